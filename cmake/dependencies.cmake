@@ -1,0 +1,56 @@
+# Finds what pali uses. Everything that is missing is named at once, with the Debian package that holds it.
+
+set(pali_missing "")
+
+macro(pali_need found name package)
+  if(NOT ${found})
+    string(APPEND pali_missing "\n  ${name}  (Debian: ${package})")
+    list(APPEND pali_missing_packages ${package})
+  endif()
+endmacro()
+
+set(pali_missing_packages "")
+find_package(Threads REQUIRED)
+find_package(PkgConfig QUIET)
+pali_need(PKG_CONFIG_FOUND pkg-config pkg-config)
+
+find_package(xtensor CONFIG QUIET)
+pali_need(xtensor_FOUND xtensor libxtensor-dev)
+find_package(xsimd CONFIG QUIET)
+pali_need(xsimd_FOUND xsimd libxsimd-dev)
+find_package(nlohmann_json CONFIG QUIET)
+pali_need(nlohmann_json_FOUND nlohmann_json nlohmann-json3-dev)
+find_path(PALI_STB_INCLUDE_DIR stb_image.h PATH_SUFFIXES stb DOC "Folder of stb_image.h")
+pali_need(PALI_STB_INCLUDE_DIR stb libstb-dev)
+if(PKG_CONFIG_FOUND)
+  pkg_check_modules(sentencepiece QUIET IMPORTED_TARGET sentencepiece)
+endif()
+pali_need(sentencepiece_FOUND sentencepiece libsentencepiece-dev)
+
+if(PALI_USE_JPEG)
+  find_package(JPEG QUIET)
+endif()
+if(PALI_USE_PNG)
+  find_package(PNG QUIET)
+endif()
+if(PALI_USE_WEBP AND PKG_CONFIG_FOUND)
+  pkg_check_modules(libwebp QUIET IMPORTED_TARGET libwebp)
+endif()
+
+if(PALI_BUILD_EXAMPLES)
+  find_package(CLI11 CONFIG QUIET)
+  pali_need(CLI11_FOUND CLI11 libcli11-dev)
+endif()
+if(PALI_BUILD_TESTS)
+  find_package(Boost 1.71 QUIET COMPONENTS unit_test_framework)
+  pali_need(Boost_FOUND Boost.Test libboost-test-dev)
+  find_package(Python3 QUIET COMPONENTS Interpreter)
+  pali_need(Python3_FOUND "Python 3" python3)
+endif()
+
+if(pali_missing)
+  list(JOIN pali_missing_packages " " pali_missing_packages)
+  message(FATAL_ERROR "pali needs what was not found:${pali_missing}\n"
+    "On Debian or Ubuntu:\n  apt-get install ${pali_missing_packages}\n"
+    "Elsewhere: name the folders they are installed in by CMAKE_PREFIX_PATH.")
+endif()

@@ -1,0 +1,34 @@
+// own_variant: a configuration of one's own, as a type: here that of the embedded model, built of its parts.
+// usage: own_variant MODEL_FOLDER PICTURE [PROMPT]
+#include <pali/pali.hpp>
+
+#include <iostream>
+
+/// A tower of 112 px. Every number that the concept `pali::vision_config` asks for.
+struct small_tower {
+    static constexpr std::size_t image_size = 112, patch_size = 14, hidden = 144, layers = 4, intermediate = 432, heads = 4;
+    static constexpr float norm_eps = 1e-6f;
+};
+
+/// A Gemma 2 of 192 numbers a token: what is not said here (softcaps, RoPE, windows on even layers) is the family's.
+struct small_gemma : pali::gemma2_family {
+    static constexpr std::size_t vocab = 1536, hidden = 192, layers = 4, intermediate = 576, heads = 4, kv_heads = 2, head_dim = 48;
+    static constexpr float query_pre_attn_scalar = 48;
+};
+
+struct small_model : pali::paligemma2<small_gemma, small_tower> {};
+
+static_assert(pali::model_config<small_model>); // one line that names what is missing, instead of a page from inside the library
+
+int main(int argc, char** argv) try {
+    if (argc < 3) {
+        std::cerr << "usage: own_variant MODEL_FOLDER PICTURE [PROMPT]\nMODEL_FOLDER: examples/models/shapes. Any other is refused, with every difference.\n";
+        return 2;
+    }
+    pali::model<small_model, pali::f32> model{argv[1]};
+    const pali::image photo = pali::read_image(argv[2]);
+    std::cout << model.generate(photo, argc > 3 ? argv[3] : "caption en").text << '\n';
+} catch (const pali::error& e) {
+    std::cerr << e.what() << '\n';
+    return 1;
+}

@@ -1,0 +1,47 @@
+// A model whose variant and weights are chosen when the program runs: the templates of the library behind one interface.
+#pragma once
+
+#include <pali/pali.hpp>
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+/// Which folder, as which variant, with which weights in memory.
+struct model_choice {
+    std::filesystem::path folder;
+    std::string variant; ///< empty: what config.json says
+    std::string weights = "bf16";
+    pali::load_options load;
+};
+
+class any_model {
+public:
+    any_model() = default;
+    any_model(const any_model&) = delete;
+    any_model& operator=(const any_model&) = delete;
+    virtual ~any_model() = default;
+
+    virtual pali::image_features encode(const pali::image& picture) = 0;
+    virtual pali::generation generate(std::span<const pali::image> pictures, std::string_view prompt, const pali::generate_options& options) = 0;
+    virtual pali::generation generate(const pali::image_features& seen, std::string_view prompt, const pali::generate_options& options) = 0;
+    [[nodiscard]] virtual std::string arch() const = 0;
+    [[nodiscard]] virtual double load_seconds() const = 0;
+    [[nodiscard]] virtual bool second_generation() const = 0; ///< PaliGemma 2
+
+    std::string variant, weights;
+};
+
+using opener = std::unique_ptr<any_model> (*)(const model_choice&);
+
+/// The opener of a compiled variant, or null. Each is defined in the source that instantiates those variants.
+opener find_paligemma(std::string_view variant);
+opener find_paligemma2_3b(std::string_view variant);
+opener find_paligemma2_10b(std::string_view variant);
+opener find_paligemma2_28b(std::string_view variant);
+opener find_dynamic(std::string_view variant);
+
+/// Loads with the compiled type when one fits config.json, with pali::dynamic otherwise.
+std::unique_ptr<any_model> open_model(const model_choice& choice);

@@ -1,0 +1,128 @@
+// pali chat: prompts about one picture, one after the other. Options, defaults and output are those of the mini-paligemma2 program.
+#include "console.hpp"
+#include "options.hpp"
+
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <regex>
+
+namespace {
+
+struct chat_command {
+    model_options model;
+    std::string model_type, prompt, picture;
+    bool detection = true, do_sample = false, only_cpu = false;
+    std::size_t max_tokens = 100;
+    float temperature = 0.8f, top_p = 0.9f;
+    std::uint64_t seed = 0;
+
+    int run() const;
+    bool answer(any_model& asked, const pali::image_features& seen, const pali::image& photo, const std::string& question) const;
+};
+
+constexpr std::string_view thin_line = "-------------------------------------------------------", thick_line = "=======================================================";
+
+std::string trimmed(const std::string& text) {
+    const auto from = text.find_first_not_of(" \t\r\n"), to = text.find_last_not_of(" \t\r\n");
+    return from == std::string::npos ? std::string() : text.substr(from, to - from + 1);
+}
+
+std::string lower(std::string text) {
+    for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    return text;
+}
+
+/// The boxes of an answer in pixels of the picture: four <loc>, y before x, in 1/1024 of the sides.
+void print_boxes(const std::string& said, const pali::image& photo) {
+    static const std::regex box(R"(<loc(\d{4})><loc(\d{4})><loc(\d{4})><loc(\d{4})>(?:<seg\d{3}>)*([^;<>]*))");
+    for (std::sregex_iterator one(said.begin(), said.end(), box), end; one != end; ++one) {
+        const auto pixel = [&](std::size_t group, std::size_t side) { return std::stoul((*one)[group]) * side / 1024; };
+        std::cout << "> Detection: " << trimmed((*one)[5]) << ", x " << pixel(2, photo.width) << " to " << pixel(4, photo.width) << ", y "
+                  << pixel(1, photo.height) << " to " << pixel(3, photo.height) << '\n';
+    }
+}
+
+bool chat_command::answer(any_model& asked, const pali::image_features& seen, const pali::image& photo, const std::string& question) const {
+    pali::generate_options options;
+    options.max_new_tokens = max_tokens;
+    if (do_sample) {
+        options.sampling.temperature = temperature;
+        options.sampling.top_p = top_p;
+        options.sampling.seed = seed;
+    }
+    options.on_progress = [](std::string_view, double) { return !interrupted(); };
+    options.on_text = [](std::string_view piece) {
+        std::cout << piece << std::flush;
+        return !interrupted();
+    };
+    std::cout << "> Output: " << std::flush;
+    const auto start = std::chrono::steady_clock::now();
+    const pali::generation said = asked.generate(seen, question, options);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    char speed[32];
+    std::snprintf(speed, sizeof speed, "%.2f", static_cast<double>(said.tokens.size()) / took.count());
+    std::cout << "\n> Speed: " << speed << " tokens/sec\n";
+    if (detection && lower(question).find("detect") != std::string::npos) print_boxes(said.text, photo);
+    std::cout << thin_line << std::endl;
+    return said.finish != pali::finish_reason::cancelled;
+}
+
+int chat_command::run() const {
+    if (do_sample && temperature == 0) throw wrong_use("--do_sample True needs a --temperature above 0");
+    const std::string path = picture.empty() ? sample_picture().string() : picture;
+    const pali::image photo = pali::read_image(path);
+    progress_bar bar;
+    const model_choice choice = model.choice(bar.callback());
+    const std::unique_ptr<any_model> asked = open_model(choice);
+    bar.erase();
+    const std::string type = asked->second_generation() ? "paligemma2" : "paligemma";
+    if (!model_type.empty() && model_type != type)
+        throw wrong_use("--model_type " + model_type + ": the model in " + choice.folder.string() + " is a " + type);
+
+    std::cout << "> Device: cpu (" << asked->arch() << ")\n> Model: " << (asked->second_generation() ? "PaliGemma 2" : "PaliGemma") << " (" << asked->variant << ", "
+              << asked->weights << ")\n> Loading the weights from: \"" << choice.folder.string() << "\"\n> Image file path: \"" << path << "\"\n\n"
+              << thick_line << "\n- Enter a prompt to generate a response.\n- Type 'exit' to quit the program.\n"
+              << "- Supported commands: 'detect <object>', 'describe', etc...\n" << thick_line << "\n\n";
+
+    const pali::image_features seen = asked->encode(photo); // once: it does not depend on the prompt
+    for (std::string line = prompt;; line.clear()) {
+        std::cout << "> Input: " << std::flush;
+        if (!line.empty()) std::cout << line << '\n';
+        else if (!std::getline(std::cin, line)) break;
+        const std::string question = trimmed(line);
+        if (lower(question) == "exit") return 0;
+        if (question.empty()) continue;
+        try {
+            if (!answer(*asked, seen, photo, question)) forget_interrupt(); // the answer is stopped, not the program
+        } catch (const pali::error& e) {
+            std::cout << std::endl;
+            std::cerr << "Error: " << e.what() << '\n';
+        }
+    }
+    std::cout << (interrupted() ? "\nExiting...\n" : "\n");
+    return interrupted() ? exit_interrupted : 0;
+}
+
+} // namespace
+
+command add_chat(CLI::App& program) {
+    CLI::App* app = program.add_subcommand("chat", "Ask about one picture, prompt after prompt, until 'exit'");
+    auto chosen = std::make_shared<chat_command>();
+    chosen->model.add_to(*app);
+    app->add_option("--model_path", chosen->model.folder, "The same as --model")->type_name("DIR");
+    app->add_option("--model_type", chosen->model_type, "Refuse a folder of the other kind; without: either")->check(CLI::IsMember({"paligemma", "paligemma2"}))
+        ->type_name("TYPE");
+    app->add_option("--prompt", chosen->prompt, "Asked first, before the keyboard is read")->type_name("TEXT");
+    add_bool(*app, "--detection", chosen->detection, "Print the boxes of a 'detect <object>' prompt in pixels");
+    app->add_option("-i,--image,--image_file_path", chosen->picture, "Picture; without: the sample of the embedded model")->type_name("FILE");
+    add_count(*app, "--max-tokens,--max_tokens_to_generate", chosen->max_tokens, 1, "Most tokens of an answer");
+    app->add_option("--temperature", chosen->temperature, "Randomness, with --do_sample True")->check(CLI::NonNegativeNumber)->type_name("X")->capture_default_str();
+    app->add_option("--top_p,--top-p", chosen->top_p, "With --do_sample True: choose among the likeliest that make up this probability")
+        ->check(CLI::Range(0.0f, 1.0f))->type_name("X")->capture_default_str();
+    add_bool(*app, "--do_sample", chosen->do_sample, "Choose by chance; False: always the likeliest token");
+    app->add_option("--seed", chosen->seed, "Seed of the random choices")->type_name("N")->capture_default_str();
+    add_bool(*app, "--only_cpu", chosen->only_cpu, "Accepted for those who switch: there is nothing but the CPU");
+    return [chosen] { return chosen->run(); };
+}

@@ -1,0 +1,94 @@
+// The terminal, Ctrl-C, memory, and where the embedded model lies.
+#include "console.hpp"
+
+#include <pali/core/error.hpp>
+
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+
+#if defined(__unix__) || defined(__APPLE__)
+#  include <unistd.h>
+#endif
+
+namespace {
+
+std::atomic<bool> stop_asked{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may only touch lock-free atomics");
+
+extern "C" void on_interrupt(int) { stop_asked.store(true); }
+
+} // namespace
+
+void watch_for_interrupt() {
+#if defined(__unix__) || defined(__APPLE__)
+    struct sigaction action {};
+    action.sa_handler = on_interrupt;
+    action.sa_flags = static_cast<int>(SA_RESETHAND); // the second one ends the program; a read of the keyboard is broken off
+    sigaction(SIGINT, &action, nullptr);
+#else
+    std::signal(SIGINT, on_interrupt);
+#endif
+}
+
+bool interrupted() noexcept { return stop_asked.load(); }
+
+void forget_interrupt() {
+    stop_asked.store(false);
+    watch_for_interrupt();
+}
+
+#if defined(__unix__) || defined(__APPLE__)
+progress_bar::progress_bar() : m_terminal(isatty(STDERR_FILENO) != 0) {}
+#else
+progress_bar::progress_bar() : m_terminal(false) {}
+#endif
+
+pali::progress_callback progress_bar::callback() {
+    return [this](std::string_view stage, double fraction) { return draw(stage, fraction); };
+}
+
+bool progress_bar::draw(std::string_view stage, double fraction) {
+    constexpr int width = 40;
+    const int tenths = static_cast<int>(fraction * 1000);
+    if (m_terminal && tenths != m_tenths) {
+        m_tenths = tenths;
+        std::string bar(width, ' ');
+        bar.replace(0, static_cast<std::size_t>(tenths * width / 1000), static_cast<std::size_t>(tenths * width / 1000), '=');
+        std::fprintf(stderr, "\r%-8.*s [%s] %3d %%", static_cast<int>(stage.size()), stage.data(), bar.c_str(), tenths / 10);
+        m_shown = true;
+        if (tenths >= 1000) erase();
+        std::fflush(stderr);
+    }
+    return !interrupted();
+}
+
+void progress_bar::erase() {
+    if (!m_shown) return;
+    std::fprintf(stderr, "\r%60s\r", "");
+    std::fflush(stderr);
+    m_shown = false;
+}
+
+std::uint64_t peak_rss_bytes() {
+    // Not getrusage: its maximum includes what the process was before exec.
+    std::ifstream status("/proc/self/status");
+    for (std::string line; std::getline(status, line);)
+        if (line.rfind("VmHWM:", 0) == 0) return std::strtoull(line.c_str() + 6, nullptr, 10) * 1024;
+    return 0;
+}
+
+std::filesystem::path embedded_model() {
+    namespace fs = std::filesystem;
+    if (const char* folder = std::getenv("PALI_MODELS"); folder != nullptr && *folder != '\0') return fs::path(folder) / "shapes";
+    std::error_code ignored;
+    if (const fs::path program = fs::read_symlink("/proc/self/exe", ignored); !program.empty())
+        if (auto folder = program.parent_path() / PALI_MODELS_FROM_PROGRAM / "shapes"; fs::exists(folder, ignored)) return folder.lexically_normal();
+    if (fs::path folder = fs::path(PALI_MODELS_DIR) / "shapes"; fs::exists(folder, ignored)) return folder;
+    throw pali::error(pali::errc::cannot_open, "the embedded model was not found: set PALI_MODELS to the folder that holds `shapes`, or name a model by --model");
+}
+
+std::filesystem::path sample_picture() { return embedded_model() / "pictures" / "two_squares.png"; }

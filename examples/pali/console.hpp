@@ -1,0 +1,45 @@
+// What the subcommands share of the world outside: the terminal, Ctrl-C, memory, and where the embedded model lies.
+#pragma once
+
+#include <pali/core/progress.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <string_view>
+
+/// Exit codes.
+inline constexpr int exit_bad_file = 1, exit_wrong_use = 2, exit_interrupted = 130;
+
+/// From here on the first Ctrl-C asks for a stop (see `interrupted`) and the second ends the program.
+void watch_for_interrupt();
+
+/// True once Ctrl-C was pressed, until `forget_interrupt`.
+[[nodiscard]] bool interrupted() noexcept;
+void forget_interrupt();
+
+/// A bar on standard error when it is a terminal, else nothing; it erases itself. Its callback stops the work on Ctrl-C.
+class progress_bar {
+public:
+    progress_bar();
+    ~progress_bar() { erase(); }
+    progress_bar(const progress_bar&) = delete;
+    progress_bar& operator=(const progress_bar&) = delete;
+
+    [[nodiscard]] pali::progress_callback callback();
+    void erase();
+
+private:
+    bool draw(std::string_view stage, double fraction);
+
+    bool m_shown = false, m_terminal;
+    int m_tenths = -1;
+};
+
+/// Most memory that this process has had in RAM so far, in bytes, mapped files included; 0 where the system does not say.
+[[nodiscard]] std::uint64_t peak_rss_bytes();
+
+/// Folder of the embedded model: $PALI_MODELS/shapes, installed beside this program, or in the source tree.
+[[nodiscard]] std::filesystem::path embedded_model();
+
+/// Its sample picture.
+[[nodiscard]] std::filesystem::path sample_picture();

@@ -1,0 +1,79 @@
+// pali generate: one prompt about one or more pictures.
+#include "console.hpp"
+#include "options.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <iostream>
+#include <memory>
+
+namespace {
+
+struct generate_command {
+    model_options model;
+    answer_options answer;
+    std::vector<std::string> pictures;
+    std::string prompt = "caption en";
+    bool json = false, verbose = false;
+
+    int run() const;
+};
+
+/// The one object that --json prints.
+nlohmann::ordered_json describe(const pali::generation& said, const any_model& model) {
+    return {{"text", said.text},
+            {"tokens", said.tokens},
+            {"logprobs", said.logprobs},
+            {"prompt_tokens", said.prompt_tokens},
+            {"finish_reason", pali::to_string(said.finish)},
+            {"model", {{"variant", model.variant}, {"weights", model.weights}, {"instruction_set", model.arch()}}},
+            {"timings",
+             {{"load_s", model.load_seconds()},
+              {"image_s", said.timings.image_s},
+              {"prefill_s", said.timings.prefill_s},
+              {"decode_tokens_per_s", said.decode_tokens_per_s()}}},
+            {"memory", {{"peak_rss_bytes", peak_rss_bytes()}}}};
+}
+
+int generate_command::run() const {
+    pali::generate_options options = answer.options();
+    std::vector<pali::image> images;
+    for (const std::string& path : pictures) images.push_back(pali::read_image(path));
+    if (images.empty()) images.push_back(pali::read_image(sample_picture()));
+
+    progress_bar bar;
+    const std::unique_ptr<any_model> asked = open_model(model.choice(bar.callback()));
+    bar.erase();
+    options.on_progress = bar.callback();
+    std::size_t shown = 0;
+    options.on_text = [&](std::string_view piece) {
+        bar.erase();
+        if (!json) std::cout << piece << std::flush;
+        shown += piece.size();
+        return !interrupted();
+    };
+    const pali::generation said = asked->generate(images, prompt, options);
+    bar.erase();
+    if (json) std::cout << describe(said, *asked).dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) << '\n';
+    else std::cout << std::string_view(said.text).substr(std::min(shown, said.text.size())) << '\n'; // beams are not streamed
+    if (verbose)
+        std::cerr << asked->variant << ", " << asked->weights << ", " << asked->arch() << ": load " << asked->load_seconds() << " s, image "
+                  << said.timings.image_s << " s, prefill " << said.timings.prefill_s << " s, " << said.decode_tokens_per_s() << " tokens/s, "
+                  << peak_rss_bytes() / 1000000 << " MB, ended by " << pali::to_string(said.finish) << '\n';
+    return said.finish == pali::finish_reason::cancelled ? exit_interrupted : 0;
+}
+
+} // namespace
+
+command add_generate(CLI::App& program) {
+    CLI::App* app = program.add_subcommand("generate", "Answer one prompt about a picture, or about several");
+    auto chosen = std::make_shared<generate_command>();
+    chosen->model.add_to(*app);
+    app->add_option("-i,--image", chosen->pictures, "Picture; several in their order. Without: the sample of the embedded model")->type_name("FILE...");
+    app->add_option("-p,--prompt", chosen->prompt, "\"caption en\", \"answer en ...?\", \"detect ...\", \"segment ...\"")->type_name("TEXT")->capture_default_str();
+    chosen->answer.add_to(*app);
+    app->add_flag("--json", chosen->json, "Print one JSON object and nothing else");
+    app->add_flag("-v,--verbose", chosen->verbose, "Say on standard error what ran, how long it took and how much memory");
+    return [chosen] { return chosen->run(); };
+}

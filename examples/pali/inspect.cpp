@@ -1,0 +1,140 @@
+// pali inspect: what a folder holds, which type fits it, what is missing.
+#include "console.hpp"
+#include "options.hpp"
+
+#include <cstdio>
+#include <iostream>
+#include <map>
+#include <memory>
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string in_units(double bytes) {
+    const char* const units[] = {"bytes", "kB", "MB", "GB"};
+    std::size_t unit = 0;
+    for (; bytes >= 1000 && unit < 3; ++unit) bytes /= 1000;
+    char text[32];
+    std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", bytes, units[unit]);
+    return text;
+}
+
+/// The files of a checkpoint, whether each is needed, and what it is for.
+struct known_file {
+    const char* name;
+    bool needed;
+    const char* what;
+};
+constexpr known_file known_files[] = {
+    {"config.json", true, "sizes"},
+    {"tokenizer.model", true, "vocabulary"},
+    {"added_tokens.json", false, "ids of added pieces"},
+    {"generation_config.json", false, "ids that end an answer"},
+    {"preprocessor_config.json", false, "how pictures are prepared; without: as transformers does for SigLIP"},
+    {"processor_config.json", false, "the same, in newer checkpoints"},
+    {"model.safetensors.index.json", false, "which shard holds what"},
+};
+
+class inspection {
+public:
+    explicit inspection(fs::path folder) : m_folder(std::move(folder)) {}
+
+    /// Prints all that can be found out; returns how many things are missing or wrong.
+    int run() {
+        if (!fs::is_directory(m_folder))
+            throw pali::error(pali::errc::cannot_open, m_folder.string() + ": no folder; name the one that holds config.json and *.safetensors");
+        std::cout << m_folder.string() << '\n';
+        list_files();
+        attempt([this] { show_config(); });
+        attempt([this] { show_tensors(); });
+        attempt([this] { pali::tokenizer text{m_folder}; });
+        std::cout << "missing or wrong:" << (m_problems.empty() ? " nothing\n" : "\n");
+        for (const std::string& problem : m_problems) std::cout << "  " << problem << '\n';
+        return static_cast<int>(m_problems.size());
+    }
+
+private:
+    template <class Work>
+    void attempt(Work&& work) {
+        try {
+            work();
+        } catch (const pali::error& e) {
+            m_problems.emplace_back(e.what());
+        }
+    }
+
+    void line(const char* name, const std::string& size, const char* what) const {
+        std::printf("  %-34s %10s  %s\n", name, size.c_str(), what);
+        std::fflush(stdout);
+    }
+
+    void list_files() {
+        std::cout << "files:\n";
+        for (const known_file& file : known_files) {
+            std::error_code ignored;
+            if (const auto size = fs::file_size(m_folder / file.name, ignored); !ignored) line(file.name, in_units(static_cast<double>(size)), file.what);
+            else if (file.needed) line(file.name, "missing", file.what);
+        }
+        for (const fs::directory_entry& entry : fs::directory_iterator(m_folder))
+            if (entry.path().extension() == ".safetensors") line(entry.path().filename().string().c_str(), in_units(static_cast<double>(entry.file_size())), "weights");
+    }
+
+    void show_config() {
+        m_config = pali::read_checkpoint_config(m_folder);
+        const pali::dynamic& sizes = m_config->sizes;
+        const auto fitting = pali::matching_variant(sizes);
+        std::cout << "model: " << (sizes.post_norms ? "PaliGemma 2" : "PaliGemma") << '\n'
+                  << "  vision     " << sizes.vision.image_size << " px, " << pali::patch_count(sizes.vision) << " tokens, " << sizes.vision.layers << " layers of "
+                  << sizes.vision.hidden << '\n'
+                  << "  decoder    " << sizes.layers << " layers of " << sizes.hidden << ", " << sizes.heads << " heads (" << sizes.kv_heads << " of keys and values) of "
+                  << sizes.head_dim << ", vocabulary " << sizes.vocab << '\n'
+                  << "type: " << (fitting ? std::string(*fitting) + " fits, compiled; dynamic fits too" : std::string("dynamic; no compiled variant has these numbers")) << '\n';
+    }
+
+    void show_tensors() {
+        const pali::checkpoint_files files{m_folder};
+        struct sum {
+            std::size_t tensors = 0, numbers = 0, bytes = 0;
+        };
+        std::map<std::string, sum> types;
+        std::size_t numbers = 0, bytes = 0;
+        for (const auto& [name, tensor] : files.tensors()) {
+            sum& s = types[pali::to_string(tensor.type)];
+            ++s.tensors;
+            s.numbers += tensor.count();
+            s.bytes += tensor.bytes.size();
+            numbers += tensor.count();
+            bytes += tensor.bytes.size();
+        }
+        std::cout << "weights: " << files.tensors().size() << " tensors, " << static_cast<double>(numbers / 100000) / 10 << " million numbers, " << in_units(static_cast<double>(bytes)) << '\n';
+        for (const auto& [type, s] : types) std::cout << "  " << type << "  " << s.tensors << " tensors, " << in_units(static_cast<double>(s.bytes)) << '\n';
+        std::cout << "memory: " << in_units(2 * static_cast<double>(numbers)) << " as bf16, " << in_units(4 * static_cast<double>(numbers)) << " as f32\n";
+        if (m_config) check_names(files);
+    }
+
+    /// Every tensor that a model of these sizes asks for, against those that are there.
+    void check_names(const pali::checkpoint_files& files) {
+        pali::siglip<pali::dynamic_vision, pali::bf16> vision(m_config->sizes.vision);
+        pali::projector<pali::dynamic, pali::bf16> project{m_config->sizes, {}};
+        pali::gemma<pali::dynamic, pali::bf16> decoder(m_config->sizes);
+        pali::binder names(files.tensors(), m_folder.string());
+        vision.bind(names.root()["vision_tower.vision_model"]);
+        project.bind(names.root()["multi_modal_projector"]);
+        decoder.bind(names.root()["language_model"]);
+        names.check("");
+    }
+
+    fs::path m_folder;
+    std::optional<pali::checkpoint_config> m_config;
+    std::vector<std::string> m_problems;
+};
+
+} // namespace
+
+command add_inspect(CLI::App& program) {
+    CLI::App* app = program.add_subcommand("inspect", "What a folder holds, which type fits it, what is missing");
+    const auto folder = std::make_shared<std::string>();
+    app->add_option("folder,-m,--model", *folder, "Folder of the model; without: the embedded model")->type_name("DIR");
+    return [folder] { return inspection(folder->empty() ? embedded_model() : fs::path(*folder)).run() == 0 ? 0 : exit_bad_file; };
+}

@@ -1,0 +1,50 @@
+// pali: ask a PaliGemma about a picture, from the command line.
+#include "console.hpp"
+#include "options.hpp"
+
+#include <iostream>
+
+namespace {
+
+/// What the user asked for and cannot have, as against a file that is bad.
+bool is_wrong_use(pali::errc code) {
+    using enum pali::errc;
+    return code == invalid_argument || code == unknown_variant || code == capacity_exceeded || code == invalid_prompt || code == unsupported_arch;
+}
+
+int refuse(const CLI::App& program, const std::string& what) {
+    const auto asked = program.get_subcommands();
+    std::cerr << "pali: " << what << "\n\n" << (asked.empty() ? program.help() : asked.front()->help());
+    return exit_wrong_use;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    CLI::App program{"PaliGemma and PaliGemma 2: a picture and a prompt in, text out.", "pali"};
+    program.set_version_flag("--version", std::string("pali ") + pali::version);
+    program.require_subcommand(1);
+    program.get_formatter()->column_width(36);
+    const std::pair<const char*, command> commands[] = {
+        {"generate", add_generate(program)}, {"chat", add_chat(program)}, {"inspect", add_inspect(program)}};
+    try {
+        program.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+        if (e.get_exit_code() == 0) return program.exit(e); // --help, --version
+        return refuse(program, e.what());
+    }
+    try {
+        watch_for_interrupt();
+        for (const auto& [name, run] : commands)
+            if (program.got_subcommand(name)) return run();
+    } catch (const wrong_use& e) {
+        return refuse(program, e.what());
+    } catch (const pali::error& e) {
+        if (e.code() == pali::errc::cancelled) return exit_interrupted;
+        std::cerr << "pali: " << e.what() << '\n';
+        return is_wrong_use(e.code()) ? exit_wrong_use : exit_bad_file;
+    } catch (const std::exception& e) {
+        std::cerr << "pali: " << e.what() << '\n';
+        return exit_bad_file;
+    }
+}

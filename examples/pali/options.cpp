@@ -1,0 +1,91 @@
+// Options that several subcommands share.
+#include "options.hpp"
+
+#include "console.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <map>
+
+namespace {
+
+constexpr std::size_t no_limit = 1u << 24;
+
+} // namespace
+
+CLI::Option* add_count(CLI::App& command, const std::string& name, std::size_t& value, std::size_t least, const std::string& what) {
+    return command.add_option(name, value, what)->check(CLI::Range(least, no_limit))->type_name("N")->capture_default_str();
+}
+
+CLI::Option* add_bool(CLI::App& command, const std::string& name, bool& value, const std::string& what) {
+    // CLI11 reads a word for a bool as it pleases; this names what is allowed.
+    const std::map<std::string, std::string> words{{"true", "true"}, {"yes", "true"}, {"on", "true"}, {"1", "true"},
+                                                   {"false", "false"}, {"no", "false"}, {"off", "false"}, {"0", "false"}};
+    return command.add_option_function<std::string>(name, [&value](const std::string& word) { value = word == "true"; }, what)
+        ->transform(CLI::Transformer(words, CLI::ignore_case).description(""))
+        ->check(CLI::IsMember(std::vector<std::string>{"true", "false"}).description(""))
+        ->default_str(value ? "True" : "False")
+        ->type_name("True|False");
+}
+
+void model_options::add_to(CLI::App& command) {
+    command.add_option("-m,--model", folder, "Folder of the model: config.json, *.safetensors, tokenizer.model. Without: the embedded model")->type_name("DIR");
+    std::vector<std::string> names{"dynamic"};
+    for (const auto& name : pali::variant_names()) names.emplace_back(name);
+    command.add_option("--variant", variant, "Compiled type to run it with, or dynamic; without: what config.json fits")
+        ->check(CLI::IsMember(names, [](std::string name) { return std::replace(name.begin(), name.end(), '_', '-'), name; }))->type_name("NAME");
+    command.add_option("--weights", weights, "Weights held in memory")->check(CLI::IsMember({"f32", "bf16"}))->type_name("TYPE")->capture_default_str();
+    command.add_option("--residency", residency, "mapped: starts at once, shares memory; resident: copied, decodes faster")
+        ->check(CLI::IsMember({"mapped", "resident"}))->type_name("HOW")->capture_default_str();
+    command.add_option("--threads", threads, "Threads; 0: as many as the machine has")->check(CLI::Range(std::size_t{0}, std::size_t{1024}))
+        ->type_name("N")->capture_default_str();
+}
+
+model_choice model_options::choice(const pali::progress_callback& on_progress) const {
+    model_choice chosen;
+    chosen.folder = folder.empty() ? embedded_model() : std::filesystem::path(folder);
+    chosen.variant = variant;
+    chosen.weights = weights;
+    chosen.load.threads = threads;
+    chosen.load.residency = residency == "resident" ? pali::residency::resident : pali::residency::mapped;
+    chosen.load.on_progress = on_progress;
+    return chosen;
+}
+
+void answer_options::add_to(CLI::App& command) {
+    constexpr float largest = std::numeric_limits<float>::max();
+    add_count(command, "--max-tokens", max_tokens, 1, "Most tokens of the answer");
+    add_count(command, "--min-tokens", min_tokens, 0, "The answer does not end before this many");
+    const auto number = [&command](const char* name, float& value, float from, float to, const char* what) {
+        command.add_option(name, value, what)->check(CLI::Range(from, to).description(""))->type_name("X")->capture_default_str();
+    };
+    number("--temperature", temperature, 0, largest, "Randomness; 0: always the likeliest token");
+    add_count(command, "--top-k", top_k, 0, "Choose among the K likeliest; 0: off");
+    number("--top-p", top_p, 0, 1, "Choose among the likeliest that make up this probability");
+    number("--min-p", min_p, 0, 1, "Drop what is less likely than this fraction of the likeliest");
+    number("--typical-p", typical_p, 0, 1, "Choose among the most typical that make up this probability");
+    number("--repetition-penalty", repetition_penalty, std::numeric_limits<float>::min(), largest, "Above 1: what was said becomes less likely");
+    command.add_option("--seed", seed, "Seed of the random choices")->type_name("N")->capture_default_str();
+    add_count(command, "--num-beams", beams, 1, "Beam search with this many beams");
+    number("--length-penalty", length_penalty, -largest, largest, "Beam search: above 0 prefers longer answers");
+    command.add_flag("--early-stopping", early_stopping, "Beam search: end when there are as many answers as beams");
+}
+
+pali::generate_options answer_options::options() const {
+    if (min_tokens > max_tokens)
+        throw wrong_use("--min-tokens " + std::to_string(min_tokens) + " is more than --max-tokens " + std::to_string(max_tokens));
+    pali::generate_options chosen;
+    chosen.max_new_tokens = max_tokens;
+    chosen.min_new_tokens = min_tokens;
+    chosen.sampling.temperature = temperature;
+    chosen.sampling.top_k = top_k;
+    chosen.sampling.top_p = top_p;
+    chosen.sampling.min_p = min_p;
+    chosen.sampling.typical_p = typical_p;
+    chosen.sampling.repetition_penalty = repetition_penalty;
+    chosen.sampling.seed = seed;
+    chosen.num_beams = beams;
+    chosen.length_penalty = length_penalty;
+    chosen.early_stopping = early_stopping;
+    return chosen;
+}

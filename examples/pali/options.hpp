@@ -1,0 +1,49 @@
+// Options that several subcommands share, and the subcommands.
+#pragma once
+
+#include "any_model.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+/// Wrong use that the parser cannot see: exit code 2.
+struct wrong_use : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+/// Which model, and how it is held.
+struct model_options {
+    std::string folder, variant, weights = "bf16", residency = "mapped";
+    std::size_t threads = 0;
+
+    void add_to(CLI::App& command);
+    /// Without --model the embedded one.
+    [[nodiscard]] model_choice choice(const pali::progress_callback& on_progress) const;
+};
+
+/// How an answer is chosen.
+struct answer_options {
+    std::size_t max_tokens = 256, min_tokens = 0, top_k = 0, beams = 1;
+    float temperature = 0, top_p = 1, min_p = 0, typical_p = 1, repetition_penalty = 1, length_penalty = 1;
+    std::uint64_t seed = 0;
+    bool early_stopping = false;
+
+    void add_to(CLI::App& command);
+    [[nodiscard]] pali::generate_options options() const;
+};
+
+/// "True", "false", "yes", "0", ...: how people and Python's argparse write it. Anything else is refused.
+CLI::Option* add_bool(CLI::App& command, const std::string& name, bool& value, const std::string& what);
+
+/// A whole number from `least` up.
+CLI::Option* add_count(CLI::App& command, const std::string& name, std::size_t& value, std::size_t least, const std::string& what);
+
+/// Each adds itself to the program and returns what to run when it was asked for; that returns the exit code.
+using command = std::function<int()>;
+command add_generate(CLI::App& program);
+command add_chat(CLI::App& program);
+command add_inspect(CLI::App& program);

@@ -1,0 +1,44 @@
+// The library's model template as an any_model. Included only by the sources that instantiate it.
+#pragma once
+
+#include "any_model.hpp"
+
+template <class Config, class Weights>
+class runner final : public any_model {
+public:
+    explicit runner(const model_choice& choice) : m_model(choice.folder, choice.load) {
+        variant = pali::variant_name<Config>();
+        weights = choice.weights;
+    }
+
+    pali::image_features encode(const pali::image& picture) override { return m_model.encode(picture); }
+
+    pali::generation generate(std::span<const pali::image> pictures, std::string_view prompt, const pali::generate_options& options) override {
+        return m_model.generate(pictures, prompt, options);
+    }
+
+    pali::generation generate(const pali::image_features& seen, std::string_view prompt, const pali::generate_options& options) override {
+        return m_model.generate(seen, prompt, options);
+    }
+
+    [[nodiscard]] std::string arch() const override { return std::string(m_model.arch()); }
+    [[nodiscard]] double load_seconds() const override { return m_model.load_seconds(); }
+    [[nodiscard]] bool second_generation() const override { return m_model.config().post_norms; }
+
+private:
+    pali::model<Config, Weights> m_model;
+};
+
+template <class Config>
+std::unique_ptr<any_model> open_as(const model_choice& choice) {
+    if (choice.weights == "f32") return std::make_unique<runner<Config, pali::f32>>(choice);
+    return std::make_unique<runner<Config, pali::bf16>>(choice);
+}
+
+/// The opener of the one whose name it is, or null.
+template <class... Configs>
+opener find_among(std::string_view variant) {
+    opener found = nullptr;
+    ((pali::variant_name<Configs>() == variant ? void(found = &open_as<Configs>) : void()), ...);
+    return found;
+}

@@ -1,0 +1,30 @@
+// several_images: one prompt about several pictures seen together, then about each of them, in one batch.
+// usage: several_images MODEL_FOLDER PROMPT PICTURE PICTURE...
+#include <pali/pali.hpp>
+
+#include <iostream>
+#include <vector>
+
+int main(int argc, char** argv) try {
+    if (argc < 5) {
+        std::cerr << "usage: several_images MODEL_FOLDER PROMPT PICTURE PICTURE...\n";
+        return 2;
+    }
+    pali::model<pali::dynamic> model{argv[1]};
+    std::vector<pali::image> photos;
+    for (int i = 3; i < argc; ++i) photos.push_back(pali::read_image(argv[i]));
+
+    // Their tokens follow each other, in order, before the prompt: what the models trained on pairs (NLVR2) expect.
+    std::cout << "all: " << model.generate(photos, argv[2]).text << '\n';
+
+    // Each alone, answered together: every step reads the weights once for all of them.
+    std::vector<pali::image_features> seen; // looked at once, whatever is asked later
+    for (const pali::image& photo : photos) seen.push_back(model.encode(photo));
+    std::vector<pali::request> requests;
+    for (const pali::image_features& one : seen) requests.push_back({.images = {&one, 1}, .prompt = argv[2]});
+    const std::vector<pali::generation> answers = model.generate(requests);
+    for (std::size_t i = 0; i < answers.size(); ++i) std::cout << argv[3 + i] << ": " << answers[i].text << '\n';
+} catch (const pali::error& e) {
+    std::cerr << e.what() << '\n';
+    return 1;
+}

@@ -1,0 +1,48 @@
+// The instruction sets that follow the flags of the translation unit, as tags; kernels carry one in their symbol.
+#pragma once
+
+#include <pali/core/compat_xsimd.hpp>
+
+#include <cstddef>
+#include <string>
+
+// Code whose instructions depend on compiler flags lives in an inline namespace that names them: translation units compiled with
+// different flags then never share a symbol, and the linker cannot hand one of them the other's instructions.
+#if defined(__AVX512BW__)
+#  define PALI_SIMD avx512
+#elif defined(__AVX2__) && defined(__FMA__)
+#  define PALI_SIMD avx2
+#elif defined(__AVX__)
+#  define PALI_SIMD avx
+#elif defined(__SSE4_2__)
+#  define PALI_SIMD sse4
+#elif defined(__x86_64__)
+#  define PALI_SIMD sse2
+#elif defined(__aarch64__)
+#  define PALI_SIMD neon
+#else
+#  define PALI_SIMD generic
+#endif
+
+namespace pali::inline PALI_ABI::arch {
+
+/// xsimd kernels for the instruction set `A`, at most what the flags of the translation unit allow.
+template <class A = xsimd::default_arch>
+struct simd {
+    using batch = xsimd::batch<float, A>;
+    using bits = xsimd::batch<std::uint32_t, A>;
+    static constexpr std::size_t lanes = batch::size;
+    /// Vector registers to hold accumulators in: 32 with AVX-512 and 64-bit ARM, else 16.
+#if defined(__aarch64__)
+    static constexpr std::size_t registers = 32;
+#else
+    static constexpr std::size_t registers = lanes == 16 ? 32 : 16;
+#endif
+    /// "simd:" and xsimd's name of the instruction set.
+    [[nodiscard]] static std::string name() { return std::string("simd:") + A::name(); }
+};
+
+/// What the flags of this translation unit give.
+inline constexpr simd<> native{};
+
+} // namespace pali::inline PALI_ABI::arch

@@ -1,0 +1,283 @@
+// Body of checkpoint_config.hpp.
+#pragma once
+
+#include <pali/config/checkpoint_config.hpp>
+#include <pali/config/config_section.ipp>
+#include <pali/core/error.hpp>
+
+#include <system_error>
+
+namespace pali::inline PALI_ABI {
+
+namespace detail {
+
+// Limits far above any model, so low that no product of four sizes leaves 64 bits.
+inline constexpr std::size_t most_width = std::size_t{1} << 20, most_heads = std::size_t{1} << 12, most_layers = std::size_t{1} << 12,
+                             most_pixels_a_side = std::size_t{1} << 14, most_tokens = 0x7fffffff, most_window = 0x7fffffff;
+
+inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activation of all three parts
+
+/// vision_config. Defaults: SiglipVisionConfig; without the section, PaliGemmaConfig's own for it.
+[[nodiscard]] PALI_INLINE dynamic_vision read_vision(const config_section& top) {
+    const config_section vision = top.section("vision_config");
+    const bool given = vision.is_present();
+    dynamic_vision out;
+    if (top.is_broken("vision_config")) return out;
+    if (vision.text("model_type", "siglip_vision_model") != "siglip_vision_model") {
+        vision.unsupported("model_type", "\"siglip_vision_model\" is the one that is run");
+        return out;
+    }
+    out.image_size = 224;
+    out.patch_size = given ? 16 : 14;
+    // A list of sides is valid for transformers' SigLIP, and not for its PaliGemma.
+    for (const char* key : {"image_size", "patch_size"}) {
+        std::size_t& side = key[0] == 'i' ? out.image_size : out.patch_size;
+        const auto* value = vision.find(key);
+        if (value != nullptr && value->is_array()) vision.unsupported(key, "pictures and patches are square: one number");
+        else side = vision.size(key, side, 1, most_pixels_a_side);
+    }
+    out.hidden = vision.size("hidden_size", given ? 768 : 1152, 1, most_width);
+    out.layers = vision.size("num_hidden_layers", given ? 12 : 27, 1, most_layers);
+    out.intermediate = vision.size("intermediate_size", given ? 3072 : 4096, 1, most_width);
+    out.heads = vision.size("num_attention_heads", given ? 12 : 16, 1, most_heads);
+    out.norm_eps = vision.number("layer_norm_eps", 1e-6f, true);
+    if (const std::size_t channels = vision.size("num_channels", 3, 1, most_width); channels != 3 && channels != 0)
+        vision.unsupported("num_channels", "pictures have 3 channels");
+    if (vision.text("hidden_act", tanh_gelu) != tanh_gelu)
+        vision.unsupported("hidden_act", std::string("\"") + tanh_gelu + "\" is the one that is run");
+    // What is left over at the right and below is not seen (SiglipVisionEmbeddings floors), but one patch must fit.
+    if (out.patch_size > out.image_size && out.image_size != 0)
+        vision.malformed("patch_size", "at most image_size, " + std::to_string(out.image_size) + ",");
+    if (out.heads != 0 && out.hidden % out.heads != 0)
+        vision.malformed("num_attention_heads", "a divisor of hidden_size, " + std::to_string(out.hidden) + ",");
+    return out;
+}
+
+/// Base of RoPE: flat or nested by layer type, in rope_scaling (oldest), rope_parameters, or rope_theta beside them, in transformers'
+/// order (modeling_rope_utils.py, convert_rope_params_to_dict).
+[[nodiscard]] PALI_INLINE float read_rope_theta(const config_section& text) {
+    const float beside = text.number("rope_theta", 10000.0f, false);
+    const auto holds_something = [&](const char* key) {
+        const auto* value = text.find_value(key);
+        return value != nullptr && !(value->is_object() && value->empty());
+    };
+    const char* const key = holds_something("rope_scaling") ? "rope_scaling" : "rope_parameters";
+    const config_section rope = text.section(key);
+    const auto read = [&](const config_section& one) {
+        for (const char* type : {"rope_type", "type"}) {
+            if (one.text(type, "default") != "default") one.unsupported(type, "\"default\" is the one that is run");
+            if (one.find(type) != nullptr) break;
+        }
+        if (one.find("partial_rotary_factor") != nullptr && one.number("partial_rotary_factor", 1, false) != 1)
+            one.unsupported("partial_rotary_factor", "all of a head is rotated");
+        return one.number("rope_theta", beside, false);
+    };
+    float theta = 0;
+    bool nested = false;
+    for (const char* layer_type : {"full_attention", "sliding_attention"}) {
+        if (rope.find_value(layer_type) == nullptr) continue;
+        const float own = read(rope.section(layer_type));
+        if (nested && own != theta) text.unsupported(key, "layers of all types have the same rope_theta");
+        theta = own;
+        nested = true;
+    }
+    return nested ? theta : read(rope);
+}
+
+/// Which layers have a sliding window: layer_types, or every second from the first (configuration_gemma2.py).
+PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
+    const auto* const window_value = text.find("sliding_window");
+    const bool none = window_value != nullptr && window_value->is_null();
+    const std::size_t window = none ? 0 : text.size("sliding_window", 4096, 1, most_window);
+    out.windows.assign(out.layers, 0);
+    if (out.layers == 0) return;
+    const auto* const types = text.find_value("layer_types");
+    if (types == nullptr) {
+        for (std::size_t layer = 0; layer < out.layers; layer += 2) out.windows[layer] = window;
+        return;
+    }
+    if (!types->is_array() || types->size() != out.layers)
+        return text.malformed("layer_types", "a list of " + std::to_string(out.layers) + " strings, one for each of num_hidden_layers,");
+    for (std::size_t layer = 0; layer < out.layers; ++layer) {
+        const auto& type = (*types)[layer];
+        if (!type.is_string()) return text.malformed("layer_types", "a list of strings");
+        if (type == "sliding_attention") out.windows[layer] = window;
+        else if (type != "full_attention" && type != "attention") // the last is an older name
+            return text.unsupported("layer_types", "\"full_attention\" and \"sliding_attention\" are the ones that are run, and layer "
+                                                       + std::to_string(layer) + " is another");
+    }
+}
+
+/// text_config. Defaults: GemmaConfig or Gemma2Config; without the section, PaliGemmaConfig's own for it.
+[[nodiscard]] PALI_INLINE dynamic read_text(const config_section& top) {
+    const config_section text = top.section("text_config");
+    const bool given = text.is_present();
+    dynamic out;
+    if (top.is_broken("text_config")) return out;
+    const std::string type = text.text("model_type", "gemma");
+    if (type != "gemma" && type != "gemma2") {
+        text.unsupported("model_type", "\"gemma\" and \"gemma2\" are the ones that are run");
+        return out;
+    }
+    const bool second = type == "gemma2";
+    const auto pick = [&](std::size_t gemma2, std::size_t gemma, std::size_t absent) { return second ? gemma2 : given ? gemma : absent; };
+    out.vocab = text.size("vocab_size", given ? 256000 : 257152, 1, most_tokens);
+    out.hidden = text.size("hidden_size", pick(2304, 3072, 2048), 1, most_width);
+    out.layers = text.size("num_hidden_layers", pick(26, 28, 18), 1, most_layers);
+    out.intermediate = text.size("intermediate_size", pick(9216, 24576, 16384), 1, most_width);
+    out.heads = text.size("num_attention_heads", pick(8, 16, 8), 1, most_heads);
+    out.kv_heads = text.size("num_key_value_heads", pick(4, 16, 1), 1, most_heads);
+    out.head_dim = text.size("head_dim", 256, 2, most_heads);
+    out.norm_eps = text.number("rms_norm_eps", 1e-6f, true);
+    out.rope_theta = read_rope_theta(text);
+    out.post_norms = second;
+    // PaliGemma caps its logits whichever decoder it has, when text_config says so; Gemma's own default is none.
+    out.final_softcap = text.softcap("final_logit_softcapping", second ? 30.0f : 0.0f);
+    if (second) {
+        out.query_pre_attn_scalar = text.number("query_pre_attn_scalar", 256.0f, false);
+        out.attention_softcap = text.softcap("attn_logit_softcapping", 50.0f);
+        read_windows(text, out);
+    } else {
+        out.query_pre_attn_scalar = static_cast<float>(out.head_dim); // modeling_gemma.py: scaling = head_dim ** -0.5
+        out.windows.assign(out.layers, 0);
+        if (text.find_value("sliding_window") != nullptr) text.unsupported("sliding_window", "a Gemma of the first generation has none");
+    }
+    // The first generation reads hidden_act, where "gelu" is an old way to say the tanh form; the second reads hidden_activation.
+    const char* const key = second ? "hidden_activation" : "hidden_act";
+    const std::string activation = text.text(key, tanh_gelu);
+    if (activation != tanh_gelu && (second || activation != "gelu"))
+        text.unsupported(key, std::string("\"") + tanh_gelu + "\" is the one that is run");
+    if (text.flag("attention_bias", false)) text.unsupported("attention_bias", "no model of the family has one");
+    if (const auto* layers = text.find_value("per_layer_config"); layers != nullptr && !layers->empty())
+        text.unsupported("per_layer_config", "all layers have the same sizes");
+    if (out.kv_heads != 0 && out.heads % out.kv_heads != 0)
+        text.malformed("num_key_value_heads", "a divisor of num_attention_heads, " + std::to_string(out.heads) + ",");
+    if (out.head_dim % 2 != 0) text.malformed("head_dim", "an even number");
+    return out;
+}
+
+/// bos, eos and pad: the first file that says something about one decides it.
+PALI_INLINE void read_ids(const config_section& generation, const config_section& top, checkpoint_config& out) {
+    const config_section text = top.section("text_config");
+    const auto find = [&](const char* key) -> const config_section* {
+        for (const config_section* place : {&generation, &top})
+            if (place->find_value(key) != nullptr) return place;
+        return text.find(key) != nullptr ? &text : nullptr; // here null is said on purpose: none
+    };
+    if (const config_section* place = find("bos_token_id")) {
+        out.bos = place->id(*place->find("bos_token_id"), "bos_token_id", true);
+        if (out.sizes.vocab != 0 && static_cast<std::size_t>(out.bos) >= out.sizes.vocab)
+            place->malformed("bos_token_id", "an id below vocab_size, " + std::to_string(out.sizes.vocab) + ",");
+    }
+    if (const config_section* place = find("eos_token_id")) {
+        out.eos.clear();
+        const auto& value = *place->find("eos_token_id");
+        if (value.is_array())
+            for (const auto& one : value) out.eos.push_back(place->id(one, "eos_token_id", false));
+        else if (!value.is_null()) out.eos.push_back(place->id(value, "eos_token_id", false));
+    }
+    if (const config_section* place = find("pad_token_id"))
+        if (const auto* value = place->find_value("pad_token_id")) out.pad = place->id(*value, "pad_token_id", false);
+}
+
+/// A step that is null is off, as Python has it; its numbers must be there only when it is on.
+PALI_INLINE void read_picture(const config_section& file, picture_config& out, std::size_t side) {
+    const auto step = [&](const char* key, bool otherwise) {
+        const auto* value = file.find(key);
+        return value != nullptr && value->is_null() ? false : file.flag(key, otherwise);
+    };
+    out.do_resize = step("do_resize", true);
+    out.do_rescale = step("do_rescale", true);
+    out.do_normalize = step("do_normalize", true);
+    for (const char* key : {"do_center_crop", "do_pad"})
+        if (step(key, false)) file.unsupported(key, "pictures are resized, and neither cut nor padded");
+    if (const auto* factor = file.find("rescale_factor"); factor != nullptr && out.do_rescale) {
+        if (factor->is_number() && factor->get<double>() > 0 && std::isfinite(factor->get<double>()))
+            out.rescale_factor = factor->get<double>();
+        else file.malformed("rescale_factor", "a number above 0");
+    }
+    for (const bool is_deviation : {false, true}) {
+        const char* const key = is_deviation ? "image_std" : "image_mean";
+        const auto* value = file.find(key);
+        if (value == nullptr || !out.do_normalize) continue;
+        std::array<float, 3>& channels = is_deviation ? out.deviation : out.mean;
+        for (std::size_t c = 0; c < 3; ++c) {
+            const auto* one = value->is_array() && value->size() == 3 ? &(*value)[c] : value; // one number stands for all three
+            const double number = one->is_number() ? one->get<double>() : std::numeric_limits<double>::quiet_NaN();
+            channels[c] = static_cast<float>(number);
+            if (std::isfinite(channels[c]) && (!is_deviation || channels[c] > 0)) continue;
+            file.malformed(key, is_deviation ? "a list of three numbers above 0" : "a list of three numbers");
+            break;
+        }
+    }
+    if (!out.do_resize) return;
+    out.resample = static_cast<int>(file.size("resample", 3, 0, 5));
+    const auto* size = file.find("size");
+    if (size == nullptr) return;
+    if (!size->is_object() || !size->contains("height") || !size->contains("width"))
+        return file.unsupported("size", "{\"height\": " + std::to_string(side) + ", \"width\": " + std::to_string(side) + "} is needed");
+    const config_section sides = file.section("size");
+    out.height = sides.size("height", side, 1, most_pixels_a_side);
+    out.width = sides.size("width", side, 1, most_pixels_a_side);
+    if (side != 0 && out.height != 0 && out.width != 0 && (out.height != side || out.width != side))
+        file.malformed("size", "the image_size that config.json says, " + std::to_string(side) + " by " + std::to_string(side) + " pixels,");
+}
+
+} // namespace detail
+
+PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path& folder) {
+    using detail::config_section;
+    std::error_code failure;
+    if (!std::filesystem::exists(folder, failure)) throw error(errc::cannot_open, folder.string() + ": there is no such folder");
+    const std::filesystem::path place = std::filesystem::is_directory(folder, failure) ? folder : folder.parent_path();
+    checkpoint_config out;
+    out.file = place / "config.json";
+    if (!std::filesystem::exists(out.file, failure))
+        throw error(
+            errc::cannot_open,
+            out.file.string() +
+                ": there is no such file; a checkpoint is a folder as Hugging Face's hub has it, with config.json beside the weights");
+
+    const auto read_optional = [&](const char* name) {
+        const std::filesystem::path path = place / name;
+        std::error_code ignored;
+        return std::filesystem::exists(path, ignored) ? detail::read_strict_json(path, errc::malformed_config) : nlohmann::json::object();
+    };
+    const nlohmann::json config = detail::read_strict_json(out.file, errc::malformed_config);
+    detail::config_problems problems;
+    const config_section top(&config, "", problems);
+    if (top.find("model_type") == nullptr || top.text("model_type", "paligemma") != "paligemma")
+        top.unsupported("model_type", "\"paligemma\" is the one that is run, for PaliGemma 2 too, and not what is built around them");
+    problems.raise(out.file); // nothing else in the file would make sense
+    if (top.find_value("quantization_config") != nullptr)
+        top.unsupported("quantization_config", "weights are read as bfloat16, float16 or float32: save the model unquantised");
+
+    out.sizes = detail::read_text(top);
+    out.sizes.vision = detail::read_vision(top);
+    const std::size_t projection = top.size("projection_dim", 2048, 1, detail::most_width);
+    if (out.sizes.hidden != 0 && projection != 0 && projection != out.sizes.hidden)
+        top.malformed("projection_dim", "the hidden_size of text_config, " + std::to_string(out.sizes.hidden) + ",");
+    // The newer key wins: attribute_map sets it after the fields.
+    const char* const image_key = top.find("image_token_id") != nullptr ? "image_token_id" : "image_token_index";
+    if (const auto* value = top.find(image_key)) out.image_token = top.id(*value, image_key, true);
+    for (const char* key : {"dtype", "torch_dtype"})
+        if (out.dtype.empty() && top.find_value(key) != nullptr) out.dtype = top.text(key, "");
+
+    const nlohmann::json generation = read_optional("generation_config.json");
+    detail::read_ids(config_section(&generation, "generation_config.json: ", problems), top, out);
+
+    const std::size_t side = out.sizes.vision.image_size;
+    if (side != 0) out.picture.width = out.picture.height = side;
+    const nlohmann::json processor = read_optional("processor_config.json"); // written by transformers 5, and first for it
+    if (const config_section nested = config_section(&processor, "processor_config.json: ", problems).section("image_processor");
+        nested.is_present())
+        detail::read_picture(nested, out.picture, side);
+    else {
+        const nlohmann::json preprocessor = read_optional("preprocessor_config.json");
+        detail::read_picture(config_section(&preprocessor, "preprocessor_config.json: ", problems), out.picture, side);
+    }
+    problems.raise(out.file);
+    return out;
+}
+
+} // namespace pali::inline PALI_ABI

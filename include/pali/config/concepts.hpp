@@ -1,0 +1,47 @@
+// What a model is: the numbers that every configuration type has, fixed at compile time or read at run time.
+#pragma once
+
+#include <pali/core/macros.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <type_traits>
+
+namespace pali::inline PALI_ABI {
+
+/// A SigLIP vision tower: `static constexpr` members, or ordinary ones (`dynamic_vision`).
+template <class C>
+concept vision_config = std::copyable<C> && requires(const C c) {
+    { c.image_size } -> std::convertible_to<std::size_t>;   // pixels a side
+    { c.patch_size } -> std::convertible_to<std::size_t>;   // pixels a side
+    { c.hidden } -> std::convertible_to<std::size_t>;
+    { c.layers } -> std::convertible_to<std::size_t>;
+    { c.intermediate } -> std::convertible_to<std::size_t>; // width of the MLP
+    { c.heads } -> std::convertible_to<std::size_t>;
+    { c.norm_eps } -> std::convertible_to<float>;
+};
+
+/// A Gemma decoder of the first or second generation.
+template <class C>
+concept decoder_config = std::copyable<C> && requires(const C c, std::size_t layer) {
+    { c.vocab } -> std::convertible_to<std::size_t>;               // rows of the embedding table
+    { c.hidden } -> std::convertible_to<std::size_t>;
+    { c.layers } -> std::convertible_to<std::size_t>;
+    { c.intermediate } -> std::convertible_to<std::size_t>;        // width of the gated MLP
+    { c.heads } -> std::convertible_to<std::size_t>;
+    { c.kv_heads } -> std::convertible_to<std::size_t>;            // heads % kv_heads == 0
+    { c.head_dim } -> std::convertible_to<std::size_t>;            // even: RoPE rotates halves
+    { c.query_pre_attn_scalar } -> std::convertible_to<float>;     // queries are scaled by its ^-1/2
+    { c.attention_softcap } -> std::convertible_to<float>;         // 0: none
+    { c.final_softcap } -> std::convertible_to<float>;             // 0: none
+    { c.rope_theta } -> std::convertible_to<float>;
+    { c.norm_eps } -> std::convertible_to<float>;
+    { c.post_norms } -> std::convertible_to<bool>;                 // Gemma 2: a norm after attention and MLP too
+    { c.window(layer) } -> std::convertible_to<std::size_t>;       // sliding window of a layer; 0: none
+};
+
+/// A PaliGemma: a decoder whose `vision` member describes the tower that feeds it.
+template <class C>
+concept model_config = decoder_config<C> && requires(const C c) { requires vision_config<std::remove_cvref_t<decltype(c.vision)>>; };
+
+} // namespace pali::inline PALI_ABI

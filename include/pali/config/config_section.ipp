@@ -1,0 +1,157 @@
+// One object of a JSON configuration, read field by field; problems are collected. Included by checkpoint_config.ipp alone.
+#pragma once
+
+#include <pali/core/error.hpp>
+#include <pali/files/strict_json.ipp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace pali::inline PALI_ABI::detail {
+
+/// What is wrong with a checkpoint's configuration, all of it.
+struct config_problems {
+    std::vector<std::string> found;
+    bool malformed = false; ///< otherwise: unsupported only
+
+    /// A section that is read twice tells its problems once.
+    void add(const std::string& problem) {
+        if (std::find(found.begin(), found.end(), problem) == found.end()) found.push_back(problem);
+    }
+
+    /// Throws when there is anything to tell.
+    void raise(const std::filesystem::path& file) const {
+        if (found.empty()) return;
+        std::string message = file.string() + ": ";
+        if (found.size() == 1) message += found.front();
+        else {
+            message += std::to_string(found.size()) + " problems";
+            for (const std::string& problem : found) message += "\n  " + problem;
+        }
+        throw error(malformed ? errc::malformed_config : errc::unsupported_config, message);
+    }
+};
+
+class config_section {
+public:
+    using json = nlohmann::json;
+
+    /// `prefix` leads to the section in messages: "text_config.". A section that is absent reads as an empty one.
+    config_section(const json* object, std::string prefix, config_problems& problems)
+        : m_object(object), m_prefix(std::move(prefix)), m_problems(problems) {}
+
+    /// The value, or nullptr where the key is absent.
+    [[nodiscard]] const json* find(const char* key) const {
+        if (m_object == nullptr) return nullptr;
+        const auto found = m_object->find(key);
+        return found == m_object->end() ? nullptr : &*found;
+    }
+    /// The same, and null counts as absent.
+    [[nodiscard]] const json* find_value(const char* key) const {
+        const json* const value = find(key);
+        return value == nullptr || value->is_null() ? nullptr : value;
+    }
+
+    /// The object at `key`; where it is absent or null, a section without keys.
+    [[nodiscard]] config_section section(const char* key) const {
+        const json* value = find_value(key);
+        if (value != nullptr && !value->is_object()) {
+            malformed(key, "an object");
+            value = nullptr;
+        }
+        return {value, m_prefix + key + ".", m_problems};
+    }
+    [[nodiscard]] bool is_present() const noexcept { return m_object != nullptr; }
+
+    /// The value is there, and no object: a problem that is told already.
+    [[nodiscard]] bool is_broken(const char* key) const { return find_value(key) != nullptr && !find_value(key)->is_object(); }
+
+    /// An integer in [lowest, highest]; 0 where it is none, so that nothing else is made of it.
+    [[nodiscard]] std::size_t size(const char* key, std::size_t otherwise, std::size_t lowest, std::size_t highest) const {
+        const json* const value = find(key);
+        if (value == nullptr) return otherwise;
+        if (value->is_number_unsigned() && value->get<std::uint64_t>() >= lowest && value->get<std::uint64_t>() <= highest)
+            return value->get<std::size_t>();
+        malformed(key, "an integer from " + std::to_string(lowest) + " to " + std::to_string(highest));
+        return 0;
+    }
+
+    /// A finite number as float; `allow_zero` or above zero.
+    [[nodiscard]] float number(const char* key, float otherwise, bool allow_zero) const {
+        const json* const value = find(key);
+        if (value == nullptr) return otherwise;
+        if (value->is_number()) {
+            const double wide = value->get<double>();
+            if (std::abs(wide) <= std::numeric_limits<float>::max()) {
+                const float number = static_cast<float>(wide);
+                if (number > 0 || (allow_zero && number == 0)) return number;
+            }
+        }
+        malformed(key, allow_zero ? "a number from 0" : "a number above 0");
+        return otherwise;
+    }
+    /// A softcap: null and 0 mean none.
+    [[nodiscard]] float softcap(const char* key, float otherwise) const {
+        const json* const value = find(key);
+        return value != nullptr && value->is_null() ? 0 : number(key, otherwise, true);
+    }
+
+    [[nodiscard]] bool flag(const char* key, bool otherwise) const {
+        const json* const value = find(key);
+        if (value == nullptr) return otherwise;
+        if (value->is_boolean()) return value->get<bool>();
+        malformed(key, "true or false");
+        return otherwise;
+    }
+
+    [[nodiscard]] std::string text(const char* key, const std::string& otherwise) const {
+        const json* const value = find(key);
+        if (value == nullptr) return otherwise;
+        if (value->is_string()) return value->get<std::string>();
+        malformed(key, "a string");
+        return otherwise;
+    }
+
+    /// A token id; 32 bits, and not negative where `needed`.
+    [[nodiscard]] std::int32_t id(const json& value, const char* key, bool needed) const {
+        if (value.is_number_integer() && (!value.is_number_unsigned() || value.get<std::uint64_t>() <= most)) {
+            const std::int64_t id = value.get<std::int64_t>();
+            if (id >= (needed ? 0 : std::numeric_limits<std::int32_t>::min()) && id <= std::int64_t{most})
+                return static_cast<std::int32_t>(id);
+        }
+        malformed(key, needed ? "an id from 0 to " + std::to_string(most) : "an id of 32 bits");
+        return 0;
+    }
+
+    /// The value contradicts the format: "text_config.head_dim is 7; `needed` is needed".
+    void malformed(const char* key, const std::string& needed) const {
+        m_problems.malformed = true;
+        m_problems.add(m_prefix + key + " is " + describe(key) + "; " + needed + " is needed");
+    }
+    /// The value is valid, and no model that is run has it.
+    void unsupported(const char* key, const std::string& needed) const {
+        m_problems.add(m_prefix + key + " is " + describe(key) + "; " + needed);
+    }
+
+    /// The value as JSON, shortened.
+    [[nodiscard]] std::string describe(const char* key) const {
+        const json* const value = find(key);
+        if (value == nullptr) return "absent";
+        const std::string text = value->dump(-1, ' ', true, json::error_handler_t::replace);
+        return text.size() <= 80 ? text : text.substr(0, 76) + " ...";
+    }
+
+private:
+    static constexpr std::uint32_t most = 0x7fffffff;
+
+    const json* m_object;
+    std::string m_prefix;
+    config_problems& m_problems;
+};
+
+} // namespace pali::inline PALI_ABI::detail

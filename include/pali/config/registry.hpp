@@ -1,0 +1,104 @@
+// The table of variants: a name or a config.json in, a type out. The only switch from run time to compile time.
+#pragma once
+
+#include <pali/config/compare.hpp>
+#include <pali/config/dynamic.hpp>
+#include <pali/config/released.hpp>
+#include <pali/config/shapes.hpp>
+#include <pali/core/error.hpp>
+
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace pali::inline PALI_ABI {
+
+/// A configuration type and the name people use for it.
+template <model_config Config>
+struct variant {
+    using type = Config;
+    std::string_view name;
+};
+
+/// Every variant that is shipped: the twelve released models and the embedded one.
+inline constexpr std::tuple variants{
+    variant<paligemma_3b_224>{"paligemma-3b-224"},     variant<paligemma_3b_448>{"paligemma-3b-448"},
+    variant<paligemma_3b_896>{"paligemma-3b-896"},     variant<paligemma2_3b_224>{"paligemma2-3b-224"},
+    variant<paligemma2_3b_448>{"paligemma2-3b-448"},   variant<paligemma2_3b_896>{"paligemma2-3b-896"},
+    variant<paligemma2_10b_224>{"paligemma2-10b-224"}, variant<paligemma2_10b_448>{"paligemma2-10b-448"},
+    variant<paligemma2_10b_896>{"paligemma2-10b-896"}, variant<paligemma2_28b_224>{"paligemma2-28b-224"},
+    variant<paligemma2_28b_448>{"paligemma2-28b-448"}, variant<paligemma2_28b_896>{"paligemma2-28b-896"},
+    variant<shapes>{"shapes"},
+};
+
+inline constexpr std::size_t variant_count = std::tuple_size_v<decltype(variants)>;
+
+/// Their names, in the order of the table.
+[[nodiscard]] constexpr std::array<std::string_view, variant_count> variant_names() noexcept {
+    return std::apply([](const auto&... v) { return std::array<std::string_view, variant_count>{v.name...}; }, variants);
+}
+
+/// The name of a shipped type, "dynamic", or "custom" for a type of the user's.
+template <model_config Config>
+[[nodiscard]] constexpr std::string_view variant_name() noexcept {
+    if constexpr (std::is_same_v<Config, dynamic>) return "dynamic";
+    std::string_view name = "custom";
+    std::apply(
+        [&](const auto&... v) { ((std::is_same_v<Config, typename std::decay_t<decltype(v)>::type> ? void(name = v.name) : void()), ...); },
+        variants);
+    return name;
+}
+
+namespace detail {
+
+/// '_' and '-' are the same: types are spelt with one, folders with the other.
+[[nodiscard]] constexpr bool same_variant_name(std::string_view a, std::string_view b) noexcept {
+    if (a.size() != b.size()) return false;
+    for (std::size_t i = 0; i < a.size(); ++i)
+        if ((a[i] == '_' ? '-' : a[i]) != (b[i] == '_' ? '-' : b[i])) return false;
+    return true;
+}
+
+[[noreturn]] inline void unknown_variant(std::string_view name) {
+    std::string message = "there is no variant '" + std::string(name) + "'; there are";
+    for (const std::string_view known : variant_names()) message += " " + std::string(known);
+    throw error(errc::unknown_variant, message);
+}
+
+template <std::size_t I, class Function>
+decltype(auto) with_config_from(std::string_view name, Function& f) {
+    using config = typename std::tuple_element_t<I, std::decay_t<decltype(variants)>>::type;
+    using result = std::invoke_result_t<Function&, paligemma_3b_224>;
+    static_assert(std::is_same_v<std::invoke_result_t<Function&, config>, result>, "the function returns the same type for every variant");
+    if (same_variant_name(name, std::get<I>(variants).name)) return static_cast<result>(f(config{}));
+    if constexpr (I + 1 < variant_count) return static_cast<result>(with_config_from<I + 1>(name, f));
+    else unknown_variant(name);
+}
+
+} // namespace detail
+
+/// Calls f(Config{}) with the type of that name, written with '-' or '_': with_config("paligemma2-3b-224", [](auto config) { ... }).
+/// `f` is instantiated for every variant and returns the same type for each. Throws errc::unknown_variant with the names there are.
+template <class Function>
+decltype(auto) with_config(std::string_view name, Function&& f) {
+    return detail::with_config_from<0>(name, f);
+}
+
+/// The variant whose every number is the one read from config.json.
+[[nodiscard]] inline std::optional<std::string_view> matching_variant(const dynamic& sizes) {
+    std::optional<std::string_view> found;
+    std::apply([&](const auto&... v) {
+        const auto check = [&](const auto& one) {
+            if (!found && differences(typename std::decay_t<decltype(one)>::type{}, sizes).empty()) found = one.name;
+        };
+        (check(v), ...);
+    }, variants);
+    return found;
+}
+
+} // namespace pali::inline PALI_ABI

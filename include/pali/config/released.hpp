@@ -1,0 +1,36 @@
+// The twelve released pairs of vision tower and decoder, and the templates to make one's own.
+#pragma once
+
+#include <pali/config/gemma.hpp>
+#include <pali/config/siglip.hpp>
+
+namespace pali::inline PALI_ABI {
+
+/// PaliGemma (arXiv 2407.07726): a Gemma decoder that reads what a SigLIP tower sees. Derive from it to change a number.
+template <decoder_config Decoder, vision_config Vision>
+struct paligemma : Decoder {
+    [[no_unique_address]] Vision vision{};
+};
+
+/// PaliGemma 2 (arXiv 2412.03555): the same with a Gemma 2 decoder.
+template <decoder_config Decoder, vision_config Vision>
+    requires(Decoder::post_norms)
+struct paligemma2 : paligemma<Decoder, Vision> {};
+
+struct paligemma_3b_224 : paligemma<gemma_2b, siglip_so400m_14<224>> {};
+struct paligemma_3b_448 : paligemma<gemma_2b, siglip_so400m_14<448>> {};
+struct paligemma_3b_896 : paligemma<gemma_2b, siglip_so400m_14<896>> {};
+
+struct paligemma2_3b_224 : paligemma2<gemma2_2b, siglip_so400m_14<224>> {};
+struct paligemma2_3b_448 : paligemma2<gemma2_2b, siglip_so400m_14<448>> {};
+struct paligemma2_3b_896 : paligemma2<gemma2_2b, siglip_so400m_14<896>> {};
+struct paligemma2_10b_224 : paligemma2<gemma2_9b, siglip_so400m_14<224>> {};
+struct paligemma2_10b_448 : paligemma2<gemma2_9b, siglip_so400m_14<448>> {};
+struct paligemma2_10b_896 : paligemma2<gemma2_9b, siglip_so400m_14<896>> {};
+struct paligemma2_28b_224 : paligemma2<gemma2_27b, siglip_so400m_14<224>> {};
+struct paligemma2_28b_448 : paligemma2<gemma2_27b, siglip_so400m_14<448>> {};
+struct paligemma2_28b_896 : paligemma2<gemma2_27b, siglip_so400m_14<896>> {};
+
+static_assert(model_config<paligemma_3b_224> && model_config<paligemma2_28b_896>);
+
+} // namespace pali::inline PALI_ABI

@@ -1,0 +1,23 @@
+// The embedded demonstration model: a tiny PaliGemma 2 that names coloured shapes.
+#pragma once
+
+#include <pali/config/released.hpp>
+
+namespace pali::inline PALI_ABI {
+
+/// Four narrow layers over a vocabulary of its own. Sizes: config.json of the model.
+struct shapes_decoder : gemma2_family {
+    static constexpr std::size_t vocab = 1536, hidden = 192, layers = 4, intermediate = 576, heads = 4, kv_heads = 2, head_dim = 48;
+    static constexpr float query_pre_attn_scalar = 48;
+};
+
+/// Pictures of 112 px, 64 patches.
+struct shapes_vision {
+    static constexpr std::size_t image_size = 112, patch_size = 14, hidden = 144, layers = 4, intermediate = 432, heads = 4;
+    static constexpr float norm_eps = 1e-6f;
+};
+
+struct shapes : paligemma2<shapes_decoder, shapes_vision> {};
+static_assert(model_config<shapes>);
+
+} // namespace pali::inline PALI_ABI

@@ -1,0 +1,42 @@
+// The 16-bit floating point numbers of checkpoints: bfloat16 and IEEE half, as storage with conversions and no arithmetic.
+#pragma once
+
+#include <pali/core/macros.hpp>
+
+#include <bit>
+#include <cstdint>
+
+namespace pali::inline PALI_ABI {
+
+/// The upper half of a float32. Conversion from float rounds to nearest even, as torch does; NaN stays NaN.
+struct bfloat16 {
+    std::uint16_t bits = 0;
+
+    bfloat16() = default;
+    explicit bfloat16(float value) noexcept {
+        const auto u = std::bit_cast<std::uint32_t>(value);
+        const bool nan = (u & 0x7fffffffu) > 0x7f800000u;
+        bits = nan ? static_cast<std::uint16_t>((u >> 16) | 0x40u)
+                   : static_cast<std::uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+    }
+    [[nodiscard]] explicit operator float() const noexcept { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
+    friend bool operator==(bfloat16 a, bfloat16 b) noexcept { return a.bits == b.bits; }
+};
+static_assert(sizeof(bfloat16) == 2);
+
+/// IEEE 754 binary16, read from checkpoints only.
+struct float16 {
+    std::uint16_t bits = 0;
+
+    [[nodiscard]] explicit operator float() const noexcept {
+        // Shift exponent and mantissa into place and rescale by 2^112: exact for normal and subnormal numbers alike.
+        const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;
+        const std::uint32_t rest = static_cast<std::uint32_t>(bits & 0x7fffu) << 13;
+        if ((bits & 0x7c00u) == 0x7c00u) return std::bit_cast<float>(sign | rest | 0x7f800000u);
+        const float scaled = std::bit_cast<float>(rest) * 0x1p112f;
+        return std::bit_cast<float>(std::bit_cast<std::uint32_t>(scaled) | sign);
+    }
+};
+static_assert(sizeof(float16) == 2);
+
+} // namespace pali::inline PALI_ABI

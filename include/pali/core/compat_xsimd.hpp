@@ -1,0 +1,50 @@
+// The only header that knows which xsimd is installed: names that changed between 8.1 and 14.
+#pragma once
+
+#include <pali/core/macros.hpp>
+
+#if !__has_include(<xsimd/xsimd.hpp>)
+#  error "pali needs xsimd (Debian: libxsimd-dev)"
+#endif
+#include <xsimd/xsimd.hpp>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace pali::inline PALI_ABI::compat {
+
+/// Sum of the lanes: hadd until 8, reduce_add since 9.
+template <class Batch>
+[[nodiscard]] inline typename Batch::value_type reduce_add(const Batch& x) noexcept {
+#if XSIMD_VERSION_MAJOR >= 9
+    return xsimd::reduce_add(x);
+#else
+    return xsimd::hadd(x);
+#endif
+}
+
+/// Largest lane: not in 8.
+template <class Batch>
+[[nodiscard]] inline typename Batch::value_type reduce_max(const Batch& x) noexcept {
+#if XSIMD_VERSION_MAJOR >= 9
+    return xsimd::reduce_max(x);
+#else
+    alignas(64) typename Batch::value_type lanes[Batch::size];
+    x.store_aligned(lanes);
+    auto top = lanes[0];
+    for (std::size_t i = 1; i < Batch::size; ++i) top = lanes[i] > top ? lanes[i] : top;
+    return top;
+#endif
+}
+
+/// The same bits as float lanes: the template argument is a batch until 10, an element since 11.
+template <class Arch>
+[[nodiscard]] inline xsimd::batch<float, Arch> as_float(const xsimd::batch<std::uint32_t, Arch>& bits) noexcept {
+#if XSIMD_VERSION_MAJOR >= 11
+    return xsimd::bitwise_cast<float>(bits);
+#else
+    return xsimd::bitwise_cast<xsimd::batch<float, Arch>>(bits);
+#endif
+}
+
+} // namespace pali::inline PALI_ABI::compat

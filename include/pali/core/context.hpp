@@ -1,0 +1,22 @@
+// What a forward pass works with: threads and scratch memory.
+#pragma once
+
+#include <pali/core/arena.hpp>
+#include <pali/core/tensor.hpp>
+#include <pali/core/thread_pool.hpp>
+
+namespace pali::inline PALI_ABI {
+
+/// Threads and scratch of one model. Blocks take it as their last argument; one pass at a time.
+struct context {
+    thread_pool threads;
+    arena scratch;
+
+    /// `thread_count` counts the calling thread; 0: as many as the machine has.
+    explicit context(std::size_t thread_count = 0) : threads(thread_count) {}
+
+    /// An uninitialised (count, width) view that lives until the current frame of `scratch` ends.
+    [[nodiscard]] matrix_view take(std::size_t count, std::size_t width) { return view_matrix(scratch.take(count * width), count, width); }
+};
+
+} // namespace pali::inline PALI_ABI

@@ -1,0 +1,47 @@
+// Errors: one class, stable codes, and messages that say what was found, what was needed and what to do.
+#pragma once
+
+#include <pali/core/macros.hpp>
+
+#include <stdexcept>
+#include <string>
+
+namespace pali::inline PALI_ABI {
+
+/// What went wrong. The numbers are stable: they are printed as "[pali.301]" and never reused.
+enum class errc : int {
+    invalid_argument = 101,    ///< an option or argument is outside what the call allows
+    unknown_variant = 102,     ///< no configuration of that name, or none that fits the config.json
+    capacity_exceeded = 103,   ///< a sequence is longer than the key-value cache or the positions of the model
+    cancelled = 104,           ///< a progress callback asked a load to stop
+    cannot_open = 201,         ///< a file or folder is missing or cannot be read
+    malformed_file = 202,      ///< the contents contradict the file's format
+    unsupported_format = 203,  ///< a known format in a form that is not read (dtype, compression, …)
+    cannot_write = 204,        ///< a file cannot be written
+    checkpoint_mismatch = 301, ///< tensors missing, unexpected or of another shape; all of them in one message
+    config_mismatch = 302,     ///< config.json differs from the compiled configuration; all differences in one message
+    malformed_config = 303,    ///< config.json is no JSON, lacks a field, or holds a value of the wrong kind
+    unsupported_config = 304,  ///< a model that is valid but of a kind this library does not run
+    malformed_image = 401,     ///< a picture that cannot be decoded
+    image_too_large = 402,     ///< a picture over the limits on sides or pixels
+    unsupported_image = 403,   ///< a picture in a format that this build cannot read
+    malformed_tokenizer = 501, ///< tokenizer.model cannot be read
+    missing_token = 502,       ///< a piece that the model needs (<image>, <bos>, …) has no id
+    invalid_prompt = 503,      ///< a prompt that cannot be laid out
+    unsupported_arch = 601,    ///< an instruction set was forced that this processor or build lacks
+};
+
+/// Base of all exceptions thrown by the library. `what()` reads "[pali.<code>] <message>".
+class error : public std::runtime_error {
+public:
+    error(errc code, const std::string& message)
+        : std::runtime_error("[pali." + std::to_string(static_cast<int>(code)) + "] " + message), m_code(code) {}
+
+    /// The stable code.
+    [[nodiscard]] errc code() const noexcept { return m_code; }
+
+private:
+    errc m_code;
+};
+
+} // namespace pali::inline PALI_ABI

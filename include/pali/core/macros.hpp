@@ -1,0 +1,25 @@
+// The few macros of the library: internal, all prefixed, none needed by a user.
+#pragma once
+
+#include <pali/version.hpp>
+
+#include <cassert>
+
+static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are larger than a 32-bit address space");
+
+/// Bodies in *.ipp files: inline by default; with PALI_COMPILED they are compiled once, by the source that defines PALI_SOURCE.
+#if defined(PALI_COMPILED)
+#  define PALI_INLINE
+#else
+#  define PALI_INLINE inline
+#endif
+
+/// Precondition of a kernel: checked in debug builds, free otherwise.
+#define PALI_ASSERT(condition) assert(condition)
+
+/// A function compiled for instructions that the translation unit need not have been given flags for.
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#  define PALI_TARGET(features) __attribute__((target(features)))
+#else
+#  define PALI_TARGET(features)
+#endif

@@ -1,0 +1,33 @@
+// A matrix as kernels see it: a pointer, how many rows, how wide, how far apart.
+#pragma once
+
+#include <pali/core/macros.hpp>
+
+#include <cstddef>
+#include <type_traits>
+
+namespace pali::inline PALI_ABI {
+
+/// Non-owning row-major matrix (count, width); row i begins at data + i * stride. Cheap to copy.
+template <class T>
+struct rows {
+    T* data = nullptr;
+    std::size_t count = 0;
+    std::size_t width = 0;
+    std::size_t stride = 0; ///< in elements
+
+    rows() = default;
+    rows(T* data, std::size_t count, std::size_t width) noexcept : rows(data, count, width, width) {}
+    rows(T* data, std::size_t count, std::size_t width, std::size_t stride) noexcept
+        : data(data), count(count), width(width), stride(stride) {}
+    /// rows<T> is usable where rows<const T> is asked for.
+    template <class U>
+        requires(std::is_same_v<const U, T>)
+    rows(const rows<U>& other) noexcept : rows(other.data, other.count, other.width, other.stride) {}
+
+    [[nodiscard]] T* operator[](std::size_t row) const noexcept { return data + row * stride; }
+    /// Rows [first, first + n).
+    [[nodiscard]] rows slice(std::size_t first, std::size_t n) const noexcept { return {data + first * stride, n, width, stride}; }
+};
+
+} // namespace pali::inline PALI_ABI

@@ -1,0 +1,40 @@
+// Tensors are xtensor containers and adapted memory, with the allocator named so that no macro changes their type.
+#pragma once
+
+#include <pali/core/aligned.hpp>
+#include <pali/core/compat_xtensor.hpp>
+#include <pali/core/rows.hpp>
+
+#include <array>
+#include <cstddef>
+
+namespace pali::inline PALI_ABI {
+
+/// Owning row-major float tensor of `Rank` dimensions.
+template <std::size_t Rank>
+using tensor = xt::xtensor_container<xt::uvector<float, aligned_allocator<float>>, Rank, xt::layout_type::row_major>;
+
+/// Owning matrix, (rows, columns). Its elements are not initialised.
+using matrix = tensor<2>;
+
+/// A matrix in memory that belongs to somebody else (an arena, a cache): an xtensor expression like any other.
+using matrix_view = xt::xtensor_adaptor<xt::xbuffer_adaptor<float*, xt::no_ownership, std::allocator<float>>, 2, xt::layout_type::row_major>;
+
+/// An uninitialised matrix of `count` rows.
+[[nodiscard]] inline matrix make_matrix(std::size_t count, std::size_t width) {
+    return matrix(std::array<std::size_t, 2>{count, width});
+}
+
+/// (count, width) over contiguous memory.
+[[nodiscard]] inline matrix_view view_matrix(float* data, std::size_t count, std::size_t width) {
+    using buffer = xt::xbuffer_adaptor<float*, xt::no_ownership, std::allocator<float>>;
+    return matrix_view(buffer(data, count * width), std::array<std::size_t, 2>{count, width});
+}
+
+/// What a kernel takes, of a matrix or a view of one.
+template <class Matrix>
+[[nodiscard]] auto rows_of(Matrix& m) noexcept {
+    return rows(m.data(), m.shape(0), m.shape(1));
+}
+
+} // namespace pali::inline PALI_ABI

@@ -1,0 +1,109 @@
+// The threads of one model: they spin briefly between kernels, sleep when idle, and never decide a result.
+#pragma once
+
+#include <pali/core/macros.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+#if defined(__x86_64__)
+#  include <immintrin.h>
+#endif
+
+namespace pali::inline PALI_ABI {
+
+/// Runs numbered tasks on a fixed set of threads; the calling thread is one of them. Tasks must not depend on which thread runs
+/// them, which keeps results the same, to the bit, for any number of threads. One caller at a time.
+class thread_pool {
+public:
+    /// `threads` counts the caller; 0 means as many as the machine has.
+    explicit thread_pool(std::size_t threads = 0) {
+        if (threads == 0) threads = std::thread::hardware_concurrency();
+        if (threads == 0) threads = 1;
+        m_workers.reserve(threads - 1);
+        for (std::size_t i = 1; i < threads; ++i) m_workers.emplace_back([this, i] { work(i); });
+    }
+
+    ~thread_pool() {
+        m_stop.store(true, std::memory_order_relaxed);
+        m_round.fetch_add(1, std::memory_order_release);
+        m_round.notify_all();
+        for (std::thread& worker : m_workers) worker.join();
+    }
+
+    thread_pool(const thread_pool&) = delete;
+    thread_pool& operator=(const thread_pool&) = delete;
+
+    /// Threads that take part, the caller included.
+    [[nodiscard]] std::size_t size() const noexcept { return m_workers.size() + 1; }
+
+    /// Calls task(i), or task(i, thread) with thread < size(), for every i in [0, count) and returns when all are done. The number
+    /// of the thread is for finding scratch memory. A task must not throw.
+    template <class Task>
+    void run(std::size_t count, Task&& task) {
+        using task_type = std::remove_reference_t<Task>;
+        static_assert(std::is_invocable_v<Task&, std::size_t> || std::is_invocable_v<Task&, std::size_t, std::size_t>,
+                      "a task is called with its number, or with its number and that of its thread");
+        m_call = [](void* t, std::size_t i, std::size_t thread) {
+            if constexpr (std::is_invocable_v<Task&, std::size_t>) (*static_cast<task_type*>(t))(i);
+            else (*static_cast<task_type*>(t))(i, thread);
+        };
+        m_task = const_cast<void*>(static_cast<const void*>(std::addressof(task)));
+        m_count = count;
+        if (m_workers.empty() || count <= 1) {
+            for (std::size_t i = 0; i < count; ++i) m_call(m_task, i, 0);
+            return;
+        }
+        m_next.store(0, std::memory_order_relaxed);
+        m_busy.store(m_workers.size(), std::memory_order_relaxed);
+        m_round.fetch_add(1, std::memory_order_release);
+        m_round.notify_all();
+        take_tasks(0);
+        for (std::size_t spins = 0; m_busy.load(std::memory_order_acquire) != 0; ++spins) pause(spins);
+    }
+
+private:
+    void take_tasks(std::size_t thread) noexcept {
+        for (std::size_t i; (i = m_next.fetch_add(1, std::memory_order_relaxed)) < m_count;) m_call(m_task, i, thread);
+    }
+
+    void work(std::size_t thread) noexcept {
+        for (std::uint32_t seen = 0;;) {
+            std::size_t spins = 0;
+            while (m_round.load(std::memory_order_acquire) == seen) {
+                if (++spins < spins_before_sleep) pause(spins);
+                else m_round.wait(seen, std::memory_order_acquire);
+            }
+            ++seen;
+            if (m_stop.load(std::memory_order_relaxed)) return;
+            take_tasks(thread);
+            m_busy.fetch_sub(1, std::memory_order_release);
+        }
+    }
+
+    static void pause(std::size_t spins) noexcept {
+        if (spins % yield_every == yield_every - 1) std::this_thread::yield(); // somebody else may own the core
+#if defined(__x86_64__)
+        else _mm_pause();
+#endif
+    }
+
+    static constexpr std::size_t spins_before_sleep = 4000; // some 50 microseconds: longer than the gap between two kernels
+    static constexpr std::size_t yield_every = 512;
+
+    std::vector<std::thread> m_workers;
+    void (*m_call)(void*, std::size_t, std::size_t) = nullptr;
+    void* m_task = nullptr;
+    std::size_t m_count = 0;
+    alignas(64) std::atomic<std::uint32_t> m_round{0};
+    alignas(64) std::atomic<std::size_t> m_next{0};
+    alignas(64) std::atomic<std::size_t> m_busy{0};
+    std::atomic<bool> m_stop{false};
+};
+
+} // namespace pali::inline PALI_ABI

@@ -1,0 +1,70 @@
+// Self-attention of the decoder: rotary positions, grouped queries, and the prefix-LM mask over a cache.
+#pragma once
+
+#include <pali/decoder/mask.hpp>
+#include <pali/decoder/sequence.hpp>
+#include <pali/kernels/attention.hpp>
+#include <pali/kernels/rope.hpp>
+#include <pali/layers/linear.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <span>
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// Gemma's attention. Grouped queries: Ainslie et al., arXiv 2305.13245; softcap and window: arXiv 2408.00118, section 2.
+template <decoder_config Config, weight_storage Storage>
+struct gemma_attention {
+    linear<Storage> query, key, value, output;
+    kernels::attention_shape shape;
+    std::size_t layer = 0, window = 0;
+
+    /// x (T, D) -> (T, D), in scratch memory. Keys and values go to the caches, behind what they hold.
+    [[nodiscard]] matrix_view operator()(const matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope, context& at) const {
+        auto q = query(x, at);
+        auto k = key(x, at), v = value(x, at);
+        auto mixed = at.take(q.shape(0), q.shape(1));
+        for (const sequence& s : sequences) {
+            const std::size_t start = s.cache->length();
+            const auto queries = rows_of(q).slice(s.first, s.count);
+            remember(s, rows_of(k).slice(s.first, s.count), rows_of(v).slice(s.first, s.count), rope, at.threads);
+            at.threads.run(s.count, [&](std::size_t t) {
+                for (std::size_t head = 0; head < shape.heads; ++head) rope.rotate(queries[t] + head * shape.head_dim, start + t + first_position);
+            });
+            const prefix_mask mask{.prefix = s.cache->prefix(), .window = window};
+            kernels::attention(arch::native, shape, queries, s.cache->keys(layer), s.cache->values(layer), [&](std::size_t t) { return mask(start + t); },
+                               rows_of(mixed).slice(s.first, s.count), at.threads, at.scratch);
+        }
+        return output(mixed, at);
+    }
+
+    void bind(const binder::scope& names, const Config& config, std::size_t index) {
+        shape = {.heads = config.heads, .kv_heads = config.kv_heads, .head_dim = config.head_dim,
+                 .scale = 1.f / std::sqrt(static_cast<float>(config.query_pre_attn_scalar)), .softcap = config.attention_softcap};
+        layer = index;
+        window = config.window(index);
+        query.bind(names["q_proj"], config.heads * config.head_dim, config.hidden, false);
+        key.bind(names["k_proj"], config.kv_heads * config.head_dim, config.hidden, false);
+        value.bind(names["v_proj"], config.kv_heads * config.head_dim, config.hidden, false);
+        output.bind(names["o_proj"], config.hidden, config.heads * config.head_dim, false);
+    }
+
+    /// The position of the first token: 1, as in transformers modeling_paligemma.py. Only differences of positions matter but for rounding.
+    static constexpr std::size_t first_position = 1;
+
+private:
+    void remember(const sequence& s, rows<float> k, rows<float> v, const kernels::rope_table& rope, thread_pool& threads) const {
+        threads.run(s.count, [&](std::size_t t) {
+            const std::size_t position = s.cache->length() + t;
+            for (std::size_t head = 0; head < shape.kv_heads; ++head) {
+                float* const turned = k[t] + head * shape.head_dim;
+                rope.rotate(turned, position + first_position);
+                std::copy_n(turned, shape.head_dim, s.cache->key(layer, head, position));
+                std::copy_n(v[t] + head * shape.head_dim, shape.head_dim, s.cache->value(layer, head, position));
+            }
+        });
+    }
+};
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD

@@ -1,0 +1,64 @@
+// One layer of the decoder.
+#pragma once
+
+#include <pali/decoder/attention.hpp>
+#include <pali/kernels/elementwise.hpp>
+#include <pali/layers/norm.hpp>
+
+#include <cstddef>
+#include <span>
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// down(gelu(gate(x)) · up(x)): GeGLU, Shazeer, arXiv 2002.05202.
+template <decoder_config Config, weight_storage Storage>
+struct gated_mlp {
+    linear<Storage> gate, up, down;
+
+    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
+        auto hidden = gate(x, at);
+        const auto factor = up(x, at);
+        const std::size_t width = hidden.shape(1);
+        at.threads.run(hidden.shape(0), [&](std::size_t t) { kernels::gated_gelu(arch::native, hidden.data() + t * width, factor.data() + t * width, width); });
+        return down(hidden, at);
+    }
+
+    void bind(const binder::scope& names, const Config& config) {
+        gate.bind(names["gate_proj"], config.intermediate, config.hidden, false);
+        up.bind(names["up_proj"], config.intermediate, config.hidden, false);
+        down.bind(names["down_proj"], config.hidden, config.intermediate, false);
+    }
+};
+
+/// Gemma 1: x += attn(pre(x)); x += mlp(pre(x)). Gemma 2: x += post(attn(pre(x))); x += post(mlp(pre(x))).
+template <decoder_config Config, weight_storage Storage>
+struct gemma_block {
+    [[no_unique_address]] Config config;
+    rms_norm input_norm, post_attention_norm, pre_mlp_norm, post_mlp_norm;
+    gemma_attention<Config, Storage> attention;
+    gated_mlp<Config, Storage> mlp;
+
+    /// x (T, D) in place; the caches of `sequences` grow by their rows.
+    void operator()(matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope, context& at) const {
+        const arena::frame frame(at.scratch);
+        const auto attended = attention(input_norm(x, at), sequences, rope, at);
+        x += config.post_norms ? post_attention_norm(attended, at) : attended;
+        const auto transformed = mlp(pre_mlp_norm(x, at), at);
+        x += config.post_norms ? post_mlp_norm(transformed, at) : transformed;
+    }
+
+    void bind(const binder::scope& names, std::size_t index) {
+        input_norm.bind(names["input_layernorm"], config.hidden, config.norm_eps);
+        attention.bind(names["self_attn"], config, index);
+        if (config.post_norms) {
+            post_attention_norm.bind(names["post_attention_layernorm"], config.hidden, config.norm_eps);
+            pre_mlp_norm.bind(names["pre_feedforward_layernorm"], config.hidden, config.norm_eps);
+            post_mlp_norm.bind(names["post_feedforward_layernorm"], config.hidden, config.norm_eps);
+        } else {
+            pre_mlp_norm.bind(names["post_attention_layernorm"], config.hidden, config.norm_eps); // Gemma 1's name for it
+        }
+        mlp.bind(names["mlp"], config);
+    }
+};
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD

@@ -1,0 +1,74 @@
+// The decoder: embeddings of image and text in, a hidden state and logits for every token out.
+#pragma once
+
+#include <pali/decoder/block.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// Gemma (arXiv 2403.08295) and Gemma 2 (arXiv 2408.00118).
+template <decoder_config Config, weight_storage Storage>
+struct gemma {
+    [[no_unique_address]] Config config;
+    rows<const typename Storage::element> embedding; ///< (V, D)
+    std::vector<gemma_block<Config, Storage>> layers;
+    rms_norm final_norm;
+    linear<Storage> head; ///< (V, D); empty where the embedding serves as the head too
+    kernels::rope_table rope;
+
+    explicit gemma(const Config& c) : config(c), rope(c.head_dim, c.rope_theta) {
+        layers.assign(c.layers, gemma_block<Config, Storage>{c, {}, {}, {}, {}, {}, {}});
+    }
+
+    /// Prepares for sequences of `tokens` tokens. Not while a pass is running.
+    void extend(std::size_t tokens) { rope.extend(tokens + gemma_attention<Config, Storage>::first_position); }
+
+    /// One row: the embedding of a token, times the square root of the width. Image features are not scaled.
+    void embed(std::int32_t token, float* row) const noexcept {
+        PALI_ASSERT(token >= 0 && static_cast<std::size_t>(token) < embedding.count);
+        const float scale = std::sqrt(static_cast<float>(config.hidden));
+        const auto* const from = embedding[static_cast<std::size_t>(token)];
+        for (std::size_t i = 0; i < embedding.width; ++i) row[i] = static_cast<float>(from[i]) * scale;
+    }
+
+    /// x (T, D), in place: embeddings become the outputs of the last block. `after(layer, x)` is called after each block, 0 to layers - 1;
+    /// when it returns false the work stops, the caches stay as they were, and false is returned.
+    template <class After>
+    bool operator()(matrix_view& x, std::span<const sequence> sequences, context& at, After&& after) const {
+        for (const sequence& s : sequences) s.cache->require(s.count);
+        for (std::size_t i = 0; i < layers.size(); ++i) {
+            layers[i](x, sequences, rope, at);
+            if (!after(i, x)) return false;
+        }
+        for (const sequence& s : sequences) s.cache->advance(s.count);
+        return true;
+    }
+
+    /// Outputs of the last block (T, D) -> hidden states (T, D), in scratch memory.
+    [[nodiscard]] matrix_view normalise(const matrix_view& x, context& at) const { return final_norm(x, at); }
+
+    /// Hidden states (T, D) -> logits (T, V), in scratch memory, with the final softcap.
+    [[nodiscard]] matrix_view logits(const matrix_view& hidden, context& at) const {
+        auto y = (head.weight.data ? head : linear<Storage>{.weight = embedding})(hidden, at);
+        if (config.final_softcap > 0)
+            at.threads.run(y.shape(0), [&](std::size_t t) { kernels::softcap(arch::native, y.data() + t * y.shape(1), y.shape(1), config.final_softcap); });
+        return y;
+    }
+
+    /// Names below "language_model.". A head that is absent, or repeats the embedding, is the embedding.
+    void bind(const binder::scope& names) {
+        const auto model = names["model"];
+        model["embed_tokens"].matrix("weight", embedding, {config.vocab, config.hidden});
+        for (std::size_t i = 0; i < layers.size(); ++i) layers[i].bind(model["layers." + std::to_string(i)], i);
+        final_norm.bind(model["norm"], config.hidden, config.norm_eps);
+        if (!names.omits_or_repeats("lm_head.weight", "model.embed_tokens.weight")) head.bind(names["lm_head"], config.vocab, config.hidden, false);
+    }
+};
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD

@@ -1,0 +1,17 @@
+// Which rows of a matrix belong to which sequence.
+#pragma once
+
+#include <pali/decoder/kv_cache.hpp>
+
+#include <cstddef>
+
+namespace pali::inline PALI_ABI {
+
+/// Rows [first, first + count) are the next tokens of the sequence in `cache`: a whole prompt, or one token of a batch.
+struct sequence {
+    kv_cache* cache = nullptr;
+    std::size_t first = 0;
+    std::size_t count = 0;
+};
+
+} // namespace pali::inline PALI_ABI

@@ -1,0 +1,49 @@
+// The weights of a checkpoint: one safetensors file or all its shards, as one table.
+#pragma once
+
+#include <pali/files/safetensors.hpp>
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pali::inline PALI_ABI {
+
+/// A Hugging Face folder, opened: `model.safetensors`, or the shards that `model.safetensors.index.json` names. The files stay mapped as
+/// long as the object lives; moving it moves nothing.
+class checkpoint_files {
+public:
+    /// `path` is the folder, or one .safetensors file. Throws errc::cannot_open (with all shards that are missing), errc::malformed_file
+    /// for a file or index that contradicts the format or names a shard outside the folder, and errc::checkpoint_mismatch with every
+    /// tensor that the index promises and its shard lacks, and the reverse.
+    explicit checkpoint_files(const std::filesystem::path& path);
+
+    /// Tensors of all files.
+    [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }
+    /// The mapped files, in the order of their names.
+    [[nodiscard]] const std::vector<safetensors_file>& files() const noexcept { return m_files; }
+    /// The tensor of that name; throws errc::checkpoint_mismatch when there is none.
+    [[nodiscard]] const tensor_info& at(std::string_view name) const;
+    /// As it was given.
+    [[nodiscard]] const std::filesystem::path& path() const noexcept { return m_path; }
+
+private:
+    void open_shards(const std::filesystem::path& index);
+
+    std::filesystem::path m_path;
+    std::vector<safetensors_file> m_files;
+    tensor_table m_tensors;
+};
+
+/// The shard of every tensor, as an index file's weight_map says it. Throws errc::cannot_open or errc::malformed_file: the names of
+/// shards are names of .safetensors files in the same folder, and none leads out of it.
+[[nodiscard]] std::map<std::string, std::string, std::less<>> read_shard_index(const std::filesystem::path& index);
+
+} // namespace pali::inline PALI_ABI
+
+#ifndef PALI_COMPILED
+#  include <pali/files/checkpoint_files.ipp>
+#endif

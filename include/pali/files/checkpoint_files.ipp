@@ -1,0 +1,126 @@
+// Body of checkpoint_files.hpp.
+#pragma once
+
+#include <pali/core/error.hpp>
+#include <pali/files/checkpoint_files.hpp>
+#include <pali/files/describe.hpp>
+#include <pali/files/strict_json.ipp>
+
+#include <algorithm>
+#include <set>
+#include <system_error>
+
+namespace pali::inline PALI_ABI {
+
+namespace detail {
+
+/// Why the folder holds no weights that can be read, as far as its contents tell.
+[[nodiscard]] PALI_INLINE std::string describe_other_weights(const std::filesystem::path& folder) {
+    std::set<std::string> others;
+    std::error_code failure;
+    for (std::filesystem::directory_iterator it(folder, failure), end; !failure && it != end; it.increment(failure)) {
+        const std::string name = it->path().filename().string(), kind = it->path().extension().string();
+        if (kind == ".safetensors" || kind == ".bin" || kind == ".gguf" || kind == ".npz" || kind == ".pt" || kind == ".sbs")
+            others.insert(name);
+    }
+    if (others.empty()) return "";
+    std::string out = "; it holds";
+    for (const std::string& name : others) out += (name == *others.begin() ? " " : ", ") + in_quotes(name);
+    return out + ": name a .safetensors file itself to read it alone, and convert other formats with transformers' save_pretrained";
+}
+
+/// A plain file name: no folder, no drive, no way up.
+[[nodiscard]] PALI_INLINE bool is_plain_name(const std::string& name) {
+    return !name.empty() && name != "." && name != ".." && name.find_first_of("/\\:") == std::string::npos
+        && std::none_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
+}
+
+} // namespace detail
+
+PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(const std::filesystem::path& index) {
+    const nlohmann::json document = detail::read_strict_json(index, errc::malformed_file);
+    const auto fail = [&](const std::string& what) { throw error(errc::malformed_file, index.string() + ": " + what); };
+    const auto weight_map = document.find("weight_map");
+    if (weight_map == document.end()) fail("has no 'weight_map', the object that names the shard of each tensor");
+    if (!weight_map->is_object()) fail(std::string("'weight_map' is ") + weight_map->type_name() + "; an object is needed");
+    if (weight_map->empty()) fail("'weight_map' is empty; it names the shard of each tensor");
+    std::map<std::string, std::string, std::less<>> shards;
+    for (const auto& [tensor, shard] : weight_map->items()) {
+        if (!shard.is_string())
+            fail("'weight_map' has " + std::string(shard.type_name()) + " at " + in_quotes(tensor) + "; the name of a shard is needed");
+        const std::string name = shard.get<std::string>();
+        if (!detail::is_plain_name(name))
+            fail("'weight_map' sends tensor " + in_quotes(tensor) + " to " + in_quotes(name) +
+                 "; a shard is a file in the same folder, and its name holds no / \\ or :");
+        if (!name.ends_with(".safetensors"))
+            fail("'weight_map' sends tensor " + in_quotes(tensor) + " to " + in_quotes(name) +
+                 "; the name of a shard ends with .safetensors");
+        shards.emplace(tensor, name);
+    }
+    return shards;
+}
+
+PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& path) : m_path(path) {
+    std::error_code failure;
+    if (!std::filesystem::exists(path, failure)) throw error(errc::cannot_open, path.string() + ": there is no such folder or file");
+    if (!std::filesystem::is_directory(path, failure)) {
+        m_files.emplace_back(path);
+        m_tensors = m_files.front().tensors();
+        return;
+    }
+    const std::filesystem::path whole = path / "model.safetensors", index = path / "model.safetensors.index.json";
+    // The whole file wins over an index, as in transformers (modeling_utils.py, _get_resolved_checkpoint_files).
+    if (std::filesystem::exists(whole, failure)) {
+        m_files.emplace_back(whole);
+        m_tensors = m_files.front().tensors();
+    } else if (std::filesystem::exists(index, failure)) {
+        open_shards(index);
+    } else {
+        throw error(errc::cannot_open, path.string() + ": has neither model.safetensors nor model.safetensors.index.json" +
+                                           detail::describe_other_weights(path));
+    }
+}
+
+PALI_INLINE void checkpoint_files::open_shards(const std::filesystem::path& index) {
+    const auto shard_of = read_shard_index(index);
+    std::set<std::string> shards;
+    for (const auto& [tensor, shard] : shard_of) shards.insert(shard);
+
+    std::string absent;
+    for (const std::string& shard : shards) {
+        std::error_code failure;
+        if (!std::filesystem::exists(m_path / shard, failure)) absent += (absent.empty() ? "" : ", ") + in_quotes(shard);
+    }
+    if (!absent.empty())
+        throw error(errc::cannot_open, index.string() + ": names shards that are not in the folder: " + absent +
+                                           "; was the checkpoint downloaded completely?");
+
+    std::string problems;
+    m_files.reserve(shards.size());
+    for (const std::string& shard : shards) {
+        const safetensors_file& file = m_files.emplace_back(m_path / shard);
+        for (const auto& [name, tensor] : file.tensors()) {
+            const auto promised = shard_of.find(name);
+            if (promised == shard_of.end())
+                problems += "\n  " + in_quotes(name) + " is in " + in_quotes(shard) + ", and the index does not name it";
+            else if (promised->second != shard)
+                problems += "\n  " + in_quotes(name) + " is in " + in_quotes(shard) + "; the index says " + in_quotes(promised->second);
+            else m_tensors.emplace(name, tensor);
+        }
+    }
+    for (const auto& [name, shard] : shard_of)
+        if (!m_tensors.contains(name))
+            problems += "\n  " + in_quotes(name) + " is not in " + in_quotes(shard) + ", where the index says it is";
+    if (!problems.empty())
+        throw error(errc::checkpoint_mismatch, index.string() + ": index and shards differ; are they of one download?" + problems);
+}
+
+PALI_INLINE const tensor_info& checkpoint_files::at(std::string_view name) const {
+    const auto found = m_tensors.find(name);
+    if (found == m_tensors.end())
+        throw error(errc::checkpoint_mismatch,
+                    m_path.string() + ": has no tensor " + in_quotes(name) + " among its " + std::to_string(m_tensors.size()));
+    return found->second;
+}
+
+} // namespace pali::inline PALI_ABI

@@ -1,0 +1,80 @@
+// One answer in the making: from logits to tokens, text and callbacks.
+#pragma once
+
+#include <pali/generate/log_softmax.hpp>
+#include <pali/generate/options.hpp>
+#include <pali/generate/result.hpp>
+#include <pali/generate/sampler.hpp>
+#include <pali/text/prompt.hpp>
+#include <pali/text/stream.hpp>
+#include <pali/text/tokenizer.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace pali::inline PALI_ABI {
+
+/// Chooses token after token from logits, streams the text, and knows when to stop. Allocates when it is made and not per token.
+class answer {
+public:
+    /// `eos` are the tokens that end it; `vocab` is the number of logits. What it is given has to outlive it.
+    answer(const generate_options& options, const tokenizer& text, std::span<const token> eos, const prompt_layout& prompt, std::size_t vocab)
+        : m_options(options), m_eos(eos), m_stream(text), m_sampler(options.sampling, vocab), m_sequence(prompt.tokens) {
+        m_sequence.reserve(prompt.tokens.size() + options.max_new_tokens);
+        m_own.reserve(vocab);
+        m_result.tokens.reserve(options.max_new_tokens);
+        m_result.logprobs.reserve(options.max_new_tokens);
+        m_result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
+    }
+
+    /// Takes the logits of the next token, and may overwrite them; returns whether another token is wanted.
+    [[nodiscard]] bool take(std::span<float> logits) {
+        const double normaliser = log_sum_exp(logits); // of the model's own distribution, before anything is done to it
+        m_own.assign(logits.begin(), logits.end());
+        const bool may_end = m_result.tokens.size() >= m_options.min_new_tokens;
+        const token next = m_sampler.next(logits, m_sequence, may_end ? std::span<const token>() : m_eos);
+        const auto logprob = static_cast<float>(static_cast<double>(m_own[static_cast<std::size_t>(next)]) - normaliser);
+        m_sequence.push_back(next);
+        m_result.tokens.push_back(next);
+        m_result.logprobs.push_back(logprob);
+        const bool ends = std::find(m_eos.begin(), m_eos.end(), next) != m_eos.end();
+        const bool wanted = (!m_options.on_token || m_options.on_token(next, logprob)) && (ends || say(m_stream.push(next)));
+        if (!wanted) m_result.finish = finish_reason::cancelled;
+        else if (ends) m_result.finish = finish_reason::eos;
+        else if (m_result.tokens.size() < m_options.max_new_tokens) return true;
+        else m_result.finish = finish_reason::length;
+        const std::string_view held = m_stream.finish();
+        if (m_result.finish == finish_reason::cancelled) m_result.text += held; // whoever cancelled is not called again
+        else if (!say(held)) m_result.finish = finish_reason::cancelled;
+        return false;
+    }
+
+    /// A callback stopped the prompt.
+    void cancel() noexcept { m_result.finish = finish_reason::cancelled; }
+
+    /// The token chosen last.
+    [[nodiscard]] token last() const noexcept { return m_sequence.back(); }
+    [[nodiscard]] pali::timings& timings() noexcept { return m_result.timings; }
+    /// The answer, once no other token is wanted.
+    [[nodiscard]] generation finish() && { return std::move(m_result); }
+
+private:
+    [[nodiscard]] bool say(std::string_view piece) {
+        m_result.text += piece;
+        return piece.empty() || !m_options.on_text || m_options.on_text(piece);
+    }
+
+    const generate_options& m_options;
+    std::span<const token> m_eos;
+    text_stream m_stream;
+    sampler m_sampler;
+    std::vector<token> m_sequence; // image tokens, prompt, answer: what processors look at
+    std::vector<float> m_own;
+    generation m_result;
+};
+
+} // namespace pali::inline PALI_ABI

@@ -1,0 +1,27 @@
+// Numbers of options as people write them: 0.8f stands for 0.8.
+#pragma once
+
+#include <pali/core/macros.hpp>
+
+#include <array>
+#include <charconv>
+#include <string>
+
+namespace pali::inline PALI_ABI::detail {
+
+/// The shortest decimal that is this number: "0.8".
+[[nodiscard]] inline std::string in_decimal(float value) {
+    std::array<char, 32> text;
+    const auto end = std::to_chars(text.data(), text.data() + text.size(), value);
+    return {text.data(), end.ptr};
+}
+
+/// That decimal in double precision, as Python would hold it: 1 - 0.8 is then rounded as there, which decides between equal candidates.
+[[nodiscard]] inline double as_written(float value) {
+    const std::string text = in_decimal(value);
+    double out = static_cast<double>(value);
+    std::from_chars(text.data(), text.data() + text.size(), out);
+    return out;
+}
+
+} // namespace pali::inline PALI_ABI::detail

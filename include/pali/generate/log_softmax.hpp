@@ -1,0 +1,44 @@
+// Probabilities of a row of logits.
+#pragma once
+
+#include <pali/core/macros.hpp>
+#include <pali/text/token.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <span>
+
+namespace pali::inline PALI_ABI {
+
+/// The place of the largest value, the first of equals; of the first NaN when there is one (as torch.argmax). 0 for none.
+[[nodiscard]] inline std::size_t argmax(std::span<const float> values) noexcept {
+    std::size_t best = 0;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        if (std::isnan(values[i])) return i;
+        if (values[i] > values[best]) best = i;
+    }
+    return best;
+}
+
+/// log(sum(exp(logits))): the sum is taken in double precision.
+[[nodiscard]] inline double log_sum_exp(std::span<const float> logits) noexcept {
+    if (logits.empty()) return -std::numeric_limits<double>::infinity();
+    const float top = logits[argmax(logits)];
+    double sum = 0;
+    for (const float x : logits) sum += static_cast<double>(std::exp(x - top));
+    return static_cast<double>(top) + std::log(sum);
+}
+
+/// The natural logarithm of the probability of one token.
+[[nodiscard]] inline float log_softmax_at(std::span<const float> logits, token id) noexcept {
+    return static_cast<float>(static_cast<double>(logits[static_cast<std::size_t>(id)]) - log_sum_exp(logits));
+}
+
+/// Those of all tokens. `out` may be `logits` itself.
+inline void log_softmax(std::span<const float> logits, std::span<float> out) noexcept {
+    const double sum = log_sum_exp(logits);
+    for (std::size_t i = 0; i < logits.size(); ++i) out[i] = static_cast<float>(static_cast<double>(logits[i]) - sum);
+}
+
+} // namespace pali::inline PALI_ABI

@@ -1,0 +1,46 @@
+// What a caller can ask of a generation.
+#pragma once
+
+#include <pali/core/error.hpp>
+#include <pali/core/progress.hpp>
+#include <pali/generate/beam_search.hpp>
+#include <pali/generate/sampling.hpp>
+#include <pali/text/token.hpp>
+
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace pali::inline PALI_ABI {
+
+/// Options of one answer. All have defaults: model.generate(photo, "caption en") is greedy.
+struct generate_options {
+    std::size_t max_new_tokens = 256;
+    std::size_t min_new_tokens = 0;      ///< the end of the sequence cannot come earlier
+    sampling_options sampling{};         ///< greedy unless its temperature is above 0
+    std::size_t num_beams = 1;           ///< beam search, if more than one; then nothing is streamed before the end
+    float length_penalty = 1;            ///< beams: scores are divided by length ^ length_penalty
+    bool early_stopping = false;         ///< beams: stop as soon as there are num_beams complete answers
+    std::function<bool(std::string_view piece)> on_text{};            ///< called with whole UTF-8 as it comes; false stops
+    std::function<bool(token id, float logprob)> on_token{};          ///< called with every token; false stops
+    progress_callback on_progress{};     ///< stages "image" and "prefill"; false stops
+
+    /// Those of a beam search.
+    [[nodiscard]] beam_options beams() const noexcept {
+        return {.num_beams = num_beams, .length_penalty = length_penalty, .early_stopping = early_stopping, .max_new_tokens = max_new_tokens};
+    }
+
+    /// Throws errc::invalid_argument with the option, its value and the values allowed.
+    void validate() const {
+        if (max_new_tokens == 0) throw error(errc::invalid_argument, "max_new_tokens is 0; 1 or more is needed");
+        if (min_new_tokens > max_new_tokens)
+            throw error(errc::invalid_argument, "min_new_tokens is " + std::to_string(min_new_tokens) + "; max_new_tokens, " + std::to_string(max_new_tokens) + ", at most is allowed");
+        sampling.validate();
+        beams().validate();
+        if (num_beams > 1 && !sampling.greedy())
+            throw error(errc::invalid_argument, "num_beams is " + std::to_string(num_beams) + " with a temperature; beam search is greedy: set one of them only");
+    }
+};
+
+} // namespace pali::inline PALI_ABI

@@ -1,0 +1,75 @@
+// Chooses the next token from logits.
+#pragma once
+
+#include <pali/core/error.hpp>
+#include <pali/generate/processors.hpp>
+#include <pali/generate/random.hpp>
+#include <pali/generate/sampling.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string>
+
+namespace pali::inline PALI_ABI {
+
+/// One sequence's choices. Allocates nothing after construction. Two samplers of the same options make the same choices from the same logits.
+class sampler {
+public:
+    /// Throws errc::invalid_argument for options that are not allowed.
+    sampler(const sampling_options& options, std::size_t vocabulary) : m_options(options), m_memory(vocabulary), m_random(options.seed) {
+        m_options.validate();
+        if (vocabulary == 0) throw error(errc::invalid_argument, "a sampler over a vocabulary of 0 tokens; 1 or more is needed");
+    }
+
+    [[nodiscard]] const sampling_options& options() const noexcept { return m_options; }
+
+    /// Chooses. `logits` (vocabulary) are changed: take log_softmax_at before, for the probability under the model's own distribution.
+    /// `sequence` is all that the model has seen: image tokens, prompt and what was generated. `suppressed` are tokens that must not come: EOS,
+    /// as long as there are fewer than min_new_tokens. Greedy takes the first of equals. Throws errc::invalid_argument when the logits hold
+    /// NaN, or leave nothing to choose.
+    [[nodiscard]] token next(std::span<float> logits, std::span<const token> sequence, std::span<const token> suppressed = {}) {
+        process(logits, sequence, suppressed);
+        const std::size_t best = argmax(logits);
+        if (!std::isfinite(logits[best]))
+            throw error(errc::invalid_argument, "the largest logit is " + detail::in_decimal(logits[best]) + " (token " + std::to_string(best)
+                + "): no token can be chosen; are the weights whole and of the right dtype?");
+        return static_cast<token>(m_options.greedy() ? best : draw(logits, logits[best]));
+    }
+
+    /// What `next` does before it chooses, in transformers' order. For beam search, on log-probabilities.
+    void process(std::span<float> logits, std::span<const token> sequence, std::span<const token> suppressed = {}) {
+        PALI_ASSERT(logits.size() == m_memory.values.size());
+        if (m_options.repetition_penalty != 1) penalise_repetition(logits, sequence, m_options.repetition_penalty, m_memory);
+        suppress(logits, suppressed);
+        if (m_options.greedy()) return;
+        if (m_options.temperature != 1) apply_temperature(logits, m_options.temperature);
+        if (m_options.top_k != 0) keep_top_k(logits, m_options.top_k, m_memory);
+        if (m_options.top_p < 1) keep_top_p(logits, m_options.top_p, m_memory);
+        if (m_options.min_p > 0) keep_min_p(logits, m_options.min_p, m_memory);
+        if (m_options.typical_p < 1) keep_typical(logits, m_options.typical_p, m_memory);
+    }
+
+private:
+    /// The first token at which the running sum of probabilities passes a random number.
+    [[nodiscard]] std::size_t draw(std::span<const float> logits, float top) noexcept {
+        double sum = 0;
+        for (std::size_t i = 0; i < logits.size(); ++i) sum += static_cast<double>(m_memory.values[i] = std::exp(logits[i] - top));
+        const double target = m_random.uniform() * sum;
+        double reached = 0;
+        std::size_t last = 0;
+        for (std::size_t i = 0; i < logits.size(); ++i) {
+            if (m_memory.values[i] == 0) continue;
+            last = i;
+            reached += static_cast<double>(m_memory.values[i]);
+            if (reached > target) break;
+        }
+        return last;
+    }
+
+    sampling_options m_options;
+    processor_memory m_memory;
+    random_source m_random;
+};
+
+} // namespace pali::inline PALI_ABI

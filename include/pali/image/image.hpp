@@ -1,0 +1,29 @@
+// A picture: red, green and blue bytes.
+#pragma once
+
+#include <pali/core/macros.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace pali::inline PALI_ABI {
+
+/// An RGB picture of 8 bits a channel, row by row from the top left, without padding.
+struct image {
+    std::size_t width = 0;  ///< pixels
+    std::size_t height = 0; ///< pixels
+    std::vector<std::uint8_t> pixels; ///< height * width * 3
+
+    image() = default;
+    /// A black picture.
+    image(std::size_t width, std::size_t height) : width(width), height(height), pixels(width * height * 3) {}
+
+    /// The three channels of the pixel at column x of row y.
+    [[nodiscard]] std::uint8_t* at(std::size_t x, std::size_t y) noexcept { return pixels.data() + (y * width + x) * 3; }
+    [[nodiscard]] const std::uint8_t* at(std::size_t x, std::size_t y) const noexcept { return pixels.data() + (y * width + x) * 3; }
+
+    friend bool operator==(const image&, const image&) = default;
+};
+
+} // namespace pali::inline PALI_ABI

@@ -1,0 +1,157 @@
+// PNG through libpng. Bytes are pushed, so that a file cut short behind its last pixel still opens, as it does in Pillow.
+#pragma once
+
+#include <pali/image/impl/source.ipp>
+
+#include <csetjmp>
+#include <cstring>
+
+#include <png.h>
+
+namespace pali::inline PALI_ABI::image_detail {
+
+/// libpng with its errors led back here: it reports by longjmp, so what runs between holds nothing that needs a destructor.
+/// Rows arrive as they are stored: pass by pass when interlaced, grey and palette indices as one byte or two a pixel.
+class png_reader {
+public:
+    explicit png_reader(const source& from) : m_from(from) {}
+    png_reader(const png_reader&) = delete;
+    png_reader& operator=(const png_reader&) = delete;
+    ~png_reader() { png_destroy_read_struct(&m_png, &m_info, nullptr); }
+
+    image decode() {
+        read_header();
+        m_image = image(m_width, m_height);
+        guard([this] {
+            m_png = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, [](png_structp, png_const_charp) {});
+            m_info = m_png == nullptr ? nullptr : png_create_info_struct(m_png);
+            if (m_info == nullptr) return;
+            png_set_user_limits(m_png, 0x7fffffff, 0x7fffffff); // ours are checked already
+            png_set_keep_unknown_chunks(m_png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
+            png_set_progressive_read_fn(
+                m_png, this, [](png_structp png, png_infop) { of(png).start(); },
+                [](png_structp png, png_bytep row, png_uint_32 at, int pass) { of(png).take(row, at, pass); }, [](png_structp, png_infop) {});
+            png_process_data(m_png, m_info, const_cast<unsigned char*>(m_from.data()), m_from.size());
+        });
+        if (m_info == nullptr) throw std::bad_alloc();
+        if (!complete()) cut_short(m_from, "PNG");
+        if (m_bytes != 3) spread();
+        return std::move(m_image);
+    }
+
+private:
+    static png_reader& of(png_structp png) { return *static_cast<png_reader*>(png_get_progressive_ptr(png)); }
+
+    [[noreturn]] static void on_error(png_structp png, png_const_charp message) {
+        png_reader& self = *static_cast<png_reader*>(png_get_error_ptr(png));
+        std::strncpy(self.m_message, message, sizeof self.m_message - 1);
+        std::longjmp(self.m_jump, 1);
+    }
+
+    template <class Step>
+    void guard(const Step& step) {
+        if (setjmp(m_jump) == 0) {
+            step();
+            return;
+        }
+        constexpr png_uint_32 data_chunk = 0x49444154; // IDAT
+        if (complete() && png_get_io_chunk_type(m_png) != data_chunk) return; // what follows the pixels does not matter
+        malformed(m_from, std::string("not a PNG that can be decoded: ") + m_message);
+    }
+
+    // Before libpng sees a byte: the limits, and how many rows there will be.
+    void read_header() {
+        cursor in(m_from, "PNG", 8);
+        const unsigned char* chunk = in.take(8);
+        if (std::memcmp(chunk, "\0\0\0\x0dIHDR", 8) != 0) malformed(m_from, "the PNG does not begin with its header chunk");
+        const auto big_endian = [](const unsigned char* b) {
+            return static_cast<std::size_t>(b[0]) << 24 | static_cast<std::size_t>(b[1]) << 16 | static_cast<std::size_t>(b[2]) << 8 | b[3];
+        };
+        const unsigned char* size = in.take(8);
+        m_width = big_endian(size);
+        m_height = big_endian(size + 4);
+        check_size(m_from, m_width, m_height);
+        const bool interlaced = in.take(5)[4] == 1;
+        if (!interlaced) {
+            m_rows_left = m_height;
+            return;
+        }
+        for (int pass = 0; pass < 7; ++pass)
+            if (PNG_PASS_COLS(m_width, pass) > 0) m_rows_left += PNG_PASS_ROWS(m_height, pass);
+    }
+
+    void start() {
+        const int type = png_get_color_type(m_png, m_info);
+        m_depth = png_get_bit_depth(m_png, m_info);
+        m_interlaced = png_get_interlace_type(m_png, m_info) == PNG_INTERLACE_ADAM7;
+        m_palette = type == PNG_COLOR_TYPE_PALETTE;
+        m_wide_grey = type == PNG_COLOR_TYPE_GRAY && m_depth == 16;
+        png_set_packing(m_png);                           // 1, 2 and 4 bits: a byte each, not scaled
+        if (!m_wide_grey) png_set_strip_16(m_png);        // the high byte
+        if (type & PNG_COLOR_MASK_ALPHA) png_set_strip_alpha(m_png);
+        png_read_update_info(m_png, m_info);
+        m_bytes = (type & PNG_COLOR_MASK_COLOR) && !m_palette ? 3 : m_wide_grey ? 2 : 1;
+    }
+
+    // Pixels of one or two bytes are kept at the end of the row's three-byte pixels, and spread from there in place.
+    void take(const unsigned char* row, std::size_t at, int pass) {
+        if (row == nullptr || m_rows_left == 0) return;
+        const std::size_t y = m_interlaced ? PNG_ROW_FROM_PASS_ROW(at, pass) : at;
+        if (y >= m_height) return;
+        std::uint8_t* out = m_image.at(0, y) + m_width * (3 - m_bytes);
+        if (!m_interlaced) {
+            std::memcpy(out, row, m_width * m_bytes);
+        } else {
+            for (std::size_t i = 0; i < PNG_PASS_COLS(m_width, pass); ++i)
+                std::memcpy(out + PNG_COL_FROM_PASS_COL(i, pass) * m_bytes, row + i * m_bytes, m_bytes);
+        }
+        --m_rows_left;
+    }
+
+    [[nodiscard]] bool complete() const noexcept { return m_bytes != 0 && m_rows_left == 0; }
+
+    void spread() {
+        std::uint8_t colours[256][3] = {}; // an index past the palette is black
+        if (m_palette) {
+            png_colorp palette = nullptr;
+            int count = 0;
+            png_get_PLTE(m_png, m_info, &palette, &count);
+            for (int i = 0; i < count && i < 256; ++i) {
+                colours[i][0] = palette[i].red;
+                colours[i][1] = palette[i].green;
+                colours[i][2] = palette[i].blue;
+            }
+        } else {
+            const int top = m_depth < 8 ? (1 << m_depth) - 1 : 255;
+            for (int i = 0; i <= top; ++i) std::memset(colours[i], i * 255 / top, 3);
+        }
+        for (std::size_t y = 0; y < m_height; ++y) {
+            std::uint8_t* const out = m_image.at(0, y);
+            const std::uint8_t* const in = out + m_width * (3 - m_bytes);
+            for (std::size_t x = 0; x < m_width; ++x) {
+                // Pillow clips 16-bit grey to 255, where it takes the high byte of 16-bit colours.
+                const std::uint8_t index = m_bytes == 1 ? in[x] : in[2 * x] != 0 ? std::uint8_t{255} : in[2 * x + 1];
+                std::memcpy(out + 3 * x, colours[index], 3);
+            }
+        }
+    }
+
+    const source& m_from;
+    image m_image;
+    png_structp m_png = nullptr;
+    png_infop m_info = nullptr;
+    std::jmp_buf m_jump{};
+    char m_message[128] = {};
+    std::size_t m_width = 0;
+    std::size_t m_height = 0;
+    std::size_t m_rows_left = 0;
+    std::size_t m_bytes = 0; // a pixel, as rows arrive
+    int m_depth = 0;
+    bool m_interlaced = false;
+    bool m_palette = false;
+    bool m_wide_grey = false;
+};
+
+PALI_INLINE image decode_png(const source& from) { return png_reader(from).decode(); }
+
+} // namespace pali::inline PALI_ABI::image_detail

@@ -1,0 +1,123 @@
+// BMP and TGA through stb, and JPEG and PNG where their libraries are absent. stb takes missing bytes for zeros and indices for granted,
+// so what it is given is checked first: that all the pixels are there, and within their palette.
+#pragma once
+
+#include <pali/image/impl/formats.hpp>
+#include <pali/image/impl/source.ipp>
+
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <memory>
+
+// What stb includes, so that nothing is left to include within the namespace below.
+#include <cassert>
+#include <climits>
+#include <cmath>
+#include <cstdarg>
+#include <cstddef>
+#include <limits.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if PALI_WITH_STB
+
+// stb is compiled into a namespace of ours: it neither meets nor is another copy of it that the program may hold.
+#  pragma push_macro("STBI_INCLUDE_STB_IMAGE_H")
+#  pragma push_macro("STB_IMAGE_IMPLEMENTATION")
+#  pragma push_macro("STB_IMAGE_STATIC")
+#  pragma push_macro("STBIDEF")
+#  undef STBI_INCLUDE_STB_IMAGE_H
+#  undef STBIDEF
+#  define STB_IMAGE_IMPLEMENTATION
+#  define STB_IMAGE_STATIC
+#  define STBI_NO_STDIO
+#  define STBI_NO_SIMD
+#  define STBI_NO_HDR
+#  define STBI_NO_LINEAR
+#  define STBI_NO_PSD
+#  define STBI_NO_PIC
+#  define STBI_NO_GIF
+#  define STBI_NO_PNM
+#  define STBI_NO_FAILURE_STRINGS
+#  define STBI_ASSERT(condition) ((void)0)
+#  if PALI_WITH_JPEG
+#    define STBI_NO_JPEG
+#  endif
+#  if PALI_WITH_PNG
+#    define STBI_NO_PNG
+#  endif
+#  if defined(__GNUC__)
+#    pragma GCC diagnostic push
+#    pragma GCC diagnostic ignored "-Wunused-function"
+#    pragma GCC diagnostic ignored "-Wunused-variable"
+#    pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#    pragma GCC diagnostic ignored "-Wunused-parameter"
+#    pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#    pragma GCC diagnostic ignored "-Wconversion"
+#    pragma GCC diagnostic ignored "-Wsign-conversion"
+#    pragma GCC diagnostic ignored "-Wsign-compare"
+#    pragma GCC diagnostic ignored "-Wold-style-cast"
+#    pragma GCC diagnostic ignored "-Wcast-qual"
+#    pragma GCC diagnostic ignored "-Wshadow"
+#    pragma GCC diagnostic ignored "-Wpedantic"
+#  endif
+namespace pali::inline PALI_ABI::image_detail::stb {
+#  if __has_include(<stb/stb_image.h>)
+#    include <stb/stb_image.h>
+#  else
+#    include <stb_image.h>
+#  endif
+}
+#  if defined(__GNUC__)
+#    pragma GCC diagnostic pop
+#  endif
+#  undef STBI_NO_STDIO
+#  undef STBI_NO_SIMD
+#  undef STBI_NO_HDR
+#  undef STBI_NO_LINEAR
+#  undef STBI_NO_PSD
+#  undef STBI_NO_PIC
+#  undef STBI_NO_GIF
+#  undef STBI_NO_PNM
+#  undef STBI_NO_JPEG
+#  undef STBI_NO_PNG
+#  undef STBI_NO_FAILURE_STRINGS
+#  undef STBI_ASSERT
+#  undef STBI_MALLOC
+#  undef STBI_REALLOC
+#  undef STBI_FREE
+#  undef STBI_REALLOC_SIZED
+#  undef STBI_MAX_DIMENSIONS
+#  undef STBI_VERSION
+#  pragma pop_macro("STBIDEF")
+#  pragma pop_macro("STB_IMAGE_STATIC")
+#  pragma pop_macro("STB_IMAGE_IMPLEMENTATION")
+#  pragma pop_macro("STBI_INCLUDE_STB_IMAGE_H")
+
+namespace pali::inline PALI_ABI::image_detail {
+
+/// Decodes by stb what has been checked: a BMP, a TGA, or with this build a JPEG or PNG.
+PALI_INLINE image decode_stb(const source& from, const char* format) {
+    if (from.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) refuse(errc::image_too_large, from, "the file is over 2 GiB");
+    int width = 0, height = 0, channels = 0;
+    const int size = static_cast<int>(from.size());
+    if (stb::stbi_info_from_memory(from.data(), size, &width, &height, &channels) == 0)
+        malformed(from, std::string("not a ") + format + " that can be decoded: its header is damaged, or of a kind that is not read");
+    check_size(from, static_cast<std::size_t>(width), static_cast<std::size_t>(std::abs(height)));
+    const std::unique_ptr<unsigned char, void (*)(void*)> pixels(stb::stbi_load_from_memory(from.data(), size, &width, &height, &channels, 3),
+                                                                 [](void* p) { std::free(p); });
+    if (pixels == nullptr || width <= 0 || height <= 0)
+        malformed(from, std::string("not a ") + format + " that can be decoded: its data is damaged, or of a kind that is not read");
+    image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
+    std::memcpy(made.pixels.data(), pixels.get(), made.pixels.size());
+    return made;
+}
+
+} // namespace pali::inline PALI_ABI::image_detail
+
+#endif

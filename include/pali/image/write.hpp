@@ -1,0 +1,32 @@
+// Pictures to files: PNG for pictures and masks, JPEG for photographs.
+#pragma once
+
+#include <pali/image/image.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <vector>
+
+namespace pali::inline PALI_ABI {
+
+/// The picture as the bytes of a PNG file. Throws `invalid_argument` when it has no pixels, or not width * height * 3 bytes.
+[[nodiscard]] std::vector<std::byte> encode_png(const image& picture);
+
+/// Grey bytes, row by row, as the bytes of a PNG file. Throws `invalid_argument` unless there are width * height of them, at least one.
+[[nodiscard]] std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
+
+/// The picture as the bytes of a JPEG file, `quality` 1 to 100. Throws `invalid_argument` as encode_png does, and for another quality.
+[[nodiscard]] std::vector<std::byte> encode_jpeg(const image& picture, int quality = 90);
+
+/// Writes what encode_png or encode_jpeg gives, over a file that may be there. Throws as they do, and `cannot_write`.
+void write_png(const std::filesystem::path& path, const image& picture);
+void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
+void write_jpeg(const std::filesystem::path& path, const image& picture, int quality = 90);
+
+} // namespace pali::inline PALI_ABI
+
+#ifndef PALI_COMPILED
+#  include <pali/image/impl/write.ipp>
+#endif

@@ -1,0 +1,32 @@
+// What an attention is: heads, limits, and where keys and values lie.
+#pragma once
+
+#include <pali/core/macros.hpp>
+
+#include <cstddef>
+
+namespace pali::inline PALI_ABI::kernels {
+
+/// Keys or values of all heads: head h of token s begins at data + h * head_stride + s * token_stride. Heads are zero-padded to
+/// `padded_head_dim`, so that no kernel has a remainder to care for.
+struct head_view {
+    const float* data = nullptr;
+    std::size_t token_stride = 0, head_stride = 0;
+};
+
+/// A head takes whole cache lines.
+[[nodiscard]] constexpr std::size_t padded_head_dim(std::size_t head_dim) noexcept { return (head_dim + 15) / 16 * 16; }
+
+/// The keys that a query sees: [begin, end), never empty.
+struct key_range {
+    std::size_t begin = 0, end = 0;
+};
+
+/// Heads and limits of an attention.
+struct attention_shape {
+    std::size_t heads = 0, kv_heads = 0, head_dim = 0;
+    float scale = 1;   ///< of the queries
+    float softcap = 0; ///< of the scores; 0: none
+};
+
+} // namespace pali::inline PALI_ABI::kernels

@@ -1,0 +1,142 @@
+// y = x · wᵀ + bias, with the weights as they lie in the file: (out, in), 16 or 32 bits, neither repacked nor copied.
+#pragma once
+
+#include <pali/arch/simd.hpp>
+#include <pali/core/arena.hpp>
+#include <pali/core/bfloat16.hpp>
+#include <pali/core/rows.hpp>
+#include <pali/core/thread_pool.hpp>
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <cstring>
+
+namespace pali::inline PALI_ABI::kernels {
+
+/// Numbers that a weight matrix can be stored in.
+template <class T>
+concept weight_element = std::same_as<T, float> || std::same_as<T, bfloat16>;
+
+namespace detail {
+
+/// Two batches of weights: 2 · lanes consecutive numbers.
+template <class Batch>
+struct batch_pair {
+    Batch first, second;
+};
+
+template <class A>
+[[nodiscard]] inline batch_pair<xsimd::batch<float, A>> load_pair(arch::simd<A>, const float* w) noexcept {
+    using batch = xsimd::batch<float, A>;
+    return {batch::load_unaligned(w), batch::load_unaligned(w + batch::size)};
+}
+
+/// A 32-bit lane holds two bfloat16: the even one is its low half, shifted up, the odd one its high half. No shuffle is needed,
+/// if the activations lie in the same order: evens, then odds.
+template <class A>
+[[nodiscard]] inline batch_pair<xsimd::batch<float, A>> load_pair(arch::simd<A>, const bfloat16* w) noexcept {
+    using bits = xsimd::batch<std::uint32_t, A>;
+    const auto both = bits::load_unaligned(reinterpret_cast<const std::uint32_t*>(w));
+    return {compat::as_float<A>(both << 16), compat::as_float<A>(both & bits(0xffff0000u))};
+}
+
+/// Copies a row of activations into the order that load_pair gives weights in, zero-padded to whole pairs.
+template <class A, weight_element Element>
+void pack_row(arch::simd<A>, const float* x, std::size_t width, float* packed) noexcept {
+    constexpr std::size_t lanes = arch::simd<A>::lanes, pair = 2 * lanes;
+    const std::size_t whole = width / pair * pair;
+    for (std::size_t k = 0; k < whole; k += pair) {
+        if constexpr (std::same_as<Element, float>) {
+            std::memcpy(packed + k, x + k, pair * sizeof(float));
+        } else {
+            for (std::size_t i = 0; i < lanes; ++i) {
+                packed[k + i] = x[k + 2 * i];
+                packed[k + lanes + i] = x[k + 2 * i + 1];
+            }
+        }
+    }
+    if (whole == width) return;
+    std::fill(packed + whole, packed + whole + pair, 0.f);
+    for (std::size_t k = whole; k < width; ++k) {
+        const std::size_t i = k - whole;
+        packed[whole + (std::same_as<Element, float> ? i : i / 2 + (i % 2) * lanes)] = x[k];
+    }
+}
+
+/// y[r][c] = sum over k of x[r][k] · w[c][k], for R rows and C columns held in registers. Every sum takes its terms in the same
+/// order for every R and C, so that a token's result does not depend on how many came with it.
+template <std::size_t R, std::size_t C, class A, class Element>
+void dot_tile(arch::simd<A> tag, rows<const float> x, rows<const Element> w, const float* bias, rows<float> y) noexcept {
+    using batch = xsimd::batch<float, A>;
+    constexpr std::size_t lanes = batch::size, pair = 2 * lanes;
+    const std::size_t whole = w.width / pair * pair;
+    batch sums[R][C];
+    for (auto& row : sums)
+        for (batch& sum : row) sum = batch(0.f);
+    const auto step = [&](std::size_t c, const batch_pair<batch>& weight, std::size_t k) {
+        for (std::size_t r = 0; r < R; ++r) {
+            sums[r][c] = xsimd::fma(batch::load_aligned(x[r] + k), weight.first, sums[r][c]);
+            sums[r][c] = xsimd::fma(batch::load_aligned(x[r] + k + lanes), weight.second, sums[r][c]);
+        }
+    };
+    for (std::size_t k = 0; k < whole; k += pair)
+        for (std::size_t c = 0; c < C; ++c) step(c, load_pair(tag, w[c] + k), k);
+    if (whole != w.width) { // the row ends inside a pair, and what lies behind it may not be ours to read
+        for (std::size_t c = 0; c < C; ++c) {
+            alignas(64) Element rest[pair] = {};
+            std::memcpy(rest, w[c] + whole, (w.width - whole) * sizeof(Element));
+            step(c, load_pair(tag, rest), whole);
+        }
+    }
+    for (std::size_t r = 0; r < R; ++r)
+        for (std::size_t c = 0; c < C; ++c) y[r][c] = compat::reduce_add(sums[r][c]) + (bias ? bias[c] : 0.f);
+}
+
+/// All rows of x against the columns [0, w.count) of y.
+template <std::size_t R, std::size_t C, class A, class Element>
+void dot_rows(arch::simd<A> tag, rows<const float> x, rows<const Element> w, const float* bias, rows<float> y) noexcept {
+    const auto column = [&](std::size_t c) { return rows<float>(y.data + c, y.count, y.width, y.stride); };
+    const auto sweep = [&]<std::size_t Rows>(std::size_t r, std::integral_constant<std::size_t, Rows>) {
+        std::size_t c = 0;
+        for (; c + C <= w.count; c += C)
+            dot_tile<Rows, C>(tag, x.slice(r, Rows), w.slice(c, C), bias ? bias + c : nullptr, column(c).slice(r, Rows));
+        for (; c < w.count; ++c)
+            dot_tile<Rows, 1>(tag, x.slice(r, Rows), w.slice(c, 1), bias ? bias + c : nullptr, column(c).slice(r, Rows));
+    };
+    std::size_t r = 0;
+    for (; r + R <= x.count; r += R) sweep(r, std::integral_constant<std::size_t, R>{});
+    for (; r < x.count; ++r) sweep(r, std::integral_constant<std::size_t, 1>{});
+}
+
+} // namespace detail
+
+/**
+ * y = x · wᵀ + bias. x (T, K) float; w (N, K) as stored; bias (N) or null; y (T, N), not x.
+ * Accumulates in float32; the order of each sum depends on K alone, so results are the same for any T and any number of threads.
+ * 2·T·N·K flop; reads w once a call from memory, and once a row tile from the second-level cache. Takes T·K floats of scratch.
+ */
+template <class A, weight_element Element>
+void matmul(arch::simd<A> tag, rows<const float> x, rows<const Element> w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
+    PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
+    constexpr std::size_t pair = 2 * arch::simd<A>::lanes;
+    constexpr std::size_t row_tile = 4, column_tile = arch::simd<A>::registers == 32 ? 4 : 2;
+    constexpr std::size_t columns_a_task = 64; // of 2304 bfloat16: 288 KiB, well inside a second-level cache
+    constexpr std::size_t rows_a_task = 16;
+    const arena::frame frame(scratch);
+    const std::size_t packed_width = (x.width + pair - 1) / pair * pair;
+    const rows<float> packed(scratch.take(x.count * packed_width), x.count, packed_width);
+    const auto pack = [&](std::size_t task) {
+        for (std::size_t t = task * rows_a_task; t < std::min(x.count, (task + 1) * rows_a_task); ++t)
+            detail::pack_row<A, Element>(tag, x[t], x.width, packed[t]);
+    };
+    threads.run((x.count + rows_a_task - 1) / rows_a_task, pack);
+    const auto multiply = [&](std::size_t task) {
+        const std::size_t first = task * columns_a_task, n = std::min(columns_a_task, w.count - first);
+        detail::dot_rows<row_tile, column_tile>(tag, rows<const float>(packed), w.slice(first, n), bias ? bias + first : nullptr,
+                                                rows<float>(y.data + first, y.count, n, y.stride));
+    };
+    threads.run((w.count + columns_a_task - 1) / columns_a_task, multiply);
+}
+
+} // namespace pali::inline PALI_ABI::kernels

@@ -1,0 +1,103 @@
+// What every kernel has to compute, written as its formula: scalar, in any precision, slow. Tests hold the others against it.
+#pragma once
+
+#include <pali/core/rows.hpp>
+#include <pali/kernels/attention_shape.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <vector>
+
+namespace pali::inline PALI_ABI::kernels::reference {
+
+/// y = x · wᵀ + bias; x (T, K), w (N, K), bias (N) or null, y (T, N).
+template <class Scalar, class X, class W>
+void matmul(rows<const X> x, rows<const W> w, const float* bias, rows<Scalar> y) {
+    for (std::size_t t = 0; t < x.count; ++t)
+        for (std::size_t n = 0; n < w.count; ++n) {
+            Scalar sum = 0;
+            for (std::size_t k = 0; k < x.width; ++k) sum += static_cast<Scalar>(x[t][k]) * static_cast<Scalar>(static_cast<float>(w[n][k]));
+            y[t][n] = sum + (bias ? static_cast<Scalar>(bias[n]) : Scalar(0));
+        }
+}
+
+/// y = x / sqrt(mean(x²) + eps) · (1 + scale), row by row.
+template <class Scalar, class X>
+void rms_norm(rows<const X> x, const float* scale, float eps, rows<Scalar> y) {
+    for (std::size_t t = 0; t < x.count; ++t) {
+        Scalar squares = 0;
+        for (std::size_t i = 0; i < x.width; ++i) squares += static_cast<Scalar>(x[t][i]) * static_cast<Scalar>(x[t][i]);
+        const Scalar root = std::sqrt(squares / static_cast<Scalar>(x.width) + static_cast<Scalar>(eps));
+        for (std::size_t i = 0; i < x.width; ++i) y[t][i] = static_cast<Scalar>(x[t][i]) / root * (Scalar(1) + static_cast<Scalar>(scale[i]));
+    }
+}
+
+/// y = (x - mean) / sqrt(var + eps) · scale + bias, row by row.
+template <class Scalar, class X>
+void layer_norm(rows<const X> x, const float* scale, const float* bias, float eps, rows<Scalar> y) {
+    for (std::size_t t = 0; t < x.count; ++t) {
+        Scalar mean = 0, variance = 0;
+        for (std::size_t i = 0; i < x.width; ++i) mean += static_cast<Scalar>(x[t][i]) / static_cast<Scalar>(x.width);
+        for (std::size_t i = 0; i < x.width; ++i) {
+            const Scalar d = static_cast<Scalar>(x[t][i]) - mean;
+            variance += d * d / static_cast<Scalar>(x.width);
+        }
+        const Scalar deviation = std::sqrt(variance + static_cast<Scalar>(eps));
+        for (std::size_t i = 0; i < x.width; ++i)
+            y[t][i] = (static_cast<Scalar>(x[t][i]) - mean) / deviation * static_cast<Scalar>(scale[i]) + static_cast<Scalar>(bias[i]);
+    }
+}
+
+/// x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))).
+template <class Scalar>
+[[nodiscard]] Scalar gelu(Scalar x) {
+    constexpr double root_of_two_over_pi = 0.79788456080286535588;
+    return x / Scalar(2) * (Scalar(1) + std::tanh(Scalar(root_of_two_over_pi) * (x + Scalar(0.044715) * x * x * x)));
+}
+
+/// cap · tanh(x / cap).
+template <class Scalar>
+[[nodiscard]] Scalar softcap(Scalar x, Scalar cap) {
+    return cap * std::tanh(x / cap);
+}
+
+/// The pair (a, b) turned by position / theta^(2i / head_dim), for every i below head_dim / 2.
+template <class Scalar>
+void rope(Scalar* head, std::size_t head_dim, std::size_t position, Scalar theta) {
+    for (std::size_t i = 0; i < head_dim / 2; ++i) {
+        const Scalar angle = static_cast<Scalar>(position) / std::pow(theta, static_cast<Scalar>(2 * i) / static_cast<Scalar>(head_dim));
+        const Scalar a = head[i], b = head[i + head_dim / 2];
+        head[i] = a * std::cos(angle) - b * std::sin(angle);
+        head[i + head_dim / 2] = b * std::cos(angle) + a * std::sin(angle);
+    }
+}
+
+/// softmax(cap(scale · q · keysᵀ)) · values, for queries (T, heads · head_dim) over the keys that range(t) allows.
+template <class Scalar, class Range>
+void attention(const attention_shape& shape, rows<const float> q, head_view keys, head_view values, Range range, rows<Scalar> out) {
+    const std::size_t group = shape.heads / shape.kv_heads;
+    for (std::size_t t = 0; t < q.count; ++t)
+        for (std::size_t h = 0; h < shape.heads; ++h) {
+            const key_range sees = range(t);
+            const auto row = [&](const head_view& view, std::size_t s) { return view.data + h / group * view.head_stride + s * view.token_stride; };
+            std::vector<Scalar> scores;
+            for (std::size_t s = sees.begin; s < sees.end; ++s) {
+                Scalar score = 0;
+                for (std::size_t d = 0; d < shape.head_dim; ++d) score += static_cast<Scalar>(q[t][h * shape.head_dim + d]) * static_cast<Scalar>(row(keys, s)[d]);
+                score *= static_cast<Scalar>(shape.scale);
+                scores.push_back(shape.softcap > 0 ? softcap(score, static_cast<Scalar>(shape.softcap)) : score);
+            }
+            const Scalar top = *std::max_element(scores.begin(), scores.end());
+            Scalar sum = 0;
+            for (Scalar& score : scores) sum += score = std::exp(score - top);
+            for (std::size_t d = 0; d < shape.head_dim; ++d) {
+                Scalar mixed = 0;
+                for (std::size_t s = sees.begin; s < sees.end; ++s) mixed += scores[s - sees.begin] / sum * static_cast<Scalar>(row(values, s)[d]);
+                out[t][h * shape.head_dim + d] = mixed;
+            }
+        }
+}
+
+} // namespace pali::inline PALI_ABI::kernels::reference

@@ -1,0 +1,30 @@
+// A linear map, as towers and decoder use it.
+#pragma once
+
+#include <pali/core/context.hpp>
+#include <pali/kernels/matmul.hpp>
+#include <pali/weights/binder.hpp>
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// y = x · wᵀ (+ bias).
+template <weight_storage Storage>
+struct linear {
+    rows<const typename Storage::element> weight; ///< (out, in), as stored
+    const float* bias = nullptr;                  ///< (out), or none
+
+    /// x (T, in) -> (T, out), in scratch memory.
+    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
+        matrix_view y = at.take(x.shape(0), weight.count);
+        kernels::matmul(arch::native, rows_of(x), weight, bias, rows_of(y), at.threads, at.scratch);
+        return y;
+    }
+
+    /// "weight" and, with_bias, "bias".
+    void bind(const binder::scope& names, std::size_t out, std::size_t in, bool with_bias) {
+        names.matrix("weight", weight, {out, in});
+        if (with_bias) names.vector("bias", bias, out);
+    }
+};
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD

@@ -1,0 +1,117 @@
+// Beam search over the decoder: every beam a sequence with a cache of its own, all of them one batch.
+#pragma once
+
+#include <pali/generate/beam_search.hpp>
+#include <pali/generate/log_softmax.hpp>
+#include <pali/generate/sampler.hpp>
+#include <pali/model/generate.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <deque>
+#include <span>
+#include <vector>
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// Where the beams' caches are. The first child of a beam keeps its cache; others copy what was generated into one that nobody continues.
+class beam_caches {
+public:
+    explicit beam_caches(std::size_t beams) : m_slot(beams), m_next(beams), m_taken(beams) {
+        for (std::size_t b = 0; b < beams; ++b) m_slot[b] = b;
+    }
+
+    /// The cache of a beam.
+    [[nodiscard]] std::size_t operator[](std::size_t beam) const noexcept { return m_slot[beam]; }
+
+    /// Follows the search: beam b continues steps[b].parent. The first `shared` tokens are the same in all caches.
+    void follow(std::span<const beam_search::step> steps, std::deque<kv_cache>& caches, std::size_t shared) {
+        std::fill(m_taken.begin(), m_taken.end(), false);
+        for (std::size_t b = 0; b < steps.size(); ++b) {
+            const std::size_t slot = m_slot[steps[b].parent];
+            m_next[b] = m_taken[slot] ? none : slot;
+            m_taken[slot] = true;
+        }
+        std::size_t unused = 0;
+        for (std::size_t b = 0; b < steps.size(); ++b) {
+            if (m_next[b] != none) continue;
+            while (m_taken[unused]) ++unused;
+            m_taken[unused] = true;
+            m_next[b] = unused;
+            const kv_cache& from = caches[m_slot[steps[b].parent]];
+            caches[unused].copy_from(from, shared, from.length());
+        }
+        std::swap(m_slot, m_next);
+    }
+
+private:
+    static constexpr std::size_t none = static_cast<std::size_t>(-1);
+    std::vector<std::size_t> m_slot, m_next;
+    std::vector<bool> m_taken;
+};
+
+/// Answers a request by beam search, as transformers' generate(num_beams = n) does. Text and tokens are streamed when the best is known.
+template <class Network>
+[[nodiscard]] generation search_beams(Network& net, const tokenizer& text, std::span<const token> eos, const request& one, std::deque<kv_cache>& caches,
+                                      context& at) {
+    const generate_options& options = one.options;
+    const std::size_t beams = options.num_beams, vocab = net.config.vocab;
+    stopwatch clock;
+    const prompt_layout prompt = lay_out(text, one.images, one.prompt);
+    generation result;
+    result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
+    for (std::size_t b = 0; b < beams; ++b) (void)prepare(caches, b, net.config, prompt.tokens.size() + options.max_new_tokens);
+    const arena::frame frame(at.scratch);
+    auto x = prefill(net, one.images, std::span(prompt.tokens).subspan(prompt.image_tokens), {}, caches[0], at, options.on_progress);
+    result.timings.prefill_s = clock.lap();
+    if (!x) {
+        result.finish = finish_reason::cancelled;
+        return result;
+    }
+    const std::size_t shared = caches[0].length();
+    for (std::size_t b = 1; b < beams; ++b) caches[b].copy_from(caches[0], 0, shared);
+
+    beam_search search(options.beams(), vocab, eos);
+    sampler processors(options.sampling, vocab);
+    beam_caches cache_of(beams);
+    matrix own = make_matrix(beams, vocab), scores = make_matrix(beams, vocab);
+    std::vector<token> history;
+    const auto go_on = [&](const matrix_view& hidden) {
+        const auto logits = net.decoder.logits(net.decoder.normalise(hidden, at), at);
+        const std::size_t count = logits.shape(0);
+        for (std::size_t b = 0; b < count; ++b) {
+            log_softmax({logits.data() + b * vocab, vocab}, {own.data() + b * vocab, vocab});
+            std::copy_n(own.data() + b * vocab, vocab, scores.data() + b * vocab);
+            history.assign(prompt.tokens.begin(), prompt.tokens.end());
+            history.insert(history.end(), search.tokens(b).begin(), search.tokens(b).end());
+            const bool may_end = search.length() >= options.min_new_tokens;
+            processors.process({scores.data() + b * vocab, vocab}, history, may_end ? std::span<const token>() : eos);
+        }
+        return search.advance(rows<const float>(scores.data(), count, vocab), rows<const float>(own.data(), count, vocab));
+    };
+    std::vector<sequence> batch;
+    for (bool more = go_on(slice(*x, x->shape(0) - 1, 1)); more;) {
+        const arena::frame inner(at.scratch);
+        cache_of.follow(search.beams(), caches, shared);
+        matrix_view step = at.take(beams, net.config.hidden);
+        batch.clear();
+        for (std::size_t b = 0; b < beams; ++b) {
+            net.decoder.embed(search.beams()[b].id, step.data() + b * net.config.hidden);
+            batch.push_back({.cache = &caches[cache_of[b]], .first = b, .count = 1});
+        }
+        net.decoder(step, batch, at, [](std::size_t, const matrix_view&) { return true; });
+        more = go_on(step);
+    }
+    result.timings.decode_s = clock.lap();
+    result.tokens = search.best().tokens;
+    result.logprobs = search.best().logprobs;
+    const bool ended = std::find(eos.begin(), eos.end(), result.tokens.back()) != eos.end();
+    result.finish = ended ? finish_reason::eos : finish_reason::length;
+    result.text = text.decode(std::span(result.tokens).first(result.tokens.size() - (ended ? 1 : 0)));
+    for (std::size_t i = 0; i < result.tokens.size() && options.on_token; ++i)
+        if (!options.on_token(result.tokens[i], result.logprobs[i])) break;
+    if (options.on_text && !result.text.empty()) (void)options.on_text(result.text); // the answer is complete: there is nothing to stop
+    return result;
+}
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD

@@ -1,0 +1,81 @@
+// The decoding loop: prompts one by one through the decoder, then all answers together, one token a step.
+#pragma once
+
+#include <pali/generate/answer.hpp>
+#include <pali/model/prefill.hpp>
+#include <pali/model/request.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <deque>
+#include <span>
+#include <vector>
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// Seconds since it was made or last asked.
+class stopwatch {
+public:
+    [[nodiscard]] double lap() {
+        const auto now = std::chrono::steady_clock::now();
+        const double seconds = std::chrono::duration<double>(now - m_start).count();
+        m_start = now;
+        return seconds;
+    }
+
+private:
+    std::chrono::steady_clock::time_point m_start = std::chrono::steady_clock::now();
+};
+
+/// Answers requests, by sampling or greedily. Each gets the tokens it would get alone: rows of a batch do not touch each other.
+/// `caches` are used again from call to call. A step reads the weights once for all answers, and allocates nothing.
+template <class Network>
+[[nodiscard]] std::vector<generation> generate(Network& net, const tokenizer& text, std::span<const token> eos, std::span<const request> requests,
+                                               std::deque<kv_cache>& caches, context& at) {
+    std::deque<answer> answers;
+    std::vector<std::size_t> active; // answers that want another token
+    active.reserve(requests.size());
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+        stopwatch clock;
+        const prompt_layout prompt = lay_out(text, requests[i].images, requests[i].prompt);
+        answer& a = answers.emplace_back(requests[i].options, text, eos, prompt, net.config.vocab);
+        kv_cache& cache = prepare(caches, i, net.config, prompt.tokens.size() + requests[i].options.max_new_tokens);
+        const arena::frame frame(at.scratch);
+        const auto words = std::span(prompt.tokens).subspan(prompt.image_tokens);
+        if (auto x = prefill(net, requests[i].images, words, {}, cache, at, requests[i].options.on_progress)) {
+            auto logits = net.decoder.logits(net.decoder.normalise(slice(*x, x->shape(0) - 1, 1), at), at);
+            if (a.take({logits.data(), logits.size()})) active.push_back(i);
+        } else {
+            a.cancel();
+        }
+        a.timings().prefill_s = clock.lap();
+    }
+    std::vector<sequence> sequences;
+    sequences.reserve(active.size());
+    for (stopwatch clock; !active.empty();) {
+        const arena::frame frame(at.scratch);
+        matrix_view x = at.take(active.size(), net.config.hidden);
+        sequences.clear();
+        for (std::size_t row = 0; row < active.size(); ++row) {
+            net.decoder.embed(answers[active[row]].last(), x.data() + row * net.config.hidden);
+            sequences.push_back({.cache = &caches[active[row]], .first = row, .count = 1});
+        }
+        net.decoder(x, sequences, at, [](std::size_t, const matrix_view&) { return true; });
+        auto logits = net.decoder.logits(net.decoder.normalise(x, at), at);
+        const std::size_t vocab = logits.shape(1);
+        const double seconds = clock.lap();
+        std::size_t kept = 0;
+        for (std::size_t row = 0; row < active.size(); ++row) {
+            answer& a = answers[active[row]];
+            a.timings().decode_s += seconds;
+            if (a.take({logits.data() + row * vocab, vocab})) active[kept++] = active[row];
+        }
+        active.resize(kept);
+    }
+    std::vector<generation> results;
+    results.reserve(answers.size());
+    for (answer& a : answers) results.push_back(std::move(a).finish());
+    return results;
+}
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD

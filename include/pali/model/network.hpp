@@ -1,0 +1,50 @@
+// The three parts of a PaliGemma, bound to the weights of a checkpoint.
+#pragma once
+
+#include <pali/config/differences.hpp>
+#include <pali/decoder/gemma.hpp>
+#include <pali/files/checkpoint_files.hpp>
+#include <pali/projector/projector.hpp>
+#include <pali/vision/siglip.hpp>
+
+#include <filesystem>
+#include <string>
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// Vision tower, projector and decoder, and the memory that their weights lie in.
+template <model_config Config, weight_storage Storage>
+class network {
+public:
+    using vision_type = std::remove_cvref_t<decltype(std::declval<Config>().vision)>;
+
+    /// Binds the tensors of `folder`, for which `read` is its config.json. Throws errc::config_mismatch or errc::checkpoint_mismatch
+    /// with everything that does not fit, errc::cancelled when `progress` returns false.
+    network(const std::filesystem::path& folder, const checkpoint_config& read, residency where, context& at, const progress_callback& progress)
+        : config(make_config<Config>(read)), vision(config.vision), project{config, {}}, decoder(config), m_files(folder) {
+        binder names(m_files.tensors(), folder.string());
+        vision.bind(names.root()["vision_tower.vision_model"]);
+        project.bind(names.root()["multi_modal_projector"]);
+        decoder.bind(names.root()["language_model"]);
+        names.check("The configuration is that of " + read.file.string() + "; is the checkpoint complete, and of this model?");
+        m_memory = names.finish(where, at.threads, progress);
+    }
+
+    [[no_unique_address]] Config config;
+    siglip<vision_type, Storage> vision;
+    projector<Config, Storage> project;
+    gemma<Config, Storage> decoder;
+
+    /// Tokens of one picture.
+    [[nodiscard]] std::size_t image_tokens() const noexcept { return patch_count(config.vision); }
+    /// The files behind the weights.
+    [[nodiscard]] const checkpoint_files& files() const noexcept { return m_files; }
+    /// Bytes of weights that were copied out of the files.
+    [[nodiscard]] std::size_t copied_bytes() const noexcept { return m_memory.bytes().size(); }
+
+private:
+    checkpoint_files m_files;
+    page_memory m_memory;
+};
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD

@@ -1,0 +1,81 @@
+// The prompt through the decoder: image features, then text, in one pass.
+#pragma once
+
+#include <pali/core/error.hpp>
+#include <pali/model/features.hpp>
+#include <pali/model/network.hpp>
+#include <pali/text/prompt.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// Features of the pictures, in order, then embeddings of the tokens: (image tokens + text tokens, hidden), in scratch memory.
+/// Throws errc::invalid_argument for features of another width.
+template <class Network>
+[[nodiscard]] matrix_view embed(const Network& net, std::span<const image_features> images, std::span<const token> text, context& at) {
+    std::size_t seen = 0;
+    for (const image_features& picture : images) {
+        if (picture.values.shape(1) != net.config.hidden)
+            throw error(errc::invalid_argument, "image features are " + std::to_string(picture.values.shape(1)) + " wide, this model needs " +
+                                                    std::to_string(net.config.hidden) + "; were they made by another model?");
+        seen += picture.values.shape(0);
+    }
+    matrix_view x = at.take(seen + text.size(), net.config.hidden);
+    float* to = x.data();
+    for (const image_features& picture : images) to = std::copy(picture.values.data(), picture.values.data() + picture.values.size(), to);
+    for (const token id : text) {
+        if (id < 0 || static_cast<std::size_t>(id) >= net.decoder.embedding.count)
+            throw error(errc::invalid_argument, "token " + std::to_string(id) + " is outside the vocabulary of " + std::to_string(net.decoder.embedding.count));
+        net.decoder.embed(id, to);
+        to += net.config.hidden;
+    }
+    return x;
+}
+
+/// The sequence of a request: as many image tokens as its features have rows, BOS, the prompt, "\n".
+[[nodiscard]] inline prompt_layout lay_out(const tokenizer& text, std::span<const image_features> images, std::string_view prompt) {
+    std::size_t rows = 0;
+    for (const image_features& picture : images) rows += picture.values.shape(0);
+    return layout_prompt(text, prompt, rows);
+}
+
+/// Cache `i`, for sequences of `capacity` tokens: the one that is there, when it is large enough.
+template <decoder_config Config>
+[[nodiscard]] kv_cache& prepare(std::deque<kv_cache>& caches, std::size_t i, const Config& config, std::size_t capacity) {
+    while (caches.size() <= i) caches.emplace_back(config, capacity);
+    if (caches[i].capacity() < capacity) caches[i] = kv_cache(config, capacity);
+    return caches[i];
+}
+
+/// Starts the sequence in `cache` with a prompt whose tokens all see each other, followed by `suffix`, which is causal.
+/// Returns the outputs of the last block for all rows, not normalised, in scratch memory; nothing when `progress` stopped it.
+template <class Network>
+[[nodiscard]] std::optional<matrix_view> prefill(Network& net, std::span<const image_features> images, std::span<const token> prompt,
+                                                 std::span<const token> suffix, kv_cache& cache, context& at, const progress_callback& progress) {
+    std::vector<token> text(prompt.begin(), prompt.end());
+    text.insert(text.end(), suffix.begin(), suffix.end());
+    if (progress && !progress("prefill", 0)) return std::nullopt;
+    matrix_view x = embed(net, images, text, at);
+    const std::size_t rows = x.shape(0), layers = net.decoder.layers.size();
+    net.decoder.extend(cache.capacity());
+    cache.start(rows - suffix.size());
+    const sequence whole{.cache = &cache, .first = 0, .count = rows};
+    const auto after = [&](std::size_t layer, const matrix_view&) { return !progress || progress("prefill", static_cast<double>(layer + 1) / static_cast<double>(layers)); };
+    if (!net.decoder(x, std::span(&whole, 1), at, after)) return std::nullopt;
+    return x;
+}
+
+/// Rows [first, first + count) of x, as a view.
+[[nodiscard]] inline matrix_view slice(matrix_view& x, std::size_t first, std::size_t count) {
+    return view_matrix(x.data() + first * x.shape(1), count, x.shape(1));
+}
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD

@@ -1,0 +1,19 @@
+// One question of a batch.
+#pragma once
+
+#include <pali/generate/options.hpp>
+#include <pali/model/features.hpp>
+
+#include <span>
+#include <string_view>
+
+namespace pali::inline PALI_ABI {
+
+/// Pictures, a prompt, and options of its own. What it refers to has to live until the answer is there.
+struct request {
+    std::span<const image_features> images;
+    std::string_view prompt;
+    generate_options options{};
+};
+
+} // namespace pali::inline PALI_ABI

@@ -1,0 +1,70 @@
+// What the model thinks of a text that is given: log-probabilities, hidden states, logits.
+#pragma once
+
+#include <pali/generate/log_softmax.hpp>
+#include <pali/generate/result.hpp>
+#include <pali/model/prefill.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <deque>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+namespace detail {
+
+/// The whole sequence through the decoder in one pass; x (T, hidden) in scratch memory, not normalised.
+template <class Network>
+[[nodiscard]] matrix_view forward(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
+                                  std::span<const token> suffix, std::deque<kv_cache>& caches, context& at) {
+    const prompt_layout layout = lay_out(text, images, prompt);
+    kv_cache& cache = prepare(caches, 0, net.config, layout.tokens.size() + suffix.size());
+    return *prefill(net, images, std::span(layout.tokens).subspan(layout.image_tokens), suffix, cache, at, {});
+}
+
+} // namespace detail
+
+/// Hidden states after the last norm, (T, hidden), of a prompt and a causal suffix.
+template <class Network>
+[[nodiscard]] matrix hidden_states(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
+                                   std::string_view suffix, std::deque<kv_cache>& caches, context& at) {
+    const arena::frame frame(at.scratch);
+    const auto x = detail::forward(net, text, images, prompt, text.encode(suffix), caches, at);
+    return matrix(net.decoder.normalise(x, at));
+}
+
+/// Logits, (T, vocabulary), of a prompt and a causal suffix.
+template <class Network>
+[[nodiscard]] matrix logits(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt, std::string_view suffix,
+                            std::deque<kv_cache>& caches, context& at) {
+    const arena::frame frame(at.scratch);
+    const auto x = detail::forward(net, text, images, prompt, text.encode(suffix), caches, at);
+    return matrix(net.decoder.logits(net.decoder.normalise(x, at), at));
+}
+
+/// Log-probabilities of an answer and its end, given pictures and prompt: one pass, and the head over the answer's rows only.
+template <class Network>
+[[nodiscard]] score_result score(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
+                                 std::string_view answer, std::deque<kv_cache>& caches, context& at) {
+    const arena::frame frame(at.scratch);
+    score_result result{.tokens = encode_answer(text, answer)};
+    const std::size_t count = result.tokens.size();
+    auto x = detail::forward(net, text, images, prompt, std::span(result.tokens).first(count - 1), caches, at);
+    constexpr std::size_t rows_at_once = 8; // 8 MB of logits of a released model
+    for (std::size_t first = 0; first < count; first += rows_at_once) {
+        const arena::frame inner(at.scratch);
+        const std::size_t n = std::min(rows_at_once, count - first);
+        const auto l = net.decoder.logits(net.decoder.normalise(slice(x, x.shape(0) - count + first, n), at), at);
+        for (std::size_t row = 0; row < n; ++row) {
+            const std::span<const float> of(l.data() + row * l.shape(1), l.shape(1));
+            result.logprobs.push_back(log_softmax_at(of, result.tokens[first + row]));
+        }
+    }
+    for (const float logprob : result.logprobs) result.logprob += static_cast<double>(logprob);
+    return result;
+}
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD

@@ -1,0 +1,22 @@
+// The bridge from picture to text: one linear map.
+#pragma once
+
+#include <pali/config/concepts.hpp>
+#include <pali/layers/linear.hpp>
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// Patches of the vision tower -> tokens of the decoder (arXiv 2407.07726, section 3.1).
+template <model_config Config, weight_storage Storage>
+struct projector {
+    [[no_unique_address]] Config config;
+    linear<Storage> map;
+
+    /// x (P, vision hidden) -> (P, hidden), in scratch memory.
+    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const { return map(x, at); }
+
+    /// Names below "multi_modal_projector.".
+    void bind(const binder::scope& names) { map.bind(names["linear"], config.hidden, config.vision.hidden, true); }
+};
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD

@@ -1,0 +1,235 @@
+// The protobuf inside tokenizer.model, read and checked before sentencepiece sees it: sentencepiece trusts the file, and logs to standard
+// error. Included by bodies only.
+#pragma once
+
+#include <pali/core/error.hpp>
+#include <pali/text/utf8.hpp>
+
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pali::inline PALI_ABI::detail {
+
+/// Kinds of pieces, numbered as in sentencepiece_model.proto.
+enum class piece_type : std::uint64_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
+
+/// One entry of the vocabulary.
+struct model_piece {
+    std::string_view text;
+    float score = 0;
+    piece_type type = piece_type::normal;
+};
+
+/// The parts of a ModelProto that matter to a vocabulary of Gemma's kind; views into the bytes that were read. The initial values are those of
+/// sentencepiece_model.proto.
+struct sentencepiece_model {
+    std::vector<model_piece> pieces;
+    std::uint64_t model_type = 1;
+    bool byte_fallback = false, whitespace_as_suffix = false;
+    std::string_view unk_surface = " \xE2\x81\x87 ", bos = "<s>", eos = "</s>", pad = "<pad>";
+    bool charsmap = false, dummy_prefix = true, remove_extra_whitespaces = true, escape_whitespaces = true, denormalizer = false;
+};
+
+/// Fields of a protobuf message, one after the other.
+class protobuf_reader {
+public:
+    protobuf_reader(std::string_view bytes, const std::string& file) : m_rest(bytes), m_file(file) {}
+
+    std::uint64_t number = 0;  ///< of the field
+    std::uint64_t value = 0;   ///< of a varint or fixed field
+    std::string_view contents; ///< of a field with a length
+
+    /// Reads the next field; false at the end. Throws errc::malformed_tokenizer.
+    bool next() {
+        if (m_rest.empty()) return false;
+        const std::uint64_t tag = varint();
+        number = tag >> 3;
+        m_wire = tag & 7;
+        if (number == 0 || number >= (std::uint64_t{1} << 29)) fail("a field has the number " + std::to_string(number));
+        value = 0;
+        contents = {};
+        switch (m_wire) {
+        case 0: value = varint(); break;
+        case 1: value = fixed(8); break;
+        case 2: {
+            const std::uint64_t length = varint();
+            if (length > m_rest.size()) fail("a field of " + std::to_string(length) + " bytes begins " + std::to_string(m_rest.size()) + " bytes before the end");
+            contents = m_rest.substr(0, static_cast<std::size_t>(length));
+            m_rest.remove_prefix(static_cast<std::size_t>(length));
+            break;
+        }
+        case 5: value = fixed(4); break;
+        default: fail("a field has the wire type " + std::to_string(m_wire));
+        }
+        return true;
+    }
+
+    std::uint64_t as_number() const { return expect(0), value; }
+    bool as_bool() const { return expect(0), value != 0; }
+    float as_float() const { return expect(5), std::bit_cast<float>(static_cast<std::uint32_t>(value)); }
+    std::string_view as_bytes() const { return expect(2), contents; }
+
+    [[noreturn]] void fail(const std::string& what) const {
+        throw error(errc::malformed_tokenizer, m_file + ": is no sentencepiece model: " + what + "; is it complete, and no pointer of git LFS?");
+    }
+
+private:
+    void expect(std::uint64_t wire) const {
+        if (m_wire != wire) fail("field " + std::to_string(number) + " has the wire type " + std::to_string(m_wire) + ", and " + std::to_string(wire) + " is needed");
+    }
+
+    std::uint64_t varint() {
+        std::uint64_t out = 0;
+        for (unsigned shift = 0; shift < 64; shift += 7) {
+            if (m_rest.empty()) fail("it ends within a number");
+            const auto byte = static_cast<unsigned char>(m_rest.front());
+            m_rest.remove_prefix(1);
+            out |= static_cast<std::uint64_t>(byte & 0x7fu) << shift;
+            if (byte < 0x80) return out;
+        }
+        fail("a number has more than 10 bytes");
+    }
+
+    std::uint64_t fixed(std::size_t bytes) {
+        if (m_rest.size() < bytes) fail("it ends within a number");
+        std::uint64_t out = 0;
+        for (std::size_t i = bytes; i-- > 0;) out = out << 8 | static_cast<unsigned char>(m_rest[i]);
+        m_rest.remove_prefix(bytes);
+        return out;
+    }
+
+    std::string_view m_rest;
+    const std::string& m_file;
+    std::uint64_t m_wire = 0;
+};
+
+/// The value of a byte piece, "<0x00>" to "<0xFF>"; -1 for any other text.
+[[nodiscard]] inline int byte_of_piece(std::string_view piece) noexcept {
+    if (piece.size() != 6 || !piece.starts_with("<0x") || piece[5] != '>') return -1;
+    const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; };
+    const int high = digit(piece[3]), low = digit(piece[4]);
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+/// What sentencepiece takes on trust: pieces are short, valid, single; one of them is the unknown one; the bytes are all there or none.
+PALI_INLINE void check_pieces(const sentencepiece_model& model, const std::string& file) {
+    constexpr std::size_t longest = 1024; // the longest of Gemma's has 93 bytes
+    const auto fail = [&](std::size_t i, const std::string& what) { throw error(errc::malformed_tokenizer, file + ": piece " + std::to_string(i) + " " + what); };
+    if (model.pieces.empty()) throw error(errc::malformed_tokenizer, file + ": holds no pieces; it is no sentencepiece model");
+    // A table of places, at most half full: several times quicker than a map of 257152 nodes.
+    std::vector<std::uint32_t> seen(std::bit_ceil(model.pieces.size() * 2), 0);
+    std::size_t unknown = 0, bytes = 0;
+    for (std::size_t i = 0; i < model.pieces.size(); ++i) {
+        const model_piece& p = model.pieces[i];
+        if (p.text.empty()) fail(i, "is empty");
+        if (p.text.size() > longest) fail(i, "has " + std::to_string(p.text.size()) + " bytes; at most " + std::to_string(longest) + " are taken");
+        if (!is_utf8(p.text)) fail(i, "is no valid UTF-8");
+        if (p.text.find('\0') != std::string_view::npos) fail(i, "holds a zero byte");
+        if (!std::isfinite(p.score)) fail(i, "has a score that is no finite number");
+        if (p.type < piece_type::normal || p.type > piece_type::byte) fail(i, "is of kind " + std::to_string(static_cast<std::uint64_t>(p.type)) + "; 1 to 6 are known");
+        if (p.type == piece_type::byte && byte_of_piece(p.text) < 0) fail(i, "stands for a byte, and is not of the form <0x41>");
+        std::size_t slot = std::hash<std::string_view>()(p.text) & (seen.size() - 1);
+        for (; seen[slot] != 0; slot = (slot + 1) & (seen.size() - 1))
+            if (model.pieces[seen[slot] - 1].text == p.text) fail(i, "is the same as piece " + std::to_string(seen[slot] - 1));
+        seen[slot] = static_cast<std::uint32_t>(i + 1);
+        unknown += p.type == piece_type::unknown;
+        bytes += p.type == piece_type::byte;
+    }
+    const auto count = [&](const std::string& what) { throw error(errc::malformed_tokenizer, file + ": " + what); };
+    if (unknown != 1) count("has " + std::to_string(unknown) + " pieces for what is unknown; exactly one is needed");
+    if (bytes != (model.byte_fallback ? 256u : 0u))
+        count("has " + std::to_string(bytes) + " pieces for bytes; " + (model.byte_fallback ? "256 are needed" : "none is allowed, since byte_fallback is off"));
+}
+
+/// Only what transformers' GemmaTokenizer runs: byte-pair merges over the text as it is.
+PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string& file) {
+    const auto refuse = [&](const std::string& what) {
+        throw error(errc::unsupported_format, file + ": " + what + "; vocabularies of Gemma's kind are read: BPE over the text as it is");
+    };
+    if (model.model_type != 2) refuse("model_type is " + std::to_string(model.model_type) + ", and 2 (BPE) is needed");
+    if (model.charsmap || model.denormalizer) refuse("it rewrites characters (precompiled_charsmap)");
+    if (model.dummy_prefix) refuse("it puts a space before the text (add_dummy_prefix)");
+    if (model.remove_extra_whitespaces) refuse("it drops spaces (remove_extra_whitespaces)");
+    if (!model.escape_whitespaces) refuse("it does not write spaces as U+2581 (escape_whitespaces is off)");
+    if (model.whitespace_as_suffix) refuse("it writes spaces after words (treat_whitespace_as_suffix)");
+}
+
+/// Reads and checks a whole file. The result refers to `bytes`. Throws errc::malformed_tokenizer or errc::unsupported_format, with `file`.
+[[nodiscard]] PALI_INLINE sentencepiece_model read_sentencepiece_model(std::string_view bytes, const std::string& file) {
+    sentencepiece_model model;
+    for (protobuf_reader top(bytes, file); top.next();) {
+        if (top.number == 1) {
+            model_piece piece;
+            for (protobuf_reader field(top.as_bytes(), file); field.next();) {
+                if (field.number == 1) piece.text = field.as_bytes();
+                if (field.number == 2) piece.score = field.as_float();
+                if (field.number == 3) piece.type = static_cast<piece_type>(field.as_number());
+            }
+            model.pieces.push_back(piece);
+        } else if (top.number == 2) {
+            for (protobuf_reader field(top.as_bytes(), file); field.next();) {
+                if (field.number == 3) model.model_type = field.as_number();
+                if (field.number == 24) model.whitespace_as_suffix = field.as_bool();
+                if (field.number == 35) model.byte_fallback = field.as_bool();
+                if (field.number == 44) model.unk_surface = field.as_bytes();
+                if (field.number == 46) model.bos = field.as_bytes();
+                if (field.number == 47) model.eos = field.as_bytes();
+                if (field.number == 48) model.pad = field.as_bytes();
+            }
+        } else if (top.number == 3) {
+            for (protobuf_reader field(top.as_bytes(), file); field.next();) {
+                if (field.number == 2) model.charsmap = !field.as_bytes().empty();
+                if (field.number == 3) model.dummy_prefix = field.as_bool();
+                if (field.number == 4) model.remove_extra_whitespaces = field.as_bool();
+                if (field.number == 5) model.escape_whitespaces = field.as_bool();
+            }
+        } else if (top.number == 5) {
+            for (protobuf_reader field(top.as_bytes(), file); field.next();)
+                if (field.number == 2) model.denormalizer = !field.as_bytes().empty();
+        }
+    }
+    check_pieces(model, file);
+    check_kind(model, file);
+    if (!is_utf8(model.unk_surface)) throw error(errc::malformed_tokenizer, file + ": unk_surface is no valid UTF-8");
+    return model;
+}
+
+/// The model as a file of its own: what was checked and nothing else, no self-test data (which sentencepiece would log).
+[[nodiscard]] PALI_INLINE std::string write_sentencepiece_model(const sentencepiece_model& model) {
+    const auto varint = [](std::string& out, std::uint64_t value) {
+        for (; value >= 0x80; value >>= 7) out += static_cast<char>((value & 0x7f) | 0x80);
+        out += static_cast<char>(value);
+    };
+    const auto number = [&](std::string& out, unsigned field, std::uint64_t value) { varint(out, field << 3), varint(out, value); };
+    const auto bytes = [&](std::string& out, unsigned field, std::string_view value) { varint(out, field << 3 | 2), varint(out, value.size()), out += value; };
+
+    std::string out, message;
+    for (const model_piece& p : model.pieces) {
+        message.clear();
+        bytes(message, 1, p.text);
+        message += static_cast<char>(2 << 3 | 5);
+        for (unsigned shift = 0; shift < 32; shift += 8) message += static_cast<char>(std::bit_cast<std::uint32_t>(p.score) >> shift & 0xff);
+        number(message, 3, static_cast<std::uint64_t>(p.type));
+        bytes(out, 1, message);
+    }
+    message.clear();
+    number(message, 3, model.model_type);
+    number(message, 35, model.byte_fallback);
+    bytes(message, 44, model.unk_surface);
+    bytes(out, 2, message);
+    message.clear();
+    bytes(message, 1, "identity");
+    number(message, 3, 0);
+    number(message, 4, 0);
+    number(message, 5, 1);
+    bytes(out, 3, message);
+    return out;
+}
+
+} // namespace pali::inline PALI_ABI::detail

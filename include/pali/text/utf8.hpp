@@ -1,0 +1,51 @@
+// Where characters end: UTF-8 as sentencepiece judges it, so that streamed text is the text it would give.
+#pragma once
+
+#include <pali/core/macros.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace pali::inline PALI_ABI {
+
+/// What a text begins with.
+struct utf8_character {
+    std::size_t length = 0; ///< bytes of the character, 1 to 4; 0 when it is not valid or not whole
+    bool cut_off = false;   ///< not whole, and more bytes could make it valid
+};
+
+/// Looks at the first character of `text`. Overlong forms, surrogates and numbers over 10FFFF are not valid.
+[[nodiscard]] inline utf8_character first_character(std::string_view text) noexcept {
+    if (text.empty()) return {};
+    const auto byte = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i])); };
+    const std::uint32_t lead = byte(0);
+    if (lead < 0x80) return {.length = 1};
+    if (lead < 0xc2 || lead > 0xf4) return {};
+    const std::size_t length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    std::uint32_t code = lead & (0x7fu >> length);
+    for (std::size_t i = 1; i < length; ++i) {
+        if (i == text.size()) return {.cut_off = true};
+        if ((byte(i) & 0xc0) != 0x80) return {};
+        code = code << 6 | (byte(i) & 0x3f);
+        // The second byte decides: shorter forms exist below these, surrogates and the end of Unicode lie above.
+        if (i == 1 && ((lead == 0xe0 && code < 0x20) || (lead == 0xf0 && code < 0x10) || (lead == 0xed && code > 0x35f) || (lead == 0xf4 && code > 0x10f)))
+            return {};
+    }
+    return {.length = length};
+}
+
+/// Whether all of `text` is whole, valid characters.
+[[nodiscard]] inline bool is_utf8(std::string_view text) noexcept {
+    while (!text.empty()) {
+        const std::size_t length = first_character(text).length;
+        if (length == 0) return false;
+        text.remove_prefix(length);
+    }
+    return true;
+}
+
+/// What stands for bytes that are no character: U+FFFD.
+inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
+
+} // namespace pali::inline PALI_ABI

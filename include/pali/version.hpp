@@ -1,0 +1,16 @@
+// The version of pali: the only place that states it. CMake and meson read it from here.
+#pragma once
+
+#define PALI_VERSION_MAJOR 0
+#define PALI_VERSION_MINOR 1
+#define PALI_VERSION_PATCH 0
+
+/// Inline namespace of every name of the library: one per minor version, so that two of them can be linked into one program.
+#define PALI_ABI v0_1
+
+namespace pali::inline PALI_ABI {
+
+/// "major.minor.patch"
+inline constexpr const char version[] = "0.1.0";
+
+} // namespace pali::inline PALI_ABI

@@ -1,0 +1,49 @@
+// One layer of the vision tower.
+#pragma once
+
+#include <pali/kernels/elementwise.hpp>
+#include <pali/layers/norm.hpp>
+#include <pali/vision/attention.hpp>
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// Two linear maps with a GELU between them.
+template <vision_config Config, weight_storage Storage>
+struct siglip_mlp {
+    linear<Storage> up, down;
+
+    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
+        auto hidden = up(x, at);
+        const std::size_t width = hidden.shape(1);
+        at.threads.run(hidden.shape(0), [&](std::size_t t) { kernels::gelu(arch::native, hidden.data() + t * width, width); });
+        return down(hidden, at);
+    }
+
+    void bind(const binder::scope& names, const Config& config) {
+        up.bind(names["fc1"], config.intermediate, config.hidden, true);
+        down.bind(names["fc2"], config.hidden, config.intermediate, true);
+    }
+};
+
+/// x += attention(norm(x)); x += mlp(norm(x)). Dosovitskiy et al., arXiv 2010.11929, equations 2 and 3.
+template <vision_config Config, weight_storage Storage>
+struct siglip_block {
+    layer_norm attention_norm, mlp_norm;
+    siglip_attention<Config, Storage> attention;
+    siglip_mlp<Config, Storage> mlp;
+
+    void operator()(matrix_view& x, context& at) const {
+        const arena::frame frame(at.scratch);
+        x += attention(attention_norm(x, at), at);
+        x += mlp(mlp_norm(x, at), at);
+    }
+
+    void bind(const binder::scope& names, const Config& config) {
+        attention_norm.bind(names["layer_norm1"], config.hidden, config.norm_eps);
+        attention.bind(names["self_attn"], config);
+        mlp_norm.bind(names["layer_norm2"], config.hidden, config.norm_eps);
+        mlp.bind(names["mlp"], config);
+    }
+};
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD

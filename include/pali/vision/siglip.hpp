@@ -1,0 +1,51 @@
+// SigLIP: a picture in, a vector for every patch out.
+#pragma once
+
+#include <pali/config/siglip.hpp>
+#include <pali/vision/block.hpp>
+#include <pali/vision/patches.hpp>
+
+#include <string>
+#include <vector>
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// The vision tower (Zhai et al., arXiv 2303.15343): patch embedding, learned positions, blocks, a last norm; no pooling.
+template <vision_config Config, weight_storage Storage>
+struct siglip {
+    [[no_unique_address]] Config config;
+    linear<Storage> patch_embedding;                   ///< a convolution whose stride is its size: a linear map of each patch
+    rows<const typename Storage::element> positions;   ///< (P, D)
+    std::vector<siglip_block<Config, Storage>> layers;
+    layer_norm post_norm;
+
+    explicit siglip(const Config& c) : config(c), layers(c.layers) {}
+
+    /// pixels (3, S, S), normalised -> (P, D), in scratch memory. `after(layer, x)` is called with the patch embeddings as layer 0 and
+    /// with the output of each block as the next ones; when it returns false the work stops, and what is returned means nothing.
+    template <class After>
+    [[nodiscard]] matrix_view operator()(const float* pixels, context& at, After&& after) const {
+        matrix_view x = patch_embedding(cut_patches(pixels, config.image_size, config.patch_size, at), at);
+        for (std::size_t p = 0; p < positions.count; ++p)
+            for (std::size_t i = 0; i < positions.width; ++i) x(p, i) += static_cast<float>(positions[p][i]);
+        if (!after(std::size_t{0}, x)) return x;
+        for (std::size_t i = 0; i < layers.size(); ++i) {
+            layers[i](x, at);
+            if (!after(i + 1, x)) return x;
+        }
+        return post_norm(x, at);
+    }
+
+    /// Names below "vision_tower.vision_model.".
+    void bind(const binder::scope& names) {
+        const std::size_t side = config.patch_size;
+        const auto embeddings = names["embeddings"];
+        embeddings["patch_embedding"].matrix("weight", patch_embedding.weight, {config.hidden, 3, side, side});
+        embeddings["patch_embedding"].vector("bias", patch_embedding.bias, config.hidden);
+        embeddings["position_embedding"].matrix("weight", positions, {patch_count(config), config.hidden});
+        for (std::size_t i = 0; i < layers.size(); ++i) layers[i].bind(names["encoder.layers." + std::to_string(i)], config);
+        post_norm.bind(names["post_layernorm"], config.hidden, config.norm_eps);
+    }
+};
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD

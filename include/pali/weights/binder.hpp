@@ -1,0 +1,186 @@
+// Joins the tensors of a checkpoint with the members of a model: first all names and shapes, then the memory.
+#pragma once
+
+#include <pali/core/error.hpp>
+#include <pali/core/progress.hpp>
+#include <pali/core/rows.hpp>
+#include <pali/core/thread_pool.hpp>
+#include <pali/files/mmap.hpp>
+#include <pali/files/tensor_table.hpp>
+#include <pali/weights/convert.hpp>
+#include <pali/weights/names.hpp>
+#include <pali/weights/storage.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace pali::inline PALI_ABI {
+
+/// Where the weights are read from while the model runs.
+enum class residency {
+    mapped,   ///< from the mapped file where its type fits: starts at once, shares memory with other processes
+    resident, ///< from a copy on huge pages: decodes faster
+};
+
+/// Collects what a model asks for, reports everything that does not fit in one error, then fills the members.
+/// Usage: binder b{tensors}; module.bind(b.root()); memory = b.finish(...).
+class binder {
+public:
+    /// A place in the tree of names: scope["layers.0"]["mlp"] asks for tensors below "layers.0.mlp.".
+    class scope {
+    public:
+        scope(binder& owner, std::string prefix) : m_owner(owner), m_prefix(std::move(prefix)) {}
+        [[nodiscard]] scope operator[](const std::string& name) const { return {m_owner, m_prefix + name + "."}; }
+
+        /// A matrix in the model's storage; the shape in the file may have more dimensions (a convolution is a matrix of its patches).
+        template <class Element>
+        void matrix(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const {
+            if (const tensor_info* tensor = m_owner.find(m_prefix + name, shape)) m_owner.want_matrix(*tensor, to);
+        }
+        /// A vector, always float32.
+        void vector(const std::string& name, const float*& to, std::size_t size) const {
+            if (const tensor_info* tensor = m_owner.find(m_prefix + name, {size})) m_owner.want_vector(*tensor, to);
+        }
+        /// Whether `name` is not in the checkpoint, or holds the same numbers as `other`, so that one of them is enough.
+        [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string& other) const {
+            const tensor_info* const a = m_owner.look_up(m_prefix + name);
+            const tensor_info* const b = m_owner.look_up(m_prefix + other);
+            if (!a) return true;
+            if (!b || a->type != b->type || a->shape != b->shape || !std::equal(a->bytes.begin(), a->bytes.end(), b->bytes.begin())) return false;
+            m_owner.m_used.insert(m_prefix + name);
+            return true;
+        }
+
+    private:
+        binder& m_owner;
+        std::string m_prefix;
+    };
+
+    /// `table` must outlive the binder, and the model if it is mapped. `source` names the checkpoint in messages.
+    binder(const tensor_table& table, std::string source) : m_source(std::move(source)) {
+        for (const auto& [name, tensor] : table) {
+            const auto [at, added] = m_tensors.emplace(published_name(name), &tensor);
+            if (!added) m_problems.push_back("tensor '" + name + "' and another one both stand for '" + at->first + "'");
+        }
+    }
+
+    [[nodiscard]] scope root() { return {*this, ""}; }
+
+    /// Throws errc::checkpoint_mismatch with every missing, unexpected and misshapen tensor; `hint` says what may have happened.
+    void check(const std::string& hint) const {
+        std::vector<std::string> problems = m_problems;
+        for (const auto& [name, tensor] : m_tensors)
+            if (!m_used.contains(name) && !is_buffer(name)) problems.push_back(tensor->file + ": unexpected tensor '" + name + "' " + describe(*tensor));
+        if (problems.empty()) return;
+        std::string message = m_source + ": " + std::to_string(problems.size()) + (problems.size() == 1 ? " tensor does" : " tensors do") +
+                              " not fit the configuration:";
+        for (const std::string& problem : problems) message += "\n  " + problem;
+        throw error(errc::checkpoint_mismatch, message + (hint.empty() ? "" : "\n" + hint));
+    }
+
+    /// Fills the members that were asked for; returns the memory that some of them point into. Call check() before.
+    /// Throws errc::cancelled when `progress` returns false.
+    [[nodiscard]] page_memory finish(residency where, thread_pool& threads, const progress_callback& progress) {
+        std::size_t bytes = 0;
+        for (const job& j : m_jobs)
+            if (j.copies(where)) bytes += padded(j.bytes);
+        page_memory memory(bytes);
+        std::size_t used = 0;
+        const auto report = [&](double fraction) {
+            if (progress && !progress("load", fraction)) throw error(errc::cancelled, m_source + ": loading was stopped by the callback");
+        };
+        for (const job& j : m_jobs) {
+            const bool copies = j.copies(where);
+            j.place(copies ? memory.bytes().data() + used : nullptr, threads);
+            if (!copies) continue;
+            used += padded(j.bytes);
+            report(static_cast<double>(used) / static_cast<double>(bytes));
+        }
+        if (bytes == 0) report(1);
+        return memory;
+    }
+
+private:
+    struct job {
+        std::size_t bytes;                                    // of the copy, if there is one
+        bool in_place;                                        // the file has the right type and alignment
+        bool small;                                           // a vector: copied only when it must be
+        std::function<void(std::byte*, thread_pool&)> place;  // null: point into the file
+        [[nodiscard]] bool copies(residency where) const noexcept { return !in_place || (where == residency::resident && !small); }
+    };
+
+    [[nodiscard]] static std::size_t padded(std::size_t bytes) noexcept { return (bytes + 63) / 64 * 64; }
+
+    [[nodiscard]] static std::string describe(const tensor_info& tensor) { return to_string(tensor.type) + describe(tensor.shape); }
+    [[nodiscard]] static std::string describe(const std::vector<std::size_t>& shape) {
+        std::string text = "(";
+        for (std::size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+        return text + ")";
+    }
+
+    [[nodiscard]] const tensor_info* look_up(const std::string& name) const {
+        const auto at = m_tensors.find(name);
+        return at == m_tensors.end() ? nullptr : at->second;
+    }
+
+    [[nodiscard]] const tensor_info* find(const std::string& name, const std::vector<std::size_t>& shape) {
+        m_used.insert(name);
+        const tensor_info* const found = look_up(name);
+        if (!found) {
+            m_problems.push_back("missing tensor '" + name + "' " + describe(shape));
+            return nullptr;
+        }
+        const tensor_info& tensor = *found;
+        if (tensor.shape != shape) {
+            m_problems.push_back(tensor.file + ": tensor '" + name + "' has shape " + describe(tensor.shape) + ", the configuration needs " + describe(shape));
+            return nullptr;
+        }
+        if (!is_convertible(tensor.type)) {
+            m_problems.push_back(tensor.file + ": tensor '" + name + "' is stored as " + to_string(tensor.type) + "; BF16, F16 and F32 are read");
+            return nullptr;
+        }
+        return &tensor;
+    }
+
+    template <class Element>
+    [[nodiscard]] static bool fits(const tensor_info& tensor) noexcept {
+        return tensor.type == (std::is_same_v<Element, float> ? dtype::f32 : dtype::bf16) && tensor.is_aligned();
+    }
+
+    template <class Element>
+    void want(const tensor_info& tensor, bool small, std::function<void(const Element*)> set) {
+        m_jobs.push_back({tensor.count() * sizeof(Element), fits<Element>(tensor), small, [&tensor, set](std::byte* memory, thread_pool& threads) {
+            if (!memory) return set(reinterpret_cast<const Element*>(tensor.bytes.data()));
+            auto* const to = reinterpret_cast<Element*>(memory);
+            constexpr std::size_t piece = std::size_t{1} << 18;
+            threads.run((tensor.count() + piece - 1) / piece, [&](std::size_t task) {
+                const std::size_t first = task * piece;
+                convert(tensor, first, std::min(piece, tensor.count() - first), to + first);
+            });
+            set(to);
+        }});
+    }
+
+    template <class Element>
+    void want_matrix(const tensor_info& tensor, rows<const Element>& to) {
+        const std::size_t count = tensor.shape[0], width = count == 0 ? 0 : tensor.count() / count;
+        want<Element>(tensor, false, [&to, count, width](const Element* data) { to = rows<const Element>(data, count, width); });
+    }
+
+    void want_vector(const tensor_info& tensor, const float*& to) {
+        want<float>(tensor, true, [&to](const float* data) { to = data; });
+    }
+
+    std::string m_source;
+    std::map<std::string, const tensor_info*, std::less<>> m_tensors; // by published name
+    std::set<std::string, std::less<>> m_used;
+    std::vector<std::string> m_problems;
+    std::vector<job> m_jobs;
+};
+
+} // namespace pali::inline PALI_ABI

@@ -1,0 +1,41 @@
+// Numbers of a file, in the type that they are wanted in.
+#pragma once
+
+#include <pali/core/bfloat16.hpp>
+#include <pali/files/tensor_table.hpp>
+
+#include <cstring>
+#include <type_traits>
+
+namespace pali::inline PALI_ABI {
+
+/// Whether the library can read weights of that type.
+[[nodiscard]] constexpr bool is_convertible(dtype type) noexcept { return type == dtype::f32 || type == dtype::bf16 || type == dtype::f16; }
+
+namespace detail {
+
+template <class From, class To>
+void convert_as(const std::byte* from, std::size_t count, To* to) noexcept {
+    for (std::size_t i = 0; i < count; ++i) {
+        From value; // the format does not promise alignment
+        std::memcpy(&value, from + i * sizeof(From), sizeof value);
+        if constexpr (std::is_same_v<From, To>) to[i] = value;
+        else to[i] = static_cast<To>(static_cast<float>(value));
+    }
+}
+
+} // namespace detail
+
+/// Writes numbers [first, first + count) of `tensor` to `to`, exactly or rounded to nearest even. The type must be convertible.
+template <class To>
+void convert(const tensor_info& tensor, std::size_t first, std::size_t count, To* to) noexcept {
+    PALI_ASSERT(is_convertible(tensor.type) && first + count <= tensor.count());
+    const std::byte* const from = tensor.bytes.data() + first * size_of(tensor.type);
+    switch (tensor.type) {
+    case dtype::bf16: return detail::convert_as<bfloat16>(from, count, to);
+    case dtype::f16: return detail::convert_as<float16>(from, count, to);
+    default: return detail::convert_as<float>(from, count, to);
+    }
+}
+
+} // namespace pali::inline PALI_ABI

@@ -1,0 +1,36 @@
+// The names that published checkpoints give their tensors, and the ways in which newer ones differ.
+#pragma once
+
+#include <pali/core/macros.hpp>
+
+#include <string>
+#include <string_view>
+
+namespace pali::inline PALI_ABI {
+
+/// A tensor's name as the published checkpoints write it. transformers since 4.52 puts "model." in front, drops the inner "model." of
+/// the decoder, and moves the head to the top; since 5 there is no "vision_model." either, and what it saves mixes old and new.
+[[nodiscard]] inline std::string published_name(std::string_view name) {
+    struct renamed {
+        std::string_view now, published;
+    };
+    static constexpr renamed prefixes[] = {
+        {"model.language_model.", "language_model.model."},
+        {"model.vision_tower.vision_model.", "vision_tower.vision_model."},
+        {"model.vision_tower.", "vision_tower.vision_model."},
+        {"vision_tower.vision_model.", "vision_tower.vision_model."},
+        {"vision_tower.", "vision_tower.vision_model."},
+        {"model.multi_modal_projector.", "multi_modal_projector."},
+        {"lm_head.", "language_model.lm_head."},
+    };
+    for (const renamed& prefix : prefixes)
+        if (name.starts_with(prefix.now)) return std::string(prefix.published) + std::string(name.substr(prefix.now.size()));
+    return std::string(name);
+}
+
+/// Whether a tensor is no parameter but a buffer that old versions of transformers saved.
+[[nodiscard]] inline bool is_buffer(std::string_view published) noexcept {
+    return published.ends_with(".position_ids") || published.ends_with(".rotary_emb.inv_freq");
+}
+
+} // namespace pali::inline PALI_ABI

@@ -1,0 +1,124 @@
+// The base layer: numbers of 16 bits, threads, scratch memory.
+#include <pali/core/bfloat16.hpp>
+#include <pali/core/context.hpp>
+#include <pali/core/error.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <atomic>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+BOOST_AUTO_TEST_SUITE(bfloat16)
+
+BOOST_AUTO_TEST_CASE(rounds_to_nearest_even) {
+    const auto round = [](std::uint32_t bits) { return pali::bfloat16(std::bit_cast<float>(bits)).bits; };
+    BOOST_TEST(round(0x3f800000u) == 0x3f80); // 1
+    BOOST_TEST(round(0x3f807fffu) == 0x3f80); // below half: down
+    BOOST_TEST(round(0x3f808000u) == 0x3f80); // half, even below: down
+    BOOST_TEST(round(0x3f818000u) == 0x3f82); // half, odd below: up
+    BOOST_TEST(round(0x3f808001u) == 0x3f81); // above half: up
+    BOOST_TEST(round(0x7f7fffffu) == 0x7f80); // the largest float becomes infinity
+    BOOST_TEST(round(0x7f800000u) == 0x7f80);
+    BOOST_TEST(std::isnan(static_cast<float>(pali::bfloat16(std::bit_cast<float>(0x7f800001u))))); // a NaN whose upper half is infinity's
+}
+
+BOOST_AUTO_TEST_CASE(every_value_survives_float32) {
+    for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
+        pali::bfloat16 value;
+        value.bits = static_cast<std::uint16_t>(bits);
+        const float wide = static_cast<float>(value);
+        if (!std::isnan(wide)) BOOST_REQUIRE(pali::bfloat16(wide) == value);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(half_precision_has_the_values_of_ieee) {
+    const auto value = [](unsigned bits) { return static_cast<float>(pali::float16{static_cast<std::uint16_t>(bits)}); };
+    for (unsigned bits = 0; bits < 0x10000; ++bits) {
+        const int exponent = static_cast<int>(bits >> 10 & 31), fraction = static_cast<int>(bits & 1023);
+        const float sign = bits & 0x8000 ? -1.f : 1.f;
+        if (exponent == 31) {
+            BOOST_REQUIRE(fraction ? std::isnan(value(bits)) : value(bits) == sign * std::numeric_limits<float>::infinity());
+        } else {
+            const float want = exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24) : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
+            BOOST_REQUIRE(value(bits) == sign * want);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(thread_pool)
+
+BOOST_AUTO_TEST_CASE(every_task_runs_once) {
+    for (const std::size_t threads : {1, 2, 3, 7}) {
+        pali::thread_pool pool(threads);
+        BOOST_TEST(pool.size() == threads);
+        for (std::size_t round = 0; round < 300; ++round) {
+            std::vector<std::atomic<int>> runs(round % 40);
+            pool.run(runs.size(), [&](std::size_t i) { ++runs[i]; });
+            for (const auto& count : runs) BOOST_REQUIRE(count == 1);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_task_can_know_its_thread) {
+    pali::thread_pool pool(3);
+    std::vector<std::atomic<int>> busy(3);
+    std::atomic<bool> shared{false};
+    pool.run(1000, [&](std::size_t, std::size_t thread) {
+        if (++busy[thread] != 1) shared = true; // two tasks at once would share their scratch
+        --busy[thread];
+    });
+    BOOST_TEST(!shared);
+}
+
+BOOST_AUTO_TEST_CASE(it_wakes_after_sleeping) {
+    pali::thread_pool pool(2);
+    for (int i = 0; i < 3; ++i) {
+        std::atomic<int> done{0};
+        pool.run(8, [&](std::size_t) { ++done; });
+        BOOST_TEST(done == 8);
+        std::this_thread::sleep_for(std::chrono::milliseconds(5)); // long enough for the workers to sleep
+    }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(arena)
+
+BOOST_AUTO_TEST_CASE(frames_give_back_and_passes_allocate_once) {
+    pali::arena scratch;
+    const auto pass = [&] {
+        const pali::arena::frame frame(scratch);
+        float* const a = scratch.take(100);
+        BOOST_TEST(reinterpret_cast<std::uintptr_t>(a) % 64 == 0u);
+        {
+            const pali::arena::frame inner(scratch);
+            float* const b = scratch.take(std::size_t{1} << 20);
+            BOOST_TEST(b != a);
+        }
+        float* const c = scratch.take(50);
+        std::memset(c, 0, 50 * sizeof(float));
+        return std::pair(a, c);
+    };
+    const auto first = pass();
+    const std::size_t bytes = scratch.bytes();
+    BOOST_TEST((pass() == first));
+    BOOST_TEST(scratch.bytes() == bytes);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(errors)
+
+BOOST_AUTO_TEST_CASE(the_code_is_in_the_message) {
+    const pali::error e(pali::errc::checkpoint_mismatch, "what is wrong");
+    BOOST_TEST(e.what() == std::string("[pali.301] what is wrong"));
+    BOOST_TEST((e.code() == pali::errc::checkpoint_mismatch));
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,197 @@
+// Folders of weights: one file, shards, and every way in which an index and its shards can disagree.
+#include <boost/test/data/monomorphic.hpp>
+#include <boost/test/data/test_case.hpp>
+#include <boost/test/unit_test.hpp>
+
+#include <pali/core/error.hpp>
+#include <pali/files/checkpoint_files.hpp>
+#include <pali/files/safetensors_writer.hpp>
+#include <support/data.hpp>
+#include <support/temporary_folder.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using nlohmann::json;
+using pali::errc;
+
+void write(const std::filesystem::path& path, const std::vector<std::pair<std::string, float>>& numbers) {
+    pali::tensor_table table;
+    for (const auto& [name, number] : numbers) table[name] = {pali::dtype::f32, {1}, std::as_bytes(std::span(&number, 1)), ""};
+    pali::write_safetensors(path, table);
+}
+
+float number(const pali::checkpoint_files& files, const std::string& name) { return files.at(name).as<float>()[0]; }
+
+// Two shards of two tensors each, and an index.
+struct sharded {
+    pali::test::temporary_folder folder;
+    json weight_map{{"a", "one.safetensors"}, {"b", "one.safetensors"}, {"c", "two.safetensors"}, {"d", "two.safetensors"}};
+
+    sharded() {
+        write(folder.path() / "one.safetensors", {{"a", 1.0f}, {"b", 2.0f}});
+        write(folder.path() / "two.safetensors", {{"c", 3.0f}, {"d", 4.0f}});
+    }
+    pali::checkpoint_files open() const {
+        folder.write("model.safetensors.index.json", json{{"metadata", {{"total_size", 16}}}, {"weight_map", weight_map}}.dump());
+        return pali::checkpoint_files(folder.path());
+    }
+};
+
+auto says(errc code, std::vector<std::string> words) {
+    return [=](const pali::error& e) {
+        for (const std::string& word : words) {
+            BOOST_TEST_INFO("looking for: " << word << "\nin: " << e.what());
+            BOOST_TEST((std::string(e.what()).find(word) != std::string::npos));
+        }
+        return e.code() == code;
+    };
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_SUITE(checkpoint_files)
+
+BOOST_AUTO_TEST_CASE(one_file_in_a_folder_or_by_its_name) {
+    const pali::test::temporary_folder folder;
+    write(folder.path() / "model.safetensors", {{"a", 1.0f}});
+    write(folder.path() / "other.safetensors", {{"b", 2.0f}});
+    const pali::checkpoint_files whole(folder.path());
+    BOOST_TEST(whole.tensors().size() == 1u);
+    BOOST_TEST(number(whole, "a") == 1);
+    BOOST_TEST(whole.at("a").file == (folder.path() / "model.safetensors").string());
+    BOOST_TEST(number(pali::checkpoint_files(folder.path() / "other.safetensors"), "b") == 2);
+}
+
+BOOST_AUTO_TEST_CASE(shards_are_one_table) {
+    const sharded some;
+    const pali::checkpoint_files files = some.open();
+    BOOST_TEST(files.files().size() == 2u);
+    std::string names;
+    for (const auto& [name, tensor] : files.tensors()) names += name;
+    BOOST_TEST(names == "abcd");
+    for (const auto& [name, want] : std::vector<std::pair<std::string, float>>{{"a", 1}, {"b", 2}, {"c", 3}, {"d", 4}})
+        BOOST_TEST(number(files, name) == want);
+    BOOST_TEST(files.at("d").file == (some.folder.path() / "two.safetensors").string());
+}
+
+BOOST_AUTO_TEST_CASE(moving_moves_no_bytes) {
+    const sharded some;
+    pali::checkpoint_files first = some.open();
+    const auto* const where = first.at("d").bytes.data();
+    const pali::checkpoint_files second(std::move(first));
+    BOOST_TEST(second.at("d").bytes.data() == where);
+    BOOST_TEST(number(second, "d") == 4);
+}
+
+BOOST_AUTO_TEST_CASE(the_whole_file_wins_over_an_index) { // as in transformers
+    const sharded some;
+    write(some.folder.path() / "model.safetensors", {{"whole", 9.0f}});
+    BOOST_TEST(some.open().tensors().size() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(all_differences_of_index_and_shards_are_told) {
+    sharded some;
+    some.weight_map["b"] = "two.safetensors";  // is in one
+    some.weight_map.erase("c");                // not named
+    some.weight_map["e"] = "one.safetensors";  // in none
+    some.weight_map["f"] = "two.safetensors";
+    BOOST_CHECK_EXCEPTION(
+        some.open(), pali::error,
+        says(errc::checkpoint_mismatch, {"model.safetensors.index.json", "'b' is in 'one.safetensors'; the index says 'two.safetensors'",
+                                         "'c' is in 'two.safetensors', and the index does not name it", "'e' is not in 'one.safetensors'",
+                                         "'f' is not in 'two.safetensors'"}));
+}
+
+BOOST_AUTO_TEST_CASE(all_missing_shards_are_told) {
+    sharded some;
+    some.weight_map["x"] = "three.safetensors";
+    some.weight_map["y"] = "four.safetensors";
+    BOOST_CHECK_EXCEPTION(some.open(), pali::error, says(errc::cannot_open, {"'three.safetensors'", "'four.safetensors'", "downloaded completely"}));
+}
+
+BOOST_AUTO_TEST_CASE(a_malformed_shard_is_named) {
+    const sharded some;
+    some.folder.write("two.safetensors", "cut");
+    BOOST_CHECK_EXCEPTION(some.open(), pali::error, says(errc::malformed_file, {"two.safetensors: has 3 bytes"}));
+}
+
+BOOST_DATA_TEST_CASE(shards_stay_in_the_folder,
+                     boost::unit_test::data::make({"../one.safetensors", "/tmp/one.safetensors", "sub/one.safetensors",
+                                                   "..\\one.safetensors", "C:one.safetensors", "..", ".", "", "./one.safetensors",
+                                                   "one.safetensors\n", "one.safetensors/"}),
+                     name) {
+    sharded some;
+    some.weight_map["a"] = name;
+    BOOST_CHECK_EXCEPTION(some.open(), pali::error, says(errc::malformed_file, {"'weight_map' sends tensor 'a'", "the same folder"}));
+}
+
+BOOST_AUTO_TEST_CASE(shards_are_safetensors_files) {
+    sharded some;
+    some.folder.write("one.bin", "");
+    some.weight_map["a"] = "one.bin";
+    BOOST_CHECK_EXCEPTION(some.open(), pali::error, says(errc::malformed_file, {"'one.bin'", "ends with .safetensors"}));
+}
+
+BOOST_AUTO_TEST_CASE(malformed_indices_are_refused) {
+    const pali::test::temporary_folder folder;
+    const auto check = [&](const std::string& text, std::vector<std::string> words) {
+        folder.write("model.safetensors.index.json", text);
+        BOOST_TEST_CONTEXT(text.substr(0, 60))
+        BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error, says(errc::malformed_file, words));
+    };
+    check("", {"empty"});
+    check("{", {"no valid JSON"});
+    check("[]", {"is array"});
+    check("{}", {"no 'weight_map'"});
+    check(R"({"weight_map": []})", {"'weight_map' is array"});
+    check(R"({"weight_map": {}})", {"'weight_map' is empty"});
+    check(R"({"weight_map": {"a": 1}})", {"has number at 'a'"});
+    check(R"({"weight_map": {"a": "x.safetensors", "a": "y.safetensors"}})", {"'weight_map.a' twice"});
+    check(R"({"weight_map": {"a": "x.safetensors"}, "weight_map": {}})", {"'weight_map' twice"});
+    check(std::string("{\"weight_map\": {\"a\": \"x.safetensors\"}}\0{", 40), {"zero byte"});
+    check(R"({"weight_map": )" + std::string(1'000'000, '[') , {"64 deep"});
+}
+
+BOOST_AUTO_TEST_CASE(a_folder_without_weights_says_what_it_holds) {
+    const pali::test::temporary_folder folder;
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error,
+                          says(errc::cannot_open, {"neither model.safetensors nor model.safetensors.index.json"}));
+    folder.write("pytorch_model.bin", "");
+    folder.write("adapter.safetensors", "");
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error,
+                          says(errc::cannot_open, {"'adapter.safetensors', 'pytorch_model.bin'", "save_pretrained"}));
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path() / "absent"), pali::error,
+                          says(errc::cannot_open, {"absent: there is no such folder"}));
+}
+
+BOOST_AUTO_TEST_CASE(a_missing_tensor_is_named) {
+    const sharded some;
+    BOOST_CHECK_EXCEPTION((void)some.open().at("z"), pali::error, says(errc::checkpoint_mismatch, {"no tensor 'z' among its 4"}));
+}
+
+// Whatever checkpoints the tree has.
+BOOST_AUTO_TEST_CASE(checkpoints_of_the_tree_open) {
+    std::size_t opened = 0;
+    for (const auto& place : {pali::test::data_path("models"), pali::test::source_path("examples/models")}) {
+        if (!std::filesystem::is_directory(place)) continue;
+        for (const auto& entry : std::filesystem::directory_iterator(place)) {
+            if (!std::filesystem::exists(entry.path() / "config.json")) continue;
+            BOOST_TEST_CONTEXT(entry.path()) BOOST_TEST(pali::checkpoint_files(entry.path()).tensors().size() > 10u);
+            ++opened;
+        }
+    }
+    if (const auto shapes = pali::test::shared_path("models/shapes")) {
+        BOOST_TEST(pali::checkpoint_files(*shapes).tensors().size() == 117u);
+        ++opened;
+    }
+    BOOST_TEST_MESSAGE(opened << " checkpoints");
+}
+
+BOOST_AUTO_TEST_SUITE_END()

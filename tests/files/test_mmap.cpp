@@ -1,0 +1,72 @@
+// Mapped files and pages of one's own.
+#include <boost/test/unit_test.hpp>
+
+#include <pali/core/error.hpp>
+#include <pali/files/mmap.hpp>
+#include <support/temporary_folder.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <new>
+#include <limits>
+#include <string>
+#include <utility>
+
+BOOST_AUTO_TEST_SUITE(mapped_file)
+
+BOOST_AUTO_TEST_CASE(maps_what_is_in_the_file) {
+    const pali::test::temporary_folder folder;
+    std::string content(100'000, '\0');
+    for (std::size_t i = 0; i < content.size(); ++i) content[i] = static_cast<char>(i * 7);
+    const pali::mapped_file file(folder.write("some", content));
+    BOOST_TEST(file.bytes().size() == content.size());
+    BOOST_TEST(std::equal(content.begin(), content.end(), reinterpret_cast<const char*>(file.bytes().data())));
+    BOOST_TEST(reinterpret_cast<std::uintptr_t>(file.bytes().data()) % 4096 == 0u);
+    file.will_need(file.bytes()); // hints: nothing to see
+    file.will_need(file.bytes().subspan(5000, 1));
+    file.will_need({});
+}
+
+BOOST_AUTO_TEST_CASE(an_empty_file_has_no_bytes) {
+    const pali::test::temporary_folder folder;
+    const pali::mapped_file file(folder.write("empty", ""));
+    BOOST_TEST(file.bytes().empty());
+    BOOST_TEST(pali::mapped_file().bytes().empty());
+}
+
+BOOST_AUTO_TEST_CASE(links_are_followed) { // Hugging Face's cache is made of them
+    const pali::test::temporary_folder folder;
+    folder.write("blob", "content");
+    std::filesystem::create_symlink("blob", folder.path() / "link");
+    BOOST_TEST(pali::mapped_file(folder.path() / "link").bytes().size() == 7u);
+    std::filesystem::create_symlink("absent", folder.path() / "broken");
+    BOOST_CHECK_EXCEPTION(pali::mapped_file{folder.path() / "broken"}, pali::error,
+                          [](const pali::error& e) { return e.code() == pali::errc::cannot_open; });
+}
+
+BOOST_AUTO_TEST_CASE(a_mapping_survives_moves_and_the_file_s_removal) {
+    const pali::test::temporary_folder folder;
+    const auto path = folder.write("some", "content");
+    pali::mapped_file first(path);
+    std::filesystem::remove(path);
+    pali::mapped_file second(std::move(first));
+    pali::mapped_file third;
+    third = std::move(second);
+    BOOST_TEST(std::string(reinterpret_cast<const char*>(third.bytes().data()), third.bytes().size()) == "content");
+    BOOST_TEST(third.path() == path);
+}
+
+BOOST_AUTO_TEST_CASE(pages_are_zero_and_writable) {
+    pali::page_memory memory(5'000'000);
+    BOOST_TEST(memory.bytes().size() == 5'000'000u);
+    BOOST_TEST(reinterpret_cast<std::uintptr_t>(memory.bytes().data()) % 4096 == 0u);
+    BOOST_TEST(std::all_of(memory.bytes().begin(), memory.bytes().end(), [](std::byte b) { return b == std::byte{0}; }));
+    memory.bytes().front() = memory.bytes().back() = std::byte{7};
+    pali::page_memory moved(std::move(memory));
+    BOOST_TEST((moved.bytes().back() == std::byte{7}));
+    BOOST_TEST(pali::page_memory(0).bytes().empty());
+    BOOST_CHECK_THROW(pali::page_memory{std::numeric_limits<std::size_t>::max()}, std::bad_alloc);
+    BOOST_CHECK_THROW(pali::page_memory{std::size_t{1} << 60}, std::bad_alloc);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,101 @@
+// Writing safetensors files, held to the bytes of the format's own writer.
+#include <boost/test/unit_test.hpp>
+
+#include <pali/core/error.hpp>
+#include <pali/files/safetensors.hpp>
+#include <pali/files/safetensors_writer.hpp>
+#include <support/data.hpp>
+#include <support/temporary_folder.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+namespace {
+
+std::string content(const std::filesystem::path& path) {
+    std::ifstream in(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+}
+
+pali::tensor_info floats(const std::vector<float>& numbers, std::vector<std::size_t> shape) {
+    return {pali::dtype::f32, std::move(shape), std::as_bytes(std::span(numbers)), ""};
+}
+
+auto fails(pali::errc code, const std::string& word) {
+    return [=](const pali::error& e) {
+        BOOST_TEST_INFO(e.what());
+        BOOST_TEST((std::string(e.what()).find(word) != std::string::npos));
+        return e.code() == code;
+    };
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_SUITE(safetensors_writer)
+
+BOOST_AUTO_TEST_CASE(writes_the_bytes_that_the_package_writes) {
+    const auto original = pali::test::data_path("files/every_dtype.safetensors");
+    const pali::test::temporary_folder folder;
+    const pali::safetensors_file read(original);
+    pali::write_safetensors(folder.path() / "copy.safetensors", read.tensors(), read.metadata());
+    BOOST_TEST((content(folder.path() / "copy.safetensors") == content(original)));
+    BOOST_TEST(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1); // nothing unfinished is left
+}
+
+BOOST_AUTO_TEST_CASE(what_is_written_is_read) {
+    const std::vector<float> a{1, 2, 3, 4, 5, 6};
+    const std::vector<std::uint16_t> b{0x3f80, 0x4000};
+    const pali::test::temporary_folder folder;
+    const auto path = folder.path() / "some.safetensors";
+    pali::write_safetensors(
+        path, {{"a", floats(a, {2, 3})}, {"b", {pali::dtype::bf16, {2}, std::as_bytes(std::span(b)), ""}}, {"none", floats({}, {0, 7})}},
+        {{"seed", "7"}, {"text", "two\nlines"}});
+    const pali::safetensors_file read(path);
+    BOOST_TEST(read.tensors().size() == 3u);
+    BOOST_TEST(read.at("a").as<float>()[5] == 6);
+    BOOST_TEST(read.at("b").as<std::uint16_t>()[1] == 0x4000);
+    BOOST_TEST(read.at("none").shape[1] == 7u);
+    BOOST_TEST(read.metadata().at("text") == "two\nlines");
+    std::uint64_t length = 0;
+    std::memcpy(&length, read.file().bytes().data(), 8);
+    BOOST_TEST(length % 8 == 0u);
+    pali::write_safetensors(path, {});
+    BOOST_TEST(pali::safetensors_file(path).tensors().empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_file_can_be_replaced_by_its_own_tensors) {
+    const std::vector<float> a{1, 2};
+    const pali::test::temporary_folder folder;
+    const auto path = folder.path() / "some.safetensors";
+    pali::write_safetensors(path, {{"a", floats(a, {2})}});
+    const pali::safetensors_file before(path);
+    pali::write_safetensors(path, before.tensors(), {{"again", "yes"}});
+    const pali::safetensors_file after(path);
+    BOOST_TEST(after.metadata().at("again") == "yes");
+    BOOST_TEST(after.at("a").as<float>()[1] == 2);
+    BOOST_TEST(before.at("a").as<float>()[1] == 2);
+}
+
+BOOST_AUTO_TEST_CASE(nothing_malformed_is_written) {
+    using pali::errc;
+    const std::vector<float> a{1, 2, 3};
+    const pali::test::temporary_folder folder;
+    const auto path = folder.path() / "some.safetensors";
+    const auto write = [&](const std::string& name, const pali::tensor_info& tensor) { pali::write_safetensors(path, {{name, tensor}}); };
+    BOOST_CHECK_EXCEPTION(write("a", floats(a, {4})), pali::error,
+                          fails(errc::invalid_argument, "tensor 'a' has 12 bytes; shape (4) of F32 needs 128 bits"));
+    BOOST_CHECK_EXCEPTION(write("a", floats(a, {std::size_t{1} << 62, 4})), pali::error, fails(errc::invalid_argument, "64 bits"));
+    BOOST_CHECK_EXCEPTION(write("__metadata__", floats(a, {3})), pali::error, fails(errc::invalid_argument, "__metadata__"));
+    BOOST_CHECK_EXCEPTION(write("\xff", floats(a, {3})), pali::error, fails(errc::invalid_argument, "UTF-8"));
+    BOOST_CHECK_EXCEPTION(pali::write_safetensors(folder.path() / "absent" / "x.safetensors", {}), pali::error, fails(errc::cannot_write, "absent"));
+    BOOST_TEST(std::filesystem::is_empty(folder.path()));
+    std::filesystem::create_directories(path / "in the way");
+    BOOST_CHECK_EXCEPTION(write("a", floats(a, {3})), pali::error, fails(errc::cannot_write, "cannot be replaced"));
+    BOOST_TEST(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,254 @@
+// Reading pictures: pixels equal to Pillow's convert("RGB"), and nothing worse than a pali::error for any bytes.
+#include "goldens.hpp"
+
+#include "../support/temporary_folder.hpp"
+
+#include <pali/image/impl/formats.hpp>
+#include <pali/image/read.hpp>
+#include <pali/image/resize.hpp>
+
+#include <boost/test/data/monomorphic.hpp>
+#include <boost/test/data/test_case.hpp>
+#include <boost/test/unit_test.hpp>
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <set>
+#include <string>
+#include <string_view>
+
+namespace bdata = boost::unit_test::data;
+using namespace pali::test;
+using pali::errc;
+
+namespace {
+
+std::span<const std::byte> bytes_of(const std::vector<char>& data) { return std::as_bytes(std::span(data)); }
+
+// What this build decodes as Pillow does: all of it with the three libraries. stb, in their stead, has its own arithmetic for JPEG, sees
+// 16-bit grey otherwise and knows no WebP.
+bool equals_pillow(const std::string& file) {
+    if (file.ends_with(".jpg")) return PALI_WITH_JPEG;
+    if (file.ends_with(".png")) return PALI_WITH_PNG;
+    if (file.ends_with(".webp")) return PALI_WITH_WEBP;
+    if (file.ends_with(".bmp") || file.ends_with(".tga")) return PALI_WITH_STB;
+    return true;
+}
+
+// stb widens the 5 or 6 bits of a 16-bit BMP otherwise, by at most one level; all else that it reads for us is equal.
+bool nearly_equals_pillow(const std::string& file) { return file == "rgb_555.bmp" || file == "rgb_565.bmp"; }
+
+bool is_read(const std::string& file) {
+    if (file.ends_with(".jpg")) return PALI_WITH_JPEG || PALI_WITH_STB;
+    if (file.ends_with(".png")) return PALI_WITH_PNG || PALI_WITH_STB;
+    return equals_pillow(file);
+}
+
+std::vector<char> text(const std::string& s) { return {s.begin(), s.end()}; }
+
+int decode_error(const std::vector<char>& data, const pali::read_options& options = {}) {
+    return error_of([&] { (void)pali::decode_image(bytes_of(data), options); });
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_SUITE(image_read)
+
+BOOST_DATA_TEST_CASE(pixels_equal_pillows, bdata::make(cases_of("files")), golden) {
+    const nlohmann::json& g = golden.value;
+    const std::string file = g["file"];
+    const auto path = data_path("images/" + file);
+    if (!is_read(file)) {
+        BOOST_TEST(error_of([&] { (void)pali::read_image(path); }) == number(errc::unsupported_image));
+        return;
+    }
+    if (!equals_pillow(file)) return; // how it comes out is stb's affair
+    const pali::image picture = pali::read_image(path);
+    BOOST_TEST(picture.width == g["width"].get<std::size_t>());
+    BOOST_TEST(picture.height == g["height"].get<std::size_t>());
+    for (const auto& probe : g["probes"])
+        for (std::size_t c = 0; c < 3; ++c) {
+            const std::size_t x = probe[0], y = probe[1];
+            BOOST_TEST_REQUIRE((x < picture.width && y < picture.height));
+            BOOST_TEST_INFO("channel " << c << " at (" << x << ", " << y << ")");
+            BOOST_TEST(std::abs(int{picture.at(x, y)[c]} - probe[2 + c].get<int>()) <= (nearly_equals_pillow(file) ? 1 : 0));
+        }
+    if (!nearly_equals_pillow(file)) BOOST_TEST(sha256(picture) == g["sha256"].get<std::string>());
+}
+
+// Cut at every 97th byte and at each of the last: an error wherever Pillow has one, the whole picture wherever Pillow shows it.
+BOOST_DATA_TEST_CASE(a_file_cut_short_is_an_error, bdata::make(cases_of("files")), golden) {
+    const nlohmann::json& g = golden.value;
+    const std::string file = g["file"];
+    if (!is_read(file)) return;
+    const auto data = read_bytes(data_path("images/" + file));
+    const auto loads = g["cut_loads"].get<std::set<std::size_t>>(), changes = g["cut_changes"].get<std::set<std::size_t>>();
+    std::vector<std::size_t> sizes;
+    for (std::size_t size = 0; size < data.size(); size += 97) sizes.push_back(size);
+    for (std::size_t size = data.size() > 24 ? data.size() - 24 : 0; size < data.size(); ++size) sizes.push_back(size);
+    for (const std::size_t size : sizes) {
+        // A copy of that size, so that a sanitiser sees a read past its end.
+        const std::vector<char> cut(data.begin(), data.begin() + static_cast<std::ptrdiff_t>(size));
+        BOOST_TEST_CONTEXT("the first " << size << " of " << data.size() << " bytes") {
+            pali::image picture;
+            const int code = error_of([&] { picture = pali::decode_image(bytes_of(cut)); });
+            if (!equals_pillow(file) || changes.contains(size)) continue;
+            if (loads.contains(size)) {
+                BOOST_TEST(code == 0);
+                if (!nearly_equals_pillow(file)) BOOST_TEST(sha256(picture) == g["sha256"].get<std::string>());
+            } else {
+                const bool refused = code == number(errc::malformed_image) || (code == number(errc::unsupported_image) && size < 64);
+                BOOST_TEST(refused, "code " << code);
+            }
+        }
+    }
+}
+
+// Whatever bytes are changed: a picture or a pali::error, never more. Meant to be run under sanitisers, and cheap enough to run always.
+BOOST_DATA_TEST_CASE(damaged_files_are_survived, bdata::make(cases_of("files")), golden) {
+    const nlohmann::json& g = golden.value;
+    const auto data = read_bytes(data_path("images/" + g["file"].get<std::string>()));
+    std::mt19937 random(1);
+    pali::read_options options;
+    options.max_side = 2000; // sizes are damaged too: keep the run short
+    options.max_pixels = 100000;
+    for (int round = 0; round < 60; ++round) {
+        std::vector<char> damaged = data;
+        const std::size_t reach = round % 2 == 0 ? std::min<std::size_t>(damaged.size(), 64) : damaged.size();
+        for (int i = 0; i <= round % 5; ++i) damaged[random() % reach] = static_cast<char>(random());
+        BOOST_CHECK_NO_THROW((void)decode_error(damaged, options));
+    }
+}
+
+BOOST_DATA_TEST_CASE(exif_orientation_is_an_option, bdata::make(cases_of("orientations")), golden) {
+    const nlohmann::json& g = golden.value;
+    const std::string file = g["file"];
+    if (!is_read(file) || !equals_pillow(file)) return;
+    const auto path = data_path("images/" + file);
+    BOOST_TEST(sha256(pali::read_image(path)) == g["plain"].get<std::string>());
+    const pali::image turned = pali::read_image(path, {.exif_orientation = true});
+    BOOST_TEST(turned.width == g["width"].get<std::size_t>());
+    BOOST_TEST(turned.height == g["height"].get<std::size_t>());
+    BOOST_TEST(sha256(turned) == g["turned"].get<std::string>());
+}
+
+BOOST_AUTO_TEST_CASE(damaged_exif_means_upright) {
+    const auto data = read_bytes(data_path("images/orientation_6.jpg"));
+    const std::string plain = sha256(pali::decode_image(bytes_of(data)));
+    const auto exif = std::string_view(data.data(), data.size()).find("Exif");
+    BOOST_TEST_REQUIRE(exif != std::string_view::npos);
+    int turned = 0;
+    for (std::size_t at = exif; at < exif + 40; ++at)
+        for (const int value : {0x00, 0x7f, 0xff}) {
+            auto damaged = data;
+            damaged[at] = static_cast<char>(value);
+            const pali::image picture = pali::decode_image(bytes_of(damaged), {.exif_orientation = true});
+            BOOST_TEST(picture.pixels.size() == 12u * 7u * 3u);
+            turned += picture.width == 7;
+        }
+    BOOST_TEST(turned > 0); // damage elsewhere leaves it turned
+}
+
+BOOST_AUTO_TEST_CASE(a_picture_over_the_limits_is_refused_by_its_header) {
+    struct bomb {
+        const char* what;
+        std::vector<char> data;
+    };
+    std::vector<bomb> bombs;
+    const auto patched = [](const char* file, std::size_t at, const std::string& bytes) {
+        auto data = read_bytes(data_path(std::string("images/") + file));
+        std::copy(bytes.begin(), bytes.end(), data.begin() + static_cast<std::ptrdiff_t>(at));
+        return data;
+    };
+    const std::string huge("\xff\xff\xff\x7f", 4), wide("\x7f\xff\xff\xff", 4);
+    if (is_read(".png")) bombs.push_back({"png", patched("rgb_8.png", 16, wide + wide)});
+    if (is_read(".jpg")) {
+        const auto data = read_bytes(data_path("images/baseline_420.jpg"));
+        const auto sof = std::string_view(data.data(), data.size()).find("\xff\xc0");
+        BOOST_TEST_REQUIRE(sof != std::string_view::npos);
+        bombs.push_back({"jpeg", patched("baseline_420.jpg", sof + 5, "\xff\xdc\xff\xdc")});
+    }
+    if (is_read(".webp")) {
+        bombs.push_back({"webp", patched("lossy.webp", 26, "\xff\x3f\xff\x3f")});
+        bombs.push_back({"webp canvas", patched("animated_part.webp", 24, "\xff\xff\xff\xff\xff\xff")});
+    }
+    bombs.push_back({"gif", patched("palette.gif", 6, "\xff\xff\xff\xff")});
+    if (is_read(".bmp")) bombs.push_back({"bmp", patched("rgb.bmp", 18, huge + huge)});
+    if (is_read(".tga")) bombs.push_back({"tga", patched("rgb.tga", 12, "\xff\xff\xff\xff")});
+    bombs.push_back({"ppm", text("P6 2000000000 2000000000 255\n")});
+    bombs.push_back({"ppm", text("P3 60000 60000 255\n1")});
+    for (const bomb& b : bombs) BOOST_TEST_CONTEXT(b.what) {
+        const auto before = std::chrono::steady_clock::now();
+        BOOST_TEST(decode_error(b.data) == number(errc::image_too_large));
+        BOOST_TEST(std::chrono::duration<double>(std::chrono::steady_clock::now() - before).count() < 0.5);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(limits_are_options) {
+    const auto path = data_path("images/rgb.ppm"); // 37 x 29
+    BOOST_TEST(error_of([&] { (void)pali::read_image(path, {.max_side = 36}); }) == number(errc::image_too_large));
+    BOOST_TEST(error_of([&] { (void)pali::read_image(path, {.max_pixels = 37 * 29 - 1}); }) == number(errc::image_too_large));
+    BOOST_TEST(pali::read_image(path, {.max_side = 37, .max_pixels = 37 * 29}).width == 37u);
+    const pali::read_options defaults;
+    BOOST_TEST((defaults.max_side >= 10000 && defaults.max_pixels >= 10000u * 10000u));
+}
+
+BOOST_AUTO_TEST_CASE(the_content_counts_and_not_the_name) {
+    const temporary_folder folder;
+    const auto path = folder.path() / "picture.txt";
+    std::filesystem::copy_file(data_path("images/palette.gif"), path);
+    BOOST_TEST((pali::read_image(path) == pali::read_image(data_path("images/palette.gif"))));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_no_picture_says_so) {
+    const temporary_folder folder;
+    BOOST_TEST(error_of([&] { (void)pali::read_image(folder.path() / "absent.png"); }) == number(errc::cannot_open));
+    BOOST_TEST(error_of([&] { (void)pali::read_image(folder.path()); }) == number(errc::cannot_open));
+    BOOST_TEST(decode_error({}) == number(errc::unsupported_image));
+    BOOST_TEST(decode_error(text("{\"weight\": 1}")) == number(errc::unsupported_image));
+    BOOST_TEST(decode_error(text("II*\0 a TIFF file")) == number(errc::unsupported_image));
+    BOOST_TEST(decode_error(std::vector<char>(1000, 0)) == number(errc::unsupported_image));
+    try {
+        (void)pali::decode_image(bytes_of(text("hello there")), {}, "letter.txt");
+        BOOST_ERROR("no error");
+    } catch (const pali::error& e) {
+        const std::string message = e.what();
+        BOOST_TEST(message.find("letter.txt") != std::string::npos);
+        BOOST_TEST(message.find("it reads") != std::string::npos);
+        BOOST_TEST((message.find("WebP") != std::string::npos) == static_cast<bool>(PALI_WITH_WEBP));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(malformed_pnm_is_refused) {
+    for (const char* data : {"P6 0 1 255\n", "P6 1 1 0\nabc", "P6 1 1 65536\nabcdef", "P6 1 1 255\nab", "P6 -1 1 255\nabc", "P6 x 1 255\nabc", "P3 1 1 255\n1 2\n",
+                             "P3 1 1 255\n1 2 256\n", "P1 2 1\n1 2\n", "P2 1 1 99999999999999999999\n1\n", "P6 1 1 # comment without an end"})
+        BOOST_TEST(decode_error(text(data)) == number(errc::malformed_image), data);
+    BOOST_TEST(decode_error(text("P3 1 1 255\n1 2 3")) == 0); // no white space at the end
+}
+
+BOOST_AUTO_TEST_CASE(bmp_pixels_outside_their_palette_are_refused) {
+    if (!is_read(".bmp")) return;
+    // 1 x 1, 8 bits, a palette of one colour, and a pixel of colour 1: stb would show memory that nobody wrote.
+    std::string data("BM\0\0\0\0\0\0\0\0\x3a\0\0\0\x28\0\0\0\1\0\0\0\1\0\0\0\1\0\x08\0", 30);
+    data += std::string(24, '\0') + std::string("\x10\x20\x30\0", 4);
+    BOOST_TEST(decode_error(text(data + std::string("\1\0\0\0", 4))) == number(errc::malformed_image));
+    const auto good = text(data + std::string(4, '\0'));
+    BOOST_TEST(int{pali::decode_image(bytes_of(good)).pixels[0]} == 0x30);
+}
+
+BOOST_DATA_TEST_CASE(photographs_beside_the_tree_equal_pillows, bdata::make(cases_of("photographs")), golden) {
+    const nlohmann::json& g = golden.value;
+    const auto path = shared_path("images/" + g["file"].get<std::string>());
+    if (!path || !PALI_WITH_JPEG) {
+        BOOST_TEST_MESSAGE("skipped: the photograph is not there, or this build is without libjpeg");
+        return;
+    }
+    const pali::image picture = pali::read_image(*path);
+    BOOST_TEST((picture.width == g["width"] && picture.height == g["height"]));
+    BOOST_TEST(sha256(picture) == g["sha256"].get<std::string>());
+    BOOST_TEST(sha256(pali::resize(picture, 224, 224)) == g["sha256_224"].get<std::string>());
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,265 @@
+#!/usr/bin/env python3
+"""The pali program as its users meet it: what it prints, where, and with which exit code.   usage: test_pali.py PALI [-k NAME]"""
+import json
+import os
+import pathlib
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+SHAPES = ROOT / "examples" / "models" / "shapes"
+PICTURES = SHAPES / "pictures"
+CAPTION = "a blue square and a red square on a brown background"  # transformers' greedy answer in float32
+PALI = sys.argv.pop(1) if __name__ == "__main__" else "pali"
+
+
+def run(*words, stdin="", **more):
+    return subprocess.run([PALI, *map(str, words)], input=stdin, capture_output=True, text=True, timeout=300, **more)
+
+
+def ask(*words):
+    done = run("generate", "--json", *words)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+class generate(unittest.TestCase):
+    def test_without_options_it_captions_the_sample(self):
+        done = run("generate")
+        self.assertEqual((done.returncode, done.stdout), (0, CAPTION + "\n"))
+
+    def test_nothing_goes_to_standard_error_without_a_terminal(self):
+        self.assertEqual(run("generate").stderr, "")
+
+    def test_json_is_one_object_and_nothing_else(self):
+        done = run("generate", "--json")
+        said = json.loads(done.stdout)
+        self.assertEqual(done.stdout.count("\n"), 1)
+        self.assertEqual(list(said), ["text", "tokens", "logprobs", "prompt_tokens", "finish_reason", "model", "timings", "memory"])
+        self.assertEqual(said["text"], CAPTION)
+        self.assertEqual(said["finish_reason"], "eos")
+        self.assertEqual(len(said["tokens"]), len(said["logprobs"]))
+        self.assertTrue(all(p <= 0 for p in said["logprobs"]))
+        self.assertEqual(said["tokens"][-1], 1)
+        self.assertEqual(said["prompt_tokens"][0], 2)
+        self.assertEqual((said["model"]["variant"], said["model"]["weights"]), ("shapes", "bf16"))
+        self.assertTrue(said["model"]["instruction_set"])
+        self.assertEqual(set(said["timings"]), {"load_s", "image_s", "prefill_s", "decode_tokens_per_s"})
+        self.assertTrue(all(value > 0 for value in said["timings"].values()))
+        self.assertGreater(said["memory"]["peak_rss_bytes"], 6_000_000)
+
+    def test_dynamic_equals_compiled(self):
+        for weights in ("f32", "bf16"):
+            compiled, dynamic = ask("--weights", weights), ask("--weights", weights, "--variant", "dynamic")
+            self.assertEqual((compiled["model"]["variant"], dynamic["model"]["variant"]), ("shapes", "dynamic"))
+            self.assertEqual((compiled["tokens"], compiled["logprobs"]), (dynamic["tokens"], dynamic["logprobs"]))
+
+    def test_threads_and_residency_change_nothing(self):
+        one = ask("--threads", 1)
+        for other in (ask("--threads", 2), ask("--threads", 5), ask("--residency", "resident")):
+            self.assertEqual((one["tokens"], one["logprobs"]), (other["tokens"], other["logprobs"]))
+
+    def test_several_images_come_in_their_order(self):
+        a, b = PICTURES / "two_squares.png", PICTURES / "circle_and_ring.png"
+        self.assertNotEqual(ask("--image", a, b)["logprobs"], ask("--image", b, a)["logprobs"])
+        self.assertEqual(ask("--image", a, b)["logprobs"], ask("--image", a, "--image", b)["logprobs"])
+
+    def test_limits_on_tokens(self):
+        cut = ask("--max-tokens", 3)
+        self.assertEqual((len(cut["tokens"]), cut["finish_reason"]), (3, "length"))
+        self.assertGreaterEqual(len(ask("--min-tokens", 30, "--max-tokens", 40)["tokens"]), 30)
+
+    def test_a_seed_gives_the_same_answer_again(self):
+        answers = [ask("--temperature", 3, "--seed", seed, "--max-tokens", 20)["tokens"] for seed in (1, 1, 2, 3)]
+        self.assertEqual(answers[0], answers[1])
+        self.assertNotEqual(answers[0], answers[2])
+        self.assertNotEqual(answers[2], answers[3])
+
+    def test_log_probabilities_are_the_models_own(self):
+        plain, warm = ask("--max-tokens", 1), ask("--max-tokens", 1, "--temperature", 0.01, "--top-k", 1)
+        self.assertEqual(plain["tokens"], warm["tokens"])
+        self.assertEqual(plain["logprobs"], warm["logprobs"])
+
+    def test_prompts_as_people_write_them(self):
+        plain = ask("--prompt", "caption en")
+        for prompt in ("caption en\n", "<image>caption en", "<image> caption en\n"):
+            self.assertEqual(ask("--prompt", prompt)["prompt_tokens"], plain["prompt_tokens"], prompt)
+
+    def test_a_folder_named_as_a_type_is_checked(self):
+        done = run("generate", "--variant", "paligemma2-3b-224")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("hidden_size", done.stderr)
+        self.assertIn("shapes", done.stderr)
+
+
+class wrong_use(unittest.TestCase):
+    def refuse(self, *words, says):
+        done = run(*words)
+        self.assertEqual((done.returncode, done.stdout), (2, ""), words)
+        for part in says:
+            self.assertIn(part, done.stderr, words)
+
+    def test_what_is_wrong_and_what_is_allowed(self):
+        self.refuse(says=["generate", "chat", "inspect"])
+        self.refuse("paint", says=["paint", "generate", "chat", "inspect"])
+        self.refuse("generate", "--weigths", "f32", says=["--weigths", "--weights"])
+        self.refuse("generate", "--weights", "int3", says=["int3", "f32", "bf16"])
+        self.refuse("generate", "--residency", "cloud", says=["cloud", "mapped", "resident"])
+        self.refuse("generate", "--variant", "paligemma9", says=["paligemma9", "dynamic", "paligemma2-3b-224"])
+        self.refuse("generate", "--max-tokens", "0", says=["--max-tokens", "1"])
+        self.refuse("generate", "--max-tokens", "many", says=["--max-tokens", "many"])
+        self.refuse("generate", "--min-tokens", "9", "--max-tokens", "3", says=["--min-tokens 9", "--max-tokens 3"])
+        self.refuse("generate", "--temperature", "-1", says=["--temperature"])
+        self.refuse("generate", "--top-p", "1.5", says=["--top-p"])
+        self.refuse("generate", "--image", says=["--image"])
+        self.refuse("generate", "--seed", "x", says=["--seed"])
+        self.refuse("chat", "--do_sample", "maybe", says=["--do_sample", "true", "false"])
+        self.refuse("chat", "--model_type", "gemma", says=["gemma", "paligemma2"])
+        self.refuse("chat", "--model_type", "paligemma", says=["paligemma2"])
+        self.refuse("inspect", "a", "b", says=["b"])
+
+    def test_help_and_version_are_no_errors(self):
+        for words in (["--help"], ["generate", "--help"], ["chat", "--help"], ["inspect", "--help"], ["--version"]):
+            done = run(*words)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), words)
+            self.assertTrue(done.stdout)
+
+
+class bad_files(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.copy = pathlib.Path(self.folder.name) / "model"
+        shutil.copytree(SHAPES, self.copy, ignore=shutil.ignore_patterns("*.npz", "pictures"))
+        self.copy.chmod(0o755)
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def refuse(self, *words, says):
+        done = run(*words)
+        self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+        for part in says:
+            self.assertIn(part, done.stderr)
+
+    def test_what_is_missing_is_named(self):
+        self.refuse("generate", "--image", "no_such.png", says=["no_such.png"])
+        self.refuse("generate", "--model", "no_such_folder", says=["no_such_folder"])
+        for name in ("config.json", "tokenizer.model", "model.safetensors"):
+            (self.copy / name).rename(self.copy / "aside")
+            self.refuse("generate", "--model", self.copy, says=[name.split(".")[0]])
+            (self.copy / "aside").rename(self.copy / name)
+        self.assertEqual(ask("--model", self.copy)["text"], "a blue square and a red square on a brown background")
+
+    def test_what_is_damaged_is_named(self):
+        self.refuse("generate", "--image", SHAPES / "config.json", says=["config.json"])
+        weights = (self.copy / "model.safetensors").read_bytes()
+        (self.copy / "model.safetensors").write_bytes(weights[:-1000])
+        self.refuse("generate", "--model", self.copy, says=["model.safetensors"])
+        self.refuse("generate", "--json", "--model", self.copy, says=["model.safetensors"])
+        (self.copy / "config.json").write_text("{")
+        self.refuse("generate", "--model", self.copy, says=["config.json"])
+
+
+class inspect(unittest.TestCase):
+    def test_the_embedded_model_is_complete(self):
+        done = run("inspect")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        for part in ("model.safetensors", "PaliGemma 2", "shapes fits", "112 px", "117 tensors", "BF16", "missing or wrong: nothing"):
+            self.assertIn(part, done.stdout)
+        self.assertEqual(run("inspect", SHAPES).stdout, run("inspect", "--model", SHAPES).stdout)
+
+    def test_what_is_missing_is_said(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("config.json", "model.safetensors"):
+                shutil.copy(SHAPES / name, folder)
+            done = run("inspect", folder)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("tokenizer.model", done.stdout.split("missing or wrong:")[1])
+            config = json.loads((SHAPES / "config.json").read_text())
+            config["text_config"]["num_hidden_layers"] = 5
+            (pathlib.Path(folder) / "config.json").write_text(json.dumps(config))
+            done = run("inspect", folder)
+            self.assertIn("dynamic", done.stdout)
+            self.assertIn("layers.4.mlp.gate_proj.weight", done.stdout.split("missing or wrong:")[1])
+
+    def test_a_folder_that_is_none(self):
+        done = run("inspect", "no_such_folder")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("no_such_folder", done.stderr)
+
+
+class chat(unittest.TestCase):
+    def test_prompts_are_answered_until_exit(self):
+        done = run("chat", stdin="caption en\n\nanswer en how many shapes are there?\n EXIT \ncaption en\n")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("> Model: PaliGemma 2", done.stdout)
+        self.assertEqual(done.stdout.count("> Output: "), 2)
+        self.assertIn(f"> Output: {CAPTION}\n> Speed: ", done.stdout)
+        self.assertIn("> Output: two\n", done.stdout)
+        self.assertRegex(done.stdout, r"> Speed: \d+\.\d\d tokens/sec\n-{55}\n> Input: ")
+
+    def test_options_of_mini_paligemma2(self):
+        words = ["chat", "--model_type", "paligemma2", "--model_path", SHAPES, "--prompt", "detect blue square", "--image_file_path", PICTURES / "two_squares.png",
+                 "--max_tokens_to_generate", 20, "--temperature", 0.8, "--top_p", 0.9, "--do_sample", "False", "--only_cpu", "False"]
+        shown, hidden = run(*words, "--detection", "True"), run(*words, "--detection", "False")
+        self.assertEqual((shown.returncode, hidden.returncode), (0, 0), shown.stderr)
+        self.assertRegex(shown.stdout, r"> Output: <loc\d{4}><loc\d{4}><loc\d{4}><loc\d{4}> blue square\n")
+        self.assertRegex(shown.stdout, r"> Detection: blue square, x \d+ to \d+, y \d+ to \d+\n")
+        self.assertNotIn("> Detection", hidden.stdout)
+
+    def test_sampling_is_off_unless_asked_for(self):
+        plain = run("chat", stdin="caption en\n").stdout
+        self.assertIn(CAPTION, plain)
+        self.assertIn(CAPTION, run("chat", "--do_sample", "False", "--temperature", "9", stdin="caption en\n").stdout)
+        self.assertNotIn(CAPTION, run("chat", "--do_sample", "True", "--temperature", "9", "--top_p", "1", stdin="caption en\n").stdout)
+
+
+class terminal(unittest.TestCase):
+    def start(self, *words, **more):
+        return subprocess.Popen([PALI, *map(str, words)], stdout=subprocess.PIPE, text=True, **more)
+
+    def test_a_bar_on_a_terminal(self):
+        ours, theirs = pty.openpty()
+        done = subprocess.run([PALI, "generate"], stdout=subprocess.PIPE, stderr=theirs, text=True)
+        os.close(theirs)
+        shown = os.read(ours, 1 << 16).decode()
+        os.close(ours)
+        self.assertEqual(done.stdout, CAPTION + "\n")
+        self.assertIn("load ", shown)
+        self.assertTrue(shown.endswith("\r"), "the bar erases itself")
+
+    def test_an_interrupt_ends_the_answer_in_order(self):
+        process = self.start("generate", "--min-tokens", 4000, "--max-tokens", 4000, stderr=subprocess.PIPE)
+        begun = process.stdout.read(20)
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, errors), (130, ""))
+        self.assertTrue((begun + rest).startswith(CAPTION[:20]) and rest.endswith("\n"))
+
+    def test_an_interrupt_leaves_whole_json(self):
+        process = self.start("generate", "--json", "--threads", 1, "--min-tokens", 6000, "--max-tokens", 6000)
+        try:
+            process.wait(1)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+        said = json.loads(process.communicate(timeout=60)[0])
+        self.assertEqual((process.returncode, said["finish_reason"]), (130, "cancelled"))
+        self.assertEqual(len(said["tokens"]), len(said["logprobs"]))
+
+    def test_an_interrupt_ends_the_chat(self):
+        process = self.start("chat", stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        shown = ""
+        while not shown.endswith("> Input: "):
+            shown += process.stdout.read(1)
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, rest, errors), (130, "\nExiting...\n", ""))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

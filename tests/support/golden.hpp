@@ -1,0 +1,111 @@
+// Goldens: safetensors files written by the scripts in tests/golden, read back as plain numbers, and how far an answer is from one.
+#pragma once
+
+#include <pali/core/bfloat16.hpp>
+#include <pali/files/safetensors.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+#include <ostream>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pali::test {
+
+/// One file of goldens. A name that is not there, or of another kind, is an exception: the test fails with its text.
+class golden {
+public:
+    explicit golden(const std::filesystem::path& path) : m_file(path) {}
+
+    /// F32, F64, F16 or BF16, as float.
+    [[nodiscard]] std::vector<float> floats(std::string_view name) const {
+        const tensor_info& t = m_file.at(name);
+        switch (t.type) {
+        case dtype::f32: return numbers<float, float>(t);
+        case dtype::f64: return numbers<double, float>(t);
+        case dtype::f16: return numbers<float16, float>(t);
+        case dtype::bf16: return numbers<bfloat16, float>(t);
+        default: throw std::runtime_error(std::string(name) + " is " + to_string(t.type) + ", and floats are asked for");
+        }
+    }
+
+    /// I64, I32, U8 or BOOL.
+    [[nodiscard]] std::vector<std::int64_t> ints(std::string_view name) const {
+        const tensor_info& t = m_file.at(name);
+        switch (t.type) {
+        case dtype::i64: return numbers<std::int64_t, std::int64_t>(t);
+        case dtype::i32: return numbers<std::int32_t, std::int64_t>(t);
+        case dtype::u8:
+        case dtype::boolean: return numbers<std::uint8_t, std::int64_t>(t);
+        default: throw std::runtime_error(std::string(name) + " is " + to_string(t.type) + ", and integers are asked for");
+        }
+    }
+
+    [[nodiscard]] const std::vector<std::size_t>& shape(std::string_view name) const { return m_file.at(name).shape; }
+    [[nodiscard]] bool has(std::string_view name) const { return m_file.tensors().contains(name); }
+    [[nodiscard]] const tensor_table& tensors() const { return m_file.tensors(); }
+
+    /// An entry of `__metadata__`: tolerances, seeds, versions, prompts.
+    [[nodiscard]] const std::string& metadata(std::string_view key) const {
+        const auto found = m_file.metadata().find(key);
+        if (found == m_file.metadata().end())
+            throw std::runtime_error(m_file.file().path().string() + " has no metadata " + std::string(key));
+        return found->second;
+    }
+    /// The same as a number: a tolerance, a count.
+    [[nodiscard]] double number(std::string_view key) const { return std::stod(metadata(key)); }
+
+private:
+    template <class Stored, class T>
+    static std::vector<T> numbers(const tensor_info& t) {
+        std::vector<T> out(t.count());
+        for (std::size_t i = 0; i < out.size(); ++i) {
+            Stored value;
+            std::memcpy(&value, t.bytes.data() + i * sizeof(Stored), sizeof(Stored));
+            out[i] = static_cast<T>(value);
+        }
+        return out;
+    }
+
+    safetensors_file m_file;
+};
+
+/// The largest difference between an answer and its golden.
+struct difference {
+    double absolute = 0;   ///< max |got - want|
+    double relative = 0;   ///< that, over max |want|; the absolute one where all of want is 0
+    std::size_t index = 0; ///< where
+    double got = 0, want = 0; ///< there
+
+    friend std::ostream& operator<<(std::ostream& out, const difference& d) {
+        return out << "worst at " << d.index << ": got " << d.got << ", want " << d.want << ", differ by " << d.absolute << " ("
+                   << d.relative << " of the largest)";
+    }
+};
+
+/// A number that is NaN, or infinite on one side only, differs by infinity. Throws when the sizes differ or there is nothing to compare.
+[[nodiscard]] inline difference worst_difference(std::span<const float> got, std::span<const float> want) {
+    if (got.size() != want.size() || want.empty())
+        throw std::runtime_error("got " + std::to_string(got.size()) + " numbers, want " + std::to_string(want.size()) +
+                                 " and at least one");
+    difference worst{.absolute = -1};
+    double largest = 0;
+    for (std::size_t i = 0; i < want.size(); ++i) {
+        const double g = got[i], w = want[i];
+        double apart = g == w ? 0 : std::abs(g - w);
+        if (std::isnan(apart)) apart = std::numeric_limits<double>::infinity();
+        if (std::isfinite(w)) largest = std::max(largest, std::abs(w));
+        if (apart > worst.absolute) worst = {apart, 0, i, g, w};
+    }
+    worst.relative = largest > 0 ? worst.absolute / largest : worst.absolute;
+    return worst;
+}
+
+} // namespace pali::test

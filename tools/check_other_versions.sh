@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Compiles every header, the pali program and the tests against other releases of xtensor, xsimd, xtl and nlohmann/json than the
+# installed ones, and runs the tests that need no model.
+#
+# usage: check_other_versions.sh FOLDER...      the top of each unpacked release: it holds include/<package>/
+#   e.g. check_other_versions.sh xtensor-0.27.1 xsimd-14.3.0 xtl-0.8.2
+# Environment: CXX (default g++), BUILD (default: a new folder, removed at the end), JOBS (default 2).
+set -euo pipefail
+[ $# -gt 0 ] || { sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2; }
+
+source=$(cd "$(dirname "$0")/.." && pwd)
+build=${BUILD:-}
+if [ -z "$build" ]; then
+    build=$(mktemp -d)
+    trap 'rm -rf "$build"' EXIT
+fi
+
+# In front of the system's folders: -isystem comes before /usr/include, and the packages' own CMake files need no install.
+includes="" found=""
+for folder in "$@"; do
+    folder=$(cd "$folder" && pwd)
+    known=""
+    for package in xtensor xsimd xtl nlohmann; do
+        [ -d "$folder/include/$package" ] && known+=" $package"
+    done
+    [ -n "$known" ] || { echo "$folder: no include/xtensor, include/xsimd, include/xtl or include/nlohmann in it" >&2; exit 2; }
+    includes+=" -isystem $folder/include"
+    found+="$known"
+done
+echo "other versions of:$found"
+printf '%s\n' '#include <pali/core/compat_xsimd.hpp>' '#include <pali/core/compat_xtensor.hpp>' \
+    'xsimd_version: XSIMD_VERSION_MAJOR.XSIMD_VERSION_MINOR.XSIMD_VERSION_PATCH' \
+    'xtensor_version: XTENSOR_VERSION_MAJOR.XTENSOR_VERSION_MINOR.XTENSOR_VERSION_PATCH' |
+    "${CXX:-g++}" -std=c++20 -march=native $includes -I"$source/include" -E -P -x c++ - | grep _version: | tr -d ' '
+
+cmake -S "$source" -B "$build" -G Ninja -DCMAKE_CXX_COMPILER="${CXX:-g++}" -DCMAKE_CXX_FLAGS="$includes" -DCMAKE_BUILD_TYPE=Release >/dev/null
+cmake --build "$build" -j "${JOBS:-2}"
+ctest --test-dir "$build" --output-on-failure -j1

@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+"""Checks the source tree against the rules of docs/design.md. Python's standard library alone.
+
+usage: check_tree.py [CHECK...] [--root DIR]      all checks without a name
+       check_tree.py --self-test                  breaks each rule in a copy of nothing and sees it found
+"""
+import argparse
+import pathlib
+import re
+import sys
+import tempfile
+
+MOST_LINES = 350
+
+# Folder -> folders it may include. "" is the top of include/pali: model.hpp and the umbrellas.
+BLOCKS = {"core", "arch", "kernels", "config", "weights", "layers"}
+MAY_SEE = {
+    "core": set(),
+    "arch": {"core"},
+    "kernels": {"core", "arch"},
+    "config": {"core"},
+    "files": {"core"},
+    "weights": {"core", "arch", "kernels", "config", "files"},
+    "layers": BLOCKS - {"layers"},
+    "image": {"core", "arch", "kernels"},
+    "text": {"core", "arch", "kernels"},
+    "objects": {"core", "arch", "kernels"},
+    "vision": BLOCKS,
+    "projector": BLOCKS,
+    "decoder": BLOCKS,
+    "model": BLOCKS | {"files", "vision", "projector", "decoder", "text", "image", "generate"},
+    "generate": BLOCKS | {"vision", "projector", "decoder", "text", "image"},
+}
+# What `weights` may know of files: the table of tensors and the memory for copies of them, not the readers.
+FILES_FOR_WEIGHTS = {"pali/files/tensor_table.hpp", "pali/files/dtype.hpp", "pali/files/mmap.hpp"}
+
+
+def code_of(text):
+    """The text without comments and without what stands between quotes; lines stay where they are."""
+    def blank(match):
+        found = match.group(0)
+        return found if found[0] in "<" else re.sub(r"[^\n]", " ", found)
+    return re.sub(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|(?<![0-9A-Za-z_])\'(?:\\.|[^\'\\\n])+\'', blank, text, flags=re.S)
+
+
+class tree:
+    def __init__(self, root):
+        self.root = pathlib.Path(root)
+        self.include = self.root / "include"
+        self.headers = sorted(p for p in self.include.rglob("*") if p.suffix in (".hpp", ".ipp"))
+
+    def name(self, path):
+        return path.relative_to(self.root).as_posix()
+
+    def folder(self, path):
+        parts = path.relative_to(self.include / "pali").parts
+        return parts[0] if len(parts) > 1 else ""
+
+    def find(self, pattern, why, allowed=lambda path: False, comments=False):
+        """Every line of a header's code that matches."""
+        for path in self.headers:
+            if allowed(path):
+                continue
+            text = path.read_text(encoding="utf-8")
+            for number, line in enumerate((text if comments else code_of(text)).split("\n"), 1):
+                for match in re.finditer(pattern, line):
+                    yield f"{self.name(path)}:{number}: {match.group(0).strip()}: {why}"
+
+
+def check_dependencies(t):
+    for path in t.headers:
+        here = t.folder(path)
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+            match = re.match(r'\s*#\s*include\s*([<"])(pali/[^>"]*|[^>"]*)[>"]', line)
+            if not match:
+                continue
+            where = f"{t.name(path)}:{number}"
+            if match.group(1) == '"' and not match.group(2).endswith(".ipp"):
+                yield f'{where}: "{match.group(2)}": our headers are included as <pali/...>'
+            if not match.group(2).startswith("pali/"):
+                continue
+            target = match.group(2)
+            parts = target.split("/")
+            there = parts[1] if len(parts) > 2 else ""
+            if target in ("pali/version.hpp",) or here == "train":
+                continue
+            if here == "":
+                if there == "train" and path.name != "train.hpp":
+                    yield f"{where}: <{target}>: only train.hpp includes training"
+            elif there == "":
+                yield f"{where}: <{target}>: nobody includes model.hpp or an umbrella"
+            elif here not in MAY_SEE:
+                yield f"{where}: folder {here} has no row in the dependency rule; add one here and in docs/design.md"
+            elif there != here and there not in MAY_SEE[here]:
+                yield f"{where}: <{target}>: {here} may include {', '.join(sorted(MAY_SEE[here])) or 'nothing else'}"
+            elif here == "weights" and there == "files" and target not in FILES_FOR_WEIGHTS:
+                yield f"{where}: <{target}>: of files, weights sees only the table of tensors"
+
+
+def check_lines(t):
+    for path in t.headers:
+        lines = path.read_text(encoding="utf-8").count("\n")
+        if lines > MOST_LINES:
+            yield f"{t.name(path)}: {lines} lines; one noun a header, {MOST_LINES} lines at most"
+        if path.suffix == ".hpp" and "#pragma once" not in path.read_text(encoding="utf-8"):
+            yield f"{t.name(path)}: no #pragma once"
+
+
+def check_macros(t):
+    def foreign(path, name):
+        return path.suffix == ".ipp" and name.startswith(("STB", "NOMINMAX", "WIN32_LEAN_AND_MEAN"))  # what others' headers ask for
+    for path in t.headers:
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+            match = re.match(r"\s*#\s*define\s+(\w+)", line)
+            if match and not match.group(1).startswith("PALI_") and not foreign(path, match.group(1)):
+                yield f"{t.name(path)}:{number}: macro {match.group(1)}: ours begin with PALI_"
+
+
+def check_streams(t):
+    yield from t.find(r"\bstd\s*::\s*(cout|cerr|clog|abort|exit|quick_exit|_Exit|terminate|puts|printf|fprintf|perror)\b|"
+                      r"(?<![\w:.>])(abort|exit|_exit|printf|fprintf|puts|fputs|perror)\s*\(",
+                      "the library neither prints nor ends the process; throw pali::error, report by callback")
+
+
+def check_intrinsics(t):
+    yield from t.find(r"#\s*include\s*<(\w*mmintrin|immintrin|x86intrin|arm_neon|arm_sve|cpuid)\.h>|\b_mm\d*_\w+|\b_tile_\w+|\b__m(128|256|512)\w*",
+                      "intrinsics stand in arch/ and kernels/ alone", lambda path: t.folder(path) in ("arch", "kernels"))
+
+
+def check_system(t):
+    yield from t.find(r"#\s*include\s*<(unistd\.h|fcntl\.h|pthread\.h|sched\.h|signal\.h|dlfcn\.h|windows\.h|sys/[\w.]+|linux/[\w.]+)>",
+                      "the operating system is named in files/mmap and arch/ alone",
+                      lambda path: t.folder(path) == "arch" or path.stem == "mmap" and t.folder(path) == "files")
+
+
+def check_names(t):
+    yield from t.find(r"(?<![A-Za-z0-9])\w*(fast|optimi[sz]ed)(?![a-z])\w*", "a name says what it does, not how well",
+                      lambda path: False)
+    for path in t.headers:
+        if re.search(r"fast|optimi[sz]ed", path.name):
+            yield f"{t.name(path)}: a name says what it does, not how well"
+
+
+def check_paths(t):
+    pattern = re.compile(r"(^|[^A-Za-z0-9_.$}>*-])/(work|farm|root|home|Users|opt|tmp)/[A-Za-z]")
+    allowed = re.compile(r"/tmp/[a-z]")
+    for path in sorted(t.root.rglob("*")):
+        parts = path.relative_to(t.root).parts
+        if parts[0].startswith("build") or parts[0] in (".git", ".cache") or "__pycache__" in parts or not path.is_file():
+            continue
+        data = path.read_bytes()
+        if b"\0" in data[:4096] or len(data) > 4 << 20:
+            continue
+        for number, line in enumerate(data.decode("utf-8", "replace").split("\n"), 1):
+            match = pattern.search(line)
+            if match and not allowed.search(match.group(0)):
+                yield f"{t.name(path)}:{number}: {line.strip()[:120]}: a path of one machine"
+
+
+CHECKS = {name[6:]: f for name, f in list(globals().items()) if name.startswith("check_")}
+
+# Check -> (file, text that breaks it).
+BROKEN = {
+    "dependencies": [("core/x.hpp", "#pragma once\n#include <pali/text/token.hpp>\n"), ("vision/x.hpp", "#pragma once\n#include <pali/decoder/y.hpp>\n"),
+                     ("text/x.hpp", "#pragma once\n#include <pali/model.hpp>\n"), ("weights/x.hpp", "#pragma once\n#include <pali/files/safetensors.hpp>\n"),
+                     ("core/y.hpp", '#pragma once\n#include "other.hpp"\n'), ("unknown/x.hpp", "#pragma once\n#include <pali/core/error.hpp>\n")],
+    "lines": [("core/x.hpp", "#pragma once\n" + "\n" * MOST_LINES), ("core/y.hpp", "int x;\n")],
+    "macros": [("core/x.hpp", "#pragma once\n#  define MAX 3\n")],
+    "streams": [("core/x.hpp", "#pragma once\ninline void f() { std::cout << 1; }\n"), ("core/y.hpp", "#pragma once\ninline void f() { printf(\"\"); }\n"),
+                ("core/z.hpp", "#pragma once\ninline void f() { std::abort(); }\n")],
+    "intrinsics": [("decoder/x.hpp", "#pragma once\n#include <immintrin.h>\n"), ("core/x.hpp", "#pragma once\ninline void f() { _mm_pause(); }\n")],
+    "system": [("image/x.hpp", "#pragma once\n#include <sys/mman.h>\n"), ("files/x.hpp", "#pragma once\n#include <unistd.h>\n")],
+    "names": [("kernels/x.hpp", "#pragma once\nint dot_fast();\n"), ("kernels/fast_dot.hpp", "#pragma once\n")],
+    "paths": [("core/x.hpp", "#pragma once\n// see /" + "work/notes\n")],
+}
+SOUND = [("core/error.hpp", "#pragma once\n// std::cout is not used, nor exit(); fast\n#define PALI_X 1\nconst char* text = \"abort()\";\n"),
+         ("kernels/dot.hpp", "#pragma once\n#include <immintrin.h>\n#include <pali/core/error.hpp>\n"),
+         ("files/mmap.ipp", "#pragma once\n#include <sys/mman.h>\n"),
+         ("files/list.ipp", "#pragma once\n#define STB_IMAGE_STATIC\ninline void f(char* p) { std::snprintf(p, 1, \"\"); }\n"),
+         ("pali.hpp", "#pragma once\n#include <pali/model.hpp>\n"), ("model.hpp", "#pragma once\n#include <pali/files/list.hpp>\n")]
+
+
+def self_test():
+    faults = []
+    def run(files, check):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in files:
+                path = pathlib.Path(folder) / "include" / "pali" / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+            return list(CHECKS[check](tree(folder)))
+    for check in CHECKS:
+        for line in run(SOUND, check):
+            faults.append(f"{check} finds fault with a sound tree: {line}")
+        for name, text in BROKEN[check]:
+            if not run([(name, text)], check):
+                faults.append(f"{check} does not see what is wrong with {name}: {text!r}")
+    return faults
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checks", nargs="*", metavar="CHECK", help=", ".join(CHECKS))
+    parser.add_argument("--root", default=pathlib.Path(__file__).resolve().parent.parent)
+    parser.add_argument("--self-test", action="store_true")
+    arguments = parser.parse_args()
+    for check in arguments.checks:
+        if check not in CHECKS:
+            parser.error(f"no check named {check!r}; choose from {', '.join(CHECKS)}")
+    faults = self_test() if arguments.self_test else [line for check in arguments.checks or CHECKS for line in CHECKS[check](tree(arguments.root))]
+    print("\n".join(faults) if faults else "nothing to object to")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
