@@ -1,7 +1,11 @@
 // A model whose variant and weights are chosen when the program runs: the templates of the library behind one interface.
 #pragma once
 
-#include <pali/pali.hpp>
+#include <pali/core/progress.hpp>
+#include <pali/generate/options.hpp>
+#include <pali/generate/result.hpp>
+#include <pali/image/image.hpp>
+#include <pali/model/features.hpp>
 
 #include <filesystem>
 #include <memory>
@@ -14,7 +18,9 @@ struct model_choice {
     std::filesystem::path folder;
     std::string variant; ///< empty: what config.json says
     std::string weights = "bf16";
-    pali::load_options load;
+    bool resident = false;
+    std::size_t threads = 0;
+    pali::progress_callback on_progress;
 };
 
 class any_model {

@@ -2,6 +2,9 @@
 #include "console.hpp"
 #include "options.hpp"
 
+#include <pali/core/error.hpp>
+#include <pali/image/read.hpp>
+
 #include <chrono>
 #include <cstdio>
 #include <iostream>
@@ -89,8 +92,9 @@ int chat_command::run() const {
     const pali::image_features seen = asked->encode(photo); // once: it does not depend on the prompt
     for (std::string line = prompt;; line.clear()) {
         std::cout << "> Input: " << std::flush;
-        if (!line.empty()) std::cout << line << '\n';
-        else if (!std::getline(std::cin, line)) break;
+        const bool typed = line.empty();
+        if (typed && !std::getline(std::cin, line)) break;
+        if (!typed || !is_terminal(stdin)) std::cout << line << '\n'; // what nobody saw being typed
         const std::string question = trimmed(line);
         if (lower(question) == "exit") return 0;
         if (question.empty()) continue;
@@ -118,9 +122,9 @@ command add_chat(CLI::App& program) {
     add_bool(*app, "--detection", chosen->detection, "Print the boxes of a 'detect <object>' prompt in pixels");
     app->add_option("-i,--image,--image_file_path", chosen->picture, "Picture; without: the sample of the embedded model")->type_name("FILE");
     add_count(*app, "--max-tokens,--max_tokens_to_generate", chosen->max_tokens, 1, "Most tokens of an answer");
-    app->add_option("--temperature", chosen->temperature, "Randomness, with --do_sample True")->check(CLI::NonNegativeNumber)->type_name("X")->capture_default_str();
+    app->add_option("--temperature", chosen->temperature, "Randomness, with --do_sample True")->check(CLI::Range(0.0f, 1e9f).description(""))->type_name("X")->capture_default_str();
     app->add_option("--top_p,--top-p", chosen->top_p, "With --do_sample True: choose among the likeliest that make up this probability")
-        ->check(CLI::Range(0.0f, 1.0f))->type_name("X")->capture_default_str();
+        ->check(CLI::Range(0.0f, 1.0f).description(""))->type_name("X")->capture_default_str();
     add_bool(*app, "--do_sample", chosen->do_sample, "Choose by chance; False: always the likeliest token");
     app->add_option("--seed", chosen->seed, "Seed of the random choices")->type_name("N")->capture_default_str();
     add_bool(*app, "--only_cpu", chosen->only_cpu, "Accepted for those who switch: there is nothing but the CPU");

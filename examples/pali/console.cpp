@@ -23,6 +23,14 @@ extern "C" void on_interrupt(int) { stop_asked.store(true); }
 
 } // namespace
 
+bool is_terminal(std::FILE* stream) {
+#if defined(__unix__) || defined(__APPLE__)
+    return isatty(fileno(stream)) != 0;
+#else
+    return static_cast<void>(stream), false;
+#endif
+}
+
 void watch_for_interrupt() {
 #if defined(__unix__) || defined(__APPLE__)
     struct sigaction action {};
@@ -40,12 +48,6 @@ void forget_interrupt() {
     stop_asked.store(false);
     watch_for_interrupt();
 }
-
-#if defined(__unix__) || defined(__APPLE__)
-progress_bar::progress_bar() : m_terminal(isatty(STDERR_FILENO) != 0) {}
-#else
-progress_bar::progress_bar() : m_terminal(false) {}
-#endif
 
 pali::progress_callback progress_bar::callback() {
     return [this](std::string_view stage, double fraction) { return draw(stage, fraction); };

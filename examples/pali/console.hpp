@@ -4,11 +4,15 @@
 #include <pali/core/progress.hpp>
 
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <string_view>
 
 /// Exit codes.
 inline constexpr int exit_bad_file = 1, exit_wrong_use = 2, exit_interrupted = 130;
+
+/// Whether a person reads or types there.
+[[nodiscard]] bool is_terminal(std::FILE* stream);
 
 /// From here on the first Ctrl-C asks for a stop (see `interrupted`) and the second ends the program.
 void watch_for_interrupt();
@@ -20,7 +24,7 @@ void forget_interrupt();
 /// A bar on standard error when it is a terminal, else nothing; it erases itself. Its callback stops the work on Ctrl-C.
 class progress_bar {
 public:
-    progress_bar();
+    progress_bar() : m_terminal(is_terminal(stderr)) {}
     ~progress_bar() { erase(); }
     progress_bar(const progress_bar&) = delete;
     progress_bar& operator=(const progress_bar&) = delete;

@@ -2,6 +2,8 @@
 #include "console.hpp"
 #include "options.hpp"
 
+#include <pali/image/read.hpp>
+
 #include <nlohmann/json.hpp>
 
 #include <algorithm>

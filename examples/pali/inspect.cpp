@@ -2,6 +2,10 @@
 #include "console.hpp"
 #include "options.hpp"
 
+#include <pali/config/registry.hpp>
+#include <pali/model/network.hpp>
+#include <pali/text/tokenizer.hpp>
+
 #include <cstdio>
 #include <iostream>
 #include <map>

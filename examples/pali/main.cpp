@@ -2,6 +2,8 @@
 #include "console.hpp"
 #include "options.hpp"
 
+#include <pali/core/error.hpp>
+
 #include <iostream>
 
 namespace {
@@ -13,8 +15,7 @@ bool is_wrong_use(pali::errc code) {
 }
 
 int refuse(const CLI::App& program, const std::string& what) {
-    const auto asked = program.get_subcommands();
-    std::cerr << "pali: " << what << "\n\n" << (asked.empty() ? program.help() : asked.front()->help());
+    std::cerr << "pali: " << what << "\n\n" << program.help(); // of the subcommand, where one was named
     return exit_wrong_use;
 }
 
@@ -31,7 +32,8 @@ int main(int argc, char** argv) {
         program.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
         if (e.get_exit_code() == 0) return program.exit(e); // --help, --version
-        return refuse(program, e.what());
+        const auto unknown = program.remaining();
+        return refuse(program, program.get_subcommands().empty() && !unknown.empty() ? "there is no " + unknown.front() : e.what());
     }
     try {
         watch_for_interrupt();

@@ -3,6 +3,8 @@
 
 #include "console.hpp"
 
+#include <pali/config/registry.hpp>
+
 #include <algorithm>
 #include <limits>
 #include <map>
@@ -14,7 +16,7 @@ constexpr std::size_t no_limit = 1u << 24;
 } // namespace
 
 CLI::Option* add_count(CLI::App& command, const std::string& name, std::size_t& value, std::size_t least, const std::string& what) {
-    return command.add_option(name, value, what)->check(CLI::Range(least, no_limit))->type_name("N")->capture_default_str();
+    return command.add_option(name, value, what)->check(CLI::Range(least, no_limit).description(""))->type_name("N")->capture_default_str();
 }
 
 CLI::Option* add_bool(CLI::App& command, const std::string& name, bool& value, const std::string& what) {
@@ -37,7 +39,7 @@ void model_options::add_to(CLI::App& command) {
     command.add_option("--weights", weights, "Weights held in memory")->check(CLI::IsMember({"f32", "bf16"}))->type_name("TYPE")->capture_default_str();
     command.add_option("--residency", residency, "mapped: starts at once, shares memory; resident: copied, decodes faster")
         ->check(CLI::IsMember({"mapped", "resident"}))->type_name("HOW")->capture_default_str();
-    command.add_option("--threads", threads, "Threads; 0: as many as the machine has")->check(CLI::Range(std::size_t{0}, std::size_t{1024}))
+    command.add_option("--threads", threads, "Threads; 0: as many as the machine has")->check(CLI::Range(std::size_t{0}, std::size_t{1024}).description(""))
         ->type_name("N")->capture_default_str();
 }
 
@@ -46,9 +48,9 @@ model_choice model_options::choice(const pali::progress_callback& on_progress) c
     chosen.folder = folder.empty() ? embedded_model() : std::filesystem::path(folder);
     chosen.variant = variant;
     chosen.weights = weights;
-    chosen.load.threads = threads;
-    chosen.load.residency = residency == "resident" ? pali::residency::resident : pali::residency::mapped;
-    chosen.load.on_progress = on_progress;
+    chosen.threads = threads;
+    chosen.resident = residency == "resident";
+    chosen.on_progress = on_progress;
     return chosen;
 }
 

@@ -3,10 +3,14 @@
 
 #include "any_model.hpp"
 
+#include <pali/pali.hpp>
+
 template <class Config, class Weights>
 class runner final : public any_model {
 public:
-    explicit runner(const model_choice& choice) : m_model(choice.folder, choice.load) {
+    explicit runner(const model_choice& choice)
+        : m_model(choice.folder, {.threads = choice.threads, .residency = choice.resident ? pali::residency::resident : pali::residency::mapped,
+                                  .on_progress = choice.on_progress}) {
         variant = pali::variant_name<Config>();
         weights = choice.weights;
     }

@@ -24,7 +24,8 @@ std::vector<std::string> split(const std::string& name) {
 }
 
 /// What transformers removed is removed, and nothing else is touched.
-void check_kept(const std::string& name, const std::vector<float>& before, const std::vector<float>& after, const std::vector<std::int64_t>& kept) {
+void check_kept(const std::string& name, const std::vector<float>& before, const std::vector<float>& after,
+                const std::vector<std::int64_t>& kept) {
     BOOST_REQUIRE_EQUAL(after.size(), kept.size());
     for (std::size_t i = 0; i < kept.size(); ++i) {
         const float want = kept[i] != 0 ? before[i] : -std::numeric_limits<float>::infinity();
@@ -121,6 +122,22 @@ BOOST_AUTO_TEST_CASE(not_a_number_is_left_where_it_is) {
     pali::keep_min_p(logits, 0.5f, memory);
     pali::keep_typical(logits, 0.5f, memory);
     BOOST_TEST(logits == none);
+}
+
+BOOST_AUTO_TEST_CASE(the_ends_of_float32) {
+    const float inf = std::numeric_limits<float>::infinity();
+    pali::processor_memory memory(4);
+    for (const std::vector<float>& before : {std::vector<float>{3e38f, -3e38f, 1, 2}, {3e38f, 3e38f, -3e38f, -inf}, {inf, 1, inf, -inf}}) {
+        const std::size_t best = pali::argmax(before);
+        for (int what = 0; what < 4; ++what) {
+            std::vector<float> logits = before;
+            if (what == 0) pali::keep_top_k(logits, 2, memory);
+            if (what == 1) pali::keep_top_p(logits, 0.9f, memory);
+            if (what == 2) pali::keep_min_p(logits, 0.1f, memory);
+            if (what == 3) pali::keep_typical(logits, 0.9f, memory);
+            BOOST_TEST(logits[best] == before[best], what);
+        }
+    }
 }
 
 BOOST_AUTO_TEST_CASE(options_stand_for_what_was_written) {

@@ -7,10 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include <cmath>
-#include <cstdlib>
 #include <fstream>
 #include <limits>
-#include <new>
 #include <string>
 #include <vector>
 
@@ -112,9 +110,12 @@ BOOST_AUTO_TEST_CASE(seeds) {
 }
 
 BOOST_AUTO_TEST_CASE(random_numbers_are_splitmix64) {
-    // The sequence of seed 1234567, as published with the generator (prng.di.unimi.it/splitmix64.c; Rosetta Code, Pseudo-random numbers/Splitmix64).
+    // The sequence of seed 1234567, as published with the generator (prng.di.unimi.it/splitmix64.c; Rosetta Code, Pseudo-random
+    // numbers/Splitmix64).
     pali::random_source random(1234567);
-    for (const std::uint64_t want : {6457827717110365317u, 3203168211198807973u, 9817491932198370423u, 4593380528125082431u, 16408922859458223821u}) BOOST_TEST(random.bits() == want);
+    for (const std::uint64_t want :
+         {6457827717110365317u, 3203168211198807973u, 9817491932198370423u, 4593380528125082431u, 16408922859458223821u})
+        BOOST_TEST(random.bits() == want);
     for (int i = 0; i < 1000; ++i) {
         const double u = random.uniform();
         BOOST_TEST((u >= 0 && u < 1));
@@ -138,7 +139,8 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_chosen_from_is_refused) {
         for (const std::vector<float>& bad : {std::vector<float>{1, nan, 2}, {nan, nan, nan}, {-inf, -inf, -inf}, {1, inf, 2}}) {
             pali::sampler sampler({.temperature = temperature, .top_k = 2, .top_p = 0.9f}, 3);
             auto logits = bad;
-            BOOST_CHECK_EXCEPTION((void)sampler.next(logits, {}), pali::error, [](const pali::error& e) { return e.code() == pali::errc::invalid_argument; });
+            BOOST_CHECK_EXCEPTION((void)sampler.next(logits, {}), pali::error,
+                                  [](const pali::error& e) { return e.code() == pali::errc::invalid_argument; });
         }
 }
 

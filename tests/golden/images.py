@@ -225,6 +225,11 @@ placed = one[:6] + struct.pack("<HH", 50, 40) + one[10:at + 1] + struct.pack("<H
 add("part_transparent.gif", placed)
 opaque = encode(few, "GIF")
 at = opaque.index(b",", 13 + 3 * (2 << (opaque[10] & 7)))
+start = at + 10  # of the codes: their size, then blocks
+while opaque[start + 1 + opaque[start + 1] + 1]:
+    start += 1 + opaque[start + 1]
+tail = opaque[start + 2:start + 2 + opaque[start + 1]]
+add("end_in_its_own_block.gif", opaque[:start + 1] + bytes([len(tail) - 1]) + tail[:-1] + b"\1" + tail[-1:] + b"\0;")
 add("part.gif", opaque[:6] + struct.pack("<HH", 50, 40) + opaque[10:at + 1] + struct.pack("<HH", 6, 4) + opaque[at + 5:])
 add("beyond_screen.gif", opaque[:6] + struct.pack("<HH", 20, 10) + opaque[10:at + 1] + struct.pack("<HH", 6, 4) + opaque[at + 5:])
 table = 3 * (2 << (opaque[10] & 7))

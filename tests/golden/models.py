@@ -386,7 +386,7 @@ def examine(model, spec, pictures, sp, processor):
         cases.append(dict(
             images=[f"pictures/{n}.png" for n in names], prompt=prompt, input_ids=ids, prompt_tokens=ids[patches * len(names):], max_new_tokens=NEW_TOKENS, tokens=tokens,
             text=sp.decode([t for t in tokens if t != EOS]), finish_reason="eos" if tokens[-1] == EOS else "length", logprobs=logprobs, margins=margins, beams=searched,
-            processed=[dict(LEAST, tokens=least), dict(REPETITION, tokens=repetition)],
+            processed=[dict(o, tokens=t, logprobs=score(model, px, ids, t)) for o, t in ((LEAST, least), (REPETITION, repetition))],
             answer=dict(text=answer, tokens=answer_tokens, logprobs=logged, logprob=sum(logged)),
             bf16_logits_difference=float((rounded - after["logits"]).abs().max()),
             transformers=dict(cached_equals_recomputed=cached_tokens == tokens, generate_without_cache_equals_recomputed=plain_tokens == tokens, largest_logit_difference=cache_difference)))

@@ -41,6 +41,10 @@ def rows(vocabulary, seed):
     extreme = rng.choice([-3e38, -1e30, -1e4, -90., -88., 0., 30., 88., 90., 1e4], vocabulary)
     found = {"normal": normal, "softcapped": 30 * np.tanh(normal / 3), "ties": np.round(rng.normal(0, 1.2, vocabulary)), "equal": np.full(vocabulary, -1.25), "holes": holes, "only": one, "peaked": peaked,
              "extreme": extreme, "large": normal * 1e4, "negative": normal - 1e3, "ascending": np.linspace(-4, 4, vocabulary), "zeros": np.where(rng.random(vocabulary) < .5, 0., -0.)}
+    # Sums that meet the limit exactly: ten tokens of 0.1; and 1/2, 1/4, 1/8, 1/8
+    tenths, halves = np.full(vocabulary, -INF), np.full(vocabulary, -INF)
+    tenths[3:83:8], halves[[4, 9, 11, 50]] = 1.5, np.log([.5, .25, .125, .125])
+    found.update(tenths=tenths, halves=halves)
     if vocabulary > 1000: found = {k: found[k] for k in ("normal", "ties", "holes", "softcapped")}
     return {k: v.astype(np.float32) for k, v in found.items()}
 
@@ -49,7 +53,7 @@ WARPERS = {
     "top_k": (TopKLogitsWarper, (1, 2, 5, 50, 96, 97, 5000)),
     "top_p": (TopPLogitsWarper, (0.0, 0.1, 0.5, 0.7, 0.8, 0.9, 0.95, 0.999)),
     "min_p": (MinPLogitsWarper, (0.0, 0.02, 0.1, 0.5, 1.0)),
-    "typical_p": (TypicalLogitsWarper, (0.05, 0.2, 0.5, 0.9, 0.99)),
+    "typical_p": (TypicalLogitsWarper, (0.05, 0.2, 0.25, 0.5, 0.75, 0.9, 0.99)),
 }
 
 
@@ -88,9 +92,11 @@ class Toy(PreTrainedModel, GenerationMixin):
 
     def __init__(self, table, before):
         super().__init__(ToyConfig(vocab_size=table.shape[0], bos_token_id=2, eos_token_id=1, pad_token_id=0))
+        self.calls = 0
         self.table, self.before = torch.nn.Parameter(table, requires_grad=False), torch.nn.Parameter(before, requires_grad=False)
 
     def forward(self, input_ids, **unused):
+        self.calls += 1
         previous = torch.nn.functional.pad(input_ids, (1, 0))[:, :-1]  # 0 before the first
         return CausalLMOutput(logits=self.table[input_ids] + 0.7 * self.before[previous])
 
@@ -189,6 +195,7 @@ def beams(out):
         if shortest >= longest: shortest = 0
         config = generation_config(num_beams=count, length_penalty=penalty, early_stopping=early, max_new_tokens=longest, repetition_penalty=repetition, min_new_tokens=shortest or None, eos_token_id=eos,
                                    num_return_sequences=count, do_sample=False, output_scores=True, return_dict_in_generate=True)
+        model.calls = 0
         made = model.generate(torch.tensor([prompt]), generation_config=config)
         ends = eos if isinstance(eos, list) else [eos]
         found = []
@@ -197,7 +204,7 @@ def beams(out):
             assert all(t in (0, ends[0]) for t in ids[end:])  # padding
             found.append({"tokens": ids[:end], "score": score})
         cases.append({"prompt": prompt, "num_beams": count, "length_penalty": penalty, "early_stopping": early, "max_new_tokens": longest, "repetition_penalty": repetition, "min_new_tokens": shortest,
-                      "eos": ends, "found": found})
+                      "eos": ends, "rounds": model.calls, "found": found})
     print("beams: lengths", sorted({len(f["tokens"]) for c in cases for f in c["found"]}), "best ends early", sum(len(c["found"][0]["tokens"]) < c["max_new_tokens"] for c in cases), "of", len(cases))
     save_file({"table": table.numpy(), "before": before.numpy()}, f"{out}/beams.safetensors", metadata={k: str(v) for k, v in VERSIONS.items()})
     write(f"{out}/beams.json", {"versions": VERSIONS, "cases": cases})

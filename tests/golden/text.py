@@ -112,7 +112,7 @@ def added(folder):
     sp = spm.SentencePieceProcessor(model_proto=out.getvalue())
     with tempfile.TemporaryDirectory() as place:
         hf = load_hf(f"{folder}/tokenizer.model", place)
-    extra = [f"<loc{i:04d}>" for i in range(1024)] + [f"<seg{i:03d}>" for i in range(128)] + ["<image>", "red tiger", "<loc", "<loc0001>x", "新しい", "two  spaces"]
+    extra = [f"<loc{i:04d}>" for i in range(1024)] + [f"<seg{i:03d}>" for i in range(128)] + ["<image>", "red tiger", "<loc", "<loc0001>x", "新しい", "two  spaces", "<table>"]
     hf.add_tokens([transformers.AddedToken(t, normalized=False) for t in extra])
     ids = {t: hf.convert_tokens_to_ids(t) for t in extra}
     write(f"{folder}/added_tokens.json", ids)

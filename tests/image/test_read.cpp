@@ -222,7 +222,8 @@ BOOST_AUTO_TEST_CASE(what_is_no_picture_says_so) {
 }
 
 BOOST_AUTO_TEST_CASE(malformed_pnm_is_refused) {
-    for (const char* data : {"P6 0 1 255\n", "P6 1 1 0\nabc", "P6 1 1 65536\nabcdef", "P6 1 1 255\nab", "P6 -1 1 255\nabc", "P6 x 1 255\nabc", "P3 1 1 255\n1 2\n",
+    for (const char* data : {"P6 0 1 255\n", "P6 1 1 0\nabc", "P6 1 1 65536\nabcdef", "P6 1 1 255\nab", "P6 -1 1 255\nabc", "P6 x 1 255\nabc",
+                             "P3 1 1 255\n1 2\n",
                              "P3 1 1 255\n1 2 256\n", "P1 2 1\n1 2\n", "P2 1 1 99999999999999999999\n1\n", "P6 1 1 # comment without an end"})
         BOOST_TEST(decode_error(text(data)) == number(errc::malformed_image), data);
     BOOST_TEST(decode_error(text("P3 1 1 255\n1 2 3")) == 0); // no white space at the end

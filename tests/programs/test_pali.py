@@ -227,7 +227,12 @@ class terminal(unittest.TestCase):
         ours, theirs = pty.openpty()
         done = subprocess.run([PALI, "generate"], stdout=subprocess.PIPE, stderr=theirs, text=True)
         os.close(theirs)
-        shown = os.read(ours, 1 << 16).decode()
+        shown = ""
+        try:
+            while piece := os.read(ours, 1 << 16):
+                shown += piece.decode()
+        except OSError:  # how the end of a terminal reads
+            pass
         os.close(ours)
         self.assertEqual(done.stdout, CAPTION + "\n")
         self.assertIn("load ", shown)

@@ -33,8 +33,10 @@ inline std::string sha256(const void* data, std::size_t size) {
         }
         auto s = h;
         for (std::size_t i = 0; i < 64; ++i) {
-            const std::uint32_t one = s[7] + (std::rotr(s[4], 6) ^ std::rotr(s[4], 11) ^ std::rotr(s[4], 25)) + ((s[4] & s[5]) ^ (~s[4] & s[6])) + k[i] + w[i];
-            const std::uint32_t two = (std::rotr(s[0], 2) ^ std::rotr(s[0], 13) ^ std::rotr(s[0], 22)) + ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
+            const std::uint32_t one =
+                s[7] + (std::rotr(s[4], 6) ^ std::rotr(s[4], 11) ^ std::rotr(s[4], 25)) + ((s[4] & s[5]) ^ (~s[4] & s[6])) + k[i] + w[i];
+            const std::uint32_t two =
+                (std::rotr(s[0], 2) ^ std::rotr(s[0], 13) ^ std::rotr(s[0], 22)) + ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
             s = {one + two, s[0], s[1], s[2], s[3] + one, s[4], s[5], s[6]};
         }
         for (std::size_t i = 0; i < 8; ++i) h[i] += s[i];

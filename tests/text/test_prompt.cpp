@@ -22,7 +22,8 @@ BOOST_AUTO_TEST_CASE(layout_is_that_of_the_reference) {
             const auto words = ids_of(c["ids"]);
             want.insert(want.end(), words.begin(), words.end());
             const auto got = pali::layout_prompt(text, c["prompt"].get<std::string>(), 512);
-            BOOST_TEST(got.tokens == want, v.name << ": " << c["prompt"].dump() << " gave " << shown({got.tokens.begin() + 512, got.tokens.end()}));
+            BOOST_TEST(got.tokens == want,
+                       v.name << ": " << c["prompt"].dump() << " gave " << shown({got.tokens.begin() + 512, got.tokens.end()}));
             BOOST_TEST(got.image_tokens == 512u);
             BOOST_TEST(got.image_markers == 0u);
         }
@@ -33,8 +34,10 @@ BOOST_AUTO_TEST_CASE(layout_is_that_of_the_reference) {
 BOOST_AUTO_TEST_CASE(prompts_as_people_write_them) {
     const pali::tokenizer text(source_path("examples/models/shapes/tokenizer.model"), 1480);
     const auto want = pali::layout_prompt(text, "detect red circle", 4).tokens;
-    for (const char* written : {"detect red circle\n", "detect red circle\r\n", "<image>detect red circle", "<image> detect red circle", "<image>\ndetect red circle", "<image><bos>detect red circle\n",
-                                "<bos>detect red circle", "<bos> detect red circle\n", " <image> <image>  detect red circle", "\n<image>\n<bos>\n detect red circle\n", "<bos><image>detect red circle"})
+    for (const char* written :
+         {"detect red circle\n", "detect red circle\r\n", "<image>detect red circle", "<image> detect red circle",
+          "<image>\ndetect red circle", "<image><bos>detect red circle\n", "<bos>detect red circle", "<bos> detect red circle\n",
+          " <image> <image>  detect red circle", "\n<image>\n<bos>\n detect red circle\n", "<bos><image>detect red circle"})
         BOOST_TEST(pali::layout_prompt(text, written, 4).tokens == want, written);
     BOOST_TEST(pali::layout_prompt(text, "<image><image> <image>x", 4).image_markers == 3u);
     BOOST_TEST(pali::layout_prompt(text, "<image>", 4).tokens == pali::layout_prompt(text, "", 4).tokens);
@@ -77,7 +80,8 @@ BOOST_AUTO_TEST_CASE(no_prompt_adds_image_tokens) {
 BOOST_AUTO_TEST_CASE(without_pictures_no_image_token_is_needed) {
     const pali::tokenizer text(source_path("examples/models/shapes/tokenizer.model"));
     BOOST_TEST(pali::layout_prompt(text, "a", 0).tokens.size() == 3u);
-    BOOST_CHECK_EXCEPTION((void)pali::layout_prompt(text, "a", 1), pali::error, [](const pali::error& e) { return e.code() == pali::errc::missing_token; });
+    BOOST_CHECK_EXCEPTION((void)pali::layout_prompt(text, "a", 1), pali::error,
+                          [](const pali::error& e) { return e.code() == pali::errc::missing_token; });
 }
 
 BOOST_AUTO_TEST_CASE(answers_end_with_eos) {

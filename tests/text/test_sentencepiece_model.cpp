@@ -7,8 +7,10 @@
 #include <boost/test/unit_test.hpp>
 
 #include <cstdio>
+#include <limits>
 #include <random>
 #include <string>
+#include <vector>
 
 #include <unistd.h>
 
@@ -37,8 +39,9 @@ std::string piece(const std::string& text, unsigned type = 1) { return bytes(1, 
 
 /// A small vocabulary that is right; `trainer` and `normalizer` are further fields of those messages.
 std::string model(const std::string& more_pieces = "", const std::string& trainer = "", const std::string& normalizer = "") {
-    return piece("<pad>", 3) + piece("<eos>", 3) + piece("<bos>", 3) + piece("<unk>", 2) + piece("\n", 4) + piece("a") + more_pieces
-         + bytes(2, number(3, 2) + bytes(46, "<bos>") + bytes(47, "<eos>") + bytes(48, "<pad>") + trainer) + bytes(3, number(3, 0) + number(4, 0) + normalizer);
+    return piece("<pad>", 3) + piece("<eos>", 3) + piece("<bos>", 3) + piece("<unk>", 2) + piece("\n", 4) + piece("a") + more_pieces +
+           bytes(2, number(3, 2) + bytes(46, "<bos>") + bytes(47, "<eos>") + bytes(48, "<pad>") + trainer) +
+           bytes(3, number(3, 0) + number(4, 0) + normalizer);
 }
 
 /// Writes what it is given to a file, opens that, and watches standard error.
@@ -70,6 +73,7 @@ public:
         close(kept);
         return message;
     }
+    [[nodiscard]] const std::filesystem::path& path() const { return m_path; }
     /// Bytes that came on standard error.
     long noise() const { return static_cast<long>(lseek(fileno(m_noise), 0, SEEK_END)); }
 
@@ -90,6 +94,15 @@ BOOST_AUTO_TEST_CASE(a_model_made_by_hand_opens) {
     BOOST_TEST(t.open(model(piece("<image>", 4))) == "");
     BOOST_TEST(t.open(model("", number(99, 5) + bytes(7, "x"))) == ""); // fields of later versions
     BOOST_TEST(t.noise() == 0);
+}
+
+BOOST_AUTO_TEST_CASE(an_image_piece_of_the_model_is_not_read_from_text) {
+    trial t;
+    BOOST_TEST(t.open(model(piece("<image>", 4) + piece("<") + piece("i") + piece("m") + piece("g") + piece("e") + piece(">"))) == "");
+    const pali::tokenizer text(t.path());
+    BOOST_TEST(text.image() == 6);
+    BOOST_TEST(text.encode("<image>").size() == 7u);
+    BOOST_TEST(text.decode(std::vector<pali::token>{6, 5, 6}) == "a");
 }
 
 BOOST_AUTO_TEST_CASE(what_sentencepiece_trusts_is_checked) {
@@ -142,7 +155,8 @@ BOOST_AUTO_TEST_CASE(pieces_that_every_prompt_needs) {
     without("<eos>");
     without("<pad>");
     t.code = {};
-    const std::string message = t.open(piece("<pad>", 3) + piece("<eos>", 3) + piece("<bos>", 3) + piece("<unk>", 2) + piece("a") + bytes(2, number(3, 2)) + bytes(3, number(3, 0) + number(4, 0)));
+    const std::string message = t.open(piece("<pad>", 3) + piece("<eos>", 3) + piece("<bos>", 3) + piece("<unk>", 2) + piece("a") +
+                                       bytes(2, number(3, 2)) + bytes(3, number(3, 0) + number(4, 0)));
     BOOST_TEST((t.code == pali::errc::missing_token && message.find("newline") != std::string::npos), message);
 }
 
@@ -157,10 +171,12 @@ BOOST_AUTO_TEST_CASE(cut_short_anywhere) {
     const std::string whole = model(piece("<image>", 4) + piece("\xE2\x96\x81"), bytes(44, " ? "));
     trial t;
     for (std::size_t n = 0; n < whole.size(); ++n)
-        if (const std::string message = t.open(whole.substr(0, n)); message.rfind("[pali.50", 0) != 0 && message.rfind("[pali.203", 0) != 0) BOOST_ERROR("at " << n << ": '" << message << "'");
+        if (const std::string message = t.open(whole.substr(0, n)); message.rfind("[pali.50", 0) != 0 && message.rfind("[pali.203", 0) != 0)
+            BOOST_ERROR("at " << n << ": '" << message << "'");
     const std::string shapes = read_bytes(source_path("examples/models/shapes/tokenizer.model"));
     for (std::size_t n = 0; n < shapes.size(); n += 997)
-        if (const std::string message = t.open(shapes.substr(0, n)); message.rfind("[pali.", 0) != 0) BOOST_ERROR("at " << n << ": '" << message << "'");
+        if (const std::string message = t.open(shapes.substr(0, n)); message.rfind("[pali.", 0) != 0)
+            BOOST_ERROR("at " << n << ": '" << message << "'");
     BOOST_TEST(t.noise() == 0);
 }
 

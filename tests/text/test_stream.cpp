@@ -34,8 +34,10 @@ BOOST_AUTO_TEST_SUITE(stream)
 BOOST_AUTO_TEST_CASE(equals_the_reference) {
     for (const vocabulary& v : vocabularies()) {
         const pali::tokenizer text(v.model);
-        for (const auto& c : v.golden["tokens"]) BOOST_TEST(streamed(text, ids_of(c["ids"])) == c["text"].get<std::string>(), v.name << ": " << c["ids"].dump());
-        for (const auto& c : v.golden["texts"]) BOOST_TEST(streamed(text, ids_of(c["ids"])) == c["decoded"].get<std::string>(), v.name << ": " << c["text"].dump());
+        for (const auto& c : v.golden["tokens"])
+            BOOST_TEST(streamed(text, ids_of(c["ids"])) == c["text"].get<std::string>(), v.name << ": " << c["ids"].dump());
+        for (const auto& c : v.golden["texts"])
+            BOOST_TEST(streamed(text, ids_of(c["ids"])) == c["decoded"].get<std::string>(), v.name << ": " << c["text"].dump());
     }
 }
 

@@ -125,7 +125,8 @@ BOOST_AUTO_TEST_CASE(bytes_that_are_no_utf8_are_replaced) {
 BOOST_AUTO_TEST_CASE(any_tokens_decode_as_in_the_reference) {
     for (const vocabulary& v : vocabularies()) {
         const tokenizer text(v.model);
-        for (const auto& c : v.golden["tokens"]) BOOST_TEST(text.decode(ids_of(c["ids"])) == c["text"].get<std::string>(), v.name << ": " << c["ids"].dump());
+        for (const auto& c : v.golden["tokens"])
+            BOOST_TEST(text.decode(ids_of(c["ids"])) == c["text"].get<std::string>(), v.name << ": " << c["ids"].dump());
     }
 }
 
@@ -154,7 +155,8 @@ BOOST_AUTO_TEST_CASE(added_tokens_are_cut_out_first) {
         BOOST_TEST(text.decode(ids) == c["decoded"].get<std::string>(), c["text"].dump());
     }
     for (const token id : text.encode("<image> a<image><image>b")) BOOST_TEST(id != text.image());
-    BOOST_TEST(text.decode(std::vector<token>{text.image(), *text.id("red tiger"), text.image(), -5, 1000000, *text.loc(3)}) == "red tiger<loc0003>");
+    BOOST_TEST(text.decode(std::vector<token>{text.image(), *text.id("red tiger"), text.image(), -5, 1000000, *text.loc(3)}) ==
+               "red tiger<loc0003>");
 }
 
 BOOST_AUTO_TEST_CASE(the_vocabulary_decides_before_the_fallback) {
@@ -187,8 +189,9 @@ BOOST_AUTO_TEST_CASE(a_file_that_is_not_there) {
 BOOST_AUTO_TEST_CASE(added_tokens_that_contradict) {
     const scratch_folder folder("added");
     std::filesystem::copy_file(small_model, folder.path / "tokenizer.model");
-    for (const char* bad : {"", "{", "[]", "[1]", "3", "{\"a\": -1}", "{\"a\": 1.5}", "{\"a\": \"1\"}", "{\"a\": {}}", "{\"a\": [2000]}", "{\"a\": null}", "{\"a\": 99999999999}", "{\"\": 2000}",
-                            "{\"a b\": 2000, \"a b\": 2001}", "{\"a b\": 2000, \"c d\": 2000}", "{\"<bos>\": 5}", "{\"new\": 5}", "{\"<loc0000>\": 2000}", "{} x"}) {
+    for (const char* bad : {"", "{", "[]", "[1]", "3", "{\"a\": -1}", "{\"a\": 1.5}", "{\"a\": \"1\"}", "{\"a\": {}}", "{\"a\": [2000]}",
+                            "{\"a\": null}", "{\"a\": 99999999999}", "{\"\": 2000}", "{\"a b\": 2000, \"a b\": 2001}",
+                            "{\"a b\": 2000, \"c d\": 2000}", "{\"<bos>\": 5}", "{\"new\": 5}", "{\"<loc0000>\": 2000}", "{} x"}) {
         folder.write("added_tokens.json", bad);
         const auto [code, message] = refusal(folder.path);
         BOOST_TEST((code == pali::errc::malformed_tokenizer), bad);

@@ -39,7 +39,8 @@ BOOST_AUTO_TEST_CASE(all_leads_with_all_kinds_of_followers) {
                         const pali::utf8_character got = pali::first_character(s);
                         const std::size_t want = length_by_definition(s);
                         if (got.length != want || (could_grow && want == 0 && !got.cut_off))
-                            BOOST_ERROR("lead " << lead << " followers " << int(a) << ' ' << int(b) << ' ' << int(c) << " length " << n << ": got " << got.length);
+                            BOOST_ERROR("lead " << lead << " followers " << int(a) << ' ' << int(b) << ' ' << int(c) << " length " << n
+                                                << ": got " << got.length);
                         could_grow = could_grow || want == n;
                     }
                 }
@@ -48,7 +49,8 @@ BOOST_AUTO_TEST_CASE(all_leads_with_all_kinds_of_followers) {
 BOOST_AUTO_TEST_CASE(cut_off_only_while_it_can_become_a_character) {
     BOOST_TEST(pali::first_character("\xE2\x96").cut_off);
     BOOST_TEST(pali::first_character("\xF0\x9F\x90").cut_off);
-    for (const char* never : {"\xC0", "\xC1", "\xF5", "\xE0\x80", "\xED\xA0", "\xF0\x8F", "\xF4\x90", "\x80", "\xE2(", "\xFF"}) BOOST_TEST(!pali::first_character(never).cut_off, never);
+    for (const char* never : {"\xC0", "\xC1", "\xF5", "\xE0\x80", "\xED\xA0", "\xF0\x8F", "\xF4\x90", "\x80", "\xE2(", "\xFF"})
+        BOOST_TEST(!pali::first_character(never).cut_off, never);
 }
 
 BOOST_AUTO_TEST_CASE(whole_texts) {

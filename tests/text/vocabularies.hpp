@@ -33,7 +33,8 @@ struct vocabulary {
 inline std::vector<vocabulary> vocabularies() {
     std::vector<vocabulary> out;
     out.push_back({"shapes", source_path("examples/models/shapes/tokenizer.model"), read_json(data_path("text/shapes.json"))});
-    if (const auto real = shared_path("tokenizer/paligemma_tokenizer.model")) out.push_back({"gemma", *real, read_json(data_path("text/gemma.json"))});
+    if (const auto real = shared_path("tokenizer/paligemma_tokenizer.model"))
+        out.push_back({"gemma", *real, read_json(data_path("text/gemma.json"))});
     else BOOST_TEST_MESSAGE("skipped for Gemma's vocabulary: it is not beside the tree");
     return out;
 }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <pali/core/error.hpp>
-#include <pali/files/strict_json.ipp>
+#include <pali/core/strict_json.ipp>
 
 #include <algorithm>
 #include <cmath>

@@ -1,10 +1,10 @@
 // Body of checkpoint_files.hpp.
 #pragma once
 
+#include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
+#include <pali/core/strict_json.ipp>
 #include <pali/files/checkpoint_files.hpp>
-#include <pali/files/describe.hpp>
-#include <pali/files/strict_json.ipp>
 
 #include <algorithm>
 #include <set>

@@ -1,8 +1,8 @@
 // Body of safetensors.hpp: the header is read event by event into the table, so that nothing is built that the format does not allow.
 #pragma once
 
+#include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
-#include <pali/files/describe.hpp>
 #include <pali/files/safetensors.hpp>
 
 #include <nlohmann/json.hpp>

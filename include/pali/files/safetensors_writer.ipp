@@ -1,8 +1,8 @@
 // Body of safetensors_writer.hpp.
 #pragma once
 
+#include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
-#include <pali/files/describe.hpp>
 #include <pali/files/safetensors_writer.hpp>
 
 #include <nlohmann/json.hpp>

@@ -62,10 +62,13 @@ public:
 
     /// `eos`: tokens that end an answer. Throws errc::invalid_argument for options that are not allowed.
     beam_search(const beam_options& options, std::size_t vocabulary, std::span<const token> eos)
-        : m_options(options), m_vocabulary(vocabulary), m_eos(eos.begin(), eos.end()), m_length_penalty(detail::as_written(options.length_penalty)) {
+        : m_options(options), m_vocabulary(vocabulary), m_eos(eos.begin(), eos.end()),
+          m_length_penalty(detail::as_written(options.length_penalty)) {
         m_options.validate();
         const std::size_t each = std::max<std::size_t>(2, 1 + m_eos.size());
-        if (vocabulary < each) throw error(errc::invalid_argument, "a beam search over " + std::to_string(vocabulary) + " tokens; " + std::to_string(each) + " or more are needed");
+        if (vocabulary < each)
+            throw error(errc::invalid_argument,
+                        "a beam search over " + std::to_string(vocabulary) + " tokens; " + std::to_string(each) + " or more are needed");
         const std::size_t beams = m_options.num_beams;
         m_kept = each * beams;
         m_running.resize(beams);
@@ -99,7 +102,7 @@ public:
         order.clear();
         for (std::size_t i = 0; i < m_candidates.size(); ++i) order.push_back(i);
         const auto score = [&](std::size_t i) { return m_candidates[i].score + (m_candidates[i].ends ? nothing : 0.f); };
-        std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return score(a) > score(b); });
+        sort_by(order, score);
         for (std::size_t b = 0; b < beams; ++b) {
             const candidate& c = m_candidates[order[b]];
             m_steps[b] = {c.parent, c.id};
@@ -136,8 +139,9 @@ private:
 
     void check(const rows<const float>& scores, const char* what) const {
         if (scores.width == m_vocabulary && (scores.count == m_options.num_beams || (m_length == 0 && scores.count == 1))) return;
-        throw error(errc::invalid_argument, "a beam search is given " + std::string(what) + " of shape (" + std::to_string(scores.count) + ", " + std::to_string(scores.width)
-            + "); (" + std::to_string(m_options.num_beams) + ", " + std::to_string(m_vocabulary) + ") is needed" + (m_length == 0 ? ", or one row" : ""));
+        throw error(errc::invalid_argument, "a beam search is given " + std::string(what) + " of shape (" + std::to_string(scores.count) +
+                                                ", " + std::to_string(scores.width) + "); (" + std::to_string(m_options.num_beams) + ", " +
+                                                std::to_string(m_vocabulary) + ") is needed" + (m_length == 0 ? ", or one row" : ""));
     }
 
     /// The best continuations of all beams, the best first.
@@ -150,14 +154,16 @@ private:
             for (std::size_t i = 0; i < m_vocabulary; ++i) {
                 const float score = row[i] + before;
                 if ((m_candidates.size() == m_kept && !(score > least)) || std::isnan(score)) continue;
-                const auto place = std::upper_bound(m_candidates.begin(), m_candidates.end(), score, [](float s, const candidate& c) { return s > c.score; });
+                const auto place = std::upper_bound(m_candidates.begin(), m_candidates.end(), score,
+                                                    [](float s, const candidate& c) { return s > c.score; });
                 m_candidates.insert(place, {score, b, static_cast<token>(i), false});
                 if (m_candidates.size() > m_kept) m_candidates.pop_back();
                 least = m_candidates.back().score;
             }
         }
         if (m_candidates.size() < m_kept)
-            throw error(errc::invalid_argument, "a beam search is given scores of which only " + std::to_string(m_candidates.size()) + " are numbers; are the weights whole and of the right dtype?");
+            throw error(errc::invalid_argument, "a beam search is given scores of which only " + std::to_string(m_candidates.size()) +
+                                                    " are numbers; are the weights whole and of the right dtype?");
     }
 
     /// Keeps the best of the answers complete so far and those that just ended; only the first num_beams candidates count.
@@ -168,12 +174,15 @@ private:
         const auto counts = [&](std::size_t i) { return i < beams && m_candidates[i].ends; };
         const auto score = [&](std::size_t i) { // of the merged list: complete answers, then candidates
             if (i < beams) return m_finished[i].score;
-            return m_candidates[i - beams].score / divisor + (closed ? nothing : 0.f) + (counts(i - beams) ? 0.f : nothing);
+            const float divided = m_candidates[i - beams].score / divisor;
+            return (std::isnan(divided) ? nothing : divided) + (closed ? nothing : 0.f) + (counts(i - beams) ? 0.f : nothing);
         };
         m_merged.clear();
         for (std::size_t i = 0; i < beams + m_candidates.size(); ++i) m_merged.push_back(i);
-        std::stable_sort(m_merged.begin(), m_merged.end(), [&](std::size_t a, std::size_t b) { return score(a) > score(b); });
-        if (std::none_of(m_merged.begin(), m_merged.begin() + static_cast<std::ptrdiff_t>(beams), [&](std::size_t i) { return i >= beams && counts(i - beams); })) return;
+        sort_by(m_merged, score);
+        if (std::none_of(m_merged.begin(), m_merged.begin() + static_cast<std::ptrdiff_t>(beams),
+                         [&](std::size_t i) { return i >= beams && counts(i - beams); }))
+            return;
         std::vector<hypothesis> kept(beams);
         for (std::size_t b = 0; b < beams; ++b) {
             const std::size_t i = m_merged[b];
@@ -186,6 +195,15 @@ private:
             }
         }
         m_finished = std::move(kept);
+    }
+
+    /// The best score first, of equals the first; no score is NaN. (clang warns of the standard library's stable_sort.)
+    template <class Score>
+    static void sort_by(std::vector<std::size_t>& entries, Score score) {
+        std::sort(entries.begin(), entries.end(), [&](std::size_t a, std::size_t b) {
+            const float x = score(a), y = score(b);
+            return x > y || (x == y && a < b);
+        });
     }
 
     static void extend(const hypothesis& from, const candidate& c, const rows<const float>& own, hypothesis& to) {

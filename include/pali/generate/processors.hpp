@@ -36,8 +36,8 @@ namespace detail {
 
 inline constexpr float impossible = -std::numeric_limits<float>::infinity();
 
-/// The tokens that can be drawn at all, with their logits as keys, and their probabilities. NaN is not among them, so that any order of them
-/// is a total one.
+/// The tokens that can be drawn at all, with their logits as keys, and their probabilities. NaN is not among them, and none is where a logit is
+/// infinite, so that any order of them is a total one.
 [[nodiscard]] inline std::span<drawable> softmax(std::span<const float> logits, processor_memory& memory) noexcept {
     std::size_t count = 0;
     float top = impossible;
@@ -46,6 +46,7 @@ inline constexpr float impossible = -std::numeric_limits<float>::infinity();
             memory.tokens[count++] = {logits[i], 0, static_cast<std::uint32_t>(i)};
             top = std::max(top, logits[i]);
         }
+    if (top == -impossible) return {};
     const auto found = std::span(memory.tokens).first(count);
     double sum = 0;
     for (drawable& t : found) sum += static_cast<double>(t.probability = std::exp(t.key - top));
@@ -62,7 +63,8 @@ template <class Fits>
     while (begin < end) {
         const std::size_t middle = begin + (end - begin) / 2;
         const auto at = [&](std::size_t i) { return tokens.begin() + static_cast<std::ptrdiff_t>(i); };
-        std::nth_element(at(begin), at(middle), at(end), [](const drawable& a, const drawable& b) { return a.key < b.key || (a.key == b.key && a.place < b.place); });
+        std::nth_element(at(begin), at(middle), at(end),
+                         [](const drawable& a, const drawable& b) { return a.key < b.key || (a.key == b.key && a.place < b.place); });
         double reached = sum;
         for (std::size_t i = begin; i <= middle; ++i) reached += static_cast<double>(tokens[i].probability);
         if (fits(static_cast<float>(reached))) {
@@ -159,7 +161,8 @@ inline void keep_typical(std::span<float> logits, float mass, processor_memory& 
     const auto log_sum = static_cast<float>(std::log(sum));
     for (drawable& t : tokens) {
         t.key = t.key - top - log_sum;
-        entropy -= static_cast<double>(t.key * std::exp(t.key));
+        const float p = std::exp(t.key);
+        if (p > 0) entropy -= static_cast<double>(t.key * p);
     }
     for (drawable& t : tokens) t.key = std::abs(-t.key - static_cast<float>(entropy));
     const std::size_t count = detail::leading(tokens, 0, [&](float reached) { return reached < mass; });

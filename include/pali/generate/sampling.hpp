@@ -34,7 +34,8 @@ struct sampling_options {
         need(top_p >= 0 && top_p <= 1, "top_p", top_p, "0 to 1 is allowed, 1 being off");
         need(min_p >= 0 && min_p <= 1, "min_p", min_p, "0 to 1 is allowed, 0 being off");
         need(typical_p > 0 && typical_p <= 1, "typical_p", typical_p, "more than 0, up to 1, is allowed, 1 being off");
-        need(std::isfinite(repetition_penalty) && repetition_penalty > 0, "repetition_penalty", repetition_penalty, "more than 0 is allowed, 1 being off");
+        need(std::isfinite(repetition_penalty) && repetition_penalty > 0, "repetition_penalty", repetition_penalty,
+             "more than 0 is allowed, 1 being off");
     }
 };
 

@@ -50,7 +50,8 @@ template <class Network>
 [[nodiscard]] score_result score(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                                  std::string_view answer, std::deque<kv_cache>& caches, context& at) {
     const arena::frame frame(at.scratch);
-    score_result result{.tokens = encode_answer(text, answer)};
+    score_result result;
+    result.tokens = encode_answer(text, answer);
     const std::size_t count = result.tokens.size();
     auto x = detail::forward(net, text, images, prompt, std::span(result.tokens).first(count - 1), caches, at);
     constexpr std::size_t rows_at_once = 8; // 8 MB of logits of a released model

@@ -39,7 +39,8 @@ public:
     bool key(string_t& name) override { return m_key = name, true; }
     bool number_unsigned(number_unsigned_t id) override {
         if (!m_inside || m_key.empty() || !is_utf8(m_key)) fail("has an entry without a name");
-        if (id > static_cast<std::uint64_t>(std::numeric_limits<token>::max())) fail("gives " + shown(m_key) + " the id " + std::to_string(id) + ", which is too large");
+        if (id > static_cast<std::uint64_t>(std::numeric_limits<token>::max()))
+            fail("gives " + shown(m_key) + " the id " + std::to_string(id) + ", which is too large");
         if (!tokens.emplace(m_key, static_cast<token>(id)).second) fail("names " + shown(m_key) + " twice");
         return true;
     }
@@ -78,7 +79,8 @@ private:
     std::map<token, std::string_view> names;
     for (const auto& [text, id] : reader.tokens)
         if (const auto [same, first] = names.emplace(id, text); !first)
-            throw error(errc::malformed_tokenizer, file + ": gives " + shown(same->second) + " and " + shown(text) + " the same id " + std::to_string(id));
+            throw error(errc::malformed_tokenizer,
+                        file + ": gives " + shown(same->second) + " and " + shown(text) + " the same id " + std::to_string(id));
     return std::move(reader.tokens);
 }
 

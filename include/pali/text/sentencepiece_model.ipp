@@ -59,7 +59,8 @@ public:
         case 1: value = fixed(8); break;
         case 2: {
             const std::uint64_t length = varint();
-            if (length > m_rest.size()) fail("a field of " + std::to_string(length) + " bytes begins " + std::to_string(m_rest.size()) + " bytes before the end");
+            if (length > m_rest.size())
+                fail("a field of " + std::to_string(length) + " bytes begins " + std::to_string(m_rest.size()) + " bytes before the end");
             contents = m_rest.substr(0, static_cast<std::size_t>(length));
             m_rest.remove_prefix(static_cast<std::size_t>(length));
             break;
@@ -81,7 +82,9 @@ public:
 
 private:
     void expect(std::uint64_t wire) const {
-        if (m_wire != wire) fail("field " + std::to_string(number) + " has the wire type " + std::to_string(m_wire) + ", and " + std::to_string(wire) + " is needed");
+        if (m_wire != wire)
+            fail("field " + std::to_string(number) + " has the wire type " + std::to_string(m_wire) + ", and " + std::to_string(wire) +
+                 " is needed");
     }
 
     std::uint64_t varint() {
@@ -120,7 +123,9 @@ private:
 /// What sentencepiece takes on trust: pieces are short, valid, single; one of them is the unknown one; the bytes are all there or none.
 PALI_INLINE void check_pieces(const sentencepiece_model& model, const std::string& file) {
     constexpr std::size_t longest = 1024; // the longest of Gemma's has 93 bytes
-    const auto fail = [&](std::size_t i, const std::string& what) { throw error(errc::malformed_tokenizer, file + ": piece " + std::to_string(i) + " " + what); };
+    const auto fail = [&](std::size_t i, const std::string& what) {
+        throw error(errc::malformed_tokenizer, file + ": piece " + std::to_string(i) + " " + what);
+    };
     if (model.pieces.empty()) throw error(errc::malformed_tokenizer, file + ": holds no pieces; it is no sentencepiece model");
     // A table of places, at most half full: several times quicker than a map of 257152 nodes.
     std::vector<std::uint32_t> seen(std::bit_ceil(model.pieces.size() * 2), 0);
@@ -128,11 +133,13 @@ PALI_INLINE void check_pieces(const sentencepiece_model& model, const std::strin
     for (std::size_t i = 0; i < model.pieces.size(); ++i) {
         const model_piece& p = model.pieces[i];
         if (p.text.empty()) fail(i, "is empty");
-        if (p.text.size() > longest) fail(i, "has " + std::to_string(p.text.size()) + " bytes; at most " + std::to_string(longest) + " are taken");
+        if (p.text.size() > longest)
+            fail(i, "has " + std::to_string(p.text.size()) + " bytes; at most " + std::to_string(longest) + " are taken");
         if (!is_utf8(p.text)) fail(i, "is no valid UTF-8");
         if (p.text.find('\0') != std::string_view::npos) fail(i, "holds a zero byte");
         if (!std::isfinite(p.score)) fail(i, "has a score that is no finite number");
-        if (p.type < piece_type::normal || p.type > piece_type::byte) fail(i, "is of kind " + std::to_string(static_cast<std::uint64_t>(p.type)) + "; 1 to 6 are known");
+        if (p.type < piece_type::normal || p.type > piece_type::byte)
+            fail(i, "is of kind " + std::to_string(static_cast<std::uint64_t>(p.type)) + "; 1 to 6 are known");
         if (p.type == piece_type::byte && byte_of_piece(p.text) < 0) fail(i, "stands for a byte, and is not of the form <0x41>");
         std::size_t slot = std::hash<std::string_view>()(p.text) & (seen.size() - 1);
         for (; seen[slot] != 0; slot = (slot + 1) & (seen.size() - 1))
@@ -144,7 +151,8 @@ PALI_INLINE void check_pieces(const sentencepiece_model& model, const std::strin
     const auto count = [&](const std::string& what) { throw error(errc::malformed_tokenizer, file + ": " + what); };
     if (unknown != 1) count("has " + std::to_string(unknown) + " pieces for what is unknown; exactly one is needed");
     if (bytes != (model.byte_fallback ? 256u : 0u))
-        count("has " + std::to_string(bytes) + " pieces for bytes; " + (model.byte_fallback ? "256 are needed" : "none is allowed, since byte_fallback is off"));
+        count("has " + std::to_string(bytes) + " pieces for bytes; " +
+              (model.byte_fallback ? "256 are needed" : "none is allowed, since byte_fallback is off"));
 }
 
 /// Only what transformers' GemmaTokenizer runs: byte-pair merges over the text as it is.
@@ -207,7 +215,9 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
         out += static_cast<char>(value);
     };
     const auto number = [&](std::string& out, unsigned field, std::uint64_t value) { varint(out, field << 3), varint(out, value); };
-    const auto bytes = [&](std::string& out, unsigned field, std::string_view value) { varint(out, field << 3 | 2), varint(out, value.size()), out += value; };
+    const auto bytes = [&](std::string& out, unsigned field, std::string_view value) {
+        varint(out, field << 3 | 2), varint(out, value.size()), out += value;
+    };
 
     std::string out, message;
     for (const model_piece& p : model.pieces) {

@@ -27,6 +27,7 @@ enum class piece_kind : std::uint8_t {
 ///
 /// Text is never a control piece: "<bos>", "<eos>", "<pad>" and "<image>" in a text are split into letters and signs, as sentencepiece and
 /// the original code do; transformers' tokenizer would make them special. So no prompt can forge a picture or end itself.
+/// (The two also part over more than 31 spaces in a row: sentencepiece takes 31 first, transformers halves.)
 /// `<loc0000>` ... and `<seg000>` ... are one token each, as is every token of added_tokens.json, wherever they stand.
 ///
 /// Const members may be called from many threads at once. Prints nothing.

@@ -48,7 +48,8 @@ namespace detail {
     const auto size = std::filesystem::file_size(path, failure);
     if (failure) throw error(errc::cannot_open, path.string() + ": cannot be read: " + failure.message());
     if (size > largest)
-        throw error(errc::malformed_tokenizer, path.string() + ": has " + std::to_string(size) + " bytes; at most " + std::to_string(largest) + " are read");
+        throw error(errc::malformed_tokenizer,
+                    path.string() + ": has " + std::to_string(size) + " bytes; at most " + std::to_string(largest) + " are read");
     std::ifstream in(path, std::ios::binary);
     std::string bytes(static_cast<std::size_t>(size), '\0');
     if (!in || !in.read(bytes.data(), static_cast<std::streamsize>(size))) throw error(errc::cannot_open, path.string() + ": cannot be read");
@@ -113,14 +114,17 @@ PALI_INLINE tokenizer& tokenizer::operator=(tokenizer&&) noexcept = default;
 
 /// Takes over the tokens of added_tokens.json; those that the model has must have the same id there.
 PALI_INLINE void tokenizer::parts::add(const std::filesystem::path& json, const detail::token_map& tokens) {
-    const auto fail = [&](const std::string& what) { throw error(errc::malformed_tokenizer, json.string() + ": " + what + "; are the two files of one checkpoint?"); };
+    const auto fail = [&](const std::string& what) {
+        throw error(errc::malformed_tokenizer, json.string() + ": " + what + "; are the two files of one checkpoint?");
+    };
     for (const auto& [text, id] : tokens) {
         const token known = model.PieceToId(text);
         const bool in_vocabulary = model.IdToPiece(known) == text;
         if (in_vocabulary && known != id)
             fail("gives " + detail::shown(text) + " the id " + std::to_string(id) + "; " + file + " has it as " + std::to_string(known));
         if (!in_vocabulary && in_model(id))
-            fail("gives " + detail::shown(text) + " the id " + std::to_string(id) + "; in " + file + " that is " + detail::shown(model.IdToPiece(id)));
+            fail("gives " + detail::shown(text) + " the id " + std::to_string(id) + "; in " + file + " that is " +
+                 detail::shown(model.IdToPiece(id)));
         if (in_vocabulary && (model.IsControl(id) || model.IsUnknown(id) || model.IsByte(id))) continue;
         if (!in_vocabulary) texts.emplace(id, text);
         added.emplace(text, id);
@@ -136,7 +140,8 @@ PALI_INLINE void tokenizer::parts::find_ids(const detail::sentencepiece_model& c
     const auto need = [&](std::string_view name, std::string_view usual) {
         for (const std::string_view piece : {name, usual})
             if (const token id = model.PieceToId(piece); model.IdToPiece(id) == piece) return id;
-        throw error(errc::missing_token, file + ": has no piece " + detail::shown(usual) + ", which every prompt needs; is it the tokenizer of a PaliGemma checkpoint?");
+        throw error(errc::missing_token, file + ": has no piece " + detail::shown(usual) +
+                                             ", which every prompt needs; is it the tokenizer of a PaliGemma checkpoint?");
     };
     bos = need(checked.bos, "<bos>");
     eos = need(checked.eos, "<eos>");
@@ -144,7 +149,8 @@ PALI_INLINE void tokenizer::parts::find_ids(const detail::sentencepiece_model& c
     std::vector<token> line;
     encode("\n", line);
     if (line.size() != 1 || model.IsUnknown(line.front()))
-        throw error(errc::missing_token, file + ": has no piece for a newline, with which every prompt ends; is it the tokenizer of a PaliGemma checkpoint?");
+        throw error(errc::missing_token,
+                    file + ": has no piece for a newline, with which every prompt ends; is it the tokenizer of a PaliGemma checkpoint?");
     newline = line.front();
     unknown = checked.unk_surface;
 }
@@ -233,7 +239,9 @@ PALI_INLINE piece_kind tokenizer::kind(token id) const noexcept {
 }
 
 PALI_INLINE unsigned char tokenizer::byte(token id) const noexcept {
-    return m_parts->in_model(id) && m_parts->model.IsByte(id) ? static_cast<unsigned char>(detail::byte_of_piece(m_parts->model.IdToPiece(id))) : static_cast<unsigned char>(0);
+    return m_parts->in_model(id) && m_parts->model.IsByte(id)
+               ? static_cast<unsigned char>(detail::byte_of_piece(m_parts->model.IdToPiece(id)))
+               : static_cast<unsigned char>(0);
 }
 
 PALI_INLINE std::string_view tokenizer::unknown_text() const noexcept { return m_parts->unknown; }
@@ -256,8 +264,9 @@ PALI_INLINE token tokenizer::newline() const noexcept { return m_parts->newline;
 
 PALI_INLINE token tokenizer::image() const {
     if (m_parts->image) return *m_parts->image;
-    throw error(errc::missing_token, m_parts->file + ": has no piece '<image>', and neither added_tokens.json nor config.json (image_token_index) names one; "
-        "is it the tokenizer of a PaliGemma checkpoint?");
+    throw error(errc::missing_token,
+                m_parts->file + ": has no piece '<image>', and neither added_tokens.json nor config.json (image_token_index) names one; "
+                                "is it the tokenizer of a PaliGemma checkpoint?");
 }
 
 PALI_INLINE std::optional<token> tokenizer::loc(std::size_t i) const noexcept {

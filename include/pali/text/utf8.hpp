@@ -29,7 +29,8 @@ struct utf8_character {
         if ((byte(i) & 0xc0) != 0x80) return {};
         code = code << 6 | (byte(i) & 0x3f);
         // The second byte decides: shorter forms exist below these, surrogates and the end of Unicode lie above.
-        if (i == 1 && ((lead == 0xe0 && code < 0x20) || (lead == 0xf0 && code < 0x10) || (lead == 0xed && code > 0x35f) || (lead == 0xf4 && code > 0x10f)))
+        if (i == 1 && ((lead == 0xe0 && code < 0x20) || (lead == 0xf0 && code < 0x10) || (lead == 0xed && code > 0x35f) ||
+                       (lead == 0xf4 && code > 0x10f)))
             return {};
     }
     return {.length = length};

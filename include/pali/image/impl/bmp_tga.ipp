@@ -30,7 +30,8 @@ PALI_INLINE image decode_bmp(const source& from) {
 
     const bool masks_behind = compression == 3 && (header == 40 || header == 56);
     const std::size_t colours_at = 14 + header + (masks_behind ? 12 : 0);
-    if (offset < colours_at || offset > from.size()) malformed(from, "the pixels of the BMP begin at byte " + std::to_string(offset) + ", which cannot be");
+    if (offset < colours_at || offset > from.size())
+        malformed(from, "the pixels of the BMP begin at byte " + std::to_string(offset) + ", which cannot be");
     const std::size_t stride = (across * bits + 31) / 32 * 4;
     if ((down - 1) * stride + (across * bits + 7) / 8 > from.size() - offset) cut_short(from, "BMP");
     if (bits <= 8) {

@@ -27,7 +27,7 @@ PALI_INLINE gif_palette read_gif_palette(cursor& in, unsigned flags) {
     return std::memcmp(made.data(), grey.data(), count * 3) == 0 ? grey : made;
 }
 
-/// LZW codes out of the blocks of a frame.
+/// LZW codes out of the blocks of a frame; a block that is not all there is refused, as by Pillow.
 class gif_codes {
 public:
     explicit gif_codes(cursor& in) : m_in(in) {}
@@ -58,7 +58,7 @@ private:
     unsigned m_left = 0; // bytes of the block
 };
 
-/// `count` palette indices.
+/// `count` palette indices. What follows the last of them is not looked at.
 PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, cursor& in, std::size_t count) {
     constexpr int most_codes = 4096;
     const int root = in.u8();
@@ -83,7 +83,7 @@ PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, curso
             before = -1;
             continue;
         }
-        if (code > next || (code == next && before < 0) || (code > end && before < 0)) malformed(from, "the GIF holds a code that stands for nothing");
+        if (code > next || (code > end && before < 0)) malformed(from, "the GIF holds a code that stands for nothing");
         // A code is a chain from its last index to its first; the one being defined is the one before and its own first.
         std::size_t length = 0;
         int at = code;
@@ -106,8 +106,6 @@ PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, curso
         }
         before = code;
     }
-    // The picture is whole; the data is, too, when its end code is there or its blocks come to their end.
-    for (int code = codes.next(size); code >= 0 && code != end;) code = codes.next(size);
     return indices;
 }
 

@@ -54,7 +54,8 @@ PALI_INLINE int jpeg_orientation(const source& from) {
 PALI_INLINE int png_orientation(const source& from) {
     const unsigned char* data = from.data();
     for (std::size_t at = 8; at + 12 <= from.size();) {
-        const std::size_t length = static_cast<std::size_t>(data[at]) << 24 | static_cast<std::size_t>(data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3]);
+        const std::size_t length =
+            static_cast<std::size_t>(data[at]) << 24 | static_cast<std::size_t>(data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3]);
         if (length > from.size() - at - 12) break;
         if (std::memcmp(data + at + 4, "eXIf", 4) == 0) return read_orientation(from.bytes.subspan(at + 8, length));
         at += length + 12;
@@ -76,7 +77,7 @@ PALI_INLINE int webp_orientation(const source& from) {
 
 /// The picture as it is to be seen, when `from` says how it was held: bit 2 of (orientation - 1) swaps the axes, the others mirror them.
 PALI_INLINE image upright(image from, int orientation) {
-    if (orientation <= 1 || orientation > 8) return from;
+    if (orientation == 1) return from;
     const bool swapped = orientation >= 5;
     const bool from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
     const bool from_bottom = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;

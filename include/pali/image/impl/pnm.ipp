@@ -63,7 +63,8 @@ PALI_INLINE image decode_pnm(const source& from) {
     // Pillow keeps 16-bit grey as it is and clips it on the way to RGB; all else is scaled, halves to even.
     const bool clipped = channels == 1 && top > 255;
     const auto scaled = [&](std::size_t value) {
-        if (text && value > top) malformed(from, "the PNM holds a value of " + std::to_string(value) + ", over its largest of " + std::to_string(top));
+        if (text && value > top)
+            malformed(from, "the PNM holds a value of " + std::to_string(value) + ", over its largest of " + std::to_string(top));
         const double share = static_cast<double>(value) / static_cast<double>(top);
         return static_cast<std::uint8_t>(std::min(std::nearbyint(share * (clipped ? 65535.0 : 255.0)), 255.0));
     };

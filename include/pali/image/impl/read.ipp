@@ -16,6 +16,9 @@
 #if PALI_WITH_WEBP
 #  include <pali/image/impl/webp.ipp>
 #endif
+#if PALI_WITH_STB && !(PALI_WITH_JPEG && PALI_WITH_PNG)
+#  include <pali/image/impl/stb_checks.ipp>
+#endif
 
 #include <array>
 #include <fstream>
@@ -67,13 +70,6 @@ PALI_INLINE format format_of(const source& from) {
                "; it reads " + read + "GIF and PNM");
 }
 
-/// Without libjpeg: stb fills with grey what is missing, so the end marker is looked for.
-PALI_INLINE void check_jpeg_end(const source& from) {
-    for (std::size_t at = from.size(); at >= 2; --at)
-        if (from.data()[at - 1] == 0xd9 && from.data()[at - 2] == 0xff) return;
-    cut_short(from, "JPEG");
-}
-
 PALI_INLINE image decode(const source& from) {
     const bool turned = from.options.exif_orientation;
     switch (format_of(from)) {
@@ -81,7 +77,7 @@ PALI_INLINE image decode(const source& from) {
 #if PALI_WITH_JPEG
         return upright(decode_jpeg(from), turned ? jpeg_orientation(from) : 1);
 #elif PALI_WITH_STB
-        check_jpeg_end(from);
+        check_jpeg_for_stb(from);
         return upright(decode_stb(from, "JPEG"), turned ? jpeg_orientation(from) : 1);
 #else
         unsupported(from, "JPEG");
@@ -90,6 +86,7 @@ PALI_INLINE image decode(const source& from) {
 #if PALI_WITH_PNG
         return upright(decode_png(from), turned ? png_orientation(from) : 1);
 #elif PALI_WITH_STB
+        check_png_for_stb(from);
         return upright(decode_stb(from, "PNG"), turned ? png_orientation(from) : 1);
 #else
         unsupported(from, "PNG");

@@ -44,7 +44,7 @@ PALI_INLINE void check_size(const source& from, std::size_t width, std::size_t h
 /// Reads numbers one after the other, and throws `malformed_image` where the bytes end.
 class cursor {
 public:
-    cursor(const source& from, const char* format, std::size_t at = 0) : m_from(from), m_format(format), m_at(at) {}
+    cursor(const source& from, const char* format, std::size_t at = 0) : m_from(from), m_format(format) { take(at); }
 
     [[nodiscard]] std::size_t position() const noexcept { return m_at; }
     [[nodiscard]] std::size_t left() const noexcept { return m_from.size() - m_at; }
@@ -70,7 +70,7 @@ public:
 private:
     const source& m_from;
     const char* m_format;
-    std::size_t m_at;
+    std::size_t m_at = 0;
 };
 
 } // namespace pali::inline PALI_ABI::image_detail

@@ -1,16 +1,16 @@
 // JSON files that are not trusted: bounded in size and depth, no key twice. Included by bodies only: no header shows nlohmann/json.
 #pragma once
 
+#include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
-#include <pali/files/describe.hpp>
-#include <pali/files/mmap.hpp>
 
 #include <nlohmann/json.hpp>
 
-#include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <set>
 #include <string>
+#include <system_error>
 #include <vector>
 
 namespace pali::inline PALI_ABI::detail {
@@ -19,14 +19,19 @@ namespace pali::inline PALI_ABI::detail {
 [[nodiscard]] inline nlohmann::json read_strict_json(const std::filesystem::path& path, errc fault) {
     using json = nlohmann::json;
     constexpr std::size_t largest = std::size_t{64} << 20, deepest = 64; // an index of shards has 100 KB, a tokenizer.json 17 MB
-    const mapped_file file(path);
     const auto fail = [&](const std::string& what) { throw error(fault, path.string() + ": " + what); };
-    if (file.bytes().size() > largest)
-        fail("has " + std::to_string(file.bytes().size()) + " bytes; at most " + std::to_string(largest) + " are read");
-    const char* const begin = reinterpret_cast<const char*>(file.bytes().data());
-    const char* const end = begin + file.bytes().size();
-    if (begin == end) fail("is empty; a JSON object is needed");
-    if (std::memchr(begin, 0, file.bytes().size()) != nullptr) fail("holds a zero byte, at which a parser could stop; it is no JSON");
+    std::error_code failure;
+    if (!std::filesystem::is_regular_file(path, failure)) throw error(errc::cannot_open, path.string() + ": there is no such file");
+    std::ifstream in(path, std::ios::binary);
+    if (!in) throw error(errc::cannot_open, path.string() + ": cannot be read");
+    std::string text;
+    for (char part[1 << 16]; in.read(part, sizeof part), in.gcount() > 0;) {
+        text.append(part, static_cast<std::size_t>(in.gcount()));
+        if (text.size() > largest) fail("has more than " + std::to_string(largest) + " bytes, the most that are read");
+    }
+    if (in.bad()) throw error(errc::cannot_open, path.string() + ": cannot be read to its end");
+    if (text.empty()) fail("is empty; a JSON object is needed");
+    if (text.find('\0') != std::string::npos) fail("holds a zero byte, at which a parser could stop; it is no JSON");
 
     struct level {
         std::set<std::string> keys;
@@ -41,15 +46,16 @@ namespace pali::inline PALI_ABI::detail {
             levels.pop_back();
         } else if (event == json::parse_event_t::key) {
             levels.back().key = value.get<std::string>();
+            if (levels.back().keys.insert(levels.back().key).second) return true;
             std::string where;
             for (const level& l : levels) where += (where.empty() || l.key.empty() ? "" : ".") + l.key;
-            if (!levels.back().keys.insert(levels.back().key).second) fail("has " + in_quotes(where) + " twice; a key is used once");
+            fail("has " + in_quotes(where) + " twice; a key is used once");
         }
         return true;
     };
     json document;
     try {
-        document = json::parse(begin, end, check);
+        document = json::parse(text, check);
     } catch (const json::parse_error& e) {
         fail("is no valid JSON: see byte " + std::to_string(e.byte));
     } catch (const json::exception&) {
