@@ -5,6 +5,7 @@
 #include <pali/core/error.hpp>
 
 #include <iostream>
+#include <new>
 
 namespace {
 
@@ -45,6 +46,9 @@ int main(int argc, char** argv) {
         if (e.code() == pali::errc::cancelled) return exit_interrupted;
         std::cerr << "pali: " << e.what() << '\n';
         return is_wrong_use(e.code()) ? exit_wrong_use : exit_bad_file;
+    } catch (const std::bad_alloc&) {
+        std::cerr << "pali: there is not enough memory for this model, these pictures and that many tokens (--max-tokens)\n";
+        return exit_bad_file;
     } catch (const std::exception& e) {
         std::cerr << "pali: " << e.what() << '\n';
         return exit_bad_file;

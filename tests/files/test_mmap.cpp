@@ -22,9 +22,17 @@ BOOST_AUTO_TEST_CASE(maps_what_is_in_the_file) {
     BOOST_TEST(file.bytes().size() == content.size());
     BOOST_TEST(std::equal(content.begin(), content.end(), reinterpret_cast<const char*>(file.bytes().data())));
     BOOST_TEST(reinterpret_cast<std::uintptr_t>(file.bytes().data()) % 4096 == 0u);
-    file.will_need(file.bytes()); // hints: nothing to see
-    file.will_need(file.bytes().subspan(5000, 1));
-    file.will_need({});
+}
+
+BOOST_AUTO_TEST_CASE(what_is_forgotten_comes_back) {
+    const pali::test::temporary_folder folder;
+    const std::string content = std::string(20000, 'a') + std::string(20000, 'b');
+    const pali::mapped_file file(folder.write("file", content));
+    std::vector<std::byte> elsewhere(40000, std::byte{7});
+    for (const auto part : {file.bytes(), file.bytes().subspan(5000, 1), file.bytes().subspan(5000, 20000), std::span<const std::byte>(), std::span<const std::byte>(elsewhere)})
+        file.forget(part);
+    BOOST_TEST(std::equal(content.begin(), content.end(), reinterpret_cast<const char*>(file.bytes().data())));
+    BOOST_TEST((elsewhere == std::vector<std::byte>(40000, std::byte{7}))); // not of this file: left alone
 }
 
 BOOST_AUTO_TEST_CASE(an_empty_file_has_no_bytes) {

@@ -11,10 +11,6 @@
 #include <type_traits>
 #include <vector>
 
-#if defined(__x86_64__)
-#  include <immintrin.h>
-#endif
-
 namespace pali::inline PALI_ABI {
 
 /// Runs numbered tasks on a fixed set of threads; the calling thread is one of them. Tasks must not depend on which thread runs
@@ -89,7 +85,7 @@ private:
     static void pause(std::size_t spins) noexcept {
         if (spins % yield_every == yield_every - 1) std::this_thread::yield(); // somebody else may own the core
 #if defined(__x86_64__)
-        else _mm_pause();
+        else __builtin_ia32_pause(); // the instruction alone: its header belongs to the kernels
 #endif
     }
 

@@ -32,8 +32,8 @@ struct gemma_attention {
             at.threads.run(s.count, [&](std::size_t t) {
                 for (std::size_t head = 0; head < shape.heads; ++head) rope.rotate(queries[t] + head * shape.head_dim, start + t + first_position);
             });
-            const prefix_mask mask{.prefix = s.cache->prefix(), .window = window};
-            kernels::attention(arch::native, shape, queries, s.cache->keys(layer), s.cache->values(layer), [&](std::size_t t) { return mask(start + t); },
+            const prefix_mask_from mask{.mask = {.prefix = s.cache->prefix(), .window = window}, .start = start};
+            kernels::attention(arch::native, shape, queries, s.cache->keys(layer), s.cache->values(layer), mask,
                                rows_of(mixed).slice(s.first, s.count), at.threads, at.scratch);
         }
         return output(mixed, at);

@@ -29,4 +29,13 @@ struct prefix_mask {
     }
 };
 
+/// What each of several tokens in a row sees, the first of them at `start`. A type of its own, and no lambda of a block, so that the kernel
+/// is instantiated once for all variants.
+struct prefix_mask_from {
+    prefix_mask mask;
+    std::size_t start = 0;
+
+    [[nodiscard]] kernels::key_range operator()(std::size_t row) const noexcept { return mask(start + row); }
+};
+
 } // namespace pali::inline PALI_ABI

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,10 @@ public:
     [[nodiscard]] const std::vector<safetensors_file>& files() const noexcept { return m_files; }
     /// The tensor of that name; throws errc::checkpoint_mismatch when there is none.
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
+    /// mapped_file::forget, for the file that `part` lies in.
+    void forget(std::span<const std::byte> part) const noexcept {
+        for (const safetensors_file& file : m_files) file.file().forget(part);
+    }
     /// As it was given.
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return m_path; }
 

@@ -28,8 +28,9 @@ public:
     /// As it was given.
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return m_path; }
 
-    /// Tells the system that `part` of bytes() is read soon, so that it comes from disk ahead of its use. A hint: never fails.
-    void will_need(std::span<const std::byte> part) const noexcept;
+    /// Tells the system that this process has read `part` of bytes() and will not soon again: its pages no longer count as memory of the
+    /// process, and come back when they are touched. Only whole pages within `part`; bytes of others are left alone. Never fails.
+    void forget(std::span<const std::byte> part) const noexcept;
 
 private:
     std::filesystem::path m_path;

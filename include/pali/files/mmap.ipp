@@ -5,6 +5,7 @@
 #include <pali/files/mmap.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <new>
 #include <string>
@@ -113,17 +114,15 @@ PALI_INLINE mapped_file& mapped_file::operator=(mapped_file&& other) noexcept {
     return *this;
 }
 
-PALI_INLINE void mapped_file::will_need(std::span<const std::byte> part) const noexcept {
-    if (part.empty()) return;
-#if defined(_WIN32)
-    WIN32_MEMORY_RANGE_ENTRY range{const_cast<std::byte*>(part.data()), part.size()};
-    PrefetchVirtualMemory(GetCurrentProcess(), 1, &range, 0);
-#else
+PALI_INLINE void mapped_file::forget(std::span<const std::byte> part) const noexcept {
+    const auto in_file = [&](const std::byte* at) { return !std::less<>()(at, m_data) && !std::less<>()(m_data + m_size, at); };
+    if (part.empty() || !in_file(part.data()) || !in_file(part.data() + part.size())) return; // other memory would lose its contents
+#if !defined(_WIN32) // Windows trims the pages of a view by itself
     const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-    const std::uintptr_t begin = reinterpret_cast<std::uintptr_t>(part.data()) / page * page; // the system asks for whole pages
-    const std::uintptr_t end = reinterpret_cast<std::uintptr_t>(part.data()) + part.size();
+    const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(part.data()) + page - 1) / page * page;
+    const std::uintptr_t end = reinterpret_cast<std::uintptr_t>(part.data() + part.size()) / page * page;
     const int saved = errno;
-    ::posix_madvise(reinterpret_cast<void*>(begin), end - begin, POSIX_MADV_WILLNEED);
+    if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
     errno = saved;
 #endif
 }

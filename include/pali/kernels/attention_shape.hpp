@@ -22,6 +22,13 @@ struct key_range {
     std::size_t begin = 0, end = 0;
 };
 
+/// Every query sees all keys: nothing is masked.
+struct all_keys {
+    std::size_t count = 0;
+
+    [[nodiscard]] key_range operator()(std::size_t) const noexcept { return {0, count}; }
+};
+
 /// Heads and limits of an attention.
 struct attention_shape {
     std::size_t heads = 0, kv_heads = 0, head_dim = 0;

@@ -81,7 +81,11 @@ void dot_tile(arch::simd<A> tag, rows<const float> x, rows<const Element> w, con
         }
     };
     for (std::size_t k = 0; k < whole; k += pair)
-        for (std::size_t c = 0; c < C; ++c) step(c, load_pair(tag, w[c] + k), k);
+        for (std::size_t c = 0; c < C; ++c) {
+            // One row at a time runs at the speed of memory, and the processor's own prefetching starts anew with every row of weights.
+            if constexpr (R == 1) __builtin_prefetch(w[c + C] + k);
+            step(c, load_pair(tag, w[c] + k), k);
+        }
     if (whole != w.width) { // the row ends inside a pair, and what lies behind it may not be ours to read
         for (std::size_t c = 0; c < C; ++c) {
             alignas(64) Element rest[pair] = {};

@@ -7,7 +7,9 @@
 #include <pali/projector/projector.hpp>
 #include <pali/vision/siglip.hpp>
 
+#include <cstddef>
 #include <filesystem>
+#include <span>
 #include <string>
 
 namespace pali::inline PALI_ABI::inline PALI_SIMD {
@@ -27,7 +29,7 @@ public:
         project.bind(names.root()["multi_modal_projector"]);
         decoder.bind(names.root()["language_model"]);
         names.check("The configuration is that of " + read.file.string() + "; is the checkpoint complete, and of this model?");
-        m_memory = names.finish(where, at.threads, progress);
+        m_memory = names.finish(where, at.threads, progress, [&](std::span<const std::byte> tensor) { m_files.forget(tensor); });
     }
 
     [[no_unique_address]] Config config;

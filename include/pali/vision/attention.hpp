@@ -23,8 +23,7 @@ struct siglip_attention {
         const auto keys = by_head(key(x, at), at), values = by_head(value(x, at), at);
         auto mixed = at.take(x.shape(0), x.shape(1));
         const kernels::attention_shape shape{.heads = heads, .kv_heads = heads, .head_dim = head_dim, .scale = 1.f / std::sqrt(static_cast<float>(head_dim))};
-        const auto everything = [patches = x.shape(0)](std::size_t) { return kernels::key_range{0, patches}; };
-        kernels::attention(arch::native, shape, rows_of(q), keys, values, everything, rows_of(mixed), at.threads, at.scratch);
+        kernels::attention(arch::native, shape, rows_of(q), keys, values, kernels::all_keys{x.shape(0)}, rows_of(mixed), at.threads, at.scratch);
         return output(mixed, at);
     }
 

@@ -16,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -83,9 +84,10 @@ public:
         throw error(errc::checkpoint_mismatch, message + (hint.empty() ? "" : "\n" + hint));
     }
 
-    /// Fills the members that were asked for; returns the memory that some of them point into. Call check() before.
-    /// Throws errc::cancelled when `progress` returns false.
-    [[nodiscard]] page_memory finish(residency where, thread_pool& threads, const progress_callback& progress) {
+    /// Fills the members that were asked for; returns the memory that some of them point into. Call check() before. `copied` is called
+    /// with the bytes of each tensor that will not be read again. Throws errc::cancelled when `progress` returns false.
+    [[nodiscard]] page_memory finish(residency where, thread_pool& threads, const progress_callback& progress,
+                                     const std::function<void(std::span<const std::byte>)>& copied = {}) {
         std::size_t bytes = 0;
         for (const job& j : m_jobs)
             if (j.copies(where)) bytes += padded(j.bytes);
@@ -98,6 +100,7 @@ public:
             const bool copies = j.copies(where);
             j.place(copies ? memory.bytes().data() + used : nullptr, threads);
             if (!copies) continue;
+            if (copied) copied(j.tensor->bytes);
             used += padded(j.bytes);
             report(static_cast<double>(used) / static_cast<double>(bytes));
         }
@@ -107,6 +110,7 @@ public:
 
 private:
     struct job {
+        const tensor_info* tensor;
         std::size_t bytes;                                    // of the copy, if there is one
         bool in_place;                                        // the file has the right type and alignment
         bool small;                                           // a vector: copied only when it must be
@@ -154,7 +158,7 @@ private:
 
     template <class Element>
     void want(const tensor_info& tensor, bool small, std::function<void(const Element*)> set) {
-        m_jobs.push_back({tensor.count() * sizeof(Element), fits<Element>(tensor), small, [&tensor, set](std::byte* memory, thread_pool& threads) {
+        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), fits<Element>(tensor), small, [&tensor, set](std::byte* memory, thread_pool& threads) {
             if (!memory) return set(reinterpret_cast<const Element*>(tensor.bytes.data()));
             auto* const to = reinterpret_cast<Element*>(memory);
             constexpr std::size_t piece = std::size_t{1} << 18;
