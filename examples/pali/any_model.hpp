@@ -44,10 +44,7 @@ using opener = std::unique_ptr<any_model> (*)(const model_choice&);
 
 /// The opener of a compiled variant, or null. Each is defined in the source that instantiates those variants.
 opener find_paligemma(std::string_view variant);
-opener find_paligemma2_3b(std::string_view variant);
-opener find_paligemma2_10b(std::string_view variant);
-opener find_paligemma2_28b(std::string_view variant);
-opener find_dynamic(std::string_view variant);
+opener find_paligemma2(std::string_view variant);
 
 /// Loads with the compiled type when one fits config.json, with pali::dynamic otherwise.
 std::unique_ptr<any_model> open_model(const model_choice& choice);

@@ -7,7 +7,7 @@
 std::unique_ptr<any_model> open_model(const model_choice& choice) {
     std::string variant = choice.variant;
     if (variant.empty()) variant = pali::matching_variant(pali::read_checkpoint_config(choice.folder).sizes).value_or("dynamic");
-    for (const auto find : {find_paligemma, find_paligemma2_3b, find_paligemma2_10b, find_paligemma2_28b, find_dynamic})
+    for (const auto find : {find_paligemma, find_paligemma2})
         if (const opener open = find(variant)) return open(choice);
     throw pali::error(pali::errc::unknown_variant, "this program was built without the variant " + variant + "; --variant dynamic runs it");
 }

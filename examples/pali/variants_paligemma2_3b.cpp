@@ -1,4 +1,0 @@
-// PaliGemma 2 3B, and the embedded model: compiled here, and nowhere else in the program.
-#include "runner.hpp"
-
-opener find_paligemma2_3b(std::string_view variant) { return find_among<pali::paligemma2_3b_224, pali::paligemma2_3b_448, pali::paligemma2_3b_896, pali::shapes>(variant); }
