@@ -54,7 +54,7 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE(thread_pool)
 
 BOOST_AUTO_TEST_CASE(every_task_runs_once) {
-    for (const std::size_t threads : {1, 2, 3, 7}) {
+    for (const std::size_t threads : {1u, 2u, 3u, 7u}) {
         pali::thread_pool pool(threads);
         BOOST_TEST(pool.size() == threads);
         for (std::size_t round = 0; round < 300; ++round) {

@@ -62,7 +62,7 @@ BOOST_AUTO_TEST_CASE(threads_change_nothing) {
     const auto x = pali::test::random(T * K, 6);
     const auto w = pali::test::random(N * K, 7);
     const auto one = product(pali::arch::native, T, K, N, 1, x.data(), w.data(), nullptr);
-    for (const std::size_t threads : {2, 3, 5}) BOOST_TEST((product(pali::arch::native, T, K, N, threads, x.data(), w.data(), nullptr) == one));
+    for (const std::size_t threads : {2u, 3u, 5u}) BOOST_TEST((product(pali::arch::native, T, K, N, threads, x.data(), w.data(), nullptr) == one));
 }
 
 BOOST_AUTO_TEST_CASE(nothing_behind_the_last_weight_is_read) {

@@ -54,7 +54,7 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE(elementwise)
 
 BOOST_AUTO_TEST_CASE(gelu_matches_reference_from_tail_to_tail) {
-    for (const std::size_t n : {1, 15, 16, 4001}) {
+    for (const std::size_t n : {1u, 15u, 16u, 4001u}) {
         pali::aligned_vector<float> x(n);
         for (std::size_t i = 0; i < n; ++i) x[i] = n == 1 ? 0.7f : -20.f + 40.f * static_cast<float>(i) / static_cast<float>(n - 1);
         std::vector<double> want;
@@ -94,7 +94,7 @@ BOOST_AUTO_TEST_CASE(softcap_bites_and_keeps_small_numbers) {
 }
 
 BOOST_AUTO_TEST_CASE(rope_turns_halves_as_the_formula_says) {
-    for (const std::size_t head_dim : {2, 18, 256}) {
+    for (const std::size_t head_dim : {2u, 18u, 256u}) {
         pali::kernels::rope_table table(head_dim, 10000.f);
         table.extend(10);
         table.extend(4101); // grows without changing what it had
