@@ -1,6 +1,7 @@
 // added_tokens.json: {"<image>": 257152}, texts that a checkpoint puts on top of its tokenizer.model. Included by bodies only.
 #pragma once
 
+#include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
 #include <pali/text/token.hpp>
 #include <pali/text/utf8.hpp>
@@ -18,14 +19,6 @@
 
 namespace pali::inline PALI_ABI::detail {
 
-/// A text from a file, fit for a message: short, and without what a terminal would act on.
-[[nodiscard]] PALI_INLINE std::string shown(std::string_view text) {
-    constexpr std::size_t longest = 60;
-    std::string out = "'";
-    for (const char c : text.substr(0, longest)) out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-    return out + (text.size() > longest ? "...'" : "'");
-}
-
 /// Texts and their ids.
 using token_map = std::map<std::string, token, std::less<>>;
 
@@ -40,8 +33,8 @@ public:
     bool number_unsigned(number_unsigned_t id) override {
         if (!m_inside || m_key.empty() || !is_utf8(m_key)) fail("has an entry without a name");
         if (id > static_cast<std::uint64_t>(std::numeric_limits<token>::max()))
-            fail("gives " + shown(m_key) + " the id " + std::to_string(id) + ", which is too large");
-        if (!tokens.emplace(m_key, static_cast<token>(id)).second) fail("names " + shown(m_key) + " twice");
+            fail("gives " + in_quotes(m_key) + " the id " + std::to_string(id) + ", which is too large");
+        if (!tokens.emplace(m_key, static_cast<token>(id)).second) fail("names " + in_quotes(m_key) + " twice");
         return true;
     }
     bool start_object(std::size_t) override {
@@ -64,7 +57,7 @@ public:
 private:
     [[noreturn]] void fail(const std::string& what) const { throw error(errc::malformed_tokenizer, m_file + ": " + what); }
     [[noreturn]] void other(const std::string& found) const {
-        fail((m_inside ? "has " + found + " at " + shown(m_key) : "is " + found) + "; one object is needed, with an id for each text");
+        fail((m_inside ? "has " + found + " at " + in_quotes(m_key) : "is " + found) + "; one object is needed, with an id for each text");
     }
 
     const std::string& m_file;
@@ -80,7 +73,7 @@ private:
     for (const auto& [text, id] : reader.tokens)
         if (const auto [same, first] = names.emplace(id, text); !first)
             throw error(errc::malformed_tokenizer,
-                        file + ": gives " + shown(same->second) + " and " + shown(text) + " the same id " + std::to_string(id));
+                        file + ": gives " + in_quotes(same->second) + " and " + in_quotes(text) + " the same id " + std::to_string(id));
     return std::move(reader.tokens);
 }
 

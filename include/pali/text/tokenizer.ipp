@@ -1,6 +1,7 @@
 // Body of tokenizer.hpp: sentencepiece behind checks of its own.
 #pragma once
 
+#include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
 #include <pali/text/added_tokens.ipp>
 #include <pali/text/sentencepiece_model.ipp>
@@ -121,10 +122,10 @@ PALI_INLINE void tokenizer::parts::add(const std::filesystem::path& json, const 
         const token known = model.PieceToId(text);
         const bool in_vocabulary = model.IdToPiece(known) == text;
         if (in_vocabulary && known != id)
-            fail("gives " + detail::shown(text) + " the id " + std::to_string(id) + "; " + file + " has it as " + std::to_string(known));
+            fail("gives " + in_quotes(text) + " the id " + std::to_string(id) + "; " + file + " has it as " + std::to_string(known));
         if (!in_vocabulary && in_model(id))
-            fail("gives " + detail::shown(text) + " the id " + std::to_string(id) + "; in " + file + " that is " +
-                 detail::shown(model.IdToPiece(id)));
+            fail("gives " + in_quotes(text) + " the id " + std::to_string(id) + "; in " + file + " that is " +
+                 in_quotes(model.IdToPiece(id)));
         if (in_vocabulary && (model.IsControl(id) || model.IsUnknown(id) || model.IsByte(id))) continue;
         if (!in_vocabulary) texts.emplace(id, text);
         added.emplace(text, id);
@@ -140,7 +141,7 @@ PALI_INLINE void tokenizer::parts::find_ids(const detail::sentencepiece_model& c
     const auto need = [&](std::string_view name, std::string_view usual) {
         for (const std::string_view piece : {name, usual})
             if (const token id = model.PieceToId(piece); model.IdToPiece(id) == piece) return id;
-        throw error(errc::missing_token, file + ": has no piece " + detail::shown(usual) +
+        throw error(errc::missing_token, file + ": has no piece " + in_quotes(usual) +
                                              ", which every prompt needs; is it the tokenizer of a PaliGemma checkpoint?");
     };
     bos = need(checked.bos, "<bos>");

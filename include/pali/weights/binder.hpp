@@ -1,6 +1,7 @@
 // Joins the tensors of a checkpoint with the members of a model: first all names and shapes, then the memory.
 #pragma once
 
+#include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
 #include <pali/core/progress.hpp>
 #include <pali/core/rows.hpp>
@@ -66,7 +67,7 @@ public:
     binder(const tensor_table& table, std::string source) : m_source(std::move(source)) {
         for (const auto& [name, tensor] : table) {
             const auto [at, added] = m_tensors.emplace(published_name(name), &tensor);
-            if (!added) m_problems.push_back("tensor '" + name + "' and another one both stand for '" + at->first + "'");
+            if (!added) m_problems.push_back("tensor " + in_quotes(name) + " and another one both stand for " + in_quotes(at->first));
         }
     }
 
@@ -76,7 +77,7 @@ public:
     void check(const std::string& hint) const {
         std::vector<std::string> problems = m_problems;
         for (const auto& [name, tensor] : m_tensors)
-            if (!m_used.contains(name) && !is_buffer(name)) problems.push_back(tensor->file + ": unexpected tensor '" + name + "' " + describe(*tensor));
+            if (!m_used.contains(name) && !is_buffer(name)) problems.push_back(tensor->file + ": unexpected tensor " + in_quotes(name) + " " + describe(*tensor));
         if (problems.empty()) return;
         std::string message = m_source + ": " + std::to_string(problems.size()) + (problems.size() == 1 ? " tensor does" : " tensors do") +
                               " not fit the configuration:";
@@ -120,12 +121,7 @@ private:
 
     [[nodiscard]] static std::size_t padded(std::size_t bytes) noexcept { return (bytes + 63) / 64 * 64; }
 
-    [[nodiscard]] static std::string describe(const tensor_info& tensor) { return to_string(tensor.type) + describe(tensor.shape); }
-    [[nodiscard]] static std::string describe(const std::vector<std::size_t>& shape) {
-        std::string text = "(";
-        for (std::size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
-        return text + ")";
-    }
+    [[nodiscard]] static std::string describe(const tensor_info& tensor) { return to_string(tensor.type) + describe_shape(tensor.shape); }
 
     [[nodiscard]] const tensor_info* look_up(const std::string& name) const {
         const auto at = m_tensors.find(name);
@@ -136,16 +132,16 @@ private:
         m_used.insert(name);
         const tensor_info* const found = look_up(name);
         if (!found) {
-            m_problems.push_back("missing tensor '" + name + "' " + describe(shape));
+            m_problems.push_back("missing tensor " + in_quotes(name) + " " + describe_shape(shape));
             return nullptr;
         }
         const tensor_info& tensor = *found;
         if (tensor.shape != shape) {
-            m_problems.push_back(tensor.file + ": tensor '" + name + "' has shape " + describe(tensor.shape) + ", the configuration needs " + describe(shape));
+            m_problems.push_back(tensor.file + ": tensor " + in_quotes(name) + " has shape " + describe_shape(tensor.shape) + ", the configuration needs " + describe_shape(shape));
             return nullptr;
         }
         if (!is_convertible(tensor.type)) {
-            m_problems.push_back(tensor.file + ": tensor '" + name + "' is stored as " + to_string(tensor.type) + "; BF16, F16 and F32 are read");
+            m_problems.push_back(tensor.file + ": tensor " + in_quotes(name) + " is stored as " + to_string(tensor.type) + "; BF16, F16 and F32 are read");
             return nullptr;
         }
         return &tensor;
