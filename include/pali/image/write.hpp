@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pali/image/image.hpp>
+#include <pali/image/mask.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -24,6 +25,8 @@ namespace pali::inline PALI_ABI {
 void write_png(const std::filesystem::path& path, const image& picture);
 void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
 void write_jpeg(const std::filesystem::path& path, const image& picture, int quality = 90);
+/// A mask as a PNG file of grey values.
+inline void write_png(const std::filesystem::path& path, const mask& values) { write_png(path, values.width, values.height, values.values); }
 
 } // namespace pali::inline PALI_ABI
 

@@ -18,7 +18,14 @@ struct resample_span {
     std::size_t count = 0; ///< how many of them
 };
 
-/// The weights of one axis in fixed point, 22 bits after the point (Pillow, Resample.c: 32 bits less 8 of pixels less 2 of overshoot).
+/// The weights of one axis.
+struct exact_resample_weights {
+    std::size_t taps = 0;             ///< weights a span; those past its count are zero
+    std::vector<resample_span> spans; ///< one an output pixel
+    std::vector<double> weights;      ///< (spans, taps); those of a span add up to 1
+};
+
+/// The same in fixed point, 22 bits after the point (Pillow, Resample.c: 32 bits less 8 of pixels less 2 of overshoot).
 struct resample_weights {
     static constexpr int precision = 32 - 8 - 2;
 
@@ -41,42 +48,54 @@ namespace detail {
 
 } // namespace detail
 
-/// Weights that take `in` pixels to `out` pixels by the kernel `weight_at(x)`, which is zero outside [-support, support].
-/// The kernel is stretched when shrinking. The arithmetic, in double, is Pillow's to the last operation.
+/// Weights that take `in` pixels to pixels [first, first + count) of `out` by the kernel `weight_at(x)`, which is zero outside
+/// [-support, support]. The kernel is stretched when shrinking. The arithmetic is Pillow's to the last operation.
 template <class Weight>
-[[nodiscard]] resample_weights make_resample_weights(std::size_t in, std::size_t out, double support, Weight&& weight_at) {
-    PALI_ASSERT(in > 0 && out > 0);
+[[nodiscard]] exact_resample_weights make_exact_resample_weights(std::size_t in, std::size_t out, double support, Weight&& weight_at,
+                                                                 std::size_t first, std::size_t count) {
+    PALI_ASSERT(in > 0 && out > 0 && first + count <= out);
     const double scale = static_cast<double>(in) / static_cast<double>(out);
     const double stretch = std::max(scale, 1.0);
     const double reach = stored(support * stretch);
     const double shrink = 1.0 / stretch;
 
-    resample_weights made;
+    exact_resample_weights made;
     made.taps = static_cast<std::size_t>(std::ceil(reach)) * 2 + 1;
-    made.spans.resize(out);
-    made.weights.assign(out * made.taps, 0);
-    std::vector<double> exact(made.taps);
-    for (std::size_t at = 0; at < out; ++at) {
-        const double center = stored((static_cast<double>(at) + 0.5) * scale);
+    made.spans.resize(count);
+    made.weights.assign(count * made.taps, 0);
+    for (std::size_t at = 0; at < count; ++at) {
+        const double center = stored((static_cast<double>(first + at) + 0.5) * scale);
         const double low = center - reach + 0.5;
         const double high = center + reach + 0.5;
-        const std::size_t first = low > 0.0 ? static_cast<std::size_t>(low) : 0;
-        const std::size_t last = std::min(static_cast<std::size_t>(high), in);
-        const std::size_t count = std::min(last - std::min(first, last), made.taps);
+        const std::size_t begin = low > 0.0 ? static_cast<std::size_t>(low) : 0;
+        const std::size_t end = std::min(static_cast<std::size_t>(high), in);
+        const std::size_t taken = std::min(end - std::min(begin, end), made.taps);
+        double* weights = made.weights.data() + at * made.taps;
         double sum = 0.0;
-        for (std::size_t i = 0; i < count; ++i) {
-            exact[i] = weight_at(stored((static_cast<double>(i + first) - center + 0.5) * shrink));
-            sum += exact[i];
+        for (std::size_t i = 0; i < taken; ++i) {
+            weights[i] = weight_at(stored((static_cast<double>(i + begin) - center + 0.5) * shrink));
+            sum += weights[i];
         }
-        std::int32_t* weights = made.weights.data() + at * made.taps;
-        for (std::size_t i = 0; i < count; ++i) {
-            const double share = sum != 0.0 ? exact[i] / sum : exact[i];
-            const double scaled = share * (1 << resample_weights::precision); // a power of two: exact
-            weights[i] = static_cast<std::int32_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
-        }
-        made.spans[at] = {first, count};
+        for (std::size_t i = 0; i < taken && sum != 0.0; ++i) weights[i] /= sum;
+        made.spans[at] = {begin, taken};
     }
     return made;
+}
+
+/// Rounds weights as Pillow does for pixels of 8 bits.
+[[nodiscard]] inline resample_weights in_fixed_point(const exact_resample_weights& exact) {
+    resample_weights made{exact.taps, exact.spans, std::vector<std::int32_t>(exact.weights.size())};
+    std::transform(exact.weights.begin(), exact.weights.end(), made.weights.begin(), [](double weight) {
+        const double scaled = weight * (1 << resample_weights::precision); // a power of two: exact
+        return static_cast<std::int32_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
+    });
+    return made;
+}
+
+/// Weights for all of `out`, in fixed point.
+template <class Weight>
+[[nodiscard]] resample_weights make_resample_weights(std::size_t in, std::size_t out, double support, Weight&& weight_at) {
+    return in_fixed_point(make_exact_resample_weights(in, out, support, weight_at, 0, out));
 }
 
 /// One row of RGB bytes through the weights of the horizontal axis. Made once a picture: it holds the weights as the inner loop reads them,

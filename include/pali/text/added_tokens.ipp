@@ -3,8 +3,8 @@
 
 #include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
+#include <pali/core/utf8.hpp>
 #include <pali/text/token.hpp>
-#include <pali/text/utf8.hpp>
 
 #include <nlohmann/json.hpp>
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <pali/core/error.hpp>
-#include <pali/text/utf8.hpp>
+#include <pali/core/utf8.hpp>
 
 #include <bit>
 #include <cmath>

@@ -1,8 +1,8 @@
 // Tokens to text while they arrive: only whole characters, and in the end the text that decoding all at once gives.
 #pragma once
 
+#include <pali/core/utf8.hpp>
 #include <pali/text/tokenizer.hpp>
-#include <pali/text/utf8.hpp>
 
 #include <string>
 #include <string_view>

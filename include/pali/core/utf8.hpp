@@ -13,6 +13,7 @@ namespace pali::inline PALI_ABI {
 struct utf8_character {
     std::size_t length = 0; ///< bytes of the character, 1 to 4; 0 when it is not valid or not whole
     bool cut_off = false;   ///< not whole, and more bytes could make it valid
+    char32_t code = 0;      ///< its number in Unicode; 0 where `length` is 0
 };
 
 /// Looks at the first character of `text`. Overlong forms, surrogates and numbers over 10FFFF are not valid.
@@ -20,7 +21,7 @@ struct utf8_character {
     if (text.empty()) return {};
     const auto byte = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i])); };
     const std::uint32_t lead = byte(0);
-    if (lead < 0x80) return {.length = 1};
+    if (lead < 0x80) return {.length = 1, .code = lead};
     if (lead < 0xc2 || lead > 0xf4) return {};
     const std::size_t length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
     std::uint32_t code = lead & (0x7fu >> length);
@@ -33,7 +34,7 @@ struct utf8_character {
                        (lead == 0xf4 && code > 0x10f)))
             return {};
     }
-    return {.length = length};
+    return {.length = length, .code = code};
 }
 
 /// Whether all of `text` is whole, valid characters.

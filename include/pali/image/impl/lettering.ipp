@@ -1,0 +1,154 @@
+// Labels: bytes to glyphs, glyphs to a line that fits, the line to pixels.
+#pragma once
+
+#include <pali/core/utf8.hpp>
+#include <pali/image/image.hpp>
+#include <pali/image/impl/brush.ipp>
+#include <pali/image/impl/letters.hpp>
+#include <pali/image/impl/typeface.ipp>
+#include <pali/image/palette.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#if PALI_WITH_STB_TRUETYPE
+
+namespace pali::inline PALI_ABI::image_detail {
+
+/// A letter of a line: which glyph of which font.
+struct letter {
+    std::size_t face = 0;
+    int glyph = 0;
+    float advance = 0; ///< pixels
+};
+
+/// Letters from left to right.
+struct line {
+    std::vector<letter> letters;
+    float width = 0; ///< pixels
+    bool cut = false; ///< more would follow
+};
+
+/// Fonts at one size, and the letters drawn so far.
+class lettering {
+public:
+    explicit lettering(float em) : m_em(em) {
+        // Strokes thinner than two pixels seldom cover one: up to 17 pixels an em they are drawn stronger, that they reach their full colour.
+        const float stronger = 1 + 0.4f * std::clamp((17 - em) / 7, 0.f, 1.f);
+        for (int cover = 0; cover < 256; ++cover)
+            m_strength[static_cast<std::size_t>(cover)] = static_cast<std::uint8_t>(std::min(255.f, static_cast<float>(cover) * stronger + 0.5f));
+    }
+
+    /// Fonts are asked in the order in which they are added.
+    void add(std::vector<unsigned char> bytes, const std::string& name) { m_faces.emplace_back(std::move(bytes), name); }
+
+    [[nodiscard]] float em() const noexcept { return m_em; }
+    [[nodiscard]] int ascent() const { return static_cast<int>(std::ceil(m_faces.front().ascent() * m_em)); }
+    [[nodiscard]] int descent() const { return static_cast<int>(std::ceil(m_faces.front().descent() * m_em)); }
+
+    /// As many letters as `room` pixels hold.
+    [[nodiscard]] line set(std::string_view text, float room) const {
+        line made;
+        while (!text.empty()) {
+            const utf8_character c = first_character(text);
+            text.remove_prefix(std::max<std::size_t>(c.length, 1));
+            const char32_t code = shown(c.code); // bytes that are no character have 0, and that is shown as U+FFFD
+            if (code == 0) continue;
+            letter next;
+            if (!find(code, next)) continue;
+            if (made.width + next.advance > room) {
+                made.cut = true;
+                break;
+            }
+            made.width += next.advance;
+            made.letters.push_back(next);
+        }
+        return made;
+    }
+
+    /// `text` in `room` pixels, ending in an ellipsis where it is too long; empty where not even that fits.
+    [[nodiscard]] line fit(std::string_view text, float room) const {
+        line made = set(text, room);
+        if (!made.cut) return made;
+        const line dots = set("\xE2\x80\xA6", room); // U+2026
+        while (!made.letters.empty() && (made.width + dots.width > room || made.letters.back().glyph == space_of(made.letters.back().face))) {
+            made.width -= made.letters.back().advance;
+            made.letters.pop_back();
+        }
+        if (made.letters.empty()) return {};
+        append(made, dots);
+        return made;
+    }
+
+    static void append(line& to, const line& more) {
+        to.letters.insert(to.letters.end(), more.letters.begin(), more.letters.end());
+        to.width += more.width;
+    }
+
+    /// Draws from the pen at (x, base) on, within `clip`.
+    void draw(image& on, const line& what, float x, int base, const area& clip, colour ink) {
+        for (const letter& l : what.letters) {
+            const float whole = std::floor(x);
+            const int quarter = static_cast<int>((x - whole) * 4); // glyphs are drawn at four places within a pixel: words keep an even colour
+            const glyph_picture& glyph = picture(l, quarter);
+            const int left = static_cast<int>(whole) + glyph.left, top = base + glyph.top;
+            const area part = clip & area{left, top, left + glyph.width, top + glyph.height};
+            for (int row = part.y0; row < part.y1; ++row)
+                for (int column = part.x0; column < part.x1; ++column)
+                    blend(on, column, row, ink, m_strength[glyph.cover[static_cast<std::size_t>((row - top) * glyph.width + column - left)]]);
+            x += l.advance;
+        }
+    }
+
+private:
+    /// What a character is drawn as: itself, a space, or nothing (0) for what only steers others.
+    [[nodiscard]] static char32_t shown(char32_t c) noexcept {
+        if (c == '\t' || c == '\n' || c == '\r' || c == 0x2028 || c == 0x2029) return ' ';
+        if (c < 0x20 || (c >= 0x7f && c < 0xa0)) return U'\uFFFD';
+        const bool steers = c == 0xad || (c >= 0x200b && c <= 0x200f) || (c >= 0x202a && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) ||
+                            (c >= 0xfe00 && c <= 0xfe0f) || c == 0xfeff || (c >= 0xe0000 && c <= 0xe0fff);
+        return steers ? 0 : c;
+    }
+
+    /// Accents that stand on the letter before them: left out where no font has them, rather than shown as missing.
+    [[nodiscard]] static bool combines(char32_t c) noexcept {
+        return (c >= 0x300 && c <= 0x36f) || (c >= 0x483 && c <= 0x489) || (c >= 0x1ab0 && c <= 0x1aff) || (c >= 0x1dc0 && c <= 0x1dff) ||
+               (c >= 0x20d0 && c <= 0x20ff) || (c >= 0xfe20 && c <= 0xfe2f) || (c >= 0x1f3fb && c <= 0x1f3ff);
+    }
+
+    [[nodiscard]] bool find(char32_t code, letter& found) const {
+        found = {.face = m_faces.size() - 1};
+        for (std::size_t i = 0; i < m_faces.size() && found.glyph == 0; ++i)
+            if (const int glyph = m_faces[i].find(code); glyph != 0) found = {.face = i, .glyph = glyph};
+        if (found.glyph == 0 && combines(code)) return false;
+        found.advance = m_faces[found.face].advance(found.glyph, m_em);
+        return true;
+    }
+
+    [[nodiscard]] int space_of(std::size_t face) const { return m_faces[face].find(U' '); }
+
+    [[nodiscard]] const glyph_picture& picture(const letter& l, int quarter) {
+        const auto [at, is_new] = m_pictures.try_emplace({l.face, l.glyph, quarter});
+        if (is_new) at->second = m_faces[l.face].render(l.glyph, m_em, static_cast<float>(quarter) / 4);
+        return at->second;
+    }
+
+    float m_em; ///< pixels
+    std::array<std::uint8_t, 256> m_strength{}; ///< what is laid on for what a letter covers of a pixel
+    std::deque<typeface> m_faces; // a font stays where it is
+    std::map<std::tuple<std::size_t, int, int>, glyph_picture> m_pictures;
+};
+
+} // namespace pali::inline PALI_ABI::image_detail
+
+#endif

@@ -1,0 +1,118 @@
+// Bodies of terminal.hpp.
+#pragma once
+
+#include <pali/core/error.hpp>
+#include <pali/image/impl/sixel.ipp>
+#include <pali/image/palette.hpp>
+#include <pali/image/resize.hpp>
+#include <pali/image/terminal.hpp>
+#include <pali/image/write.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+
+namespace pali::inline PALI_ABI {
+
+namespace image_detail {
+
+/// `from` in at most width x height pixels, each `stretch` times as high as it is wide.
+[[nodiscard]] PALI_INLINE image fitted(const image& from, double width, double height, double stretch) {
+    const double across = static_cast<double>(from.width), down = static_cast<double>(from.height) / stretch;
+    const double scale = std::min({1.0, width / across, height / down});
+    const auto side = [&](double of, double most) { return static_cast<std::size_t>(std::clamp(of * scale + 0.5, 1.0, most)); };
+    return resize(from, side(across, width), side(down, height), filter::lanczos);
+}
+
+[[nodiscard]] PALI_INLINE std::string base64(std::span<const std::byte> bytes) {
+    constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::string made;
+    made.reserve(bytes.size() / 3 * 4 + 4);
+    for (std::size_t i = 0; i < bytes.size(); i += 3) {
+        const std::size_t count = std::min<std::size_t>(3, bytes.size() - i);
+        std::uint32_t bits = 0;
+        for (std::size_t k = 0; k < 3; ++k) bits = bits << 8 | (k < count ? std::to_integer<std::uint32_t>(bytes[i + k]) : 0u);
+        for (std::size_t k = 0; k < 4; ++k) made += k <= count ? digits[bits >> (18 - 6 * k) & 63] : '=';
+    }
+    return made;
+}
+
+/// The picture as a PNG in chunks; `columns` characters wide, and as high as its aspect ratio says.
+[[nodiscard]] PALI_INLINE std::string to_kitty(const image& picture, std::size_t columns) {
+    constexpr std::size_t most = 4096; // base64 digits a chunk
+    const std::string data = base64(encode_png(picture));
+    std::string made;
+    for (std::size_t at = 0; at < data.size(); at += most) {
+        made += at == 0 ? "\x1b_Ga=T,f=100,q=2,c=" + std::to_string(columns) + ',' : "\x1b_Gq=2,"; // q: no answer, which would look like typing
+        made += at + most < data.size() ? "m=1;" : "m=0;";
+        made.append(data, at, most);
+        made += "\x1b\\";
+    }
+    return made + '\n';
+}
+
+/// The nearest of xterm's 256 colours: of the cube of 6 x 6 x 6 (16 to 231), or of the 24 greys (232 to 255); the first 16 are the user's.
+[[nodiscard]] PALI_INLINE int xterm_colour(colour of) noexcept {
+    constexpr int steps[] = {0, 95, 135, 175, 215, 255};
+    const auto nearest = [&](int v) {
+        int best = 0;
+        for (int i = 1; i < 6; ++i)
+            if (std::abs(steps[i] - v) < std::abs(steps[best] - v)) best = i;
+        return best;
+    };
+    const int r = nearest(of.r), g = nearest(of.g), b = nearest(of.b);
+    const int grey = std::clamp(((of.r + of.g + of.b) / 3 - 8 + 5) / 10, 0, 23), level = 8 + 10 * grey;
+    const auto distance = [&](int to_r, int to_g, int to_b) {
+        return (to_r - of.r) * (to_r - of.r) + (to_g - of.g) * (to_g - of.g) + (to_b - of.b) * (to_b - of.b);
+    };
+    return distance(level, level, level) < distance(steps[r], steps[g], steps[b]) ? 232 + grey : 16 + 36 * r + 6 * g + b;
+}
+
+/// Every character is the upper half of its cell in one colour on a ground of another.
+[[nodiscard]] PALI_INLINE std::string to_half_blocks(const image& picture, bool is_256) {
+    const auto code = [&](std::size_t x, std::size_t y) {
+        const std::uint8_t* p = picture.at(x, y);
+        if (is_256) return "5;" + std::to_string(xterm_colour({p[0], p[1], p[2]}));
+        return "2;" + std::to_string(p[0]) + ';' + std::to_string(p[1]) + ';' + std::to_string(p[2]);
+    };
+    std::string made;
+    for (std::size_t y = 0; y < picture.height; y += 2) {
+        std::string upper, lower; // what is set
+        for (std::size_t x = 0; x < picture.width; ++x) {
+            if (std::string next = code(x, y); next != upper) made += "\x1b[38;" + next + 'm', upper = std::move(next);
+            if (y + 1 < picture.height)
+                if (std::string next = code(x, y + 1); next != lower) made += "\x1b[48;" + next + 'm', lower = std::move(next);
+            made += "\xE2\x96\x80"; // U+2580
+        }
+        made += "\x1b[0m\n";
+    }
+    return made;
+}
+
+} // namespace image_detail
+
+PALI_INLINE std::string to_terminal(const image& picture, terminal_graphics graphics, const terminal_size& size) {
+    const auto between = [](std::size_t v, std::size_t most) { return v >= 1 && v <= most; };
+    if (picture.width == 0 || picture.height == 0 || picture.pixels.size() != picture.width * picture.height * 3 || !between(size.columns, 1000) ||
+        !between(size.rows, 1000) || !between(size.cell_width, 100) || !between(size.cell_height, 100))
+        throw error(errc::invalid_argument, "to_terminal: a picture of " + std::to_string(picture.width) + " x " + std::to_string(picture.height) +
+                                                " (" + std::to_string(picture.pixels.size()) + " bytes) in " + std::to_string(size.columns) + " x " +
+                                                std::to_string(size.rows) + " characters of " + std::to_string(size.cell_width) + " x " +
+                                                std::to_string(size.cell_height) + " pixels; it needs a pixel, 1 to 1000 characters and 1 to 100 pixels");
+    const auto number = [](std::size_t v) { return static_cast<double>(v); };
+    if (graphics == terminal_graphics::half_blocks || graphics == terminal_graphics::half_blocks_256) {
+        const double stretch = number(size.cell_height) / 2 / number(size.cell_width);
+        return image_detail::to_half_blocks(image_detail::fitted(picture, number(size.columns), number(size.rows * 2), stretch),
+                                            graphics == terminal_graphics::half_blocks_256);
+    }
+    const image shown = image_detail::fitted(picture, number(size.columns * size.cell_width), number(size.rows * size.cell_height), 1);
+    if (graphics == terminal_graphics::kitty) return image_detail::to_kitty(shown, (shown.width + size.cell_width - 1) / size.cell_width);
+    return image_detail::to_sixel(shown) + '\n';
+}
+
+} // namespace pali::inline PALI_ABI
