@@ -6,7 +6,7 @@ add_library(pali::pali ALIAS pali)
 target_compile_features(pali INTERFACE cxx_std_20)
 target_include_directories(pali INTERFACE "$<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>" "$<INSTALL_INTERFACE:include>")
 target_include_directories(pali SYSTEM INTERFACE "$<BUILD_INTERFACE:${PALI_STB_INCLUDE_DIR}>")
-target_link_libraries(pali INTERFACE xtensor xsimd nlohmann_json::nlohmann_json PkgConfig::sentencepiece Threads::Threads)
+target_link_libraries(pali INTERFACE xtensor xsimd nlohmann_json::nlohmann_json PkgConfig::sentencepiece ZLIB::ZLIB Threads::Threads)
 
 set(pali_readers "")
 macro(pali_reader name found target)

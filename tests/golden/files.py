@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""A file with every type of number, written by the safetensors package itself.
+"""A file with every type of number, written by the safetensors package itself, and numpy's own archives of the same tensors.
 
-usage: files.py [OUT]        writes tests/data/files/*; needs safetensors and torch
+usage: files.py [OUT]        writes tests/data/files/*; needs safetensors, torch and numpy
 """
 import os, sys
-import safetensors, torch
+import numpy, safetensors, torch
 from safetensors.torch import save_file
 
 OUT = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), "..", "data", "files")
@@ -21,3 +21,11 @@ path = os.path.join(OUT, "every_dtype.safetensors")
 save_file(tensors, path, metadata={"format": "pt"})
 os.chmod(path, 0o644)  # the package makes it private
 print(len(tensors), "tensors, safetensors", safetensors.__version__, "torch", torch.__version__)
+
+# The types that numpy knows too. A long one, so that deflate has something to do, and a Fortran array that C order can describe as well.
+arrays = {k: v.numpy() for k, v in tensors.items() if v.dtype != torch.bfloat16 and not str(v.dtype).startswith("torch.float8")}
+arrays["long"] = (numpy.arange(3000, dtype=numpy.float32) % 17).reshape(10, 1, 300)
+arrays["column"] = numpy.asfortranarray(numpy.arange(5, dtype=numpy.float64)[:, None])
+arrays["a number"] = numpy.float32(-2.5)
+for name, save in (("stored", numpy.savez), ("deflated", numpy.savez_compressed)): save(os.path.join(OUT, f"{name}.npz"), **arrays)
+print(len(arrays), "arrays, numpy", numpy.__version__)

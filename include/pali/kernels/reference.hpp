@@ -3,6 +3,7 @@
 
 #include <pali/core/rows.hpp>
 #include <pali/kernels/attention_shape.hpp>
+#include <pali/kernels/conv_shape.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -98,6 +99,33 @@ void attention(const attention_shape& shape, rows<const float> q, head_view keys
                 out[t][h * shape.head_dim + d] = mixed;
             }
         }
+}
+
+/// The convolution of x (H, W, in), without an activation; weight and bias as PyTorch stores them, y (H', W', out). Every input pixel is
+/// given to the outputs that see it: forward, input = stride · output - padding + tap; transposed, the same with the two exchanged.
+template <class Scalar>
+void conv(const conv_shape& shape, feature_map<const float> x, const float* weight, const float* bias, Scalar* y) {
+    const std::size_t height = shape.size_from(x.height), width = shape.size_from(x.width), side = shape.side;
+    for (std::size_t at = 0; at < height * width * shape.out; ++at) y[at] = static_cast<Scalar>(bias[at % shape.out]);
+    // -1 where there is no such output
+    const auto output = [&](std::size_t input, std::size_t tap, std::size_t size) {
+        const auto i = static_cast<std::ptrdiff_t>(input), t = static_cast<std::ptrdiff_t>(tap), s = static_cast<std::ptrdiff_t>(shape.stride),
+                   p = static_cast<std::ptrdiff_t>(shape.padding());
+        const std::ptrdiff_t o = shape.transposed ? i * s - p + t : (i + p - t) % s == 0 ? (i + p - t) / s : -1;
+        return o < static_cast<std::ptrdiff_t>(size) ? o : -1;
+    };
+    for (std::size_t row = 0; row < x.height; ++row)
+        for (std::size_t column = 0; column < x.width; ++column)
+            for (std::size_t tap = 0; tap < side * side; ++tap) {
+                const std::ptrdiff_t to_row = output(row, tap / side, height), to_column = output(column, tap % side, width);
+                if (to_row < 0 || to_column < 0) continue;
+                Scalar* const to = y + (static_cast<std::size_t>(to_row) * width + static_cast<std::size_t>(to_column)) * shape.out;
+                for (std::size_t o = 0; o < shape.out; ++o)
+                    for (std::size_t i = 0; i < shape.in; ++i) {
+                        const std::size_t filter = shape.transposed ? i * shape.out + o : o * shape.in + i;
+                        to[o] += static_cast<Scalar>(x.at(row, column)[i]) * static_cast<Scalar>(weight[filter * side * side + tap]);
+                    }
+            }
 }
 
 } // namespace pali::inline PALI_ABI::kernels::reference

@@ -1,0 +1,249 @@
+// Body of npz.hpp: the header of an array is a Python dictionary, of which exactly what numpy writes is read.
+#pragma once
+
+#include <pali/core/describe.hpp>
+#include <pali/core/error.hpp>
+#include <pali/files/npz.hpp>
+#include <pali/files/zip_members.ipp>
+
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+static_assert(std::endian::native == std::endian::little, "arrays are little-endian and read where they lie");
+
+namespace pali::inline PALI_ABI {
+
+namespace detail {
+
+/// What stands before the numbers of a .npy array.
+class npy_header {
+public:
+    static constexpr std::size_t prefix = 12;        ///< bytes that tell how long the header is; no array is shorter
+    static constexpr std::size_t most_bytes = 65536; ///< of the dictionary: what version 1 can say
+    static constexpr std::size_t most_dimensions = 32;
+
+    dtype type = dtype::f32;
+    std::vector<std::size_t> shape;
+    std::uint64_t bytes = 0; ///< of the numbers
+
+    /// Bytes before the numbers, by the first 12 of a member.
+    [[nodiscard]] static std::uint64_t size(const zip_members& zip, std::string_view name, std::span<const std::byte, prefix> first) {
+        std::array<unsigned char, prefix> b;
+        std::memcpy(b.data(), first.data(), prefix);
+        if (std::memcmp(b.data(), "\x93NUMPY", 6) != 0) zip.fail_member(name, "is no .npy array: it does not begin with \\x93NUMPY");
+        if (b[6] < 1 || b[6] > 3 || b[7] != 0)
+            zip.fail_member(name, "is a .npy array of version " + std::to_string(b[6]) + "." + std::to_string(b[7]) + "; 1.0, 2.0 and 3.0 are read",
+                            errc::unsupported_format);
+        const std::uint64_t low = b[8] | static_cast<std::uint64_t>(b[9]) << 8;
+        const std::uint64_t length = b[6] == 1 ? low : low | static_cast<std::uint64_t>(b[10]) << 16 | static_cast<std::uint64_t>(b[11]) << 24;
+        if (length > most_bytes)
+            zip.fail_member(name, "has a header of " + std::to_string(length) + " bytes; at most " + std::to_string(most_bytes) + " are read");
+        return length + (b[6] == 1 ? 10 : 12);
+    }
+
+    npy_header(const zip_members& zip, std::string_view name, std::string_view dictionary) : m_zip(zip), m_name(name), m_text(dictionary) {
+        bool has_type = false, has_order = false, has_shape = false;
+        need('{');
+        while (!take('}')) {
+            const std::string_view key = quoted("a key");
+            need(':');
+            bool& has = key == "descr" ? has_type : key == "fortran_order" ? has_order : key == "shape" ? has_shape : unknown(key);
+            if (std::exchange(has, true)) fail("has " + in_quotes(key) + " twice in its header");
+            if (key == "descr") read_type();
+            else if (key == "fortran_order") read_order();
+            else read_shape();
+            if (!take(',')) {
+                need('}');
+                break;
+            }
+        }
+        if (!has_type || !has_order || !has_shape) fail("lacks descr, fortran_order or shape in its header");
+        skip();
+        if (m_at != m_text.size()) fail("has text behind the dictionary of its header");
+        count_bytes();
+    }
+
+private:
+    [[noreturn]] void fail(const std::string& what, errc code = errc::malformed_file) const { m_zip.fail_member(m_name, what, code); }
+    [[noreturn]] bool& unknown(std::string_view key) const {
+        fail("has the key " + in_quotes(key) + " in its header; the format has descr, fortran_order and shape");
+    }
+
+    void skip() noexcept {
+        while (m_at < m_text.size() && (m_text[m_at] == ' ' || m_text[m_at] == '\n')) ++m_at;
+    }
+    [[nodiscard]] bool take(char c) noexcept {
+        skip();
+        if (m_at == m_text.size() || m_text[m_at] != c) return false;
+        ++m_at;
+        return true;
+    }
+    void need(char c) {
+        if (!take(c)) fail(std::string("has a header without the '") + c + "' at byte " + std::to_string(m_at) + " of it");
+    }
+
+    [[nodiscard]] std::string_view quoted(const char* what) {
+        skip();
+        const char mark = m_at < m_text.size() ? m_text[m_at] : '\0';
+        const std::size_t end = mark == '\'' || mark == '"' ? m_text.find(mark, m_at + 1) : std::string_view::npos;
+        if (end == std::string_view::npos)
+            fail("has a header without " + std::string(what) + " in quotes at byte " + std::to_string(m_at) + " of it");
+        const std::string_view text = m_text.substr(m_at + 1, end - m_at - 1);
+        m_at = end + 1;
+        return text;
+    }
+
+    void read_type() {
+        struct row {
+            std::string_view descr;
+            dtype type;
+        };
+        static constexpr row rows[] = {{"|b1", dtype::boolean}, {"|u1", dtype::u8}, {"|i1", dtype::i8}, {"<i2", dtype::i16}, {"<u2", dtype::u16},
+                                       {"<f2", dtype::f16}, {"<i4", dtype::i32}, {"<u4", dtype::u32}, {"<f4", dtype::f32}, {"<c8", dtype::c64},
+                                       {"<f8", dtype::f64}, {"<i8", dtype::i64}, {"<u8", dtype::u64}};
+        skip();
+        if (m_at < m_text.size() && m_text[m_at] == '[') fail("is an array of records; arrays of plain numbers are read", errc::unsupported_format);
+        const std::string_view descr = quoted("a type");
+        if (descr.starts_with('>')) fail("is big-endian (" + in_quotes(descr) + "); write it as x.astype('<f4')", errc::unsupported_format);
+        for (const row& r : rows)
+            if (descr == r.descr) {
+                type = r.type;
+                return;
+            }
+        fail("holds " + in_quotes(descr) + "; read are |b1, |u1, |i1, <i2, <u2, <f2, <i4, <u4, <f4, <c8, <f8, <i8 and <u8", errc::unsupported_format);
+    }
+
+    void read_order() {
+        skip();
+        const std::string_view rest = m_text.substr(m_at);
+        if (rest.starts_with("True")) fail("lies in Fortran order; write it as numpy.ascontiguousarray(x)", errc::unsupported_format);
+        if (!rest.starts_with("False")) fail("has a fortran_order that is neither True nor False");
+        m_at += 5;
+    }
+
+    void read_shape() {
+        need('(');
+        bool comma = false;
+        while (!take(')')) {
+            if (!shape.empty() && !comma) fail("has a shape without a comma between its sides");
+            if (shape.size() == most_dimensions) fail("has more than " + std::to_string(most_dimensions) + " dimensions, the most that are read");
+            shape.push_back(side());
+            comma = take(',');
+        }
+        if (shape.size() == 1 && !comma) fail("has a number as its shape; a tuple is needed");
+    }
+
+    [[nodiscard]] std::size_t side() {
+        skip();
+        std::uint64_t value = 0;
+        const std::size_t first = m_at;
+        for (; m_at < m_text.size() && m_text[m_at] >= '0' && m_text[m_at] <= '9'; ++m_at) {
+            const auto digit = static_cast<std::uint64_t>(m_text[m_at] - '0');
+            if (value > (std::numeric_limits<std::uint64_t>::max() - digit) / 10) fail("has a side that does not fit into 64 bits");
+            value = value * 10 + digit;
+        }
+        if (m_at == first) fail("has something else than integers from 0 in its shape");
+        return value;
+    }
+
+    /// Zeros do not hide an overflow of the other sides.
+    void count_bytes() {
+        bytes = size_of(type);
+        bool empty = false;
+        for (const std::size_t n : shape) {
+            if (n == 0) empty = true;
+            else if (bytes > std::numeric_limits<std::uint64_t>::max() / n)
+                fail("has shape " + describe_shape(shape) + ", whose size does not fit into 64 bits");
+            else bytes *= n;
+        }
+        if (empty) bytes = 0;
+    }
+
+    const zip_members& m_zip;
+    std::string_view m_name, m_text;
+    std::size_t m_at = 0;
+};
+
+/// A member's header, when it promises as many numbers as the member has room for.
+[[nodiscard]] PALI_INLINE npy_header read_npy_header(const zip_members& zip, const zip_members::member& m, std::span<const std::byte> header) {
+    const std::size_t prefix = header[6] == std::byte{1} ? 10 : 12; // the length has two bytes in version 1, and then four
+    npy_header read(zip, m.name, {reinterpret_cast<const char*>(header.data()) + prefix, header.size() - prefix});
+    if (read.bytes != m.size - header.size())
+        zip.fail_member(m.name, "has " + std::to_string(m.size - header.size()) + " bytes of numbers; shape " + describe_shape(read.shape) + " of " +
+                                    to_string(read.type) + " needs " + std::to_string(read.bytes));
+    return read;
+}
+
+} // namespace detail
+
+PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path) {
+    using detail::npy_header;
+    const std::string file = path.string();
+    const detail::zip_members zip(m_file.bytes(), file);
+    const auto padded = [](std::uint64_t bytes) { return (bytes + 63) / 64 * 64; };
+    std::uint64_t inflated = 0; // bounded: no member says more than 1032 times what it takes in the file
+    for (const auto& m : zip.all())
+        if (m.deflated) inflated += padded(m.size);
+    m_inflated = page_memory(inflated);
+    std::byte* free = m_inflated.bytes().data();
+
+    for (const auto& m : zip.all()) {
+        constexpr std::string_view ending = ".npy";
+        if (!m.name.ends_with(ending)) zip.fail_member(m.name, "is no array: the name of one ends in .npy", errc::unsupported_format);
+        if (m.size < npy_header::prefix)
+            zip.fail_member(m.name, "has " + std::to_string(m.size) + " bytes; an array begins with " + std::to_string(npy_header::prefix));
+        const auto header_size = [&](std::span<const std::byte> first) {
+            const std::uint64_t size = npy_header::size(zip, m.name, first.first<npy_header::prefix>());
+            if (size < npy_header::prefix || size > m.size)
+                zip.fail_member(m.name, "has a header of " + std::to_string(size) + " bytes, and has " + std::to_string(m.size));
+            return static_cast<std::size_t>(size);
+        };
+        const auto check = [&](std::uint32_t crc) {
+            if (crc != m.crc) zip.fail_member(m.name, "is damaged: its checksum is not the one that was written; get the file again");
+        };
+
+        const auto add = [&](npy_header header, std::span<const std::byte> numbers) {
+            std::string name = m.name.substr(0, m.name.size() - ending.size());
+            if (!m_tensors.emplace(std::move(name), tensor_info{header.type, std::move(header.shape), numbers, file}).second)
+                zip.fail_member(m.name, "occurs twice; a name is used once");
+        };
+        if (!m.deflated) {
+            check(detail::crc32_of(0, m.data));
+            const std::span<const std::byte> header = m.data.first(header_size(m.data));
+            add(detail::read_npy_header(zip, m, header), m.data.subspan(header.size()));
+            continue;
+        }
+        detail::inflater stream(m.data);
+        const auto read = [&](std::span<std::byte> to) {
+            if (!stream.read(to))
+                zip.fail_member(m.name, "cannot be inflated to the " + std::to_string(m.size) + " bytes that the directory says; get the file again");
+        };
+        std::vector<std::byte> header(npy_header::prefix);
+        read(header);
+        header.resize(header_size(header));
+        read(std::span(header).subspan(npy_header::prefix));
+        npy_header found = detail::read_npy_header(zip, m, header);
+        const std::span<std::byte> numbers(free, m.size - header.size()); // begins on a cache line, whatever the header's length
+        free += padded(m.size);
+        read(numbers);
+        if (!stream.at_end()) zip.fail_member(m.name, "holds more than the " + std::to_string(m.size) + " bytes that the directory says");
+        check(detail::crc32_of(detail::crc32_of(0, header), numbers));
+        add(std::move(found), numbers);
+    }
+}
+
+PALI_INLINE const tensor_info& npz_file::at(std::string_view name) const {
+    const auto found = m_tensors.find(name);
+    if (found == m_tensors.end())
+        throw error(errc::checkpoint_mismatch,
+                    m_file.path().string() + ": has no tensor " + in_quotes(name) + " among its " + std::to_string(m_tensors.size()));
+    return found->second;
+}
+
+} // namespace pali::inline PALI_ABI

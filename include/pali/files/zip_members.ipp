@@ -1,0 +1,220 @@
+// Part of npz.ipp: which members a zip archive has and where they lie, and zlib's inflate. PKWARE, APPNOTE.TXT 6.3.10, section 4.3.
+#pragma once
+
+#include <pali/core/describe.hpp>
+#include <pali/core/error.hpp>
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace pali::inline PALI_ABI::detail {
+
+/// Reads the directory of an archive and compares it with what stands before each member.
+class zip_members {
+public:
+    struct member {
+        std::string name;
+        bool deflated = false;           // otherwise stored
+        std::uint32_t crc = 0;           // of the contents
+        std::uint64_t size = 0;          // of the contents
+        std::uint64_t begin = 0;         // in the file, of what stands before the data
+        std::span<const std::byte> data; // as they lie in the file
+        std::uint64_t end = 0;           // in the file, of the data
+    };
+
+    zip_members(std::span<const std::byte> bytes, std::string file) : m_bytes(bytes), m_file(std::move(file)) { read_directory(); }
+
+    /// In the order in which they lie in the file.
+    [[nodiscard]] const std::vector<member>& all() const noexcept { return m_members; }
+
+    [[noreturn]] void fail(const std::string& what, errc code = errc::malformed_file) const { throw error(code, m_file + ": " + what); }
+    [[noreturn]] void fail_member(std::string_view name, const std::string& what, errc code = errc::malformed_file) const {
+        fail("member " + in_quotes(name) + " " + what, code);
+    }
+
+private:
+    static constexpr std::uint32_t local_sign = 0x04034b50, central_sign = 0x02014b50, end_sign = 0x06054b50; // what records begin with
+    static constexpr std::uint32_t end64_sign = 0x06064b50, locator_sign = 0x07064b50;
+    static constexpr std::size_t local_size = 30, central_size = 46, end_size = 22, end64_size = 56, locator_size = 20;
+    static constexpr std::uint64_t in_extra_32 = 0xffffffff; // "see the zip64 field"
+    static constexpr std::uint64_t most_growth = 1032;       // of deflate: 258 bytes from two bits (zlib.net/zlib_tech.html)
+
+    /// `size` bytes from `at` on, as a number; they lie in the file.
+    [[nodiscard]] std::uint64_t number(std::uint64_t at, std::size_t size) const noexcept {
+        std::uint64_t value = 0;
+        for (std::size_t i = size; i-- > 0;) value = value << 8 | std::to_integer<std::uint64_t>(m_bytes[at + i]);
+        return value;
+    }
+    [[nodiscard]] bool holds(std::uint64_t at, std::uint64_t size) const noexcept { return at <= m_bytes.size() && size <= m_bytes.size() - at; }
+    [[nodiscard]] std::string text(std::uint64_t at, std::size_t size) const { return {reinterpret_cast<const char*>(m_bytes.data()) + at, size}; }
+
+    /// Where the record at the end of the file begins; only a comment may follow it.
+    [[nodiscard]] std::uint64_t find_end() const {
+        const std::size_t last = m_bytes.size() < end_size ? 0 : m_bytes.size() - end_size + 1;
+        for (std::size_t at = last; at-- > 0 && last - at <= 65536;)
+            if (number(at, 4) == end_sign && at + end_size + number(at + 20, 2) == m_bytes.size()) return at;
+        fail("has no directory at its end, so it is no zip archive: was it downloaded completely?");
+    }
+
+    /// The value of a 32-bit field, or of the zip64 field of the `extra` bytes at `at` that it refers to: they stand there in one order.
+    struct wide_fields {
+        const zip_members& owner;
+        std::string name;
+        std::uint64_t at = 0, end = 0;
+
+        wide_fields(const zip_members& owner, std::string member, std::uint64_t extra, std::uint64_t extra_size)
+            : owner(owner), name(std::move(member)) {
+            for (std::uint64_t next = extra; next + 4 <= extra + extra_size;) {
+                const std::uint64_t id = owner.number(next, 2), size = owner.number(next + 2, 2);
+                if (size > extra + extra_size - next - 4) owner.fail_member(name, "has an extra field that is longer than the room for it");
+                if (id == 1) {
+                    at = next + 4;
+                    end = at + size;
+                    return;
+                }
+                next += 4 + size;
+            }
+        }
+        [[nodiscard]] std::uint64_t operator()(std::uint64_t value) {
+            if (value != in_extra_32) return value;
+            if (end - at < 8) owner.fail_member(name, "refers to a zip64 field that it does not have");
+            at += 8;
+            return owner.number(at - 8, 8);
+        }
+    };
+
+    void read_directory() {
+        const std::uint64_t end = find_end();
+        std::uint64_t count = number(end + 10, 2), size = number(end + 12, 4), begin = number(end + 16, 4), behind = end;
+        if (end >= locator_size && number(end - locator_size, 4) == locator_sign) {
+            const std::uint64_t end64 = number(end - locator_size + 8, 8);
+            behind = end - locator_size;
+            if (!holds(end64, end64_size) || end64 + end64_size > behind || number(end64, 4) != end64_sign)
+                fail("has no zip64 record where it says that one is");
+            if (number(end64 + 16, 4) != 0 || number(end64 + 20, 4) != 0 || number(end - locator_size + 16, 4) > 1) other_disks();
+            count = number(end64 + 32, 8), size = number(end64 + 40, 8), begin = number(end64 + 48, 8);
+            behind = end64;
+        } else if (number(end + 4, 2) != 0 || number(end + 6, 2) != 0 || number(end + 8, 2) != count) {
+            other_disks();
+        }
+        if (begin > behind || size != behind - begin)
+            fail("says that its directory has " + std::to_string(size) + " bytes from byte " + std::to_string(begin) + " on, which do not end at " +
+                 std::to_string(behind) + ", where the record behind it begins: is it cut, or glued to another file?");
+        std::uint64_t at = begin;
+        for (std::uint64_t i = 0; i < count; ++i) at = read_member(at, begin, behind);
+        if (at != behind) fail("has " + std::to_string(behind - at) + " bytes behind the " + std::to_string(count) + " members of its directory");
+        std::sort(m_members.begin(), m_members.end(), [](const member& a, const member& b) { return a.begin < b.begin; });
+        for (std::size_t i = 1; i < m_members.size(); ++i)
+            if (m_members[i].begin < m_members[i - 1].end)
+                fail_member(m_members[i].name,
+                            "begins at byte " + std::to_string(m_members[i].begin) + ", inside member " + in_quotes(m_members[i - 1].name));
+    }
+
+    [[noreturn]] void other_disks() const { fail("is one of several parts of an archive; write it as one file", errc::unsupported_format); }
+
+    /// One entry of the directory. Returns where the next one begins.
+    [[nodiscard]] std::uint64_t read_member(std::uint64_t at, std::uint64_t directory, std::uint64_t directory_end) {
+        if (directory_end - at < central_size || number(at, 4) != central_sign)
+            fail("has no entry at byte " + std::to_string(at) + " of its directory, where one must be");
+        const std::uint64_t flags = number(at + 8, 2), method = number(at + 10, 2);
+        const std::uint64_t name_size = number(at + 28, 2), extra_size = number(at + 30, 2);
+        const std::uint64_t next = at + central_size + name_size + extra_size + number(at + 32, 2);
+        if (next > directory_end) fail("has an entry at byte " + std::to_string(at) + " that is longer than its directory");
+        member m;
+        m.name = text(at + central_size, name_size);
+        wide_fields wide(*this, m.name, at + central_size + name_size, extra_size);
+        m.size = wide(number(at + 24, 4));
+        const std::uint64_t packed = wide(number(at + 20, 4)), local = wide(number(at + 42, 4));
+        m.crc = static_cast<std::uint32_t>(number(at + 16, 4));
+        m.deflated = method == Z_DEFLATED;
+        if ((flags & (1u | 1u << 6 | 1u << 13)) != 0) fail_member(m.name, "is encrypted; write it without a password", errc::unsupported_format);
+        if (method != 0 && !m.deflated)
+            fail_member(m.name, "is compressed by method " + std::to_string(method) + "; stored (0) and deflated (8) are read: numpy.savez writes them",
+                        errc::unsupported_format);
+        if (number(at + 34, 2) != 0) other_disks();
+
+        if (local > directory || directory - local < local_size || number(local, 4) != local_sign)
+            fail_member(m.name, "does not begin at byte " + std::to_string(local) + ", where the directory says it does");
+        const std::uint64_t local_name = number(local + 26, 2), local_extra = number(local + 28, 2);
+        const std::uint64_t data = local + local_size + local_name + local_extra;
+        if (data > directory || packed > directory - data)
+            fail_member(m.name, "has " + std::to_string(packed) + " bytes from byte " + std::to_string(data) + " on, which reach into the directory at " +
+                                    std::to_string(directory));
+        if (text(local + local_size, local_name) != m.name)
+            fail_member(m.name, "is called " + in_quotes(text(local + local_size, local_name)) + " where it lies");
+        if (number(local + 8, 2) != method || ((number(local + 6, 2) ^ flags) & 1u) != 0)
+            fail_member(m.name, "is packed otherwise than the directory says");
+        if ((flags & 1u << 3) == 0) { // otherwise the sizes follow the data: the writer could not go back
+            wide_fields local_wide(*this, m.name, local + local_size + local_name, local_extra);
+            const std::uint64_t size = local_wide(number(local + 22, 4)), packed_there = local_wide(number(local + 18, 4));
+            if (size != m.size || packed_there != packed || number(local + 14, 4) != m.crc)
+                fail_member(m.name, "has another size or checksum than the directory says");
+        }
+        if (m.deflated ? m.size / most_growth > packed : m.size != packed)
+            fail_member(m.name, "has " + std::to_string(m.size) + " bytes, which cannot come from " + std::to_string(packed));
+        m.begin = local, m.end = data + packed;
+        m.data = m_bytes.subspan(data, packed);
+        m_members.push_back(std::move(m));
+        return next;
+    }
+
+    std::span<const std::byte> m_bytes;
+    std::string m_file;
+    std::vector<member> m_members;
+};
+
+/// A deflated stream, inflated piece by piece.
+class inflater {
+public:
+    /// Throws std::bad_alloc.
+    explicit inflater(std::span<const std::byte> packed) : m_packed(packed) {
+        if (inflateInit2(&m_stream, -MAX_WBITS) != Z_OK) throw std::bad_alloc(); // negative: without zlib's own header
+    }
+    ~inflater() { inflateEnd(&m_stream); }
+    inflater(const inflater&) = delete;
+    inflater& operator=(const inflater&) = delete;
+
+    /// Fills `to`; false when the stream ends before, or is none.
+    [[nodiscard]] bool read(std::span<std::byte> to) noexcept {
+        constexpr std::size_t most = std::size_t{1} << 30; // zlib counts in 32 bits
+        while (!to.empty() && !m_ended) {
+            const std::size_t in = std::min(most, m_packed.size()), out = std::min(most, to.size());
+            m_stream.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(m_packed.data())); // it only reads
+            m_stream.next_out = reinterpret_cast<Bytef*>(to.data());
+            m_stream.avail_in = static_cast<uInt>(in);
+            m_stream.avail_out = static_cast<uInt>(out);
+            const int state = inflate(&m_stream, Z_NO_FLUSH);
+            m_packed = m_packed.subspan(in - m_stream.avail_in);
+            to = to.subspan(out - m_stream.avail_out);
+            m_ended = state == Z_STREAM_END;
+            if (state != Z_OK && !m_ended) return false;
+        }
+        return to.empty();
+    }
+
+    /// Whether nothing is left, neither of the stream nor behind it.
+    [[nodiscard]] bool at_end() noexcept {
+        std::byte more;
+        return !read({&more, 1}) && m_ended && m_packed.empty();
+    }
+
+private:
+    std::span<const std::byte> m_packed;
+    z_stream m_stream{};
+    bool m_ended = false;
+};
+
+[[nodiscard]] inline std::uint32_t crc32_of(std::uint32_t before, std::span<const std::byte> bytes) noexcept {
+    return static_cast<std::uint32_t>(crc32_z(before, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+}
+
+} // namespace pali::inline PALI_ABI::detail

@@ -1,0 +1,68 @@
+// The layers that the mask network is made of.
+#pragma once
+
+#include <pali/core/context.hpp>
+#include <pali/kernels/conv.hpp>
+#include <pali/weights/binder.hpp>
+
+#include <cstddef>
+#include <string>
+#include <utility>
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// A convolution with its weights, which are its own: the file may be closed after pack().
+class conv_layer {
+public:
+    explicit conv_layer(const kernels::conv_shape& shape) : m_shape(shape) {}
+
+    /// x (H, W, in) -> (H', W', out), in scratch memory.
+    [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<const float> x, kernels::activation then, context& at) const {
+        const auto y = kernels::take_feature_map(at.scratch, m_shape.size_from(x.height), m_shape.size_from(x.width), m_shape.out);
+        kernels::convolve(arch::native, m_weights, x, then, y, at.threads);
+        return y;
+    }
+
+    /// "weight", (out, in, side, side) or transposed (in, out, side, side), and "bias".
+    void bind(const binder::scope& names) {
+        const auto [first, second] = m_shape.transposed ? std::pair(m_shape.in, m_shape.out) : std::pair(m_shape.out, m_shape.in);
+        names.matrix("weight", m_as_stored, {first, second, m_shape.side, m_shape.side});
+        names.vector("bias", m_bias, m_shape.out);
+    }
+
+    /// Repacks what was bound, once the binder has filled it in.
+    void pack() { m_weights = kernels::conv_weights(m_shape, m_as_stored.data, m_bias); }
+
+private:
+    kernels::conv_shape m_shape;
+    rows<const float> m_as_stored;  // from bind() to pack()
+    const float* m_bias = nullptr;  // the same
+    kernels::conv_weights m_weights;
+};
+
+/// x + conv1(relu(conv3(relu(conv3(x))))).
+struct residual_block {
+    conv_layer first, second, third;
+
+    explicit residual_block(std::size_t channels)
+        : first({.in = channels, .out = channels, .side = 3}), second({.in = channels, .out = channels, .side = 3}),
+          third({.in = channels, .out = channels, .side = 1}) {}
+
+    /// x (H, W, channels) -> the same shape, in scratch memory.
+    [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<const float> x, context& at) const {
+        using kernels::activation;
+        const auto y = third(second(first(x, activation::relu, at), activation::relu, at), activation::none, at);
+        for (std::size_t i = 0; i < y.size(); ++i) y.data[i] += x.data[i]; // the borders too: zeros
+        return y;
+    }
+
+    /// f(layer, name) for each of its convolutions, whose names begin with `name`.
+    template <class F>
+    void each(const std::string& name, F&& f) {
+        f(first, name + ".net.0");
+        f(second, name + ".net.2");
+        f(third, name + ".net.4");
+    }
+};
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD

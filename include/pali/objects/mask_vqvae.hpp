@@ -1,0 +1,211 @@
+// The network behind <seg...> tokens: sixteen codes of a mask to its pixels, and pixels to codes.
+#pragma once
+
+#include <pali/core/error.hpp>
+#include <pali/core/tensor.hpp>
+#include <pali/files/npz.hpp>
+#include <pali/files/safetensors.hpp>
+#include <pali/kernels/matmul.hpp>
+#include <pali/objects/conv_layers.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace pali::inline PALI_ABI {
+
+/// Its sizes. They are part of what a <seg...> token means, and the same in every file.
+struct mask_vqvae_sizes {
+    static constexpr std::size_t codes = 128;  ///< entries of the codebook
+    static constexpr std::size_t width = 512;  ///< numbers of an entry
+    static constexpr std::size_t side = 4;     ///< codes lie in four rows of four
+    static constexpr std::size_t pixels = 64;  ///< rows and columns of a mask
+    static constexpr std::size_t hidden = 128; ///< channels between codes and pixels
+    static constexpr std::array<std::size_t, 4> channels = {16, 32, 64, 128}; ///< at 32, 16, 8 and 4 rows
+};
+
+/// The file of the mask network in a checkpoint's folder: vae-oid.npz as big_vision publishes it, mask_vqvae.npz or
+/// mask_vqvae.safetensors, the first of these that is there.
+[[nodiscard]] inline std::optional<std::filesystem::path> find_mask_vqvae(const std::filesystem::path& folder) {
+    for (const char* name : {"vae-oid.npz", "mask_vqvae.npz", "mask_vqvae.safetensors"}) {
+        std::error_code unreadable;
+        if (auto file = folder / name; std::filesystem::is_regular_file(file, unreadable)) return file;
+    }
+    return std::nullopt;
+}
+
+inline namespace PALI_SIMD {
+
+/// Codes to pixels. Names are those of a PyTorch Sequential, whose odd places are ReLUs.
+struct mask_decoder : mask_vqvae_sizes {
+    conv_layer from_codes{{.in = width, .out = hidden, .side = 1}};
+    std::array<residual_block, 2> blocks{residual_block(hidden), residual_block(hidden)};
+    std::array<conv_layer, 4> enlarge{enlarging(hidden, channels[3]), enlarging(channels[3], channels[2]), enlarging(channels[2], channels[1]),
+                                      enlarging(channels[1], channels[0])};
+    conv_layer to_pixels{{.in = channels[0], .out = 1, .side = 1}};
+
+    /// x (4, 4, 512), entries of the codebook -> (64, 64, 1), in scratch memory. `after(name, x)` is called behind each layer.
+    template <class After>
+    [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<float> x, context& at, After&& after) const {
+        using kernels::activation;
+        after("0", x = from_codes(x, activation::relu, at));
+        for (std::size_t i = 0; i < blocks.size(); ++i) after(std::to_string(2 + i), x = blocks[i](x, at));
+        for (std::size_t i = 0; i < enlarge.size(); ++i) after(std::to_string(4 + 2 * i), x = enlarge[i](x, activation::relu, at));
+        after("12", x = to_pixels(x, activation::none, at));
+        return x;
+    }
+
+    /// f(layer, name) for each convolution.
+    template <class F>
+    void each(F&& f) {
+        f(from_codes, std::string("0"));
+        for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i].each(std::to_string(2 + i), f);
+        for (std::size_t i = 0; i < enlarge.size(); ++i) f(enlarge[i], std::to_string(4 + 2 * i));
+        f(to_pixels, std::string("12"));
+    }
+
+private:
+    [[nodiscard]] static conv_layer enlarging(std::size_t in, std::size_t out) {
+        return conv_layer({.in = in, .out = out, .side = 4, .stride = 2, .transposed = true});
+    }
+};
+
+/// Pixels to what the codebook is searched for.
+struct mask_encoder : mask_vqvae_sizes {
+    std::array<conv_layer, 4> reduce{reducing(1, channels[0]), reducing(channels[0], channels[1]), reducing(channels[1], channels[2]),
+                                     reducing(channels[2], channels[3])};
+    std::array<residual_block, 2> blocks{residual_block(hidden), residual_block(hidden)};
+    conv_layer to_codes{{.in = hidden, .out = width, .side = 1}};
+
+    /// x (64, 64, 1), -1 to 1 -> (4, 4, 512), in scratch memory. `after` as above.
+    template <class After>
+    [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<float> x, context& at, After&& after) const {
+        using kernels::activation;
+        for (std::size_t i = 0; i < reduce.size(); ++i) after(std::to_string(2 * i), x = reduce[i](x, activation::relu, at));
+        for (std::size_t i = 0; i < blocks.size(); ++i) after(std::to_string(8 + i), x = blocks[i](x, at));
+        after("10", x = to_codes(x, activation::none, at));
+        return x;
+    }
+
+    template <class F>
+    void each(F&& f) {
+        for (std::size_t i = 0; i < reduce.size(); ++i) f(reduce[i], std::to_string(2 * i));
+        for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i].each(std::to_string(8 + i), f);
+        f(to_codes, std::string("10"));
+    }
+
+private:
+    [[nodiscard]] static conv_layer reducing(std::size_t in, std::size_t out) { return conv_layer({.in = in, .out = out, .side = 4, .stride = 2}); }
+};
+
+/// PaliGemma's mask network, big_vision's vae-oid.npz: a VQ-VAE (van den Oord et al., arXiv 1711.00937) in the form of Ning et al.,
+/// arXiv 2301.02229. Follows big_vision evaluators/proj/paligemma/transfers/segmentation.py (decoder) and pp/proj/paligemma/segmentation.py.
+class mask_vqvae : mask_vqvae_sizes {
+public:
+    /// Reads a .npz or .safetensors file with the names of vae-oid.npz, in float32 or 16 bits; the encoder may be missing. Keeps nothing
+    /// of the file. Throws what its reader throws, errc::unsupported_format for another ending, and errc::checkpoint_mismatch with every
+    /// tensor that is missing, unexpected or misshapen.
+    explicit mask_vqvae(const std::filesystem::path& file) {
+        if (file.extension() == ".npz") load(npz_file(file).tensors(), file.string());
+        else if (file.extension() == ".safetensors") load(safetensors_file(file).tensors(), file.string());
+        else throw error(errc::unsupported_format, file.string() + ": a mask network is read from a .npz or a .safetensors file");
+    }
+
+    /// The mask of sixteen codes, in four rows of four -> (64, 64), nominally -1 (outside) to 1 (inside), not clamped; above 0 counts as
+    /// inside. 82 Mflop. Throws errc::invalid_argument for a code above 127.
+    [[nodiscard]] tensor<2> decode(std::span<const std::uint8_t, 16> codes_of_mask, context& at) const {
+        const arena::frame frame(at.scratch);
+        const auto entries = kernels::take_feature_map(at.scratch, side, side, width);
+        for (std::size_t i = 0; i < codes_of_mask.size(); ++i) {
+            if (codes_of_mask[i] >= codes)
+                throw error(errc::invalid_argument, "code " + std::to_string(i) + " of a mask is " + std::to_string(codes_of_mask[i]) + "; codes are 0 to 127, as in <seg127>");
+            std::copy_n(m_codebook.data() + codes_of_mask[i] * width, width, entries.at(i / side, i % side));
+        }
+        const auto values = m_decoder(entries, at, [](const std::string&, const auto&) {});
+        tensor<2> mask = make_matrix(pixels, pixels);
+        for (std::size_t y = 0; y < pixels; ++y) std::copy_n(values.at(y, 0), pixels, mask.data() + y * pixels);
+        return mask;
+    }
+
+    /// Whether the file holds the encoder.
+    [[nodiscard]] bool can_encode() const noexcept { return m_encoder.has_value(); }
+
+    /// The codes whose mask is nearest to `mask`, (64, 64), 0 (outside) to 1 (inside). Throws errc::invalid_argument for another shape,
+    /// and without an encoder.
+    [[nodiscard]] std::array<std::uint8_t, 16> encode(const tensor<2>& mask, context& at) const {
+        if (!can_encode())
+            throw error(errc::invalid_argument, m_source + ": holds the decoder of masks alone, without encoder.*; vae-oid.npz holds both");
+        if (mask.shape(0) != pixels || mask.shape(1) != pixels)
+            throw error(errc::invalid_argument, "a mask to encode has shape (" + std::to_string(mask.shape(0)) + ", " +
+                                                    std::to_string(mask.shape(1)) + "); (64, 64) is needed");
+        const arena::frame frame(at.scratch);
+        const auto values = kernels::take_feature_map(at.scratch, pixels, pixels, 1);
+        for (std::size_t y = 0; y < pixels; ++y)
+            for (std::size_t x = 0; x < pixels; ++x) *values.at(y, x) = 2 * (mask(y, x) - 0.5f);
+        return nearest((*m_encoder)(values, at, [](const std::string&, const auto&) {}), at);
+    }
+
+private:
+    void load(tensor_table tensors, const std::string& source) {
+        m_source = source;
+        for (const char* of_training : {"_vq_vae._ema_w", "_vq_vae._ema_cluster_size"})
+            if (const auto found = tensors.find(of_training); found != tensors.end()) tensors.erase(found);
+        if (const auto first = tensors.lower_bound("encoder."); first != tensors.end() && first->first.starts_with("encoder.")) m_encoder.emplace();
+
+        binder names(tensors, source);
+        const auto each_layer = [&](auto&& f) {
+            m_decoder.each([&](conv_layer& layer, const std::string& name) { f(layer, "decoder." + name); });
+            if (m_encoder) m_encoder->each([&](conv_layer& layer, const std::string& name) { f(layer, "encoder." + name); });
+        };
+        each_layer([&](conv_layer& layer, const std::string& name) { layer.bind(names.root()[name]); });
+        rows<const float> codebook;
+        names.root()["_vq_vae"].matrix("_embedding", codebook, {codes, width});
+        names.check("Is it the mask network? The weights of the model itself are in other files.");
+        thread_pool alone(1);
+        const page_memory converted = names.finish(residency::mapped, alone, {});
+        each_layer([](conv_layer& layer, const std::string&) { layer.pack(); });
+        m_codebook.assign(codebook.data, codebook.data + codes * width);
+        for (std::size_t i = 0; i < codes; ++i) {
+            double squares = 0;
+            for (std::size_t k = 0; k < width; ++k) squares += static_cast<double>(codebook[i][k]) * static_cast<double>(codebook[i][k]);
+            m_squares[i] = static_cast<float>(squares);
+        }
+    }
+
+    /// For each of the pixels of z (4, 4, 512) the entry e with the smallest |z - e|², which is |z|² - 2 z·e + |e|²; the first of equals.
+    [[nodiscard]] std::array<std::uint8_t, 16> nearest(kernels::feature_map<const float> z, context& at) const {
+        matrix_view products = at.take(side * side, codes);
+        const rows<const float> book(m_codebook.data(), codes, width);
+        for (std::size_t y = 0; y < side; ++y)
+            kernels::matmul(arch::native, rows<const float>(z.at(y, 0), side, width), book, nullptr, rows_of(products).slice(y * side, side), at.threads,
+                            at.scratch);
+        std::array<std::uint8_t, 16> best{};
+        for (std::size_t i = 0; i < best.size(); ++i) {
+            float least = std::numeric_limits<float>::infinity();
+            for (std::size_t code = 0; code < codes; ++code) {
+                const float distance = m_squares[code] - 2 * products(i, code);
+                if (distance < least) least = distance, best[i] = static_cast<std::uint8_t>(code);
+            }
+        }
+        return best;
+    }
+
+    std::string m_source; // for messages
+    mask_decoder m_decoder;
+    std::optional<mask_encoder> m_encoder;
+    aligned_vector<float> m_codebook;      // (128, 512)
+    std::array<float, codes> m_squares{}; // of the entries: |e|²
+};
+
+} // inline namespace PALI_SIMD
+
+} // namespace pali::inline PALI_ABI
