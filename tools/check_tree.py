@@ -24,11 +24,11 @@ MAY_SEE = {
     "layers": BLOCKS - {"layers"},
     "image": {"core", "arch", "kernels"},
     "text": {"core", "arch", "kernels"},
-    "objects": {"core", "arch", "kernels"},
+    "objects": {"core", "arch", "kernels", "files", "weights", "image", "text"},
     "vision": BLOCKS,
     "projector": BLOCKS,
     "decoder": BLOCKS,
-    "model": BLOCKS | {"files", "vision", "projector", "decoder", "text", "image", "generate"},
+    "model": BLOCKS | {"files", "vision", "projector", "decoder", "text", "image", "objects", "generate"},
     "generate": BLOCKS | {"vision", "projector", "decoder", "text", "image"},
 }
 # What `weights` may know of files: the table of tensors and the memory for copies of them, not the readers.

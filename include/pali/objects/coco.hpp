@@ -1,0 +1,54 @@
+// Objects as a COCO data set, which pycocotools, FiftyOne, CVAT and most trainers read.
+#pragma once
+
+#include <pali/objects/picture_objects.hpp>
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+namespace pali::inline PALI_ABI {
+
+/**
+ * Collects pictures one by one; the document is complete at any time, and an earlier one can be gone on with.
+ *
+ * An annotation has `bbox` [x, y, width, height] in pixels to a hundredth; `segmentation`, run lengths of the mask as pycocotools compresses them, or
+ * [] where there is no mask; `area`, the mask's pixels or else the box's; `iscrowd` 0; and `score`. Ids of pictures, annotations and categories
+ * begin at 1 and follow first appearance. Categories are named by category_name(): "object" where a model gave no label.
+ */
+class coco_writer {
+public:
+    coco_writer();
+    ~coco_writer();
+    coco_writer(coco_writer&&) noexcept;
+    coco_writer& operator=(coco_writer&&) noexcept;
+
+    /// What a file holds, to be gone on with; anything else in it is kept. Throws `cannot_open`; `malformed_file` with what is wrong.
+    [[nodiscard]] static coco_writer read(const std::filesystem::path& path);
+
+    /// Whether a picture of this name has been added.
+    [[nodiscard]] bool contains(const std::string& file) const;
+    /// Pictures added.
+    [[nodiscard]] std::size_t size() const noexcept;
+
+    /// Adds a picture, with objects or without. Throws `invalid_argument` for one that is there or has no name, and a mask of another size than its picture.
+    void add(const picture_objects& picture);
+
+    /// The data set: images, annotations, categories.
+    [[nodiscard]] std::string text() const;
+    /// The same annotations as a list of results for COCO.loadRes, which an evaluation against true boxes takes.
+    [[nodiscard]] std::string results() const;
+    /// text() to a file, whole or not at all. Throws `cannot_write`.
+    void write(const std::filesystem::path& path) const;
+
+private:
+    struct parts; // keeps nlohmann/json out of this header
+    std::unique_ptr<parts> m_parts;
+};
+
+} // namespace pali::inline PALI_ABI
+
+#ifndef PALI_COMPILED
+#  include <pali/objects/impl/coco.ipp>
+#endif

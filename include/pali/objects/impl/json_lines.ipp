@@ -1,0 +1,96 @@
+// Bodies of json_lines.hpp.
+#pragma once
+
+#include <pali/objects/impl/json_values.ipp>
+#include <pali/objects/json_lines.hpp>
+
+#include <cstdint>
+#include <fstream>
+#include <string_view>
+#include <system_error>
+
+namespace pali::inline PALI_ABI {
+
+PALI_INLINE std::string objects_json(const picture_objects& picture) {
+    using json = nlohmann::ordered_json;
+    if (!picture.mask_files.empty() && picture.mask_files.size() != picture.objects.size())
+        throw error(errc::invalid_argument, "objects_json: " + std::to_string(picture.mask_files.size()) + " mask files for " +
+                                                std::to_string(picture.objects.size()) + " objects; one for each, or none at all");
+    json objects = json::array();
+    for (std::size_t i = 0; i < picture.objects.size(); ++i) {
+        const object& o = picture.objects[i];
+        json box = json::array();
+        for (const float v : {o.box.x0, o.box.y0, o.box.x1, o.box.y1}) box.push_back(object_detail::to_hundredths(static_cast<double>(v)));
+        objects.push_back({{"label", object_detail::utf8_of(o.label)}, {"score", object_detail::score_value(o.score)}, {"box", std::move(box)}});
+        if (!picture.mask_files.empty() && !picture.mask_files[i].empty()) objects.back()["mask"] = object_detail::utf8_of(picture.mask_files[i]);
+    }
+    json line = {{"file", object_detail::utf8_of(picture.file)},
+                 {"width", picture.width},
+                 {"height", picture.height},
+                 {"objects", std::move(objects)}};
+    if (!picture.text.empty()) line["text"] = object_detail::utf8_of(picture.text);
+    return line.dump();
+}
+
+namespace object_detail {
+
+/// The "file" of a line; empty where it is no such object.
+[[nodiscard]] PALI_INLINE std::string file_of_line(const std::string& line) {
+    const auto read = nlohmann::json::parse(line, nullptr, false);
+    const auto file = read.is_object() ? read.find("file") : read.end();
+    return file != read.end() && file->is_string() ? file->get<std::string>() : std::string();
+}
+
+PALI_INLINE void append(const std::filesystem::path& path, const std::string& text) {
+    std::error_code failure;
+    const bool is_new = !std::filesystem::exists(path, failure);
+    const std::uintmax_t before = is_new ? 0 : std::filesystem::file_size(path, failure);
+    std::ofstream out(path, std::ios::binary | std::ios::app);
+    out.write(text.data(), static_cast<std::streamsize>(text.size()));
+    out.close();
+    if (out) return;
+    if (!failure) std::filesystem::resize_file(path, before, failure); // half a line would spoil the next one
+    throw error(errc::cannot_write, path.string() + ": cannot be written; is the folder there, writable and not full?");
+}
+
+} // namespace object_detail
+
+PALI_INLINE json_lines::json_lines(const std::filesystem::path& path) : m_path(path) {
+    constexpr std::string_view beginning = "{\"file\":";
+    std::error_code failure;
+    if (!std::filesystem::exists(path, failure)) return;
+    std::ifstream in(path, std::ios::binary);
+    if (!in || !std::filesystem::is_regular_file(path, failure)) throw error(errc::cannot_open, path.string() + ": cannot be read");
+    std::uintmax_t whole = 0; // bytes of lines that have their end
+    std::size_t number = 1;
+    for (std::string line; std::getline(in, line); ++number) {
+        const std::string file = object_detail::file_of_line(line);
+        const bool is_last = in.eof(); // and has no end
+        // Only what looks like our own line is taken away: the file may be somebody's by mistake.
+        const bool is_ours = beginning.starts_with(std::string_view(line).substr(0, beginning.size()));
+        if (is_last && file.empty() && is_ours) {
+            in.close();
+            std::filesystem::resize_file(path, whole, failure);
+            if (failure) throw error(errc::cannot_write, path.string() + ": the line that was cut off cannot be taken away");
+            return;
+        }
+        if (file.empty() && !line.empty())
+            throw error(errc::malformed_file, path.string() + ": line " + std::to_string(number) + " is no JSON object with a \"file\"");
+        if (!line.empty()) m_files.insert(file);
+        if (is_last && !line.empty()) object_detail::append(path, "\n");
+        whole += line.size() + 1;
+    }
+    if (in.bad()) throw error(errc::cannot_open, path.string() + ": cannot be read to its end");
+}
+
+PALI_INLINE bool json_lines::contains(const std::string& file) const { return m_files.contains(object_detail::utf8_of(file)); }
+
+PALI_INLINE void json_lines::add(const picture_objects& picture) {
+    const std::string file = object_detail::utf8_of(picture.file);
+    if (file.empty() || m_files.contains(file))
+        throw error(errc::invalid_argument, "json_lines: " + in_quotes(file) + " is no name, or has been added before");
+    object_detail::append(m_path, objects_json(picture) + '\n');
+    m_files.insert(file);
+}
+
+} // namespace pali::inline PALI_ABI

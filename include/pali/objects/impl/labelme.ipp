@@ -1,0 +1,80 @@
+// Body of labelme.hpp.
+#pragma once
+
+#include <pali/image/write.hpp>
+#include <pali/objects/categories.hpp>
+#include <pali/objects/impl/json_values.ipp>
+#include <pali/objects/labelme.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace pali::inline PALI_ABI {
+
+namespace object_detail {
+
+[[nodiscard]] PALI_INLINE std::string base64(std::span<const std::byte> bytes) {
+    constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::string out;
+    for (std::size_t i = 0; i < bytes.size(); i += 3) {
+        const auto byte = [&](std::size_t k) { return i + k < bytes.size() ? std::to_integer<std::uint32_t>(bytes[i + k]) : 0u; };
+        const std::uint32_t three = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for (std::size_t k = 0; k < 4; ++k) out += i + k < bytes.size() + 1 ? digits[three >> (18 - 6 * k) & 63] : '=';
+    }
+    return out;
+}
+
+/// The rectangle of pixels inside, last row and column included, and what it holds as grey bytes 0 and 255; nothing when no pixel is.
+struct mask_cutout {
+    std::size_t x0 = 0, y0 = 0, x1 = 0, y1 = 0;
+    std::vector<std::uint8_t> grey;
+
+    explicit mask_cutout(const mask& from) {
+        x0 = from.width, y0 = from.height;
+        for (std::size_t y = 0; y < from.height; ++y)
+            for (std::size_t x = 0; x < from.width; ++x)
+                if (from.contains(x, y)) {
+                    x0 = std::min(x0, x), x1 = std::max(x1, x);
+                    y0 = std::min(y0, y), y1 = y;
+                }
+        for (std::size_t y = y0; y <= y1 && y < from.height; ++y)
+            for (std::size_t x = x0; x <= x1; ++x) grey.push_back(from.contains(x, y) ? 255 : 0);
+    }
+};
+
+} // namespace object_detail
+
+PALI_INLINE std::string labelme_text(const picture_objects& picture) {
+    using json = nlohmann::ordered_json;
+    using object_detail::to_hundredths;
+    json shapes = json::array();
+    for (const object& o : picture.objects) {
+        object_detail::check_mask("labelme_text", picture, o);
+        const auto at = [](float v) { return to_hundredths(static_cast<double>(v)); };
+        json shape = {{"label", category_name(o.label)},
+                      {"points", {{at(o.box.x0), at(o.box.y0)}, {at(o.box.x1), at(o.box.y1)}}},
+                      {"group_id", nullptr},
+                      {"description", json(object_detail::score_value(o.score)).dump()},
+                      {"shape_type", "rectangle"},
+                      {"flags", json::object()},
+                      {"mask", nullptr}};
+        if (const object_detail::mask_cutout cut(o.mask); !cut.grey.empty()) {
+            shape["points"] = {{cut.x0, cut.y0}, {cut.x1, cut.y1}};
+            shape["shape_type"] = "mask";
+            shape["mask"] = object_detail::base64(encode_png(cut.x1 - cut.x0 + 1, cut.y1 - cut.y0 + 1, cut.grey));
+        }
+        shapes.push_back(std::move(shape));
+    }
+    const json document = {{"version", "5.5.0"},
+                           {"flags", json::object()},
+                           {"shapes", std::move(shapes)},
+                           {"imagePath", object_detail::utf8_of(picture.file)},
+                           {"imageData", nullptr},
+                           {"imageHeight", picture.height},
+                           {"imageWidth", picture.width}};
+    return document.dump(2, ' ', true) + '\n'; // labelme opens it in the encoding of the machine: ASCII is part of each
+}
+
+} // namespace pali::inline PALI_ABI

@@ -1,0 +1,36 @@
+// Objects as YOLO trains on them: a text file a picture.
+#pragma once
+
+#include <pali/core/macros.hpp>
+#include <pali/objects/categories.hpp>
+#include <pali/objects/picture_objects.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace pali::inline PALI_ABI {
+
+/// A line an object: "class centre-x centre-y width height", the last four as shares of the picture, 0 to 1, with six decimals in any locale.
+/// New labels get new numbers in `categories`, whose text() is classes.txt. Boxes are cut at the picture's edges; what has no area then is left
+/// out. Masks and scores have no place in this format.
+[[nodiscard]] inline std::string yolo_text(const picture_objects& picture, category_list& categories) {
+    const auto share = [](double part) {
+        const auto millionths = static_cast<std::uint64_t>(std::llround(part * 1e6));
+        const std::string digits = std::to_string(millionths % 1'000'000);
+        return ' ' + std::to_string(millionths / 1'000'000) + '.' + std::string(6 - digits.size(), '0') + digits;
+    };
+    std::string out;
+    for (const object& o : picture.objects) {
+        const auto width = static_cast<double>(picture.width), height = static_cast<double>(picture.height);
+        const auto cut = [](float at, double side) { return std::clamp(static_cast<double>(at), 0.0, side) / side; };
+        const double x0 = cut(o.box.x0, width), x1 = cut(o.box.x1, width), y0 = cut(o.box.y0, height), y1 = cut(o.box.y1, height);
+        if (!(x1 > x0 && y1 > y0)) continue; // not a number too
+        out += std::to_string(categories.number_of(o.label)) + share((x0 + x1) / 2) + share((y0 + y1) / 2) + share(x1 - x0) + share(y1 - y0) + '\n';
+    }
+    return out;
+}
+
+} // namespace pali::inline PALI_ABI
