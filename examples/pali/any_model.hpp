@@ -6,12 +6,14 @@
 #include <pali/generate/result.hpp>
 #include <pali/image/image.hpp>
 #include <pali/model/features.hpp>
+#include <pali/model/find.hpp>
 
 #include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 /// Which folder, as which variant, with which weights in memory.
 struct model_choice {
@@ -20,6 +22,7 @@ struct model_choice {
     std::string weights = "bf16";
     bool resident = false;
     std::size_t threads = 0;
+    std::filesystem::path mask_decoder; ///< empty: the one in the folder
     pali::progress_callback on_progress;
 };
 
@@ -33,6 +36,9 @@ public:
     virtual pali::image_features encode(const pali::image& picture) = 0;
     virtual pali::generation generate(std::span<const pali::image> pictures, std::string_view prompt, const pali::generate_options& options) = 0;
     virtual pali::generation generate(const pali::image_features& seen, std::string_view prompt, const pali::generate_options& options) = 0;
+    virtual std::vector<pali::generation> generate_each(std::span<const pali::image> pictures, std::string_view prompt, const pali::generate_options& options) = 0;
+    virtual std::vector<pali::findings> find_each(std::span<const pali::image> pictures, pali::pointing kind, std::string_view things, const pali::find_options& options) = 0;
+    virtual pali::findings find(const pali::image_features& seen, pali::pointing kind, std::string_view things, const pali::find_options& options) = 0;
     [[nodiscard]] virtual std::string arch() const = 0;
     [[nodiscard]] virtual double load_seconds() const = 0;
     [[nodiscard]] virtual bool second_generation() const = 0; ///< PaliGemma 2

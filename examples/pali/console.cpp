@@ -3,6 +3,7 @@
 
 #include <pali/core/error.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdio>
@@ -75,6 +76,29 @@ void progress_bar::erase() {
     m_shown = false;
 }
 
+void work_bar::draw() {
+    if (!m_terminal) return;
+    erase();
+    const std::size_t gone = m_done + m_passed_over;
+    std::string text = std::to_string(gone) + (m_count ? " of " + std::to_string(*m_count) : "") + " pictures";
+    if (m_count && m_done > 0) {
+        const double each = std::chrono::duration<double>(std::chrono::steady_clock::now() - m_begun).count() / static_cast<double>(m_done);
+        const auto left = static_cast<long>(each * static_cast<double>(*m_count - std::min(gone, *m_count)) + 0.5);
+        text += left >= 3600 ? ", " + std::to_string(left / 3600) + " h " + std::to_string(left % 3600 / 60) + " min left"
+                             : ", " + std::to_string(left / 60) + " min " + std::to_string(left % 60) + " s left";
+    }
+    std::fprintf(stderr, "%s\r", text.c_str());
+    std::fflush(stderr);
+    m_shown = true;
+}
+
+void work_bar::erase() {
+    if (!m_shown) return;
+    std::fprintf(stderr, "%60s\r", "");
+    std::fflush(stderr);
+    m_shown = false;
+}
+
 std::uint64_t peak_rss_bytes() {
     // Not getrusage: its maximum includes what the process was before exec.
     std::ifstream status("/proc/self/status");
@@ -93,4 +117,4 @@ std::filesystem::path embedded_model() {
     throw pali::error(pali::errc::cannot_open, "the embedded model was not found: set PALI_MODELS to the folder that holds `shapes`, or name a model by --model");
 }
 
-std::filesystem::path sample_picture() { return embedded_model() / "pictures" / "two_squares.png"; }
+std::filesystem::path sample_picture() { return embedded_model() / "pictures" / "cross_and_ring.png"; }

@@ -3,9 +3,12 @@
 
 #include <pali/core/progress.hpp>
 
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <string_view>
 
 /// Exit codes.
@@ -37,6 +40,27 @@ private:
 
     bool m_shown = false, m_terminal;
     int m_tenths = -1;
+};
+
+/// How far the work on many pictures is, and how long it will go on: "12 of 200 pictures, 1 min 05 s left", on standard error when it is a terminal.
+class work_bar {
+public:
+    /// `count` pictures; nothing where that is not known.
+    explicit work_bar(std::optional<std::size_t> count) : m_count(count), m_terminal(is_terminal(stderr)) {}
+    ~work_bar() { erase(); }
+    work_bar(const work_bar&) = delete;
+    work_bar& operator=(const work_bar&) = delete;
+
+    void done(std::size_t pictures) noexcept { m_done += pictures; }
+    void passed_over() noexcept { ++m_passed_over; } ///< took no time
+    void draw();
+    void erase();
+
+private:
+    std::optional<std::size_t> m_count;
+    std::size_t m_done = 0, m_passed_over = 0;
+    std::chrono::steady_clock::time_point m_begun = std::chrono::steady_clock::now();
+    bool m_terminal, m_shown = false;
 };
 
 /// Most memory that this process has had in RAM so far, in bytes, mapped files included; 0 where the system does not say.

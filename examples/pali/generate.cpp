@@ -1,10 +1,9 @@
 // pali generate: one prompt about one or more pictures.
 #include "console.hpp"
 #include "options.hpp"
+#include "report.hpp"
 
 #include <pali/image/read.hpp>
-
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <iostream>
@@ -21,22 +20,6 @@ struct generate_command {
 
     int run() const;
 };
-
-/// The one object that --json prints.
-nlohmann::ordered_json describe(const pali::generation& said, const any_model& model) {
-    return {{"text", said.text},
-            {"tokens", said.tokens},
-            {"logprobs", said.logprobs},
-            {"prompt_tokens", said.prompt_tokens},
-            {"finish_reason", pali::to_string(said.finish)},
-            {"model", {{"variant", model.variant}, {"weights", model.weights}, {"instruction_set", model.arch()}}},
-            {"timings",
-             {{"load_s", model.load_seconds()},
-              {"image_s", said.timings.image_s},
-              {"prefill_s", said.timings.prefill_s},
-              {"decode_tokens_per_s", said.decode_tokens_per_s()}}},
-            {"memory", {{"peak_rss_bytes", peak_rss_bytes()}}}};
-}
 
 int generate_command::run() const {
     pali::generate_options options = answer.options();
@@ -57,7 +40,7 @@ int generate_command::run() const {
     };
     const pali::generation said = asked->generate(images, prompt, options);
     bar.erase();
-    if (json) std::cout << describe(said, *asked).dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) << '\n';
+    if (json) std::cout << line_of(describe(said, *asked)) << '\n';
     else std::cout << std::string_view(said.text).substr(std::min(shown, said.text.size())) << '\n'; // beams are not streamed
     if (verbose)
         std::cerr << asked->variant << ", " << asked->weights << ", " << asked->arch() << ": load " << asked->load_seconds() << " s, image "

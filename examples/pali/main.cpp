@@ -23,12 +23,13 @@ int refuse(const CLI::App& program, const std::string& what) {
 } // namespace
 
 int main(int argc, char** argv) {
-    CLI::App program{"PaliGemma and PaliGemma 2: a picture and a prompt in, text out.", "pali"};
+    CLI::App program{"PaliGemma and PaliGemma 2: a picture and a prompt in; a caption, an answer, boxes or masks out.", "pali"};
     program.set_version_flag("--version", std::string("pali ") + pali::version);
     program.require_subcommand(1);
     program.get_formatter()->column_width(36);
     const std::pair<const char*, command> commands[] = {
-        {"generate", add_generate(program)}, {"chat", add_chat(program)}, {"inspect", add_inspect(program)}};
+        {"detect", add_detect(program)}, {"segment", add_segment(program)}, {"caption", add_caption(program)},   {"ask", add_ask(program)},
+        {"chat", add_chat(program)},     {"generate", add_generate(program)}, {"inspect", add_inspect(program)}, {"eval", add_eval(program)}};
     try {
         program.parse(argc, argv);
     } catch (const CLI::ParseError& e) {

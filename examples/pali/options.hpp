@@ -47,3 +47,8 @@ using command = std::function<int()>;
 command add_generate(CLI::App& program);
 command add_chat(CLI::App& program);
 command add_inspect(CLI::App& program);
+command add_detect(CLI::App& program);
+command add_segment(CLI::App& program);
+command add_caption(CLI::App& program);
+command add_ask(CLI::App& program);
+command add_eval(CLI::App& program);

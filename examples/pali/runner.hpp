@@ -9,7 +9,7 @@ template <class Config, class Weights>
 class runner final : public any_model {
 public:
     explicit runner(const model_choice& choice)
-        : m_model(choice.folder, {.threads = choice.threads, .residency = choice.resident ? pali::residency::resident : pali::residency::mapped,
+        : m_model(choice.folder, {.threads = choice.threads, .residency = choice.resident ? pali::residency::resident : pali::residency::mapped, .mask_decoder = choice.mask_decoder,
                                   .on_progress = choice.on_progress}) {
         variant = pali::variant_name<Config>();
         weights = choice.weights;
@@ -23,6 +23,18 @@ public:
 
     pali::generation generate(const pali::image_features& seen, std::string_view prompt, const pali::generate_options& options) override {
         return m_model.generate(seen, prompt, options);
+    }
+
+    std::vector<pali::generation> generate_each(std::span<const pali::image> pictures, std::string_view prompt, const pali::generate_options& options) override {
+        return m_model.generate_each(pictures, prompt, options);
+    }
+
+    std::vector<pali::findings> find_each(std::span<const pali::image> pictures, pali::pointing kind, std::string_view things, const pali::find_options& options) override {
+        return kind == pali::pointing::boxes ? m_model.detect_each(pictures, things, options) : m_model.segment_each(pictures, things, options);
+    }
+
+    pali::findings find(const pali::image_features& seen, pali::pointing kind, std::string_view things, const pali::find_options& options) override {
+        return kind == pali::pointing::boxes ? m_model.detect(seen, things, options) : m_model.segment(seen, things, options);
     }
 
     [[nodiscard]] std::string arch() const override { return std::string(m_model.arch()); }

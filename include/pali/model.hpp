@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pali/model/beams.hpp>
+#include <pali/model/find.hpp>
 #include <pali/model/generate.hpp>
 #include <pali/model/preprocessing.hpp>
 #include <pali/model/score.hpp>
@@ -24,6 +25,7 @@ namespace pali::inline PALI_ABI::inline PALI_SIMD {
 struct load_options {
     std::size_t threads = 0;                          ///< of the model, the caller's included; 0: as many as the machine has
     pali::residency residency = residency::mapped;    ///< where the weights are read from
+    std::filesystem::path mask_decoder{};             ///< vae-oid.npz, for segment; without: found in the folder of the checkpoint when it is needed
     progress_callback on_progress{};                  ///< stage "load"; false stops with errc::cancelled
 };
 
@@ -58,9 +60,7 @@ public:
     /// Throws errc::cancelled when `on_progress`, stage "image", returns false.
     [[nodiscard]] image_features encode(const image& picture, const progress_callback& on_progress = {}) {
         const std::lock_guard lock(m_state->busy);
-        auto features = see(picture, on_progress);
-        if (!features) throw error(errc::cancelled, "encoding a picture was stopped by the callback");
-        return std::move(*features);
+        return see_or_throw(picture, on_progress);
     }
 
     /// Answers a prompt about a picture.
@@ -94,12 +94,53 @@ public:
     /// Answers requests together: each as if it were alone, in the order given, at the cost of reading the weights once a step for all.
     std::vector<generation> generate(std::span<const request> requests) {
         const std::lock_guard lock(m_state->busy);
-        for (const request& one : requests) one.options.validate();
-        const auto beams = [](const request& one) { return one.options.num_beams > 1; };
-        if (std::none_of(requests.begin(), requests.end(), beams)) return sample(requests);
-        std::vector<generation> results; // a beam search is a batch already: one request at a time
-        for (const request& one : requests) results.push_back(answer_one(one));
-        return results;
+        return answer_all(requests);
+    }
+    /// Answers one prompt about each of several pictures, all together. The callbacks of `options` are those of every answer.
+    std::vector<generation> generate_each(std::span<const image> pictures, std::string_view prompt, const generate_options& options = {}) {
+        const std::lock_guard lock(m_state->busy);
+        options.validate();
+        return answer_each_of(see_each(pictures, options.on_progress), prompt, options);
+    }
+
+    /// What is to be seen, in the form of the COCO captions: the prompt "caption en".
+    std::string caption(const image& picture, std::string_view language = "en", const generate_options& options = {}) {
+        return caption(std::span(&picture, 1), language, options);
+    }
+    std::string caption(std::span<const image> pictures, std::string_view language = "en", const generate_options& options = {}) {
+        return generate(pictures, caption_prompt(language), options).text;
+    }
+    /// The answer to a question, by the prompt "answer en where is the cat?".
+    std::string answer(const image& picture, std::string_view question, std::string_view language = "en", const generate_options& options = {}) {
+        return answer(std::span(&picture, 1), question, language, options);
+    }
+    std::string answer(std::span<const image> pictures, std::string_view question, std::string_view language = "en", const generate_options& options = {}) {
+        return generate(pictures, answer_prompt(question, language), options).text;
+    }
+
+    /// Finds things: "cat ; black dog". What the model says is never an error: see findings::skipped.
+    /// Throws errc::cancelled when `on_progress` stops the encoding of the picture.
+    findings detect(const image& picture, std::string_view things, const find_options& options = {}) {
+        return std::move(detect_each(std::span(&picture, 1), things, options).front());
+    }
+    /// The same in a picture that was encoded before.
+    findings detect(const image_features& picture, std::string_view things, const find_options& options = {}) {
+        return std::move(find(std::span(&picture, 1), pointing::boxes, things, options).front());
+    }
+    /// The same in each of several pictures, decoded together.
+    std::vector<findings> detect_each(std::span<const image> pictures, std::string_view things, const find_options& options = {}) {
+        return find(pictures, pointing::boxes, things, options);
+    }
+
+    /// Finds things, and which pixels are theirs. Needs the mask decoder: throws what mask_vqvae throws, errc::cannot_open when there is none.
+    findings segment(const image& picture, std::string_view things, const find_options& options = {}) {
+        return std::move(segment_each(std::span(&picture, 1), things, options).front());
+    }
+    findings segment(const image_features& picture, std::string_view things, const find_options& options = {}) {
+        return std::move(find(std::span(&picture, 1), pointing::masks, things, options).front());
+    }
+    std::vector<findings> segment_each(std::span<const image> pictures, std::string_view things, const find_options& options = {}) {
+        return find(pictures, pointing::masks, things, options);
     }
 
     /// Log-probabilities of an answer, its end included, as if the model had said it.
@@ -127,7 +168,8 @@ private:
     struct state {
         state(const std::filesystem::path& folder, const load_options& options)
             : read(read_checkpoint_config(folder)), at(options.threads), text(folder, read.image_token),
-              net(folder, read, options.residency, at, options.on_progress), pictures(preprocessing_of(read.picture)), eos(read.eos.begin(), read.eos.end()) {
+              net(folder, read, options.residency, at, options.on_progress), pictures(preprocessing_of(read.picture)), eos(read.eos.begin(), read.eos.end()),
+              folder(folder), mask_file(options.mask_decoder) {
             load_s = clock.lap();
         }
 
@@ -138,6 +180,8 @@ private:
         network<Config, Weights> net;
         preprocessing pictures;
         std::vector<token> eos;
+        std::filesystem::path folder, mask_file;
+        std::optional<mask_vqvae> masks; // read when it is first asked for
         std::deque<kv_cache> caches;
         std::mutex busy;
         double load_s = 0;
@@ -155,13 +199,73 @@ private:
             return !stopped;
         });
         if (stopped) return std::nullopt;
-        return image_features{matrix(net.project(x, at))};
+        return image_features{matrix(net.project(x, at)), picture.width, picture.height};
+    }
+    [[nodiscard]] image_features see_or_throw(const image& picture, const progress_callback& progress) {
+        auto features = see(picture, progress);
+        if (!features) throw error(errc::cancelled, "encoding a picture was stopped by the callback");
+        return std::move(*features);
+    }
+    [[nodiscard]] std::vector<image_features> see_each(std::span<const image> pictures, const progress_callback& progress) {
+        std::vector<image_features> seen;
+        seen.reserve(pictures.size());
+        for (const image& picture : pictures) seen.push_back(see_or_throw(picture, progress));
+        return seen;
     }
 
     [[nodiscard]] generation answer_one(const request& one) {
         one.options.validate();
         if (one.options.num_beams > 1) return search_beams(m_state->net, m_state->text, m_state->eos, one, m_state->caches, m_state->at);
         return std::move(sample(std::span(&one, 1)).front());
+    }
+
+    [[nodiscard]] std::vector<generation> answer_all(std::span<const request> requests) {
+        for (const request& one : requests) one.options.validate();
+        const auto beams = [](const request& one) { return one.options.num_beams > 1; };
+        if (std::none_of(requests.begin(), requests.end(), beams)) return sample(requests);
+        std::vector<generation> results; // a beam search is a batch already: one request at a time
+        for (const request& one : requests) results.push_back(answer_one(one));
+        return results;
+    }
+
+    [[nodiscard]] std::vector<generation> answer_each_of(std::span<const image_features> seen, std::string_view prompt, const generate_options& options) {
+        std::vector<request> requests;
+        for (const image_features& picture : seen) requests.push_back({.images = std::span(&picture, 1), .prompt = prompt, .options = options});
+        return answer_all(requests);
+    }
+
+    [[nodiscard]] const mask_vqvae& mask_decoder() {
+        if (m_state->masks) return *m_state->masks;
+        std::optional<std::filesystem::path> file = m_state->mask_file;
+        if (file->empty()) file = find_mask_vqvae(m_state->folder);
+        if (!file)
+            throw error(errc::cannot_open, m_state->folder.string() + ": no mask decoder lies beside the weights; segment needs vae-oid.npz of big_vision " +
+                                               "(gs://big_vision/paligemma/vae-oid.npz): put it there, or name it by load_options::mask_decoder");
+        return m_state->masks.emplace(*file);
+    }
+
+    [[nodiscard]] std::vector<findings> find(std::span<const image> pictures, pointing kind, std::string_view things, const find_options& options) {
+        options.validate();
+        stopwatch clock;
+        std::vector<image_features> seen;
+        {
+            const std::lock_guard lock(m_state->busy);
+            seen = see_each(pictures, options.generate.on_progress);
+        }
+        const double seconds = clock.lap();
+        std::vector<findings> found = find(std::span<const image_features>(seen), kind, things, options);
+        for (findings& one : found) one.said.timings.image_s = seconds / static_cast<double>(found.size());
+        return found;
+    }
+    [[nodiscard]] std::vector<findings> find(std::span<const image_features> seen, pointing kind, std::string_view things, const find_options& options) {
+        options.validate();
+        const std::lock_guard lock(m_state->busy);
+        const mask_vqvae* const masks = kind == pointing::masks ? &mask_decoder() : nullptr;
+        std::vector<generation> said = answer_each_of(seen, prompt_of(kind, things), decoding_of(options, kind, things, m_state->text));
+        std::vector<findings> found;
+        for (std::size_t i = 0; i < said.size(); ++i)
+            found.push_back(read_findings(std::move(said[i]), m_state->text, seen[i].width, seen[i].height, masks, options, m_state->at));
+        return found;
     }
 
     [[nodiscard]] std::vector<generation> sample(std::span<const request> requests) {

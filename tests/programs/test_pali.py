@@ -14,7 +14,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SHAPES = ROOT / "examples" / "models" / "shapes"
 PICTURES = SHAPES / "pictures"
-CAPTION = "a blue square and a red square on a brown background"  # transformers' greedy answer in float32
+CAPTION = "a red cross and a yellow ring on a teal background"  # transformers' greedy answer in float32
 PALI = sys.argv.pop(1) if __name__ == "__main__" else "pali"
 
 
@@ -65,7 +65,7 @@ class generate(unittest.TestCase):
             self.assertEqual((one["tokens"], one["logprobs"]), (other["tokens"], other["logprobs"]))
 
     def test_several_images_come_in_their_order(self):
-        a, b = PICTURES / "two_squares.png", PICTURES / "circle_and_ring.png"
+        a, b = PICTURES / "cross_and_ring.png", PICTURES / "cross_circle_star.png"
         self.assertNotEqual(ask("--image", a, b)["logprobs"], ask("--image", b, a)["logprobs"])
         self.assertEqual(ask("--image", a, b)["logprobs"], ask("--image", a, "--image", b)["logprobs"])
 
@@ -105,7 +105,7 @@ class wrong_use(unittest.TestCase):
             self.assertIn(part, done.stderr, words)
 
     def test_what_is_wrong_and_what_is_allowed(self):
-        self.refuse(says=["generate", "chat", "inspect"])
+        self.refuse(says=["detect", "segment", "caption", "ask", "generate", "chat", "inspect", "eval"])
         self.refuse("paint", says=["paint", "generate", "chat", "inspect"])
         self.refuse("generate", "--weigths", "f32", says=["--weigths", "--weights"])
         self.refuse("generate", "--weights", "int3", says=["int3", "f32", "bf16"])
@@ -153,7 +153,7 @@ class bad_files(unittest.TestCase):
             (self.copy / name).rename(self.copy / "aside")
             self.refuse("generate", "--model", self.copy, says=[name.split(".")[0]])
             (self.copy / "aside").rename(self.copy / name)
-        self.assertEqual(ask("--model", self.copy)["text"], "a blue square and a red square on a brown background")
+        self.assertEqual(ask("--model", self.copy)["text"], "a red cross and a yellow ring on a teal background")
 
     def test_what_is_damaged_is_named(self):
         self.refuse("generate", "--image", SHAPES / "config.json", says=["config.json"])
@@ -169,7 +169,7 @@ class inspect(unittest.TestCase):
     def test_the_embedded_model_is_complete(self):
         done = run("inspect")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        for part in ("model.safetensors", "PaliGemma 2", "shapes fits", "112 px", "117 tensors", "BF16", "missing or wrong: nothing"):
+        for part in ("model.safetensors", "PaliGemma 2", "shapes fits", "112 px", "133 tensors", "BF16", "missing or wrong: nothing"):
             self.assertIn(part, done.stdout)
         self.assertEqual(run("inspect", SHAPES).stdout, run("inspect", "--model", SHAPES).stdout)
 
@@ -204,13 +204,18 @@ class chat(unittest.TestCase):
         self.assertRegex(done.stdout, r"> Speed: \d+\.\d\d tokens/sec\n-{55}\n> Input: ")
 
     def test_options_of_mini_paligemma2(self):
-        words = ["chat", "--model_type", "paligemma2", "--model_path", SHAPES, "--prompt", "detect blue square", "--image_file_path", PICTURES / "two_squares.png",
+        words = ["chat", "--model_type", "paligemma2", "--model_path", SHAPES, "--prompt", "detect red cross", "--image_file_path", PICTURES / "cross_and_ring.png",
                  "--max_tokens_to_generate", 20, "--temperature", 0.8, "--top_p", 0.9, "--do_sample", "False", "--only_cpu", "False"]
         shown, hidden = run(*words, "--detection", "True"), run(*words, "--detection", "False")
         self.assertEqual((shown.returncode, hidden.returncode), (0, 0), shown.stderr)
-        self.assertRegex(shown.stdout, r"> Output: <loc\d{4}><loc\d{4}><loc\d{4}><loc\d{4}> blue square\n")
-        self.assertRegex(shown.stdout, r"> Detection: blue square, x \d+ to \d+, y \d+ to \d+\n")
+        self.assertRegex(shown.stdout, r"> Output: <loc\d{4}><loc\d{4}><loc\d{4}><loc\d{4}> red cross\n")
+        self.assertRegex(shown.stdout, r"> Detection: red cross, x \d+ to \d+, y \d+ to \d+, \d+ %\n")
         self.assertNotIn("> Detection", hidden.stdout)
+
+    def test_masks_need_their_decoder_and_are_said_to(self):
+        done = run("chat", stdin="segment red cross\n")
+        self.assertRegex(done.stdout, r"> Output: (<loc\d{4}>){4}(<seg\d{3}>){16} red cross\n")
+        self.assertIn("> Detection: red cross, x ", done.stdout)
 
     def test_sampling_is_off_unless_asked_for(self):
         plain = run("chat", stdin="caption en\n").stdout

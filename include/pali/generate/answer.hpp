@@ -35,6 +35,7 @@ public:
     [[nodiscard]] bool take(std::span<float> logits) {
         const double normaliser = log_sum_exp(logits); // of the model's own distribution, before anything is done to it
         m_own.assign(logits.begin(), logits.end());
+        if (m_options.constrain) m_options.constrain(m_result.tokens, logits);
         const bool may_end = m_result.tokens.size() >= m_options.min_new_tokens;
         const token next = m_sampler.next(logits, m_sequence, may_end ? std::span<const token>() : m_eos);
         const auto logprob = static_cast<float>(static_cast<double>(m_own[static_cast<std::size_t>(next)]) - normaliser);

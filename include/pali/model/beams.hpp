@@ -84,6 +84,7 @@ template <class Network>
             std::copy_n(own.data() + b * vocab, vocab, scores.data() + b * vocab);
             history.assign(prompt.tokens.begin(), prompt.tokens.end());
             history.insert(history.end(), search.tokens(b).begin(), search.tokens(b).end());
+            if (options.constrain) options.constrain(search.tokens(b), {scores.data() + b * vocab, vocab});
             const bool may_end = search.length() >= options.min_new_tokens;
             processors.process({scores.data() + b * vocab, vocab}, history, may_end ? std::span<const token>() : eos);
         }

@@ -4,6 +4,7 @@
 #include <pali/text/tokenizer.hpp>
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -60,6 +61,12 @@ struct prompt_layout {
     out.tokens.insert(out.tokens.end(), words.begin(), words.end());
     out.tokens.push_back(text.newline());
     return out;
+}
+
+/// The prompts of captions and questions, as PaliGemma was trained with them (big_vision, configs/proj/paligemma/transfers); `language` is "en", "de", ...
+[[nodiscard]] inline std::string caption_prompt(std::string_view language) { return "caption " + std::string(language); }
+[[nodiscard]] inline std::string answer_prompt(std::string_view question, std::string_view language) {
+    return "answer " + std::string(language) + ' ' + std::string(question);
 }
 
 /// Tokens of an answer, to be scored or learned: the text as it is, and EOS.

@@ -1,0 +1,161 @@
+// pali eval: how right a model is on scenes whose truth is known, as tools/shapes/evaluate.py measures it with transformers.
+#include "console.hpp"
+#include "options.hpp"
+#include "report.hpp"
+
+#include <pali/core/describe.hpp>
+#include <pali/core/error.hpp>
+#include <pali/image/read.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <memory>
+
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+struct eval_command {
+    model_options model;
+    std::string folder;
+    bool constrained = false, as_json = false;
+
+    int run() const;
+};
+
+/// What scenes.json says of one picture.
+struct scene {
+    fs::path picture;
+    std::string caption, question, answer, asked;
+    std::vector<std::pair<std::string, pali::box>> objects; ///< from left to right
+    pali::mask mask;                                        ///< of the object asked for
+    std::vector<std::string> reference;                     ///< transformers' answers: caption, question, detect and segment what is asked for, detect all
+};
+
+std::vector<scene> read_scenes(const fs::path& folder) {
+    const fs::path file = folder / "scenes.json";
+    std::ifstream in(file);
+    if (!in) throw pali::error(pali::errc::cannot_open, file.string() + ": cannot be opened; FOLDER is one with scenes.json and its pictures, as tests/data/scenes");
+    try {
+        std::vector<scene> scenes;
+        for (const json& one : json::parse(in)) {
+            scene& s = scenes.emplace_back();
+            s.picture = folder / one.at("image").get<std::string>();
+            s.caption = one.at("caption");
+            s.question = one.at("question").at(0);
+            s.answer = one.at("question").at(1);
+            s.asked = one.at("asked");
+            for (const json& o : one.at("objects")) {
+                const auto side = [&](std::size_t i) { return o.at("box").at(i).get<float>(); };
+                s.objects.emplace_back(o.at("name"), pali::box{side(0), side(1), side(2), side(3)});
+            }
+            s.mask = pali::mask(one.at("size"), one.at("size"));
+            for (const std::size_t pixel : one.at("mask")) s.mask.values.at(pixel) = 255;
+            for (const json& said : one.at("transformers")) s.reference.push_back(said.at("text"));
+            if (s.reference.size() != 5) throw pali::error(pali::errc::malformed_file, file.string() + ": a scene has " + std::to_string(s.reference.size()) + " answers; five are needed");
+        }
+        return scenes;
+    } catch (const json::exception& e) {
+        throw pali::error(pali::errc::malformed_file, file.string() + ": is not what tools/shapes writes: " + e.what());
+    } catch (const std::out_of_range&) {
+        throw pali::error(pali::errc::malformed_file, file.string() + ": a pixel of a mask lies outside of the picture");
+    }
+}
+
+std::string trimmed(const std::string& text) {
+    const auto from = text.find_first_not_of(" \n"), to = text.find_last_not_of(" \n");
+    return from == std::string::npos ? std::string() : text.substr(from, to - from + 1);
+}
+
+/// The best that any object of this name comes to.
+template <class Measure>
+double best_of(const pali::findings& found, const std::string& name, Measure measure) {
+    double best = 0;
+    for (const pali::object& o : found)
+        if (o.label == name) best = std::max(best, static_cast<double>(measure(o)));
+    return best;
+}
+
+struct figures {
+    double captions = 0, answers = 0, labels = 0, box_iou = 0, mask_iou = 0, all_boxes_iou = 0, same_answers = 0, skipped = 0;
+};
+
+void add(figures& sum, const scene& s, any_model& model, bool constrained) {
+    pali::find_options options;
+    options.generate.max_new_tokens = 96;
+    options.generate.on_progress = [](std::string_view, double) { return !interrupted(); };
+    const pali::image_features seen = model.encode(pali::read_image(s.picture));
+    const pali::generation caption = model.generate(seen, "caption en", options.generate), answer = model.generate(seen, s.question, options.generate);
+    const pali::findings all = model.find(seen, pali::pointing::boxes, "shape", options);
+    options.constrained = constrained;
+    const pali::findings detected = model.find(seen, pali::pointing::boxes, s.asked, options), segmented = model.find(seen, pali::pointing::masks, s.asked, options);
+
+    sum.captions += trimmed(caption.text) == s.caption;
+    sum.answers += trimmed(answer.text) == s.answer;
+    sum.labels += !detected.empty() && detected[0].label == s.asked;
+    const auto true_box = std::find_if(s.objects.begin(), s.objects.end(), [&](const auto& o) { return o.first == s.asked; });
+    sum.box_iou += best_of(detected, s.asked, [&](const pali::object& o) { return iou(o.box, true_box->second); });
+    sum.mask_iou += best_of(segmented, s.asked, [&](const pali::object& o) { return iou(o.mask, s.mask); });
+    for (const auto& [name, box] : s.objects)
+        sum.all_boxes_iou += best_of(all, name, [&](const pali::object& o) { return iou(o.box, box); }) / static_cast<double>(s.objects.size());
+    const pali::generation* const said[] = {&caption, &answer, &detected.said, &segmented.said, &all.said};
+    for (std::size_t i = 0; i < 5; ++i) sum.same_answers += said[i]->text == s.reference[i];
+    sum.skipped += static_cast<double>(detected.skipped + segmented.skipped + all.skipped);
+}
+
+int eval_command::run() const {
+    const std::vector<scene> scenes = read_scenes(folder);
+    progress_bar bar;
+    const std::unique_ptr<any_model> asked = open_model(model.choice(bar.callback()));
+    bar.erase();
+    work_bar work(scenes.size());
+    figures sum;
+    for (const scene& s : scenes) {
+        work.draw();
+        add(sum, s, *asked, constrained);
+        work.done(1);
+    }
+    work.erase();
+    const auto count = static_cast<double>(scenes.size());
+    const std::tuple<const char*, const char*, double> rows[] = {
+        {"captions", "captions, exact", sum.captions / count},
+        {"answers", "answers, exact", sum.answers / count},
+        {"labels", "detect: the first label is right", sum.labels / count},
+        {"box_iou", "detect: mean IoU of the box asked for", sum.box_iou / count},
+        {"mask_iou", "segment: mean IoU of the mask asked for", sum.mask_iou / count},
+        {"all_boxes_iou", "detect shape: mean IoU of all boxes", sum.all_boxes_iou / count},
+        {"same_answers", "answers that are transformers' to the letter", sum.same_answers / (5 * count)},
+    };
+    if (as_json) {
+        nlohmann::ordered_json all{{"scenes", scenes.size()}};
+        for (const auto& [key, words, value] : rows) all[key] = value;
+        all["skipped"] = sum.skipped;
+        std::cout << line_of(all) << '\n';
+        return 0;
+    }
+    std::cout << "| " << asked->variant << ", " << asked->weights << ", " << scenes.size() << " scenes" << (constrained ? ", constrained" : "") << " | |\n|---|---|\n";
+    for (const auto& [key, words, value] : rows) {
+        char number[16];
+        std::snprintf(number, sizeof number, "%.3f", value);
+        std::cout << "| " << words << " | " << number << " |\n";
+    }
+    if (sum.skipped > 0) std::cout << "\nparts of answers that were no object: " << sum.skipped << '\n';
+    return 0;
+}
+
+} // namespace
+
+command add_eval(CLI::App& program) {
+    CLI::App* app = program.add_subcommand("eval", "How right a model is on scenes whose truth is known: a table");
+    auto chosen = std::make_shared<eval_command>();
+    app->add_option("folder", chosen->folder, "Folder with scenes.json and its pictures, as tests/data/scenes")->required()->type_name("FOLDER");
+    chosen->model.add_to(*app);
+    app->add_flag("--constrained", chosen->constrained, "Ask for boxes and masks within the grammar; see pali detect");
+    app->add_flag("--json", chosen->as_json, "Print the figures as one JSON object");
+    return [chosen] { return chosen->run(); };
+}

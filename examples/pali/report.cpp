@@ -1,0 +1,39 @@
+#include "report.hpp"
+
+#include "console.hpp"
+
+#include <cmath>
+
+nlohmann::ordered_json describe(const pali::generation& said, const any_model& model) {
+    return {{"text", said.text},
+            {"tokens", said.tokens},
+            {"logprobs", said.logprobs},
+            {"prompt_tokens", said.prompt_tokens},
+            {"finish_reason", pali::to_string(said.finish)},
+            {"model", {{"variant", model.variant}, {"weights", model.weights}, {"instruction_set", model.arch()}}},
+            {"timings",
+             {{"load_s", model.load_seconds()},
+              {"image_s", said.timings.image_s},
+              {"prefill_s", said.timings.prefill_s},
+              {"decode_tokens_per_s", said.decode_tokens_per_s()}}},
+            {"memory", {{"peak_rss_bytes", peak_rss_bytes()}}}};
+}
+
+nlohmann::ordered_json describe(const std::vector<pali::object>& objects, const std::vector<std::string>& masks) {
+    auto all = nlohmann::ordered_json::array();
+    for (std::size_t i = 0; i < objects.size(); ++i) {
+        const pali::object& o = objects[i];
+        nlohmann::ordered_json one{{"label", o.label}, {"score", o.score}, {"box", {o.box.x0, o.box.y0, o.box.x1, o.box.y1}}};
+        if (i < masks.size() && !masks[i].empty()) one["mask"] = masks[i];
+        all.push_back(std::move(one));
+    }
+    return all;
+}
+
+std::string line_of(const nlohmann::ordered_json& value) { return value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace); }
+
+std::string line_of(const pali::object& object) {
+    const auto whole = [](float at) { return std::to_string(std::lround(at)); };
+    return (object.label.empty() ? "object" : object.label) + ", x " + whole(object.box.x0) + " to " + whole(object.box.x1) + ", y " + whole(object.box.y0) + " to " +
+           whole(object.box.y1) + ", " + whole(object.score * 100) + " %";
+}

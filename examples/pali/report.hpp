@@ -1,0 +1,21 @@
+// Answers as JSON, for programs, and as lines, for people.
+#pragma once
+
+#include "any_model.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <string>
+#include <vector>
+
+/// What --json says of an answer: text, tokens, logprobs, prompt_tokens, finish_reason, model, timings, memory.
+[[nodiscard]] nlohmann::ordered_json describe(const pali::generation& said, const any_model& model);
+
+/// The objects of an answer; `masks` are the paths of their masks' pictures, or none at all.
+[[nodiscard]] nlohmann::ordered_json describe(const std::vector<pali::object>& objects, const std::vector<std::string>& masks);
+
+/// On one line; bytes that are no UTF-8 become U+FFFD.
+[[nodiscard]] std::string line_of(const nlohmann::ordered_json& value);
+
+/// "tiger, x 22 to 1023, y 190 to 980, 93 %"
+[[nodiscard]] std::string line_of(const pali::object& object);

@@ -1,0 +1,159 @@
+// detect, segment, caption, answer: what a model says as objects, on the embedded model.
+#include <pali/config/shapes.hpp>
+#include <pali/image/read.hpp>
+#include <pali/model.hpp>
+
+#include <support/data.hpp>
+#include <support/temporary_folder.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace {
+
+using pali::test::data_path;
+using shapes_model = pali::model<pali::shapes, pali::f32>;
+
+shapes_model& asked() {
+    static shapes_model model(pali::test::source_path("examples/models/shapes"));
+    return model;
+}
+
+const std::vector<pali::image>& pictures() {
+    static const std::vector<pali::image> all = [] {
+        std::vector<pali::image> read;
+        for (const char* name : {"scenes/001.png", "scenes/004.png", "scenes/010.png"}) read.push_back(pali::read_image(data_path(name)));
+        return read;
+    }();
+    return all;
+}
+
+void check_same(const pali::findings& a, const pali::findings& b) {
+    BOOST_TEST(a.said.text == b.said.text);
+    BOOST_TEST((a.said.logprobs == b.said.logprobs));
+    BOOST_REQUIRE(a.size() == b.size());
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        BOOST_TEST(a[i].label == b[i].label);
+        BOOST_TEST(a[i].score == b[i].score);
+        BOOST_TEST(a[i].box == b[i].box);
+        BOOST_TEST((a[i].mask == b[i].mask));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(objects_are_what_the_answer_says) {
+    for (const pali::image& picture : pictures()) {
+        const pali::findings found = asked().detect(picture, "shape");
+        BOOST_TEST(found.said.text == asked().generate(picture, "detect shape").text);
+        const pali::spoken_objects spoken = pali::read_objects(found.said.text);
+        BOOST_TEST(!found.empty());
+        BOOST_REQUIRE(found.size() == spoken.objects.size());
+        for (std::size_t i = 0; i < found.size(); ++i) {
+            BOOST_TEST(found[i].label == spoken.objects[i].label);
+            BOOST_TEST(found[i].box == pali::box_of(spoken.objects[i].loc, picture.width, picture.height));
+            BOOST_TEST((found[i].score > 0 && found[i].score <= 1));
+            BOOST_TEST(found[i].mask.empty());
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(boxes_are_in_pixels_of_the_picture_given) {
+    pali::image large = pali::resize(pictures()[0], 448, 224);
+    const pali::findings small = asked().detect(pictures()[0], "shape"), found = asked().detect(large, "shape");
+    BOOST_REQUIRE(!found.empty());
+    for (const pali::detection& d : found) BOOST_TEST((d.box.x1 <= 448 && d.box.y1 <= 224 && d.box.x1 > 0));
+    BOOST_REQUIRE(small.size() == found.size());
+    BOOST_TEST(found[0].box.x0 == 4 * small[0].box.x0, boost::test_tools::tolerance(0.2f)); // resized back, it is not quite the same picture
+}
+
+BOOST_AUTO_TEST_CASE(masks_are_of_the_size_of_the_picture_and_in_their_box) {
+    for (const pali::image& picture : pictures()) {
+        const pali::findings found = asked().segment(picture, "shape");
+        for (const pali::segment& s : found) {
+            if (s.mask.empty()) continue; // the answer broke off
+            BOOST_TEST((s.mask.width == picture.width && s.mask.height == picture.height));
+            for (std::size_t y = 0; y < picture.height; ++y)
+                for (std::size_t x = 0; x < picture.width; ++x)
+                    if (s.mask.contains(x, y)) BOOST_REQUIRE((static_cast<float>(x) + 1 > s.box.x0 && static_cast<float>(x) < s.box.x1 && static_cast<float>(y) + 1 > s.box.y0 && static_cast<float>(y) < s.box.y1));
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(batch_equals_single_and_features_equal_pictures) {
+    const auto together = asked().segment_each(pictures(), "shape");
+    BOOST_REQUIRE(together.size() == pictures().size());
+    for (std::size_t i = 0; i < together.size(); ++i) {
+        check_same(together[i], asked().segment(pictures()[i], "shape"));
+        check_same(together[i], asked().segment(asked().encode(pictures()[i]), "shape"));
+    }
+    const auto captions = asked().generate_each(pictures(), "caption en");
+    for (std::size_t i = 0; i < captions.size(); ++i) BOOST_TEST(captions[i].text == asked().caption(pictures()[i]));
+    BOOST_TEST(asked().detect_each({}, "shape").empty());
+}
+
+BOOST_AUTO_TEST_CASE(captions_and_answers_are_prompts) {
+    BOOST_TEST(asked().caption(pictures()[0]) == asked().generate(pictures()[0], "caption en").text);
+    BOOST_TEST(asked().answer(pictures()[0], "how many shapes are there?") == asked().generate(pictures()[0], "answer en how many shapes are there?").text);
+    BOOST_TEST(asked().caption(pictures(), "de") == asked().generate(pictures(), "caption de").text);
+}
+
+BOOST_AUTO_TEST_CASE(constrained_answers_are_well_formed_whatever_is_drawn) {
+    for (std::uint64_t seed = 0; seed < 8; ++seed) {
+        pali::find_options options{.generate = {.max_new_tokens = 100, .sampling = {.temperature = 5, .seed = seed}}, .constrained = true};
+        const pali::findings found = asked().segment(pictures()[seed % 3], "red circle ; blue thing", options);
+        const bool whole = found.said.finish == pali::finish_reason::eos;
+        BOOST_TEST(found.skipped <= (whole ? 0u : 1u));
+        BOOST_TEST(found.text == "");
+        for (std::size_t i = 0; i + (whole ? 0 : 1) < found.size(); ++i) {
+            BOOST_TEST((found[i].label == "red circle" || found[i].label == "blue thing"), found[i].label);
+            BOOST_TEST(!found[i].mask.empty());
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(constrained_beams_keep_to_the_grammar_too) {
+    const pali::findings found = asked().detect(pictures()[0], "blue thing", {.generate = {.max_new_tokens = 40, .num_beams = 3}, .constrained = true});
+    BOOST_TEST(found.skipped == 0u);
+    for (const pali::detection& d : found) BOOST_TEST(d.label == "blue thing");
+}
+
+BOOST_AUTO_TEST_CASE(log_probabilities_stay_the_models_own_under_a_constraint) {
+    const pali::findings free = asked().detect(pictures()[0], "shape"), bound = asked().detect(pictures()[0], "shape", {.constrained = true});
+    BOOST_REQUIRE(!bound.said.logprobs.empty());
+    BOOST_TEST(bound.said.logprobs[0] == free.said.logprobs[0]); // its first token is a coordinate anyhow
+}
+
+BOOST_AUTO_TEST_CASE(merging_and_divisors_are_options) {
+    const pali::findings plain = asked().detect(pictures()[1], "shape"), other = asked().detect(pictures()[1], "shape", {.loc_divisor = 1023});
+    BOOST_REQUIRE(!plain.empty());
+    BOOST_TEST(other[0].box.x1 == plain[0].box.x1 * 1024 / 1023, boost::test_tools::tolerance(1e-6f));
+    BOOST_TEST(asked().detect(pictures()[1], "shape", {.merge = pali::merge_options{.iou = 0.01f, .same_label = false}}).size() <= plain.size());
+    const auto refused = [](const pali::error& e) { return e.code() == pali::errc::invalid_argument; };
+    BOOST_CHECK_EXCEPTION((void)asked().detect(pictures()[1], "shape", {.loc_divisor = 1000}), pali::error, refused);
+    BOOST_CHECK_EXCEPTION((void)asked().detect(pictures()[1], "shape", {.merge = pali::merge_options{.iou = 2}}), pali::error, refused);
+    BOOST_CHECK_EXCEPTION((void)asked().detect(pictures()[1], " ; ", {.constrained = true}), pali::error, refused);
+}
+
+BOOST_AUTO_TEST_CASE(a_callback_stops_the_encoding) {
+    pali::find_options options;
+    options.generate.on_progress = [](std::string_view stage, double) { return stage != "image"; };
+    BOOST_CHECK_EXCEPTION((void)asked().detect(pictures()[0], "shape", options), pali::error, [](const pali::error& e) { return e.code() == pali::errc::cancelled; });
+}
+
+BOOST_AUTO_TEST_CASE(without_a_mask_decoder_segment_says_what_to_get) {
+    const pali::test::temporary_folder folder;
+    for (const char* name : {"config.json", "model.safetensors", "tokenizer.model", "added_tokens.json", "preprocessor_config.json"})
+        std::filesystem::copy_file(pali::test::source_path("examples/models/shapes") / name, folder.path() / name);
+    shapes_model bare(folder.path());
+    BOOST_TEST(!bare.detect(pictures()[0], "shape").empty());
+    BOOST_CHECK_EXCEPTION((void)bare.segment(pictures()[0], "shape"), pali::error, [](const pali::error& e) {
+        return e.code() == pali::errc::cannot_open && std::string(e.what()).find("vae-oid.npz") != std::string::npos;
+    });
+    shapes_model named(folder.path(), {.mask_decoder = pali::test::source_path("examples/models/shapes/mask_vqvae.npz")});
+    check_same(named.segment(pictures()[0], "shape"), asked().segment(pictures()[0], "shape"));
+}
+
+} // namespace

@@ -1,0 +1,254 @@
+#!/usr/bin/env python3
+"""pali detect, segment, caption, ask, eval as their users meet them.   usage: test_tasks.py PALI [-k NAME]"""
+import json
+import os
+import pathlib
+import pty
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+import zlib
+
+import test_pali
+from test_pali import PICTURES, ROOT, SHAPES, run
+
+if __name__ == "__main__":
+    test_pali.PALI = sys.argv.pop(1)
+SCENES = ROOT / "tests" / "data" / "scenes"
+SAMPLE = PICTURES / "cross_and_ring.png"
+
+
+def lines(done):
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def grey(path):
+    """(width, height, rows) of a PNG of 8-bit grey without interlace."""
+    data, at, body = pathlib.Path(path).read_bytes(), 8, b""
+    while at < len(data):
+        size, kind = struct.unpack(">I4s", data[at:at + 8])
+        part = data[at + 8:at + 8 + size]
+        if kind == b"IHDR":
+            width, height, depth, colour = struct.unpack(">IIBB", part[:10])
+            assert (depth, colour) == (8, 0), (depth, colour)
+        elif kind == b"IDAT":
+            body += part
+        at += 12 + size
+    raw, rows = zlib.decompress(body), []
+    for y in range(height):
+        kind, row, above = raw[y * (width + 1)], bytearray(raw[y * (width + 1) + 1:(y + 1) * (width + 1)]), rows[-1] if rows else bytes(width)
+        for x in range(width):
+            a, b, c = row[x - 1] if x else 0, above[x], above[x - 1] if x else 0
+            nearest = min((abs(b - c), a), (abs(a - c), b), (abs(a + b - 2 * c), c), key=lambda pair: pair[0])[1]
+            row[x] = (row[x] + (0, a, b, (a + b) // 2, nearest)[kind]) % 256
+        rows.append(bytes(row))
+    return width, height, rows
+
+
+class with_folder(unittest.TestCase):
+    def setUp(self):
+        self.holder = tempfile.TemporaryDirectory()
+        self.folder = pathlib.Path(self.holder.name)
+        self.out = self.folder / "out"
+
+    def tearDown(self):
+        self.holder.cleanup()
+
+    def pictures(self, count):
+        """A folder with scenes 0 to count - 1."""
+        folder = self.folder / "pictures"
+        folder.mkdir()
+        for i in range(count):
+            shutil.copy(SCENES / f"{i:03d}.png", folder)
+        return folder
+
+
+class one_picture(with_folder):
+    def test_without_options_the_sample_is_asked_about(self):
+        for verb in ("detect", "segment"):
+            done = run(verb)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertRegex(done.stdout, r"^red cross, x \d+ to \d+, y \d+ to \d+, \d+ %\n")
+        self.assertEqual(run("caption").stdout, test_pali.CAPTION + "\n")
+        self.assertEqual(run("ask").stdout, "two\n")
+        self.assertEqual(run("ask", "--prompt", "what color is the background?").stdout, "teal\n")
+
+    def test_the_prompt_follows_the_verb(self):
+        said = lines(run("detect", "--prompt", "yellow ring", "--json"))[0]
+        plain = json.loads(run("generate", "--prompt", "detect yellow ring", "--json").stdout)
+        for key in ("text", "tokens", "logprobs", "prompt_tokens"):
+            self.assertEqual(said[key], plain[key])
+        self.assertEqual(lines(run("caption", "--prompt", "de", "--json"))[0]["prompt_tokens"], json.loads(run("generate", "--prompt", "caption de", "--json").stdout)["prompt_tokens"])
+
+    def test_json_adds_objects(self):
+        said = lines(run("segment", "--prompt", "red cross", "--json", "--out", self.out))[0]
+        self.assertEqual(said["image"], str(SAMPLE))
+        self.assertEqual(said["skipped"], 0)
+        [o] = said["objects"]
+        self.assertEqual((o["label"], list(o)), ("red cross", ["label", "score", "box", "mask"]))
+        self.assertTrue(0 < o["score"] <= 1)
+        x0, y0, x1, y1 = o["box"]
+        width, height, rows = grey(o["mask"])
+        self.assertEqual(pathlib.Path(o["mask"]).parent, self.out)
+        inside = [(x, y) for y, row in enumerate(rows) for x, value in enumerate(row) if value == 255]
+        self.assertTrue(inside)
+        self.assertTrue(all(x0 - 1 < x < x1 and y0 - 1 < y < y1 for x, y in inside))
+        self.assertTrue(x1 <= width and y1 <= height)
+        self.assertTrue(all(value in (0, 255) for row in rows for value in row))
+
+    def test_soft_masks_have_values_between(self):
+        said = lines(run("segment", "--prompt", "red cross", "--json", "--masks", "soft", "--out", self.out))[0]
+        self.assertGreater(len({value for row in grey(said["objects"][0]["mask"])[2] for value in row}), 10)
+
+    def test_constrained_answers_name_what_was_asked_for(self):
+        said = lines(run("detect", "--prompt", "green star ; red cross", "--constrained", "--json"))[0]
+        self.assertEqual(said["skipped"], 0)
+        self.assertLessEqual({o["label"] for o in said["objects"]}, {"green star", "red cross"})
+
+    def test_a_picture_is_drawn(self):
+        done = run("detect", "--draw", "--out", self.out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue((self.out / "cross_and_ring.drawn.png").read_bytes().startswith(b"\x89PNG"))
+
+
+class many_pictures(with_folder):
+    def test_files_folders_and_standard_input(self):
+        folder = self.pictures(3)
+        by_folder = lines(run("detect", "--prompt", "shape", "--image", folder, "--json"))
+        self.assertEqual([pathlib.Path(one["image"]).name for one in by_folder], ["000.png", "001.png", "002.png"])
+        names = [str(folder / f"{i:03d}.png") for i in range(3)]
+        by_input = lines(run("detect", "--prompt", "shape", "--image", "-", "--json", stdin="\n".join(names) + "\n"))
+        by_name = lines(run("detect", "--prompt", "shape", "--image", names[0], "--image", *names[1:], "--json"))
+        together = lines(run("detect", "--prompt", "shape", "--image", folder, "--json", "--batch", 2))
+        for other in (by_input, by_name, together):
+            self.assertEqual([(o["image"], o["tokens"], o["logprobs"], o["objects"]) for o in other], [(o["image"], o["tokens"], o["logprobs"], o["objects"]) for o in by_folder])
+        self.assertTrue(run("caption", "--image", folder).stdout.startswith(f"{names[0]}: "))
+
+    def test_a_broken_picture_is_said_and_passed_over(self):
+        folder = self.pictures(2)
+        (folder / "000.png").write_bytes((folder / "000.png").read_bytes()[:500])
+        done = run("detect", "--prompt", "shape", "--image", folder, self.folder / "none.png", "--json")
+        self.assertEqual((done.returncode, [pathlib.Path(o["image"]).name for o in lines(done)]), (1, ["001.png"]))
+        self.assertIn("000.png", done.stderr)
+        self.assertIn("none.png", done.stderr)
+
+    def test_results_are_kept_and_gone_on_with(self):
+        folder = self.pictures(4)
+        words = ["segment", "--prompt", "shape", "--image", folder, "--out", self.out, "--format", "coco", "--format", "yolo", "labelme"]
+        whole = run(*words)
+        self.assertEqual((whole.returncode, whole.stderr), (0, ""))
+        kept = {p.name: p.read_bytes() for p in self.out.iterdir()}
+        self.assertLessEqual({"results.jsonl", "coco.json", "classes.txt", "000.txt", "003.json"}, set(kept))
+        self.assertEqual(run(*words).stdout, "")  # nothing is left to do
+        self.assertEqual({p.name: p.read_bytes() for p in self.out.iterdir()}, kept)
+
+        shutil.rmtree(self.out)  # stopped after two pictures, in the middle of a line
+        self.assertEqual(run(*words[:4], folder / "000.png", folder / "001.png", *words[5:]).returncode, 0)
+        with open(self.out / "results.jsonl", "a") as file:
+            file.write('{"file": "cut o')
+        self.assertEqual(run(*words).returncode, 0)
+        self.assertEqual({p.name: p.read_bytes() for p in self.out.iterdir()}, kept)
+
+        other = run("segment", "--prompt", "circle", *words[3:])
+        self.assertEqual(other.returncode, 2)
+        self.assertIn("another", other.stderr)
+
+    def test_files_hold_what_was_said(self):
+        folder = self.pictures(3)
+        said = lines(run("segment", "--prompt", "shape", "--image", folder, "--out", self.out, "--format", "coco", "yolo", "--json"))
+        kept = [json.loads(line) for line in (self.out / "results.jsonl").read_text().splitlines()]
+        coco = json.loads((self.out / "coco.json").read_text())
+        self.assertEqual([o["file"] for o in kept], [o["image"] for o in said])
+        self.assertEqual([o["file_name"] for o in coco["images"]], [o["image"] for o in said])
+        self.assertEqual(len(coco["annotations"]), sum(len(o["objects"]) for o in said))
+        for a, b in zip(kept, said):
+            self.assertEqual([o["label"] for o in a["objects"]], [o["label"] for o in b["objects"]])
+            self.assertEqual(len((self.out / (pathlib.Path(b["image"]).stem + ".txt")).read_text().splitlines()), len(b["objects"]))
+
+    def test_captions_are_kept_too(self):
+        folder = self.pictures(2)
+        said = lines(run("caption", "--image", folder, "--out", self.out, "--json"))
+        self.assertEqual([json.loads(line)["text"] for line in (self.out / "results.jsonl").read_text().splitlines()], [o["text"] for o in said])
+
+    def test_an_interrupt_leaves_whole_lines(self):
+        process = subprocess.Popen([test_pali.PALI, "segment", "--prompt", "shape", "--image", SCENES, "--out", self.out, "--format", "coco"], stdout=subprocess.PIPE, text=True)
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130)
+        kept = [json.loads(line) for line in (self.out / "results.jsonl").read_text().splitlines()]
+        self.assertTrue(0 < len(kept) < 200)
+        self.assertEqual(len(json.loads((self.out / "coco.json").read_text())["images"]), len(kept))
+
+
+def on_a_terminal(*words, stream, **environment):
+    """What the program writes to a terminal that is its standard output or its standard error."""
+    ours, theirs = pty.openpty()
+    other = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: theirs}
+    process = subprocess.Popen([test_pali.PALI, *map(str, words)], stdin=subprocess.DEVNULL, env={**os.environ, "TMUX": "", **environment}, **other)
+    os.close(theirs)
+    shown = b""
+    try:
+        while piece := os.read(ours, 1 << 16):
+            shown += piece
+    except OSError:  # how the end of a terminal reads
+        pass
+    os.close(ours)
+    assert process.wait() == 0
+    return shown.decode()
+
+
+class terminal(with_folder):
+    def test_how_far_it_is_and_how_long_it_will_take(self):
+        shown = on_a_terminal("detect", "--prompt", "shape", "--image", self.pictures(4), stream="stderr")
+        self.assertIn("0 of 4 pictures\r", shown)
+        self.assertRegex(shown, r"3 of 4 pictures, 0 min \d+ s left\r")
+        self.assertTrue(shown.endswith(" \r"), "it erases itself")
+
+    def test_a_picture_is_shown_in_what_the_terminal_has(self):
+        blocks = on_a_terminal("detect", "--draw", stream="stdout", TERM="xterm-256color", COLORTERM="truecolor")
+        self.assertIn("red cross, x ", blocks)
+        self.assertIn("\x1b[38;2;", blocks)
+        self.assertIn("\u2580", blocks)
+        self.assertIn("\x1b_Ga=T", on_a_terminal("detect", "--draw", stream="stdout", TERM="xterm-kitty"))
+        self.assertIn("\x1bP", on_a_terminal("detect", "--draw", stream="stdout", TERM="foot"))
+
+
+class wrong_use(with_folder):
+    def refuse(self, *words, says, code=2):
+        done = run(*words)
+        self.assertEqual((done.returncode, done.stdout), (code, ""), words)
+        for part in says:
+            self.assertIn(part, done.stderr, words)
+
+    def test_what_is_wrong_is_said(self):
+        self.refuse("detect", "--model", SHAPES, says=["--prompt"])
+        self.refuse("detect", "--format", "coco", says=["--out"])
+        self.refuse("detect", "--format", "voc", "--out", self.out, says=["voc", "coco", "yolo", "labelme"])
+        self.refuse("detect", "--draw", says=["--draw", "--out"])
+        self.refuse("detect", "--merge", "2", says=["--merge"])
+        self.refuse("detect", "--loc-divisor", "1000", says=["1000", "1023"])
+        self.refuse("detect", "--prompt", " ; ", "--constrained", says=["constrained"])
+        self.refuse("segment", "--masks", "none", says=["none", "hard", "soft"])
+        self.refuse("segment", "--mask-decoder", "none.npz", says=["none.npz"], code=1)
+        self.refuse("detect", "--image", self.folder, says=["without pictures"], code=1)
+        self.refuse("eval", says=["FOLDER"])
+        self.refuse("eval", self.folder, says=["scenes.json"], code=1)
+
+
+class eval_figures(unittest.TestCase):
+    """Asked through the program alone, the embedded model scores what transformers scores with the same weights."""
+
+    def test_they_are_those_of_transformers(self):
+        figures = json.loads(run("eval", SCENES, "--json", "--weights", "f32").stdout)
+        for name, value in json.loads((SCENES / "transformers.json").read_text()).items():
+            self.assertAlmostEqual(figures[name], value, delta=0.005, msg=name)
+        self.assertEqual((figures["scenes"], figures["same_answers"]), (200, 1))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
