@@ -6,7 +6,7 @@
 
 /// A tower of 112 px. Every number that the concept `pali::vision_config` asks for.
 struct small_tower {
-    static constexpr std::size_t image_size = 112, patch_size = 14, hidden = 144, layers = 4, intermediate = 432, heads = 4;
+    static constexpr std::size_t image_size = 112, patch_size = 14, hidden = 160, layers = 5, intermediate = 480, heads = 4;
     static constexpr float norm_eps = 1e-6f;
 };
 

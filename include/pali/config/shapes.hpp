@@ -11,9 +11,9 @@ struct shapes_decoder : gemma2_family {
     static constexpr float query_pre_attn_scalar = 48;
 };
 
-/// Pictures of 112 px, 64 patches.
+/// Pictures of 112 px, 64 patches. Trained by tools/shapes.
 struct shapes_vision {
-    static constexpr std::size_t image_size = 112, patch_size = 14, hidden = 144, layers = 4, intermediate = 432, heads = 4;
+    static constexpr std::size_t image_size = 112, patch_size = 14, hidden = 160, layers = 5, intermediate = 480, heads = 4;
     static constexpr float norm_eps = 1e-6f;
 };
 

@@ -1,0 +1,44 @@
+"""A trained state as a Hugging Face folder in bf16, names and files as published.
+
+usage: export.py STATE.pt tokenizer.model FOLDER"""
+import json
+import pathlib
+import shutil
+import sys
+
+import safetensors.torch
+import torch
+
+import network
+
+
+def main(state, tokenizer, folder):
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = torch.load(state)["model"]
+    c = network.Config()
+    safetensors.torch.save_file({name: w.bfloat16().contiguous() for name, w in weights.items()}, folder / "model.safetensors", metadata={"format": "pt"})
+    text = {"model_type": "gemma2", "vocab_size": c.vocab, "hidden_size": c.hidden, "num_hidden_layers": c.layers, "num_attention_heads": c.heads,
+            "num_key_value_heads": c.kv_heads, "head_dim": c.head_dim, "intermediate_size": c.mlp, "sliding_window": 4096, "query_pre_attn_scalar": c.head_dim,
+            "attn_logit_softcapping": c.attention_softcap, "final_logit_softcapping": c.final_softcap, "max_position_embeddings": 512, "rms_norm_eps": 1e-6,
+            "rope_theta": 10000.0, "hidden_activation": "gelu_pytorch_tanh", "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2, "tie_word_embeddings": True}
+    vision = {"model_type": "siglip_vision_model", "hidden_size": c.vision_hidden, "num_hidden_layers": c.vision_layers, "num_attention_heads": c.vision_heads,
+              "intermediate_size": c.vision_mlp, "image_size": c.side, "patch_size": c.patch, "layer_norm_eps": 1e-6, "hidden_act": "gelu_pytorch_tanh",
+              "vision_use_head": False, "projection_dim": c.hidden, "num_image_tokens": c.image_tokens}
+    files = {
+        "config.json": {"architectures": ["PaliGemmaForConditionalGeneration"], "model_type": "paligemma", "bos_token_id": 2, "eos_token_id": 1, "pad_token_id": 0,
+                        "image_token_index": c.image_token, "projection_dim": c.hidden, "hidden_size": c.hidden, "torch_dtype": "bfloat16", "text_config": text, "vision_config": vision},
+        "preprocessor_config.json": {"image_processor_type": "SiglipImageProcessor", "do_resize": True, "resample": 3, "do_rescale": True, "rescale_factor": 1 / 255,
+                                     "do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "size": {"height": c.side, "width": c.side}, "image_seq_length": c.image_tokens},
+        "added_tokens.json": {"<image>": c.image_token},
+        "generation_config.json": {"bos_token_id": 2, "eos_token_id": 1, "pad_token_id": 0},
+    }
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content, indent=1 if name == "config.json" else None))
+    if pathlib.Path(tokenizer).resolve() != (folder / "tokenizer.model").resolve():
+        shutil.copy(tokenizer, folder / "tokenizer.model")
+    print(sum(w.numel() for w in weights.values()), "parameters")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,300 @@
+"""Trains the embedded model: the vision tower alone, patch by patch; then the decoder on what it says; then both.
+
+usage: train.py STAGE SECONDS STATE.pt --bank BANK.npz... --held-out BANK.npz --text tokenizer.model [--workers N] [--rate X] [--begin model.safetensors]
+
+STAGE is vision, decoder or both. STATE.pt is read when it is there, and written every few minutes and at the end. Each worker is a process of one
+thread with a bank of its own; their gradients are averaged.
+
+Learnt on the way: trained jointly from scratch, the decoder answers without looking; a tower that was trained alone and then kept as it is lets it ground its
+words. Rows with one picture and many questions, for which pictures do not see prompts, cost a third of rows with one; what is missing is learnt in `both`."""
+import argparse
+import math
+import os
+import time
+
+import numpy as np
+import safetensors.torch
+import sentencepiece
+import torch
+import torch.distributed
+import torch.multiprocessing
+import torch.nn as nn
+import torch.nn.functional as F
+
+import network
+import questions
+import scenes
+from muon import Muon
+
+TEXT_ROOM = 144     # tokens of questions in a row
+PICTURES = 32       # of a worker's step, vision
+ROWS = 12           # of a worker's step, decoder
+NEIGHBOUR = 0.2     # of a coordinate's probability that each of the pixels beside it gets
+CODE_WEIGHT = 0.4   # of mask codes beside words: they are noisy and would drown them
+
+
+class Heads(nn.Module):
+    """What is read off each patch while the tower is trained, by linear maps."""
+
+    def __init__(self, width):
+        super().__init__()
+        sizes = {"kind": 7, "colour": 9, "rank": 4, "edges": 4, "box": 4 * (scenes.SIDE + 1), "codes": 16 * 128, "ground": 5, "count": 3}
+        self.maps = nn.ModuleDict({name: nn.Linear(width, size) for name, size in sizes.items()})
+
+    def loss(self, features, labels):
+        """The sum of all losses, and how right each answer is."""
+        said = lambda name, x: self.maps[name](x)
+        mean, on = features.mean(1), labels["rank"] > 0
+        x, box, codes = features[on], labels["box"][on], labels["codes"][on]
+        loss, right = 0, {}
+        for name, logits, target in [(n, said(n, features), labels[n]) for n in ("kind", "colour", "rank")] + [(n, said(n, mean), labels[n]) for n in ("ground", "count")]:
+            loss = loss + F.cross_entropy(logits.flatten(0, -2), target.flatten())
+            seen = target > 0 if name in ("kind", "colour", "rank") else target >= 0
+            right[name] = (logits.argmax(-1) == target)[seen].float().mean()
+        edges = said("edges", x)
+        logits = said("box", x).unflatten(-1, (4, -1))
+        loss = loss + 8 * (edges - box / scenes.SIDE).abs().mean() + 0.5 * F.cross_entropy(logits.flatten(0, 1), box.flatten())
+        right["edge px"], right["box px"] = (edges * scenes.SIDE - box).abs().mean(), (logits.argmax(-1) - box).abs().float().mean()
+        logits = said("codes", x).unflatten(-1, (16, -1))
+        loss = loss + 0.5 * F.cross_entropy(logits.flatten(0, 1), codes.flatten())
+        right["codes"] = (logits.argmax(-1) == codes).float().mean()
+        return loss, right
+
+
+def sine_positions(cells, width):
+    """A smooth code of row and column: three times as quick a start as noise."""
+    rates = torch.exp(torch.linspace(0, -5, width // 4)) * 1.5
+    ys, xs = torch.meshgrid(torch.arange(cells).float(), torch.arange(cells).float(), indexing="ij")
+    return torch.cat([f(t.reshape(-1, 1) * rates) for t in (ys, xs) for f in (torch.sin, torch.cos)], 1)
+
+
+def sine_numbers(count, width, generator):
+    """Coordinates have an order: a smooth code of each, mixed over the width."""
+    rates = torch.exp(torch.linspace(0, 6, 48))
+    angles = torch.linspace(0, 1, count)[:, None] * rates
+    mixed = torch.cat([angles.sin(), angles.cos()], 1) @ torch.randn(96, width, generator=generator)
+    return mixed / mixed.std()
+
+
+def begin(model, text):
+    with torch.no_grad():
+        c = model.c
+        model.vision.embeddings["position_embedding"].weight.copy_(0.35 * sine_positions(c.side // c.patch, c.vision_hidden))
+        table = model.decoder.embed_tokens.weight
+        first = text.piece_to_id("<loc0000>")
+        table[first:first + 1024] = sine_numbers(1024, c.hidden, torch.Generator().manual_seed(3)) * c.hidden ** -0.5
+
+
+def optimizers(modules, muon_rate, adam_rate):
+    """Muon for the matrices of blocks, Adam for the rest."""
+    matrices, others = [], []
+    for module in modules:
+        for name, p in module.named_parameters():
+            if p.requires_grad:
+                (matrices if p.dim() == 2 and ".layers." in "." + name and "embed" not in name else others).append(p)
+    return Muon(matrices, muon_rate), torch.optim.AdamW(others, adam_rate, betas=(0.9, 0.98), weight_decay=0.0)
+
+
+def learn(loss, steppers, share, warm, lowest=0.02):
+    """One step; the rates rise over the first steps and fall along half a cosine of the time."""
+    for optimizer in steppers:
+        optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    params = [p for o in steppers for g in o.param_groups for p in g["params"] if p.grad is not None]
+    flat = torch.cat([p.grad.flatten() for p in params])
+    if torch.distributed.is_initialized():
+        torch.distributed.all_reduce(flat)
+        flat /= torch.distributed.get_world_size()
+    flat *= min(1.0, 1.0 / (float(flat.norm()) + 1e-6))
+    for p, g in zip(params, flat.split([p.numel() for p in params])):
+        p.grad.copy_(g.view_as(p))
+    for optimizer in steppers:
+        for group in optimizer.param_groups:
+            group.setdefault("peak", group["lr"])
+            group["lr"] = group["peak"] * warm * (lowest + (1 - lowest) * 0.5 * (1 + math.cos(math.pi * min(1, share))))
+        optimizer.step()
+
+
+class Clock:
+    """The share of the time that is gone, the same for all workers."""
+
+    def __init__(self, seconds):
+        self.seconds, self.begun, self.steps = seconds, time.time(), 0
+
+    def share(self):
+        share = torch.tensor((time.time() - self.begun) / self.seconds)
+        if torch.distributed.is_initialized():
+            torch.distributed.broadcast(share, 0)
+        return float(share)
+
+
+def answer_loss(logits, targets, rows, asker):
+    """Cross entropy of the tokens, its mean over a row and then over rows, so that short answers count as much as long ones (big_vision,
+    trainers/proj/paligemma/train.py); coordinates count as nearly right beside the right pixel. `rows` are the rows of the tokens.
+    -> sum over rows, {kind of token: right}"""
+    lines = logits.log_softmax(-1)
+    own = lines.gather(1, targets[:, None])[:, 0]
+    is_loc, is_seg = (targets >= asker.loc) & (targets < asker.loc + 1024), (targets >= asker.seg) & (targets < asker.seg + 128)
+    pixel = torch.searchsorted(asker.locs, targets[is_loc])
+    low, high = asker.locs[(pixel - 1).clamp(min=0)], asker.locs[(pixel + 1).clamp(max=scenes.SIDE)]
+    beside = lines[is_loc].gather(1, torch.stack([low, high], 1)).sum(1)
+    soft = own.clone()
+    soft[is_loc] = (1 - 2 * NEIGHBOUR) * own[is_loc] + NEIGHBOUR * beside
+    weights = torch.where(is_seg, CODE_WEIGHT, 1.0)
+    with torch.no_grad():
+        right = logits.argmax(-1) == targets
+        words = ~(is_loc | is_seg)
+        said = logits[is_loc][:, asker.locs].argmax(-1)
+        scores = {"words": right[words].float().mean(), "loc px": (said - pixel).abs().float().mean(), "codes": right[is_seg].float().mean()}
+    count = int(rows.max()) + 1
+    sums, norms = (torch.zeros(count).index_add(0, rows, x) for x in (-soft * weights, weights))
+    return (sums / norms.clamp(min=1e-6)).sum(), scores
+
+
+class Worker:
+    def __init__(self, options, rank):
+        self.options, self.rank = options, rank
+        torch.manual_seed(7)
+        self.text = sentencepiece.SentencePieceProcessor(model_file=options.text)
+        self.model, self.heads = network.PaliGemma(network.Config()), Heads(network.Config().vision_hidden)
+        begin(self.model, self.text)
+        if os.path.exists(options.state):
+            state = torch.load(options.state)
+            self.model.load_state_dict(state["model"])
+            self.heads.load_state_dict(state["heads"])
+        elif options.begin:
+            self.model.load_state_dict({k: w.float() for k, w in safetensors.torch.load_file(options.begin).items()})
+        self.bank, self.held_out = questions.Bank(options.bank[rank]), questions.Bank(options.held_out)
+        self.rng = np.random.default_rng(int(time.time()) * 17 + rank)
+        self.asker = questions.Asker(self.bank, self.text, self.model.c, rank + int(time.time()))
+        self.clock, self.shown, self.saved = Clock(options.seconds), None, time.time()
+
+    def say(self, loss, scores, every):
+        mean = {"loss": float(loss.detach()), **{k: float(v) for k, v in scores.items()}}
+        self.shown = mean if self.shown is None else {k: v if math.isnan(mean[k]) else 0.98 * v + 0.02 * mean[k] for k, v in self.shown.items()}
+        if self.rank == 0 and self.clock.steps % every == 0:
+            print(self.clock.steps, round(time.time() - self.clock.begun), " ".join(f"{k} {v:.3f}" for k, v in self.shown.items()), flush=True)
+        if self.rank == 0 and time.time() - self.saved > 180:
+            self.save()
+
+    def save(self):
+        self.saved = time.time()
+        torch.save({"model": self.model.state_dict(), "heads": self.heads.state_dict()}, self.options.state + ".new")
+        os.replace(self.options.state + ".new", self.options.state)
+
+    def vision(self):
+        steppers = optimizers([self.model.vision, self.heads], self.options.rate, 2e-3 * self.options.rate / 0.02)
+        for p in self.model.decoder.parameters():
+            p.requires_grad_(False)
+        while (share := self.clock.share()) < 1:
+            indices, mirrored = self.rng.integers(0, self.bank.size, PICTURES), self.rng.integers(0, 2, PICTURES)
+            features = self.model.vision(self.bank.pixels(indices, mirrored))
+            loss, scores = self.heads.loss(features, questions.patch_labels(self.bank, indices, mirrored))
+            self.clock.steps += 1
+            learn(loss, steppers, share, min(1, self.clock.steps / 100))
+            self.say(loss.detach(), scores, 100)
+            if self.clock.steps % 1000 == 0:
+                self.check_vision()
+        self.check_vision()
+
+    def check_vision(self):
+        if self.rank == 0:
+            with torch.no_grad():
+                some, flat = np.arange(self.held_out.size), np.zeros(self.held_out.size, int)
+                loss, scores = self.heads.loss(self.model.vision(self.held_out.pixels(some, flat)), questions.patch_labels(self.held_out, some, flat))
+            print("held out:", f"loss {float(loss):.3f}", " ".join(f"{k} {float(v):.3f}" for k, v in scores.items()), flush=True)
+
+    def features(self, bank):
+        """(N, 2, P, width) in half precision: what a finished tower says of each picture and its mirror image."""
+        out = torch.empty(bank.size, 2, self.model.c.image_tokens, self.model.c.vision_hidden, dtype=torch.float16)
+        with torch.no_grad():
+            for at in range(0, bank.size, 100):
+                for m in (0, 1):
+                    some = np.arange(at, min(at + 100, bank.size))
+                    out[some, m] = self.model.vision(bank.pixels(some, np.full(len(some), m))).half()
+        return out
+
+    def decoder(self):
+        for p in self.model.vision.parameters():
+            p.requires_grad_(False)
+        seen = self.features(self.bank)
+        steppers = optimizers([self.model.decoder, self.model.multi_modal_projector], self.options.rate, 2e-3 * self.options.rate / 0.02)
+        self.ask(steppers, ROWS, TEXT_ROOM, joined=False, softcap=False, see=lambda indices, mirrored: seen[indices, mirrored].float())
+
+    def both(self):
+        steppers = (*optimizers([self.model.decoder, self.model.multi_modal_projector], self.options.rate, 2e-3 * self.options.rate / 0.02),
+                    *optimizers([self.model.vision], 0.25 * self.options.rate, 0.5e-3 * self.options.rate / 0.02))  # what it sees is not to be lost
+        self.ask(steppers, 2 * ROWS, 0, joined=True, softcap=True, see=lambda indices, mirrored: self.model.vision(self.bank.pixels(indices, mirrored)))
+
+    def ask(self, steppers, rows, room, joined, softcap, see):
+        while (share := self.clock.share()) < 1:
+            indices, mirrored = self.rng.integers(0, self.bank.size, rows), self.rng.integers(0, 2, rows)
+            asked = [self.asker.one(i, m) if joined else self.asker.row(i, m, room) for i, m in zip(indices, mirrored)]
+            if joined:  # of like length together, in two parts: less padding
+                order = np.argsort([len(a[0][0]) + len(a[0][1]) for a in asked])
+                parts = np.array_split(order, 3)
+            else:
+                parts = [np.arange(rows)]
+            total = 0
+            for part in parts:
+                part_rows = [asked[i] for i in part]
+                length = room or max(len(a[0][0]) + len(a[0][1]) for a in part_rows)
+                tokens, positions, mask, targets = self.asker.batch(part_rows, length, joined)
+                wanted = targets >= 0
+                logits = self.model.decoder(self.model.see(see(indices[part], mirrored[part])), tokens, positions, mask, wanted, softcap)
+                loss, scores = answer_loss(logits, targets[wanted], wanted.nonzero()[:, 0], self.asker)
+                total += loss
+            self.clock.steps += 1
+            learn(total / rows, steppers, share, min(1, self.clock.steps / 200))
+            self.say(total.detach() / rows, scores, 50)
+            if self.clock.steps % 500 == 0:
+                self.check_answers()
+        self.check_answers()
+
+    def check_answers(self):
+        """Each question of the held-out scenes as it is asked at run time, the right answer given: losses and how right each token is."""
+        if self.rank > 0:
+            return
+        asker, n = questions.Asker(self.held_out, self.text, self.model.c, 5), 120
+        with torch.no_grad():
+            seen = self.model.see(self.model.vision(self.held_out.pixels(np.arange(n), np.zeros(n, int))))
+            for kind in ("caption", "answer", "detect", "segment", "detect all"):
+                rows, places = [], []
+                for i in range(n):
+                    for k, prompt, answer in reversed(asker.questions(i, 0)):
+                        if k == kind and (not places or places[-1] != i):
+                            rows.append([asker.tokens(prompt, answer)])
+                            places.append(i)
+                tokens, positions, mask, targets = asker.batch(rows, max(len(a) + len(b) for [(a, b)] in rows), True)
+                wanted = targets >= 0
+                logits = self.model.decoder(seen[places], tokens, positions, mask, wanted, True)
+                loss, scores = answer_loss(logits, targets[wanted], wanted.nonzero()[:, 0], asker)
+                wrong = torch.zeros(len(rows)).index_add_(0, wanted.nonzero()[:, 0], (logits.argmax(-1) != targets[wanted]).float())
+                print(f"held out, {kind}: loss {float(loss) / len(rows):.3f} exact {float((wrong == 0).float().mean()):.3f}", " ".join(f"{k} {float(v):.3f}" for k, v in scores.items()), flush=True)
+
+
+def work(rank, options):
+    torch.set_num_threads(1)
+    if options.workers > 1:
+        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(options.port))
+        torch.distributed.init_process_group("gloo", rank=rank, world_size=options.workers)
+    worker = Worker(options, rank)
+    getattr(worker, options.stage)()
+    if rank == 0:
+        worker.save()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", choices=("vision", "decoder", "both"))
+    parser.add_argument("seconds", type=float)
+    parser.add_argument("state")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--begin", help="model.safetensors to begin with where there is no STATE.pt; the heads of the tower begin anew")
+    parser.add_argument("--rate", type=float, default=0.02)
+    parser.add_argument("--port", type=int, default=29511)
+    parser.add_argument("--bank", nargs="+", required=True)
+    parser.add_argument("--held-out", required=True)
+    parser.add_argument("--text", required=True)
+    options = parser.parse_args()
+    torch.multiprocessing.spawn(work, (options,), nprocs=options.workers)
