@@ -31,11 +31,6 @@ struct chat_command {
 
 constexpr std::string_view thin_line = "-------------------------------------------------------", thick_line = "=======================================================";
 
-std::string trimmed(const std::string& text) {
-    const auto from = text.find_first_not_of(" \t\r\n"), to = text.find_last_not_of(" \t\r\n");
-    return from == std::string::npos ? std::string() : text.substr(from, to - from + 1);
-}
-
 std::string lower(std::string text) {
     for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
     return text;

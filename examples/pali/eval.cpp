@@ -67,11 +67,6 @@ std::vector<scene> read_scenes(const fs::path& folder) {
     }
 }
 
-std::string trimmed(const std::string& text) {
-    const auto from = text.find_first_not_of(" \n"), to = text.find_last_not_of(" \n");
-    return from == std::string::npos ? std::string() : text.substr(from, to - from + 1);
-}
-
 /// The best that any object of this name comes to.
 template <class Measure>
 double best_of(const pali::findings& found, const std::string& name, Measure measure) {

@@ -37,3 +37,8 @@ std::string line_of(const pali::object& object) {
     return (object.label.empty() ? "object" : object.label) + ", x " + whole(object.box.x0) + " to " + whole(object.box.x1) + ", y " + whole(object.box.y0) + " to " +
            whole(object.box.y1) + ", " + whole(object.score * 100) + " %";
 }
+
+std::string trimmed(const std::string& text) {
+    const auto from = text.find_first_not_of(" \t\r\n"), to = text.find_last_not_of(" \t\r\n");
+    return from == std::string::npos ? std::string() : text.substr(from, to - from + 1);
+}

@@ -19,3 +19,6 @@
 
 /// "tiger, x 22 to 1023, y 190 to 980, 93 %"
 [[nodiscard]] std::string line_of(const pali::object& object);
+
+/// Without the blanks and line breaks at both ends.
+[[nodiscard]] std::string trimmed(const std::string& text);
