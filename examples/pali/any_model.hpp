@@ -19,7 +19,7 @@
 struct model_choice {
     std::filesystem::path folder;
     std::string variant; ///< empty: what config.json says
-    std::string weights = "bf16";
+    std::string weights; ///< empty: what the folder holds
     bool resident = false;
     std::size_t threads = 0;
     std::filesystem::path mask_decoder; ///< empty: the one in the folder
@@ -39,6 +39,7 @@ public:
     virtual std::vector<pali::generation> generate_each(std::span<const pali::image> pictures, std::string_view prompt, const pali::generate_options& options) = 0;
     virtual std::vector<pali::findings> find_each(std::span<const pali::image> pictures, pali::pointing kind, std::string_view things, const pali::find_options& options) = 0;
     virtual pali::findings find(const pali::image_features& seen, pali::pointing kind, std::string_view things, const pali::find_options& options) = 0;
+    virtual pali::findings read(pali::generation said, const pali::image_features& seen) = 0;
     [[nodiscard]] virtual std::string arch() const = 0;
     [[nodiscard]] virtual double load_seconds() const = 0;
     [[nodiscard]] virtual bool second_generation() const = 0; ///< PaliGemma 2
@@ -51,6 +52,8 @@ using opener = std::unique_ptr<any_model> (*)(const model_choice&);
 /// The opener of a compiled variant, or null. Each is defined in the source that instantiates those variants.
 opener find_paligemma(std::string_view variant);
 opener find_paligemma2(std::string_view variant);
+/// The opener for int8 or int4 weights of any variant, or null for others.
+opener find_quantised(std::string_view weights);
 
-/// Loads with the compiled type when one fits config.json, with pali::dynamic otherwise.
+/// Loads with the compiled type when one fits config.json, with pali::dynamic otherwise and for quantised weights.
 std::unique_ptr<any_model> open_model(const model_choice& choice);

@@ -24,6 +24,15 @@ extern "C" void on_interrupt(int) { stop_asked.store(true); }
 
 } // namespace
 
+std::string in_units(double bytes) {
+    const char* const units[] = {"bytes", "kB", "MB", "GB"};
+    std::size_t unit = 0;
+    for (; bytes >= 1000 && unit < 3; ++unit) bytes /= 1000;
+    char text[32];
+    std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", bytes, units[unit]);
+    return text;
+}
+
 bool is_terminal(std::FILE* stream) {
 #if defined(__unix__) || defined(__APPLE__)
     return isatty(fileno(stream)) != 0;

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <string_view>
 
 /// Exit codes.
@@ -23,6 +24,9 @@ void watch_for_interrupt();
 /// True once Ctrl-C was pressed, until `forget_interrupt`.
 [[nodiscard]] bool interrupted() noexcept;
 void forget_interrupt();
+
+/// "5.7 GiB"
+[[nodiscard]] std::string in_units(double bytes);
 
 /// A bar on standard error when it is a terminal, else nothing; it erases itself. Its callback stops the work on Ctrl-C.
 class progress_bar {

@@ -4,6 +4,7 @@
 
 #include <pali/config/registry.hpp>
 #include <pali/model/network.hpp>
+#include <pali/model/quantise_checkpoint.hpp>
 #include <pali/text/tokenizer.hpp>
 
 #include <cstdio>
@@ -14,15 +15,6 @@
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string in_units(double bytes) {
-    const char* const units[] = {"bytes", "kB", "MB", "GB"};
-    std::size_t unit = 0;
-    for (; bytes >= 1000 && unit < 3; ++unit) bytes /= 1000;
-    char text[32];
-    std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", bytes, units[unit]);
-    return text;
-}
 
 /// The files of a checkpoint, whether each is needed, and what it is for.
 struct known_file {
@@ -113,15 +105,21 @@ private:
         }
         std::cout << "weights: " << files.tensors().size() << " tensors, " << static_cast<double>(numbers / 100000) / 10 << " million numbers, " << in_units(static_cast<double>(bytes)) << '\n';
         for (const auto& [type, s] : types) std::cout << "  " << type << "  " << s.tensors << " tensors, " << in_units(static_cast<double>(s.bytes)) << '\n';
-        std::cout << "memory: " << in_units(2 * static_cast<double>(numbers)) << " as bf16, " << in_units(4 * static_cast<double>(numbers)) << " as f32\n";
-        if (m_config) check_names(files);
+        const std::string weights = pali::quantised_weights(files);
+        if (weights.empty()) std::cout << "memory: " << in_units(2 * static_cast<double>(numbers)) << " as bf16, " << in_units(4 * static_cast<double>(numbers)) << " as f32\n";
+        else std::cout << "quantised: " << weights << '\n';
+        if (!m_config) return;
+        if (weights == pali::int8::name) check_names<pali::int8>(files);
+        else if (weights == pali::int4::name) check_names<pali::int4>(files);
+        else check_names<pali::bf16>(files);
     }
 
     /// Every tensor that a model of these sizes asks for, against those that are there.
+    template <class Weights>
     void check_names(const pali::checkpoint_files& files) {
         pali::siglip<pali::dynamic_vision, pali::bf16> vision(m_config->sizes.vision);
         pali::projector<pali::dynamic, pali::bf16> project{m_config->sizes, {}};
-        pali::gemma<pali::dynamic, pali::bf16> decoder(m_config->sizes);
+        pali::gemma<pali::dynamic, Weights> decoder(m_config->sizes);
         pali::binder names(files.tensors(), m_folder.string());
         vision.bind(names.root()["vision_tower.vision_model"]);
         project.bind(names.root()["multi_modal_projector"]);

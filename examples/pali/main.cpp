@@ -29,7 +29,8 @@ int main(int argc, char** argv) {
     program.get_formatter()->column_width(36);
     const std::pair<const char*, command> commands[] = {
         {"detect", add_detect(program)}, {"segment", add_segment(program)}, {"caption", add_caption(program)},   {"ask", add_ask(program)},
-        {"chat", add_chat(program)},     {"generate", add_generate(program)}, {"inspect", add_inspect(program)}, {"eval", add_eval(program)}};
+        {"chat", add_chat(program)},     {"generate", add_generate(program)}, {"inspect", add_inspect(program)}, {"eval", add_eval(program)},
+        {"quantize", add_quantize(program)}};
     try {
         program.parse(argc, argv);
     } catch (const CLI::ParseError& e) {

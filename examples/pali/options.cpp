@@ -36,7 +36,8 @@ void model_options::add_to(CLI::App& command) {
     for (const auto& name : pali::variant_names()) names.emplace_back(name);
     command.add_option("--variant", variant, "Compiled type to run it with, or dynamic; without: what config.json fits")
         ->check(CLI::IsMember(names, [](std::string name) { return std::replace(name.begin(), name.end(), '_', '-'), name; }))->type_name("NAME");
-    command.add_option("--weights", weights, "Weights held in memory")->check(CLI::IsMember({"f32", "bf16"}))->type_name("TYPE")->capture_default_str();
+    command.add_option("--weights", weights, "Weights held in memory; without: int8 or int4 where the folder holds those, else bf16")
+        ->check(CLI::IsMember({"f32", "bf16", "int8", "int4"}))->type_name("TYPE");
     command.add_option("--residency", residency, "mapped: starts at once, shares memory; resident: copied, decodes faster")
         ->check(CLI::IsMember({"mapped", "resident"}))->type_name("HOW")->capture_default_str();
     command.add_option("--threads", threads, "Threads; 0: as many as the machine has")->check(CLI::Range(std::size_t{0}, std::size_t{1024}).description(""))

@@ -17,7 +17,7 @@ struct wrong_use : std::runtime_error {
 
 /// Which model, and how it is held.
 struct model_options {
-    std::string folder, variant, weights = "bf16", residency = "mapped";
+    std::string folder, variant, weights, residency = "mapped";
     std::size_t threads = 0;
 
     void add_to(CLI::App& command);
@@ -52,3 +52,4 @@ command add_segment(CLI::App& program);
 command add_caption(CLI::App& program);
 command add_ask(CLI::App& program);
 command add_eval(CLI::App& program);
+command add_quantize(CLI::App& program);

@@ -12,7 +12,7 @@ public:
         : m_model(choice.folder, {.threads = choice.threads, .residency = choice.resident ? pali::residency::resident : pali::residency::mapped, .mask_decoder = choice.mask_decoder,
                                   .on_progress = choice.on_progress}) {
         variant = pali::variant_name<Config>();
-        weights = choice.weights;
+        weights = Weights::name;
     }
 
     pali::image_features encode(const pali::image& picture) override { return m_model.encode(picture); }
@@ -36,6 +36,8 @@ public:
     pali::findings find(const pali::image_features& seen, pali::pointing kind, std::string_view things, const pali::find_options& options) override {
         return kind == pali::pointing::boxes ? m_model.detect(seen, things, options) : m_model.segment(seen, things, options);
     }
+
+    pali::findings read(pali::generation said, const pali::image_features& seen) override { return m_model.read(std::move(said), seen); }
 
     [[nodiscard]] std::string arch() const override { return std::string(m_model.arch()); }
     [[nodiscard]] double load_seconds() const override { return m_model.load_seconds(); }

@@ -31,7 +31,7 @@ struct load_options {
 
 /**
  * PaliGemma or PaliGemma 2. `Config` picks the variant at compile time, or is `dynamic`; `Weights` is the type that the matrices are
- * held in: `bf16` or `f32`.
+ * held in: `bf16`, `f32`, `int8` or `int4`.
  *
  * Calls on one model wait for each other; two models run side by side, each with threads of its own. All calls throw errc::invalid_argument
  * for options outside their range.
@@ -49,8 +49,8 @@ public:
     /// What the checkpoint's JSON files say.
     [[nodiscard]] const checkpoint_config& checkpoint() const noexcept { return m_state->read; }
     [[nodiscard]] const tokenizer& text() const noexcept { return m_state->text; }
-    /// The instruction set that its kernels use: "simd:avx512bw".
-    [[nodiscard]] static std::string arch() { return arch::simd<>::name(); }
+    /// The instruction sets that its kernels use: "simd:avx512bw amx".
+    [[nodiscard]] static std::string arch() { return arch::simd<>::name() + (arch::in_use().amx_bf16 ? " amx" : ""); }
     /// Seconds that loading took.
     [[nodiscard]] double load_seconds() const noexcept { return m_state->load_s; }
     /// Threads that take part in its work.
@@ -143,6 +143,14 @@ public:
         return find(pictures, pointing::masks, things, options);
     }
 
+    /// The objects in an answer to any prompt about a picture; with masks where there is a mask decoder.
+    findings read(generation said, const image_features& picture, const find_options& options = {}) {
+        options.validate();
+        const std::lock_guard lock(m_state->busy);
+        const bool masks = said.text.find("<seg") != std::string::npos && mask_file();
+        return read(std::move(said), picture, masks ? &mask_decoder() : nullptr, options);
+    }
+
     /// Log-probabilities of an answer, its end included, as if the model had said it.
     [[nodiscard]] score_result score(std::span<const image_features> images, std::string_view prompt, std::string_view answer) {
         const std::lock_guard lock(m_state->busy);
@@ -167,13 +175,14 @@ public:
 private:
     struct state {
         state(const std::filesystem::path& folder, const load_options& options)
-            : read(read_checkpoint_config(folder)), at(options.threads), text(folder, read.image_token),
+            : usable(arch::in_use()), read(read_checkpoint_config(folder)), at(options.threads), text(folder, read.image_token),
               net(folder, read, options.residency, at, options.on_progress), pictures(preprocessing_of(read.picture)), eos(read.eos.begin(), read.eos.end()),
               folder(folder), mask_file(options.mask_decoder) {
             load_s = clock.lap();
         }
 
         stopwatch clock;
+        arch::features usable; // asked for first: a PALI_ARCH that cannot be is said here and not by a kernel
         checkpoint_config read;
         context at;
         tokenizer text;
@@ -234,10 +243,12 @@ private:
         return answer_all(requests);
     }
 
+    [[nodiscard]] std::optional<std::filesystem::path> mask_file() const {
+        return m_state->mask_file.empty() ? find_mask_vqvae(m_state->folder) : m_state->mask_file;
+    }
     [[nodiscard]] const mask_vqvae& mask_decoder() {
         if (m_state->masks) return *m_state->masks;
-        std::optional<std::filesystem::path> file = m_state->mask_file;
-        if (file->empty()) file = find_mask_vqvae(m_state->folder);
+        const std::optional<std::filesystem::path> file = mask_file();
         if (!file)
             throw error(errc::cannot_open, m_state->folder.string() + ": no mask decoder lies beside the weights; segment needs vae-oid.npz of big_vision " +
                                                "(gs://big_vision/paligemma/vae-oid.npz): put it there, or name it by load_options::mask_decoder");
@@ -250,6 +261,7 @@ private:
         std::vector<image_features> seen;
         {
             const std::lock_guard lock(m_state->busy);
+            if (kind == pointing::masks) (void)mask_decoder(); // before the work of seeing
             seen = see_each(pictures, options.generate.on_progress);
         }
         const double seconds = clock.lap();
@@ -264,8 +276,11 @@ private:
         std::vector<generation> said = answer_each_of(seen, prompt_of(kind, things), decoding_of(options, kind, things, m_state->text));
         std::vector<findings> found;
         for (std::size_t i = 0; i < said.size(); ++i)
-            found.push_back(read_findings(std::move(said[i]), m_state->text, seen[i].width, seen[i].height, masks, options, m_state->at));
+            found.push_back(read(std::move(said[i]), seen[i], masks, options));
         return found;
+    }
+    [[nodiscard]] findings read(generation said, const image_features& seen, const mask_vqvae* masks, const find_options& options) {
+        return read_findings(std::move(said), m_state->text, seen.width, seen.height, masks, options, m_state->at);
     }
 
     [[nodiscard]] std::vector<generation> sample(std::span<const request> requests) {

@@ -23,3 +23,15 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #else
 #  define PALI_TARGET(features)
 #endif
+
+/// A loop whose body fills the registers, which clang would unroll and spill; and one of few rounds whose counter picks registers.
+#if defined(__clang__)
+#  define PALI_NO_UNROLL _Pragma("clang loop unroll(disable)")
+#  define PALI_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#  define PALI_NO_UNROLL
+#  define PALI_UNROLL _Pragma("GCC unroll 8")
+#else
+#  define PALI_NO_UNROLL
+#  define PALI_UNROLL
+#endif

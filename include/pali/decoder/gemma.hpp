@@ -16,7 +16,7 @@ namespace pali::inline PALI_ABI::inline PALI_SIMD {
 template <decoder_config Config, weight_storage Storage>
 struct gemma {
     [[no_unique_address]] Config config;
-    rows<const typename Storage::element> embedding; ///< (V, D)
+    typename Storage::matrix embedding; ///< (V, D)
     std::vector<gemma_block<Config, Storage>> layers;
     rms_norm final_norm;
     linear<Storage> head; ///< (V, D); empty where the embedding serves as the head too
@@ -33,8 +33,8 @@ struct gemma {
     void embed(std::int32_t token, float* row) const noexcept {
         PALI_ASSERT(token >= 0 && static_cast<std::size_t>(token) < embedding.count);
         const float scale = std::sqrt(static_cast<float>(config.hidden));
-        const auto* const from = embedding[static_cast<std::size_t>(token)];
-        for (std::size_t i = 0; i < embedding.width; ++i) row[i] = static_cast<float>(from[i]) * scale;
+        kernels::read_row(embedding, static_cast<std::size_t>(token), row);
+        for (std::size_t i = 0; i < embedding.width; ++i) row[i] *= scale;
     }
 
     /// x (T, D), in place: embeddings become the outputs of the last block. `after(layer, x)` is called after each block, 0 to layers - 1;
@@ -55,7 +55,7 @@ struct gemma {
 
     /// Hidden states (T, D) -> logits (T, V), in scratch memory, with the final softcap.
     [[nodiscard]] matrix_view logits(const matrix_view& hidden, context& at) const {
-        auto y = (head.weight.data ? head : linear<Storage>{.weight = embedding})(hidden, at);
+        auto y = (head.weight.count ? head : linear<Storage>{.weight = embedding})(hidden, at);
         if (config.final_softcap > 0)
             at.threads.run(y.shape(0), [&](std::size_t t) { kernels::softcap(arch::native, y.data() + t * y.shape(1), y.shape(1), config.final_softcap); });
         return y;

@@ -28,6 +28,8 @@ public:
     [[nodiscard]] const std::vector<safetensors_file>& files() const noexcept { return m_files; }
     /// The tensor of that name; throws errc::checkpoint_mismatch when there is none.
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
+    /// The text that the first file to have one keeps under `key`; empty where none does.
+    [[nodiscard]] std::string metadata(std::string_view key) const;
     /// mapped_file::forget, for the file that `part` lies in.
     void forget(std::span<const std::byte> part) const noexcept {
         for (const safetensors_file& file : m_files) file.file().forget(part);

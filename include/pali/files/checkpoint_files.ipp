@@ -123,4 +123,10 @@ PALI_INLINE const tensor_info& checkpoint_files::at(std::string_view name) const
     return found->second;
 }
 
+PALI_INLINE std::string checkpoint_files::metadata(std::string_view key) const {
+    for (const safetensors_file& file : m_files)
+        if (const auto found = file.metadata().find(key); found != file.metadata().end()) return found->second;
+    return {};
+}
+
 } // namespace pali::inline PALI_ABI

@@ -78,7 +78,7 @@ void attention(arch::simd<A> tag, const attention_shape& shape, rows<const float
     using batch = xsimd::batch<float, A>;
     using detail::key_block;
     constexpr std::size_t pair = 2 * batch::size;
-    constexpr std::size_t row_tile = 4, column_tile = arch::simd<A>::registers == 32 ? 4 : 2, depth_tile = column_tile;
+    constexpr std::size_t depth_tile = detail::column_tile<A>;
     constexpr std::size_t queries_a_task = 16;
     const std::size_t group = shape.heads / shape.kv_heads, head_dim = shape.head_dim, depth = padded_head_dim(head_dim);
     const std::size_t tokens_a_task = std::max<std::size_t>(1, queries_a_task / group);
@@ -115,25 +115,22 @@ void attention(arch::simd<A> tag, const attention_shape& shape, rows<const float
             const std::size_t size = std::min(key_block, end - block);
             const rows<const float> k(keys.data + kv_head * keys.head_stride + block * keys.token_stride, size, depth, keys.token_stride);
             const rows<const float> v(values.data + kv_head * values.head_stride + block * values.token_stride, size, depth, values.token_stride);
-            detail::dot_rows<row_tile, column_tile>(tag, rows<const float>(queries), k, nullptr, scores);
+            detail::dot_rows(tag, rows<const float>(queries), k, nullptr, scores);
             for (std::size_t i = 0; i < n; ++i) {
                 if (shape.softcap > 0) softcap(tag, scores[i], size, shape.softcap);
                 const key_range sees = range(first + i / group);
                 const std::size_t from = std::clamp(sees.begin, block, block + size) - block, to = std::clamp(sees.end, block, block + size) - block;
                 decay[i] = softmax[i].take(tag, scores[i], size, from, to);
             }
-            const auto weigh = [&]<std::size_t R, std::size_t D>(std::size_t i, std::size_t d) {
-                detail::weigh_tile<R, D>(tag, rows<const float>(scores).slice(i, R), decay + i, rows<const float>(v.data + d, size, D * batch::size, v.stride),
-                                         rows<float>(sums[i] + d, R, D * batch::size, depth));
-            };
-            const auto weigh_rows = [&]<std::size_t R>(std::size_t i, std::integral_constant<std::size_t, R>) {
+            detail::for_row_tiles<6, 4, 2, 1>(n, [&]<std::size_t R>(std::size_t i, std::integral_constant<std::size_t, R>) {
+                const auto weigh = [&]<std::size_t D>(std::size_t d, std::integral_constant<std::size_t, D>) {
+                    detail::weigh_tile<R, D>(tag, rows<const float>(scores).slice(i, R), decay + i, rows<const float>(v.data + d, size, D * batch::size, v.stride),
+                                             rows<float>(sums[i] + d, R, D * batch::size, depth));
+                };
                 std::size_t d = 0;
-                for (; d + depth_tile * batch::size <= depth; d += depth_tile * batch::size) weigh.template operator()<R, depth_tile>(i, d);
-                for (; d < depth; d += batch::size) weigh.template operator()<R, 1>(i, d);
-            };
-            std::size_t i = 0;
-            for (; i + row_tile <= n; i += row_tile) weigh_rows(i, std::integral_constant<std::size_t, row_tile>{});
-            for (; i < n; ++i) weigh_rows(i, std::integral_constant<std::size_t, 1>{});
+                for (; d + depth_tile * batch::size <= depth; d += depth_tile * batch::size) weigh(d, std::integral_constant<std::size_t, depth_tile>{});
+                for (; d < depth; d += batch::size) weigh(d, std::integral_constant<std::size_t, 1>{});
+            });
         }
         for (std::size_t i = 0; i < n; ++i) {
             float* const to = out[first + i / group] + (kv_head * group + i % group) * head_dim;

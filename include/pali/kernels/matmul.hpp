@@ -11,6 +11,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstring>
+#include <type_traits>
 
 namespace pali::inline PALI_ABI::kernels {
 
@@ -20,28 +21,25 @@ concept weight_element = std::same_as<T, float> || std::same_as<T, bfloat16>;
 
 namespace detail {
 
-/// Two batches of weights: 2 · lanes consecutive numbers.
-template <class Batch>
-struct batch_pair {
-    Batch first, second;
-};
+inline constexpr std::size_t columns_a_task = 64; // of 2304 bfloat16: 288 KiB, well inside a second-level cache
 
-template <class A>
-[[nodiscard]] inline batch_pair<xsimd::batch<float, A>> load_pair(arch::simd<A>, const float* w) noexcept {
+/// Half of 2 · lanes consecutive weights: the first and the second lanes of them.
+template <std::size_t Half, class A>
+[[nodiscard]] inline xsimd::batch<float, A> load_half(arch::simd<A>, const float* w) noexcept {
     using batch = xsimd::batch<float, A>;
-    return {batch::load_unaligned(w), batch::load_unaligned(w + batch::size)};
+    return batch::load_unaligned(w + Half * batch::size);
 }
 
 /// A 32-bit lane holds two bfloat16: the even one is its low half, shifted up, the odd one its high half. No shuffle is needed,
 /// if the activations lie in the same order: evens, then odds.
-template <class A>
-[[nodiscard]] inline batch_pair<xsimd::batch<float, A>> load_pair(arch::simd<A>, const bfloat16* w) noexcept {
+template <std::size_t Half, class A>
+[[nodiscard]] inline xsimd::batch<float, A> load_half(arch::simd<A>, const bfloat16* w) noexcept {
     using bits = xsimd::batch<std::uint32_t, A>;
     const auto both = bits::load_unaligned(reinterpret_cast<const std::uint32_t*>(w));
-    return {compat::as_float<A>(both << 16), compat::as_float<A>(both & bits(0xffff0000u))};
+    return compat::as_float<A>(Half == 0 ? both << 16 : both & bits(0xffff0000u));
 }
 
-/// Copies a row of activations into the order that load_pair gives weights in, zero-padded to whole pairs.
+/// Copies a row of activations into the order that load_half gives weights in, zero-padded to whole pairs.
 template <class A, weight_element Element>
 void pack_row(arch::simd<A>, const float* x, std::size_t width, float* packed) noexcept {
     constexpr std::size_t lanes = arch::simd<A>::lanes, pair = 2 * lanes;
@@ -74,43 +72,78 @@ void dot_tile(arch::simd<A> tag, rows<const float> x, rows<const Element> w, con
     batch sums[R][C];
     for (auto& row : sums)
         for (batch& sum : row) sum = batch(0.f);
-    const auto step = [&](std::size_t c, const batch_pair<batch>& weight, std::size_t k) {
+    // Half after half: R · C sums, C weights and one activation are what 16 registers hold.
+    const auto step = [&]<std::size_t Half>(const auto& weights, std::size_t k, std::integral_constant<std::size_t, Half>) {
+        batch weight[C];
+        for (std::size_t c = 0; c < C; ++c) weight[c] = load_half<Half>(tag, weights(c));
         for (std::size_t r = 0; r < R; ++r) {
-            sums[r][c] = xsimd::fma(batch::load_aligned(x[r] + k), weight.first, sums[r][c]);
-            sums[r][c] = xsimd::fma(batch::load_aligned(x[r] + k + lanes), weight.second, sums[r][c]);
+            const batch value = batch::load_aligned(x[r] + k + Half * lanes);
+            for (std::size_t c = 0; c < C; ++c) sums[r][c] = xsimd::fma(value, weight[c], sums[r][c]);
         }
     };
-    for (std::size_t k = 0; k < whole; k += pair)
-        for (std::size_t c = 0; c < C; ++c) {
-            // One row at a time runs at the speed of memory, and the processor's own prefetching starts anew with every row of weights.
-            if constexpr (R == 1) __builtin_prefetch(w[c + C] + k);
-            step(c, load_pair(tag, w[c] + k), k);
-        }
+    const auto both = [&](const auto& weights, std::size_t k) {
+        step(weights, k, std::integral_constant<std::size_t, 0>{});
+        step(weights, k, std::integral_constant<std::size_t, 1>{});
+    };
+    PALI_NO_UNROLL
+    for (std::size_t k = 0; k < whole; k += pair) {
+        // One row at a time runs at the speed of memory, and the processor's own prefetching starts anew with every row of weights.
+        if constexpr (R == 1)
+            for (std::size_t c = 0; c < C; ++c) __builtin_prefetch(w[c + C] + k);
+        both([&](std::size_t c) { return w[c] + k; }, k);
+    }
     if (whole != w.width) { // the row ends inside a pair, and what lies behind it may not be ours to read
-        for (std::size_t c = 0; c < C; ++c) {
-            alignas(64) Element rest[pair] = {};
-            std::memcpy(rest, w[c] + whole, (w.width - whole) * sizeof(Element));
-            step(c, load_pair(tag, rest), whole);
-        }
+        alignas(64) Element rest[C][pair] = {};
+        for (std::size_t c = 0; c < C; ++c) std::memcpy(rest[c], w[c] + whole, (w.width - whole) * sizeof(Element));
+        both([&](std::size_t c) { return rest[c]; }, whole);
     }
     for (std::size_t r = 0; r < R; ++r)
         for (std::size_t c = 0; c < C; ++c) y[r][c] = compat::reduce_add(sums[r][c]) + (bias ? bias[c] : 0.f);
 }
 
+/// Calls tile(first, integral_constant<R>) for rows [0, count), in tiles of the first of Sizes as long as they fit, then of the next; the last size is 1.
+template <std::size_t... Sizes, class Tile>
+void for_row_tiles(std::size_t count, Tile&& tile) {
+    std::size_t r = 0;
+    const auto in_tiles = [&]<std::size_t R>(std::integral_constant<std::size_t, R> rows) {
+        for (; r + R <= count; r += R) tile(r, rows);
+    };
+    (in_tiles(std::integral_constant<std::size_t, Sizes>{}), ...);
+}
+
+/// Columns of a tile beside six rows: 12 or 24 sums.
+template <class A>
+inline constexpr std::size_t column_tile = arch::simd<A>::registers == 32 ? 4 : 2;
+
 /// All rows of x against the columns [0, w.count) of y.
-template <std::size_t R, std::size_t C, class A, class Element>
+template <class A, class Element>
 void dot_rows(arch::simd<A> tag, rows<const float> x, rows<const Element> w, const float* bias, rows<float> y) noexcept {
+    constexpr std::size_t C = column_tile<A>;
     const auto column = [&](std::size_t c) { return rows<float>(y.data + c, y.count, y.width, y.stride); };
-    const auto sweep = [&]<std::size_t Rows>(std::size_t r, std::integral_constant<std::size_t, Rows>) {
+    for_row_tiles<6, 4, 2, 1>(x.count, [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R>) {
         std::size_t c = 0;
         for (; c + C <= w.count; c += C)
-            dot_tile<Rows, C>(tag, x.slice(r, Rows), w.slice(c, C), bias ? bias + c : nullptr, column(c).slice(r, Rows));
+            dot_tile<R, C>(tag, x.slice(r, R), w.slice(c, C), bias ? bias + c : nullptr, column(c).slice(r, R));
         for (; c < w.count; ++c)
-            dot_tile<Rows, 1>(tag, x.slice(r, Rows), w.slice(c, 1), bias ? bias + c : nullptr, column(c).slice(r, Rows));
-    };
-    std::size_t r = 0;
-    for (; r + R <= x.count; r += R) sweep(r, std::integral_constant<std::size_t, R>{});
-    for (; r < x.count; ++r) sweep(r, std::integral_constant<std::size_t, 1>{});
+            dot_tile<R, 1>(tag, x.slice(r, R), w.slice(c, 1), bias ? bias + c : nullptr, column(c).slice(r, R));
+    });
+}
+
+/// The product, with the weights of columns [first, first + n) as panel(first, n, thread) gives them.
+template <class Element, class A, class Panel>
+void multiply(arch::simd<A> tag, rows<const float> x, Panel&& panel, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
+    constexpr std::size_t pair = 2 * arch::simd<A>::lanes;
+    constexpr std::size_t rows_a_task = 16;
+    const arena::frame frame(scratch);
+    const std::size_t packed_width = (x.width + pair - 1) / pair * pair;
+    const rows<float> packed(scratch.take(x.count * packed_width), x.count, packed_width);
+    threads.run((x.count + rows_a_task - 1) / rows_a_task, [&](std::size_t task) {
+        for (std::size_t t = task * rows_a_task; t < std::min(x.count, (task + 1) * rows_a_task); ++t) pack_row<A, Element>(tag, x[t], x.width, packed[t]);
+    });
+    threads.run((y.width + columns_a_task - 1) / columns_a_task, [&](std::size_t task, std::size_t thread) {
+        const std::size_t first = task * columns_a_task, n = std::min(columns_a_task, y.width - first);
+        dot_rows(tag, rows<const float>(packed), panel(first, n, thread), bias ? bias + first : nullptr, rows<float>(y.data + first, y.count, n, y.stride));
+    });
 }
 
 } // namespace detail
@@ -123,24 +156,7 @@ void dot_rows(arch::simd<A> tag, rows<const float> x, rows<const Element> w, con
 template <class A, weight_element Element>
 void matmul(arch::simd<A> tag, rows<const float> x, rows<const Element> w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
     PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
-    constexpr std::size_t pair = 2 * arch::simd<A>::lanes;
-    constexpr std::size_t row_tile = 4, column_tile = arch::simd<A>::registers == 32 ? 4 : 2;
-    constexpr std::size_t columns_a_task = 64; // of 2304 bfloat16: 288 KiB, well inside a second-level cache
-    constexpr std::size_t rows_a_task = 16;
-    const arena::frame frame(scratch);
-    const std::size_t packed_width = (x.width + pair - 1) / pair * pair;
-    const rows<float> packed(scratch.take(x.count * packed_width), x.count, packed_width);
-    const auto pack = [&](std::size_t task) {
-        for (std::size_t t = task * rows_a_task; t < std::min(x.count, (task + 1) * rows_a_task); ++t)
-            detail::pack_row<A, Element>(tag, x[t], x.width, packed[t]);
-    };
-    threads.run((x.count + rows_a_task - 1) / rows_a_task, pack);
-    const auto multiply = [&](std::size_t task) {
-        const std::size_t first = task * columns_a_task, n = std::min(columns_a_task, w.count - first);
-        detail::dot_rows<row_tile, column_tile>(tag, rows<const float>(packed), w.slice(first, n), bias ? bias + first : nullptr,
-                                                rows<float>(y.data + first, y.count, n, y.stride));
-    };
-    threads.run((w.count + columns_a_task - 1) / columns_a_task, multiply);
+    detail::multiply<Element>(tag, x, [&](std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); }, bias, y, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels

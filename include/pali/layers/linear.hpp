@@ -2,7 +2,7 @@
 #pragma once
 
 #include <pali/core/context.hpp>
-#include <pali/kernels/matmul.hpp>
+#include <pali/kernels/product.hpp>
 #include <pali/weights/binder.hpp>
 
 namespace pali::inline PALI_ABI::inline PALI_SIMD {
@@ -10,13 +10,13 @@ namespace pali::inline PALI_ABI::inline PALI_SIMD {
 /// y = x · wᵀ (+ bias).
 template <weight_storage Storage>
 struct linear {
-    rows<const typename Storage::element> weight; ///< (out, in), as stored
-    const float* bias = nullptr;                  ///< (out), or none
+    typename Storage::matrix weight; ///< (out, in), as stored
+    const float* bias = nullptr;     ///< (out), or none
 
     /// x (T, in) -> (T, out), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
         matrix_view y = at.take(x.shape(0), weight.count);
-        kernels::matmul(arch::native, rows_of(x), weight, bias, rows_of(y), at.threads, at.scratch);
+        kernels::product(rows_of(x), weight, bias, rows_of(y), at.threads, at.scratch);
         return y;
     }
 

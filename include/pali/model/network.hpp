@@ -33,8 +33,8 @@ public:
     }
 
     [[no_unique_address]] Config config;
-    siglip<vision_type, Storage> vision;
-    projector<Config, Storage> project;
+    siglip<vision_type, typename Storage::tower> vision;
+    projector<Config, typename Storage::tower> project;
     gemma<Config, Storage> decoder;
 
     /// Tokens of one picture.

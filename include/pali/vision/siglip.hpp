@@ -15,7 +15,7 @@ template <vision_config Config, weight_storage Storage>
 struct siglip {
     [[no_unique_address]] Config config;
     linear<Storage> patch_embedding;                   ///< a convolution whose stride is its size: a linear map of each patch
-    rows<const typename Storage::element> positions;   ///< (P, D)
+    typename Storage::matrix positions;                ///< (P, D)
     std::vector<siglip_block<Config, Storage>> layers;
     layer_norm post_norm;
 

@@ -10,12 +10,15 @@
 #include <pali/files/tensor_table.hpp>
 #include <pali/weights/convert.hpp>
 #include <pali/weights/names.hpp>
+#include <pali/weights/quantise.hpp>
 #include <pali/weights/storage.hpp>
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -43,6 +46,11 @@ public:
         template <class Element>
         void matrix(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const {
             if (const tensor_info* tensor = m_owner.find(m_prefix + name, shape)) m_owner.want_matrix(*tensor, to);
+        }
+        /// A quantised matrix, from a file that holds it so or from one that does not. Its columns are a multiple of `quantised_piece`.
+        template <std::size_t Bits>
+        void matrix(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
+            m_owner.want_quantised(m_prefix + name, to, shape);
         }
         /// A vector, always float32.
         void vector(const std::string& name, const float*& to, std::size_t size) const {
@@ -136,6 +144,10 @@ private:
             return nullptr;
         }
         const tensor_info& tensor = *found;
+        if (const auto how = quantised_as(name)) {
+            m_problems.push_back(tensor.file + ": tensor " + in_quotes(name) + " holds " + *how + " codes; load it as " + *how + ", or the checkpoint that it was made from");
+            return nullptr;
+        }
         if (tensor.shape != shape) {
             m_problems.push_back(tensor.file + ": tensor " + in_quotes(name) + " has shape " + describe_shape(tensor.shape) + ", the configuration needs " + describe_shape(shape));
             return nullptr;
@@ -170,6 +182,61 @@ private:
     void want_matrix(const tensor_info& tensor, rows<const Element>& to) {
         const std::size_t count = tensor.shape[0], width = count == 0 ? 0 : tensor.count() / count;
         want<Element>(tensor, false, [&to, count, width](const Element* data) { to = rows<const Element>(data, count, width); });
+    }
+
+    /// Which quantised weights a tensor holds codes of; nothing for plain numbers.
+    [[nodiscard]] std::optional<std::string> quantised_as(const std::string& name) const {
+        if (!look_up(name + std::string(scales_suffix))) return std::nullopt;
+        return look_up(name)->type == code_type<8> ? int8::name : int4::name;
+    }
+
+    template <std::size_t Bits>
+    void want_quantised(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) {
+        const std::size_t count = shape[0], width = shape[1];
+        if (width % quantised_piece != 0) {
+            m_problems.push_back("tensor " + in_quotes(name) + " has " + std::to_string(width) + " columns; quantised weights need a multiple of " + std::to_string(quantised_piece));
+            return;
+        }
+        const std::string scales = name + std::string(scales_suffix);
+        if (!look_up(name) || quantised_as(name) != (Bits == 8 ? int8::name : int4::name)) {
+            if (const tensor_info* const tensor = find(name, shape)) want_rounded(*tensor, to);
+            return;
+        }
+        const auto stored = [&](const std::string& part, dtype type, std::size_t columns) -> const tensor_info* {
+            m_used.insert(part);
+            const tensor_info& tensor = *look_up(part);
+            const std::vector<std::size_t> needed{count, columns};
+            if (tensor.type == type && tensor.shape == needed) return &tensor;
+            m_problems.push_back(tensor.file + ": tensor " + in_quotes(part) + " is " + describe(tensor) + ", the configuration needs " + to_string(type) +
+                                 describe_shape(needed));
+            return nullptr;
+        };
+        const tensor_info* const codes = stored(name, code_type<Bits>, quantised_rows<Bits>::bytes_of(width));
+        const tensor_info* const scale = stored(scales, dtype::bf16, width / quantised_rows<Bits>::group);
+        if (!codes || !scale) return;
+        to.count = count;
+        to.width = width;
+        want_bytes(*codes, [&to](const std::byte* at) { to.codes = reinterpret_cast<const std::uint8_t*>(at); });
+        want_bytes(*scale, [&to](const std::byte* at) { to.scales = reinterpret_cast<const bfloat16*>(at); });
+    }
+
+    /// As they lie in the file.
+    void want_bytes(const tensor_info& tensor, std::function<void(const std::byte*)> set) {
+        m_jobs.push_back({&tensor, tensor.bytes.size(), tensor.is_aligned(), false, [&tensor, set](std::byte* memory, thread_pool& threads) {
+            if (!memory) return set(tensor.bytes.data());
+            constexpr std::size_t piece = std::size_t{1} << 20;
+            threads.run((tensor.bytes.size() + piece - 1) / piece, [&](std::size_t task) {
+                const std::size_t first = task * piece;
+                std::memcpy(memory + first, tensor.bytes.data() + first, std::min(piece, tensor.bytes.size() - first));
+            });
+            set(memory);
+        }});
+    }
+
+    /// Rounded to codes while it is loaded.
+    template <std::size_t Bits>
+    void want_rounded(const tensor_info& tensor, quantised_rows<Bits>& to) {
+        m_jobs.push_back({&tensor, quantised_bytes<Bits>(tensor), false, false, [&tensor, &to](std::byte* memory, thread_pool& threads) { to = quantise<Bits>(tensor, memory, threads); }});
     }
 
     void want_vector(const tensor_info& tensor, const float*& to) {

@@ -1,0 +1,169 @@
+// Kernels one by one, at the sizes of PaliGemma 2 3B: how near each comes to the limit that binds it, reading (few rows) or arithmetic (many), measured in the
+// same run with the same threads. Each is compared with the reference before it is timed; one that is wrong is not timed.
+//
+// usage: kernels [--benchmark_filter=...]      Google Benchmark's options; THREADS=n in the environment, without: all
+#include "limits.hpp"
+
+#include <pali/core/context.hpp>
+#include <pali/kernels/attention.hpp>
+#include <pali/kernels/product.hpp>
+#include <pali/kernels/reference.hpp>
+#include <pali/weights/quantise.hpp>
+
+#include <benchmark/benchmark.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <random>
+#include <string>
+#include <type_traits>
+
+namespace {
+
+using pali::rows;
+
+struct machine {
+    pali::context at{std::getenv("THREADS") ? std::strtoull(std::getenv("THREADS"), nullptr, 10) : 0};
+    double bandwidth = read_bandwidth(at.threads), peak = std::max(fma_peak(at.threads), tile_peak(at.threads));
+};
+
+machine& here() {
+    static machine measured;
+    return measured;
+}
+
+pali::aligned_vector<float> random(std::size_t n, float scale) {
+    std::mt19937 bits(1);
+    pali::aligned_vector<float> values(n);
+    for (float& value : values) value = scale * (static_cast<float>(bits()) / 2147483648.f - 1.f);
+    return values;
+}
+
+/// The weights of a matrix in memory of their own, on huge pages as a resident model has them.
+template <class Storage>
+struct weights {
+    weights(std::size_t count, std::size_t width) {
+        const auto numbers = random(std::size_t{1} << 16, 0.05f);
+        if constexpr (requires { Storage::matrix::group; }) {
+            constexpr std::size_t bits = Storage::matrix::bits;
+            std::vector<float> row(width);
+            const std::size_t codes = Storage::matrix::bytes_of(count * width);
+            memory = pali::page_memory(codes + count * width / Storage::matrix::group * 2);
+            auto* const scales = reinterpret_cast<pali::bfloat16*>(memory.bytes().data() + codes);
+            for (std::size_t n = 0; n < count; ++n) {
+                for (std::size_t k = 0; k < width; ++k) row[k] = numbers[(n * 977 + k) % numbers.size()];
+                pali::quantise_row<bits>(row.data(), width, reinterpret_cast<std::uint8_t*>(memory.bytes().data()) + Storage::matrix::bytes_of(n * width),
+                                         scales + n * (width / Storage::matrix::group));
+            }
+            view = {reinterpret_cast<const std::uint8_t*>(memory.bytes().data()), scales, count, width};
+        } else {
+            using element = std::remove_const_t<std::remove_pointer_t<decltype(view.data)>>;
+            memory = pali::page_memory(count * width * sizeof(element));
+            auto* const to = reinterpret_cast<element*>(memory.bytes().data());
+            for (std::size_t n = 0; n < count; ++n)
+                for (std::size_t k = 0; k < width; ++k) to[n * width + k] = element(numbers[(n * 977 + k) % numbers.size()]);
+            view = {to, count, width};
+        }
+    }
+    pali::page_memory memory;
+    typename Storage::matrix view;
+};
+
+/// Whether the first and the last columns are what the formula says. Activations that are rounded (to bfloat16 by tiles, to bytes beside quantised weights) are off by
+/// 1 part in 256, or in 254 of a group's largest: within 1 % of the largest sum.
+template <class Matrix>
+bool is_right(rows<const float> x, const Matrix& w, rows<const float> y) {
+    double worst = 0, largest = 0;
+    std::vector<float> row(w.width);
+    for (const std::size_t n : {std::size_t{0}, std::size_t{1}, w.count / 2, w.count - 1}) {
+        pali::kernels::read_row(w, n, row.data());
+        for (std::size_t t = 0; t < x.count; ++t) {
+            double want = 0;
+            pali::kernels::reference::matmul(rows<const float>(x[t], 1, x.width), rows<const float>(row.data(), 1, w.width), nullptr, rows<double>(&want, 1, 1));
+            worst = std::max(worst, std::abs(want - static_cast<double>(y[t][n])));
+            largest = std::max(largest, std::abs(want));
+        }
+    }
+    return worst <= 0.01 * largest;
+}
+
+template <class Storage>
+void product(benchmark::State& state) {
+    const auto tokens = static_cast<std::size_t>(state.range(0)), width = static_cast<std::size_t>(state.range(1)), count = static_cast<std::size_t>(state.range(2));
+    machine& on = here();
+    const weights<Storage> w(count, width);
+    const auto x = random(tokens * width, 1);
+    pali::aligned_vector<float> y(tokens * count);
+    const rows<const float> in(x.data(), tokens, width);
+    const rows<float> out(y.data(), tokens, count);
+    const auto run = [&] { pali::kernels::product(in, w.view, nullptr, out, on.at.threads, on.at.scratch); };
+    run();
+    if (!is_right(in, w.view, rows<const float>(out))) return state.SkipWithError("the result is wrong");
+    for (auto _ : state) run();
+    const double runs = static_cast<double>(state.iterations()), bytes = static_cast<double>(w.memory.bytes().size()), flop = 2. * static_cast<double>(tokens * width * count);
+    using counter = benchmark::Counter;
+    state.counters["GB/s"] = counter(bytes * runs / 1e9, counter::kIsRate);
+    state.counters["GFLOP/s"] = counter(flop * runs / 1e9, counter::kIsRate);
+    state.counters["of_bandwidth"] = counter(bytes * runs / on.bandwidth, counter::kIsRate);
+    state.counters["of_peak"] = counter(flop * runs / on.peak, counter::kIsRate);
+}
+
+/// A block of queries over so many keys, with the softcap and the grouped heads of Gemma 2 2B.
+void attention(benchmark::State& state) {
+    const auto tokens = static_cast<std::size_t>(state.range(0)), keys = static_cast<std::size_t>(state.range(1));
+    machine& on = here();
+    const pali::kernels::attention_shape shape{.heads = 8, .kv_heads = 4, .head_dim = 256, .scale = 1.f / 16, .softcap = 50};
+    const auto q = random(tokens * 2048, 1), k = random(4 * keys * 256, 1), v = random(4 * keys * 256, 1);
+    pali::aligned_vector<float> out(tokens * 2048);
+    const pali::kernels::head_view key_view{.data = k.data(), .token_stride = 256, .head_stride = keys * 256}, value_view{.data = v.data(), .token_stride = 256, .head_stride = keys * 256};
+    const auto all = [&](std::size_t) { return pali::kernels::key_range{0, keys}; };
+    const auto run = [&] {
+        pali::kernels::attention(pali::arch::native, shape, rows<const float>(q.data(), tokens, 2048), key_view, value_view, all, rows<float>(out.data(), tokens, 2048), on.at.threads,
+                                 on.at.scratch);
+    };
+    run();
+    std::vector<double> want(2048);
+    pali::kernels::reference::attention(shape, rows<const float>(q.data(), 1, 2048), key_view, value_view, all, rows<double>(want.data(), 1, 2048));
+    for (std::size_t i = 0; i < want.size(); ++i)
+        if (std::abs(want[i] - static_cast<double>(out[i])) > 1e-4) return state.SkipWithError("the result is wrong");
+    for (auto _ : state) run();
+    const double runs = static_cast<double>(state.iterations()), flop = 4. * static_cast<double>(tokens * keys * 2048), bytes = 2. * static_cast<double>(4 * keys * 256 * sizeof(float));
+    using counter = benchmark::Counter;
+    state.counters["GFLOP/s"] = counter(flop * runs / 1e9, counter::kIsRate);
+    state.counters["of_peak"] = counter(flop * runs / on.peak, counter::kIsRate);
+    state.counters["of_bandwidth"] = counter(bytes * runs / on.bandwidth, counter::kIsRate);
+}
+
+/// Seconds from handing out work that takes no time to the return of all threads.
+void thread_join(benchmark::State& state) {
+    machine& on = here();
+    for (auto _ : state) on.at.threads.run(on.at.threads.size(), [](std::size_t i) { benchmark::DoNotOptimize(i); });
+}
+
+void sizes(benchmark::internal::Benchmark* one) {
+    // one token and eight, which are decoding, and a prefill; up and down projection of the MLP, and a slice of the head
+    for (const std::int64_t tokens : {1, 8, 264})
+        for (const auto& [width, count] : {std::pair<std::int64_t, std::int64_t>{2304, 9216}, {9216, 2304}, {2304, 65536}})
+            if (tokens < 264 || count < 65536) one->Args({tokens, width, count});
+    one->ArgNames({"tokens", "width", "count"})->UseRealTime()->Unit(benchmark::kMillisecond);
+}
+
+BENCHMARK(product<pali::f32>)->Apply(sizes);
+BENCHMARK(product<pali::bf16>)->Apply(sizes);
+BENCHMARK(product<pali::int8>)->Apply(sizes);
+BENCHMARK(product<pali::int4>)->Apply(sizes);
+BENCHMARK(attention)->ArgNames({"tokens", "keys"})->Args({264, 264})->Args({1, 264})->Args({1, 1024})->Args({1, 4096})->Args({1024, 1024})->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(thread_join)->UseRealTime()->Unit(benchmark::kMicrosecond);
+
+} // namespace
+
+int main(int argc, char** argv) {
+    benchmark::Initialize(&argc, argv);
+    if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+    benchmark::AddCustomContext("instruction_set", pali::arch::simd<>::name());
+    benchmark::AddCustomContext("threads", std::to_string(here().at.threads.size()));
+    benchmark::AddCustomContext("bandwidth_gb_per_s", std::to_string(here().bandwidth / 1e9));
+    benchmark::AddCustomContext("peak_gflop_per_s", std::to_string(here().peak / 1e9));
+    benchmark::RunSpecifiedBenchmarks();
+    return 0;
+}

@@ -1,0 +1,110 @@
+// whole_model: how near a model comes to the machine. Encoding a picture and the prefill are bound by arithmetic, decoding by reading every weight of the
+// decoder once a token; both limits are measured here, in the same run, with the same threads.
+//
+// usage: whole_model FOLDER [--weights bf16] [--residency mapped] [--tokens 32] [--batch 8] [--threads 0]      prints one JSON object
+#include "limits.hpp"
+
+#include <pali/pali.hpp>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include <iostream>
+#include <string>
+#include <vector>
+
+namespace {
+
+struct settings {
+    std::string folder, weights = "bf16", residency = "mapped";
+    std::size_t tokens = 32, batch = 8, threads = 0, repetitions = 3;
+};
+
+/// Floating-point operations of one picture: linear maps and attention (multiply and add count as two).
+double image_flop(const pali::dynamic& c) {
+    const auto& v = c.vision;
+    const double patches = static_cast<double>(pali::patch_count(v)), hidden = static_cast<double>(v.hidden), layers = static_cast<double>(v.layers);
+    const double block = 4 * hidden * hidden + 2 * hidden * static_cast<double>(v.intermediate);
+    return 2 * patches * (layers * block + hidden * 3 * static_cast<double>(v.patch_size * v.patch_size) + hidden * static_cast<double>(c.hidden)) +
+           4 * patches * patches * hidden * layers;
+}
+
+/// Numbers in the matrices that a token meets in all layers; without the head.
+double layer_weights(const pali::dynamic& c) {
+    const double hidden = static_cast<double>(c.hidden), q = static_cast<double>(c.heads * c.head_dim), kv = static_cast<double>(c.kv_heads * c.head_dim);
+    return static_cast<double>(c.layers) * (2 * hidden * q + 2 * hidden * kv + 3 * hidden * static_cast<double>(c.intermediate));
+}
+
+double prefill_flop(const pali::dynamic& c, double tokens) {
+    return 2 * tokens * layer_weights(c) + 4 * tokens * tokens * static_cast<double>(c.heads * c.head_dim * c.layers) + 2 * static_cast<double>(c.vocab * c.hidden);
+}
+
+template <class Weights>
+nlohmann::ordered_json measure(const settings& of) {
+    using json = nlohmann::ordered_json;
+    pali::thread_pool threads(of.threads);
+    const double before = read_bandwidth(threads), fma = fma_peak(threads), tile = tile_peak(threads);
+
+    pali::model<pali::dynamic, Weights> model{of.folder, {.threads = of.threads, .residency = of.residency == "resident" ? pali::residency::resident : pali::residency::mapped}};
+    const pali::dynamic& c = model.config();
+    pali::image photo(c.vision.image_size, c.vision.image_size);
+    for (std::size_t i = 0; i < photo.pixels.size(); ++i) photo.pixels[i] = static_cast<std::uint8_t>(i * 2654435761u >> 13);
+
+    double image_s = 1e30;
+    pali::image_features seen = model.encode(photo); // pages come in
+    for (std::size_t i = 0; i < of.repetitions; ++i) image_s = std::min(image_s, seconds_of([&] { seen = model.encode(photo); }));
+    const auto ask = [&](std::size_t tokens) { return model.generate(seen, "caption en", {.max_new_tokens = tokens, .min_new_tokens = tokens}); };
+    ask(2);
+    double prefill_s = 1e30, rate = 0;
+    pali::generation said;
+    for (std::size_t i = 0; i < of.repetitions; ++i) {
+        said = ask(of.tokens);
+        prefill_s = std::min(prefill_s, said.timings.prefill_s);
+        rate = std::max(rate, said.decode_tokens_per_s());
+    }
+    const std::size_t memory = status_bytes("RssAnon");
+    const pali::generate_options together{.max_new_tokens = of.tokens, .min_new_tokens = of.tokens};
+    std::vector<pali::request> requests(of.batch, pali::request{.images = std::span(&seen, 1), .prompt = "caption en", .options = together});
+    double batch_rate = 0;
+    if (of.batch > 1) {
+        const std::vector<pali::generation> all = model.generate(std::span<const pali::request>(requests));
+        for (const pali::generation& one : all) batch_rate += one.decode_tokens_per_s();
+    }
+
+    const double bandwidth = std::max(before, read_bandwidth(threads)); // again: a machine that is shared changes while one looks
+    const double bits = std::is_same_v<Weights, pali::f32> ? 32 : std::is_same_v<Weights, pali::bf16> ? 16 : std::is_same_v<Weights, pali::int8> ? 8.25 : 4.5;
+    const double a_token = (layer_weights(c) + static_cast<double>(c.vocab * c.hidden)) * bits / 8, prompt = static_cast<double>(seen.values.shape(0) + said.prompt_tokens.size());
+    const double peak = std::max(fma, tile), image_rate = image_flop(c) / image_s, prefill_rate = prefill_flop(c, prompt) / prefill_s;
+    return json{{"weights", Weights::name}, {"residency", of.residency}, {"threads", model.threads()}, {"instruction_set", model.arch()},
+                {"machine", {{"bandwidth_gb_per_s", bandwidth / 1e9}, {"fma_gflop_per_s", fma / 1e9}, {"tile_gflop_per_s", tile / 1e9}}},
+                {"load_s", model.load_seconds()},
+                {"image", {{"s", image_s}, {"gflop_per_s", image_rate / 1e9}, {"of_fma_peak", image_rate / fma}, {"of_peak", image_rate / peak}}},
+                {"prefill", {{"tokens", prompt}, {"s", prefill_s}, {"gflop_per_s", prefill_rate / 1e9}, {"of_fma_peak", prefill_rate / fma}, {"of_peak", prefill_rate / peak}}},
+                {"decode", {{"tokens", said.tokens.size()}, {"tokens_per_s", rate}, {"gb_per_token", a_token / 1e9}, {"of_bandwidth", a_token * rate / bandwidth}}},
+                {"batch", {{"requests", of.batch}, {"tokens_per_s", batch_rate}, {"of_one", batch_rate / rate}}},
+                {"memory", {{"anonymous_gb", static_cast<double>(memory) / 1e9}, {"peak_gb", static_cast<double>(status_bytes("VmHWM")) / 1e9}}}};
+}
+
+} // namespace
+
+int main(int argc, char** argv) try {
+    settings chosen;
+    CLI::App program{"How near a model comes to the machine", "whole_model"};
+    program.add_option("folder", chosen.folder, "Hugging Face folder")->required();
+    program.add_option("--weights", chosen.weights)->check(CLI::IsMember({"f32", "bf16", "int8", "int4"}))->capture_default_str();
+    program.add_option("--residency", chosen.residency)->check(CLI::IsMember({"mapped", "resident"}))->capture_default_str();
+    program.add_option("--tokens", chosen.tokens, "Tokens decoded")->capture_default_str();
+    program.add_option("--batch", chosen.batch, "Requests decoded together; 1: left out")->capture_default_str();
+    program.add_option("--threads", chosen.threads, "0: all")->capture_default_str();
+    program.add_option("--repetitions", chosen.repetitions, "The best of so many counts")->capture_default_str();
+    CLI11_PARSE(program, argc, argv);
+    const auto result = chosen.weights == "f32"    ? measure<pali::f32>(chosen)
+                        : chosen.weights == "int8" ? measure<pali::int8>(chosen)
+                        : chosen.weights == "int4" ? measure<pali::int4>(chosen)
+                                                   : measure<pali::bf16>(chosen);
+    std::cout << result.dump(2) << '\n';
+    return 0;
+} catch (const pali::error& e) {
+    std::cerr << e.what() << '\n';
+    return 1;
+}

@@ -1,0 +1,37 @@
+// pali quantize: a checkpoint with its decoder in bytes or half bytes.
+#include "console.hpp"
+#include "options.hpp"
+
+#include <pali/model/quantise_checkpoint.hpp>
+
+#include <iostream>
+#include <memory>
+
+namespace {
+
+struct quantize_command {
+    std::string from, to, weights = "int4";
+    std::size_t threads = 0;
+
+    int run() const {
+        progress_bar bar;
+        if (weights == "int8") pali::quantise_checkpoint<pali::int8>(from, to, threads, bar.callback());
+        else pali::quantise_checkpoint<pali::int4>(from, to, threads, bar.callback());
+        bar.erase();
+        const auto size = std::filesystem::file_size(std::filesystem::path(to) / "model.safetensors");
+        std::cout << to << ": " << weights << ", " << in_units(static_cast<double>(size)) << '\n';
+        return 0;
+    }
+};
+
+} // namespace
+
+command add_quantize(CLI::App& program) {
+    CLI::App* app = program.add_subcommand("quantize", "Write a checkpoint whose decoder is in 4 or 8 bits, to be used like any other");
+    auto chosen = std::make_shared<quantize_command>();
+    app->add_option("from", chosen->from, "Hugging Face folder")->type_name("DIR")->required();
+    app->add_option("to", chosen->to, "Folder to write, with all that a model needs")->type_name("OUT")->required();
+    app->add_option("--weights", chosen->weights, "Of the decoder's matrices")->check(CLI::IsMember({"int8", "int4"}))->type_name("TYPE")->capture_default_str();
+    add_count(*app, "-t,--threads", chosen->threads, 0, "Threads; 0: all");
+    return [chosen] { return chosen->run(); };
+}

@@ -1,0 +1,8 @@
+// Quantised weights, for which every checkpoint is read by its own sizes: what a compiled variant would win there is not measurable.
+#include "runner.hpp"
+
+opener find_quantised(std::string_view weights) {
+    if (weights == "int8") return [](const model_choice& choice) -> std::unique_ptr<any_model> { return std::make_unique<runner<pali::dynamic, pali::int8>>(choice); };
+    if (weights == "int4") return [](const model_choice& choice) -> std::unique_ptr<any_model> { return std::make_unique<runner<pali::dynamic, pali::int4>>(choice); };
+    return nullptr;
+}

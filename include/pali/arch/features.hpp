@@ -1,0 +1,108 @@
+// What the processor can do beyond the flags that a translation unit is compiled with, found when the program runs.
+#pragma once
+
+#include <pali/core/error.hpp>
+
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#if defined(__x86_64__)
+#  include <cpuid.h>
+#endif
+#if defined(__x86_64__) && defined(__linux__)
+#  include <sys/syscall.h>
+#  include <unistd.h>
+#endif
+
+namespace pali::inline PALI_ABI::arch {
+
+/// Instruction sets that kernels have intrinsics for. Each is an extra over the xsimd kernels, which follow compiler flags.
+struct features {
+    bool avx2 = false;     ///< AVX2 and FMA
+    bool amx_bf16 = false; ///< tiles of bfloat16, permitted by the operating system, and AVX-512 F and BW beside them
+
+    friend bool operator==(const features&, const features&) = default;
+};
+
+namespace detail {
+
+#if defined(__x86_64__)
+struct cpuid_registers {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+};
+
+inline cpuid_registers cpuid(unsigned leaf, unsigned subleaf) noexcept {
+    cpuid_registers r;
+    if (!__get_cpuid_count(leaf, subleaf, &r.a, &r.b, &r.c, &r.d)) return {};
+    return r;
+}
+
+/// Which registers the operating system saves: XCR0.
+inline std::uint64_t saved_registers() noexcept {
+    std::uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (static_cast<std::uint64_t>(high) << 32) | low;
+}
+
+/// Linux gives a process tile registers when it asks (Documentation/arch/x86/xstate.rst): ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA.
+inline bool may_use_tiles() noexcept {
+#  if defined(__linux__) && defined(SYS_arch_prctl)
+    constexpr long ask_permission = 0x1023, tile_data = 18;
+    return syscall(SYS_arch_prctl, ask_permission, tile_data) == 0;
+#  else
+    return false;
+#  endif
+}
+#endif
+
+/// Bits as in Intel's Software Developer's Manual, volume 2A, CPUID, and volume 1, section 13.1 (XCR0).
+inline features detect() noexcept {
+    features found;
+#if defined(__x86_64__)
+    const auto bit = [](std::uint64_t word, int n) { return (word >> n & 1) != 0; };
+    const cpuid_registers basic = cpuid(1, 0), extended = cpuid(7, 0);
+    if (!bit(basic.c, 27)) return found; // OSXSAVE
+    const std::uint64_t saved = saved_registers();
+    const bool ymm = (saved & 0x6) == 0x6, zmm = (saved & 0xe6) == 0xe6, tiles = (saved & 0x60000) == 0x60000;
+    found.avx2 = ymm && bit(extended.b, 5) && bit(basic.c, 12);
+    const bool avx512 = zmm && found.avx2 && bit(extended.b, 16) && bit(extended.b, 30);
+    found.amx_bf16 = tiles && avx512 && bit(extended.d, 24) && bit(extended.d, 22) && may_use_tiles();
+#endif
+    return found;
+}
+
+} // namespace detail
+
+/// What this processor and its operating system allow.
+[[nodiscard]] inline const features& detected() noexcept {
+    static const features found = detail::detect();
+    return found;
+}
+
+/// A level is all instruction sets up to one: "simd" (what xsimd was compiled for and no more), "avx2", "amx". Throws errc::unsupported_arch for another
+/// name and for what `there` lacks.
+[[nodiscard]] inline features limited_to(std::string_view level, const features& there) {
+    static constexpr std::array<std::string_view, 3> levels{"simd", "avx2", "amx"};
+    std::size_t n = 0;
+    while (n < levels.size() && levels[n] != level) ++n;
+    if (n == levels.size()) throw error(errc::unsupported_arch, "PALI_ARCH is \"" + std::string(level) + "\"; it can be simd, avx2 or amx");
+    const features wanted{.avx2 = n >= 1, .amx_bf16 = n >= 2};
+    if ((wanted.avx2 && !there.avx2) || (wanted.amx_bf16 && !there.amx_bf16))
+        throw error(errc::unsupported_arch, "PALI_ARCH is \"" + std::string(level) + "\", which this processor does not have");
+    return wanted;
+}
+
+/// What kernels use: all that was detected, or the level that the environment variable PALI_ARCH names, which is read once.
+/// Throws what limited_to() throws.
+[[nodiscard]] inline const features& in_use() {
+    static const features chosen = [] {
+        const char* const level = std::getenv("PALI_ARCH");
+        return level && *level ? limited_to(level, detected()) : detected();
+    }();
+    return chosen;
+}
+
+} // namespace pali::inline PALI_ABI::arch

@@ -1,0 +1,52 @@
+// y = x · wᵀ + bias for quantised weights: few rows by dot products of bytes, many by panels of 16-bit floats.
+#pragma once
+
+#include <pali/kernels/read_row.hpp>
+#include <pali/kernels/dot_quantised.hpp>
+#include <pali/kernels/matmul.hpp>
+
+#include <algorithm>
+#include <cstddef>
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/**
+ * Few rows: each token is rounded to bytes, group by group, and meets the codes as they are stored. x (T, K), w (N, K), y (T, N), bias (N) or null.
+ * Reads w once, 4.5 or 8.25 bits a number. `Dot` is portable_dot or what the processor has. A token's result does not depend on the others.
+ */
+template <class Dot, std::size_t Bits>
+void matmul_of_bytes(rows<const float> x, const quantised_rows<Bits>& w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
+    PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
+    const arena::frame frame(scratch);
+    const auto tokens = quantised_tokens::take<Bits>(scratch, x.count, x.width);
+    threads.run(x.count, [&](std::size_t t) { quantise_token<Bits>(x[t], t, tokens); });
+    threads.run((w.count + detail::columns_a_task - 1) / detail::columns_a_task, [&](std::size_t task) {
+        const std::size_t end = std::min(w.count, (task + 1) * detail::columns_a_task);
+        for (std::size_t n = task * detail::columns_a_task; n < end; ++n)
+            detail::for_row_tiles<4, 2, 1>(x.count, [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R>) {
+                float sums[R];
+                Dot::row(w, n, tokens, r, sums);
+                for (std::size_t i = 0; i < R; ++i) y[r + i][n] = sums[i] + (bias ? bias[n] : 0.f);
+            });
+    });
+}
+
+/**
+ * Many rows: the weights of a task become bfloat16 once, and the product is that of bfloat16 weights; x is not rounded.
+ * Takes T·K floats of scratch, and 128·K bytes a thread.
+ */
+template <class A, std::size_t Bits>
+void matmul_of_panels(arch::simd<A> tag, rows<const float> x, const quantised_rows<Bits>& w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
+    PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
+    const arena::frame frame(scratch);
+    const std::size_t floats_a_thread = detail::columns_a_task * w.width / 2;
+    float* const memory = scratch.take(threads.size() * floats_a_thread);
+    const auto panel = [&](std::size_t first, std::size_t n, std::size_t thread) {
+        const rows<bfloat16> to(reinterpret_cast<bfloat16*>(memory + thread * floats_a_thread), n, w.width);
+        for (std::size_t i = 0; i < n; ++i) read_row(w, first + i, to[i]);
+        return rows<const bfloat16>(to);
+    };
+    detail::multiply<bfloat16>(tag, x, panel, bias, y, threads, scratch);
+}
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD

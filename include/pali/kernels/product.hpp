@@ -1,0 +1,52 @@
+// The matrix product of the networks: one front, and the kernel that suits weights, rows and processor.
+#pragma once
+
+#include <pali/arch/features.hpp>
+#include <pali/kernels/matmul_amx.hpp>
+#include <pali/kernels/matmul_quantised.hpp>
+
+#include <concepts>
+#include <cstddef>
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/// Tokens from which a product is bound by arithmetic and no longer by reading weights: there unpacking them once pays.
+inline constexpr std::size_t many_rows = 16;
+
+/// Quantised weights as matmul_amx() asks for them.
+template <std::size_t Bits>
+struct quantised_panels {
+    static constexpr bool decodes = true;
+    const quantised_rows<Bits>& matrix;
+
+    [[nodiscard]] std::size_t count() const noexcept { return matrix.count; }
+    [[nodiscard]] std::size_t width() const noexcept { return matrix.width; }
+    [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t n, bfloat16* room) const noexcept {
+        for (std::size_t i = 0; i < n; ++i) read_row(matrix, first + i, room + i * matrix.width);
+        return {room, n, matrix.width};
+    }
+};
+
+/// y = x · wᵀ + bias: x (T, K) float32, w (N, K) as stored, bias (N) or null, y (T, N), not x. A processor with tiles for bfloat16 rounds x to it where there
+/// are many rows; else x is not rounded.
+template <weight_element Element>
+void product(rows<const float> x, rows<const Element> w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
+#if defined(__x86_64__)
+    if constexpr (std::same_as<Element, bfloat16>)
+        if (x.count >= many_rows && arch::in_use().amx_bf16) return matmul_amx(amx_tiles{}, w, x, bias, y, threads, scratch);
+#endif
+    matmul(arch::native, x, w, bias, y, threads, scratch);
+}
+
+/// The same for quantised weights. Few rows are rounded to bytes, group by group.
+template <std::size_t Bits>
+void product(rows<const float> x, const quantised_rows<Bits>& w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
+#if defined(__x86_64__)
+    if (x.count >= many_rows && arch::in_use().amx_bf16) return matmul_amx(amx_tiles{}, quantised_panels<Bits>{w}, x, bias, y, threads, scratch);
+    if (x.count < many_rows && arch::in_use().avx2) return matmul_of_bytes<avx2_dot>(x, w, bias, y, threads, scratch);
+#endif
+    if (x.count >= many_rows) return matmul_of_panels(arch::native, x, w, bias, y, threads, scratch);
+    matmul_of_bytes<portable_dot>(x, w, bias, y, threads, scratch);
+}
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD

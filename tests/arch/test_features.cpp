@@ -1,0 +1,49 @@
+// Instruction sets by name, and what is said about those that a processor lacks.
+#include <pali/arch/features.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <fstream>
+#include <string>
+
+namespace {
+
+using pali::arch::features;
+using pali::arch::limited_to;
+
+auto says(const std::string& part) {
+    return [part](const pali::error& e) { return e.code() == pali::errc::unsupported_arch && std::string(e.what()).find(part) != std::string::npos; };
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_SUITE(arch_features)
+
+BOOST_AUTO_TEST_CASE(a_level_is_all_up_to_it) {
+    const features all{.avx2 = true, .amx_bf16 = true};
+    BOOST_TEST((limited_to("simd", all) == features{}));
+    BOOST_TEST((limited_to("avx2", all) == features{.avx2 = true}));
+    BOOST_TEST((limited_to("amx", all) == all));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_not_there_is_refused) {
+    BOOST_CHECK_EXCEPTION((void)limited_to("amx", features{.avx2 = true}), pali::error, says("\"amx\", which this processor does not have"));
+    BOOST_CHECK_EXCEPTION((void)limited_to("avx2", features{}), pali::error, says("\"avx2\""));
+    BOOST_CHECK_EXCEPTION((void)limited_to("avx9", features{.avx2 = true}), pali::error, says("it can be simd, avx2 or amx"));
+    BOOST_TEST((limited_to("simd", features{}) == features{}));
+}
+
+#if defined(__linux__) && defined(__x86_64__)
+BOOST_AUTO_TEST_CASE(detection_agrees_with_the_kernel) {
+    std::ifstream info("/proc/cpuinfo");
+    std::string flags;
+    for (std::string line; flags.empty() && std::getline(info, line);)
+        if (line.starts_with("flags")) flags = line + " ";
+    BOOST_REQUIRE(!flags.empty());
+    const auto has = [&](const std::string& flag) { return flags.find(" " + flag + " ") != flags.npos; };
+    BOOST_TEST(pali::arch::detected().avx2 == (has("avx2") && has("fma")));
+    BOOST_TEST((!pali::arch::detected().amx_bf16 || has("amx_bf16"))); // permission may be missing
+}
+#endif
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,128 @@
+// Quantised weights end to end: rounded while loading, or from a file that holds them; what they cost in accuracy; what is said when they do not fit.
+#include "cases.hpp"
+
+#include <pali/config/shapes.hpp>
+#include <pali/image/read.hpp>
+#include <pali/model.hpp>
+#include <pali/model/quantise_checkpoint.hpp>
+
+#include <support/temporary_folder.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+namespace {
+
+using pali::test::data_path;
+using pali::test::source_path;
+
+const std::filesystem::path& shapes_folder() {
+    static const std::filesystem::path folder = source_path("examples/models/shapes");
+    return folder;
+}
+
+const pali::image& picture() {
+    static const pali::image scene = pali::read_image(data_path("scenes/001.png"));
+    return scene;
+}
+
+/// Cosine of the angle between two rows of logits.
+double cosine(const float* a, const float* b, std::size_t n) {
+    double ab = 0, aa = 0, bb = 0;
+    for (std::size_t i = 0; i < n; ++i) ab += double(a[i]) * b[i], aa += double(a[i]) * a[i], bb += double(b[i]) * b[i];
+    return ab / std::sqrt(aa * bb);
+}
+
+auto says(pali::errc code, const std::string& part) {
+    return [code, part](const pali::error& e) {
+        BOOST_TEST_MESSAGE(e.what());
+        return e.code() == code && std::string(e.what()).find(part) != std::string::npos;
+    };
+}
+
+template <class Storage>
+void from_a_file_as_while_loading() {
+    const pali::test::temporary_folder folder;
+    pali::quantise_checkpoint<Storage>(shapes_folder(), folder.path(), 2);
+    BOOST_TEST(pali::quantised_weights(pali::checkpoint_files(folder.path())) == Storage::name);
+    pali::model<pali::shapes, Storage> rounded(shapes_folder()), mapped(folder.path()), resident(folder.path(), {.residency = pali::residency::resident});
+    pali::model<pali::dynamic, Storage> dynamic(folder.path(), {.threads = 3});
+    for (const char* prompt : {"caption en", "segment shape"}) {
+        const pali::generation want = rounded.generate(picture(), prompt);
+        const auto same = [&](const pali::generation& got) { return got.text == want.text && got.logprobs == want.logprobs; };
+        BOOST_TEST(same(mapped.generate(picture(), prompt)));
+        BOOST_TEST(same(resident.generate(picture(), prompt)));
+        BOOST_TEST(same(dynamic.generate(picture(), prompt)));
+    }
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_SUITE(quantised)
+
+BOOST_AUTO_TEST_CASE(int8_from_a_file_is_int8_while_loading) { from_a_file_as_while_loading<pali::int8>(); }
+BOOST_AUTO_TEST_CASE(int4_from_a_file_is_int4_while_loading) { from_a_file_as_while_loading<pali::int4>(); }
+
+BOOST_AUTO_TEST_CASE(logits_point_where_those_of_float32_point) {
+    pali::model<pali::shapes, pali::f32> exact(shapes_folder());
+    pali::model<pali::shapes, pali::int8> eight(shapes_folder());
+    pali::model<pali::shapes, pali::int4> four(shapes_folder());
+    const auto seen = exact.encode(picture());
+    const std::string answer = "a red cross and a yellow ring";
+    const std::size_t spoken = exact.text().encode(answer).size() + 1; // what is said is read off the prompt's last token and the answer's own
+    const auto of = [&](auto& model) { return model.logits(std::span(&seen, 1), "caption en", answer); };
+    const pali::matrix want = of(exact), got8 = of(eight), got4 = of(four);
+    BOOST_REQUIRE((got8.shape() == want.shape() && got4.shape() == want.shape()));
+    const std::size_t vocab = want.shape(1);
+    for (std::size_t t = want.shape(0) - spoken; t < want.shape(0); ++t) {
+        BOOST_TEST(cosine(got8.data() + t * vocab, want.data() + t * vocab, vocab) > 0.999);
+        BOOST_TEST(cosine(got4.data() + t * vocab, want.data() + t * vocab, vocab) > 0.95);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_batch_is_as_each_alone) {
+    pali::model<pali::shapes, pali::int4> model(shapes_folder());
+    std::vector<pali::image> pictures;
+    for (const char* name : {"scenes/001.png", "scenes/004.png", "scenes/010.png", "scenes/012.png", "scenes/020.png"}) pictures.push_back(pali::read_image(data_path(name)));
+    const auto together = model.generate_each(pictures, "segment shape");
+    for (std::size_t i = 0; i < pictures.size(); ++i) {
+        const auto alone = model.generate(pictures[i], "segment shape");
+        BOOST_TEST(together[i].text == alone.text);
+        BOOST_TEST((together[i].logprobs == alone.logprobs));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(what_does_not_fit_is_said) {
+    const pali::test::temporary_folder folder, other;
+    pali::quantise_checkpoint<pali::int4>(shapes_folder(), folder.path());
+    using pali::errc;
+    BOOST_CHECK_EXCEPTION((pali::model<pali::dynamic, pali::bf16>(folder.path())), pali::error, says(errc::checkpoint_mismatch, "holds int4 codes; load it as int4"));
+    BOOST_CHECK_EXCEPTION((pali::model<pali::dynamic, pali::int8>(folder.path())), pali::error, says(errc::checkpoint_mismatch, "holds int4 codes; load it as int4"));
+    BOOST_CHECK_EXCEPTION(pali::quantise_checkpoint<pali::int8>(folder.path(), other.path()), pali::error, says(errc::invalid_argument, "holds int4 weights already"));
+    BOOST_CHECK_EXCEPTION(pali::quantise_checkpoint<pali::int8>(shapes_folder(), shapes_folder()), pali::error, says(errc::invalid_argument, "is the checkpoint itself"));
+    BOOST_CHECK_EXCEPTION(pali::quantise_checkpoint<pali::int8>(shapes_folder(), other.path(), 1, [](std::string_view, double) { return false; }), pali::error,
+                          says(errc::cancelled, "stopped"));
+    BOOST_TEST(!std::filesystem::exists(other.path() / "model.safetensors")); // nothing half done
+    const pali::test::tiny_model odd("gemma2_window"); // its rows are not pieces of 64
+    BOOST_CHECK_EXCEPTION((pali::model<pali::dynamic, pali::int4>(odd.folder())), pali::error, says(errc::checkpoint_mismatch, "quantised weights need a multiple of 64"));
+    BOOST_CHECK_EXCEPTION(pali::quantise_checkpoint<pali::int4>(odd.folder(), other.path()), pali::error, says(errc::invalid_argument, "a multiple of 64 columns"));
+}
+
+BOOST_AUTO_TEST_CASE(scales_of_another_shape_are_said) {
+    const pali::test::temporary_folder folder;
+    pali::quantise_checkpoint<pali::int4>(shapes_folder(), folder.path());
+    const std::string scale = "language_model.model.layers.0.mlp.up_proj.weight_scale";
+    {
+        const pali::checkpoint_files files(folder.path());
+        pali::tensor_table changed = files.tensors();
+        pali::tensor_info& tensor = changed.at(scale);
+        tensor.shape = {tensor.shape[0] * tensor.shape[1]};
+        pali::write_safetensors(folder.path() / "model.safetensors", changed, {{"pali.weights", "int4"}});
+    }
+    BOOST_CHECK_EXCEPTION((pali::model<pali::dynamic, pali::int4>(folder.path())), pali::error, says(pali::errc::checkpoint_mismatch, scale));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
