@@ -12,8 +12,6 @@
 #include <cstdio>
 #include <iostream>
 #include <memory>
-#include <optional>
-#include <utility>
 
 namespace {
 
@@ -36,14 +34,6 @@ std::string lower(std::string text) {
     return text;
 }
 
-/// What a "detect cat" or "segment cat" asks for; nothing for other prompts.
-std::optional<std::pair<pali::pointing, std::string>> pointed_at(const std::string& question) {
-    const std::string words = lower(question);
-    for (const auto& [verb, kind] : {std::pair<std::string_view, pali::pointing>{"detect ", pali::pointing::boxes}, {"segment ", pali::pointing::masks}})
-        if (words.starts_with(verb)) return std::pair(kind, trimmed(question.substr(verb.size())));
-    return std::nullopt;
-}
-
 bool chat_command::answer(any_model& asked, const pali::image_features& seen, const pali::image& photo, const std::string& question) const {
     pali::generate_options options;
     options.max_new_tokens = max_tokens;
@@ -59,16 +49,16 @@ bool chat_command::answer(any_model& asked, const pali::image_features& seen, co
     };
     std::cout << "> Output: " << std::flush;
     const auto start = std::chrono::steady_clock::now();
-    const auto pointed = detection ? pointed_at(question) : std::nullopt;
-    pali::findings found;
-    if (pointed) found = asked.find(seen, pointed->first, pointed->second, {.generate = options});
-    const pali::generation said = pointed ? std::move(found.said) : asked.generate(seen, question, options);
+    const pali::generation said = asked.generate(seen, question, options);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     char speed[32];
     std::snprintf(speed, sizeof speed, "%.2f", static_cast<double>(said.tokens.size()) / took.count());
     std::cout << "\n> Speed: " << speed << " tokens/sec\n";
-    for (const pali::object& o : found) std::cout << "> Detection: " << line_of(o) << '\n';
-    if (!found.empty() && can_show()) show(draw_objects(photo, found.objects));
+    if (detection) {
+        const pali::findings found = asked.read(said, seen);
+        for (const pali::object& o : found) std::cout << "> Detection: " << line_of(o) << '\n';
+        if (!found.empty() && can_show()) show(draw_objects(photo, found.objects));
+    }
     std::cout << thin_line << std::endl;
     return said.finish != pali::finish_reason::cancelled;
 }
@@ -120,7 +110,7 @@ command add_chat(CLI::App& program) {
     app->add_option("--model_type", chosen->model_type, "Refuse a folder of the other kind; without: either")->check(CLI::IsMember({"paligemma", "paligemma2"}))
         ->type_name("TYPE");
     app->add_option("--prompt", chosen->prompt, "Asked first, before the keyboard is read")->type_name("TEXT");
-    add_bool(*app, "--detection", chosen->detection, "Say where the things of 'detect <object>' and 'segment <object>' are, and draw them in a terminal");
+    add_bool(*app, "--detection", chosen->detection, "Say where the things are that an answer points at, and draw them in a terminal");
     app->add_option("-i,--image,--image_file_path", chosen->picture, "Picture; without: the sample of the embedded model")->type_name("FILE");
     add_count(*app, "--max-tokens,--max_tokens_to_generate", chosen->max_tokens, 1, "Most tokens of an answer");
     app->add_option("--temperature", chosen->temperature, "Randomness, with --do_sample True")->check(CLI::Range(0.0f, 1e9f).description(""))->type_name("X")->capture_default_str();

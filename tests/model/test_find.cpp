@@ -9,7 +9,9 @@
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -137,6 +139,31 @@ BOOST_AUTO_TEST_CASE(merging_and_divisors_are_options) {
     BOOST_CHECK_EXCEPTION((void)asked().detect(pictures()[1], " ; ", {.constrained = true}), pali::error, refused);
 }
 
+BOOST_AUTO_TEST_CASE(what_merging_keeps_has_its_own_mask) {
+    const auto said = [](const char* form, int number) {
+        char out[16];
+        std::snprintf(out, sizeof out, form, number);
+        return std::string(out);
+    };
+    const auto box = [&](int x) {
+        std::string out;
+        for (const int v : {100, x, 700, x + 400}) out += said("<loc%04d>", v);
+        return out;
+    };
+    std::string first, second;
+    for (int i = 0; i < 16; ++i) first += said("<seg%03d>", i), second += said("<seg%03d>", 127 - i);
+    const auto read = [&](const std::string& text, std::optional<pali::merge_options> merge) {
+        pali::generation answer;
+        answer.text = text;
+        return asked().read(answer, asked().encode(pictures()[0]), {.merge = merge});
+    };
+    const std::string twice = box(100) + first + " cat ; " + box(110) + first + " cat ; " + box(600) + second + " cat";
+    const pali::findings all = read(twice, {}), kept = read(twice, pali::merge_options{});
+    BOOST_REQUIRE((all.size() == 3u && kept.size() == 2u));
+    BOOST_TEST((kept[0].mask == all[0].mask && kept[1].mask == all[2].mask && kept[1].box == all[2].box));
+    BOOST_TEST(!(all[0].mask == all[2].mask));
+}
+
 BOOST_AUTO_TEST_CASE(a_callback_stops_the_encoding) {
     pali::find_options options;
     options.generate.on_progress = [](std::string_view stage, double) { return stage != "image"; };
@@ -149,9 +176,18 @@ BOOST_AUTO_TEST_CASE(without_a_mask_decoder_segment_says_what_to_get) {
         std::filesystem::copy_file(pali::test::source_path("examples/models/shapes") / name, folder.path() / name);
     shapes_model bare(folder.path());
     BOOST_TEST(!bare.detect(pictures()[0], "shape").empty());
+    pali::find_options counting;
+    std::size_t seen_stages = 0;
+    counting.generate.on_progress = [&](std::string_view, double) { return ++seen_stages, true; };
+    BOOST_CHECK_THROW((void)bare.segment(pictures()[0], "shape", counting), pali::error);
+    BOOST_TEST(seen_stages == 0u); // said before the picture is encoded
     BOOST_CHECK_EXCEPTION((void)bare.segment(pictures()[0], "shape"), pali::error, [](const pali::error& e) {
         return e.code() == pali::errc::cannot_open && std::string(e.what()).find("vae-oid.npz") != std::string::npos;
     });
+    const pali::image_features seen = bare.encode(pictures()[0]);
+    const pali::findings read = bare.read(bare.generate(seen, "segment shape"), seen);
+    BOOST_TEST(!read.empty()); // the tokens are an answer without it
+    BOOST_TEST(read[0].mask.empty());
     shapes_model named(folder.path(), {.mask_decoder = pali::test::source_path("examples/models/shapes/mask_vqvae.npz")});
     check_same(named.segment(pictures()[0], "shape"), asked().segment(pictures()[0], "shape"));
 }

@@ -97,6 +97,51 @@ class generate(unittest.TestCase):
         self.assertIn("shapes", done.stderr)
 
 
+class quantize(unittest.TestCase):
+    def test_a_quantised_folder_is_used_like_any_other(self):
+        for weights, most in (("int8", 0.75), ("int4", 0.6)):  # of the size: the vision tower stays as it is
+            with tempfile.TemporaryDirectory() as folder:
+                out = pathlib.Path(folder) / "new"
+                done = run("quantize", SHAPES, out, "--weights", weights)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                self.assertIn(weights, done.stdout)
+                self.assertLess((out / "model.safetensors").stat().st_size, most * (SHAPES / "model.safetensors").stat().st_size)
+                said = ask("--model", out, "--image", PICTURES / "cross_and_ring.png")
+                self.assertEqual((said["text"], said["model"]["weights"], said["model"]["variant"]), (CAPTION, weights, "dynamic"))
+                self.assertEqual(said["logprobs"], ask("--weights", weights)["logprobs"])  # rounded while loading
+                refused = run("generate", "--model", out, "--weights", "bf16")
+                self.assertEqual(refused.returncode, 1)
+                self.assertIn(f"load it as {weights}", refused.stderr)
+                shown = run("inspect", out)
+                self.assertEqual(shown.returncode, 0, shown.stdout + shown.stderr)
+                self.assertIn(f"quantised: {weights}", shown.stdout)
+                again = run("quantize", out, pathlib.Path(folder) / "twice")
+                self.assertEqual(again.returncode, 2)
+                self.assertIn(f"{weights} weights already", again.stderr)
+
+    def test_a_variant_that_it_is_not_is_refused(self):
+        done = run("generate", "--weights", "int4", "--variant", "paligemma2-3b-224")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("is no paligemma2", done.stderr)
+
+
+class arch(unittest.TestCase):
+    def test_an_instruction_set_can_be_forced(self):
+        plain = ask()
+        for level in ("simd", "avx2", "amx"):
+            done = run("generate", "--json", env={**os.environ, "PALI_ARCH": level})
+            if done.returncode == 0:
+                self.assertEqual(json.loads(done.stdout)["text"], plain["text"])
+            else:
+                self.assertEqual(done.returncode, 2)
+                self.assertIn(f'"{level}", which this processor does not have', done.stderr)
+
+    def test_an_unknown_one_is_refused(self):
+        done = run("generate", env={**os.environ, "PALI_ARCH": "mmx"})
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn("it can be simd, avx2 or amx", done.stderr)
+
+
 class wrong_use(unittest.TestCase):
     def refuse(self, *words, says):
         done = run(*words)
@@ -105,7 +150,7 @@ class wrong_use(unittest.TestCase):
             self.assertIn(part, done.stderr, words)
 
     def test_what_is_wrong_and_what_is_allowed(self):
-        self.refuse(says=["detect", "segment", "caption", "ask", "generate", "chat", "inspect", "eval"])
+        self.refuse(says=["detect", "segment", "caption", "ask", "generate", "chat", "inspect", "eval", "quantize"])
         self.refuse("paint", says=["paint", "generate", "chat", "inspect"])
         self.refuse("generate", "--weigths", "f32", says=["--weigths", "--weights"])
         self.refuse("generate", "--weights", "int3", says=["int3", "f32", "bf16"])
@@ -212,10 +257,19 @@ class chat(unittest.TestCase):
         self.assertRegex(shown.stdout, r"> Detection: red cross, x \d+ to \d+, y \d+ to \d+, \d+ %\n")
         self.assertNotIn("> Detection", hidden.stdout)
 
-    def test_masks_need_their_decoder_and_are_said_to(self):
-        done = run("chat", stdin="segment red cross\n")
-        self.assertRegex(done.stdout, r"> Output: (<loc\d{4}>){4}(<seg\d{3}>){16} red cross\n")
-        self.assertIn("> Detection: red cross, x ", done.stdout)
+    def test_what_an_answer_points_at_is_listed_with_or_without_a_mask_decoder(self):
+        def asked(*words):
+            done = run("chat", *words, stdin="segment red cross\n")
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertRegex(done.stdout, r"> Output: (<loc\d{4}>){4}(<seg\d{3}>){16} red cross\n")
+            self.assertIn("> Detection: red cross, x ", done.stdout)
+
+        asked()
+        with tempfile.TemporaryDirectory() as folder:
+            for name in SHAPES.iterdir():
+                if name.is_file() and name.suffix != ".npz":
+                    shutil.copy(name, folder)
+            asked("--model", folder, "--image", PICTURES / "cross_and_ring.png")
 
     def test_sampling_is_off_unless_asked_for(self):
         plain = run("chat", stdin="caption en\n").stdout

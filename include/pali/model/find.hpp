@@ -80,14 +80,21 @@ inline namespace PALI_SIMD {
     findings found;
     spoken_objects spoken = read_objects(said.text);
     const std::vector<text_range> ranges = token_ranges(text, said.tokens);
-    for (spoken_object& one : spoken.objects) {
-        object& made = found.objects.emplace_back();
-        made.score = score_of(one, ranges, said.logprobs);
-        made.box = box_of(one.loc, width, height, options.loc_divisor);
-        if (one.seg && decoder) made.mask = place_mask(decoder->decode(*one.seg, at), one.loc, width, height, options.masks, options.loc_divisor);
-        made.label = std::move(one.label);
+    for (const spoken_object& one : spoken.objects)
+        found.objects.push_back({.label = one.label, .score = score_of(one, ranges, said.logprobs), .box = box_of(one.loc, width, height, options.loc_divisor)});
+    if (options.merge) { // before masks: what is dropped needs none
+        const std::vector<std::size_t> kept = distinct(found.objects, *options.merge);
+        for (std::size_t i = 0; i < kept.size(); ++i) {
+            if (kept[i] == i) continue;
+            found.objects[i] = std::move(found.objects[kept[i]]);
+            spoken.objects[i] = std::move(spoken.objects[kept[i]]);
+        }
+        found.objects.resize(kept.size());
     }
-    if (options.merge) found.objects = merge(std::move(found.objects), *options.merge);
+    for (std::size_t i = 0; decoder && i < found.size(); ++i) {
+        const spoken_object& one = spoken.objects[i];
+        if (one.seg) found.objects[i].mask = place_mask(decoder->decode(*one.seg, at), one.loc, width, height, options.masks, options.loc_divisor);
+    }
     found.skipped = spoken.skipped;
     found.text = std::move(spoken.text);
     found.said = std::move(said);

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstddef>
 #include <numeric>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,9 +21,9 @@ struct merge_options {
     bool same_label = true; ///< and their labels are equal
 };
 
-/// Drops duplicates: goes from the highest score down (the earlier of equals first) and drops what is one with an object kept before. What stays
-/// keeps its order. Throws `invalid_argument` for an `iou` out of range.
-[[nodiscard]] inline std::vector<object> merge(std::vector<object> objects, const merge_options& options = {}) {
+/// Which of them are not duplicates, as rising indices: goes from the highest score down (the earlier of equals first) and leaves out what is one with an
+/// object kept before. Throws `invalid_argument` for an `iou` out of range.
+[[nodiscard]] inline std::vector<std::size_t> distinct(std::span<const object> objects, const merge_options& options = {}) {
     if (!(options.iou > 0 && options.iou <= 1))
         throw error(errc::invalid_argument, "merge: iou " + std::to_string(options.iou) + " is not above 0 and at most 1");
     std::vector<std::size_t> order(objects.size());
@@ -38,9 +39,13 @@ struct merge_options {
         if (is_new) kept.push_back(i);
     }
     std::sort(kept.begin(), kept.end());
+    return kept;
+}
+
+/// Drops duplicates; what is `distinct` stays, in its order.
+[[nodiscard]] inline std::vector<object> merge(std::vector<object> objects, const merge_options& options = {}) {
     std::vector<object> out;
-    out.reserve(kept.size());
-    for (const std::size_t i : kept) out.push_back(std::move(objects[i]));
+    for (const std::size_t i : distinct(objects, options)) out.push_back(std::move(objects[i]));
     return out;
 }
 
