@@ -6,9 +6,8 @@ import scenes
 
 KINDS, COLOURS, GROUNDS = list(scenes.KINDS), list(scenes.COLOURS), list(scenes.GROUNDS)
 NO_LABEL = -100
-# How much each kind of question is wanted, for each that a scene has: together in rows, which have room for most, and alone.
+# How much each kind of question is wanted in a row, for each that a scene has: there is room for most.
 IN_ROWS = {"caption": 1.0, "answer": 1.5, "detect": 0.7, "segment": 1.2, "detect all": 1.0, "segment all": 0.35}
-ALONE = {"caption": 2.0, "answer": 1.0, "detect": 0.3, "segment": 1.2, "detect all": 0.4, "segment all": 0.3}
 
 
 class Bank:
@@ -94,12 +93,6 @@ class Asker:
                 out.append((prefix, suffix))
                 room -= len(prefix) + len(suffix)
         return out
-
-    def one(self, index, mirrored):
-        """One question of a scene, by what is wanted."""
-        asked = self.questions(index, mirrored)
-        weights = np.array([ALONE[kind] for kind, _, _ in asked])
-        return [self.tokens(*asked[self.rng.choice(len(asked), p=weights / weights.sum())][1:])]
 
     def batch(self, rows, length, joined):
         """rows: [[(prefix, suffix)]] -> tokens (B, N), positions (B, P + N), mask (B, P + N, P + N), targets (B, N). With `joined` a row has one

@@ -1,12 +1,12 @@
-"""Trains the embedded model: the vision tower alone, patch by patch; then the decoder on what it says; then both.
+"""Trains the embedded model: the vision tower alone, patch by patch; then the decoder on what it says.
 
 usage: train.py STAGE SECONDS STATE.pt --bank BANK.npz... --held-out BANK.npz --text tokenizer.model [--workers N] [--rate X] [--begin model.safetensors]
 
-STAGE is vision, decoder or both. STATE.pt is read when it is there, and written every few minutes and at the end. Each worker is a process of one
+STAGE is vision or decoder. STATE.pt is read when it is there, and written every few minutes and at the end. Each worker is a process of one
 thread with a bank of its own; their gradients are averaged.
 
 Learnt on the way: trained jointly from scratch, the decoder answers without looking; a tower that was trained alone and then kept as it is lets it ground its
-words. Rows with one picture and many questions, for which pictures do not see prompts, cost a third of rows with one; what is missing is learnt in `both`."""
+words. Rows with one picture and many questions, for which pictures do not see prompts, cost a third of rows with one, and the model does not miss what they leave out."""
 import argparse
 import math
 import os
@@ -219,34 +219,16 @@ class Worker:
             p.requires_grad_(False)
         seen = self.features(self.bank)
         steppers = optimizers([self.model.decoder, self.model.multi_modal_projector], self.options.rate, 2e-3 * self.options.rate / 0.02)
-        self.ask(steppers, ROWS, TEXT_ROOM, joined=False, softcap=False, see=lambda indices, mirrored: seen[indices, mirrored].float())
-
-    def both(self):
-        steppers = (*optimizers([self.model.decoder, self.model.multi_modal_projector], self.options.rate, 2e-3 * self.options.rate / 0.02),
-                    *optimizers([self.model.vision], 0.25 * self.options.rate, 0.5e-3 * self.options.rate / 0.02))  # what it sees is not to be lost
-        self.ask(steppers, 2 * ROWS, 0, joined=True, softcap=True, see=lambda indices, mirrored: self.model.vision(self.bank.pixels(indices, mirrored)))
-
-    def ask(self, steppers, rows, room, joined, softcap, see):
         while (share := self.clock.share()) < 1:
-            indices, mirrored = self.rng.integers(0, self.bank.size, rows), self.rng.integers(0, 2, rows)
-            asked = [self.asker.one(i, m) if joined else self.asker.row(i, m, room) for i, m in zip(indices, mirrored)]
-            if joined:  # of like length together, in two parts: less padding
-                order = np.argsort([len(a[0][0]) + len(a[0][1]) for a in asked])
-                parts = np.array_split(order, 3)
-            else:
-                parts = [np.arange(rows)]
-            total = 0
-            for part in parts:
-                part_rows = [asked[i] for i in part]
-                length = room or max(len(a[0][0]) + len(a[0][1]) for a in part_rows)
-                tokens, positions, mask, targets = self.asker.batch(part_rows, length, joined)
-                wanted = targets >= 0
-                logits = self.model.decoder(self.model.see(see(indices[part], mirrored[part])), tokens, positions, mask, wanted, softcap)
-                loss, scores = answer_loss(logits, targets[wanted], wanted.nonzero()[:, 0], self.asker)
-                total += loss
+            indices, mirrored = self.rng.integers(0, self.bank.size, ROWS), self.rng.integers(0, 2, ROWS)
+            rows = [self.asker.row(i, m, TEXT_ROOM) for i, m in zip(indices, mirrored)]
+            tokens, positions, mask, targets = self.asker.batch(rows, TEXT_ROOM, joined=False)
+            wanted = targets >= 0
+            logits = self.model.decoder(self.model.see(seen[indices, mirrored].float()), tokens, positions, mask, wanted, softcap=False)
+            loss, scores = answer_loss(logits, targets[wanted], wanted.nonzero()[:, 0], self.asker)
             self.clock.steps += 1
-            learn(total / rows, steppers, share, min(1, self.clock.steps / 200))
-            self.say(total.detach() / rows, scores, 50)
+            learn(loss / ROWS, steppers, share, min(1, self.clock.steps / 200))
+            self.say(loss.detach() / ROWS, scores, 50)
             if self.clock.steps % 500 == 0:
                 self.check_answers()
         self.check_answers()
@@ -286,7 +268,7 @@ def work(rank, options):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=("vision", "decoder", "both"))
+    parser.add_argument("stage", choices=("vision", "decoder"))
     parser.add_argument("seconds", type=float)
     parser.add_argument("state")
     parser.add_argument("--workers", type=int, default=2)
