@@ -9,6 +9,7 @@
 #include <pali/kernels/product.hpp>
 #include <pali/kernels/reference.hpp>
 #include <pali/weights/quantise.hpp>
+#include <pali/weights/storage.hpp>
 
 #include <benchmark/benchmark.h>
 

@@ -62,12 +62,10 @@ inline double fma_peak(pali::thread_pool& threads) {
     const double seconds = best_seconds(6, [&] {
         threads.run(threads.size(), [&](std::size_t i) {
             batch sums[chains];
-            for (batch& sum : sums) sum = batch(static_cast<float>(i));
-            batch a(0.999f), b(0.001f);
-            for (std::size_t r = 0; r < rounds; ++r) {
+            for (std::size_t c = 0; c < chains; ++c) sums[c] = batch(static_cast<float>(i * chains + c)); // all different, or one would do for all
+            const batch a(0.999f), b(0.001f);
+            for (std::size_t r = 0; r < rounds; ++r)
                 for (batch& sum : sums) sum = xsimd::fma(sum, a, b);
-                __asm__ volatile("" : : : "memory"); // or a compiler that sees through the recurrence leaves it out
-            }
             for (const batch& sum : sums) results[i] += static_cast<double>(pali::compat::reduce_add(sum));
         });
     });

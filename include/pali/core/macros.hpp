@@ -35,3 +35,17 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_NO_UNROLL
 #  define PALI_UNROLL
 #endif
+
+/// Part of an inner loop: a call would send its registers to memory.
+#if defined(__GNUC__) || defined(__clang__)
+#  define PALI_ALWAYS_INLINE __attribute__((always_inline))
+#else
+#  define PALI_ALWAYS_INLINE
+#endif
+
+/// What was read from memory before is read again after it. clang would keep it, in a register that is not there; g++ reads again by itself.
+#if defined(__clang__)
+#  define PALI_READ_AGAIN __asm__ volatile("" : : : "memory")
+#else
+#  define PALI_READ_AGAIN (void)0
+#endif

@@ -78,7 +78,7 @@ void attention(arch::simd<A> tag, const attention_shape& shape, rows<const float
     using batch = xsimd::batch<float, A>;
     using detail::key_block;
     constexpr std::size_t pair = 2 * batch::size;
-    constexpr std::size_t depth_tile = detail::column_tile<A>;
+    constexpr std::size_t depth_tile = detail::column_tile<A, 6>;
     constexpr std::size_t queries_a_task = 16;
     const std::size_t group = shape.heads / shape.kv_heads, head_dim = shape.head_dim, depth = padded_head_dim(head_dim);
     const std::size_t tokens_a_task = std::max<std::size_t>(1, queries_a_task / group);
