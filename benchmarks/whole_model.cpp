@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include <chrono>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -53,14 +54,22 @@ nlohmann::ordered_json measure(const settings& of) {
     double image_s = 1e30;
     pali::image_features seen = model.encode(photo); // pages come in
     for (std::size_t i = 0; i < of.repetitions; ++i) image_s = std::min(image_s, seconds_of([&] { seen = model.encode(photo); }));
-    const auto ask = [&](std::size_t tokens) { return model.generate(seen, "caption en", {.max_new_tokens = tokens, .min_new_tokens = tokens}); };
+    std::vector<std::chrono::steady_clock::time_point> times; // when each token came
+    const auto ask = [&](std::size_t tokens) {
+        times.clear();
+        pali::generate_options options{.max_new_tokens = tokens, .min_new_tokens = tokens};
+        options.on_token = [&](pali::token, float) { return times.push_back(std::chrono::steady_clock::now()), true; };
+        return model.generate(seen, "caption en", options);
+    };
     ask(2);
-    double prefill_s = 1e30, rate = 0;
+    double prefill_s = 1e30, rate = 0, best_rate = 0;
     pali::generation said;
     for (std::size_t i = 0; i < of.repetitions; ++i) {
         said = ask(of.tokens);
         prefill_s = std::min(prefill_s, said.timings.prefill_s);
         rate = std::max(rate, said.decode_tokens_per_s());
+        constexpr std::size_t few = 4; // the bandwidth is the best of passes of some 30 ms: beside it stands the best of as many tokens in a row
+        for (std::size_t t = few; t < times.size(); ++t) best_rate = std::max(best_rate, few / std::chrono::duration<double>(times[t] - times[t - few]).count());
     }
     const std::size_t memory = status_bytes("RssAnon");
     // Requests together, without pictures: their prefills would take minutes, and a token of theirs reads the same weights.
@@ -81,7 +90,8 @@ nlohmann::ordered_json measure(const settings& of) {
                 {"load_s", model.load_seconds()},
                 {"image", {{"s", image_s}, {"gflop_per_s", image_rate / 1e9}, {"of_fma_peak", image_rate / fma}, {"of_peak", image_rate / peak}}},
                 {"prefill", {{"tokens", prompt}, {"s", prefill_s}, {"gflop_per_s", prefill_rate / 1e9}, {"of_fma_peak", prefill_rate / fma}, {"of_peak", prefill_rate / peak}}},
-                {"decode", {{"tokens", said.tokens.size()}, {"tokens_per_s", rate}, {"gb_per_token", a_token / 1e9}, {"of_bandwidth", a_token * rate / bandwidth}}},
+                {"decode", {{"tokens", said.tokens.size()}, {"tokens_per_s", rate}, {"best_tokens_per_s", best_rate}, {"gb_per_token", a_token / 1e9},
+                            {"of_bandwidth", a_token * best_rate / bandwidth}}},
                 {"batch", {{"requests", of.batch}, {"tokens_per_s", batch_rate}, {"of_one", batch_rate / one_rate}}},
                 {"memory", {{"anonymous_gb", static_cast<double>(memory) / 1e9}, {"peak_gb", static_cast<double>(status_bytes("VmHWM")) / 1e9}}}};
 }

@@ -116,6 +116,10 @@ struct avx2_dot {
     }
 
 private:
+    /// Bytes of codes between what is multiplied and what is fetched: two to four rows of the 3B. The processor's own prefetching ends at each page; with this one
+    /// token at a time reads 0.85 to 1.0 of the bandwidth and not 0.65 to 0.75 (Zen 3, 2304 columns; less and more ahead were worse).
+    static constexpr std::size_t ahead = 4608;
+
     /// `Count` groups from number `at` on. `codes`, `scales` and `token` go on behind them.
     template <std::size_t R, std::size_t Bits, std::size_t Count>
     PALI_TARGET("avx2,fma")
@@ -132,10 +136,11 @@ private:
             _mm256_store_ps(both[r], _mm256_mul_ps(weight, load_floats<Count>(x.scales + index)));
             if constexpr (Bits == 4) sums[r][1] = _mm256_fnmadd_ps(weight, load_floats<Count>(x.shifts + index), sums[r][1]);
         }
+        __builtin_prefetch(reinterpret_cast<const char*>(scales) + ahead / 8);
         const __m256i ones = _mm256_set1_epi16(1);
-        const auto load = [](const void* p) PALI_TARGET("avx2,fma") { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); };
         PALI_UNROLL
         for (std::size_t piece = 0; piece < Count * group / quantised_piece; ++piece) {
+            __builtin_prefetch(codes + ahead + piece * quantised_rows<Bits>::bytes_of(quantised_piece));
             if constexpr (Bits == 4) {
                 const __m256i bytes = load(codes + piece * 32), half = _mm256_set1_epi8(15);
                 const __m256i low = _mm256_and_si256(bytes, half), high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), half);
@@ -159,6 +164,9 @@ private:
         scales += Count;
         token += Count * group;
     }
+
+    PALI_TARGET("avx2,fma")
+    static inline __m256i load(const void* from) noexcept { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
 
     /// `Count` numbers, then zeros.
     template <std::size_t Count>
