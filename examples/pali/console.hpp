@@ -25,7 +25,7 @@ void watch_for_interrupt();
 [[nodiscard]] bool interrupted() noexcept;
 void forget_interrupt();
 
-/// "5.7 GiB"
+/// Decimal units: "6.1 GB".
 [[nodiscard]] std::string in_units(double bytes);
 
 /// A bar on standard error when it is a terminal, else nothing; it erases itself. Its callback stops the work on Ctrl-C.

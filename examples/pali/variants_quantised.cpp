@@ -1,4 +1,4 @@
-// Quantised weights, for which every checkpoint is read by its own sizes: what a compiled variant would win there is not measurable.
+// Quantised weights, with the sizes of each checkpoint read when the program runs: two more types to compile, and not two for each variant.
 #include "runner.hpp"
 
 opener find_quantised(std::string_view weights) {

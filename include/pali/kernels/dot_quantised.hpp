@@ -117,7 +117,7 @@ struct avx2_dot {
 
 private:
     /// Bytes of codes between what is multiplied and what is fetched: two to four rows of the 3B. The processor's own prefetching ends at each page; with this one
-    /// token at a time reads 0.85 to 1.0 of the bandwidth and not 0.65 to 0.75 (Zen 3, 2304 columns; less and more ahead were worse).
+    /// token at a time reads 0.76 to 1.0 of the bandwidth and not 0.65 to 0.75 (Zen 3, 2304 columns; less and more ahead were worse).
     static constexpr std::size_t ahead = 4608;
 
     /// `Count` groups from number `at` on. `codes`, `scales` and `token` go on behind them.
