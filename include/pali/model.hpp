@@ -41,8 +41,10 @@ class model {
 public:
     /// Opens a Hugging Face folder: config.json, tokenizer.model, safetensors, and what else lies there. Throws what read_checkpoint_config,
     /// tokenizer, checkpoint_files and network throw: each a pali::error whose message says what to do.
-    explicit model(const std::filesystem::path& folder, const load_options& options = {})
-        : m_state(std::make_unique<state>(folder, options)) {}
+    explicit model(const std::filesystem::path& folder, const load_options& options = {}) {
+        (void)arch::in_use(); // a PALI_ARCH that cannot be is said here and not by a kernel
+        m_state = std::make_unique<state>(folder, options);
+    }
 
     /// The numbers that the model runs with.
     [[nodiscard]] const Config& config() const noexcept { return m_state->net.config; }
@@ -175,14 +177,13 @@ public:
 private:
     struct state {
         state(const std::filesystem::path& folder, const load_options& options)
-            : usable(arch::in_use()), read(read_checkpoint_config(folder)), at(options.threads), text(folder, read.image_token),
+            : read(read_checkpoint_config(folder)), at(options.threads), text(folder, read.image_token),
               net(folder, read, options.residency, at, options.on_progress), pictures(preprocessing_of(read.picture)), eos(read.eos.begin(), read.eos.end()),
               folder(folder), mask_file(options.mask_decoder) {
             load_s = clock.lap();
         }
 
         stopwatch clock;
-        arch::features usable; // asked for first: a PALI_ARCH that cannot be is said here and not by a kernel
         checkpoint_config read;
         context at;
         tokenizer text;

@@ -31,6 +31,20 @@ void matmul_of_bytes(rows<const float> x, const quantised_rows<Bits>& w, const f
     });
 }
 
+/// Quantised weights as rows of bfloat16, some at a time, in memory of the caller: what matmul_of_panels() and matmul_amx() multiply with.
+template <std::size_t Bits>
+struct quantised_panels {
+    static constexpr bool decodes = true;
+    const quantised_rows<Bits>& matrix;
+
+    [[nodiscard]] std::size_t count() const noexcept { return matrix.count; }
+    [[nodiscard]] std::size_t width() const noexcept { return matrix.width; }
+    [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t n, bfloat16* room) const noexcept {
+        for (std::size_t i = 0; i < n; ++i) read_row(matrix, first + i, room + i * matrix.width);
+        return {room, n, matrix.width};
+    }
+};
+
 /**
  * Many rows: the weights of a task become bfloat16 once, and the product is that of bfloat16 weights; x is not rounded.
  * Takes T·K floats of scratch, and 128·K bytes a thread.
@@ -42,9 +56,7 @@ void matmul_of_panels(arch::simd<A> tag, rows<const float> x, const quantised_ro
     const std::size_t floats_a_thread = detail::columns_a_task * w.width / 2;
     float* const memory = scratch.take(threads.size() * floats_a_thread);
     const auto panel = [&](std::size_t first, std::size_t n, std::size_t thread) {
-        const rows<bfloat16> to(reinterpret_cast<bfloat16*>(memory + thread * floats_a_thread), n, w.width);
-        for (std::size_t i = 0; i < n; ++i) read_row(w, first + i, to[i]);
-        return rows<const bfloat16>(to);
+        return quantised_panels<Bits>{w}.panel(first, n, reinterpret_cast<bfloat16*>(memory + thread * floats_a_thread));
     };
     detail::multiply<bfloat16>(tag, x, panel, bias, y, threads, scratch);
 }

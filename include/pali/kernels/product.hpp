@@ -13,20 +13,6 @@ namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 /// Tokens from which a product is bound by arithmetic and no longer by reading weights: there unpacking them once pays.
 inline constexpr std::size_t many_rows = 16;
 
-/// Quantised weights as matmul_amx() asks for them.
-template <std::size_t Bits>
-struct quantised_panels {
-    static constexpr bool decodes = true;
-    const quantised_rows<Bits>& matrix;
-
-    [[nodiscard]] std::size_t count() const noexcept { return matrix.count; }
-    [[nodiscard]] std::size_t width() const noexcept { return matrix.width; }
-    [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t n, bfloat16* room) const noexcept {
-        for (std::size_t i = 0; i < n; ++i) read_row(matrix, first + i, room + i * matrix.width);
-        return {room, n, matrix.width};
-    }
-};
-
 /// y = x · wᵀ + bias: x (T, K) float32, w (N, K) as stored, bias (N) or null, y (T, N), not x. A processor with tiles for bfloat16 rounds x to it where there
 /// are many rows; else x is not rounded.
 template <weight_element Element>
