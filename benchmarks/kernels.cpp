@@ -47,14 +47,15 @@ struct weights {
         const auto numbers = random(std::size_t{1} << 16, 0.05f);
         if constexpr (requires { Storage::matrix::group; }) {
             constexpr std::size_t bits = Storage::matrix::bits;
-            std::vector<float> row(width);
+            constexpr std::size_t strip = Storage::matrix::strip;
+            std::vector<float> rows(strip * width);
             const std::size_t codes = Storage::matrix::bytes_of(count * width);
             memory = pali::page_memory(codes + count * width / Storage::matrix::group * 2);
             auto* const scales = reinterpret_cast<pali::bfloat16*>(memory.bytes().data() + codes);
-            for (std::size_t n = 0; n < count; ++n) {
-                for (std::size_t k = 0; k < width; ++k) row[k] = numbers[(n * 977 + k) % numbers.size()];
-                pali::quantise_row<bits>(row.data(), width, reinterpret_cast<std::uint8_t*>(memory.bytes().data()) + Storage::matrix::bytes_of(n * width),
-                                         scales + n * (width / Storage::matrix::group));
+            for (std::size_t n = 0; n < count; n += strip) {
+                for (std::size_t k = 0; k < rows.size(); ++k) rows[k] = numbers[(n * 977 + k) % numbers.size()];
+                pali::quantise_strip<bits>(rows.data(), width, reinterpret_cast<std::uint8_t*>(memory.bytes().data()) + Storage::matrix::bytes_of(n * width),
+                                           scales + n * (width / Storage::matrix::group));
             }
             view = {reinterpret_cast<const std::uint8_t*>(memory.bytes().data()), scales, count, width};
         } else {
@@ -116,7 +117,7 @@ void attention(benchmark::State& state) {
     const pali::kernels::attention_shape shape{.heads = 8, .kv_heads = 4, .head_dim = 256, .scale = 1.f / 16, .softcap = 50};
     const auto q = random(tokens * 2048, 1), k = random(4 * keys * 256, 1), v = random(4 * keys * 256, 1);
     pali::aligned_vector<float> out(tokens * 2048);
-    const pali::kernels::head_view key_view{.data = k.data(), .token_stride = 256, .head_stride = keys * 256}, value_view{.data = v.data(), .token_stride = 256, .head_stride = keys * 256};
+    const pali::kernels::head_view<float> key_view{.data = k.data(), .token_stride = 256, .head_stride = keys * 256}, value_view{.data = v.data(), .token_stride = 256, .head_stride = keys * 256};
     const auto all = [&](std::size_t) { return pali::kernels::key_range{0, keys}; };
     const auto run = [&] {
         pali::kernels::attention(pali::arch::native, shape, rows<const float>(q.data(), tokens, 2048), key_view, value_view, all, rows<float>(out.data(), tokens, 2048), on.at.threads,

@@ -1,12 +1,12 @@
 // A model whose variant and weights are chosen when the program runs: the templates of the library behind one interface.
 #pragma once
 
-#include <pali/core/progress.hpp>
 #include <pali/generate/options.hpp>
 #include <pali/generate/result.hpp>
 #include <pali/image/image.hpp>
 #include <pali/model/features.hpp>
 #include <pali/model/find.hpp>
+#include <pali/model/load_options.hpp>
 
 #include <filesystem>
 #include <memory>
@@ -20,10 +20,7 @@ struct model_choice {
     std::filesystem::path folder;
     std::string variant; ///< empty: what config.json says
     std::string weights; ///< empty: what the folder holds
-    bool resident = false;
-    std::size_t threads = 0;
-    std::filesystem::path mask_decoder; ///< empty: the one in the folder
-    pali::progress_callback on_progress;
+    pali::load_options load;
 };
 
 class any_model {

@@ -42,6 +42,9 @@ void model_options::add_to(CLI::App& command) {
         ->check(CLI::IsMember({"mapped", "resident"}))->type_name("HOW")->capture_default_str();
     command.add_option("--threads", threads, "Threads; 0: as many as the machine has")->check(CLI::Range(std::size_t{0}, std::size_t{1024}).description(""))
         ->type_name("N")->capture_default_str();
+    command.add_flag("--pin-threads", pin_threads, "Keep each thread on a processor of its own");
+    command.add_option("--kv-cache", kv_cache, "Numbers that keys and values of earlier tokens are kept in; bf16: half the memory, and less to read a token")
+        ->check(CLI::IsMember({"f32", "bf16"}))->type_name("TYPE")->capture_default_str();
 }
 
 model_choice model_options::choice(const pali::progress_callback& on_progress) const {
@@ -49,9 +52,11 @@ model_choice model_options::choice(const pali::progress_callback& on_progress) c
     chosen.folder = folder.empty() ? embedded_model() : std::filesystem::path(folder);
     chosen.variant = variant;
     chosen.weights = weights;
-    chosen.threads = threads;
-    chosen.resident = residency == "resident";
-    chosen.on_progress = on_progress;
+    chosen.load.threads = threads;
+    chosen.load.pin_threads = pin_threads;
+    if (residency == "resident") chosen.load.residency = pali::residency::resident;
+    if (kv_cache == "bf16") chosen.load.kv_cache = pali::kv_type::bf16;
+    chosen.load.on_progress = on_progress;
     return chosen;
 }
 

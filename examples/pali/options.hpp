@@ -17,8 +17,9 @@ struct wrong_use : std::runtime_error {
 
 /// Which model, and how it is held.
 struct model_options {
-    std::string folder, variant, weights, residency = "mapped";
+    std::string folder, variant, weights, residency = "mapped", kv_cache = "f32";
     std::size_t threads = 0;
+    bool pin_threads = false;
 
     void add_to(CLI::App& command);
     /// Without --model the embedded one.

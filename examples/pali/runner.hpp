@@ -8,9 +8,7 @@
 template <class Config, class Weights>
 class runner final : public any_model {
 public:
-    explicit runner(const model_choice& choice)
-        : m_model(choice.folder, {.threads = choice.threads, .residency = choice.resident ? pali::residency::resident : pali::residency::mapped, .mask_decoder = choice.mask_decoder,
-                                  .on_progress = choice.on_progress}) {
+    explicit runner(const model_choice& choice) : m_model(choice.folder, choice.load) {
         variant = pali::variant_name<Config>();
         weights = Weights::name;
     }

@@ -147,7 +147,7 @@ int task_command::run() const {
     picture_list names(pictures.empty() ? std::vector<std::string>{sample_picture().string()} : pictures);
     progress_bar bar;
     model_choice which = model.choice(bar.callback());
-    which.mask_decoder = mask_decoder;
+    which.load.mask_decoder = mask_decoder;
     const pali::find_options options = chosen.options();
     options.validate();
     const std::unique_ptr<any_model> asked = open_model(which);

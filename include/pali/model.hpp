@@ -2,14 +2,15 @@
 #pragma once
 
 #include <pali/model/beams.hpp>
+#include <pali/model/caches.hpp>
 #include <pali/model/find.hpp>
 #include <pali/model/generate.hpp>
+#include <pali/model/load_options.hpp>
 #include <pali/model/preprocessing.hpp>
 #include <pali/model/score.hpp>
 
 #include <algorithm>
 #include <cstddef>
-#include <deque>
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -20,14 +21,6 @@
 #include <vector>
 
 namespace pali::inline PALI_ABI::inline PALI_SIMD {
-
-/// How a checkpoint is loaded.
-struct load_options {
-    std::size_t threads = 0;                          ///< of the model, the caller's included; 0: as many as the machine has
-    pali::residency residency = residency::mapped;    ///< where the weights are read from
-    std::filesystem::path mask_decoder{};             ///< vae-oid.npz, for segment; without: found in the folder of the checkpoint when it is needed
-    progress_callback on_progress{};                  ///< stage "load"; false stops with errc::cancelled
-};
 
 /**
  * PaliGemma or PaliGemma 2. `Config` picks the variant at compile time, or is `dynamic`; `Weights` is the type that the matrices are
@@ -51,8 +44,11 @@ public:
     /// What the checkpoint's JSON files say.
     [[nodiscard]] const checkpoint_config& checkpoint() const noexcept { return m_state->read; }
     [[nodiscard]] const tokenizer& text() const noexcept { return m_state->text; }
-    /// The instruction sets that its kernels use: "simd:avx512bw amx".
-    [[nodiscard]] static std::string arch() { return arch::simd<>::name() + (arch::in_use().amx_bf16 ? " amx" : ""); }
+    /// The instruction sets that its kernels use: "simd:avx512bw vnni amx".
+    [[nodiscard]] static std::string arch() {
+        const arch::features& extra = arch::in_use();
+        return arch::simd<>::name() + (extra.avx_vnni || extra.avx512_vnni ? " vnni" : "") + (extra.amx_bf16 ? " amx" : "");
+    }
     /// Seconds that loading took.
     [[nodiscard]] double load_seconds() const noexcept { return m_state->load_s; }
     /// Threads that take part in its work.
@@ -177,9 +173,9 @@ public:
 private:
     struct state {
         state(const std::filesystem::path& folder, const load_options& options)
-            : read(read_checkpoint_config(folder)), at(options.threads), text(folder, read.image_token),
+            : read(read_checkpoint_config(folder)), at(options.threads, options.pin_threads), text(folder, read.image_token),
               net(folder, read, options.residency, at, options.on_progress), pictures(preprocessing_of(read.picture)), eos(read.eos.begin(), read.eos.end()),
-              folder(folder), mask_file(options.mask_decoder) {
+              folder(folder), mask_file(options.mask_decoder), caches(options.kv_cache) {
             load_s = clock.lap();
         }
 
@@ -192,7 +188,7 @@ private:
         std::vector<token> eos;
         std::filesystem::path folder, mask_file;
         std::optional<mask_vqvae> masks; // read when it is first asked for
-        std::deque<kv_cache> caches;
+        kv_caches caches;
         std::mutex busy;
         double load_s = 0;
     };

@@ -5,6 +5,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <array>
 #include <atomic>
 #include <bit>
 #include <cmath>
@@ -75,6 +76,25 @@ BOOST_AUTO_TEST_CASE(a_task_can_know_its_thread) {
     });
     BOOST_TEST(!shared);
 }
+
+#if defined(__linux__)
+BOOST_AUTO_TEST_CASE(pinned_threads_stay_on_a_processor_and_the_callers_does_not) {
+    const auto processors = [] {
+        cpu_set_t allowed;
+        BOOST_TEST_REQUIRE(sched_getaffinity(0, sizeof allowed, &allowed) == 0);
+        return CPU_COUNT(&allowed);
+    };
+    const int before = processors();
+    for (const bool pin : {false, true}) {
+        pali::thread_pool pool(3, pin);
+        std::array<std::atomic<int>, 3> found{};
+        while (found[1] == 0 || found[2] == 0) pool.run(3, [&](std::size_t, std::size_t thread) { found[thread] = processors(); });
+        BOOST_TEST(found[1] == (pin ? 1 : before));
+        BOOST_TEST(found[2] == (pin ? 1 : before));
+        BOOST_TEST(processors() == before);
+    }
+}
+#endif
 
 BOOST_AUTO_TEST_CASE(it_wakes_after_sleeping) {
     pali::thread_pool pool(2);

@@ -1,3 +1,4 @@
+#include <pali/generate/log_softmax.hpp>
 #include <pali/generate/processors.hpp>
 
 #include <support/data.hpp>

@@ -20,8 +20,8 @@ template <std::size_t Bits>
 struct quantised_matrix {
     quantised_matrix(const pali::aligned_vector<float>& w, std::size_t count, std::size_t width)
         : codes(quantised_rows<Bits>::bytes_of(count * width)), scales(count * width / quantised_rows<Bits>::group), view{codes.data(), scales.data(), count, width} {
-        for (std::size_t n = 0; n < count; ++n)
-            pali::quantise_row<Bits>(w.data() + n * width, width, codes.data() + quantised_rows<Bits>::bytes_of(n * width), scales.data() + n * width / quantised_rows<Bits>::group);
+        for (std::size_t n = 0; n < count; n += view.strip)
+            pali::quantise_strip<Bits>(w.data() + n * width, width, codes.data() + view.bytes_of(n * width), scales.data() + n * width / view.group);
     }
     std::vector<std::uint8_t> codes;
     std::vector<pali::bfloat16> scales;
@@ -31,8 +31,7 @@ struct quantised_matrix {
     std::vector<float> values() const {
         std::vector<float> out;
         for (std::size_t n = 0; n < view.count; ++n)
-            for (std::size_t k = 0; k < view.width; ++k)
-                out.push_back(static_cast<float>(pali::code_at<Bits>(view.codes_of(n), k)) * static_cast<float>(view.scales_of(n)[k / view.group]));
+            for (std::size_t k = 0; k < view.width; ++k) out.push_back(static_cast<float>(view.code(n, k)) * view.scale(n, k));
         return out;
     }
 };
@@ -59,8 +58,20 @@ std::vector<float> bytes_product(const pali::aligned_vector<float>& x, const qua
     return y;
 }
 
-// T, K, N: one piece, a register of scales and less or more than one, a released width
-constexpr std::array<std::array<std::size_t, 3>, 8> sizes{{{1, 64, 9}, {1, 128, 5}, {2, 192, 65}, {3, 256, 7}, {5, 512, 9}, {7, 576, 130}, {8, 640, 3}, {1, 2304, 70}}};
+/// Calls f(dot, name) for what every processor can do and what this one can.
+template <class F>
+void for_every_dot(F f) {
+    f(pali::kernels::portable_dot{}, "portable");
+#if defined(__x86_64__)
+    const pali::arch::features& there = pali::arch::detected();
+    if (there.avx2) f(pali::kernels::avx2_dot{}, "avx2");
+    if (there.avx_vnni) f(pali::kernels::avx_vnni_dot{}, "avx_vnni");
+    if (there.avx512_vnni) f(pali::kernels::avx512_vnni_dot{}, "avx512_vnni");
+#endif
+}
+
+// T, K, N: one group and one strip, more of them, tasks of 64 columns and what is left over, a released width
+constexpr std::array<std::array<std::size_t, 3>, 8> sizes{{{1, 64, 8}, {1, 128, 24}, {2, 192, 72}, {3, 256, 8}, {5, 512, 16}, {7, 576, 136}, {8, 640, 64}, {1, 2304, 80}}};
 
 template <std::size_t Bits>
 void matches_reference() {
@@ -75,11 +86,10 @@ void matches_reference() {
         pali::kernels::reference::matmul(rows<const float>(x.data(), T, K), matrix, bias.data(), rows<double>(exact.data(), T, N));
         const std::string size = " T " + std::to_string(T) + " K " + std::to_string(K) + " N " + std::to_string(N);
         // Sums within a group are exact; the sum over groups is float32.
+        for_every_dot([&]<class Dot>(Dot, const char* name) {
+            BOOST_TEST(pali::test::difference(bytes_product<Dot>(x, w.view, bias.data()), want) < 2e-6, name << size);
+        });
         const auto portable = bytes_product<pali::kernels::portable_dot>(x, w.view, bias.data());
-        BOOST_TEST(pali::test::difference(portable, want) < 2e-6, "portable" << size);
-#if defined(__x86_64__)
-        if (pali::arch::detected().avx2) BOOST_TEST(pali::test::difference(bytes_product<pali::kernels::avx2_dot>(x, w.view, bias.data()), want) < 2e-6, "avx2" << size);
-#endif
         // A token's numbers, below 1, are off by up to half of 1/127, evenly: a deviation of 1/127/sqrt(12) times the length of a row of w; here within five of them.
         for (std::size_t n = 0; n < N; ++n) {
             double length = 0;
@@ -112,17 +122,17 @@ double relative_error(const pali::aligned_vector<float>& w, std::size_t width) {
 
 template <std::size_t Bits>
 void dequantises() {
-    const quantised_matrix<Bits> w(pali::test::random(3 * 192, 11), 3, 192);
+    const quantised_matrix<Bits> w(pali::test::random(24 * 192, 11), 24, 192);
     const std::vector<float> values = w.values();
     std::vector<float> exact(192);
-    std::vector<pali::bfloat16> close(192);
-    for (std::size_t n = 0; n < 3; ++n) {
+    for (std::size_t n = 0; n < 24; ++n) {
         pali::kernels::read_row(w.view, n, exact.data());
-        pali::kernels::read_row(w.view, n, close.data());
-        for (std::size_t k = 0; k < 192; ++k) {
-            BOOST_TEST(exact[k] == values[n * 192 + k]);
-            BOOST_TEST((close[k] == pali::bfloat16(values[n * 192 + k])));
-        }
+        for (std::size_t k = 0; k < 192; ++k) BOOST_TEST(exact[k] == values[n * 192 + k]);
+    }
+    std::vector<pali::bfloat16> close(8 * 192);
+    for (std::size_t i = 0; i < 3; ++i) {
+        pali::kernels::read_strip(w.view, i, close.data());
+        for (std::size_t at = 0; at < close.size(); ++at) BOOST_TEST((close[at] == pali::bfloat16(values[i * close.size() + at])));
     }
 }
 
@@ -138,18 +148,29 @@ BOOST_AUTO_TEST_CASE(rows_come_back) {
 }
 
 BOOST_AUTO_TEST_CASE(codes_are_where_the_layout_says) {
-    // one piece of numbers that are codes already: -8 sets the scale to 1
-    pali::aligned_vector<float> x(64);
-    for (std::size_t i = 0; i < 64; ++i) x[i] = static_cast<float>(i * 7 % 16) - 8.f;
-    const quantised_matrix<4> four(x, 1, 64);
-    for (std::size_t j = 0; j < 32; ++j) {
-        BOOST_TEST((four.codes[j] & 15) == static_cast<int>(j * 7 % 16));
-        BOOST_TEST((four.codes[j] >> 4) == static_cast<int>((j + 32) * 7 % 16));
-    }
-    x[63] = -127;
-    const quantised_matrix<8> eight(x, 1, 64);
-    for (std::size_t j = 0; j < 64; ++j) BOOST_TEST(static_cast<std::int8_t>(eight.codes[j]) == static_cast<int>(x[j]));
-    BOOST_TEST((eight.scales[0] == pali::bfloat16(1.f) && four.scales[0] == pali::bfloat16(1.f) && four.scales[1] == pali::bfloat16(1.f)));
+    // Numbers that are codes already: one -8, or -127, in every group sets its scale to 1.
+    const auto number = [](std::size_t r, std::size_t k) { return static_cast<int>((3 * r + k * 7) % 16) - 8; };
+    pali::aligned_vector<float> x(8 * 64);
+    for (std::size_t r = 0; r < 8; ++r)
+        for (std::size_t k = 0; k < 64; ++k) x[r * 64 + k] = static_cast<float>(number(r, k));
+    const quantised_matrix<4> four(x, 8, 64);
+    for (std::size_t g = 0; g < 2; ++g)
+        for (std::size_t j = 0; j < 128; ++j) { // byte j of a group: row j / 4 mod 8, numbers 4 · (j / 32) + j mod 4 and 16 more
+            const std::size_t r = j / 4 % 8, k = g * 32 + j / 32 * 4 + j % 4;
+            BOOST_TEST((four.codes[g * 128 + j] & 15) - 8 == number(r, k));
+            BOOST_TEST((four.codes[g * 128 + j] >> 4) - 8 == number(r, k + 16));
+        }
+    for (std::size_t r = 0; r < 8; ++r) x[r * 64 + 63] = -127;
+    const quantised_matrix<8> eight(x, 8, 64);
+    for (std::size_t j = 0; j < 512; ++j) BOOST_TEST(static_cast<std::int8_t>(eight.codes[j]) == static_cast<int>(x[j / 4 % 8 * 64 + j / 32 * 4 + j % 4]));
+    for (const pali::bfloat16 scale : eight.scales) BOOST_TEST(static_cast<float>(scale) == 1.f);
+    for (const pali::bfloat16 scale : four.scales) BOOST_TEST(static_cast<float>(scale) == 1.f);
+
+    // Scales: eight rows of a group, then the next group.
+    for (std::size_t r = 0; r < 8; ++r)
+        for (std::size_t k = 0; k < 64; ++k) x[r * 64 + k] = std::ldexp(static_cast<float>(number(r, k)), static_cast<int>(r + (k < 32 ? 0 : 8)));
+    const quantised_matrix<4> scaled(x, 8, 64);
+    for (std::size_t i = 0; i < 16; ++i) BOOST_TEST(static_cast<float>(scaled.scales[i]) == std::ldexp(1.f, static_cast<int>(i)));
 }
 
 BOOST_AUTO_TEST_CASE(the_error_is_that_of_the_bits) {
@@ -161,41 +182,42 @@ BOOST_AUTO_TEST_CASE(the_error_is_that_of_the_bits) {
 }
 
 BOOST_AUTO_TEST_CASE(zeros_and_extremes_are_kept) {
-    pali::aligned_vector<float> x(128, 0.f);
+    pali::aligned_vector<float> x(8 * 128, 0.f);
     x[70] = 3e38f, x[71] = -3e38f;
-    for (const float value : quantised_matrix<8>(x, 1, 128).values()) BOOST_TEST(std::isfinite(value));
-    const std::vector<float> four = quantised_matrix<4>(x, 1, 128).values();
+    for (const float value : quantised_matrix<8>(x, 8, 128).values()) BOOST_TEST(std::isfinite(value));
+    const std::vector<float> four = quantised_matrix<4>(x, 8, 128).values();
     for (std::size_t i = 0; i < 64; ++i) BOOST_TEST(four[i] == 0.f);
     for (const float value : four) BOOST_TEST(std::isfinite(value));
 }
 
 BOOST_AUTO_TEST_CASE(the_widest_codes_do_not_overflow) {
-    // every product at its largest: -128 · 127, which only a hostile file holds
-    std::vector<std::uint8_t> codes(128, 0x80);
-    std::vector<pali::bfloat16> scales(2, pali::bfloat16(1.f));
-    const quantised_rows<8> w{codes.data(), scales.data(), 1, 128};
+    // every product at its largest: -128 · 127, which only a hostile file holds, and -8 · 127 and 7 · 127
     const pali::aligned_vector<float> x(128, 127.f);
-    BOOST_TEST(bytes_product<pali::kernels::portable_dot>(x, w, nullptr)[0] == -128.f * 127 * 128);
-#if defined(__x86_64__)
-    if (pali::arch::detected().avx2) BOOST_TEST(bytes_product<pali::kernels::avx2_dot>(x, w, nullptr)[0] == -128.f * 127 * 128);
-#endif
+    const auto check = [&]<std::size_t Bits>(std::uint8_t byte, int code, std::integral_constant<std::size_t, Bits>) {
+        std::vector<std::uint8_t> codes(8 * 128 * Bits / 8, byte);
+        std::vector<pali::bfloat16> scales(8 * 128 / quantised_rows<Bits>::group, pali::bfloat16(1.f));
+        const quantised_rows<Bits> w{codes.data(), scales.data(), 8, 128};
+        const float want = static_cast<float>(code) * 127.f * 128.f;
+        for_every_dot([&]<class Dot>(Dot, const char* name) {
+            for (const float y : bytes_product<Dot>(x, w, nullptr)) BOOST_TEST(y == want, name);
+        });
+    };
+    check(0x80, -128, std::integral_constant<std::size_t, 8>{});
+    check(0x00, -8, std::integral_constant<std::size_t, 4>{});
+    check(0xff, 7, std::integral_constant<std::size_t, 4>{});
 }
 
 BOOST_AUTO_TEST_CASE(a_token_alone_has_the_bits_it_has_among_others_on_any_threads) {
-    constexpr std::size_t T = 11, K = 320, N = 70;
+    constexpr std::size_t T = 11, K = 320, N = 72;
     const auto x = pali::test::random(T * K, 4);
     const quantised_matrix<4> w(pali::test::random(N * K, 5), N, K);
-    const auto check = [&]<class Dot>(Dot) {
+    for_every_dot([&]<class Dot>(Dot, const char* name) {
         const std::vector<float> together = bytes_product<Dot>(x, w.view, nullptr, 3);
         for (std::size_t t = 0; t < T; ++t) {
             const pali::aligned_vector<float> one(x.begin() + std::ptrdiff_t(t * K), x.begin() + std::ptrdiff_t((t + 1) * K));
-            BOOST_TEST((bytes_product<Dot>(one, w.view, nullptr, 1) == std::vector<float>(together.begin() + std::ptrdiff_t(t * N), together.begin() + std::ptrdiff_t((t + 1) * N))));
+            BOOST_TEST((bytes_product<Dot>(one, w.view, nullptr, 1) == std::vector<float>(together.begin() + std::ptrdiff_t(t * N), together.begin() + std::ptrdiff_t((t + 1) * N))), name);
         }
-    };
-    check(pali::kernels::portable_dot{});
-#if defined(__x86_64__)
-    if (pali::arch::detected().avx2) check(pali::kernels::avx2_dot{});
-#endif
+    });
 }
 
 BOOST_AUTO_TEST_SUITE_END()

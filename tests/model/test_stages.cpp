@@ -140,4 +140,34 @@ BOOST_DATA_TEST_CASE(bf16_weights_stay_within_their_rounding, bdata::make(model_
     }
 }
 
+/// Keys and values in bf16 move logits no more than rounding the factors of all products to bf16 does in transformers; and, as with a cache in float32, token after token
+/// equals all of them at once.
+BOOST_DATA_TEST_CASE(a_bf16_cache_stays_within_its_rounding, bdata::make(model_cases()), which) {
+    const tiny_model tiny(which.model);
+    const json& one = tiny.cases().at(which.number);
+    parts<> model(tiny.folder());
+    const auto images = model.features(one.at("images"));
+    const auto prompt = one.at("prompt_tokens").get<std::vector<token>>();
+    const auto tokens = one.at("tokens").get<std::vector<token>>();
+    const std::size_t vocab = model.net.config.vocab, room = model.room(images, prompt.size() + tokens.size());
+    const auto suffix = std::span(tokens).first(tokens.size() - 1);
+    const auto logits_with = [&](pali::kv_type type) {
+        pali::kv_cache cache(model.net.config, room, type);
+        return model.read(images, prompt, suffix, cache).at("logits");
+    };
+    const std::vector<float> exact = logits_with(pali::kv_type::f32), rounded = logits_with(pali::kv_type::bf16);
+    const difference d = worst_difference(last_rows(rounded, tokens.size(), vocab), last_rows(exact, tokens.size(), vocab));
+    const double allowed = one.at("bf16_logits_difference").get<double>();
+    BOOST_TEST(d.absolute <= allowed, d << "; allowed " << allowed);
+    BOOST_TEST(d.absolute > 0); // or it is no other cache
+
+    pali::kv_cache cache(model.net.config, room, pali::kv_type::bf16);
+    outputs step = model.read(images, prompt, {}, cache);
+    for (std::size_t i = 0;; ++i) {
+        check_close(last_rows(step.at("logits"), 1, vocab), last_rows(rounded, tokens.size(), vocab).subspan(i * vocab, vocab), tiny.tolerance("logits"), "token " + std::to_string(i));
+        if (i + 1 == tokens.size()) break;
+        step = model.add(tokens[i], cache);
+    }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -21,8 +21,10 @@ namespace pali::inline PALI_ABI::arch {
 
 /// Instruction sets that kernels have intrinsics for. Each is an extra over the xsimd kernels, which follow compiler flags.
 struct features {
-    bool avx2 = false;     ///< AVX2 and FMA
-    bool amx_bf16 = false; ///< tiles of bfloat16, permitted by the operating system, and AVX-512 F and BW beside them
+    bool avx2 = false;        ///< AVX2 and FMA
+    bool avx_vnni = false;    ///< products of bytes on 256-bit registers, in the encoding of AVX
+    bool avx512_vnni = false; ///< the same in that of AVX-512
+    bool amx_bf16 = false;    ///< tiles of bfloat16, permitted by the operating system, and AVX-512 F and BW beside them
 
     friend bool operator==(const features&, const features&) = default;
 };
@@ -68,6 +70,8 @@ inline features detect() noexcept {
     const std::uint64_t saved = saved_registers();
     const bool ymm = (saved & 0x6) == 0x6, zmm = (saved & 0xe6) == 0xe6, tiles = (saved & 0x60000) == 0x60000;
     found.avx2 = ymm && bit(extended.b, 5) && bit(basic.c, 12);
+    found.avx_vnni = found.avx2 && bit(cpuid(7, 1).a, 4);
+    found.avx512_vnni = zmm && found.avx2 && bit(extended.b, 16) && bit(extended.b, 31) && bit(extended.c, 11);
     const bool avx512 = zmm && found.avx2 && bit(extended.b, 16) && bit(extended.b, 30);
     found.amx_bf16 = tiles && avx512 && bit(extended.d, 24) && bit(extended.d, 22) && may_use_tiles();
 #endif
@@ -82,15 +86,15 @@ inline features detect() noexcept {
     return found;
 }
 
-/// A level is all instruction sets up to one: "simd" (what xsimd was compiled for and no more), "avx2", "amx". Throws errc::unsupported_arch for another
+/// A level is all instruction sets up to one: "simd" (what xsimd was compiled for and no more), "avx2", "vnni", "amx". Throws errc::unsupported_arch for another
 /// name and for what `there` lacks.
 [[nodiscard]] inline features limited_to(std::string_view level, const features& there) {
-    static constexpr std::array<std::string_view, 3> levels{"simd", "avx2", "amx"};
+    static constexpr std::array<std::string_view, 4> levels{"simd", "avx2", "vnni", "amx"};
     std::size_t n = 0;
     while (n < levels.size() && levels[n] != level) ++n;
-    if (n == levels.size()) throw error(errc::unsupported_arch, "PALI_ARCH is \"" + std::string(level) + "\"; it can be simd, avx2 or amx");
-    const features wanted{.avx2 = n >= 1, .amx_bf16 = n >= 2};
-    if ((wanted.avx2 && !there.avx2) || (wanted.amx_bf16 && !there.amx_bf16))
+    if (n == levels.size()) throw error(errc::unsupported_arch, "PALI_ARCH is \"" + std::string(level) + "\"; it can be simd, avx2, vnni or amx");
+    const features wanted{.avx2 = n >= 1, .avx_vnni = n >= 2 && there.avx_vnni, .avx512_vnni = n >= 2 && there.avx512_vnni, .amx_bf16 = n >= 3};
+    if ((wanted.avx2 && !there.avx2) || (n == 2 && !there.avx_vnni && !there.avx512_vnni) || (wanted.amx_bf16 && !there.amx_bf16))
         throw error(errc::unsupported_arch, "PALI_ARCH is \"" + std::string(level) + "\", which this processor does not have");
     return wanted;
 }

@@ -12,8 +12,8 @@ struct context {
     thread_pool threads;
     arena scratch;
 
-    /// `thread_count` counts the calling thread; 0: as many as the machine has.
-    explicit context(std::size_t thread_count = 0) : threads(thread_count) {}
+    /// As thread_pool's: `thread_count` counts the calling thread; 0: as many as the machine has.
+    explicit context(std::size_t thread_count = 0, bool pin_threads = false) : threads(thread_count, pin_threads) {}
 
     /// An uninitialised (count, width) view that lives until the current frame of `scratch` ends.
     [[nodiscard]] matrix_view take(std::size_t count, std::size_t width) { return view_matrix(scratch.take(count * width), count, width); }

@@ -6,48 +6,59 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace pali::inline PALI_ABI {
-
-/// Rows are stored in pieces of so many numbers; their width is a multiple of it.
-inline constexpr std::size_t quantised_piece = 64;
 
 /**
  * Non-owning (count, width) of signed integers of `Bits` bits. Consecutive numbers of a row, `group` of them, share a scale: a number is code · scale.
  *
- * 8 bits: a code is a byte, -127 to 127. 4 bits: -8 to 7, held as code + 8; byte j of the 32 of a piece has number j in its low half and number 32 + j in
- * its high half, so that one load and one shift give two groups in order.
+ * Eight rows make a strip, and a strip is read from its beginning to its end: group after group, and in a group four numbers of row 0, four of row 1, ... of
+ * row 7, then the next four of each. A register of 32 bytes so meets four numbers of a token, and its lanes are rows, which are never summed with each other.
+ * 8 bits: a code is a byte, -127 to 127. 4 bits: -8 to 7, held as code + 8; the low halves of the bytes are the first 16 numbers of a group, the high
+ * halves the last 16. Scales lie in the same order: eight for each group of a strip.
  */
 template <std::size_t Bits>
 struct quantised_rows {
     static_assert(Bits == 4 || Bits == 8, "codes have 4 or 8 bits");
     static constexpr std::size_t bits = Bits;
-    /// Numbers that share a scale: 4.5 bits a number, and 8.25.
+    /// Numbers that share a scale, of which the width is a multiple: 4.5 bits a number, and 8.25.
     static constexpr std::size_t group = Bits == 4 ? 32 : 64;
+    /// Rows of a strip, of which the count is a multiple.
+    static constexpr std::size_t strip = 8;
+    /// Bytes of codes of a group in all rows of a strip.
+    static constexpr std::size_t group_bytes = strip * group * Bits / 8;
     static constexpr int largest = Bits == 4 ? 7 : 127;
     static constexpr int smallest = Bits == 4 ? -8 : -127;
 
-    const std::uint8_t* codes = nullptr; ///< (count, width · Bits / 8)
-    const bfloat16* scales = nullptr;    ///< (count, width / group)
+    const std::uint8_t* codes = nullptr; ///< (count / strip, width / group, group_bytes)
+    const bfloat16* scales = nullptr;    ///< (count / strip, width / group, strip)
     std::size_t count = 0;
     std::size_t width = 0;
 
+    /// Whether a matrix can be held so.
+    [[nodiscard]] static constexpr bool fits(std::size_t count, std::size_t width) noexcept { return count % strip == 0 && width % group == 0; }
+    [[nodiscard]] static std::vector<std::size_t> codes_shape(std::size_t count, std::size_t width) { return {count / strip, width / group, group_bytes}; }
+    [[nodiscard]] static std::vector<std::size_t> scales_shape(std::size_t count, std::size_t width) { return {count / strip, width / group, strip}; }
     [[nodiscard]] static constexpr std::size_t bytes_of(std::size_t numbers) noexcept { return numbers * Bits / 8; }
-    [[nodiscard]] const std::uint8_t* codes_of(std::size_t row) const noexcept { return codes + row * bytes_of(width); }
-    [[nodiscard]] const bfloat16* scales_of(std::size_t row) const noexcept { return scales + row * (width / group); }
-    /// Rows [first, first + n).
-    [[nodiscard]] quantised_rows slice(std::size_t first, std::size_t n) const noexcept { return {codes_of(first), scales_of(first), n, width}; }
-};
 
-/// The code of number i in a row's `codes`.
-template <std::size_t Bits>
-[[nodiscard]] inline int code_at(const std::uint8_t* codes, std::size_t i) noexcept {
-    if constexpr (Bits == 8) {
-        return static_cast<std::int8_t>(codes[i]);
-    } else {
-        const std::size_t in_piece = i % quantised_piece;
-        return (codes[i / quantised_piece * 32 + in_piece % 32] >> (in_piece / 32 * 4) & 15) - 8;
+    /// Codes of the strip with number `i`, and its scales.
+    [[nodiscard]] const std::uint8_t* codes_of(std::size_t i) const noexcept { return codes + i * strip * bytes_of(width); }
+    [[nodiscard]] const bfloat16* scales_of(std::size_t i) const noexcept { return scales + i * strip * (width / group); }
+
+    /// Number `k` of a row: its code, and its scale.
+    [[nodiscard]] int code(std::size_t row, std::size_t k) const noexcept {
+        const std::uint8_t byte = codes_of(row / strip)[k / group * group_bytes + byte_in_group(row % strip, k % group)];
+        if constexpr (Bits == 8) return static_cast<std::int8_t>(byte);
+        else return (k % group < group / 2 ? byte & 15 : byte >> 4) - 8;
     }
-}
+    [[nodiscard]] float scale(std::size_t row, std::size_t k) const noexcept { return static_cast<float>(scales_of(row / strip)[k / group * strip + row % strip]); }
+
+    /// The byte with number `k` of a group, of row `r` of a strip.
+    [[nodiscard]] static constexpr std::size_t byte_in_group(std::size_t r, std::size_t k) noexcept {
+        const std::size_t place = Bits == 8 ? k : k % (group / 2);
+        return place / 4 * (4 * strip) + 4 * r + place % 4;
+    }
+};
 
 } // namespace pali::inline PALI_ABI

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <pali/core/macros.hpp>
+#include <pali/core/pin_thread.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -17,12 +19,16 @@ namespace pali::inline PALI_ABI {
 /// them, which keeps results the same, to the bit, for any number of threads. One caller at a time.
 class thread_pool {
 public:
-    /// `threads` counts the caller; 0 means as many as the machine has.
-    explicit thread_pool(std::size_t threads = 0) {
+    /// `threads` counts the caller; 0 means as many as the machine has. `pin` keeps each but the caller's on a processor: the second of those that the process may
+    /// run on, the third, ...; whoever calls may want to stay on the first.
+    explicit thread_pool(std::size_t threads = 0, bool pin = false) {
         if (threads == 0) threads = std::thread::hardware_concurrency();
         if (threads == 0) threads = 1;
         m_workers.reserve(threads - 1);
-        for (std::size_t i = 1; i < threads; ++i) m_workers.emplace_back([this, i] { work(i); });
+        for (std::size_t i = 1; i < threads; ++i) m_workers.emplace_back([this, i, pin] {
+                if (pin) pin_this_thread(i);
+                work(i);
+            });
     }
 
     ~thread_pool() {
@@ -61,6 +67,12 @@ public:
         m_round.notify_all();
         take_tasks(0);
         for (std::size_t spins = 0; m_busy.load(std::memory_order_acquire) != 0; ++spins) pause(spins);
+    }
+
+    /// Calls task(first, count), for blocks that together are [0, n); each but the last has `block`.
+    template <class Task>
+    void run_blocks(std::size_t n, std::size_t block, Task&& task) {
+        run((n + block - 1) / block, [&](std::size_t i) { task(i * block, std::min(block, n - i * block)); });
     }
 
 private:

@@ -33,8 +33,9 @@ struct gemma_attention {
                 for (std::size_t head = 0; head < shape.heads; ++head) rope.rotate(queries[t] + head * shape.head_dim, start + t + first_position);
             });
             const prefix_mask_from mask{.mask = {.prefix = s.cache->prefix(), .window = window}, .start = start};
-            kernels::attention(arch::native, shape, queries, s.cache->keys(layer), s.cache->values(layer), mask,
-                               rows_of(mixed).slice(s.first, s.count), at.threads, at.scratch);
+            s.cache->visit(layer, [&](auto keys, auto values) {
+                kernels::attention(arch::native, shape, queries, keys, values, mask, rows_of(mixed).slice(s.first, s.count), at.threads, at.scratch);
+            });
         }
         return output(mixed, at);
     }
@@ -58,10 +59,9 @@ private:
         threads.run(s.count, [&](std::size_t t) {
             const std::size_t position = s.cache->length() + t;
             for (std::size_t head = 0; head < shape.kv_heads; ++head) {
-                float* const turned = k[t] + head * shape.head_dim;
-                rope.rotate(turned, position + first_position);
-                std::copy_n(turned, shape.head_dim, s.cache->key(layer, head, position));
-                std::copy_n(v[t] + head * shape.head_dim, shape.head_dim, s.cache->value(layer, head, position));
+                const std::size_t offset = head * shape.head_dim;
+                rope.rotate(k[t] + offset, position + first_position);
+                s.cache->store(layer, head, position, {k[t] + offset, shape.head_dim}, {v[t] + offset, shape.head_dim});
             }
         });
     }

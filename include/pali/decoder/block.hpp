@@ -18,8 +18,7 @@ struct gated_mlp {
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
         auto hidden = gate(x, at);
         const auto factor = up(x, at);
-        const std::size_t width = hidden.shape(1);
-        at.threads.run(hidden.shape(0), [&](std::size_t t) { kernels::gated_gelu(arch::native, hidden.data() + t * width, factor.data() + t * width, width); });
+        at.threads.run_blocks(hidden.size(), kernels::elements_a_task, [&](std::size_t i, std::size_t n) { kernels::gated_gelu(arch::native, hidden.data() + i, factor.data() + i, n); });
         return down(hidden, at);
     }
 

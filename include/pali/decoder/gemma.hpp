@@ -57,7 +57,7 @@ struct gemma {
     [[nodiscard]] matrix_view logits(const matrix_view& hidden, context& at) const {
         auto y = (head.weight.count ? head : linear<Storage>{.weight = embedding})(hidden, at);
         if (config.final_softcap > 0)
-            at.threads.run(y.shape(0), [&](std::size_t t) { kernels::softcap(arch::native, y.data() + t * y.shape(1), y.shape(1), config.final_softcap); });
+            at.threads.run_blocks(y.size(), kernels::elements_a_task, [&](std::size_t i, std::size_t n) { kernels::softcap(arch::native, y.data() + i, n, config.final_softcap); });
         return y;
     }
 

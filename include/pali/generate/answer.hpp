@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
 
 /// Chooses token after token from logits, streams the text, and knows when to stop. Allocates when it is made and not per token.
 class answer {
@@ -25,7 +25,7 @@ public:
     answer(const generate_options& options, const tokenizer& text, std::span<const token> eos, const prompt_layout& prompt, std::size_t vocab)
         : m_options(options), m_eos(eos), m_stream(text), m_sampler(options.sampling, vocab), m_sequence(prompt.tokens) {
         m_sequence.reserve(prompt.tokens.size() + options.max_new_tokens);
-        m_own.reserve(vocab);
+        if (options.constrain || !m_sampler.keeps_logits()) m_own.reserve(vocab);
         m_result.tokens.reserve(options.max_new_tokens);
         m_result.logprobs.reserve(options.max_new_tokens);
         m_result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
@@ -34,11 +34,13 @@ public:
     /// Takes the logits of the next token, and may overwrite them; returns whether another token is wanted.
     [[nodiscard]] bool take(std::span<float> logits) {
         const double normaliser = log_sum_exp(logits); // of the model's own distribution, before anything is done to it
-        m_own.assign(logits.begin(), logits.end());
+        const bool changed = m_options.constrain || !m_sampler.keeps_logits();
+        if (changed) m_own.assign(logits.begin(), logits.end());
         if (m_options.constrain) m_options.constrain(m_result.tokens, logits);
         const bool may_end = m_result.tokens.size() >= m_options.min_new_tokens;
         const token next = m_sampler.next(logits, m_sequence, may_end ? std::span<const token>() : m_eos);
-        const auto logprob = static_cast<float>(static_cast<double>(m_own[static_cast<std::size_t>(next)]) - normaliser);
+        const float own = changed ? m_own[static_cast<std::size_t>(next)] : logits[static_cast<std::size_t>(next)];
+        const auto logprob = static_cast<float>(static_cast<double>(own) - normaliser);
         m_sequence.push_back(next);
         m_result.tokens.push_back(next);
         m_result.logprobs.push_back(logprob);
@@ -74,8 +76,8 @@ private:
     text_stream m_stream;
     sampler m_sampler;
     std::vector<token> m_sequence; // image tokens, prompt, answer: what processors look at
-    std::vector<float> m_own;
+    std::vector<float> m_own; // logits as the model gave them, where they are changed
     generation m_result;
 };
 
-} // namespace pali::inline PALI_ABI
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD

@@ -1,7 +1,7 @@
 // Probabilities of a row of logits.
 #pragma once
 
-#include <pali/core/macros.hpp>
+#include <pali/kernels/softmax.hpp>
 #include <pali/text/token.hpp>
 
 #include <cmath>
@@ -9,25 +9,16 @@
 #include <limits>
 #include <span>
 
-namespace pali::inline PALI_ABI {
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
 
 /// The place of the largest value, the first of equals; of the first NaN when there is one (as torch.argmax). 0 for none.
-[[nodiscard]] inline std::size_t argmax(std::span<const float> values) noexcept {
-    std::size_t best = 0;
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        if (std::isnan(values[i])) return i;
-        if (values[i] > values[best]) best = i;
-    }
-    return best;
-}
+[[nodiscard]] inline std::size_t argmax(std::span<const float> values) noexcept { return kernels::argmax(arch::native, values.data(), values.size()); }
 
-/// log(sum(exp(logits))): the sum is taken in double precision.
+/// log(sum(exp(logits))).
 [[nodiscard]] inline double log_sum_exp(std::span<const float> logits) noexcept {
     if (logits.empty()) return -std::numeric_limits<double>::infinity();
     const float top = logits[argmax(logits)];
-    double sum = 0;
-    for (const float x : logits) sum += static_cast<double>(std::exp(x - top));
-    return static_cast<double>(top) + std::log(sum);
+    return static_cast<double>(top) + std::log(kernels::sum_of_exp(arch::native, logits.data(), logits.size(), top));
 }
 
 /// The natural logarithm of the probability of one token.
@@ -41,4 +32,4 @@ inline void log_softmax(std::span<const float> logits, std::span<float> out) noe
     for (std::size_t i = 0; i < logits.size(); ++i) out[i] = static_cast<float>(static_cast<double>(logits[i]) - sum);
 }
 
-} // namespace pali::inline PALI_ABI
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <pali/generate/decimal.hpp>
-#include <pali/generate/log_softmax.hpp>
 #include <pali/text/token.hpp>
 
 #include <algorithm>

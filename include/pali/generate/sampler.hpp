@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pali/core/error.hpp>
+#include <pali/generate/log_softmax.hpp>
 #include <pali/generate/processors.hpp>
 #include <pali/generate/random.hpp>
 #include <pali/generate/sampling.hpp>
@@ -11,7 +12,7 @@
 #include <span>
 #include <string>
 
-namespace pali::inline PALI_ABI {
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
 
 /// One sequence's choices. Allocates nothing after construction. Two samplers of the same options make the same choices from the same logits.
 class sampler {
@@ -36,6 +37,9 @@ public:
                 + "): no token can be chosen; are the weights whole and of the right dtype?");
         return static_cast<token>(m_options.greedy() ? best : draw(logits, logits[best]));
     }
+
+    /// Whether `next` leaves the logits of tokens that can come as they are.
+    [[nodiscard]] bool keeps_logits() const noexcept { return m_options.greedy() && m_options.repetition_penalty == 1; }
 
     /// What `next` does before it chooses, in transformers' order. For beam search, on log-probabilities.
     void process(std::span<float> logits, std::span<const token> sequence, std::span<const token> suppressed = {}) {
@@ -72,4 +76,4 @@ private:
     random_source m_random;
 };
 
-} // namespace pali::inline PALI_ABI
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD

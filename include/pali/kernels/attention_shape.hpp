@@ -9,13 +9,18 @@ namespace pali::inline PALI_ABI::kernels {
 
 /// Keys or values of all heads: head h of token s begins at data + h * head_stride + s * token_stride. Heads are zero-padded to
 /// `padded_head_dim`, so that no kernel has a remainder to care for.
+template <class Element>
 struct head_view {
-    const float* data = nullptr;
+    const Element* data = nullptr;
     std::size_t token_stride = 0, head_stride = 0;
 };
 
 /// A head takes whole cache lines.
-[[nodiscard]] constexpr std::size_t padded_head_dim(std::size_t head_dim) noexcept { return (head_dim + 15) / 16 * 16; }
+template <class Element>
+[[nodiscard]] constexpr std::size_t padded_head_dim(std::size_t head_dim) noexcept {
+    constexpr std::size_t line = 64 / sizeof(Element);
+    return (head_dim + line - 1) / line * line;
+}
 
 /// The keys that a query sees: [begin, end), never empty.
 struct key_range {

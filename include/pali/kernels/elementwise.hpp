@@ -36,6 +36,9 @@ template <class Batch>
 
 } // namespace detail
 
+/// Numbers for a thread to take at once: some microseconds. The functions below give a number the same result in any block.
+inline constexpr std::size_t elements_a_task = 1024;
+
 /// x = gelu(x), the tanh form; n numbers in place.
 template <class A>
 void gelu(arch::simd<A> tag, float* x, std::size_t n) noexcept {

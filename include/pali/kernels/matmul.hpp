@@ -60,6 +60,13 @@ void pack_row(arch::simd<A>, const float* x, std::size_t width, float* packed) n
     }
 }
 
+/// Where number k of a row is in that order.
+template <class A, weight_element Element>
+[[nodiscard]] constexpr std::size_t packed_place(std::size_t k) noexcept {
+    constexpr std::size_t lanes = arch::simd<A>::lanes, pair = 2 * lanes;
+    return std::same_as<Element, float> ? k : k / pair * pair + k % 2 * lanes + k % pair / 2;
+}
+
 /// Part of a row that is worked on at once: six rows of activations of it stay in a first-level cache of 32 KiB while columns go by.
 inline constexpr std::size_t depth_block = 768;
 
@@ -87,7 +94,8 @@ void dot_tile(arch::simd<A> tag, rows<const float> x, rows<const Element> w, con
         for (std::size_t c = 0; c < C; ++c) weight[c] = load_half<Half>(tag, weights(c));
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r) {
-            const batch value = batch::load_aligned(x[r] + k + Half * lanes);
+            batch value = batch::load_aligned(x[r] + k + Half * lanes);
+            if constexpr (R == 6) PALI_IN_REGISTER(value); // beside three columns no register is left for it
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = xsimd::fma(value, weight[c], sums[r][c]);
         }
     };
@@ -98,8 +106,8 @@ void dot_tile(arch::simd<A> tag, rows<const float> x, rows<const Element> w, con
     };
     PALI_NO_UNROLL
     for (std::size_t k = part.begin; k < whole; k += pair) {
-        // One row at a time runs at the speed of memory, and the processor's own prefetching starts anew with every row of weights.
-        if constexpr (R == 1)
+        // Few rows run at the speed of memory, and the processor's own prefetching starts anew with every row of weights.
+        if constexpr (R < 6)
             for (std::size_t c = 0; c < C; ++c) __builtin_prefetch(w[c + C] + k);
         both([&](std::size_t c) { return w[c] + k; }, k);
     }
@@ -119,45 +127,58 @@ void dot_tile(arch::simd<A> tag, rows<const float> x, rows<const Element> w, con
         for (std::size_t c = 0; c < C; ++c) y[r][c] = compat::reduce_add(sums[r][c]) + (bias ? bias[c] : 0.f);
 }
 
-/// Calls tile(first, integral_constant<R>) for rows [0, count), in tiles of the first of Sizes as long as they fit, then of the next; the last size is 1.
-/// Eight rows are twice four: six and two would leave a tile that is bound by loads.
-template <std::size_t... Sizes, class Tile>
+/// Calls tile(first, integral_constant<N>) for rows [0, count): tiles of R as long as they fit, then of 4, 2 and 1. Eight rows are twice four: six and two
+/// would leave a tile that is bound by loads.
+template <std::size_t R, class Tile>
 void for_row_tiles(std::size_t count, Tile&& tile) {
     std::size_t r = 0;
-    const auto in_tiles = [&]<std::size_t R>(std::integral_constant<std::size_t, R> rows) {
-        for (; r + R <= count && !(R == 6 && count - r == 8); r += R) tile(r, rows);
+    const auto in_tiles = [&]<std::size_t Rows>(std::integral_constant<std::size_t, Rows> rows) {
+        if constexpr (Rows <= R)
+            for (; r + Rows <= count && !(Rows == 6 && count - r == 8); r += Rows) tile(r, rows);
     };
-    (in_tiles(std::integral_constant<std::size_t, Sizes>{}), ...);
+    if constexpr (R > 4) in_tiles(std::integral_constant<std::size_t, R>{});
+    in_tiles(std::integral_constant<std::size_t, 4>{});
+    in_tiles(std::integral_constant<std::size_t, 2>{});
+    in_tiles(std::integral_constant<std::size_t, 1>{});
 }
-
-/// Columns of a tile beside R rows: 12 sums, or 24 where there are 32 registers; two or four for the rows that are left.
-template <class A, std::size_t R>
-inline constexpr std::size_t column_tile = (R == 4 ? 3 : 2) * (arch::simd<A>::registers / 16);
 
 /// Columns of weights that a thread takes at once: of 2304 bfloat16 they are 288 KiB, well inside a second-level cache.
 inline constexpr std::size_t columns_a_task = 64;
 
-/// All rows of x against the columns [0, w.count) of y; at most columns_a_task.
+/// Columns of a tile beside R rows: 12 sums, or 24 where there are 32 registers.
+template <class A, std::size_t R>
+inline constexpr std::size_t column_tile = (R == 4 ? 3 : 2) * (arch::simd<A>::registers / 16);
+
+/// Calls tile(first, integral_constant<N>) for columns [0, count): tiles of C, then single ones.
+template <std::size_t C, class Tile>
+void for_column_tiles(std::size_t count, Tile&& tile) {
+    std::size_t c = 0;
+    for (; c + C <= count; c += C) tile(c, std::integral_constant<std::size_t, C>{});
+    for (; c < count; ++c) tile(c, std::integral_constant<std::size_t, 1>{});
+}
+
+/// Tokens from which a product is bound by arithmetic and no longer by reading weights.
+inline constexpr std::size_t many_rows = 16;
+
+/// All rows of x against the columns [0, w.count) of y; at most columns_a_task. Few rows meet a column together, when it comes from memory; of many, six at a time
+/// stay in the first cache while all columns go by, part after part of their depth.
 template <class A, class Element>
 void dot_rows(arch::simd<A> tag, rows<const float> x, rows<const Element> w, const float* bias, rows<float> y) noexcept {
-    using batch = xsimd::batch<float, A>;
     PALI_ASSERT(w.count <= columns_a_task);
-    for_row_tiles<6, 4, 2, 1>(x.count, [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R>) {
-        constexpr std::size_t C = column_tile<A, R>;
-        batch state[R == 1 ? 1 : R * columns_a_task];
-        const std::size_t block = R == 1 ? w.width : depth_block; // one row meets each weight once, whatever is in the caches
-        std::size_t begin = 0;
-        do {
-            const std::size_t end = std::min(w.width, begin + block);
-            const auto tiles = [&]<std::size_t Columns>(std::size_t c, std::integral_constant<std::size_t, Columns>) {
-                dot_tile<R, Columns>(tag, x.slice(r, R), w.slice(c, Columns), {R == 1 ? nullptr : state + R * c, begin, end}, bias ? bias + c : nullptr,
-                                     rows<float>(y.data + c, y.count, y.width, y.stride).slice(r, R));
-            };
-            std::size_t c = 0;
-            for (; c + C <= w.count; c += C) tiles(c, std::integral_constant<std::size_t, C>{});
-            for (; c < w.count; ++c) tiles(c, std::integral_constant<std::size_t, 1>{});
-            begin = end;
-        } while (begin < w.width);
+    const auto tile = [&]<std::size_t R, std::size_t C>(std::size_t r, std::size_t c, const partial_sums<A>& part, std::integral_constant<std::size_t, R>,
+                                                        std::integral_constant<std::size_t, C>) {
+        dot_tile<R, C>(tag, x.slice(r, R), w.slice(c, C), part, bias ? bias + c : nullptr, rows<float>(y.data + c, y.count, y.width, y.stride).slice(r, R));
+    };
+    const partial_sums<A> whole{.end = w.width};
+    if (x.count == 1) return for_column_tiles<column_tile<A, 1>>(w.count, [&](std::size_t c, auto C) { tile(0, c, whole, std::integral_constant<std::size_t, 1>{}, C); });
+    if (x.count < many_rows)
+        return for_column_tiles<column_tile<A, 4>>(w.count, [&](std::size_t c, auto C) { for_row_tiles<4>(x.count, [&](std::size_t r, auto R) { tile(r, c, whole, R, C); }); });
+    for_row_tiles<6>(x.count, [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R> rows) {
+        xsimd::batch<float, A> state[R * columns_a_task];
+        for (std::size_t begin = 0, end; begin < w.width; begin = end) {
+            end = std::min(w.width, begin + depth_block);
+            for_column_tiles<column_tile<A, R>>(w.count, [&](std::size_t c, auto C) { tile(r, c, {state + R * c, begin, end}, rows, C); });
+        }
     });
 }
 
@@ -169,8 +190,8 @@ void multiply(arch::simd<A> tag, rows<const float> x, Panel&& panel, const float
     const arena::frame frame(scratch);
     const std::size_t packed_width = (x.width + pair - 1) / pair * pair;
     const rows<float> packed(scratch.take(x.count * packed_width), x.count, packed_width);
-    threads.run((x.count + rows_a_task - 1) / rows_a_task, [&](std::size_t task) {
-        for (std::size_t t = task * rows_a_task; t < std::min(x.count, (task + 1) * rows_a_task); ++t) pack_row<A, Element>(tag, x[t], x.width, packed[t]);
+    threads.run_blocks(x.count, rows_a_task, [&](std::size_t first, std::size_t n) {
+        for (std::size_t t = first; t < first + n; ++t) pack_row<A, Element>(tag, x[t], x.width, packed[t]);
     });
     threads.run((y.width + columns_a_task - 1) / columns_a_task, [&](std::size_t task, std::size_t thread) {
         const std::size_t first = task * columns_a_task, n = std::min(columns_a_task, y.width - first);

@@ -20,13 +20,15 @@ void matmul_of_bytes(rows<const float> x, const quantised_rows<Bits>& w, const f
     const arena::frame frame(scratch);
     const auto tokens = quantised_tokens::take<Bits>(scratch, x.count, x.width);
     threads.run(x.count, [&](std::size_t t) { quantise_token<Bits>(x[t], t, tokens); });
-    threads.run((w.count + detail::columns_a_task - 1) / detail::columns_a_task, [&](std::size_t task) {
-        const std::size_t end = std::min(w.count, (task + 1) * detail::columns_a_task);
-        for (std::size_t n = task * detail::columns_a_task; n < end; ++n)
-            detail::for_row_tiles<4, 2, 1>(x.count, [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R>) {
-                float sums[R];
-                Dot::row(w, n, tokens, r, sums);
-                for (std::size_t i = 0; i < R; ++i) y[r + i][n] = sums[i] + (bias ? bias[n] : 0.f);
+    constexpr std::size_t strip = quantised_rows<Bits>::strip, strips_a_task = detail::columns_a_task / strip;
+    const std::size_t strips = w.count / strip;
+    threads.run((strips + strips_a_task - 1) / strips_a_task, [&](std::size_t task) {
+        for (std::size_t i = task * strips_a_task; i < std::min(strips, (task + 1) * strips_a_task); ++i)
+            detail::for_row_tiles<4>(x.count, [&]<std::size_t R>(std::size_t t, std::integral_constant<std::size_t, R>) {
+                float sums[R][strip];
+                Dot::strip(w, i, tokens, t, sums);
+                for (std::size_t r = 0; r < R; ++r)
+                    for (std::size_t n = 0; n < strip; ++n) y[t + r][i * strip + n] = sums[r][n] + (bias ? bias[i * strip + n] : 0.f);
             });
     });
 }
@@ -40,7 +42,9 @@ struct quantised_panels {
     [[nodiscard]] std::size_t count() const noexcept { return matrix.count; }
     [[nodiscard]] std::size_t width() const noexcept { return matrix.width; }
     [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t n, bfloat16* room) const noexcept {
-        for (std::size_t i = 0; i < n; ++i) read_row(matrix, first + i, room + i * matrix.width);
+        constexpr std::size_t strip = quantised_rows<Bits>::strip;
+        PALI_ASSERT(first % strip == 0 && n % strip == 0);
+        for (std::size_t i = 0; i < n; i += strip) read_strip(matrix, (first + i) / strip, room + i * matrix.width);
         return {room, n, matrix.width};
     }
 };

@@ -9,6 +9,9 @@
 
 namespace pali::inline PALI_ABI::kernels {
 
+/// Rows for a thread to take at once: some microseconds.
+inline constexpr std::size_t norm_rows_a_task = 16;
+
 /**
  * y = x / sqrt(mean(x²) + eps) · (1 + scale), row by row. In Gemma's form a stored 0 means identity.
  * x (T, D); scale (D); y (T, D), may be x. Never throws, never allocates.

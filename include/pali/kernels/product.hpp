@@ -10,16 +10,13 @@
 
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
-/// Tokens from which a product is bound by arithmetic and no longer by reading weights: there unpacking them once pays.
-inline constexpr std::size_t many_rows = 16;
-
 /// y = x · wᵀ + bias: x (T, K) float32, w (N, K) as stored, bias (N) or null, y (T, N), not x. A processor with tiles for bfloat16 rounds x to it where there
 /// are many rows; else x is not rounded.
 template <weight_element Element>
 void product(rows<const float> x, rows<const Element> w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
 #if defined(__x86_64__)
     if constexpr (std::same_as<Element, bfloat16>)
-        if (x.count >= many_rows && arch::in_use().amx_bf16) return matmul_amx(amx_tiles{}, w, x, bias, y, threads, scratch);
+        if (x.count >= detail::many_rows && arch::in_use().amx_bf16) return matmul_amx(amx_tiles{}, w, x, bias, y, threads, scratch);
 #endif
     matmul(arch::native, x, w, bias, y, threads, scratch);
 }
@@ -28,10 +25,14 @@ void product(rows<const float> x, rows<const Element> w, const float* bias, rows
 template <std::size_t Bits>
 void product(rows<const float> x, const quantised_rows<Bits>& w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
 #if defined(__x86_64__)
-    if (x.count >= many_rows && arch::in_use().amx_bf16) return matmul_amx(amx_tiles{}, quantised_panels<Bits>{w}, x, bias, y, threads, scratch);
-    if (x.count < many_rows && arch::in_use().avx2) return matmul_of_bytes<avx2_dot>(x, w, bias, y, threads, scratch);
+    if (x.count >= detail::many_rows && arch::in_use().amx_bf16) return matmul_amx(amx_tiles{}, quantised_panels<Bits>{w}, x, bias, y, threads, scratch);
+    if (x.count < detail::many_rows) {
+        if (arch::in_use().avx_vnni) return matmul_of_bytes<avx_vnni_dot>(x, w, bias, y, threads, scratch);
+        if (arch::in_use().avx512_vnni) return matmul_of_bytes<avx512_vnni_dot>(x, w, bias, y, threads, scratch);
+        if (arch::in_use().avx2) return matmul_of_bytes<avx2_dot>(x, w, bias, y, threads, scratch);
+    }
 #endif
-    if (x.count >= many_rows) return matmul_of_panels(arch::native, x, w, bias, y, threads, scratch);
+    if (x.count >= detail::many_rows) return matmul_of_panels(arch::native, x, w, bias, y, threads, scratch);
     matmul_of_bytes<portable_dot>(x, w, bias, y, threads, scratch);
 }
 

@@ -8,6 +8,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
@@ -20,35 +21,37 @@ void read_row(const rows<const Element>& w, std::size_t row, float* to) noexcept
 /// One row of code · scale in float32: exact.
 template <std::size_t Bits>
 void read_row(const quantised_rows<Bits>& w, std::size_t row, float* to) noexcept {
-    constexpr std::size_t group = quantised_rows<Bits>::group;
-    const std::uint8_t* const codes = w.codes_of(row);
-    const bfloat16* const scales = w.scales_of(row);
-    for (std::size_t at = 0; at < w.width; at += quantised_piece) {
-        for (std::size_t g = 0; g < quantised_piece; g += group) {
-            const float scale = static_cast<float>(scales[(at + g) / group]);
-            for (std::size_t i = 0; i < group; ++i) to[at + g + i] = scale * static_cast<float>(code_at<Bits>(codes, at + g + i));
-        }
-    }
+    for (std::size_t k = 0; k < w.width; ++k) to[k] = w.scale(row, k) * static_cast<float>(w.code(row, k));
 }
 
-/// The same, rounded to nearest even: 2^-9 of a number, where the code itself is off by 2^-5 or 2^-9 of the largest in its group.
+/// The rows of strip `i`, (8, width), rounded to nearest even: by 2^-9 of a number, where the code itself is off by 2^-5 or 2^-9 of the largest in its group.
 template <std::size_t Bits>
-void read_row(const quantised_rows<Bits>& w, std::size_t row, bfloat16* to) noexcept {
-    constexpr std::size_t group = quantised_rows<Bits>::group;
-    const std::uint8_t* codes = w.codes_of(row);
-    const bfloat16* scale = w.scales_of(row);
-    const auto put = [&](std::size_t i, int code, float by) { // written for the compiler to vectorise: no branch for NaN
-        const auto bits = std::bit_cast<std::uint32_t>(by * static_cast<float>(code));
-        to[i].bits = static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+void read_strip(const quantised_rows<Bits>& w, std::size_t i, bfloat16* to) noexcept {
+    using matrix = quantised_rows<Bits>;
+    constexpr std::size_t half = matrix::group_bytes / matrix::strip; // numbers of a row in consecutive bytes: a group, or half of it
+    const std::uint8_t* codes = w.codes_of(i);
+    const bfloat16* scales = w.scales_of(i);
+    std::int8_t numbers[matrix::group_bytes];
+    const auto put = [&](std::size_t at) { // fours of all rows -> rows; written for the compiler to vectorise: no branch for NaN
+        for (std::size_t r = 0; r < matrix::strip; ++r) {
+            std::int8_t row[half];
+            for (std::size_t k = 0; k < half; k += 4) std::memcpy(row + k, numbers + matrix::byte_in_group(r, k), 4);
+            const float scale = static_cast<float>(scales[r]);
+            for (std::size_t k = 0; k < half; ++k) {
+                const auto bits = std::bit_cast<std::uint32_t>(scale * static_cast<float>(row[k]));
+                to[r * w.width + at + k].bits = static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+            }
+        }
     };
-    for (std::size_t at = 0; at < w.width; at += quantised_piece, codes += quantised_rows<Bits>::bytes_of(quantised_piece), to += quantised_piece) {
-        const float first = static_cast<float>(*scale++);
+    for (std::size_t at = 0; at < w.width; at += matrix::group, codes += matrix::group_bytes, scales += matrix::strip) {
         if constexpr (Bits == 8) {
-            for (std::size_t i = 0; i < group; ++i) put(i, static_cast<std::int8_t>(codes[i]), first);
+            std::memcpy(numbers, codes, sizeof numbers);
+            put(at);
         } else {
-            const float second = static_cast<float>(*scale++);
-            for (std::size_t i = 0; i < group; ++i) put(i, (codes[i] & 15) - 8, first);
-            for (std::size_t i = 0; i < group; ++i) put(group + i, (codes[i] >> 4) - 8, second);
+            for (std::size_t j = 0; j < sizeof numbers; ++j) numbers[j] = static_cast<std::int8_t>((codes[j] & 15) - 8);
+            put(at);
+            for (std::size_t j = 0; j < sizeof numbers; ++j) numbers[j] = static_cast<std::int8_t>((codes[j] >> 4) - 8);
+            put(at + half);
         }
     }
 }

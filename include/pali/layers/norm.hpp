@@ -15,7 +15,9 @@ struct rms_norm {
     /// x (T, D) -> (T, D), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
         matrix_view y = at.take(x.shape(0), x.shape(1));
-        kernels::rms_norm(arch::native, rows_of(x), scale, eps, rows_of(y));
+        at.threads.run_blocks(x.shape(0), kernels::norm_rows_a_task, [&](std::size_t t, std::size_t n) {
+            kernels::rms_norm(arch::native, rows_of(x).slice(t, n), scale, eps, rows_of(y).slice(t, n));
+        });
         return y;
     }
 
@@ -34,7 +36,9 @@ struct layer_norm {
     /// x (T, D) -> (T, D), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
         matrix_view y = at.take(x.shape(0), x.shape(1));
-        kernels::layer_norm(arch::native, rows_of(x), scale, bias, eps, rows_of(y));
+        at.threads.run_blocks(x.shape(0), kernels::norm_rows_a_task, [&](std::size_t t, std::size_t n) {
+            kernels::layer_norm(arch::native, rows_of(x).slice(t, n), scale, bias, eps, rows_of(y).slice(t, n));
+        });
         return y;
     }
 

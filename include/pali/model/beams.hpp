@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <deque>
 #include <span>
 #include <vector>
 
@@ -25,7 +24,7 @@ public:
     [[nodiscard]] std::size_t operator[](std::size_t beam) const noexcept { return m_slot[beam]; }
 
     /// Follows the search: beam b continues steps[b].parent. The first `shared` tokens are the same in all caches.
-    void follow(std::span<const beam_search::step> steps, std::deque<kv_cache>& caches, std::size_t shared) {
+    void follow(std::span<const beam_search::step> steps, kv_caches& caches, std::size_t shared) {
         std::fill(m_taken.begin(), m_taken.end(), false);
         for (std::size_t b = 0; b < steps.size(); ++b) {
             const std::size_t slot = m_slot[steps[b].parent];
@@ -52,7 +51,7 @@ private:
 
 /// Answers a request by beam search, as transformers' generate(num_beams = n) does. Text and tokens are streamed when the best is known.
 template <class Network>
-[[nodiscard]] generation search_beams(Network& net, const tokenizer& text, std::span<const token> eos, const request& one, std::deque<kv_cache>& caches,
+[[nodiscard]] generation search_beams(Network& net, const tokenizer& text, std::span<const token> eos, const request& one, kv_caches& caches,
                                       context& at) {
     const generate_options& options = one.options;
     const std::size_t beams = options.num_beams, vocab = net.config.vocab;
@@ -60,7 +59,7 @@ template <class Network>
     const prompt_layout prompt = lay_out(text, one.images, one.prompt);
     generation result;
     result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
-    for (std::size_t b = 0; b < beams; ++b) (void)prepare(caches, b, net.config, prompt.tokens.size() + options.max_new_tokens);
+    for (std::size_t b = 0; b < beams; ++b) (void)caches.prepare(b, net.config, prompt.tokens.size() + options.max_new_tokens);
     const arena::frame frame(at.scratch);
     auto x = prefill(net, one.images, std::span(prompt.tokens).subspan(prompt.image_tokens), {}, caches[0], at, options.on_progress);
     result.timings.prefill_s = clock.lap();

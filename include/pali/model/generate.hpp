@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pali/generate/answer.hpp>
+#include <pali/model/caches.hpp>
 #include <pali/model/prefill.hpp>
 #include <pali/model/request.hpp>
 
@@ -31,7 +32,7 @@ private:
 /// `caches` are used again from call to call. A step reads the weights once for all answers, and allocates nothing.
 template <class Network>
 [[nodiscard]] std::vector<generation> generate(Network& net, const tokenizer& text, std::span<const token> eos, std::span<const request> requests,
-                                               std::deque<kv_cache>& caches, context& at) {
+                                               kv_caches& caches, context& at) {
     std::deque<answer> answers;
     std::vector<std::size_t> active; // answers that want another token
     active.reserve(requests.size());
@@ -39,7 +40,7 @@ template <class Network>
         stopwatch clock;
         const prompt_layout prompt = lay_out(text, requests[i].images, requests[i].prompt);
         answer& a = answers.emplace_back(requests[i].options, text, eos, prompt, net.config.vocab);
-        kv_cache& cache = prepare(caches, i, net.config, prompt.tokens.size() + requests[i].options.max_new_tokens);
+        kv_cache& cache = caches.prepare(i, net.config, prompt.tokens.size() + requests[i].options.max_new_tokens);
         const arena::frame frame(at.scratch);
         const auto words = std::span(prompt.tokens).subspan(prompt.image_tokens);
         if (auto x = prefill(net, requests[i].images, words, {}, cache, at, requests[i].options.on_progress)) {

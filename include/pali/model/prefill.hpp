@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pali/core/error.hpp>
+#include <pali/decoder/kv_cache.hpp>
 #include <pali/model/features.hpp>
 #include <pali/model/network.hpp>
 #include <pali/text/prompt.hpp>
@@ -9,7 +10,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <span>
 #include <string>
@@ -45,14 +45,6 @@ template <class Network>
     std::size_t rows = 0;
     for (const image_features& picture : images) rows += picture.values.shape(0);
     return layout_prompt(text, prompt, rows);
-}
-
-/// Cache `i`, for sequences of `capacity` tokens: the one that is there, when it is large enough.
-template <decoder_config Config>
-[[nodiscard]] kv_cache& prepare(std::deque<kv_cache>& caches, std::size_t i, const Config& config, std::size_t capacity) {
-    while (caches.size() <= i) caches.emplace_back(config, capacity);
-    if (caches[i].capacity() < capacity) caches[i] = kv_cache(config, capacity);
-    return caches[i];
 }
 
 /// Starts the sequence in `cache` with a prompt whose tokens all see each other, followed by `suffix`, which is causal.

@@ -40,7 +40,7 @@ inline void copy_all_but_weights(const std::filesystem::path& from, const std::f
 }
 
 /// Reads the Hugging Face folder `from` and writes `to`: the same, with the decoder in the weights of `Storage` (int8 or int4) in one model.safetensors.
-/// Stage "quantize". Throws errc::invalid_argument where `from` is quantised already, is `to`, or has a matrix whose rows cannot be cut into pieces of 64;
+/// Stage "quantize". Throws errc::invalid_argument where `from` is quantised already, is `to`, or has a matrix that does not consist of whole strips and groups;
 /// errc::cannot_write; errc::cancelled; and what checkpoint_files throws. Needs the memory of the new weights.
 template <weight_storage Storage>
 void quantise_checkpoint(const std::filesystem::path& from, const std::filesystem::path& to, std::size_t threads = 0, const progress_callback& progress = {}) {
@@ -65,16 +65,16 @@ void quantise_checkpoint(const std::filesystem::path& from, const std::filesyste
             continue;
         }
         const std::size_t count = tensor.shape[0], width = tensor.shape[1];
-        if (!is_convertible(tensor.type) || width % quantised_piece != 0)
+        if (!is_convertible(tensor.type) || !matrix::fits(count, width))
             throw error(errc::invalid_argument, tensor.file + ": tensor " + in_quotes(name) + " is " + to_string(tensor.type) + describe_shape(tensor.shape) +
-                                                    "; quantised weights are made of BF16, F16 or F32 with a multiple of " + std::to_string(quantised_piece) + " columns");
+                                                    "; " + what_is_quantised<matrix::bits>());
         const auto bytes = memory.emplace_back(quantised_bytes<matrix::bits>(tensor)).bytes();
         quantise<matrix::bits>(tensor, bytes.data(), pool);
         files.forget(tensor.bytes);
         const std::size_t codes = matrix::bytes_of(tensor.count());
-        table.emplace(name, tensor_info{.type = code_type<matrix::bits>, .shape = {count, matrix::bytes_of(width)}, .bytes = bytes.first(codes), .file = {}});
+        table.emplace(name, tensor_info{.type = code_type<matrix::bits>, .shape = matrix::codes_shape(count, width), .bytes = bytes.first(codes), .file = {}});
         table.emplace(name + std::string(scales_suffix),
-                      tensor_info{.type = dtype::bf16, .shape = {count, width / matrix::group}, .bytes = bytes.subspan(codes), .file = {}});
+                      tensor_info{.type = dtype::bf16, .shape = matrix::scales_shape(count, width), .bytes = bytes.subspan(codes), .file = {}});
     }
     if (std::filesystem::is_directory(from)) copy_all_but_weights(from, to);
     write_safetensors(to / "model.safetensors", table, {{"format", "pt"}, {std::string(weights_key), Storage::name}});

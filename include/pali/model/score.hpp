@@ -3,11 +3,11 @@
 
 #include <pali/generate/log_softmax.hpp>
 #include <pali/generate/result.hpp>
+#include <pali/model/caches.hpp>
 #include <pali/model/prefill.hpp>
 
 #include <algorithm>
 #include <cstddef>
-#include <deque>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -19,9 +19,9 @@ namespace detail {
 /// The whole sequence through the decoder in one pass; x (T, hidden) in scratch memory, not normalised.
 template <class Network>
 [[nodiscard]] matrix_view forward(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
-                                  std::span<const token> suffix, std::deque<kv_cache>& caches, context& at) {
+                                  std::span<const token> suffix, kv_caches& caches, context& at) {
     const prompt_layout layout = lay_out(text, images, prompt);
-    kv_cache& cache = prepare(caches, 0, net.config, layout.tokens.size() + suffix.size());
+    kv_cache& cache = caches.prepare(0, net.config, layout.tokens.size() + suffix.size());
     return *prefill(net, images, std::span(layout.tokens).subspan(layout.image_tokens), suffix, cache, at, {});
 }
 
@@ -30,7 +30,7 @@ template <class Network>
 /// Hidden states after the last norm, (T, hidden), of a prompt and a causal suffix.
 template <class Network>
 [[nodiscard]] matrix hidden_states(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
-                                   std::string_view suffix, std::deque<kv_cache>& caches, context& at) {
+                                   std::string_view suffix, kv_caches& caches, context& at) {
     const arena::frame frame(at.scratch);
     const auto x = detail::forward(net, text, images, prompt, text.encode(suffix), caches, at);
     return matrix(net.decoder.normalise(x, at));
@@ -39,7 +39,7 @@ template <class Network>
 /// Logits, (T, vocabulary), of a prompt and a causal suffix.
 template <class Network>
 [[nodiscard]] matrix logits(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt, std::string_view suffix,
-                            std::deque<kv_cache>& caches, context& at) {
+                            kv_caches& caches, context& at) {
     const arena::frame frame(at.scratch);
     const auto x = detail::forward(net, text, images, prompt, text.encode(suffix), caches, at);
     return matrix(net.decoder.logits(net.decoder.normalise(x, at), at));
@@ -48,7 +48,7 @@ template <class Network>
 /// Log-probabilities of an answer and its end, given pictures and prompt: one pass, and the head over the answer's rows only.
 template <class Network>
 [[nodiscard]] score_result score(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
-                                 std::string_view answer, std::deque<kv_cache>& caches, context& at) {
+                                 std::string_view answer, kv_caches& caches, context& at) {
     const arena::frame frame(at.scratch);
     score_result result;
     result.tokens = encode_answer(text, answer);

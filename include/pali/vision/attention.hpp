@@ -37,8 +37,8 @@ struct siglip_attention {
 
 private:
     /// (P, heads · head_dim) -> (heads, P, padded head_dim), zero-padded.
-    [[nodiscard]] kernels::head_view by_head(const matrix_view& x, context& at) const {
-        const std::size_t patches = x.shape(0), head_dim = x.shape(1) / heads, depth = kernels::padded_head_dim(head_dim);
+    [[nodiscard]] kernels::head_view<float> by_head(const matrix_view& x, context& at) const {
+        const std::size_t patches = x.shape(0), head_dim = x.shape(1) / heads, depth = kernels::padded_head_dim<float>(head_dim);
         float* const to = at.scratch.take(heads * patches * depth);
         at.threads.run(heads, [&](std::size_t head) {
             for (std::size_t p = 0; p < patches; ++p) {

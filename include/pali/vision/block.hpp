@@ -14,8 +14,7 @@ struct siglip_mlp {
 
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
         auto hidden = up(x, at);
-        const std::size_t width = hidden.shape(1);
-        at.threads.run(hidden.shape(0), [&](std::size_t t) { kernels::gelu(arch::native, hidden.data() + t * width, width); });
+        at.threads.run_blocks(hidden.size(), kernels::elements_a_task, [&](std::size_t i, std::size_t n) { kernels::gelu(arch::native, hidden.data() + i, n); });
         return down(hidden, at);
     }
 

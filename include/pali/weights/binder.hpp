@@ -11,6 +11,7 @@
 #include <pali/weights/convert.hpp>
 #include <pali/weights/names.hpp>
 #include <pali/weights/quantise.hpp>
+#include <pali/weights/residency.hpp>
 #include <pali/weights/storage.hpp>
 
 #include <algorithm>
@@ -25,12 +26,6 @@
 #include <vector>
 
 namespace pali::inline PALI_ABI {
-
-/// Where the weights are read from while the model runs.
-enum class residency {
-    mapped,   ///< from the mapped file where its type fits: starts at once, shares memory with other processes
-    resident, ///< from a copy on huge pages: decodes faster
-};
 
 /// Collects what a model asks for, reports everything that does not fit in one error, then fills the members.
 /// Usage: binder b{tensors}; module.bind(b.root()); memory = b.finish(...).
@@ -47,7 +42,7 @@ public:
         void matrix(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const {
             if (const tensor_info* tensor = m_owner.find(m_prefix + name, shape)) m_owner.want_matrix(*tensor, to);
         }
-        /// A quantised matrix, from a file that holds it so or from one that does not. Its columns are a multiple of `quantised_piece`.
+        /// A quantised matrix, from a file that holds it so or from one that does not. Its rows and columns come in whole strips and groups.
         template <std::size_t Bits>
         void matrix(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
             m_owner.want_quantised(m_prefix + name, to, shape);
@@ -192,9 +187,10 @@ private:
 
     template <std::size_t Bits>
     void want_quantised(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) {
+        using matrix = quantised_rows<Bits>;
         const std::size_t count = shape[0], width = shape[1];
-        if (width % quantised_piece != 0) {
-            m_problems.push_back("tensor " + in_quotes(name) + " has " + std::to_string(width) + " columns; quantised weights need a multiple of " + std::to_string(quantised_piece));
+        if (!matrix::fits(count, width)) {
+            m_problems.push_back("tensor " + in_quotes(name) + " is " + describe_shape(shape) + "; " + what_is_quantised<Bits>());
             return;
         }
         const std::string scales = name + std::string(scales_suffix);
@@ -202,17 +198,16 @@ private:
             if (const tensor_info* const tensor = find(name, shape)) want_rounded(*tensor, to);
             return;
         }
-        const auto stored = [&](const std::string& part, dtype type, std::size_t columns) -> const tensor_info* {
+        const auto stored = [&](const std::string& part, dtype type, const std::vector<std::size_t>& needed) -> const tensor_info* {
             m_used.insert(part);
             const tensor_info& tensor = *look_up(part);
-            const std::vector<std::size_t> needed{count, columns};
             if (tensor.type == type && tensor.shape == needed) return &tensor;
             m_problems.push_back(tensor.file + ": tensor " + in_quotes(part) + " is " + describe(tensor) + ", the configuration needs " + to_string(type) +
                                  describe_shape(needed));
             return nullptr;
         };
-        const tensor_info* const codes = stored(name, code_type<Bits>, quantised_rows<Bits>::bytes_of(width));
-        const tensor_info* const scale = stored(scales, dtype::bf16, width / quantised_rows<Bits>::group);
+        const tensor_info* const codes = stored(name, code_type<Bits>, matrix::codes_shape(count, width));
+        const tensor_info* const scale = stored(scales, dtype::bf16, matrix::scales_shape(count, width));
         if (!codes || !scale) return;
         to.count = count;
         to.width = width;

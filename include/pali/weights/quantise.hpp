@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace pali::inline PALI_ABI {
@@ -50,17 +51,29 @@ bfloat16 quantise_group(const float* x, int* codes) noexcept {
 
 } // namespace detail
 
-/// Rounds a row of `width` numbers, a multiple of `quantised_piece`, to codes and scales in the layout of quantised_rows.
+/// Rounds the rows of a strip, x (8, width), to codes and scales in the layout of quantised_rows.
 template <std::size_t Bits>
-void quantise_row(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) noexcept {
+void quantise_strip(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) noexcept {
     using matrix = quantised_rows<Bits>;
-    PALI_ASSERT(width % quantised_piece == 0);
-    int piece[quantised_piece];
-    for (std::size_t at = 0; at < width; at += quantised_piece, codes += matrix::bytes_of(quantised_piece)) {
-        for (std::size_t g = 0; g < quantised_piece; g += matrix::group) *scales++ = detail::quantise_group<Bits>(x + at + g, piece + g);
-        for (std::size_t i = 0; i < matrix::bytes_of(quantised_piece); ++i)
-            codes[i] = static_cast<std::uint8_t>(Bits == 8 ? piece[i] : (piece[i] + 8) | (piece[32 + i] + 8) << 4);
+    PALI_ASSERT(width % matrix::group == 0);
+    int of_group[matrix::group];
+    for (std::size_t at = 0; at < width; at += matrix::group, codes += matrix::group_bytes, scales += matrix::strip) {
+        std::fill(codes, codes + matrix::group_bytes, std::uint8_t{0});
+        for (std::size_t r = 0; r < matrix::strip; ++r) {
+            scales[r] = detail::quantise_group<Bits>(x + r * width + at, of_group);
+            for (std::size_t k = 0; k < matrix::group; ++k) {
+                const int bits = Bits == 8 ? of_group[k] : (of_group[k] + 8) << (k < matrix::group / 2 ? 0 : 4);
+                codes[matrix::byte_in_group(r, k)] |= static_cast<std::uint8_t>(bits);
+            }
+        }
     }
+}
+
+/// What matrices quantised_rows can hold, for messages.
+template <std::size_t Bits>
+[[nodiscard]] std::string what_is_quantised() {
+    using matrix = quantised_rows<Bits>;
+    return "quantised weights are made of BF16, F16 or F32 with a multiple of " + std::to_string(matrix::strip) + " rows and of " + std::to_string(matrix::group) + " columns";
 }
 
 /// Bytes of a matrix's codes and scales.
@@ -69,21 +82,20 @@ template <std::size_t Bits>
     return quantised_rows<Bits>::bytes_of(tensor.count()) + tensor.count() / quantised_rows<Bits>::group * sizeof(bfloat16);
 }
 
-/// Rounds a matrix (rows, columns) into `memory` of quantised_bytes(), codes first, and returns a view of it. Columns are a multiple of `quantised_piece`.
+/// Rounds a matrix (rows, columns) for which quantised_rows::fits() into `memory` of quantised_bytes(), codes first, and returns a view of it.
 template <std::size_t Bits>
 quantised_rows<Bits> quantise(const tensor_info& tensor, std::byte* memory, thread_pool& threads) {
     using matrix = quantised_rows<Bits>;
     const std::size_t count = tensor.shape[0], width = tensor.shape[1];
+    PALI_ASSERT(matrix::fits(count, width));
     auto* const codes = reinterpret_cast<std::uint8_t*>(memory);
     auto* const scales = reinterpret_cast<bfloat16*>(memory + matrix::bytes_of(count * width));
-    constexpr std::size_t rows_a_task = 16;
-    std::vector<float> rows(threads.size() * width);
-    threads.run((count + rows_a_task - 1) / rows_a_task, [&](std::size_t task, std::size_t thread) {
-        float* const row = rows.data() + thread * width;
-        for (std::size_t n = task * rows_a_task; n < std::min(count, (task + 1) * rows_a_task); ++n) {
-            convert(tensor, n * width, width, row);
-            quantise_row<Bits>(row, width, codes + matrix::bytes_of(n * width), scales + n * (width / matrix::group));
-        }
+    std::vector<float> strips(threads.size() * matrix::strip * width);
+    threads.run(count / matrix::strip, [&](std::size_t i, std::size_t thread) {
+        const std::size_t numbers = matrix::strip * width;
+        float* const strip = strips.data() + thread * numbers;
+        convert(tensor, i * numbers, numbers, strip);
+        quantise_strip<Bits>(strip, width, codes + i * matrix::bytes_of(numbers), scales + i * numbers / matrix::group);
     });
     return {codes, scales, count, width};
 }

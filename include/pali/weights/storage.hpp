@@ -43,10 +43,10 @@ struct int4 {
 template <class S>
 concept weight_storage = std::same_as<S, f32> || std::same_as<S, bf16> || std::same_as<S, int8> || std::same_as<S, int4>;
 
-/// How a file holds a quantised matrix: its codes under the matrix's own name, as `type` and (rows, columns · bits / 8), and its scales beside them.
+/// How a file holds a quantised matrix: its codes under the matrix's own name, and its scales beside them, in the shapes of quantised_rows.
 template <std::size_t Bits>
 inline constexpr dtype code_type = Bits == 8 ? dtype::i8 : dtype::u8;
-inline constexpr std::string_view scales_suffix = "_scale"; ///< "...q_proj.weight_scale", BF16, (rows, columns / group)
+inline constexpr std::string_view scales_suffix = "_scale"; ///< "...q_proj.weight_scale", BF16
 inline constexpr std::string_view weights_key = "pali.weights"; ///< in the file's metadata: "int8" or "int4"
 
 } // namespace pali::inline PALI_ABI

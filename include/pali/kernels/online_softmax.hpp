@@ -1,0 +1,80 @@
+// What queries have seen of keys and values so far, carried from block to block: no matrix of scores.
+#pragma once
+
+#include <pali/arch/simd.hpp>
+#include <pali/core/rows.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <memory>
+
+namespace pali::inline PALI_ABI::kernels::detail {
+
+/// The softmax of one query, carried from block to block (Milakov & Gimelshein, arXiv 1805.02867).
+struct running_softmax {
+    float top = -std::numeric_limits<float>::infinity();
+    float sum = 0;
+
+    /// scores -> exp(scores - top), where only [begin, end) of the n are visible; returns what earlier terms have to be multiplied by.
+    template <class A>
+    float take(arch::simd<A>, float* scores, std::size_t n, std::size_t begin, std::size_t end) noexcept {
+        using batch = xsimd::batch<float, A>;
+        constexpr float nothing = -std::numeric_limits<float>::infinity();
+        const std::size_t padded = (n + batch::size - 1) / batch::size * batch::size;
+        if (begin >= end) {
+            std::fill(scores, scores + padded, 0.f);
+            return 1.f;
+        }
+        std::fill(scores, scores + begin, nothing);
+        std::fill(scores + end, scores + padded, nothing);
+        float highest = top;
+        for (std::size_t j = begin; j < end; ++j) highest = std::max(highest, scores[j]);
+        batch sums(0.f);
+        for (std::size_t j = 0; j < padded; j += batch::size) {
+            const auto e = xsimd::exp(batch::load_aligned(scores + j) - batch(highest));
+            e.store_aligned(scores + j);
+            sums += e;
+        }
+        const float decay = top == nothing ? 0.f : std::exp(top - highest);
+        sum = sum * decay + compat::reduce_add(sums);
+        top = highest;
+        return decay;
+    }
+};
+
+/// What n queries have seen: the sums of values, weighted and not yet divided, (n, depth), and their softmax (n). A view of memory.
+struct gathered {
+    rows<float> sums;
+    running_softmax* softmax = nullptr;
+
+    /// Floats of memory, in whole cache lines.
+    [[nodiscard]] static constexpr std::size_t floats(std::size_t n, std::size_t depth) noexcept { return n * depth + (2 * n + 15) / 16 * 16; }
+
+    gathered(float* memory, std::size_t n, std::size_t depth) noexcept : sums(memory, n, depth), softmax(reinterpret_cast<running_softmax*>(memory + n * depth)) {
+        static_assert(sizeof(running_softmax) == 2 * sizeof(float));
+    }
+
+    /// Nothing seen.
+    void clear() noexcept {
+        std::fill(sums.data, sums.data + sums.count * sums.width, 0.f);
+        for (std::size_t i = 0; i < sums.count; ++i) std::construct_at(softmax + i);
+    }
+
+    /// Adds what the same queries have seen elsewhere.
+    template <class A>
+    void add(arch::simd<A>, const gathered& other) noexcept {
+        using batch = xsimd::batch<float, A>;
+        for (std::size_t i = 0; i < sums.count; ++i) {
+            const running_softmax mine = softmax[i], theirs = other.softmax[i];
+            if (theirs.sum == 0) continue; // it saw nothing
+            const float top = std::max(mine.top, theirs.top), by = std::exp(mine.top - top), their_by = std::exp(theirs.top - top);
+            for (std::size_t d = 0; d < sums.width; d += batch::size)
+                xsimd::fma(batch::load_aligned(other.sums[i] + d), batch(their_by), batch::load_aligned(sums[i] + d) * batch(by)).store_aligned(sums[i] + d);
+            softmax[i] = {top, mine.sum * by + theirs.sum * their_by};
+        }
+    }
+};
+
+} // namespace pali::inline PALI_ABI::kernels::detail
