@@ -37,6 +37,7 @@ public:
     virtual std::vector<pali::findings> find_each(std::span<const pali::image> pictures, pali::pointing kind, std::string_view things, const pali::find_options& options) = 0;
     virtual pali::findings find(const pali::image_features& seen, pali::pointing kind, std::string_view things, const pali::find_options& options) = 0;
     virtual pali::findings read(pali::generation said, const pali::image_features& seen) = 0;
+    virtual pali::score_result score(const pali::image_features& seen, std::string_view prompt, std::string_view answer) = 0;
     [[nodiscard]] virtual std::string arch() const = 0;
     [[nodiscard]] virtual double load_seconds() const = 0;
     [[nodiscard]] virtual bool second_generation() const = 0; ///< PaliGemma 2

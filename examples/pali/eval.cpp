@@ -10,6 +10,8 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -23,9 +25,14 @@ using nlohmann::json;
 struct eval_command {
     model_options model;
     std::string folder;
-    bool constrained = false, as_json = false;
+    bool constrained = false, perplexity = false, as_json = false;
 
     int run() const;
+};
+
+/// What transformers said in float32, greedily.
+struct reference_answer {
+    std::string prompt, text;
 };
 
 /// What scenes.json says of one picture.
@@ -34,8 +41,12 @@ struct scene {
     std::string caption, question, answer, asked;
     std::vector<std::pair<std::string, pali::box>> objects; ///< from left to right
     pali::mask mask;                                        ///< of the object asked for
-    std::vector<std::string> reference;                     ///< transformers' answers: caption, question, detect and segment what is asked for, detect all
+    std::vector<reference_answer> reference;                ///< caption, question, detect and segment what is asked for, detect all
 };
+
+/// The kinds of prompts, in the order of scene::reference: as JSON and as the table call them.
+constexpr std::array<std::pair<const char*, const char*>, 5> kinds{
+    {{"captions", "captions"}, {"answers", "answers"}, {"detect", "detect"}, {"segment", "segment"}, {"detect_shape", "detect shape"}}};
 
 std::vector<scene> read_scenes(const fs::path& folder) {
     const fs::path file = folder / "scenes.json";
@@ -56,8 +67,8 @@ std::vector<scene> read_scenes(const fs::path& folder) {
             }
             s.mask = pali::mask(one.at("size"), one.at("size"));
             for (const std::size_t pixel : one.at("mask")) s.mask.values.at(pixel) = 255;
-            for (const json& said : one.at("transformers")) s.reference.push_back(said.at("text"));
-            if (s.reference.size() != 5) throw pali::error(pali::errc::malformed_file, file.string() + ": a scene has " + std::to_string(s.reference.size()) + " answers; five are needed");
+            for (const json& said : one.at("transformers")) s.reference.push_back({said.at("prompt"), said.at("text")});
+            if (s.reference.size() != kinds.size()) throw pali::error(pali::errc::malformed_file, file.string() + ": a scene has " + std::to_string(s.reference.size()) + " answers; five are needed");
         }
         return scenes;
     } catch (const json::exception& e) {
@@ -76,11 +87,24 @@ double best_of(const pali::findings& found, const std::string& name, Measure mea
     return best;
 }
 
-struct figures {
-    double captions = 0, answers = 0, labels = 0, box_iou = 0, mask_iou = 0, all_boxes_iou = 0, same_answers = 0, skipped = 0;
+/// How likely the model finds answers, all their tokens together, ends included.
+struct likelihood {
+    double logprob = 0;
+    std::size_t tokens = 0;
+
+    likelihood& operator+=(const likelihood& other) {
+        logprob += other.logprob, tokens += other.tokens;
+        return *this;
+    }
+    [[nodiscard]] double perplexity() const { return std::exp(-logprob / static_cast<double>(tokens)); }
 };
 
-void add(figures& sum, const scene& s, any_model& model, bool constrained) {
+struct figures {
+    double captions = 0, answers = 0, labels = 0, box_iou = 0, mask_iou = 0, all_boxes_iou = 0, same_answers = 0, skipped = 0;
+    std::array<likelihood, kinds.size()> reference; ///< of the reference answers, by kind; without --perplexity: nothing
+};
+
+void add(figures& sum, const scene& s, any_model& model, bool constrained, bool perplexity) {
     pali::find_options options;
     options.generate.max_new_tokens = 96;
     options.generate.on_progress = [](std::string_view, double) { return !interrupted(); };
@@ -99,7 +123,12 @@ void add(figures& sum, const scene& s, any_model& model, bool constrained) {
     for (const auto& [name, box] : s.objects)
         sum.all_boxes_iou += best_of(all, name, [&](const pali::object& o) { return iou(o.box, box); }) / static_cast<double>(s.objects.size());
     const pali::generation* const said[] = {&caption, &answer, &detected.said, &segmented.said, &all.said};
-    for (std::size_t i = 0; i < 5; ++i) sum.same_answers += said[i]->text == s.reference[i];
+    for (std::size_t i = 0; i < kinds.size(); ++i) {
+        sum.same_answers += said[i]->text == s.reference[i].text;
+        if (!perplexity) continue;
+        const pali::score_result scored = model.score(seen, s.reference[i].prompt, s.reference[i].text);
+        sum.reference[i] += {scored.logprob, scored.tokens.size()};
+    }
     sum.skipped += static_cast<double>(detected.skipped + segmented.skipped + all.skipped);
 }
 
@@ -112,7 +141,7 @@ int eval_command::run() const {
     figures sum;
     for (const scene& s : scenes) {
         work.draw();
-        add(sum, s, *asked, constrained);
+        add(sum, s, *asked, constrained, perplexity);
         work.done(1);
     }
     work.erase();
@@ -124,21 +153,33 @@ int eval_command::run() const {
         {"box_iou", "detect: mean IoU of the box asked for", sum.box_iou / count},
         {"mask_iou", "segment: mean IoU of the mask asked for", sum.mask_iou / count},
         {"all_boxes_iou", "detect shape: mean IoU of all boxes", sum.all_boxes_iou / count},
-        {"same_answers", "answers that are transformers' to the letter", sum.same_answers / (5 * count)},
+        {"same_answers", "answers that are transformers' to the letter", sum.same_answers / (static_cast<double>(kinds.size()) * count)},
     };
+    std::vector<std::tuple<const char*, const char*, double>> perplexities;
+    if (perplexity) {
+        likelihood together;
+        for (std::size_t i = 0; i < kinds.size(); ++i) {
+            perplexities.emplace_back(kinds[i].first, kinds[i].second, sum.reference[i].perplexity());
+            together += sum.reference[i];
+        }
+        perplexities.emplace_back("all", "all", together.perplexity());
+    }
     if (as_json) {
         nlohmann::ordered_json all{{"scenes", scenes.size()}};
         for (const auto& [key, words, value] : rows) all[key] = value;
         all["skipped"] = sum.skipped;
+        for (const auto& [key, words, value] : perplexities) all["perplexity"][key] = value;
         std::cout << line_of(all) << '\n';
         return 0;
     }
     std::cout << "| " << asked->variant << ", " << asked->weights << ", " << scenes.size() << " scenes" << (constrained ? ", constrained" : "") << " | |\n|---|---|\n";
-    for (const auto& [key, words, value] : rows) {
-        char number[16];
-        std::snprintf(number, sizeof number, "%.3f", value);
+    const auto print = [](const std::string& words, const char* form, double value) {
+        char number[32];
+        std::snprintf(number, sizeof number, form, value);
         std::cout << "| " << words << " | " << number << " |\n";
-    }
+    };
+    for (const auto& [key, words, value] : rows) print(words, "%.3f", value);
+    for (const auto& [key, words, value] : perplexities) print(std::string(words) + ": perplexity of transformers' answers", "%.4f", value);
     if (sum.skipped > 0) std::cout << "\nparts of answers that were no object: " << sum.skipped << '\n';
     return 0;
 }
@@ -151,6 +192,9 @@ command add_eval(CLI::App& program) {
     app->add_option("folder", chosen->folder, "Folder with scenes.json and its pictures, as tests/data/scenes")->required()->type_name("FOLDER");
     chosen->model.add_to(*app);
     app->add_flag("--constrained", chosen->constrained, "Ask for boxes and masks within the grammar; see pali detect");
+    app->add_flag("--perplexity", chosen->perplexity,
+                  "Also the perplexity of the answers that scenes.json holds: exp of the mean -log probability of a token, ends of answers included. Costs one prefill more for "
+                  "each answer: half the time again with the embedded model, more where pictures have more tokens");
     app->add_flag("--json", chosen->as_json, "Print the figures as one JSON object");
     return [chosen] { return chosen->run(); };
 }

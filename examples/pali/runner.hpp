@@ -37,6 +37,10 @@ public:
 
     pali::findings read(pali::generation said, const pali::image_features& seen) override { return m_model.read(std::move(said), seen); }
 
+    pali::score_result score(const pali::image_features& seen, std::string_view prompt, std::string_view answer) override {
+        return m_model.score(std::span(&seen, 1), prompt, answer);
+    }
+
     [[nodiscard]] std::string arch() const override { return std::string(m_model.arch()); }
     [[nodiscard]] double load_seconds() const override { return m_model.load_seconds(); }
     [[nodiscard]] bool second_generation() const override { return m_model.config().post_norms; }

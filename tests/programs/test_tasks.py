@@ -20,6 +20,7 @@ if __name__ == "__main__":
     test_pali.PALI = sys.argv.pop(1)
 SCENES = ROOT / "tests" / "data" / "scenes"
 SAMPLE = PICTURES / "cross_and_ring.png"
+PERPLEXITY_DELTA = 5e-6  # 16 times the largest difference between transformers in float32 and in float64, as in tests/golden
 
 
 def lines(done):
@@ -244,10 +245,15 @@ class eval_figures(unittest.TestCase):
     """Asked through the program alone, the embedded model scores what transformers scores with the same weights."""
 
     def test_they_are_those_of_transformers(self):
-        figures = json.loads(run("eval", SCENES, "--json", "--weights", "f32").stdout)
-        for name, value in json.loads((SCENES / "transformers.json").read_text()).items():
+        figures = json.loads(run("eval", SCENES, "--json", "--perplexity", "--weights", "f32").stdout)
+        want = json.loads((SCENES / "transformers.json").read_text())
+        perplexity = want.pop("perplexity")
+        for name, value in want.items():
             self.assertAlmostEqual(figures[name], value, delta=0.005, msg=name)
         self.assertEqual((figures["scenes"], figures["same_answers"]), (200, 1))
+        self.assertEqual(list(figures["perplexity"]), list(perplexity))
+        for name, value in perplexity.items():
+            self.assertAlmostEqual(figures["perplexity"][name], value, delta=PERPLEXITY_DELTA, msg=name)
 
 
 if __name__ == "__main__":

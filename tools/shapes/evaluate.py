@@ -1,5 +1,5 @@
-"""Asks transformers, in float32, the five prompts of each scene, writes its answers into scenes.json and what they score into transformers.json. `pali eval`
-has to come to the same figures.
+"""Asks transformers, in float32, the five prompts of each scene, writes its answers into scenes.json, what they score and their perplexity into
+transformers.json. `pali eval` has to come to the same figures.
 
 usage: evaluate.py MODEL_FOLDER SCENES_FOLDER [--keep]       --keep: print the figures and write nothing"""
 import json
@@ -16,6 +16,17 @@ from transformers import PaliGemmaForConditionalGeneration
 import vqvae
 
 MOST_TOKENS, DIVISOR = 96, 1024
+KINDS = ("captions", "answers", "detect", "segment", "detect_shape")  # of a scene's five prompts, in their order
+
+
+def pixels_of(pictures):
+    """[(S, S, 3) uint8] -> (B, 3, S, S), -1 to 1."""
+    return torch.from_numpy(np.stack([(p.astype(np.float32) / 255 - 0.5) / 0.5 for p in pictures]).transpose(0, 3, 1, 2).copy())
+
+
+def ids_of(model, text, prompt):
+    """Image tokens, BOS, the prompt, newline."""
+    return [model.config.image_token_id] * model.config.vision_config.num_image_tokens + [text.bos_id()] + text.encode(prompt) + text.encode("\n")
 
 
 def ask(model, text, pairs):
@@ -23,17 +34,36 @@ def ask(model, text, pairs):
     groups, answers = {}, [None] * len(pairs)
     for i, (_, prompt) in enumerate(pairs):
         groups.setdefault(len(text.encode(prompt)), []).append(i)
-    image, patches = model.config.image_token_id, model.config.vision_config.num_image_tokens
     for group in groups.values():
         for at in range(0, len(group), 40):
             part = group[at:at + 40]
-            pixels = torch.from_numpy(np.stack([(pairs[i][0].astype(np.float32) / 255 - 0.5) / 0.5 for i in part]).transpose(0, 3, 1, 2).copy())
-            ids = torch.tensor([[image] * patches + [text.bos_id()] + text.encode(pairs[i][1]) + text.encode("\n") for i in part])
+            pixels = pixels_of([pairs[i][0] for i in part])
+            ids = torch.tensor([ids_of(model, text, pairs[i][1]) for i in part])
             made = model.generate(input_ids=ids, pixel_values=pixels, attention_mask=torch.ones_like(ids), token_type_ids=torch.zeros_like(ids),
                                   max_new_tokens=MOST_TOKENS, do_sample=False)[:, ids.shape[1]:].tolist()
             for i, tokens in zip(part, made):
                 answers[i] = tokens[:tokens.index(text.eos_id()) + 1] if text.eos_id() in tokens else tokens
     return answers
+
+
+def perplexities(model, text, pairs, texts):
+    """exp(mean of -log p) over the tokens of all answers of a kind, EOS included, and of all kinds together. Each mean is the loss that transformers computes for
+    training: image and prompt see each other, the answer is causal. In batches of equal lengths of prompt and answer."""
+    groups, sums, counts = {}, dict.fromkeys(KINDS, 0.0), dict.fromkeys(KINDS, 0)
+    for i, ((picture, prompt), said) in enumerate(zip(pairs, texts)):
+        prefix, answer = ids_of(model, text, prompt), text.encode(said) + [text.eos_id()]
+        groups.setdefault((KINDS[i % len(KINDS)], len(prefix), len(answer)), []).append((picture, prefix + answer))
+    for (kind, before, length), group in groups.items():
+        for at in range(0, len(group), 40):
+            pictures, ids = zip(*group[at:at + 40])
+            ids = torch.tensor(ids)
+            types = torch.zeros_like(ids)
+            types[:, before:] = 1
+            loss = model(input_ids=ids, pixel_values=pixels_of(pictures), attention_mask=torch.ones_like(ids), token_type_ids=types, labels=ids.where(types == 1, -100)).loss
+            sums[kind] += float(loss) * len(ids) * length
+            counts[kind] += len(ids) * length
+    sums["all"], counts["all"] = sum(sums.values()), sum(counts.values())
+    return {name: round(float(np.exp(sums[name] / counts[name])), 7) for name in sums}
 
 
 def spoken(answer):
@@ -94,6 +124,7 @@ def main(folder, scenes_folder, keep):
     tokens = ask(model, text, pairs)
     said = [text.decode([t for t in answer if t != text.eos_id()]) for answer in tokens]
     figures = score(scenes, [said[5 * i:5 * i + 5] for i in range(len(scenes))], masks)
+    figures["perplexity"] = perplexities(model, text, pairs, said)
     print(figures)
     if not keep:
         for i, one in enumerate([one for s in scenes for one in s["transformers"]]):
