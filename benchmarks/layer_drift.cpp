@@ -1,0 +1,147 @@
+// layer_drift: how far the hidden states of a decoder drift from those of other weights, layer by layer, and in the end the logits that say the first token of the
+// answer. Each model encodes the picture itself; one is loaded after the other, and only what is compared is kept of the first.
+//
+// usage: layer_drift FOLDER --weights int4 [--against bf16] [--image FILE] [--prompt "caption en"] [--threads 0]      prints tables
+#include <pali/pali.hpp>
+
+#include <pali/generate/log_softmax.hpp>
+#include <pali/model/network.hpp>
+#include <pali/model/prefill.hpp>
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <iostream>
+#include <string>
+#include <vector>
+
+namespace {
+
+struct settings {
+    std::string folder, weights, against = "bf16", picture, prompt = "caption en";
+    std::size_t threads = 0;
+};
+
+/// What one pass leaves.
+struct trace {
+    std::size_t image_tokens = 0;
+    std::vector<pali::matrix> states; ///< (T, hidden) each: what enters the decoder, then the outputs of every layer
+    std::vector<float> logits;        ///< (vocabulary), of the last token
+};
+
+/// The picture that was asked for, or one of noise.
+pali::image picture_for(const settings& of, const pali::dynamic& config) {
+    if (!of.picture.empty()) return pali::read_image(of.picture);
+    pali::image noise(config.vision.image_size, config.vision.image_size);
+    for (std::size_t i = 0; i < noise.pixels.size(); ++i) noise.pixels[i] = static_cast<std::uint8_t>(i * 2654435761u >> 13);
+    return noise;
+}
+
+template <class Weights>
+trace run(const settings& of) {
+    const pali::checkpoint_config read = pali::read_checkpoint_config(of.folder);
+    pali::context at(of.threads);
+    const pali::tokenizer text(of.folder, read.image_token);
+    pali::network<pali::dynamic, Weights> net(of.folder, read, pali::residency::mapped, at, {});
+    const pali::arena::frame frame(at.scratch);
+
+    const pali::image picture = picture_for(of, net.config);
+    const pali::tensor<3> pixels = pali::preprocess(picture, pali::preprocessing_of(read.picture));
+    const auto patches = net.vision(pixels.data(), at, [](std::size_t, const pali::matrix_view&) { return true; });
+    const pali::image_features seen{pali::matrix(net.project(patches, at)), picture.width, picture.height};
+    const std::span<const pali::image_features> images(&seen, 1);
+
+    const pali::prompt_layout layout = pali::lay_out(text, images, of.prompt);
+    const std::size_t count = layout.tokens.size();
+    pali::matrix_view x = pali::embed(net, images, std::span(layout.tokens).subspan(layout.image_tokens), at);
+    trace out{.image_tokens = layout.image_tokens, .states = {}, .logits = {}};
+    out.states.emplace_back(x);
+    pali::kv_cache cache(net.config, count);
+    net.decoder.extend(count);
+    cache.start(count);
+    const pali::sequence whole{.cache = &cache, .first = 0, .count = count};
+    net.decoder(x, std::span(&whole, 1), at, [&](std::size_t, const pali::matrix_view& y) {
+        out.states.emplace_back(y);
+        return true;
+    });
+    const auto logits = net.decoder.logits(net.decoder.normalise(pali::slice(x, count - 1, 1), at), at);
+    out.logits.assign(logits.data(), logits.data() + logits.size());
+    return out;
+}
+
+trace run(const settings& of, const std::string& weights) {
+    return weights == "f32"    ? run<pali::f32>(of)
+           : weights == "int8" ? run<pali::int8>(of)
+           : weights == "int4" ? run<pali::int4>(of)
+                               : run<pali::bf16>(of);
+}
+
+/// Of the angle between two rows of `width` numbers.
+double cosine(const float* a, const float* b, std::size_t width) {
+    double ab = 0, aa = 0, bb = 0;
+    for (std::size_t i = 0; i < width; ++i) {
+        const double p = a[i], q = b[i];
+        ab += p * q, aa += p * p, bb += q * q;
+    }
+    return ab / std::sqrt(aa * bb);
+}
+
+struct spread {
+    double mean = 0, smallest = 1;
+};
+
+/// Cosines of the rows [first, last) of two matrices (T, D).
+spread cosines(const pali::matrix& a, const pali::matrix& b, std::size_t first, std::size_t last) {
+    spread out;
+    const std::size_t width = a.shape(1);
+    for (std::size_t t = first; t < last; ++t) {
+        const double here = cosine(a.data() + t * width, b.data() + t * width, width);
+        out.mean += here / static_cast<double>(last - first);
+        out.smallest = std::min(out.smallest, here);
+    }
+    return out;
+}
+
+/// Sum of p (log p - log q) over the vocabulary, in nats; p and q are the softmax of `of` and `from`.
+double divergence(std::span<const float> of, std::span<const float> from) {
+    const double of_sum = pali::log_sum_exp(of), from_sum = pali::log_sum_exp(from);
+    double sum = 0;
+    for (std::size_t i = 0; i < of.size(); ++i) {
+        const double log_p = of[i] - of_sum, log_q = from[i] - from_sum;
+        sum += std::exp(log_p) * (log_p - log_q);
+    }
+    return sum;
+}
+
+} // namespace
+
+int main(int argc, char** argv) try {
+    settings chosen;
+    CLI::App program{"How far hidden states and logits drift from those of other weights", "layer_drift"};
+    const CLI::IsMember types({"f32", "bf16", "int8", "int4"});
+    program.add_option("folder", chosen.folder, "Hugging Face folder")->required();
+    program.add_option("--weights", chosen.weights)->check(types)->required();
+    program.add_option("--against", chosen.against)->check(types)->capture_default_str();
+    program.add_option("--image", chosen.picture, "A picture; without: noise");
+    program.add_option("--prompt", chosen.prompt)->capture_default_str();
+    program.add_option("--threads", chosen.threads, "0: all")->capture_default_str();
+    CLI11_PARSE(program, argc, argv);
+
+    const trace want = run(chosen, chosen.against), got = run(chosen, chosen.weights);
+    const std::size_t tokens = want.states.front().shape(0), image = want.image_tokens;
+    std::printf("| %s against %s, cosines | image, mean | least of %zu | text, mean | least of %zu |\n|---|---|---|---|---|\n", chosen.weights.c_str(), chosen.against.c_str(),
+                image, tokens - image);
+    for (std::size_t i = 0; i < want.states.size(); ++i) {
+        const spread seen = cosines(want.states[i], got.states[i], 0, image), said = cosines(want.states[i], got.states[i], image, tokens);
+        const std::string name = i == 0 ? "embeddings" : "layer " + std::to_string(i - 1);
+        std::printf("| %s | %.6f | %.6f | %.6f | %.6f |\n", name.c_str(), seen.mean, seen.smallest, said.mean, said.smallest);
+    }
+    std::printf("\n| logits of the last token | |\n|---|---|\n| cosine | %.6f |\n| KL(%s, %s), nats | %.3e |\n", cosine(want.logits.data(), got.logits.data(), want.logits.size()),
+                chosen.against.c_str(), chosen.weights.c_str(), divergence(want.logits, got.logits));
+    return 0;
+} catch (const pali::error& e) {
+    std::cerr << e.what() << '\n';
+    return 1;
+}
