@@ -1,137 +1,167 @@
 #!/usr/bin/env python3
-"""pali beside transformers + torch on the same checkpoint, in one run, each alone on the machine: a table of seconds, tokens a second and ratios.
+"""pali beside torch, llama.cpp and OpenVINO on the same checkpoint, in one run, in turns, each alone on the machine: a table of seconds, tokens a second and ratios.
 
-usage: peers.py CHECKPOINT [--whole-model build/benchmark/benchmarks/whole_model] [--threads 2] [--tokens 32] [--rounds 2] [--environment DIR] [--json]
+usage: peers.py CHECKPOINT [--peers torch,llama,openvino] [--whole-model build/benchmark/benchmarks/whole_model] [--threads 2] [--tokens 32] [--repetitions 2]
+                [--rounds 2] [--environment DIR] [--torch-environment DIR] [--json]
 
-CHECKPOINT is a PaliGemma folder; random weights of the real size time like real ones. DIR is where a virtual environment with torch and transformers is made,
-or is found; without: build/peers. The rounds alternate between the two, and the best of each counts: what else the machine does falls on both."""
+CHECKPOINT is a PaliGemma folder; random weights of the real size time like real ones. DIR (without: build/peers) gets a virtual environment for each peer, filled
+from PyPI, and the weights that llama.cpp and OpenVINO need in forms of their own: 13 GB and 10 GB for the 3B, and a few GB of packages each. llama.cpp is built
+for this machine by the compilers of CC and CXX. Of transformers + torch an environment that is there already will do: --torch-environment, which stays as it is.
+
+The rounds go through all rows in turns, and the best of each figure counts: what else the machine does falls on all. A ratio in brackets is to torch; decode of
+int8 and int4 is compared with llama.cpp's Q8_0 and Q4_0, which read as much. A peer that fails says so in its row, and the others go on."""
 import argparse
+import functools
+import hashlib
 import json
+import os
 import pathlib
+import signal
 import subprocess
 import sys
 
-PACKAGES = ["torch==2.11.0", "transformers==5.23.0", "numpy==2.4.6", "safetensors==0.8.0", "sentencepiece==0.2.3", "pillow==13.0.0"]
-
-# What runs in that environment: seconds of one picture, of the decoder's prefill of 256 image tokens and 8 of text, and of a token.
-TORCH = r'''
-import json, sys, time
-import torch
-from transformers import DynamicCache, PaliGemmaForConditionalGeneration
-
-folder, threads, tokens = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-torch.set_num_threads(threads)
-torch.set_grad_enabled(False)
-begun = time.perf_counter()
-model = PaliGemmaForConditionalGeneration.from_pretrained(folder, dtype=torch.bfloat16).eval()
-load = time.perf_counter() - begun
-config = model.config
-side, patches = config.vision_config.image_size, config.vision_config.num_image_tokens
-torch.manual_seed(0)
-pixels = torch.randn(1, 3, side, side).to(model.dtype)
-ids = torch.cat([torch.full((1, patches), config.image_token_id), torch.randint(5, 250000, (1, 8))], 1)
-
-def features():
-    out = model.model.get_image_features(pixels)
-    return out if torch.is_tensor(out) else out.pooler_output if getattr(out, "pooler_output", None) is not None else out[0]
-
-decoder = model.model.language_model
-embedded = torch.cat([features().reshape(1, patches, -1), decoder.embed_tokens(ids[:, patches:])], 1).to(model.dtype)
-
-def prefill(cache):
-    length = ids.shape[1]
-    mask = torch.zeros(1, 1, length, length, dtype=model.dtype)  # all see each other
-    if config.text_config.model_type == "gemma2":
-        mask = {"full_attention": mask, "sliding_attention": mask}
-    hidden = decoder(inputs_embeds=embedded, attention_mask=mask, position_ids=torch.arange(length)[None], past_key_values=cache, use_cache=True).last_hidden_state
-    return model.lm_head(hidden[:, -1:])
-
-def best(work, runs=2):
-    times = []
-    for _ in range(runs):
-        begun = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - begun)
-    return min(times)
-
-features()
-image = best(features)
-new_cache = lambda: DynamicCache(config=config.get_text_config())
-prefill(new_cache())
-first = best(lambda: prefill(new_cache()))
-cache = new_cache()
-word = prefill(cache)[:, -1].argmax(-1, keepdim=True)
-times = []
-for i in range(tokens):
-    begun = time.perf_counter()
-    out = model(input_ids=word, past_key_values=cache, position_ids=torch.tensor([[ids.shape[1] + i]]), use_cache=True, logits_to_keep=1)
-    word = out.logits[:, -1].argmax(-1, keepdim=True)
-    times.append(time.perf_counter() - begun)
-peak = [int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")][0]
-print(json.dumps({"load_s": load, "image_s": image, "prefill_s": first, "decode_tokens_per_s": 1 / sorted(times)[len(times) // 2], "peak_gb": peak / 1e9}))
-'''
+PROGRAMS = pathlib.Path(__file__).resolve().parent / "peers"
+PACKAGES = {
+    "torch": ["torch==2.11.0", "transformers==5.23.0", "numpy==2.4.6", "safetensors==0.8.0", "sentencepiece==0.2.3", "pillow==13.0.0"],
+    "llama": ["llama-cpp-python==0.3.36", "--no-binary=llama-cpp-python", "gguf==0.19.0", "numpy==2.4.6"],
+    "openvino": ["openvino==2026.4.1", "optimum-intel==2.2.0", "transformers==5.0.0", "nncf==3.4.0", "torch==2.11.0", "numpy==2.4.6", "safetensors==0.8.0"],
+}
+ROWS = {
+    "torch": {"transformers + torch, bf16": "bfloat16"},
+    "llama": {f"llama.cpp, {name}, decoder alone": name for name in ("BF16", "Q8_0", "Q4_0")},
+    "openvino": {"OpenVINO, picture alone": "vision", **{f"OpenVINO, {name}, decoder alone": name for name in ("bf16", "int8", "int4")}},
+}
+PALI = {f"pali, {weights}, {residency}": (weights, residency) for weights, residency in
+        (("bf16", "mapped"), ("bf16", "resident"), ("int8", "resident"), ("int4", "resident"))}
+TORCH = "transformers + torch, bf16"
+DECODE_PEERS = {"int8": "llama.cpp, Q8_0, decoder alone", "int4": "llama.cpp, Q4_0, decoder alone"}  # of the rows that have this in their name
+LESS_IS_BETTER = {"load_s", "image_s", "prefill_s", "peak_gb"}
 
 
-def environment(folder):
-    """The Python of a virtual environment with the packages; made where there is none."""
-    python = folder / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+class failed(Exception):
+    pass
+
+
+def run(*command, **variables):
+    """What it prints; where it fails, all that it said goes to stderr and the last line of it is the reason."""
+    try:
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env={**os.environ, **variables})
+    except OSError as why:
+        raise failed(str(why)) from why
+    if done.returncode == 0:
+        return done.stdout
+    print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
+    if done.returncode < 0:
+        raise failed(f"ended by {signal.Signals(-done.returncode).name}")
+    said = [line.strip() for line in done.stderr.splitlines() if line.strip()] or [f"ended with {done.returncode}"]
+    raise failed(next((line for line in reversed(said) if line.lower().startswith("error")), said[-1]))
+
+
+def environment(peer, folder):
+    """The Python of the peer's virtual environment; made where there is none, filled again where the packages have changed."""
+    python, filled = folder / "bin" / "python", folder / "packages.json"
+    wanted = json.dumps(PACKAGES[peer])
+    if not filled.exists() or filled.read_text() != wanted:
+        print(f"{peer}: installing", file=sys.stderr)
+        run(sys.executable, "-m", "venv", folder)
+        run(python, "-m", "pip", "install", *PACKAGES[peer], CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF " + os.environ.get("CMAKE_ARGS", ""),
+            CMAKE_BUILD_PARALLEL_LEVEL=os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(os.cpu_count())))
+        filled.write_text(wanted)
     return python
 
 
-def torch_figures(python, options):
-    done = subprocess.run([python, "-c", TORCH, options.checkpoint, str(options.threads), str(options.tokens)], check=True, capture_output=True, text=True)
-    return json.loads(done.stdout.strip().splitlines()[-1])
+def key_of(checkpoint):
+    """A name for what is converted from these files."""
+    files = sorted((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in checkpoint.iterdir() if path.suffix in (".json", ".safetensors"))
+    return checkpoint.name + "-" + hashlib.sha256(repr(files).encode()).hexdigest()[:8]
+
+
+def peer_rows(peer, options):
+    """Row -> what measures it, or why it cannot be measured; installs the peer and converts the weights first."""
+    program, folder = PROGRAMS / f"{peer}_peer.py", options.environment / "weights" / key_of(options.checkpoint) / peer
+    try:
+        python = options.torch_environment / "bin" / "python" if peer == "torch" and options.torch_environment else environment(peer, options.environment / peer)
+    except failed as why:
+        return dict.fromkeys(ROWS[peer], str(why))
+
+    def measure(variant):
+        return json.loads(run(python, program, "time", options.checkpoint, folder, variant, options.threads, options.tokens, options.repetitions).splitlines()[-1])
+
+    rows = {}
+    for name, variant in ROWS[peer].items():
+        print(f"{name}: weights", file=sys.stderr)
+        try:
+            run(python, program, "prepare", options.checkpoint, folder, variant)
+            rows[name] = functools.partial(measure, variant)
+        except failed as why:
+            rows[name] = str(why)
+    return rows
 
 
 def pali_figures(weights, residency, options):
-    done = subprocess.run([options.whole_model, options.checkpoint, "--weights", weights, "--residency", residency, "--tokens", str(options.tokens), "--threads", str(options.threads)],
-                          check=True, capture_output=True, text=True)
-    said = json.loads(done.stdout)
-    return {"load_s": said["load_s"], "image_s": said["image"]["s"], "prefill_s": said["prefill"]["s"], "decode_tokens_per_s": said["decode"]["tokens_per_s"],
-            "peak_gb": said["memory"]["peak_gb"], "of_bandwidth": said["decode"]["of_bandwidth"], "prefill_of_peak": said["prefill"]["of_peak"],
-            "image_of_peak": said["image"]["of_peak"], "batch_of_one": said["batch"]["of_one"], "machine": said["machine"], "instruction_set": said["instruction_set"]}
+    said = json.loads(run(options.whole_model, options.checkpoint, "--weights", weights, "--residency", residency, "--tokens", options.tokens, "--threads", options.threads,
+                          "--repetitions", options.repetitions))
+    wanted = {"image_s": ("image", "s"), "prefill_s": ("prefill", "s"), "decode_tokens_per_s": ("decode", "tokens_per_s"), "peak_gb": ("memory", "peak_gb"),
+              "of_bandwidth": ("decode", "of_bandwidth"), "prefill_of_peak": ("prefill", "of_peak"), "image_of_peak": ("image", "of_peak"), "batch_of_one": ("batch", "of_one")}
+    figures = {name: said[part][key] for name, (part, key) in wanted.items() if key in said.get(part, {})}
+    return {**figures, **{name: said[name] for name in ("load_s", "machine", "instruction_set") if name in said}}
 
 
 def better(a, b):
     """The best of two rounds, figure by figure."""
-    if a is None:
-        return b
-    lower = {"load_s", "image_s", "prefill_s", "peak_gb"}
-    return {k: (min(a[k], b[k]) if k in lower else max(a[k], b[k])) if isinstance(b[k], float) else b[k] for k in b}
+    return {k: (min if k in LESS_IS_BETTER else max)(a[k], b[k]) if isinstance(b[k], float) and k in a else b[k] for k in b}
+
+
+def table(best):
+    none = lambda name: "failed" in best.get(name, {"failed": ""})
+
+    def figure(name, key, form, peer=None):
+        if key not in best[name]:
+            return ""
+        value = best[name][key]
+        return form.format(value) + (f" ({value / best[peer][key]:.2f}x)" if peer not in (None, name) and not none(peer) else "")
+
+    yield "| | image | prefill | decode | of bandwidth | 8 together | load | peak memory |\n|---|---|---|---|---|---|---|---|"
+    for name in best:
+        if none(name):
+            reason = best[name]["failed"].replace("|", "\\|")
+            yield f"| {name} | not measured: {reason} | | | | | | |"
+            continue
+        width = next((width for width in DECODE_PEERS if width in name), None)
+        cells = [figure(name, "image_s", "{:.2f} s", TORCH), figure(name, "prefill_s", "{:.2f} s", TORCH),
+                 figure(name, "decode_tokens_per_s", "{:.2f} tok/s", DECODE_PEERS.get(width, TORCH)), figure(name, "of_bandwidth", "{:.2f}"),
+                 figure(name, "batch_of_one", "{:.1f}x"), figure(name, "load_s", "{:.2f} s"), figure(name, "peak_gb", "{:.1f} GB")]
+        yield f"| {name} | " + " | ".join(cells) + " |"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint")
+    parser.add_argument("checkpoint", type=lambda name: pathlib.Path(name).resolve())
+    parser.add_argument("--peers", type=lambda names: [name for name in names.split(",") if name], default=list(PACKAGES))
     parser.add_argument("--whole-model", default="build/benchmark/benchmarks/whole_model")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--repetitions", type=int, default=2, help="within each row of a round")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--environment", type=pathlib.Path, default=pathlib.Path("build/peers"))
+    parser.add_argument("--torch-environment", type=pathlib.Path)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    python = environment(options.environment)
-    rows = {"transformers + torch, bf16": lambda: torch_figures(python, options)}
-    for weights, residency in (("bf16", "mapped"), ("bf16", "resident"), ("int8", "resident"), ("int4", "resident")):
-        rows[f"pali, {weights}, {residency}"] = lambda weights=weights, residency=residency: pali_figures(weights, residency, options)
-    best = dict.fromkeys(rows)
-    for _ in range(options.rounds):
+    if unknown := set(options.peers) - set(PACKAGES):
+        parser.error(f"--peers: there is no {', '.join(sorted(unknown))}, but {', '.join(PACKAGES)}")
+    rows = {name: how for peer in options.peers for name, how in peer_rows(peer, options).items()}
+    rows.update({name: functools.partial(pali_figures, *kind, options) for name, kind in PALI.items()})
+    best = {name: {"failed": how} if isinstance(how, str) else {} for name, how in rows.items()}
+    for i in range(options.rounds):
         for name, measure in rows.items():
-            best[name] = better(best[name], measure())
-    if options.json:
-        print(json.dumps(best, indent=1))
-        return
-    torch = best["transformers + torch, bf16"]
-    print("| | image | prefill | decode | of bandwidth | 8 together | load | peak memory |\n|---|---|---|---|---|---|---|---|")
-    for name, row in best.items():
-        ratio = "" if row is torch else " ({:.2f}x)"
-        of = lambda key, form: form.format(row[key]) + ratio.format(row[key] / torch[key]) if ratio else form.format(row[key])
-        share = f"{row['of_bandwidth']:.2f}" if "of_bandwidth" in row else ""
-        together = f"{row['batch_of_one']:.1f}x" if "batch_of_one" in row else ""
-        print(f"| {name} | {of('image_s', '{:.2f} s')} | {of('prefill_s', '{:.2f} s')} | {of('decode_tokens_per_s', '{:.2f} tok/s')} | {share} | {together} | {row['load_s']:.2f} s | {row['peak_gb']:.1f} GB |")
+            if "failed" in best[name]:
+                continue
+            print(f"round {i + 1}: {name}", file=sys.stderr)
+            try:
+                best[name] = better(best[name], measure())
+            except failed as why:
+                best[name] = {"failed": str(why)}
+    print(json.dumps(best, indent=1) if options.json else "\n".join(table(best)))
 
 
 if __name__ == "__main__":
