@@ -5,11 +5,13 @@ usage: peers.py CHECKPOINT [--peers torch,llama,openvino] [--whole-model build/b
                 [--rounds 2] [--environment DIR] [--torch-environment DIR] [--json]
 
 CHECKPOINT is a PaliGemma folder; random weights of the real size time like real ones. DIR (without: build/peers) gets a virtual environment for each peer, filled
-from PyPI, and the weights that llama.cpp and OpenVINO need in forms of their own: 13 GB and 10 GB for the 3B, and a few GB of packages each. llama.cpp is built
-for this machine by the compilers of CC and CXX. Of transformers + torch an environment that is there already will do: --torch-environment, which stays as it is.
+from PyPI, and the weights that llama.cpp and OpenVINO need in forms of their own: 10 GB each for the 3B, 15 while OpenVINO's are made, in 8 GB of memory. llama.cpp
+is built for this machine by the compilers of CC and CXX. Of transformers + torch an environment that is there already will do: --torch-environment, which stays as
+it is.
 
 The rounds go through all rows in turns, and the best of each figure counts: what else the machine does falls on all. A ratio in brackets is to torch; decode of
-int8 and int4 is compared with llama.cpp's Q8_0 and Q4_0, which read as much. A peer that fails says so in its row, and the others go on."""
+int8 and int4 is compared with llama.cpp's Q8_0 and Q4_0, whose layers have as many bits (the head of Q4_0 is Q6_K). A peer that fails says so in its row, and the
+others go on."""
 import argparse
 import functools
 import hashlib
