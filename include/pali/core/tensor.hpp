@@ -31,6 +31,11 @@ using matrix_view = xt::xtensor_adaptor<xt::xbuffer_adaptor<float*, xt::no_owner
     return matrix_view(buffer(data, count * width), std::array<std::size_t, 2>{count, width});
 }
 
+/// Rows [first, first + count) of x, as a view.
+[[nodiscard]] inline matrix_view slice(matrix_view& x, std::size_t first, std::size_t count) {
+    return view_matrix(x.data() + first * x.shape(1), count, x.shape(1));
+}
+
 /// What a kernel takes, of a matrix or a view of one.
 template <class Matrix>
 [[nodiscard]] auto rows_of(Matrix& m) noexcept {

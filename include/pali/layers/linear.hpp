@@ -16,9 +16,11 @@ struct linear {
     /// x (T, in) -> (T, out), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
         matrix_view y = at.take(x.shape(0), weight.count);
-        kernels::product(rows_of(x), weight, bias, rows_of(y), at.threads, at.scratch);
+        (*this)(x, rows_of(y), at);
         return y;
     }
+    /// x (T, in) -> y (T, out).
+    void operator()(const matrix_view& x, rows<float> y, context& at) const { kernels::product(rows_of(x), weight, bias, y, at.threads, at.scratch); }
 
     /// "weight" and, with_bias, "bias".
     void bind(const binder::scope& names, std::size_t out, std::size_t in, bool with_bias) {

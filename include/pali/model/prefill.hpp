@@ -65,9 +65,4 @@ template <class Network>
     return x;
 }
 
-/// Rows [first, first + count) of x, as a view.
-[[nodiscard]] inline matrix_view slice(matrix_view& x, std::size_t first, std::size_t count) {
-    return view_matrix(x.data() + first * x.shape(1), count, x.shape(1));
-}
-
 } // namespace pali::inline PALI_ABI::inline PALI_SIMD
