@@ -10,7 +10,9 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <iterator>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -87,8 +89,9 @@ BOOST_AUTO_TEST_CASE(nothing_malformed_is_written) {
     const auto path = folder.path() / "some.safetensors";
     const auto write = [&](const std::string& name, const pali::tensor_info& tensor) { pali::write_safetensors(path, {{name, tensor}}); };
     BOOST_CHECK_EXCEPTION(write("a", floats(a, {4})), pali::error,
-                          fails(errc::invalid_argument, "tensor 'a' has 12 bytes; shape (4) of F32 needs 128 bits"));
+                          fails(errc::invalid_argument, "tensor 'a' has 12 bytes; shape (4) of F32 needs 16"));
     BOOST_CHECK_EXCEPTION(write("a", floats(a, {std::size_t{1} << 62, 4})), pali::error, fails(errc::invalid_argument, "64 bits"));
+    BOOST_CHECK_EXCEPTION(write("a", {pali::dtype::f4, {3}, std::as_bytes(std::span(a)).first(1), ""}), pali::error, fails(errc::invalid_argument, "12 bits; whole bytes"));
     BOOST_CHECK_EXCEPTION(write("__metadata__", floats(a, {3})), pali::error, fails(errc::invalid_argument, "__metadata__"));
     BOOST_CHECK_EXCEPTION(write("\xff", floats(a, {3})), pali::error, fails(errc::invalid_argument, "UTF-8"));
     BOOST_CHECK_EXCEPTION(pali::write_safetensors(folder.path() / "absent" / "x.safetensors", {}), pali::error, fails(errc::cannot_write, "absent"));
@@ -96,6 +99,48 @@ BOOST_AUTO_TEST_CASE(nothing_malformed_is_written) {
     std::filesystem::create_directories(path / "in the way");
     BOOST_CHECK_EXCEPTION(write("a", floats(a, {3})), pali::error, fails(errc::cannot_write, "cannot be replaced"));
     BOOST_TEST(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
+}
+
+BOOST_AUTO_TEST_CASE(pieces_in_any_order_are_the_whole) {
+    const auto original = pali::test::data_path("files/every_dtype.safetensors");
+    const pali::test::temporary_folder folder;
+    const auto path = folder.path() / "copy.safetensors";
+    const pali::safetensors_file read(original);
+    std::map<std::string, pali::safetensors_writer::entry, std::less<>> entries;
+    for (const auto& [name, tensor] : read.tensors()) entries[name] = {tensor.type, tensor.shape};
+    pali::safetensors_writer out(path, entries, read.metadata());
+    for (bool more = true; more;) { // three bytes of each tensor in turn, from the last to the first
+        more = false;
+        for (auto one = read.tensors().rbegin(); one != read.tensors().rend(); ++one) {
+            const auto& [name, tensor] = *one;
+            const std::size_t missing = out.missing(name);
+            out.append(name, tensor.bytes.last(missing).first(std::min<std::size_t>(3, missing)));
+            more = more || out.missing(name) > 0;
+        }
+        BOOST_TEST(!std::filesystem::exists(path));
+    }
+    out.finish();
+    BOOST_TEST((content(path) == content(original)));
+    BOOST_TEST(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_not_finished_leaves_nothing) {
+    using pali::errc;
+    const std::vector<float> a{1, 2, 3};
+    const auto bytes = std::as_bytes(std::span(a));
+    const pali::test::temporary_folder folder;
+    const auto path = folder.path() / "some.safetensors";
+    {
+        pali::safetensors_writer out(path, {{"a", {pali::dtype::f32, {3}}}, {"b", {pali::dtype::f32, {2}}}});
+        out.append("a", bytes);
+        BOOST_CHECK_EXCEPTION(out.append("a", bytes.first(4)), pali::error, fails(errc::invalid_argument, "tensor 'a' has 4 bytes more than its shape"));
+        BOOST_CHECK_EXCEPTION(out.append("c", bytes), pali::error, fails(errc::invalid_argument, "tensor 'c' is not in the header"));
+        out.append("b", bytes.first(4));
+        BOOST_CHECK_EXCEPTION(out.finish(), pali::error, fails(errc::invalid_argument, "tensor 'b' lacks 4 bytes of its shape"));
+        BOOST_TEST(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1); // what is unfinished, under another name
+        BOOST_TEST(!std::filesystem::exists(path));
+    }
+    BOOST_TEST(std::filesystem::is_empty(folder.path()));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

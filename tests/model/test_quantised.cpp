@@ -10,7 +10,11 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -34,6 +38,14 @@ double cosine(const float* a, const float* b, std::size_t n) {
     double ab = 0, aa = 0, bb = 0;
     for (std::size_t i = 0; i < n; ++i) ab += double(a[i]) * b[i], aa += double(a[i]) * a[i], bb += double(b[i]) * b[i];
     return ab / std::sqrt(aa * bb);
+}
+
+/// Bytes of memory that are resident and no file's; 0 where the system does not say it.
+std::size_t anonymous_memory() {
+    std::ifstream status("/proc/self/status");
+    for (std::string line; std::getline(status, line);)
+        if (line.starts_with("RssAnon:")) return std::strtoull(line.c_str() + 8, nullptr, 10) * 1024;
+    return 0;
 }
 
 auto says(pali::errc code, const std::string& part) {
@@ -109,6 +121,45 @@ BOOST_AUTO_TEST_CASE(what_does_not_fit_is_said) {
     const pali::test::tiny_model odd("gemma2_window"); // its rows are not whole groups
     BOOST_CHECK_EXCEPTION((pali::model<pali::dynamic, pali::int4>(odd.folder())), pali::error, says(errc::checkpoint_mismatch, "quantised weights are made of BF16, F16 or F32 with a multiple of 8 rows and of 32 columns"));
     BOOST_CHECK_EXCEPTION(pali::quantise_checkpoint<pali::int4>(odd.folder(), other.path()), pali::error, says(errc::invalid_argument, "of 32 columns"));
+}
+
+BOOST_AUTO_TEST_CASE(a_matrix_goes_to_its_file_in_pieces) {
+    // As long as eight pieces: its codes alone are half of that, and were they held until they are written, memory would show it.
+    constexpr std::size_t count = 8192, width = 8192;
+    const std::string name = "language_model.model.layers.0.mlp.up_proj.weight";
+    const pali::test::temporary_folder from, to;
+    {
+        std::vector<pali::bfloat16> numbers(count * width);
+        std::uint32_t bits = 1;
+        for (pali::bfloat16& x : numbers) {
+            bits = bits * 1664525 + 1013904223;
+            x = pali::bfloat16(static_cast<float>(bits >> 8) / 8388608.f - 1.f);
+        }
+        pali::write_safetensors(from.path() / "model.safetensors", {{name, {pali::dtype::bf16, {count, width}, std::as_bytes(std::span(numbers)), ""}}});
+    }
+    const std::size_t before = anonymous_memory();
+    std::size_t most = 0, calls = 0;
+    double last = 0;
+    pali::quantise_checkpoint<pali::int8>(from.path(), to.path(), 2, [&](std::string_view, double fraction) {
+        most = std::max(most, anonymous_memory());
+        BOOST_TEST(fraction > last);
+        last = fraction;
+        return ++calls > 0;
+    });
+    BOOST_TEST(calls >= 8u);
+    BOOST_TEST(last == 1.);
+    if (before == 0) BOOST_TEST_MESSAGE("this system does not say how much memory is in use");
+    else BOOST_TEST(most < before + (std::size_t{24} << 20)); // codes and scales: 69 MB
+
+    const pali::checkpoint_files whole(from.path()), written(to.path());
+    const pali::tensor_info& matrix = whole.at(name);
+    std::vector<std::byte> memory(pali::quantised_bytes<8>(matrix));
+    pali::thread_pool threads(2);
+    pali::quantise<8>(matrix, memory.data(), threads);
+    const auto codes = written.at(name).bytes, scales = written.at(name + "_scale").bytes;
+    BOOST_REQUIRE(codes.size() + scales.size() == memory.size());
+    BOOST_TEST(std::equal(codes.begin(), codes.end(), memory.begin()));
+    BOOST_TEST(std::equal(scales.begin(), scales.end(), memory.begin() + static_cast<std::ptrdiff_t>(codes.size())));
 }
 
 BOOST_AUTO_TEST_CASE(scales_of_another_shape_are_said) {

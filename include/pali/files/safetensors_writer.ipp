@@ -9,20 +9,20 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdint>
-#include <fstream>
 #include <limits>
 #include <system_error>
-#include <vector>
+#include <utility>
 
 static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and written as the numbers lie");
 
 namespace pali::inline PALI_ABI {
 
-PALI_INLINE void write_safetensors(const std::filesystem::path& path, const tensor_table& tensors,
-                                   const std::map<std::string, std::string, std::less<>>& metadata) {
-    std::vector<const tensor_table::value_type*> order;
-    for (const auto& entry : tensors) order.push_back(&entry);
+PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, const std::map<std::string, entry, std::less<>>& entries,
+                                                   const safetensors_metadata& metadata)
+    : m_path(std::move(path)), m_unfinished(m_path) {
+    m_unfinished += ".unfinished";
+    std::vector<const std::pair<const std::string, entry>*> order;
+    for (const auto& one : entries) order.push_back(&one);
     std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
         return a->second.type != b->second.type ? a->second.type > b->second.type : a->first < b->first;
     });
@@ -30,53 +30,99 @@ PALI_INLINE void write_safetensors(const std::filesystem::path& path, const tens
     nlohmann::ordered_json header = nlohmann::ordered_json::object();
     if (!metadata.empty()) header["__metadata__"] = metadata;
     std::uint64_t at = 0;
-    for (const auto* entry : order) {
-        const auto& [name, tensor] = *entry;
-        const auto refuse = [&](const std::string& why) {
-            throw error(errc::invalid_argument, path.string() + ": tensor " + in_quotes(name) + " " + why);
-        };
-        if (name == "__metadata__") refuse("has a name that the format keeps for itself");
+    for (const auto* one : order) {
+        const auto& [name, tensor] = *one;
+        if (name == "__metadata__") refuse(name, "has a name that the format keeps for itself");
         std::uint64_t bits = bits_of(tensor.type);
         for (const std::size_t side : tensor.shape) {
             if (side != 0 && bits > std::numeric_limits<std::uint64_t>::max() / side)
-                refuse("has shape " + describe_shape(tensor.shape) + ", whose size does not fit into 64 bits");
+                refuse(name, "has shape " + describe_shape(tensor.shape) + ", whose size does not fit into 64 bits");
             bits *= side;
         }
-        if (bits % 8 != 0 || bits / 8 != tensor.bytes.size())
-            refuse("has " + std::to_string(tensor.bytes.size()) + " bytes; shape " + describe_shape(tensor.shape) + " of " +
-                   to_string(tensor.type) + " needs " + std::to_string(bits) + " bits");
-        header[name] = {{"dtype", to_string(tensor.type)}, {"shape", tensor.shape}, {"data_offsets", {at, at + tensor.bytes.size()}}};
-        at += tensor.bytes.size();
+        if (bits % 8 != 0)
+            refuse(name, "has shape " + describe_shape(tensor.shape) + " of " + to_string(tensor.type) + ", " + std::to_string(bits) + " bits; whole bytes are needed");
+        header[name] = {{"dtype", to_string(tensor.type)}, {"shape", tensor.shape}, {"data_offsets", {at, at + bits / 8}}};
+        m_places.emplace(name, place{at, at + bits / 8});
+        at += bits / 8;
     }
     std::string text;
     try {
         text = header.dump();
     } catch (const nlohmann::json::exception&) {
-        throw error(errc::invalid_argument, path.string() + ": a name or an entry of the metadata is no UTF-8");
+        throw error(errc::invalid_argument, m_path.string() + ": a name or an entry of the metadata is no UTF-8");
     }
     text.append((8 - text.size() % 8) % 8, ' ');
-
-    std::filesystem::path unfinished = path;
-    unfinished += ".unfinished";
-    const auto fail = [&](const std::string& why) {
-        std::error_code ignored;
-        std::filesystem::remove(unfinished, ignored);
-        throw error(errc::cannot_write, path.string() + ": " + why);
-    };
-    {
-        std::ofstream out(unfinished, std::ios::binary | std::ios::trunc);
-        if (!out) fail("cannot be created: is the folder there, and writable?");
-        const std::uint64_t length = text.size();
-        out.write(reinterpret_cast<const char*>(&length), 8);
-        out.write(text.data(), static_cast<std::streamsize>(text.size()));
-        for (const auto* entry : order)
-            out.write(reinterpret_cast<const char*>(entry->second.bytes.data()), static_cast<std::streamsize>(entry->second.bytes.size()));
-        out.close();
-        if (!out) fail("cannot be written: is the disk full? " + std::to_string(8 + text.size() + at) + " bytes are needed");
+    const std::uint64_t length = text.size();
+    for (auto& [name, where] : m_places) {
+        where.next += 8 + length;
+        where.end += 8 + length;
     }
+    m_size = at + 8 + length;
+
+    m_out.open(m_unfinished, std::ios::binary | std::ios::trunc);
+    if (!m_out) fail("cannot be created: is the folder there, and writable?");
+    m_out.write(reinterpret_cast<const char*>(&length), 8);
+    m_out.write(text.data(), static_cast<std::streamsize>(length));
+    m_at = 8 + length;
+}
+
+PALI_INLINE safetensors_writer::~safetensors_writer() {
+    if (!m_finished) remove_unfinished();
+}
+
+PALI_INLINE void safetensors_writer::append(std::string_view name, std::span<const std::byte> bytes) {
+    const std::uint64_t room = missing(name);
+    if (bytes.size() > room) refuse(name, "has " + std::to_string(bytes.size() - room) + " bytes more than its shape");
+    if (bytes.empty()) return;
+    std::uint64_t& next = m_places.find(name)->second.next;
+    if (m_at != next) m_out.seekp(static_cast<std::streamoff>(next));
+    m_out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    if (!m_out) fail("cannot be written: is the disk full? " + std::to_string(m_size) + " bytes are needed");
+    m_at = next += bytes.size();
+}
+
+PALI_INLINE std::uint64_t safetensors_writer::missing(std::string_view name) const {
+    const auto found = m_places.find(name);
+    if (found == m_places.end()) refuse(name, "is not in the header");
+    return found->second.end - found->second.next;
+}
+
+PALI_INLINE void safetensors_writer::finish() {
+    for (const auto& [name, where] : m_places)
+        if (where.next != where.end) refuse(name, "lacks " + std::to_string(where.end - where.next) + " bytes of its shape");
+    m_out.close();
+    if (!m_out) fail("cannot be written: is the disk full? " + std::to_string(m_size) + " bytes are needed");
     std::error_code failure;
-    std::filesystem::rename(unfinished, path, failure);
+    std::filesystem::rename(m_unfinished, m_path, failure);
     if (failure) fail("cannot be replaced: " + failure.message());
+    m_finished = true;
+}
+
+PALI_INLINE void safetensors_writer::refuse(std::string_view name, const std::string& why) const {
+    throw error(errc::invalid_argument, m_path.string() + ": tensor " + in_quotes(name) + " " + why);
+}
+
+PALI_INLINE void safetensors_writer::fail(const std::string& why) {
+    remove_unfinished(); // here too: a constructor that throws has no destructor
+    throw error(errc::cannot_write, m_path.string() + ": " + why);
+}
+
+PALI_INLINE void safetensors_writer::remove_unfinished() noexcept {
+    m_out.close();
+    std::error_code ignored;
+    std::filesystem::remove(m_unfinished, ignored);
+}
+
+PALI_INLINE void write_safetensors(const std::filesystem::path& path, const tensor_table& tensors, const safetensors_metadata& metadata) {
+    std::map<std::string, safetensors_writer::entry, std::less<>> entries;
+    for (const auto& [name, tensor] : tensors) entries.emplace(name, safetensors_writer::entry{tensor.type, tensor.shape});
+    safetensors_writer out(path, entries, metadata);
+    for (const auto& [name, tensor] : tensors) // before anything is written
+        if (const std::uint64_t needed = out.missing(name); needed != tensor.bytes.size())
+            throw error(errc::invalid_argument, path.string() + ": tensor " + in_quotes(name) + " has " + std::to_string(tensor.bytes.size()) + " bytes; shape " +
+                                                    describe_shape(tensor.shape) + " of " + to_string(tensor.type) + " needs " + std::to_string(needed));
+    for (const auto& [name, tensor] : tensors) out.append(name, tensor.bytes);
+    out.finish();
 }
 
 } // namespace pali::inline PALI_ABI

@@ -6,17 +6,20 @@
 #include <pali/core/progress.hpp>
 #include <pali/core/thread_pool.hpp>
 #include <pali/files/checkpoint_files.hpp>
-#include <pali/files/mmap.hpp>
 #include <pali/files/safetensors_writer.hpp>
 #include <pali/weights/names.hpp>
 #include <pali/weights/quantise.hpp>
 #include <pali/weights/storage.hpp>
 
+#include <algorithm>
 #include <cstddef>
-#include <deque>
 #include <filesystem>
+#include <functional>
+#include <map>
+#include <span>
 #include <string>
 #include <system_error>
+#include <vector>
 
 namespace pali::inline PALI_ABI {
 
@@ -39,12 +42,41 @@ inline void copy_all_but_weights(const std::filesystem::path& from, const std::f
     }
 }
 
+/// What the file of quantised weights will hold: for a matrix of the decoder its codes and its scales, and all else as it was.
+/// Throws errc::invalid_argument for a matrix that cannot be quantised.
+template <weight_storage Storage>
+[[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantised_entries(const tensor_table& tensors) {
+    using matrix = typename Storage::matrix;
+    std::map<std::string, safetensors_writer::entry, std::less<>> entries;
+    for (const auto& [name, tensor] : tensors) {
+        if (!is_decoder_matrix(name, tensor)) {
+            entries[name] = {tensor.type, tensor.shape};
+            continue;
+        }
+        const std::size_t count = tensor.shape[0], width = tensor.shape[1];
+        if (!is_convertible(tensor.type) || !matrix::fits(count, width))
+            throw error(errc::invalid_argument, tensor.file + ": tensor " + in_quotes(name) + " is " + to_string(tensor.type) + describe_shape(tensor.shape) + "; " +
+                                                    what_is_quantised<matrix::bits>());
+        entries[name] = {code_type<matrix::bits>, matrix::codes_shape(count, width)};
+        entries[name + std::string(scales_suffix)] = {dtype::bf16, matrix::scales_shape(count, width)};
+    }
+    return entries;
+}
+
+/// Rows [first, first + count) of a matrix of a file.
+[[nodiscard]] inline tensor_info slice_rows(const tensor_info& tensor, std::size_t first, std::size_t count) {
+    const std::size_t row = tensor.shape[1] * size_of(tensor.type);
+    return {tensor.type, {count, tensor.shape[1]}, tensor.bytes.subspan(first * row, count * row), tensor.file};
+}
+
 /// Reads the Hugging Face folder `from` and writes `to`: the same, with the decoder in the weights of `Storage` (int8 or int4) in one model.safetensors.
-/// Stage "quantize". Throws errc::invalid_argument where `from` is quantised already, is `to`, or has a matrix that does not consist of whole strips and groups;
-/// errc::cannot_write; errc::cancelled; and what checkpoint_files throws. Needs the memory of the new weights.
+/// Weights pass through in pieces of 16 MiB, so a checkpoint of any size needs some tens of megabytes of memory. Stage "quantize".
+/// Throws errc::invalid_argument where `from` is quantised already, is `to`, or has a matrix that does not consist of whole strips and groups; errc::cannot_write;
+/// errc::cancelled; and what checkpoint_files throws. A model.safetensors that was in `to` is replaced when all is done, or stays.
 template <weight_storage Storage>
 void quantise_checkpoint(const std::filesystem::path& from, const std::filesystem::path& to, std::size_t threads = 0, const progress_callback& progress = {}) {
     using matrix = typename Storage::matrix;
+    constexpr std::size_t bytes_a_piece = std::size_t{16} << 20; // of the file that is read
     const checkpoint_files files(from);
     if (const std::string weights = quantised_weights(files); !weights.empty())
         throw error(errc::invalid_argument, from.string() + " holds " + weights + " weights already; quantise the checkpoint that they were made from");
@@ -53,32 +85,38 @@ void quantise_checkpoint(const std::filesystem::path& from, const std::filesyste
     if (failed) throw error(errc::cannot_write, to.string() + ": " + failed.message());
     if (std::filesystem::equivalent(from, to, failed)) throw error(errc::invalid_argument, to.string() + " is the checkpoint itself; name another folder");
 
+    safetensors_writer out(to / "model.safetensors", quantised_entries<Storage>(files.tensors()),
+                           {{"format", "pt"}, {std::string(weights_key), Storage::name}});
     thread_pool pool(threads);
-    tensor_table table;
-    std::deque<page_memory> memory;
-    std::size_t done = 0;
-    for (const auto& [name, tensor] : files.tensors()) {
-        if (progress && !progress("quantize", static_cast<double>(done++) / static_cast<double>(files.tensors().size())))
+    std::size_t whole = 0, done = 0; // bytes of the tensors
+    for (const auto& [name, tensor] : files.tensors()) whole += tensor.bytes.size();
+    const auto pass = [&](std::span<const std::byte> read) { // what was read is done with
+        files.forget(read);
+        done += read.size();
+        if (progress && !progress("quantize", static_cast<double>(done) / static_cast<double>(whole)))
             throw error(errc::cancelled, to.string() + ": quantising was stopped by the callback");
+    };
+    std::vector<std::byte> memory;
+    for (const auto& [name, tensor] : files.tensors()) {
         if (!is_decoder_matrix(name, tensor)) {
-            table.emplace(name, tensor);
+            out.append(name, tensor.bytes);
+            pass(tensor.bytes);
             continue;
         }
-        const std::size_t count = tensor.shape[0], width = tensor.shape[1];
-        if (!is_convertible(tensor.type) || !matrix::fits(count, width))
-            throw error(errc::invalid_argument, tensor.file + ": tensor " + in_quotes(name) + " is " + to_string(tensor.type) + describe_shape(tensor.shape) +
-                                                    "; " + what_is_quantised<matrix::bits>());
-        const auto bytes = memory.emplace_back(quantised_bytes<matrix::bits>(tensor)).bytes();
-        quantise<matrix::bits>(tensor, bytes.data(), pool);
-        files.forget(tensor.bytes);
-        const std::size_t codes = matrix::bytes_of(tensor.count());
-        table.emplace(name, tensor_info{.type = code_type<matrix::bits>, .shape = matrix::codes_shape(count, width), .bytes = bytes.first(codes), .file = {}});
-        table.emplace(name + std::string(scales_suffix),
-                      tensor_info{.type = dtype::bf16, .shape = matrix::scales_shape(count, width), .bytes = bytes.subspan(codes), .file = {}});
+        const std::size_t rows = tensor.shape[0], bytes_a_row = tensor.shape[1] * size_of(tensor.type);
+        const std::size_t rows_a_piece = std::max(matrix::strip, bytes_a_piece / std::max<std::size_t>(1, bytes_a_row) / matrix::strip * matrix::strip);
+        for (std::size_t first = 0; first < rows; first += rows_a_piece) {
+            const tensor_info piece = slice_rows(tensor, first, std::min(rows_a_piece, rows - first));
+            memory.resize(quantised_bytes<matrix::bits>(piece));
+            quantise<matrix::bits>(piece, memory.data(), pool);
+            const std::size_t codes = matrix::bytes_of(piece.count());
+            out.append(name, std::span(memory).first(codes));
+            out.append(name + std::string(scales_suffix), std::span(memory).subspan(codes));
+            pass(piece.bytes);
+        }
     }
     if (std::filesystem::is_directory(from)) copy_all_but_weights(from, to);
-    write_safetensors(to / "model.safetensors", table, {{"format", "pt"}, {std::string(weights_key), Storage::name}});
-    if (progress) progress("quantize", 1);
+    out.finish();
 }
 
 } // namespace pali::inline PALI_ABI
