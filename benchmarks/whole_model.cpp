@@ -3,6 +3,7 @@
 //
 // usage: whole_model FOLDER [--weights bf16] [--residency mapped] [--tokens 32] [--batch 8] [--threads 0]      prints one JSON object
 #include "limits.hpp"
+#include "work.hpp"
 
 #include <pali/pali.hpp>
 
@@ -21,25 +22,6 @@ struct settings {
     std::size_t tokens = 32, batch = 8, threads = 0, repetitions = 3;
 };
 
-/// Floating-point operations of one picture: linear maps and attention (multiply and add count as two).
-double image_flop(const pali::dynamic& c) {
-    const auto& v = c.vision;
-    const double patches = static_cast<double>(pali::patch_count(v)), hidden = static_cast<double>(v.hidden), layers = static_cast<double>(v.layers);
-    const double block = 4 * hidden * hidden + 2 * hidden * static_cast<double>(v.intermediate);
-    return 2 * patches * (layers * block + hidden * 3 * static_cast<double>(v.patch_size * v.patch_size) + hidden * static_cast<double>(c.hidden)) +
-           4 * patches * patches * hidden * layers;
-}
-
-/// Numbers in the matrices that a token meets in all layers; without the head.
-double layer_weights(const pali::dynamic& c) {
-    const double hidden = static_cast<double>(c.hidden), q = static_cast<double>(c.heads * c.head_dim), kv = static_cast<double>(c.kv_heads * c.head_dim);
-    return static_cast<double>(c.layers) * (2 * hidden * q + 2 * hidden * kv + 3 * hidden * static_cast<double>(c.intermediate));
-}
-
-double prefill_flop(const pali::dynamic& c, double tokens) {
-    return 2 * tokens * layer_weights(c) + 4 * tokens * tokens * static_cast<double>(c.heads * c.head_dim * c.layers) + 2 * static_cast<double>(c.vocab * c.hidden);
-}
-
 template <class Weights>
 nlohmann::ordered_json measure(const settings& of) {
     using json = nlohmann::ordered_json;
@@ -48,8 +30,7 @@ nlohmann::ordered_json measure(const settings& of) {
 
     pali::model<pali::dynamic, Weights> model{of.folder, {.threads = of.threads, .residency = of.residency == "resident" ? pali::residency::resident : pali::residency::mapped}};
     const pali::dynamic& c = model.config();
-    pali::image photo(c.vision.image_size, c.vision.image_size);
-    for (std::size_t i = 0; i < photo.pixels.size(); ++i) photo.pixels[i] = static_cast<std::uint8_t>(i * 2654435761u >> 13);
+    const pali::image photo = some_picture(c);
 
     double image_s = 1e30;
     pali::image_features seen = model.encode(photo); // pages come in
@@ -82,8 +63,7 @@ nlohmann::ordered_json measure(const settings& of) {
     const double one_rate = all_rate(1), batch_rate = all_rate(of.batch);
 
     const double bandwidth = std::max(before, read_bandwidth(threads)); // again: a machine that is shared changes while one looks
-    const double bits = std::is_same_v<Weights, pali::f32> ? 32 : std::is_same_v<Weights, pali::bf16> ? 16 : std::is_same_v<Weights, pali::int8> ? 8.25 : 4.5;
-    const double a_token = (layer_weights(c) + static_cast<double>(c.vocab * c.hidden)) * bits / 8, prompt = static_cast<double>(seen.values.shape(0) + said.prompt_tokens.size());
+    const double a_token = token_weight_bytes<Weights>(c), prompt = static_cast<double>(seen.values.shape(0) + said.prompt_tokens.size());
     const double peak = std::max(fma, tile), image_rate = image_flop(c) / image_s, prefill_rate = prefill_flop(c, prompt) / prefill_s;
     return json{{"weights", Weights::name}, {"residency", of.residency}, {"threads", model.threads()}, {"instruction_set", model.arch()},
                 {"machine", {{"bandwidth_gb_per_s", bandwidth / 1e9}, {"fma_gflop_per_s", fma / 1e9}, {"tile_gflop_per_s", tile / 1e9}}},

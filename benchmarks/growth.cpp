@@ -1,0 +1,212 @@
+// growth: how time and memory grow with pictures and contexts. Each FOLDER, and each count of pictures before one prompt, is measured in a process of its own;
+// beside each time stands the share of the limit that was measured in the same process, so that a step which grows faster than its operations or bytes shows.
+//
+// usage: growth FOLDER... [--pictures 1] [--weights bf16] [--residency mapped] [--tokens 16] [--threads 0] [--repetitions 3] [--json]
+//
+// The three sizes of a model, 224, 448 and 896 px, are three folders; `--pictures 1 4 16` on the first one gives prompts of the same lengths.
+#include "limits.hpp"
+#include "work.hpp"
+
+#include <pali/pali.hpp>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <iomanip>
+#include <iostream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace {
+
+using json = nlohmann::ordered_json;
+using steady = std::chrono::steady_clock;
+
+struct settings {
+    std::vector<std::string> folders;
+    std::vector<std::size_t> pictures{1};
+    std::string weights = "bf16", residency = "mapped";
+    std::size_t tokens = 16, threads = 0, repetitions = 3;
+    bool as_json = false;
+};
+
+double seconds_since(steady::time_point start) { return std::chrono::duration<double>(steady::now() - start).count(); }
+
+/// Reads the weights once, so that loading finds them in the page cache.
+void warm(const std::filesystem::path& folder) {
+    std::vector<char> piece(std::size_t{1} << 22);
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+        if (entry.path().extension() != ".safetensors") continue;
+        std::ifstream in(entry.path(), std::ios::binary);
+        while (in.read(piece.data(), static_cast<std::streamsize>(piece.size()))) {}
+    }
+}
+
+template <class Weights>
+json measure(const settings& of, const std::string& folder, std::size_t pictures) {
+    double bandwidth = 0, fma = 0, tile = 0;
+    {
+        pali::thread_pool threads(of.threads);
+        bandwidth = read_bandwidth(threads), fma = fma_peak(threads), tile = tile_peak(threads);
+    }
+    warm(folder);
+
+    const auto start = steady::now();
+    pali::model<pali::dynamic, Weights> model{folder, {.threads = of.threads, .residency = of.residency == "resident" ? pali::residency::resident : pali::residency::mapped}};
+    const double load_s = seconds_since(start);
+    const std::size_t weights = status_bytes("RssAnon");
+    const pali::dynamic& c = model.config();
+    const pali::image picture = some_picture(c);
+
+    std::vector<steady::time_point> times; // when each token came
+    const auto ask = [&](const pali::image_features& seen) {
+        times.clear();
+        const std::vector<pali::image_features> all(pictures, seen);
+        pali::generate_options options{.max_new_tokens = of.tokens, .min_new_tokens = of.tokens};
+        options.on_token = [&](pali::token, float) { return times.push_back(steady::now()), true; };
+        return model.generate(pali::request{.images = all, .prompt = "caption en", .options = options});
+    };
+    pali::image_features seen = model.encode(picture);
+    const double first_image_s = seconds_since(start) - load_s;
+    const std::size_t with_image = status_bytes("RssAnon");
+    pali::generation said = ask(seen);
+    const double first_token_s = std::chrono::duration<double>(times.front() - start).count(), first_prefill_s = said.timings.prefill_s;
+    const std::size_t with_answer = status_bytes("RssAnon");
+
+    double image_s = 1e30, prefill_s = 1e30, rate = 0;
+    const auto later = steady::now();
+    for (std::size_t i = 0; i < of.repetitions && (i == 0 || seconds_since(later) < 60); ++i) { // what takes minutes is not that much disturbed
+        image_s = std::min(image_s, seconds_of([&] { seen = model.encode(picture); }));
+        said = ask(seen);
+        prefill_s = std::min(prefill_s, said.timings.prefill_s);
+        constexpr std::size_t few = 4; // the bandwidth is the best of short passes: beside it stands the best of some tokens in a row
+        for (std::size_t t = few; t < times.size(); ++t) rate = std::max(rate, few / std::chrono::duration<double>(times[t] - times[t - few]).count());
+    }
+    {
+        pali::thread_pool threads(of.threads); // again: a machine that is shared changes while one looks
+        bandwidth = std::max(bandwidth, read_bandwidth(threads)), fma = std::max(fma, fma_peak(threads)), tile = std::max(tile, tile_peak(threads));
+    }
+
+    const double image_tokens = static_cast<double>(pictures * seen.values.shape(0)), prompt = image_tokens + static_cast<double>(said.prompt_tokens.size());
+    const double context = prompt + static_cast<double>(of.tokens) / 2, peak = std::max(fma, tile);
+    const double a_token = token_weight_bytes<Weights>(c), of_cache = cache_bytes(c, context, true);
+    const auto over_weights = [&](std::size_t bytes) { return (static_cast<double>(bytes) - static_cast<double>(weights)) / 1e6; };
+    const auto step = [&](double s, double flop) { return json{{"s", s}, {"tflop", flop / 1e12}, {"gflop_per_s", flop / s / 1e9}, {"of_peak", flop / s / peak}}; };
+    return json{{"folder", std::filesystem::path(folder).filename().string()}, {"weights", Weights::name}, {"residency", of.residency}, {"threads", model.threads()},
+                {"instruction_set", model.arch()}, {"machine", {{"bandwidth_gb_per_s", bandwidth / 1e9}, {"fma_gflop_per_s", fma / 1e9}, {"tile_gflop_per_s", tile / 1e9}}},
+                {"image_px", c.vision.image_size}, {"pictures", pictures}, {"image_tokens", image_tokens}, {"prompt_tokens", prompt},
+                {"image", step(image_s, image_flop(c))}, {"prefill", step(prefill_s, prefill_flop(c, prompt))},
+                {"memory_over_weights", {{"picture_mb", over_weights(with_image)}, {"answer_mb", over_weights(with_answer)},
+                                         {"of_cache_mb", cache_bytes(c, prompt + static_cast<double>(of.tokens)) / 1e6}}},
+                {"peak_gb", static_cast<double>(status_bytes("VmHWM")) / 1e9},
+                {"decode", {{"context", context}, {"tokens_per_s", rate}, {"gb_per_token", (a_token + of_cache) / 1e9}, {"of_cache_gb", of_cache / 1e9},
+                            {"of_bandwidth", (a_token + of_cache) * rate / bandwidth}}},
+                {"first_token", {{"load_s", load_s}, {"image_s", first_image_s}, {"prefill_s", first_prefill_s}, {"s", first_token_s},
+                                 {"of_later", first_token_s / (image_s + prefill_s)}}}};
+}
+
+json measure(const settings& of, const std::string& folder, std::size_t pictures) {
+    return of.weights == "f32"    ? measure<pali::f32>(of, folder, pictures)
+           : of.weights == "int8" ? measure<pali::int8>(of, folder, pictures)
+           : of.weights == "int4" ? measure<pali::int4>(of, folder, pictures)
+                                  : measure<pali::bf16>(of, folder, pictures);
+}
+
+/// The same in a process of its own, so that no model sees the memory of another. Null when it failed, and has said why.
+json apart(const settings& of, const std::string& folder, std::size_t pictures) {
+    int ends[2];
+    if (::pipe(ends) != 0) return nullptr;
+    const pid_t child = ::fork();
+    if (child == 0) {
+        int code = 0;
+        try {
+            const std::string text = measure(of, folder, pictures).dump();
+            for (std::size_t at = 0; at < text.size();) {
+                const ssize_t written = ::write(ends[1], text.data() + at, text.size() - at);
+                if (written <= 0) break;
+                at += static_cast<std::size_t>(written);
+            }
+        } catch (const std::exception& e) {
+            std::cerr << e.what() << '\n';
+            code = 1;
+        }
+        ::_exit(code);
+    }
+    ::close(ends[1]);
+    std::string text;
+    char piece[4096];
+    for (ssize_t size; (size = ::read(ends[0], piece, sizeof piece)) > 0;) text.append(piece, static_cast<std::size_t>(size));
+    ::close(ends[0]);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return status == 0 ? json::parse(text, nullptr, false) : json(nullptr);
+}
+
+std::string number(const json& value, int digits) {
+    std::ostringstream out;
+    out << std::fixed << std::setprecision(digits) << value.get<double>();
+    return out.str();
+}
+
+void print_tables(const std::vector<json>& runs) {
+    const json& first = runs.front();
+    const auto row = [](std::initializer_list<std::string> cells) {
+        for (const std::string& cell : cells) std::cout << "| " << cell << ' ';
+        std::cout << "|\n";
+    };
+    std::cout << first["weights"].get<std::string>() << ", " << first["residency"].get<std::string>() << ", " << first["threads"] << " threads, "
+              << first["instruction_set"].get<std::string>() << "\n\n";
+    row({"px", "pictures", "prompt", "picture", "Tflop", "of peak", "prefill", "Tflop", "of peak", "over the weights, picture", "with answer", "of it cache"});
+    row({"---", "---", "---", "---", "---", "---", "---", "---", "---", "---", "---", "---"});
+    for (const json& r : runs)
+        row({number(r["image_px"], 0), number(r["pictures"], 0), number(r["prompt_tokens"], 0), number(r["image"]["s"], 2) + " s", number(r["image"]["tflop"], 2),
+             number(r["image"]["of_peak"], 2), number(r["prefill"]["s"], 2) + " s", number(r["prefill"]["tflop"], 2), number(r["prefill"]["of_peak"], 2),
+             number(r["memory_over_weights"]["picture_mb"], 0) + " MB", number(r["memory_over_weights"]["answer_mb"], 0) + " MB",
+             number(r["memory_over_weights"]["of_cache_mb"], 0) + " MB"});
+    std::cout << '\n';
+    row({"context", "decode", "read a token", "of it cache", "of the bandwidth", "GB/s, GFLOP/s of the machine"});
+    row({"---", "---", "---", "---", "---", "---"});
+    for (const json& r : runs)
+        row({number(r["decode"]["context"], 0), number(r["decode"]["tokens_per_s"], 2) + " tok/s", number(r["decode"]["gb_per_token"], 2) + " GB", number(r["decode"]["of_cache_gb"], 2) + " GB",
+             number(r["decode"]["of_bandwidth"], 2), number(r["machine"]["bandwidth_gb_per_s"], 1) + ", " + number(r["machine"]["fma_gflop_per_s"], 0)});
+    std::cout << '\n';
+    row({"prompt", "load", "first picture", "first prefill", "first token after", "of a later picture and prefill"});
+    row({"---", "---", "---", "---", "---", "---"});
+    for (const json& r : runs)
+        row({number(r["prompt_tokens"], 0), number(r["first_token"]["load_s"], 3) + " s", number(r["first_token"]["image_s"], 2) + " s", number(r["first_token"]["prefill_s"], 2) + " s",
+             number(r["first_token"]["s"], 2) + " s", number(r["first_token"]["of_later"], 3)});
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    settings chosen;
+    CLI::App program{"How time and memory grow with pictures and contexts", "growth"};
+    program.add_option("folders", chosen.folders, "Hugging Face folders")->required();
+    program.add_option("--pictures", chosen.pictures, "How often the picture stands before the prompt, each for a run of its own")->capture_default_str();
+    program.add_option("--weights", chosen.weights)->check(CLI::IsMember({"f32", "bf16", "int8", "int4"}))->capture_default_str();
+    program.add_option("--residency", chosen.residency)->check(CLI::IsMember({"mapped", "resident"}))->capture_default_str();
+    program.add_option("--tokens", chosen.tokens, "Tokens decoded")->check(CLI::Range(5, 1000))->capture_default_str();
+    program.add_option("--threads", chosen.threads, "0: all")->capture_default_str();
+    program.add_option("--repetitions", chosen.repetitions, "The best of so many counts, of those that begin within a minute")->check(CLI::PositiveNumber)->capture_default_str();
+    program.add_flag("--json", chosen.as_json, "An array of objects, one a run");
+    CLI11_PARSE(program, argc, argv);
+    std::vector<json> runs;
+    for (const std::string& folder : chosen.folders)
+        for (const std::size_t pictures : chosen.pictures) {
+            const json run = apart(chosen, folder, pictures);
+            if (!run.is_object()) return 1;
+            std::cerr << folder << ", " << pictures << (pictures == 1 ? " picture" : " pictures") << ": done\n";
+            runs.push_back(run);
+        }
+    if (chosen.as_json) std::cout << json(runs).dump(2) << '\n';
+    else print_tables(runs);
+    return 0;
+}
