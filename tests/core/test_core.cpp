@@ -125,9 +125,27 @@ BOOST_AUTO_TEST_CASE(frames_give_back_and_passes_allocate_once) {
         std::memset(c, 0, 50 * sizeof(float));
         return std::pair(a, c);
     };
-    const auto first = pass();
+    pass();
     const std::size_t bytes = scratch.bytes();
-    BOOST_TEST((pass() == first));
+    const auto second = pass();
+    BOOST_TEST((pass() == second));
+    BOOST_TEST(scratch.bytes() == bytes);
+}
+
+BOOST_AUTO_TEST_CASE(a_pass_uses_what_one_of_other_sizes_has_left) {
+    constexpr std::size_t many = std::size_t{1} << 22; // floats
+    pali::arena scratch;
+    const auto pass = [&](std::size_t pieces) {
+        const pali::arena::frame frame(scratch);
+        for (std::size_t i = 0; i < pieces; ++i) {
+            float* const piece = scratch.take(many / pieces);
+            piece[0] = 1;
+            piece[many / pieces - 1] = 1;
+        }
+    };
+    pass(8);
+    const std::size_t bytes = scratch.bytes();
+    for (const std::size_t pieces : {1, 2, 4, 8}) pass(pieces);
     BOOST_TEST(scratch.bytes() == bytes);
 }
 

@@ -1,19 +1,18 @@
-// Scratch memory of a forward pass: taken in order, given back by frames, grown between passes and not within a token.
+// Scratch memory of a forward pass: taken in order, given back by frames, grown in the first pass and not in those like it.
 #pragma once
-
-#include <pali/core/aligned.hpp>
 
 #include <algorithm>
 #include <cstddef>
+#include <memory>
+#include <new>
 #include <vector>
 
 namespace pali::inline PALI_ABI {
 
-/// A stack of uninitialised floats. What is taken inside a frame is given back when the frame ends; the memory stays, so that a
-/// pass that was run once allocates nothing the next time. Not thread-safe: one arena a context.
+/// A stack of uninitialised floats. What is taken inside a frame is given back when the frame ends; the memory stays, so that a pass that was run
+/// once allocates nothing the next time. When the outermost frame ends, memory in several pieces becomes one piece as large as all of them, so that the next
+/// pass, whatever the sizes it takes, can use all of it; the system gives pages of it only where they are touched. Not thread-safe: one arena a context.
 class arena {
-    using block = aligned_vector<float>;
-
 public:
     /// Marks a place in the arena and returns to it at the end of its scope.
     class frame {
@@ -22,6 +21,7 @@ public:
         ~frame() {
             m_owner.m_block = m_block;
             m_owner.m_used = m_used;
+            if (m_block == 0 && m_used == 0) m_owner.join();
         }
         frame(const frame&) = delete;
         frame& operator=(const frame&) = delete;
@@ -34,7 +34,7 @@ public:
     /// `n` floats, aligned to 64 bytes, uninitialised. Allocates only where no earlier pass has left enough.
     [[nodiscard]] float* take(std::size_t n) {
         n = (n + 15) / 16 * 16;
-        while (m_block < m_blocks.size() && m_used + n > m_blocks[m_block].size()) {
+        while (m_block < m_blocks.size() && m_used + n > m_blocks[m_block].size) {
             ++m_block;
             m_used = 0;
         }
@@ -42,7 +42,7 @@ public:
             m_blocks.emplace_back(std::max(n, smallest_block));
             m_used = 0;
         }
-        float* const taken = m_blocks[m_block].data() + m_used;
+        float* const taken = m_blocks[m_block].memory.get() + m_used;
         m_used += n;
         return taken;
     }
@@ -50,11 +50,31 @@ public:
     /// Bytes held.
     [[nodiscard]] std::size_t bytes() const noexcept {
         std::size_t sum = 0;
-        for (const block& b : m_blocks) sum += b.size() * sizeof(float);
+        for (const block& b : m_blocks) sum += b.size * sizeof(float);
         return sum;
     }
 
 private:
+    static constexpr std::align_val_t alignment{64};
+    struct give_back {
+        void operator()(float* memory) const noexcept { ::operator delete(memory, alignment); }
+    };
+    struct block {
+        explicit block(std::size_t n) : size(n), memory(static_cast<float*>(::operator new(n * sizeof(float), alignment))) {}
+        std::size_t size;
+        std::unique_ptr<float, give_back> memory;
+    };
+
+    /// Nothing is taken: one block instead of several.
+    void join() noexcept {
+        if (m_blocks.size() < 2) return;
+        const std::size_t n = bytes() / sizeof(float);
+        m_blocks.clear();
+        try {
+            m_blocks.emplace_back(n);
+        } catch (const std::bad_alloc&) {} // the next pass takes what it needs
+    }
+
     static constexpr std::size_t smallest_block = std::size_t{1} << 18; // 1 MiB
 
     std::vector<block> m_blocks;
