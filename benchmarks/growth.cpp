@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -22,6 +23,7 @@
 #include <iostream>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace {
@@ -65,25 +67,27 @@ json measure(const settings& of, const std::string& folder, std::size_t pictures
     const pali::dynamic& c = model.config();
     const pali::image picture = some_picture(c);
 
+    std::size_t most = 0; // of anonymous memory, at the end of any layer
+    const auto watch = [&](std::string_view, double) { return most = std::max(most, status_bytes("RssAnon")), true; };
     std::vector<steady::time_point> times; // when each token came
     const auto ask = [&](const pali::image_features& seen) {
         times.clear();
         const std::vector<pali::image_features> all(pictures, seen);
         pali::generate_options options{.max_new_tokens = of.tokens, .min_new_tokens = of.tokens};
+        options.on_progress = watch;
         options.on_token = [&](pali::token, float) { return times.push_back(steady::now()), true; };
         return model.generate(pali::request{.images = all, .prompt = "caption en", .options = options});
     };
-    pali::image_features seen = model.encode(picture);
+    pali::image_features seen = model.encode(picture, watch);
     const double first_image_s = seconds_since(start) - load_s;
-    const std::size_t with_image = status_bytes("RssAnon");
+    const std::size_t with_image = most;
     pali::generation said = ask(seen);
     const double first_token_s = std::chrono::duration<double>(times.front() - start).count(), first_prefill_s = said.timings.prefill_s;
-    const std::size_t with_answer = status_bytes("RssAnon");
 
     double image_s = 1e30, prefill_s = 1e30, rate = 0;
     const auto later = steady::now();
     for (std::size_t i = 0; i < of.repetitions && (i == 0 || seconds_since(later) < 60); ++i) { // what takes minutes is not that much disturbed
-        image_s = std::min(image_s, seconds_of([&] { seen = model.encode(picture); }));
+        image_s = std::min(image_s, seconds_of([&] { seen = model.encode(picture, watch); }));
         said = ask(seen);
         prefill_s = std::min(prefill_s, said.timings.prefill_s);
         constexpr std::size_t few = 4; // the bandwidth is the best of short passes: beside it stands the best of some tokens in a row
@@ -103,7 +107,7 @@ json measure(const settings& of, const std::string& folder, std::size_t pictures
                 {"instruction_set", model.arch()}, {"machine", {{"bandwidth_gb_per_s", bandwidth / 1e9}, {"fma_gflop_per_s", fma / 1e9}, {"tile_gflop_per_s", tile / 1e9}}},
                 {"image_px", c.vision.image_size}, {"pictures", pictures}, {"image_tokens", image_tokens}, {"prompt_tokens", prompt},
                 {"image", step(image_s, image_flop(c))}, {"prefill", step(prefill_s, prefill_flop(c, prompt))},
-                {"memory_over_weights", {{"picture_mb", over_weights(with_image)}, {"answer_mb", over_weights(with_answer)},
+                {"memory_over_weights", {{"picture_mb", over_weights(with_image)}, {"answer_mb", over_weights(most)},
                                          {"of_cache_mb", cache_bytes(c, prompt + static_cast<double>(of.tokens)) / 1e6}}},
                 {"peak_gb", static_cast<double>(status_bytes("VmHWM")) / 1e9},
                 {"decode", {{"context", context}, {"tokens_per_s", rate}, {"gb_per_token", (a_token + of_cache) / 1e9}, {"of_cache_gb", of_cache / 1e9},
@@ -146,6 +150,7 @@ json apart(const settings& of, const std::string& folder, std::size_t pictures) 
     ::close(ends[0]);
     int status = 0;
     ::waitpid(child, &status, 0);
+    if (WIFSIGNALED(status)) std::cerr << folder << ": ended by signal " << WTERMSIG(status) << '\n';
     return status == 0 ? json::parse(text, nullptr, false) : json(nullptr);
 }
 
