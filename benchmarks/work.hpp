@@ -3,6 +3,7 @@
 
 #include <pali/config/dynamic.hpp>
 #include <pali/config/siglip.hpp>
+#include <pali/decoder/kv_cache.hpp>
 #include <pali/image/image.hpp>
 #include <pali/kernels/attention_shape.hpp>
 #include <pali/weights/storage.hpp>
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <type_traits>
 
 /// Operations of one picture: linear maps and attention of the tower, and the projector.
@@ -42,14 +44,18 @@ double token_weight_bytes(const pali::dynamic& c) {
     return (layer_weights(c) + static_cast<double>(c.vocab * c.hidden)) * weight_bits<Weights> / 8;
 }
 
+inline pali::kv_type kv_type_of(const std::string& name) { return name == "bf16" ? pali::kv_type::bf16 : pali::kv_type::f32; }
+
 /// Bytes of keys and values of `tokens` tokens, as they lie in the cache; with `seen`, only those that one more token reads within the windows of its layers.
-inline double cache_bytes(const pali::dynamic& c, double tokens, bool seen = false) {
+inline double cache_bytes(const pali::dynamic& c, pali::kv_type type, double tokens, bool seen = false) {
     double of_layers = 0; // tokens, of all layers together
     for (std::size_t i = 0; i < c.layers; ++i) {
         const double window = static_cast<double>(c.window(i));
         of_layers += seen && window > 0 ? std::min(tokens, window) : tokens;
     }
-    return of_layers * 2 * static_cast<double>(c.kv_heads * pali::kernels::padded_head_dim(c.head_dim) * sizeof(float));
+    const bool whole = type == pali::kv_type::f32;
+    const std::size_t depth = whole ? pali::kernels::padded_head_dim<float>(c.head_dim) : pali::kernels::padded_head_dim<pali::bfloat16>(c.head_dim);
+    return of_layers * 2 * static_cast<double>(c.kv_heads * depth * (whole ? sizeof(float) : sizeof(pali::bfloat16)));
 }
 
 /// A picture of the size that the model sees, of no meaning.

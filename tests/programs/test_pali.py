@@ -61,8 +61,13 @@ class generate(unittest.TestCase):
 
     def test_threads_and_residency_change_nothing(self):
         one = ask("--threads", 1)
-        for other in (ask("--threads", 2), ask("--threads", 5), ask("--residency", "resident")):
+        for other in (ask("--threads", 2), ask("--threads", 5), ask("--threads", 2, "--pin-threads"), ask("--residency", "resident")):
             self.assertEqual((one["tokens"], one["logprobs"]), (other["tokens"], other["logprobs"]))
+
+    def test_a_bf16_cache_changes_probabilities_and_not_this_answer(self):
+        whole, half = ask("--kv-cache", "f32"), ask("--kv-cache", "bf16")
+        self.assertEqual(whole["tokens"], half["tokens"])
+        self.assertNotEqual(whole["logprobs"], half["logprobs"])
 
     def test_several_images_come_in_their_order(self):
         a, b = PICTURES / "cross_and_ring.png", PICTURES / "cross_circle_star.png"
@@ -139,7 +144,7 @@ class arch(unittest.TestCase):
     def test_an_unknown_one_is_refused(self):
         done = run("generate", env={**os.environ, "PALI_ARCH": "mmx"})
         self.assertEqual((done.returncode, done.stdout), (2, ""))
-        self.assertIn("it can be simd, avx2 or amx", done.stderr)
+        self.assertIn("it can be simd, avx2, vnni or amx", done.stderr)
 
 
 class wrong_use(unittest.TestCase):

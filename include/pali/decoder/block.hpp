@@ -50,9 +50,12 @@ struct gemma_block {
 
     /// x (T, D) in place; the caches of `sequences` grow by their rows.
     void operator()(matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope, context& at) const {
+        {
+            const arena::frame frame(at.scratch);
+            const auto attended = attention(input_norm(x, at), sequences, rope, at);
+            x += config.post_norms ? post_attention_norm(attended, at) : attended;
+        }
         const arena::frame frame(at.scratch);
-        const auto attended = attention(input_norm(x, at), sequences, rope, at);
-        x += config.post_norms ? post_attention_norm(attended, at) : attended;
         const auto transformed = mlp(pre_mlp_norm(x, at), at);
         x += config.post_norms ? post_mlp_norm(transformed, at) : transformed;
     }
