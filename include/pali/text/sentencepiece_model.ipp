@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +35,25 @@ struct sentencepiece_model {
     bool byte_fallback = false, whitespace_as_suffix = false;
     std::string_view unk_surface = " \xE2\x81\x87 ", bos = "<s>", eos = "</s>", pad = "<pad>";
     bool charsmap = false, dummy_prefix = true, remove_extra_whitespaces = true, escape_whitespaces = true, denormalizer = false;
+    /// Numbers of pieces, plus 1, at the places that their texts have; at most half full. Several times quicker than a map of 257152 nodes.
+    std::vector<std::uint32_t> places;
+
+    /// The number of the piece with this text.
+    [[nodiscard]] std::optional<std::size_t> find(std::string_view text) const noexcept {
+        const std::uint32_t number = places[place_of(text)];
+        return number == 0 ? std::nullopt : std::optional<std::size_t>(number - 1);
+    }
+    /// Puts another piece in the place of one.
+    void rename(std::size_t i, const model_piece& piece) {
+        pieces[i] = piece; // the old text is no longer found: what stands at its place has another
+        places[place_of(piece.text)] = static_cast<std::uint32_t>(i + 1);
+    }
+    /// Where a text stands, or would.
+    [[nodiscard]] std::size_t place_of(std::string_view text) const noexcept {
+        std::size_t at = std::hash<std::string_view>()(text) & (places.size() - 1);
+        while (places[at] != 0 && pieces[places[at] - 1].text != text) at = (at + 1) & (places.size() - 1);
+        return at;
+    }
 };
 
 /// Fields of a protobuf message, one after the other.
@@ -120,15 +140,14 @@ private:
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-/// What sentencepiece takes on trust: pieces are short, valid, single; one of them is the unknown one; the bytes are all there or none.
-PALI_INLINE void check_pieces(const sentencepiece_model& model, const std::string& file) {
+/// What sentencepiece takes on trust: pieces are short, valid, single; one of them is the unknown one; the bytes are all there or none. Fills `places`.
+PALI_INLINE void check_pieces(sentencepiece_model& model, const std::string& file) {
     constexpr std::size_t longest = 1024; // the longest of Gemma's has 93 bytes
     const auto fail = [&](std::size_t i, const std::string& what) {
         throw error(errc::malformed_tokenizer, file + ": piece " + std::to_string(i) + " " + what);
     };
     if (model.pieces.empty()) throw error(errc::malformed_tokenizer, file + ": holds no pieces; it is no sentencepiece model");
-    // A table of places, at most half full: several times quicker than a map of 257152 nodes.
-    std::vector<std::uint32_t> seen(std::bit_ceil(model.pieces.size() * 2), 0);
+    model.places.assign(std::bit_ceil(model.pieces.size() * 2), 0);
     std::size_t unknown = 0, bytes = 0;
     for (std::size_t i = 0; i < model.pieces.size(); ++i) {
         const model_piece& p = model.pieces[i];
@@ -141,10 +160,9 @@ PALI_INLINE void check_pieces(const sentencepiece_model& model, const std::strin
         if (p.type < piece_type::normal || p.type > piece_type::byte)
             fail(i, "is of kind " + std::to_string(static_cast<std::uint64_t>(p.type)) + "; 1 to 6 are known");
         if (p.type == piece_type::byte && byte_of_piece(p.text) < 0) fail(i, "stands for a byte, and is not of the form <0x41>");
-        std::size_t slot = std::hash<std::string_view>()(p.text) & (seen.size() - 1);
-        for (; seen[slot] != 0; slot = (slot + 1) & (seen.size() - 1))
-            if (model.pieces[seen[slot] - 1].text == p.text) fail(i, "is the same as piece " + std::to_string(seen[slot] - 1));
-        seen[slot] = static_cast<std::uint32_t>(i + 1);
+        std::uint32_t& place = model.places[model.place_of(p.text)];
+        if (place != 0) fail(i, "is the same as piece " + std::to_string(place - 1));
+        place = static_cast<std::uint32_t>(i + 1);
         unknown += p.type == piece_type::unknown;
         bytes += p.type == piece_type::byte;
     }
@@ -171,6 +189,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
 /// Reads and checks a whole file. The result refers to `bytes`. Throws errc::malformed_tokenizer or errc::unsupported_format, with `file`.
 [[nodiscard]] PALI_INLINE sentencepiece_model read_sentencepiece_model(std::string_view bytes, const std::string& file) {
     sentencepiece_model model;
+    model.pieces.reserve(bytes.size() / 16); // about the bytes of one of Gemma's
     for (protobuf_reader top(bytes, file); top.next();) {
         if (top.number == 1) {
             model_piece piece;

@@ -37,7 +37,8 @@ public:
     /// (config.json's image_token_index), used when neither file names that piece; a piece that has this id in the model is not used then.
     ///
     /// Throws errc::cannot_open; errc::malformed_tokenizer for a file that contradicts its format; errc::unsupported_format for a vocabulary that
-    /// is not of Gemma's kind; errc::missing_token when it has no beginning, end or padding piece, or more than one token for a newline.
+    /// is not of Gemma's kind; errc::missing_token when it has no beginning, end or padding piece, or none for a newline. A tenth of a second for Gemma's
+    /// vocabulary; the first encode() or decode() may wait a quarter more, for what a thread prepares from here on.
     explicit tokenizer(const std::filesystem::path& path, std::optional<token> image = std::nullopt);
     ~tokenizer();
     tokenizer(tokenizer&&) noexcept;

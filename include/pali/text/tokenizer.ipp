@@ -15,30 +15,63 @@
 #include <cstdio>
 #include <exception>
 #include <fstream>
+#include <future>
 #include <map>
+#include <mutex>
+#include <stdexcept>
 #include <system_error>
 
 namespace pali::inline PALI_ABI {
 
 struct tokenizer::parts {
-    sentencepiece::SentencePieceProcessor model;
     std::string file;                    // for messages
-    token model_size = 0;                // ids below it are the model's
+    std::string bytes;                   // of the file
+    detail::sentencepiece_model model;   // views of them
     detail::token_map added;             // text -> id, on top of the model or a normal piece of it that is to be atomic
     std::map<token, std::string> texts;  // id -> text, of ids outside the model
     std::vector<std::size_t> lengths;    // of texts to cut out of what is encoded, longest first
     std::bitset<256> beginnings;         // first bytes of those
-    std::string unknown;
     token bos = 0, eos = 0, pad = 0, newline = 0;
     std::optional<token> image;
     std::array<token, 1024> loc{};
     std::array<token, 128> seg{};
 
-    [[nodiscard]] bool in_model(token id) const noexcept { return id >= 0 && id < model_size; }
+    [[nodiscard]] bool in_model(token id) const noexcept { return id >= 0 && static_cast<std::size_t>(id) < model.pieces.size(); }
+    /// A piece of the model, for ids in it.
+    [[nodiscard]] const detail::model_piece& at(token id) const noexcept { return model.pieces[static_cast<std::size_t>(id)]; }
+    [[nodiscard]] std::optional<token> find(std::string_view text) const noexcept {
+        const auto found = model.find(text);
+        return found ? std::optional(static_cast<token>(*found)) : std::nullopt;
+    }
     void add(const std::filesystem::path& json, const detail::token_map& tokens);
-    void find_ids(const detail::sentencepiece_model& checked);
+    void find_ids();
     void find_places();
     void encode(std::string_view text, std::vector<token>& out) const;
+
+    /// sentencepiece takes a quarter of a second for Gemma's vocabulary, on a thread of its own: no text is read before a picture was seen.
+    void start() {
+        m_loading = std::async(std::launch::async, [this] {
+            if (const auto status = m_processor.LoadFromSerializedProto(detail::write_sentencepiece_model(model)); !status.ok()) throw std::runtime_error(status.ToString());
+        });
+    }
+    /// Waits for it. Throws errc::malformed_tokenizer.
+    [[nodiscard]] const sentencepiece::SentencePieceProcessor& processor() const {
+        std::call_once(m_waited, [this] {
+            try {
+                m_loading.get();
+            } catch (const std::exception& e) { // what its search tree throws is among it
+                m_refusal = e.what();
+            }
+        });
+        if (!m_refusal.empty()) throw error(errc::malformed_tokenizer, file + ": sentencepiece refuses it: " + m_refusal);
+        return m_processor;
+    }
+
+private:
+    sentencepiece::SentencePieceProcessor m_processor;
+    mutable std::once_flag m_waited;
+    mutable std::string m_refusal;
+    mutable std::future<void> m_loading; // the last member: ends before what it works on
 };
 
 namespace detail {
@@ -77,36 +110,25 @@ PALI_INLINE tokenizer::tokenizer(const std::filesystem::path& path, std::optiona
             + (folder ? "; a checkpoint needs the sentencepiece model of its vocabulary, and tokenizer.json cannot take its place" : ""));
     if (image && *image < 0) throw error(errc::invalid_argument, "the id of <image> is " + std::to_string(*image) + "; 0 or more is needed");
 
-    const std::string bytes = detail::read_whole_file(file);
-    detail::sentencepiece_model checked = detail::read_sentencepiece_model(bytes, p.file);
-    p.model_size = static_cast<token>(checked.pieces.size());
+    p.bytes = detail::read_whole_file(file);
+    p.model = detail::read_sentencepiece_model(p.bytes, p.file);
     // No text may become one of these.
-    for (std::size_t i = 0; i < checked.pieces.size(); ++i) {
-        detail::model_piece& piece = checked.pieces[i];
-        if (piece.text == checked.bos || piece.text == checked.eos || piece.text == checked.pad) piece.type = detail::piece_type::control;
-        if (piece.text == "<image>") piece.type = detail::piece_type::control, p.image = static_cast<token>(i);
-    }
+    for (const std::string_view text : {p.model.bos, p.model.eos, p.model.pad, std::string_view("<image>")})
+        if (const auto found = p.model.find(text)) p.model.pieces[*found].type = detail::piece_type::control;
+    p.image = p.find("<image>");
     const fs::path json = path / "added_tokens.json";
     detail::token_map added;
     if (folder && fs::exists(json, failure)) added = detail::read_added_tokens(detail::read_whole_file(json), json.string());
     if (const auto found = added.find("<image>"); found != added.end()) p.image = found->second;
     if (!p.image && image) {
         p.image = image;
-        if (p.in_model(*image)) checked.pieces[static_cast<std::size_t>(*image)] = {"<image>", 0, detail::piece_type::control};
+        if (p.in_model(*image)) p.model.rename(static_cast<std::size_t>(*image), {"<image>", 0, detail::piece_type::control});
         else added.emplace("<image>", *image);
     }
-
-    try {
-        const auto status = p.model.LoadFromSerializedProto(detail::write_sentencepiece_model(checked));
-        if (!status.ok()) throw error(errc::malformed_tokenizer, p.file + ": sentencepiece refuses it: " + status.ToString());
-    } catch (const error&) {
-        throw;
-    } catch (const std::exception& e) { // its search tree throws
-        throw error(errc::malformed_tokenizer, p.file + ": sentencepiece refuses it: " + e.what());
-    }
     p.add(json, added);
-    p.find_ids(checked);
+    p.find_ids();
     p.find_places();
+    p.start();
 }
 
 PALI_INLINE tokenizer::~tokenizer() = default;
@@ -119,15 +141,11 @@ PALI_INLINE void tokenizer::parts::add(const std::filesystem::path& json, const 
         throw error(errc::malformed_tokenizer, json.string() + ": " + what + "; are the two files of one checkpoint?");
     };
     for (const auto& [text, id] : tokens) {
-        const token known = model.PieceToId(text);
-        const bool in_vocabulary = model.IdToPiece(known) == text;
-        if (in_vocabulary && known != id)
-            fail("gives " + in_quotes(text) + " the id " + std::to_string(id) + "; " + file + " has it as " + std::to_string(known));
-        if (!in_vocabulary && in_model(id))
-            fail("gives " + in_quotes(text) + " the id " + std::to_string(id) + "; in " + file + " that is " +
-                 in_quotes(model.IdToPiece(id)));
-        if (in_vocabulary && (model.IsControl(id) || model.IsUnknown(id) || model.IsByte(id))) continue;
-        if (!in_vocabulary) texts.emplace(id, text);
+        const std::optional<token> known = find(text);
+        if (known && *known != id) fail("gives " + in_quotes(text) + " the id " + std::to_string(id) + "; " + file + " has it as " + std::to_string(*known));
+        if (!known && in_model(id)) fail("gives " + in_quotes(text) + " the id " + std::to_string(id) + "; in " + file + " that is " + in_quotes(std::string(at(id).text)));
+        if (known && (at(id).type == detail::piece_type::control || at(id).type == detail::piece_type::unknown || at(id).type == detail::piece_type::byte)) continue;
+        if (!known) texts.emplace(id, text);
         added.emplace(text, id);
         if (image == id) continue; // known, and never read from a text
         beginnings.set(static_cast<unsigned char>(text.front()));
@@ -137,32 +155,32 @@ PALI_INLINE void tokenizer::parts::add(const std::filesystem::path& json, const 
     lengths.erase(std::unique(lengths.begin(), lengths.end()), lengths.end());
 }
 
-PALI_INLINE void tokenizer::parts::find_ids(const detail::sentencepiece_model& checked) {
+PALI_INLINE void tokenizer::parts::find_ids() {
     const auto need = [&](std::string_view name, std::string_view usual) {
         for (const std::string_view piece : {name, usual})
-            if (const token id = model.PieceToId(piece); model.IdToPiece(id) == piece) return id;
-        throw error(errc::missing_token, file + ": has no piece " + in_quotes(usual) +
+            if (const auto id = find(piece)) return *id;
+        throw error(errc::missing_token, file + ": has no piece " + in_quotes(std::string(usual)) +
                                              ", which every prompt needs; is it the tokenizer of a PaliGemma checkpoint?");
     };
-    bos = need(checked.bos, "<bos>");
-    eos = need(checked.eos, "<eos>");
-    pad = need(checked.pad, "<pad>");
-    std::vector<token> line;
-    encode("\n", line);
-    if (line.size() != 1 || model.IsUnknown(line.front()))
+    bos = need(model.bos, "<bos>");
+    eos = need(model.eos, "<eos>");
+    pad = need(model.pad, "<pad>");
+    const auto is_said = [&](std::optional<token> id) {
+        return id && (at(*id).type == detail::piece_type::normal || at(*id).type == detail::piece_type::user_defined || at(*id).type == detail::piece_type::byte);
+    };
+    const std::optional<token> line = find("\n"), byte = find("<0x0A>"); // what has no piece is said by its bytes
+    if (!is_said(line) && !is_said(byte))
         throw error(errc::missing_token,
                     file + ": has no piece for a newline, with which every prompt ends; is it the tokenizer of a PaliGemma checkpoint?");
-    newline = line.front();
-    unknown = checked.unk_surface;
+    newline = is_said(line) ? *line : *byte;
 }
 
 PALI_INLINE void tokenizer::parts::find_places() {
     const auto fill = [&](auto& table, const char* name, int digits) {
         for (std::size_t i = 0; i < table.size(); ++i) {
             const std::string piece = detail::numbered_piece(name, digits, i);
-            const token id = model.PieceToId(piece);
             const auto extra = added.find(piece);
-            table[i] = model.IdToPiece(id) == piece ? id : extra != added.end() ? extra->second : -1;
+            table[i] = find(piece).value_or(extra != added.end() ? extra->second : -1);
         }
     };
     fill(loc, "loc", 4);
@@ -173,7 +191,7 @@ PALI_INLINE void tokenizer::parts::find_places() {
 PALI_INLINE void tokenizer::parts::encode(std::string_view text, std::vector<token>& out) const {
     if (text.empty()) return;
     std::vector<int> ids;
-    if (const auto status = model.Encode(text, &ids); !status.ok())
+    if (const auto status = processor().Encode(text, &ids); !status.ok())
         throw error(errc::invalid_prompt, "a text of " + std::to_string(text.size()) + " bytes cannot be encoded: " + status.ToString());
     out.insert(out.end(), ids.begin(), ids.end());
 }
@@ -207,7 +225,7 @@ PALI_INLINE std::string tokenizer::decode(std::span<const token> ids) const {
     std::vector<int> run; // ids of the model
     const auto flush = [&] {
         if (run.empty()) return;
-        if (const auto status = p.model.Decode(run, &part); !status.ok())
+        if (const auto status = p.processor().Decode(run, &part); !status.ok())
             throw error(errc::invalid_argument, "tokens cannot be decoded: " + status.ToString());
         out += part;
         run.clear();
@@ -225,7 +243,7 @@ PALI_INLINE std::string tokenizer::decode(std::span<const token> ids) const {
 }
 
 PALI_INLINE std::string_view tokenizer::piece(token id) const noexcept {
-    if (m_parts->in_model(id)) return m_parts->model.IdToPiece(id);
+    if (m_parts->in_model(id)) return m_parts->at(id).text;
     const auto found = m_parts->texts.find(id);
     return found == m_parts->texts.end() ? std::string_view() : std::string_view(found->second);
 }
@@ -234,28 +252,30 @@ PALI_INLINE piece_kind tokenizer::kind(token id) const noexcept {
     const parts& p = *m_parts;
     if (id == p.image) return piece_kind::hidden;
     if (!p.in_model(id)) return p.texts.contains(id) ? piece_kind::text : piece_kind::hidden;
-    if (p.model.IsByte(id)) return piece_kind::byte;
-    if (p.model.IsControl(id)) return piece_kind::hidden;
-    return p.model.IsUnknown(id) ? piece_kind::unknown : piece_kind::text;
+    switch (p.at(id).type) {
+    case detail::piece_type::byte: return piece_kind::byte;
+    case detail::piece_type::control: return piece_kind::hidden;
+    case detail::piece_type::unknown: return piece_kind::unknown;
+    default: return piece_kind::text;
+    }
 }
 
 PALI_INLINE unsigned char tokenizer::byte(token id) const noexcept {
-    return m_parts->in_model(id) && m_parts->model.IsByte(id)
-               ? static_cast<unsigned char>(detail::byte_of_piece(m_parts->model.IdToPiece(id)))
-               : static_cast<unsigned char>(0);
+    return m_parts->in_model(id) && m_parts->at(id).type == detail::piece_type::byte ? static_cast<unsigned char>(detail::byte_of_piece(m_parts->at(id).text))
+                                                                                     : static_cast<unsigned char>(0);
 }
 
-PALI_INLINE std::string_view tokenizer::unknown_text() const noexcept { return m_parts->unknown; }
+PALI_INLINE std::string_view tokenizer::unknown_text() const noexcept { return m_parts->model.unk_surface; }
 
 PALI_INLINE std::optional<token> tokenizer::id(std::string_view piece) const {
-    if (const token known = m_parts->model.PieceToId(piece); m_parts->model.IdToPiece(known) == piece) return known;
+    if (const auto known = m_parts->find(piece)) return known;
     const auto found = m_parts->added.find(piece);
     return found == m_parts->added.end() ? std::nullopt : std::optional(found->second);
 }
 
 PALI_INLINE std::size_t tokenizer::size() const noexcept {
-    const token last = m_parts->texts.empty() ? -1 : m_parts->texts.rbegin()->first;
-    return static_cast<std::size_t>(std::max(m_parts->model_size, last + 1));
+    const std::size_t after_last = m_parts->texts.empty() ? 0 : static_cast<std::size_t>(m_parts->texts.rbegin()->first) + 1;
+    return std::max(m_parts->model.pieces.size(), after_last);
 }
 
 PALI_INLINE token tokenizer::bos() const noexcept { return m_parts->bos; }
