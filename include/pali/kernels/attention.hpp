@@ -61,11 +61,11 @@ struct attention_pass {
     rows<float> out;
 
     static constexpr std::size_t queries_a_block = 16, keys_a_block = 64; // scores of a block and its keys stay in the first two caches
-    /// Keys that are gathered for themselves: what threads share where there are few queries and many keys to look at.
+    /// Keys that are gathered for themselves: what threads share where queries are few.
     static constexpr std::size_t keys_a_part = 256;
 
     std::size_t group = shape.heads / shape.kv_heads, depth = padded_head_dim<Element>(shape.head_dim);
-    std::size_t tokens_a_block = std::max<std::size_t>(1, queries_a_block / group), most = tokens_a_block * group; // queries of a block
+    std::size_t tokens_a_block = std::clamp<std::size_t>(queries_a_block / group, 1, std::max<std::size_t>(1, q.count)), most = tokens_a_block * group; // queries of a block
     std::size_t blocks_a_head = (q.count + tokens_a_block - 1) / tokens_a_block, blocks = shape.kv_heads * blocks_a_head;
 
     /// Query i is token first + i / group, head i % group of those of the key head.

@@ -28,30 +28,31 @@ void read_row(const quantised_rows<Bits>& w, std::size_t row, float* to) noexcep
 template <std::size_t Bits>
 void read_strip(const quantised_rows<Bits>& w, std::size_t i, bfloat16* to) noexcept {
     using matrix = quantised_rows<Bits>;
-    constexpr std::size_t half = matrix::group_bytes / matrix::strip; // numbers of a row in consecutive bytes: a group, or half of it
+    constexpr std::size_t in_bytes = matrix::group_bytes / matrix::strip; // numbers of a row in consecutive bytes: a group, or half of it
     const std::uint8_t* codes = w.codes_of(i);
     const bfloat16* scales = w.scales_of(i);
-    std::int8_t numbers[matrix::group_bytes];
-    const auto put = [&](std::size_t at) { // fours of all rows -> rows; written for the compiler to vectorise: no branch for NaN
-        for (std::size_t r = 0; r < matrix::strip; ++r) {
-            std::int8_t row[half];
-            for (std::size_t k = 0; k < half; k += 4) std::memcpy(row + k, numbers + matrix::byte_in_group(r, k), 4);
-            const float scale = static_cast<float>(scales[r]);
-            for (std::size_t k = 0; k < half; ++k) {
-                const auto bits = std::bit_cast<std::uint32_t>(scale * static_cast<float>(row[k]));
-                to[r * w.width + at + k].bits = static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-            }
-        }
+    std::int8_t numbers[matrix::group_bytes], row[matrix::strip][matrix::group];
+    const auto sort = [&](std::size_t first) { // fours of all rows -> rows
+        for (std::size_t r = 0; r < matrix::strip; ++r)
+            for (std::size_t k = 0; k < in_bytes; k += 4) std::memcpy(row[r] + first + k, numbers + matrix::byte_in_group(r, k), 4);
     };
     for (std::size_t at = 0; at < w.width; at += matrix::group, codes += matrix::group_bytes, scales += matrix::strip) {
         if constexpr (Bits == 8) {
             std::memcpy(numbers, codes, sizeof numbers);
-            put(at);
+            sort(0);
         } else {
             for (std::size_t j = 0; j < sizeof numbers; ++j) numbers[j] = static_cast<std::int8_t>((codes[j] & 15) - 8);
-            put(at);
+            sort(0);
             for (std::size_t j = 0; j < sizeof numbers; ++j) numbers[j] = static_cast<std::int8_t>((codes[j] >> 4) - 8);
-            put(at + half);
+            sort(in_bytes);
+        }
+        for (std::size_t r = 0; r < matrix::strip; ++r) {
+            const float scale = static_cast<float>(scales[r]);
+            bfloat16* const out = to + r * w.width + at;
+            for (std::size_t k = 0; k < matrix::group; ++k) { // written for the compiler to vectorise: no branch for NaN
+                const auto bits = std::bit_cast<std::uint32_t>(scale * static_cast<float>(row[r][k]));
+                out[k].bits = static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+            }
         }
     }
 }
