@@ -145,7 +145,7 @@ BOOST_AUTO_TEST_CASE(a_pass_uses_what_one_of_other_sizes_has_left) {
     };
     pass(8);
     const std::size_t bytes = scratch.bytes();
-    for (const std::size_t pieces : {1, 2, 4, 8}) pass(pieces);
+    for (const std::size_t pieces : {1u, 2u, 4u, 8u}) pass(pieces);
     BOOST_TEST(scratch.bytes() == bytes);
 }
 

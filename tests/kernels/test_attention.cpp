@@ -77,7 +77,7 @@ void alone_as_among_others(const setting& s) {
     const auto together = p.run(pali::arch::native, 0, s.tokens, 2);
     const std::size_t width = s.heads * s.head_dim;
     for (const std::size_t t : {std::size_t{0}, s.tokens / 2, s.tokens - 1})
-        for (const std::size_t threads : {1, 3}) {
+        for (const std::size_t threads : {1u, 3u}) {
             const auto alone = p.run(pali::arch::native, t, 1, threads);
             BOOST_TEST((std::equal(alone.begin(), alone.end(), together.begin() + std::ptrdiff_t(t * width))), "token " << t << ", threads " << threads);
         }

@@ -19,7 +19,7 @@ BOOST_AUTO_TEST_CASE(the_largest_is_the_first_of_equals_and_the_first_nan_before
     pali::test::for_every_arch([](auto tag) {
         const auto place = [&](const pali::aligned_vector<float>& x) { return pali::kernels::argmax(tag, x.data(), x.size()); };
         BOOST_TEST(place({}) == 0u);
-        for (const std::size_t n : {1, 7, 16, 33, 1000}) {
+        for (const std::size_t n : {1u, 7u, 16u, 33u, 1000u}) {
             const auto x = pali::test::random(n, static_cast<unsigned>(n));
             for (std::size_t at = 0; at < n; at += 1 + n / 9) {
                 auto y = x;
@@ -40,7 +40,7 @@ BOOST_AUTO_TEST_CASE(the_largest_is_the_first_of_equals_and_the_first_nan_before
 
 BOOST_AUTO_TEST_CASE(the_sum_of_exponentials_is_that_of_doubles) {
     pali::test::for_every_arch([](auto tag) {
-        for (const std::size_t n : {0, 1, 5, 64, 1027, 257216}) {
+        for (const std::size_t n : {0u, 1u, 5u, 64u, 1027u, 257216u}) {
             auto x = pali::test::random(n, 3);
             for (float& value : x) value = 20 * value - 20; // at most 0
             if (n > 4) x[1] = -infinity, x[2] = -200, x[3] = 0;
