@@ -61,7 +61,7 @@ json measure(const settings& of, const std::string& folder, std::size_t pictures
     warm(folder);
 
     const auto start = steady::now();
-    pali::model<pali::dynamic, Weights> model{folder, {.threads = of.threads, .residency = of.residency == "resident" ? pali::residency::resident : pali::residency::mapped, .kv_cache = kv_type_of(of.kv_cache)}};
+    pali::model<pali::dynamic, Weights> model{folder, {.threads = of.threads, .residency = residency_of(of.residency), .kv_cache = kv_type_of(of.kv_cache)}};
     const double load_s = seconds_since(start);
     const std::size_t weights = status_bytes("RssAnon");
     const pali::dynamic& c = model.config();

@@ -28,7 +28,7 @@ nlohmann::ordered_json measure(const settings& of) {
     pali::thread_pool threads(of.threads);
     const double before = read_bandwidth(threads), fma = fma_peak(threads), tile = tile_peak(threads);
 
-    pali::model<pali::dynamic, Weights> model{of.folder, {.threads = of.threads, .residency = of.residency == "resident" ? pali::residency::resident : pali::residency::mapped, .kv_cache = kv_type_of(of.kv_cache)}};
+    pali::model<pali::dynamic, Weights> model{of.folder, {.threads = of.threads, .residency = residency_of(of.residency), .kv_cache = kv_type_of(of.kv_cache)}};
     const pali::dynamic& c = model.config();
     const pali::image photo = some_picture(c);
 

@@ -6,6 +6,7 @@
 #include <pali/decoder/kv_cache.hpp>
 #include <pali/image/image.hpp>
 #include <pali/kernels/attention_shape.hpp>
+#include <pali/weights/residency.hpp>
 #include <pali/weights/storage.hpp>
 
 #include <algorithm>
@@ -44,6 +45,8 @@ double token_weight_bytes(const pali::dynamic& c) {
     return (layer_weights(c) + static_cast<double>(c.vocab * c.hidden)) * weight_bits<Weights> / 8;
 }
 
+/// By the names of the options.
+inline pali::residency residency_of(const std::string& name) { return name == "resident" ? pali::residency::resident : pali::residency::mapped; }
 inline pali::kv_type kv_type_of(const std::string& name) { return name == "bf16" ? pali::kv_type::bf16 : pali::kv_type::f32; }
 
 /// Bytes of keys and values of `tokens` tokens, as they lie in the cache; with `seen`, only those that one more token reads within the windows of its layers.

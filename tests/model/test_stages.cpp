@@ -170,4 +170,24 @@ BOOST_DATA_TEST_CASE(a_bf16_cache_stays_within_its_rounding, bdata::make(model_c
     }
 }
 
+/// More tokens than the MLP takes at once: all together have the bits of one after the other.
+BOOST_AUTO_TEST_CASE(long_sequences_pass_the_mlp_in_parts) {
+    const tiny_model tiny("gemma2_window");
+    parts<> model(tiny.folder());
+    const auto prompt = tiny.cases().at(0).at("prompt_tokens").get<std::vector<token>>();
+    const auto images = model.features(tiny.cases().at(0).at("images"));
+    std::vector<token> tokens;
+    for (std::size_t i = 0; i < 1100; ++i) tokens.push_back(prompt[i * 7 % prompt.size()]);
+    const std::size_t vocab = model.net.config.vocab;
+
+    pali::kv_cache cache(model.net.config, model.room(images, prompt.size() + tokens.size()));
+    const std::vector<float> together = model.read(images, prompt, tokens).at("logits");
+    outputs step = model.read(images, prompt, {}, cache);
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+        step = model.add(tokens[i], cache);
+        const auto want = last_rows(step.at("logits"), 1, vocab), got = last_rows(together, tokens.size(), vocab).subspan(i * vocab, vocab);
+        BOOST_TEST_REQUIRE((std::equal(want.begin(), want.end(), got.begin())), "token " << i);
+    }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -25,7 +25,7 @@ public:
     answer(const generate_options& options, const tokenizer& text, std::span<const token> eos, const prompt_layout& prompt, std::size_t vocab)
         : m_options(options), m_eos(eos), m_stream(text), m_sampler(options.sampling, vocab), m_sequence(prompt.tokens) {
         m_sequence.reserve(prompt.tokens.size() + options.max_new_tokens);
-        if (options.constrain || !m_sampler.keeps_logits()) m_own.reserve(vocab);
+        if (changes_logits()) m_own.reserve(vocab);
         m_result.tokens.reserve(options.max_new_tokens);
         m_result.logprobs.reserve(options.max_new_tokens);
         m_result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
@@ -34,12 +34,11 @@ public:
     /// Takes the logits of the next token, and may overwrite them; returns whether another token is wanted.
     [[nodiscard]] bool take(std::span<float> logits) {
         const double normaliser = log_sum_exp(logits); // of the model's own distribution, before anything is done to it
-        const bool changed = m_options.constrain || !m_sampler.keeps_logits();
-        if (changed) m_own.assign(logits.begin(), logits.end());
+        if (changes_logits()) m_own.assign(logits.begin(), logits.end());
         if (m_options.constrain) m_options.constrain(m_result.tokens, logits);
         const bool may_end = m_result.tokens.size() >= m_options.min_new_tokens;
         const token next = m_sampler.next(logits, m_sequence, may_end ? std::span<const token>() : m_eos);
-        const float own = changed ? m_own[static_cast<std::size_t>(next)] : logits[static_cast<std::size_t>(next)];
+        const float own = changes_logits() ? m_own[static_cast<std::size_t>(next)] : logits[static_cast<std::size_t>(next)];
         const auto logprob = static_cast<float>(static_cast<double>(own) - normaliser);
         m_sequence.push_back(next);
         m_result.tokens.push_back(next);
@@ -66,6 +65,9 @@ public:
     [[nodiscard]] generation finish() && { return std::move(m_result); }
 
 private:
+    /// Whether the logits that a token is chosen from are not the model's own.
+    [[nodiscard]] bool changes_logits() const noexcept { return m_options.constrain || !m_sampler.keeps_logits(); }
+
     [[nodiscard]] bool say(std::string_view piece) {
         m_result.text += piece;
         return piece.empty() || !m_options.on_text || m_options.on_text(piece);
