@@ -50,9 +50,9 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_READ_AGAIN (void)0
 #endif
 
-/// A batch that was read from memory stays in its register for all of its uses. g++ would read it anew for each, and a loop of multiply-adds be bound by loads.
+/// A vector is in a register here. g++ would read it anew from memory for each of its uses, or put off the sums that make it and hold their terms in memory.
 #if defined(__x86_64__) && !defined(__clang__)
-#  define PALI_IN_REGISTER(batch) __asm__("" : "+v"((batch).data))
+#  define PALI_IN_REGISTER(vector) __asm__("" : "+v"(vector))
 #else
-#  define PALI_IN_REGISTER(batch) (void)0
+#  define PALI_IN_REGISTER(vector) (void)0
 #endif

@@ -103,6 +103,7 @@ struct avx2_bytes {
                 const std::int8_t* const four = token + r * stride + 4 * v;
                 const __m256i both = _mm256_add_epi16(_mm256_maddubs_epi16(low, repeat(four)), _mm256_maddubs_epi16(high, repeat(four + 16)));
                 products[r] = v == 0 ? both : _mm256_add_epi16(products[r], both);
+                PALI_IN_REGISTER(products[r]); // or g++ adds all at the end, and keeps them in memory until then
             }
         }
         for (auto& product : products) product = _mm256_madd_epi16(product, _mm256_set1_epi16(1));

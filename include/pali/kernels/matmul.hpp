@@ -95,7 +95,7 @@ void dot_tile(arch::simd<A> tag, rows<const float> x, rows<const Element> w, con
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r) {
             batch value = batch::load_aligned(x[r] + k + Half * lanes);
-            if constexpr (R == 6) PALI_IN_REGISTER(value); // beside three columns no register is left for it
+            if constexpr (R == 6) PALI_IN_REGISTER(value.data); // beside three columns no register is left for it
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = xsimd::fma(value, weight[c], sums[r][c]);
         }
     };
