@@ -1,13 +1,17 @@
 // The version of pali: the only place that states it. CMake and meson read it from here.
 #pragma once
 
+/// @{
+/// A part of the version as a number, for `#if`.
 #define PALI_VERSION_MAJOR 0
 #define PALI_VERSION_MINOR 1
 #define PALI_VERSION_PATCH 0
+/// @}
 
 /// Inline namespace of every name of the library: one per minor version, so that two of them can be linked into one program.
 #define PALI_ABI v0_1
 
+/// The library: models, and the parts that they are made of, each of use alone.
 namespace pali::inline PALI_ABI {
 
 /// "major.minor.patch"

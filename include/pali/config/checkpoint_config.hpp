@@ -17,20 +17,20 @@ namespace pali::inline PALI_ABI {
 struct picture_config {
     std::size_t width = 224, height = 224;      ///< pixels after resizing; without such a file, the sides that config.json says
     int resample = 3; ///< Pillow's number of the filter: 0 nearest, 1 Lanczos, 2 bilinear, 3 bicubic, 4 box, 5 Hamming
-    bool do_resize = true, do_rescale = true, do_normalize = true;
+    bool do_resize = true, do_rescale = true, do_normalize = true; ///< which steps are done, in this order
     double rescale_factor = 1.0 / 255;          ///< times each channel's byte
     std::array<float, 3> mean{0.5f, 0.5f, 0.5f}, deviation{0.5f, 0.5f, 0.5f}; ///< (x - mean) / deviation, red, green, blue
 };
 
 /// What the JSON files of a checkpoint say.
 struct checkpoint_config {
-    dynamic sizes;
+    dynamic sizes;                              ///< of both networks
     std::int32_t image_token = 256000;          ///< `image_token_id`, or `image_token_index` in older files; may lie outside the vocabulary
-    std::int32_t bos = 2, pad = 0;
+    std::int32_t bos = 2, pad = 0;              ///< ids: `bos_token_id`, `pad_token_id`
     std::vector<std::int32_t> eos{1};           ///< generation ends at any of these; empty: at none
     std::string dtype;                          ///< of the stored weights, "bfloat16"; empty where the file says nothing
     std::filesystem::path file;                 ///< config.json, for messages
-    picture_config picture;
+    picture_config picture;                     ///< what is done to a picture
 };
 
 /// Reads config.json and, where present, generation_config.json, processor_config.json and preprocessor_config.json.

@@ -13,7 +13,7 @@ namespace pali::inline PALI_ABI {
 /// One number in which two configurations differ.
 struct config_difference {
     std::string field; ///< as config.json calls it: "text_config.hidden_size"
-    std::string first, second;
+    std::string first, second; ///< its value in each, as text
 };
 
 namespace detail {

@@ -9,35 +9,35 @@
 
 namespace pali::inline PALI_ABI {
 
-/// A SigLIP vision tower: `static constexpr` members, or ordinary ones (`dynamic_vision`).
+/// A SigLIP vision tower: `static constexpr` members, or ordinary ones (`dynamic_vision`). Widths are numbers of a vector.
 template <class C>
 concept vision_config = std::copyable<C> && requires(const C c) {
     { c.image_size } -> std::convertible_to<std::size_t>;   // pixels a side
     { c.patch_size } -> std::convertible_to<std::size_t>;   // pixels a side
-    { c.hidden } -> std::convertible_to<std::size_t>;
-    { c.layers } -> std::convertible_to<std::size_t>;
+    { c.hidden } -> std::convertible_to<std::size_t>;       // width of a patch
+    { c.layers } -> std::convertible_to<std::size_t>;       // blocks
     { c.intermediate } -> std::convertible_to<std::size_t>; // width of the MLP
-    { c.heads } -> std::convertible_to<std::size_t>;
-    { c.norm_eps } -> std::convertible_to<float>;
+    { c.heads } -> std::convertible_to<std::size_t>;        // hidden % heads == 0
+    { c.norm_eps } -> std::convertible_to<float>;           // added to the variance in layer norms
 };
 
 /// A Gemma decoder of the first or second generation.
 template <class C>
 concept decoder_config = std::copyable<C> && requires(const C c, std::size_t layer) {
     { c.vocab } -> std::convertible_to<std::size_t>;               // rows of the embedding table
-    { c.hidden } -> std::convertible_to<std::size_t>;
-    { c.layers } -> std::convertible_to<std::size_t>;
+    { c.hidden } -> std::convertible_to<std::size_t>;              // width of a token
+    { c.layers } -> std::convertible_to<std::size_t>;              // blocks
     { c.intermediate } -> std::convertible_to<std::size_t>;        // width of the gated MLP
-    { c.heads } -> std::convertible_to<std::size_t>;
+    { c.heads } -> std::convertible_to<std::size_t>;               // of queries
     { c.kv_heads } -> std::convertible_to<std::size_t>;            // heads % kv_heads == 0
-    { c.head_dim } -> std::convertible_to<std::size_t>;            // even: RoPE rotates halves
+    { c.head_dim } -> std::convertible_to<std::size_t>;            // width of a head; even: RoPE rotates halves
     { c.query_pre_attn_scalar } -> std::convertible_to<float>;     // queries are scaled by its ^-1/2
     { c.attention_softcap } -> std::convertible_to<float>;         // 0: none
     { c.final_softcap } -> std::convertible_to<float>;             // 0: none
-    { c.rope_theta } -> std::convertible_to<float>;
-    { c.norm_eps } -> std::convertible_to<float>;
+    { c.rope_theta } -> std::convertible_to<float>;                // base of the rotary frequencies
+    { c.norm_eps } -> std::convertible_to<float>;                  // added to the mean square in norms
     { c.post_norms } -> std::convertible_to<bool>;                 // Gemma 2: a norm after attention and MLP too
-    { c.window(layer) } -> std::convertible_to<std::size_t>;       // sliding window of a layer; 0: none
+    { c.window(layer) } -> std::convertible_to<std::size_t>;       // sliding window of a layer, tokens; 0: none
 };
 
 /// A PaliGemma: a decoder whose `vision` member describes the tower that feeds it.

@@ -21,8 +21,8 @@ namespace pali::inline PALI_ABI {
 /// A configuration type and the name people use for it.
 template <model_config Config>
 struct variant {
-    using type = Config;
-    std::string_view name;
+    using type = Config;   ///< what with_config() calls with
+    std::string_view name; ///< as "paligemma2-3b-224"
 };
 
 /// Every variant that is shipped: the twelve released models and the embedded one.
@@ -36,6 +36,7 @@ inline constexpr std::tuple variants{
     variant<shapes>{"shapes"},
 };
 
+/// Rows of that table.
 inline constexpr std::size_t variant_count = std::tuple_size_v<decltype(variants)>;
 
 /// Their names, in the order of the table.
@@ -89,7 +90,7 @@ decltype(auto) with_config(std::string_view name, Function&& f) {
     return detail::with_config_from<0>(name, f);
 }
 
-/// The variant whose every number is the one read from config.json.
+/// The name of the variant whose every number is the one read from config.json; nothing where none is.
 [[nodiscard]] inline std::optional<std::string_view> matching_variant(const dynamic& sizes) {
     std::optional<std::string_view> found;
     std::apply([&](const auto&... v) {

@@ -9,8 +9,8 @@ namespace pali::inline PALI_ABI {
 template <std::size_t ImageSize>
 struct siglip_so400m_14 {
     static_assert(ImageSize % 14 == 0, "the side of the picture is a whole number of 14 px patches: 224, 448 or 896 in the released models");
-    static constexpr std::size_t image_size = ImageSize, patch_size = 14, hidden = 1152, layers = 27, intermediate = 4304, heads = 16;
-    static constexpr float norm_eps = 1e-6f;
+    static constexpr std::size_t image_size = ImageSize, patch_size = 14, hidden = 1152, layers = 27, intermediate = 4304, heads = 16; ///< see vision_config
+    static constexpr float norm_eps = 1e-6f; ///< see vision_config
 };
 static_assert(vision_config<siglip_so400m_14<224>>);
 
