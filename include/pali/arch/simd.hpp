@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <string>
 
-// Code whose instructions depend on compiler flags lives in an inline namespace that names them: translation units compiled with
-// different flags then never share a symbol, and the linker cannot hand one of them the other's instructions.
+/// Code whose instructions depend on compiler flags lives in an inline namespace that names them: translation units compiled with
+/// different flags then never share a symbol, and the linker cannot hand one of them the other's instructions.
 #if defined(__AVX512BW__)
 #  define PALI_SIMD avx512
 #elif defined(__AVX2__) && defined(__FMA__)
@@ -24,14 +24,15 @@
 #  define PALI_SIMD generic
 #endif
 
+/// Which instruction sets there are: those that flags of the compiler allow, and those that the processor has.
 namespace pali::inline PALI_ABI::arch {
 
 /// xsimd kernels for the instruction set `A`, at most what the flags of the translation unit allow.
 template <class A = xsimd::default_arch>
 struct simd {
-    using batch = xsimd::batch<float, A>;
-    using bits = xsimd::batch<std::uint32_t, A>;
-    static constexpr std::size_t lanes = batch::size;
+    using batch = xsimd::batch<float, A>;         ///< a register of floats
+    using bits = xsimd::batch<std::uint32_t, A>;  ///< the same register as unsigned numbers of 32 bits
+    static constexpr std::size_t lanes = batch::size; ///< floats of a register
     /// Vector registers to hold accumulators in: 32 with AVX-512 and 64-bit ARM, else 16.
 #if defined(__aarch64__)
     static constexpr std::size_t registers = 32;

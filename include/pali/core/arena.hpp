@@ -17,6 +17,7 @@ public:
     /// Marks a place in the arena and returns to it at the end of its scope.
     class frame {
     public:
+        /// What is taken from `owner` from here on is given back when this object ends. Frames end in the reverse order of their beginning.
         explicit frame(arena& owner) noexcept : m_owner(owner), m_block(owner.m_block), m_used(owner.m_used) {}
         ~frame() {
             m_owner.m_block = m_block;
@@ -31,7 +32,7 @@ public:
         std::size_t m_block, m_used;
     };
 
-    /// `n` floats, aligned to 64 bytes, uninitialised. Allocates only where no earlier pass has left enough.
+    /// `n` floats, aligned to 64 bytes, uninitialised. Allocates only where no earlier pass has left enough; throws std::bad_alloc then.
     [[nodiscard]] float* take(std::size_t n) {
         n = (n + 15) / 16 * 16;
         while (m_block < m_blocks.size() && m_used + n > m_blocks[m_block].size) {

@@ -10,24 +10,28 @@ namespace pali::inline PALI_ABI {
 
 /// The upper half of a float32. Conversion from float rounds to nearest even, as torch does; NaN stays NaN.
 struct bfloat16 {
-    std::uint16_t bits = 0;
+    std::uint16_t bits = 0; ///< sign, 8 bits of exponent, 7 of mantissa
 
     bfloat16() = default;
+    /// Rounds to nearest even; what is too large becomes infinite, NaN a quiet NaN.
     explicit bfloat16(float value) noexcept {
         const auto u = std::bit_cast<std::uint32_t>(value);
         const bool nan = (u & 0x7fffffffu) > 0x7f800000u;
         bits = nan ? static_cast<std::uint16_t>((u >> 16) | 0x40u)
                    : static_cast<std::uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
     }
+    /// Exact.
     [[nodiscard]] explicit operator float() const noexcept { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
+    /// Equal bits: a NaN equals itself, 0 and -0 differ.
     friend bool operator==(bfloat16 a, bfloat16 b) noexcept { return a.bits == b.bits; }
 };
 static_assert(sizeof(bfloat16) == 2);
 
 /// IEEE 754 binary16, read from checkpoints only.
 struct float16 {
-    std::uint16_t bits = 0;
+    std::uint16_t bits = 0; ///< sign, 5 bits of exponent, 10 of mantissa
 
+    /// Exact.
     [[nodiscard]] explicit operator float() const noexcept {
         // Shift exponent and mantissa into place and rescale by 2^112: exact for normal and subnormal numbers alike.
         const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;

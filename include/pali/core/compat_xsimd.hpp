@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
+/// What xsimd spells in another way from release to release.
 namespace pali::inline PALI_ABI::compat {
 
 /// Sum of the lanes: hadd until 8, reduce_add since 9.

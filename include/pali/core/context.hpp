@@ -9,8 +9,8 @@ namespace pali::inline PALI_ABI {
 
 /// Threads and scratch of one model. Blocks take it as their last argument; one pass at a time.
 struct context {
-    thread_pool threads;
-    arena scratch;
+    thread_pool threads; ///< the caller's among them
+    arena scratch;       ///< of the pass that runs
 
     /// As thread_pool's: `thread_count` counts the calling thread; 0: as many as the machine has.
     explicit context(std::size_t thread_count = 0, bool pin_threads = false) : threads(thread_count, pin_threads) {}

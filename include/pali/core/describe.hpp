@@ -10,7 +10,7 @@
 
 namespace pali::inline PALI_ABI {
 
-/// 'name', with control characters shown as \xNN and the middle of a very long name left out: a file must not write to a terminal.
+/// 'name', with control characters shown in hexadecimal and the middle of a very long name left out: a file must not write to a terminal.
 [[nodiscard]] inline std::string in_quotes(std::string_view name) {
     constexpr std::size_t longest = 200, kept = 90;
     constexpr char digits[] = "0123456789abcdef";

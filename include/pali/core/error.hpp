@@ -26,7 +26,7 @@ enum class errc : int {
     image_too_large = 402,     ///< a picture over the limits on sides or pixels
     unsupported_image = 403,   ///< a picture in a format that this build cannot read
     malformed_tokenizer = 501, ///< tokenizer.model cannot be read
-    missing_token = 502,       ///< a piece that the model needs (<image>, <bos>, …) has no id
+    missing_token = 502,       ///< a piece that the model needs (`<image>`, `<bos>`, …) has no id
     invalid_prompt = 503,      ///< a prompt that cannot be laid out
     unsupported_arch = 601,    ///< an instruction set was forced that this processor or build lacks
 };
@@ -34,6 +34,7 @@ enum class errc : int {
 /// Base of all exceptions thrown by the library. `what()` reads "[pali.<code>] <message>".
 class error : public std::runtime_error {
 public:
+    /// `message` says what was found, what was needed and what to do; the code is put in front of it.
     error(errc code, const std::string& message)
         : std::runtime_error("[pali." + std::to_string(static_cast<int>(code)) + "] " + message), m_code(code) {}
 

@@ -24,10 +24,10 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_TARGET(features)
 #endif
 
-/// A loop whose body fills the registers, which clang would unroll and spill; and one of few rounds whose counter picks registers.
+/// A loop whose body fills the registers, which clang would unroll and spill.
 #if defined(__clang__)
 #  define PALI_NO_UNROLL _Pragma("clang loop unroll(disable)")
-#  define PALI_UNROLL _Pragma("clang loop unroll(full)")
+#  define PALI_UNROLL _Pragma("clang loop unroll(full)") ///< a loop of few rounds whose counter picks registers
 #elif defined(__GNUC__)
 #  define PALI_NO_UNROLL
 #  define PALI_UNROLL _Pragma("GCC unroll 8")

@@ -21,37 +21,42 @@ namespace pali::inline PALI_ABI {
 template <std::size_t Bits>
 struct quantised_rows {
     static_assert(Bits == 4 || Bits == 8, "codes have 4 or 8 bits");
-    static constexpr std::size_t bits = Bits;
+    static constexpr std::size_t bits = Bits; ///< of a code
     /// Numbers that share a scale, of which the width is a multiple: 4.5 bits a number, and 8.25.
     static constexpr std::size_t group = Bits == 4 ? 32 : 64;
     /// Rows of a strip, of which the count is a multiple.
     static constexpr std::size_t strip = 8;
     /// Bytes of codes of a group in all rows of a strip.
     static constexpr std::size_t group_bytes = strip * group * Bits / 8;
-    static constexpr int largest = Bits == 4 ? 7 : 127;
-    static constexpr int smallest = Bits == 4 ? -8 : -127;
+    static constexpr int largest = Bits == 4 ? 7 : 127;    ///< code
+    static constexpr int smallest = Bits == 4 ? -8 : -127; ///< code
 
     const std::uint8_t* codes = nullptr; ///< (count / strip, width / group, group_bytes)
     const bfloat16* scales = nullptr;    ///< (count / strip, width / group, strip)
-    std::size_t count = 0;
-    std::size_t width = 0;
+    std::size_t count = 0; ///< rows
+    std::size_t width = 0; ///< numbers of a row
 
-    /// Whether a matrix can be held so.
+    /// Whether a matrix (count, width) can be held so: whole strips and whole groups.
     [[nodiscard]] static constexpr bool fits(std::size_t count, std::size_t width) noexcept { return count % strip == 0 && width % group == 0; }
+    /// The shape of `codes`, in bytes, for a matrix (count, width) that fits.
     [[nodiscard]] static std::vector<std::size_t> codes_shape(std::size_t count, std::size_t width) { return {count / strip, width / group, group_bytes}; }
+    /// The shape of `scales`.
     [[nodiscard]] static std::vector<std::size_t> scales_shape(std::size_t count, std::size_t width) { return {count / strip, width / group, strip}; }
+    /// Bytes that the codes of so many numbers take, whole groups of them.
     [[nodiscard]] static constexpr std::size_t bytes_of(std::size_t numbers) noexcept { return numbers * Bits / 8; }
 
-    /// Codes of the strip with number `i`, and its scales.
+    /// Codes of strip `i`: (width / group, group_bytes).
     [[nodiscard]] const std::uint8_t* codes_of(std::size_t i) const noexcept { return codes + i * strip * bytes_of(width); }
+    /// Scales of strip `i`: (width / group, strip).
     [[nodiscard]] const bfloat16* scales_of(std::size_t i) const noexcept { return scales + i * strip * (width / group); }
 
-    /// Number `k` of a row: its code, and its scale.
+    /// The code of number `k` of a row, from `smallest` to `largest`. For single numbers: kernels read whole strips.
     [[nodiscard]] int code(std::size_t row, std::size_t k) const noexcept {
         const std::uint8_t byte = codes_of(row / strip)[k / group * group_bytes + byte_in_group(row % strip, k % group)];
         if constexpr (Bits == 8) return static_cast<std::int8_t>(byte);
         else return (k % group < group / 2 ? byte & 15 : byte >> 4) - 8;
     }
+    /// What that code is multiplied by.
     [[nodiscard]] float scale(std::size_t row, std::size_t k) const noexcept { return static_cast<float>(scales_of(row / strip)[k / group * strip + row % strip]); }
 
     /// The byte with number `k` of a group, of row `r` of a strip.

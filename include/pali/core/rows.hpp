@@ -11,13 +11,15 @@ namespace pali::inline PALI_ABI {
 /// Non-owning row-major matrix (count, width); row i begins at data + i * stride. Cheap to copy.
 template <class T>
 struct rows {
-    T* data = nullptr;
-    std::size_t count = 0;
-    std::size_t width = 0;
-    std::size_t stride = 0; ///< in elements
+    T* data = nullptr;      ///< first element of row 0
+    std::size_t count = 0;  ///< rows
+    std::size_t width = 0;  ///< elements of a row
+    std::size_t stride = 0; ///< from row to row, in elements
 
     rows() = default;
+    /// Rows that follow each other without a gap.
     rows(T* data, std::size_t count, std::size_t width) noexcept : rows(data, count, width, width) {}
+    /// Rows `stride` elements apart.
     rows(T* data, std::size_t count, std::size_t width, std::size_t stride) noexcept
         : data(data), count(count), width(width), stride(stride) {}
     /// rows<T> is usable where rows<const T> is asked for.
@@ -25,6 +27,7 @@ struct rows {
         requires(std::is_same_v<const U, T>)
     rows(const rows<U>& other) noexcept : rows(other.data, other.count, other.width, other.stride) {}
 
+    /// The first element of a row; not checked.
     [[nodiscard]] T* operator[](std::size_t row) const noexcept { return data + row * stride; }
     /// Rows [first, first + n).
     [[nodiscard]] rows slice(std::size_t first, std::size_t n) const noexcept { return {data + first * stride, n, width, stride}; }

@@ -18,7 +18,9 @@ public:
     /// Throws errc::cannot_open when `path` is missing, no regular file, unreadable, or does not fit into the address space.
     explicit mapped_file(std::filesystem::path path);
     ~mapped_file();
+    /// Leaves `other` without a file.
     mapped_file(mapped_file&& other) noexcept;
+    /// Exchanges the files.
     mapped_file& operator=(mapped_file&& other) noexcept;
     mapped_file(const mapped_file&) = delete;
     mapped_file& operator=(const mapped_file&) = delete;
@@ -41,17 +43,21 @@ private:
 /// Zeroed memory in whole pages, on huge pages where the system grants them: weights read from there come faster than from a mapping.
 class page_memory {
 public:
+    /// No memory: no bytes.
     page_memory() noexcept = default;
-    /// Throws std::bad_alloc.
+    /// `size` bytes. Throws std::bad_alloc.
     explicit page_memory(std::size_t size);
     ~page_memory();
+    /// Leaves `other` without memory.
     page_memory(page_memory&& other) noexcept;
+    /// Exchanges the memories.
     page_memory& operator=(page_memory&& other) noexcept;
     page_memory(const page_memory&) = delete;
     page_memory& operator=(const page_memory&) = delete;
 
     /// Aligned to a page at least; to 2 MiB where huge pages are asked for.
     [[nodiscard]] std::span<std::byte> bytes() noexcept { return {m_data, m_size}; }
+    /// The same, to read.
     [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {m_data, m_size}; }
 
 private:

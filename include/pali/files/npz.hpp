@@ -25,6 +25,7 @@ public:
     /// The tensor of that name; throws errc::checkpoint_mismatch when there is none.
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
 
+    /// What stored arrays lie in.
     [[nodiscard]] const mapped_file& file() const noexcept { return m_file; }
 
 private:

@@ -31,7 +31,7 @@ class safetensors_writer {
 public:
     /// What a file will hold under a name.
     struct entry {
-        dtype type = dtype::f32;
+        dtype type = dtype::f32;        ///< of its numbers
         std::vector<std::size_t> shape; ///< outermost first; empty for a scalar
     };
 

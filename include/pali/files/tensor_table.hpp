@@ -17,7 +17,7 @@ namespace pali::inline PALI_ABI {
 
 /// One tensor of a file. Its bytes belong to whoever mapped the file.
 struct tensor_info {
-    dtype type = dtype::f32;
+    dtype type = dtype::f32;          ///< of its numbers
     std::vector<std::size_t> shape;   ///< outermost first, row-major; empty for a scalar
     std::span<const std::byte> bytes; ///< little-endian; not necessarily aligned: see is_aligned()
     std::string file;                 ///< for messages

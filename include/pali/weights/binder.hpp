@@ -28,13 +28,15 @@
 namespace pali::inline PALI_ABI {
 
 /// Collects what a model asks for, reports everything that does not fit in one error, then fills the members.
-/// Usage: binder b{tensors}; module.bind(b.root()); memory = b.finish(...).
+/// Usage: binder b(tensors, "folder"); module.bind(b.root()); b.check(hint); memory = b.finish(...). The members asked for have to stay where they are until then.
 class binder {
 public:
     /// A place in the tree of names: scope["layers.0"]["mlp"] asks for tensors below "layers.0.mlp.".
     class scope {
     public:
+        /// `prefix` is put before every name as it is: "layers.0.".
         scope(binder& owner, std::string prefix) : m_owner(owner), m_prefix(std::move(prefix)) {}
+        /// The place below `name`.
         [[nodiscard]] scope operator[](const std::string& name) const { return {m_owner, m_prefix + name + "."}; }
 
         /// A matrix in the model's storage; the shape in the file may have more dimensions (a convolution is a matrix of its patches).
@@ -47,7 +49,7 @@ public:
         void matrix(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
             m_owner.want_quantised(m_prefix + name, to, shape);
         }
-        /// A vector, always float32.
+        /// A vector, (size), always float32.
         void vector(const std::string& name, const float*& to, std::size_t size) const {
             if (const tensor_info* tensor = m_owner.find(m_prefix + name, {size})) m_owner.want_vector(*tensor, to);
         }
@@ -74,6 +76,7 @@ public:
         }
     }
 
+    /// Where names begin.
     [[nodiscard]] scope root() { return {*this, ""}; }
 
     /// Throws errc::checkpoint_mismatch with every missing, unexpected and misshapen tensor; `hint` says what may have happened.
@@ -89,7 +92,8 @@ public:
     }
 
     /// Fills the members that were asked for; returns the memory that some of them point into. Call check() before. `copied` is called
-    /// with the bytes of each tensor that will not be read again. Throws errc::cancelled when `progress` returns false.
+    /// with the bytes of each tensor that will not be read again. Progress is that of stage "load", a step
+    /// for each tensor copied. Throws errc::cancelled when `progress` returns false, std::bad_alloc.
     [[nodiscard]] page_memory finish(residency where, thread_pool& threads, const progress_callback& progress,
                                      const std::function<void(std::span<const std::byte>)>& copied = {}) {
         std::size_t bytes = 0;

@@ -51,7 +51,7 @@ bfloat16 quantise_group(const float* x, int* codes) noexcept {
 
 } // namespace detail
 
-/// Rounds the rows of a strip, x (8, width), to codes and scales in the layout of quantised_rows.
+/// Rounds the rows of a strip, x (8, width), to codes and scales in the layout of quantised_rows: width · Bits bytes, and width / group · 8 scales.
 template <std::size_t Bits>
 void quantise_strip(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) noexcept {
     using matrix = quantised_rows<Bits>;

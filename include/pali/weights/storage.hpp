@@ -12,31 +12,31 @@ namespace pali::inline PALI_ABI {
 
 /// Weights in float32: what a float32 checkpoint holds, or an exact copy of a smaller one.
 struct f32 {
-    using matrix = rows<const float>;
-    using tower = f32;
-    static constexpr const char* name = "f32";
+    using matrix = rows<const float>;          ///< of the decoder
+    using tower = f32;                         ///< storage of vision tower and projector
+    static constexpr const char* name = "f32"; ///< in files and messages
 };
 
 /// Weights in bfloat16, the default: a bfloat16 checkpoint is used where it lies; others are rounded.
 struct bf16 {
-    using matrix = rows<const bfloat16>;
-    using tower = bf16;
-    static constexpr const char* name = "bf16";
+    using matrix = rows<const bfloat16>;        ///< of the decoder
+    using tower = bf16;                         ///< storage of vision tower and projector
+    static constexpr const char* name = "bf16"; ///< in files and messages
 };
 
 /// The decoder's matrices, embedding and head included, in bytes with a scale for every 64 numbers: 8.25 bits a number. Vision tower and projector stay
 /// in bfloat16: they are read once a picture and not once a token, so there is little to win.
 struct int8 {
-    using matrix = quantised_rows<8>;
-    using tower = bf16;
-    static constexpr const char* name = "int8";
+    using matrix = quantised_rows<8>;           ///< of the decoder
+    using tower = bf16;                         ///< storage of vision tower and projector
+    static constexpr const char* name = "int8"; ///< in files and messages
 };
 
 /// The same in 4 bits with a scale for every 32 numbers: 4.5 bits a number.
 struct int4 {
-    using matrix = quantised_rows<4>;
-    using tower = bf16;
-    static constexpr const char* name = "int4";
+    using matrix = quantised_rows<4>;           ///< of the decoder
+    using tower = bf16;                         ///< storage of vision tower and projector
+    static constexpr const char* name = "int4"; ///< in files and messages
 };
 
 /// The second parameter of pali::model.
