@@ -49,11 +49,13 @@ public:
                         }
     }
 
+    /// What they were packed for.
     [[nodiscard]] const conv_shape& shape() const noexcept { return m_shape; }
     /// Convolutions that it consists of.
     [[nodiscard]] std::size_t phases() const noexcept { return m_shape.transposed ? 4 : 1; }
     /// Rows of pixels that one output pixel sees, and columns.
     [[nodiscard]] std::size_t taps() const noexcept { return m_shape.transposed ? m_shape.side / 2 : m_shape.side; }
+    /// Groups of 16 output channels, the last filled up with zeros.
     [[nodiscard]] std::size_t panels() const noexcept { return (m_shape.out + panel - 1) / panel; }
     /// (taps, taps, in, 16)
     [[nodiscard]] const float* weights(std::size_t phase, std::size_t of_panel) const noexcept {

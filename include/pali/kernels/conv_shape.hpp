@@ -13,9 +13,10 @@ namespace pali::inline PALI_ABI::kernels {
 template <class T>
 struct feature_map {
     T* data = nullptr; ///< (height + 2, width + 2, channels)
-    std::size_t height = 0, width = 0, channels = 0;
+    std::size_t height = 0, width = 0, channels = 0; ///< pixels, pixels, numbers of a pixel
 
     feature_map() = default;
+    /// Over memory of size() floats, whose border is zero already.
     feature_map(T* data, std::size_t height, std::size_t width, std::size_t channels) noexcept
         : data(data), height(height), width(width), channels(channels) {}
     /// feature_map<T> is usable where feature_map<const T> is asked for.
@@ -27,6 +28,7 @@ struct feature_map {
     [[nodiscard]] static std::size_t size(std::size_t height, std::size_t width, std::size_t channels) noexcept {
         return (height + 2) * (width + 2) * channels;
     }
+    /// Of this one.
     [[nodiscard]] std::size_t size() const noexcept { return size(height, width, channels); }
     /// From one row of pixels to the next, in floats.
     [[nodiscard]] std::size_t stride() const noexcept { return (width + 2) * channels; }
@@ -38,10 +40,11 @@ struct feature_map {
 /// Three of them exist: side 1 and side 3 at stride 1, side 4 at stride 2, the last also transposed.
 struct conv_shape {
     std::size_t in = 0, out = 0; ///< channels
-    std::size_t side = 1;
-    std::size_t stride = 1;
-    bool transposed = false;
+    std::size_t side = 1;        ///< pixels of the kernel, across and down
+    std::size_t stride = 1;      ///< pixels
+    bool transposed = false;     ///< the other way round: stride enlarges
 
+    /// Whether it is one of those.
     [[nodiscard]] bool is_known() const noexcept { return stride == 1 ? (side == 1 || side == 3) && !transposed : stride == 2 && side == 4; }
     /// Zeros around the picture; of a transposed convolution, what PyTorch calls padding.
     [[nodiscard]] std::size_t padding() const noexcept { return (side - 1) / 2; }

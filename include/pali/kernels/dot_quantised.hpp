@@ -22,7 +22,7 @@ struct quantised_tokens {
     std::int8_t* codes = nullptr;   ///< (T, width)
     float* scales = nullptr;        ///< (T, groups): the largest of a group is 127
     std::int32_t* shifts = nullptr; ///< (T, groups): what weights add too much that are multiplied as code + 8, or + 128, and so have no sign
-    std::size_t width = 0, groups = 0;
+    std::size_t width = 0, groups = 0; ///< numbers of a token; width / group
 
     /// Scratch for `count` tokens that meet weights of `Bits` bits.
     template <std::size_t Bits>
@@ -215,9 +215,9 @@ private:
     static constexpr std::size_t ahead = 4608;
 };
 
-using avx2_dot = x86_dot<avx2_bytes>;
-using avx_vnni_dot = x86_dot<vnni_bytes<false>>;
-using avx512_vnni_dot = x86_dot<vnni_bytes<true>>;
+using avx2_dot = x86_dot<avx2_bytes>;               ///< needs arch::features::avx2
+using avx_vnni_dot = x86_dot<vnni_bytes<false>>;    ///< needs arch::features::avx_vnni
+using avx512_vnni_dot = x86_dot<vnni_bytes<true>>;  ///< needs arch::features::avx512_vnni
 
 #endif
 

@@ -20,11 +20,11 @@ namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 /// What LDTILECFG reads (Intel's Software Developer's Manual, volume 2A). Palette 1 has eight tiles, each of at most 16 rows of 64 bytes;
 /// a tile that is not used has zeros.
 struct alignas(64) tile_shapes {
-    std::uint8_t palette = 1;
-    std::uint8_t start_row = 0;
-    std::uint8_t reserved[14] = {};
-    std::uint16_t row_bytes[16] = {};
-    std::uint8_t row_count[16] = {};
+    std::uint8_t palette = 1;         ///< 0 would be none
+    std::uint8_t start_row = 0;       ///< where an interrupted instruction goes on
+    std::uint8_t reserved[14] = {};   ///< zero
+    std::uint16_t row_bytes[16] = {}; ///< of each tile, at most 64
+    std::uint8_t row_count[16] = {};  ///< of each tile, at most 16
 };
 static_assert(sizeof(tile_shapes) == 64);
 
@@ -46,17 +46,21 @@ concept tile_unit = requires(const tile_shapes& shapes, const void* from, void* 
  * that stores to a packed buffer may be dropped or moved. It also frees callers from flags: no target attribute stands in the way of inlining.
  */
 struct amx_tiles {
+    /// Gives the tiles their shapes, and zeros.
     static void configure(const tile_shapes& shapes) noexcept { __asm__ volatile("ldtilecfg %0" : : "m"(shapes) : "memory"); }
     /// A thread that holds tiles makes every switch to another one save 8 KiB.
     static void release() noexcept { __asm__ volatile("tilerelease" : : : "memory"); }
+    /// Sets a tile to zeros.
     template <int Tile>
     static void zero() noexcept {
         __asm__ volatile("tilezero %%tmm%c0" : : "i"(Tile));
     }
+    /// Rows of a tile from `from`, `stride` bytes apart.
     template <int Tile>
     static void load(const void* from, std::size_t stride) noexcept {
         __asm__ volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(stride), "i"(Tile) : "memory");
     }
+    /// Rows of a tile to `to`, `stride` bytes apart.
     template <int Tile>
     static void store(void* to, std::size_t stride) noexcept {
         __asm__ volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(to), "r"(stride), "i"(Tile) : "memory");
@@ -82,11 +86,12 @@ concept panel_source = requires(const Weights& weights, std::size_t n, bfloat16*
 
 /// Weights that are bfloat16 as they lie.
 struct stored_panels {
-    static constexpr bool decodes = false;
-    rows<const bfloat16> matrix;
+    static constexpr bool decodes = false; ///< panels are views
+    rows<const bfloat16> matrix;           ///< (N, K)
 
-    [[nodiscard]] std::size_t count() const noexcept { return matrix.count; }
-    [[nodiscard]] std::size_t width() const noexcept { return matrix.width; }
+    [[nodiscard]] std::size_t count() const noexcept { return matrix.count; } ///< N
+    [[nodiscard]] std::size_t width() const noexcept { return matrix.width; } ///< K
+    /// Rows [first, first + n) where they lie.
     [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t n, bfloat16*) const noexcept { return matrix.slice(first, n); }
 };
 

@@ -36,11 +36,12 @@ void matmul_of_bytes(rows<const float> x, const quantised_rows<Bits>& w, const f
 /// Quantised weights as rows of bfloat16, some at a time, in memory of the caller: what matmul_of_panels() and matmul_amx() multiply with.
 template <std::size_t Bits>
 struct quantised_panels {
-    static constexpr bool decodes = true;
-    const quantised_rows<Bits>& matrix;
+    static constexpr bool decodes = true; ///< panels are made in the caller's memory
+    const quantised_rows<Bits>& matrix;   ///< (N, K); not owned
 
-    [[nodiscard]] std::size_t count() const noexcept { return matrix.count; }
-    [[nodiscard]] std::size_t width() const noexcept { return matrix.width; }
+    [[nodiscard]] std::size_t count() const noexcept { return matrix.count; } ///< N
+    [[nodiscard]] std::size_t width() const noexcept { return matrix.width; } ///< K
+    /// Rows [first, first + n), whole strips of them, as bfloat16 (n, K) in `room`.
     [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t n, bfloat16* room) const noexcept {
         constexpr std::size_t strip = quantised_rows<Bits>::strip;
         PALI_ASSERT(first % strip == 0 && n % strip == 0);

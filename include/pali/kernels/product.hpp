@@ -8,6 +8,7 @@
 #include <concepts>
 #include <cstddef>
 
+/// Loops over numbers: no names, no files, no models. What they are given is checked by PALI_ASSERT alone.
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
 /// y = x · wᵀ + bias: x (T, K) float32, w (N, K) as stored, bias (N) or null, y (T, N), not x. A processor with tiles for bfloat16 rounds x to it where there

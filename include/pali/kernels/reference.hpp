@@ -11,6 +11,7 @@
 #include <limits>
 #include <vector>
 
+/// The formulas of the kernels, to hold them against.
 namespace pali::inline PALI_ABI::kernels::reference {
 
 /// y = x · wᵀ + bias; x (T, K), w (N, K), bias (N) or null, y (T, N).

@@ -27,7 +27,7 @@ struct exact_resample_weights {
 
 /// The same in fixed point, 22 bits after the point (Pillow, Resample.c: 32 bits less 8 of pixels less 2 of overshoot).
 struct resample_weights {
-    static constexpr int precision = 32 - 8 - 2;
+    static constexpr int precision = 32 - 8 - 2; ///< bits after the point
 
     std::size_t taps = 0;              ///< weights a span; those past its count are zero
     std::vector<resample_span> spans;  ///< one an output pixel
