@@ -16,9 +16,10 @@ namespace pali::inline PALI_ABI::inline PALI_SIMD {
 /// Gemma's attention. Grouped queries: Ainslie et al., arXiv 2305.13245; softcap and window: arXiv 2408.00118, section 2.
 template <decoder_config Config, weight_storage Storage>
 struct gemma_attention {
+    /// query (heads · head_dim, D), key and value (kv_heads · head_dim, D), output (D, heads · head_dim); no biases.
     linear<Storage> query, key, value, output;
-    kernels::attention_shape shape;
-    std::size_t layer = 0, window = 0;
+    kernels::attention_shape shape;    ///< heads, and what is done to scores
+    std::size_t layer = 0, window = 0; ///< number in the caches; sliding window, tokens, 0: none
 
     /// x (T, D) -> (T, D), in scratch memory. Keys and values go to the caches, behind what they hold.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope, context& at) const {
@@ -40,6 +41,7 @@ struct gemma_attention {
         return output(mixed, at);
     }
 
+    /// Names of layer `index`, below "self_attn.".
     void bind(const binder::scope& names, const Config& config, std::size_t index) {
         shape = {.heads = config.heads, .kv_heads = config.kv_heads, .head_dim = config.head_dim,
                  .scale = 1.f / std::sqrt(static_cast<float>(config.query_pre_attn_scalar)), .softcap = config.attention_softcap};

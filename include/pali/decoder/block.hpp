@@ -13,8 +13,9 @@ namespace pali::inline PALI_ABI::inline PALI_SIMD {
 /// down(gelu(gate(x)) · up(x)): GeGLU, Shazeer, arXiv 2002.05202.
 template <decoder_config Config, weight_storage Storage>
 struct gated_mlp {
-    linear<Storage> gate, up, down;
+    linear<Storage> gate, up, down; ///< gate and up (intermediate, D), down (D, intermediate); no biases
 
+    /// x (T, D) -> (T, D), in scratch memory.
     [[nodiscard]] matrix_view operator()(matrix_view x, context& at) const {
         matrix_view y = at.take(x.shape(0), x.shape(1));
         // Long sequences in parts: hidden and factor are four times as wide as x, and would be most of the memory of a prefill.
@@ -33,6 +34,7 @@ struct gated_mlp {
 
     static constexpr std::size_t most_tokens = 1024; ///< at once: of the 3B 76 MB, while its weights, read anew, are 127 MB of a second's work
 
+    /// Names of a layer, below "mlp.".
     void bind(const binder::scope& names, const Config& config) {
         gate.bind(names["gate_proj"], config.intermediate, config.hidden, false);
         up.bind(names["up_proj"], config.intermediate, config.hidden, false);
@@ -43,10 +45,10 @@ struct gated_mlp {
 /// Gemma 1: x += attn(pre(x)); x += mlp(pre(x)). Gemma 2: x += post(attn(pre(x))); x += post(mlp(pre(x))).
 template <decoder_config Config, weight_storage Storage>
 struct gemma_block {
-    [[no_unique_address]] Config config;
-    rms_norm input_norm, post_attention_norm, pre_mlp_norm, post_mlp_norm;
-    gemma_attention<Config, Storage> attention;
-    gated_mlp<Config, Storage> mlp;
+    [[no_unique_address]] Config config; ///< of the whole decoder
+    rms_norm input_norm, post_attention_norm, pre_mlp_norm, post_mlp_norm; ///< (D); those called post are Gemma 2's alone
+    gemma_attention<Config, Storage> attention; ///< first half
+    gated_mlp<Config, Storage> mlp;             ///< second half
 
     /// x (T, D) in place; the caches of `sequences` grow by their rows.
     void operator()(matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope, context& at) const {
@@ -60,6 +62,7 @@ struct gemma_block {
         x += config.post_norms ? post_mlp_norm(transformed, at) : transformed;
     }
 
+    /// Names of layer `index`, below "layers.<index>.".
     void bind(const binder::scope& names, std::size_t index) {
         input_norm.bind(names["input_layernorm"], config.hidden, config.norm_eps);
         attention.bind(names["self_attn"], config, index);

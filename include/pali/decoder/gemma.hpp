@@ -15,18 +15,19 @@ namespace pali::inline PALI_ABI::inline PALI_SIMD {
 /// Gemma (arXiv 2403.08295) and Gemma 2 (arXiv 2408.00118).
 template <decoder_config Config, weight_storage Storage>
 struct gemma {
-    [[no_unique_address]] Config config;
+    [[no_unique_address]] Config config; ///< see decoder_config
     typename Storage::matrix embedding; ///< (V, D)
-    std::vector<gemma_block<Config, Storage>> layers;
-    rms_norm final_norm;
+    std::vector<gemma_block<Config, Storage>> layers; ///< from the first to the last
+    rms_norm final_norm; ///< (D)
     linear<Storage> head; ///< (V, D); empty where the embedding serves as the head too
-    kernels::rope_table rope;
+    kernels::rope_table rope; ///< as far as extend() has asked for
 
+    /// Without weights: bind() asks for them.
     explicit gemma(const Config& c) : config(c), rope(c.head_dim, c.rope_theta) {
         layers.assign(c.layers, gemma_block<Config, Storage>{c, {}, {}, {}, {}, {}, {}});
     }
 
-    /// Prepares for sequences of `tokens` tokens. Not while a pass is running.
+    /// Prepares for sequences of `tokens` tokens, which a pass needs. Not while one is running.
     void extend(std::size_t tokens) { rope.extend(tokens + gemma_attention<Config, Storage>::first_position); }
 
     /// One row: the embedding of a token, times the square root of the width. Image features are not scaled.
@@ -38,7 +39,7 @@ struct gemma {
     }
 
     /// x (T, D), in place: embeddings become the outputs of the last block. `after(layer, x)` is called after each block, 0 to layers - 1;
-    /// when it returns false the work stops, the caches stay as they were, and false is returned.
+    /// when it returns false the work stops, the caches keep their length, and false is returned. Throws errc::capacity_exceeded where a cache is too small.
     template <class After>
     bool operator()(matrix_view& x, std::span<const sequence> sequences, context& at, After&& after) const {
         for (const sequence& s : sequences) s.cache->require(s.count);

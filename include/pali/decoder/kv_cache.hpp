@@ -36,12 +36,15 @@ public:
         m_data = static_cast<std::byte*>(std::align(alignment, m_bytes, place, room));
     }
 
-    /// Tokens that the cache holds, and that it can hold.
+    /// Tokens that the cache holds.
     [[nodiscard]] std::size_t length() const noexcept { return m_length; }
+    /// Tokens that it can hold.
     [[nodiscard]] std::size_t capacity() const noexcept { return m_capacity; }
     /// Tokens at the beginning that all see each other: image, BOS, prompt, "\n".
     [[nodiscard]] std::size_t prefix() const noexcept { return m_prefix; }
+    /// Bytes for all tokens that it can hold; the system gives pages of them where tokens come.
     [[nodiscard]] std::size_t bytes() const noexcept { return m_bytes; }
+    /// Numbers that it keeps.
     [[nodiscard]] kv_type type() const noexcept { return m_type; }
 
     /// Forgets everything; the next sequence begins with `prefix` tokens that see each other.

@@ -19,8 +19,8 @@ namespace pali::inline PALI_ABI {
 ///     d  x x x x .             d  . . x x .
 ///     e  x x x x x             e  . . . x x
 struct prefix_mask {
-    std::size_t prefix = 0;
-    std::size_t window = 0; ///< 0: none
+    std::size_t prefix = 0; ///< tokens
+    std::size_t window = 0; ///< tokens; 0: none
 
     /// The tokens that the one at `position` sees.
     [[nodiscard]] kernels::key_range operator()(std::size_t position) const noexcept {
@@ -32,9 +32,10 @@ struct prefix_mask {
 /// What each of several tokens in a row sees, the first of them at `start`. A type of its own, and no lambda of a block, so that the kernel
 /// is instantiated once for all variants.
 struct prefix_mask_from {
-    prefix_mask mask;
-    std::size_t start = 0;
+    prefix_mask mask;      ///< of the sequence
+    std::size_t start = 0; ///< position of row 0
 
+    /// The tokens that the one in `row` sees.
     [[nodiscard]] kernels::key_range operator()(std::size_t row) const noexcept { return mask(start + row); }
 };
 

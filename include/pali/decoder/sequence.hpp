@@ -9,9 +9,9 @@ namespace pali::inline PALI_ABI {
 
 /// Rows [first, first + count) are the next tokens of the sequence in `cache`: a whole prompt, or one token of a batch.
 struct sequence {
-    kv_cache* cache = nullptr;
-    std::size_t first = 0;
-    std::size_t count = 0;
+    kv_cache* cache = nullptr; ///< not owned; a pass appends to it
+    std::size_t first = 0;     ///< row
+    std::size_t count = 0;     ///< rows
 };
 
 } // namespace pali::inline PALI_ABI

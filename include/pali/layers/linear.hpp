@@ -7,7 +7,7 @@
 
 namespace pali::inline PALI_ABI::inline PALI_SIMD {
 
-/// y = x · wᵀ (+ bias).
+/// y = x · wᵀ (+ bias), by kernels::product.
 template <weight_storage Storage>
 struct linear {
     typename Storage::matrix weight; ///< (out, in), as stored
@@ -22,7 +22,7 @@ struct linear {
     /// x (T, in) -> y (T, out).
     void operator()(const matrix_view& x, rows<float> y, context& at) const { kernels::product(rows_of(x), weight, bias, y, at.threads, at.scratch); }
 
-    /// "weight" and, with_bias, "bias".
+    /// "weight", (out, in), and, with_bias, "bias", (out).
     void bind(const binder::scope& names, std::size_t out, std::size_t in, bool with_bias) {
         names.matrix("weight", weight, {out, in});
         if (with_bias) names.vector("bias", bias, out);

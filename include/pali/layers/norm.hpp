@@ -7,10 +7,10 @@
 
 namespace pali::inline PALI_ABI::inline PALI_SIMD {
 
-/// Gemma's norm: x / rms(x) · (1 + scale).
+/// Gemma's norm: x / rms(x) · (1 + scale); see kernels::rms_norm.
 struct rms_norm {
     const float* scale = nullptr; ///< (D)
-    float eps = 0;
+    float eps = 0;                ///< added to the mean square
 
     /// x (T, D) -> (T, D), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
@@ -21,17 +21,18 @@ struct rms_norm {
         return y;
     }
 
+    /// "weight", (width).
     void bind(const binder::scope& names, std::size_t width, float epsilon) {
         names.vector("weight", scale, width);
         eps = epsilon;
     }
 };
 
-/// SigLIP's norm: (x - mean) / deviation · scale + bias.
+/// SigLIP's norm: (x - mean) / deviation · scale + bias; see kernels::layer_norm.
 struct layer_norm {
     const float* scale = nullptr; ///< (D)
     const float* bias = nullptr;  ///< (D)
-    float eps = 0;
+    float eps = 0;                ///< added to the variance
 
     /// x (T, D) -> (T, D), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
@@ -42,6 +43,7 @@ struct layer_norm {
         return y;
     }
 
+    /// "weight" and "bias", (width).
     void bind(const binder::scope& names, std::size_t width, float epsilon) {
         names.vector("weight", scale, width);
         names.vector("bias", bias, width);

@@ -9,8 +9,8 @@ namespace pali::inline PALI_ABI::inline PALI_SIMD {
 /// Patches of the vision tower -> tokens of the decoder (arXiv 2407.07726, section 3.1).
 template <model_config Config, weight_storage Storage>
 struct projector {
-    [[no_unique_address]] Config config;
-    linear<Storage> map;
+    [[no_unique_address]] Config config; ///< of the whole model
+    linear<Storage> map;                 ///< (hidden, vision hidden), with a bias
 
     /// x (P, vision hidden) -> (P, hidden), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const { return map(x, at); }

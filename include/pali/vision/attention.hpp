@@ -13,8 +13,8 @@ namespace pali::inline PALI_ABI::inline PALI_SIMD {
 /// Multi-head attention with biases, not masked. Dosovitskiy et al., arXiv 2010.11929; transformers SiglipAttention.
 template <vision_config Config, weight_storage Storage>
 struct siglip_attention {
-    linear<Storage> query, key, value, output;
-    std::size_t heads = 0;
+    linear<Storage> query, key, value, output; ///< (D, D) and a bias (D) each
+    std::size_t heads = 0; ///< D % heads == 0
 
     /// x (P, D) -> (P, D), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
@@ -27,6 +27,7 @@ struct siglip_attention {
         return output(mixed, at);
     }
 
+    /// Names of a layer, below "self_attn.".
     void bind(const binder::scope& names, const Config& config) {
         heads = config.heads;
         query.bind(names["q_proj"], config.hidden, config.hidden, true);

@@ -7,17 +7,19 @@
 
 namespace pali::inline PALI_ABI::inline PALI_SIMD {
 
-/// Two linear maps with a GELU between them.
+/// Two linear maps with a GELU, its tanh form, between them.
 template <vision_config Config, weight_storage Storage>
 struct siglip_mlp {
-    linear<Storage> up, down;
+    linear<Storage> up, down; ///< (intermediate, D), (D, intermediate), with biases
 
+    /// x (P, D) -> (P, D), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
         auto hidden = up(x, at);
         at.threads.run_blocks(hidden.size(), kernels::elements_a_task, [&](std::size_t i, std::size_t n) { kernels::gelu(arch::native, hidden.data() + i, n); });
         return down(hidden, at);
     }
 
+    /// Names of a layer, below "mlp.".
     void bind(const binder::scope& names, const Config& config) {
         up.bind(names["fc1"], config.intermediate, config.hidden, true);
         down.bind(names["fc2"], config.hidden, config.intermediate, true);
@@ -27,16 +29,18 @@ struct siglip_mlp {
 /// x += attention(norm(x)); x += mlp(norm(x)). Dosovitskiy et al., arXiv 2010.11929, equations 2 and 3.
 template <vision_config Config, weight_storage Storage>
 struct siglip_block {
-    layer_norm attention_norm, mlp_norm;
-    siglip_attention<Config, Storage> attention;
-    siglip_mlp<Config, Storage> mlp;
+    layer_norm attention_norm, mlp_norm;         ///< (D)
+    siglip_attention<Config, Storage> attention; ///< first half
+    siglip_mlp<Config, Storage> mlp;             ///< second half
 
+    /// x (P, D) in place.
     void operator()(matrix_view& x, context& at) const {
         const arena::frame frame(at.scratch);
         x += attention(attention_norm(x, at), at);
         x += mlp(mlp_norm(x, at), at);
     }
 
+    /// Names of a layer, below "encoder.layers.<index>.".
     void bind(const binder::scope& names, const Config& config) {
         attention_norm.bind(names["layer_norm1"], config.hidden, config.norm_eps);
         attention.bind(names["self_attn"], config);

@@ -7,7 +7,8 @@
 
 namespace pali::inline PALI_ABI {
 
-/// pixels (3, S, S) -> (P, 3 · side · side): patches row by row, each in the order (channel, y, x) of a convolution's weights.
+/// pixels (3, S, S) -> (P, 3 · side · side): patches row by row, each in the order (channel, y, x) of a convolution's weights. S is
+/// `image_size` and P (S / side)², both sides in pixels; in scratch memory.
 [[nodiscard]] inline matrix_view cut_patches(const float* pixels, std::size_t image_size, std::size_t side, context& at) {
     const std::size_t across = image_size / side;
     matrix_view patches = at.take(across * across, 3 * side * side);

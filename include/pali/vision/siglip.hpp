@@ -13,12 +13,13 @@ namespace pali::inline PALI_ABI::inline PALI_SIMD {
 /// The vision tower (Zhai et al., arXiv 2303.15343): patch embedding, learned positions, blocks, a last norm; no pooling.
 template <vision_config Config, weight_storage Storage>
 struct siglip {
-    [[no_unique_address]] Config config;
+    [[no_unique_address]] Config config;               ///< see vision_config
     linear<Storage> patch_embedding;                   ///< a convolution whose stride is its size: a linear map of each patch
     typename Storage::matrix positions;                ///< (P, D)
-    std::vector<siglip_block<Config, Storage>> layers;
-    layer_norm post_norm;
+    std::vector<siglip_block<Config, Storage>> layers; ///< from the first to the last
+    layer_norm post_norm;                              ///< (D)
 
+    /// Without weights: bind() asks for them.
     explicit siglip(const Config& c) : config(c), layers(c.layers) {}
 
     /// pixels (3, S, S), normalised -> (P, D), in scratch memory. `after(layer, x)` is called with the patch embeddings as layer 0 and
