@@ -19,8 +19,9 @@ struct image {
     /// A black picture.
     image(std::size_t width, std::size_t height) : width(width), height(height), pixels(width * height * 3) {}
 
-    /// The three channels of the pixel at column x of row y.
+    /// The three channels of the pixel at column x of row y; not checked.
     [[nodiscard]] std::uint8_t* at(std::size_t x, std::size_t y) noexcept { return pixels.data() + (y * width + x) * 3; }
+    /// The same, to read.
     [[nodiscard]] const std::uint8_t* at(std::size_t x, std::size_t y) const noexcept { return pixels.data() + (y * width + x) * 3; }
 
     friend bool operator==(const image&, const image&) = default;

@@ -22,7 +22,9 @@ struct mask {
     /// Nothing is inside.
     mask(std::size_t width, std::size_t height) : width(width), height(height), values(width * height) {}
 
+    /// Whether it has no pixels at all.
     [[nodiscard]] bool empty() const noexcept { return values.empty(); }
+    /// Whether the pixel at column x of row y is inside; not checked.
     [[nodiscard]] bool contains(std::size_t x, std::size_t y) const noexcept { return values[y * width + x] >= inside; }
     /// Pixels inside.
     [[nodiscard]] std::size_t area() const noexcept {

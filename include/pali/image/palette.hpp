@@ -13,7 +13,7 @@ namespace pali::inline PALI_ABI {
 
 /// sRGB.
 struct colour {
-    std::uint8_t r = 0, g = 0, b = 0;
+    std::uint8_t r = 0, g = 0, b = 0; ///< 0 to 255
 
     friend bool operator==(const colour&, const colour&) = default;
 };

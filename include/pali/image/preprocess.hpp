@@ -16,13 +16,13 @@ namespace pali::inline PALI_ABI {
 struct preprocessing {
     std::size_t width = 224;  ///< pixels
     std::size_t height = 224; ///< pixels
-    filter resample = filter::bicubic;
-    bool do_resize = true;
-    bool do_rescale = true;
-    bool do_normalize = true;
-    double rescale_factor = 1.0 / 255.0;
-    std::array<double, 3> mean = {0.5, 0.5, 0.5};
-    std::array<double, 3> std = {0.5, 0.5, 0.5};
+    filter resample = filter::bicubic;            ///< of resizing
+    bool do_resize = true;                        ///< else the picture has to be of that size
+    bool do_rescale = true;                       ///< by rescale_factor
+    bool do_normalize = true;                     ///< by mean and std
+    double rescale_factor = 1.0 / 255.0;          ///< times each byte
+    std::array<double, 3> mean = {0.5, 0.5, 0.5}; ///< red, green, blue, of rescaled values
+    std::array<double, 3> std = {0.5, 0.5, 0.5};  ///< the same; not 0
 };
 
 /// Writes (3, height, width) floats: (x * rescale_factor - mean) / std of the resized picture. The rounding is that of transformers' processor:

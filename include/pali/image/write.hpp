@@ -21,11 +21,13 @@ namespace pali::inline PALI_ABI {
 /// The picture as the bytes of a JPEG file, `quality` 1 to 100. Throws `invalid_argument` as encode_png does, and for another quality.
 [[nodiscard]] std::vector<std::byte> encode_jpeg(const image& picture, int quality = 90);
 
-/// Writes what encode_png or encode_jpeg gives, over a file that may be there. Throws as they do, and `cannot_write`.
+/// Writes what encode_png gives, over a file that may be there. Throws as it does, and `cannot_write`.
 void write_png(const std::filesystem::path& path, const image& picture);
+/// The same of grey bytes.
 void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
+/// What encode_jpeg gives, in the same way; throws as it does too.
 void write_jpeg(const std::filesystem::path& path, const image& picture, int quality = 90);
-/// A mask as a PNG file of grey values.
+/// A mask as a PNG file of grey values. Throws as above.
 inline void write_png(const std::filesystem::path& path, const mask& values) { write_png(path, values.width, values.height, values.values); }
 
 } // namespace pali::inline PALI_ABI

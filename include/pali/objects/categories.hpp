@@ -54,6 +54,7 @@ public:
         return found->second;
     }
 
+    /// By number.
     [[nodiscard]] const std::vector<std::string>& names() const noexcept { return m_names; }
 
     /// A name a line: what YOLO's classes.txt holds.

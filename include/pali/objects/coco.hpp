@@ -19,9 +19,12 @@ namespace pali::inline PALI_ABI {
  */
 class coco_writer {
 public:
+    /// Without pictures.
     coco_writer();
     ~coco_writer();
+    /// What is moved from can only be destroyed or assigned to.
     coco_writer(coco_writer&&) noexcept;
+    /// The same.
     coco_writer& operator=(coco_writer&&) noexcept;
 
     /// What a file holds, to be gone on with; anything else in it is kept. Throws `cannot_open`; `malformed_file` with what is wrong.

@@ -14,6 +14,7 @@ namespace pali::inline PALI_ABI::inline PALI_SIMD {
 /// A convolution with its weights, which are its own: the file may be closed after pack().
 class conv_layer {
 public:
+    /// Without weights: bind() asks for them.
     explicit conv_layer(const kernels::conv_shape& shape) : m_shape(shape) {}
 
     /// x (H, W, in) -> (H', W', out), in scratch memory.
@@ -42,8 +43,9 @@ private:
 
 /// x + conv1(relu(conv3(relu(conv3(x))))).
 struct residual_block {
-    conv_layer first, second, third;
+    conv_layer first, second, third; ///< kernels of 3 x 3, 3 x 3 and 1 x 1
 
+    /// Of so many channels, in and out.
     explicit residual_block(std::size_t channels)
         : first({.in = channels, .out = channels, .side = 3}), second({.in = channels, .out = channels, .side = 3}),
           third({.in = channels, .out = channels, .side = 1}) {}

@@ -17,9 +17,11 @@ namespace pali::inline PALI_ABI {
 
 /// Bytes [begin, end) of a text.
 struct text_range {
-    std::size_t begin = 0, end = 0;
+    std::size_t begin = 0, end = 0; ///< bytes
 
+    /// Whether no byte is in it.
     [[nodiscard]] bool empty() const noexcept { return begin >= end; }
+    /// Bytes.
     [[nodiscard]] std::size_t size() const noexcept { return end - begin; }
     /// The part of `text` that it names.
     [[nodiscard]] std::string_view of(std::string_view text) const noexcept { return text.substr(begin, end - begin); }

@@ -47,10 +47,13 @@ inline namespace PALI_SIMD {
 
 /// Codes to pixels. Names are those of a PyTorch Sequential, whose odd places are ReLUs.
 struct mask_decoder : mask_vqvae_sizes {
+    /// (4, 4, 512) -> (4, 4, 128).
     conv_layer from_codes{{.in = width, .out = hidden, .side = 1}};
-    std::array<residual_block, 2> blocks{residual_block(hidden), residual_block(hidden)};
+    std::array<residual_block, 2> blocks{residual_block(hidden), residual_block(hidden)}; ///< (4, 4, 128) -> the same
+    /// (4, 4, 128) -> (64, 64, 16): each doubles the side.
     std::array<conv_layer, 4> enlarge{enlarging(hidden, channels[3]), enlarging(channels[3], channels[2]), enlarging(channels[2], channels[1]),
                                       enlarging(channels[1], channels[0])};
+    /// (64, 64, 16) -> (64, 64, 1).
     conv_layer to_pixels{{.in = channels[0], .out = 1, .side = 1}};
 
     /// x (4, 4, 512), entries of the codebook -> (64, 64, 1), in scratch memory. `after(name, x)` is called behind each layer.
@@ -81,9 +84,11 @@ private:
 
 /// Pixels to what the codebook is searched for.
 struct mask_encoder : mask_vqvae_sizes {
+    /// (64, 64, 1) -> (4, 4, 128): each halves the side.
     std::array<conv_layer, 4> reduce{reducing(1, channels[0]), reducing(channels[0], channels[1]), reducing(channels[1], channels[2]),
                                      reducing(channels[2], channels[3])};
-    std::array<residual_block, 2> blocks{residual_block(hidden), residual_block(hidden)};
+    std::array<residual_block, 2> blocks{residual_block(hidden), residual_block(hidden)}; ///< (4, 4, 128) -> the same
+    /// (4, 4, 128) -> (4, 4, 512).
     conv_layer to_codes{{.in = hidden, .out = width, .side = 1}};
 
     /// x (64, 64, 1), -1 to 1 -> (4, 4, 512), in scratch memory. `after` as above.
@@ -96,6 +101,7 @@ struct mask_encoder : mask_vqvae_sizes {
         return x;
     }
 
+    /// f(layer, name) for each convolution.
     template <class F>
     void each(F&& f) {
         for (std::size_t i = 0; i < reduce.size(); ++i) f(reduce[i], std::to_string(2 * i));

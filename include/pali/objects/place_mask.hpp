@@ -142,11 +142,13 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
 } // namespace object_detail
 
 /**
- * A mask of the picture, width x height pixels, from a decoded one.
+ * A mask of the picture from a decoded one.
  *
  * @param values  (64, 64), nominally -1 to 1, above 0 inside: what the mask decoder gives. Other sizes are stretched just as well.
  * @param loc     y0, x0, y1, x1 as said, 0 to 1023; where no whole pixel is left of the box, nothing is inside
+ * @param width,height  of the picture, pixels
  * @param style   hard equals big_vision's evaluator to the bit, with its `loc_divisor` 1023 too; soft equals the Hugging Face Space's, with 1024
+ * @param loc_divisor   what coordinates are divided by, see box_of()
  *
  * Throws `invalid_argument` for a mask without values and a divisor other than 1024 and 1023.
  * @see big_vision evaluators/proj/paligemma/transfers/segmentation.py; huggingface.co/spaces/big-vision/paligemma paligemma_parse.py;

@@ -16,7 +16,7 @@ namespace pali::inline PALI_ABI {
 /// A mask column by column from the top left: how many pixels are outside, then how many inside, and so on; the first number may be 0.
 struct run_lengths {
     std::size_t width = 0, height = 0; ///< pixels
-    std::vector<std::size_t> counts;
+    std::vector<std::size_t> counts;   ///< pixels outside, inside, outside, ...
 
     /// Pixels inside.
     [[nodiscard]] std::size_t area() const noexcept {

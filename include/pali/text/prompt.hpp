@@ -63,8 +63,9 @@ struct prompt_layout {
     return out;
 }
 
-/// The prompts of captions and questions, as PaliGemma was trained with them (big_vision, configs/proj/paligemma/transfers); `language` is "en", "de", ...
+/// "caption en", as PaliGemma was trained with it (big_vision, configs/proj/paligemma/transfers); `language` is "en", "de", ...
 [[nodiscard]] inline std::string caption_prompt(std::string_view language) { return "caption " + std::string(language); }
+/// "answer en where is the cat?", from the same.
 [[nodiscard]] inline std::string answer_prompt(std::string_view question, std::string_view language) {
     return "answer " + std::string(language) + ' ' + std::string(question);
 }

@@ -13,6 +13,7 @@ namespace pali::inline PALI_ABI {
 /// gives is valid UTF-8. Refers to the tokenizer, which must outlive it.
 class text_stream {
 public:
+    /// With nothing held back.
     explicit text_stream(const tokenizer& text) : m_tokenizer(&text) {}
 
     /// The text that one more token makes certain; often empty within a character of byte pieces. Valid until the next call.

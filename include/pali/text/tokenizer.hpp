@@ -41,7 +41,9 @@ public:
     /// vocabulary; the first encode() or decode() may wait a quarter more, for what a thread prepares from here on.
     explicit tokenizer(const std::filesystem::path& path, std::optional<token> image = std::nullopt);
     ~tokenizer();
+    /// What is moved from can only be destroyed or assigned to.
     tokenizer(tokenizer&&) noexcept;
+    /// The same.
     tokenizer& operator=(tokenizer&&) noexcept;
 
     /// Tokens of a text, without BOS or EOS. Bytes that are no UTF-8 are read as U+FFFD.
