@@ -27,7 +27,7 @@ namespace pali::inline PALI_ABI::inline PALI_SIMD {
  * held in: `bf16`, `f32`, `int8` or `int4`.
  *
  * Calls on one model wait for each other; two models run side by side, each with threads of its own. All calls throw errc::invalid_argument
- * for options outside their range.
+ * for options outside their range, pictures without pixels and features that are not as wide as the model.
  */
 template <model_config Config = dynamic, weight_storage Weights = bf16>
 class model {
@@ -43,6 +43,7 @@ public:
     [[nodiscard]] const Config& config() const noexcept { return m_state->net.config; }
     /// What the checkpoint's JSON files say.
     [[nodiscard]] const checkpoint_config& checkpoint() const noexcept { return m_state->read; }
+    /// The vocabulary of the checkpoint.
     [[nodiscard]] const tokenizer& text() const noexcept { return m_state->text; }
     /// The instruction sets that its kernels use: "simd:avx512bw vnni amx".
     [[nodiscard]] static std::string arch() {
@@ -105,6 +106,7 @@ public:
     std::string caption(const image& picture, std::string_view language = "en", const generate_options& options = {}) {
         return caption(std::span(&picture, 1), language, options);
     }
+    /// The same of several pictures together.
     std::string caption(std::span<const image> pictures, std::string_view language = "en", const generate_options& options = {}) {
         return generate(pictures, caption_prompt(language), options).text;
     }
@@ -112,12 +114,13 @@ public:
     std::string answer(const image& picture, std::string_view question, std::string_view language = "en", const generate_options& options = {}) {
         return answer(std::span(&picture, 1), question, language, options);
     }
+    /// The same about several pictures together.
     std::string answer(std::span<const image> pictures, std::string_view question, std::string_view language = "en", const generate_options& options = {}) {
         return generate(pictures, answer_prompt(question, language), options).text;
     }
 
     /// Finds things: "cat ; black dog". What the model says is never an error: see findings::skipped.
-    /// Throws errc::cancelled when `on_progress` stops the encoding of the picture.
+    /// Throws errc::cancelled when `on_progress` stops the encoding of the picture, and what object_constraint throws for `constrained`.
     findings detect(const image& picture, std::string_view things, const find_options& options = {}) {
         return std::move(detect_each(std::span(&picture, 1), things, options).front());
     }
@@ -134,9 +137,11 @@ public:
     findings segment(const image& picture, std::string_view things, const find_options& options = {}) {
         return std::move(segment_each(std::span(&picture, 1), things, options).front());
     }
+    /// The same in a picture that was encoded before.
     findings segment(const image_features& picture, std::string_view things, const find_options& options = {}) {
         return std::move(find(std::span(&picture, 1), pointing::masks, things, options).front());
     }
+    /// The same in each of several pictures, decoded together.
     std::vector<findings> segment_each(std::span<const image> pictures, std::string_view things, const find_options& options = {}) {
         return find(pictures, pointing::masks, things, options);
     }
@@ -154,6 +159,7 @@ public:
         const std::lock_guard lock(m_state->busy);
         return pali::score(m_state->net, m_state->text, images, prompt, answer, m_state->caches, m_state->at);
     }
+    /// The same of an answer about a picture, which is encoded for it.
     [[nodiscard]] score_result score(const image& picture, std::string_view prompt, std::string_view answer) {
         const image_features features = encode(picture);
         return score(std::span(&features, 1), prompt, answer);

@@ -31,7 +31,7 @@ public:
         m_result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
     }
 
-    /// Takes the logits of the next token, and may overwrite them; returns whether another token is wanted.
+    /// Takes the logits of the next token, (vocab), and may overwrite them; returns whether another token is wanted. Throws what sampler::next throws.
     [[nodiscard]] bool take(std::span<float> logits) {
         const double normaliser = log_sum_exp(logits); // of the model's own distribution, before anything is done to it
         if (changes_logits()) m_own.assign(logits.begin(), logits.end());
@@ -60,6 +60,7 @@ public:
 
     /// The token chosen last.
     [[nodiscard]] token last() const noexcept { return m_sequence.back(); }
+    /// Of the answer, for the caller to add to.
     [[nodiscard]] pali::timings& timings() noexcept { return m_result.timings; }
     /// The answer, once no other token is wanted.
     [[nodiscard]] generation finish() && { return std::move(m_result); }

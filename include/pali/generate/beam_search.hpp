@@ -19,10 +19,10 @@ namespace pali::inline PALI_ABI {
 
 /// Named and meant as in transformers' GenerationConfig.
 struct beam_options {
-    std::size_t num_beams = 1;
+    std::size_t num_beams = 1;   ///< sequences that are followed at once, 1 to 1024
     float length_penalty = 1;    ///< scores are divided by length^this: over 0 favours long answers, below 0 short ones
     bool early_stopping = false; ///< stop as soon as num_beams answers are complete; else when no better one is likely
-    std::size_t max_new_tokens = 256;
+    std::size_t max_new_tokens = 256;  ///< 1 or more
 
     /// Throws errc::invalid_argument with the option, its value and the values allowed.
     void validate() const {
@@ -49,7 +49,7 @@ public:
     /// How one beam goes on.
     struct step {
         std::size_t parent = 0; ///< beam of the last round that it continues
-        token id = 0;
+        token id = 0;           ///< that it continues with
     };
 
     /// An answer.
@@ -123,6 +123,7 @@ public:
     [[nodiscard]] std::size_t length() const noexcept { return m_length; }
     /// Answers, the best first, once `advance` has returned false.
     [[nodiscard]] const std::vector<hypothesis>& hypotheses() const noexcept { return m_finished; }
+    /// The first of them.
     [[nodiscard]] const hypothesis& best() const noexcept { return m_finished.front(); }
     /// The running beam with the best score: what there is when a search is cancelled.
     [[nodiscard]] const hypothesis& front_runner() const noexcept { return m_running.front(); }

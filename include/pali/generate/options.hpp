@@ -17,7 +17,7 @@ namespace pali::inline PALI_ABI {
 
 /// Options of one answer. All have defaults: model.generate(photo, "caption en") is greedy.
 struct generate_options {
-    std::size_t max_new_tokens = 256;
+    std::size_t max_new_tokens = 256;    ///< 1 or more, the end of the sequence included
     std::size_t min_new_tokens = 0;      ///< the end of the sequence cannot come earlier
     sampling_options sampling{};         ///< greedy unless its temperature is above 0
     std::size_t num_beams = 1;           ///< beam search, if more than one; then nothing is streamed before the end

@@ -18,16 +18,17 @@ namespace pali::inline PALI_ABI {
 
 /// A token that can be drawn, and what processors order and weigh it by.
 struct drawable {
-    float key = 0, probability = 0;
+    float key = 0, probability = 0; ///< what tokens are ordered by; 0 to 1
     std::uint32_t place = 0; ///< among the logits
 };
 
 /// Memory that processors work in, for one size of vocabulary.
 struct processor_memory {
+    /// 17 bytes a token of the vocabulary.
     explicit processor_memory(std::size_t vocabulary) : values(vocabulary), tokens(vocabulary), marks(vocabulary) {}
 
-    std::vector<float> values;
-    std::vector<drawable> tokens;
+    std::vector<float> values;       ///< (vocabulary), what a processor has to note of each logit
+    std::vector<drawable> tokens;    ///< (vocabulary), those that can be drawn in front
     std::vector<std::uint8_t> marks; ///< all 0 between calls
 };
 

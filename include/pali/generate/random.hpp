@@ -10,8 +10,10 @@ namespace pali::inline PALI_ABI {
 /// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): a counter, mixed. Any seed is as good as another.
 class random_source {
 public:
+    /// Two sources of the same seed give the same numbers.
     explicit random_source(std::uint64_t seed) noexcept : m_state(seed) {}
 
+    /// 64 random bits.
     [[nodiscard]] std::uint64_t bits() noexcept {
         std::uint64_t z = m_state += 0x9e3779b97f4a7c15u;
         z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;

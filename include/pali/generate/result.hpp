@@ -16,6 +16,7 @@ enum class finish_reason {
     cancelled, ///< a callback returned false
 };
 
+/// "eos", "length" or "cancelled".
 [[nodiscard]] constexpr const char* to_string(finish_reason reason) noexcept {
     return reason == finish_reason::eos ? "eos" : reason == finish_reason::length ? "length" : "cancelled";
 }
@@ -33,8 +34,8 @@ struct generation {
     std::vector<token> tokens;        ///< with the end-of-sequence token, where the model said it
     std::vector<float> logprobs;      ///< natural logarithm of each token's probability, under the model's own distribution
     std::vector<token> prompt_tokens; ///< BOS, prompt, "\n": what followed the image tokens
-    finish_reason finish = finish_reason::length;
-    pali::timings timings;
+    finish_reason finish = finish_reason::length; ///< why it ended
+    pali::timings timings;            ///< seconds
 
     /// Tokens a second after the first one; 0 for a single token.
     [[nodiscard]] double decode_tokens_per_s() const noexcept {

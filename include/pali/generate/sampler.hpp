@@ -23,6 +23,7 @@ public:
         if (vocabulary == 0) throw error(errc::invalid_argument, "a sampler over a vocabulary of 0 tokens; 1 or more is needed");
     }
 
+    /// As given.
     [[nodiscard]] const sampling_options& options() const noexcept { return m_options; }
 
     /// Chooses. `logits` (vocabulary) are changed: take log_softmax_at before, for the probability under the model's own distribution.

@@ -16,6 +16,7 @@ namespace pali::inline PALI_ABI::inline PALI_SIMD {
 /// Where the beams' caches are. The first child of a beam keeps its cache; others copy what was generated into one that nobody continues.
 class beam_caches {
 public:
+    /// Beam b has cache b.
     explicit beam_caches(std::size_t beams) : m_slot(beams), m_next(beams), m_taken(beams) {
         for (std::size_t b = 0; b < beams; ++b) m_slot[b] = b;
     }
@@ -50,6 +51,7 @@ private:
 };
 
 /// Answers a request by beam search, as transformers' generate(num_beams = n) does. Text and tokens are streamed when the best is known.
+/// Throws what beam_search, sampler and embed() throw.
 template <class Network>
 [[nodiscard]] generation search_beams(Network& net, const tokenizer& text, std::span<const token> eos, const request& one, kv_caches& caches,
                                       context& at) {

@@ -11,9 +11,10 @@ namespace pali::inline PALI_ABI {
 /// One cache for each sequence that is answered at the same time.
 class kv_caches {
 public:
+    /// Without caches; those to come keep numbers of `type`.
     explicit kv_caches(kv_type type = kv_type::f32) : m_type(type) {}
 
-    /// Cache `i`, for sequences of `capacity` tokens: the one that is there, when it is large enough.
+    /// Cache `i`, for sequences of `capacity` tokens: the one that is there, when it is large enough. Throws std::bad_alloc.
     template <decoder_config Config>
     kv_cache& prepare(std::size_t i, const Config& config, std::size_t capacity) {
         while (m_caches.size() <= i) m_caches.emplace_back(config, capacity, m_type);

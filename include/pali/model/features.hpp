@@ -10,7 +10,7 @@ namespace pali::inline PALI_ABI {
 /// The tokens of one picture: outputs of vision tower and projector, (tokens, hidden). They do not depend on the prompt: compute them
 /// once and ask many times. Plain memory, independent of the model that made it.
 struct image_features {
-    matrix values;
+    matrix values;                     ///< (tokens, hidden)
     std::size_t width = 0, height = 0; ///< of the picture that it was made of, pixels: what boxes are placed in
 };
 

@@ -57,14 +57,20 @@ struct findings {
     std::string text;            ///< what was said besides objects
     generation said;             ///< the answer itself
 
+    /// The first object.
     [[nodiscard]] auto begin() const noexcept { return objects.begin(); }
+    /// Behind the last one.
     [[nodiscard]] auto end() const noexcept { return objects.end(); }
+    /// Objects found.
     [[nodiscard]] std::size_t size() const noexcept { return objects.size(); }
+    /// Whether there are none.
     [[nodiscard]] bool empty() const noexcept { return objects.empty(); }
+    /// Object `i`; not checked.
     [[nodiscard]] const object& operator[](std::size_t i) const noexcept { return objects[i]; }
 };
 
 /// The options that an answer to `things` is decoded with: those of `options`, limited to the grammar where that is wanted.
+/// Throws what object_constraint throws then.
 [[nodiscard]] inline generate_options decoding_of(const find_options& options, pointing kind, std::string_view things, const tokenizer& text) {
     generate_options chosen = options.generate;
     if (options.constrained) chosen.constrain = object_constraint(text, asked_labels(things), kind == pointing::masks);
@@ -74,7 +80,7 @@ struct findings {
 inline namespace PALI_SIMD {
 
 /// Reads an answer about a picture of width x height pixels. Masks are decoded by `decoder`; without one, objects have none. Never throws for what the
-/// answer says. Each mask costs a pass through the decoder.
+/// answer says, and errc::invalid_argument for options that find_options::validate() refuses. Each mask costs a pass through the decoder.
 [[nodiscard]] inline findings read_findings(generation said, const tokenizer& text, std::size_t width, std::size_t height, const mask_vqvae* decoder,
                                             const find_options& options, context& at) {
     findings found;

@@ -14,9 +14,10 @@
 
 namespace pali::inline PALI_ABI::inline PALI_SIMD {
 
-/// Seconds since it was made or last asked.
+/// Measures real time, by a clock that is never set.
 class stopwatch {
 public:
+    /// Seconds since it was made or last asked.
     [[nodiscard]] double lap() {
         const auto now = std::chrono::steady_clock::now();
         const double seconds = std::chrono::duration<double>(now - m_start).count();
@@ -29,7 +30,7 @@ private:
 };
 
 /// Answers requests, by sampling or greedily. Each gets the tokens it would get alone: rows of a batch do not touch each other.
-/// `caches` are used again from call to call. A step reads the weights once for all answers, and allocates nothing.
+/// `caches` are used again from call to call. Throws what sampler and embed() throw. A step reads the weights once for all answers, and allocates nothing.
 template <class Network>
 [[nodiscard]] std::vector<generation> generate(Network& net, const tokenizer& text, std::span<const token> eos, std::span<const request> requests,
                                                kv_caches& caches, context& at) {

@@ -18,6 +18,7 @@ namespace pali::inline PALI_ABI::inline PALI_SIMD {
 template <model_config Config, weight_storage Storage>
 class network {
 public:
+    /// A vision_config: the type of the configuration's tower.
     using vision_type = std::remove_cvref_t<decltype(std::declval<Config>().vision)>;
 
     /// Binds the tensors of `folder`, for which `read` is its config.json. Throws errc::config_mismatch or errc::checkpoint_mismatch
@@ -32,10 +33,10 @@ public:
         m_memory = names.finish(where, at.threads, progress, [&](std::span<const std::byte> tensor) { m_files.forget(tensor); });
     }
 
-    [[no_unique_address]] Config config;
-    siglip<vision_type, typename Storage::tower> vision;
-    projector<Config, typename Storage::tower> project;
-    gemma<Config, Storage> decoder;
+    [[no_unique_address]] Config config;                 ///< what it was built for
+    siglip<vision_type, typename Storage::tower> vision; ///< pixels (3, S, S) -> (P, vision hidden)
+    projector<Config, typename Storage::tower> project;  ///< -> (P, hidden)
+    gemma<Config, Storage> decoder;                      ///< (T, hidden) -> (T, hidden) and logits
 
     /// Tokens of one picture.
     [[nodiscard]] std::size_t image_tokens() const noexcept { return patch_count(config.vision); }

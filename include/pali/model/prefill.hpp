@@ -18,7 +18,7 @@
 namespace pali::inline PALI_ABI::inline PALI_SIMD {
 
 /// Features of the pictures, in order, then embeddings of the tokens: (image tokens + text tokens, hidden), in scratch memory.
-/// Throws errc::invalid_argument for features of another width.
+/// Throws errc::invalid_argument for features of another width and tokens outside of the vocabulary.
 template <class Network>
 [[nodiscard]] matrix_view embed(const Network& net, std::span<const image_features> images, std::span<const token> text, context& at) {
     std::size_t seen = 0;
@@ -40,7 +40,7 @@ template <class Network>
     return x;
 }
 
-/// The sequence of a request: as many image tokens as its features have rows, BOS, the prompt, "\n".
+/// The sequence of a request: as many image tokens as its features have rows, BOS, the prompt, "\n". Throws what layout_prompt() throws.
 [[nodiscard]] inline prompt_layout lay_out(const tokenizer& text, std::span<const image_features> images, std::string_view prompt) {
     std::size_t rows = 0;
     for (const image_features& picture : images) rows += picture.values.shape(0);
@@ -48,7 +48,8 @@ template <class Network>
 }
 
 /// Starts the sequence in `cache` with a prompt whose tokens all see each other, followed by `suffix`, which is causal.
-/// Returns the outputs of the last block for all rows, not normalised, in scratch memory; nothing when `progress` stopped it.
+/// Returns the outputs of the last block for all rows, (T, hidden), not normalised, in scratch memory; nothing when
+/// `progress`, stage "prefill", stopped it. Throws what embed() throws, and errc::capacity_exceeded where the cache is too small.
 template <class Network>
 [[nodiscard]] std::optional<matrix_view> prefill(Network& net, std::span<const image_features> images, std::span<const token> prompt,
                                                  std::span<const token> suffix, kv_cache& cache, context& at, const progress_callback& progress) {

@@ -11,9 +11,9 @@ namespace pali::inline PALI_ABI {
 
 /// Pictures, a prompt, and options of its own. What it refers to has to live until the answer is there.
 struct request {
-    std::span<const image_features> images;
-    std::string_view prompt;
-    generate_options options{};
+    std::span<const image_features> images; ///< in the order that the model sees them; may be none
+    std::string_view prompt;                ///< UTF-8; read_prompt() says what is taken off
+    generate_options options{};             ///< of this answer alone
 };
 
 } // namespace pali::inline PALI_ABI

@@ -27,7 +27,7 @@ template <class Network>
 
 } // namespace detail
 
-/// Hidden states after the last norm, (T, hidden), of a prompt and a causal suffix.
+/// Hidden states after the last norm, (T, hidden), of a prompt and a causal suffix. Throws what lay_out() and embed() throw.
 template <class Network>
 [[nodiscard]] matrix hidden_states(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                                    std::string_view suffix, kv_caches& caches, context& at) {
@@ -36,7 +36,7 @@ template <class Network>
     return matrix(net.decoder.normalise(x, at));
 }
 
-/// Logits, (T, vocabulary), of a prompt and a causal suffix.
+/// Logits, (T, vocabulary), of a prompt and a causal suffix. Throws the same.
 template <class Network>
 [[nodiscard]] matrix logits(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt, std::string_view suffix,
                             kv_caches& caches, context& at) {
@@ -46,6 +46,7 @@ template <class Network>
 }
 
 /// Log-probabilities of an answer and its end, given pictures and prompt: one pass, and the head over the answer's rows only.
+/// Throws the same.
 template <class Network>
 [[nodiscard]] score_result score(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                                  std::string_view answer, kv_caches& caches, context& at) {
