@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Measures what it costs to compile pali: seconds and memory of one translation unit. Python's standard library alone.
+"""Measures what it costs to compile pali: seconds and memory of one translation unit, and what others' headers cost in the same run. Python's
+standard library alone; Debian's libeigen3-dev for one of the others.
 
-usage: compile_time.py [--cxx g++] [--flags "-O2"] [--json]
-The limit holds for one variant: 30 s and 1.5 GB. Exit code 3 above it.
+usage: compile_time.py [--cxx g++] [--flags "-O2"] [--repetitions 1] [--json]
 """
 import argparse
 import json
@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 
-LIMIT_SECONDS, LIMIT_MEGABYTES = 30, 1500
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 MAIN = """#include <pali/pali.hpp>
@@ -32,13 +31,21 @@ def source(*types):
     return MAIN.format(uses="\n".join(USE.format(type=t, number=i) for i, t in enumerate(types)))
 
 
+# Name -> (source, more flags, most seconds that it should take)
 CASES = {
-    "empty": ("int main() {}\n", ""),
-    "umbrella, nothing used": ("#include <pali/pali.hpp>\nint main() {}\n", ""),
-    "one variant": (source("pali::paligemma2_3b_224"), ""),
-    "two variants": (source("pali::paligemma2_3b_224", "pali::paligemma_3b_448"), ""),
-    "dynamic": (source("pali::dynamic"), ""),
-    "one variant, bodies compiled elsewhere": (source("pali::paligemma2_3b_224"), "-DPALI_COMPILED"),
+    "empty": ("int main() {}\n", [], None),
+    "umbrella, nothing used": ("#include <pali/pali.hpp>\nint main() {}\n", [], 4),
+    "one variant": (source("pali::paligemma2_3b_224"), [], 12),
+    "two variants": (source("pali::paligemma2_3b_224", "pali::paligemma_3b_448"), [], 13),
+    "dynamic": (source("pali::dynamic"), [], None),
+    "dynamic, by the single header": (source("pali::dynamic"), ["-DSINGLE"], None),
+    "umbrella, pali::compiled": ("#include <pali/pali.hpp>\nint main() {}\n", ["-DPALI_COMPILED"], None),
+    "dynamic, pali::compiled": (source("pali::dynamic"), ["-DPALI_COMPILED"], 2),
+    "nlohmann/json: a document read": ("#include <nlohmann/json.hpp>\nint main(int, char** v) { return nlohmann::json::parse(v[1]).at(\"x\").get<int>(); }\n", [], None),
+    "xtensor: a sum of two": ("#include <xtensor/xtensor.hpp>\n#include <xtensor/xrandom.hpp>\nint main() { xt::xtensor<float, 2> a = xt::random::rand<float>({9, 9}), "
+                              "b = a + a; return static_cast<int>(b(1, 1)); }\n", [], None),
+    "Eigen: a product of two": ("#include <Eigen/Dense>\nint main() { Eigen::MatrixXf a = Eigen::MatrixXf::Random(9, 9), b = a * a; return static_cast<int>(b(1, 1)); }\n",
+                                ["-I/usr/include/eigen3"], None),
 }
 
 
@@ -55,29 +62,28 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cxx", default="g++")
     parser.add_argument("--flags", default="-O2")
+    parser.add_argument("--repetitions", type=int, default=1, help="the best of so many counts")
     parser.add_argument("--json", action="store_true", help="one object instead of a table")
     arguments = parser.parse_args()
     packages = subprocess.run(["pkg-config", "--cflags", "sentencepiece", "stb", "xtensor"], text=True, capture_output=True, check=True).stdout.split()
     readers = [f"-DPALI_WITH_{name}=1" for name in ("JPEG", "PNG", "WEBP")]
     results = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, (text, more) in CASES.items():
-            path = pathlib.Path(folder) / "case.cpp"
+        path = pathlib.Path(folder) / "case.cpp"
+        for name, (text, more, limit) in CASES.items():
             path.write_text(text)
-            command = [arguments.cxx, "-std=c++20", *shlex.split(arguments.flags), *packages, *readers, f"-I{ROOT / 'include'}", *shlex.split(more), "-c", str(path),
-                       "-o", str(path.with_suffix(".o"))]
-            cpu, wall, memory = measure(command)
-            results[name] = {"cpu_s": round(cpu, 2), "wall_s": round(wall, 2), "peak_mb": round(memory), "object_kb": path.with_suffix(".o").stat().st_size // 1024}
+            include = ROOT / ("single_include" if "-DSINGLE" in more else "include")
+            command = [arguments.cxx, "-std=c++20", *shlex.split(arguments.flags), *packages, *readers, f"-I{include}", *more, "-c", str(path), "-o",
+                       str(path.with_suffix(".o"))]
+            cpu, wall, memory = min(measure(command) for _ in range(arguments.repetitions))
+            results[name] = {"cpu_s": round(cpu, 2), "wall_s": round(wall, 2), "peak_mb": round(memory), "object_kb": path.with_suffix(".o").stat().st_size // 1024,
+                             "most_s": limit}
             if not arguments.json:
-                print(f"{name:<40} {cpu:6.1f} s (wall {wall:5.1f})  {memory:6.0f} MB  object {results[name]['object_kb']:6} KB", flush=True)
-    one = results["one variant"]
-    met = one["cpu_s"] <= LIMIT_SECONDS and one["peak_mb"] <= LIMIT_MEGABYTES
+                target = "" if limit is None else f"  target {limit} s: {'met' if cpu <= limit else 'not met'}"
+                print(f"{name:<34} {cpu:6.1f} s (wall {wall:5.1f})  {memory:6.0f} MB  object {results[name]['object_kb']:6} KB{target}", flush=True)
     if arguments.json:
-        print(json.dumps({"cxx": arguments.cxx, "flags": arguments.flags, "cases": results, "limit_met": met}))
-    else:
-        print(f"limit for one variant: {LIMIT_SECONDS} s and {LIMIT_MEGABYTES} MB: {'met' if met else 'NOT met'}")
-    return 0 if met else 3
+        print(json.dumps({"cxx": arguments.cxx, "flags": arguments.flags, "cases": results}))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

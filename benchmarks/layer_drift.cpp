@@ -7,6 +7,7 @@
 #include <pali/generate/log_softmax.hpp>
 #include <pali/model/network.hpp>
 #include <pali/model/prefill.hpp>
+#include <pali/model/preprocessing.hpp>
 
 #include <CLI/CLI.hpp>
 

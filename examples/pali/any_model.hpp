@@ -5,7 +5,7 @@
 #include <pali/generate/result.hpp>
 #include <pali/image/image.hpp>
 #include <pali/model/features.hpp>
-#include <pali/model/find.hpp>
+#include <pali/model/findings.hpp>
 #include <pali/model/load_options.hpp>
 
 #include <filesystem>

@@ -3,7 +3,8 @@
 
 #include "any_model.hpp"
 
-#include <pali/pali.hpp>
+#include <pali/config/registry.hpp>
+#include <pali/model.ipp>
 
 template <class Config, class Weights>
 class runner final : public any_model {
@@ -28,11 +29,11 @@ public:
     }
 
     std::vector<pali::findings> find_each(std::span<const pali::image> pictures, pali::pointing kind, std::string_view things, const pali::find_options& options) override {
-        return kind == pali::pointing::boxes ? m_model.detect_each(pictures, things, options) : m_model.segment_each(pictures, things, options);
+        return m_model.find_each(pictures, kind, things, options);
     }
 
     pali::findings find(const pali::image_features& seen, pali::pointing kind, std::string_view things, const pali::find_options& options) override {
-        return kind == pali::pointing::boxes ? m_model.detect(seen, things, options) : m_model.segment(seen, things, options);
+        return m_model.find(seen, kind, things, options);
     }
 
     pali::findings read(pali::generation said, const pali::image_features& seen) override { return m_model.read(std::move(said), seen); }

@@ -1,7 +1,9 @@
 // detect, segment, caption, answer: what a model says as objects, on the embedded model.
 #include <pali/config/shapes.hpp>
 #include <pali/image/read.hpp>
+#include <pali/image/resize.hpp>
 #include <pali/model.hpp>
+#include <pali/model/find.hpp>
 
 #include <support/data.hpp>
 #include <support/temporary_folder.hpp>
@@ -18,7 +20,7 @@
 namespace {
 
 using pali::test::data_path;
-using shapes_model = pali::model<pali::shapes, pali::f32>;
+using shapes_model = pali::model<pali::dynamic, pali::f32>;
 
 shapes_model& asked() {
     static shapes_model model(pali::test::source_path("examples/models/shapes"));

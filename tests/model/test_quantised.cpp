@@ -3,7 +3,7 @@
 
 #include <pali/config/shapes.hpp>
 #include <pali/image/read.hpp>
-#include <pali/model.hpp>
+#include <pali/model.ipp>
 #include <pali/model/quantise_checkpoint.hpp>
 
 #include <support/temporary_folder.hpp>
@@ -79,9 +79,9 @@ BOOST_AUTO_TEST_CASE(int8_from_a_file_is_int8_while_loading) { from_a_file_as_wh
 BOOST_AUTO_TEST_CASE(int4_from_a_file_is_int4_while_loading) { from_a_file_as_while_loading<pali::int4>(); }
 
 BOOST_AUTO_TEST_CASE(logits_point_where_those_of_float32_point) {
-    pali::model<pali::shapes, pali::f32> exact(shapes_folder());
-    pali::model<pali::shapes, pali::int8> eight(shapes_folder());
-    pali::model<pali::shapes, pali::int4> four(shapes_folder());
+    pali::model<pali::dynamic, pali::f32> exact(shapes_folder());
+    pali::model<pali::dynamic, pali::int8> eight(shapes_folder());
+    pali::model<pali::dynamic, pali::int4> four(shapes_folder());
     const auto seen = exact.encode(picture());
     const std::string answer = "a red cross and a yellow ring";
     const std::size_t spoken = exact.text().encode(answer).size() + 1; // what is said is read off the prompt's last token and the answer's own
@@ -96,7 +96,7 @@ BOOST_AUTO_TEST_CASE(logits_point_where_those_of_float32_point) {
 }
 
 BOOST_AUTO_TEST_CASE(a_batch_is_as_each_alone) {
-    pali::model<pali::shapes, pali::int4> model(shapes_folder());
+    pali::model<pali::dynamic, pali::int4> model(shapes_folder());
     std::vector<pali::image> pictures;
     for (const char* name : {"scenes/001.png", "scenes/004.png", "scenes/010.png", "scenes/012.png", "scenes/020.png"}) pictures.push_back(pali::read_image(data_path(name)));
     const auto together = model.generate_each(pictures, "segment shape");

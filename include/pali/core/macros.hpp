@@ -7,7 +7,7 @@
 
 static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are larger than a 32-bit address space");
 
-/// Bodies in *.ipp files: inline by default; with PALI_COMPILED they are compiled once, by the source that defines PALI_SOURCE.
+/// Bodies in *.ipp files: inline by default; with PALI_COMPILED they are compiled once, in the library pali::compiled.
 #if defined(PALI_COMPILED)
 #  define PALI_INLINE
 #else

@@ -4,6 +4,7 @@
 #include <pali/config/concepts.hpp>
 #include <pali/core/bfloat16.hpp>
 #include <pali/core/error.hpp>
+#include <pali/decoder/kv_type.hpp>
 #include <pali/kernels/attention_shape.hpp>
 
 #include <algorithm>
@@ -16,9 +17,6 @@
 #include <string>
 
 namespace pali::inline PALI_ABI {
-
-/// Numbers that keys and values are kept in: bf16 takes half of the memory, and half of the reading of a token with much behind it.
-enum class kv_type { f32, bf16 };
 
 /// What earlier tokens of a sequence left for later ones: a fixed capacity, (layer, keys | values, head, token, padded head_dim).
 class kv_cache {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <pali/core/progress.hpp>
-#include <pali/decoder/kv_cache.hpp>
+#include <pali/decoder/kv_type.hpp>
 #include <pali/weights/residency.hpp>
 
 #include <cstddef>

@@ -7,6 +7,7 @@
 #include <pali/image/mask.hpp>
 #include <pali/image/resize.hpp>
 #include <pali/kernels/resize.hpp>
+#include <pali/objects/mask_style.hpp>
 #include <pali/objects/pixels.hpp>
 
 #include <algorithm>
@@ -18,12 +19,6 @@
 #include <vector>
 
 namespace pali::inline PALI_ABI {
-
-/// How a decoded mask becomes pixels. Both ways are published, and differ by a pixel or two at the edges.
-enum class mask_style {
-    hard, ///< big_vision's evaluator: corners cut to whole pixels, bilinear, 255 where the value is above 0, else 0
-    soft, ///< the Hugging Face Space: corners rounded (half to even), the mask as bytes, bicubic, values between 0 and 255
-};
 
 namespace object_detail {
 
