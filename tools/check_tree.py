@@ -47,7 +47,7 @@ class tree:
     def __init__(self, root):
         self.root = pathlib.Path(root)
         self.include = self.root / "include"
-        self.headers = sorted(p for p in self.include.rglob("*") if p.suffix in (".hpp", ".ipp"))
+        self.headers = sorted(p for p in self.include.rglob("*") if p.suffix in (".hpp", ".ipp", ".h"))
 
     def name(self, path):
         return path.relative_to(self.root).as_posix()
@@ -102,7 +102,7 @@ def check_lines(t):
         lines = path.read_text(encoding="utf-8").count("\n")
         if lines > MOST_LINES:
             yield f"{t.name(path)}: {lines} lines; one noun a header, {MOST_LINES} lines at most"
-        if path.suffix == ".hpp" and "#pragma once" not in path.read_text(encoding="utf-8"):
+        if path.suffix != ".ipp" and "#pragma once" not in path.read_text(encoding="utf-8"):
             yield f"{t.name(path)}: no #pragma once"
 
 
@@ -164,8 +164,8 @@ BROKEN = {
     "dependencies": [("core/x.hpp", "#pragma once\n#include <pali/text/token.hpp>\n"), ("vision/x.hpp", "#pragma once\n#include <pali/decoder/y.hpp>\n"),
                      ("text/x.hpp", "#pragma once\n#include <pali/model.hpp>\n"), ("weights/x.hpp", "#pragma once\n#include <pali/files/safetensors.hpp>\n"),
                      ("core/y.hpp", '#pragma once\n#include "other.hpp"\n'), ("unknown/x.hpp", "#pragma once\n#include <pali/core/error.hpp>\n")],
-    "lines": [("core/x.hpp", "#pragma once\n" + "\n" * MOST_LINES), ("core/y.hpp", "int x;\n")],
-    "macros": [("core/x.hpp", "#pragma once\n#  define MAX 3\n")],
+    "lines": [("core/x.hpp", "#pragma once\n" + "\n" * MOST_LINES), ("core/y.hpp", "int x;\n"), ("y.h", "int x;\n")],
+    "macros": [("core/x.hpp", "#pragma once\n#  define MAX 3\n"), ("x.h", "#pragma once\n#define MAX 3\n")],
     "streams": [("core/x.hpp", "#pragma once\ninline void f() { std::cout << 1; }\n"), ("core/y.hpp", "#pragma once\ninline void f() { printf(\"\"); }\n"),
                 ("core/z.hpp", "#pragma once\ninline void f() { std::abort(); }\n")],
     "intrinsics": [("decoder/x.hpp", "#pragma once\n#include <immintrin.h>\n"), ("core/x.hpp", "#pragma once\ninline void f() { _mm_pause(); }\n")],

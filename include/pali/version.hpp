@@ -1,4 +1,4 @@
-// The version of pali: the only place that states it. CMake and meson read it from here.
+// The version of pali: the only place that states it. CMake and meson read it from here; pali.h has the numbers from it, so C reads it too.
 #pragma once
 
 /// @{
@@ -11,10 +11,14 @@
 /// Inline namespace of every name of the library: one per minor version, so that two of them can be linked into one program.
 #define PALI_ABI v0_1
 
+#ifdef __cpp_inline_variables // not C, nor the older C++ that pali.h is for as well
 /// The library: models, and the parts that they are made of, each of use alone.
-namespace pali::inline PALI_ABI {
+namespace pali {
+inline namespace PALI_ABI {
 
 /// "major.minor.patch"
 inline constexpr const char version[] = "0.1.0";
 
-} // namespace pali::inline PALI_ABI
+} // namespace PALI_ABI
+} // namespace pali
+#endif

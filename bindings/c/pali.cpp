@@ -1,0 +1,374 @@
+// pali.h over the templates of the library: any variant by pali::dynamic, weights chosen when a model is opened. Nothing is thrown past this file.
+#include <pali/pali.h>
+
+#include <pali/model/quantise_checkpoint.hpp>
+#include <pali/pali.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstring>
+#include <exception>
+#include <filesystem>
+#include <mutex>
+#include <new>
+#include <span>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace {
+
+using any_model = std::variant<pali::model<pali::dynamic, pali::f32>, pali::model<pali::dynamic, pali::bf16>, pali::model<pali::dynamic, pali::int8>,
+                               pali::model<pali::dynamic, pali::int4>>;
+
+} // namespace
+
+struct pali_model {
+    any_model held;
+    std::mutex busy{};                      // calls wait here and not within the model, so that it is known which thread is at work
+    std::atomic<std::thread::id> at_work{}; // none: nobody
+};
+
+struct pali_image {
+    pali::image pixels;
+};
+
+struct pali_answer {
+    pali::generation said;
+    std::vector<pali::object> objects{};
+};
+
+namespace {
+
+// ---- errors
+
+thread_local std::string last_message;         // of the failure before this moment, in this thread
+thread_local const char* last_error_text = ""; // that message, or a literal where there was no memory for it
+
+/// Keeps the message for pali_last_error and returns the code. `begin`: what the message lacks of the form of pali::error's.
+pali_status fail(pali_status code, const char* begin, const char* message) noexcept {
+    try {
+        last_message = begin;
+        last_message += message;
+        last_error_text = last_message.c_str();
+    } catch (...) {
+        last_error_text = "[pali.1] out of memory, for this message as well";
+    }
+    return code;
+}
+
+/// The code of pali.h. A switch, so that the compiler names what it lacks.
+pali_status status_of(pali::errc code) noexcept {
+#define PALI_SAME(theirs, ours)                                                                    \
+    case pali::errc::theirs:                                                                       \
+        static_assert(static_cast<int>(pali::errc::theirs) == ours, "pali.h has another number"); \
+        return ours
+    switch (code) {
+        PALI_SAME(invalid_argument, PALI_INVALID_ARGUMENT);
+        PALI_SAME(unknown_variant, PALI_UNKNOWN_VARIANT);
+        PALI_SAME(capacity_exceeded, PALI_CAPACITY_EXCEEDED);
+        PALI_SAME(cancelled, PALI_CANCELLED);
+        PALI_SAME(cannot_open, PALI_CANNOT_OPEN);
+        PALI_SAME(malformed_file, PALI_MALFORMED_FILE);
+        PALI_SAME(unsupported_format, PALI_UNSUPPORTED_FORMAT);
+        PALI_SAME(cannot_write, PALI_CANNOT_WRITE);
+        PALI_SAME(checkpoint_mismatch, PALI_CHECKPOINT_MISMATCH);
+        PALI_SAME(config_mismatch, PALI_CONFIG_MISMATCH);
+        PALI_SAME(malformed_config, PALI_MALFORMED_CONFIG);
+        PALI_SAME(unsupported_config, PALI_UNSUPPORTED_CONFIG);
+        PALI_SAME(malformed_image, PALI_MALFORMED_IMAGE);
+        PALI_SAME(image_too_large, PALI_IMAGE_TOO_LARGE);
+        PALI_SAME(unsupported_image, PALI_UNSUPPORTED_IMAGE);
+        PALI_SAME(malformed_tokenizer, PALI_MALFORMED_TOKENIZER);
+        PALI_SAME(missing_token, PALI_MISSING_TOKEN);
+        PALI_SAME(invalid_prompt, PALI_INVALID_PROMPT);
+        PALI_SAME(unsupported_arch, PALI_UNSUPPORTED_ARCH);
+    }
+#undef PALI_SAME
+    return PALI_UNKNOWN_ERROR;
+}
+
+/// Does the work, and turns whatever it throws into a code and a message.
+template <class Work>
+pali_status attempt(Work&& work) noexcept {
+    try {
+        work();
+        return PALI_OK;
+    } catch (const pali::error& e) {
+        return fail(status_of(e.code()), "", e.what());
+    } catch (const std::bad_alloc&) {
+        return fail(PALI_OUT_OF_MEMORY, "[pali.1] ", "out of memory");
+    } catch (const std::exception& e) {
+        return fail(PALI_UNKNOWN_ERROR, "[pali.2] ", e.what() && *e.what() ? e.what() : "an exception without a message");
+    } catch (...) {
+        return fail(PALI_UNKNOWN_ERROR, "[pali.2] ", "an exception of an unknown type, perhaps of a callback");
+    }
+}
+
+[[noreturn]] void refuse(const std::string& message) { throw pali::error(pali::errc::invalid_argument, message); }
+
+/// What a pointer points to; refuses null.
+template <class T>
+T& need(T* pointer, const char* name) {
+    if (!pointer) refuse(std::string(name) + " is null");
+    return *pointer;
+}
+/// An output, set to nothing before there is something.
+template <class T>
+T& output(T* pointer, const char* name) {
+    return need(pointer, name) = T{};
+}
+
+// ---- options
+
+/// Bytes that the first version of a struct had: fewer are a mistake. No padding follows its last member, so a later member takes none of it.
+template <class Struct>
+constexpr std::size_t first_size = 0;
+template <>
+constexpr std::size_t first_size<pali_model_options> = offsetof(pali_model_options, pin_threads) + sizeof(std::int32_t);
+template <>
+constexpr std::size_t first_size<pali_options> = offsetof(pali_options, constrained) + sizeof(std::int32_t);
+template <>
+constexpr std::size_t first_size<pali_object> = offsetof(pali_object, reserved) + sizeof(std::int32_t);
+static_assert(first_size<pali_model_options> == sizeof(pali_model_options) && first_size<pali_options> == sizeof(pali_options) &&
+              first_size<pali_object> == sizeof(pali_object));
+
+template <class Struct>
+std::size_t size_of(const Struct& given, const char* name) {
+    constexpr std::size_t most = 4096; // of any version to come: above it stands what nobody set
+    if (given.size < first_size<Struct> || given.size > most)
+        refuse(std::string(name) + "->size is " + std::to_string(given.size) + "; set it to sizeof(" + name + "), " + std::to_string(sizeof(Struct)) + " in pali " + pali::version);
+    return given.size;
+}
+
+/// Options as this version has them. What an older caller does not have is 0; what a newer one has besides has to be.
+template <class Options>
+Options read_sized(const Options* given, const char* name) {
+    Options read{};
+    if (!given) return read;
+    const std::size_t size = size_of(*given, name);
+    std::memcpy(&read, given, std::min(size, sizeof read));
+    const auto* bytes = reinterpret_cast<const unsigned char*>(given);
+    if (size > sizeof read && std::any_of(bytes + sizeof read, bytes + size, [](unsigned char byte) { return byte != 0; }))
+        refuse(std::string(name) + " sets a member that pali " + pali::version + " does not have");
+    return read;
+}
+
+/// The value at that place of a list; refuses a number that is none.
+template <class T, std::size_t N>
+T choose(const char* name, std::int32_t chosen, const T (&values)[N]) {
+    if (chosen < 0 || static_cast<std::size_t>(chosen) >= N) refuse(std::string(name) + " is " + std::to_string(chosen) + "; 0 to " + std::to_string(N - 1) + " is allowed");
+    return values[chosen];
+}
+
+/// UTF-8 on every system.
+std::filesystem::path path_of(const char* utf8) { return reinterpret_cast<const char8_t*>(utf8); }
+
+pali::progress_callback progress_of(pali_on_progress call, void* user) {
+    if (!call) return {};
+    return [call, user](std::string_view stage, double fraction) { return call(std::string(stage).c_str(), fraction, user) != 0; };
+}
+
+pali::load_options load_options_of(const pali_model_options& given) {
+    pali::load_options load{.threads = given.threads, .pin_threads = given.pin_threads != 0};
+    load.residency = choose("residency", given.residency, {pali::residency::mapped, pali::residency::resident});
+    load.kv_cache = choose("kv_cache", given.kv_cache, {pali::kv_type::f32, pali::kv_type::bf16});
+    if (given.mask_decoder) load.mask_decoder = path_of(given.mask_decoder);
+    load.on_progress = progress_of(given.on_progress, given.user);
+    return load;
+}
+
+pali::generate_options generate_options_of(const pali_options& given) {
+    pali::generate_options asked;
+    if (given.max_new_tokens > 0) asked.max_new_tokens = given.max_new_tokens;
+    asked.min_new_tokens = given.min_new_tokens;
+    asked.sampling.temperature = given.temperature;
+    asked.sampling.top_k = given.top_k;
+    if (given.top_p != 0) asked.sampling.top_p = given.top_p;
+    asked.sampling.min_p = given.min_p;
+    if (given.repetition_penalty != 0) asked.sampling.repetition_penalty = given.repetition_penalty;
+    asked.sampling.seed = given.seed;
+    if (given.num_beams > 0) asked.num_beams = given.num_beams;
+    asked.early_stopping = given.early_stopping != 0;
+    if (given.on_text) asked.on_text = [call = given.on_text, user = given.user](std::string_view piece) { return call(piece.data(), piece.size(), user) != 0; };
+    asked.on_progress = progress_of(given.on_progress, given.user);
+    return asked;
+}
+
+// ---- models
+
+template <class Weights>
+any_model open_as(const std::filesystem::path& folder, const pali::load_options& load) {
+    return any_model(std::in_place_type<pali::model<pali::dynamic, Weights>>, folder, load);
+}
+
+any_model open(const std::filesystem::path& folder, std::string_view weights, const pali::load_options& load) {
+    const std::string stored = weights.empty() ? pali::quantised_weights(pali::checkpoint_files(folder)) : std::string();
+    if (weights.empty()) weights = stored;
+    if (weights == pali::f32::name) return open_as<pali::f32>(folder, load);
+    if (weights == pali::int8::name) return open_as<pali::int8>(folder, load);
+    if (weights == pali::int4::name) return open_as<pali::int4>(folder, load);
+    return open_as<pali::bf16>(folder, load);
+}
+
+/// Asks a model when its turn has come. Refuses a callback that asks the model it is called by, which would wait for itself.
+template <class Question>
+auto ask(pali_model& model, Question&& question) {
+    if (model.at_work == std::this_thread::get_id()) refuse("a callback asks the model that it is called by; let it return first");
+    const std::lock_guard lock(model.busy);
+    struct at_work {
+        std::atomic<std::thread::id>& who;
+        explicit at_work(std::atomic<std::thread::id>& who) : who(who) { who = std::this_thread::get_id(); }
+        ~at_work() { who = std::thread::id(); }
+    } const mark(model.at_work);
+    return std::visit(std::forward<Question>(question), model.held);
+}
+
+} // namespace
+
+// ---- pali.h
+
+const char* pali_version(void) { return pali::version; }
+
+const char* pali_last_error(void) { return last_error_text; }
+
+pali_status pali_model_open(const char* folder, const pali_model_options* options, pali_model** model) {
+    return attempt([&] {
+        pali_model*& out = output(model, "model");
+        const pali_model_options given = read_sized(options, "pali_model_options");
+        const char* const weights = choose("weights", given.weights, {"", pali::f32::name, pali::bf16::name, pali::int8::name, pali::int4::name});
+        out = new pali_model{open(path_of(&need(folder, "folder")), weights, load_options_of(given))};
+    });
+}
+
+void pali_model_close(pali_model* model) { delete model; }
+
+pali_status pali_image_read(const char* path, pali_image** image) {
+    return attempt([&] {
+        pali_image*& out = output(image, "image");
+        out = new pali_image{pali::read_image(path_of(&need(path, "path")))};
+    });
+}
+
+pali_status pali_image_decode(const void* bytes, size_t size, pali_image** image) {
+    return attempt([&] {
+        pali_image*& out = output(image, "image");
+        const auto* first = static_cast<const std::byte*>(bytes);
+        out = new pali_image{pali::decode_image(std::span(&need(first, "bytes"), size))};
+    });
+}
+
+pali_status pali_image_from_rgb(const uint8_t* pixels, size_t width, size_t height, size_t row_bytes, pali_image** image) {
+    return attempt([&] {
+        pali_image*& out = output(image, "image");
+        need(pixels, "pixels");
+        const std::string size = std::to_string(width) + " x " + std::to_string(height) + " pixels";
+        if (width == 0 || height == 0) refuse("a picture of " + size + " has none");
+        const pali::read_options most;
+        if (width > most.max_side || height > most.max_side || width > most.max_pixels / height)
+            throw pali::error(pali::errc::image_too_large, size + "; " + std::to_string(most.max_side) + " a side and " + std::to_string(most.max_pixels) + " in all are allowed");
+        if (row_bytes != 0 && row_bytes < width * 3) refuse("row_bytes is " + std::to_string(row_bytes) + "; " + std::to_string(width * 3) + " or more, or 0, is needed");
+        pali::image copy(width, height);
+        for (std::size_t y = 0; y < height; ++y) std::copy_n(pixels + y * (row_bytes == 0 ? width * 3 : row_bytes), width * 3, copy.at(0, y));
+        out = new pali_image{std::move(copy)};
+    });
+}
+
+pali_status pali_image_size(const pali_image* image, size_t* width, size_t* height) {
+    return attempt([&] {
+        if (width) *width = 0;
+        if (height) *height = 0;
+        const pali::image& pixels = need(image, "image").pixels;
+        if (width) *width = pixels.width;
+        if (height) *height = pixels.height;
+    });
+}
+
+void pali_image_free(pali_image* image) { delete image; }
+
+pali_status pali_generate(pali_model* model, const pali_image* const* images, size_t count, const char* prompt, const pali_options* options, pali_answer** answer) {
+    return attempt([&] {
+        pali_answer*& out = output(answer, "answer");
+        const pali::generate_options asked = generate_options_of(read_sized(options, "pali_options"));
+        if (count == 0) refuse("count is 0; one picture or more is needed");
+        need(images, "images");
+        std::vector<pali::image> pictures;
+        for (const pali_image* image : std::span(images, count)) pictures.push_back(need(image, "a picture").pixels);
+        const std::string_view words = &need(prompt, "prompt");
+        out = new pali_answer{ask(need(model, "model"), [&](auto& one) { return one.generate(std::span<const pali::image>(pictures), words, asked); })};
+    });
+}
+
+pali_status pali_find(pali_model* model, const pali_image* image, int32_t what, const char* things, const pali_options* options, pali_answer** answer) {
+    return attempt([&] {
+        pali_answer*& out = output(answer, "answer");
+        const pali_options given = read_sized(options, "pali_options");
+        const pali::find_options asked{.generate = generate_options_of(given), .constrained = given.constrained != 0};
+        const bool masks = choose("what", what, {false, true});
+        const pali::image& picture = need(image, "image").pixels;
+        const std::string_view words = &need(things, "things");
+        pali::findings found = ask(need(model, "model"), [&](auto& one) { return masks ? one.segment(picture, words, asked) : one.detect(picture, words, asked); });
+        out = new pali_answer{std::move(found.said), std::move(found.objects)};
+    });
+}
+
+pali_status pali_answer_text(const pali_answer* answer, const char** text, size_t* size) {
+    return attempt([&] {
+        if (size) *size = 0;
+        const char*& out = output(text, "text");
+        const std::string& said = need(answer, "answer").said.text;
+        out = said.c_str();
+        if (size) *size = said.size();
+    });
+}
+
+pali_status pali_answer_tokens(const pali_answer* answer, const int32_t** tokens, const float** logprobs, size_t* count) {
+    static_assert(std::is_same_v<pali::token, int32_t>);
+    return attempt([&] {
+        if (tokens) *tokens = nullptr;
+        if (logprobs) *logprobs = nullptr;
+        size_t& out = output(count, "count");
+        const pali::generation& said = need(answer, "answer").said;
+        out = said.tokens.size();
+        if (tokens) *tokens = said.tokens.data();
+        if (logprobs) *logprobs = said.logprobs.data();
+    });
+}
+
+pali_status pali_answer_stop(const pali_answer* answer, int32_t* why) {
+    static_assert(PALI_STOP_EOS == static_cast<int>(pali::finish_reason::eos) && PALI_STOP_LENGTH == static_cast<int>(pali::finish_reason::length) &&
+                  PALI_STOP_CANCELLED == static_cast<int>(pali::finish_reason::cancelled));
+    return attempt([&] {
+        int32_t& out = output(why, "why");
+        out = static_cast<int32_t>(need(answer, "answer").said.finish);
+    });
+}
+
+pali_status pali_answer_object_count(const pali_answer* answer, size_t* count) {
+    return attempt([&] {
+        size_t& out = output(count, "count");
+        out = need(answer, "answer").objects.size();
+    });
+}
+
+pali_status pali_answer_object(const pali_answer* answer, size_t index, pali_object* object) {
+    return attempt([&] {
+        const std::size_t size = size_of(need(object, "object"), "pali_object");
+        std::memset(object, 0, size);
+        object->size = size;
+        const std::vector<pali::object>& objects = need(answer, "answer").objects;
+        if (index >= objects.size()) refuse("index is " + std::to_string(index) + "; there are " + std::to_string(objects.size()) + " objects");
+        const pali::object& found = objects[index];
+        const pali_object seen{.size = size, .label = found.label.c_str(), .mask = found.mask.empty() ? nullptr : found.mask.values.data(),
+                               .mask_width = found.mask.width, .mask_height = found.mask.height,
+                               .x0 = found.box.x0, .y0 = found.box.y0, .x1 = found.box.x1, .y1 = found.box.y1, .score = found.score, .reserved = 0};
+        std::memcpy(object, &seen, std::min(size, sizeof seen));
+    });
+}
+
+void pali_answer_free(pali_answer* answer) { delete answer; }
