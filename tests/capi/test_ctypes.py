@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""libpali from Python by ctypes: the lines of docs/c_api.md as they stand there, and answers against transformers'.   usage: test_ctypes.py LIBPALI"""
+import contextlib
+import ctypes as c
+import io
+import json
+import os
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+MODELS = ROOT / "tests" / "data" / "models"
+LIBRARY = str(pathlib.Path(sys.argv[1]).resolve())
+faults = []
+
+# What people read runs, in their folder but with this library, and prints what the page says it prints.
+os.chdir(ROOT)
+page = (ROOT / "docs" / "c_api.md").read_text()
+lines = re.search(r"```python\n(.*?)```", page, flags=re.S).group(1)
+printed = io.StringIO()
+assert '"libpali.so"' in lines
+names = {}
+with contextlib.redirect_stdout(printed):
+    exec(lines.replace('"libpali.so"', repr(LIBRARY)), names)
+promised = "".join(line.partition("# ")[2] + "\n" for line in lines.splitlines() if "print(" in line)
+if printed.getvalue() != promised:
+    faults.append(f"docs/c_api.md says that its lines print {promised!r}; they print {printed.getvalue()!r}")
+try:
+    names["call"]("image_read", b"nowhere.png", c.byref(c.c_void_p()))
+    faults.append("a missing file raised nothing")
+except RuntimeError as e:
+    if not str(e).startswith("[pali.201] ") or "nowhere.png" not in str(e):
+        faults.append(f"a missing file raised {e}")
+
+
+# Every greedy answer of every tiny checkpoint, in float32.
+class model_options(c.Structure):
+    _fields_ = [("size", c.c_size_t), ("threads", c.c_size_t), ("mask_decoder", c.c_char_p), ("on_progress", c.c_void_p), ("user", c.c_void_p),
+                ("weights", c.c_int32), ("residency", c.c_int32), ("kv_cache", c.c_int32), ("pin_threads", c.c_int32)]
+
+
+class options(c.Structure):
+    _fields_ = [("size", c.c_size_t), ("max_new_tokens", c.c_size_t), ("rest", c.c_uint8 * 80)]
+
+
+call, asked = names["call"], 0
+for checkpoint in json.loads((MODELS / "cases.json").read_text())["checkpoints"]:
+    model = c.c_void_p()
+    call("model_open", bytes(MODELS / checkpoint["folder"]), c.byref(model_options(size=c.sizeof(model_options), weights=1)), c.byref(model))
+    for case in checkpoint["cases"]:
+        pictures = (c.c_void_p * len(case["images"]))()
+        for i, name in enumerate(case["images"]):
+            one = c.c_void_p()
+            call("image_read", bytes(MODELS / name), c.byref(one))
+            pictures[i] = one
+        answer, text, tokens, count = c.c_void_p(), c.c_char_p(), c.POINTER(c.c_int32)(), c.c_size_t()
+        call("generate", model, pictures, c.c_size_t(len(pictures)), case["prompt"].encode(),
+            c.byref(options(size=c.sizeof(options), max_new_tokens=case["max_new_tokens"])), c.byref(answer))
+        call("answer_text", answer, c.byref(text), None)
+        call("answer_tokens", answer, c.byref(tokens), None, c.byref(count))
+        said = (text.value.decode(), tokens[:count.value])
+        if said != (case["text"], case["tokens"]):
+            faults.append(f"{checkpoint['name']}, {case['prompt']!r}: got {said}, transformers {case['text'], case['tokens']}")
+        names["pali"].pali_answer_free(answer)
+        for one in pictures:
+            names["pali"].pali_image_free(c.c_void_p(one))
+        asked += 1
+    names["pali"].pali_model_close(model)
+
+print("\n".join(faults) or f"the lines of docs/c_api.md, and {asked} answers as transformers")
+sys.exit(1 if faults or asked == 0 else 0)
