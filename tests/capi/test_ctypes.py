@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """libpali from Python by ctypes: the lines of docs/c_api.md as they stand there, and answers against transformers'.   usage: test_ctypes.py LIBPALI"""
+import concurrent.futures
 import contextlib
 import ctypes as c
 import io
@@ -26,12 +27,40 @@ with contextlib.redirect_stdout(printed):
 promised = "".join(line.partition("# ")[2] + "\n" for line in lines.splitlines() if "print(" in line)
 if printed.getvalue() != promised:
     faults.append(f"docs/c_api.md says that its lines print {promised!r}; they print {printed.getvalue()!r}")
+call = names["call"]
 try:
-    names["call"]("image_read", b"nowhere.png", c.byref(c.c_void_p()))
+    call("image_read", b"nowhere.png", c.byref(c.c_void_p()))
     faults.append("a missing file raised nothing")
 except RuntimeError as e:
     if not str(e).startswith("[pali.201] ") or "nowhere.png" not in str(e):
         faults.append(f"a missing file raised {e}")
+
+
+# Threads ask one model, each what another does not: its own answer, and its own error.
+def in_a_thread(model, number):
+    photo, answer, text = c.c_void_p(), c.c_void_p(), c.c_char_p()
+    prompt, want = (b"caption en", "a red cross and a yellow ring on a teal background") if number % 2 else (b"answer en what shape is red?", "cross")
+    for _ in range(5):
+        try:
+            call("image_read", b"nowhere/%d.png" % number, c.byref(photo))
+        except RuntimeError as e:
+            if f"nowhere/{number}.png" not in str(e):
+                faults.append(f"thread {number} was told {e}")
+        call("image_read", b"examples/models/shapes/pictures/cross_and_ring.png", c.byref(photo))
+        call("generate", model, c.byref(photo), c.c_size_t(1), prompt, None, c.byref(answer))
+        call("answer_text", answer, c.byref(text), None)
+        if text.value.decode() != want:
+            faults.append(f"thread {number} was answered {text.value}")
+        names["pali"].pali_answer_free(answer)
+        names["pali"].pali_image_free(photo)
+
+
+shared = c.c_void_p()
+call("model_open", b"examples/models/shapes", None, c.byref(shared))
+with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    for done in [pool.submit(in_a_thread, shared, number) for number in range(4)]:
+        done.result()
+names["pali"].pali_model_close(shared)
 
 
 # Every greedy answer of every tiny checkpoint, in float32.
@@ -44,7 +73,7 @@ class options(c.Structure):
     _fields_ = [("size", c.c_size_t), ("max_new_tokens", c.c_size_t), ("rest", c.c_uint8 * 80)]
 
 
-call, asked = names["call"], 0
+asked = 0
 for checkpoint in json.loads((MODELS / "cases.json").read_text())["checkpoints"]:
     model = c.c_void_p()
     call("model_open", bytes(MODELS / checkpoint["folder"]), c.byref(model_options(size=c.sizeof(model_options), weights=1)), c.byref(model))
