@@ -59,3 +59,4 @@ add_library(pali_compiled STATIC EXCLUDE_FROM_ALL ${pali_compiled_sources})
 add_library(pali::compiled ALIAS pali_compiled)
 target_link_libraries(pali_compiled PUBLIC pali PRIVATE pali_own)
 target_compile_definitions(pali_compiled PUBLIC PALI_COMPILED)
+set_target_properties(pali_compiled PROPERTIES POSITION_INDEPENDENT_CODE ON) # libpali is made of it

@@ -4,7 +4,7 @@
 usage: check_docs.py [CHECK...] [--root DIR]      all checks without a name
        check_docs.py --self-test
 
-links     a link to a file of the tree leads to one, and its #anchor to a heading there; docs/README.md names every page of docs
+links     a link to a file of the tree leads to one, and its #anchor to a heading there; docs/start.md names every page of docs
 options   pali, its subcommands and its options are those of examples/pali; options of other programs are named in their source
 """
 import argparse
@@ -63,13 +63,13 @@ def check_links(root):
             if not there.is_relative_to(root.resolve()) or not there.exists():
                 yield f"{where}: there is no such file"
                 continue
-            if name == "docs/README.md":
+            if name == "docs/start.md":
                 linked.add(there)
             if anchor and (there.suffix != ".md" or anchor not in anchors_of(there.read_text(encoding="utf-8"))):
                 yield f"{where}: there is no such heading"
     for path in sorted((root / "docs").glob("*.md")):
-        if path.name != "README.md" and path.resolve() not in linked:
-            yield f"docs/README.md: {path.name} is not linked"
+        if path.name != "start.md" and path.resolve() not in linked:
+            yield f"docs/start.md: {path.name} is not linked"
 
 
 def options_in(paths):
@@ -119,7 +119,7 @@ def check_options(root):
 
 CHECKS = {name[6:]: f for name, f in list(globals().items()) if name.startswith("check_")}
 
-SOUND = {"docs/README.md": "# Start\n\n[one](one.md), [two](one.md#a-heading-of-two), [up](../README.md#pali--more), [out](https://example.org)\n`[x](no.md)`\n",
+SOUND = {"docs/start.md": "# Start\n\n[one](one.md), [two](one.md#a-heading-of-two), [up](../README.md#pali--more), [out](https://example.org)\n`[x](no.md)`\n",
          "docs/one.md": "## A heading, of `two`\n\n```sh\n# ## No heading\npali ask --model DIR | pali ask --json   # --no-option\n```\n\n`--model`, `pali ask`, `pali::ask`\n",
          "README.md": "# pali & more\n\n    pali ask --model DIR\n",
          "examples/pali/main.cpp": '{"ask", add_ask(program)}\n', "examples/pali/ask.cpp": 'add_option("-m,--model"); add_flag("--json")\n'}

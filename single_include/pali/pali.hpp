@@ -6,7 +6,7 @@
 #  error "the single header holds all bodies; PALI_COMPILED is for the headers of include/"
 #endif
 
-// The version of pali: the only place that states it. CMake and meson read it from here.
+// The version of pali: the only place that states it. CMake and meson read it from here; pali.h has the numbers from it, so C reads it too.
 
 /// @{
 /// A part of the version as a number, for `#if`.
@@ -18,13 +18,17 @@
 /// Inline namespace of every name of the library: one per minor version, so that two of them can be linked into one program.
 #define PALI_ABI v0_1
 
+#ifdef __cpp_inline_variables // not C, nor the older C++ that pali.h is for as well
 /// The library: models, and the parts that they are made of, each of use alone.
-namespace pali::inline PALI_ABI {
+namespace pali {
+inline namespace PALI_ABI {
 
 /// "major.minor.patch"
 inline constexpr const char version[] = "0.1.0";
 
-} // namespace pali::inline PALI_ABI
+} // namespace PALI_ABI
+} // namespace pali
+#endif
 
 // The few macros of the library: internal, all prefixed, none needed by a user.
 
