@@ -164,7 +164,10 @@ typedef struct pali_object {
     const uint8_t* mask;  /**< a byte a pixel of the picture, row by row without padding, 128 and more inside; null without a mask */
     size_t mask_width;    /**< pixels; 0 without a mask */
     size_t mask_height;   /**< pixels */
-    float x0, y0, x1, y1; /**< pixels of the picture, from its top left corner */
+    float x0;             /**< left edge, pixels of the picture */
+    float y0;             /**< upper edge */
+    float x1;             /**< right edge */
+    float y1;             /**< lower edge */
     float score;          /**< 0 to 1: how sure the model was of box and label */
     int32_t reserved;     /**< 0 */
 } pali_object;
