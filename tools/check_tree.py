@@ -127,6 +127,15 @@ def check_intrinsics(t):
                       "intrinsics stand in arch/ and kernels/ alone", lambda path: t.folder(path) in ("arch", "kernels"))
 
 
+def check_flags(t):
+    """What asks for the instructions of the compiler's flags is in the namespace that carries their name; see arch/simd.hpp."""
+    for path in t.headers:
+        code = code_of(path.read_text(encoding="utf-8"))
+        match = re.search(r"\barch::native\b|\barch::simd<>", code)
+        if match and not re.search(r"\binline\s+(namespace\s+)?PALI_SIMD\b", code):
+            yield f"{t.name(path)}:{code[:match.start()].count(chr(10)) + 1}: {match.group(0)}: what uses it stands in inline namespace PALI_SIMD"
+
+
 def check_system(t):
     yield from t.find(r"#\s*include\s*<(unistd\.h|fcntl\.h|pthread\.h|sched\.h|signal\.h|dlfcn\.h|windows\.h|sys/[\w.]+|linux/[\w.]+)>",
                       "the operating system is named in files/mmap, core/pin_thread and arch/ alone",
@@ -170,11 +179,13 @@ BROKEN = {
                 ("core/z.hpp", "#pragma once\ninline void f() { std::abort(); }\n")],
     "intrinsics": [("decoder/x.hpp", "#pragma once\n#include <immintrin.h>\n"), ("core/x.hpp", "#pragma once\ninline void f() { _mm_pause(); }\n")],
     "system": [("image/x.hpp", "#pragma once\n#include <sys/mman.h>\n"), ("files/x.hpp", "#pragma once\n#include <unistd.h>\n")],
+    "flags": [("image/x.hpp", "#pragma once\nnamespace pali {\ninline void f() { kernels::gelu(arch::native, nullptr, 0); }\n}\n")],
     "names": [("kernels/x.hpp", "#pragma once\nint dot_fast();\n"), ("kernels/fast_dot.hpp", "#pragma once\n")],
     "paths": [("core/x.hpp", "#pragma once\n// see /" + "work/notes\n")],
 }
 SOUND = [("core/error.hpp", "#pragma once\n// std::cout is not used, nor exit(); fast\n#define PALI_X 1\nconst char* text = \"abort()\";\n"),
          ("kernels/dot.hpp", "#pragma once\n#include <immintrin.h>\n#include <pali/core/error.hpp>\n"),
+         ("layers/norm.hpp", "#pragma once\nnamespace pali::inline PALI_ABI::inline PALI_SIMD {\ninline void f() { kernels::gelu(arch::native, nullptr, 0); }\n}\n"),
          ("files/mmap.ipp", "#pragma once\n#include <sys/mman.h>\n"),
          ("files/list.ipp", "#pragma once\n#define STB_IMAGE_STATIC\ninline void f(char* p) { std::snprintf(p, 1, \"\"); }\n"),
          ("pali.hpp", "#pragma once\n#include <pali/model.hpp>\n"), ("model.hpp", "#pragma once\n#include <pali/files/list.hpp>\n")]

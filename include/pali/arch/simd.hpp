@@ -8,8 +8,12 @@
 
 /// Code whose instructions depend on compiler flags lives in an inline namespace that names them: translation units compiled with
 /// different flags then never share a symbol, and the linker cannot hand one of them the other's instructions.
-#if defined(__AVX512BW__)
+#if defined(__AVX512VNNI__) && defined(__AVX512BW__)
+#  define PALI_SIMD avx512_vnni
+#elif defined(__AVX512BW__)
 #  define PALI_SIMD avx512
+#elif defined(__AVX512F__)
+#  define PALI_SIMD avx512f
 #elif defined(__AVX2__) && defined(__FMA__)
 #  define PALI_SIMD avx2
 #elif defined(__AVX__)

@@ -1,6 +1,8 @@
 // Scratch memory of a forward pass: taken in order, given back by frames, grown in the first pass and not in those like it.
 #pragma once
 
+#include <pali/core/macros.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <memory>

@@ -3,9 +3,10 @@
 
 #include <pali/version.hpp>
 
-#include <cassert>
-
+// Before any other header, so that this is the first that a 32-bit compiler says.
 static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are larger than a 32-bit address space");
+
+#include <cassert>
 
 /// Bodies in *.ipp files: inline by default; with PALI_COMPILED they are compiled once, in the library pali::compiled.
 #if defined(PALI_COMPILED)

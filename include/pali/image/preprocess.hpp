@@ -25,6 +25,8 @@ struct preprocessing {
     std::array<double, 3> std = {0.5, 0.5, 0.5};  ///< the same; not 0
 };
 
+inline namespace PALI_SIMD {
+
 /// Writes (3, height, width) floats: (x * rescale_factor - mean) / std of the resized picture. The rounding is that of transformers' processor:
 /// the product in double and rounded to float, the rest in float. Throws `invalid_argument` when do_resize is off and the picture is not
 /// width x height, when a std is zero, and as resize does.
@@ -60,5 +62,7 @@ inline void preprocess(const image& from, const preprocessing& how, float* pixel
     preprocess(from, how, made.data());
     return made;
 }
+
+} // inline namespace PALI_SIMD
 
 } // namespace pali::inline PALI_ABI

@@ -90,6 +90,8 @@ inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? 
     return made;
 }
 
+inline namespace PALI_SIMD {
+
 /// Rows [first, first + count) of the picture, at another width.
 [[nodiscard]] inline image resize_width(const image& from, std::size_t width, filter kind, std::size_t first, std::size_t count) {
     const auto weights = weights_of(kind, from.width, width);
@@ -112,7 +114,11 @@ inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? 
     return made;
 }
 
+} // inline namespace PALI_SIMD
+
 } // namespace image_detail
+
+inline namespace PALI_SIMD {
 
 /// `from` at width x height pixels; the aspect ratio is the caller's affair. Equal to `Image.resize((width, height), filter)` of Pillow 13.
 /// Throws `invalid_argument` when either picture has no pixels, a side is over 2^24, or the filter is unknown.
@@ -137,5 +143,7 @@ inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? 
     const std::size_t last = weights.spans.back().first + weights.spans.back().count;
     return image_detail::resize_height(image_detail::resize_width(from, width, kind, first, last - first), weights, first);
 }
+
+} // inline namespace PALI_SIMD
 
 } // namespace pali::inline PALI_ABI
