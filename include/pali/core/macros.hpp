@@ -3,7 +3,7 @@
 
 #include <pali/version.hpp>
 
-// Before any other header, so that this is the first that a 32-bit compiler says.
+// Before any other header: a compiler that has none for 32 bits says this all the same.
 static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are larger than a 32-bit address space");
 
 #include <cassert>

@@ -1,6 +1,10 @@
 // JPEG through libjpeg-turbo, with the settings that Pillow leaves at their defaults: exact DCT, smooth upsampling.
 #pragma once
 
+#include <pali/image/impl/formats.hpp>
+
+#if PALI_WITH_JPEG
+
 #include <pali/image/impl/source.ipp>
 
 #include <csetjmp>
@@ -119,3 +123,5 @@ private:
 PALI_INLINE image decode_jpeg(const source& from) { return jpeg_reader(from).decode(); }
 
 } // namespace pali::inline PALI_ABI::image_detail
+
+#endif

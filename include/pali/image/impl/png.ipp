@@ -1,6 +1,10 @@
 // PNG through libpng. Bytes are pushed, so that a file cut short behind its last pixel still opens, as it does in Pillow.
 #pragma once
 
+#include <pali/image/impl/formats.hpp>
+
+#if PALI_WITH_PNG
+
 #include <pali/image/impl/source.ipp>
 
 #include <csetjmp>
@@ -155,3 +159,5 @@ private:
 PALI_INLINE image decode_png(const source& from) { return png_reader(from).decode(); }
 
 } // namespace pali::inline PALI_ABI::image_detail
+
+#endif

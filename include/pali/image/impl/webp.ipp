@@ -1,6 +1,10 @@
 // WebP through libwebp; of an animation, the first frame.
 #pragma once
 
+#include <pali/image/impl/formats.hpp>
+
+#if PALI_WITH_WEBP
+
 #include <pali/image/impl/source.ipp>
 
 #include <cstring>
@@ -70,3 +74,5 @@ PALI_INLINE image decode_webp(const source& from) {
 }
 
 } // namespace pali::inline PALI_ABI::image_detail
+
+#endif
