@@ -137,9 +137,12 @@ def check_flags(t):
 
 
 def check_system(t):
-    yield from t.find(r"#\s*include\s*<(unistd\.h|fcntl\.h|pthread\.h|sched\.h|signal\.h|dlfcn\.h|windows\.h|sys/[\w.]+|linux/[\w.]+)>",
-                      "the operating system is named in files/mmap, core/pin_thread and arch/ alone",
-                      lambda path: t.folder(path) == "arch" or (t.folder(path), path.stem) in (("files", "mmap"), ("core", "pin_thread")))
+    """Headers and macros that only one kind of system has."""
+    yield from t.find(r"#\s*include\s*<(unistd|fcntl|pthread|sched|signal|dlfcn|poll|termios|dirent|pwd|io|process|windows)\.h>|"
+                      r"#\s*include\s*<(sys|linux|mach|asm|arpa|netinet)/[\w./]+>|"
+                      r"\b(_WIN32|__linux__|__unix__|__APPLE__|_POSIX_VERSION)\b",
+                      "the operating system is named in the bodies of files/mmap and core/system alone",
+                      lambda path: (t.folder(path), path.name) in (("files", "mmap.ipp"), ("core", "system.ipp")))
 
 
 def check_names(t):
@@ -178,7 +181,8 @@ BROKEN = {
     "streams": [("core/x.hpp", "#pragma once\ninline void f() { std::cout << 1; }\n"), ("core/y.hpp", "#pragma once\ninline void f() { printf(\"\"); }\n"),
                 ("core/z.hpp", "#pragma once\ninline void f() { std::abort(); }\n")],
     "intrinsics": [("decoder/x.hpp", "#pragma once\n#include <immintrin.h>\n"), ("core/x.hpp", "#pragma once\ninline void f() { _mm_pause(); }\n")],
-    "system": [("image/x.hpp", "#pragma once\n#include <sys/mman.h>\n"), ("files/x.hpp", "#pragma once\n#include <unistd.h>\n")],
+    "system": [("image/x.hpp", "#pragma once\n#include <sys/mman.h>\n"), ("files/x.hpp", "#pragma once\n#include <unistd.h>\n"),
+               ("files/mmap.hpp", "#pragma once\n#include <windows.h>\n"), ("arch/x.hpp", "#pragma once\n#if defined(__linux__)\n#endif\n")],
     "flags": [("image/x.hpp", "#pragma once\nnamespace pali {\ninline void f() { kernels::gelu(arch::native, nullptr, 0); }\n}\n")],
     "names": [("kernels/x.hpp", "#pragma once\nint dot_fast();\n"), ("kernels/fast_dot.hpp", "#pragma once\n")],
     "paths": [("core/x.hpp", "#pragma once\n// see /" + "work/notes\n")],

@@ -9,10 +9,24 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <iostream>
 #include <string>
 
+// The only source of the program that names an operating system. What Windows has is written by its documentation and untested.
 #if defined(__unix__) || defined(__APPLE__)
+#  include <poll.h>
+#  include <sys/ioctl.h>
+#  include <termios.h>
 #  include <unistd.h>
+#elif defined(_WIN32)
+#  ifndef NOMINMAX
+#    define NOMINMAX
+#  endif
+#  ifndef WIN32_LEAN_AND_MEAN
+#    define WIN32_LEAN_AND_MEAN
+#  endif
+#  include <io.h>
+#  include <windows.h>
 #endif
 
 namespace {
@@ -36,9 +50,54 @@ std::string in_units(double bytes) {
 bool is_terminal(std::FILE* stream) {
 #if defined(__unix__) || defined(__APPLE__)
     return isatty(fileno(stream)) != 0;
+#elif defined(_WIN32)
+    return _isatty(_fileno(stream)) != 0;
 #else
     return static_cast<void>(stream), false;
 #endif
+}
+
+std::string ask_terminal([[maybe_unused]] std::string_view question, [[maybe_unused]] bool (*is_whole)(std::string_view)) {
+    std::string reply;
+#if defined(__unix__) || defined(__APPLE__)
+    termios before{};
+    if (!is_terminal(stdin) || tcgetattr(STDIN_FILENO, &before) != 0) return reply;
+    termios raw = before;
+    raw.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
+    raw.c_cc[VMIN] = raw.c_cc[VTIME] = 0;
+    if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) != 0) return reply;
+    std::cout << question << std::flush;
+    pollfd input{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
+    constexpr int patience_ms = 200; // a terminal behind a slow line answers within this; one that does not know the question never
+    while (!is_whole(reply) && poll(&input, 1, patience_ms) > 0) {
+        char bytes[256];
+        const ssize_t count = read(STDIN_FILENO, bytes, sizeof bytes);
+        if (count <= 0) break;
+        reply.append(bytes, static_cast<std::size_t>(count));
+    }
+    tcsetattr(STDIN_FILENO, TCSANOW, &before);
+#endif
+    return reply;
+}
+
+pali::terminal_size terminal_room() {
+    pali::terminal_size size;
+#if defined(__unix__) || defined(__APPLE__)
+    winsize window{};
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) != 0 || window.ws_col == 0 || window.ws_row == 0) return size;
+    size.columns = std::clamp<std::size_t>(window.ws_col, 1, 1000);
+    size.rows = std::clamp<std::size_t>(window.ws_row > 2 ? window.ws_row - 2u : 1u, 1, 1000); // the prompt stays in sight
+    if (window.ws_xpixel > 0 && window.ws_ypixel > 0) {
+        size.cell_width = std::clamp<std::size_t>(window.ws_xpixel / window.ws_col, 1, 100);
+        size.cell_height = std::clamp<std::size_t>(window.ws_ypixel / window.ws_row, 1, 100);
+    }
+#elif defined(_WIN32)
+    CONSOLE_SCREEN_BUFFER_INFO window{};
+    if (!GetConsoleScreenBufferInfo(GetStdHandle(STD_OUTPUT_HANDLE), &window)) return size;
+    size.columns = static_cast<std::size_t>(std::clamp(window.srWindow.Right - window.srWindow.Left + 1, 1, 1000));
+    size.rows = static_cast<std::size_t>(std::clamp(window.srWindow.Bottom - window.srWindow.Top - 1, 1, 1000));
+#endif
+    return size;
 }
 
 void watch_for_interrupt() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pali/core/progress.hpp>
+#include <pali/image/terminal.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -17,6 +18,12 @@ inline constexpr int exit_bad_file = 1, exit_wrong_use = 2, exit_interrupted = 1
 
 /// Whether a person reads or types there.
 [[nodiscard]] bool is_terminal(std::FILE* stream);
+
+/// Writes `question` and returns what the terminal answers, up to where `is_whole` holds; what has come by then when it does not answer in time.
+[[nodiscard]] std::string ask_terminal(std::string_view question, bool (*is_whole)(std::string_view));
+
+/// Characters that fit on the terminal, and the pixels of one.
+[[nodiscard]] pali::terminal_size terminal_room();
 
 /// From here on the first Ctrl-C asks for a stop (see `interrupted`) and the second ends the program.
 void watch_for_interrupt();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pali/core/error.hpp>
+#include <pali/core/system.hpp>
 
 #include <array>
 #include <cstdint>
@@ -11,10 +12,6 @@
 
 #if defined(__x86_64__)
 #  include <cpuid.h>
-#endif
-#if defined(__x86_64__) && defined(__linux__)
-#  include <sys/syscall.h>
-#  include <unistd.h>
 #endif
 
 namespace pali::inline PALI_ABI::arch {
@@ -47,16 +44,6 @@ inline std::uint64_t saved_registers() noexcept {
     std::uint32_t low, high;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return (static_cast<std::uint64_t>(high) << 32) | low;
-}
-
-/// Linux gives a process tile registers when it asks (Documentation/arch/x86/xstate.rst): ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA.
-inline bool may_use_tiles() noexcept {
-#  if defined(__linux__) && defined(SYS_arch_prctl)
-    constexpr long ask_permission = 0x1023, tile_data = 18;
-    return syscall(SYS_arch_prctl, ask_permission, tile_data) == 0;
-#  else
-    return false;
-#  endif
 }
 #endif
 

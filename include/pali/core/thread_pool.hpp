@@ -2,7 +2,7 @@
 #pragma once
 
 #include <pali/core/macros.hpp>
-#include <pali/core/pin_thread.hpp>
+#include <pali/core/system.hpp>
 
 #include <algorithm>
 #include <atomic>

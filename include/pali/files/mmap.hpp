@@ -1,4 +1,4 @@
-// Memory from the operating system: a file mapped for reading, and pages of one's own. With arch/, the only code that asks it directly.
+// Memory from the operating system: a file mapped for reading, and pages of one's own. With core/system, the only code that asks it directly.
 #pragma once
 
 #include <pali/core/macros.hpp>

@@ -1,4 +1,4 @@
-// Bodies of mmap.hpp: POSIX, and Windows by its documented calls.
+// Bodies of mmap.hpp: POSIX, and Windows by its documented calls, where they were compiled (MinGW-w64) and never run.
 #pragma once
 
 #include <pali/core/error.hpp>

@@ -1,0 +1,20 @@
+// What is asked of the operating system besides memory, for which see files/mmap.hpp. The bodies of these two are all that names one.
+#pragma once
+
+#include <pali/core/macros.hpp>
+
+#include <cstddef>
+
+namespace pali::inline PALI_ABI {
+
+/// Keeps the calling thread on processor `i` of those that it may run on, counted in a circle. Returns whether it stays there: on Linux and Windows.
+bool pin_this_thread(std::size_t i) noexcept;
+
+/// Asks for the tile registers of AMX, which a process has when it asks. False where they are not given: elsewhere than on Linux, too.
+[[nodiscard]] bool may_use_tiles() noexcept;
+
+} // namespace pali::inline PALI_ABI
+
+#ifndef PALI_COMPILED
+#  include <pali/core/system.ipp>
+#endif

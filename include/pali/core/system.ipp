@@ -1,0 +1,56 @@
+// Bodies of system.hpp: Linux, and Windows by its documented calls, where they were compiled (MinGW-w64) and never run.
+#pragma once
+
+#include <pali/core/system.hpp>
+
+#if defined(_WIN32)
+#  ifndef NOMINMAX
+#    define NOMINMAX
+#  endif
+#  ifndef WIN32_LEAN_AND_MEAN
+#    define WIN32_LEAN_AND_MEAN
+#  endif
+#  include <windows.h>
+#elif defined(__linux__)
+#  include <sched.h>
+#  include <sys/syscall.h>
+#  include <unistd.h>
+#endif
+
+namespace pali::inline PALI_ABI {
+
+PALI_INLINE bool pin_this_thread([[maybe_unused]] std::size_t i) noexcept {
+#if defined(_WIN32)
+    DWORD_PTR allowed = 0, of_system = 0; // of one group of processors: 64 at most
+    if (!GetProcessAffinityMask(GetCurrentProcess(), &allowed, &of_system) || allowed == 0) return false;
+    std::size_t count = 0;
+    for (DWORD_PTR rest = allowed; rest != 0; rest &= rest - 1) ++count;
+    for (i %= count; i != 0; --i) allowed &= allowed - 1; // without its lowest
+    return SetThreadAffinityMask(GetCurrentThread(), allowed & (~allowed + 1)) != 0;
+#elif defined(__linux__)
+    cpu_set_t allowed, one;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return false;
+    i %= static_cast<std::size_t>(CPU_COUNT(&allowed));
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+        if (!CPU_ISSET(cpu, &allowed) || i-- != 0) continue;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        return sched_setaffinity(0, sizeof one, &one) == 0;
+    }
+    return false;
+#else
+    return false;
+#endif
+}
+
+// Documentation/arch/x86/xstate.rst of Linux: ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA.
+PALI_INLINE bool may_use_tiles() noexcept {
+#if defined(__x86_64__) && defined(__linux__) && defined(SYS_arch_prctl)
+    constexpr long ask_permission = 0x1023, tile_data = 18;
+    return syscall(SYS_arch_prctl, ask_permission, tile_data) == 0;
+#else
+    return false;
+#endif
+}
+
+} // namespace pali::inline PALI_ABI
