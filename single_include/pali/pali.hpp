@@ -15,8 +15,13 @@
 #define PALI_VERSION_PATCH 0
 /// @}
 
-/// Inline namespace of every name of the library: one per minor version, so that two of them can be linked into one program.
-#define PALI_ABI v0_1
+/// Inline namespace of every name of the library: one per minor version, so that two of them can be linked into one program; and one of
+/// its own where preconditions are checked, so that sources with NDEBUG and without never share a function, of which one checks.
+#if defined(NDEBUG)
+#  define PALI_ABI v0_1
+#else
+#  define PALI_ABI v0_1_checked
+#endif
 
 #ifdef __cpp_inline_variables // not C, nor the older C++ that pali.h is for as well
 /// The library: models, and the parts that they are made of, each of use alone.
@@ -32,9 +37,10 @@ inline constexpr const char version[] = "0.1.0";
 
 // The few macros of the library: internal, all prefixed, none needed by a user.
 
-#include <cassert>
-
+// Before any other header: a compiler that has none for 32 bits says this all the same.
 static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are larger than a 32-bit address space");
+
+#include <cassert>
 
 /// Bodies in *.ipp files: inline by default; with PALI_COMPILED they are compiled once, in the library pali::compiled.
 #if defined(PALI_COMPILED)
@@ -1195,6 +1201,8 @@ PALI_INLINE image decode_pnm(const source& from) {
 #if PALI_WITH_JPEG
 // JPEG through libjpeg-turbo, with the settings that Pillow leaves at their defaults: exact DCT, smooth upsampling.
 
+#if PALI_WITH_JPEG
+
 #include <csetjmp>
 #include <cstdio> // before jpeglib.h, which uses FILE
 
@@ -1313,8 +1321,15 @@ PALI_INLINE image decode_jpeg(const source& from) { return jpeg_reader(from).dec
 } // namespace pali::inline PALI_ABI::image_detail
 
 #endif
+
+#endif
 #if PALI_WITH_PNG
 // PNG through libpng. Bytes are pushed, so that a file cut short behind its last pixel still opens, as it does in Pillow.
+
+#if PALI_WITH_PNG
+
+#include <csetjmp>
+#include <cstring>
 
 #include <png.h>
 
@@ -1467,8 +1482,14 @@ PALI_INLINE image decode_png(const source& from) { return png_reader(from).decod
 } // namespace pali::inline PALI_ABI::image_detail
 
 #endif
+
+#endif
 #if PALI_WITH_WEBP
 // WebP through libwebp; of an animation, the first frame.
+
+#if PALI_WITH_WEBP
+
+#include <cstring>
 
 #include <webp/decode.h>
 
@@ -1535,6 +1556,8 @@ PALI_INLINE image decode_webp(const source& from) {
 }
 
 } // namespace pali::inline PALI_ABI::image_detail
+
+#endif
 
 #endif
 #if PALI_WITH_STB && !(PALI_WITH_JPEG && PALI_WITH_PNG)
@@ -1797,6 +1820,7 @@ inline void write_png(const std::filesystem::path& path, const mask& values) { w
 
 // Bodies of write.hpp: libpng and libjpeg, or stb where they are absent.
 
+#include <csetjmp>
 #include <cstdio>
 #include <new>
 
@@ -3237,7 +3261,7 @@ namespace pali::inline PALI_ABI {
 /// How a checkpoint is loaded.
 struct load_options {
     std::size_t threads = 0;                       ///< of the model, the caller's included; 0: as many as the machine has
-    bool pin_threads = false;                      ///< keeps each thread but the caller's on a processor of its own, where nothing else needs them (Linux)
+    bool pin_threads = false;                      ///< keeps each thread but the caller's on a processor of its own, where nothing else needs them (Linux, Windows)
     pali::residency residency = residency::mapped; ///< where the weights are read from
     kv_type kv_cache = kv_type::f32;               ///< numbers that keys and values of earlier tokens are kept in
     std::filesystem::path mask_decoder{};          ///< vae-oid.npz, for segment; without: found in the folder of the checkpoint when it is needed
@@ -3893,7 +3917,7 @@ namespace detail {
 /// "<loc0007>": a name, then digits.
 [[nodiscard]] PALI_INLINE std::string numbered_piece(const char* name, int digits, std::size_t i) {
     const std::string number = std::to_string(i);
-    return "<" + std::string(name) + std::string(static_cast<std::size_t>(digits) - number.size(), '0') + number + ">";
+    return std::string("<").append(name).append(static_cast<std::size_t>(digits) - number.size(), '0').append(number).append(">"); // g++ 12 warns of + at -O3: GCC bug 105651
 }
 
 } // namespace detail
@@ -4452,8 +4476,12 @@ template <class Arch>
 
 /// Code whose instructions depend on compiler flags lives in an inline namespace that names them: translation units compiled with
 /// different flags then never share a symbol, and the linker cannot hand one of them the other's instructions.
-#if defined(__AVX512BW__)
+#if defined(__AVX512VNNI__) && defined(__AVX512BW__)
+#  define PALI_SIMD avx512_vnni
+#elif defined(__AVX512BW__)
 #  define PALI_SIMD avx512
+#elif defined(__AVX512F__)
+#  define PALI_SIMD avx512f
 #elif defined(__AVX2__) && defined(__FMA__)
 #  define PALI_SIMD avx2
 #elif defined(__AVX__)
@@ -5478,17 +5506,45 @@ private:
 
 } // namespace pali::inline PALI_ABI
 
-// A thread that stays on one processor.
+// What is asked of the operating system besides memory, for which see files/mmap.hpp. The bodies of these two are all that names one.
 
-#if defined(__linux__)
+namespace pali::inline PALI_ABI {
+
+/// Keeps the calling thread on processor `i` of those that it may run on, counted in a circle. Returns whether it stays there: on Linux and Windows.
+bool pin_this_thread(std::size_t i) noexcept;
+
+/// Asks for the tile registers of AMX, which a process has when it asks. False where they are not given: elsewhere than on Linux, too.
+[[nodiscard]] bool may_use_tiles() noexcept;
+
+} // namespace pali::inline PALI_ABI
+
+// Bodies of system.hpp: Linux, and Windows by its documented calls, where they were compiled (MinGW-w64) and never run.
+
+#if defined(_WIN32)
+#  ifndef NOMINMAX
+#    define NOMINMAX
+#  endif
+#  ifndef WIN32_LEAN_AND_MEAN
+#    define WIN32_LEAN_AND_MEAN
+#  endif
+#  include <windows.h>
+#elif defined(__linux__)
 #  include <sched.h>
+#  include <sys/syscall.h>
+#  include <unistd.h>
 #endif
 
 namespace pali::inline PALI_ABI {
 
-/// Keeps the calling thread on processor `i` of those that it may run on, counted in a circle. Returns whether it stays there: elsewhere than on Linux it does not.
-inline bool pin_this_thread([[maybe_unused]] std::size_t i) noexcept {
-#if defined(__linux__)
+PALI_INLINE bool pin_this_thread([[maybe_unused]] std::size_t i) noexcept {
+#if defined(_WIN32)
+    DWORD_PTR allowed = 0, of_system = 0; // of one group of processors: 64 at most
+    if (!GetProcessAffinityMask(GetCurrentProcess(), &allowed, &of_system) || allowed == 0) return false;
+    std::size_t count = 0;
+    for (DWORD_PTR rest = allowed; rest != 0; rest &= rest - 1) ++count;
+    for (i %= count; i != 0; --i) allowed &= allowed - 1; // without its lowest
+    return SetThreadAffinityMask(GetCurrentThread(), allowed & (~allowed + 1)) != 0;
+#elif defined(__linux__)
     cpu_set_t allowed, one;
     if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return false;
     i %= static_cast<std::size_t>(CPU_COUNT(&allowed));
@@ -5498,8 +5554,20 @@ inline bool pin_this_thread([[maybe_unused]] std::size_t i) noexcept {
         CPU_SET(cpu, &one);
         return sched_setaffinity(0, sizeof one, &one) == 0;
     }
-#endif
     return false;
+#else
+    return false;
+#endif
+}
+
+// Documentation/arch/x86/xstate.rst of Linux: ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA.
+PALI_INLINE bool may_use_tiles() noexcept {
+#if defined(__x86_64__) && defined(__linux__) && defined(SYS_arch_prctl)
+    constexpr long ask_permission = 0x1023, tile_data = 18;
+    return syscall(SYS_arch_prctl, ask_permission, tile_data) == 0;
+#else
+    return false;
+#endif
 }
 
 } // namespace pali::inline PALI_ABI
@@ -6144,10 +6212,6 @@ struct context {
 #if defined(__x86_64__)
 #  include <cpuid.h>
 #endif
-#if defined(__x86_64__) && defined(__linux__)
-#  include <sys/syscall.h>
-#  include <unistd.h>
-#endif
 
 namespace pali::inline PALI_ABI::arch {
 
@@ -6179,16 +6243,6 @@ inline std::uint64_t saved_registers() noexcept {
     std::uint32_t low, high;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return (static_cast<std::uint64_t>(high) << 32) | low;
-}
-
-/// Linux gives a process tile registers when it asks (Documentation/arch/x86/xstate.rst): ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA.
-inline bool may_use_tiles() noexcept {
-#  if defined(__linux__) && defined(SYS_arch_prctl)
-    constexpr long ask_permission = 0x1023, tile_data = 18;
-    return syscall(SYS_arch_prctl, ask_permission, tile_data) == 0;
-#  else
-    return false;
-#  endif
 }
 #endif
 
@@ -6938,7 +6992,7 @@ void product(rows<const float> x, const quantised_rows<Bits>& w, const float* bi
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
 
-// Memory from the operating system: a file mapped for reading, and pages of one's own. With arch/, the only code that asks it directly.
+// Memory from the operating system: a file mapped for reading, and pages of one's own. With core/system, the only code that asks it directly.
 
 namespace pali::inline PALI_ABI {
 
@@ -7002,7 +7056,7 @@ private:
 
 } // namespace pali::inline PALI_ABI
 
-// Bodies of mmap.hpp: POSIX, and Windows by its documented calls.
+// Bodies of mmap.hpp: POSIX, and Windows by its documented calls, where they were compiled (MinGW-w64) and never run.
 
 #if defined(_WIN32)
 #  ifndef NOMINMAX
@@ -10337,6 +10391,8 @@ inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? 
     return made;
 }
 
+inline namespace PALI_SIMD {
+
 /// Rows [first, first + count) of the picture, at another width.
 [[nodiscard]] inline image resize_width(const image& from, std::size_t width, filter kind, std::size_t first, std::size_t count) {
     const auto weights = weights_of(kind, from.width, width);
@@ -10359,7 +10415,11 @@ inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? 
     return made;
 }
 
+} // inline namespace PALI_SIMD
+
 } // namespace image_detail
+
+inline namespace PALI_SIMD {
 
 /// `from` at width x height pixels; the aspect ratio is the caller's affair. Equal to `Image.resize((width, height), filter)` of Pillow 13.
 /// Throws `invalid_argument` when either picture has no pixels, a side is over 2^24, or the filter is unknown.
@@ -10384,6 +10444,8 @@ inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? 
     const std::size_t last = weights.spans.back().first + weights.spans.back().count;
     return image_detail::resize_height(image_detail::resize_width(from, width, kind, first, last - first), weights, first);
 }
+
+} // inline namespace PALI_SIMD
 
 } // namespace pali::inline PALI_ABI
 
@@ -10664,6 +10726,8 @@ struct preprocessing {
     std::array<double, 3> std = {0.5, 0.5, 0.5};  ///< the same; not 0
 };
 
+inline namespace PALI_SIMD {
+
 /// Writes (3, height, width) floats: (x * rescale_factor - mean) / std of the resized picture. The rounding is that of transformers' processor:
 /// the product in double and rounded to float, the rest in float. Throws `invalid_argument` when do_resize is off and the picture is not
 /// width x height, when a std is zero, and as resize does.
@@ -10699,6 +10763,8 @@ inline void preprocess(const image& from, const preprocessing& how, float* pixel
     preprocess(from, how, made.data());
     return made;
 }
+
+} // inline namespace PALI_SIMD
 
 } // namespace pali::inline PALI_ABI
 
