@@ -1,58 +1,77 @@
-# Finds what pali uses. Everything that is missing is named at once, with the Debian package that holds it.
+# Finds what the library needs: when pali is built and, installed beside paliConfig.cmake, when it is used. All that is missing is gathered,
+# each with the Debian package that holds it, in pali_missing and as a text in pali_missing_text; who includes this file says it.
+#
+# The rows pali_dependency and pali_reader are the only list: what is linked, pali.pc, the Debian package's Depends, meson.build and
+# conanfile.py have it from here. tools/list_dependencies.py reads the rows.
 
 set(pali_missing "")
+set(pali_missing_packages "")
+set(pali_missing_text "")
+set(pali_links "")           # targets
+set(pali_requires "")        # names in pkg-config
+set(pali_debian_packages pkg-config)
+set(pali_readers "")         # picture formats that a library of their own reads
 
+# What is missing is said at once: pali_missing_text becomes the whole sentence.
 macro(pali_need found name package)
   if(NOT ${found})
     string(APPEND pali_missing "\n  ${name}  (Debian: ${package})")
     list(APPEND pali_missing_packages ${package})
+    list(JOIN pali_missing_packages " " pali_missing_text)
+    string(CONCAT pali_missing_text "pali needs what was not found:${pali_missing}\n"
+      "On Debian or Ubuntu:\n  apt-get install ${pali_missing_text}\n"
+      "Elsewhere: name the folders they are installed in by CMAKE_PREFIX_PATH.")
   endif()
 endmacro()
 
-set(pali_missing_packages "")
+macro(pali_dependency name found target pkg_config package)
+  pali_need(${found} ${name} ${package})
+  list(APPEND pali_links ${target})
+  list(APPEND pali_requires ${pkg_config})
+  list(APPEND pali_debian_packages ${package})
+endmacro()
+
+# Left out when it is not there; of an installed pali, which was built to use it, it must be there.
+macro(pali_reader name found target pkg_config package)
+  if(DEFINED pali_readers_needed)
+    list(FIND pali_readers_needed ${name} pali_used)
+  elseif(PALI_USE_${name} AND ${found})
+    set(pali_used 0)
+  else()
+    set(pali_used -1)
+  endif()
+  if(NOT pali_used EQUAL -1)
+    list(APPEND pali_readers ${name})
+    pali_dependency(${name} ${found} ${target} ${pkg_config} ${package})
+  endif()
+endmacro()
+
 find_package(Threads REQUIRED)
 find_package(PkgConfig QUIET)
-pali_need(PKG_CONFIG_FOUND pkg-config pkg-config)
-
 find_package(xtensor CONFIG QUIET)
-pali_need(xtensor_FOUND xtensor libxtensor-dev)
 find_package(xsimd CONFIG QUIET)
-pali_need(xsimd_FOUND xsimd libxsimd-dev)
 find_package(nlohmann_json CONFIG QUIET)
-pali_need(nlohmann_json_FOUND nlohmann_json nlohmann-json3-dev)
 find_package(ZLIB QUIET)
-pali_need(ZLIB_FOUND zlib zlib1g-dev)
-find_path(PALI_STB_INCLUDE_DIR stb_image.h PATH_SUFFIXES stb DOC "Folder of stb_image.h")
-pali_need(PALI_STB_INCLUDE_DIR stb libstb-dev)
+find_package(JPEG QUIET)
+find_package(PNG QUIET)
 if(PKG_CONFIG_FOUND)
   pkg_check_modules(sentencepiece QUIET IMPORTED_TARGET sentencepiece)
-endif()
-pali_need(sentencepiece_FOUND sentencepiece libsentencepiece-dev)
-
-if(PALI_USE_JPEG)
-  find_package(JPEG QUIET)
-endif()
-if(PALI_USE_PNG)
-  find_package(PNG QUIET)
-endif()
-if(PALI_USE_WEBP AND PKG_CONFIG_FOUND)
   pkg_check_modules(libwebp QUIET IMPORTED_TARGET libwebp)
 endif()
-
-if(PALI_BUILD_EXAMPLES)
-  find_package(CLI11 CONFIG QUIET)
-  pali_need(CLI11_FOUND CLI11 libcli11-dev)
-endif()
-if(PALI_BUILD_TESTS)
-  find_package(Boost 1.71 QUIET COMPONENTS unit_test_framework)
-  pali_need(Boost_FOUND Boost.Test libboost-test-dev)
-  find_package(Python3 QUIET COMPONENTS Interpreter)
-  pali_need(Python3_FOUND "Python 3" python3)
+find_path(PALI_STB_INCLUDE_DIR stb_image.h PATH_SUFFIXES stb DOC "Folder of stb_image.h")
+if(PALI_STB_INCLUDE_DIR AND NOT TARGET pali::stb)
+  add_library(pali::stb INTERFACE IMPORTED)
+  set_target_properties(pali::stb PROPERTIES INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${PALI_STB_INCLUDE_DIR}" INTERFACE_INCLUDE_DIRECTORIES "${PALI_STB_INCLUDE_DIR}")
 endif()
 
-if(pali_missing)
-  list(JOIN pali_missing_packages " " pali_missing_packages)
-  message(FATAL_ERROR "pali needs what was not found:${pali_missing}\n"
-    "On Debian or Ubuntu:\n  apt-get install ${pali_missing_packages}\n"
-    "Elsewhere: name the folders they are installed in by CMAKE_PREFIX_PATH.")
-endif()
+pali_need(PKG_CONFIG_FOUND pkg-config pkg-config)
+#               name          found by             target                       in pkg-config Debian's package
+pali_dependency(xtensor       xtensor_FOUND        xtensor                      xtensor       libxtensor-dev)
+pali_dependency(xsimd         xsimd_FOUND          xsimd                        xsimd         libxsimd-dev)
+pali_dependency(nlohmann_json nlohmann_json_FOUND  nlohmann_json::nlohmann_json nlohmann_json nlohmann-json3-dev)
+pali_dependency(sentencepiece sentencepiece_FOUND  PkgConfig::sentencepiece     sentencepiece libsentencepiece-dev)
+pali_dependency(zlib          ZLIB_FOUND           ZLIB::ZLIB                   zlib          zlib1g-dev)
+pali_dependency(stb           PALI_STB_INCLUDE_DIR pali::stb                    stb           libstb-dev)
+pali_reader(    JPEG          JPEG_FOUND           JPEG::JPEG                   libjpeg       libjpeg-dev)
+pali_reader(    PNG           PNG_FOUND            PNG::PNG                     libpng        libpng-dev)
+pali_reader(    WEBP          libwebp_FOUND        PkgConfig::libwebp           libwebp       libwebp-dev)

@@ -1,0 +1,38 @@
+# `cpack -G DEB`: libpali-dev (headers), pali-models (the embedded model) and pali (the program).
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_COMPONENTS_ALL dev models)
+if(PALI_BUILD_EXAMPLES AND NOT PALI_NATIVE)
+  list(APPEND CPACK_COMPONENTS_ALL program)
+elseif(PALI_BUILD_EXAMPLES)
+  message(STATUS "Debian packages leave the program out: it is built for this machine's instructions (PALI_NATIVE)")
+endif()
+set(CPACK_PACKAGE_NAME pali)
+set(CPACK_PACKAGE_VENDOR pali)
+set(CPACK_PACKAGE_CONTACT "the authors of pali")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
+set(CPACK_RESOURCE_FILE_LICENSE "${CMAKE_CURRENT_SOURCE_DIR}/LICENSE")
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+
+list(JOIN pali_debian_packages ", " pali_depends)
+set(CPACK_DEBIAN_DEV_PACKAGE_NAME libpali-dev)
+set(CPACK_DEBIAN_DEV_PACKAGE_ARCHITECTURE all)
+set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS "${pali_depends}")
+set(CPACK_DEBIAN_DEV_PACKAGE_SUGGESTS pali-models)
+set(CPACK_COMPONENT_DEV_DESCRIPTION "Headers, and what CMake and pkg-config find them by")
+
+set(CPACK_DEBIAN_MODELS_PACKAGE_NAME pali-models)
+set(CPACK_DEBIAN_MODELS_PACKAGE_ARCHITECTURE all)
+set(CPACK_DEBIAN_MODELS_PACKAGE_SECTION science)
+set(CPACK_COMPONENT_MODELS_DESCRIPTION "A tiny PaliGemma 2 that knows coloured shapes")
+
+set(CPACK_DEBIAN_PROGRAM_PACKAGE_NAME pali)
+set(CPACK_DEBIAN_PROGRAM_PACKAGE_SECTION science)
+set(CPACK_DEBIAN_PROGRAM_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PROGRAM_PACKAGE_DEPENDS pali-models)
+set(CPACK_COMPONENT_PROGRAM_DESCRIPTION "Captions, answers, boxes and masks of pictures, on the command line")
+
+include(CPack)
