@@ -12,6 +12,10 @@ import subprocess
 import sys
 import tempfile
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+import list_dependencies
+
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 HERE = SOURCE / "tests" / "packaging"
 SAID = "a red cross and a yellow ring on a teal background"
@@ -59,9 +63,9 @@ def consumer(route, work, *options):
     return text
 
 
-def cmake_library(work, *options):
+def cmake_library(work, *options, **how):
     """Configures pali without its programs and tests, as packagers do."""
-    return cmake(SOURCE, work / "pali", "-DPALI_BUILD_EXAMPLES=OFF", "-DPALI_BUILD_TESTS=OFF", *options)
+    return cmake(SOURCE, work / "pali", "-DPALI_BUILD_EXAMPLES=OFF", "-DPALI_BUILD_TESTS=OFF", *options, **how)
 
 
 def copied(to):
@@ -76,19 +80,19 @@ def installed(work):
     return work / "prefix"
 
 
-def cmake_install(work):
+def route_cmake_install(work):
     prefix = installed(work)
     said = consumer("cmake_install", work, f"-DCMAKE_PREFIX_PATH={prefix}")
     expect(f"found pali {VERSION}" in said, f"its version should be {VERSION}")
     caption(work / "consumer/consumer", prefix / "share/pali/models")
 
 
-def cmake_subdirectory(work):
+def route_cmake_subdirectory(work):
     consumer("cmake_subdirectory", work, f"-DPALI_SOURCE={SOURCE}")
     caption(work / "consumer/consumer", SOURCE / "examples/models")
 
 
-def cmake_fetch(work):
+def route_cmake_fetch(work):
     clone = copied(work / "clone")
     git = ["git", "-C", clone, "-c", "user.name=nobody", "-c", "user.email=nobody@localhost"]
     run("git", "init", "--quiet", "--initial-branch=main", clone)
@@ -98,7 +102,91 @@ def cmake_fetch(work):
     caption(work / "consumer/consumer", work / "consumer/_deps/pali-src/examples/models")
 
 
-ROUTES = {name: f for name, f in list(globals().items()) if name in ("cmake_install", "cmake_subdirectory", "cmake_fetch")}
+def meson_consumer(work, *options, **environment):
+    """Builds the meson project: with pali in subprojects/ or, where there is none, by pkg-config."""
+    run("meson", "setup", work / "consumer", work / "meson", "--buildtype=plain", f"-Dcpp_args={FLAGS}", *options, **environment)
+    run("meson", "compile", "-C", work / "consumer")
+
+
+def meson_installed(work):
+    run("meson", "setup", work / "pali-meson", SOURCE, "-Dprogram=false", "-Dtests=false", f"--prefix={work}/by-meson")
+    run("meson", "install", "-C", work / "pali-meson")
+    return work / "by-meson"
+
+
+def route_meson_subproject(work):
+    copied(project("meson", work) / "subprojects/pali")
+    meson_consumer(work, "--force-fallback-for=pali")
+    caption(work / "consumer/consumer", SOURCE / "examples/models")
+
+
+def route_meson_pkg_config(work):
+    project("meson", work)
+    prefix = meson_installed(work)
+    meson_consumer(work, PKG_CONFIG_PATH=prefix / "share/pkgconfig")
+    caption(work / "consumer/consumer", prefix / "share/pali/models")
+
+
+def route_pkg_config(work):
+    prefix = installed(work)
+    ours = {"PKG_CONFIG_PATH": prefix / "share/pkgconfig"}
+    run("sh", "build.sh", work / "consumer", cwd=project("pkg_config", work), CXX=f"{os.environ.get('CMAKE_CXX_COMPILER_LAUNCHER', '')} {CXX}", CXXFLAGS=FLAGS, **ours)
+    caption(work / "consumer", prefix / "share/pali/models")
+
+    # meson installs the same files, and pkg-config says the same of them.
+    other = meson_installed(work)
+    for question in (["--modversion"], ["--print-requires"], ["--cflags", "--libs"]):
+        by_cmake = run("pkg-config", *question, "pali", **ours)
+        by_meson = run("pkg-config", *question, "pali", PKG_CONFIG_PATH=other / "share/pkgconfig").replace(str(other), str(prefix))
+        expect(by_cmake == by_meson, f"pali.pc by CMake says\n{by_cmake}and by meson\n{by_meson}")
+    expect(files(prefix) - files(other) == files(prefix / "share/cmake", prefix) and files(other) <= files(prefix), "CMake and meson install other files: "
+           + ", ".join(sorted(files(prefix) ^ files(other) ^ files(prefix / "share/cmake", prefix))))
+
+
+def files(folder, top=None):
+    return {path.relative_to(top or folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def route_deb(work):
+    need("dpkg-deb")
+    cmake_library(work)
+    run("cpack", "-G", "DEB", "-B", work, cwd=work / "pali")
+    packages = sorted(work.glob("*.deb"))
+    expect([p.name for p in packages] == [f"libpali-dev_{VERSION}_all.deb", f"pali-models_{VERSION}_all.deb"], f"cpack makes {[p.name for p in packages]}")
+    depends = set(run("dpkg-deb", "-f", packages[0], "Depends").strip().split(", "))
+    needed = {row[3] for row in dependencies()} | {"pkg-config"}
+    expect(depends == needed, f"it depends on {sorted(depends)} instead of {sorted(needed)}")
+    for package in packages:
+        run("dpkg-deb", "-x", package, work / "root")
+    consumer("deb", work, f"-DCMAKE_PREFIX_PATH={work}/root/usr")
+    caption(work / "consumer/consumer", work / "root/usr/share/pali/models")
+
+
+def route_missing(work):
+    """What is missing is said with the package to install: by pali, by an installed pali, by meson."""
+    without = "-DCMAKE_DISABLE_FIND_PACKAGE_xtensor=ON"
+    names(cmake_library(work, without, fails=True), "libxtensor-dev")
+    prefix = installed(work / "sound")
+    names(cmake(project("deb", work), work / "consumer", f"-DCMAKE_PREFIX_PATH={prefix}", without, fails=True), "libxtensor-dev")
+    (work / "empty").mkdir()
+    names(run("meson", "setup", work / "by-meson", SOURCE, "-Dprogram=false", "-Dtests=false", fails=True, PKG_CONFIG_LIBDIR=work / "empty"), "libsentencepiece-dev")
+
+
+def names(text, package):
+    expect(re.search(rf"apt-get install( [\w-]+)* {package}\b", text), f"{package} is not named in:\n{text}")
+
+
+def dependencies():
+    return list(list_dependencies.rows((SOURCE / "cmake/dependencies.cmake").read_text(encoding="utf-8")))
+
+
+def need(tool):
+    if not shutil.which(tool):
+        print(f"{tool} is not installed")
+        sys.exit(77)
+
+
+ROUTES = {name[6:]: f for name, f in list(globals().items()) if name.startswith("route_")}
 
 
 def main():
