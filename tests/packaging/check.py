@@ -4,6 +4,7 @@
 usage: check.py ROUTE      the compiler is that of the environment variable CXX
 Exit status 77: a tool that the route needs is not there.
 """
+import json
 import os
 import pathlib
 import re
@@ -170,6 +171,34 @@ def route_missing(work):
     names(cmake(project("deb", work), work / "consumer", f"-DCMAKE_PREFIX_PATH={prefix}", without, fails=True), "libxtensor-dev")
     (work / "empty").mkdir()
     names(run("meson", "setup", work / "by-meson", SOURCE, "-Dprogram=false", "-Dtests=false", fails=True, PKG_CONFIG_LIBDIR=work / "empty"), "libsentencepiece-dev")
+
+
+def route_vcpkg(work):
+    """The port names what CMake's list names, and what it does works with stand-ins for vcpkg's functions. vcpkg itself is not run."""
+    port = SOURCE / "packaging/vcpkg/ports/pali"
+    said = json.loads((port / "vcpkg.json").read_text(encoding="utf-8"))
+    expect(said["version"] == VERSION, f"vcpkg.json says version {said['version']}, version.hpp {VERSION}")
+    listed = {item for item in said["dependencies"] if isinstance(item, str)}
+    expect(listed == {row[1].replace("_", "-") for row in dependencies() if row[0] == "dependency"}, f"vcpkg.json lists other dependencies: {sorted(listed)}")
+    readers = {row[1].lower() for row in dependencies() if row[0] == "reader"}
+    expect(set(said["features"]) == set(said["default-features"]) == readers, f"vcpkg.json has other features than {sorted(readers)}")
+    run("cmake", f"-DPORT={port}", f"-DWORK={work}", "-DOFF=webp", "-P", HERE / "vcpkg/stand_ins.cmake")
+    expect("-DPALI_WITH_PNG=1 -DPALI_WITH_WEBP=0" in (work / "packages/share/pkgconfig/pali.pc").read_text(), "a feature that was left out is there")
+
+
+def route_conan(work):
+    """`conan create` with the system's packages: there may be no remote that has them."""
+    need("conan")
+    recipe = copied(work / "recipe")
+    shutil.copytree(HERE, recipe / "tests/packaging")
+    home = {"CONAN_HOME": work / "home"}
+    run("conan", "profile", "detect", **home)
+    said = json.loads(run("conan", "inspect", recipe, "--format=json", **home))
+    expect((said["name"], said["version"]) == ("pali", VERSION), f"conan reads {said['name']} {said['version']}")
+    made = run("conan", "create", recipe, "--no-remote", "--build=missing", "--options=pali/*:system=True", "--settings=compiler.cppstd=20",
+               "--conf=tools.cmake.cmaketoolchain:generator=Ninja", **home)
+    expect(SAID in made, made)
+    print(SAID)
 
 
 def names(text, package):

@@ -1,0 +1,21 @@
+# pali from the tree that this port lies in: vcpkg install pali --overlay-ports=packaging/vcpkg/ports
+get_filename_component(SOURCE_PATH "${CURRENT_PORT_DIR}/../../../.." ABSOLUTE)
+set(VCPKG_BUILD_TYPE release) # headers only
+
+vcpkg_check_features(OUT_FEATURE_OPTIONS FEATURE_OPTIONS
+  FEATURES
+    jpeg PALI_USE_JPEG
+    png PALI_USE_PNG
+    webp PALI_USE_WEBP)
+vcpkg_find_acquire_program(PKGCONFIG)
+vcpkg_cmake_configure(
+  SOURCE_PATH "${SOURCE_PATH}"
+  OPTIONS
+    -DPALI_BUILD_EXAMPLES=OFF
+    -DPALI_BUILD_TESTS=OFF
+    "-DPKG_CONFIG_EXECUTABLE=${PKGCONFIG}"
+    ${FEATURE_OPTIONS})
+vcpkg_cmake_install()
+vcpkg_cmake_config_fixup(CONFIG_PATH share/cmake/pali)
+vcpkg_fixup_pkgconfig()
+vcpkg_install_copyright(FILE_LIST "${SOURCE_PATH}/LICENSE" "${SOURCE_PATH}/NOTICE")

@@ -1,0 +1,25 @@
+"""Builds the consumer with the package that `conan create` made, and runs it on the embedded model."""
+import os
+
+from conan import ConanFile
+from conan.tools.cmake import CMake, cmake_layout
+
+
+class Consumer(ConanFile):
+    settings = "os", "arch", "compiler", "build_type"
+    generators = "CMakeToolchain", "CMakeDeps", "PkgConfigDeps", "VirtualRunEnv"
+
+    def requirements(self):
+        self.requires(self.tested_reference_str)
+
+    def layout(self):
+        cmake_layout(self)
+
+    def build(self):
+        cmake = CMake(self)
+        cmake.configure()
+        cmake.build()
+
+    def test(self):
+        shapes = os.path.join(self.dependencies["pali"].package_folder, "share/pali/models/shapes")
+        self.run(f'"{self.cpp.build.bindir}/consumer" "{shapes}" "{shapes}/pictures/cross_and_ring.png"', env="conanrun")
