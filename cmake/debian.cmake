@@ -1,11 +1,16 @@
-# `cpack -G DEB`: libpali-dev (headers), pali-models (the embedded model) and pali (the program).
+# `cpack -G DEB`: libpali-dev (headers), pali-models (the embedded model), and where they are built for any processor, pali (the program) and libpali (for C).
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_COMPONENTS_ALL dev models)
-if(PALI_BUILD_EXAMPLES AND NOT PALI_NATIVE)
-  list(APPEND CPACK_COMPONENTS_ALL program)
-elseif(PALI_BUILD_EXAMPLES)
-  message(STATUS "Debian packages leave the program out: it is built for this machine's instructions (PALI_NATIVE)")
+if(NOT PALI_NATIVE)
+  if(PALI_BUILD_EXAMPLES)
+    list(APPEND CPACK_COMPONENTS_ALL program)
+  endif()
+  if(PALI_BUILD_C)
+    list(APPEND CPACK_COMPONENTS_ALL c)
+  endif()
+elseif(PALI_BUILD_EXAMPLES OR PALI_BUILD_C)
+  message(STATUS "Debian packages leave the program and libpali out: they are built for this machine's instructions (PALI_NATIVE)")
 endif()
 set(CPACK_PACKAGE_NAME pali)
 set(CPACK_PACKAGE_VENDOR pali)
@@ -34,5 +39,10 @@ set(CPACK_DEBIAN_PROGRAM_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_DEPENDS pali-models)
 set(CPACK_COMPONENT_PROGRAM_DESCRIPTION "Captions, answers, boxes and masks of pictures, on the command line")
+
+set(CPACK_DEBIAN_C_PACKAGE_NAME "libpali${pali_soversion}")
+set(CPACK_DEBIAN_C_PACKAGE_SECTION libs)
+set(CPACK_DEBIAN_C_PACKAGE_SHLIBDEPS ON)
+set(CPACK_COMPONENT_C_DESCRIPTION "The library behind pali.h, for C and other languages")
 
 include(CPack)

@@ -4,7 +4,7 @@ include(CMakePackageConfigHelpers)
 set(pali_cmake_dir "${CMAKE_INSTALL_DATADIR}/cmake/pali") # nothing in it depends on the processor
 set(pali_pc_dir "${CMAKE_INSTALL_DATADIR}/pkgconfig")
 
-install(DIRECTORY include/pali DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" COMPONENT dev FILES_MATCHING PATTERN "*.hpp" PATTERN "*.ipp")
+install(DIRECTORY include/pali DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" COMPONENT dev FILES_MATCHING PATTERN "*.hpp" PATTERN "*.ipp" PATTERN "*.h")
 install(FILES LICENSE NOTICE README.md DESTINATION "${CMAKE_INSTALL_DOCDIR}" COMPONENT dev)
 install(DIRECTORY examples/models/ DESTINATION "${pali_models}" COMPONENT models)
 

@@ -59,14 +59,14 @@ def project(route, work):
 
 def consumer(route, work, *options):
     """Builds the CMake project of a route. What the configuration printed."""
-    text = cmake(project(route, work), work / "consumer", f"-DCMAKE_CXX_FLAGS={FLAGS}", *options)
+    text = cmake(project(route, work), work / "consumer", f"-DCMAKE_CXX_FLAGS={FLAGS}", "-DPALI_VARIANTS=dynamic:bf16", *options)
     run("cmake", "--build", work / "consumer")
     return text
 
 
 def cmake_library(work, *options, **how):
     """Configures pali without its programs and tests, as packagers do."""
-    return cmake(SOURCE, work / "pali", "-DPALI_BUILD_EXAMPLES=OFF", "-DPALI_BUILD_TESTS=OFF", *options, **how)
+    return cmake(SOURCE, work / "pali", "-DPALI_BUILD_EXAMPLES=OFF", "-DPALI_BUILD_C=OFF", "-DPALI_BUILD_TESTS=OFF", *options, **how)
 
 
 def copied(to):
@@ -110,7 +110,7 @@ def meson_consumer(work, *options, **environment):
 
 
 def meson_installed(work):
-    run("meson", "setup", work / "pali-meson", SOURCE, "-Dprogram=false", "-Dtests=false", f"--prefix={work}/by-meson")
+    run("meson", "setup", work / "pali-meson", SOURCE, "-Dprogram=false", "-Dc=false", "-Dtests=false", f"--prefix={work}/by-meson")
     run("meson", "install", "-C", work / "pali-meson")
     return work / "by-meson"
 
@@ -170,7 +170,7 @@ def route_missing(work):
     prefix = installed(work / "sound")
     names(cmake(project("deb", work), work / "consumer", f"-DCMAKE_PREFIX_PATH={prefix}", without, fails=True), "libxtensor-dev")
     (work / "empty").mkdir()
-    names(run("meson", "setup", work / "by-meson", SOURCE, "-Dprogram=false", "-Dtests=false", fails=True, PKG_CONFIG_LIBDIR=work / "empty"), "libsentencepiece-dev")
+    names(run("meson", "setup", work / "by-meson", SOURCE, "-Dprogram=false", "-Dc=false", "-Dtests=false", fails=True, PKG_CONFIG_LIBDIR=work / "empty"), "libsentencepiece-dev")
 
 
 def route_vcpkg(work):

@@ -5,7 +5,7 @@
 
 int main(int argc, char** argv) try {
     if (argc != 3) return 2;
-    pali::model<pali::shapes> model{argv[1]};
+    pali::model<> model{argv[1]};
     const std::string caption = model.caption(pali::read_image(argv[2]));
     std::cout << caption << '\n';
     return caption.empty() ? 1 : 0;
