@@ -11,10 +11,18 @@
 /// Inline namespace of every name of the library: one per minor version, so that two of them can be linked into one program; and one of
 /// its own where preconditions are checked, so that sources with NDEBUG and without never share a function, of which one checks.
 #if defined(NDEBUG)
-#  define PALI_ABI v0_1
+#  define PALI_ABI PALI_VERSION_NAME(v, PALI_VERSION_MAJOR, PALI_VERSION_MINOR, )
 #else
-#  define PALI_ABI v0_1_checked
+#  define PALI_ABI PALI_VERSION_NAME(v, PALI_VERSION_MAJOR, PALI_VERSION_MINOR, _checked)
 #endif
+
+/// @{
+/// Not public: macros are expanded before another one joins or quotes them.
+#define PALI_VERSION_NAME(v, major, minor, end) PALI_VERSION_JOIN(v, major, minor, end)
+#define PALI_VERSION_JOIN(v, major, minor, end) v##major##_##minor##end
+#define PALI_VERSION_TEXT(major, minor, patch) PALI_VERSION_QUOTE(major) "." PALI_VERSION_QUOTE(minor) "." PALI_VERSION_QUOTE(patch)
+#define PALI_VERSION_QUOTE(number) #number
+/// @}
 
 #ifdef __cpp_inline_variables // not C, nor the older C++ that pali.h is for as well
 /// The library: models, and the parts that they are made of, each of use alone.
@@ -22,7 +30,7 @@ namespace pali {
 inline namespace PALI_ABI {
 
 /// "major.minor.patch"
-inline constexpr const char version[] = "0.1.0";
+inline constexpr const char version[] = PALI_VERSION_TEXT(PALI_VERSION_MAJOR, PALI_VERSION_MINOR, PALI_VERSION_PATCH);
 
 } // namespace PALI_ABI
 } // namespace pali
