@@ -165,10 +165,12 @@ def route_deb(work):
 
 def route_missing(work):
     """What is missing is said with the package to install: by pali, by an installed pali, by meson."""
-    without = "-DCMAKE_DISABLE_FIND_PACKAGE_xtensor=ON"
-    names(cmake_library(work, without, fails=True), "libxtensor-dev")
+    names(cmake_library(work, "-DCMAKE_DISABLE_FIND_PACKAGE_xtensor=ON", fails=True), "libxtensor-dev")
     prefix = installed(work / "sound")
-    names(cmake(project("deb", work), work / "consumer", f"-DCMAKE_PREFIX_PATH={prefix}", without, fails=True), "libxtensor-dev")
+    source = project("deb", work)
+    for name, package in (("xtensor", "libxtensor-dev"), ("JPEG", "libjpeg-dev")):      # JPEG, since this pali was built with it
+        without = f"-DCMAKE_DISABLE_FIND_PACKAGE_{name}=ON"
+        names(cmake(source, work / f"without-{name}", f"-DCMAKE_PREFIX_PATH={prefix}", without, fails=True), package)
     (work / "empty").mkdir()
     names(run("meson", "setup", work / "by-meson", SOURCE, "-Dprogram=false", "-Dc=false", "-Dtests=false", fails=True, PKG_CONFIG_LIBDIR=work / "empty"), "libsentencepiece-dev")
 
