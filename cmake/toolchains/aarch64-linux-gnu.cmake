@@ -11,7 +11,9 @@ else()
   cmake_path(SET packages NORMALIZE "${CMAKE_CURRENT_LIST_DIR}/../../build/aarch64-packages")
 endif()
 set(libraries "${packages}/usr/lib/aarch64-linux-gnu")
-set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -L /usr/aarch64-linux-gnu -E "LD_LIBRARY_PATH=${libraries}:${packages}/lib/aarch64-linux-gnu")
+# The C library that belongs to the loader comes first: where the host has packages of ARM, too, it would be theirs, and threads would hang.
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -L /usr/aarch64-linux-gnu
+  -E "LD_LIBRARY_PATH=/usr/aarch64-linux-gnu/lib:${libraries}:${packages}/lib/aarch64-linux-gnu")
 
 # Libraries are ARM's; headers are the same for both, and the host has them.
 set(CMAKE_FIND_ROOT_PATH "${packages}" /usr/aarch64-linux-gnu)

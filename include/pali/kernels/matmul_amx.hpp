@@ -99,7 +99,7 @@ namespace tile_detail {
 
 inline constexpr std::size_t tile_rows = 16;                 // outputs of a tile of weights, tokens of a tile of activations
 inline constexpr std::size_t tile_inputs = 32;               // numbers of a row of weights that one step takes
-inline constexpr std::size_t tile_lanes = 16 * 16;           // a tile as numbers of 32 bits
+inline constexpr std::size_t tile_lanes = tile_rows * 16;    // a tile as numbers of 32 bits
 inline constexpr std::size_t tile_stride = 64;               // bytes of a row of a tile that lies in one piece
 inline constexpr std::size_t panel_outputs = 2 * tile_rows;  // two tiles of weights times two of tokens: each is loaded once for two products
 inline constexpr std::size_t block_tokens = 2 * tile_rows;

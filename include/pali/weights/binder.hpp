@@ -165,7 +165,7 @@ private:
 
     template <class Element>
     void want(const tensor_info& tensor, bool small, std::function<void(const Element*)> set) {
-        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), fits<Element>(tensor), small, [&tensor, set](std::byte* memory, thread_pool& threads) {
+        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), fits<Element>(tensor), small, [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
             if (!memory) return set(reinterpret_cast<const Element*>(tensor.bytes.data()));
             auto* const to = reinterpret_cast<Element*>(memory);
             constexpr std::size_t piece = std::size_t{1} << 18;
@@ -221,7 +221,7 @@ private:
 
     /// As they lie in the file.
     void want_bytes(const tensor_info& tensor, std::function<void(const std::byte*)> set) {
-        m_jobs.push_back({&tensor, tensor.bytes.size(), tensor.is_aligned(), false, [&tensor, set](std::byte* memory, thread_pool& threads) {
+        m_jobs.push_back({&tensor, tensor.bytes.size(), tensor.is_aligned(), false, [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
             if (!memory) return set(tensor.bytes.data());
             constexpr std::size_t piece = std::size_t{1} << 20;
             threads.run((tensor.bytes.size() + piece - 1) / piece, [&](std::size_t task) {
