@@ -6391,7 +6391,7 @@ namespace tile_detail {
 
 inline constexpr std::size_t tile_rows = 16;                 // outputs of a tile of weights, tokens of a tile of activations
 inline constexpr std::size_t tile_inputs = 32;               // numbers of a row of weights that one step takes
-inline constexpr std::size_t tile_lanes = 16 * 16;           // a tile as numbers of 32 bits
+inline constexpr std::size_t tile_lanes = tile_rows * 16;    // a tile as numbers of 32 bits
 inline constexpr std::size_t tile_stride = 64;               // bytes of a row of a tile that lies in one piece
 inline constexpr std::size_t panel_outputs = 2 * tile_rows;  // two tiles of weights times two of tokens: each is loaded once for two products
 inline constexpr std::size_t block_tokens = 2 * tile_rows;
@@ -7560,7 +7560,7 @@ private:
 
     template <class Element>
     void want(const tensor_info& tensor, bool small, std::function<void(const Element*)> set) {
-        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), fits<Element>(tensor), small, [&tensor, set](std::byte* memory, thread_pool& threads) {
+        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), fits<Element>(tensor), small, [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
             if (!memory) return set(reinterpret_cast<const Element*>(tensor.bytes.data()));
             auto* const to = reinterpret_cast<Element*>(memory);
             constexpr std::size_t piece = std::size_t{1} << 18;
@@ -7616,7 +7616,7 @@ private:
 
     /// As they lie in the file.
     void want_bytes(const tensor_info& tensor, std::function<void(const std::byte*)> set) {
-        m_jobs.push_back({&tensor, tensor.bytes.size(), tensor.is_aligned(), false, [&tensor, set](std::byte* memory, thread_pool& threads) {
+        m_jobs.push_back({&tensor, tensor.bytes.size(), tensor.is_aligned(), false, [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
             if (!memory) return set(tensor.bytes.data());
             constexpr std::size_t piece = std::size_t{1} << 20;
             threads.run((tensor.bytes.size() + piece - 1) / piece, [&](std::size_t task) {
