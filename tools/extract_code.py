@@ -56,7 +56,7 @@ def read_page(page, text):
                     faults.append(f"{where}: a block of C++ begins at the left margin")
                 blocks.append(block(page, at + 2, code, mark))
                 mark = None
-            elif language.lower() in ("c++", "cxx", "cc", "hpp", "c") or (language == "" and LOOKS_LIKE_CPP.search(code)):
+            elif language.lower() in ("c++", "cxx", "cc", "hpp") or (language == "" and LOOKS_LIKE_CPP.search(code)):
                 faults.append(f"{where}: a block of C++ is marked ```cpp")
             at = end + 1
         else:
