@@ -73,7 +73,7 @@ class PaliRecipe(ConanFile):
         CMakeDeps(self).generate()
         PkgConfigDeps(self).generate()
         toolchain = CMakeToolchain(self)
-        toolchain.cache_variables.update({"PALI_BUILD_EXAMPLES": False, "PALI_BUILD_TESTS": False})
+        toolchain.cache_variables.update({"PALI_BUILD_EXAMPLES": False, "PALI_BUILD_C": False, "PALI_BUILD_TESTS": False})
         for reader in ("jpeg", "png", "webp"):
             toolchain.cache_variables[f"PALI_USE_{reader.upper()}"] = bool(self.options.get_safe(reader))
         toolchain.generate()
