@@ -83,7 +83,7 @@ def installed(work):
 
 def route_cmake_install(work):
     prefix = installed(work)
-    said = consumer("cmake_install", work, f"-DCMAKE_PREFIX_PATH={prefix}")
+    said = consumer("find_package", work, f"-DCMAKE_PREFIX_PATH={prefix}", "-DCONSUMED=pali::compiled")
     expect(f"found pali {VERSION}" in said, f"its version should be {VERSION}")
     caption(work / "consumer/consumer", prefix / "share/pali/models")
 
@@ -159,7 +159,7 @@ def route_deb(work):
     expect(depends == needed, f"it depends on {sorted(depends)} instead of {sorted(needed)}")
     for package in packages:
         run("dpkg-deb", "-x", package, work / "root")
-    consumer("deb", work, f"-DCMAKE_PREFIX_PATH={work}/root/usr")
+    consumer("find_package", work, f"-DCMAKE_PREFIX_PATH={work}/root/usr")
     caption(work / "consumer/consumer", work / "root/usr/share/pali/models")
 
 
@@ -167,7 +167,7 @@ def route_missing(work):
     """What is missing is said with the package to install: by pali, by an installed pali, by meson."""
     names(cmake_library(work, "-DCMAKE_DISABLE_FIND_PACKAGE_xtensor=ON", fails=True), "libxtensor-dev")
     prefix = installed(work / "sound")
-    source = project("deb", work)
+    source = project("find_package", work)
     for name, package in (("xtensor", "libxtensor-dev"), ("JPEG", "libjpeg-dev")):      # JPEG, since this pali was built with it
         without = f"-DCMAKE_DISABLE_FIND_PACKAGE_{name}=ON"
         names(cmake(source, work / f"without-{name}", f"-DCMAKE_PREFIX_PATH={prefix}", without, fails=True), package)

@@ -17,7 +17,7 @@ class Consumer(ConanFile):
 
     def build(self):
         cmake = CMake(self)
-        cmake.configure()
+        cmake.configure(build_script_folder="../find_package")
         cmake.build()
 
     def test(self):
