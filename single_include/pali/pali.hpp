@@ -5435,6 +5435,125 @@ void softcap(arch::simd<A> tag, float* x, std::size_t n, float cap) noexcept {
 
 } // namespace pali::inline PALI_ABI::kernels
 
+// What is asked of the operating system besides memory, for which see files/mmap.hpp. The bodies of these are all that names one.
+
+namespace pali::inline PALI_ABI {
+
+/// Keeps the calling thread on processor `i` of those that it may run on, counted in a circle. Returns whether it stays there: on Linux and Windows.
+bool pin_this_thread(std::size_t i) noexcept;
+
+/// Asks for the tile registers of AMX, which a process has when it asks. False where they are not given: elsewhere than on Linux, too.
+[[nodiscard]] bool may_use_tiles() noexcept;
+
+/// Bytes of the caches that a core has for itself.
+struct cache_sizes {
+    std::size_t first = 0;  ///< for data
+    std::size_t second = 0; ///< that of a cluster where cores share it
+};
+
+/// As the system knows them; 0 where it does not.
+[[nodiscard]] cache_sizes caches_of_a_core() noexcept;
+
+} // namespace pali::inline PALI_ABI
+
+// Bodies of system.hpp: Linux, and Windows by its documented calls, where they were compiled (MinGW-w64) and never run.
+
+#if defined(_WIN32)
+#  ifndef NOMINMAX
+#    define NOMINMAX
+#  endif
+#  ifndef WIN32_LEAN_AND_MEAN
+#    define WIN32_LEAN_AND_MEAN
+#  endif
+#  include <windows.h>
+#elif defined(__linux__)
+#  include <sched.h>
+#  include <sys/syscall.h>
+#  include <unistd.h>
+#endif
+
+namespace pali::inline PALI_ABI {
+
+PALI_INLINE bool pin_this_thread([[maybe_unused]] std::size_t i) noexcept {
+#if defined(_WIN32)
+    DWORD_PTR allowed = 0, of_system = 0; // of one group of processors: 64 at most
+    if (!GetProcessAffinityMask(GetCurrentProcess(), &allowed, &of_system) || allowed == 0) return false;
+    std::size_t count = 0;
+    for (DWORD_PTR rest = allowed; rest != 0; rest &= rest - 1) ++count;
+    for (i %= count; i != 0; --i) allowed &= allowed - 1; // without its lowest
+    return SetThreadAffinityMask(GetCurrentThread(), allowed & (~allowed + 1)) != 0;
+#elif defined(__linux__)
+    cpu_set_t allowed, one;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return false;
+    i %= static_cast<std::size_t>(CPU_COUNT(&allowed));
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+        if (!CPU_ISSET(cpu, &allowed) || i-- != 0) continue;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        return sched_setaffinity(0, sizeof one, &one) == 0;
+    }
+    return false;
+#else
+    return false;
+#endif
+}
+
+PALI_INLINE cache_sizes caches_of_a_core() noexcept {
+    cache_sizes sizes;
+#if defined(_WIN32)
+    SYSTEM_LOGICAL_PROCESSOR_INFORMATION known[512]; // of one group of processors: 64 at most, with a few entries for each
+    DWORD bytes = sizeof known;
+    if (!GetLogicalProcessorInformation(known, &bytes)) return sizes;
+    for (DWORD i = 0; i < bytes / sizeof known[0]; ++i) {
+        if (known[i].Relationship != RelationCache || known[i].Cache.Type == CacheInstruction) continue;
+        if (known[i].Cache.Level == 1) sizes.first = known[i].Cache.Size;
+        if (known[i].Cache.Level == 2) sizes.second = known[i].Cache.Size;
+    }
+#elif defined(__linux__) && defined(_SC_LEVEL1_DCACHE_SIZE)
+    sizes.first = static_cast<std::size_t>(std::max(0L, sysconf(_SC_LEVEL1_DCACHE_SIZE)));
+    sizes.second = static_cast<std::size_t>(std::max(0L, sysconf(_SC_LEVEL2_CACHE_SIZE)));
+#endif
+    return sizes;
+}
+
+// Documentation/arch/x86/xstate.rst of Linux: ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA.
+PALI_INLINE bool may_use_tiles() noexcept {
+#if defined(__x86_64__) && defined(__linux__) && defined(SYS_arch_prctl)
+    constexpr long ask_permission = 0x1023, tile_data = 18;
+    return syscall(SYS_arch_prctl, ask_permission, tile_data) == 0;
+#else
+    return false;
+#endif
+}
+
+} // namespace pali::inline PALI_ABI
+
+// How large the caches of the processor are, found when the program runs.
+
+namespace pali::inline PALI_ABI::arch {
+
+/// What kernels cut their work for: the first and the second level of one core, in bytes. Where the system does not say, 32 KiB and 512 KiB.
+[[nodiscard]] inline const cache_sizes& caches() noexcept {
+    static const cache_sizes found = [] {
+        const cache_sizes said = caches_of_a_core();
+        return cache_sizes{.first = said.first ? std::clamp<std::size_t>(said.first, 16 << 10, 1 << 20) : 32 << 10,
+                           .second = said.second ? std::clamp<std::size_t>(said.second, 128 << 10, 64 << 20) : 512 << 10};
+    }();
+    return found;
+}
+
+} // namespace pali::inline PALI_ABI::arch
+
+// Memory that will be read soon.
+
+namespace pali::inline PALI_ABI::arch {
+
+/// Fetches the line at `address`, which need not be readable, into the second-level cache. Lines that are fetched into the first occupy the few places
+/// that a core waits in for memory, and numbers from the second-level cache queue behind them: on Zen 4 one core then reads weights at 18 GB/s, and with these at 28.
+inline void fetch_ahead(const void* address) noexcept { __builtin_prefetch(address, 0, 2); }
+
+} // namespace pali::inline PALI_ABI::arch
+
 // Scratch memory of a forward pass: taken in order, given back by frames, grown in the first pass and not in those like it.
 
 namespace pali::inline PALI_ABI {
@@ -5511,72 +5630,6 @@ private:
     std::vector<block> m_blocks;
     std::size_t m_block = 0, m_used = 0;
 };
-
-} // namespace pali::inline PALI_ABI
-
-// What is asked of the operating system besides memory, for which see files/mmap.hpp. The bodies of these two are all that names one.
-
-namespace pali::inline PALI_ABI {
-
-/// Keeps the calling thread on processor `i` of those that it may run on, counted in a circle. Returns whether it stays there: on Linux and Windows.
-bool pin_this_thread(std::size_t i) noexcept;
-
-/// Asks for the tile registers of AMX, which a process has when it asks. False where they are not given: elsewhere than on Linux, too.
-[[nodiscard]] bool may_use_tiles() noexcept;
-
-} // namespace pali::inline PALI_ABI
-
-// Bodies of system.hpp: Linux, and Windows by its documented calls, where they were compiled (MinGW-w64) and never run.
-
-#if defined(_WIN32)
-#  ifndef NOMINMAX
-#    define NOMINMAX
-#  endif
-#  ifndef WIN32_LEAN_AND_MEAN
-#    define WIN32_LEAN_AND_MEAN
-#  endif
-#  include <windows.h>
-#elif defined(__linux__)
-#  include <sched.h>
-#  include <sys/syscall.h>
-#  include <unistd.h>
-#endif
-
-namespace pali::inline PALI_ABI {
-
-PALI_INLINE bool pin_this_thread([[maybe_unused]] std::size_t i) noexcept {
-#if defined(_WIN32)
-    DWORD_PTR allowed = 0, of_system = 0; // of one group of processors: 64 at most
-    if (!GetProcessAffinityMask(GetCurrentProcess(), &allowed, &of_system) || allowed == 0) return false;
-    std::size_t count = 0;
-    for (DWORD_PTR rest = allowed; rest != 0; rest &= rest - 1) ++count;
-    for (i %= count; i != 0; --i) allowed &= allowed - 1; // without its lowest
-    return SetThreadAffinityMask(GetCurrentThread(), allowed & (~allowed + 1)) != 0;
-#elif defined(__linux__)
-    cpu_set_t allowed, one;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return false;
-    i %= static_cast<std::size_t>(CPU_COUNT(&allowed));
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-        if (!CPU_ISSET(cpu, &allowed) || i-- != 0) continue;
-        CPU_ZERO(&one);
-        CPU_SET(cpu, &one);
-        return sched_setaffinity(0, sizeof one, &one) == 0;
-    }
-    return false;
-#else
-    return false;
-#endif
-}
-
-// Documentation/arch/x86/xstate.rst of Linux: ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA.
-PALI_INLINE bool may_use_tiles() noexcept {
-#if defined(__x86_64__) && defined(__linux__) && defined(SYS_arch_prctl)
-    constexpr long ask_permission = 0x1023, tile_data = 18;
-    return syscall(SYS_arch_prctl, ask_permission, tile_data) == 0;
-#else
-    return false;
-#endif
-}
 
 } // namespace pali::inline PALI_ABI
 
@@ -5744,65 +5797,74 @@ template <class A, weight_element Element>
     return std::same_as<Element, float> ? k : k / pair * pair + k % 2 * lanes + k % pair / 2;
 }
 
-/// Part of a row that is worked on at once: six rows of activations of it stay in a first-level cache of 32 KiB while columns go by.
-inline constexpr std::size_t depth_block = 768;
-
 /// Numbers [begin, end) of sums that begin at zero or go on from `state`, and end as y = sum + bias or stay in `state`.
-template <class A>
 struct partial_sums {
-    xsimd::batch<float, A>* state = nullptr; ///< R · C, or null where the sums are made in one go
+    float* state = nullptr; ///< R · C registers, or null where the sums are made in one go
     std::size_t begin = 0, end = 0;
 };
 
-/// y[r][c] = sum over k of x[r][k] · w[c][k], for R rows and C columns held in registers. Every sum takes its terms in the same
-/// order for every R and C and cut anywhere, so that a token's result does not depend on how many came with it.
-template <std::size_t R, std::size_t C, class A, class Element>
-void dot_tile(arch::simd<A> tag, rows<const float> x, rows<const Element> w, const partial_sums<A>& part, const float* bias, rows<float> y) noexcept {
-    using batch = xsimd::batch<float, A>;
-    constexpr std::size_t lanes = batch::size, pair = 2 * lanes;
-    const std::size_t whole = std::min(part.end, w.width / pair * pair);
-    batch sums[R][C];
-    PALI_UNROLL
-    for (std::size_t r = 0; r < R; ++r)
-        for (std::size_t c = 0; c < C; ++c) sums[r][c] = part.begin == 0 ? batch(0.f) : part.state[r * C + c];
-    // Half after half: R · C sums, C weights and one activation are what 16 registers hold.
-    const auto step = [&]<std::size_t Half>(const auto& weights, std::size_t k, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
-        batch weight[C];
-        for (std::size_t c = 0; c < C; ++c) weight[c] = load_half<Half>(tag, weights(c));
-        PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r) {
-            batch value = batch::load_aligned(x[r] + k + Half * lanes);
-            if constexpr (R == 6) PALI_IN_REGISTER(value.data); // beside three columns no register is left for it
-            for (std::size_t c = 0; c < C; ++c) sums[r][c] = xsimd::fma(value, weight[c], sums[r][c]);
-        }
-    };
-    const auto both = [&](const auto& weights, std::size_t k) PALI_ALWAYS_INLINE {
-        step(weights, k, std::integral_constant<std::size_t, 0>{});
-        if constexpr (R * C >= 12) PALI_READ_AGAIN;
-        step(weights, k, std::integral_constant<std::size_t, 1>{});
-    };
-    PALI_NO_UNROLL
-    for (std::size_t k = part.begin; k < whole; k += pair) {
-        // Few rows run at the speed of memory, and the processor's own prefetching starts anew with every row of weights.
-        if constexpr (R < 6)
-            for (std::size_t c = 0; c < C; ++c) __builtin_prefetch(w[c + C] + k);
-        both([&](std::size_t c) { return w[c] + k; }, k);
-    }
-    if (part.end < w.width) {
+/// How xsimd makes products: activations stay float32, weights of `Element` are widened.
+template <class A, weight_element Element>
+struct simd_dot {
+    using number = float;    ///< of packed activations
+    using element = Element; ///< of weights
+    static constexpr std::size_t lanes = arch::simd<A>::lanes, pair = 2 * lanes; ///< of a register of sums; numbers that are multiplied at once
+    static constexpr std::size_t few_rows = 4; ///< of a tile, where weights come from memory
+    /// Columns of a tile beside R rows: 12 sums, or 24 where there are 32 registers.
+    template <std::size_t R>
+    static constexpr std::size_t columns = (R == 4 ? 3 : 2) * (arch::simd<A>::registers / 16);
+
+    static void pack(const float* x, std::size_t width, float* packed) noexcept { pack_row<A, Element>({}, x, width, packed); }
+
+    /// y[r][c] = sum over k of x[r][k] · w[c][k], for R rows and C columns held in registers. Every sum takes its terms in the same
+    /// order for every R and C and cut anywhere, so that a token's result does not depend on how many came with it.
+    template <std::size_t R, std::size_t C>
+    static void tile(rows<const float> x, rows<const Element> w, const partial_sums& part, const float* bias, rows<float> y) noexcept {
+        using batch = xsimd::batch<float, A>;
+        const std::size_t whole = std::min(part.end, w.width / pair * pair);
+        batch sums[R][C];
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
-            for (std::size_t c = 0; c < C; ++c) part.state[r * C + c] = sums[r][c];
-        return;
+            for (std::size_t c = 0; c < C; ++c) sums[r][c] = part.begin == 0 ? batch(0.f) : batch::load_aligned(part.state + (r * C + c) * lanes);
+        // Half after half: R · C sums, C weights and one activation are what 16 registers hold.
+        const auto step = [&]<std::size_t Half>(const auto& weights, std::size_t k, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
+            batch weight[C];
+            for (std::size_t c = 0; c < C; ++c) weight[c] = load_half<Half>(arch::simd<A>{}, weights(c));
+            PALI_UNROLL
+            for (std::size_t r = 0; r < R; ++r) {
+                batch value = batch::load_aligned(x[r] + k + Half * lanes);
+                if constexpr (R == 6) PALI_IN_REGISTER(value.data); // beside three columns no register is left for it
+                for (std::size_t c = 0; c < C; ++c) sums[r][c] = xsimd::fma(value, weight[c], sums[r][c]);
+            }
+        };
+        const auto both = [&](const auto& weights, std::size_t k) PALI_ALWAYS_INLINE {
+            step(weights, k, std::integral_constant<std::size_t, 0>{});
+            if constexpr (R * C >= 12) PALI_READ_AGAIN;
+            step(weights, k, std::integral_constant<std::size_t, 1>{});
+        };
+        PALI_NO_UNROLL
+        for (std::size_t k = part.begin; k < whole; k += pair) {
+            // Few rows run at the speed of memory, and the processor's own prefetching starts anew with every row of weights.
+            if constexpr (R < 6)
+                for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(w[c + 2 * C] + k);
+            both([&](std::size_t c) { return w[c] + k; }, k);
+        }
+        if (part.end < w.width) {
+            PALI_UNROLL
+            for (std::size_t r = 0; r < R; ++r)
+                for (std::size_t c = 0; c < C; ++c) sums[r][c].store_aligned(part.state + (r * C + c) * lanes);
+            return;
+        }
+        if (whole != w.width) { // the row ends inside a pair, and what lies behind it may not be ours to read
+            alignas(64) Element rest[C][pair] = {};
+            for (std::size_t c = 0; c < C; ++c) std::memcpy(rest[c], w[c] + whole, (w.width - whole) * sizeof(Element));
+            both([&](std::size_t c) { return rest[c]; }, whole);
+        }
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r)
+            for (std::size_t c = 0; c < C; ++c) y[r][c] = compat::reduce_add(sums[r][c]) + (bias ? bias[c] : 0.f);
     }
-    if (whole != w.width) { // the row ends inside a pair, and what lies behind it may not be ours to read
-        alignas(64) Element rest[C][pair] = {};
-        for (std::size_t c = 0; c < C; ++c) std::memcpy(rest[c], w[c] + whole, (w.width - whole) * sizeof(Element));
-        both([&](std::size_t c) { return rest[c]; }, whole);
-    }
-    PALI_UNROLL
-    for (std::size_t r = 0; r < R; ++r)
-        for (std::size_t c = 0; c < C; ++c) y[r][c] = compat::reduce_add(sums[r][c]) + (bias ? bias[c] : 0.f);
-}
+};
 
 /// Calls tile(first, integral_constant<N>) for rows [0, count): tiles of R as long as they fit, then of 4, 2 and 1. Eight rows are twice four: six and two
 /// would leave a tile that is bound by loads.
@@ -5819,13 +5881,6 @@ void for_row_tiles(std::size_t count, Tile&& tile) {
     in_tiles(std::integral_constant<std::size_t, 1>{});
 }
 
-/// Columns of weights that a thread takes at once: of 2304 bfloat16 they are 288 KiB, well inside a second-level cache.
-inline constexpr std::size_t columns_a_task = 64;
-
-/// Columns of a tile beside R rows: 12 sums, or 24 where there are 32 registers.
-template <class A, std::size_t R>
-inline constexpr std::size_t column_tile = (R == 4 ? 3 : 2) * (arch::simd<A>::registers / 16);
-
 /// Calls tile(first, integral_constant<N>) for columns [0, count): tiles of C, then single ones.
 template <std::size_t C, class Tile>
 void for_column_tiles(std::size_t count, Tile&& tile) {
@@ -5837,42 +5892,61 @@ void for_column_tiles(std::size_t count, Tile&& tile) {
 /// Tokens from which a product is bound by arithmetic and no longer by reading weights.
 inline constexpr std::size_t many_rows = 16;
 
-/// All rows of x against the columns [0, w.count) of y; at most columns_a_task. Few rows meet a column together, when it comes from memory; of many, six at a time
-/// stay in the first cache while all columns go by, part after part of their depth.
-template <class A, class Element>
-void dot_rows(arch::simd<A> tag, rows<const float> x, rows<const Element> w, const float* bias, rows<float> y) noexcept {
-    PALI_ASSERT(w.count <= columns_a_task);
-    const auto tile = [&]<std::size_t R, std::size_t C>(std::size_t r, std::size_t c, const partial_sums<A>& part, std::integral_constant<std::size_t, R>,
+/// Columns of weights that a thread takes at once, at most: a multiple of all tiles and strips.
+inline constexpr std::size_t most_columns = 96;
+
+/// How many it takes of rows of so many bytes: half of the second-level cache.
+[[nodiscard]] inline std::size_t columns_a_task(std::size_t row_bytes) noexcept {
+    constexpr std::size_t least = 24;
+    return std::clamp(arch::caches().second / 2 / std::max<std::size_t>(1, row_bytes) / least * least, least, most_columns);
+}
+
+/// Numbers of a row that are worked on at once: six rows of them take half of the first-level cache and stay there while columns go by.
+template <class Dot>
+[[nodiscard]] std::size_t depth_block() noexcept {
+    return std::max<std::size_t>(1, arch::caches().first / 2 / (6 * sizeof(typename Dot::number)) / Dot::pair) * Dot::pair;
+}
+
+/// All packed rows of x against the columns [0, w.count) of y; at most most_columns. Few rows meet a column together, when it comes from memory; of many, six at
+/// a time stay in the first cache while all columns go by, part after part of their depth.
+template <class Dot>
+void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::element> w, const float* bias, rows<float> y) noexcept {
+    PALI_ASSERT(w.count <= most_columns);
+    const auto tile = [&]<std::size_t R, std::size_t C>(std::size_t r, std::size_t c, const partial_sums& part, std::integral_constant<std::size_t, R>,
                                                         std::integral_constant<std::size_t, C>) {
-        dot_tile<R, C>(tag, x.slice(r, R), w.slice(c, C), part, bias ? bias + c : nullptr, rows<float>(y.data + c, y.count, y.width, y.stride).slice(r, R));
+        Dot::template tile<R, C>(x.slice(r, R), w.slice(c, C), part, bias ? bias + c : nullptr, rows<float>(y.data + c, y.count, y.width, y.stride).slice(r, R));
     };
-    const partial_sums<A> whole{.end = w.width};
-    if (x.count == 1) return for_column_tiles<column_tile<A, 1>>(w.count, [&](std::size_t c, auto C) { tile(0, c, whole, std::integral_constant<std::size_t, 1>{}, C); });
-    if (x.count < many_rows)
-        return for_column_tiles<column_tile<A, 4>>(w.count, [&](std::size_t c, auto C) { for_row_tiles<4>(x.count, [&](std::size_t r, auto R) { tile(r, c, whole, R, C); }); });
+    const partial_sums whole{.end = w.width};
+    if (x.count == 1) return for_column_tiles<Dot::template columns<1>>(w.count, [&](std::size_t c, auto C) { tile(0, c, whole, std::integral_constant<std::size_t, 1>{}, C); });
+    if (x.count < many_rows) {
+        constexpr std::size_t most = Dot::few_rows;
+        return for_column_tiles<Dot::template columns<most>>(w.count, [&](std::size_t c, auto C) { for_row_tiles<most>(x.count, [&](std::size_t r, auto R) { tile(r, c, whole, R, C); }); });
+    }
+    const std::size_t block = depth_block<Dot>();
     for_row_tiles<6>(x.count, [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R> rows) {
-        xsimd::batch<float, A> state[R * columns_a_task];
+        alignas(64) float state[R * most_columns * Dot::lanes];
         for (std::size_t begin = 0, end; begin < w.width; begin = end) {
-            end = std::min(w.width, begin + depth_block);
-            for_column_tiles<column_tile<A, R>>(w.count, [&](std::size_t c, auto C) { tile(r, c, {state + R * c, begin, end}, rows, C); });
+            end = std::min(w.width, begin + block);
+            for_column_tiles<Dot::template columns<R>>(w.count, [&](std::size_t c, auto C) { tile(r, c, {state + R * c * Dot::lanes, begin, end}, rows, C); });
         }
     });
 }
 
-/// The product, with the weights of columns [first, first + n) as panel(first, n, thread) gives them.
-template <class Element, class A, class Panel>
-void multiply(arch::simd<A> tag, rows<const float> x, Panel&& panel, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
-    constexpr std::size_t pair = 2 * arch::simd<A>::lanes;
+/// The product, with the weights of columns [first, first + n) as panel(first, n, thread) gives them, n at most columns_a_task().
+template <class Dot, class Panel>
+void multiply(rows<const float> x, Panel&& panel, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
+    using number = typename Dot::number;
     constexpr std::size_t rows_a_task = 16;
     const arena::frame frame(scratch);
-    const std::size_t packed_width = (x.width + pair - 1) / pair * pair;
-    const rows<float> packed(scratch.take(x.count * packed_width), x.count, packed_width);
+    const std::size_t packed_width = (x.width + Dot::pair - 1) / Dot::pair * Dot::pair;
+    const rows<number> packed(reinterpret_cast<number*>(scratch.take((x.count * packed_width * sizeof(number) + 3) / 4)), x.count, packed_width);
     threads.run_blocks(x.count, rows_a_task, [&](std::size_t first, std::size_t n) {
-        for (std::size_t t = first; t < first + n; ++t) pack_row<A, Element>(tag, x[t], x.width, packed[t]);
+        for (std::size_t t = first; t < first + n; ++t) Dot::pack(x[t], x.width, packed[t]);
     });
-    threads.run((y.width + columns_a_task - 1) / columns_a_task, [&](std::size_t task, std::size_t thread) {
-        const std::size_t first = task * columns_a_task, n = std::min(columns_a_task, y.width - first);
-        dot_rows(tag, rows<const float>(packed), panel(first, n, thread), bias ? bias + first : nullptr, rows<float>(y.data + first, y.count, n, y.stride));
+    const std::size_t columns = columns_a_task(x.width * sizeof(typename Dot::element));
+    threads.run((y.width + columns - 1) / columns, [&](std::size_t task, std::size_t thread) {
+        const std::size_t first = task * columns, n = std::min(columns, y.width - first);
+        dot_rows<Dot>(rows<const number>(packed), panel(first, n, thread), bias ? bias + first : nullptr, rows<float>(y.data + first, y.count, n, y.stride));
     });
 }
 
@@ -5884,9 +5958,9 @@ void multiply(arch::simd<A> tag, rows<const float> x, Panel&& panel, const float
  * 2·T·N·K flop; reads w once a call from memory, and once a row tile from the second-level cache. Takes T·K floats of scratch.
  */
 template <class A, weight_element Element>
-void matmul(arch::simd<A> tag, rows<const float> x, rows<const Element> w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
+void matmul(arch::simd<A>, rows<const float> x, rows<const Element> w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
     PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
-    detail::multiply<Element>(tag, x, [&](std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); }, bias, y, threads, scratch);
+    detail::multiply<detail::simd_dot<A, Element>>(x, [&](std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); }, bias, y, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels
@@ -5990,7 +6064,7 @@ void weigh_tile(arch::simd<A> tag, rows<const float> p, const float* decay, rows
 /// sums = sums · decay + scores · v, in tiles.
 template <class A, weight_element Element>
 void weigh(arch::simd<A> tag, rows<const float> scores, const float* decay, rows<const Element> v, rows<float> sums) noexcept {
-    constexpr std::size_t lanes = arch::simd<A>::lanes, depth_tile = column_tile<A, 6>;
+    constexpr std::size_t lanes = arch::simd<A>::lanes, depth_tile = simd_dot<A, Element>::template columns<6>;
     for_row_tiles<6>(scores.count, [&]<std::size_t R>(std::size_t i, std::integral_constant<std::size_t, R>) {
         const auto tile = [&]<std::size_t D>(std::size_t d, std::integral_constant<std::size_t, D>) {
             weigh_tile<R, D>(tag, scores.slice(i, R), decay + i, rows<const Element>(v.data + d, v.count, D * lanes, v.stride), rows<float>(sums[i] + d, R, D * lanes, sums.stride));
@@ -6064,7 +6138,7 @@ struct attention_pass {
             const auto of_head = [&](const head_view<Element>& all) {
                 return rows<const Element>(all.data + of.kv_head * all.head_stride + first * all.token_stride, size, depth, all.token_stride);
             };
-            dot_rows(tag, rows<const float>(at.queries), of_head(keys), nullptr, at.scores);
+            dot_rows<simd_dot<A, Element>>(rows<const float>(at.queries), of_head(keys), nullptr, at.scores);
             for (std::size_t i = 0; i < of.count; ++i) {
                 if (shape.softcap > 0) softcap(tag, at.scores[i], size, shape.softcap);
                 const key_range sees = range(of.first + i / group);
@@ -6227,7 +6301,8 @@ namespace pali::inline PALI_ABI::arch {
 struct features {
     bool avx2 = false;        ///< AVX2 and FMA
     bool avx_vnni = false;    ///< products of bytes on 256-bit registers, in the encoding of AVX
-    bool avx512_vnni = false; ///< the same in that of AVX-512
+    bool avx512_vnni = false; ///< the same on 512-bit registers, in that of AVX-512
+    bool avx512_bf16 = false; ///< products of bfloat16 on them, where they outrun multiply-adds of float32
     bool amx_bf16 = false;    ///< tiles of bfloat16, permitted by the operating system, and AVX-512 F and BW beside them
 
     friend bool operator==(const features&, const features&) = default;
@@ -6254,6 +6329,14 @@ inline std::uint64_t saved_registers() noexcept {
 }
 #endif
 
+#if defined(__x86_64__)
+/// CPUID, leaf 0: the name of the maker, in B, D and C.
+inline bool made_by_amd() noexcept {
+    const cpuid_registers name = cpuid(0, 0);
+    return name.b == 0x68747541 && name.d == 0x69746e65 && name.c == 0x444d4163; // "Auth" "enti" "cAMD"
+}
+#endif
+
 /// Bits as in Intel's Software Developer's Manual, volume 2A, CPUID, and volume 1, section 13.1 (XCR0).
 inline features detect() noexcept {
     features found;
@@ -6267,6 +6350,8 @@ inline features detect() noexcept {
     found.avx_vnni = found.avx2 && bit(cpuid(7, 1).a, 4);
     found.avx512_vnni = zmm && found.avx2 && bit(extended.b, 16) && bit(extended.b, 31) && bit(extended.c, 11);
     const bool avx512 = zmm && found.avx2 && bit(extended.b, 16) && bit(extended.b, 30);
+    // Zen 4 has twice the rate of float32. Intel's has half of it (Sapphire Rapids), and so no use.
+    found.avx512_bf16 = avx512 && bit(cpuid(7, 1).a, 5) && made_by_amd();
     found.amx_bf16 = tiles && avx512 && bit(extended.d, 24) && bit(extended.d, 22) && may_use_tiles();
 #endif
     return found;
@@ -6280,15 +6365,17 @@ inline features detect() noexcept {
     return found;
 }
 
-/// A level is all instruction sets up to one: "simd" (what xsimd was compiled for and no more), "avx2", "vnni", "amx". Throws errc::unsupported_arch for another
-/// name and for what `there` lacks.
+/// A level is all instruction sets up to one: "simd" (what xsimd was compiled for and no more), "avx2", "vnni", "bf16", "amx". Throws errc::unsupported_arch for
+/// another name and for what `there` lacks.
 [[nodiscard]] inline features limited_to(std::string_view level, const features& there) {
-    static constexpr std::array<std::string_view, 4> levels{"simd", "avx2", "vnni", "amx"};
+    static constexpr std::array<std::string_view, 5> levels{"simd", "avx2", "vnni", "bf16", "amx"};
     std::size_t n = 0;
     while (n < levels.size() && levels[n] != level) ++n;
-    if (n == levels.size()) throw error(errc::unsupported_arch, "PALI_ARCH is \"" + std::string(level) + "\"; it can be simd, avx2, vnni or amx");
-    const features wanted{.avx2 = n >= 1, .avx_vnni = n >= 2 && there.avx_vnni, .avx512_vnni = n >= 2 && there.avx512_vnni, .amx_bf16 = n >= 3};
-    if ((wanted.avx2 && !there.avx2) || (n == 2 && !there.avx_vnni && !there.avx512_vnni) || (wanted.amx_bf16 && !there.amx_bf16))
+    if (n == levels.size()) throw error(errc::unsupported_arch, "PALI_ARCH is \"" + std::string(level) + "\"; it can be simd, avx2, vnni, bf16 or amx");
+    const features wanted{.avx2 = n >= 1, .avx_vnni = n >= 2 && there.avx_vnni, .avx512_vnni = n >= 2 && there.avx512_vnni,
+                          .avx512_bf16 = n == 3 || (n > 3 && there.avx512_bf16), .amx_bf16 = n >= 4};
+    if ((wanted.avx2 && !there.avx2) || (n == 2 && !there.avx_vnni && !there.avx512_vnni) || (wanted.avx512_bf16 && !there.avx512_bf16) ||
+        (wanted.amx_bf16 && !there.amx_bf16))
         throw error(errc::unsupported_arch, "PALI_ARCH is \"" + std::string(level) + "\", which this processor does not have");
     return wanted;
 }
@@ -6304,6 +6391,333 @@ inline features detect() noexcept {
 }
 
 } // namespace pali::inline PALI_ABI::arch
+
+// Dot products of few tokens with quantised weights: bytes times bytes, summed exactly within a group.
+
+#if defined(__x86_64__)
+#  include <immintrin.h>
+#endif
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/// Tokens that meet weights together: they lie together, and their count R is 1, 2, 4 or 8.
+struct token_tile {
+    std::size_t first = 0, count = 0;
+
+    /// That of token `t` of `all`, where tiles are of `most` as long as they fit, then of half of it, and so on: what detail::for_row_tiles() goes through.
+    [[nodiscard]] static token_tile of(std::size_t t, std::size_t all, std::size_t most) noexcept {
+        token_tile tile{.first = 0, .count = most};
+        for (std::size_t fit = all / most * most;; tile.count /= 2, fit = tile.first + (all - tile.first) / tile.count * tile.count) {
+            if (t < fit) return {tile.first + (t - tile.first) / tile.count * tile.count, tile.count};
+            tile.first = fit;
+        }
+    }
+};
+
+/// Activations rounded to bytes, with a scale for each token and group of weights, tile after tile of R tokens. Views of scratch memory.
+struct quantised_tokens {
+    std::int8_t* codes = nullptr;   ///< (width / 4, R, 4) of each tile: four numbers of each token, the next four of each, ...
+    float* scales = nullptr;        ///< (groups, R): the largest of a group is 127
+    std::int32_t* begins = nullptr; ///< (groups, R): what sums begin with, for weights that are multiplied as code + 8, or + 128, and so have no sign
+    std::size_t width = 0, groups = 0; ///< numbers of a token; width / group
+
+    /// Scratch for `count` tokens that meet weights of `Bits` bits.
+    template <std::size_t Bits>
+    [[nodiscard]] static quantised_tokens take(arena& scratch, std::size_t count, std::size_t width) {
+        const std::size_t groups = width / quantised_rows<Bits>::group;
+        auto* const codes = reinterpret_cast<std::int8_t*>(scratch.take((count * width + 3) / 4));
+        float* const scales = scratch.take(count * groups);
+        return {.codes = codes, .scales = scales, .begins = reinterpret_cast<std::int32_t*>(scratch.take(count * groups)), .width = width, .groups = groups};
+    }
+};
+
+/// Rounds one token: x (width) -> token t of `to`, which is one of `tile`.
+template <std::size_t Bits>
+void quantise_token(const float* x, std::size_t t, const token_tile& tile, const quantised_tokens& to) noexcept {
+    constexpr std::size_t group = quantised_rows<Bits>::group;
+    using batch = arch::simd<>::batch;
+    std::int8_t* codes = to.codes + tile.first * to.width + 4 * (t - tile.first);
+    for (std::size_t g = 0; g < to.groups; ++g, x += group) {
+        batch tops(0.f);
+        for (std::size_t i = 0; i < group; i += batch::size) tops = xsimd::max(tops, xsimd::abs(batch::load_unaligned(x + i)));
+        const float top = compat::reduce_max(tops), inverse = top == 0 ? 0.f : 127.f / top;
+        std::int8_t rounded[group];
+        int sum = 0;
+        for (std::size_t i = 0; i < group; ++i) {
+            const float scaled = x[i] * inverse; // rounded half away from zero, which vectorises everywhere
+            const int code = static_cast<int>(scaled + (scaled < 0 ? -0.5f : 0.5f));
+            rounded[i] = static_cast<std::int8_t>(code);
+            sum += code;
+        }
+        for (std::size_t i = 0; i < group; i += 4, codes += 4 * tile.count) std::memcpy(codes, rounded + i, 4);
+        const std::size_t at = tile.first * to.groups + g * tile.count + (t - tile.first);
+        to.scales[at] = top / 127.f;
+        to.begins[at] = (Bits == 4 ? -8 : -128) * sum;
+    }
+}
+
+/// The formula, in integers within a group and float32 over groups: what every processor can do.
+struct portable_dot {
+    static constexpr std::size_t strips = 1, tokens = 4; ///< at once
+
+    /// y[r] (8) = the rows of strip `i` · token `first + r` of x, for R tokens. There is no second strip.
+    template <std::size_t R, std::size_t Bits>
+    static void dot(const quantised_rows<Bits>& w, std::size_t i, std::size_t, const quantised_tokens& x, std::size_t first, float (&y)[R][quantised_rows<Bits>::strip]) noexcept {
+        for (std::size_t r = 0; r < R; ++r)
+            one<Bits>(w.codes_of(i), w.scales_of(i), x.codes + first * x.width + 4 * r, x.scales + first * x.groups + r, R, x.groups, y[r]);
+    }
+
+private:
+    /// One token of a tile of `tokens`. Never inlined: a multiplication and an addition are joined or not in one way, for any R.
+    template <std::size_t Bits>
+    [[gnu::noinline]] static void one(const std::uint8_t* codes, const bfloat16* scales, const std::int8_t* token, const float* token_scales, std::size_t tokens,
+                                      std::size_t groups, float* y) noexcept {
+        using matrix = quantised_rows<Bits>;
+        std::fill(y, y + matrix::strip, 0.f);
+        for (std::size_t g = 0; g < groups; ++g, codes += matrix::group_bytes, scales += matrix::strip, token += matrix::group * tokens, token_scales += tokens) {
+            std::int8_t numbers[matrix::group];
+            for (std::size_t k = 0; k < matrix::group; k += 4) std::memcpy(numbers + k, token + k * tokens, 4);
+            std::int32_t sums[matrix::strip] = {};
+            for (std::size_t k = 0; k < matrix::group_bytes / matrix::strip; ++k)
+                for (std::size_t n = 0; n < matrix::strip; ++n) {
+                    const std::uint8_t byte = codes[matrix::byte_in_group(n, k)];
+                    if constexpr (Bits == 8) sums[n] += static_cast<std::int16_t>(static_cast<std::int8_t>(byte)) * static_cast<std::int16_t>(numbers[k]);
+                    else sums[n] += ((byte & 15) - 8) * numbers[k] + ((byte >> 4) - 8) * numbers[k + matrix::group / 2];
+                }
+            for (std::size_t n = 0; n < matrix::strip; ++n) y[n] += static_cast<float>(scales[n]) * *token_scales * static_cast<float>(sums[n]);
+        }
+    }
+};
+
+#if defined(__x86_64__)
+
+/// AVX2: vpmaddubsw, 32 products of an unsigned and a signed byte, added in pairs.
+struct avx2_bytes {
+    static constexpr bool keeps_signs = true; ///< of codes of 8 bits
+
+    /// A group of codes, as code + 8, times a tile of R tokens. Sums of 16 products of at most 15 · 127 stay below 2^15.
+    template <std::size_t R>
+    PALI_TARGET("avx2,fma")
+    static inline void of_4_bits(const std::uint8_t* codes, const std::int8_t* tokens, __m256i (&products)[R]) noexcept {
+        const __m256i half = _mm256_set1_epi8(15);
+        PALI_UNROLL
+        for (std::size_t v = 0; v < 4; ++v) {
+            const __m256i bytes = load(codes + 32 * v), low = _mm256_and_si256(bytes, half), high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), half);
+            PALI_UNROLL
+            for (std::size_t r = 0; r < R; ++r) {
+                const std::int8_t* const four = tokens + 4 * (R * v + r);
+                const __m256i both = _mm256_add_epi16(_mm256_maddubs_epi16(low, repeat(four)), _mm256_maddubs_epi16(high, repeat(four + 16 * R)));
+                products[r] = v == 0 ? both : _mm256_add_epi16(products[r], both);
+                PALI_IN_REGISTER(products[r]); // or g++ adds all at the end, and keeps them in memory until then
+            }
+        }
+        for (auto& product : products) product = _mm256_madd_epi16(product, _mm256_set1_epi16(1));
+    }
+
+    /// The same with whole bytes: |code| times the number with the sign of the code. No pair overflows: 128 · 127 · 2 is below 2^15.
+    template <std::size_t R>
+    PALI_TARGET("avx2,fma")
+    static inline void of_8_bits(const std::uint8_t* codes, const std::int8_t* tokens, __m256i (&products)[R]) noexcept {
+        for (auto& product : products) product = _mm256_setzero_si256();
+        PALI_UNROLL
+        for (std::size_t v = 0; v < 16; ++v) {
+            const __m256i bytes = load(codes + 32 * v), size = _mm256_abs_epi8(bytes);
+            PALI_UNROLL
+            for (std::size_t r = 0; r < R; ++r) {
+                const __m256i pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(repeat(tokens + 4 * (R * v + r)), bytes));
+                products[r] = _mm256_add_epi32(products[r], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+            }
+        }
+    }
+
+    PALI_TARGET("avx2,fma")
+    static inline __m256i load(const void* from) noexcept { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
+
+    /// Four bytes, eight times.
+    PALI_TARGET("avx2,fma")
+    static inline __m256i repeat(const std::int8_t* four) noexcept {
+        std::int32_t bits;
+        std::memcpy(&bits, four, sizeof bits);
+        return _mm256_set1_epi32(bits);
+    }
+};
+
+/// AVX-VNNI: vpdpbusd adds four products of an unsigned and a signed byte to each of eight sums. All around it is AVX2, which the assembly keeps so.
+struct vnni_bytes {
+    static constexpr bool keeps_signs = false;
+
+    template <std::size_t R>
+    PALI_TARGET("avx2,fma")
+    static inline void of_4_bits(const std::uint8_t* codes, const std::int8_t* tokens, __m256i (&products)[R]) noexcept {
+        const __m256i half = _mm256_set1_epi8(15);
+        for (auto& product : products) product = _mm256_setzero_si256();
+        PALI_UNROLL
+        for (std::size_t v = 0; v < 4; ++v) {
+            const __m256i bytes = avx2_bytes::load(codes + 32 * v);
+            add(_mm256_and_si256(bytes, half), tokens + 4 * R * v, products);
+            add(_mm256_and_si256(_mm256_srli_epi16(bytes, 4), half), tokens + 4 * R * v + 16 * R, products);
+        }
+    }
+
+    template <std::size_t R>
+    PALI_TARGET("avx2,fma")
+    static inline void of_8_bits(const std::uint8_t* codes, const std::int8_t* tokens, __m256i (&products)[R]) noexcept {
+        const __m256i top_bit = _mm256_set1_epi8(static_cast<char>(0x80)); // code + 128, in two's complement
+        for (auto& product : products) product = _mm256_setzero_si256();
+        PALI_UNROLL
+        for (std::size_t v = 0; v < 16; ++v) add(_mm256_xor_si256(avx2_bytes::load(codes + 32 * v), top_bit), tokens + 4 * R * v, products);
+    }
+
+private:
+    template <std::size_t R>
+    PALI_TARGET("avx2,fma")
+    static inline void add(__m256i weights, const std::int8_t* tokens, __m256i (&products)[R]) noexcept {
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) {
+            const __m256i four = avx2_bytes::repeat(tokens + 4 * r);
+            __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(products[r]) : "x"(weights), "x"(four));
+        }
+    }
+};
+
+/// A strip at a time; lanes are its rows. `Bytes` multiplies a group.
+template <class Bytes>
+struct x86_dot {
+    static constexpr std::size_t strips = 1, tokens = 4;
+
+    template <std::size_t R, std::size_t Bits>
+    PALI_TARGET("avx2,fma")
+    static void dot(const quantised_rows<Bits>& w, std::size_t i, std::size_t, const quantised_tokens& x, std::size_t first, float (&y)[R][quantised_rows<Bits>::strip]) noexcept {
+        using matrix = quantised_rows<Bits>;
+        const std::uint8_t* codes = w.codes_of(i);
+        const bfloat16* scales = w.scales_of(i);
+        const std::int8_t* tokens = x.codes + first * x.width;
+        const float* token_scales = x.scales + first * x.groups;
+        const std::int32_t* begins = x.begins + first * x.groups;
+        const std::ptrdiff_t ahead = w.codes_of(strips) - w.codes, scales_ahead = w.scales_of(strips) - w.scales; // the same place of what comes next
+        __m256 sums[R];
+        for (auto& sum : sums) sum = _mm256_setzero_ps();
+        for (std::size_t g = 0; g < x.groups; ++g) {
+            PALI_UNROLL
+            for (std::size_t line = 0; line < matrix::group_bytes; line += 64) arch::fetch_ahead(codes + ahead + line);
+            arch::fetch_ahead(scales + scales_ahead);
+            __m256i products[R];
+            if constexpr (Bits == 4) Bytes::of_4_bits(codes, tokens, products);
+            else Bytes::of_8_bits(codes, tokens, products);
+            const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales));
+            const __m256 scale = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+            PALI_UNROLL
+            for (std::size_t r = 0; r < R; ++r) {
+                if constexpr (Bits == 4 || !Bytes::keeps_signs) products[r] = _mm256_add_epi32(products[r], _mm256_set1_epi32(begins[r]));
+                sums[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products[r]), _mm256_mul_ps(scale, _mm256_broadcast_ss(token_scales + r)), sums[r]);
+            }
+            codes += matrix::group_bytes, scales += matrix::strip, tokens += matrix::group * R, token_scales += R, begins += R;
+        }
+        for (std::size_t r = 0; r < R; ++r) _mm256_storeu_ps(y[r], sums[r]);
+    }
+};
+
+using avx2_dot = x86_dot<avx2_bytes>;     ///< needs arch::features::avx2
+using avx_vnni_dot = x86_dot<vnni_bytes>; ///< needs arch::features::avx_vnni
+
+#endif
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+
+// Dot products of tokens with quantised weights by AVX512-VNNI: bytes times bytes, two strips of rows and eight tokens at once.
+
+#if defined(__x86_64__)
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/**
+ * Two strips at a time: lanes are their sixteen rows. vpdpbusd adds four products of an unsigned and a signed byte to each lane; what codes without sign
+ * add too much, the sums begin without. 32 registers hold eight tokens' sums within a group and over groups, so that codes are unpacked once for eight.
+ * Needs arch::features::avx512_vnni.
+ */
+struct avx512_vnni_dot {
+    static constexpr std::size_t strips = 2, tokens = 8;
+
+    template <std::size_t R, std::size_t Bits>
+    PALI_TARGET("avx512f,avx512vnni")
+    static void dot(const quantised_rows<Bits>& w, std::size_t i, std::size_t second, const quantised_tokens& x, std::size_t first,
+                    float (&y)[R][strips * quantised_rows<Bits>::strip]) noexcept {
+        using matrix = quantised_rows<Bits>;
+        const std::uint8_t *a = w.codes_of(i), *b = w.codes_of(second);
+        const bfloat16 *a_scales = w.scales_of(i), *b_scales = w.scales_of(second);
+        const std::int8_t* activations = x.codes + first * x.width;
+        const std::int32_t* begins = x.begins + first * x.groups;
+        const float* scales = x.scales + first * x.groups;
+        const std::ptrdiff_t ahead = w.codes_of(strips) - w.codes, scales_ahead = w.scales_of(strips) - w.scales; // the same place of what comes next
+        __m512 sums[R];
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) sums[r] = _mm512_setzero_ps();
+        for (std::size_t g = 0; g < x.groups; ++g) {
+            PALI_UNROLL
+            for (std::size_t line = 0; line < matrix::group_bytes; line += 64) {
+                arch::fetch_ahead(a + ahead + line);
+                arch::fetch_ahead(b + ahead + line);
+            }
+            arch::fetch_ahead(a_scales + scales_ahead);
+            arch::fetch_ahead(b_scales + scales_ahead);
+            __m512i products[R];
+            PALI_UNROLL
+            for (std::size_t r = 0; r < R; ++r) products[r] = _mm512_set1_epi32(begins[r]);
+            PALI_UNROLL
+            for (std::size_t v = 0; v < matrix::group_bytes / 32; ++v) {
+                const __m512i bytes = both(a + 32 * v, b + 32 * v);
+                if constexpr (Bits == 4) {
+                    const __m512i low_half = _mm512_set1_epi8(15);
+                    add(_mm512_and_si512(bytes, low_half), activations + 4 * R * v, products);
+                    add(_mm512_and_si512((__m512i)((words)bytes >> 4), low_half), activations + (4 * v + matrix::group / 2) * R, products);
+                } else {
+                    add(_mm512_xor_si512(bytes, _mm512_set1_epi8(static_cast<char>(0x80))), activations + 4 * R * v, products); // code + 128, in two's complement
+                }
+            }
+            const __m512 scale = as_floats(a_scales, b_scales);
+            PALI_UNROLL
+            for (std::size_t r = 0; r < R; ++r) sums[r] = _mm512_fmadd_ps(__builtin_convertvector((numbers)products[r], __m512), _mm512_mul_ps(scale, _mm512_set1_ps(scales[r])), sums[r]);
+            a += matrix::group_bytes, b += matrix::group_bytes, a_scales += matrix::strip, b_scales += matrix::strip;
+            activations += matrix::group * R, begins += R, scales += R;
+        }
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) _mm512_storeu_ps(y[r], sums[r]);
+    }
+
+private:
+    // Vectors of the compilers, and not intrinsics where those of g++ 12 warn of themselves.
+    typedef std::uint16_t shorts __attribute__((vector_size(16), may_alias, aligned(1)));
+    typedef std::int32_t numbers __attribute__((vector_size(64)));
+    typedef std::uint32_t words __attribute__((vector_size(64)));
+    typedef long long half __attribute__((vector_size(32), may_alias, aligned(1)));
+
+    /// 32 bytes of each of two strips.
+    PALI_TARGET("avx512f,avx512vnni")
+    static inline __m512i both(const void* a, const void* b) noexcept {
+        return (__m512i)__builtin_shufflevector(*static_cast<const half*>(a), *static_cast<const half*>(b), 0, 1, 2, 3, 4, 5, 6, 7);
+    }
+
+    /// Eight scales of each of two strips.
+    PALI_TARGET("avx512f,avx512vnni")
+    static inline __m512 as_floats(const bfloat16* a, const bfloat16* b) noexcept {
+        const auto scales = __builtin_shufflevector(*reinterpret_cast<const shorts*>(a), *reinterpret_cast<const shorts*>(b), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        return (__m512)(__builtin_convertvector(scales, words) << 16);
+    }
+
+    /// products[r] += weights · four numbers of token r. Assembly, because g++ 12 would load and repeat them by an instruction of its own.
+    template <std::size_t R>
+    PALI_TARGET("avx512f,avx512vnni")
+    static inline void add(__m512i weights, const std::int8_t* tokens, __m512i (&products)[R]) noexcept {
+        struct four { std::int8_t numbers[4]; };
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r)
+            __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(products[r]) : "v"(weights), "m"(*reinterpret_cast<const four*>(tokens + 4 * r)));
+    }
+};
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+
+#endif
 
 // y = x · wᵀ + bias for many rows at once, by tile registers: Intel AMX, or anything else that does what its instructions say.
 
@@ -6640,6 +7054,125 @@ void matmul_amx(Tiles tiles, rows<const bfloat16> w, rows<const float> x, const 
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
 
+// Products with bfloat16 weights by AVX512-BF16: pairs of products, twice as many at once as FMA has.
+
+#if defined(__x86_64__)
+#  include <immintrin.h>
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/**
+ * vdpbf16ps adds two products of bfloat16 to each of sixteen sums: x is rounded to bfloat16, weights are taken as they lie, and nothing is widened. Denormal
+ * numbers count as zero. Needs arch::features::avx512_bf16.
+ */
+struct avx512_bfloat16_dot {
+    using number = bfloat16;                              ///< of packed activations
+    using element = bfloat16;                             ///< of weights
+    static constexpr std::size_t lanes = 16, pair = 32;   ///< of a register of sums; numbers that are multiplied at once
+    static constexpr std::size_t few_rows = 8; ///< of a tile: eight meet weights from memory at once, and reading never waits for a second pass
+    /// Columns of a tile beside R rows: 24 sums, their weights and one activation are what 32 registers hold.
+    template <std::size_t R>
+    static constexpr std::size_t columns = R == 8 ? 3 : 4;
+
+    /// Rounds a row to nearest even, and fills it with zeros to whole pairs.
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    static void pack(const float* x, std::size_t width, bfloat16* packed) noexcept {
+        for (std::size_t k = 0; k < width; k += pair) {
+            const std::size_t rest = width - k;
+            const __m512 low = _mm512_maskz_loadu_ps(first_lanes<__mmask16>(rest), x + k);
+            const __m512 high = rest > lanes ? _mm512_maskz_loadu_ps(first_lanes<__mmask16>(rest - lanes), x + k + lanes) : _mm512_setzero_ps();
+            const __m512bh rounded = _mm512_cvtne2ps_pbh(high, low);
+            _mm512_storeu_si512(packed + k, (__m512i)rounded);
+        }
+    }
+
+    /// As simd_dot::tile(), whose promises it keeps.
+    template <std::size_t R, std::size_t C>
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    static void tile(rows<const bfloat16> x, rows<const bfloat16> w, const detail::partial_sums& part, const float* bias, rows<float> y) noexcept {
+        const std::size_t whole = std::min(part.end, w.width / pair * pair);
+        __m512 sums[R][C];
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r)
+            for (std::size_t c = 0; c < C; ++c) sums[r][c] = part.begin == 0 ? _mm512_setzero_ps() : _mm512_load_ps(part.state + (r * C + c) * lanes);
+        PALI_NO_UNROLL
+        for (std::size_t k = part.begin; k < whole; k += pair) {
+            __m512i weights[C];
+            PALI_UNROLL
+            for (std::size_t c = 0; c < C; ++c) {
+                weights[c] = _mm512_loadu_si512(w[c] + k);
+                if constexpr (R != 6) arch::fetch_ahead(w[c + 2 * C] + k); // as in simd_dot
+            }
+            add(x, k, weights, sums);
+        }
+        if (part.end < w.width) {
+            PALI_UNROLL
+            for (std::size_t r = 0; r < R; ++r)
+                for (std::size_t c = 0; c < C; ++c) _mm512_store_ps(part.state + (r * C + c) * lanes, sums[r][c]);
+            return;
+        }
+        if (whole != w.width) { // the row ends inside a register, and what lies behind it may not be ours to read
+            __m512i weights[C];
+            for (std::size_t c = 0; c < C; ++c) weights[c] = _mm512_maskz_loadu_epi16(first_lanes<__mmask32>(w.width - whole), w[c] + whole);
+            add(x, whole, weights, sums);
+        }
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) {
+            alignas(16) float of_columns[4];
+            __m512 four[4];
+            for (std::size_t c = 0; c < 4; ++c) four[c] = c < C ? sums[r][c < C ? c : 0] : _mm512_setzero_ps();
+            _mm_store_ps(of_columns, add_lanes(four));
+            for (std::size_t c = 0; c < C; ++c) y[r][c] = of_columns[c] + (bias ? bias[c] : 0.f);
+        }
+    }
+
+private:
+    /// A mask of so many lanes, or of all.
+    template <class Mask>
+    [[nodiscard]] static Mask first_lanes(std::size_t count) noexcept {
+        return count >= 8 * sizeof(Mask) ? static_cast<Mask>(~Mask{0}) : static_cast<Mask>((Mask{1} << count) - 1);
+    }
+
+    /// One register of each row times one of each column.
+    template <std::size_t R, std::size_t C>
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    static inline void add(rows<const bfloat16> x, std::size_t k, const __m512i (&weights)[C], __m512 (&sums)[R][C]) noexcept {
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) {
+            __m512i value = _mm512_loadu_si512(x[r] + k);
+            PALI_IN_REGISTER(value);
+            for (std::size_t c = 0; c < C; ++c) sums[r][c] = _mm512_dpbf16_ps(sums[r][c], (__m512bh)value, (__m512bh)weights[c]);
+        }
+    }
+
+    /// The sums of the lanes of four registers, each in the same order.
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    static inline __m128 add_lanes(const __m512 (&of)[4]) noexcept {
+        const __m512 ab = __builtin_shufflevector(of[0], of[1], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
+                          __builtin_shufflevector(of[0], of[1], 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+        const __m512 cd = __builtin_shufflevector(of[2], of[3], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
+                          __builtin_shufflevector(of[2], of[3], 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+        const __m512 fours = __builtin_shufflevector(ab, cd, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
+                             __builtin_shufflevector(ab, cd, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+        const __m256 halves = __builtin_shufflevector(fours, fours, 0, 1, 2, 3, 4, 5, 6, 7) + __builtin_shufflevector(fours, fours, 8, 9, 10, 11, 12, 13, 14, 15);
+        return __builtin_shufflevector(halves, halves, 0, 1, 2, 3) + __builtin_shufflevector(halves, halves, 4, 5, 6, 7);
+    }
+};
+
+/**
+ * y = x · wᵀ + bias. x (T, K) float, rounded to bfloat16; w (N, K) as it lies; bias (N) or null; y (T, N), not x.
+ * Accumulates in float32; the order of each sum depends on K alone, so results are the same for any T and any number of threads (not those of x that is not
+ * rounded). 2·T·N·K flop; reads w once a call from memory, and once a row tile from the second-level cache. Takes T·K/2 floats of scratch.
+ */
+inline void matmul_avx512(rows<const float> x, rows<const bfloat16> w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
+    PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
+    detail::multiply<avx512_bfloat16_dot>(x, [&](std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); }, bias, y, threads, scratch);
+}
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+
+#endif
+
 // Rows of weights as floats: for embeddings, and for products of many rows.
 
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
@@ -6691,220 +7224,6 @@ void read_strip(const quantised_rows<Bits>& w, std::size_t i, bfloat16* to) noex
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
 
-// Dot products of few tokens with quantised weights: bytes times bytes, summed exactly within a group.
-
-#if defined(__x86_64__)
-#  include <immintrin.h>
-#endif
-
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
-
-/// Activations rounded to bytes, with a scale for each token and group of weights: (T, width). Views of scratch memory.
-struct quantised_tokens {
-    std::int8_t* codes = nullptr;   ///< (T, width)
-    float* scales = nullptr;        ///< (T, groups): the largest of a group is 127
-    std::int32_t* shifts = nullptr; ///< (T, groups): what weights add too much that are multiplied as code + 8, or + 128, and so have no sign
-    std::size_t width = 0, groups = 0; ///< numbers of a token; width / group
-
-    /// Scratch for `count` tokens that meet weights of `Bits` bits.
-    template <std::size_t Bits>
-    [[nodiscard]] static quantised_tokens take(arena& scratch, std::size_t count, std::size_t width) {
-        const std::size_t groups = width / quantised_rows<Bits>::group;
-        auto* const codes = reinterpret_cast<std::int8_t*>(scratch.take((count * width + 3) / 4));
-        float* const scales = scratch.take(count * groups);
-        return {.codes = codes, .scales = scales, .shifts = reinterpret_cast<std::int32_t*>(scratch.take(count * groups)), .width = width, .groups = groups};
-    }
-};
-
-/// Rounds one token: x (width) -> row t of `to`.
-template <std::size_t Bits>
-void quantise_token(const float* x, std::size_t t, const quantised_tokens& to) noexcept {
-    constexpr std::size_t group = quantised_rows<Bits>::group;
-    using batch = arch::simd<>::batch;
-    for (std::size_t g = 0; g < to.groups; ++g, x += group) {
-        batch tops(0.f);
-        for (std::size_t i = 0; i < group; i += batch::size) tops = xsimd::max(tops, xsimd::abs(batch::load_unaligned(x + i)));
-        const float top = compat::reduce_max(tops), inverse = top == 0 ? 0.f : 127.f / top;
-        std::int8_t* const codes = to.codes + t * to.width + g * group;
-        int sum = 0;
-        for (std::size_t i = 0; i < group; ++i) {
-            const float scaled = x[i] * inverse; // rounded half away from zero, which vectorises everywhere
-            const int code = static_cast<int>(scaled + (scaled < 0 ? -0.5f : 0.5f));
-            codes[i] = static_cast<std::int8_t>(code);
-            sum += code;
-        }
-        to.scales[t * to.groups + g] = top / 127.f;
-        to.shifts[t * to.groups + g] = (Bits == 4 ? 8 : 128) * sum;
-    }
-}
-
-/// The formula, in integers within a group and float32 over groups: what every processor can do.
-struct portable_dot {
-    /// y[r] (8) = the rows of strip `i` · token `first + r` of x, for R tokens.
-    template <std::size_t R, std::size_t Bits>
-    static void strip(const quantised_rows<Bits>& w, std::size_t i, const quantised_tokens& x, std::size_t first, float (&y)[R][quantised_rows<Bits>::strip]) noexcept {
-        for (std::size_t r = 0; r < R; ++r) one<Bits>(w.codes_of(i), w.scales_of(i), x, first + r, y[r]);
-    }
-
-private:
-    /// One token. Never inlined: a multiplication and an addition are joined or not in one way, for any R.
-    template <std::size_t Bits>
-    [[gnu::noinline]] static void one(const std::uint8_t* codes, const bfloat16* scales, const quantised_tokens& x, std::size_t t, float* y) noexcept {
-        using matrix = quantised_rows<Bits>;
-        const std::int8_t* token = x.codes + t * x.width;
-        std::fill(y, y + matrix::strip, 0.f);
-        for (std::size_t g = 0; g < x.groups; ++g, codes += matrix::group_bytes, scales += matrix::strip, token += matrix::group) {
-            std::int32_t sums[matrix::strip] = {};
-            for (std::size_t k = 0; k < matrix::group_bytes / matrix::strip; ++k)
-                for (std::size_t n = 0; n < matrix::strip; ++n) {
-                    const std::uint8_t byte = codes[matrix::byte_in_group(n, k)];
-                    if constexpr (Bits == 8) sums[n] += static_cast<std::int16_t>(static_cast<std::int8_t>(byte)) * static_cast<std::int16_t>(token[k]);
-                    else sums[n] += ((byte & 15) - 8) * token[k] + ((byte >> 4) - 8) * token[k + matrix::group / 2];
-                }
-            for (std::size_t n = 0; n < matrix::strip; ++n) y[n] += static_cast<float>(scales[n]) * x.scales[t * x.groups + g] * static_cast<float>(sums[n]);
-        }
-    }
-};
-
-#if defined(__x86_64__)
-
-/// AVX2: vpmaddubsw, 32 products of an unsigned and a signed byte, added in pairs.
-struct avx2_bytes {
-    static constexpr bool keeps_signs = true; ///< of codes of 8 bits
-
-    /// A group of codes, as code + 8, times R tokens, which lie `stride` bytes apart. Sums of 16 products of at most 15 · 127 stay below 2^15.
-    template <std::size_t R>
-    PALI_TARGET("avx2,fma")
-    static inline void of_4_bits(const std::uint8_t* codes, const std::int8_t* token, std::size_t stride, __m256i (&products)[R]) noexcept {
-        const __m256i half = _mm256_set1_epi8(15);
-        PALI_UNROLL
-        for (std::size_t v = 0; v < 4; ++v) {
-            const __m256i bytes = load(codes + 32 * v), low = _mm256_and_si256(bytes, half), high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), half);
-            PALI_UNROLL
-            for (std::size_t r = 0; r < R; ++r) {
-                const std::int8_t* const four = token + r * stride + 4 * v;
-                const __m256i both = _mm256_add_epi16(_mm256_maddubs_epi16(low, repeat(four)), _mm256_maddubs_epi16(high, repeat(four + 16)));
-                products[r] = v == 0 ? both : _mm256_add_epi16(products[r], both);
-                PALI_IN_REGISTER(products[r]); // or g++ adds all at the end, and keeps them in memory until then
-            }
-        }
-        for (auto& product : products) product = _mm256_madd_epi16(product, _mm256_set1_epi16(1));
-    }
-
-    /// The same with whole bytes: |code| times the number with the sign of the code. No pair overflows: 128 · 127 · 2 is below 2^15.
-    template <std::size_t R>
-    PALI_TARGET("avx2,fma")
-    static inline void of_8_bits(const std::uint8_t* codes, const std::int8_t* token, std::size_t stride, __m256i (&products)[R]) noexcept {
-        for (auto& product : products) product = _mm256_setzero_si256();
-        PALI_UNROLL
-        for (std::size_t v = 0; v < 16; ++v) {
-            const __m256i bytes = load(codes + 32 * v), size = _mm256_abs_epi8(bytes);
-            PALI_UNROLL
-            for (std::size_t r = 0; r < R; ++r) {
-                const __m256i pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(repeat(token + r * stride + 4 * v), bytes));
-                products[r] = _mm256_add_epi32(products[r], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-            }
-        }
-    }
-
-    PALI_TARGET("avx2,fma")
-    static inline __m256i load(const void* from) noexcept { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
-
-    /// Four bytes, eight times.
-    PALI_TARGET("avx2,fma")
-    static inline __m256i repeat(const std::int8_t* four) noexcept {
-        std::int32_t bits;
-        std::memcpy(&bits, four, sizeof bits);
-        return _mm256_set1_epi32(bits);
-    }
-};
-
-/// VNNI: vpdpbusd adds four products of an unsigned and a signed byte to each of eight sums. Its encoding is that of AVX-VNNI or that of AVX512-VNNI, of which
-/// processors have one or both; all around it is AVX2, which the assembly keeps so.
-template <bool Avx512>
-struct vnni_bytes {
-    static constexpr bool keeps_signs = false;
-
-    template <std::size_t R>
-    PALI_TARGET("avx2,fma")
-    static inline void of_4_bits(const std::uint8_t* codes, const std::int8_t* token, std::size_t stride, __m256i (&products)[R]) noexcept {
-        const __m256i half = _mm256_set1_epi8(15);
-        for (auto& product : products) product = _mm256_setzero_si256();
-        PALI_UNROLL
-        for (std::size_t v = 0; v < 4; ++v) {
-            const __m256i bytes = avx2_bytes::load(codes + 32 * v);
-            add(_mm256_and_si256(bytes, half), token + 4 * v, stride, products);
-            add(_mm256_and_si256(_mm256_srli_epi16(bytes, 4), half), token + 4 * v + 16, stride, products);
-        }
-    }
-
-    template <std::size_t R>
-    PALI_TARGET("avx2,fma")
-    static inline void of_8_bits(const std::uint8_t* codes, const std::int8_t* token, std::size_t stride, __m256i (&products)[R]) noexcept {
-        const __m256i top_bit = _mm256_set1_epi8(static_cast<char>(0x80)); // code + 128, in two's complement
-        for (auto& product : products) product = _mm256_setzero_si256();
-        PALI_UNROLL
-        for (std::size_t v = 0; v < 16; ++v) add(_mm256_xor_si256(avx2_bytes::load(codes + 32 * v), top_bit), token + 4 * v, stride, products);
-    }
-
-private:
-    template <std::size_t R>
-    PALI_TARGET("avx2,fma")
-    static inline void add(__m256i weights, const std::int8_t* token, std::size_t stride, __m256i (&products)[R]) noexcept {
-        PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r) {
-            const __m256i four = avx2_bytes::repeat(token + r * stride);
-            if constexpr (Avx512) __asm__("%{evex%} vpdpbusd %2, %1, %0" : "+x"(products[r]) : "x"(weights), "x"(four));
-            else __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(products[r]) : "x"(weights), "x"(four));
-        }
-    }
-};
-
-/// A strip at a time; lanes are its rows. `Bytes` multiplies a group.
-template <class Bytes>
-struct x86_dot {
-    template <std::size_t R, std::size_t Bits>
-    PALI_TARGET("avx2,fma")
-    static void strip(const quantised_rows<Bits>& w, std::size_t i, const quantised_tokens& x, std::size_t first, float (&y)[R][quantised_rows<Bits>::strip]) noexcept {
-        using matrix = quantised_rows<Bits>;
-        const std::uint8_t* codes = w.codes_of(i);
-        const bfloat16* scales = w.scales_of(i);
-        const std::int8_t* token = x.codes + first * x.width;
-        __m256 sums[R];
-        for (auto& sum : sums) sum = _mm256_setzero_ps();
-        for (std::size_t g = 0; g < x.groups; ++g, codes += matrix::group_bytes, scales += matrix::strip, token += matrix::group) {
-            PALI_UNROLL
-            for (std::size_t line = 0; line < matrix::group_bytes; line += 64) __builtin_prefetch(codes + ahead + line);
-            __builtin_prefetch(reinterpret_cast<const char*>(scales) + ahead / (matrix::group_bytes / (matrix::strip * sizeof(bfloat16))));
-            __m256i products[R];
-            if constexpr (Bits == 4) Bytes::of_4_bits(codes, token, x.width, products);
-            else Bytes::of_8_bits(codes, token, x.width, products);
-            const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales));
-            const __m256 scale = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
-            PALI_UNROLL
-            for (std::size_t r = 0; r < R; ++r) {
-                const std::size_t at = (first + r) * x.groups + g;
-                if constexpr (Bits == 4 || !Bytes::keeps_signs) products[r] = _mm256_sub_epi32(products[r], _mm256_set1_epi32(x.shifts[at]));
-                sums[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products[r]), _mm256_mul_ps(scale, _mm256_broadcast_ss(x.scales + at)), sums[r]);
-            }
-        }
-        for (std::size_t r = 0; r < R; ++r) _mm256_storeu_ps(y[r], sums[r]);
-    }
-
-private:
-    /// Bytes of codes between what is multiplied and what is fetched. The processor's own prefetching ends at each page; with this one
-    /// token at a time reads 0.76 to 1.0 of the bandwidth and not 0.65 to 0.75 (Zen 3, 2304 columns; less and more ahead were worse).
-    static constexpr std::size_t ahead = 4608;
-};
-
-using avx2_dot = x86_dot<avx2_bytes>;               ///< needs arch::features::avx2
-using avx_vnni_dot = x86_dot<vnni_bytes<false>>;    ///< needs arch::features::avx_vnni
-using avx512_vnni_dot = x86_dot<vnni_bytes<true>>;  ///< needs arch::features::avx512_vnni
-
-#endif
-
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
-
 // y = x · wᵀ + bias for quantised weights: few rows by dot products of bytes, many by panels of 16-bit floats.
 
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
@@ -6918,17 +7237,20 @@ void matmul_of_bytes(rows<const float> x, const quantised_rows<Bits>& w, const f
     PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
     const arena::frame frame(scratch);
     const auto tokens = quantised_tokens::take<Bits>(scratch, x.count, x.width);
-    threads.run(x.count, [&](std::size_t t) { quantise_token<Bits>(x[t], t, tokens); });
-    constexpr std::size_t strip = quantised_rows<Bits>::strip, strips_a_task = detail::columns_a_task / strip;
+    threads.run(x.count, [&](std::size_t t) { quantise_token<Bits>(x[t], t, token_tile::of(t, x.count, Dot::tokens), tokens); });
+    constexpr std::size_t strip = quantised_rows<Bits>::strip, strips_a_task = 8;
     const std::size_t strips = w.count / strip;
     threads.run((strips + strips_a_task - 1) / strips_a_task, [&](std::size_t task) {
-        for (std::size_t i = task * strips_a_task; i < std::min(strips, (task + 1) * strips_a_task); ++i)
-            detail::for_row_tiles<4>(x.count, [&]<std::size_t R>(std::size_t t, std::integral_constant<std::size_t, R>) {
-                float sums[R][strip];
-                Dot::strip(w, i, tokens, t, sums);
+        const std::size_t end = std::min(strips, (task + 1) * strips_a_task);
+        for (std::size_t i = task * strips_a_task; i < end; i += Dot::strips) {
+            const std::size_t last = std::min(i + Dot::strips, end) - 1, outputs = (last + 1 - i) * strip; // the last may be alone
+            detail::for_row_tiles<Dot::tokens>(x.count, [&]<std::size_t R>(std::size_t t, std::integral_constant<std::size_t, R>) {
+                float sums[R][Dot::strips * strip];
+                Dot::dot(w, i, last, tokens, t, sums);
                 for (std::size_t r = 0; r < R; ++r)
-                    for (std::size_t n = 0; n < strip; ++n) y[t + r][i * strip + n] = sums[r][n] + (bias ? bias[i * strip + n] : 0.f);
+                    for (std::size_t n = 0; n < outputs; ++n) y[t + r][i * strip + n] = sums[r][n] + (bias ? bias[i * strip + n] : 0.f);
             });
+        }
     });
 }
 
@@ -6951,18 +7273,18 @@ struct quantised_panels {
 
 /**
  * Many rows: the weights of a task become bfloat16 once, and the product is that of bfloat16 weights; x is not rounded.
- * Takes T·K floats of scratch, and 128·K bytes a thread.
+ * Takes T·K floats of scratch, and as many bfloat16 a thread as a task has weights.
  */
 template <class A, std::size_t Bits>
-void matmul_of_panels(arch::simd<A> tag, rows<const float> x, const quantised_rows<Bits>& w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
+void matmul_of_panels(arch::simd<A>, rows<const float> x, const quantised_rows<Bits>& w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
     PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
     const arena::frame frame(scratch);
-    const std::size_t floats_a_thread = detail::columns_a_task * w.width / 2;
+    const std::size_t floats_a_thread = detail::columns_a_task(w.width * sizeof(bfloat16)) * w.width / 2;
     float* const memory = scratch.take(threads.size() * floats_a_thread);
     const auto panel = [&](std::size_t first, std::size_t n, std::size_t thread) {
         return quantised_panels<Bits>{w}.panel(first, n, reinterpret_cast<bfloat16*>(memory + thread * floats_a_thread));
     };
-    detail::multiply<bfloat16>(tag, x, panel, bias, y, threads, scratch);
+    detail::multiply<detail::simd_dot<A, bfloat16>>(x, panel, bias, y, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
@@ -6972,25 +7294,27 @@ void matmul_of_panels(arch::simd<A> tag, rows<const float> x, const quantised_ro
 /// Loops over numbers: no names, no files, no models. What they are given is checked by PALI_ASSERT alone.
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
-/// y = x · wᵀ + bias: x (T, K) float32, w (N, K) as stored, bias (N) or null, y (T, N), not x. A processor with tiles for bfloat16 rounds x to it where there
-/// are many rows; else x is not rounded.
+/// y = x · wᵀ + bias: x (T, K) float32, w (N, K) as stored, bias (N) or null, y (T, N), not x. Beside bfloat16 weights, a processor that multiplies bfloat16
+/// rounds x to it: AMX where there are many rows, AVX512-BF16 always. Else x is not rounded.
 template <weight_element Element>
 void product(rows<const float> x, rows<const Element> w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
 #if defined(__x86_64__)
-    if constexpr (std::same_as<Element, bfloat16>)
+    if constexpr (std::same_as<Element, bfloat16>) {
         if (x.count >= detail::many_rows && arch::in_use().amx_bf16) return matmul_amx(amx_tiles{}, w, x, bias, y, threads, scratch);
+        if (arch::in_use().avx512_bf16) return matmul_avx512(x, w, bias, y, threads, scratch);
+    }
 #endif
     matmul(arch::native, x, w, bias, y, threads, scratch);
 }
 
-/// The same for quantised weights. Few rows are rounded to bytes, group by group.
+/// The same for quantised weights. x is rounded to bytes, group by group, where there are few rows, and by AVX512-VNNI always.
 template <std::size_t Bits>
 void product(rows<const float> x, const quantised_rows<Bits>& w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
 #if defined(__x86_64__)
     if (x.count >= detail::many_rows && arch::in_use().amx_bf16) return matmul_amx(amx_tiles{}, quantised_panels<Bits>{w}, x, bias, y, threads, scratch);
+    if (arch::in_use().avx512_vnni) return matmul_of_bytes<avx512_vnni_dot>(x, w, bias, y, threads, scratch);
     if (x.count < detail::many_rows) {
         if (arch::in_use().avx_vnni) return matmul_of_bytes<avx_vnni_dot>(x, w, bias, y, threads, scratch);
-        if (arch::in_use().avx512_vnni) return matmul_of_bytes<avx512_vnni_dot>(x, w, bias, y, threads, scratch);
         if (arch::in_use().avx2) return matmul_of_bytes<avx2_dot>(x, w, bias, y, threads, scratch);
     }
 #endif

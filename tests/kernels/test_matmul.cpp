@@ -1,7 +1,9 @@
 // Matrix products against the reference, for every instruction set, storage and awkward size.
 #include "numbers.hpp"
 
+#include <pali/arch/features.hpp>
 #include <pali/kernels/matmul.hpp>
+#include <pali/kernels/matmul_avx512.hpp>
 #include <pali/kernels/reference.hpp>
 
 #include <array>
@@ -20,9 +22,30 @@ pali::aligned_vector<float> product(Tag tag, std::size_t T, std::size_t K, std::
     return y;
 }
 
+#if defined(__x86_64__)
+struct avx512_bf16 {}; // the tag of matmul_avx512()
+
+pali::aligned_vector<float> product(avx512_bf16, std::size_t T, std::size_t K, std::size_t N, std::size_t threads, const float* x, const pali::bfloat16* w, const float* bias) {
+    pali::thread_pool pool(threads);
+    pali::arena scratch;
+    pali::aligned_vector<float> y(T * N, -1.f);
+    pali::kernels::matmul_avx512(rows<const float>(x, T, K), rows<const pali::bfloat16>(w, N, K), bias, rows<float>(y.data(), T, N), pool, scratch);
+    return y;
+}
+#endif
+
+/// Calls f(tag) for what multiplies bfloat16 on this processor.
+template <class F>
+void for_every_bfloat16(F f) {
+    f(pali::arch::native);
+#if defined(__x86_64__)
+    if (pali::arch::detected().avx512_bf16) f(avx512_bf16{});
+#endif
+}
+
 // T, K, N: one and many rows, widths inside and across a register pair, columns inside and across a tile and a task
-constexpr std::array<std::array<std::size_t, 3>, 12> sizes{
-    {{1, 1, 1}, {1, 32, 4}, {1, 33, 65}, {2, 7, 5}, {3, 31, 9}, {4, 64, 64}, {5, 588, 36}, {17, 83, 130}, {33, 144, 3}, {64, 100, 67}, {6, 15, 257}, {1, 2304, 200}}};
+constexpr std::array<std::array<std::size_t, 3>, 14> sizes{{{1, 1, 1}, {1, 32, 4}, {1, 33, 65}, {2, 7, 5}, {3, 31, 9}, {4, 64, 64}, {5, 588, 36}, {8, 200, 31}, {15, 96, 100},
+                                                            {17, 83, 130}, {33, 144, 3}, {64, 100, 67}, {6, 15, 257}, {1, 2304, 200}}};
 
 template <class Element>
 void matches_reference() {
@@ -39,6 +62,20 @@ void matches_reference() {
     }
 }
 
+#if defined(__x86_64__)
+/// matmul_avx512() rounds x to bfloat16, and so does the reference: what is left is the order of float32 sums.
+void matches_rounded_reference(std::size_t T, std::size_t K, std::size_t N) {
+    const auto x = pali::test::random(T * K, 1);
+    const auto w = pali::test::random<pali::bfloat16>(N * K, 2);
+    const auto bias = pali::test::random(N, 3);
+    std::vector<float> rounded;
+    for (const float value : x) rounded.push_back(static_cast<float>(pali::bfloat16(value)));
+    std::vector<double> want(T * N);
+    pali::kernels::reference::matmul(rows<const float>(rounded.data(), T, K), rows<const pali::bfloat16>(w.data(), N, K), bias.data(), rows<double>(want.data(), T, N));
+    BOOST_TEST(pali::test::difference(product(avx512_bf16{}, T, K, N, 2, x.data(), w.data(), bias.data()), want) < 2e-6, "T " << T << " K " << K << " N " << N);
+}
+#endif
+
 } // namespace
 
 BOOST_AUTO_TEST_SUITE(matmul)
@@ -46,23 +83,39 @@ BOOST_AUTO_TEST_SUITE(matmul)
 BOOST_AUTO_TEST_CASE(float32_weights_match_reference) { matches_reference<float>(); }
 BOOST_AUTO_TEST_CASE(bfloat16_weights_match_reference) { matches_reference<pali::bfloat16>(); }
 
+#if defined(__x86_64__)
+BOOST_AUTO_TEST_CASE(avx512_matches_the_reference_of_rounded_activations, *boost::unit_test::precondition([](auto) -> boost::test_tools::assertion_result {
+    return pali::arch::detected().avx512_bf16;
+})) {
+    for (const auto& [T, K, N] : {std::array<std::size_t, 3>{40, 9216, 30}, {8, 4304, 50}, {300, 1152, 25}}) matches_rounded_reference(T, K, N);
+    for (const auto& [T, K, N] : sizes) matches_rounded_reference(T, K, N);
+}
+#endif
+
 BOOST_AUTO_TEST_CASE(a_row_alone_has_the_bits_it_has_among_others) {
-    constexpr std::size_t T = 23, K = 150, N = 70;
-    const auto x = pali::test::random(T * K, 4);
-    const auto w = pali::test::random<pali::bfloat16>(N * K, 5);
-    const auto together = product(pali::arch::native, T, K, N, 2, x.data(), w.data(), nullptr);
-    for (std::size_t t = 0; t < T; ++t) {
-        const auto alone = product(pali::arch::native, 1, K, N, 1, x.data() + t * K, w.data(), nullptr);
-        BOOST_TEST(alone == std::vector<float>(together.begin() + std::ptrdiff_t(t * N), together.begin() + std::ptrdiff_t((t + 1) * N)), boost::test_tools::per_element());
-    }
+    // more of K than a part that is worked on at once; T: tiles of six, four, two and one, and eight rows
+    constexpr std::size_t K = 2350, N = 70;
+    for_every_bfloat16([](auto tag) {
+        for (const std::size_t T : {8u, 23u}) {
+            const auto x = pali::test::random(T * K, 4);
+            const auto w = pali::test::random<pali::bfloat16>(N * K, 5);
+            const auto together = product(tag, T, K, N, 2, x.data(), w.data(), nullptr);
+            for (std::size_t t = 0; t < T; ++t) {
+                const auto alone = product(tag, 1, K, N, 1, x.data() + t * K, w.data(), nullptr);
+                BOOST_TEST((alone == pali::aligned_vector<float>(together.begin() + std::ptrdiff_t(t * N), together.begin() + std::ptrdiff_t((t + 1) * N))), "row " << t);
+            }
+        }
+    });
 }
 
 BOOST_AUTO_TEST_CASE(threads_change_nothing) {
     constexpr std::size_t T = 37, K = 96, N = 301;
     const auto x = pali::test::random(T * K, 6);
-    const auto w = pali::test::random(N * K, 7);
-    const auto one = product(pali::arch::native, T, K, N, 1, x.data(), w.data(), nullptr);
-    for (const std::size_t threads : {2u, 3u, 5u}) BOOST_TEST((product(pali::arch::native, T, K, N, threads, x.data(), w.data(), nullptr) == one));
+    const auto w = pali::test::random<pali::bfloat16>(N * K, 7);
+    for_every_bfloat16([&](auto tag) {
+        const auto one = product(tag, T, K, N, 1, x.data(), w.data(), nullptr);
+        for (const std::size_t threads : {2u, 3u, 5u}) BOOST_TEST((product(tag, T, K, N, threads, x.data(), w.data(), nullptr) == one));
+    });
 }
 
 BOOST_AUTO_TEST_CASE(nothing_behind_the_last_weight_is_read) {
@@ -71,7 +124,9 @@ BOOST_AUTO_TEST_CASE(nothing_behind_the_last_weight_is_read) {
     const auto x = pali::test::random(T * K, 8);
     auto w = pali::test::random<pali::bfloat16>(N * K + 64, 9);
     for (std::size_t i = N * K; i < w.size(); ++i) w[i] = pali::bfloat16(std::numeric_limits<float>::quiet_NaN());
-    for (const float value : product(pali::arch::native, T, K, N, 1, x.data(), w.data(), nullptr)) BOOST_TEST(std::isfinite(value));
+    for_every_bfloat16([&](auto tag) {
+        for (const float value : product(tag, T, K, N, 1, x.data(), w.data(), nullptr)) BOOST_TEST(std::isfinite(value));
+    });
 }
 
 BOOST_AUTO_TEST_SUITE_END()

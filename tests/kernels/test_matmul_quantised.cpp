@@ -2,6 +2,7 @@
 #include "numbers.hpp"
 
 #include <pali/arch/features.hpp>
+#include <pali/kernels/dot_avx512.hpp>
 #include <pali/kernels/matmul_quantised.hpp>
 #include <pali/kernels/reference.hpp>
 #include <pali/weights/quantise.hpp>

@@ -3,6 +3,8 @@
 
 #include <pali/core/system.hpp>
 
+#include <algorithm>
+
 #if defined(_WIN32)
 #  ifndef NOMINMAX
 #    define NOMINMAX
@@ -41,6 +43,24 @@ PALI_INLINE bool pin_this_thread([[maybe_unused]] std::size_t i) noexcept {
 #else
     return false;
 #endif
+}
+
+PALI_INLINE cache_sizes caches_of_a_core() noexcept {
+    cache_sizes sizes;
+#if defined(_WIN32)
+    SYSTEM_LOGICAL_PROCESSOR_INFORMATION known[512]; // of one group of processors: 64 at most, with a few entries for each
+    DWORD bytes = sizeof known;
+    if (!GetLogicalProcessorInformation(known, &bytes)) return sizes;
+    for (DWORD i = 0; i < bytes / sizeof known[0]; ++i) {
+        if (known[i].Relationship != RelationCache || known[i].Cache.Type == CacheInstruction) continue;
+        if (known[i].Cache.Level == 1) sizes.first = known[i].Cache.Size;
+        if (known[i].Cache.Level == 2) sizes.second = known[i].Cache.Size;
+    }
+#elif defined(__linux__) && defined(_SC_LEVEL1_DCACHE_SIZE)
+    sizes.first = static_cast<std::size_t>(std::max(0L, sysconf(_SC_LEVEL1_DCACHE_SIZE)));
+    sizes.second = static_cast<std::size_t>(std::max(0L, sysconf(_SC_LEVEL2_CACHE_SIZE)));
+#endif
+    return sizes;
 }
 
 // Documentation/arch/x86/xstate.rst of Linux: ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA.

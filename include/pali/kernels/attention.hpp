@@ -37,7 +37,7 @@ void weigh_tile(arch::simd<A> tag, rows<const float> p, const float* decay, rows
 /// sums = sums · decay + scores · v, in tiles.
 template <class A, weight_element Element>
 void weigh(arch::simd<A> tag, rows<const float> scores, const float* decay, rows<const Element> v, rows<float> sums) noexcept {
-    constexpr std::size_t lanes = arch::simd<A>::lanes, depth_tile = column_tile<A, 6>;
+    constexpr std::size_t lanes = arch::simd<A>::lanes, depth_tile = simd_dot<A, Element>::template columns<6>;
     for_row_tiles<6>(scores.count, [&]<std::size_t R>(std::size_t i, std::integral_constant<std::size_t, R>) {
         const auto tile = [&]<std::size_t D>(std::size_t d, std::integral_constant<std::size_t, D>) {
             weigh_tile<R, D>(tag, scores.slice(i, R), decay + i, rows<const Element>(v.data + d, v.count, D * lanes, v.stride), rows<float>(sums[i] + d, R, D * lanes, sums.stride));
@@ -111,7 +111,7 @@ struct attention_pass {
             const auto of_head = [&](const head_view<Element>& all) {
                 return rows<const Element>(all.data + of.kv_head * all.head_stride + first * all.token_stride, size, depth, all.token_stride);
             };
-            dot_rows(tag, rows<const float>(at.queries), of_head(keys), nullptr, at.scores);
+            dot_rows<simd_dot<A, Element>>(rows<const float>(at.queries), of_head(keys), nullptr, at.scores);
             for (std::size_t i = 0; i < of.count; ++i) {
                 if (shape.softcap > 0) softcap(tag, at.scores[i], size, shape.softcap);
                 const key_range sees = range(of.first + i / group);

@@ -1,6 +1,8 @@
 // y = x · wᵀ + bias, with the weights as they lie in the file: (out, in), 16 or 32 bits, neither repacked nor copied.
 #pragma once
 
+#include <pali/arch/caches.hpp>
+#include <pali/arch/prefetch.hpp>
 #include <pali/arch/simd.hpp>
 #include <pali/core/arena.hpp>
 #include <pali/core/bfloat16.hpp>
@@ -67,65 +69,74 @@ template <class A, weight_element Element>
     return std::same_as<Element, float> ? k : k / pair * pair + k % 2 * lanes + k % pair / 2;
 }
 
-/// Part of a row that is worked on at once: six rows of activations of it stay in a first-level cache of 32 KiB while columns go by.
-inline constexpr std::size_t depth_block = 768;
-
 /// Numbers [begin, end) of sums that begin at zero or go on from `state`, and end as y = sum + bias or stay in `state`.
-template <class A>
 struct partial_sums {
-    xsimd::batch<float, A>* state = nullptr; ///< R · C, or null where the sums are made in one go
+    float* state = nullptr; ///< R · C registers, or null where the sums are made in one go
     std::size_t begin = 0, end = 0;
 };
 
-/// y[r][c] = sum over k of x[r][k] · w[c][k], for R rows and C columns held in registers. Every sum takes its terms in the same
-/// order for every R and C and cut anywhere, so that a token's result does not depend on how many came with it.
-template <std::size_t R, std::size_t C, class A, class Element>
-void dot_tile(arch::simd<A> tag, rows<const float> x, rows<const Element> w, const partial_sums<A>& part, const float* bias, rows<float> y) noexcept {
-    using batch = xsimd::batch<float, A>;
-    constexpr std::size_t lanes = batch::size, pair = 2 * lanes;
-    const std::size_t whole = std::min(part.end, w.width / pair * pair);
-    batch sums[R][C];
-    PALI_UNROLL
-    for (std::size_t r = 0; r < R; ++r)
-        for (std::size_t c = 0; c < C; ++c) sums[r][c] = part.begin == 0 ? batch(0.f) : part.state[r * C + c];
-    // Half after half: R · C sums, C weights and one activation are what 16 registers hold.
-    const auto step = [&]<std::size_t Half>(const auto& weights, std::size_t k, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
-        batch weight[C];
-        for (std::size_t c = 0; c < C; ++c) weight[c] = load_half<Half>(tag, weights(c));
-        PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r) {
-            batch value = batch::load_aligned(x[r] + k + Half * lanes);
-            if constexpr (R == 6) PALI_IN_REGISTER(value.data); // beside three columns no register is left for it
-            for (std::size_t c = 0; c < C; ++c) sums[r][c] = xsimd::fma(value, weight[c], sums[r][c]);
-        }
-    };
-    const auto both = [&](const auto& weights, std::size_t k) PALI_ALWAYS_INLINE {
-        step(weights, k, std::integral_constant<std::size_t, 0>{});
-        if constexpr (R * C >= 12) PALI_READ_AGAIN;
-        step(weights, k, std::integral_constant<std::size_t, 1>{});
-    };
-    PALI_NO_UNROLL
-    for (std::size_t k = part.begin; k < whole; k += pair) {
-        // Few rows run at the speed of memory, and the processor's own prefetching starts anew with every row of weights.
-        if constexpr (R < 6)
-            for (std::size_t c = 0; c < C; ++c) __builtin_prefetch(w[c + C] + k);
-        both([&](std::size_t c) { return w[c] + k; }, k);
-    }
-    if (part.end < w.width) {
+/// How xsimd makes products: activations stay float32, weights of `Element` are widened.
+template <class A, weight_element Element>
+struct simd_dot {
+    using number = float;    ///< of packed activations
+    using element = Element; ///< of weights
+    static constexpr std::size_t lanes = arch::simd<A>::lanes, pair = 2 * lanes; ///< of a register of sums; numbers that are multiplied at once
+    static constexpr std::size_t few_rows = 4; ///< of a tile, where weights come from memory
+    /// Columns of a tile beside R rows: 12 sums, or 24 where there are 32 registers.
+    template <std::size_t R>
+    static constexpr std::size_t columns = (R == 4 ? 3 : 2) * (arch::simd<A>::registers / 16);
+
+    static void pack(const float* x, std::size_t width, float* packed) noexcept { pack_row<A, Element>({}, x, width, packed); }
+
+    /// y[r][c] = sum over k of x[r][k] · w[c][k], for R rows and C columns held in registers. Every sum takes its terms in the same
+    /// order for every R and C and cut anywhere, so that a token's result does not depend on how many came with it.
+    template <std::size_t R, std::size_t C>
+    static void tile(rows<const float> x, rows<const Element> w, const partial_sums& part, const float* bias, rows<float> y) noexcept {
+        using batch = xsimd::batch<float, A>;
+        const std::size_t whole = std::min(part.end, w.width / pair * pair);
+        batch sums[R][C];
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
-            for (std::size_t c = 0; c < C; ++c) part.state[r * C + c] = sums[r][c];
-        return;
+            for (std::size_t c = 0; c < C; ++c) sums[r][c] = part.begin == 0 ? batch(0.f) : batch::load_aligned(part.state + (r * C + c) * lanes);
+        // Half after half: R · C sums, C weights and one activation are what 16 registers hold.
+        const auto step = [&]<std::size_t Half>(const auto& weights, std::size_t k, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
+            batch weight[C];
+            for (std::size_t c = 0; c < C; ++c) weight[c] = load_half<Half>(arch::simd<A>{}, weights(c));
+            PALI_UNROLL
+            for (std::size_t r = 0; r < R; ++r) {
+                batch value = batch::load_aligned(x[r] + k + Half * lanes);
+                if constexpr (R == 6) PALI_IN_REGISTER(value.data); // beside three columns no register is left for it
+                for (std::size_t c = 0; c < C; ++c) sums[r][c] = xsimd::fma(value, weight[c], sums[r][c]);
+            }
+        };
+        const auto both = [&](const auto& weights, std::size_t k) PALI_ALWAYS_INLINE {
+            step(weights, k, std::integral_constant<std::size_t, 0>{});
+            if constexpr (R * C >= 12) PALI_READ_AGAIN;
+            step(weights, k, std::integral_constant<std::size_t, 1>{});
+        };
+        PALI_NO_UNROLL
+        for (std::size_t k = part.begin; k < whole; k += pair) {
+            // Few rows run at the speed of memory, and the processor's own prefetching starts anew with every row of weights.
+            if constexpr (R < 6)
+                for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(w[c + 2 * C] + k);
+            both([&](std::size_t c) { return w[c] + k; }, k);
+        }
+        if (part.end < w.width) {
+            PALI_UNROLL
+            for (std::size_t r = 0; r < R; ++r)
+                for (std::size_t c = 0; c < C; ++c) sums[r][c].store_aligned(part.state + (r * C + c) * lanes);
+            return;
+        }
+        if (whole != w.width) { // the row ends inside a pair, and what lies behind it may not be ours to read
+            alignas(64) Element rest[C][pair] = {};
+            for (std::size_t c = 0; c < C; ++c) std::memcpy(rest[c], w[c] + whole, (w.width - whole) * sizeof(Element));
+            both([&](std::size_t c) { return rest[c]; }, whole);
+        }
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r)
+            for (std::size_t c = 0; c < C; ++c) y[r][c] = compat::reduce_add(sums[r][c]) + (bias ? bias[c] : 0.f);
     }
-    if (whole != w.width) { // the row ends inside a pair, and what lies behind it may not be ours to read
-        alignas(64) Element rest[C][pair] = {};
-        for (std::size_t c = 0; c < C; ++c) std::memcpy(rest[c], w[c] + whole, (w.width - whole) * sizeof(Element));
-        both([&](std::size_t c) { return rest[c]; }, whole);
-    }
-    PALI_UNROLL
-    for (std::size_t r = 0; r < R; ++r)
-        for (std::size_t c = 0; c < C; ++c) y[r][c] = compat::reduce_add(sums[r][c]) + (bias ? bias[c] : 0.f);
-}
+};
 
 /// Calls tile(first, integral_constant<N>) for rows [0, count): tiles of R as long as they fit, then of 4, 2 and 1. Eight rows are twice four: six and two
 /// would leave a tile that is bound by loads.
@@ -142,13 +153,6 @@ void for_row_tiles(std::size_t count, Tile&& tile) {
     in_tiles(std::integral_constant<std::size_t, 1>{});
 }
 
-/// Columns of weights that a thread takes at once: of 2304 bfloat16 they are 288 KiB, well inside a second-level cache.
-inline constexpr std::size_t columns_a_task = 64;
-
-/// Columns of a tile beside R rows: 12 sums, or 24 where there are 32 registers.
-template <class A, std::size_t R>
-inline constexpr std::size_t column_tile = (R == 4 ? 3 : 2) * (arch::simd<A>::registers / 16);
-
 /// Calls tile(first, integral_constant<N>) for columns [0, count): tiles of C, then single ones.
 template <std::size_t C, class Tile>
 void for_column_tiles(std::size_t count, Tile&& tile) {
@@ -160,42 +164,61 @@ void for_column_tiles(std::size_t count, Tile&& tile) {
 /// Tokens from which a product is bound by arithmetic and no longer by reading weights.
 inline constexpr std::size_t many_rows = 16;
 
-/// All rows of x against the columns [0, w.count) of y; at most columns_a_task. Few rows meet a column together, when it comes from memory; of many, six at a time
-/// stay in the first cache while all columns go by, part after part of their depth.
-template <class A, class Element>
-void dot_rows(arch::simd<A> tag, rows<const float> x, rows<const Element> w, const float* bias, rows<float> y) noexcept {
-    PALI_ASSERT(w.count <= columns_a_task);
-    const auto tile = [&]<std::size_t R, std::size_t C>(std::size_t r, std::size_t c, const partial_sums<A>& part, std::integral_constant<std::size_t, R>,
+/// Columns of weights that a thread takes at once, at most: a multiple of all tiles and strips.
+inline constexpr std::size_t most_columns = 96;
+
+/// How many it takes of rows of so many bytes: half of the second-level cache.
+[[nodiscard]] inline std::size_t columns_a_task(std::size_t row_bytes) noexcept {
+    constexpr std::size_t least = 24;
+    return std::clamp(arch::caches().second / 2 / std::max<std::size_t>(1, row_bytes) / least * least, least, most_columns);
+}
+
+/// Numbers of a row that are worked on at once: six rows of them take half of the first-level cache and stay there while columns go by.
+template <class Dot>
+[[nodiscard]] std::size_t depth_block() noexcept {
+    return std::max<std::size_t>(1, arch::caches().first / 2 / (6 * sizeof(typename Dot::number)) / Dot::pair) * Dot::pair;
+}
+
+/// All packed rows of x against the columns [0, w.count) of y; at most most_columns. Few rows meet a column together, when it comes from memory; of many, six at
+/// a time stay in the first cache while all columns go by, part after part of their depth.
+template <class Dot>
+void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::element> w, const float* bias, rows<float> y) noexcept {
+    PALI_ASSERT(w.count <= most_columns);
+    const auto tile = [&]<std::size_t R, std::size_t C>(std::size_t r, std::size_t c, const partial_sums& part, std::integral_constant<std::size_t, R>,
                                                         std::integral_constant<std::size_t, C>) {
-        dot_tile<R, C>(tag, x.slice(r, R), w.slice(c, C), part, bias ? bias + c : nullptr, rows<float>(y.data + c, y.count, y.width, y.stride).slice(r, R));
+        Dot::template tile<R, C>(x.slice(r, R), w.slice(c, C), part, bias ? bias + c : nullptr, rows<float>(y.data + c, y.count, y.width, y.stride).slice(r, R));
     };
-    const partial_sums<A> whole{.end = w.width};
-    if (x.count == 1) return for_column_tiles<column_tile<A, 1>>(w.count, [&](std::size_t c, auto C) { tile(0, c, whole, std::integral_constant<std::size_t, 1>{}, C); });
-    if (x.count < many_rows)
-        return for_column_tiles<column_tile<A, 4>>(w.count, [&](std::size_t c, auto C) { for_row_tiles<4>(x.count, [&](std::size_t r, auto R) { tile(r, c, whole, R, C); }); });
+    const partial_sums whole{.end = w.width};
+    if (x.count == 1) return for_column_tiles<Dot::template columns<1>>(w.count, [&](std::size_t c, auto C) { tile(0, c, whole, std::integral_constant<std::size_t, 1>{}, C); });
+    if (x.count < many_rows) {
+        constexpr std::size_t most = Dot::few_rows;
+        return for_column_tiles<Dot::template columns<most>>(w.count, [&](std::size_t c, auto C) { for_row_tiles<most>(x.count, [&](std::size_t r, auto R) { tile(r, c, whole, R, C); }); });
+    }
+    const std::size_t block = depth_block<Dot>();
     for_row_tiles<6>(x.count, [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R> rows) {
-        xsimd::batch<float, A> state[R * columns_a_task];
+        alignas(64) float state[R * most_columns * Dot::lanes];
         for (std::size_t begin = 0, end; begin < w.width; begin = end) {
-            end = std::min(w.width, begin + depth_block);
-            for_column_tiles<column_tile<A, R>>(w.count, [&](std::size_t c, auto C) { tile(r, c, {state + R * c, begin, end}, rows, C); });
+            end = std::min(w.width, begin + block);
+            for_column_tiles<Dot::template columns<R>>(w.count, [&](std::size_t c, auto C) { tile(r, c, {state + R * c * Dot::lanes, begin, end}, rows, C); });
         }
     });
 }
 
-/// The product, with the weights of columns [first, first + n) as panel(first, n, thread) gives them.
-template <class Element, class A, class Panel>
-void multiply(arch::simd<A> tag, rows<const float> x, Panel&& panel, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
-    constexpr std::size_t pair = 2 * arch::simd<A>::lanes;
+/// The product, with the weights of columns [first, first + n) as panel(first, n, thread) gives them, n at most columns_a_task().
+template <class Dot, class Panel>
+void multiply(rows<const float> x, Panel&& panel, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
+    using number = typename Dot::number;
     constexpr std::size_t rows_a_task = 16;
     const arena::frame frame(scratch);
-    const std::size_t packed_width = (x.width + pair - 1) / pair * pair;
-    const rows<float> packed(scratch.take(x.count * packed_width), x.count, packed_width);
+    const std::size_t packed_width = (x.width + Dot::pair - 1) / Dot::pair * Dot::pair;
+    const rows<number> packed(reinterpret_cast<number*>(scratch.take((x.count * packed_width * sizeof(number) + 3) / 4)), x.count, packed_width);
     threads.run_blocks(x.count, rows_a_task, [&](std::size_t first, std::size_t n) {
-        for (std::size_t t = first; t < first + n; ++t) pack_row<A, Element>(tag, x[t], x.width, packed[t]);
+        for (std::size_t t = first; t < first + n; ++t) Dot::pack(x[t], x.width, packed[t]);
     });
-    threads.run((y.width + columns_a_task - 1) / columns_a_task, [&](std::size_t task, std::size_t thread) {
-        const std::size_t first = task * columns_a_task, n = std::min(columns_a_task, y.width - first);
-        dot_rows(tag, rows<const float>(packed), panel(first, n, thread), bias ? bias + first : nullptr, rows<float>(y.data + first, y.count, n, y.stride));
+    const std::size_t columns = columns_a_task(x.width * sizeof(typename Dot::element));
+    threads.run((y.width + columns - 1) / columns, [&](std::size_t task, std::size_t thread) {
+        const std::size_t first = task * columns, n = std::min(columns, y.width - first);
+        dot_rows<Dot>(rows<const number>(packed), panel(first, n, thread), bias ? bias + first : nullptr, rows<float>(y.data + first, y.count, n, y.stride));
     });
 }
 
@@ -207,9 +230,9 @@ void multiply(arch::simd<A> tag, rows<const float> x, Panel&& panel, const float
  * 2·T·N·K flop; reads w once a call from memory, and once a row tile from the second-level cache. Takes T·K floats of scratch.
  */
 template <class A, weight_element Element>
-void matmul(arch::simd<A> tag, rows<const float> x, rows<const Element> w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
+void matmul(arch::simd<A>, rows<const float> x, rows<const Element> w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
     PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
-    detail::multiply<Element>(tag, x, [&](std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); }, bias, y, threads, scratch);
+    detail::multiply<detail::simd_dot<A, Element>>(x, [&](std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); }, bias, y, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels

@@ -19,17 +19,20 @@ void matmul_of_bytes(rows<const float> x, const quantised_rows<Bits>& w, const f
     PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
     const arena::frame frame(scratch);
     const auto tokens = quantised_tokens::take<Bits>(scratch, x.count, x.width);
-    threads.run(x.count, [&](std::size_t t) { quantise_token<Bits>(x[t], t, tokens); });
-    constexpr std::size_t strip = quantised_rows<Bits>::strip, strips_a_task = detail::columns_a_task / strip;
+    threads.run(x.count, [&](std::size_t t) { quantise_token<Bits>(x[t], t, token_tile::of(t, x.count, Dot::tokens), tokens); });
+    constexpr std::size_t strip = quantised_rows<Bits>::strip, strips_a_task = 8;
     const std::size_t strips = w.count / strip;
     threads.run((strips + strips_a_task - 1) / strips_a_task, [&](std::size_t task) {
-        for (std::size_t i = task * strips_a_task; i < std::min(strips, (task + 1) * strips_a_task); ++i)
-            detail::for_row_tiles<4>(x.count, [&]<std::size_t R>(std::size_t t, std::integral_constant<std::size_t, R>) {
-                float sums[R][strip];
-                Dot::strip(w, i, tokens, t, sums);
+        const std::size_t end = std::min(strips, (task + 1) * strips_a_task);
+        for (std::size_t i = task * strips_a_task; i < end; i += Dot::strips) {
+            const std::size_t last = std::min(i + Dot::strips, end) - 1, outputs = (last + 1 - i) * strip; // the last may be alone
+            detail::for_row_tiles<Dot::tokens>(x.count, [&]<std::size_t R>(std::size_t t, std::integral_constant<std::size_t, R>) {
+                float sums[R][Dot::strips * strip];
+                Dot::dot(w, i, last, tokens, t, sums);
                 for (std::size_t r = 0; r < R; ++r)
-                    for (std::size_t n = 0; n < strip; ++n) y[t + r][i * strip + n] = sums[r][n] + (bias ? bias[i * strip + n] : 0.f);
+                    for (std::size_t n = 0; n < outputs; ++n) y[t + r][i * strip + n] = sums[r][n] + (bias ? bias[i * strip + n] : 0.f);
             });
+        }
     });
 }
 
@@ -52,18 +55,18 @@ struct quantised_panels {
 
 /**
  * Many rows: the weights of a task become bfloat16 once, and the product is that of bfloat16 weights; x is not rounded.
- * Takes T·K floats of scratch, and 128·K bytes a thread.
+ * Takes T·K floats of scratch, and as many bfloat16 a thread as a task has weights.
  */
 template <class A, std::size_t Bits>
-void matmul_of_panels(arch::simd<A> tag, rows<const float> x, const quantised_rows<Bits>& w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
+void matmul_of_panels(arch::simd<A>, rows<const float> x, const quantised_rows<Bits>& w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
     PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
     const arena::frame frame(scratch);
-    const std::size_t floats_a_thread = detail::columns_a_task * w.width / 2;
+    const std::size_t floats_a_thread = detail::columns_a_task(w.width * sizeof(bfloat16)) * w.width / 2;
     float* const memory = scratch.take(threads.size() * floats_a_thread);
     const auto panel = [&](std::size_t first, std::size_t n, std::size_t thread) {
         return quantised_panels<Bits>{w}.panel(first, n, reinterpret_cast<bfloat16*>(memory + thread * floats_a_thread));
     };
-    detail::multiply<bfloat16>(tag, x, panel, bias, y, threads, scratch);
+    detail::multiply<detail::simd_dot<A, bfloat16>>(x, panel, bias, y, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD

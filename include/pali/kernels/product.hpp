@@ -2,7 +2,9 @@
 #pragma once
 
 #include <pali/arch/features.hpp>
+#include <pali/kernels/dot_avx512.hpp>
 #include <pali/kernels/matmul_amx.hpp>
+#include <pali/kernels/matmul_avx512.hpp>
 #include <pali/kernels/matmul_quantised.hpp>
 
 #include <concepts>
@@ -11,25 +13,27 @@
 /// Loops over numbers: no names, no files, no models. What they are given is checked by PALI_ASSERT alone.
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
-/// y = x · wᵀ + bias: x (T, K) float32, w (N, K) as stored, bias (N) or null, y (T, N), not x. A processor with tiles for bfloat16 rounds x to it where there
-/// are many rows; else x is not rounded.
+/// y = x · wᵀ + bias: x (T, K) float32, w (N, K) as stored, bias (N) or null, y (T, N), not x. Beside bfloat16 weights, a processor that multiplies bfloat16
+/// rounds x to it: AMX where there are many rows, AVX512-BF16 always. Else x is not rounded.
 template <weight_element Element>
 void product(rows<const float> x, rows<const Element> w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
 #if defined(__x86_64__)
-    if constexpr (std::same_as<Element, bfloat16>)
+    if constexpr (std::same_as<Element, bfloat16>) {
         if (x.count >= detail::many_rows && arch::in_use().amx_bf16) return matmul_amx(amx_tiles{}, w, x, bias, y, threads, scratch);
+        if (arch::in_use().avx512_bf16) return matmul_avx512(x, w, bias, y, threads, scratch);
+    }
 #endif
     matmul(arch::native, x, w, bias, y, threads, scratch);
 }
 
-/// The same for quantised weights. Few rows are rounded to bytes, group by group.
+/// The same for quantised weights. x is rounded to bytes, group by group, where there are few rows, and by AVX512-VNNI always.
 template <std::size_t Bits>
 void product(rows<const float> x, const quantised_rows<Bits>& w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
 #if defined(__x86_64__)
     if (x.count >= detail::many_rows && arch::in_use().amx_bf16) return matmul_amx(amx_tiles{}, quantised_panels<Bits>{w}, x, bias, y, threads, scratch);
+    if (arch::in_use().avx512_vnni) return matmul_of_bytes<avx512_vnni_dot>(x, w, bias, y, threads, scratch);
     if (x.count < detail::many_rows) {
         if (arch::in_use().avx_vnni) return matmul_of_bytes<avx_vnni_dot>(x, w, bias, y, threads, scratch);
-        if (arch::in_use().avx512_vnni) return matmul_of_bytes<avx512_vnni_dot>(x, w, bias, y, threads, scratch);
         if (arch::in_use().avx2) return matmul_of_bytes<avx2_dot>(x, w, bias, y, threads, scratch);
     }
 #endif

@@ -1,0 +1,121 @@
+// Products with bfloat16 weights by AVX512-BF16: pairs of products, twice as many at once as FMA has.
+#pragma once
+
+#include <pali/kernels/matmul.hpp>
+
+#if defined(__x86_64__)
+#  include <immintrin.h>
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/**
+ * vdpbf16ps adds two products of bfloat16 to each of sixteen sums: x is rounded to bfloat16, weights are taken as they lie, and nothing is widened. Denormal
+ * numbers count as zero. Needs arch::features::avx512_bf16.
+ */
+struct avx512_bfloat16_dot {
+    using number = bfloat16;                              ///< of packed activations
+    using element = bfloat16;                             ///< of weights
+    static constexpr std::size_t lanes = 16, pair = 32;   ///< of a register of sums; numbers that are multiplied at once
+    static constexpr std::size_t few_rows = 8; ///< of a tile: eight meet weights from memory at once, and reading never waits for a second pass
+    /// Columns of a tile beside R rows: 24 sums, their weights and one activation are what 32 registers hold.
+    template <std::size_t R>
+    static constexpr std::size_t columns = R == 8 ? 3 : 4;
+
+    /// Rounds a row to nearest even, and fills it with zeros to whole pairs.
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    static void pack(const float* x, std::size_t width, bfloat16* packed) noexcept {
+        for (std::size_t k = 0; k < width; k += pair) {
+            const std::size_t rest = width - k;
+            const __m512 low = _mm512_maskz_loadu_ps(first_lanes<__mmask16>(rest), x + k);
+            const __m512 high = rest > lanes ? _mm512_maskz_loadu_ps(first_lanes<__mmask16>(rest - lanes), x + k + lanes) : _mm512_setzero_ps();
+            const __m512bh rounded = _mm512_cvtne2ps_pbh(high, low);
+            _mm512_storeu_si512(packed + k, (__m512i)rounded);
+        }
+    }
+
+    /// As simd_dot::tile(), whose promises it keeps.
+    template <std::size_t R, std::size_t C>
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    static void tile(rows<const bfloat16> x, rows<const bfloat16> w, const detail::partial_sums& part, const float* bias, rows<float> y) noexcept {
+        const std::size_t whole = std::min(part.end, w.width / pair * pair);
+        __m512 sums[R][C];
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r)
+            for (std::size_t c = 0; c < C; ++c) sums[r][c] = part.begin == 0 ? _mm512_setzero_ps() : _mm512_load_ps(part.state + (r * C + c) * lanes);
+        PALI_NO_UNROLL
+        for (std::size_t k = part.begin; k < whole; k += pair) {
+            __m512i weights[C];
+            PALI_UNROLL
+            for (std::size_t c = 0; c < C; ++c) {
+                weights[c] = _mm512_loadu_si512(w[c] + k);
+                if constexpr (R != 6) arch::fetch_ahead(w[c + 2 * C] + k); // as in simd_dot
+            }
+            add(x, k, weights, sums);
+        }
+        if (part.end < w.width) {
+            PALI_UNROLL
+            for (std::size_t r = 0; r < R; ++r)
+                for (std::size_t c = 0; c < C; ++c) _mm512_store_ps(part.state + (r * C + c) * lanes, sums[r][c]);
+            return;
+        }
+        if (whole != w.width) { // the row ends inside a register, and what lies behind it may not be ours to read
+            __m512i weights[C];
+            for (std::size_t c = 0; c < C; ++c) weights[c] = _mm512_maskz_loadu_epi16(first_lanes<__mmask32>(w.width - whole), w[c] + whole);
+            add(x, whole, weights, sums);
+        }
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) {
+            alignas(16) float of_columns[4];
+            __m512 four[4];
+            for (std::size_t c = 0; c < 4; ++c) four[c] = c < C ? sums[r][c < C ? c : 0] : _mm512_setzero_ps();
+            _mm_store_ps(of_columns, add_lanes(four));
+            for (std::size_t c = 0; c < C; ++c) y[r][c] = of_columns[c] + (bias ? bias[c] : 0.f);
+        }
+    }
+
+private:
+    /// A mask of so many lanes, or of all.
+    template <class Mask>
+    [[nodiscard]] static Mask first_lanes(std::size_t count) noexcept {
+        return count >= 8 * sizeof(Mask) ? static_cast<Mask>(~Mask{0}) : static_cast<Mask>((Mask{1} << count) - 1);
+    }
+
+    /// One register of each row times one of each column.
+    template <std::size_t R, std::size_t C>
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    static inline void add(rows<const bfloat16> x, std::size_t k, const __m512i (&weights)[C], __m512 (&sums)[R][C]) noexcept {
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) {
+            __m512i value = _mm512_loadu_si512(x[r] + k);
+            PALI_IN_REGISTER(value);
+            for (std::size_t c = 0; c < C; ++c) sums[r][c] = _mm512_dpbf16_ps(sums[r][c], (__m512bh)value, (__m512bh)weights[c]);
+        }
+    }
+
+    /// The sums of the lanes of four registers, each in the same order.
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    static inline __m128 add_lanes(const __m512 (&of)[4]) noexcept {
+        const __m512 ab = __builtin_shufflevector(of[0], of[1], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
+                          __builtin_shufflevector(of[0], of[1], 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+        const __m512 cd = __builtin_shufflevector(of[2], of[3], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
+                          __builtin_shufflevector(of[2], of[3], 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+        const __m512 fours = __builtin_shufflevector(ab, cd, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
+                             __builtin_shufflevector(ab, cd, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+        const __m256 halves = __builtin_shufflevector(fours, fours, 0, 1, 2, 3, 4, 5, 6, 7) + __builtin_shufflevector(fours, fours, 8, 9, 10, 11, 12, 13, 14, 15);
+        return __builtin_shufflevector(halves, halves, 0, 1, 2, 3) + __builtin_shufflevector(halves, halves, 4, 5, 6, 7);
+    }
+};
+
+/**
+ * y = x · wᵀ + bias. x (T, K) float, rounded to bfloat16; w (N, K) as it lies; bias (N) or null; y (T, N), not x.
+ * Accumulates in float32; the order of each sum depends on K alone, so results are the same for any T and any number of threads (not those of x that is not
+ * rounded). 2·T·N·K flop; reads w once a call from memory, and once a row tile from the second-level cache. Takes T·K/2 floats of scratch.
+ */
+inline void matmul_avx512(rows<const float> x, rows<const bfloat16> w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
+    PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
+    detail::multiply<avx512_bfloat16_dot>(x, [&](std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); }, bias, y, threads, scratch);
+}
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+
+#endif
