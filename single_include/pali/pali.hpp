@@ -7224,13 +7224,13 @@ void read_strip(const quantised_rows<Bits>& w, std::size_t i, bfloat16* to) noex
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
 
-// y = x · wᵀ + bias for quantised weights: few rows by dot products of bytes, many by panels of 16-bit floats.
+// y = x · wᵀ + bias for quantised weights: by dot products of bytes, or by panels of 16-bit floats.
 
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
 /**
- * Few rows: each token is rounded to bytes, group by group, and meets the codes as they are stored. x (T, K), w (N, K), y (T, N), bias (N) or null.
- * Reads w once, 4.5 or 8.25 bits a number. `Dot` is portable_dot or what the processor has. A token's result does not depend on the others.
+ * Each token is rounded to bytes, group by group, and meets the codes as they are stored. x (T, K), w (N, K), y (T, N), bias (N) or null.
+ * Reads w once from memory, 4.5 or 8.25 bits a number. `Dot` is portable_dot or what the processor has. A token's result does not depend on the others.
  */
 template <class Dot, std::size_t Bits>
 void matmul_of_bytes(rows<const float> x, const quantised_rows<Bits>& w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
@@ -7272,7 +7272,7 @@ struct quantised_panels {
 };
 
 /**
- * Many rows: the weights of a task become bfloat16 once, and the product is that of bfloat16 weights; x is not rounded.
+ * For many rows: the weights of a task become bfloat16 once, and the product is that of bfloat16 weights; x is not rounded.
  * Takes T·K floats of scratch, and as many bfloat16 a thread as a task has weights.
  */
 template <class A, std::size_t Bits>
@@ -7307,16 +7307,15 @@ void product(rows<const float> x, rows<const Element> w, const float* bias, rows
     matmul(arch::native, x, w, bias, y, threads, scratch);
 }
 
-/// The same for quantised weights. x is rounded to bytes, group by group, where there are few rows, and by AVX512-VNNI always.
+/// The same for quantised weights. x is rounded to bytes, group by group; where there are many rows AMX rounds it to bfloat16, and a processor that has no kernel for bytes not
+/// at all.
 template <std::size_t Bits>
 void product(rows<const float> x, const quantised_rows<Bits>& w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
 #if defined(__x86_64__)
     if (x.count >= detail::many_rows && arch::in_use().amx_bf16) return matmul_amx(amx_tiles{}, quantised_panels<Bits>{w}, x, bias, y, threads, scratch);
     if (arch::in_use().avx512_vnni) return matmul_of_bytes<avx512_vnni_dot>(x, w, bias, y, threads, scratch);
-    if (x.count < detail::many_rows) {
-        if (arch::in_use().avx_vnni) return matmul_of_bytes<avx_vnni_dot>(x, w, bias, y, threads, scratch);
-        if (arch::in_use().avx2) return matmul_of_bytes<avx2_dot>(x, w, bias, y, threads, scratch);
-    }
+    if (arch::in_use().avx_vnni) return matmul_of_bytes<avx_vnni_dot>(x, w, bias, y, threads, scratch);
+    if (arch::in_use().avx2) return matmul_of_bytes<avx2_dot>(x, w, bias, y, threads, scratch);
 #endif
     if (x.count >= detail::many_rows) return matmul_of_panels(arch::native, x, w, bias, y, threads, scratch);
     matmul_of_bytes<portable_dot>(x, w, bias, y, threads, scratch);

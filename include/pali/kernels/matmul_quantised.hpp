@@ -1,4 +1,4 @@
-// y = x · wᵀ + bias for quantised weights: few rows by dot products of bytes, many by panels of 16-bit floats.
+// y = x · wᵀ + bias for quantised weights: by dot products of bytes, or by panels of 16-bit floats.
 #pragma once
 
 #include <pali/kernels/read_row.hpp>
@@ -11,8 +11,8 @@
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
 /**
- * Few rows: each token is rounded to bytes, group by group, and meets the codes as they are stored. x (T, K), w (N, K), y (T, N), bias (N) or null.
- * Reads w once, 4.5 or 8.25 bits a number. `Dot` is portable_dot or what the processor has. A token's result does not depend on the others.
+ * Each token is rounded to bytes, group by group, and meets the codes as they are stored. x (T, K), w (N, K), y (T, N), bias (N) or null.
+ * Reads w once from memory, 4.5 or 8.25 bits a number. `Dot` is portable_dot or what the processor has. A token's result does not depend on the others.
  */
 template <class Dot, std::size_t Bits>
 void matmul_of_bytes(rows<const float> x, const quantised_rows<Bits>& w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
@@ -54,7 +54,7 @@ struct quantised_panels {
 };
 
 /**
- * Many rows: the weights of a task become bfloat16 once, and the product is that of bfloat16 weights; x is not rounded.
+ * For many rows: the weights of a task become bfloat16 once, and the product is that of bfloat16 weights; x is not rounded.
  * Takes T·K floats of scratch, and as many bfloat16 a thread as a task has weights.
  */
 template <class A, std::size_t Bits>

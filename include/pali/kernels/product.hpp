@@ -26,16 +26,15 @@ void product(rows<const float> x, rows<const Element> w, const float* bias, rows
     matmul(arch::native, x, w, bias, y, threads, scratch);
 }
 
-/// The same for quantised weights. x is rounded to bytes, group by group, where there are few rows, and by AVX512-VNNI always.
+/// The same for quantised weights. x is rounded to bytes, group by group; where there are many rows AMX rounds it to bfloat16, and a processor that has no kernel for bytes not
+/// at all.
 template <std::size_t Bits>
 void product(rows<const float> x, const quantised_rows<Bits>& w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
 #if defined(__x86_64__)
     if (x.count >= detail::many_rows && arch::in_use().amx_bf16) return matmul_amx(amx_tiles{}, quantised_panels<Bits>{w}, x, bias, y, threads, scratch);
     if (arch::in_use().avx512_vnni) return matmul_of_bytes<avx512_vnni_dot>(x, w, bias, y, threads, scratch);
-    if (x.count < detail::many_rows) {
-        if (arch::in_use().avx_vnni) return matmul_of_bytes<avx_vnni_dot>(x, w, bias, y, threads, scratch);
-        if (arch::in_use().avx2) return matmul_of_bytes<avx2_dot>(x, w, bias, y, threads, scratch);
-    }
+    if (arch::in_use().avx_vnni) return matmul_of_bytes<avx_vnni_dot>(x, w, bias, y, threads, scratch);
+    if (arch::in_use().avx2) return matmul_of_bytes<avx2_dot>(x, w, bias, y, threads, scratch);
 #endif
     if (x.count >= detail::many_rows) return matmul_of_panels(arch::native, x, w, bias, y, threads, scratch);
     matmul_of_bytes<portable_dot>(x, w, bias, y, threads, scratch);
