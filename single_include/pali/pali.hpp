@@ -5809,7 +5809,6 @@ struct simd_dot {
     using number = float;    ///< of packed activations
     using element = Element; ///< of weights
     static constexpr std::size_t lanes = arch::simd<A>::lanes, pair = 2 * lanes; ///< of a register of sums; numbers that are multiplied at once
-    static constexpr std::size_t few_rows = 4; ///< of a tile, where weights come from memory
     /// Columns of a tile beside R rows: 12 sums, or 24 where there are 32 registers.
     template <std::size_t R>
     static constexpr std::size_t columns = (R == 4 ? 3 : 2) * (arch::simd<A>::registers / 16);
@@ -5918,10 +5917,8 @@ void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::eleme
     };
     const partial_sums whole{.end = w.width};
     if (x.count == 1) return for_column_tiles<Dot::template columns<1>>(w.count, [&](std::size_t c, auto C) { tile(0, c, whole, std::integral_constant<std::size_t, 1>{}, C); });
-    if (x.count < many_rows) {
-        constexpr std::size_t most = Dot::few_rows;
-        return for_column_tiles<Dot::template columns<most>>(w.count, [&](std::size_t c, auto C) { for_row_tiles<most>(x.count, [&](std::size_t r, auto R) { tile(r, c, whole, R, C); }); });
-    }
+    if (x.count < many_rows)
+        return for_column_tiles<Dot::template columns<4>>(w.count, [&](std::size_t c, auto C) { for_row_tiles<4>(x.count, [&](std::size_t r, auto R) { tile(r, c, whole, R, C); }); });
     const std::size_t block = depth_block<Dot>();
     for_row_tiles<6>(x.count, [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R> rows) {
         alignas(64) float state[R * most_columns * Dot::lanes];
@@ -7069,10 +7066,9 @@ struct avx512_bfloat16_dot {
     using number = bfloat16;                              ///< of packed activations
     using element = bfloat16;                             ///< of weights
     static constexpr std::size_t lanes = 16, pair = 32;   ///< of a register of sums; numbers that are multiplied at once
-    static constexpr std::size_t few_rows = 8; ///< of a tile: eight meet weights from memory at once, and reading never waits for a second pass
     /// Columns of a tile beside R rows: 24 sums, their weights and one activation are what 32 registers hold.
     template <std::size_t R>
-    static constexpr std::size_t columns = R == 8 ? 3 : 4;
+    static constexpr std::size_t columns = R == 4 ? 6 : 4;
 
     /// Rounds a row to nearest even, and fills it with zeros to whole pairs.
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
@@ -7099,11 +7095,8 @@ struct avx512_bfloat16_dot {
         for (std::size_t k = part.begin; k < whole; k += pair) {
             __m512i weights[C];
             PALI_UNROLL
-            for (std::size_t c = 0; c < C; ++c) {
-                weights[c] = _mm512_loadu_si512(w[c] + k);
-                if constexpr (R != 6) arch::fetch_ahead(w[c + 2 * C] + k); // as in simd_dot
-            }
-            add(x, k, weights, sums);
+            for (std::size_t c = 0; c < C; ++c) weights[c] = _mm512_loadu_si512(w[c] + k);
+            add(x, k, weights, sums, rows<const bfloat16>(w[2 * C] + k, C, pair, w.stride)); // which come two tiles later
         }
         if (part.end < w.width) {
             PALI_UNROLL
@@ -7114,15 +7107,17 @@ struct avx512_bfloat16_dot {
         if (whole != w.width) { // the row ends inside a register, and what lies behind it may not be ours to read
             __m512i weights[C];
             for (std::size_t c = 0; c < C; ++c) weights[c] = _mm512_maskz_loadu_epi16(first_lanes<__mmask32>(w.width - whole), w[c] + whole);
-            add(x, whole, weights, sums);
+            add(x, whole, weights, sums, w);
         }
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r) {
             alignas(16) float of_columns[4];
-            __m512 four[4];
-            for (std::size_t c = 0; c < 4; ++c) four[c] = c < C ? sums[r][c < C ? c : 0] : _mm512_setzero_ps();
-            _mm_store_ps(of_columns, add_lanes(four));
-            for (std::size_t c = 0; c < C; ++c) y[r][c] = of_columns[c] + (bias ? bias[c] : 0.f);
+            for (std::size_t c = 0; c < C; c += 4) {
+                __m512 four[4];
+                for (std::size_t i = 0; i < 4; ++i) four[i] = c + i < C ? sums[r][c + i < C ? c + i : 0] : _mm512_setzero_ps();
+                _mm_store_ps(of_columns, add_lanes(four));
+                for (std::size_t i = c; i < std::min(C, c + 4); ++i) y[r][i] = of_columns[i - c] + (bias ? bias[i] : 0.f);
+            }
         }
     }
 
@@ -7133,14 +7128,16 @@ private:
         return count >= 8 * sizeof(Mask) ? static_cast<Mask>(~Mask{0}) : static_cast<Mask>((Mask{1} << count) - 1);
     }
 
-    /// One register of each row times one of each column.
+    /// One register of each row times one of each column. Beside few rows, columns that come later are fetched meanwhile, evenly: reading waits less so.
     template <std::size_t R, std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
-    static inline void add(rows<const bfloat16> x, std::size_t k, const __m512i (&weights)[C], __m512 (&sums)[R][C]) noexcept {
+    static inline void add(rows<const bfloat16> x, std::size_t k, const __m512i (&weights)[C], __m512 (&sums)[R][C], const rows<const bfloat16>& later) noexcept {
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r) {
             __m512i value = _mm512_loadu_si512(x[r] + k);
             PALI_IN_REGISTER(value);
+            if constexpr (R != 6)
+                for (std::size_t c = r * C / R; c < (r + 1) * C / R; ++c) arch::fetch_ahead(later[c]);
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = _mm512_dpbf16_ps(sums[r][c], (__m512bh)value, (__m512bh)weights[c]);
         }
     }

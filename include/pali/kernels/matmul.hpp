@@ -81,7 +81,6 @@ struct simd_dot {
     using number = float;    ///< of packed activations
     using element = Element; ///< of weights
     static constexpr std::size_t lanes = arch::simd<A>::lanes, pair = 2 * lanes; ///< of a register of sums; numbers that are multiplied at once
-    static constexpr std::size_t few_rows = 4; ///< of a tile, where weights come from memory
     /// Columns of a tile beside R rows: 12 sums, or 24 where there are 32 registers.
     template <std::size_t R>
     static constexpr std::size_t columns = (R == 4 ? 3 : 2) * (arch::simd<A>::registers / 16);
@@ -190,10 +189,8 @@ void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::eleme
     };
     const partial_sums whole{.end = w.width};
     if (x.count == 1) return for_column_tiles<Dot::template columns<1>>(w.count, [&](std::size_t c, auto C) { tile(0, c, whole, std::integral_constant<std::size_t, 1>{}, C); });
-    if (x.count < many_rows) {
-        constexpr std::size_t most = Dot::few_rows;
-        return for_column_tiles<Dot::template columns<most>>(w.count, [&](std::size_t c, auto C) { for_row_tiles<most>(x.count, [&](std::size_t r, auto R) { tile(r, c, whole, R, C); }); });
-    }
+    if (x.count < many_rows)
+        return for_column_tiles<Dot::template columns<4>>(w.count, [&](std::size_t c, auto C) { for_row_tiles<4>(x.count, [&](std::size_t r, auto R) { tile(r, c, whole, R, C); }); });
     const std::size_t block = depth_block<Dot>();
     for_row_tiles<6>(x.count, [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R> rows) {
         alignas(64) float state[R * most_columns * Dot::lanes];
