@@ -2157,15 +2157,84 @@ namespace pali::inline PALI_ABI {
 
 #include <nlohmann/json.hpp>
 
-#include <set>
-
 namespace pali::inline PALI_ABI::detail {
 
-/// Parses an object. Throws errc::cannot_open, or `fault` with the file, the key and what is wrong.
-[[nodiscard]] inline nlohmann::json read_strict_json(const std::filesystem::path& path, errc fault) {
+/// Takes what a JSON text says, in its order, by nlohmann's names; parse_error() must throw.
+using json_events = nlohmann::json_sax<nlohmann::json>;
+
+/// All JSON of a checkpoint is parsed here: a parser is instantiated for each kind of text and of receiver, one to two seconds and 25 KB of code each.
+inline void parse_json(std::string_view text, json_events& to) { nlohmann::json::sax_parse(text.data(), text.data() + text.size(), &to); }
+
+/// Builds a document.
+class strict_document final : public json_events {
+public:
     using json = nlohmann::json;
-    constexpr std::size_t largest = std::size_t{64} << 20, deepest = 64; // an index of shards has 100 KB, a tokenizer.json 17 MB
-    const auto fail = [&](const std::string& what) { throw error(fault, path.string() + ": " + what); };
+
+    strict_document(std::string file, errc code) : m_file(std::move(file)), m_code(code) {}
+
+    json document;
+
+    [[noreturn]] void fail(const std::string& what) const { throw error(m_code, m_file + ": " + what); }
+
+    bool null() override { return put({}); }
+    bool boolean(bool value) override { return put(value); }
+    bool number_integer(std::int64_t value) override { return put(value); }
+    bool number_unsigned(std::uint64_t value) override { return put(value); }
+    bool number_float(double value, const std::string&) override { return put(value); }
+    bool string(std::string& value) override { return put(std::move(value)); }
+    bool binary(binary_t&) override { return false; } // is in no text
+    bool start_object(std::size_t) override { return open(json::value_t::object); }
+    bool end_object() override { return close(); }
+    bool start_array(std::size_t) override { return open(json::value_t::array); }
+    bool end_array() override { return close(); }
+
+    bool key(std::string& name) override {
+        level& here = m_open.back();
+        const auto [member, is_new] = here.value->get_ref<json::object_t&>().try_emplace(name);
+        here.key = std::move(name);
+        here.member = &member->second;
+        if (is_new) return true;
+        std::string where;
+        for (const level& l : m_open) where += (where.empty() || l.key.empty() ? "" : ".") + l.key;
+        fail("has " + in_quotes(where) + " twice; a key is used once");
+    }
+
+    bool parse_error(std::size_t byte, const std::string&, const nlohmann::detail::exception& e) override {
+        if (dynamic_cast<const json::out_of_range*>(&e) != nullptr) fail("is no valid JSON: it holds a number that is too large");
+        fail("is no valid JSON: see byte " + std::to_string(byte));
+    }
+
+private:
+    struct level {
+        json* value;            // an array or an object
+        std::string key = {};   // the last of an object
+        json* member = nullptr; // its place
+    };
+    static constexpr std::size_t deepest = 64;
+
+    json* place() {
+        if (m_open.empty()) return &document;
+        const level& here = m_open.back();
+        return here.value->is_array() ? &here.value->get_ref<json::array_t&>().emplace_back() : here.member;
+    }
+    bool put(json value) { return *place() = std::move(value), true; }
+    bool open(json::value_t type) {
+        if (m_open.size() == deepest) fail("is nested more than " + std::to_string(deepest) + " deep");
+        json* const value = place();
+        *value = json(type);
+        return m_open.push_back({value}), true;
+    }
+    bool close() { return m_open.pop_back(), true; }
+
+    std::string m_file;
+    errc m_code;
+    std::vector<level> m_open; // what contains them does not grow while they are open
+};
+
+/// Parses an object. Throws errc::cannot_open, or `code` with the file, the key and what is wrong.
+[[nodiscard]] inline nlohmann::json read_strict_json(const std::filesystem::path& path, errc code) {
+    constexpr std::size_t largest = std::size_t{64} << 20; // an index of shards has 100 KB, a tokenizer.json 17 MB
+    strict_document reader(path.string(), code);
     std::error_code failure;
     if (!std::filesystem::is_regular_file(path, failure)) throw error(errc::cannot_open, path.string() + ": there is no such file");
     std::ifstream in(path, std::ios::binary);
@@ -2173,42 +2242,14 @@ namespace pali::inline PALI_ABI::detail {
     std::string text;
     for (char part[1 << 16]; in.read(part, sizeof part), in.gcount() > 0;) {
         text.append(part, static_cast<std::size_t>(in.gcount()));
-        if (text.size() > largest) fail("has more than " + std::to_string(largest) + " bytes, the most that are read");
+        if (text.size() > largest) reader.fail("has more than " + std::to_string(largest) + " bytes, the most that are read");
     }
     if (in.bad()) throw error(errc::cannot_open, path.string() + ": cannot be read to its end");
-    if (text.empty()) fail("is empty; a JSON object is needed");
-    if (text.find('\0') != std::string::npos) fail("holds a zero byte, at which a parser could stop; it is no JSON");
-
-    struct level {
-        std::set<std::string> keys;
-        std::string key;
-    };
-    std::vector<level> levels;
-    const json::parser_callback_t check = [&](int, json::parse_event_t event, json& value) {
-        if (event == json::parse_event_t::object_start || event == json::parse_event_t::array_start) {
-            if (levels.size() == deepest) fail("is nested more than " + std::to_string(deepest) + " deep");
-            levels.emplace_back();
-        } else if (event == json::parse_event_t::object_end || event == json::parse_event_t::array_end) {
-            levels.pop_back();
-        } else if (event == json::parse_event_t::key) {
-            levels.back().key = value.get<std::string>();
-            if (levels.back().keys.insert(levels.back().key).second) return true;
-            std::string where;
-            for (const level& l : levels) where += (where.empty() || l.key.empty() ? "" : ".") + l.key;
-            fail("has " + in_quotes(where) + " twice; a key is used once");
-        }
-        return true;
-    };
-    json document;
-    try {
-        document = json::parse(text, check);
-    } catch (const json::parse_error& e) {
-        fail("is no valid JSON: see byte " + std::to_string(e.byte));
-    } catch (const json::exception&) {
-        fail("is no valid JSON: it holds a number that is too large");
-    }
-    if (!document.is_object()) fail(std::string("is ") + document.type_name() + "; a JSON object is needed");
-    return document;
+    if (text.empty()) reader.fail("is empty; a JSON object is needed");
+    if (text.find('\0') != std::string::npos) reader.fail("holds a zero byte, at which a parser could stop; it is no JSON");
+    parse_json(text, reader);
+    if (!reader.document.is_object()) reader.fail(std::string("is ") + reader.document.type_name() + "; a JSON object is needed");
+    return std::move(reader.document);
 }
 
 } // namespace pali::inline PALI_ABI::detail
@@ -2454,9 +2495,10 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
         return text.malformed("layer_types", "a list of " + std::to_string(out.layers) + " strings, one for each of num_hidden_layers,");
     for (std::size_t layer = 0; layer < out.layers; ++layer) {
         const auto& type = (*types)[layer];
-        if (!type.is_string()) return text.malformed("layer_types", "a list of strings");
-        if (type == "sliding_attention") out.windows[layer] = window;
-        else if (type != "full_attention" && type != "attention") // the last is an older name
+        const auto* const name = type.get_ptr<const std::string*>();
+        if (name == nullptr) return text.malformed("layer_types", "a list of strings");
+        if (*name == "sliding_attention") out.windows[layer] = window;
+        else if (*name != "full_attention" && *name != "attention") // the last is an older name
             return text.unsupported("layer_types", "\"full_attention\" and \"sliding_attention\" are the ones that are run, and layer "
                                                        + std::to_string(layer) + " is another");
     }
@@ -3536,7 +3578,7 @@ namespace pali::inline PALI_ABI::detail {
 using token_map = std::map<std::string, token, std::less<>>;
 
 /// Takes one flat object of numbers and refuses anything else, without building a document.
-class added_tokens_reader : public nlohmann::json_sax<nlohmann::json> {
+class added_tokens_reader final : public json_events {
 public:
     explicit added_tokens_reader(const std::string& file) : m_file(file) {}
 
@@ -3581,7 +3623,7 @@ private:
 /// Reads the contents of added_tokens.json. Throws errc::malformed_tokenizer with `file` and what is wrong.
 [[nodiscard]] PALI_INLINE token_map read_added_tokens(std::string_view contents, const std::string& file) {
     added_tokens_reader reader(file);
-    nlohmann::json::sax_parse(contents, &reader);
+    parse_json(contents, reader);
     std::map<token, std::string_view> names;
     for (const auto& [text, id] : reader.tokens)
         if (const auto [same, first] = names.emplace(id, text); !first)
@@ -7740,6 +7782,8 @@ quantised_rows<Bits> quantise(const tensor_info& tensor, std::byte* memory, thre
 
 // Joins the tensors of a checkpoint with the members of a model: first all names and shapes, then the memory.
 
+#include <set>
+
 namespace pali::inline PALI_ABI {
 
 /// Collects what a model asks for, reports everything that does not fit in one error, then fills the members.
@@ -8360,7 +8404,7 @@ namespace pali::inline PALI_ABI {
 namespace detail {
 
 /// Receives the events of nlohmann's parser. Throws at the first thing that is not a header of the format.
-class safetensors_header {
+class safetensors_header final : public json_events {
 public:
     struct entry {
         std::string name;
@@ -8379,13 +8423,13 @@ public:
     [[noreturn]] void fail(const std::string& what) const { throw error(errc::malformed_file, m_file + ": " + what); }
     [[noreturn]] void fail_tensor(std::string_view name, const std::string& what) const { fail("tensor " + in_quotes(name) + " " + what); }
 
-    bool null() { unexpected("null"); }
-    bool boolean(bool) { unexpected("a boolean"); }
-    bool number_integer(std::int64_t value) { unexpected("the negative number " + std::to_string(value)); }
-    bool number_float(double, const std::string& text) { unexpected("the number " + in_quotes(text) + ", which is no integer of 64 bits"); }
-    bool binary(std::vector<std::uint8_t>&) { unexpected("binary data"); }
+    bool null() override { unexpected("null"); }
+    bool boolean(bool) override { unexpected("a boolean"); }
+    bool number_integer(std::int64_t value) override { unexpected("the negative number " + std::to_string(value)); }
+    bool number_float(double, const std::string& text) override { unexpected("the number " + in_quotes(text) + ", which is no integer of 64 bits"); }
+    bool binary(binary_t&) override { unexpected("binary data"); }
 
-    bool number_unsigned(std::uint64_t value) {
+    bool number_unsigned(std::uint64_t value) override {
         if (m_place == place::shape) {
             std::vector<std::size_t>& shape = entries.back().shape;
             if (shape.size() == most_dimensions)
@@ -8401,7 +8445,7 @@ public:
         return true;
     }
 
-    bool string(std::string& value) {
+    bool string(std::string& value) override {
         if (m_place == place::metadata) {
             metadata[m_key] = value;
         } else if (m_place == place::tensor && m_key == "dtype") {
@@ -8413,7 +8457,7 @@ public:
         return true;
     }
 
-    bool start_object(std::size_t) {
+    bool start_object(std::size_t) override {
         if (m_place == place::outside) {
             m_place = place::root;
         } else if (m_place == place::root && m_name == "__metadata__") {
@@ -8427,7 +8471,7 @@ public:
         return true;
     }
 
-    bool key(std::string& key) {
+    bool key(std::string& key) override {
         if (m_place == place::root) {
             if (!m_names.insert(key).second)
                 fail((key == "__metadata__" ? "" : "tensor ") + in_quotes(key) + " occurs twice in the header; a name is used once");
@@ -8446,7 +8490,7 @@ public:
         return true;
     }
 
-    bool end_object() {
+    bool end_object() override {
         if (m_place == place::tensor) {
             const entry& now = entries.back();
             if (!now.type) fail_tensor(m_name, "has no dtype");
@@ -8457,7 +8501,7 @@ public:
         return true;
     }
 
-    bool start_array(std::size_t) {
+    bool start_array(std::size_t) override {
         if (m_place == place::tensor && m_key == "shape") {
             m_place = place::shape;
             entries.back().has_shape = true;
@@ -8470,7 +8514,7 @@ public:
         return true;
     }
 
-    bool end_array() {
+    bool end_array() override {
         if (m_place == place::offsets && entries.back().offset_count != 2)
             fail_tensor(m_name, "has " + std::to_string(entries.back().offset_count) + " data_offsets; they are two, [begin, end]");
         m_place = place::tensor;
@@ -8478,7 +8522,7 @@ public:
     }
 
     // The parser's own words would quote the file.
-    bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception&) {
+    bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
         fail("the header is no valid JSON: see byte " + std::to_string(position) + " of it");
     }
 
@@ -8543,7 +8587,7 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     const char* const begin = reinterpret_cast<const char*>(bytes.data()) + 8;
     if (length == 0 || *begin != '{') header.fail("the header must begin with '{'");
     if (std::memchr(begin, 0, length) != nullptr) header.fail("the header holds a zero byte, at which a parser could stop");
-    nlohmann::json::sax_parse(begin, begin + length, &header);
+    detail::parse_json({begin, length}, header);
 
     const std::span<const std::byte> data = bytes.subspan(8 + length);
     using entry = detail::safetensors_header::entry;
@@ -8670,7 +8714,7 @@ PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(con
     if (!weight_map->is_object()) fail(std::string("'weight_map' is ") + weight_map->type_name() + "; an object is needed");
     if (weight_map->empty()) fail("'weight_map' is empty; it names the shard of each tensor");
     std::map<std::string, std::string, std::less<>> shards;
-    for (const auto& [tensor, shard] : weight_map->items()) {
+    for (const auto& [tensor, shard] : weight_map->get_ref<const nlohmann::json::object_t&>()) {
         if (!shard.is_string())
             fail("'weight_map' has " + std::string(shard.type_name()) + " at " + in_quotes(tensor) + "; the name of a shard is needed");
         const std::string name = shard.get<std::string>();

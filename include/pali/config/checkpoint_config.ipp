@@ -100,9 +100,10 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
         return text.malformed("layer_types", "a list of " + std::to_string(out.layers) + " strings, one for each of num_hidden_layers,");
     for (std::size_t layer = 0; layer < out.layers; ++layer) {
         const auto& type = (*types)[layer];
-        if (!type.is_string()) return text.malformed("layer_types", "a list of strings");
-        if (type == "sliding_attention") out.windows[layer] = window;
-        else if (type != "full_attention" && type != "attention") // the last is an older name
+        const auto* const name = type.get_ptr<const std::string*>();
+        if (name == nullptr) return text.malformed("layer_types", "a list of strings");
+        if (*name == "sliding_attention") out.windows[layer] = window;
+        else if (*name != "full_attention" && *name != "attention") // the last is an older name
             return text.unsupported("layer_types", "\"full_attention\" and \"sliding_attention\" are the ones that are run, and layer "
                                                        + std::to_string(layer) + " is another");
     }

@@ -45,7 +45,7 @@ PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(con
     if (!weight_map->is_object()) fail(std::string("'weight_map' is ") + weight_map->type_name() + "; an object is needed");
     if (weight_map->empty()) fail("'weight_map' is empty; it names the shard of each tensor");
     std::map<std::string, std::string, std::less<>> shards;
-    for (const auto& [tensor, shard] : weight_map->items()) {
+    for (const auto& [tensor, shard] : weight_map->get_ref<const nlohmann::json::object_t&>()) {
         if (!shard.is_string())
             fail("'weight_map' has " + std::string(shard.type_name()) + " at " + in_quotes(tensor) + "; the name of a shard is needed");
         const std::string name = shard.get<std::string>();

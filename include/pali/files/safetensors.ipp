@@ -3,9 +3,8 @@
 
 #include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
+#include <pali/core/strict_json.ipp>
 #include <pali/files/safetensors.hpp>
-
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <array>
@@ -25,7 +24,7 @@ namespace pali::inline PALI_ABI {
 namespace detail {
 
 /// Receives the events of nlohmann's parser. Throws at the first thing that is not a header of the format.
-class safetensors_header {
+class safetensors_header final : public json_events {
 public:
     struct entry {
         std::string name;
@@ -44,13 +43,13 @@ public:
     [[noreturn]] void fail(const std::string& what) const { throw error(errc::malformed_file, m_file + ": " + what); }
     [[noreturn]] void fail_tensor(std::string_view name, const std::string& what) const { fail("tensor " + in_quotes(name) + " " + what); }
 
-    bool null() { unexpected("null"); }
-    bool boolean(bool) { unexpected("a boolean"); }
-    bool number_integer(std::int64_t value) { unexpected("the negative number " + std::to_string(value)); }
-    bool number_float(double, const std::string& text) { unexpected("the number " + in_quotes(text) + ", which is no integer of 64 bits"); }
-    bool binary(std::vector<std::uint8_t>&) { unexpected("binary data"); }
+    bool null() override { unexpected("null"); }
+    bool boolean(bool) override { unexpected("a boolean"); }
+    bool number_integer(std::int64_t value) override { unexpected("the negative number " + std::to_string(value)); }
+    bool number_float(double, const std::string& text) override { unexpected("the number " + in_quotes(text) + ", which is no integer of 64 bits"); }
+    bool binary(binary_t&) override { unexpected("binary data"); }
 
-    bool number_unsigned(std::uint64_t value) {
+    bool number_unsigned(std::uint64_t value) override {
         if (m_place == place::shape) {
             std::vector<std::size_t>& shape = entries.back().shape;
             if (shape.size() == most_dimensions)
@@ -66,7 +65,7 @@ public:
         return true;
     }
 
-    bool string(std::string& value) {
+    bool string(std::string& value) override {
         if (m_place == place::metadata) {
             metadata[m_key] = value;
         } else if (m_place == place::tensor && m_key == "dtype") {
@@ -78,7 +77,7 @@ public:
         return true;
     }
 
-    bool start_object(std::size_t) {
+    bool start_object(std::size_t) override {
         if (m_place == place::outside) {
             m_place = place::root;
         } else if (m_place == place::root && m_name == "__metadata__") {
@@ -92,7 +91,7 @@ public:
         return true;
     }
 
-    bool key(std::string& key) {
+    bool key(std::string& key) override {
         if (m_place == place::root) {
             if (!m_names.insert(key).second)
                 fail((key == "__metadata__" ? "" : "tensor ") + in_quotes(key) + " occurs twice in the header; a name is used once");
@@ -111,7 +110,7 @@ public:
         return true;
     }
 
-    bool end_object() {
+    bool end_object() override {
         if (m_place == place::tensor) {
             const entry& now = entries.back();
             if (!now.type) fail_tensor(m_name, "has no dtype");
@@ -122,7 +121,7 @@ public:
         return true;
     }
 
-    bool start_array(std::size_t) {
+    bool start_array(std::size_t) override {
         if (m_place == place::tensor && m_key == "shape") {
             m_place = place::shape;
             entries.back().has_shape = true;
@@ -135,7 +134,7 @@ public:
         return true;
     }
 
-    bool end_array() {
+    bool end_array() override {
         if (m_place == place::offsets && entries.back().offset_count != 2)
             fail_tensor(m_name, "has " + std::to_string(entries.back().offset_count) + " data_offsets; they are two, [begin, end]");
         m_place = place::tensor;
@@ -143,7 +142,7 @@ public:
     }
 
     // The parser's own words would quote the file.
-    bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception&) {
+    bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
         fail("the header is no valid JSON: see byte " + std::to_string(position) + " of it");
     }
 
@@ -208,7 +207,7 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     const char* const begin = reinterpret_cast<const char*>(bytes.data()) + 8;
     if (length == 0 || *begin != '{') header.fail("the header must begin with '{'");
     if (std::memchr(begin, 0, length) != nullptr) header.fail("the header holds a zero byte, at which a parser could stop");
-    nlohmann::json::sax_parse(begin, begin + length, &header);
+    detail::parse_json({begin, length}, header);
 
     const std::span<const std::byte> data = bytes.subspan(8 + length);
     using entry = detail::safetensors_header::entry;

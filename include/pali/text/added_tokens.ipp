@@ -3,10 +3,9 @@
 
 #include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
+#include <pali/core/strict_json.ipp>
 #include <pali/core/utf8.hpp>
 #include <pali/text/token.hpp>
-
-#include <nlohmann/json.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -23,7 +22,7 @@ namespace pali::inline PALI_ABI::detail {
 using token_map = std::map<std::string, token, std::less<>>;
 
 /// Takes one flat object of numbers and refuses anything else, without building a document.
-class added_tokens_reader : public nlohmann::json_sax<nlohmann::json> {
+class added_tokens_reader final : public json_events {
 public:
     explicit added_tokens_reader(const std::string& file) : m_file(file) {}
 
@@ -68,7 +67,7 @@ private:
 /// Reads the contents of added_tokens.json. Throws errc::malformed_tokenizer with `file` and what is wrong.
 [[nodiscard]] PALI_INLINE token_map read_added_tokens(std::string_view contents, const std::string& file) {
     added_tokens_reader reader(file);
-    nlohmann::json::sax_parse(contents, &reader);
+    parse_json(contents, reader);
     std::map<token, std::string_view> names;
     for (const auto& [text, id] : reader.tokens)
         if (const auto [same, first] = names.emplace(id, text); !first)
