@@ -91,15 +91,10 @@ decltype(auto) with_config(std::string_view name, Function&& f) {
 }
 
 /// The name of the variant whose every number is the one read from config.json; nothing where none is.
-[[nodiscard]] inline std::optional<std::string_view> matching_variant(const dynamic& sizes) {
-    std::optional<std::string_view> found;
-    std::apply([&](const auto&... v) {
-        const auto check = [&](const auto& one) {
-            if (!found && differences(typename std::decay_t<decltype(one)>::type{}, sizes).empty()) found = one.name;
-        };
-        (check(v), ...);
-    }, variants);
-    return found;
-}
+[[nodiscard]] std::optional<std::string_view> matching_variant(const dynamic& sizes);
 
 } // namespace pali::inline PALI_ABI
+
+#ifndef PALI_COMPILED
+#  include <pali/config/registry.ipp>
+#endif

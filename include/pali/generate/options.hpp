@@ -3,7 +3,7 @@
 
 #include <pali/core/error.hpp>
 #include <pali/core/progress.hpp>
-#include <pali/generate/beam_search.hpp>
+#include <pali/generate/beam_options.hpp>
 #include <pali/generate/sampling.hpp>
 #include <pali/text/token.hpp>
 

@@ -1,0 +1,31 @@
+// What a caller can ask of a beam search. Apart from the search, which a program that links pali::compiled need not read.
+#pragma once
+
+#include <pali/core/error.hpp>
+#include <pali/generate/decimal.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <string>
+
+namespace pali::inline PALI_ABI {
+
+/// Named and meant as in transformers' GenerationConfig.
+struct beam_options {
+    std::size_t num_beams = 1;   ///< sequences that are followed at once, 1 to 1024
+    float length_penalty = 1;    ///< scores are divided by length^this: over 0 favours long answers, below 0 short ones
+    bool early_stopping = false; ///< stop as soon as num_beams answers are complete; else when no better one is likely
+    std::size_t max_new_tokens = 256;  ///< 1 or more
+
+    /// Throws errc::invalid_argument with the option, its value and the values allowed.
+    void validate() const {
+        const auto need = [](bool fits, const char* option, const std::string& value, const char* allowed) {
+            if (!fits) throw error(errc::invalid_argument, std::string(option) + " is " + value + "; " + allowed);
+        };
+        need(num_beams >= 1 && num_beams <= 1024, "num_beams", std::to_string(num_beams), "1 to 1024 is allowed");
+        need(std::isfinite(length_penalty), "length_penalty", detail::in_decimal(length_penalty), "a finite number is needed");
+        need(max_new_tokens >= 1, "max_new_tokens", std::to_string(max_new_tokens), "1 or more is needed for a beam search");
+    }
+};
+
+} // namespace pali::inline PALI_ABI
