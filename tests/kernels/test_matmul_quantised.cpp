@@ -221,4 +221,22 @@ BOOST_AUTO_TEST_CASE(a_token_alone_has_the_bits_it_has_among_others_on_any_threa
     });
 }
 
+#if defined(__x86_64__)
+BOOST_AUTO_TEST_CASE(intrinsics_agree_to_the_bit) { // so that one token may take another kernel than many
+    const auto check = []<std::size_t Bits>(std::integral_constant<std::size_t, Bits>) {
+        const auto x = pali::test::random(9 * 320, 6);
+        const quantised_matrix<Bits> w(pali::test::random(72 * 320, 7), 72, 320);
+        std::vector<float> first;
+        for_every_dot([&]<class Dot>(Dot, const std::string& name) {
+            if (name == "portable") return; // whose multiplications and additions are not joined
+            const std::vector<float> y = bytes_product<Dot>(x, w.view, nullptr);
+            if (first.empty()) first = y;
+            BOOST_TEST((y == first), name);
+        });
+    };
+    check(std::integral_constant<std::size_t, 8>{});
+    check(std::integral_constant<std::size_t, 4>{});
+}
+#endif
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -32,7 +32,8 @@ template <std::size_t Bits>
 void product(rows<const float> x, const quantised_rows<Bits>& w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
 #if defined(__x86_64__)
     if (x.count >= detail::many_rows && arch::in_use().amx_bf16) return matmul_amx(amx_tiles{}, quantised_panels<Bits>{w}, x, bias, y, threads, scratch);
-    if (arch::in_use().avx512_vnni) return matmul_of_bytes<avx512_vnni_dot>(x, w, bias, y, threads, scratch);
+    // One token is bound by reading, which is quicker strip by strip. Bits are the same.
+    if (arch::in_use().avx512_vnni && x.count > 1) return matmul_of_bytes<avx512_vnni_dot>(x, w, bias, y, threads, scratch);
     if (arch::in_use().avx_vnni) return matmul_of_bytes<avx_vnni_dot>(x, w, bias, y, threads, scratch);
     if (arch::in_use().avx2) return matmul_of_bytes<avx2_dot>(x, w, bias, y, threads, scratch);
 #endif
