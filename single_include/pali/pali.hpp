@@ -11365,7 +11365,7 @@ std::size_t model<Config, Weights>::threads() const noexcept { return m_state->a
 template <model_config Config, weight_storage Weights>
 std::string model<Config, Weights>::arch() {
     const pali::arch::features& extra = pali::arch::in_use();
-    return pali::arch::simd<>::name() + (extra.avx_vnni || extra.avx512_vnni ? " vnni" : "") + (extra.amx_bf16 ? " amx" : "");
+    return pali::arch::simd<>::name() + (extra.avx_vnni || extra.avx512_vnni ? " vnni" : "") + (extra.avx512_bf16 ? " bf16" : "") + (extra.amx_bf16 ? " amx" : "");
 }
 
 template <model_config Config, weight_storage Weights>

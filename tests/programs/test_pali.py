@@ -133,7 +133,7 @@ class quantize(unittest.TestCase):
 class arch(unittest.TestCase):
     def test_an_instruction_set_can_be_forced(self):
         plain = ask()
-        for level in ("simd", "avx2", "amx"):
+        for level in ("simd", "avx2", "vnni", "bf16", "amx"):
             done = run("generate", "--json", env={**os.environ, "PALI_ARCH": level})
             if done.returncode == 0:
                 self.assertEqual(json.loads(done.stdout)["text"], plain["text"])
@@ -144,7 +144,7 @@ class arch(unittest.TestCase):
     def test_an_unknown_one_is_refused(self):
         done = run("generate", env={**os.environ, "PALI_ARCH": "mmx"})
         self.assertEqual((done.returncode, done.stdout), (2, ""))
-        self.assertIn("it can be simd, avx2, vnni or amx", done.stderr)
+        self.assertIn("it can be simd, avx2, vnni, bf16 or amx", done.stderr)
 
 
 class wrong_use(unittest.TestCase):
