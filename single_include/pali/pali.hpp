@@ -7134,7 +7134,7 @@ struct avx512_bfloat16_dot {
     static constexpr std::size_t lanes = 16, pair = 32;   ///< of a register of sums; numbers that are multiplied at once
     /// Columns of a tile beside R rows: 24 sums, their weights and one activation are what 32 registers hold.
     template <std::size_t R>
-    static constexpr std::size_t columns = R == 4 ? 6 : 4;
+    static constexpr std::size_t columns = R == 1 ? 8 : R == 4 ? 6 : 4;
 
     /// Rounds a row to nearest even, and fills it with zeros to whole pairs.
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
