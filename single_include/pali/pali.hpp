@@ -5833,10 +5833,14 @@ template <std::size_t Half, class A>
     return compat::as_float<A>(Half == 0 ? both << 16 : both & bits(0xffff0000u));
 }
 
+/// Numbers of a row that are multiplied at once: a register of floats, or the two that a register of bfloat16 widens to.
+template <class A, weight_element Element>
+inline constexpr std::size_t numbers_at_once = arch::simd<A>::lanes * (std::same_as<Element, float> ? 1 : 2);
+
 /// Copies a row of activations into the order that load_half gives weights in, zero-padded to whole pairs.
 template <class A, weight_element Element>
 void pack_row(arch::simd<A>, const float* x, std::size_t width, float* packed) noexcept {
-    constexpr std::size_t lanes = arch::simd<A>::lanes, pair = 2 * lanes;
+    constexpr std::size_t lanes = arch::simd<A>::lanes, pair = numbers_at_once<A, Element>;
     const std::size_t whole = width / pair * pair;
     for (std::size_t k = 0; k < whole; k += pair) {
         if constexpr (std::same_as<Element, float>) {
@@ -5859,7 +5863,7 @@ void pack_row(arch::simd<A>, const float* x, std::size_t width, float* packed) n
 /// Where number k of a row is in that order.
 template <class A, weight_element Element>
 [[nodiscard]] constexpr std::size_t packed_place(std::size_t k) noexcept {
-    constexpr std::size_t lanes = arch::simd<A>::lanes, pair = 2 * lanes;
+    constexpr std::size_t lanes = arch::simd<A>::lanes, pair = numbers_at_once<A, Element>;
     return std::same_as<Element, float> ? k : k / pair * pair + k % 2 * lanes + k % pair / 2;
 }
 
@@ -5874,7 +5878,7 @@ template <class A, weight_element Element>
 struct simd_dot {
     using number = float;    ///< of packed activations
     using element = Element; ///< of weights
-    static constexpr std::size_t lanes = arch::simd<A>::lanes, pair = 2 * lanes; ///< of a register of sums; numbers that are multiplied at once
+    static constexpr std::size_t lanes = arch::simd<A>::lanes, pair = numbers_at_once<A, Element>; ///< of a register of sums; numbers that are multiplied at once
     /// Columns of a tile beside R rows: 12 sums, or 24 where there are 32 registers.
     template <std::size_t R>
     static constexpr std::size_t columns = (R == 4 ? 3 : 2) * (arch::simd<A>::registers / 16);
@@ -5904,6 +5908,7 @@ struct simd_dot {
         };
         const auto both = [&](const auto& weights, std::size_t k) PALI_ALWAYS_INLINE {
             step(weights, k, std::integral_constant<std::size_t, 0>{});
+            if constexpr (pair == lanes) return;
             if constexpr (R * C >= 12) PALI_READ_AGAIN;
             step(weights, k, std::integral_constant<std::size_t, 1>{});
         };
@@ -6172,7 +6177,7 @@ struct attention_pass {
         return {i / blocks_a_head, first, tokens * group, sees};
     }
 
-    static constexpr std::size_t pair = 2 * arch::simd<A>::lanes;
+    static constexpr std::size_t pair = simd_dot<A, Element>::pair;
     /// Memory of a thread: the queries of a block, scaled and in the order of the keys' numbers, their scores, and one row or column beside each.
     struct room {
         rows<float> queries, scores;

@@ -82,7 +82,7 @@ struct attention_pass {
         return {i / blocks_a_head, first, tokens * group, sees};
     }
 
-    static constexpr std::size_t pair = 2 * arch::simd<A>::lanes;
+    static constexpr std::size_t pair = simd_dot<A, Element>::pair;
     /// Memory of a thread: the queries of a block, scaled and in the order of the keys' numbers, their scores, and one row or column beside each.
     struct room {
         rows<float> queries, scores;
