@@ -6395,9 +6395,7 @@ inline std::uint64_t saved_registers() noexcept {
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return (static_cast<std::uint64_t>(high) << 32) | low;
 }
-#endif
 
-#if defined(__x86_64__)
 /// CPUID, leaf 0: the name of the maker, in B, D and C.
 inline bool made_by_amd() noexcept {
     const cpuid_registers name = cpuid(0, 0);
@@ -6468,18 +6466,9 @@ inline features detect() noexcept {
 
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
-/// Tokens that meet weights together: they lie together, and their count R is 1, 2, 4 or 8.
+/// Tokens [first, first + count) that meet weights together, and lie together.
 struct token_tile {
     std::size_t first = 0, count = 0;
-
-    /// That of token `t` of `all`, where tiles are of `most` as long as they fit, then of half of it, and so on: what detail::for_row_tiles() goes through.
-    [[nodiscard]] static token_tile of(std::size_t t, std::size_t all, std::size_t most) noexcept {
-        token_tile tile{.first = 0, .count = most};
-        for (std::size_t fit = all / most * most;; tile.count /= 2, fit = tile.first + (all - tile.first) / tile.count * tile.count) {
-            if (t < fit) return {tile.first + (t - tile.first) / tile.count * tile.count, tile.count};
-            tile.first = fit;
-        }
-    }
 };
 
 /// Activations rounded to bytes, with a scale for each token and group of weights, tile after tile of R tokens. Views of scratch memory.
@@ -7305,7 +7294,13 @@ void matmul_of_bytes(rows<const float> x, const quantised_rows<Bits>& w, const f
     PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
     const arena::frame frame(scratch);
     const auto tokens = quantised_tokens::take<Bits>(scratch, x.count, x.width);
-    threads.run(x.count, [&](std::size_t t) { quantise_token<Bits>(x[t], t, token_tile::of(t, x.count, Dot::tokens), tokens); });
+    threads.run(x.count, [&](std::size_t t) { // tiles of many tokens are those of each Dot::tokens of them
+        const std::size_t begin = t / Dot::tokens * Dot::tokens;
+        detail::for_row_tiles<Dot::tokens>(std::min(Dot::tokens, x.count - begin), [&](std::size_t r, std::size_t count) {
+            const token_tile tile{begin + r, count};
+            if (t - tile.first < tile.count) quantise_token<Bits>(x[t], t, tile, tokens);
+        });
+    });
     constexpr std::size_t strip = quantised_rows<Bits>::strip, strips_a_task = 8;
     const std::size_t strips = w.count / strip;
     threads.run((strips + strips_a_task - 1) / strips_a_task, [&](std::size_t task) {

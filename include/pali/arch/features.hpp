@@ -46,9 +46,7 @@ inline std::uint64_t saved_registers() noexcept {
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return (static_cast<std::uint64_t>(high) << 32) | low;
 }
-#endif
 
-#if defined(__x86_64__)
 /// CPUID, leaf 0: the name of the maker, in B, D and C.
 inline bool made_by_amd() noexcept {
     const cpuid_registers name = cpuid(0, 0);

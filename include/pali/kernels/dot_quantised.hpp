@@ -18,18 +18,9 @@
 
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
-/// Tokens that meet weights together: they lie together, and their count R is 1, 2, 4 or 8.
+/// Tokens [first, first + count) that meet weights together, and lie together.
 struct token_tile {
     std::size_t first = 0, count = 0;
-
-    /// That of token `t` of `all`, where tiles are of `most` as long as they fit, then of half of it, and so on: what detail::for_row_tiles() goes through.
-    [[nodiscard]] static token_tile of(std::size_t t, std::size_t all, std::size_t most) noexcept {
-        token_tile tile{.first = 0, .count = most};
-        for (std::size_t fit = all / most * most;; tile.count /= 2, fit = tile.first + (all - tile.first) / tile.count * tile.count) {
-            if (t < fit) return {tile.first + (t - tile.first) / tile.count * tile.count, tile.count};
-            tile.first = fit;
-        }
-    }
 };
 
 /// Activations rounded to bytes, with a scale for each token and group of weights, tile after tile of R tokens. Views of scratch memory.

@@ -19,7 +19,13 @@ void matmul_of_bytes(rows<const float> x, const quantised_rows<Bits>& w, const f
     PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
     const arena::frame frame(scratch);
     const auto tokens = quantised_tokens::take<Bits>(scratch, x.count, x.width);
-    threads.run(x.count, [&](std::size_t t) { quantise_token<Bits>(x[t], t, token_tile::of(t, x.count, Dot::tokens), tokens); });
+    threads.run(x.count, [&](std::size_t t) { // tiles of many tokens are those of each Dot::tokens of them
+        const std::size_t begin = t / Dot::tokens * Dot::tokens;
+        detail::for_row_tiles<Dot::tokens>(std::min(Dot::tokens, x.count - begin), [&](std::size_t r, std::size_t count) {
+            const token_tile tile{begin + r, count};
+            if (t - tile.first < tile.count) quantise_token<Bits>(x[t], t, tile, tokens);
+        });
+    });
     constexpr std::size_t strip = quantised_rows<Bits>::strip, strips_a_task = 8;
     const std::size_t strips = w.count / strip;
     threads.run((strips + strips_a_task - 1) / strips_a_task, [&](std::size_t task) {
