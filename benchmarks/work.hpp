@@ -5,7 +5,7 @@
 #include <pali/config/siglip.hpp>
 #include <pali/decoder/kv_cache.hpp>
 #include <pali/image/image.hpp>
-#include <pali/kernels/attention_shape.hpp>
+#include <pali/kernels/key_values.hpp>
 #include <pali/weights/residency.hpp>
 #include <pali/weights/storage.hpp>
 
@@ -56,9 +56,11 @@ inline double cache_bytes(const pali::dynamic& c, pali::kv_type type, double tok
         const double window = static_cast<double>(c.window(i));
         of_layers += seen && window > 0 ? std::min(tokens, window) : tokens;
     }
-    const bool whole = type == pali::kv_type::f32;
-    const std::size_t depth = whole ? pali::kernels::padded_head_dim<float>(c.head_dim) : pali::kernels::padded_head_dim<pali::bfloat16>(c.head_dim);
-    return of_layers * 2 * static_cast<double>(c.kv_heads * depth * (whole ? sizeof(float) : sizeof(pali::bfloat16)));
+    using pali::kernels::key_values;
+    constexpr std::size_t many = 4096; // tokens, of whole blocks
+    const std::size_t bytes = type == pali::kv_type::f32 ? key_values<float>::numbers(c.kv_heads, many, c.head_dim) * sizeof(float)
+                                                         : key_values<pali::bfloat16>::numbers(c.kv_heads, many, c.head_dim) * sizeof(pali::bfloat16);
+    return of_layers * static_cast<double>(bytes) / many;
 }
 
 /// A picture of the size that the model sees, of no meaning.

@@ -5193,43 +5193,83 @@ private:
 
 } // namespace pali::inline PALI_ABI::inline PALI_SIMD
 
-// What an attention is: heads, limits, and where keys and values lie.
+// Keys and values of the heads of an attention, in the order in which it reads them.
 
 namespace pali::inline PALI_ABI::kernels {
 
-/// Keys or values of all heads: head h of token s begins at data + h * head_stride + s * token_stride. Heads are zero-padded to
-/// `padded_head_dim`, so that no kernel has a remainder to care for.
+/// Rows of a matrix of which so many as fill 32 bits lie number beside number: of bfloat16 rows 0 and 1, 2 and 3, ..., of float each alone.
 template <class Element>
-struct head_view {
-    const Element* data = nullptr; ///< first number of head 0 of token 0
-    std::size_t token_stride = 0, head_stride = 0; ///< in elements
+struct paired_rows {
+    static constexpr std::size_t pair = sizeof(float) / sizeof(Element); ///< rows that lie together
+
+    Element* data = nullptr; ///< first number of row 0
+    std::size_t width = 0;   ///< numbers of a row
+
+    /// A number; not checked.
+    [[nodiscard]] Element& at(std::size_t row, std::size_t column) const noexcept { return data[(row / pair * width + column) * pair + row % pair]; }
+    /// The matrix without its first rows, a multiple of `pair`.
+    [[nodiscard]] paired_rows from(std::size_t row) const noexcept { return {data + row * width, width}; }
 };
 
-/// Numbers that a head takes with its padding: whole cache lines.
+/**
+ * Keys and values of all heads; a view of memory. Numbers that follow each other belong to different sums, so that a register adds to as many sums as it has lanes:
+ * keys lie turned over in blocks of 64, (block, number of the head, key), values as they are, (token, number of the head).
+ */
 template <class Element>
-[[nodiscard]] constexpr std::size_t padded_head_dim(std::size_t head_dim) noexcept {
-    constexpr std::size_t line = 64 / sizeof(Element);
-    return (head_dim + line - 1) / line * line;
-}
+struct key_values {
+    static constexpr std::size_t keys_a_block = 64; ///< which, with their scores for some queries, stay in the first two caches
 
-/// The keys that a query sees: [begin, end), never empty.
-struct key_range {
-    std::size_t begin = 0, end = 0; ///< tokens
-};
+    Element* data = nullptr;                ///< keys of head 0, its values, those of head 1, ...
+    std::size_t capacity = 0, head_dim = 0; ///< tokens that there is room for; numbers of a head
 
-/// Every query sees all keys: nothing is masked.
-struct all_keys {
-    std::size_t count = 0; ///< keys
+    /// Numbers of memory for so many heads; it begins at a cache line.
+    [[nodiscard]] static constexpr std::size_t numbers(std::size_t heads, std::size_t capacity, std::size_t head_dim) noexcept {
+        return heads * key_values{nullptr, capacity, head_dim}.head_numbers();
+    }
 
-    /// The same range for any query.
-    [[nodiscard]] key_range operator()(std::size_t) const noexcept { return {0, count}; }
-};
+    /// Keys [64 · block, 64 · block + 64), turned over: (head_dim, 64).
+    [[nodiscard]] paired_rows<Element> keys(std::size_t head, std::size_t block) const noexcept {
+        return {data + head * head_numbers() + block * keys_a_block * key_depth(), keys_a_block};
+    }
+    /// Values of a head: (token, value_width()).
+    [[nodiscard]] paired_rows<Element> values(std::size_t head) const noexcept { return {data + head * head_numbers() + tokens() * key_depth(), value_width()}; }
+    /// Numbers of a value with its padding: whole cache lines of sums.
+    [[nodiscard]] constexpr std::size_t value_width() const noexcept { return (head_dim + line - 1) / line * line; }
 
-/// Heads and limits of an attention.
-struct attention_shape {
-    std::size_t heads = 0, kv_heads = 0, head_dim = 0; ///< of queries; of keys and values, heads % kv_heads == 0; numbers of each
-    float scale = 1;   ///< of the queries
-    float softcap = 0; ///< of the scores; 0: none
+    /// A number of a key; not checked.
+    [[nodiscard]] Element& key(std::size_t head, std::size_t token, std::size_t number) const noexcept { return keys(head, token / keys_a_block).at(number, token % keys_a_block); }
+    /// A number of a value; not checked.
+    [[nodiscard]] Element& value(std::size_t head, std::size_t token, std::size_t number) const noexcept { return values(head).at(token, number); }
+
+    /// Keeps the key and the value of a token, head_dim numbers each.
+    void put(std::size_t head, std::size_t token, std::span<const float> new_key, std::span<const float> new_value) const noexcept {
+        PALI_ASSERT(token < capacity && new_key.size() == head_dim && new_value.size() == head_dim);
+        const auto all_keys = keys(head, token / keys_a_block), all_values = values(head);
+        for (std::size_t d = 0; d < key_depth(); ++d) all_keys.at(d, token % keys_a_block) = Element(d < head_dim ? new_key[d] : 0.f);
+        for (std::size_t d = 0; d < value_width(); ++d) all_values.at(token, d) = Element(d < head_dim ? new_value[d] : 0.f);
+    }
+    /// Takes over tokens [first, end) of a head of as many numbers.
+    void copy_from(const key_values& other, std::size_t head, std::size_t first, std::size_t end) const noexcept {
+        PALI_ASSERT(end <= capacity && end <= other.capacity && other.head_dim == head_dim);
+        for (std::size_t begin = first, next; begin < end; begin = next) {
+            next = std::min(end, (begin / keys_a_block + 1) * keys_a_block);
+            const auto to = keys(head, begin / keys_a_block), from = other.keys(head, begin / keys_a_block);
+            for (std::size_t d = 0; d < key_depth(); ++d)
+                for (std::size_t t = begin % keys_a_block; t < begin % keys_a_block + next - begin; ++t) to.at(d, t) = from.at(d, t);
+            for (std::size_t t = begin; t < next; ++t)
+                for (std::size_t d = 0; d < value_width(); ++d) value(head, t, d) = other.value(head, t, d);
+        }
+    }
+
+private:
+    static constexpr std::size_t line = 64 / sizeof(float);
+
+    [[nodiscard]] constexpr std::size_t tokens() const noexcept { return (capacity + keys_a_block - 1) / keys_a_block * keys_a_block; }
+    [[nodiscard]] constexpr std::size_t key_depth() const noexcept {
+        constexpr std::size_t pair = paired_rows<Element>::pair;
+        return (head_dim + pair - 1) / pair * pair;
+    }
+    [[nodiscard]] constexpr std::size_t head_numbers() const noexcept { return tokens() * (key_depth() + value_width()); }
 };
 
 } // namespace pali::inline PALI_ABI::kernels
@@ -5238,16 +5278,14 @@ struct attention_shape {
 
 namespace pali::inline PALI_ABI {
 
-/// What earlier tokens of a sequence left for later ones: a fixed capacity, (layer, keys | values, head, token, padded head_dim).
+/// What earlier tokens of a sequence left for later ones: a fixed capacity, layer by layer as kernels::key_values.
 class kv_cache {
 public:
     /// Empty, for sequences of at most `capacity` tokens. Throws std::bad_alloc.
     template <decoder_config Config>
     kv_cache(const Config& config, std::size_t capacity, kv_type type = kv_type::f32)
-        : m_type(type), m_capacity(capacity), m_heads(config.kv_heads),
-          m_depth(type == kv_type::f32 ? kernels::padded_head_dim<float>(config.head_dim) : kernels::padded_head_dim<bfloat16>(config.head_dim)),
-          m_head_bytes(capacity * m_depth * (type == kv_type::f32 ? sizeof(float) : sizeof(bfloat16))), m_bytes(std::size_t{2} * config.layers * m_heads * m_head_bytes),
-          m_memory(std::calloc(m_bytes + alignment, 1), &std::free) {
+        : m_type(type), m_capacity(capacity), m_layers(config.layers), m_heads(config.kv_heads), m_head_dim(config.head_dim),
+          m_layer_bytes(type == kv_type::f32 ? layer_bytes<float>() : layer_bytes<bfloat16>()), m_bytes(m_layers * m_layer_bytes), m_memory(std::calloc(m_bytes + alignment, 1), &std::free) {
         if (!m_memory) throw std::bad_alloc();
         void* place = m_memory.get();
         std::size_t room = m_bytes + alignment;
@@ -5284,45 +5322,43 @@ public:
     }
     /// Takes over tokens [first, length) of a cache of the same model and type.
     void copy_from(const kv_cache& other, std::size_t first, std::size_t length) noexcept {
-        PALI_ASSERT(other.m_heads == m_heads && other.m_depth == m_depth && other.m_type == m_type && length <= m_capacity);
-        const std::size_t token_bytes = m_head_bytes / m_capacity;
-        for (std::size_t h = 0; h < m_bytes / m_head_bytes; ++h)
-            std::memcpy(m_data + h * m_head_bytes + first * token_bytes, other.m_data + h * other.m_head_bytes + first * token_bytes, (length - first) * token_bytes);
+        PALI_ASSERT(other.m_layers == m_layers && other.m_heads == m_heads && other.m_head_dim == m_head_dim && other.m_type == m_type && length <= m_capacity);
+        for (std::size_t layer = 0; layer < m_layers; ++layer)
+            visit(layer, [&]<class Element>(const kernels::key_values<Element>& mine) {
+                for (std::size_t head = 0; head < m_heads; ++head) mine.copy_from(other.view<Element>(layer), head, first, length);
+            });
         m_length = length;
         m_prefix = other.m_prefix;
     }
 
-    /// Calls f(keys, values) with those of a layer: kernels::head_view of float or bfloat16.
+    /// Calls f with keys and values of a layer: kernels::key_values of float or bfloat16.
     template <class F>
     void visit(std::size_t layer, F&& f) const {
-        if (m_type == kv_type::f32) f(view<float>(2 * layer), view<float>(2 * layer + 1));
-        else f(view<bfloat16>(2 * layer), view<bfloat16>(2 * layer + 1));
+        if (m_type == kv_type::f32) f(view<float>(layer));
+        else f(view<bfloat16>(layer));
     }
     /// Keeps the key and the value, head_dim numbers each, of a head and token.
     void store(std::size_t layer, std::size_t head, std::size_t token, std::span<const float> key, std::span<const float> value) noexcept {
-        PALI_ASSERT(token < m_capacity && head < m_heads && key.size() <= m_depth && value.size() == key.size());
-        if (m_type == kv_type::f32) put<float>(layer, head, token, key, value);
-        else put<bfloat16>(layer, head, token, key, value);
+        PALI_ASSERT(layer < m_layers && head < m_heads && token < m_capacity);
+        visit(layer, [&](const auto& all) { all.put(head, token, key, value); });
     }
 
 private:
     template <class Element>
-    [[nodiscard]] kernels::head_view<Element> view(std::size_t part) const noexcept {
-        return {.data = reinterpret_cast<const Element*>(m_data + part * m_heads * m_head_bytes), .token_stride = m_depth, .head_stride = m_capacity * m_depth};
+    [[nodiscard]] std::size_t layer_bytes() const noexcept {
+        return kernels::key_values<Element>::numbers(m_heads, m_capacity, m_head_dim) * sizeof(Element);
     }
     template <class Element>
-    void put(std::size_t layer, std::size_t head, std::size_t token, std::span<const float> key, std::span<const float> value) noexcept {
-        const auto at = [&](std::size_t part) { return reinterpret_cast<Element*>(m_data + (part * m_heads + head) * m_head_bytes) + token * m_depth; };
-        std::transform(key.begin(), key.end(), at(2 * layer), [](float x) { return Element(x); });
-        std::transform(value.begin(), value.end(), at(2 * layer + 1), [](float x) { return Element(x); });
+    [[nodiscard]] kernels::key_values<Element> view(std::size_t layer) const noexcept {
+        return {.data = reinterpret_cast<Element*>(m_data + layer * m_layer_bytes), .capacity = m_capacity, .head_dim = m_head_dim};
     }
 
     static constexpr std::size_t alignment = 64; // bytes: a cache line
 
     kv_type m_type;
-    std::size_t m_capacity, m_heads, m_depth, m_head_bytes, m_bytes, m_length = 0, m_prefix = 0;
+    std::size_t m_capacity, m_layers, m_heads, m_head_dim, m_layer_bytes, m_bytes, m_length = 0, m_prefix = 0;
     std::unique_ptr<void, void (*)(void*)> m_memory; // zeroed, and not touched before a token comes: what is not used costs nothing
-    std::byte* m_data = nullptr;                     // in it; the padding of heads stays zero
+    std::byte* m_data = nullptr;                     // in it
 };
 
 } // namespace pali::inline PALI_ABI
@@ -5392,6 +5428,32 @@ template <model_config Config>
 
 } // namespace pali::inline PALI_ABI
 
+// What an attention is: heads, limits, and who sees whom.
+
+namespace pali::inline PALI_ABI::kernels {
+
+/// The keys that a query sees: [begin, end), never empty.
+struct key_range {
+    std::size_t begin = 0, end = 0; ///< tokens
+};
+
+/// Every query sees all keys: nothing is masked.
+struct all_keys {
+    std::size_t count = 0; ///< keys
+
+    /// The same range for any query.
+    [[nodiscard]] key_range operator()(std::size_t) const noexcept { return {0, count}; }
+};
+
+/// Heads and limits of an attention.
+struct attention_shape {
+    std::size_t heads = 0, kv_heads = 0, head_dim = 0; ///< of queries; of keys and values, heads % kv_heads == 0; numbers of each
+    float scale = 1;   ///< of the queries
+    float softcap = 0; ///< of the scores; 0: none
+};
+
+} // namespace pali::inline PALI_ABI::kernels
+
 // Who sees whom: the prefix-LM mask, with a sliding window.
 
 namespace pali::inline PALI_ABI {
@@ -5441,65 +5503,6 @@ struct sequence {
 };
 
 } // namespace pali::inline PALI_ABI
-
-// Functions of single numbers over whole arrays: GELU, softcap, scaling.
-
-namespace pali::inline PALI_ABI::kernels {
-
-namespace detail {
-
-/// Applies f, a function of batches, to n numbers; the last few go through a padded batch, so that every number takes the same path.
-template <class A, class F, class... In>
-void map(arch::simd<A>, std::size_t n, float* out, F f, const In*... in) noexcept {
-    using batch = xsimd::batch<float, A>;
-    const std::size_t whole = n / batch::size * batch::size;
-    for (std::size_t i = 0; i < whole; i += batch::size) f(batch::load_unaligned(in + i)...).store_unaligned(out + i);
-    if (whole == n) return;
-    const auto partial = [&](const float* from) {
-        alignas(64) float lanes[batch::size] = {};
-        for (std::size_t i = whole; i < n; ++i) lanes[i - whole] = from[i];
-        return batch::load_aligned(lanes);
-    };
-    alignas(64) float lanes[batch::size];
-    f(partial(in)...).store_aligned(lanes);
-    for (std::size_t i = whole; i < n; ++i) out[i] = lanes[i - whole];
-}
-
-/// The tanh form of GELU, Hendrycks & Gimpel, arXiv 1606.08415, section 2: x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))).
-template <class Batch>
-[[nodiscard]] Batch gelu_tanh(const Batch& x) noexcept {
-    const Batch inner = Batch(0.7978845608028654f) * xsimd::fma(Batch(0.044715f) * x, x * x, x);
-    return Batch(0.5f) * x * (Batch(1.f) + xsimd::tanh(inner));
-}
-
-} // namespace detail
-
-/// Numbers for a thread to take at once: some microseconds. The functions below give a number the same result in any block.
-inline constexpr std::size_t elements_a_task = 1024;
-
-/// x = gelu(x), the tanh form; n numbers in place.
-template <class A>
-void gelu(arch::simd<A> tag, float* x, std::size_t n) noexcept {
-    using batch = xsimd::batch<float, A>;
-    detail::map(tag, n, x, [](const batch& v) { return detail::gelu_tanh(v); }, static_cast<const float*>(x));
-}
-
-/// gate = gelu(gate) · up: the gated activation of Gemma's MLP (GeGLU, arXiv 2002.05202); n numbers in place.
-template <class A>
-void gated_gelu(arch::simd<A> tag, float* gate, const float* up, std::size_t n) noexcept {
-    using batch = xsimd::batch<float, A>;
-    detail::map(tag, n, gate, [](const batch& g, const batch& u) { return detail::gelu_tanh(g) * u; }, static_cast<const float*>(gate), up);
-}
-
-/// x = cap · tanh(x / cap): Gemma 2's soft limit on logits (arXiv 2408.00118, section 2); n numbers in place.
-template <class A>
-void softcap(arch::simd<A> tag, float* x, std::size_t n, float cap) noexcept {
-    using batch = xsimd::batch<float, A>;
-    PALI_ASSERT(cap > 0);
-    detail::map(tag, n, x, [cap](const batch& v) { return batch(cap) * xsimd::tanh(v / batch(cap)); }, static_cast<const float*>(x));
-}
-
-} // namespace pali::inline PALI_ABI::kernels
 
 // What is asked of the operating system besides memory, for which see files/mmap.hpp. The bodies of these are all that names one.
 
@@ -5593,6 +5596,238 @@ PALI_INLINE bool may_use_tiles() noexcept {
 }
 
 } // namespace pali::inline PALI_ABI
+
+// What the processor can do beyond the flags that a translation unit is compiled with, found when the program runs.
+
+#if defined(__x86_64__)
+#  include <cpuid.h>
+#endif
+
+namespace pali::inline PALI_ABI::arch {
+
+/// Instruction sets that kernels have intrinsics for. Each is an extra over the xsimd kernels, which follow compiler flags.
+struct features {
+    bool avx2 = false;        ///< AVX2 and FMA
+    bool avx_vnni = false;    ///< products of bytes on 256-bit registers, in the encoding of AVX
+    bool avx512_vnni = false; ///< the same on 512-bit registers, in that of AVX-512
+    bool avx512_bf16 = false; ///< products of bfloat16 on them, where they outrun multiply-adds of float32
+    bool amx_bf16 = false;    ///< tiles of bfloat16, permitted by the operating system, and AVX-512 F and BW beside them
+
+    friend bool operator==(const features&, const features&) = default;
+};
+
+namespace detail {
+
+#if defined(__x86_64__)
+struct cpuid_registers {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+};
+
+inline cpuid_registers cpuid(unsigned leaf, unsigned subleaf) noexcept {
+    cpuid_registers r;
+    if (!__get_cpuid_count(leaf, subleaf, &r.a, &r.b, &r.c, &r.d)) return {};
+    return r;
+}
+
+/// Which registers the operating system saves: XCR0.
+inline std::uint64_t saved_registers() noexcept {
+    std::uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (static_cast<std::uint64_t>(high) << 32) | low;
+}
+
+/// CPUID, leaf 0: the name of the maker, in B, D and C.
+inline bool made_by_amd() noexcept {
+    const cpuid_registers name = cpuid(0, 0);
+    return name.b == 0x68747541 && name.d == 0x69746e65 && name.c == 0x444d4163; // "Auth" "enti" "cAMD"
+}
+#endif
+
+/// Bits as in Intel's Software Developer's Manual, volume 2A, CPUID, and volume 1, section 13.1 (XCR0).
+inline features detect() noexcept {
+    features found;
+#if defined(__x86_64__)
+    const auto bit = [](std::uint64_t word, int n) { return (word >> n & 1) != 0; };
+    const cpuid_registers basic = cpuid(1, 0), extended = cpuid(7, 0);
+    if (!bit(basic.c, 27)) return found; // OSXSAVE
+    const std::uint64_t saved = saved_registers();
+    const bool ymm = (saved & 0x6) == 0x6, zmm = (saved & 0xe6) == 0xe6, tiles = (saved & 0x60000) == 0x60000;
+    found.avx2 = ymm && bit(extended.b, 5) && bit(basic.c, 12);
+    found.avx_vnni = found.avx2 && bit(cpuid(7, 1).a, 4);
+    found.avx512_vnni = zmm && found.avx2 && bit(extended.b, 16) && bit(extended.b, 31) && bit(extended.c, 11);
+    const bool avx512 = zmm && found.avx2 && bit(extended.b, 16) && bit(extended.b, 30);
+    // Zen 4 has twice the rate of float32. Intel's has half of it (Sapphire Rapids), and so no use.
+    found.avx512_bf16 = avx512 && bit(cpuid(7, 1).a, 5) && made_by_amd();
+    found.amx_bf16 = tiles && avx512 && bit(extended.d, 24) && bit(extended.d, 22) && may_use_tiles();
+#endif
+    return found;
+}
+
+} // namespace detail
+
+/// What this processor and its operating system allow.
+[[nodiscard]] inline const features& detected() noexcept {
+    static const features found = detail::detect();
+    return found;
+}
+
+/// A level is all instruction sets up to one: "simd" (what xsimd was compiled for and no more), "avx2", "vnni", "bf16", "amx". Throws errc::unsupported_arch for
+/// another name and for what `there` lacks.
+[[nodiscard]] inline features limited_to(std::string_view level, const features& there) {
+    static constexpr std::array<std::string_view, 5> levels{"simd", "avx2", "vnni", "bf16", "amx"};
+    std::size_t n = 0;
+    while (n < levels.size() && levels[n] != level) ++n;
+    if (n == levels.size()) throw error(errc::unsupported_arch, "PALI_ARCH is \"" + std::string(level) + "\"; it can be simd, avx2, vnni, bf16 or amx");
+    const features wanted{.avx2 = n >= 1, .avx_vnni = n >= 2 && there.avx_vnni, .avx512_vnni = n >= 2 && there.avx512_vnni,
+                          .avx512_bf16 = n == 3 || (n > 3 && there.avx512_bf16), .amx_bf16 = n >= 4};
+    if ((wanted.avx2 && !there.avx2) || (n == 2 && !there.avx_vnni && !there.avx512_vnni) || (wanted.avx512_bf16 && !there.avx512_bf16) ||
+        (wanted.amx_bf16 && !there.amx_bf16))
+        throw error(errc::unsupported_arch, "PALI_ARCH is \"" + std::string(level) + "\", which this processor does not have");
+    return wanted;
+}
+
+/// What kernels use: all that was detected, or the level that the environment variable PALI_ARCH names, which is read once.
+/// Throws what limited_to() throws.
+[[nodiscard]] inline const features& in_use() {
+    static const features chosen = [] {
+        const char* const level = std::getenv("PALI_ARCH");
+        return level && *level ? limited_to(level, detected()) : detected();
+    }();
+    return chosen;
+}
+
+} // namespace pali::inline PALI_ABI::arch
+
+// Functions of single numbers over whole arrays: GELU, softcap, scaling.
+
+namespace pali::inline PALI_ABI::kernels {
+
+namespace detail {
+
+/// Applies f, a function of batches, to n numbers; the last few go through a padded batch, so that every number takes the same path.
+template <class A, class F, class... In>
+void map(arch::simd<A>, std::size_t n, float* out, F f, const In*... in) noexcept {
+    using batch = xsimd::batch<float, A>;
+    const std::size_t whole = n / batch::size * batch::size;
+    for (std::size_t i = 0; i < whole; i += batch::size) f(batch::load_unaligned(in + i)...).store_unaligned(out + i);
+    if (whole == n) return;
+    const auto partial = [&](const float* from) {
+        alignas(64) float lanes[batch::size] = {};
+        for (std::size_t i = whole; i < n; ++i) lanes[i - whole] = from[i];
+        return batch::load_aligned(lanes);
+    };
+    alignas(64) float lanes[batch::size];
+    f(partial(in)...).store_aligned(lanes);
+    for (std::size_t i = whole; i < n; ++i) out[i] = lanes[i - whole];
+}
+
+/// The tanh form of GELU, Hendrycks & Gimpel, arXiv 1606.08415, section 2: x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))).
+template <class Batch>
+[[nodiscard]] Batch gelu_tanh(const Batch& x) noexcept {
+    const Batch inner = Batch(0.7978845608028654f) * xsimd::fma(Batch(0.044715f) * x, x * x, x);
+    return Batch(0.5f) * x * (Batch(1.f) + xsimd::tanh(inner));
+}
+
+} // namespace detail
+
+/// Numbers for a thread to take at once: some microseconds. The functions below give a number the same result in any block.
+inline constexpr std::size_t elements_a_task = 1024;
+
+/// x = gelu(x), the tanh form; n numbers in place.
+template <class A>
+void gelu(arch::simd<A> tag, float* x, std::size_t n) noexcept {
+    using batch = xsimd::batch<float, A>;
+    detail::map(tag, n, x, [](const batch& v) { return detail::gelu_tanh(v); }, static_cast<const float*>(x));
+}
+
+/// gate = gelu(gate) · up: the gated activation of Gemma's MLP (GeGLU, arXiv 2002.05202); n numbers in place.
+template <class A>
+void gated_gelu(arch::simd<A> tag, float* gate, const float* up, std::size_t n) noexcept {
+    using batch = xsimd::batch<float, A>;
+    detail::map(tag, n, gate, [](const batch& g, const batch& u) { return detail::gelu_tanh(g) * u; }, static_cast<const float*>(gate), up);
+}
+
+/// x = cap · tanh(x / cap): Gemma 2's soft limit on logits (arXiv 2408.00118, section 2); n numbers in place.
+template <class A>
+void softcap(arch::simd<A> tag, float* x, std::size_t n, float cap) noexcept {
+    using batch = xsimd::batch<float, A>;
+    PALI_ASSERT(cap > 0);
+    detail::map(tag, n, x, [cap](const batch& v) { return batch(cap) * xsimd::tanh(v / batch(cap)); }, static_cast<const float*>(x));
+}
+
+} // namespace pali::inline PALI_ABI::kernels
+
+// What queries have seen of keys and values so far, carried from block to block: no matrix of scores.
+
+namespace pali::inline PALI_ABI::kernels::detail {
+
+/// The softmax of one query, carried from block to block (Milakov & Gimelshein, arXiv 1805.02867).
+struct running_softmax {
+    float top = -std::numeric_limits<float>::infinity();
+    float sum = 0;
+
+    /// scores -> exp(scores - top), where only [begin, end) of the n are visible; returns what earlier terms have to be multiplied by.
+    template <class A>
+    float take(arch::simd<A>, float* scores, std::size_t n, std::size_t begin, std::size_t end) noexcept {
+        using batch = xsimd::batch<float, A>;
+        constexpr float nothing = -std::numeric_limits<float>::infinity();
+        const std::size_t padded = (n + batch::size - 1) / batch::size * batch::size;
+        if (begin >= end) {
+            std::fill(scores, scores + padded, 0.f);
+            return 1.f;
+        }
+        std::fill(scores, scores + begin, nothing);
+        std::fill(scores + end, scores + padded, nothing);
+        batch tops(top);
+        for (std::size_t j = 0; j < padded; j += batch::size) tops = xsimd::max(tops, batch::load_aligned(scores + j));
+        const float highest = compat::reduce_max(tops);
+        batch sums(0.f);
+        for (std::size_t j = 0; j < padded; j += batch::size) {
+            const auto e = xsimd::exp(batch::load_aligned(scores + j) - batch(highest));
+            e.store_aligned(scores + j);
+            sums += e;
+        }
+        const float decay = top == highest ? 1.f : std::exp(top - highest);
+        sum = sum * decay + compat::reduce_add(sums);
+        top = highest;
+        return decay;
+    }
+};
+
+/// What n queries have seen: the sums of values, weighted and not yet divided, (n, depth), and their softmax (n). A view of memory.
+struct gathered {
+    rows<float> sums;
+    running_softmax* softmax = nullptr;
+
+    /// Floats of memory, in whole cache lines.
+    [[nodiscard]] static constexpr std::size_t floats(std::size_t n, std::size_t depth) noexcept { return n * depth + (2 * n + 15) / 16 * 16; }
+
+    gathered(float* memory, std::size_t n, std::size_t depth) noexcept : sums(memory, n, depth), softmax(reinterpret_cast<running_softmax*>(memory + n * depth)) {
+        static_assert(sizeof(running_softmax) == 2 * sizeof(float));
+    }
+
+    /// Nothing seen.
+    void clear() noexcept {
+        std::fill(sums.data, sums.data + sums.count * sums.width, 0.f);
+        for (std::size_t i = 0; i < sums.count; ++i) std::construct_at(softmax + i);
+    }
+
+    /// Adds what the same queries have seen elsewhere.
+    template <class A>
+    void add(arch::simd<A>, const gathered& other) noexcept {
+        using batch = xsimd::batch<float, A>;
+        for (std::size_t i = 0; i < sums.count; ++i) {
+            const running_softmax mine = softmax[i], theirs = other.softmax[i];
+            if (theirs.sum == 0) continue; // it saw nothing
+            const float top = std::max(mine.top, theirs.top), by = std::exp(mine.top - top), their_by = std::exp(theirs.top - top);
+            for (std::size_t d = 0; d < sums.width; d += batch::size)
+                xsimd::fma(batch::load_aligned(other.sums[i] + d), batch(their_by), batch::load_aligned(sums[i] + d) * batch(by)).store_aligned(sums[i] + d);
+            softmax[i] = {top, mine.sum * by + theirs.sum * their_by};
+        }
+    }
+};
+
+} // namespace pali::inline PALI_ABI::kernels::detail
 
 // How large the caches of the processor are, found when the program runs.
 
@@ -6033,74 +6268,79 @@ void matmul(arch::simd<A>, rows<const float> x, rows<const Element> w, const flo
 
 } // namespace pali::inline PALI_ABI::kernels
 
-// What queries have seen of keys and values so far, carried from block to block: no matrix of scores.
+// y = y · decay + p · v: both products of an attention, where sums lie beside each other and no lanes have to be added up.
 
 namespace pali::inline PALI_ABI::kernels::detail {
 
-/// The softmax of one query, carried from block to block (Milakov & Gimelshein, arXiv 1805.02867).
-struct running_softmax {
-    float top = -std::numeric_limits<float>::infinity();
-    float sum = 0;
+/// How xsimd adds weighted rows: weights stay float32, rows of `Element` are widened.
+template <class A, weight_element Element>
+struct simd_weighted_rows {
+    using number = float;    ///< of weights
+    using element = Element; ///< of rows
+    static constexpr std::size_t lanes = arch::simd<A>::lanes; ///< of a register of sums
+    /// Registers of columns of a tile beside R rows.
+    template <std::size_t R>
+    static constexpr std::size_t columns = arch::simd<A>::registers == 32 || R < 4 ? 4 : 2;
 
-    /// scores -> exp(scores - top), where only [begin, end) of the n are visible; returns what earlier terms have to be multiplied by.
-    template <class A>
-    float take(arch::simd<A>, float* scores, std::size_t n, std::size_t begin, std::size_t end) noexcept {
+    /// n weights as tile() takes them.
+    static void pack(const float* p, std::size_t n, float* packed) noexcept {
+        if (p != packed) std::copy(p, p + n, packed);
+    }
+
+    /// y[r][c] = y[r][c] · decay[r] + sum over j of p[r][j] · v[j][c], for R rows and C registers of columns; y = the sum where there is no decay. Each sum takes its terms one by
+    /// one in the order of j, whatever R and C are.
+    template <std::size_t R, std::size_t C>
+    static void tile(rows<const float> p, const paired_rows<Element>& v, const float* decay, rows<float> y) noexcept {
         using batch = xsimd::batch<float, A>;
-        constexpr float nothing = -std::numeric_limits<float>::infinity();
-        const std::size_t padded = (n + batch::size - 1) / batch::size * batch::size;
-        if (begin >= end) {
-            std::fill(scores, scores + padded, 0.f);
-            return 1.f;
+        constexpr std::size_t pair = paired_rows<Element>::pair;
+        batch sums[R][C];
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r)
+            for (std::size_t c = 0; c < C; ++c) sums[r][c] = decay ? batch::load_aligned(y[r] + c * lanes) * batch(decay[r]) : batch(0.f);
+        const auto add = [&]<std::size_t Half>(std::size_t j, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
+            const Element* const row = v.data + j * v.width;
+            batch values[C];
+            for (std::size_t c = 0; c < C; ++c) values[c] = load_row<Half>(row + c * lanes * pair);
+            PALI_UNROLL
+            for (std::size_t r = 0; r < R; ++r) {
+                batch weight(p[r][j + Half]);
+                for (std::size_t c = 0; c < C; ++c) sums[r][c] = xsimd::fma(weight, values[c], sums[r][c]);
+            }
+        };
+        const std::size_t whole = p.width / pair * pair;
+        PALI_NO_UNROLL
+        for (std::size_t j = 0; j < whole; j += pair) {
+            add(j, std::integral_constant<std::size_t, 0>{});
+            if constexpr (pair == 2) {
+                if constexpr (R * C >= 12) PALI_READ_AGAIN;
+                add(j, std::integral_constant<std::size_t, 1>{});
+            }
         }
-        std::fill(scores, scores + begin, nothing);
-        std::fill(scores + end, scores + padded, nothing);
-        float highest = top;
-        for (std::size_t j = begin; j < end; ++j) highest = std::max(highest, scores[j]);
-        batch sums(0.f);
-        for (std::size_t j = 0; j < padded; j += batch::size) {
-            const auto e = xsimd::exp(batch::load_aligned(scores + j) - batch(highest));
-            e.store_aligned(scores + j);
-            sums += e;
-        }
-        const float decay = top == nothing ? 0.f : std::exp(top - highest);
-        sum = sum * decay + compat::reduce_add(sums);
-        top = highest;
-        return decay;
+        if (whole != p.width) add(whole, std::integral_constant<std::size_t, 0>{});
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r)
+            for (std::size_t c = 0; c < C; ++c) sums[r][c].store_aligned(y[r] + c * lanes);
+    }
+
+private:
+    /// One of two rows that lie together, or the only one.
+    template <std::size_t Half>
+    [[nodiscard]] static xsimd::batch<float, A> load_row(const Element* v) noexcept {
+        return load_half<Half>(arch::simd<A>{}, v);
     }
 };
 
-/// What n queries have seen: the sums of values, weighted and not yet divided, (n, depth), and their softmax (n). A view of memory.
-struct gathered {
-    rows<float> sums;
-    running_softmax* softmax = nullptr;
-
-    /// Floats of memory, in whole cache lines.
-    [[nodiscard]] static constexpr std::size_t floats(std::size_t n, std::size_t depth) noexcept { return n * depth + (2 * n + 15) / 16 * 16; }
-
-    gathered(float* memory, std::size_t n, std::size_t depth) noexcept : sums(memory, n, depth), softmax(reinterpret_cast<running_softmax*>(memory + n * depth)) {
-        static_assert(sizeof(running_softmax) == 2 * sizeof(float));
-    }
-
-    /// Nothing seen.
-    void clear() noexcept {
-        std::fill(sums.data, sums.data + sums.count * sums.width, 0.f);
-        for (std::size_t i = 0; i < sums.count; ++i) std::construct_at(softmax + i);
-    }
-
-    /// Adds what the same queries have seen elsewhere.
-    template <class A>
-    void add(arch::simd<A>, const gathered& other) noexcept {
-        using batch = xsimd::batch<float, A>;
-        for (std::size_t i = 0; i < sums.count; ++i) {
-            const running_softmax mine = softmax[i], theirs = other.softmax[i];
-            if (theirs.sum == 0) continue; // it saw nothing
-            const float top = std::max(mine.top, theirs.top), by = std::exp(mine.top - top), their_by = std::exp(theirs.top - top);
-            for (std::size_t d = 0; d < sums.width; d += batch::size)
-                xsimd::fma(batch::load_aligned(other.sums[i] + d), batch(their_by), batch::load_aligned(sums[i] + d) * batch(by)).store_aligned(sums[i] + d);
-            softmax[i] = {top, mine.sum * by + theirs.sum * their_by};
-        }
-    }
-};
+/// y = y · decay + p · v for any p (T, J), v (J, y.width) and y (T, y.width), in tiles; y.width a multiple of 16.
+template <class Rows>
+void weigh(rows<const typename Rows::number> p, const paired_rows<typename Rows::element>& v, const float* decay, rows<float> y) noexcept {
+    constexpr std::size_t lanes = Rows::lanes, pair = paired_rows<typename Rows::element>::pair;
+    for_row_tiles<6>(p.count, [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R>) {
+        for_column_tiles<Rows::template columns<R>>(y.width / lanes, [&]<std::size_t C>(std::size_t c, std::integral_constant<std::size_t, C>) {
+            const std::size_t first = c * lanes;
+            Rows::template tile<R, C>(p.slice(r, R), {v.data + first * pair, v.width}, decay ? decay + r : nullptr, rows<float>(y[r] + first, R, C * lanes, y.stride));
+        });
+    });
+}
 
 } // namespace pali::inline PALI_ABI::kernels::detail
 
@@ -6110,56 +6350,23 @@ namespace pali::inline PALI_ABI::kernels {
 
 namespace detail {
 
-/// out[r][d] = out[r][d] · decay[r] + sum over j of p[r][j] · v[j][d], for R queries and D batches held in registers. Of bfloat16, batches are the even and the
-/// odd numbers of 2 · lanes, as load_half() gives them.
-template <std::size_t R, std::size_t D, class A, weight_element Element>
-void weigh_tile(arch::simd<A> tag, rows<const float> p, const float* decay, rows<const Element> v, rows<float> out) noexcept {
-    using batch = xsimd::batch<float, A>;
-    batch sums[R][D];
-    for (std::size_t r = 0; r < R; ++r)
-        for (std::size_t d = 0; d < D; ++d) sums[r][d] = batch::load_aligned(out[r] + d * batch::size) * batch(decay[r]);
-    for (std::size_t j = 0; j < v.count; ++j) {
-        const auto add = [&]<std::size_t I>(std::integral_constant<std::size_t, I>) PALI_ALWAYS_INLINE {
-            const batch value = load_half<I % 2>(tag, v[j] + I / 2 * 2 * batch::size);
-            for (std::size_t r = 0; r < R; ++r) sums[r][I] = xsimd::fma(batch(p[r][j]), value, sums[r][I]);
-        };
-        [&]<std::size_t... I>(std::index_sequence<I...>) PALI_ALWAYS_INLINE { (add(std::integral_constant<std::size_t, I>{}), ...); }(std::make_index_sequence<D>{});
-    }
-    for (std::size_t r = 0; r < R; ++r)
-        for (std::size_t d = 0; d < D; ++d) sums[r][d].store_aligned(out[r] + d * batch::size);
-}
-
-/// sums = sums · decay + scores · v, in tiles.
-template <class A, weight_element Element>
-void weigh(arch::simd<A> tag, rows<const float> scores, const float* decay, rows<const Element> v, rows<float> sums) noexcept {
-    constexpr std::size_t lanes = arch::simd<A>::lanes, depth_tile = simd_dot<A, Element>::template columns<6>;
-    for_row_tiles<6>(scores.count, [&]<std::size_t R>(std::size_t i, std::integral_constant<std::size_t, R>) {
-        const auto tile = [&]<std::size_t D>(std::size_t d, std::integral_constant<std::size_t, D>) {
-            weigh_tile<R, D>(tag, scores.slice(i, R), decay + i, rows<const Element>(v.data + d, v.count, D * lanes, v.stride), rows<float>(sums[i] + d, R, D * lanes, sums.stride));
-        };
-        std::size_t d = 0;
-        for (; d + depth_tile * lanes <= v.width; d += depth_tile * lanes) tile(d, std::integral_constant<std::size_t, depth_tile>{});
-        if constexpr (depth_tile > 2)
-            for (; d + 2 * lanes <= v.width; d += 2 * lanes) tile(d, std::integral_constant<std::size_t, 2>{});
-        if constexpr (std::same_as<Element, float>)
-            for (; d < v.width; d += lanes) tile(d, std::integral_constant<std::size_t, 1>{});
-    });
-}
-
-/// One attention, cut into blocks of queries that share a key head, and parts of the keys.
-template <class A, weight_element Element, class Range>
+/// One attention, cut into blocks of queries that share a key head, and parts of the keys. Its products are made by `Rows`.
+template <class A, class Rows, class Range>
 struct attention_pass {
+    using element = typename Rows::element;
+    using number = typename Rows::number;
+
     attention_shape shape;
     rows<const float> q;
-    head_view<Element> keys, values;
+    key_values<element> seen_tokens;
     Range range;
     rows<float> out;
 
-    static constexpr std::size_t queries_a_block = 16, keys_a_block = 64; // scores of a block and its keys stay in the first two caches
+    static constexpr std::size_t queries_a_block = 24, keys_a_block = key_values<element>::keys_a_block;
     /// Keys that are gathered for themselves: what threads share where queries are few.
     static constexpr std::size_t keys_a_part = 256;
 
-    std::size_t group = shape.heads / shape.kv_heads, depth = padded_head_dim<Element>(shape.head_dim);
+    std::size_t group = shape.heads / shape.kv_heads, width = seen_tokens.value_width();
     std::size_t tokens_a_block = std::clamp<std::size_t>(queries_a_block / group, 1, std::max<std::size_t>(1, q.count)), most = tokens_a_block * group; // queries of a block
     std::size_t blocks_a_head = (q.count + tokens_a_block - 1) / tokens_a_block, blocks = shape.kv_heads * blocks_a_head;
 
@@ -6177,23 +6384,26 @@ struct attention_pass {
         return {i / blocks_a_head, first, tokens * group, sees};
     }
 
-    static constexpr std::size_t pair = simd_dot<A, Element>::pair;
-    /// Memory of a thread: the queries of a block, scaled and in the order of the keys' numbers, their scores, and one row or column beside each.
+    /// Memory of a thread: the queries of a block, scaled, their scores and what these become as weights of values, and one number beside each.
     struct room {
-        rows<float> queries, scores;
-        float *decay, *row;
+        rows<number> queries, weights;
+        rows<float> scores;
+        float* decay;
     };
-    [[nodiscard]] std::size_t packed_depth() const noexcept { return (depth + pair - 1) / pair * pair; }
-    [[nodiscard]] std::size_t room_floats() const noexcept { return most * (packed_depth() + keys_a_block) + (most + 15) / 16 * 16 + packed_depth(); }
-    [[nodiscard]] room take_queries(arch::simd<A> tag, const block& of, float* memory) const noexcept {
-        room r{.queries = {memory, of.count, packed_depth()}, .scores = {memory + most * packed_depth(), of.count, keys_a_block}, .decay = nullptr, .row = nullptr};
-        r.decay = r.scores.data + most * keys_a_block;
-        r.row = r.decay + (most + 15) / 16 * 16;
-        std::fill(r.row, r.row + packed_depth(), 0.f);
+    [[nodiscard]] static std::size_t whole_lines(std::size_t floats) noexcept { return (floats + 15) / 16 * 16; }
+    [[nodiscard]] std::size_t room_floats() const noexcept { return whole_lines(most) + most * (width + 2 * keys_a_block) + width; }
+    [[nodiscard]] room take_queries(const block& of, float* memory) const noexcept {
+        const auto take = [&](std::size_t floats) { return std::exchange(memory, memory + floats); };
+        room r;
+        r.decay = take(whole_lines(most));
+        r.scores = {take(most * keys_a_block), of.count, keys_a_block};
+        r.weights = {reinterpret_cast<number*>(take(most * keys_a_block)), of.count, keys_a_block};
+        r.queries = {reinterpret_cast<number*>(take(most * width)), of.count, shape.head_dim, width * sizeof(float) / sizeof(number)};
+        float* const row = take(width);
         for (std::size_t i = 0; i < of.count; ++i) {
             const float* const from = q[of.first + i / group] + (of.kv_head * group + i % group) * shape.head_dim;
-            for (std::size_t d = 0; d < shape.head_dim; ++d) r.row[d] = from[d] * shape.scale;
-            pack_row<A, Element>(tag, r.row, packed_depth(), r.queries[i]);
+            for (std::size_t d = 0; d < shape.head_dim; ++d) row[d] = from[d] * shape.scale;
+            Rows::pack(row, shape.head_dim, r.queries[i]);
         }
         return r;
     }
@@ -6203,17 +6413,15 @@ struct attention_pass {
         const std::size_t begin = std::max(of.sees.begin / keys_a_block * keys_a_block, part * keys_a_part), end = std::min(of.sees.end, (part + 1) * keys_a_part);
         for (std::size_t first = begin; first < end; first += keys_a_block) {
             const std::size_t size = std::min(keys_a_block, end - first);
-            const auto of_head = [&](const head_view<Element>& all) {
-                return rows<const Element>(all.data + of.kv_head * all.head_stride + first * all.token_stride, size, depth, all.token_stride);
-            };
-            dot_rows<simd_dot<A, Element>>(rows<const float>(at.queries), of_head(keys), nullptr, at.scores);
+            weigh<Rows>(rows<const number>(at.queries), seen_tokens.keys(of.kv_head, first / keys_a_block), nullptr, at.scores);
             for (std::size_t i = 0; i < of.count; ++i) {
                 if (shape.softcap > 0) softcap(tag, at.scores[i], size, shape.softcap);
                 const key_range sees = range(of.first + i / group);
                 const auto within = [&](std::size_t key) { return std::clamp(key, first, first + size) - first; };
                 at.decay[i] = seen.softmax[i].take(tag, at.scores[i], size, within(sees.begin), within(sees.end));
+                Rows::pack(at.scores[i], size, at.weights[i]);
             }
-            weigh(tag, rows<const float>(at.scores), at.decay, of_head(values), seen.sums);
+            weigh<Rows>(rows<const number>(at.weights.data, of.count, size, keys_a_block), seen_tokens.values(of.kv_head).from(first), at.decay, seen.sums);
         }
     }
 
@@ -6222,19 +6430,19 @@ struct attention_pass {
         for (std::size_t i = 0; i < of.count; ++i) {
             float* const to = out[of.first + i / group] + (of.kv_head * group + i % group) * shape.head_dim;
             const float inverse = 1.f / seen.softmax[i].sum;
-            for (std::size_t d = 0; d < shape.head_dim; ++d) to[d] = seen.sums[i][packed_place<A, Element>(d)] * inverse;
+            for (std::size_t d = 0; d < shape.head_dim; ++d) to[d] = seen.sums[i][d] * inverse;
         }
     }
 
     /// As many tasks as blocks.
     void by_blocks(arch::simd<A> tag, thread_pool& threads, arena& scratch) const {
-        const std::size_t seen_floats = gathered::floats(most, depth), floats = room_floats() + 2 * seen_floats;
+        const std::size_t seen_floats = gathered::floats(most, width), floats = room_floats() + 2 * seen_floats;
         float* const memory = scratch.take(threads.size() * floats);
         threads.run(blocks, [&](std::size_t i, std::size_t thread) {
             const block of = block_at(i);
             float* const mine = memory + thread * floats;
-            const room at = take_queries(tag, of, mine + 2 * seen_floats);
-            gathered all(mine, of.count, depth), seen(mine + seen_floats, of.count, depth);
+            const room at = take_queries(of, mine + 2 * seen_floats);
+            gathered all(mine, of.count, width), seen(mine + seen_floats, of.count, width);
             all.clear();
             for (std::size_t part = of.first_part(); part < of.end_part(); ++part) {
                 seen.clear();
@@ -6247,14 +6455,14 @@ struct attention_pass {
 
     /// As many tasks as all blocks have parts, then one for each block. The sums are those of by_blocks().
     void by_parts(arch::simd<A> tag, std::size_t parts, thread_pool& threads, arena& scratch) const {
-        const std::size_t seen_floats = gathered::floats(most, depth), floats = room_floats();
+        const std::size_t seen_floats = gathered::floats(most, width), floats = room_floats();
         float *const memory = scratch.take(threads.size() * floats), *const seen_memory = scratch.take(blocks * (parts + 1) * seen_floats);
-        const auto seen_by = [&](const block& of, std::size_t i, std::size_t part) { return gathered(seen_memory + (i * (parts + 1) + part) * seen_floats, of.count, depth); };
+        const auto seen_by = [&](const block& of, std::size_t i, std::size_t part) { return gathered(seen_memory + (i * (parts + 1) + part) * seen_floats, of.count, width); };
         threads.run(blocks * parts, [&](std::size_t task, std::size_t thread) {
             const block of = block_at(task / parts);
             gathered seen = seen_by(of, task / parts, task % parts);
             seen.clear();
-            if (const std::size_t part = of.first_part() + task % parts; part < of.end_part()) gather(tag, of, part, take_queries(tag, of, memory + thread * floats), seen);
+            if (const std::size_t part = of.first_part() + task % parts; part < of.end_part()) gather(tag, of, part, take_queries(of, memory + thread * floats), seen);
         });
         threads.run(blocks, [&](std::size_t i) {
             const block of = block_at(i);
@@ -6266,20 +6474,13 @@ struct attention_pass {
     }
 };
 
-} // namespace detail
-
-/**
- * out[t][h] = softmax(cap(scale · q[t][h] · keysᵀ)) · values, over the keys that range(t) allows.
- * q (T, heads · head_dim); keys, values of kv_heads heads, each shared by heads / kv_heads queries, in float32 or bfloat16; out like q, not q.
- * Parts of the keys are gathered for themselves and added in their order: the order of every sum depends on the positions of the keys alone, and a token's
- * result is the same alone or among others and on any threads. Where blocks of queries are few, threads share the parts (flash-decoding: Dao et al., 2023).
- * 4 · T · heads · head_dim · keys flop; scratch for one block of queries a thread, or for all parts of few.
- */
-template <class A, weight_element Element, class Range>
-void attention(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, head_view<Element> keys, head_view<Element> values, Range range, rows<float> out,
-               thread_pool& threads, arena& scratch) {
+/// The pass: threads take blocks of queries, or parts of the keys where blocks are few.
+template <class Rows, class A, class Range>
+void run_attention(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<typename Rows::element>& seen, Range range, rows<float> out, thread_pool& threads,
+            arena& scratch) {
+    PALI_ASSERT(seen.head_dim == shape.head_dim && q.count == out.count);
     const arena::frame frame(scratch);
-    const detail::attention_pass<A, Element, Range> pass{shape, q, keys, values, range, out};
+    const attention_pass<A, Rows, Range> pass{shape, q, seen, range, out};
     std::size_t parts = 1;
     if (pass.blocks < 4 * threads.size())
         for (std::size_t i = 0; i < pass.blocks; ++i) parts = std::max(parts, pass.block_at(i).end_part() - pass.block_at(i).first_part());
@@ -6287,7 +6488,230 @@ void attention(arch::simd<A> tag, const attention_shape& shape, rows<const float
     else pass.by_blocks(tag, threads, scratch);
 }
 
+} // namespace detail
+
+/**
+ * out[t][h] = softmax(cap(scale · q[t][h] · keysᵀ)) · values, over the keys that range(t) allows.
+ * q (T, heads · head_dim); keys and values of kv_heads heads, each shared by heads / kv_heads queries, in float32 or bfloat16, widened; out like q, not q.
+ * Parts of the keys are gathered for themselves and added in their order: the order of every sum depends on the positions of the keys alone, and a token's
+ * result is the same alone or among others and on any threads. Where blocks of queries are few, threads share the parts (flash-decoding: Dao et al., 2023).
+ * 4 · T · heads · head_dim · keys flop; scratch for one block of queries a thread, or for all parts of few.
+ */
+template <class A, weight_element Element, class Range>
+void attention(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, Range range, rows<float> out, thread_pool& threads,
+               arena& scratch) {
+    detail::run_attention<detail::simd_weighted_rows<A, Element>>(tag, shape, q, seen, range, out, threads, scratch);
+}
+
 } // namespace pali::inline PALI_ABI::kernels
+
+// Products with bfloat16 weights by AVX512-BF16: pairs of products, twice as many at once as FMA has.
+
+#if defined(__x86_64__)
+#  include <immintrin.h>
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/**
+ * vdpbf16ps adds two products of bfloat16 to each of sixteen sums: x is rounded to bfloat16, weights are taken as they lie, and nothing is widened. Denormal
+ * numbers count as zero. Needs arch::features::avx512_bf16.
+ */
+struct avx512_bfloat16_dot {
+    using number = bfloat16;                              ///< of packed activations
+    using element = bfloat16;                             ///< of weights
+    static constexpr std::size_t lanes = 16, pair = 32;   ///< of a register of sums; numbers that are multiplied at once
+    /// Columns of a tile beside R rows: 24 sums, their weights and one activation are what 32 registers hold.
+    template <std::size_t R>
+    static constexpr std::size_t columns = R == 1 ? 8 : R == 4 ? 6 : 4;
+
+    /// Rounds a row to nearest even, and fills it with zeros to whole pairs.
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    static void pack(const float* x, std::size_t width, bfloat16* packed) noexcept {
+        for (std::size_t k = 0; k < width; k += pair) {
+            const std::size_t rest = width - k;
+            const __m512 low = _mm512_maskz_loadu_ps(first_lanes<__mmask16>(rest), x + k);
+            const __m512 high = rest > lanes ? _mm512_maskz_loadu_ps(first_lanes<__mmask16>(rest - lanes), x + k + lanes) : _mm512_setzero_ps();
+            const __m512bh rounded = _mm512_cvtne2ps_pbh(high, low);
+            _mm512_storeu_si512(packed + k, (__m512i)rounded);
+        }
+    }
+
+    /// As simd_dot::tile(), whose promises it keeps.
+    template <std::size_t R, std::size_t C>
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    static void tile(rows<const bfloat16> x, rows<const bfloat16> w, const detail::partial_sums& part, const float* bias, rows<float> y) noexcept {
+        const std::size_t whole = std::min(part.end, w.width / pair * pair);
+        __m512 sums[R][C];
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r)
+            for (std::size_t c = 0; c < C; ++c) sums[r][c] = part.begin == 0 ? _mm512_setzero_ps() : _mm512_load_ps(part.state + (r * C + c) * lanes);
+        PALI_NO_UNROLL
+        for (std::size_t k = part.begin; k < whole; k += pair) {
+            __m512i weights[C];
+            PALI_UNROLL
+            for (std::size_t c = 0; c < C; ++c) weights[c] = _mm512_loadu_si512(w[c] + k);
+            add(x, k, weights, sums, rows<const bfloat16>(w[2 * C] + k, C, pair, w.stride)); // which come two tiles later
+        }
+        if (part.end < w.width) {
+            PALI_UNROLL
+            for (std::size_t r = 0; r < R; ++r)
+                for (std::size_t c = 0; c < C; ++c) _mm512_store_ps(part.state + (r * C + c) * lanes, sums[r][c]);
+            return;
+        }
+        if (whole != w.width) { // the row ends inside a register, and what lies behind it may not be ours to read
+            __m512i weights[C];
+            for (std::size_t c = 0; c < C; ++c) weights[c] = _mm512_maskz_loadu_epi16(first_lanes<__mmask32>(w.width - whole), w[c] + whole);
+            add(x, whole, weights, sums, w);
+        }
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) {
+            alignas(16) float of_columns[4];
+            for (std::size_t c = 0; c < C; c += 4) {
+                __m512 four[4];
+                for (std::size_t i = 0; i < 4; ++i) four[i] = c + i < C ? sums[r][c + i < C ? c + i : 0] : _mm512_setzero_ps();
+                _mm_store_ps(of_columns, add_lanes(four));
+                for (std::size_t i = c; i < std::min(C, c + 4); ++i) y[r][i] = of_columns[i - c] + (bias ? bias[i] : 0.f);
+            }
+        }
+    }
+
+private:
+    /// A mask of so many lanes, or of all.
+    template <class Mask>
+    [[nodiscard]] static Mask first_lanes(std::size_t count) noexcept {
+        return count >= 8 * sizeof(Mask) ? static_cast<Mask>(~Mask{0}) : static_cast<Mask>((Mask{1} << count) - 1);
+    }
+
+    /// One register of each row times one of each column. Beside few rows, columns that come later are fetched meanwhile, evenly: reading waits less so.
+    template <std::size_t R, std::size_t C>
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    static inline void add(rows<const bfloat16> x, std::size_t k, const __m512i (&weights)[C], __m512 (&sums)[R][C], const rows<const bfloat16>& later) noexcept {
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) {
+            __m512i value = _mm512_loadu_si512(x[r] + k);
+            PALI_IN_REGISTER(value);
+            if constexpr (R != 6)
+                for (std::size_t c = r * C / R; c < (r + 1) * C / R; ++c) arch::fetch_ahead(later[c]);
+            for (std::size_t c = 0; c < C; ++c) sums[r][c] = _mm512_dpbf16_ps(sums[r][c], (__m512bh)value, (__m512bh)weights[c]);
+        }
+    }
+
+    /// The sums of the lanes of four registers, each in the same order.
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    static inline __m128 add_lanes(const __m512 (&of)[4]) noexcept {
+        const __m512 ab = __builtin_shufflevector(of[0], of[1], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
+                          __builtin_shufflevector(of[0], of[1], 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+        const __m512 cd = __builtin_shufflevector(of[2], of[3], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
+                          __builtin_shufflevector(of[2], of[3], 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+        const __m512 fours = __builtin_shufflevector(ab, cd, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
+                             __builtin_shufflevector(ab, cd, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+        const __m256 halves = __builtin_shufflevector(fours, fours, 0, 1, 2, 3, 4, 5, 6, 7) + __builtin_shufflevector(fours, fours, 8, 9, 10, 11, 12, 13, 14, 15);
+        return __builtin_shufflevector(halves, halves, 0, 1, 2, 3) + __builtin_shufflevector(halves, halves, 4, 5, 6, 7);
+    }
+};
+
+/**
+ * y = x · wᵀ + bias. x (T, K) float, rounded to bfloat16; w (N, K) as it lies; bias (N) or null; y (T, N), not x.
+ * Accumulates in float32; the order of each sum depends on K alone, so results are the same for any T and any number of threads (not those of x that is not
+ * rounded). 2·T·N·K flop; reads w once a call from memory, and once a row tile from the second-level cache. Takes T·K/2 floats of scratch.
+ */
+inline void matmul_avx512(rows<const float> x, rows<const bfloat16> w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
+    PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
+    detail::multiply<avx512_bfloat16_dot>(x, [&](std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); }, bias, y, threads, scratch);
+}
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+
+#endif
+
+// Attention over keys and values in bfloat16 by AVX512-BF16: two numbers of a key, or two values, at once.
+
+#if defined(__x86_64__)
+#  include <immintrin.h>
+
+#  include <cstdint>
+#  include <cstring>
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/// vdpbf16ps adds a number of each of two rows to each of sixteen sums: weights are rounded to bfloat16, rows are taken as they lie. Needs arch::features::avx512_bf16.
+struct avx512_weighted_rows {
+    using number = bfloat16;                ///< of weights
+    using element = bfloat16;               ///< of rows
+    static constexpr std::size_t lanes = 16; ///< of a register of sums
+    /// Registers of columns of a tile beside R rows.
+    template <std::size_t R>
+    static constexpr std::size_t columns = 4;
+
+    /// n weights, rounded to nearest even, with a zero behind an odd one.
+    static void pack(const float* p, std::size_t n, bfloat16* packed) noexcept { avx512_bfloat16_dot::pack(p, n, packed); }
+
+    /// As simd_weighted_rows::tile(), two terms at a time.
+    template <std::size_t R, std::size_t C>
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    static void tile(rows<const bfloat16> p, const paired_rows<bfloat16>& v, const float* decay, rows<float> y) noexcept {
+        __m512 sums[R][C];
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r)
+            for (std::size_t c = 0; c < C; ++c) sums[r][c] = decay ? _mm512_load_ps(y[r] + c * lanes) * _mm512_set1_ps(decay[r]) : _mm512_setzero_ps();
+        const std::size_t whole = p.width / 2 * 2;
+        PALI_NO_UNROLL
+        for (std::size_t j = 0; j < whole; j += 2) {
+            __m512i values[C];
+            for (std::size_t c = 0; c < C; ++c) values[c] = _mm512_load_si512(v.data + j * v.width + 2 * c * lanes);
+            add(p, j, values, sums);
+        }
+        if (whole != p.width) { // the row beside the last is not there, and may be no number
+            __m512i values[C];
+            for (std::size_t c = 0; c < C; ++c) values[c] = _mm512_maskz_loadu_epi16(0x55555555, v.data + whole * v.width + 2 * c * lanes);
+            add(p, whole, values, sums);
+        }
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r)
+            for (std::size_t c = 0; c < C; ++c) _mm512_store_ps(y[r] + c * lanes, sums[r][c]);
+    }
+
+private:
+    template <std::size_t R, std::size_t C>
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    static inline void add(const rows<const bfloat16>& p, std::size_t j, const __m512i (&values)[C], __m512 (&sums)[R][C]) noexcept {
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) {
+            std::int32_t both;
+            std::memcpy(&both, p[r] + j, sizeof both);
+            __m512i weights = _mm512_set1_epi32(both);
+            PALI_IN_REGISTER(weights);
+            for (std::size_t c = 0; c < C; ++c) sums[r][c] = _mm512_dpbf16_ps(sums[r][c], (__m512bh)weights, (__m512bh)values[c]);
+        }
+    }
+};
+
+/// attention() that rounds scaled queries, and the weights of values, to bfloat16. Sums and the softmax stay float32, and are those of attention() otherwise.
+template <class A, class Range>
+void attention_avx512(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<bfloat16>& seen, Range range, rows<float> out, thread_pool& threads,
+                      arena& scratch) {
+    detail::run_attention<avx512_weighted_rows>(tag, shape, q, seen, range, out, threads, scratch);
+}
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+
+#endif
+
+// The attention of the networks: one front, and the kernel that suits keys, values and processor.
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/// attention(), and attention_avx512() over bfloat16 where the processor multiplies it.
+template <weight_element Element, class Range>
+void attend(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, Range range, rows<float> out, thread_pool& threads, arena& scratch) {
+#if defined(__x86_64__)
+    if constexpr (std::same_as<Element, bfloat16>)
+        if (arch::in_use().avx512_bf16) return attention_avx512(arch::native, shape, q, seen, range, out, threads, scratch);
+#endif
+    attention(arch::native, shape, q, seen, range, out, threads, scratch);
+}
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
 
 // Rotary position embedding: pairs (i, i + head_dim / 2) of each head turn by an angle that grows with the position.
 
@@ -6357,107 +6781,6 @@ struct context {
 
 } // namespace pali::inline PALI_ABI
 
-// What the processor can do beyond the flags that a translation unit is compiled with, found when the program runs.
-
-#if defined(__x86_64__)
-#  include <cpuid.h>
-#endif
-
-namespace pali::inline PALI_ABI::arch {
-
-/// Instruction sets that kernels have intrinsics for. Each is an extra over the xsimd kernels, which follow compiler flags.
-struct features {
-    bool avx2 = false;        ///< AVX2 and FMA
-    bool avx_vnni = false;    ///< products of bytes on 256-bit registers, in the encoding of AVX
-    bool avx512_vnni = false; ///< the same on 512-bit registers, in that of AVX-512
-    bool avx512_bf16 = false; ///< products of bfloat16 on them, where they outrun multiply-adds of float32
-    bool amx_bf16 = false;    ///< tiles of bfloat16, permitted by the operating system, and AVX-512 F and BW beside them
-
-    friend bool operator==(const features&, const features&) = default;
-};
-
-namespace detail {
-
-#if defined(__x86_64__)
-struct cpuid_registers {
-    unsigned a = 0, b = 0, c = 0, d = 0;
-};
-
-inline cpuid_registers cpuid(unsigned leaf, unsigned subleaf) noexcept {
-    cpuid_registers r;
-    if (!__get_cpuid_count(leaf, subleaf, &r.a, &r.b, &r.c, &r.d)) return {};
-    return r;
-}
-
-/// Which registers the operating system saves: XCR0.
-inline std::uint64_t saved_registers() noexcept {
-    std::uint32_t low, high;
-    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return (static_cast<std::uint64_t>(high) << 32) | low;
-}
-
-/// CPUID, leaf 0: the name of the maker, in B, D and C.
-inline bool made_by_amd() noexcept {
-    const cpuid_registers name = cpuid(0, 0);
-    return name.b == 0x68747541 && name.d == 0x69746e65 && name.c == 0x444d4163; // "Auth" "enti" "cAMD"
-}
-#endif
-
-/// Bits as in Intel's Software Developer's Manual, volume 2A, CPUID, and volume 1, section 13.1 (XCR0).
-inline features detect() noexcept {
-    features found;
-#if defined(__x86_64__)
-    const auto bit = [](std::uint64_t word, int n) { return (word >> n & 1) != 0; };
-    const cpuid_registers basic = cpuid(1, 0), extended = cpuid(7, 0);
-    if (!bit(basic.c, 27)) return found; // OSXSAVE
-    const std::uint64_t saved = saved_registers();
-    const bool ymm = (saved & 0x6) == 0x6, zmm = (saved & 0xe6) == 0xe6, tiles = (saved & 0x60000) == 0x60000;
-    found.avx2 = ymm && bit(extended.b, 5) && bit(basic.c, 12);
-    found.avx_vnni = found.avx2 && bit(cpuid(7, 1).a, 4);
-    found.avx512_vnni = zmm && found.avx2 && bit(extended.b, 16) && bit(extended.b, 31) && bit(extended.c, 11);
-    const bool avx512 = zmm && found.avx2 && bit(extended.b, 16) && bit(extended.b, 30);
-    // Zen 4 has twice the rate of float32. Intel's has half of it (Sapphire Rapids), and so no use.
-    found.avx512_bf16 = avx512 && bit(cpuid(7, 1).a, 5) && made_by_amd();
-    found.amx_bf16 = tiles && avx512 && bit(extended.d, 24) && bit(extended.d, 22) && may_use_tiles();
-#endif
-    return found;
-}
-
-} // namespace detail
-
-/// What this processor and its operating system allow.
-[[nodiscard]] inline const features& detected() noexcept {
-    static const features found = detail::detect();
-    return found;
-}
-
-/// A level is all instruction sets up to one: "simd" (what xsimd was compiled for and no more), "avx2", "vnni", "bf16", "amx". Throws errc::unsupported_arch for
-/// another name and for what `there` lacks.
-[[nodiscard]] inline features limited_to(std::string_view level, const features& there) {
-    static constexpr std::array<std::string_view, 5> levels{"simd", "avx2", "vnni", "bf16", "amx"};
-    std::size_t n = 0;
-    while (n < levels.size() && levels[n] != level) ++n;
-    if (n == levels.size()) throw error(errc::unsupported_arch, "PALI_ARCH is \"" + std::string(level) + "\"; it can be simd, avx2, vnni, bf16 or amx");
-    const features wanted{.avx2 = n >= 1, .avx_vnni = n >= 2 && there.avx_vnni, .avx512_vnni = n >= 2 && there.avx512_vnni,
-                          .avx512_bf16 = n == 3 || (n > 3 && there.avx512_bf16), .amx_bf16 = n >= 4};
-    if ((wanted.avx2 && !there.avx2) || (n == 2 && !there.avx_vnni && !there.avx512_vnni) || (wanted.avx512_bf16 && !there.avx512_bf16) ||
-        (wanted.amx_bf16 && !there.amx_bf16))
-        throw error(errc::unsupported_arch, "PALI_ARCH is \"" + std::string(level) + "\", which this processor does not have");
-    return wanted;
-}
-
-/// What kernels use: all that was detected, or the level that the environment variable PALI_ARCH names, which is read once.
-/// Throws what limited_to() throws.
-[[nodiscard]] inline const features& in_use() {
-    static const features chosen = [] {
-        const char* const level = std::getenv("PALI_ARCH");
-        return level && *level ? limited_to(level, detected()) : detected();
-    }();
-    return chosen;
-}
-
-} // namespace pali::inline PALI_ABI::arch
-
 // Dot products of few tokens with quantised weights: bytes times bytes, summed exactly within a group.
 
 #if defined(__x86_64__)
@@ -6468,7 +6791,7 @@ namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
 /// Tokens [first, first + count) that meet weights together, and lie together.
 struct token_tile {
-    std::size_t first = 0, count = 0;
+    std::size_t first = 0, count = 0; ///< tokens
 };
 
 /// Activations rounded to bytes, with a scale for each token and group of weights, tile after tile of R tokens. Views of scratch memory.
@@ -6693,8 +7016,9 @@ namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
  * Needs arch::features::avx512_vnni.
  */
 struct avx512_vnni_dot {
-    static constexpr std::size_t strips = 2, tokens = 8;
+    static constexpr std::size_t strips = 2, tokens = 8; ///< at a time
 
+    /// As portable_dot::dot(), of strips i and `second`.
     template <std::size_t R, std::size_t Bits>
     PALI_TARGET("avx512f,avx512vnni")
     static void dot(const quantised_rows<Bits>& w, std::size_t i, std::size_t second, const quantised_tokens& x, std::size_t first,
@@ -7110,125 +7434,6 @@ void matmul_amx(Tiles tiles, rows<const bfloat16> w, rows<const float> x, const 
 }
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
-
-// Products with bfloat16 weights by AVX512-BF16: pairs of products, twice as many at once as FMA has.
-
-#if defined(__x86_64__)
-#  include <immintrin.h>
-
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
-
-/**
- * vdpbf16ps adds two products of bfloat16 to each of sixteen sums: x is rounded to bfloat16, weights are taken as they lie, and nothing is widened. Denormal
- * numbers count as zero. Needs arch::features::avx512_bf16.
- */
-struct avx512_bfloat16_dot {
-    using number = bfloat16;                              ///< of packed activations
-    using element = bfloat16;                             ///< of weights
-    static constexpr std::size_t lanes = 16, pair = 32;   ///< of a register of sums; numbers that are multiplied at once
-    /// Columns of a tile beside R rows: 24 sums, their weights and one activation are what 32 registers hold.
-    template <std::size_t R>
-    static constexpr std::size_t columns = R == 1 ? 8 : R == 4 ? 6 : 4;
-
-    /// Rounds a row to nearest even, and fills it with zeros to whole pairs.
-    PALI_TARGET("avx512f,avx512bw,avx512bf16")
-    static void pack(const float* x, std::size_t width, bfloat16* packed) noexcept {
-        for (std::size_t k = 0; k < width; k += pair) {
-            const std::size_t rest = width - k;
-            const __m512 low = _mm512_maskz_loadu_ps(first_lanes<__mmask16>(rest), x + k);
-            const __m512 high = rest > lanes ? _mm512_maskz_loadu_ps(first_lanes<__mmask16>(rest - lanes), x + k + lanes) : _mm512_setzero_ps();
-            const __m512bh rounded = _mm512_cvtne2ps_pbh(high, low);
-            _mm512_storeu_si512(packed + k, (__m512i)rounded);
-        }
-    }
-
-    /// As simd_dot::tile(), whose promises it keeps.
-    template <std::size_t R, std::size_t C>
-    PALI_TARGET("avx512f,avx512bw,avx512bf16")
-    static void tile(rows<const bfloat16> x, rows<const bfloat16> w, const detail::partial_sums& part, const float* bias, rows<float> y) noexcept {
-        const std::size_t whole = std::min(part.end, w.width / pair * pair);
-        __m512 sums[R][C];
-        PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r)
-            for (std::size_t c = 0; c < C; ++c) sums[r][c] = part.begin == 0 ? _mm512_setzero_ps() : _mm512_load_ps(part.state + (r * C + c) * lanes);
-        PALI_NO_UNROLL
-        for (std::size_t k = part.begin; k < whole; k += pair) {
-            __m512i weights[C];
-            PALI_UNROLL
-            for (std::size_t c = 0; c < C; ++c) weights[c] = _mm512_loadu_si512(w[c] + k);
-            add(x, k, weights, sums, rows<const bfloat16>(w[2 * C] + k, C, pair, w.stride)); // which come two tiles later
-        }
-        if (part.end < w.width) {
-            PALI_UNROLL
-            for (std::size_t r = 0; r < R; ++r)
-                for (std::size_t c = 0; c < C; ++c) _mm512_store_ps(part.state + (r * C + c) * lanes, sums[r][c]);
-            return;
-        }
-        if (whole != w.width) { // the row ends inside a register, and what lies behind it may not be ours to read
-            __m512i weights[C];
-            for (std::size_t c = 0; c < C; ++c) weights[c] = _mm512_maskz_loadu_epi16(first_lanes<__mmask32>(w.width - whole), w[c] + whole);
-            add(x, whole, weights, sums, w);
-        }
-        PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r) {
-            alignas(16) float of_columns[4];
-            for (std::size_t c = 0; c < C; c += 4) {
-                __m512 four[4];
-                for (std::size_t i = 0; i < 4; ++i) four[i] = c + i < C ? sums[r][c + i < C ? c + i : 0] : _mm512_setzero_ps();
-                _mm_store_ps(of_columns, add_lanes(four));
-                for (std::size_t i = c; i < std::min(C, c + 4); ++i) y[r][i] = of_columns[i - c] + (bias ? bias[i] : 0.f);
-            }
-        }
-    }
-
-private:
-    /// A mask of so many lanes, or of all.
-    template <class Mask>
-    [[nodiscard]] static Mask first_lanes(std::size_t count) noexcept {
-        return count >= 8 * sizeof(Mask) ? static_cast<Mask>(~Mask{0}) : static_cast<Mask>((Mask{1} << count) - 1);
-    }
-
-    /// One register of each row times one of each column. Beside few rows, columns that come later are fetched meanwhile, evenly: reading waits less so.
-    template <std::size_t R, std::size_t C>
-    PALI_TARGET("avx512f,avx512bw,avx512bf16")
-    static inline void add(rows<const bfloat16> x, std::size_t k, const __m512i (&weights)[C], __m512 (&sums)[R][C], const rows<const bfloat16>& later) noexcept {
-        PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r) {
-            __m512i value = _mm512_loadu_si512(x[r] + k);
-            PALI_IN_REGISTER(value);
-            if constexpr (R != 6)
-                for (std::size_t c = r * C / R; c < (r + 1) * C / R; ++c) arch::fetch_ahead(later[c]);
-            for (std::size_t c = 0; c < C; ++c) sums[r][c] = _mm512_dpbf16_ps(sums[r][c], (__m512bh)value, (__m512bh)weights[c]);
-        }
-    }
-
-    /// The sums of the lanes of four registers, each in the same order.
-    PALI_TARGET("avx512f,avx512bw,avx512bf16")
-    static inline __m128 add_lanes(const __m512 (&of)[4]) noexcept {
-        const __m512 ab = __builtin_shufflevector(of[0], of[1], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
-                          __builtin_shufflevector(of[0], of[1], 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
-        const __m512 cd = __builtin_shufflevector(of[2], of[3], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
-                          __builtin_shufflevector(of[2], of[3], 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
-        const __m512 fours = __builtin_shufflevector(ab, cd, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
-                             __builtin_shufflevector(ab, cd, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
-        const __m256 halves = __builtin_shufflevector(fours, fours, 0, 1, 2, 3, 4, 5, 6, 7) + __builtin_shufflevector(fours, fours, 8, 9, 10, 11, 12, 13, 14, 15);
-        return __builtin_shufflevector(halves, halves, 0, 1, 2, 3) + __builtin_shufflevector(halves, halves, 4, 5, 6, 7);
-    }
-};
-
-/**
- * y = x · wᵀ + bias. x (T, K) float, rounded to bfloat16; w (N, K) as it lies; bias (N) or null; y (T, N), not x.
- * Accumulates in float32; the order of each sum depends on K alone, so results are the same for any T and any number of threads (not those of x that is not
- * rounded). 2·T·N·K flop; reads w once a call from memory, and once a row tile from the second-level cache. Takes T·K/2 floats of scratch.
- */
-inline void matmul_avx512(rows<const float> x, rows<const bfloat16> w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
-    PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
-    detail::multiply<avx512_bfloat16_dot>(x, [&](std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); }, bias, y, threads, scratch);
-}
-
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
-
-#endif
 
 // Rows of weights as floats: for embeddings, and for products of many rows.
 
@@ -8088,8 +8293,8 @@ struct gemma_attention {
                 for (std::size_t head = 0; head < shape.heads; ++head) rope.rotate(queries[t] + head * shape.head_dim, start + t + first_position);
             });
             const prefix_mask_from mask{.mask = {.prefix = s.cache->prefix(), .window = window}, .start = start};
-            s.cache->visit(layer, [&](auto keys, auto values) {
-                kernels::attention(arch::native, shape, queries, keys, values, mask, rows_of(mixed).slice(s.first, s.count), at.threads, at.scratch);
+            s.cache->visit(layer, [&](const auto& seen) {
+                kernels::attend(shape, queries, seen, mask, rows_of(mixed).slice(s.first, s.count), at.threads, at.scratch);
             });
         }
         return output(mixed, at);
@@ -8856,12 +9061,11 @@ struct siglip_attention {
 
     /// x (P, D) -> (P, D), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
-        const std::size_t head_dim = x.shape(1) / heads;
-        const auto q = query(x, at);
-        const auto keys = by_head(key(x, at), at), values = by_head(value(x, at), at);
+        const auto q = query(x, at), k = key(x, at), v = value(x, at);
         auto mixed = at.take(x.shape(0), x.shape(1));
-        const kernels::attention_shape shape{.heads = heads, .kv_heads = heads, .head_dim = head_dim, .scale = 1.f / std::sqrt(static_cast<float>(head_dim))};
-        kernels::attention(arch::native, shape, rows_of(q), keys, values, kernels::all_keys{x.shape(0)}, rows_of(mixed), at.threads, at.scratch);
+        // Where products round to bfloat16, so does this one.
+        if (std::same_as<Storage, bf16> && arch::in_use().avx512_bf16) mix<bfloat16>(q, k, v, mixed, at);
+        else mix<float>(q, k, v, mixed, at);
         return output(mixed, at);
     }
 
@@ -8875,18 +9079,20 @@ struct siglip_attention {
     }
 
 private:
-    /// (P, heads · head_dim) -> (heads, P, padded head_dim), zero-padded.
-    [[nodiscard]] kernels::head_view<float> by_head(const matrix_view& x, context& at) const {
-        const std::size_t patches = x.shape(0), head_dim = x.shape(1) / heads, depth = kernels::padded_head_dim<float>(head_dim);
-        float* const to = at.scratch.take(heads * patches * depth);
+    /// All (P, heads · head_dim); keys and values are copied head by head, as `Element`.
+    template <class Element>
+    void mix(const matrix_view& q, const matrix_view& k, const matrix_view& v, matrix_view& mixed, context& at) const {
+        using key_values = kernels::key_values<Element>;
+        const std::size_t patches = q.shape(0), head_dim = q.shape(1) / heads, numbers = key_values::numbers(heads, patches, head_dim);
+        const key_values seen{reinterpret_cast<Element*>(at.scratch.take(numbers * sizeof(Element) / sizeof(float))), patches, head_dim};
         at.threads.run(heads, [&](std::size_t head) {
             for (std::size_t p = 0; p < patches; ++p) {
-                const float* const from = x.data() + p * x.shape(1) + head * head_dim;
-                float* const row = to + (head * patches + p) * depth;
-                std::fill(std::copy(from, from + head_dim, row), row + depth, 0.f);
+                const std::size_t first = p * q.shape(1) + head * head_dim;
+                seen.put(head, p, {k.data() + first, head_dim}, {v.data() + first, head_dim});
             }
         });
-        return {.data = to, .token_stride = depth, .head_stride = patches * depth};
+        const kernels::attention_shape shape{.heads = heads, .kv_heads = heads, .head_dim = head_dim, .scale = 1.f / std::sqrt(static_cast<float>(head_dim))};
+        kernels::attend(shape, rows_of(q), seen, kernels::all_keys{patches}, rows_of(mixed), at.threads, at.scratch);
     }
 };
 

@@ -3,7 +3,7 @@
 
 #include <pali/decoder/mask.hpp>
 #include <pali/decoder/sequence.hpp>
-#include <pali/kernels/attention.hpp>
+#include <pali/kernels/attend.hpp>
 #include <pali/kernels/rope.hpp>
 #include <pali/layers/linear.hpp>
 
@@ -34,8 +34,8 @@ struct gemma_attention {
                 for (std::size_t head = 0; head < shape.heads; ++head) rope.rotate(queries[t] + head * shape.head_dim, start + t + first_position);
             });
             const prefix_mask_from mask{.mask = {.prefix = s.cache->prefix(), .window = window}, .start = start};
-            s.cache->visit(layer, [&](auto keys, auto values) {
-                kernels::attention(arch::native, shape, queries, keys, values, mask, rows_of(mixed).slice(s.first, s.count), at.threads, at.scratch);
+            s.cache->visit(layer, [&](const auto& seen) {
+                kernels::attend(shape, queries, seen, mask, rows_of(mixed).slice(s.first, s.count), at.threads, at.scratch);
             });
         }
         return output(mixed, at);

@@ -13,8 +13,9 @@ namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
  * Needs arch::features::avx512_vnni.
  */
 struct avx512_vnni_dot {
-    static constexpr std::size_t strips = 2, tokens = 8;
+    static constexpr std::size_t strips = 2, tokens = 8; ///< at a time
 
+    /// As portable_dot::dot(), of strips i and `second`.
     template <std::size_t R, std::size_t Bits>
     PALI_TARGET("avx512f,avx512vnni")
     static void dot(const quantised_rows<Bits>& w, std::size_t i, std::size_t second, const quantised_tokens& x, std::size_t first,

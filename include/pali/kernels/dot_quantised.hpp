@@ -20,7 +20,7 @@ namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
 /// Tokens [first, first + count) that meet weights together, and lie together.
 struct token_tile {
-    std::size_t first = 0, count = 0;
+    std::size_t first = 0, count = 0; ///< tokens
 };
 
 /// Activations rounded to bytes, with a scale for each token and group of weights, tile after tile of R tokens. Views of scratch memory.

@@ -29,15 +29,16 @@ struct running_softmax {
         }
         std::fill(scores, scores + begin, nothing);
         std::fill(scores + end, scores + padded, nothing);
-        float highest = top;
-        for (std::size_t j = begin; j < end; ++j) highest = std::max(highest, scores[j]);
+        batch tops(top);
+        for (std::size_t j = 0; j < padded; j += batch::size) tops = xsimd::max(tops, batch::load_aligned(scores + j));
+        const float highest = compat::reduce_max(tops);
         batch sums(0.f);
         for (std::size_t j = 0; j < padded; j += batch::size) {
             const auto e = xsimd::exp(batch::load_aligned(scores + j) - batch(highest));
             e.store_aligned(scores + j);
             sums += e;
         }
-        const float decay = top == nothing ? 0.f : std::exp(top - highest);
+        const float decay = top == highest ? 1.f : std::exp(top - highest);
         sum = sum * decay + compat::reduce_add(sums);
         top = highest;
         return decay;

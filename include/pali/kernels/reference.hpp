@@ -3,6 +3,7 @@
 
 #include <pali/core/rows.hpp>
 #include <pali/kernels/attention_shape.hpp>
+#include <pali/kernels/key_values.hpp>
 #include <pali/kernels/conv_shape.hpp>
 
 #include <algorithm>
@@ -78,18 +79,16 @@ void rope(Scalar* head, std::size_t head_dim, std::size_t position, Scalar theta
 
 /// softmax(cap(scale · q · keysᵀ)) · values, for queries (T, heads · head_dim) over the keys that range(t) allows.
 template <class Scalar, class Element, class Range>
-void attention(const attention_shape& shape, rows<const float> q, head_view<Element> keys, head_view<Element> values, Range range, rows<Scalar> out) {
+void attention(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, Range range, rows<Scalar> out) {
     const std::size_t group = shape.heads / shape.kv_heads;
     for (std::size_t t = 0; t < q.count; ++t)
         for (std::size_t h = 0; h < shape.heads; ++h) {
             const key_range sees = range(t);
-            const auto number = [&](const head_view<Element>& view, std::size_t s, std::size_t d) {
-                return static_cast<Scalar>(static_cast<float>(view.data[h / group * view.head_stride + s * view.token_stride + d]));
-            };
+            const auto number = [](Element x) { return static_cast<Scalar>(static_cast<float>(x)); };
             std::vector<Scalar> scores;
             for (std::size_t s = sees.begin; s < sees.end; ++s) {
                 Scalar score = 0;
-                for (std::size_t d = 0; d < shape.head_dim; ++d) score += static_cast<Scalar>(q[t][h * shape.head_dim + d]) * number(keys, s, d);
+                for (std::size_t d = 0; d < shape.head_dim; ++d) score += static_cast<Scalar>(q[t][h * shape.head_dim + d]) * number(seen.key(h / group, s, d));
                 score *= static_cast<Scalar>(shape.scale);
                 scores.push_back(shape.softcap > 0 ? softcap(score, static_cast<Scalar>(shape.softcap)) : score);
             }
@@ -98,7 +97,7 @@ void attention(const attention_shape& shape, rows<const float> q, head_view<Elem
             for (Scalar& score : scores) sum += score = std::exp(score - top);
             for (std::size_t d = 0; d < shape.head_dim; ++d) {
                 Scalar mixed = 0;
-                for (std::size_t s = sees.begin; s < sees.end; ++s) mixed += scores[s - sees.begin] / sum * number(values, s, d);
+                for (std::size_t s = sees.begin; s < sees.end; ++s) mixed += scores[s - sees.begin] / sum * number(seen.value(h / group, s, d));
                 out[t][h * shape.head_dim + d] = mixed;
             }
         }

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <pali/config/concepts.hpp>
-#include <pali/kernels/attention.hpp>
+#include <pali/kernels/attend.hpp>
 #include <pali/layers/linear.hpp>
 
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 
 namespace pali::inline PALI_ABI::inline PALI_SIMD {
@@ -18,12 +19,11 @@ struct siglip_attention {
 
     /// x (P, D) -> (P, D), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
-        const std::size_t head_dim = x.shape(1) / heads;
-        const auto q = query(x, at);
-        const auto keys = by_head(key(x, at), at), values = by_head(value(x, at), at);
+        const auto q = query(x, at), k = key(x, at), v = value(x, at);
         auto mixed = at.take(x.shape(0), x.shape(1));
-        const kernels::attention_shape shape{.heads = heads, .kv_heads = heads, .head_dim = head_dim, .scale = 1.f / std::sqrt(static_cast<float>(head_dim))};
-        kernels::attention(arch::native, shape, rows_of(q), keys, values, kernels::all_keys{x.shape(0)}, rows_of(mixed), at.threads, at.scratch);
+        // Where products round to bfloat16, so does this one.
+        if (std::same_as<Storage, bf16> && arch::in_use().avx512_bf16) mix<bfloat16>(q, k, v, mixed, at);
+        else mix<float>(q, k, v, mixed, at);
         return output(mixed, at);
     }
 
@@ -37,18 +37,20 @@ struct siglip_attention {
     }
 
 private:
-    /// (P, heads · head_dim) -> (heads, P, padded head_dim), zero-padded.
-    [[nodiscard]] kernels::head_view<float> by_head(const matrix_view& x, context& at) const {
-        const std::size_t patches = x.shape(0), head_dim = x.shape(1) / heads, depth = kernels::padded_head_dim<float>(head_dim);
-        float* const to = at.scratch.take(heads * patches * depth);
+    /// All (P, heads · head_dim); keys and values are copied head by head, as `Element`.
+    template <class Element>
+    void mix(const matrix_view& q, const matrix_view& k, const matrix_view& v, matrix_view& mixed, context& at) const {
+        using key_values = kernels::key_values<Element>;
+        const std::size_t patches = q.shape(0), head_dim = q.shape(1) / heads, numbers = key_values::numbers(heads, patches, head_dim);
+        const key_values seen{reinterpret_cast<Element*>(at.scratch.take(numbers * sizeof(Element) / sizeof(float))), patches, head_dim};
         at.threads.run(heads, [&](std::size_t head) {
             for (std::size_t p = 0; p < patches; ++p) {
-                const float* const from = x.data() + p * x.shape(1) + head * head_dim;
-                float* const row = to + (head * patches + p) * depth;
-                std::fill(std::copy(from, from + head_dim, row), row + depth, 0.f);
+                const std::size_t first = p * q.shape(1) + head * head_dim;
+                seen.put(head, p, {k.data() + first, head_dim}, {v.data() + first, head_dim});
             }
         });
-        return {.data = to, .token_stride = depth, .head_stride = patches * depth};
+        const kernels::attention_shape shape{.heads = heads, .kv_heads = heads, .head_dim = head_dim, .scale = 1.f / std::sqrt(static_cast<float>(head_dim))};
+        kernels::attend(shape, rows_of(q), seen, kernels::all_keys{patches}, rows_of(mixed), at.threads, at.scratch);
     }
 };
 

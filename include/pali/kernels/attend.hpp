@@ -1,0 +1,22 @@
+// The attention of the networks: one front, and the kernel that suits keys, values and processor.
+#pragma once
+
+#include <pali/arch/features.hpp>
+#include <pali/kernels/attention.hpp>
+#include <pali/kernels/attention_avx512.hpp>
+
+#include <concepts>
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/// attention(), and attention_avx512() over bfloat16 where the processor multiplies it.
+template <weight_element Element, class Range>
+void attend(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, Range range, rows<float> out, thread_pool& threads, arena& scratch) {
+#if defined(__x86_64__)
+    if constexpr (std::same_as<Element, bfloat16>)
+        if (arch::in_use().avx512_bf16) return attention_avx512(arch::native, shape, q, seen, range, out, threads, scratch);
+#endif
+    attention(arch::native, shape, q, seen, range, out, threads, scratch);
+}
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD

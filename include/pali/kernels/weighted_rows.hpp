@@ -1,0 +1,82 @@
+// y = y · decay + p · v: both products of an attention, where sums lie beside each other and no lanes have to be added up.
+#pragma once
+
+#include <pali/kernels/key_values.hpp>
+#include <pali/kernels/matmul.hpp>
+
+#include <cstddef>
+#include <type_traits>
+
+namespace pali::inline PALI_ABI::kernels::detail {
+
+/// How xsimd adds weighted rows: weights stay float32, rows of `Element` are widened.
+template <class A, weight_element Element>
+struct simd_weighted_rows {
+    using number = float;    ///< of weights
+    using element = Element; ///< of rows
+    static constexpr std::size_t lanes = arch::simd<A>::lanes; ///< of a register of sums
+    /// Registers of columns of a tile beside R rows.
+    template <std::size_t R>
+    static constexpr std::size_t columns = arch::simd<A>::registers == 32 || R < 4 ? 4 : 2;
+
+    /// n weights as tile() takes them.
+    static void pack(const float* p, std::size_t n, float* packed) noexcept {
+        if (p != packed) std::copy(p, p + n, packed);
+    }
+
+    /// y[r][c] = y[r][c] · decay[r] + sum over j of p[r][j] · v[j][c], for R rows and C registers of columns; y = the sum where there is no decay. Each sum takes its terms one by
+    /// one in the order of j, whatever R and C are.
+    template <std::size_t R, std::size_t C>
+    static void tile(rows<const float> p, const paired_rows<Element>& v, const float* decay, rows<float> y) noexcept {
+        using batch = xsimd::batch<float, A>;
+        constexpr std::size_t pair = paired_rows<Element>::pair;
+        batch sums[R][C];
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r)
+            for (std::size_t c = 0; c < C; ++c) sums[r][c] = decay ? batch::load_aligned(y[r] + c * lanes) * batch(decay[r]) : batch(0.f);
+        const auto add = [&]<std::size_t Half>(std::size_t j, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
+            const Element* const row = v.data + j * v.width;
+            batch values[C];
+            for (std::size_t c = 0; c < C; ++c) values[c] = load_row<Half>(row + c * lanes * pair);
+            PALI_UNROLL
+            for (std::size_t r = 0; r < R; ++r) {
+                batch weight(p[r][j + Half]);
+                for (std::size_t c = 0; c < C; ++c) sums[r][c] = xsimd::fma(weight, values[c], sums[r][c]);
+            }
+        };
+        const std::size_t whole = p.width / pair * pair;
+        PALI_NO_UNROLL
+        for (std::size_t j = 0; j < whole; j += pair) {
+            add(j, std::integral_constant<std::size_t, 0>{});
+            if constexpr (pair == 2) {
+                if constexpr (R * C >= 12) PALI_READ_AGAIN;
+                add(j, std::integral_constant<std::size_t, 1>{});
+            }
+        }
+        if (whole != p.width) add(whole, std::integral_constant<std::size_t, 0>{});
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r)
+            for (std::size_t c = 0; c < C; ++c) sums[r][c].store_aligned(y[r] + c * lanes);
+    }
+
+private:
+    /// One of two rows that lie together, or the only one.
+    template <std::size_t Half>
+    [[nodiscard]] static xsimd::batch<float, A> load_row(const Element* v) noexcept {
+        return load_half<Half>(arch::simd<A>{}, v);
+    }
+};
+
+/// y = y · decay + p · v for any p (T, J), v (J, y.width) and y (T, y.width), in tiles; y.width a multiple of 16.
+template <class Rows>
+void weigh(rows<const typename Rows::number> p, const paired_rows<typename Rows::element>& v, const float* decay, rows<float> y) noexcept {
+    constexpr std::size_t lanes = Rows::lanes, pair = paired_rows<typename Rows::element>::pair;
+    for_row_tiles<6>(p.count, [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R>) {
+        for_column_tiles<Rows::template columns<R>>(y.width / lanes, [&]<std::size_t C>(std::size_t c, std::integral_constant<std::size_t, C>) {
+            const std::size_t first = c * lanes;
+            Rows::template tile<R, C>(p.slice(r, R), {v.data + first * pair, v.width}, decay ? decay + r : nullptr, rows<float>(y[r] + first, R, C * lanes, y.stride));
+        });
+    });
+}
+
+} // namespace pali::inline PALI_ABI::kernels::detail
