@@ -89,6 +89,8 @@ struct simd_dot {
     template <std::size_t R>
     static constexpr std::size_t columns = (R == 4 ? 3 : 2) * (arch::simd<A>::registers / 16);
 
+    static constexpr bool in_parts = true; ///< rows are worked on part by part of their depth
+
     static void pack(const float* x, std::size_t width, float* packed) noexcept { pack_row<A, Element>({}, x, width, packed); }
 
     /// y[r][c] = sum over k of x[r][k] · w[c][k], for R rows and C columns held in registers. Every sum takes its terms in the same
@@ -184,7 +186,7 @@ template <class Dot>
 }
 
 /// All packed rows of x against the columns [0, w.count) of y; at most most_columns. Few rows meet a column together, when it comes from memory; of many, six at
-/// a time stay in the first cache while all columns go by, part after part of their depth.
+/// a time stay in a near cache while all columns go by: in the first, part after part of their depth, where the tile needs that.
 template <class Dot>
 void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::element> w, const float* bias, rows<float> y) noexcept {
     PALI_ASSERT(w.count <= most_columns);
@@ -196,7 +198,7 @@ void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::eleme
     if (x.count == 1) return for_column_tiles<Dot::template columns<1>>(w.count, [&](std::size_t c, auto C) { tile(0, c, whole, std::integral_constant<std::size_t, 1>{}, C); });
     if (x.count < many_rows)
         return for_column_tiles<Dot::template columns<4>>(w.count, [&](std::size_t c, auto C) { for_row_tiles<4>(x.count, [&](std::size_t r, auto R) { tile(r, c, whole, R, C); }); });
-    const std::size_t block = depth_block<Dot>();
+    const std::size_t block = Dot::in_parts ? depth_block<Dot>() : w.width;
     for_row_tiles<6>(x.count, [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R> rows) {
         alignas(64) float state[R * most_columns * Dot::lanes];
         for (std::size_t begin = 0, end; begin < w.width; begin = end) {
