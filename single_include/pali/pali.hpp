@@ -5193,6 +5193,16 @@ private:
 
 } // namespace pali::inline PALI_ABI::inline PALI_SIMD
 
+// Memory that will be read soon.
+
+namespace pali::inline PALI_ABI::arch {
+
+/// Fetches the line at `address`, which need not be readable, into the second-level cache. Lines that are fetched into the first occupy the few places
+/// that a core waits in for memory, and numbers from the second-level cache queue behind them: on Zen 4 one core then reads weights at 18 GB/s, and with these at 28.
+inline void fetch_ahead(const void* address) noexcept { __builtin_prefetch(address, 0, 2); }
+
+} // namespace pali::inline PALI_ABI::arch
+
 // Keys and values of the heads of an attention, in the order in which it reads them.
 
 namespace pali::inline PALI_ABI::kernels {
@@ -5245,6 +5255,7 @@ struct key_values {
     void put(std::size_t head, std::size_t token, std::span<const float> new_key, std::span<const float> new_value) const noexcept {
         PALI_ASSERT(token < capacity && new_key.size() == head_dim && new_value.size() == head_dim);
         const auto all_keys = keys(head, token / keys_a_block), all_values = values(head);
+        for (std::size_t d = 0; d < key_depth(); ++d) arch::fetch_ahead(&all_keys.at(d, token % keys_a_block)); // each is in a cache line of its own
         for (std::size_t d = 0; d < key_depth(); ++d) all_keys.at(d, token % keys_a_block) = Element(d < head_dim ? new_key[d] : 0.f);
         for (std::size_t d = 0; d < value_width(); ++d) all_values.at(token, d) = Element(d < head_dim ? new_value[d] : 0.f);
     }
@@ -5845,16 +5856,6 @@ namespace pali::inline PALI_ABI::arch {
 
 } // namespace pali::inline PALI_ABI::arch
 
-// Memory that will be read soon.
-
-namespace pali::inline PALI_ABI::arch {
-
-/// Fetches the line at `address`, which need not be readable, into the second-level cache. Lines that are fetched into the first occupy the few places
-/// that a core waits in for memory, and numbers from the second-level cache queue behind them: on Zen 4 one core then reads weights at 18 GB/s, and with these at 28.
-inline void fetch_ahead(const void* address) noexcept { __builtin_prefetch(address, 0, 2); }
-
-} // namespace pali::inline PALI_ABI::arch
-
 // Scratch memory of a forward pass: taken in order, given back by frames, grown in the first pass and not in those like it.
 
 namespace pali::inline PALI_ABI {
@@ -6312,6 +6313,9 @@ struct simd_weighted_rows {
         const std::size_t whole = p.width / pair * pair;
         PALI_NO_UNROLL
         for (std::size_t j = 0; j < whole; j += pair) {
+            // Few rows of p run at the speed of memory. What comes next, more keys or more values, lies behind v.
+            if constexpr (R < 6)
+                for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(v.data + (j + p.width) * v.width + c * lanes * pair);
             add(j, std::integral_constant<std::size_t, 0>{});
             if constexpr (pair == 2) {
                 if constexpr (R * C >= 12) PALI_READ_AGAIN;
@@ -6660,6 +6664,8 @@ struct avx512_weighted_rows {
         for (std::size_t j = 0; j < whole; j += 2) {
             __m512i values[C];
             for (std::size_t c = 0; c < C; ++c) values[c] = _mm512_load_si512(v.data + j * v.width + 2 * c * lanes);
+            if constexpr (R < 6)
+                for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(v.data + (j + p.width) * v.width + 2 * c * lanes);
             add(p, j, values, sums);
         }
         if (whole != p.width) { // the row beside the last is not there, and may be no number
@@ -6812,13 +6818,14 @@ struct quantised_tokens {
     }
 };
 
-/// Rounds one token: x (width) -> token t of `to`, which is one of `tile`.
+/// Rounds groups [first, end) of one token: x (width) -> token t of `to`, which is one of `tile`.
 template <std::size_t Bits>
-void quantise_token(const float* x, std::size_t t, const token_tile& tile, const quantised_tokens& to) noexcept {
+void quantise_token(const float* x, std::size_t t, const token_tile& tile, std::size_t first, std::size_t end, const quantised_tokens& to) noexcept {
     constexpr std::size_t group = quantised_rows<Bits>::group;
     using batch = arch::simd<>::batch;
-    std::int8_t* codes = to.codes + tile.first * to.width + 4 * (t - tile.first);
-    for (std::size_t g = 0; g < to.groups; ++g, x += group) {
+    x += first * group;
+    std::int8_t* codes = to.codes + tile.first * to.width + first * group * tile.count + 4 * (t - tile.first);
+    for (std::size_t g = first; g < end; ++g, x += group) {
         batch tops(0.f);
         for (std::size_t i = 0; i < group; i += batch::size) tops = xsimd::max(tops, xsimd::abs(batch::load_unaligned(x + i)));
         const float top = compat::reduce_max(tops), inverse = top == 0 ? 0.f : 127.f / top;
@@ -7500,11 +7507,15 @@ void matmul_of_bytes(rows<const float> x, const quantised_rows<Bits>& w, const f
     PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
     const arena::frame frame(scratch);
     const auto tokens = quantised_tokens::take<Bits>(scratch, x.count, x.width);
-    threads.run(x.count, [&](std::size_t t) { // tiles of many tokens are those of each Dot::tokens of them
-        const std::size_t begin = t / Dot::tokens * Dot::tokens;
+    // Tokens of a tile lie number beside number, so that one thread rounds all of them. Tiles of many tokens are those of each Dot::tokens of them.
+    const std::size_t groups_a_task = 64 / std::min(Dot::tokens, std::max<std::size_t>(1, x.count)); // a microsecond or two
+    const std::size_t parts = (tokens.groups + groups_a_task - 1) / groups_a_task;
+    threads.run((x.count + Dot::tokens - 1) / Dot::tokens * parts, [&](std::size_t task) {
+        const std::size_t begin = task / parts * Dot::tokens, first = task % parts * groups_a_task;
         detail::for_row_tiles<Dot::tokens>(std::min(Dot::tokens, x.count - begin), [&](std::size_t r, std::size_t count) {
             const token_tile tile{begin + r, count};
-            if (t - tile.first < tile.count) quantise_token<Bits>(x[t], t, tile, tokens);
+            for (std::size_t t = tile.first; t < tile.first + count; ++t)
+                quantise_token<Bits>(x[t], t, tile, first, std::min(tokens.groups, first + groups_a_task), tokens);
         });
     });
     constexpr std::size_t strip = quantised_rows<Bits>::strip, strips_a_task = 8;
@@ -8318,10 +8329,11 @@ struct gemma_attention {
 
 private:
     void remember(const sequence& s, rows<float> k, rows<float> v, const kernels::rope_table& rope, thread_pool& threads) const {
-        threads.run(s.count, [&](std::size_t t) {
-            const std::size_t position = s.cache->length() + t;
-            for (std::size_t head = 0; head < shape.kv_heads; ++head) {
-                const std::size_t offset = head * shape.head_dim;
+        constexpr std::size_t tokens_a_task = 16; // a cache line of each number of their keys
+        threads.run((s.count + tokens_a_task - 1) / tokens_a_task * shape.kv_heads, [&](std::size_t task) {
+            const std::size_t first = task / shape.kv_heads * tokens_a_task, head = task % shape.kv_heads, offset = head * shape.head_dim;
+            for (std::size_t t = first; t < std::min(s.count, first + tokens_a_task); ++t) {
+                const std::size_t position = s.cache->length() + t;
                 rope.rotate(k[t] + offset, position + first_position);
                 s.cache->store(layer, head, position, {k[t] + offset, shape.head_dim}, {v[t] + offset, shape.head_dim});
             }

@@ -40,13 +40,14 @@ struct quantised_tokens {
     }
 };
 
-/// Rounds one token: x (width) -> token t of `to`, which is one of `tile`.
+/// Rounds groups [first, end) of one token: x (width) -> token t of `to`, which is one of `tile`.
 template <std::size_t Bits>
-void quantise_token(const float* x, std::size_t t, const token_tile& tile, const quantised_tokens& to) noexcept {
+void quantise_token(const float* x, std::size_t t, const token_tile& tile, std::size_t first, std::size_t end, const quantised_tokens& to) noexcept {
     constexpr std::size_t group = quantised_rows<Bits>::group;
     using batch = arch::simd<>::batch;
-    std::int8_t* codes = to.codes + tile.first * to.width + 4 * (t - tile.first);
-    for (std::size_t g = 0; g < to.groups; ++g, x += group) {
+    x += first * group;
+    std::int8_t* codes = to.codes + tile.first * to.width + first * group * tile.count + 4 * (t - tile.first);
+    for (std::size_t g = first; g < end; ++g, x += group) {
         batch tops(0.f);
         for (std::size_t i = 0; i < group; i += batch::size) tops = xsimd::max(tops, xsimd::abs(batch::load_unaligned(x + i)));
         const float top = compat::reduce_max(tops), inverse = top == 0 ? 0.f : 127.f / top;

@@ -1,7 +1,7 @@
 // Keys and values of the heads of an attention, in the order in which it reads them.
 #pragma once
 
-#include <pali/core/macros.hpp>
+#include <pali/arch/prefetch.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -58,6 +58,7 @@ struct key_values {
     void put(std::size_t head, std::size_t token, std::span<const float> new_key, std::span<const float> new_value) const noexcept {
         PALI_ASSERT(token < capacity && new_key.size() == head_dim && new_value.size() == head_dim);
         const auto all_keys = keys(head, token / keys_a_block), all_values = values(head);
+        for (std::size_t d = 0; d < key_depth(); ++d) arch::fetch_ahead(&all_keys.at(d, token % keys_a_block)); // each is in a cache line of its own
         for (std::size_t d = 0; d < key_depth(); ++d) all_keys.at(d, token % keys_a_block) = Element(d < head_dim ? new_key[d] : 0.f);
         for (std::size_t d = 0; d < value_width(); ++d) all_values.at(token, d) = Element(d < head_dim ? new_value[d] : 0.f);
     }

@@ -19,11 +19,15 @@ void matmul_of_bytes(rows<const float> x, const quantised_rows<Bits>& w, const f
     PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
     const arena::frame frame(scratch);
     const auto tokens = quantised_tokens::take<Bits>(scratch, x.count, x.width);
-    threads.run(x.count, [&](std::size_t t) { // tiles of many tokens are those of each Dot::tokens of them
-        const std::size_t begin = t / Dot::tokens * Dot::tokens;
+    // Tokens of a tile lie number beside number, so that one thread rounds all of them. Tiles of many tokens are those of each Dot::tokens of them.
+    const std::size_t groups_a_task = 64 / std::min(Dot::tokens, std::max<std::size_t>(1, x.count)); // a microsecond or two
+    const std::size_t parts = (tokens.groups + groups_a_task - 1) / groups_a_task;
+    threads.run((x.count + Dot::tokens - 1) / Dot::tokens * parts, [&](std::size_t task) {
+        const std::size_t begin = task / parts * Dot::tokens, first = task % parts * groups_a_task;
         detail::for_row_tiles<Dot::tokens>(std::min(Dot::tokens, x.count - begin), [&](std::size_t r, std::size_t count) {
             const token_tile tile{begin + r, count};
-            if (t - tile.first < tile.count) quantise_token<Bits>(x[t], t, tile, tokens);
+            for (std::size_t t = tile.first; t < tile.first + count; ++t)
+                quantise_token<Bits>(x[t], t, tile, first, std::min(tokens.groups, first + groups_a_task), tokens);
         });
     });
     constexpr std::size_t strip = quantised_rows<Bits>::strip, strips_a_task = 8;

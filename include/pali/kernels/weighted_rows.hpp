@@ -47,6 +47,9 @@ struct simd_weighted_rows {
         const std::size_t whole = p.width / pair * pair;
         PALI_NO_UNROLL
         for (std::size_t j = 0; j < whole; j += pair) {
+            // Few rows of p run at the speed of memory. What comes next, more keys or more values, lies behind v.
+            if constexpr (R < 6)
+                for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(v.data + (j + p.width) * v.width + c * lanes * pair);
             add(j, std::integral_constant<std::size_t, 0>{});
             if constexpr (pair == 2) {
                 if constexpr (R * C >= 12) PALI_READ_AGAIN;
