@@ -75,7 +75,7 @@ class PaliRecipe(ConanFile):
         toolchain = CMakeToolchain(self)
         toolchain.cache_variables.update({"PALI_BUILD_EXAMPLES": False, "PALI_BUILD_C": False, "PALI_BUILD_TESTS": False})
         for reader in ("jpeg", "png", "webp"):
-            toolchain.cache_variables[f"PALI_USE_{reader.upper()}"] = bool(self.options.get_safe(reader))
+            toolchain.cache_variables[f"PALI_WITH_{reader.upper()}"] = bool(self.options.get_safe(reader))
         toolchain.generate()
 
     def build(self):

@@ -99,7 +99,9 @@ def route_cmake_fetch(work):
     run("git", "init", "--quiet", "--initial-branch=main", clone)
     run(*git, "add", "--all")
     run(*git, "commit", "--quiet", "--message=all")
-    consumer("cmake_fetch", work, f"-DPALI_CLONE=file://{clone}")
+    consumer("cmake_fetch", work, f"-DPALI_CLONE=file://{clone}", "-DPALI_WITH_WEBP=OFF")
+    linked = run("readelf", "-d", work / "consumer/consumer")
+    expect("libpng" in linked and "libwebp" not in linked, f"PALI_WITH_WEBP=OFF, and it links\n{linked}")
     caption(work / "consumer/consumer", work / "consumer/_deps/pali-src/examples/models")
 
 

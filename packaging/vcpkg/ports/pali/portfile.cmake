@@ -4,9 +4,9 @@ set(VCPKG_BUILD_TYPE release) # headers only
 
 vcpkg_check_features(OUT_FEATURE_OPTIONS FEATURE_OPTIONS
   FEATURES
-    jpeg PALI_USE_JPEG
-    png PALI_USE_PNG
-    webp PALI_USE_WEBP)
+    jpeg PALI_WITH_JPEG
+    png PALI_WITH_PNG
+    webp PALI_WITH_WEBP)
 vcpkg_find_acquire_program(PKGCONFIG)
 vcpkg_cmake_configure(
   SOURCE_PATH "${SOURCE_PATH}"
