@@ -1,16 +1,23 @@
-# `cpack -G DEB`: libpali-dev (headers), pali-models (the embedded model), and where they are built for any processor, pali (the program) and libpali (for C).
+# `cpack -G DEB`: libpali-dev (headers), pali-models (the embedded model), and where they are built for any processor, pali (the program), libpali (for
+# programs that call pali.h) and libpali-c-dev (to build such programs).
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_COMPONENTS_ALL dev models)
-if(NOT PALI_NATIVE)
-  if(PALI_BUILD_EXAMPLES)
-    list(APPEND CPACK_COMPONENTS_ALL program)
+if(PALI_BUILD_EXAMPLES OR PALI_BUILD_C)
+  find_program(PALI_SHLIBDEPS dpkg-shlibdeps DOC "Says which packages a program depends on")
+  find_program(PALI_FILE file DOC "Says what a file is; dpkg-shlibdeps by way of CPack needs it")
+  if(PALI_NATIVE)
+    message(STATUS "Debian packages leave the program and libpali out: they are built for this machine's instructions (PALI_NATIVE)")
+  elseif(NOT PALI_SHLIBDEPS OR NOT PALI_FILE)
+    message(STATUS "Debian packages leave the program and libpali out, for want of: apt-get install dpkg-dev file")
+  else()
+    if(PALI_BUILD_EXAMPLES)
+      list(APPEND CPACK_COMPONENTS_ALL program)
+    endif()
+    if(PALI_BUILD_C)
+      list(APPEND CPACK_COMPONENTS_ALL c c_dev)
+    endif()
   endif()
-  if(PALI_BUILD_C)
-    list(APPEND CPACK_COMPONENTS_ALL c)
-  endif()
-elseif(PALI_BUILD_EXAMPLES OR PALI_BUILD_C)
-  message(STATUS "Debian packages leave the program and libpali out: they are built for this machine's instructions (PALI_NATIVE)")
 endif()
 set(CPACK_PACKAGE_NAME pali)
 set(CPACK_PACKAGE_VENDOR pali)
@@ -44,5 +51,10 @@ set(CPACK_DEBIAN_C_PACKAGE_NAME "libpali${pali_soversion}")
 set(CPACK_DEBIAN_C_PACKAGE_SECTION libs)
 set(CPACK_DEBIAN_C_PACKAGE_SHLIBDEPS ON)
 set(CPACK_COMPONENT_C_DESCRIPTION "The library behind pali.h, for C and other languages")
+
+set(CPACK_DEBIAN_C_DEV_PACKAGE_NAME libpali-c-dev)
+set(CPACK_DEBIAN_C_DEV_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_C_DEV_PACKAGE_DEPENDS "libpali${pali_soversion} (= ${PROJECT_VERSION}), libpali-dev (= ${PROJECT_VERSION})") # pali.h is in libpali-dev
+set(CPACK_COMPONENT_C_DEV_DESCRIPTION "What C programs that use pali.h are built with")
 
 include(CPack)

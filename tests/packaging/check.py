@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Uses pali as another project does, by one ROUTE, in a new folder: builds the consumer and sees what it says about a picture.
 
-usage: check.py ROUTE      the compiler is that of the environment variable CXX
+usage: check.py ROUTE [BUILD]      the compiler is that of the environment variable CXX
+BUILD is a folder that this tree was built in, for the routes that begin with what is built there: c, deb_programs.
 Exit status 77: a tool that the route needs is not there.
 """
 import json
@@ -165,6 +166,52 @@ def route_deb(work):
     caption(work / "consumer/consumer", work / "root/usr/share/pali/models")
 
 
+def block(page, language):
+    """The first block of a page in a language."""
+    return re.search(rf"^```{language}\n(.*?)^```$", (SOURCE / page).read_text(encoding="utf-8"), flags=re.M | re.S).group(1)
+
+
+def asks_in_c(program, models, **environment):
+    said = run(program, models / "shapes", models / "shapes/pictures/cross_and_ring.png", "caption en", **environment).strip()
+    expect(said == SAID, f"it says {said!r} instead of {SAID!r}")
+    print(said)
+
+
+def c_by_pkg_config(work, prefix):
+    (work / "ask.c").write_text(block("docs/c_api.md", "c"), encoding="utf-8")
+    run("sh", "build.sh", work / "ask", cwd=project("c", work), PKG_CONFIG_PATH=prefix / "lib/pkgconfig", CC=os.environ.get("CC", "cc"))
+    asks_in_c(work / "ask", SOURCE / "examples/models", LD_LIBRARY_PATH=prefix / "lib")
+
+
+def route_c(work):
+    """libpali as it is installed, for the program of docs/c_api.md: by pkg-config, and by CMake in a project of C alone."""
+    for component in ("c", "c_dev", "dev"):
+        run("cmake", "--install", built(), "--prefix", work / "prefix", "--component", component)
+    c_by_pkg_config(work, work / "prefix")
+    said = cmake(work / "c", work / "consumer", f"-DCMAKE_PREFIX_PATH={work}/prefix", "-DCMAKE_DISABLE_FIND_PACKAGE_xtensor=ON")
+    expect(f"found pali {VERSION}" in said, f"its version should be {VERSION}")
+    run("cmake", "--build", work / "consumer")
+    asks_in_c(work / "consumer/ask", SOURCE / "examples/models")
+
+
+def route_deb_programs(work):
+    """The packages of what is compiled. Here they are of a build for this machine, which cpack by itself leaves out."""
+    need("dpkg-shlibdeps")
+    need("file")
+    run("cpack", "-G", "DEB", "-B", work, "-D", "CPACK_COMPONENTS_ALL=dev;models;program;c;c_dev", cwd=built())
+    abi = ".".join(VERSION.split(".")[:2 if VERSION.startswith("0.") else 1])
+    depends = {}
+    for package in work.glob("*.deb"):
+        depends[run("dpkg-deb", "-f", package, "Package").strip()] = run("dpkg-deb", "-f", package, "Depends")
+        run("dpkg-deb", "-x", package, work / "root")
+    expect(set(depends) == {"pali", "pali-models", "libpali-dev", f"libpali{abi}", "libpali-c-dev"}, f"cpack makes {sorted(depends)}")
+    for package, needed in (("pali", "pali-models"), ("pali", "libsentencepiece0"), (f"libpali{abi}", "libsentencepiece0"), ("libpali-c-dev", f"libpali{abi} (= {VERSION})")):
+        expect(needed in depends[package], f"{package} does not depend on {needed} but on {depends[package]}")
+    said = run(work / "root/usr/bin/pali", "generate", "--prompt", "caption en").strip()
+    expect(said == SAID, f"it says {said!r} instead of {SAID!r}")
+    c_by_pkg_config(work, work / "root/usr")
+
+
 def route_missing(work):
     """What is missing is said with the package to install: by pali, by an installed pali, by meson."""
     names(cmake_library(work, "-DCMAKE_DISABLE_FIND_PACKAGE_xtensor=ON", fails=True), "libxtensor-dev")
@@ -213,6 +260,12 @@ def dependencies():
     return list(list_dependencies.rows((SOURCE / "cmake/dependencies.cmake").read_text(encoding="utf-8")))
 
 
+def built():
+    if len(sys.argv) != 3:
+        sys.exit(f"{sys.argv[1]} needs the folder of a build")
+    return pathlib.Path(sys.argv[2]).resolve()
+
+
 def need(tool):
     if not shutil.which(tool):
         print(f"{tool} is not installed")
@@ -223,7 +276,7 @@ ROUTES = {name[6:]: f for name, f in list(globals().items()) if name.startswith(
 
 
 def main():
-    if len(sys.argv) != 2 or sys.argv[1] not in ROUTES:
+    if len(sys.argv) not in (2, 3) or sys.argv[1] not in ROUTES:
         sys.exit(f"{__doc__}\nROUTE: {', '.join(ROUTES)}")
     with tempfile.TemporaryDirectory(prefix="pali-") as folder:
         if shutil.which("ccache"):
