@@ -120,7 +120,7 @@ def meson_installed(work):
 
 def route_meson_subproject(work):
     copied(project("meson", work) / "subprojects/pali")
-    meson_consumer(work, "--force-fallback-for=pali")
+    meson_consumer(work, "-Dconsumed=pali-compiled", "-Dpali:variants=dynamic:bf16")
     caption(work / "consumer/consumer", SOURCE / "examples/models")
 
 
