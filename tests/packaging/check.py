@@ -240,7 +240,7 @@ def route_vcpkg(work):
     readers = {row[1].lower() for row in dependencies() if row[0] == "reader"}
     expect(set(said["features"]) == set(said["default-features"]) == readers, f"vcpkg.json has other features than {sorted(readers)}")
     run("cmake", f"-DPORT={port}", f"-DWORK={work}", "-DOFF=webp", "-P", HERE / "vcpkg/stand_ins.cmake")
-    expect("-DPALI_WITH_PNG=1 -DPALI_WITH_WEBP=0" in (work / "packages/share/pkgconfig/pali.pc").read_text(), "a feature that was left out is there")
+    expect("-DPALI_WITH_PNG=1 -DPALI_WITH_WEBP=0" in (work / "packages/lib/pkgconfig/pali.pc").read_text(), "a feature that was left out is there")
 
 
 def route_conan(work):

@@ -43,7 +43,7 @@ function(vcpkg_cmake_config_fixup)
 endfunction()
 
 function(vcpkg_fixup_pkgconfig)
-  need("${CURRENT_PACKAGES_DIR}/share/pkgconfig/pali.pc")
+  need("${CURRENT_PACKAGES_DIR}/lib/pkgconfig/pali.pc")
 endfunction()
 
 function(vcpkg_install_copyright)
