@@ -23,7 +23,6 @@ target_compile_options(pali_optimize INTERFACE -march=native)
 # What our own targets share: warnings are errors.
 add_library(pali_own INTERFACE)
 target_compile_options(pali_own INTERFACE -Wall -Wextra -Wpedantic -Wconversion $<$<BOOL:${PALI_WERROR}>:-Werror>
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> # the AVX-512 headers of g++ 12 raise it from -O2 on
   $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>) # its own std::string does: GCC bug 105651
 if(PALI_NATIVE)
   target_link_libraries(pali_own INTERFACE pali_optimize)

@@ -4296,7 +4296,15 @@ inline constexpr std::string_view weights_key = "pali.weights"; ///< in the file
 #if !__has_include(<xsimd/xsimd.hpp>)
 #  error "pali needs xsimd (Debian: libxsimd-dev)"
 #endif
+// g++ 12 warns of its own intrinsics for 512 bits, wherever they are inlined (GCC bug 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#  pragma GCC diagnostic push
+#  pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <xsimd/xsimd.hpp>
+#if defined(__GNUC__) && !defined(__clang__)
+#  pragma GCC diagnostic pop
+#endif
 
 /// What xsimd spells in another way from release to release.
 namespace pali::inline PALI_ABI::compat {

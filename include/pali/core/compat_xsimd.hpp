@@ -6,7 +6,15 @@
 #if !__has_include(<xsimd/xsimd.hpp>)
 #  error "pali needs xsimd (Debian: libxsimd-dev)"
 #endif
+// g++ 12 warns of its own intrinsics for 512 bits, wherever they are inlined (GCC bug 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#  pragma GCC diagnostic push
+#  pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <xsimd/xsimd.hpp>
+#if defined(__GNUC__) && !defined(__clang__)
+#  pragma GCC diagnostic pop
+#endif
 
 #include <cstddef>
 #include <cstdint>
