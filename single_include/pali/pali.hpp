@@ -45,7 +45,10 @@ inline constexpr const char version[] = PALI_VERSION_TEXT(PALI_VERSION_MAJOR, PA
 
 // The few macros of the library: internal, all prefixed, none needed by a user.
 
-// Before any other header: a compiler that has none for 32 bits says this all the same.
+// Before any other header: a compiler that has none for 32 bits says this all the same, by #error since such a header ends it before anything is asserted.
+#if defined(__SIZEOF_POINTER__) && __SIZEOF_POINTER__ != 8
+#  error "pali needs a 64-bit target: checkpoints are larger than a 32-bit address space"
+#endif
 static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are larger than a 32-bit address space");
 
 #include <cassert>
