@@ -10,6 +10,9 @@ if(DEFINED ENV{PALI_AARCH64_PACKAGES})
 else()
   cmake_path(SET packages NORMALIZE "${CMAKE_CURRENT_LIST_DIR}/../../build/aarch64-packages")
 endif()
+if(NOT EXISTS "${packages}/complete")
+  message(FATAL_ERROR "ARM's packages are not in ${packages}: run tools/aarch64_packages.sh, which fetches them")
+endif()
 set(libraries "${packages}/usr/lib/aarch64-linux-gnu")
 # The C library that belongs to the loader comes first: where the host has packages of ARM, too, it would be theirs, and threads would hang.
 set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -L /usr/aarch64-linux-gnu
