@@ -22,10 +22,10 @@ namespace pali::inline PALI_ABI::inline PALI_MODEL {
 /// What a model is made of. Its members do one call's work, under the lock that the caller holds.
 template <model_config Config, weight_storage Weights>
 struct model<Config, Weights>::state {
-    state(const std::filesystem::path& folder, const load_options& options)
-        : read(read_checkpoint_config(folder)), at(options.threads, options.pin_threads), text(folder, read.image_token),
-          net(folder, read, options.residency, at, options.on_progress), pictures(preprocessing_of(read.picture)), eos(read.eos.begin(), read.eos.end()),
-          folder(folder), mask_file(options.mask_decoder), caches(options.kv_cache) {
+    state(const std::filesystem::path& from, const load_options& options)
+        : read(read_checkpoint_config(from)), at(options.threads, options.pin_threads), text(from, read.image_token),
+          net(from, read, options.residency, at, options.on_progress), pictures(preprocessing_of(read.picture)), eos(read.eos.begin(), read.eos.end()),
+          folder(from), mask_file(options.mask_decoder), caches(options.kv_cache) {
         load_s = clock.lap();
     }
 

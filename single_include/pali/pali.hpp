@@ -546,7 +546,7 @@ struct image {
 
     image() = default;
     /// A black picture.
-    image(std::size_t width, std::size_t height) : width(width), height(height), pixels(width * height * 3) {}
+    image(std::size_t columns, std::size_t lines) : width(columns), height(lines), pixels(columns * lines * 3) {}
 
     /// The three channels of the pixel at column x of row y; not checked.
     [[nodiscard]] std::uint8_t* at(std::size_t x, std::size_t y) noexcept { return pixels.data() + (y * width + x) * 3; }
@@ -1785,7 +1785,7 @@ struct mask {
 
     mask() = default;
     /// Nothing is inside.
-    mask(std::size_t width, std::size_t height) : width(width), height(height), values(width * height) {}
+    mask(std::size_t columns, std::size_t lines) : width(columns), height(lines), values(columns * lines) {}
 
     /// Whether it has no pixels at all.
     [[nodiscard]] bool empty() const noexcept { return values.empty(); }
@@ -3164,10 +3164,9 @@ struct rows {
 
     rows() = default;
     /// Rows that follow each other without a gap.
-    rows(T* data, std::size_t count, std::size_t width) noexcept : rows(data, count, width, width) {}
-    /// Rows `stride` elements apart.
-    rows(T* data, std::size_t count, std::size_t width, std::size_t stride) noexcept
-        : data(data), count(count), width(width), stride(stride) {}
+    rows(T* first, std::size_t n, std::size_t elements) noexcept : rows(first, n, elements, elements) {}
+    /// Rows `step` elements apart.
+    rows(T* first, std::size_t n, std::size_t elements, std::size_t step) noexcept : data(first), count(n), width(elements), stride(step) {}
     /// rows<T> is usable where rows<const T> is asked for.
     template <class U>
         requires(std::is_same_v<const U, T>)
@@ -5359,10 +5358,10 @@ public:
         if (m_type == kv_type::f32) f(view<float>(layer));
         else f(view<bfloat16>(layer));
     }
-    /// Keeps the key and the value, head_dim numbers each, of a head and token.
-    void store(std::size_t layer, std::size_t head, std::size_t token, std::span<const float> key, std::span<const float> value) noexcept {
-        PALI_ASSERT(layer < m_layers && head < m_heads && token < m_capacity);
-        visit(layer, [&](const auto& all) { all.put(head, token, key, value); });
+    /// Keeps the key and the value, head_dim numbers each, of a head and position.
+    void store(std::size_t layer, std::size_t head, std::size_t position, std::span<const float> key, std::span<const float> value) noexcept {
+        PALI_ASSERT(layer < m_layers && head < m_heads && position < m_capacity);
+        visit(layer, [&](const auto& all) { all.put(head, position, key, value); });
     }
 
 private:
@@ -6867,15 +6866,15 @@ struct portable_dot {
     }
 
 private:
-    /// One token of a tile of `tokens`. Never inlined: a multiplication and an addition are joined or not in one way, for any R.
+    /// One token of a tile of `together`. Never inlined: a multiplication and an addition are joined or not in one way, for any R.
     template <std::size_t Bits>
-    [[gnu::noinline]] static void one(const std::uint8_t* codes, const bfloat16* scales, const std::int8_t* token, const float* token_scales, std::size_t tokens,
+    [[gnu::noinline]] static void one(const std::uint8_t* codes, const bfloat16* scales, const std::int8_t* token, const float* token_scales, std::size_t together,
                                       std::size_t groups, float* y) noexcept {
         using matrix = quantised_rows<Bits>;
         std::fill(y, y + matrix::strip, 0.f);
-        for (std::size_t g = 0; g < groups; ++g, codes += matrix::group_bytes, scales += matrix::strip, token += matrix::group * tokens, token_scales += tokens) {
+        for (std::size_t g = 0; g < groups; ++g, codes += matrix::group_bytes, scales += matrix::strip, token += matrix::group * together, token_scales += together) {
             std::int8_t numbers[matrix::group];
-            for (std::size_t k = 0; k < matrix::group; k += 4) std::memcpy(numbers + k, token + k * tokens, 4);
+            for (std::size_t k = 0; k < matrix::group; k += 4) std::memcpy(numbers + k, token + k * together, 4);
             std::int32_t sums[matrix::strip] = {};
             for (std::size_t k = 0; k < matrix::group_bytes / matrix::strip; ++k)
                 for (std::size_t n = 0; n < matrix::strip; ++n) {
@@ -6990,7 +6989,7 @@ struct x86_dot {
         using matrix = quantised_rows<Bits>;
         const std::uint8_t* codes = w.codes_of(i);
         const bfloat16* scales = w.scales_of(i);
-        const std::int8_t* tokens = x.codes + first * x.width;
+        const std::int8_t* activations = x.codes + first * x.width;
         const float* token_scales = x.scales + first * x.groups;
         const std::int32_t* begins = x.begins + first * x.groups;
         const std::ptrdiff_t ahead = w.codes_of(strips) - w.codes, scales_ahead = w.scales_of(strips) - w.scales; // the same place of what comes next
@@ -7001,8 +7000,8 @@ struct x86_dot {
             for (std::size_t line = 0; line < matrix::group_bytes; line += 64) arch::fetch_ahead(codes + ahead + line);
             arch::fetch_ahead(scales + scales_ahead);
             __m256i products[R];
-            if constexpr (Bits == 4) Bytes::of_4_bits(codes, tokens, products);
-            else Bytes::of_8_bits(codes, tokens, products);
+            if constexpr (Bits == 4) Bytes::of_4_bits(codes, activations, products);
+            else Bytes::of_8_bits(codes, activations, products);
             const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales));
             const __m256 scale = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
             PALI_UNROLL
@@ -7010,7 +7009,7 @@ struct x86_dot {
                 if constexpr (Bits == 4 || !Bytes::keeps_signs) products[r] = _mm256_add_epi32(products[r], _mm256_set1_epi32(begins[r]));
                 sums[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products[r]), _mm256_mul_ps(scale, _mm256_broadcast_ss(token_scales + r)), sums[r]);
             }
-            codes += matrix::group_bytes, scales += matrix::strip, tokens += matrix::group * R, token_scales += R, begins += R;
+            codes += matrix::group_bytes, scales += matrix::strip, activations += matrix::group * R, token_scales += R, begins += R;
         }
         for (std::size_t r = 0; r < R; ++r) _mm256_storeu_ps(y[r], sums[r]);
     }
@@ -7107,11 +7106,11 @@ private:
     /// products[r] += weights · four numbers of token r. Assembly, because g++ 12 would load and repeat them by an instruction of its own.
     template <std::size_t R>
     PALI_TARGET("avx512f,avx512vnni")
-    static inline void add(__m512i weights, const std::int8_t* tokens, __m512i (&products)[R]) noexcept {
+    static inline void add(__m512i weights, const std::int8_t* activations, __m512i (&products)[R]) noexcept {
         struct four { std::int8_t numbers[4]; };
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
-            __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(products[r]) : "v"(weights), "m"(*reinterpret_cast<const four*>(tokens + 4 * r)));
+            __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(products[r]) : "v"(weights), "m"(*reinterpret_cast<const four*>(activations + 4 * r)));
     }
 };
 
@@ -7985,16 +7984,16 @@ bfloat16 quantise_group(const float* x, int* codes) noexcept {
 /// Rounds the rows of a strip, x (8, width), to codes and scales in the layout of quantised_rows: width · Bits bytes, and width / group · 8 scales.
 template <std::size_t Bits>
 void quantise_strip(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) noexcept {
-    using matrix = quantised_rows<Bits>;
-    PALI_ASSERT(width % matrix::group == 0);
-    int of_group[matrix::group];
-    for (std::size_t at = 0; at < width; at += matrix::group, codes += matrix::group_bytes, scales += matrix::strip) {
-        std::fill(codes, codes + matrix::group_bytes, std::uint8_t{0});
-        for (std::size_t r = 0; r < matrix::strip; ++r) {
+    using layout = quantised_rows<Bits>;
+    PALI_ASSERT(width % layout::group == 0);
+    int of_group[layout::group];
+    for (std::size_t at = 0; at < width; at += layout::group, codes += layout::group_bytes, scales += layout::strip) {
+        std::fill(codes, codes + layout::group_bytes, std::uint8_t{0});
+        for (std::size_t r = 0; r < layout::strip; ++r) {
             scales[r] = detail::quantise_group<Bits>(x + r * width + at, of_group);
-            for (std::size_t k = 0; k < matrix::group; ++k) {
-                const int bits = Bits == 8 ? of_group[k] : (of_group[k] + 8) << (k < matrix::group / 2 ? 0 : 4);
-                codes[matrix::byte_in_group(r, k)] |= static_cast<std::uint8_t>(bits);
+            for (std::size_t k = 0; k < layout::group; ++k) {
+                const int bits = Bits == 8 ? of_group[k] : (of_group[k] + 8) << (k < layout::group / 2 ? 0 : 4);
+                codes[layout::byte_in_group(r, k)] |= static_cast<std::uint8_t>(bits);
             }
         }
     }
@@ -8003,8 +8002,8 @@ void quantise_strip(const float* x, std::size_t width, std::uint8_t* codes, bflo
 /// What matrices quantised_rows can hold, for messages.
 template <std::size_t Bits>
 [[nodiscard]] std::string what_is_quantised() {
-    using matrix = quantised_rows<Bits>;
-    return "quantised weights are made of BF16, F16 or F32 with a multiple of " + std::to_string(matrix::strip) + " rows and of " + std::to_string(matrix::group) + " columns";
+    using layout = quantised_rows<Bits>;
+    return "quantised weights are made of BF16, F16 or F32 with a multiple of " + std::to_string(layout::strip) + " rows and of " + std::to_string(layout::group) + " columns";
 }
 
 /// Bytes of a matrix's codes and scales.
@@ -8016,17 +8015,17 @@ template <std::size_t Bits>
 /// Rounds a matrix (rows, columns) for which quantised_rows::fits() into `memory` of quantised_bytes(), codes first, and returns a view of it.
 template <std::size_t Bits>
 quantised_rows<Bits> quantise(const tensor_info& tensor, std::byte* memory, thread_pool& threads) {
-    using matrix = quantised_rows<Bits>;
+    using layout = quantised_rows<Bits>;
     const std::size_t count = tensor.shape[0], width = tensor.shape[1];
-    PALI_ASSERT(matrix::fits(count, width));
+    PALI_ASSERT(layout::fits(count, width));
     auto* const codes = reinterpret_cast<std::uint8_t*>(memory);
-    auto* const scales = reinterpret_cast<bfloat16*>(memory + matrix::bytes_of(count * width));
-    std::vector<float> strips(threads.size() * matrix::strip * width);
-    threads.run(count / matrix::strip, [&](std::size_t i, std::size_t thread) {
-        const std::size_t numbers = matrix::strip * width;
+    auto* const scales = reinterpret_cast<bfloat16*>(memory + layout::bytes_of(count * width));
+    std::vector<float> strips(threads.size() * layout::strip * width);
+    threads.run(count / layout::strip, [&](std::size_t i, std::size_t thread) {
+        const std::size_t numbers = layout::strip * width;
         float* const strip = strips.data() + thread * numbers;
         convert(tensor, i * numbers, numbers, strip);
-        quantise_strip<Bits>(strip, width, codes + i * matrix::bytes_of(numbers), scales + i * numbers / matrix::group);
+        quantise_strip<Bits>(strip, width, codes + i * layout::bytes_of(numbers), scales + i * numbers / layout::group);
     });
     return {codes, scales, count, width};
 }
@@ -8203,9 +8202,9 @@ private:
 
     template <std::size_t Bits>
     void want_quantised(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) {
-        using matrix = quantised_rows<Bits>;
+        using layout = quantised_rows<Bits>;
         const std::size_t count = shape[0], width = shape[1];
-        if (!matrix::fits(count, width)) {
+        if (!layout::fits(count, width)) {
             m_problems.push_back("tensor " + in_quotes(name) + " is " + describe_shape(shape) + "; " + what_is_quantised<Bits>());
             return;
         }
@@ -8222,8 +8221,8 @@ private:
                                  describe_shape(needed));
             return nullptr;
         };
-        const tensor_info* const codes = stored(name, code_type<Bits>, matrix::codes_shape(count, width));
-        const tensor_info* const scale = stored(scales, dtype::bf16, matrix::scales_shape(count, width));
+        const tensor_info* const codes = stored(name, code_type<Bits>, layout::codes_shape(count, width));
+        const tensor_info* const scale = stored(scales, dtype::bf16, layout::scales_shape(count, width));
         if (!codes || !scale) return;
         to.count = count;
         to.width = width;
@@ -9936,8 +9935,8 @@ private:
         std::string name;
         std::uint64_t at = 0, end = 0;
 
-        wide_fields(const zip_members& owner, std::string member, std::uint64_t extra, std::uint64_t extra_size)
-            : owner(owner), name(std::move(member)) {
+        wide_fields(const zip_members& members, std::string member, std::uint64_t extra, std::uint64_t extra_size)
+            : owner(members), name(std::move(member)) {
             for (std::uint64_t next = extra; next + 4 <= extra + extra_size;) {
                 const std::uint64_t id = owner.number(next, 2), size = owner.number(next + 2, 2);
                 if (size > extra + extra_size - next - 4) owner.fail_member(name, "has an extra field that is longer than the room for it");
@@ -10332,8 +10331,8 @@ struct feature_map {
 
     feature_map() = default;
     /// Over memory of size() floats, whose border is zero already.
-    feature_map(T* data, std::size_t height, std::size_t width, std::size_t channels) noexcept
-        : data(data), height(height), width(width), channels(channels) {}
+    feature_map(T* memory, std::size_t lines, std::size_t columns, std::size_t numbers) noexcept
+        : data(memory), height(lines), width(columns), channels(numbers) {}
     /// feature_map<T> is usable where feature_map<const T> is asked for.
     template <class U>
         requires(std::is_same_v<const U, T>)
@@ -11478,10 +11477,10 @@ namespace pali::inline PALI_ABI::inline PALI_MODEL {
 /// What a model is made of. Its members do one call's work, under the lock that the caller holds.
 template <model_config Config, weight_storage Weights>
 struct model<Config, Weights>::state {
-    state(const std::filesystem::path& folder, const load_options& options)
-        : read(read_checkpoint_config(folder)), at(options.threads, options.pin_threads), text(folder, read.image_token),
-          net(folder, read, options.residency, at, options.on_progress), pictures(preprocessing_of(read.picture)), eos(read.eos.begin(), read.eos.end()),
-          folder(folder), mask_file(options.mask_decoder), caches(options.kv_cache) {
+    state(const std::filesystem::path& from, const load_options& options)
+        : read(read_checkpoint_config(from)), at(options.threads, options.pin_threads), text(from, read.image_token),
+          net(from, read, options.residency, at, options.on_progress), pictures(preprocessing_of(read.picture)), eos(read.eos.begin(), read.eos.end()),
+          folder(from), mask_file(options.mask_decoder), caches(options.kv_cache) {
         load_s = clock.lap();
     }
 

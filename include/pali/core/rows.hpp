@@ -18,10 +18,9 @@ struct rows {
 
     rows() = default;
     /// Rows that follow each other without a gap.
-    rows(T* data, std::size_t count, std::size_t width) noexcept : rows(data, count, width, width) {}
-    /// Rows `stride` elements apart.
-    rows(T* data, std::size_t count, std::size_t width, std::size_t stride) noexcept
-        : data(data), count(count), width(width), stride(stride) {}
+    rows(T* first, std::size_t n, std::size_t elements) noexcept : rows(first, n, elements, elements) {}
+    /// Rows `step` elements apart.
+    rows(T* first, std::size_t n, std::size_t elements, std::size_t step) noexcept : data(first), count(n), width(elements), stride(step) {}
     /// rows<T> is usable where rows<const T> is asked for.
     template <class U>
         requires(std::is_same_v<const U, T>)

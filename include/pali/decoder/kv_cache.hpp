@@ -76,10 +76,10 @@ public:
         if (m_type == kv_type::f32) f(view<float>(layer));
         else f(view<bfloat16>(layer));
     }
-    /// Keeps the key and the value, head_dim numbers each, of a head and token.
-    void store(std::size_t layer, std::size_t head, std::size_t token, std::span<const float> key, std::span<const float> value) noexcept {
-        PALI_ASSERT(layer < m_layers && head < m_heads && token < m_capacity);
-        visit(layer, [&](const auto& all) { all.put(head, token, key, value); });
+    /// Keeps the key and the value, head_dim numbers each, of a head and position.
+    void store(std::size_t layer, std::size_t head, std::size_t position, std::span<const float> key, std::span<const float> value) noexcept {
+        PALI_ASSERT(layer < m_layers && head < m_heads && position < m_capacity);
+        visit(layer, [&](const auto& all) { all.put(head, position, key, value); });
     }
 
 private:

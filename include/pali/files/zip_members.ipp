@@ -71,8 +71,8 @@ private:
         std::string name;
         std::uint64_t at = 0, end = 0;
 
-        wide_fields(const zip_members& owner, std::string member, std::uint64_t extra, std::uint64_t extra_size)
-            : owner(owner), name(std::move(member)) {
+        wide_fields(const zip_members& members, std::string member, std::uint64_t extra, std::uint64_t extra_size)
+            : owner(members), name(std::move(member)) {
             for (std::uint64_t next = extra; next + 4 <= extra + extra_size;) {
                 const std::uint64_t id = owner.number(next, 2), size = owner.number(next + 2, 2);
                 if (size > extra + extra_size - next - 4) owner.fail_member(name, "has an extra field that is longer than the room for it");

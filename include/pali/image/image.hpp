@@ -17,7 +17,7 @@ struct image {
 
     image() = default;
     /// A black picture.
-    image(std::size_t width, std::size_t height) : width(width), height(height), pixels(width * height * 3) {}
+    image(std::size_t columns, std::size_t lines) : width(columns), height(lines), pixels(columns * lines * 3) {}
 
     /// The three channels of the pixel at column x of row y; not checked.
     [[nodiscard]] std::uint8_t* at(std::size_t x, std::size_t y) noexcept { return pixels.data() + (y * width + x) * 3; }

@@ -20,7 +20,7 @@ struct mask {
 
     mask() = default;
     /// Nothing is inside.
-    mask(std::size_t width, std::size_t height) : width(width), height(height), values(width * height) {}
+    mask(std::size_t columns, std::size_t lines) : width(columns), height(lines), values(columns * lines) {}
 
     /// Whether it has no pixels at all.
     [[nodiscard]] bool empty() const noexcept { return values.empty(); }

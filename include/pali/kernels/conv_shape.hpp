@@ -17,8 +17,8 @@ struct feature_map {
 
     feature_map() = default;
     /// Over memory of size() floats, whose border is zero already.
-    feature_map(T* data, std::size_t height, std::size_t width, std::size_t channels) noexcept
-        : data(data), height(height), width(width), channels(channels) {}
+    feature_map(T* memory, std::size_t lines, std::size_t columns, std::size_t numbers) noexcept
+        : data(memory), height(lines), width(columns), channels(numbers) {}
     /// feature_map<T> is usable where feature_map<const T> is asked for.
     template <class U>
         requires(std::is_same_v<const U, T>)

@@ -85,11 +85,11 @@ private:
     /// products[r] += weights · four numbers of token r. Assembly, because g++ 12 would load and repeat them by an instruction of its own.
     template <std::size_t R>
     PALI_TARGET("avx512f,avx512vnni")
-    static inline void add(__m512i weights, const std::int8_t* tokens, __m512i (&products)[R]) noexcept {
+    static inline void add(__m512i weights, const std::int8_t* activations, __m512i (&products)[R]) noexcept {
         struct four { std::int8_t numbers[4]; };
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
-            __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(products[r]) : "v"(weights), "m"(*reinterpret_cast<const four*>(tokens + 4 * r)));
+            __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(products[r]) : "v"(weights), "m"(*reinterpret_cast<const four*>(activations + 4 * r)));
     }
 };
 

@@ -78,15 +78,15 @@ struct portable_dot {
     }
 
 private:
-    /// One token of a tile of `tokens`. Never inlined: a multiplication and an addition are joined or not in one way, for any R.
+    /// One token of a tile of `together`. Never inlined: a multiplication and an addition are joined or not in one way, for any R.
     template <std::size_t Bits>
-    [[gnu::noinline]] static void one(const std::uint8_t* codes, const bfloat16* scales, const std::int8_t* token, const float* token_scales, std::size_t tokens,
+    [[gnu::noinline]] static void one(const std::uint8_t* codes, const bfloat16* scales, const std::int8_t* token, const float* token_scales, std::size_t together,
                                       std::size_t groups, float* y) noexcept {
         using matrix = quantised_rows<Bits>;
         std::fill(y, y + matrix::strip, 0.f);
-        for (std::size_t g = 0; g < groups; ++g, codes += matrix::group_bytes, scales += matrix::strip, token += matrix::group * tokens, token_scales += tokens) {
+        for (std::size_t g = 0; g < groups; ++g, codes += matrix::group_bytes, scales += matrix::strip, token += matrix::group * together, token_scales += together) {
             std::int8_t numbers[matrix::group];
-            for (std::size_t k = 0; k < matrix::group; k += 4) std::memcpy(numbers + k, token + k * tokens, 4);
+            for (std::size_t k = 0; k < matrix::group; k += 4) std::memcpy(numbers + k, token + k * together, 4);
             std::int32_t sums[matrix::strip] = {};
             for (std::size_t k = 0; k < matrix::group_bytes / matrix::strip; ++k)
                 for (std::size_t n = 0; n < matrix::strip; ++n) {
@@ -201,7 +201,7 @@ struct x86_dot {
         using matrix = quantised_rows<Bits>;
         const std::uint8_t* codes = w.codes_of(i);
         const bfloat16* scales = w.scales_of(i);
-        const std::int8_t* tokens = x.codes + first * x.width;
+        const std::int8_t* activations = x.codes + first * x.width;
         const float* token_scales = x.scales + first * x.groups;
         const std::int32_t* begins = x.begins + first * x.groups;
         const std::ptrdiff_t ahead = w.codes_of(strips) - w.codes, scales_ahead = w.scales_of(strips) - w.scales; // the same place of what comes next
@@ -212,8 +212,8 @@ struct x86_dot {
             for (std::size_t line = 0; line < matrix::group_bytes; line += 64) arch::fetch_ahead(codes + ahead + line);
             arch::fetch_ahead(scales + scales_ahead);
             __m256i products[R];
-            if constexpr (Bits == 4) Bytes::of_4_bits(codes, tokens, products);
-            else Bytes::of_8_bits(codes, tokens, products);
+            if constexpr (Bits == 4) Bytes::of_4_bits(codes, activations, products);
+            else Bytes::of_8_bits(codes, activations, products);
             const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales));
             const __m256 scale = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
             PALI_UNROLL
@@ -221,7 +221,7 @@ struct x86_dot {
                 if constexpr (Bits == 4 || !Bytes::keeps_signs) products[r] = _mm256_add_epi32(products[r], _mm256_set1_epi32(begins[r]));
                 sums[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products[r]), _mm256_mul_ps(scale, _mm256_broadcast_ss(token_scales + r)), sums[r]);
             }
-            codes += matrix::group_bytes, scales += matrix::strip, tokens += matrix::group * R, token_scales += R, begins += R;
+            codes += matrix::group_bytes, scales += matrix::strip, activations += matrix::group * R, token_scales += R, begins += R;
         }
         for (std::size_t r = 0; r < R; ++r) _mm256_storeu_ps(y[r], sums[r]);
     }

@@ -191,9 +191,9 @@ private:
 
     template <std::size_t Bits>
     void want_quantised(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) {
-        using matrix = quantised_rows<Bits>;
+        using layout = quantised_rows<Bits>;
         const std::size_t count = shape[0], width = shape[1];
-        if (!matrix::fits(count, width)) {
+        if (!layout::fits(count, width)) {
             m_problems.push_back("tensor " + in_quotes(name) + " is " + describe_shape(shape) + "; " + what_is_quantised<Bits>());
             return;
         }
@@ -210,8 +210,8 @@ private:
                                  describe_shape(needed));
             return nullptr;
         };
-        const tensor_info* const codes = stored(name, code_type<Bits>, matrix::codes_shape(count, width));
-        const tensor_info* const scale = stored(scales, dtype::bf16, matrix::scales_shape(count, width));
+        const tensor_info* const codes = stored(name, code_type<Bits>, layout::codes_shape(count, width));
+        const tensor_info* const scale = stored(scales, dtype::bf16, layout::scales_shape(count, width));
         if (!codes || !scale) return;
         to.count = count;
         to.width = width;

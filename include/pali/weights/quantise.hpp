@@ -54,16 +54,16 @@ bfloat16 quantise_group(const float* x, int* codes) noexcept {
 /// Rounds the rows of a strip, x (8, width), to codes and scales in the layout of quantised_rows: width · Bits bytes, and width / group · 8 scales.
 template <std::size_t Bits>
 void quantise_strip(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) noexcept {
-    using matrix = quantised_rows<Bits>;
-    PALI_ASSERT(width % matrix::group == 0);
-    int of_group[matrix::group];
-    for (std::size_t at = 0; at < width; at += matrix::group, codes += matrix::group_bytes, scales += matrix::strip) {
-        std::fill(codes, codes + matrix::group_bytes, std::uint8_t{0});
-        for (std::size_t r = 0; r < matrix::strip; ++r) {
+    using layout = quantised_rows<Bits>;
+    PALI_ASSERT(width % layout::group == 0);
+    int of_group[layout::group];
+    for (std::size_t at = 0; at < width; at += layout::group, codes += layout::group_bytes, scales += layout::strip) {
+        std::fill(codes, codes + layout::group_bytes, std::uint8_t{0});
+        for (std::size_t r = 0; r < layout::strip; ++r) {
             scales[r] = detail::quantise_group<Bits>(x + r * width + at, of_group);
-            for (std::size_t k = 0; k < matrix::group; ++k) {
-                const int bits = Bits == 8 ? of_group[k] : (of_group[k] + 8) << (k < matrix::group / 2 ? 0 : 4);
-                codes[matrix::byte_in_group(r, k)] |= static_cast<std::uint8_t>(bits);
+            for (std::size_t k = 0; k < layout::group; ++k) {
+                const int bits = Bits == 8 ? of_group[k] : (of_group[k] + 8) << (k < layout::group / 2 ? 0 : 4);
+                codes[layout::byte_in_group(r, k)] |= static_cast<std::uint8_t>(bits);
             }
         }
     }
@@ -72,8 +72,8 @@ void quantise_strip(const float* x, std::size_t width, std::uint8_t* codes, bflo
 /// What matrices quantised_rows can hold, for messages.
 template <std::size_t Bits>
 [[nodiscard]] std::string what_is_quantised() {
-    using matrix = quantised_rows<Bits>;
-    return "quantised weights are made of BF16, F16 or F32 with a multiple of " + std::to_string(matrix::strip) + " rows and of " + std::to_string(matrix::group) + " columns";
+    using layout = quantised_rows<Bits>;
+    return "quantised weights are made of BF16, F16 or F32 with a multiple of " + std::to_string(layout::strip) + " rows and of " + std::to_string(layout::group) + " columns";
 }
 
 /// Bytes of a matrix's codes and scales.
@@ -85,17 +85,17 @@ template <std::size_t Bits>
 /// Rounds a matrix (rows, columns) for which quantised_rows::fits() into `memory` of quantised_bytes(), codes first, and returns a view of it.
 template <std::size_t Bits>
 quantised_rows<Bits> quantise(const tensor_info& tensor, std::byte* memory, thread_pool& threads) {
-    using matrix = quantised_rows<Bits>;
+    using layout = quantised_rows<Bits>;
     const std::size_t count = tensor.shape[0], width = tensor.shape[1];
-    PALI_ASSERT(matrix::fits(count, width));
+    PALI_ASSERT(layout::fits(count, width));
     auto* const codes = reinterpret_cast<std::uint8_t*>(memory);
-    auto* const scales = reinterpret_cast<bfloat16*>(memory + matrix::bytes_of(count * width));
-    std::vector<float> strips(threads.size() * matrix::strip * width);
-    threads.run(count / matrix::strip, [&](std::size_t i, std::size_t thread) {
-        const std::size_t numbers = matrix::strip * width;
+    auto* const scales = reinterpret_cast<bfloat16*>(memory + layout::bytes_of(count * width));
+    std::vector<float> strips(threads.size() * layout::strip * width);
+    threads.run(count / layout::strip, [&](std::size_t i, std::size_t thread) {
+        const std::size_t numbers = layout::strip * width;
         float* const strip = strips.data() + thread * numbers;
         convert(tensor, i * numbers, numbers, strip);
-        quantise_strip<Bits>(strip, width, codes + i * matrix::bytes_of(numbers), scales + i * numbers / matrix::group);
+        quantise_strip<Bits>(strip, width, codes + i * layout::bytes_of(numbers), scales + i * numbers / layout::group);
     });
     return {codes, scales, count, width};
 }
