@@ -108,6 +108,7 @@ struct model<Config, Weights>::state {
         const mask_vqvae* const decoder = kind == pointing::masks ? &mask_decoder() : nullptr;
         std::vector<generation> said = answer_each_of(seen, prompt_of(kind, things), decoding_of(options, kind, things, text));
         std::vector<findings> found;
+        found.reserve(said.size());
         for (std::size_t i = 0; i < said.size(); ++i)
             found.push_back(read_findings(std::move(said[i]), text, seen[i].width, seen[i].height, decoder, options, at));
         return found;

@@ -11563,6 +11563,7 @@ struct model<Config, Weights>::state {
         const mask_vqvae* const decoder = kind == pointing::masks ? &mask_decoder() : nullptr;
         std::vector<generation> said = answer_each_of(seen, prompt_of(kind, things), decoding_of(options, kind, things, text));
         std::vector<findings> found;
+        found.reserve(said.size());
         for (std::size_t i = 0; i < said.size(); ++i)
             found.push_back(read_findings(std::move(said[i]), text, seen[i].width, seen[i].height, decoder, options, at));
         return found;
@@ -11752,6 +11753,7 @@ PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, c
     : m_path(std::move(path)), m_unfinished(m_path) {
     m_unfinished += ".unfinished";
     std::vector<const std::pair<const std::string, entry>*> order;
+    order.reserve(entries.size());
     for (const auto& one : entries) order.push_back(&one);
     std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
         return a->second.type != b->second.type ? a->second.type > b->second.type : a->first < b->first;
@@ -11962,7 +11964,7 @@ struct area {
     return {0, 0, static_cast<int>(picture.width), static_cast<int>(picture.height)};
 }
 
-[[nodiscard]] inline int level(float alpha) noexcept { return static_cast<int>(std::clamp(alpha, 0.f, 1.f) * 255 + 0.5f); }
+[[nodiscard]] inline int level(float alpha) noexcept { return static_cast<int>(std::lround(std::clamp(alpha, 0.f, 1.f) * 255)); }
 
 /// Lays `paint` over a pixel of the picture; `alpha` 0 (nothing) to 255 (all).
 inline void blend(image& on, int x, int y, colour paint, int alpha) noexcept {

@@ -22,6 +22,7 @@ PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, c
     : m_path(std::move(path)), m_unfinished(m_path) {
     m_unfinished += ".unfinished";
     std::vector<const std::pair<const std::string, entry>*> order;
+    order.reserve(entries.size());
     for (const auto& one : entries) order.push_back(&one);
     std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
         return a->second.type != b->second.type ? a->second.type > b->second.type : a->first < b->first;

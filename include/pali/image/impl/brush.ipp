@@ -32,7 +32,7 @@ struct area {
     return {0, 0, static_cast<int>(picture.width), static_cast<int>(picture.height)};
 }
 
-[[nodiscard]] inline int level(float alpha) noexcept { return static_cast<int>(std::clamp(alpha, 0.f, 1.f) * 255 + 0.5f); }
+[[nodiscard]] inline int level(float alpha) noexcept { return static_cast<int>(std::lround(std::clamp(alpha, 0.f, 1.f) * 255)); }
 
 /// Lays `paint` over a pixel of the picture; `alpha` 0 (nothing) to 255 (all).
 inline void blend(image& on, int x, int y, colour paint, int alpha) noexcept {
