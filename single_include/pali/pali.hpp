@@ -2168,84 +2168,62 @@ namespace pali::inline PALI_ABI {
 
 #include <nlohmann/json.hpp>
 
+#include <functional>
+#include <set>
+
 namespace pali::inline PALI_ABI::detail {
 
-/// Takes what a JSON text says, in its order, by nlohmann's names; parse_error() must throw.
-using json_events = nlohmann::json_sax<nlohmann::json>;
-
-/// All JSON of a checkpoint is parsed here: a parser is instantiated for each kind of text and of receiver, one to two seconds and 25 KB of code each.
-inline void parse_json(std::string_view text, json_events& to) { nlohmann::json::sax_parse(text.data(), text.data() + text.size(), &to); }
-
-/// Builds a document.
-class strict_document final : public json_events {
-public:
+/// Parses a text in which no key occurs twice and nothing is nested deep. `fail` gets what is wrong, and throws. All JSON of a checkpoint is parsed here: nlohmann's parser
+/// is instantiated for each kind of text and of receiver, one to two seconds each. Its json_sax would bring its readers of binary formats along, half as much again.
+[[nodiscard]] inline nlohmann::json parse_strict_json(std::string_view text, const std::function<void(const std::string&)>& fail) {
     using json = nlohmann::json;
-
-    strict_document(std::string file, errc code) : m_file(std::move(file)), m_code(code) {}
-
-    json document;
-
-    [[noreturn]] void fail(const std::string& what) const { throw error(m_code, m_file + ": " + what); }
-
-    bool null() override { return put({}); }
-    bool boolean(bool value) override { return put(value); }
-    bool number_integer(std::int64_t value) override { return put(value); }
-    bool number_unsigned(std::uint64_t value) override { return put(value); }
-    bool number_float(double value, const std::string&) override { return put(value); }
-    bool string(std::string& value) override { return put(std::move(value)); }
-    bool binary(binary_t&) override { return false; } // is in no text
-    bool start_object(std::size_t) override { return open(json::value_t::object); }
-    bool end_object() override { return close(); }
-    bool start_array(std::size_t) override { return open(json::value_t::array); }
-    bool end_array() override { return close(); }
-
-    bool key(std::string& name) override {
-        level& here = m_open.back();
-        const auto [member, is_new] = here.value->get_ref<json::object_t&>().try_emplace(name);
-        here.key = std::move(name);
-        here.member = &member->second;
-        if (is_new) return true;
-        std::string where;
-        for (const level& l : m_open) where += (where.empty() || l.key.empty() ? "" : ".") + l.key;
-        fail("has " + in_quotes(where) + " twice; a key is used once");
-    }
-
-    bool parse_error(std::size_t byte, const std::string&, const nlohmann::detail::exception& e) override {
-        if (dynamic_cast<const json::out_of_range*>(&e) != nullptr) fail("is no valid JSON: it holds a number that is too large");
-        fail("is no valid JSON: see byte " + std::to_string(byte));
-    }
-
-private:
+    constexpr std::size_t deepest = 64;
     struct level {
-        json* value;            // an array or an object
-        std::string key = {};   // the last of an object
-        json* member = nullptr; // its place
+        std::set<std::string, std::less<>> keys = {};
+        std::string key = {}; // the last of them
     };
-    static constexpr std::size_t deepest = 64;
-
-    json* place() {
-        if (m_open.empty()) return &document;
-        const level& here = m_open.back();
-        return here.value->is_array() ? &here.value->get_ref<json::array_t&>().emplace_back() : here.member;
+    std::vector<level> open;
+    const auto check = [&](int, json::parse_event_t event, json& value) {
+        switch (event) {
+        case json::parse_event_t::object_start:
+        case json::parse_event_t::array_start:
+            if (open.size() == deepest) fail("is nested more than " + std::to_string(deepest) + " deep");
+            open.emplace_back();
+            break;
+        case json::parse_event_t::object_end:
+        case json::parse_event_t::array_end: open.pop_back(); break;
+        case json::parse_event_t::key: {
+            level& here = open.back();
+            here.key = value.get_ref<const std::string&>();
+            if (here.keys.insert(here.key).second) break;
+            std::string where;
+            for (const level& l : open) where += (where.empty() || l.key.empty() ? "" : ".") + l.key;
+            fail("has " + in_quotes(where) + " twice; a key is used once");
+        } break;
+        case json::parse_event_t::value: break;
+        }
+        return true;
+    };
+    try {
+        return json::parse(text.data(), text.data() + text.size(), check);
+    } catch (const json::parse_error& e) { // the parser's own words would quote the file
+        fail("is no valid JSON: see byte " + std::to_string(e.byte));
+    } catch (const json::out_of_range&) {
+        fail("is no valid JSON: it holds a number that is too large");
     }
-    bool put(json value) { return *place() = std::move(value), true; }
-    bool open(json::value_t type) {
-        if (m_open.size() == deepest) fail("is nested more than " + std::to_string(deepest) + " deep");
-        json* const value = place();
-        *value = json(type);
-        return m_open.push_back({value}), true;
-    }
-    bool close() { return m_open.pop_back(), true; }
+    return {};
+}
 
-    std::string m_file;
-    errc m_code;
-    std::vector<level> m_open; // what contains them does not grow while they are open
-};
+/// A value as JSON, shortened.
+[[nodiscard]] inline std::string describe_json(const nlohmann::json& value) {
+    const std::string text = value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+    return text.size() <= 80 ? text : text.substr(0, 76) + " ...";
+}
 
 /// Parses an object. Throws errc::cannot_open, or `code` with the file, the key and what is wrong.
 [[nodiscard]] inline nlohmann::json read_strict_json(const std::filesystem::path& path, errc code) {
     constexpr std::size_t largest = std::size_t{64} << 20; // an index of shards has 100 KB, a tokenizer.json 17 MB
-    strict_document reader(path.string(), code);
+    const auto fail = [&](const std::string& what) { throw error(code, path.string() + ": " + what); };
     std::error_code failure;
     if (!std::filesystem::is_regular_file(path, failure)) throw error(errc::cannot_open, path.string() + ": there is no such file");
     std::ifstream in(path, std::ios::binary);
@@ -2253,14 +2231,14 @@ private:
     std::string text;
     for (char part[1 << 16]; in.read(part, sizeof part), in.gcount() > 0;) {
         text.append(part, static_cast<std::size_t>(in.gcount()));
-        if (text.size() > largest) reader.fail("has more than " + std::to_string(largest) + " bytes, the most that are read");
+        if (text.size() > largest) fail("has more than " + std::to_string(largest) + " bytes, the most that are read");
     }
     if (in.bad()) throw error(errc::cannot_open, path.string() + ": cannot be read to its end");
-    if (text.empty()) reader.fail("is empty; a JSON object is needed");
-    if (text.find('\0') != std::string::npos) reader.fail("holds a zero byte, at which a parser could stop; it is no JSON");
-    parse_json(text, reader);
-    if (!reader.document.is_object()) reader.fail(std::string("is ") + reader.document.type_name() + "; a JSON object is needed");
-    return std::move(reader.document);
+    if (text.empty()) fail("is empty; a JSON object is needed");
+    if (text.find('\0') != std::string::npos) fail("holds a zero byte, at which a parser could stop; it is no JSON");
+    nlohmann::json document = parse_strict_json(text, fail);
+    if (!document.is_object()) fail(std::string("is ") + document.type_name() + "; a JSON object is needed");
+    return document;
 }
 
 } // namespace pali::inline PALI_ABI::detail
@@ -2396,9 +2374,7 @@ public:
     /// The value as JSON, shortened.
     [[nodiscard]] std::string describe(const char* key) const {
         const json* const value = find(key);
-        if (value == nullptr) return "absent";
-        const std::string text = value->dump(-1, ' ', true, json::error_handler_t::replace);
-        return text.size() <= 80 ? text : text.substr(0, 76) + " ...";
+        return value == nullptr ? "absent" : describe_json(*value);
     }
 
 private:
@@ -2690,8 +2666,6 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
 } // namespace pali::inline PALI_ABI
 
 // Progress of long work, and the means to stop it.
-
-#include <functional>
 
 namespace pali::inline PALI_ABI {
 
@@ -3337,6 +3311,36 @@ inline void append_piece(std::string& out, std::string_view piece) {
 
 } // namespace pali::inline PALI_ABI
 
+// added_tokens.json: {"<image>": 257152}, texts that a checkpoint puts on top of its tokenizer.model. Included by bodies only.
+
+#include <map>
+
+namespace pali::inline PALI_ABI::detail {
+
+/// Texts and their ids.
+using token_map = std::map<std::string, token, std::less<>>;
+
+/// Reads the contents of added_tokens.json. Throws errc::malformed_tokenizer with `file` and what is wrong.
+[[nodiscard]] PALI_INLINE token_map read_added_tokens(std::string_view contents, const std::string& file) {
+    const auto fail = [&](const std::string& what) { throw error(errc::malformed_tokenizer, file + ": " + what); };
+    const nlohmann::json document = parse_strict_json(contents, fail);
+    if (!document.is_object()) fail("is " + describe_json(document) + "; one object is needed, with an id for each text");
+    token_map tokens;
+    std::map<token, std::string_view> names;
+    for (const auto& [text, id] : document.get_ref<const nlohmann::json::object_t&>()) {
+        if (text.empty()) fail("has an entry without a name");
+        if (!id.is_number_unsigned()) fail("has " + describe_json(id) + " at " + in_quotes(text) + "; an id is needed");
+        if (id.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<token>::max()))
+            fail("gives " + in_quotes(text) + " the id " + describe_json(id) + ", which is too large");
+        tokens.emplace(text, id.get<token>());
+        if (const auto [same, first] = names.emplace(id.get<token>(), text); !first)
+            fail("gives " + in_quotes(same->second) + " and " + in_quotes(text) + " the same id " + describe_json(id));
+    }
+    return tokens;
+}
+
+} // namespace pali::inline PALI_ABI::detail
+
 // Where characters end: UTF-8 as sentencepiece judges it, so that streamed text is the text it would give.
 
 namespace pali::inline PALI_ABI {
@@ -3383,73 +3387,6 @@ struct utf8_character {
 inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
 
 } // namespace pali::inline PALI_ABI
-
-// added_tokens.json: {"<image>": 257152}, texts that a checkpoint puts on top of its tokenizer.model. Included by bodies only.
-
-#include <exception>
-#include <map>
-
-namespace pali::inline PALI_ABI::detail {
-
-/// Texts and their ids.
-using token_map = std::map<std::string, token, std::less<>>;
-
-/// Takes one flat object of numbers and refuses anything else, without building a document.
-class added_tokens_reader final : public json_events {
-public:
-    explicit added_tokens_reader(const std::string& file) : m_file(file) {}
-
-    token_map tokens;
-
-    bool key(string_t& name) override { return m_key = name, true; }
-    bool number_unsigned(number_unsigned_t id) override {
-        if (!m_inside || m_key.empty() || !is_utf8(m_key)) fail("has an entry without a name");
-        if (id > static_cast<std::uint64_t>(std::numeric_limits<token>::max()))
-            fail("gives " + in_quotes(m_key) + " the id " + std::to_string(id) + ", which is too large");
-        if (!tokens.emplace(m_key, static_cast<token>(id)).second) fail("names " + in_quotes(m_key) + " twice");
-        return true;
-    }
-    bool start_object(std::size_t) override {
-        if (m_inside) other("an object");
-        return m_inside = true;
-    }
-    bool end_object() override { return true; }
-    bool number_integer(number_integer_t) override { other("a negative number"); }
-    bool number_float(number_float_t, const string_t&) override { other("a number that is no integer"); }
-    bool null() override { other("null"); }
-    bool boolean(bool) override { other("a boolean"); }
-    bool string(string_t&) override { other("a string"); }
-    bool binary(binary_t&) override { other("binary data"); }
-    bool start_array(std::size_t) override { other("an array"); }
-    bool end_array() override { return true; }
-    bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
-        fail("is no valid JSON: see byte " + std::to_string(position));
-    }
-
-private:
-    [[noreturn]] void fail(const std::string& what) const { throw error(errc::malformed_tokenizer, m_file + ": " + what); }
-    [[noreturn]] void other(const std::string& found) const {
-        fail((m_inside ? "has " + found + " at " + in_quotes(m_key) : "is " + found) + "; one object is needed, with an id for each text");
-    }
-
-    const std::string& m_file;
-    std::string m_key;
-    bool m_inside = false;
-};
-
-/// Reads the contents of added_tokens.json. Throws errc::malformed_tokenizer with `file` and what is wrong.
-[[nodiscard]] PALI_INLINE token_map read_added_tokens(std::string_view contents, const std::string& file) {
-    added_tokens_reader reader(file);
-    parse_json(contents, reader);
-    std::map<token, std::string_view> names;
-    for (const auto& [text, id] : reader.tokens)
-        if (const auto [same, first] = names.emplace(id, text); !first)
-            throw error(errc::malformed_tokenizer,
-                        file + ": gives " + in_quotes(same->second) + " and " + in_quotes(text) + " the same id " + std::to_string(id));
-    return std::move(reader.tokens);
-}
-
-} // namespace pali::inline PALI_ABI::detail
 
 // The protobuf inside tokenizer.model, read and checked before sentencepiece sees it: sentencepiece trusts the file, and logs to standard
 // error. Included by bodies only.
@@ -3709,6 +3646,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
 #include <sentencepiece_processor.h>
 
 #include <bitset>
+#include <exception>
 #include <future>
 #include <mutex>
 
@@ -8034,8 +7972,6 @@ quantised_rows<Bits> quantise(const tensor_info& tensor, std::byte* memory, thre
 
 // Joins the tensors of a checkpoint with the members of a model: first all names and shapes, then the memory.
 
-#include <set>
-
 namespace pali::inline PALI_ABI {
 
 /// Collects what a model asks for, reports everything that does not fit in one error, then fills the members.
@@ -8648,7 +8584,7 @@ private:
 
 } // namespace pali::inline PALI_ABI
 
-// Body of safetensors.hpp: the header is read event by event into the table, so that nothing is built that the format does not allow.
+// Body of safetensors.hpp: the header as a document, then the table, then where the bytes lie.
 
 static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and read where they lie");
 
@@ -8656,166 +8592,86 @@ namespace pali::inline PALI_ABI {
 
 namespace detail {
 
-/// Receives the events of nlohmann's parser. Throws at the first thing that is not a header of the format.
-class safetensors_header final : public json_events {
+/// Reads the header of one file. Throws at the first thing that the format does not allow.
+class safetensors_header {
 public:
+    using json = nlohmann::json;
+
+    /// A tensor, whose bytes are not known yet, and where they lie in the data.
     struct entry {
-        std::string name;
-        std::optional<dtype> type;
-        std::vector<std::size_t> shape;
-        std::array<std::uint64_t, 2> offsets{}; // begin, end
-        std::size_t offset_count = 0;
-        bool has_shape = false, has_offsets = false;
+        const std::string* name;
+        tensor_info* tensor;
+        std::uint64_t begin, end;
     };
 
     explicit safetensors_header(std::string file) : m_file(std::move(file)) {}
 
-    std::vector<entry> entries;
-    std::map<std::string, std::string, std::less<>> metadata;
-
     [[noreturn]] void fail(const std::string& what) const { throw error(errc::malformed_file, m_file + ": " + what); }
     [[noreturn]] void fail_tensor(std::string_view name, const std::string& what) const { fail("tensor " + in_quotes(name) + " " + what); }
 
-    bool null() override { unexpected("null"); }
-    bool boolean(bool) override { unexpected("a boolean"); }
-    bool number_integer(std::int64_t value) override { unexpected("the negative number " + std::to_string(value)); }
-    bool number_float(double, const std::string& text) override { unexpected("the number " + in_quotes(text) + ", which is no integer of 64 bits"); }
-    bool binary(binary_t&) override { unexpected("binary data"); }
-
-    bool number_unsigned(std::uint64_t value) override {
-        if (m_place == place::shape) {
-            std::vector<std::size_t>& shape = entries.back().shape;
-            if (shape.size() == most_dimensions)
-                fail_tensor(m_name, "has more than " + std::to_string(most_dimensions) + " dimensions, the most that are read");
-            shape.push_back(value);
-        } else if (m_place == place::offsets) {
-            entry& now = entries.back();
-            if (now.offset_count == 2) fail_tensor(m_name, "has more than two data_offsets; they are [begin, end]");
-            now.offsets[now.offset_count++] = value;
-        } else {
-            unexpected("the number " + std::to_string(value));
+    [[nodiscard]] std::map<std::string, std::string, std::less<>> read_metadata(const json& value) const {
+        if (!value.is_object()) fail("'__metadata__' is " + describe_json(value) + "; it must be an object");
+        std::map<std::string, std::string, std::less<>> out;
+        for (const auto& [key, text] : value.get_ref<const json::object_t&>()) {
+            if (!text.is_string()) fail("'__metadata__' holds " + describe_json(text) + " at " + in_quotes(key) + "; its values are strings");
+            out.emplace(key, text.get_ref<const std::string&>());
         }
-        return true;
+        return out;
     }
 
-    bool string(std::string& value) override {
-        if (m_place == place::metadata) {
-            metadata[m_key] = value;
-        } else if (m_place == place::tensor && m_key == "dtype") {
-            entries.back().type = find_dtype(value);
-            if (!entries.back().type) fail_tensor(m_name, "has dtype " + in_quotes(value) + "; the format has " + dtype_names());
-        } else {
-            unexpected("a string");
-        }
-        return true;
-    }
-
-    bool start_object(std::size_t) override {
-        if (m_place == place::outside) {
-            m_place = place::root;
-        } else if (m_place == place::root && m_name == "__metadata__") {
-            m_place = place::metadata;
-        } else if (m_place == place::root) {
-            m_place = place::tensor;
-            entries.emplace_back().name = m_name;
-        } else {
-            unexpected("an object");
-        }
-        return true;
-    }
-
-    bool key(std::string& key) override {
-        if (m_place == place::root) {
-            if (!m_names.insert(key).second)
-                fail((key == "__metadata__" ? "" : "tensor ") + in_quotes(key) + " occurs twice in the header; a name is used once");
-            m_name = key;
-        } else if (m_place == place::metadata) {
-            if (metadata.contains(key)) fail("'__metadata__' holds " + in_quotes(key) + " twice; a key is used once");
-            m_key = key;
-        } else { // a tensor: keys occur in objects only
-            const entry& now = entries.back();
-            if ((key == "dtype" && now.type) || (key == "shape" && now.has_shape) || (key == "data_offsets" && now.has_offsets))
-                fail_tensor(m_name, "has " + in_quotes(key) + " twice; a key is used once");
+    /// Puts the tensor into `table`.
+    [[nodiscard]] entry read_tensor(const std::string& name, const json& value, tensor_table& table) const {
+        if (!value.is_object()) fail_tensor(name, "is " + describe_json(value) + "; it must be an object");
+        for (const auto& [key, what] : value.get_ref<const json::object_t&>())
             if (key != "dtype" && key != "shape" && key != "data_offsets")
-                fail_tensor(m_name, "has the key " + in_quotes(key) + "; the format has dtype, shape and data_offsets");
-            m_key = key;
-        }
-        return true;
-    }
-
-    bool end_object() override {
-        if (m_place == place::tensor) {
-            const entry& now = entries.back();
-            if (!now.type) fail_tensor(m_name, "has no dtype");
-            if (!now.has_shape) fail_tensor(m_name, "has no shape");
-            if (!now.has_offsets) fail_tensor(m_name, "has no data_offsets");
-        }
-        m_place = m_place == place::root ? place::outside : place::root;
-        return true;
-    }
-
-    bool start_array(std::size_t) override {
-        if (m_place == place::tensor && m_key == "shape") {
-            m_place = place::shape;
-            entries.back().has_shape = true;
-        } else if (m_place == place::tensor && m_key == "data_offsets") {
-            m_place = place::offsets;
-            entries.back().has_offsets = true;
-        } else {
-            unexpected("an array");
-        }
-        return true;
-    }
-
-    bool end_array() override {
-        if (m_place == place::offsets && entries.back().offset_count != 2)
-            fail_tensor(m_name, "has " + std::to_string(entries.back().offset_count) + " data_offsets; they are two, [begin, end]");
-        m_place = place::tensor;
-        return true;
-    }
-
-    // The parser's own words would quote the file.
-    bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
-        fail("the header is no valid JSON: see byte " + std::to_string(position) + " of it");
+                fail_tensor(name, "has the key " + in_quotes(key) + "; the format has dtype, shape and data_offsets");
+        const json& type_name = at(name, value, "dtype");
+        if (!type_name.is_string()) fail_tensor(name, "has dtype " + describe_json(type_name) + "; a string is needed");
+        const std::optional<dtype> type = find_dtype(type_name.get_ref<const std::string&>());
+        if (!type) fail_tensor(name, "has dtype " + in_quotes(type_name.get_ref<const std::string&>()) + "; the format has " + dtype_names());
+        std::vector<std::size_t> shape = integers(name, value, "shape");
+        if (shape.size() > most_dimensions) fail_tensor(name, "has more than " + std::to_string(most_dimensions) + " dimensions, the most that are read");
+        const std::vector<std::size_t> offsets = integers(name, value, "data_offsets");
+        if (offsets.size() != 2) fail_tensor(name, "has " + std::to_string(offsets.size()) + " data_offsets; they are two, [begin, end]");
+        const auto [at, is_new] = table.emplace(name, tensor_info{*type, std::move(shape), {}, m_file});
+        return {&at->first, &at->second, offsets[0], offsets[1]};
     }
 
 private:
-    enum class place { outside, root, metadata, tensor, shape, offsets };
     static constexpr std::size_t most_dimensions = 32; // torch's models have 5 at most; numpy allows 64
 
-    [[noreturn]] void unexpected(const std::string& found) const {
-        switch (m_place) {
-        case place::outside: fail("the header is " + found + "; it must be an object");
-        case place::root: fail(in_quotes(m_name) + " is " + found + " in the header; it must be an object");
-        case place::metadata: fail("'__metadata__' holds " + found + " at " + in_quotes(m_key) + "; its values are strings");
-        case place::tensor:
-            fail_tensor(m_name,
-                        "has " + found + " as " + m_key + "; " + (m_key == "dtype" ? "a string" : "an array of integers") + " is needed");
-        case place::shape: fail_tensor(m_name, "has " + found + " in its shape; integers from 0 are needed");
-        case place::offsets: break;
-        }
-        fail_tensor(m_name, "has " + found + " in its data_offsets; integers from 0 are needed");
+    [[nodiscard]] const json& at(const std::string& name, const json& tensor, const char* key) const {
+        const auto found = tensor.find(key);
+        if (found == tensor.end()) fail_tensor(name, std::string("has no ") + key);
+        return *found;
+    }
+    [[nodiscard]] std::vector<std::size_t> integers(const std::string& name, const json& tensor, const char* key) const {
+        const json& list = at(name, tensor, key);
+        std::vector<std::size_t> out;
+        if (list.is_array())
+            for (const json& value : list.get_ref<const json::array_t&>())
+                if (value.is_number_unsigned()) out.push_back(value.get<std::size_t>());
+        if (!list.is_array() || out.size() != list.size())
+            fail_tensor(name, std::string("has ") + key + " " + describe_json(list) + "; an array of integers from 0 is needed");
+        return out;
     }
 
-    std::string m_file, m_name, m_key;
-    std::set<std::string, std::less<>> m_names;
-    place m_place = place::outside;
+    std::string m_file;
 };
 
 /// Bytes of a tensor; throws when they cannot be counted in 64 bits. Zeros do not hide an overflow of the other sides.
-[[nodiscard]] PALI_INLINE std::uint64_t checked_bytes(const safetensors_header& header, const safetensors_header::entry& tensor) {
-    std::uint64_t bits = bits_of(*tensor.type);
+[[nodiscard]] PALI_INLINE std::uint64_t checked_bytes(const safetensors_header& header, const std::string& name, const tensor_info& tensor) {
+    std::uint64_t bits = bits_of(tensor.type);
     bool empty = false;
     for (const std::size_t side : tensor.shape) {
         if (side == 0) empty = true;
         else if (bits > std::numeric_limits<std::uint64_t>::max() / side)
-            header.fail_tensor(tensor.name, "has shape " + describe_shape(tensor.shape) + ", whose size does not fit into 64 bits");
+            header.fail_tensor(name, "has shape " + describe_shape(tensor.shape) + ", whose size does not fit into 64 bits");
         else bits *= side;
     }
     if (empty) return 0;
     if (bits % 8 != 0)
-        header.fail_tensor(tensor.name, "has shape " + describe_shape(tensor.shape) + " of " + to_string(*tensor.type) +
-                                            ", which is no whole number of bytes");
+        header.fail_tensor(name, "has shape " + describe_shape(tensor.shape) + " of " + to_string(tensor.type) + ", which is no whole number of bytes");
     return bits / 8;
 }
 
@@ -8823,8 +8679,7 @@ private:
 
 PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path) : m_file(path) {
     const std::span<const std::byte> bytes = m_file.bytes();
-    const std::string file = path.string();
-    detail::safetensors_header header(file);
+    const detail::safetensors_header header(path.string());
 
     if (bytes.size() < 8)
         header.fail("has " + std::to_string(bytes.size()) + " bytes; a safetensors file begins with 8 that give the length of its header");
@@ -8840,42 +8695,41 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     const char* const begin = reinterpret_cast<const char*>(bytes.data()) + 8;
     if (length == 0 || *begin != '{') header.fail("the header must begin with '{'");
     if (std::memchr(begin, 0, length) != nullptr) header.fail("the header holds a zero byte, at which a parser could stop");
-    detail::parse_json({begin, length}, header);
+    const nlohmann::json document = detail::parse_strict_json({begin, length}, [&](const std::string& what) { header.fail("the header " + what); });
+
+    using entry = detail::safetensors_header::entry;
+    std::vector<entry> entries;
+    for (const auto& [name, value] : document.get_ref<const nlohmann::json::object_t&>()) {
+        if (name == "__metadata__") m_metadata = header.read_metadata(value);
+        else entries.push_back(header.read_tensor(name, value, m_tensors));
+    }
 
     const std::span<const std::byte> data = bytes.subspan(8 + length);
-    using entry = detail::safetensors_header::entry;
-    std::sort(header.entries.begin(), header.entries.end(), [](const entry& a, const entry& b) { return a.offsets < b.offsets; });
+    std::sort(entries.begin(), entries.end(), [](const entry& a, const entry& b) { return a.begin != b.begin ? a.begin < b.begin : a.end < b.end; });
     std::uint64_t end_of_last = 0;
     const entry* last = nullptr;
-    for (const entry& tensor : header.entries) {
-        const std::uint64_t first = tensor.offsets[0], end = tensor.offsets[1];
-        const std::string range = "data_offsets [" + std::to_string(first) + ", " + std::to_string(end) + "]";
-        if (first > end) header.fail_tensor(tensor.name, "has " + range + ", which end before they begin");
-        if (end > data.size())
-            header.fail_tensor(tensor.name, "has " + range + ", but the file has " + std::to_string(data.size()) +
-                                                " bytes of data: was it downloaded completely?");
-        const std::uint64_t needed = detail::checked_bytes(header, tensor);
-        if (end - first != needed)
-            header.fail_tensor(tensor.name, "has " + range + ", " + std::to_string(end - first) + " bytes; shape " +
-                                                describe_shape(tensor.shape) + " of " + to_string(*tensor.type) + " needs " +
-                                                std::to_string(needed));
-        if (first < end_of_last)
-            header.fail_tensor(tensor.name, "has " + range + ", which overlap tensor " + in_quotes(last->name) + ", whose data end at " +
-                                                std::to_string(end_of_last));
-        if (first > end_of_last)
-            header.fail_tensor(tensor.name, "has " + range + ", which leave a hole: the data before end at " + std::to_string(end_of_last));
-        end_of_last = end;
-        last = &tensor;
+    for (const entry& now : entries) {
+        const std::string range = "data_offsets [" + std::to_string(now.begin) + ", " + std::to_string(now.end) + "]";
+        if (now.begin > now.end) header.fail_tensor(*now.name, "has " + range + ", which end before they begin");
+        if (now.end > data.size())
+            header.fail_tensor(*now.name, "has " + range + ", but the file has " + std::to_string(data.size()) +
+                                              " bytes of data: was it downloaded completely?");
+        const std::uint64_t needed = detail::checked_bytes(header, *now.name, *now.tensor);
+        if (now.end - now.begin != needed)
+            header.fail_tensor(*now.name, "has " + range + ", " + std::to_string(now.end - now.begin) + " bytes; shape " +
+                                              describe_shape(now.tensor->shape) + " of " + to_string(now.tensor->type) + " needs " + std::to_string(needed));
+        if (now.begin < end_of_last)
+            header.fail_tensor(*now.name, "has " + range + ", which overlap tensor " + in_quotes(*last->name) + ", whose data end at " +
+                                              std::to_string(end_of_last));
+        if (now.begin > end_of_last)
+            header.fail_tensor(*now.name, "has " + range + ", which leave a hole: the data before end at " + std::to_string(end_of_last));
+        now.tensor->bytes = data.subspan(now.begin, needed);
+        end_of_last = now.end;
+        last = &now;
     }
     if (end_of_last != data.size())
         header.fail("has " + std::to_string(data.size()) + " bytes of data, of which tensors cover " + std::to_string(end_of_last) +
                     "; all must belong to a tensor");
-
-    for (entry& tensor : header.entries) {
-        const std::size_t first = tensor.offsets[0], size = tensor.offsets[1] - first;
-        m_tensors.emplace(std::move(tensor.name), tensor_info{*tensor.type, std::move(tensor.shape), data.subspan(first, size), file});
-    }
-    m_metadata = std::move(header.metadata);
 }
 
 PALI_INLINE const tensor_info& safetensors_file::at(std::string_view name) const {

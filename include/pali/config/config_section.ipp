@@ -141,9 +141,7 @@ public:
     /// The value as JSON, shortened.
     [[nodiscard]] std::string describe(const char* key) const {
         const json* const value = find(key);
-        if (value == nullptr) return "absent";
-        const std::string text = value->dump(-1, ' ', true, json::error_handler_t::replace);
-        return text.size() <= 80 ? text : text.substr(0, 76) + " ...";
+        return value == nullptr ? "absent" : describe_json(*value);
     }
 
 private:
