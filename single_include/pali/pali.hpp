@@ -3647,8 +3647,8 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
 
 #include <bitset>
 #include <exception>
-#include <future>
 #include <mutex>
+#include <thread>
 
 namespace pali::inline PALI_ABI {
 
@@ -3679,19 +3679,17 @@ struct tokenizer::parts {
 
     /// sentencepiece takes a quarter of a second for Gemma's vocabulary, on a thread of its own: no text is read before a picture was seen.
     void start() {
-        m_loading = std::async(std::launch::async, [this] {
-            if (const auto status = m_processor.LoadFromSerializedProto(detail::write_sentencepiece_model(model)); !status.ok()) throw std::runtime_error(status.ToString());
-        });
-    }
-    /// Waits for it. Throws errc::malformed_tokenizer.
-    [[nodiscard]] const sentencepiece::SentencePieceProcessor& processor() const {
-        std::call_once(m_waited, [this] {
+        m_loading = std::jthread([this] {
             try {
-                m_loading.get();
+                if (const auto status = m_processor.LoadFromSerializedProto(detail::write_sentencepiece_model(model)); !status.ok()) m_refusal = status.ToString();
             } catch (const std::exception& e) { // what its search tree throws is among it
                 m_refusal = e.what();
             }
         });
+    }
+    /// Waits for it. Throws errc::malformed_tokenizer.
+    [[nodiscard]] const sentencepiece::SentencePieceProcessor& processor() const {
+        std::call_once(m_waited, [this] { m_loading.join(); });
         if (!m_refusal.empty()) throw error(errc::malformed_tokenizer, file + ": sentencepiece refuses it: " + m_refusal);
         return m_processor;
     }
@@ -3699,8 +3697,8 @@ struct tokenizer::parts {
 private:
     sentencepiece::SentencePieceProcessor m_processor;
     mutable std::once_flag m_waited;
-    mutable std::string m_refusal;
-    mutable std::future<void> m_loading; // the last member: ends before what it works on
+    std::string m_refusal;
+    mutable std::jthread m_loading; // the last member: ends before what it works on
 };
 
 namespace detail {
@@ -5886,7 +5884,6 @@ private:
 // The threads of one model: they spin briefly between kernels, sleep when idle, and never decide a result.
 
 #include <atomic>
-#include <thread>
 
 namespace pali::inline PALI_ABI {
 
