@@ -53,7 +53,7 @@ struct model<Config, Weights>::state {
             return !stopped;
         });
         if (stopped) return std::nullopt;
-        return image_features{matrix(net.project(x, at)), picture.width, picture.height};
+        return image_features{copy_of(net.project(x, at)), picture.width, picture.height};
     }
     [[nodiscard]] image_features see_or_throw(const image& picture, const progress_callback& progress) {
         auto features = see(picture, progress);

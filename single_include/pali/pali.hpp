@@ -3184,6 +3184,21 @@ using matrix_view = xt::xtensor_adaptor<xt::xbuffer_adaptor<float*, xt::no_owner
     return view_matrix(x.data() + first * x.shape(1), count, x.shape(1));
 }
 
+/// x += y, element by element; xtensor's own would make the sum elsewhere and copy it.
+inline void add(matrix_view& x, const matrix_view& y) noexcept {
+    PALI_ASSERT(x.size() == y.size());
+    const float* const from = y.data();
+    float* const to = x.data();
+    for (std::size_t i = 0; i < x.size(); ++i) to[i] += from[i];
+}
+
+/// A copy that owns its memory.
+[[nodiscard]] inline matrix copy_of(const matrix_view& x) {
+    matrix out = make_matrix(x.shape(0), x.shape(1));
+    std::copy_n(x.data(), x.size(), out.data());
+    return out;
+}
+
 /// What a kernel takes, of a matrix or a view of one.
 template <class Matrix>
 [[nodiscard]] auto rows_of(Matrix& m) noexcept {
@@ -8458,11 +8473,11 @@ struct gemma_block {
         {
             const arena::frame frame(at.scratch);
             const auto attended = attention(input_norm(x, at), sequences, rope, at);
-            x += config.post_norms ? post_attention_norm(attended, at) : attended;
+            add(x, config.post_norms ? post_attention_norm(attended, at) : attended);
         }
         const arena::frame frame(at.scratch);
         const auto transformed = mlp(pre_mlp_norm(x, at), at);
-        x += config.post_norms ? post_mlp_norm(transformed, at) : transformed;
+        add(x, config.post_norms ? post_mlp_norm(transformed, at) : transformed);
     }
 
     /// Names of layer `index`, below "layers.<index>.".
@@ -9005,8 +9020,8 @@ struct siglip_block {
     /// x (P, D) in place.
     void operator()(matrix_view& x, context& at) const {
         const arena::frame frame(at.scratch);
-        x += attention(attention_norm(x, at), at);
-        x += mlp(mlp_norm(x, at), at);
+        add(x, attention(attention_norm(x, at), at));
+        add(x, mlp(mlp_norm(x, at), at));
     }
 
     /// Names of a layer, below "encoder.layers.<index>.".
@@ -11283,7 +11298,7 @@ template <class Network>
                                    std::string_view suffix, kv_caches& caches, context& at) {
     const arena::frame frame(at.scratch);
     const auto x = detail::forward(net, text, images, prompt, text.encode(suffix), caches, at);
-    return matrix(net.decoder.normalise(x, at));
+    return copy_of(net.decoder.normalise(x, at));
 }
 
 /// Logits, (T, vocabulary), of a prompt and a causal suffix. Throws the same.
@@ -11292,7 +11307,7 @@ template <class Network>
                             kv_caches& caches, context& at) {
     const arena::frame frame(at.scratch);
     const auto x = detail::forward(net, text, images, prompt, text.encode(suffix), caches, at);
-    return matrix(net.decoder.logits(net.decoder.normalise(x, at), at));
+    return copy_of(net.decoder.logits(net.decoder.normalise(x, at), at));
 }
 
 /// Log-probabilities of an answer and its end, given pictures and prompt: one pass, and the head over the answer's rows only.
@@ -11359,7 +11374,7 @@ struct model<Config, Weights>::state {
             return !stopped;
         });
         if (stopped) return std::nullopt;
-        return image_features{matrix(net.project(x, at)), picture.width, picture.height};
+        return image_features{copy_of(net.project(x, at)), picture.width, picture.height};
     }
     [[nodiscard]] image_features see_or_throw(const image& picture, const progress_callback& progress) {
         auto features = see(picture, progress);

@@ -5,6 +5,7 @@
 #include <pali/core/compat_xtensor.hpp>
 #include <pali/core/rows.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 
@@ -34,6 +35,21 @@ using matrix_view = xt::xtensor_adaptor<xt::xbuffer_adaptor<float*, xt::no_owner
 /// Rows [first, first + count) of x, as a view.
 [[nodiscard]] inline matrix_view slice(matrix_view& x, std::size_t first, std::size_t count) {
     return view_matrix(x.data() + first * x.shape(1), count, x.shape(1));
+}
+
+/// x += y, element by element; xtensor's own would make the sum elsewhere and copy it.
+inline void add(matrix_view& x, const matrix_view& y) noexcept {
+    PALI_ASSERT(x.size() == y.size());
+    const float* const from = y.data();
+    float* const to = x.data();
+    for (std::size_t i = 0; i < x.size(); ++i) to[i] += from[i];
+}
+
+/// A copy that owns its memory.
+[[nodiscard]] inline matrix copy_of(const matrix_view& x) {
+    matrix out = make_matrix(x.shape(0), x.shape(1));
+    std::copy_n(x.data(), x.size(), out.data());
+    return out;
 }
 
 /// What a kernel takes, of a matrix or a view of one.

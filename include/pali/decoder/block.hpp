@@ -55,11 +55,11 @@ struct gemma_block {
         {
             const arena::frame frame(at.scratch);
             const auto attended = attention(input_norm(x, at), sequences, rope, at);
-            x += config.post_norms ? post_attention_norm(attended, at) : attended;
+            add(x, config.post_norms ? post_attention_norm(attended, at) : attended);
         }
         const arena::frame frame(at.scratch);
         const auto transformed = mlp(pre_mlp_norm(x, at), at);
-        x += config.post_norms ? post_mlp_norm(transformed, at) : transformed;
+        add(x, config.post_norms ? post_mlp_norm(transformed, at) : transformed);
     }
 
     /// Names of layer `index`, below "layers.<index>.".

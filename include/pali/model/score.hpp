@@ -33,7 +33,7 @@ template <class Network>
                                    std::string_view suffix, kv_caches& caches, context& at) {
     const arena::frame frame(at.scratch);
     const auto x = detail::forward(net, text, images, prompt, text.encode(suffix), caches, at);
-    return matrix(net.decoder.normalise(x, at));
+    return copy_of(net.decoder.normalise(x, at));
 }
 
 /// Logits, (T, vocabulary), of a prompt and a causal suffix. Throws the same.
@@ -42,7 +42,7 @@ template <class Network>
                             kv_caches& caches, context& at) {
     const arena::frame frame(at.scratch);
     const auto x = detail::forward(net, text, images, prompt, text.encode(suffix), caches, at);
-    return matrix(net.decoder.logits(net.decoder.normalise(x, at), at));
+    return copy_of(net.decoder.logits(net.decoder.normalise(x, at), at));
 }
 
 /// Log-probabilities of an answer and its end, given pictures and prompt: one pass, and the head over the answer's rows only.

@@ -36,8 +36,8 @@ struct siglip_block {
     /// x (P, D) in place.
     void operator()(matrix_view& x, context& at) const {
         const arena::frame frame(at.scratch);
-        x += attention(attention_norm(x, at), at);
-        x += mlp(mlp_norm(x, at), at);
+        add(x, attention(attention_norm(x, at), at));
+        add(x, mlp(mlp_norm(x, at), at));
     }
 
     /// Names of a layer, below "encoder.layers.<index>.".
