@@ -5943,6 +5943,17 @@ public:
             else (*static_cast<task_type*>(t))(i, thread);
         };
         m_task = const_cast<void*>(static_cast<const void*>(std::addressof(task)));
+        run_tasks(count);
+    }
+
+    /// Calls task(first, count), for blocks that together are [0, n); each but the last has `block`.
+    template <class Task>
+    void run_blocks(std::size_t n, std::size_t block, Task&& task) {
+        run((n + block - 1) / block, [&](std::size_t i) { task(i * block, std::min(block, n - i * block)); });
+    }
+
+private:
+    void run_tasks(std::size_t count) {
         m_count = count;
         if (m_workers.empty() || count <= 1) {
             for (std::size_t i = 0; i < count; ++i) m_call(m_task, i, 0);
@@ -5956,13 +5967,6 @@ public:
         for (std::size_t spins = 0; m_busy.load(std::memory_order_acquire) != 0; ++spins) pause(spins);
     }
 
-    /// Calls task(first, count), for blocks that together are [0, n); each but the last has `block`.
-    template <class Task>
-    void run_blocks(std::size_t n, std::size_t block, Task&& task) {
-        run((n + block - 1) / block, [&](std::size_t i) { task(i * block, std::min(block, n - i * block)); });
-    }
-
-private:
     void take_tasks(std::size_t thread) noexcept {
         for (std::size_t i; (i = m_next.fetch_add(1, std::memory_order_relaxed)) < m_count;) m_call(m_task, i, thread);
     }
