@@ -148,75 +148,9 @@ concept model_config = decoder_config<C> && requires(const C c) { requires visio
 
 } // namespace pali::inline PALI_ABI
 
-// Where two configurations differ, whatever their types.
-
-#include <sstream>
-#include <string>
-#include <vector>
-
-namespace pali::inline PALI_ABI {
-
-/// One number in which two configurations differ.
-struct config_difference {
-    std::string field; ///< as config.json calls it: "text_config.hidden_size"
-    std::string first, second; ///< its value in each, as text
-};
-
-namespace detail {
-
-template <class A, class B>
-void compare_field(std::vector<config_difference>& out, const char* field, const A& first, const B& second) {
-    if (first == second) return;
-    const auto write = [](const auto& value) {
-        std::ostringstream text;
-        text << std::boolalpha << value;
-        return text.str();
-    };
-    out.push_back({field, write(first), write(second)});
-}
-
-} // namespace detail
-
-/// All differences of two models; none: the same weights fit both and give the same numbers.
-template <model_config First, model_config Second>
-[[nodiscard]] std::vector<config_difference> differences(const First& a, const Second& b) {
-    std::vector<config_difference> out;
-    const auto size = [&](const char* field, std::size_t first, std::size_t second) { detail::compare_field(out, field, first, second); };
-    const auto number = [&](const char* field, float first, float second) { detail::compare_field(out, field, first, second); };
-    const auto generation = [](bool post_norms) { return std::string(post_norms ? "gemma2" : "gemma"); };
-    detail::compare_field(out, "text_config.model_type", generation(a.post_norms), generation(b.post_norms));
-    size("text_config.vocab_size", a.vocab, b.vocab);
-    size("text_config.hidden_size", a.hidden, b.hidden);
-    size("text_config.num_hidden_layers", a.layers, b.layers);
-    size("text_config.intermediate_size", a.intermediate, b.intermediate);
-    size("text_config.num_attention_heads", a.heads, b.heads);
-    size("text_config.num_key_value_heads", a.kv_heads, b.kv_heads);
-    size("text_config.head_dim", a.head_dim, b.head_dim);
-    number("text_config.query_pre_attn_scalar", a.query_pre_attn_scalar, b.query_pre_attn_scalar);
-    number("text_config.attn_logit_softcapping", a.attention_softcap, b.attention_softcap);
-    number("text_config.final_logit_softcapping", a.final_softcap, b.final_softcap);
-    number("text_config.rope_theta", a.rope_theta, b.rope_theta);
-    number("text_config.rms_norm_eps", a.norm_eps, b.norm_eps);
-    if (static_cast<std::size_t>(a.layers) == static_cast<std::size_t>(b.layers)) // otherwise the layers cannot be paired
-        for (std::size_t layer = 0; layer < a.layers; ++layer) {
-            const std::size_t first = a.window(layer), second = b.window(layer);
-            if (first == second) continue;
-            size(("text_config.sliding_window of layer " + std::to_string(layer)).c_str(), first, second);
-            break; // the others differ alike
-        }
-    size("vision_config.image_size", a.vision.image_size, b.vision.image_size);
-    size("vision_config.patch_size", a.vision.patch_size, b.vision.patch_size);
-    size("vision_config.hidden_size", a.vision.hidden, b.vision.hidden);
-    size("vision_config.num_hidden_layers", a.vision.layers, b.vision.layers);
-    size("vision_config.intermediate_size", a.vision.intermediate, b.vision.intermediate);
-    size("vision_config.num_attention_heads", a.vision.heads, b.vision.heads);
-    number("vision_config.layer_norm_eps", a.vision.norm_eps, b.vision.norm_eps);
-    return out;
-}
-
-} // namespace pali::inline PALI_ABI
-
 // A configuration whose numbers are read from config.json when the program runs.
+
+#include <vector>
 
 namespace pali::inline PALI_ABI {
 
@@ -238,6 +172,20 @@ struct dynamic {
     [[nodiscard]] std::size_t window(std::size_t layer) const noexcept { return windows[layer]; }
 };
 static_assert(model_config<dynamic>);
+
+/// The numbers of any configuration, as they would be read.
+template <model_config Config>
+[[nodiscard]] dynamic sizes_of(const Config& config) {
+    const auto& vision = config.vision;
+    dynamic out{.vision = {.image_size = vision.image_size, .patch_size = vision.patch_size, .hidden = vision.hidden, .layers = vision.layers,
+                           .intermediate = vision.intermediate, .heads = vision.heads, .norm_eps = vision.norm_eps},
+                .vocab = config.vocab, .hidden = config.hidden, .layers = config.layers, .intermediate = config.intermediate, .heads = config.heads,
+                .kv_heads = config.kv_heads, .head_dim = config.head_dim, .query_pre_attn_scalar = config.query_pre_attn_scalar,
+                .attention_softcap = config.attention_softcap, .final_softcap = config.final_softcap, .rope_theta = config.rope_theta,
+                .norm_eps = config.norm_eps, .post_norms = config.post_norms, .windows = std::vector<std::size_t>(config.layers)};
+    for (std::size_t layer = 0; layer < out.layers; ++layer) out.windows[layer] = config.window(layer);
+    return out;
+}
 
 } // namespace pali::inline PALI_ABI
 
@@ -386,6 +334,7 @@ static_assert(model_config<shapes>);
 // Errors: one class, stable codes, and messages that say what was found, what was needed and what to do.
 
 #include <stdexcept>
+#include <string>
 
 namespace pali::inline PALI_ABI {
 
@@ -515,6 +464,72 @@ decltype(auto) with_config(std::string_view name, Function&& f) {
 
 } // namespace pali::inline PALI_ABI
 
+// Where two configurations differ.
+
+namespace pali::inline PALI_ABI {
+
+/// One number in which two configurations differ.
+struct config_difference {
+    std::string field; ///< as config.json calls it: "text_config.hidden_size"
+    std::string first, second; ///< its value in each, as text
+};
+
+/// All differences of two models; none: the same weights fit both and give the same numbers. What a type says is sizes_of(type{}).
+[[nodiscard]] std::vector<config_difference> differences(const dynamic& a, const dynamic& b);
+
+} // namespace pali::inline PALI_ABI
+
+// Body of compare.hpp.
+
+#include <sstream>
+
+namespace pali::inline PALI_ABI {
+
+PALI_INLINE std::vector<config_difference> differences(const dynamic& a, const dynamic& b) {
+    std::vector<config_difference> out;
+    const auto size = [&](const std::string& field, std::size_t first, std::size_t second) {
+        if (first != second) out.push_back({field, std::to_string(first), std::to_string(second)});
+    };
+    const auto number = [&](const char* field, float first, float second) {
+        if (first == second) return;
+        std::ostringstream one, other;
+        one << first;
+        other << second;
+        out.push_back({field, one.str(), other.str()});
+    };
+    const auto generation = [](const dynamic& of) { return of.post_norms ? "gemma2" : "gemma"; };
+    if (a.post_norms != b.post_norms) out.push_back({"text_config.model_type", generation(a), generation(b)});
+    size("text_config.vocab_size", a.vocab, b.vocab);
+    size("text_config.hidden_size", a.hidden, b.hidden);
+    size("text_config.num_hidden_layers", a.layers, b.layers);
+    size("text_config.intermediate_size", a.intermediate, b.intermediate);
+    size("text_config.num_attention_heads", a.heads, b.heads);
+    size("text_config.num_key_value_heads", a.kv_heads, b.kv_heads);
+    size("text_config.head_dim", a.head_dim, b.head_dim);
+    number("text_config.query_pre_attn_scalar", a.query_pre_attn_scalar, b.query_pre_attn_scalar);
+    number("text_config.attn_logit_softcapping", a.attention_softcap, b.attention_softcap);
+    number("text_config.final_logit_softcapping", a.final_softcap, b.final_softcap);
+    number("text_config.rope_theta", a.rope_theta, b.rope_theta);
+    number("text_config.rms_norm_eps", a.norm_eps, b.norm_eps);
+    if (a.layers == b.layers) // otherwise the layers cannot be paired
+        for (std::size_t layer = 0; layer < a.layers; ++layer) {
+            const std::size_t first = a.window(layer), second = b.window(layer);
+            if (first == second) continue;
+            size("text_config.sliding_window of layer " + std::to_string(layer), first, second);
+            break; // the others differ alike
+        }
+    size("vision_config.image_size", a.vision.image_size, b.vision.image_size);
+    size("vision_config.patch_size", a.vision.patch_size, b.vision.patch_size);
+    size("vision_config.hidden_size", a.vision.hidden, b.vision.hidden);
+    size("vision_config.num_hidden_layers", a.vision.layers, b.vision.layers);
+    size("vision_config.intermediate_size", a.vision.intermediate, b.vision.intermediate);
+    size("vision_config.num_attention_heads", a.vision.heads, b.vision.heads);
+    number("vision_config.layer_norm_eps", a.vision.norm_eps, b.vision.norm_eps);
+    return out;
+}
+
+} // namespace pali::inline PALI_ABI
+
 // Body of registry.hpp: every variant is compared, which takes long to compile.
 
 namespace pali::inline PALI_ABI {
@@ -523,7 +538,7 @@ PALI_INLINE std::optional<std::string_view> matching_variant(const dynamic& size
     std::optional<std::string_view> found;
     std::apply([&](const auto&... v) {
         const auto check = [&](const auto& one) {
-            if (!found && differences(typename std::decay_t<decltype(one)>::type{}, sizes).empty()) found = one.name;
+            if (!found && differences(sizes_of(typename std::decay_t<decltype(one)>::type{}), sizes).empty()) found = one.name;
         };
         (check(v), ...);
     }, variants);
@@ -5369,22 +5384,18 @@ private:
 
 namespace pali::inline PALI_ABI {
 
+namespace detail {
+
+/// Throws errc::config_mismatch with every field in which `compiled`, the numbers of the variant of that name, differs from config.json.
+void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read);
+
+} // namespace detail
+
 /// Throws errc::config_mismatch, with every field in which config.json and the compiled type differ, unless they are the same model.
 /// For `dynamic` there is nothing to compare: it is what was read.
 template <model_config Config>
 void require_fit(const Config& compiled, const checkpoint_config& read) {
-    if constexpr (!std::is_same_v<Config, dynamic>) {
-        const std::vector<config_difference> found = differences(read.sizes, compiled);
-        if (found.empty()) return;
-        const std::string name(variant_name<Config>());
-        std::string message = read.file.string() + ": is not the compiled model" + (name == "custom" ? "" : ", " + name) + ":";
-        for (const config_difference& one : found)
-            message += "\n  " + one.field + " is " + one.first + " in the checkpoint, " + one.second + " in the type";
-        const std::optional<std::string_view> fitting = matching_variant(read.sizes);
-        message += fitting ? "\nThe variant that fits is " + std::string(*fitting) + "; pali::dynamic fits too."
-                           : "\nNone of the variants shipped fits; pali::dynamic reads its sizes from the checkpoint.";
-        throw error(errc::config_mismatch, message);
-    }
+    if constexpr (!std::is_same_v<Config, dynamic>) detail::require_same(sizes_of(compiled), variant_name<Config>(), read);
 }
 
 /// The configuration that a model of type `Config` runs with: the sizes read for `dynamic`, the type's own otherwise, which must fit.
@@ -5399,6 +5410,24 @@ template <model_config Config>
 }
 
 } // namespace pali::inline PALI_ABI
+
+// Body of differences.hpp: the message.
+
+namespace pali::inline PALI_ABI::detail {
+
+PALI_INLINE void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read) {
+    const std::vector<config_difference> found = differences(read.sizes, compiled);
+    if (found.empty()) return;
+    std::string message = read.file.string() + ": is not the compiled model" + (name == "custom" ? "" : ", " + std::string(name)) + ":";
+    for (const config_difference& one : found)
+        message += "\n  " + one.field + " is " + one.first + " in the checkpoint, " + one.second + " in the type";
+    const std::optional<std::string_view> fitting = matching_variant(read.sizes);
+    message += fitting ? "\nThe variant that fits is " + std::string(*fitting) + "; pali::dynamic fits too."
+                       : "\nNone of the variants shipped fits; pali::dynamic reads its sizes from the checkpoint.";
+    throw error(errc::config_mismatch, message);
+}
+
+} // namespace pali::inline PALI_ABI::detail
 
 // What an attention is: heads, limits, and who sees whom.
 

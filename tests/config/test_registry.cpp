@@ -3,6 +3,7 @@
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
+#include <pali/config/compare.hpp>
 #include <pali/config/differences.hpp>
 #include <pali/core/error.hpp>
 #include <support/data.hpp>

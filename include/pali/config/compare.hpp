@@ -1,10 +1,8 @@
-// Where two configurations differ, whatever their types.
+// Where two configurations differ.
 #pragma once
 
-#include <pali/config/concepts.hpp>
+#include <pali/config/dynamic.hpp>
 
-#include <cstddef>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -16,56 +14,11 @@ struct config_difference {
     std::string first, second; ///< its value in each, as text
 };
 
-namespace detail {
-
-template <class A, class B>
-void compare_field(std::vector<config_difference>& out, const char* field, const A& first, const B& second) {
-    if (first == second) return;
-    const auto write = [](const auto& value) {
-        std::ostringstream text;
-        text << std::boolalpha << value;
-        return text.str();
-    };
-    out.push_back({field, write(first), write(second)});
-}
-
-} // namespace detail
-
-/// All differences of two models; none: the same weights fit both and give the same numbers.
-template <model_config First, model_config Second>
-[[nodiscard]] std::vector<config_difference> differences(const First& a, const Second& b) {
-    std::vector<config_difference> out;
-    const auto size = [&](const char* field, std::size_t first, std::size_t second) { detail::compare_field(out, field, first, second); };
-    const auto number = [&](const char* field, float first, float second) { detail::compare_field(out, field, first, second); };
-    const auto generation = [](bool post_norms) { return std::string(post_norms ? "gemma2" : "gemma"); };
-    detail::compare_field(out, "text_config.model_type", generation(a.post_norms), generation(b.post_norms));
-    size("text_config.vocab_size", a.vocab, b.vocab);
-    size("text_config.hidden_size", a.hidden, b.hidden);
-    size("text_config.num_hidden_layers", a.layers, b.layers);
-    size("text_config.intermediate_size", a.intermediate, b.intermediate);
-    size("text_config.num_attention_heads", a.heads, b.heads);
-    size("text_config.num_key_value_heads", a.kv_heads, b.kv_heads);
-    size("text_config.head_dim", a.head_dim, b.head_dim);
-    number("text_config.query_pre_attn_scalar", a.query_pre_attn_scalar, b.query_pre_attn_scalar);
-    number("text_config.attn_logit_softcapping", a.attention_softcap, b.attention_softcap);
-    number("text_config.final_logit_softcapping", a.final_softcap, b.final_softcap);
-    number("text_config.rope_theta", a.rope_theta, b.rope_theta);
-    number("text_config.rms_norm_eps", a.norm_eps, b.norm_eps);
-    if (static_cast<std::size_t>(a.layers) == static_cast<std::size_t>(b.layers)) // otherwise the layers cannot be paired
-        for (std::size_t layer = 0; layer < a.layers; ++layer) {
-            const std::size_t first = a.window(layer), second = b.window(layer);
-            if (first == second) continue;
-            size(("text_config.sliding_window of layer " + std::to_string(layer)).c_str(), first, second);
-            break; // the others differ alike
-        }
-    size("vision_config.image_size", a.vision.image_size, b.vision.image_size);
-    size("vision_config.patch_size", a.vision.patch_size, b.vision.patch_size);
-    size("vision_config.hidden_size", a.vision.hidden, b.vision.hidden);
-    size("vision_config.num_hidden_layers", a.vision.layers, b.vision.layers);
-    size("vision_config.intermediate_size", a.vision.intermediate, b.vision.intermediate);
-    size("vision_config.num_attention_heads", a.vision.heads, b.vision.heads);
-    number("vision_config.layer_norm_eps", a.vision.norm_eps, b.vision.norm_eps);
-    return out;
-}
+/// All differences of two models; none: the same weights fit both and give the same numbers. What a type says is sizes_of(type{}).
+[[nodiscard]] std::vector<config_difference> differences(const dynamic& a, const dynamic& b);
 
 } // namespace pali::inline PALI_ABI
+
+#ifndef PALI_COMPILED
+#  include <pali/config/compare.ipp>
+#endif

@@ -2,30 +2,26 @@
 #pragma once
 
 #include <pali/config/checkpoint_config.hpp>
+#include <pali/config/dynamic.hpp>
 #include <pali/config/registry.hpp>
 
-#include <string>
+#include <string_view>
 #include <type_traits>
-#include <vector>
 
 namespace pali::inline PALI_ABI {
+
+namespace detail {
+
+/// Throws errc::config_mismatch with every field in which `compiled`, the numbers of the variant of that name, differs from config.json.
+void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read);
+
+} // namespace detail
 
 /// Throws errc::config_mismatch, with every field in which config.json and the compiled type differ, unless they are the same model.
 /// For `dynamic` there is nothing to compare: it is what was read.
 template <model_config Config>
 void require_fit(const Config& compiled, const checkpoint_config& read) {
-    if constexpr (!std::is_same_v<Config, dynamic>) {
-        const std::vector<config_difference> found = differences(read.sizes, compiled);
-        if (found.empty()) return;
-        const std::string name(variant_name<Config>());
-        std::string message = read.file.string() + ": is not the compiled model" + (name == "custom" ? "" : ", " + name) + ":";
-        for (const config_difference& one : found)
-            message += "\n  " + one.field + " is " + one.first + " in the checkpoint, " + one.second + " in the type";
-        const std::optional<std::string_view> fitting = matching_variant(read.sizes);
-        message += fitting ? "\nThe variant that fits is " + std::string(*fitting) + "; pali::dynamic fits too."
-                           : "\nNone of the variants shipped fits; pali::dynamic reads its sizes from the checkpoint.";
-        throw error(errc::config_mismatch, message);
-    }
+    if constexpr (!std::is_same_v<Config, dynamic>) detail::require_same(sizes_of(compiled), variant_name<Config>(), read);
 }
 
 /// The configuration that a model of type `Config` runs with: the sizes read for `dynamic`, the type's own otherwise, which must fit.
@@ -40,3 +36,7 @@ template <model_config Config>
 }
 
 } // namespace pali::inline PALI_ABI
+
+#ifndef PALI_COMPILED
+#  include <pali/config/differences.ipp>
+#endif

@@ -1,7 +1,6 @@
 // The table of variants: a name or a config.json in, a type out. The only switch from run time to compile time.
 #pragma once
 
-#include <pali/config/compare.hpp>
 #include <pali/config/dynamic.hpp>
 #include <pali/config/released.hpp>
 #include <pali/config/shapes.hpp>

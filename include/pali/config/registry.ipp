@@ -15,7 +15,7 @@ PALI_INLINE std::optional<std::string_view> matching_variant(const dynamic& size
     std::optional<std::string_view> found;
     std::apply([&](const auto&... v) {
         const auto check = [&](const auto& one) {
-            if (!found && differences(typename std::decay_t<decltype(one)>::type{}, sizes).empty()) found = one.name;
+            if (!found && differences(sizes_of(typename std::decay_t<decltype(one)>::type{}), sizes).empty()) found = one.name;
         };
         (check(v), ...);
     }, variants);

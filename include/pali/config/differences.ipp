@@ -1,0 +1,27 @@
+// Body of differences.hpp: the message.
+#pragma once
+
+#include <pali/config/compare.hpp>
+#include <pali/config/differences.hpp>
+#include <pali/core/error.hpp>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pali::inline PALI_ABI::detail {
+
+PALI_INLINE void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read) {
+    const std::vector<config_difference> found = differences(read.sizes, compiled);
+    if (found.empty()) return;
+    std::string message = read.file.string() + ": is not the compiled model" + (name == "custom" ? "" : ", " + std::string(name)) + ":";
+    for (const config_difference& one : found)
+        message += "\n  " + one.field + " is " + one.first + " in the checkpoint, " + one.second + " in the type";
+    const std::optional<std::string_view> fitting = matching_variant(read.sizes);
+    message += fitting ? "\nThe variant that fits is " + std::string(*fitting) + "; pali::dynamic fits too."
+                       : "\nNone of the variants shipped fits; pali::dynamic reads its sizes from the checkpoint.";
+    throw error(errc::config_mismatch, message);
+}
+
+} // namespace pali::inline PALI_ABI::detail
