@@ -6125,15 +6125,18 @@ struct simd_dot {
         batch sums[R][C];
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = part.begin == 0 ? batch(0.f) : batch::load_aligned(part.state + (r * C + c) * lanes);
         // Half after half: R · C sums, C weights and one activation are what 16 registers hold.
         const auto step = [&]<std::size_t Half>(const auto& weights, std::size_t k, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
             batch weight[C];
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) weight[c] = load_half<Half>(arch::simd<A>{}, weights(c));
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
                 batch value = batch::load_aligned(x[r] + k + Half * lanes);
                 if constexpr (R == 6) PALI_IN_REGISTER(value.data); // beside three columns no register is left for it
+                PALI_UNROLL
                 for (std::size_t c = 0; c < C; ++c) sums[r][c] = xsimd::fma(value, weight[c], sums[r][c]);
             }
         };
@@ -6147,22 +6150,26 @@ struct simd_dot {
         for (std::size_t k = part.begin; k < whole; k += pair) {
             // Few rows run at the speed of memory, and the processor's own prefetching starts anew with every row of weights.
             if constexpr (R < 6)
+                PALI_UNROLL
                 for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(w[c + 2 * C] + k);
             both([&](std::size_t c) { return w[c] + k; }, k);
         }
         if (part.end < w.width) {
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r)
+                PALI_UNROLL
                 for (std::size_t c = 0; c < C; ++c) sums[r][c].store_aligned(part.state + (r * C + c) * lanes);
             return;
         }
         if (whole != w.width) { // the row ends inside a pair, and what lies behind it may not be ours to read
             alignas(64) Element rest[C][pair] = {};
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) std::memcpy(rest[c], w[c] + whole, (w.width - whole) * sizeof(Element));
             both([&](std::size_t c) { return rest[c]; }, whole);
         }
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) y[r][c] = compat::reduce_add(sums[r][c]) + (bias ? bias[c] : 0.f);
     }
 };
@@ -6292,14 +6299,17 @@ struct simd_weighted_rows {
         batch sums[R][C];
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = decay ? batch::load_aligned(y[r] + c * lanes) * batch(decay[r]) : batch(0.f);
         const auto add = [&]<std::size_t Half>(std::size_t j, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
             const Element* const row = v.data + j * v.width;
             batch values[C];
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) values[c] = load_row<Half>(row + c * lanes * pair);
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
                 batch weight(p[r][j + Half]);
+                PALI_UNROLL
                 for (std::size_t c = 0; c < C; ++c) sums[r][c] = xsimd::fma(weight, values[c], sums[r][c]);
             }
         };
@@ -6308,6 +6318,7 @@ struct simd_weighted_rows {
         for (std::size_t j = 0; j < whole; j += pair) {
             // Few rows of p run at the speed of memory. What comes next, more keys or more values, lies behind v.
             if constexpr (R < 6)
+                PALI_UNROLL
                 for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(v.data + (j + p.width) * v.width + c * lanes * pair);
             add(j, std::integral_constant<std::size_t, 0>{});
             if constexpr (pair == 2) {
@@ -6318,6 +6329,7 @@ struct simd_weighted_rows {
         if (whole != p.width) add(whole, std::integral_constant<std::size_t, 0>{});
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c].store_aligned(y[r] + c * lanes);
     }
 
@@ -6545,6 +6557,7 @@ struct avx512_bfloat16_dot {
         __m512 sums[R][C];
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = _mm512_setzero_ps();
         PALI_NO_UNROLL
         for (std::size_t k = 0; k < whole; k += pair) {
@@ -6555,19 +6568,23 @@ struct avx512_bfloat16_dot {
         }
         if (whole != w.width) { // the row ends inside a register, and what lies behind it may not be ours to read
             __m512i weights[C];
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) weights[c] = _mm512_maskz_loadu_epi16(first_lanes<__mmask32>(w.width - whole), w[c] + whole);
             add(x, whole, weights, sums, w);
         }
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; c += 4) {
                 __m512 four[4];
+                PALI_UNROLL
                 for (std::size_t i = 0; i < 4; ++i) four[i] = c + i < C ? sums[r][c + i < C ? c + i : 0] : _mm512_setzero_ps();
                 __m128 of_columns = add_lanes(four);
                 if (c + 4 <= C) {
                     if (bias) of_columns += _mm_loadu_ps(bias + c);
                     _mm_storeu_ps(y[r] + c, of_columns);
                 } else {
+                    PALI_UNROLL
                     for (std::size_t i = c; i < C; ++i) y[r][i] = of_columns[i - c] + (bias ? bias[i] : 0.f);
                 }
             }
@@ -6590,13 +6607,14 @@ private:
             PALI_IN_REGISTER(value);
             if constexpr (R != 6)
                 for (std::size_t c = r * C / R; c < (r + 1) * C / R; ++c) arch::fetch_ahead(later[c]);
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = _mm512_dpbf16_ps(sums[r][c], (__m512bh)value, (__m512bh)weights[c]);
         }
     }
 
     /// The sums of the lanes of four registers, each in the same order.
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
-    static inline __m128 add_lanes(const __m512 (&of)[4]) noexcept {
+    PALI_ALWAYS_INLINE static inline __m128 add_lanes(const __m512 (&of)[4]) noexcept {
         const __m512 ab = __builtin_shufflevector(of[0], of[1], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
                           __builtin_shufflevector(of[0], of[1], 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
         const __m512 cd = __builtin_shufflevector(of[2], of[3], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
@@ -6651,23 +6669,28 @@ struct avx512_weighted_rows {
         __m512 sums[R][C];
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = decay ? _mm512_load_ps(y[r] + c * lanes) * _mm512_set1_ps(decay[r]) : _mm512_setzero_ps();
         const std::size_t whole = p.width / 2 * 2;
         PALI_NO_UNROLL
         for (std::size_t j = 0; j < whole; j += 2) {
             __m512i values[C];
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) values[c] = _mm512_load_si512(v.data + j * v.width + 2 * c * lanes);
             if constexpr (R < 6)
+                PALI_UNROLL
                 for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(v.data + (j + p.width) * v.width + 2 * c * lanes);
             add(p, j, values, sums);
         }
         if (whole != p.width) { // the row beside the last is not there, and may be no number
             __m512i values[C];
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) values[c] = _mm512_maskz_loadu_epi16(0x55555555, v.data + whole * v.width + 2 * c * lanes);
             add(p, whole, values, sums);
         }
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) _mm512_store_ps(y[r] + c * lanes, sums[r][c]);
     }
 
@@ -6681,6 +6704,7 @@ private:
             std::memcpy(&both, p[r] + j, sizeof both);
             __m512i weights = _mm512_set1_epi32(both);
             PALI_IN_REGISTER(weights);
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = _mm512_dpbf16_ps(sums[r][c], (__m512bh)weights, (__m512bh)values[c]);
         }
     }

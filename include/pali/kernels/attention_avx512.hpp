@@ -31,23 +31,28 @@ struct avx512_weighted_rows {
         __m512 sums[R][C];
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = decay ? _mm512_load_ps(y[r] + c * lanes) * _mm512_set1_ps(decay[r]) : _mm512_setzero_ps();
         const std::size_t whole = p.width / 2 * 2;
         PALI_NO_UNROLL
         for (std::size_t j = 0; j < whole; j += 2) {
             __m512i values[C];
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) values[c] = _mm512_load_si512(v.data + j * v.width + 2 * c * lanes);
             if constexpr (R < 6)
+                PALI_UNROLL
                 for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(v.data + (j + p.width) * v.width + 2 * c * lanes);
             add(p, j, values, sums);
         }
         if (whole != p.width) { // the row beside the last is not there, and may be no number
             __m512i values[C];
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) values[c] = _mm512_maskz_loadu_epi16(0x55555555, v.data + whole * v.width + 2 * c * lanes);
             add(p, whole, values, sums);
         }
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) _mm512_store_ps(y[r] + c * lanes, sums[r][c]);
     }
 
@@ -61,6 +66,7 @@ private:
             std::memcpy(&both, p[r] + j, sizeof both);
             __m512i weights = _mm512_set1_epi32(both);
             PALI_IN_REGISTER(weights);
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = _mm512_dpbf16_ps(sums[r][c], (__m512bh)weights, (__m512bh)values[c]);
         }
     }

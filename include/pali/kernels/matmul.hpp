@@ -102,15 +102,18 @@ struct simd_dot {
         batch sums[R][C];
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = part.begin == 0 ? batch(0.f) : batch::load_aligned(part.state + (r * C + c) * lanes);
         // Half after half: R · C sums, C weights and one activation are what 16 registers hold.
         const auto step = [&]<std::size_t Half>(const auto& weights, std::size_t k, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
             batch weight[C];
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) weight[c] = load_half<Half>(arch::simd<A>{}, weights(c));
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
                 batch value = batch::load_aligned(x[r] + k + Half * lanes);
                 if constexpr (R == 6) PALI_IN_REGISTER(value.data); // beside three columns no register is left for it
+                PALI_UNROLL
                 for (std::size_t c = 0; c < C; ++c) sums[r][c] = xsimd::fma(value, weight[c], sums[r][c]);
             }
         };
@@ -124,22 +127,26 @@ struct simd_dot {
         for (std::size_t k = part.begin; k < whole; k += pair) {
             // Few rows run at the speed of memory, and the processor's own prefetching starts anew with every row of weights.
             if constexpr (R < 6)
+                PALI_UNROLL
                 for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(w[c + 2 * C] + k);
             both([&](std::size_t c) { return w[c] + k; }, k);
         }
         if (part.end < w.width) {
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r)
+                PALI_UNROLL
                 for (std::size_t c = 0; c < C; ++c) sums[r][c].store_aligned(part.state + (r * C + c) * lanes);
             return;
         }
         if (whole != w.width) { // the row ends inside a pair, and what lies behind it may not be ours to read
             alignas(64) Element rest[C][pair] = {};
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) std::memcpy(rest[c], w[c] + whole, (w.width - whole) * sizeof(Element));
             both([&](std::size_t c) { return rest[c]; }, whole);
         }
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) y[r][c] = compat::reduce_add(sums[r][c]) + (bias ? bias[c] : 0.f);
     }
 };

@@ -42,6 +42,7 @@ struct avx512_bfloat16_dot {
         __m512 sums[R][C];
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = _mm512_setzero_ps();
         PALI_NO_UNROLL
         for (std::size_t k = 0; k < whole; k += pair) {
@@ -52,19 +53,23 @@ struct avx512_bfloat16_dot {
         }
         if (whole != w.width) { // the row ends inside a register, and what lies behind it may not be ours to read
             __m512i weights[C];
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) weights[c] = _mm512_maskz_loadu_epi16(first_lanes<__mmask32>(w.width - whole), w[c] + whole);
             add(x, whole, weights, sums, w);
         }
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; c += 4) {
                 __m512 four[4];
+                PALI_UNROLL
                 for (std::size_t i = 0; i < 4; ++i) four[i] = c + i < C ? sums[r][c + i < C ? c + i : 0] : _mm512_setzero_ps();
                 __m128 of_columns = add_lanes(four);
                 if (c + 4 <= C) {
                     if (bias) of_columns += _mm_loadu_ps(bias + c);
                     _mm_storeu_ps(y[r] + c, of_columns);
                 } else {
+                    PALI_UNROLL
                     for (std::size_t i = c; i < C; ++i) y[r][i] = of_columns[i - c] + (bias ? bias[i] : 0.f);
                 }
             }
@@ -87,13 +92,14 @@ private:
             PALI_IN_REGISTER(value);
             if constexpr (R != 6)
                 for (std::size_t c = r * C / R; c < (r + 1) * C / R; ++c) arch::fetch_ahead(later[c]);
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = _mm512_dpbf16_ps(sums[r][c], (__m512bh)value, (__m512bh)weights[c]);
         }
     }
 
     /// The sums of the lanes of four registers, each in the same order.
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
-    static inline __m128 add_lanes(const __m512 (&of)[4]) noexcept {
+    PALI_ALWAYS_INLINE static inline __m128 add_lanes(const __m512 (&of)[4]) noexcept {
         const __m512 ab = __builtin_shufflevector(of[0], of[1], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
                           __builtin_shufflevector(of[0], of[1], 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
         const __m512 cd = __builtin_shufflevector(of[2], of[3], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +

@@ -33,14 +33,17 @@ struct simd_weighted_rows {
         batch sums[R][C];
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = decay ? batch::load_aligned(y[r] + c * lanes) * batch(decay[r]) : batch(0.f);
         const auto add = [&]<std::size_t Half>(std::size_t j, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
             const Element* const row = v.data + j * v.width;
             batch values[C];
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) values[c] = load_row<Half>(row + c * lanes * pair);
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
                 batch weight(p[r][j + Half]);
+                PALI_UNROLL
                 for (std::size_t c = 0; c < C; ++c) sums[r][c] = xsimd::fma(weight, values[c], sums[r][c]);
             }
         };
@@ -49,6 +52,7 @@ struct simd_weighted_rows {
         for (std::size_t j = 0; j < whole; j += pair) {
             // Few rows of p run at the speed of memory. What comes next, more keys or more values, lies behind v.
             if constexpr (R < 6)
+                PALI_UNROLL
                 for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(v.data + (j + p.width) * v.width + c * lanes * pair);
             add(j, std::integral_constant<std::size_t, 0>{});
             if constexpr (pair == 2) {
@@ -59,6 +63,7 @@ struct simd_weighted_rows {
         if (whole != p.width) add(whole, std::integral_constant<std::size_t, 0>{});
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
+            PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c].store_aligned(y[r] + c * lanes);
     }
 
