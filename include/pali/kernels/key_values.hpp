@@ -13,7 +13,7 @@ namespace pali::inline PALI_ABI::kernels {
 /// Rows of a matrix of which so many as fill 32 bits lie number beside number: of bfloat16 rows 0 and 1, 2 and 3, ..., of float each alone.
 template <class Element>
 struct paired_rows {
-    static constexpr std::size_t pair = sizeof(float) / sizeof(Element); ///< rows that lie together
+    static constexpr std::size_t pair = 4 / sizeof(Element); ///< rows that lie together in 4 bytes
 
     Element* data = nullptr; ///< first number of row 0
     std::size_t width = 0;   ///< numbers of a row
