@@ -6285,7 +6285,7 @@ struct simd_weighted_rows {
     template <std::size_t R>
     static constexpr std::size_t columns = arch::simd<A>::registers == 32 || R < 4 ? 4 : 2;
 
-    /// n weights as tile() takes them.
+    /// n weights as tile() takes them; may be done in place.
     static void pack(const float* p, std::size_t n, float* packed) noexcept {
         if (p != packed) std::copy(p, p + n, packed);
     }
@@ -6302,10 +6302,10 @@ struct simd_weighted_rows {
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = decay ? batch::load_aligned(y[r] + c * lanes) * batch(decay[r]) : batch(0.f);
         const auto add = [&]<std::size_t Half>(std::size_t j, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
-            const Element* const row = v.data + j * v.width;
+            const Element* const row = v.data + j * v.width; // or the two that lie together, of which a half is taken
             batch values[C];
             PALI_UNROLL
-            for (std::size_t c = 0; c < C; ++c) values[c] = load_row<Half>(row + c * lanes * pair);
+            for (std::size_t c = 0; c < C; ++c) values[c] = load_half<Half>(arch::simd<A>{}, row + c * lanes * pair);
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
                 batch weight(p[r][j + Half]);
@@ -6331,13 +6331,6 @@ struct simd_weighted_rows {
         for (std::size_t r = 0; r < R; ++r)
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c].store_aligned(y[r] + c * lanes);
-    }
-
-private:
-    /// One of two rows that lie together, or the only one.
-    template <std::size_t Half>
-    [[nodiscard]] static xsimd::batch<float, A> load_row(const Element* v) noexcept {
-        return load_half<Half>(arch::simd<A>{}, v);
     }
 };
 
@@ -6395,20 +6388,20 @@ struct attention_pass {
         return {i / blocks_a_head, first, tokens * group, sees};
     }
 
-    /// Memory of a thread: the queries of a block, scaled, their scores and what these become as weights of values, and one number beside each.
+    /// Memory of a thread: the queries of a block, scaled, their scores, which become weights of values in place, and one number beside each.
     struct room {
         rows<number> queries, weights;
         rows<float> scores;
         float* decay;
     };
     [[nodiscard]] static std::size_t whole_lines(std::size_t floats) noexcept { return (floats + 15) / 16 * 16; }
-    [[nodiscard]] std::size_t room_floats() const noexcept { return whole_lines(most) + most * (width + 2 * keys_a_block) + width; }
+    [[nodiscard]] std::size_t room_floats() const noexcept { return whole_lines(most) + most * (width + keys_a_block) + width; }
     [[nodiscard]] room take_queries(const block& of, float* memory) const noexcept {
         const auto take = [&](std::size_t floats) { return std::exchange(memory, memory + floats); };
         room r;
         r.decay = take(whole_lines(most));
         r.scores = {take(most * keys_a_block), of.count, keys_a_block};
-        r.weights = {reinterpret_cast<number*>(take(most * keys_a_block)), of.count, keys_a_block};
+        r.weights = {reinterpret_cast<number*>(r.scores.data), of.count, keys_a_block, keys_a_block * sizeof(float) / sizeof(number)};
         r.queries = {reinterpret_cast<number*>(take(most * width)), of.count, shape.head_dim, width * sizeof(float) / sizeof(number)};
         float* const row = take(width);
         for (std::size_t i = 0; i < of.count; ++i) {
@@ -6432,7 +6425,7 @@ struct attention_pass {
                 at.decay[i] = seen.softmax[i].take(tag, at.scores[i], size, within(sees.begin), within(sees.end));
                 Rows::pack(at.scores[i], size, at.weights[i]);
             }
-            weigh<Rows>(rows<const number>(at.weights.data, of.count, size, keys_a_block), seen_tokens.values(of.kv_head).from(first), at.decay, seen.sums);
+            weigh<Rows>(rows<const number>(at.weights.data, of.count, size, at.weights.stride), seen_tokens.values(of.kv_head).from(first), at.decay, seen.sums);
         }
     }
 
@@ -6659,7 +6652,7 @@ struct avx512_weighted_rows {
     template <std::size_t R>
     static constexpr std::size_t columns = 4;
 
-    /// n weights, rounded to nearest even, with a zero behind an odd one.
+    /// n weights, rounded to nearest even, with a zero behind an odd one; may be done in place, where a weight takes half of its room.
     static void pack(const float* p, std::size_t n, bfloat16* packed) noexcept { avx512_bfloat16_dot::pack(p, n, packed); }
 
     /// As simd_weighted_rows::tile(), two terms at a time.

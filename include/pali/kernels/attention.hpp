@@ -48,20 +48,20 @@ struct attention_pass {
         return {i / blocks_a_head, first, tokens * group, sees};
     }
 
-    /// Memory of a thread: the queries of a block, scaled, their scores and what these become as weights of values, and one number beside each.
+    /// Memory of a thread: the queries of a block, scaled, their scores, which become weights of values in place, and one number beside each.
     struct room {
         rows<number> queries, weights;
         rows<float> scores;
         float* decay;
     };
     [[nodiscard]] static std::size_t whole_lines(std::size_t floats) noexcept { return (floats + 15) / 16 * 16; }
-    [[nodiscard]] std::size_t room_floats() const noexcept { return whole_lines(most) + most * (width + 2 * keys_a_block) + width; }
+    [[nodiscard]] std::size_t room_floats() const noexcept { return whole_lines(most) + most * (width + keys_a_block) + width; }
     [[nodiscard]] room take_queries(const block& of, float* memory) const noexcept {
         const auto take = [&](std::size_t floats) { return std::exchange(memory, memory + floats); };
         room r;
         r.decay = take(whole_lines(most));
         r.scores = {take(most * keys_a_block), of.count, keys_a_block};
-        r.weights = {reinterpret_cast<number*>(take(most * keys_a_block)), of.count, keys_a_block};
+        r.weights = {reinterpret_cast<number*>(r.scores.data), of.count, keys_a_block, keys_a_block * sizeof(float) / sizeof(number)};
         r.queries = {reinterpret_cast<number*>(take(most * width)), of.count, shape.head_dim, width * sizeof(float) / sizeof(number)};
         float* const row = take(width);
         for (std::size_t i = 0; i < of.count; ++i) {
@@ -85,7 +85,7 @@ struct attention_pass {
                 at.decay[i] = seen.softmax[i].take(tag, at.scores[i], size, within(sees.begin), within(sees.end));
                 Rows::pack(at.scores[i], size, at.weights[i]);
             }
-            weigh<Rows>(rows<const number>(at.weights.data, of.count, size, keys_a_block), seen_tokens.values(of.kv_head).from(first), at.decay, seen.sums);
+            weigh<Rows>(rows<const number>(at.weights.data, of.count, size, at.weights.stride), seen_tokens.values(of.kv_head).from(first), at.decay, seen.sums);
         }
     }
 

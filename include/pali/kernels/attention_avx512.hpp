@@ -21,7 +21,7 @@ struct avx512_weighted_rows {
     template <std::size_t R>
     static constexpr std::size_t columns = 4;
 
-    /// n weights, rounded to nearest even, with a zero behind an odd one.
+    /// n weights, rounded to nearest even, with a zero behind an odd one; may be done in place, where a weight takes half of its room.
     static void pack(const float* p, std::size_t n, bfloat16* packed) noexcept { avx512_bfloat16_dot::pack(p, n, packed); }
 
     /// As simd_weighted_rows::tile(), two terms at a time.

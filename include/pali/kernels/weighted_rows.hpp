@@ -4,6 +4,7 @@
 #include <pali/kernels/key_values.hpp>
 #include <pali/kernels/matmul.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <type_traits>
 
@@ -19,7 +20,7 @@ struct simd_weighted_rows {
     template <std::size_t R>
     static constexpr std::size_t columns = arch::simd<A>::registers == 32 || R < 4 ? 4 : 2;
 
-    /// n weights as tile() takes them.
+    /// n weights as tile() takes them; may be done in place.
     static void pack(const float* p, std::size_t n, float* packed) noexcept {
         if (p != packed) std::copy(p, p + n, packed);
     }
@@ -36,10 +37,10 @@ struct simd_weighted_rows {
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = decay ? batch::load_aligned(y[r] + c * lanes) * batch(decay[r]) : batch(0.f);
         const auto add = [&]<std::size_t Half>(std::size_t j, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
-            const Element* const row = v.data + j * v.width;
+            const Element* const row = v.data + j * v.width; // or the two that lie together, of which a half is taken
             batch values[C];
             PALI_UNROLL
-            for (std::size_t c = 0; c < C; ++c) values[c] = load_row<Half>(row + c * lanes * pair);
+            for (std::size_t c = 0; c < C; ++c) values[c] = load_half<Half>(arch::simd<A>{}, row + c * lanes * pair);
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
                 batch weight(p[r][j + Half]);
@@ -65,13 +66,6 @@ struct simd_weighted_rows {
         for (std::size_t r = 0; r < R; ++r)
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c].store_aligned(y[r] + c * lanes);
-    }
-
-private:
-    /// One of two rows that lie together, or the only one.
-    template <std::size_t Half>
-    [[nodiscard]] static xsimd::batch<float, A> load_row(const Element* v) noexcept {
-        return load_half<Half>(arch::simd<A>{}, v);
     }
 };
 
