@@ -67,12 +67,14 @@ struct problem {
     }
 };
 
+#if defined(__x86_64__)
 struct avx512_bf16 {}; // the tag of attention_avx512()
 
 template <class... Arguments>
 void attention(avx512_bf16, Arguments&&... arguments) {
     kernels::attention_avx512(pali::arch::native, std::forward<Arguments>(arguments)...);
 }
+#endif
 
 template <class Element>
 void matches_the_reference(const setting& s) {
@@ -107,9 +109,12 @@ BOOST_DATA_TEST_CASE(matches_reference, boost::unit_test::data::make(settings), 
 BOOST_DATA_TEST_CASE(a_token_alone_has_the_bits_it_has_among_others, boost::unit_test::data::make(settings), s) {
     alone_as_among_others<float>(s, pali::arch::native);
     alone_as_among_others<pali::bfloat16>(s, pali::arch::native);
+#if defined(__x86_64__)
     if (pali::arch::detected().avx512_bf16) alone_as_among_others<pali::bfloat16>(s, avx512_bf16{});
+#endif
 }
 
+#if defined(__x86_64__)
 /// The reference with the same queries, scaled and rounded, has exactly the scores. A weight of a value loses 2^-9 of itself at most, so their sum no more than that of the
 /// largest value, which is below 1.
 BOOST_DATA_TEST_CASE(avx512_stays_within_rounding_of_the_weights, boost::unit_test::data::make(settings), s) {
@@ -126,6 +131,7 @@ BOOST_DATA_TEST_CASE(avx512_stays_within_rounding_of_the_weights, boost::unit_te
     BOOST_TEST(worst < 1. / 512 + 1e-5);
     BOOST_TEST((worst > 0 || s.tokens == 1 || s.window == 1)); // or it is another kernel; the weight of a single key is exact
 }
+#endif
 
 BOOST_AUTO_TEST_CASE(the_mask_is_the_one_of_the_papers) {
     // Rows see columns; the pictures of decoder/mask.hpp, of figure 2 of the PaliGemma paper, and a window that cuts into the prefix.
