@@ -5961,7 +5961,8 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return m_workers.size() + 1; }
 
     /// Calls task(i), or task(i, thread) with thread < size(), for every i in [0, count) and returns when all are done. The number
-    /// of the thread is for finding scratch memory. A task must not throw.
+    /// of the thread is for finding scratch memory. A thread takes consecutive tasks, fewer at a time as fewer are left: what neighbours
+    /// read should lie side by side. A task must not throw.
     template <class Task>
     void run(std::size_t count, Task&& task) {
         using task_type = std::remove_reference_t<Task>;
@@ -5997,7 +5998,13 @@ private:
     }
 
     void take_tasks(std::size_t thread) noexcept {
-        for (std::size_t i; (i = m_next.fetch_add(1, std::memory_order_relaxed)) < m_count;) m_call(m_task, i, thread);
+        const std::size_t shares = 2 * size(); // of what is left, so that a thread that is half as quick ends with the others
+        for (std::size_t i = m_next.load(std::memory_order_relaxed); i < m_count;) {
+            const std::size_t end = i + std::max<std::size_t>(1, (m_count - i) / shares);
+            if (!m_next.compare_exchange_weak(i, end, std::memory_order_relaxed)) continue; // i is what another thread made it
+            for (; i < end; ++i) m_call(m_task, i, thread);
+            i = m_next.load(std::memory_order_relaxed);
+        }
     }
 
     void work(std::size_t thread) noexcept {
@@ -6900,7 +6907,9 @@ struct avx2_bytes {
         const __m256i half = _mm256_set1_epi8(15);
         PALI_UNROLL
         for (std::size_t v = 0; v < 4; ++v) {
-            const __m256i bytes = load(codes + 32 * v), low = _mm256_and_si256(bytes, half), high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), half);
+            __m256i bytes = load(codes + 32 * v);
+            PALI_IN_REGISTER(bytes); // or g++ reads it twice
+            const __m256i low = _mm256_and_si256(bytes, half), high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), half);
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
                 const std::int8_t* const four = tokens + 4 * (R * v + r);
@@ -6951,7 +6960,8 @@ struct vnni_bytes {
         for (auto& product : products) product = _mm256_setzero_si256();
         PALI_UNROLL
         for (std::size_t v = 0; v < 4; ++v) {
-            const __m256i bytes = avx2_bytes::load(codes + 32 * v);
+            __m256i bytes = avx2_bytes::load(codes + 32 * v);
+            PALI_IN_REGISTER(bytes);
             add(_mm256_and_si256(bytes, half), tokens + 4 * R * v, products);
             add(_mm256_and_si256(_mm256_srli_epi16(bytes, 4), half), tokens + 4 * R * v + 16 * R, products);
         }
@@ -6992,13 +7002,15 @@ struct x86_dot {
         const std::int8_t* activations = x.codes + first * x.width;
         const float* token_scales = x.scales + first * x.groups;
         const std::int32_t* begins = x.begins + first * x.groups;
-        const std::ptrdiff_t ahead = w.codes_of(strips) - w.codes, scales_ahead = w.scales_of(strips) - w.scales; // the same place of what comes next
+        [[maybe_unused]] const std::ptrdiff_t ahead = w.codes_of(strips) - w.codes, scales_ahead = w.scales_of(strips) - w.scales; // the same place of what comes next
         __m256 sums[R];
         for (auto& sum : sums) sum = _mm256_setzero_ps();
         for (std::size_t g = 0; g < x.groups; ++g) {
-            PALI_UNROLL
-            for (std::size_t line = 0; line < matrix::group_bytes; line += 64) arch::fetch_ahead(codes + ahead + line);
-            arch::fetch_ahead(scales + scales_ahead);
+            if constexpr (R > 1 || Bits == 4) { // one token in 8 bits keeps pace with what the processor fetches by itself
+                PALI_UNROLL
+                for (std::size_t line = 0; line < matrix::group_bytes; line += 64) arch::fetch_ahead(codes + ahead + line);
+                arch::fetch_ahead(scales + scales_ahead);
+            }
             __m256i products[R];
             if constexpr (Bits == 4) Bytes::of_4_bits(codes, activations, products);
             else Bytes::of_8_bits(codes, activations, products);

@@ -68,6 +68,27 @@ BOOST_AUTO_TEST_CASE(every_task_runs_once) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(a_thread_takes_consecutive_tasks) {
+    constexpr std::size_t count = 20000;
+    for (const std::size_t threads : {2u, 5u}) {
+        pali::thread_pool pool(threads);
+        std::vector<std::size_t> ran_by(count, threads);
+        pool.run(count, [&](std::size_t i, std::size_t thread) {
+            ran_by[i] = thread;
+            std::atomic<int> work{0}; // so that one thread is not done before the others wake
+            while (++work < 1000) {}
+        });
+        std::size_t pieces = 1;
+        for (std::size_t i = 0; i < count; ++i) {
+            BOOST_TEST_REQUIRE(ran_by[i] < threads);
+            if (i != 0) pieces += ran_by[i] != ran_by[i - 1];
+        }
+        // Each takes one of 2 · threads parts of what is left: after so many, a factor e less is left; at last one by one.
+        const double shares = 2. * static_cast<double>(threads);
+        BOOST_TEST(static_cast<double>(pieces) < shares * (std::log(static_cast<double>(count)) + 2));
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_task_can_know_its_thread) {
     pali::thread_pool pool(3);
     std::vector<std::atomic<int>> busy(3);

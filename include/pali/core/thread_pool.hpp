@@ -45,7 +45,8 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return m_workers.size() + 1; }
 
     /// Calls task(i), or task(i, thread) with thread < size(), for every i in [0, count) and returns when all are done. The number
-    /// of the thread is for finding scratch memory. A task must not throw.
+    /// of the thread is for finding scratch memory. A thread takes consecutive tasks, fewer at a time as fewer are left: what neighbours
+    /// read should lie side by side. A task must not throw.
     template <class Task>
     void run(std::size_t count, Task&& task) {
         using task_type = std::remove_reference_t<Task>;
@@ -81,7 +82,13 @@ private:
     }
 
     void take_tasks(std::size_t thread) noexcept {
-        for (std::size_t i; (i = m_next.fetch_add(1, std::memory_order_relaxed)) < m_count;) m_call(m_task, i, thread);
+        const std::size_t shares = 2 * size(); // of what is left, so that a thread that is half as quick ends with the others
+        for (std::size_t i = m_next.load(std::memory_order_relaxed); i < m_count;) {
+            const std::size_t end = i + std::max<std::size_t>(1, (m_count - i) / shares);
+            if (!m_next.compare_exchange_weak(i, end, std::memory_order_relaxed)) continue; // i is what another thread made it
+            for (; i < end; ++i) m_call(m_task, i, thread);
+            i = m_next.load(std::memory_order_relaxed);
+        }
     }
 
     void work(std::size_t thread) noexcept {

@@ -112,7 +112,9 @@ struct avx2_bytes {
         const __m256i half = _mm256_set1_epi8(15);
         PALI_UNROLL
         for (std::size_t v = 0; v < 4; ++v) {
-            const __m256i bytes = load(codes + 32 * v), low = _mm256_and_si256(bytes, half), high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), half);
+            __m256i bytes = load(codes + 32 * v);
+            PALI_IN_REGISTER(bytes); // or g++ reads it twice
+            const __m256i low = _mm256_and_si256(bytes, half), high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), half);
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
                 const std::int8_t* const four = tokens + 4 * (R * v + r);
@@ -163,7 +165,8 @@ struct vnni_bytes {
         for (auto& product : products) product = _mm256_setzero_si256();
         PALI_UNROLL
         for (std::size_t v = 0; v < 4; ++v) {
-            const __m256i bytes = avx2_bytes::load(codes + 32 * v);
+            __m256i bytes = avx2_bytes::load(codes + 32 * v);
+            PALI_IN_REGISTER(bytes);
             add(_mm256_and_si256(bytes, half), tokens + 4 * R * v, products);
             add(_mm256_and_si256(_mm256_srli_epi16(bytes, 4), half), tokens + 4 * R * v + 16 * R, products);
         }
@@ -204,13 +207,15 @@ struct x86_dot {
         const std::int8_t* activations = x.codes + first * x.width;
         const float* token_scales = x.scales + first * x.groups;
         const std::int32_t* begins = x.begins + first * x.groups;
-        const std::ptrdiff_t ahead = w.codes_of(strips) - w.codes, scales_ahead = w.scales_of(strips) - w.scales; // the same place of what comes next
+        [[maybe_unused]] const std::ptrdiff_t ahead = w.codes_of(strips) - w.codes, scales_ahead = w.scales_of(strips) - w.scales; // the same place of what comes next
         __m256 sums[R];
         for (auto& sum : sums) sum = _mm256_setzero_ps();
         for (std::size_t g = 0; g < x.groups; ++g) {
-            PALI_UNROLL
-            for (std::size_t line = 0; line < matrix::group_bytes; line += 64) arch::fetch_ahead(codes + ahead + line);
-            arch::fetch_ahead(scales + scales_ahead);
+            if constexpr (R > 1 || Bits == 4) { // one token in 8 bits keeps pace with what the processor fetches by itself
+                PALI_UNROLL
+                for (std::size_t line = 0; line < matrix::group_bytes; line += 64) arch::fetch_ahead(codes + ahead + line);
+                arch::fetch_ahead(scales + scales_ahead);
+            }
             __m256i products[R];
             if constexpr (Bits == 4) Bytes::of_4_bits(codes, activations, products);
             else Bytes::of_8_bits(codes, activations, products);
