@@ -98,7 +98,7 @@ void product(benchmark::State& state) {
     pali::aligned_vector<float> y(tokens * count);
     const rows<const float> in(x.data(), tokens, width);
     const rows<float> out(y.data(), tokens, count);
-    const auto run = [&] { pali::kernels::product(in, w.view, nullptr, out, on.at.threads, on.at.scratch); };
+    const auto run = [&] { pali::kernels::product(in, {pali::kernels::factor{w.view, nullptr, out}}, on.at.threads, on.at.scratch); };
     run();
     if (!is_right(in, w.view, rows<const float>(out))) return state.SkipWithError("the result is wrong");
     for (auto _ : state) run();

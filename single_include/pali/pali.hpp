@@ -6043,7 +6043,26 @@ private:
 
 } // namespace pali::inline PALI_ABI
 
+// One of the matrices that the same activations are multiplied with.
+
+namespace pali::inline PALI_ABI::kernels {
+
+/// A term of y = x · wᵀ + bias besides x. Products take several beside one x, and do once what they do to x: queries, keys and values are such a case.
+template <class Weights>
+struct factor {
+    Weights weights;             ///< w (N, K), as stored
+    const float* bias = nullptr; ///< (N), or none
+    rows<float> y;               ///< (T, N); not x
+};
+
+template <class Weights>
+factor(Weights, const float*, rows<float>) -> factor<Weights>;
+
+} // namespace pali::inline PALI_ABI::kernels
+
 // y = x · wᵀ + bias, with the weights as they lie in the file: (out, in), 16 or 32 bits, neither repacked nor copied.
+
+#include <initializer_list>
 
 namespace pali::inline PALI_ABI::kernels {
 
@@ -6245,9 +6264,9 @@ void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::eleme
     });
 }
 
-/// The product, with the weights of columns [first, first + n) as panel(first, n, thread) gives them, n at most columns_a_task().
-template <class Dot, class Panel>
-void multiply(rows<const float> x, Panel&& panel, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
+/// The products, with columns [first, first + n) of a matrix as panel(weights, first, n, thread) gives them, n at most columns_a_task().
+template <class Dot, class Weights, class Panel>
+void multiply(rows<const float> x, std::initializer_list<factor<Weights>> with, Panel&& panel, thread_pool& threads, arena& scratch) {
     using number = typename Dot::number;
     constexpr std::size_t rows_a_task = 16;
     const arena::frame frame(scratch);
@@ -6257,23 +6276,25 @@ void multiply(rows<const float> x, Panel&& panel, const float* bias, rows<float>
         for (std::size_t t = first; t < first + n; ++t) Dot::pack(x[t], x.width, packed[t]);
     });
     const std::size_t columns = columns_a_task(x.width * sizeof(typename Dot::element));
-    threads.run((y.width + columns - 1) / columns, [&](std::size_t task, std::size_t thread) {
-        const std::size_t first = task * columns, n = std::min(columns, y.width - first);
-        dot_rows<Dot>(rows<const number>(packed), panel(first, n, thread), bias ? bias + first : nullptr, rows<float>(y.data + first, y.count, n, y.stride));
-    });
+    for (const auto& [weights, bias, y] : with) {
+        PALI_ASSERT(x.width == weights.width && y.width == weights.count && y.count == x.count);
+        threads.run((y.width + columns - 1) / columns, [&](std::size_t task, std::size_t thread) {
+            const std::size_t first = task * columns, n = std::min(columns, y.width - first);
+            dot_rows<Dot>(rows<const number>(packed), panel(weights, first, n, thread), bias ? bias + first : nullptr, rows<float>(y.data + first, y.count, n, y.stride));
+        });
+    }
 }
 
 } // namespace detail
 
 /**
- * y = x · wᵀ + bias. x (T, K) float; w (N, K) as stored; bias (N) or null; y (T, N), not x.
+ * y = x · wᵀ + bias for each factor. x (T, K) float.
  * Accumulates in float32; the order of each sum depends on K alone, so results are the same for any T and any number of threads.
  * 2·T·N·K flop; reads w once a call from memory, and once a row tile from the second-level cache. Takes T·K floats of scratch.
  */
 template <class A, weight_element Element>
-void matmul(arch::simd<A>, rows<const float> x, rows<const Element> w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
-    PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
-    detail::multiply<detail::simd_dot<A, Element>>(x, [&](std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); }, bias, y, threads, scratch);
+void matmul(arch::simd<A>, rows<const float> x, std::initializer_list<factor<rows<const Element>>> with, thread_pool& threads, arena& scratch) {
+    detail::multiply<detail::simd_dot<A, Element>>(x, with, [](const auto& w, std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); }, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels
@@ -6627,13 +6648,12 @@ private:
 };
 
 /**
- * y = x · wᵀ + bias. x (T, K) float, rounded to bfloat16; w (N, K) as it lies; bias (N) or null; y (T, N), not x.
+ * y = x · wᵀ + bias for each factor. x (T, K) float, rounded to bfloat16.
  * Accumulates in float32; the order of each sum depends on K alone, so results are the same for any T and any number of threads (not those of x that is not
  * rounded). 2·T·N·K flop; reads w once a call from memory, and once a row tile from the second-level cache. Takes T·K/2 floats of scratch.
  */
-inline void matmul_avx512(rows<const float> x, rows<const bfloat16> w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
-    PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
-    detail::multiply<avx512_bfloat16_dot>(x, [&](std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); }, bias, y, threads, scratch);
+inline void matmul_avx512(rows<const float> x, std::initializer_list<factor<rows<const bfloat16>>> with, thread_pool& threads, arena& scratch) {
+    detail::multiply<avx512_bfloat16_dot>(x, with, [](const auto& w, std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); }, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
@@ -7422,17 +7442,16 @@ void multiply_outputs(const Weights& weights, std::size_t first, std::size_t cou
 } // namespace tile_detail
 
 /**
- * y = x · wᵀ + bias. x (T, K) float, rounded to bfloat16; weights (N, K) as their source gives them; bias (N) or null; y (T, N), not x.
+ * y = x · wᵀ + bias for each factor. x (T, K) float, rounded to bfloat16; source(weights) gives the numbers of weights (N, K).
  * Accumulates in float32, 16 pairs of products after 16 pairs: the order of each sum depends on K alone, so results are the same for any T and any
  * number of threads (not those of matmul(), which does not round x). Numbers that are denormal count as zero.
  * 2·T·N·K flop, for T in whole tiles of 16; reads weights once a call from memory, and once for 32 tokens from the second-level cache. Takes T·K/2
  * floats of scratch, and room for a task's panels a thread if the source decodes. Needs AVX2 besides the tiles.
  * Source: TDPBF16PS in volume 2 of Intel's Software Developer's Manual; that a matrix as stored is its first operand is all the layout needs.
  */
-template <tile_unit Tiles, panel_source Weights>
-void matmul_amx(Tiles, const Weights& weights, rows<const float> x, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
-    const std::size_t outputs = weights.count();
-    PALI_ASSERT(x.width == weights.width() && y.width == outputs && y.count == x.count);
+template <tile_unit Tiles, class Weights, class Source>
+    requires panel_source<std::invoke_result_t<Source, const Weights&>>
+void matmul_amx(Tiles, rows<const float> x, std::initializer_list<factor<Weights>> with, Source&& source, thread_pool& threads, arena& scratch) {
     const arena::frame frame(scratch);
     const std::size_t steps = (x.width + tile_detail::tile_inputs - 1) / tile_detail::tile_inputs;
     const std::size_t token_tiles = (x.count + tile_detail::tile_rows - 1) / tile_detail::tile_rows;
@@ -7445,22 +7464,19 @@ void matmul_amx(Tiles, const Weights& weights, rows<const float> x, const float*
     };
     threads.run(token_tiles * pieces, pack);
 
-    const std::size_t panels = (outputs + tile_detail::panel_outputs - 1) / tile_detail::panel_outputs;
-    const std::size_t outputs_a_task = tile_detail::panels_a_task(panels, steps, threads.size()) * tile_detail::panel_outputs;
-    const std::size_t room_a_thread = outputs_a_task * steps * tile_detail::tile_inputs;
-    auto* const room = Weights::decodes ? reinterpret_cast<bfloat16*>(scratch.take(threads.size() * room_a_thread / 2)) : nullptr;
-    const auto multiply = [&](std::size_t task, std::size_t thread) {
-        const std::size_t first = task * outputs_a_task;
-        tile_detail::multiply_outputs<Tiles>(weights, first, std::min(outputs_a_task, outputs - first), packed, bias, y,
-                                        Weights::decodes ? room + thread * room_a_thread : nullptr);
-    };
-    threads.run((outputs + outputs_a_task - 1) / outputs_a_task, multiply);
-}
-
-/// The same for a matrix w (N, K) of bfloat16 as it lies in a file, neither repacked nor copied.
-template <tile_unit Tiles>
-void matmul_amx(Tiles tiles, rows<const bfloat16> w, rows<const float> x, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
-    matmul_amx(tiles, stored_panels{w}, x, bias, y, threads, scratch);
+    for (const auto& [weights, bias, y] : with) {
+        const arena::frame of_one(scratch);
+        const auto panels = source(weights);
+        const std::size_t outputs = panels.count(), count = (outputs + tile_detail::panel_outputs - 1) / tile_detail::panel_outputs;
+        PALI_ASSERT(x.width == panels.width() && y.width == outputs && y.count == x.count);
+        const std::size_t outputs_a_task = tile_detail::panels_a_task(count, steps, threads.size()) * tile_detail::panel_outputs;
+        const std::size_t room_a_thread = outputs_a_task * steps * tile_detail::tile_inputs;
+        auto* const room = panels.decodes ? reinterpret_cast<bfloat16*>(scratch.take(threads.size() * room_a_thread / 2)) : nullptr;
+        threads.run((outputs + outputs_a_task - 1) / outputs_a_task, [&](std::size_t task, std::size_t thread) {
+            const std::size_t first = task * outputs_a_task;
+            tile_detail::multiply_outputs<Tiles>(panels, first, std::min(outputs_a_task, outputs - first), packed, bias, y, room ? room + thread * room_a_thread : nullptr);
+        });
+    }
 }
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
@@ -7521,12 +7537,11 @@ void read_strip(const quantised_rows<Bits>& w, std::size_t i, bfloat16* to) noex
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
 /**
- * Each token is rounded to bytes, group by group, and meets the codes as they are stored. x (T, K), w (N, K), y (T, N), bias (N) or null.
+ * y = x · wᵀ + bias for each factor. Each token of x (T, K) is rounded to bytes, group by group, and meets the codes as they are stored.
  * Reads w once from memory, 4.5 or 8.25 bits a number. `Dot` is portable_dot or what the processor has. A token's result does not depend on the others.
  */
 template <class Dot, std::size_t Bits>
-void matmul_of_bytes(rows<const float> x, const quantised_rows<Bits>& w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
-    PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
+void matmul_of_bytes(rows<const float> x, std::initializer_list<factor<quantised_rows<Bits>>> with, thread_pool& threads, arena& scratch) {
     const arena::frame frame(scratch);
     const auto tokens = quantised_tokens::take<Bits>(scratch, x.count, x.width);
     // Tokens of a tile lie number beside number, so that one thread rounds all of them. Tiles of many tokens are those of each Dot::tokens of them.
@@ -7541,19 +7556,22 @@ void matmul_of_bytes(rows<const float> x, const quantised_rows<Bits>& w, const f
         });
     });
     constexpr std::size_t strip = quantised_rows<Bits>::strip, strips_a_task = 8;
-    const std::size_t strips = w.count / strip;
-    threads.run((strips + strips_a_task - 1) / strips_a_task, [&](std::size_t task) {
-        const std::size_t end = std::min(strips, (task + 1) * strips_a_task);
-        for (std::size_t i = task * strips_a_task; i < end; i += Dot::strips) {
-            const std::size_t last = std::min(i + Dot::strips, end) - 1, outputs = (last + 1 - i) * strip; // the last may be alone
-            detail::for_row_tiles<Dot::tokens>(x.count, [&]<std::size_t R>(std::size_t t, std::integral_constant<std::size_t, R>) {
-                float sums[R][Dot::strips * strip];
-                Dot::dot(w, i, last, tokens, t, sums);
-                for (std::size_t r = 0; r < R; ++r)
-                    for (std::size_t n = 0; n < outputs; ++n) y[t + r][i * strip + n] = sums[r][n] + (bias ? bias[i * strip + n] : 0.f);
-            });
-        }
-    });
+    for (const auto& [weights, bias, y] : with) {
+        PALI_ASSERT(x.width == weights.width && y.width == weights.count && y.count == x.count);
+        const std::size_t strips = weights.count / strip;
+        threads.run((strips + strips_a_task - 1) / strips_a_task, [&](std::size_t task) {
+            const std::size_t end = std::min(strips, (task + 1) * strips_a_task);
+            for (std::size_t i = task * strips_a_task; i < end; i += Dot::strips) {
+                const std::size_t last = std::min(i + Dot::strips, end) - 1, outputs = (last + 1 - i) * strip; // the last may be alone
+                detail::for_row_tiles<Dot::tokens>(x.count, [&]<std::size_t R>(std::size_t t, std::integral_constant<std::size_t, R>) {
+                    float sums[R][Dot::strips * strip];
+                    Dot::dot(weights, i, last, tokens, t, sums);
+                    for (std::size_t r = 0; r < R; ++r)
+                        for (std::size_t n = 0; n < outputs; ++n) y[t + r][i * strip + n] = sums[r][n] + (bias ? bias[i * strip + n] : 0.f);
+                });
+            }
+        });
+    }
 }
 
 /// Quantised weights as rows of bfloat16, some at a time, in memory of the caller: what matmul_of_panels() and matmul_amx() multiply with.
@@ -7578,15 +7596,14 @@ struct quantised_panels {
  * Takes T·K floats of scratch, and as many bfloat16 a thread as a task has weights.
  */
 template <class A, std::size_t Bits>
-void matmul_of_panels(arch::simd<A>, rows<const float> x, const quantised_rows<Bits>& w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
-    PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
+void matmul_of_panels(arch::simd<A>, rows<const float> x, std::initializer_list<factor<quantised_rows<Bits>>> with, thread_pool& threads, arena& scratch) {
     const arena::frame frame(scratch);
-    const std::size_t floats_a_thread = detail::columns_a_task(w.width * sizeof(bfloat16)) * w.width / 2;
+    const std::size_t floats_a_thread = detail::columns_a_task(x.width * sizeof(bfloat16)) * x.width / 2;
     float* const memory = scratch.take(threads.size() * floats_a_thread);
-    const auto panel = [&](std::size_t first, std::size_t n, std::size_t thread) {
-        return quantised_panels<Bits>{w}.panel(first, n, reinterpret_cast<bfloat16*>(memory + thread * floats_a_thread));
+    const auto panel = [&](const quantised_rows<Bits>& weights, std::size_t first, std::size_t n, std::size_t thread) {
+        return quantised_panels<Bits>{weights}.panel(first, n, reinterpret_cast<bfloat16*>(memory + thread * floats_a_thread));
     };
-    detail::multiply<detail::simd_dot<A, bfloat16>>(x, panel, bias, y, threads, scratch);
+    detail::multiply<detail::simd_dot<A, bfloat16>>(x, with, panel, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
@@ -7596,32 +7613,32 @@ void matmul_of_panels(arch::simd<A>, rows<const float> x, const quantised_rows<B
 /// Loops over numbers: no names, no files, no models. What they are given is checked by PALI_ASSERT alone.
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
-/// y = x · wᵀ + bias: x (T, K) float32, w (N, K) as stored, bias (N) or null, y (T, N), not x. Beside bfloat16 weights, a processor that multiplies bfloat16
-/// rounds x to it: AMX where there are many rows, AVX512-BF16 always. Else x is not rounded.
+/// y = x · wᵀ + bias for each factor: x (T, K) float32. Beside bfloat16 weights, a processor that multiplies bfloat16 rounds x to it: AMX where there are many
+/// rows, AVX512-BF16 always. Else x is not rounded.
 template <weight_element Element>
-void product(rows<const float> x, rows<const Element> w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
+void product(rows<const float> x, std::initializer_list<factor<rows<const Element>>> with, thread_pool& threads, arena& scratch) {
 #if defined(__x86_64__)
     if constexpr (std::same_as<Element, bfloat16>) {
-        if (x.count >= detail::many_rows && arch::in_use().amx_bf16) return matmul_amx(amx_tiles{}, w, x, bias, y, threads, scratch);
-        if (arch::in_use().avx512_bf16) return matmul_avx512(x, w, bias, y, threads, scratch);
+        if (x.count >= detail::many_rows && arch::in_use().amx_bf16) return matmul_amx(amx_tiles{}, x, with, [](const auto& w) { return stored_panels{w}; }, threads, scratch);
+        if (arch::in_use().avx512_bf16) return matmul_avx512(x, with, threads, scratch);
     }
 #endif
-    matmul(arch::native, x, w, bias, y, threads, scratch);
+    matmul(arch::native, x, with, threads, scratch);
 }
 
 /// The same for quantised weights. x is rounded to bytes, group by group; where there are many rows AMX rounds it to bfloat16, and a processor that has no kernel for bytes not
 /// at all.
 template <std::size_t Bits>
-void product(rows<const float> x, const quantised_rows<Bits>& w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
+void product(rows<const float> x, std::initializer_list<factor<quantised_rows<Bits>>> with, thread_pool& threads, arena& scratch) {
 #if defined(__x86_64__)
-    if (x.count >= detail::many_rows && arch::in_use().amx_bf16) return matmul_amx(amx_tiles{}, quantised_panels<Bits>{w}, x, bias, y, threads, scratch);
+    if (x.count >= detail::many_rows && arch::in_use().amx_bf16) return matmul_amx(amx_tiles{}, x, with, [](const auto& w) { return quantised_panels<Bits>{w}; }, threads, scratch);
     // One token is bound by reading, which is quicker strip by strip. Bits are the same.
-    if (arch::in_use().avx512_vnni && x.count > 1) return matmul_of_bytes<avx512_vnni_dot>(x, w, bias, y, threads, scratch);
-    if (arch::in_use().avx_vnni) return matmul_of_bytes<avx_vnni_dot>(x, w, bias, y, threads, scratch);
-    if (arch::in_use().avx2) return matmul_of_bytes<avx2_dot>(x, w, bias, y, threads, scratch);
+    if (arch::in_use().avx512_vnni && x.count > 1) return matmul_of_bytes<avx512_vnni_dot>(x, with, threads, scratch);
+    if (arch::in_use().avx_vnni) return matmul_of_bytes<avx_vnni_dot>(x, with, threads, scratch);
+    if (arch::in_use().avx2) return matmul_of_bytes<avx2_dot>(x, with, threads, scratch);
 #endif
-    if (x.count >= detail::many_rows) return matmul_of_panels(arch::native, x, w, bias, y, threads, scratch);
-    matmul_of_bytes<portable_dot>(x, w, bias, y, threads, scratch);
+    if (x.count >= detail::many_rows) return matmul_of_panels(arch::native, x, with, threads, scratch);
+    matmul_of_bytes<portable_dot>(x, with, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
@@ -8289,7 +8306,16 @@ struct linear {
         return y;
     }
     /// x (T, in) -> y (T, out).
-    void operator()(const matrix_view& x, rows<float> y, context& at) const { kernels::product(rows_of(x), weight, bias, y, at.threads, at.scratch); }
+    void operator()(const matrix_view& x, rows<float> y, context& at) const { kernels::product(rows_of(x), {kernels::factor{weight, bias, y}}, at.threads, at.scratch); }
+
+    /// x (T, in) through several maps -> (T, out) of each, in scratch memory. What products do to x is done once.
+    template <std::same_as<linear>... Maps>
+    [[nodiscard]] static std::array<matrix_view, sizeof...(Maps)> each(const matrix_view& x, context& at, const Maps&... maps) {
+        std::array<matrix_view, sizeof...(Maps)> y{at.take(x.shape(0), maps.weight.count)...};
+        std::size_t i = 0;
+        kernels::product(rows_of(x), {kernels::factor{maps.weight, maps.bias, rows_of(y[i++])}...}, at.threads, at.scratch);
+        return y;
+    }
 
     /// "weight", (out, in), and, with_bias, "bias", (out).
     void bind(const binder::scope& names, std::size_t out, std::size_t in, bool with_bias) {
@@ -8314,8 +8340,7 @@ struct gemma_attention {
 
     /// x (T, D) -> (T, D), in scratch memory. Keys and values go to the caches, behind what they hold.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope, context& at) const {
-        auto q = query(x, at);
-        auto k = key(x, at), v = value(x, at);
+        auto [q, k, v] = linear<Storage>::each(x, at, query, key, value);
         auto mixed = at.take(q.shape(0), q.shape(1));
         for (const sequence& s : sequences) {
             const std::size_t start = s.cache->length();
@@ -8502,9 +8527,7 @@ struct gated_mlp {
         for (std::size_t parts = (x.shape(0) + most_tokens - 1) / most_tokens, part = 0; part < parts; ++part) {
             const arena::frame frame(at.scratch);
             const std::size_t first = part * x.shape(0) / parts, n = (part + 1) * x.shape(0) / parts - first;
-            const auto tokens = slice(x, first, n);
-            auto hidden = gate(tokens, at);
-            const auto factor = up(tokens, at);
+            auto [hidden, factor] = linear<Storage>::each(slice(x, first, n), at, gate, up);
             at.threads.run_blocks(hidden.size(), kernels::elements_a_task,
                                   [&](std::size_t i, std::size_t count) { kernels::gated_gelu(arch::native, hidden.data() + i, factor.data() + i, count); });
             down(hidden, rows_of(y).slice(first, n), at);
@@ -9012,7 +9035,7 @@ struct siglip_attention {
 
     /// x (P, D) -> (P, D), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
-        const auto q = query(x, at), k = key(x, at), v = value(x, at);
+        const auto [q, k, v] = linear<Storage>::each(x, at, query, key, value);
         auto mixed = at.take(x.shape(0), x.shape(1));
         // Where products round to bfloat16, so does this one.
         if (std::same_as<Storage, bf16> && arch::in_use().avx512_bf16) mix<bfloat16>(q, k, v, mixed, at);
@@ -10683,7 +10706,7 @@ private:
         matrix_view products = at.take(side * side, codes);
         const rows<const float> book(m_codebook.data(), codes, width);
         for (std::size_t y = 0; y < side; ++y)
-            kernels::matmul(arch::native, rows<const float>(z.at(y, 0), side, width), book, nullptr, rows_of(products).slice(y * side, side), at.threads,
+            kernels::matmul(arch::native, rows<const float>(z.at(y, 0), side, width), {kernels::factor{book, nullptr, rows_of(products).slice(y * side, side)}}, at.threads,
                             at.scratch);
         std::array<std::uint8_t, 16> best{};
         for (std::size_t i = 0; i < best.size(); ++i) {

@@ -7,32 +7,39 @@
 #include <pali/kernels/reference.hpp>
 
 #include <array>
+#include <initializer_list>
 #include <vector>
 
 namespace {
 
 using pali::rows;
 
-template <class Tag, class Element>
-pali::aligned_vector<float> product(Tag tag, std::size_t T, std::size_t K, std::size_t N, std::size_t threads, const float* x, const Element* w, const float* bias) {
+template <class Element>
+using factors = std::initializer_list<pali::kernels::factor<rows<const Element>>>;
+
+template <class A, class Element>
+void multiply(pali::arch::simd<A> tag, rows<const float> x, factors<Element> with, std::size_t threads) {
     pali::thread_pool pool(threads);
     pali::arena scratch;
-    pali::aligned_vector<float> y(T * N, -1.f);
-    pali::kernels::matmul(tag, rows<const float>(x, T, K), rows<const Element>(w, N, K), bias, rows<float>(y.data(), T, N), pool, scratch);
-    return y;
+    pali::kernels::matmul(tag, x, with, pool, scratch);
 }
 
 #if defined(__x86_64__)
 struct avx512_bf16 {}; // the tag of matmul_avx512()
 
-pali::aligned_vector<float> product(avx512_bf16, std::size_t T, std::size_t K, std::size_t N, std::size_t threads, const float* x, const pali::bfloat16* w, const float* bias) {
+void multiply(avx512_bf16, rows<const float> x, factors<pali::bfloat16> with, std::size_t threads) {
     pali::thread_pool pool(threads);
     pali::arena scratch;
-    pali::aligned_vector<float> y(T * N, -1.f);
-    pali::kernels::matmul_avx512(rows<const float>(x, T, K), rows<const pali::bfloat16>(w, N, K), bias, rows<float>(y.data(), T, N), pool, scratch);
-    return y;
+    pali::kernels::matmul_avx512(x, with, pool, scratch);
 }
 #endif
+
+template <class Tag, class Element>
+pali::aligned_vector<float> product(Tag tag, std::size_t T, std::size_t K, std::size_t N, std::size_t threads, const float* x, const Element* w, const float* bias) {
+    pali::aligned_vector<float> y(T * N, -1.f);
+    multiply(tag, rows<const float>(x, T, K), {pali::kernels::factor{rows<const Element>(w, N, K), bias, rows<float>(y.data(), T, N)}}, threads);
+    return y;
+}
 
 /// Calls f(tag) for what multiplies bfloat16 on this processor.
 template <class F>
@@ -91,6 +98,22 @@ BOOST_AUTO_TEST_CASE(avx512_matches_the_reference_of_rounded_activations, *boost
     for (const auto& [T, K, N] : sizes) matches_rounded_reference(T, K, N);
 }
 #endif
+
+BOOST_AUTO_TEST_CASE(several_matrices_give_the_bits_that_each_gives_alone) {
+    constexpr std::size_t T = 9, K = 70;
+    const auto x = pali::test::random(T * K, 1), bias = pali::test::random(40, 2);
+    const auto w = pali::test::random<pali::bfloat16>(40 * K, 3), v = pali::test::random<pali::bfloat16>(13 * K, 4);
+    pali::aligned_vector<float> a(T * 40), b(T * 13);
+    for_every_bfloat16([&](auto tag) {
+        using pali::kernels::factor;
+        multiply(tag, rows<const float>(x.data(), T, K),
+                 {factor{rows<const pali::bfloat16>(w.data(), 40, K), bias.data(), rows<float>(a.data(), T, 40)},
+                  factor{rows<const pali::bfloat16>(v.data(), 13, K), nullptr, rows<float>(b.data(), T, 13)}},
+                 2);
+        BOOST_TEST((a == product(tag, T, K, 40, 1, x.data(), w.data(), bias.data())));
+        BOOST_TEST((b == product(tag, T, K, 13, 1, x.data(), v.data(), nullptr)));
+    });
+}
 
 BOOST_AUTO_TEST_CASE(a_row_alone_has_the_bits_it_has_among_others) {
     // more of K than a part that is worked on at once; T: tiles of six, four, two and one, and eight rows

@@ -131,6 +131,12 @@ struct byte_panels {
     }
 };
 
+/// Rows of bfloat16 where they lie, and bytes decoded.
+constexpr struct {
+    pali::kernels::stored_panels operator()(const rows<const bfloat16>& w) const { return {w}; }
+    byte_panels operator()(const byte_panels& w) const { return w; }
+} panels_of;
+
 struct problem {
     std::size_t T, K, N;
     friend std::ostream& operator<<(std::ostream& out, const problem& p) { return out << "T " << p.T << " K " << p.K << " N " << p.N; }
@@ -151,7 +157,7 @@ pali::aligned_vector<float> product(Tiles tiles, const problem& p, const float* 
     pali::thread_pool pool(threads);
     pali::arena scratch;
     pali::aligned_vector<float> y(p.T * p.N, -1.f);
-    pali::kernels::matmul_amx(tiles, w, rows<const float>(x, p.T, p.K), bias, rows<float>(y.data(), p.T, p.N), pool, scratch);
+    pali::kernels::matmul_amx(tiles, rows<const float>(x, p.T, p.K), {pali::kernels::factor{w, bias, rows<float>(y.data(), p.T, p.N)}}, panels_of, pool, scratch);
     return y;
 }
 
@@ -245,6 +251,20 @@ BOOST_AUTO_TEST_CASE(nothing_behind_the_last_weight_is_read) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(several_matrices_give_the_bits_that_each_gives_alone) {
+    const problem wide{35, 70, 50}, narrow{35, 70, 17};
+    const inputs in(wide, 16), other(narrow, 17);
+    pali::thread_pool threads(2);
+    pali::arena scratch;
+    pali::aligned_vector<float> a(wide.T * wide.N), b(narrow.T * narrow.N);
+    pali::kernels::matmul_amx(emulated_tiles{}, rows<const float>(in.x.data(), wide.T, wide.K),
+                              {pali::kernels::factor{in.weights(wide), in.bias.data(), rows<float>(a.data(), wide.T, wide.N)},
+                               pali::kernels::factor{other.weights(narrow), nullptr, rows<float>(b.data(), narrow.T, narrow.N)}},
+                              panels_of, threads, scratch);
+    BOOST_TEST((a == product(emulated_tiles{}, wide, in.x.data(), in.weights(wide), in.bias.data())));
+    BOOST_TEST((b == product(emulated_tiles{}, narrow, in.x.data(), other.weights(narrow), nullptr)));
+}
+
 BOOST_AUTO_TEST_CASE(rows_of_x_and_y_may_be_apart) {
     const problem p{35, 70, 50};
     const inputs in(p, 16);
@@ -253,8 +273,8 @@ BOOST_AUTO_TEST_CASE(rows_of_x_and_y_may_be_apart) {
     for (std::size_t t = 0; t < p.T; ++t) std::copy_n(in.x.data() + t * p.K, p.K, x.data() + t * x_stride);
     pali::thread_pool threads(2);
     pali::arena scratch;
-    pali::kernels::matmul_amx(emulated_tiles{}, in.weights(p), rows<const float>(x.data(), p.T, p.K, x_stride), in.bias.data(),
-                              rows<float>(y.data(), p.T, p.N, y_stride), threads, scratch);
+    pali::kernels::matmul_amx(emulated_tiles{}, rows<const float>(x.data(), p.T, p.K, x_stride),
+                              {pali::kernels::factor{in.weights(p), in.bias.data(), rows<float>(y.data(), p.T, p.N, y_stride)}}, panels_of, threads, scratch);
     const auto want = product(emulated_tiles{}, p, in.x.data(), in.weights(p), in.bias.data());
     for (std::size_t t = 0; t < p.T; ++t)
         for (std::size_t n = 0; n < y_stride; ++n) BOOST_TEST(y[t * y_stride + n] == (n < p.N ? want[t * p.N + n] : -7.f));

@@ -55,7 +55,7 @@ std::vector<float> bytes_product(const pali::aligned_vector<float>& x, const qua
     pali::arena scratch;
     const std::size_t T = x.size() / w.width;
     std::vector<float> y(T * w.count, -1.f);
-    pali::kernels::matmul_of_bytes<Dot>(rows<const float>(x.data(), T, w.width), w, bias, rows<float>(y.data(), T, w.count), pool, scratch);
+    pali::kernels::matmul_of_bytes<Dot>(rows<const float>(x.data(), T, w.width), {pali::kernels::factor{w, bias, rows<float>(y.data(), T, w.count)}}, pool, scratch);
     return y;
 }
 
@@ -104,7 +104,7 @@ void matches_reference() {
         pali::arena scratch;
         pali::test::for_every_arch([&, T = T, K = K, N = N](auto tag) {
             std::vector<float> y(T * N);
-            pali::kernels::matmul_of_panels(tag, rows<const float>(x.data(), T, K), w.view, bias.data(), rows<float>(y.data(), T, N), pool, scratch);
+            pali::kernels::matmul_of_panels(tag, rows<const float>(x.data(), T, K), {pali::kernels::factor{w.view, bias.data(), rows<float>(y.data(), T, N)}}, pool, scratch);
             BOOST_TEST(pali::test::difference(y, want) < 2e-6, "panels " << decltype(tag)::name() << size);
         });
     }
@@ -143,6 +143,22 @@ BOOST_AUTO_TEST_SUITE(matmul_quantised)
 
 BOOST_AUTO_TEST_CASE(int8_weights_match_reference) { matches_reference<8>(); }
 BOOST_AUTO_TEST_CASE(int4_weights_match_reference) { matches_reference<4>(); }
+BOOST_AUTO_TEST_CASE(several_matrices_give_the_bits_that_each_gives_alone) {
+    constexpr std::size_t T = 9, K = 192;
+    const auto x = pali::test::random(T * K, 1), bias = pali::test::random(40, 2);
+    const quantised_matrix<4> w(pali::test::random(40 * K, 3), 40, K), v(pali::test::random(16 * K, 4), 16, K);
+    pali::thread_pool pool(2);
+    pali::arena scratch;
+    for_every_dot([&](auto dot, const char* name) {
+        using pali::kernels::factor;
+        std::vector<float> a(T * 40), b(T * 16);
+        pali::kernels::matmul_of_bytes<decltype(dot)>(rows<const float>(x.data(), T, K),
+                                                      {factor{w.view, bias.data(), rows<float>(a.data(), T, 40)}, factor{v.view, nullptr, rows<float>(b.data(), T, 16)}}, pool, scratch);
+        BOOST_TEST((a == bytes_product<decltype(dot)>(x, w.view, bias.data())), name);
+        BOOST_TEST((b == bytes_product<decltype(dot)>(x, v.view, nullptr)), name);
+    });
+}
+
 BOOST_AUTO_TEST_CASE(rows_come_back) {
     dequantises<8>();
     dequantises<4>();

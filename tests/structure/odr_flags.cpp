@@ -33,7 +33,7 @@ answers PALI_TEST_FLAGS() {
     for (std::size_t i = 0; i < n; ++i) counted[i] = static_cast<float>(i + 1);
     for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<float>(i / n + 1);
     threes.fill(3.f);
-    kernels::matmul(arch::native, rows<const float>(counted.data(), 1, n), rows<const float>(weights.data(), 4, n), nullptr, rows<float>(a.product.data(), 1, 4), threads,
+    kernels::matmul(arch::native, rows<const float>(counted.data(), 1, n), {kernels::factor{rows<const float>(weights.data(), 4, n), nullptr, rows<float>(a.product.data(), 1, 4)}}, threads,
                     scratch);
     kernels::rms_norm(arch::native, rows<const float>(threes.data(), 1, n), zeros.data(), 0.f, rows<float>(a.norm.data(), 1, n));
     a.log_sum = log_sum_exp(zeros);

@@ -24,8 +24,7 @@ struct gemma_attention {
 
     /// x (T, D) -> (T, D), in scratch memory. Keys and values go to the caches, behind what they hold.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope, context& at) const {
-        auto q = query(x, at);
-        auto k = key(x, at), v = value(x, at);
+        auto [q, k, v] = linear<Storage>::each(x, at, query, key, value);
         auto mixed = at.take(q.shape(0), q.shape(1));
         for (const sequence& s : sequences) {
             const std::size_t start = s.cache->length();

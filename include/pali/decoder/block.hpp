@@ -22,9 +22,7 @@ struct gated_mlp {
         for (std::size_t parts = (x.shape(0) + most_tokens - 1) / most_tokens, part = 0; part < parts; ++part) {
             const arena::frame frame(at.scratch);
             const std::size_t first = part * x.shape(0) / parts, n = (part + 1) * x.shape(0) / parts - first;
-            const auto tokens = slice(x, first, n);
-            auto hidden = gate(tokens, at);
-            const auto factor = up(tokens, at);
+            auto [hidden, factor] = linear<Storage>::each(slice(x, first, n), at, gate, up);
             at.threads.run_blocks(hidden.size(), kernels::elements_a_task,
                                   [&](std::size_t i, std::size_t count) { kernels::gated_gelu(arch::native, hidden.data() + i, factor.data() + i, count); });
             down(hidden, rows_of(y).slice(first, n), at);

@@ -8,11 +8,13 @@
 #include <pali/core/bfloat16.hpp>
 #include <pali/core/rows.hpp>
 #include <pali/core/thread_pool.hpp>
+#include <pali/kernels/factor.hpp>
 
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstring>
+#include <initializer_list>
 #include <type_traits>
 
 namespace pali::inline PALI_ABI::kernels {
@@ -215,9 +217,9 @@ void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::eleme
     });
 }
 
-/// The product, with the weights of columns [first, first + n) as panel(first, n, thread) gives them, n at most columns_a_task().
-template <class Dot, class Panel>
-void multiply(rows<const float> x, Panel&& panel, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
+/// The products, with columns [first, first + n) of a matrix as panel(weights, first, n, thread) gives them, n at most columns_a_task().
+template <class Dot, class Weights, class Panel>
+void multiply(rows<const float> x, std::initializer_list<factor<Weights>> with, Panel&& panel, thread_pool& threads, arena& scratch) {
     using number = typename Dot::number;
     constexpr std::size_t rows_a_task = 16;
     const arena::frame frame(scratch);
@@ -227,23 +229,25 @@ void multiply(rows<const float> x, Panel&& panel, const float* bias, rows<float>
         for (std::size_t t = first; t < first + n; ++t) Dot::pack(x[t], x.width, packed[t]);
     });
     const std::size_t columns = columns_a_task(x.width * sizeof(typename Dot::element));
-    threads.run((y.width + columns - 1) / columns, [&](std::size_t task, std::size_t thread) {
-        const std::size_t first = task * columns, n = std::min(columns, y.width - first);
-        dot_rows<Dot>(rows<const number>(packed), panel(first, n, thread), bias ? bias + first : nullptr, rows<float>(y.data + first, y.count, n, y.stride));
-    });
+    for (const auto& [weights, bias, y] : with) {
+        PALI_ASSERT(x.width == weights.width && y.width == weights.count && y.count == x.count);
+        threads.run((y.width + columns - 1) / columns, [&](std::size_t task, std::size_t thread) {
+            const std::size_t first = task * columns, n = std::min(columns, y.width - first);
+            dot_rows<Dot>(rows<const number>(packed), panel(weights, first, n, thread), bias ? bias + first : nullptr, rows<float>(y.data + first, y.count, n, y.stride));
+        });
+    }
 }
 
 } // namespace detail
 
 /**
- * y = x · wᵀ + bias. x (T, K) float; w (N, K) as stored; bias (N) or null; y (T, N), not x.
+ * y = x · wᵀ + bias for each factor. x (T, K) float.
  * Accumulates in float32; the order of each sum depends on K alone, so results are the same for any T and any number of threads.
  * 2·T·N·K flop; reads w once a call from memory, and once a row tile from the second-level cache. Takes T·K floats of scratch.
  */
 template <class A, weight_element Element>
-void matmul(arch::simd<A>, rows<const float> x, rows<const Element> w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
-    PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
-    detail::multiply<detail::simd_dot<A, Element>>(x, [&](std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); }, bias, y, threads, scratch);
+void matmul(arch::simd<A>, rows<const float> x, std::initializer_list<factor<rows<const Element>>> with, thread_pool& threads, arena& scratch) {
+    detail::multiply<detail::simd_dot<A, Element>>(x, with, [](const auto& w, std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); }, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels

@@ -6,6 +6,7 @@
 #include <pali/core/bfloat16.hpp>
 #include <pali/core/rows.hpp>
 #include <pali/core/thread_pool.hpp>
+#include <pali/kernels/factor.hpp>
 
 #include <algorithm>
 #include <array>
@@ -13,7 +14,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 #include <span>
+#include <type_traits>
 
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
@@ -305,17 +308,16 @@ void multiply_outputs(const Weights& weights, std::size_t first, std::size_t cou
 } // namespace tile_detail
 
 /**
- * y = x · wᵀ + bias. x (T, K) float, rounded to bfloat16; weights (N, K) as their source gives them; bias (N) or null; y (T, N), not x.
+ * y = x · wᵀ + bias for each factor. x (T, K) float, rounded to bfloat16; source(weights) gives the numbers of weights (N, K).
  * Accumulates in float32, 16 pairs of products after 16 pairs: the order of each sum depends on K alone, so results are the same for any T and any
  * number of threads (not those of matmul(), which does not round x). Numbers that are denormal count as zero.
  * 2·T·N·K flop, for T in whole tiles of 16; reads weights once a call from memory, and once for 32 tokens from the second-level cache. Takes T·K/2
  * floats of scratch, and room for a task's panels a thread if the source decodes. Needs AVX2 besides the tiles.
  * Source: TDPBF16PS in volume 2 of Intel's Software Developer's Manual; that a matrix as stored is its first operand is all the layout needs.
  */
-template <tile_unit Tiles, panel_source Weights>
-void matmul_amx(Tiles, const Weights& weights, rows<const float> x, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
-    const std::size_t outputs = weights.count();
-    PALI_ASSERT(x.width == weights.width() && y.width == outputs && y.count == x.count);
+template <tile_unit Tiles, class Weights, class Source>
+    requires panel_source<std::invoke_result_t<Source, const Weights&>>
+void matmul_amx(Tiles, rows<const float> x, std::initializer_list<factor<Weights>> with, Source&& source, thread_pool& threads, arena& scratch) {
     const arena::frame frame(scratch);
     const std::size_t steps = (x.width + tile_detail::tile_inputs - 1) / tile_detail::tile_inputs;
     const std::size_t token_tiles = (x.count + tile_detail::tile_rows - 1) / tile_detail::tile_rows;
@@ -328,22 +330,19 @@ void matmul_amx(Tiles, const Weights& weights, rows<const float> x, const float*
     };
     threads.run(token_tiles * pieces, pack);
 
-    const std::size_t panels = (outputs + tile_detail::panel_outputs - 1) / tile_detail::panel_outputs;
-    const std::size_t outputs_a_task = tile_detail::panels_a_task(panels, steps, threads.size()) * tile_detail::panel_outputs;
-    const std::size_t room_a_thread = outputs_a_task * steps * tile_detail::tile_inputs;
-    auto* const room = Weights::decodes ? reinterpret_cast<bfloat16*>(scratch.take(threads.size() * room_a_thread / 2)) : nullptr;
-    const auto multiply = [&](std::size_t task, std::size_t thread) {
-        const std::size_t first = task * outputs_a_task;
-        tile_detail::multiply_outputs<Tiles>(weights, first, std::min(outputs_a_task, outputs - first), packed, bias, y,
-                                        Weights::decodes ? room + thread * room_a_thread : nullptr);
-    };
-    threads.run((outputs + outputs_a_task - 1) / outputs_a_task, multiply);
-}
-
-/// The same for a matrix w (N, K) of bfloat16 as it lies in a file, neither repacked nor copied.
-template <tile_unit Tiles>
-void matmul_amx(Tiles tiles, rows<const bfloat16> w, rows<const float> x, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
-    matmul_amx(tiles, stored_panels{w}, x, bias, y, threads, scratch);
+    for (const auto& [weights, bias, y] : with) {
+        const arena::frame of_one(scratch);
+        const auto panels = source(weights);
+        const std::size_t outputs = panels.count(), count = (outputs + tile_detail::panel_outputs - 1) / tile_detail::panel_outputs;
+        PALI_ASSERT(x.width == panels.width() && y.width == outputs && y.count == x.count);
+        const std::size_t outputs_a_task = tile_detail::panels_a_task(count, steps, threads.size()) * tile_detail::panel_outputs;
+        const std::size_t room_a_thread = outputs_a_task * steps * tile_detail::tile_inputs;
+        auto* const room = panels.decodes ? reinterpret_cast<bfloat16*>(scratch.take(threads.size() * room_a_thread / 2)) : nullptr;
+        threads.run((outputs + outputs_a_task - 1) / outputs_a_task, [&](std::size_t task, std::size_t thread) {
+            const std::size_t first = task * outputs_a_task;
+            tile_detail::multiply_outputs<Tiles>(panels, first, std::min(outputs_a_task, outputs - first), packed, bias, y, room ? room + thread * room_a_thread : nullptr);
+        });
+    }
 }
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD

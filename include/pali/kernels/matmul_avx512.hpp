@@ -112,13 +112,12 @@ private:
 };
 
 /**
- * y = x · wᵀ + bias. x (T, K) float, rounded to bfloat16; w (N, K) as it lies; bias (N) or null; y (T, N), not x.
+ * y = x · wᵀ + bias for each factor. x (T, K) float, rounded to bfloat16.
  * Accumulates in float32; the order of each sum depends on K alone, so results are the same for any T and any number of threads (not those of x that is not
  * rounded). 2·T·N·K flop; reads w once a call from memory, and once a row tile from the second-level cache. Takes T·K/2 floats of scratch.
  */
-inline void matmul_avx512(rows<const float> x, rows<const bfloat16> w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
-    PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
-    detail::multiply<avx512_bfloat16_dot>(x, [&](std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); }, bias, y, threads, scratch);
+inline void matmul_avx512(rows<const float> x, std::initializer_list<factor<rows<const bfloat16>>> with, thread_pool& threads, arena& scratch) {
+    detail::multiply<avx512_bfloat16_dot>(x, with, [](const auto& w, std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); }, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD

@@ -7,16 +7,16 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <initializer_list>
 
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
 /**
- * Each token is rounded to bytes, group by group, and meets the codes as they are stored. x (T, K), w (N, K), y (T, N), bias (N) or null.
+ * y = x · wᵀ + bias for each factor. Each token of x (T, K) is rounded to bytes, group by group, and meets the codes as they are stored.
  * Reads w once from memory, 4.5 or 8.25 bits a number. `Dot` is portable_dot or what the processor has. A token's result does not depend on the others.
  */
 template <class Dot, std::size_t Bits>
-void matmul_of_bytes(rows<const float> x, const quantised_rows<Bits>& w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
-    PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
+void matmul_of_bytes(rows<const float> x, std::initializer_list<factor<quantised_rows<Bits>>> with, thread_pool& threads, arena& scratch) {
     const arena::frame frame(scratch);
     const auto tokens = quantised_tokens::take<Bits>(scratch, x.count, x.width);
     // Tokens of a tile lie number beside number, so that one thread rounds all of them. Tiles of many tokens are those of each Dot::tokens of them.
@@ -31,19 +31,22 @@ void matmul_of_bytes(rows<const float> x, const quantised_rows<Bits>& w, const f
         });
     });
     constexpr std::size_t strip = quantised_rows<Bits>::strip, strips_a_task = 8;
-    const std::size_t strips = w.count / strip;
-    threads.run((strips + strips_a_task - 1) / strips_a_task, [&](std::size_t task) {
-        const std::size_t end = std::min(strips, (task + 1) * strips_a_task);
-        for (std::size_t i = task * strips_a_task; i < end; i += Dot::strips) {
-            const std::size_t last = std::min(i + Dot::strips, end) - 1, outputs = (last + 1 - i) * strip; // the last may be alone
-            detail::for_row_tiles<Dot::tokens>(x.count, [&]<std::size_t R>(std::size_t t, std::integral_constant<std::size_t, R>) {
-                float sums[R][Dot::strips * strip];
-                Dot::dot(w, i, last, tokens, t, sums);
-                for (std::size_t r = 0; r < R; ++r)
-                    for (std::size_t n = 0; n < outputs; ++n) y[t + r][i * strip + n] = sums[r][n] + (bias ? bias[i * strip + n] : 0.f);
-            });
-        }
-    });
+    for (const auto& [weights, bias, y] : with) {
+        PALI_ASSERT(x.width == weights.width && y.width == weights.count && y.count == x.count);
+        const std::size_t strips = weights.count / strip;
+        threads.run((strips + strips_a_task - 1) / strips_a_task, [&](std::size_t task) {
+            const std::size_t end = std::min(strips, (task + 1) * strips_a_task);
+            for (std::size_t i = task * strips_a_task; i < end; i += Dot::strips) {
+                const std::size_t last = std::min(i + Dot::strips, end) - 1, outputs = (last + 1 - i) * strip; // the last may be alone
+                detail::for_row_tiles<Dot::tokens>(x.count, [&]<std::size_t R>(std::size_t t, std::integral_constant<std::size_t, R>) {
+                    float sums[R][Dot::strips * strip];
+                    Dot::dot(weights, i, last, tokens, t, sums);
+                    for (std::size_t r = 0; r < R; ++r)
+                        for (std::size_t n = 0; n < outputs; ++n) y[t + r][i * strip + n] = sums[r][n] + (bias ? bias[i * strip + n] : 0.f);
+                });
+            }
+        });
+    }
 }
 
 /// Quantised weights as rows of bfloat16, some at a time, in memory of the caller: what matmul_of_panels() and matmul_amx() multiply with.
@@ -68,15 +71,14 @@ struct quantised_panels {
  * Takes T·K floats of scratch, and as many bfloat16 a thread as a task has weights.
  */
 template <class A, std::size_t Bits>
-void matmul_of_panels(arch::simd<A>, rows<const float> x, const quantised_rows<Bits>& w, const float* bias, rows<float> y, thread_pool& threads, arena& scratch) {
-    PALI_ASSERT(x.width == w.width && y.width == w.count && y.count == x.count);
+void matmul_of_panels(arch::simd<A>, rows<const float> x, std::initializer_list<factor<quantised_rows<Bits>>> with, thread_pool& threads, arena& scratch) {
     const arena::frame frame(scratch);
-    const std::size_t floats_a_thread = detail::columns_a_task(w.width * sizeof(bfloat16)) * w.width / 2;
+    const std::size_t floats_a_thread = detail::columns_a_task(x.width * sizeof(bfloat16)) * x.width / 2;
     float* const memory = scratch.take(threads.size() * floats_a_thread);
-    const auto panel = [&](std::size_t first, std::size_t n, std::size_t thread) {
-        return quantised_panels<Bits>{w}.panel(first, n, reinterpret_cast<bfloat16*>(memory + thread * floats_a_thread));
+    const auto panel = [&](const quantised_rows<Bits>& weights, std::size_t first, std::size_t n, std::size_t thread) {
+        return quantised_panels<Bits>{weights}.panel(first, n, reinterpret_cast<bfloat16*>(memory + thread * floats_a_thread));
     };
-    detail::multiply<detail::simd_dot<A, bfloat16>>(x, panel, bias, y, threads, scratch);
+    detail::multiply<detail::simd_dot<A, bfloat16>>(x, with, panel, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD

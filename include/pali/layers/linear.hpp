@@ -5,6 +5,10 @@
 #include <pali/kernels/product.hpp>
 #include <pali/weights/binder.hpp>
 
+#include <array>
+#include <concepts>
+#include <cstddef>
+
 namespace pali::inline PALI_ABI::inline PALI_SIMD {
 
 /// y = x · wᵀ (+ bias), by kernels::product.
@@ -20,7 +24,16 @@ struct linear {
         return y;
     }
     /// x (T, in) -> y (T, out).
-    void operator()(const matrix_view& x, rows<float> y, context& at) const { kernels::product(rows_of(x), weight, bias, y, at.threads, at.scratch); }
+    void operator()(const matrix_view& x, rows<float> y, context& at) const { kernels::product(rows_of(x), {kernels::factor{weight, bias, y}}, at.threads, at.scratch); }
+
+    /// x (T, in) through several maps -> (T, out) of each, in scratch memory. What products do to x is done once.
+    template <std::same_as<linear>... Maps>
+    [[nodiscard]] static std::array<matrix_view, sizeof...(Maps)> each(const matrix_view& x, context& at, const Maps&... maps) {
+        std::array<matrix_view, sizeof...(Maps)> y{at.take(x.shape(0), maps.weight.count)...};
+        std::size_t i = 0;
+        kernels::product(rows_of(x), {kernels::factor{maps.weight, maps.bias, rows_of(y[i++])}...}, at.threads, at.scratch);
+        return y;
+    }
 
     /// "weight", (out, in), and, with_bias, "bias", (out).
     void bind(const binder::scope& names, std::size_t out, std::size_t in, bool with_bias) {

@@ -192,7 +192,7 @@ private:
         matrix_view products = at.take(side * side, codes);
         const rows<const float> book(m_codebook.data(), codes, width);
         for (std::size_t y = 0; y < side; ++y)
-            kernels::matmul(arch::native, rows<const float>(z.at(y, 0), side, width), book, nullptr, rows_of(products).slice(y * side, side), at.threads,
+            kernels::matmul(arch::native, rows<const float>(z.at(y, 0), side, width), {kernels::factor{book, nullptr, rows_of(products).slice(y * side, side)}}, at.threads,
                             at.scratch);
         std::array<std::uint8_t, 16> best{};
         for (std::size_t i = 0; i < best.size(); ++i) {

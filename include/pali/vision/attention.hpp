@@ -19,7 +19,7 @@ struct siglip_attention {
 
     /// x (P, D) -> (P, D), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
-        const auto q = query(x, at), k = key(x, at), v = value(x, at);
+        const auto [q, k, v] = linear<Storage>::each(x, at, query, key, value);
         auto mixed = at.take(x.shape(0), x.shape(1));
         // Where products round to bfloat16, so does this one.
         if (std::same_as<Storage, bf16> && arch::in_use().avx512_bf16) mix<bfloat16>(q, k, v, mixed, at);
