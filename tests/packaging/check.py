@@ -190,10 +190,13 @@ def c_by_pkg_config(work, prefix):
 
 
 def route_c(work):
-    """libpali as it is installed, for the program of docs/c_api.md: by pkg-config, and by CMake in a project of C alone."""
+    """libpali as it is installed, for the program of docs/c_api.md: by pkg-config, by meson, and by CMake in a project of C alone."""
     for component in ("c", "c_dev", "dev"):
         run("cmake", "--install", built(), "--prefix", work / "prefix", "--component", component)
     c_by_pkg_config(work, work / "prefix")
+    run("meson", "setup", work / "by-meson", work / "c", PKG_CONFIG_PATH=work / "prefix/lib/pkgconfig")
+    run("meson", "compile", "-C", work / "by-meson")
+    asks_in_c(work / "by-meson/ask", SOURCE / "examples/models", LD_LIBRARY_PATH=work / "prefix/lib")
     said = cmake(work / "c", work / "consumer", f"-DCMAKE_PREFIX_PATH={work}/prefix", "-DCMAKE_DISABLE_FIND_PACKAGE_xtensor=ON")
     expect(f"found pali {VERSION}" in said, f"its version should be {VERSION}")
     run("cmake", "--build", work / "consumer")
