@@ -37,7 +37,7 @@ typedef enum pali_status {
     PALI_UNKNOWN_ERROR = 2,         /**< none of the others; the message says what is known */
     PALI_INVALID_ARGUMENT = 101,    /**< null, or outside what the call allows */
     PALI_UNKNOWN_VARIANT = 102,     /**< no configuration of that name, or none that fits the config.json */
-    PALI_CAPACITY_EXCEEDED = 103,   /**< a sequence is longer than the key-value cache or the positions of the model */
+    PALI_CAPACITY_EXCEEDED = 103,   /**< a sequence is longer than its key-value cache: not from these functions */
     PALI_CANCELLED = 104,           /**< a callback stopped a load, or pali_find before it had an answer */
     PALI_CANNOT_OPEN = 201,         /**< a file or folder is missing or cannot be read */
     PALI_MALFORMED_FILE = 202,      /**< the contents contradict the file's format */

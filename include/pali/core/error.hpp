@@ -12,8 +12,8 @@ namespace pali::inline PALI_ABI {
 enum class errc : int {
     invalid_argument = 101,    ///< an option or argument is outside what the call allows
     unknown_variant = 102,     ///< no configuration of that name, or none that fits the config.json
-    capacity_exceeded = 103,   ///< a sequence is longer than the key-value cache or the positions of the model
-    cancelled = 104,           ///< a progress callback asked a load to stop
+    capacity_exceeded = 103,   ///< a sequence is longer than its key-value cache
+    cancelled = 104,           ///< a callback asked to stop
     cannot_open = 201,         ///< a file or folder is missing or cannot be read
     malformed_file = 202,      ///< the contents contradict the file's format
     unsupported_format = 203,  ///< a known format in a form that is not read (dtype, compression, …)
