@@ -110,12 +110,12 @@ pali_status attempt(Work&& work) noexcept {
     }
 }
 
-[[noreturn]] void refuse(const std::string& message) { throw pali::error(pali::errc::invalid_argument, message); }
+[[noreturn]] void refuse(const pali::error_text& message) { throw pali::error(pali::errc::invalid_argument, message); }
 
 /// What a pointer points to; refuses null.
 template <class T>
 T& need(T* pointer, const char* name) {
-    if (!pointer) refuse(std::string(name) + " is null");
+    if (!pointer) refuse({name, " is null"});
     return *pointer;
 }
 /// An output, set to nothing before there is something.
@@ -142,7 +142,7 @@ template <class Struct>
 std::size_t size_of(const Struct& given, const char* name) {
     constexpr std::size_t most = 4096; // of any version to come: above it stands what nobody set
     if (given.size < first_size<Struct> || given.size > most)
-        refuse(std::string(name) + "->size is " + std::to_string(given.size) + "; set it to sizeof(" + name + "), " + std::to_string(sizeof(Struct)) + " in pali " + pali::version);
+        refuse({name, "->size is ", given.size, "; set it to sizeof(", name, "), ", sizeof(Struct), " in pali ", pali::version});
     return given.size;
 }
 
@@ -155,14 +155,14 @@ Options read_sized(const Options* given, const char* name) {
     std::memcpy(&read, given, std::min(size, sizeof read));
     const auto* bytes = reinterpret_cast<const unsigned char*>(given);
     if (size > sizeof read && std::any_of(bytes + sizeof read, bytes + size, [](unsigned char byte) { return byte != 0; }))
-        refuse(std::string(name) + " sets a member that pali " + pali::version + " does not have");
+        refuse({name, " sets a member that pali ", pali::version, " does not have"});
     return read;
 }
 
 /// The value at that place of a list; refuses a number that is none.
 template <class T, std::size_t N>
 T choose(const char* name, std::int32_t chosen, const T (&values)[N]) {
-    if (chosen < 0 || static_cast<std::size_t>(chosen) >= N) refuse(std::string(name) + " is " + std::to_string(chosen) + "; 0 to " + std::to_string(N - 1) + " is allowed");
+    if (chosen < 0 || static_cast<std::size_t>(chosen) >= N) refuse({name, " is ", chosen, "; 0 to ", N - 1, " is allowed"});
     return values[chosen];
 }
 
@@ -268,11 +268,11 @@ pali_status pali_image_from_rgb(const uint8_t* pixels, size_t width, size_t heig
         pali_image*& out = output(image, "image");
         need(pixels, "pixels");
         const std::string size = std::to_string(width) + " x " + std::to_string(height) + " pixels";
-        if (width == 0 || height == 0) refuse("a picture of " + size + " has none");
+        if (width == 0 || height == 0) refuse({"a picture of ", size, " has none"});
         const pali::read_options most;
         if (width > most.max_side || height > most.max_side || width > most.max_pixels / height)
-            throw pali::error(pali::errc::image_too_large, size + "; " + std::to_string(most.max_side) + " a side and " + std::to_string(most.max_pixels) + " in all are allowed");
-        if (row_bytes != 0 && row_bytes < width * 3) refuse("row_bytes is " + std::to_string(row_bytes) + "; " + std::to_string(width * 3) + " or more, or 0, is needed");
+            throw pali::error(pali::errc::image_too_large, {size, "; ", most.max_side, " a side and ", most.max_pixels, " in all are allowed"});
+        if (row_bytes != 0 && row_bytes < width * 3) refuse({"row_bytes is ", row_bytes, "; ", width * 3, " or more, or 0, is needed"});
         pali::image copy(width, height);
         for (std::size_t y = 0; y < height; ++y) std::copy_n(pixels + y * (row_bytes == 0 ? width * 3 : row_bytes), width * 3, copy.at(0, y));
         out = new pali_image{std::move(copy)};
@@ -362,7 +362,7 @@ pali_status pali_answer_object(const pali_answer* answer, size_t index, pali_obj
         std::memset(object, 0, size);
         object->size = size;
         const std::vector<pali::object>& objects = need(answer, "answer").objects;
-        if (index >= objects.size()) refuse("index is " + std::to_string(index) + "; there are " + std::to_string(objects.size()) + " objects");
+        if (index >= objects.size()) refuse({"index is ", index, "; there are ", objects.size(), " objects"});
         const pali::object& found = objects[index];
         const pali_object seen{.size = size, .label = found.label.c_str(), .mask = found.mask.empty() ? nullptr : found.mask.values.data(),
                                .mask_width = found.mask.width, .mask_height = found.mask.height,

@@ -51,7 +51,7 @@ constexpr std::array<std::pair<const char*, const char*>, 5> kinds{
 std::vector<scene> read_scenes(const fs::path& folder) {
     const fs::path file = folder / "scenes.json";
     std::ifstream in(file);
-    if (!in) throw pali::error(pali::errc::cannot_open, file.string() + ": cannot be opened; FOLDER is one with scenes.json and its pictures, as tests/data/scenes");
+    if (!in) throw pali::error(pali::errc::cannot_open, {file.string(), ": cannot be opened; FOLDER is one with scenes.json and its pictures, as tests/data/scenes"});
     try {
         std::vector<scene> scenes;
         for (const json& one : json::parse(in)) {
@@ -68,13 +68,13 @@ std::vector<scene> read_scenes(const fs::path& folder) {
             s.mask = pali::mask(one.at("size"), one.at("size"));
             for (const std::size_t pixel : one.at("mask")) s.mask.values.at(pixel) = 255;
             for (const json& said : one.at("transformers")) s.reference.push_back({said.at("prompt"), said.at("text")});
-            if (s.reference.size() != kinds.size()) throw pali::error(pali::errc::malformed_file, file.string() + ": a scene has " + std::to_string(s.reference.size()) + " answers; five are needed");
+            if (s.reference.size() != kinds.size()) throw pali::error(pali::errc::malformed_file, {file.string(), ": a scene has ", s.reference.size(), " answers; five are needed"});
         }
         return scenes;
     } catch (const json::exception& e) {
-        throw pali::error(pali::errc::malformed_file, file.string() + ": is not what tools/shapes writes: " + e.what());
+        throw pali::error(pali::errc::malformed_file, {file.string(), ": is not what tools/shapes writes: ", e.what()});
     } catch (const std::out_of_range&) {
-        throw pali::error(pali::errc::malformed_file, file.string() + ": a pixel of a mask lies outside of the picture");
+        throw pali::error(pali::errc::malformed_file, {file.string(), ": a pixel of a mask lies outside of the picture"});
     }
 }
 

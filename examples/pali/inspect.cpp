@@ -39,7 +39,7 @@ public:
     /// Prints all that can be found out; returns how many things are missing or wrong.
     int run() {
         if (!fs::is_directory(m_folder))
-            throw pali::error(pali::errc::cannot_open, m_folder.string() + ": no folder; name the one that holds config.json and *.safetensors");
+            throw pali::error(pali::errc::cannot_open, {m_folder.string(), ": no folder; name the one that holds config.json and *.safetensors"});
         std::cout << m_folder.string() << '\n';
         list_files();
         attempt([this] { show_config(); });

@@ -10,11 +10,11 @@ std::unique_ptr<any_model> open_model(const model_choice& choice) {
     const std::string weights = choice.weights.empty() ? pali::quantised_weights(pali::checkpoint_files(choice.folder)) : choice.weights;
     if (const opener open = find_quantised(weights)) {
         if (!choice.variant.empty() && choice.variant != "dynamic" && choice.variant != fitting)
-            throw pali::error(pali::errc::config_mismatch, choice.folder.string() + " is no " + choice.variant + " but " + (fitting == "dynamic" ? "a variant of its own" : fitting));
+            throw pali::error(pali::errc::config_mismatch, {choice.folder.string(), " is no ", choice.variant, " but ", fitting == "dynamic" ? "a variant of its own" : fitting});
         return open(choice);
     }
     const std::string& variant = choice.variant.empty() ? fitting : choice.variant;
     for (const auto find : {find_paligemma, find_paligemma2})
         if (const opener open = find(variant)) return open(choice);
-    throw pali::error(pali::errc::unknown_variant, "this program was built without the variant " + variant + "; --variant dynamic runs it");
+    throw pali::error(pali::errc::unknown_variant, {"this program was built without the variant ", variant, "; --variant dynamic runs it"});
 }

@@ -31,7 +31,7 @@ picture_list::picture_list(const std::vector<std::string>& given) {
             std::vector<fs::path> found;
             for (const auto& entry : fs::directory_iterator(name))
                 if (entry.is_regular_file(failed) && is_picture(entry.path())) found.push_back(entry.path());
-            if (found.empty()) throw pali::error(pali::errc::cannot_open, pali::in_quotes(name) + " is a folder without pictures");
+            if (found.empty()) throw pali::error(pali::errc::cannot_open, {pali::in_quotes(name), " is a folder without pictures"});
             std::sort(found.begin(), found.end());
             m_names.insert(m_names.end(), found.begin(), found.end());
         } else {

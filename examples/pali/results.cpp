@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 const fs::path& made(const fs::path& folder) {
     std::error_code failed;
     fs::create_directories(folder, failed);
-    if (!fs::is_directory(folder)) throw pali::error(pali::errc::cannot_write, folder.string() + ": is no folder and cannot be made one: " + failed.message());
+    if (!fs::is_directory(folder)) throw pali::error(pali::errc::cannot_write, {folder.string(), ": is no folder and cannot be made one: ", failed.message()});
     return folder;
 }
 
@@ -43,8 +43,9 @@ result_folder::result_folder(fs::path folder, const std::string& asked, const re
     : m_folder(made(folder)), m_formats(formats), m_lines(m_folder / "results.jsonl"), m_categories(text_of(m_folder / "classes.txt")) {
     const fs::path about = m_folder / "asked.txt";
     if (const std::string before = text_of(about); m_lines.size() > 0 && before != asked + '\n')
-        throw pali::error(pali::errc::invalid_argument, m_folder.string() + ": holds answers to another question:\n  then: " + before.substr(0, before.find_last_not_of('\n') + 1) +
-                                                            "\n  now:  " + asked + "\nName another folder by --out, or take this one away");
+        throw pali::error(pali::errc::invalid_argument, {m_folder.string(), ": holds answers to another question:\n  then: ",
+                                                         before.substr(0, before.find_last_not_of('\n') + 1), "\n  now:  ", asked,
+                                                         "\nName another folder by --out, or take this one away"});
     pali::write_text(about, asked + '\n');
     if (m_formats.coco) m_coco = fs::exists(m_folder / "coco.json") ? pali::coco_writer::read(m_folder / "coco.json") : pali::coco_writer();
 }

@@ -89,6 +89,13 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_ALWAYS_INLINE
 #endif
 
+/// A function for errors only: compiled once and called, small where it is called.
+#if defined(__GNUC__) || defined(__clang__)
+#  define PALI_COLD __attribute__((cold, noinline))
+#else
+#  define PALI_COLD
+#endif
+
 /// What was read from memory before is read again after it. clang would keep it, in a register that is not there; g++ reads again by itself.
 #if defined(__clang__)
 #  define PALI_READ_AGAIN __asm__ volatile("" : : : "memory")
@@ -331,10 +338,71 @@ static_assert(model_config<shapes>);
 
 } // namespace pali::inline PALI_ABI
 
+// The text of an error, told by its parts: none is joined to another before there is something to throw.
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+
+namespace pali::inline PALI_ABI {
+
+/// A text, a number as std::to_string prints it, or parts that follow one another: {file, ": has ", n, " tensors"}. It owns nothing, so it is an argument and never a variable:
+/// what it was made of ends with the expression it stands in.
+class error_text {
+public:
+    error_text(const char* text) noexcept : m_literal(text), m_kind(kind::literal) {}
+    error_text(std::string_view text) noexcept : m_text(text), m_kind(kind::text) {}
+    error_text(const std::string& text) noexcept : m_text(text), m_kind(kind::text) {}
+    error_text(std::initializer_list<error_text> parts) noexcept : m_parts(parts), m_kind(kind::parts) {}
+    template <std::unsigned_integral T>
+        requires(!std::same_as<T, bool>)
+    error_text(T number) noexcept : m_natural(number), m_kind(kind::natural) {}
+    template <std::signed_integral T>
+        requires(!std::same_as<T, char>)
+    error_text(T number) noexcept : m_integer(number), m_kind(kind::integer) {}
+    template <std::floating_point T>
+    error_text(T number) noexcept : m_real(number), m_kind(kind::real) {}
+
+    /// The parts, joined.
+    [[nodiscard]] std::string str() const {
+        std::string out;
+        append_to(out);
+        return out;
+    }
+
+    /// The same, behind what `out` holds.
+    PALI_COLD void append_to(std::string& out) const {
+        switch (m_kind) {
+        case kind::literal: out += m_literal; break;
+        case kind::text: out += m_text; break;
+        case kind::natural: out += std::to_string(m_natural); break;
+        case kind::integer: out += std::to_string(m_integer); break;
+        case kind::real: out += std::to_string(m_real); break;
+        case kind::parts:
+            for (const error_text& part : m_parts) part.append_to(out);
+        }
+    }
+
+private:
+    enum class kind { literal, text, natural, integer, real, parts };
+
+    union {
+        const char* m_literal;
+        std::string_view m_text;
+        std::uint64_t m_natural;
+        std::int64_t m_integer;
+        double m_real;
+        std::initializer_list<error_text> m_parts;
+    };
+    kind m_kind;
+};
+
+} // namespace pali::inline PALI_ABI
+
 // Errors: one class, stable codes, and messages that say what was found, what was needed and what to do.
 
 #include <stdexcept>
-#include <string>
 
 namespace pali::inline PALI_ABI {
 
@@ -364,9 +432,8 @@ enum class errc : int {
 /// Base of all exceptions thrown by the library. `what()` reads "[pali.<code>] <message>".
 class error : public std::runtime_error {
 public:
-    /// `message` says what was found, what was needed and what to do; the code is put in front of it.
-    error(errc code, const std::string& message)
-        : std::runtime_error("[pali." + std::to_string(static_cast<int>(code)) + "] " + message), m_code(code) {}
+    /// `message` says what was found, what was needed and what to do; the code is put in front of it: error(errc::cannot_open, {file, ": has ", n, " bytes"}).
+    PALI_COLD error(errc code, const error_text& message) : std::runtime_error(error_text{"[pali.", static_cast<int>(code), "] ", message}.str()), m_code(code) {}
 
     /// The stable code.
     [[nodiscard]] errc code() const noexcept { return m_code; }
@@ -381,7 +448,6 @@ private:
 
 #include <array>
 #include <optional>
-#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -435,9 +501,9 @@ namespace detail {
 }
 
 [[noreturn]] inline void unknown_variant(std::string_view name) {
-    std::string message = "there is no variant '" + std::string(name) + "'; there are";
-    for (const std::string_view known : variant_names()) message += " " + std::string(known);
-    throw error(errc::unknown_variant, message);
+    std::string all;
+    for (const std::string_view known : variant_names()) all.append(" ").append(known);
+    throw error(errc::unknown_variant, {"there is no variant '", name, "'; there are", all});
 }
 
 template <std::size_t I, class Function>
@@ -549,8 +615,6 @@ PALI_INLINE std::optional<std::string_view> matching_variant(const dynamic& size
 
 // A picture: red, green and blue bytes.
 
-#include <cstdint>
-
 namespace pali::inline PALI_ABI {
 
 /// An RGB picture of 8 bits a channel, row by row from the top left, without padding.
@@ -643,26 +707,24 @@ struct source {
     [[nodiscard]] std::size_t size() const noexcept { return bytes.size(); }
 };
 
-[[noreturn]] PALI_INLINE void refuse(errc code, const source& from, const std::string& why) {
-    throw error(code, std::string(from.name) + ": " + why);
+[[noreturn]] PALI_INLINE void refuse(errc code, const source& from, const error_text& why) {
+    throw error(code, {from.name, ": ", why});
 }
 
-[[noreturn]] PALI_INLINE void malformed(const source& from, const std::string& why) { refuse(errc::malformed_image, from, why); }
+[[noreturn]] PALI_INLINE void malformed(const source& from, const error_text& why) { refuse(errc::malformed_image, from, why); }
 
 [[noreturn]] PALI_INLINE void cut_short(const source& from, const char* format) {
-    malformed(from, std::string("the ") + format + " data ends early, after " + std::to_string(from.size()) + " bytes; was the file cut short?");
+    malformed(from, {"the ", format, " data ends early, after ", from.size(), " bytes; was the file cut short?"});
 }
 
 /// Throws unless a picture of this size is within the limits: called before anything is allocated for it.
 PALI_INLINE void check_size(const source& from, std::size_t width, std::size_t height) {
     if (width == 0 || height == 0)
-        malformed(from, "the picture is " + std::to_string(width) + " x " + std::to_string(height) + " pixels; it has nothing to show");
+        malformed(from, {"the picture is ", width, " x ", height, " pixels; it has nothing to show"});
     const read_options& most = from.options;
     if (width <= most.max_side && height <= most.max_side && width <= most.max_pixels / height) return;
-    refuse(errc::image_too_large, from,
-           "the picture is " + std::to_string(width) + " x " + std::to_string(height) + " pixels; the limits are " +
-               std::to_string(most.max_side) + " a side and " + std::to_string(most.max_pixels) +
-               " in all (read_options::max_side, max_pixels): raise them if the file is to be trusted");
+    refuse(errc::image_too_large, from, {"the picture is ", width, " x ", height, " pixels; the limits are ", most.max_side, " a side and ", most.max_pixels,
+                                         " in all (read_options::max_side, max_pixels): raise them if the file is to be trusted"});
 }
 
 /// Reads numbers one after the other, and throws `malformed_image` where the bytes end.
@@ -802,12 +864,12 @@ PALI_INLINE image decode_stb(const source& from, const char* format) {
     int width = 0, height = 0, channels = 0;
     const int size = static_cast<int>(from.size());
     if (stb::stbi_info_from_memory(from.data(), size, &width, &height, &channels) == 0)
-        malformed(from, std::string("not a ") + format + " that can be decoded: its header is damaged, or of a kind that is not read");
+        malformed(from, {"not a ", format, " that can be decoded: its header is damaged, or of a kind that is not read"});
     check_size(from, static_cast<std::size_t>(width), static_cast<std::size_t>(std::abs(height)));
     const std::unique_ptr<unsigned char, void (*)(void*)> pixels(stb::stbi_load_from_memory(from.data(), size, &width, &height, &channels, 3),
                                                                  [](void* p) { std::free(p); });
     if (pixels == nullptr || width <= 0 || height <= 0)
-        malformed(from, std::string("not a ") + format + " that can be decoded: its data is damaged, or of a kind that is not read");
+        malformed(from, {"not a ", format, " that can be decoded: its data is damaged, or of a kind that is not read"});
     image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
     std::memcpy(made.pixels.data(), pixels.get(), made.pixels.size());
     return made;
@@ -834,25 +896,25 @@ PALI_INLINE image decode_bmp(const source& from) {
     in.take(2);
     const std::size_t bits = in.u16();
     const std::uint32_t compression = old ? 0 : in.u32();
-    if (width < 0) malformed(from, "the BMP is " + std::to_string(width) + " pixels wide");
+    if (width < 0) malformed(from, {"the BMP is ", width, " pixels wide"});
     const auto across = static_cast<std::size_t>(width), down = static_cast<std::size_t>(signed_height < 0 ? -signed_height : signed_height);
     check_size(from, across, down);
     if (header != 12 && header != 40 && header != 56 && header != 108 && header != 124)
-        refuse(errc::unsupported_image, from, "a BMP with a header of " + std::to_string(header) + " bytes; 12, 40, 56, 108 and 124 are read");
+        refuse(errc::unsupported_image, from, {"a BMP with a header of ", header, " bytes; 12, 40, 56, 108 and 124 are read"});
     if (compression != 0 && compression != 3)
-        refuse(errc::unsupported_image, from, "a compressed BMP (kind " + std::to_string(compression) + "); only uncompressed ones are read");
+        refuse(errc::unsupported_image, from, {"a compressed BMP (kind ", compression, "); only uncompressed ones are read"});
     if (bits != 1 && bits != 4 && bits != 8 && bits != 16 && bits != 24 && bits != 32)
-        malformed(from, "the BMP has " + std::to_string(bits) + " bits a pixel");
+        malformed(from, {"the BMP has ", bits, " bits a pixel"});
 
     const bool masks_behind = compression == 3 && (header == 40 || header == 56);
     const std::size_t colours_at = 14 + header + (masks_behind ? 12 : 0);
     if (offset < colours_at || offset > from.size())
-        malformed(from, "the pixels of the BMP begin at byte " + std::to_string(offset) + ", which cannot be");
+        malformed(from, {"the pixels of the BMP begin at byte ", offset, ", which cannot be"});
     const std::size_t stride = (across * bits + 31) / 32 * 4;
     if ((down - 1) * stride + (across * bits + 7) / 8 > from.size() - offset) cut_short(from, "BMP");
     if (bits <= 8) {
         const std::size_t colours = (offset - colours_at) / (old ? 3 : 4);
-        if (colours == 0 || colours > 256) malformed(from, "the BMP has a palette of " + std::to_string(colours) + " colours");
+        if (colours == 0 || colours > 256) malformed(from, {"the BMP has a palette of ", colours, " colours"});
         const std::size_t mask = (std::size_t{1} << bits) - 1;
         if (colours <= mask)
             for (std::size_t y = 0; y < down; ++y)
@@ -876,7 +938,7 @@ PALI_INLINE image decode_tga(const source& from) {
     check_size(from, width, height);
     in.take(id);
     if (indexed) {
-        if (first != 0) refuse(errc::unsupported_image, from, "a TGA whose palette begins at colour " + std::to_string(first) + "; 0 is read");
+        if (first != 0) refuse(errc::unsupported_image, from, {"a TGA whose palette begins at colour ", first, "; 0 is read"});
         in.take(colours * ((colour_bits + 7) / 8));
     }
     const std::size_t size = (bits + 7) / 8;
@@ -958,7 +1020,7 @@ private:
 PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, cursor& in, std::size_t count) {
     constexpr int most_codes = 4096;
     const int root = in.u8();
-    if (root < 1 || root > 11) malformed(from, "the GIF has codes of " + std::to_string(root) + " bits; 1 to 11 are possible");
+    if (root < 1 || root > 11) malformed(from, {"the GIF has codes of ", root, " bits; 1 to 11 are possible"});
     const int clear = 1 << root, end = clear + 1;
     std::array<std::uint16_t, most_codes> prefix{};
     std::array<std::uint8_t, most_codes> last{};
@@ -1192,7 +1254,7 @@ PALI_INLINE image decode_pnm(const source& from) {
     in.take(1);
     const std::size_t width = read_pnm_number(from, in), height = read_pnm_number(from, in);
     const std::size_t top = bits ? 1 : read_pnm_number(from, in);
-    if (top < 1 || top > 65535) malformed(from, "the PNM has a largest value of " + std::to_string(top) + "; 1 to 65535 are possible");
+    if (top < 1 || top > 65535) malformed(from, {"the PNM has a largest value of ", top, "; 1 to 65535 are possible"});
     check_size(from, width, height);
     // Each value takes a byte at the least (text: a bit of PBM may), so that a short file is refused before memory is taken.
     const std::size_t row = bits && !text ? (width + 7) / 8 : width * channels;
@@ -1203,7 +1265,7 @@ PALI_INLINE image decode_pnm(const source& from) {
     const bool clipped = channels == 1 && top > 255;
     const auto scaled = [&](std::size_t value) {
         if (text && value > top)
-            malformed(from, "the PNM holds a value of " + std::to_string(value) + ", over its largest of " + std::to_string(top));
+            malformed(from, {"the PNM holds a value of ", value, ", over its largest of ", top});
         const double share = static_cast<double>(value) / static_cast<double>(top);
         return static_cast<std::uint8_t>(std::min(std::nearbyint(share * (clipped ? 65535.0 : 255.0)), 255.0));
     };
@@ -1283,7 +1345,7 @@ public:
         check_size(m_from, m_info.image_width, m_info.image_height);
         const int channels = m_info.num_components;
         if (channels != 1 && channels != 3 && channels != 4)
-            refuse(errc::unsupported_image, m_from, "a JPEG of " + std::to_string(channels) + " channels; 1, 3 and 4 are read");
+            refuse(errc::unsupported_image, m_from, {"a JPEG of ", channels, " channels; 1, 3 and 4 are read"});
         image made(m_info.image_width, m_info.image_height);
         std::vector<std::uint8_t> row(channels == 3 ? 0 : made.width * static_cast<std::size_t>(channels));
         guard([&] {
@@ -1320,7 +1382,7 @@ private:
         }
         if (m_cut_short) cut_short(m_from, "JPEG");
         if (m_info.input_scan_number > most_scans)
-            malformed(m_from, "the JPEG has over " + std::to_string(most_scans) + " scans");
+            malformed(m_from, {"the JPEG has over ", most_scans, " scans"});
         char message[JMSG_LENGTH_MAX] = {};
         m_errors.format_message(reinterpret_cast<j_common_ptr>(&m_info), message);
         malformed(m_from, std::string("not a JPEG that can be decoded: ") + message);
@@ -1605,7 +1667,7 @@ PALI_INLINE void check_huffman_tables(const source& from, std::size_t at, std::s
         if (end - at < 17) malformed(from, "a Huffman table of the JPEG is incomplete");
         std::size_t codes = 0;
         for (std::size_t i = 1; i <= 16; ++i) codes += from.data()[at + i];
-        if (codes > 256) malformed(from, "a Huffman table of the JPEG has " + std::to_string(codes) + " codes; 256 are possible");
+        if (codes > 256) malformed(from, {"a Huffman table of the JPEG has ", codes, " codes; 256 are possible"});
         at += 17 + codes;
     }
     if (at != end) malformed(from, "a Huffman table of the JPEG is incomplete");
@@ -1691,10 +1753,10 @@ PALI_INLINE format format_of(const source& from) {
     if (webp) read += "WebP, ";
     if (stb) read += "BMP, TGA, ";
     refuse(errc::unsupported_image, from,
-           (format != nullptr ? std::string("a ") + format + ", which this build of pali was made without"
-            : from.size() == 0 ? std::string("the file is empty")
-                               : std::string("not a picture of a known format")) +
-               "; it reads " + read + "GIF and PNM");
+           {format != nullptr ? error_text{"a ", format, ", which this build of pali was made without"}
+            : from.size() == 0 ? "the file is empty"
+                               : "not a picture of a known format",
+            "; it reads ", read, "GIF and PNM"});
 }
 
 PALI_INLINE image decode(const source& from) {
@@ -1746,7 +1808,7 @@ PALI_INLINE image decode_image(std::span<const std::byte> bytes, const read_opti
 
 PALI_INLINE image read_image(const std::filesystem::path& path, const read_options& options) {
     const std::string name = path.string();
-    const auto cannot_open = [&](const std::string& why) { return error(errc::cannot_open, name + ": " + why); };
+    const auto cannot_open = [&](const error_text& why) { return error(errc::cannot_open, {name, ": ", why}); };
     std::error_code failure;
     const auto status = std::filesystem::status(path, failure);
     if (!std::filesystem::exists(status)) throw cannot_open("there is no such picture");
@@ -1769,8 +1831,7 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
     const std::size_t most = (options.max_pixels < SIZE_MAX / 32 ? options.max_pixels * 16 : SIZE_MAX / 2) + (std::size_t{64} << 20);
     const std::uintmax_t size = std::filesystem::file_size(path, failure);
     if (!failure && size > most)
-        throw error(errc::image_too_large, name + ": a file of " + std::to_string(size) + " bytes is no picture of " +
-                                               std::to_string(options.max_pixels) + " pixels (read_options::max_pixels)");
+        throw error(errc::image_too_large, {name, ": a file of ", size, " bytes is no picture of ", options.max_pixels, " pixels (read_options::max_pixels)"});
     if (!failure && size > bytes.size()) { // at once, where the file tells its size
         const std::size_t at = bytes.size();
         bytes.resize(static_cast<std::size_t>(size));
@@ -1946,16 +2007,15 @@ namespace image_detail {
 PALI_INLINE void check_pixels(const char* what, std::size_t width, std::size_t height, std::size_t channels, std::size_t bytes) {
     constexpr std::size_t most = 1'000'000; // libpng's own limit; JPEG has a lower one
     if (width != 0 && height != 0 && width <= most && height <= most && bytes == width * height * channels) return;
-    throw error(errc::invalid_argument, std::string(what) + ": a picture of " + std::to_string(width) + " x " + std::to_string(height) + " with " +
-                                            std::to_string(bytes) + " bytes; it needs a pixel, sides of at most " + std::to_string(most) +
-                                            ", and " + std::to_string(channels) + " bytes a pixel");
+    throw error(errc::invalid_argument, {what, ": a picture of ", width, " x ", height, " with ", bytes, " bytes; it needs a pixel, sides of at most ", most,
+                                         ", and ", channels, " bytes a pixel"});
 }
 
 PALI_INLINE void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
     std::ofstream file(path, std::ios::binary | std::ios::trunc);
     file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
     file.close();
-    if (!file) throw error(errc::cannot_write, path.string() + ": the picture cannot be written; is the folder there, writable and not full?");
+    if (!file) throw error(errc::cannot_write, {path.string(), ": the picture cannot be written; is the folder there, writable and not full?"});
 }
 
 #if PALI_WITH_PNG
@@ -2092,7 +2152,7 @@ PALI_INLINE std::vector<std::byte> encode_png(std::size_t width, std::size_t hei
 
 PALI_INLINE std::vector<std::byte> encode_jpeg(const image& picture, int quality) {
     image_detail::check_pixels("encode_jpeg", picture.width, picture.height, 3, picture.pixels.size());
-    if (quality < 1 || quality > 100) throw error(errc::invalid_argument, "encode_jpeg: quality " + std::to_string(quality) + " is not 1 to 100");
+    if (quality < 1 || quality > 100) throw error(errc::invalid_argument, {"encode_jpeg: quality ", quality, " is not 1 to 100"});
 #if PALI_WITH_JPEG
     return image_detail::jpeg_writer().encode(picture, quality);
 #elif PALI_WITH_STB
@@ -2190,7 +2250,7 @@ namespace pali::inline PALI_ABI::detail {
 
 /// Parses a text in which no key occurs twice and nothing is nested deep. `fail` gets what is wrong, and throws. All JSON of a checkpoint is parsed here: nlohmann's parser
 /// is instantiated for each kind of text and of receiver, one to two seconds each. Its json_sax would bring its readers of binary formats along, half as much again.
-[[nodiscard]] inline nlohmann::json parse_strict_json(std::string_view text, const std::function<void(const std::string&)>& fail) {
+[[nodiscard]] inline nlohmann::json parse_strict_json(std::string_view text, const std::function<void(const error_text&)>& fail) {
     using json = nlohmann::json;
     constexpr std::size_t deepest = 64;
     struct level {
@@ -2202,7 +2262,7 @@ namespace pali::inline PALI_ABI::detail {
         switch (event) {
         case json::parse_event_t::object_start:
         case json::parse_event_t::array_start:
-            if (open.size() == deepest) fail("is nested more than " + std::to_string(deepest) + " deep");
+            if (open.size() == deepest) fail({"is nested more than ", deepest, " deep"});
             open.emplace_back();
             break;
         case json::parse_event_t::object_end:
@@ -2213,7 +2273,7 @@ namespace pali::inline PALI_ABI::detail {
             if (here.keys.insert(here.key).second) break;
             std::string where;
             for (const level& l : open) where += (where.empty() || l.key.empty() ? "" : ".") + l.key;
-            fail("has " + in_quotes(where) + " twice; a key is used once");
+            fail({"has ", in_quotes(where), " twice; a key is used once"});
         } break;
         case json::parse_event_t::value: break;
         }
@@ -2222,7 +2282,7 @@ namespace pali::inline PALI_ABI::detail {
     try {
         return json::parse(text.data(), text.data() + text.size(), check);
     } catch (const json::parse_error& e) { // the parser's own words would quote the file
-        fail("is no valid JSON: see byte " + std::to_string(e.byte));
+        fail({"is no valid JSON: see byte ", e.byte});
     } catch (const json::out_of_range&) {
         fail("is no valid JSON: it holds a number that is too large");
     }
@@ -2238,21 +2298,21 @@ namespace pali::inline PALI_ABI::detail {
 /// Parses an object. Throws errc::cannot_open, or `code` with the file, the key and what is wrong.
 [[nodiscard]] inline nlohmann::json read_strict_json(const std::filesystem::path& path, errc code) {
     constexpr std::size_t largest = std::size_t{64} << 20; // an index of shards has 100 KB, a tokenizer.json 17 MB
-    const auto fail = [&](const std::string& what) { throw error(code, path.string() + ": " + what); };
+    const auto fail = [&](const error_text& what) { throw error(code, {path.string(), ": ", what}); };
     std::error_code failure;
-    if (!std::filesystem::is_regular_file(path, failure)) throw error(errc::cannot_open, path.string() + ": there is no such file");
+    if (!std::filesystem::is_regular_file(path, failure)) throw error(errc::cannot_open, {path.string(), ": there is no such file"});
     std::ifstream in(path, std::ios::binary);
-    if (!in) throw error(errc::cannot_open, path.string() + ": cannot be read");
+    if (!in) throw error(errc::cannot_open, {path.string(), ": cannot be read"});
     std::string text;
     for (char part[1 << 16]; in.read(part, sizeof part), in.gcount() > 0;) {
         text.append(part, static_cast<std::size_t>(in.gcount()));
-        if (text.size() > largest) fail("has more than " + std::to_string(largest) + " bytes, the most that are read");
+        if (text.size() > largest) fail({"has more than ", largest, " bytes, the most that are read"});
     }
-    if (in.bad()) throw error(errc::cannot_open, path.string() + ": cannot be read to its end");
+    if (in.bad()) throw error(errc::cannot_open, {path.string(), ": cannot be read to its end"});
     if (text.empty()) fail("is empty; a JSON object is needed");
     if (text.find('\0') != std::string::npos) fail("holds a zero byte, at which a parser could stop; it is no JSON");
     nlohmann::json document = parse_strict_json(text, fail);
-    if (!document.is_object()) fail(std::string("is ") + document.type_name() + "; a JSON object is needed");
+    if (!document.is_object()) fail({"is ", document.type_name(), "; a JSON object is needed"});
     return document;
 }
 
@@ -2268,20 +2328,19 @@ struct config_problems {
     bool malformed = false; ///< otherwise: unsupported only
 
     /// A section that is read twice tells its problems once.
-    void add(const std::string& problem) {
-        if (std::find(found.begin(), found.end(), problem) == found.end()) found.push_back(problem);
+    void add(const error_text& problem) {
+        std::string text = problem.str();
+        if (std::find(found.begin(), found.end(), text) == found.end()) found.push_back(std::move(text));
     }
 
     /// Throws when there is anything to tell.
     void raise(const std::filesystem::path& file) const {
         if (found.empty()) return;
-        std::string message = file.string() + ": ";
-        if (found.size() == 1) message += found.front();
-        else {
-            message += std::to_string(found.size()) + " problems";
-            for (const std::string& problem : found) message += "\n  " + problem;
-        }
-        throw error(malformed ? errc::malformed_config : errc::unsupported_config, message);
+        const errc code = malformed ? errc::malformed_config : errc::unsupported_config;
+        if (found.size() == 1) throw error(code, {file.string(), ": ", found.front()});
+        std::string all;
+        for (const std::string& problem : found) all.append("\n  ").append(problem);
+        throw error(code, {file.string(), ": ", found.size(), " problems", all});
     }
 };
 
@@ -2325,7 +2384,7 @@ public:
         if (value == nullptr) return otherwise;
         if (value->is_number_unsigned() && value->get<std::uint64_t>() >= lowest && value->get<std::uint64_t>() <= highest)
             return value->get<std::size_t>();
-        malformed(key, "an integer from " + std::to_string(lowest) + " to " + std::to_string(highest));
+        malformed(key, {"an integer from ", lowest, " to ", highest});
         return 0;
     }
 
@@ -2372,18 +2431,18 @@ public:
             if (id >= (needed ? 0 : std::numeric_limits<std::int32_t>::min()) && id <= std::int64_t{most})
                 return static_cast<std::int32_t>(id);
         }
-        malformed(key, needed ? "an id from 0 to " + std::to_string(most) : "an id of 32 bits");
+        malformed(key, needed ? error_text{"an id from 0 to ", most} : "an id of 32 bits");
         return 0;
     }
 
     /// The value contradicts the format: "text_config.head_dim is 7; `needed` is needed".
-    void malformed(const char* key, const std::string& needed) const {
+    void malformed(const char* key, const error_text& needed) const {
         m_problems.malformed = true;
-        m_problems.add(m_prefix + key + " is " + describe(key) + "; " + needed + " is needed");
+        m_problems.add({m_prefix, key, " is ", describe(key), "; ", needed, " is needed"});
     }
     /// The value is valid, and no model that is run has it.
-    void unsupported(const char* key, const std::string& needed) const {
-        m_problems.add(m_prefix + key + " is " + describe(key) + "; " + needed);
+    void unsupported(const char* key, const error_text& needed) const {
+        m_problems.add({m_prefix, key, " is ", describe(key), "; ", needed});
     }
 
     /// The value as JSON, shortened.
@@ -2441,12 +2500,12 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     if (const std::size_t channels = vision.size("num_channels", 3, 1, most_width); channels != 3 && channels != 0)
         vision.unsupported("num_channels", "pictures have 3 channels");
     if (vision.text("hidden_act", tanh_gelu) != tanh_gelu)
-        vision.unsupported("hidden_act", std::string("\"") + tanh_gelu + "\" is the one that is run");
+        vision.unsupported("hidden_act", {"\"", tanh_gelu, "\" is the one that is run"});
     // What is left over at the right and below is not seen (SiglipVisionEmbeddings floors), but one patch must fit.
     if (out.patch_size > out.image_size && out.image_size != 0)
-        vision.malformed("patch_size", "at most image_size, " + std::to_string(out.image_size) + ",");
+        vision.malformed("patch_size", {"at most image_size, ", out.image_size, ","});
     if (out.heads != 0 && out.hidden % out.heads != 0)
-        vision.malformed("num_attention_heads", "a divisor of hidden_size, " + std::to_string(out.hidden) + ",");
+        vision.malformed("num_attention_heads", {"a divisor of hidden_size, ", out.hidden, ","});
     return out;
 }
 
@@ -2494,15 +2553,14 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
         return;
     }
     if (!types->is_array() || types->size() != out.layers)
-        return text.malformed("layer_types", "a list of " + std::to_string(out.layers) + " strings, one for each of num_hidden_layers,");
+        return text.malformed("layer_types", {"a list of ", out.layers, " strings, one for each of num_hidden_layers,"});
     for (std::size_t layer = 0; layer < out.layers; ++layer) {
         const auto& type = (*types)[layer];
         const auto* const name = type.get_ptr<const std::string*>();
         if (name == nullptr) return text.malformed("layer_types", "a list of strings");
         if (*name == "sliding_attention") out.windows[layer] = window;
         else if (*name != "full_attention" && *name != "attention") // the last is an older name
-            return text.unsupported("layer_types", "\"full_attention\" and \"sliding_attention\" are the ones that are run, and layer "
-                                                       + std::to_string(layer) + " is another");
+            return text.unsupported("layer_types", {"\"full_attention\" and \"sliding_attention\" are the ones that are run, and layer ", layer, " is another"});
     }
 }
 
@@ -2544,12 +2602,12 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
     const char* const key = second ? "hidden_activation" : "hidden_act";
     const std::string activation = text.text(key, tanh_gelu);
     if (activation != tanh_gelu && (second || activation != "gelu"))
-        text.unsupported(key, std::string("\"") + tanh_gelu + "\" is the one that is run");
+        text.unsupported(key, {"\"", tanh_gelu, "\" is the one that is run"});
     if (text.flag("attention_bias", false)) text.unsupported("attention_bias", "no model of the family has one");
     if (const auto* layers = text.find_value("per_layer_config"); layers != nullptr && !layers->empty())
         text.unsupported("per_layer_config", "all layers have the same sizes");
     if (out.kv_heads != 0 && out.heads % out.kv_heads != 0)
-        text.malformed("num_key_value_heads", "a divisor of num_attention_heads, " + std::to_string(out.heads) + ",");
+        text.malformed("num_key_value_heads", {"a divisor of num_attention_heads, ", out.heads, ","});
     if (out.head_dim % 2 != 0) text.malformed("head_dim", "an even number");
     return out;
 }
@@ -2565,7 +2623,7 @@ PALI_INLINE void read_ids(const config_section& generation, const config_section
     if (const config_section* place = find("bos_token_id")) {
         out.bos = place->id(*place->find("bos_token_id"), "bos_token_id", true);
         if (out.sizes.vocab != 0 && static_cast<std::size_t>(out.bos) >= out.sizes.vocab)
-            place->malformed("bos_token_id", "an id below vocab_size, " + std::to_string(out.sizes.vocab) + ",");
+            place->malformed("bos_token_id", {"an id below vocab_size, ", out.sizes.vocab, ","});
     }
     if (const config_section* place = find("eos_token_id")) {
         out.eos.clear();
@@ -2613,12 +2671,12 @@ PALI_INLINE void read_picture(const config_section& file, picture_config& out, s
     const auto* size = file.find("size");
     if (size == nullptr) return;
     if (!size->is_object() || !size->contains("height") || !size->contains("width"))
-        return file.unsupported("size", "{\"height\": " + std::to_string(side) + ", \"width\": " + std::to_string(side) + "} is needed");
+        return file.unsupported("size", {"{\"height\": ", side, ", \"width\": ", side, "} is needed"});
     const config_section sides = file.section("size");
     out.height = sides.size("height", side, 1, most_pixels_a_side);
     out.width = sides.size("width", side, 1, most_pixels_a_side);
     if (side != 0 && out.height != 0 && out.width != 0 && (out.height != side || out.width != side))
-        file.malformed("size", "the image_size that config.json says, " + std::to_string(side) + " by " + std::to_string(side) + " pixels,");
+        file.malformed("size", {"the image_size that config.json says, ", side, " by ", side, " pixels,"});
 }
 
 } // namespace detail
@@ -2626,15 +2684,13 @@ PALI_INLINE void read_picture(const config_section& file, picture_config& out, s
 PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path& folder) {
     using detail::config_section;
     std::error_code failure;
-    if (!std::filesystem::exists(folder, failure)) throw error(errc::cannot_open, folder.string() + ": there is no such folder");
+    if (!std::filesystem::exists(folder, failure)) throw error(errc::cannot_open, {folder.string(), ": there is no such folder"});
     const std::filesystem::path place = std::filesystem::is_directory(folder, failure) ? folder : folder.parent_path();
     checkpoint_config out;
     out.file = place / "config.json";
     if (!std::filesystem::exists(out.file, failure))
-        throw error(
-            errc::cannot_open,
-            out.file.string() +
-                ": there is no such file; a checkpoint is a folder as Hugging Face's hub has it, with config.json beside the weights");
+        throw error(errc::cannot_open, {out.file.string(),
+                                        ": there is no such file; a checkpoint is a folder as Hugging Face's hub has it, with config.json beside the weights"});
 
     const auto read_optional = [&](const char* name) {
         const std::filesystem::path path = place / name;
@@ -2654,7 +2710,7 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     out.sizes.vision = detail::read_vision(top);
     const std::size_t projection = top.size("projection_dim", 2048, 1, detail::most_width);
     if (out.sizes.hidden != 0 && projection != 0 && projection != out.sizes.hidden)
-        top.malformed("projection_dim", "the hidden_size of text_config, " + std::to_string(out.sizes.hidden) + ",");
+        top.malformed("projection_dim", {"the hidden_size of text_config, ", out.sizes.hidden, ","});
     // The newer key wins: attribute_map sets it after the fields.
     const char* const image_key = top.find("image_token_id") != nullptr ? "image_token_id" : "image_token_index";
     if (const auto* value = top.find(image_key)) out.image_token = top.id(*value, image_key, true);
@@ -2725,12 +2781,12 @@ struct beam_options {
 
     /// Throws errc::invalid_argument with the option, its value and the values allowed.
     void validate() const {
-        const auto need = [](bool fits, const char* option, const std::string& value, const char* allowed) {
-            if (!fits) throw error(errc::invalid_argument, std::string(option) + " is " + value + "; " + allowed);
+        const auto need = [](bool fits, const char* option, const error_text& value, const char* allowed) {
+            if (!fits) throw error(errc::invalid_argument, {option, " is ", value, "; ", allowed});
         };
-        need(num_beams >= 1 && num_beams <= 1024, "num_beams", std::to_string(num_beams), "1 to 1024 is allowed");
+        need(num_beams >= 1 && num_beams <= 1024, "num_beams", num_beams, "1 to 1024 is allowed");
         need(std::isfinite(length_penalty), "length_penalty", detail::in_decimal(length_penalty), "a finite number is needed");
-        need(max_new_tokens >= 1, "max_new_tokens", std::to_string(max_new_tokens), "1 or more is needed for a beam search");
+        need(max_new_tokens >= 1, "max_new_tokens", max_new_tokens, "1 or more is needed for a beam search");
     }
 };
 
@@ -2757,7 +2813,7 @@ struct sampling_options {
     /// Throws errc::invalid_argument with the option, its value and the values allowed.
     void validate() const {
         const auto need = [](bool fits, const char* option, float value, const char* allowed) {
-            if (!fits) throw error(errc::invalid_argument, std::string(option) + " is " + detail::in_decimal(value) + "; " + allowed);
+            if (!fits) throw error(errc::invalid_argument, {option, " is ", detail::in_decimal(value), "; ", allowed});
         };
         need(std::isfinite(temperature) && temperature >= 0, "temperature", temperature, "0 (the most likely token) or more is allowed");
         need(top_p >= 0 && top_p <= 1, "top_p", top_p, "0 to 1 is allowed, 1 being off");
@@ -2807,11 +2863,11 @@ struct generate_options {
     void validate() const {
         if (max_new_tokens == 0) throw error(errc::invalid_argument, "max_new_tokens is 0; 1 or more is needed");
         if (min_new_tokens > max_new_tokens)
-            throw error(errc::invalid_argument, "min_new_tokens is " + std::to_string(min_new_tokens) + "; max_new_tokens, " + std::to_string(max_new_tokens) + ", at most is allowed");
+            throw error(errc::invalid_argument, {"min_new_tokens is ", min_new_tokens, "; max_new_tokens, ", max_new_tokens, ", at most is allowed"});
         sampling.validate();
         beams().validate();
         if (num_beams > 1 && !sampling.greedy())
-            throw error(errc::invalid_argument, "num_beams is " + std::to_string(num_beams) + " with a temperature; beam search is greedy: set one of them only");
+            throw error(errc::invalid_argument, {"num_beams is ", num_beams, " with a temperature; beam search is greedy: set one of them only"});
     }
 };
 
@@ -2955,7 +3011,7 @@ namespace pali::inline PALI_ABI {
 
 PALI_INLINE std::vector<std::size_t> distinct(std::span<const object> objects, const merge_options& options) {
     if (!(options.iou > 0 && options.iou <= 1))
-        throw error(errc::invalid_argument, "merge: iou " + std::to_string(options.iou) + " is not above 0 and at most 1");
+        throw error(errc::invalid_argument, {"merge: iou ", options.iou, " is not above 0 and at most 1"});
     std::vector<std::size_t> order(objects.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     const auto score = [&](std::size_t i) { return std::isnan(objects[i].score) ? 0.f : objects[i].score; };
@@ -2988,8 +3044,7 @@ namespace object_detail {
 
 inline void check_divisor(const char* what, int loc_divisor) {
     if (loc_divisor == 1024 || loc_divisor == 1023) return;
-    throw error(errc::invalid_argument, std::string(what) + ": loc_divisor " + std::to_string(loc_divisor) +
-                                            " is neither 1024 (Google's guide, supervision) nor 1023 (big_vision)");
+    throw error(errc::invalid_argument, {what, ": loc_divisor ", loc_divisor, " is neither 1024 (Google's guide, supervision) nor 1023 (big_vision)"});
 }
 
 } // namespace object_detail
@@ -3352,19 +3407,19 @@ using token_map = std::map<std::string, token, std::less<>>;
 
 /// Reads the contents of added_tokens.json. Throws errc::malformed_tokenizer with `file` and what is wrong.
 [[nodiscard]] PALI_INLINE token_map read_added_tokens(std::string_view contents, const std::string& file) {
-    const auto fail = [&](const std::string& what) { throw error(errc::malformed_tokenizer, file + ": " + what); };
+    const auto fail = [&](const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": ", what}); };
     const nlohmann::json document = parse_strict_json(contents, fail);
-    if (!document.is_object()) fail("is " + describe_json(document) + "; one object is needed, with an id for each text");
+    if (!document.is_object()) fail({"is ", describe_json(document), "; one object is needed, with an id for each text"});
     token_map tokens;
     std::map<token, std::string_view> names;
     for (const auto& [text, id] : document.get_ref<const nlohmann::json::object_t&>()) {
         if (text.empty()) fail("has an entry without a name");
-        if (!id.is_number_unsigned()) fail("has " + describe_json(id) + " at " + in_quotes(text) + "; an id is needed");
+        if (!id.is_number_unsigned()) fail({"has ", describe_json(id), " at ", in_quotes(text), "; an id is needed"});
         if (id.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<token>::max()))
-            fail("gives " + in_quotes(text) + " the id " + describe_json(id) + ", which is too large");
+            fail({"gives ", in_quotes(text), " the id ", describe_json(id), ", which is too large"});
         tokens.emplace(text, id.get<token>());
         if (const auto [same, first] = names.emplace(id.get<token>(), text); !first)
-            fail("gives " + in_quotes(same->second) + " and " + in_quotes(text) + " the same id " + describe_json(id));
+            fail({"gives ", in_quotes(same->second), " and ", in_quotes(text), " the same id ", describe_json(id)});
     }
     return tokens;
 }
@@ -3479,7 +3534,7 @@ public:
         const std::uint64_t tag = varint();
         number = tag >> 3;
         m_wire = tag & 7;
-        if (number == 0 || number >= (std::uint64_t{1} << 29)) fail("a field has the number " + std::to_string(number));
+        if (number == 0 || number >= (std::uint64_t{1} << 29)) fail({"a field has the number ", number});
         value = 0;
         contents = {};
         switch (m_wire) {
@@ -3488,13 +3543,13 @@ public:
         case 2: {
             const std::uint64_t length = varint();
             if (length > m_rest.size())
-                fail("a field of " + std::to_string(length) + " bytes begins " + std::to_string(m_rest.size()) + " bytes before the end");
+                fail({"a field of ", length, " bytes begins ", m_rest.size(), " bytes before the end"});
             contents = m_rest.substr(0, static_cast<std::size_t>(length));
             m_rest.remove_prefix(static_cast<std::size_t>(length));
             break;
         }
         case 5: value = fixed(4); break;
-        default: fail("a field has the wire type " + std::to_string(m_wire));
+        default: fail({"a field has the wire type ", m_wire});
         }
         return true;
     }
@@ -3504,15 +3559,14 @@ public:
     float as_float() const { return expect(5), std::bit_cast<float>(static_cast<std::uint32_t>(value)); }
     std::string_view as_bytes() const { return expect(2), contents; }
 
-    [[noreturn]] void fail(const std::string& what) const {
-        throw error(errc::malformed_tokenizer, m_file + ": is no sentencepiece model: " + what + "; is it complete, and no pointer of git LFS?");
+    [[noreturn]] void fail(const error_text& what) const {
+        throw error(errc::malformed_tokenizer, {m_file, ": is no sentencepiece model: ", what, "; is it complete, and no pointer of git LFS?"});
     }
 
 private:
     void expect(std::uint64_t wire) const {
         if (m_wire != wire)
-            fail("field " + std::to_string(number) + " has the wire type " + std::to_string(m_wire) + ", and " + std::to_string(wire) +
-                 " is needed");
+            fail({"field ", number, " has the wire type ", m_wire, ", and ", wire, " is needed"});
     }
 
     std::uint64_t varint() {
@@ -3551,42 +3605,41 @@ private:
 /// What sentencepiece takes on trust: pieces are short, valid, single; one of them is the unknown one; the bytes are all there or none. Fills `places`.
 PALI_INLINE void check_pieces(sentencepiece_model& model, const std::string& file) {
     constexpr std::size_t longest = 1024; // the longest of Gemma's has 93 bytes
-    const auto fail = [&](std::size_t i, const std::string& what) {
-        throw error(errc::malformed_tokenizer, file + ": piece " + std::to_string(i) + " " + what);
+    const auto fail = [&](std::size_t i, const error_text& what) {
+        throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", what});
     };
-    if (model.pieces.empty()) throw error(errc::malformed_tokenizer, file + ": holds no pieces; it is no sentencepiece model");
+    if (model.pieces.empty()) throw error(errc::malformed_tokenizer, {file, ": holds no pieces; it is no sentencepiece model"});
     model.places.assign(std::bit_ceil(model.pieces.size() * 2), 0);
     std::size_t unknown = 0, bytes = 0;
     for (std::size_t i = 0; i < model.pieces.size(); ++i) {
         const model_piece& p = model.pieces[i];
         if (p.text.empty()) fail(i, "is empty");
         if (p.text.size() > longest)
-            fail(i, "has " + std::to_string(p.text.size()) + " bytes; at most " + std::to_string(longest) + " are taken");
+            fail(i, {"has ", p.text.size(), " bytes; at most ", longest, " are taken"});
         if (!is_utf8(p.text)) fail(i, "is no valid UTF-8");
         if (p.text.find('\0') != std::string_view::npos) fail(i, "holds a zero byte");
         if (!std::isfinite(p.score)) fail(i, "has a score that is no finite number");
         if (p.type < piece_type::normal || p.type > piece_type::byte)
-            fail(i, "is of kind " + std::to_string(static_cast<std::uint64_t>(p.type)) + "; 1 to 6 are known");
+            fail(i, {"is of kind ", static_cast<std::uint64_t>(p.type), "; 1 to 6 are known"});
         if (p.type == piece_type::byte && byte_of_piece(p.text) < 0) fail(i, "stands for a byte, and is not of the form <0x41>");
         std::uint32_t& place = model.places[model.place_of(p.text)];
-        if (place != 0) fail(i, "is the same as piece " + std::to_string(place - 1));
+        if (place != 0) fail(i, {"is the same as piece ", place - 1});
         place = static_cast<std::uint32_t>(i + 1);
         unknown += p.type == piece_type::unknown;
         bytes += p.type == piece_type::byte;
     }
-    const auto count = [&](const std::string& what) { throw error(errc::malformed_tokenizer, file + ": " + what); };
-    if (unknown != 1) count("has " + std::to_string(unknown) + " pieces for what is unknown; exactly one is needed");
+    const auto count = [&](const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": ", what}); };
+    if (unknown != 1) count({"has ", unknown, " pieces for what is unknown; exactly one is needed"});
     if (bytes != (model.byte_fallback ? 256u : 0u))
-        count("has " + std::to_string(bytes) + " pieces for bytes; " +
-              (model.byte_fallback ? "256 are needed" : "none is allowed, since byte_fallback is off"));
+        count({"has ", bytes, " pieces for bytes; ", model.byte_fallback ? "256 are needed" : "none is allowed, since byte_fallback is off"});
 }
 
 /// Only what transformers' GemmaTokenizer runs: byte-pair merges over the text as it is.
 PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string& file) {
-    const auto refuse = [&](const std::string& what) {
-        throw error(errc::unsupported_format, file + ": " + what + "; vocabularies of Gemma's kind are read: BPE over the text as it is");
+    const auto refuse = [&](const error_text& what) {
+        throw error(errc::unsupported_format, {file, ": ", what, "; vocabularies of Gemma's kind are read: BPE over the text as it is"});
     };
-    if (model.model_type != 2) refuse("model_type is " + std::to_string(model.model_type) + ", and 2 (BPE) is needed");
+    if (model.model_type != 2) refuse({"model_type is ", model.model_type, ", and 2 (BPE) is needed"});
     if (model.charsmap || model.denormalizer) refuse("it rewrites characters (precompiled_charsmap)");
     if (model.dummy_prefix) refuse("it puts a space before the text (add_dummy_prefix)");
     if (model.remove_extra_whitespaces) refuse("it drops spaces (remove_extra_whitespaces)");
@@ -3631,7 +3684,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
     }
     check_pieces(model, file);
     check_kind(model, file);
-    if (!is_utf8(model.unk_surface)) throw error(errc::malformed_tokenizer, file + ": unk_surface is no valid UTF-8");
+    if (!is_utf8(model.unk_surface)) throw error(errc::malformed_tokenizer, {file, ": unk_surface is no valid UTF-8"});
     return model;
 }
 
@@ -3720,7 +3773,7 @@ struct tokenizer::parts {
     /// Waits for it. Throws errc::malformed_tokenizer.
     [[nodiscard]] const sentencepiece::SentencePieceProcessor& processor() const {
         std::call_once(m_waited, [this] { m_loading.join(); });
-        if (!m_refusal.empty()) throw error(errc::malformed_tokenizer, file + ": sentencepiece refuses it: " + m_refusal);
+        if (!m_refusal.empty()) throw error(errc::malformed_tokenizer, {file, ": sentencepiece refuses it: ", m_refusal});
         return m_processor;
     }
 
@@ -3737,13 +3790,12 @@ namespace detail {
     constexpr std::uintmax_t largest = 256u << 20; // Gemma's model has 4 MB
     std::error_code failure;
     const auto size = std::filesystem::file_size(path, failure);
-    if (failure) throw error(errc::cannot_open, path.string() + ": cannot be read: " + failure.message());
+    if (failure) throw error(errc::cannot_open, {path.string(), ": cannot be read: ", failure.message()});
     if (size > largest)
-        throw error(errc::malformed_tokenizer,
-                    path.string() + ": has " + std::to_string(size) + " bytes; at most " + std::to_string(largest) + " are read");
+        throw error(errc::malformed_tokenizer, {path.string(), ": has ", size, " bytes; at most ", largest, " are read"});
     std::ifstream in(path, std::ios::binary);
     std::string bytes(static_cast<std::size_t>(size), '\0');
-    if (!in || !in.read(bytes.data(), static_cast<std::streamsize>(size))) throw error(errc::cannot_open, path.string() + ": cannot be read");
+    if (!in || !in.read(bytes.data(), static_cast<std::streamsize>(size))) throw error(errc::cannot_open, {path.string(), ": cannot be read"});
     return bytes;
 }
 
@@ -3763,9 +3815,9 @@ PALI_INLINE tokenizer::tokenizer(const std::filesystem::path& path, std::optiona
     const fs::path file = folder ? path / "tokenizer.model" : path;
     p.file = file.string();
     if (!fs::exists(file, failure))
-        throw error(errc::cannot_open, p.file + ": there is no such file"
-            + (folder ? "; a checkpoint needs the sentencepiece model of its vocabulary, and tokenizer.json cannot take its place" : ""));
-    if (image && *image < 0) throw error(errc::invalid_argument, "the id of <image> is " + std::to_string(*image) + "; 0 or more is needed");
+        throw error(errc::cannot_open, {p.file, ": there is no such file",
+                                        folder ? "; a checkpoint needs the sentencepiece model of its vocabulary, and tokenizer.json cannot take its place" : ""});
+    if (image && *image < 0) throw error(errc::invalid_argument, {"the id of <image> is ", *image, "; 0 or more is needed"});
 
     p.bytes = detail::read_whole_file(file);
     p.model = detail::read_sentencepiece_model(p.bytes, p.file);
@@ -3794,13 +3846,13 @@ PALI_INLINE tokenizer& tokenizer::operator=(tokenizer&&) noexcept = default;
 
 /// Takes over the tokens of added_tokens.json; those that the model has must have the same id there.
 PALI_INLINE void tokenizer::parts::add(const std::filesystem::path& json, const detail::token_map& tokens) {
-    const auto fail = [&](const std::string& what) {
-        throw error(errc::malformed_tokenizer, json.string() + ": " + what + "; are the two files of one checkpoint?");
+    const auto fail = [&](const error_text& what) {
+        throw error(errc::malformed_tokenizer, {json.string(), ": ", what, "; are the two files of one checkpoint?"});
     };
     for (const auto& [text, id] : tokens) {
         const std::optional<token> known = find(text);
-        if (known && *known != id) fail("gives " + in_quotes(text) + " the id " + std::to_string(id) + "; " + file + " has it as " + std::to_string(*known));
-        if (!known && in_model(id)) fail("gives " + in_quotes(text) + " the id " + std::to_string(id) + "; in " + file + " that is " + in_quotes(std::string(at(id).text)));
+        if (known && *known != id) fail({"gives ", in_quotes(text), " the id ", id, "; ", file, " has it as ", *known});
+        if (!known && in_model(id)) fail({"gives ", in_quotes(text), " the id ", id, "; in ", file, " that is ", in_quotes(at(id).text)});
         if (known && (at(id).type == detail::piece_type::control || at(id).type == detail::piece_type::unknown || at(id).type == detail::piece_type::byte)) continue;
         if (!known) texts.emplace(id, text);
         added.emplace(text, id);
@@ -3816,8 +3868,8 @@ PALI_INLINE void tokenizer::parts::find_ids() {
     const auto need = [&](std::string_view name, std::string_view usual) {
         for (const std::string_view piece : {name, usual})
             if (const auto id = find(piece)) return *id;
-        throw error(errc::missing_token, file + ": has no piece " + in_quotes(std::string(usual)) +
-                                             ", which every prompt needs; is it the tokenizer of a PaliGemma checkpoint?");
+        throw error(errc::missing_token, {file, ": has no piece ", in_quotes(usual),
+                                          ", which every prompt needs; is it the tokenizer of a PaliGemma checkpoint?"});
     };
     bos = need(model.bos, "<bos>");
     eos = need(model.eos, "<eos>");
@@ -3827,8 +3879,7 @@ PALI_INLINE void tokenizer::parts::find_ids() {
     };
     const std::optional<token> line = find("\n"), byte = find("<0x0A>"); // what has no piece is said by its bytes
     if (!is_said(line) && !is_said(byte))
-        throw error(errc::missing_token,
-                    file + ": has no piece for a newline, with which every prompt ends; is it the tokenizer of a PaliGemma checkpoint?");
+        throw error(errc::missing_token, {file, ": has no piece for a newline, with which every prompt ends; is it the tokenizer of a PaliGemma checkpoint?"});
     newline = is_said(line) ? *line : *byte;
 }
 
@@ -3849,7 +3900,7 @@ PALI_INLINE void tokenizer::parts::encode(std::string_view text, std::vector<tok
     if (text.empty()) return;
     std::vector<int> ids;
     if (const auto status = processor().Encode(text, &ids); !status.ok())
-        throw error(errc::invalid_prompt, "a text of " + std::to_string(text.size()) + " bytes cannot be encoded: " + status.ToString());
+        throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded: ", status.ToString()});
     out.insert(out.end(), ids.begin(), ids.end());
 }
 
@@ -3883,7 +3934,7 @@ PALI_INLINE std::string tokenizer::decode(std::span<const token> ids) const {
     const auto flush = [&] {
         if (run.empty()) return;
         if (const auto status = p.processor().Decode(run, &part); !status.ok())
-            throw error(errc::invalid_argument, "tokens cannot be decoded: " + status.ToString());
+            throw error(errc::invalid_argument, {"tokens cannot be decoded: ", status.ToString()});
         out += part;
         run.clear();
     };
@@ -3942,9 +3993,8 @@ PALI_INLINE token tokenizer::newline() const noexcept { return m_parts->newline;
 
 PALI_INLINE token tokenizer::image() const {
     if (m_parts->image) return *m_parts->image;
-    throw error(errc::missing_token,
-                m_parts->file + ": has no piece '<image>', and neither added_tokens.json nor config.json (image_token_index) names one; "
-                                "is it the tokenizer of a PaliGemma checkpoint?");
+    throw error(errc::missing_token, {m_parts->file, ": has no piece '<image>', and neither added_tokens.json nor config.json (image_token_index) names one; "
+                                                     "is it the tokenizer of a PaliGemma checkpoint?"});
 }
 
 PALI_INLINE std::optional<token> tokenizer::loc(std::size_t i) const noexcept {
@@ -4537,8 +4587,7 @@ public:
         m_options.validate();
         const std::size_t each = std::max<std::size_t>(2, 1 + m_eos.size());
         if (vocabulary < each)
-            throw error(errc::invalid_argument,
-                        "a beam search over " + std::to_string(vocabulary) + " tokens; " + std::to_string(each) + " or more are needed");
+            throw error(errc::invalid_argument, {"a beam search over ", vocabulary, " tokens; ", each, " or more are needed"});
         const std::size_t beams = m_options.num_beams;
         m_kept = each * beams;
         m_running.resize(beams);
@@ -4610,9 +4659,8 @@ private:
 
     void check(const rows<const float>& scores, const char* what) const {
         if (scores.width == m_vocabulary && (scores.count == m_options.num_beams || (m_length == 0 && scores.count == 1))) return;
-        throw error(errc::invalid_argument, "a beam search is given " + std::string(what) + " of shape (" + std::to_string(scores.count) +
-                                                ", " + std::to_string(scores.width) + "); (" + std::to_string(m_options.num_beams) + ", " +
-                                                std::to_string(m_vocabulary) + ") is needed" + (m_length == 0 ? ", or one row" : ""));
+        throw error(errc::invalid_argument, {"a beam search is given ", what, " of shape (", scores.count, ", ", scores.width, "); (", m_options.num_beams, ", ",
+                                             m_vocabulary, ") is needed", m_length == 0 ? ", or one row" : ""});
     }
 
     /// The best continuations of all beams, the best first.
@@ -4633,8 +4681,8 @@ private:
             }
         }
         if (m_candidates.size() < m_kept)
-            throw error(errc::invalid_argument, "a beam search is given scores of which only " + std::to_string(m_candidates.size()) +
-                                                    " are numbers; are the weights whole and of the right dtype?");
+            throw error(errc::invalid_argument, {"a beam search is given scores of which only ", m_candidates.size(),
+                                                 " are numbers; are the weights whole and of the right dtype?"});
     }
 
     /// Keeps the best of the answers complete so far and those that just ended; only the first num_beams candidates count.
@@ -4995,8 +5043,8 @@ public:
         process(logits, sequence, suppressed);
         const std::size_t best = argmax(logits);
         if (!std::isfinite(logits[best]))
-            throw error(errc::invalid_argument, "the largest logit is " + detail::in_decimal(logits[best]) + " (token " + std::to_string(best)
-                + "): no token can be chosen; are the weights whole and of the right dtype?");
+            throw error(errc::invalid_argument, {"the largest logit is ", detail::in_decimal(logits[best]), " (token ", best,
+                                                 "): no token can be chosen; are the weights whole and of the right dtype?"});
         return static_cast<token>(m_options.greedy() ? best : draw(logits, logits[best]));
     }
 
@@ -5301,7 +5349,7 @@ public:
     /// Throws errc::capacity_exceeded where `count` more tokens do not fit.
     void require(std::size_t count) const {
         if (m_length + count > m_capacity)
-            throw error(errc::capacity_exceeded, "a sequence of " + std::to_string(m_length + count) + " tokens does not fit a key-value cache of " + std::to_string(m_capacity));
+            throw error(errc::capacity_exceeded, {"a sequence of ", m_length + count, " tokens does not fit a key-value cache of ", m_capacity});
     }
     /// Takes over tokens [first, length) of a cache of the same model and type.
     void copy_from(const kv_cache& other, std::size_t first, std::size_t length) noexcept {
@@ -5414,13 +5462,14 @@ namespace pali::inline PALI_ABI::detail {
 PALI_INLINE void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read) {
     const std::vector<config_difference> found = differences(read.sizes, compiled);
     if (found.empty()) return;
-    std::string message = read.file.string() + ": is not the compiled model" + (name == "custom" ? "" : ", " + std::string(name)) + ":";
+    std::string all;
     for (const config_difference& one : found)
-        message += "\n  " + one.field + " is " + one.first + " in the checkpoint, " + one.second + " in the type";
+        error_text{"\n  ", one.field, " is ", one.first, " in the checkpoint, ", one.second, " in the type"}.append_to(all);
     const std::optional<std::string_view> fitting = matching_variant(read.sizes);
-    message += fitting ? "\nThe variant that fits is " + std::string(*fitting) + "; pali::dynamic fits too."
-                       : "\nNone of the variants shipped fits; pali::dynamic reads its sizes from the checkpoint.";
-    throw error(errc::config_mismatch, message);
+    throw error(errc::config_mismatch,
+                {read.file.string(), ": is not the compiled model", name == "custom" ? "" : error_text{", ", name}, ":", all,
+                 fitting ? error_text{"\nThe variant that fits is ", *fitting, "; pali::dynamic fits too."}
+                         : "\nNone of the variants shipped fits; pali::dynamic reads its sizes from the checkpoint."});
 }
 
 } // namespace pali::inline PALI_ABI::detail
@@ -5674,12 +5723,12 @@ inline features detect() noexcept {
     static constexpr std::array<std::string_view, 5> levels{"simd", "avx2", "vnni", "bf16", "amx"};
     std::size_t n = 0;
     while (n < levels.size() && levels[n] != level) ++n;
-    if (n == levels.size()) throw error(errc::unsupported_arch, "PALI_ARCH is \"" + std::string(level) + "\"; it can be simd, avx2, vnni, bf16 or amx");
+    if (n == levels.size()) throw error(errc::unsupported_arch, {"PALI_ARCH is \"", level, "\"; it can be simd, avx2, vnni, bf16 or amx"});
     const features wanted{.avx2 = n >= 1, .avx_vnni = n >= 2 && there.avx_vnni, .avx512_vnni = n >= 2 && there.avx512_vnni,
                           .avx512_bf16 = n == 3 || (n > 3 && there.avx512_bf16), .amx_bf16 = n >= 4};
     if ((wanted.avx2 && !there.avx2) || (n == 2 && !there.avx_vnni && !there.avx512_vnni) || (wanted.avx512_bf16 && !there.avx512_bf16) ||
         (wanted.amx_bf16 && !there.amx_bf16))
-        throw error(errc::unsupported_arch, "PALI_ARCH is \"" + std::string(level) + "\", which this processor does not have");
+        throw error(errc::unsupported_arch, {"PALI_ARCH is \"", level, "\", which this processor does not have"});
     return wanted;
 }
 
@@ -7725,12 +7774,12 @@ namespace pali::inline PALI_ABI {
 
 namespace detail {
 
-[[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, const std::string& why) {
-    throw error(errc::cannot_open, path.string() + ": " + why);
+[[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, const error_text& why) {
+    throw error(errc::cannot_open, {path.string(), ": ", why});
 }
 
-[[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, const std::string& what, int system_error) {
-    cannot_open(path, what + ": " + std::system_category().message(system_error));
+[[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, const error_text& what, int system_error) {
+    cannot_open(path, {what, ": ", std::system_category().message(system_error)});
 }
 
 } // namespace detail
@@ -8106,7 +8155,7 @@ public:
     binder(const tensor_table& table, std::string source) : m_source(std::move(source)) {
         for (const auto& [name, tensor] : table) {
             const auto [at, added] = m_tensors.emplace(published_name(name), &tensor);
-            if (!added) m_problems.push_back("tensor " + in_quotes(name) + " and another one both stand for " + in_quotes(at->first));
+            if (!added) tell({"tensor ", in_quotes(name), " and another one both stand for ", in_quotes(at->first)});
         }
     }
 
@@ -8117,12 +8166,13 @@ public:
     void check(const std::string& hint) const {
         std::vector<std::string> problems = m_problems;
         for (const auto& [name, tensor] : m_tensors)
-            if (!m_used.contains(name) && !is_buffer(name)) problems.push_back(tensor->file + ": unexpected tensor " + in_quotes(name) + " " + describe(*tensor));
+            if (!m_used.contains(name) && !is_buffer(name))
+                problems.push_back(error_text{tensor->file, ": unexpected tensor ", in_quotes(name), " ", describe(*tensor)}.str());
         if (problems.empty()) return;
-        std::string message = m_source + ": " + std::to_string(problems.size()) + (problems.size() == 1 ? " tensor does" : " tensors do") +
-                              " not fit the configuration:";
-        for (const std::string& problem : problems) message += "\n  " + problem;
-        throw error(errc::checkpoint_mismatch, message + (hint.empty() ? "" : "\n" + hint));
+        std::string all;
+        for (const std::string& problem : problems) all.append("\n  ").append(problem);
+        throw error(errc::checkpoint_mismatch, {m_source, ": ", problems.size(), problems.size() == 1 ? " tensor does" : " tensors do", " not fit the configuration:", all,
+                                                hint.empty() ? "" : "\n", hint});
     }
 
     /// Fills the members that were asked for; returns the memory that some of them point into. Call check() before. `copied` is called
@@ -8136,7 +8186,7 @@ public:
         page_memory memory(bytes);
         std::size_t used = 0;
         const auto report = [&](double fraction) {
-            if (progress && !progress("load", fraction)) throw error(errc::cancelled, m_source + ": loading was stopped by the callback");
+            if (progress && !progress("load", fraction)) throw error(errc::cancelled, {m_source, ": loading was stopped by the callback"});
         };
         for (const job& j : m_jobs) {
             const bool copies = j.copies(where);
@@ -8162,6 +8212,8 @@ private:
 
     [[nodiscard]] static std::size_t padded(std::size_t bytes) noexcept { return (bytes + 63) / 64 * 64; }
 
+    void tell(const error_text& problem) { m_problems.push_back(problem.str()); }
+
     [[nodiscard]] static std::string describe(const tensor_info& tensor) { return to_string(tensor.type) + describe_shape(tensor.shape); }
 
     [[nodiscard]] const tensor_info* look_up(const std::string& name) const {
@@ -8173,20 +8225,20 @@ private:
         m_used.insert(name);
         const tensor_info* const found = look_up(name);
         if (!found) {
-            m_problems.push_back("missing tensor " + in_quotes(name) + " " + describe_shape(shape));
+            tell({"missing tensor ", in_quotes(name), " ", describe_shape(shape)});
             return nullptr;
         }
         const tensor_info& tensor = *found;
         if (const auto how = quantised_as(name)) {
-            m_problems.push_back(tensor.file + ": tensor " + in_quotes(name) + " holds " + *how + " codes; load it as " + *how + ", or the checkpoint that it was made from");
+            tell({tensor.file, ": tensor ", in_quotes(name), " holds ", *how, " codes; load it as ", *how, ", or the checkpoint that it was made from"});
             return nullptr;
         }
         if (tensor.shape != shape) {
-            m_problems.push_back(tensor.file + ": tensor " + in_quotes(name) + " has shape " + describe_shape(tensor.shape) + ", the configuration needs " + describe_shape(shape));
+            tell({tensor.file, ": tensor ", in_quotes(name), " has shape ", describe_shape(tensor.shape), ", the configuration needs ", describe_shape(shape)});
             return nullptr;
         }
         if (!is_convertible(tensor.type)) {
-            m_problems.push_back(tensor.file + ": tensor " + in_quotes(name) + " is stored as " + to_string(tensor.type) + "; BF16, F16 and F32 are read");
+            tell({tensor.file, ": tensor ", in_quotes(name), " is stored as ", to_string(tensor.type), "; BF16, F16 and F32 are read"});
             return nullptr;
         }
         return &tensor;
@@ -8228,7 +8280,7 @@ private:
         using layout = quantised_rows<Bits>;
         const std::size_t count = shape[0], width = shape[1];
         if (!layout::fits(count, width)) {
-            m_problems.push_back("tensor " + in_quotes(name) + " is " + describe_shape(shape) + "; " + what_is_quantised<Bits>());
+            tell({"tensor ", in_quotes(name), " is ", describe_shape(shape), "; ", what_is_quantised<Bits>()});
             return;
         }
         const std::string scales = name + std::string(scales_suffix);
@@ -8240,8 +8292,7 @@ private:
             m_used.insert(part);
             const tensor_info& tensor = *look_up(part);
             if (tensor.type == type && tensor.shape == needed) return &tensor;
-            m_problems.push_back(tensor.file + ": tensor " + in_quotes(part) + " is " + describe(tensor) + ", the configuration needs " + to_string(type) +
-                                 describe_shape(needed));
+            tell({tensor.file, ": tensor ", in_quotes(part), " is ", describe(tensor), ", the configuration needs ", to_string(type), describe_shape(needed)});
             return nullptr;
         };
         const tensor_info* const codes = stored(name, code_type<Bits>, layout::codes_shape(count, width));
@@ -8699,14 +8750,14 @@ public:
 
     explicit safetensors_header(std::string file) : m_file(std::move(file)) {}
 
-    [[noreturn]] void fail(const std::string& what) const { throw error(errc::malformed_file, m_file + ": " + what); }
-    [[noreturn]] void fail_tensor(std::string_view name, const std::string& what) const { fail("tensor " + in_quotes(name) + " " + what); }
+    [[noreturn]] void fail(const error_text& what) const { throw error(errc::malformed_file, {m_file, ": ", what}); }
+    [[noreturn]] void fail_tensor(std::string_view name, const error_text& what) const { fail({"tensor ", in_quotes(name), " ", what}); }
 
     [[nodiscard]] std::map<std::string, std::string, std::less<>> read_metadata(const json& value) const {
-        if (!value.is_object()) fail("'__metadata__' is " + describe_json(value) + "; it must be an object");
+        if (!value.is_object()) fail({"'__metadata__' is ", describe_json(value), "; it must be an object"});
         std::map<std::string, std::string, std::less<>> out;
         for (const auto& [key, text] : value.get_ref<const json::object_t&>()) {
-            if (!text.is_string()) fail("'__metadata__' holds " + describe_json(text) + " at " + in_quotes(key) + "; its values are strings");
+            if (!text.is_string()) fail({"'__metadata__' holds ", describe_json(text), " at ", in_quotes(key), "; its values are strings"});
             out.emplace(key, text.get_ref<const std::string&>());
         }
         return out;
@@ -8714,18 +8765,18 @@ public:
 
     /// Puts the tensor into `table`.
     [[nodiscard]] entry read_tensor(const std::string& name, const json& value, tensor_table& table) const {
-        if (!value.is_object()) fail_tensor(name, "is " + describe_json(value) + "; it must be an object");
+        if (!value.is_object()) fail_tensor(name, {"is ", describe_json(value), "; it must be an object"});
         for (const auto& [key, what] : value.get_ref<const json::object_t&>())
             if (key != "dtype" && key != "shape" && key != "data_offsets")
-                fail_tensor(name, "has the key " + in_quotes(key) + "; the format has dtype, shape and data_offsets");
+                fail_tensor(name, {"has the key ", in_quotes(key), "; the format has dtype, shape and data_offsets"});
         const json& type_name = at(name, value, "dtype");
-        if (!type_name.is_string()) fail_tensor(name, "has dtype " + describe_json(type_name) + "; a string is needed");
+        if (!type_name.is_string()) fail_tensor(name, {"has dtype ", describe_json(type_name), "; a string is needed"});
         const std::optional<dtype> type = find_dtype(type_name.get_ref<const std::string&>());
-        if (!type) fail_tensor(name, "has dtype " + in_quotes(type_name.get_ref<const std::string&>()) + "; the format has " + dtype_names());
+        if (!type) fail_tensor(name, {"has dtype ", in_quotes(type_name.get_ref<const std::string&>()), "; the format has ", dtype_names()});
         std::vector<std::size_t> shape = integers(name, value, "shape");
-        if (shape.size() > most_dimensions) fail_tensor(name, "has more than " + std::to_string(most_dimensions) + " dimensions, the most that are read");
+        if (shape.size() > most_dimensions) fail_tensor(name, {"has more than ", most_dimensions, " dimensions, the most that are read"});
         const std::vector<std::size_t> offsets = integers(name, value, "data_offsets");
-        if (offsets.size() != 2) fail_tensor(name, "has " + std::to_string(offsets.size()) + " data_offsets; they are two, [begin, end]");
+        if (offsets.size() != 2) fail_tensor(name, {"has ", offsets.size(), " data_offsets; they are two, [begin, end]"});
         const auto [at, is_new] = table.emplace(name, tensor_info{*type, std::move(shape), {}, m_file});
         return {&at->first, &at->second, offsets[0], offsets[1]};
     }
@@ -8745,7 +8796,7 @@ private:
             for (const json& value : list.get_ref<const json::array_t&>())
                 if (value.is_number_unsigned()) out.push_back(value.get<std::size_t>());
         if (!list.is_array() || out.size() != list.size())
-            fail_tensor(name, std::string("has ") + key + " " + describe_json(list) + "; an array of integers from 0 is needed");
+            fail_tensor(name, {"has ", key, " ", describe_json(list), "; an array of integers from 0 is needed"});
         return out;
     }
 
@@ -8759,12 +8810,12 @@ private:
     for (const std::size_t side : tensor.shape) {
         if (side == 0) empty = true;
         else if (bits > std::numeric_limits<std::uint64_t>::max() / side)
-            header.fail_tensor(name, "has shape " + describe_shape(tensor.shape) + ", whose size does not fit into 64 bits");
+            header.fail_tensor(name, {"has shape ", describe_shape(tensor.shape), ", whose size does not fit into 64 bits"});
         else bits *= side;
     }
     if (empty) return 0;
     if (bits % 8 != 0)
-        header.fail_tensor(name, "has shape " + describe_shape(tensor.shape) + " of " + to_string(tensor.type) + ", which is no whole number of bytes");
+        header.fail_tensor(name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", which is no whole number of bytes"});
     return bits / 8;
 }
 
@@ -8775,20 +8826,18 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     const detail::safetensors_header header(path.string());
 
     if (bytes.size() < 8)
-        header.fail("has " + std::to_string(bytes.size()) + " bytes; a safetensors file begins with 8 that give the length of its header");
+        header.fail({"has ", bytes.size(), " bytes; a safetensors file begins with 8 that give the length of its header"});
     std::uint64_t length = 0;
     std::memcpy(&length, bytes.data(), 8);
     if (length > safetensors_header_limit)
-        header.fail("says that its header has " + std::to_string(length) + " bytes; at most " + std::to_string(safetensors_header_limit) +
-                    " are read: is it a safetensors file?");
+        header.fail({"says that its header has ", length, " bytes; at most ", safetensors_header_limit, " are read: is it a safetensors file?"});
     if (length > bytes.size() - 8)
-        header.fail("says that its header has " + std::to_string(length) + " bytes, but only " + std::to_string(bytes.size() - 8) +
-                    " follow: was it downloaded completely?");
+        header.fail({"says that its header has ", length, " bytes, but only ", bytes.size() - 8, " follow: was it downloaded completely?"});
 
     const char* const begin = reinterpret_cast<const char*>(bytes.data()) + 8;
     if (length == 0 || *begin != '{') header.fail("the header must begin with '{'");
     if (std::memchr(begin, 0, length) != nullptr) header.fail("the header holds a zero byte, at which a parser could stop");
-    const nlohmann::json document = detail::parse_strict_json({begin, length}, [&](const std::string& what) { header.fail("the header " + what); });
+    const nlohmann::json document = detail::parse_strict_json({begin, length}, [&](const error_text& what) { header.fail({"the header ", what}); });
 
     using entry = detail::safetensors_header::entry;
     std::vector<entry> entries;
@@ -8802,34 +8851,26 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     std::uint64_t end_of_last = 0;
     const entry* last = nullptr;
     for (const entry& now : entries) {
-        const std::string range = "data_offsets [" + std::to_string(now.begin) + ", " + std::to_string(now.end) + "]";
-        if (now.begin > now.end) header.fail_tensor(*now.name, "has " + range + ", which end before they begin");
-        if (now.end > data.size())
-            header.fail_tensor(*now.name, "has " + range + ", but the file has " + std::to_string(data.size()) +
-                                              " bytes of data: was it downloaded completely?");
+        const auto fail = [&](const error_text& what) { header.fail_tensor(*now.name, {"has data_offsets [", now.begin, ", ", now.end, "], ", what}); };
+        if (now.begin > now.end) fail("which end before they begin");
+        if (now.end > data.size()) fail({"but the file has ", data.size(), " bytes of data: was it downloaded completely?"});
         const std::uint64_t needed = detail::checked_bytes(header, *now.name, *now.tensor);
         if (now.end - now.begin != needed)
-            header.fail_tensor(*now.name, "has " + range + ", " + std::to_string(now.end - now.begin) + " bytes; shape " +
-                                              describe_shape(now.tensor->shape) + " of " + to_string(now.tensor->type) + " needs " + std::to_string(needed));
-        if (now.begin < end_of_last)
-            header.fail_tensor(*now.name, "has " + range + ", which overlap tensor " + in_quotes(*last->name) + ", whose data end at " +
-                                              std::to_string(end_of_last));
-        if (now.begin > end_of_last)
-            header.fail_tensor(*now.name, "has " + range + ", which leave a hole: the data before end at " + std::to_string(end_of_last));
+            fail({now.end - now.begin, " bytes; shape ", describe_shape(now.tensor->shape), " of ", to_string(now.tensor->type), " needs ", needed});
+        if (now.begin < end_of_last) fail({"which overlap tensor ", in_quotes(*last->name), ", whose data end at ", end_of_last});
+        if (now.begin > end_of_last) fail({"which leave a hole: the data before end at ", end_of_last});
         now.tensor->bytes = data.subspan(now.begin, needed);
         end_of_last = now.end;
         last = &now;
     }
     if (end_of_last != data.size())
-        header.fail("has " + std::to_string(data.size()) + " bytes of data, of which tensors cover " + std::to_string(end_of_last) +
-                    "; all must belong to a tensor");
+        header.fail({"has ", data.size(), " bytes of data, of which tensors cover ", end_of_last, "; all must belong to a tensor"});
 }
 
 PALI_INLINE const tensor_info& safetensors_file::at(std::string_view name) const {
     const auto found = m_tensors.find(name);
     if (found == m_tensors.end())
-        throw error(errc::checkpoint_mismatch,
-                    m_file.path().string() + ": has no tensor " + in_quotes(name) + " among its " + std::to_string(m_tensors.size()));
+        throw error(errc::checkpoint_mismatch, {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size()});
     return found->second;
 }
 
@@ -8908,22 +8949,21 @@ namespace detail {
 
 PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(const std::filesystem::path& index) {
     const nlohmann::json document = detail::read_strict_json(index, errc::malformed_file);
-    const auto fail = [&](const std::string& what) { throw error(errc::malformed_file, index.string() + ": " + what); };
+    const auto fail = [&](const error_text& what) { throw error(errc::malformed_file, {index.string(), ": ", what}); };
     const auto weight_map = document.find("weight_map");
     if (weight_map == document.end()) fail("has no 'weight_map', the object that names the shard of each tensor");
-    if (!weight_map->is_object()) fail(std::string("'weight_map' is ") + weight_map->type_name() + "; an object is needed");
+    if (!weight_map->is_object()) fail({"'weight_map' is ", weight_map->type_name(), "; an object is needed"});
     if (weight_map->empty()) fail("'weight_map' is empty; it names the shard of each tensor");
     std::map<std::string, std::string, std::less<>> shards;
     for (const auto& [tensor, shard] : weight_map->get_ref<const nlohmann::json::object_t&>()) {
         if (!shard.is_string())
-            fail("'weight_map' has " + std::string(shard.type_name()) + " at " + in_quotes(tensor) + "; the name of a shard is needed");
+            fail({"'weight_map' has ", shard.type_name(), " at ", in_quotes(tensor), "; the name of a shard is needed"});
         const std::string name = shard.get<std::string>();
         if (!detail::is_plain_name(name))
-            fail("'weight_map' sends tensor " + in_quotes(tensor) + " to " + in_quotes(name) +
-                 "; a shard is a file in the same folder, and its name holds no / \\ or :");
+            fail({"'weight_map' sends tensor ", in_quotes(tensor), " to ", in_quotes(name),
+                  "; a shard is a file in the same folder, and its name holds no / \\ or :"});
         if (!name.ends_with(".safetensors"))
-            fail("'weight_map' sends tensor " + in_quotes(tensor) + " to " + in_quotes(name) +
-                 "; the name of a shard ends with .safetensors");
+            fail({"'weight_map' sends tensor ", in_quotes(tensor), " to ", in_quotes(name), "; the name of a shard ends with .safetensors"});
         shards.emplace(tensor, name);
     }
     return shards;
@@ -8931,7 +8971,7 @@ PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(con
 
 PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& path) : m_path(path) {
     std::error_code failure;
-    if (!std::filesystem::exists(path, failure)) throw error(errc::cannot_open, path.string() + ": there is no such folder or file");
+    if (!std::filesystem::exists(path, failure)) throw error(errc::cannot_open, {path.string(), ": there is no such folder or file"});
     if (!std::filesystem::is_directory(path, failure)) {
         m_files.emplace_back(path);
         m_tensors = m_files.front().tensors();
@@ -8945,8 +8985,7 @@ PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& path
     } else if (std::filesystem::exists(index, failure)) {
         open_shards(index);
     } else {
-        throw error(errc::cannot_open, path.string() + ": has neither model.safetensors nor model.safetensors.index.json" +
-                                           detail::describe_other_weights(path));
+        throw error(errc::cannot_open, {path.string(), ": has neither model.safetensors nor model.safetensors.index.json", detail::describe_other_weights(path)});
     }
 }
 
@@ -8961,34 +9000,32 @@ PALI_INLINE void checkpoint_files::open_shards(const std::filesystem::path& inde
         if (!std::filesystem::exists(m_path / shard, failure)) absent += (absent.empty() ? "" : ", ") + in_quotes(shard);
     }
     if (!absent.empty())
-        throw error(errc::cannot_open, index.string() + ": names shards that are not in the folder: " + absent +
-                                           "; was the checkpoint downloaded completely?");
+        throw error(errc::cannot_open, {index.string(), ": names shards that are not in the folder: ", absent, "; was the checkpoint downloaded completely?"});
 
     std::string problems;
+    const auto tell = [&](const error_text& problem) { error_text{"\n  ", problem}.append_to(problems); };
     m_files.reserve(shards.size());
     for (const std::string& shard : shards) {
         const safetensors_file& file = m_files.emplace_back(m_path / shard);
         for (const auto& [name, tensor] : file.tensors()) {
             const auto promised = shard_of.find(name);
             if (promised == shard_of.end())
-                problems += "\n  " + in_quotes(name) + " is in " + in_quotes(shard) + ", and the index does not name it";
+                tell({in_quotes(name), " is in ", in_quotes(shard), ", and the index does not name it"});
             else if (promised->second != shard)
-                problems += "\n  " + in_quotes(name) + " is in " + in_quotes(shard) + "; the index says " + in_quotes(promised->second);
+                tell({in_quotes(name), " is in ", in_quotes(shard), "; the index says ", in_quotes(promised->second)});
             else m_tensors.emplace(name, tensor);
         }
     }
     for (const auto& [name, shard] : shard_of)
-        if (!m_tensors.contains(name))
-            problems += "\n  " + in_quotes(name) + " is not in " + in_quotes(shard) + ", where the index says it is";
+        if (!m_tensors.contains(name)) tell({in_quotes(name), " is not in ", in_quotes(shard), ", where the index says it is"});
     if (!problems.empty())
-        throw error(errc::checkpoint_mismatch, index.string() + ": index and shards differ; are they of one download?" + problems);
+        throw error(errc::checkpoint_mismatch, {index.string(), ": index and shards differ; are they of one download?", problems});
 }
 
 PALI_INLINE const tensor_info& checkpoint_files::at(std::string_view name) const {
     const auto found = m_tensors.find(name);
     if (found == m_tensors.end())
-        throw error(errc::checkpoint_mismatch,
-                    m_path.string() + ": has no tensor " + in_quotes(name) + " among its " + std::to_string(m_tensors.size()));
+        throw error(errc::checkpoint_mismatch, {m_path.string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size()});
     return found->second;
 }
 
@@ -9236,8 +9273,8 @@ template <class Network>
     std::size_t seen = 0;
     for (const image_features& picture : images) {
         if (picture.values.shape(1) != net.config.hidden)
-            throw error(errc::invalid_argument, "image features are " + std::to_string(picture.values.shape(1)) + " wide, this model needs " +
-                                                    std::to_string(net.config.hidden) + "; were they made by another model?");
+            throw error(errc::invalid_argument, {"image features are ", picture.values.shape(1), " wide, this model needs ", net.config.hidden,
+                                                 "; were they made by another model?"});
         seen += picture.values.shape(0);
     }
     matrix_view x = at.take(seen + text.size(), net.config.hidden);
@@ -9245,7 +9282,7 @@ template <class Network>
     for (const image_features& picture : images) to = std::copy(picture.values.data(), picture.values.data() + picture.values.size(), to);
     for (const token id : text) {
         if (id < 0 || static_cast<std::size_t>(id) >= net.decoder.embedding.count)
-            throw error(errc::invalid_argument, "token " + std::to_string(id) + " is outside the vocabulary of " + std::to_string(net.decoder.embedding.count));
+            throw error(errc::invalid_argument, {"token ", id, " is outside the vocabulary of ", net.decoder.embedding.count});
         net.decoder.embed(id, to);
         to += net.config.hidden;
     }
@@ -9525,7 +9562,7 @@ private:
     };
 
     [[nodiscard]] static token need(std::optional<token> id, const char* pieces) {
-        if (!id) throw error(errc::missing_token, std::string("the vocabulary lacks some of ") + pieces + ", so this model cannot point at things");
+        if (!id) throw error(errc::missing_token, {"the vocabulary lacks some of ", pieces, ", so this model cannot point at things"});
         return *id;
     }
 
@@ -9847,9 +9884,9 @@ public:
     /// In the order in which they lie in the file.
     [[nodiscard]] const std::vector<member>& all() const noexcept { return m_members; }
 
-    [[noreturn]] void fail(const std::string& what, errc code = errc::malformed_file) const { throw error(code, m_file + ": " + what); }
-    [[noreturn]] void fail_member(std::string_view name, const std::string& what, errc code = errc::malformed_file) const {
-        fail("member " + in_quotes(name) + " " + what, code);
+    [[noreturn]] void fail(const error_text& what, errc code = errc::malformed_file) const { throw error(code, {m_file, ": ", what}); }
+    [[noreturn]] void fail_member(std::string_view name, const error_text& what, errc code = errc::malformed_file) const {
+        fail({"member ", in_quotes(name), " ", what}, code);
     }
 
 private:
@@ -9918,16 +9955,15 @@ private:
             other_disks();
         }
         if (begin > behind || size != behind - begin)
-            fail("says that its directory has " + std::to_string(size) + " bytes from byte " + std::to_string(begin) + " on, which do not end at " +
-                 std::to_string(behind) + ", where the record behind it begins: is it cut, or glued to another file?");
+            fail({"says that its directory has ", size, " bytes from byte ", begin, " on, which do not end at ", behind,
+                  ", where the record behind it begins: is it cut, or glued to another file?"});
         std::uint64_t at = begin;
         for (std::uint64_t i = 0; i < count; ++i) at = read_member(at, begin, behind);
-        if (at != behind) fail("has " + std::to_string(behind - at) + " bytes behind the " + std::to_string(count) + " members of its directory");
+        if (at != behind) fail({"has ", behind - at, " bytes behind the ", count, " members of its directory"});
         std::sort(m_members.begin(), m_members.end(), [](const member& a, const member& b) { return a.begin < b.begin; });
         for (std::size_t i = 1; i < m_members.size(); ++i)
             if (m_members[i].begin < m_members[i - 1].end)
-                fail_member(m_members[i].name,
-                            "begins at byte " + std::to_string(m_members[i].begin) + ", inside member " + in_quotes(m_members[i - 1].name));
+                fail_member(m_members[i].name, {"begins at byte ", m_members[i].begin, ", inside member ", in_quotes(m_members[i - 1].name)});
     }
 
     [[noreturn]] void other_disks() const { fail("is one of several parts of an archive; write it as one file", errc::unsupported_format); }
@@ -9935,11 +9971,11 @@ private:
     /// One entry of the directory. Returns where the next one begins.
     [[nodiscard]] std::uint64_t read_member(std::uint64_t at, std::uint64_t directory, std::uint64_t directory_end) {
         if (directory_end - at < central_size || number(at, 4) != central_sign)
-            fail("has no entry at byte " + std::to_string(at) + " of its directory, where one must be");
+            fail({"has no entry at byte ", at, " of its directory, where one must be"});
         const std::uint64_t flags = number(at + 8, 2), method = number(at + 10, 2);
         const std::uint64_t name_size = number(at + 28, 2), extra_size = number(at + 30, 2);
         const std::uint64_t next = at + central_size + name_size + extra_size + number(at + 32, 2);
-        if (next > directory_end) fail("has an entry at byte " + std::to_string(at) + " that is longer than its directory");
+        if (next > directory_end) fail({"has an entry at byte ", at, " that is longer than its directory"});
         member m;
         m.name = text(at + central_size, name_size);
         wide_fields wide(*this, m.name, at + central_size + name_size, extra_size);
@@ -9949,19 +9985,17 @@ private:
         m.deflated = method == Z_DEFLATED;
         if ((flags & (1u | 1u << 6 | 1u << 13)) != 0) fail_member(m.name, "is encrypted; write it without a password", errc::unsupported_format);
         if (method != 0 && !m.deflated)
-            fail_member(m.name, "is compressed by method " + std::to_string(method) + "; stored (0) and deflated (8) are read: numpy.savez writes them",
-                        errc::unsupported_format);
+            fail_member(m.name, {"is compressed by method ", method, "; stored (0) and deflated (8) are read: numpy.savez writes them"}, errc::unsupported_format);
         if (number(at + 34, 2) != 0) other_disks();
 
         if (local > directory || directory - local < local_size || number(local, 4) != local_sign)
-            fail_member(m.name, "does not begin at byte " + std::to_string(local) + ", where the directory says it does");
+            fail_member(m.name, {"does not begin at byte ", local, ", where the directory says it does"});
         const std::uint64_t local_name = number(local + 26, 2), local_extra = number(local + 28, 2);
         const std::uint64_t data = local + local_size + local_name + local_extra;
         if (data > directory || packed > directory - data)
-            fail_member(m.name, "has " + std::to_string(packed) + " bytes from byte " + std::to_string(data) + " on, which reach into the directory at " +
-                                    std::to_string(directory));
+            fail_member(m.name, {"has ", packed, " bytes from byte ", data, " on, which reach into the directory at ", directory});
         if (text(local + local_size, local_name) != m.name)
-            fail_member(m.name, "is called " + in_quotes(text(local + local_size, local_name)) + " where it lies");
+            fail_member(m.name, {"is called ", in_quotes(text(local + local_size, local_name)), " where it lies"});
         if (number(local + 8, 2) != method || ((number(local + 6, 2) ^ flags) & 1u) != 0)
             fail_member(m.name, "is packed otherwise than the directory says");
         if ((flags & 1u << 3) == 0) { // otherwise the sizes follow the data: the writer could not go back
@@ -9971,7 +10005,7 @@ private:
                 fail_member(m.name, "has another size or checksum than the directory says");
         }
         if (m.deflated ? m.size / most_growth > packed : m.size != packed)
-            fail_member(m.name, "has " + std::to_string(m.size) + " bytes, which cannot come from " + std::to_string(packed));
+            fail_member(m.name, {"has ", m.size, " bytes, which cannot come from ", packed});
         m.begin = local, m.end = data + packed;
         m.data = m_bytes.subspan(data, packed);
         m_members.push_back(std::move(m));
@@ -10055,12 +10089,11 @@ public:
         std::memcpy(b.data(), first.data(), prefix);
         if (std::memcmp(b.data(), "\x93NUMPY", 6) != 0) zip.fail_member(name, "is no .npy array: it does not begin with \\x93NUMPY");
         if (b[6] < 1 || b[6] > 3 || b[7] != 0)
-            zip.fail_member(name, "is a .npy array of version " + std::to_string(b[6]) + "." + std::to_string(b[7]) + "; 1.0, 2.0 and 3.0 are read",
-                            errc::unsupported_format);
+            zip.fail_member(name, {"is a .npy array of version ", b[6], ".", b[7], "; 1.0, 2.0 and 3.0 are read"}, errc::unsupported_format);
         const std::uint64_t low = b[8] | static_cast<std::uint64_t>(b[9]) << 8;
         const std::uint64_t length = b[6] == 1 ? low : low | static_cast<std::uint64_t>(b[10]) << 16 | static_cast<std::uint64_t>(b[11]) << 24;
         if (length > most_bytes)
-            zip.fail_member(name, "has a header of " + std::to_string(length) + " bytes; at most " + std::to_string(most_bytes) + " are read");
+            zip.fail_member(name, {"has a header of ", length, " bytes; at most ", most_bytes, " are read"});
         return length + (b[6] == 1 ? 10 : 12);
     }
 
@@ -10071,7 +10104,7 @@ public:
             const std::string_view key = quoted("a key");
             need(':');
             bool& has = key == "descr" ? has_type : key == "fortran_order" ? has_order : key == "shape" ? has_shape : unknown(key);
-            if (std::exchange(has, true)) fail("has " + in_quotes(key) + " twice in its header");
+            if (std::exchange(has, true)) fail({"has ", in_quotes(key), " twice in its header"});
             if (key == "descr") read_type();
             else if (key == "fortran_order") read_order();
             else read_shape();
@@ -10087,9 +10120,9 @@ public:
     }
 
 private:
-    [[noreturn]] void fail(const std::string& what, errc code = errc::malformed_file) const { m_zip.fail_member(m_name, what, code); }
+    [[noreturn]] void fail(const error_text& what, errc code = errc::malformed_file) const { m_zip.fail_member(m_name, what, code); }
     [[noreturn]] bool& unknown(std::string_view key) const {
-        fail("has the key " + in_quotes(key) + " in its header; the format has descr, fortran_order and shape");
+        fail({"has the key ", in_quotes(key), " in its header; the format has descr, fortran_order and shape"});
     }
 
     void skip() noexcept {
@@ -10102,7 +10135,7 @@ private:
         return true;
     }
     void need(char c) {
-        if (!take(c)) fail(std::string("has a header without the '") + c + "' at byte " + std::to_string(m_at) + " of it");
+        if (!take(c)) fail({"has a header without the '", std::string_view(&c, 1), "' at byte ", m_at, " of it"});
     }
 
     [[nodiscard]] std::string_view quoted(const char* what) {
@@ -10110,7 +10143,7 @@ private:
         const char mark = m_at < m_text.size() ? m_text[m_at] : '\0';
         const std::size_t end = mark == '\'' || mark == '"' ? m_text.find(mark, m_at + 1) : std::string_view::npos;
         if (end == std::string_view::npos)
-            fail("has a header without " + std::string(what) + " in quotes at byte " + std::to_string(m_at) + " of it");
+            fail({"has a header without ", what, " in quotes at byte ", m_at, " of it"});
         const std::string_view text = m_text.substr(m_at + 1, end - m_at - 1);
         m_at = end + 1;
         return text;
@@ -10127,13 +10160,13 @@ private:
         skip();
         if (m_at < m_text.size() && m_text[m_at] == '[') fail("is an array of records; arrays of plain numbers are read", errc::unsupported_format);
         const std::string_view descr = quoted("a type");
-        if (descr.starts_with('>')) fail("is big-endian (" + in_quotes(descr) + "); write it as x.astype('<f4')", errc::unsupported_format);
+        if (descr.starts_with('>')) fail({"is big-endian (", in_quotes(descr), "); write it as x.astype('<f4')"}, errc::unsupported_format);
         for (const row& r : rows)
             if (descr == r.descr) {
                 type = r.type;
                 return;
             }
-        fail("holds " + in_quotes(descr) + "; read are |b1, |u1, |i1, <i2, <u2, <f2, <i4, <u4, <f4, <c8, <f8, <i8 and <u8", errc::unsupported_format);
+        fail({"holds ", in_quotes(descr), "; read are |b1, |u1, |i1, <i2, <u2, <f2, <i4, <u4, <f4, <c8, <f8, <i8 and <u8"}, errc::unsupported_format);
     }
 
     void read_order() {
@@ -10149,7 +10182,7 @@ private:
         bool comma = false;
         while (!take(')')) {
             if (!shape.empty() && !comma) fail("has a shape without a comma between its sides");
-            if (shape.size() == most_dimensions) fail("has more than " + std::to_string(most_dimensions) + " dimensions, the most that are read");
+            if (shape.size() == most_dimensions) fail({"has more than ", most_dimensions, " dimensions, the most that are read"});
             shape.push_back(side());
             comma = take(',');
         }
@@ -10176,7 +10209,7 @@ private:
         for (const std::size_t n : shape) {
             if (n == 0) empty = true;
             else if (bytes > std::numeric_limits<std::uint64_t>::max() / n)
-                fail("has shape " + describe_shape(shape) + ", whose size does not fit into 64 bits");
+                fail({"has shape ", describe_shape(shape), ", whose size does not fit into 64 bits"});
             else bytes *= n;
         }
         if (empty) bytes = 0;
@@ -10192,8 +10225,8 @@ private:
     const std::size_t prefix = header[6] == std::byte{1} ? 10 : 12; // the length has two bytes in version 1, and then four
     npy_header read(zip, m.name, {reinterpret_cast<const char*>(header.data()) + prefix, header.size() - prefix});
     if (read.bytes != m.size - header.size())
-        zip.fail_member(m.name, "has " + std::to_string(m.size - header.size()) + " bytes of numbers; shape " + describe_shape(read.shape) + " of " +
-                                    to_string(read.type) + " needs " + std::to_string(read.bytes));
+        zip.fail_member(m.name, {"has ", m.size - header.size(), " bytes of numbers; shape ", describe_shape(read.shape), " of ", to_string(read.type), " needs ",
+                                 read.bytes});
     return read;
 }
 
@@ -10214,11 +10247,11 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         constexpr std::string_view ending = ".npy";
         if (!m.name.ends_with(ending)) zip.fail_member(m.name, "is no array: the name of one ends in .npy", errc::unsupported_format);
         if (m.size < npy_header::prefix)
-            zip.fail_member(m.name, "has " + std::to_string(m.size) + " bytes; an array begins with " + std::to_string(npy_header::prefix));
+            zip.fail_member(m.name, {"has ", m.size, " bytes; an array begins with ", npy_header::prefix});
         const auto header_size = [&](std::span<const std::byte> first) {
             const std::uint64_t size = npy_header::size(zip, m.name, first.first<npy_header::prefix>());
             if (size < npy_header::prefix || size > m.size)
-                zip.fail_member(m.name, "has a header of " + std::to_string(size) + " bytes, and has " + std::to_string(m.size));
+                zip.fail_member(m.name, {"has a header of ", size, " bytes, and has ", m.size});
             return static_cast<std::size_t>(size);
         };
         const auto check = [&](std::uint32_t crc) {
@@ -10239,7 +10272,7 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         detail::inflater stream(m.data);
         const auto read = [&](std::span<std::byte> to) {
             if (!stream.read(to))
-                zip.fail_member(m.name, "cannot be inflated to the " + std::to_string(m.size) + " bytes that the directory says; get the file again");
+                zip.fail_member(m.name, {"cannot be inflated to the ", m.size, " bytes that the directory says; get the file again"});
         };
         std::vector<std::byte> header(npy_header::prefix);
         read(header);
@@ -10249,7 +10282,7 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         const std::span<std::byte> numbers(free, m.size - header.size()); // begins on a cache line, whatever the header's length
         free += padded(m.size);
         read(numbers);
-        if (!stream.at_end()) zip.fail_member(m.name, "holds more than the " + std::to_string(m.size) + " bytes that the directory says");
+        if (!stream.at_end()) zip.fail_member(m.name, {"holds more than the ", m.size, " bytes that the directory says"});
         check(detail::crc32_of(detail::crc32_of(0, header), numbers));
         add(std::move(found), numbers);
     }
@@ -10258,8 +10291,7 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
 PALI_INLINE const tensor_info& npz_file::at(std::string_view name) const {
     const auto found = m_tensors.find(name);
     if (found == m_tensors.end())
-        throw error(errc::checkpoint_mismatch,
-                    m_file.path().string() + ": has no tensor " + in_quotes(name) + " among its " + std::to_string(m_tensors.size()));
+        throw error(errc::checkpoint_mismatch, {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size()});
     return found->second;
 }
 
@@ -10633,7 +10665,7 @@ public:
     explicit mask_vqvae(const std::filesystem::path& file) {
         if (file.extension() == ".npz") load(npz_file(file).tensors(), file.string());
         else if (file.extension() == ".safetensors") load(safetensors_file(file).tensors(), file.string());
-        else throw error(errc::unsupported_format, file.string() + ": a mask network is read from a .npz or a .safetensors file");
+        else throw error(errc::unsupported_format, {file.string(), ": a mask network is read from a .npz or a .safetensors file"});
     }
 
     /// The mask of sixteen codes, in four rows of four -> (64, 64), nominally -1 (outside) to 1 (inside), not clamped; above 0 counts as
@@ -10643,7 +10675,7 @@ public:
         const auto entries = kernels::take_feature_map(at.scratch, side, side, width);
         for (std::size_t i = 0; i < codes_of_mask.size(); ++i) {
             if (codes_of_mask[i] >= codes)
-                throw error(errc::invalid_argument, "code " + std::to_string(i) + " of a mask is " + std::to_string(codes_of_mask[i]) + "; codes are 0 to 127, as in <seg127>");
+                throw error(errc::invalid_argument, {"code ", i, " of a mask is ", codes_of_mask[i], "; codes are 0 to 127, as in <seg127>"});
             std::copy_n(m_codebook.data() + codes_of_mask[i] * width, width, entries.at(i / side, i % side));
         }
         const auto values = m_decoder(entries, at, [](const std::string&, const auto&) {});
@@ -10659,10 +10691,9 @@ public:
     /// and without an encoder.
     [[nodiscard]] std::array<std::uint8_t, 16> encode(const tensor<2>& mask, context& at) const {
         if (!can_encode())
-            throw error(errc::invalid_argument, m_source + ": holds the decoder of masks alone, without encoder.*; vae-oid.npz holds both");
+            throw error(errc::invalid_argument, {m_source, ": holds the decoder of masks alone, without encoder.*; vae-oid.npz holds both"});
         if (mask.shape(0) != pixels || mask.shape(1) != pixels)
-            throw error(errc::invalid_argument, "a mask to encode has shape (" + std::to_string(mask.shape(0)) + ", " +
-                                                    std::to_string(mask.shape(1)) + "); (64, 64) is needed");
+            throw error(errc::invalid_argument, {"a mask to encode has shape (", mask.shape(0), ", ", mask.shape(1), "); (64, 64) is needed"});
         const arena::frame frame(at.scratch);
         const auto values = kernels::take_feature_map(at.scratch, pixels, pixels, 1);
         for (std::size_t y = 0; y < pixels; ++y)
@@ -10936,8 +10967,8 @@ inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? 
     case filter::lanczos: return kernels::make_resample_weights(in, out, 3.0, lanczos_weight);
     case filter::nearest: break;
     }
-    throw error(errc::invalid_argument, "resize: filter " + std::to_string(static_cast<int>(kind)) +
-                                            " is none of 0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box), 5 (hamming)");
+    throw error(errc::invalid_argument, {"resize: filter ", static_cast<int>(kind),
+                                         " is none of 0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box), 5 (hamming)"});
 }
 
 // Source positions are stepped, not multiplied: the rounding of the sum is Pillow's (ImagingScaleAffine in Geometry.c).
@@ -11000,9 +11031,8 @@ inline namespace PALI_SIMD {
     constexpr std::size_t most = std::size_t{1} << 24;
     if (width == 0 || height == 0 || width > most || height > most || from.width == 0 || from.height == 0 || from.width > most ||
         from.height > most || from.pixels.size() != from.width * from.height * 3)
-        throw error(errc::invalid_argument, "resize: from " + std::to_string(from.width) + " x " + std::to_string(from.height) + " (" +
-                                                std::to_string(from.pixels.size()) + " bytes) to " + std::to_string(width) + " x " +
-                                                std::to_string(height) + "; sides must be 1 to 16777216 and bytes width * height * 3");
+        throw error(errc::invalid_argument, {"resize: from ", from.width, " x ", from.height, " (", from.pixels.size(), " bytes) to ", width, " x ", height,
+                                             "; sides must be 1 to 16777216 and bytes width * height * 3"});
     if (width == from.width && height == from.height) return from;
     if (kind == filter::nearest) return image_detail::resize_nearest(from, width, height);
     if (height == from.height) return image_detail::resize_width(from, width, kind, 0, height);
@@ -11129,8 +11159,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     constexpr double longest = 1 << 24; // a side over which a mask is stretched: as long as Pillow's pictures may be here
     if (values.size() == 0) throw error(errc::invalid_argument, "place_mask: the mask has no values; the mask decoder gives (64, 64)");
     if (!(at.x1 - at.x0 <= longest && at.y1 - at.y0 <= longest))
-        throw error(errc::invalid_argument, "place_mask: a box of " + std::to_string(at.x1 - at.x0) + " x " + std::to_string(at.y1 - at.y0) +
-                                                " pixels; at most 16777216 a side");
+        throw error(errc::invalid_argument, {"place_mask: a box of ", at.x1 - at.x0, " x ", at.y1 - at.y0, " pixels; at most 16777216 a side"});
     mask made(width, height);
     const axis_part x = visible_part(at.x0, at.x1, width), y = visible_part(at.y0, at.y1, height);
     if (x.count == 0 || y.count == 0) return made;
@@ -11216,8 +11245,7 @@ namespace pali::inline PALI_ABI {
 /// when any of its bytes does. 0 when no token does. Throws `invalid_argument` when there is not one log-probability for each range.
 [[nodiscard]] inline float score_of(const spoken_object& object, std::span<const text_range> ranges, std::span<const float> logprobs) {
     if (ranges.size() != logprobs.size())
-        throw error(errc::invalid_argument, "score_of: " + std::to_string(ranges.size()) + " tokens with " + std::to_string(logprobs.size()) +
-                                                " log-probabilities; each token has one");
+        throw error(errc::invalid_argument, {"score_of: ", ranges.size(), " tokens with ", logprobs.size(), " log-probabilities; each token has one"});
     double sum = 0;
     std::size_t count = 0, done = 0; // tokens before `done` have been counted
     for (const text_range& part : {object.box_bytes, object.label_bytes}) {
@@ -11309,16 +11337,14 @@ inline void preprocess(const image& from, const preprocessing& how, float* pixel
     if (how.do_resize) resized = resize(from, how.width, how.height, how.resample);
     const image& use = how.do_resize ? resized : from;
     if (use.width != how.width || use.height != how.height || use.pixels.size() != use.width * use.height * 3)
-        throw error(errc::invalid_argument, "preprocess: the picture is " + std::to_string(use.width) + " x " + std::to_string(use.height) +
-                                                ", the model takes " + std::to_string(how.width) + " x " + std::to_string(how.height) +
-                                                ", and do_resize is off");
+        throw error(errc::invalid_argument, {"preprocess: the picture is ", use.width, " x ", use.height, ", the model takes ", how.width, " x ", how.height,
+                                             ", and do_resize is off"});
     // A byte has 256 values: each is worked out once.
     std::array<std::array<float, 256>, 3> table;
     for (std::size_t c = 0; c < 3; ++c) {
         const auto mean = static_cast<float>(how.mean[c]), std = static_cast<float>(how.std[c]);
         if (how.do_normalize && (std == 0.f || !std::isfinite(std) || !std::isfinite(mean)))
-            throw error(errc::invalid_argument, "preprocess: mean " + std::to_string(mean) + " and std " + std::to_string(std) + " of channel " +
-                                                    std::to_string(c) + "; both must be finite, and std not zero");
+            throw error(errc::invalid_argument, {"preprocess: mean ", mean, " and std ", std, " of channel ", c, "; both must be finite, and std not zero"});
         for (std::size_t value = 0; value < 256; ++value) {
             const auto byte = static_cast<double>(value);
             const auto scaled = static_cast<float>(how.do_rescale ? byte * how.rescale_factor : byte);
@@ -11502,8 +11528,8 @@ struct model<Config, Weights>::state {
         if (masks) return *masks;
         const std::optional<std::filesystem::path> file = find_mask_file();
         if (!file)
-            throw error(errc::cannot_open, folder.string() + ": no mask decoder lies beside the weights; segment needs vae-oid.npz of big_vision " +
-                                               "(gs://big_vision/paligemma/vae-oid.npz): put it there, or name it by load_options::mask_decoder");
+            throw error(errc::cannot_open, {folder.string(), ": no mask decoder lies beside the weights; segment needs vae-oid.npz of big_vision ",
+                                            "(gs://big_vision/paligemma/vae-oid.npz): put it there, or name it by load_options::mask_decoder"});
         return masks.emplace(*file);
     }
     [[nodiscard]] std::vector<findings> find(std::span<const image_features> seen, pointing kind, std::string_view things, const find_options& options) {
@@ -11672,8 +11698,8 @@ private:
         std::uint64_t next = 0, end = 0; // in the file: where the next bytes go, and where they must end
     };
 
-    [[noreturn]] void refuse(std::string_view name, const std::string& why) const;
-    [[noreturn]] void fail(const std::string& why);
+    [[noreturn]] void refuse(std::string_view name, const error_text& why) const;
+    [[noreturn]] void fail(const error_text& why);
     void remove_unfinished() noexcept;
 
     std::filesystem::path m_path, m_unfinished;
@@ -11715,11 +11741,11 @@ PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, c
         std::uint64_t bits = bits_of(tensor.type);
         for (const std::size_t side : tensor.shape) {
             if (side != 0 && bits > std::numeric_limits<std::uint64_t>::max() / side)
-                refuse(name, "has shape " + describe_shape(tensor.shape) + ", whose size does not fit into 64 bits");
+                refuse(name, {"has shape ", describe_shape(tensor.shape), ", whose size does not fit into 64 bits"});
             bits *= side;
         }
         if (bits % 8 != 0)
-            refuse(name, "has shape " + describe_shape(tensor.shape) + " of " + to_string(tensor.type) + ", " + std::to_string(bits) + " bits; whole bytes are needed");
+            refuse(name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", ", bits, " bits; whole bytes are needed"});
         header[name] = {{"dtype", to_string(tensor.type)}, {"shape", tensor.shape}, {"data_offsets", {at, at + bits / 8}}};
         m_places.emplace(name, place{at, at + bits / 8});
         at += bits / 8;
@@ -11728,7 +11754,7 @@ PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, c
     try {
         text = header.dump();
     } catch (const nlohmann::json::exception&) {
-        throw error(errc::invalid_argument, m_path.string() + ": a name or an entry of the metadata is no UTF-8");
+        throw error(errc::invalid_argument, {m_path.string(), ": a name or an entry of the metadata is no UTF-8"});
     }
     text.append((8 - text.size() % 8) % 8, ' ');
     const std::uint64_t length = text.size();
@@ -11751,12 +11777,12 @@ PALI_INLINE safetensors_writer::~safetensors_writer() {
 
 PALI_INLINE void safetensors_writer::append(std::string_view name, std::span<const std::byte> bytes) {
     const std::uint64_t room = missing(name);
-    if (bytes.size() > room) refuse(name, "has " + std::to_string(bytes.size() - room) + " bytes more than its shape");
+    if (bytes.size() > room) refuse(name, {"has ", bytes.size() - room, " bytes more than its shape"});
     if (bytes.empty()) return;
     std::uint64_t& next = m_places.find(name)->second.next;
     if (m_at != next) m_out.seekp(static_cast<std::streamoff>(next));
     m_out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    if (!m_out) fail("cannot be written: is the disk full? " + std::to_string(m_size) + " bytes are needed");
+    if (!m_out) fail({"cannot be written: is the disk full? ", m_size, " bytes are needed"});
     m_at = next += bytes.size();
 }
 
@@ -11768,22 +11794,22 @@ PALI_INLINE std::uint64_t safetensors_writer::missing(std::string_view name) con
 
 PALI_INLINE void safetensors_writer::finish() {
     for (const auto& [name, where] : m_places)
-        if (where.next != where.end) refuse(name, "lacks " + std::to_string(where.end - where.next) + " bytes of its shape");
+        if (where.next != where.end) refuse(name, {"lacks ", where.end - where.next, " bytes of its shape"});
     m_out.close();
-    if (!m_out) fail("cannot be written: is the disk full? " + std::to_string(m_size) + " bytes are needed");
+    if (!m_out) fail({"cannot be written: is the disk full? ", m_size, " bytes are needed"});
     std::error_code failure;
     std::filesystem::rename(m_unfinished, m_path, failure);
-    if (failure) fail("cannot be replaced: " + failure.message());
+    if (failure) fail({"cannot be replaced: ", failure.message()});
     m_finished = true;
 }
 
-PALI_INLINE void safetensors_writer::refuse(std::string_view name, const std::string& why) const {
-    throw error(errc::invalid_argument, m_path.string() + ": tensor " + in_quotes(name) + " " + why);
+PALI_INLINE void safetensors_writer::refuse(std::string_view name, const error_text& why) const {
+    throw error(errc::invalid_argument, {m_path.string(), ": tensor ", in_quotes(name), " ", why});
 }
 
-PALI_INLINE void safetensors_writer::fail(const std::string& why) {
+PALI_INLINE void safetensors_writer::fail(const error_text& why) {
     remove_unfinished(); // here too: a constructor that throws has no destructor
-    throw error(errc::cannot_write, m_path.string() + ": " + why);
+    throw error(errc::cannot_write, {m_path.string(), ": ", why});
 }
 
 PALI_INLINE void safetensors_writer::remove_unfinished() noexcept {
@@ -11798,8 +11824,8 @@ PALI_INLINE void write_safetensors(const std::filesystem::path& path, const tens
     safetensors_writer out(path, entries, metadata);
     for (const auto& [name, tensor] : tensors) // before anything is written
         if (const std::uint64_t needed = out.missing(name); needed != tensor.bytes.size())
-            throw error(errc::invalid_argument, path.string() + ": tensor " + in_quotes(name) + " has " + std::to_string(tensor.bytes.size()) + " bytes; shape " +
-                                                    describe_shape(tensor.shape) + " of " + to_string(tensor.type) + " needs " + std::to_string(needed));
+            throw error(errc::invalid_argument, {path.string(), ": tensor ", in_quotes(name), " has ", tensor.bytes.size(), " bytes; shape ",
+                                                 describe_shape(tensor.shape), " of ", to_string(tensor.type), " needs ", needed});
     for (const auto& [name, tensor] : tensors) out.append(name, tensor.bytes);
     out.finish();
 }
@@ -12567,7 +12593,7 @@ private:
     static constexpr std::size_t past_the_end = std::size_t{1} << 19;
 
     [[noreturn]] void fail(const char* why) const {
-        throw error(errc::malformed_file, m_name + ": this is no TrueType or OpenType font that can be read: " + why);
+        throw error(errc::malformed_file, {m_name, ": this is no TrueType or OpenType font that can be read: ", why});
     }
     [[nodiscard]] std::size_t u16(std::size_t at) const {
         if (at + 2 > m_bytes.size()) fail("it is cut short");
@@ -12665,7 +12691,7 @@ private:
         file.seekg(0);
         file.read(reinterpret_cast<char*>(bytes.data()), size);
     }
-    if (!file || (bytes.empty() && size != 0)) throw error(errc::cannot_open, path.string() + ": the font cannot be read; is it there, and a file?");
+    if (!file || (bytes.empty() && size != 0)) throw error(errc::cannot_open, {path.string(), ": the font cannot be read; is it there, and a file?"});
     return bytes;
 }
 
@@ -12868,8 +12894,8 @@ struct placed_mark {
         placed_mark made{.what = &m, .paint = label_colour(index), .box = outline_of(m.where, picture, size.outline)};
         if (m.inside != nullptr && !m.inside->empty()) {
             if (m.inside->width != picture.width || m.inside->height != picture.height || m.inside->values.size() != picture.width * picture.height)
-                throw error(errc::invalid_argument, "draw: a mask of " + std::to_string(m.inside->width) + " x " + std::to_string(m.inside->height) +
-                                                        " for a picture of " + std::to_string(picture.width) + " x " + std::to_string(picture.height));
+                throw error(errc::invalid_argument, {"draw: a mask of ", m.inside->width, " x ", m.inside->height, " for a picture of ", picture.width, " x ",
+                                                     picture.height});
             made.inside = bounds_of(*m.inside);
         }
         made.order = static_cast<double>(made.box ? made.box->pixels() : made.inside.pixels());
@@ -12966,11 +12992,10 @@ PALI_INLINE image draw(const image& picture, std::span<const mark> marks, const 
     constexpr std::size_t most = std::size_t{1} << 24; // as resize
     if (picture.width == 0 || picture.height == 0 || picture.width > most || picture.height > most ||
         picture.pixels.size() != picture.width * picture.height * 3)
-        throw error(errc::invalid_argument, "draw: a picture of " + std::to_string(picture.width) + " x " + std::to_string(picture.height) + " with " +
-                                                std::to_string(picture.pixels.size()) + " bytes; it needs a pixel and 3 bytes for each");
+        throw error(errc::invalid_argument, {"draw: a picture of ", picture.width, " x ", picture.height, " with ", picture.pixels.size(),
+                                             " bytes; it needs a pixel and 3 bytes for each"});
     if (!(options.opacity >= 0 && options.opacity <= 1) || !(options.scale > 0 && options.scale <= 100))
-        throw error(errc::invalid_argument, "draw: opacity " + std::to_string(options.opacity) + " and scale " + std::to_string(options.scale) +
-                                                "; opacity is 0 to 1, scale over 0 to 100");
+        throw error(errc::invalid_argument, {"draw: opacity ", options.opacity, " and scale ", options.scale, "; opacity is 0 to 1, scale over 0 to 100"});
     const sizes size(picture, options.scale);
     const std::vector<placed_mark> placed = place(picture, marks, size);
     image made = picture;
@@ -13372,10 +13397,9 @@ PALI_INLINE std::string to_terminal(const image& picture, terminal_graphics grap
     const auto between = [](std::size_t v, std::size_t most) { return v >= 1 && v <= most; };
     if (picture.width == 0 || picture.height == 0 || picture.pixels.size() != picture.width * picture.height * 3 || !between(size.columns, 1000) ||
         !between(size.rows, 1000) || !between(size.cell_width, 100) || !between(size.cell_height, 100))
-        throw error(errc::invalid_argument, "to_terminal: a picture of " + std::to_string(picture.width) + " x " + std::to_string(picture.height) +
-                                                " (" + std::to_string(picture.pixels.size()) + " bytes) in " + std::to_string(size.columns) + " x " +
-                                                std::to_string(size.rows) + " characters of " + std::to_string(size.cell_width) + " x " +
-                                                std::to_string(size.cell_height) + " pixels; it needs a pixel, 1 to 1000 characters and 1 to 100 pixels");
+        throw error(errc::invalid_argument, {"to_terminal: a picture of ", picture.width, " x ", picture.height, " (", picture.pixels.size(), " bytes) in ",
+                                             size.columns, " x ", size.rows, " characters of ", size.cell_width, " x ", size.cell_height,
+                                             " pixels; it needs a pixel, 1 to 1000 characters and 1 to 100 pixels"});
     const auto number = [](std::size_t v) { return static_cast<double>(v); };
     if (graphics == terminal_graphics::half_blocks || graphics == terminal_graphics::half_blocks_256) {
         const double stretch = number(size.cell_height) / 2 / number(size.cell_width);
@@ -13408,7 +13432,7 @@ inline void copy_all_but_weights(const std::filesystem::path& from, const std::f
         if (!entry.is_regular_file() || name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json")) continue;
         std::error_code failed;
         std::filesystem::copy_file(entry.path(), to / name, std::filesystem::copy_options::overwrite_existing, failed);
-        if (failed) throw error(errc::cannot_write, (to / name).string() + ": " + failed.message());
+        if (failed) throw error(errc::cannot_write, {(to / name).string(), ": ", failed.message()});
     }
 }
 
@@ -13425,8 +13449,8 @@ template <weight_storage Storage>
         }
         const std::size_t count = tensor.shape[0], width = tensor.shape[1];
         if (!is_convertible(tensor.type) || !matrix::fits(count, width))
-            throw error(errc::invalid_argument, tensor.file + ": tensor " + in_quotes(name) + " is " + to_string(tensor.type) + describe_shape(tensor.shape) + "; " +
-                                                    what_is_quantised<matrix::bits>());
+            throw error(errc::invalid_argument, {tensor.file, ": tensor ", in_quotes(name), " is ", to_string(tensor.type), describe_shape(tensor.shape), "; ",
+                                                 what_is_quantised<matrix::bits>()});
         entries[name] = {code_type<matrix::bits>, matrix::codes_shape(count, width)};
         entries[name + std::string(scales_suffix)] = {dtype::bf16, matrix::scales_shape(count, width)};
     }
@@ -13449,11 +13473,11 @@ void quantise_checkpoint(const std::filesystem::path& from, const std::filesyste
     constexpr std::size_t bytes_a_piece = std::size_t{16} << 20; // of the file that is read
     const checkpoint_files files(from);
     if (const std::string weights = quantised_weights(files); !weights.empty())
-        throw error(errc::invalid_argument, from.string() + " holds " + weights + " weights already; quantise the checkpoint that they were made from");
+        throw error(errc::invalid_argument, {from.string(), " holds ", weights, " weights already; quantise the checkpoint that they were made from"});
     std::error_code failed;
     std::filesystem::create_directories(to, failed);
-    if (failed) throw error(errc::cannot_write, to.string() + ": " + failed.message());
-    if (std::filesystem::equivalent(from, to, failed)) throw error(errc::invalid_argument, to.string() + " is the checkpoint itself; name another folder");
+    if (failed) throw error(errc::cannot_write, {to.string(), ": ", failed.message()});
+    if (std::filesystem::equivalent(from, to, failed)) throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
 
     safetensors_writer out(to / "model.safetensors", quantised_entries<Storage>(files.tensors()),
                            {{"format", "pt"}, {std::string(weights_key), Storage::name}});
@@ -13464,7 +13488,7 @@ void quantise_checkpoint(const std::filesystem::path& from, const std::filesyste
         files.forget(read);
         done += read.size();
         if (progress && !progress("quantize", static_cast<double>(done) / static_cast<double>(whole)))
-            throw error(errc::cancelled, to.string() + ": quantising was stopped by the callback");
+            throw error(errc::cancelled, {to.string(), ": quantising was stopped by the callback"});
     };
     std::vector<std::byte> memory;
     for (const auto& [name, tensor] : files.tensors()) {
@@ -13634,8 +13658,8 @@ namespace pali::inline PALI_ABI::object_detail {
 
 inline void check_mask(const char* what, const picture_objects& picture, const object& one) {
     if (one.mask.empty() || (one.mask.width == picture.width && one.mask.height == picture.height)) return;
-    throw error(errc::invalid_argument, std::string(what) + ": a mask of " + std::to_string(one.mask.width) + " x " + std::to_string(one.mask.height) +
-                                            " pixels for a picture of " + std::to_string(picture.width) + " x " + std::to_string(picture.height));
+    throw error(errc::invalid_argument, {what, ": a mask of ", one.mask.width, " x ", one.mask.height, " pixels for a picture of ", picture.width, " x ",
+                                         picture.height});
 }
 
 } // namespace pali::inline PALI_ABI::object_detail
@@ -13684,7 +13708,7 @@ struct run_lengths {
         return is_left;
     });
     if (!is_countable || !fits || left != 0)
-        throw error(errc::invalid_argument, "mask_of: the runs do not fill a mask of " + std::to_string(runs.width) + " x " + std::to_string(runs.height));
+        throw error(errc::invalid_argument, {"mask_of: the runs do not fill a mask of ", runs.width, " x ", runs.height});
     mask made(runs.width, runs.height);
     std::size_t at = 0;
     for (std::size_t i = 0; i < runs.counts.size(); ++i)
@@ -13713,8 +13737,8 @@ struct run_lengths {
 /// Reads such a string. Throws `malformed_file` for one that no mask of width x height pixels has.
 [[nodiscard]] inline run_lengths read_runs(std::string_view text, std::size_t width, std::size_t height) {
     constexpr std::size_t most = std::size_t{1} << 40; // pixels: far above any picture, and no sum leaves 64 bits
-    const auto fail = [&](const std::string& what) {
-        throw error(errc::malformed_file, "run lengths of a mask of " + std::to_string(width) + " x " + std::to_string(height) + ": " + what);
+    const auto fail = [&](const error_text& what) {
+        throw error(errc::malformed_file, {"run lengths of a mask of ", width, " x ", height, ": ", what});
     };
     if (height != 0 && width > most / height) fail("too large");
     run_lengths made{.width = width, .height = height, .counts = {}};
@@ -13724,8 +13748,8 @@ struct run_lengths {
         for (unsigned shift = 0;; shift += 5) {
             if (at == text.size()) fail("the last number is cut off");
             const int c = text[at] - '0';
-            if (c < 0 || c > 63) fail("byte " + std::to_string(at) + " is none of '0' to 'o'");
-            if (shift > 45) fail("the number before byte " + std::to_string(at) + " is too long");
+            if (c < 0 || c > 63) fail({"byte ", at, " is none of '0' to 'o'"});
+            if (shift > 45) fail({"the number before byte ", at, " is too long"});
             ++at;
             count += std::int64_t{c & 31} << shift;
             if ((c & 32) != 0) continue;
@@ -13737,7 +13761,7 @@ struct run_lengths {
         made.counts.push_back(static_cast<std::size_t>(count));
         left -= made.counts.back();
     }
-    if (left != 0) fail(std::to_string(left) + " pixels are in no run");
+    if (left != 0) fail({left, " pixels are in no run"});
     return made;
 }
 
@@ -13760,7 +13784,7 @@ inline void write_text(const std::filesystem::path& path, std::string_view text)
     if (file && !failure) return;
     std::error_code ignored;
     std::filesystem::remove(part, ignored);
-    throw error(errc::cannot_write, path.string() + ": cannot be written; is the folder there, writable and not full?");
+    throw error(errc::cannot_write, {path.string(), ": cannot be written; is the folder there, writable and not full?"});
 }
 
 } // namespace pali::inline PALI_ABI
@@ -13795,23 +13819,23 @@ PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path) {
     std::error_code failure;
     std::ifstream in(path, std::ios::binary);
     if (!in || !std::filesystem::is_regular_file(path, failure))
-        throw error(errc::cannot_open, path.string() + ": there is no such file, or it cannot be read");
-    const auto fail = [&](const std::string& what) { throw error(errc::malformed_file, path.string() + ": " + what); };
+        throw error(errc::cannot_open, {path.string(), ": there is no such file, or it cannot be read"});
+    const auto fail = [&](const error_text& what) { throw error(errc::malformed_file, {path.string(), ": ", what}); };
     coco_writer made;
     parts& p = *made.m_parts;
     p.document = nlohmann::ordered_json::parse(in, nullptr, false);
     if (!p.document.is_object()) fail("is no JSON object");
     // Each entry of a list has an id of its own, from 1 on: what is added later goes on behind the last.
     const auto read_list = [&](const char* list, std::int64_t& last, auto&& entry) {
-        if (!p.document.contains(list) || !p.document[list].is_array()) fail(std::string("has no list \"") + list + "\"");
+        if (!p.document.contains(list) || !p.document[list].is_array()) fail({"has no list \"", list, "\""});
         std::set<std::int64_t> ids;
         for (const auto& one : p.document[list]) {
             const auto id = one.is_object() ? one.find("id") : one.end();
             if (!one.is_object() || id == one.end() || !id->is_number_integer() || id->template get<std::int64_t>() < 0 ||
                 id->template get<std::int64_t>() >= INT64_MAX / 2 || !ids.insert(id->template get<std::int64_t>()).second)
-                fail(std::string("an entry of \"") + list + "\" is no object with an \"id\" of its own");
+                fail({"an entry of \"", list, "\" is no object with an \"id\" of its own"});
             last = std::max(last, *ids.rbegin());
-            if (!entry(one, id->template get<std::int64_t>())) fail(std::string("an entry of \"") + list + "\" has no name of its own");
+            if (!entry(one, id->template get<std::int64_t>())) fail({"an entry of \"", list, "\" has no name of its own"});
         }
     };
     const auto text_of = [](const nlohmann::ordered_json& one, const char* key) {
@@ -13836,7 +13860,7 @@ PALI_INLINE std::size_t coco_writer::size() const noexcept { return m_parts->fil
 PALI_INLINE void coco_writer::add(const picture_objects& picture) {
     using object_detail::to_hundredths;
     const std::string file = object_detail::utf8_of(picture.file);
-    if (file.empty() || contains(file)) throw error(errc::invalid_argument, "coco_writer: " + in_quotes(file) + " is no name, or has been added before");
+    if (file.empty() || contains(file)) throw error(errc::invalid_argument, {"coco_writer: ", in_quotes(file), " is no name, or has been added before"});
     for (const object& o : picture.objects) object_detail::check_mask("coco_writer", picture, o);
     parts& p = *m_parts;
     p.files.insert(file);
@@ -13919,8 +13943,8 @@ namespace pali::inline PALI_ABI {
 PALI_INLINE std::string objects_json(const picture_objects& picture) {
     using json = nlohmann::ordered_json;
     if (!picture.mask_files.empty() && picture.mask_files.size() != picture.objects.size())
-        throw error(errc::invalid_argument, "objects_json: " + std::to_string(picture.mask_files.size()) + " mask files for " +
-                                                std::to_string(picture.objects.size()) + " objects; one for each, or none at all");
+        throw error(errc::invalid_argument, {"objects_json: ", picture.mask_files.size(), " mask files for ", picture.objects.size(),
+                                             " objects; one for each, or none at all"});
     json objects = json::array();
     for (std::size_t i = 0; i < picture.objects.size(); ++i) {
         const object& o = picture.objects[i];
@@ -13955,7 +13979,7 @@ PALI_INLINE void append(const std::filesystem::path& path, const std::string& te
     out.close();
     if (out) return;
     if (!failure) std::filesystem::resize_file(path, before, failure); // half a line would spoil the next one
-    throw error(errc::cannot_write, path.string() + ": cannot be written; is the folder there, writable and not full?");
+    throw error(errc::cannot_write, {path.string(), ": cannot be written; is the folder there, writable and not full?"});
 }
 
 } // namespace object_detail
@@ -13965,7 +13989,7 @@ PALI_INLINE json_lines::json_lines(const std::filesystem::path& path) : m_path(p
     std::error_code failure;
     if (!std::filesystem::exists(path, failure)) return;
     std::ifstream in(path, std::ios::binary);
-    if (!in || !std::filesystem::is_regular_file(path, failure)) throw error(errc::cannot_open, path.string() + ": cannot be read");
+    if (!in || !std::filesystem::is_regular_file(path, failure)) throw error(errc::cannot_open, {path.string(), ": cannot be read"});
     std::uintmax_t whole = 0; // bytes of lines that have their end
     std::size_t number = 1;
     for (std::string line; std::getline(in, line); ++number) {
@@ -13976,16 +14000,16 @@ PALI_INLINE json_lines::json_lines(const std::filesystem::path& path) : m_path(p
         if (is_last && file.empty() && is_ours) {
             in.close();
             std::filesystem::resize_file(path, whole, failure);
-            if (failure) throw error(errc::cannot_write, path.string() + ": the line that was cut off cannot be taken away");
+            if (failure) throw error(errc::cannot_write, {path.string(), ": the line that was cut off cannot be taken away"});
             return;
         }
         if (file.empty() && !line.empty())
-            throw error(errc::malformed_file, path.string() + ": line " + std::to_string(number) + " is no JSON object with a \"file\"");
+            throw error(errc::malformed_file, {path.string(), ": line ", number, " is no JSON object with a \"file\""});
         if (!line.empty()) m_files.insert(file);
         if (is_last && !line.empty()) object_detail::append(path, "\n");
         whole += line.size() + 1;
     }
-    if (in.bad()) throw error(errc::cannot_open, path.string() + ": cannot be read to its end");
+    if (in.bad()) throw error(errc::cannot_open, {path.string(), ": cannot be read to its end"});
 }
 
 PALI_INLINE bool json_lines::contains(const std::string& file) const { return m_files.contains(object_detail::utf8_of(file)); }
@@ -13993,7 +14017,7 @@ PALI_INLINE bool json_lines::contains(const std::string& file) const { return m_
 PALI_INLINE void json_lines::add(const picture_objects& picture) {
     const std::string file = object_detail::utf8_of(picture.file);
     if (file.empty() || m_files.contains(file))
-        throw error(errc::invalid_argument, "json_lines: " + in_quotes(file) + " is no name, or has been added before");
+        throw error(errc::invalid_argument, {"json_lines: ", in_quotes(file), " is no name, or has been added before"});
     object_detail::append(m_path, objects_json(picture) + '\n');
     m_files.insert(file);
 }

@@ -12,6 +12,8 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -184,6 +186,23 @@ BOOST_AUTO_TEST_CASE(the_code_is_in_the_message) {
     const pali::error e(pali::errc::checkpoint_mismatch, "what is wrong");
     BOOST_TEST(e.what() == std::string("[pali.301] what is wrong"));
     BOOST_TEST((e.code() == pali::errc::checkpoint_mismatch));
+}
+
+BOOST_AUTO_TEST_CASE(a_message_is_told_by_its_parts) {
+    const auto said = [](const pali::error_text& message) { return message.str(); };
+    BOOST_TEST(said("a literal") == "a literal");
+    BOOST_TEST(said(std::string("a text\0 with a zero", 19)) == std::string("a text\0 with a zero", 19));
+    BOOST_TEST(said({}) == "");
+    BOOST_TEST(said({std::string("folder"), ": tensor ", std::string_view("'name'"), " holds ", std::size_t{12}, " values"}) == "folder: tensor 'name' holds 12 values");
+    BOOST_TEST(said({"parts ", {"of ", {"parts ", -1}}, ", ", true ? pali::error_text{"one ", 2} : "none"}) == "parts of parts -1, one 2");
+    // As std::to_string prints them.
+    BOOST_TEST(said({std::numeric_limits<std::uint64_t>::max(), " ", std::numeric_limits<std::int64_t>::min()}) == "18446744073709551615 -9223372036854775808");
+    BOOST_TEST(said({std::uint8_t{7}, " ", std::int8_t{-7}, " ", 0.5f, " ", -1e9}) == "7 -7 0.500000 -1000000000.000000");
+
+    std::string before = "before";
+    pali::error_text{", ", 2}.append_to(before);
+    BOOST_TEST(before == "before, 2");
+    BOOST_TEST(pali::error(pali::errc::cannot_open, {"file", ": ", 3, " bytes"}).what() == std::string("[pali.201] file: 3 bytes"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

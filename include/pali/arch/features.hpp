@@ -88,12 +88,12 @@ inline features detect() noexcept {
     static constexpr std::array<std::string_view, 5> levels{"simd", "avx2", "vnni", "bf16", "amx"};
     std::size_t n = 0;
     while (n < levels.size() && levels[n] != level) ++n;
-    if (n == levels.size()) throw error(errc::unsupported_arch, "PALI_ARCH is \"" + std::string(level) + "\"; it can be simd, avx2, vnni, bf16 or amx");
+    if (n == levels.size()) throw error(errc::unsupported_arch, {"PALI_ARCH is \"", level, "\"; it can be simd, avx2, vnni, bf16 or amx"});
     const features wanted{.avx2 = n >= 1, .avx_vnni = n >= 2 && there.avx_vnni, .avx512_vnni = n >= 2 && there.avx512_vnni,
                           .avx512_bf16 = n == 3 || (n > 3 && there.avx512_bf16), .amx_bf16 = n >= 4};
     if ((wanted.avx2 && !there.avx2) || (n == 2 && !there.avx_vnni && !there.avx512_vnni) || (wanted.avx512_bf16 && !there.avx512_bf16) ||
         (wanted.amx_bf16 && !there.amx_bf16))
-        throw error(errc::unsupported_arch, "PALI_ARCH is \"" + std::string(level) + "\", which this processor does not have");
+        throw error(errc::unsupported_arch, {"PALI_ARCH is \"", level, "\", which this processor does not have"});
     return wanted;
 }
 

@@ -44,12 +44,12 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     if (const std::size_t channels = vision.size("num_channels", 3, 1, most_width); channels != 3 && channels != 0)
         vision.unsupported("num_channels", "pictures have 3 channels");
     if (vision.text("hidden_act", tanh_gelu) != tanh_gelu)
-        vision.unsupported("hidden_act", std::string("\"") + tanh_gelu + "\" is the one that is run");
+        vision.unsupported("hidden_act", {"\"", tanh_gelu, "\" is the one that is run"});
     // What is left over at the right and below is not seen (SiglipVisionEmbeddings floors), but one patch must fit.
     if (out.patch_size > out.image_size && out.image_size != 0)
-        vision.malformed("patch_size", "at most image_size, " + std::to_string(out.image_size) + ",");
+        vision.malformed("patch_size", {"at most image_size, ", out.image_size, ","});
     if (out.heads != 0 && out.hidden % out.heads != 0)
-        vision.malformed("num_attention_heads", "a divisor of hidden_size, " + std::to_string(out.hidden) + ",");
+        vision.malformed("num_attention_heads", {"a divisor of hidden_size, ", out.hidden, ","});
     return out;
 }
 
@@ -97,15 +97,14 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
         return;
     }
     if (!types->is_array() || types->size() != out.layers)
-        return text.malformed("layer_types", "a list of " + std::to_string(out.layers) + " strings, one for each of num_hidden_layers,");
+        return text.malformed("layer_types", {"a list of ", out.layers, " strings, one for each of num_hidden_layers,"});
     for (std::size_t layer = 0; layer < out.layers; ++layer) {
         const auto& type = (*types)[layer];
         const auto* const name = type.get_ptr<const std::string*>();
         if (name == nullptr) return text.malformed("layer_types", "a list of strings");
         if (*name == "sliding_attention") out.windows[layer] = window;
         else if (*name != "full_attention" && *name != "attention") // the last is an older name
-            return text.unsupported("layer_types", "\"full_attention\" and \"sliding_attention\" are the ones that are run, and layer "
-                                                       + std::to_string(layer) + " is another");
+            return text.unsupported("layer_types", {"\"full_attention\" and \"sliding_attention\" are the ones that are run, and layer ", layer, " is another"});
     }
 }
 
@@ -147,12 +146,12 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
     const char* const key = second ? "hidden_activation" : "hidden_act";
     const std::string activation = text.text(key, tanh_gelu);
     if (activation != tanh_gelu && (second || activation != "gelu"))
-        text.unsupported(key, std::string("\"") + tanh_gelu + "\" is the one that is run");
+        text.unsupported(key, {"\"", tanh_gelu, "\" is the one that is run"});
     if (text.flag("attention_bias", false)) text.unsupported("attention_bias", "no model of the family has one");
     if (const auto* layers = text.find_value("per_layer_config"); layers != nullptr && !layers->empty())
         text.unsupported("per_layer_config", "all layers have the same sizes");
     if (out.kv_heads != 0 && out.heads % out.kv_heads != 0)
-        text.malformed("num_key_value_heads", "a divisor of num_attention_heads, " + std::to_string(out.heads) + ",");
+        text.malformed("num_key_value_heads", {"a divisor of num_attention_heads, ", out.heads, ","});
     if (out.head_dim % 2 != 0) text.malformed("head_dim", "an even number");
     return out;
 }
@@ -168,7 +167,7 @@ PALI_INLINE void read_ids(const config_section& generation, const config_section
     if (const config_section* place = find("bos_token_id")) {
         out.bos = place->id(*place->find("bos_token_id"), "bos_token_id", true);
         if (out.sizes.vocab != 0 && static_cast<std::size_t>(out.bos) >= out.sizes.vocab)
-            place->malformed("bos_token_id", "an id below vocab_size, " + std::to_string(out.sizes.vocab) + ",");
+            place->malformed("bos_token_id", {"an id below vocab_size, ", out.sizes.vocab, ","});
     }
     if (const config_section* place = find("eos_token_id")) {
         out.eos.clear();
@@ -216,12 +215,12 @@ PALI_INLINE void read_picture(const config_section& file, picture_config& out, s
     const auto* size = file.find("size");
     if (size == nullptr) return;
     if (!size->is_object() || !size->contains("height") || !size->contains("width"))
-        return file.unsupported("size", "{\"height\": " + std::to_string(side) + ", \"width\": " + std::to_string(side) + "} is needed");
+        return file.unsupported("size", {"{\"height\": ", side, ", \"width\": ", side, "} is needed"});
     const config_section sides = file.section("size");
     out.height = sides.size("height", side, 1, most_pixels_a_side);
     out.width = sides.size("width", side, 1, most_pixels_a_side);
     if (side != 0 && out.height != 0 && out.width != 0 && (out.height != side || out.width != side))
-        file.malformed("size", "the image_size that config.json says, " + std::to_string(side) + " by " + std::to_string(side) + " pixels,");
+        file.malformed("size", {"the image_size that config.json says, ", side, " by ", side, " pixels,"});
 }
 
 } // namespace detail
@@ -229,15 +228,13 @@ PALI_INLINE void read_picture(const config_section& file, picture_config& out, s
 PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path& folder) {
     using detail::config_section;
     std::error_code failure;
-    if (!std::filesystem::exists(folder, failure)) throw error(errc::cannot_open, folder.string() + ": there is no such folder");
+    if (!std::filesystem::exists(folder, failure)) throw error(errc::cannot_open, {folder.string(), ": there is no such folder"});
     const std::filesystem::path place = std::filesystem::is_directory(folder, failure) ? folder : folder.parent_path();
     checkpoint_config out;
     out.file = place / "config.json";
     if (!std::filesystem::exists(out.file, failure))
-        throw error(
-            errc::cannot_open,
-            out.file.string() +
-                ": there is no such file; a checkpoint is a folder as Hugging Face's hub has it, with config.json beside the weights");
+        throw error(errc::cannot_open, {out.file.string(),
+                                        ": there is no such file; a checkpoint is a folder as Hugging Face's hub has it, with config.json beside the weights"});
 
     const auto read_optional = [&](const char* name) {
         const std::filesystem::path path = place / name;
@@ -257,7 +254,7 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     out.sizes.vision = detail::read_vision(top);
     const std::size_t projection = top.size("projection_dim", 2048, 1, detail::most_width);
     if (out.sizes.hidden != 0 && projection != 0 && projection != out.sizes.hidden)
-        top.malformed("projection_dim", "the hidden_size of text_config, " + std::to_string(out.sizes.hidden) + ",");
+        top.malformed("projection_dim", {"the hidden_size of text_config, ", out.sizes.hidden, ","});
     // The newer key wins: attribute_map sets it after the fields.
     const char* const image_key = top.find("image_token_id") != nullptr ? "image_token_id" : "image_token_index";
     if (const auto* value = top.find(image_key)) out.image_token = top.id(*value, image_key, true);

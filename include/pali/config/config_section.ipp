@@ -20,20 +20,19 @@ struct config_problems {
     bool malformed = false; ///< otherwise: unsupported only
 
     /// A section that is read twice tells its problems once.
-    void add(const std::string& problem) {
-        if (std::find(found.begin(), found.end(), problem) == found.end()) found.push_back(problem);
+    void add(const error_text& problem) {
+        std::string text = problem.str();
+        if (std::find(found.begin(), found.end(), text) == found.end()) found.push_back(std::move(text));
     }
 
     /// Throws when there is anything to tell.
     void raise(const std::filesystem::path& file) const {
         if (found.empty()) return;
-        std::string message = file.string() + ": ";
-        if (found.size() == 1) message += found.front();
-        else {
-            message += std::to_string(found.size()) + " problems";
-            for (const std::string& problem : found) message += "\n  " + problem;
-        }
-        throw error(malformed ? errc::malformed_config : errc::unsupported_config, message);
+        const errc code = malformed ? errc::malformed_config : errc::unsupported_config;
+        if (found.size() == 1) throw error(code, {file.string(), ": ", found.front()});
+        std::string all;
+        for (const std::string& problem : found) all.append("\n  ").append(problem);
+        throw error(code, {file.string(), ": ", found.size(), " problems", all});
     }
 };
 
@@ -77,7 +76,7 @@ public:
         if (value == nullptr) return otherwise;
         if (value->is_number_unsigned() && value->get<std::uint64_t>() >= lowest && value->get<std::uint64_t>() <= highest)
             return value->get<std::size_t>();
-        malformed(key, "an integer from " + std::to_string(lowest) + " to " + std::to_string(highest));
+        malformed(key, {"an integer from ", lowest, " to ", highest});
         return 0;
     }
 
@@ -124,18 +123,18 @@ public:
             if (id >= (needed ? 0 : std::numeric_limits<std::int32_t>::min()) && id <= std::int64_t{most})
                 return static_cast<std::int32_t>(id);
         }
-        malformed(key, needed ? "an id from 0 to " + std::to_string(most) : "an id of 32 bits");
+        malformed(key, needed ? error_text{"an id from 0 to ", most} : "an id of 32 bits");
         return 0;
     }
 
     /// The value contradicts the format: "text_config.head_dim is 7; `needed` is needed".
-    void malformed(const char* key, const std::string& needed) const {
+    void malformed(const char* key, const error_text& needed) const {
         m_problems.malformed = true;
-        m_problems.add(m_prefix + key + " is " + describe(key) + "; " + needed + " is needed");
+        m_problems.add({m_prefix, key, " is ", describe(key), "; ", needed, " is needed"});
     }
     /// The value is valid, and no model that is run has it.
-    void unsupported(const char* key, const std::string& needed) const {
-        m_problems.add(m_prefix + key + " is " + describe(key) + "; " + needed);
+    void unsupported(const char* key, const error_text& needed) const {
+        m_problems.add({m_prefix, key, " is ", describe(key), "; ", needed});
     }
 
     /// The value as JSON, shortened.

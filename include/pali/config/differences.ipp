@@ -15,13 +15,14 @@ namespace pali::inline PALI_ABI::detail {
 PALI_INLINE void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read) {
     const std::vector<config_difference> found = differences(read.sizes, compiled);
     if (found.empty()) return;
-    std::string message = read.file.string() + ": is not the compiled model" + (name == "custom" ? "" : ", " + std::string(name)) + ":";
+    std::string all;
     for (const config_difference& one : found)
-        message += "\n  " + one.field + " is " + one.first + " in the checkpoint, " + one.second + " in the type";
+        error_text{"\n  ", one.field, " is ", one.first, " in the checkpoint, ", one.second, " in the type"}.append_to(all);
     const std::optional<std::string_view> fitting = matching_variant(read.sizes);
-    message += fitting ? "\nThe variant that fits is " + std::string(*fitting) + "; pali::dynamic fits too."
-                       : "\nNone of the variants shipped fits; pali::dynamic reads its sizes from the checkpoint.";
-    throw error(errc::config_mismatch, message);
+    throw error(errc::config_mismatch,
+                {read.file.string(), ": is not the compiled model", name == "custom" ? "" : error_text{", ", name}, ":", all,
+                 fitting ? error_text{"\nThe variant that fits is ", *fitting, "; pali::dynamic fits too."}
+                         : "\nNone of the variants shipped fits; pali::dynamic reads its sizes from the checkpoint."});
 }
 
 } // namespace pali::inline PALI_ABI::detail

@@ -65,9 +65,9 @@ namespace detail {
 }
 
 [[noreturn]] inline void unknown_variant(std::string_view name) {
-    std::string message = "there is no variant '" + std::string(name) + "'; there are";
-    for (const std::string_view known : variant_names()) message += " " + std::string(known);
-    throw error(errc::unknown_variant, message);
+    std::string all;
+    for (const std::string_view known : variant_names()) all.append(" ").append(known);
+    throw error(errc::unknown_variant, {"there is no variant '", name, "'; there are", all});
 }
 
 template <std::size_t I, class Function>

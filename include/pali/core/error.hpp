@@ -1,10 +1,10 @@
 // Errors: one class, stable codes, and messages that say what was found, what was needed and what to do.
 #pragma once
 
+#include <pali/core/error_text.hpp>
 #include <pali/core/macros.hpp>
 
 #include <stdexcept>
-#include <string>
 
 namespace pali::inline PALI_ABI {
 
@@ -34,9 +34,8 @@ enum class errc : int {
 /// Base of all exceptions thrown by the library. `what()` reads "[pali.<code>] <message>".
 class error : public std::runtime_error {
 public:
-    /// `message` says what was found, what was needed and what to do; the code is put in front of it.
-    error(errc code, const std::string& message)
-        : std::runtime_error("[pali." + std::to_string(static_cast<int>(code)) + "] " + message), m_code(code) {}
+    /// `message` says what was found, what was needed and what to do; the code is put in front of it: error(errc::cannot_open, {file, ": has ", n, " bytes"}).
+    PALI_COLD error(errc code, const error_text& message) : std::runtime_error(error_text{"[pali.", static_cast<int>(code), "] ", message}.str()), m_code(code) {}
 
     /// The stable code.
     [[nodiscard]] errc code() const noexcept { return m_code; }

@@ -47,6 +47,13 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_ALWAYS_INLINE
 #endif
 
+/// A function for errors only: compiled once and called, small where it is called.
+#if defined(__GNUC__) || defined(__clang__)
+#  define PALI_COLD __attribute__((cold, noinline))
+#else
+#  define PALI_COLD
+#endif
+
 /// What was read from memory before is read again after it. clang would keep it, in a register that is not there; g++ reads again by itself.
 #if defined(__clang__)
 #  define PALI_READ_AGAIN __asm__ volatile("" : : : "memory")

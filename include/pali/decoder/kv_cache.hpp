@@ -57,7 +57,7 @@ public:
     /// Throws errc::capacity_exceeded where `count` more tokens do not fit.
     void require(std::size_t count) const {
         if (m_length + count > m_capacity)
-            throw error(errc::capacity_exceeded, "a sequence of " + std::to_string(m_length + count) + " tokens does not fit a key-value cache of " + std::to_string(m_capacity));
+            throw error(errc::capacity_exceeded, {"a sequence of ", m_length + count, " tokens does not fit a key-value cache of ", m_capacity});
     }
     /// Takes over tokens [first, length) of a cache of the same model and type.
     void copy_from(const kv_cache& other, std::size_t first, std::size_t length) noexcept {

@@ -39,22 +39,21 @@ namespace detail {
 
 PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(const std::filesystem::path& index) {
     const nlohmann::json document = detail::read_strict_json(index, errc::malformed_file);
-    const auto fail = [&](const std::string& what) { throw error(errc::malformed_file, index.string() + ": " + what); };
+    const auto fail = [&](const error_text& what) { throw error(errc::malformed_file, {index.string(), ": ", what}); };
     const auto weight_map = document.find("weight_map");
     if (weight_map == document.end()) fail("has no 'weight_map', the object that names the shard of each tensor");
-    if (!weight_map->is_object()) fail(std::string("'weight_map' is ") + weight_map->type_name() + "; an object is needed");
+    if (!weight_map->is_object()) fail({"'weight_map' is ", weight_map->type_name(), "; an object is needed"});
     if (weight_map->empty()) fail("'weight_map' is empty; it names the shard of each tensor");
     std::map<std::string, std::string, std::less<>> shards;
     for (const auto& [tensor, shard] : weight_map->get_ref<const nlohmann::json::object_t&>()) {
         if (!shard.is_string())
-            fail("'weight_map' has " + std::string(shard.type_name()) + " at " + in_quotes(tensor) + "; the name of a shard is needed");
+            fail({"'weight_map' has ", shard.type_name(), " at ", in_quotes(tensor), "; the name of a shard is needed"});
         const std::string name = shard.get<std::string>();
         if (!detail::is_plain_name(name))
-            fail("'weight_map' sends tensor " + in_quotes(tensor) + " to " + in_quotes(name) +
-                 "; a shard is a file in the same folder, and its name holds no / \\ or :");
+            fail({"'weight_map' sends tensor ", in_quotes(tensor), " to ", in_quotes(name),
+                  "; a shard is a file in the same folder, and its name holds no / \\ or :"});
         if (!name.ends_with(".safetensors"))
-            fail("'weight_map' sends tensor " + in_quotes(tensor) + " to " + in_quotes(name) +
-                 "; the name of a shard ends with .safetensors");
+            fail({"'weight_map' sends tensor ", in_quotes(tensor), " to ", in_quotes(name), "; the name of a shard ends with .safetensors"});
         shards.emplace(tensor, name);
     }
     return shards;
@@ -62,7 +61,7 @@ PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(con
 
 PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& path) : m_path(path) {
     std::error_code failure;
-    if (!std::filesystem::exists(path, failure)) throw error(errc::cannot_open, path.string() + ": there is no such folder or file");
+    if (!std::filesystem::exists(path, failure)) throw error(errc::cannot_open, {path.string(), ": there is no such folder or file"});
     if (!std::filesystem::is_directory(path, failure)) {
         m_files.emplace_back(path);
         m_tensors = m_files.front().tensors();
@@ -76,8 +75,7 @@ PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& path
     } else if (std::filesystem::exists(index, failure)) {
         open_shards(index);
     } else {
-        throw error(errc::cannot_open, path.string() + ": has neither model.safetensors nor model.safetensors.index.json" +
-                                           detail::describe_other_weights(path));
+        throw error(errc::cannot_open, {path.string(), ": has neither model.safetensors nor model.safetensors.index.json", detail::describe_other_weights(path)});
     }
 }
 
@@ -92,34 +90,32 @@ PALI_INLINE void checkpoint_files::open_shards(const std::filesystem::path& inde
         if (!std::filesystem::exists(m_path / shard, failure)) absent += (absent.empty() ? "" : ", ") + in_quotes(shard);
     }
     if (!absent.empty())
-        throw error(errc::cannot_open, index.string() + ": names shards that are not in the folder: " + absent +
-                                           "; was the checkpoint downloaded completely?");
+        throw error(errc::cannot_open, {index.string(), ": names shards that are not in the folder: ", absent, "; was the checkpoint downloaded completely?"});
 
     std::string problems;
+    const auto tell = [&](const error_text& problem) { error_text{"\n  ", problem}.append_to(problems); };
     m_files.reserve(shards.size());
     for (const std::string& shard : shards) {
         const safetensors_file& file = m_files.emplace_back(m_path / shard);
         for (const auto& [name, tensor] : file.tensors()) {
             const auto promised = shard_of.find(name);
             if (promised == shard_of.end())
-                problems += "\n  " + in_quotes(name) + " is in " + in_quotes(shard) + ", and the index does not name it";
+                tell({in_quotes(name), " is in ", in_quotes(shard), ", and the index does not name it"});
             else if (promised->second != shard)
-                problems += "\n  " + in_quotes(name) + " is in " + in_quotes(shard) + "; the index says " + in_quotes(promised->second);
+                tell({in_quotes(name), " is in ", in_quotes(shard), "; the index says ", in_quotes(promised->second)});
             else m_tensors.emplace(name, tensor);
         }
     }
     for (const auto& [name, shard] : shard_of)
-        if (!m_tensors.contains(name))
-            problems += "\n  " + in_quotes(name) + " is not in " + in_quotes(shard) + ", where the index says it is";
+        if (!m_tensors.contains(name)) tell({in_quotes(name), " is not in ", in_quotes(shard), ", where the index says it is"});
     if (!problems.empty())
-        throw error(errc::checkpoint_mismatch, index.string() + ": index and shards differ; are they of one download?" + problems);
+        throw error(errc::checkpoint_mismatch, {index.string(), ": index and shards differ; are they of one download?", problems});
 }
 
 PALI_INLINE const tensor_info& checkpoint_files::at(std::string_view name) const {
     const auto found = m_tensors.find(name);
     if (found == m_tensors.end())
-        throw error(errc::checkpoint_mismatch,
-                    m_path.string() + ": has no tensor " + in_quotes(name) + " among its " + std::to_string(m_tensors.size()));
+        throw error(errc::checkpoint_mismatch, {m_path.string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size()});
     return found->second;
 }
 

@@ -32,12 +32,12 @@ namespace pali::inline PALI_ABI {
 
 namespace detail {
 
-[[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, const std::string& why) {
-    throw error(errc::cannot_open, path.string() + ": " + why);
+[[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, const error_text& why) {
+    throw error(errc::cannot_open, {path.string(), ": ", why});
 }
 
-[[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, const std::string& what, int system_error) {
-    cannot_open(path, what + ": " + std::system_category().message(system_error));
+[[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, const error_text& what, int system_error) {
+    cannot_open(path, {what, ": ", std::system_category().message(system_error)});
 }
 
 } // namespace detail

@@ -38,12 +38,11 @@ public:
         std::memcpy(b.data(), first.data(), prefix);
         if (std::memcmp(b.data(), "\x93NUMPY", 6) != 0) zip.fail_member(name, "is no .npy array: it does not begin with \\x93NUMPY");
         if (b[6] < 1 || b[6] > 3 || b[7] != 0)
-            zip.fail_member(name, "is a .npy array of version " + std::to_string(b[6]) + "." + std::to_string(b[7]) + "; 1.0, 2.0 and 3.0 are read",
-                            errc::unsupported_format);
+            zip.fail_member(name, {"is a .npy array of version ", b[6], ".", b[7], "; 1.0, 2.0 and 3.0 are read"}, errc::unsupported_format);
         const std::uint64_t low = b[8] | static_cast<std::uint64_t>(b[9]) << 8;
         const std::uint64_t length = b[6] == 1 ? low : low | static_cast<std::uint64_t>(b[10]) << 16 | static_cast<std::uint64_t>(b[11]) << 24;
         if (length > most_bytes)
-            zip.fail_member(name, "has a header of " + std::to_string(length) + " bytes; at most " + std::to_string(most_bytes) + " are read");
+            zip.fail_member(name, {"has a header of ", length, " bytes; at most ", most_bytes, " are read"});
         return length + (b[6] == 1 ? 10 : 12);
     }
 
@@ -54,7 +53,7 @@ public:
             const std::string_view key = quoted("a key");
             need(':');
             bool& has = key == "descr" ? has_type : key == "fortran_order" ? has_order : key == "shape" ? has_shape : unknown(key);
-            if (std::exchange(has, true)) fail("has " + in_quotes(key) + " twice in its header");
+            if (std::exchange(has, true)) fail({"has ", in_quotes(key), " twice in its header"});
             if (key == "descr") read_type();
             else if (key == "fortran_order") read_order();
             else read_shape();
@@ -70,9 +69,9 @@ public:
     }
 
 private:
-    [[noreturn]] void fail(const std::string& what, errc code = errc::malformed_file) const { m_zip.fail_member(m_name, what, code); }
+    [[noreturn]] void fail(const error_text& what, errc code = errc::malformed_file) const { m_zip.fail_member(m_name, what, code); }
     [[noreturn]] bool& unknown(std::string_view key) const {
-        fail("has the key " + in_quotes(key) + " in its header; the format has descr, fortran_order and shape");
+        fail({"has the key ", in_quotes(key), " in its header; the format has descr, fortran_order and shape"});
     }
 
     void skip() noexcept {
@@ -85,7 +84,7 @@ private:
         return true;
     }
     void need(char c) {
-        if (!take(c)) fail(std::string("has a header without the '") + c + "' at byte " + std::to_string(m_at) + " of it");
+        if (!take(c)) fail({"has a header without the '", std::string_view(&c, 1), "' at byte ", m_at, " of it"});
     }
 
     [[nodiscard]] std::string_view quoted(const char* what) {
@@ -93,7 +92,7 @@ private:
         const char mark = m_at < m_text.size() ? m_text[m_at] : '\0';
         const std::size_t end = mark == '\'' || mark == '"' ? m_text.find(mark, m_at + 1) : std::string_view::npos;
         if (end == std::string_view::npos)
-            fail("has a header without " + std::string(what) + " in quotes at byte " + std::to_string(m_at) + " of it");
+            fail({"has a header without ", what, " in quotes at byte ", m_at, " of it"});
         const std::string_view text = m_text.substr(m_at + 1, end - m_at - 1);
         m_at = end + 1;
         return text;
@@ -110,13 +109,13 @@ private:
         skip();
         if (m_at < m_text.size() && m_text[m_at] == '[') fail("is an array of records; arrays of plain numbers are read", errc::unsupported_format);
         const std::string_view descr = quoted("a type");
-        if (descr.starts_with('>')) fail("is big-endian (" + in_quotes(descr) + "); write it as x.astype('<f4')", errc::unsupported_format);
+        if (descr.starts_with('>')) fail({"is big-endian (", in_quotes(descr), "); write it as x.astype('<f4')"}, errc::unsupported_format);
         for (const row& r : rows)
             if (descr == r.descr) {
                 type = r.type;
                 return;
             }
-        fail("holds " + in_quotes(descr) + "; read are |b1, |u1, |i1, <i2, <u2, <f2, <i4, <u4, <f4, <c8, <f8, <i8 and <u8", errc::unsupported_format);
+        fail({"holds ", in_quotes(descr), "; read are |b1, |u1, |i1, <i2, <u2, <f2, <i4, <u4, <f4, <c8, <f8, <i8 and <u8"}, errc::unsupported_format);
     }
 
     void read_order() {
@@ -132,7 +131,7 @@ private:
         bool comma = false;
         while (!take(')')) {
             if (!shape.empty() && !comma) fail("has a shape without a comma between its sides");
-            if (shape.size() == most_dimensions) fail("has more than " + std::to_string(most_dimensions) + " dimensions, the most that are read");
+            if (shape.size() == most_dimensions) fail({"has more than ", most_dimensions, " dimensions, the most that are read"});
             shape.push_back(side());
             comma = take(',');
         }
@@ -159,7 +158,7 @@ private:
         for (const std::size_t n : shape) {
             if (n == 0) empty = true;
             else if (bytes > std::numeric_limits<std::uint64_t>::max() / n)
-                fail("has shape " + describe_shape(shape) + ", whose size does not fit into 64 bits");
+                fail({"has shape ", describe_shape(shape), ", whose size does not fit into 64 bits"});
             else bytes *= n;
         }
         if (empty) bytes = 0;
@@ -175,8 +174,8 @@ private:
     const std::size_t prefix = header[6] == std::byte{1} ? 10 : 12; // the length has two bytes in version 1, and then four
     npy_header read(zip, m.name, {reinterpret_cast<const char*>(header.data()) + prefix, header.size() - prefix});
     if (read.bytes != m.size - header.size())
-        zip.fail_member(m.name, "has " + std::to_string(m.size - header.size()) + " bytes of numbers; shape " + describe_shape(read.shape) + " of " +
-                                    to_string(read.type) + " needs " + std::to_string(read.bytes));
+        zip.fail_member(m.name, {"has ", m.size - header.size(), " bytes of numbers; shape ", describe_shape(read.shape), " of ", to_string(read.type), " needs ",
+                                 read.bytes});
     return read;
 }
 
@@ -197,11 +196,11 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         constexpr std::string_view ending = ".npy";
         if (!m.name.ends_with(ending)) zip.fail_member(m.name, "is no array: the name of one ends in .npy", errc::unsupported_format);
         if (m.size < npy_header::prefix)
-            zip.fail_member(m.name, "has " + std::to_string(m.size) + " bytes; an array begins with " + std::to_string(npy_header::prefix));
+            zip.fail_member(m.name, {"has ", m.size, " bytes; an array begins with ", npy_header::prefix});
         const auto header_size = [&](std::span<const std::byte> first) {
             const std::uint64_t size = npy_header::size(zip, m.name, first.first<npy_header::prefix>());
             if (size < npy_header::prefix || size > m.size)
-                zip.fail_member(m.name, "has a header of " + std::to_string(size) + " bytes, and has " + std::to_string(m.size));
+                zip.fail_member(m.name, {"has a header of ", size, " bytes, and has ", m.size});
             return static_cast<std::size_t>(size);
         };
         const auto check = [&](std::uint32_t crc) {
@@ -222,7 +221,7 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         detail::inflater stream(m.data);
         const auto read = [&](std::span<std::byte> to) {
             if (!stream.read(to))
-                zip.fail_member(m.name, "cannot be inflated to the " + std::to_string(m.size) + " bytes that the directory says; get the file again");
+                zip.fail_member(m.name, {"cannot be inflated to the ", m.size, " bytes that the directory says; get the file again"});
         };
         std::vector<std::byte> header(npy_header::prefix);
         read(header);
@@ -232,7 +231,7 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         const std::span<std::byte> numbers(free, m.size - header.size()); // begins on a cache line, whatever the header's length
         free += padded(m.size);
         read(numbers);
-        if (!stream.at_end()) zip.fail_member(m.name, "holds more than the " + std::to_string(m.size) + " bytes that the directory says");
+        if (!stream.at_end()) zip.fail_member(m.name, {"holds more than the ", m.size, " bytes that the directory says"});
         check(detail::crc32_of(detail::crc32_of(0, header), numbers));
         add(std::move(found), numbers);
     }
@@ -241,8 +240,7 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
 PALI_INLINE const tensor_info& npz_file::at(std::string_view name) const {
     const auto found = m_tensors.find(name);
     if (found == m_tensors.end())
-        throw error(errc::checkpoint_mismatch,
-                    m_file.path().string() + ": has no tensor " + in_quotes(name) + " among its " + std::to_string(m_tensors.size()));
+        throw error(errc::checkpoint_mismatch, {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size()});
     return found->second;
 }
 

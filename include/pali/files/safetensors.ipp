@@ -39,14 +39,14 @@ public:
 
     explicit safetensors_header(std::string file) : m_file(std::move(file)) {}
 
-    [[noreturn]] void fail(const std::string& what) const { throw error(errc::malformed_file, m_file + ": " + what); }
-    [[noreturn]] void fail_tensor(std::string_view name, const std::string& what) const { fail("tensor " + in_quotes(name) + " " + what); }
+    [[noreturn]] void fail(const error_text& what) const { throw error(errc::malformed_file, {m_file, ": ", what}); }
+    [[noreturn]] void fail_tensor(std::string_view name, const error_text& what) const { fail({"tensor ", in_quotes(name), " ", what}); }
 
     [[nodiscard]] std::map<std::string, std::string, std::less<>> read_metadata(const json& value) const {
-        if (!value.is_object()) fail("'__metadata__' is " + describe_json(value) + "; it must be an object");
+        if (!value.is_object()) fail({"'__metadata__' is ", describe_json(value), "; it must be an object"});
         std::map<std::string, std::string, std::less<>> out;
         for (const auto& [key, text] : value.get_ref<const json::object_t&>()) {
-            if (!text.is_string()) fail("'__metadata__' holds " + describe_json(text) + " at " + in_quotes(key) + "; its values are strings");
+            if (!text.is_string()) fail({"'__metadata__' holds ", describe_json(text), " at ", in_quotes(key), "; its values are strings"});
             out.emplace(key, text.get_ref<const std::string&>());
         }
         return out;
@@ -54,18 +54,18 @@ public:
 
     /// Puts the tensor into `table`.
     [[nodiscard]] entry read_tensor(const std::string& name, const json& value, tensor_table& table) const {
-        if (!value.is_object()) fail_tensor(name, "is " + describe_json(value) + "; it must be an object");
+        if (!value.is_object()) fail_tensor(name, {"is ", describe_json(value), "; it must be an object"});
         for (const auto& [key, what] : value.get_ref<const json::object_t&>())
             if (key != "dtype" && key != "shape" && key != "data_offsets")
-                fail_tensor(name, "has the key " + in_quotes(key) + "; the format has dtype, shape and data_offsets");
+                fail_tensor(name, {"has the key ", in_quotes(key), "; the format has dtype, shape and data_offsets"});
         const json& type_name = at(name, value, "dtype");
-        if (!type_name.is_string()) fail_tensor(name, "has dtype " + describe_json(type_name) + "; a string is needed");
+        if (!type_name.is_string()) fail_tensor(name, {"has dtype ", describe_json(type_name), "; a string is needed"});
         const std::optional<dtype> type = find_dtype(type_name.get_ref<const std::string&>());
-        if (!type) fail_tensor(name, "has dtype " + in_quotes(type_name.get_ref<const std::string&>()) + "; the format has " + dtype_names());
+        if (!type) fail_tensor(name, {"has dtype ", in_quotes(type_name.get_ref<const std::string&>()), "; the format has ", dtype_names()});
         std::vector<std::size_t> shape = integers(name, value, "shape");
-        if (shape.size() > most_dimensions) fail_tensor(name, "has more than " + std::to_string(most_dimensions) + " dimensions, the most that are read");
+        if (shape.size() > most_dimensions) fail_tensor(name, {"has more than ", most_dimensions, " dimensions, the most that are read"});
         const std::vector<std::size_t> offsets = integers(name, value, "data_offsets");
-        if (offsets.size() != 2) fail_tensor(name, "has " + std::to_string(offsets.size()) + " data_offsets; they are two, [begin, end]");
+        if (offsets.size() != 2) fail_tensor(name, {"has ", offsets.size(), " data_offsets; they are two, [begin, end]"});
         const auto [at, is_new] = table.emplace(name, tensor_info{*type, std::move(shape), {}, m_file});
         return {&at->first, &at->second, offsets[0], offsets[1]};
     }
@@ -85,7 +85,7 @@ private:
             for (const json& value : list.get_ref<const json::array_t&>())
                 if (value.is_number_unsigned()) out.push_back(value.get<std::size_t>());
         if (!list.is_array() || out.size() != list.size())
-            fail_tensor(name, std::string("has ") + key + " " + describe_json(list) + "; an array of integers from 0 is needed");
+            fail_tensor(name, {"has ", key, " ", describe_json(list), "; an array of integers from 0 is needed"});
         return out;
     }
 
@@ -99,12 +99,12 @@ private:
     for (const std::size_t side : tensor.shape) {
         if (side == 0) empty = true;
         else if (bits > std::numeric_limits<std::uint64_t>::max() / side)
-            header.fail_tensor(name, "has shape " + describe_shape(tensor.shape) + ", whose size does not fit into 64 bits");
+            header.fail_tensor(name, {"has shape ", describe_shape(tensor.shape), ", whose size does not fit into 64 bits"});
         else bits *= side;
     }
     if (empty) return 0;
     if (bits % 8 != 0)
-        header.fail_tensor(name, "has shape " + describe_shape(tensor.shape) + " of " + to_string(tensor.type) + ", which is no whole number of bytes");
+        header.fail_tensor(name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", which is no whole number of bytes"});
     return bits / 8;
 }
 
@@ -115,20 +115,18 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     const detail::safetensors_header header(path.string());
 
     if (bytes.size() < 8)
-        header.fail("has " + std::to_string(bytes.size()) + " bytes; a safetensors file begins with 8 that give the length of its header");
+        header.fail({"has ", bytes.size(), " bytes; a safetensors file begins with 8 that give the length of its header"});
     std::uint64_t length = 0;
     std::memcpy(&length, bytes.data(), 8);
     if (length > safetensors_header_limit)
-        header.fail("says that its header has " + std::to_string(length) + " bytes; at most " + std::to_string(safetensors_header_limit) +
-                    " are read: is it a safetensors file?");
+        header.fail({"says that its header has ", length, " bytes; at most ", safetensors_header_limit, " are read: is it a safetensors file?"});
     if (length > bytes.size() - 8)
-        header.fail("says that its header has " + std::to_string(length) + " bytes, but only " + std::to_string(bytes.size() - 8) +
-                    " follow: was it downloaded completely?");
+        header.fail({"says that its header has ", length, " bytes, but only ", bytes.size() - 8, " follow: was it downloaded completely?"});
 
     const char* const begin = reinterpret_cast<const char*>(bytes.data()) + 8;
     if (length == 0 || *begin != '{') header.fail("the header must begin with '{'");
     if (std::memchr(begin, 0, length) != nullptr) header.fail("the header holds a zero byte, at which a parser could stop");
-    const nlohmann::json document = detail::parse_strict_json({begin, length}, [&](const std::string& what) { header.fail("the header " + what); });
+    const nlohmann::json document = detail::parse_strict_json({begin, length}, [&](const error_text& what) { header.fail({"the header ", what}); });
 
     using entry = detail::safetensors_header::entry;
     std::vector<entry> entries;
@@ -142,34 +140,26 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     std::uint64_t end_of_last = 0;
     const entry* last = nullptr;
     for (const entry& now : entries) {
-        const std::string range = "data_offsets [" + std::to_string(now.begin) + ", " + std::to_string(now.end) + "]";
-        if (now.begin > now.end) header.fail_tensor(*now.name, "has " + range + ", which end before they begin");
-        if (now.end > data.size())
-            header.fail_tensor(*now.name, "has " + range + ", but the file has " + std::to_string(data.size()) +
-                                              " bytes of data: was it downloaded completely?");
+        const auto fail = [&](const error_text& what) { header.fail_tensor(*now.name, {"has data_offsets [", now.begin, ", ", now.end, "], ", what}); };
+        if (now.begin > now.end) fail("which end before they begin");
+        if (now.end > data.size()) fail({"but the file has ", data.size(), " bytes of data: was it downloaded completely?"});
         const std::uint64_t needed = detail::checked_bytes(header, *now.name, *now.tensor);
         if (now.end - now.begin != needed)
-            header.fail_tensor(*now.name, "has " + range + ", " + std::to_string(now.end - now.begin) + " bytes; shape " +
-                                              describe_shape(now.tensor->shape) + " of " + to_string(now.tensor->type) + " needs " + std::to_string(needed));
-        if (now.begin < end_of_last)
-            header.fail_tensor(*now.name, "has " + range + ", which overlap tensor " + in_quotes(*last->name) + ", whose data end at " +
-                                              std::to_string(end_of_last));
-        if (now.begin > end_of_last)
-            header.fail_tensor(*now.name, "has " + range + ", which leave a hole: the data before end at " + std::to_string(end_of_last));
+            fail({now.end - now.begin, " bytes; shape ", describe_shape(now.tensor->shape), " of ", to_string(now.tensor->type), " needs ", needed});
+        if (now.begin < end_of_last) fail({"which overlap tensor ", in_quotes(*last->name), ", whose data end at ", end_of_last});
+        if (now.begin > end_of_last) fail({"which leave a hole: the data before end at ", end_of_last});
         now.tensor->bytes = data.subspan(now.begin, needed);
         end_of_last = now.end;
         last = &now;
     }
     if (end_of_last != data.size())
-        header.fail("has " + std::to_string(data.size()) + " bytes of data, of which tensors cover " + std::to_string(end_of_last) +
-                    "; all must belong to a tensor");
+        header.fail({"has ", data.size(), " bytes of data, of which tensors cover ", end_of_last, "; all must belong to a tensor"});
 }
 
 PALI_INLINE const tensor_info& safetensors_file::at(std::string_view name) const {
     const auto found = m_tensors.find(name);
     if (found == m_tensors.end())
-        throw error(errc::checkpoint_mismatch,
-                    m_file.path().string() + ": has no tensor " + in_quotes(name) + " among its " + std::to_string(m_tensors.size()));
+        throw error(errc::checkpoint_mismatch, {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size()});
     return found->second;
 }
 

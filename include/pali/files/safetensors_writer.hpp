@@ -55,8 +55,8 @@ private:
         std::uint64_t next = 0, end = 0; // in the file: where the next bytes go, and where they must end
     };
 
-    [[noreturn]] void refuse(std::string_view name, const std::string& why) const;
-    [[noreturn]] void fail(const std::string& why);
+    [[noreturn]] void refuse(std::string_view name, const error_text& why) const;
+    [[noreturn]] void fail(const error_text& why);
     void remove_unfinished() noexcept;
 
     std::filesystem::path m_path, m_unfinished;

@@ -37,11 +37,11 @@ PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, c
         std::uint64_t bits = bits_of(tensor.type);
         for (const std::size_t side : tensor.shape) {
             if (side != 0 && bits > std::numeric_limits<std::uint64_t>::max() / side)
-                refuse(name, "has shape " + describe_shape(tensor.shape) + ", whose size does not fit into 64 bits");
+                refuse(name, {"has shape ", describe_shape(tensor.shape), ", whose size does not fit into 64 bits"});
             bits *= side;
         }
         if (bits % 8 != 0)
-            refuse(name, "has shape " + describe_shape(tensor.shape) + " of " + to_string(tensor.type) + ", " + std::to_string(bits) + " bits; whole bytes are needed");
+            refuse(name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", ", bits, " bits; whole bytes are needed"});
         header[name] = {{"dtype", to_string(tensor.type)}, {"shape", tensor.shape}, {"data_offsets", {at, at + bits / 8}}};
         m_places.emplace(name, place{at, at + bits / 8});
         at += bits / 8;
@@ -50,7 +50,7 @@ PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, c
     try {
         text = header.dump();
     } catch (const nlohmann::json::exception&) {
-        throw error(errc::invalid_argument, m_path.string() + ": a name or an entry of the metadata is no UTF-8");
+        throw error(errc::invalid_argument, {m_path.string(), ": a name or an entry of the metadata is no UTF-8"});
     }
     text.append((8 - text.size() % 8) % 8, ' ');
     const std::uint64_t length = text.size();
@@ -73,12 +73,12 @@ PALI_INLINE safetensors_writer::~safetensors_writer() {
 
 PALI_INLINE void safetensors_writer::append(std::string_view name, std::span<const std::byte> bytes) {
     const std::uint64_t room = missing(name);
-    if (bytes.size() > room) refuse(name, "has " + std::to_string(bytes.size() - room) + " bytes more than its shape");
+    if (bytes.size() > room) refuse(name, {"has ", bytes.size() - room, " bytes more than its shape"});
     if (bytes.empty()) return;
     std::uint64_t& next = m_places.find(name)->second.next;
     if (m_at != next) m_out.seekp(static_cast<std::streamoff>(next));
     m_out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    if (!m_out) fail("cannot be written: is the disk full? " + std::to_string(m_size) + " bytes are needed");
+    if (!m_out) fail({"cannot be written: is the disk full? ", m_size, " bytes are needed"});
     m_at = next += bytes.size();
 }
 
@@ -90,22 +90,22 @@ PALI_INLINE std::uint64_t safetensors_writer::missing(std::string_view name) con
 
 PALI_INLINE void safetensors_writer::finish() {
     for (const auto& [name, where] : m_places)
-        if (where.next != where.end) refuse(name, "lacks " + std::to_string(where.end - where.next) + " bytes of its shape");
+        if (where.next != where.end) refuse(name, {"lacks ", where.end - where.next, " bytes of its shape"});
     m_out.close();
-    if (!m_out) fail("cannot be written: is the disk full? " + std::to_string(m_size) + " bytes are needed");
+    if (!m_out) fail({"cannot be written: is the disk full? ", m_size, " bytes are needed"});
     std::error_code failure;
     std::filesystem::rename(m_unfinished, m_path, failure);
-    if (failure) fail("cannot be replaced: " + failure.message());
+    if (failure) fail({"cannot be replaced: ", failure.message()});
     m_finished = true;
 }
 
-PALI_INLINE void safetensors_writer::refuse(std::string_view name, const std::string& why) const {
-    throw error(errc::invalid_argument, m_path.string() + ": tensor " + in_quotes(name) + " " + why);
+PALI_INLINE void safetensors_writer::refuse(std::string_view name, const error_text& why) const {
+    throw error(errc::invalid_argument, {m_path.string(), ": tensor ", in_quotes(name), " ", why});
 }
 
-PALI_INLINE void safetensors_writer::fail(const std::string& why) {
+PALI_INLINE void safetensors_writer::fail(const error_text& why) {
     remove_unfinished(); // here too: a constructor that throws has no destructor
-    throw error(errc::cannot_write, m_path.string() + ": " + why);
+    throw error(errc::cannot_write, {m_path.string(), ": ", why});
 }
 
 PALI_INLINE void safetensors_writer::remove_unfinished() noexcept {
@@ -120,8 +120,8 @@ PALI_INLINE void write_safetensors(const std::filesystem::path& path, const tens
     safetensors_writer out(path, entries, metadata);
     for (const auto& [name, tensor] : tensors) // before anything is written
         if (const std::uint64_t needed = out.missing(name); needed != tensor.bytes.size())
-            throw error(errc::invalid_argument, path.string() + ": tensor " + in_quotes(name) + " has " + std::to_string(tensor.bytes.size()) + " bytes; shape " +
-                                                    describe_shape(tensor.shape) + " of " + to_string(tensor.type) + " needs " + std::to_string(needed));
+            throw error(errc::invalid_argument, {path.string(), ": tensor ", in_quotes(name), " has ", tensor.bytes.size(), " bytes; shape ",
+                                                 describe_shape(tensor.shape), " of ", to_string(tensor.type), " needs ", needed});
     for (const auto& [name, tensor] : tensors) out.append(name, tensor.bytes);
     out.finish();
 }

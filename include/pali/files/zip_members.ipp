@@ -36,9 +36,9 @@ public:
     /// In the order in which they lie in the file.
     [[nodiscard]] const std::vector<member>& all() const noexcept { return m_members; }
 
-    [[noreturn]] void fail(const std::string& what, errc code = errc::malformed_file) const { throw error(code, m_file + ": " + what); }
-    [[noreturn]] void fail_member(std::string_view name, const std::string& what, errc code = errc::malformed_file) const {
-        fail("member " + in_quotes(name) + " " + what, code);
+    [[noreturn]] void fail(const error_text& what, errc code = errc::malformed_file) const { throw error(code, {m_file, ": ", what}); }
+    [[noreturn]] void fail_member(std::string_view name, const error_text& what, errc code = errc::malformed_file) const {
+        fail({"member ", in_quotes(name), " ", what}, code);
     }
 
 private:
@@ -107,16 +107,15 @@ private:
             other_disks();
         }
         if (begin > behind || size != behind - begin)
-            fail("says that its directory has " + std::to_string(size) + " bytes from byte " + std::to_string(begin) + " on, which do not end at " +
-                 std::to_string(behind) + ", where the record behind it begins: is it cut, or glued to another file?");
+            fail({"says that its directory has ", size, " bytes from byte ", begin, " on, which do not end at ", behind,
+                  ", where the record behind it begins: is it cut, or glued to another file?"});
         std::uint64_t at = begin;
         for (std::uint64_t i = 0; i < count; ++i) at = read_member(at, begin, behind);
-        if (at != behind) fail("has " + std::to_string(behind - at) + " bytes behind the " + std::to_string(count) + " members of its directory");
+        if (at != behind) fail({"has ", behind - at, " bytes behind the ", count, " members of its directory"});
         std::sort(m_members.begin(), m_members.end(), [](const member& a, const member& b) { return a.begin < b.begin; });
         for (std::size_t i = 1; i < m_members.size(); ++i)
             if (m_members[i].begin < m_members[i - 1].end)
-                fail_member(m_members[i].name,
-                            "begins at byte " + std::to_string(m_members[i].begin) + ", inside member " + in_quotes(m_members[i - 1].name));
+                fail_member(m_members[i].name, {"begins at byte ", m_members[i].begin, ", inside member ", in_quotes(m_members[i - 1].name)});
     }
 
     [[noreturn]] void other_disks() const { fail("is one of several parts of an archive; write it as one file", errc::unsupported_format); }
@@ -124,11 +123,11 @@ private:
     /// One entry of the directory. Returns where the next one begins.
     [[nodiscard]] std::uint64_t read_member(std::uint64_t at, std::uint64_t directory, std::uint64_t directory_end) {
         if (directory_end - at < central_size || number(at, 4) != central_sign)
-            fail("has no entry at byte " + std::to_string(at) + " of its directory, where one must be");
+            fail({"has no entry at byte ", at, " of its directory, where one must be"});
         const std::uint64_t flags = number(at + 8, 2), method = number(at + 10, 2);
         const std::uint64_t name_size = number(at + 28, 2), extra_size = number(at + 30, 2);
         const std::uint64_t next = at + central_size + name_size + extra_size + number(at + 32, 2);
-        if (next > directory_end) fail("has an entry at byte " + std::to_string(at) + " that is longer than its directory");
+        if (next > directory_end) fail({"has an entry at byte ", at, " that is longer than its directory"});
         member m;
         m.name = text(at + central_size, name_size);
         wide_fields wide(*this, m.name, at + central_size + name_size, extra_size);
@@ -138,19 +137,17 @@ private:
         m.deflated = method == Z_DEFLATED;
         if ((flags & (1u | 1u << 6 | 1u << 13)) != 0) fail_member(m.name, "is encrypted; write it without a password", errc::unsupported_format);
         if (method != 0 && !m.deflated)
-            fail_member(m.name, "is compressed by method " + std::to_string(method) + "; stored (0) and deflated (8) are read: numpy.savez writes them",
-                        errc::unsupported_format);
+            fail_member(m.name, {"is compressed by method ", method, "; stored (0) and deflated (8) are read: numpy.savez writes them"}, errc::unsupported_format);
         if (number(at + 34, 2) != 0) other_disks();
 
         if (local > directory || directory - local < local_size || number(local, 4) != local_sign)
-            fail_member(m.name, "does not begin at byte " + std::to_string(local) + ", where the directory says it does");
+            fail_member(m.name, {"does not begin at byte ", local, ", where the directory says it does"});
         const std::uint64_t local_name = number(local + 26, 2), local_extra = number(local + 28, 2);
         const std::uint64_t data = local + local_size + local_name + local_extra;
         if (data > directory || packed > directory - data)
-            fail_member(m.name, "has " + std::to_string(packed) + " bytes from byte " + std::to_string(data) + " on, which reach into the directory at " +
-                                    std::to_string(directory));
+            fail_member(m.name, {"has ", packed, " bytes from byte ", data, " on, which reach into the directory at ", directory});
         if (text(local + local_size, local_name) != m.name)
-            fail_member(m.name, "is called " + in_quotes(text(local + local_size, local_name)) + " where it lies");
+            fail_member(m.name, {"is called ", in_quotes(text(local + local_size, local_name)), " where it lies"});
         if (number(local + 8, 2) != method || ((number(local + 6, 2) ^ flags) & 1u) != 0)
             fail_member(m.name, "is packed otherwise than the directory says");
         if ((flags & 1u << 3) == 0) { // otherwise the sizes follow the data: the writer could not go back
@@ -160,7 +157,7 @@ private:
                 fail_member(m.name, "has another size or checksum than the directory says");
         }
         if (m.deflated ? m.size / most_growth > packed : m.size != packed)
-            fail_member(m.name, "has " + std::to_string(m.size) + " bytes, which cannot come from " + std::to_string(packed));
+            fail_member(m.name, {"has ", m.size, " bytes, which cannot come from ", packed});
         m.begin = local, m.end = data + packed;
         m.data = m_bytes.subspan(data, packed);
         m_members.push_back(std::move(m));

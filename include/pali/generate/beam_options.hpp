@@ -19,12 +19,12 @@ struct beam_options {
 
     /// Throws errc::invalid_argument with the option, its value and the values allowed.
     void validate() const {
-        const auto need = [](bool fits, const char* option, const std::string& value, const char* allowed) {
-            if (!fits) throw error(errc::invalid_argument, std::string(option) + " is " + value + "; " + allowed);
+        const auto need = [](bool fits, const char* option, const error_text& value, const char* allowed) {
+            if (!fits) throw error(errc::invalid_argument, {option, " is ", value, "; ", allowed});
         };
-        need(num_beams >= 1 && num_beams <= 1024, "num_beams", std::to_string(num_beams), "1 to 1024 is allowed");
+        need(num_beams >= 1 && num_beams <= 1024, "num_beams", num_beams, "1 to 1024 is allowed");
         need(std::isfinite(length_penalty), "length_penalty", detail::in_decimal(length_penalty), "a finite number is needed");
-        need(max_new_tokens >= 1, "max_new_tokens", std::to_string(max_new_tokens), "1 or more is needed for a beam search");
+        need(max_new_tokens >= 1, "max_new_tokens", max_new_tokens, "1 or more is needed for a beam search");
     }
 };
 

@@ -50,8 +50,7 @@ public:
         m_options.validate();
         const std::size_t each = std::max<std::size_t>(2, 1 + m_eos.size());
         if (vocabulary < each)
-            throw error(errc::invalid_argument,
-                        "a beam search over " + std::to_string(vocabulary) + " tokens; " + std::to_string(each) + " or more are needed");
+            throw error(errc::invalid_argument, {"a beam search over ", vocabulary, " tokens; ", each, " or more are needed"});
         const std::size_t beams = m_options.num_beams;
         m_kept = each * beams;
         m_running.resize(beams);
@@ -123,9 +122,8 @@ private:
 
     void check(const rows<const float>& scores, const char* what) const {
         if (scores.width == m_vocabulary && (scores.count == m_options.num_beams || (m_length == 0 && scores.count == 1))) return;
-        throw error(errc::invalid_argument, "a beam search is given " + std::string(what) + " of shape (" + std::to_string(scores.count) +
-                                                ", " + std::to_string(scores.width) + "); (" + std::to_string(m_options.num_beams) + ", " +
-                                                std::to_string(m_vocabulary) + ") is needed" + (m_length == 0 ? ", or one row" : ""));
+        throw error(errc::invalid_argument, {"a beam search is given ", what, " of shape (", scores.count, ", ", scores.width, "); (", m_options.num_beams, ", ",
+                                             m_vocabulary, ") is needed", m_length == 0 ? ", or one row" : ""});
     }
 
     /// The best continuations of all beams, the best first.
@@ -146,8 +144,8 @@ private:
             }
         }
         if (m_candidates.size() < m_kept)
-            throw error(errc::invalid_argument, "a beam search is given scores of which only " + std::to_string(m_candidates.size()) +
-                                                    " are numbers; are the weights whole and of the right dtype?");
+            throw error(errc::invalid_argument, {"a beam search is given scores of which only ", m_candidates.size(),
+                                                 " are numbers; are the weights whole and of the right dtype?"});
     }
 
     /// Keeps the best of the answers complete so far and those that just ended; only the first num_beams candidates count.

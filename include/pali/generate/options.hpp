@@ -39,11 +39,11 @@ struct generate_options {
     void validate() const {
         if (max_new_tokens == 0) throw error(errc::invalid_argument, "max_new_tokens is 0; 1 or more is needed");
         if (min_new_tokens > max_new_tokens)
-            throw error(errc::invalid_argument, "min_new_tokens is " + std::to_string(min_new_tokens) + "; max_new_tokens, " + std::to_string(max_new_tokens) + ", at most is allowed");
+            throw error(errc::invalid_argument, {"min_new_tokens is ", min_new_tokens, "; max_new_tokens, ", max_new_tokens, ", at most is allowed"});
         sampling.validate();
         beams().validate();
         if (num_beams > 1 && !sampling.greedy())
-            throw error(errc::invalid_argument, "num_beams is " + std::to_string(num_beams) + " with a temperature; beam search is greedy: set one of them only");
+            throw error(errc::invalid_argument, {"num_beams is ", num_beams, " with a temperature; beam search is greedy: set one of them only"});
     }
 };
 

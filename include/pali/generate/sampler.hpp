@@ -34,8 +34,8 @@ public:
         process(logits, sequence, suppressed);
         const std::size_t best = argmax(logits);
         if (!std::isfinite(logits[best]))
-            throw error(errc::invalid_argument, "the largest logit is " + detail::in_decimal(logits[best]) + " (token " + std::to_string(best)
-                + "): no token can be chosen; are the weights whole and of the right dtype?");
+            throw error(errc::invalid_argument, {"the largest logit is ", detail::in_decimal(logits[best]), " (token ", best,
+                                                 "): no token can be chosen; are the weights whole and of the right dtype?"});
         return static_cast<token>(m_options.greedy() ? best : draw(logits, logits[best]));
     }
 

@@ -28,7 +28,7 @@ struct sampling_options {
     /// Throws errc::invalid_argument with the option, its value and the values allowed.
     void validate() const {
         const auto need = [](bool fits, const char* option, float value, const char* allowed) {
-            if (!fits) throw error(errc::invalid_argument, std::string(option) + " is " + detail::in_decimal(value) + "; " + allowed);
+            if (!fits) throw error(errc::invalid_argument, {option, " is ", detail::in_decimal(value), "; ", allowed});
         };
         need(std::isfinite(temperature) && temperature >= 0, "temperature", temperature, "0 (the most likely token) or more is allowed");
         need(top_p >= 0 && top_p <= 1, "top_p", top_p, "0 to 1 is allowed, 1 being off");

@@ -35,16 +35,14 @@ inline void preprocess(const image& from, const preprocessing& how, float* pixel
     if (how.do_resize) resized = resize(from, how.width, how.height, how.resample);
     const image& use = how.do_resize ? resized : from;
     if (use.width != how.width || use.height != how.height || use.pixels.size() != use.width * use.height * 3)
-        throw error(errc::invalid_argument, "preprocess: the picture is " + std::to_string(use.width) + " x " + std::to_string(use.height) +
-                                                ", the model takes " + std::to_string(how.width) + " x " + std::to_string(how.height) +
-                                                ", and do_resize is off");
+        throw error(errc::invalid_argument, {"preprocess: the picture is ", use.width, " x ", use.height, ", the model takes ", how.width, " x ", how.height,
+                                             ", and do_resize is off"});
     // A byte has 256 values: each is worked out once.
     std::array<std::array<float, 256>, 3> table;
     for (std::size_t c = 0; c < 3; ++c) {
         const auto mean = static_cast<float>(how.mean[c]), std = static_cast<float>(how.std[c]);
         if (how.do_normalize && (std == 0.f || !std::isfinite(std) || !std::isfinite(mean)))
-            throw error(errc::invalid_argument, "preprocess: mean " + std::to_string(mean) + " and std " + std::to_string(std) + " of channel " +
-                                                    std::to_string(c) + "; both must be finite, and std not zero");
+            throw error(errc::invalid_argument, {"preprocess: mean ", mean, " and std ", std, " of channel ", c, "; both must be finite, and std not zero"});
         for (std::size_t value = 0; value < 256; ++value) {
             const auto byte = static_cast<double>(value);
             const auto scaled = static_cast<float>(how.do_rescale ? byte * how.rescale_factor : byte);

@@ -62,8 +62,8 @@ inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? 
     case filter::lanczos: return kernels::make_resample_weights(in, out, 3.0, lanczos_weight);
     case filter::nearest: break;
     }
-    throw error(errc::invalid_argument, "resize: filter " + std::to_string(static_cast<int>(kind)) +
-                                            " is none of 0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box), 5 (hamming)");
+    throw error(errc::invalid_argument, {"resize: filter ", static_cast<int>(kind),
+                                         " is none of 0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box), 5 (hamming)"});
 }
 
 // Source positions are stepped, not multiplied: the rounding of the sum is Pillow's (ImagingScaleAffine in Geometry.c).
@@ -126,9 +126,8 @@ inline namespace PALI_SIMD {
     constexpr std::size_t most = std::size_t{1} << 24;
     if (width == 0 || height == 0 || width > most || height > most || from.width == 0 || from.height == 0 || from.width > most ||
         from.height > most || from.pixels.size() != from.width * from.height * 3)
-        throw error(errc::invalid_argument, "resize: from " + std::to_string(from.width) + " x " + std::to_string(from.height) + " (" +
-                                                std::to_string(from.pixels.size()) + " bytes) to " + std::to_string(width) + " x " +
-                                                std::to_string(height) + "; sides must be 1 to 16777216 and bytes width * height * 3");
+        throw error(errc::invalid_argument, {"resize: from ", from.width, " x ", from.height, " (", from.pixels.size(), " bytes) to ", width, " x ", height,
+                                             "; sides must be 1 to 16777216 and bytes width * height * 3"});
     if (width == from.width && height == from.height) return from;
     if (kind == filter::nearest) return image_detail::resize_nearest(from, width, height);
     if (height == from.height) return image_detail::resize_width(from, width, kind, 0, height);

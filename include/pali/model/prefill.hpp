@@ -24,8 +24,8 @@ template <class Network>
     std::size_t seen = 0;
     for (const image_features& picture : images) {
         if (picture.values.shape(1) != net.config.hidden)
-            throw error(errc::invalid_argument, "image features are " + std::to_string(picture.values.shape(1)) + " wide, this model needs " +
-                                                    std::to_string(net.config.hidden) + "; were they made by another model?");
+            throw error(errc::invalid_argument, {"image features are ", picture.values.shape(1), " wide, this model needs ", net.config.hidden,
+                                                 "; were they made by another model?"});
         seen += picture.values.shape(0);
     }
     matrix_view x = at.take(seen + text.size(), net.config.hidden);
@@ -33,7 +33,7 @@ template <class Network>
     for (const image_features& picture : images) to = std::copy(picture.values.data(), picture.values.data() + picture.values.size(), to);
     for (const token id : text) {
         if (id < 0 || static_cast<std::size_t>(id) >= net.decoder.embedding.count)
-            throw error(errc::invalid_argument, "token " + std::to_string(id) + " is outside the vocabulary of " + std::to_string(net.decoder.embedding.count));
+            throw error(errc::invalid_argument, {"token ", id, " is outside the vocabulary of ", net.decoder.embedding.count});
         net.decoder.embed(id, to);
         to += net.config.hidden;
     }

@@ -38,7 +38,7 @@ inline void copy_all_but_weights(const std::filesystem::path& from, const std::f
         if (!entry.is_regular_file() || name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json")) continue;
         std::error_code failed;
         std::filesystem::copy_file(entry.path(), to / name, std::filesystem::copy_options::overwrite_existing, failed);
-        if (failed) throw error(errc::cannot_write, (to / name).string() + ": " + failed.message());
+        if (failed) throw error(errc::cannot_write, {(to / name).string(), ": ", failed.message()});
     }
 }
 
@@ -55,8 +55,8 @@ template <weight_storage Storage>
         }
         const std::size_t count = tensor.shape[0], width = tensor.shape[1];
         if (!is_convertible(tensor.type) || !matrix::fits(count, width))
-            throw error(errc::invalid_argument, tensor.file + ": tensor " + in_quotes(name) + " is " + to_string(tensor.type) + describe_shape(tensor.shape) + "; " +
-                                                    what_is_quantised<matrix::bits>());
+            throw error(errc::invalid_argument, {tensor.file, ": tensor ", in_quotes(name), " is ", to_string(tensor.type), describe_shape(tensor.shape), "; ",
+                                                 what_is_quantised<matrix::bits>()});
         entries[name] = {code_type<matrix::bits>, matrix::codes_shape(count, width)};
         entries[name + std::string(scales_suffix)] = {dtype::bf16, matrix::scales_shape(count, width)};
     }
@@ -79,11 +79,11 @@ void quantise_checkpoint(const std::filesystem::path& from, const std::filesyste
     constexpr std::size_t bytes_a_piece = std::size_t{16} << 20; // of the file that is read
     const checkpoint_files files(from);
     if (const std::string weights = quantised_weights(files); !weights.empty())
-        throw error(errc::invalid_argument, from.string() + " holds " + weights + " weights already; quantise the checkpoint that they were made from");
+        throw error(errc::invalid_argument, {from.string(), " holds ", weights, " weights already; quantise the checkpoint that they were made from"});
     std::error_code failed;
     std::filesystem::create_directories(to, failed);
-    if (failed) throw error(errc::cannot_write, to.string() + ": " + failed.message());
-    if (std::filesystem::equivalent(from, to, failed)) throw error(errc::invalid_argument, to.string() + " is the checkpoint itself; name another folder");
+    if (failed) throw error(errc::cannot_write, {to.string(), ": ", failed.message()});
+    if (std::filesystem::equivalent(from, to, failed)) throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
 
     safetensors_writer out(to / "model.safetensors", quantised_entries<Storage>(files.tensors()),
                            {{"format", "pt"}, {std::string(weights_key), Storage::name}});
@@ -94,7 +94,7 @@ void quantise_checkpoint(const std::filesystem::path& from, const std::filesyste
         files.forget(read);
         done += read.size();
         if (progress && !progress("quantize", static_cast<double>(done) / static_cast<double>(whole)))
-            throw error(errc::cancelled, to.string() + ": quantising was stopped by the callback");
+            throw error(errc::cancelled, {to.string(), ": quantising was stopped by the callback"});
     };
     std::vector<std::byte> memory;
     for (const auto& [name, tensor] : files.tensors()) {

@@ -74,7 +74,7 @@ private:
     };
 
     [[nodiscard]] static token need(std::optional<token> id, const char* pieces) {
-        if (!id) throw error(errc::missing_token, std::string("the vocabulary lacks some of ") + pieces + ", so this model cannot point at things");
+        if (!id) throw error(errc::missing_token, {"the vocabulary lacks some of ", pieces, ", so this model cannot point at things"});
         return *id;
     }
 

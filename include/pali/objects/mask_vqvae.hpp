@@ -123,7 +123,7 @@ public:
     explicit mask_vqvae(const std::filesystem::path& file) {
         if (file.extension() == ".npz") load(npz_file(file).tensors(), file.string());
         else if (file.extension() == ".safetensors") load(safetensors_file(file).tensors(), file.string());
-        else throw error(errc::unsupported_format, file.string() + ": a mask network is read from a .npz or a .safetensors file");
+        else throw error(errc::unsupported_format, {file.string(), ": a mask network is read from a .npz or a .safetensors file"});
     }
 
     /// The mask of sixteen codes, in four rows of four -> (64, 64), nominally -1 (outside) to 1 (inside), not clamped; above 0 counts as
@@ -133,7 +133,7 @@ public:
         const auto entries = kernels::take_feature_map(at.scratch, side, side, width);
         for (std::size_t i = 0; i < codes_of_mask.size(); ++i) {
             if (codes_of_mask[i] >= codes)
-                throw error(errc::invalid_argument, "code " + std::to_string(i) + " of a mask is " + std::to_string(codes_of_mask[i]) + "; codes are 0 to 127, as in <seg127>");
+                throw error(errc::invalid_argument, {"code ", i, " of a mask is ", codes_of_mask[i], "; codes are 0 to 127, as in <seg127>"});
             std::copy_n(m_codebook.data() + codes_of_mask[i] * width, width, entries.at(i / side, i % side));
         }
         const auto values = m_decoder(entries, at, [](const std::string&, const auto&) {});
@@ -149,10 +149,9 @@ public:
     /// and without an encoder.
     [[nodiscard]] std::array<std::uint8_t, 16> encode(const tensor<2>& mask, context& at) const {
         if (!can_encode())
-            throw error(errc::invalid_argument, m_source + ": holds the decoder of masks alone, without encoder.*; vae-oid.npz holds both");
+            throw error(errc::invalid_argument, {m_source, ": holds the decoder of masks alone, without encoder.*; vae-oid.npz holds both"});
         if (mask.shape(0) != pixels || mask.shape(1) != pixels)
-            throw error(errc::invalid_argument, "a mask to encode has shape (" + std::to_string(mask.shape(0)) + ", " +
-                                                    std::to_string(mask.shape(1)) + "); (64, 64) is needed");
+            throw error(errc::invalid_argument, {"a mask to encode has shape (", mask.shape(0), ", ", mask.shape(1), "); (64, 64) is needed"});
         const arena::frame frame(at.scratch);
         const auto values = kernels::take_feature_map(at.scratch, pixels, pixels, 1);
         for (std::size_t y = 0; y < pixels; ++y)

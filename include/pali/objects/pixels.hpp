@@ -16,8 +16,7 @@ namespace object_detail {
 
 inline void check_divisor(const char* what, int loc_divisor) {
     if (loc_divisor == 1024 || loc_divisor == 1023) return;
-    throw error(errc::invalid_argument, std::string(what) + ": loc_divisor " + std::to_string(loc_divisor) +
-                                            " is neither 1024 (Google's guide, supervision) nor 1023 (big_vision)");
+    throw error(errc::invalid_argument, {what, ": loc_divisor ", loc_divisor, " is neither 1024 (Google's guide, supervision) nor 1023 (big_vision)"});
 }
 
 } // namespace object_detail

@@ -123,8 +123,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     constexpr double longest = 1 << 24; // a side over which a mask is stretched: as long as Pillow's pictures may be here
     if (values.size() == 0) throw error(errc::invalid_argument, "place_mask: the mask has no values; the mask decoder gives (64, 64)");
     if (!(at.x1 - at.x0 <= longest && at.y1 - at.y0 <= longest))
-        throw error(errc::invalid_argument, "place_mask: a box of " + std::to_string(at.x1 - at.x0) + " x " + std::to_string(at.y1 - at.y0) +
-                                                " pixels; at most 16777216 a side");
+        throw error(errc::invalid_argument, {"place_mask: a box of ", at.x1 - at.x0, " x ", at.y1 - at.y0, " pixels; at most 16777216 a side"});
     mask made(width, height);
     const axis_part x = visible_part(at.x0, at.x1, width), y = visible_part(at.y0, at.y1, height);
     if (x.count == 0 || y.count == 0) return made;

@@ -53,7 +53,7 @@ struct run_lengths {
         return is_left;
     });
     if (!is_countable || !fits || left != 0)
-        throw error(errc::invalid_argument, "mask_of: the runs do not fill a mask of " + std::to_string(runs.width) + " x " + std::to_string(runs.height));
+        throw error(errc::invalid_argument, {"mask_of: the runs do not fill a mask of ", runs.width, " x ", runs.height});
     mask made(runs.width, runs.height);
     std::size_t at = 0;
     for (std::size_t i = 0; i < runs.counts.size(); ++i)
@@ -82,8 +82,8 @@ struct run_lengths {
 /// Reads such a string. Throws `malformed_file` for one that no mask of width x height pixels has.
 [[nodiscard]] inline run_lengths read_runs(std::string_view text, std::size_t width, std::size_t height) {
     constexpr std::size_t most = std::size_t{1} << 40; // pixels: far above any picture, and no sum leaves 64 bits
-    const auto fail = [&](const std::string& what) {
-        throw error(errc::malformed_file, "run lengths of a mask of " + std::to_string(width) + " x " + std::to_string(height) + ": " + what);
+    const auto fail = [&](const error_text& what) {
+        throw error(errc::malformed_file, {"run lengths of a mask of ", width, " x ", height, ": ", what});
     };
     if (height != 0 && width > most / height) fail("too large");
     run_lengths made{.width = width, .height = height, .counts = {}};
@@ -93,8 +93,8 @@ struct run_lengths {
         for (unsigned shift = 0;; shift += 5) {
             if (at == text.size()) fail("the last number is cut off");
             const int c = text[at] - '0';
-            if (c < 0 || c > 63) fail("byte " + std::to_string(at) + " is none of '0' to 'o'");
-            if (shift > 45) fail("the number before byte " + std::to_string(at) + " is too long");
+            if (c < 0 || c > 63) fail({"byte ", at, " is none of '0' to 'o'"});
+            if (shift > 45) fail({"the number before byte ", at, " is too long"});
             ++at;
             count += std::int64_t{c & 31} << shift;
             if ((c & 32) != 0) continue;
@@ -106,7 +106,7 @@ struct run_lengths {
         made.counts.push_back(static_cast<std::size_t>(count));
         left -= made.counts.back();
     }
-    if (left != 0) fail(std::to_string(left) + " pixels are in no run");
+    if (left != 0) fail({left, " pixels are in no run"});
     return made;
 }
 

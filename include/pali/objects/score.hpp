@@ -53,8 +53,7 @@ namespace pali::inline PALI_ABI {
 /// when any of its bytes does. 0 when no token does. Throws `invalid_argument` when there is not one log-probability for each range.
 [[nodiscard]] inline float score_of(const spoken_object& object, std::span<const text_range> ranges, std::span<const float> logprobs) {
     if (ranges.size() != logprobs.size())
-        throw error(errc::invalid_argument, "score_of: " + std::to_string(ranges.size()) + " tokens with " + std::to_string(logprobs.size()) +
-                                                " log-probabilities; each token has one");
+        throw error(errc::invalid_argument, {"score_of: ", ranges.size(), " tokens with ", logprobs.size(), " log-probabilities; each token has one"});
     double sum = 0;
     std::size_t count = 0, done = 0; // tokens before `done` have been counted
     for (const text_range& part : {object.box_bytes, object.label_bytes}) {

@@ -23,7 +23,7 @@ inline void write_text(const std::filesystem::path& path, std::string_view text)
     if (file && !failure) return;
     std::error_code ignored;
     std::filesystem::remove(part, ignored);
-    throw error(errc::cannot_write, path.string() + ": cannot be written; is the folder there, writable and not full?");
+    throw error(errc::cannot_write, {path.string(), ": cannot be written; is the folder there, writable and not full?"});
 }
 
 } // namespace pali::inline PALI_ABI

@@ -71,7 +71,7 @@ public:
         const std::uint64_t tag = varint();
         number = tag >> 3;
         m_wire = tag & 7;
-        if (number == 0 || number >= (std::uint64_t{1} << 29)) fail("a field has the number " + std::to_string(number));
+        if (number == 0 || number >= (std::uint64_t{1} << 29)) fail({"a field has the number ", number});
         value = 0;
         contents = {};
         switch (m_wire) {
@@ -80,13 +80,13 @@ public:
         case 2: {
             const std::uint64_t length = varint();
             if (length > m_rest.size())
-                fail("a field of " + std::to_string(length) + " bytes begins " + std::to_string(m_rest.size()) + " bytes before the end");
+                fail({"a field of ", length, " bytes begins ", m_rest.size(), " bytes before the end"});
             contents = m_rest.substr(0, static_cast<std::size_t>(length));
             m_rest.remove_prefix(static_cast<std::size_t>(length));
             break;
         }
         case 5: value = fixed(4); break;
-        default: fail("a field has the wire type " + std::to_string(m_wire));
+        default: fail({"a field has the wire type ", m_wire});
         }
         return true;
     }
@@ -96,15 +96,14 @@ public:
     float as_float() const { return expect(5), std::bit_cast<float>(static_cast<std::uint32_t>(value)); }
     std::string_view as_bytes() const { return expect(2), contents; }
 
-    [[noreturn]] void fail(const std::string& what) const {
-        throw error(errc::malformed_tokenizer, m_file + ": is no sentencepiece model: " + what + "; is it complete, and no pointer of git LFS?");
+    [[noreturn]] void fail(const error_text& what) const {
+        throw error(errc::malformed_tokenizer, {m_file, ": is no sentencepiece model: ", what, "; is it complete, and no pointer of git LFS?"});
     }
 
 private:
     void expect(std::uint64_t wire) const {
         if (m_wire != wire)
-            fail("field " + std::to_string(number) + " has the wire type " + std::to_string(m_wire) + ", and " + std::to_string(wire) +
-                 " is needed");
+            fail({"field ", number, " has the wire type ", m_wire, ", and ", wire, " is needed"});
     }
 
     std::uint64_t varint() {
@@ -143,42 +142,41 @@ private:
 /// What sentencepiece takes on trust: pieces are short, valid, single; one of them is the unknown one; the bytes are all there or none. Fills `places`.
 PALI_INLINE void check_pieces(sentencepiece_model& model, const std::string& file) {
     constexpr std::size_t longest = 1024; // the longest of Gemma's has 93 bytes
-    const auto fail = [&](std::size_t i, const std::string& what) {
-        throw error(errc::malformed_tokenizer, file + ": piece " + std::to_string(i) + " " + what);
+    const auto fail = [&](std::size_t i, const error_text& what) {
+        throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", what});
     };
-    if (model.pieces.empty()) throw error(errc::malformed_tokenizer, file + ": holds no pieces; it is no sentencepiece model");
+    if (model.pieces.empty()) throw error(errc::malformed_tokenizer, {file, ": holds no pieces; it is no sentencepiece model"});
     model.places.assign(std::bit_ceil(model.pieces.size() * 2), 0);
     std::size_t unknown = 0, bytes = 0;
     for (std::size_t i = 0; i < model.pieces.size(); ++i) {
         const model_piece& p = model.pieces[i];
         if (p.text.empty()) fail(i, "is empty");
         if (p.text.size() > longest)
-            fail(i, "has " + std::to_string(p.text.size()) + " bytes; at most " + std::to_string(longest) + " are taken");
+            fail(i, {"has ", p.text.size(), " bytes; at most ", longest, " are taken"});
         if (!is_utf8(p.text)) fail(i, "is no valid UTF-8");
         if (p.text.find('\0') != std::string_view::npos) fail(i, "holds a zero byte");
         if (!std::isfinite(p.score)) fail(i, "has a score that is no finite number");
         if (p.type < piece_type::normal || p.type > piece_type::byte)
-            fail(i, "is of kind " + std::to_string(static_cast<std::uint64_t>(p.type)) + "; 1 to 6 are known");
+            fail(i, {"is of kind ", static_cast<std::uint64_t>(p.type), "; 1 to 6 are known"});
         if (p.type == piece_type::byte && byte_of_piece(p.text) < 0) fail(i, "stands for a byte, and is not of the form <0x41>");
         std::uint32_t& place = model.places[model.place_of(p.text)];
-        if (place != 0) fail(i, "is the same as piece " + std::to_string(place - 1));
+        if (place != 0) fail(i, {"is the same as piece ", place - 1});
         place = static_cast<std::uint32_t>(i + 1);
         unknown += p.type == piece_type::unknown;
         bytes += p.type == piece_type::byte;
     }
-    const auto count = [&](const std::string& what) { throw error(errc::malformed_tokenizer, file + ": " + what); };
-    if (unknown != 1) count("has " + std::to_string(unknown) + " pieces for what is unknown; exactly one is needed");
+    const auto count = [&](const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": ", what}); };
+    if (unknown != 1) count({"has ", unknown, " pieces for what is unknown; exactly one is needed"});
     if (bytes != (model.byte_fallback ? 256u : 0u))
-        count("has " + std::to_string(bytes) + " pieces for bytes; " +
-              (model.byte_fallback ? "256 are needed" : "none is allowed, since byte_fallback is off"));
+        count({"has ", bytes, " pieces for bytes; ", model.byte_fallback ? "256 are needed" : "none is allowed, since byte_fallback is off"});
 }
 
 /// Only what transformers' GemmaTokenizer runs: byte-pair merges over the text as it is.
 PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string& file) {
-    const auto refuse = [&](const std::string& what) {
-        throw error(errc::unsupported_format, file + ": " + what + "; vocabularies of Gemma's kind are read: BPE over the text as it is");
+    const auto refuse = [&](const error_text& what) {
+        throw error(errc::unsupported_format, {file, ": ", what, "; vocabularies of Gemma's kind are read: BPE over the text as it is"});
     };
-    if (model.model_type != 2) refuse("model_type is " + std::to_string(model.model_type) + ", and 2 (BPE) is needed");
+    if (model.model_type != 2) refuse({"model_type is ", model.model_type, ", and 2 (BPE) is needed"});
     if (model.charsmap || model.denormalizer) refuse("it rewrites characters (precompiled_charsmap)");
     if (model.dummy_prefix) refuse("it puts a space before the text (add_dummy_prefix)");
     if (model.remove_extra_whitespaces) refuse("it drops spaces (remove_extra_whitespaces)");
@@ -223,7 +221,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
     }
     check_pieces(model, file);
     check_kind(model, file);
-    if (!is_utf8(model.unk_surface)) throw error(errc::malformed_tokenizer, file + ": unk_surface is no valid UTF-8");
+    if (!is_utf8(model.unk_surface)) throw error(errc::malformed_tokenizer, {file, ": unk_surface is no valid UTF-8"});
     return model;
 }
 

@@ -61,7 +61,7 @@ struct tokenizer::parts {
     /// Waits for it. Throws errc::malformed_tokenizer.
     [[nodiscard]] const sentencepiece::SentencePieceProcessor& processor() const {
         std::call_once(m_waited, [this] { m_loading.join(); });
-        if (!m_refusal.empty()) throw error(errc::malformed_tokenizer, file + ": sentencepiece refuses it: " + m_refusal);
+        if (!m_refusal.empty()) throw error(errc::malformed_tokenizer, {file, ": sentencepiece refuses it: ", m_refusal});
         return m_processor;
     }
 
@@ -78,13 +78,12 @@ namespace detail {
     constexpr std::uintmax_t largest = 256u << 20; // Gemma's model has 4 MB
     std::error_code failure;
     const auto size = std::filesystem::file_size(path, failure);
-    if (failure) throw error(errc::cannot_open, path.string() + ": cannot be read: " + failure.message());
+    if (failure) throw error(errc::cannot_open, {path.string(), ": cannot be read: ", failure.message()});
     if (size > largest)
-        throw error(errc::malformed_tokenizer,
-                    path.string() + ": has " + std::to_string(size) + " bytes; at most " + std::to_string(largest) + " are read");
+        throw error(errc::malformed_tokenizer, {path.string(), ": has ", size, " bytes; at most ", largest, " are read"});
     std::ifstream in(path, std::ios::binary);
     std::string bytes(static_cast<std::size_t>(size), '\0');
-    if (!in || !in.read(bytes.data(), static_cast<std::streamsize>(size))) throw error(errc::cannot_open, path.string() + ": cannot be read");
+    if (!in || !in.read(bytes.data(), static_cast<std::streamsize>(size))) throw error(errc::cannot_open, {path.string(), ": cannot be read"});
     return bytes;
 }
 
@@ -104,9 +103,9 @@ PALI_INLINE tokenizer::tokenizer(const std::filesystem::path& path, std::optiona
     const fs::path file = folder ? path / "tokenizer.model" : path;
     p.file = file.string();
     if (!fs::exists(file, failure))
-        throw error(errc::cannot_open, p.file + ": there is no such file"
-            + (folder ? "; a checkpoint needs the sentencepiece model of its vocabulary, and tokenizer.json cannot take its place" : ""));
-    if (image && *image < 0) throw error(errc::invalid_argument, "the id of <image> is " + std::to_string(*image) + "; 0 or more is needed");
+        throw error(errc::cannot_open, {p.file, ": there is no such file",
+                                        folder ? "; a checkpoint needs the sentencepiece model of its vocabulary, and tokenizer.json cannot take its place" : ""});
+    if (image && *image < 0) throw error(errc::invalid_argument, {"the id of <image> is ", *image, "; 0 or more is needed"});
 
     p.bytes = detail::read_whole_file(file);
     p.model = detail::read_sentencepiece_model(p.bytes, p.file);
@@ -135,13 +134,13 @@ PALI_INLINE tokenizer& tokenizer::operator=(tokenizer&&) noexcept = default;
 
 /// Takes over the tokens of added_tokens.json; those that the model has must have the same id there.
 PALI_INLINE void tokenizer::parts::add(const std::filesystem::path& json, const detail::token_map& tokens) {
-    const auto fail = [&](const std::string& what) {
-        throw error(errc::malformed_tokenizer, json.string() + ": " + what + "; are the two files of one checkpoint?");
+    const auto fail = [&](const error_text& what) {
+        throw error(errc::malformed_tokenizer, {json.string(), ": ", what, "; are the two files of one checkpoint?"});
     };
     for (const auto& [text, id] : tokens) {
         const std::optional<token> known = find(text);
-        if (known && *known != id) fail("gives " + in_quotes(text) + " the id " + std::to_string(id) + "; " + file + " has it as " + std::to_string(*known));
-        if (!known && in_model(id)) fail("gives " + in_quotes(text) + " the id " + std::to_string(id) + "; in " + file + " that is " + in_quotes(std::string(at(id).text)));
+        if (known && *known != id) fail({"gives ", in_quotes(text), " the id ", id, "; ", file, " has it as ", *known});
+        if (!known && in_model(id)) fail({"gives ", in_quotes(text), " the id ", id, "; in ", file, " that is ", in_quotes(at(id).text)});
         if (known && (at(id).type == detail::piece_type::control || at(id).type == detail::piece_type::unknown || at(id).type == detail::piece_type::byte)) continue;
         if (!known) texts.emplace(id, text);
         added.emplace(text, id);
@@ -157,8 +156,8 @@ PALI_INLINE void tokenizer::parts::find_ids() {
     const auto need = [&](std::string_view name, std::string_view usual) {
         for (const std::string_view piece : {name, usual})
             if (const auto id = find(piece)) return *id;
-        throw error(errc::missing_token, file + ": has no piece " + in_quotes(std::string(usual)) +
-                                             ", which every prompt needs; is it the tokenizer of a PaliGemma checkpoint?");
+        throw error(errc::missing_token, {file, ": has no piece ", in_quotes(usual),
+                                          ", which every prompt needs; is it the tokenizer of a PaliGemma checkpoint?"});
     };
     bos = need(model.bos, "<bos>");
     eos = need(model.eos, "<eos>");
@@ -168,8 +167,7 @@ PALI_INLINE void tokenizer::parts::find_ids() {
     };
     const std::optional<token> line = find("\n"), byte = find("<0x0A>"); // what has no piece is said by its bytes
     if (!is_said(line) && !is_said(byte))
-        throw error(errc::missing_token,
-                    file + ": has no piece for a newline, with which every prompt ends; is it the tokenizer of a PaliGemma checkpoint?");
+        throw error(errc::missing_token, {file, ": has no piece for a newline, with which every prompt ends; is it the tokenizer of a PaliGemma checkpoint?"});
     newline = is_said(line) ? *line : *byte;
 }
 
@@ -190,7 +188,7 @@ PALI_INLINE void tokenizer::parts::encode(std::string_view text, std::vector<tok
     if (text.empty()) return;
     std::vector<int> ids;
     if (const auto status = processor().Encode(text, &ids); !status.ok())
-        throw error(errc::invalid_prompt, "a text of " + std::to_string(text.size()) + " bytes cannot be encoded: " + status.ToString());
+        throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded: ", status.ToString()});
     out.insert(out.end(), ids.begin(), ids.end());
 }
 
@@ -224,7 +222,7 @@ PALI_INLINE std::string tokenizer::decode(std::span<const token> ids) const {
     const auto flush = [&] {
         if (run.empty()) return;
         if (const auto status = p.processor().Decode(run, &part); !status.ok())
-            throw error(errc::invalid_argument, "tokens cannot be decoded: " + status.ToString());
+            throw error(errc::invalid_argument, {"tokens cannot be decoded: ", status.ToString()});
         out += part;
         run.clear();
     };
@@ -283,9 +281,8 @@ PALI_INLINE token tokenizer::newline() const noexcept { return m_parts->newline;
 
 PALI_INLINE token tokenizer::image() const {
     if (m_parts->image) return *m_parts->image;
-    throw error(errc::missing_token,
-                m_parts->file + ": has no piece '<image>', and neither added_tokens.json nor config.json (image_token_index) names one; "
-                                "is it the tokenizer of a PaliGemma checkpoint?");
+    throw error(errc::missing_token, {m_parts->file, ": has no piece '<image>', and neither added_tokens.json nor config.json (image_token_index) names one; "
+                                                     "is it the tokenizer of a PaliGemma checkpoint?"});
 }
 
 PALI_INLINE std::optional<token> tokenizer::loc(std::size_t i) const noexcept {

@@ -72,7 +72,7 @@ public:
     binder(const tensor_table& table, std::string source) : m_source(std::move(source)) {
         for (const auto& [name, tensor] : table) {
             const auto [at, added] = m_tensors.emplace(published_name(name), &tensor);
-            if (!added) m_problems.push_back("tensor " + in_quotes(name) + " and another one both stand for " + in_quotes(at->first));
+            if (!added) tell({"tensor ", in_quotes(name), " and another one both stand for ", in_quotes(at->first)});
         }
     }
 
@@ -83,12 +83,13 @@ public:
     void check(const std::string& hint) const {
         std::vector<std::string> problems = m_problems;
         for (const auto& [name, tensor] : m_tensors)
-            if (!m_used.contains(name) && !is_buffer(name)) problems.push_back(tensor->file + ": unexpected tensor " + in_quotes(name) + " " + describe(*tensor));
+            if (!m_used.contains(name) && !is_buffer(name))
+                problems.push_back(error_text{tensor->file, ": unexpected tensor ", in_quotes(name), " ", describe(*tensor)}.str());
         if (problems.empty()) return;
-        std::string message = m_source + ": " + std::to_string(problems.size()) + (problems.size() == 1 ? " tensor does" : " tensors do") +
-                              " not fit the configuration:";
-        for (const std::string& problem : problems) message += "\n  " + problem;
-        throw error(errc::checkpoint_mismatch, message + (hint.empty() ? "" : "\n" + hint));
+        std::string all;
+        for (const std::string& problem : problems) all.append("\n  ").append(problem);
+        throw error(errc::checkpoint_mismatch, {m_source, ": ", problems.size(), problems.size() == 1 ? " tensor does" : " tensors do", " not fit the configuration:", all,
+                                                hint.empty() ? "" : "\n", hint});
     }
 
     /// Fills the members that were asked for; returns the memory that some of them point into. Call check() before. `copied` is called
@@ -102,7 +103,7 @@ public:
         page_memory memory(bytes);
         std::size_t used = 0;
         const auto report = [&](double fraction) {
-            if (progress && !progress("load", fraction)) throw error(errc::cancelled, m_source + ": loading was stopped by the callback");
+            if (progress && !progress("load", fraction)) throw error(errc::cancelled, {m_source, ": loading was stopped by the callback"});
         };
         for (const job& j : m_jobs) {
             const bool copies = j.copies(where);
@@ -128,6 +129,8 @@ private:
 
     [[nodiscard]] static std::size_t padded(std::size_t bytes) noexcept { return (bytes + 63) / 64 * 64; }
 
+    void tell(const error_text& problem) { m_problems.push_back(problem.str()); }
+
     [[nodiscard]] static std::string describe(const tensor_info& tensor) { return to_string(tensor.type) + describe_shape(tensor.shape); }
 
     [[nodiscard]] const tensor_info* look_up(const std::string& name) const {
@@ -139,20 +142,20 @@ private:
         m_used.insert(name);
         const tensor_info* const found = look_up(name);
         if (!found) {
-            m_problems.push_back("missing tensor " + in_quotes(name) + " " + describe_shape(shape));
+            tell({"missing tensor ", in_quotes(name), " ", describe_shape(shape)});
             return nullptr;
         }
         const tensor_info& tensor = *found;
         if (const auto how = quantised_as(name)) {
-            m_problems.push_back(tensor.file + ": tensor " + in_quotes(name) + " holds " + *how + " codes; load it as " + *how + ", or the checkpoint that it was made from");
+            tell({tensor.file, ": tensor ", in_quotes(name), " holds ", *how, " codes; load it as ", *how, ", or the checkpoint that it was made from"});
             return nullptr;
         }
         if (tensor.shape != shape) {
-            m_problems.push_back(tensor.file + ": tensor " + in_quotes(name) + " has shape " + describe_shape(tensor.shape) + ", the configuration needs " + describe_shape(shape));
+            tell({tensor.file, ": tensor ", in_quotes(name), " has shape ", describe_shape(tensor.shape), ", the configuration needs ", describe_shape(shape)});
             return nullptr;
         }
         if (!is_convertible(tensor.type)) {
-            m_problems.push_back(tensor.file + ": tensor " + in_quotes(name) + " is stored as " + to_string(tensor.type) + "; BF16, F16 and F32 are read");
+            tell({tensor.file, ": tensor ", in_quotes(name), " is stored as ", to_string(tensor.type), "; BF16, F16 and F32 are read"});
             return nullptr;
         }
         return &tensor;
@@ -194,7 +197,7 @@ private:
         using layout = quantised_rows<Bits>;
         const std::size_t count = shape[0], width = shape[1];
         if (!layout::fits(count, width)) {
-            m_problems.push_back("tensor " + in_quotes(name) + " is " + describe_shape(shape) + "; " + what_is_quantised<Bits>());
+            tell({"tensor ", in_quotes(name), " is ", describe_shape(shape), "; ", what_is_quantised<Bits>()});
             return;
         }
         const std::string scales = name + std::string(scales_suffix);
@@ -206,8 +209,7 @@ private:
             m_used.insert(part);
             const tensor_info& tensor = *look_up(part);
             if (tensor.type == type && tensor.shape == needed) return &tensor;
-            m_problems.push_back(tensor.file + ": tensor " + in_quotes(part) + " is " + describe(tensor) + ", the configuration needs " + to_string(type) +
-                                 describe_shape(needed));
+            tell({tensor.file, ": tensor ", in_quotes(part), " is ", describe(tensor), ", the configuration needs ", to_string(type), describe_shape(needed)});
             return nullptr;
         };
         const tensor_info* const codes = stored(name, code_type<Bits>, layout::codes_shape(count, width));

@@ -18,25 +18,25 @@ PALI_INLINE image decode_bmp(const source& from) {
     in.take(2);
     const std::size_t bits = in.u16();
     const std::uint32_t compression = old ? 0 : in.u32();
-    if (width < 0) malformed(from, "the BMP is " + std::to_string(width) + " pixels wide");
+    if (width < 0) malformed(from, {"the BMP is ", width, " pixels wide"});
     const auto across = static_cast<std::size_t>(width), down = static_cast<std::size_t>(signed_height < 0 ? -signed_height : signed_height);
     check_size(from, across, down);
     if (header != 12 && header != 40 && header != 56 && header != 108 && header != 124)
-        refuse(errc::unsupported_image, from, "a BMP with a header of " + std::to_string(header) + " bytes; 12, 40, 56, 108 and 124 are read");
+        refuse(errc::unsupported_image, from, {"a BMP with a header of ", header, " bytes; 12, 40, 56, 108 and 124 are read"});
     if (compression != 0 && compression != 3)
-        refuse(errc::unsupported_image, from, "a compressed BMP (kind " + std::to_string(compression) + "); only uncompressed ones are read");
+        refuse(errc::unsupported_image, from, {"a compressed BMP (kind ", compression, "); only uncompressed ones are read"});
     if (bits != 1 && bits != 4 && bits != 8 && bits != 16 && bits != 24 && bits != 32)
-        malformed(from, "the BMP has " + std::to_string(bits) + " bits a pixel");
+        malformed(from, {"the BMP has ", bits, " bits a pixel"});
 
     const bool masks_behind = compression == 3 && (header == 40 || header == 56);
     const std::size_t colours_at = 14 + header + (masks_behind ? 12 : 0);
     if (offset < colours_at || offset > from.size())
-        malformed(from, "the pixels of the BMP begin at byte " + std::to_string(offset) + ", which cannot be");
+        malformed(from, {"the pixels of the BMP begin at byte ", offset, ", which cannot be"});
     const std::size_t stride = (across * bits + 31) / 32 * 4;
     if ((down - 1) * stride + (across * bits + 7) / 8 > from.size() - offset) cut_short(from, "BMP");
     if (bits <= 8) {
         const std::size_t colours = (offset - colours_at) / (old ? 3 : 4);
-        if (colours == 0 || colours > 256) malformed(from, "the BMP has a palette of " + std::to_string(colours) + " colours");
+        if (colours == 0 || colours > 256) malformed(from, {"the BMP has a palette of ", colours, " colours"});
         const std::size_t mask = (std::size_t{1} << bits) - 1;
         if (colours <= mask)
             for (std::size_t y = 0; y < down; ++y)
@@ -60,7 +60,7 @@ PALI_INLINE image decode_tga(const source& from) {
     check_size(from, width, height);
     in.take(id);
     if (indexed) {
-        if (first != 0) refuse(errc::unsupported_image, from, "a TGA whose palette begins at colour " + std::to_string(first) + "; 0 is read");
+        if (first != 0) refuse(errc::unsupported_image, from, {"a TGA whose palette begins at colour ", first, "; 0 is read"});
         in.take(colours * ((colour_bits + 7) / 8));
     }
     const std::size_t size = (bits + 7) / 8;

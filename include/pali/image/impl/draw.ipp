@@ -74,8 +74,8 @@ struct placed_mark {
         placed_mark made{.what = &m, .paint = label_colour(index), .box = outline_of(m.where, picture, size.outline)};
         if (m.inside != nullptr && !m.inside->empty()) {
             if (m.inside->width != picture.width || m.inside->height != picture.height || m.inside->values.size() != picture.width * picture.height)
-                throw error(errc::invalid_argument, "draw: a mask of " + std::to_string(m.inside->width) + " x " + std::to_string(m.inside->height) +
-                                                        " for a picture of " + std::to_string(picture.width) + " x " + std::to_string(picture.height));
+                throw error(errc::invalid_argument, {"draw: a mask of ", m.inside->width, " x ", m.inside->height, " for a picture of ", picture.width, " x ",
+                                                     picture.height});
             made.inside = bounds_of(*m.inside);
         }
         made.order = static_cast<double>(made.box ? made.box->pixels() : made.inside.pixels());
@@ -172,11 +172,10 @@ PALI_INLINE image draw(const image& picture, std::span<const mark> marks, const 
     constexpr std::size_t most = std::size_t{1} << 24; // as resize
     if (picture.width == 0 || picture.height == 0 || picture.width > most || picture.height > most ||
         picture.pixels.size() != picture.width * picture.height * 3)
-        throw error(errc::invalid_argument, "draw: a picture of " + std::to_string(picture.width) + " x " + std::to_string(picture.height) + " with " +
-                                                std::to_string(picture.pixels.size()) + " bytes; it needs a pixel and 3 bytes for each");
+        throw error(errc::invalid_argument, {"draw: a picture of ", picture.width, " x ", picture.height, " with ", picture.pixels.size(),
+                                             " bytes; it needs a pixel and 3 bytes for each"});
     if (!(options.opacity >= 0 && options.opacity <= 1) || !(options.scale > 0 && options.scale <= 100))
-        throw error(errc::invalid_argument, "draw: opacity " + std::to_string(options.opacity) + " and scale " + std::to_string(options.scale) +
-                                                "; opacity is 0 to 1, scale over 0 to 100");
+        throw error(errc::invalid_argument, {"draw: opacity ", options.opacity, " and scale ", options.scale, "; opacity is 0 to 1, scale over 0 to 100"});
     const sizes size(picture, options.scale);
     const std::vector<placed_mark> placed = place(picture, marks, size);
     image made = picture;

@@ -62,7 +62,7 @@ private:
 PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, cursor& in, std::size_t count) {
     constexpr int most_codes = 4096;
     const int root = in.u8();
-    if (root < 1 || root > 11) malformed(from, "the GIF has codes of " + std::to_string(root) + " bits; 1 to 11 are possible");
+    if (root < 1 || root > 11) malformed(from, {"the GIF has codes of ", root, " bits; 1 to 11 are possible"});
     const int clear = 1 << root, end = clear + 1;
     std::array<std::uint16_t, most_codes> prefix{};
     std::array<std::uint8_t, most_codes> last{};

@@ -53,7 +53,7 @@ PALI_INLINE image decode_pnm(const source& from) {
     in.take(1);
     const std::size_t width = read_pnm_number(from, in), height = read_pnm_number(from, in);
     const std::size_t top = bits ? 1 : read_pnm_number(from, in);
-    if (top < 1 || top > 65535) malformed(from, "the PNM has a largest value of " + std::to_string(top) + "; 1 to 65535 are possible");
+    if (top < 1 || top > 65535) malformed(from, {"the PNM has a largest value of ", top, "; 1 to 65535 are possible"});
     check_size(from, width, height);
     // Each value takes a byte at the least (text: a bit of PBM may), so that a short file is refused before memory is taken.
     const std::size_t row = bits && !text ? (width + 7) / 8 : width * channels;
@@ -64,7 +64,7 @@ PALI_INLINE image decode_pnm(const source& from) {
     const bool clipped = channels == 1 && top > 255;
     const auto scaled = [&](std::size_t value) {
         if (text && value > top)
-            malformed(from, "the PNM holds a value of " + std::to_string(value) + ", over its largest of " + std::to_string(top));
+            malformed(from, {"the PNM holds a value of ", value, ", over its largest of ", top});
         const double share = static_cast<double>(value) / static_cast<double>(top);
         return static_cast<std::uint8_t>(std::min(std::nearbyint(share * (clipped ? 65535.0 : 255.0)), 255.0));
     };

@@ -64,10 +64,10 @@ PALI_INLINE format format_of(const source& from) {
     if (webp) read += "WebP, ";
     if (stb) read += "BMP, TGA, ";
     refuse(errc::unsupported_image, from,
-           (format != nullptr ? std::string("a ") + format + ", which this build of pali was made without"
-            : from.size() == 0 ? std::string("the file is empty")
-                               : std::string("not a picture of a known format")) +
-               "; it reads " + read + "GIF and PNM");
+           {format != nullptr ? error_text{"a ", format, ", which this build of pali was made without"}
+            : from.size() == 0 ? "the file is empty"
+                               : "not a picture of a known format",
+            "; it reads ", read, "GIF and PNM"});
 }
 
 PALI_INLINE image decode(const source& from) {
@@ -119,7 +119,7 @@ PALI_INLINE image decode_image(std::span<const std::byte> bytes, const read_opti
 
 PALI_INLINE image read_image(const std::filesystem::path& path, const read_options& options) {
     const std::string name = path.string();
-    const auto cannot_open = [&](const std::string& why) { return error(errc::cannot_open, name + ": " + why); };
+    const auto cannot_open = [&](const error_text& why) { return error(errc::cannot_open, {name, ": ", why}); };
     std::error_code failure;
     const auto status = std::filesystem::status(path, failure);
     if (!std::filesystem::exists(status)) throw cannot_open("there is no such picture");
@@ -142,8 +142,7 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
     const std::size_t most = (options.max_pixels < SIZE_MAX / 32 ? options.max_pixels * 16 : SIZE_MAX / 2) + (std::size_t{64} << 20);
     const std::uintmax_t size = std::filesystem::file_size(path, failure);
     if (!failure && size > most)
-        throw error(errc::image_too_large, name + ": a file of " + std::to_string(size) + " bytes is no picture of " +
-                                               std::to_string(options.max_pixels) + " pixels (read_options::max_pixels)");
+        throw error(errc::image_too_large, {name, ": a file of ", size, " bytes is no picture of ", options.max_pixels, " pixels (read_options::max_pixels)"});
     if (!failure && size > bytes.size()) { // at once, where the file tells its size
         const std::size_t at = bytes.size();
         bytes.resize(static_cast<std::size_t>(size));

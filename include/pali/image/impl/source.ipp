@@ -19,26 +19,24 @@ struct source {
     [[nodiscard]] std::size_t size() const noexcept { return bytes.size(); }
 };
 
-[[noreturn]] PALI_INLINE void refuse(errc code, const source& from, const std::string& why) {
-    throw error(code, std::string(from.name) + ": " + why);
+[[noreturn]] PALI_INLINE void refuse(errc code, const source& from, const error_text& why) {
+    throw error(code, {from.name, ": ", why});
 }
 
-[[noreturn]] PALI_INLINE void malformed(const source& from, const std::string& why) { refuse(errc::malformed_image, from, why); }
+[[noreturn]] PALI_INLINE void malformed(const source& from, const error_text& why) { refuse(errc::malformed_image, from, why); }
 
 [[noreturn]] PALI_INLINE void cut_short(const source& from, const char* format) {
-    malformed(from, std::string("the ") + format + " data ends early, after " + std::to_string(from.size()) + " bytes; was the file cut short?");
+    malformed(from, {"the ", format, " data ends early, after ", from.size(), " bytes; was the file cut short?"});
 }
 
 /// Throws unless a picture of this size is within the limits: called before anything is allocated for it.
 PALI_INLINE void check_size(const source& from, std::size_t width, std::size_t height) {
     if (width == 0 || height == 0)
-        malformed(from, "the picture is " + std::to_string(width) + " x " + std::to_string(height) + " pixels; it has nothing to show");
+        malformed(from, {"the picture is ", width, " x ", height, " pixels; it has nothing to show"});
     const read_options& most = from.options;
     if (width <= most.max_side && height <= most.max_side && width <= most.max_pixels / height) return;
-    refuse(errc::image_too_large, from,
-           "the picture is " + std::to_string(width) + " x " + std::to_string(height) + " pixels; the limits are " +
-               std::to_string(most.max_side) + " a side and " + std::to_string(most.max_pixels) +
-               " in all (read_options::max_side, max_pixels): raise them if the file is to be trusted");
+    refuse(errc::image_too_large, from, {"the picture is ", width, " x ", height, " pixels; the limits are ", most.max_side, " a side and ", most.max_pixels,
+                                         " in all (read_options::max_side, max_pixels): raise them if the file is to be trusted"});
 }
 
 /// Reads numbers one after the other, and throws `malformed_image` where the bytes end.

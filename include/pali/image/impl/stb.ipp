@@ -107,12 +107,12 @@ PALI_INLINE image decode_stb(const source& from, const char* format) {
     int width = 0, height = 0, channels = 0;
     const int size = static_cast<int>(from.size());
     if (stb::stbi_info_from_memory(from.data(), size, &width, &height, &channels) == 0)
-        malformed(from, std::string("not a ") + format + " that can be decoded: its header is damaged, or of a kind that is not read");
+        malformed(from, {"not a ", format, " that can be decoded: its header is damaged, or of a kind that is not read"});
     check_size(from, static_cast<std::size_t>(width), static_cast<std::size_t>(std::abs(height)));
     const std::unique_ptr<unsigned char, void (*)(void*)> pixels(stb::stbi_load_from_memory(from.data(), size, &width, &height, &channels, 3),
                                                                  [](void* p) { std::free(p); });
     if (pixels == nullptr || width <= 0 || height <= 0)
-        malformed(from, std::string("not a ") + format + " that can be decoded: its data is damaged, or of a kind that is not read");
+        malformed(from, {"not a ", format, " that can be decoded: its data is damaged, or of a kind that is not read"});
     image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
     std::memcpy(made.pixels.data(), pixels.get(), made.pixels.size());
     return made;

@@ -11,7 +11,7 @@ PALI_INLINE void check_huffman_tables(const source& from, std::size_t at, std::s
         if (end - at < 17) malformed(from, "a Huffman table of the JPEG is incomplete");
         std::size_t codes = 0;
         for (std::size_t i = 1; i <= 16; ++i) codes += from.data()[at + i];
-        if (codes > 256) malformed(from, "a Huffman table of the JPEG has " + std::to_string(codes) + " codes; 256 are possible");
+        if (codes > 256) malformed(from, {"a Huffman table of the JPEG has ", codes, " codes; 256 are possible"});
         at += 17 + codes;
     }
     if (at != end) malformed(from, "a Huffman table of the JPEG is incomplete");

@@ -100,10 +100,9 @@ PALI_INLINE std::string to_terminal(const image& picture, terminal_graphics grap
     const auto between = [](std::size_t v, std::size_t most) { return v >= 1 && v <= most; };
     if (picture.width == 0 || picture.height == 0 || picture.pixels.size() != picture.width * picture.height * 3 || !between(size.columns, 1000) ||
         !between(size.rows, 1000) || !between(size.cell_width, 100) || !between(size.cell_height, 100))
-        throw error(errc::invalid_argument, "to_terminal: a picture of " + std::to_string(picture.width) + " x " + std::to_string(picture.height) +
-                                                " (" + std::to_string(picture.pixels.size()) + " bytes) in " + std::to_string(size.columns) + " x " +
-                                                std::to_string(size.rows) + " characters of " + std::to_string(size.cell_width) + " x " +
-                                                std::to_string(size.cell_height) + " pixels; it needs a pixel, 1 to 1000 characters and 1 to 100 pixels");
+        throw error(errc::invalid_argument, {"to_terminal: a picture of ", picture.width, " x ", picture.height, " (", picture.pixels.size(), " bytes) in ",
+                                             size.columns, " x ", size.rows, " characters of ", size.cell_width, " x ", size.cell_height,
+                                             " pixels; it needs a pixel, 1 to 1000 characters and 1 to 100 pixels"});
     const auto number = [](std::size_t v) { return static_cast<double>(v); };
     if (graphics == terminal_graphics::half_blocks || graphics == terminal_graphics::half_blocks_256) {
         const double stretch = number(size.cell_height) / 2 / number(size.cell_width);

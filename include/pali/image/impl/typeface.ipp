@@ -109,7 +109,7 @@ private:
     static constexpr std::size_t past_the_end = std::size_t{1} << 19;
 
     [[noreturn]] void fail(const char* why) const {
-        throw error(errc::malformed_file, m_name + ": this is no TrueType or OpenType font that can be read: " + why);
+        throw error(errc::malformed_file, {m_name, ": this is no TrueType or OpenType font that can be read: ", why});
     }
     [[nodiscard]] std::size_t u16(std::size_t at) const {
         if (at + 2 > m_bytes.size()) fail("it is cut short");
@@ -207,7 +207,7 @@ private:
         file.seekg(0);
         file.read(reinterpret_cast<char*>(bytes.data()), size);
     }
-    if (!file || (bytes.empty() && size != 0)) throw error(errc::cannot_open, path.string() + ": the font cannot be read; is it there, and a file?");
+    if (!file || (bytes.empty() && size != 0)) throw error(errc::cannot_open, {path.string(), ": the font cannot be read; is it there, and a file?"});
     return bytes;
 }
 

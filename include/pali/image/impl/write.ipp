@@ -30,16 +30,15 @@ namespace image_detail {
 PALI_INLINE void check_pixels(const char* what, std::size_t width, std::size_t height, std::size_t channels, std::size_t bytes) {
     constexpr std::size_t most = 1'000'000; // libpng's own limit; JPEG has a lower one
     if (width != 0 && height != 0 && width <= most && height <= most && bytes == width * height * channels) return;
-    throw error(errc::invalid_argument, std::string(what) + ": a picture of " + std::to_string(width) + " x " + std::to_string(height) + " with " +
-                                            std::to_string(bytes) + " bytes; it needs a pixel, sides of at most " + std::to_string(most) +
-                                            ", and " + std::to_string(channels) + " bytes a pixel");
+    throw error(errc::invalid_argument, {what, ": a picture of ", width, " x ", height, " with ", bytes, " bytes; it needs a pixel, sides of at most ", most,
+                                         ", and ", channels, " bytes a pixel"});
 }
 
 PALI_INLINE void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
     std::ofstream file(path, std::ios::binary | std::ios::trunc);
     file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
     file.close();
-    if (!file) throw error(errc::cannot_write, path.string() + ": the picture cannot be written; is the folder there, writable and not full?");
+    if (!file) throw error(errc::cannot_write, {path.string(), ": the picture cannot be written; is the folder there, writable and not full?"});
 }
 
 #if PALI_WITH_PNG
@@ -176,7 +175,7 @@ PALI_INLINE std::vector<std::byte> encode_png(std::size_t width, std::size_t hei
 
 PALI_INLINE std::vector<std::byte> encode_jpeg(const image& picture, int quality) {
     image_detail::check_pixels("encode_jpeg", picture.width, picture.height, 3, picture.pixels.size());
-    if (quality < 1 || quality > 100) throw error(errc::invalid_argument, "encode_jpeg: quality " + std::to_string(quality) + " is not 1 to 100");
+    if (quality < 1 || quality > 100) throw error(errc::invalid_argument, {"encode_jpeg: quality ", quality, " is not 1 to 100"});
 #if PALI_WITH_JPEG
     return image_detail::jpeg_writer().encode(picture, quality);
 #elif PALI_WITH_STB

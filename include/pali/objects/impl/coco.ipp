@@ -43,23 +43,23 @@ PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path) {
     std::error_code failure;
     std::ifstream in(path, std::ios::binary);
     if (!in || !std::filesystem::is_regular_file(path, failure))
-        throw error(errc::cannot_open, path.string() + ": there is no such file, or it cannot be read");
-    const auto fail = [&](const std::string& what) { throw error(errc::malformed_file, path.string() + ": " + what); };
+        throw error(errc::cannot_open, {path.string(), ": there is no such file, or it cannot be read"});
+    const auto fail = [&](const error_text& what) { throw error(errc::malformed_file, {path.string(), ": ", what}); };
     coco_writer made;
     parts& p = *made.m_parts;
     p.document = nlohmann::ordered_json::parse(in, nullptr, false);
     if (!p.document.is_object()) fail("is no JSON object");
     // Each entry of a list has an id of its own, from 1 on: what is added later goes on behind the last.
     const auto read_list = [&](const char* list, std::int64_t& last, auto&& entry) {
-        if (!p.document.contains(list) || !p.document[list].is_array()) fail(std::string("has no list \"") + list + "\"");
+        if (!p.document.contains(list) || !p.document[list].is_array()) fail({"has no list \"", list, "\""});
         std::set<std::int64_t> ids;
         for (const auto& one : p.document[list]) {
             const auto id = one.is_object() ? one.find("id") : one.end();
             if (!one.is_object() || id == one.end() || !id->is_number_integer() || id->template get<std::int64_t>() < 0 ||
                 id->template get<std::int64_t>() >= INT64_MAX / 2 || !ids.insert(id->template get<std::int64_t>()).second)
-                fail(std::string("an entry of \"") + list + "\" is no object with an \"id\" of its own");
+                fail({"an entry of \"", list, "\" is no object with an \"id\" of its own"});
             last = std::max(last, *ids.rbegin());
-            if (!entry(one, id->template get<std::int64_t>())) fail(std::string("an entry of \"") + list + "\" has no name of its own");
+            if (!entry(one, id->template get<std::int64_t>())) fail({"an entry of \"", list, "\" has no name of its own"});
         }
     };
     const auto text_of = [](const nlohmann::ordered_json& one, const char* key) {
@@ -84,7 +84,7 @@ PALI_INLINE std::size_t coco_writer::size() const noexcept { return m_parts->fil
 PALI_INLINE void coco_writer::add(const picture_objects& picture) {
     using object_detail::to_hundredths;
     const std::string file = object_detail::utf8_of(picture.file);
-    if (file.empty() || contains(file)) throw error(errc::invalid_argument, "coco_writer: " + in_quotes(file) + " is no name, or has been added before");
+    if (file.empty() || contains(file)) throw error(errc::invalid_argument, {"coco_writer: ", in_quotes(file), " is no name, or has been added before"});
     for (const object& o : picture.objects) object_detail::check_mask("coco_writer", picture, o);
     parts& p = *m_parts;
     p.files.insert(file);

@@ -14,8 +14,8 @@ namespace pali::inline PALI_ABI {
 PALI_INLINE std::string objects_json(const picture_objects& picture) {
     using json = nlohmann::ordered_json;
     if (!picture.mask_files.empty() && picture.mask_files.size() != picture.objects.size())
-        throw error(errc::invalid_argument, "objects_json: " + std::to_string(picture.mask_files.size()) + " mask files for " +
-                                                std::to_string(picture.objects.size()) + " objects; one for each, or none at all");
+        throw error(errc::invalid_argument, {"objects_json: ", picture.mask_files.size(), " mask files for ", picture.objects.size(),
+                                             " objects; one for each, or none at all"});
     json objects = json::array();
     for (std::size_t i = 0; i < picture.objects.size(); ++i) {
         const object& o = picture.objects[i];
@@ -50,7 +50,7 @@ PALI_INLINE void append(const std::filesystem::path& path, const std::string& te
     out.close();
     if (out) return;
     if (!failure) std::filesystem::resize_file(path, before, failure); // half a line would spoil the next one
-    throw error(errc::cannot_write, path.string() + ": cannot be written; is the folder there, writable and not full?");
+    throw error(errc::cannot_write, {path.string(), ": cannot be written; is the folder there, writable and not full?"});
 }
 
 } // namespace object_detail
@@ -60,7 +60,7 @@ PALI_INLINE json_lines::json_lines(const std::filesystem::path& path) : m_path(p
     std::error_code failure;
     if (!std::filesystem::exists(path, failure)) return;
     std::ifstream in(path, std::ios::binary);
-    if (!in || !std::filesystem::is_regular_file(path, failure)) throw error(errc::cannot_open, path.string() + ": cannot be read");
+    if (!in || !std::filesystem::is_regular_file(path, failure)) throw error(errc::cannot_open, {path.string(), ": cannot be read"});
     std::uintmax_t whole = 0; // bytes of lines that have their end
     std::size_t number = 1;
     for (std::string line; std::getline(in, line); ++number) {
@@ -71,16 +71,16 @@ PALI_INLINE json_lines::json_lines(const std::filesystem::path& path) : m_path(p
         if (is_last && file.empty() && is_ours) {
             in.close();
             std::filesystem::resize_file(path, whole, failure);
-            if (failure) throw error(errc::cannot_write, path.string() + ": the line that was cut off cannot be taken away");
+            if (failure) throw error(errc::cannot_write, {path.string(), ": the line that was cut off cannot be taken away"});
             return;
         }
         if (file.empty() && !line.empty())
-            throw error(errc::malformed_file, path.string() + ": line " + std::to_string(number) + " is no JSON object with a \"file\"");
+            throw error(errc::malformed_file, {path.string(), ": line ", number, " is no JSON object with a \"file\""});
         if (!line.empty()) m_files.insert(file);
         if (is_last && !line.empty()) object_detail::append(path, "\n");
         whole += line.size() + 1;
     }
-    if (in.bad()) throw error(errc::cannot_open, path.string() + ": cannot be read to its end");
+    if (in.bad()) throw error(errc::cannot_open, {path.string(), ": cannot be read to its end"});
 }
 
 PALI_INLINE bool json_lines::contains(const std::string& file) const { return m_files.contains(object_detail::utf8_of(file)); }
@@ -88,7 +88,7 @@ PALI_INLINE bool json_lines::contains(const std::string& file) const { return m_
 PALI_INLINE void json_lines::add(const picture_objects& picture) {
     const std::string file = object_detail::utf8_of(picture.file);
     if (file.empty() || m_files.contains(file))
-        throw error(errc::invalid_argument, "json_lines: " + in_quotes(file) + " is no name, or has been added before");
+        throw error(errc::invalid_argument, {"json_lines: ", in_quotes(file), " is no name, or has been added before"});
     object_detail::append(m_path, objects_json(picture) + '\n');
     m_files.insert(file);
 }

@@ -32,8 +32,8 @@ namespace pali::inline PALI_ABI::object_detail {
 
 inline void check_mask(const char* what, const picture_objects& picture, const object& one) {
     if (one.mask.empty() || (one.mask.width == picture.width && one.mask.height == picture.height)) return;
-    throw error(errc::invalid_argument, std::string(what) + ": a mask of " + std::to_string(one.mask.width) + " x " + std::to_string(one.mask.height) +
-                                            " pixels for a picture of " + std::to_string(picture.width) + " x " + std::to_string(picture.height));
+    throw error(errc::invalid_argument, {what, ": a mask of ", one.mask.width, " x ", one.mask.height, " pixels for a picture of ", picture.width, " x ",
+                                         picture.height});
 }
 
 } // namespace pali::inline PALI_ABI::object_detail
