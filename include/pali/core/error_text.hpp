@@ -20,7 +20,7 @@ public:
     error_text(const std::string& text) noexcept : m_text(text), m_kind(kind::text) {}
     error_text(std::initializer_list<error_text> parts) noexcept : m_parts(parts), m_kind(kind::parts) {}
     template <std::unsigned_integral T>
-        requires(!std::same_as<T, bool>)
+        requires(!std::same_as<T, bool> && !std::same_as<T, char>)
     error_text(T number) noexcept : m_natural(number), m_kind(kind::natural) {}
     template <std::signed_integral T>
         requires(!std::same_as<T, char>)
