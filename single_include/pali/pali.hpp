@@ -351,16 +351,23 @@ namespace pali::inline PALI_ABI {
 /// what it was made of ends with the expression it stands in.
 class error_text {
 public:
+    /// A text that ends with a zero.
     error_text(const char* text) noexcept : m_literal(text), m_kind(kind::literal) {}
+    /// A text, as all that follow: not copied.
     error_text(std::string_view text) noexcept : m_text(text), m_kind(kind::text) {}
+    /// A text.
     error_text(const std::string& text) noexcept : m_text(text), m_kind(kind::text) {}
+    /// Parts, one behind the other.
     error_text(std::initializer_list<error_text> parts) noexcept : m_parts(parts), m_kind(kind::parts) {}
+    /// A number from 0.
     template <std::unsigned_integral T>
         requires(!std::same_as<T, bool> && !std::same_as<T, char>)
     error_text(T number) noexcept : m_natural(number), m_kind(kind::natural) {}
+    /// A number.
     template <std::signed_integral T>
         requires(!std::same_as<T, char>)
     error_text(T number) noexcept : m_integer(number), m_kind(kind::integer) {}
+    /// A number with six digits behind its point.
     template <std::floating_point T>
     error_text(T number) noexcept : m_real(number), m_kind(kind::real) {}
 
@@ -6100,6 +6107,7 @@ struct factor {
     rows<float> y;               ///< (T, N); not x
 };
 
+/// factor{w, bias, y}, also where a compiler does not deduce this by itself.
 template <class Weights>
 factor(Weights, const float*, rows<float>) -> factor<Weights>;
 

@@ -1,6 +1,7 @@
 // Tensors to a safetensors file.
 #pragma once
 
+#include <pali/core/error_text.hpp>
 #include <pali/files/tensor_table.hpp>
 
 #include <cstddef>

@@ -13,6 +13,7 @@ struct factor {
     rows<float> y;               ///< (T, N); not x
 };
 
+/// factor{w, bias, y}, also where a compiler does not deduce this by itself.
 template <class Weights>
 factor(Weights, const float*, rows<float>) -> factor<Weights>;
 
