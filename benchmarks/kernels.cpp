@@ -127,7 +127,7 @@ void attention(benchmark::State& state) {
     const key_values seen{memory.data(), keys, head_dim};
     for (std::size_t head = 0; head < shape.kv_heads; ++head)
         for (std::size_t t = 0; t < keys; ++t) seen.put(head, t, {k.data() + t * head_dim, head_dim}, {v.data() + t * head_dim, head_dim});
-    const pali::kernels::all_keys all{keys};
+    const pali::kernels::prefix_mask all{.prefix = keys};
     const auto run = [&] { pali::kernels::attend(shape, rows<const float>(q.data(), tokens, width), seen, all, rows<float>(out.data(), tokens, width), on.at.threads, on.at.scratch); };
     run();
     std::vector<double> want(width);

@@ -5481,69 +5481,6 @@ PALI_INLINE void require_same(const dynamic& compiled, std::string_view name, co
 
 } // namespace pali::inline PALI_ABI::detail
 
-// What an attention is: heads, limits, and who sees whom.
-
-namespace pali::inline PALI_ABI::kernels {
-
-/// The keys that a query sees: [begin, end), never empty.
-struct key_range {
-    std::size_t begin = 0, end = 0; ///< tokens
-};
-
-/// Every query sees all keys: nothing is masked.
-struct all_keys {
-    std::size_t count = 0; ///< keys
-
-    /// The same range for any query.
-    [[nodiscard]] key_range operator()(std::size_t) const noexcept { return {0, count}; }
-};
-
-/// Heads and limits of an attention.
-struct attention_shape {
-    std::size_t heads = 0, kv_heads = 0, head_dim = 0; ///< of queries; of keys and values, heads % kv_heads == 0; numbers of each
-    float scale = 1;   ///< of the queries
-    float softcap = 0; ///< of the scores; 0: none
-};
-
-} // namespace pali::inline PALI_ABI::kernels
-
-// Who sees whom: the prefix-LM mask, with a sliding window.
-
-namespace pali::inline PALI_ABI {
-
-/// The prefix-LM mask of PaliGemma (arXiv 2407.07726, figure 2): the first `prefix` tokens see each other, all later ones what came
-/// before them. A window (Gemma 2, even layers) hides from a later token what is `window` or more behind it; the prefix stays visible
-/// to itself, as in transformers masking_utils.py. What a token sees is always one range:
-///
-///     prefix 3, no window      prefix 3, window 2
-///     a  x x x . .             a  x x x . .
-///     b  x x x . .             b  x x x . .
-///     c  x x x . .             c  x x x . .
-///     d  x x x x .             d  . . x x .
-///     e  x x x x x             e  . . . x x
-struct prefix_mask {
-    std::size_t prefix = 0; ///< tokens
-    std::size_t window = 0; ///< tokens; 0: none
-
-    /// The tokens that the one at `position` sees.
-    [[nodiscard]] kernels::key_range operator()(std::size_t position) const noexcept {
-        if (position < prefix) return {0, prefix};
-        return {window > 0 && position + 1 > window ? position + 1 - window : 0, position + 1};
-    }
-};
-
-/// What each of several tokens in a row sees, the first of them at `start`. A type of its own, and no lambda of a block, so that the kernel
-/// is instantiated once for all variants.
-struct prefix_mask_from {
-    prefix_mask mask;      ///< of the sequence
-    std::size_t start = 0; ///< position of row 0
-
-    /// The tokens that the one in `row` sees.
-    [[nodiscard]] kernels::key_range operator()(std::size_t row) const noexcept { return mask(start + row); }
-};
-
-} // namespace pali::inline PALI_ABI
-
 // Which rows of a matrix belong to which sequence.
 
 namespace pali::inline PALI_ABI {
@@ -5751,6 +5688,19 @@ inline features detect() noexcept {
 
 } // namespace pali::inline PALI_ABI::arch
 
+// What an attention is: heads and limits.
+
+namespace pali::inline PALI_ABI::kernels {
+
+/// Heads and limits of an attention.
+struct attention_shape {
+    std::size_t heads = 0, kv_heads = 0, head_dim = 0; ///< of queries; of keys and values, heads % kv_heads == 0; numbers of each
+    float scale = 1;   ///< of the queries
+    float softcap = 0; ///< of the scores; 0: none
+};
+
+} // namespace pali::inline PALI_ABI::kernels
+
 // Functions of single numbers over whole arrays: GELU, softcap, scaling.
 
 namespace pali::inline PALI_ABI::kernels {
@@ -5881,6 +5831,42 @@ struct gathered {
 };
 
 } // namespace pali::inline PALI_ABI::kernels::detail
+
+// Who sees whom: the prefix-LM mask, with a sliding window.
+
+namespace pali::inline PALI_ABI::kernels {
+
+/// The keys that a query sees: [begin, end), never empty.
+struct key_range {
+    std::size_t begin = 0, end = 0; ///< tokens
+};
+
+/// The prefix-LM mask of PaliGemma (arXiv 2407.07726, figure 2): the first `prefix` tokens see each other, all later ones what came
+/// before them. A window (Gemma 2, even layers) hides from a later token what is `window` or more behind it; the prefix stays visible
+/// to itself, as in transformers masking_utils.py. What a token sees is always one range:
+///
+///     prefix 3, no window      prefix 3, window 2
+///     a  x x x . .             a  x x x . .
+///     b  x x x . .             b  x x x . .
+///     c  x x x . .             c  x x x . .
+///     d  x x x x .             d  . . x x .
+///     e  x x x x x             e  . . . x x
+///
+/// Where all tokens are prefix, nothing is masked.
+struct prefix_mask {
+    std::size_t prefix = 0; ///< tokens
+    std::size_t window = 0; ///< tokens; 0: none
+    std::size_t start = 0;  ///< position of row 0 of the queries
+
+    /// The tokens that the query in `row` sees.
+    [[nodiscard]] key_range operator()(std::size_t row) const noexcept {
+        const std::size_t position = start + row;
+        if (position < prefix) return {0, prefix};
+        return {window > 0 && position + 1 > window ? position + 1 - window : 0, position + 1};
+    }
+};
+
+} // namespace pali::inline PALI_ABI::kernels
 
 // How large the caches of the processor are, found when the program runs.
 
@@ -6434,7 +6420,7 @@ namespace pali::inline PALI_ABI::kernels {
 namespace detail {
 
 /// One attention, cut into blocks of queries that share a key head, and parts of the keys. Its products are made by `Rows`.
-template <class A, class Rows, class Range>
+template <class A, class Rows>
 struct attention_pass {
     using element = typename Rows::element;
     using number = typename Rows::number;
@@ -6442,7 +6428,7 @@ struct attention_pass {
     attention_shape shape;
     rows<const float> q;
     key_values<element> seen_tokens;
-    Range range;
+    prefix_mask mask;
     rows<float> out;
 
     static constexpr std::size_t queries_a_block = 24, keys_a_block = key_values<element>::keys_a_block;
@@ -6462,8 +6448,8 @@ struct attention_pass {
     };
     [[nodiscard]] block block_at(std::size_t i) const noexcept {
         const std::size_t first = i % blocks_a_head * tokens_a_block, tokens = std::min(tokens_a_block, q.count - first);
-        key_range sees = range(first);
-        for (std::size_t t = first + 1; t < first + tokens; ++t) sees = {std::min(sees.begin, range(t).begin), std::max(sees.end, range(t).end)};
+        key_range sees = mask(first);
+        for (std::size_t t = first + 1; t < first + tokens; ++t) sees = {std::min(sees.begin, mask(t).begin), std::max(sees.end, mask(t).end)};
         return {i / blocks_a_head, first, tokens * group, sees};
     }
 
@@ -6499,7 +6485,7 @@ struct attention_pass {
             weigh<Rows>(rows<const number>(at.queries), seen_tokens.keys(of.kv_head, first / keys_a_block), nullptr, at.scores);
             for (std::size_t i = 0; i < of.count; ++i) {
                 if (shape.softcap > 0) softcap(tag, at.scores[i], size, shape.softcap);
-                const key_range sees = range(of.first + i / group);
+                const key_range sees = mask(of.first + i / group);
                 const auto within = [&](std::size_t key) { return std::clamp(key, first, first + size) - first; };
                 at.decay[i] = seen.softmax[i].take(tag, at.scores[i], size, within(sees.begin), within(sees.end));
                 Rows::pack(at.scores[i], size, at.weights[i]);
@@ -6558,12 +6544,12 @@ struct attention_pass {
 };
 
 /// The pass: threads take blocks of queries, or parts of the keys where blocks are few.
-template <class Rows, class A, class Range>
-void run_attention(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<typename Rows::element>& seen, Range range, rows<float> out, thread_pool& threads,
+template <class Rows, class A>
+void run_attention(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<typename Rows::element>& seen, const prefix_mask& mask, rows<float> out, thread_pool& threads,
             arena& scratch) {
     PALI_ASSERT(seen.head_dim == shape.head_dim && q.count == out.count);
     const arena::frame frame(scratch);
-    const attention_pass<A, Rows, Range> pass{shape, q, seen, range, out};
+    const attention_pass<A, Rows> pass{shape, q, seen, mask, out};
     std::size_t parts = 1;
     if (pass.blocks < 4 * threads.size())
         for (std::size_t i = 0; i < pass.blocks; ++i) parts = std::max(parts, pass.block_at(i).end_part() - pass.block_at(i).first_part());
@@ -6574,16 +6560,16 @@ void run_attention(arch::simd<A> tag, const attention_shape& shape, rows<const f
 } // namespace detail
 
 /**
- * out[t][h] = softmax(cap(scale · q[t][h] · keysᵀ)) · values, over the keys that range(t) allows.
+ * out[t][h] = softmax(cap(scale · q[t][h] · keysᵀ)) · values, over the keys that mask(t) shows.
  * q (T, heads · head_dim); keys and values of kv_heads heads, each shared by heads / kv_heads queries, in float32 or bfloat16, widened; out like q, not q.
  * Parts of the keys are gathered for themselves and added in their order: the order of every sum depends on the positions of the keys alone, and a token's
  * result is the same alone or among others and on any threads. Where blocks of queries are few, threads share the parts (flash-decoding: Dao et al., 2023).
  * 4 · T · heads · head_dim · keys flop; scratch for one block of queries a thread, or for all parts of few.
  */
-template <class A, weight_element Element, class Range>
-void attention(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, Range range, rows<float> out, thread_pool& threads,
+template <class A, weight_element Element>
+void attention(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask, rows<float> out, thread_pool& threads,
                arena& scratch) {
-    detail::run_attention<detail::simd_weighted_rows<A, Element>>(tag, shape, q, seen, range, out, threads, scratch);
+    detail::run_attention<detail::simd_weighted_rows<A, Element>>(tag, shape, q, seen, mask, out, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels
@@ -6782,10 +6768,10 @@ private:
 };
 
 /// attention() that rounds scaled queries, and the weights of values, to bfloat16. Sums and the softmax stay float32, and are those of attention() otherwise.
-template <class A, class Range>
-void attention_avx512(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<bfloat16>& seen, Range range, rows<float> out, thread_pool& threads,
+template <class A>
+void attention_avx512(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<bfloat16>& seen, const prefix_mask& mask, rows<float> out, thread_pool& threads,
                       arena& scratch) {
-    detail::run_attention<avx512_weighted_rows>(tag, shape, q, seen, range, out, threads, scratch);
+    detail::run_attention<avx512_weighted_rows>(tag, shape, q, seen, mask, out, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
@@ -6797,13 +6783,13 @@ void attention_avx512(arch::simd<A> tag, const attention_shape& shape, rows<cons
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
 /// attention(), and attention_avx512() over bfloat16 where the processor multiplies it.
-template <weight_element Element, class Range>
-void attend(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, Range range, rows<float> out, thread_pool& threads, arena& scratch) {
+template <weight_element Element>
+void attend(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask, rows<float> out, thread_pool& threads, arena& scratch) {
 #if defined(__x86_64__)
     if constexpr (std::same_as<Element, bfloat16>)
-        if (arch::in_use().avx512_bf16) return attention_avx512(arch::native, shape, q, seen, range, out, threads, scratch);
+        if (arch::in_use().avx512_bf16) return attention_avx512(arch::native, shape, q, seen, mask, out, threads, scratch);
 #endif
-    attention(arch::native, shape, q, seen, range, out, threads, scratch);
+    attention(arch::native, shape, q, seen, mask, out, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
@@ -8402,7 +8388,7 @@ struct gemma_attention {
             at.threads.run(s.count, [&](std::size_t t) {
                 for (std::size_t head = 0; head < shape.heads; ++head) rope.rotate(queries[t] + head * shape.head_dim, start + t + first_position);
             });
-            const prefix_mask_from mask{.mask = {.prefix = s.cache->prefix(), .window = window}, .start = start};
+            const kernels::prefix_mask mask{.prefix = s.cache->prefix(), .window = window, .start = start};
             s.cache->visit(layer, [&](const auto& seen) {
                 kernels::attend(shape, queries, seen, mask, rows_of(mixed).slice(s.first, s.count), at.threads, at.scratch);
             });
@@ -9105,7 +9091,7 @@ private:
             }
         });
         const kernels::attention_shape shape{.heads = heads, .kv_heads = heads, .head_dim = head_dim, .scale = 1.f / std::sqrt(static_cast<float>(head_dim))};
-        kernels::attend(shape, rows_of(q), seen, kernels::all_keys{patches}, rows_of(mixed), at.threads, at.scratch);
+        kernels::attend(shape, rows_of(q), seen, kernels::prefix_mask{.prefix = patches}, rows_of(mixed), at.threads, at.scratch);
     }
 };
 

@@ -1,7 +1,6 @@
 // Blocked attention against the reference, for every instruction set, grouping, range and awkward size.
 #include "numbers.hpp"
 
-#include <pali/decoder/mask.hpp>
 #include <pali/arch/features.hpp>
 #include <pali/kernels/attention_avx512.hpp>
 #include <pali/kernels/reference.hpp>
@@ -40,7 +39,7 @@ struct problem {
     setting s;
     std::size_t capacity = s.tokens + 3;
     kernels::attention_shape shape{.heads = s.heads, .kv_heads = s.kv_heads, .head_dim = s.head_dim, .scale = s.scale, .softcap = s.softcap};
-    pali::prefix_mask mask{.prefix = s.prefix, .window = s.window};
+    kernels::prefix_mask mask{.prefix = s.prefix, .window = s.window};
     pali::aligned_vector<float> q = pali::test::random(s.tokens * s.heads * s.head_dim, 1), k = pali::test::random(s.tokens * s.kv_heads * s.head_dim, 2),
                                 v = pali::test::random(s.tokens * s.kv_heads * s.head_dim, 3);
     pali::aligned_vector<Element> cache = pali::aligned_vector<Element>(numbers(), Element(std::numeric_limits<float>::quiet_NaN())); // nobody has written there yet
@@ -61,7 +60,9 @@ struct problem {
         pali::arena scratch;
         const std::size_t width = s.heads * s.head_dim;
         pali::aligned_vector<float> out(count * width, -1.f);
-        attention(tag, shape, rows<const float>(q.data() + first * width, count, width), seen, [&](std::size_t t) { return mask(first + t); },
+        kernels::prefix_mask from_first = mask;
+        from_first.start = first;
+        attention(tag, shape, rows<const float>(q.data() + first * width, count, width), seen, from_first,
                   rows<float>(out.data(), count, width), pool, scratch);
         return out;
     }
@@ -134,8 +135,8 @@ BOOST_DATA_TEST_CASE(avx512_stays_within_rounding_of_the_weights, boost::unit_te
 #endif
 
 BOOST_AUTO_TEST_CASE(the_mask_is_the_one_of_the_papers) {
-    // Rows see columns; the pictures of decoder/mask.hpp, of figure 2 of the PaliGemma paper, and a window that cuts into the prefix.
-    const auto picture = [](pali::prefix_mask mask, std::size_t tokens) {
+    // Rows see columns; the pictures of kernels/prefix_mask.hpp, of figure 2 of the PaliGemma paper, and a window that cuts into the prefix.
+    const auto picture = [](kernels::prefix_mask mask, std::size_t tokens) {
         std::string text;
         for (std::size_t t = 0; t < tokens; ++t) {
             const auto sees = mask(t);

@@ -119,10 +119,10 @@ BOOST_DATA_TEST_CASE(prompts_see_each_other_and_answers_do_not_look_ahead, bdata
 
 /// A window hides from a suffix token what is `window` or more behind it, never a part of the prefix from the prefix.
 BOOST_AUTO_TEST_CASE(a_window_hides_the_picture_from_the_answer_and_not_from_the_prompt) {
-    const pali::prefix_mask mask{.prefix = 17, .window = 5};
+    const pali::kernels::prefix_mask mask{.prefix = 17, .window = 5};
     for (std::size_t row = 0; row < 17; ++row) BOOST_TEST((mask(row).begin == 0u && mask(row).end == 17u));
     for (std::size_t row = 17; row < 40; ++row) BOOST_TEST((mask(row).begin == row + 1 - 5 && mask(row).end == row + 1));
-    const pali::prefix_mask none{.prefix = 17, .window = 0};
+    const pali::kernels::prefix_mask none{.prefix = 17, .window = 0};
     BOOST_TEST((none(30).begin == 0u && none(30).end == 31u));
 }
 

@@ -1,7 +1,6 @@
 // Self-attention of the decoder: rotary positions, grouped queries, and the prefix-LM mask over a cache.
 #pragma once
 
-#include <pali/decoder/mask.hpp>
 #include <pali/decoder/sequence.hpp>
 #include <pali/kernels/attend.hpp>
 #include <pali/kernels/rope.hpp>
@@ -33,7 +32,7 @@ struct gemma_attention {
             at.threads.run(s.count, [&](std::size_t t) {
                 for (std::size_t head = 0; head < shape.heads; ++head) rope.rotate(queries[t] + head * shape.head_dim, start + t + first_position);
             });
-            const prefix_mask_from mask{.mask = {.prefix = s.cache->prefix(), .window = window}, .start = start};
+            const kernels::prefix_mask mask{.prefix = s.cache->prefix(), .window = window, .start = start};
             s.cache->visit(layer, [&](const auto& seen) {
                 kernels::attend(shape, queries, seen, mask, rows_of(mixed).slice(s.first, s.count), at.threads, at.scratch);
             });

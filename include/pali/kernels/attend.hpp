@@ -10,13 +10,13 @@
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
 /// attention(), and attention_avx512() over bfloat16 where the processor multiplies it.
-template <weight_element Element, class Range>
-void attend(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, Range range, rows<float> out, thread_pool& threads, arena& scratch) {
+template <weight_element Element>
+void attend(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask, rows<float> out, thread_pool& threads, arena& scratch) {
 #if defined(__x86_64__)
     if constexpr (std::same_as<Element, bfloat16>)
-        if (arch::in_use().avx512_bf16) return attention_avx512(arch::native, shape, q, seen, range, out, threads, scratch);
+        if (arch::in_use().avx512_bf16) return attention_avx512(arch::native, shape, q, seen, mask, out, threads, scratch);
 #endif
-    attention(arch::native, shape, q, seen, range, out, threads, scratch);
+    attention(arch::native, shape, q, seen, mask, out, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD

@@ -4,6 +4,7 @@
 #include <pali/kernels/attention_shape.hpp>
 #include <pali/kernels/elementwise.hpp>
 #include <pali/kernels/online_softmax.hpp>
+#include <pali/kernels/prefix_mask.hpp>
 #include <pali/kernels/weighted_rows.hpp>
 
 #include <algorithm>
@@ -15,7 +16,7 @@ namespace pali::inline PALI_ABI::kernels {
 namespace detail {
 
 /// One attention, cut into blocks of queries that share a key head, and parts of the keys. Its products are made by `Rows`.
-template <class A, class Rows, class Range>
+template <class A, class Rows>
 struct attention_pass {
     using element = typename Rows::element;
     using number = typename Rows::number;
@@ -23,7 +24,7 @@ struct attention_pass {
     attention_shape shape;
     rows<const float> q;
     key_values<element> seen_tokens;
-    Range range;
+    prefix_mask mask;
     rows<float> out;
 
     static constexpr std::size_t queries_a_block = 24, keys_a_block = key_values<element>::keys_a_block;
@@ -43,8 +44,8 @@ struct attention_pass {
     };
     [[nodiscard]] block block_at(std::size_t i) const noexcept {
         const std::size_t first = i % blocks_a_head * tokens_a_block, tokens = std::min(tokens_a_block, q.count - first);
-        key_range sees = range(first);
-        for (std::size_t t = first + 1; t < first + tokens; ++t) sees = {std::min(sees.begin, range(t).begin), std::max(sees.end, range(t).end)};
+        key_range sees = mask(first);
+        for (std::size_t t = first + 1; t < first + tokens; ++t) sees = {std::min(sees.begin, mask(t).begin), std::max(sees.end, mask(t).end)};
         return {i / blocks_a_head, first, tokens * group, sees};
     }
 
@@ -80,7 +81,7 @@ struct attention_pass {
             weigh<Rows>(rows<const number>(at.queries), seen_tokens.keys(of.kv_head, first / keys_a_block), nullptr, at.scores);
             for (std::size_t i = 0; i < of.count; ++i) {
                 if (shape.softcap > 0) softcap(tag, at.scores[i], size, shape.softcap);
-                const key_range sees = range(of.first + i / group);
+                const key_range sees = mask(of.first + i / group);
                 const auto within = [&](std::size_t key) { return std::clamp(key, first, first + size) - first; };
                 at.decay[i] = seen.softmax[i].take(tag, at.scores[i], size, within(sees.begin), within(sees.end));
                 Rows::pack(at.scores[i], size, at.weights[i]);
@@ -139,12 +140,12 @@ struct attention_pass {
 };
 
 /// The pass: threads take blocks of queries, or parts of the keys where blocks are few.
-template <class Rows, class A, class Range>
-void run_attention(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<typename Rows::element>& seen, Range range, rows<float> out, thread_pool& threads,
+template <class Rows, class A>
+void run_attention(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<typename Rows::element>& seen, const prefix_mask& mask, rows<float> out, thread_pool& threads,
             arena& scratch) {
     PALI_ASSERT(seen.head_dim == shape.head_dim && q.count == out.count);
     const arena::frame frame(scratch);
-    const attention_pass<A, Rows, Range> pass{shape, q, seen, range, out};
+    const attention_pass<A, Rows> pass{shape, q, seen, mask, out};
     std::size_t parts = 1;
     if (pass.blocks < 4 * threads.size())
         for (std::size_t i = 0; i < pass.blocks; ++i) parts = std::max(parts, pass.block_at(i).end_part() - pass.block_at(i).first_part());
@@ -155,16 +156,16 @@ void run_attention(arch::simd<A> tag, const attention_shape& shape, rows<const f
 } // namespace detail
 
 /**
- * out[t][h] = softmax(cap(scale · q[t][h] · keysᵀ)) · values, over the keys that range(t) allows.
+ * out[t][h] = softmax(cap(scale · q[t][h] · keysᵀ)) · values, over the keys that mask(t) shows.
  * q (T, heads · head_dim); keys and values of kv_heads heads, each shared by heads / kv_heads queries, in float32 or bfloat16, widened; out like q, not q.
  * Parts of the keys are gathered for themselves and added in their order: the order of every sum depends on the positions of the keys alone, and a token's
  * result is the same alone or among others and on any threads. Where blocks of queries are few, threads share the parts (flash-decoding: Dao et al., 2023).
  * 4 · T · heads · head_dim · keys flop; scratch for one block of queries a thread, or for all parts of few.
  */
-template <class A, weight_element Element, class Range>
-void attention(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, Range range, rows<float> out, thread_pool& threads,
+template <class A, weight_element Element>
+void attention(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask, rows<float> out, thread_pool& threads,
                arena& scratch) {
-    detail::run_attention<detail::simd_weighted_rows<A, Element>>(tag, shape, q, seen, range, out, threads, scratch);
+    detail::run_attention<detail::simd_weighted_rows<A, Element>>(tag, shape, q, seen, mask, out, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels

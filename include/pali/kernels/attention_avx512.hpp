@@ -73,10 +73,10 @@ private:
 };
 
 /// attention() that rounds scaled queries, and the weights of values, to bfloat16. Sums and the softmax stay float32, and are those of attention() otherwise.
-template <class A, class Range>
-void attention_avx512(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<bfloat16>& seen, Range range, rows<float> out, thread_pool& threads,
+template <class A>
+void attention_avx512(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<bfloat16>& seen, const prefix_mask& mask, rows<float> out, thread_pool& threads,
                       arena& scratch) {
-    detail::run_attention<avx512_weighted_rows>(tag, shape, q, seen, range, out, threads, scratch);
+    detail::run_attention<avx512_weighted_rows>(tag, shape, q, seen, mask, out, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD

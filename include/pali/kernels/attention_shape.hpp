@@ -1,4 +1,4 @@
-// What an attention is: heads, limits, and who sees whom.
+// What an attention is: heads and limits.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -6,19 +6,6 @@
 #include <cstddef>
 
 namespace pali::inline PALI_ABI::kernels {
-
-/// The keys that a query sees: [begin, end), never empty.
-struct key_range {
-    std::size_t begin = 0, end = 0; ///< tokens
-};
-
-/// Every query sees all keys: nothing is masked.
-struct all_keys {
-    std::size_t count = 0; ///< keys
-
-    /// The same range for any query.
-    [[nodiscard]] key_range operator()(std::size_t) const noexcept { return {0, count}; }
-};
 
 /// Heads and limits of an attention.
 struct attention_shape {

@@ -5,6 +5,7 @@
 #include <pali/kernels/attention_shape.hpp>
 #include <pali/kernels/key_values.hpp>
 #include <pali/kernels/conv_shape.hpp>
+#include <pali/kernels/prefix_mask.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -77,13 +78,13 @@ void rope(Scalar* head, std::size_t head_dim, std::size_t position, Scalar theta
     }
 }
 
-/// softmax(cap(scale · q · keysᵀ)) · values, for queries (T, heads · head_dim) over the keys that range(t) allows.
-template <class Scalar, class Element, class Range>
-void attention(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, Range range, rows<Scalar> out) {
+/// softmax(cap(scale · q · keysᵀ)) · values, for queries (T, heads · head_dim) over the keys that mask(t) shows.
+template <class Scalar, class Element>
+void attention(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask, rows<Scalar> out) {
     const std::size_t group = shape.heads / shape.kv_heads;
     for (std::size_t t = 0; t < q.count; ++t)
         for (std::size_t h = 0; h < shape.heads; ++h) {
-            const key_range sees = range(t);
+            const key_range sees = mask(t);
             const auto number = [](Element x) { return static_cast<Scalar>(static_cast<float>(x)); };
             std::vector<Scalar> scores;
             for (std::size_t s = sees.begin; s < sees.end; ++s) {

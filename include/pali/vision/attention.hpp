@@ -50,7 +50,7 @@ private:
             }
         });
         const kernels::attention_shape shape{.heads = heads, .kv_heads = heads, .head_dim = head_dim, .scale = 1.f / std::sqrt(static_cast<float>(head_dim))};
-        kernels::attend(shape, rows_of(q), seen, kernels::all_keys{patches}, rows_of(mixed), at.threads, at.scratch);
+        kernels::attend(shape, rows_of(q), seen, kernels::prefix_mask{.prefix = patches}, rows_of(mixed), at.threads, at.scratch);
     }
 };
 

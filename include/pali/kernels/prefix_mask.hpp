@@ -1,12 +1,16 @@
 // Who sees whom: the prefix-LM mask, with a sliding window.
 #pragma once
 
-#include <pali/kernels/attention_shape.hpp>
+#include <pali/core/macros.hpp>
 
-#include <algorithm>
 #include <cstddef>
 
-namespace pali::inline PALI_ABI {
+namespace pali::inline PALI_ABI::kernels {
+
+/// The keys that a query sees: [begin, end), never empty.
+struct key_range {
+    std::size_t begin = 0, end = 0; ///< tokens
+};
 
 /// The prefix-LM mask of PaliGemma (arXiv 2407.07726, figure 2): the first `prefix` tokens see each other, all later ones what came
 /// before them. A window (Gemma 2, even layers) hides from a later token what is `window` or more behind it; the prefix stays visible
@@ -18,25 +22,19 @@ namespace pali::inline PALI_ABI {
 ///     c  x x x . .             c  x x x . .
 ///     d  x x x x .             d  . . x x .
 ///     e  x x x x x             e  . . . x x
+///
+/// Where all tokens are prefix, nothing is masked.
 struct prefix_mask {
     std::size_t prefix = 0; ///< tokens
     std::size_t window = 0; ///< tokens; 0: none
+    std::size_t start = 0;  ///< position of row 0 of the queries
 
-    /// The tokens that the one at `position` sees.
-    [[nodiscard]] kernels::key_range operator()(std::size_t position) const noexcept {
+    /// The tokens that the query in `row` sees.
+    [[nodiscard]] key_range operator()(std::size_t row) const noexcept {
+        const std::size_t position = start + row;
         if (position < prefix) return {0, prefix};
         return {window > 0 && position + 1 > window ? position + 1 - window : 0, position + 1};
     }
 };
 
-/// What each of several tokens in a row sees, the first of them at `start`. A type of its own, and no lambda of a block, so that the kernel
-/// is instantiated once for all variants.
-struct prefix_mask_from {
-    prefix_mask mask;      ///< of the sequence
-    std::size_t start = 0; ///< position of row 0
-
-    /// The tokens that the one in `row` sees.
-    [[nodiscard]] kernels::key_range operator()(std::size_t row) const noexcept { return mask(start + row); }
-};
-
-} // namespace pali::inline PALI_ABI
+} // namespace pali::inline PALI_ABI::kernels
