@@ -14,11 +14,8 @@ namespace {
 
 using pali::rows;
 
-template <class Element>
-using factors = std::initializer_list<pali::kernels::factor<rows<const Element>>>;
-
-template <class A, class Element>
-void multiply(pali::arch::simd<A> tag, rows<const float> x, factors<Element> with, std::size_t threads) {
+template <class A, class Weights>
+void multiply(pali::arch::simd<A> tag, rows<const float> x, std::initializer_list<pali::kernels::factor<Weights>> with, std::size_t threads) {
     pali::thread_pool pool(threads);
     pali::arena scratch;
     pali::kernels::matmul(tag, x, with, pool, scratch);
@@ -27,7 +24,7 @@ void multiply(pali::arch::simd<A> tag, rows<const float> x, factors<Element> wit
 #if defined(__x86_64__)
 struct avx512_bf16 {}; // the tag of matmul_avx512()
 
-void multiply(avx512_bf16, rows<const float> x, factors<pali::bfloat16> with, std::size_t threads) {
+void multiply(avx512_bf16, rows<const float> x, std::initializer_list<pali::kernels::factor<rows<const pali::bfloat16>>> with, std::size_t threads) {
     pali::thread_pool pool(threads);
     pali::arena scratch;
     pali::kernels::matmul_avx512(x, with, pool, scratch);
