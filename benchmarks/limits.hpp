@@ -71,7 +71,7 @@ inline double fma_peak(pali::thread_pool& threads) {
             for (std::size_t c = 0; c < chains; ++c) sums[c] = batch(static_cast<float>(i * chains + c)); // all different, or one would do for all
             const batch a(0.999f), b(0.001f);
             for (std::size_t r = 0; r < rounds; ++r)
-                for (batch& sum : sums) sum = xsimd::fma(sum, a, b);
+                for (batch& sum : sums) sum = pali::arch::fma(sum, a, b);
             for (const batch& sum : sums) results[i] += static_cast<double>(pali::compat::reduce_add(sum));
         });
     });

@@ -96,7 +96,7 @@ void conv_tile(arch::simd<A>, const std::array<const float*, P>& x, std::size_t 
             for (std::size_t v = 0; v < vectors; ++v) weights[v] = batch::load_aligned(w + v * lanes);
             for (std::size_t p = 0; p < P; ++p) {
                 const batch value(x[p][row * stride + k]);
-                for (std::size_t v = 0; v < vectors; ++v) sums[p][v] = xsimd::fma(value, weights[v], sums[p][v]);
+                for (std::size_t v = 0; v < vectors; ++v) sums[p][v] = arch::fma(value, weights[v], sums[p][v]);
             }
         }
     for (std::size_t p = 0; p < P; ++p) {

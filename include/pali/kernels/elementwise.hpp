@@ -30,7 +30,7 @@ void map(arch::simd<A>, std::size_t n, float* out, F f, const In*... in) noexcep
 /// The tanh form of GELU, Hendrycks & Gimpel, arXiv 1606.08415, section 2: x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))).
 template <class Batch>
 [[nodiscard]] Batch gelu_tanh(const Batch& x) noexcept {
-    const Batch inner = Batch(0.7978845608028654f) * xsimd::fma(Batch(0.044715f) * x, x * x, x);
+    const Batch inner = Batch(0.7978845608028654f) * arch::fma(Batch(0.044715f) * x, x * x, x);
     return Batch(0.5f) * x * (Batch(1.f) + xsimd::tanh(inner));
 }
 

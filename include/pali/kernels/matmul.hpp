@@ -116,7 +116,7 @@ struct simd_dot {
                 batch value = batch::load_aligned(x[r] + k + Half * lanes);
                 if constexpr (R == 6) PALI_IN_REGISTER(value.data); // beside three columns no register is left for it
                 PALI_UNROLL
-                for (std::size_t c = 0; c < C; ++c) sums[r][c] = xsimd::fma(value, weight[c], sums[r][c]);
+                for (std::size_t c = 0; c < C; ++c) sums[r][c] = arch::fma(value, weight[c], sums[r][c]);
             }
         };
         const auto both = [&](const auto& weights, std::size_t k) PALI_ALWAYS_INLINE {

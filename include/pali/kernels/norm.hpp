@@ -28,7 +28,7 @@ void rms_norm(arch::simd<A>, rows<const float> x, const float* scale, float eps,
         batch squares(0.f);
         for (std::size_t i = 0; i < whole; i += batch::size) {
             const auto v = batch::load_unaligned(in + i);
-            squares = xsimd::fma(v, v, squares);
+            squares = arch::fma(v, v, squares);
         }
         float sum = compat::reduce_add(squares);
         for (std::size_t i = whole; i < x.width; ++i) sum += in[i] * in[i];
@@ -63,14 +63,14 @@ void layer_norm(arch::simd<A>, rows<const float> x, const float* scale, const fl
         batch squares(0.f);
         for (std::size_t i = 0; i < whole; i += batch::size) {
             const auto v = batch::load_unaligned(in + i) - batch(mean);
-            squares = xsimd::fma(v, v, squares);
+            squares = arch::fma(v, v, squares);
         }
         float square = compat::reduce_add(squares);
         for (std::size_t i = whole; i < x.width; ++i) square += (in[i] - mean) * (in[i] - mean);
         const float inverse = 1.f / std::sqrt(square / width + eps);
         for (std::size_t i = 0; i < whole; i += batch::size) {
             const auto v = (batch::load_unaligned(in + i) - batch(mean)) * batch(inverse);
-            xsimd::fma(v, batch::load_unaligned(scale + i), batch::load_unaligned(bias + i)).store_unaligned(out + i);
+            arch::fma(v, batch::load_unaligned(scale + i), batch::load_unaligned(bias + i)).store_unaligned(out + i);
         }
         for (std::size_t i = whole; i < x.width; ++i) out[i] = (in[i] - mean) * inverse * scale[i] + bias[i];
     }

@@ -72,7 +72,7 @@ struct gathered {
             if (theirs.sum == 0) continue; // it saw nothing
             const float top = std::max(mine.top, theirs.top), by = std::exp(mine.top - top), their_by = std::exp(theirs.top - top);
             for (std::size_t d = 0; d < sums.width; d += batch::size)
-                xsimd::fma(batch::load_aligned(other.sums[i] + d), batch(their_by), batch::load_aligned(sums[i] + d) * batch(by)).store_aligned(sums[i] + d);
+                arch::fma(batch::load_aligned(other.sums[i] + d), batch(their_by), batch::load_aligned(sums[i] + d) * batch(by)).store_aligned(sums[i] + d);
             softmax[i] = {top, mine.sum * by + theirs.sum * their_by};
         }
     }

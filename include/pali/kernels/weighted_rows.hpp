@@ -45,7 +45,7 @@ struct simd_weighted_rows {
             for (std::size_t r = 0; r < R; ++r) {
                 batch weight(p[r][j + Half]);
                 PALI_UNROLL
-                for (std::size_t c = 0; c < C; ++c) sums[r][c] = xsimd::fma(weight, values[c], sums[r][c]);
+                for (std::size_t c = 0; c < C; ++c) sums[r][c] = arch::fma(weight, values[c], sums[r][c]);
             }
         };
         const std::size_t whole = p.width / pair * pair;
