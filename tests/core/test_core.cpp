@@ -104,12 +104,12 @@ BOOST_AUTO_TEST_CASE(a_task_can_know_its_thread) {
 
 #if defined(__linux__)
 BOOST_AUTO_TEST_CASE(pinned_threads_stay_on_a_processor_and_the_callers_does_not) {
-    const auto processors = [] {
+    const auto processors = [] { // called by all threads, which BOOST_TEST may not be
         cpu_set_t allowed;
-        BOOST_TEST_REQUIRE(sched_getaffinity(0, sizeof allowed, &allowed) == 0);
-        return CPU_COUNT(&allowed);
+        return sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 0;
     };
     const int before = processors();
+    BOOST_TEST_REQUIRE(before > 0);
     for (const bool pin : {false, true}) {
         pali::thread_pool pool(3, pin);
         std::array<std::atomic<int>, 3> found{};
