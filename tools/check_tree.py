@@ -125,6 +125,7 @@ def check_streams(t):
 def check_intrinsics(t):
     yield from t.find(r"#\s*include\s*<(\w*mmintrin|immintrin|x86intrin|arm_neon|arm_sve|cpuid)\.h>|\b_mm\d*_\w+|\b_tile_\w+|\b__m(128|256|512)\w*",
                       "intrinsics stand in arch/ and kernels/ alone", lambda path: t.folder(path) in ("arch", "kernels"))
+    yield from t.find(r"\bxsimd::fma\b", "arch::fma() rounds once with 512 bits, too", lambda path: t.folder(path) == "arch")
 
 
 def check_flags(t):

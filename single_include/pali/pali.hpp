@@ -6332,6 +6332,9 @@ void multiply(rows<const float> x, std::initializer_list<factor<Weights>> with, 
     }
 }
 
+/// Panels that are the rows of weights where they lie.
+inline constexpr auto stored_rows = [](const auto& w, std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); };
+
 } // namespace detail
 
 /**
@@ -6341,7 +6344,7 @@ void multiply(rows<const float> x, std::initializer_list<factor<Weights>> with, 
  */
 template <class A, weight_element Element>
 void matmul(arch::simd<A>, rows<const float> x, std::initializer_list<factor<rows<const Element>>> with, thread_pool& threads, arena& scratch) {
-    detail::multiply<detail::simd_dot<A, Element>>(x, with, [](const auto& w, std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); }, threads, scratch);
+    detail::multiply<detail::simd_dot<A, Element>>(x, with, detail::stored_rows, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels
@@ -6700,7 +6703,7 @@ private:
  * rounded). 2·T·N·K flop; reads w once a call from memory, and once a row tile from the second-level cache. Takes T·K/2 floats of scratch.
  */
 inline void matmul_avx512(rows<const float> x, std::initializer_list<factor<rows<const bfloat16>>> with, thread_pool& threads, arena& scratch) {
-    detail::multiply<avx512_bfloat16_dot>(x, with, [](const auto& w, std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); }, threads, scratch);
+    detail::multiply<avx512_bfloat16_dot>(x, with, detail::stored_rows, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD

@@ -143,6 +143,7 @@ BOOST_AUTO_TEST_SUITE(matmul_quantised)
 
 BOOST_AUTO_TEST_CASE(int8_weights_match_reference) { matches_reference<8>(); }
 BOOST_AUTO_TEST_CASE(int4_weights_match_reference) { matches_reference<4>(); }
+
 BOOST_AUTO_TEST_CASE(several_matrices_give_the_bits_that_each_gives_alone) {
     constexpr std::size_t T = 9, K = 192;
     const auto x = pali::test::random(T * K, 1), bias = pali::test::random(40, 2);

@@ -238,6 +238,9 @@ void multiply(rows<const float> x, std::initializer_list<factor<Weights>> with, 
     }
 }
 
+/// Panels that are the rows of weights where they lie.
+inline constexpr auto stored_rows = [](const auto& w, std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); };
+
 } // namespace detail
 
 /**
@@ -247,7 +250,7 @@ void multiply(rows<const float> x, std::initializer_list<factor<Weights>> with, 
  */
 template <class A, weight_element Element>
 void matmul(arch::simd<A>, rows<const float> x, std::initializer_list<factor<rows<const Element>>> with, thread_pool& threads, arena& scratch) {
-    detail::multiply<detail::simd_dot<A, Element>>(x, with, [](const auto& w, std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); }, threads, scratch);
+    detail::multiply<detail::simd_dot<A, Element>>(x, with, detail::stored_rows, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels

@@ -117,7 +117,7 @@ private:
  * rounded). 2·T·N·K flop; reads w once a call from memory, and once a row tile from the second-level cache. Takes T·K/2 floats of scratch.
  */
 inline void matmul_avx512(rows<const float> x, std::initializer_list<factor<rows<const bfloat16>>> with, thread_pool& threads, arena& scratch) {
-    detail::multiply<avx512_bfloat16_dot>(x, with, [](const auto& w, std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); }, threads, scratch);
+    detail::multiply<avx512_bfloat16_dot>(x, with, detail::stored_rows, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
