@@ -68,6 +68,7 @@ void for_every_dot(F f) {
     if (there.avx2) f(pali::kernels::avx2_dot{}, "avx2");
     if (there.avx_vnni) f(pali::kernels::avx_vnni_dot{}, "avx_vnni");
     if (there.avx512_vnni) f(pali::kernels::avx512_vnni_dot{}, "avx512_vnni");
+    if (there.avx512_vnni) f(pali::kernels::avx512_vnni_token_dot{}, "avx512_vnni, one token");
 #endif
 }
 

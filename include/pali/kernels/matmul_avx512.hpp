@@ -44,13 +44,15 @@ struct avx512_bfloat16_dot {
         for (std::size_t r = 0; r < R; ++r)
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = _mm512_setzero_ps();
-        PALI_NO_UNROLL
-        for (std::size_t k = 0; k < whole; k += pair) {
-            __m512i weights[C];
-            PALI_UNROLL
-            for (std::size_t c = 0; c < C; ++c) weights[c] = _mm512_loadu_si512(w[c] + k);
-            add(x, k, weights, sums, rows<const bfloat16>(w[2 * C] + k, C, pair, w.stride)); // which come two tiles later
-        }
+        if constexpr (R == 1) add_row(x[0], w, whole, sums[0]);
+        else
+            PALI_NO_UNROLL
+            for (std::size_t k = 0; k < whole; k += pair) {
+                __m512i weights[C];
+                PALI_UNROLL
+                for (std::size_t c = 0; c < C; ++c) weights[c] = _mm512_loadu_si512(w[c] + k);
+                add(x, k, weights, sums, rows<const bfloat16>(w[2 * C] + k, C, pair, w.stride)); // which come two tiles later
+            }
         if (whole != w.width) { // the row ends inside a register, and what lies behind it may not be ours to read
             __m512i weights[C];
             PALI_UNROLL
@@ -80,6 +82,31 @@ private:
     template <class Mask>
     [[nodiscard]] static Mask first_lanes(std::size_t count) noexcept {
         return count >= 8 * sizeof(Mask) ? static_cast<Mask>(~Mask{0}) : static_cast<Mask>((Mask{1} << count) - 1);
+    }
+
+    /// Numbers [0, whole) of a single row times those of each column, which runs at the speed of memory: the fewer instructions a line of weights takes, the more lines to
+    /// come are in the core's sight and asked for. So weights are operands in memory, and their places are offsets that serve two pointers, to these columns
+    /// and to the next tile, which is fetched meanwhile.
+    template <std::size_t C>
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    static inline void add_row(const bfloat16* x, rows<const bfloat16> w, std::size_t whole, __m512 (&sums)[C]) noexcept {
+        struct line { bfloat16 numbers[pair]; };
+        const char *now = reinterpret_cast<const char*>(w.data), *next = reinterpret_cast<const char*>(w[C]);
+        std::size_t column[C] = {};
+        PALI_UNROLL
+        for (std::size_t c = 1; c < C; ++c) {
+            column[c] = c * w.stride * sizeof(bfloat16);
+            __asm__("" : "+r"(column[c])); // or compilers make a pointer of each sum
+        }
+        PALI_NO_UNROLL
+        for (std::size_t k = 0; k < whole; k += pair, now += sizeof(line), next += sizeof(line)) {
+            const __m512i value = _mm512_loadu_si512(x + k);
+            PALI_UNROLL
+            for (std::size_t c = 0; c < C; ++c) {
+                arch::fetch_ahead(next + column[c]);
+                __asm__("vdpbf16ps %2, %1, %0" : "+v"(sums[c]) : "v"(value), "m"(*reinterpret_cast<const line*>(now + column[c])));
+            }
+        }
     }
 
     /// One register of each row times one of each column. Beside few rows, columns that come later are fetched meanwhile, evenly: reading waits less so.

@@ -33,8 +33,8 @@ template <std::size_t Bits>
 void product(rows<const float> x, std::initializer_list<factor<quantised_rows<Bits>>> with, thread_pool& threads, arena& scratch) {
 #if defined(__x86_64__)
     if (x.count >= detail::many_rows && arch::in_use().amx_bf16) return matmul_amx(amx_tiles{}, x, with, [](const auto& w) { return quantised_panels<Bits>{w}; }, threads, scratch);
-    // One token is bound by reading, which is quicker strip by strip. Bits are the same.
-    if (arch::in_use().avx512_vnni && x.count > 1) return matmul_of_bytes<avx512_vnni_dot>(x, with, threads, scratch);
+    if (arch::in_use().avx512_vnni && x.count == 1) return matmul_of_bytes<avx512_vnni_token_dot>(x, with, threads, scratch);
+    if (arch::in_use().avx512_vnni) return matmul_of_bytes<avx512_vnni_dot>(x, with, threads, scratch);
     if (arch::in_use().avx_vnni) return matmul_of_bytes<avx_vnni_dot>(x, with, threads, scratch);
     if (arch::in_use().avx2) return matmul_of_bytes<avx2_dot>(x, with, threads, scratch);
 #endif
