@@ -74,12 +74,15 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #if defined(__clang__)
 #  define PALI_NO_UNROLL _Pragma("clang loop unroll(disable)")
 #  define PALI_UNROLL _Pragma("clang loop unroll(full)") ///< a loop of few rounds whose counter picks registers
+#  define PALI_UNROLL_EIGHT _Pragma("clang loop unroll_count(8)") ///< a loop of more rounds, eight at a time: of all of them clang would spill what they share
 #elif defined(__GNUC__)
 #  define PALI_NO_UNROLL
 #  define PALI_UNROLL _Pragma("GCC unroll 8")
+#  define PALI_UNROLL_EIGHT PALI_UNROLL
 #else
 #  define PALI_NO_UNROLL
 #  define PALI_UNROLL
+#  define PALI_UNROLL_EIGHT
 #endif
 
 /// Part of an inner loop: a call would send its registers to memory.
@@ -7028,7 +7031,7 @@ struct avx2_bytes {
     PALI_TARGET("avx2,fma")
     static inline void of_8_bits(const std::uint8_t* codes, const std::int8_t* tokens, __m256i (&products)[R]) noexcept {
         for (auto& product : products) product = _mm256_setzero_si256();
-        PALI_UNROLL
+        PALI_UNROLL_EIGHT
         for (std::size_t v = 0; v < 16; ++v) {
             const __m256i bytes = load(codes + 32 * v), size = _mm256_abs_epi8(bytes);
             PALI_UNROLL

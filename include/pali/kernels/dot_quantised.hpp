@@ -131,7 +131,7 @@ struct avx2_bytes {
     PALI_TARGET("avx2,fma")
     static inline void of_8_bits(const std::uint8_t* codes, const std::int8_t* tokens, __m256i (&products)[R]) noexcept {
         for (auto& product : products) product = _mm256_setzero_si256();
-        PALI_UNROLL
+        PALI_UNROLL_EIGHT
         for (std::size_t v = 0; v < 16; ++v) {
             const __m256i bytes = load(codes + 32 * v), size = _mm256_abs_epi8(bytes);
             PALI_UNROLL
