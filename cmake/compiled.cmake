@@ -4,6 +4,11 @@
 set(PALI_VARIANTS dynamic:f32 dynamic:bf16 dynamic:int8 dynamic:int4
   CACHE STRING "Variants in pali::compiled, each with its weights: those of pali::dynamic, or paligemma2_3b_224:bf16;...")
 
+# Headers and pali::compiled take the flags of the program that uses them, and CMake gives none by itself.
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES AND NOT CMAKE_CXX_FLAGS MATCHES "-O")
+  message(WARNING "pali: CMAKE_BUILD_TYPE is not set, so nothing is optimised and an answer takes a hundred times as long. Configure with -DCMAKE_BUILD_TYPE=Release")
+endif()
+
 function(pali_add_compiled pali include) # the target of the headers, the folder that holds pali/
   file(GLOB_RECURSE bodies CONFIGURE_DEPENDS RELATIVE "${include}" "${include}/pali/*.ipp")
   list(REMOVE_ITEM bodies pali/model.ipp)

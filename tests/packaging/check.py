@@ -222,13 +222,16 @@ def route_deb_programs(work):
 
 
 def route_missing(work):
-    """What is missing is said with the package to install: by pali, by an installed pali, by meson."""
+    """What is missing is said: packages, with their names, by pali, by an installed pali and by meson, and optimisation."""
     names(cmake_library(work, "-DCMAKE_DISABLE_FIND_PACKAGE_xtensor=ON", fails=True), "libxtensor-dev")
     prefix = installed(work / "sound")
     source = project("find_package", work)
     for name, package in (("xtensor", "libxtensor-dev"), ("JPEG", "libjpeg-dev")):      # JPEG, since this pali was built with it
         without = f"-DCMAKE_DISABLE_FIND_PACKAGE_{name}=ON"
         names(cmake(source, work / f"without-{name}", f"-DCMAKE_PREFIX_PATH={prefix}", without, fails=True), package)
+    for how, warned in (((), True), (("-DCMAKE_BUILD_TYPE=Release",), False), ((f"-DCMAKE_CXX_FLAGS={FLAGS}",), False)):
+        said = cmake(source, work / ("flags" + "".join(how)), f"-DCMAKE_PREFIX_PATH={prefix}", *how)
+        expect(("CMAKE_BUILD_TYPE is not set" in said) == warned, f"with {how or 'no flags'} it says\n{said}")
     (work / "empty").mkdir()
     names(run("meson", "setup", work / "by-meson", SOURCE, "-Dprogram=false", "-Dc=false", "-Dtests=false", fails=True, PKG_CONFIG_LIBDIR=work / "empty"), "libsentencepiece-dev")
 
