@@ -154,7 +154,7 @@ private:
     static constexpr std::size_t groups_ahead = 32;
 
     /// Codes and scales of a group, into the first-level cache.
-    static inline void fetch_group(const std::uint8_t* codes, const bfloat16* scales) noexcept {
+    static void fetch_group(const std::uint8_t* codes, const bfloat16* scales) noexcept {
         for (std::size_t line = 0; line < quantised_rows<4>::group_bytes; line += 64) __builtin_prefetch(codes + line);
         __builtin_prefetch(scales);
     }
