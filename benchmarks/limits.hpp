@@ -12,7 +12,6 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -37,12 +36,14 @@ inline void keep(double value) {
     (void)kept;
 }
 
+constexpr std::size_t line_floats = 16; ///< of a line of the caches, 64 bytes
+
 /// Reads a block of `Size` floats, four lines at a time that lie `Apart` floats from each other, with those of 16 rounds later fetched or not. Vectors by name: of single numbers
 /// clang makes gathers.
 template <std::size_t Size, std::size_t Apart, bool Fetches>
 float read_block(const float* numbers) {
     using batch = pali::arch::simd<>::batch;
-    constexpr std::size_t line = 64 / sizeof(float), lines = 4, step = Apart == line ? lines * line : line, chains = 8; // so that loads do not wait for sums
+    constexpr std::size_t line = line_floats, lines = 4, step = Apart == line ? lines * line : line, chains = 8; // so that loads do not wait for sums
     batch chain[chains];
     PALI_UNROLL
     for (batch& sum : chain) sum = batch(0.f);
@@ -64,7 +65,7 @@ float read_block(const float* numbers) {
 /// is half as quick again on Zen 3; each in every other pass with lines fetched ahead.
 inline double read_bandwidth(pali::thread_pool& threads) {
     constexpr std::size_t block = 1 << 18, blocks = 1024, quarter = block / 4;
-    constexpr std::array<float (*)(const float*), 4> ways{read_block<block, 16, false>, read_block<block, quarter, false>, read_block<block, 16, true>, read_block<block, quarter, true>};
+    constexpr std::array<float (*)(const float*), 4> ways{read_block<block, line_floats, false>, read_block<block, quarter, false>, read_block<block, line_floats, true>, read_block<block, quarter, true>};
     pali::page_memory memory(block * blocks * sizeof(float));
     std::fill(memory.bytes().begin(), memory.bytes().end(), std::byte{1});
     std::vector<float> sums(blocks);

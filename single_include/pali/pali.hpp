@@ -6703,7 +6703,7 @@ private:
         }
     }
 
-    /// One register of each row times one of each column. Beside few rows, columns that come later are fetched meanwhile, evenly: reading waits less so.
+    /// One register of each row times one of each column. Beside two and four rows, columns that come later are fetched meanwhile, evenly: reading waits less so.
     template <std::size_t R, std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static inline void add(rows<const bfloat16> x, std::size_t k, const __m512i (&weights)[C], __m512 (&sums)[R][C], const rows<const bfloat16>& later) noexcept {
@@ -6711,7 +6711,7 @@ private:
         for (std::size_t r = 0; r < R; ++r) {
             __m512i value = _mm512_loadu_si512(x[r] + k);
             PALI_IN_REGISTER(value);
-            if constexpr (R != 6)
+            if constexpr (R == 2 || R == 4)
                 for (std::size_t c = r * C / R; c < (r + 1) * C / R; ++c) arch::fetch_ahead(later[c]);
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = _mm512_dpbf16_ps(sums[r][c], (__m512bh)value, (__m512bh)weights[c]);
@@ -7045,6 +7045,12 @@ struct avx2_bytes {
     PALI_TARGET("avx2,fma")
     static inline __m256i load(const void* from) noexcept { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
 
+    /// Eight of a group's scales.
+    PALI_TARGET("avx2,fma")
+    static inline __m256 load_scales(const bfloat16* from) noexcept {
+        return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))), 16));
+    }
+
     /// Four bytes, eight times.
     PALI_TARGET("avx2,fma")
     static inline __m256i repeat(const std::int8_t* four) noexcept {
@@ -7119,8 +7125,7 @@ struct x86_dot {
             __m256i products[R];
             if constexpr (Bits == 4) Bytes::of_4_bits(codes, activations, products);
             else Bytes::of_8_bits(codes, activations, products);
-            const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales));
-            const __m256 scale = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+            const __m256 scale = avx2_bytes::load_scales(scales);
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
                 if constexpr (Bits == 4 || !Bytes::keeps_signs) products[r] = _mm256_add_epi32(products[r], _mm256_set1_epi32(begins[r]));
@@ -7276,9 +7281,8 @@ struct avx512_vnni_token_dot {
             }
             const auto lower = __builtin_shufflevector((numbers)products, (numbers)products, 0, 1, 2, 3, 4, 5, 6, 7);
             const auto upper = __builtin_shufflevector((numbers)products, (numbers)products, 8, 9, 10, 11, 12, 13, 14, 15);
-            const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales));
-            const __m256 scale = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
-            sums = _mm256_fmadd_ps(__builtin_convertvector(lower + upper, __m256), _mm256_mul_ps(scale, _mm256_set1_ps(token_scales[g])), sums);
+            const __m256 scale = _mm256_mul_ps(avx2_bytes::load_scales(scales), _mm256_set1_ps(token_scales[g]));
+            sums = _mm256_fmadd_ps(__builtin_convertvector(lower + upper, __m256), scale, sums);
             codes += matrix::group_bytes, scales += matrix::strip, activations += matrix::group;
         }
         _mm256_storeu_ps(y[0], sums);
@@ -7302,10 +7306,10 @@ private:
     PALI_TARGET("avx512f,avx512vnni,fma")
     static inline __m512i load(const std::int8_t* group) noexcept {
         if constexpr (Bits == 8) return _mm512_loadu_si512(group);
-        else return _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(group)));
+        else return _mm512_castsi256_si512(avx2_bytes::load(group));
     }
 
-    /// Where the numbers of a register's lanes lie: four number `first` in the lower half, the next in the upper.
+    /// Which four of a group the lanes get: those of index `first` in the lower half, the next in the upper.
     PALI_TARGET("avx512f,avx512vnni,fma")
     static inline __m512i fours(std::size_t first) noexcept {
         const int a = static_cast<int>(first), b = a + 1;

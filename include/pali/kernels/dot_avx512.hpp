@@ -138,9 +138,8 @@ struct avx512_vnni_token_dot {
             }
             const auto lower = __builtin_shufflevector((numbers)products, (numbers)products, 0, 1, 2, 3, 4, 5, 6, 7);
             const auto upper = __builtin_shufflevector((numbers)products, (numbers)products, 8, 9, 10, 11, 12, 13, 14, 15);
-            const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales));
-            const __m256 scale = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
-            sums = _mm256_fmadd_ps(__builtin_convertvector(lower + upper, __m256), _mm256_mul_ps(scale, _mm256_set1_ps(token_scales[g])), sums);
+            const __m256 scale = _mm256_mul_ps(avx2_bytes::load_scales(scales), _mm256_set1_ps(token_scales[g]));
+            sums = _mm256_fmadd_ps(__builtin_convertvector(lower + upper, __m256), scale, sums);
             codes += matrix::group_bytes, scales += matrix::strip, activations += matrix::group;
         }
         _mm256_storeu_ps(y[0], sums);
@@ -164,10 +163,10 @@ private:
     PALI_TARGET("avx512f,avx512vnni,fma")
     static inline __m512i load(const std::int8_t* group) noexcept {
         if constexpr (Bits == 8) return _mm512_loadu_si512(group);
-        else return _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(group)));
+        else return _mm512_castsi256_si512(avx2_bytes::load(group));
     }
 
-    /// Where the numbers of a register's lanes lie: four number `first` in the lower half, the next in the upper.
+    /// Which four of a group the lanes get: those of index `first` in the lower half, the next in the upper.
     PALI_TARGET("avx512f,avx512vnni,fma")
     static inline __m512i fours(std::size_t first) noexcept {
         const int a = static_cast<int>(first), b = a + 1;

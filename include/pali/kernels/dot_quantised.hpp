@@ -145,6 +145,12 @@ struct avx2_bytes {
     PALI_TARGET("avx2,fma")
     static inline __m256i load(const void* from) noexcept { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
 
+    /// Eight of a group's scales.
+    PALI_TARGET("avx2,fma")
+    static inline __m256 load_scales(const bfloat16* from) noexcept {
+        return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))), 16));
+    }
+
     /// Four bytes, eight times.
     PALI_TARGET("avx2,fma")
     static inline __m256i repeat(const std::int8_t* four) noexcept {
@@ -219,8 +225,7 @@ struct x86_dot {
             __m256i products[R];
             if constexpr (Bits == 4) Bytes::of_4_bits(codes, activations, products);
             else Bytes::of_8_bits(codes, activations, products);
-            const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales));
-            const __m256 scale = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+            const __m256 scale = avx2_bytes::load_scales(scales);
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
                 if constexpr (Bits == 4 || !Bytes::keeps_signs) products[r] = _mm256_add_epi32(products[r], _mm256_set1_epi32(begins[r]));

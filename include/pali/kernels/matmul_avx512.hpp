@@ -109,7 +109,7 @@ private:
         }
     }
 
-    /// One register of each row times one of each column. Beside few rows, columns that come later are fetched meanwhile, evenly: reading waits less so.
+    /// One register of each row times one of each column. Beside two and four rows, columns that come later are fetched meanwhile, evenly: reading waits less so.
     template <std::size_t R, std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static inline void add(rows<const bfloat16> x, std::size_t k, const __m512i (&weights)[C], __m512 (&sums)[R][C], const rows<const bfloat16>& later) noexcept {
@@ -117,7 +117,7 @@ private:
         for (std::size_t r = 0; r < R; ++r) {
             __m512i value = _mm512_loadu_si512(x[r] + k);
             PALI_IN_REGISTER(value);
-            if constexpr (R != 6)
+            if constexpr (R == 2 || R == 4)
                 for (std::size_t c = r * C / R; c < (r + 1) * C / R; ++c) arch::fetch_ahead(later[c]);
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = _mm512_dpbf16_ps(sums[r][c], (__m512bh)value, (__m512bh)weights[c]);
