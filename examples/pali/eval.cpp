@@ -142,9 +142,11 @@ int eval_command::run() const {
     for (const scene& s : scenes) {
         work.draw();
         add(sum, s, *asked, constrained, perplexity);
+        if (interrupted()) break;
         work.done(1);
     }
     work.erase();
+    if (interrupted()) return exit_interrupted; // figures of some scenes are not those of the folder
     const auto count = static_cast<double>(scenes.size());
     const std::tuple<const char*, const char*, double> rows[] = {
         {"captions", "captions, exact", sum.captions / count},

@@ -121,7 +121,7 @@ typedef struct pali_answer pali_answer;
 /** How an answer is made. Zeros are the defaults. */
 typedef struct pali_options {
     size_t size;                  /**< sizeof(pali_options) */
-    size_t max_new_tokens;        /**< 0: 256 */
+    size_t max_new_tokens;        /**< 0: 256; 1048576 at most */
     size_t min_new_tokens;        /**< the answer does not end before this many */
     uint64_t seed;                /**< of sampling: the same seed gives the same text */
     size_t top_k;                 /**< sampling among the k likeliest tokens; 0: all */

@@ -2787,7 +2787,10 @@ struct beam_options {
     std::size_t num_beams = 1;   ///< sequences that are followed at once, 1 to 1024
     float length_penalty = 1;    ///< scores are divided by length^this: over 0 favours long answers, below 0 short ones
     bool early_stopping = false; ///< stop as soon as num_beams answers are complete; else when no better one is likely
-    std::size_t max_new_tokens = 256;  ///< 1 or more
+    std::size_t max_new_tokens = 256;  ///< 1 to most_new_tokens
+
+    /// Far beyond the 8192 positions that Gemma was trained with, and so few that no size of memory overflows.
+    static constexpr std::size_t most_new_tokens = std::size_t{1} << 20;
 
     /// Throws errc::invalid_argument with the option, its value and the values allowed.
     void validate() const {
@@ -2796,7 +2799,7 @@ struct beam_options {
         };
         need(num_beams >= 1 && num_beams <= 1024, "num_beams", num_beams, "1 to 1024 is allowed");
         need(std::isfinite(length_penalty), "length_penalty", detail::in_decimal(length_penalty), "a finite number is needed");
-        need(max_new_tokens >= 1, "max_new_tokens", max_new_tokens, "1 or more is needed for a beam search");
+        need(max_new_tokens >= 1 && max_new_tokens <= most_new_tokens, "max_new_tokens", max_new_tokens, "1 to 1048576 is allowed");
     }
 };
 
@@ -2851,7 +2854,7 @@ namespace pali::inline PALI_ABI {
 
 /// Options of one answer. All have defaults: model.generate(photo, "caption en") is greedy.
 struct generate_options {
-    std::size_t max_new_tokens = 256;    ///< 1 or more, the end of the sequence included
+    std::size_t max_new_tokens = 256;    ///< 1 to beam_options::most_new_tokens, the end of the sequence included
     std::size_t min_new_tokens = 0;      ///< the end of the sequence cannot come earlier
     sampling_options sampling{};         ///< greedy unless its temperature is above 0
     std::size_t num_beams = 1;           ///< beam search, if more than one; then nothing is streamed before the end
@@ -2871,11 +2874,10 @@ struct generate_options {
 
     /// Throws errc::invalid_argument with the option, its value and the values allowed.
     void validate() const {
-        if (max_new_tokens == 0) throw error(errc::invalid_argument, "max_new_tokens is 0; 1 or more is needed");
+        beams().validate();
         if (min_new_tokens > max_new_tokens)
             throw error(errc::invalid_argument, {"min_new_tokens is ", min_new_tokens, "; max_new_tokens, ", max_new_tokens, ", at most is allowed"});
         sampling.validate();
-        beams().validate();
         if (num_beams > 1 && !sampling.greedy())
             throw error(errc::invalid_argument, {"num_beams is ", num_beams, " with a temperature; beam search is greedy: set one of them only"});
     }
@@ -3775,14 +3777,17 @@ struct tokenizer::parts {
         m_loading = std::jthread([this] {
             try {
                 if (const auto status = m_processor.LoadFromSerializedProto(detail::write_sentencepiece_model(model)); !status.ok()) m_refusal = status.ToString();
+            } catch (const std::bad_alloc&) {
+                m_out_of_memory = true;
             } catch (const std::exception& e) { // what its search tree throws is among it
                 m_refusal = e.what();
             }
         });
     }
-    /// Waits for it. Throws errc::malformed_tokenizer.
+    /// Waits for it. Throws errc::malformed_tokenizer, and std::bad_alloc.
     [[nodiscard]] const sentencepiece::SentencePieceProcessor& processor() const {
         std::call_once(m_waited, [this] { m_loading.join(); });
+        if (m_out_of_memory) throw std::bad_alloc();
         if (!m_refusal.empty()) throw error(errc::malformed_tokenizer, {file, ": sentencepiece refuses it: ", m_refusal});
         return m_processor;
     }
@@ -3791,6 +3796,7 @@ private:
     sentencepiece::SentencePieceProcessor m_processor;
     mutable std::once_flag m_waited;
     std::string m_refusal;
+    bool m_out_of_memory = false;
     mutable std::jthread m_loading; // the last member: ends before what it works on
 };
 
@@ -13565,15 +13571,19 @@ namespace pali::inline PALI_ABI {
     return published_name(name).starts_with("language_model.") && tensor.shape.size() == 2;
 }
 
-/// Copies all of a folder but its weights: configuration, tokenizer, mask decoder. Throws errc::cannot_write.
+/// Copies all of a folder but its weights: configuration, tokenizer, mask decoder. Throws errc::cannot_open where `from` cannot be listed, and errc::cannot_write.
 inline void copy_all_but_weights(const std::filesystem::path& from, const std::filesystem::path& to) {
-    for (const auto& entry : std::filesystem::directory_iterator(from)) {
+    std::error_code failed;
+    std::filesystem::directory_iterator place(from, failed);
+    for (; !failed && place != std::filesystem::directory_iterator(); place.increment(failed)) {
+        const std::filesystem::directory_entry& entry = *place;
         const std::string name = entry.path().filename().string();
-        if (!entry.is_regular_file() || name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json")) continue;
-        std::error_code failed;
+        std::error_code unknown;
+        if (!entry.is_regular_file(unknown) || name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json")) continue;
         std::filesystem::copy_file(entry.path(), to / name, std::filesystem::copy_options::overwrite_existing, failed);
         if (failed) throw error(errc::cannot_write, {(to / name).string(), ": ", failed.message()});
     }
+    if (failed) throw error(errc::cannot_open, {from.string(), ": ", failed.message()});
 }
 
 /// What the file of quantised weights will hold: for a matrix of the decoder its codes and its scales, and all else as it was.

@@ -162,6 +162,7 @@ BOOST_AUTO_TEST_CASE(wrong_use_is_refused) {
     says({.num_beams = 5000}, 10, "num_beams is 5000");
     says({.length_penalty = std::numeric_limits<float>::quiet_NaN()}, 10, "length_penalty is nan");
     says({.max_new_tokens = 0}, 10, "max_new_tokens is 0");
+    says({.max_new_tokens = (std::size_t{1} << 20) + 1}, 10, "max_new_tokens is 1048577; 1 to 1048576 is allowed");
     says({}, 1, "2 or more");
     const std::vector<float> row(30, -1.f), none(30, std::numeric_limits<float>::quiet_NaN());
     pali::beam_search search({.num_beams = 3}, 10, eos);

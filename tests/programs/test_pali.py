@@ -320,6 +320,15 @@ class terminal(unittest.TestCase):
         self.assertEqual((process.returncode, said["finish_reason"]), (130, "cancelled"))
         self.assertEqual(len(said["tokens"]), len(said["logprobs"]))
 
+    def test_an_interrupt_ends_an_evaluation(self):
+        process = self.start("eval", ROOT / "tests" / "data" / "scenes", "--threads", 1, stderr=subprocess.PIPE)
+        try:
+            process.wait(1)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+        said, errors = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, said, errors), (130, "", ""), "no figures of some scenes only")
+
     def test_an_interrupt_ends_the_chat(self):
         process = self.start("chat", stdin=subprocess.PIPE, stderr=subprocess.PIPE)
         shown = ""

@@ -17,7 +17,7 @@ namespace pali::inline PALI_ABI {
 
 /// Options of one answer. All have defaults: model.generate(photo, "caption en") is greedy.
 struct generate_options {
-    std::size_t max_new_tokens = 256;    ///< 1 or more, the end of the sequence included
+    std::size_t max_new_tokens = 256;    ///< 1 to beam_options::most_new_tokens, the end of the sequence included
     std::size_t min_new_tokens = 0;      ///< the end of the sequence cannot come earlier
     sampling_options sampling{};         ///< greedy unless its temperature is above 0
     std::size_t num_beams = 1;           ///< beam search, if more than one; then nothing is streamed before the end
@@ -37,11 +37,10 @@ struct generate_options {
 
     /// Throws errc::invalid_argument with the option, its value and the values allowed.
     void validate() const {
-        if (max_new_tokens == 0) throw error(errc::invalid_argument, "max_new_tokens is 0; 1 or more is needed");
+        beams().validate();
         if (min_new_tokens > max_new_tokens)
             throw error(errc::invalid_argument, {"min_new_tokens is ", min_new_tokens, "; max_new_tokens, ", max_new_tokens, ", at most is allowed"});
         sampling.validate();
-        beams().validate();
         if (num_beams > 1 && !sampling.greedy())
             throw error(errc::invalid_argument, {"num_beams is ", num_beams, " with a temperature; beam search is greedy: set one of them only"});
     }

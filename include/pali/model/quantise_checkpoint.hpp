@@ -31,15 +31,19 @@ namespace pali::inline PALI_ABI {
     return published_name(name).starts_with("language_model.") && tensor.shape.size() == 2;
 }
 
-/// Copies all of a folder but its weights: configuration, tokenizer, mask decoder. Throws errc::cannot_write.
+/// Copies all of a folder but its weights: configuration, tokenizer, mask decoder. Throws errc::cannot_open where `from` cannot be listed, and errc::cannot_write.
 inline void copy_all_but_weights(const std::filesystem::path& from, const std::filesystem::path& to) {
-    for (const auto& entry : std::filesystem::directory_iterator(from)) {
+    std::error_code failed;
+    std::filesystem::directory_iterator place(from, failed);
+    for (; !failed && place != std::filesystem::directory_iterator(); place.increment(failed)) {
+        const std::filesystem::directory_entry& entry = *place;
         const std::string name = entry.path().filename().string();
-        if (!entry.is_regular_file() || name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json")) continue;
-        std::error_code failed;
+        std::error_code unknown;
+        if (!entry.is_regular_file(unknown) || name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json")) continue;
         std::filesystem::copy_file(entry.path(), to / name, std::filesystem::copy_options::overwrite_existing, failed);
         if (failed) throw error(errc::cannot_write, {(to / name).string(), ": ", failed.message()});
     }
+    if (failed) throw error(errc::cannot_open, {from.string(), ": ", failed.message()});
 }
 
 /// What the file of quantised weights will hold: for a matrix of the decoder its codes and its scales, and all else as it was.

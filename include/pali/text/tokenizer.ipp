@@ -17,6 +17,7 @@
 #include <fstream>
 #include <map>
 #include <mutex>
+#include <new>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
@@ -53,14 +54,17 @@ struct tokenizer::parts {
         m_loading = std::jthread([this] {
             try {
                 if (const auto status = m_processor.LoadFromSerializedProto(detail::write_sentencepiece_model(model)); !status.ok()) m_refusal = status.ToString();
+            } catch (const std::bad_alloc&) {
+                m_out_of_memory = true;
             } catch (const std::exception& e) { // what its search tree throws is among it
                 m_refusal = e.what();
             }
         });
     }
-    /// Waits for it. Throws errc::malformed_tokenizer.
+    /// Waits for it. Throws errc::malformed_tokenizer, and std::bad_alloc.
     [[nodiscard]] const sentencepiece::SentencePieceProcessor& processor() const {
         std::call_once(m_waited, [this] { m_loading.join(); });
+        if (m_out_of_memory) throw std::bad_alloc();
         if (!m_refusal.empty()) throw error(errc::malformed_tokenizer, {file, ": sentencepiece refuses it: ", m_refusal});
         return m_processor;
     }
@@ -69,6 +73,7 @@ private:
     sentencepiece::SentencePieceProcessor m_processor;
     mutable std::once_flag m_waited;
     std::string m_refusal;
+    bool m_out_of_memory = false;
     mutable std::jthread m_loading; // the last member: ends before what it works on
 };
 
