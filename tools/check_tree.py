@@ -20,7 +20,7 @@ MAY_SEE = {
     "kernels": {"core", "arch"},
     "config": {"core"},
     "files": {"core"},
-    "weights": {"core", "arch", "kernels", "config", "files"},
+    "weights": {"core", "config", "files"},
     "layers": BLOCKS - {"layers"},
     "image": {"core", "arch", "kernels"},
     "text": {"core", "arch", "kernels"},
@@ -29,7 +29,7 @@ MAY_SEE = {
     "projector": BLOCKS,
     "decoder": BLOCKS,
     "model": BLOCKS | {"files", "vision", "projector", "decoder", "text", "image", "objects", "generate"},
-    "generate": BLOCKS | {"vision", "projector", "decoder", "text", "image"},
+    "generate": {"core", "arch", "kernels", "text"},
 }
 # What `weights` may know of files: the table of tensors and the memory for copies of them, not the readers.
 FILES_FOR_WEIGHTS = {"pali/files/tensor_table.hpp", "pali/files/dtype.hpp", "pali/files/mmap.hpp"}

@@ -297,10 +297,14 @@ pali_status pali_generate(pali_model* model, const pali_image* const* images, si
         const pali::generate_options asked = generate_options_of(read_sized(options, "pali_options"));
         if (count == 0) refuse("count is 0; one picture or more is needed");
         need(images, "images");
-        std::vector<pali::image> pictures;
-        for (const pali_image* image : std::span(images, count)) pictures.push_back(need(image, "a picture").pixels);
+        std::vector<pali::image> copies; // of several: they have to lie side by side
+        for (const pali_image* image : std::span(images, count)) {
+            const pali::image& picture = need(image, "a picture").pixels;
+            if (count > 1) copies.push_back(picture);
+        }
+        const std::span<const pali::image> pictures = count > 1 ? std::span<const pali::image>(copies) : std::span(&images[0]->pixels, 1);
         const std::string_view words = &need(prompt, "prompt");
-        out = new pali_answer{ask(need(model, "model"), [&](auto& one) { return one.generate(std::span<const pali::image>(pictures), words, asked); })};
+        out = new pali_answer{ask(need(model, "model"), [&](auto& one) { return one.generate(pictures, words, asked); })};
     });
 }
 

@@ -65,6 +65,8 @@ std::vector<scene> read_scenes(const fs::path& folder) {
                 const auto side = [&](std::size_t i) { return o.at("box").at(i).get<float>(); };
                 s.objects.emplace_back(o.at("name"), pali::box{side(0), side(1), side(2), side(3)});
             }
+            if (std::none_of(s.objects.begin(), s.objects.end(), [&](const auto& o) { return o.first == s.asked; }))
+                throw pali::error(pali::errc::malformed_file, {file.string(), ": a scene asks for '", s.asked, "', which is not among its objects"});
             s.mask = pali::mask(one.at("size"), one.at("size"));
             for (const std::size_t pixel : one.at("mask")) s.mask.values.at(pixel) = 255;
             for (const json& said : one.at("transformers")) s.reference.push_back({said.at("prompt"), said.at("text")});

@@ -44,7 +44,7 @@ public:
         list_files();
         attempt([this] { show_config(); });
         attempt([this] { show_tensors(); });
-        attempt([this] { pali::tokenizer text{m_folder}; });
+        attempt([this] { (void)pali::tokenizer(m_folder).encode("a"); }); // sentencepiece speaks up when it is first used
         std::cout << "missing or wrong:" << (m_problems.empty() ? " nothing\n" : "\n");
         for (const std::string& problem : m_problems) std::cout << "  " << problem << '\n';
         return static_cast<int>(m_problems.size());
@@ -72,8 +72,14 @@ private:
             if (const auto size = fs::file_size(m_folder / file.name, ignored); !ignored) line(file.name, in_units(static_cast<double>(size)), file.what);
             else if (file.needed) line(file.name, "missing", file.what);
         }
-        for (const fs::directory_entry& entry : fs::directory_iterator(m_folder))
-            if (entry.path().extension() == ".safetensors") line(entry.path().filename().string().c_str(), in_units(static_cast<double>(entry.file_size())), "weights");
+        std::error_code failed;
+        for (fs::directory_iterator entry(m_folder, failed), end; !failed && entry != end; entry.increment(failed)) {
+            if (entry->path().extension() != ".safetensors") continue;
+            std::error_code absent; // of what a link points to
+            const auto size = entry->file_size(absent);
+            line(entry->path().filename().string().c_str(), absent ? "missing" : in_units(static_cast<double>(size)), "weights");
+        }
+        if (failed) m_problems.push_back(m_folder.string() + ": " + failed.message());
     }
 
     void show_config() {

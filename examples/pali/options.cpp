@@ -42,7 +42,7 @@ void model_options::add_to(CLI::App& command) {
         ->check(CLI::IsMember({"mapped", "resident"}))->type_name("HOW")->capture_default_str();
     command.add_option("--threads", threads, "Threads; 0: as many as the machine has")->check(CLI::Range(std::size_t{0}, std::size_t{1024}).description(""))
         ->type_name("N")->capture_default_str();
-    command.add_flag("--pin-threads", pin_threads, "Keep each thread on a processor of its own");
+    command.add_flag("--pin-threads", pin_threads, "Keep each thread but the first on a processor of its own");
     command.add_option("--kv-cache", kv_cache, "Numbers that keys and values of earlier tokens are kept in; bf16: half the memory, and less to read a token")
         ->check(CLI::IsMember({"f32", "bf16"}))->type_name("TYPE")->capture_default_str();
 }

@@ -29,8 +29,11 @@ picture_list::picture_list(const std::vector<std::string>& given) {
             m_standard_input = true;
         } else if (fs::is_directory(name, failed)) {
             std::vector<fs::path> found;
-            for (const auto& entry : fs::directory_iterator(name))
-                if (entry.is_regular_file(failed) && is_picture(entry.path())) found.push_back(entry.path());
+            for (fs::directory_iterator entry(name, failed), end; !failed && entry != end; entry.increment(failed)) {
+                std::error_code unknown;
+                if (entry->is_regular_file(unknown) && is_picture(entry->path())) found.push_back(entry->path());
+            }
+            if (failed) throw pali::error(pali::errc::cannot_open, {pali::in_quotes(name), ": ", failed.message()});
             if (found.empty()) throw pali::error(pali::errc::cannot_open, {pali::in_quotes(name), " is a folder without pictures"});
             std::sort(found.begin(), found.end());
             m_names.insert(m_names.end(), found.begin(), found.end());

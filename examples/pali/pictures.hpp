@@ -11,7 +11,7 @@
 /// each, read as they come.
 class picture_list {
 public:
-    /// Nothing is opened but folders. Throws pali::error for a name that is not there.
+    /// Nothing is opened but folders. Throws pali::error for one that cannot be read or has no pictures.
     explicit picture_list(const std::vector<std::string>& given);
 
     /// The next one, or nothing.

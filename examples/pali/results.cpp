@@ -47,6 +47,7 @@ result_folder::result_folder(fs::path folder, const std::string& asked, const re
                                                          before.substr(0, before.find_last_not_of('\n') + 1), "\n  now:  ", asked,
                                                          "\nName another folder by --out, or take this one away"});
     pali::write_text(about, asked + '\n');
+    for (const std::string& file : m_lines.files()) stem_of(file);
     if (m_formats.coco) m_coco = fs::exists(m_folder / "coco.json") ? pali::coco_writer::read(m_folder / "coco.json") : pali::coco_writer();
 }
 
@@ -55,16 +56,18 @@ bool result_folder::has(const fs::path& picture) const {
     return m_lines.contains(name) && (!m_coco || m_coco->contains(name));
 }
 
-std::string result_folder::stem_of(const fs::path& picture) {
+const std::string& result_folder::stem_of(const fs::path& picture) {
+    const auto [known, is_new] = m_stem_of.try_emplace(picture.string());
     const std::string stem = picture.stem().string();
-    for (std::size_t n = 1;; ++n) { // two folders may hold pictures of one name
-        std::string tried = n == 1 ? stem : stem + '-' + std::to_string(n);
-        if (m_stems.insert(tried).second) return tried;
+    for (std::size_t n = 1; is_new; ++n) { // two folders may hold pictures of one name
+        known->second = n == 1 ? stem : stem + '-' + std::to_string(n);
+        if (m_stems.insert(known->second).second) break;
     }
+    return known->second;
 }
 
 std::vector<std::string> result_folder::add(const fs::path& picture, const pali::image& photo, const std::vector<pali::object>& objects, const std::string& text) {
-    const std::string stem = stem_of(picture);
+    const std::string& stem = stem_of(picture);
     std::vector<std::string> masks(objects.size());
     for (std::size_t i = 0; i < objects.size(); ++i) {
         const pali::mask& m = objects[i].mask;

@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -40,14 +41,16 @@ public:
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return m_folder; }
 
 private:
-    [[nodiscard]] std::string stem_of(const std::filesystem::path& picture);
+    /// What its files are called. In the order of results.jsonl, so that a run that goes on calls them as the one before.
+    const std::string& stem_of(const std::filesystem::path& picture);
 
     std::filesystem::path m_folder;
     result_formats m_formats;
     pali::json_lines m_lines;
     std::optional<pali::coco_writer> m_coco;
     pali::category_list m_categories;
-    std::set<std::string> m_stems;
+    std::map<std::string, std::string> m_stem_of; ///< by picture
+    std::set<std::string> m_stems{"asked", "classes", "coco", "results"}; ///< that are taken: files of ours have these
     std::chrono::steady_clock::time_point m_written = std::chrono::steady_clock::now();
 };
 

@@ -33,7 +33,7 @@ struct task_command {
 
     [[nodiscard]] bool points() const noexcept { return what == task::detect || what == task::segment; }
     [[nodiscard]] std::string full_prompt() const;
-    /// On a line, all that decides an answer: results of other questions are not to be mixed.
+    /// On a line, all that decides an answer, if it is not as usual: results of other questions are not to be mixed.
     [[nodiscard]] std::string asked(const model_choice& of, const any_model& model) const;
     [[nodiscard]] pali::find_options options() const;
     int run() const;
@@ -64,6 +64,24 @@ std::string task_command::full_prompt() const {
 std::string task_command::asked(const model_choice& of, const any_model& by) const {
     nlohmann::ordered_json all{{"prompt", full_prompt()}, {"model", fs::absolute(of.folder).lexically_normal().string()}, {"weights", by.weights}};
     if (points()) all.update({{"constrained", constrained}, {"merge", merge}, {"masks", masks}, {"loc_divisor", divisor}});
+    const answer_options usual;
+    const auto note = [&all](const char* name, const auto& value, const auto& otherwise) {
+        if (value != otherwise) all[name] = value;
+    };
+    note("kv_cache", model.kv_cache, model_options().kv_cache);
+    note("mask_decoder", mask_decoder, std::string());
+    note("max_tokens", answer.max_tokens, usual.max_tokens);
+    note("min_tokens", answer.min_tokens, usual.min_tokens);
+    note("temperature", answer.temperature, usual.temperature);
+    note("top_k", answer.top_k, usual.top_k);
+    note("top_p", answer.top_p, usual.top_p);
+    note("min_p", answer.min_p, usual.min_p);
+    note("typical_p", answer.typical_p, usual.typical_p);
+    note("repetition_penalty", answer.repetition_penalty, usual.repetition_penalty);
+    note("seed", answer.seed, usual.seed);
+    note("num_beams", answer.beams, usual.beams);
+    note("length_penalty", answer.length_penalty, usual.length_penalty);
+    note("early_stopping", answer.early_stopping, usual.early_stopping);
     return line_of(all);
 }
 

@@ -66,7 +66,8 @@ public:
     /// Throws errc::cancelled when `on_progress`, stage "image", returns false.
     [[nodiscard]] image_features encode(const image& picture, const progress_callback& on_progress = {});
 
-    /// Answers a prompt about a picture.
+    /// Answers a prompt about a picture. Stopped by a callback it returns what there is, with finish_reason::cancelled. Throws, as all that follow, errc::invalid_argument for
+    /// options that are not allowed, and for logits that are no numbers; errc::invalid_prompt and errc::missing_token for a prompt that cannot be laid out.
     generation generate(const image& picture, std::string_view prompt, const generate_options& options = {}) {
         return generate(std::span(&picture, 1), prompt, options);
     }
@@ -80,10 +81,11 @@ public:
     generation generate(const request& one);
     /// Answers requests together: each as if it were alone, in the order given, at the cost of reading the weights once a step for all.
     std::vector<generation> generate(std::span<const request> requests);
-    /// Answers one prompt about each of several pictures, all together. The callbacks of `options` are those of every answer.
+    /// Answers one prompt about each of several pictures, all together. The callbacks of `options` are those of every answer. Throws
+    /// errc::cancelled when `on_progress` stops the encoding of a picture.
     std::vector<generation> generate_each(std::span<const image> pictures, std::string_view prompt, const generate_options& options = {});
 
-    /// What is to be seen, in the form of the COCO captions: the prompt "caption en".
+    /// What is to be seen, in the form of the COCO captions: the prompt "caption en". Stopped by a callback it is what was said so far: generate() tells it apart.
     std::string caption(const image& picture, std::string_view language = "en", const generate_options& options = {}) {
         return caption(std::span(&picture, 1), language, options);
     }
@@ -132,10 +134,12 @@ public:
     /// The same in each of several pictures, decoded together.
     std::vector<findings> find_each(std::span<const image> pictures, pointing kind, std::string_view things, const find_options& options = {});
 
-    /// The objects in an answer to any prompt about a picture; with masks where there is a mask decoder.
+    /// The objects in an answer to any prompt about a picture, of which only the size matters; with masks where there is a mask decoder. How the answer is made,
+    /// options.generate and options.constrained, is without effect here. Throws what mask_vqvae throws, and errc::invalid_argument.
     findings read(generation said, const image_features& picture, const find_options& options = {});
 
-    /// Log-probabilities of an answer, its end included, as if the model had said it.
+    /// Log-probabilities of an answer, its end included, as if the model had said it. Throws errc::invalid_prompt and
+    /// errc::missing_token for a prompt that cannot be laid out, as those below.
     [[nodiscard]] score_result score(std::span<const image_features> images, std::string_view prompt, std::string_view answer);
     /// The same of an answer about a picture, which is encoded for it.
     [[nodiscard]] score_result score(const image& picture, std::string_view prompt, std::string_view answer) {

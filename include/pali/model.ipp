@@ -1,6 +1,7 @@
 // The bodies of model: what a call does, with the networks at work.
 #pragma once
 
+#include <pali/core/describe.hpp>
 #include <pali/model.hpp>
 #include <pali/model/beams.hpp>
 #include <pali/model/caches.hpp>
@@ -11,9 +12,11 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <filesystem>
 #include <mutex>
 #include <optional>
 #include <span>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -23,20 +26,32 @@ namespace pali::inline PALI_ABI::inline PALI_MODEL {
 template <model_config Config, weight_storage Weights>
 struct model<Config, Weights>::state {
     state(const std::filesystem::path& from, const load_options& options)
-        : read(read_checkpoint_config(from)), at(options.threads, options.pin_threads), text(from, read.image_token),
+        : folder(folder_of(from)), read(read_checkpoint_config(from)), at(options.threads, options.pin_threads), text(folder, read.image_token),
           net(from, read, options.residency, at, options.on_progress), pictures(preprocessing_of(read.picture)), eos(read.eos.begin(), read.eos.end()),
-          folder(from), mask_file(options.mask_decoder), caches(options.kv_cache) {
+          mask_file(options.mask_decoder), caches(options.kv_cache) {
+        for (const token id : {text.bos(), text.eos(), text.newline()}) // which prompts and answers get by themselves
+            if (static_cast<std::size_t>(id) >= net.config.vocab)
+                throw error(errc::missing_token, {folder.string(), ": the token ", in_quotes(text.decode(std::span(&id, 1))), " has the id ", id, ", and the model knows ", net.config.vocab,
+                                                  "; is tokenizer.model that of this checkpoint?"});
         load_s = clock.lap();
     }
 
+    /// What lies beside the weights is in the folder, also where it is a single file of them that was named.
+    [[nodiscard]] static std::filesystem::path folder_of(const std::filesystem::path& from) {
+        std::error_code unknown;
+        if (!std::filesystem::is_regular_file(from, unknown)) return from;
+        return from.has_parent_path() ? from.parent_path() : std::filesystem::path(".");
+    }
+
     stopwatch clock;
+    std::filesystem::path folder;
     checkpoint_config read;
     context at;
     tokenizer text;
     network<Config, Weights> net;
     preprocessing pictures;
     std::vector<token> eos;
-    std::filesystem::path folder, mask_file;
+    std::filesystem::path mask_file;
     std::optional<mask_vqvae> masks; // read when it is first asked for
     kv_caches caches;
     std::mutex busy;
@@ -151,6 +166,7 @@ image_features model<Config, Weights>::encode(const image& picture, const progre
 
 template <model_config Config, weight_storage Weights>
 generation model<Config, Weights>::generate(std::span<const image> pictures, std::string_view prompt, const generate_options& options) {
+    options.validate();
     const std::lock_guard lock(m_state->busy);
     stopwatch clock;
     std::vector<image_features> images;
@@ -176,9 +192,14 @@ std::vector<generation> model<Config, Weights>::generate(std::span<const request
 }
 template <model_config Config, weight_storage Weights>
 std::vector<generation> model<Config, Weights>::generate_each(std::span<const image> pictures, std::string_view prompt, const generate_options& options) {
-    const std::lock_guard lock(m_state->busy);
     options.validate();
-    return m_state->answer_each_of(m_state->see_each(pictures, options.on_progress), prompt, options);
+    const std::lock_guard lock(m_state->busy);
+    stopwatch clock;
+    const std::vector<image_features> seen = m_state->see_each(pictures, options.on_progress);
+    const double seconds = clock.lap();
+    std::vector<generation> said = m_state->answer_each_of(seen, prompt, options);
+    for (generation& one : said) one.timings.image_s = seconds / static_cast<double>(said.size());
+    return said;
 }
 
 template <model_config Config, weight_storage Weights>

@@ -1,4 +1,5 @@
-/* pali in C: PaliGemma and PaliGemma 2 behind opaque handles and status codes. Link libpali; docs/c_api.md has a page of examples.
+/** @file
+ * pali in C: PaliGemma and PaliGemma 2 behind opaque handles and status codes. Link libpali; docs/c_api.md has a page of examples.
  *
  * Errors:   a function that can fail returns a pali_status, PALI_OK being 0; pali_last_error() says what was wrong and what to do. Exceptions do not leave
  *           the library, and a null pointer where something is needed is PALI_INVALID_ARGUMENT. After a failure every output is null or 0.
@@ -16,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** @def PALI_API
+ * What the library exports. */
 #if defined(_WIN32) && defined(PALI_BUILDS_C)
 #  define PALI_API __declspec(dllexport)
 #elif defined(_WIN32)
@@ -32,13 +35,13 @@ extern "C" {
 
 /** What went wrong. The numbers are stable, and from 101 on those of pali::errc; later versions may have more. */
 typedef enum pali_status {
-    PALI_OK = 0,
-    PALI_OUT_OF_MEMORY = 1,
+    PALI_OK = 0,                    /**< nothing */
+    PALI_OUT_OF_MEMORY = 1,         /**< as it says; the model goes on */
     PALI_UNKNOWN_ERROR = 2,         /**< none of the others; the message says what is known */
     PALI_INVALID_ARGUMENT = 101,    /**< null, or outside what the call allows */
-    PALI_UNKNOWN_VARIANT = 102,     /**< no configuration of that name, or none that fits the config.json */
+    PALI_UNKNOWN_VARIANT = 102,     /**< no configuration of that name: not from these functions */
     PALI_CAPACITY_EXCEEDED = 103,   /**< a sequence is longer than its key-value cache: not from these functions */
-    PALI_CANCELLED = 104,           /**< a callback stopped a load, or pali_find before it had an answer */
+    PALI_CANCELLED = 104,           /**< a callback stopped a load, or pali_find while it encoded the picture */
     PALI_CANNOT_OPEN = 201,         /**< a file or folder is missing or cannot be read */
     PALI_MALFORMED_FILE = 202,      /**< the contents contradict the file's format */
     PALI_UNSUPPORTED_FORMAT = 203,  /**< a known format in a form that is not read */
@@ -66,13 +69,14 @@ PALI_API const char* pali_last_error(void);
 /** Callbacks run in the thread that made the call, return nonzero to go on and 0 to stop, and may not call the model that calls them
  * (PALI_INVALID_ARGUMENT) or close it. `user` is the options' own. */
 
-/** Stage ("load", "image", "prefill") and the fraction done, 0 to 1. */
+/** Stage ("load", "image", "prefill", "search") and the fraction done, 0 to 1. */
 typedef int (*pali_on_progress)(const char* stage, double fraction, void* user);
 /** The next `size` bytes of the answer, whole UTF-8 characters and no zero byte behind them. Not called by a beam search before its end. */
 typedef int (*pali_on_text)(const char* utf8, size_t size, void* user);
 
 /* ---- a model ---- */
 
+/** A model that was opened. */
 typedef struct pali_model pali_model;
 
 /** Numbers that the weights are held in. STORED: int8 or int4 where the folder holds those, bf16 otherwise. */
@@ -102,6 +106,7 @@ PALI_API void pali_model_close(pali_model* model);
 
 /* ---- a picture ---- */
 
+/** A picture that was read. */
 typedef struct pali_image pali_image;
 
 /** From a file: JPEG, PNG, WebP, GIF (first frame), BMP, TGA or PNM, told by what it contains. */
@@ -112,10 +117,12 @@ PALI_API pali_status pali_image_decode(const void* bytes, size_t size, pali_imag
 PALI_API pali_status pali_image_from_rgb(const uint8_t* pixels, size_t width, size_t height, size_t row_bytes, pali_image** image);
 /** Its pixels; either output may be null. */
 PALI_API pali_status pali_image_size(const pali_image* image, size_t* width, size_t* height);
+/** Frees it; null is allowed. */
 PALI_API void pali_image_free(pali_image* image);
 
 /* ---- asking ---- */
 
+/** What the model said, and what it found. */
 typedef struct pali_answer pali_answer;
 
 /** How an answer is made. Zeros are the defaults. */
@@ -127,7 +134,7 @@ typedef struct pali_options {
     size_t top_k;                 /**< sampling among the k likeliest tokens; 0: all */
     size_t num_beams;             /**< beam search, if more than 1; needs temperature 0 */
     pali_on_text on_text;         /**< may be null */
-    pali_on_progress on_progress; /**< stages "image" and "prefill"; may be null */
+    pali_on_progress on_progress; /**< stages "image" and "prefill", with beams "search" too; may be null */
     void* user;                   /**< what the callbacks are given */
     float temperature;            /**< 0: always the likeliest token */
     float top_p;                  /**< sampling among the likeliest that make up this probability, up to 1; 0: all */
@@ -141,6 +148,7 @@ typedef struct pali_options {
  * callback it succeeds: the answer has what there is, and PALI_STOP_CANCELLED. */
 PALI_API pali_status pali_generate(pali_model* model, const pali_image* const* images, size_t count, const char* prompt, const pali_options* options, pali_answer** answer);
 
+/** What pali_find is to find. */
 enum { PALI_BOXES = 0, PALI_MASKS = 1 };
 /** Finds things, "cat ; black dog", and their boxes, or boxes and masks. PALI_MASKS needs the mask decoder; without one it is PALI_CANNOT_OPEN. What the model
  * says is never an error: what is no object is left out. */
@@ -155,6 +163,7 @@ PALI_API pali_status pali_answer_tokens(const pali_answer* answer, const int32_t
 
 /** Why an answer ended: the model said so, max_new_tokens were reached, a callback returned 0. */
 enum { PALI_STOP_EOS = 0, PALI_STOP_LENGTH = 1, PALI_STOP_CANCELLED = 2 };
+/** Which of these it was. */
 PALI_API pali_status pali_answer_stop(const pali_answer* answer, int32_t* why);
 
 /** Something that was found. */
@@ -176,6 +185,7 @@ typedef struct pali_object {
 PALI_API pali_status pali_answer_object_count(const pali_answer* answer, size_t* count);
 /** The one at `index`, in the order of the answer. */
 PALI_API pali_status pali_answer_object(const pali_answer* answer, size_t index, pali_object* object);
+/** Frees it and all that was read out of it; null is allowed. */
 PALI_API void pali_answer_free(pali_answer* answer);
 
 #ifdef __cplusplus

@@ -419,7 +419,7 @@ namespace pali::inline PALI_ABI {
 /// What went wrong. The numbers are stable: they are printed as "[pali.301]" and never reused.
 enum class errc : int {
     invalid_argument = 101,    ///< an option or argument is outside what the call allows
-    unknown_variant = 102,     ///< no configuration of that name, or none that fits the config.json
+    unknown_variant = 102,     ///< no configuration of that name
     capacity_exceeded = 103,   ///< a sequence is longer than its key-value cache
     cancelled = 104,           ///< a callback asked to stop
     cannot_open = 201,         ///< a file or folder is missing or cannot be read
@@ -1903,13 +1903,15 @@ struct mask {
 
 namespace pali::inline PALI_ABI {
 
-/// The picture as the bytes of a PNG file. Throws `invalid_argument` when it has no pixels, or not width * height * 3 bytes.
+/// The picture as the bytes of a PNG file. Throws `invalid_argument` when it has no pixels, or not width * height * 3 bytes; `cannot_write` in a build without
+/// libpng and stb.
 [[nodiscard]] std::vector<std::byte> encode_png(const image& picture);
 
 /// Grey bytes, row by row, as the bytes of a PNG file. Throws `invalid_argument` unless there are width * height of them, at least one.
 [[nodiscard]] std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
 
-/// The picture as the bytes of a JPEG file, `quality` 1 to 100. Throws `invalid_argument` as encode_png does, and for another quality.
+/// The picture as the bytes of a JPEG file, `quality` 1 to 100. Throws `invalid_argument` as encode_png does, and for another quality; `cannot_write` in a build
+/// without libjpeg and stb.
 [[nodiscard]] std::vector<std::byte> encode_jpeg(const image& picture, int quality = 90);
 
 /// Writes what encode_png gives, over a file that may be there. Throws as it does, and `cannot_write`.
@@ -2038,7 +2040,10 @@ public:
     ~png_writer() { png_destroy_write_struct(&m_png, &m_info); }
 
     std::vector<std::byte> encode(std::size_t width, std::size_t height, int colour, const std::uint8_t* pixels, std::size_t stride) {
-        if (setjmp(m_jump) != 0) throw error(errc::invalid_argument, std::string("encode_png: ") + m_message);
+        if (setjmp(m_jump) != 0) {
+            if (m_out_of_memory) throw std::bad_alloc();
+            throw error(errc::invalid_argument, std::string("encode_png: ") + m_message);
+        }
         write(width, height, colour, pixels, stride);
         return std::move(m_bytes);
     }
@@ -2047,7 +2052,8 @@ private:
     void write(std::size_t width, std::size_t height, int colour, const std::uint8_t* pixels, std::size_t stride) {
         m_png = png_create_write_struct(PNG_LIBPNG_VER_STRING, this, on_error, [](png_structp, png_const_charp) {});
         m_info = m_png == nullptr ? nullptr : png_create_info_struct(m_png);
-        if (m_info == nullptr) on_error_of(*this, "out of memory");
+        m_out_of_memory = m_info == nullptr;
+        if (m_out_of_memory) on_error_of(*this, "out of memory");
         png_set_write_fn(m_png, this, append, [](png_structp) {});
         png_set_IHDR(m_png, m_info, static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), 8, colour, PNG_INTERLACE_NONE,
                      PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
@@ -2072,6 +2078,7 @@ private:
             m_bytes.insert(m_bytes.end(), bytes, bytes + size);
             return true;
         } catch (const std::bad_alloc&) { // must not pass through libpng
+            m_out_of_memory = true;
             return false;
         }
     }
@@ -2080,6 +2087,7 @@ private:
     png_infop m_info = nullptr;
     std::jmp_buf m_jump{};
     char m_message[128] = {};
+    bool m_out_of_memory = false;
     std::vector<std::byte> m_bytes;
 };
 #endif
@@ -2091,20 +2099,17 @@ public:
     jpeg_writer() = default;
     jpeg_writer(const jpeg_writer&) = delete;
     jpeg_writer& operator=(const jpeg_writer&) = delete;
-    ~jpeg_writer() {
-        jpeg_destroy_compress(&m_info);
-        std::free(m_data);
-    }
+    ~jpeg_writer() { jpeg_destroy_compress(&m_info); }
 
     std::vector<std::byte> encode(const image& picture, int quality) {
         if (setjmp(m_jump) != 0) {
+            if (m_out_of_memory) throw std::bad_alloc();
             char message[JMSG_LENGTH_MAX] = {};
             m_errors.format_message(reinterpret_cast<j_common_ptr>(&m_info), message);
             throw error(errc::invalid_argument, std::string("encode_jpeg: ") + message);
         }
         write(picture, quality);
-        const auto* bytes = reinterpret_cast<const std::byte*>(m_data);
-        return {bytes, bytes + m_size};
+        return std::move(m_bytes);
     }
 
 private:
@@ -2114,7 +2119,10 @@ private:
         m_errors.output_message = [](j_common_ptr) {};
         m_info.client_data = this;
         jpeg_create_compress(&m_info);
-        jpeg_mem_dest(&m_info, &m_data, &m_size);
+        m_info.dest = &m_destination; // libjpeg's own, jpeg_mem_dest, leaves no sign of which memory it holds when it fails
+        m_destination.init_destination = [](j_compress_ptr info) { of(info).grow(0); };
+        m_destination.empty_output_buffer = [](j_compress_ptr info) -> boolean { return of(info).grow(of(info).m_bytes.size()), TRUE; };
+        m_destination.term_destination = [](j_compress_ptr info) { of(info).m_bytes.resize(of(info).m_bytes.size() - of(info).m_destination.free_in_buffer); };
         m_info.image_width = static_cast<JDIMENSION>(picture.width);
         m_info.image_height = static_cast<JDIMENSION>(picture.height);
         m_info.input_components = 3;
@@ -2129,11 +2137,32 @@ private:
         jpeg_finish_compress(&m_info);
     }
 
+    [[nodiscard]] static jpeg_writer& of(j_compress_ptr info) noexcept { return *static_cast<jpeg_writer*>(info->client_data); }
+
+    /// Room for more behind the first `used` bytes.
+    void grow(std::size_t used) noexcept {
+        if (!make_room(std::max<std::size_t>(1 << 16, 2 * used))) {
+            m_out_of_memory = true;
+            std::longjmp(m_jump, 1);
+        }
+        m_destination.next_output_byte = reinterpret_cast<JOCTET*>(m_bytes.data()) + used;
+        m_destination.free_in_buffer = m_bytes.size() - used;
+    }
+    bool make_room(std::size_t bytes) noexcept {
+        try {
+            m_bytes.resize(bytes);
+            return true;
+        } catch (const std::bad_alloc&) { // must not pass through libjpeg
+            return false;
+        }
+    }
+
     jpeg_compress_struct m_info{};
     jpeg_error_mgr m_errors{};
+    jpeg_destination_mgr m_destination{};
     std::jmp_buf m_jump{};
-    unsigned char* m_data = nullptr;
-    unsigned long m_size = 0;
+    bool m_out_of_memory = false;
+    std::vector<std::byte> m_bytes;
 };
 #endif
 
@@ -2750,7 +2779,7 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
 
 namespace pali::inline PALI_ABI {
 
-/// Called with the name of the stage ("load", "image", "prefill") and the fraction done, 0 to 1. Return false to stop the work.
+/// Called with the name of the stage ("load", "image", "prefill", "search", "quantize") and the fraction done, 0 to 1; each picture begins anew. Return false to stop the work.
 using progress_callback = std::function<bool(std::string_view stage, double fraction)>;
 
 } // namespace pali::inline PALI_ABI
@@ -2861,11 +2890,12 @@ struct generate_options {
     float length_penalty = 1;            ///< beams: scores are divided by length ^ length_penalty
     bool early_stopping = false;         ///< beams: stop as soon as there are num_beams complete answers
     /// What may come next: called with the answer so far and the scores of all tokens (logits; log-probabilities in a beam search), of which it sets those
-    /// of impossible tokens to minus infinity. See object_constraint.
+    /// of impossible tokens to minus infinity (one number for each token of the vocabulary; for each beam of a search). Where none is left it is errc::invalid_argument. See
+    /// object_constraint.
     std::function<void(std::span<const token> said, std::span<float> scores)> constrain{};
     std::function<bool(std::string_view piece)> on_text{};            ///< called with whole UTF-8 as it comes; false stops
     std::function<bool(token id, float logprob)> on_token{};          ///< called with every token; false stops
-    progress_callback on_progress{};     ///< stages "image" and "prefill"; false stops
+    progress_callback on_progress{};     ///< stages "image" and "prefill", of a beam search "search" too; false stops
 
     /// Those of a beam search.
     [[nodiscard]] beam_options beams() const noexcept {
@@ -2903,9 +2933,9 @@ enum class finish_reason {
 
 /// Where the time went, in seconds.
 struct timings {
-    double image_s = 0;   ///< vision tower and projector; 0 where features were given
+    double image_s = 0;   ///< vision tower and projector; of pictures taken together an equal share; 0 where features were given
     double prefill_s = 0; ///< the prompt through the decoder, up to the first token
-    double decode_s = 0;  ///< all later tokens
+    double decode_s = 0;  ///< all later tokens; of answers that were made together, the steps that this one took part in
 };
 
 /// An answer.
@@ -3010,7 +3040,7 @@ struct merge_options {
 /// object kept before. Throws `invalid_argument` for an `iou` out of range.
 [[nodiscard]] std::vector<std::size_t> distinct(std::span<const object> objects, const merge_options& options = {});
 
-/// Drops duplicates; what is `distinct` stays, in its order.
+/// Drops duplicates; what is `distinct` stays, in its order. Throws as it does.
 [[nodiscard]] std::vector<object> merge(std::vector<object> objects, const merge_options& options = {});
 
 } // namespace pali::inline PALI_ABI
@@ -3154,7 +3184,7 @@ namespace pali::inline PALI_ABI {
 /// How a checkpoint is loaded.
 struct load_options {
     std::size_t threads = 0;                       ///< of the model, the caller's included; 0: as many as the machine has
-    bool pin_threads = false;                      ///< keeps each thread but the caller's on a processor of its own, where nothing else needs them (Linux, Windows)
+    bool pin_threads = false;                      ///< keeps each thread but the caller's on a processor of its own, where nothing else needs them (on Linux; Windows has not been run)
     pali::residency residency = residency::mapped; ///< where the weights are read from
     kv_type kv_cache = kv_type::f32;               ///< numbers that keys and values of earlier tokens are kept in
     std::filesystem::path mask_decoder{};          ///< vae-oid.npz, for segment; without: found in the folder of the checkpoint when it is needed
@@ -3341,7 +3371,7 @@ public:
     /// (config.json's image_token_index), used when neither file names that piece; a piece that has this id in the model is not used then.
     ///
     /// Throws errc::cannot_open; errc::malformed_tokenizer for a file that contradicts its format; errc::unsupported_format for a vocabulary that
-    /// is not of Gemma's kind; errc::missing_token when it has no beginning, end or padding piece, or none for a newline. A tenth of a second for Gemma's
+    /// is not of Gemma's kind; errc::invalid_argument for an `image` below 0; errc::missing_token when it has no beginning, end or padding piece, or none for a newline. A tenth of a second for Gemma's
     /// vocabulary; the first encode() or decode() may wait a quarter more, for what a thread prepares from here on.
     explicit tokenizer(const std::filesystem::path& path, std::optional<token> image = std::nullopt);
     ~tokenizer();
@@ -3350,7 +3380,8 @@ public:
     /// The same.
     tokenizer& operator=(tokenizer&&) noexcept;
 
-    /// Tokens of a text, without BOS or EOS. Bytes that are no UTF-8 are read as U+FFFD.
+    /// Tokens of a text, without BOS or EOS. Bytes that are no UTF-8 are read as U+FFFD. Throws errc::invalid_prompt for a text that sentencepiece cannot take, and, of a
+    /// vocabulary that it refuses, errc::malformed_tokenizer.
     [[nodiscard]] std::vector<token> encode(std::string_view text) const;
 
     /// The text of tokens: leading spaces kept, hidden ids left out, runs of byte pieces that form no character as U+FFFD.
@@ -3621,11 +3652,10 @@ PALI_INLINE void check_pieces(sentencepiece_model& model, const std::string& fil
         throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", what});
     };
     if (model.pieces.empty()) throw error(errc::malformed_tokenizer, {file, ": holds no pieces; it is no sentencepiece model"});
-    model.places.assign(std::bit_ceil(model.pieces.size() * 2), 0);
+    model.places.assign(std::bit_ceil(model.pieces.size() * 2 + 2), 0); // 2: rename() may take one more
     std::size_t unknown = 0, bytes = 0;
     for (std::size_t i = 0; i < model.pieces.size(); ++i) {
         const model_piece& p = model.pieces[i];
-        if (p.text.empty()) fail(i, "is empty");
         if (p.text.size() > longest)
             fail(i, {"has ", p.text.size(), " bytes; at most ", longest, " are taken"});
         if (!is_utf8(p.text)) fail(i, "is no valid UTF-8");
@@ -3671,6 +3701,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
                 if (field.number == 2) piece.score = field.as_float();
                 if (field.number == 3) piece.type = static_cast<piece_type>(field.as_number());
             }
+            if (piece.text.empty()) throw error(errc::malformed_tokenizer, {file, ": piece ", model.pieces.size(), " is empty"}); // here: two bytes of the file may be one
             model.pieces.push_back(piece);
         } else if (top.number == 2) {
             for (protobuf_reader field(top.as_bytes(), file); field.next();) {
@@ -4083,7 +4114,8 @@ struct prompt_layout {
 };
 
 /// Lays out a prompt, cleaned by read_prompt. The newline is tokenised apart, as in training: a prompt that ends with one more does not merge
-/// with it. `image_token_count` is that of all pictures. Throws errc::missing_token when image tokens are asked for and `<image>` has no id.
+/// with it. `image_token_count` is that of all pictures. Throws errc::missing_token when image tokens are asked for and `<image>` has no id, and what
+/// tokenizer::encode throws.
 [[nodiscard]] inline prompt_layout layout_prompt(const tokenizer& text, std::string_view prompt, std::size_t image_token_count) {
     const written_prompt written = read_prompt(prompt);
     prompt_layout out{{}, image_token_count, written.image_markers};
@@ -4481,7 +4513,8 @@ public:
     /// Throws errc::cancelled when `on_progress`, stage "image", returns false.
     [[nodiscard]] image_features encode(const image& picture, const progress_callback& on_progress = {});
 
-    /// Answers a prompt about a picture.
+    /// Answers a prompt about a picture. Stopped by a callback it returns what there is, with finish_reason::cancelled. Throws, as all that follow, errc::invalid_argument for
+    /// options that are not allowed, and for logits that are no numbers; errc::invalid_prompt and errc::missing_token for a prompt that cannot be laid out.
     generation generate(const image& picture, std::string_view prompt, const generate_options& options = {}) {
         return generate(std::span(&picture, 1), prompt, options);
     }
@@ -4495,10 +4528,11 @@ public:
     generation generate(const request& one);
     /// Answers requests together: each as if it were alone, in the order given, at the cost of reading the weights once a step for all.
     std::vector<generation> generate(std::span<const request> requests);
-    /// Answers one prompt about each of several pictures, all together. The callbacks of `options` are those of every answer.
+    /// Answers one prompt about each of several pictures, all together. The callbacks of `options` are those of every answer. Throws
+    /// errc::cancelled when `on_progress` stops the encoding of a picture.
     std::vector<generation> generate_each(std::span<const image> pictures, std::string_view prompt, const generate_options& options = {});
 
-    /// What is to be seen, in the form of the COCO captions: the prompt "caption en".
+    /// What is to be seen, in the form of the COCO captions: the prompt "caption en". Stopped by a callback it is what was said so far: generate() tells it apart.
     std::string caption(const image& picture, std::string_view language = "en", const generate_options& options = {}) {
         return caption(std::span(&picture, 1), language, options);
     }
@@ -4547,10 +4581,12 @@ public:
     /// The same in each of several pictures, decoded together.
     std::vector<findings> find_each(std::span<const image> pictures, pointing kind, std::string_view things, const find_options& options = {});
 
-    /// The objects in an answer to any prompt about a picture; with masks where there is a mask decoder.
+    /// The objects in an answer to any prompt about a picture, of which only the size matters; with masks where there is a mask decoder. How the answer is made,
+    /// options.generate and options.constrained, is without effect here. Throws what mask_vqvae throws, and errc::invalid_argument.
     findings read(generation said, const image_features& picture, const find_options& options = {});
 
-    /// Log-probabilities of an answer, its end included, as if the model had said it.
+    /// Log-probabilities of an answer, its end included, as if the model had said it. Throws errc::invalid_prompt and
+    /// errc::missing_token for a prompt that cannot be laid out, as those below.
     [[nodiscard]] score_result score(std::span<const image_features> images, std::string_view prompt, std::string_view answer);
     /// The same of an answer about a picture, which is encoded for it.
     [[nodiscard]] score_result score(const image& picture, std::string_view prompt, std::string_view answer) {
@@ -4628,7 +4664,7 @@ public:
 
     /// Takes the scores of the next token: log-probabilities, (num_beams, vocabulary) or one row for all, after any processors. `own` are the
     /// model's own log-probabilities, to be recorded, where processors changed them. Returns whether the search goes on.
-    /// Throws errc::invalid_argument for another shape, or when too few scores are numbers.
+    /// Throws errc::invalid_argument for another shape, when too few scores are numbers, or all are minus infinity.
     bool advance(rows<const float> scores, rows<const float> own = {}) {
         check(scores, "scores");
         if (own.data == nullptr) own = scores;
@@ -4668,10 +4704,12 @@ public:
     [[nodiscard]] std::size_t length() const noexcept { return m_length; }
     /// Answers, the best first, once `advance` has returned false.
     [[nodiscard]] const std::vector<hypothesis>& hypotheses() const noexcept { return m_finished; }
-    /// The first of them.
-    [[nodiscard]] const hypothesis& best() const noexcept { return m_finished.front(); }
-    /// The running beam with the best score: what there is when a search is cancelled.
-    [[nodiscard]] const hypothesis& front_runner() const noexcept { return m_running.front(); }
+    /// The first of them that is complete. Where none is - the search was left early, or length_penalty made all scores less than what holds a place - the beam that
+    /// runs with the best score.
+    [[nodiscard]] const hypothesis& best() const noexcept {
+        const auto complete = std::find_if(m_finished.begin(), m_finished.end(), [](const hypothesis& h) { return h.finished; });
+        return complete != m_finished.end() ? *complete : m_running.front();
+    }
 
 private:
     struct candidate {
@@ -4709,6 +4747,8 @@ private:
         if (m_candidates.size() < m_kept)
             throw error(errc::invalid_argument, {"a beam search is given scores of which only ", m_candidates.size(),
                                                  " are numbers; are the weights whole and of the right dtype?"});
+        if (std::isinf(m_candidates.front().score) && m_candidates.front().score < 0)
+            throw error(errc::invalid_argument, "a beam search is given scores that are all minus infinity: a constraint left no token to go on with");
     }
 
     /// Keeps the best of the answers complete so far and those that just ended; only the first num_beams candidates count.
@@ -5058,9 +5098,6 @@ public:
         if (vocabulary == 0) throw error(errc::invalid_argument, "a sampler over a vocabulary of 0 tokens; 1 or more is needed");
     }
 
-    /// As given.
-    [[nodiscard]] const sampling_options& options() const noexcept { return m_options; }
-
     /// Chooses. `logits` (vocabulary) are changed: take log_softmax_at before, for the probability under the model's own distribution.
     /// `sequence` is all that the model has seen: image tokens, prompt and what was generated. `suppressed` are tokens that must not come: EOS,
     /// as long as there are fewer than min_new_tokens. Greedy takes the first of equals. Throws errc::invalid_argument when the logits hold
@@ -5370,8 +5407,6 @@ public:
         require(count);
         m_length += count;
     }
-    /// Forgets the tokens from `length` on.
-    void truncate(std::size_t length) noexcept { m_length = std::min(m_length, length); }
     /// Throws errc::capacity_exceeded where `count` more tokens do not fit.
     void require(std::size_t count) const {
         if (m_length + count > m_capacity)
@@ -5994,25 +6029,29 @@ class thread_pool {
 public:
     /// `threads` counts the caller; 0 means as many as the machine has. `pin` keeps each but the caller's on a processor: the second of those that the process may
     /// run on, the third, ...; whoever calls may want to stay on the first.
+    /// Throws errc::invalid_argument for more than `most_threads`, or than the system starts.
     explicit thread_pool(std::size_t threads = 0, bool pin = false) {
-        if (threads == 0) threads = std::thread::hardware_concurrency();
-        if (threads == 0) threads = 1;
+        if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
+        if (threads > most_threads) throw error(errc::invalid_argument, {"threads is ", threads, "; at most ", most_threads, " are started"});
         m_workers.reserve(threads - 1);
-        for (std::size_t i = 1; i < threads; ++i) m_workers.emplace_back([this, i, pin] {
-                if (pin) pin_this_thread(i);
-                work(i);
-            });
+        try {
+            for (std::size_t i = 1; i < threads; ++i) m_workers.emplace_back([this, i, pin] {
+                    if (pin) pin_this_thread(i);
+                    work(i);
+                });
+        } catch (const std::system_error& e) {
+            const std::size_t started = size();
+            end();
+            throw error(errc::invalid_argument, {"threads is ", threads, "; the system started ", started, " and then no more: ", e.what()});
+        }
     }
 
-    ~thread_pool() {
-        m_stop.store(true, std::memory_order_relaxed);
-        m_round.fetch_add(1, std::memory_order_release);
-        m_round.notify_all();
-        for (std::thread& worker : m_workers) worker.join();
-    }
+    ~thread_pool() { end(); }
 
     thread_pool(const thread_pool&) = delete;
     thread_pool& operator=(const thread_pool&) = delete;
+
+    static constexpr std::size_t most_threads = 4096; ///< that can be asked for
 
     /// Threads that take part, the caller included.
     [[nodiscard]] std::size_t size() const noexcept { return m_workers.size() + 1; }
@@ -6040,6 +6079,13 @@ public:
     }
 
 private:
+    void end() noexcept {
+        m_stop.store(true, std::memory_order_relaxed);
+        m_round.fetch_add(1, std::memory_order_release);
+        m_round.notify_all();
+        for (std::thread& worker : m_workers) worker.join();
+    }
+
     void run_tasks(std::size_t count) {
         m_count = count;
         if (m_workers.empty() || count <= 1) {
@@ -6169,13 +6215,6 @@ void pack_row(arch::simd<A>, const float* x, std::size_t width, float* packed) n
         const std::size_t i = k - whole;
         packed[whole + (std::same_as<Element, float> ? i : i / 2 + (i % 2) * lanes)] = x[k];
     }
-}
-
-/// Where number k of a row is in that order.
-template <class A, weight_element Element>
-[[nodiscard]] constexpr std::size_t packed_place(std::size_t k) noexcept {
-    constexpr std::size_t lanes = arch::simd<A>::lanes, pair = numbers_at_once<A, Element>;
-    return std::same_as<Element, float> ? k : k / pair * pair + k % 2 * lanes + k % pair / 2;
 }
 
 /// Numbers [begin, end) of sums that begin at zero or go on from `state`, and end as y = sum + bias or stay in `state`.
@@ -6946,21 +6985,31 @@ struct quantised_tokens {
     }
 };
 
-/// Rounds groups [first, end) of one token: x (width) -> token t of `to`, which is one of `tile`.
+/// Rounds groups [first, end) of one token: x (width) -> token t of `to`, which is one of `tile`. Where a number of a group is not finite, the scale is NaN, and so is
+/// what is made of it.
 template <std::size_t Bits>
 void quantise_token(const float* x, std::size_t t, const token_tile& tile, std::size_t first, std::size_t end, const quantised_tokens& to) noexcept {
     constexpr std::size_t group = quantised_rows<Bits>::group;
+    constexpr float least = 1e-36f; // below, 127 / top is more than a float holds
+    static constexpr float nothing[group] = {};
     using batch = arch::simd<>::batch;
     x += first * group;
     std::int8_t* codes = to.codes + tile.first * to.width + first * group * tile.count + 4 * (t - tile.first);
     for (std::size_t g = first; g < end; ++g, x += group) {
-        batch tops(0.f);
-        for (std::size_t i = 0; i < group; i += batch::size) tops = xsimd::max(tops, xsimd::abs(batch::load_unaligned(x + i)));
-        const float top = compat::reduce_max(tops), inverse = top == 0 ? 0.f : 127.f / top;
+        batch tops(0.f), strays(0.f); // a maximum may pass over NaN, which 0 · NaN and 0 · infinity do not
+        for (std::size_t i = 0; i < group; i += batch::size) {
+            const batch some = batch::load_unaligned(x + i);
+            tops = xsimd::max(tops, xsimd::abs(some));
+            strays += some * batch(0.f);
+        }
+        const float top = compat::reduce_max(tops) + compat::reduce_add(strays);
+        const bool counts = top >= least; // and is no NaN
+        const float* const numbers = counts ? x : nothing;
+        const float inverse = counts ? 127.f / top : 0.f;
         std::int8_t rounded[group];
         int sum = 0;
         for (std::size_t i = 0; i < group; ++i) {
-            const float scaled = x[i] * inverse; // rounded half away from zero, which vectorises everywhere
+            const float scaled = numbers[i] * inverse; // rounded half away from zero, which vectorises everywhere
             const int code = static_cast<int>(scaled + (scaled < 0 ? -0.5f : 0.5f));
             rounded[i] = static_cast<std::int8_t>(code);
             sum += code;
@@ -8284,11 +8333,14 @@ public:
         }
         /// Whether `name` is not in the checkpoint, or holds the same numbers as `other`, so that one of them is enough.
         [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string& other) const {
-            const tensor_info* const a = m_owner.look_up(m_prefix + name);
-            const tensor_info* const b = m_owner.look_up(m_prefix + other);
-            if (!a) return true;
-            if (!b || a->type != b->type || a->shape != b->shape || !std::equal(a->bytes.begin(), a->bytes.end(), b->bytes.begin())) return false;
-            m_owner.m_used.insert(m_prefix + name);
+            const std::string mine = m_prefix + name, its = m_prefix + other, my_scales = mine + std::string(scales_suffix), its_scales = its + std::string(scales_suffix);
+            if (!m_owner.look_up(mine)) return true;
+            if (!m_owner.are_same(mine, its)) return false;
+            if (m_owner.look_up(my_scales) || m_owner.look_up(its_scales)) { // codes mean nothing without them
+                if (!m_owner.are_same(my_scales, its_scales)) return false;
+                m_owner.m_used.insert(my_scales);
+            }
+            m_owner.m_used.insert(mine);
             return true;
         }
 
@@ -8365,6 +8417,12 @@ private:
     [[nodiscard]] const tensor_info* look_up(const std::string& name) const {
         const auto at = m_tensors.find(name);
         return at == m_tensors.end() ? nullptr : at->second;
+    }
+
+    /// Whether both are there and hold the same numbers.
+    [[nodiscard]] bool are_same(const std::string& name, const std::string& other) const {
+        const tensor_info *const a = look_up(name), *const b = look_up(other);
+        return a && b && a->type == b->type && a->shape == b->shape && std::equal(a->bytes.begin(), a->bytes.end(), b->bytes.begin());
     }
 
     [[nodiscard]] const tensor_info* find(const std::string& name, const std::vector<std::size_t>& shape) {
@@ -9062,11 +9120,19 @@ private:
 /// shards are names of .safetensors files in the same folder, and none leads out of it.
 [[nodiscard]] std::map<std::string, std::string, std::less<>> read_shard_index(const std::filesystem::path& index);
 
+/// Whether files with this ending, ".bin" for instance, hold weights in any of the formats that checkpoints come in.
+[[nodiscard]] bool holds_weights(std::string_view ending) noexcept;
+
 } // namespace pali::inline PALI_ABI
 
 // Body of checkpoint_files.hpp.
 
 namespace pali::inline PALI_ABI {
+
+PALI_INLINE bool holds_weights(std::string_view ending) noexcept {
+    constexpr std::array<std::string_view, 6> endings{".safetensors", ".bin", ".gguf", ".npz", ".pt", ".sbs"};
+    return std::find(endings.begin(), endings.end(), ending) != endings.end();
+}
 
 namespace detail {
 
@@ -9074,11 +9140,8 @@ namespace detail {
 [[nodiscard]] PALI_INLINE std::string describe_other_weights(const std::filesystem::path& folder) {
     std::set<std::string> others;
     std::error_code failure;
-    for (std::filesystem::directory_iterator it(folder, failure), end; !failure && it != end; it.increment(failure)) {
-        const std::string name = it->path().filename().string(), kind = it->path().extension().string();
-        if (kind == ".safetensors" || kind == ".bin" || kind == ".gguf" || kind == ".npz" || kind == ".pt" || kind == ".sbs")
-            others.insert(name);
-    }
+    for (std::filesystem::directory_iterator it(folder, failure), end; !failure && it != end; it.increment(failure))
+        if (holds_weights(it->path().extension().string())) others.insert(it->path().filename().string());
     if (others.empty()) return "";
     std::string out = "; it holds";
     for (const std::string& name : others) out += (name == *others.begin() ? " " : ", ") + in_quotes(name);
@@ -9398,8 +9461,6 @@ public:
     [[nodiscard]] std::size_t image_tokens() const noexcept { return patch_count(config.vision); }
     /// The files behind the weights.
     [[nodiscard]] const checkpoint_files& files() const noexcept { return m_files; }
-    /// Bytes of weights that were copied out of the files.
-    [[nodiscard]] std::size_t copied_bytes() const noexcept { return m_memory.bytes().size(); }
 
 private:
     checkpoint_files m_files;
@@ -9578,7 +9639,8 @@ private:
     std::vector<bool> m_taken;
 };
 
-/// Answers a request by beam search, as transformers' generate(num_beams = n) does. Text and tokens are streamed when the best is known.
+/// Answers a request by beam search, as transformers' generate(num_beams = n) does. Text and tokens are streamed when the best is known. `on_progress` is asked before
+/// each round, stage "search"; stopped, the answer is the best so far.
 /// Throws what beam_search, sampler and embed() throw.
 template <class Network>
 [[nodiscard]] generation search_beams(Network& net, const tokenizer& text, std::span<const token> eos, const request& one, kv_caches& caches,
@@ -9620,7 +9682,10 @@ template <class Network>
         return search.advance(rows<const float>(scores.data(), count, vocab), rows<const float>(own.data(), count, vocab));
     };
     std::vector<sequence> batch;
+    bool cancelled = false;
     for (bool more = go_on(slice(*x, x->shape(0) - 1, 1)); more;) {
+        cancelled = options.on_progress && !options.on_progress("search", static_cast<double>(search.length()) / static_cast<double>(options.max_new_tokens));
+        if (cancelled) break;
         const arena::frame inner(at.scratch);
         cache_of.follow(search.beams(), caches, shared);
         matrix_view step = at.take(beams, net.config.hidden);
@@ -9636,8 +9701,9 @@ template <class Network>
     result.tokens = search.best().tokens;
     result.logprobs = search.best().logprobs;
     const bool ended = std::find(eos.begin(), eos.end(), result.tokens.back()) != eos.end();
-    result.finish = ended ? finish_reason::eos : finish_reason::length;
+    result.finish = cancelled ? finish_reason::cancelled : ended ? finish_reason::eos : finish_reason::length;
     result.text = text.decode(std::span(result.tokens).first(result.tokens.size() - (ended ? 1 : 0)));
+    if (cancelled) return result; // nobody is told more who asked to stop
     for (std::size_t i = 0; i < result.tokens.size() && options.on_token; ++i)
         if (!options.on_token(result.tokens[i], result.logprobs[i])) break;
     if (options.on_text && !result.text.empty()) (void)options.on_text(result.text); // the answer is complete: there is nothing to stop
@@ -11425,7 +11491,7 @@ namespace pali::inline PALI_ABI {
 inline namespace PALI_SIMD {
 
 /// Reads an answer about a picture of width x height pixels. Masks are decoded by `decoder`; without one, objects have none. Never throws for what the
-/// answer says, and errc::invalid_argument for options that find_options::validate() refuses. Each mask costs a pass through the decoder.
+/// answer says, and errc::invalid_argument for options that find_options::validate() refuses, or tokens without as many log-probabilities. Each mask costs a pass through the decoder.
 [[nodiscard]] inline findings read_findings(generation said, const tokenizer& text, std::size_t width, std::size_t height, const mask_vqvae* decoder,
                                             const find_options& options, context& at) {
     findings found;
@@ -11597,20 +11663,32 @@ namespace pali::inline PALI_ABI::inline PALI_MODEL {
 template <model_config Config, weight_storage Weights>
 struct model<Config, Weights>::state {
     state(const std::filesystem::path& from, const load_options& options)
-        : read(read_checkpoint_config(from)), at(options.threads, options.pin_threads), text(from, read.image_token),
+        : folder(folder_of(from)), read(read_checkpoint_config(from)), at(options.threads, options.pin_threads), text(folder, read.image_token),
           net(from, read, options.residency, at, options.on_progress), pictures(preprocessing_of(read.picture)), eos(read.eos.begin(), read.eos.end()),
-          folder(from), mask_file(options.mask_decoder), caches(options.kv_cache) {
+          mask_file(options.mask_decoder), caches(options.kv_cache) {
+        for (const token id : {text.bos(), text.eos(), text.newline()}) // which prompts and answers get by themselves
+            if (static_cast<std::size_t>(id) >= net.config.vocab)
+                throw error(errc::missing_token, {folder.string(), ": the token ", in_quotes(text.decode(std::span(&id, 1))), " has the id ", id, ", and the model knows ", net.config.vocab,
+                                                  "; is tokenizer.model that of this checkpoint?"});
         load_s = clock.lap();
     }
 
+    /// What lies beside the weights is in the folder, also where it is a single file of them that was named.
+    [[nodiscard]] static std::filesystem::path folder_of(const std::filesystem::path& from) {
+        std::error_code unknown;
+        if (!std::filesystem::is_regular_file(from, unknown)) return from;
+        return from.has_parent_path() ? from.parent_path() : std::filesystem::path(".");
+    }
+
     stopwatch clock;
+    std::filesystem::path folder;
     checkpoint_config read;
     context at;
     tokenizer text;
     network<Config, Weights> net;
     preprocessing pictures;
     std::vector<token> eos;
-    std::filesystem::path folder, mask_file;
+    std::filesystem::path mask_file;
     std::optional<mask_vqvae> masks; // read when it is first asked for
     kv_caches caches;
     std::mutex busy;
@@ -11725,6 +11803,7 @@ image_features model<Config, Weights>::encode(const image& picture, const progre
 
 template <model_config Config, weight_storage Weights>
 generation model<Config, Weights>::generate(std::span<const image> pictures, std::string_view prompt, const generate_options& options) {
+    options.validate();
     const std::lock_guard lock(m_state->busy);
     stopwatch clock;
     std::vector<image_features> images;
@@ -11750,9 +11829,14 @@ std::vector<generation> model<Config, Weights>::generate(std::span<const request
 }
 template <model_config Config, weight_storage Weights>
 std::vector<generation> model<Config, Weights>::generate_each(std::span<const image> pictures, std::string_view prompt, const generate_options& options) {
-    const std::lock_guard lock(m_state->busy);
     options.validate();
-    return m_state->answer_each_of(m_state->see_each(pictures, options.on_progress), prompt, options);
+    const std::lock_guard lock(m_state->busy);
+    stopwatch clock;
+    const std::vector<image_features> seen = m_state->see_each(pictures, options.on_progress);
+    const double seconds = clock.lap();
+    std::vector<generation> said = m_state->answer_each_of(seen, prompt, options);
+    for (generation& one : said) one.timings.image_s = seconds / static_cast<double>(said.size());
+    return said;
 }
 
 template <model_config Config, weight_storage Weights>
@@ -12878,7 +12962,6 @@ public:
     /// Fonts are asked in the order in which they are added.
     void add(std::vector<unsigned char> bytes, const std::string& name) { m_faces.emplace_back(std::move(bytes), name); }
 
-    [[nodiscard]] float em() const noexcept { return m_em; }
     [[nodiscard]] int ascent() const { return static_cast<int>(std::ceil(m_faces.front().ascent() * m_em)); }
     [[nodiscard]] int descent() const { return static_cast<int>(std::ceil(m_faces.front().descent() * m_em)); }
 
@@ -13273,6 +13356,26 @@ struct terminal_size {
 
 } // namespace pali::inline PALI_ABI
 
+// Bytes as text, for terminals and for files of JSON.
+
+namespace pali::inline PALI_ABI::image_detail {
+
+/// RFC 4648, section 4.
+[[nodiscard]] PALI_INLINE std::string base64(std::span<const std::byte> bytes) {
+    constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::string made;
+    made.reserve(bytes.size() / 3 * 4 + 4);
+    for (std::size_t i = 0; i < bytes.size(); i += 3) {
+        const std::size_t count = std::min<std::size_t>(3, bytes.size() - i);
+        std::uint32_t bits = 0;
+        for (std::size_t k = 0; k < 3; ++k) bits = bits << 8 | (k < count ? std::to_integer<std::uint32_t>(bytes[i + k]) : 0u);
+        for (std::size_t k = 0; k < 4; ++k) made += k <= count ? digits[bits >> (18 - 6 * k) & 63] : '=';
+    }
+    return made;
+}
+
+} // namespace pali::inline PALI_ABI::image_detail
+
 // A picture in sixel: bands of six rows, each written once for every colour in it. Source: DEC STD 070, VT330/VT340 Programmer Reference.
 
 namespace pali::inline PALI_ABI::image_detail {
@@ -13472,19 +13575,6 @@ namespace image_detail {
     return resize(from, side(across, width), side(down, height), filter::lanczos);
 }
 
-[[nodiscard]] PALI_INLINE std::string base64(std::span<const std::byte> bytes) {
-    constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    std::string made;
-    made.reserve(bytes.size() / 3 * 4 + 4);
-    for (std::size_t i = 0; i < bytes.size(); i += 3) {
-        const std::size_t count = std::min<std::size_t>(3, bytes.size() - i);
-        std::uint32_t bits = 0;
-        for (std::size_t k = 0; k < 3; ++k) bits = bits << 8 | (k < count ? std::to_integer<std::uint32_t>(bytes[i + k]) : 0u);
-        for (std::size_t k = 0; k < 4; ++k) made += k <= count ? digits[bits >> (18 - 6 * k) & 63] : '=';
-    }
-    return made;
-}
-
 /// The picture as a PNG in chunks; `columns` characters wide, and as high as its aspect ratio says.
 [[nodiscard]] PALI_INLINE std::string to_kitty(const image& picture, std::size_t columns) {
     constexpr std::size_t most = 4096; // base64 digits a chunk
@@ -13571,15 +13661,16 @@ namespace pali::inline PALI_ABI {
     return published_name(name).starts_with("language_model.") && tensor.shape.size() == 2;
 }
 
-/// Copies all of a folder but its weights: configuration, tokenizer, mask decoder. Throws errc::cannot_open where `from` cannot be listed, and errc::cannot_write.
+/// Copies all of a folder but its weights, in whatever format: configuration, tokenizer, mask decoder. Throws errc::cannot_open where `from` cannot be listed, and errc::cannot_write.
 inline void copy_all_but_weights(const std::filesystem::path& from, const std::filesystem::path& to) {
     std::error_code failed;
     std::filesystem::directory_iterator place(from, failed);
     for (; !failed && place != std::filesystem::directory_iterator(); place.increment(failed)) {
         const std::filesystem::directory_entry& entry = *place;
-        const std::string name = entry.path().filename().string();
+        const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
         std::error_code unknown;
-        if (!entry.is_regular_file(unknown) || name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json")) continue;
+        const bool weights = kind == ".safetensors" || name.ends_with(".index.json") || (holds_weights(kind) && kind != ".npz"); // .npz: of the mask decoder
+        if (weights || !entry.is_regular_file(unknown)) continue;
         std::filesystem::copy_file(entry.path(), to / name, std::filesystem::copy_options::overwrite_existing, failed);
         if (failed) throw error(errc::cannot_write, {(to / name).string(), ": ", failed.message()});
     }
@@ -13614,7 +13705,8 @@ template <weight_storage Storage>
 }
 
 /// Reads the Hugging Face folder `from` and writes `to`: the same, with the decoder in the weights of `Storage` (int8 or int4) in one model.safetensors.
-/// Weights pass through in pieces of 16 MiB, so a checkpoint of any size needs some tens of megabytes of memory. Stage "quantize".
+/// Weights pass through in pieces of 16 MiB, so a checkpoint of any size needs some tens of megabytes of memory. `threads` counts the caller, 0: as many as the machine
+/// has; `progress` is asked after each piece, stage "quantize".
 /// Throws errc::invalid_argument where `from` is quantised already, is `to`, or has a matrix that does not consist of whole strips and groups; errc::cannot_write;
 /// errc::cancelled; and what checkpoint_files throws. A model.safetensors that was in `to` is replaced when all is done, or stays.
 template <weight_storage Storage>
@@ -13627,7 +13719,8 @@ void quantise_checkpoint(const std::filesystem::path& from, const std::filesyste
     std::error_code failed;
     std::filesystem::create_directories(to, failed);
     if (failed) throw error(errc::cannot_write, {to.string(), ": ", failed.message()});
-    if (std::filesystem::equivalent(from, to, failed)) throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
+    const bool folder = std::filesystem::is_directory(from, failed);
+    if (std::filesystem::equivalent(from, folder ? to : to / "model.safetensors", failed)) throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
 
     safetensors_writer out(to / "model.safetensors", quantised_entries<Storage>(files.tensors()),
                            {{"format", "pt"}, {std::string(weights_key), Storage::name}});
@@ -13659,7 +13752,7 @@ void quantise_checkpoint(const std::filesystem::path& from, const std::filesyste
             pass(piece.bytes);
         }
     }
-    if (std::filesystem::is_directory(from)) copy_all_but_weights(from, to);
+    if (folder) copy_all_but_weights(from, to);
     out.finish();
 }
 
@@ -14074,14 +14167,19 @@ public:
     [[nodiscard]] bool contains(const std::string& file) const;
     /// Pictures in the file.
     [[nodiscard]] std::size_t size() const noexcept { return m_files.size(); }
+    /// Their names, in the order of the lines.
+    [[nodiscard]] const std::vector<std::string>& files() const noexcept { return m_order; }
 
     /// Appends a line; it is in the file when this returns. Throws `cannot_write`; `invalid_argument` as objects_json does, and for a picture
     /// that is there or has no name.
     void add(const picture_objects& picture);
 
 private:
+    void note(const std::string& file);
+
     std::filesystem::path m_path;
     std::set<std::string> m_files;
+    std::vector<std::string> m_order; // of the same names
 };
 
 } // namespace pali::inline PALI_ABI
@@ -14155,11 +14253,15 @@ PALI_INLINE json_lines::json_lines(const std::filesystem::path& path) : m_path(p
         }
         if (file.empty() && !line.empty())
             throw error(errc::malformed_file, {path.string(), ": line ", number, " is no JSON object with a \"file\""});
-        if (!line.empty()) m_files.insert(file);
+        if (!line.empty()) note(file);
         if (is_last && !line.empty()) object_detail::append(path, "\n");
         whole += line.size() + 1;
     }
     if (in.bad()) throw error(errc::cannot_open, {path.string(), ": cannot be read to its end"});
+}
+
+PALI_INLINE void json_lines::note(const std::string& file) {
+    if (m_files.insert(file).second) m_order.push_back(file);
 }
 
 PALI_INLINE bool json_lines::contains(const std::string& file) const { return m_files.contains(object_detail::utf8_of(file)); }
@@ -14169,7 +14271,7 @@ PALI_INLINE void json_lines::add(const picture_objects& picture) {
     if (file.empty() || m_files.contains(file))
         throw error(errc::invalid_argument, {"json_lines: ", in_quotes(file), " is no name, or has been added before"});
     object_detail::append(m_path, objects_json(picture) + '\n');
-    m_files.insert(file);
+    note(file);
 }
 
 } // namespace pali::inline PALI_ABI
@@ -14191,17 +14293,6 @@ namespace pali::inline PALI_ABI {
 namespace pali::inline PALI_ABI {
 
 namespace object_detail {
-
-[[nodiscard]] PALI_INLINE std::string base64(std::span<const std::byte> bytes) {
-    constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    std::string out;
-    for (std::size_t i = 0; i < bytes.size(); i += 3) {
-        const auto byte = [&](std::size_t k) { return i + k < bytes.size() ? std::to_integer<std::uint32_t>(bytes[i + k]) : 0u; };
-        const std::uint32_t three = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for (std::size_t k = 0; k < 4; ++k) out += i + k < bytes.size() + 1 ? digits[three >> (18 - 6 * k) & 63] : '=';
-    }
-    return out;
-}
 
 /// The rectangle of pixels inside, last row and column included, and what it holds as grey bytes 0 and 255; nothing when no pixel is.
 struct mask_cutout {
@@ -14240,7 +14331,7 @@ PALI_INLINE std::string labelme_text(const picture_objects& picture) {
         if (const object_detail::mask_cutout cut(o.mask); !cut.grey.empty()) {
             shape["points"] = {{cut.x0, cut.y0}, {cut.x1, cut.y1}};
             shape["shape_type"] = "mask";
-            shape["mask"] = object_detail::base64(encode_png(cut.x1 - cut.x0 + 1, cut.y1 - cut.y0 + 1, cut.grey));
+            shape["mask"] = image_detail::base64(encode_png(cut.x1 - cut.x0 + 1, cut.y1 - cut.y0 + 1, cut.grey));
         }
         shapes.push_back(std::move(shape));
     }

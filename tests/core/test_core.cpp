@@ -11,11 +11,24 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <limits>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
+
+#if defined(__linux__)
+#  include <sys/resource.h>
+#  include <unistd.h>
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#  define PALI_TEST_SANITIZED
+#elif defined(__has_feature)
+#  if __has_feature(address_sanitizer)
+#    define PALI_TEST_SANITIZED
+#  endif
+#endif
 
 BOOST_AUTO_TEST_SUITE(bfloat16)
 
@@ -68,6 +81,27 @@ BOOST_AUTO_TEST_CASE(every_task_runs_once) {
             for (const auto& count : runs) BOOST_REQUIRE(count == 1);
         }
     }
+}
+
+BOOST_AUTO_TEST_CASE(more_threads_than_there_can_be_are_refused) {
+    const auto refused = [](const pali::error& e) { return e.code() == pali::errc::invalid_argument && std::string(e.what()).find("threads is ") != std::string::npos; };
+    BOOST_CHECK_EXCEPTION(pali::thread_pool(pali::thread_pool::most_threads + 1), pali::error, refused);
+#if defined(__linux__) && !defined(PALI_TEST_SANITIZED) // whose memory is not to be limited
+    rlimit before{};
+    BOOST_TEST_REQUIRE(getrlimit(RLIMIT_AS, &before) == 0);
+    std::size_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    const rlimit little{.rlim_cur = pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) + (std::size_t{256} << 20), .rlim_max = before.rlim_max};
+    BOOST_TEST_REQUIRE(setrlimit(RLIMIT_AS, &little) == 0);
+    bool thrown = false;
+    try {
+        const pali::thread_pool pool(1000); // each wants a stack of 8 MB
+    } catch (const pali::error& e) {
+        thrown = refused(e);
+    }
+    BOOST_TEST_REQUIRE(setrlimit(RLIMIT_AS, &before) == 0);
+    BOOST_TEST(thrown);
+#endif
 }
 
 BOOST_AUTO_TEST_CASE(a_thread_takes_consecutive_tasks) {

@@ -148,6 +148,24 @@ BOOST_AUTO_TEST_CASE(one_beam_is_greedy) {
     BOOST_TEST(run(model, c, 1).found[0].tokens == want);
 }
 
+BOOST_AUTO_TEST_CASE(there_is_an_answer_where_no_score_wins_over_nothing) {
+    // Divided by length^-10, scores are soon under the -1e9 that holds a place.
+    const std::vector<token> eos{1};
+    pali::beam_search search({.num_beams = 2, .length_penalty = -10, .max_new_tokens = 30}, 5, eos);
+    const std::vector<float> row{-9, -9, -1, -2, -9, -9, -9, -1, -2, -9};
+    std::size_t rounds = 1;
+    while (search.advance({row.data(), 2, 5})) ++rounds;
+    BOOST_TEST(search.best().tokens == std::vector<token>(rounds, 2));
+    BOOST_TEST(search.best().logprobs.size() == rounds);
+}
+
+BOOST_AUTO_TEST_CASE(scores_that_leave_nothing_are_refused) {
+    const std::vector<token> eos{1};
+    const std::vector<float> none(10, -std::numeric_limits<float>::infinity());
+    pali::beam_search search({.num_beams = 2}, 5, eos);
+    BOOST_CHECK_EXCEPTION(search.advance({none.data(), 2, 5}), pali::error, [](const pali::error& e) { return e.code() == pali::errc::invalid_argument; });
+}
+
 BOOST_AUTO_TEST_CASE(wrong_use_is_refused) {
     const std::vector<token> eos{1};
     const auto says = [&](const pali::beam_options& options, std::size_t vocabulary, const std::string& text) {

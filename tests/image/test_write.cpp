@@ -9,6 +9,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <cstdint>
 #include <cstdlib>
 
 using namespace pali::test;
@@ -59,6 +60,19 @@ BOOST_AUTO_TEST_CASE(jpeg_is_close_and_closer_with_quality) {
     const temporary_folder folder;
     pali::write_jpeg(folder.path() / "picture.jpg", picture);
     BOOST_TEST((pali::read_image(folder.path() / "picture.jpg") == pali::decode_image(pali::encode_jpeg(picture, 90))));
+}
+
+BOOST_AUTO_TEST_CASE(a_large_jpeg_is_written_in_pieces) {
+    pali::image noise(700, 500);
+    std::uint32_t state = 1;
+    for (std::uint8_t& value : noise.pixels) value = static_cast<std::uint8_t>((state = state * 1664525 + 1013904223) >> 24);
+    const auto bytes = pali::encode_jpeg(noise, 100);
+    BOOST_TEST(bytes.size() > 400000u); // more than the room that a writer begins with
+    const pali::image read = pali::decode_image(bytes);
+    BOOST_TEST_REQUIRE((read.width == 700 && read.height == 500));
+    double distance = 0;
+    for (std::size_t i = 0; i < read.pixels.size(); ++i) distance += std::abs(int{read.pixels[i]} - int{noise.pixels[i]});
+    BOOST_TEST(distance / static_cast<double>(read.pixels.size()) < 64); // of two pictures of noise: 85; chroma has half the resolution
 }
 
 BOOST_AUTO_TEST_CASE(what_cannot_be_written_says_so) {

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 namespace {
@@ -224,6 +225,29 @@ BOOST_AUTO_TEST_CASE(the_widest_codes_do_not_overflow) {
     check(0x80, -128, std::integral_constant<std::size_t, 8>{});
     check(0x00, -8, std::integral_constant<std::size_t, 4>{});
     check(0xff, 7, std::integral_constant<std::size_t, 4>{});
+}
+
+BOOST_AUTO_TEST_CASE(what_is_not_finite_shows_in_its_token_and_in_no_other) {
+    constexpr std::size_t T = 9, K = 256, N = 16;
+    const auto check = [&]<std::size_t Bits>(std::integral_constant<std::size_t, Bits>) {
+        const quantised_matrix<Bits> w(pali::test::random(N * K, 5), N, K);
+        for (const float stray : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()})
+            for (const std::size_t at : {0u, 37u, 255u}) {
+                auto x = pali::test::random(T * K, 4);
+                x[4 * K + at] = stray;
+                for_every_dot([&]<class Dot>(Dot, const char* name) {
+                    const std::vector<float> y = bytes_product<Dot>(x, w.view, nullptr);
+                    for (std::size_t t = 0; t < T; ++t)
+                        for (std::size_t n = 0; n < N; ++n) BOOST_TEST(std::isfinite(y[t * N + n]) == (t != 4), name << ", token " << t);
+                });
+            }
+        const pali::aligned_vector<float> tiny(K, 1e-40f); // whose inverse is more than a float holds
+        for_every_dot([&]<class Dot>(Dot, const char* name) {
+            for (const float y : bytes_product<Dot>(tiny, w.view, nullptr)) BOOST_TEST(y == 0.f, name);
+        });
+    };
+    check(std::integral_constant<std::size_t, 8>{});
+    check(std::integral_constant<std::size_t, 4>{});
 }
 
 BOOST_AUTO_TEST_CASE(a_token_alone_has_the_bits_it_has_among_others_on_any_threads) {

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
@@ -307,6 +308,43 @@ BOOST_FIXTURE_TEST_CASE(a_callback_stops_before_and_inside_the_picture_and_the_p
         }
     }
     check_answer(model.generate(picture, prompt, options_of(one)), one, tiny.tolerance("logprob"));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_callback_stops_a_beam_search_between_rounds, fixture) {
+    pali::generate_options options = options_of(one);
+    options.num_beams = 3;
+    const auto whole = model.generate(picture, prompt, options);
+    for (const std::size_t wanted : {1u, 2u, 4u}) {
+        std::size_t rounds = 0, told = 0;
+        options.on_progress = [&](std::string_view stage, double) { return stage != "search" || rounds++ < wanted - 1; };
+        options.on_token = [&](token, float) { return ++told, true; };
+        const auto got = model.generate(picture, prompt, options);
+        BOOST_TEST(pali::to_string(got.finish) == "cancelled");
+        BOOST_TEST(rounds == wanted);
+        BOOST_TEST(got.tokens.size() == wanted);
+        BOOST_TEST(got.logprobs.size() == wanted);
+        BOOST_TEST(told == 0u);
+    }
+    options.on_progress = {};
+    options.on_token = {};
+    BOOST_TEST(model.generate(picture, prompt, options).tokens == whole.tokens); // nothing of it is left
+}
+
+BOOST_FIXTURE_TEST_CASE(options_are_checked_before_any_work, fixture) {
+    pali::generate_options options = options_of(one);
+    options.num_beams = 2, options.sampling.temperature = 1;
+    bool worked = false;
+    options.on_progress = [&](std::string_view, double) { return worked = true; };
+    BOOST_CHECK_EXCEPTION((void)model.generate(picture, prompt, options), pali::error, [](const pali::error& e) { return e.code() == pali::errc::invalid_argument; });
+    BOOST_TEST(!worked);
+}
+
+BOOST_AUTO_TEST_CASE(a_file_of_weights_stands_for_its_folder) {
+    const std::filesystem::path folder = pali::test::source_path("examples/models/shapes");
+    const pali::image photo = pali::read_image(folder / "pictures" / "cross_and_ring.png");
+    exact_model by_folder(folder), by_file(folder / "model.safetensors");
+    BOOST_TEST(by_file.caption(photo) == by_folder.caption(photo));
+    BOOST_TEST(by_file.segment(photo, "red cross").size() == 1u); // the decoder of masks is found, too
 }
 
 BOOST_FIXTURE_TEST_CASE(loading_can_be_stopped, fixture) {

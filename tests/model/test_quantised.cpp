@@ -118,9 +118,22 @@ BOOST_AUTO_TEST_CASE(what_does_not_fit_is_said) {
     BOOST_CHECK_EXCEPTION(pali::quantise_checkpoint<pali::int8>(shapes_folder(), other.path(), 1, [](std::string_view, double) { return false; }), pali::error,
                           says(errc::cancelled, "stopped"));
     BOOST_TEST(!std::filesystem::exists(other.path() / "model.safetensors")); // nothing half done
+    const pali::test::temporary_folder copy;
+    std::filesystem::copy_file(shapes_folder() / "model.safetensors", copy.path() / "model.safetensors");
+    BOOST_CHECK_EXCEPTION(pali::quantise_checkpoint<pali::int8>(copy.path() / "model.safetensors", copy.path()), pali::error, says(errc::invalid_argument, "is the checkpoint itself"));
+    BOOST_TEST(std::filesystem::file_size(copy.path() / "model.safetensors") == std::filesystem::file_size(shapes_folder() / "model.safetensors"));
     const pali::test::tiny_model odd("gemma2_window"); // its rows are not whole groups
     BOOST_CHECK_EXCEPTION((pali::model<pali::dynamic, pali::int4>(odd.folder())), pali::error, says(errc::checkpoint_mismatch, "quantised weights are made of BF16, F16 or F32 with a multiple of 8 rows and of 32 columns"));
     BOOST_CHECK_EXCEPTION(pali::quantise_checkpoint<pali::int4>(odd.folder(), other.path()), pali::error, says(errc::invalid_argument, "of 32 columns"));
+}
+
+BOOST_AUTO_TEST_CASE(all_but_weights_is_copied) {
+    const pali::test::temporary_folder from, to;
+    std::filesystem::copy(shapes_folder(), from.path(), std::filesystem::copy_options::recursive);
+    for (const char* name : {"pytorch_model-00001-of-00002.bin", "model.gguf", "pytorch_model.bin.index.json", "notes.txt"}) std::ofstream(from.path() / name) << "x";
+    pali::quantise_checkpoint<pali::int4>(from.path(), to.path());
+    for (const char* name : {"config.json", "tokenizer.model", "mask_vqvae.npz", "notes.txt"}) BOOST_TEST(std::filesystem::exists(to.path() / name), name);
+    for (const char* name : {"pytorch_model-00001-of-00002.bin", "model.gguf", "pytorch_model.bin.index.json"}) BOOST_TEST(!std::filesystem::exists(to.path() / name), name);
 }
 
 BOOST_AUTO_TEST_CASE(a_matrix_goes_to_its_file_in_pieces) {

@@ -320,6 +320,31 @@ class terminal(unittest.TestCase):
         self.assertEqual((process.returncode, said["finish_reason"]), (130, "cancelled"))
         self.assertEqual(len(said["tokens"]), len(said["logprobs"]))
 
+    def test_a_vocabulary_beyond_the_models_is_refused(self):
+        def field(number, contents):
+            size, head = len(contents), bytes([number << 3 | 2])
+            while size > 127:
+                head, size = head + bytes([size & 127 | 128]), size >> 7
+            return head + bytes([size]) + contents
+
+        def piece(text, kind):
+            return field(1, field(1, text.encode()) + b"\x15\0\0\x80\xbf" + bytes([3 << 3, kind]))
+
+        pieces = [("<pad>", 3), ("<eos>", 3), ("<bos>", 3), ("<unk>", 2), ("<image>", 4), *((f"x{i}", 1) for i in range(3000)), ("\n", 4)]
+        trainer = bytes([3 << 3, 2])
+        for number, text in ((46, "<bos>"), (47, "<eos>"), (48, "<pad>")):
+            tag = number << 3 | 2
+            trainer += bytes([tag & 127 | 128, tag >> 7, len(text)]) + text.encode()
+        with tempfile.TemporaryDirectory() as folder:
+            for file in SHAPES.iterdir():
+                if file.is_file():
+                    shutil.copy(file, folder)
+            (pathlib.Path(folder) / "added_tokens.json").unlink(missing_ok=True)
+            (pathlib.Path(folder) / "tokenizer.model").write_bytes(b"".join(piece(*one) for one in pieces) + field(2, trainer) + field(3, bytes([3 << 3, 0, 4 << 3, 0])))
+            done = subprocess.run([PALI, "generate", "--model", folder, "--image", PICTURES / "cross_and_ring.png"], capture_output=True, text=True)
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn("has the id 3005", done.stderr)
+
     def test_an_interrupt_ends_an_evaluation(self):
         process = self.start("eval", ROOT / "tests" / "data" / "scenes", "--threads", 1, stderr=subprocess.PIPE)
         try:

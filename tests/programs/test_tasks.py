@@ -154,9 +154,26 @@ class many_pictures(with_folder):
         self.assertEqual(run(*words).returncode, 0)
         self.assertEqual({p.name: p.read_bytes() for p in self.out.iterdir()}, kept)
 
+        for other in (["--max-tokens", "7"], ["--num-beams", "2"], ["--temperature", "1", "--seed", "5"], ["--kv-cache", "bf16"]):
+            self.assertEqual(run(*words, *other).returncode, 2, other)
+
         other = run("segment", "--prompt", "circle", *words[3:])
         self.assertEqual(other.returncode, 2)
         self.assertIn("another", other.stderr)
+
+    def test_pictures_of_one_name_keep_their_files_from_run_to_run(self):
+        folders = [self.folder / "a", self.folder / "b", self.folder / "c"]
+        for i, folder in enumerate(folders):
+            folder.mkdir()
+            shutil.copy(SCENES / f"{i:03d}.png", folder / "one.png")
+        shutil.copy(SCENES / "003.png", folders[2] / "classes.png")
+        words = ["detect", "--prompt", "shape", "--out", self.out, "--format", "yolo", "--image"]
+        self.assertEqual(run(*words, folders[0]).returncode, 0)
+        first = (self.out / "one.txt").read_bytes()
+        self.assertEqual(run(*words, folders[0], folders[1]).returncode, 0)
+        self.assertEqual(run(*words, folders[1], folders[2]).returncode, 0)
+        self.assertEqual((self.out / "one.txt").read_bytes(), first)
+        self.assertEqual({p.name for p in self.out.iterdir()}, {"asked.txt", "results.jsonl", "classes.txt", "classes-2.txt", "one.txt", "one-2.txt", "one-3.txt"})
 
     def test_files_hold_what_was_said(self):
         folder = self.pictures(3)

@@ -183,6 +183,19 @@ BOOST_AUTO_TEST_CASE(a_head_that_repeats_the_embedding_is_not_wanted) {
     BOOST_TEST(!names.root().omits_or_repeats("other", "embedding"));
 }
 
+BOOST_AUTO_TEST_CASE(a_quantised_head_repeats_with_its_scales) {
+    checkpoint c;
+    for (const char* name : {"embedding", "same", "other", "bare"}) c.floats(name, {1, 2}, {1, 2});
+    c.floats("embedding_scale", {1}, {1}).floats("same_scale", {1}, {1}).floats("other_scale", {1}, {2});
+    pali::binder names(c.table, "folder");
+    BOOST_TEST(names.root().omits_or_repeats("same", "embedding"));
+    BOOST_TEST(!names.root().omits_or_repeats("other", "embedding"));
+    BOOST_TEST(!names.root().omits_or_repeats("bare", "embedding"));
+    const std::string left = problems(names);
+    BOOST_TEST(left.find("'same") == std::string::npos);
+    BOOST_TEST(left.find("'other_scale'") != std::string::npos);
+}
+
 BOOST_AUTO_TEST_CASE(loading_reports_progress_and_can_be_stopped) {
     checkpoint c;
     c.floats("a", {1, 2}, {1, 2}).floats("b", {1, 2}, {1, 2});

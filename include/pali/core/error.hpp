@@ -11,7 +11,7 @@ namespace pali::inline PALI_ABI {
 /// What went wrong. The numbers are stable: they are printed as "[pali.301]" and never reused.
 enum class errc : int {
     invalid_argument = 101,    ///< an option or argument is outside what the call allows
-    unknown_variant = 102,     ///< no configuration of that name, or none that fits the config.json
+    unknown_variant = 102,     ///< no configuration of that name
     capacity_exceeded = 103,   ///< a sequence is longer than its key-value cache
     cancelled = 104,           ///< a callback asked to stop
     cannot_open = 201,         ///< a file or folder is missing or cannot be read

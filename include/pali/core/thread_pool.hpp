@@ -1,6 +1,7 @@
 // The threads of one model: they spin briefly between kernels, sleep when idle, and never decide a result.
 #pragma once
 
+#include <pali/core/error.hpp>
 #include <pali/core/macros.hpp>
 #include <pali/core/system.hpp>
 
@@ -9,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -21,25 +23,29 @@ class thread_pool {
 public:
     /// `threads` counts the caller; 0 means as many as the machine has. `pin` keeps each but the caller's on a processor: the second of those that the process may
     /// run on, the third, ...; whoever calls may want to stay on the first.
+    /// Throws errc::invalid_argument for more than `most_threads`, or than the system starts.
     explicit thread_pool(std::size_t threads = 0, bool pin = false) {
-        if (threads == 0) threads = std::thread::hardware_concurrency();
-        if (threads == 0) threads = 1;
+        if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
+        if (threads > most_threads) throw error(errc::invalid_argument, {"threads is ", threads, "; at most ", most_threads, " are started"});
         m_workers.reserve(threads - 1);
-        for (std::size_t i = 1; i < threads; ++i) m_workers.emplace_back([this, i, pin] {
-                if (pin) pin_this_thread(i);
-                work(i);
-            });
+        try {
+            for (std::size_t i = 1; i < threads; ++i) m_workers.emplace_back([this, i, pin] {
+                    if (pin) pin_this_thread(i);
+                    work(i);
+                });
+        } catch (const std::system_error& e) {
+            const std::size_t started = size();
+            end();
+            throw error(errc::invalid_argument, {"threads is ", threads, "; the system started ", started, " and then no more: ", e.what()});
+        }
     }
 
-    ~thread_pool() {
-        m_stop.store(true, std::memory_order_relaxed);
-        m_round.fetch_add(1, std::memory_order_release);
-        m_round.notify_all();
-        for (std::thread& worker : m_workers) worker.join();
-    }
+    ~thread_pool() { end(); }
 
     thread_pool(const thread_pool&) = delete;
     thread_pool& operator=(const thread_pool&) = delete;
+
+    static constexpr std::size_t most_threads = 4096; ///< that can be asked for
 
     /// Threads that take part, the caller included.
     [[nodiscard]] std::size_t size() const noexcept { return m_workers.size() + 1; }
@@ -67,6 +73,13 @@ public:
     }
 
 private:
+    void end() noexcept {
+        m_stop.store(true, std::memory_order_relaxed);
+        m_round.fetch_add(1, std::memory_order_release);
+        m_round.notify_all();
+        for (std::thread& worker : m_workers) worker.join();
+    }
+
     void run_tasks(std::size_t count) {
         m_count = count;
         if (m_workers.empty() || count <= 1) {

@@ -7,7 +7,6 @@
 #include <pali/decoder/kv_type.hpp>
 #include <pali/kernels/key_values.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <memory>
@@ -52,8 +51,6 @@ public:
         require(count);
         m_length += count;
     }
-    /// Forgets the tokens from `length` on.
-    void truncate(std::size_t length) noexcept { m_length = std::min(m_length, length); }
     /// Throws errc::capacity_exceeded where `count` more tokens do not fit.
     void require(std::size_t count) const {
         if (m_length + count > m_capacity)

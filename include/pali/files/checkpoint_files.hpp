@@ -49,6 +49,9 @@ private:
 /// shards are names of .safetensors files in the same folder, and none leads out of it.
 [[nodiscard]] std::map<std::string, std::string, std::less<>> read_shard_index(const std::filesystem::path& index);
 
+/// Whether files with this ending, ".bin" for instance, hold weights in any of the formats that checkpoints come in.
+[[nodiscard]] bool holds_weights(std::string_view ending) noexcept;
+
 } // namespace pali::inline PALI_ABI
 
 #ifndef PALI_COMPILED

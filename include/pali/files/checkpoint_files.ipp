@@ -7,10 +7,17 @@
 #include <pali/files/checkpoint_files.hpp>
 
 #include <algorithm>
+#include <array>
 #include <set>
+#include <string_view>
 #include <system_error>
 
 namespace pali::inline PALI_ABI {
+
+PALI_INLINE bool holds_weights(std::string_view ending) noexcept {
+    constexpr std::array<std::string_view, 6> endings{".safetensors", ".bin", ".gguf", ".npz", ".pt", ".sbs"};
+    return std::find(endings.begin(), endings.end(), ending) != endings.end();
+}
 
 namespace detail {
 
@@ -18,11 +25,8 @@ namespace detail {
 [[nodiscard]] PALI_INLINE std::string describe_other_weights(const std::filesystem::path& folder) {
     std::set<std::string> others;
     std::error_code failure;
-    for (std::filesystem::directory_iterator it(folder, failure), end; !failure && it != end; it.increment(failure)) {
-        const std::string name = it->path().filename().string(), kind = it->path().extension().string();
-        if (kind == ".safetensors" || kind == ".bin" || kind == ".gguf" || kind == ".npz" || kind == ".pt" || kind == ".sbs")
-            others.insert(name);
-    }
+    for (std::filesystem::directory_iterator it(folder, failure), end; !failure && it != end; it.increment(failure))
+        if (holds_weights(it->path().extension().string())) others.insert(it->path().filename().string());
     if (others.empty()) return "";
     std::string out = "; it holds";
     for (const std::string& name : others) out += (name == *others.begin() ? " " : ", ") + in_quotes(name);

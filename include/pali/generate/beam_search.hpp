@@ -65,7 +65,7 @@ public:
 
     /// Takes the scores of the next token: log-probabilities, (num_beams, vocabulary) or one row for all, after any processors. `own` are the
     /// model's own log-probabilities, to be recorded, where processors changed them. Returns whether the search goes on.
-    /// Throws errc::invalid_argument for another shape, or when too few scores are numbers.
+    /// Throws errc::invalid_argument for another shape, when too few scores are numbers, or all are minus infinity.
     bool advance(rows<const float> scores, rows<const float> own = {}) {
         check(scores, "scores");
         if (own.data == nullptr) own = scores;
@@ -105,10 +105,12 @@ public:
     [[nodiscard]] std::size_t length() const noexcept { return m_length; }
     /// Answers, the best first, once `advance` has returned false.
     [[nodiscard]] const std::vector<hypothesis>& hypotheses() const noexcept { return m_finished; }
-    /// The first of them.
-    [[nodiscard]] const hypothesis& best() const noexcept { return m_finished.front(); }
-    /// The running beam with the best score: what there is when a search is cancelled.
-    [[nodiscard]] const hypothesis& front_runner() const noexcept { return m_running.front(); }
+    /// The first of them that is complete. Where none is - the search was left early, or length_penalty made all scores less than what holds a place - the beam that
+    /// runs with the best score.
+    [[nodiscard]] const hypothesis& best() const noexcept {
+        const auto complete = std::find_if(m_finished.begin(), m_finished.end(), [](const hypothesis& h) { return h.finished; });
+        return complete != m_finished.end() ? *complete : m_running.front();
+    }
 
 private:
     struct candidate {
@@ -146,6 +148,8 @@ private:
         if (m_candidates.size() < m_kept)
             throw error(errc::invalid_argument, {"a beam search is given scores of which only ", m_candidates.size(),
                                                  " are numbers; are the weights whole and of the right dtype?"});
+        if (std::isinf(m_candidates.front().score) && m_candidates.front().score < 0)
+            throw error(errc::invalid_argument, "a beam search is given scores that are all minus infinity: a constraint left no token to go on with");
     }
 
     /// Keeps the best of the answers complete so far and those that just ended; only the first num_beams candidates count.

@@ -24,11 +24,12 @@ struct generate_options {
     float length_penalty = 1;            ///< beams: scores are divided by length ^ length_penalty
     bool early_stopping = false;         ///< beams: stop as soon as there are num_beams complete answers
     /// What may come next: called with the answer so far and the scores of all tokens (logits; log-probabilities in a beam search), of which it sets those
-    /// of impossible tokens to minus infinity. See object_constraint.
+    /// of impossible tokens to minus infinity (one number for each token of the vocabulary; for each beam of a search). Where none is left it is errc::invalid_argument. See
+    /// object_constraint.
     std::function<void(std::span<const token> said, std::span<float> scores)> constrain{};
     std::function<bool(std::string_view piece)> on_text{};            ///< called with whole UTF-8 as it comes; false stops
     std::function<bool(token id, float logprob)> on_token{};          ///< called with every token; false stops
-    progress_callback on_progress{};     ///< stages "image" and "prefill"; false stops
+    progress_callback on_progress{};     ///< stages "image" and "prefill", of a beam search "search" too; false stops
 
     /// Those of a beam search.
     [[nodiscard]] beam_options beams() const noexcept {

@@ -23,9 +23,9 @@ enum class finish_reason {
 
 /// Where the time went, in seconds.
 struct timings {
-    double image_s = 0;   ///< vision tower and projector; 0 where features were given
+    double image_s = 0;   ///< vision tower and projector; of pictures taken together an equal share; 0 where features were given
     double prefill_s = 0; ///< the prompt through the decoder, up to the first token
-    double decode_s = 0;  ///< all later tokens
+    double decode_s = 0;  ///< all later tokens; of answers that were made together, the steps that this one took part in
 };
 
 /// An answer.

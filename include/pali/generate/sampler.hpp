@@ -23,9 +23,6 @@ public:
         if (vocabulary == 0) throw error(errc::invalid_argument, "a sampler over a vocabulary of 0 tokens; 1 or more is needed");
     }
 
-    /// As given.
-    [[nodiscard]] const sampling_options& options() const noexcept { return m_options; }
-
     /// Chooses. `logits` (vocabulary) are changed: take log_softmax_at before, for the probability under the model's own distribution.
     /// `sequence` is all that the model has seen: image tokens, prompt and what was generated. `suppressed` are tokens that must not come: EOS,
     /// as long as there are fewer than min_new_tokens. Greedy takes the first of equals. Throws errc::invalid_argument when the logits hold

@@ -12,13 +12,15 @@
 
 namespace pali::inline PALI_ABI {
 
-/// The picture as the bytes of a PNG file. Throws `invalid_argument` when it has no pixels, or not width * height * 3 bytes.
+/// The picture as the bytes of a PNG file. Throws `invalid_argument` when it has no pixels, or not width * height * 3 bytes; `cannot_write` in a build without
+/// libpng and stb.
 [[nodiscard]] std::vector<std::byte> encode_png(const image& picture);
 
 /// Grey bytes, row by row, as the bytes of a PNG file. Throws `invalid_argument` unless there are width * height of them, at least one.
 [[nodiscard]] std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
 
-/// The picture as the bytes of a JPEG file, `quality` 1 to 100. Throws `invalid_argument` as encode_png does, and for another quality.
+/// The picture as the bytes of a JPEG file, `quality` 1 to 100. Throws `invalid_argument` as encode_png does, and for another quality; `cannot_write` in a build
+/// without libjpeg and stb.
 [[nodiscard]] std::vector<std::byte> encode_jpeg(const image& picture, int quality = 90);
 
 /// Writes what encode_png gives, over a file that may be there. Throws as it does, and `cannot_write`.

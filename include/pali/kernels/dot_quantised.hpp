@@ -40,21 +40,31 @@ struct quantised_tokens {
     }
 };
 
-/// Rounds groups [first, end) of one token: x (width) -> token t of `to`, which is one of `tile`.
+/// Rounds groups [first, end) of one token: x (width) -> token t of `to`, which is one of `tile`. Where a number of a group is not finite, the scale is NaN, and so is
+/// what is made of it.
 template <std::size_t Bits>
 void quantise_token(const float* x, std::size_t t, const token_tile& tile, std::size_t first, std::size_t end, const quantised_tokens& to) noexcept {
     constexpr std::size_t group = quantised_rows<Bits>::group;
+    constexpr float least = 1e-36f; // below, 127 / top is more than a float holds
+    static constexpr float nothing[group] = {};
     using batch = arch::simd<>::batch;
     x += first * group;
     std::int8_t* codes = to.codes + tile.first * to.width + first * group * tile.count + 4 * (t - tile.first);
     for (std::size_t g = first; g < end; ++g, x += group) {
-        batch tops(0.f);
-        for (std::size_t i = 0; i < group; i += batch::size) tops = xsimd::max(tops, xsimd::abs(batch::load_unaligned(x + i)));
-        const float top = compat::reduce_max(tops), inverse = top == 0 ? 0.f : 127.f / top;
+        batch tops(0.f), strays(0.f); // a maximum may pass over NaN, which 0 · NaN and 0 · infinity do not
+        for (std::size_t i = 0; i < group; i += batch::size) {
+            const batch some = batch::load_unaligned(x + i);
+            tops = xsimd::max(tops, xsimd::abs(some));
+            strays += some * batch(0.f);
+        }
+        const float top = compat::reduce_max(tops) + compat::reduce_add(strays);
+        const bool counts = top >= least; // and is no NaN
+        const float* const numbers = counts ? x : nothing;
+        const float inverse = counts ? 127.f / top : 0.f;
         std::int8_t rounded[group];
         int sum = 0;
         for (std::size_t i = 0; i < group; ++i) {
-            const float scaled = x[i] * inverse; // rounded half away from zero, which vectorises everywhere
+            const float scaled = numbers[i] * inverse; // rounded half away from zero, which vectorises everywhere
             const int code = static_cast<int>(scaled + (scaled < 0 ? -0.5f : 0.5f));
             rounded[i] = static_cast<std::int8_t>(code);
             sum += code;

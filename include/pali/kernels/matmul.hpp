@@ -68,13 +68,6 @@ void pack_row(arch::simd<A>, const float* x, std::size_t width, float* packed) n
     }
 }
 
-/// Where number k of a row is in that order.
-template <class A, weight_element Element>
-[[nodiscard]] constexpr std::size_t packed_place(std::size_t k) noexcept {
-    constexpr std::size_t lanes = arch::simd<A>::lanes, pair = numbers_at_once<A, Element>;
-    return std::same_as<Element, float> ? k : k / pair * pair + k % 2 * lanes + k % pair / 2;
-}
-
 /// Numbers [begin, end) of sums that begin at zero or go on from `state`, and end as y = sum + bias or stay in `state`.
 struct partial_sums {
     float* state = nullptr; ///< R · C registers, or null where the sums are made in one go

@@ -50,7 +50,8 @@ private:
     std::vector<bool> m_taken;
 };
 
-/// Answers a request by beam search, as transformers' generate(num_beams = n) does. Text and tokens are streamed when the best is known.
+/// Answers a request by beam search, as transformers' generate(num_beams = n) does. Text and tokens are streamed when the best is known. `on_progress` is asked before
+/// each round, stage "search"; stopped, the answer is the best so far.
 /// Throws what beam_search, sampler and embed() throw.
 template <class Network>
 [[nodiscard]] generation search_beams(Network& net, const tokenizer& text, std::span<const token> eos, const request& one, kv_caches& caches,
@@ -92,7 +93,10 @@ template <class Network>
         return search.advance(rows<const float>(scores.data(), count, vocab), rows<const float>(own.data(), count, vocab));
     };
     std::vector<sequence> batch;
+    bool cancelled = false;
     for (bool more = go_on(slice(*x, x->shape(0) - 1, 1)); more;) {
+        cancelled = options.on_progress && !options.on_progress("search", static_cast<double>(search.length()) / static_cast<double>(options.max_new_tokens));
+        if (cancelled) break;
         const arena::frame inner(at.scratch);
         cache_of.follow(search.beams(), caches, shared);
         matrix_view step = at.take(beams, net.config.hidden);
@@ -108,8 +112,9 @@ template <class Network>
     result.tokens = search.best().tokens;
     result.logprobs = search.best().logprobs;
     const bool ended = std::find(eos.begin(), eos.end(), result.tokens.back()) != eos.end();
-    result.finish = ended ? finish_reason::eos : finish_reason::length;
+    result.finish = cancelled ? finish_reason::cancelled : ended ? finish_reason::eos : finish_reason::length;
     result.text = text.decode(std::span(result.tokens).first(result.tokens.size() - (ended ? 1 : 0)));
+    if (cancelled) return result; // nobody is told more who asked to stop
     for (std::size_t i = 0; i < result.tokens.size() && options.on_token; ++i)
         if (!options.on_token(result.tokens[i], result.logprobs[i])) break;
     if (options.on_text && !result.text.empty()) (void)options.on_text(result.text); // the answer is complete: there is nothing to stop

@@ -28,7 +28,7 @@ namespace pali::inline PALI_ABI {
 inline namespace PALI_SIMD {
 
 /// Reads an answer about a picture of width x height pixels. Masks are decoded by `decoder`; without one, objects have none. Never throws for what the
-/// answer says, and errc::invalid_argument for options that find_options::validate() refuses. Each mask costs a pass through the decoder.
+/// answer says, and errc::invalid_argument for options that find_options::validate() refuses, or tokens without as many log-probabilities. Each mask costs a pass through the decoder.
 [[nodiscard]] inline findings read_findings(generation said, const tokenizer& text, std::size_t width, std::size_t height, const mask_vqvae* decoder,
                                             const find_options& options, context& at) {
     findings found;

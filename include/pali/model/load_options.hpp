@@ -13,7 +13,7 @@ namespace pali::inline PALI_ABI {
 /// How a checkpoint is loaded.
 struct load_options {
     std::size_t threads = 0;                       ///< of the model, the caller's included; 0: as many as the machine has
-    bool pin_threads = false;                      ///< keeps each thread but the caller's on a processor of its own, where nothing else needs them (Linux, Windows)
+    bool pin_threads = false;                      ///< keeps each thread but the caller's on a processor of its own, where nothing else needs them (on Linux; Windows has not been run)
     pali::residency residency = residency::mapped; ///< where the weights are read from
     kv_type kv_cache = kv_type::f32;               ///< numbers that keys and values of earlier tokens are kept in
     std::filesystem::path mask_decoder{};          ///< vae-oid.npz, for segment; without: found in the folder of the checkpoint when it is needed

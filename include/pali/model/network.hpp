@@ -42,8 +42,6 @@ public:
     [[nodiscard]] std::size_t image_tokens() const noexcept { return patch_count(config.vision); }
     /// The files behind the weights.
     [[nodiscard]] const checkpoint_files& files() const noexcept { return m_files; }
-    /// Bytes of weights that were copied out of the files.
-    [[nodiscard]] std::size_t copied_bytes() const noexcept { return m_memory.bytes().size(); }
 
 private:
     checkpoint_files m_files;

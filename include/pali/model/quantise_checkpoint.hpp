@@ -31,15 +31,16 @@ namespace pali::inline PALI_ABI {
     return published_name(name).starts_with("language_model.") && tensor.shape.size() == 2;
 }
 
-/// Copies all of a folder but its weights: configuration, tokenizer, mask decoder. Throws errc::cannot_open where `from` cannot be listed, and errc::cannot_write.
+/// Copies all of a folder but its weights, in whatever format: configuration, tokenizer, mask decoder. Throws errc::cannot_open where `from` cannot be listed, and errc::cannot_write.
 inline void copy_all_but_weights(const std::filesystem::path& from, const std::filesystem::path& to) {
     std::error_code failed;
     std::filesystem::directory_iterator place(from, failed);
     for (; !failed && place != std::filesystem::directory_iterator(); place.increment(failed)) {
         const std::filesystem::directory_entry& entry = *place;
-        const std::string name = entry.path().filename().string();
+        const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
         std::error_code unknown;
-        if (!entry.is_regular_file(unknown) || name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json")) continue;
+        const bool weights = kind == ".safetensors" || name.ends_with(".index.json") || (holds_weights(kind) && kind != ".npz"); // .npz: of the mask decoder
+        if (weights || !entry.is_regular_file(unknown)) continue;
         std::filesystem::copy_file(entry.path(), to / name, std::filesystem::copy_options::overwrite_existing, failed);
         if (failed) throw error(errc::cannot_write, {(to / name).string(), ": ", failed.message()});
     }
@@ -74,7 +75,8 @@ template <weight_storage Storage>
 }
 
 /// Reads the Hugging Face folder `from` and writes `to`: the same, with the decoder in the weights of `Storage` (int8 or int4) in one model.safetensors.
-/// Weights pass through in pieces of 16 MiB, so a checkpoint of any size needs some tens of megabytes of memory. Stage "quantize".
+/// Weights pass through in pieces of 16 MiB, so a checkpoint of any size needs some tens of megabytes of memory. `threads` counts the caller, 0: as many as the machine
+/// has; `progress` is asked after each piece, stage "quantize".
 /// Throws errc::invalid_argument where `from` is quantised already, is `to`, or has a matrix that does not consist of whole strips and groups; errc::cannot_write;
 /// errc::cancelled; and what checkpoint_files throws. A model.safetensors that was in `to` is replaced when all is done, or stays.
 template <weight_storage Storage>
@@ -87,7 +89,8 @@ void quantise_checkpoint(const std::filesystem::path& from, const std::filesyste
     std::error_code failed;
     std::filesystem::create_directories(to, failed);
     if (failed) throw error(errc::cannot_write, {to.string(), ": ", failed.message()});
-    if (std::filesystem::equivalent(from, to, failed)) throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
+    const bool folder = std::filesystem::is_directory(from, failed);
+    if (std::filesystem::equivalent(from, folder ? to : to / "model.safetensors", failed)) throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
 
     safetensors_writer out(to / "model.safetensors", quantised_entries<Storage>(files.tensors()),
                            {{"format", "pt"}, {std::string(weights_key), Storage::name}});
@@ -119,7 +122,7 @@ void quantise_checkpoint(const std::filesystem::path& from, const std::filesyste
             pass(piece.bytes);
         }
     }
-    if (std::filesystem::is_directory(from)) copy_all_but_weights(from, to);
+    if (folder) copy_all_but_weights(from, to);
     out.finish();
 }
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace pali::inline PALI_ABI {
 
@@ -26,14 +27,19 @@ public:
     [[nodiscard]] bool contains(const std::string& file) const;
     /// Pictures in the file.
     [[nodiscard]] std::size_t size() const noexcept { return m_files.size(); }
+    /// Their names, in the order of the lines.
+    [[nodiscard]] const std::vector<std::string>& files() const noexcept { return m_order; }
 
     /// Appends a line; it is in the file when this returns. Throws `cannot_write`; `invalid_argument` as objects_json does, and for a picture
     /// that is there or has no name.
     void add(const picture_objects& picture);
 
 private:
+    void note(const std::string& file);
+
     std::filesystem::path m_path;
     std::set<std::string> m_files;
+    std::vector<std::string> m_order; // of the same names
 };
 
 } // namespace pali::inline PALI_ABI

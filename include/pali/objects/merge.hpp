@@ -20,7 +20,7 @@ struct merge_options {
 /// object kept before. Throws `invalid_argument` for an `iou` out of range.
 [[nodiscard]] std::vector<std::size_t> distinct(std::span<const object> objects, const merge_options& options = {});
 
-/// Drops duplicates; what is `distinct` stays, in its order.
+/// Drops duplicates; what is `distinct` stays, in its order. Throws as it does.
 [[nodiscard]] std::vector<object> merge(std::vector<object> objects, const merge_options& options = {});
 
 } // namespace pali::inline PALI_ABI

@@ -50,7 +50,8 @@ struct prompt_layout {
 };
 
 /// Lays out a prompt, cleaned by read_prompt. The newline is tokenised apart, as in training: a prompt that ends with one more does not merge
-/// with it. `image_token_count` is that of all pictures. Throws errc::missing_token when image tokens are asked for and `<image>` has no id.
+/// with it. `image_token_count` is that of all pictures. Throws errc::missing_token when image tokens are asked for and `<image>` has no id, and what
+/// tokenizer::encode throws.
 [[nodiscard]] inline prompt_layout layout_prompt(const tokenizer& text, std::string_view prompt, std::size_t image_token_count) {
     const written_prompt written = read_prompt(prompt);
     prompt_layout out{{}, image_token_count, written.image_markers};

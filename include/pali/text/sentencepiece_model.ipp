@@ -146,11 +146,10 @@ PALI_INLINE void check_pieces(sentencepiece_model& model, const std::string& fil
         throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", what});
     };
     if (model.pieces.empty()) throw error(errc::malformed_tokenizer, {file, ": holds no pieces; it is no sentencepiece model"});
-    model.places.assign(std::bit_ceil(model.pieces.size() * 2), 0);
+    model.places.assign(std::bit_ceil(model.pieces.size() * 2 + 2), 0); // 2: rename() may take one more
     std::size_t unknown = 0, bytes = 0;
     for (std::size_t i = 0; i < model.pieces.size(); ++i) {
         const model_piece& p = model.pieces[i];
-        if (p.text.empty()) fail(i, "is empty");
         if (p.text.size() > longest)
             fail(i, {"has ", p.text.size(), " bytes; at most ", longest, " are taken"});
         if (!is_utf8(p.text)) fail(i, "is no valid UTF-8");
@@ -196,6 +195,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
                 if (field.number == 2) piece.score = field.as_float();
                 if (field.number == 3) piece.type = static_cast<piece_type>(field.as_number());
             }
+            if (piece.text.empty()) throw error(errc::malformed_tokenizer, {file, ": piece ", model.pieces.size(), " is empty"}); // here: two bytes of the file may be one
             model.pieces.push_back(piece);
         } else if (top.number == 2) {
             for (protobuf_reader field(top.as_bytes(), file); field.next();) {

@@ -37,7 +37,7 @@ public:
     /// (config.json's image_token_index), used when neither file names that piece; a piece that has this id in the model is not used then.
     ///
     /// Throws errc::cannot_open; errc::malformed_tokenizer for a file that contradicts its format; errc::unsupported_format for a vocabulary that
-    /// is not of Gemma's kind; errc::missing_token when it has no beginning, end or padding piece, or none for a newline. A tenth of a second for Gemma's
+    /// is not of Gemma's kind; errc::invalid_argument for an `image` below 0; errc::missing_token when it has no beginning, end or padding piece, or none for a newline. A tenth of a second for Gemma's
     /// vocabulary; the first encode() or decode() may wait a quarter more, for what a thread prepares from here on.
     explicit tokenizer(const std::filesystem::path& path, std::optional<token> image = std::nullopt);
     ~tokenizer();
@@ -46,7 +46,8 @@ public:
     /// The same.
     tokenizer& operator=(tokenizer&&) noexcept;
 
-    /// Tokens of a text, without BOS or EOS. Bytes that are no UTF-8 are read as U+FFFD.
+    /// Tokens of a text, without BOS or EOS. Bytes that are no UTF-8 are read as U+FFFD. Throws errc::invalid_prompt for a text that sentencepiece cannot take, and, of a
+    /// vocabulary that it refuses, errc::malformed_tokenizer.
     [[nodiscard]] std::vector<token> encode(std::string_view text) const;
 
     /// The text of tokens: leading spaces kept, hidden ids left out, runs of byte pieces that form no character as U+FFFD.

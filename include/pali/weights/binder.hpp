@@ -55,11 +55,14 @@ public:
         }
         /// Whether `name` is not in the checkpoint, or holds the same numbers as `other`, so that one of them is enough.
         [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string& other) const {
-            const tensor_info* const a = m_owner.look_up(m_prefix + name);
-            const tensor_info* const b = m_owner.look_up(m_prefix + other);
-            if (!a) return true;
-            if (!b || a->type != b->type || a->shape != b->shape || !std::equal(a->bytes.begin(), a->bytes.end(), b->bytes.begin())) return false;
-            m_owner.m_used.insert(m_prefix + name);
+            const std::string mine = m_prefix + name, its = m_prefix + other, my_scales = mine + std::string(scales_suffix), its_scales = its + std::string(scales_suffix);
+            if (!m_owner.look_up(mine)) return true;
+            if (!m_owner.are_same(mine, its)) return false;
+            if (m_owner.look_up(my_scales) || m_owner.look_up(its_scales)) { // codes mean nothing without them
+                if (!m_owner.are_same(my_scales, its_scales)) return false;
+                m_owner.m_used.insert(my_scales);
+            }
+            m_owner.m_used.insert(mine);
             return true;
         }
 
@@ -136,6 +139,12 @@ private:
     [[nodiscard]] const tensor_info* look_up(const std::string& name) const {
         const auto at = m_tensors.find(name);
         return at == m_tensors.end() ? nullptr : at->second;
+    }
+
+    /// Whether both are there and hold the same numbers.
+    [[nodiscard]] bool are_same(const std::string& name, const std::string& other) const {
+        const tensor_info *const a = look_up(name), *const b = look_up(other);
+        return a && b && a->type == b->type && a->shape == b->shape && std::equal(a->bytes.begin(), a->bytes.end(), b->bytes.begin());
     }
 
     [[nodiscard]] const tensor_info* find(const std::string& name, const std::vector<std::size_t>& shape) {

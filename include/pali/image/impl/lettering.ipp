@@ -52,7 +52,6 @@ public:
     /// Fonts are asked in the order in which they are added.
     void add(std::vector<unsigned char> bytes, const std::string& name) { m_faces.emplace_back(std::move(bytes), name); }
 
-    [[nodiscard]] float em() const noexcept { return m_em; }
     [[nodiscard]] int ascent() const { return static_cast<int>(std::ceil(m_faces.front().ascent() * m_em)); }
     [[nodiscard]] int descent() const { return static_cast<int>(std::ceil(m_faces.front().descent() * m_em)); }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pali/core/error.hpp>
+#include <pali/image/impl/base64.ipp>
 #include <pali/image/impl/sixel.ipp>
 #include <pali/image/palette.hpp>
 #include <pali/image/resize.hpp>
@@ -27,19 +28,6 @@ namespace image_detail {
     const double scale = std::min({1.0, width / across, height / down});
     const auto side = [&](double of, double most) { return static_cast<std::size_t>(std::clamp(of * scale + 0.5, 1.0, most)); };
     return resize(from, side(across, width), side(down, height), filter::lanczos);
-}
-
-[[nodiscard]] PALI_INLINE std::string base64(std::span<const std::byte> bytes) {
-    constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    std::string made;
-    made.reserve(bytes.size() / 3 * 4 + 4);
-    for (std::size_t i = 0; i < bytes.size(); i += 3) {
-        const std::size_t count = std::min<std::size_t>(3, bytes.size() - i);
-        std::uint32_t bits = 0;
-        for (std::size_t k = 0; k < 3; ++k) bits = bits << 8 | (k < count ? std::to_integer<std::uint32_t>(bytes[i + k]) : 0u);
-        for (std::size_t k = 0; k < 4; ++k) made += k <= count ? digits[bits >> (18 - 6 * k) & 63] : '=';
-    }
-    return made;
 }
 
 /// The picture as a PNG in chunks; `columns` characters wide, and as high as its aspect ratio says.

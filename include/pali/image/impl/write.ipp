@@ -5,13 +5,15 @@
 #include <pali/image/impl/formats.hpp>
 #include <pali/image/write.hpp>
 
+#include <algorithm>
 #include <csetjmp>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <new>
 #include <string>
+#include <utility>
+#include <vector>
 
 #if PALI_WITH_PNG
 #  include <png.h>
@@ -51,7 +53,10 @@ public:
     ~png_writer() { png_destroy_write_struct(&m_png, &m_info); }
 
     std::vector<std::byte> encode(std::size_t width, std::size_t height, int colour, const std::uint8_t* pixels, std::size_t stride) {
-        if (setjmp(m_jump) != 0) throw error(errc::invalid_argument, std::string("encode_png: ") + m_message);
+        if (setjmp(m_jump) != 0) {
+            if (m_out_of_memory) throw std::bad_alloc();
+            throw error(errc::invalid_argument, std::string("encode_png: ") + m_message);
+        }
         write(width, height, colour, pixels, stride);
         return std::move(m_bytes);
     }
@@ -60,7 +65,8 @@ private:
     void write(std::size_t width, std::size_t height, int colour, const std::uint8_t* pixels, std::size_t stride) {
         m_png = png_create_write_struct(PNG_LIBPNG_VER_STRING, this, on_error, [](png_structp, png_const_charp) {});
         m_info = m_png == nullptr ? nullptr : png_create_info_struct(m_png);
-        if (m_info == nullptr) on_error_of(*this, "out of memory");
+        m_out_of_memory = m_info == nullptr;
+        if (m_out_of_memory) on_error_of(*this, "out of memory");
         png_set_write_fn(m_png, this, append, [](png_structp) {});
         png_set_IHDR(m_png, m_info, static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), 8, colour, PNG_INTERLACE_NONE,
                      PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
@@ -85,6 +91,7 @@ private:
             m_bytes.insert(m_bytes.end(), bytes, bytes + size);
             return true;
         } catch (const std::bad_alloc&) { // must not pass through libpng
+            m_out_of_memory = true;
             return false;
         }
     }
@@ -93,6 +100,7 @@ private:
     png_infop m_info = nullptr;
     std::jmp_buf m_jump{};
     char m_message[128] = {};
+    bool m_out_of_memory = false;
     std::vector<std::byte> m_bytes;
 };
 #endif
@@ -104,20 +112,17 @@ public:
     jpeg_writer() = default;
     jpeg_writer(const jpeg_writer&) = delete;
     jpeg_writer& operator=(const jpeg_writer&) = delete;
-    ~jpeg_writer() {
-        jpeg_destroy_compress(&m_info);
-        std::free(m_data);
-    }
+    ~jpeg_writer() { jpeg_destroy_compress(&m_info); }
 
     std::vector<std::byte> encode(const image& picture, int quality) {
         if (setjmp(m_jump) != 0) {
+            if (m_out_of_memory) throw std::bad_alloc();
             char message[JMSG_LENGTH_MAX] = {};
             m_errors.format_message(reinterpret_cast<j_common_ptr>(&m_info), message);
             throw error(errc::invalid_argument, std::string("encode_jpeg: ") + message);
         }
         write(picture, quality);
-        const auto* bytes = reinterpret_cast<const std::byte*>(m_data);
-        return {bytes, bytes + m_size};
+        return std::move(m_bytes);
     }
 
 private:
@@ -127,7 +132,10 @@ private:
         m_errors.output_message = [](j_common_ptr) {};
         m_info.client_data = this;
         jpeg_create_compress(&m_info);
-        jpeg_mem_dest(&m_info, &m_data, &m_size);
+        m_info.dest = &m_destination; // libjpeg's own, jpeg_mem_dest, leaves no sign of which memory it holds when it fails
+        m_destination.init_destination = [](j_compress_ptr info) { of(info).grow(0); };
+        m_destination.empty_output_buffer = [](j_compress_ptr info) -> boolean { return of(info).grow(of(info).m_bytes.size()), TRUE; };
+        m_destination.term_destination = [](j_compress_ptr info) { of(info).m_bytes.resize(of(info).m_bytes.size() - of(info).m_destination.free_in_buffer); };
         m_info.image_width = static_cast<JDIMENSION>(picture.width);
         m_info.image_height = static_cast<JDIMENSION>(picture.height);
         m_info.input_components = 3;
@@ -142,11 +150,32 @@ private:
         jpeg_finish_compress(&m_info);
     }
 
+    [[nodiscard]] static jpeg_writer& of(j_compress_ptr info) noexcept { return *static_cast<jpeg_writer*>(info->client_data); }
+
+    /// Room for more behind the first `used` bytes.
+    void grow(std::size_t used) noexcept {
+        if (!make_room(std::max<std::size_t>(1 << 16, 2 * used))) {
+            m_out_of_memory = true;
+            std::longjmp(m_jump, 1);
+        }
+        m_destination.next_output_byte = reinterpret_cast<JOCTET*>(m_bytes.data()) + used;
+        m_destination.free_in_buffer = m_bytes.size() - used;
+    }
+    bool make_room(std::size_t bytes) noexcept {
+        try {
+            m_bytes.resize(bytes);
+            return true;
+        } catch (const std::bad_alloc&) { // must not pass through libjpeg
+            return false;
+        }
+    }
+
     jpeg_compress_struct m_info{};
     jpeg_error_mgr m_errors{};
+    jpeg_destination_mgr m_destination{};
     std::jmp_buf m_jump{};
-    unsigned char* m_data = nullptr;
-    unsigned long m_size = 0;
+    bool m_out_of_memory = false;
+    std::vector<std::byte> m_bytes;
 };
 #endif
 

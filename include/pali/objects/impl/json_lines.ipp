@@ -76,11 +76,15 @@ PALI_INLINE json_lines::json_lines(const std::filesystem::path& path) : m_path(p
         }
         if (file.empty() && !line.empty())
             throw error(errc::malformed_file, {path.string(), ": line ", number, " is no JSON object with a \"file\""});
-        if (!line.empty()) m_files.insert(file);
+        if (!line.empty()) note(file);
         if (is_last && !line.empty()) object_detail::append(path, "\n");
         whole += line.size() + 1;
     }
     if (in.bad()) throw error(errc::cannot_open, {path.string(), ": cannot be read to its end"});
+}
+
+PALI_INLINE void json_lines::note(const std::string& file) {
+    if (m_files.insert(file).second) m_order.push_back(file);
 }
 
 PALI_INLINE bool json_lines::contains(const std::string& file) const { return m_files.contains(object_detail::utf8_of(file)); }
@@ -90,7 +94,7 @@ PALI_INLINE void json_lines::add(const picture_objects& picture) {
     if (file.empty() || m_files.contains(file))
         throw error(errc::invalid_argument, {"json_lines: ", in_quotes(file), " is no name, or has been added before"});
     object_detail::append(m_path, objects_json(picture) + '\n');
-    m_files.insert(file);
+    note(file);
 }
 
 } // namespace pali::inline PALI_ABI

@@ -1,6 +1,7 @@
 // Body of labelme.hpp.
 #pragma once
 
+#include <pali/image/impl/base64.ipp>
 #include <pali/image/write.hpp>
 #include <pali/objects/categories.hpp>
 #include <pali/objects/impl/json_values.ipp>
@@ -14,17 +15,6 @@
 namespace pali::inline PALI_ABI {
 
 namespace object_detail {
-
-[[nodiscard]] PALI_INLINE std::string base64(std::span<const std::byte> bytes) {
-    constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    std::string out;
-    for (std::size_t i = 0; i < bytes.size(); i += 3) {
-        const auto byte = [&](std::size_t k) { return i + k < bytes.size() ? std::to_integer<std::uint32_t>(bytes[i + k]) : 0u; };
-        const std::uint32_t three = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for (std::size_t k = 0; k < 4; ++k) out += i + k < bytes.size() + 1 ? digits[three >> (18 - 6 * k) & 63] : '=';
-    }
-    return out;
-}
 
 /// The rectangle of pixels inside, last row and column included, and what it holds as grey bytes 0 and 255; nothing when no pixel is.
 struct mask_cutout {
@@ -63,7 +53,7 @@ PALI_INLINE std::string labelme_text(const picture_objects& picture) {
         if (const object_detail::mask_cutout cut(o.mask); !cut.grey.empty()) {
             shape["points"] = {{cut.x0, cut.y0}, {cut.x1, cut.y1}};
             shape["shape_type"] = "mask";
-            shape["mask"] = object_detail::base64(encode_png(cut.x1 - cut.x0 + 1, cut.y1 - cut.y0 + 1, cut.grey));
+            shape["mask"] = image_detail::base64(encode_png(cut.x1 - cut.x0 + 1, cut.y1 - cut.y0 + 1, cut.grey));
         }
         shapes.push_back(std::move(shape));
     }
