@@ -99,6 +99,9 @@ struct simd_dot {
         for (std::size_t r = 0; r < R; ++r)
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = part.begin == 0 ? batch(0.f) : batch::load_aligned(part.state + (r * C + c) * lanes);
+        const float* row[R]; // g++ would hold both halves of each in registers, and not all of them
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) row[r] = x[r];
         // Half after half: R · C sums, C weights and one activation are what 16 registers hold.
         const auto step = [&]<std::size_t Half>(const auto& weights, std::size_t k, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
             batch weight[C];
@@ -106,7 +109,7 @@ struct simd_dot {
             for (std::size_t c = 0; c < C; ++c) weight[c] = load_half<Half>(arch::simd<A>{}, weights(c));
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
-                batch value = batch::load_aligned(x[r] + k + Half * lanes);
+                batch value = batch::load_aligned(row[r] + k + Half * lanes);
                 if constexpr (R == 6) PALI_IN_REGISTER(value.data); // beside three columns no register is left for it
                 PALI_UNROLL
                 for (std::size_t c = 0; c < C; ++c) sums[r][c] = arch::fma(value, weight[c], sums[r][c]);
@@ -172,25 +175,32 @@ void for_column_tiles(std::size_t count, Tile&& tile) {
 /// Tokens from which a product is bound by arithmetic and no longer by reading weights.
 inline constexpr std::size_t many_rows = 16;
 
-/// Columns of weights that a thread takes at once, at most: a multiple of all tiles and strips.
-inline constexpr std::size_t most_columns = 96;
+/// Columns of weights that a thread takes at once, at most: a multiple of all tiles and strips. Rows whose sums are kept until their last part is added, at most: a
+/// multiple of all tiles.
+inline constexpr std::size_t most_columns = 96, most_rows = 288;
 
-/// How many it takes of rows of so many bytes: half of the second-level cache.
-[[nodiscard]] inline std::size_t columns_a_task(std::size_t row_bytes) noexcept {
-    constexpr std::size_t least = 24;
-    return std::clamp(arch::caches().second / 2 / std::max<std::size_t>(1, row_bytes) / least * least, least, most_columns);
+/// Numbers of a row that are worked on at once: all of them, or, of many rows, even parts of which six rows take three quarters of the first-level cache and stay there
+/// while columns go by.
+template <class Dot>
+[[nodiscard]] std::size_t depth_at_once(std::size_t tokens, std::size_t width) noexcept {
+    const std::size_t most = std::max(Dot::pair, arch::caches().first * 3 / 4 / (6 * sizeof(typename Dot::number)));
+    if (!Dot::in_parts || tokens < many_rows || width <= most) return width;
+    const std::size_t parts = (width + most - 1) / most;
+    return ((width + parts - 1) / parts + Dot::pair - 1) / Dot::pair * Dot::pair;
 }
 
-/// Numbers of a row that are worked on at once: six rows of them take half of the first-level cache and stay there while columns go by.
-template <class Dot>
-[[nodiscard]] std::size_t depth_block() noexcept {
-    return std::max<std::size_t>(1, arch::caches().first / 2 / (6 * sizeof(typename Dot::number)) / Dot::pair) * Dot::pair;
+/// How many columns of `count` a thread takes: what half of the second-level cache holds of `bytes` of each, and fewer where threads would wait for the last.
+[[nodiscard]] inline std::size_t columns_a_task(std::size_t bytes, std::size_t count, std::size_t threads) noexcept {
+    constexpr std::size_t least = 24, tasks_a_thread = 4;
+    const std::size_t near = arch::caches().second / 2 / std::max<std::size_t>(1, bytes), even = count / (tasks_a_thread * threads);
+    return std::clamp(std::min(near, even) / least * least, least, most_columns);
 }
 
-/// All packed rows of x against the columns [0, w.count) of y; at most most_columns. Few rows meet a column together, when it comes from memory; of many, six at
-/// a time stay in a near cache while all columns go by: in the first, part after part of their depth, where the tile needs that.
+/// All packed rows of x against the columns [0, w.count) of y; at most most_columns. Few rows meet a column together, when it comes from memory. Of many, a part of
+/// their depth meets that part of all columns, which stays in the second-level cache, before the next: six rows at a time, which stay in the first.
+/// `sums` has room for lanes · w.count of most_rows rows, or is null where a part is all.
 template <class Dot>
-void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::element> w, const float* bias, rows<float> y) noexcept {
+void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::element> w, const float* bias, rows<float> y, std::size_t depth, float* sums) noexcept {
     PALI_ASSERT(w.count <= most_columns);
     const auto tile = [&]<std::size_t R, std::size_t C>(std::size_t r, std::size_t c, const partial_sums& part, std::integral_constant<std::size_t, R>,
                                                         std::integral_constant<std::size_t, C>) {
@@ -200,17 +210,17 @@ void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::eleme
     if (x.count == 1) return for_column_tiles<Dot::template columns<1>>(w.count, [&](std::size_t c, auto C) { tile(0, c, whole, std::integral_constant<std::size_t, 1>{}, C); });
     if (x.count < many_rows)
         return for_column_tiles<Dot::template columns<4>>(w.count, [&](std::size_t c, auto C) { for_row_tiles<4>(x.count, [&](std::size_t r, auto R) { tile(r, c, whole, R, C); }); });
-    const std::size_t block = Dot::in_parts ? depth_block<Dot>() : w.width;
-    for_row_tiles<6>(x.count, [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R> rows) {
-        alignas(64) float state[R * most_columns * Dot::lanes];
-        for (std::size_t begin = 0, end; begin < w.width; begin = end) {
-            end = std::min(w.width, begin + block);
-            for_column_tiles<Dot::template columns<R>>(w.count, [&](std::size_t c, auto C) { tile(r, c, {state + R * c * Dot::lanes, begin, end}, rows, C); });
-        }
-    });
+    for (std::size_t first = 0; first < x.count; first += most_rows)
+        for (std::size_t begin = 0; begin < w.width; begin += depth)
+            for_row_tiles<6>(std::min(most_rows, x.count - first), [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R> rows) {
+                for_column_tiles<Dot::template columns<R>>(w.count, [&](std::size_t c, auto C) {
+                    float* const state = sums ? sums + (r * w.count + R * c) * Dot::lanes : nullptr;
+                    tile(first + r, c, {state, begin, std::min(w.width, begin + depth)}, rows, C);
+                });
+            });
 }
 
-/// The products, with columns [first, first + n) of a matrix as panel(weights, first, n, thread) gives them, n at most columns_a_task().
+/// The products, with columns [first, first + n) of a matrix as panel(weights, first, n, thread) gives them, n at most most_columns.
 template <class Dot, class Weights, class Panel>
 void multiply(rows<const float> x, std::initializer_list<factor<Weights>> with, Panel&& panel, thread_pool& threads, arena& scratch) {
     using number = typename Dot::number;
@@ -221,12 +231,15 @@ void multiply(rows<const float> x, std::initializer_list<factor<Weights>> with, 
     threads.run_blocks(x.count, rows_a_task, [&](std::size_t first, std::size_t n) {
         for (std::size_t t = first; t < first + n; ++t) Dot::pack(x[t], x.width, packed[t]);
     });
-    const std::size_t columns = columns_a_task(x.width * sizeof(typename Dot::element));
+    const std::size_t depth = depth_at_once<Dot>(x.count, x.width), sums_a_thread = std::min(x.count, most_rows) * most_columns * Dot::lanes;
+    float* const sums = depth < x.width ? scratch.take(threads.size() * sums_a_thread) : nullptr;
     for (const auto& [weights, bias, y] : with) {
         PALI_ASSERT(x.width == weights.width && y.width == weights.count && y.count == x.count);
+        const std::size_t columns = columns_a_task(depth * sizeof(typename Dot::element), y.width, threads.size());
         threads.run((y.width + columns - 1) / columns, [&](std::size_t task, std::size_t thread) {
             const std::size_t first = task * columns, n = std::min(columns, y.width - first);
-            dot_rows<Dot>(rows<const number>(packed), panel(weights, first, n, thread), bias ? bias + first : nullptr, rows<float>(y.data + first, y.count, n, y.stride));
+            dot_rows<Dot>(rows<const number>(packed), panel(weights, first, n, thread), bias ? bias + first : nullptr, rows<float>(y.data + first, y.count, n, y.stride), depth,
+                          sums ? sums + thread * sums_a_thread : nullptr);
         });
     }
 }
@@ -239,7 +252,7 @@ inline constexpr auto stored_rows = [](const auto& w, std::size_t first, std::si
 /**
  * y = x · wᵀ + bias for each factor. x (T, K) float.
  * Accumulates in float32; the order of each sum depends on K alone, so results are the same for any T and any number of threads.
- * 2·T·N·K flop; reads w once a call from memory, and once a row tile from the second-level cache. Takes T·K floats of scratch.
+ * 2·T·N·K flop; reads w once a call from memory (of 288 rows), and once a row tile from the second-level cache. Takes T·K floats of scratch, and with many rows up to a megabyte a thread.
  */
 template <class A, weight_element Element>
 void matmul(arch::simd<A>, rows<const float> x, std::initializer_list<factor<rows<const Element>>> with, thread_pool& threads, arena& scratch) {

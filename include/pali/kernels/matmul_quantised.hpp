@@ -68,12 +68,12 @@ struct quantised_panels {
 
 /**
  * For many rows: the weights of a task become bfloat16 once, and the product is that of bfloat16 weights; x is not rounded.
- * Takes T·K floats of scratch, and as many bfloat16 a thread as a task has weights.
+ * Takes what matmul() takes, and as many bfloat16 a thread as a task has weights.
  */
 template <class A, std::size_t Bits>
 void matmul_of_panels(arch::simd<A>, rows<const float> x, std::initializer_list<factor<quantised_rows<Bits>>> with, thread_pool& threads, arena& scratch) {
     const arena::frame frame(scratch);
-    const std::size_t floats_a_thread = detail::columns_a_task(x.width * sizeof(bfloat16)) * x.width / 2;
+    const std::size_t floats_a_thread = detail::most_columns * x.width / 2;
     float* const memory = scratch.take(threads.size() * floats_a_thread);
     const auto panel = [&](const quantised_rows<Bits>& weights, std::size_t first, std::size_t n, std::size_t thread) {
         return quantised_panels<Bits>{weights}.panel(first, n, reinterpret_cast<bfloat16*>(memory + thread * floats_a_thread));
