@@ -47,11 +47,11 @@ public:
 
 using opener = std::unique_ptr<any_model> (*)(const model_choice&);
 
-/// The opener of a compiled variant, or null. Each is defined in the source that instantiates those variants.
+/// The opener of a compiled variant, with weights in bfloat16, or null. Each is defined in the source that instantiates those variants.
 opener find_paligemma(std::string_view variant);
 opener find_paligemma2(std::string_view variant);
-/// The opener for int8 or int4 weights of any variant, or null for others.
-opener find_quantised(std::string_view weights);
+/// The opener for weights of that name, bf16 where it is empty, of any variant.
+opener find_dynamic(std::string_view weights);
 
-/// Loads with the compiled type when one fits config.json, with pali::dynamic otherwise and for quantised weights.
+/// Loads with the compiled type when one fits config.json and weights are bfloat16, with pali::dynamic otherwise.
 std::unique_ptr<any_model> open_model(const model_choice& choice);

@@ -50,16 +50,15 @@ private:
     pali::model<Config, Weights> m_model;
 };
 
-template <class Config>
+template <class Config, class Weights>
 std::unique_ptr<any_model> open_as(const model_choice& choice) {
-    if (choice.weights == "f32") return std::make_unique<runner<Config, pali::f32>>(choice);
-    return std::make_unique<runner<Config, pali::bf16>>(choice);
+    return std::make_unique<runner<Config, Weights>>(choice);
 }
 
-/// The opener of the one whose name it is, or null.
+/// The opener of the one whose name it is, with weights in bfloat16, or null.
 template <class... Configs>
 opener find_among(std::string_view variant) {
     opener found = nullptr;
-    ((pali::variant_name<Configs>() == variant ? void(found = &open_as<Configs>) : void()), ...);
+    ((pali::variant_name<Configs>() == variant ? void(found = open_as<Configs, pali::bf16>) : void()), ...);
     return found;
 }

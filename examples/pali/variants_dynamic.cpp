@@ -1,0 +1,9 @@
+// Any variant, with the sizes of its checkpoint read when the program runs: one type to compile for each kind of weights, and not one for each variant.
+#include "runner.hpp"
+
+opener find_dynamic(std::string_view weights) {
+    if (weights == "f32") return open_as<pali::dynamic, pali::f32>;
+    if (weights == "int8") return open_as<pali::dynamic, pali::int8>;
+    if (weights == "int4") return open_as<pali::dynamic, pali::int4>;
+    return open_as<pali::dynamic, pali::bf16>;
+}
