@@ -7405,6 +7405,8 @@ private:
 
 // y = x · wᵀ + bias for many rows at once, by tile registers: Intel AMX, or anything else that does what its instructions say.
 
+#include <iterator>
+
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
 /// What LDTILECFG reads (Intel's Software Developer's Manual, volume 2A). Palette 1 has eight tiles, each of at most 16 rows of 64 bytes;
@@ -7550,7 +7552,8 @@ inline void pack_tokens(rows<const float> x, const packed_tokens& to, std::size_
     const std::size_t tokens = std::min(tile_rows, x.count - token_tile * tile_rows);
     for (std::size_t step = first; step < last; ++step) {
         const std::size_t k = step * tile_inputs, width = std::min(tile_inputs, x.width - k);
-        if (width < tile_inputs) std::fill(rounded[0], rounded[0] + tile_rows * tile_inputs, bfloat16{});
+        if (width < tile_inputs)
+            for (auto& row : rounded) std::fill(std::begin(row), std::end(row), bfloat16{});
         for (std::size_t t = 0; t < tokens; ++t) {
             const float* const row = x[token_tile * tile_rows + t] + k;
             if (width == tile_inputs)
@@ -12076,8 +12079,6 @@ PALI_INLINE void write_safetensors(const std::filesystem::path& path, const tens
 } // namespace pali::inline PALI_ABI
 
 // Colours that tell labels apart, for all kinds of colour vision.
-
-#include <iterator>
 
 namespace pali::inline PALI_ABI {
 

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
+#include <iterator>
 #include <span>
 #include <type_traits>
 
@@ -163,7 +164,8 @@ inline void pack_tokens(rows<const float> x, const packed_tokens& to, std::size_
     const std::size_t tokens = std::min(tile_rows, x.count - token_tile * tile_rows);
     for (std::size_t step = first; step < last; ++step) {
         const std::size_t k = step * tile_inputs, width = std::min(tile_inputs, x.width - k);
-        if (width < tile_inputs) std::fill(rounded[0], rounded[0] + tile_rows * tile_inputs, bfloat16{});
+        if (width < tile_inputs)
+            for (auto& row : rounded) std::fill(std::begin(row), std::end(row), bfloat16{});
         for (std::size_t t = 0; t < tokens; ++t) {
             const float* const row = x[token_tile * tile_rows + t] + k;
             if (width == tile_inputs)
