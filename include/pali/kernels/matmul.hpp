@@ -252,7 +252,7 @@ inline constexpr auto stored_rows = [](const auto& w, std::size_t first, std::si
 /**
  * y = x · wᵀ + bias for each factor. x (T, K) float.
  * Accumulates in float32; the order of each sum depends on K alone, so results are the same for any T and any number of threads.
- * 2·T·N·K flop; reads w once a call from memory (of 288 rows), and once a row tile from the second-level cache. Takes T·K floats of scratch, and with many rows up to a megabyte a thread.
+ * 2·T·N·K flop; reads w once a call from memory (of 288 rows), and once a row tile from the second-level cache. Takes T·K floats of scratch, and with many rows up to two megabytes a thread.
  */
 template <class A, weight_element Element>
 void matmul(arch::simd<A>, rows<const float> x, std::initializer_list<factor<rows<const Element>>> with, thread_pool& threads, arena& scratch) {
