@@ -92,7 +92,7 @@ BOOST_AUTO_TEST_CASE(bfloat16_weights_match_reference) { matches_reference<pali:
 BOOST_AUTO_TEST_CASE(avx512_matches_the_reference_of_rounded_activations, *boost::unit_test::precondition([](auto) -> boost::test_tools::assertion_result {
     return pali::arch::detected().avx512_bf16;
 })) {
-    for (const auto& [T, K, N] : {std::array<std::size_t, 3>{40, 9216, 30}, {8, 4304, 50}}) matches_rounded_reference(T, K, N);
+    for (const auto& [T, K, N] : {std::array<std::size_t, 3>{40, 9216, 30}, {8, 4304, 50}, {300, 1152, 25}}) matches_rounded_reference(T, K, N);
     for (const auto& [T, K, N] : sizes) matches_rounded_reference(T, K, N);
 }
 #endif
