@@ -4,33 +4,23 @@
 #include "cases.hpp"
 
 #include <pali/config/checkpoint_config.hpp>
-#include <pali/image/preprocess.hpp>
-#include <pali/image/read.hpp>
 #include <pali/model/network.hpp>
 #include <pali/model/prefill.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <utility>
+#include <vector>
 
 namespace pali::test {
 
 /// Everything a forward pass leaves, by the names of the goldens.
 using outputs = std::map<std::string, std::vector<float>>;
 
-template <class Matrix>
-std::vector<float> copy_of(const Matrix& m) { return {m.data(), m.data() + m.size()}; }
-
 /// The pixels that the vision tower takes.
-inline std::vector<float> pixels_of(const checkpoint_config& config, const std::string& picture) {
-    const picture_config& p = config.picture;
-    const preprocessing how{.width = p.width, .height = p.height, .rescale_factor = p.rescale_factor,
-                            .mean = {p.mean[0], p.mean[1], p.mean[2]}, .std = {p.deviation[0], p.deviation[1], p.deviation[2]}};
-    return copy_of(preprocess(read_image(data_path("models/pictures/" + picture + ".png")), how));
-}
+std::vector<float> pixels_of(const checkpoint_config& config, const std::string& picture);
 
-/// A network and what it works with.
+/// A network and what it works with. Bodies are in parts.ipp: a network takes a compiler some time, and those below are compiled once.
 template <class Config = dynamic, class Storage = f32>
 struct parts {
     checkpoint_config config;
@@ -40,43 +30,16 @@ struct parts {
     explicit parts(const std::filesystem::path& folder, std::size_t threads = 2, residency where = residency::mapped)
         : parts(folder, read_checkpoint_config(folder), threads, where) {}
     /// With a configuration other than the folder's.
-    parts(const std::filesystem::path& folder, checkpoint_config changed, std::size_t threads = 2, residency where = residency::mapped)
-        : config(std::move(changed)), at(threads), net(folder, config, where, at, {}) {}
+    parts(const std::filesystem::path& folder, checkpoint_config changed, std::size_t threads = 2, residency where = residency::mapped);
 
     /// One picture through vision tower and projector.
-    outputs see(const std::string& picture) {
-        const arena::frame frame(at.scratch);
-        outputs out;
-        const std::vector<float> pixels = pixels_of(config, picture);
-        const auto x = net.vision(pixels.data(), at, [&](std::size_t layer, const matrix_view& y) {
-            out[layer == 0 ? "patch_embeddings" : "vision_layer." + std::to_string(layer - 1)] = copy_of(y);
-            return true;
-        });
-        out["vision_norm"] = copy_of(x);
-        out["projected"] = copy_of(net.project(x, at));
-        return out;
-    }
+    outputs see(const std::string& picture);
 
     /// Features of the pictures of a case.
-    std::vector<image_features> features(const json& images) {
-        std::vector<image_features> out;
-        for (const json& path : images) {
-            const std::vector<float> values = see(picture_name(path)).at("projected");
-            out.push_back({make_matrix(values.size() / net.config.hidden, net.config.hidden)});
-            std::copy(values.begin(), values.end(), out.back().values.data());
-        }
-        return out;
-    }
+    std::vector<image_features> features(const json& images);
 
     /// Prompt and a causal suffix in one pass: embeddings, layers, norm and logits of all rows.
-    outputs read(std::span<const image_features> images, std::span<const token> prompt, std::span<const token> suffix, kv_cache& cache) {
-        const arena::frame frame(at.scratch);
-        std::vector<token> text(prompt.begin(), prompt.end());
-        text.insert(text.end(), suffix.begin(), suffix.end());
-        matrix_view x = embed(net, images, text, at);
-        cache.start(x.shape(0) - suffix.size());
-        return run(x, cache);
-    }
+    outputs read(std::span<const image_features> images, std::span<const token> prompt, std::span<const token> suffix, kv_cache& cache);
     outputs read(std::span<const image_features> images, std::span<const token> prompt, std::span<const token> suffix = {}) {
         kv_cache cache(net.config, room(images, prompt.size() + suffix.size()));
         return read(images, prompt, suffix, cache);
@@ -84,10 +47,11 @@ struct parts {
 
     /// One more token behind what the cache holds.
     outputs add(token next, kv_cache& cache) {
-        const arena::frame frame(at.scratch);
-        matrix_view x = embed(net, {}, std::span(&next, 1), at);
-        return run(x, cache);
+        kv_cache* const only = &cache;
+        return add(std::span(&next, 1), std::span(&only, 1));
     }
+    /// One more token behind what each cache holds, in one pass.
+    outputs add(std::span<const token> next, std::span<kv_cache* const> caches);
 
     /// Tokens of pictures and text.
     std::size_t room(std::span<const image_features> images, std::size_t text) const {
@@ -96,21 +60,11 @@ struct parts {
     }
 
 private:
-    outputs run(matrix_view& x, kv_cache& cache) {
-        outputs out;
-        out["embeddings"] = copy_of(x);
-        net.decoder.extend(cache.capacity());
-        const sequence whole{.cache = &cache, .first = 0, .count = x.shape(0)};
-        net.decoder(x, std::span(&whole, 1), at, [&](std::size_t layer, const matrix_view& y) {
-            out["layer." + std::to_string(layer)] = copy_of(y);
-            return true;
-        });
-        const auto hidden = net.decoder.normalise(x, at);
-        out["norm"] = copy_of(hidden);
-        out["logits"] = copy_of(net.decoder.logits(hidden, at));
-        return out;
-    }
+    outputs run(matrix_view& x, std::span<const sequence> sequences);
 };
+
+extern template struct parts<dynamic, f32>;
+extern template struct parts<dynamic, bf16>;
 
 /// What greedy decoding says.
 inline token most_likely(std::span<const float> logits) { return static_cast<token>(std::max_element(logits.begin(), logits.end()) - logits.begin()); }

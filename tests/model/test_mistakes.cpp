@@ -4,7 +4,7 @@
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
-#include "parts.hpp"
+#include "parts.ipp"
 
 #include <pali/config/released.hpp>
 

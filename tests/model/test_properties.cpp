@@ -3,7 +3,7 @@
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
-#include "parts.hpp"
+#include "parts.ipp"
 
 #include <pali/config/released.hpp>
 
@@ -118,7 +118,7 @@ BOOST_DATA_TEST_CASE(a_model_keeps_nothing_of_an_earlier_question, bdata::make(m
 BOOST_DATA_TEST_CASE(batch_equals_single, bdata::make(model_names()), name) {
     const tiny_model tiny(name);
     parts<> model(tiny.folder());
-    const std::size_t vocab = model.net.config.vocab, hidden = model.net.config.hidden, count = tiny.cases().size();
+    const std::size_t vocab = model.net.config.vocab, count = tiny.cases().size();
     struct one_of_many {
         std::vector<token> tokens;
         outputs alone;
@@ -136,15 +136,13 @@ BOOST_DATA_TEST_CASE(batch_equals_single, bdata::make(model_names()), name) {
     const std::size_t steps = std::min_element(batch.begin(), batch.end(), [](const auto& a, const auto& b) { return a.tokens.size() < b.tokens.size(); })->tokens.size() - 1;
     BOOST_REQUIRE(steps >= 3u);
     for (std::size_t i = 0; i < steps; ++i) {
-        const pali::arena::frame frame(model.at.scratch);
-        auto x = model.at.take(count, hidden);
-        std::vector<pali::sequence> sequences;
-        for (std::size_t k = 0; k < count; ++k) {
-            model.net.decoder.embed(batch[k].tokens[i], x.data() + k * hidden);
-            sequences.push_back({.cache = &batch[k].cache, .first = k, .count = 1});
+        std::vector<token> next;
+        std::vector<pali::kv_cache*> caches;
+        for (one_of_many& each : batch) {
+            next.push_back(each.tokens[i]);
+            caches.push_back(&each.cache);
         }
-        model.net.decoder(x, sequences, model.at, [](std::size_t, const auto&) { return true; });
-        const auto logits = copy_of(model.net.decoder.logits(model.net.decoder.normalise(x, model.at), model.at));
+        const std::vector<float> logits = model.add(next, caches).at("logits");
         for (std::size_t k = 0; k < count; ++k) {
             const auto row = std::span(logits).subspan(k * vocab, vocab);
             check_close(row, batch[k].alone.at("logits after " + std::to_string(i)), tiny.tolerance("logits"), "sequence " + std::to_string(k) + ", step " + std::to_string(i));
