@@ -672,6 +672,24 @@ struct read_options {
 
 } // namespace pali::inline PALI_ABI
 
+// A file or folder that has to be there. For bodies.
+
+#include <system_error>
+
+namespace pali::inline PALI_ABI::detail {
+
+/// Throws errc::cannot_open where there is no such `kind` ("file", "folder"), with `advice` behind it, and where nobody can tell, with what the system says: a folder on
+/// the way may not be searched, links may lead in a circle.
+inline void require_path(const std::filesystem::path& path, std::string_view kind, std::string_view advice = {}) {
+    std::error_code failure;
+    const std::filesystem::file_status status = std::filesystem::status(path, failure); // follows links: Hugging Face's cache is made of them
+    if (std::filesystem::exists(status)) return;
+    if (status.type() == std::filesystem::file_type::not_found) throw error(errc::cannot_open, {path.string(), ": there is no such ", kind, advice});
+    throw error(errc::cannot_open, {path.string(), ": cannot be reached: ", failure.message()});
+}
+
+} // namespace pali::inline PALI_ABI::detail
+
 // Which libraries this build reads pictures with: the build says so, or else the headers that are there do.
 
 #ifndef PALI_WITH_JPEG
@@ -1723,7 +1741,6 @@ PALI_INLINE void check_png_for_stb(const source& from) {
 #endif
 
 #include <fstream>
-#include <system_error>
 
 namespace pali::inline PALI_ABI {
 
@@ -1819,10 +1836,9 @@ PALI_INLINE image decode_image(std::span<const std::byte> bytes, const read_opti
 PALI_INLINE image read_image(const std::filesystem::path& path, const read_options& options) {
     const std::string name = path.string();
     const auto cannot_open = [&](const error_text& why) { return error(errc::cannot_open, {name, ": ", why}); };
+    detail::require_path(path, "picture");
     std::error_code failure;
-    const auto status = std::filesystem::status(path, failure);
-    if (!std::filesystem::exists(status)) throw cannot_open("there is no such picture");
-    if (std::filesystem::is_directory(status)) throw cannot_open("is a folder, and a picture is needed");
+    if (std::filesystem::is_directory(path, failure)) throw cannot_open("is a folder, and a picture is needed");
     std::ifstream file(path, std::ios::binary);
     if (!file) throw cannot_open("the picture cannot be read");
 
@@ -2338,8 +2354,9 @@ namespace pali::inline PALI_ABI::detail {
 [[nodiscard]] inline nlohmann::json read_strict_json(const std::filesystem::path& path, errc code) {
     constexpr std::size_t largest = std::size_t{64} << 20; // an index of shards has 100 KB, a tokenizer.json 17 MB
     const auto fail = [&](const error_text& what) { throw error(code, {path.string(), ": ", what}); };
+    require_path(path, "file");
     std::error_code failure;
-    if (!std::filesystem::is_regular_file(path, failure)) throw error(errc::cannot_open, {path.string(), ": there is no such file"});
+    if (!std::filesystem::is_regular_file(path, failure)) throw error(errc::cannot_open, {path.string(), ": is no regular file"});
     std::ifstream in(path, std::ios::binary);
     if (!in) throw error(errc::cannot_open, {path.string(), ": cannot be read"});
     std::string text;
@@ -2723,13 +2740,11 @@ PALI_INLINE void read_picture(const config_section& file, picture_config& out, s
 PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path& folder) {
     using detail::config_section;
     std::error_code failure;
-    if (!std::filesystem::exists(folder, failure)) throw error(errc::cannot_open, {folder.string(), ": there is no such folder"});
+    detail::require_path(folder, "folder");
     const std::filesystem::path place = std::filesystem::is_directory(folder, failure) ? folder : folder.parent_path();
     checkpoint_config out;
     out.file = place / "config.json";
-    if (!std::filesystem::exists(out.file, failure))
-        throw error(errc::cannot_open, {out.file.string(),
-                                        ": there is no such file; a checkpoint is a folder as Hugging Face's hub has it, with config.json beside the weights"});
+    detail::require_path(out.file, "file", "; a checkpoint is a folder as Hugging Face's hub has it, with config.json beside the weights");
 
     const auto read_optional = [&](const char* name) {
         const std::filesystem::path path = place / name;
@@ -3861,9 +3876,7 @@ PALI_INLINE tokenizer::tokenizer(const std::filesystem::path& path, std::optiona
     const bool folder = fs::is_directory(path, failure);
     const fs::path file = folder ? path / "tokenizer.model" : path;
     p.file = file.string();
-    if (!fs::exists(file, failure))
-        throw error(errc::cannot_open, {p.file, ": there is no such file",
-                                        folder ? "; a checkpoint needs the sentencepiece model of its vocabulary, and tokenizer.json cannot take its place" : ""});
+    detail::require_path(file, "file", folder ? "; a checkpoint needs the sentencepiece model of its vocabulary, and tokenizer.json cannot take its place" : "");
     if (image && *image < 0) throw error(errc::invalid_argument, {"the id of <image> is ", *image, "; 0 or more is needed"});
 
     p.bytes = detail::read_whole_file(file);
@@ -7996,10 +8009,9 @@ namespace detail {
 } // namespace detail
 
 PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::move(path)) {
+    detail::require_path(m_path, "file");
     std::error_code failure;
-    const std::filesystem::file_status status =
-        std::filesystem::status(m_path, failure); // follows links: Hugging Face's cache is made of them
-    if (!std::filesystem::exists(status)) detail::cannot_open(m_path, "there is no such file");
+    const std::filesystem::file_status status = std::filesystem::status(m_path, failure);
     if (std::filesystem::is_directory(status)) detail::cannot_open(m_path, "is a folder, and a file is needed");
     // A pipe or device would block or never end.
     if (!std::filesystem::is_regular_file(status)) detail::cannot_open(m_path, "is no regular file");
@@ -9196,7 +9208,7 @@ PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(con
 
 PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& path) : m_path(path) {
     std::error_code failure;
-    if (!std::filesystem::exists(path, failure)) throw error(errc::cannot_open, {path.string(), ": there is no such folder or file"});
+    detail::require_path(path, "folder or file");
     if (!std::filesystem::is_directory(path, failure)) {
         m_files.emplace_back(path);
         m_tensors = m_files.front().tensors();

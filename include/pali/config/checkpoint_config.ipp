@@ -4,6 +4,7 @@
 #include <pali/config/checkpoint_config.hpp>
 #include <pali/config/config_section.ipp>
 #include <pali/core/error.hpp>
+#include <pali/core/require_path.ipp>
 
 #include <system_error>
 
@@ -228,13 +229,11 @@ PALI_INLINE void read_picture(const config_section& file, picture_config& out, s
 PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path& folder) {
     using detail::config_section;
     std::error_code failure;
-    if (!std::filesystem::exists(folder, failure)) throw error(errc::cannot_open, {folder.string(), ": there is no such folder"});
+    detail::require_path(folder, "folder");
     const std::filesystem::path place = std::filesystem::is_directory(folder, failure) ? folder : folder.parent_path();
     checkpoint_config out;
     out.file = place / "config.json";
-    if (!std::filesystem::exists(out.file, failure))
-        throw error(errc::cannot_open, {out.file.string(),
-                                        ": there is no such file; a checkpoint is a folder as Hugging Face's hub has it, with config.json beside the weights"});
+    detail::require_path(out.file, "file", "; a checkpoint is a folder as Hugging Face's hub has it, with config.json beside the weights");
 
     const auto read_optional = [&](const char* name) {
         const std::filesystem::path path = place / name;

@@ -3,6 +3,7 @@
 
 #include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
+#include <pali/core/require_path.ipp>
 #include <pali/core/strict_json.ipp>
 #include <pali/files/checkpoint_files.hpp>
 
@@ -65,7 +66,7 @@ PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(con
 
 PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& path) : m_path(path) {
     std::error_code failure;
-    if (!std::filesystem::exists(path, failure)) throw error(errc::cannot_open, {path.string(), ": there is no such folder or file"});
+    detail::require_path(path, "folder or file");
     if (!std::filesystem::is_directory(path, failure)) {
         m_files.emplace_back(path);
         m_tensors = m_files.front().tensors();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pali/core/error.hpp>
+#include <pali/core/require_path.ipp>
 #include <pali/files/mmap.hpp>
 
 #include <cstdint>
@@ -43,10 +44,9 @@ namespace detail {
 } // namespace detail
 
 PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::move(path)) {
+    detail::require_path(m_path, "file");
     std::error_code failure;
-    const std::filesystem::file_status status =
-        std::filesystem::status(m_path, failure); // follows links: Hugging Face's cache is made of them
-    if (!std::filesystem::exists(status)) detail::cannot_open(m_path, "there is no such file");
+    const std::filesystem::file_status status = std::filesystem::status(m_path, failure);
     if (std::filesystem::is_directory(status)) detail::cannot_open(m_path, "is a folder, and a file is needed");
     // A pipe or device would block or never end.
     if (!std::filesystem::is_regular_file(status)) detail::cannot_open(m_path, "is no regular file");

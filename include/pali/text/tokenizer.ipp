@@ -3,6 +3,7 @@
 
 #include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
+#include <pali/core/require_path.ipp>
 #include <pali/text/added_tokens.ipp>
 #include <pali/text/sentencepiece_model.ipp>
 #include <pali/text/tokenizer.hpp>
@@ -107,9 +108,7 @@ PALI_INLINE tokenizer::tokenizer(const std::filesystem::path& path, std::optiona
     const bool folder = fs::is_directory(path, failure);
     const fs::path file = folder ? path / "tokenizer.model" : path;
     p.file = file.string();
-    if (!fs::exists(file, failure))
-        throw error(errc::cannot_open, {p.file, ": there is no such file",
-                                        folder ? "; a checkpoint needs the sentencepiece model of its vocabulary, and tokenizer.json cannot take its place" : ""});
+    detail::require_path(file, "file", folder ? "; a checkpoint needs the sentencepiece model of its vocabulary, and tokenizer.json cannot take its place" : "");
     if (image && *image < 0) throw error(errc::invalid_argument, {"the id of <image> is ", *image, "; 0 or more is needed"});
 
     p.bytes = detail::read_whole_file(file);

@@ -1,6 +1,7 @@
 // Bodies of read.hpp: which decoder a file is for.
 #pragma once
 
+#include <pali/core/require_path.ipp>
 #include <pali/image/impl/bmp_tga.ipp>
 #include <pali/image/impl/formats.hpp>
 #include <pali/image/impl/gif.ipp>
@@ -120,10 +121,9 @@ PALI_INLINE image decode_image(std::span<const std::byte> bytes, const read_opti
 PALI_INLINE image read_image(const std::filesystem::path& path, const read_options& options) {
     const std::string name = path.string();
     const auto cannot_open = [&](const error_text& why) { return error(errc::cannot_open, {name, ": ", why}); };
+    detail::require_path(path, "picture");
     std::error_code failure;
-    const auto status = std::filesystem::status(path, failure);
-    if (!std::filesystem::exists(status)) throw cannot_open("there is no such picture");
-    if (std::filesystem::is_directory(status)) throw cannot_open("is a folder, and a picture is needed");
+    if (std::filesystem::is_directory(path, failure)) throw cannot_open("is a folder, and a picture is needed");
     std::ifstream file(path, std::ios::binary);
     if (!file) throw cannot_open("the picture cannot be read");
 
