@@ -678,12 +678,12 @@ struct read_options {
 
 namespace pali::inline PALI_ABI::detail {
 
-/// Throws errc::cannot_open where there is no such `kind` ("file", "folder"), with `advice` behind it, and where nobody can tell, with what the system says: a folder on
+/// What is at `path`. Throws errc::cannot_open where there is no such `kind` ("file", "folder"), with `advice` behind it, and where nobody can tell, with what the system says: a folder on
 /// the way may not be searched, links may lead in a circle.
-inline void require_path(const std::filesystem::path& path, std::string_view kind, std::string_view advice = {}) {
+inline std::filesystem::file_status require_path(const std::filesystem::path& path, std::string_view kind, std::string_view advice = {}) {
     std::error_code failure;
     const std::filesystem::file_status status = std::filesystem::status(path, failure); // follows links: Hugging Face's cache is made of them
-    if (std::filesystem::exists(status)) return;
+    if (std::filesystem::exists(status)) return status;
     if (status.type() == std::filesystem::file_type::not_found) throw error(errc::cannot_open, {path.string(), ": there is no such ", kind, advice});
     throw error(errc::cannot_open, {path.string(), ": cannot be reached: ", failure.message()});
 }
@@ -1836,9 +1836,7 @@ PALI_INLINE image decode_image(std::span<const std::byte> bytes, const read_opti
 PALI_INLINE image read_image(const std::filesystem::path& path, const read_options& options) {
     const std::string name = path.string();
     const auto cannot_open = [&](const error_text& why) { return error(errc::cannot_open, {name, ": ", why}); };
-    detail::require_path(path, "picture");
-    std::error_code failure;
-    if (std::filesystem::is_directory(path, failure)) throw cannot_open("is a folder, and a picture is needed");
+    if (std::filesystem::is_directory(detail::require_path(path, "picture"))) throw cannot_open("is a folder, and a picture is needed");
     std::ifstream file(path, std::ios::binary);
     if (!file) throw cannot_open("the picture cannot be read");
 
@@ -1855,6 +1853,7 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
         image_detail::unsupported(start, nullptr);
     // No format takes more than 16 bytes a pixel, but all may carry something beside the pixels.
     const std::size_t most = (options.max_pixels < SIZE_MAX / 32 ? options.max_pixels * 16 : SIZE_MAX / 2) + (std::size_t{64} << 20);
+    std::error_code failure;
     const std::uintmax_t size = std::filesystem::file_size(path, failure);
     if (!failure && size > most)
         throw error(errc::image_too_large, {name, ": a file of ", size, " bytes is no picture of ", options.max_pixels, " pixels (read_options::max_pixels)"});
@@ -2354,9 +2353,7 @@ namespace pali::inline PALI_ABI::detail {
 [[nodiscard]] inline nlohmann::json read_strict_json(const std::filesystem::path& path, errc code) {
     constexpr std::size_t largest = std::size_t{64} << 20; // an index of shards has 100 KB, a tokenizer.json 17 MB
     const auto fail = [&](const error_text& what) { throw error(code, {path.string(), ": ", what}); };
-    require_path(path, "file");
-    std::error_code failure;
-    if (!std::filesystem::is_regular_file(path, failure)) throw error(errc::cannot_open, {path.string(), ": is no regular file"});
+    if (!std::filesystem::is_regular_file(require_path(path, "file"))) throw error(errc::cannot_open, {path.string(), ": is no regular file"});
     std::ifstream in(path, std::ios::binary);
     if (!in) throw error(errc::cannot_open, {path.string(), ": cannot be read"});
     std::string text;
@@ -8009,9 +8006,7 @@ namespace detail {
 } // namespace detail
 
 PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::move(path)) {
-    detail::require_path(m_path, "file");
-    std::error_code failure;
-    const std::filesystem::file_status status = std::filesystem::status(m_path, failure);
+    const std::filesystem::file_status status = detail::require_path(m_path, "file");
     if (std::filesystem::is_directory(status)) detail::cannot_open(m_path, "is a folder, and a file is needed");
     // A pipe or device would block or never end.
     if (!std::filesystem::is_regular_file(status)) detail::cannot_open(m_path, "is no regular file");
@@ -9208,8 +9203,7 @@ PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(con
 
 PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& path) : m_path(path) {
     std::error_code failure;
-    detail::require_path(path, "folder or file");
-    if (!std::filesystem::is_directory(path, failure)) {
+    if (!std::filesystem::is_directory(detail::require_path(path, "folder or file"))) {
         m_files.emplace_back(path);
         m_tensors = m_files.front().tensors();
         return;

@@ -9,12 +9,12 @@
 
 namespace pali::inline PALI_ABI::detail {
 
-/// Throws errc::cannot_open where there is no such `kind` ("file", "folder"), with `advice` behind it, and where nobody can tell, with what the system says: a folder on
+/// What is at `path`. Throws errc::cannot_open where there is no such `kind` ("file", "folder"), with `advice` behind it, and where nobody can tell, with what the system says: a folder on
 /// the way may not be searched, links may lead in a circle.
-inline void require_path(const std::filesystem::path& path, std::string_view kind, std::string_view advice = {}) {
+inline std::filesystem::file_status require_path(const std::filesystem::path& path, std::string_view kind, std::string_view advice = {}) {
     std::error_code failure;
     const std::filesystem::file_status status = std::filesystem::status(path, failure); // follows links: Hugging Face's cache is made of them
-    if (std::filesystem::exists(status)) return;
+    if (std::filesystem::exists(status)) return status;
     if (status.type() == std::filesystem::file_type::not_found) throw error(errc::cannot_open, {path.string(), ": there is no such ", kind, advice});
     throw error(errc::cannot_open, {path.string(), ": cannot be reached: ", failure.message()});
 }

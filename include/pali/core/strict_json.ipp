@@ -14,7 +14,6 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <vector>
 
 namespace pali::inline PALI_ABI::detail {
@@ -70,9 +69,7 @@ namespace pali::inline PALI_ABI::detail {
 [[nodiscard]] inline nlohmann::json read_strict_json(const std::filesystem::path& path, errc code) {
     constexpr std::size_t largest = std::size_t{64} << 20; // an index of shards has 100 KB, a tokenizer.json 17 MB
     const auto fail = [&](const error_text& what) { throw error(code, {path.string(), ": ", what}); };
-    require_path(path, "file");
-    std::error_code failure;
-    if (!std::filesystem::is_regular_file(path, failure)) throw error(errc::cannot_open, {path.string(), ": is no regular file"});
+    if (!std::filesystem::is_regular_file(require_path(path, "file"))) throw error(errc::cannot_open, {path.string(), ": is no regular file"});
     std::ifstream in(path, std::ios::binary);
     if (!in) throw error(errc::cannot_open, {path.string(), ": cannot be read"});
     std::string text;

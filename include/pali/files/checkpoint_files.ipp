@@ -66,8 +66,7 @@ PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(con
 
 PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& path) : m_path(path) {
     std::error_code failure;
-    detail::require_path(path, "folder or file");
-    if (!std::filesystem::is_directory(path, failure)) {
+    if (!std::filesystem::is_directory(detail::require_path(path, "folder or file"))) {
         m_files.emplace_back(path);
         m_tensors = m_files.front().tensors();
         return;

@@ -44,9 +44,7 @@ namespace detail {
 } // namespace detail
 
 PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::move(path)) {
-    detail::require_path(m_path, "file");
-    std::error_code failure;
-    const std::filesystem::file_status status = std::filesystem::status(m_path, failure);
+    const std::filesystem::file_status status = detail::require_path(m_path, "file");
     if (std::filesystem::is_directory(status)) detail::cannot_open(m_path, "is a folder, and a file is needed");
     // A pipe or device would block or never end.
     if (!std::filesystem::is_regular_file(status)) detail::cannot_open(m_path, "is no regular file");

@@ -121,9 +121,7 @@ PALI_INLINE image decode_image(std::span<const std::byte> bytes, const read_opti
 PALI_INLINE image read_image(const std::filesystem::path& path, const read_options& options) {
     const std::string name = path.string();
     const auto cannot_open = [&](const error_text& why) { return error(errc::cannot_open, {name, ": ", why}); };
-    detail::require_path(path, "picture");
-    std::error_code failure;
-    if (std::filesystem::is_directory(path, failure)) throw cannot_open("is a folder, and a picture is needed");
+    if (std::filesystem::is_directory(detail::require_path(path, "picture"))) throw cannot_open("is a folder, and a picture is needed");
     std::ifstream file(path, std::ios::binary);
     if (!file) throw cannot_open("the picture cannot be read");
 
@@ -140,6 +138,7 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
         image_detail::unsupported(start, nullptr);
     // No format takes more than 16 bytes a pixel, but all may carry something beside the pixels.
     const std::size_t most = (options.max_pixels < SIZE_MAX / 32 ? options.max_pixels * 16 : SIZE_MAX / 2) + (std::size_t{64} << 20);
+    std::error_code failure;
     const std::uintmax_t size = std::filesystem::file_size(path, failure);
     if (!failure && size > most)
         throw error(errc::image_too_large, {name, ": a file of ", size, " bytes is no picture of ", options.max_pixels, " pixels (read_options::max_pixels)"});
