@@ -10,52 +10,39 @@
 
 namespace pali::inline PALI_ABI {
 
-/// A prompt as people write it, taken apart.
-struct written_prompt {
-    std::string_view text;         ///< what is encoded
-    std::size_t image_markers = 0; ///< leading "<image>"
-};
-
-/// Takes off what the layout adds by itself: leading "<image>" and "<bos>" in any number, with the white space before and after each of
+/// What is encoded of a prompt as people write it: without what the layout adds by itself, leading "<image>" and "<bos>" in any number, with the white space before and after each of
 /// them, and one trailing "\n" or "\r\n". All else stays as it is, as in transformers: other spaces at either end, newlines inside, and markers
 /// further on, which are ordinary text (see tokenizer).
-[[nodiscard]] inline written_prompt read_prompt(std::string_view prompt) noexcept {
+[[nodiscard]] inline std::string_view read_prompt(std::string_view prompt) noexcept {
     constexpr std::string_view image = "<image>", bos = "<bos>";
-    written_prompt out{prompt};
+    std::string_view text = prompt;
     for (std::string_view rest = prompt;;) {
         const std::size_t begin = rest.find_first_not_of(" \t\r\n");
         if (begin == std::string_view::npos) break;
         rest.remove_prefix(begin);
-        if (rest.starts_with(image)) {
-            rest.remove_prefix(image.size());
-            ++out.image_markers;
-        } else if (rest.starts_with(bos)) {
-            rest.remove_prefix(bos.size());
-        } else {
-            break;
-        }
+        const std::string_view marker = rest.starts_with(image) ? image : bos;
+        if (!rest.starts_with(marker)) break;
+        rest.remove_prefix(marker.size());
         const std::size_t end = rest.find_first_not_of(" \t\r\n");
         rest.remove_prefix(end == std::string_view::npos ? rest.size() : end);
-        out.text = rest;
+        text = rest;
     }
-    if (out.text.ends_with('\n')) out.text.remove_suffix(out.text.ends_with("\r\n") ? 2 : 1);
-    return out;
+    if (text.ends_with('\n')) text.remove_suffix(text.ends_with("\r\n") ? 2 : 1);
+    return text;
 }
 
 /// Tokens of a whole prompt.
 struct prompt_layout {
-    std::vector<token> tokens;     ///< `image_tokens` times `<image>`, BOS, the prompt, "\n"
-    std::size_t image_tokens = 0;  ///< of all pictures together
-    std::size_t image_markers = 0; ///< "<image>" that the prompt began with: 0, 1, or as many as there are pictures, where it is well meant
+    std::vector<token> tokens;    ///< `image_tokens` times `<image>`, BOS, the prompt, "\n"
+    std::size_t image_tokens = 0; ///< of all pictures together
 };
 
 /// Lays out a prompt, cleaned by read_prompt. The newline is tokenised apart, as in training: a prompt that ends with one more does not merge
 /// with it. `image_token_count` is that of all pictures. Throws errc::missing_token when image tokens are asked for and `<image>` has no id, and what
 /// tokenizer::encode throws.
 [[nodiscard]] inline prompt_layout layout_prompt(const tokenizer& text, std::string_view prompt, std::size_t image_token_count) {
-    const written_prompt written = read_prompt(prompt);
-    prompt_layout out{{}, image_token_count, written.image_markers};
-    const std::vector<token> words = text.encode(written.text);
+    prompt_layout out{{}, image_token_count};
+    const std::vector<token> words = text.encode(read_prompt(prompt));
     out.tokens.reserve(image_token_count + words.size() + 2);
     if (image_token_count > 0) out.tokens.assign(image_token_count, text.image());
     out.tokens.push_back(text.bos());
