@@ -674,6 +674,7 @@ struct read_options {
 
 // A file or folder that has to be there. For bodies.
 
+#include <fstream>
 #include <system_error>
 
 namespace pali::inline PALI_ABI::detail {
@@ -686,6 +687,14 @@ inline std::filesystem::file_status require_path(const std::filesystem::path& pa
     if (std::filesystem::exists(status)) return status;
     if (status.type() == std::filesystem::file_type::not_found) throw error(errc::cannot_open, {path.string(), ": there is no such ", kind, advice});
     throw error(errc::cannot_open, {path.string(), ": cannot be reached: ", failure.message()});
+}
+
+/// A regular file, open to be read. Throws errc::cannot_open.
+[[nodiscard]] inline std::ifstream open_file(const std::filesystem::path& path) {
+    if (!std::filesystem::is_regular_file(require_path(path, "file"))) throw error(errc::cannot_open, {path.string(), ": is no regular file"});
+    std::ifstream file(path, std::ios::binary);
+    if (!file) throw error(errc::cannot_open, {path.string(), ": cannot be read"});
+    return file;
 }
 
 } // namespace pali::inline PALI_ABI::detail
@@ -1740,8 +1749,6 @@ PALI_INLINE void check_png_for_stb(const source& from) {
 
 #endif
 
-#include <fstream>
-
 namespace pali::inline PALI_ABI {
 
 namespace image_detail {
@@ -2353,9 +2360,7 @@ namespace pali::inline PALI_ABI::detail {
 [[nodiscard]] inline nlohmann::json read_strict_json(const std::filesystem::path& path, errc code) {
     constexpr std::size_t largest = std::size_t{64} << 20; // an index of shards has 100 KB, a tokenizer.json 17 MB
     const auto fail = [&](const error_text& what) { throw error(code, {path.string(), ": ", what}); };
-    if (!std::filesystem::is_regular_file(require_path(path, "file"))) throw error(errc::cannot_open, {path.string(), ": is no regular file"});
-    std::ifstream in(path, std::ios::binary);
-    if (!in) throw error(errc::cannot_open, {path.string(), ": cannot be read"});
+    std::ifstream in = open_file(path);
     std::string text;
     for (char part[1 << 16]; in.read(part, sizeof part), in.gcount() > 0;) {
         text.append(part, static_cast<std::size_t>(in.gcount()));
@@ -14066,10 +14071,7 @@ PALI_INLINE coco_writer::coco_writer(coco_writer&&) noexcept = default;
 PALI_INLINE coco_writer& coco_writer::operator=(coco_writer&&) noexcept = default;
 
 PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path) {
-    std::error_code failure;
-    std::ifstream in(path, std::ios::binary);
-    if (!in || !std::filesystem::is_regular_file(path, failure))
-        throw error(errc::cannot_open, {path.string(), ": there is no such file, or it cannot be read"});
+    std::ifstream in = detail::open_file(path);
     const auto fail = [&](const error_text& what) { throw error(errc::malformed_file, {path.string(), ": ", what}); };
     coco_writer made;
     parts& p = *made.m_parts;

@@ -4,6 +4,7 @@
 #include <pali/core/error.hpp>
 
 #include <filesystem>
+#include <fstream>
 #include <string_view>
 #include <system_error>
 
@@ -17,6 +18,14 @@ inline std::filesystem::file_status require_path(const std::filesystem::path& pa
     if (std::filesystem::exists(status)) return status;
     if (status.type() == std::filesystem::file_type::not_found) throw error(errc::cannot_open, {path.string(), ": there is no such ", kind, advice});
     throw error(errc::cannot_open, {path.string(), ": cannot be reached: ", failure.message()});
+}
+
+/// A regular file, open to be read. Throws errc::cannot_open.
+[[nodiscard]] inline std::ifstream open_file(const std::filesystem::path& path) {
+    if (!std::filesystem::is_regular_file(require_path(path, "file"))) throw error(errc::cannot_open, {path.string(), ": is no regular file"});
+    std::ifstream file(path, std::ios::binary);
+    if (!file) throw error(errc::cannot_open, {path.string(), ": cannot be read"});
+    return file;
 }
 
 } // namespace pali::inline PALI_ABI::detail

@@ -69,9 +69,7 @@ namespace pali::inline PALI_ABI::detail {
 [[nodiscard]] inline nlohmann::json read_strict_json(const std::filesystem::path& path, errc code) {
     constexpr std::size_t largest = std::size_t{64} << 20; // an index of shards has 100 KB, a tokenizer.json 17 MB
     const auto fail = [&](const error_text& what) { throw error(code, {path.string(), ": ", what}); };
-    if (!std::filesystem::is_regular_file(require_path(path, "file"))) throw error(errc::cannot_open, {path.string(), ": is no regular file"});
-    std::ifstream in(path, std::ios::binary);
-    if (!in) throw error(errc::cannot_open, {path.string(), ": cannot be read"});
+    std::ifstream in = open_file(path);
     std::string text;
     for (char part[1 << 16]; in.read(part, sizeof part), in.gcount() > 0;) {
         text.append(part, static_cast<std::size_t>(in.gcount()));

@@ -1,6 +1,7 @@
 // Bodies of coco.hpp.
 #pragma once
 
+#include <pali/core/require_path.ipp>
 #include <pali/objects/categories.hpp>
 #include <pali/objects/coco.hpp>
 #include <pali/objects/impl/json_values.ipp>
@@ -12,7 +13,6 @@
 #include <fstream>
 #include <map>
 #include <set>
-#include <system_error>
 #include <utility>
 
 namespace pali::inline PALI_ABI {
@@ -40,10 +40,7 @@ PALI_INLINE coco_writer::coco_writer(coco_writer&&) noexcept = default;
 PALI_INLINE coco_writer& coco_writer::operator=(coco_writer&&) noexcept = default;
 
 PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path) {
-    std::error_code failure;
-    std::ifstream in(path, std::ios::binary);
-    if (!in || !std::filesystem::is_regular_file(path, failure))
-        throw error(errc::cannot_open, {path.string(), ": there is no such file, or it cannot be read"});
+    std::ifstream in = detail::open_file(path);
     const auto fail = [&](const error_text& what) { throw error(errc::malformed_file, {path.string(), ": ", what}); };
     coco_writer made;
     parts& p = *made.m_parts;
