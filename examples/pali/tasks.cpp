@@ -56,7 +56,7 @@ pali::find_options task_command::options() const {
 }
 
 std::string task_command::full_prompt() const {
-    if (what == task::caption) return pali::caption_prompt(prompt);
+    if (what == task::caption) return pali::caption_prompt(language);
     if (what == task::ask) return pali::answer_prompt(prompt, language);
     return pali::prompt_of(what == task::detect ? pali::pointing::boxes : pali::pointing::masks, prompt);
 }
@@ -153,10 +153,9 @@ private:
 
 int task_command::run() const {
     task_command chosen = *this;
-    if (prompt.empty()) {
-        if (what == task::caption) chosen.prompt = language;
-        else if (!model.folder.empty()) throw wrong_use("--prompt is needed: " + std::string(points() ? "the things to find, \"cat ; dog\"" : "the question"));
-        else chosen.prompt = points() ? "shape" : "how many shapes are there?"; // what the embedded model knows
+    if (prompt.empty() && what != task::caption) {
+        if (!model.folder.empty()) throw wrong_use("--prompt is needed: " + std::string(points() ? "the things to find, \"cat ; dog\"" : "the question"));
+        chosen.prompt = points() ? "shape" : "how many shapes are there?"; // what the embedded model knows
     }
     if (!formats.empty() && out.empty()) throw wrong_use("--format needs --out DIR to write to");
     const bool shows = draw && !json && can_show();
@@ -217,14 +216,15 @@ int task_command::run() const {
     return run.failed ? exit_bad_file : 0;
 }
 
-command add_task(CLI::App& program, task what, const char* name, const char* about, const char* prompt) {
+command add_task(CLI::App& program, task what, const char* name, const char* about, const char* prompt = "") {
     CLI::App* app = program.add_subcommand(name, about);
     auto chosen = std::make_shared<task_command>();
     chosen->what = what;
     chosen->model.add_to(*app);
     app->add_option("-i,--image", chosen->pictures, "Picture, folder of pictures, or - for names on standard input; again for more. Without: the sample of the embedded model")->type_name("FILE...");
-    app->add_option("-p,--prompt", chosen->prompt, prompt)->type_name("TEXT");
-    if (!chosen->points()) app->add_option("--language", chosen->language, "Of the answer: en, de, fr, ...")->type_name("CODE")->capture_default_str();
+    if (what != task::caption) app->add_option("-p,--prompt", chosen->prompt, prompt)->type_name("TEXT");
+    if (!chosen->points()) // all that follows the verb of a caption is its language
+        app->add_option(what == task::caption ? "-p,--prompt,--language" : "--language", chosen->language, "Of the answer: en, de, fr, ...")->type_name("CODE")->capture_default_str();
     app->add_option("-o,--out", chosen->out, "Folder for results: results.jsonl, a line a picture as it comes, and the files below. A run that was stopped is gone on with")->type_name("DIR");
     app->add_flag("--json", chosen->json, "Print one JSON object a picture and nothing else");
     add_count(*app, "--batch", chosen->batch, 1, "Pictures that are answered together: faster, and as much memory each");
@@ -252,5 +252,5 @@ command add_detect(CLI::App& program) {
 command add_segment(CLI::App& program) {
     return add_task(program, task::segment, "segment", "Find things in pictures: boxes and masks", "What to find: \"cat ; black dog\"");
 }
-command add_caption(CLI::App& program) { return add_task(program, task::caption, "caption", "Say in a sentence what pictures show", "The language: \"en\", \"de\", ..."); }
+command add_caption(CLI::App& program) { return add_task(program, task::caption, "caption", "Say in a sentence what pictures show"); }
 command add_ask(CLI::App& program) { return add_task(program, task::ask, "ask", "Answer a question about pictures", "The question: \"where is the cat?\""); }

@@ -83,7 +83,9 @@ class one_picture(with_folder):
         plain = json.loads(run("generate", "--prompt", "detect yellow ring", "--json").stdout)
         for key in ("text", "tokens", "logprobs", "prompt_tokens"):
             self.assertEqual(said[key], plain[key])
-        self.assertEqual(lines(run("caption", "--prompt", "de", "--json"))[0]["prompt_tokens"], json.loads(run("generate", "--prompt", "caption de", "--json").stdout)["prompt_tokens"])
+        german = json.loads(run("generate", "--prompt", "caption de", "--json").stdout)["prompt_tokens"]
+        for option in ("--prompt", "--language"):
+            self.assertEqual(lines(run("caption", option, "de", "--json"))[0]["prompt_tokens"], german)
 
     def test_json_adds_objects(self):
         said = lines(run("segment", "--prompt", "red cross", "--json", "--out", self.out))[0]
