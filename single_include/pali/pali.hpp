@@ -2741,9 +2741,7 @@ PALI_INLINE void read_picture(const config_section& file, picture_config& out, s
 
 PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path& folder) {
     using detail::config_section;
-    std::error_code failure;
-    detail::require_path(folder, "folder");
-    const std::filesystem::path place = std::filesystem::is_directory(folder, failure) ? folder : folder.parent_path();
+    const std::filesystem::path place = std::filesystem::is_directory(detail::require_path(folder, "folder")) ? folder : folder.parent_path();
     checkpoint_config out;
     out.file = place / "config.json";
     detail::require_path(out.file, "file", "; a checkpoint is a folder as Hugging Face's hub has it, with config.json beside the weights");
@@ -4089,8 +4087,8 @@ PALI_INLINE std::optional<std::size_t> tokenizer::seg_number(token id) const noe
 
 namespace pali::inline PALI_ABI {
 
-/// What is encoded of a prompt as people write it: without what the layout adds by itself, leading "<image>" and "<bos>" in any number, with the white space before and after each of
-/// them, and one trailing "\n" or "\r\n". All else stays as it is, as in transformers: other spaces at either end, newlines inside, and markers
+/// What is encoded of a prompt as people write it: without what the layout adds by itself, leading "<image>" and "<bos>" in any number, with the
+/// white space before and after each of them, and one trailing "\n" or "\r\n". All else stays as it is, as in transformers: other spaces at either end, newlines inside, and markers
 /// further on, which are ordinary text (see tokenizer).
 [[nodiscard]] inline std::string_view read_prompt(std::string_view prompt) noexcept {
     constexpr std::string_view image = "<image>", bos = "<bos>";

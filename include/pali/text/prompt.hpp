@@ -10,8 +10,8 @@
 
 namespace pali::inline PALI_ABI {
 
-/// What is encoded of a prompt as people write it: without what the layout adds by itself, leading "<image>" and "<bos>" in any number, with the white space before and after each of
-/// them, and one trailing "\n" or "\r\n". All else stays as it is, as in transformers: other spaces at either end, newlines inside, and markers
+/// What is encoded of a prompt as people write it: without what the layout adds by itself, leading "<image>" and "<bos>" in any number, with the
+/// white space before and after each of them, and one trailing "\n" or "\r\n". All else stays as it is, as in transformers: other spaces at either end, newlines inside, and markers
 /// further on, which are ordinary text (see tokenizer).
 [[nodiscard]] inline std::string_view read_prompt(std::string_view prompt) noexcept {
     constexpr std::string_view image = "<image>", bos = "<bos>";
