@@ -11610,7 +11610,7 @@ namespace pali::inline PALI_ABI {
 
 namespace pali::inline PALI_ABI::inline PALI_SIMD {
 
-namespace detail {
+namespace model_detail {
 
 /// The whole sequence through the decoder in one pass; x (T, hidden) in scratch memory, not normalised.
 template <class Network>
@@ -11621,14 +11621,14 @@ template <class Network>
     return *prefill(net, images, std::span(layout.tokens).subspan(layout.image_tokens), suffix, cache, at, {});
 }
 
-} // namespace detail
+} // namespace model_detail
 
 /// Hidden states after the last norm, (T, hidden), of a prompt and a causal suffix. Throws what lay_out() and embed() throw.
 template <class Network>
 [[nodiscard]] matrix hidden_states(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                                    std::string_view suffix, kv_caches& caches, context& at) {
     const arena::frame frame(at.scratch);
-    const auto x = detail::forward(net, text, images, prompt, text.encode(suffix), caches, at);
+    const auto x = model_detail::forward(net, text, images, prompt, text.encode(suffix), caches, at);
     return copy_of(net.decoder.normalise(x, at));
 }
 
@@ -11637,7 +11637,7 @@ template <class Network>
 [[nodiscard]] matrix logits(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt, std::string_view suffix,
                             kv_caches& caches, context& at) {
     const arena::frame frame(at.scratch);
-    const auto x = detail::forward(net, text, images, prompt, text.encode(suffix), caches, at);
+    const auto x = model_detail::forward(net, text, images, prompt, text.encode(suffix), caches, at);
     return copy_of(net.decoder.logits(net.decoder.normalise(x, at), at));
 }
 
@@ -11650,7 +11650,7 @@ template <class Network>
     score_result result;
     result.tokens = encode_answer(text, answer);
     const std::size_t count = result.tokens.size();
-    auto x = detail::forward(net, text, images, prompt, std::span(result.tokens).first(count - 1), caches, at);
+    auto x = model_detail::forward(net, text, images, prompt, std::span(result.tokens).first(count - 1), caches, at);
     constexpr std::size_t rows_at_once = 8; // 8 MB of logits of a released model
     for (std::size_t first = 0; first < count; first += rows_at_once) {
         const arena::frame inner(at.scratch);
