@@ -135,6 +135,8 @@ def check_flags(t):
         match = re.search(r"\barch::native\b|\barch::simd<>", code)
         if match and not re.search(r"\binline\s+(namespace\s+)?PALI_(SIMD|MODEL)\b", code):
             yield f"{t.name(path)}:{code[:match.start()].count(chr(10)) + 1}: {match.group(0)}: what uses it stands in inline namespace PALI_SIMD"
+        if match := re.search(r"\bnamespace\s+pali::inline PALI_ABI::inline PALI_SIMD\b(::detail\b|(?s:.*?)\bnamespace\s+detail\b)", code):
+            yield f"{t.name(path)}:{code[:match.end()].count(chr(10)) + 1}: namespace detail beside pali::detail: bodies that come behind cannot choose between the two; give it a name"
 
 
 def check_system(t):
@@ -184,7 +186,8 @@ BROKEN = {
     "intrinsics": [("decoder/x.hpp", "#pragma once\n#include <immintrin.h>\n"), ("core/x.hpp", "#pragma once\ninline void f() { _mm_pause(); }\n")],
     "system": [("image/x.hpp", "#pragma once\n#include <sys/mman.h>\n"), ("files/x.hpp", "#pragma once\n#include <unistd.h>\n"),
                ("files/mmap.hpp", "#pragma once\n#include <windows.h>\n"), ("arch/x.hpp", "#pragma once\n#if defined(__linux__)\n#endif\n")],
-    "flags": [("image/x.hpp", "#pragma once\nnamespace pali {\ninline void f() { kernels::gelu(arch::native, nullptr, 0); }\n}\n")],
+    "flags": [("image/x.hpp", "#pragma once\nnamespace pali {\ninline void f() { kernels::gelu(arch::native, nullptr, 0); }\n}\n"),
+              ("model/x.hpp", "#pragma once\nnamespace pali::inline PALI_ABI::inline PALI_SIMD {\nnamespace detail {\n}\n}\n")],
     "names": [("kernels/x.hpp", "#pragma once\nint dot_fast();\n"), ("kernels/fast_dot.hpp", "#pragma once\n")],
     "paths": [("core/x.hpp", "#pragma once\n// see /" + "work/notes\n")],
 }
