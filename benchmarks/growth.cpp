@@ -51,6 +51,11 @@ void warm(const std::filesystem::path& folder) {
     }
 }
 
+/// What a first token waits for, in seconds, and when it came.
+struct beginning {
+    double load_s = 0, image_s = 0, prefill_s = 0, s = 0;
+};
+
 template <class Weights>
 json measure(const settings& of, const std::string& folder, std::size_t pictures) {
     double bandwidth = 0, fma = 0, tile = 0;
@@ -60,11 +65,14 @@ json measure(const settings& of, const std::string& folder, std::size_t pictures
     }
     warm(folder);
 
-    const auto start = steady::now();
-    pali::model<pali::dynamic, Weights> model{folder, {.threads = of.threads, .residency = residency_of(of.residency), .kv_cache = kv_type_of(of.kv_cache)}};
-    const double load_s = seconds_since(start);
+    const auto open = [&] {
+        return pali::model<pali::dynamic, Weights>{folder, {.threads = of.threads, .residency = residency_of(of.residency), .kv_cache = kv_type_of(of.kv_cache)}};
+    };
+    auto start = steady::now();
+    auto model = open();
+    beginning first{.load_s = seconds_since(start)};
     const std::size_t weights = status_bytes("RssAnon");
-    const pali::dynamic& c = model.config();
+    const pali::dynamic c = model.config();
     const pali::image picture = some_picture(c);
 
     std::size_t most = 0; // of anonymous memory, at the end of any layer
@@ -79,10 +87,11 @@ json measure(const settings& of, const std::string& folder, std::size_t pictures
         return model.generate(pali::request{.images = all, .prompt = "caption en", .options = options});
     };
     pali::image_features seen = model.encode(picture, watch);
-    const double first_image_s = seconds_since(start) - load_s;
+    first.image_s = seconds_since(start) - first.load_s;
     const std::size_t with_image = most;
     pali::generation said = ask(seen);
-    const double first_token_s = std::chrono::duration<double>(times.front() - start).count(), first_prefill_s = said.timings.prefill_s;
+    first.prefill_s = said.timings.prefill_s;
+    first.s = std::chrono::duration<double>(times.front() - start).count();
 
     double image_s = 1e30, prefill_s = 1e30, rate = 0;
     const auto later = steady::now();
@@ -92,6 +101,20 @@ json measure(const settings& of, const std::string& folder, std::size_t pictures
         prefill_s = std::min(prefill_s, said.timings.prefill_s);
         // The bandwidth is that of the fastest of some passes over 1 GiB, and a token reads 1.5 to 5: beside it stands the fastest token.
         for (std::size_t t = 1; t < times.size(); ++t) rate = std::max(rate, 1 / std::chrono::duration<double>(times[t] - times[t - 1]).count());
+    }
+    const std::size_t with_answer = most, over_all = status_bytes("VmHWM");
+    // Every start has a first token only once, and a neighbour may disturb it: so many starts, each with a mapping of its own.
+    const auto starts = steady::now();
+    for (std::size_t i = 1; i < of.repetitions && (i == 1 || seconds_since(starts) < 60); ++i) {
+        { const auto gone = std::move(model); }
+        start = steady::now();
+        model = open();
+        beginning next{.load_s = seconds_since(start)};
+        seen = model.encode(picture, watch);
+        next.image_s = seconds_since(start) - next.load_s;
+        next.prefill_s = ask(seen).timings.prefill_s;
+        next.s = std::chrono::duration<double>(times.front() - start).count();
+        if (next.s < first.s) first = next;
     }
     {
         pali::thread_pool threads(of.threads); // again: a machine that is shared changes while one looks
@@ -107,13 +130,13 @@ json measure(const settings& of, const std::string& folder, std::size_t pictures
                 {"instruction_set", model.arch()}, {"machine", {{"bandwidth_gb_per_s", bandwidth / 1e9}, {"fma_gflop_per_s", fma / 1e9}, {"tile_gflop_per_s", tile / 1e9}}},
                 {"image_px", c.vision.image_size}, {"pictures", pictures}, {"image_tokens", image_tokens}, {"prompt_tokens", prompt},
                 {"image", step(image_s, image_flop(c))}, {"prefill", step(prefill_s, prefill_flop(c, prompt))},
-                {"memory_over_weights", {{"picture_mb", over_weights(with_image)}, {"answer_mb", over_weights(most)},
+                {"memory_over_weights", {{"picture_mb", over_weights(with_image)}, {"answer_mb", over_weights(with_answer)},
                                          {"of_cache_mb", cache_bytes(c, kv_type_of(of.kv_cache), prompt + static_cast<double>(of.tokens)) / 1e6}}},
-                {"peak_gb", static_cast<double>(status_bytes("VmHWM")) / 1e9},
+                {"peak_gb", static_cast<double>(over_all) / 1e9},
                 {"decode", {{"context", context}, {"tokens_per_s", rate}, {"gb_per_token", (a_token + of_cache) / 1e9}, {"of_cache_gb", of_cache / 1e9},
                             {"of_bandwidth", (a_token + of_cache) * rate / bandwidth}}},
-                {"first_token", {{"load_s", load_s}, {"image_s", first_image_s}, {"prefill_s", first_prefill_s}, {"s", first_token_s},
-                                 {"of_later", first_token_s / (image_s + prefill_s)}}}};
+                {"first_token", {{"load_s", first.load_s}, {"image_s", first.image_s}, {"prefill_s", first.prefill_s}, {"s", first.s},
+                                 {"of_later", first.s / (image_s + prefill_s)}}}};
 }
 
 json measure(const settings& of, const std::string& folder, std::size_t pictures) {
@@ -201,7 +224,7 @@ int main(int argc, char** argv) {
     program.add_option("--kv-cache", chosen.kv_cache)->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str();
     program.add_option("--tokens", chosen.tokens, "Tokens decoded")->check(CLI::Range(5, 1000))->capture_default_str();
     program.add_option("--threads", chosen.threads, "0: all")->capture_default_str();
-    program.add_option("--repetitions", chosen.repetitions, "The best of so many counts, of those that begin within a minute")->check(CLI::PositiveNumber)->capture_default_str();
+    program.add_option("--repetitions", chosen.repetitions, "The best of so many counts, of those that begin within a minute; so many starts, too")->check(CLI::PositiveNumber)->capture_default_str();
     program.add_flag("--json", chosen.as_json, "An array of objects, one a run");
     CLI11_PARSE(program, argc, argv);
     std::vector<json> runs;
