@@ -13691,7 +13691,7 @@ inline void copy_all_but_weights(const std::filesystem::path& from, const std::f
 /// Throws errc::invalid_argument for a matrix that cannot be quantised.
 template <weight_storage Storage>
 [[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantised_entries(const tensor_table& tensors) {
-    using matrix = typename Storage::matrix;
+    using quantised_matrix = typename Storage::matrix;
     std::map<std::string, safetensors_writer::entry, std::less<>> entries;
     for (const auto& [name, tensor] : tensors) {
         if (!is_decoder_matrix(name, tensor)) {
@@ -13699,11 +13699,11 @@ template <weight_storage Storage>
             continue;
         }
         const std::size_t count = tensor.shape[0], width = tensor.shape[1];
-        if (!is_convertible(tensor.type) || !matrix::fits(count, width))
+        if (!is_convertible(tensor.type) || !quantised_matrix::fits(count, width))
             throw error(errc::invalid_argument, {tensor.file, ": tensor ", in_quotes(name), " is ", to_string(tensor.type), describe_shape(tensor.shape), "; ",
-                                                 what_is_quantised<matrix::bits>()});
-        entries[name] = {code_type<matrix::bits>, matrix::codes_shape(count, width)};
-        entries[name + std::string(scales_suffix)] = {dtype::bf16, matrix::scales_shape(count, width)};
+                                                 what_is_quantised<quantised_matrix::bits>()});
+        entries[name] = {code_type<quantised_matrix::bits>, quantised_matrix::codes_shape(count, width)};
+        entries[name + std::string(scales_suffix)] = {dtype::bf16, quantised_matrix::scales_shape(count, width)};
     }
     return entries;
 }
@@ -13721,7 +13721,7 @@ template <weight_storage Storage>
 /// errc::cancelled; and what checkpoint_files throws. A model.safetensors that was in `to` is replaced when all is done, or stays.
 template <weight_storage Storage>
 void quantise_checkpoint(const std::filesystem::path& from, const std::filesystem::path& to, std::size_t threads = 0, const progress_callback& progress = {}) {
-    using matrix = typename Storage::matrix;
+    using quantised_matrix = typename Storage::matrix;
     constexpr std::size_t bytes_a_piece = std::size_t{16} << 20; // of the file that is read
     const checkpoint_files files(from);
     if (const std::string weights = quantised_weights(files); !weights.empty())
@@ -13751,12 +13751,12 @@ void quantise_checkpoint(const std::filesystem::path& from, const std::filesyste
             continue;
         }
         const std::size_t rows = tensor.shape[0], bytes_a_row = tensor.shape[1] * size_of(tensor.type);
-        const std::size_t rows_a_piece = std::max(matrix::strip, bytes_a_piece / std::max<std::size_t>(1, bytes_a_row) / matrix::strip * matrix::strip);
+        const std::size_t rows_a_piece = std::max(quantised_matrix::strip, bytes_a_piece / std::max<std::size_t>(1, bytes_a_row) / quantised_matrix::strip * quantised_matrix::strip);
         for (std::size_t first = 0; first < rows; first += rows_a_piece) {
             const tensor_info piece = slice_rows(tensor, first, std::min(rows_a_piece, rows - first));
-            memory.resize(quantised_bytes<matrix::bits>(piece));
-            quantise<matrix::bits>(piece, memory.data(), pool);
-            const std::size_t codes = matrix::bytes_of(piece.count());
+            memory.resize(quantised_bytes<quantised_matrix::bits>(piece));
+            quantise<quantised_matrix::bits>(piece, memory.data(), pool);
+            const std::size_t codes = quantised_matrix::bytes_of(piece.count());
             out.append(name, std::span(memory).first(codes));
             out.append(name + std::string(scales_suffix), std::span(memory).subspan(codes));
             pass(piece.bytes);
