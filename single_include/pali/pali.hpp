@@ -7181,15 +7181,14 @@ struct x86_dot {
         const std::int8_t* activations = x.codes + first * x.width;
         const float* token_scales = x.scales + first * x.groups;
         const std::int32_t* begins = x.begins + first * x.groups;
-        [[maybe_unused]] const std::ptrdiff_t ahead = w.codes_of(strips) - w.codes, scales_ahead = w.scales_of(strips) - w.scales; // the same place of what comes next
+        // One token reads codes as fast as they come: those of the next microsecond. Several work on a strip more than once: the same place of the next.
+        const std::size_t ahead = R == 1 ? one_ahead : matrix::strip * matrix::bytes_of(w.width), scales_ahead = ahead / matrix::group_bytes * matrix::strip;
         __m256 sums[R];
         for (auto& sum : sums) sum = _mm256_setzero_ps();
         for (std::size_t g = 0; g < x.groups; ++g) {
-            if constexpr (R > 1 || Bits == 4) { // one token in 8 bits keeps pace with what the processor fetches by itself
-                PALI_UNROLL
-                for (std::size_t line = 0; line < matrix::group_bytes; line += 64) arch::fetch_ahead(codes + ahead + line);
-                arch::fetch_ahead(scales + scales_ahead);
-            }
+            PALI_UNROLL
+            for (std::size_t line = 0; line < matrix::group_bytes; line += 64) arch::fetch_ahead(codes + ahead + line);
+            arch::fetch_ahead(scales + scales_ahead);
             __m256i products[R];
             if constexpr (Bits == 4) Bytes::of_4_bits(codes, activations, products);
             else Bytes::of_8_bits(codes, activations, products);
@@ -7203,6 +7202,9 @@ struct x86_dot {
         }
         for (std::size_t r = 0; r < R; ++r) _mm256_storeu_ps(y[r], sums[r]);
     }
+
+private:
+    static constexpr std::size_t one_ahead = 1024; // bytes; of 0.5 to 4 KB the best on Zen 3: docs/performance.md
 };
 
 using avx2_dot = x86_dot<avx2_bytes>;     ///< needs arch::features::avx2
