@@ -21,6 +21,7 @@
 #include <fstream>
 #include <iomanip>
 #include <iostream>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -51,9 +52,10 @@ void warm(const std::filesystem::path& folder) {
     }
 }
 
-/// What a first token waits for, in seconds, and when it came.
+/// A start: what its first token waits for and when it came, in seconds, and the anonymous memory of the weights and with the picture, in bytes.
 struct beginning {
     double load_s = 0, image_s = 0, prefill_s = 0, s = 0;
+    std::size_t weights = 0, with_image = 0;
 };
 
 template <class Weights>
@@ -65,57 +67,55 @@ json measure(const settings& of, const std::string& folder, std::size_t pictures
     }
     warm(folder);
 
-    const auto open = [&] {
-        return pali::model<pali::dynamic, Weights>{folder, {.threads = of.threads, .residency = residency_of(of.residency), .kv_cache = kv_type_of(of.kv_cache)}};
-    };
-    auto start = steady::now();
-    auto model = open();
-    beginning first{.load_s = seconds_since(start)};
-    const std::size_t weights = status_bytes("RssAnon");
-    const pali::dynamic c = model.config();
-    const pali::image picture = some_picture(c);
-
+    std::optional<pali::model<pali::dynamic, Weights>> model;
+    const pali::load_options options{.threads = of.threads, .residency = residency_of(of.residency), .kv_cache = kv_type_of(of.kv_cache)};
     std::size_t most = 0; // of anonymous memory, at the end of any layer
     const auto watch = [&](std::string_view, double) { return most = std::max(most, status_bytes("RssAnon")), true; };
     std::vector<steady::time_point> times; // when each token came
     const auto ask = [&](const pali::image_features& seen) {
         times.clear();
         const std::vector<pali::image_features> all(pictures, seen);
-        pali::generate_options options{.max_new_tokens = of.tokens, .min_new_tokens = of.tokens};
-        options.on_progress = watch;
-        options.on_token = [&](pali::token, float) { return times.push_back(steady::now()), true; };
-        return model.generate(pali::request{.images = all, .prompt = "caption en", .options = options});
+        pali::generate_options wanted{.max_new_tokens = of.tokens, .min_new_tokens = of.tokens};
+        wanted.on_progress = watch;
+        wanted.on_token = [&](pali::token, float) { return times.push_back(steady::now()), true; };
+        return model->generate(pali::request{.images = all, .prompt = "caption en", .options = wanted});
     };
-    pali::image_features seen = model.encode(picture, watch);
-    first.image_s = seconds_since(start) - first.load_s;
-    const std::size_t with_image = most;
-    pali::generation said = ask(seen);
-    first.prefill_s = said.timings.prefill_s;
-    first.s = std::chrono::duration<double>(times.front() - start).count();
+    pali::image picture;
+    pali::image_features seen;
+    pali::generation said;
+    const auto begin = [&] {
+        model.reset();
+        beginning one;
+        const auto start = steady::now();
+        model.emplace(folder, options);
+        one.load_s = seconds_since(start);
+        one.weights = status_bytes("RssAnon");
+        picture = some_picture(model->config());
+        seen = model->encode(picture, watch);
+        one.image_s = seconds_since(start) - one.load_s;
+        one.with_image = most;
+        said = ask(seen);
+        one.prefill_s = said.timings.prefill_s;
+        one.s = std::chrono::duration<double>(times.front() - start).count();
+        return one;
+    };
+    const beginning alone = begin(); // whose memory nothing was in before
+    const pali::dynamic c = model->config();
 
     double image_s = 1e30, prefill_s = 1e30, rate = 0;
     const auto later = steady::now();
     for (std::size_t i = 0; i < of.repetitions && (i == 0 || seconds_since(later) < 60); ++i) { // what takes minutes is not that much disturbed
-        image_s = std::min(image_s, seconds_of([&] { seen = model.encode(picture, watch); }));
+        image_s = std::min(image_s, seconds_of([&] { seen = model->encode(picture, watch); }));
         said = ask(seen);
         prefill_s = std::min(prefill_s, said.timings.prefill_s);
         // The bandwidth is that of the fastest of some passes over 1 GiB, and a token reads 1.5 to 5: beside it stands the fastest token.
         for (std::size_t t = 1; t < times.size(); ++t) rate = std::max(rate, 1 / std::chrono::duration<double>(times[t] - times[t - 1]).count());
     }
     const std::size_t with_answer = most, over_all = status_bytes("VmHWM");
-    // Every start has a first token only once, and a neighbour may disturb it: so many starts, each with a mapping of its own.
+    beginning first = alone; // the best: every start has a first token only once, and a neighbour may disturb it
     const auto starts = steady::now();
-    for (std::size_t i = 1; i < of.repetitions && (i == 1 || seconds_since(starts) < 60); ++i) {
-        { const auto gone = std::move(model); }
-        start = steady::now();
-        model = open();
-        beginning next{.load_s = seconds_since(start)};
-        seen = model.encode(picture, watch);
-        next.image_s = seconds_since(start) - next.load_s;
-        next.prefill_s = ask(seen).timings.prefill_s;
-        next.s = std::chrono::duration<double>(times.front() - start).count();
-        if (next.s < first.s) first = next;
-    }
+    for (std::size_t i = 1; i < of.repetitions && (i == 1 || seconds_since(starts) < 60); ++i)
+        if (const beginning next = begin(); next.s < first.s) first = next;
     {
         pali::thread_pool threads(of.threads); // again: a machine that is shared changes while one looks
         bandwidth = std::max(bandwidth, read_bandwidth(threads)), fma = std::max(fma, fma_peak(threads)), tile = std::max(tile, tile_peak(threads));
@@ -124,13 +124,13 @@ json measure(const settings& of, const std::string& folder, std::size_t pictures
     const double image_tokens = static_cast<double>(pictures * seen.values.shape(0)), prompt = image_tokens + static_cast<double>(said.prompt_tokens.size());
     const double context = prompt + static_cast<double>(of.tokens) / 2, peak = std::max(fma, tile);
     const double a_token = token_weight_bytes<Weights>(c), of_cache = cache_bytes(c, kv_type_of(of.kv_cache), context, true);
-    const auto over_weights = [&](std::size_t bytes) { return (static_cast<double>(bytes) - static_cast<double>(weights)) / 1e6; };
+    const auto over_weights = [&](std::size_t bytes) { return (static_cast<double>(bytes) - static_cast<double>(alone.weights)) / 1e6; };
     const auto step = [&](double s, double flop) { return json{{"s", s}, {"tflop", flop / 1e12}, {"gflop_per_s", flop / s / 1e9}, {"of_peak", flop / s / peak}}; };
-    return json{{"folder", std::filesystem::path(folder).filename().string()}, {"weights", Weights::name}, {"residency", of.residency}, {"kv_cache", of.kv_cache}, {"threads", model.threads()},
-                {"instruction_set", model.arch()}, {"machine", {{"bandwidth_gb_per_s", bandwidth / 1e9}, {"fma_gflop_per_s", fma / 1e9}, {"tile_gflop_per_s", tile / 1e9}}},
+    return json{{"folder", std::filesystem::path(folder).filename().string()}, {"weights", Weights::name}, {"residency", of.residency}, {"kv_cache", of.kv_cache}, {"threads", model->threads()},
+                {"instruction_set", model->arch()}, {"machine", {{"bandwidth_gb_per_s", bandwidth / 1e9}, {"fma_gflop_per_s", fma / 1e9}, {"tile_gflop_per_s", tile / 1e9}}},
                 {"image_px", c.vision.image_size}, {"pictures", pictures}, {"image_tokens", image_tokens}, {"prompt_tokens", prompt},
                 {"image", step(image_s, image_flop(c))}, {"prefill", step(prefill_s, prefill_flop(c, prompt))},
-                {"memory_over_weights", {{"picture_mb", over_weights(with_image)}, {"answer_mb", over_weights(with_answer)},
+                {"memory_over_weights", {{"picture_mb", over_weights(alone.with_image)}, {"answer_mb", over_weights(with_answer)},
                                          {"of_cache_mb", cache_bytes(c, kv_type_of(of.kv_cache), prompt + static_cast<double>(of.tokens)) / 1e6}}},
                 {"peak_gb", static_cast<double>(over_all) / 1e9},
                 {"decode", {{"context", context}, {"tokens_per_s", rate}, {"gb_per_token", (a_token + of_cache) / 1e9}, {"of_cache_gb", of_cache / 1e9},
