@@ -7181,7 +7181,7 @@ struct x86_dot {
         const std::int8_t* activations = x.codes + first * x.width;
         const float* token_scales = x.scales + first * x.groups;
         const std::int32_t* begins = x.begins + first * x.groups;
-        // One token reads codes as fast as they come: those of the next microsecond. Several work on a strip more than once: the same place of the next.
+        // Several tokens work on a strip more than once, and fetch the same place of the next; one token reads on.
         const std::size_t ahead = R == 1 ? one_ahead : matrix::strip * matrix::bytes_of(w.width), scales_ahead = ahead / matrix::group_bytes * matrix::strip;
         __m256 sums[R];
         for (auto& sum : sums) sum = _mm256_setzero_ps();
