@@ -6072,10 +6072,14 @@ public:
         run_tasks(count);
     }
 
-    /// Calls task(first, count), for blocks that together are [0, n); each but the last has `block`.
+    /// Calls task(first, count), or task(first, count, thread), for blocks that together are [0, n); each but the last has `block`.
     template <class Task>
     void run_blocks(std::size_t n, std::size_t block, Task&& task) {
-        run((n + block - 1) / block, [&](std::size_t i) { task(i * block, std::min(block, n - i * block)); });
+        run((n + block - 1) / block, [&](std::size_t i, std::size_t thread) {
+            const std::size_t first = i * block, count = std::min(block, n - first);
+            if constexpr (std::is_invocable_v<Task&, std::size_t, std::size_t>) task(first, count);
+            else task(first, count, thread);
+        });
     }
 
 private:
@@ -7405,11 +7409,9 @@ private:
 
 #endif
 
-// y = x · wᵀ + bias for many rows at once, by tile registers: Intel AMX, or anything else that does what its instructions say.
+// Tile registers: Intel AMX, or anything else that does what its instructions say.
 
-#include <iterator>
-
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+namespace pali::inline PALI_ABI::arch {
 
 /// What LDTILECFG reads (Intel's Software Developer's Manual, volume 2A). Palette 1 has eight tiles, each of at most 16 rows of 64 bytes;
 /// a tile that is not used has zeros.
@@ -7467,26 +7469,185 @@ struct amx_tiles {
 };
 #endif
 
-/// Where the kernel gets weights from: panel(first, n, room) gives the outputs [first, first + n), n <= 32, as rows of bfloat16.
-/// If the source `decodes`, `room` has space for 32 rows whose width is rounded up to 32 numbers, and what is returned may lie there; else it is
-/// null. Threads call it at the same time; it must not throw.
+} // namespace pali::inline PALI_ABI::arch
+
+// Eight rows of eight numbers turned over in registers.
+
+namespace pali::inline PALI_ABI::kernels {
+
+typedef float eight_floats __attribute__((vector_size(32)));                                     ///< a register of AVX2
+typedef float eight_floats_in_memory __attribute__((vector_size(32), aligned(4), may_alias)); ///< the same where it lies, at any address that floats have
+
+/// a[i][j] becomes a[j][i]; bits stay as they are. Compilers keep the arrays in registers, where loops are unrolled.
+PALI_TARGET("avx2") PALI_ALWAYS_INLINE
+inline void transpose(eight_floats (&a)[8]) noexcept {
+    eight_floats b[8];
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < 8; i += 2) { // b[i]: columns 0, 1 and 4, 5 of two rows; b[i + 1]: columns 2, 3 and 6, 7
+        b[i] = __builtin_shufflevector(a[i], a[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+        b[i + 1] = __builtin_shufflevector(a[i], a[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+    }
+#pragma GCC unroll 2
+    for (std::size_t i = 0; i < 8; i += 4) { // a[i + c]: columns c and c + 4 of four rows
+        a[i] = __builtin_shufflevector(b[i], b[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+        a[i + 1] = __builtin_shufflevector(b[i], b[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+        a[i + 2] = __builtin_shufflevector(b[i + 1], b[i + 3], 0, 1, 8, 9, 4, 5, 12, 13);
+        a[i + 3] = __builtin_shufflevector(b[i + 1], b[i + 3], 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+#pragma GCC unroll 4
+    for (std::size_t c = 0; c < 4; ++c) {
+        b[c] = __builtin_shufflevector(a[c], a[c + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        b[c + 4] = __builtin_shufflevector(a[c], a[c + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < 8; ++i) a[i] = b[i];
+}
+
+} // namespace pali::inline PALI_ABI::kernels
+
+// Quantised weights as rows of bfloat16, for products of many rows.
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/// Numbers [begin, begin + to.width), whole groups of them, of the rows of strip `i`, to the eight of `to`. Rounded to nearest even: by 2^-9 of a number, where the code itself is off by
+/// 2^-5 or 2^-9 of the largest in its group.
+template <std::size_t Bits>
+void read_strip(const quantised_rows<Bits>& w, std::size_t i, std::size_t begin, rows<bfloat16> to) noexcept {
+    using matrix = quantised_rows<Bits>;
+    constexpr std::size_t in_bytes = matrix::group_bytes / matrix::strip; // numbers of a row in consecutive bytes: a group, or half of it
+    const std::uint8_t* codes = w.codes_of(i) + matrix::strip * matrix::bytes_of(begin);
+    const bfloat16* scales = w.scales_of(i) + matrix::strip * (begin / matrix::group);
+    PALI_ASSERT(begin % matrix::group == 0 && to.width % matrix::group == 0);
+    std::int8_t numbers[matrix::group_bytes], row[matrix::strip][matrix::group];
+    const auto sort = [&](std::size_t first) { // fours of all rows -> rows
+        for (std::size_t r = 0; r < matrix::strip; ++r)
+            for (std::size_t k = 0; k < in_bytes; k += 4) std::memcpy(row[r] + first + k, numbers + matrix::byte_in_group(r, k), 4);
+    };
+    for (std::size_t at = 0; at < to.width; at += matrix::group, codes += matrix::group_bytes, scales += matrix::strip) {
+        if constexpr (Bits == 8) {
+            std::memcpy(numbers, codes, sizeof numbers);
+            sort(0);
+        } else {
+            for (std::size_t j = 0; j < sizeof numbers; ++j) numbers[j] = static_cast<std::int8_t>((codes[j] & 15) - 8);
+            sort(0);
+            for (std::size_t j = 0; j < sizeof numbers; ++j) numbers[j] = static_cast<std::int8_t>((codes[j] >> 4) - 8);
+            sort(in_bytes);
+        }
+        for (std::size_t r = 0; r < matrix::strip; ++r) {
+            const float scale = static_cast<float>(scales[r]);
+            bfloat16* const out = to[r] + at;
+            for (std::size_t k = 0; k < matrix::group; ++k) { // written for the compiler to vectorise: no branch for NaN
+                const auto bits = std::bit_cast<std::uint32_t>(scale * static_cast<float>(row[r][k]));
+                out[k].bits = static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+            }
+        }
+    }
+}
+
+#if defined(__x86_64__)
+namespace strip_detail {
+
+typedef std::int32_t eight_integers __attribute__((vector_size(32)));
+typedef std::uint32_t eight_words __attribute__((vector_size(32)));
+typedef std::uint16_t eight_scales __attribute__((vector_size(16)));
+
+/// The number in byte `i` of each of eight words, of which the upper `Bits` are a signed code, times its scale: bits of the float, rounded so that the upper half is a bfloat16.
+template <std::size_t Bits>
+PALI_TARGET("avx2") PALI_ALWAYS_INLINE
+inline eight_words decode_byte(eight_words codes, int i, eight_floats scale) noexcept {
+    const eight_integers code = reinterpret_cast<eight_integers>(codes << (24 - 8 * i)) >> static_cast<int>(32 - Bits);
+    const auto bits = reinterpret_cast<eight_words>(__builtin_convertvector(code, eight_floats) * scale);
+    return bits + 0x7fffu + ((bits >> 16) & 1u);
+}
+
+/// Four bytes of each of eight rows, in four registers of words one behind the other, as 16 numbers of each row.
+template <std::size_t Bits>
+PALI_TARGET("avx2") PALI_ALWAYS_INLINE
+inline void decode_sixteen(const eight_words (&codes)[4], eight_floats scale, const rows<bfloat16>& to, std::size_t at) noexcept {
+    eight_floats pairs[8]; // of numbers of the eight rows
+#pragma GCC unroll 4
+    for (std::size_t j = 0; j < 4; ++j)
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; ++half)
+            pairs[2 * j + half] = reinterpret_cast<eight_floats>((decode_byte<Bits>(codes[j], 2 * half, scale) >> 16) | (decode_byte<Bits>(codes[j], 2 * half + 1, scale) & 0xffff0000u));
+    transpose(pairs);
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < 8; ++r) *reinterpret_cast<eight_floats_in_memory*>(to[r] + at) = pairs[r];
+}
+
+} // namespace strip_detail
+
+/// read_strip() by AVX2.
+template <std::size_t Bits>
+PALI_TARGET("avx2")
+void read_strip_avx2(const quantised_rows<Bits>& w, std::size_t i, std::size_t begin, rows<bfloat16> to) noexcept {
+    using matrix = quantised_rows<Bits>;
+    PALI_ASSERT(begin % matrix::group == 0 && to.width % matrix::group == 0);
+    const std::uint8_t* codes = w.codes_of(i) + matrix::strip * matrix::bytes_of(begin);
+    const bfloat16* scales = w.scales_of(i) + matrix::strip * (begin / matrix::group);
+    for (std::size_t at = 0; at < to.width; at += matrix::group, scales += matrix::strip) {
+        strip_detail::eight_scales upper;
+        std::memcpy(&upper, scales, sizeof upper);
+        const auto scale = reinterpret_cast<eight_floats>(__builtin_convertvector(upper, strip_detail::eight_words) << 16);
+        for (std::size_t k = 0; k < matrix::group; k += 16 * 8 / Bits) {
+            strip_detail::eight_words line[4];
+#pragma GCC unroll 4
+            for (std::size_t j = 0; j < 4; ++j, codes += sizeof line[j]) std::memcpy(&line[j], codes, sizeof line[j]);
+            if constexpr (Bits == 8) strip_detail::decode_sixteen<8>(line, scale, to, at + k);
+            else {
+#pragma GCC unroll 4
+                for (std::size_t j = 0; j < 4; ++j) line[j] ^= 0x88888888u; // code + 8 with its upper bit turned is the code
+                strip_detail::decode_sixteen<4>(line, scale, to, at + 16);
+#pragma GCC unroll 4
+                for (std::size_t j = 0; j < 4; ++j) line[j] <<= 4;
+                strip_detail::decode_sixteen<4>(line, scale, to, at);
+            }
+        }
+    }
+}
+#endif
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+
+// y = x · wᵀ + bias for many rows at once, by tile registers: Intel AMX, or anything else that does what its instructions say.
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/// Where the kernel gets weights from, part after part. panel(first, begin, room) gives the numbers [begin, begin + room.width) of the outputs
+/// [first, first + room.count) as bfloat16, where they lie or in `room`. Threads call it at the same time; it must not throw.
 template <class Weights>
-concept panel_source = requires(const Weights& weights, std::size_t n, bfloat16* room) {
+concept panel_source = requires(const Weights& weights, std::size_t n, rows<bfloat16> room) {
     { weights.count() } -> std::convertible_to<std::size_t>; // outputs
     { weights.width() } -> std::convertible_to<std::size_t>; // inputs
     { weights.panel(n, n, room) } -> std::convertible_to<rows<const bfloat16>>;
-    { Weights::decodes } -> std::convertible_to<bool>;
 };
 
 /// Weights that are bfloat16 as they lie.
 struct stored_panels {
-    static constexpr bool decodes = false; ///< panels are views
-    rows<const bfloat16> matrix;           ///< (N, K)
+    rows<const bfloat16> matrix; ///< (N, K)
 
     [[nodiscard]] std::size_t count() const noexcept { return matrix.count; } ///< N
     [[nodiscard]] std::size_t width() const noexcept { return matrix.width; } ///< K
-    /// Rows [first, first + n) where they lie.
-    [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t n, bfloat16*) const noexcept { return matrix.slice(first, n); }
+    /// Where they lie.
+    [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t begin, rows<bfloat16> room) const noexcept {
+        return {matrix[first] + begin, room.count, room.width, matrix.stride};
+    }
+};
+
+/// Weights in codes.
+template <std::size_t Bits>
+struct quantised_panels {
+    const quantised_rows<Bits>& matrix; ///< (N, K); not owned
+
+    [[nodiscard]] std::size_t count() const noexcept { return matrix.count; } ///< N
+    [[nodiscard]] std::size_t width() const noexcept { return matrix.width; } ///< K
+    /// Decoded in `room`: whole groups, whole strips.
+    [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t begin, rows<bfloat16> room) const noexcept {
+        constexpr std::size_t strip = quantised_rows<Bits>::strip;
+        PALI_ASSERT(first % strip == 0 && room.count % strip == 0);
+        for (std::size_t i = 0; i < room.count; i += strip) read_strip_avx2(matrix, (first + i) / strip, begin, room.slice(i, strip));
+        return room;
+    }
 };
 
 namespace tile_detail {
@@ -7496,43 +7657,22 @@ inline constexpr std::size_t tile_inputs = 32;               // numbers of a row
 inline constexpr std::size_t tile_lanes = tile_rows * 16;    // a tile as numbers of 32 bits
 inline constexpr std::size_t tile_stride = 64;               // bytes of a row of a tile that lies in one piece
 inline constexpr std::size_t panel_outputs = 2 * tile_rows;  // two tiles of weights times two of tokens: each is loaded once for two products
-inline constexpr std::size_t block_tokens = 2 * tile_rows;
-inline constexpr std::size_t most_panels = 8;                // of a task
 
-/// Turns a tile of 16 x 16 numbers of 32 bits over, in blocks of 8 x 8, to rows that are `stride` floats apart. If `Adds`, to[i][j] = from[j][i] +
-/// bias[j]; else the bits stay as they are. Compilers keep the arrays in registers, where loops are unrolled and memory is read as vectors.
+/// Turns a tile of 16 x 16 numbers of 32 bits over, to rows that are `stride` floats apart. If `Adds`, to[i][j] = from[j][i] + bias[j]; else the bits stay as they are.
 template <bool Adds>
 PALI_TARGET("avx2")
 inline void transpose_tile(const void* from, float* to, std::size_t stride, const float* bias = nullptr) noexcept {
-    typedef float lanes __attribute__((vector_size(32)));
-    typedef float lanes_in_memory __attribute__((vector_size(32), aligned(4), may_alias));
     const auto* const source = static_cast<const float*>(from);
-    for (std::size_t row = 0; row < 16; row += 8)
-        for (std::size_t column = 0; column < 16; column += 8) {
-            lanes a[8], b[8];
+    for (std::size_t column = 0; column < 16; column += 8) // lines of `to` are written whole
+        for (std::size_t row = 0; row < 16; row += 8) {
+            eight_floats block[8];
 #pragma GCC unroll 8
-            for (std::size_t i = 0; i < 8; ++i) a[i] = *reinterpret_cast<const lanes_in_memory*>(source + (row + i) * 16 + column);
-#pragma GCC unroll 4
-            for (std::size_t i = 0; i < 8; i += 2) { // b[i]: columns 0, 1 and 4, 5 of two rows; b[i + 1]: columns 2, 3 and 6, 7
-                b[i] = __builtin_shufflevector(a[i], a[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
-                b[i + 1] = __builtin_shufflevector(a[i], a[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
-            }
-#pragma GCC unroll 2
-            for (std::size_t i = 0; i < 8; i += 4) { // a[i + c]: columns c and c + 4 of four rows
-                a[i] = __builtin_shufflevector(b[i], b[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
-                a[i + 1] = __builtin_shufflevector(b[i], b[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
-                a[i + 2] = __builtin_shufflevector(b[i + 1], b[i + 3], 0, 1, 8, 9, 4, 5, 12, 13);
-                a[i + 3] = __builtin_shufflevector(b[i + 1], b[i + 3], 2, 3, 10, 11, 6, 7, 14, 15);
-            }
-#pragma GCC unroll 4
-            for (std::size_t c = 0; c < 4; ++c) {
-                b[c] = __builtin_shufflevector(a[c], a[c + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-                b[c + 4] = __builtin_shufflevector(a[c], a[c + 4], 4, 5, 6, 7, 12, 13, 14, 15);
-            }
+            for (std::size_t i = 0; i < 8; ++i) block[i] = *reinterpret_cast<const eight_floats_in_memory*>(source + (row + i) * 16 + column);
+            transpose(block);
 #pragma GCC unroll 8
             for (std::size_t i = 0; i < 8; ++i) {
-                if constexpr (Adds) b[i] += *reinterpret_cast<const lanes_in_memory*>(bias + row);
-                *reinterpret_cast<lanes_in_memory*>(to + (column + i) * stride + row) = b[i];
+                if constexpr (Adds) block[i] += *reinterpret_cast<const eight_floats_in_memory*>(bias + row);
+                *reinterpret_cast<eight_floats_in_memory*>(to + (column + i) * stride + row) = block[i];
             }
         }
 }
@@ -7567,134 +7707,124 @@ inline void pack_tokens(rows<const float> x, const packed_tokens& to, std::size_
     }
 }
 
-/// Up to 32 outputs: their weights, where those behind the last whole step are copied, so that nothing behind a row is read.
-struct weight_panel {
-    rows<const bfloat16> w;
-    std::size_t first = 0; ///< column of y
-    alignas(64) float bias[panel_outputs] = {};
-    bfloat16 rest[panel_outputs * tile_inputs] = {}; ///< zero-padded
+/// How a task goes through its products. Processors with tiles have a second-level cache of 2 MiB at least: a part of the tokens' numbers takes 3/4 of 1 MiB, sums of all panels up
+/// to 1/2, and the rest is for weights.
+struct tile_blocking {
+    std::size_t panels; ///< of a task
+    std::size_t tiles;  ///< of tokens
+    std::size_t steps;  ///< of a part of the inputs
 
-    weight_panel() = default;
-    weight_panel(rows<const bfloat16> weights, std::size_t column, const float* biases) noexcept : w(weights), first(column) {
-        if (biases) std::copy(biases + column, biases + column + w.count, bias);
-        const std::size_t whole = w.width / tile_inputs * tile_inputs;
-        for (std::size_t n = 0; n < w.count && whole != w.width; ++n)
-            std::memcpy(rest + n * tile_inputs, w[n] + whole, (w.width - whole) * sizeof(bfloat16));
+    /// Even shares, and at least four tasks a thread, so that others can help a thread that is late.
+    tile_blocking(std::size_t outputs, const packed_tokens& x, std::size_t threads) noexcept {
+        const auto pieces = [](std::size_t n, std::size_t most) { return std::max<std::size_t>(1, (n + most - 1) / most); };
+        const auto even = [&](std::size_t n, std::size_t most) { return std::max<std::size_t>(2, (pieces(n, pieces(n, most)) + 1) / 2 * 2); }; // groups of weights may have two steps
+        const std::size_t all = pieces(outputs, panel_outputs);
+        panels = pieces(all, threads * std::max<std::size_t>(4, pieces(all, threads * 8)));
+        tiles = even(pieces(x.count, tile_rows), 32);
+        steps = even(x.steps, 768 / tiles);
     }
+    /// Floats of a part of a panel.
+    [[nodiscard]] std::size_t panel_floats() const noexcept { return 2 * steps * tile_lanes; }
+    /// Floats of the sums of a task.
+    [[nodiscard]] std::size_t sum_floats() const noexcept { return 2 * panels * tiles * tile_lanes; }
 };
 
-/// Tiles 0 to 3 are sums (outputs, tokens), 4 and 5 weights (outputs, numbers), 6 and 7 activations (pairs, tokens). Where there are fewer than
-/// 32 outputs the tiles have fewer rows, and nothing is read behind the last weight.
-inline tile_shapes shapes_for(std::size_t outputs) noexcept {
-    tile_shapes shapes;
-    const auto set = [&](std::size_t tile, std::size_t count) {
-        shapes.row_count[tile] = static_cast<std::uint8_t>(count);
-        shapes.row_bytes[tile] = count ? tile_stride : 0;
-    };
-    for (std::size_t a = 0; a < 2; ++a) {
-        const std::size_t n = std::clamp(outputs, a * tile_rows, (a + 1) * tile_rows) - a * tile_rows;
-        set(2 * a, n);
-        set(2 * a + 1, n);
-        set(4 + a, n);
-        set(6 + a, tile_rows);
+/// Tiles 0 to 3 are sums (outputs, tokens), 4 and 5 weights (outputs, numbers), 6 and 7 activations (pairs, tokens).
+inline constexpr arch::tile_shapes whole_tiles = [] {
+    arch::tile_shapes shapes;
+    for (std::size_t tile = 0; tile < 8; ++tile) {
+        shapes.row_count[tile] = tile_rows;
+        shapes.row_bytes[tile] = tile_stride;
     }
     return shapes;
+}();
+
+/// Adds a part of the products of two tiles of outputs and B of tokens to `sums` (B, 2, 16, 16), which begin here if `begins`.
+template <arch::tile_unit Tiles, std::size_t B>
+inline void add_part(rows<const bfloat16> w, const float* tokens, std::size_t next_tile, bool begins, float* sums) noexcept {
+    const auto each_sum = [&](auto&& act) PALI_ALWAYS_INLINE {
+        act(std::integral_constant<int, 0>{});
+        act(std::integral_constant<int, 1>{});
+        if constexpr (B == 2) {
+            act(std::integral_constant<int, 2>{});
+            act(std::integral_constant<int, 3>{});
+        }
+    };
+    each_sum([&](auto tile) { begins ? Tiles::template zero<tile()>() : Tiles::template load<tile()>(sums + tile() * tile_lanes, tile_stride); });
+    const std::size_t stride = w.stride * sizeof(bfloat16); // copies: tiles are loaded by code that might write to any memory
+    const bfloat16 *upper = w.data, *lower = w[tile_rows];
+    for (std::size_t steps = w.width / tile_inputs; steps != 0; --steps, upper += tile_inputs, lower += tile_inputs, tokens += tile_lanes) {
+        Tiles::template load<4>(upper, stride);
+        Tiles::template load<6>(tokens, tile_stride);
+        Tiles::template dot_bfloat16<0, 4, 6>();
+        Tiles::template load<5>(lower, stride);
+        Tiles::template dot_bfloat16<1, 5, 6>();
+        if constexpr (B == 2) {
+            Tiles::template load<7>(tokens + next_tile, tile_stride);
+            Tiles::template dot_bfloat16<2, 4, 7>();
+            Tiles::template dot_bfloat16<3, 5, 7>();
+        }
+    }
+    each_sum([&](auto tile) { Tiles::template store<tile()>(sums + tile() * tile_lanes, tile_stride); });
 }
 
-/// One step of 32 numbers: A tiles of weights times B tiles of tokens.
-template <tile_unit Tiles, std::size_t A, std::size_t B>
-PALI_TARGET("avx2")
-inline void add_step(const bfloat16* w, std::size_t w_stride, const float* tokens, std::size_t next_tile) noexcept {
-    Tiles::template load<4>(w, w_stride * sizeof(bfloat16));
-    Tiles::template load<6>(tokens, tile_stride);
-    Tiles::template dot_bfloat16<0, 4, 6>();
-    if constexpr (B == 2) {
-        Tiles::template load<7>(tokens + next_tile, tile_stride);
-        Tiles::template dot_bfloat16<1, 4, 7>();
-    }
-    if constexpr (A == 2) {
-        Tiles::template load<5>(w + tile_rows * w_stride, w_stride * sizeof(bfloat16));
-        Tiles::template dot_bfloat16<2, 5, 6>();
-        if constexpr (B == 2) Tiles::template dot_bfloat16<3, 5, 7>();
-    }
-}
-
-/// A tile of sums, turned over and with its bias, to the rows of y that begin at `y`.
+/// A tile of sums, turned over and with its bias if there is one, to the rows of y that begin at `y`.
 PALI_TARGET("avx2")
 inline void write_tile(const float* sums, const float* bias, std::size_t outputs, std::size_t tokens, float* y, std::size_t stride) noexcept {
-    if (outputs == tile_rows && tokens == tile_rows) return transpose_tile<true>(sums, y, stride, bias);
+    float added[tile_rows] = {};
+    if (bias) std::copy_n(bias, outputs, added);
+    if (outputs == tile_rows && tokens == tile_rows) return transpose_tile<true>(sums, y, stride, added);
     alignas(64) float turned[tile_rows][tile_rows];
-    transpose_tile<true>(sums, turned[0], tile_rows, bias);
+    transpose_tile<true>(sums, turned[0], tile_rows, added);
     for (std::size_t t = 0; t < tokens; ++t) std::memcpy(y + t * stride, turned[t], outputs * sizeof(float));
 }
 
-/// A panel against the tokens from number t on: A · 16 outputs, B · 16 tokens. `sums` is memory for four tiles.
-template <tile_unit Tiles, std::size_t A, std::size_t B>
+/// The sums of add_part(), which are those of outputs [first, first + n) and of tiles [begin, end) of tokens, to y.
 PALI_TARGET("avx2")
-void multiply_block(const weight_panel& panel, const packed_tokens& x, std::size_t t, float (&sums)[4][tile_lanes], rows<float> y) noexcept {
-    Tiles::template zero<0>();
-    if constexpr (B == 2) Tiles::template zero<1>();
-    if constexpr (A == 2) Tiles::template zero<2>();
-    if constexpr (A == 2 && B == 2) Tiles::template zero<3>();
-    const std::size_t next_tile = x.steps * tile_lanes, stride = panel.w.stride; // copies: tiles are loaded by code that might write to any memory
-    const bfloat16* w = panel.w.data;
-    const float* tokens = x.tile(t / tile_rows, 0);
-    for (std::size_t whole = panel.w.width / tile_inputs; whole != 0; --whole, w += tile_inputs, tokens += tile_lanes)
-        add_step<Tiles, A, B>(w, stride, tokens, next_tile);
-    if (panel.w.width % tile_inputs != 0) add_step<Tiles, A, B>(panel.rest, tile_inputs, tokens, next_tile);
-
-    Tiles::template store<0>(sums[0], tile_stride);
-    if constexpr (B == 2) Tiles::template store<1>(sums[1], tile_stride);
-    if constexpr (A == 2) Tiles::template store<2>(sums[2], tile_stride);
-    if constexpr (A == 2 && B == 2) Tiles::template store<3>(sums[3], tile_stride);
-    for (std::size_t a = 0; a < A; ++a)
-        for (std::size_t b = 0; b < B; ++b) {
-            const std::size_t n = a * tile_rows, from = t + b * tile_rows;
-            write_tile(sums[2 * a + b], panel.bias + n, std::min(tile_rows, panel.w.count - n), std::min(tile_rows, x.count - from),
-                       y[from] + panel.first + n, y.stride);
+inline void write_sums(const float* sums, const float* bias, std::size_t first, std::size_t n, std::size_t begin, std::size_t end, rows<float> y) noexcept {
+    for (std::size_t tile = begin; tile < end; ++tile)
+        for (std::size_t output = 0; output < panel_outputs; output += tile_rows, sums += tile_lanes) {
+            if (output >= n) continue;
+            const std::size_t token = tile * tile_rows, at = first + output;
+            write_tile(sums, bias ? bias + at : nullptr, std::min(tile_rows, n - output), std::min(tile_rows, y.count - token), y[token] + at, y.stride);
         }
 }
 
-/// Panels of equally many outputs against all tokens. A block of tokens stays in the caches while all panels pass.
-template <tile_unit Tiles>
-PALI_TARGET("avx2")
-void multiply_panels(std::span<const weight_panel> panels, const packed_tokens& x, rows<float> y) noexcept {
-    if (panels.empty()) return;
-    const bool two = panels.front().w.count > tile_rows;
-    alignas(64) float sums[4][tile_lanes] = {}; // a tile with fewer rows leaves the others as they are
-    Tiles::configure(shapes_for(panels.front().w.count));
-    for (std::size_t t = 0; t < x.count; t += block_tokens)
-        for (const weight_panel& panel : panels) {
-            if (x.count - t > tile_rows) two ? multiply_block<Tiles, 2, 2>(panel, x, t, sums, y) : multiply_block<Tiles, 1, 2>(panel, x, t, sums, y);
-            else two ? multiply_block<Tiles, 2, 1>(panel, x, t, sums, y) : multiply_block<Tiles, 1, 1>(panel, x, t, sums, y);
-        }
+/// The numbers of `steps` steps from number `begin` on: where those of 32 outputs are not all there, in `room`, with zeros behind the last input. What lies behind the last output is
+/// added to sums that go nowhere.
+template <panel_source Weights>
+rows<const bfloat16> whole_panel(const Weights& weights, std::size_t first, std::size_t n, std::size_t begin, std::size_t steps, bfloat16* room) noexcept {
+    const rows<bfloat16> whole(room, panel_outputs, steps * tile_inputs);
+    const std::size_t inputs = std::min(weights.width() - begin, whole.width);
+    const rows<const bfloat16> there = weights.panel(first, begin, {room, n, inputs, whole.width});
+    if (n == whole.count && inputs == whole.width) return there;
+    for (std::size_t i = 0; i < n; ++i) {
+        if (there.data != room) std::memcpy(whole[i], there[i], inputs * sizeof(bfloat16));
+        std::fill(whole[i] + inputs, whole[i] + whole.width, bfloat16{});
+    }
+    return whole;
+}
+
+/// The outputs [first, first + count) of every token. `room` is for this thread's weights and sums.
+template <arch::tile_unit Tiles, panel_source Weights>
+void multiply_outputs(const Weights& weights, std::size_t first, std::size_t count, const packed_tokens& x, const tile_blocking& cut, const float* bias, rows<float> y, float* room) noexcept {
+    const std::size_t tiles = (x.count + tile_rows - 1) / tile_rows, parts = std::max<std::size_t>(1, (x.steps + cut.steps - 1) / cut.steps);
+    Tiles::configure(whole_tiles);
+    for (std::size_t begin = 0; begin < tiles; begin += cut.tiles)
+        for (std::size_t part = 0; part < parts; ++part)
+            for (std::size_t panel = 0; panel * panel_outputs < count; ++panel) {
+                const std::size_t at = first + panel * panel_outputs, n = std::min(panel_outputs, first + count - at), step = part * cut.steps;
+                const auto w = whole_panel(weights, at, n, step * tile_inputs, std::min(cut.steps, x.steps - step), reinterpret_cast<bfloat16*>(room));
+                float* const sums = room + cut.panel_floats() + 2 * panel * cut.tiles * tile_lanes;
+                const std::size_t end = std::min(tiles, begin + cut.tiles);
+                for (std::size_t t = begin; t < end; t += 2) {
+                    float* const mine = sums + 2 * (t - begin) * tile_lanes;
+                    if (t + 1 < end) add_part<Tiles, 2>(w, x.tile(t, step), x.steps * tile_lanes, part == 0, mine);
+                    else add_part<Tiles, 1>(w, x.tile(t, step), 0, part == 0, mine);
+                    if (part + 1 == parts) write_sums(mine, bias, at, n, t, std::min(t + 2, end), y);
+                }
+            }
     Tiles::release();
-}
-
-/// How many panels a task has: no more than half of a second-level cache of 2 MiB holds, so that tokens which do not fit there as well are read
-/// once for all of them; and even shares of at least four tasks a thread, so that others can help a thread that is late.
-inline std::size_t panels_a_task(std::size_t panels, std::size_t steps, std::size_t threads) noexcept {
-    constexpr std::size_t half_cache = std::size_t{1} << 20, step_bytes = panel_outputs * tile_stride;
-    const std::size_t fit = std::clamp<std::size_t>(half_cache / std::max(step_bytes, steps * step_bytes), 1, most_panels);
-    const std::size_t tasks = threads * std::max<std::size_t>(4, (panels + threads * fit - 1) / (threads * fit));
-    return std::max<std::size_t>(1, (panels + tasks - 1) / tasks);
-}
-
-/// The outputs [first, first + count) of every token. `room` is for this thread's decoded weights.
-template <tile_unit Tiles, panel_source Weights>
-void multiply_outputs(const Weights& weights, std::size_t first, std::size_t count, const packed_tokens& x, const float* bias, rows<float> y, bfloat16* room) noexcept {
-    std::array<weight_panel, most_panels> panels;
-    std::size_t whole = 0, at = 0;
-    const auto add = [&](std::size_t n) {
-        bfloat16* const here = Weights::decodes ? room + at * x.steps * tile_inputs : nullptr;
-        panels[at / panel_outputs] = weight_panel(weights.panel(first + at, n, here), first + at, bias);
-        at += n;
-    };
-    for (; at + panel_outputs <= count; ++whole) add(panel_outputs);
-    multiply_panels<Tiles>(std::span(panels).first(whole), x, y);
-    if (at == count) return;
-    add(count - at); // its tiles have another shape
-    multiply_panels<Tiles>(std::span(panels).subspan(whole, 1), x, y);
 }
 
 } // namespace tile_detail
@@ -7703,11 +7833,11 @@ void multiply_outputs(const Weights& weights, std::size_t first, std::size_t cou
  * y = x · wᵀ + bias for each factor. x (T, K) float, rounded to bfloat16; source(weights) gives the numbers of weights (N, K).
  * Accumulates in float32, 16 pairs of products after 16 pairs: the order of each sum depends on K alone, so results are the same for any T and any
  * number of threads (not those of matmul(), which does not round x). Numbers that are denormal count as zero.
- * 2·T·N·K flop, for T in whole tiles of 16; reads weights once a call from memory, and once for 32 tokens from the second-level cache. Takes T·K/2
- * floats of scratch, and room for a task's panels a thread if the source decodes. Needs AVX2 besides the tiles.
+ * 2·T·N·K flop, for T in whole tiles of 16 and N in whole panels of 32. Reads weights once for 512 tokens, tokens once for a task's panels, and both once for 32 of the other from the
+ * second-level cache. Takes T·K/2 floats of scratch, and up to 1 MiB a thread. Needs AVX2 besides the tiles.
  * Source: TDPBF16PS in volume 2 of Intel's Software Developer's Manual; that a matrix as stored is its first operand is all the layout needs.
  */
-template <tile_unit Tiles, class Weights, class Source>
+template <arch::tile_unit Tiles, class Weights, class Source>
     requires panel_source<std::invoke_result_t<Source, const Weights&>>
 void matmul_amx(Tiles, rows<const float> x, std::initializer_list<factor<Weights>> with, Source&& source, thread_pool& threads, arena& scratch) {
     const arena::frame frame(scratch);
@@ -7725,66 +7855,13 @@ void matmul_amx(Tiles, rows<const float> x, std::initializer_list<factor<Weights
     for (const auto& [weights, bias, y] : with) {
         const arena::frame of_one(scratch);
         const auto panels = source(weights);
-        const std::size_t outputs = panels.count(), count = (outputs + tile_detail::panel_outputs - 1) / tile_detail::panel_outputs;
-        PALI_ASSERT(x.width == panels.width() && y.width == outputs && y.count == x.count);
-        const std::size_t outputs_a_task = tile_detail::panels_a_task(count, steps, threads.size()) * tile_detail::panel_outputs;
-        const std::size_t room_a_thread = outputs_a_task * steps * tile_detail::tile_inputs;
-        auto* const room = panels.decodes ? reinterpret_cast<bfloat16*>(scratch.take(threads.size() * room_a_thread / 2)) : nullptr;
-        threads.run((outputs + outputs_a_task - 1) / outputs_a_task, [&](std::size_t task, std::size_t thread) {
-            const std::size_t first = task * outputs_a_task;
-            tile_detail::multiply_outputs<Tiles>(panels, first, std::min(outputs_a_task, outputs - first), packed, bias, y, room ? room + thread * room_a_thread : nullptr);
+        PALI_ASSERT(x.width == panels.width() && y.width == panels.count() && y.count == x.count);
+        const tile_detail::tile_blocking cut(y.width, packed, threads.size());
+        const std::size_t room_a_thread = cut.panel_floats() + cut.sum_floats();
+        float* const room = scratch.take(threads.size() * room_a_thread);
+        threads.run_blocks(y.width, cut.panels * tile_detail::panel_outputs, [&](std::size_t first, std::size_t n, std::size_t thread) {
+            tile_detail::multiply_outputs<Tiles>(panels, first, n, packed, cut, bias, y, room + thread * room_a_thread);
         });
-    }
-}
-
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
-
-// Rows of weights as floats: for embeddings, and for products of many rows.
-
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
-
-/// One row in float32: exact.
-template <class Element>
-void read_row(const rows<const Element>& w, std::size_t row, float* to) noexcept {
-    for (std::size_t i = 0; i < w.width; ++i) to[i] = static_cast<float>(w[row][i]);
-}
-
-/// One row of code · scale in float32: exact.
-template <std::size_t Bits>
-void read_row(const quantised_rows<Bits>& w, std::size_t row, float* to) noexcept {
-    for (std::size_t k = 0; k < w.width; ++k) to[k] = w.scale(row, k) * static_cast<float>(w.code(row, k));
-}
-
-/// The rows of strip `i`, (8, width), rounded to nearest even: by 2^-9 of a number, where the code itself is off by 2^-5 or 2^-9 of the largest in its group.
-template <std::size_t Bits>
-void read_strip(const quantised_rows<Bits>& w, std::size_t i, bfloat16* to) noexcept {
-    using matrix = quantised_rows<Bits>;
-    constexpr std::size_t in_bytes = matrix::group_bytes / matrix::strip; // numbers of a row in consecutive bytes: a group, or half of it
-    const std::uint8_t* codes = w.codes_of(i);
-    const bfloat16* scales = w.scales_of(i);
-    std::int8_t numbers[matrix::group_bytes], row[matrix::strip][matrix::group];
-    const auto sort = [&](std::size_t first) { // fours of all rows -> rows
-        for (std::size_t r = 0; r < matrix::strip; ++r)
-            for (std::size_t k = 0; k < in_bytes; k += 4) std::memcpy(row[r] + first + k, numbers + matrix::byte_in_group(r, k), 4);
-    };
-    for (std::size_t at = 0; at < w.width; at += matrix::group, codes += matrix::group_bytes, scales += matrix::strip) {
-        if constexpr (Bits == 8) {
-            std::memcpy(numbers, codes, sizeof numbers);
-            sort(0);
-        } else {
-            for (std::size_t j = 0; j < sizeof numbers; ++j) numbers[j] = static_cast<std::int8_t>((codes[j] & 15) - 8);
-            sort(0);
-            for (std::size_t j = 0; j < sizeof numbers; ++j) numbers[j] = static_cast<std::int8_t>((codes[j] >> 4) - 8);
-            sort(in_bytes);
-        }
-        for (std::size_t r = 0; r < matrix::strip; ++r) {
-            const float scale = static_cast<float>(scales[r]);
-            bfloat16* const out = to + r * w.width + at;
-            for (std::size_t k = 0; k < matrix::group; ++k) { // written for the compiler to vectorise: no branch for NaN
-                const auto bits = std::bit_cast<std::uint32_t>(scale * static_cast<float>(row[r][k]));
-                out[k].bits = static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-            }
-        }
     }
 }
 
@@ -7832,23 +7909,6 @@ void matmul_of_bytes(rows<const float> x, std::initializer_list<factor<quantised
     }
 }
 
-/// Quantised weights as rows of bfloat16, some at a time, in memory of the caller: what matmul_of_panels() and matmul_amx() multiply with.
-template <std::size_t Bits>
-struct quantised_panels {
-    static constexpr bool decodes = true; ///< panels are made in the caller's memory
-    const quantised_rows<Bits>& matrix;   ///< (N, K); not owned
-
-    [[nodiscard]] std::size_t count() const noexcept { return matrix.count; } ///< N
-    [[nodiscard]] std::size_t width() const noexcept { return matrix.width; } ///< K
-    /// Rows [first, first + n), whole strips of them, as bfloat16 (n, K) in `room`.
-    [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t n, bfloat16* room) const noexcept {
-        constexpr std::size_t strip = quantised_rows<Bits>::strip;
-        PALI_ASSERT(first % strip == 0 && n % strip == 0);
-        for (std::size_t i = 0; i < n; i += strip) read_strip(matrix, (first + i) / strip, room + i * matrix.width);
-        return {room, n, matrix.width};
-    }
-};
-
 /**
  * For many rows: the weights of a task become bfloat16 once, and the product is that of bfloat16 weights; x is not rounded.
  * Takes what matmul() takes, and as many bfloat16 a thread as a task has weights.
@@ -7859,7 +7919,10 @@ void matmul_of_panels(arch::simd<A>, rows<const float> x, std::initializer_list<
     const std::size_t floats_a_thread = detail::most_columns * x.width / 2;
     float* const memory = scratch.take(threads.size() * floats_a_thread);
     const auto panel = [&](const quantised_rows<Bits>& weights, std::size_t first, std::size_t n, std::size_t thread) {
-        return quantised_panels<Bits>{weights}.panel(first, n, reinterpret_cast<bfloat16*>(memory + thread * floats_a_thread));
+        constexpr std::size_t strip = quantised_rows<Bits>::strip;
+        const rows decoded(reinterpret_cast<bfloat16*>(memory + thread * floats_a_thread), n, weights.width);
+        for (std::size_t i = 0; i < n; i += strip) read_strip(weights, (first + i) / strip, 0, decoded.slice(i, strip));
+        return rows<const bfloat16>(decoded);
     };
     detail::multiply<detail::simd_dot<A, bfloat16>>(x, with, panel, threads, scratch);
 }
@@ -7877,7 +7940,7 @@ template <weight_element Element>
 void product(rows<const float> x, std::initializer_list<factor<rows<const Element>>> with, thread_pool& threads, arena& scratch) {
 #if defined(__x86_64__)
     if constexpr (std::same_as<Element, bfloat16>) {
-        if (x.count >= detail::many_rows && arch::in_use().amx_bf16) return matmul_amx(amx_tiles{}, x, with, [](const auto& w) { return stored_panels{w}; }, threads, scratch);
+        if (x.count >= detail::many_rows && arch::in_use().amx_bf16) return matmul_amx(arch::amx_tiles{}, x, with, [](const auto& w) { return stored_panels{w}; }, threads, scratch);
         if (arch::in_use().avx512_bf16) return matmul_avx512(x, with, threads, scratch);
     }
 #endif
@@ -7889,7 +7952,7 @@ void product(rows<const float> x, std::initializer_list<factor<rows<const Elemen
 template <std::size_t Bits>
 void product(rows<const float> x, std::initializer_list<factor<quantised_rows<Bits>>> with, thread_pool& threads, arena& scratch) {
 #if defined(__x86_64__)
-    if (x.count >= detail::many_rows && arch::in_use().amx_bf16) return matmul_amx(amx_tiles{}, x, with, [](const auto& w) { return quantised_panels<Bits>{w}; }, threads, scratch);
+    if (x.count >= detail::many_rows && arch::in_use().amx_bf16) return matmul_amx(arch::amx_tiles{}, x, with, [](const auto& w) { return quantised_panels<Bits>{w}; }, threads, scratch);
     if (arch::in_use().avx512_vnni && x.count == 1) return matmul_of_bytes<avx512_vnni_token_dot>(x, with, threads, scratch);
     if (arch::in_use().avx512_vnni) return matmul_of_bytes<avx512_vnni_dot>(x, with, threads, scratch);
     if (arch::in_use().avx_vnni) return matmul_of_bytes<avx_vnni_dot>(x, with, threads, scratch);
@@ -8847,6 +8910,24 @@ struct gemma_block {
 };
 
 } // namespace pali::inline PALI_ABI::inline PALI_SIMD
+
+// Rows of weights as floats, for embeddings.
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/// One row in float32: exact.
+template <class Element>
+void read_row(const rows<const Element>& w, std::size_t row, float* to) noexcept {
+    for (std::size_t i = 0; i < w.width; ++i) to[i] = static_cast<float>(w[row][i]);
+}
+
+/// One row of code · scale in float32: exact.
+template <std::size_t Bits>
+void read_row(const quantised_rows<Bits>& w, std::size_t row, float* to) noexcept {
+    for (std::size_t k = 0; k < w.width; ++k) to[k] = w.scale(row, k) * static_cast<float>(w.code(row, k));
+}
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
 
 // The decoder: embeddings of image and text in, a hidden state and logits for every token out.
 
@@ -12077,6 +12158,8 @@ PALI_INLINE void write_safetensors(const std::filesystem::path& path, const tens
 } // namespace pali::inline PALI_ABI
 
 // Colours that tell labels apart, for all kinds of colour vision.
+
+#include <iterator>
 
 namespace pali::inline PALI_ABI {
 

@@ -28,7 +28,7 @@ public:
     static inline std::atomic<int> faults{0};
     static inline std::atomic<int> held{0}; ///< threads whose tiles are configured
 
-    static void configure(const pali::kernels::tile_shapes& shapes) {
+    static void configure(const pali::arch::tile_shapes& shapes) {
         if (shapes.palette != 1 || shapes.start_row != 0) ++faults;
         for (const std::uint8_t byte : shapes.reserved) faults += byte != 0;
         for (std::size_t i = 0; i < 16; ++i) {
@@ -107,11 +107,10 @@ private:
         return flushed(static_cast<float>(x));
     }
 };
-static_assert(pali::kernels::tile_unit<emulated_tiles>);
+static_assert(pali::arch::tile_unit<emulated_tiles>);
 
 /// Weights that are bytes with one scale a row, decoded when they are needed. It notes whether two threads are given the same room.
 struct byte_panels {
-    static constexpr bool decodes = true;
     rows<const std::int8_t> codes;
     const float* scales;
     std::map<bfloat16*, std::thread::id>* users = nullptr;
@@ -119,15 +118,15 @@ struct byte_panels {
 
     std::size_t count() const { return codes.count; }
     std::size_t width() const { return codes.width; }
-    rows<const bfloat16> panel(std::size_t first, std::size_t n, bfloat16* room) const {
+    rows<const bfloat16> panel(std::size_t first, std::size_t begin, rows<bfloat16> to) const {
         if (users) {
             static std::mutex one_at_a_time;
             const std::lock_guard lock(one_at_a_time);
-            if (users->emplace(room, std::this_thread::get_id()).first->second != std::this_thread::get_id()) *shared = true;
+            if (users->emplace(to.data, std::this_thread::get_id()).first->second != std::this_thread::get_id()) *shared = true;
         }
-        for (std::size_t i = 0; i < n; ++i)
-            for (std::size_t k = 0; k < codes.width; ++k) room[i * codes.width + k] = bfloat16(scales[first + i] * static_cast<float>(codes[first + i][k]));
-        return {room, n, codes.width};
+        for (std::size_t i = 0; i < to.count; ++i)
+            for (std::size_t k = 0; k < to.width; ++k) to[i][k] = bfloat16(scales[first + i] * static_cast<float>(codes[first + i][begin + k]));
+        return to;
     }
 };
 
@@ -142,10 +141,10 @@ struct problem {
     friend std::ostream& operator<<(std::ostream& out, const problem& p) { return out << "T " << p.T << " K " << p.K << " N " << p.N; }
 };
 
-/// T in and across a tile and a block of two, with all that a last one can hold; K below, at and across a step, with a rest and without, and the
-/// widths of the networks; N one output, a tile less one, a tile and one, a panel and one, several tasks.
+/// T in and across a tile and a block of two, with all that a last one can hold, and more tokens than are worked on at once; K below, at and across a step, with a rest and
+/// without, in one part and in several, and the widths of the networks; N one output, a tile less one, a tile and one, a panel and one, several tasks.
 std::vector<problem> problems() {
-    std::vector<problem> all{{264, 588, 130}, {264, 2304, 33}, {49, 4304, 40}, {20, 9216, 70}, {1, 40, 16}, {5, 7, 3}, {32, 64, 32}, {48, 31, 64}, {34, 2304, 1000}};
+    std::vector<problem> all{{530, 1401, 40}, {264, 588, 130}, {264, 2304, 33}, {49, 4304, 40}, {20, 9216, 70}, {1, 40, 16}, {5, 7, 3}, {32, 64, 32}, {48, 31, 64}, {34, 2304, 1000}};
     for (const std::size_t T : {16u, 17u, 33u})
         for (const std::size_t K : {32u, 48u, 100u, 588u, 2304u})
             for (const std::size_t N : {1u, 15u, 16u, 33u, 130u}) all.push_back({T, K, N});
@@ -281,13 +280,13 @@ BOOST_AUTO_TEST_CASE(rows_of_x_and_y_may_be_apart) {
 }
 
 BOOST_AUTO_TEST_CASE(weights_may_be_decoded_for_each_panel) {
-    for (const problem& p : {problem{33, 100, 130}, problem{40, 300, 1030}}) {
+    for (const problem& p : {problem{33, 100, 130}, problem{40, 300, 1030}, problem{530, 1401, 70}}) {
         const inputs in(p, 19);
         std::vector<std::int8_t> codes(p.N * p.K);
         for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<std::int8_t>(i * 37 % 255 - 127);
         std::vector<bfloat16> decoded(codes.size());
         byte_panels source{{codes.data(), p.N, p.K}, in.bias.data()};
-        source.panel(0, p.N, decoded.data());
+        source.panel(0, 0, {decoded.data(), p.N, p.K});
         const auto want = product(emulated_tiles{}, p, in.x.data(), rows<const bfloat16>(decoded.data(), p.N, p.K), nullptr);
         for (const std::size_t threads : {1u, 3u}) {
             std::map<bfloat16*, std::thread::id> users;
@@ -323,7 +322,7 @@ BOOST_AUTO_TEST_CASE(no_rows_no_outputs_and_no_inputs_are_products_too) {
 }
 
 #if defined(__x86_64__)
-static_assert(pali::kernels::tile_unit<pali::kernels::amx_tiles>);
+static_assert(pali::arch::tile_unit<pali::arch::amx_tiles>);
 
 static verdict has_tiles(boost::unit_test::test_unit_id) {
     verdict found(pali::arch::detected().amx_bf16);
@@ -339,7 +338,7 @@ BOOST_AUTO_TEST_CASE(whole_numbers_have_the_bits_of_the_emulation) {
         inputs in(p, 27);
         for (float& value : in.x) value = std::round(8 * value);
         for (bfloat16& value : in.w) value = bfloat16(std::round(8 * static_cast<float>(value)));
-        BOOST_TEST((product(pali::kernels::amx_tiles{}, p, in.x.data(), in.weights(p), in.bias.data())
+        BOOST_TEST((product(pali::arch::amx_tiles{}, p, in.x.data(), in.weights(p), in.bias.data())
                     == product(emulated_tiles{}, p, in.x.data(), in.weights(p), in.bias.data())), p);
     }
 }
@@ -347,7 +346,7 @@ BOOST_AUTO_TEST_CASE(whole_numbers_have_the_bits_of_the_emulation) {
 BOOST_AUTO_TEST_CASE(matches_reference) {
     for (const problem& p : problems()) {
         const inputs in(p, 30);
-        const auto y = product(pali::kernels::amx_tiles{}, p, in.x.data(), in.weights(p), in.bias.data());
+        const auto y = product(pali::arch::amx_tiles{}, p, in.x.data(), in.weights(p), in.bias.data());
         BOOST_TEST(pali::test::difference(y, wanted(p, in)) < rounding, p);
         // The manual gives the order of sums, so the bits should be these; a processor that rounds otherwise is told of, and is no error.
         BOOST_WARN_MESSAGE(y == product(emulated_tiles{}, p, in.x.data(), in.weights(p), in.bias.data()), p << ": sums are rounded otherwise than in the manual");
@@ -357,8 +356,8 @@ BOOST_AUTO_TEST_CASE(matches_reference) {
 BOOST_AUTO_TEST_CASE(threads_change_nothing) {
     const problem p{100, 588, 1030};
     const inputs in(p, 33);
-    const auto one = product(pali::kernels::amx_tiles{}, p, in.x.data(), in.weights(p), in.bias.data(), 1);
-    for (const std::size_t threads : {2u, 3u, 5u}) BOOST_TEST((product(pali::kernels::amx_tiles{}, p, in.x.data(), in.weights(p), in.bias.data(), threads) == one));
+    const auto one = product(pali::arch::amx_tiles{}, p, in.x.data(), in.weights(p), in.bias.data(), 1);
+    for (const std::size_t threads : {2u, 3u, 5u}) BOOST_TEST((product(pali::arch::amx_tiles{}, p, in.x.data(), in.weights(p), in.bias.data(), threads) == one));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -66,10 +66,14 @@ public:
         run_tasks(count);
     }
 
-    /// Calls task(first, count), for blocks that together are [0, n); each but the last has `block`.
+    /// Calls task(first, count), or task(first, count, thread), for blocks that together are [0, n); each but the last has `block`.
     template <class Task>
     void run_blocks(std::size_t n, std::size_t block, Task&& task) {
-        run((n + block - 1) / block, [&](std::size_t i) { task(i * block, std::min(block, n - i * block)); });
+        run((n + block - 1) / block, [&](std::size_t i, std::size_t thread) {
+            const std::size_t first = i * block, count = std::min(block, n - first);
+            if constexpr (std::is_invocable_v<Task&, std::size_t, std::size_t>) task(first, count);
+            else task(first, count, thread);
+        });
     }
 
 private:

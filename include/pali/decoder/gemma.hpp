@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pali/decoder/block.hpp>
+#include <pali/kernels/read_row.hpp>
 
 #include <cmath>
 #include <cstddef>

@@ -1,9 +1,9 @@
 // y = x · wᵀ + bias for quantised weights: by dot products of bytes, or by panels of 16-bit floats.
 #pragma once
 
-#include <pali/kernels/read_row.hpp>
 #include <pali/kernels/dot_quantised.hpp>
 #include <pali/kernels/matmul.hpp>
+#include <pali/kernels/read_strip.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -49,23 +49,6 @@ void matmul_of_bytes(rows<const float> x, std::initializer_list<factor<quantised
     }
 }
 
-/// Quantised weights as rows of bfloat16, some at a time, in memory of the caller: what matmul_of_panels() and matmul_amx() multiply with.
-template <std::size_t Bits>
-struct quantised_panels {
-    static constexpr bool decodes = true; ///< panels are made in the caller's memory
-    const quantised_rows<Bits>& matrix;   ///< (N, K); not owned
-
-    [[nodiscard]] std::size_t count() const noexcept { return matrix.count; } ///< N
-    [[nodiscard]] std::size_t width() const noexcept { return matrix.width; } ///< K
-    /// Rows [first, first + n), whole strips of them, as bfloat16 (n, K) in `room`.
-    [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t n, bfloat16* room) const noexcept {
-        constexpr std::size_t strip = quantised_rows<Bits>::strip;
-        PALI_ASSERT(first % strip == 0 && n % strip == 0);
-        for (std::size_t i = 0; i < n; i += strip) read_strip(matrix, (first + i) / strip, room + i * matrix.width);
-        return {room, n, matrix.width};
-    }
-};
-
 /**
  * For many rows: the weights of a task become bfloat16 once, and the product is that of bfloat16 weights; x is not rounded.
  * Takes what matmul() takes, and as many bfloat16 a thread as a task has weights.
@@ -76,7 +59,10 @@ void matmul_of_panels(arch::simd<A>, rows<const float> x, std::initializer_list<
     const std::size_t floats_a_thread = detail::most_columns * x.width / 2;
     float* const memory = scratch.take(threads.size() * floats_a_thread);
     const auto panel = [&](const quantised_rows<Bits>& weights, std::size_t first, std::size_t n, std::size_t thread) {
-        return quantised_panels<Bits>{weights}.panel(first, n, reinterpret_cast<bfloat16*>(memory + thread * floats_a_thread));
+        constexpr std::size_t strip = quantised_rows<Bits>::strip;
+        const rows decoded(reinterpret_cast<bfloat16*>(memory + thread * floats_a_thread), n, weights.width);
+        for (std::size_t i = 0; i < n; i += strip) read_strip(weights, (first + i) / strip, 0, decoded.slice(i, strip));
+        return rows<const bfloat16>(decoded);
     };
     detail::multiply<detail::simd_dot<A, bfloat16>>(x, with, panel, threads, scratch);
 }
