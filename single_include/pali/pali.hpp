@@ -5851,17 +5851,15 @@ struct running_softmax {
     }
 };
 
-/// What n queries have seen: the sums of values, weighted and not yet divided, (n, depth), and their softmax (n). A view of memory.
+/// What n queries have seen: their softmax (n), and the sums of values, weighted and not yet divided, (n, depth). A view of memory; behind the sums there may be room for more rows.
 struct gathered {
-    rows<float> sums;
     running_softmax* softmax = nullptr;
+    rows<float> sums;
 
-    /// Floats of memory, in whole cache lines.
-    [[nodiscard]] static constexpr std::size_t floats(std::size_t n, std::size_t depth) noexcept { return n * depth + (2 * n + 15) / 16 * 16; }
+    /// Floats of memory for n queries and fewer, in whole cache lines.
+    [[nodiscard]] static constexpr std::size_t floats(std::size_t n, std::size_t depth) noexcept { return softmax_floats(n) + n * depth; }
 
-    gathered(float* memory, std::size_t n, std::size_t depth) noexcept : sums(memory, n, depth), softmax(reinterpret_cast<running_softmax*>(memory + n * depth)) {
-        static_assert(sizeof(running_softmax) == 2 * sizeof(float));
-    }
+    gathered(float* memory, std::size_t n, std::size_t depth) noexcept : softmax(reinterpret_cast<running_softmax*>(memory)), sums(memory + softmax_floats(n), n, depth) {}
 
     /// Nothing seen.
     void clear() noexcept {
@@ -5881,6 +5879,12 @@ struct gathered {
                 arch::fma(batch::load_aligned(other.sums[i] + d), batch(their_by), batch::load_aligned(sums[i] + d) * batch(by)).store_aligned(sums[i] + d);
             softmax[i] = {top, mine.sum * by + theirs.sum * their_by};
         }
+    }
+
+private:
+    [[nodiscard]] static constexpr std::size_t softmax_floats(std::size_t n) noexcept {
+        static_assert(sizeof(running_softmax) == 2 * sizeof(float));
+        return (2 * n + 15) / 16 * 16;
     }
 };
 
@@ -6418,11 +6422,33 @@ void matmul(arch::simd<A>, rows<const float> x, std::initializer_list<factor<row
 
 namespace pali::inline PALI_ABI::kernels::detail {
 
+/// y = y · decay + p · v for any p (T, J), v (J, y.width) and y (T, y.width), in the register tiles of `Rows`; y.width a multiple of 16.
+template <class Rows>
+struct register_weigher {
+    static constexpr std::size_t queries_a_block = 24; ///< which share what they read of keys and values
+    static constexpr std::size_t rows_at_once = 1;     ///< rows of p and y that are touched together, whether they are there or not
+
+    /// Floats of memory that one needs for rows of v of such a width.
+    [[nodiscard]] static constexpr std::size_t floats(std::size_t) noexcept { return 0; }
+    explicit register_weigher(float*) noexcept {}
+
+    void operator()(rows<const typename Rows::number> p, const paired_rows<typename Rows::element>& v, const float* decay, rows<float> y) const noexcept {
+        constexpr std::size_t lanes = Rows::lanes, pair = paired_rows<typename Rows::element>::pair;
+        for_row_tiles<6>(p.count, [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R>) {
+            for_column_tiles<Rows::template columns<R>>(y.width / lanes, [&]<std::size_t C>(std::size_t c, std::integral_constant<std::size_t, C>) {
+                const std::size_t first = c * lanes;
+                Rows::template tile<R, C>(p.slice(r, R), {v.data + first * pair, v.width}, decay ? decay + r : nullptr, rows<float>(y[r] + first, R, C * lanes, y.stride));
+            });
+        });
+    }
+};
+
 /// How xsimd adds weighted rows: weights stay float32, rows of `Element` are widened.
 template <class A, weight_element Element>
 struct simd_weighted_rows {
     using number = float;    ///< of weights
     using element = Element; ///< of rows
+    using weigher = register_weigher<simd_weighted_rows>;
     static constexpr std::size_t lanes = arch::simd<A>::lanes; ///< of a register of sums
     /// Registers of columns of a tile beside R rows.
     template <std::size_t R>
@@ -6482,18 +6508,6 @@ struct simd_weighted_rows {
     }
 };
 
-/// y = y · decay + p · v for any p (T, J), v (J, y.width) and y (T, y.width), in tiles; y.width a multiple of 16.
-template <class Rows>
-void weigh(rows<const typename Rows::number> p, const paired_rows<typename Rows::element>& v, const float* decay, rows<float> y) noexcept {
-    constexpr std::size_t lanes = Rows::lanes, pair = paired_rows<typename Rows::element>::pair;
-    for_row_tiles<6>(p.count, [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R>) {
-        for_column_tiles<Rows::template columns<R>>(y.width / lanes, [&]<std::size_t C>(std::size_t c, std::integral_constant<std::size_t, C>) {
-            const std::size_t first = c * lanes;
-            Rows::template tile<R, C>(p.slice(r, R), {v.data + first * pair, v.width}, decay ? decay + r : nullptr, rows<float>(y[r] + first, R, C * lanes, y.stride));
-        });
-    });
-}
-
 } // namespace pali::inline PALI_ABI::kernels::detail
 
 // Scaled dot-product attention, block by block of keys with an online softmax: no matrix of scores, no copies for grouped queries.
@@ -6507,6 +6521,7 @@ template <class A, class Rows>
 struct attention_pass {
     using element = typename Rows::element;
     using number = typename Rows::number;
+    using weigher = typename Rows::weigher;
 
     attention_shape shape;
     rows<const float> q;
@@ -6514,12 +6529,13 @@ struct attention_pass {
     prefix_mask mask;
     rows<float> out;
 
-    static constexpr std::size_t queries_a_block = 24, keys_a_block = key_values<element>::keys_a_block;
+    static constexpr std::size_t keys_a_block = key_values<element>::keys_a_block;
     /// Keys that are gathered for themselves: what threads share where queries are few.
     static constexpr std::size_t keys_a_part = 256;
 
     std::size_t group = shape.heads / shape.kv_heads, width = seen_tokens.value_width();
-    std::size_t tokens_a_block = std::clamp<std::size_t>(queries_a_block / group, 1, std::max<std::size_t>(1, q.count)), most = tokens_a_block * group; // queries of a block
+    std::size_t tokens_a_block = std::clamp<std::size_t>(weigher::queries_a_block / group, 1, std::max<std::size_t>(1, q.count)), most = tokens_a_block * group; // queries of a block
+    std::size_t room_for = (most + weigher::rows_at_once - 1) / weigher::rows_at_once * weigher::rows_at_once; // queries
     std::size_t blocks_a_head = (q.count + tokens_a_block - 1) / tokens_a_block, blocks = shape.kv_heads * blocks_a_head;
 
     /// Query i is token first + i / group, head i % group of those of the key head.
@@ -6543,14 +6559,15 @@ struct attention_pass {
         float* decay;
     };
     [[nodiscard]] static std::size_t whole_lines(std::size_t floats) noexcept { return (floats + 15) / 16 * 16; }
-    [[nodiscard]] std::size_t room_floats() const noexcept { return whole_lines(most) + most * (width + keys_a_block) + width; }
+    [[nodiscard]] std::size_t room_floats() const noexcept { return whole_lines(room_for) + room_for * (width + keys_a_block) + width; }
+    [[nodiscard]] std::size_t weigher_floats() const noexcept { return weigher::floats(std::max(width, keys_a_block)); }
     [[nodiscard]] room take_queries(const block& of, float* memory) const noexcept {
         const auto take = [&](std::size_t floats) { return std::exchange(memory, memory + floats); };
         room r;
-        r.decay = take(whole_lines(most));
-        r.scores = {take(most * keys_a_block), of.count, keys_a_block};
+        r.decay = take(whole_lines(room_for));
+        r.scores = {take(room_for * keys_a_block), of.count, keys_a_block};
         r.weights = {reinterpret_cast<number*>(r.scores.data), of.count, keys_a_block, keys_a_block * sizeof(float) / sizeof(number)};
-        r.queries = {reinterpret_cast<number*>(take(most * width)), of.count, shape.head_dim, width * sizeof(float) / sizeof(number)};
+        r.queries = {reinterpret_cast<number*>(take(room_for * width)), of.count, shape.head_dim, width * sizeof(float) / sizeof(number)};
         float* const row = take(width);
         for (std::size_t i = 0; i < of.count; ++i) {
             const float* const from = q[of.first + i / group] + (of.kv_head * group + i % group) * shape.head_dim;
@@ -6561,11 +6578,11 @@ struct attention_pass {
     }
 
     /// What the queries of a block see in one part of the keys.
-    void gather(arch::simd<A> tag, const block& of, std::size_t part, const room& at, gathered& seen) const noexcept {
+    void gather(arch::simd<A> tag, const block& of, std::size_t part, const room& at, const weigher& weigh, gathered& seen) const noexcept {
         const std::size_t begin = std::max(of.sees.begin / keys_a_block * keys_a_block, part * keys_a_part), end = std::min(of.sees.end, (part + 1) * keys_a_part);
         for (std::size_t first = begin; first < end; first += keys_a_block) {
             const std::size_t size = std::min(keys_a_block, end - first);
-            weigh<Rows>(rows<const number>(at.queries), seen_tokens.keys(of.kv_head, first / keys_a_block), nullptr, at.scores);
+            weigh(rows<const number>(at.queries), seen_tokens.keys(of.kv_head, first / keys_a_block), nullptr, at.scores);
             for (std::size_t i = 0; i < of.count; ++i) {
                 if (shape.softcap > 0) softcap(tag, at.scores[i], size, shape.softcap);
                 const key_range sees = mask(of.first + i / group);
@@ -6573,7 +6590,7 @@ struct attention_pass {
                 at.decay[i] = seen.softmax[i].take(tag, at.scores[i], size, within(sees.begin), within(sees.end));
                 Rows::pack(at.scores[i], size, at.weights[i]);
             }
-            weigh<Rows>(rows<const number>(at.weights.data, of.count, size, at.weights.stride), seen_tokens.values(of.kv_head).from(first), at.decay, seen.sums);
+            weigh(rows<const number>(at.weights.data, of.count, size, at.weights.stride), seen_tokens.values(of.kv_head).from(first), at.decay, seen.sums);
         }
     }
 
@@ -6588,17 +6605,18 @@ struct attention_pass {
 
     /// As many tasks as blocks.
     void by_blocks(arch::simd<A> tag, thread_pool& threads, arena& scratch) const {
-        const std::size_t seen_floats = gathered::floats(most, width), floats = room_floats() + 2 * seen_floats;
+        const std::size_t seen_floats = gathered::floats(room_for, width), floats = room_floats() + weigher_floats() + 2 * seen_floats;
         float* const memory = scratch.take(threads.size() * floats);
         threads.run(blocks, [&](std::size_t i, std::size_t thread) {
             const block of = block_at(i);
             float* const mine = memory + thread * floats;
             const room at = take_queries(of, mine + 2 * seen_floats);
+            const weigher weigh(mine + 2 * seen_floats + room_floats());
             gathered all(mine, of.count, width), seen(mine + seen_floats, of.count, width);
             all.clear();
             for (std::size_t part = of.first_part(); part < of.end_part(); ++part) {
                 seen.clear();
-                gather(tag, of, part, at, seen);
+                gather(tag, of, part, at, weigh, seen);
                 all.add(tag, seen);
             }
             finish(of, all);
@@ -6607,14 +6625,18 @@ struct attention_pass {
 
     /// As many tasks as all blocks have parts, then one for each block. The sums are those of by_blocks().
     void by_parts(arch::simd<A> tag, std::size_t parts, thread_pool& threads, arena& scratch) const {
-        const std::size_t seen_floats = gathered::floats(most, width), floats = room_floats();
+        const std::size_t seen_floats = gathered::floats(room_for, width), floats = room_floats() + weigher_floats();
         float *const memory = scratch.take(threads.size() * floats), *const seen_memory = scratch.take(blocks * (parts + 1) * seen_floats);
         const auto seen_by = [&](const block& of, std::size_t i, std::size_t part) { return gathered(seen_memory + (i * (parts + 1) + part) * seen_floats, of.count, width); };
         threads.run(blocks * parts, [&](std::size_t task, std::size_t thread) {
             const block of = block_at(task / parts);
             gathered seen = seen_by(of, task / parts, task % parts);
             seen.clear();
-            if (const std::size_t part = of.first_part() + task % parts; part < of.end_part()) gather(tag, of, part, take_queries(of, memory + thread * floats), seen);
+            const std::size_t part = of.first_part() + task % parts;
+            if (part >= of.end_part()) return;
+            float* const mine = memory + thread * floats;
+            const room at = take_queries(of, mine);
+            gather(tag, of, part, at, weigher(mine + room_floats()), seen);
         });
         threads.run(blocks, [&](std::size_t i) {
             const block of = block_at(i);
@@ -6656,6 +6678,593 @@ void attention(arch::simd<A> tag, const attention_shape& shape, rows<const float
 }
 
 } // namespace pali::inline PALI_ABI::kernels
+
+// Tile registers: Intel AMX, or anything else that does what its instructions say.
+
+namespace pali::inline PALI_ABI::arch {
+
+/// What LDTILECFG reads (Intel's Software Developer's Manual, volume 2A). Palette 1 has eight tiles, each of at most 16 rows of 64 bytes;
+/// a tile that is not used has zeros.
+struct alignas(64) tile_shapes {
+    std::uint8_t palette = 1;         ///< 0 would be none
+    std::uint8_t start_row = 0;       ///< where an interrupted instruction goes on
+    std::uint8_t reserved[14] = {};   ///< zero
+    std::uint16_t row_bytes[16] = {}; ///< of each tile, at most 64
+    std::uint8_t row_count[16] = {};  ///< of each tile, at most 16
+};
+static_assert(sizeof(tile_shapes) == 64);
+
+/// Eight tile registers of the calling thread and what can be done with them. Numbers of tiles are template arguments; strides are in bytes.
+template <class Tiles>
+concept tile_unit = requires(const tile_shapes& shapes, const void* from, void* to, std::size_t stride) {
+    Tiles::configure(shapes);
+    Tiles::release();
+    Tiles::template zero<0>();
+    Tiles::template load<4>(from, stride);
+    Tiles::template dot_bfloat16<0, 4, 6>();
+    Tiles::template store<0>(to, stride);
+};
+
+#if defined(__x86_64__)
+/**
+ * The instructions of AMX-TILE and AMX-BF16, for processors with arch::features::amx_bf16.
+ * They are written as assembly because the intrinsics of g++ 12 understate what they read: _tile_loadconfig 8 bytes, _tile_loadd nothing, so
+ * that stores to a packed buffer may be dropped or moved. It also frees callers from flags: no target attribute stands in the way of inlining.
+ */
+struct amx_tiles {
+    /// Gives the tiles their shapes, and zeros.
+    static void configure(const tile_shapes& shapes) noexcept { __asm__ volatile("ldtilecfg %0" : : "m"(shapes) : "memory"); }
+    /// A thread that holds tiles makes every switch to another one save 8 KiB.
+    static void release() noexcept { __asm__ volatile("tilerelease" : : : "memory"); }
+    /// Sets a tile to zeros.
+    template <int Tile>
+    static void zero() noexcept {
+        __asm__ volatile("tilezero %%tmm%c0" : : "i"(Tile));
+    }
+    /// Rows of a tile from `from`, `stride` bytes apart.
+    template <int Tile>
+    static void load(const void* from, std::size_t stride) noexcept {
+        __asm__ volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(stride), "i"(Tile) : "memory");
+    }
+    /// Rows of a tile to `to`, `stride` bytes apart.
+    template <int Tile>
+    static void store(void* to, std::size_t stride) noexcept {
+        __asm__ volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(to), "r"(stride), "i"(Tile) : "memory");
+    }
+    /// sums[n][t] += sum over pairs p of a[n][2p] · b[p][2t] + a[n][2p + 1] · b[p][2t + 1]. Denormal numbers count as zero.
+    template <int Sums, int A, int B>
+    static void dot_bfloat16() noexcept {
+        __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(Sums), "i"(A), "i"(B));
+    }
+};
+#endif
+
+} // namespace pali::inline PALI_ABI::arch
+
+// Registers of eight floats: turned over, and rounded to bfloat16.
+
+namespace pali::inline PALI_ABI::kernels {
+
+typedef float eight_floats __attribute__((vector_size(32)));                                  ///< a register of AVX2
+typedef float eight_floats_in_memory __attribute__((vector_size(32), aligned(4), may_alias)); ///< the same where it lies, at any address that floats have
+typedef std::uint32_t eight_words __attribute__((vector_size(32)));                           ///< its bits
+
+/// a[i][j] becomes a[j][i]; bits stay as they are. Compilers keep the arrays in registers, where loops are unrolled.
+PALI_TARGET("avx2") PALI_ALWAYS_INLINE
+inline void transpose(eight_floats (&a)[8]) noexcept {
+    eight_floats b[8];
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < 8; i += 2) { // b[i]: columns 0, 1 and 4, 5 of two rows; b[i + 1]: columns 2, 3 and 6, 7
+        b[i] = __builtin_shufflevector(a[i], a[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+        b[i + 1] = __builtin_shufflevector(a[i], a[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+    }
+#pragma GCC unroll 2
+    for (std::size_t i = 0; i < 8; i += 4) { // a[i + c]: columns c and c + 4 of four rows
+        a[i] = __builtin_shufflevector(b[i], b[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+        a[i + 1] = __builtin_shufflevector(b[i], b[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+        a[i + 2] = __builtin_shufflevector(b[i + 1], b[i + 3], 0, 1, 8, 9, 4, 5, 12, 13);
+        a[i + 3] = __builtin_shufflevector(b[i + 1], b[i + 3], 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+#pragma GCC unroll 4
+    for (std::size_t c = 0; c < 4; ++c) {
+        b[c] = __builtin_shufflevector(a[c], a[c + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        b[c + 4] = __builtin_shufflevector(a[c], a[c + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < 8; ++i) a[i] = b[i];
+}
+
+/// Bits of which the upper halves are the numbers in bfloat16, rounded to nearest even. They are no NaN.
+PALI_TARGET("avx2") PALI_ALWAYS_INLINE
+inline eight_words rounded_up_half(eight_floats x) noexcept {
+    const auto bits = reinterpret_cast<eight_words>(x);
+    return bits + 0x7fffu + ((bits >> 16) & 1u);
+}
+
+/// Sixteen numbers in bfloat16, as its constructor rounds them, one by one as slowly as compilers make it. Both may lie in the same place.
+PALI_TARGET("avx2") PALI_ALWAYS_INLINE
+inline void round_sixteen(const float* from, bfloat16* to) noexcept {
+    typedef std::uint16_t halves __attribute__((vector_size(32)));
+    eight_words words[2];
+#pragma GCC unroll 2
+    for (std::size_t i = 0; i < 2; ++i) {
+        const eight_floats x = *reinterpret_cast<const eight_floats_in_memory*>(from + 8 * i);
+        const auto is_nan = reinterpret_cast<eight_words>(x != x);
+        words[i] = (rounded_up_half(x) & ~is_nan) | ((reinterpret_cast<eight_words>(x) | 0x400000u) & is_nan);
+    }
+    const halves both = __builtin_shufflevector(reinterpret_cast<halves>(words[0]), reinterpret_cast<halves>(words[1]), 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    std::memcpy(static_cast<void*>(to), &both, sizeof both);
+}
+
+} // namespace pali::inline PALI_ABI::kernels
+
+// Quantised weights as rows of bfloat16, for products of many rows.
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/// Numbers [begin, begin + to.width), whole groups of them, of the rows of strip `i`, to the eight of `to`. Rounded to nearest even: by 2^-9 of a number, where the code itself is off by
+/// 2^-5 or 2^-9 of the largest in its group.
+template <std::size_t Bits>
+void read_strip(const quantised_rows<Bits>& w, std::size_t i, std::size_t begin, rows<bfloat16> to) noexcept {
+    using matrix = quantised_rows<Bits>;
+    constexpr std::size_t in_bytes = matrix::group_bytes / matrix::strip; // numbers of a row in consecutive bytes: a group, or half of it
+    const std::uint8_t* codes = w.codes_of(i) + matrix::strip * matrix::bytes_of(begin);
+    const bfloat16* scales = w.scales_of(i) + matrix::strip * (begin / matrix::group);
+    PALI_ASSERT(begin % matrix::group == 0 && to.width % matrix::group == 0);
+    std::int8_t numbers[matrix::group_bytes], row[matrix::strip][matrix::group];
+    const auto sort = [&](std::size_t first) { // fours of all rows -> rows
+        for (std::size_t r = 0; r < matrix::strip; ++r)
+            for (std::size_t k = 0; k < in_bytes; k += 4) std::memcpy(row[r] + first + k, numbers + matrix::byte_in_group(r, k), 4);
+    };
+    for (std::size_t at = 0; at < to.width; at += matrix::group, codes += matrix::group_bytes, scales += matrix::strip) {
+        if constexpr (Bits == 8) {
+            std::memcpy(numbers, codes, sizeof numbers);
+            sort(0);
+        } else {
+            for (std::size_t j = 0; j < sizeof numbers; ++j) numbers[j] = static_cast<std::int8_t>((codes[j] & 15) - 8);
+            sort(0);
+            for (std::size_t j = 0; j < sizeof numbers; ++j) numbers[j] = static_cast<std::int8_t>((codes[j] >> 4) - 8);
+            sort(in_bytes);
+        }
+        for (std::size_t r = 0; r < matrix::strip; ++r) {
+            const float scale = static_cast<float>(scales[r]);
+            bfloat16* const out = to[r] + at;
+            for (std::size_t k = 0; k < matrix::group; ++k) { // written for the compiler to vectorise: no branch for NaN
+                const auto bits = std::bit_cast<std::uint32_t>(scale * static_cast<float>(row[r][k]));
+                out[k].bits = static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+            }
+        }
+    }
+}
+
+namespace strip_detail {
+
+typedef std::int32_t eight_integers __attribute__((vector_size(32)));
+typedef std::uint16_t eight_scales __attribute__((vector_size(16)));
+
+/// The number in byte `i` of each of eight words, of which the upper `Bits` are a signed code, times its scale: bits of the float, rounded so that the upper half is a bfloat16.
+template <std::size_t Bits>
+PALI_TARGET("avx2") PALI_ALWAYS_INLINE
+inline eight_words decode_byte(eight_words codes, int i, eight_floats scale) noexcept {
+    const eight_integers code = reinterpret_cast<eight_integers>(codes << (24 - 8 * i)) >> static_cast<int>(32 - Bits);
+    return rounded_up_half(__builtin_convertvector(code, eight_floats) * scale);
+}
+
+/// Four bytes of each of eight rows, in four registers of words one behind the other, as 16 numbers of each row.
+template <std::size_t Bits>
+PALI_TARGET("avx2") PALI_ALWAYS_INLINE
+inline void decode_sixteen(const eight_words (&codes)[4], eight_floats scale, const rows<bfloat16>& to, std::size_t at) noexcept {
+    eight_floats pairs[8]; // of numbers of the eight rows
+#pragma GCC unroll 4
+    for (std::size_t j = 0; j < 4; ++j)
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; ++half)
+            pairs[2 * j + half] = reinterpret_cast<eight_floats>((decode_byte<Bits>(codes[j], 2 * half, scale) >> 16) | (decode_byte<Bits>(codes[j], 2 * half + 1, scale) & 0xffff0000u));
+    transpose(pairs);
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < 8; ++r) *reinterpret_cast<eight_floats_in_memory*>(to[r] + at) = pairs[r];
+}
+
+} // namespace strip_detail
+
+/// read_strip() by AVX2.
+template <std::size_t Bits>
+PALI_TARGET("avx2")
+void read_strip_avx2(const quantised_rows<Bits>& w, std::size_t i, std::size_t begin, rows<bfloat16> to) noexcept {
+    using matrix = quantised_rows<Bits>;
+    PALI_ASSERT(begin % matrix::group == 0 && to.width % matrix::group == 0);
+    const std::uint8_t* codes = w.codes_of(i) + matrix::strip * matrix::bytes_of(begin);
+    const bfloat16* scales = w.scales_of(i) + matrix::strip * (begin / matrix::group);
+    for (std::size_t at = 0; at < to.width; at += matrix::group, scales += matrix::strip) {
+        strip_detail::eight_scales upper;
+        std::memcpy(&upper, scales, sizeof upper);
+        const auto scale = reinterpret_cast<eight_floats>(__builtin_convertvector(upper, eight_words) << 16);
+        for (std::size_t k = 0; k < matrix::group; k += 16 * 8 / Bits) {
+            eight_words line[4];
+#pragma GCC unroll 4
+            for (std::size_t j = 0; j < 4; ++j, codes += sizeof line[j]) std::memcpy(&line[j], codes, sizeof line[j]);
+            if constexpr (Bits == 8) strip_detail::decode_sixteen<8>(line, scale, to, at + k);
+            else {
+#pragma GCC unroll 4
+                for (std::size_t j = 0; j < 4; ++j) line[j] ^= 0x88888888u; // code + 8 with its upper bit turned is the code
+                strip_detail::decode_sixteen<4>(line, scale, to, at + 16);
+#pragma GCC unroll 4
+                for (std::size_t j = 0; j < 4; ++j) line[j] <<= 4;
+                strip_detail::decode_sixteen<4>(line, scale, to, at);
+            }
+        }
+    }
+}
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+
+// y = x · wᵀ + bias for many rows at once, by tile registers: Intel AMX, or anything else that does what its instructions say.
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/// Where the kernel gets weights from, part after part. panel(first, begin, room) gives the numbers [begin, begin + room.width) of the outputs
+/// [first, first + room.count) as bfloat16, where they lie or in `room`. Threads call it at the same time; it must not throw.
+template <class Weights>
+concept panel_source = requires(const Weights& weights, std::size_t n, rows<bfloat16> room) {
+    { weights.count() } -> std::convertible_to<std::size_t>; // outputs
+    { weights.width() } -> std::convertible_to<std::size_t>; // inputs
+    { weights.panel(n, n, room) } -> std::convertible_to<rows<const bfloat16>>;
+};
+
+/// Weights that are bfloat16 as they lie.
+struct stored_panels {
+    rows<const bfloat16> matrix; ///< (N, K)
+
+    [[nodiscard]] std::size_t count() const noexcept { return matrix.count; } ///< N
+    [[nodiscard]] std::size_t width() const noexcept { return matrix.width; } ///< K
+    /// Where they lie.
+    [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t begin, rows<bfloat16> room) const noexcept {
+        return {matrix[first] + begin, room.count, room.width, matrix.stride};
+    }
+};
+
+/// Weights in codes.
+template <std::size_t Bits>
+struct quantised_panels {
+    const quantised_rows<Bits>& matrix; ///< (N, K); not owned
+
+    [[nodiscard]] std::size_t count() const noexcept { return matrix.count; } ///< N
+    [[nodiscard]] std::size_t width() const noexcept { return matrix.width; } ///< K
+    /// Decoded in `room`: whole groups, whole strips.
+    [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t begin, rows<bfloat16> room) const noexcept {
+        constexpr std::size_t strip = quantised_rows<Bits>::strip;
+        PALI_ASSERT(first % strip == 0 && room.count % strip == 0);
+        for (std::size_t i = 0; i < room.count; i += strip) read_strip_avx2(matrix, (first + i) / strip, begin, room.slice(i, strip));
+        return room;
+    }
+};
+
+namespace tile_detail {
+
+inline constexpr std::size_t tile_rows = 16;                 // outputs of a tile of weights, tokens of a tile of activations
+inline constexpr std::size_t tile_inputs = 32;               // numbers of a row of weights that one step takes
+inline constexpr std::size_t tile_lanes = tile_rows * 16;    // a tile as numbers of 32 bits
+inline constexpr std::size_t tile_stride = 64;               // bytes of a row of a tile that lies in one piece
+inline constexpr std::size_t panel_outputs = 2 * tile_rows;  // two tiles of weights times two of tokens: each is loaded once for two products
+
+/// Turns a tile of 16 x 16 numbers of 32 bits over, to rows that are `stride` floats apart. If `Adds`, to[i][j] = from[j][i] + bias[j]; else the bits stay as they are.
+template <bool Adds>
+PALI_TARGET("avx2")
+inline void transpose_tile(const void* from, float* to, std::size_t stride, const float* bias = nullptr) noexcept {
+    const auto* const source = static_cast<const float*>(from);
+    for (std::size_t column = 0; column < 16; column += 8) // lines of `to` are written whole
+        for (std::size_t row = 0; row < 16; row += 8) {
+            eight_floats block[8];
+#pragma GCC unroll 8
+            for (std::size_t i = 0; i < 8; ++i) block[i] = *reinterpret_cast<const eight_floats_in_memory*>(source + (row + i) * 16 + column);
+            transpose(block);
+#pragma GCC unroll 8
+            for (std::size_t i = 0; i < 8; ++i) {
+                if constexpr (Adds) block[i] += *reinterpret_cast<const eight_floats_in_memory*>(bias + row);
+                *reinterpret_cast<eight_floats_in_memory*>(to + (column + i) * stride + row) = block[i];
+            }
+        }
+}
+
+/// Activations as the B operand: tiles of 16 pairs of numbers (rows) x 16 tokens, zero behind the last number and the last token.
+struct packed_tokens {
+    float* tiles = nullptr; ///< two bfloat16 in each; (tiles of tokens, steps, 16, 16)
+    std::size_t count = 0;  ///< tokens
+    std::size_t steps = 0;
+
+    [[nodiscard]] float* tile(std::size_t token_tile, std::size_t step) const noexcept { return tiles + (token_tile * steps + step) * tile_lanes; }
+};
+
+/// Rounds and packs the steps [first, last) of one tile of tokens. A row of the tile is a pair of numbers for 16 tokens, so it is the tokens'
+/// own rows turned over by pairs.
+PALI_TARGET("avx2")
+inline void pack_tokens(rows<const float> x, const packed_tokens& to, std::size_t token_tile, std::size_t first, std::size_t last) noexcept {
+    alignas(64) bfloat16 rounded[tile_rows][tile_inputs] = {};
+    const std::size_t tokens = std::min(tile_rows, x.count - token_tile * tile_rows);
+    for (std::size_t step = first; step < last; ++step) {
+        const std::size_t k = step * tile_inputs, width = std::min(tile_inputs, x.width - k);
+        if (width < tile_inputs)
+            for (auto& row : rounded) std::fill(std::begin(row), std::end(row), bfloat16{});
+        for (std::size_t t = 0; t < tokens; ++t) {
+            const float* const row = x[token_tile * tile_rows + t] + k;
+            if (width == tile_inputs)
+                for (std::size_t i = 0; i < tile_inputs; i += 16) round_sixteen(row + i, rounded[t] + i);
+            else
+                for (std::size_t i = 0; i < width; ++i) rounded[t][i] = bfloat16(row[i]);
+        }
+        transpose_tile<false>(rounded, to.tile(token_tile, step), tile_rows);
+    }
+}
+
+/// How a task goes through its products. Processors with tiles have a second-level cache of 2 MiB at least: a part of the tokens' numbers takes 3/4 of 1 MiB, sums of all panels up
+/// to 1/2, and the rest is for weights.
+struct tile_blocking {
+    std::size_t panels; ///< of a task
+    std::size_t tiles;  ///< of tokens
+    std::size_t steps;  ///< of a part of the inputs
+
+    /// Even shares, and at least four tasks a thread, so that others can help a thread that is late.
+    tile_blocking(std::size_t outputs, const packed_tokens& x, std::size_t threads) noexcept {
+        const auto pieces = [](std::size_t n, std::size_t most) { return std::max<std::size_t>(1, (n + most - 1) / most); };
+        const auto even = [&](std::size_t n, std::size_t most) { return std::max<std::size_t>(2, (pieces(n, pieces(n, most)) + 1) / 2 * 2); }; // groups of weights may have two steps
+        const std::size_t all = pieces(outputs, panel_outputs);
+        panels = pieces(all, threads * std::max<std::size_t>(4, pieces(all, threads * 8)));
+        tiles = even(pieces(x.count, tile_rows), 32);
+        steps = even(x.steps, 768 / tiles);
+    }
+    /// Floats of a part of a panel.
+    [[nodiscard]] std::size_t panel_floats() const noexcept { return 2 * steps * tile_lanes; }
+    /// Floats of the sums of a task.
+    [[nodiscard]] std::size_t sum_floats() const noexcept { return 2 * panels * tiles * tile_lanes; }
+};
+
+/// Tiles 0 to 3 are sums (outputs, tokens), 4 and 5 weights (outputs, numbers), 6 and 7 activations (pairs, tokens).
+inline constexpr arch::tile_shapes whole_tiles = [] {
+    arch::tile_shapes shapes;
+    for (std::size_t tile = 0; tile < 8; ++tile) {
+        shapes.row_count[tile] = tile_rows;
+        shapes.row_bytes[tile] = tile_stride;
+    }
+    return shapes;
+}();
+
+/// Adds a part of the products of two tiles of outputs and B of tokens to `sums` (B, 2, 16, 16), which begin here if `begins`.
+template <arch::tile_unit Tiles, std::size_t B>
+inline void add_part(rows<const bfloat16> w, const float* tokens, std::size_t next_tile, bool begins, float* sums) noexcept {
+    const auto each_sum = [&](auto&& act) PALI_ALWAYS_INLINE {
+        act(std::integral_constant<int, 0>{});
+        act(std::integral_constant<int, 1>{});
+        if constexpr (B == 2) {
+            act(std::integral_constant<int, 2>{});
+            act(std::integral_constant<int, 3>{});
+        }
+    };
+    each_sum([&](auto tile) { begins ? Tiles::template zero<tile()>() : Tiles::template load<tile()>(sums + tile() * tile_lanes, tile_stride); });
+    const std::size_t stride = w.stride * sizeof(bfloat16); // copies: tiles are loaded by code that might write to any memory
+    const bfloat16 *upper = w.data, *lower = w[tile_rows];
+    for (std::size_t steps = w.width / tile_inputs; steps != 0; --steps, upper += tile_inputs, lower += tile_inputs, tokens += tile_lanes) {
+        Tiles::template load<4>(upper, stride);
+        Tiles::template load<6>(tokens, tile_stride);
+        Tiles::template dot_bfloat16<0, 4, 6>();
+        Tiles::template load<5>(lower, stride);
+        Tiles::template dot_bfloat16<1, 5, 6>();
+        if constexpr (B == 2) {
+            Tiles::template load<7>(tokens + next_tile, tile_stride);
+            Tiles::template dot_bfloat16<2, 4, 7>();
+            Tiles::template dot_bfloat16<3, 5, 7>();
+        }
+    }
+    each_sum([&](auto tile) { Tiles::template store<tile()>(sums + tile() * tile_lanes, tile_stride); });
+}
+
+/// A tile of sums, turned over and with its bias if there is one, to the rows of y that begin at `y`.
+PALI_TARGET("avx2")
+inline void write_tile(const float* sums, const float* bias, std::size_t outputs, std::size_t tokens, float* y, std::size_t stride) noexcept {
+    float added[tile_rows] = {};
+    if (bias) std::copy_n(bias, outputs, added);
+    if (outputs == tile_rows && tokens == tile_rows) return transpose_tile<true>(sums, y, stride, added);
+    alignas(64) float turned[tile_rows][tile_rows];
+    transpose_tile<true>(sums, turned[0], tile_rows, added);
+    for (std::size_t t = 0; t < tokens; ++t) std::memcpy(y + t * stride, turned[t], outputs * sizeof(float));
+}
+
+/// The sums of add_part(), which are those of outputs [first, first + n) and of tiles [begin, end) of tokens, to y.
+PALI_TARGET("avx2")
+inline void write_sums(const float* sums, const float* bias, std::size_t first, std::size_t n, std::size_t begin, std::size_t end, rows<float> y) noexcept {
+    for (std::size_t tile = begin; tile < end; ++tile)
+        for (std::size_t output = 0; output < panel_outputs; output += tile_rows, sums += tile_lanes) {
+            if (output >= n) continue;
+            const std::size_t token = tile * tile_rows, at = first + output;
+            write_tile(sums, bias ? bias + at : nullptr, std::min(tile_rows, n - output), std::min(tile_rows, y.count - token), y[token] + at, y.stride);
+        }
+}
+
+/// The numbers of `steps` steps from number `begin` on: where those of 32 outputs are not all there, in `room`, with zeros behind the last input. What lies behind the last output is
+/// added to sums that go nowhere.
+template <panel_source Weights>
+rows<const bfloat16> whole_panel(const Weights& weights, std::size_t first, std::size_t n, std::size_t begin, std::size_t steps, bfloat16* room) noexcept {
+    const rows<bfloat16> whole(room, panel_outputs, steps * tile_inputs);
+    const std::size_t inputs = std::min(weights.width() - begin, whole.width);
+    const rows<const bfloat16> there = weights.panel(first, begin, {room, n, inputs, whole.width});
+    if (n == whole.count && inputs == whole.width) return there;
+    for (std::size_t i = 0; i < n; ++i) {
+        if (there.data != room) std::memcpy(whole[i], there[i], inputs * sizeof(bfloat16));
+        std::fill(whole[i] + inputs, whole[i] + whole.width, bfloat16{});
+    }
+    return whole;
+}
+
+/// The outputs [first, first + count) of every token. `room` is for this thread's weights and sums.
+template <arch::tile_unit Tiles, panel_source Weights>
+void multiply_outputs(const Weights& weights, std::size_t first, std::size_t count, const packed_tokens& x, const tile_blocking& cut, const float* bias, rows<float> y, float* room) noexcept {
+    const std::size_t tiles = (x.count + tile_rows - 1) / tile_rows, parts = std::max<std::size_t>(1, (x.steps + cut.steps - 1) / cut.steps);
+    Tiles::configure(whole_tiles);
+    for (std::size_t begin = 0; begin < tiles; begin += cut.tiles)
+        for (std::size_t part = 0; part < parts; ++part)
+            for (std::size_t panel = 0; panel * panel_outputs < count; ++panel) {
+                const std::size_t at = first + panel * panel_outputs, n = std::min(panel_outputs, first + count - at), step = part * cut.steps;
+                const auto w = whole_panel(weights, at, n, step * tile_inputs, std::min(cut.steps, x.steps - step), reinterpret_cast<bfloat16*>(room));
+                float* const sums = room + cut.panel_floats() + 2 * panel * cut.tiles * tile_lanes;
+                const std::size_t end = std::min(tiles, begin + cut.tiles);
+                for (std::size_t t = begin; t < end; t += 2) {
+                    float* const mine = sums + 2 * (t - begin) * tile_lanes;
+                    if (t + 1 < end) add_part<Tiles, 2>(w, x.tile(t, step), x.steps * tile_lanes, part == 0, mine);
+                    else add_part<Tiles, 1>(w, x.tile(t, step), 0, part == 0, mine);
+                    if (part + 1 == parts) write_sums(mine, bias, at, n, t, std::min(t + 2, end), y);
+                }
+            }
+    Tiles::release();
+}
+
+} // namespace tile_detail
+
+/**
+ * y = x · wᵀ + bias for each factor. x (T, K) float, rounded to bfloat16; source(weights) gives the numbers of weights (N, K).
+ * Accumulates in float32, 16 pairs of products after 16 pairs: the order of each sum depends on K alone, so results are the same for any T and any
+ * number of threads (not those of matmul(), which does not round x). Numbers that are denormal count as zero.
+ * 2·T·N·K flop, for T in whole tiles of 16 and N in whole panels of 32. Reads weights once for 512 tokens, tokens once for a task's panels, and both once for 32 of the other from the
+ * second-level cache. Takes T·K/2 floats of scratch, and up to 1 MiB a thread. Needs AVX2 besides the tiles.
+ * Source: TDPBF16PS in volume 2 of Intel's Software Developer's Manual; that a matrix as stored is its first operand is all the layout needs.
+ */
+template <arch::tile_unit Tiles, class Weights, class Source>
+    requires panel_source<std::invoke_result_t<Source, const Weights&>>
+void matmul_amx(Tiles, rows<const float> x, std::initializer_list<factor<Weights>> with, Source&& source, thread_pool& threads, arena& scratch) {
+    const arena::frame frame(scratch);
+    const std::size_t steps = (x.width + tile_detail::tile_inputs - 1) / tile_detail::tile_inputs;
+    const std::size_t token_tiles = (x.count + tile_detail::tile_rows - 1) / tile_detail::tile_rows;
+    const tile_detail::packed_tokens packed{scratch.take(token_tiles * steps * tile_detail::tile_lanes), x.count, steps};
+    constexpr std::size_t steps_a_task = 16;
+    const std::size_t pieces = (steps + steps_a_task - 1) / steps_a_task;
+    const auto pack = [&](std::size_t task) {
+        const std::size_t first = task % pieces * steps_a_task;
+        tile_detail::pack_tokens(x, packed, task / pieces, first, std::min(steps, first + steps_a_task));
+    };
+    threads.run(token_tiles * pieces, pack);
+
+    for (const auto& [weights, bias, y] : with) {
+        const arena::frame of_one(scratch);
+        const auto panels = source(weights);
+        PALI_ASSERT(x.width == panels.width() && y.width == panels.count() && y.count == x.count);
+        const tile_detail::tile_blocking cut(y.width, packed, threads.size());
+        const std::size_t room_a_thread = cut.panel_floats() + cut.sum_floats();
+        float* const room = scratch.take(threads.size() * room_a_thread);
+        threads.run_blocks(y.width, cut.panels * tile_detail::panel_outputs, [&](std::size_t first, std::size_t n, std::size_t thread) {
+            tile_detail::multiply_outputs<Tiles>(panels, first, n, packed, cut, bias, y, room + thread * room_a_thread);
+        });
+    }
+}
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+
+// Attention over keys and values in bfloat16 by tile registers: 16 queries against 64 keys, or 64 numbers of values, at once.
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/// Queries, and weights of values, are rows of a first operand of tiles; keys turned over, and values, both in pairs, are second operands as they lie.
+template <arch::tile_unit Tiles>
+struct tile_weighted_rows {
+    using number = bfloat16;  ///< of weights
+    using element = bfloat16; ///< of rows
+
+    /// n weights, rounded to nearest even, with zeros up to whole steps of 32; may be done in place, where a weight takes half of its room.
+    PALI_TARGET("avx2")
+    static void pack(const float* p, std::size_t n, bfloat16* packed) noexcept {
+        std::size_t j = 0;
+        for (; j + 16 <= n; j += 16) round_sixteen(p + j, packed + j);
+        for (; j < n; ++j) {
+            const bfloat16 rounded(p[j]); // read before it is written
+            packed[j] = rounded;
+        }
+        for (; j % tile_detail::tile_inputs != 0; ++j) packed[j] = bfloat16{};
+    }
+
+    /// The tiles of the calling thread while the object exists.
+    class weigher {
+    public:
+        static constexpr std::size_t queries_a_block = 2 * tile_detail::tile_rows; ///< keys and values of a block are read twice, the second time from the first-level cache
+        static constexpr std::size_t rows_at_once = tile_detail::tile_rows;        ///< rows of p and y that are touched together, whether they are there or not
+
+        /// Floats of memory that one needs for rows of v of such a width.
+        [[nodiscard]] static constexpr std::size_t floats(std::size_t width) noexcept { return pairs_a_step * width; }
+        /// `memory` is for it alone while it exists.
+        explicit weigher(float* memory) noexcept : m_last_step(reinterpret_cast<bfloat16*>(memory)) { Tiles::configure(tile_detail::whole_tiles); }
+        ~weigher() { Tiles::release(); }
+        weigher(const weigher&) = delete;
+        weigher& operator=(const weigher&) = delete;
+
+        /// y = y · decay + p · v for p (T, J), as pack() makes it, v (J, y.width) and y (T, y.width), y.width a multiple of 16; y = p · v where there is no decay.
+        void operator()(rows<const bfloat16> p, const paired_rows<bfloat16>& v, const float* decay, rows<float> y) const noexcept {
+            PALI_ASSERT(v.width == y.width);
+            const std::size_t whole = p.width / tile_detail::tile_inputs * tile_detail::tile_inputs;
+            const operands of{p, v, whole, whole == p.width ? nullptr : last_step(v, whole, p.width)};
+            for (std::size_t r = 0; decay && r < y.count; ++r)
+                if (decay[r] != 1)
+                    for (std::size_t c = 0; c < y.width; ++c) y[r][c] *= decay[r];
+            for (std::size_t r = 0; r < p.count; r += rows_at_once) {
+                std::size_t c = 0;
+                for (; c + 4 * tile_detail::tile_rows <= y.width; c += 4 * tile_detail::tile_rows) add<4>(of, r, c, decay, y);
+                for (; c < y.width; c += tile_detail::tile_rows) add<1>(of, r, c, decay, y);
+            }
+        }
+
+    private:
+        static constexpr std::size_t pairs_a_step = tile_detail::tile_inputs / 2;
+
+        struct operands {
+            rows<const bfloat16> p;
+            paired_rows<bfloat16> v;
+            std::size_t whole;         ///< rows of v in whole steps
+            const bfloat16* last_step; ///< those behind them, with zeros up to a step; or null
+        };
+
+        /// Rows [begin, end) of v, fewer than a step: behind them may be anything, which a zero would not undo.
+        const bfloat16* last_step(const paired_rows<bfloat16>& v, std::size_t begin, std::size_t end) const noexcept {
+            const std::size_t there = (end - begin) / 2 * 2 * v.width;
+            std::memcpy(m_last_step, v.data + begin * v.width, there * sizeof(bfloat16));
+            std::fill(m_last_step + there, m_last_step + 2 * pairs_a_step * v.width, bfloat16{});
+            if ((end - begin) % 2 != 0)
+                for (std::size_t c = 0; c < v.width; ++c) m_last_step[there + 2 * c] = v.at(end - 1, c);
+            return m_last_step;
+        }
+
+        /// 16 rows from row r on, C tiles of columns from column c on: one tile of p is multiplied by C of v.
+        template <std::size_t C>
+        static void add(const operands& of, std::size_t r, std::size_t c, const float* decay, rows<float> y) noexcept {
+            const auto each_tile = [&](auto&& act) PALI_ALWAYS_INLINE {
+                act(std::integral_constant<int, 0>{});
+                if constexpr (C == 4) {
+                    act(std::integral_constant<int, 1>{});
+                    act(std::integral_constant<int, 2>{});
+                    act(std::integral_constant<int, 3>{});
+                }
+            };
+            const auto sums = [&](int tile) { return y[r] + c + static_cast<std::size_t>(tile) * tile_detail::tile_rows; };
+            const std::size_t y_stride = y.stride * sizeof(float), p_stride = of.p.stride * sizeof(bfloat16), row = 2 * of.v.width; // of a pair of rows
+            const auto step = [&](std::size_t j, const bfloat16* v) PALI_ALWAYS_INLINE {
+                Tiles::template load<4>(of.p[r] + j, p_stride);
+                each_tile([&](auto tile) {
+                    Tiles::template load<5>(v + 2 * (c + static_cast<std::size_t>(tile()) * tile_detail::tile_rows), row * sizeof(bfloat16));
+                    Tiles::template dot_bfloat16<tile(), 4, 5>();
+                });
+            };
+            each_tile([&](auto tile) { decay ? Tiles::template load<tile()>(sums(tile()), y_stride) : Tiles::template zero<tile()>(); });
+            for (std::size_t j = 0; j < of.whole; j += tile_detail::tile_inputs) step(j, of.v.data + j * of.v.width);
+            if (of.last_step) step(of.whole, of.last_step);
+            each_tile([&](auto tile) { Tiles::template store<tile()>(sums(tile()), y_stride); });
+        }
+
+        bfloat16* m_last_step; ///< (16 pairs, width)
+    };
+};
+
+/// attention() that rounds scaled queries, and the weights of values, to bfloat16. Sums and the softmax stay float32; the order of sums is that of the tiles, 16 pairs of terms after 16 pairs.
+template <arch::tile_unit Tiles, class A>
+void attention_amx(Tiles, arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<bfloat16>& seen, const prefix_mask& mask, rows<float> out, thread_pool& threads,
+                   arena& scratch) {
+    detail::run_attention<tile_weighted_rows<Tiles>>(tag, shape, q, seen, mask, out, threads, scratch);
+}
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
 
 // Products with bfloat16 weights by AVX512-BF16: pairs of products, twice as many at once as FMA has.
 
@@ -6821,6 +7430,7 @@ namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 struct avx512_weighted_rows {
     using number = bfloat16;                ///< of weights
     using element = bfloat16;               ///< of rows
+    using weigher = detail::register_weigher<avx512_weighted_rows>; ///< goes through both in tiles of registers
     static constexpr std::size_t lanes = 16; ///< of a register of sums
     /// Registers of columns of a tile beside R rows.
     template <std::size_t R>
@@ -6892,12 +7502,14 @@ void attention_avx512(arch::simd<A> tag, const attention_shape& shape, rows<cons
 
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
-/// attention(), and attention_avx512() over bfloat16 where the processor multiplies it.
+/// attention(); over bfloat16 by what multiplies it: AMX where there are many queries, AVX512-BF16 always.
 template <weight_element Element>
 void attend(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask, rows<float> out, thread_pool& threads, arena& scratch) {
 #if defined(__x86_64__)
-    if constexpr (std::same_as<Element, bfloat16>)
+    if constexpr (std::same_as<Element, bfloat16>) {
+        if (q.count >= detail::many_rows && arch::in_use().amx_bf16) return attention_amx(arch::amx_tiles{}, arch::native, shape, q, seen, mask, out, threads, scratch);
         if (arch::in_use().avx512_bf16) return attention_avx512(arch::native, shape, q, seen, mask, out, threads, scratch);
+    }
 #endif
     attention(arch::native, shape, q, seen, mask, out, threads, scratch);
 }
@@ -7408,464 +8020,6 @@ private:
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
 
 #endif
-
-// Tile registers: Intel AMX, or anything else that does what its instructions say.
-
-namespace pali::inline PALI_ABI::arch {
-
-/// What LDTILECFG reads (Intel's Software Developer's Manual, volume 2A). Palette 1 has eight tiles, each of at most 16 rows of 64 bytes;
-/// a tile that is not used has zeros.
-struct alignas(64) tile_shapes {
-    std::uint8_t palette = 1;         ///< 0 would be none
-    std::uint8_t start_row = 0;       ///< where an interrupted instruction goes on
-    std::uint8_t reserved[14] = {};   ///< zero
-    std::uint16_t row_bytes[16] = {}; ///< of each tile, at most 64
-    std::uint8_t row_count[16] = {};  ///< of each tile, at most 16
-};
-static_assert(sizeof(tile_shapes) == 64);
-
-/// Eight tile registers of the calling thread and what can be done with them. Numbers of tiles are template arguments; strides are in bytes.
-template <class Tiles>
-concept tile_unit = requires(const tile_shapes& shapes, const void* from, void* to, std::size_t stride) {
-    Tiles::configure(shapes);
-    Tiles::release();
-    Tiles::template zero<0>();
-    Tiles::template load<4>(from, stride);
-    Tiles::template dot_bfloat16<0, 4, 6>();
-    Tiles::template store<0>(to, stride);
-};
-
-#if defined(__x86_64__)
-/**
- * The instructions of AMX-TILE and AMX-BF16, for processors with arch::features::amx_bf16.
- * They are written as assembly because the intrinsics of g++ 12 understate what they read: _tile_loadconfig 8 bytes, _tile_loadd nothing, so
- * that stores to a packed buffer may be dropped or moved. It also frees callers from flags: no target attribute stands in the way of inlining.
- */
-struct amx_tiles {
-    /// Gives the tiles their shapes, and zeros.
-    static void configure(const tile_shapes& shapes) noexcept { __asm__ volatile("ldtilecfg %0" : : "m"(shapes) : "memory"); }
-    /// A thread that holds tiles makes every switch to another one save 8 KiB.
-    static void release() noexcept { __asm__ volatile("tilerelease" : : : "memory"); }
-    /// Sets a tile to zeros.
-    template <int Tile>
-    static void zero() noexcept {
-        __asm__ volatile("tilezero %%tmm%c0" : : "i"(Tile));
-    }
-    /// Rows of a tile from `from`, `stride` bytes apart.
-    template <int Tile>
-    static void load(const void* from, std::size_t stride) noexcept {
-        __asm__ volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(stride), "i"(Tile) : "memory");
-    }
-    /// Rows of a tile to `to`, `stride` bytes apart.
-    template <int Tile>
-    static void store(void* to, std::size_t stride) noexcept {
-        __asm__ volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(to), "r"(stride), "i"(Tile) : "memory");
-    }
-    /// sums[n][t] += sum over pairs p of a[n][2p] · b[p][2t] + a[n][2p + 1] · b[p][2t + 1]. Denormal numbers count as zero.
-    template <int Sums, int A, int B>
-    static void dot_bfloat16() noexcept {
-        __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(Sums), "i"(A), "i"(B));
-    }
-};
-#endif
-
-} // namespace pali::inline PALI_ABI::arch
-
-// Eight rows of eight numbers turned over in registers.
-
-namespace pali::inline PALI_ABI::kernels {
-
-typedef float eight_floats __attribute__((vector_size(32)));                                     ///< a register of AVX2
-typedef float eight_floats_in_memory __attribute__((vector_size(32), aligned(4), may_alias)); ///< the same where it lies, at any address that floats have
-
-/// a[i][j] becomes a[j][i]; bits stay as they are. Compilers keep the arrays in registers, where loops are unrolled.
-PALI_TARGET("avx2") PALI_ALWAYS_INLINE
-inline void transpose(eight_floats (&a)[8]) noexcept {
-    eight_floats b[8];
-#pragma GCC unroll 4
-    for (std::size_t i = 0; i < 8; i += 2) { // b[i]: columns 0, 1 and 4, 5 of two rows; b[i + 1]: columns 2, 3 and 6, 7
-        b[i] = __builtin_shufflevector(a[i], a[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
-        b[i + 1] = __builtin_shufflevector(a[i], a[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
-    }
-#pragma GCC unroll 2
-    for (std::size_t i = 0; i < 8; i += 4) { // a[i + c]: columns c and c + 4 of four rows
-        a[i] = __builtin_shufflevector(b[i], b[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
-        a[i + 1] = __builtin_shufflevector(b[i], b[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
-        a[i + 2] = __builtin_shufflevector(b[i + 1], b[i + 3], 0, 1, 8, 9, 4, 5, 12, 13);
-        a[i + 3] = __builtin_shufflevector(b[i + 1], b[i + 3], 2, 3, 10, 11, 6, 7, 14, 15);
-    }
-#pragma GCC unroll 4
-    for (std::size_t c = 0; c < 4; ++c) {
-        b[c] = __builtin_shufflevector(a[c], a[c + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-        b[c + 4] = __builtin_shufflevector(a[c], a[c + 4], 4, 5, 6, 7, 12, 13, 14, 15);
-    }
-#pragma GCC unroll 8
-    for (std::size_t i = 0; i < 8; ++i) a[i] = b[i];
-}
-
-} // namespace pali::inline PALI_ABI::kernels
-
-// Quantised weights as rows of bfloat16, for products of many rows.
-
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
-
-/// Numbers [begin, begin + to.width), whole groups of them, of the rows of strip `i`, to the eight of `to`. Rounded to nearest even: by 2^-9 of a number, where the code itself is off by
-/// 2^-5 or 2^-9 of the largest in its group.
-template <std::size_t Bits>
-void read_strip(const quantised_rows<Bits>& w, std::size_t i, std::size_t begin, rows<bfloat16> to) noexcept {
-    using matrix = quantised_rows<Bits>;
-    constexpr std::size_t in_bytes = matrix::group_bytes / matrix::strip; // numbers of a row in consecutive bytes: a group, or half of it
-    const std::uint8_t* codes = w.codes_of(i) + matrix::strip * matrix::bytes_of(begin);
-    const bfloat16* scales = w.scales_of(i) + matrix::strip * (begin / matrix::group);
-    PALI_ASSERT(begin % matrix::group == 0 && to.width % matrix::group == 0);
-    std::int8_t numbers[matrix::group_bytes], row[matrix::strip][matrix::group];
-    const auto sort = [&](std::size_t first) { // fours of all rows -> rows
-        for (std::size_t r = 0; r < matrix::strip; ++r)
-            for (std::size_t k = 0; k < in_bytes; k += 4) std::memcpy(row[r] + first + k, numbers + matrix::byte_in_group(r, k), 4);
-    };
-    for (std::size_t at = 0; at < to.width; at += matrix::group, codes += matrix::group_bytes, scales += matrix::strip) {
-        if constexpr (Bits == 8) {
-            std::memcpy(numbers, codes, sizeof numbers);
-            sort(0);
-        } else {
-            for (std::size_t j = 0; j < sizeof numbers; ++j) numbers[j] = static_cast<std::int8_t>((codes[j] & 15) - 8);
-            sort(0);
-            for (std::size_t j = 0; j < sizeof numbers; ++j) numbers[j] = static_cast<std::int8_t>((codes[j] >> 4) - 8);
-            sort(in_bytes);
-        }
-        for (std::size_t r = 0; r < matrix::strip; ++r) {
-            const float scale = static_cast<float>(scales[r]);
-            bfloat16* const out = to[r] + at;
-            for (std::size_t k = 0; k < matrix::group; ++k) { // written for the compiler to vectorise: no branch for NaN
-                const auto bits = std::bit_cast<std::uint32_t>(scale * static_cast<float>(row[r][k]));
-                out[k].bits = static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-            }
-        }
-    }
-}
-
-#if defined(__x86_64__)
-namespace strip_detail {
-
-typedef std::int32_t eight_integers __attribute__((vector_size(32)));
-typedef std::uint32_t eight_words __attribute__((vector_size(32)));
-typedef std::uint16_t eight_scales __attribute__((vector_size(16)));
-
-/// The number in byte `i` of each of eight words, of which the upper `Bits` are a signed code, times its scale: bits of the float, rounded so that the upper half is a bfloat16.
-template <std::size_t Bits>
-PALI_TARGET("avx2") PALI_ALWAYS_INLINE
-inline eight_words decode_byte(eight_words codes, int i, eight_floats scale) noexcept {
-    const eight_integers code = reinterpret_cast<eight_integers>(codes << (24 - 8 * i)) >> static_cast<int>(32 - Bits);
-    const auto bits = reinterpret_cast<eight_words>(__builtin_convertvector(code, eight_floats) * scale);
-    return bits + 0x7fffu + ((bits >> 16) & 1u);
-}
-
-/// Four bytes of each of eight rows, in four registers of words one behind the other, as 16 numbers of each row.
-template <std::size_t Bits>
-PALI_TARGET("avx2") PALI_ALWAYS_INLINE
-inline void decode_sixteen(const eight_words (&codes)[4], eight_floats scale, const rows<bfloat16>& to, std::size_t at) noexcept {
-    eight_floats pairs[8]; // of numbers of the eight rows
-#pragma GCC unroll 4
-    for (std::size_t j = 0; j < 4; ++j)
-#pragma GCC unroll 2
-        for (int half = 0; half < 2; ++half)
-            pairs[2 * j + half] = reinterpret_cast<eight_floats>((decode_byte<Bits>(codes[j], 2 * half, scale) >> 16) | (decode_byte<Bits>(codes[j], 2 * half + 1, scale) & 0xffff0000u));
-    transpose(pairs);
-#pragma GCC unroll 8
-    for (std::size_t r = 0; r < 8; ++r) *reinterpret_cast<eight_floats_in_memory*>(to[r] + at) = pairs[r];
-}
-
-} // namespace strip_detail
-
-/// read_strip() by AVX2.
-template <std::size_t Bits>
-PALI_TARGET("avx2")
-void read_strip_avx2(const quantised_rows<Bits>& w, std::size_t i, std::size_t begin, rows<bfloat16> to) noexcept {
-    using matrix = quantised_rows<Bits>;
-    PALI_ASSERT(begin % matrix::group == 0 && to.width % matrix::group == 0);
-    const std::uint8_t* codes = w.codes_of(i) + matrix::strip * matrix::bytes_of(begin);
-    const bfloat16* scales = w.scales_of(i) + matrix::strip * (begin / matrix::group);
-    for (std::size_t at = 0; at < to.width; at += matrix::group, scales += matrix::strip) {
-        strip_detail::eight_scales upper;
-        std::memcpy(&upper, scales, sizeof upper);
-        const auto scale = reinterpret_cast<eight_floats>(__builtin_convertvector(upper, strip_detail::eight_words) << 16);
-        for (std::size_t k = 0; k < matrix::group; k += 16 * 8 / Bits) {
-            strip_detail::eight_words line[4];
-#pragma GCC unroll 4
-            for (std::size_t j = 0; j < 4; ++j, codes += sizeof line[j]) std::memcpy(&line[j], codes, sizeof line[j]);
-            if constexpr (Bits == 8) strip_detail::decode_sixteen<8>(line, scale, to, at + k);
-            else {
-#pragma GCC unroll 4
-                for (std::size_t j = 0; j < 4; ++j) line[j] ^= 0x88888888u; // code + 8 with its upper bit turned is the code
-                strip_detail::decode_sixteen<4>(line, scale, to, at + 16);
-#pragma GCC unroll 4
-                for (std::size_t j = 0; j < 4; ++j) line[j] <<= 4;
-                strip_detail::decode_sixteen<4>(line, scale, to, at);
-            }
-        }
-    }
-}
-#endif
-
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
-
-// y = x · wᵀ + bias for many rows at once, by tile registers: Intel AMX, or anything else that does what its instructions say.
-
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
-
-/// Where the kernel gets weights from, part after part. panel(first, begin, room) gives the numbers [begin, begin + room.width) of the outputs
-/// [first, first + room.count) as bfloat16, where they lie or in `room`. Threads call it at the same time; it must not throw.
-template <class Weights>
-concept panel_source = requires(const Weights& weights, std::size_t n, rows<bfloat16> room) {
-    { weights.count() } -> std::convertible_to<std::size_t>; // outputs
-    { weights.width() } -> std::convertible_to<std::size_t>; // inputs
-    { weights.panel(n, n, room) } -> std::convertible_to<rows<const bfloat16>>;
-};
-
-/// Weights that are bfloat16 as they lie.
-struct stored_panels {
-    rows<const bfloat16> matrix; ///< (N, K)
-
-    [[nodiscard]] std::size_t count() const noexcept { return matrix.count; } ///< N
-    [[nodiscard]] std::size_t width() const noexcept { return matrix.width; } ///< K
-    /// Where they lie.
-    [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t begin, rows<bfloat16> room) const noexcept {
-        return {matrix[first] + begin, room.count, room.width, matrix.stride};
-    }
-};
-
-/// Weights in codes.
-template <std::size_t Bits>
-struct quantised_panels {
-    const quantised_rows<Bits>& matrix; ///< (N, K); not owned
-
-    [[nodiscard]] std::size_t count() const noexcept { return matrix.count; } ///< N
-    [[nodiscard]] std::size_t width() const noexcept { return matrix.width; } ///< K
-    /// Decoded in `room`: whole groups, whole strips.
-    [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t begin, rows<bfloat16> room) const noexcept {
-        constexpr std::size_t strip = quantised_rows<Bits>::strip;
-        PALI_ASSERT(first % strip == 0 && room.count % strip == 0);
-        for (std::size_t i = 0; i < room.count; i += strip) read_strip_avx2(matrix, (first + i) / strip, begin, room.slice(i, strip));
-        return room;
-    }
-};
-
-namespace tile_detail {
-
-inline constexpr std::size_t tile_rows = 16;                 // outputs of a tile of weights, tokens of a tile of activations
-inline constexpr std::size_t tile_inputs = 32;               // numbers of a row of weights that one step takes
-inline constexpr std::size_t tile_lanes = tile_rows * 16;    // a tile as numbers of 32 bits
-inline constexpr std::size_t tile_stride = 64;               // bytes of a row of a tile that lies in one piece
-inline constexpr std::size_t panel_outputs = 2 * tile_rows;  // two tiles of weights times two of tokens: each is loaded once for two products
-
-/// Turns a tile of 16 x 16 numbers of 32 bits over, to rows that are `stride` floats apart. If `Adds`, to[i][j] = from[j][i] + bias[j]; else the bits stay as they are.
-template <bool Adds>
-PALI_TARGET("avx2")
-inline void transpose_tile(const void* from, float* to, std::size_t stride, const float* bias = nullptr) noexcept {
-    const auto* const source = static_cast<const float*>(from);
-    for (std::size_t column = 0; column < 16; column += 8) // lines of `to` are written whole
-        for (std::size_t row = 0; row < 16; row += 8) {
-            eight_floats block[8];
-#pragma GCC unroll 8
-            for (std::size_t i = 0; i < 8; ++i) block[i] = *reinterpret_cast<const eight_floats_in_memory*>(source + (row + i) * 16 + column);
-            transpose(block);
-#pragma GCC unroll 8
-            for (std::size_t i = 0; i < 8; ++i) {
-                if constexpr (Adds) block[i] += *reinterpret_cast<const eight_floats_in_memory*>(bias + row);
-                *reinterpret_cast<eight_floats_in_memory*>(to + (column + i) * stride + row) = block[i];
-            }
-        }
-}
-
-/// Activations as the B operand: tiles of 16 pairs of numbers (rows) x 16 tokens, zero behind the last number and the last token.
-struct packed_tokens {
-    float* tiles = nullptr; ///< two bfloat16 in each; (tiles of tokens, steps, 16, 16)
-    std::size_t count = 0;  ///< tokens
-    std::size_t steps = 0;
-
-    [[nodiscard]] float* tile(std::size_t token_tile, std::size_t step) const noexcept { return tiles + (token_tile * steps + step) * tile_lanes; }
-};
-
-/// Rounds and packs the steps [first, last) of one tile of tokens. A row of the tile is a pair of numbers for 16 tokens, so it is the tokens'
-/// own rows turned over by pairs.
-PALI_TARGET("avx2")
-inline void pack_tokens(rows<const float> x, const packed_tokens& to, std::size_t token_tile, std::size_t first, std::size_t last) noexcept {
-    alignas(64) bfloat16 rounded[tile_rows][tile_inputs] = {};
-    const std::size_t tokens = std::min(tile_rows, x.count - token_tile * tile_rows);
-    for (std::size_t step = first; step < last; ++step) {
-        const std::size_t k = step * tile_inputs, width = std::min(tile_inputs, x.width - k);
-        if (width < tile_inputs)
-            for (auto& row : rounded) std::fill(std::begin(row), std::end(row), bfloat16{});
-        for (std::size_t t = 0; t < tokens; ++t) {
-            const float* const row = x[token_tile * tile_rows + t] + k;
-            if (width == tile_inputs)
-                for (std::size_t i = 0; i < tile_inputs; ++i) rounded[t][i] = bfloat16(row[i]);
-            else
-                for (std::size_t i = 0; i < width; ++i) rounded[t][i] = bfloat16(row[i]);
-        }
-        transpose_tile<false>(rounded, to.tile(token_tile, step), tile_rows);
-    }
-}
-
-/// How a task goes through its products. Processors with tiles have a second-level cache of 2 MiB at least: a part of the tokens' numbers takes 3/4 of 1 MiB, sums of all panels up
-/// to 1/2, and the rest is for weights.
-struct tile_blocking {
-    std::size_t panels; ///< of a task
-    std::size_t tiles;  ///< of tokens
-    std::size_t steps;  ///< of a part of the inputs
-
-    /// Even shares, and at least four tasks a thread, so that others can help a thread that is late.
-    tile_blocking(std::size_t outputs, const packed_tokens& x, std::size_t threads) noexcept {
-        const auto pieces = [](std::size_t n, std::size_t most) { return std::max<std::size_t>(1, (n + most - 1) / most); };
-        const auto even = [&](std::size_t n, std::size_t most) { return std::max<std::size_t>(2, (pieces(n, pieces(n, most)) + 1) / 2 * 2); }; // groups of weights may have two steps
-        const std::size_t all = pieces(outputs, panel_outputs);
-        panels = pieces(all, threads * std::max<std::size_t>(4, pieces(all, threads * 8)));
-        tiles = even(pieces(x.count, tile_rows), 32);
-        steps = even(x.steps, 768 / tiles);
-    }
-    /// Floats of a part of a panel.
-    [[nodiscard]] std::size_t panel_floats() const noexcept { return 2 * steps * tile_lanes; }
-    /// Floats of the sums of a task.
-    [[nodiscard]] std::size_t sum_floats() const noexcept { return 2 * panels * tiles * tile_lanes; }
-};
-
-/// Tiles 0 to 3 are sums (outputs, tokens), 4 and 5 weights (outputs, numbers), 6 and 7 activations (pairs, tokens).
-inline constexpr arch::tile_shapes whole_tiles = [] {
-    arch::tile_shapes shapes;
-    for (std::size_t tile = 0; tile < 8; ++tile) {
-        shapes.row_count[tile] = tile_rows;
-        shapes.row_bytes[tile] = tile_stride;
-    }
-    return shapes;
-}();
-
-/// Adds a part of the products of two tiles of outputs and B of tokens to `sums` (B, 2, 16, 16), which begin here if `begins`.
-template <arch::tile_unit Tiles, std::size_t B>
-inline void add_part(rows<const bfloat16> w, const float* tokens, std::size_t next_tile, bool begins, float* sums) noexcept {
-    const auto each_sum = [&](auto&& act) PALI_ALWAYS_INLINE {
-        act(std::integral_constant<int, 0>{});
-        act(std::integral_constant<int, 1>{});
-        if constexpr (B == 2) {
-            act(std::integral_constant<int, 2>{});
-            act(std::integral_constant<int, 3>{});
-        }
-    };
-    each_sum([&](auto tile) { begins ? Tiles::template zero<tile()>() : Tiles::template load<tile()>(sums + tile() * tile_lanes, tile_stride); });
-    const std::size_t stride = w.stride * sizeof(bfloat16); // copies: tiles are loaded by code that might write to any memory
-    const bfloat16 *upper = w.data, *lower = w[tile_rows];
-    for (std::size_t steps = w.width / tile_inputs; steps != 0; --steps, upper += tile_inputs, lower += tile_inputs, tokens += tile_lanes) {
-        Tiles::template load<4>(upper, stride);
-        Tiles::template load<6>(tokens, tile_stride);
-        Tiles::template dot_bfloat16<0, 4, 6>();
-        Tiles::template load<5>(lower, stride);
-        Tiles::template dot_bfloat16<1, 5, 6>();
-        if constexpr (B == 2) {
-            Tiles::template load<7>(tokens + next_tile, tile_stride);
-            Tiles::template dot_bfloat16<2, 4, 7>();
-            Tiles::template dot_bfloat16<3, 5, 7>();
-        }
-    }
-    each_sum([&](auto tile) { Tiles::template store<tile()>(sums + tile() * tile_lanes, tile_stride); });
-}
-
-/// A tile of sums, turned over and with its bias if there is one, to the rows of y that begin at `y`.
-PALI_TARGET("avx2")
-inline void write_tile(const float* sums, const float* bias, std::size_t outputs, std::size_t tokens, float* y, std::size_t stride) noexcept {
-    float added[tile_rows] = {};
-    if (bias) std::copy_n(bias, outputs, added);
-    if (outputs == tile_rows && tokens == tile_rows) return transpose_tile<true>(sums, y, stride, added);
-    alignas(64) float turned[tile_rows][tile_rows];
-    transpose_tile<true>(sums, turned[0], tile_rows, added);
-    for (std::size_t t = 0; t < tokens; ++t) std::memcpy(y + t * stride, turned[t], outputs * sizeof(float));
-}
-
-/// The sums of add_part(), which are those of outputs [first, first + n) and of tiles [begin, end) of tokens, to y.
-PALI_TARGET("avx2")
-inline void write_sums(const float* sums, const float* bias, std::size_t first, std::size_t n, std::size_t begin, std::size_t end, rows<float> y) noexcept {
-    for (std::size_t tile = begin; tile < end; ++tile)
-        for (std::size_t output = 0; output < panel_outputs; output += tile_rows, sums += tile_lanes) {
-            if (output >= n) continue;
-            const std::size_t token = tile * tile_rows, at = first + output;
-            write_tile(sums, bias ? bias + at : nullptr, std::min(tile_rows, n - output), std::min(tile_rows, y.count - token), y[token] + at, y.stride);
-        }
-}
-
-/// The numbers of `steps` steps from number `begin` on: where those of 32 outputs are not all there, in `room`, with zeros behind the last input. What lies behind the last output is
-/// added to sums that go nowhere.
-template <panel_source Weights>
-rows<const bfloat16> whole_panel(const Weights& weights, std::size_t first, std::size_t n, std::size_t begin, std::size_t steps, bfloat16* room) noexcept {
-    const rows<bfloat16> whole(room, panel_outputs, steps * tile_inputs);
-    const std::size_t inputs = std::min(weights.width() - begin, whole.width);
-    const rows<const bfloat16> there = weights.panel(first, begin, {room, n, inputs, whole.width});
-    if (n == whole.count && inputs == whole.width) return there;
-    for (std::size_t i = 0; i < n; ++i) {
-        if (there.data != room) std::memcpy(whole[i], there[i], inputs * sizeof(bfloat16));
-        std::fill(whole[i] + inputs, whole[i] + whole.width, bfloat16{});
-    }
-    return whole;
-}
-
-/// The outputs [first, first + count) of every token. `room` is for this thread's weights and sums.
-template <arch::tile_unit Tiles, panel_source Weights>
-void multiply_outputs(const Weights& weights, std::size_t first, std::size_t count, const packed_tokens& x, const tile_blocking& cut, const float* bias, rows<float> y, float* room) noexcept {
-    const std::size_t tiles = (x.count + tile_rows - 1) / tile_rows, parts = std::max<std::size_t>(1, (x.steps + cut.steps - 1) / cut.steps);
-    Tiles::configure(whole_tiles);
-    for (std::size_t begin = 0; begin < tiles; begin += cut.tiles)
-        for (std::size_t part = 0; part < parts; ++part)
-            for (std::size_t panel = 0; panel * panel_outputs < count; ++panel) {
-                const std::size_t at = first + panel * panel_outputs, n = std::min(panel_outputs, first + count - at), step = part * cut.steps;
-                const auto w = whole_panel(weights, at, n, step * tile_inputs, std::min(cut.steps, x.steps - step), reinterpret_cast<bfloat16*>(room));
-                float* const sums = room + cut.panel_floats() + 2 * panel * cut.tiles * tile_lanes;
-                const std::size_t end = std::min(tiles, begin + cut.tiles);
-                for (std::size_t t = begin; t < end; t += 2) {
-                    float* const mine = sums + 2 * (t - begin) * tile_lanes;
-                    if (t + 1 < end) add_part<Tiles, 2>(w, x.tile(t, step), x.steps * tile_lanes, part == 0, mine);
-                    else add_part<Tiles, 1>(w, x.tile(t, step), 0, part == 0, mine);
-                    if (part + 1 == parts) write_sums(mine, bias, at, n, t, std::min(t + 2, end), y);
-                }
-            }
-    Tiles::release();
-}
-
-} // namespace tile_detail
-
-/**
- * y = x · wᵀ + bias for each factor. x (T, K) float, rounded to bfloat16; source(weights) gives the numbers of weights (N, K).
- * Accumulates in float32, 16 pairs of products after 16 pairs: the order of each sum depends on K alone, so results are the same for any T and any
- * number of threads (not those of matmul(), which does not round x). Numbers that are denormal count as zero.
- * 2·T·N·K flop, for T in whole tiles of 16 and N in whole panels of 32. Reads weights once for 512 tokens, tokens once for a task's panels, and both once for 32 of the other from the
- * second-level cache. Takes T·K/2 floats of scratch, and up to 1 MiB a thread. Needs AVX2 besides the tiles.
- * Source: TDPBF16PS in volume 2 of Intel's Software Developer's Manual; that a matrix as stored is its first operand is all the layout needs.
- */
-template <arch::tile_unit Tiles, class Weights, class Source>
-    requires panel_source<std::invoke_result_t<Source, const Weights&>>
-void matmul_amx(Tiles, rows<const float> x, std::initializer_list<factor<Weights>> with, Source&& source, thread_pool& threads, arena& scratch) {
-    const arena::frame frame(scratch);
-    const std::size_t steps = (x.width + tile_detail::tile_inputs - 1) / tile_detail::tile_inputs;
-    const std::size_t token_tiles = (x.count + tile_detail::tile_rows - 1) / tile_detail::tile_rows;
-    const tile_detail::packed_tokens packed{scratch.take(token_tiles * steps * tile_detail::tile_lanes), x.count, steps};
-    constexpr std::size_t steps_a_task = 16;
-    const std::size_t pieces = (steps + steps_a_task - 1) / steps_a_task;
-    const auto pack = [&](std::size_t task) {
-        const std::size_t first = task % pieces * steps_a_task;
-        tile_detail::pack_tokens(x, packed, task / pieces, first, std::min(steps, first + steps_a_task));
-    };
-    threads.run(token_tiles * pieces, pack);
-
-    for (const auto& [weights, bias, y] : with) {
-        const arena::frame of_one(scratch);
-        const auto panels = source(weights);
-        PALI_ASSERT(x.width == panels.width() && y.width == panels.count() && y.count == x.count);
-        const tile_detail::tile_blocking cut(y.width, packed, threads.size());
-        const std::size_t room_a_thread = cut.panel_floats() + cut.sum_floats();
-        float* const room = scratch.take(threads.size() * room_a_thread);
-        threads.run_blocks(y.width, cut.panels * tile_detail::panel_outputs, [&](std::size_t first, std::size_t n, std::size_t thread) {
-            tile_detail::multiply_outputs<Tiles>(panels, first, n, packed, cut, bias, y, room + thread * room_a_thread);
-        });
-    }
-}
-
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
 
 // y = x · wᵀ + bias for quantised weights: by dot products of bytes, or by panels of 16-bit floats.
 
@@ -9375,7 +9529,7 @@ struct siglip_attention {
         const auto [q, k, v] = linear<Storage>::each(x, at, query, key, value);
         auto mixed = at.take(x.shape(0), x.shape(1));
         // Where products round to bfloat16, so does this one.
-        if (std::same_as<Storage, bf16> && arch::in_use().avx512_bf16) mix<bfloat16>(q, k, v, mixed, at);
+        if (std::same_as<Storage, bf16> && (arch::in_use().avx512_bf16 || arch::in_use().amx_bf16)) mix<bfloat16>(q, k, v, mixed, at);
         else mix<float>(q, k, v, mixed, at);
         return output(mixed, at);
     }

@@ -1,7 +1,9 @@
 // Blocked attention against the reference, for every instruction set, grouping, range and awkward size.
+#include "emulated_tiles.hpp"
 #include "numbers.hpp"
 
 #include <pali/arch/features.hpp>
+#include <pali/kernels/attention_amx.hpp>
 #include <pali/kernels/attention_avx512.hpp>
 #include <pali/kernels/reference.hpp>
 
@@ -68,6 +70,15 @@ struct problem {
     }
 };
 
+/// The tag of attention_amx().
+template <class Tiles>
+struct by_tiles {};
+
+template <class Tiles, class... Arguments>
+void attention(by_tiles<Tiles>, Arguments&&... arguments) {
+    kernels::attention_amx(Tiles{}, pali::arch::native, std::forward<Arguments>(arguments)...);
+}
+
 #if defined(__x86_64__)
 struct avx512_bf16 {}; // the tag of attention_avx512()
 
@@ -98,6 +109,57 @@ void alone_as_among_others(const setting& s, Tag tag) {
         }
 }
 
+/// The reference with the same queries, scaled and rounded, has exactly the scores. A weight of a value loses 2^-9 of itself at most, so their sum no more than that of the
+/// largest value, which is below 1.
+template <class Tag>
+void stays_within_rounding_of_the_weights(const setting& s, Tag tag) {
+    problem<pali::bfloat16> p(s);
+    const std::size_t width = s.heads * s.head_dim;
+    const auto got = p.run(tag, 0, s.tokens, 2);
+    for (float& x : p.q) x = static_cast<float>(pali::bfloat16(x * s.scale));
+    p.shape.scale = 1;
+    std::vector<double> want(s.tokens * width);
+    kernels::reference::attention(p.shape, rows<const float>(p.q.data(), s.tokens, width), p.seen, p.mask, rows<double>(want.data(), s.tokens, width));
+    double worst = 0;
+    for (std::size_t i = 0; i < want.size(); ++i) worst = std::max(worst, std::abs(got[i] - want[i]));
+    BOOST_TEST(worst < 1. / 512 + 1e-5);
+    BOOST_TEST((worst > 0 || s.tokens == 1 || s.window == 1)); // or it is another kernel; the weight of a single key is exact
+}
+
+/// y · decay + p · v in whole numbers, where each sum is exact: that each is of its own numbers, and of no others. Behind v's last row lies what would spoil every sum.
+template <class Tiles>
+void adds_whole_numbers_exactly() {
+    using kernel = kernels::tile_weighted_rows<Tiles>;
+    const auto whole = [](std::size_t i) { return static_cast<float>(i * 37 % 15) - 7; };
+    for (const std::size_t n : {1u, 16u, 17u, 32u})
+        for (const std::size_t terms : {1u, 10u, 31u, 32u, 33u, 64u, 72u})
+            for (const std::size_t width : {16u, 64u, 80u, 256u}) {
+                pali::aligned_vector<pali::bfloat16> p(32 * 96), v(98 * width, pali::bfloat16(std::numeric_limits<float>::quiet_NaN()));
+                pali::aligned_vector<float> y(32 * width), memory(kernel::weigher::floats(width)), decay(n);
+                const kernels::paired_rows<pali::bfloat16> values{v.data(), width};
+                for (std::size_t j = 0; j < terms; ++j)
+                    for (std::size_t c = 0; c < width; ++c) values.at(j, c) = pali::bfloat16(whole(3 * j + 5 * c));
+                std::vector<float> want(n * width), once(n * width);
+                for (std::size_t r = 0; r < n; ++r) {
+                    std::vector<float> row(terms);
+                    for (std::size_t j = 0; j < terms; ++j) row[j] = whole(7 * r + j);
+                    kernel::pack(row.data(), terms, p.data() + r * 96);
+                    decay[r] = r % 3 == 0 ? 1.f : 2.f;
+                    for (std::size_t c = 0; c < width; ++c) {
+                        y[r * width + c] = whole(r + c);
+                        for (std::size_t j = 0; j < terms; ++j) once[r * width + c] += row[j] * static_cast<float>(values.at(j, c));
+                        want[r * width + c] = whole(r + c) * decay[r] + once[r * width + c];
+                    }
+                }
+                const rows<const pali::bfloat16> weights(p.data(), n, terms, 96);
+                const typename kernel::weigher weigh(memory.data());
+                weigh(weights, values, decay.data(), rows<float>(y.data(), n, width));
+                BOOST_TEST((std::equal(want.begin(), want.end(), y.begin())), n << " rows, " << terms << " terms, " << width << " columns");
+                weigh(weights, values, nullptr, rows<float>(y.data(), n, width));
+                BOOST_TEST((std::equal(once.begin(), once.end(), y.begin())), n << " rows, " << terms << " terms, " << width << " columns, no decay");
+            }
+}
+
 } // namespace
 
 BOOST_AUTO_TEST_SUITE(attention)
@@ -116,23 +178,40 @@ BOOST_DATA_TEST_CASE(a_token_alone_has_the_bits_it_has_among_others, boost::unit
 }
 
 #if defined(__x86_64__)
-/// The reference with the same queries, scaled and rounded, has exactly the scores. A weight of a value loses 2^-9 of itself at most, so their sum no more than that of the
-/// largest value, which is below 1.
 BOOST_DATA_TEST_CASE(avx512_stays_within_rounding_of_the_weights, boost::unit_test::data::make(settings), s) {
-    if (!pali::arch::detected().avx512_bf16) return;
-    problem<pali::bfloat16> p(s);
-    const std::size_t width = s.heads * s.head_dim;
-    const auto got = p.run(avx512_bf16{}, 0, s.tokens, 2);
-    for (float& x : p.q) x = static_cast<float>(pali::bfloat16(x * s.scale));
-    p.shape.scale = 1;
-    std::vector<double> want(s.tokens * width);
-    kernels::reference::attention(p.shape, rows<const float>(p.q.data(), s.tokens, width), p.seen, p.mask, rows<double>(want.data(), s.tokens, width));
-    double worst = 0;
-    for (std::size_t i = 0; i < want.size(); ++i) worst = std::max(worst, std::abs(got[i] - want[i]));
-    BOOST_TEST(worst < 1. / 512 + 1e-5);
-    BOOST_TEST((worst > 0 || s.tokens == 1 || s.window == 1)); // or it is another kernel; the weight of a single key is exact
+    if (pali::arch::detected().avx512_bf16) stays_within_rounding_of_the_weights(s, avx512_bf16{});
 }
 #endif
+
+BOOST_AUTO_TEST_SUITE(tiles, *boost::unit_test::precondition(pali::test::has_avx2))
+
+BOOST_DATA_TEST_CASE(stay_within_rounding_of_the_weights, boost::unit_test::data::make(settings), s) {
+    stays_within_rounding_of_the_weights(s, by_tiles<pali::test::emulated_tiles>{});
+    BOOST_TEST(pali::test::emulated_tiles::faults == 0);
+    BOOST_TEST(pali::test::emulated_tiles::held == 0);
+}
+
+BOOST_DATA_TEST_CASE(give_a_token_alone_the_bits_it_has_among_others, boost::unit_test::data::make(settings), s) {
+    alone_as_among_others<pali::bfloat16>(s, by_tiles<pali::test::emulated_tiles>{});
+}
+
+BOOST_AUTO_TEST_CASE(add_whole_numbers_exactly) { adds_whole_numbers_exactly<pali::test::emulated_tiles>(); }
+
+#if defined(__x86_64__)
+BOOST_AUTO_TEST_SUITE(of_the_processor, *boost::unit_test::precondition(pali::test::has_tiles))
+
+BOOST_DATA_TEST_CASE(stay_within_rounding_of_the_weights, boost::unit_test::data::make(settings), s) { stays_within_rounding_of_the_weights(s, by_tiles<pali::arch::amx_tiles>{}); }
+
+BOOST_DATA_TEST_CASE(give_a_token_alone_the_bits_it_has_among_others, boost::unit_test::data::make(settings), s) {
+    alone_as_among_others<pali::bfloat16>(s, by_tiles<pali::arch::amx_tiles>{});
+}
+
+BOOST_AUTO_TEST_CASE(add_whole_numbers_exactly) { adds_whole_numbers_exactly<pali::arch::amx_tiles>(); }
+
+BOOST_AUTO_TEST_SUITE_END()
+#endif
+
+BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_CASE(the_mask_is_the_one_of_the_papers) {
     // Rows see columns; the pictures of kernels/prefix_mask.hpp, of figure 2 of the PaliGemma paper, and a window that cuts into the prefix.

@@ -1,4 +1,5 @@
 // Matrix products by tiles: the kernel with tiles that are emulated, on any processor with AVX2, and those of the processor against them.
+#include "emulated_tiles.hpp"
 #include "numbers.hpp"
 
 #include <pali/arch/features.hpp>
@@ -21,93 +22,7 @@ namespace {
 
 using pali::bfloat16;
 using pali::rows;
-
-/// Tile registers as the pseudo-code of Intel's Software Developer's Manual, volume 2, has them. What would be #UD or #GP is counted.
-class emulated_tiles {
-public:
-    static inline std::atomic<int> faults{0};
-    static inline std::atomic<int> held{0}; ///< threads whose tiles are configured
-
-    static void configure(const pali::arch::tile_shapes& shapes) {
-        if (shapes.palette != 1 || shapes.start_row != 0) ++faults;
-        for (const std::uint8_t byte : shapes.reserved) faults += byte != 0;
-        for (std::size_t i = 0; i < 16; ++i) {
-            faults += (shapes.row_count[i] == 0) != (shapes.row_bytes[i] == 0) || shapes.row_count[i] > 16 || shapes.row_bytes[i] > 64;
-            faults += i >= 8 && shapes.row_count[i] != 0;
-        }
-        held += !state().configured;
-        state() = registers{};
-        state().configured = true;
-        for (std::size_t i = 0; i < 8; ++i) {
-            state().tiles[i].count = shapes.row_count[i];
-            state().tiles[i].bytes = shapes.row_bytes[i];
-        }
-    }
-    static void release() {
-        held -= state().configured;
-        state() = registers{};
-    }
-    template <int Tile>
-    static void zero() {
-        std::memset(at(Tile).data, 0, sizeof(tile::data));
-    }
-    template <int Tile>
-    static void load(const void* from, std::size_t stride) {
-        zero<Tile>();
-        for (std::size_t row = 0; row < at(Tile).count; ++row)
-            std::memcpy(at(Tile).data[row], static_cast<const char*>(from) + row * stride, at(Tile).bytes);
-    }
-    template <int Tile>
-    static void store(void* to, std::size_t stride) {
-        for (std::size_t row = 0; row < at(Tile).count; ++row)
-            std::memcpy(static_cast<char*>(to) + row * stride, at(Tile).data[row], at(Tile).bytes);
-    }
-    template <int Sums, int A, int B>
-    static void dot_bfloat16() {
-        static_assert(Sums != A && A != B && Sums != B);
-        tile &c = at(Sums), &a = at(A), &b = at(B);
-        faults += a.count != c.count || a.bytes / 4 != b.count || b.bytes != c.bytes;
-        for (std::size_t m = 0; m < c.count; ++m) {
-            float even[16] = {}, odd[16] = {};
-            for (std::size_t k = 0; k < a.bytes / 4; ++k)
-                for (std::size_t n = 0; n < c.bytes / 4; ++n) {
-                    even[n] = flushed(std::fma(number(a, m, 2 * k), number(b, k, 2 * n), even[n]));
-                    odd[n] = flushed(std::fma(number(a, m, 2 * k + 1), number(b, k, 2 * n + 1), odd[n]));
-                }
-            float sums[16] = {};
-            std::memcpy(sums, c.data[m], sizeof sums);
-            for (std::size_t n = 0; n < c.bytes / 4; ++n) sums[n] = flushed(flushed(sums[n]) + flushed(even[n] + odd[n]));
-            std::memcpy(c.data[m], sums, sizeof sums);
-        }
-    }
-
-private:
-    struct tile {
-        std::size_t count = 0, bytes = 0;
-        unsigned char data[16][64] = {};
-    };
-    struct registers {
-        bool configured = false;
-        tile tiles[8];
-    };
-
-    static registers& state() {
-        thread_local registers of_thread;
-        return of_thread;
-    }
-    static tile& at(int i) {
-        tile& chosen = state().tiles[i];
-        faults += chosen.count == 0;
-        return chosen;
-    }
-    static float flushed(float x) { return std::abs(x) < FLT_MIN ? std::copysign(0.f, x) : x; }
-    static float number(const tile& from, std::size_t row, std::size_t column) {
-        bfloat16 x;
-        std::memcpy(&x, &from.data[row][2 * column], sizeof x);
-        return flushed(static_cast<float>(x));
-    }
-};
-static_assert(pali::arch::tile_unit<emulated_tiles>);
+using pali::test::emulated_tiles;
 
 /// Weights that are bytes with one scale a row, decoded when they are needed. It notes whether two threads are given the same room.
 struct byte_panels {
@@ -184,21 +99,9 @@ std::vector<double> wanted(const problem& p, const inputs& in) {
 /// 2^-24 of what has been summed. Errors add like a random walk, which is some 2^-24 · sqrt(K / 32) of the largest sum: 1e-6 for 9216.
 constexpr double rounding = 2e-6;
 
-using verdict = boost::test_tools::assertion_result;
-
-verdict has_avx2(boost::unit_test::test_unit_id) {
-#if defined(__x86_64__)
-    verdict found(pali::arch::detected().avx2);
-    found.message() << "the kernel needs AVX2 besides its tiles";
-    return found;
-#else
-    return true;
-#endif
-}
-
 } // namespace
 
-BOOST_AUTO_TEST_SUITE(matmul_amx, *boost::unit_test::precondition(has_avx2))
+BOOST_AUTO_TEST_SUITE(matmul_amx, *boost::unit_test::precondition(pali::test::has_avx2))
 
 BOOST_AUTO_TEST_CASE(matches_reference) {
     for (const problem& p : problems()) {
@@ -322,15 +225,7 @@ BOOST_AUTO_TEST_CASE(no_rows_no_outputs_and_no_inputs_are_products_too) {
 }
 
 #if defined(__x86_64__)
-static_assert(pali::arch::tile_unit<pali::arch::amx_tiles>);
-
-static verdict has_tiles(boost::unit_test::test_unit_id) {
-    verdict found(pali::arch::detected().amx_bf16);
-    found.message() << "this processor has no tiles of bfloat16";
-    return found;
-}
-
-BOOST_AUTO_TEST_SUITE(of_the_processor, *boost::unit_test::precondition(has_tiles))
+BOOST_AUTO_TEST_SUITE(of_the_processor, *boost::unit_test::precondition(pali::test::has_tiles))
 
 BOOST_AUTO_TEST_CASE(whole_numbers_have_the_bits_of_the_emulation) {
     // sums below 2^24 are exact in any order, so this holds every number of every tile to its place and leaves rounding out

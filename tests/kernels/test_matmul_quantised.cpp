@@ -150,9 +150,7 @@ void dequantises() {
             }
     };
     strips_are_close([](auto&&... of) { pali::kernels::read_strip(of...); });
-#if defined(__x86_64__)
     if (pali::arch::detected().avx2) strips_are_close([](auto&&... of) { pali::kernels::read_strip_avx2(of...); });
-#endif
 }
 
 } // namespace

@@ -20,6 +20,7 @@ template <class A, class Rows>
 struct attention_pass {
     using element = typename Rows::element;
     using number = typename Rows::number;
+    using weigher = typename Rows::weigher;
 
     attention_shape shape;
     rows<const float> q;
@@ -27,12 +28,13 @@ struct attention_pass {
     prefix_mask mask;
     rows<float> out;
 
-    static constexpr std::size_t queries_a_block = 24, keys_a_block = key_values<element>::keys_a_block;
+    static constexpr std::size_t keys_a_block = key_values<element>::keys_a_block;
     /// Keys that are gathered for themselves: what threads share where queries are few.
     static constexpr std::size_t keys_a_part = 256;
 
     std::size_t group = shape.heads / shape.kv_heads, width = seen_tokens.value_width();
-    std::size_t tokens_a_block = std::clamp<std::size_t>(queries_a_block / group, 1, std::max<std::size_t>(1, q.count)), most = tokens_a_block * group; // queries of a block
+    std::size_t tokens_a_block = std::clamp<std::size_t>(weigher::queries_a_block / group, 1, std::max<std::size_t>(1, q.count)), most = tokens_a_block * group; // queries of a block
+    std::size_t room_for = (most + weigher::rows_at_once - 1) / weigher::rows_at_once * weigher::rows_at_once; // queries
     std::size_t blocks_a_head = (q.count + tokens_a_block - 1) / tokens_a_block, blocks = shape.kv_heads * blocks_a_head;
 
     /// Query i is token first + i / group, head i % group of those of the key head.
@@ -56,14 +58,15 @@ struct attention_pass {
         float* decay;
     };
     [[nodiscard]] static std::size_t whole_lines(std::size_t floats) noexcept { return (floats + 15) / 16 * 16; }
-    [[nodiscard]] std::size_t room_floats() const noexcept { return whole_lines(most) + most * (width + keys_a_block) + width; }
+    [[nodiscard]] std::size_t room_floats() const noexcept { return whole_lines(room_for) + room_for * (width + keys_a_block) + width; }
+    [[nodiscard]] std::size_t weigher_floats() const noexcept { return weigher::floats(std::max(width, keys_a_block)); }
     [[nodiscard]] room take_queries(const block& of, float* memory) const noexcept {
         const auto take = [&](std::size_t floats) { return std::exchange(memory, memory + floats); };
         room r;
-        r.decay = take(whole_lines(most));
-        r.scores = {take(most * keys_a_block), of.count, keys_a_block};
+        r.decay = take(whole_lines(room_for));
+        r.scores = {take(room_for * keys_a_block), of.count, keys_a_block};
         r.weights = {reinterpret_cast<number*>(r.scores.data), of.count, keys_a_block, keys_a_block * sizeof(float) / sizeof(number)};
-        r.queries = {reinterpret_cast<number*>(take(most * width)), of.count, shape.head_dim, width * sizeof(float) / sizeof(number)};
+        r.queries = {reinterpret_cast<number*>(take(room_for * width)), of.count, shape.head_dim, width * sizeof(float) / sizeof(number)};
         float* const row = take(width);
         for (std::size_t i = 0; i < of.count; ++i) {
             const float* const from = q[of.first + i / group] + (of.kv_head * group + i % group) * shape.head_dim;
@@ -74,11 +77,11 @@ struct attention_pass {
     }
 
     /// What the queries of a block see in one part of the keys.
-    void gather(arch::simd<A> tag, const block& of, std::size_t part, const room& at, gathered& seen) const noexcept {
+    void gather(arch::simd<A> tag, const block& of, std::size_t part, const room& at, const weigher& weigh, gathered& seen) const noexcept {
         const std::size_t begin = std::max(of.sees.begin / keys_a_block * keys_a_block, part * keys_a_part), end = std::min(of.sees.end, (part + 1) * keys_a_part);
         for (std::size_t first = begin; first < end; first += keys_a_block) {
             const std::size_t size = std::min(keys_a_block, end - first);
-            weigh<Rows>(rows<const number>(at.queries), seen_tokens.keys(of.kv_head, first / keys_a_block), nullptr, at.scores);
+            weigh(rows<const number>(at.queries), seen_tokens.keys(of.kv_head, first / keys_a_block), nullptr, at.scores);
             for (std::size_t i = 0; i < of.count; ++i) {
                 if (shape.softcap > 0) softcap(tag, at.scores[i], size, shape.softcap);
                 const key_range sees = mask(of.first + i / group);
@@ -86,7 +89,7 @@ struct attention_pass {
                 at.decay[i] = seen.softmax[i].take(tag, at.scores[i], size, within(sees.begin), within(sees.end));
                 Rows::pack(at.scores[i], size, at.weights[i]);
             }
-            weigh<Rows>(rows<const number>(at.weights.data, of.count, size, at.weights.stride), seen_tokens.values(of.kv_head).from(first), at.decay, seen.sums);
+            weigh(rows<const number>(at.weights.data, of.count, size, at.weights.stride), seen_tokens.values(of.kv_head).from(first), at.decay, seen.sums);
         }
     }
 
@@ -101,17 +104,18 @@ struct attention_pass {
 
     /// As many tasks as blocks.
     void by_blocks(arch::simd<A> tag, thread_pool& threads, arena& scratch) const {
-        const std::size_t seen_floats = gathered::floats(most, width), floats = room_floats() + 2 * seen_floats;
+        const std::size_t seen_floats = gathered::floats(room_for, width), floats = room_floats() + weigher_floats() + 2 * seen_floats;
         float* const memory = scratch.take(threads.size() * floats);
         threads.run(blocks, [&](std::size_t i, std::size_t thread) {
             const block of = block_at(i);
             float* const mine = memory + thread * floats;
             const room at = take_queries(of, mine + 2 * seen_floats);
+            const weigher weigh(mine + 2 * seen_floats + room_floats());
             gathered all(mine, of.count, width), seen(mine + seen_floats, of.count, width);
             all.clear();
             for (std::size_t part = of.first_part(); part < of.end_part(); ++part) {
                 seen.clear();
-                gather(tag, of, part, at, seen);
+                gather(tag, of, part, at, weigh, seen);
                 all.add(tag, seen);
             }
             finish(of, all);
@@ -120,14 +124,18 @@ struct attention_pass {
 
     /// As many tasks as all blocks have parts, then one for each block. The sums are those of by_blocks().
     void by_parts(arch::simd<A> tag, std::size_t parts, thread_pool& threads, arena& scratch) const {
-        const std::size_t seen_floats = gathered::floats(most, width), floats = room_floats();
+        const std::size_t seen_floats = gathered::floats(room_for, width), floats = room_floats() + weigher_floats();
         float *const memory = scratch.take(threads.size() * floats), *const seen_memory = scratch.take(blocks * (parts + 1) * seen_floats);
         const auto seen_by = [&](const block& of, std::size_t i, std::size_t part) { return gathered(seen_memory + (i * (parts + 1) + part) * seen_floats, of.count, width); };
         threads.run(blocks * parts, [&](std::size_t task, std::size_t thread) {
             const block of = block_at(task / parts);
             gathered seen = seen_by(of, task / parts, task % parts);
             seen.clear();
-            if (const std::size_t part = of.first_part() + task % parts; part < of.end_part()) gather(tag, of, part, take_queries(of, memory + thread * floats), seen);
+            const std::size_t part = of.first_part() + task % parts;
+            if (part >= of.end_part()) return;
+            float* const mine = memory + thread * floats;
+            const room at = take_queries(of, mine);
+            gather(tag, of, part, at, weigher(mine + room_floats()), seen);
         });
         threads.run(blocks, [&](std::size_t i) {
             const block of = block_at(i);

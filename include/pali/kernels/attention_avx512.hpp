@@ -16,6 +16,7 @@ namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 struct avx512_weighted_rows {
     using number = bfloat16;                ///< of weights
     using element = bfloat16;               ///< of rows
+    using weigher = detail::register_weigher<avx512_weighted_rows>; ///< goes through both in tiles of registers
     static constexpr std::size_t lanes = 16; ///< of a register of sums
     /// Registers of columns of a tile beside R rows.
     template <std::size_t R>

@@ -7,9 +7,9 @@
 #include <pali/core/bfloat16.hpp>
 #include <pali/core/rows.hpp>
 #include <pali/core/thread_pool.hpp>
+#include <pali/kernels/eight_floats.hpp>
 #include <pali/kernels/factor.hpp>
 #include <pali/kernels/read_strip.hpp>
-#include <pali/kernels/transpose.hpp>
 
 #include <algorithm>
 #include <concepts>
@@ -107,7 +107,7 @@ inline void pack_tokens(rows<const float> x, const packed_tokens& to, std::size_
         for (std::size_t t = 0; t < tokens; ++t) {
             const float* const row = x[token_tile * tile_rows + t] + k;
             if (width == tile_inputs)
-                for (std::size_t i = 0; i < tile_inputs; ++i) rounded[t][i] = bfloat16(row[i]);
+                for (std::size_t i = 0; i < tile_inputs; i += 16) round_sixteen(row + i, rounded[t] + i);
             else
                 for (std::size_t i = 0; i < width; ++i) rounded[t][i] = bfloat16(row[i]);
         }

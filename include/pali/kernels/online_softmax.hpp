@@ -45,17 +45,15 @@ struct running_softmax {
     }
 };
 
-/// What n queries have seen: the sums of values, weighted and not yet divided, (n, depth), and their softmax (n). A view of memory.
+/// What n queries have seen: their softmax (n), and the sums of values, weighted and not yet divided, (n, depth). A view of memory; behind the sums there may be room for more rows.
 struct gathered {
-    rows<float> sums;
     running_softmax* softmax = nullptr;
+    rows<float> sums;
 
-    /// Floats of memory, in whole cache lines.
-    [[nodiscard]] static constexpr std::size_t floats(std::size_t n, std::size_t depth) noexcept { return n * depth + (2 * n + 15) / 16 * 16; }
+    /// Floats of memory for n queries and fewer, in whole cache lines.
+    [[nodiscard]] static constexpr std::size_t floats(std::size_t n, std::size_t depth) noexcept { return softmax_floats(n) + n * depth; }
 
-    gathered(float* memory, std::size_t n, std::size_t depth) noexcept : sums(memory, n, depth), softmax(reinterpret_cast<running_softmax*>(memory + n * depth)) {
-        static_assert(sizeof(running_softmax) == 2 * sizeof(float));
-    }
+    gathered(float* memory, std::size_t n, std::size_t depth) noexcept : softmax(reinterpret_cast<running_softmax*>(memory)), sums(memory + softmax_floats(n), n, depth) {}
 
     /// Nothing seen.
     void clear() noexcept {
@@ -75,6 +73,12 @@ struct gathered {
                 arch::fma(batch::load_aligned(other.sums[i] + d), batch(their_by), batch::load_aligned(sums[i] + d) * batch(by)).store_aligned(sums[i] + d);
             softmax[i] = {top, mine.sum * by + theirs.sum * their_by};
         }
+    }
+
+private:
+    [[nodiscard]] static constexpr std::size_t softmax_floats(std::size_t n) noexcept {
+        static_assert(sizeof(running_softmax) == 2 * sizeof(float));
+        return (2 * n + 15) / 16 * 16;
     }
 };
 

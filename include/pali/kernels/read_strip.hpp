@@ -5,7 +5,7 @@
 #include <pali/core/bfloat16.hpp>
 #include <pali/core/quantised.hpp>
 #include <pali/core/rows.hpp>
-#include <pali/kernels/transpose.hpp>
+#include <pali/kernels/eight_floats.hpp>
 
 #include <bit>
 #include <cstddef>
@@ -49,11 +49,9 @@ void read_strip(const quantised_rows<Bits>& w, std::size_t i, std::size_t begin,
     }
 }
 
-#if defined(__x86_64__)
 namespace strip_detail {
 
 typedef std::int32_t eight_integers __attribute__((vector_size(32)));
-typedef std::uint32_t eight_words __attribute__((vector_size(32)));
 typedef std::uint16_t eight_scales __attribute__((vector_size(16)));
 
 /// The number in byte `i` of each of eight words, of which the upper `Bits` are a signed code, times its scale: bits of the float, rounded so that the upper half is a bfloat16.
@@ -61,8 +59,7 @@ template <std::size_t Bits>
 PALI_TARGET("avx2") PALI_ALWAYS_INLINE
 inline eight_words decode_byte(eight_words codes, int i, eight_floats scale) noexcept {
     const eight_integers code = reinterpret_cast<eight_integers>(codes << (24 - 8 * i)) >> static_cast<int>(32 - Bits);
-    const auto bits = reinterpret_cast<eight_words>(__builtin_convertvector(code, eight_floats) * scale);
-    return bits + 0x7fffu + ((bits >> 16) & 1u);
+    return rounded_up_half(__builtin_convertvector(code, eight_floats) * scale);
 }
 
 /// Four bytes of each of eight rows, in four registers of words one behind the other, as 16 numbers of each row.
@@ -93,9 +90,9 @@ void read_strip_avx2(const quantised_rows<Bits>& w, std::size_t i, std::size_t b
     for (std::size_t at = 0; at < to.width; at += matrix::group, scales += matrix::strip) {
         strip_detail::eight_scales upper;
         std::memcpy(&upper, scales, sizeof upper);
-        const auto scale = reinterpret_cast<eight_floats>(__builtin_convertvector(upper, strip_detail::eight_words) << 16);
+        const auto scale = reinterpret_cast<eight_floats>(__builtin_convertvector(upper, eight_words) << 16);
         for (std::size_t k = 0; k < matrix::group; k += 16 * 8 / Bits) {
-            strip_detail::eight_words line[4];
+            eight_words line[4];
 #pragma GCC unroll 4
             for (std::size_t j = 0; j < 4; ++j, codes += sizeof line[j]) std::memcpy(&line[j], codes, sizeof line[j]);
             if constexpr (Bits == 8) strip_detail::decode_sixteen<8>(line, scale, to, at + k);
@@ -110,6 +107,5 @@ void read_strip_avx2(const quantised_rows<Bits>& w, std::size_t i, std::size_t b
         }
     }
 }
-#endif
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD

@@ -10,11 +10,33 @@
 
 namespace pali::inline PALI_ABI::kernels::detail {
 
+/// y = y · decay + p · v for any p (T, J), v (J, y.width) and y (T, y.width), in the register tiles of `Rows`; y.width a multiple of 16.
+template <class Rows>
+struct register_weigher {
+    static constexpr std::size_t queries_a_block = 24; ///< which share what they read of keys and values
+    static constexpr std::size_t rows_at_once = 1;     ///< rows of p and y that are touched together, whether they are there or not
+
+    /// Floats of memory that one needs for rows of v of such a width.
+    [[nodiscard]] static constexpr std::size_t floats(std::size_t) noexcept { return 0; }
+    explicit register_weigher(float*) noexcept {}
+
+    void operator()(rows<const typename Rows::number> p, const paired_rows<typename Rows::element>& v, const float* decay, rows<float> y) const noexcept {
+        constexpr std::size_t lanes = Rows::lanes, pair = paired_rows<typename Rows::element>::pair;
+        for_row_tiles<6>(p.count, [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R>) {
+            for_column_tiles<Rows::template columns<R>>(y.width / lanes, [&]<std::size_t C>(std::size_t c, std::integral_constant<std::size_t, C>) {
+                const std::size_t first = c * lanes;
+                Rows::template tile<R, C>(p.slice(r, R), {v.data + first * pair, v.width}, decay ? decay + r : nullptr, rows<float>(y[r] + first, R, C * lanes, y.stride));
+            });
+        });
+    }
+};
+
 /// How xsimd adds weighted rows: weights stay float32, rows of `Element` are widened.
 template <class A, weight_element Element>
 struct simd_weighted_rows {
     using number = float;    ///< of weights
     using element = Element; ///< of rows
+    using weigher = register_weigher<simd_weighted_rows>;
     static constexpr std::size_t lanes = arch::simd<A>::lanes; ///< of a register of sums
     /// Registers of columns of a tile beside R rows.
     template <std::size_t R>
@@ -73,17 +95,5 @@ struct simd_weighted_rows {
             for (std::size_t c = 0; c < C; ++c) sums[r][c].store_aligned(y[r] + c * lanes);
     }
 };
-
-/// y = y · decay + p · v for any p (T, J), v (J, y.width) and y (T, y.width), in tiles; y.width a multiple of 16.
-template <class Rows>
-void weigh(rows<const typename Rows::number> p, const paired_rows<typename Rows::element>& v, const float* decay, rows<float> y) noexcept {
-    constexpr std::size_t lanes = Rows::lanes, pair = paired_rows<typename Rows::element>::pair;
-    for_row_tiles<6>(p.count, [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R>) {
-        for_column_tiles<Rows::template columns<R>>(y.width / lanes, [&]<std::size_t C>(std::size_t c, std::integral_constant<std::size_t, C>) {
-            const std::size_t first = c * lanes;
-            Rows::template tile<R, C>(p.slice(r, R), {v.data + first * pair, v.width}, decay ? decay + r : nullptr, rows<float>(y[r] + first, R, C * lanes, y.stride));
-        });
-    });
-}
 
 } // namespace pali::inline PALI_ABI::kernels::detail

@@ -22,7 +22,7 @@ struct siglip_attention {
         const auto [q, k, v] = linear<Storage>::each(x, at, query, key, value);
         auto mixed = at.take(x.shape(0), x.shape(1));
         // Where products round to bfloat16, so does this one.
-        if (std::same_as<Storage, bf16> && arch::in_use().avx512_bf16) mix<bfloat16>(q, k, v, mixed, at);
+        if (std::same_as<Storage, bf16> && (arch::in_use().avx512_bf16 || arch::in_use().amx_bf16)) mix<bfloat16>(q, k, v, mixed, at);
         else mix<float>(q, k, v, mixed, at);
         return output(mixed, at);
     }
