@@ -113,6 +113,13 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_IN_REGISTER(vector) (void)0
 #endif
 
+/// A pointer is worked out here. clang would work out one from another in each round of a loop.
+#if defined(__clang__)
+#  define PALI_WORKED_OUT(pointer) __asm__("" : "+r"(pointer))
+#else
+#  define PALI_WORKED_OUT(pointer) (void)0
+#endif
+
 // What a model is: the numbers that every configuration type has, fixed at compile time or read at run time.
 
 #include <concepts>
@@ -6258,7 +6265,10 @@ struct simd_dot {
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = part.begin == 0 ? batch(0.f) : batch::load_aligned(part.state + (r * C + c) * lanes);
         const float* row[R]; // g++ would hold both halves of each in registers, and not all of them
         PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r) row[r] = x[r];
+        for (std::size_t r = 0; r < R; ++r) {
+            row[r] = x[r];
+            PALI_WORKED_OUT(row[r]);
+        }
         // Half after half: R · C sums, C weights and one activation are what 16 registers hold.
         const auto step = [&]<std::size_t Half>(const auto& weights, std::size_t k, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
             batch weight[C];
@@ -6267,7 +6277,7 @@ struct simd_dot {
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
                 batch value = batch::load_aligned(row[r] + k + Half * lanes);
-                if constexpr (R == 6) PALI_IN_REGISTER(value.data); // beside three columns no register is left for it
+                if constexpr (R == 6 || R * C < 12) PALI_IN_REGISTER(value.data); // beside three columns of four rows no register is left for it
                 PALI_UNROLL
                 for (std::size_t c = 0; c < C; ++c) sums[r][c] = arch::fma(value, weight[c], sums[r][c]);
             }
@@ -6473,6 +6483,12 @@ struct simd_weighted_rows {
         for (std::size_t r = 0; r < R; ++r)
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = decay ? batch::load_aligned(y[r] + c * lanes) * batch(decay[r]) : batch(0.f);
+        const float* weights[R];
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) {
+            weights[r] = p[r];
+            PALI_WORKED_OUT(weights[r]);
+        }
         const auto add = [&]<std::size_t Half>(std::size_t j, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
             const Element* const row = v.data + j * v.width; // or the two that lie together, of which a half is taken
             batch values[C];
@@ -6483,7 +6499,7 @@ struct simd_weighted_rows {
                     PALI_UNROLL
                     for (std::size_t c = 0; c < C; ++c) values[c] = load_half<Half>(arch::simd<A>{}, row + c * lanes * pair);
                 }
-                batch weight(p[r][j + Half]);
+                batch weight(weights[r][j + Half]);
                 PALI_UNROLL
                 for (std::size_t c = 0; c < C; ++c) sums[r][c] = arch::fma(weight, values[c], sums[r][c]);
             }
@@ -6491,9 +6507,8 @@ struct simd_weighted_rows {
         const std::size_t whole = p.width / pair * pair;
         PALI_NO_UNROLL
         for (std::size_t j = 0; j < whole; j += pair) {
-            if constexpr (few) // what comes next, more keys or more values, lies behind v
-                PALI_UNROLL
-                for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(v.data + (j + p.width) * v.width + c * lanes * pair);
+            PALI_UNROLL // what comes next, more keys or more values, lies behind v; each line once
+            for (std::size_t c = 0; c < C; c += std::max<std::size_t>(1, 16 / lanes)) arch::fetch_ahead(v.data + (j + p.width) * v.width + c * lanes * pair);
             add(j, std::integral_constant<std::size_t, 0>{});
             if constexpr (pair == 2) {
                 if constexpr (R * C >= 12) PALI_READ_AGAIN;
@@ -6845,7 +6860,7 @@ typedef std::uint16_t eight_scales __attribute__((vector_size(16)));
 /// The number in byte `i` of each of eight words, of which the upper `Bits` are a signed code, times its scale: bits of the float, rounded so that the upper half is a bfloat16.
 template <std::size_t Bits>
 PALI_TARGET("avx2") PALI_ALWAYS_INLINE
-inline eight_words decode_byte(eight_words codes, int i, eight_floats scale) noexcept {
+inline eight_words decode_byte(eight_words codes, std::uint32_t i, eight_floats scale) noexcept {
     const eight_integers code = reinterpret_cast<eight_integers>(codes << (24 - 8 * i)) >> static_cast<int>(32 - Bits);
     return rounded_up_half(__builtin_convertvector(code, eight_floats) * scale);
 }
@@ -6858,7 +6873,7 @@ inline void decode_sixteen(const eight_words (&codes)[4], eight_floats scale, co
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < 4; ++j)
 #pragma GCC unroll 2
-        for (int half = 0; half < 2; ++half)
+        for (std::uint32_t half = 0; half < 2; ++half)
             pairs[2 * j + half] = reinterpret_cast<eight_floats>((decode_byte<Bits>(codes[j], 2 * half, scale) >> 16) | (decode_byte<Bits>(codes[j], 2 * half + 1, scale) & 0xffff0000u));
     transpose(pairs);
 #pragma GCC unroll 8
@@ -7454,9 +7469,8 @@ struct avx512_weighted_rows {
             __m512i values[C];
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) values[c] = _mm512_load_si512(v.data + j * v.width + 2 * c * lanes);
-            if constexpr (R < 6)
-                PALI_UNROLL
-                for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(v.data + (j + p.width) * v.width + 2 * c * lanes);
+            PALI_UNROLL
+            for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(v.data + (j + p.width) * v.width + 2 * c * lanes);
             add(p, j, values, sums);
         }
         if (whole != p.width) { // the row beside the last is not there, and may be no number

@@ -34,7 +34,7 @@ BOOST_AUTO_TEST_CASE(turns_over) {
         for (int j = 0; j < 8; ++j) block[i][j] = static_cast<float>(10 * i + j);
     pali::kernels::transpose(block);
     for (int i = 0; i < 8; ++i)
-        for (int j = 0; j < 8; ++j) BOOST_TEST(block[i][j] == static_cast<float>(10 * j + i));
+        for (int j = 0; j < 8; ++j) BOOST_TEST(float{block[i][j]} == static_cast<float>(10 * j + i));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

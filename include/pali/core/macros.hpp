@@ -70,3 +70,10 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #else
 #  define PALI_IN_REGISTER(vector) (void)0
 #endif
+
+/// A pointer is worked out here. clang would work out one from another in each round of a loop.
+#if defined(__clang__)
+#  define PALI_WORKED_OUT(pointer) __asm__("" : "+r"(pointer))
+#else
+#  define PALI_WORKED_OUT(pointer) (void)0
+#endif

@@ -40,9 +40,8 @@ struct avx512_weighted_rows {
             __m512i values[C];
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) values[c] = _mm512_load_si512(v.data + j * v.width + 2 * c * lanes);
-            if constexpr (R < 6)
-                PALI_UNROLL
-                for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(v.data + (j + p.width) * v.width + 2 * c * lanes);
+            PALI_UNROLL
+            for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(v.data + (j + p.width) * v.width + 2 * c * lanes);
             add(p, j, values, sums);
         }
         if (whole != p.width) { // the row beside the last is not there, and may be no number

@@ -101,7 +101,10 @@ struct simd_dot {
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = part.begin == 0 ? batch(0.f) : batch::load_aligned(part.state + (r * C + c) * lanes);
         const float* row[R]; // g++ would hold both halves of each in registers, and not all of them
         PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r) row[r] = x[r];
+        for (std::size_t r = 0; r < R; ++r) {
+            row[r] = x[r];
+            PALI_WORKED_OUT(row[r]);
+        }
         // Half after half: R · C sums, C weights and one activation are what 16 registers hold.
         const auto step = [&]<std::size_t Half>(const auto& weights, std::size_t k, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
             batch weight[C];
@@ -110,7 +113,7 @@ struct simd_dot {
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
                 batch value = batch::load_aligned(row[r] + k + Half * lanes);
-                if constexpr (R == 6) PALI_IN_REGISTER(value.data); // beside three columns no register is left for it
+                if constexpr (R == 6 || R * C < 12) PALI_IN_REGISTER(value.data); // beside three columns of four rows no register is left for it
                 PALI_UNROLL
                 for (std::size_t c = 0; c < C; ++c) sums[r][c] = arch::fma(value, weight[c], sums[r][c]);
             }

@@ -57,7 +57,7 @@ typedef std::uint16_t eight_scales __attribute__((vector_size(16)));
 /// The number in byte `i` of each of eight words, of which the upper `Bits` are a signed code, times its scale: bits of the float, rounded so that the upper half is a bfloat16.
 template <std::size_t Bits>
 PALI_TARGET("avx2") PALI_ALWAYS_INLINE
-inline eight_words decode_byte(eight_words codes, int i, eight_floats scale) noexcept {
+inline eight_words decode_byte(eight_words codes, std::uint32_t i, eight_floats scale) noexcept {
     const eight_integers code = reinterpret_cast<eight_integers>(codes << (24 - 8 * i)) >> static_cast<int>(32 - Bits);
     return rounded_up_half(__builtin_convertvector(code, eight_floats) * scale);
 }
@@ -70,7 +70,7 @@ inline void decode_sixteen(const eight_words (&codes)[4], eight_floats scale, co
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < 4; ++j)
 #pragma GCC unroll 2
-        for (int half = 0; half < 2; ++half)
+        for (std::uint32_t half = 0; half < 2; ++half)
             pairs[2 * j + half] = reinterpret_cast<eight_floats>((decode_byte<Bits>(codes[j], 2 * half, scale) >> 16) | (decode_byte<Bits>(codes[j], 2 * half + 1, scale) & 0xffff0000u));
     transpose(pairs);
 #pragma GCC unroll 8

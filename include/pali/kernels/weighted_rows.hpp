@@ -61,6 +61,12 @@ struct simd_weighted_rows {
         for (std::size_t r = 0; r < R; ++r)
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) sums[r][c] = decay ? batch::load_aligned(y[r] + c * lanes) * batch(decay[r]) : batch(0.f);
+        const float* weights[R];
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) {
+            weights[r] = p[r];
+            PALI_WORKED_OUT(weights[r]);
+        }
         const auto add = [&]<std::size_t Half>(std::size_t j, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
             const Element* const row = v.data + j * v.width; // or the two that lie together, of which a half is taken
             batch values[C];
@@ -71,7 +77,7 @@ struct simd_weighted_rows {
                     PALI_UNROLL
                     for (std::size_t c = 0; c < C; ++c) values[c] = load_half<Half>(arch::simd<A>{}, row + c * lanes * pair);
                 }
-                batch weight(p[r][j + Half]);
+                batch weight(weights[r][j + Half]);
                 PALI_UNROLL
                 for (std::size_t c = 0; c < C; ++c) sums[r][c] = arch::fma(weight, values[c], sums[r][c]);
             }
@@ -79,9 +85,8 @@ struct simd_weighted_rows {
         const std::size_t whole = p.width / pair * pair;
         PALI_NO_UNROLL
         for (std::size_t j = 0; j < whole; j += pair) {
-            if constexpr (few) // what comes next, more keys or more values, lies behind v
-                PALI_UNROLL
-                for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(v.data + (j + p.width) * v.width + c * lanes * pair);
+            PALI_UNROLL // what comes next, more keys or more values, lies behind v; each line once
+            for (std::size_t c = 0; c < C; c += std::max<std::size_t>(1, 16 / lanes)) arch::fetch_ahead(v.data + (j + p.width) * v.width + c * lanes * pair);
             add(j, std::integral_constant<std::size_t, 0>{});
             if constexpr (pair == 2) {
                 if constexpr (R * C >= 12) PALI_READ_AGAIN;
