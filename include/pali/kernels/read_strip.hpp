@@ -91,7 +91,7 @@ void read_strip_avx2(const quantised_rows<Bits>& w, std::size_t i, std::size_t b
         strip_detail::eight_scales upper;
         std::memcpy(&upper, scales, sizeof upper);
         const auto scale = reinterpret_cast<eight_floats>(__builtin_convertvector(upper, eight_words) << 16);
-        for (std::size_t k = 0; k < matrix::group; k += 16 * 8 / Bits) {
+        for (std::size_t k = 0; k < matrix::group; k += std::size_t{16} * 8 / Bits) {
             eight_words line[4];
 #pragma GCC unroll 4
             for (std::size_t j = 0; j < 4; ++j, codes += sizeof line[j]) std::memcpy(&line[j], codes, sizeof line[j]);
