@@ -7,6 +7,7 @@
 #include <pali/core/context.hpp>
 #include <pali/kernels/attend.hpp>
 #include <pali/kernels/product.hpp>
+#include <pali/kernels/read_row.hpp>
 #include <pali/kernels/reference.hpp>
 #include <pali/weights/quantise.hpp>
 #include <pali/weights/storage.hpp>

@@ -101,11 +101,11 @@ inline double fma_peak(pali::thread_pool& threads) {
 inline double tile_peak(pali::thread_pool& threads) {
 #if defined(__x86_64__)
     if (!pali::arch::detected().amx_bf16) return 0;
-    using tiles = pali::kernels::amx_tiles;
+    using tiles = pali::arch::amx_tiles;
     constexpr std::size_t rounds = 2000000;
     const double seconds = best_seconds(4, [&] {
         threads.run(threads.size(), [&](std::size_t) {
-            pali::kernels::tile_shapes shapes;
+            pali::arch::tile_shapes shapes;
             for (std::size_t i = 0; i < 8; ++i) shapes.row_bytes[i] = 64, shapes.row_count[i] = 16;
             tiles::configure(shapes);
             for (std::size_t r = 0; r < rounds; ++r) {

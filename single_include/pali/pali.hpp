@@ -7186,9 +7186,11 @@ struct tile_weighted_rows {
     static void pack(const float* p, std::size_t n, bfloat16* packed) noexcept {
         std::size_t j = 0;
         for (; j + 16 <= n; j += 16) round_sixteen(p + j, packed + j);
-        for (; j < n; ++j) {
-            const bfloat16 rounded(p[j]); // read before it is written
-            packed[j] = rounded;
+        if (j < n) {
+            float rest[16] = {};
+            std::memcpy(rest, p + j, (n - j) * sizeof(float));
+            round_sixteen(rest, packed + j);
+            j += 16;
         }
         for (; j % tile_detail::tile_inputs != 0; ++j) packed[j] = bfloat16{};
     }
