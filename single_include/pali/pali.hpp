@@ -6477,7 +6477,7 @@ struct simd_weighted_rows {
         constexpr std::size_t pair = paired_rows<Element>::pair;
         // Few rows of p run at the speed of memory, and 512 bits that are an operand of the multiplication, in each row anew, come at 25 GB/s a core (Zen 4), while those that
         // clang would hold in registers come at 21. In cache half as many bits a load cost a fifth more that way.
-        constexpr bool few = R < 6, each_reads = few && pair == 1 && lanes == 16;
+        constexpr bool each_reads = R < 6 && pair == 1 && lanes == 16;
         batch sums[R][C];
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
@@ -7043,18 +7043,16 @@ inline constexpr arch::tile_shapes whole_tiles = [] {
     return shapes;
 }();
 
+/// Calls act(integral_constant) for tiles 0 to N - 1.
+template <int N, class Act>
+PALI_ALWAYS_INLINE inline void each_tile(Act&& act) noexcept {
+    [&]<int... Tile>(std::integer_sequence<int, Tile...>) PALI_ALWAYS_INLINE { (act(std::integral_constant<int, Tile>{}), ...); }(std::make_integer_sequence<int, N>{});
+}
+
 /// Adds a part of the products of two tiles of outputs and B of tokens to `sums` (B, 2, 16, 16), which begin here if `begins`.
-template <arch::tile_unit Tiles, std::size_t B>
+template <arch::tile_unit Tiles, int B>
 inline void add_part(rows<const bfloat16> w, const float* tokens, std::size_t next_tile, bool begins, float* sums) noexcept {
-    const auto each_sum = [&](auto&& act) PALI_ALWAYS_INLINE {
-        act(std::integral_constant<int, 0>{});
-        act(std::integral_constant<int, 1>{});
-        if constexpr (B == 2) {
-            act(std::integral_constant<int, 2>{});
-            act(std::integral_constant<int, 3>{});
-        }
-    };
-    each_sum([&](auto tile) { begins ? Tiles::template zero<tile()>() : Tiles::template load<tile()>(sums + tile() * tile_lanes, tile_stride); });
+    each_tile<2 * B>([&](auto tile) { begins ? Tiles::template zero<tile()>() : Tiles::template load<tile()>(sums + tile() * tile_lanes, tile_stride); });
     const std::size_t stride = w.stride * sizeof(bfloat16); // copies: tiles are loaded by code that might write to any memory
     const bfloat16 *upper = w.data, *lower = w[tile_rows];
     for (std::size_t steps = w.width / tile_inputs; steps != 0; --steps, upper += tile_inputs, lower += tile_inputs, tokens += tile_lanes) {
@@ -7069,7 +7067,7 @@ inline void add_part(rows<const bfloat16> w, const float* tokens, std::size_t ne
             Tiles::template dot_bfloat16<3, 5, 7>();
         }
     }
-    each_sum([&](auto tile) { Tiles::template store<tile()>(sums + tile() * tile_lanes, tile_stride); });
+    each_tile<2 * B>([&](auto tile) { Tiles::template store<tile()>(sums + tile() * tile_lanes, tile_stride); });
 }
 
 /// A tile of sums, turned over and with its bias if there is one, to the rows of y that begin at `y`.
@@ -7245,29 +7243,21 @@ struct tile_weighted_rows {
         }
 
         /// 16 rows from row r on, C tiles of columns from column c on: one tile of p is multiplied by C of v.
-        template <std::size_t C>
+        template <int C>
         static void add(const operands& of, std::size_t r, std::size_t c, const float* decay, rows<float> y) noexcept {
-            const auto each_tile = [&](auto&& act) PALI_ALWAYS_INLINE {
-                act(std::integral_constant<int, 0>{});
-                if constexpr (C == 4) {
-                    act(std::integral_constant<int, 1>{});
-                    act(std::integral_constant<int, 2>{});
-                    act(std::integral_constant<int, 3>{});
-                }
-            };
             const auto sums = [&](int tile) { return y[r] + c + static_cast<std::size_t>(tile) * tile_detail::tile_rows; };
             const std::size_t y_stride = y.stride * sizeof(float), p_stride = of.p.stride * sizeof(bfloat16), row = 2 * of.v.width; // of a pair of rows
             const auto step = [&](std::size_t j, const bfloat16* v) PALI_ALWAYS_INLINE {
                 Tiles::template load<4>(of.p[r] + j, p_stride);
-                each_tile([&](auto tile) {
+                tile_detail::each_tile<C>([&](auto tile) {
                     Tiles::template load<5>(v + 2 * (c + static_cast<std::size_t>(tile()) * tile_detail::tile_rows), row * sizeof(bfloat16));
                     Tiles::template dot_bfloat16<tile(), 4, 5>();
                 });
             };
-            each_tile([&](auto tile) { decay ? Tiles::template load<tile()>(sums(tile()), y_stride) : Tiles::template zero<tile()>(); });
+            tile_detail::each_tile<C>([&](auto tile) { decay ? Tiles::template load<tile()>(sums(tile()), y_stride) : Tiles::template zero<tile()>(); });
             for (std::size_t j = 0; j < of.whole; j += tile_detail::tile_inputs) step(j, of.v.data + j * of.v.width);
             if (of.last_step) step(of.whole, of.last_step);
-            each_tile([&](auto tile) { Tiles::template store<tile()>(sums(tile()), y_stride); });
+            tile_detail::each_tile<C>([&](auto tile) { Tiles::template store<tile()>(sums(tile()), y_stride); });
         }
 
         bfloat16* m_last_step; ///< (16 pairs, width)

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
-#include <type_traits>
 
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
@@ -82,29 +81,21 @@ struct tile_weighted_rows {
         }
 
         /// 16 rows from row r on, C tiles of columns from column c on: one tile of p is multiplied by C of v.
-        template <std::size_t C>
+        template <int C>
         static void add(const operands& of, std::size_t r, std::size_t c, const float* decay, rows<float> y) noexcept {
-            const auto each_tile = [&](auto&& act) PALI_ALWAYS_INLINE {
-                act(std::integral_constant<int, 0>{});
-                if constexpr (C == 4) {
-                    act(std::integral_constant<int, 1>{});
-                    act(std::integral_constant<int, 2>{});
-                    act(std::integral_constant<int, 3>{});
-                }
-            };
             const auto sums = [&](int tile) { return y[r] + c + static_cast<std::size_t>(tile) * tile_detail::tile_rows; };
             const std::size_t y_stride = y.stride * sizeof(float), p_stride = of.p.stride * sizeof(bfloat16), row = 2 * of.v.width; // of a pair of rows
             const auto step = [&](std::size_t j, const bfloat16* v) PALI_ALWAYS_INLINE {
                 Tiles::template load<4>(of.p[r] + j, p_stride);
-                each_tile([&](auto tile) {
+                tile_detail::each_tile<C>([&](auto tile) {
                     Tiles::template load<5>(v + 2 * (c + static_cast<std::size_t>(tile()) * tile_detail::tile_rows), row * sizeof(bfloat16));
                     Tiles::template dot_bfloat16<tile(), 4, 5>();
                 });
             };
-            each_tile([&](auto tile) { decay ? Tiles::template load<tile()>(sums(tile()), y_stride) : Tiles::template zero<tile()>(); });
+            tile_detail::each_tile<C>([&](auto tile) { decay ? Tiles::template load<tile()>(sums(tile()), y_stride) : Tiles::template zero<tile()>(); });
             for (std::size_t j = 0; j < of.whole; j += tile_detail::tile_inputs) step(j, of.v.data + j * of.v.width);
             if (of.last_step) step(of.whole, of.last_step);
-            each_tile([&](auto tile) { Tiles::template store<tile()>(sums(tile()), y_stride); });
+            tile_detail::each_tile<C>([&](auto tile) { Tiles::template store<tile()>(sums(tile()), y_stride); });
         }
 
         bfloat16* m_last_step; ///< (16 pairs, width)

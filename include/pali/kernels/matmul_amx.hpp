@@ -18,6 +18,7 @@
 #include <cstring>
 #include <initializer_list>
 #include <type_traits>
+#include <utility>
 
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
@@ -147,18 +148,16 @@ inline constexpr arch::tile_shapes whole_tiles = [] {
     return shapes;
 }();
 
+/// Calls act(integral_constant) for tiles 0 to N - 1.
+template <int N, class Act>
+PALI_ALWAYS_INLINE inline void each_tile(Act&& act) noexcept {
+    [&]<int... Tile>(std::integer_sequence<int, Tile...>) PALI_ALWAYS_INLINE { (act(std::integral_constant<int, Tile>{}), ...); }(std::make_integer_sequence<int, N>{});
+}
+
 /// Adds a part of the products of two tiles of outputs and B of tokens to `sums` (B, 2, 16, 16), which begin here if `begins`.
-template <arch::tile_unit Tiles, std::size_t B>
+template <arch::tile_unit Tiles, int B>
 inline void add_part(rows<const bfloat16> w, const float* tokens, std::size_t next_tile, bool begins, float* sums) noexcept {
-    const auto each_sum = [&](auto&& act) PALI_ALWAYS_INLINE {
-        act(std::integral_constant<int, 0>{});
-        act(std::integral_constant<int, 1>{});
-        if constexpr (B == 2) {
-            act(std::integral_constant<int, 2>{});
-            act(std::integral_constant<int, 3>{});
-        }
-    };
-    each_sum([&](auto tile) { begins ? Tiles::template zero<tile()>() : Tiles::template load<tile()>(sums + tile() * tile_lanes, tile_stride); });
+    each_tile<2 * B>([&](auto tile) { begins ? Tiles::template zero<tile()>() : Tiles::template load<tile()>(sums + tile() * tile_lanes, tile_stride); });
     const std::size_t stride = w.stride * sizeof(bfloat16); // copies: tiles are loaded by code that might write to any memory
     const bfloat16 *upper = w.data, *lower = w[tile_rows];
     for (std::size_t steps = w.width / tile_inputs; steps != 0; --steps, upper += tile_inputs, lower += tile_inputs, tokens += tile_lanes) {
@@ -173,7 +172,7 @@ inline void add_part(rows<const bfloat16> w, const float* tokens, std::size_t ne
             Tiles::template dot_bfloat16<3, 5, 7>();
         }
     }
-    each_sum([&](auto tile) { Tiles::template store<tile()>(sums + tile() * tile_lanes, tile_stride); });
+    each_tile<2 * B>([&](auto tile) { Tiles::template store<tile()>(sums + tile() * tile_lanes, tile_stride); });
 }
 
 /// A tile of sums, turned over and with its bias if there is one, to the rows of y that begin at `y`.

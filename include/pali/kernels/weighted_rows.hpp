@@ -55,7 +55,7 @@ struct simd_weighted_rows {
         constexpr std::size_t pair = paired_rows<Element>::pair;
         // Few rows of p run at the speed of memory, and 512 bits that are an operand of the multiplication, in each row anew, come at 25 GB/s a core (Zen 4), while those that
         // clang would hold in registers come at 21. In cache half as many bits a load cost a fifth more that way.
-        constexpr bool few = R < 6, each_reads = few && pair == 1 && lanes == 16;
+        constexpr bool each_reads = R < 6 && pair == 1 && lanes == 16;
         batch sums[R][C];
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
