@@ -5289,7 +5289,8 @@ namespace pali::inline PALI_ABI::arch {
 
 /// Fetches the line at `address`, which need not be readable, into the second-level cache. Lines that are fetched into the first occupy the few places
 /// that a core waits in for memory, and numbers from the second-level cache queue behind them: on Zen 4 one core then reads weights at 18 GB/s, and with these at 28.
-inline void fetch_ahead(const void* address) noexcept { __builtin_prefetch(address, 0, 2); }
+/// Always inlined, as functions must be that do nothing but fetch: g++ 12 drops calls of them, since they change nothing.
+PALI_ALWAYS_INLINE inline void fetch_ahead(const void* address) noexcept { __builtin_prefetch(address, 0, 2); }
 
 } // namespace pali::inline PALI_ABI::arch
 
@@ -6177,6 +6178,28 @@ struct factor {
 template <class Weights>
 factor(Weights, const float*, rows<float>) -> factor<Weights>;
 
+/// N of all factors together.
+template <class Weights>
+[[nodiscard]] std::size_t outputs_of(std::initializer_list<factor<Weights>> with) noexcept {
+    std::size_t sum = 0;
+    for (const auto& of : with) sum += of.y.width;
+    return sum;
+}
+
+/// Calls task(factor, first, n, thread) for outputs [first, first + n) of each, `at_once` at most, in one run: threads wait for one another once, and not at the end of each factor.
+template <class Weights, class Task>
+void for_outputs(std::initializer_list<factor<Weights>> with, std::size_t at_once, thread_pool& threads, Task&& task) {
+    const auto tasks_of = [at_once](const factor<Weights>& of) { return (of.y.width + at_once - 1) / at_once; };
+    std::size_t count = 0;
+    for (const auto& of : with) count += tasks_of(of);
+    threads.run(count, [&](std::size_t i, std::size_t thread) {
+        const factor<Weights>* of = with.begin();
+        for (; i >= tasks_of(*of); ++of) i -= tasks_of(*of);
+        const std::size_t first = i * at_once;
+        task(*of, first, std::min(at_once, of->y.width - first), thread);
+    });
+}
+
 } // namespace pali::inline PALI_ABI::kernels
 
 // y = x · wᵀ + bias, with the weights as they lie in the file: (out, in), 16 or 32 bits, neither repacked nor copied.
@@ -6400,15 +6423,12 @@ void multiply(rows<const float> x, std::initializer_list<factor<Weights>> with, 
     });
     const std::size_t depth = depth_at_once<Dot>(x.count, x.width), sums_a_thread = std::min(x.count, most_rows) * most_columns * Dot::lanes;
     float* const sums = depth < x.width ? scratch.take(threads.size() * sums_a_thread) : nullptr;
-    for (const auto& [weights, bias, y] : with) {
-        PALI_ASSERT(x.width == weights.width && y.width == weights.count && y.count == x.count);
-        const std::size_t columns = columns_a_task(depth * sizeof(typename Dot::element), y.width, threads.size());
-        threads.run((y.width + columns - 1) / columns, [&](std::size_t task, std::size_t thread) {
-            const std::size_t first = task * columns, n = std::min(columns, y.width - first);
-            dot_rows<Dot>(rows<const number>(packed), panel(weights, first, n, thread), bias ? bias + first : nullptr, rows<float>(y.data + first, y.count, n, y.stride), depth,
-                          sums ? sums + thread * sums_a_thread : nullptr);
-        });
-    }
+    const std::size_t columns = columns_a_task(depth * sizeof(typename Dot::element), outputs_of(with), threads.size());
+    for_outputs(with, columns, threads, [&](const factor<Weights>& of, std::size_t first, std::size_t n, std::size_t thread) {
+        PALI_ASSERT(x.width == of.weights.width && of.y.width == of.weights.count && of.y.count == x.count);
+        dot_rows<Dot>(rows<const number>(packed), panel(of.weights, first, n, thread), of.bias ? of.bias + first : nullptr, rows<float>(of.y.data + first, of.y.count, n, of.y.stride), depth,
+                      sums ? sums + thread * sums_a_thread : nullptr);
+    });
 }
 
 /// Panels that are the rows of weights where they lie.
@@ -7376,7 +7396,9 @@ private:
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) {
                 arch::fetch_ahead(next + column[c]);
-                __asm__("vdpbf16ps %2, %1, %0" : "+v"(sums[c]) : "v"(value), "m"(*reinterpret_cast<const line*>(now + column[c])));
+                __m512 sum = sums[c]; // by name: g++ would leave what assembly changes in memory
+                __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(value), "m"(*reinterpret_cast<const line*>(now + column[c])));
+                sums[c] = sum;
             }
         }
     }
@@ -7942,53 +7964,71 @@ struct avx512_vnni_token_dot {
     static void dot(const quantised_rows<Bits>& w, std::size_t i, std::size_t, const quantised_tokens& x, std::size_t token, float (&y)[R][quantised_rows<Bits>::strip]) noexcept {
         static_assert(R == 1, "one token at a time");
         using matrix = quantised_rows<Bits>;
-        constexpr std::size_t registers = matrix::group_bytes / 64;
-        const std::uint8_t* codes = w.codes_of(i);
-        const bfloat16* scales = w.scales_of(i);
-        const std::int8_t* activations = x.codes + token * x.width;
-        const std::int32_t* begins = x.begins + token * x.groups;
-        const float* token_scales = x.scales + token * x.groups;
-        __m512i places[matrix::group / 8];
+        place at{w.codes_of(i), w.scales_of(i), x.codes + token * x.width, x.begins + token * x.groups, x.scales + token * x.groups};
+        __m512i fours_of[matrix::group / 8];
         PALI_UNROLL
-        for (std::size_t v = 0; v < matrix::group / 8; ++v) places[v] = fours(2 * v);
+        for (std::size_t v = 0; v < matrix::group / 8; ++v) fours_of[v] = fours(2 * v);
         __m256 sums = _mm256_setzero_ps();
-        for (std::size_t g = 0; g < x.groups; ++g) {
-            const __m512i numbers_of_group = load<Bits>(activations);
-            __m512i products = _mm512_maskz_set1_epi32(0x00ff, begins[g]);
-            if constexpr (Bits == 4) {
-                fetch_group(codes + groups_ahead * matrix::group_bytes, scales + groups_ahead * matrix::strip);
-                __m512i sixteenfold = _mm512_setzero_si512(); // products of the high halves of bytes
-                PALI_UNROLL
-                for (std::size_t v = 0; v < registers; ++v) {
-                    products = _mm512_dpbusd_epi32(products, masked<0x0f>(codes + 64 * v), spread(numbers_of_group, places[v]));
-                    sixteenfold = _mm512_dpbusd_epi32(sixteenfold, masked<0xf0>(codes + 64 * v), spread(numbers_of_group, places[registers + v]));
-                }
-                products = (__m512i)((numbers)products + ((numbers)sixteenfold >> 4));
-            } else { // keeps pace with what the processor fetches by itself
-                PALI_UNROLL
-                for (std::size_t v = 0; v < registers; ++v) {
-                    const __m512i unsigned_codes = _mm512_xor_si512(_mm512_loadu_si512(codes + 64 * v), _mm512_set1_epi8(static_cast<char>(0x80)));
-                    products = _mm512_dpbusd_epi32(products, unsigned_codes, spread(numbers_of_group, places[v]));
-                }
+        std::size_t groups = x.groups;
+        if constexpr (Bits == 4) // a line of the token at a time, which long strips drive out of the first-level cache
+            for (; groups >= 2; groups -= 2) {
+                __builtin_prefetch(at.activations + 2 * 64);
+                sums = add_group<Bits>(at, fours_of, sums);
+                sums = add_group<Bits>(at, fours_of, sums);
             }
-            const auto lower = __builtin_shufflevector((numbers)products, (numbers)products, 0, 1, 2, 3, 4, 5, 6, 7);
-            const auto upper = __builtin_shufflevector((numbers)products, (numbers)products, 8, 9, 10, 11, 12, 13, 14, 15);
-            const __m256 scale = _mm256_mul_ps(avx2_bytes::load_scales(scales), _mm256_set1_ps(token_scales[g]));
-            sums = _mm256_fmadd_ps(__builtin_convertvector(lower + upper, __m256), scale, sums);
-            codes += matrix::group_bytes, scales += matrix::strip, activations += matrix::group;
-        }
+        for (; groups != 0; --groups) sums = add_group<Bits>(at, fours_of, sums);
         _mm256_storeu_ps(y[0], sums);
     }
 
 private:
     typedef std::int32_t numbers __attribute__((vector_size(64)));
 
+    /// The next group of a strip and of a token.
+    struct place {
+        const std::uint8_t* codes;
+        const bfloat16* scales;
+        const std::int8_t* activations;
+        const std::int32_t* begins;
+        const float* token_scales;
+    };
+
+    /// sums + what the group at `at` adds to each row; `at` goes on.
+    template <std::size_t Bits, std::size_t Registers>
+    PALI_TARGET("avx512f,avx512vnni,fma")
+    PALI_ALWAYS_INLINE static inline __m256 add_group(place& at, const __m512i (&fours_of)[Registers], __m256 sums) noexcept {
+        using matrix = quantised_rows<Bits>;
+        constexpr std::size_t registers = matrix::group_bytes / 64;
+        const __m512i numbers_of_group = load<Bits>(at.activations);
+        __m512i products = _mm512_maskz_set1_epi32(0x00ff, *at.begins);
+        if constexpr (Bits == 4) {
+            fetch_group(at.codes + groups_ahead * matrix::group_bytes, at.scales + groups_ahead * matrix::strip);
+            __m512i sixteenfold = _mm512_setzero_si512(); // products of the high halves of bytes
+            PALI_UNROLL
+            for (std::size_t v = 0; v < registers; ++v) {
+                products = _mm512_dpbusd_epi32(products, masked<0x0f>(at.codes + 64 * v), spread(numbers_of_group, fours_of[v]));
+                sixteenfold = _mm512_dpbusd_epi32(sixteenfold, masked<0xf0>(at.codes + 64 * v), spread(numbers_of_group, fours_of[registers + v]));
+            }
+            products = (__m512i)((numbers)products + ((numbers)sixteenfold >> 4));
+        } else { // keeps pace with what the processor fetches by itself
+            PALI_UNROLL
+            for (std::size_t v = 0; v < registers; ++v) {
+                const __m512i unsigned_codes = _mm512_xor_si512(_mm512_loadu_si512(at.codes + 64 * v), _mm512_set1_epi8(static_cast<char>(0x80)));
+                products = _mm512_dpbusd_epi32(products, unsigned_codes, spread(numbers_of_group, fours_of[v]));
+            }
+        }
+        const auto lower = __builtin_shufflevector((numbers)products, (numbers)products, 0, 1, 2, 3, 4, 5, 6, 7);
+        const auto upper = __builtin_shufflevector((numbers)products, (numbers)products, 8, 9, 10, 11, 12, 13, 14, 15);
+        const __m256 scale = _mm256_mul_ps(avx2_bytes::load_scales(at.scales), _mm256_set1_ps(*at.token_scales));
+        at.codes += matrix::group_bytes, at.scales += matrix::strip, at.activations += matrix::group, ++at.begins, ++at.token_scales;
+        return _mm256_fmadd_ps(__builtin_convertvector(lower + upper, __m256), scale, sums);
+    }
+
     /// Groups of 4 bits that are fetched before they are read: 4 KB of codes. Nearer or farther, or into the second-level cache, a token of a 3B's layers took up to 1.2
     /// times as long (Zen 4).
     static constexpr std::size_t groups_ahead = 32;
 
     /// Codes and scales of a group, into the first-level cache.
-    static void fetch_group(const std::uint8_t* codes, const bfloat16* scales) noexcept {
+    PALI_ALWAYS_INLINE static void fetch_group(const std::uint8_t* codes, const bfloat16* scales) noexcept {
         for (std::size_t line = 0; line < quantised_rows<4>::group_bytes; line += 64) __builtin_prefetch(codes + line);
         __builtin_prefetch(scales);
     }
@@ -8051,22 +8091,22 @@ void matmul_of_bytes(rows<const float> x, std::initializer_list<factor<quantised
         });
     });
     constexpr std::size_t strip = quantised_rows<Bits>::strip, strips_a_task = 8;
-    for (const auto& [weights, bias, y] : with) {
-        PALI_ASSERT(x.width == weights.width && y.width == weights.count && y.count == x.count);
-        const std::size_t strips = weights.count / strip;
-        threads.run((strips + strips_a_task - 1) / strips_a_task, [&](std::size_t task) {
-            const std::size_t end = std::min(strips, (task + 1) * strips_a_task);
-            for (std::size_t i = task * strips_a_task; i < end; i += Dot::strips) {
-                const std::size_t last = std::min(i + Dot::strips, end) - 1, outputs = (last + 1 - i) * strip; // the last may be alone
-                detail::for_row_tiles<Dot::tokens>(x.count, [&]<std::size_t R>(std::size_t t, std::integral_constant<std::size_t, R>) {
-                    float sums[R][Dot::strips * strip];
-                    Dot::dot(weights, i, last, tokens, t, sums);
-                    for (std::size_t r = 0; r < R; ++r)
-                        for (std::size_t n = 0; n < outputs; ++n) y[t + r][i * strip + n] = sums[r][n] + (bias ? bias[i * strip + n] : 0.f);
-                });
-            }
-        });
-    }
+    for_outputs(with, strips_a_task * strip, threads, [&](const factor<quantised_rows<Bits>>& of, std::size_t first, std::size_t n, std::size_t) {
+        PALI_ASSERT(x.width == of.weights.width && of.y.width == of.weights.count && of.y.count == x.count);
+        const std::size_t end = (first + n) / strip;
+        for (std::size_t i = first / strip; i < end; i += Dot::strips) {
+            const std::size_t last = std::min(i + Dot::strips, end) - 1, outputs = Dot::strips == 1 ? strip : (last + 1 - i) * strip; // the last may be alone
+            const float* const bias = of.bias ? of.bias + i * strip : nullptr;
+            detail::for_row_tiles<Dot::tokens>(x.count, [&]<std::size_t R>(std::size_t t, std::integral_constant<std::size_t, R>) {
+                float sums[R][Dot::strips * strip];
+                Dot::dot(of.weights, i, last, tokens, t, sums);
+                for (std::size_t r = 0; r < R; ++r) {
+                    for (std::size_t k = 0; bias && k < outputs; ++k) sums[r][k] += bias[k];
+                    std::copy_n(sums[r], outputs, of.y[t + r] + i * strip);
+                }
+            });
+        }
+    });
 }
 
 /**

@@ -107,53 +107,71 @@ struct avx512_vnni_token_dot {
     static void dot(const quantised_rows<Bits>& w, std::size_t i, std::size_t, const quantised_tokens& x, std::size_t token, float (&y)[R][quantised_rows<Bits>::strip]) noexcept {
         static_assert(R == 1, "one token at a time");
         using matrix = quantised_rows<Bits>;
-        constexpr std::size_t registers = matrix::group_bytes / 64;
-        const std::uint8_t* codes = w.codes_of(i);
-        const bfloat16* scales = w.scales_of(i);
-        const std::int8_t* activations = x.codes + token * x.width;
-        const std::int32_t* begins = x.begins + token * x.groups;
-        const float* token_scales = x.scales + token * x.groups;
-        __m512i places[matrix::group / 8];
+        place at{w.codes_of(i), w.scales_of(i), x.codes + token * x.width, x.begins + token * x.groups, x.scales + token * x.groups};
+        __m512i fours_of[matrix::group / 8];
         PALI_UNROLL
-        for (std::size_t v = 0; v < matrix::group / 8; ++v) places[v] = fours(2 * v);
+        for (std::size_t v = 0; v < matrix::group / 8; ++v) fours_of[v] = fours(2 * v);
         __m256 sums = _mm256_setzero_ps();
-        for (std::size_t g = 0; g < x.groups; ++g) {
-            const __m512i numbers_of_group = load<Bits>(activations);
-            __m512i products = _mm512_maskz_set1_epi32(0x00ff, begins[g]);
-            if constexpr (Bits == 4) {
-                fetch_group(codes + groups_ahead * matrix::group_bytes, scales + groups_ahead * matrix::strip);
-                __m512i sixteenfold = _mm512_setzero_si512(); // products of the high halves of bytes
-                PALI_UNROLL
-                for (std::size_t v = 0; v < registers; ++v) {
-                    products = _mm512_dpbusd_epi32(products, masked<0x0f>(codes + 64 * v), spread(numbers_of_group, places[v]));
-                    sixteenfold = _mm512_dpbusd_epi32(sixteenfold, masked<0xf0>(codes + 64 * v), spread(numbers_of_group, places[registers + v]));
-                }
-                products = (__m512i)((numbers)products + ((numbers)sixteenfold >> 4));
-            } else { // keeps pace with what the processor fetches by itself
-                PALI_UNROLL
-                for (std::size_t v = 0; v < registers; ++v) {
-                    const __m512i unsigned_codes = _mm512_xor_si512(_mm512_loadu_si512(codes + 64 * v), _mm512_set1_epi8(static_cast<char>(0x80)));
-                    products = _mm512_dpbusd_epi32(products, unsigned_codes, spread(numbers_of_group, places[v]));
-                }
+        std::size_t groups = x.groups;
+        if constexpr (Bits == 4) // a line of the token at a time, which long strips drive out of the first-level cache
+            for (; groups >= 2; groups -= 2) {
+                __builtin_prefetch(at.activations + 2 * 64);
+                sums = add_group<Bits>(at, fours_of, sums);
+                sums = add_group<Bits>(at, fours_of, sums);
             }
-            const auto lower = __builtin_shufflevector((numbers)products, (numbers)products, 0, 1, 2, 3, 4, 5, 6, 7);
-            const auto upper = __builtin_shufflevector((numbers)products, (numbers)products, 8, 9, 10, 11, 12, 13, 14, 15);
-            const __m256 scale = _mm256_mul_ps(avx2_bytes::load_scales(scales), _mm256_set1_ps(token_scales[g]));
-            sums = _mm256_fmadd_ps(__builtin_convertvector(lower + upper, __m256), scale, sums);
-            codes += matrix::group_bytes, scales += matrix::strip, activations += matrix::group;
-        }
+        for (; groups != 0; --groups) sums = add_group<Bits>(at, fours_of, sums);
         _mm256_storeu_ps(y[0], sums);
     }
 
 private:
     typedef std::int32_t numbers __attribute__((vector_size(64)));
 
+    /// The next group of a strip and of a token.
+    struct place {
+        const std::uint8_t* codes;
+        const bfloat16* scales;
+        const std::int8_t* activations;
+        const std::int32_t* begins;
+        const float* token_scales;
+    };
+
+    /// sums + what the group at `at` adds to each row; `at` goes on.
+    template <std::size_t Bits, std::size_t Registers>
+    PALI_TARGET("avx512f,avx512vnni,fma")
+    PALI_ALWAYS_INLINE static inline __m256 add_group(place& at, const __m512i (&fours_of)[Registers], __m256 sums) noexcept {
+        using matrix = quantised_rows<Bits>;
+        constexpr std::size_t registers = matrix::group_bytes / 64;
+        const __m512i numbers_of_group = load<Bits>(at.activations);
+        __m512i products = _mm512_maskz_set1_epi32(0x00ff, *at.begins);
+        if constexpr (Bits == 4) {
+            fetch_group(at.codes + groups_ahead * matrix::group_bytes, at.scales + groups_ahead * matrix::strip);
+            __m512i sixteenfold = _mm512_setzero_si512(); // products of the high halves of bytes
+            PALI_UNROLL
+            for (std::size_t v = 0; v < registers; ++v) {
+                products = _mm512_dpbusd_epi32(products, masked<0x0f>(at.codes + 64 * v), spread(numbers_of_group, fours_of[v]));
+                sixteenfold = _mm512_dpbusd_epi32(sixteenfold, masked<0xf0>(at.codes + 64 * v), spread(numbers_of_group, fours_of[registers + v]));
+            }
+            products = (__m512i)((numbers)products + ((numbers)sixteenfold >> 4));
+        } else { // keeps pace with what the processor fetches by itself
+            PALI_UNROLL
+            for (std::size_t v = 0; v < registers; ++v) {
+                const __m512i unsigned_codes = _mm512_xor_si512(_mm512_loadu_si512(at.codes + 64 * v), _mm512_set1_epi8(static_cast<char>(0x80)));
+                products = _mm512_dpbusd_epi32(products, unsigned_codes, spread(numbers_of_group, fours_of[v]));
+            }
+        }
+        const auto lower = __builtin_shufflevector((numbers)products, (numbers)products, 0, 1, 2, 3, 4, 5, 6, 7);
+        const auto upper = __builtin_shufflevector((numbers)products, (numbers)products, 8, 9, 10, 11, 12, 13, 14, 15);
+        const __m256 scale = _mm256_mul_ps(avx2_bytes::load_scales(at.scales), _mm256_set1_ps(*at.token_scales));
+        at.codes += matrix::group_bytes, at.scales += matrix::strip, at.activations += matrix::group, ++at.begins, ++at.token_scales;
+        return _mm256_fmadd_ps(__builtin_convertvector(lower + upper, __m256), scale, sums);
+    }
+
     /// Groups of 4 bits that are fetched before they are read: 4 KB of codes. Nearer or farther, or into the second-level cache, a token of a 3B's layers took up to 1.2
     /// times as long (Zen 4).
     static constexpr std::size_t groups_ahead = 32;
 
     /// Codes and scales of a group, into the first-level cache.
-    static void fetch_group(const std::uint8_t* codes, const bfloat16* scales) noexcept {
+    PALI_ALWAYS_INLINE static void fetch_group(const std::uint8_t* codes, const bfloat16* scales) noexcept {
         for (std::size_t line = 0; line < quantised_rows<4>::group_bytes; line += 64) __builtin_prefetch(codes + line);
         __builtin_prefetch(scales);
     }

@@ -2,6 +2,11 @@
 #pragma once
 
 #include <pali/core/rows.hpp>
+#include <pali/core/thread_pool.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <initializer_list>
 
 namespace pali::inline PALI_ABI::kernels {
 
@@ -16,5 +21,27 @@ struct factor {
 /// factor{w, bias, y}, also where a compiler does not deduce this by itself.
 template <class Weights>
 factor(Weights, const float*, rows<float>) -> factor<Weights>;
+
+/// N of all factors together.
+template <class Weights>
+[[nodiscard]] std::size_t outputs_of(std::initializer_list<factor<Weights>> with) noexcept {
+    std::size_t sum = 0;
+    for (const auto& of : with) sum += of.y.width;
+    return sum;
+}
+
+/// Calls task(factor, first, n, thread) for outputs [first, first + n) of each, `at_once` at most, in one run: threads wait for one another once, and not at the end of each factor.
+template <class Weights, class Task>
+void for_outputs(std::initializer_list<factor<Weights>> with, std::size_t at_once, thread_pool& threads, Task&& task) {
+    const auto tasks_of = [at_once](const factor<Weights>& of) { return (of.y.width + at_once - 1) / at_once; };
+    std::size_t count = 0;
+    for (const auto& of : with) count += tasks_of(of);
+    threads.run(count, [&](std::size_t i, std::size_t thread) {
+        const factor<Weights>* of = with.begin();
+        for (; i >= tasks_of(*of); ++of) i -= tasks_of(*of);
+        const std::size_t first = i * at_once;
+        task(*of, first, std::min(at_once, of->y.width - first), thread);
+    });
+}
 
 } // namespace pali::inline PALI_ABI::kernels

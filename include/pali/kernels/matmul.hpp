@@ -236,15 +236,12 @@ void multiply(rows<const float> x, std::initializer_list<factor<Weights>> with, 
     });
     const std::size_t depth = depth_at_once<Dot>(x.count, x.width), sums_a_thread = std::min(x.count, most_rows) * most_columns * Dot::lanes;
     float* const sums = depth < x.width ? scratch.take(threads.size() * sums_a_thread) : nullptr;
-    for (const auto& [weights, bias, y] : with) {
-        PALI_ASSERT(x.width == weights.width && y.width == weights.count && y.count == x.count);
-        const std::size_t columns = columns_a_task(depth * sizeof(typename Dot::element), y.width, threads.size());
-        threads.run((y.width + columns - 1) / columns, [&](std::size_t task, std::size_t thread) {
-            const std::size_t first = task * columns, n = std::min(columns, y.width - first);
-            dot_rows<Dot>(rows<const number>(packed), panel(weights, first, n, thread), bias ? bias + first : nullptr, rows<float>(y.data + first, y.count, n, y.stride), depth,
-                          sums ? sums + thread * sums_a_thread : nullptr);
-        });
-    }
+    const std::size_t columns = columns_a_task(depth * sizeof(typename Dot::element), outputs_of(with), threads.size());
+    for_outputs(with, columns, threads, [&](const factor<Weights>& of, std::size_t first, std::size_t n, std::size_t thread) {
+        PALI_ASSERT(x.width == of.weights.width && of.y.width == of.weights.count && of.y.count == x.count);
+        dot_rows<Dot>(rows<const number>(packed), panel(of.weights, first, n, thread), of.bias ? of.bias + first : nullptr, rows<float>(of.y.data + first, of.y.count, n, of.y.stride), depth,
+                      sums ? sums + thread * sums_a_thread : nullptr);
+    });
 }
 
 /// Panels that are the rows of weights where they lie.

@@ -104,7 +104,9 @@ private:
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) {
                 arch::fetch_ahead(next + column[c]);
-                __asm__("vdpbf16ps %2, %1, %0" : "+v"(sums[c]) : "v"(value), "m"(*reinterpret_cast<const line*>(now + column[c])));
+                __m512 sum = sums[c]; // by name: g++ would leave what assembly changes in memory
+                __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(value), "m"(*reinterpret_cast<const line*>(now + column[c])));
+                sums[c] = sum;
             }
         }
     }

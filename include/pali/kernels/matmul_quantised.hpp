@@ -31,22 +31,22 @@ void matmul_of_bytes(rows<const float> x, std::initializer_list<factor<quantised
         });
     });
     constexpr std::size_t strip = quantised_rows<Bits>::strip, strips_a_task = 8;
-    for (const auto& [weights, bias, y] : with) {
-        PALI_ASSERT(x.width == weights.width && y.width == weights.count && y.count == x.count);
-        const std::size_t strips = weights.count / strip;
-        threads.run((strips + strips_a_task - 1) / strips_a_task, [&](std::size_t task) {
-            const std::size_t end = std::min(strips, (task + 1) * strips_a_task);
-            for (std::size_t i = task * strips_a_task; i < end; i += Dot::strips) {
-                const std::size_t last = std::min(i + Dot::strips, end) - 1, outputs = (last + 1 - i) * strip; // the last may be alone
-                detail::for_row_tiles<Dot::tokens>(x.count, [&]<std::size_t R>(std::size_t t, std::integral_constant<std::size_t, R>) {
-                    float sums[R][Dot::strips * strip];
-                    Dot::dot(weights, i, last, tokens, t, sums);
-                    for (std::size_t r = 0; r < R; ++r)
-                        for (std::size_t n = 0; n < outputs; ++n) y[t + r][i * strip + n] = sums[r][n] + (bias ? bias[i * strip + n] : 0.f);
-                });
-            }
-        });
-    }
+    for_outputs(with, strips_a_task * strip, threads, [&](const factor<quantised_rows<Bits>>& of, std::size_t first, std::size_t n, std::size_t) {
+        PALI_ASSERT(x.width == of.weights.width && of.y.width == of.weights.count && of.y.count == x.count);
+        const std::size_t end = (first + n) / strip;
+        for (std::size_t i = first / strip; i < end; i += Dot::strips) {
+            const std::size_t last = std::min(i + Dot::strips, end) - 1, outputs = Dot::strips == 1 ? strip : (last + 1 - i) * strip; // the last may be alone
+            const float* const bias = of.bias ? of.bias + i * strip : nullptr;
+            detail::for_row_tiles<Dot::tokens>(x.count, [&]<std::size_t R>(std::size_t t, std::integral_constant<std::size_t, R>) {
+                float sums[R][Dot::strips * strip];
+                Dot::dot(of.weights, i, last, tokens, t, sums);
+                for (std::size_t r = 0; r < R; ++r) {
+                    for (std::size_t k = 0; bias && k < outputs; ++k) sums[r][k] += bias[k];
+                    std::copy_n(sums[r], outputs, of.y[t + r] + i * strip);
+                }
+            });
+        }
+    });
 }
 
 /**
