@@ -1,8 +1,12 @@
-# Finds what the programs and tests of this tree need besides the library, and says all that is missing.
+# Finds what the programs, tests and benchmarks of this tree need besides the library, and says all that is missing.
 
-if(PALI_BUILD_EXAMPLES)
+if(PALI_BUILD_EXAMPLES OR PALI_BUILD_BENCHMARKS)
   find_package(CLI11 CONFIG QUIET)
   pali_need(CLI11_FOUND CLI11 libcli11-dev)
+endif()
+if(PALI_BUILD_BENCHMARKS)
+  find_package(benchmark QUIET)
+  pali_need(benchmark_FOUND "Google Benchmark" libbenchmark-dev)
 endif()
 if(PALI_BUILD_TESTS)
   find_package(Boost 1.71 QUIET COMPONENTS unit_test_framework)
