@@ -7972,7 +7972,7 @@ struct avx512_vnni_token_dot {
         std::size_t groups = x.groups;
         if constexpr (Bits == 4) // a line of the token at a time, which long strips drive out of the first-level cache
             for (; groups >= 2; groups -= 2) {
-                __builtin_prefetch(at.activations + 2 * 64);
+                __builtin_prefetch(at.activations + 128);
                 sums = add_group<Bits>(at, fours_of, sums);
                 sums = add_group<Bits>(at, fours_of, sums);
             }
