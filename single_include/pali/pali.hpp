@@ -7971,11 +7971,13 @@ struct avx512_vnni_token_dot {
         __m256 sums = _mm256_setzero_ps();
         std::size_t groups = x.groups;
         if constexpr (Bits == 4) // a line of the token at a time, which long strips drive out of the first-level cache
+            PALI_NO_UNROLL
             for (; groups >= 2; groups -= 2) {
                 __builtin_prefetch(at.activations + 128);
                 sums = add_group<Bits>(at, fours_of, sums);
                 sums = add_group<Bits>(at, fours_of, sums);
             }
+        PALI_NO_UNROLL // clang would mix two groups of 8 bits, and read two places of memory at once for it
         for (; groups != 0; --groups) sums = add_group<Bits>(at, fours_of, sums);
         _mm256_storeu_ps(y[0], sums);
     }
@@ -8033,12 +8035,19 @@ private:
         __builtin_prefetch(scales);
     }
 
-    /// A group of a token. That of 4 bits fills half of the register.
+    /// A group of a token; that of 4 bits twice. Of a half that nobody names clang makes the last sums, for which each group would wait; assembly, because g++ 12 would
+    /// load and repeat it by an instruction of its own.
     template <std::size_t Bits>
     PALI_TARGET("avx512f,avx512vnni,fma")
     static inline __m512i load(const std::int8_t* group) noexcept {
-        if constexpr (Bits == 8) return _mm512_loadu_si512(group);
-        else return _mm512_castsi256_si512(avx2_bytes::load(group));
+        if constexpr (Bits == 8) {
+            return _mm512_loadu_si512(group);
+        } else {
+            struct half { std::int8_t numbers[32]; };
+            __m512i result;
+            __asm__("vbroadcasti64x4 %1, %0" : "=v"(result) : "m"(*reinterpret_cast<const half*>(group)));
+            return result;
+        }
     }
 
     /// Which four of a group the lanes get: those of index `first` in the lower half, the next in the upper.
