@@ -16,11 +16,15 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 /// A model whose bodies were compiled elsewhere has one name, whatever flags the source that uses it is compiled with.
 #ifdef PALI_COMPILED
+#  ifdef PALI_COMPILED_VARIANTS
+#    include <pali/config/registry.hpp>
+#  endif
 #  define PALI_MODEL compiled
 #else
 #  include <pali/arch/simd.hpp>
@@ -29,15 +33,28 @@
 
 namespace pali::inline PALI_ABI::inline PALI_MODEL {
 
+/// Whether the bodies of a model type can be had: in this source, which includes model.ipp, or compiled elsewhere.
+template <class Config, class Weights>
+struct model_bodies {
+#ifdef PALI_COMPILED
+    static constexpr bool available = std::is_same_v<Config, dynamic>;
+#else
+    static constexpr bool available = true;
+#endif
+};
+
 /**
  * PaliGemma or PaliGemma 2. `Config` picks the variant at compile time, or is `dynamic`; `Weights` is the type that the matrices are
  * held in: `bf16`, `f32`, `int8` or `int4`.
  *
- * Calls on one model wait for each other; two models run side by side, each with threads of its own. All calls throw errc::invalid_argument
+ * Calls on one model wait for each other; a call from a callback of the same model's call throws errc::invalid_argument. Two models run side by side, each with threads of its own. All calls throw errc::invalid_argument
  * for options outside their range, pictures without pixels and features that are not as wide as the model.
  */
 template <model_config Config = dynamic, weight_storage Weights = bf16>
 class model {
+    static_assert(model_bodies<Config, Weights>::available,
+                  "this model type was not compiled: include <pali/model.ipp> in the source that uses it, name it in the CMake variable PALI_VARIANTS, or link pali::pali instead of pali::compiled");
+
 public:
     /// Opens a Hugging Face folder: config.json, tokenizer.model, safetensors, and what else lies there. Throws what read_checkpoint_config,
     /// tokenizer, checkpoint_files and network throw: each a pali::error whose message says what to do.
@@ -79,9 +96,10 @@ public:
     }
     /// Answers one request.
     generation generate(const request& one);
-    /// Answers requests together: each as if it were alone, in the order given, at the cost of reading the weights once a step for all.
+    /// Answers requests together: each as if it were alone, in the order given, at the cost of reading the weights once a step for all. Progress goes to the first
+    /// `on_progress` among them. A callback that returns false stops all of them.
     std::vector<generation> generate(std::span<const request> requests);
-    /// Answers one prompt about each of several pictures, all together. The callbacks of `options` are those of every answer. Throws
+    /// Answers one prompt about each of several pictures, all together. The callbacks of `options` are those of every answer: they may take its number first. Throws
     /// errc::cancelled when `on_progress` stops the encoding of a picture.
     std::vector<generation> generate_each(std::span<const image> pictures, std::string_view prompt, const generate_options& options = {});
 
@@ -162,6 +180,17 @@ extern template class model<dynamic, f32>;
 extern template class model<dynamic, bf16>;
 extern template class model<dynamic, int8>;
 extern template class model<dynamic, int4>;
+/// One of PALI_VARIANTS.
+#  define PALI_VARIANT(variant, weights)                                     \
+      template <>                                                            \
+      struct model_bodies<variant, weights> {                                \
+          static constexpr bool available = true;                            \
+      };                                                                     \
+      extern template class model<variant, weights>;
+#  ifdef PALI_COMPILED_VARIANTS
+PALI_COMPILED_VARIANTS
+#  endif
+#  undef PALI_VARIANT
 #endif
 
 } // namespace pali::inline PALI_ABI::inline PALI_MODEL

@@ -11,16 +11,28 @@
 #include <pali/model/score.hpp>
 
 #include <algorithm>
+#include <atomic>
+#include <concepts>
 #include <cstddef>
 #include <filesystem>
 #include <mutex>
 #include <optional>
 #include <span>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
 namespace pali::inline PALI_ABI::inline PALI_MODEL {
+
+#ifdef PALI_COMPILED
+/// This source has the bodies of every type.
+template <class Config, class Weights>
+    requires(model_config<Config> && !std::same_as<Config, dynamic>)
+struct model_bodies<Config, Weights> {
+    static constexpr bool available = true;
+};
+#endif
 
 /// What a model is made of. Its members do one call's work, under the lock that the caller holds.
 template <model_config Config, weight_storage Weights>
@@ -55,50 +67,75 @@ struct model<Config, Weights>::state {
     std::optional<mask_vqvae> masks; // read when it is first asked for
     kv_caches caches;
     std::mutex busy;
+    std::atomic<std::thread::id> caller{}; // the thread whose call is running
     double load_s = 0;
 
+    /// A call: waits until those of other threads have ended. Throws errc::invalid_argument for one that a callback of a running call makes, which would wait for itself.
+    class call {
+    public:
+        explicit call(state& s) : m_state(s) {
+            if (s.caller.load(std::memory_order_relaxed) == std::this_thread::get_id())
+                throw error(errc::invalid_argument, "a model was called from a callback of its own call: ask when the call has returned, or use another model");
+            s.busy.lock();
+            s.caller.store(std::this_thread::get_id(), std::memory_order_relaxed);
+        }
+        ~call() {
+            m_state.caller.store(std::thread::id(), std::memory_order_relaxed);
+            m_state.busy.unlock();
+        }
+        call(const call&) = delete;
+        call& operator=(const call&) = delete;
+
+    private:
+        state& m_state;
+    };
+
+    /// Of a call that encodes `pictures` and answers `requests`, with up to `tokens` steps of decoding.
+    [[nodiscard]] call_progress progress_of(const progress_callback& callback, std::size_t images, std::size_t requests, std::size_t tokens) const {
+        return {callback, images * net.vision.layers.size() + requests * net.decoder.layers.size() + tokens};
+    }
+
     /// Nothing when the callback stopped it.
-    [[nodiscard]] std::optional<image_features> see(const image& picture, const progress_callback& progress) {
+    [[nodiscard]] std::optional<image_features> see(const image& picture, call_progress& progress) {
         const tensor<3> pixels = preprocess(picture, pictures);
-        if (progress && !progress("image", 0)) return std::nullopt;
+        if (!progress.begin("image")) return std::nullopt;
         const arena::frame frame(at.scratch);
-        bool stopped = false;
-        const auto x = net.vision(pixels.data(), at, [&](std::size_t layer, const matrix_view&) {
-            stopped = progress && !progress("image", static_cast<double>(layer + 1) / static_cast<double>(net.vision.layers.size() + 1));
-            return !stopped;
-        });
-        if (stopped) return std::nullopt;
+        const auto x = net.vision(pixels.data(), at, [&](std::size_t, const matrix_view&) { return progress.advance("image"); });
+        if (progress.stopped()) return std::nullopt;
         return image_features{copy_of(net.project(x, at)), picture.width, picture.height};
     }
-    [[nodiscard]] image_features see_or_throw(const image& picture, const progress_callback& progress) {
+    [[nodiscard]] image_features see_or_throw(const image& picture, call_progress& progress) {
         auto features = see(picture, progress);
         if (!features) throw error(errc::cancelled, "encoding a picture was stopped by the callback");
         return std::move(*features);
     }
-    [[nodiscard]] std::vector<image_features> see_each(std::span<const image> several, const progress_callback& progress) {
+    [[nodiscard]] std::vector<image_features> see_each(std::span<const image> several, call_progress& progress) {
         std::vector<image_features> seen;
         seen.reserve(several.size());
         for (const image& picture : several) seen.push_back(see_or_throw(picture, progress));
         return seen;
     }
 
-    [[nodiscard]] generation answer_one(const request& one) {
-        one.options.validate();
-        if (one.options.num_beams > 1) return search_beams(net, text, eos, one, caches, at);
-        return std::move(pali::generate(net, text, eos, std::span(&one, 1), caches, at).front());
-    }
-    [[nodiscard]] std::vector<generation> answer_all(std::span<const request> requests) {
+    [[nodiscard]] std::vector<generation> answer_all(std::span<const request> requests, call_progress& progress) {
         for (const request& one : requests) one.options.validate();
         const auto beams = [](const request& one) { return one.options.num_beams > 1; };
-        if (std::none_of(requests.begin(), requests.end(), beams)) return pali::generate(net, text, eos, requests, caches, at);
+        if (std::none_of(requests.begin(), requests.end(), beams)) return pali::generate(net, text, eos, requests, caches, at, progress);
         std::vector<generation> results; // a beam search is a batch already: one request at a time
-        for (const request& one : requests) results.push_back(answer_one(one));
+        for (std::size_t i = 0; i < requests.size(); ++i) {
+            const request& one = requests[i];
+            std::size_t image_tokens = 0;
+            for (const image_features& picture : one.images) image_tokens += picture.values.shape(0);
+            if (progress.stopped()) results.push_back(cancelled(one.prompt, image_tokens, 0));
+            else if (beams(one)) results.push_back(search_beams(net, text, eos, one, caches, at, progress, i));
+            else results.push_back(std::move(pali::generate(net, text, eos, std::span(&one, 1), caches, at, progress, i).front()));
+        }
+        if (!progress.stopped()) progress.complete("search");
         return results;
     }
-    [[nodiscard]] std::vector<generation> answer_each_of(std::span<const image_features> seen, std::string_view prompt, const generate_options& options) {
+    [[nodiscard]] std::vector<generation> answer_each_of(std::span<const image_features> seen, std::string_view prompt, const generate_options& options, call_progress& progress) {
         std::vector<request> requests;
         for (const image_features& picture : seen) requests.push_back({.images = std::span(&picture, 1), .prompt = prompt, .options = options});
-        return answer_all(requests);
+        return answer_all(requests, progress);
     }
     /// An answer that was stopped before there was a token of it.
     [[nodiscard]] generation cancelled(std::string_view prompt, std::size_t image_tokens, double seconds) const {
@@ -119,9 +156,9 @@ struct model<Config, Weights>::state {
                                             "(gs://big_vision/paligemma/vae-oid.npz): put it there, or name it by load_options::mask_decoder"});
         return masks.emplace(*file);
     }
-    [[nodiscard]] std::vector<findings> find(std::span<const image_features> seen, pointing kind, std::string_view things, const find_options& options) {
+    [[nodiscard]] std::vector<findings> find(std::span<const image_features> seen, pointing kind, std::string_view things, const find_options& options, call_progress& progress) {
         const mask_vqvae* const decoder = kind == pointing::masks ? &mask_decoder() : nullptr;
-        std::vector<generation> said = answer_each_of(seen, prompt_of(kind, things), decoding_of(options, kind, things, text));
+        std::vector<generation> said = answer_each_of(seen, prompt_of(kind, things), decoding_of(options, kind, things, text), progress);
         std::vector<findings> found;
         found.reserve(said.size());
         for (std::size_t i = 0; i < said.size(); ++i)
@@ -160,44 +197,55 @@ std::string model<Config, Weights>::arch() {
 
 template <model_config Config, weight_storage Weights>
 image_features model<Config, Weights>::encode(const image& picture, const progress_callback& on_progress) {
-    const std::lock_guard lock(m_state->busy);
-    return m_state->see_or_throw(picture, on_progress);
+    const typename state::call call(*m_state);
+    call_progress progress = m_state->progress_of(on_progress, 1, 0, 0);
+    return m_state->see_or_throw(picture, progress);
 }
 
 template <model_config Config, weight_storage Weights>
 generation model<Config, Weights>::generate(std::span<const image> pictures, std::string_view prompt, const generate_options& options) {
     options.validate();
-    const std::lock_guard lock(m_state->busy);
+    const typename state::call call(*m_state);
     stopwatch clock;
+    call_progress progress = m_state->progress_of(options.on_progress, pictures.size(), 1, options.max_new_tokens);
     std::vector<image_features> images;
     for (const image& picture : pictures) {
-        auto features = m_state->see(picture, options.on_progress);
+        auto features = m_state->see(picture, progress);
         if (!features) return m_state->cancelled(prompt, pictures.size() * m_state->net.image_tokens(), clock.lap());
         images.push_back(std::move(*features));
     }
     const double seconds = clock.lap();
-    generation result = m_state->answer_one({.images = images, .prompt = prompt, .options = options});
+    const request one{.images = images, .prompt = prompt, .options = options};
+    generation result = std::move(m_state->answer_all(std::span(&one, 1), progress).front());
     result.timings.image_s = seconds;
     return result;
 }
 template <model_config Config, weight_storage Weights>
 generation model<Config, Weights>::generate(const request& one) {
-    const std::lock_guard lock(m_state->busy);
-    return m_state->answer_one(one);
+    return std::move(generate(std::span(&one, 1)).front());
 }
 template <model_config Config, weight_storage Weights>
 std::vector<generation> model<Config, Weights>::generate(std::span<const request> requests) {
-    const std::lock_guard lock(m_state->busy);
-    return m_state->answer_all(requests);
+    const typename state::call call(*m_state);
+    std::size_t tokens = 0;
+    const progress_callback none;
+    const progress_callback* callback = &none;
+    for (const request& one : requests) {
+        tokens = std::max(tokens, one.options.max_new_tokens);
+        if (!*callback) callback = &one.options.on_progress;
+    }
+    call_progress progress = m_state->progress_of(*callback, 0, requests.size(), tokens);
+    return m_state->answer_all(requests, progress);
 }
 template <model_config Config, weight_storage Weights>
 std::vector<generation> model<Config, Weights>::generate_each(std::span<const image> pictures, std::string_view prompt, const generate_options& options) {
     options.validate();
-    const std::lock_guard lock(m_state->busy);
+    const typename state::call call(*m_state);
     stopwatch clock;
-    const std::vector<image_features> seen = m_state->see_each(pictures, options.on_progress);
+    call_progress progress = m_state->progress_of(options.on_progress, pictures.size(), pictures.size(), options.max_new_tokens);
+    const std::vector<image_features> seen = m_state->see_each(pictures, progress);
     const double seconds = clock.lap();
-    std::vector<generation> said = m_state->answer_each_of(seen, prompt, options);
+    std::vector<generation> said = m_state->answer_each_of(seen, prompt, options, progress);
     for (generation& one : said) one.timings.image_s = seconds / static_cast<double>(said.size());
     return said;
 }
@@ -205,42 +253,44 @@ std::vector<generation> model<Config, Weights>::generate_each(std::span<const im
 template <model_config Config, weight_storage Weights>
 findings model<Config, Weights>::find(const image_features& picture, pointing kind, std::string_view things, const find_options& options) {
     options.validate();
-    const std::lock_guard lock(m_state->busy);
-    return std::move(m_state->find(std::span(&picture, 1), kind, things, options).front());
+    const typename state::call call(*m_state);
+    call_progress progress = m_state->progress_of(options.generate.on_progress, 0, 1, options.generate.max_new_tokens);
+    return std::move(m_state->find(std::span(&picture, 1), kind, things, options, progress).front());
 }
 template <model_config Config, weight_storage Weights>
 std::vector<findings> model<Config, Weights>::find_each(std::span<const image> pictures, pointing kind, std::string_view things, const find_options& options) {
     options.validate();
-    const std::lock_guard lock(m_state->busy);
+    const typename state::call call(*m_state);
     stopwatch clock;
     if (kind == pointing::masks) (void)m_state->mask_decoder(); // before the work of seeing
-    const std::vector<image_features> seen = m_state->see_each(pictures, options.generate.on_progress);
+    call_progress progress = m_state->progress_of(options.generate.on_progress, pictures.size(), pictures.size(), options.generate.max_new_tokens);
+    const std::vector<image_features> seen = m_state->see_each(pictures, progress);
     const double seconds = clock.lap();
-    std::vector<findings> found = m_state->find(seen, kind, things, options);
+    std::vector<findings> found = m_state->find(seen, kind, things, options, progress);
     for (findings& one : found) one.said.timings.image_s = seconds / static_cast<double>(found.size());
     return found;
 }
 template <model_config Config, weight_storage Weights>
 findings model<Config, Weights>::read(generation said, const image_features& picture, const find_options& options) {
     options.validate();
-    const std::lock_guard lock(m_state->busy);
+    const typename state::call call(*m_state);
     const bool masks = said.text.find("<seg") != std::string::npos && m_state->find_mask_file();
     return read_findings(std::move(said), m_state->text, picture.width, picture.height, masks ? &m_state->mask_decoder() : nullptr, options, m_state->at);
 }
 
 template <model_config Config, weight_storage Weights>
 score_result model<Config, Weights>::score(std::span<const image_features> images, std::string_view prompt, std::string_view answer) {
-    const std::lock_guard lock(m_state->busy);
+    const typename state::call call(*m_state);
     return pali::score(m_state->net, m_state->text, images, prompt, answer, m_state->caches, m_state->at);
 }
 template <model_config Config, weight_storage Weights>
 matrix model<Config, Weights>::hidden_states(std::span<const image_features> images, std::string_view prompt, std::string_view suffix) {
-    const std::lock_guard lock(m_state->busy);
+    const typename state::call call(*m_state);
     return pali::hidden_states(m_state->net, m_state->text, images, prompt, suffix, m_state->caches, m_state->at);
 }
 template <model_config Config, weight_storage Weights>
 matrix model<Config, Weights>::logits(std::span<const image_features> images, std::string_view prompt, std::string_view suffix) {
-    const std::lock_guard lock(m_state->busy);
+    const typename state::call call(*m_state);
     return pali::logits(m_state->net, m_state->text, images, prompt, suffix, m_state->caches, m_state->at);
 }
 

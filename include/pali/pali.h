@@ -42,6 +42,7 @@ typedef enum pali_status {
     PALI_UNKNOWN_VARIANT = 102,     /**< no configuration of that name: not from these functions */
     PALI_CAPACITY_EXCEEDED = 103,   /**< a sequence is longer than its key-value cache: not from these functions */
     PALI_CANCELLED = 104,           /**< a callback stopped a load, or pali_find while it encoded the picture */
+    PALI_TOO_FEW_THREADS = 105,     /**< the system starts no more threads */
     PALI_CANNOT_OPEN = 201,         /**< a file or folder is missing or cannot be read */
     PALI_MALFORMED_FILE = 202,      /**< the contents contradict the file's format */
     PALI_UNSUPPORTED_FORMAT = 203,  /**< a known format in a form that is not read */

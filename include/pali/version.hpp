@@ -8,9 +8,19 @@
 #define PALI_VERSION_PATCH 0
 /// @}
 
+/// Whether preconditions of kernels are checked, by assert(). Headers alone follow NDEBUG. Bodies that are compiled once are not checked, whatever the sources that use
+/// them do, unless the build defines this to 1 for all of them, as a Debug build of pali::compiled does.
+#ifndef PALI_CHECKED
+#  if defined(NDEBUG) || defined(PALI_COMPILED)
+#    define PALI_CHECKED 0
+#  else
+#    define PALI_CHECKED 1
+#  endif
+#endif
+
 /// Inline namespace of every name of the library: one per minor version, so that two of them can be linked into one program; and one of
-/// its own where preconditions are checked, so that sources with NDEBUG and without never share a function, of which one checks.
-#if defined(NDEBUG)
+/// its own where preconditions are checked, so that sources that check and sources that do not never share a function.
+#if !PALI_CHECKED
 #  define PALI_ABI PALI_VERSION_NAME(v, PALI_VERSION_MAJOR, PALI_VERSION_MINOR, )
 #else
 #  define PALI_ABI PALI_VERSION_NAME(v, PALI_VERSION_MAJOR, PALI_VERSION_MINOR, _checked)

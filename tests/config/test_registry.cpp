@@ -59,6 +59,25 @@ struct robot : pali::paligemma2<pali::gemma2_2b, pali::siglip_so400m_14<448>> {
 };
 static_assert(pali::model_config<robot>);
 
+// Sizes that no model has.
+struct three_kv_heads : robot {
+    static constexpr std::size_t kv_heads = 3;
+};
+struct odd_heads : robot {
+    static constexpr std::size_t head_dim = 255;
+};
+struct no_patches : pali::siglip_so400m_14<448> {
+    static constexpr std::size_t patch_size = 0;
+};
+struct uneven_tower : pali::siglip_so400m_14<448> {
+    static constexpr std::size_t heads = 7;
+};
+static_assert(!pali::decoder_config<three_kv_heads> && !pali::model_config<three_kv_heads>);
+static_assert(!pali::decoder_config<odd_heads>);
+static_assert(!pali::vision_config<no_patches>);
+static_assert(!pali::vision_config<uneven_tower>);
+static_assert(pali::model_config<pali::dynamic>, "sizes that are read when the program runs are checked then");
+
 } // namespace
 
 BOOST_AUTO_TEST_SUITE(registry)

@@ -166,6 +166,22 @@ BOOST_AUTO_TEST_CASE(what_merging_keeps_has_its_own_mask) {
     BOOST_TEST(!(all[0].mask == all[2].mask));
 }
 
+BOOST_AUTO_TEST_CASE(things_may_be_written_as_the_whole_prompt) {
+    using pali::pointing;
+    for (const char* written : {"cat ; dog", "detect cat ; dog", "<image>detect cat ; dog\n", "<bos>cat ; dog"}) {
+        BOOST_TEST(pali::things_of(pointing::boxes, written) == "cat ; dog");
+        BOOST_TEST(pali::prompt_of(pointing::boxes, written) == "detect cat ; dog");
+    }
+    BOOST_TEST(pali::prompt_of(pointing::masks, "segment cat") == "segment cat");
+    BOOST_TEST(pali::prompt_of(pointing::boxes, "detective") == "detect detective");
+    for (const auto& [kind, written] : {std::pair(pointing::boxes, "segment cat"), std::pair(pointing::masks, "<image>detect cat")})
+        BOOST_CHECK_EXCEPTION((void)pali::prompt_of(kind, written), pali::error, [](const pali::error& e) { return e.code() == pali::errc::invalid_prompt; });
+    for (const bool constrained : {false, true}) {
+        const pali::find_options options{.constrained = constrained};
+        check_same(asked().detect(pictures()[0], "<image>detect red cross\n", options), asked().detect(pictures()[0], "red cross", options));
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_callback_stops_the_encoding) {
     pali::find_options options;
     options.generate.on_progress = [](std::string_view stage, double) { return stage != "image"; };

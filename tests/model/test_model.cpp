@@ -293,9 +293,9 @@ BOOST_FIXTURE_TEST_CASE(a_callback_stops_before_and_inside_the_picture_and_the_p
         options.on_progress = [&](std::string_view name, double done) { if (name == stage) all.push_back(done); return true; };
         model.generate(picture, prompt, options);
         BOOST_TEST(all.size() >= 3u, "progress of " << stage << " is reported inside too");
-        BOOST_TEST(all.front() == 0.0);
+        BOOST_TEST((all.front() == 0.0) == (stage == "image"));
         BOOST_TEST(std::is_sorted(all.begin(), all.end()));
-        BOOST_TEST(all.back() <= 1.0);
+        BOOST_TEST(all.back() < 1.0);
         for (std::size_t stop = 1; stop <= all.size(); ++stop) {
             std::size_t calls = 0;
             options.on_progress = [&](std::string_view name, double) { return name != stage || ++calls < stop; };
@@ -308,6 +308,106 @@ BOOST_FIXTURE_TEST_CASE(a_callback_stops_before_and_inside_the_picture_and_the_p
         }
     }
     check_answer(model.generate(picture, prompt, options_of(one)), one, tiny.tolerance("logprob"));
+}
+
+/// Every call that takes progress reports one scale: from 0, never back, to 1 at the end, with the tokens on it.
+BOOST_FIXTURE_TEST_CASE(progress_is_one_scale_over_the_whole_call, fixture) {
+    const std::vector<pali::image> three(3, picture);
+    const std::vector<pali::image_features> seen(2, model.encode(picture));
+    std::vector<std::pair<std::string, double>> all;
+    pali::generate_options options = options_of(one);
+    options.on_progress = [&](std::string_view stage, double done) { return all.emplace_back(stage, done), true; };
+    pali::generate_options search = options;
+    search.num_beams = 2;
+    const std::vector<pali::request> requests{{.images = std::span(&seen[0], 1), .prompt = prompt}, {.images = std::span(&seen[1], 1), .prompt = prompt, .options = options}};
+    const std::pair<std::vector<std::string>, std::function<void()>> calls[] = {
+        {{"image", "prefill", "decode"}, [&] { model.generate(picture, prompt, options); }},
+        {{"image", "prefill", "decode"}, [&] { model.generate_each(three, prompt, options); }},
+        {{"prefill", "decode"}, [&] { model.generate(requests); }},
+        {{"image", "prefill", "search"}, [&] { model.generate(picture, prompt, search); }},
+        {{"image", "prefill", "search"}, [&] { model.generate_each(three, prompt, search); }},
+        {{"image", "prefill", "decode"}, [&] { model.detect_each(three, "cat", {.generate = options}); }},
+    };
+    for (const auto& [stages, call] : calls) {
+        all.clear();
+        call();
+        std::vector<std::string> names;
+        for (const auto& [stage, done] : all)
+            if (std::find(names.begin(), names.end(), stage) == names.end()) names.push_back(stage);
+        BOOST_TEST(names == stages, boost::test_tools::per_element());
+        BOOST_TEST(std::is_sorted(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.second < b.second; }));
+        BOOST_TEST((all.front().second == 0.0 && all.back().second == 1.0));
+    }
+    all.clear();
+    (void)model.encode(picture, options.on_progress);
+    BOOST_TEST((all.front().second == 0.0 && all.back().second == 1.0));
+}
+
+BOOST_FIXTURE_TEST_CASE(callbacks_of_several_answers_say_which_they_are_about, fixture) {
+    const std::vector<pali::image> three(3, picture);
+    std::vector<std::string> texts(3);
+    std::vector<std::vector<token>> said(3);
+    pali::generate_options options = options_of(one);
+    options.on_text = [&](std::size_t which, std::string_view piece) { return texts.at(which) += piece, true; };
+    options.on_token = [&](std::size_t which, token id, float) { return said.at(which).push_back(id), true; };
+    for (const std::size_t beams : {std::size_t{1}, std::size_t{2}}) {
+        texts.assign(3, ""), said.assign(3, {});
+        options.num_beams = beams;
+        const auto got = model.generate_each(three, prompt, options);
+        for (std::size_t i = 0; i < 3; ++i) {
+            BOOST_TEST(texts[i] == got[i].text);
+            BOOST_TEST((said[i] == got[i].tokens));
+        }
+    }
+}
+
+/// Whichever callback of whichever answer returns false: no other is called, and every answer ends with what it has.
+BOOST_FIXTURE_TEST_CASE(one_false_stops_everything_that_a_call_does, fixture) {
+    const std::vector<pali::image> three(3, picture);
+    const auto whole = model.generate_each(three, prompt, options_of(one));
+    for (std::size_t stop = 1; stop <= 6; ++stop) { // three first tokens, then a step for all
+        std::size_t calls = 0;
+        pali::generate_options options = options_of(one);
+        options.on_token = [&](std::size_t, token, float) { return ++calls < stop; };
+        options.on_progress = [&](std::string_view, double) { return calls += calls >= stop, true; };
+        const auto got = model.generate_each(three, prompt, options);
+        BOOST_TEST(calls == stop);
+        for (std::size_t i = 0; i < 3; ++i) {
+            BOOST_TEST(pali::to_string(got[i].finish) == "cancelled");
+            BOOST_TEST(got[i].tokens.size() == stop / 3 + (i < stop % 3 ? 1 : 0));
+            BOOST_TEST(std::equal(got[i].tokens.begin(), got[i].tokens.end(), whole[i].tokens.begin()));
+            BOOST_TEST((got[i].prompt_tokens == whole[i].prompt_tokens));
+        }
+    }
+    std::size_t calls = 0;
+    pali::generate_options options = options_of(one);
+    options.on_progress = [&](std::string_view stage, double) { return stage != "decode" || ++calls < 2; };
+    for (const pali::generation& got : model.generate_each(three, prompt, options)) {
+        BOOST_TEST(pali::to_string(got.finish) == "cancelled");
+        BOOST_TEST(got.tokens.size() == 2u);
+    }
+    BOOST_TEST(calls == 2u);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_model_cannot_be_asked_from_its_own_callback, fixture) {
+    exact_model other(tiny.folder());
+    const auto refused = [](const pali::error& e) { return e.code() == pali::errc::invalid_argument && std::string(e.what()).find("callback") != std::string::npos; };
+    std::size_t tried = 0;
+    pali::generate_options options = options_of(one);
+    options.max_new_tokens = 2;
+    options.on_token = [&](token, float) {
+        ++tried;
+        BOOST_CHECK_EXCEPTION((void)model.generate(picture, prompt), pali::error, refused);
+        BOOST_CHECK_EXCEPTION((void)model.encode(picture), pali::error, refused);
+        BOOST_CHECK_EXCEPTION((void)model.score(picture, prompt, "a"), pali::error, refused);
+        check_answer(other.generate(picture, prompt, options_of(one)), one, tiny.tolerance("logprob")); // another model may be asked
+        return true;
+    };
+    (void)model.generate(picture, prompt, options);
+    BOOST_TEST(tried == 2u);
+    options.on_token = [&](token, float) -> bool { throw std::runtime_error("out of the callback"); };
+    BOOST_CHECK_THROW((void)model.generate(picture, prompt, options), std::runtime_error);
+    check_answer(model.generate(picture, prompt, options_of(one)), one, tiny.tolerance("logprob")); // and so may the model, after an exception
 }
 
 BOOST_FIXTURE_TEST_CASE(a_callback_stops_a_beam_search_between_rounds, fixture) {

@@ -52,9 +52,28 @@ BOOST_AUTO_TEST_CASE(what_is_not_a_marker_stays) {
     BOOST_TEST(pali::read_prompt("a\r") == "a\r");
     BOOST_TEST(pali::read_prompt("") == "");
     BOOST_TEST(pali::read_prompt("a\nb\n") == "a\nb");
-    BOOST_TEST(pali::read_prompt("a <image>") == "a <image>");
+    BOOST_TEST(pali::read_prompt("a <pad>") == "a <pad>");
     BOOST_TEST(pali::read_prompt("<eos>a") == "<eos>a");
     BOOST_TEST(pali::read_prompt("<images>a") == "<images>a");
+}
+
+BOOST_AUTO_TEST_CASE(markers_behind_other_text_are_refused) {
+    const pali::tokenizer text(source_path("examples/models/shapes/tokenizer.model"), 1480);
+    for (const char* written : {"detect <image> cat", "what is this? <image>", "caption <bos> en", "<image>a<image>", "<eos><image>", "<loc0001><image><image>"})
+        BOOST_CHECK_EXCEPTION((void)pali::layout_prompt(text, written, 4), pali::error, [](const pali::error& e) { return e.code() == pali::errc::invalid_prompt; });
+}
+
+BOOST_AUTO_TEST_CASE(tasks_take_their_whole_prompt_too) {
+    for (const char* written : {"de", "caption de", "<image>caption de\n", "<bos>de\n"}) BOOST_TEST(pali::caption_prompt(written) == "caption de", written);
+    for (const char* whole : {"describe en", "cap en", "caption <loc0000><loc0000><loc1023><loc1023>"}) BOOST_TEST(pali::caption_prompt(whole) == whole);
+    BOOST_TEST(pali::caption_prompt("zh-Hans") == "caption zh-Hans");
+    BOOST_TEST(pali::answer_prompt("where is it?", "en") == "answer en where is it?");
+    BOOST_TEST(pali::answer_prompt("answer fr where is it?\n", "en") == "answer fr where is it?");
+    BOOST_TEST(pali::answer_prompt("<image>question en two", "de") == "question en two");
+    BOOST_TEST(pali::answer_prompt("answer yes or no: is it night?", "en") == "answer en answer yes or no: is it night?");
+    const auto refused = [](const pali::error& e) { return e.code() == pali::errc::invalid_prompt; };
+    for (const char* other : {"a cat", "", "english", "detect cat", "e", "en us"}) BOOST_CHECK_EXCEPTION((void)pali::caption_prompt(other), pali::error, refused);
+    BOOST_CHECK_EXCEPTION((void)pali::answer_prompt("where?", "nowhere"), pali::error, refused);
 }
 
 // A mistake of earlier ports: the newline is tokenised with the prompt, and "\n" + "\n" merge to another token.
@@ -68,7 +87,7 @@ BOOST_AUTO_TEST_CASE(the_newline_is_tokenised_apart) {
 
 BOOST_AUTO_TEST_CASE(no_prompt_adds_image_tokens) {
     const pali::tokenizer text(source_path("examples/models/shapes"));
-    for (const char* written : {"a <image> b", "<image>a<image>", "<eos><image>", "<loc0001><image><image>"}) {
+    for (const char* written : {"<image>a", "<bos><image>a<eos>", "<image><image><eos>", "<imag", "< image>"}) {
         const auto layout = pali::layout_prompt(text, written, 3);
         BOOST_TEST(std::count(layout.tokens.begin(), layout.tokens.end(), text.image()) == 3, written);
         BOOST_TEST(std::count(layout.tokens.begin(), layout.tokens.end(), text.bos()) == 1, written);

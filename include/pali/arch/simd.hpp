@@ -6,6 +6,11 @@
 #include <cstddef>
 #include <string>
 
+// Bodies only: sources that use bodies compiled elsewhere do not include this header.
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ == 1) || defined(__ASSOCIATIVE_MATH__)
+#  error "pali cannot be compiled with -Ofast, -ffast-math, -ffinite-math-only or -fassociative-math: masks are infinities and the order of sums is fixed. Use -O2 or -O3"
+#endif
+
 /// Code whose instructions depend on compiler flags lives in an inline namespace that names them: translation units compiled with
 /// different flags then never share a symbol, and the linker cannot hand one of them the other's instructions.
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)

@@ -14,6 +14,7 @@ enum class errc : int {
     unknown_variant = 102,     ///< no configuration of that name
     capacity_exceeded = 103,   ///< a sequence is longer than its key-value cache
     cancelled = 104,           ///< a callback asked to stop
+    too_few_threads = 105,     ///< the system starts no more threads
     cannot_open = 201,         ///< a file or folder is missing or cannot be read
     malformed_file = 202,      ///< the contents contradict the file's format
     unsupported_format = 203,  ///< a known format in a form that is not read (dtype, compression, …)

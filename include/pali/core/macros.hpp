@@ -3,6 +3,12 @@
 
 #include <pali/version.hpp>
 
+// One message, and nothing after it: a missing header ends the compilation.
+#if defined(_MSVC_LANG) ? _MSVC_LANG < 202002L : defined(__cplusplus) && __cplusplus < 202002L
+#  error "pali needs C++20: compile with -std=c++20 (CMake: target_compile_features(TARGET PRIVATE cxx_std_20), which pali::pali sets)"
+#  include <pali_needs_cxx20>
+#endif
+
 // Before any other header: a compiler that has none for 32 bits says this all the same, by #error since such a header ends it before anything is asserted.
 #if defined(__SIZEOF_POINTER__) && __SIZEOF_POINTER__ != 8
 #  error "pali needs a 64-bit target: checkpoints are larger than a 32-bit address space"
@@ -18,8 +24,12 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_INLINE inline
 #endif
 
-/// Precondition of a kernel: checked in debug builds, free otherwise.
-#define PALI_ASSERT(condition) assert(condition)
+/// Precondition of a kernel: checked where PALI_CHECKED is 1, free otherwise.
+#if PALI_CHECKED
+#  define PALI_ASSERT(condition) assert(condition)
+#else
+#  define PALI_ASSERT(condition) static_cast<void>(0)
+#endif
 
 /// A function compiled for instructions that the translation unit need not have been given flags for.
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))

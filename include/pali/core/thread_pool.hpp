@@ -23,7 +23,7 @@ class thread_pool {
 public:
     /// `threads` counts the caller; 0 means as many as the machine has. `pin` keeps each but the caller's on a processor: the second of those that the process may
     /// run on, the third, ...; whoever calls may want to stay on the first.
-    /// Throws errc::invalid_argument for more than `most_threads`, or than the system starts.
+    /// Throws errc::invalid_argument for more than `most_threads`, and errc::too_few_threads where the system starts fewer.
     explicit thread_pool(std::size_t threads = 0, bool pin = false) {
         if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
         if (threads > most_threads) throw error(errc::invalid_argument, {"threads is ", threads, "; at most ", most_threads, " are started"});
@@ -36,7 +36,8 @@ public:
         } catch (const std::system_error& e) {
             const std::size_t started = size();
             end();
-            throw error(errc::invalid_argument, {"threads is ", threads, "; the system started ", started, " and then no more: ", e.what()});
+            throw error(errc::too_few_threads, {"of ", threads, " threads the system started ", started, ": ", e.what(),
+                                                ". Ask for fewer (load_options::threads, --threads), or raise the limit on processes (ulimit -u) or on memory (ulimit -v)"});
         }
     }
 

@@ -21,9 +21,9 @@ namespace pali::inline PALI_ABI::inline PALI_SIMD {
 /// Chooses token after token from logits, streams the text, and knows when to stop. Allocates when it is made and not per token.
 class answer {
 public:
-    /// `eos` are the tokens that end it; `vocab` is the number of logits. What it is given has to outlive it.
-    answer(const generate_options& options, const tokenizer& text, std::span<const token> eos, const prompt_layout& prompt, std::size_t vocab)
-        : m_options(options), m_eos(eos), m_stream(text), m_sampler(options.sampling, vocab), m_sequence(prompt.tokens) {
+    /// `number` is what its callbacks call it; `eos` are the tokens that end it; `vocab` is the number of logits. What it is given has to outlive it.
+    answer(std::size_t number, const generate_options& options, const tokenizer& text, std::span<const token> eos, const prompt_layout& prompt, std::size_t vocab)
+        : m_number(number), m_options(options), m_eos(eos), m_stream(text), m_sampler(options.sampling, vocab), m_sequence(prompt.tokens) {
         m_sequence.reserve(prompt.tokens.size() + options.max_new_tokens);
         if (changes_logits()) m_own.reserve(vocab);
         m_result.tokens.reserve(options.max_new_tokens);
@@ -44,19 +44,27 @@ public:
         m_result.tokens.push_back(next);
         m_result.logprobs.push_back(logprob);
         const bool ends = std::find(m_eos.begin(), m_eos.end(), next) != m_eos.end();
-        const bool wanted = (!m_options.on_token || m_options.on_token(next, logprob)) && (ends || say(m_stream.push(next)));
+        const bool wanted = (!m_options.on_token || m_options.on_token(m_number, next, logprob)) && (ends || say(m_stream.push(next)));
         if (!wanted) m_result.finish = finish_reason::cancelled;
         else if (ends) m_result.finish = finish_reason::eos;
         else if (m_result.tokens.size() < m_options.max_new_tokens) return true;
         else m_result.finish = finish_reason::length;
+        m_complete = true;
         const std::string_view held = m_stream.finish();
         if (m_result.finish == finish_reason::cancelled) m_result.text += held; // whoever cancelled is not called again
         else if (!say(held)) m_result.finish = finish_reason::cancelled;
         return false;
     }
 
-    /// A callback stopped the prompt.
-    void cancel() noexcept { m_result.finish = finish_reason::cancelled; }
+    /// The call was stopped: the answer, unless it is complete, ends with what there is.
+    void cancel() {
+        if (m_complete) return;
+        m_complete = true;
+        m_result.finish = finish_reason::cancelled;
+        m_result.text += m_stream.finish();
+    }
+    /// Whether a callback of this answer stopped it.
+    [[nodiscard]] bool stopped() const noexcept { return m_complete && m_result.finish == finish_reason::cancelled; }
 
     /// The token chosen last.
     [[nodiscard]] token last() const noexcept { return m_sequence.back(); }
@@ -71,9 +79,10 @@ private:
 
     [[nodiscard]] bool say(std::string_view piece) {
         m_result.text += piece;
-        return piece.empty() || !m_options.on_text || m_options.on_text(piece);
+        return piece.empty() || !m_options.on_text || m_options.on_text(m_number, piece);
     }
 
+    std::size_t m_number;
     const generate_options& m_options;
     std::span<const token> m_eos;
     text_stream m_stream;
@@ -81,6 +90,7 @@ private:
     std::vector<token> m_sequence; // image tokens, prompt, answer: what processors look at
     std::vector<float> m_own; // logits as the model gave them, where they are changed
     generation m_result;
+    bool m_complete = false; // no other token is wanted
 };
 
 } // namespace pali::inline PALI_ABI::inline PALI_SIMD

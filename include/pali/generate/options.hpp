@@ -3,6 +3,7 @@
 
 #include <pali/core/error.hpp>
 #include <pali/core/progress.hpp>
+#include <pali/generate/answer_callback.hpp>
 #include <pali/generate/beam_options.hpp>
 #include <pali/generate/sampling.hpp>
 #include <pali/text/token.hpp>
@@ -27,9 +28,10 @@ struct generate_options {
     /// of impossible tokens to minus infinity (one number for each token of the vocabulary; for each beam of a search). Where none is left it is errc::invalid_argument. See
     /// object_constraint.
     std::function<void(std::span<const token> said, std::span<float> scores)> constrain{};
-    std::function<bool(std::string_view piece)> on_text{};            ///< called with whole UTF-8 as it comes; false stops
-    std::function<bool(token id, float logprob)> on_token{};          ///< called with every token; false stops
-    progress_callback on_progress{};     ///< stages "image" and "prefill", of a beam search "search" too; false stops
+    /// Called with whole UTF-8 as it comes, in a call with several answers optionally with the number of the answer before it; false stops the call.
+    answer_callback<std::string_view> on_text{};
+    answer_callback<token, float> on_token{}; ///< called with every token and its log-probability, optionally with the number of the answer; false stops the call
+    progress_callback on_progress{}; ///< stages "image", "prefill" and "decode", of a beam search "search"; the share of the whole call that is done; false stops the call
 
     /// Those of a beam search.
     [[nodiscard]] beam_options beams() const noexcept {

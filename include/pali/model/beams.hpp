@@ -50,12 +50,12 @@ private:
     std::vector<bool> m_taken;
 };
 
-/// Answers a request by beam search, as transformers' generate(num_beams = n) does. Text and tokens are streamed when the best is known. `on_progress` is asked before
-/// each round, stage "search"; stopped, the answer is the best so far.
+/// Answers a request by beam search, as transformers' generate(num_beams = n) does. Text and tokens are streamed when the best is known, under `number`. Progress is
+/// reported before each round, stage "search"; stopped, the answer is the best so far.
 /// Throws what beam_search, sampler and embed() throw.
 template <class Network>
 [[nodiscard]] generation search_beams(Network& net, const tokenizer& text, std::span<const token> eos, const request& one, kv_caches& caches,
-                                      context& at) {
+                                      context& at, call_progress& progress, std::size_t number = 0) {
     const generate_options& options = one.options;
     const std::size_t beams = options.num_beams, vocab = net.config.vocab;
     stopwatch clock;
@@ -64,7 +64,7 @@ template <class Network>
     result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
     for (std::size_t b = 0; b < beams; ++b) (void)caches.prepare(b, net.config, prompt.tokens.size() + options.max_new_tokens);
     const arena::frame frame(at.scratch);
-    auto x = prefill(net, one.images, std::span(prompt.tokens).subspan(prompt.image_tokens), {}, caches[0], at, options.on_progress);
+    auto x = prefill(net, one.images, std::span(prompt.tokens).subspan(prompt.image_tokens), {}, caches[0], at, progress);
     result.timings.prefill_s = clock.lap();
     if (!x) {
         result.finish = finish_reason::cancelled;
@@ -95,7 +95,7 @@ template <class Network>
     std::vector<sequence> batch;
     bool cancelled = false;
     for (bool more = go_on(slice(*x, x->shape(0) - 1, 1)); more;) {
-        cancelled = options.on_progress && !options.on_progress("search", static_cast<double>(search.length()) / static_cast<double>(options.max_new_tokens));
+        cancelled = !progress.advance("search");
         if (cancelled) break;
         const arena::frame inner(at.scratch);
         cache_of.follow(search.beams(), caches, shared);
@@ -114,10 +114,10 @@ template <class Network>
     const bool ended = std::find(eos.begin(), eos.end(), result.tokens.back()) != eos.end();
     result.finish = cancelled ? finish_reason::cancelled : ended ? finish_reason::eos : finish_reason::length;
     result.text = text.decode(std::span(result.tokens).first(result.tokens.size() - (ended ? 1 : 0)));
-    if (cancelled) return result; // nobody is told more who asked to stop
+    if (cancelled) return result; // no further callbacks
     for (std::size_t i = 0; i < result.tokens.size() && options.on_token; ++i)
-        if (!options.on_token(result.tokens[i], result.logprobs[i])) break;
-    if (options.on_text && !result.text.empty()) (void)options.on_text(result.text); // the answer is complete: there is nothing to stop
+        if (!options.on_token(number, result.tokens[i], result.logprobs[i])) break;
+    if (options.on_text && !result.text.empty()) (void)options.on_text(number, result.text); // the answer is complete: there is nothing to stop
     return result;
 }
 

@@ -21,7 +21,7 @@ namespace pali::inline PALI_ABI {
 /// Throws what object_constraint throws then.
 [[nodiscard]] inline generate_options decoding_of(const find_options& options, pointing kind, std::string_view things, const tokenizer& text) {
     generate_options chosen = options.generate;
-    if (options.constrained) chosen.constrain = object_constraint(text, asked_labels(things), kind == pointing::masks);
+    if (options.constrained) chosen.constrain = object_constraint(text, asked_labels(things_of(kind, things)), kind == pointing::masks);
     return chosen;
 }
 

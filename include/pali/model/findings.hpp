@@ -1,12 +1,15 @@
 // What detect and segment are asked for, and what they give.
 #pragma once
 
+#include <pali/core/describe.hpp>
+#include <pali/core/error.hpp>
 #include <pali/generate/options.hpp>
 #include <pali/generate/result.hpp>
 #include <pali/objects/mask_style.hpp>
 #include <pali/objects/merge.hpp>
 #include <pali/objects/object.hpp>
 #include <pali/objects/pixels.hpp>
+#include <pali/text/prompt.hpp>
 
 #include <cstddef>
 #include <optional>
@@ -22,9 +25,20 @@ enum class pointing {
     masks, ///< "segment"
 };
 
-/// The prompt that asks for it: "detect cat ; dog".
+/// The things in what people write for them: "cat ; dog", or the whole prompt, "detect cat ; dog", with what read_prompt() takes off. Throws errc::invalid_prompt for the
+/// prompt of the other kind.
+[[nodiscard]] inline std::string_view things_of(pointing kind, std::string_view text) {
+    constexpr std::string_view detect = "detect ", segment = "segment ";
+    std::string_view things = read_prompt(text);
+    const std::string_view own = kind == pointing::boxes ? detect : segment, other = kind == pointing::boxes ? segment : detect;
+    if (things.starts_with(other)) throw error(errc::invalid_prompt, {in_quotes(things), " asks for ", kind == pointing::boxes ? "masks" : "boxes", ": that is another call (detect for boxes, segment for masks)"});
+    if (things.starts_with(own)) things.remove_prefix(own.size());
+    return things;
+}
+
+/// The prompt that asks for it: "detect cat ; dog". Throws what things_of() throws.
 [[nodiscard]] inline std::string prompt_of(pointing kind, std::string_view things) {
-    return (kind == pointing::boxes ? "detect " : "segment ") + std::string(things);
+    return (kind == pointing::boxes ? "detect " : "segment ") + std::string(things_of(kind, things));
 }
 
 /// How things are found. model.detect(photo, "cat ; dog") has all the defaults.

@@ -30,31 +30,31 @@ private:
 };
 
 /// Answers requests, by sampling or greedily. Each gets the tokens it would get alone: rows of a batch do not touch each other.
-/// `caches` are used again from call to call. Throws what sampler and embed() throw. A step reads the weights once for all answers, and allocates nothing.
+/// A callback that returns false stops all of them. `caches` are used again from call to call. Callbacks number answers from `first_number` on. Throws what sampler and embed() throw. A step reads the weights once for all answers, and allocates nothing.
 template <class Network>
 [[nodiscard]] std::vector<generation> generate(Network& net, const tokenizer& text, std::span<const token> eos, std::span<const request> requests,
-                                               kv_caches& caches, context& at) {
+                                               kv_caches& caches, context& at, call_progress& progress, std::size_t first_number = 0) {
     std::deque<answer> answers;
     std::vector<std::size_t> active; // answers that want another token
     active.reserve(requests.size());
     for (std::size_t i = 0; i < requests.size(); ++i) {
         stopwatch clock;
         const prompt_layout prompt = lay_out(text, requests[i].images, requests[i].prompt);
-        answer& a = answers.emplace_back(requests[i].options, text, eos, prompt, net.config.vocab);
+        answer& a = answers.emplace_back(first_number + i, requests[i].options, text, eos, prompt, net.config.vocab);
+        if (progress.stopped()) continue; // it has its prompt and no token
         kv_cache& cache = caches.prepare(i, net.config, prompt.tokens.size() + requests[i].options.max_new_tokens);
         const arena::frame frame(at.scratch);
         const auto words = std::span(prompt.tokens).subspan(prompt.image_tokens);
-        if (auto x = prefill(net, requests[i].images, words, {}, cache, at, requests[i].options.on_progress)) {
+        if (auto x = prefill(net, requests[i].images, words, {}, cache, at, progress)) {
             auto logits = net.decoder.logits(net.decoder.normalise(slice(*x, x->shape(0) - 1, 1), at), at);
             if (a.take({logits.data(), logits.size()})) active.push_back(i);
-        } else {
-            a.cancel();
+            if (a.stopped()) progress.stop();
         }
         a.timings().prefill_s = clock.lap();
     }
     std::vector<sequence> sequences;
     sequences.reserve(active.size());
-    for (stopwatch clock; !active.empty();) {
+    for (stopwatch clock; !active.empty() && progress.advance("decode");) {
         const arena::frame frame(at.scratch);
         matrix_view x = at.take(active.size(), net.config.hidden);
         sequences.clear();
@@ -70,13 +70,19 @@ template <class Network>
         for (std::size_t row = 0; row < active.size(); ++row) {
             answer& a = answers[active[row]];
             a.timings().decode_s += seconds;
+            if (progress.stopped()) break; // by a callback of the answer before
             if (a.take({logits.data() + row * vocab, vocab})) active[kept++] = active[row];
+            if (a.stopped()) progress.stop();
         }
         active.resize(kept);
     }
+    if (!progress.stopped()) progress.complete("decode");
     std::vector<generation> results;
     results.reserve(answers.size());
-    for (answer& a : answers) results.push_back(std::move(a).finish());
+    for (answer& a : answers) {
+        a.cancel();
+        results.push_back(std::move(a).finish());
+    }
     return results;
 }
 

@@ -3,6 +3,7 @@
 
 #include <pali/core/error.hpp>
 #include <pali/decoder/kv_cache.hpp>
+#include <pali/model/call_progress.hpp>
 #include <pali/model/features.hpp>
 #include <pali/model/network.hpp>
 #include <pali/text/prompt.hpp>
@@ -32,8 +33,6 @@ template <class Network>
     float* to = x.data();
     for (const image_features& picture : images) to = std::copy(picture.values.data(), picture.values.data() + picture.values.size(), to);
     for (const token id : text) {
-        if (id < 0 || static_cast<std::size_t>(id) >= net.decoder.embedding.count)
-            throw error(errc::invalid_argument, {"token ", id, " is outside the vocabulary of ", net.decoder.embedding.count});
         net.decoder.embed(id, to);
         to += net.config.hidden;
     }
@@ -52,16 +51,16 @@ template <class Network>
 /// `progress`, stage "prefill", stopped it. Throws what embed() throws, and errc::capacity_exceeded where the cache is too small.
 template <class Network>
 [[nodiscard]] std::optional<matrix_view> prefill(Network& net, std::span<const image_features> images, std::span<const token> prompt,
-                                                 std::span<const token> suffix, kv_cache& cache, context& at, const progress_callback& progress) {
+                                                 std::span<const token> suffix, kv_cache& cache, context& at, call_progress& progress) {
     std::vector<token> text(prompt.begin(), prompt.end());
     text.insert(text.end(), suffix.begin(), suffix.end());
-    if (progress && !progress("prefill", 0)) return std::nullopt;
+    if (!progress.begin("prefill")) return std::nullopt;
     matrix_view x = embed(net, images, text, at);
-    const std::size_t rows = x.shape(0), layers = net.decoder.layers.size();
+    const std::size_t rows = x.shape(0);
     net.decoder.extend(cache.capacity());
     cache.start(rows - suffix.size());
     const sequence whole{.cache = &cache, .first = 0, .count = rows};
-    const auto after = [&](std::size_t layer, const matrix_view&) { return !progress || progress("prefill", static_cast<double>(layer + 1) / static_cast<double>(layers)); };
+    const auto after = [&](std::size_t, const matrix_view&) { return progress.advance("prefill"); };
     if (!net.decoder(x, std::span(&whole, 1), at, after)) return std::nullopt;
     return x;
 }

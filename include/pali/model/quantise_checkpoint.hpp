@@ -14,7 +14,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <filesystem>
+#include <fstream>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <span>
 #include <string>
@@ -31,20 +33,50 @@ namespace pali::inline PALI_ABI {
     return published_name(name).starts_with("language_model.") && tensor.shape.size() == 2;
 }
 
-/// Copies all of a folder but its weights, in whatever format: configuration, tokenizer, mask decoder. Throws errc::cannot_open where `from` cannot be listed, and errc::cannot_write.
-inline void copy_all_but_weights(const std::filesystem::path& from, const std::filesystem::path& to) {
+/// The files of a folder but its weights, in whatever format: configuration, tokenizer, mask decoder. In the order of their names. Throws errc::cannot_open.
+[[nodiscard]] inline std::vector<std::filesystem::path> all_but_weights(const std::filesystem::path& folder) {
+    std::vector<std::filesystem::path> found;
     std::error_code failed;
-    std::filesystem::directory_iterator place(from, failed);
+    std::filesystem::directory_iterator place(folder, failed);
     for (; !failed && place != std::filesystem::directory_iterator(); place.increment(failed)) {
         const std::filesystem::directory_entry& entry = *place;
         const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
         std::error_code unknown;
         const bool weights = kind == ".safetensors" || name.ends_with(".index.json") || (holds_weights(kind) && kind != ".npz"); // .npz: of the mask decoder
-        if (weights || !entry.is_regular_file(unknown)) continue;
-        std::filesystem::copy_file(entry.path(), to / name, std::filesystem::copy_options::overwrite_existing, failed);
-        if (failed) throw error(errc::cannot_write, {(to / name).string(), ": ", failed.message()});
+        if (!weights && entry.is_regular_file(unknown)) found.push_back(entry.path());
     }
-    if (failed) throw error(errc::cannot_open, {from.string(), ": ", failed.message()});
+    if (failed) throw error(errc::cannot_open, {folder.string(), ": ", failed.message()});
+    std::sort(found.begin(), found.end());
+    return found;
+}
+
+/// Copies them over what is there. Throws errc::cannot_open, and errc::cannot_write.
+inline void copy_all_but_weights(const std::filesystem::path& from, const std::filesystem::path& to) {
+    for (const std::filesystem::path& file : all_but_weights(from)) {
+        std::error_code failed;
+        std::filesystem::copy_file(file, to / file.filename(), std::filesystem::copy_options::overwrite_existing, failed);
+        if (failed) throw error(errc::cannot_write, {(to / file.filename()).string(), ": ", failed.message()});
+    }
+}
+
+/// Throws errc::invalid_argument, naming a file in `to` that quantise_checkpoint() would replace with other contents.
+inline void require_nothing_replaced(const std::filesystem::path& from, const std::filesystem::path& to) {
+    const auto refuse = [](const std::filesystem::path& file) {
+        throw error(errc::invalid_argument, {file.string(), ": is there already and would be replaced; name another folder, or allow it by `overwrite` (--overwrite)"});
+    };
+    const auto content = [](const std::filesystem::path& file) {
+        std::ifstream in(file, std::ios::binary);
+        return std::string(std::istreambuf_iterator<char>(in), {});
+    };
+    std::error_code unknown;
+    if (std::filesystem::exists(to / "model.safetensors", unknown)) refuse(to / "model.safetensors");
+    if (!std::filesystem::is_directory(from, unknown)) return;
+    for (const std::filesystem::path& file : all_but_weights(from)) {
+        const std::filesystem::path there = to / file.filename();
+        if (!std::filesystem::exists(there, unknown)) continue;
+        const bool is_same = std::filesystem::is_regular_file(there, unknown) && std::filesystem::file_size(there, unknown) == std::filesystem::file_size(file, unknown) && content(there) == content(file);
+        if (!is_same) refuse(there);
+    }
 }
 
 /// What the file of quantised weights will hold: for a matrix of the decoder its codes and its scales, and all else as it was.
@@ -77,10 +109,11 @@ template <weight_storage Storage>
 /// Reads the Hugging Face folder `from` and writes `to`: the same, with the decoder in the weights of `Storage` (int8 or int4) in one model.safetensors.
 /// Weights pass through in pieces of 16 MiB, so a checkpoint of any size needs some tens of megabytes of memory. `threads` counts the caller, 0: as many as the machine
 /// has; `progress` is asked after each piece, stage "quantize".
-/// Throws errc::invalid_argument where `from` is quantised already, is `to`, or has a matrix that does not consist of whole strips and groups; errc::cannot_write;
-/// errc::cancelled; and what checkpoint_files throws. A model.safetensors that was in `to` is replaced when all is done, or stays.
+/// Throws errc::invalid_argument where `from` is quantised already, is `to`, or has a matrix that does not consist of whole strips and groups, and, without `overwrite`, before any
+/// work where a file in `to` would be replaced by another; errc::cannot_write; errc::cancelled; and what checkpoint_files throws. A model.safetensors that was in `to` is replaced
+/// when all is done, or stays.
 template <weight_storage Storage>
-void quantise_checkpoint(const std::filesystem::path& from, const std::filesystem::path& to, std::size_t threads = 0, const progress_callback& progress = {}) {
+void quantise_checkpoint(const std::filesystem::path& from, const std::filesystem::path& to, std::size_t threads = 0, const progress_callback& progress = {}, bool overwrite = false) {
     using quantised_matrix = typename Storage::matrix;
     constexpr std::size_t bytes_a_piece = std::size_t{16} << 20; // of the file that is read
     const checkpoint_files files(from);
@@ -91,6 +124,8 @@ void quantise_checkpoint(const std::filesystem::path& from, const std::filesyste
     if (failed) throw error(errc::cannot_write, {to.string(), ": ", failed.message()});
     const bool folder = std::filesystem::is_directory(from, failed);
     if (std::filesystem::equivalent(from, folder ? to : to / "model.safetensors", failed)) throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
+
+    if (!overwrite) require_nothing_replaced(from, to);
 
     safetensors_writer out(to / "model.safetensors", quantised_entries<Storage>(files.tensors()),
                            {{"format", "pt"}, {std::string(weights_key), Storage::name}});

@@ -22,7 +22,8 @@ template <class Network>
                                   std::span<const token> suffix, kv_caches& caches, context& at) {
     const prompt_layout layout = lay_out(text, images, prompt);
     kv_cache& cache = caches.prepare(0, net.config, layout.tokens.size() + suffix.size());
-    return *prefill(net, images, std::span(layout.tokens).subspan(layout.image_tokens), suffix, cache, at, {});
+    call_progress unobserved;
+    return *prefill(net, images, std::span(layout.tokens).subspan(layout.image_tokens), suffix, cache, at, unobserved);
 }
 
 } // namespace model_detail

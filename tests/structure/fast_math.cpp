@@ -1,0 +1,12 @@
+// A source with -ffast-math beside bodies that were compiled without it.
+#include <pali/image/read.hpp>
+#include <pali/model.hpp>
+
+#include <filesystem>
+#include <iostream>
+
+int main(int, char** argv) {
+    const std::filesystem::path folder = argv[1];
+    pali::model<pali::dynamic> model{folder};
+    std::cout << model.caption(pali::read_image(folder / "pictures" / "cross_and_ring.png")) << '\n';
+}
