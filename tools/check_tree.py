@@ -172,6 +172,17 @@ def check_paths(t):
                 yield f"{t.name(path)}:{number}: {line.strip()[:120]}: a path of one machine"
 
 
+def check_packages(t):
+    """tools/packages.sh installs everything that cmake/dependencies.cmake looks for."""
+    script, rows = t.root / "tools" / "packages.sh", t.root / "cmake" / "dependencies.cmake"
+    if not rows.is_file():
+        return
+    listed = set(re.split(r"[\s\"]+", script.read_text(encoding="utf-8"))) if script.is_file() else set()
+    for name, package in re.findall(r"^pali_(?:dependency|reader)\(\s*(\S+).*\s(\S+)\)$", rows.read_text(encoding="utf-8"), flags=re.M):
+        if package not in listed:
+            yield f"tools/packages.sh: {package}, which holds {name}, is not installed"
+
+
 CHECKS = {name[6:]: f for name, f in list(globals().items()) if name.startswith("check_")}
 
 # Check -> (file, text that breaks it).
@@ -189,6 +200,7 @@ BROKEN = {
     "flags": [("image/x.hpp", "#pragma once\nnamespace pali {\ninline void f() { kernels::gelu(arch::native, nullptr, 0); }\n}\n"),
               ("model/x.hpp", "#pragma once\nnamespace pali::inline PALI_ABI::inline PALI_SIMD {\nnamespace detail {\n}\n}\n")],
     "names": [("kernels/x.hpp", "#pragma once\nint dot_fast();\n"), ("kernels/fast_dot.hpp", "#pragma once\n")],
+    "packages": [("../../cmake/dependencies.cmake", "pali_reader(    PNG           PNG_FOUND            PNG::PNG                     libpng        libpng-dev)\n")],
     "paths": [("core/x.hpp", "#pragma once\n// see /" + "work/notes\n")],
 }
 SOUND = [("core/error.hpp", "#pragma once\n// std::cout is not used, nor exit(); fast\n#define PALI_X 1\nconst char* text = \"abort()\";\n"),

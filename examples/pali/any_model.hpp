@@ -30,7 +30,7 @@ public:
     any_model& operator=(const any_model&) = delete;
     virtual ~any_model() = default;
 
-    virtual pali::image_features encode(const pali::image& picture) = 0;
+    virtual pali::image_features encode(const pali::image& picture, const pali::progress_callback& on_progress) = 0;
     virtual pali::generation generate(std::span<const pali::image> pictures, std::string_view prompt, const pali::generate_options& options) = 0;
     virtual pali::generation generate(const pali::image_features& seen, std::string_view prompt, const pali::generate_options& options) = 0;
     virtual std::vector<pali::generation> generate_each(std::span<const pali::image> pictures, std::string_view prompt, const pali::generate_options& options) = 0;
@@ -55,3 +55,6 @@ opener find_dynamic(std::string_view weights);
 
 /// Loads with the compiled type when one fits config.json and weights are bfloat16, with pali::dynamic otherwise.
 std::unique_ptr<any_model> open_model(const model_choice& choice);
+
+/// What tells a checkpoint from others wherever its folder is: the name of the folder, and a hash of config.json and of samples of the weights. Reads some 300 KB a file.
+[[nodiscard]] std::string model_fingerprint(const std::filesystem::path& folder);

@@ -1,5 +1,6 @@
 // pali chat: prompts about one picture, one after the other. Options, defaults and output are those of the mini-paligemma2 program.
 #include "console.hpp"
+#include "line_editor.hpp"
 #include "options.hpp"
 #include "report.hpp"
 #include "results.hpp"
@@ -11,7 +12,9 @@
 #include <chrono>
 #include <cstdio>
 #include <iostream>
+#include <limits>
 #include <memory>
+#include <optional>
 
 namespace {
 
@@ -43,22 +46,25 @@ bool chat_command::answer(any_model& asked, const pali::image_features& seen, co
         options.sampling.seed = seed;
     }
     options.on_progress = [](std::string_view, double) { return !interrupted(); };
-    options.on_text = [](std::string_view piece) {
-        std::cout << piece << std::flush;
+    // An answer that is drawn comes below its picture, where it stays in sight.
+    const bool drawn = detection && can_show() && (question.starts_with("detect ") || question.starts_with("segment "));
+    options.on_text = [drawn](std::string_view piece) {
+        if (!drawn) std::cout << piece << std::flush;
         return !interrupted();
     };
-    std::cout << "> Output: " << std::flush;
+    if (!drawn) std::cout << "> Output: " << std::flush;
     const auto start = std::chrono::steady_clock::now();
     const pali::generation said = asked.generate(seen, question, options);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     char speed[32];
     std::snprintf(speed, sizeof speed, "%.2f", static_cast<double>(said.tokens.size()) / took.count());
-    std::cout << "\n> Speed: " << speed << " tokens/sec\n";
-    if (detection) {
-        const pali::findings found = asked.read(said, seen);
-        for (const pali::object& o : found) std::cout << "> Detection: " << line_of(o) << '\n';
-        if (!found.empty() && can_show()) show(draw_objects(photo, found.objects));
+    const pali::findings found = detection ? asked.read(said, seen) : pali::findings();
+    if (drawn) {
+        if (!found.empty()) show(draw_objects(photo, found.objects), picture_room::half);
+        std::cout << "> Output: " << said.text;
     }
+    std::cout << "\n> Speed: " << speed << " tokens/sec\n";
+    for (const pali::object& o : found) std::cout << "> Detection: " << line_of(o) << '\n';
     std::cout << thin_line << std::endl;
     return said.finish != pali::finish_reason::cancelled;
 }
@@ -80,12 +86,17 @@ int chat_command::run() const {
               << thick_line << "\n- Enter a prompt to generate a response.\n- Type 'exit' to quit the program.\n"
               << "- Supported commands: 'detect <object>', 'describe', etc...\n" << thick_line << "\n\n";
 
-    const pali::image_features seen = asked->encode(photo); // once: it does not depend on the prompt
+    const pali::image_features seen = asked->encode(photo, [](std::string_view, double) { return !interrupted(); }); // once: it does not depend on the prompt
+    line_editor keyboard("> Input: ");
     for (std::string line = prompt;; line.clear()) {
-        std::cout << "> Input: " << std::flush;
-        const bool typed = line.empty();
-        if (typed && !std::getline(std::cin, line)) break;
-        if (!typed || !is_terminal(stdin)) std::cout << line << '\n'; // what nobody saw being typed
+        if (!line.empty()) {
+            std::cout << "> Input: " << line << '\n';
+        } else {
+            const std::optional<std::string> typed = keyboard.read();
+            if (!typed) break;
+            line = *typed;
+            if (!is_terminal(stdin)) std::cout << line << '\n'; // a terminal has shown it
+        }
         const std::string question = trimmed(line);
         if (lower(question) == "exit") return 0;
         if (question.empty()) continue;
@@ -113,11 +124,10 @@ command add_chat(CLI::App& program) {
     add_bool(*app, "--detection", chosen->detection, "Say where the things are that an answer points at, and draw them in a terminal");
     app->add_option("-i,--image,--image_file_path", chosen->picture, "Picture; without: the sample of the embedded model")->type_name("FILE");
     add_count(*app, "--max-tokens,--max_tokens_to_generate", chosen->max_tokens, 1, "Most tokens of an answer");
-    app->add_option("--temperature", chosen->temperature, "Randomness, with --do_sample True")->check(CLI::Range(0.0f, 1e9f).description(""))->type_name("X")->capture_default_str();
-    app->add_option("--top_p,--top-p", chosen->top_p, "With --do_sample True: choose among the likeliest that make up this probability")
-        ->check(CLI::Range(0.0f, 1.0f).description(""))->type_name("X")->capture_default_str();
+    add_number(*app, "--temperature", chosen->temperature, 0.0f, 1e9f, "Randomness, with --do_sample True");
+    add_number(*app, "--top_p,--top-p", chosen->top_p, 0.0f, 1.0f, "With --do_sample True: choose among the likeliest that make up this probability");
     add_bool(*app, "--do_sample", chosen->do_sample, "Choose by chance; False: always the likeliest token");
-    app->add_option("--seed", chosen->seed, "Seed of the random choices")->type_name("N")->capture_default_str();
+    add_number(*app, "--seed", chosen->seed, std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max(), "Seed of the random choices");
     add_bool(*app, "--only_cpu", chosen->only_cpu, "Accepted for those who switch: there is nothing but the CPU");
     return [chosen] { return chosen->run(); };
 }

@@ -1,19 +1,24 @@
-// The terminal, Ctrl-C, memory, and where the embedded model lies.
+// The terminal, Ctrl-C, processes, memory, and where the embedded model lies.
 #include "console.hpp"
+
+#include "output.hpp"
 
 #include <pali/core/error.hpp>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <sstream>
 #include <string>
 
 // The only source of the program that names an operating system. What Windows has is written by its documentation and untested.
 #if defined(__unix__) || defined(__APPLE__)
+#  include <fcntl.h>
 #  include <poll.h>
 #  include <sys/ioctl.h>
 #  include <termios.h>
@@ -26,6 +31,7 @@
 #    define WIN32_LEAN_AND_MEAN
 #  endif
 #  include <io.h>
+#  include <process.h>
 #  include <windows.h>
 #endif
 
@@ -34,7 +40,19 @@ namespace {
 std::atomic<bool> stop_asked{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may only touch lock-free atomics");
 
-extern "C" void on_interrupt(int) { stop_asked.store(true); }
+#if defined(__unix__) || defined(__APPLE__)
+/// Written to by the handler: a wait that begins after the flag was looked at still ends.
+int wake[2] = {-1, -1};
+#endif
+
+extern "C" void on_interrupt(int) {
+    stop_asked.store(true);
+#if defined(__unix__) || defined(__APPLE__)
+    const int before = errno;
+    if (wake[1] >= 0) static_cast<void>(!write(wake[1], "", 1));
+    errno = before;
+#endif
+}
 
 } // namespace
 
@@ -66,7 +84,7 @@ std::string ask_terminal([[maybe_unused]] std::string_view question, [[maybe_unu
     raw.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
     raw.c_cc[VMIN] = raw.c_cc[VTIME] = 0;
     if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) != 0) return reply;
-    std::cout << question << std::flush;
+    write_raw(question);
     pollfd input{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
     constexpr int patience_ms = 200; // a terminal behind a slow line answers within this; one that does not know the question never
     while (!is_whole(reply) && poll(&input, 1, patience_ms) > 0) {
@@ -102,6 +120,11 @@ pali::terminal_size terminal_room() {
 
 void watch_for_interrupt() {
 #if defined(__unix__) || defined(__APPLE__)
+    if (wake[0] < 0 && pipe(wake) == 0)
+        for (const int end : wake) {
+            fcntl(end, F_SETFD, FD_CLOEXEC);
+            fcntl(end, F_SETFL, O_NONBLOCK);
+        }
     struct sigaction action {};
     action.sa_handler = on_interrupt;
     action.sa_flags = static_cast<int>(SA_RESETHAND); // the second one ends the program; a read of the keyboard is broken off
@@ -114,8 +137,86 @@ void watch_for_interrupt() {
 bool interrupted() noexcept { return stop_asked.load(); }
 
 void forget_interrupt() {
+#if defined(__unix__) || defined(__APPLE__)
+    for (char bytes[16]; read(wake[0], bytes, sizeof bytes) > 0;) {}
+#endif
     stop_asked.store(false);
     watch_for_interrupt();
+}
+
+bool wait_for_input() {
+    if (interrupted()) return false;
+#if defined(__unix__) || defined(__APPLE__)
+    if (std::cin.rdbuf()->in_avail() > 0) return true;
+    pollfd ends[2] = {{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0}, {.fd = wake[0], .events = POLLIN, .revents = 0}};
+    while (poll(ends, 2, -1) < 0 && errno == EINTR && !interrupted()) {}
+#endif
+    return !interrupted();
+}
+
+void open_missing_streams() {
+#if defined(__unix__) || defined(__APPLE__)
+    for (int stream = 0; stream <= 2; ++stream) // each gets the lowest number that is free: its own
+        if (fcntl(stream, F_GETFD) == -1 && open("/dev/null", stream == 0 ? O_WRONLY : O_RDONLY) == -1) return;
+#endif
+}
+
+std::string host_name() {
+#if defined(__unix__) || defined(__APPLE__)
+    char name[256] = {};
+    return gethostname(name, sizeof name - 1) == 0 && *name != '\0' ? name : "host";
+#else
+    const char* const name = std::getenv("COMPUTERNAME");
+    return name != nullptr ? name : "host";
+#endif
+}
+
+long process_id() {
+#if defined(__unix__) || defined(__APPLE__)
+    return static_cast<long>(getpid());
+#else
+    return static_cast<long>(_getpid());
+#endif
+}
+
+namespace {
+
+/// The boot and the name space that process numbers count in; empty elsewhere than on Linux.
+std::string where_processes_count() {
+    std::error_code failed;
+    std::ifstream file("/proc/sys/kernel/random/boot_id");
+    std::string boot;
+    const std::string space = std::filesystem::read_symlink("/proc/self/ns/pid", failed).string();
+    return std::getline(file, boot) && !failed ? boot + ' ' + space : std::string();
+}
+
+/// Ticks since the boot when the process started; empty where there is none, or it has ended and its parent has not noticed.
+std::string start_of(const std::string& process) {
+    std::ifstream file("/proc/" + process + "/stat");
+    std::string line, word, state, start;
+    std::getline(file, line);
+    const auto name_end = line.rfind(')'); // the name before it may hold anything
+    if (name_end == std::string::npos) return start;
+    std::istringstream words(line.substr(name_end + 1));
+    words >> state;
+    for (int field = 4; field <= 22 && words >> word; ++field) start = word; // proc(5): starttime is the 22nd
+    return state == "Z" || state == "X" ? std::string() : start;
+}
+
+} // namespace
+
+std::string process_mark() {
+    const std::string where = where_processes_count(), number = std::to_string(process_id());
+    return where.empty() ? std::string() : where + ' ' + number + ' ' + start_of(number);
+}
+
+bool has_ended(const std::string& mark) {
+    const std::string here = where_processes_count();
+    if (here.empty() || !mark.starts_with(here + ' ')) return false;
+    std::istringstream words(mark.substr(here.size()));
+    std::string number, start;
+    words >> number >> start;
+    return start_of(number) != start;
 }
 
 pali::progress_callback progress_bar::callback() {

@@ -1,4 +1,4 @@
-// What the subcommands share of the world outside: the terminal, Ctrl-C, memory, and where the embedded model lies.
+// What the subcommands share of the world outside: the terminal, Ctrl-C, processes, memory, and where the embedded model lies.
 #pragma once
 
 #include <pali/core/progress.hpp>
@@ -31,6 +31,21 @@ void watch_for_interrupt();
 /// True once Ctrl-C was pressed, until `forget_interrupt`.
 [[nodiscard]] bool interrupted() noexcept;
 void forget_interrupt();
+
+/// Waits until standard input has something to read, or has ended. False where Ctrl-C was pressed, before or meanwhile.
+[[nodiscard]] bool wait_for_input();
+
+/// Opens descriptors 0 to 2 that are closed, so that no file of ours gets their numbers, in ways that make reading and writing them fail.
+void open_missing_streams();
+
+/// The machine's name, and this process's number on it.
+[[nodiscard]] std::string host_name();
+[[nodiscard]] long process_id();
+
+/// What tells this process from every other that the machine has run or will run, in words on one line; empty where the system has no such thing.
+[[nodiscard]] std::string process_mark();
+/// Whether the process with this mark ran on this machine and has ended. False where that cannot be known, for one of another machine for instance.
+[[nodiscard]] bool has_ended(const std::string& mark);
 
 /// Decimal units: "6.1 GB".
 [[nodiscard]] std::string in_units(double bytes);

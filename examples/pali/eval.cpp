@@ -110,7 +110,7 @@ void add(figures& sum, const scene& s, any_model& model, bool constrained, bool 
     pali::find_options options;
     options.generate.max_new_tokens = 96;
     options.generate.on_progress = [](std::string_view, double) { return !interrupted(); };
-    const pali::image_features seen = model.encode(pali::read_image(s.picture));
+    const pali::image_features seen = model.encode(pali::read_image(s.picture), options.generate.on_progress);
     const pali::generation caption = model.generate(seen, "caption en", options.generate), answer = model.generate(seen, s.question, options.generate);
     const pali::findings all = model.find(seen, pali::pointing::boxes, "shape", options);
     options.constrained = constrained;

@@ -30,8 +30,8 @@ int generate_command::run() const {
     progress_bar bar;
     const std::unique_ptr<any_model> asked = open_model(model.choice(bar.callback()));
     bar.erase();
-    options.on_progress = bar.callback();
     std::size_t shown = 0;
+    options.on_progress = [&, draw = bar.callback()](std::string_view stage, double fraction) { return shown > 0 ? !interrupted() : draw(stage, fraction); }; // not over the answer
     options.on_text = [&](std::string_view piece) {
         bar.erase();
         if (!json) std::cout << piece << std::flush;

@@ -1,11 +1,20 @@
 // pali: ask a PaliGemma about a picture, from the command line.
 #include "console.hpp"
 #include "options.hpp"
+#include "output.hpp"
 
 #include <pali/core/error.hpp>
 
+#include <algorithm>
+#include <cstdio>
+#include <exception>
 #include <iostream>
 #include <new>
+#include <numeric>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
 
 namespace {
 
@@ -15,44 +24,121 @@ bool is_wrong_use(pali::errc code) {
     return code == invalid_argument || code == unknown_variant || code == capacity_exceeded || code == invalid_prompt || code == unsupported_arch;
 }
 
+/// Steps that turn one word into the other: letters added, left out or replaced.
+std::size_t distance(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), std::size_t{0});
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+        std::size_t diagonal = std::exchange(row[0], i);
+        for (std::size_t j = 1; j <= b.size(); ++j) diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])}));
+    }
+    return row.back();
+}
+
+/// ", did you mean --weights?" for an option or subcommand that is nearly one; empty otherwise.
+std::string nearest(const CLI::App& app, const std::string& word) {
+    std::string best;
+    std::size_t least = 3; // more letters than that are another word
+    const auto consider = [&](const std::string& name) {
+        if (const std::size_t steps = distance(name, word); steps < least) least = steps, best = name;
+    };
+    for (const CLI::Option* option : app.get_options())
+        for (const std::string& name : option->get_lnames()) consider("--" + name);
+    for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) consider(sub->get_name());
+    return best.empty() ? best : ", did you mean " + best + "?";
+}
+
+/// One line, and where help is.
 int refuse(const CLI::App& program, const std::string& what) {
-    std::cerr << "pali: " << what << "\n\n" << program.help(); // of the subcommand, where one was named
+    const auto chosen = program.get_subcommands();
+    std::string line = what; // CLI11 breaks some of its messages
+    std::replace(line.begin(), line.end(), '\n', ' ');
+    std::cerr << "pali: " << line << "; see pali " << (chosen.empty() ? "" : chosen.front()->get_name() + " ") << "--help\n";
     return exit_wrong_use;
 }
 
-} // namespace
+std::string wrong_use_of(const CLI::App& program, const CLI::ParseError& e) {
+    const auto chosen = program.get_subcommands();
+    const CLI::App& app = chosen.empty() ? program : *chosen.front();
+    const auto unknown = program.remaining(true);
+    if (chosen.empty()) {
+        std::string names;
+        for (const CLI::App* sub : program.get_subcommands([](const CLI::App*) { return true; })) names += (names.empty() ? "" : ", ") + sub->get_name();
+        return unknown.empty() ? "a subcommand is needed: " + names : "there is no " + unknown.front() + nearest(program, unknown.front()) + "; there are " + names;
+    }
+    if (!unknown.empty() && dynamic_cast<const CLI::ExtrasError*>(&e) != nullptr) return "there is no " + unknown.front() + nearest(app, unknown.front());
+    return e.what();
+}
 
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
     CLI::App program{"PaliGemma and PaliGemma 2: a picture and a prompt in; a caption, an answer, boxes or masks out.", "pali"};
     program.set_version_flag("--version", std::string("pali ") + pali::version);
     program.require_subcommand(1);
     program.get_formatter()->column_width(36);
     const std::pair<const char*, command> commands[] = {
-        {"detect", add_detect(program)}, {"segment", add_segment(program)}, {"caption", add_caption(program)},   {"ask", add_ask(program)},
-        {"chat", add_chat(program)},     {"generate", add_generate(program)}, {"inspect", add_inspect(program)}, {"eval", add_eval(program)},
+        {"detect", add_detect(program)},     {"segment", add_segment(program)}, {"caption", add_caption(program)}, {"ask", add_ask(program)},   {"collect", add_collect(program)},
+        {"chat", add_chat(program)},         {"generate", add_generate(program)}, {"inspect", add_inspect(program)}, {"eval", add_eval(program)},
         {"quantize", add_quantize(program)}};
     try {
         program.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
         if (e.get_exit_code() == 0) return program.exit(e); // --help, --version
-        const auto unknown = program.remaining();
-        return refuse(program, program.get_subcommands().empty() && !unknown.empty() ? "there is no " + unknown.front() : e.what());
+        return refuse(program, wrong_use_of(program, e));
     }
     try {
-        watch_for_interrupt();
         for (const auto& [name, run] : commands)
             if (program.got_subcommand(name)) return run();
     } catch (const wrong_use& e) {
         return refuse(program, e.what());
+    }
+    return exit_wrong_use; // not reached: a subcommand is required
+}
+
+/// Reports an exception and chooses the exit code.
+int report() {
+    try {
+        throw;
+    } catch (const output_failure& e) {
+        std::cout.exceptions(std::ios::goodbit); // std::cerr flushes it first
+        std::cerr << "pali: " << e.what() << '\n';
+        return exit_bad_file;
     } catch (const pali::error& e) {
         if (e.code() == pali::errc::cancelled) return exit_interrupted;
         std::cerr << "pali: " << e.what() << '\n';
         return is_wrong_use(e.code()) ? exit_wrong_use : exit_bad_file;
     } catch (const std::bad_alloc&) {
-        std::cerr << "pali: there is not enough memory for this model, these pictures and that many tokens (--max-tokens)\n";
+        std::cerr << "pali: there is not enough memory for this model, these pictures and that many tokens (--max-tokens). A limit may be set: see ulimit -v\n";
+        return exit_bad_file;
+    } catch (const std::system_error& e) {
+        std::cerr << "pali: " << e.what() << (e.code() == std::errc::resource_unavailable_try_again ? ": no more threads can be started. A limit may be set: see ulimit -u" : "") << '\n';
         return exit_bad_file;
     } catch (const std::exception& e) {
         std::cerr << "pali: " << e.what() << '\n';
+        return exit_bad_file;
+    }
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    open_missing_streams();
+    watch_for_interrupt();
+    try {
+        standard_streams streams;
+        int code = 0;
+        try {
+            code = run(argc, argv);
+        } catch (...) {
+            code = report();
+        }
+        try {
+            streams.flush();
+        } catch (...) {
+            code = code == 0 ? report() : code;
+        }
+        return code;
+    } catch (...) { // memory ended before or while an error was reported
+        std::fputs("pali: there is not enough memory to start. A limit may be set: see ulimit -v\n", stderr);
         return exit_bad_file;
     }
 }

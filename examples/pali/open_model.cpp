@@ -5,6 +5,13 @@
 #include <pali/config/registry.hpp>
 #include <pali/model/quantise_checkpoint.hpp>
 
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <fstream>
+#include <set>
+#include <string_view>
+
 std::unique_ptr<any_model> open_model(const model_choice& choice) {
     const std::string fitting{pali::matching_variant(pali::read_checkpoint_config(choice.folder).sizes).value_or("dynamic")};
     const std::string weights = choice.weights.empty() ? pali::quantised_weights(pali::checkpoint_files(choice.folder)) : choice.weights;
@@ -17,4 +24,34 @@ std::unique_ptr<any_model> open_model(const model_choice& choice) {
     for (const auto find : {find_paligemma, find_paligemma2})
         if (const opener open = find(variant)) return open(choice);
     throw pali::error(pali::errc::unknown_variant, {"this program was built without the variant ", variant, "; --variant dynamic runs it"});
+}
+
+std::string model_fingerprint(const std::filesystem::path& folder) {
+    namespace fs = std::filesystem;
+    std::uint64_t hash = 0xcbf29ce484222325; // FNV-1a
+    const auto add = [&](std::string_view bytes) {
+        for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    };
+    std::set<fs::path> files;
+    std::error_code failed;
+    const fs::path at = fs::canonical(folder, failed);
+    if (fs::is_regular_file(at, failed)) files.insert(at);
+    for (fs::directory_iterator entry(at, failed), end; !failed && entry != end; entry.increment(failed))
+        if (entry->path().extension() == ".safetensors" || entry->path().filename() == "config.json") files.insert(entry->path());
+    for (const fs::path& path : files) {
+        const std::uintmax_t size = fs::file_size(path, failed);
+        add(path.filename().string() + ' ' + std::to_string(failed ? 0 : size) + '\n');
+        // Samples at equal distances: a fine-tune changes every layer that it trains.
+        constexpr std::uintmax_t samples = 64;
+        std::string bytes(4096, '\0');
+        std::ifstream file(path, std::ios::binary);
+        for (std::uintmax_t i = 0; i < samples && file && !failed; ++i) {
+            file.seekg(static_cast<std::streamoff>(size > bytes.size() ? (size - bytes.size()) / (samples - 1) * i : 0));
+            file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+            add(std::string_view(bytes).substr(0, static_cast<std::size_t>(file.gcount())));
+        }
+    }
+    std::array<char, 17> text{};
+    std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(hash));
+    return at.filename().string() + ' ' + text.data();
 }

@@ -6,8 +6,13 @@
 #include <pali/config/registry.hpp>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
 #include <limits>
 #include <map>
+#include <system_error>
+#include <type_traits>
 
 namespace {
 
@@ -15,8 +20,30 @@ constexpr std::size_t no_limit = 1u << 24;
 
 } // namespace
 
+template <class T>
+CLI::Option* add_number(CLI::App& command, const std::string& name, T& value, T least, T most, const std::string& what) {
+    const auto in_words = [](T number) {
+        std::array<char, 32> text{};
+        return std::string(text.data(), std::to_chars(text.data(), text.data() + text.size(), number).ptr);
+    };
+    const auto read = [&value, least, most, in_words, name](const std::string& text) {
+        T number{};
+        const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
+        bool fits = failed == std::errc() && end == text.data() + text.size() && number >= least && number <= most; // not a number is neither
+        if constexpr (std::is_floating_point_v<T>) fits = fits && (number == 0 || std::fpclassify(number) == FP_NORMAL);
+        if (!fits) {
+            const bool bounded = most < std::numeric_limits<T>::max();
+            throw CLI::ValidationError(name, "'" + text + "' is not " + (std::is_integral_v<T> ? "a whole number " : "a number ") + "from " + in_words(least) + (bounded || std::is_integral_v<T> ? " to " + in_words(most) : " up"));
+        }
+        value = number;
+    };
+    return command.add_option_function<std::string>(name, read, what)->type_name(std::is_integral_v<T> ? "N" : "X")->default_str(in_words(value));
+}
+template CLI::Option* add_number(CLI::App&, const std::string&, float&, float, float, const std::string&);
+template CLI::Option* add_number(CLI::App&, const std::string&, std::uint64_t&, std::uint64_t, std::uint64_t, const std::string&);
+
 CLI::Option* add_count(CLI::App& command, const std::string& name, std::size_t& value, std::size_t least, const std::string& what) {
-    return command.add_option(name, value, what)->check(CLI::Range(least, no_limit).description(""))->type_name("N")->capture_default_str();
+    return add_number(command, name, value, least, no_limit, what);
 }
 
 CLI::Option* add_bool(CLI::App& command, const std::string& name, bool& value, const std::string& what) {
@@ -40,8 +67,7 @@ void model_options::add_to(CLI::App& command) {
         ->check(CLI::IsMember({"f32", "bf16", "int8", "int4"}))->type_name("TYPE");
     command.add_option("--residency", residency, "mapped: starts at once, shares memory; resident: copied, decodes faster")
         ->check(CLI::IsMember({"mapped", "resident"}))->type_name("HOW")->capture_default_str();
-    command.add_option("--threads", threads, "Threads; 0: as many as the machine has")->check(CLI::Range(std::size_t{0}, std::size_t{1024}).description(""))
-        ->type_name("N")->capture_default_str();
+    add_number(command, "--threads", threads, std::size_t{0}, std::size_t{1024}, "Threads; 0: as many as the machine has");
     command.add_flag("--pin-threads", pin_threads, "Keep each thread but the first on a processor of its own");
     command.add_option("--kv-cache", kv_cache, "Numbers that keys and values of earlier tokens are kept in; bf16: half the memory, and less to read a token")
         ->check(CLI::IsMember({"f32", "bf16"}))->type_name("TYPE")->capture_default_str();
@@ -64,16 +90,14 @@ void answer_options::add_to(CLI::App& command) {
     constexpr float largest = std::numeric_limits<float>::max();
     add_count(command, "--max-tokens", max_tokens, 1, "Most tokens of the answer");
     add_count(command, "--min-tokens", min_tokens, 0, "The answer does not end before this many");
-    const auto number = [&command](const char* name, float& value, float from, float to, const char* what) {
-        command.add_option(name, value, what)->check(CLI::Range(from, to).description(""))->type_name("X")->capture_default_str();
-    };
+    const auto number = [&command](const char* name, float& value, float from, float to, const char* what) { add_number(command, name, value, from, to, what); };
     number("--temperature", temperature, 0, largest, "Randomness; 0: always the likeliest token");
     add_count(command, "--top-k", top_k, 0, "Choose among the K likeliest; 0: off");
     number("--top-p", top_p, 0, 1, "Choose among the likeliest that make up this probability");
     number("--min-p", min_p, 0, 1, "Drop what is less likely than this fraction of the likeliest");
     number("--typical-p", typical_p, 0, 1, "Choose among the most typical that make up this probability");
     number("--repetition-penalty", repetition_penalty, std::numeric_limits<float>::min(), largest, "Above 1: what was said becomes less likely");
-    command.add_option("--seed", seed, "Seed of the random choices")->type_name("N")->capture_default_str();
+    add_number(command, "--seed", seed, std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max(), "Seed of the random choices");
     add_count(command, "--num-beams", beams, 1, "Beam search with this many beams");
     number("--length-penalty", length_penalty, -largest, largest, "Beam search: above 0 prefers longer answers");
     command.add_flag("--early-stopping", early_stopping, "Beam search: end when there are as many answers as beams");
@@ -96,4 +120,17 @@ pali::generate_options answer_options::options() const {
     chosen.length_penalty = length_penalty;
     chosen.early_stopping = early_stopping;
     return chosen;
+}
+
+void format_options::add_to(CLI::App& command) {
+    command.add_option("--format", formats, "Besides results.jsonl in --out: coco, yolo, labelme; several with commas between, or by repeating the option")
+        ->delimiter(',')->check(CLI::IsMember({"json", "coco", "yolo", "labelme"}))->type_name("FORMAT");
+    command.add_option("--coco-masks", coco_masks, "Masks in coco.json: auto (a polygon for each region; run lengths for masks with holes), polygons, or rle (run lengths)")
+        ->check(CLI::IsMember({"auto", "polygons", "rle"}))->type_name("FORM")->capture_default_str();
+}
+
+result_formats format_options::chosen(bool drawn) const {
+    const auto wants = [&](const char* format) { return std::find(formats.begin(), formats.end(), format) != formats.end(); };
+    return {.coco = wants("coco"), .yolo = wants("yolo"), .labelme = wants("labelme"), .drawn = drawn,
+            .masks = coco_masks == "auto" ? pali::coco_masks::automatic : coco_masks == "rle" ? pali::coco_masks::run_lengths : pali::coco_masks::polygons};
 }

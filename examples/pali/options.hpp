@@ -2,6 +2,7 @@
 #pragma once
 
 #include "any_model.hpp"
+#include "results.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -37,8 +38,21 @@ struct answer_options {
     [[nodiscard]] pali::generate_options options() const;
 };
 
+/// What is written besides results.jsonl.
+struct format_options {
+    std::vector<std::string> formats;
+    std::string coco_masks = "auto";
+
+    void add_to(CLI::App& command);
+    [[nodiscard]] result_formats chosen(bool drawn) const;
+};
+
 /// "True", "false", "yes", "0", ...: how people and Python's argparse write it. Anything else is refused.
 CLI::Option* add_bool(CLI::App& command, const std::string& name, bool& value, const std::string& what);
+
+/// A number from `least` to `most`, in decimal digits. What the type cannot hold is refused, never changed: hexadecimal, not a number, 1e-39 for a float.
+template <class T>
+CLI::Option* add_number(CLI::App& command, const std::string& name, T& value, T least, T most, const std::string& what);
 
 /// A whole number from `least` up.
 CLI::Option* add_count(CLI::App& command, const std::string& name, std::size_t& value, std::size_t least, const std::string& what);
@@ -52,5 +66,6 @@ command add_detect(CLI::App& program);
 command add_segment(CLI::App& program);
 command add_caption(CLI::App& program);
 command add_ask(CLI::App& program);
+command add_collect(CLI::App& program);
 command add_eval(CLI::App& program);
 command add_quantize(CLI::App& program);

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,8 @@ public:
 
     /// The next one, or nothing.
     [[nodiscard]] std::optional<std::filesystem::path> next();
+    /// Those that are known before standard input is read.
+    [[nodiscard]] std::span<const std::filesystem::path> known() const noexcept { return m_names; }
     /// How many there are in all; nothing while standard input may bring more.
     [[nodiscard]] std::optional<std::size_t> count() const;
 

@@ -12,11 +12,12 @@ namespace {
 struct quantize_command {
     std::string from, to, weights = "int4";
     std::size_t threads = 0;
+    bool overwrite = false;
 
     int run() const {
         progress_bar bar;
-        if (weights == "int8") pali::quantise_checkpoint<pali::int8>(from, to, threads, bar.callback());
-        else pali::quantise_checkpoint<pali::int4>(from, to, threads, bar.callback());
+        if (weights == "int8") pali::quantise_checkpoint<pali::int8>(from, to, threads, bar.callback(), overwrite);
+        else pali::quantise_checkpoint<pali::int4>(from, to, threads, bar.callback(), overwrite);
         bar.erase();
         const auto size = std::filesystem::file_size(std::filesystem::path(to) / "model.safetensors");
         std::cout << to << ": " << weights << ", " << in_units(static_cast<double>(size)) << '\n';
@@ -32,6 +33,7 @@ command add_quantize(CLI::App& program) {
     app->add_option("from", chosen->from, "Hugging Face folder")->type_name("DIR")->required();
     app->add_option("to", chosen->to, "Folder to write, with all that a model needs")->type_name("OUT")->required();
     app->add_option("--weights", chosen->weights, "Of the decoder's matrices")->check(CLI::IsMember({"int8", "int4"}))->type_name("TYPE")->capture_default_str();
+    app->add_flag("--overwrite", chosen->overwrite, "Replace files that are in OUT");
     add_count(*app, "-t,--threads", chosen->threads, 0, "Threads; 0: all");
     return [chosen] { return chosen->run(); };
 }

@@ -2,6 +2,9 @@
 
 #include "console.hpp"
 
+#include <pali/objects/impl/json_values.ipp>
+#include <pali/objects/json_lines.hpp>
+
 #include <cmath>
 
 nlohmann::ordered_json describe(const pali::generation& said, const any_model& model) {
@@ -19,15 +22,12 @@ nlohmann::ordered_json describe(const pali::generation& said, const any_model& m
             {"memory", {{"peak_rss_bytes", peak_rss_bytes()}}}};
 }
 
-nlohmann::ordered_json describe(const std::vector<pali::object>& objects, const std::vector<std::string>& masks) {
-    auto all = nlohmann::ordered_json::array();
-    for (std::size_t i = 0; i < objects.size(); ++i) {
-        const pali::object& o = objects[i];
-        nlohmann::ordered_json one{{"label", o.label}, {"score", o.score}, {"box", {o.box.x0, o.box.y0, o.box.x1, o.box.y1}}};
-        if (i < masks.size() && !masks[i].empty()) one["mask"] = masks[i];
-        all.push_back(std::move(one));
-    }
-    return all;
+nlohmann::ordered_json describe(const pali::findings& found, const pali::image& photo, bool points) {
+    nlohmann::ordered_json one{{"width", photo.width}, {"height", photo.height}, {"text", pali::object_detail::utf8_of(found.said.text)}, {"finish_reason", pali::to_string(found.said.finish)}};
+    if (!points) return one;
+    one["objects"] = nlohmann::ordered_json::parse(pali::objects_json({.file = "", .width = photo.width, .height = photo.height, .objects = found.objects})).at("objects");
+    one["skipped"] = found.skipped;
+    return one;
 }
 
 std::string line_of(const nlohmann::ordered_json& value) { return value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace); }

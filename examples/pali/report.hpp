@@ -11,8 +11,9 @@
 /// What --json says of an answer: text, tokens, logprobs, prompt_tokens, finish_reason, model, timings, memory.
 [[nodiscard]] nlohmann::ordered_json describe(const pali::generation& said, const any_model& model);
 
-/// The objects of an answer; `masks` are the paths of their masks' pictures, or none at all.
-[[nodiscard]] nlohmann::ordered_json describe(const std::vector<pali::object>& objects, const std::vector<std::string>& masks);
+/// What results.jsonl says of a picture besides its name: width, height, text, finish_reason, and, of answers that point at something, objects and skipped. Boxes
+/// are in pixels, to a hundredth. docs/results.md is their reference.
+[[nodiscard]] nlohmann::ordered_json describe(const pali::findings& found, const pali::image& photo, bool points);
 
 /// On one line; bytes that are no UTF-8 become U+FFFD.
 [[nodiscard]] std::string line_of(const nlohmann::ordered_json& value);

@@ -14,7 +14,7 @@ public:
         weights = Weights::name;
     }
 
-    pali::image_features encode(const pali::image& picture) override { return m_model.encode(picture); }
+    pali::image_features encode(const pali::image& picture, const pali::progress_callback& on_progress) override { return m_model.encode(picture, on_progress); }
 
     pali::generation generate(std::span<const pali::image> pictures, std::string_view prompt, const pali::generate_options& options) override {
         return m_model.generate(pictures, prompt, options);

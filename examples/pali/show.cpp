@@ -1,6 +1,7 @@
 #include "show.hpp"
 
 #include "console.hpp"
+#include "output.hpp"
 
 #include <pali/image/resize.hpp>
 #include <pali/image/terminal.hpp>
@@ -8,7 +9,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <iostream>
 #include <optional>
 #include <string>
 
@@ -36,9 +36,11 @@ std::optional<pali::terminal_graphics> way() {
 
 bool can_show() { return is_terminal(stdout) && way().has_value(); }
 
-void show(const pali::image& picture) {
+void show(const pali::image& picture, picture_room room) {
+    pali::terminal_size size = terminal_room();
+    if (room == picture_room::half) size.rows = std::max<std::size_t>(1, size.rows / 2);
     constexpr std::size_t least = 336; // pixels of a side: labels on the 112 pixels of the embedded model would not be read
     const std::size_t side = std::max<std::size_t>(1, std::min(picture.width, picture.height)), times = side < least ? (least + side - 1) / side : 1;
     const bool enlarge = times > 1 && *way() != pali::terminal_graphics::half_blocks && *way() != pali::terminal_graphics::half_blocks_256;
-    std::cout << pali::to_terminal(enlarge ? pali::resize(picture, picture.width * times, picture.height * times) : picture, *way(), terminal_room()) << std::flush;
+    write_raw(pali::to_terminal(enlarge ? pali::resize(picture, picture.width * times, picture.height * times) : picture, *way(), size));
 }

@@ -4,44 +4,53 @@
 #include "pictures.hpp"
 #include "report.hpp"
 #include "results.hpp"
+#include "shard.hpp"
 #include "show.hpp"
 
 #include <pali/image/read.hpp>
+#include <pali/objects/impl/json_values.ipp>
 #include <pali/text/prompt.hpp>
 
-#include <algorithm>
+#include <chrono>
 #include <iostream>
 #include <memory>
+#include <new>
 #include <optional>
+#include <span>
+#include <thread>
 
 namespace {
 
 namespace fs = std::filesystem;
 
 enum class task { detect, segment, caption, ask };
+constexpr const char* names_of_tasks[] = {"detect", "segment", "caption", "ask"};
 
 struct task_command {
     task what;
     model_options model;
     answer_options answer;
-    std::vector<std::string> pictures, formats;
-    std::string prompt, language = "en", out, masks = "hard", mask_decoder;
+    format_options formats;
+    std::vector<std::string> pictures;
+    std::string prompt, language = "en", out, masks = "hard", mask_decoder, part;
     std::size_t batch = 1;
     int divisor = 1024;
     float merge = 0;
-    bool constrained = false, json = false, draw = false;
+    bool constrained = false, json = false, draw = false, overwrite = false;
 
     [[nodiscard]] bool points() const noexcept { return what == task::detect || what == task::segment; }
+    [[nodiscard]] pali::pointing kind() const noexcept { return what == task::segment ? pali::pointing::masks : pali::pointing::boxes; }
     [[nodiscard]] std::string full_prompt() const;
-    /// On a line, all that decides an answer, if it is not as usual: results of other questions are not to be mixed.
-    [[nodiscard]] std::string asked(const model_choice& of, const any_model& model) const;
+    /// All that decides an answer, as far as it is not the default: answers to other questions are not to be mixed.
+    [[nodiscard]] nlohmann::ordered_json question(const model_choice& of, const any_model& model) const;
     [[nodiscard]] pali::find_options options() const;
     int run() const;
 };
 
 /// A picture that was read and waits for its answer.
 struct waiting {
-    fs::path name;
+    fs::path path;
+    std::optional<picture_name> name; ///< where there is a folder of results
     pali::image photo;
 };
 
@@ -58,12 +67,13 @@ pali::find_options task_command::options() const {
 std::string task_command::full_prompt() const {
     if (what == task::caption) return pali::caption_prompt(language);
     if (what == task::ask) return pali::answer_prompt(prompt, language);
-    return pali::prompt_of(what == task::detect ? pali::pointing::boxes : pali::pointing::masks, prompt);
+    return pali::prompt_of(kind(), prompt);
 }
 
-std::string task_command::asked(const model_choice& of, const any_model& by) const {
-    nlohmann::ordered_json all{{"prompt", full_prompt()}, {"model", fs::absolute(of.folder).lexically_normal().string()}, {"weights", by.weights}};
-    if (points()) all.update({{"constrained", constrained}, {"merge", merge}, {"masks", masks}, {"loc_divisor", divisor}});
+nlohmann::ordered_json task_command::question(const model_choice& of, const any_model& by) const {
+    nlohmann::ordered_json all{{"task", names_of_tasks[static_cast<std::size_t>(what)]}, {"prompt", full_prompt()}, {"model", model_fingerprint(of.folder)}, {"weights", by.weights}};
+    if (points()) all.update({{"things", pali::things_of(kind(), prompt)}, {"constrained", constrained}, {"merge", merge}, {"loc_divisor", divisor}});
+    if (what == task::segment) all["masks"] = masks;
     const answer_options usual;
     const auto note = [&all](const char* name, const auto& value, const auto& otherwise) {
         if (value != otherwise) all[name] = value;
@@ -82,62 +92,92 @@ std::string task_command::asked(const model_choice& of, const any_model& by) con
     note("num_beams", answer.beams, usual.beams);
     note("length_penalty", answer.length_penalty, usual.length_penalty);
     note("early_stopping", answer.early_stopping, usual.early_stopping);
-    return line_of(all);
+    return nlohmann::ordered_json::parse(line_of(all)); // prompts that are not UTF-8 are compared as they are written
 }
 
-/// Goes through the pictures; what one cannot be read of is said and passed over.
+/// Writes what there is. Its own failure, on the same full disk perhaps, would hide the one that is being handled.
+void finish_after_failure(result_folder& results) {
+    try {
+        results.finish();
+    } catch (const std::exception&) {
+    }
+}
+
+/// Goes through the pictures. One that cannot be read or answered is reported and passed over.
 class task_run {
 public:
-    task_run(const task_command& command, any_model& model, std::optional<result_folder>& results, bool many, bool shows)
-        : m_command(command), m_model(model), m_results(results), m_many(many), m_shows(shows) {}
+    task_run(const task_command& command, any_model& model, result_folder* results, const std::optional<fs::path>& folder, bool many, bool shows)
+        : m_command(command), m_model(model), m_results(results), m_folder(folder), m_many(many), m_shows(shows) {}
 
-    /// Answers these, in their order.
-    void answer(std::vector<waiting>& pictures, pali::find_options options) {
-        std::vector<pali::image> photos;
-        for (waiting& one : pictures) photos.push_back(std::move(one.photo));
-        options.generate.on_progress = [](std::string_view, double) { return !interrupted(); };
-        options.generate.on_text = [](std::string_view) { return !interrupted(); };
-        std::vector<pali::findings> found;
-        if (m_command.points()) {
-            found = m_model.find_each(photos, m_command.what == task::detect ? pali::pointing::boxes : pali::pointing::masks, m_command.prompt, options);
-        } else {
-            for (pali::generation& said : m_model.generate_each(photos, m_command.full_prompt(), options.generate)) {
-                found.emplace_back().text = said.text;
-                found.back().said = std::move(said);
+    /// Answers these together, in their order. Where memory does not suffice, each alone.
+    void answer(std::vector<waiting>& pictures, const pali::find_options& options) {
+        try {
+            answer(std::span(pictures), options);
+        } catch (const std::bad_alloc&) {
+            for (waiting& one : pictures) {
+                try {
+                    answer(std::span(&one, 1), options);
+                } catch (const std::bad_alloc&) {
+                    pass_over(one, "needs more memory than there is, answered alone");
+                }
             }
         }
-        for (std::size_t i = 0; i < found.size() && !interrupted(); ++i) report(pictures[i].name, photos[i], found[i]);
         pictures.clear();
     }
 
-    /// A picture that could not be read.
-    void pass_over(const fs::path& name, const pali::error& why) {
-        const std::string_view what = why.what();
-        std::cerr << "pali: " << (what.find(name.string()) == what.npos ? name.string() + ": " : "") << what << '\n';
+    void draw(waiting& picture) { m_results->draw(*picture.name, picture.photo); }
+
+    void pass_over(const waiting& picture, std::string_view why) {
+        const std::string name = picture.path.string();
+        const std::string message = (why.find(name) == why.npos ? name + ": " : "") + std::string(why);
+        std::cerr << "pali: " << message << '\n';
+        if (picture.name) m_results->fail(*picture.name, message);
         failed = true;
     }
 
     bool failed = false;
 
 private:
-    void report(const fs::path& name, const pali::image& photo, const pali::findings& found) {
-        std::vector<std::string> masks;
-        if (m_results) {
-            masks = m_results->add(name, photo, found.objects, found.text);
-            for (std::string& mask : masks)
-                if (!mask.empty()) mask = (m_results->path() / mask).string();
-        }
-        if (m_command.json) {
-            nlohmann::ordered_json one = describe(found.said, m_model);
-            one["image"] = name.string();
+    void answer(std::span<waiting> pictures, pali::find_options options) {
+        std::vector<pali::image> photos;
+        for (waiting& one : pictures) photos.push_back(std::move(one.photo));
+        const auto give_back = [&] {
+            for (std::size_t i = 0; i < photos.size(); ++i) pictures[i].photo = std::move(photos[i]);
+        };
+        options.generate.on_progress = [](std::string_view, double) { return !interrupted(); };
+        options.generate.on_text = [](std::string_view) { return !interrupted(); };
+        std::vector<pali::findings> found;
+        try {
             if (m_command.points()) {
-                one["objects"] = describe(found.objects, masks);
-                one["skipped"] = found.skipped;
+                found = m_model.find_each(photos, m_command.kind(), m_command.prompt, options);
+            } else {
+                for (pali::generation& said : m_model.generate_each(photos, m_command.full_prompt(), options.generate)) {
+                    found.emplace_back().text = said.text;
+                    found.back().said = std::move(said);
+                }
             }
+        } catch (const std::bad_alloc&) {
+            give_back();
+            throw;
+        }
+        for (std::size_t i = 0; i < found.size() && !interrupted(); ++i) report(pictures[i], photos[i], found[i]);
+    }
+
+    void report(const waiting& picture, const pali::image& photo, const pali::findings& found) {
+        nlohmann::ordered_json answer = describe(found, photo, m_command.points());
+        std::vector<std::string> masks;
+        if (m_results != nullptr) masks = m_results->add(*picture.name, photo, found.objects, answer);
+        if (m_command.json) {
+            nlohmann::ordered_json one;
+            pali::object_detail::add_name(one, "file", shown_name(picture.path, m_folder));
+            for (std::size_t i = 0; i < masks.size(); ++i)
+                if (!masks[i].empty()) pali::object_detail::add_name(answer["objects"][i], "mask", (m_results->path() / masks[i]).string());
+            one.update(answer);
+            one.update(describe(found.said, m_model));
             std::cout << line_of(one) << std::endl;
             return;
         }
-        const std::string before = m_many ? name.string() + ": " : "";
+        const std::string before = m_many ? picture.path.string() + ": " : "";
         if (!m_command.points()) std::cout << before << found.said.text << '\n';
         else if (found.empty()) std::cout << before << "nothing found" << (found.text.empty() ? "" : ": " + found.text) << '\n';
         for (const pali::object& o : found) std::cout << before << line_of(o) << '\n';
@@ -147,7 +187,8 @@ private:
 
     const task_command& m_command;
     any_model& m_model;
-    std::optional<result_folder>& m_results;
+    result_folder* m_results;
+    const std::optional<fs::path>& m_folder;
     bool m_many, m_shows;
 };
 
@@ -157,11 +198,17 @@ int task_command::run() const {
         if (!model.folder.empty()) throw wrong_use("--prompt is needed: " + std::string(points() ? "the things to find, \"cat ; dog\"" : "the question"));
         chosen.prompt = points() ? "shape" : "how many shapes are there?"; // what the embedded model knows
     }
-    if (!formats.empty() && out.empty()) throw wrong_use("--format needs --out DIR to write to");
+    if (!formats.formats.empty() && out.empty()) throw wrong_use("--format needs --out DIR to write to");
     const bool shows = draw && !json && can_show();
     if (draw && out.empty() && !shows) throw wrong_use("--draw needs --out DIR, or a terminal that shows pictures");
+    const shard own = read_shard(part);
+    static_cast<void>(chosen.full_prompt()); // what is wrong with it is found before the model is loaded
 
+    std::error_code unknown;
+    const std::optional<fs::path> folder = pictures.size() == 1 && fs::is_directory(pictures[0], unknown) ? std::optional<fs::path>(pictures[0]) : std::nullopt;
     picture_list names(pictures.empty() ? std::vector<std::string>{sample_picture().string()} : pictures);
+    const bool many = names.count() != 1;
+    if (draw && out.empty() && many) throw wrong_use("--draw needs --out DIR for more than one picture");
     progress_bar bar;
     model_choice which = model.choice(bar.callback());
     which.load.mask_decoder = mask_decoder;
@@ -170,44 +217,78 @@ int task_command::run() const {
     const std::unique_ptr<any_model> asked = open_model(which);
     bar.erase();
     std::optional<result_folder> results;
-    const auto wants = [&](const char* format) { return std::find(formats.begin(), formats.end(), format) != formats.end(); };
-    if (!out.empty()) results.emplace(out, chosen.asked(which, *asked), result_formats{.coco = wants("coco"), .yolo = wants("yolo"), .labelme = wants("labelme"), .drawn = draw});
+    if (!out.empty()) {
+        results.emplace(out, chosen.question(which, *asked), formats.chosen(draw), folder, overwrite);
+        results->expect(names.known());
+        if (own.count > 1) results->note_shard(own.index, own.count, names.count());
+    }
 
-    const bool many = names.count() != 1;
-    task_run run(chosen, *asked, results, many, shows);
+    task_run run(chosen, *asked, results ? &*results : nullptr, folder, many, shows && !many);
     work_bar work(names.count());
-    std::vector<waiting> ready;
+    std::vector<waiting> ready, held; // held: by other processes
     const auto answer_ready = [&] {
         if (ready.empty()) return;
         const std::size_t count = ready.size();
         run.answer(ready, options);
         work.done(count);
     };
+    /// Whether there is nothing to wait for: the picture is done with, or waits in `ready`.
+    const auto look_at = [&](waiting picture) {
+        auto step = result_folder::step::answer;
+        if (results) step = results->take(*picture.name);
+        if (step == result_folder::step::held) return false;
+        if (step == result_folder::step::failed) run.failed = true;
+        if (step == result_folder::step::done || step == result_folder::step::failed) {
+            work.passed_over();
+            return true;
+        }
+        if (many && !json) work.draw();
+        try {
+            picture.photo = pali::read_image(picture.path);
+            if (step == result_folder::step::draw) {
+                run.draw(picture);
+                work.done(1);
+                return true;
+            }
+        } catch (const std::bad_alloc&) {
+            work.erase();
+            run.pass_over(picture, "needs more memory than there is");
+            work.passed_over();
+            return true;
+        } catch (const pali::error& e) {
+            if (e.code() == pali::errc::cannot_write) throw;
+            work.erase();
+            run.pass_over(picture, e.what());
+            work.passed_over();
+            return true;
+        }
+        ready.push_back(std::move(picture));
+        if (ready.size() == batch) answer_ready();
+        return true;
+    };
     const auto go_through = [&] {
-        while (!interrupted()) {
+        for (std::size_t place = 0; !interrupted(); ++place) {
             const std::optional<fs::path> name = names.next();
             if (!name) break;
-            if (results && results->has(*name)) {
+            if (!own.has(place) || (results && results->wrote(*name))) { // drawings of an earlier run are not pictures to ask about
                 work.passed_over();
                 continue;
             }
-            if (many && !json) work.draw();
-            try {
-                ready.push_back({*name, pali::read_image(*name)});
-            } catch (const pali::error& e) {
-                work.erase();
-                run.pass_over(*name, e);
-                work.passed_over();
-                continue;
-            }
-            if (ready.size() == batch) answer_ready();
+            waiting picture{.path = *name, .name = results ? std::optional(results->name_of(*name)) : std::nullopt, .photo = {}};
+            if (!look_at(picture)) held.push_back(std::move(picture));
         }
         if (!interrupted()) answer_ready();
+        while (!held.empty() && !interrupted()) { // other processes finish, or end and leave theirs to us
+            const std::size_t before = held.size();
+            std::erase_if(held, [&](const waiting& picture) { return interrupted() || look_at(picture); });
+            if (!interrupted()) answer_ready();
+            if (held.size() == before) std::this_thread::sleep_for(std::chrono::milliseconds(200));
+        }
     };
     try {
         go_through();
     } catch (...) { // Ctrl-C within a picture, a full disk: what was found before stays
-        if (results) results->finish();
+        if (results) finish_after_failure(*results);
         throw;
     }
     work.erase();
@@ -225,16 +306,18 @@ command add_task(CLI::App& program, task what, const char* name, const char* abo
     if (what != task::caption) app->add_option("-p,--prompt", chosen->prompt, prompt)->type_name("TEXT");
     if (!chosen->points()) // all that follows the verb of a caption is its language
         app->add_option(what == task::caption ? "-p,--prompt,--language" : "--language", chosen->language, "Of the answer: en, de, fr, ...")->type_name("CODE")->capture_default_str();
-    app->add_option("-o,--out", chosen->out, "Folder for results: results.jsonl, a line a picture as it comes, and the files below. A run that was stopped is gone on with")->type_name("DIR");
+    app->add_option("-o,--out", chosen->out, "Folder for results: results.jsonl, a line for each picture, and the files below. A run that was stopped goes on where it was; any number of runs share the work")->type_name("DIR");
+    app->add_flag("--overwrite", chosen->overwrite, "Replace files in --out that pali did not write");
+    app->add_option("--shard", chosen->part, "Answer one part of the pictures, where processes do not share a folder: INDEX/COUNT from 0/COUNT on, or auto, which reads what SLURM, OpenMPI or PMI set")->type_name("PART");
     app->add_flag("--json", chosen->json, "Print one JSON object a picture and nothing else");
     add_count(*app, "--batch", chosen->batch, 1, "Pictures that are answered together: faster, and as much memory each");
     if (chosen->points()) {
-        app->add_option("--format", chosen->formats, "Besides results.jsonl in --out: coco, yolo, labelme; again for more")->check(CLI::IsMember({"json", "coco", "yolo", "labelme"}))->type_name("FORMAT");
+        chosen->formats.add_to(*app);
         app->add_flag("--draw", chosen->draw, "Draw what was found: into --out, and in a terminal");
         app->add_flag("--constrained", chosen->constrained, "Let the answer have well-formed boxes of the things asked for, and nothing else");
-        app->add_option("--merge", chosen->merge, "Drop boxes of one label that share this much, 0.5 for instance (intersection over union); 0: keep all")
-            ->check(CLI::Range(0.0f, 1.0f).description(""))->type_name("X")->capture_default_str();
-        app->add_option("--loc-divisor", chosen->divisor, "What coordinates are divided by; 1023 as big_vision does")->check(CLI::IsMember({1024, 1023}))->type_name("N")->capture_default_str();
+        add_number(*app, "--merge", chosen->merge, 0.0f, 1.0f, "Drop boxes of one label that share this much, 0.5 for instance (intersection over union); 0: keep all");
+        app->add_option_function<std::string>("--loc-divisor", [chosen](const std::string& text) { chosen->divisor = text == "1023" ? 1023 : 1024; }, "What coordinates are divided by; 1023 as big_vision does")
+            ->check(CLI::IsMember({"1024", "1023"}))->type_name("N")->default_str("1024");
     }
     if (what == task::segment) {
         app->add_option("--masks", chosen->masks, "hard: inside or outside; soft: with edges between")->check(CLI::IsMember({"hard", "soft"}))->type_name("HOW")->capture_default_str();

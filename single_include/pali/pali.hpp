@@ -15,9 +15,19 @@
 #define PALI_VERSION_PATCH 0
 /// @}
 
+/// Whether preconditions of kernels are checked, by assert(). Headers alone follow NDEBUG. Bodies that are compiled once are not checked, whatever the sources that use
+/// them do, unless the build defines this to 1 for all of them, as a Debug build of pali::compiled does.
+#ifndef PALI_CHECKED
+#  if defined(NDEBUG) || defined(PALI_COMPILED)
+#    define PALI_CHECKED 0
+#  else
+#    define PALI_CHECKED 1
+#  endif
+#endif
+
 /// Inline namespace of every name of the library: one per minor version, so that two of them can be linked into one program; and one of
-/// its own where preconditions are checked, so that sources with NDEBUG and without never share a function, of which one checks.
-#if defined(NDEBUG)
+/// its own where preconditions are checked, so that sources that check and sources that do not never share a function.
+#if !PALI_CHECKED
 #  define PALI_ABI PALI_VERSION_NAME(v, PALI_VERSION_MAJOR, PALI_VERSION_MINOR, )
 #else
 #  define PALI_ABI PALI_VERSION_NAME(v, PALI_VERSION_MAJOR, PALI_VERSION_MINOR, _checked)
@@ -45,6 +55,12 @@ inline constexpr const char version[] = PALI_VERSION_TEXT(PALI_VERSION_MAJOR, PA
 
 // The few macros of the library: internal, all prefixed, none needed by a user.
 
+// One message, and nothing after it: a missing header ends the compilation.
+#if defined(_MSVC_LANG) ? _MSVC_LANG < 202002L : defined(__cplusplus) && __cplusplus < 202002L
+#  error "pali needs C++20: compile with -std=c++20 (CMake: target_compile_features(TARGET PRIVATE cxx_std_20), which pali::pali sets)"
+#  include <pali_needs_cxx20>
+#endif
+
 // Before any other header: a compiler that has none for 32 bits says this all the same, by #error since such a header ends it before anything is asserted.
 #if defined(__SIZEOF_POINTER__) && __SIZEOF_POINTER__ != 8
 #  error "pali needs a 64-bit target: checkpoints are larger than a 32-bit address space"
@@ -60,8 +76,12 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_INLINE inline
 #endif
 
-/// Precondition of a kernel: checked in debug builds, free otherwise.
-#define PALI_ASSERT(condition) assert(condition)
+/// Precondition of a kernel: checked where PALI_CHECKED is 1, free otherwise.
+#if PALI_CHECKED
+#  define PALI_ASSERT(condition) assert(condition)
+#else
+#  define PALI_ASSERT(condition) static_cast<void>(0)
+#endif
 
 /// A function compiled for instructions that the translation unit need not have been given flags for.
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
@@ -128,7 +148,26 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 
 namespace pali::inline PALI_ABI {
 
-/// A SigLIP vision tower: `static constexpr` members, or ordinary ones (`dynamic_vision`). Widths are numbers of a vector.
+namespace config_detail {
+
+/// False for a configuration whose sizes are known when it is compiled and cannot be: `dynamic` has ordinary members, which are checked when they are read.
+template <class C>
+[[nodiscard]] consteval bool has_possible_vision() {
+    if constexpr (!std::is_member_object_pointer_v<decltype(&C::patch_size)> && !std::is_member_object_pointer_v<decltype(&C::heads)>)
+        return C::patch_size > 0 && C::image_size >= C::patch_size && C::heads > 0 && C::hidden > 0 && C::hidden % C::heads == 0;
+    return true;
+}
+template <class C>
+[[nodiscard]] consteval bool has_possible_decoder() {
+    if constexpr (!std::is_member_object_pointer_v<decltype(&C::kv_heads)> && !std::is_member_object_pointer_v<decltype(&C::heads)>)
+        return C::kv_heads > 0 && C::heads > 0 && C::heads % C::kv_heads == 0 && C::head_dim > 0 && C::head_dim % 2 == 0;
+    return true;
+}
+
+} // namespace config_detail
+
+/// A SigLIP vision tower: `static constexpr` members, or ordinary ones (`dynamic_vision`). Widths are elements of a vector. A type has a patch of a pixel or more that fits in the picture,
+/// and hidden % heads == 0.
 template <class C>
 concept vision_config = std::copyable<C> && requires(const C c) {
     { c.image_size } -> std::convertible_to<std::size_t>;   // pixels a side
@@ -138,9 +177,9 @@ concept vision_config = std::copyable<C> && requires(const C c) {
     { c.intermediate } -> std::convertible_to<std::size_t>; // width of the MLP
     { c.heads } -> std::convertible_to<std::size_t>;        // hidden % heads == 0
     { c.norm_eps } -> std::convertible_to<float>;           // added to the variance in layer norms
-};
+} && config_detail::has_possible_vision<C>();
 
-/// A Gemma decoder of the first or second generation.
+/// A Gemma decoder of the first or second generation. A type has heads % kv_heads == 0 and an even head_dim.
 template <class C>
 concept decoder_config = std::copyable<C> && requires(const C c, std::size_t layer) {
     { c.vocab } -> std::convertible_to<std::size_t>;               // rows of the embedding table
@@ -157,7 +196,7 @@ concept decoder_config = std::copyable<C> && requires(const C c, std::size_t lay
     { c.norm_eps } -> std::convertible_to<float>;                  // added to the mean square in norms
     { c.post_norms } -> std::convertible_to<bool>;                 // Gemma 2: a norm after attention and MLP too
     { c.window(layer) } -> std::convertible_to<std::size_t>;       // sliding window of a layer, tokens; 0: none
-};
+} && config_detail::has_possible_decoder<C>();
 
 /// A PaliGemma: a decoder whose `vision` member describes the tower that feeds it.
 template <class C>
@@ -429,6 +468,7 @@ enum class errc : int {
     unknown_variant = 102,     ///< no configuration of that name
     capacity_exceeded = 103,   ///< a sequence is longer than its key-value cache
     cancelled = 104,           ///< a callback asked to stop
+    too_few_threads = 105,     ///< the system starts no more threads
     cannot_open = 201,         ///< a file or folder is missing or cannot be read
     malformed_file = 202,      ///< the contents contradict the file's format
     unsupported_format = 203,  ///< a known format in a form that is not read (dtype, compression, …)
@@ -1954,6 +1994,40 @@ inline void write_png(const std::filesystem::path& path, const mask& values) { w
 
 } // namespace pali::inline PALI_ABI
 
+// Bytes to a file, whole or not at all.
+
+namespace pali::inline PALI_ABI {
+
+/// Replaces the file at `path`, or creates it: writes `<path>.part` first and renames it, so an interrupted or failed write leaves the old file, or none.
+/// A symbolic link stays one; its target is replaced. Throws `cannot_write`, also where `path` is a folder, a pipe or a device.
+inline void write_file(std::filesystem::path path, std::string_view bytes) {
+    namespace fs = std::filesystem;
+    std::error_code failure;
+    if (const fs::file_status there = fs::status(path, failure); fs::exists(there)) {
+        if (fs::is_directory(there)) throw error(errc::cannot_write, {path.string(), ": is a folder; a file is to be written here"});
+        if (!fs::is_regular_file(there)) throw error(errc::cannot_write, {path.string(), ": is not a regular file, so it is not replaced"});
+        if (fs::path target = fs::canonical(path, failure); !failure) path = std::move(target);
+    }
+    fs::path part = path;
+    part += ".part";
+    std::ofstream file(part, std::ios::binary | std::ios::trunc);
+    file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    file.close();
+    failure.clear();
+    if (file) fs::rename(part, path, failure);
+    if (file && !failure) return;
+    std::error_code ignored;
+    fs::remove(part, ignored);
+    throw error(errc::cannot_write, {path.string(), ": cannot be written; is the folder there, writable and not full?"});
+}
+
+/// The same, of bytes.
+inline void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+    write_file(path, std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+}
+
+} // namespace pali::inline PALI_ABI
+
 // Bodies of write.hpp: libpng and libjpeg, or stb where they are absent.
 
 #include <csetjmp>
@@ -2050,13 +2124,6 @@ PALI_INLINE void check_pixels(const char* what, std::size_t width, std::size_t h
     if (width != 0 && height != 0 && width <= most && height <= most && bytes == width * height * channels) return;
     throw error(errc::invalid_argument, {what, ": a picture of ", width, " x ", height, " with ", bytes, " bytes; it needs a pixel, sides of at most ", most,
                                          ", and ", channels, " bytes a pixel"});
-}
-
-PALI_INLINE void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
-    std::ofstream file(path, std::ios::binary | std::ios::trunc);
-    file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    file.close();
-    if (!file) throw error(errc::cannot_write, {path.string(), ": the picture cannot be written; is the folder there, writable and not full?"});
 }
 
 #if PALI_WITH_PNG
@@ -2230,14 +2297,14 @@ PALI_INLINE std::vector<std::byte> encode_jpeg(const image& picture, int quality
 #endif
 }
 
-PALI_INLINE void write_png(const std::filesystem::path& path, const image& picture) { image_detail::write_file(path, encode_png(picture)); }
+PALI_INLINE void write_png(const std::filesystem::path& path, const image& picture) { write_file(path, encode_png(picture)); }
 
 PALI_INLINE void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey) {
-    image_detail::write_file(path, encode_png(width, height, grey));
+    write_file(path, encode_png(width, height, grey));
 }
 
 PALI_INLINE void write_jpeg(const std::filesystem::path& path, const image& picture, int quality) {
-    image_detail::write_file(path, encode_jpeg(picture, quality));
+    write_file(path, encode_jpeg(picture, quality));
 }
 
 } // namespace pali::inline PALI_ABI
@@ -2801,8 +2868,43 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
 
 namespace pali::inline PALI_ABI {
 
-/// Called with the name of the stage ("load", "image", "prefill", "search", "quantize") and the fraction done, 0 to 1; each picture begins anew. Return false to stop the work.
+/// Called with the name of the stage ("load", "image", "prefill", "decode", "search", "quantize") and the fraction of the whole call that is done, 0 to 1, which never falls. Return false to
+/// stop the call; it is not called again then.
 using progress_callback = std::function<bool(std::string_view stage, double fraction)>;
+
+} // namespace pali::inline PALI_ABI
+
+// Callbacks of answers, with or without the number of the answer that they are about.
+
+namespace pali::inline PALI_ABI {
+
+/// Holds a function of `Args`, or of std::size_t and `Args`, that returns whether to go on. The number is the place of the answer's picture or request in the
+/// call, from 0 on.
+template <class... Args>
+class answer_callback {
+public:
+    /// Calls nothing.
+    answer_callback() = default;
+    /// The same.
+    answer_callback(std::nullptr_t) {}
+    /// Calls `function`, which returns bool.
+    template <class F>
+        requires(!std::same_as<std::remove_cvref_t<F>, answer_callback>)
+    answer_callback(F function) { // not explicit: options are set by assigning a lambda
+        constexpr bool plain = std::is_invocable_r_v<bool, F&, Args...>, numbered = std::is_invocable_r_v<bool, F&, std::size_t, Args...>;
+        static_assert(plain || numbered, "a callback takes what is reported, or the number of the answer before it, and returns bool: false stops the call");
+        if constexpr (numbered) m_function = std::move(function);
+        else m_function = [function = std::move(function)](std::size_t, Args... args) mutable -> bool { return function(args...); };
+    }
+
+    /// Whether there is something to call.
+    explicit operator bool() const noexcept { return static_cast<bool>(m_function); }
+    /// Calls it.
+    bool operator()(std::size_t answer, Args... args) const { return m_function(answer, args...); }
+
+private:
+    std::function<bool(std::size_t, Args...)> m_function;
+};
 
 } // namespace pali::inline PALI_ABI
 
@@ -2915,9 +3017,10 @@ struct generate_options {
     /// of impossible tokens to minus infinity (one number for each token of the vocabulary; for each beam of a search). Where none is left it is errc::invalid_argument. See
     /// object_constraint.
     std::function<void(std::span<const token> said, std::span<float> scores)> constrain{};
-    std::function<bool(std::string_view piece)> on_text{};            ///< called with whole UTF-8 as it comes; false stops
-    std::function<bool(token id, float logprob)> on_token{};          ///< called with every token; false stops
-    progress_callback on_progress{};     ///< stages "image" and "prefill", of a beam search "search" too; false stops
+    /// Called with whole UTF-8 as it comes, in a call with several answers optionally with the number of the answer before it; false stops the call.
+    answer_callback<std::string_view> on_text{};
+    answer_callback<token, float> on_token{}; ///< called with every token and its log-probability, optionally with the number of the answer; false stops the call
+    progress_callback on_progress{}; ///< stages "image", "prefill" and "decode", of a beam search "search"; the share of the whole call that is done; false stops the call
 
     /// Those of a beam search.
     [[nodiscard]] beam_options beams() const noexcept {
@@ -3123,247 +3226,6 @@ inline void check_divisor(const char* what, int loc_divisor) {
     };
     return {.x0 = pixels(loc[1], width), .y0 = pixels(loc[0], height), .x1 = pixels(loc[3], width), .y1 = pixels(loc[2], height)};
 }
-
-} // namespace pali::inline PALI_ABI
-
-// What detect and segment are asked for, and what they give.
-
-namespace pali::inline PALI_ABI {
-
-/// What pointing at things is.
-enum class pointing {
-    boxes, ///< "detect"
-    masks, ///< "segment"
-};
-
-/// The prompt that asks for it: "detect cat ; dog".
-[[nodiscard]] inline std::string prompt_of(pointing kind, std::string_view things) {
-    return (kind == pointing::boxes ? "detect " : "segment ") + std::string(things);
-}
-
-/// How things are found. model.detect(photo, "cat ; dog") has all the defaults.
-struct find_options {
-    generate_options generate{};             ///< how the answer is decoded
-    bool constrained = false;                ///< decode within the grammar: the answer is well formed and has only the labels asked for
-    std::optional<merge_options> merge{};    ///< drop what is said twice
-    mask_style masks = mask_style::hard;     ///< how a mask is placed in the picture
-    int loc_divisor = 1024;                  ///< what coordinates are divided by: 1024, or 1023 as big_vision does
-
-    /// Throws errc::invalid_argument with the option, its value and the values allowed.
-    void validate() const {
-        generate.validate();
-        (void)box_of({}, 1, 1, loc_divisor);
-        if (merge) (void)pali::merge({}, *merge);
-    }
-};
-
-/// What was found in a picture. A range of objects, with what else was said.
-struct findings {
-    std::vector<object> objects; ///< in the order of the answer
-    std::size_t skipped = 0;     ///< parts of the answer that were no object: cut off, out of range, without area
-    std::string text;            ///< what was said besides objects
-    generation said;             ///< the answer itself
-
-    /// The first object.
-    [[nodiscard]] auto begin() const noexcept { return objects.begin(); }
-    /// Behind the last one.
-    [[nodiscard]] auto end() const noexcept { return objects.end(); }
-    /// Objects found.
-    [[nodiscard]] std::size_t size() const noexcept { return objects.size(); }
-    /// Whether there are none.
-    [[nodiscard]] bool empty() const noexcept { return objects.empty(); }
-    /// Object `i`; not checked.
-    [[nodiscard]] const object& operator[](std::size_t i) const noexcept { return objects[i]; }
-};
-
-} // namespace pali::inline PALI_ABI
-
-// What keys and values of earlier tokens are kept in.
-
-namespace pali::inline PALI_ABI {
-
-/// Numbers that keys and values are kept in: bf16 takes half of the memory, and half of the reading of a token with much behind it.
-enum class kv_type { f32, bf16 };
-
-} // namespace pali::inline PALI_ABI
-
-// Where weights are while a model runs.
-
-namespace pali::inline PALI_ABI {
-
-/// Where the weights are read from while the model runs.
-enum class residency {
-    mapped,   ///< from the mapped file where its type fits: starts at once, shares memory with other processes
-    resident, ///< from a copy on huge pages: decodes faster
-};
-
-} // namespace pali::inline PALI_ABI
-
-// How a model is held.
-
-namespace pali::inline PALI_ABI {
-
-/// How a checkpoint is loaded.
-struct load_options {
-    std::size_t threads = 0;                       ///< of the model, the caller's included; 0: as many as the machine has
-    bool pin_threads = false;                      ///< keeps each thread but the caller's on a processor of its own, where nothing else needs them (on Linux; Windows has not been run)
-    pali::residency residency = residency::mapped; ///< where the weights are read from
-    kv_type kv_cache = kv_type::f32;               ///< numbers that keys and values of earlier tokens are kept in
-    std::filesystem::path mask_decoder{};          ///< vae-oid.npz, for segment; without: found in the folder of the checkpoint when it is needed
-    progress_callback on_progress{};               ///< stage "load"; false stops with errc::cancelled
-};
-
-} // namespace pali::inline PALI_ABI
-
-// Memory that starts on a cache line.
-
-namespace pali::inline PALI_ABI {
-
-/// 64 bytes: a cache line and the widest vector.
-template <class T>
-struct aligned_allocator {
-    using value_type = T; ///< what is allocated
-    static constexpr std::align_val_t alignment{64}; ///< of every allocation
-
-    aligned_allocator() = default;
-    /// As good as any other: it has no state.
-    template <class U>
-    aligned_allocator(const aligned_allocator<U>&) noexcept {}
-
-    /// Room for `n`, uninitialised. Throws std::bad_alloc.
-    [[nodiscard]] T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), alignment)); }
-    /// Gives it back.
-    void deallocate(T* p, std::size_t) noexcept { ::operator delete(p, alignment); }
-
-    friend bool operator==(const aligned_allocator&, const aligned_allocator&) = default;
-};
-
-/// A vector of numbers that kernels may load aligned.
-template <class T>
-using aligned_vector = std::vector<T, aligned_allocator<T>>;
-
-} // namespace pali::inline PALI_ABI
-
-// The only header that knows which xtensor is installed: 0.24 has flat headers, 0.26 and later have folders.
-
-#if __has_include(<xtensor/containers/xtensor.hpp>)
-#  include <xtensor/containers/xadapt.hpp>
-#  include <xtensor/containers/xtensor.hpp>
-#  include <xtensor/core/xnoalias.hpp>
-#elif __has_include(<xtensor/xtensor.hpp>)
-#  include <xtensor/xadapt.hpp>
-#  include <xtensor/xnoalias.hpp>
-#  include <xtensor/xtensor.hpp>
-#else
-#  error "pali needs xtensor (Debian: libxtensor-dev)"
-#endif
-
-// A matrix as kernels see it: a pointer, how many rows, how wide, how far apart.
-
-namespace pali::inline PALI_ABI {
-
-/// Non-owning row-major matrix (count, width); row i begins at data + i * stride. Cheap to copy.
-template <class T>
-struct rows {
-    T* data = nullptr;      ///< first element of row 0
-    std::size_t count = 0;  ///< rows
-    std::size_t width = 0;  ///< elements of a row
-    std::size_t stride = 0; ///< from row to row, in elements
-
-    rows() = default;
-    /// Rows that follow each other without a gap.
-    rows(T* first, std::size_t n, std::size_t elements) noexcept : rows(first, n, elements, elements) {}
-    /// Rows `step` elements apart.
-    rows(T* first, std::size_t n, std::size_t elements, std::size_t step) noexcept : data(first), count(n), width(elements), stride(step) {}
-    /// rows<T> is usable where rows<const T> is asked for.
-    template <class U>
-        requires(std::is_same_v<const U, T>)
-    rows(const rows<U>& other) noexcept : rows(other.data, other.count, other.width, other.stride) {}
-
-    /// The first element of a row; not checked.
-    [[nodiscard]] T* operator[](std::size_t row) const noexcept { return data + row * stride; }
-    /// Rows [first, first + n).
-    [[nodiscard]] rows slice(std::size_t first, std::size_t n) const noexcept { return {data + first * stride, n, width, stride}; }
-};
-
-} // namespace pali::inline PALI_ABI
-
-// Tensors are xtensor containers and adapted memory, with the allocator named so that no macro changes their type.
-
-namespace pali::inline PALI_ABI {
-
-/// Owning row-major float tensor of `Rank` dimensions.
-template <std::size_t Rank>
-using tensor = xt::xtensor_container<xt::uvector<float, aligned_allocator<float>>, Rank, xt::layout_type::row_major>;
-
-/// Owning matrix, (rows, columns). Its elements are not initialised.
-using matrix = tensor<2>;
-
-/// A matrix in memory that belongs to somebody else (an arena, a cache): an xtensor expression like any other.
-using matrix_view = xt::xtensor_adaptor<xt::xbuffer_adaptor<float*, xt::no_ownership, std::allocator<float>>, 2, xt::layout_type::row_major>;
-
-/// An uninitialised matrix of `count` rows.
-[[nodiscard]] inline matrix make_matrix(std::size_t count, std::size_t width) {
-    return matrix(std::array<std::size_t, 2>{count, width});
-}
-
-/// (count, width) over contiguous memory.
-[[nodiscard]] inline matrix_view view_matrix(float* data, std::size_t count, std::size_t width) {
-    using buffer = xt::xbuffer_adaptor<float*, xt::no_ownership, std::allocator<float>>;
-    return matrix_view(buffer(data, count * width), std::array<std::size_t, 2>{count, width});
-}
-
-/// Rows [first, first + count) of x, as a view.
-[[nodiscard]] inline matrix_view slice(matrix_view& x, std::size_t first, std::size_t count) {
-    return view_matrix(x.data() + first * x.shape(1), count, x.shape(1));
-}
-
-/// x += y, element by element; xtensor's own would make the sum elsewhere and copy it.
-inline void add(matrix_view& x, const matrix_view& y) noexcept {
-    PALI_ASSERT(x.size() == y.size());
-    const float* const from = y.data();
-    float* const to = x.data();
-    for (std::size_t i = 0; i < x.size(); ++i) to[i] += from[i];
-}
-
-/// A copy that owns its memory.
-[[nodiscard]] inline matrix copy_of(const matrix_view& x) {
-    matrix out = make_matrix(x.shape(0), x.shape(1));
-    std::copy_n(x.data(), x.size(), out.data());
-    return out;
-}
-
-/// What a kernel takes, of a matrix or a view of one.
-template <class Matrix>
-[[nodiscard]] auto rows_of(Matrix& m) noexcept {
-    return rows(m.data(), m.shape(0), m.shape(1));
-}
-
-} // namespace pali::inline PALI_ABI
-
-// What the decoder sees of a picture.
-
-namespace pali::inline PALI_ABI {
-
-/// The tokens of one picture: outputs of vision tower and projector, (tokens, hidden). They do not depend on the prompt: compute them
-/// once and ask many times. Plain memory, independent of the model that made it.
-struct image_features {
-    matrix values;                     ///< (tokens, hidden)
-    std::size_t width = 0, height = 0; ///< of the picture that it was made of, pixels: what boxes are placed in
-};
-
-} // namespace pali::inline PALI_ABI
-
-// One question of a batch.
-
-namespace pali::inline PALI_ABI {
-
-/// Pictures, a prompt, and options of its own. What it refers to has to live until the answer is there.
-struct request {
-    std::span<const image_features> images; ///< in the order that the model sees them; may be none
-    std::string_view prompt;                ///< UTF-8; read_prompt() says what is taken off
-    generate_options options{};             ///< of this answer alone
-};
 
 } // namespace pali::inline PALI_ABI
 
@@ -4095,8 +3957,7 @@ PALI_INLINE std::optional<std::size_t> tokenizer::seg_number(token id) const noe
 namespace pali::inline PALI_ABI {
 
 /// What is encoded of a prompt as people write it: without what the layout adds by itself, leading "<image>" and "<bos>" in any number, with the
-/// white space before and after each of them, and one trailing "\n" or "\r\n". All else stays as it is, as in transformers: other spaces at either end, newlines inside, and markers
-/// further on, which are ordinary text (see tokenizer).
+/// white space before and after each of them, and one trailing "\n" or "\r\n". All else stays as it is, as in transformers: other spaces at either end, newlines inside.
 [[nodiscard]] inline std::string_view read_prompt(std::string_view prompt) noexcept {
     constexpr std::string_view image = "<image>", bos = "<bos>";
     std::string_view text = prompt;
@@ -4122,11 +3983,15 @@ struct prompt_layout {
 };
 
 /// Lays out a prompt, cleaned by read_prompt. The newline is tokenised apart, as in training: a prompt that ends with one more does not merge
-/// with it. `image_token_count` is that of all pictures. Throws errc::missing_token when image tokens are asked for and `<image>` has no id, and what
-/// tokenizer::encode throws.
+/// with it. `image_token_count` is that of all pictures. Throws errc::invalid_prompt for "<image>" or "<bos>" behind other text, where they have no meaning; errc::missing_token when image
+/// tokens are asked for and `<image>` has no id; and what tokenizer::encode throws.
 [[nodiscard]] inline prompt_layout layout_prompt(const tokenizer& text, std::string_view prompt, std::size_t image_token_count) {
     prompt_layout out{{}, image_token_count};
-    const std::vector<token> words = text.encode(read_prompt(prompt));
+    const std::string_view read = read_prompt(prompt);
+    for (const std::string_view marker : {"<image>", "<bos>"})
+        if (const std::size_t place = read.find(marker); place != std::string_view::npos)
+            throw error(errc::invalid_prompt, {"the prompt has ", marker, " at byte ", place, ": pictures come first, in their order, and are marked by the library; leave it out"});
+    const std::vector<token> words = text.encode(read);
     out.tokens.reserve(image_token_count + words.size() + 2);
     if (image_token_count > 0) out.tokens.assign(image_token_count, text.image());
     out.tokens.push_back(text.bos());
@@ -4135,11 +4000,47 @@ struct prompt_layout {
     return out;
 }
 
-/// "caption en", as PaliGemma was trained with it (big_vision, configs/proj/paligemma/transfers); `language` is "en", "de", ...
-[[nodiscard]] inline std::string caption_prompt(std::string_view language) { return "caption " + std::string(language); }
-/// "answer en where is the cat?", from the same.
+namespace prompt_detail {
+
+/// The 35 languages of COCO-35L, in which PaliGemma was trained to answer (big_vision, configs/proj/paligemma/transfers/coco35l.py), and English of other tasks.
+inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fil", "fr", "he", "hi", "hr", "hu", "id", "it",
+                                                            "iw", "ja", "ko", "mi", "nl", "no", "pl", "pt", "quz", "ro", "ru", "sv", "sw", "te", "th", "tr", "uk", "vi"};
+
+/// Whether a word may name a language: two or three letters, and perhaps a script or region, as zh-Hans.
+[[nodiscard]] inline bool is_language(std::string_view word) noexcept {
+    const auto letters = [](std::string_view part, std::size_t least, std::size_t most) {
+        return part.size() >= least && part.size() <= most && std::all_of(part.begin(), part.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); });
+    };
+    const std::size_t dash = word.find('-');
+    return letters(word.substr(0, dash), 2, 3) && (dash == std::string_view::npos || letters(word.substr(dash + 1), 2, 8));
+}
+
+/// Whether a prompt begins with a verb and a language of the training data.
+[[nodiscard]] inline bool begins_with(std::string_view prompt, std::string_view verb) noexcept {
+    if (!prompt.starts_with(verb)) return false;
+    prompt.remove_prefix(verb.size());
+    const std::string_view word = prompt.substr(0, prompt.find(' '));
+    return word == "zh" || std::find(languages.begin(), languages.end(), word) != languages.end();
+}
+
+} // namespace prompt_detail
+
+/// "caption en", as PaliGemma was trained with it (big_vision, configs/proj/paligemma/transfers). `language` is "en", "de", ..., or a whole prompt for captions: "caption en",
+/// "cap en", "describe en", "caption" and where to look. Throws errc::invalid_prompt for anything else.
+[[nodiscard]] inline std::string caption_prompt(std::string_view language) {
+    const std::string_view text = read_prompt(language);
+    for (const std::string_view verb : {"caption ", "cap ", "describe "})
+        if (text.starts_with(verb)) return std::string(text);
+    if (!prompt_detail::is_language(text)) throw error(errc::invalid_prompt, {in_quotes(text), " is neither a language (en, de, zh-Hans) nor a prompt for captions (caption en, describe en)"});
+    return "caption " + std::string(text);
+}
+/// "answer en where is the cat?", from the same. `question` may be the whole prompt: "answer de ..." and "question en ..." stay as they are. Throws errc::invalid_prompt for a
+/// `language` that is none.
 [[nodiscard]] inline std::string answer_prompt(std::string_view question, std::string_view language) {
-    return "answer " + std::string(language) + ' ' + std::string(question);
+    const std::string_view text = read_prompt(question);
+    if (prompt_detail::begins_with(text, "answer ") || prompt_detail::begins_with(text, "question ")) return std::string(text);
+    if (!prompt_detail::is_language(language)) throw error(errc::invalid_prompt, {in_quotes(language), " is no language: en, de, zh-Hans, ..."});
+    return "answer " + std::string(language) + ' ' + std::string(text);
 }
 
 /// Tokens of an answer, to be scored or learned: the text as it is, and EOS.
@@ -4148,6 +4049,258 @@ struct prompt_layout {
     out.push_back(text.eos());
     return out;
 }
+
+} // namespace pali::inline PALI_ABI
+
+// What detect and segment are asked for, and what they give.
+
+namespace pali::inline PALI_ABI {
+
+/// What pointing at things is.
+enum class pointing {
+    boxes, ///< "detect"
+    masks, ///< "segment"
+};
+
+/// The things in what people write for them: "cat ; dog", or the whole prompt, "detect cat ; dog", with what read_prompt() takes off. Throws errc::invalid_prompt for the
+/// prompt of the other kind.
+[[nodiscard]] inline std::string_view things_of(pointing kind, std::string_view text) {
+    constexpr std::string_view detect = "detect ", segment = "segment ";
+    std::string_view things = read_prompt(text);
+    const std::string_view own = kind == pointing::boxes ? detect : segment, other = kind == pointing::boxes ? segment : detect;
+    if (things.starts_with(other)) throw error(errc::invalid_prompt, {in_quotes(things), " asks for ", kind == pointing::boxes ? "masks" : "boxes", ": that is another call (detect for boxes, segment for masks)"});
+    if (things.starts_with(own)) things.remove_prefix(own.size());
+    return things;
+}
+
+/// The prompt that asks for it: "detect cat ; dog". Throws what things_of() throws.
+[[nodiscard]] inline std::string prompt_of(pointing kind, std::string_view things) {
+    return (kind == pointing::boxes ? "detect " : "segment ") + std::string(things_of(kind, things));
+}
+
+/// How things are found. model.detect(photo, "cat ; dog") has all the defaults.
+struct find_options {
+    generate_options generate{};             ///< how the answer is decoded
+    bool constrained = false;                ///< decode within the grammar: the answer is well formed and has only the labels asked for
+    std::optional<merge_options> merge{};    ///< drop what is said twice
+    mask_style masks = mask_style::hard;     ///< how a mask is placed in the picture
+    int loc_divisor = 1024;                  ///< what coordinates are divided by: 1024, or 1023 as big_vision does
+
+    /// Throws errc::invalid_argument with the option, its value and the values allowed.
+    void validate() const {
+        generate.validate();
+        (void)box_of({}, 1, 1, loc_divisor);
+        if (merge) (void)pali::merge({}, *merge);
+    }
+};
+
+/// What was found in a picture. A range of objects, with what else was said.
+struct findings {
+    std::vector<object> objects; ///< in the order of the answer
+    std::size_t skipped = 0;     ///< parts of the answer that were no object: cut off, out of range, without area
+    std::string text;            ///< what was said besides objects
+    generation said;             ///< the answer itself
+
+    /// The first object.
+    [[nodiscard]] auto begin() const noexcept { return objects.begin(); }
+    /// Behind the last one.
+    [[nodiscard]] auto end() const noexcept { return objects.end(); }
+    /// Objects found.
+    [[nodiscard]] std::size_t size() const noexcept { return objects.size(); }
+    /// Whether there are none.
+    [[nodiscard]] bool empty() const noexcept { return objects.empty(); }
+    /// Object `i`; not checked.
+    [[nodiscard]] const object& operator[](std::size_t i) const noexcept { return objects[i]; }
+};
+
+} // namespace pali::inline PALI_ABI
+
+// What keys and values of earlier tokens are kept in.
+
+namespace pali::inline PALI_ABI {
+
+/// Numbers that keys and values are kept in: bf16 takes half of the memory, and half of the reading of a token with much behind it.
+enum class kv_type { f32, bf16 };
+
+} // namespace pali::inline PALI_ABI
+
+// Where weights are while a model runs.
+
+namespace pali::inline PALI_ABI {
+
+/// Where the weights are read from while the model runs.
+enum class residency {
+    mapped,   ///< from the mapped file where its type fits: starts at once, shares memory with other processes
+    resident, ///< from a copy on huge pages: decodes faster
+};
+
+} // namespace pali::inline PALI_ABI
+
+// How a model is held.
+
+namespace pali::inline PALI_ABI {
+
+/// How a checkpoint is loaded.
+struct load_options {
+    std::size_t threads = 0;                       ///< of the model, the caller's included; 0: as many as the machine has
+    bool pin_threads = false;                      ///< keeps each thread but the caller's on a processor of its own, where nothing else needs them (on Linux; Windows has not been run)
+    pali::residency residency = residency::mapped; ///< where the weights are read from
+    kv_type kv_cache = kv_type::f32;               ///< numbers that keys and values of earlier tokens are kept in
+    std::filesystem::path mask_decoder{};          ///< vae-oid.npz, for segment; without: found in the folder of the checkpoint when it is needed
+    progress_callback on_progress{};               ///< stage "load"; false stops with errc::cancelled
+};
+
+} // namespace pali::inline PALI_ABI
+
+// Memory that starts on a cache line.
+
+namespace pali::inline PALI_ABI {
+
+/// 64 bytes: a cache line and the widest vector.
+template <class T>
+struct aligned_allocator {
+    using value_type = T; ///< what is allocated
+    static constexpr std::align_val_t alignment{64}; ///< of every allocation
+
+    aligned_allocator() = default;
+    /// As good as any other: it has no state.
+    template <class U>
+    aligned_allocator(const aligned_allocator<U>&) noexcept {}
+
+    /// Room for `n`, uninitialised. Throws std::bad_alloc.
+    [[nodiscard]] T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), alignment)); }
+    /// Gives it back.
+    void deallocate(T* p, std::size_t) noexcept { ::operator delete(p, alignment); }
+
+    friend bool operator==(const aligned_allocator&, const aligned_allocator&) = default;
+};
+
+/// A vector of numbers that kernels may load aligned.
+template <class T>
+using aligned_vector = std::vector<T, aligned_allocator<T>>;
+
+} // namespace pali::inline PALI_ABI
+
+// The only header that knows which xtensor is installed: 0.24 has flat headers, 0.26 and later have folders.
+
+#if __has_include(<xtensor/containers/xtensor.hpp>)
+#  include <xtensor/containers/xadapt.hpp>
+#  include <xtensor/containers/xtensor.hpp>
+#  include <xtensor/core/xnoalias.hpp>
+#elif __has_include(<xtensor/xtensor.hpp>)
+#  include <xtensor/xadapt.hpp>
+#  include <xtensor/xnoalias.hpp>
+#  include <xtensor/xtensor.hpp>
+#else
+#  error "pali needs xtensor (Debian: libxtensor-dev)"
+#endif
+
+// A matrix as kernels see it: a pointer, how many rows, how wide, how far apart.
+
+namespace pali::inline PALI_ABI {
+
+/// Non-owning row-major matrix (count, width); row i begins at data + i * stride. Cheap to copy.
+template <class T>
+struct rows {
+    T* data = nullptr;      ///< first element of row 0
+    std::size_t count = 0;  ///< rows
+    std::size_t width = 0;  ///< elements of a row
+    std::size_t stride = 0; ///< from row to row, in elements
+
+    rows() = default;
+    /// Rows that follow each other without a gap.
+    rows(T* first, std::size_t n, std::size_t elements) noexcept : rows(first, n, elements, elements) {}
+    /// Rows `step` elements apart.
+    rows(T* first, std::size_t n, std::size_t elements, std::size_t step) noexcept : data(first), count(n), width(elements), stride(step) {}
+    /// rows<T> is usable where rows<const T> is asked for.
+    template <class U>
+        requires(std::is_same_v<const U, T>)
+    rows(const rows<U>& other) noexcept : rows(other.data, other.count, other.width, other.stride) {}
+
+    /// The first element of a row; not checked.
+    [[nodiscard]] T* operator[](std::size_t row) const noexcept { return data + row * stride; }
+    /// Rows [first, first + n).
+    [[nodiscard]] rows slice(std::size_t first, std::size_t n) const noexcept { return {data + first * stride, n, width, stride}; }
+};
+
+} // namespace pali::inline PALI_ABI
+
+// Tensors are xtensor containers and adapted memory, with the allocator named so that no macro changes their type.
+
+namespace pali::inline PALI_ABI {
+
+/// Owning row-major float tensor of `Rank` dimensions.
+template <std::size_t Rank>
+using tensor = xt::xtensor_container<xt::uvector<float, aligned_allocator<float>>, Rank, xt::layout_type::row_major>;
+
+/// Owning matrix, (rows, columns). Its elements are not initialised.
+using matrix = tensor<2>;
+
+/// A matrix in memory that belongs to somebody else (an arena, a cache): an xtensor expression like any other.
+using matrix_view = xt::xtensor_adaptor<xt::xbuffer_adaptor<float*, xt::no_ownership, std::allocator<float>>, 2, xt::layout_type::row_major>;
+
+/// An uninitialised matrix of `count` rows.
+[[nodiscard]] inline matrix make_matrix(std::size_t count, std::size_t width) {
+    return matrix(std::array<std::size_t, 2>{count, width});
+}
+
+/// (count, width) over contiguous memory.
+[[nodiscard]] inline matrix_view view_matrix(float* data, std::size_t count, std::size_t width) {
+    using buffer = xt::xbuffer_adaptor<float*, xt::no_ownership, std::allocator<float>>;
+    return matrix_view(buffer(data, count * width), std::array<std::size_t, 2>{count, width});
+}
+
+/// Rows [first, first + count) of x, as a view.
+[[nodiscard]] inline matrix_view slice(matrix_view& x, std::size_t first, std::size_t count) {
+    return view_matrix(x.data() + first * x.shape(1), count, x.shape(1));
+}
+
+/// x += y, element by element; xtensor's own would make the sum elsewhere and copy it.
+inline void add(matrix_view& x, const matrix_view& y) noexcept {
+    PALI_ASSERT(x.size() == y.size());
+    const float* const from = y.data();
+    float* const to = x.data();
+    for (std::size_t i = 0; i < x.size(); ++i) to[i] += from[i];
+}
+
+/// A copy that owns its memory.
+[[nodiscard]] inline matrix copy_of(const matrix_view& x) {
+    matrix out = make_matrix(x.shape(0), x.shape(1));
+    std::copy_n(x.data(), x.size(), out.data());
+    return out;
+}
+
+/// What a kernel takes, of a matrix or a view of one.
+template <class Matrix>
+[[nodiscard]] auto rows_of(Matrix& m) noexcept {
+    return rows(m.data(), m.shape(0), m.shape(1));
+}
+
+} // namespace pali::inline PALI_ABI
+
+// What the decoder sees of a picture.
+
+namespace pali::inline PALI_ABI {
+
+/// The tokens of one picture: outputs of vision tower and projector, (tokens, hidden). They do not depend on the prompt: compute them
+/// once and ask many times. Plain memory, independent of the model that made it.
+struct image_features {
+    matrix values;                     ///< (tokens, hidden)
+    std::size_t width = 0, height = 0; ///< of the picture that it was made of, pixels: what boxes are placed in
+};
+
+} // namespace pali::inline PALI_ABI
+
+// One question of a batch.
+
+namespace pali::inline PALI_ABI {
+
+/// Pictures, a prompt, and options of its own. What it refers to has to live until the answer is there.
+struct request {
+    std::span<const image_features> images; ///< in the order that the model sees them; may be none
+    std::string_view prompt;                ///< UTF-8; read_prompt() says what is taken off
+    generate_options options{};             ///< of this answer alone
+};
 
 } // namespace pali::inline PALI_ABI
 
@@ -4416,6 +4569,11 @@ template <class Arch>
 
 // The instruction sets that follow the flags of the translation unit, as tags; kernels carry one in their symbol.
 
+// Bodies only: sources that use bodies compiled elsewhere do not include this header.
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ == 1) || defined(__ASSOCIATIVE_MATH__)
+#  error "pali cannot be compiled with -Ofast, -ffast-math, -ffinite-math-only or -fassociative-math: masks are infinities and the order of sums is fixed. Use -O2 or -O3"
+#endif
+
 /// Code whose instructions depend on compiler flags lives in an inline namespace that names them: translation units compiled with
 /// different flags then never share a symbol, and the linker cannot hand one of them the other's instructions.
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)
@@ -4476,6 +4634,8 @@ inline constexpr simd<> native{};
 
 /// A model whose bodies were compiled elsewhere has one name, whatever flags the source that uses it is compiled with.
 #ifdef PALI_COMPILED
+#  ifdef PALI_COMPILED_VARIANTS
+#  endif
 #  define PALI_MODEL compiled
 #else
 #  define PALI_MODEL PALI_SIMD
@@ -4483,15 +4643,28 @@ inline constexpr simd<> native{};
 
 namespace pali::inline PALI_ABI::inline PALI_MODEL {
 
+/// Whether the bodies of a model type can be had: in this source, which includes model.ipp, or compiled elsewhere.
+template <class Config, class Weights>
+struct model_bodies {
+#ifdef PALI_COMPILED
+    static constexpr bool available = std::is_same_v<Config, dynamic>;
+#else
+    static constexpr bool available = true;
+#endif
+};
+
 /**
  * PaliGemma or PaliGemma 2. `Config` picks the variant at compile time, or is `dynamic`; `Weights` is the type that the matrices are
  * held in: `bf16`, `f32`, `int8` or `int4`.
  *
- * Calls on one model wait for each other; two models run side by side, each with threads of its own. All calls throw errc::invalid_argument
+ * Calls on one model wait for each other; a call from a callback of the same model's call throws errc::invalid_argument. Two models run side by side, each with threads of its own. All calls throw errc::invalid_argument
  * for options outside their range, pictures without pixels and features that are not as wide as the model.
  */
 template <model_config Config = dynamic, weight_storage Weights = bf16>
 class model {
+    static_assert(model_bodies<Config, Weights>::available,
+                  "this model type was not compiled: include <pali/model.ipp> in the source that uses it, name it in the CMake variable PALI_VARIANTS, or link pali::pali instead of pali::compiled");
+
 public:
     /// Opens a Hugging Face folder: config.json, tokenizer.model, safetensors, and what else lies there. Throws what read_checkpoint_config,
     /// tokenizer, checkpoint_files and network throw: each a pali::error whose message says what to do.
@@ -4533,9 +4706,10 @@ public:
     }
     /// Answers one request.
     generation generate(const request& one);
-    /// Answers requests together: each as if it were alone, in the order given, at the cost of reading the weights once a step for all.
+    /// Answers requests together: each as if it were alone, in the order given, at the cost of reading the weights once a step for all. Progress goes to the first
+    /// `on_progress` among them. A callback that returns false stops all of them.
     std::vector<generation> generate(std::span<const request> requests);
-    /// Answers one prompt about each of several pictures, all together. The callbacks of `options` are those of every answer. Throws
+    /// Answers one prompt about each of several pictures, all together. The callbacks of `options` are those of every answer: they may take its number first. Throws
     /// errc::cancelled when `on_progress` stops the encoding of a picture.
     std::vector<generation> generate_each(std::span<const image> pictures, std::string_view prompt, const generate_options& options = {});
 
@@ -4616,6 +4790,17 @@ extern template class model<dynamic, f32>;
 extern template class model<dynamic, bf16>;
 extern template class model<dynamic, int8>;
 extern template class model<dynamic, int4>;
+/// One of PALI_VARIANTS.
+#  define PALI_VARIANT(variant, weights)                                     \
+      template <>                                                            \
+      struct model_bodies<variant, weights> {                                \
+          static constexpr bool available = true;                            \
+      };                                                                     \
+      extern template class model<variant, weights>;
+#  ifdef PALI_COMPILED_VARIANTS
+PALI_COMPILED_VARIANTS
+#  endif
+#  undef PALI_VARIANT
 #endif
 
 } // namespace pali::inline PALI_ABI::inline PALI_MODEL
@@ -5219,9 +5404,9 @@ namespace pali::inline PALI_ABI::inline PALI_SIMD {
 /// Chooses token after token from logits, streams the text, and knows when to stop. Allocates when it is made and not per token.
 class answer {
 public:
-    /// `eos` are the tokens that end it; `vocab` is the number of logits. What it is given has to outlive it.
-    answer(const generate_options& options, const tokenizer& text, std::span<const token> eos, const prompt_layout& prompt, std::size_t vocab)
-        : m_options(options), m_eos(eos), m_stream(text), m_sampler(options.sampling, vocab), m_sequence(prompt.tokens) {
+    /// `number` is what its callbacks call it; `eos` are the tokens that end it; `vocab` is the number of logits. What it is given has to outlive it.
+    answer(std::size_t number, const generate_options& options, const tokenizer& text, std::span<const token> eos, const prompt_layout& prompt, std::size_t vocab)
+        : m_number(number), m_options(options), m_eos(eos), m_stream(text), m_sampler(options.sampling, vocab), m_sequence(prompt.tokens) {
         m_sequence.reserve(prompt.tokens.size() + options.max_new_tokens);
         if (changes_logits()) m_own.reserve(vocab);
         m_result.tokens.reserve(options.max_new_tokens);
@@ -5242,19 +5427,27 @@ public:
         m_result.tokens.push_back(next);
         m_result.logprobs.push_back(logprob);
         const bool ends = std::find(m_eos.begin(), m_eos.end(), next) != m_eos.end();
-        const bool wanted = (!m_options.on_token || m_options.on_token(next, logprob)) && (ends || say(m_stream.push(next)));
+        const bool wanted = (!m_options.on_token || m_options.on_token(m_number, next, logprob)) && (ends || say(m_stream.push(next)));
         if (!wanted) m_result.finish = finish_reason::cancelled;
         else if (ends) m_result.finish = finish_reason::eos;
         else if (m_result.tokens.size() < m_options.max_new_tokens) return true;
         else m_result.finish = finish_reason::length;
+        m_complete = true;
         const std::string_view held = m_stream.finish();
         if (m_result.finish == finish_reason::cancelled) m_result.text += held; // whoever cancelled is not called again
         else if (!say(held)) m_result.finish = finish_reason::cancelled;
         return false;
     }
 
-    /// A callback stopped the prompt.
-    void cancel() noexcept { m_result.finish = finish_reason::cancelled; }
+    /// The call was stopped: the answer, unless it is complete, ends with what there is.
+    void cancel() {
+        if (m_complete) return;
+        m_complete = true;
+        m_result.finish = finish_reason::cancelled;
+        m_result.text += m_stream.finish();
+    }
+    /// Whether a callback of this answer stopped it.
+    [[nodiscard]] bool stopped() const noexcept { return m_complete && m_result.finish == finish_reason::cancelled; }
 
     /// The token chosen last.
     [[nodiscard]] token last() const noexcept { return m_sequence.back(); }
@@ -5269,9 +5462,10 @@ private:
 
     [[nodiscard]] bool say(std::string_view piece) {
         m_result.text += piece;
-        return piece.empty() || !m_options.on_text || m_options.on_text(piece);
+        return piece.empty() || !m_options.on_text || m_options.on_text(m_number, piece);
     }
 
+    std::size_t m_number;
     const generate_options& m_options;
     std::span<const token> m_eos;
     text_stream m_stream;
@@ -5279,6 +5473,7 @@ private:
     std::vector<token> m_sequence; // image tokens, prompt, answer: what processors look at
     std::vector<float> m_own; // logits as the model gave them, where they are changed
     generation m_result;
+    bool m_complete = false; // no other token is wanted
 };
 
 } // namespace pali::inline PALI_ABI::inline PALI_SIMD
@@ -5489,6 +5684,49 @@ public:
 private:
     kv_type m_type;
     std::deque<kv_cache> m_caches; // they stay where they are when others come
+};
+
+} // namespace pali::inline PALI_ABI
+
+// The progress of one call: pictures, prompts and tokens on one scale.
+
+namespace pali::inline PALI_ABI {
+
+/// Counts the steps of a call and reports their share. A step is a layer over one picture, a layer over one prompt, or one token of all answers. Once the callback
+/// has returned false it is not called again.
+class call_progress {
+public:
+    /// Reports nothing.
+    call_progress() = default;
+    /// Reports to `callback`, which has to outlive it, out of `steps`.
+    call_progress(const progress_callback& callback, std::size_t steps) : m_callback(callback ? &callback : nullptr), m_steps(std::max<std::size_t>(steps, 1)) {}
+
+    /// Reports that a stage begins. Returns whether to go on, as all that follow.
+    bool begin(std::string_view stage) { return report(stage); }
+    /// Reports another step of it.
+    bool advance(std::string_view stage) {
+        m_done = std::min(m_done + 1, m_steps);
+        return report(stage);
+    }
+    /// Reports the end: answers may be shorter than what was allowed.
+    bool complete(std::string_view stage) {
+        m_done = m_steps;
+        return report(stage);
+    }
+    /// Stops the call for another reason than the callback.
+    void stop() noexcept { m_stopped = true; }
+    /// Whether the call is to end.
+    [[nodiscard]] bool stopped() const noexcept { return m_stopped; }
+
+private:
+    bool report(std::string_view stage) {
+        if (m_callback != nullptr && !m_stopped) m_stopped = !(*m_callback)(stage, static_cast<double>(m_done) / static_cast<double>(m_steps));
+        return !m_stopped;
+    }
+
+    const progress_callback* m_callback = nullptr;
+    std::size_t m_steps = 1, m_done = 0;
+    bool m_stopped = false;
 };
 
 } // namespace pali::inline PALI_ABI
@@ -6041,7 +6279,7 @@ class thread_pool {
 public:
     /// `threads` counts the caller; 0 means as many as the machine has. `pin` keeps each but the caller's on a processor: the second of those that the process may
     /// run on, the third, ...; whoever calls may want to stay on the first.
-    /// Throws errc::invalid_argument for more than `most_threads`, or than the system starts.
+    /// Throws errc::invalid_argument for more than `most_threads`, and errc::too_few_threads where the system starts fewer.
     explicit thread_pool(std::size_t threads = 0, bool pin = false) {
         if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
         if (threads > most_threads) throw error(errc::invalid_argument, {"threads is ", threads, "; at most ", most_threads, " are started"});
@@ -6054,7 +6292,8 @@ public:
         } catch (const std::system_error& e) {
             const std::size_t started = size();
             end();
-            throw error(errc::invalid_argument, {"threads is ", threads, "; the system started ", started, " and then no more: ", e.what()});
+            throw error(errc::too_few_threads, {"of ", threads, " threads the system started ", started, ": ", e.what(),
+                                                ". Ask for fewer (load_options::threads, --threads), or raise the limit on processes (ulimit -u) or on memory (ulimit -v)"});
         }
     }
 
@@ -9160,9 +9399,9 @@ struct gemma {
     /// Prepares for sequences of `tokens` tokens, which a pass needs. Not while one is running.
     void extend(std::size_t tokens) { rope.extend(tokens + gemma_attention<Config, Storage>::first_position); }
 
-    /// One row: the embedding of a token, times the square root of the width. Image features are not scaled.
-    void embed(std::int32_t token, float* row) const noexcept {
-        PALI_ASSERT(token >= 0 && static_cast<std::size_t>(token) < embedding.count);
+    /// One row: the embedding of a token, times the square root of the width. Image features are not scaled. Throws errc::invalid_argument for a token outside the table.
+    void embed(std::int32_t token, float* row) const {
+        if (token < 0 || static_cast<std::size_t>(token) >= config.vocab) throw error(errc::invalid_argument, {"token ", token, " is outside the vocabulary of ", config.vocab});
         const float scale = std::sqrt(static_cast<float>(config.hidden));
         kernels::read_row(embedding, static_cast<std::size_t>(token), row);
         for (std::size_t i = 0; i < embedding.width; ++i) row[i] *= scale;
@@ -9792,8 +10031,6 @@ template <class Network>
     float* to = x.data();
     for (const image_features& picture : images) to = std::copy(picture.values.data(), picture.values.data() + picture.values.size(), to);
     for (const token id : text) {
-        if (id < 0 || static_cast<std::size_t>(id) >= net.decoder.embedding.count)
-            throw error(errc::invalid_argument, {"token ", id, " is outside the vocabulary of ", net.decoder.embedding.count});
         net.decoder.embed(id, to);
         to += net.config.hidden;
     }
@@ -9812,16 +10049,16 @@ template <class Network>
 /// `progress`, stage "prefill", stopped it. Throws what embed() throws, and errc::capacity_exceeded where the cache is too small.
 template <class Network>
 [[nodiscard]] std::optional<matrix_view> prefill(Network& net, std::span<const image_features> images, std::span<const token> prompt,
-                                                 std::span<const token> suffix, kv_cache& cache, context& at, const progress_callback& progress) {
+                                                 std::span<const token> suffix, kv_cache& cache, context& at, call_progress& progress) {
     std::vector<token> text(prompt.begin(), prompt.end());
     text.insert(text.end(), suffix.begin(), suffix.end());
-    if (progress && !progress("prefill", 0)) return std::nullopt;
+    if (!progress.begin("prefill")) return std::nullopt;
     matrix_view x = embed(net, images, text, at);
-    const std::size_t rows = x.shape(0), layers = net.decoder.layers.size();
+    const std::size_t rows = x.shape(0);
     net.decoder.extend(cache.capacity());
     cache.start(rows - suffix.size());
     const sequence whole{.cache = &cache, .first = 0, .count = rows};
-    const auto after = [&](std::size_t layer, const matrix_view&) { return !progress || progress("prefill", static_cast<double>(layer + 1) / static_cast<double>(layers)); };
+    const auto after = [&](std::size_t, const matrix_view&) { return progress.advance("prefill"); };
     if (!net.decoder(x, std::span(&whole, 1), at, after)) return std::nullopt;
     return x;
 }
@@ -9850,31 +10087,31 @@ private:
 };
 
 /// Answers requests, by sampling or greedily. Each gets the tokens it would get alone: rows of a batch do not touch each other.
-/// `caches` are used again from call to call. Throws what sampler and embed() throw. A step reads the weights once for all answers, and allocates nothing.
+/// A callback that returns false stops all of them. `caches` are used again from call to call. Callbacks number answers from `first_number` on. Throws what sampler and embed() throw. A step reads the weights once for all answers, and allocates nothing.
 template <class Network>
 [[nodiscard]] std::vector<generation> generate(Network& net, const tokenizer& text, std::span<const token> eos, std::span<const request> requests,
-                                               kv_caches& caches, context& at) {
+                                               kv_caches& caches, context& at, call_progress& progress, std::size_t first_number = 0) {
     std::deque<answer> answers;
     std::vector<std::size_t> active; // answers that want another token
     active.reserve(requests.size());
     for (std::size_t i = 0; i < requests.size(); ++i) {
         stopwatch clock;
         const prompt_layout prompt = lay_out(text, requests[i].images, requests[i].prompt);
-        answer& a = answers.emplace_back(requests[i].options, text, eos, prompt, net.config.vocab);
+        answer& a = answers.emplace_back(first_number + i, requests[i].options, text, eos, prompt, net.config.vocab);
+        if (progress.stopped()) continue; // it has its prompt and no token
         kv_cache& cache = caches.prepare(i, net.config, prompt.tokens.size() + requests[i].options.max_new_tokens);
         const arena::frame frame(at.scratch);
         const auto words = std::span(prompt.tokens).subspan(prompt.image_tokens);
-        if (auto x = prefill(net, requests[i].images, words, {}, cache, at, requests[i].options.on_progress)) {
+        if (auto x = prefill(net, requests[i].images, words, {}, cache, at, progress)) {
             auto logits = net.decoder.logits(net.decoder.normalise(slice(*x, x->shape(0) - 1, 1), at), at);
             if (a.take({logits.data(), logits.size()})) active.push_back(i);
-        } else {
-            a.cancel();
+            if (a.stopped()) progress.stop();
         }
         a.timings().prefill_s = clock.lap();
     }
     std::vector<sequence> sequences;
     sequences.reserve(active.size());
-    for (stopwatch clock; !active.empty();) {
+    for (stopwatch clock; !active.empty() && progress.advance("decode");) {
         const arena::frame frame(at.scratch);
         matrix_view x = at.take(active.size(), net.config.hidden);
         sequences.clear();
@@ -9890,13 +10127,19 @@ template <class Network>
         for (std::size_t row = 0; row < active.size(); ++row) {
             answer& a = answers[active[row]];
             a.timings().decode_s += seconds;
+            if (progress.stopped()) break; // by a callback of the answer before
             if (a.take({logits.data() + row * vocab, vocab})) active[kept++] = active[row];
+            if (a.stopped()) progress.stop();
         }
         active.resize(kept);
     }
+    if (!progress.stopped()) progress.complete("decode");
     std::vector<generation> results;
     results.reserve(answers.size());
-    for (answer& a : answers) results.push_back(std::move(a).finish());
+    for (answer& a : answers) {
+        a.cancel();
+        results.push_back(std::move(a).finish());
+    }
     return results;
 }
 
@@ -9943,12 +10186,12 @@ private:
     std::vector<bool> m_taken;
 };
 
-/// Answers a request by beam search, as transformers' generate(num_beams = n) does. Text and tokens are streamed when the best is known. `on_progress` is asked before
-/// each round, stage "search"; stopped, the answer is the best so far.
+/// Answers a request by beam search, as transformers' generate(num_beams = n) does. Text and tokens are streamed when the best is known, under `number`. Progress is
+/// reported before each round, stage "search"; stopped, the answer is the best so far.
 /// Throws what beam_search, sampler and embed() throw.
 template <class Network>
 [[nodiscard]] generation search_beams(Network& net, const tokenizer& text, std::span<const token> eos, const request& one, kv_caches& caches,
-                                      context& at) {
+                                      context& at, call_progress& progress, std::size_t number = 0) {
     const generate_options& options = one.options;
     const std::size_t beams = options.num_beams, vocab = net.config.vocab;
     stopwatch clock;
@@ -9957,7 +10200,7 @@ template <class Network>
     result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
     for (std::size_t b = 0; b < beams; ++b) (void)caches.prepare(b, net.config, prompt.tokens.size() + options.max_new_tokens);
     const arena::frame frame(at.scratch);
-    auto x = prefill(net, one.images, std::span(prompt.tokens).subspan(prompt.image_tokens), {}, caches[0], at, options.on_progress);
+    auto x = prefill(net, one.images, std::span(prompt.tokens).subspan(prompt.image_tokens), {}, caches[0], at, progress);
     result.timings.prefill_s = clock.lap();
     if (!x) {
         result.finish = finish_reason::cancelled;
@@ -9988,7 +10231,7 @@ template <class Network>
     std::vector<sequence> batch;
     bool cancelled = false;
     for (bool more = go_on(slice(*x, x->shape(0) - 1, 1)); more;) {
-        cancelled = options.on_progress && !options.on_progress("search", static_cast<double>(search.length()) / static_cast<double>(options.max_new_tokens));
+        cancelled = !progress.advance("search");
         if (cancelled) break;
         const arena::frame inner(at.scratch);
         cache_of.follow(search.beams(), caches, shared);
@@ -10007,10 +10250,10 @@ template <class Network>
     const bool ended = std::find(eos.begin(), eos.end(), result.tokens.back()) != eos.end();
     result.finish = cancelled ? finish_reason::cancelled : ended ? finish_reason::eos : finish_reason::length;
     result.text = text.decode(std::span(result.tokens).first(result.tokens.size() - (ended ? 1 : 0)));
-    if (cancelled) return result; // nobody is told more who asked to stop
+    if (cancelled) return result; // no further callbacks
     for (std::size_t i = 0; i < result.tokens.size() && options.on_token; ++i)
-        if (!options.on_token(result.tokens[i], result.logprobs[i])) break;
-    if (options.on_text && !result.text.empty()) (void)options.on_text(result.text); // the answer is complete: there is nothing to stop
+        if (!options.on_token(number, result.tokens[i], result.logprobs[i])) break;
+    if (options.on_text && !result.text.empty()) (void)options.on_text(number, result.text); // the answer is complete: there is nothing to stop
     return result;
 }
 
@@ -11788,7 +12031,7 @@ namespace pali::inline PALI_ABI {
 /// Throws what object_constraint throws then.
 [[nodiscard]] inline generate_options decoding_of(const find_options& options, pointing kind, std::string_view things, const tokenizer& text) {
     generate_options chosen = options.generate;
-    if (options.constrained) chosen.constrain = object_constraint(text, asked_labels(things), kind == pointing::masks);
+    if (options.constrained) chosen.constrain = object_constraint(text, asked_labels(things_of(kind, things)), kind == pointing::masks);
     return chosen;
 }
 
@@ -11910,7 +12153,8 @@ template <class Network>
                                   std::span<const token> suffix, kv_caches& caches, context& at) {
     const prompt_layout layout = lay_out(text, images, prompt);
     kv_cache& cache = caches.prepare(0, net.config, layout.tokens.size() + suffix.size());
-    return *prefill(net, images, std::span(layout.tokens).subspan(layout.image_tokens), suffix, cache, at, {});
+    call_progress unobserved;
+    return *prefill(net, images, std::span(layout.tokens).subspan(layout.image_tokens), suffix, cache, at, unobserved);
 }
 
 } // namespace model_detail
@@ -11963,6 +12207,15 @@ template <class Network>
 
 namespace pali::inline PALI_ABI::inline PALI_MODEL {
 
+#ifdef PALI_COMPILED
+/// This source has the bodies of every type.
+template <class Config, class Weights>
+    requires(model_config<Config> && !std::same_as<Config, dynamic>)
+struct model_bodies<Config, Weights> {
+    static constexpr bool available = true;
+};
+#endif
+
 /// What a model is made of. Its members do one call's work, under the lock that the caller holds.
 template <model_config Config, weight_storage Weights>
 struct model<Config, Weights>::state {
@@ -11996,50 +12249,75 @@ struct model<Config, Weights>::state {
     std::optional<mask_vqvae> masks; // read when it is first asked for
     kv_caches caches;
     std::mutex busy;
+    std::atomic<std::thread::id> caller{}; // the thread whose call is running
     double load_s = 0;
 
+    /// A call: waits until those of other threads have ended. Throws errc::invalid_argument for one that a callback of a running call makes, which would wait for itself.
+    class call {
+    public:
+        explicit call(state& s) : m_state(s) {
+            if (s.caller.load(std::memory_order_relaxed) == std::this_thread::get_id())
+                throw error(errc::invalid_argument, "a model was called from a callback of its own call: ask when the call has returned, or use another model");
+            s.busy.lock();
+            s.caller.store(std::this_thread::get_id(), std::memory_order_relaxed);
+        }
+        ~call() {
+            m_state.caller.store(std::thread::id(), std::memory_order_relaxed);
+            m_state.busy.unlock();
+        }
+        call(const call&) = delete;
+        call& operator=(const call&) = delete;
+
+    private:
+        state& m_state;
+    };
+
+    /// Of a call that encodes `pictures` and answers `requests`, with up to `tokens` steps of decoding.
+    [[nodiscard]] call_progress progress_of(const progress_callback& callback, std::size_t images, std::size_t requests, std::size_t tokens) const {
+        return {callback, images * net.vision.layers.size() + requests * net.decoder.layers.size() + tokens};
+    }
+
     /// Nothing when the callback stopped it.
-    [[nodiscard]] std::optional<image_features> see(const image& picture, const progress_callback& progress) {
+    [[nodiscard]] std::optional<image_features> see(const image& picture, call_progress& progress) {
         const tensor<3> pixels = preprocess(picture, pictures);
-        if (progress && !progress("image", 0)) return std::nullopt;
+        if (!progress.begin("image")) return std::nullopt;
         const arena::frame frame(at.scratch);
-        bool stopped = false;
-        const auto x = net.vision(pixels.data(), at, [&](std::size_t layer, const matrix_view&) {
-            stopped = progress && !progress("image", static_cast<double>(layer + 1) / static_cast<double>(net.vision.layers.size() + 1));
-            return !stopped;
-        });
-        if (stopped) return std::nullopt;
+        const auto x = net.vision(pixels.data(), at, [&](std::size_t, const matrix_view&) { return progress.advance("image"); });
+        if (progress.stopped()) return std::nullopt;
         return image_features{copy_of(net.project(x, at)), picture.width, picture.height};
     }
-    [[nodiscard]] image_features see_or_throw(const image& picture, const progress_callback& progress) {
+    [[nodiscard]] image_features see_or_throw(const image& picture, call_progress& progress) {
         auto features = see(picture, progress);
         if (!features) throw error(errc::cancelled, "encoding a picture was stopped by the callback");
         return std::move(*features);
     }
-    [[nodiscard]] std::vector<image_features> see_each(std::span<const image> several, const progress_callback& progress) {
+    [[nodiscard]] std::vector<image_features> see_each(std::span<const image> several, call_progress& progress) {
         std::vector<image_features> seen;
         seen.reserve(several.size());
         for (const image& picture : several) seen.push_back(see_or_throw(picture, progress));
         return seen;
     }
 
-    [[nodiscard]] generation answer_one(const request& one) {
-        one.options.validate();
-        if (one.options.num_beams > 1) return search_beams(net, text, eos, one, caches, at);
-        return std::move(pali::generate(net, text, eos, std::span(&one, 1), caches, at).front());
-    }
-    [[nodiscard]] std::vector<generation> answer_all(std::span<const request> requests) {
+    [[nodiscard]] std::vector<generation> answer_all(std::span<const request> requests, call_progress& progress) {
         for (const request& one : requests) one.options.validate();
         const auto beams = [](const request& one) { return one.options.num_beams > 1; };
-        if (std::none_of(requests.begin(), requests.end(), beams)) return pali::generate(net, text, eos, requests, caches, at);
+        if (std::none_of(requests.begin(), requests.end(), beams)) return pali::generate(net, text, eos, requests, caches, at, progress);
         std::vector<generation> results; // a beam search is a batch already: one request at a time
-        for (const request& one : requests) results.push_back(answer_one(one));
+        for (std::size_t i = 0; i < requests.size(); ++i) {
+            const request& one = requests[i];
+            std::size_t image_tokens = 0;
+            for (const image_features& picture : one.images) image_tokens += picture.values.shape(0);
+            if (progress.stopped()) results.push_back(cancelled(one.prompt, image_tokens, 0));
+            else if (beams(one)) results.push_back(search_beams(net, text, eos, one, caches, at, progress, i));
+            else results.push_back(std::move(pali::generate(net, text, eos, std::span(&one, 1), caches, at, progress, i).front()));
+        }
+        if (!progress.stopped()) progress.complete("search");
         return results;
     }
-    [[nodiscard]] std::vector<generation> answer_each_of(std::span<const image_features> seen, std::string_view prompt, const generate_options& options) {
+    [[nodiscard]] std::vector<generation> answer_each_of(std::span<const image_features> seen, std::string_view prompt, const generate_options& options, call_progress& progress) {
         std::vector<request> requests;
         for (const image_features& picture : seen) requests.push_back({.images = std::span(&picture, 1), .prompt = prompt, .options = options});
-        return answer_all(requests);
+        return answer_all(requests, progress);
     }
     /// An answer that was stopped before there was a token of it.
     [[nodiscard]] generation cancelled(std::string_view prompt, std::size_t image_tokens, double seconds) const {
@@ -12060,9 +12338,9 @@ struct model<Config, Weights>::state {
                                             "(gs://big_vision/paligemma/vae-oid.npz): put it there, or name it by load_options::mask_decoder"});
         return masks.emplace(*file);
     }
-    [[nodiscard]] std::vector<findings> find(std::span<const image_features> seen, pointing kind, std::string_view things, const find_options& options) {
+    [[nodiscard]] std::vector<findings> find(std::span<const image_features> seen, pointing kind, std::string_view things, const find_options& options, call_progress& progress) {
         const mask_vqvae* const decoder = kind == pointing::masks ? &mask_decoder() : nullptr;
-        std::vector<generation> said = answer_each_of(seen, prompt_of(kind, things), decoding_of(options, kind, things, text));
+        std::vector<generation> said = answer_each_of(seen, prompt_of(kind, things), decoding_of(options, kind, things, text), progress);
         std::vector<findings> found;
         found.reserve(said.size());
         for (std::size_t i = 0; i < said.size(); ++i)
@@ -12101,44 +12379,55 @@ std::string model<Config, Weights>::arch() {
 
 template <model_config Config, weight_storage Weights>
 image_features model<Config, Weights>::encode(const image& picture, const progress_callback& on_progress) {
-    const std::lock_guard lock(m_state->busy);
-    return m_state->see_or_throw(picture, on_progress);
+    const typename state::call call(*m_state);
+    call_progress progress = m_state->progress_of(on_progress, 1, 0, 0);
+    return m_state->see_or_throw(picture, progress);
 }
 
 template <model_config Config, weight_storage Weights>
 generation model<Config, Weights>::generate(std::span<const image> pictures, std::string_view prompt, const generate_options& options) {
     options.validate();
-    const std::lock_guard lock(m_state->busy);
+    const typename state::call call(*m_state);
     stopwatch clock;
+    call_progress progress = m_state->progress_of(options.on_progress, pictures.size(), 1, options.max_new_tokens);
     std::vector<image_features> images;
     for (const image& picture : pictures) {
-        auto features = m_state->see(picture, options.on_progress);
+        auto features = m_state->see(picture, progress);
         if (!features) return m_state->cancelled(prompt, pictures.size() * m_state->net.image_tokens(), clock.lap());
         images.push_back(std::move(*features));
     }
     const double seconds = clock.lap();
-    generation result = m_state->answer_one({.images = images, .prompt = prompt, .options = options});
+    const request one{.images = images, .prompt = prompt, .options = options};
+    generation result = std::move(m_state->answer_all(std::span(&one, 1), progress).front());
     result.timings.image_s = seconds;
     return result;
 }
 template <model_config Config, weight_storage Weights>
 generation model<Config, Weights>::generate(const request& one) {
-    const std::lock_guard lock(m_state->busy);
-    return m_state->answer_one(one);
+    return std::move(generate(std::span(&one, 1)).front());
 }
 template <model_config Config, weight_storage Weights>
 std::vector<generation> model<Config, Weights>::generate(std::span<const request> requests) {
-    const std::lock_guard lock(m_state->busy);
-    return m_state->answer_all(requests);
+    const typename state::call call(*m_state);
+    std::size_t tokens = 0;
+    const progress_callback none;
+    const progress_callback* callback = &none;
+    for (const request& one : requests) {
+        tokens = std::max(tokens, one.options.max_new_tokens);
+        if (!*callback) callback = &one.options.on_progress;
+    }
+    call_progress progress = m_state->progress_of(*callback, 0, requests.size(), tokens);
+    return m_state->answer_all(requests, progress);
 }
 template <model_config Config, weight_storage Weights>
 std::vector<generation> model<Config, Weights>::generate_each(std::span<const image> pictures, std::string_view prompt, const generate_options& options) {
     options.validate();
-    const std::lock_guard lock(m_state->busy);
+    const typename state::call call(*m_state);
     stopwatch clock;
-    const std::vector<image_features> seen = m_state->see_each(pictures, options.on_progress);
+    call_progress progress = m_state->progress_of(options.on_progress, pictures.size(), pictures.size(), options.max_new_tokens);
+    const std::vector<image_features> seen = m_state->see_each(pictures, progress);
     const double seconds = clock.lap();
-    std::vector<generation> said = m_state->answer_each_of(seen, prompt, options);
+    std::vector<generation> said = m_state->answer_each_of(seen, prompt, options, progress);
     for (generation& one : said) one.timings.image_s = seconds / static_cast<double>(said.size());
     return said;
 }
@@ -12146,42 +12435,44 @@ std::vector<generation> model<Config, Weights>::generate_each(std::span<const im
 template <model_config Config, weight_storage Weights>
 findings model<Config, Weights>::find(const image_features& picture, pointing kind, std::string_view things, const find_options& options) {
     options.validate();
-    const std::lock_guard lock(m_state->busy);
-    return std::move(m_state->find(std::span(&picture, 1), kind, things, options).front());
+    const typename state::call call(*m_state);
+    call_progress progress = m_state->progress_of(options.generate.on_progress, 0, 1, options.generate.max_new_tokens);
+    return std::move(m_state->find(std::span(&picture, 1), kind, things, options, progress).front());
 }
 template <model_config Config, weight_storage Weights>
 std::vector<findings> model<Config, Weights>::find_each(std::span<const image> pictures, pointing kind, std::string_view things, const find_options& options) {
     options.validate();
-    const std::lock_guard lock(m_state->busy);
+    const typename state::call call(*m_state);
     stopwatch clock;
     if (kind == pointing::masks) (void)m_state->mask_decoder(); // before the work of seeing
-    const std::vector<image_features> seen = m_state->see_each(pictures, options.generate.on_progress);
+    call_progress progress = m_state->progress_of(options.generate.on_progress, pictures.size(), pictures.size(), options.generate.max_new_tokens);
+    const std::vector<image_features> seen = m_state->see_each(pictures, progress);
     const double seconds = clock.lap();
-    std::vector<findings> found = m_state->find(seen, kind, things, options);
+    std::vector<findings> found = m_state->find(seen, kind, things, options, progress);
     for (findings& one : found) one.said.timings.image_s = seconds / static_cast<double>(found.size());
     return found;
 }
 template <model_config Config, weight_storage Weights>
 findings model<Config, Weights>::read(generation said, const image_features& picture, const find_options& options) {
     options.validate();
-    const std::lock_guard lock(m_state->busy);
+    const typename state::call call(*m_state);
     const bool masks = said.text.find("<seg") != std::string::npos && m_state->find_mask_file();
     return read_findings(std::move(said), m_state->text, picture.width, picture.height, masks ? &m_state->mask_decoder() : nullptr, options, m_state->at);
 }
 
 template <model_config Config, weight_storage Weights>
 score_result model<Config, Weights>::score(std::span<const image_features> images, std::string_view prompt, std::string_view answer) {
-    const std::lock_guard lock(m_state->busy);
+    const typename state::call call(*m_state);
     return pali::score(m_state->net, m_state->text, images, prompt, answer, m_state->caches, m_state->at);
 }
 template <model_config Config, weight_storage Weights>
 matrix model<Config, Weights>::hidden_states(std::span<const image_features> images, std::string_view prompt, std::string_view suffix) {
-    const std::lock_guard lock(m_state->busy);
+    const typename state::call call(*m_state);
     return pali::hidden_states(m_state->net, m_state->text, images, prompt, suffix, m_state->caches, m_state->at);
 }
 template <model_config Config, weight_storage Weights>
 matrix model<Config, Weights>::logits(std::span<const image_features> images, std::string_view prompt, std::string_view suffix) {
-    const std::lock_guard lock(m_state->busy);
+    const typename state::call call(*m_state);
     return pali::logits(m_state->net, m_state->text, images, prompt, suffix, m_state->caches, m_state->at);
 }
 
@@ -13965,20 +14256,50 @@ namespace pali::inline PALI_ABI {
     return published_name(name).starts_with("language_model.") && tensor.shape.size() == 2;
 }
 
-/// Copies all of a folder but its weights, in whatever format: configuration, tokenizer, mask decoder. Throws errc::cannot_open where `from` cannot be listed, and errc::cannot_write.
-inline void copy_all_but_weights(const std::filesystem::path& from, const std::filesystem::path& to) {
+/// The files of a folder but its weights, in whatever format: configuration, tokenizer, mask decoder. In the order of their names. Throws errc::cannot_open.
+[[nodiscard]] inline std::vector<std::filesystem::path> all_but_weights(const std::filesystem::path& folder) {
+    std::vector<std::filesystem::path> found;
     std::error_code failed;
-    std::filesystem::directory_iterator place(from, failed);
+    std::filesystem::directory_iterator place(folder, failed);
     for (; !failed && place != std::filesystem::directory_iterator(); place.increment(failed)) {
         const std::filesystem::directory_entry& entry = *place;
         const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
         std::error_code unknown;
         const bool weights = kind == ".safetensors" || name.ends_with(".index.json") || (holds_weights(kind) && kind != ".npz"); // .npz: of the mask decoder
-        if (weights || !entry.is_regular_file(unknown)) continue;
-        std::filesystem::copy_file(entry.path(), to / name, std::filesystem::copy_options::overwrite_existing, failed);
-        if (failed) throw error(errc::cannot_write, {(to / name).string(), ": ", failed.message()});
+        if (!weights && entry.is_regular_file(unknown)) found.push_back(entry.path());
     }
-    if (failed) throw error(errc::cannot_open, {from.string(), ": ", failed.message()});
+    if (failed) throw error(errc::cannot_open, {folder.string(), ": ", failed.message()});
+    std::sort(found.begin(), found.end());
+    return found;
+}
+
+/// Copies them over what is there. Throws errc::cannot_open, and errc::cannot_write.
+inline void copy_all_but_weights(const std::filesystem::path& from, const std::filesystem::path& to) {
+    for (const std::filesystem::path& file : all_but_weights(from)) {
+        std::error_code failed;
+        std::filesystem::copy_file(file, to / file.filename(), std::filesystem::copy_options::overwrite_existing, failed);
+        if (failed) throw error(errc::cannot_write, {(to / file.filename()).string(), ": ", failed.message()});
+    }
+}
+
+/// Throws errc::invalid_argument, naming a file in `to` that quantise_checkpoint() would replace with other contents.
+inline void require_nothing_replaced(const std::filesystem::path& from, const std::filesystem::path& to) {
+    const auto refuse = [](const std::filesystem::path& file) {
+        throw error(errc::invalid_argument, {file.string(), ": is there already and would be replaced; name another folder, or allow it by `overwrite` (--overwrite)"});
+    };
+    const auto content = [](const std::filesystem::path& file) {
+        std::ifstream in(file, std::ios::binary);
+        return std::string(std::istreambuf_iterator<char>(in), {});
+    };
+    std::error_code unknown;
+    if (std::filesystem::exists(to / "model.safetensors", unknown)) refuse(to / "model.safetensors");
+    if (!std::filesystem::is_directory(from, unknown)) return;
+    for (const std::filesystem::path& file : all_but_weights(from)) {
+        const std::filesystem::path there = to / file.filename();
+        if (!std::filesystem::exists(there, unknown)) continue;
+        const bool is_same = std::filesystem::is_regular_file(there, unknown) && std::filesystem::file_size(there, unknown) == std::filesystem::file_size(file, unknown) && content(there) == content(file);
+        if (!is_same) refuse(there);
+    }
 }
 
 /// What the file of quantised weights will hold: for a matrix of the decoder its codes and its scales, and all else as it was.
@@ -14011,10 +14332,11 @@ template <weight_storage Storage>
 /// Reads the Hugging Face folder `from` and writes `to`: the same, with the decoder in the weights of `Storage` (int8 or int4) in one model.safetensors.
 /// Weights pass through in pieces of 16 MiB, so a checkpoint of any size needs some tens of megabytes of memory. `threads` counts the caller, 0: as many as the machine
 /// has; `progress` is asked after each piece, stage "quantize".
-/// Throws errc::invalid_argument where `from` is quantised already, is `to`, or has a matrix that does not consist of whole strips and groups; errc::cannot_write;
-/// errc::cancelled; and what checkpoint_files throws. A model.safetensors that was in `to` is replaced when all is done, or stays.
+/// Throws errc::invalid_argument where `from` is quantised already, is `to`, or has a matrix that does not consist of whole strips and groups, and, without `overwrite`, before any
+/// work where a file in `to` would be replaced by another; errc::cannot_write; errc::cancelled; and what checkpoint_files throws. A model.safetensors that was in `to` is replaced
+/// when all is done, or stays.
 template <weight_storage Storage>
-void quantise_checkpoint(const std::filesystem::path& from, const std::filesystem::path& to, std::size_t threads = 0, const progress_callback& progress = {}) {
+void quantise_checkpoint(const std::filesystem::path& from, const std::filesystem::path& to, std::size_t threads = 0, const progress_callback& progress = {}, bool overwrite = false) {
     using quantised_matrix = typename Storage::matrix;
     constexpr std::size_t bytes_a_piece = std::size_t{16} << 20; // of the file that is read
     const checkpoint_files files(from);
@@ -14025,6 +14347,8 @@ void quantise_checkpoint(const std::filesystem::path& from, const std::filesyste
     if (failed) throw error(errc::cannot_write, {to.string(), ": ", failed.message()});
     const bool folder = std::filesystem::is_directory(from, failed);
     if (std::filesystem::equivalent(from, folder ? to : to / "model.safetensors", failed)) throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
+
+    if (!overwrite) require_nothing_replaced(from, to);
 
     safetensors_writer out(to / "model.safetensors", quantised_entries<Storage>(files.tensors()),
                            {{"format", "pt"}, {std::string(weights_key), Storage::name}});
@@ -14142,17 +14466,25 @@ struct picture_objects {
 
 namespace pali::inline PALI_ABI {
 
+/// The form of masks in `segmentation`.
+enum class coco_masks {
+    automatic,   ///< one polygon for each region; run lengths for masks with holes, which a list of polygons cannot express
+    polygons,    ///< always polygons; regions and holes of a mask with holes are joined into one
+    run_lengths, ///< always run lengths, as pycocotools compresses them
+};
+
 /**
  * Collects pictures one by one; the document is complete at any time, and an earlier one can be gone on with.
  *
- * An annotation has `bbox` [x, y, width, height] in pixels to a hundredth; `segmentation`, run lengths of the mask as pycocotools compresses them, or
- * [] where there is no mask; `area`, the mask's pixels or else the box's; `iscrowd` 0; and `score`. Ids of pictures, annotations and categories
- * begin at 1 and follow first appearance. Categories are named by category_name(): "object" where a model gave no label.
+ * An annotation of an object with a mask has `segmentation` (see coco_masks), and `area` and `bbox` [x, y, width, height] of the mask's pixels. One without has
+ * [], and area and bbox of its box, to a hundredth of a pixel. `iscrowd` is 0; `score` is there too. Ids of pictures, annotations and categories
+ * begin at 1 and follow first appearance. Categories are named by category_name(): "object" where a model gave no label. A file name that is not
+ * UTF-8 is written with U+FFFD, and its bytes in hexadecimal as `file_name_bytes`.
  */
 class coco_writer {
 public:
     /// Without pictures.
-    coco_writer();
+    explicit coco_writer(coco_masks masks = coco_masks::automatic);
     ~coco_writer();
     /// What is moved from can only be destroyed or assigned to.
     coco_writer(coco_writer&&) noexcept;
@@ -14160,8 +14492,10 @@ public:
     coco_writer& operator=(coco_writer&&) noexcept;
 
     /// What a file holds, to be gone on with; anything else in it is kept. Throws `cannot_open`; `malformed_file` with what is wrong.
-    [[nodiscard]] static coco_writer read(const std::filesystem::path& path);
+    [[nodiscard]] static coco_writer read(const std::filesystem::path& path, coco_masks masks = coco_masks::automatic);
 
+    /// Adds a category, unless it is there: categories that are declared first have the same ids whatever is found.
+    void declare(const std::string& label);
     /// Whether a picture of this name has been added.
     [[nodiscard]] bool contains(const std::string& file) const;
     /// Pictures added.
@@ -14203,6 +14537,43 @@ namespace pali::inline PALI_ABI::object_detail {
     return out;
 }
 
+/// The bytes in hexadecimal, two digits each.
+[[nodiscard]] inline std::string hexadecimal(std::string_view bytes) {
+    constexpr char digits[] = "0123456789abcdef";
+    std::string out;
+    for (const char c : bytes) (out += digits[static_cast<unsigned char>(c) >> 4]) += digits[static_cast<unsigned char>(c) & 15];
+    return out;
+}
+
+/// The bytes of hexadecimal(); empty where the text is not such.
+[[nodiscard]] inline std::string from_hexadecimal(std::string_view text) {
+    const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; };
+    std::string out;
+    if (text.size() % 2 != 0) return out;
+    for (std::size_t i = 0; i < text.size(); i += 2) {
+        if (digit(text[i]) < 0 || digit(text[i + 1]) < 0) return {};
+        out += static_cast<char>(digit(text[i]) * 16 + digit(text[i + 1]));
+    }
+    return out;
+}
+
+/// Adds a file name as `key`. One that is not UTF-8 is written with U+FFFD, and its bytes in hexadecimal as `key`_bytes: two names that differ in such
+/// bytes stay two.
+inline void add_name(nlohmann::ordered_json& to, const std::string& key, std::string_view name) {
+    to[key] = utf8_of(name);
+    if (!is_utf8(name)) to[key + "_bytes"] = hexadecimal(name);
+}
+
+/// The name that add_name() wrote, byte for byte; empty where there is none.
+[[nodiscard]] inline std::string name_of(const nlohmann::ordered_json& from, const std::string& key) {
+    const auto text = [&](const std::string& member) {
+        const auto found = from.is_object() ? from.find(member) : from.end();
+        return found != from.end() && found->is_string() ? found->template get<std::string>() : std::string();
+    };
+    const std::string bytes = from_hexadecimal(text(key + "_bytes"));
+    return bytes.empty() ? text(key) : bytes;
+}
+
 inline void check_mask(const char* what, const picture_objects& picture, const object& one) {
     if (one.mask.empty() || (one.mask.width == picture.width && one.mask.height == picture.height)) return;
     throw error(errc::invalid_argument, {what, ": a mask of ", one.mask.width, " x ", one.mask.height, " pixels for a picture of ", picture.width, " x ",
@@ -14210,6 +14581,85 @@ inline void check_mask(const char* what, const picture_objects& picture, const o
 }
 
 } // namespace pali::inline PALI_ABI::object_detail
+
+// A mask as polygons along the borders of its pixels, as COCO and YOLO write them.
+
+namespace pali::inline PALI_ABI {
+
+/// A corner of a pixel: (0, 0) is the top left of the picture, (width, height) its bottom right.
+struct polygon_point {
+    std::size_t x = 0, y = 0;
+
+    friend bool operator==(const polygon_point&, const polygon_point&) = default;
+};
+
+/// A closed line without the first point repeated at the end.
+using polygon = std::vector<polygon_point>;
+
+/// The borders of a mask.
+struct mask_polygons {
+    std::vector<polygon> outlines; ///< one for each region of pixels that share an edge; clockwise on the screen
+    std::vector<polygon> holes;    ///< one for each hole in a region; counter-clockwise
+};
+
+/// Follows the borders between pixels inside and outside the mask. Filling the outlines and clearing the holes gives the mask back exactly. Points lie
+/// where a border turns. O(pixels).
+[[nodiscard]] inline mask_polygons polygons_of(const mask& from) {
+    const auto inside = [&](std::size_t x, std::size_t y) { return x < from.width && y < from.height && from.contains(x, y); }; // x - 1 wraps around at 0
+    std::vector<std::uint8_t> seen(from.values.size()); // pixels whose top edge is part of a border that was followed
+    mask_polygons found;
+    for (std::size_t top = 0; top < from.height; ++top)
+        for (std::size_t left = 0; left < from.width; ++left) {
+            if (!inside(left, top) || inside(left, top - 1) || seen[top * from.width + left] != 0) continue;
+            // Every border has a top edge that is followed to the right, with the inside on the right-hand side.
+            enum { to_right, to_bottom, to_left, to_top } heading = to_right;
+            polygon line;
+            std::size_t x = left, y = top;
+            std::int64_t area = 0; // twice the area, by the shoelace formula
+            do {
+                if (heading == to_right) seen[y * from.width + x] = 1;
+                const std::size_t from_x = x, from_y = y;
+                x = heading == to_right ? x + 1 : heading == to_left ? x - 1 : x;
+                y = heading == to_bottom ? y + 1 : heading == to_top ? y - 1 : y;
+                area += static_cast<std::int64_t>(from_x) * static_cast<std::int64_t>(y) - static_cast<std::int64_t>(x) * static_cast<std::int64_t>(from_y);
+                // The two pixels ahead of the corner (x, y). Turning right where the right one is outside keeps pixels that meet at a corner only apart.
+                const bool ahead_right = inside(heading == to_right || heading == to_top ? x : x - 1, heading == to_right || heading == to_bottom ? y : y - 1);
+                const bool ahead_left = inside(heading == to_right || heading == to_bottom ? x : x - 1, heading == to_bottom || heading == to_left ? y : y - 1);
+                const auto straight = heading;
+                if (!ahead_right) heading = static_cast<decltype(heading)>((heading + 1) % 4);
+                else if (ahead_left) heading = static_cast<decltype(heading)>((heading + 3) % 4);
+                if (heading != straight) line.push_back({x, y});
+            } while (x != left || y != top || heading != to_right);
+            (area < 0 ? found.holes : found.outlines).push_back(std::move(line));
+        }
+    return found;
+}
+
+/// All outlines and holes as one line, joined by pairs of coinciding segments where they come closest: formats with one polygon an object take it. Filled by
+/// the even-odd rule it is the mask. Empty without outlines. O(points squared) for masks of several parts.
+[[nodiscard]] inline polygon joined(const mask_polygons& parts) {
+    polygon line;
+    const auto join = [&](const polygon& other) {
+        if (line.empty()) {
+            line = other;
+            return;
+        }
+        std::size_t at = 0, entry = 0, nearest = std::numeric_limits<std::size_t>::max();
+        const auto square = [](std::size_t a, std::size_t b) { return (a > b ? a - b : b - a) * (a > b ? a - b : b - a); };
+        for (std::size_t i = 0; i < line.size(); ++i)
+            for (std::size_t j = 0; j < other.size(); ++j)
+                if (const std::size_t distance = square(line[i].x, other[j].x) + square(line[i].y, other[j].y); distance < nearest) nearest = distance, at = i, entry = j;
+        polygon path; // from the entry around and back, then back to the point it was left from
+        for (std::size_t j = 0; j <= other.size(); ++j) path.push_back(other[(entry + j) % other.size()]);
+        path.push_back(line[at]);
+        line.insert(line.begin() + static_cast<std::ptrdiff_t>(at) + 1, path.begin(), path.end());
+    };
+    for (const polygon& outline : parts.outlines) join(outline);
+    for (const polygon& hole : parts.holes) join(hole);
+    return line;
+}
+
+} // namespace pali::inline PALI_ABI
 
 // Masks as run lengths, as COCO and pycocotools write them.
 
@@ -14314,33 +14764,46 @@ struct run_lengths {
 
 } // namespace pali::inline PALI_ABI
 
-// A text to a file, whole or not at all.
-
-namespace pali::inline PALI_ABI {
-
-/// Writes `text` over a file that may be there: beside it first, as `<name>.part`, and then in its place, so that who stops in between leaves
-/// the old one. Throws `cannot_write`.
-inline void write_text(const std::filesystem::path& path, std::string_view text) {
-    std::filesystem::path part = path;
-    part += ".part";
-    std::ofstream file(part, std::ios::binary | std::ios::trunc);
-    file.write(text.data(), static_cast<std::streamsize>(text.size()));
-    file.close();
-    std::error_code failure;
-    if (file) std::filesystem::rename(part, path, failure);
-    if (file && !failure) return;
-    std::error_code ignored;
-    std::filesystem::remove(part, ignored);
-    throw error(errc::cannot_write, {path.string(), ": cannot be written; is the folder there, writable and not full?"});
-}
-
-} // namespace pali::inline PALI_ABI
-
 // Bodies of coco.hpp.
 
 namespace pali::inline PALI_ABI {
 
+namespace object_detail {
+
+/// The smallest rectangle around the pixels inside, right and bottom excluded, and their number.
+struct mask_extent {
+    std::size_t x0 = 0, y0 = 0, x1 = 0, y1 = 0, pixels = 0;
+
+    explicit mask_extent(const mask& from) {
+        for (std::size_t y = 0; y < from.height; ++y)
+            for (std::size_t x = 0; x < from.width; ++x) {
+                if (!from.contains(x, y)) continue;
+                if (pixels++ == 0) x0 = x, y0 = y;
+                x0 = std::min(x0, x), x1 = std::max(x1, x + 1), y1 = y + 1;
+            }
+    }
+};
+
+/// A list of polygons, or run lengths as pycocotools compresses them.
+[[nodiscard]] PALI_INLINE nlohmann::ordered_json coco_segmentation(const mask& from, coco_masks form) {
+    const mask_polygons borders = form == coco_masks::run_lengths ? mask_polygons() : polygons_of(from);
+    if (form == coco_masks::run_lengths || borders.outlines.empty() || (form == coco_masks::automatic && !borders.holes.empty()))
+        return {{"size", {from.height, from.width}}, {"counts", to_string(runs_of(from))}};
+    auto list = nlohmann::ordered_json::array();
+    const auto add = [&](const polygon& line) {
+        auto numbers = nlohmann::ordered_json::array();
+        for (const polygon_point& point : line) numbers.insert(numbers.end(), {point.x, point.y});
+        list.push_back(std::move(numbers));
+    };
+    if (borders.holes.empty()) std::for_each(borders.outlines.begin(), borders.outlines.end(), add);
+    else add(joined(borders));
+    return list;
+}
+
+} // namespace object_detail
+
 struct coco_writer::parts {
+    coco_masks masks = coco_masks::automatic;
     nlohmann::ordered_json document = {{"info", {{"description", "objects found by pali"}}},
                                        {"images", nlohmann::ordered_json::array()},
                                        {"annotations", nlohmann::ordered_json::array()},
@@ -14357,15 +14820,16 @@ struct coco_writer::parts {
     }
 };
 
-PALI_INLINE coco_writer::coco_writer() : m_parts(std::make_unique<parts>()) {}
+PALI_INLINE coco_writer::coco_writer(coco_masks masks) : m_parts(std::make_unique<parts>()) { m_parts->masks = masks; }
+PALI_INLINE void coco_writer::declare(const std::string& label) { m_parts->category_of(label); }
 PALI_INLINE coco_writer::~coco_writer() = default;
 PALI_INLINE coco_writer::coco_writer(coco_writer&&) noexcept = default;
 PALI_INLINE coco_writer& coco_writer::operator=(coco_writer&&) noexcept = default;
 
-PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path) {
+PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path, coco_masks masks) {
     std::ifstream in = detail::open_file(path);
     const auto fail = [&](const error_text& what) { throw error(errc::malformed_file, {path.string(), ": ", what}); };
-    coco_writer made;
+    coco_writer made(masks);
     parts& p = *made.m_parts;
     p.document = nlohmann::ordered_json::parse(in, nullptr, false);
     if (!p.document.is_object()) fail("is no JSON object");
@@ -14382,33 +14846,33 @@ PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path) {
             if (!entry(one, id->template get<std::int64_t>())) fail({"an entry of \"", list, "\" has no name of its own"});
         }
     };
-    const auto text_of = [](const nlohmann::ordered_json& one, const char* key) {
-        const auto found = one.find(key);
-        return found != one.end() && found->is_string() ? found->get<std::string>() : std::string();
-    };
     read_list("images", p.last_image, [&](const auto& one, std::int64_t) {
-        const std::string file = text_of(one, "file_name");
+        const std::string file = object_detail::name_of(one, "file_name");
         return !file.empty() && p.files.insert(file).second;
     });
     read_list("categories", p.last_category, [&](const auto& one, std::int64_t id) {
-        const std::string name = text_of(one, "name");
+        const std::string name = object_detail::name_of(one, "name");
         return !name.empty() && p.categories.try_emplace(name, id).second;
     });
     read_list("annotations", p.last_annotation, [](const auto&, std::int64_t) { return true; });
     return made;
 }
 
-PALI_INLINE bool coco_writer::contains(const std::string& file) const { return m_parts->files.contains(object_detail::utf8_of(file)); }
+PALI_INLINE bool coco_writer::contains(const std::string& file) const { return m_parts->files.contains(file); }
 PALI_INLINE std::size_t coco_writer::size() const noexcept { return m_parts->files.size(); }
 
 PALI_INLINE void coco_writer::add(const picture_objects& picture) {
     using object_detail::to_hundredths;
-    const std::string file = object_detail::utf8_of(picture.file);
+    const std::string& file = picture.file;
     if (file.empty() || contains(file)) throw error(errc::invalid_argument, {"coco_writer: ", in_quotes(file), " is no name, or has been added before"});
     for (const object& o : picture.objects) object_detail::check_mask("coco_writer", picture, o);
     parts& p = *m_parts;
     p.files.insert(file);
-    p.document["images"].push_back({{"id", ++p.last_image}, {"file_name", file}, {"width", picture.width}, {"height", picture.height}});
+    nlohmann::ordered_json image = {{"id", ++p.last_image}};
+    object_detail::add_name(image, "file_name", file);
+    image["width"] = picture.width;
+    image["height"] = picture.height;
+    p.document["images"].push_back(std::move(image));
     for (const object& o : picture.objects) {
         const double x = to_hundredths(static_cast<double>(o.box.x0)), y = to_hundredths(static_cast<double>(o.box.y0));
         const double width = std::max(to_hundredths(static_cast<double>(o.box.x1) - x), 0.0);
@@ -14419,9 +14883,10 @@ PALI_INLINE void coco_writer::add(const picture_objects& picture) {
             made["area"] = to_hundredths(width * height);
             made["segmentation"] = nlohmann::ordered_json::array();
         } else {
-            const run_lengths runs = runs_of(o.mask);
-            made["area"] = runs.area();
-            made["segmentation"] = {{"size", {o.mask.height, o.mask.width}}, {"counts", to_string(runs)}};
+            const object_detail::mask_extent extent(o.mask);
+            if (extent.pixels > 0) made["bbox"] = {extent.x0, extent.y0, extent.x1 - extent.x0, extent.y1 - extent.y0};
+            made["area"] = extent.pixels;
+            made["segmentation"] = object_detail::coco_segmentation(o.mask, p.masks);
         }
         made["iscrowd"] = 0;
         made["score"] = object_detail::score_value(o.score);
@@ -14444,7 +14909,7 @@ PALI_INLINE std::string coco_writer::results() const {
     return list.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
 }
 
-PALI_INLINE void coco_writer::write(const std::filesystem::path& path) const { write_text(path, text()); }
+PALI_INLINE void coco_writer::write(const std::filesystem::path& path) const { write_file(path, text()); }
 
 } // namespace pali::inline PALI_ABI
 
@@ -14454,7 +14919,7 @@ namespace pali::inline PALI_ABI {
 
 /// {"file": ..., "width": ..., "height": ..., "objects": [{"label": ..., "score": ..., "box": [x0, y0, x1, y1], "mask": ...}, ...]} without line breaks.
 /// Boxes are in pixels, to a hundredth; "mask" is a name of `picture.mask_files`, and is there where there is one; so is "text". Bytes that are no UTF-8 become
-/// U+FFFD; a number that is not finite becomes 0. Throws `invalid_argument` when there are mask files, but not one an object.
+/// U+FFFD; where that happens to the name, "file_bytes" has its bytes in hexadecimal. A number that is not finite becomes 0. Throws `invalid_argument` when there are mask files, but not one an object.
 [[nodiscard]] std::string objects_json(const picture_objects& picture);
 
 /// A file of such lines that grows picture by picture, and goes on where an earlier run was stopped.
@@ -14502,22 +14967,19 @@ PALI_INLINE std::string objects_json(const picture_objects& picture) {
         objects.push_back({{"label", object_detail::utf8_of(o.label)}, {"score", object_detail::score_value(o.score)}, {"box", std::move(box)}});
         if (!picture.mask_files.empty() && !picture.mask_files[i].empty()) objects.back()["mask"] = object_detail::utf8_of(picture.mask_files[i]);
     }
-    json line = {{"file", object_detail::utf8_of(picture.file)},
-                 {"width", picture.width},
-                 {"height", picture.height},
-                 {"objects", std::move(objects)}};
+    json line;
+    object_detail::add_name(line, "file", picture.file);
+    line["width"] = picture.width;
+    line["height"] = picture.height;
+    line["objects"] = std::move(objects);
     if (!picture.text.empty()) line["text"] = object_detail::utf8_of(picture.text);
     return line.dump();
 }
 
 namespace object_detail {
 
-/// The "file" of a line; empty where it is no such object.
-[[nodiscard]] PALI_INLINE std::string file_of_line(const std::string& line) {
-    const auto read = nlohmann::json::parse(line, nullptr, false);
-    const auto file = read.is_object() ? read.find("file") : read.end();
-    return file != read.end() && file->is_string() ? file->get<std::string>() : std::string();
-}
+/// The file that a line is about; empty where it is no such object.
+[[nodiscard]] PALI_INLINE std::string file_of_line(const std::string& line) { return name_of(nlohmann::ordered_json::parse(line, nullptr, false), "file"); }
 
 PALI_INLINE void append(const std::filesystem::path& path, const std::string& text) {
     std::error_code failure;
@@ -14537,8 +14999,7 @@ PALI_INLINE json_lines::json_lines(const std::filesystem::path& path) : m_path(p
     constexpr std::string_view beginning = "{\"file\":";
     std::error_code failure;
     if (!std::filesystem::exists(path, failure)) return;
-    std::ifstream in(path, std::ios::binary);
-    if (!in || !std::filesystem::is_regular_file(path, failure)) throw error(errc::cannot_open, {path.string(), ": cannot be read"});
+    std::ifstream in = detail::open_file(path);
     std::uintmax_t whole = 0; // bytes of lines that have their end
     std::size_t number = 1;
     for (std::string line; std::getline(in, line); ++number) {
@@ -14565,14 +15026,13 @@ PALI_INLINE void json_lines::note(const std::string& file) {
     if (m_files.insert(file).second) m_order.push_back(file);
 }
 
-PALI_INLINE bool json_lines::contains(const std::string& file) const { return m_files.contains(object_detail::utf8_of(file)); }
+PALI_INLINE bool json_lines::contains(const std::string& file) const { return m_files.contains(file); }
 
 PALI_INLINE void json_lines::add(const picture_objects& picture) {
-    const std::string file = object_detail::utf8_of(picture.file);
-    if (file.empty() || m_files.contains(file))
-        throw error(errc::invalid_argument, {"json_lines: ", in_quotes(file), " is no name, or has been added before"});
+    if (picture.file.empty() || m_files.contains(picture.file))
+        throw error(errc::invalid_argument, {"json_lines: ", in_quotes(picture.file), " is no name, or has been added before"});
     object_detail::append(m_path, objects_json(picture) + '\n');
-    note(file);
+    note(picture.file);
 }
 
 } // namespace pali::inline PALI_ABI
@@ -14652,22 +15112,37 @@ PALI_INLINE std::string labelme_text(const picture_objects& picture) {
 
 namespace pali::inline PALI_ABI {
 
-/// A line an object: "class centre-x centre-y width height", the last four as shares of the picture, 0 to 1, with six decimals in any locale.
-/// New labels get new numbers in `categories`, whose text() is classes.txt. Boxes are cut at the picture's edges; what has no area then is left
-/// out. Masks and scores have no place in this format.
-[[nodiscard]] inline std::string yolo_text(const picture_objects& picture, category_list& categories) {
+/// What a line says of an object.
+enum class yolo_form {
+    boxes,    ///< "class centre-x centre-y width height": data sets for detection
+    polygons, ///< "class x y x y ...": data sets for segmentation; the mask's border, or the corners of the box of an object without a mask
+};
+
+/// A line an object. Coordinates are shares of the picture, 0 to 1, with six decimals in any locale. New labels get new numbers in `categories`. Boxes are cut
+/// at the picture's edges; what has no area then is left out. A mask of several regions, or with holes, is one polygon: see joined(). Scores have no
+/// place in this format.
+[[nodiscard]] inline std::string yolo_text(const picture_objects& picture, category_list& categories, yolo_form form = yolo_form::boxes) {
     const auto share = [](double part) {
         const auto millionths = static_cast<std::uint64_t>(std::llround(part * 1e6));
         const std::string digits = std::to_string(millionths % 1'000'000);
         return ' ' + std::to_string(millionths / 1'000'000) + '.' + std::string(6 - digits.size(), '0') + digits;
     };
+    const auto width = static_cast<double>(picture.width), height = static_cast<double>(picture.height);
     std::string out;
     for (const object& o : picture.objects) {
-        const auto width = static_cast<double>(picture.width), height = static_cast<double>(picture.height);
+        if (const polygon border = form == yolo_form::polygons && o.mask.width == picture.width && o.mask.height == picture.height ? joined(polygons_of(o.mask)) : polygon(); !border.empty()) {
+            out += std::to_string(categories.number_of(o.label));
+            for (const polygon_point& point : border) out += share(static_cast<double>(point.x) / width) + share(static_cast<double>(point.y) / height);
+            out += '\n';
+            continue;
+        }
         const auto cut = [](float at, double side) { return std::clamp(static_cast<double>(at), 0.0, side) / side; };
         const double x0 = cut(o.box.x0, width), x1 = cut(o.box.x1, width), y0 = cut(o.box.y0, height), y1 = cut(o.box.y1, height);
         if (!(x1 > x0 && y1 > y0)) continue; // not a number too
-        out += std::to_string(categories.number_of(o.label)) + share((x0 + x1) / 2) + share((y0 + y1) / 2) + share(x1 - x0) + share(y1 - y0) + '\n';
+        out += std::to_string(categories.number_of(o.label));
+        if (form == yolo_form::boxes) out += share((x0 + x1) / 2) + share((y0 + y1) / 2) + share(x1 - x0) + share(y1 - y0);
+        else out += share(x0) + share(y0) + share(x1) + share(y0) + share(x1) + share(y1) + share(x0) + share(y1);
+        out += '\n';
     }
     return out;
 }

@@ -10,7 +10,7 @@
 #include <pali/objects/json_lines.hpp>
 #include <pali/objects/labelme.hpp>
 #include <pali/objects/rle.hpp>
-#include <pali/objects/write_text.hpp>
+#include <pali/core/write_file.hpp>
 #include <pali/objects/yolo.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -83,7 +83,7 @@ BOOST_AUTO_TEST_CASE(coco_says_what_was_found) {
         "images": [{"id": 1, "file_name": "a.jpg", "width": 20, "height": 10}, {"id": 2, "file_name": "nothing.jpg", "width": 5, "height": 6},
                    {"id": 3, "file_name": "b.jpg", "width": 20, "height": 10}],
         "annotations": [
-            {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1.5, 2.0, 6.5, 5.25], "area": 5, "segmentation": {"size": [10, 20], "counts": "?"},
+            {"id": 1, "image_id": 1, "category_id": 1, "bbox": [2, 3, 2, 3], "area": 5, "segmentation": [[4, 3, 4, 6, 2, 6, 2, 4, 3, 4, 3, 3]],
              "iscrowd": 0, "score": 0.75},
             {"id": 2, "image_id": 1, "category_id": 2, "bbox": [10.0, 0.0, 10.0, 10.0], "area": 100.0, "segmentation": [], "iscrowd": 0, "score": 0.5},
             {"id": 3, "image_id": 3, "category_id": 3, "bbox": [0.0, 0.0, 1.0, 1.0], "area": 1.0, "segmentation": [], "iscrowd": 0, "score": 1.0},
@@ -91,9 +91,6 @@ BOOST_AUTO_TEST_CASE(coco_says_what_was_found) {
         "categories": [{"id": 1, "name": "cat", "supercategory": ""}, {"id": 2, "name": "dog", "supercategory": ""},
                        {"id": 3, "name": "bird", "supercategory": ""}]})");
     json got = json::parse(coco.text());
-    auto& counts = got["annotations"][0]["segmentation"]["counts"];
-    BOOST_TEST((pali::read_runs(counts.get<std::string>(), 20, 10) == pali::runs_of(objects[0].mask)));
-    counts = "?";
     BOOST_TEST(got == want, json::diff(got, want).dump());
 
     const json list = json::parse(coco.results());
@@ -103,6 +100,59 @@ BOOST_AUTO_TEST_CASE(coco_says_what_was_found) {
         BOOST_TEST(list[i].contains("segmentation") == (i == 0));
         BOOST_TEST(list[i].size() == (i == 0 ? 5u : 4u));
     }
+}
+
+BOOST_AUTO_TEST_CASE(coco_has_masks_in_the_form_that_is_asked_for) {
+    auto objects = cat_and_dog();
+    objects.resize(1);
+    const auto with_mask = [&](pali::coco_masks form) {
+        pali::coco_writer coco(form);
+        coco.add({.file = "a", .width = 20, .height = 10, .objects = objects});
+        return json::parse(coco.text())["annotations"][0]["segmentation"];
+    };
+    const auto is_mask = [&](const json& runs) {
+        return runs.is_object() && runs["size"] == json({10, 20}) && pali::read_runs(runs["counts"].get<std::string>(), 20, 10) == pali::runs_of(objects[0].mask);
+    };
+    BOOST_TEST((with_mask(pali::coco_masks::automatic) == with_mask(pali::coco_masks::polygons)));
+    BOOST_TEST(is_mask(with_mask(pali::coco_masks::run_lengths)));
+    for (const std::size_t y : {2u, 3u, 4u}) // a ring around (11, 3)
+        for (const std::size_t x : {10u, 11u, 12u}) objects[0].mask.values[y * 20 + x] = x == 11 && y == 3 ? 0 : 255;
+    BOOST_TEST(is_mask(with_mask(pali::coco_masks::automatic)), "a hole has no place in a list of polygons");
+    BOOST_TEST(is_mask(with_mask(pali::coco_masks::run_lengths)));
+    BOOST_TEST(with_mask(pali::coco_masks::polygons).size() == 1u);
+    objects[0].mask = pali::mask(20, 10); // nothing inside
+    for (const auto form : {pali::coco_masks::automatic, pali::coco_masks::polygons, pali::coco_masks::run_lengths}) BOOST_TEST(is_mask(with_mask(form)));
+}
+
+BOOST_AUTO_TEST_CASE(categories_that_are_declared_have_their_numbers_whatever_is_found) {
+    const auto objects = std::vector{boxed("dog", 1, {0, 0, 1, 1})};
+    pali::coco_writer coco;
+    coco.declare("cat");
+    coco.declare("dog");
+    coco.declare("cat");
+    coco.add({.file = "a", .width = 2, .height = 2, .objects = objects});
+    const json got = json::parse(coco.text());
+    BOOST_TEST(got["categories"].size() == 2u);
+    BOOST_TEST(got["annotations"][0]["category_id"] == 2);
+}
+
+BOOST_AUTO_TEST_CASE(names_that_are_no_text_stay_apart) {
+    const temporary_folder folder;
+    const std::string first = "a\xff.png", second = "a\xfe.png";
+    pali::coco_writer coco;
+    for (const std::string& name : {first, second}) coco.add({.file = name, .width = 2, .height = 2, .objects = {}});
+    coco.write(folder.path() / "coco.json");
+    const auto again = pali::coco_writer::read(folder.path() / "coco.json");
+    BOOST_TEST((again.size() == 2u && again.contains(first) && again.contains(second) && !again.contains("a\xEF\xBF\xBD.png")));
+    const json images = json::parse(again.text())["images"];
+    BOOST_TEST((images[0]["file_name"] == "a\xEF\xBF\xBD.png" && images[0]["file_name_bytes"] == "61ff2e706e67" && images[1]["file_name_bytes"] == "61fe2e706e67"));
+    {
+        pali::json_lines lines(folder.path() / "lines");
+        for (const std::string& name : {first, second}) lines.add({.file = name, .width = 2, .height = 2, .objects = {}});
+    }
+    const pali::json_lines lines(folder.path() / "lines");
+    BOOST_TEST((lines.files() == std::vector{first, second}));
+    BOOST_TEST((lines.contains(second) && !lines.contains("a\xEF\xBF\xBD.png")));
 }
 
 BOOST_AUTO_TEST_CASE(coco_goes_on_after_a_stop) {
@@ -308,10 +358,10 @@ BOOST_AUTO_TEST_CASE(category_names) {
 BOOST_AUTO_TEST_CASE(a_text_is_written_whole_or_not_at_all) {
     const temporary_folder folder;
     const auto path = folder.write("text", "old");
-    pali::write_text(path, std::string("n\0w", 3));
+    pali::write_file(path, std::string("n\0w", 3));
     BOOST_TEST(content_of(path) == std::string("n\0w", 3));
     std::filesystem::create_directory(folder.path() / "text.part"); // nothing can be written beside it
-    BOOST_CHECK_EXCEPTION(pali::write_text(path, "newer"), pali::error, with(errc::cannot_write));
+    BOOST_CHECK_EXCEPTION(pali::write_file(path, "newer"), pali::error, with(errc::cannot_write));
     BOOST_TEST(content_of(path) == std::string("n\0w", 3));
 }
 

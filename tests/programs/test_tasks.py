@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import shutil
 import signal
 import struct
@@ -25,6 +26,34 @@ PERPLEXITY_DELTA = 5e-6  # 16 times the largest difference between transformers 
 
 def lines(done):
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+SCHEMA = json.loads((ROOT / "docs" / "results.schema.json").read_text())
+
+
+def misfits(value, schema, at="$"):
+    """Where a value does not fit the parts of JSON Schema that ours uses."""
+    assert not set(schema) - {"$schema", "title", "description", "type", "required", "additionalProperties", "properties", "items", "minItems", "maxItems", "minimum", "maximum", "enum", "pattern"}, schema
+    kinds = {"object": dict, "array": list, "string": str, "number": (int, float), "integer": int}
+    if "type" in schema and (not isinstance(value, kinds[schema["type"]]) or isinstance(value, bool)):
+        return [f"{at}: {value!r} is no {schema['type']}"]
+    wrong = []
+    if "enum" in schema and value not in schema["enum"]:
+        wrong.append(f"{at}: {value!r}")
+    if "pattern" in schema and not re.search(schema["pattern"], value):
+        wrong.append(f"{at}: {value!r}")
+    if "minimum" in schema and value < schema["minimum"] or "maximum" in schema and value > schema["maximum"]:
+        wrong.append(f"{at}: {value!r}")
+    if schema.get("type") == "array":
+        if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
+            wrong.append(f"{at}: {len(value)} items")
+        wrong += [m for i, one in enumerate(value) for m in misfits(one, schema["items"], f"{at}[{i}]")]
+    if schema.get("type") == "object":
+        known = schema.get("properties", {})
+        wrong += [f"{at}: no {key}" for key in schema.get("required", []) if key not in value]
+        wrong += [f"{at}: {key} is unknown" for key in value if key not in known and schema.get("additionalProperties") is False]
+        wrong += [m for key, one in value.items() if key in known for m in misfits(one, known[key], f"{at}.{key}")]
+    return wrong
 
 
 def grey(path):
@@ -86,10 +115,15 @@ class one_picture(with_folder):
         german = json.loads(run("generate", "--prompt", "caption de", "--json").stdout)["prompt_tokens"]
         for option in ("--prompt", "--language"):
             self.assertEqual(lines(run("caption", option, "de", "--json"))[0]["prompt_tokens"], german)
+        asked = lines(run("detect", "--prompt", "red cross", "--json"))[0]["prompt_tokens"]
+        for written in ("detect red cross", "<image>detect red cross\n", "<bos>red cross"):
+            self.assertEqual(lines(run("detect", "--prompt", written, "--json"))[0]["prompt_tokens"], asked)
+        for task, written, whole in (("caption", "describe en", "describe en"), ("ask", "answer de was?", "answer de was?"), ("ask", "what?", "answer en what?")):
+            self.assertEqual(lines(run(task, "--prompt", written, "--json"))[0]["prompt_tokens"], json.loads(run("generate", "--prompt", whole, "--json").stdout)["prompt_tokens"])
 
     def test_json_adds_objects(self):
         said = lines(run("segment", "--prompt", "red cross", "--json", "--out", self.out))[0]
-        self.assertEqual(said["image"], str(SAMPLE))
+        self.assertEqual(said["file"], str(SAMPLE))
         self.assertEqual(said["skipped"], 0)
         [o] = said["objects"]
         self.assertEqual((o["label"], list(o)), ("red cross", ["label", "score", "box", "mask"]))
@@ -122,20 +156,22 @@ class many_pictures(with_folder):
     def test_files_folders_and_standard_input(self):
         folder = self.pictures(3)
         by_folder = lines(run("detect", "--prompt", "shape", "--image", folder, "--json"))
-        self.assertEqual([pathlib.Path(one["image"]).name for one in by_folder], ["000.png", "001.png", "002.png"])
+        self.assertEqual([one["file"] for one in by_folder], ["000.png", "001.png", "002.png"], "paths within the folder")
+        self.assertEqual([one["file"] for one in lines(run("detect", "--prompt", "shape", "--image", folder / "000.png", folder, "--json"))],
+                         [str(folder / "000.png"), *(str(folder / f"{i:03d}.png") for i in range(3))], "paths as they are given")
         names = [str(folder / f"{i:03d}.png") for i in range(3)]
         by_input = lines(run("detect", "--prompt", "shape", "--image", "-", "--json", stdin="\n".join(names) + "\n"))
         by_name = lines(run("detect", "--prompt", "shape", "--image", names[0], "--image", *names[1:], "--json"))
         together = lines(run("detect", "--prompt", "shape", "--image", folder, "--json", "--batch", 2))
         for other in (by_input, by_name, together):
-            self.assertEqual([(o["image"], o["tokens"], o["logprobs"], o["objects"]) for o in other], [(o["image"], o["tokens"], o["logprobs"], o["objects"]) for o in by_folder])
+            self.assertEqual([(pathlib.Path(o["file"]).name, o["tokens"], o["logprobs"], o["objects"]) for o in other], [(o["file"], o["tokens"], o["logprobs"], o["objects"]) for o in by_folder])
         self.assertTrue(run("caption", "--image", folder).stdout.startswith(f"{names[0]}: "))
 
     def test_a_broken_picture_is_said_and_passed_over(self):
         folder = self.pictures(2)
         (folder / "000.png").write_bytes((folder / "000.png").read_bytes()[:500])
         done = run("detect", "--prompt", "shape", "--image", folder, self.folder / "none.png", "--json")
-        self.assertEqual((done.returncode, [pathlib.Path(o["image"]).name for o in lines(done)]), (1, ["001.png"]))
+        self.assertEqual((done.returncode, [pathlib.Path(o["file"]).name for o in lines(done)]), (1, ["001.png"]))
         self.assertIn("000.png", done.stderr)
         self.assertIn("none.png", done.stderr)
 
@@ -144,17 +180,20 @@ class many_pictures(with_folder):
         words = ["segment", "--prompt", "shape", "--image", folder, "--out", self.out, "--format", "coco", "--format", "yolo", "labelme"]
         whole = run(*words)
         self.assertEqual((whole.returncode, whole.stderr), (0, ""))
-        kept = {p.name: p.read_bytes() for p in self.out.iterdir()}
-        self.assertLessEqual({"results.jsonl", "coco.json", "classes.txt", "000.txt", "003.json"}, set(kept))
+        def files():
+            return {p.relative_to(self.out).as_posix(): p.read_bytes() for p in self.out.rglob("*") if p.is_file() and ".pali" not in p.parts}
+
+        kept = files()
+        self.assertLessEqual({"results.jsonl", "coco.json", "data.yaml", "labels/000.txt", "images/001.png", "labelme/003.json", "002.mask1.png"}, set(kept))
         self.assertEqual(run(*words).stdout, "")  # nothing is left to do
-        self.assertEqual({p.name: p.read_bytes() for p in self.out.iterdir()}, kept)
+        self.assertEqual(files(), kept)
 
         shutil.rmtree(self.out)  # stopped after two pictures, in the middle of a line
         self.assertEqual(run(*words[:4], folder / "000.png", folder / "001.png", *words[5:]).returncode, 0)
-        with open(self.out / "results.jsonl", "a") as file:
-            file.write('{"file": "cut o')
+        with open(next((self.out / ".pali" / "answers").iterdir()), "a") as file:
+            file.write('{"key": "cut o')
         self.assertEqual(run(*words).returncode, 0)
-        self.assertEqual({p.name: p.read_bytes() for p in self.out.iterdir()}, kept)
+        self.assertEqual(files(), kept)
 
         for other in (["--max-tokens", "7"], ["--num-beams", "2"], ["--temperature", "1", "--seed", "5"], ["--kv-cache", "bf16"]):
             self.assertEqual(run(*words, *other).returncode, 2, other)
@@ -171,23 +210,43 @@ class many_pictures(with_folder):
         shutil.copy(SCENES / "003.png", folders[2] / "classes.png")
         words = ["detect", "--prompt", "shape", "--out", self.out, "--format", "yolo", "--image"]
         self.assertEqual(run(*words, folders[0]).returncode, 0)
-        first = (self.out / "one.txt").read_bytes()
+        def boxes():
+            names = (self.out / "data.yaml").read_text().split("names:\n")[1].splitlines()
+            return [[names[int(line.split()[0])].split(": ")[1], *line.split()[1:]] for line in (self.out / "labels" / "one.txt").read_text().splitlines()]
+
+        first = boxes()
         self.assertEqual(run(*words, folders[0], folders[1]).returncode, 0)
         self.assertEqual(run(*words, folders[1], folders[2]).returncode, 0)
-        self.assertEqual((self.out / "one.txt").read_bytes(), first)
-        self.assertEqual({p.name for p in self.out.iterdir()}, {"asked.txt", "results.jsonl", "classes.txt", "classes-2.txt", "one.txt", "one-2.txt", "one-3.txt"})
+        self.assertEqual(boxes(), first, "classes are numbered anew, by all pictures; the names stay")
+        self.assertEqual({p.relative_to(self.out).as_posix() for p in self.out.rglob("*") if p.is_file() and ".pali" not in p.parts},
+                         {"results.jsonl", "data.yaml", *(f"labels/{name}.txt" for name in ("one", "one-2", "one-3", "classes")), *(f"images/{name}.png" for name in ("one", "one-2", "one-3", "classes"))})
 
     def test_files_hold_what_was_said(self):
         folder = self.pictures(3)
         said = lines(run("segment", "--prompt", "shape", "--image", folder, "--out", self.out, "--format", "coco", "yolo", "--json"))
         kept = [json.loads(line) for line in (self.out / "results.jsonl").read_text().splitlines()]
         coco = json.loads((self.out / "coco.json").read_text())
-        self.assertEqual([o["file"] for o in kept], [o["image"] for o in said])
-        self.assertEqual([o["file_name"] for o in coco["images"]], [o["image"] for o in said])
+        self.assertEqual([o["file"] for o in kept], [o["file"] for o in said])
+        self.assertEqual([o["file_name"] for o in coco["images"]], [o["file"] for o in said])
         self.assertEqual(len(coco["annotations"]), sum(len(o["objects"]) for o in said))
         for a, b in zip(kept, said):
             self.assertEqual([o["label"] for o in a["objects"]], [o["label"] for o in b["objects"]])
-            self.assertEqual(len((self.out / (pathlib.Path(b["image"]).stem + ".txt")).read_text().splitlines()), len(b["objects"]))
+            self.assertEqual(len((self.out / "labels" / (pathlib.Path(b["file"]).stem + ".txt")).read_text().splitlines()), len(b["objects"]))
+
+    def test_printed_and_kept_answers_have_the_schema_that_is_documented(self):
+        folder = self.pictures(3)
+        for task in (["detect", "--prompt", "shape"], ["segment", "--prompt", "shape"], ["caption"], ["ask", "--prompt", "how many shapes are there?"], ["detect", "--max-tokens", "3"]):
+            out = self.folder / " ".join(task)
+            said = lines(run(*task, "--image", folder, "--out", out, "--json"))
+            kept = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+            self.assertEqual([m for one in said + kept for m in misfits(one, SCHEMA)], [])
+            self.assertEqual((len(said), len(kept)), (3, 3))
+            for a, b in zip(said, kept):
+                for o in a.get("objects", []):
+                    if "mask" in o:
+                        o["mask"] = os.path.relpath(o["mask"], out)
+                self.assertEqual({key: a[key] for key in b}, b)
+        self.assertTrue(misfits({"file": 1, "width": 0, "extra": 2}, SCHEMA))
 
     def test_captions_are_kept_too(self):
         folder = self.pictures(2)
@@ -205,7 +264,7 @@ class many_pictures(with_folder):
         self.assertEqual(len(json.loads((self.out / "coco.json").read_text())["images"]), len(kept))
 
 
-def on_a_terminal(*words, stream, **environment):
+def on_a_terminal(*words, stream, code=0, **environment):
     """What the program writes to a terminal that is its standard output or its standard error."""
     ours, theirs = pty.openpty()
     other = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: theirs}
@@ -218,7 +277,7 @@ def on_a_terminal(*words, stream, **environment):
     except OSError:  # how the end of a terminal reads
         pass
     os.close(ours)
-    assert process.wait() == 0
+    assert process.wait() == code
     return shown.decode()
 
 
@@ -241,7 +300,7 @@ class terminal(with_folder):
 class wrong_use(with_folder):
     def refuse(self, *words, says, code=2):
         done = run(*words)
-        self.assertEqual((done.returncode, done.stdout), (code, ""), words)
+        self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (code, "", 1), (words, done.stderr))
         for part in says:
             self.assertIn(part, done.stderr, words)
 
@@ -252,11 +311,20 @@ class wrong_use(with_folder):
         self.refuse("detect", "--draw", says=["--draw", "--out"])
         self.refuse("detect", "--merge", "2", says=["--merge"])
         self.refuse("detect", "--loc-divisor", "1000", says=["1000", "1023"])
+        self.refuse("detect", "--prompt", "segment cat", says=["segment cat"])
+        self.refuse("detect", "--prompt", "cat <image>", says=["<image>"])
+        self.refuse("caption", "--prompt", "a cat", says=["a cat", "caption en"])
+        for option, value in (("--seed", "-1"), ("--seed", "18446744073709551616"), ("--seed", "0x10"), ("--max-tokens", "1e2"), ("--max-tokens", "7 "), ("--temperature", "nan"), ("--temperature", "1e-39"), ("--temperature", "inf"),
+                              ("--top-p", "0x1p-1"), ("--threads", "-1"), ("--batch", "0"), ("--merge", "nan"), ("--loc-divisor", "02000")):
+            self.refuse("detect", f"{option}={value}", says=[option, value])
+            self.assertEqual(run("detect", f"{option}={value}").stderr.count("\n"), 1)
+        self.assertEqual(lines(run("detect", "--max-tokens", "010", "--json"))[0]["finish_reason"], "length", "ten, not eight")
+        self.assertEqual(len(lines(run("detect", "--max-tokens", "010", "--json"))[0]["tokens"]), 10)
         self.refuse("detect", "--prompt", " ; ", "--constrained", says=["constrained"])
         self.refuse("segment", "--masks", "none", says=["none", "hard", "soft"])
         self.refuse("segment", "--mask-decoder", "none.npz", says=["none.npz"], code=1)
         self.refuse("detect", "--image", self.folder, says=["without pictures"], code=1)
-        self.refuse("eval", says=["FOLDER"])
+        self.refuse("eval", says=["folder"])
         self.refuse("eval", self.folder, says=["scenes.json"], code=1)
 
 

@@ -10,17 +10,25 @@
 
 namespace pali::inline PALI_ABI {
 
+/// The form of masks in `segmentation`.
+enum class coco_masks {
+    automatic,   ///< one polygon for each region; run lengths for masks with holes, which a list of polygons cannot express
+    polygons,    ///< always polygons; regions and holes of a mask with holes are joined into one
+    run_lengths, ///< always run lengths, as pycocotools compresses them
+};
+
 /**
  * Collects pictures one by one; the document is complete at any time, and an earlier one can be gone on with.
  *
- * An annotation has `bbox` [x, y, width, height] in pixels to a hundredth; `segmentation`, run lengths of the mask as pycocotools compresses them, or
- * [] where there is no mask; `area`, the mask's pixels or else the box's; `iscrowd` 0; and `score`. Ids of pictures, annotations and categories
- * begin at 1 and follow first appearance. Categories are named by category_name(): "object" where a model gave no label.
+ * An annotation of an object with a mask has `segmentation` (see coco_masks), and `area` and `bbox` [x, y, width, height] of the mask's pixels. One without has
+ * [], and area and bbox of its box, to a hundredth of a pixel. `iscrowd` is 0; `score` is there too. Ids of pictures, annotations and categories
+ * begin at 1 and follow first appearance. Categories are named by category_name(): "object" where a model gave no label. A file name that is not
+ * UTF-8 is written with U+FFFD, and its bytes in hexadecimal as `file_name_bytes`.
  */
 class coco_writer {
 public:
     /// Without pictures.
-    coco_writer();
+    explicit coco_writer(coco_masks masks = coco_masks::automatic);
     ~coco_writer();
     /// What is moved from can only be destroyed or assigned to.
     coco_writer(coco_writer&&) noexcept;
@@ -28,8 +36,10 @@ public:
     coco_writer& operator=(coco_writer&&) noexcept;
 
     /// What a file holds, to be gone on with; anything else in it is kept. Throws `cannot_open`; `malformed_file` with what is wrong.
-    [[nodiscard]] static coco_writer read(const std::filesystem::path& path);
+    [[nodiscard]] static coco_writer read(const std::filesystem::path& path, coco_masks masks = coco_masks::automatic);
 
+    /// Adds a category, unless it is there: categories that are declared first have the same ids whatever is found.
+    void declare(const std::string& label);
     /// Whether a picture of this name has been added.
     [[nodiscard]] bool contains(const std::string& file) const;
     /// Pictures added.

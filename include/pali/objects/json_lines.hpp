@@ -13,7 +13,7 @@ namespace pali::inline PALI_ABI {
 
 /// {"file": ..., "width": ..., "height": ..., "objects": [{"label": ..., "score": ..., "box": [x0, y0, x1, y1], "mask": ...}, ...]} without line breaks.
 /// Boxes are in pixels, to a hundredth; "mask" is a name of `picture.mask_files`, and is there where there is one; so is "text". Bytes that are no UTF-8 become
-/// U+FFFD; a number that is not finite becomes 0. Throws `invalid_argument` when there are mask files, but not one an object.
+/// U+FFFD; where that happens to the name, "file_bytes" has its bytes in hexadecimal. A number that is not finite becomes 0. Throws `invalid_argument` when there are mask files, but not one an object.
 [[nodiscard]] std::string objects_json(const picture_objects& picture);
 
 /// A file of such lines that grows picture by picture, and goes on where an earlier run was stopped.

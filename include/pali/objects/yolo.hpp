@@ -4,6 +4,7 @@
 #include <pali/core/macros.hpp>
 #include <pali/objects/categories.hpp>
 #include <pali/objects/picture_objects.hpp>
+#include <pali/objects/polygons.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -13,22 +14,37 @@
 
 namespace pali::inline PALI_ABI {
 
-/// A line an object: "class centre-x centre-y width height", the last four as shares of the picture, 0 to 1, with six decimals in any locale.
-/// New labels get new numbers in `categories`, whose text() is classes.txt. Boxes are cut at the picture's edges; what has no area then is left
-/// out. Masks and scores have no place in this format.
-[[nodiscard]] inline std::string yolo_text(const picture_objects& picture, category_list& categories) {
+/// What a line says of an object.
+enum class yolo_form {
+    boxes,    ///< "class centre-x centre-y width height": data sets for detection
+    polygons, ///< "class x y x y ...": data sets for segmentation; the mask's border, or the corners of the box of an object without a mask
+};
+
+/// A line an object. Coordinates are shares of the picture, 0 to 1, with six decimals in any locale. New labels get new numbers in `categories`. Boxes are cut
+/// at the picture's edges; what has no area then is left out. A mask of several regions, or with holes, is one polygon: see joined(). Scores have no
+/// place in this format.
+[[nodiscard]] inline std::string yolo_text(const picture_objects& picture, category_list& categories, yolo_form form = yolo_form::boxes) {
     const auto share = [](double part) {
         const auto millionths = static_cast<std::uint64_t>(std::llround(part * 1e6));
         const std::string digits = std::to_string(millionths % 1'000'000);
         return ' ' + std::to_string(millionths / 1'000'000) + '.' + std::string(6 - digits.size(), '0') + digits;
     };
+    const auto width = static_cast<double>(picture.width), height = static_cast<double>(picture.height);
     std::string out;
     for (const object& o : picture.objects) {
-        const auto width = static_cast<double>(picture.width), height = static_cast<double>(picture.height);
+        if (const polygon border = form == yolo_form::polygons && o.mask.width == picture.width && o.mask.height == picture.height ? joined(polygons_of(o.mask)) : polygon(); !border.empty()) {
+            out += std::to_string(categories.number_of(o.label));
+            for (const polygon_point& point : border) out += share(static_cast<double>(point.x) / width) + share(static_cast<double>(point.y) / height);
+            out += '\n';
+            continue;
+        }
         const auto cut = [](float at, double side) { return std::clamp(static_cast<double>(at), 0.0, side) / side; };
         const double x0 = cut(o.box.x0, width), x1 = cut(o.box.x1, width), y0 = cut(o.box.y0, height), y1 = cut(o.box.y1, height);
         if (!(x1 > x0 && y1 > y0)) continue; // not a number too
-        out += std::to_string(categories.number_of(o.label)) + share((x0 + x1) / 2) + share((y0 + y1) / 2) + share(x1 - x0) + share(y1 - y0) + '\n';
+        out += std::to_string(categories.number_of(o.label));
+        if (form == yolo_form::boxes) out += share((x0 + x1) / 2) + share((y0 + y1) / 2) + share(x1 - x0) + share(y1 - y0);
+        else out += share(x0) + share(y0) + share(x1) + share(y0) + share(x1) + share(y1) + share(x0) + share(y1);
+        out += '\n';
     }
     return out;
 }

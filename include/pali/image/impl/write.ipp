@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pali/core/error.hpp>
+#include <pali/core/write_file.hpp>
 #include <pali/image/impl/formats.hpp>
 #include <pali/image/write.hpp>
 
@@ -9,7 +10,6 @@
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <new>
 #include <string>
 #include <utility>
@@ -34,13 +34,6 @@ PALI_INLINE void check_pixels(const char* what, std::size_t width, std::size_t h
     if (width != 0 && height != 0 && width <= most && height <= most && bytes == width * height * channels) return;
     throw error(errc::invalid_argument, {what, ": a picture of ", width, " x ", height, " with ", bytes, " bytes; it needs a pixel, sides of at most ", most,
                                          ", and ", channels, " bytes a pixel"});
-}
-
-PALI_INLINE void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
-    std::ofstream file(path, std::ios::binary | std::ios::trunc);
-    file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    file.close();
-    if (!file) throw error(errc::cannot_write, {path.string(), ": the picture cannot be written; is the folder there, writable and not full?"});
 }
 
 #if PALI_WITH_PNG
@@ -214,14 +207,14 @@ PALI_INLINE std::vector<std::byte> encode_jpeg(const image& picture, int quality
 #endif
 }
 
-PALI_INLINE void write_png(const std::filesystem::path& path, const image& picture) { image_detail::write_file(path, encode_png(picture)); }
+PALI_INLINE void write_png(const std::filesystem::path& path, const image& picture) { write_file(path, encode_png(picture)); }
 
 PALI_INLINE void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey) {
-    image_detail::write_file(path, encode_png(width, height, grey));
+    write_file(path, encode_png(width, height, grey));
 }
 
 PALI_INLINE void write_jpeg(const std::filesystem::path& path, const image& picture, int quality) {
-    image_detail::write_file(path, encode_jpeg(picture, quality));
+    write_file(path, encode_jpeg(picture, quality));
 }
 
 } // namespace pali::inline PALI_ABI

@@ -5,8 +5,9 @@
 #include <pali/objects/categories.hpp>
 #include <pali/objects/coco.hpp>
 #include <pali/objects/impl/json_values.ipp>
+#include <pali/objects/polygons.hpp>
 #include <pali/objects/rle.hpp>
-#include <pali/objects/write_text.hpp>
+#include <pali/core/write_file.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -17,7 +18,42 @@
 
 namespace pali::inline PALI_ABI {
 
+namespace object_detail {
+
+/// The smallest rectangle around the pixels inside, right and bottom excluded, and their number.
+struct mask_extent {
+    std::size_t x0 = 0, y0 = 0, x1 = 0, y1 = 0, pixels = 0;
+
+    explicit mask_extent(const mask& from) {
+        for (std::size_t y = 0; y < from.height; ++y)
+            for (std::size_t x = 0; x < from.width; ++x) {
+                if (!from.contains(x, y)) continue;
+                if (pixels++ == 0) x0 = x, y0 = y;
+                x0 = std::min(x0, x), x1 = std::max(x1, x + 1), y1 = y + 1;
+            }
+    }
+};
+
+/// A list of polygons, or run lengths as pycocotools compresses them.
+[[nodiscard]] PALI_INLINE nlohmann::ordered_json coco_segmentation(const mask& from, coco_masks form) {
+    const mask_polygons borders = form == coco_masks::run_lengths ? mask_polygons() : polygons_of(from);
+    if (form == coco_masks::run_lengths || borders.outlines.empty() || (form == coco_masks::automatic && !borders.holes.empty()))
+        return {{"size", {from.height, from.width}}, {"counts", to_string(runs_of(from))}};
+    auto list = nlohmann::ordered_json::array();
+    const auto add = [&](const polygon& line) {
+        auto numbers = nlohmann::ordered_json::array();
+        for (const polygon_point& point : line) numbers.insert(numbers.end(), {point.x, point.y});
+        list.push_back(std::move(numbers));
+    };
+    if (borders.holes.empty()) std::for_each(borders.outlines.begin(), borders.outlines.end(), add);
+    else add(joined(borders));
+    return list;
+}
+
+} // namespace object_detail
+
 struct coco_writer::parts {
+    coco_masks masks = coco_masks::automatic;
     nlohmann::ordered_json document = {{"info", {{"description", "objects found by pali"}}},
                                        {"images", nlohmann::ordered_json::array()},
                                        {"annotations", nlohmann::ordered_json::array()},
@@ -34,15 +70,16 @@ struct coco_writer::parts {
     }
 };
 
-PALI_INLINE coco_writer::coco_writer() : m_parts(std::make_unique<parts>()) {}
+PALI_INLINE coco_writer::coco_writer(coco_masks masks) : m_parts(std::make_unique<parts>()) { m_parts->masks = masks; }
+PALI_INLINE void coco_writer::declare(const std::string& label) { m_parts->category_of(label); }
 PALI_INLINE coco_writer::~coco_writer() = default;
 PALI_INLINE coco_writer::coco_writer(coco_writer&&) noexcept = default;
 PALI_INLINE coco_writer& coco_writer::operator=(coco_writer&&) noexcept = default;
 
-PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path) {
+PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path, coco_masks masks) {
     std::ifstream in = detail::open_file(path);
     const auto fail = [&](const error_text& what) { throw error(errc::malformed_file, {path.string(), ": ", what}); };
-    coco_writer made;
+    coco_writer made(masks);
     parts& p = *made.m_parts;
     p.document = nlohmann::ordered_json::parse(in, nullptr, false);
     if (!p.document.is_object()) fail("is no JSON object");
@@ -59,33 +96,33 @@ PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path) {
             if (!entry(one, id->template get<std::int64_t>())) fail({"an entry of \"", list, "\" has no name of its own"});
         }
     };
-    const auto text_of = [](const nlohmann::ordered_json& one, const char* key) {
-        const auto found = one.find(key);
-        return found != one.end() && found->is_string() ? found->get<std::string>() : std::string();
-    };
     read_list("images", p.last_image, [&](const auto& one, std::int64_t) {
-        const std::string file = text_of(one, "file_name");
+        const std::string file = object_detail::name_of(one, "file_name");
         return !file.empty() && p.files.insert(file).second;
     });
     read_list("categories", p.last_category, [&](const auto& one, std::int64_t id) {
-        const std::string name = text_of(one, "name");
+        const std::string name = object_detail::name_of(one, "name");
         return !name.empty() && p.categories.try_emplace(name, id).second;
     });
     read_list("annotations", p.last_annotation, [](const auto&, std::int64_t) { return true; });
     return made;
 }
 
-PALI_INLINE bool coco_writer::contains(const std::string& file) const { return m_parts->files.contains(object_detail::utf8_of(file)); }
+PALI_INLINE bool coco_writer::contains(const std::string& file) const { return m_parts->files.contains(file); }
 PALI_INLINE std::size_t coco_writer::size() const noexcept { return m_parts->files.size(); }
 
 PALI_INLINE void coco_writer::add(const picture_objects& picture) {
     using object_detail::to_hundredths;
-    const std::string file = object_detail::utf8_of(picture.file);
+    const std::string& file = picture.file;
     if (file.empty() || contains(file)) throw error(errc::invalid_argument, {"coco_writer: ", in_quotes(file), " is no name, or has been added before"});
     for (const object& o : picture.objects) object_detail::check_mask("coco_writer", picture, o);
     parts& p = *m_parts;
     p.files.insert(file);
-    p.document["images"].push_back({{"id", ++p.last_image}, {"file_name", file}, {"width", picture.width}, {"height", picture.height}});
+    nlohmann::ordered_json image = {{"id", ++p.last_image}};
+    object_detail::add_name(image, "file_name", file);
+    image["width"] = picture.width;
+    image["height"] = picture.height;
+    p.document["images"].push_back(std::move(image));
     for (const object& o : picture.objects) {
         const double x = to_hundredths(static_cast<double>(o.box.x0)), y = to_hundredths(static_cast<double>(o.box.y0));
         const double width = std::max(to_hundredths(static_cast<double>(o.box.x1) - x), 0.0);
@@ -96,9 +133,10 @@ PALI_INLINE void coco_writer::add(const picture_objects& picture) {
             made["area"] = to_hundredths(width * height);
             made["segmentation"] = nlohmann::ordered_json::array();
         } else {
-            const run_lengths runs = runs_of(o.mask);
-            made["area"] = runs.area();
-            made["segmentation"] = {{"size", {o.mask.height, o.mask.width}}, {"counts", to_string(runs)}};
+            const object_detail::mask_extent extent(o.mask);
+            if (extent.pixels > 0) made["bbox"] = {extent.x0, extent.y0, extent.x1 - extent.x0, extent.y1 - extent.y0};
+            made["area"] = extent.pixels;
+            made["segmentation"] = object_detail::coco_segmentation(o.mask, p.masks);
         }
         made["iscrowd"] = 0;
         made["score"] = object_detail::score_value(o.score);
@@ -121,6 +159,6 @@ PALI_INLINE std::string coco_writer::results() const {
     return list.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
 }
 
-PALI_INLINE void coco_writer::write(const std::filesystem::path& path) const { write_text(path, text()); }
+PALI_INLINE void coco_writer::write(const std::filesystem::path& path) const { write_file(path, text()); }
 
 } // namespace pali::inline PALI_ABI

@@ -1,6 +1,7 @@
 // Bodies of json_lines.hpp.
 #pragma once
 
+#include <pali/core/require_path.ipp>
 #include <pali/objects/impl/json_values.ipp>
 #include <pali/objects/json_lines.hpp>
 
@@ -24,22 +25,19 @@ PALI_INLINE std::string objects_json(const picture_objects& picture) {
         objects.push_back({{"label", object_detail::utf8_of(o.label)}, {"score", object_detail::score_value(o.score)}, {"box", std::move(box)}});
         if (!picture.mask_files.empty() && !picture.mask_files[i].empty()) objects.back()["mask"] = object_detail::utf8_of(picture.mask_files[i]);
     }
-    json line = {{"file", object_detail::utf8_of(picture.file)},
-                 {"width", picture.width},
-                 {"height", picture.height},
-                 {"objects", std::move(objects)}};
+    json line;
+    object_detail::add_name(line, "file", picture.file);
+    line["width"] = picture.width;
+    line["height"] = picture.height;
+    line["objects"] = std::move(objects);
     if (!picture.text.empty()) line["text"] = object_detail::utf8_of(picture.text);
     return line.dump();
 }
 
 namespace object_detail {
 
-/// The "file" of a line; empty where it is no such object.
-[[nodiscard]] PALI_INLINE std::string file_of_line(const std::string& line) {
-    const auto read = nlohmann::json::parse(line, nullptr, false);
-    const auto file = read.is_object() ? read.find("file") : read.end();
-    return file != read.end() && file->is_string() ? file->get<std::string>() : std::string();
-}
+/// The file that a line is about; empty where it is no such object.
+[[nodiscard]] PALI_INLINE std::string file_of_line(const std::string& line) { return name_of(nlohmann::ordered_json::parse(line, nullptr, false), "file"); }
 
 PALI_INLINE void append(const std::filesystem::path& path, const std::string& text) {
     std::error_code failure;
@@ -59,8 +57,7 @@ PALI_INLINE json_lines::json_lines(const std::filesystem::path& path) : m_path(p
     constexpr std::string_view beginning = "{\"file\":";
     std::error_code failure;
     if (!std::filesystem::exists(path, failure)) return;
-    std::ifstream in(path, std::ios::binary);
-    if (!in || !std::filesystem::is_regular_file(path, failure)) throw error(errc::cannot_open, {path.string(), ": cannot be read"});
+    std::ifstream in = detail::open_file(path);
     std::uintmax_t whole = 0; // bytes of lines that have their end
     std::size_t number = 1;
     for (std::string line; std::getline(in, line); ++number) {
@@ -87,14 +84,13 @@ PALI_INLINE void json_lines::note(const std::string& file) {
     if (m_files.insert(file).second) m_order.push_back(file);
 }
 
-PALI_INLINE bool json_lines::contains(const std::string& file) const { return m_files.contains(object_detail::utf8_of(file)); }
+PALI_INLINE bool json_lines::contains(const std::string& file) const { return m_files.contains(file); }
 
 PALI_INLINE void json_lines::add(const picture_objects& picture) {
-    const std::string file = object_detail::utf8_of(picture.file);
-    if (file.empty() || m_files.contains(file))
-        throw error(errc::invalid_argument, {"json_lines: ", in_quotes(file), " is no name, or has been added before"});
+    if (picture.file.empty() || m_files.contains(picture.file))
+        throw error(errc::invalid_argument, {"json_lines: ", in_quotes(picture.file), " is no name, or has been added before"});
     object_detail::append(m_path, objects_json(picture) + '\n');
-    note(file);
+    note(picture.file);
 }
 
 } // namespace pali::inline PALI_ABI

@@ -3,6 +3,7 @@
 
 #include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
+#include <pali/core/utf8.hpp>
 #include <pali/objects/grammar.hpp>
 #include <pali/objects/picture_objects.hpp>
 
@@ -28,6 +29,43 @@ namespace pali::inline PALI_ABI::object_detail {
     std::string out;
     append_utf8(out, text);
     return out;
+}
+
+/// The bytes in hexadecimal, two digits each.
+[[nodiscard]] inline std::string hexadecimal(std::string_view bytes) {
+    constexpr char digits[] = "0123456789abcdef";
+    std::string out;
+    for (const char c : bytes) (out += digits[static_cast<unsigned char>(c) >> 4]) += digits[static_cast<unsigned char>(c) & 15];
+    return out;
+}
+
+/// The bytes of hexadecimal(); empty where the text is not such.
+[[nodiscard]] inline std::string from_hexadecimal(std::string_view text) {
+    const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; };
+    std::string out;
+    if (text.size() % 2 != 0) return out;
+    for (std::size_t i = 0; i < text.size(); i += 2) {
+        if (digit(text[i]) < 0 || digit(text[i + 1]) < 0) return {};
+        out += static_cast<char>(digit(text[i]) * 16 + digit(text[i + 1]));
+    }
+    return out;
+}
+
+/// Adds a file name as `key`. One that is not UTF-8 is written with U+FFFD, and its bytes in hexadecimal as `key`_bytes: two names that differ in such
+/// bytes stay two.
+inline void add_name(nlohmann::ordered_json& to, const std::string& key, std::string_view name) {
+    to[key] = utf8_of(name);
+    if (!is_utf8(name)) to[key + "_bytes"] = hexadecimal(name);
+}
+
+/// The name that add_name() wrote, byte for byte; empty where there is none.
+[[nodiscard]] inline std::string name_of(const nlohmann::ordered_json& from, const std::string& key) {
+    const auto text = [&](const std::string& member) {
+        const auto found = from.is_object() ? from.find(member) : from.end();
+        return found != from.end() && found->is_string() ? found->template get<std::string>() : std::string();
+    };
+    const std::string bytes = from_hexadecimal(text(key + "_bytes"));
+    return bytes.empty() ? text(key) : bytes;
 }
 
 inline void check_mask(const char* what, const picture_objects& picture, const object& one) {

@@ -1,0 +1,187 @@
+#include "claims.hpp"
+
+#include "console.hpp"
+
+#include <pali/core/error.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <system_error>
+
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+
+std::string hexadecimal(std::uint64_t number) {
+    char text[17];
+    std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(number));
+    return text;
+}
+
+std::string content_of(const fs::path& path) { // opening it makes a network file system ask the server
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+[[noreturn]] void cannot_write(const fs::path& path) {
+    throw pali::error(pali::errc::cannot_write, {path.string(), ": cannot be written: ", std::strerror(errno)});
+}
+
+void write(std::FILE* file, const std::string& text, const fs::path& path) {
+    const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
+    if (std::fclose(file) != 0 || !written) cannot_write(path);
+}
+
+/// Whether this process made the file; false where it is there already.
+bool create(const fs::path& path, const std::string& text) {
+    std::FILE* const file = std::fopen(path.string().c_str(), "wbx");
+    if (file == nullptr && errno == EEXIST) return false;
+    if (file == nullptr) cannot_write(path);
+    write(file, text, path);
+    return true;
+}
+
+} // namespace
+
+std::string file_name_of(std::string_view name) {
+    constexpr std::size_t longest = 180; // file systems allow 255 bytes; generations and endings are added
+    constexpr char digits[] = "0123456789ABCDEF";
+    std::string out;
+    std::uint64_t hash = 0xcbf29ce484222325; // FNV-1a
+    for (const char c : name) {
+        const auto byte = static_cast<unsigned char>(c);
+        hash = (hash ^ byte) * 0x100000001b3;
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || (c == '.' && !out.empty());
+        if (plain) out += c;
+        else ((out += '%') += digits[byte >> 4]) += digits[byte & 15];
+    }
+    return out.size() <= longest ? out : out.substr(0, longest) + "~" + hexadecimal(hash);
+}
+
+milliseconds claims::lease() {
+    const char* const text = std::getenv("PALI_LEASE_SECONDS");
+    const double seconds = text != nullptr ? std::strtod(text, nullptr) : 0;
+    return seconds > 0 && seconds < 1e6 ? milliseconds(static_cast<long>(seconds * 1000)) : milliseconds(60'000);
+}
+
+claims::claims(fs::path state) : m_state(std::move(state)), m_about(process_mark()) {
+    std::random_device random;
+    m_id = file_name_of(host_name()) + '-' + std::to_string(process_id()) + '-' + hexadecimal(std::uint64_t{random()} << 32 | random());
+    for (const char* folder : {"processes", "claims"}) {
+        std::error_code failed;
+        fs::create_directories(m_state / folder, failed);
+        if (failed) throw pali::error(pali::errc::cannot_write, {(m_state / folder).string(), ": cannot be made: ", failed.message()});
+    }
+    renew();
+    m_renewing = std::jthread([this](const std::stop_token& stop) {
+        for (std::unique_lock waiting(m_waiting); !m_stopped.wait_for(waiting, stop, lease() / 6, [] { return false; }) && !stop.stop_requested();) {
+            try {
+                renew();
+            } catch (const pali::error&) { // a file system that is away for a while; results that cannot be written are reported where that happens
+            }
+        }
+    });
+}
+
+claims::~claims() {
+    m_renewing.request_stop();
+    m_renewing.join();
+    while (!m_held.empty()) release(m_held.begin()->first);
+    std::error_code ignored;
+    fs::remove(m_state / "processes" / m_id, ignored);
+}
+
+void claims::renew() {
+    const fs::path path = m_state / "processes" / m_id;
+    std::FILE* file = std::fopen(path.string().c_str(), "r+b"); // the same bytes again: needs no room on a full disk
+    if (file == nullptr) file = std::fopen(path.string().c_str(), "wb");
+    if (file == nullptr) cannot_write(path);
+    write(file, m_about + '\n', path);
+    std::error_code failed;
+    const fs::file_time_type written = fs::last_write_time(path, failed);
+    if (failed) return;
+    const std::scoped_lock guard(m_clock);
+    m_renewed = written;
+    m_renewed_at = std::chrono::steady_clock::now();
+}
+
+milliseconds claims::age(const fs::path& path) const {
+    std::error_code failed;
+    const fs::file_time_type written = fs::last_write_time(path, failed);
+    if (failed) return milliseconds::max();
+    const std::scoped_lock guard(m_clock);
+    return std::chrono::duration_cast<milliseconds>(m_renewed - written) + std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - m_renewed_at);
+}
+
+bool claims::is_alive(const std::string& id) const {
+    if (id == m_id) return true;
+    const fs::path path = m_state / "processes" / id;
+    std::string about = content_of(path);
+    if (about.ends_with('\n')) about.pop_back();
+    if (about.empty() && age(path) == milliseconds::max()) return false; // it has left
+    if (has_ended(about)) return false;
+    return age(path) < lease();
+}
+
+void claims::forget_the_dead() {
+    std::error_code failed;
+    for (fs::directory_iterator entry(m_state / "processes", failed), end; !failed && entry != end;) {
+        const fs::path path = entry->path();
+        entry.increment(failed);
+        std::error_code ignored;
+        if (!is_alive(path.filename().string())) fs::remove(path, ignored);
+    }
+}
+
+fs::path claims::claim(const std::string& name, std::size_t generation) const {
+    return m_state / "claims" / (generation == 0 ? name : name + '~' + std::to_string(generation));
+}
+
+bool claims::is_held(const fs::path& claim) const {
+    const std::string holder = content_of(claim);
+    return holder.empty() ? age(claim) < lease() : is_alive(holder); // empty: it is being made
+}
+
+bool claims::take(const std::string& name) {
+    for (std::size_t generation = 0;;) {
+        const fs::path path = claim(name, generation);
+        if (create(path, m_id)) {
+            m_held[name] = generation;
+            return true;
+        }
+        std::error_code unknown;
+        if (!fs::exists(path, unknown)) continue; // released since
+        if (is_held(path)) return false;
+        ++generation;
+    }
+}
+
+bool claims::holds(const std::string& name) const {
+    const auto held = m_held.find(name);
+    if (held == m_held.end()) return false;
+    std::error_code unknown;
+    return content_of(claim(name, held->second)) == m_id && !fs::exists(claim(name, held->second + 1), unknown);
+}
+
+void claims::release(const std::string& name) {
+    const auto held = m_held.find(name);
+    if (held == m_held.end()) return;
+    std::error_code ignored;
+    if (holds(name)) // the newest generation first: what is left of older ones belongs to the dead
+        for (std::size_t generation = held->second + 1; generation-- > 0;) fs::remove(claim(name, generation), ignored);
+    m_held.erase(held);
+}
+
+claims::lock::lock(claims& from) : m_from(from) {
+    constexpr milliseconds longest_wait(500);
+    for (milliseconds wait(5); m_from.m_locks == 0 && !from.take(name); wait = std::min(2 * wait, longest_wait)) std::this_thread::sleep_for(wait);
+    ++m_from.m_locks;
+}

@@ -1,0 +1,120 @@
+// results.jsonl, coco.json, YOLO's and labelme's files, made from the answers of all processes.
+#include "report.hpp"
+#include "results.hpp"
+
+#include <pali/core/error.hpp>
+#include <pali/core/write_file.hpp>
+#include <pali/objects/constraint.hpp>
+#include <pali/objects/impl/json_values.ipp>
+#include <pali/objects/labelme.hpp>
+#include <pali/objects/yolo.hpp>
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <system_error>
+
+namespace {
+
+namespace fs = std::filesystem;
+using json = nlohmann::ordered_json;
+using pali::object_detail::add_name;
+namespace stored = pali::object_detail;
+
+std::string content_of(const fs::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// A relative link to a picture, or a copy of it where the file system has no links.
+void link_picture(const fs::path& target, const fs::path& link, const fs::path& picture) {
+    std::error_code failed;
+    fs::create_directories(link.parent_path(), failed);
+    if (fs::read_symlink(link, failed) == target && !failed) return;
+    fs::remove(link, failed);
+    fs::create_symlink(target, link, failed);
+    if (!failed) return;
+    fs::copy_file(picture, link, fs::copy_options::overwrite_existing, failed);
+    if (failed) throw pali::error(pali::errc::cannot_write, {link.string(), ": can be neither a link to the picture nor a copy of it: ", failed.message()});
+}
+
+} // namespace
+
+void result_folder::finish() {
+    const claims::lock alone(m_claims);
+    m_claims.forget_the_dead();
+    m_answers.refresh();
+    const json formats = json::parse(content_of(m_state / "formats.json"), nullptr, false);
+    const fs::path done = m_state / "written";
+    std::string state = std::to_string(m_answers.size()) + ' ' + line_of(formats) + '\n';
+    std::error_code unknown;
+    const auto is_there = [&](const char* format, const char* file) { return !formats.contains(format) || fs::exists(m_folder / file, unknown); };
+    if (content_of(done) == state && fs::exists(m_folder / "results.jsonl", unknown) && is_there("coco", "coco.json") && is_there("yolo", "data.yaml") && is_there("labelme", "labelme")) return;
+    write_formats(formats);
+    pali::write_file(done, state);
+}
+
+void result_folder::write_formats(const json& formats) {
+    const bool coco = formats.contains("coco"), yolo = formats.contains("yolo"), labelme = formats.contains("labelme"), points = coco || yolo || labelme;
+    std::vector<std::pair<std::string, std::string>> order; // by name, then key
+    for (std::string& key : m_answers.keys()) {
+        json line = m_answers.read(key);
+        order.emplace_back(file_of(line), std::move(key));
+    }
+    std::sort(order.begin(), order.end());
+
+    std::vector<std::string> files{"results.jsonl"};
+    if (coco) files.emplace_back("coco.json");
+    if (yolo) files.emplace_back("data.yaml");
+    record(files);
+
+    pali::coco_writer data(coco ? static_cast<pali::coco_masks>(formats.at("coco").get<int>()) : pali::coco_masks::automatic);
+    pali::category_list classes;
+    for (const std::string& label : pali::asked_labels(m_question.value("things", ""))) { // numbered as they were asked for, found or not
+        if (coco) data.declare(label);
+        static_cast<void>(classes.number_of(label));
+    }
+    const pali::yolo_form form = m_question.value("task", "") == "segment" ? pali::yolo_form::polygons : pali::yolo_form::boxes;
+    std::string lines;
+    for (const auto& [file, key] : order) {
+        const json line = m_answers.read(key);
+        const json& answer = line.at("answer");
+        json shown;
+        add_name(shown, "file", file);
+        shown.update(answer);
+        lines += line_of(shown) + '\n';
+        if (!points) continue;
+        const std::vector<pali::object> objects = objects_of(line);
+        pali::picture_objects found{.file = file, .width = answer.at("width"), .height = answer.at("height"), .objects = objects};
+        if (coco) data.add(found);
+        if (!yolo && !labelme) continue;
+        const std::string at = line.contains("at") ? stored::name_of(line, "at") : key; // where the picture is, from here
+        const picture_name picture{.path = m_folder / at, .given = file, .key = key};
+        const auto seen_from = [&](const fs::path& name) { return fs::path(at).is_absolute() ? fs::path(at) : fs::path(at).lexically_relative(name.parent_path()); };
+        std::string stem = stored::name_of(line, "stem");
+        if (stem.empty()) stem = stem_of(picture);
+        if (yolo) {
+            const fs::path label = fs::path("labels") / (stem + ".txt"), link = fs::path("images") / (stem + picture.path.extension().string());
+            const bool is_in_place = link.generic_string() == at;
+            record(is_in_place ? std::vector{label.generic_string()} : std::vector{label.generic_string(), link.generic_string()});
+            fs::create_directories((m_folder / label).parent_path());
+            pali::write_file(m_folder / label, pali::yolo_text(found, classes, form));
+            if (!is_in_place) link_picture(seen_from(link), m_folder / link, picture.path);
+        }
+        if (labelme) {
+            const fs::path name = fs::path("labelme") / (stem + ".json");
+            record({name.generic_string()});
+            fs::create_directories((m_folder / name).parent_path());
+            found.file = seen_from(name).generic_string();
+            pali::write_file(m_folder / name, pali::labelme_text(found));
+        }
+    }
+    pali::write_file(m_folder / "results.jsonl", lines);
+    if (coco) data.write(m_folder / "coco.json");
+    if (yolo) { // an absolute path: trainers look for a relative one in a folder of their own
+        std::string text = "# Objects found by pali. Both sets are all pictures: divide them before training.\npath: " + json(fs::absolute(m_folder).lexically_normal().string()).dump(-1, ' ', false, json::error_handler_t::replace) +
+                           "\ntrain: images\nval: images\nnames:\n";
+        for (std::size_t i = 0; i < classes.names().size(); ++i) text += "  " + std::to_string(i) + ": " + json(classes.names()[i]).dump() + '\n';
+        pali::write_file(m_folder / "data.yaml", text);
+    }
+}

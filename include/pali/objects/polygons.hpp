@@ -1,0 +1,88 @@
+// A mask as polygons along the borders of its pixels, as COCO and YOLO write them.
+#pragma once
+
+#include <pali/core/macros.hpp>
+#include <pali/image/mask.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <utility>
+#include <vector>
+
+namespace pali::inline PALI_ABI {
+
+/// A corner of a pixel: (0, 0) is the top left of the picture, (width, height) its bottom right.
+struct polygon_point {
+    std::size_t x = 0, y = 0;
+
+    friend bool operator==(const polygon_point&, const polygon_point&) = default;
+};
+
+/// A closed line without the first point repeated at the end.
+using polygon = std::vector<polygon_point>;
+
+/// The borders of a mask.
+struct mask_polygons {
+    std::vector<polygon> outlines; ///< one for each region of pixels that share an edge; clockwise on the screen
+    std::vector<polygon> holes;    ///< one for each hole in a region; counter-clockwise
+};
+
+/// Follows the borders between pixels inside and outside the mask. Filling the outlines and clearing the holes gives the mask back exactly. Points lie
+/// where a border turns. O(pixels).
+[[nodiscard]] inline mask_polygons polygons_of(const mask& from) {
+    const auto inside = [&](std::size_t x, std::size_t y) { return x < from.width && y < from.height && from.contains(x, y); }; // x - 1 wraps around at 0
+    std::vector<std::uint8_t> seen(from.values.size()); // pixels whose top edge is part of a border that was followed
+    mask_polygons found;
+    for (std::size_t top = 0; top < from.height; ++top)
+        for (std::size_t left = 0; left < from.width; ++left) {
+            if (!inside(left, top) || inside(left, top - 1) || seen[top * from.width + left] != 0) continue;
+            // Every border has a top edge that is followed to the right, with the inside on the right-hand side.
+            enum { to_right, to_bottom, to_left, to_top } heading = to_right;
+            polygon line;
+            std::size_t x = left, y = top;
+            std::int64_t area = 0; // twice the area, by the shoelace formula
+            do {
+                if (heading == to_right) seen[y * from.width + x] = 1;
+                const std::size_t from_x = x, from_y = y;
+                x = heading == to_right ? x + 1 : heading == to_left ? x - 1 : x;
+                y = heading == to_bottom ? y + 1 : heading == to_top ? y - 1 : y;
+                area += static_cast<std::int64_t>(from_x) * static_cast<std::int64_t>(y) - static_cast<std::int64_t>(x) * static_cast<std::int64_t>(from_y);
+                // The two pixels ahead of the corner (x, y). Turning right where the right one is outside keeps pixels that meet at a corner only apart.
+                const bool ahead_right = inside(heading == to_right || heading == to_top ? x : x - 1, heading == to_right || heading == to_bottom ? y : y - 1);
+                const bool ahead_left = inside(heading == to_right || heading == to_bottom ? x : x - 1, heading == to_bottom || heading == to_left ? y : y - 1);
+                const auto straight = heading;
+                if (!ahead_right) heading = static_cast<decltype(heading)>((heading + 1) % 4);
+                else if (ahead_left) heading = static_cast<decltype(heading)>((heading + 3) % 4);
+                if (heading != straight) line.push_back({x, y});
+            } while (x != left || y != top || heading != to_right);
+            (area < 0 ? found.holes : found.outlines).push_back(std::move(line));
+        }
+    return found;
+}
+
+/// All outlines and holes as one line, joined by pairs of coinciding segments where they come closest: formats with one polygon an object take it. Filled by
+/// the even-odd rule it is the mask. Empty without outlines. O(points squared) for masks of several parts.
+[[nodiscard]] inline polygon joined(const mask_polygons& parts) {
+    polygon line;
+    const auto join = [&](const polygon& other) {
+        if (line.empty()) {
+            line = other;
+            return;
+        }
+        std::size_t at = 0, entry = 0, nearest = std::numeric_limits<std::size_t>::max();
+        const auto square = [](std::size_t a, std::size_t b) { return (a > b ? a - b : b - a) * (a > b ? a - b : b - a); };
+        for (std::size_t i = 0; i < line.size(); ++i)
+            for (std::size_t j = 0; j < other.size(); ++j)
+                if (const std::size_t distance = square(line[i].x, other[j].x) + square(line[i].y, other[j].y); distance < nearest) nearest = distance, at = i, entry = j;
+        polygon path; // from the entry around and back, then back to the point it was left from
+        for (std::size_t j = 0; j <= other.size(); ++j) path.push_back(other[(entry + j) % other.size()]);
+        path.push_back(line[at]);
+        line.insert(line.begin() + static_cast<std::ptrdiff_t>(at) + 1, path.begin(), path.end());
+    };
+    for (const polygon& outline : parts.outlines) join(outline);
+    for (const polygon& hole : parts.holes) join(hole);
+    return line;
+}
+
+} // namespace pali::inline PALI_ABI

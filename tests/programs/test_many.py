@@ -1,0 +1,408 @@
+#!/usr/bin/env python3
+"""Many pictures, many processes, stops and accidents.   usage: test_many.py PALI [-k NAME]"""
+import json
+import os
+import pathlib
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+import test_pali
+import test_tasks
+from test_pali import run
+from test_tasks import SCENES, with_folder
+
+if __name__ == "__main__":
+    test_pali.PALI = sys.argv.pop(1)
+LEASE = 3  # seconds: a fifth of a minute would make the tests wait
+
+
+def files_in(folder):
+    """Everything that people use; state is left out."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and ".pali" not in p.parts}
+
+
+def answers_in(out):
+    return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+
+
+class with_many(with_folder):
+    def many(self, count, name="pictures"):
+        folder = self.folder / name
+        folder.mkdir()
+        for i in range(count):
+            os.link(SCENES / f"{i % 200:03d}.png", folder / f"{i:05d}.png") if os.stat(SCENES).st_dev == os.stat(folder).st_dev else shutil.copy(SCENES / f"{i % 200:03d}.png", folder / f"{i:05d}.png")
+        return folder
+
+    def start(self, *words, **environment):
+        return subprocess.Popen([test_pali.PALI, *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                env={**os.environ, "PALI_LEASE_SECONDS": str(LEASE), **environment})
+
+    def succeeds(self, *words, **more):
+        done = run(*words, errors="surrogateescape", **more)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), words)
+        return done
+
+
+class one_folder(with_many):
+    def test_eight_processes_killed_and_stopped_give_what_one_gives(self):
+        pictures = self.many(2000)
+        words = ["detect", "--prompt", "red cross ; yellow ring", "--image", pictures, "--format", "coco", "--threads", "1"]
+        self.succeeds(*words, "--out", self.folder / "alone")
+        order = random.Random(5)
+        shared = [*words, "--out", self.out]
+        processes = [self.start(*shared) for _ in range(8)]
+        time.sleep(1)
+        stopped = processes.pop()
+        stopped.send_signal(signal.SIGSTOP)
+        since = time.monotonic()
+        killed = 0
+        while time.monotonic() - since < 2 * LEASE or killed < 8:
+            time.sleep(order.uniform(0.1, 1))
+            victim = order.choice(processes)
+            if victim.poll() is None:
+                victim.kill()
+                victim.communicate()
+                processes.remove(victim)
+                processes.append(self.start(*shared))
+            killed += 1
+        stopped.send_signal(signal.SIGCONT)
+        for process in [*processes, stopped]:
+            errors = process.communicate(timeout=300)[1]
+            self.assertEqual((process.returncode, errors), (0, ""))
+        found = answers_in(self.out)
+        self.assertEqual((len(found), len({one["file"] for one in found})), (2000, 2000))
+        self.assertEqual(files_in(self.out), files_in(self.folder / "alone"))
+        self.assertEqual((list((self.out / ".pali" / "claims").iterdir()), list((self.out / ".pali" / "processes").iterdir())), ([], []))
+
+    def test_a_process_waits_for_what_another_holds_and_takes_over_what_the_dead_held(self):
+        pictures = self.many(2)
+        words = ["detect", "--prompt", "shape", "--image", pictures, "--out", self.out]
+        state = self.out / ".pali"
+        for folder in ("claims", "processes"):
+            (state / folder).mkdir(parents=True)
+        (state / "processes" / "elsewhere-1-0").write_text("another machine\n")  # alive: it was written just now
+        (state / "claims" / "..%2Fpictures%2F00000.png".replace("..", "%2E.", 1)).write_text("elsewhere-1-0")
+        began = time.monotonic()
+        process = self.start(*words)
+        self.assertEqual(process.communicate(timeout=60)[1], "")
+        self.assertEqual(process.returncode, 0)
+        self.assertGreater(time.monotonic() - began, LEASE * 0.8)
+        self.assertEqual(len(answers_in(self.out)), 2)
+
+    def test_interrupted_runs_end_as_one_that_was_not(self):
+        pictures = self.many(60)
+        words = ["segment", "--prompt", "shape", "--image", pictures, "--format", "coco,yolo,labelme", "--draw", "--threads", "1"]
+        self.succeeds(*words, "--out", self.folder / "alone")
+        whole = files_in(self.folder / "alone")
+        order = random.Random(7)
+        for signal_sent in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
+            out = self.folder / signal_sent.name
+            for _ in range(12):
+                process = self.start(*words, "--out", out)
+                time.sleep(order.uniform(0, 0.25))
+                process.send_signal(signal_sent)
+                process.communicate(timeout=60)
+            self.succeeds(*words, "--out", out)
+            there = files_in(out)
+            there["data.yaml"] = there["data.yaml"].replace(bytes(out), bytes(self.folder / "alone"))
+            self.assertEqual(there, whole, signal_sent)
+
+    def test_another_format_and_drawings_are_made_from_answers(self):
+        pictures = self.many(5)
+        words = ["segment", "--prompt", "shape", "--image", pictures]
+        everything = ["--format", "coco", "--format", "yolo,labelme", "--draw"]
+        self.succeeds(*words, *everything, "--out", self.folder / "together")
+        self.succeeds(*words, "--out", self.out)
+        for more in everything[:2], everything[2:4], everything[4:]:
+            self.assertEqual(self.succeeds(*words, *more, "--out", self.out).stdout, "", "no model is asked")
+        there, together = files_in(self.out), files_in(self.folder / "together")
+        there["data.yaml"] = there["data.yaml"].replace(bytes(self.out), bytes(self.folder / "together"))
+        self.assertEqual(there, together)
+        (self.out / "00003.drawn.png").unlink()
+        self.succeeds(*words, "--draw", "--out", self.out)
+        self.assertEqual((self.out / "00003.drawn.png").read_bytes(), together["00003.drawn.png"])
+
+    def test_pictures_that_come_later_are_added(self):
+        pictures = self.many(3)
+        words = ["detect", "--prompt", "shape", "--image", pictures, "--format", "coco", "--out", self.out]
+        self.succeeds(*words)
+        shutil.copy(SCENES / "100.png", pictures / "00000b.png")
+        self.succeeds(*words[:-4], "--out", self.out)  # coco.json is kept up to date though it is not asked for again
+        self.assertEqual([one["file"] for one in answers_in(self.out)], ["00000.png", "00000b.png", "00001.png", "00002.png"])
+        self.assertEqual([one["file_name"] for one in json.loads((self.out / "coco.json").read_text())["images"]], ["00000.png", "00000b.png", "00001.png", "00002.png"])
+
+    def test_a_picture_that_fails_is_named_once_and_tried_again_in_the_next_run(self):
+        pictures = self.many(3)
+        whole = (pictures / "00001.png").read_bytes()
+        (pictures / "00001.png").unlink()
+        (pictures / "00001.png").write_bytes(whole[:200])
+        words = ["caption", "--image", pictures, "--out", self.out]
+        for _ in range(2):
+            done = run(*words)
+            self.assertEqual((done.returncode, done.stderr.count("00001.png")), (1, 1))
+        self.assertEqual(len(answers_in(self.out)), 2)
+        (pictures / "00001.png").write_bytes(whole)
+        self.succeeds(*words)
+        self.assertEqual(len(answers_in(self.out)), 3)
+
+
+class names(with_many):
+    def test_names_that_differ_in_bytes_that_are_no_text_are_two(self):
+        folder = self.folder / "pictures"
+        folder.mkdir()
+        raw = [b"a\xff.png", b"a\xfe.png"]
+        for i, name in enumerate(raw):
+            shutil.copy(SCENES / f"{i:03d}.png", os.fsencode(folder) + b"/" + name)
+        words = ["segment", "--prompt", "shape", "--image", folder, "--out", self.out, "--format", "coco"]
+        first = subprocess.run([test_pali.PALI, *map(str, words[:3]), b"--image", os.fsencode(folder) + b"/" + raw[0], *map(str, words[5:])], capture_output=True)
+        self.assertEqual(first.returncode, 0, first.stderr)
+        self.assertEqual(len(answers_in(self.out)), 1)
+        self.succeeds(*words)
+        for found, key in ((answers_in(self.out), "file"), (json.loads((self.out / "coco.json").read_text())["images"], "file_name")):
+            self.assertEqual([one[key] for one in found], ["a\ufffd.png"] * 2)
+            self.assertEqual([bytes.fromhex(one[key + "_bytes"]) for one in found], sorted(raw))
+        self.assertEqual({os.fsencode(p.name) for p in self.out.iterdir() if p.suffix == ".png"}, {b"a\xff.mask1.png", b"a\xfe.mask1.png"} | {os.fsencode(p.name) for p in self.out.glob("*.mask[2-9].png")})
+
+    def test_nothing_but_text_reaches_a_terminal(self):
+        folder = self.folder / "pictures"
+        folder.mkdir()
+        shutil.copy(SCENES / "000.png", folder / "red\x1b[31m\x9b.png")
+        (folder / "bad\x1b]0;title\x07.png").write_bytes(b"")
+        for stream in ("stdout", "stderr"):
+            shown = test_tasks.on_a_terminal("detect", "--prompt", "shape", "--image", folder, stream=stream, code=1)
+            self.assertIn(".png", shown)
+            self.assertFalse([c for c in shown if ord(c) < 32 and c not in "\r\n\t"] or [c for c in shown if 127 <= ord(c) < 160], repr(shown))
+
+
+class files_of_the_user(with_many):
+    def refuses(self, *words, naming):
+        done = run(*words)
+        self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
+        self.assertIn(str(naming), done.stderr)
+
+    def test_they_are_not_replaced(self):
+        pictures = self.many(3)
+        words = ["segment", "--prompt", "shape", "--image", pictures, "--out", self.out, "--format", "coco,yolo,labelme", "--draw"]
+        mine = ["results.jsonl", "coco.json", "data.yaml", "labels/00001.txt", "labelme/00002.json", "00000.mask1.png", "00001.drawn.png"]
+        for name in mine:
+            path = self.out / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("mine")
+            self.refuses(*words, naming=path)
+            self.assertEqual(path.read_text(), "mine")
+            path.unlink()
+        self.succeeds(*words)
+        self.succeeds(*words)
+        (self.out / ".pali").rename(self.folder / "state")
+        self.refuses(*words, naming=self.out / "results.jsonl")
+        (self.out / "00002.mask1.png").write_text("mine")
+        self.succeeds(*words, "--overwrite")
+        self.assertTrue((self.out / "00002.mask1.png").read_bytes().startswith(b"\x89PNG"))
+
+    def test_drawings_of_an_earlier_run_are_not_pictures_to_ask_about(self):
+        pictures = self.many(2)
+        for _ in range(2):
+            self.succeeds("segment", "--prompt", "shape", "--image", pictures, "--out", pictures, "--draw")
+        self.assertEqual([one["file"] for one in answers_in(pictures)], ["00000.png", "00001.png"])
+
+    def test_pipes_and_folders_in_place_of_files_are_errors(self):
+        pictures = self.many(1)
+        for make in (os.mkfifo, os.mkdir):
+            for name in ("results.jsonl", "coco.json"):
+                out = self.folder / f"{make.__name__}_{name}"
+                out.mkdir()
+                make(out / name)
+                words = ["detect", "--prompt", "shape", "--image", pictures, "--out", out, "--format", "coco"]
+                self.refuses(*words, naming=out / name)
+                done = run(*words, "--overwrite")
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(str(out / name), done.stderr)
+
+    def test_quantize_replaces_nothing(self):
+        self.out.mkdir()
+        (self.out / "README.md").write_text("mine")
+        self.refuses("quantize", test_pali.SHAPES, self.out, naming=self.out / "README.md")
+        self.assertEqual([p.name for p in self.out.iterdir()], ["README.md"])
+        self.succeeds("quantize", test_pali.SHAPES, self.out, "--overwrite")
+        self.assertNotEqual((self.out / "README.md").read_text(), "mine")
+
+
+class parts(with_many):
+    def shards(self, folder, variables):
+        """Runs `auto` with the variables of each process, collects, and compares with one run."""
+        words = ["segment", "--prompt", "red cross", "--image", folder, "--threads", "1"]
+        outs = []
+        for i, one in enumerate(variables):
+            outs.append(self.folder / f"part{i}")
+            process = self.start(*words, "--out", outs[-1], "--shard", "auto", "--draw", **one)
+            self.assertEqual(process.communicate(timeout=60)[1], "")
+            self.assertEqual(process.returncode, 0)
+        return outs
+
+    def test_parts_are_collected(self):
+        folder = self.many(11)
+        formats = ["--format", "coco,yolo,labelme"]
+        self.succeeds("segment", "--prompt", "red cross", "--image", folder, "--threads", "1", "--out", self.folder / "alone", "--draw", *formats)
+        whole = files_in(self.folder / "alone")
+        schedulers = {
+            "slurm_array": [{"SLURM_ARRAY_TASK_ID": str(5 + 2 * i), "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_TASK_MAX": "9", "SLURM_PROCID": "0", "SLURM_NTASKS": "1"} for i in range(3)],
+            "srun": [{"SLURM_PROCID": str(i), "SLURM_NTASKS": "3", "SLURM_STEP_ID": "0"} for i in range(3)],
+            "openmpi": [{"OMPI_COMM_WORLD_RANK": str(i), "OMPI_COMM_WORLD_SIZE": "3", "SLURM_PROCID": "0", "SLURM_NTASKS": "1"} for i in range(3)],
+            "pmi": [{"PMI_RANK": str(i), "PMI_SIZE": "3"} for i in range(3)],
+            "array of steps": [{"SLURM_ARRAY_TASK_ID": str(i), "SLURM_ARRAY_TASK_COUNT": "2", "SLURM_PROCID": str(j), "SLURM_NTASKS": "2", "SLURM_STEP_ID": "0"} for i in range(2) for j in range(2)],
+        }
+        for name, variables in schedulers.items():
+            outs = self.shards(folder, variables)
+            self.assertEqual(sum(len(answers_in(out)) for out in outs), 11, name)
+            out = self.folder / name
+            self.succeeds("collect", *outs, "--out", out, *formats)
+            there = files_in(out)
+            there["data.yaml"] = there["data.yaml"].replace(bytes(out), bytes(self.folder / "alone"))
+            self.assertEqual(there, whole, name)
+            done = run("collect", *outs[:-1], "--out", self.folder / f"less {name}")
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(f"of {len(outs)}: {len(outs) - 1}", done.stderr)
+            for one in outs:
+                shutil.rmtree(one)
+
+    def test_variables_of_a_scheduler_change_nothing_unless_they_are_asked_for(self):
+        folder = self.many(3)
+        process = self.start("caption", "--image", folder, "--out", self.out, SLURM_ARRAY_TASK_ID="1", SLURM_ARRAY_TASK_COUNT="2", OMPI_COMM_WORLD_RANK="1", OMPI_COMM_WORLD_SIZE="2", PMI_RANK="x")
+        self.assertEqual(process.communicate(timeout=60)[1], "")
+        self.assertEqual(len(answers_in(self.out)), 3)
+
+    def test_what_is_wrong_with_a_part_is_said(self):
+        for part, says in (("3/3", "0"), ("1", "INDEX/COUNT"), ("a/2", "INDEX/COUNT"), ("0/0", "0"), ("-1/2", "INDEX/COUNT"), ("auto", "SLURM_ARRAY_TASK_ID")):
+            done = run("detect", f"--shard={part}")
+            self.assertEqual((done.returncode, done.stdout), (2, ""), part)
+            self.assertIn(says, done.stderr)
+        process = self.start("detect", "--shard", "auto", PMI_RANK="x", PMI_SIZE="2")
+        self.assertIn("PMI_RANK", process.communicate(timeout=60)[1])
+        self.assertEqual(process.returncode, 2)
+
+
+class documented(with_many):
+    """The commands of docs/many_images.md, those whose programs are here."""
+
+    def commands(self, name):
+        page = (test_pali.ROOT / "docs" / "many_images.md").read_text()
+        return page.split(f"<!-- runs: {name} -->\n```sh\n")[1].split("```")[0]
+
+    def runs(self, name):
+        self.many(20, "photos")
+        programs = self.folder / "programs"
+        programs.mkdir()
+        (programs / "pali").symlink_to(pathlib.Path(test_pali.PALI).resolve())
+        done = subprocess.run(["bash", "-euc", self.commands(name)], cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300,
+                              env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(self.folder)})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.succeeds("detect", "--threads", "1", "--image", self.folder / "photos", "--prompt", "shape", "--out", self.folder / "alone", "--format", "coco")
+        for file in ("results.jsonl", "coco.json"):
+            self.assertEqual((self.folder / "found" / file).read_bytes(), (self.folder / "alone" / file).read_bytes())
+
+    @unittest.skipUnless(shutil.which("parallel"), "GNU parallel is not installed")
+    def test_parallel(self):
+        self.runs("parallel")
+
+    @unittest.skipUnless(shutil.which("mpirun"), "mpirun is not installed")
+    def test_mpirun(self):
+        self.runs("mpirun")
+
+    def test_collect(self):
+        self.runs("collect")
+
+    def test_slurm(self):
+        script = self.commands("slurm").replace('--model "$HOME/paligemma2-3b-mix-224" ', "").replace('"cat ; dog"', "shape")  # sbatch starts it once for each index
+        self.many(20, "photos")
+        processes = [subprocess.Popen(["bash", "-euc", script], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                      env={**os.environ, "HOME": str(self.folder), "PATH": f"{pathlib.Path(test_pali.PALI).resolve().parent}:{os.environ['PATH']}",
+                                           "SLURM_ARRAY_TASK_ID": str(i), "SLURM_ARRAY_TASK_COUNT": "2"}) for i in range(2)]
+        self.assertEqual([p.wait(60) for p in processes], [0, 0])
+        self.assertEqual(len(answers_in(self.folder / "found")), 20)
+
+
+class accidents(with_many):
+    COMMANDS = (["generate"], ["caption"], ["ask"], ["detect"], ["segment", "--json"], ["inspect"], ["chat", "--prompt", "caption en"], ["eval", SCENES], ["--help"], ["--version"])
+
+    def test_output_that_cannot_be_written_is_an_error(self):
+        for words in [*self.COMMANDS, ["detect", "--image", SCENES], ["quantize", test_pali.SHAPES, self.out]]:
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([test_pali.PALI, *map(str, words)], stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300)
+            self.assertEqual((done.returncode, done.stderr.count("\n")), (1, 1), (words, done.stderr))
+            self.assertIn("No space left", done.stderr, words)
+            shutil.rmtree(self.out, ignore_errors=True)
+            closed = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", test_pali.PALI, *map(str, words)], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=300)
+            self.assertEqual(closed.returncode, 1, words)
+            self.assertIn("standard output", closed.stderr, words)
+            shutil.rmtree(self.out, ignore_errors=True)
+
+    def test_results_do_not_land_in_a_stream_that_was_closed(self):
+        subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", test_pali.PALI, "detect", "--image", str(self.many(2)), "--prompt", "shape", "--out", str(self.out)], timeout=300)
+        found = [sorted(one) for one in answers_in(self.out)]
+        self.assertTrue(found)
+        self.assertEqual(found, [["file", "finish_reason", "height", "objects", "skipped", "text", "width"]] * len(found))
+
+    def test_a_reader_that_has_gone_ends_it(self):
+        process = subprocess.Popen([test_pali.PALI, "caption", "--image", SCENES], stdout=subprocess.PIPE, stderr=subprocess.PIPE, restore_signals=True)
+        process.stdout.readline()
+        process.stdout.close()
+        self.assertEqual((process.stderr.read(), process.wait(60)), (b"", -signal.SIGPIPE))
+        process.stderr.close()
+
+    def test_the_chat_ends_at_whatever_moment_it_is_interrupted(self):
+        order = random.Random(3)
+        for _ in range(60):
+            process = subprocess.Popen([test_pali.PALI, "chat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            time.sleep(order.uniform(0, 0.03))
+            process.send_signal(signal.SIGINT)
+            try:
+                self.assertIn(process.wait(5), (130, -signal.SIGINT))
+            finally:
+                process.kill()
+                process.communicate()
+
+    def test_limits_on_memory_and_threads_are_named(self):
+        def limit(kind, amount):
+            return lambda: resource.setrlimit(kind, (amount, amount))
+        for kilobytes in (20000, 30000, 40000, 60000):
+            done = subprocess.run([test_pali.PALI, "caption"], capture_output=True, text=True, preexec_fn=limit(resource.RLIMIT_AS, kilobytes * 1024), timeout=60)
+            self.assertIn(done.returncode, (0, 1, 127), (kilobytes, done.stderr))  # 127: the system's loader, before the program
+            if done.returncode == 1:
+                self.assertRegex(done.stderr, "memory|ulimit|cannot allocate", kilobytes)
+
+    @unittest.skipIf(os.geteuid() != 0, "only root can become nobody")
+    def test_a_limit_on_threads_is_named(self):
+        def nobody():
+            os.setgid(65534)
+            resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+            os.setuid(65534)
+        self.folder.chmod(0o755)
+        program = self.folder / "pali"
+        shutil.copy(test_pali.PALI, program)
+        shutil.copytree(test_pali.SHAPES, self.folder / "models" / "shapes")
+        done = subprocess.run([program, "caption"], capture_output=True, text=True, preexec_fn=nobody, env={**os.environ, "PALI_MODELS": str(self.folder / "models")}, timeout=60)
+        self.assertIn("thread", done.stderr)
+        self.assertIn("ulimit -u", done.stderr)
+        self.assertEqual(done.returncode, 1)
+
+    def test_a_full_disk_leaves_no_half_files(self):
+        folder = self.many(40)
+        def small():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (300, resource.RLIM_INFINITY))
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        done = subprocess.run([test_pali.PALI, "segment", "--prompt", "shape", "--image", folder, "--out", self.out, "--draw"], capture_output=True, text=True, preexec_fn=small, timeout=60)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("cannot be written", done.stderr)
+        self.assertEqual({name: size for name, size in ((p.name, p.stat().st_size) for p in self.out.iterdir() if p.is_file()) if (size == 0 and name != "results.jsonl") or name.endswith(".part")}, {})
+        self.succeeds("segment", "--prompt", "shape", "--image", folder, "--out", self.out, "--draw")
+        self.assertEqual(len(answers_in(self.out)), 40)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
