@@ -161,11 +161,19 @@ BOOST_AUTO_TEST_CASE(pieces_that_every_prompt_needs) {
     };
     without("<bos>");
     without("<eos>");
-    without("<pad>");
     t.code = {};
     const std::string message = t.open(piece("<pad>", 3) + piece("<eos>", 3) + piece("<bos>", 3) + piece("<unk>", 2) + piece("a") +
                                        bytes(2, number(3, 2)) + bytes(3, number(3, 0) + number(4, 0)));
     BOOST_TEST((t.code == pali::errc::missing_token && message.find("newline") != std::string::npos), message);
+}
+
+BOOST_AUTO_TEST_CASE(padding_is_asked_for_only_when_needed) {
+    trial t;
+    std::string all = model();
+    all[all.find("<pad>") + 1] = 'X'; // the piece, not the trainer's note of it
+    BOOST_TEST(t.open(all) == "");
+    const pali::tokenizer text(t.path());
+    BOOST_CHECK_EXCEPTION((void)text.pad(), pali::error, [](const pali::error& e) { return e.code() == pali::errc::missing_token; });
 }
 
 BOOST_AUTO_TEST_CASE(self_test_data_is_not_run) {

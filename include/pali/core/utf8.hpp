@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace pali::inline PALI_ABI {
@@ -49,5 +50,19 @@ struct utf8_character {
 
 /// What stands for bytes that are no character: U+FFFD.
 inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
+
+/// Appends the characters of `bytes`, U+FFFD for each byte that belongs to none. Returns how many bytes were used: all of them if `whole`, else all but
+/// those of a character that is cut off at the end.
+inline std::size_t append_characters(std::string& out, std::string_view bytes, bool whole) {
+    std::string_view rest = bytes;
+    while (!rest.empty()) {
+        const utf8_character c = first_character(rest);
+        if (c.cut_off && !whole) break;
+        if (c.length > 0) out += rest.substr(0, c.length);
+        else out += replacement_character;
+        rest.remove_prefix(c.length > 0 ? c.length : 1);
+    }
+    return bytes.size() - rest.size();
+}
 
 } // namespace pali::inline PALI_ABI

@@ -4,56 +4,25 @@
 
 #include <pali/core/error.hpp>
 #include <pali/core/utf8.hpp>
+#include <pali/text/vocabulary.ipp>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace pali::inline PALI_ABI::detail {
 
-/// Kinds of pieces, numbered as in sentencepiece_model.proto.
-enum class piece_type : std::uint64_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
-
-/// One entry of the vocabulary.
-struct model_piece {
-    std::string_view text;
-    float score = 0;
-    piece_type type = piece_type::normal;
-};
-
 /// The parts of a ModelProto that matter to a vocabulary of Gemma's kind; views into the bytes that were read. The initial values are those of
 /// sentencepiece_model.proto.
-struct sentencepiece_model {
-    std::vector<model_piece> pieces;
+struct sentencepiece_model : vocabulary {
     std::uint64_t model_type = 1;
     bool byte_fallback = false, whitespace_as_suffix = false;
-    std::string_view unk_surface = " \xE2\x81\x87 ", bos = "<s>", eos = "</s>", pad = "<pad>";
     bool charsmap = false, dummy_prefix = true, remove_extra_whitespaces = true, escape_whitespaces = true, denormalizer = false;
-    /// Numbers of pieces, plus 1, at the places that their texts have; at most half full. Several times quicker than a map of 257152 nodes.
-    std::vector<std::uint32_t> places;
-
-    /// The number of the piece with this text.
-    [[nodiscard]] std::optional<std::size_t> find(std::string_view text) const noexcept {
-        const std::uint32_t number = places[place_of(text)];
-        return number == 0 ? std::nullopt : std::optional<std::size_t>(number - 1);
-    }
-    /// Puts another piece in the place of one.
-    void rename(std::size_t i, const model_piece& piece) {
-        pieces[i] = piece; // the old text is no longer found: what stands at its place has another
-        places[place_of(piece.text)] = static_cast<std::uint32_t>(i + 1);
-    }
-    /// Where a text stands, or would.
-    [[nodiscard]] std::size_t place_of(std::string_view text) const noexcept {
-        std::size_t at = std::hash<std::string_view>()(text) & (places.size() - 1);
-        while (places[at] != 0 && pieces[places[at] - 1].text != text) at = (at + 1) & (places.size() - 1);
-        return at;
-    }
 };
 
 /// Fields of a protobuf message, one after the other.
@@ -131,43 +100,21 @@ private:
     std::uint64_t m_wire = 0;
 };
 
-/// The value of a byte piece, "<0x00>" to "<0xFF>"; -1 for any other text.
-[[nodiscard]] inline int byte_of_piece(std::string_view piece) noexcept {
-    if (piece.size() != 6 || !piece.starts_with("<0x") || piece[5] != '>') return -1;
-    const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; };
-    const int high = digit(piece[3]), low = digit(piece[4]);
-    return high < 0 || low < 0 ? -1 : high * 16 + low;
-}
-
-/// What sentencepiece takes on trust: pieces are short, valid, single; one of them is the unknown one; the bytes are all there or none. Fills `places`.
-PALI_INLINE void check_pieces(sentencepiece_model& model, const std::string& file) {
-    constexpr std::size_t longest = 1024; // the longest of Gemma's has 93 bytes
-    const auto fail = [&](std::size_t i, const error_text& what) {
-        throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", what});
-    };
-    if (model.pieces.empty()) throw error(errc::malformed_tokenizer, {file, ": holds no pieces; it is no sentencepiece model"});
-    model.places.assign(std::bit_ceil(model.pieces.size() * 2 + 2), 0); // 2: rename() may take one more
-    std::size_t unknown = 0, bytes = 0;
+/// Checks what sentencepiece trusts: see check_pieces; besides, the byte pieces are complete or absent.
+PALI_INLINE void check_model_pieces(sentencepiece_model& model, const std::string& file) {
+    const auto fail = [&](const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": ", what}); };
+    if (model.pieces.empty()) fail("holds no pieces; it is no sentencepiece model");
     for (std::size_t i = 0; i < model.pieces.size(); ++i) {
         const model_piece& p = model.pieces[i];
-        if (p.text.size() > longest)
-            fail(i, {"has ", p.text.size(), " bytes; at most ", longest, " are taken"});
-        if (!is_utf8(p.text)) fail(i, "is no valid UTF-8");
-        if (p.text.find('\0') != std::string_view::npos) fail(i, "holds a zero byte");
-        if (!std::isfinite(p.score)) fail(i, "has a score that is no finite number");
-        if (p.type < piece_type::normal || p.type > piece_type::byte)
-            fail(i, {"is of kind ", static_cast<std::uint64_t>(p.type), "; 1 to 6 are known"});
-        if (p.type == piece_type::byte && byte_of_piece(p.text) < 0) fail(i, "stands for a byte, and is not of the form <0x41>");
-        std::uint32_t& place = model.places[model.place_of(p.text)];
-        if (place != 0) fail(i, {"is the same as piece ", place - 1});
-        place = static_cast<std::uint32_t>(i + 1);
-        unknown += p.type == piece_type::unknown;
-        bytes += p.type == piece_type::byte;
+        if (!std::isfinite(p.score)) fail({"piece ", i, " has a score that is no finite number"});
+        if (p.type < piece_type::normal || p.type > piece_type::byte) fail({"piece ", i, " is of kind ", static_cast<std::uint64_t>(p.type), "; 1 to 6 are known"});
+        if (p.type == piece_type::byte && byte_of_piece(p.text) < 0) fail({"piece ", i, " stands for a byte, and is not of the form <0x41>"});
     }
-    const auto count = [&](const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": ", what}); };
-    if (unknown != 1) count({"has ", unknown, " pieces for what is unknown; exactly one is needed"});
-    if (bytes != (model.byte_fallback ? 256u : 0u))
-        count({"has ", bytes, " pieces for bytes; ", model.byte_fallback ? "256 are needed" : "none is allowed, since byte_fallback is off"});
+    check_pieces(model, file);
+    const auto count = [&](piece_type type) { return std::count_if(model.pieces.begin(), model.pieces.end(), [&](const model_piece& p) { return p.type == type; }); };
+    if (const auto unknown = count(piece_type::unknown); unknown != 1) fail({"has ", unknown, " pieces for what is unknown; exactly one is needed"});
+    if (const auto bytes = count(piece_type::byte); bytes != (model.byte_fallback ? 256 : 0))
+        fail({"has ", bytes, " pieces for bytes; ", model.byte_fallback ? "256 are needed" : "none is allowed, since byte_fallback is off"});
 }
 
 /// Only what transformers' GemmaTokenizer runs: byte-pair merges over the text as it is.
@@ -219,7 +166,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
                 if (field.number == 2) model.denormalizer = !field.as_bytes().empty();
         }
     }
-    check_pieces(model, file);
+    check_model_pieces(model, file);
     check_kind(model, file);
     if (!is_utf8(model.unk_surface)) throw error(errc::malformed_tokenizer, {file, ": unk_surface is no valid UTF-8"});
     return model;

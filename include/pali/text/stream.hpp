@@ -41,15 +41,7 @@ public:
 private:
     /// Moves characters from the bytes held to the text. At the end of a run, bytes that are cut off are none.
     void take_characters(bool end_of_run) {
-        std::string_view rest = m_bytes;
-        while (!rest.empty()) {
-            const utf8_character c = first_character(rest);
-            if (c.cut_off && !end_of_run) break;
-            if (c.length > 0) m_ready += rest.substr(0, c.length);
-            else m_ready += replacement_character;
-            rest.remove_prefix(c.length > 0 ? c.length : 1);
-        }
-        m_bytes.erase(0, m_bytes.size() - rest.size());
+        m_bytes.erase(0, append_characters(m_ready, m_bytes, end_of_run));
     }
 
     const tokenizer* m_tokenizer;

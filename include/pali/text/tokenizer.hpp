@@ -73,8 +73,10 @@ public:
 
     [[nodiscard]] token bos() const noexcept;     ///< begins the prompt
     [[nodiscard]] token eos() const noexcept;     ///< ends the answer
-    [[nodiscard]] token pad() const noexcept;     ///< fills up a batch
     [[nodiscard]] token newline() const noexcept; ///< ends the prompt
+
+    /// Fills up a batch. Throws errc::missing_token when nothing names it: pali itself needs none.
+    [[nodiscard]] token pad() const;
 
     /// Stands for one patch of a picture. Throws errc::missing_token when nothing names it.
     [[nodiscard]] token image() const;

@@ -1,40 +1,42 @@
-// Body of tokenizer.hpp: sentencepiece behind checks of its own.
+// Body of tokenizer.hpp.
 #pragma once
 
 #include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
 #include <pali/core/require_path.ipp>
 #include <pali/text/added_tokens.ipp>
+#include <pali/text/byte_pair_merges.ipp>
+#include <pali/text/sentencepiece_encoder.ipp>
 #include <pali/text/sentencepiece_model.ipp>
 #include <pali/text/tokenizer.hpp>
-
-#include <sentencepiece_processor.h>
+#include <pali/text/tokenizer_files.ipp>
+#include <pali/text/tokenizer_json.ipp>
+#include <pali/text/vocabulary.ipp>
 
 #include <algorithm>
 #include <array>
-#include <bitset>
-#include <cstdio>
-#include <exception>
-#include <fstream>
 #include <map>
-#include <mutex>
-#include <new>
-#include <stdexcept>
+#include <set>
+#include <string>
 #include <system_error>
-#include <thread>
 
 namespace pali::inline PALI_ABI {
 
 struct tokenizer::parts {
-    std::string file;                    // for messages
-    std::string bytes;                   // of the file
-    detail::sentencepiece_model model;   // views of them
-    detail::token_map added;             // text -> id, on top of the model or a normal piece of it that is to be atomic
-    std::map<token, std::string> texts;  // id -> text, of ids outside the model
-    std::vector<std::size_t> lengths;    // of texts to cut out of what is encoded, longest first
-    std::bitset<256> beginnings;         // first bytes of those
-    token bos = 0, eos = 0, pad = 0, newline = 0;
-    std::optional<token> image;
+    std::string file;                  // for messages
+    std::string bytes;                 // of tokenizer.model, or
+    std::vector<char> texts;           // pieces of tokenizer.json
+    std::array<std::string, 3> names;  // of BOS, EOS and padding, where other files name them
+    detail::sentencepiece_model model; // views of these; of a tokenizer.json only the pieces
+    std::optional<detail::merge_table> merges;
+    std::map<std::string, detail::added_token, std::less<>> added; // by text
+    std::string added_file;                                        // the last that named some of them
+    std::map<token, const detail::added_token*> outside;           // of `added`, those with ids that the model does not have
+    detail::added_token_finder raw, normalized;                    // finders of `added`: before spaces become U+2581, and after
+    std::optional<detail::piece_merger> merger;
+    std::optional<detail::sentencepiece_encoder> sentencepiece;
+    token bos = 0, eos = 0, newline = 0;
+    std::optional<token> pad, image;
     std::array<token, 1024> loc{};
     std::array<token, 128> seg{};
 
@@ -45,53 +47,23 @@ struct tokenizer::parts {
         const auto found = model.find(text);
         return found ? std::optional(static_cast<token>(*found)) : std::nullopt;
     }
-    void add(const std::filesystem::path& json, const detail::token_map& tokens);
+    /// A piece of the model or an added token.
+    [[nodiscard]] std::optional<token> find_any(std::string_view text) const {
+        if (const auto known = find(text)) return known;
+        const auto found = added.find(text);
+        return found == added.end() ? std::nullopt : std::optional(found->second.id);
+    }
+    void read_model(const std::filesystem::path& path);
+    void read_json(const std::filesystem::path& path);
+    void add(const std::string& from, std::vector<detail::added_token> tokens);
+    void reserve(std::optional<token> image_id);
     void find_ids();
     void find_places();
-    void encode(std::string_view text, std::vector<token>& out) const;
-
-    /// sentencepiece takes a quarter of a second for Gemma's vocabulary, on a thread of its own: no text is read before a picture was seen.
-    void start() {
-        m_loading = std::jthread([this] {
-            try {
-                if (const auto status = m_processor.LoadFromSerializedProto(detail::write_sentencepiece_model(model)); !status.ok()) m_refusal = status.ToString();
-            } catch (const std::bad_alloc&) {
-                m_out_of_memory = true;
-            } catch (const std::exception& e) { // what its search tree throws is among it
-                m_refusal = e.what();
-            }
-        });
-    }
-    /// Waits for it. Throws errc::malformed_tokenizer, and std::bad_alloc.
-    [[nodiscard]] const sentencepiece::SentencePieceProcessor& processor() const {
-        std::call_once(m_waited, [this] { m_loading.join(); });
-        if (m_out_of_memory) throw std::bad_alloc();
-        if (!m_refusal.empty()) throw error(errc::malformed_tokenizer, {file, ": sentencepiece refuses it: ", m_refusal});
-        return m_processor;
-    }
-
-private:
-    sentencepiece::SentencePieceProcessor m_processor;
-    mutable std::once_flag m_waited;
-    std::string m_refusal;
-    bool m_out_of_memory = false;
-    mutable std::jthread m_loading; // the last member: ends before what it works on
+    void build_finders();
+    [[nodiscard]] bool is_reserved(const detail::added_token& one) const;
 };
 
 namespace detail {
-
-[[nodiscard]] PALI_INLINE std::string read_whole_file(const std::filesystem::path& path) {
-    constexpr std::uintmax_t largest = 256u << 20; // Gemma's model has 4 MB
-    std::error_code failure;
-    const auto size = std::filesystem::file_size(path, failure);
-    if (failure) throw error(errc::cannot_open, {path.string(), ": cannot be read: ", failure.message()});
-    if (size > largest)
-        throw error(errc::malformed_tokenizer, {path.string(), ": has ", size, " bytes; at most ", largest, " are read"});
-    std::ifstream in(path, std::ios::binary);
-    std::string bytes(static_cast<std::size_t>(size), '\0');
-    if (!in || !in.read(bytes.data(), static_cast<std::streamsize>(size))) throw error(errc::cannot_open, {path.string(), ": cannot be read"});
-    return bytes;
-}
 
 /// "<loc0007>": a name, then digits.
 [[nodiscard]] PALI_INLINE std::string numbered_piece(const char* name, int digits, std::size_t i) {
@@ -99,73 +71,127 @@ namespace detail {
     return std::string("<").append(name).append(static_cast<std::size_t>(digits) - number.size(), '0').append(number).append(">"); // g++ 12 warns of + at -O3: GCC bug 105651
 }
 
+/// The place of an id in a table that is, in every vocabulary seen, one run of ids.
+[[nodiscard]] PALI_INLINE std::optional<std::size_t> place_of(token id, std::span<const token> table) noexcept {
+    if (id < 0) return std::nullopt;
+    const auto guess = static_cast<std::size_t>(static_cast<std::int64_t>(id) - table[0]);
+    if (table[0] >= 0 && guess < table.size() && table[guess] == id) return guess;
+    const auto found = std::find(table.begin(), table.end(), id);
+    return found == table.end() ? std::nullopt : std::optional(static_cast<std::size_t>(found - table.begin()));
+}
+
+/// A text with U+2581 for each space.
+[[nodiscard]] PALI_INLINE std::string with_visible_spaces(std::string_view text) {
+    std::string out;
+    out.reserve(text.size());
+    for (const char c : text) c == ' ' ? out += "\xE2\x96\x81" : out += c;
+    return out;
+}
+
 } // namespace detail
 
 PALI_INLINE tokenizer::tokenizer(const std::filesystem::path& path, std::optional<token> image) : m_parts(std::make_unique<parts>()) {
     namespace fs = std::filesystem;
     parts& p = *m_parts;
+    if (image && *image < 0) throw error(errc::invalid_argument, {"the id of <image> is ", *image, "; 0 or more is needed"});
     std::error_code failure;
     const bool folder = fs::is_directory(path, failure);
-    const fs::path file = folder ? path / "tokenizer.model" : path;
-    p.file = file.string();
-    detail::require_path(file, "file", folder ? "; a checkpoint needs the sentencepiece model of its vocabulary, and tokenizer.json cannot take its place" : "");
-    if (image && *image < 0) throw error(errc::invalid_argument, {"the id of <image> is ", *image, "; 0 or more is needed"});
-
-    p.bytes = detail::read_whole_file(file);
-    p.model = detail::read_sentencepiece_model(p.bytes, p.file);
-    // No text may become one of these.
-    for (const std::string_view text : {p.model.bos, p.model.eos, p.model.pad, std::string_view("<image>")})
-        if (const auto found = p.model.find(text)) p.model.pieces[*found].type = detail::piece_type::control;
-    p.image = p.find("<image>");
-    const fs::path json = path / "added_tokens.json";
-    detail::token_map added;
-    if (folder && fs::exists(json, failure)) added = detail::read_added_tokens(detail::read_whole_file(json), json.string());
-    if (const auto found = added.find("<image>"); found != added.end()) p.image = found->second;
-    if (!p.image && image) {
-        p.image = image;
-        if (p.in_model(*image)) p.model.rename(static_cast<std::size_t>(*image), {"<image>", 0, detail::piece_type::control});
-        else added.emplace("<image>", *image);
+    const fs::path model = path / "tokenizer.model", json = path / "tokenizer.json", more = path / "added_tokens.json";
+    if (folder && !fs::exists(model, failure) && fs::exists(json, failure)) {
+        p.read_json(json);
+    } else if (!folder && path.extension() == ".json") {
+        p.read_json(path);
+    } else {
+        p.read_model(folder ? model : path);
+        if (folder && fs::exists(json, failure)) p.add(json.string(), detail::read_tokenizer_json(json, true).added);
     }
-    p.add(json, added);
+    if (folder && fs::exists(more, failure)) p.add(more.string(), detail::read_added_tokens(detail::read_whole_file(more), more.string()));
+    p.reserve(image);
     p.find_ids();
     p.find_places();
-    p.start();
+    p.build_finders();
 }
 
 PALI_INLINE tokenizer::~tokenizer() = default;
 PALI_INLINE tokenizer::tokenizer(tokenizer&&) noexcept = default;
 PALI_INLINE tokenizer& tokenizer::operator=(tokenizer&&) noexcept = default;
 
-/// Takes over the tokens of added_tokens.json; those that the model has must have the same id there.
-PALI_INLINE void tokenizer::parts::add(const std::filesystem::path& json, const detail::token_map& tokens) {
-    const auto fail = [&](const error_text& what) {
-        throw error(errc::malformed_tokenizer, {json.string(), ": ", what, "; are the two files of one checkpoint?"});
-    };
-    for (const auto& [text, id] : tokens) {
-        const std::optional<token> known = find(text);
-        if (known && *known != id) fail({"gives ", in_quotes(text), " the id ", id, "; ", file, " has it as ", *known});
-        if (!known && in_model(id)) fail({"gives ", in_quotes(text), " the id ", id, "; in ", file, " that is ", in_quotes(at(id).text)});
-        if (known && (at(id).type == detail::piece_type::control || at(id).type == detail::piece_type::unknown || at(id).type == detail::piece_type::byte)) continue;
-        if (!known) texts.emplace(id, text);
-        added.emplace(text, id);
-        if (image == id) continue; // known, and never read from a text
-        beginnings.set(static_cast<unsigned char>(text.front()));
-        lengths.push_back(text.size());
+PALI_INLINE void tokenizer::parts::read_model(const std::filesystem::path& path) {
+    file = path.string();
+    detail::require_path(path, "file", "; a checkpoint needs the vocabulary of its model: tokenizer.model of sentencepiece, or tokenizer.json of transformers");
+    bytes = detail::read_whole_file(path);
+    model = detail::read_sentencepiece_model(bytes, file);
+    for (std::size_t i = 0; i < model.pieces.size(); ++i) { // transformers makes these added tokens
+        const detail::model_piece& piece = model.pieces[i];
+        if (piece.type == detail::piece_type::control || piece.type == detail::piece_type::user_defined)
+            added.emplace(piece.text, detail::added_token{.text = std::string(piece.text), .id = static_cast<token>(i), .special = piece.type == detail::piece_type::control});
     }
-    std::sort(lengths.begin(), lengths.end(), std::greater<>());
-    lengths.erase(std::unique(lengths.begin(), lengths.end()), lengths.end());
+}
+
+PALI_INLINE void tokenizer::parts::read_json(const std::filesystem::path& path) {
+    file = path.string();
+    detail::tokenizer_json read = detail::read_tokenizer_json(path, false);
+    texts = std::move(read.texts);
+    static_cast<detail::vocabulary&>(model) = std::move(read.words);
+    merges.emplace(read.merges);
+    token next = static_cast<token>(model.pieces.size());
+    for (const detail::added_token& one : read.added)
+        if (one.id >= next && one.id != next++)
+            throw error(errc::malformed_tokenizer, {file, ": gives the added token ", in_quotes(one.text), " the id ", one.id, "; transformers would number it ", next - 1, ", without a gap"});
+    add(file, std::move(read.added));
+    names = detail::read_special_names(path.parent_path());
+    model.bos = names[0], model.eos = names[1], model.pad = names[2];
+}
+
+/// Takes over the tokens of a file. What the model or another file has must have the same id there; the flags are those of the last file.
+PALI_INLINE void tokenizer::parts::add(const std::string& from, std::vector<detail::added_token> tokens) {
+    const auto fail = [&](const error_text& what) { throw error(errc::malformed_tokenizer, {from, ": ", what, "; are the files of one checkpoint?"}); };
+    std::set<std::string, std::less<>> seen;
+    for (detail::added_token& one : tokens) {
+        if (!seen.insert(one.text).second) fail({"has the token ", in_quotes(one.text), " twice"});
+        const std::optional<token> known = find(one.text);
+        if (known && *known != one.id) fail({"gives ", in_quotes(one.text), " the id ", one.id, "; ", file, " has it as ", *known});
+        if (!known && in_model(one.id)) fail({"gives ", in_quotes(one.text), " the id ", one.id, "; in ", file, " that is ", in_quotes(at(one.id).text)});
+        const auto [place, fresh] = added.try_emplace(one.text, one);
+        if (place->second.id != one.id) fail({"gives ", in_quotes(one.text), " the id ", one.id, "; ", added_file, " has it as ", place->second.id});
+        if (!known)
+            if (const auto [same, first] = outside.emplace(one.id, &place->second); same->second != &place->second)
+                fail({"gives ", in_quotes(one.text), " the id ", one.id, ", which ", in_quotes(same->second->text), " has", seen.contains(same->second->text) ? " as well" : " in " + added_file});
+        place->second = std::move(one);
+    }
+    added_file = from;
+}
+
+/// Finds out which tokens no text may become.
+PALI_INLINE void tokenizer::parts::reserve(std::optional<token> image_id) {
+    image = find_any("<image>");
+    if (!image && image_id) {
+        image = image_id;
+        if (in_model(*image_id)) {
+            added.erase(std::string(at(*image_id).text));
+            model.rename(static_cast<std::size_t>(*image_id), {"<image>", 0, detail::piece_type::control});
+        } else {
+            if (const auto other = outside.find(*image_id); other != outside.end()) { // config.json decides, as for a piece of the model
+                added.erase(added.find(other->second->text));
+                outside.erase(other);
+            }
+            const auto place = added.emplace("<image>", detail::added_token{.text = "<image>", .id = *image_id, .special = true}).first;
+            outside.emplace(*image_id, &place->second);
+        }
+    }
+    for (const std::string_view text : {model.bos, model.eos, model.pad, std::string_view("<image>")})
+        if (const auto found = model.find(text)) model.pieces[*found].type = detail::piece_type::control;
 }
 
 PALI_INLINE void tokenizer::parts::find_ids() {
+    const auto either = [&](std::string_view name, std::string_view usual) { return find_any(name) ? find_any(name) : find_any(usual); };
     const auto need = [&](std::string_view name, std::string_view usual) {
-        for (const std::string_view piece : {name, usual})
-            if (const auto id = find(piece)) return *id;
-        throw error(errc::missing_token, {file, ": has no piece ", in_quotes(usual),
-                                          ", which every prompt needs; is it the tokenizer of a PaliGemma checkpoint?"});
+        if (const auto id = either(name, usual)) return *id;
+        throw error(errc::missing_token, {file, ": has no piece ", in_quotes(usual), ", which every prompt needs; is it the tokenizer of a PaliGemma checkpoint?"});
     };
     bos = need(model.bos, "<bos>");
     eos = need(model.eos, "<eos>");
-    pad = need(model.pad, "<pad>");
+    pad = either(model.pad, "<pad>");
     const auto is_said = [&](std::optional<token> id) {
         return id && (at(*id).type == detail::piece_type::normal || at(*id).type == detail::piece_type::user_defined || at(*id).type == detail::piece_type::byte);
     };
@@ -177,66 +203,64 @@ PALI_INLINE void tokenizer::parts::find_ids() {
 
 PALI_INLINE void tokenizer::parts::find_places() {
     const auto fill = [&](auto& table, const char* name, int digits) {
-        for (std::size_t i = 0; i < table.size(); ++i) {
-            const std::string piece = detail::numbered_piece(name, digits, i);
-            const auto extra = added.find(piece);
-            table[i] = find(piece).value_or(extra != added.end() ? extra->second : -1);
-        }
+        for (std::size_t i = 0; i < table.size(); ++i)
+            table[i] = find_any(detail::numbered_piece(name, digits, i)).value_or(-1);
     };
     fill(loc, "loc", 4);
     fill(seg, "seg", 3);
 }
 
-/// Text without added tokens.
-PALI_INLINE void tokenizer::parts::encode(std::string_view text, std::vector<token>& out) const {
-    if (text.empty()) return;
-    std::vector<int> ids;
-    if (const auto status = processor().Encode(text, &ids); !status.ok())
-        throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded: ", status.ToString()});
-    out.insert(out.end(), ids.begin(), ids.end());
+PALI_INLINE bool tokenizer::parts::is_reserved(const detail::added_token& one) const {
+    if (one.id == bos || one.id == eos || one.id == pad || one.id == image) return true;
+    return in_model(one.id) && (at(one.id).type == detail::piece_type::unknown || at(one.id).type == detail::piece_type::byte);
+}
+
+PALI_INLINE void tokenizer::parts::build_finders() {
+    for (const auto& [text, one] : added) {
+        if (is_reserved(one)) continue;
+        if (one.normalized) normalized.add(detail::with_visible_spaces(text), one);
+        else raw.add(text, one);
+        const bool object = detail::place_of(one.id, loc) || detail::place_of(one.id, seg); // read from answers, whatever their flags say
+        if (in_model(one.id)) model.pieces[static_cast<std::size_t>(one.id)].type = one.special && !object ? detail::piece_type::control : detail::piece_type::user_defined;
+    }
+    std::optional<token> unknown;
+    for (std::size_t i = 0; i < model.pieces.size() && !unknown; ++i)
+        if (model.pieces[i].type == detail::piece_type::unknown) unknown = static_cast<token>(i);
+    merger.emplace(model, merges ? &*merges : nullptr, unknown.value_or(0));
+    if (!merges) sentencepiece.emplace(model, file);
 }
 
 PALI_INLINE std::vector<token> tokenizer::encode(std::string_view text) const {
     const parts& p = *m_parts;
-    std::vector<token> out;
-    std::size_t begin = 0; // of what is not yet encoded
-    for (std::size_t at = 0; at < text.size();) {
-        std::size_t length = 0;
-        if (p.beginnings[static_cast<unsigned char>(text[at])])
-            for (const std::size_t candidate : p.lengths) {
-                if (candidate > text.size() - at) continue;
-                const auto found = p.added.find(text.substr(at, candidate));
-                if (found == p.added.end() || found->second == p.image) continue;
-                p.encode(text.substr(begin, at - begin), out);
-                out.push_back(found->second);
-                length = candidate;
-                break;
-            }
-        at += std::max<std::size_t>(length, 1);
-        if (length > 0) begin = at;
+    constexpr std::size_t most = (std::size_t{1} << 31) - 1; // ids in the merger are 32 bits, and U+2581 has three bytes
+    if (text.size() > most / 3) throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded; at most ", most / 3, " are"});
+    std::string valid;
+    if (!is_utf8(text)) {
+        append_characters(valid, text, true);
+        text = valid;
     }
-    p.encode(text.substr(begin), out);
+    std::vector<token> out;
+    const auto take = [&](token id) { out.push_back(id); };
+    p.raw.split(text, [&](std::string_view part) {
+        p.normalized.split(detail::with_visible_spaces(part), [&](std::string_view rest) {
+            if (!p.sentencepiece || !p.sentencepiece->encode(rest, out)) p.merger->encode(rest, out);
+        }, take);
+    }, take);
     return out;
 }
 
 PALI_INLINE std::string tokenizer::decode(std::span<const token> ids) const {
-    const parts& p = *m_parts;
-    std::string out, part;
-    std::vector<int> run; // ids of the model
-    const auto flush = [&] {
-        if (run.empty()) return;
-        if (const auto status = p.processor().Decode(run, &part); !status.ok())
-            throw error(errc::invalid_argument, {"tokens cannot be decoded: ", status.ToString()});
-        out += part;
-        run.clear();
-    };
+    std::string out, run; // run: byte pieces that follow one another
+    const auto flush = [&] { append_characters(out, run, true), run.clear(); };
     for (const token id : ids) {
-        if (p.in_model(id)) {
-            run.push_back(id);
-        } else {
-            flush();
-            if (kind(id) == piece_kind::text) append_piece(out, piece(id));
+        const piece_kind what = kind(id);
+        if (what == piece_kind::byte) {
+            run += static_cast<char>(byte(id));
+            continue;
         }
+        flush();
+        if (what == piece_kind::text) append_piece(out, piece(id));
+        else if (what == piece_kind::unknown) out += unknown_text();
     }
     flush();
     return out;
@@ -244,14 +268,17 @@ PALI_INLINE std::string tokenizer::decode(std::span<const token> ids) const {
 
 PALI_INLINE std::string_view tokenizer::piece(token id) const noexcept {
     if (m_parts->in_model(id)) return m_parts->at(id).text;
-    const auto found = m_parts->texts.find(id);
-    return found == m_parts->texts.end() ? std::string_view() : std::string_view(found->second);
+    const auto found = m_parts->outside.find(id);
+    return found == m_parts->outside.end() ? std::string_view() : std::string_view(found->second->text);
 }
 
 PALI_INLINE piece_kind tokenizer::kind(token id) const noexcept {
     const parts& p = *m_parts;
     if (id == p.image) return piece_kind::hidden;
-    if (!p.in_model(id)) return p.texts.contains(id) ? piece_kind::text : piece_kind::hidden;
+    if (!p.in_model(id)) {
+        const auto found = p.outside.find(id);
+        return found != p.outside.end() && (!found->second->special || loc_number(id) || seg_number(id)) ? piece_kind::text : piece_kind::hidden;
+    }
     switch (p.at(id).type) {
     case detail::piece_type::byte: return piece_kind::byte;
     case detail::piece_type::control: return piece_kind::hidden;
@@ -267,21 +294,21 @@ PALI_INLINE unsigned char tokenizer::byte(token id) const noexcept {
 
 PALI_INLINE std::string_view tokenizer::unknown_text() const noexcept { return m_parts->model.unk_surface; }
 
-PALI_INLINE std::optional<token> tokenizer::id(std::string_view piece) const {
-    if (const auto known = m_parts->find(piece)) return known;
-    const auto found = m_parts->added.find(piece);
-    return found == m_parts->added.end() ? std::nullopt : std::optional(found->second);
-}
+PALI_INLINE std::optional<token> tokenizer::id(std::string_view piece) const { return m_parts->find_any(piece); }
 
 PALI_INLINE std::size_t tokenizer::size() const noexcept {
-    const std::size_t after_last = m_parts->texts.empty() ? 0 : static_cast<std::size_t>(m_parts->texts.rbegin()->first) + 1;
+    const std::size_t after_last = m_parts->outside.empty() ? 0 : static_cast<std::size_t>(m_parts->outside.rbegin()->first) + 1;
     return std::max(m_parts->model.pieces.size(), after_last);
 }
 
 PALI_INLINE token tokenizer::bos() const noexcept { return m_parts->bos; }
 PALI_INLINE token tokenizer::eos() const noexcept { return m_parts->eos; }
-PALI_INLINE token tokenizer::pad() const noexcept { return m_parts->pad; }
 PALI_INLINE token tokenizer::newline() const noexcept { return m_parts->newline; }
+
+PALI_INLINE token tokenizer::pad() const {
+    if (m_parts->pad) return *m_parts->pad;
+    throw error(errc::missing_token, {m_parts->file, ": has no piece '<pad>' to fill up a batch with"});
+}
 
 PALI_INLINE token tokenizer::image() const {
     if (m_parts->image) return *m_parts->image;
@@ -296,19 +323,6 @@ PALI_INLINE std::optional<token> tokenizer::loc(std::size_t i) const noexcept {
 PALI_INLINE std::optional<token> tokenizer::seg(std::size_t i) const noexcept {
     return i < m_parts->seg.size() && m_parts->seg[i] >= 0 ? std::optional(m_parts->seg[i]) : std::nullopt;
 }
-
-namespace detail {
-
-/// The place of an id in a table that is, in every vocabulary seen, one run of ids.
-[[nodiscard]] PALI_INLINE std::optional<std::size_t> place_of(token id, std::span<const token> table) noexcept {
-    if (id < 0) return std::nullopt;
-    const auto guess = static_cast<std::size_t>(static_cast<std::int64_t>(id) - table[0]);
-    if (table[0] >= 0 && guess < table.size() && table[guess] == id) return guess;
-    const auto found = std::find(table.begin(), table.end(), id);
-    return found == table.end() ? std::nullopt : std::optional(static_cast<std::size_t>(found - table.begin()));
-}
-
-} // namespace detail
 
 PALI_INLINE std::optional<std::size_t> tokenizer::loc_number(token id) const noexcept { return detail::place_of(id, m_parts->loc); }
 PALI_INLINE std::optional<std::size_t> tokenizer::seg_number(token id) const noexcept { return detail::place_of(id, m_parts->seg); }

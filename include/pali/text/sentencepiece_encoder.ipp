@@ -1,0 +1,83 @@
+// sentencepiece, which encodes with a tokenizer.model wherever it gives the ids of transformers. Included by bodies only.
+#pragma once
+
+#include <pali/core/error.hpp>
+#include <pali/text/sentencepiece_model.ipp>
+#include <pali/text/token.hpp>
+
+#include <sentencepiece_processor.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <exception>
+#include <mutex>
+#include <new>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+namespace pali::inline PALI_ABI::detail {
+
+/// Prepares sentencepiece's own tables on a thread: Gemma's take a tenth of a second, and no text is encoded before a picture was seen.
+class sentencepiece_encoder {
+public:
+    /// `model` and `file` (for messages) must outlive the encoder.
+    sentencepiece_encoder(const sentencepiece_model& model, const std::string& file) : m_file(file), m_usable(gives_ids_of_transformers(model)) {
+        m_loading = std::jthread([this, &model] {
+            try {
+                if (const auto status = m_processor.LoadFromSerializedProto(write_sentencepiece_model(model)); !status.ok()) m_refusal = status.ToString();
+            } catch (const std::bad_alloc&) {
+                m_out_of_memory = true;
+            } catch (const std::exception& e) { // from its search tree, among others
+                m_refusal = e.what();
+            }
+        });
+    }
+
+    /// Appends the ids of a text with U+2581 for spaces, or returns false: where they could differ from those of transformers, since sentencepiece takes the
+    /// longest piece of several spaces first and never forms a byte piece; and for long texts, on which piece_merger is twice as fast. Waits for the thread. Throws errc::malformed_tokenizer, errc::invalid_prompt, std::bad_alloc.
+    bool encode(std::string_view text, std::vector<token>& out) const {
+        std::call_once(m_waited, [this] { m_loading.join(); });
+        if (m_out_of_memory) throw std::bad_alloc();
+        if (!m_refusal.empty()) throw error(errc::malformed_tokenizer, {m_file, ": sentencepiece refuses it: ", m_refusal});
+        constexpr std::size_t longest = 16384;
+        if (!m_usable || text.size() > longest || text.find("\xE2\x96\x81\xE2\x96\x81") != std::string_view::npos || text.find("<0x") != std::string_view::npos) return false;
+        std::vector<int> ids;
+        if (const auto status = m_processor.Encode(text, &ids); !status.ok())
+            throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded: ", status.ToString()});
+        out.insert(out.end(), ids.begin(), ids.end());
+        return true;
+    }
+
+private:
+    /// transformers ranks a merge by the id of its result, sentencepiece by its score: the same order if scores fall as ids rise. Among merges with the same
+    /// result the order has no effect: whatever stands around it, a piece is always formed from the same two parts, since no merge crosses its ends before.
+    /// sentencepiece alone splits unused pieces, and keeps user-defined ones whole where spaces are part of them.
+    [[nodiscard]] static bool gives_ids_of_transformers(const sentencepiece_model& model) {
+        constexpr std::string_view space = "\xE2\x96\x81";
+        const model_piece* before = nullptr;
+        for (const model_piece& p : model.pieces) {
+            if (p.type == piece_type::unused) return false;
+            if (p.type == piece_type::user_defined && p.text.find(space) != std::string_view::npos) {
+                std::string_view rest = p.text;
+                while (rest.starts_with(space)) rest.remove_prefix(space.size());
+                if (!rest.empty() || p.text == space) return false;
+            }
+            if (p.type != piece_type::normal) continue;
+            if (before != nullptr && !(p.score < before->score)) return false;
+            before = &p;
+        }
+        return true;
+    }
+
+    const std::string& m_file;
+    bool m_usable;
+    sentencepiece::SentencePieceProcessor m_processor;
+    mutable std::once_flag m_waited;
+    std::string m_refusal;
+    bool m_out_of_memory = false;
+    mutable std::jthread m_loading; // the last member: ends before what it works on
+};
+
+} // namespace pali::inline PALI_ABI::detail

@@ -1,0 +1,88 @@
+// The table of pieces that tokenizer.model and tokenizer.json are read into. Included by bodies only.
+#pragma once
+
+#include <pali/core/error.hpp>
+#include <pali/core/utf8.hpp>
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pali::inline PALI_ABI::detail {
+
+/// Kinds of pieces, numbered as in sentencepiece_model.proto.
+enum class piece_type : std::uint64_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
+
+/// One entry of the vocabulary.
+struct model_piece {
+    std::string_view text;
+    float score = 0; // of sentencepiece; 0 in a tokenizer.json, which has none
+    piece_type type = piece_type::normal;
+};
+
+/// Pieces, indexed by id, and a hash table from text to id. The texts are views into memory of the owner. Names of the tokens with a role are
+/// those that a tokenizer.model has by default.
+struct vocabulary {
+    std::vector<model_piece> pieces;
+    std::string_view unk_surface = " \xE2\x81\x87 ", bos = "<s>", eos = "</s>", pad = "<pad>";
+    /// Open addressing, at most half full: the id plus 1, and 32 bits of the hash above it, which spare most looks at other pieces. 0 is free.
+    std::vector<std::uint64_t> places;
+
+    /// The id of the piece with this text.
+    [[nodiscard]] std::optional<std::size_t> find(std::string_view text) const noexcept {
+        const std::uint32_t number = static_cast<std::uint32_t>(places[place_of(text, hash_of(text))]);
+        return number == 0 ? std::nullopt : std::optional<std::size_t>(number - 1);
+    }
+    /// Makes a piece known; false if its text is already known.
+    bool insert(std::size_t id) {
+        const std::uint64_t hash = hash_of(pieces[id].text);
+        std::uint64_t& place = places[place_of(pieces[id].text, hash)];
+        if (place != 0) return false;
+        place = (hash & ~std::uint64_t{0xffffffff}) | static_cast<std::uint32_t>(id + 1);
+        return true;
+    }
+    /// Replaces one piece by another, whose text is not known.
+    void rename(std::size_t id, const model_piece& piece) {
+        pieces[id] = piece; // the old text is no longer found: its slot now refers to another text
+        insert(id);
+    }
+
+private:
+    [[nodiscard]] static std::uint64_t hash_of(std::string_view text) noexcept { return std::hash<std::string_view>()(text); }
+    /// The slot of a text, or the free slot where it would be inserted.
+    [[nodiscard]] std::size_t place_of(std::string_view text, std::uint64_t hash) const noexcept {
+        std::size_t at = static_cast<std::size_t>(hash) & (places.size() - 1);
+        while (places[at] != 0 && (places[at] >> 32 != hash >> 32 || pieces[static_cast<std::uint32_t>(places[at]) - 1].text != text)) at = (at + 1) & (places.size() - 1);
+        return at;
+    }
+};
+
+/// The value of a byte piece, "<0x00>" to "<0xFF>"; -1 for any other text.
+[[nodiscard]] inline int byte_of_piece(std::string_view piece) noexcept {
+    if (piece.size() != 6 || !piece.starts_with("<0x") || piece[5] != '>') return -1;
+    const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; };
+    const int high = digit(piece[3]), low = digit(piece[4]);
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+/// Pieces are non-empty, short, valid UTF-8 without zero bytes, and no two are equal. Fills `places`. Throws errc::malformed_tokenizer with `file`.
+PALI_INLINE void check_pieces(vocabulary& words, const std::string& file) {
+    constexpr std::size_t longest = 1024; // the longest piece of Gemma has 93 bytes
+    const auto fail = [&](std::size_t i, const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", what}); };
+    words.places.assign(std::bit_ceil(words.pieces.size() * 2 + 2), 0); // 2: rename() may insert one more
+    for (std::size_t i = 0; i < words.pieces.size(); ++i) {
+        const std::string_view text = words.pieces[i].text;
+        if (text.empty()) fail(i, "is empty");
+        if (text.size() > longest) fail(i, {"has ", text.size(), " bytes; at most ", longest, " are supported"});
+        if (!is_utf8(text)) fail(i, "is no valid UTF-8");
+        if (text.find('\0') != std::string_view::npos) fail(i, "holds a zero byte");
+        if (!words.insert(i)) fail(i, {"is the same as piece ", *words.find(text)});
+    }
+}
+
+} // namespace pali::inline PALI_ABI::detail

@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Makes tests/data/text/json: a tokenizer.json as transformers saves it, and the ids that transformers gives for texts.
+
+usage: tokenizer_json.py OUT SHAPES              OUT is tests/data/text/json; SHAPES is the tokenizer.model of the embedded model
+       tokenizer_json.py --check PROGRAM MODEL   the same in a temporary folder for another tokenizer.model, PaliGemma's for example; PROGRAM
+                                                 (build/release/tests/test_text) compares, and its output is shown
+       tokenizer_json.py --words                 prints the table of include/pali/text/character_classes.hpp: what single_word takes for a word
+
+OUT/saved is what GemmaTokenizer saves after tokens with every flag were added. cases.json has texts with their ids, and 10,000 more texts as a recipe:
+pieces of text, joined as a generator of random numbers says, and a hash of the ids of each hundred. "model" is what GemmaTokenizer gives that was made from
+the tokenizer.model alone, "saved" what it gives for OUT/saved. pali never reads <bos>, <eos>, <pad>, <unk> and <image> from a text, so these, and the <mask> that
+GemmaTokenizer adds to a tokenizer.model without one, are taken from the list of added tokens first; without them in the texts both must agree.
+"""
+import json, os, random, shutil, subprocess, sys, tempfile
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+import tokenizers, transformers
+from tokenizers import AddedToken, Tokenizer
+from transformers import GemmaTokenizer
+import text as golden_text
+
+RESERVED = ["<bos>", "<eos>", "<pad>", "<unk>", "<image>"]
+ADDED = [AddedToken("<new>"), AddedToken("<act000>"), AddedToken("red tiger"), AddedToken("<raw>", normalized=False), AddedToken("two  raw", normalized=False), AddedToken("cat", single_word=True),
+         AddedToken("dog", single_word=True, normalized=False), AddedToken("<l>", lstrip=True, normalized=False), AddedToken("<r>", rstrip=True, normalized=False), AddedToken("<b>", lstrip=True, rstrip=True),
+         AddedToken("word", single_word=True, lstrip=True, rstrip=True, normalized=False), AddedToken("<ne", normalized=False), AddedToken("<n", normalized=True), AddedToken("▁under", normalized=True),
+         AddedToken("虎", single_word=True, normalized=False), AddedToken(" <l>x"), AddedToken("<r> y", normalized=False), AddedToken("\n<b>", rstrip=True)]
+SPECIAL = [AddedToken("<image>", normalized=False, special=True), AddedToken("<sp0>", normalized=False, special=True), AddedToken("<sp1>", normalized=True, special=True, lstrip=True)]
+PARTS = [" ", "  ", "   ", " " * 7, " " * 31, " " * 32, " " * 33, " " * 70, "▁", "▁▁", "▁▁▁", "▁ ▁", "a▁b", "▁the", "\n", "\n\n", "\n" * 40, "\t", "\t\t", "\r\n", "\u00a0", "\u2003", "\u3000", "\u200d", "e\u0301", "_", "-", "0", "٣", "x", "y", "X9", "cats", "cat.",
+         "tiger", "red", "the", "of", "Ünï", "日本語", "<", ">", "<0x41>", "<0x0A>", "<0x", "<mask>", "<loc0001>", "<loc1023>", "<seg127>", "<loc", "<seg00", "<unused7>", "<start_of_turn>", "0", "\U0010ffff", "\ufffd", "\x00", "🐯", "👩‍👧", "𝕳", "ﬃ", "İ"]
+
+
+def states(seed):
+    while True:
+        seed = (seed * 6364136223846793005 + 1442695040888963407) % 2 ** 64  # Knuth's MMIX
+        yield seed >> 33
+
+
+def recipe_texts(parts, count, seed=1):
+    numbers = states(seed)
+    for _ in range(count): yield "".join(parts[next(numbers) % len(parts)] for _ in range(1 + next(numbers) % 8))
+
+
+def hashes(ids):
+    """FNV-1a over the ids of each hundred texts, four bytes each, and -1 after a text."""
+    found = []
+    for start in range(0, len(ids), 100):
+        h = 0xcbf29ce484222325
+        for one in ids[start:start + 100]:
+            for byte in b"".join((i % 2 ** 32).to_bytes(4, "little") for i in one + [-1]): h = (h ^ byte) * 0x100000001b3 % 2 ** 64
+        found.append(f"{h:016x}")
+    return found
+
+
+def reference(folder, dropped):
+    """A function from texts to ids: the saved tokenizer without some added tokens, once it is seen to be what transformers loads."""
+    hf = GemmaTokenizer.from_pretrained(folder)
+    state = json.loads(hf.backend_tokenizer.to_str())
+    by_id = {t["id"]: t["content"] for t in state["added_tokens"]}
+    outside = [i for i in by_id if i >= len(state["model"]["vocab"])]
+    # The library numbers what is outside the vocabulary again: a token that is dropped there keeps its id under a name that no text has.
+    state["added_tokens"] = [t if t["content"] not in dropped else {**t, "content": "\U0010fffe" + t["content"]} for t in state["added_tokens"] if t["content"] not in dropped or t["id"] in outside]
+    plain = Tokenizer.from_str(json.dumps(state))
+    assert all(plain.token_to_id(by_id[i]) == i for i in outside if by_id[i] not in dropped)
+
+    def ids(texts):
+        got = [e.ids for e in plain.encode_batch(texts, add_special_tokens=False)]
+        some = [(t, g) for t, g in zip(texts, got) if not any(d in t for d in dropped)]
+        for t, g in some[:3000]: assert hf.encode(t, add_special_tokens=False) == g, t
+        assert some
+        return got
+    return ids
+
+
+def make(out, model, count=10000, more=()):
+    shutil.rmtree(f"{out}/saved", ignore_errors=True)
+    with tempfile.TemporaryDirectory() as base:
+        shutil.copyfile(model, f"{base}/tokenizer.model")
+        hf = GemmaTokenizer.from_pretrained(base)
+        had_mask = "<mask>" in json.loads(hf.backend_tokenizer.to_str())["model"]["vocab"]
+        from_model = reference(base, RESERVED + ([] if had_mask else ["<mask>"]))
+        hf.add_special_tokens({"extra_special_tokens": SPECIAL}, replace_extra_special_tokens=False)
+        hf.add_tokens(ADDED)
+        hf.save_pretrained(f"{out}/saved")
+    config = json.load(open(f"{out}/saved/tokenizer_config.json"))
+    for key in ("name_or_path", "vocab_file", "is_local", "local_files_only"): config.pop(key, None)
+    if len(config.get("extra_special_tokens", [])) > 100: config["extra_special_tokens"] = [t for t in config["extra_special_tokens"] if not t.startswith(("<loc", "<seg"))]
+    with open(f"{out}/saved/tokenizer_config.json", "w") as f: json.dump(config, f, indent=2)
+    saved = reference(f"{out}/saved", RESERVED)
+    parts = list(dict.fromkeys(PARTS + [str(t) for t in SPECIAL + ADDED] + RESERVED + [t for t in golden_text.texts() if t] + list(more)))
+    rng = random.Random(3)
+    texts = [""] + parts + ["".join(rng.choice(PARTS + [str(t) for t in SPECIAL + ADDED] + [" ", ".", "a"]) for _ in range(rng.randint(2, 9))) for _ in range(300)]
+    edges = [c for r in word_ranges() for c in (r[0] - 1, r[0], r[1], r[1] + 1) if not 0xd800 <= c < 0xe000 and c < 0x110000]  # where words begin and end
+    texts += ["cat" + chr(c) + "dog" for c in edges[:: 1 if more else 17]]
+    parts_used = [p for p in parts if len(p) < 200]
+    many = list(recipe_texts(parts_used, count))
+    longest = "".join(chr(97 + n % 26) for n, _ in zip(states(2), range(200000)))  # one word
+    made = {"versions": {"transformers": transformers.__version__, "tokenizers": tokenizers.__version__}, "parts": parts_used, "count": count}
+    for name, ids in (("model", from_model), ("saved", saved)):
+        got, letters = ids(many), ids([longest])[0]
+        made[name] = {"ids": ids(texts), "hashes": hashes(got), "letters": {"count": len(letters), "hash": hashes([letters])[0]}}
+    made["texts"] = texts
+    with open(f"{out}/cases.json", "w") as f: f.write(json.dumps(made, separators=(",", ":")) + "\n")
+
+
+def word_ranges():
+    words = Tokenizer(tokenizers.models.BPE(vocab={"<unk>": 0}, merges=[], unk_token="<unk>", fuse_unk=True))
+    words.add_tokens([AddedToken("@@", single_word=True, normalized=False)])
+    token, found = words.token_to_id("@@"), []
+    codes = [c for c in range(0x110000) if not 0xd800 <= c < 0xe000 and chr(c) != "@"]
+    for start in range(0, len(codes), 100000):
+        part = codes[start:start + 100000]
+        for c, e in zip(part, words.encode_batch([chr(c) + "@@" for c in part])):
+            if token in e.ids: continue
+            if found and found[-1][1] == c - 1: found[-1][1] = c
+            else: found.append([c, c])
+    return found
+
+
+def main(arguments):
+    if arguments == ["--words"]:
+        line = "   "
+        for row in (f" {{0x{first:04x}, 0x{last:04x}}}," for first, last in word_ranges()):
+            if len(line + row) > 138: print(line); line = "   "
+            line += row
+        print(line)
+    elif len(arguments) == 3 and arguments[0] == "--check":
+        with tempfile.TemporaryDirectory() as out:
+            shutil.copyfile(arguments[2], f"{out}/tokenizer.model")
+            vocabulary = [t for t in json.loads(GemmaTokenizer.from_pretrained(out).backend_tokenizer.to_str())["model"]["vocab"] if "<" not in t]
+            make(out, arguments[2], more=random.Random(4).sample(vocabulary, min(3000, len(vocabulary))))
+            sys.exit(subprocess.run([arguments[1], "--run_test=tokenizer_json/*transformers*", "--log_level=message", "--", out]).returncode)
+    elif len(arguments) == 2:
+        os.makedirs(arguments[0], exist_ok=True)
+        make(*arguments)
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
