@@ -5,6 +5,7 @@
 #include <pali/config/registry.hpp>
 #include <pali/model/network.hpp>
 #include <pali/model/quantise_checkpoint.hpp>
+#include <pali/text/compare_vocabularies.hpp>
 #include <pali/text/tokenizer.hpp>
 
 #include <cstdio>
@@ -21,10 +22,12 @@ struct known_file {
     const char* name;
     bool needed;
     const char* what;
+    const char* instead = nullptr; ///< a file with which this one is not needed
 };
 constexpr known_file known_files[] = {
     {"config.json", true, "sizes"},
-    {"tokenizer.model", true, "vocabulary"},
+    {"tokenizer.model", true, "vocabulary", "tokenizer.json"},
+    {"tokenizer.json", false, "vocabulary, as transformers saves it; beside tokenizer.model its added tokens"},
     {"added_tokens.json", false, "ids of added pieces"},
     {"generation_config.json", false, "ids that end an answer"},
     {"preprocessor_config.json", false, "how pictures are prepared; without: as transformers does for SigLIP"},
@@ -44,7 +47,10 @@ public:
         list_files();
         attempt([this] { show_config(); });
         attempt([this] { show_tensors(); });
-        attempt([this] { (void)pali::tokenizer(m_folder).encode("a"); }); // sentencepiece speaks up when it is first used
+        attempt([this] { (void)pali::tokenizer(m_folder).encode("a"); }); // sentencepiece reports errors when it is first used
+        attempt([this] {
+            for (std::string& difference : pali::compare_vocabularies(m_folder)) m_problems.push_back(std::move(difference));
+        });
         std::cout << "missing or wrong:" << (m_problems.empty() ? " nothing\n" : "\n");
         for (const std::string& problem : m_problems) std::cout << "  " << problem << '\n';
         return static_cast<int>(m_problems.size());
@@ -70,7 +76,7 @@ private:
         for (const known_file& file : known_files) {
             std::error_code ignored;
             if (const auto size = fs::file_size(m_folder / file.name, ignored); !ignored) line(file.name, in_units(static_cast<double>(size)), file.what);
-            else if (file.needed) line(file.name, "missing", file.what);
+            else if (file.needed && (file.instead == nullptr || !fs::exists(m_folder / file.instead, ignored))) line(file.name, "missing", file.what);
         }
         std::error_code failed;
         for (fs::directory_iterator entry(m_folder, failed), end; !failed && entry != end; entry.increment(failed)) {

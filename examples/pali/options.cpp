@@ -58,7 +58,7 @@ CLI::Option* add_bool(CLI::App& command, const std::string& name, bool& value, c
 }
 
 void model_options::add_to(CLI::App& command) {
-    command.add_option("-m,--model", folder, "Folder of the model: config.json, *.safetensors, tokenizer.model. Without: the embedded model")->type_name("DIR");
+    command.add_option("-m,--model", folder, "Folder of the model: config.json, *.safetensors, tokenizer.model or tokenizer.json. Without: the embedded model")->type_name("DIR");
     std::vector<std::string> names{"dynamic"};
     for (const auto& name : pali::variant_names()) names.emplace_back(name);
     command.add_option("--variant", variant, "Compiled type to run it with, or dynamic; without: what config.json fits")

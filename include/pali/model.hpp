@@ -56,8 +56,8 @@ class model {
                   "this model type was not compiled: include <pali/model.ipp> in the source that uses it, name it in the CMake variable PALI_VARIANTS, or link pali::pali instead of pali::compiled");
 
 public:
-    /// Opens a Hugging Face folder: config.json, tokenizer.model, safetensors, and what else lies there. Throws what read_checkpoint_config,
-    /// tokenizer, checkpoint_files and network throw: each a pali::error whose message says what to do.
+    /// Opens a Hugging Face folder: config.json, tokenizer.model or tokenizer.json, safetensors, and optional files. Throws what
+    /// read_checkpoint_config, tokenizer, checkpoint_files and network throw: each a pali::error whose message says what to do.
     explicit model(const std::filesystem::path& folder, const load_options& options = {});
     /// Ends its threads and gives its memory back.
     ~model();

@@ -44,7 +44,7 @@ struct model<Config, Weights>::state {
         for (const token id : {text.bos(), text.eos(), text.newline()}) // which prompts and answers get by themselves
             if (static_cast<std::size_t>(id) >= net.config.vocab)
                 throw error(errc::missing_token, {folder.string(), ": the token ", in_quotes(text.decode(std::span(&id, 1))), " has the id ", id, ", and the model knows ", net.config.vocab,
-                                                  "; is tokenizer.model that of this checkpoint?"});
+                                                  "; is the vocabulary that of this checkpoint?"});
         load_s = clock.lap();
     }
 

@@ -54,7 +54,7 @@ typedef enum pali_status {
     PALI_MALFORMED_IMAGE = 401,     /**< a picture that cannot be decoded */
     PALI_IMAGE_TOO_LARGE = 402,     /**< a picture over the limits on sides or pixels */
     PALI_UNSUPPORTED_IMAGE = 403,   /**< a picture in a format that this build cannot read */
-    PALI_MALFORMED_TOKENIZER = 501, /**< tokenizer.model cannot be read */
+    PALI_MALFORMED_TOKENIZER = 501, /**< tokenizer.model or tokenizer.json cannot be read */
     PALI_MISSING_TOKEN = 502,       /**< a piece that the model needs has no id */
     PALI_INVALID_PROMPT = 503,      /**< a prompt that cannot be laid out */
     PALI_UNSUPPORTED_ARCH = 601     /**< an instruction set was forced that this processor or build lacks */
@@ -100,7 +100,7 @@ typedef struct pali_model_options {
     int32_t pin_threads;          /**< nonzero: each thread but the caller's stays on a processor of its own */
 } pali_model_options;
 
-/** Opens a Hugging Face folder: config.json, tokenizer.model, safetensors. `options` may be null. */
+/** Opens a Hugging Face folder: config.json, tokenizer.model or tokenizer.json, safetensors. `options` may be null. */
 PALI_API pali_status pali_model_open(const char* folder, const pali_model_options* options, pali_model** model);
 /** No call may be using it. Null is allowed, here and in the functions that free. */
 PALI_API void pali_model_close(pali_model* model);

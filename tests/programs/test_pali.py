@@ -241,6 +241,49 @@ class inspect(unittest.TestCase):
             self.assertIn("dynamic", done.stdout)
             self.assertIn("layers.4.mlp.gate_proj.weight", done.stdout.split("missing or wrong:")[1])
 
+    def test_both_files_of_a_vocabulary_are_compared(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("config.json", "model.safetensors", "tokenizer.model"):
+                shutil.copy(SHAPES / name, folder)
+            saved = pathlib.Path(folder) / "tokenizer.json"
+            vocabulary = json.loads((ROOT / "tests" / "data" / "text" / "json" / "saved" / "tokenizer.json").read_text())
+            saved.write_text(json.dumps(vocabulary))
+            done = run("inspect", folder)
+            self.assertIn("tokenizer.json", done.stdout.split("model:")[0])
+            self.assertIn("missing or wrong: nothing", done.stdout)
+
+            def problems(change):
+                changed = json.loads(json.dumps(vocabulary))
+                change(changed)
+                saved.write_text(json.dumps(changed))
+                return run("inspect", folder).stdout.split("missing or wrong:")[1]
+
+            def swap(changed):
+                ids = changed["model"]["vocab"]
+                ids["▁the"], ids["▁s"] = ids["▁s"], ids["▁the"]
+            self.assertIn("'▁s'", problems(swap))
+            self.assertIn("before", problems(lambda changed: changed["model"]["merges"].reverse()))
+            self.assertIn("42 merges; by its pieces there are 43", problems(lambda changed: changed["model"]["merges"].pop()))
+            self.assertIn("'<loc0001>' among its added_tokens", problems(lambda changed: changed["added_tokens"].pop(6)))
+            self.assertIn("model.type", problems(lambda changed: changed["model"].update(type="WordPiece")))
+            saved.write_text(json.dumps(vocabulary))
+            (pathlib.Path(folder) / "tokenizer.model").unlink()
+            done = run("inspect", folder)
+            self.assertNotIn("  tokenizer.model", done.stdout)
+            self.assertIn("missing or wrong: nothing", done.stdout)
+
+    def test_a_vocabulary_saved_by_transformers_answers_as_the_original(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("config.json", "model.safetensors", "generation_config.json", "preprocessor_config.json"):
+                shutil.copy(SHAPES / name, folder)
+            saved = json.loads((ROOT / "tests" / "data" / "text" / "json" / "saved" / "tokenizer.json").read_text())
+            saved["added_tokens"] = [t for t in saved["added_tokens"] if t["content"] != "<image>" and t["id"] <= 1480]  # 1480: <mask> there, <image> in config.json
+            (pathlib.Path(folder) / "tokenizer.json").write_text(json.dumps(saved))
+            for prompt in ("detect red circle", "caption en", "answer en what shape is it?  "):
+                asked = ("generate", "--prompt", prompt, "--image", PICTURES / "cross_and_ring.png")
+                done = run(*asked, "--model", folder)
+                self.assertEqual((done.returncode, done.stdout), (0, run(*asked).stdout), done.stderr)
+
     def test_a_folder_that_is_none(self):
         done = run("inspect", "no_such_folder")
         self.assertEqual((done.returncode, done.stdout), (1, ""))

@@ -26,7 +26,7 @@ enum class errc : int {
     malformed_image = 401,     ///< a picture that cannot be decoded
     image_too_large = 402,     ///< a picture over the limits on sides or pixels
     unsupported_image = 403,   ///< a picture in a format that this build cannot read
-    malformed_tokenizer = 501, ///< tokenizer.model cannot be read
+    malformed_tokenizer = 501, ///< tokenizer.model or tokenizer.json cannot be read
     missing_token = 502,       ///< a piece that the model needs (`<image>`, `<bos>`, …) has no id
     invalid_prompt = 503,      ///< a prompt that cannot be laid out
     unsupported_arch = 601,    ///< an instruction set was forced that this processor or build lacks

@@ -18,7 +18,7 @@
 
 namespace pali::inline PALI_ABI::detail {
 
-/// Parses a text in which no key occurs twice and nothing is nested deep. `fail` gets what is wrong, and throws. All JSON of a checkpoint is parsed here: nlohmann's parser
+/// Parses a text in which no key occurs twice and nothing is nested deep. `fail` gets what is wrong, and throws. All JSON of a checkpoint but tokenizer.json is parsed here: nlohmann's parser
 /// is instantiated for each kind of text and of receiver, one to two seconds each. Its json_sax would bring its readers of binary formats along, half as much again.
 [[nodiscard]] inline nlohmann::json parse_strict_json(std::string_view text, const std::function<void(const error_text&)>& fail) {
     using json = nlohmann::json;
@@ -67,7 +67,7 @@ namespace pali::inline PALI_ABI::detail {
 
 /// Parses an object. Throws errc::cannot_open, or `code` with the file, the key and what is wrong.
 [[nodiscard]] inline nlohmann::json read_strict_json(const std::filesystem::path& path, errc code) {
-    constexpr std::size_t largest = std::size_t{64} << 20; // an index of shards has 100 KB, a tokenizer.json 17 MB
+    constexpr std::size_t largest = std::size_t{64} << 20; // an index of shards has 100 KB; tokenizer.json has a reader of its own
     const auto fail = [&](const error_text& what) { throw error(code, {path.string(), ": ", what}); };
     std::ifstream in = open_file(path);
     std::string text;
