@@ -23,7 +23,9 @@ RESERVED = ["<bos>", "<eos>", "<pad>", "<unk>", "<image>"]
 ADDED = [AddedToken("<new>"), AddedToken("<act000>"), AddedToken("red tiger"), AddedToken("<raw>", normalized=False), AddedToken("two  raw", normalized=False), AddedToken("cat", single_word=True),
          AddedToken("dog", single_word=True, normalized=False), AddedToken("<l>", lstrip=True, normalized=False), AddedToken("<r>", rstrip=True, normalized=False), AddedToken("<b>", lstrip=True, rstrip=True),
          AddedToken("word", single_word=True, lstrip=True, rstrip=True, normalized=False), AddedToken("<ne", normalized=False), AddedToken("<n", normalized=True), AddedToken("▁under", normalized=True),
-         AddedToken("虎", single_word=True, normalized=False), AddedToken(" <l>x"), AddedToken("<r> y", normalized=False), AddedToken("\n<b>", rstrip=True)]
+         AddedToken("虎", single_word=True, normalized=False), AddedToken(" <l>x"), AddedToken("<r> y", normalized=False), AddedToken("\n<b>", rstrip=True),
+         AddedToken("\u2029", lstrip=True, normalized=False)]  # white space: texts where another token takes it are chosen by hand, since transformers stops with an error for most
+OVERLAPPING = ["<r>\u2029", "<r> \u2029x", "x \u2029\u2029 y", "<r>x\u2029", "word\u2029", "<l>\u2029<r>\u2029<l>"]
 SPECIAL = [AddedToken("<image>", normalized=False, special=True), AddedToken("<sp0>", normalized=False, special=True), AddedToken("<sp1>", normalized=True, special=True, lstrip=True)]
 PARTS = [" ", "  ", "   ", " " * 7, " " * 31, " " * 32, " " * 33, " " * 70, "▁", "▁▁", "▁▁▁", "▁ ▁", "a▁b", "▁the", "\n", "\n\n", "\n" * 40, "\t", "\t\t", "\r\n", "\u00a0", "\u2003", "\u3000", "\u200d", "e\u0301", "_", "-", "0", "٣", "x", "y", "X9", "cats", "cat.",
          "tiger", "red", "the", "of", "Ünï", "日本語", "<", ">", "<0x41>", "<0x0A>", "<0x", "<mask>", "<loc0001>", "<loc1023>", "<seg127>", "<loc", "<seg00", "<unused7>", "<start_of_turn>", "0", "\U0010ffff", "\ufffd", "\x00", "🐯", "👩‍👧", "𝕳", "ﬃ", "İ"]
@@ -86,9 +88,9 @@ def make(out, model, count=10000, more=()):
     if len(config.get("extra_special_tokens", [])) > 100: config["extra_special_tokens"] = [t for t in config["extra_special_tokens"] if not t.startswith(("<loc", "<seg"))]
     with open(f"{out}/saved/tokenizer_config.json", "w") as f: json.dump(config, f, indent=2)
     saved = reference(f"{out}/saved", RESERVED)
-    parts = list(dict.fromkeys(PARTS + [str(t) for t in SPECIAL + ADDED] + RESERVED + [t for t in golden_text.texts() if t] + list(more)))
+    parts = list(dict.fromkeys(PARTS + [str(t) for t in SPECIAL + ADDED[:-1]] + RESERVED + [t for t in golden_text.texts() if t] + list(more)))
     rng = random.Random(3)
-    texts = [""] + parts + ["".join(rng.choice(PARTS + [str(t) for t in SPECIAL + ADDED] + [" ", ".", "a"]) for _ in range(rng.randint(2, 9))) for _ in range(300)]
+    texts = [""] + parts + OVERLAPPING + ["".join(rng.choice(PARTS + [str(t) for t in SPECIAL + ADDED[:-1]] + [" ", ".", "a"]) for _ in range(rng.randint(2, 9))) for _ in range(300)]
     edges = [c for r in word_ranges() for c in (r[0] - 1, r[0], r[1], r[1] + 1) if not 0xd800 <= c < 0xe000 and c < 0x110000]  # where words begin and end
     texts += ["cat" + chr(c) + "dog" for c in edges[:: 1 if more else 17]]
     parts_used = [p for p in parts if len(p) < 200]

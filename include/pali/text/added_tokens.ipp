@@ -53,7 +53,7 @@ struct added_token {
 /// Finds added tokens in a text: the leftmost match, and of those that begin there the longest. A trie, with the edges in one hash table.
 class added_token_finder {
 public:
-    /// Of two equal texts the first counts. `text` is what is searched for: that of the token, or as it is after normalization.
+    /// Of two equal texts the later counts (in transformers it is random which). `text` is what is searched for: that of the token, or as it is after normalization.
     void add(std::string_view text, const added_token& one) {
         std::uint32_t node = 0;
         for (const char c : text) {
@@ -61,7 +61,6 @@ public:
             if (fresh) m_tokens.push_back(nothing);
             node = edge->second;
         }
-        if (m_tokens[node] != nothing) return;
         m_tokens[node] = static_cast<std::uint32_t>(m_added.size());
         m_added.push_back(one);
         m_begins[static_cast<unsigned char>(text.front())] = true;
@@ -83,8 +82,8 @@ public:
             if (one->lstrip) first = std::max(begin, first - white_space_at_end(text.substr(0, first)));
             if (one->rstrip) last += white_space_at_begin(text.substr(last));
             if (begin < first) on_text(text.substr(begin, first - begin));
-            on_token(one->id);
-            begin = last;
+            if (first < last) on_token(one->id); // empty where an earlier token took the white space that this one is
+            begin = last; // a token that begins within the white space is found all the same, as in transformers
         }
         if (begin < text.size()) on_text(text.substr(begin));
     }
