@@ -10,11 +10,12 @@ OUT/saved is what GemmaTokenizer saves after tokens with every flag were added. 
 pieces of text, joined as a generator of random numbers says, and a hash of the ids of each hundred. "model" is what GemmaTokenizer gives that was made from
 the tokenizer.model alone, "saved" what it gives for OUT/saved. pali never reads <bos>, <eos>, <pad>, <unk> and <image> from a text, so these, and the <mask> that
 GemmaTokenizer adds to a tokenizer.model without one, are taken from the list of added tokens first; without them in the texts both must agree.
+OUT/spaces is a tokenizer.model with pieces of several spaces.
 """
 import json, os, random, shutil, subprocess, sys, tempfile
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-import tokenizers, transformers
+import sentencepiece, tokenizers, transformers
 from tokenizers import AddedToken, Tokenizer
 from transformers import GemmaTokenizer
 import text as golden_text
@@ -42,12 +43,12 @@ def recipe_texts(parts, count, seed=1):
     for _ in range(count): yield "".join(parts[next(numbers) % len(parts)] for _ in range(1 + next(numbers) % 8))
 
 
-def hashes(ids):
+def hashes(ids, each=100):
     """FNV-1a over the ids of each hundred texts, four bytes each, and -1 after a text."""
     found = []
-    for start in range(0, len(ids), 100):
+    for start in range(0, len(ids), each):
         h = 0xcbf29ce484222325
-        for one in ids[start:start + 100]:
+        for one in ids[start:start + each]:
             for byte in b"".join((i % 2 ** 32).to_bytes(4, "little") for i in one + [-1]): h = (h ^ byte) * 0x100000001b3 % 2 ** 64
         found.append(f"{h:016x}")
     return found
@@ -88,11 +89,10 @@ def make(out, model, count=10000, more=()):
     if len(config.get("extra_special_tokens", [])) > 100: config["extra_special_tokens"] = [t for t in config["extra_special_tokens"] if not t.startswith(("<loc", "<seg"))]
     with open(f"{out}/saved/tokenizer_config.json", "w") as f: json.dump(config, f, indent=2)
     saved = reference(f"{out}/saved", RESERVED)
+    words = {t["id"] for t in json.load(open(f"{out}/saved/tokenizer.json"))["added_tokens"] if t["content"] in ("cat", "dog")}
     parts = list(dict.fromkeys(PARTS + [str(t) for t in SPECIAL + ADDED[:-1]] + RESERVED + [t for t in golden_text.texts() if t] + list(more)))
     rng = random.Random(3)
     texts = [""] + parts + OVERLAPPING + ["".join(rng.choice(PARTS + [str(t) for t in SPECIAL + ADDED[:-1]] + [" ", ".", "a"]) for _ in range(rng.randint(2, 9))) for _ in range(300)]
-    edges = [c for r in word_ranges() for c in (r[0] - 1, r[0], r[1], r[1] + 1) if not 0xd800 <= c < 0xe000 and c < 0x110000]  # where words begin and end
-    texts += ["cat" + chr(c) + "dog" for c in edges[:: 1 if more else 17]]
     parts_used = [p for p in parts if len(p) < 200]
     many = list(recipe_texts(parts_used, count))
     longest = "".join(chr(97 + n % 26) for n, _ in zip(states(2), range(200000)))  # one word
@@ -100,8 +100,27 @@ def make(out, model, count=10000, more=()):
     for name, ids in (("model", from_model), ("saved", saved)):
         got, letters = ids(many), ids([longest])[0]
         made[name] = {"ids": ids(texts), "hashes": hashes(got), "letters": {"count": len(letters), "hash": hashes([letters])[0]}}
+    around = [f"cat{chr(c)}dog" for c in range(0x110000) if not 0xd800 <= c < 0xe000]  # which characters belong to a word
+    made["around"] = hashes([[i for i in one if i in words] for one in saved(around)], 2048)
     made["texts"] = texts
+    made["spaces"] = spaces(out)
     with open(f"{out}/cases.json", "w") as f: f.write(json.dumps(made, separators=(",", ":")) + "\n")
+
+
+def spaces(out):
+    """A vocabulary with pieces of up to seven spaces, as Gemma's has up to 31: where sentencepiece and transformers differ."""
+    os.makedirs(f"{out}/spaces", exist_ok=True)
+    lines = ["def f(x): return  x", "    if a:   b", "the aaa bbbb of the"] * 20
+    with open(f"{out}/spaces/tokenizer.model", "wb") as model:
+        sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, vocab_size=330, model_type="bpe", byte_fallback=True, pad_id=0, eos_id=1, bos_id=2, unk_id=3, pad_piece="<pad>",
+                                                 eos_piece="<eos>", bos_piece="<bos>", normalization_rule_name="identity", add_dummy_prefix=False, remove_extra_whitespaces=False,
+                                                 user_defined_symbols=["<mask>", "\n"] + ["▁" * n for n in range(2, 8)], minloglevel=2, num_threads=1, hard_vocab_limit=False)
+    rng = random.Random(6)
+    texts = [" " * n for n in range(1, 40)] + ["a" * n for n in range(1, 20)] + ["".join(rng.choice([" " * rng.randint(1, 20), "▁" * rng.randint(1, 9), "the", "aa", "b", "x", "\n"]) for _ in range(rng.randint(2, 9))) for _ in range(200)]
+    ids = reference(f"{out}/spaces", RESERVED)(texts)
+    sp = sentencepiece.SentencePieceProcessor(model_file=f"{out}/spaces/tokenizer.model")
+    assert sum(sp.encode(t) != i for t, i in zip(texts, ids)) > 50
+    return {"texts": texts, "ids": ids}
 
 
 def word_ranges():

@@ -112,6 +112,16 @@ BOOST_AUTO_TEST_CASE(texts_become_the_ids_of_transformers) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(runs_of_spaces_become_the_ids_of_transformers) { // not of sentencepiece, which takes the longest piece first
+    const tokenizer text(cases_folder() / "spaces");
+    const json& spaces = cases()["spaces"];
+    BOOST_TEST(spaces["texts"].size() >= 200u);
+    for (std::size_t i = 0; i < spaces["texts"].size(); ++i) {
+        const auto ids = text.encode(spaces["texts"][i].get<std::string>());
+        BOOST_TEST(ids == ids_of(spaces["ids"][i]), spaces["texts"][i].dump() << " gave " << shown(ids) << ", not " << spaces["ids"][i].dump());
+    }
+}
+
 BOOST_AUTO_TEST_CASE(ten_thousand_texts_become_the_ids_of_transformers) {
     for (const std::string source : {"model", "saved"}) {
         const tokenizer text = open_source(source);
@@ -130,6 +140,28 @@ BOOST_AUTO_TEST_CASE(ten_thousand_texts_become_the_ids_of_transformers) {
         }
         BOOST_TEST_MESSAGE(source << ": " << count << " texts compared, vocabulary of " << text.size());
     }
+}
+
+BOOST_AUTO_TEST_CASE(words_end_where_those_of_transformers_do) { // for tokens with single_word: "cat" and "dog" around every character there is
+    const tokenizer text = open_source("saved");
+    id_hash hash;
+    std::size_t texts = 0;
+    for (char32_t code = 0; code < 0x110000; ++code) {
+        if (code >= 0xd800 && code < 0xe000) continue;
+        std::string written = "cat";
+        const auto low = [&](unsigned shift) { return static_cast<char>(0x80 | (code >> shift & 0x3f)); };
+        if (code < 0x80) written += static_cast<char>(code);
+        else if (code < 0x800) (written += static_cast<char>(0xc0 | code >> 6)) += low(0);
+        else if (code < 0x10000) ((written += static_cast<char>(0xe0 | code >> 12)) += low(6)) += low(0);
+        else (((written += static_cast<char>(0xf0 | code >> 18)) += low(12)) += low(6)) += low(0);
+        std::vector<token> ids = text.encode(written + "dog");
+        std::erase_if(ids, [&](token id) { return id != *text.id("cat") && id != *text.id("dog"); });
+        hash.add(ids);
+        if (++texts % 2048 != 0) continue;
+        BOOST_TEST(hash.text() == cases()["around"][texts / 2048 - 1].get<std::string>(), "up to " << static_cast<std::uint32_t>(code));
+        hash = {};
+    }
+    BOOST_TEST(texts / 2048 == cases()["around"].size());
 }
 
 // One word: nothing splits it before the merges. Were each merge a search of the whole text, this would take an hour.

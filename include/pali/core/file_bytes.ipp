@@ -22,28 +22,28 @@ public:
     struct source {
         std::ifstream in;
         std::array<char, 1 << 16> buffer{};
-        const char* at = nullptr;
-        const char* end = nullptr;
-        void refill() {
-            in.read(buffer.data(), buffer.size());
-            at = buffer.data();
-            end = at + in.gcount();
-        }
     };
 
     file_bytes() = default;
-    explicit file_bytes(source& from) : m_source(&from) { from.refill(); }
-    [[nodiscard]] reference operator*() const noexcept { return *m_source->at; }
+    explicit file_bytes(source& from) : m_source(&from) { refill(); }
+    [[nodiscard]] reference operator*() const noexcept { return *m_at; }
     file_bytes& operator++() {
-        if (++m_source->at == m_source->end) m_source->refill();
+        if (++m_at == m_end) refill();
         return *this;
     }
-    [[nodiscard]] friend bool operator==(const file_bytes& a, const file_bytes& b) noexcept { return a.is_end() == b.is_end(); }
+    /// Compares with the end alone.
+    [[nodiscard]] friend bool operator==(const file_bytes& a, const file_bytes& b) noexcept { return (a.m_at == a.m_end) == (b.m_at == b.m_end); }
 
 private:
-    [[nodiscard]] bool is_end() const noexcept { return m_source == nullptr || m_source->at == m_source->end; }
+    void refill() {
+        m_source->in.read(m_source->buffer.data(), static_cast<std::streamsize>(m_source->buffer.size()));
+        m_at = m_source->buffer.data();
+        m_end = m_at + m_source->in.gcount();
+    }
 
     source* m_source = nullptr;
+    const char* m_at = nullptr;
+    const char* m_end = nullptr;
 };
 
 } // namespace pali::inline PALI_ABI::detail

@@ -4,9 +4,11 @@
 #include <pali/core/error.hpp>
 #include <pali/core/utf8.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <optional>
 #include <string>
@@ -30,35 +32,49 @@ struct model_piece {
 struct vocabulary {
     std::vector<model_piece> pieces;
     std::string_view unk_surface = " \xE2\x81\x87 ", bos = "<s>", eos = "</s>", pad = "<pad>";
-    /// Open addressing, at most half full: the id plus 1, and 32 bits of the hash above it, which spare most looks at other pieces. 0 is free.
-    std::vector<std::uint64_t> places;
+    /// Of the hash table: open addressing, at most half full. The bytes of short texts are in it, so most lookups read no other memory.
+    struct place {
+        std::uint32_t number = 0;    // the id plus 1; 0: free
+        std::uint32_t tag = 0;       // 24 bits of the hash, and the length up to 255
+        std::uint64_t beginning = 0; // the first 8 bytes
+        [[nodiscard]] bool operator==(const place& other) const noexcept { return tag == other.tag && beginning == other.beginning; }
+    };
+    std::vector<place> places;
 
     /// The id of the piece with this text.
     [[nodiscard]] std::optional<std::size_t> find(std::string_view text) const noexcept {
-        const std::uint32_t number = static_cast<std::uint32_t>(places[place_of(text, hash_of(text))]);
+        const std::uint32_t number = slot_of(text).found->number;
         return number == 0 ? std::nullopt : std::optional<std::size_t>(number - 1);
     }
     /// Makes a piece known; false if its text is already known.
     bool insert(std::size_t id) {
-        const std::uint64_t hash = hash_of(pieces[id].text);
-        std::uint64_t& place = places[place_of(pieces[id].text, hash)];
-        if (place != 0) return false;
-        place = (hash & ~std::uint64_t{0xffffffff}) | static_cast<std::uint32_t>(id + 1);
+        const slot free = slot_of(pieces[id].text);
+        if (free.found->number != 0) return false;
+        place& at = places[static_cast<std::size_t>(free.found - places.data())];
+        at = free.wanted;
+        at.number = static_cast<std::uint32_t>(id + 1);
         return true;
     }
     /// Replaces one piece by another, whose text is not known.
     void rename(std::size_t id, const model_piece& piece) {
-        pieces[id] = piece; // the old text is no longer found: its slot now refers to another text
+        pieces[id] = piece;
+        for (place& at : places)
+            if (at.number == id + 1) at.tag = 0, at.beginning = ~std::uint64_t{0}; // no text is this: pieces are UTF-8
         insert(id);
     }
 
 private:
-    [[nodiscard]] static std::uint64_t hash_of(std::string_view text) noexcept { return std::hash<std::string_view>()(text); }
-    /// The slot of a text, or the free slot where it would be inserted.
-    [[nodiscard]] std::size_t place_of(std::string_view text, std::uint64_t hash) const noexcept {
+    struct slot {
+        const place* found; // of the text, or free
+        place wanted;
+    };
+    [[nodiscard]] slot slot_of(std::string_view text) const noexcept {
+        const std::uint64_t hash = std::hash<std::string_view>()(text);
+        place wanted{.tag = static_cast<std::uint32_t>(hash >> 40 << 8 | std::min<std::size_t>(text.size(), 255))};
+        if (!text.empty()) std::memcpy(&wanted.beginning, text.data(), std::min<std::size_t>(text.size(), 8));
         std::size_t at = static_cast<std::size_t>(hash) & (places.size() - 1);
-        while (places[at] != 0 && (places[at] >> 32 != hash >> 32 || pieces[static_cast<std::uint32_t>(places[at]) - 1].text != text)) at = (at + 1) & (places.size() - 1);
-        return at;
+        while (places[at].number != 0 && !(places[at] == wanted && (text.size() <= 8 || pieces[places[at].number - 1].text == text))) at = (at + 1) & (places.size() - 1);
+        return {&places[at], wanted};
     }
 };
 
@@ -74,7 +90,7 @@ private:
 PALI_INLINE void check_pieces(vocabulary& words, const std::string& file) {
     constexpr std::size_t longest = 1024; // the longest piece of Gemma has 93 bytes
     const auto fail = [&](std::size_t i, const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", what}); };
-    words.places.assign(std::bit_ceil(words.pieces.size() * 2 + 2), 0); // 2: rename() may insert one more
+    words.places.assign(std::bit_ceil(words.pieces.size() * 2 + 2), {}); // 2: rename() may insert one more
     for (std::size_t i = 0; i < words.pieces.size(); ++i) {
         const std::string_view text = words.pieces[i].text;
         if (text.empty()) fail(i, "is empty");
