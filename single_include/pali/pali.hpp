@@ -480,7 +480,7 @@ enum class errc : int {
     malformed_image = 401,     ///< a picture that cannot be decoded
     image_too_large = 402,     ///< a picture over the limits on sides or pixels
     unsupported_image = 403,   ///< a picture in a format that this build cannot read
-    malformed_tokenizer = 501, ///< tokenizer.model cannot be read
+    malformed_tokenizer = 501, ///< tokenizer.model or tokenizer.json cannot be read
     missing_token = 502,       ///< a piece that the model needs (`<image>`, `<bos>`, …) has no id
     invalid_prompt = 503,      ///< a prompt that cannot be laid out
     unsupported_arch = 601,    ///< an instruction set was forced that this processor or build lacks
@@ -2383,7 +2383,7 @@ namespace pali::inline PALI_ABI {
 
 namespace pali::inline PALI_ABI::detail {
 
-/// Parses a text in which no key occurs twice and nothing is nested deep. `fail` gets what is wrong, and throws. All JSON of a checkpoint is parsed here: nlohmann's parser
+/// Parses a text in which no key occurs twice and nothing is nested deep. `fail` gets what is wrong, and throws. All JSON of a checkpoint but tokenizer.json is parsed here: nlohmann's parser
 /// is instantiated for each kind of text and of receiver, one to two seconds each. Its json_sax would bring its readers of binary formats along, half as much again.
 [[nodiscard]] inline nlohmann::json parse_strict_json(std::string_view text, const std::function<void(const error_text&)>& fail) {
     using json = nlohmann::json;
@@ -2432,7 +2432,7 @@ namespace pali::inline PALI_ABI::detail {
 
 /// Parses an object. Throws errc::cannot_open, or `code` with the file, the key and what is wrong.
 [[nodiscard]] inline nlohmann::json read_strict_json(const std::filesystem::path& path, errc code) {
-    constexpr std::size_t largest = std::size_t{64} << 20; // an index of shards has 100 KB, a tokenizer.json 17 MB
+    constexpr std::size_t largest = std::size_t{64} << 20; // an index of shards has 100 KB; tokenizer.json has a reader of its own
     const auto fail = [&](const error_text& what) { throw error(code, {path.string(), ": ", what}); };
     std::ifstream in = open_file(path);
     std::string text;
@@ -3229,7 +3229,7 @@ inline void check_divisor(const char* what, int loc_divisor) {
 
 } // namespace pali::inline PALI_ABI
 
-// Text to tokens and back: a tokenizer.model, and the tokens that added_tokens.json puts on top of it.
+// Text to tokens and back: a tokenizer.model or tokenizer.json, and the tokens that are added on top.
 
 namespace pali::inline PALI_ABI {
 
@@ -3238,25 +3238,28 @@ enum class piece_kind : std::uint8_t {
     text,    ///< its own text, U+2581 standing for a space
     byte,    ///< one byte of a character that has no piece of its own
     unknown, ///< a sign that something could not be encoded
-    hidden,  ///< nothing: control pieces, `<image>`, ids that name no piece
+    hidden,  ///< nothing: control pieces and special tokens, `<image>`, ids that name no piece
 };
 
-/// The vocabulary of a checkpoint. Encodes as sentencepiece does, and so as transformers' GemmaTokenizer for text without control pieces.
+/// The vocabulary of a checkpoint. Gives the ids that transformers' GemmaTokenizer gives, for every text that holds no reserved token.
 ///
-/// Text is never a control piece: "<bos>", "<eos>", "<pad>" and "<image>" in a text are split into letters and signs, as sentencepiece and
-/// the original code do; transformers' tokenizer would make them special. So no prompt can forge a picture or end itself.
-/// (The two also part over more than 31 spaces in a row: sentencepiece takes 31 first, transformers halves.)
-/// `<loc0000>` ... and `<seg000>` ... are one token each, as is every token of added_tokens.json, wherever they stand.
+/// "<bos>", "<eos>", "<pad>", "<unk>" and "<image>" are reserved: in a text they are split into letters and signs, as sentencepiece and the original code do;
+/// transformers would make them special. So no prompt can forge a picture or end itself. The <mask> that GemmaTokenizer adds to a tokenizer.model without
+/// one is not added.
+/// `<loc0000>` ... and `<seg000>` ... are one token each, as is every other added token, special or not, wherever it stands and its flags
+/// (`single_word`, `lstrip`, `rstrip`, `normalized`) allow.
 ///
 /// Const members may be called from many threads at once. Prints nothing.
 class tokenizer {
 public:
-    /// Opens a folder (`tokenizer.model`, and `added_tokens.json` when it is there) or a model file alone. `image` is the id of `<image>`
-    /// (config.json's image_token_index), used when neither file names that piece; a piece that has this id in the model is not used then.
+    /// Opens a folder or one file of it. A folder has `tokenizer.model`, or `tokenizer.json` as transformers saves it. Added tokens come from `added_tokens.json` and
+    /// from tokenizer.json, also next to a tokenizer.model; of that tokenizer.json nothing else is read then. Without a tokenizer.model, tokenizer_config.json and
+    /// special_tokens_map.json may name BOS, EOS and padding. `image` is the id of `<image>` (config.json's image_token_index), used when no file of the
+    /// vocabulary names that piece; a piece or added token that has this id is not used then.
     ///
-    /// Throws errc::cannot_open; errc::malformed_tokenizer for a file that contradicts its format; errc::unsupported_format for a vocabulary that
-    /// is not of Gemma's kind; errc::invalid_argument for an `image` below 0; errc::missing_token when it has no beginning, end or padding piece, or none for a newline. A tenth of a second for Gemma's
-    /// vocabulary; the first encode() or decode() may wait a quarter more, for what a thread prepares from here on.
+    /// Throws errc::cannot_open; errc::malformed_tokenizer for a file that contradicts its format or another file; errc::unsupported_format for a vocabulary that
+    /// is not of Gemma's kind; errc::invalid_argument for an `image` below 0; errc::missing_token when it has no beginning or end piece, or none for a newline. For Gemma's
+    /// vocabulary: tokenizer.model takes 0.05 s and the first encode() up to 0.1 s more, for what a thread prepares from here on; tokenizer.json takes 0.5 s.
     explicit tokenizer(const std::filesystem::path& path, std::optional<token> image = std::nullopt);
     ~tokenizer();
     /// What is moved from can only be destroyed or assigned to.
@@ -3264,11 +3267,11 @@ public:
     /// The same.
     tokenizer& operator=(tokenizer&&) noexcept;
 
-    /// Tokens of a text, without BOS or EOS. Bytes that are no UTF-8 are read as U+FFFD. Throws errc::invalid_prompt for a text that sentencepiece cannot take, and, of a
-    /// vocabulary that it refuses, errc::malformed_tokenizer.
+    /// Tokens of a text, without BOS or EOS; n log n in its length. Bytes that are no UTF-8 are read as U+FFFD. Throws errc::invalid_prompt for a text of 700 MB and more
+    /// or one that sentencepiece cannot take, and errc::malformed_tokenizer for a vocabulary that sentencepiece refuses.
     [[nodiscard]] std::vector<token> encode(std::string_view text) const;
 
-    /// The text of tokens: leading spaces kept, hidden ids left out, runs of byte pieces that form no character as U+FFFD.
+    /// The text of tokens: leading spaces kept, hidden ids (special tokens) left out, runs of byte pieces that form no character as U+FFFD.
     [[nodiscard]] std::string decode(std::span<const token> ids) const;
 
     /// The piece as the vocabulary writes it (U+2581 for a space, <0x41> for a byte); empty for an id that names none.
@@ -3291,8 +3294,10 @@ public:
 
     [[nodiscard]] token bos() const noexcept;     ///< begins the prompt
     [[nodiscard]] token eos() const noexcept;     ///< ends the answer
-    [[nodiscard]] token pad() const noexcept;     ///< fills up a batch
     [[nodiscard]] token newline() const noexcept; ///< ends the prompt
+
+    /// Fills up a batch. Throws errc::missing_token when nothing names it: pali itself needs none.
+    [[nodiscard]] token pad() const;
 
     /// Stands for one patch of a picture. Throws errc::missing_token when nothing names it.
     [[nodiscard]] token image() const;
@@ -3307,7 +3312,7 @@ public:
     [[nodiscard]] std::optional<std::size_t> seg_number(token id) const noexcept;
 
 private:
-    struct parts; // keeps sentencepiece out of this header
+    struct parts; // keeps sentencepiece and JSON out of this header
     std::unique_ptr<parts> m_parts;
 };
 
@@ -3322,36 +3327,6 @@ inline void append_piece(std::string& out, std::string_view piece) {
 }
 
 } // namespace pali::inline PALI_ABI
-
-// added_tokens.json: {"<image>": 257152}, texts that a checkpoint puts on top of its tokenizer.model. Included by bodies only.
-
-#include <map>
-
-namespace pali::inline PALI_ABI::detail {
-
-/// Texts and their ids.
-using token_map = std::map<std::string, token, std::less<>>;
-
-/// Reads the contents of added_tokens.json. Throws errc::malformed_tokenizer with `file` and what is wrong.
-[[nodiscard]] PALI_INLINE token_map read_added_tokens(std::string_view contents, const std::string& file) {
-    const auto fail = [&](const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": ", what}); };
-    const nlohmann::json document = parse_strict_json(contents, fail);
-    if (!document.is_object()) fail({"is ", describe_json(document), "; one object is needed, with an id for each text"});
-    token_map tokens;
-    std::map<token, std::string_view> names;
-    for (const auto& [text, id] : document.get_ref<const nlohmann::json::object_t&>()) {
-        if (text.empty()) fail("has an entry without a name");
-        if (!id.is_number_unsigned()) fail({"has ", describe_json(id), " at ", in_quotes(text), "; an id is needed"});
-        if (id.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<token>::max()))
-            fail({"gives ", in_quotes(text), " the id ", describe_json(id), ", which is too large"});
-        tokens.emplace(text, id.get<token>());
-        if (const auto [same, first] = names.emplace(id.get<token>(), text); !first)
-            fail({"gives ", in_quotes(same->second), " and ", in_quotes(text), " the same id ", describe_json(id)});
-    }
-    return tokens;
-}
-
-} // namespace pali::inline PALI_ABI::detail
 
 // Where characters end: UTF-8 as sentencepiece judges it, so that streamed text is the text it would give.
 
@@ -3398,10 +3373,304 @@ struct utf8_character {
 /// What stands for bytes that are no character: U+FFFD.
 inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
 
+/// Appends the characters of `bytes`, U+FFFD for each byte that belongs to none. Returns how many bytes were used: all of them if `whole`, else all but
+/// those of a character that is cut off at the end.
+inline std::size_t append_characters(std::string& out, std::string_view bytes, bool whole) {
+    std::string_view rest = bytes;
+    while (!rest.empty()) {
+        const utf8_character c = first_character(rest);
+        if (c.cut_off && !whole) break;
+        if (c.length > 0) out += rest.substr(0, c.length);
+        else out += replacement_character;
+        rest.remove_prefix(c.length > 0 ? c.length : 1);
+    }
+    return bytes.size() - rest.size();
+}
+
 } // namespace pali::inline PALI_ABI
 
-// The protobuf inside tokenizer.model, read and checked before sentencepiece sees it: sentencepiece trusts the file, and logs to standard
-// error. Included by bodies only.
+// What belongs to a word and what is white space, for added tokens with the flags single_word, lstrip and rstrip. The table of words was printed by
+// tests/golden/tokenizer_json.py --words (tokenizers 0.23.3).
+
+#include <iterator>
+
+namespace pali::inline PALI_ABI::detail {
+
+/// Code points from `first` to `last`.
+struct code_range {
+    char32_t first, last;
+};
+
+/// \w of Unicode regular expressions: letters, marks, digits, connectors.
+inline constexpr code_range word_characters[] = {
+    {0x0030, 0x0039}, {0x0041, 0x005a}, {0x005f, 0x005f}, {0x0061, 0x007a}, {0x00aa, 0x00aa}, {0x00b5, 0x00b5}, {0x00ba, 0x00ba},
+    {0x00c0, 0x00d6}, {0x00d8, 0x00f6}, {0x00f8, 0x02c1}, {0x02c6, 0x02d1}, {0x02e0, 0x02e4}, {0x02ec, 0x02ec}, {0x02ee, 0x02ee},
+    {0x0300, 0x0374}, {0x0376, 0x0377}, {0x037a, 0x037d}, {0x037f, 0x037f}, {0x0386, 0x0386}, {0x0388, 0x038a}, {0x038c, 0x038c},
+    {0x038e, 0x03a1}, {0x03a3, 0x03f5}, {0x03f7, 0x0481}, {0x0483, 0x052f}, {0x0531, 0x0556}, {0x0559, 0x0559}, {0x0560, 0x0588},
+    {0x0591, 0x05bd}, {0x05bf, 0x05bf}, {0x05c1, 0x05c2}, {0x05c4, 0x05c5}, {0x05c7, 0x05c7}, {0x05d0, 0x05ea}, {0x05ef, 0x05f2},
+    {0x0610, 0x061a}, {0x0620, 0x0669}, {0x066e, 0x06d3}, {0x06d5, 0x06dc}, {0x06df, 0x06e8}, {0x06ea, 0x06fc}, {0x06ff, 0x06ff},
+    {0x0710, 0x074a}, {0x074d, 0x07b1}, {0x07c0, 0x07f5}, {0x07fa, 0x07fa}, {0x07fd, 0x07fd}, {0x0800, 0x082d}, {0x0840, 0x085b},
+    {0x0860, 0x086a}, {0x0870, 0x0887}, {0x0889, 0x088e}, {0x0897, 0x08e1}, {0x08e3, 0x0963}, {0x0966, 0x096f}, {0x0971, 0x0983},
+    {0x0985, 0x098c}, {0x098f, 0x0990}, {0x0993, 0x09a8}, {0x09aa, 0x09b0}, {0x09b2, 0x09b2}, {0x09b6, 0x09b9}, {0x09bc, 0x09c4},
+    {0x09c7, 0x09c8}, {0x09cb, 0x09ce}, {0x09d7, 0x09d7}, {0x09dc, 0x09dd}, {0x09df, 0x09e3}, {0x09e6, 0x09f1}, {0x09fc, 0x09fc},
+    {0x09fe, 0x09fe}, {0x0a01, 0x0a03}, {0x0a05, 0x0a0a}, {0x0a0f, 0x0a10}, {0x0a13, 0x0a28}, {0x0a2a, 0x0a30}, {0x0a32, 0x0a33},
+    {0x0a35, 0x0a36}, {0x0a38, 0x0a39}, {0x0a3c, 0x0a3c}, {0x0a3e, 0x0a42}, {0x0a47, 0x0a48}, {0x0a4b, 0x0a4d}, {0x0a51, 0x0a51},
+    {0x0a59, 0x0a5c}, {0x0a5e, 0x0a5e}, {0x0a66, 0x0a75}, {0x0a81, 0x0a83}, {0x0a85, 0x0a8d}, {0x0a8f, 0x0a91}, {0x0a93, 0x0aa8},
+    {0x0aaa, 0x0ab0}, {0x0ab2, 0x0ab3}, {0x0ab5, 0x0ab9}, {0x0abc, 0x0ac5}, {0x0ac7, 0x0ac9}, {0x0acb, 0x0acd}, {0x0ad0, 0x0ad0},
+    {0x0ae0, 0x0ae3}, {0x0ae6, 0x0aef}, {0x0af9, 0x0aff}, {0x0b01, 0x0b03}, {0x0b05, 0x0b0c}, {0x0b0f, 0x0b10}, {0x0b13, 0x0b28},
+    {0x0b2a, 0x0b30}, {0x0b32, 0x0b33}, {0x0b35, 0x0b39}, {0x0b3c, 0x0b44}, {0x0b47, 0x0b48}, {0x0b4b, 0x0b4d}, {0x0b55, 0x0b57},
+    {0x0b5c, 0x0b5d}, {0x0b5f, 0x0b63}, {0x0b66, 0x0b6f}, {0x0b71, 0x0b71}, {0x0b82, 0x0b83}, {0x0b85, 0x0b8a}, {0x0b8e, 0x0b90},
+    {0x0b92, 0x0b95}, {0x0b99, 0x0b9a}, {0x0b9c, 0x0b9c}, {0x0b9e, 0x0b9f}, {0x0ba3, 0x0ba4}, {0x0ba8, 0x0baa}, {0x0bae, 0x0bb9},
+    {0x0bbe, 0x0bc2}, {0x0bc6, 0x0bc8}, {0x0bca, 0x0bcd}, {0x0bd0, 0x0bd0}, {0x0bd7, 0x0bd7}, {0x0be6, 0x0bef}, {0x0c00, 0x0c0c},
+    {0x0c0e, 0x0c10}, {0x0c12, 0x0c28}, {0x0c2a, 0x0c39}, {0x0c3c, 0x0c44}, {0x0c46, 0x0c48}, {0x0c4a, 0x0c4d}, {0x0c55, 0x0c56},
+    {0x0c58, 0x0c5a}, {0x0c5d, 0x0c5d}, {0x0c60, 0x0c63}, {0x0c66, 0x0c6f}, {0x0c80, 0x0c83}, {0x0c85, 0x0c8c}, {0x0c8e, 0x0c90},
+    {0x0c92, 0x0ca8}, {0x0caa, 0x0cb3}, {0x0cb5, 0x0cb9}, {0x0cbc, 0x0cc4}, {0x0cc6, 0x0cc8}, {0x0cca, 0x0ccd}, {0x0cd5, 0x0cd6},
+    {0x0cdd, 0x0cde}, {0x0ce0, 0x0ce3}, {0x0ce6, 0x0cef}, {0x0cf1, 0x0cf3}, {0x0d00, 0x0d0c}, {0x0d0e, 0x0d10}, {0x0d12, 0x0d44},
+    {0x0d46, 0x0d48}, {0x0d4a, 0x0d4e}, {0x0d54, 0x0d57}, {0x0d5f, 0x0d63}, {0x0d66, 0x0d6f}, {0x0d7a, 0x0d7f}, {0x0d81, 0x0d83},
+    {0x0d85, 0x0d96}, {0x0d9a, 0x0db1}, {0x0db3, 0x0dbb}, {0x0dbd, 0x0dbd}, {0x0dc0, 0x0dc6}, {0x0dca, 0x0dca}, {0x0dcf, 0x0dd4},
+    {0x0dd6, 0x0dd6}, {0x0dd8, 0x0ddf}, {0x0de6, 0x0def}, {0x0df2, 0x0df3}, {0x0e01, 0x0e3a}, {0x0e40, 0x0e4e}, {0x0e50, 0x0e59},
+    {0x0e81, 0x0e82}, {0x0e84, 0x0e84}, {0x0e86, 0x0e8a}, {0x0e8c, 0x0ea3}, {0x0ea5, 0x0ea5}, {0x0ea7, 0x0ebd}, {0x0ec0, 0x0ec4},
+    {0x0ec6, 0x0ec6}, {0x0ec8, 0x0ece}, {0x0ed0, 0x0ed9}, {0x0edc, 0x0edf}, {0x0f00, 0x0f00}, {0x0f18, 0x0f19}, {0x0f20, 0x0f29},
+    {0x0f35, 0x0f35}, {0x0f37, 0x0f37}, {0x0f39, 0x0f39}, {0x0f3e, 0x0f47}, {0x0f49, 0x0f6c}, {0x0f71, 0x0f84}, {0x0f86, 0x0f97},
+    {0x0f99, 0x0fbc}, {0x0fc6, 0x0fc6}, {0x1000, 0x1049}, {0x1050, 0x109d}, {0x10a0, 0x10c5}, {0x10c7, 0x10c7}, {0x10cd, 0x10cd},
+    {0x10d0, 0x10fa}, {0x10fc, 0x1248}, {0x124a, 0x124d}, {0x1250, 0x1256}, {0x1258, 0x1258}, {0x125a, 0x125d}, {0x1260, 0x1288},
+    {0x128a, 0x128d}, {0x1290, 0x12b0}, {0x12b2, 0x12b5}, {0x12b8, 0x12be}, {0x12c0, 0x12c0}, {0x12c2, 0x12c5}, {0x12c8, 0x12d6},
+    {0x12d8, 0x1310}, {0x1312, 0x1315}, {0x1318, 0x135a}, {0x135d, 0x135f}, {0x1380, 0x138f}, {0x13a0, 0x13f5}, {0x13f8, 0x13fd},
+    {0x1401, 0x166c}, {0x166f, 0x167f}, {0x1681, 0x169a}, {0x16a0, 0x16ea}, {0x16ee, 0x16f8}, {0x1700, 0x1715}, {0x171f, 0x1734},
+    {0x1740, 0x1753}, {0x1760, 0x176c}, {0x176e, 0x1770}, {0x1772, 0x1773}, {0x1780, 0x17d3}, {0x17d7, 0x17d7}, {0x17dc, 0x17dd},
+    {0x17e0, 0x17e9}, {0x180b, 0x180d}, {0x180f, 0x1819}, {0x1820, 0x1878}, {0x1880, 0x18aa}, {0x18b0, 0x18f5}, {0x1900, 0x191e},
+    {0x1920, 0x192b}, {0x1930, 0x193b}, {0x1946, 0x196d}, {0x1970, 0x1974}, {0x1980, 0x19ab}, {0x19b0, 0x19c9}, {0x19d0, 0x19d9},
+    {0x1a00, 0x1a1b}, {0x1a20, 0x1a5e}, {0x1a60, 0x1a7c}, {0x1a7f, 0x1a89}, {0x1a90, 0x1a99}, {0x1aa7, 0x1aa7}, {0x1ab0, 0x1ace},
+    {0x1b00, 0x1b4c}, {0x1b50, 0x1b59}, {0x1b6b, 0x1b73}, {0x1b80, 0x1bf3}, {0x1c00, 0x1c37}, {0x1c40, 0x1c49}, {0x1c4d, 0x1c7d},
+    {0x1c80, 0x1c8a}, {0x1c90, 0x1cba}, {0x1cbd, 0x1cbf}, {0x1cd0, 0x1cd2}, {0x1cd4, 0x1cfa}, {0x1d00, 0x1f15}, {0x1f18, 0x1f1d},
+    {0x1f20, 0x1f45}, {0x1f48, 0x1f4d}, {0x1f50, 0x1f57}, {0x1f59, 0x1f59}, {0x1f5b, 0x1f5b}, {0x1f5d, 0x1f5d}, {0x1f5f, 0x1f7d},
+    {0x1f80, 0x1fb4}, {0x1fb6, 0x1fbc}, {0x1fbe, 0x1fbe}, {0x1fc2, 0x1fc4}, {0x1fc6, 0x1fcc}, {0x1fd0, 0x1fd3}, {0x1fd6, 0x1fdb},
+    {0x1fe0, 0x1fec}, {0x1ff2, 0x1ff4}, {0x1ff6, 0x1ffc}, {0x200c, 0x200d}, {0x203f, 0x2040}, {0x2054, 0x2054}, {0x2071, 0x2071},
+    {0x207f, 0x207f}, {0x2090, 0x209c}, {0x20d0, 0x20f0}, {0x2102, 0x2102}, {0x2107, 0x2107}, {0x210a, 0x2113}, {0x2115, 0x2115},
+    {0x2119, 0x211d}, {0x2124, 0x2124}, {0x2126, 0x2126}, {0x2128, 0x2128}, {0x212a, 0x212d}, {0x212f, 0x2139}, {0x213c, 0x213f},
+    {0x2145, 0x2149}, {0x214e, 0x214e}, {0x2160, 0x2188}, {0x24b6, 0x24e9}, {0x2c00, 0x2ce4}, {0x2ceb, 0x2cf3}, {0x2d00, 0x2d25},
+    {0x2d27, 0x2d27}, {0x2d2d, 0x2d2d}, {0x2d30, 0x2d67}, {0x2d6f, 0x2d6f}, {0x2d7f, 0x2d96}, {0x2da0, 0x2da6}, {0x2da8, 0x2dae},
+    {0x2db0, 0x2db6}, {0x2db8, 0x2dbe}, {0x2dc0, 0x2dc6}, {0x2dc8, 0x2dce}, {0x2dd0, 0x2dd6}, {0x2dd8, 0x2dde}, {0x2de0, 0x2dff},
+    {0x2e2f, 0x2e2f}, {0x3005, 0x3007}, {0x3021, 0x302f}, {0x3031, 0x3035}, {0x3038, 0x303c}, {0x3041, 0x3096}, {0x3099, 0x309a},
+    {0x309d, 0x309f}, {0x30a1, 0x30fa}, {0x30fc, 0x30ff}, {0x3105, 0x312f}, {0x3131, 0x318e}, {0x31a0, 0x31bf}, {0x31f0, 0x31ff},
+    {0x3400, 0x4dbf}, {0x4e00, 0xa48c}, {0xa4d0, 0xa4fd}, {0xa500, 0xa60c}, {0xa610, 0xa62b}, {0xa640, 0xa672}, {0xa674, 0xa67d},
+    {0xa67f, 0xa6f1}, {0xa717, 0xa71f}, {0xa722, 0xa788}, {0xa78b, 0xa7cd}, {0xa7d0, 0xa7d1}, {0xa7d3, 0xa7d3}, {0xa7d5, 0xa7dc},
+    {0xa7f2, 0xa827}, {0xa82c, 0xa82c}, {0xa840, 0xa873}, {0xa880, 0xa8c5}, {0xa8d0, 0xa8d9}, {0xa8e0, 0xa8f7}, {0xa8fb, 0xa8fb},
+    {0xa8fd, 0xa92d}, {0xa930, 0xa953}, {0xa960, 0xa97c}, {0xa980, 0xa9c0}, {0xa9cf, 0xa9d9}, {0xa9e0, 0xa9fe}, {0xaa00, 0xaa36},
+    {0xaa40, 0xaa4d}, {0xaa50, 0xaa59}, {0xaa60, 0xaa76}, {0xaa7a, 0xaac2}, {0xaadb, 0xaadd}, {0xaae0, 0xaaef}, {0xaaf2, 0xaaf6},
+    {0xab01, 0xab06}, {0xab09, 0xab0e}, {0xab11, 0xab16}, {0xab20, 0xab26}, {0xab28, 0xab2e}, {0xab30, 0xab5a}, {0xab5c, 0xab69},
+    {0xab70, 0xabea}, {0xabec, 0xabed}, {0xabf0, 0xabf9}, {0xac00, 0xd7a3}, {0xd7b0, 0xd7c6}, {0xd7cb, 0xd7fb}, {0xf900, 0xfa6d},
+    {0xfa70, 0xfad9}, {0xfb00, 0xfb06}, {0xfb13, 0xfb17}, {0xfb1d, 0xfb28}, {0xfb2a, 0xfb36}, {0xfb38, 0xfb3c}, {0xfb3e, 0xfb3e},
+    {0xfb40, 0xfb41}, {0xfb43, 0xfb44}, {0xfb46, 0xfbb1}, {0xfbd3, 0xfd3d}, {0xfd50, 0xfd8f}, {0xfd92, 0xfdc7}, {0xfdf0, 0xfdfb},
+    {0xfe00, 0xfe0f}, {0xfe20, 0xfe2f}, {0xfe33, 0xfe34}, {0xfe4d, 0xfe4f}, {0xfe70, 0xfe74}, {0xfe76, 0xfefc}, {0xff10, 0xff19},
+    {0xff21, 0xff3a}, {0xff3f, 0xff3f}, {0xff41, 0xff5a}, {0xff66, 0xffbe}, {0xffc2, 0xffc7}, {0xffca, 0xffcf}, {0xffd2, 0xffd7},
+    {0xffda, 0xffdc}, {0x10000, 0x1000b}, {0x1000d, 0x10026}, {0x10028, 0x1003a}, {0x1003c, 0x1003d}, {0x1003f, 0x1004d},
+    {0x10050, 0x1005d}, {0x10080, 0x100fa}, {0x10140, 0x10174}, {0x101fd, 0x101fd}, {0x10280, 0x1029c}, {0x102a0, 0x102d0},
+    {0x102e0, 0x102e0}, {0x10300, 0x1031f}, {0x1032d, 0x1034a}, {0x10350, 0x1037a}, {0x10380, 0x1039d}, {0x103a0, 0x103c3},
+    {0x103c8, 0x103cf}, {0x103d1, 0x103d5}, {0x10400, 0x1049d}, {0x104a0, 0x104a9}, {0x104b0, 0x104d3}, {0x104d8, 0x104fb},
+    {0x10500, 0x10527}, {0x10530, 0x10563}, {0x10570, 0x1057a}, {0x1057c, 0x1058a}, {0x1058c, 0x10592}, {0x10594, 0x10595},
+    {0x10597, 0x105a1}, {0x105a3, 0x105b1}, {0x105b3, 0x105b9}, {0x105bb, 0x105bc}, {0x105c0, 0x105f3}, {0x10600, 0x10736},
+    {0x10740, 0x10755}, {0x10760, 0x10767}, {0x10780, 0x10785}, {0x10787, 0x107b0}, {0x107b2, 0x107ba}, {0x10800, 0x10805},
+    {0x10808, 0x10808}, {0x1080a, 0x10835}, {0x10837, 0x10838}, {0x1083c, 0x1083c}, {0x1083f, 0x10855}, {0x10860, 0x10876},
+    {0x10880, 0x1089e}, {0x108e0, 0x108f2}, {0x108f4, 0x108f5}, {0x10900, 0x10915}, {0x10920, 0x10939}, {0x10980, 0x109b7},
+    {0x109be, 0x109bf}, {0x10a00, 0x10a03}, {0x10a05, 0x10a06}, {0x10a0c, 0x10a13}, {0x10a15, 0x10a17}, {0x10a19, 0x10a35},
+    {0x10a38, 0x10a3a}, {0x10a3f, 0x10a3f}, {0x10a60, 0x10a7c}, {0x10a80, 0x10a9c}, {0x10ac0, 0x10ac7}, {0x10ac9, 0x10ae6},
+    {0x10b00, 0x10b35}, {0x10b40, 0x10b55}, {0x10b60, 0x10b72}, {0x10b80, 0x10b91}, {0x10c00, 0x10c48}, {0x10c80, 0x10cb2},
+    {0x10cc0, 0x10cf2}, {0x10d00, 0x10d27}, {0x10d30, 0x10d39}, {0x10d40, 0x10d65}, {0x10d69, 0x10d6d}, {0x10d6f, 0x10d85},
+    {0x10e80, 0x10ea9}, {0x10eab, 0x10eac}, {0x10eb0, 0x10eb1}, {0x10ec2, 0x10ec4}, {0x10efc, 0x10f1c}, {0x10f27, 0x10f27},
+    {0x10f30, 0x10f50}, {0x10f70, 0x10f85}, {0x10fb0, 0x10fc4}, {0x10fe0, 0x10ff6}, {0x11000, 0x11046}, {0x11066, 0x11075},
+    {0x1107f, 0x110ba}, {0x110c2, 0x110c2}, {0x110d0, 0x110e8}, {0x110f0, 0x110f9}, {0x11100, 0x11134}, {0x11136, 0x1113f},
+    {0x11144, 0x11147}, {0x11150, 0x11173}, {0x11176, 0x11176}, {0x11180, 0x111c4}, {0x111c9, 0x111cc}, {0x111ce, 0x111da},
+    {0x111dc, 0x111dc}, {0x11200, 0x11211}, {0x11213, 0x11237}, {0x1123e, 0x11241}, {0x11280, 0x11286}, {0x11288, 0x11288},
+    {0x1128a, 0x1128d}, {0x1128f, 0x1129d}, {0x1129f, 0x112a8}, {0x112b0, 0x112ea}, {0x112f0, 0x112f9}, {0x11300, 0x11303},
+    {0x11305, 0x1130c}, {0x1130f, 0x11310}, {0x11313, 0x11328}, {0x1132a, 0x11330}, {0x11332, 0x11333}, {0x11335, 0x11339},
+    {0x1133b, 0x11344}, {0x11347, 0x11348}, {0x1134b, 0x1134d}, {0x11350, 0x11350}, {0x11357, 0x11357}, {0x1135d, 0x11363},
+    {0x11366, 0x1136c}, {0x11370, 0x11374}, {0x11380, 0x11389}, {0x1138b, 0x1138b}, {0x1138e, 0x1138e}, {0x11390, 0x113b5},
+    {0x113b7, 0x113c0}, {0x113c2, 0x113c2}, {0x113c5, 0x113c5}, {0x113c7, 0x113ca}, {0x113cc, 0x113d3}, {0x113e1, 0x113e2},
+    {0x11400, 0x1144a}, {0x11450, 0x11459}, {0x1145e, 0x11461}, {0x11480, 0x114c5}, {0x114c7, 0x114c7}, {0x114d0, 0x114d9},
+    {0x11580, 0x115b5}, {0x115b8, 0x115c0}, {0x115d8, 0x115dd}, {0x11600, 0x11640}, {0x11644, 0x11644}, {0x11650, 0x11659},
+    {0x11680, 0x116b8}, {0x116c0, 0x116c9}, {0x116d0, 0x116e3}, {0x11700, 0x1171a}, {0x1171d, 0x1172b}, {0x11730, 0x11739},
+    {0x11740, 0x11746}, {0x11800, 0x1183a}, {0x118a0, 0x118e9}, {0x118ff, 0x11906}, {0x11909, 0x11909}, {0x1190c, 0x11913},
+    {0x11915, 0x11916}, {0x11918, 0x11935}, {0x11937, 0x11938}, {0x1193b, 0x11943}, {0x11950, 0x11959}, {0x119a0, 0x119a7},
+    {0x119aa, 0x119d7}, {0x119da, 0x119e1}, {0x119e3, 0x119e4}, {0x11a00, 0x11a3e}, {0x11a47, 0x11a47}, {0x11a50, 0x11a99},
+    {0x11a9d, 0x11a9d}, {0x11ab0, 0x11af8}, {0x11bc0, 0x11be0}, {0x11bf0, 0x11bf9}, {0x11c00, 0x11c08}, {0x11c0a, 0x11c36},
+    {0x11c38, 0x11c40}, {0x11c50, 0x11c59}, {0x11c72, 0x11c8f}, {0x11c92, 0x11ca7}, {0x11ca9, 0x11cb6}, {0x11d00, 0x11d06},
+    {0x11d08, 0x11d09}, {0x11d0b, 0x11d36}, {0x11d3a, 0x11d3a}, {0x11d3c, 0x11d3d}, {0x11d3f, 0x11d47}, {0x11d50, 0x11d59},
+    {0x11d60, 0x11d65}, {0x11d67, 0x11d68}, {0x11d6a, 0x11d8e}, {0x11d90, 0x11d91}, {0x11d93, 0x11d98}, {0x11da0, 0x11da9},
+    {0x11ee0, 0x11ef6}, {0x11f00, 0x11f10}, {0x11f12, 0x11f3a}, {0x11f3e, 0x11f42}, {0x11f50, 0x11f5a}, {0x11fb0, 0x11fb0},
+    {0x12000, 0x12399}, {0x12400, 0x1246e}, {0x12480, 0x12543}, {0x12f90, 0x12ff0}, {0x13000, 0x1342f}, {0x13440, 0x13455},
+    {0x13460, 0x143fa}, {0x14400, 0x14646}, {0x16100, 0x16139}, {0x16800, 0x16a38}, {0x16a40, 0x16a5e}, {0x16a60, 0x16a69},
+    {0x16a70, 0x16abe}, {0x16ac0, 0x16ac9}, {0x16ad0, 0x16aed}, {0x16af0, 0x16af4}, {0x16b00, 0x16b36}, {0x16b40, 0x16b43},
+    {0x16b50, 0x16b59}, {0x16b63, 0x16b77}, {0x16b7d, 0x16b8f}, {0x16d40, 0x16d6c}, {0x16d70, 0x16d79}, {0x16e40, 0x16e7f},
+    {0x16f00, 0x16f4a}, {0x16f4f, 0x16f87}, {0x16f8f, 0x16f9f}, {0x16fe0, 0x16fe1}, {0x16fe3, 0x16fe4}, {0x16ff0, 0x16ff1},
+    {0x17000, 0x187f7}, {0x18800, 0x18cd5}, {0x18cff, 0x18d08}, {0x1aff0, 0x1aff3}, {0x1aff5, 0x1affb}, {0x1affd, 0x1affe},
+    {0x1b000, 0x1b122}, {0x1b132, 0x1b132}, {0x1b150, 0x1b152}, {0x1b155, 0x1b155}, {0x1b164, 0x1b167}, {0x1b170, 0x1b2fb},
+    {0x1bc00, 0x1bc6a}, {0x1bc70, 0x1bc7c}, {0x1bc80, 0x1bc88}, {0x1bc90, 0x1bc99}, {0x1bc9d, 0x1bc9e}, {0x1ccf0, 0x1ccf9},
+    {0x1cf00, 0x1cf2d}, {0x1cf30, 0x1cf46}, {0x1d165, 0x1d169}, {0x1d16d, 0x1d172}, {0x1d17b, 0x1d182}, {0x1d185, 0x1d18b},
+    {0x1d1aa, 0x1d1ad}, {0x1d242, 0x1d244}, {0x1d400, 0x1d454}, {0x1d456, 0x1d49c}, {0x1d49e, 0x1d49f}, {0x1d4a2, 0x1d4a2},
+    {0x1d4a5, 0x1d4a6}, {0x1d4a9, 0x1d4ac}, {0x1d4ae, 0x1d4b9}, {0x1d4bb, 0x1d4bb}, {0x1d4bd, 0x1d4c3}, {0x1d4c5, 0x1d505},
+    {0x1d507, 0x1d50a}, {0x1d50d, 0x1d514}, {0x1d516, 0x1d51c}, {0x1d51e, 0x1d539}, {0x1d53b, 0x1d53e}, {0x1d540, 0x1d544},
+    {0x1d546, 0x1d546}, {0x1d54a, 0x1d550}, {0x1d552, 0x1d6a5}, {0x1d6a8, 0x1d6c0}, {0x1d6c2, 0x1d6da}, {0x1d6dc, 0x1d6fa},
+    {0x1d6fc, 0x1d714}, {0x1d716, 0x1d734}, {0x1d736, 0x1d74e}, {0x1d750, 0x1d76e}, {0x1d770, 0x1d788}, {0x1d78a, 0x1d7a8},
+    {0x1d7aa, 0x1d7c2}, {0x1d7c4, 0x1d7cb}, {0x1d7ce, 0x1d7ff}, {0x1da00, 0x1da36}, {0x1da3b, 0x1da6c}, {0x1da75, 0x1da75},
+    {0x1da84, 0x1da84}, {0x1da9b, 0x1da9f}, {0x1daa1, 0x1daaf}, {0x1df00, 0x1df1e}, {0x1df25, 0x1df2a}, {0x1e000, 0x1e006},
+    {0x1e008, 0x1e018}, {0x1e01b, 0x1e021}, {0x1e023, 0x1e024}, {0x1e026, 0x1e02a}, {0x1e030, 0x1e06d}, {0x1e08f, 0x1e08f},
+    {0x1e100, 0x1e12c}, {0x1e130, 0x1e13d}, {0x1e140, 0x1e149}, {0x1e14e, 0x1e14e}, {0x1e290, 0x1e2ae}, {0x1e2c0, 0x1e2f9},
+    {0x1e4d0, 0x1e4f9}, {0x1e5d0, 0x1e5fa}, {0x1e7e0, 0x1e7e6}, {0x1e7e8, 0x1e7eb}, {0x1e7ed, 0x1e7ee}, {0x1e7f0, 0x1e7fe},
+    {0x1e800, 0x1e8c4}, {0x1e8d0, 0x1e8d6}, {0x1e900, 0x1e94b}, {0x1e950, 0x1e959}, {0x1ee00, 0x1ee03}, {0x1ee05, 0x1ee1f},
+    {0x1ee21, 0x1ee22}, {0x1ee24, 0x1ee24}, {0x1ee27, 0x1ee27}, {0x1ee29, 0x1ee32}, {0x1ee34, 0x1ee37}, {0x1ee39, 0x1ee39},
+    {0x1ee3b, 0x1ee3b}, {0x1ee42, 0x1ee42}, {0x1ee47, 0x1ee47}, {0x1ee49, 0x1ee49}, {0x1ee4b, 0x1ee4b}, {0x1ee4d, 0x1ee4f},
+    {0x1ee51, 0x1ee52}, {0x1ee54, 0x1ee54}, {0x1ee57, 0x1ee57}, {0x1ee59, 0x1ee59}, {0x1ee5b, 0x1ee5b}, {0x1ee5d, 0x1ee5d},
+    {0x1ee5f, 0x1ee5f}, {0x1ee61, 0x1ee62}, {0x1ee64, 0x1ee64}, {0x1ee67, 0x1ee6a}, {0x1ee6c, 0x1ee72}, {0x1ee74, 0x1ee77},
+    {0x1ee79, 0x1ee7c}, {0x1ee7e, 0x1ee7e}, {0x1ee80, 0x1ee89}, {0x1ee8b, 0x1ee9b}, {0x1eea1, 0x1eea3}, {0x1eea5, 0x1eea9},
+    {0x1eeab, 0x1eebb}, {0x1f130, 0x1f149}, {0x1f150, 0x1f169}, {0x1f170, 0x1f189}, {0x1fbf0, 0x1fbf9}, {0x20000, 0x2a6df},
+    {0x2a700, 0x2b739}, {0x2b740, 0x2b81d}, {0x2b820, 0x2cea1}, {0x2ceb0, 0x2ebe0}, {0x2ebf0, 0x2ee5d}, {0x2f800, 0x2fa1d},
+    {0x30000, 0x3134a}, {0x31350, 0x323af}, {0xe0100, 0xe01ef},
+};
+
+/// \s of Unicode regular expressions.
+inline constexpr code_range white_space[] = {{0x09, 0x0d}, {0x20, 0x20}, {0x85, 0x85}, {0xa0, 0xa0}, {0x1680, 0x1680}, {0x2000, 0x200a}, {0x2028, 0x2029}, {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}};
+
+/// Whether a sorted table of ranges contains a character.
+template <std::size_t N>
+[[nodiscard]] bool is_in(const code_range (&table)[N], const utf8_character& c) noexcept {
+    const auto after = std::upper_bound(std::begin(table), std::end(table), c.code, [](char32_t code, const code_range& range) { return code < range.first; });
+    return c.length > 0 && after != std::begin(table) && c.code <= std::prev(after)->last;
+}
+
+/// The last character of a valid UTF-8 text; of length 0 where the text is empty.
+[[nodiscard]] inline utf8_character last_character(std::string_view text) noexcept {
+    std::size_t at = text.size();
+    while (at > 0 && (static_cast<unsigned char>(text[--at]) & 0xc0) == 0x80) {}
+    return first_character(text.substr(at));
+}
+
+/// Whether a text begins with a character of a word.
+[[nodiscard]] inline bool begins_with_word(std::string_view text) noexcept { return is_in(word_characters, first_character(text)); }
+/// Whether a text ends with one.
+[[nodiscard]] inline bool ends_with_word(std::string_view text) noexcept { return is_in(word_characters, last_character(text)); }
+
+/// Bytes of white space at the beginning.
+[[nodiscard]] inline std::size_t white_space_at_begin(std::string_view text) noexcept {
+    std::size_t bytes = 0;
+    for (utf8_character c; is_in(white_space, c = first_character(text.substr(bytes)));) bytes += c.length;
+    return bytes;
+}
+/// Bytes of white space at the end.
+[[nodiscard]] inline std::size_t white_space_at_end(std::string_view text) noexcept {
+    const std::size_t all = text.size();
+    for (utf8_character c; is_in(white_space, c = last_character(text));) text.remove_suffix(c.length);
+    return all - text.size();
+}
+
+} // namespace pali::inline PALI_ABI::detail
+
+// Tokens that are cut out of a text before it is encoded, and added_tokens.json, one source of them: {"<image>": 257152}. Included by bodies only.
+
+#include <map>
+#include <unordered_map>
+
+namespace pali::inline PALI_ABI::detail {
+
+/// A token and how it is matched; the flags are those of transformers' AddedToken.
+struct added_token {
+    std::string text;
+    token id = 0;
+    bool special = false;     ///< left out of decoded text
+    bool normalized = false;  ///< matched after spaces became U+2581
+    bool single_word = false; ///< only between characters that belong to no word
+    bool lstrip = false;      ///< takes the white space before it
+    bool rstrip = false;      ///< takes the white space after it
+};
+
+/// Reads the contents of added_tokens.json. Throws errc::malformed_tokenizer with `file` and what is wrong.
+[[nodiscard]] PALI_INLINE std::vector<added_token> read_added_tokens(std::string_view contents, const std::string& file) {
+    const auto fail = [&](const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": ", what}); };
+    const nlohmann::json document = parse_strict_json(contents, fail);
+    if (!document.is_object()) fail({"is ", describe_json(document), "; one object is needed, with an id for each text"});
+    std::vector<added_token> tokens;
+    std::map<token, std::string_view> names;
+    for (const auto& [text, id] : document.get_ref<const nlohmann::json::object_t&>()) {
+        if (text.empty()) fail("has an entry without a name");
+        if (!id.is_number_unsigned()) fail({"has ", describe_json(id), " at ", in_quotes(text), "; an id is needed"});
+        if (id.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<token>::max()))
+            fail({"gives ", in_quotes(text), " the id ", describe_json(id), ", which is too large"});
+        tokens.push_back({.text = text, .id = id.get<token>()});
+        if (const auto [same, first] = names.emplace(id.get<token>(), text); !first)
+            fail({"gives ", in_quotes(same->second), " and ", in_quotes(text), " the same id ", describe_json(id)});
+    }
+    return tokens;
+}
+
+/// Finds added tokens in a text: the leftmost match, and of those that begin there the longest. A trie, with the edges in one hash table.
+class added_token_finder {
+public:
+    /// Of two equal texts the later counts (in transformers it is random which). `text` is what is searched for: that of the token, or as it is after normalization.
+    void add(std::string_view text, const added_token& one) {
+        std::uint32_t node = 0;
+        for (const char c : text) {
+            const auto [edge, fresh] = m_edges.emplace(key(node, c), static_cast<std::uint32_t>(m_tokens.size()));
+            if (fresh) m_tokens.push_back(nothing);
+            node = edge->second;
+        }
+        m_tokens[node] = static_cast<std::uint32_t>(m_added.size());
+        m_added.push_back(one);
+        m_begins[static_cast<unsigned char>(text.front())] = true;
+    }
+
+    /// Calls `on_text(part)` and `on_token(id)` for what the text consists of, in order. The text is valid UTF-8.
+    template <class On_text, class On_token>
+    void split(std::string_view text, On_text&& on_text, On_token&& on_token) const {
+        std::size_t begin = 0; // of the text that is not yet reported
+        for (std::size_t at = 0; at < text.size();) {
+            const auto [length, one] = longest_at(text.substr(at));
+            if (length == 0) {
+                ++at;
+                continue;
+            }
+            std::size_t first = at, last = at + length;
+            at = last;
+            if (one->single_word && (ends_with_word(text.substr(0, first)) || begins_with_word(text.substr(last)))) continue;
+            if (one->lstrip) first = std::max(begin, first - white_space_at_end(text.substr(0, first)));
+            if (one->rstrip) last += white_space_at_begin(text.substr(last));
+            if (begin < first) on_text(text.substr(begin, first - begin));
+            if (first < last) on_token(one->id); // empty where an earlier token took the white space that this one is
+            begin = last; // a token that begins within the white space is found all the same, as in transformers
+        }
+        if (begin < text.size()) on_text(text.substr(begin));
+    }
+
+private:
+    static constexpr std::uint32_t nothing = 0xffffffff;
+    struct match {
+        std::size_t length = 0;
+        const added_token* one = nullptr;
+    };
+
+    [[nodiscard]] static std::uint64_t key(std::uint32_t node, char c) noexcept { return std::uint64_t{node} << 8 | static_cast<unsigned char>(c); }
+
+    [[nodiscard]] match longest_at(std::string_view text) const {
+        match best;
+        if (!m_begins[static_cast<unsigned char>(text.front())]) return best;
+        std::uint32_t node = 0;
+        for (std::size_t i = 0; i < text.size(); ++i) {
+            const auto edge = m_edges.find(key(node, text[i]));
+            if (edge == m_edges.end()) break;
+            node = edge->second;
+            if (m_tokens[node] != nothing) best = {i + 1, &m_added[m_tokens[node]]};
+        }
+        return best;
+    }
+
+    std::unordered_map<std::uint64_t, std::uint32_t> m_edges;
+    std::vector<std::uint32_t> m_tokens = {nothing}; // of each node, an index into m_added
+    std::vector<added_token> m_added;
+    std::vector<bool> m_begins = std::vector<bool>(256); // first bytes of all tokens
+};
+
+} // namespace pali::inline PALI_ABI::detail
+
+// The table of pieces that tokenizer.model and tokenizer.json are read into. Included by bodies only.
 
 #include <bit>
 
@@ -3413,37 +3682,250 @@ enum class piece_type : std::uint64_t { normal = 1, unknown = 2, control = 3, us
 /// One entry of the vocabulary.
 struct model_piece {
     std::string_view text;
-    float score = 0;
+    float score = 0; // of sentencepiece; 0 in a tokenizer.json, which has none
     piece_type type = piece_type::normal;
 };
 
-/// The parts of a ModelProto that matter to a vocabulary of Gemma's kind; views into the bytes that were read. The initial values are those of
-/// sentencepiece_model.proto.
-struct sentencepiece_model {
+/// Pieces, indexed by id, and a hash table from text to id. The texts are views into memory of the owner. Names of the tokens with a role are
+/// those that a tokenizer.model has by default.
+struct vocabulary {
     std::vector<model_piece> pieces;
-    std::uint64_t model_type = 1;
-    bool byte_fallback = false, whitespace_as_suffix = false;
     std::string_view unk_surface = " \xE2\x81\x87 ", bos = "<s>", eos = "</s>", pad = "<pad>";
-    bool charsmap = false, dummy_prefix = true, remove_extra_whitespaces = true, escape_whitespaces = true, denormalizer = false;
-    /// Numbers of pieces, plus 1, at the places that their texts have; at most half full. Several times quicker than a map of 257152 nodes.
-    std::vector<std::uint32_t> places;
+    /// Of the hash table: open addressing, at most half full. The bytes of short texts are in it, so most lookups read no other memory.
+    struct place {
+        std::uint32_t number = 0;    // the id plus 1; 0: free
+        std::uint32_t tag = 0;       // 24 bits of the hash, and the length up to 255
+        std::uint64_t beginning = 0; // the first 8 bytes
+        [[nodiscard]] bool operator==(const place& other) const noexcept { return tag == other.tag && beginning == other.beginning; }
+    };
+    std::vector<place> places;
 
-    /// The number of the piece with this text.
+    /// The id of the piece with this text.
     [[nodiscard]] std::optional<std::size_t> find(std::string_view text) const noexcept {
-        const std::uint32_t number = places[place_of(text)];
+        const std::uint32_t number = slot_of(text).found->number;
         return number == 0 ? std::nullopt : std::optional<std::size_t>(number - 1);
     }
-    /// Puts another piece in the place of one.
-    void rename(std::size_t i, const model_piece& piece) {
-        pieces[i] = piece; // the old text is no longer found: what stands at its place has another
-        places[place_of(piece.text)] = static_cast<std::uint32_t>(i + 1);
+    /// Makes a piece known; false if its text is already known.
+    bool insert(std::size_t id) {
+        const slot free = slot_of(pieces[id].text);
+        if (free.found->number != 0) return false;
+        place& at = places[static_cast<std::size_t>(free.found - places.data())];
+        at = free.wanted;
+        at.number = static_cast<std::uint32_t>(id + 1);
+        return true;
     }
-    /// Where a text stands, or would.
-    [[nodiscard]] std::size_t place_of(std::string_view text) const noexcept {
-        std::size_t at = std::hash<std::string_view>()(text) & (places.size() - 1);
-        while (places[at] != 0 && pieces[places[at] - 1].text != text) at = (at + 1) & (places.size() - 1);
+    /// Replaces one piece by another, whose text is not known.
+    void rename(std::size_t id, const model_piece& piece) {
+        pieces[id] = piece;
+        for (place& at : places)
+            if (at.number == id + 1) at.tag = 0, at.beginning = ~std::uint64_t{0}; // no text is this: pieces are UTF-8
+        insert(id);
+    }
+
+private:
+    struct slot {
+        const place* found; // of the text, or free
+        place wanted;
+    };
+    [[nodiscard]] slot slot_of(std::string_view text) const noexcept {
+        const std::uint64_t hash = std::hash<std::string_view>()(text);
+        place wanted{.tag = static_cast<std::uint32_t>(hash >> 40 << 8 | std::min<std::size_t>(text.size(), 255))};
+        if (!text.empty()) std::memcpy(&wanted.beginning, text.data(), std::min<std::size_t>(text.size(), 8));
+        std::size_t at = static_cast<std::size_t>(hash) & (places.size() - 1);
+        while (places[at].number != 0 && !(places[at] == wanted && (text.size() <= 8 || pieces[places[at].number - 1].text == text))) at = (at + 1) & (places.size() - 1);
+        return {&places[at], wanted};
+    }
+};
+
+/// The value of a byte piece, "<0x00>" to "<0xFF>"; -1 for any other text.
+[[nodiscard]] inline int byte_of_piece(std::string_view piece) noexcept {
+    if (piece.size() != 6 || !piece.starts_with("<0x") || piece[5] != '>') return -1;
+    const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; };
+    const int high = digit(piece[3]), low = digit(piece[4]);
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+/// Pieces are non-empty, short, valid UTF-8 without zero bytes, and no two are equal. Fills `places`. Throws errc::malformed_tokenizer with `file`.
+PALI_INLINE void check_pieces(vocabulary& words, const std::string& file) {
+    constexpr std::size_t longest = 1024; // the longest piece of Gemma has 93 bytes
+    const auto fail = [&](std::size_t i, const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", what}); };
+    words.places.assign(std::bit_ceil(words.pieces.size() * 2 + 2), {}); // 2: rename() may insert one more
+    for (std::size_t i = 0; i < words.pieces.size(); ++i) {
+        const std::string_view text = words.pieces[i].text;
+        if (text.empty()) fail(i, "is empty");
+        if (text.size() > longest) fail(i, {"has ", text.size(), " bytes; at most ", longest, " are supported"});
+        if (!is_utf8(text)) fail(i, "is no valid UTF-8");
+        if (text.find('\0') != std::string_view::npos) fail(i, "holds a zero byte");
+        if (!words.insert(i)) fail(i, {"is the same as piece ", *words.find(text)});
+    }
+}
+
+} // namespace pali::inline PALI_ABI::detail
+
+// Byte-pair encoding as transformers runs it: the pair of the lowest rank is merged first. Included by bodies only.
+
+#include <queue>
+
+namespace pali::inline PALI_ABI::detail {
+
+/// Two pieces and the piece that they are merged into, by id.
+struct piece_merge {
+    std::uint32_t left = 0, right = 0, result = 0;
+};
+
+/// The merges of a tokenizer.json: a hash table from two ids to the rank and the id of the result. 16 bytes an entry, at most two thirds full.
+class merge_table {
+public:
+    merge_table() = default;
+    /// The ranks are the positions in the list; of two equal pairs the later counts, as in transformers.
+    explicit merge_table(const std::vector<piece_merge>& merges) : m_entries(std::bit_ceil(merges.size() + merges.size() / 2 + 1)) {
+        for (std::size_t rank = 0; rank < merges.size(); ++rank) {
+            entry& e = m_entries[place_of(merges[rank].left, merges[rank].right)];
+            e = {merges[rank], static_cast<std::uint32_t>(rank + 1)};
+        }
+    }
+
+    struct entry {
+        piece_merge merge;
+        std::uint32_t rank = 0; // 0: free
+    };
+    /// The entry of a pair; its rank is 0 where the pair is not merged.
+    [[nodiscard]] const entry& find(std::uint32_t left, std::uint32_t right) const noexcept { return m_entries[place_of(left, right)]; }
+
+private:
+    [[nodiscard]] std::size_t place_of(std::uint32_t left, std::uint32_t right) const noexcept {
+        const std::uint64_t key = (std::uint64_t{left} << 32 | right) * 0x9E3779B97F4A7C15u; // 2^64 / golden ratio: Fibonacci hashing
+        const std::size_t mask = m_entries.size() - 1;
+        std::size_t at = static_cast<std::size_t>(key >> 32) & mask;
+        while (m_entries[at].rank != 0 && (m_entries[at].merge.left != left || m_entries[at].merge.right != right)) at = (at + 1) & mask;
         return at;
     }
+
+    std::vector<entry> m_entries = std::vector<entry>(1);
+};
+
+/// Merges the characters of a text into pieces. O(n log n): a heap of the pairs that may be merged, over a linked list of symbols.
+///
+/// Without a table of merges every pair whose joined text is a piece may be merged, ranked by the id of that piece and then by the length of the
+/// left part: that is the list transformers derives from a tokenizer.model. Control pieces are never formed. Refers to its arguments.
+class piece_merger {
+public:
+    piece_merger(const vocabulary& words, const merge_table* merges, token unknown) : m_words(words), m_merges(merges), m_unknown(static_cast<std::uint32_t>(unknown)) {
+        for (std::size_t value = 0; value < m_bytes.size(); ++value) {
+            constexpr std::string_view digits = "0123456789ABCDEF";
+            const char text[] = {'<', '0', 'x', digits[value >> 4], digits[value & 15], '>'};
+            const auto found = words.find({text, sizeof text});
+            m_bytes[value] = found ? static_cast<std::uint32_t>(*found) : none;
+        }
+    }
+
+    /// Appends the ids of a text that is valid UTF-8, with U+2581 for spaces. Shorter than 2^31 bytes.
+    void encode(std::string_view text, std::vector<token>& out) const {
+        std::vector<symbol> symbols = characters_of(text);
+        const auto candidates = [](const candidate& a, const candidate& b) { return a.rank != b.rank ? a.rank > b.rank : a.at > b.at; };
+        std::priority_queue<candidate, std::vector<candidate>, decltype(candidates)> heap(candidates);
+        std::string joined;
+        const auto push = [&](std::uint32_t at) {
+            if (const auto found = find(symbols[at].id, symbols[symbols[at].next].id, joined)) heap.push({found->rank, at, found->id});
+        };
+        for (std::uint32_t i = 0; i + 1 < symbols.size(); ++i) push(i);
+        while (!heap.empty()) {
+            const candidate best = heap.top();
+            heap.pop();
+            symbol& left = symbols[best.at];
+            if (left.id == none || left.next == none) continue; // merged meanwhile, or the last
+            symbol& right = symbols[left.next];
+            if (const auto now = find(left.id, right.id, joined); !now || now->id != best.id) continue; // another pair stands there now
+            left.id = best.id;
+            left.next = right.next;
+            right.id = none;
+            if (left.next != none) {
+                symbols[left.next].previous = best.at;
+                push(best.at);
+            }
+            if (left.previous != none) push(left.previous);
+        }
+        for (const symbol& s : symbols)
+            if (s.id != none) out.push_back(static_cast<token>(s.id));
+    }
+
+private:
+    static constexpr std::uint32_t none = 0xffffffff;
+    struct symbol {
+        std::uint32_t id = none, previous = none, next = none;
+    };
+    struct candidate {
+        std::uint64_t rank = 0;
+        std::uint32_t at = 0, id = 0; // of the left symbol; of the result
+    };
+    struct ranked {
+        std::uint64_t rank = 0;
+        std::uint32_t id = 0;
+    };
+
+    /// One symbol a character; bytes for a character that is no piece; one unknown piece for a run of what is not even that.
+    [[nodiscard]] std::vector<symbol> characters_of(std::string_view text) const {
+        std::vector<symbol> symbols;
+        symbols.reserve(text.size());
+        const auto add = [&](std::uint32_t id) {
+            const auto at = static_cast<std::uint32_t>(symbols.size());
+            if (at > 0) symbols.back().next = at;
+            symbols.push_back({id, at > 0 ? at - 1 : none, none});
+        };
+        bool unknown = false; // a run of unknown characters is not yet written: as in transformers it follows byte pieces within the run
+        for (std::size_t at = 0; at < text.size();) {
+            const std::string_view character = text.substr(at, std::max<std::size_t>(first_character(text.substr(at)).length, 1));
+            at += character.size();
+            if (const auto found = m_words.find(character)) {
+                if (unknown) add(m_unknown);
+                unknown = false;
+                add(static_cast<std::uint32_t>(*found));
+            } else if (std::all_of(character.begin(), character.end(), [&](char c) { return m_bytes[static_cast<unsigned char>(c)] != none; })) {
+                for (const char c : character) add(m_bytes[static_cast<unsigned char>(c)]);
+            } else {
+                unknown = true;
+            }
+        }
+        if (unknown) add(m_unknown);
+        return symbols;
+    }
+
+    [[nodiscard]] std::optional<ranked> find(std::uint32_t left, std::uint32_t right, std::string& joined) const {
+        std::optional<ranked> found;
+        if (m_merges != nullptr) {
+            if (const merge_table::entry& e = m_merges->find(left, right); e.rank != 0) found = {e.rank, e.merge.result};
+        } else {
+            const std::string_view begin = m_words.pieces[left].text;
+            joined.assign(begin).append(m_words.pieces[right].text);
+            if (const auto id = m_words.find(joined)) {
+                const auto characters = std::count_if(begin.begin(), begin.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
+                found = {std::uint64_t{*id} << 32 | static_cast<std::uint64_t>(characters), static_cast<std::uint32_t>(*id)};
+            }
+        }
+        if (!found) return found;
+        const piece_type type = m_words.pieces[found->id].type;
+        return type == piece_type::control || type == piece_type::unknown ? std::nullopt : found;
+    }
+
+    const vocabulary& m_words;
+    const merge_table* m_merges;
+    std::uint32_t m_unknown;
+    std::vector<std::uint32_t> m_bytes = std::vector<std::uint32_t>(256); // ids of byte pieces
+};
+
+} // namespace pali::inline PALI_ABI::detail
+
+// The protobuf inside tokenizer.model, read and checked before sentencepiece sees it: sentencepiece trusts the file, and logs to standard
+// error. Included by bodies only.
+
+namespace pali::inline PALI_ABI::detail {
+
+/// The parts of a ModelProto that matter to a vocabulary of Gemma's kind; views into the bytes that were read. The initial values are those of
+/// sentencepiece_model.proto.
+struct sentencepiece_model : vocabulary {
+    std::uint64_t model_type = 1;
+    bool byte_fallback = false, whitespace_as_suffix = false;
+    bool charsmap = false, dummy_prefix = true, remove_extra_whitespaces = true, escape_whitespaces = true, denormalizer = false;
 };
 
 /// Fields of a protobuf message, one after the other.
@@ -3521,43 +4003,21 @@ private:
     std::uint64_t m_wire = 0;
 };
 
-/// The value of a byte piece, "<0x00>" to "<0xFF>"; -1 for any other text.
-[[nodiscard]] inline int byte_of_piece(std::string_view piece) noexcept {
-    if (piece.size() != 6 || !piece.starts_with("<0x") || piece[5] != '>') return -1;
-    const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; };
-    const int high = digit(piece[3]), low = digit(piece[4]);
-    return high < 0 || low < 0 ? -1 : high * 16 + low;
-}
-
-/// What sentencepiece takes on trust: pieces are short, valid, single; one of them is the unknown one; the bytes are all there or none. Fills `places`.
-PALI_INLINE void check_pieces(sentencepiece_model& model, const std::string& file) {
-    constexpr std::size_t longest = 1024; // the longest of Gemma's has 93 bytes
-    const auto fail = [&](std::size_t i, const error_text& what) {
-        throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", what});
-    };
-    if (model.pieces.empty()) throw error(errc::malformed_tokenizer, {file, ": holds no pieces; it is no sentencepiece model"});
-    model.places.assign(std::bit_ceil(model.pieces.size() * 2 + 2), 0); // 2: rename() may take one more
-    std::size_t unknown = 0, bytes = 0;
+/// Checks what sentencepiece trusts: see check_pieces; besides, the byte pieces are complete or absent.
+PALI_INLINE void check_model_pieces(sentencepiece_model& model, const std::string& file) {
+    const auto fail = [&](const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": ", what}); };
+    if (model.pieces.empty()) fail("holds no pieces; it is no sentencepiece model");
     for (std::size_t i = 0; i < model.pieces.size(); ++i) {
         const model_piece& p = model.pieces[i];
-        if (p.text.size() > longest)
-            fail(i, {"has ", p.text.size(), " bytes; at most ", longest, " are taken"});
-        if (!is_utf8(p.text)) fail(i, "is no valid UTF-8");
-        if (p.text.find('\0') != std::string_view::npos) fail(i, "holds a zero byte");
-        if (!std::isfinite(p.score)) fail(i, "has a score that is no finite number");
-        if (p.type < piece_type::normal || p.type > piece_type::byte)
-            fail(i, {"is of kind ", static_cast<std::uint64_t>(p.type), "; 1 to 6 are known"});
-        if (p.type == piece_type::byte && byte_of_piece(p.text) < 0) fail(i, "stands for a byte, and is not of the form <0x41>");
-        std::uint32_t& place = model.places[model.place_of(p.text)];
-        if (place != 0) fail(i, {"is the same as piece ", place - 1});
-        place = static_cast<std::uint32_t>(i + 1);
-        unknown += p.type == piece_type::unknown;
-        bytes += p.type == piece_type::byte;
+        if (!std::isfinite(p.score)) fail({"piece ", i, " has a score that is no finite number"});
+        if (p.type < piece_type::normal || p.type > piece_type::byte) fail({"piece ", i, " is of kind ", static_cast<std::uint64_t>(p.type), "; 1 to 6 are known"});
+        if (p.type == piece_type::byte && byte_of_piece(p.text) < 0) fail({"piece ", i, " stands for a byte, and is not of the form <0x41>"});
     }
-    const auto count = [&](const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": ", what}); };
-    if (unknown != 1) count({"has ", unknown, " pieces for what is unknown; exactly one is needed"});
-    if (bytes != (model.byte_fallback ? 256u : 0u))
-        count({"has ", bytes, " pieces for bytes; ", model.byte_fallback ? "256 are needed" : "none is allowed, since byte_fallback is off"});
+    check_pieces(model, file);
+    const auto count = [&](piece_type type) { return std::count_if(model.pieces.begin(), model.pieces.end(), [&](const model_piece& p) { return p.type == type; }); };
+    if (const auto unknown = count(piece_type::unknown); unknown != 1) fail({"has ", unknown, " pieces for what is unknown; exactly one is needed"});
+    if (const auto bytes = count(piece_type::byte); bytes != (model.byte_fallback ? 256 : 0))
+        fail({"has ", bytes, " pieces for bytes; ", model.byte_fallback ? "256 are needed" : "none is allowed, since byte_fallback is off"});
 }
 
 /// Only what transformers' GemmaTokenizer runs: byte-pair merges over the text as it is.
@@ -3609,7 +4069,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
                 if (field.number == 2) model.denormalizer = !field.as_bytes().empty();
         }
     }
-    check_pieces(model, file);
+    check_model_pieces(model, file);
     check_kind(model, file);
     if (!is_utf8(model.unk_surface)) throw error(errc::malformed_tokenizer, {file, ": unk_surface is no valid UTF-8"});
     return model;
@@ -3651,63 +4111,70 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
 
 } // namespace pali::inline PALI_ABI::detail
 
-// Body of tokenizer.hpp: sentencepiece behind checks of its own.
+// sentencepiece, which encodes with a tokenizer.model wherever it gives the ids of transformers. Included by bodies only.
 
 #include <sentencepiece_processor.h>
 
-#include <bitset>
 #include <exception>
 #include <mutex>
 #include <thread>
 
-namespace pali::inline PALI_ABI {
+namespace pali::inline PALI_ABI::detail {
 
-struct tokenizer::parts {
-    std::string file;                    // for messages
-    std::string bytes;                   // of the file
-    detail::sentencepiece_model model;   // views of them
-    detail::token_map added;             // text -> id, on top of the model or a normal piece of it that is to be atomic
-    std::map<token, std::string> texts;  // id -> text, of ids outside the model
-    std::vector<std::size_t> lengths;    // of texts to cut out of what is encoded, longest first
-    std::bitset<256> beginnings;         // first bytes of those
-    token bos = 0, eos = 0, pad = 0, newline = 0;
-    std::optional<token> image;
-    std::array<token, 1024> loc{};
-    std::array<token, 128> seg{};
-
-    [[nodiscard]] bool in_model(token id) const noexcept { return id >= 0 && static_cast<std::size_t>(id) < model.pieces.size(); }
-    /// A piece of the model, for ids in it.
-    [[nodiscard]] const detail::model_piece& at(token id) const noexcept { return model.pieces[static_cast<std::size_t>(id)]; }
-    [[nodiscard]] std::optional<token> find(std::string_view text) const noexcept {
-        const auto found = model.find(text);
-        return found ? std::optional(static_cast<token>(*found)) : std::nullopt;
-    }
-    void add(const std::filesystem::path& json, const detail::token_map& tokens);
-    void find_ids();
-    void find_places();
-    void encode(std::string_view text, std::vector<token>& out) const;
-
-    /// sentencepiece takes a quarter of a second for Gemma's vocabulary, on a thread of its own: no text is read before a picture was seen.
-    void start() {
-        m_loading = std::jthread([this] {
+/// Prepares sentencepiece's own tables on a thread: Gemma's take a tenth of a second, and no text is encoded before a picture was seen.
+class sentencepiece_encoder {
+public:
+    /// `model` and `file` (for messages) must outlive the encoder.
+    sentencepiece_encoder(const sentencepiece_model& model, const std::string& file) : m_file(file), m_usable(gives_ids_of_transformers(model)) {
+        m_loading = std::jthread([this, &model] {
             try {
-                if (const auto status = m_processor.LoadFromSerializedProto(detail::write_sentencepiece_model(model)); !status.ok()) m_refusal = status.ToString();
+                if (const auto status = m_processor.LoadFromSerializedProto(write_sentencepiece_model(model)); !status.ok()) m_refusal = status.ToString();
             } catch (const std::bad_alloc&) {
                 m_out_of_memory = true;
-            } catch (const std::exception& e) { // what its search tree throws is among it
+            } catch (const std::exception& e) { // from its search tree, among others
                 m_refusal = e.what();
             }
         });
     }
-    /// Waits for it. Throws errc::malformed_tokenizer, and std::bad_alloc.
-    [[nodiscard]] const sentencepiece::SentencePieceProcessor& processor() const {
+
+    /// Appends the ids of a text with U+2581 for spaces, or returns false: where they could differ from those of transformers, since sentencepiece takes the
+    /// longest piece of several spaces first and never forms a byte piece; and for long texts, on which piece_merger is twice as fast. Waits for the thread. Throws errc::malformed_tokenizer, errc::invalid_prompt, std::bad_alloc.
+    bool encode(std::string_view text, std::vector<token>& out) const {
         std::call_once(m_waited, [this] { m_loading.join(); });
         if (m_out_of_memory) throw std::bad_alloc();
-        if (!m_refusal.empty()) throw error(errc::malformed_tokenizer, {file, ": sentencepiece refuses it: ", m_refusal});
-        return m_processor;
+        if (!m_refusal.empty()) throw error(errc::malformed_tokenizer, {m_file, ": sentencepiece refuses it: ", m_refusal});
+        constexpr std::size_t longest = 16384;
+        if (!m_usable || text.size() > longest || text.find("\xE2\x96\x81\xE2\x96\x81") != std::string_view::npos || text.find("<0x") != std::string_view::npos) return false;
+        std::vector<int> ids;
+        if (const auto status = m_processor.Encode(text, &ids); !status.ok())
+            throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded: ", status.ToString()});
+        out.insert(out.end(), ids.begin(), ids.end());
+        return true;
     }
 
 private:
+    /// transformers ranks a merge by the id of its result, sentencepiece by its score: the same order if scores fall as ids rise. Among merges with the same
+    /// result the order has no effect: whatever stands around it, a piece is always formed from the same two parts, since no merge crosses its ends before.
+    /// sentencepiece alone splits unused pieces, and keeps user-defined ones whole where spaces are part of them.
+    [[nodiscard]] static bool gives_ids_of_transformers(const sentencepiece_model& model) {
+        constexpr std::string_view space = "\xE2\x96\x81";
+        const model_piece* before = nullptr;
+        for (const model_piece& p : model.pieces) {
+            if (p.type == piece_type::unused) return false;
+            if (p.type == piece_type::user_defined && p.text.find(space) != std::string_view::npos) {
+                std::string_view rest = p.text;
+                while (rest.starts_with(space)) rest.remove_prefix(space.size());
+                if (!rest.empty() || p.text == space) return false;
+            }
+            if (p.type != piece_type::normal) continue;
+            if (before != nullptr && !(p.score < before->score)) return false;
+            before = &p;
+        }
+        return true;
+    }
+
+    const std::string& m_file;
+    bool m_usable;
     sentencepiece::SentencePieceProcessor m_processor;
     mutable std::once_flag m_waited;
     std::string m_refusal;
@@ -3715,7 +4182,11 @@ private:
     mutable std::jthread m_loading; // the last member: ends before what it works on
 };
 
-namespace detail {
+} // namespace pali::inline PALI_ABI::detail
+
+// Small files of a tokenizer. Included by bodies only.
+
+namespace pali::inline PALI_ABI::detail {
 
 [[nodiscard]] PALI_INLINE std::string read_whole_file(const std::filesystem::path& path) {
     constexpr std::uintmax_t largest = 256u << 20; // Gemma's model has 4 MB
@@ -3730,10 +4201,451 @@ namespace detail {
     return bytes;
 }
 
+/// The texts of BOS, EOS and padding beside a tokenizer.json, as transformers finds them: tokenizer_config.json, special_tokens_map.json, its defaults.
+[[nodiscard]] PALI_INLINE std::array<std::string, 3> read_special_names(const std::filesystem::path& folder) {
+    std::array<std::string, 3> names = {"<bos>", "<eos>", "<pad>"};
+    constexpr const char* keys[] = {"bos_token", "eos_token", "pad_token"};
+    for (const char* file : {"special_tokens_map.json", "tokenizer_config.json"}) {
+        std::error_code failure;
+        const std::filesystem::path path = folder / file;
+        if (!std::filesystem::exists(path, failure)) continue;
+        const nlohmann::json document = read_strict_json(path, errc::malformed_tokenizer);
+        for (std::size_t i = 0; i < names.size(); ++i) {
+            const auto found = document.find(keys[i]);
+            if (found == document.end() || found->is_null()) continue;
+            const nlohmann::json& name = found->is_object() ? found->value("content", nlohmann::json()) : *found;
+            if (!name.is_string()) throw error(errc::malformed_tokenizer, {path.string(), ": ", keys[i], " is ", describe_json(*found), "; a text, or an object with \"content\", is needed"});
+            names[i] = name.get<std::string>();
+        }
+    }
+    return names;
+}
+
+} // namespace pali::inline PALI_ABI::detail
+
+// A file as a sequence of bytes for a parser, which need not be in memory as a whole. Included by bodies only.
+
+namespace pali::inline PALI_ABI::detail {
+
+/// The bytes of a file, 64 KB at a time, as an input iterator for the parser. A default iterator is the end.
+class file_bytes {
+public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = char;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const char*;
+    using reference = const char&;
+
+    struct source {
+        std::ifstream in;
+        std::array<char, 1 << 16> buffer{};
+    };
+
+    file_bytes() = default;
+    explicit file_bytes(source& from) : m_source(&from) { refill(); }
+    [[nodiscard]] reference operator*() const noexcept { return *m_at; }
+    file_bytes& operator++() {
+        if (++m_at == m_end) refill();
+        return *this;
+    }
+    /// Compares with the end alone.
+    [[nodiscard]] friend bool operator==(const file_bytes& a, const file_bytes& b) noexcept { return (a.m_at == a.m_end) == (b.m_at == b.m_end); }
+
+private:
+    void refill() {
+        m_source->in.read(m_source->buffer.data(), static_cast<std::streamsize>(m_source->buffer.size()));
+        m_at = m_source->buffer.data();
+        m_end = m_at + m_source->in.gcount();
+    }
+
+    source* m_source = nullptr;
+    const char* m_at = nullptr;
+    const char* m_end = nullptr;
+};
+
+} // namespace pali::inline PALI_ABI::detail
+
+// tokenizer.json, as transformers saves GemmaTokenizer, read by nlohmann's SAX parser: the real file has 34 MB, of which neither the text nor a tree is
+// kept. Included by bodies only.
+
+namespace pali::inline PALI_ABI::detail {
+
+/// What encoding needs of a tokenizer.json. `words` refers to `texts`, which moves with it.
+struct tokenizer_json {
+    std::vector<char> texts;
+    vocabulary words;
+    std::vector<piece_merge> merges; // by rank
+    std::vector<added_token> added;
+    token unknown = 0;
+};
+
+/// Receives what the parser reads. Each container has a kind, by the place where it stands.
+class tokenizer_json_handler {
+public:
+    using json = nlohmann::json;
+
+    /// `added_only`: stops once `added_tokens` is complete and `model` begins, and reads nothing of `model`.
+    tokenizer_json_handler(const std::string& file, tokenizer_json& out, bool added_only) : m_file(file), m_out(out), m_added_only(added_only) {}
+
+    /// A second pass, when the merges came before the vocabulary: only they are read.
+    [[nodiscard]] bool begin_again() {
+        m_settings.clear();
+        return m_again = std::exchange(m_merges_early, false);
+    }
+    [[nodiscard]] bool has_vocabulary() const noexcept { return m_vocabulary; }
+    [[nodiscard]] bool has_merges() const noexcept { return m_merges; }
+    [[nodiscard]] bool has_added() const noexcept { return m_added; }
+    /// Scalars outside the long lists, by their path: "model.type", "normalizer.pattern.String".
+    [[nodiscard]] const std::map<std::string, json, std::less<>>& settings() const noexcept { return m_settings; }
+
+    [[noreturn]] void fail(const error_text& what) const { throw error(errc::malformed_tokenizer, {m_file, ": ", what}); }
+    [[noreturn]] void refuse(const error_text& what) const {
+        throw error(errc::unsupported_format, {m_file, ": ", what, "; supported are the files that transformers saves for GemmaTokenizer: BPE with byte fallback over the text as it is"});
+    }
+
+    bool null() { return value(nullptr); }
+    bool boolean(bool v) { return value(v); }
+    bool number_integer(json::number_integer_t v) { return value(v); }
+    bool number_unsigned(json::number_unsigned_t v) {
+        if (m_open.empty() || m_open.back() != kind::vocabulary) return value(v);
+        add_piece(v);
+        return true;
+    }
+    bool number_float(json::number_float_t v, const std::string&) { return value(v); }
+    bool binary(json::binary_t&) { return true; }
+    bool string(std::string& v) {
+        if (m_open.empty()) return value(v);
+        if (m_open.back() == kind::merges) {
+            const std::size_t space = v.find(' ');
+            if (space == std::string::npos || v.find(' ', space + 1) != std::string::npos) fail({"model.merges[", m_out.merges.size(), "] is ", in_quotes(v), "; two pieces with one space between them are needed"});
+            m_pair[0] = v.substr(0, space);
+            m_pair[1] = v.substr(space + 1);
+            add_merge();
+        } else if (m_open.back() == kind::merge) {
+            if (m_pair_size < 2) m_pair[m_pair_size].swap(v);
+            ++m_pair_size;
+        } else {
+            return value(v);
+        }
+        return true;
+    }
+    bool key(std::string& name) {
+        m_key.swap(name);
+        return true;
+    }
+    bool start_object(std::size_t) { return open(true); }
+    bool start_array(std::size_t) { return open(false); }
+    bool end_object() { return close(); }
+    bool end_array() { return close(); }
+    bool parse_error(std::size_t byte, const std::string&, const json::exception& e) {
+        if (dynamic_cast<const json::out_of_range*>(&e) != nullptr) fail("is no valid JSON: it holds a number that is too large");
+        fail({"is no valid JSON: see byte ", byte}); // the parser's own message would quote the file
+    }
+
+private:
+    enum class kind { top, model, vocabulary, merges, merge, added, added_entry, settings, ignored };
+
+    static constexpr std::uint32_t no_id = 0xffffffff;
+    struct entry {
+        std::size_t at = 0;
+        std::uint32_t length = 0, id = 0;
+    };
+
+    /// The path of the value that is read now.
+    [[nodiscard]] std::string path() const {
+        std::string out;
+        for (const std::string& name : m_names) out += name + '.';
+        return out + m_key;
+    }
+
+    bool value(const json& v) {
+        if (m_open.empty()) fail({"is ", v.type_name(), "; an object is needed"});
+        switch (m_open.back()) {
+        case kind::vocabulary: fail({"model.vocab: ", in_quotes(m_key), " has the id ", describe_json(v), "; a number from 0 is needed"});
+        case kind::merges: fail({"model.merges[", m_out.merges.size(), "] is ", v.type_name(), "; two pieces are needed"});
+        case kind::merge: fail({"model.merges[", m_out.merges.size(), "] holds ", v.type_name(), "; two pieces are needed"});
+        case kind::added: fail({"added_tokens[", m_out.added.size(), "] is ", v.type_name(), "; an object is needed"});
+        case kind::added_entry: set_flag(v); break;
+        case kind::ignored: break;
+        default: set(path(), v);
+        }
+        return true;
+    }
+
+    void set(std::string where, const json& v) {
+        constexpr std::size_t most = 256; // a saved file has 17
+        if (m_settings.size() == most) refuse({"has more than ", most, " settings outside vocab, merges and added_tokens"});
+        if (const auto [at, fresh] = m_settings.emplace(std::move(where), v); !fresh) fail({"has ", in_quotes(at->first), " twice; a key is used once"});
+    }
+
+    [[nodiscard]] kind kind_of(bool object) {
+        const auto need = [&](bool wanted) {
+            if (object != wanted) fail({in_quotes(path()), " is ", object ? "an object" : "an array", "; ", wanted ? "an object" : "an array", " is needed"});
+            set(path(), object ? "{}" : "[]");
+        };
+        if (m_open.empty()) {
+            if (!object) fail("is an array; an object is needed");
+            return kind::top;
+        }
+        switch (m_open.back()) {
+        case kind::top:
+            if (m_key == "added_tokens") return need(false), m_added = true, m_again ? kind::ignored : kind::added;
+            if (m_key == "model") return need(true), m_added_only ? kind::ignored : kind::model;
+            if (m_key == "normalizer" || m_key == "pre_tokenizer") return set(path(), "{}"), kind::settings;
+            return set(path(), "{}"), kind::ignored; // decoder, post_processor, truncation, padding: encode() has its own
+        case kind::model:
+            if (m_key == "vocab") return need(true), m_again ? kind::ignored : kind::vocabulary;
+            if (m_key == "merges") {
+                need(false);
+                m_merges = true;
+                if (m_vocabulary) return kind::merges;
+                m_merges_early = true;
+                return kind::ignored;
+            }
+            return set(path(), "{}"), kind::settings;
+        case kind::added:
+            if (!object) fail({"added_tokens[", m_out.added.size(), "] is an array; an object is needed"});
+            m_entry = {};
+            m_entry_keys.clear();
+            return kind::added_entry;
+        case kind::merges:
+            if (object) fail({"model.merges[", m_out.merges.size(), "] is an object; two pieces are needed"});
+            m_pair_size = 0;
+            return kind::merge;
+        case kind::settings: return object ? kind::settings : (set(path(), "[]"), kind::ignored);
+        case kind::ignored: return kind::ignored;
+        default: return value(object ? json::object() : json::array()), kind::ignored; // throws
+        }
+    }
+
+    bool open(bool object) {
+        constexpr std::size_t deepest = 64;
+        if (m_open.size() == deepest) fail({"is nested more than ", deepest, " deep"});
+        if (m_added_only && m_open.size() == 1 && m_added && m_key == "model") return false; // all that is needed was read
+        m_open.push_back(kind_of(object));
+        if (m_open.size() > 1) m_names.push_back(m_key);
+        return true;
+    }
+
+    bool close() {
+        const kind closed = m_open.back();
+        m_open.pop_back();
+        if (!m_names.empty()) m_names.pop_back();
+        if (closed == kind::vocabulary) finish_vocabulary();
+        if (closed == kind::merge) {
+            if (m_pair_size != 2) fail({"model.merges[", m_out.merges.size(), "] holds ", m_pair_size, " pieces; two are needed"});
+            add_merge();
+        }
+        if (closed == kind::added_entry) finish_entry();
+        return true;
+    }
+
+    void add_piece(std::uint64_t id) {
+        if (id > static_cast<std::uint64_t>(std::numeric_limits<token>::max())) fail({"model.vocab: ", in_quotes(m_key), " has the id ", id, ", which is too large"});
+        m_entries.push_back({m_out.texts.size(), static_cast<std::uint32_t>(m_key.size()), static_cast<std::uint32_t>(id)});
+        m_out.texts.insert(m_out.texts.end(), m_key.begin(), m_key.end());
+    }
+
+    void finish_vocabulary() {
+        const auto text_of = [&](const entry& e) { return std::string_view(m_out.texts.data() + e.at, e.length); };
+        std::vector<model_piece>& pieces = m_out.words.pieces;
+        pieces.resize(m_entries.size());
+        std::vector<bool> seen(m_entries.size());
+        for (const entry& e : m_entries) {
+            if (e.id >= pieces.size()) fail({"model.vocab: ", in_quotes(text_of(e)), " has the id ", e.id, ", and there are ", pieces.size(), " pieces; ids without a gap are needed"});
+            if (seen[e.id]) fail({"model.vocab: ", in_quotes(pieces[e.id].text), " and ", in_quotes(text_of(e)), " have the same id ", e.id});
+            seen[e.id] = true;
+            pieces[e.id].text = text_of(e);
+            if (byte_of_piece(text_of(e)) >= 0) pieces[e.id].type = piece_type::byte;
+        }
+        m_entries = {};
+        check_pieces(m_out.words, m_file);
+        m_vocabulary = true;
+    }
+
+    void add_merge() {
+        const auto find = [&](const std::string& text) {
+            if (const auto id = m_out.words.find(text)) return static_cast<std::uint32_t>(*id);
+            fail({"model.merges[", m_out.merges.size(), "] joins ", in_quotes(m_pair[0]), " and ", in_quotes(m_pair[1]), ", and ", in_quotes(text), " is not in model.vocab"});
+        };
+        const std::uint32_t left = find(m_pair[0]), right = find(m_pair[1]);
+        m_joined.assign(m_pair[0]).append(m_pair[1]);
+        const std::uint32_t before = m_out.merges.empty() ? 0 : m_out.merges.back().result; // the same piece by another pair, often
+        m_out.merges.push_back({left, right, m_out.words.pieces[before].text == m_joined ? before : find(m_joined)});
+    }
+
+    void set_flag(const json& v) {
+        const auto where = [&] { return "added_tokens[" + std::to_string(m_out.added.size()) + "]." + m_key; };
+        if (!m_entry_keys.emplace(m_key, 0).second) fail({"has ", in_quotes(where()), " twice; a key is used once"});
+        const auto need = [&](bool right, const char* what) {
+            if (!right) fail({in_quotes(where()), " is ", describe_json(v), "; ", what, " is needed"});
+        };
+        if (m_key == "id") {
+            need(v.is_number_unsigned() && v.get<std::uint64_t>() <= static_cast<std::uint64_t>(std::numeric_limits<token>::max()), "an id");
+            m_entry.id = v.get<token>();
+        } else if (m_key == "content") {
+            need(v.is_string() && !v.get_ref<const std::string&>().empty(), "a text");
+            m_entry.text = v.get<std::string>();
+        } else {
+            const auto flag = m_key == "special" ? &added_token::special : m_key == "normalized" ? &added_token::normalized : m_key == "single_word" ? &added_token::single_word
+                            : m_key == "lstrip"  ? &added_token::lstrip  : m_key == "rstrip"     ? &added_token::rstrip     : nullptr;
+            if (flag == nullptr) refuse({in_quotes(where()), " is unknown"});
+            need(v.is_boolean(), "true or false");
+            m_entry.*flag = v.get<bool>();
+        }
+    }
+
+    void finish_entry() {
+        for (const char* name : {"id", "content", "special", "normalized", "single_word", "lstrip", "rstrip"})
+            if (!m_entry_keys.contains(name)) fail({"added_tokens[", m_out.added.size(), "] has no ", in_quotes(name)});
+        m_out.added.push_back(std::move(m_entry));
+    }
+
+    const std::string& m_file;
+    tokenizer_json& m_out;
+    bool m_added_only, m_added = false, m_vocabulary = false, m_merges = false, m_merges_early = false, m_again = false;
+    std::vector<kind> m_open;
+    std::vector<std::string> m_names; // keys of the containers that are open, but the outermost
+    std::string m_key, m_joined;
+    std::map<std::string, json, std::less<>> m_settings;
+    std::vector<entry> m_entries;
+    std::array<std::string, 2> m_pair;
+    std::size_t m_pair_size = 0;
+    added_token m_entry;
+    std::map<std::string, int, std::less<>> m_entry_keys;
+};
+
+/// Only what transformers' GemmaTokenizer is.
+PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
+    const auto& settings = read.settings();
+    const auto expect = [&](std::string_view name, const nlohmann::json& wanted, bool may_be_absent = false) {
+        const auto found = settings.find(name);
+        if (found == settings.end() ? !may_be_absent : found->second != wanted)
+            read.refuse({name, " is ", found == settings.end() ? std::string("absent") : describe_json(found->second), ", and ", describe_json(wanted), " is needed"});
+    };
+    const auto is_null = [&](std::string_view name) {
+        const auto found = settings.find(name);
+        return found == settings.end() || found->second.is_null();
+    };
+    expect("model.type", "BPE");
+    expect("model.byte_fallback", true);
+    expect("model.fuse_unk", true);
+    expect("model.ignore_merges", false, true);
+    for (const std::string_view name : {"model.dropout", "model.continuing_subword_prefix", "model.end_of_word_suffix"})
+        if (!is_null(name)) expect(name, nullptr);
+    expect("normalizer.type", "Replace");
+    expect("normalizer.pattern.String", " ");
+    expect("normalizer.content", "\xE2\x96\x81");
+    if (!is_null("pre_tokenizer")) { // spaces are no longer there when it is run
+        expect("pre_tokenizer.type", "Split");
+        expect("pre_tokenizer.pattern.String", " ");
+        expect("pre_tokenizer.invert", false, true);
+    }
+    // Whatever else stands there is not known to be without effect.
+    constexpr std::string_view known[] = {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder", "model", "model.type", "model.dropout", "model.unk_token",
+                                          "model.continuing_subword_prefix", "model.end_of_word_suffix", "model.fuse_unk", "model.byte_fallback", "model.ignore_merges", "model.vocab", "model.merges", "normalizer.type",
+                                          "normalizer.pattern.String", "normalizer.content", "pre_tokenizer.type", "pre_tokenizer.pattern.String", "pre_tokenizer.behavior", "pre_tokenizer.invert"};
+    for (const auto& [name, value] : settings)
+        if (std::find(std::begin(known), std::end(known), name) == std::end(known)) read.refuse({name, " is ", describe_json(value), ", which is not known"});
+}
+
+/// Reads a tokenizer.json; `added_only`: no more than `added_tokens`. Throws errc::cannot_open, errc::malformed_tokenizer, or errc::unsupported_format with the
+/// name of what is not supported.
+[[nodiscard]] PALI_INLINE tokenizer_json read_tokenizer_json(const std::filesystem::path& path, bool added_only) {
+    const std::string file = path.string();
+    tokenizer_json out;
+    tokenizer_json_handler read(file, out, added_only);
+    const auto pass = [&] {
+        file_bytes::source bytes{.in = open_file(path)};
+        nlohmann::json::sax_parse(file_bytes(bytes), file_bytes(), &read);
+        if (bytes.in.bad()) throw error(errc::cannot_open, {file, ": cannot be read to its end"});
+    };
+    pass();
+    if (!read.has_added()) read.fail("has no added_tokens; is it complete?");
+    if (added_only) return out;
+    if (!read.has_vocabulary() || !read.has_merges()) check_settings(read), read.fail({"has no model.", read.has_vocabulary() ? "merges" : "vocab", "; is it complete?"});
+    check_settings(read);
+    vocabulary& words = out.words;
+    const auto unknown = read.settings().find("model.unk_token");
+    const bool named = unknown != read.settings().end() && unknown->second.is_string();
+    const auto found = named ? words.find(unknown->second.get_ref<const std::string&>()) : std::nullopt;
+    if (!found) read.fail({"model.unk_token is ", named ? describe_json(unknown->second) : "absent", "; a piece of model.vocab is needed"});
+    out.unknown = static_cast<token>(*found);
+    words.pieces[*found].type = piece_type::unknown;
+    if (read.begin_again()) pass();
+    return out;
+}
+
+} // namespace pali::inline PALI_ABI::detail
+
+// Body of tokenizer.hpp.
+
+namespace pali::inline PALI_ABI {
+
+struct tokenizer::parts {
+    std::string file;                  // for messages
+    std::string bytes;                 // of tokenizer.model, or
+    std::vector<char> texts;           // pieces of tokenizer.json
+    std::array<std::string, 3> names;  // of BOS, EOS and padding, where other files name them
+    detail::sentencepiece_model model; // views of these; of a tokenizer.json only the pieces
+    std::optional<detail::merge_table> merges;
+    std::map<std::string, detail::added_token, std::less<>> added; // by text
+    std::string added_file;                                        // the last that named some of them
+    std::map<token, const detail::added_token*> outside;           // of `added`, those with ids that the model does not have
+    detail::added_token_finder raw, normalized;                    // finders of `added`: before spaces become U+2581, and after
+    std::optional<detail::piece_merger> merger;
+    std::optional<detail::sentencepiece_encoder> sentencepiece;
+    token bos = 0, eos = 0, newline = 0;
+    std::optional<token> pad, image;
+    std::array<token, 1024> loc{};
+    std::array<token, 128> seg{};
+
+    [[nodiscard]] bool in_model(token id) const noexcept { return id >= 0 && static_cast<std::size_t>(id) < model.pieces.size(); }
+    /// A piece of the model, for ids in it.
+    [[nodiscard]] const detail::model_piece& at(token id) const noexcept { return model.pieces[static_cast<std::size_t>(id)]; }
+    [[nodiscard]] std::optional<token> find(std::string_view text) const noexcept {
+        const auto found = model.find(text);
+        return found ? std::optional(static_cast<token>(*found)) : std::nullopt;
+    }
+    /// A piece of the model or an added token.
+    [[nodiscard]] std::optional<token> find_any(std::string_view text) const {
+        if (const auto known = find(text)) return known;
+        const auto found = added.find(text);
+        return found == added.end() ? std::nullopt : std::optional(found->second.id);
+    }
+    void read_model(const std::filesystem::path& path);
+    void read_json(const std::filesystem::path& path);
+    void add(const std::string& from, std::vector<detail::added_token> tokens);
+    void reserve(std::optional<token> image_id);
+    void find_ids();
+    void find_places();
+    void build_finders();
+    [[nodiscard]] bool is_reserved(const detail::added_token& one) const;
+};
+
+namespace detail {
+
 /// "<loc0007>": a name, then digits.
 [[nodiscard]] PALI_INLINE std::string numbered_piece(const char* name, int digits, std::size_t i) {
     const std::string number = std::to_string(i);
     return std::string("<").append(name).append(static_cast<std::size_t>(digits) - number.size(), '0').append(number).append(">"); // g++ 12 warns of + at -O3: GCC bug 105651
+}
+
+/// The place of an id in a table that is, in every vocabulary seen, one run of ids.
+[[nodiscard]] PALI_INLINE std::optional<std::size_t> place_of(token id, std::span<const token> table) noexcept {
+    if (id < 0) return std::nullopt;
+    const auto guess = static_cast<std::size_t>(static_cast<std::int64_t>(id) - table[0]);
+    if (table[0] >= 0 && guess < table.size() && table[guess] == id) return guess;
+    const auto found = std::find(table.begin(), table.end(), id);
+    return found == table.end() ? std::nullopt : std::optional(static_cast<std::size_t>(found - table.begin()));
+}
+
+/// A text with U+2581 for each space.
+[[nodiscard]] PALI_INLINE std::string with_visible_spaces(std::string_view text) {
+    std::string out;
+    out.reserve(text.size());
+    for (const char c : text) c == ' ' ? out += "\xE2\x96\x81" : out += c;
+    return out;
 }
 
 } // namespace detail
@@ -3741,68 +4653,105 @@ namespace detail {
 PALI_INLINE tokenizer::tokenizer(const std::filesystem::path& path, std::optional<token> image) : m_parts(std::make_unique<parts>()) {
     namespace fs = std::filesystem;
     parts& p = *m_parts;
+    if (image && *image < 0) throw error(errc::invalid_argument, {"the id of <image> is ", *image, "; 0 or more is needed"});
     std::error_code failure;
     const bool folder = fs::is_directory(path, failure);
-    const fs::path file = folder ? path / "tokenizer.model" : path;
-    p.file = file.string();
-    detail::require_path(file, "file", folder ? "; a checkpoint needs the sentencepiece model of its vocabulary, and tokenizer.json cannot take its place" : "");
-    if (image && *image < 0) throw error(errc::invalid_argument, {"the id of <image> is ", *image, "; 0 or more is needed"});
-
-    p.bytes = detail::read_whole_file(file);
-    p.model = detail::read_sentencepiece_model(p.bytes, p.file);
-    // No text may become one of these.
-    for (const std::string_view text : {p.model.bos, p.model.eos, p.model.pad, std::string_view("<image>")})
-        if (const auto found = p.model.find(text)) p.model.pieces[*found].type = detail::piece_type::control;
-    p.image = p.find("<image>");
-    const fs::path json = path / "added_tokens.json";
-    detail::token_map added;
-    if (folder && fs::exists(json, failure)) added = detail::read_added_tokens(detail::read_whole_file(json), json.string());
-    if (const auto found = added.find("<image>"); found != added.end()) p.image = found->second;
-    if (!p.image && image) {
-        p.image = image;
-        if (p.in_model(*image)) p.model.rename(static_cast<std::size_t>(*image), {"<image>", 0, detail::piece_type::control});
-        else added.emplace("<image>", *image);
+    const fs::path model = path / "tokenizer.model", json = path / "tokenizer.json", more = path / "added_tokens.json";
+    if (folder && !fs::exists(model, failure) && fs::exists(json, failure)) {
+        p.read_json(json);
+    } else if (!folder && path.extension() == ".json") {
+        p.read_json(path);
+    } else {
+        p.read_model(folder ? model : path);
+        if (folder && fs::exists(json, failure)) p.add(json.string(), detail::read_tokenizer_json(json, true).added);
     }
-    p.add(json, added);
+    if (folder && fs::exists(more, failure)) p.add(more.string(), detail::read_added_tokens(detail::read_whole_file(more), more.string()));
+    p.reserve(image);
     p.find_ids();
     p.find_places();
-    p.start();
+    p.build_finders();
 }
 
 PALI_INLINE tokenizer::~tokenizer() = default;
 PALI_INLINE tokenizer::tokenizer(tokenizer&&) noexcept = default;
 PALI_INLINE tokenizer& tokenizer::operator=(tokenizer&&) noexcept = default;
 
-/// Takes over the tokens of added_tokens.json; those that the model has must have the same id there.
-PALI_INLINE void tokenizer::parts::add(const std::filesystem::path& json, const detail::token_map& tokens) {
-    const auto fail = [&](const error_text& what) {
-        throw error(errc::malformed_tokenizer, {json.string(), ": ", what, "; are the two files of one checkpoint?"});
-    };
-    for (const auto& [text, id] : tokens) {
-        const std::optional<token> known = find(text);
-        if (known && *known != id) fail({"gives ", in_quotes(text), " the id ", id, "; ", file, " has it as ", *known});
-        if (!known && in_model(id)) fail({"gives ", in_quotes(text), " the id ", id, "; in ", file, " that is ", in_quotes(at(id).text)});
-        if (known && (at(id).type == detail::piece_type::control || at(id).type == detail::piece_type::unknown || at(id).type == detail::piece_type::byte)) continue;
-        if (!known) texts.emplace(id, text);
-        added.emplace(text, id);
-        if (image == id) continue; // known, and never read from a text
-        beginnings.set(static_cast<unsigned char>(text.front()));
-        lengths.push_back(text.size());
+PALI_INLINE void tokenizer::parts::read_model(const std::filesystem::path& path) {
+    file = path.string();
+    detail::require_path(path, "file", "; a checkpoint needs the vocabulary of its model: tokenizer.model of sentencepiece, or tokenizer.json of transformers");
+    bytes = detail::read_whole_file(path);
+    model = detail::read_sentencepiece_model(bytes, file);
+    for (std::size_t i = 0; i < model.pieces.size(); ++i) { // transformers makes these added tokens
+        const detail::model_piece& piece = model.pieces[i];
+        if (piece.type == detail::piece_type::control || piece.type == detail::piece_type::user_defined)
+            added.emplace(piece.text, detail::added_token{.text = std::string(piece.text), .id = static_cast<token>(i), .special = piece.type == detail::piece_type::control});
     }
-    std::sort(lengths.begin(), lengths.end(), std::greater<>());
-    lengths.erase(std::unique(lengths.begin(), lengths.end()), lengths.end());
+}
+
+PALI_INLINE void tokenizer::parts::read_json(const std::filesystem::path& path) {
+    file = path.string();
+    detail::tokenizer_json read = detail::read_tokenizer_json(path, false);
+    texts = std::move(read.texts);
+    static_cast<detail::vocabulary&>(model) = std::move(read.words);
+    merges.emplace(read.merges);
+    token next = static_cast<token>(model.pieces.size());
+    for (const detail::added_token& one : read.added)
+        if (one.id >= next && one.id != next++)
+            throw error(errc::malformed_tokenizer, {file, ": gives the added token ", in_quotes(one.text), " the id ", one.id, "; transformers would number it ", next - 1, ", without a gap"});
+    add(file, std::move(read.added));
+    names = detail::read_special_names(path.parent_path());
+    model.bos = names[0], model.eos = names[1], model.pad = names[2];
+}
+
+/// Takes over the tokens of a file. What the model or another file has must have the same id there; the flags are those of the last file.
+PALI_INLINE void tokenizer::parts::add(const std::string& from, std::vector<detail::added_token> tokens) {
+    const auto fail = [&](const error_text& what) { throw error(errc::malformed_tokenizer, {from, ": ", what, "; are the files of one checkpoint?"}); };
+    std::set<std::string, std::less<>> seen;
+    for (detail::added_token& one : tokens) {
+        if (!seen.insert(one.text).second) fail({"has the token ", in_quotes(one.text), " twice"});
+        const std::optional<token> known = find(one.text);
+        if (known && *known != one.id) fail({"gives ", in_quotes(one.text), " the id ", one.id, "; ", file, " has it as ", *known});
+        if (!known && in_model(one.id)) fail({"gives ", in_quotes(one.text), " the id ", one.id, "; in ", file, " that is ", in_quotes(at(one.id).text)});
+        const auto [place, fresh] = added.try_emplace(one.text, one);
+        if (place->second.id != one.id) fail({"gives ", in_quotes(one.text), " the id ", one.id, "; ", added_file, " has it as ", place->second.id});
+        if (!known)
+            if (const auto [same, first] = outside.emplace(one.id, &place->second); same->second != &place->second)
+                fail({"gives ", in_quotes(one.text), " the id ", one.id, ", which ", in_quotes(same->second->text), " has", seen.contains(same->second->text) ? " as well" : " in " + added_file});
+        place->second = std::move(one);
+    }
+    added_file = from;
+}
+
+/// Finds out which tokens no text may become.
+PALI_INLINE void tokenizer::parts::reserve(std::optional<token> image_id) {
+    image = find_any("<image>");
+    if (!image && image_id) {
+        image = image_id;
+        if (in_model(*image_id)) {
+            added.erase(std::string(at(*image_id).text));
+            model.rename(static_cast<std::size_t>(*image_id), {"<image>", 0, detail::piece_type::control});
+        } else {
+            if (const auto other = outside.find(*image_id); other != outside.end()) { // config.json decides, as for a piece of the model
+                added.erase(added.find(other->second->text));
+                outside.erase(other);
+            }
+            const auto place = added.emplace("<image>", detail::added_token{.text = "<image>", .id = *image_id, .special = true}).first;
+            outside.emplace(*image_id, &place->second);
+        }
+    }
+    for (const std::string_view text : {model.bos, model.eos, model.pad, std::string_view("<image>")})
+        if (const auto found = model.find(text)) model.pieces[*found].type = detail::piece_type::control;
 }
 
 PALI_INLINE void tokenizer::parts::find_ids() {
+    const auto either = [&](std::string_view name, std::string_view usual) { return find_any(name) ? find_any(name) : find_any(usual); };
     const auto need = [&](std::string_view name, std::string_view usual) {
-        for (const std::string_view piece : {name, usual})
-            if (const auto id = find(piece)) return *id;
-        throw error(errc::missing_token, {file, ": has no piece ", in_quotes(usual),
-                                          ", which every prompt needs; is it the tokenizer of a PaliGemma checkpoint?"});
+        if (const auto id = either(name, usual)) return *id;
+        throw error(errc::missing_token, {file, ": has no piece ", in_quotes(usual), ", which every prompt needs; is it the tokenizer of a PaliGemma checkpoint?"});
     };
     bos = need(model.bos, "<bos>");
     eos = need(model.eos, "<eos>");
-    pad = need(model.pad, "<pad>");
+    pad = either(model.pad, "<pad>");
     const auto is_said = [&](std::optional<token> id) {
         return id && (at(*id).type == detail::piece_type::normal || at(*id).type == detail::piece_type::user_defined || at(*id).type == detail::piece_type::byte);
     };
@@ -3814,66 +4763,64 @@ PALI_INLINE void tokenizer::parts::find_ids() {
 
 PALI_INLINE void tokenizer::parts::find_places() {
     const auto fill = [&](auto& table, const char* name, int digits) {
-        for (std::size_t i = 0; i < table.size(); ++i) {
-            const std::string piece = detail::numbered_piece(name, digits, i);
-            const auto extra = added.find(piece);
-            table[i] = find(piece).value_or(extra != added.end() ? extra->second : -1);
-        }
+        for (std::size_t i = 0; i < table.size(); ++i)
+            table[i] = find_any(detail::numbered_piece(name, digits, i)).value_or(-1);
     };
     fill(loc, "loc", 4);
     fill(seg, "seg", 3);
 }
 
-/// Text without added tokens.
-PALI_INLINE void tokenizer::parts::encode(std::string_view text, std::vector<token>& out) const {
-    if (text.empty()) return;
-    std::vector<int> ids;
-    if (const auto status = processor().Encode(text, &ids); !status.ok())
-        throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded: ", status.ToString()});
-    out.insert(out.end(), ids.begin(), ids.end());
+PALI_INLINE bool tokenizer::parts::is_reserved(const detail::added_token& one) const {
+    if (one.id == bos || one.id == eos || one.id == pad || one.id == image) return true;
+    return in_model(one.id) && (at(one.id).type == detail::piece_type::unknown || at(one.id).type == detail::piece_type::byte);
+}
+
+PALI_INLINE void tokenizer::parts::build_finders() {
+    for (const auto& [text, one] : added) {
+        if (is_reserved(one)) continue;
+        if (one.normalized) normalized.add(detail::with_visible_spaces(text), one);
+        else raw.add(text, one);
+        const bool object = detail::place_of(one.id, loc) || detail::place_of(one.id, seg); // read from answers, whatever their flags say
+        if (in_model(one.id)) model.pieces[static_cast<std::size_t>(one.id)].type = one.special && !object ? detail::piece_type::control : detail::piece_type::user_defined;
+    }
+    std::optional<token> unknown;
+    for (std::size_t i = 0; i < model.pieces.size() && !unknown; ++i)
+        if (model.pieces[i].type == detail::piece_type::unknown) unknown = static_cast<token>(i);
+    merger.emplace(model, merges ? &*merges : nullptr, unknown.value_or(0));
+    if (!merges) sentencepiece.emplace(model, file);
 }
 
 PALI_INLINE std::vector<token> tokenizer::encode(std::string_view text) const {
     const parts& p = *m_parts;
-    std::vector<token> out;
-    std::size_t begin = 0; // of what is not yet encoded
-    for (std::size_t at = 0; at < text.size();) {
-        std::size_t length = 0;
-        if (p.beginnings[static_cast<unsigned char>(text[at])])
-            for (const std::size_t candidate : p.lengths) {
-                if (candidate > text.size() - at) continue;
-                const auto found = p.added.find(text.substr(at, candidate));
-                if (found == p.added.end() || found->second == p.image) continue;
-                p.encode(text.substr(begin, at - begin), out);
-                out.push_back(found->second);
-                length = candidate;
-                break;
-            }
-        at += std::max<std::size_t>(length, 1);
-        if (length > 0) begin = at;
+    constexpr std::size_t most = (std::size_t{1} << 31) - 1; // ids in the merger are 32 bits, and U+2581 has three bytes
+    if (text.size() > most / 3) throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded; at most ", most / 3, " are"});
+    std::string valid;
+    if (!is_utf8(text)) {
+        append_characters(valid, text, true);
+        text = valid;
     }
-    p.encode(text.substr(begin), out);
+    std::vector<token> out;
+    const auto take = [&](token id) { out.push_back(id); };
+    p.raw.split(text, [&](std::string_view part) {
+        p.normalized.split(detail::with_visible_spaces(part), [&](std::string_view rest) {
+            if (!p.sentencepiece || !p.sentencepiece->encode(rest, out)) p.merger->encode(rest, out);
+        }, take);
+    }, take);
     return out;
 }
 
 PALI_INLINE std::string tokenizer::decode(std::span<const token> ids) const {
-    const parts& p = *m_parts;
-    std::string out, part;
-    std::vector<int> run; // ids of the model
-    const auto flush = [&] {
-        if (run.empty()) return;
-        if (const auto status = p.processor().Decode(run, &part); !status.ok())
-            throw error(errc::invalid_argument, {"tokens cannot be decoded: ", status.ToString()});
-        out += part;
-        run.clear();
-    };
+    std::string out, run; // run: byte pieces that follow one another
+    const auto flush = [&] { append_characters(out, run, true), run.clear(); };
     for (const token id : ids) {
-        if (p.in_model(id)) {
-            run.push_back(id);
-        } else {
-            flush();
-            if (kind(id) == piece_kind::text) append_piece(out, piece(id));
+        const piece_kind what = kind(id);
+        if (what == piece_kind::byte) {
+            run += static_cast<char>(byte(id));
+            continue;
         }
+        flush();
+        if (what == piece_kind::text) append_piece(out, piece(id));
+        else if (what == piece_kind::unknown) out += unknown_text();
     }
     flush();
     return out;
@@ -3881,14 +4828,17 @@ PALI_INLINE std::string tokenizer::decode(std::span<const token> ids) const {
 
 PALI_INLINE std::string_view tokenizer::piece(token id) const noexcept {
     if (m_parts->in_model(id)) return m_parts->at(id).text;
-    const auto found = m_parts->texts.find(id);
-    return found == m_parts->texts.end() ? std::string_view() : std::string_view(found->second);
+    const auto found = m_parts->outside.find(id);
+    return found == m_parts->outside.end() ? std::string_view() : std::string_view(found->second->text);
 }
 
 PALI_INLINE piece_kind tokenizer::kind(token id) const noexcept {
     const parts& p = *m_parts;
     if (id == p.image) return piece_kind::hidden;
-    if (!p.in_model(id)) return p.texts.contains(id) ? piece_kind::text : piece_kind::hidden;
+    if (!p.in_model(id)) {
+        const auto found = p.outside.find(id);
+        return found != p.outside.end() && (!found->second->special || loc_number(id) || seg_number(id)) ? piece_kind::text : piece_kind::hidden;
+    }
     switch (p.at(id).type) {
     case detail::piece_type::byte: return piece_kind::byte;
     case detail::piece_type::control: return piece_kind::hidden;
@@ -3904,21 +4854,21 @@ PALI_INLINE unsigned char tokenizer::byte(token id) const noexcept {
 
 PALI_INLINE std::string_view tokenizer::unknown_text() const noexcept { return m_parts->model.unk_surface; }
 
-PALI_INLINE std::optional<token> tokenizer::id(std::string_view piece) const {
-    if (const auto known = m_parts->find(piece)) return known;
-    const auto found = m_parts->added.find(piece);
-    return found == m_parts->added.end() ? std::nullopt : std::optional(found->second);
-}
+PALI_INLINE std::optional<token> tokenizer::id(std::string_view piece) const { return m_parts->find_any(piece); }
 
 PALI_INLINE std::size_t tokenizer::size() const noexcept {
-    const std::size_t after_last = m_parts->texts.empty() ? 0 : static_cast<std::size_t>(m_parts->texts.rbegin()->first) + 1;
+    const std::size_t after_last = m_parts->outside.empty() ? 0 : static_cast<std::size_t>(m_parts->outside.rbegin()->first) + 1;
     return std::max(m_parts->model.pieces.size(), after_last);
 }
 
 PALI_INLINE token tokenizer::bos() const noexcept { return m_parts->bos; }
 PALI_INLINE token tokenizer::eos() const noexcept { return m_parts->eos; }
-PALI_INLINE token tokenizer::pad() const noexcept { return m_parts->pad; }
 PALI_INLINE token tokenizer::newline() const noexcept { return m_parts->newline; }
+
+PALI_INLINE token tokenizer::pad() const {
+    if (m_parts->pad) return *m_parts->pad;
+    throw error(errc::missing_token, {m_parts->file, ": has no piece '<pad>' to fill up a batch with"});
+}
 
 PALI_INLINE token tokenizer::image() const {
     if (m_parts->image) return *m_parts->image;
@@ -3933,19 +4883,6 @@ PALI_INLINE std::optional<token> tokenizer::loc(std::size_t i) const noexcept {
 PALI_INLINE std::optional<token> tokenizer::seg(std::size_t i) const noexcept {
     return i < m_parts->seg.size() && m_parts->seg[i] >= 0 ? std::optional(m_parts->seg[i]) : std::nullopt;
 }
-
-namespace detail {
-
-/// The place of an id in a table that is, in every vocabulary seen, one run of ids.
-[[nodiscard]] PALI_INLINE std::optional<std::size_t> place_of(token id, std::span<const token> table) noexcept {
-    if (id < 0) return std::nullopt;
-    const auto guess = static_cast<std::size_t>(static_cast<std::int64_t>(id) - table[0]);
-    if (table[0] >= 0 && guess < table.size() && table[guess] == id) return guess;
-    const auto found = std::find(table.begin(), table.end(), id);
-    return found == table.end() ? std::nullopt : std::optional(static_cast<std::size_t>(found - table.begin()));
-}
-
-} // namespace detail
 
 PALI_INLINE std::optional<std::size_t> tokenizer::loc_number(token id) const noexcept { return detail::place_of(id, m_parts->loc); }
 PALI_INLINE std::optional<std::size_t> tokenizer::seg_number(token id) const noexcept { return detail::place_of(id, m_parts->seg); }
@@ -4666,8 +5603,8 @@ class model {
                   "this model type was not compiled: include <pali/model.ipp> in the source that uses it, name it in the CMake variable PALI_VARIANTS, or link pali::pali instead of pali::compiled");
 
 public:
-    /// Opens a Hugging Face folder: config.json, tokenizer.model, safetensors, and what else lies there. Throws what read_checkpoint_config,
-    /// tokenizer, checkpoint_files and network throw: each a pali::error whose message says what to do.
+    /// Opens a Hugging Face folder: config.json, tokenizer.model or tokenizer.json, safetensors, and optional files. Throws what
+    /// read_checkpoint_config, tokenizer, checkpoint_files and network throw: each a pali::error whose message says what to do.
     explicit model(const std::filesystem::path& folder, const load_options& options = {});
     /// Ends its threads and gives its memory back.
     ~model();
@@ -5379,15 +6316,7 @@ public:
 private:
     /// Moves characters from the bytes held to the text. At the end of a run, bytes that are cut off are none.
     void take_characters(bool end_of_run) {
-        std::string_view rest = m_bytes;
-        while (!rest.empty()) {
-            const utf8_character c = first_character(rest);
-            if (c.cut_off && !end_of_run) break;
-            if (c.length > 0) m_ready += rest.substr(0, c.length);
-            else m_ready += replacement_character;
-            rest.remove_prefix(c.length > 0 ? c.length : 1);
-        }
-        m_bytes.erase(0, m_bytes.size() - rest.size());
+        m_bytes.erase(0, append_characters(m_ready, m_bytes, end_of_run));
     }
 
     const tokenizer* m_tokenizer;
@@ -12226,7 +13155,7 @@ struct model<Config, Weights>::state {
         for (const token id : {text.bos(), text.eos(), text.newline()}) // which prompts and answers get by themselves
             if (static_cast<std::size_t>(id) >= net.config.vocab)
                 throw error(errc::missing_token, {folder.string(), ": the token ", in_quotes(text.decode(std::span(&id, 1))), " has the id ", id, ", and the model knows ", net.config.vocab,
-                                                  "; is tokenizer.model that of this checkpoint?"});
+                                                  "; is the vocabulary that of this checkpoint?"});
         load_s = clock.lap();
     }
 
@@ -12658,8 +13587,6 @@ PALI_INLINE void write_safetensors(const std::filesystem::path& path, const tens
 } // namespace pali::inline PALI_ABI
 
 // Colours that tell labels apart, for all kinds of colour vision.
-
-#include <iterator>
 
 namespace pali::inline PALI_ABI {
 
@@ -15144,6 +16071,73 @@ enum class yolo_form {
         else out += share(x0) + share(y0) + share(x1) + share(y0) + share(x1) + share(y1) + share(x0) + share(y1);
         out += '\n';
     }
+    return out;
+}
+
+} // namespace pali::inline PALI_ABI
+
+// Whether the two files of one vocabulary agree, for a folder that has both.
+
+namespace pali::inline PALI_ABI {
+
+/// How tokenizer.model and tokenizer.json of a folder differ: pieces, merges, tokens that transformers cuts out of a text. One sentence a difference, ten at
+/// most; none where the folder does not have both files. A tokenizer opens the folder regardless, as long as the added tokens agree: this is for `pali inspect`.
+///
+/// Throws errc::cannot_open, errc::malformed_tokenizer and errc::unsupported_format as tokenizer does. Half a second for Gemma's vocabulary.
+[[nodiscard]] std::vector<std::string> compare_vocabularies(const std::filesystem::path& folder);
+
+} // namespace pali::inline PALI_ABI
+
+// Body of compare_vocabularies.hpp.
+
+namespace pali::inline PALI_ABI {
+
+namespace detail {
+
+/// In how many ways pieces can be cut in two pieces: as many merges does transformers derive from a tokenizer.model.
+[[nodiscard]] PALI_INLINE std::size_t count_merges(const vocabulary& words) {
+    std::size_t merges = 0;
+    for (const model_piece& piece : words.pieces)
+        for (std::size_t at = first_character(piece.text).length; at < piece.text.size(); at += first_character(piece.text.substr(at)).length)
+            merges += words.find(piece.text.substr(0, at)) && words.find(piece.text.substr(at));
+    return merges;
+}
+
+} // namespace detail
+
+PALI_INLINE std::vector<std::string> compare_vocabularies(const std::filesystem::path& folder) {
+    const std::filesystem::path model_file = folder / "tokenizer.model", json_file = folder / "tokenizer.json";
+    std::error_code failure;
+    if (!std::filesystem::exists(model_file, failure) || !std::filesystem::exists(json_file, failure)) return {};
+    const std::string bytes = detail::read_whole_file(model_file);
+    const detail::sentencepiece_model model = detail::read_sentencepiece_model(bytes, model_file.string());
+    const detail::tokenizer_json json = detail::read_tokenizer_json(json_file, false);
+
+    constexpr std::size_t most = 10;
+    std::vector<std::string> out;
+    std::size_t more = 0;
+    const auto report = [&](const error_text& what) {
+        if (out.size() + 1 < most) out.push_back(json_file.string() + ": " + what.str());
+        else ++more;
+    };
+    const auto& ours = model.pieces;
+    const auto& theirs = json.words.pieces;
+    if (ours.size() != theirs.size()) report({"has ", theirs.size(), " pieces, and tokenizer.model ", ours.size()});
+    for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) {
+        const int byte = detail::byte_of_piece(ours[i].text); // transformers 4 wrote the tabulator itself, for <0x09>
+        const bool same_byte = byte >= 0 && theirs[i].text.size() == 1 && static_cast<unsigned char>(theirs[i].text[0]) == byte;
+        if (ours[i].text != theirs[i].text && !same_byte) report({"has the piece ", in_quotes(theirs[i].text), " at id ", i, ", and tokenizer.model ", in_quotes(ours[i].text)});
+    }
+    const auto falls = [](const detail::piece_merge& a, const detail::piece_merge& b) { return a.result > b.result; };
+    if (const auto at = std::adjacent_find(json.merges.begin(), json.merges.end(), falls); at != json.merges.end())
+        report({"forms the piece ", in_quotes(theirs[at->result].text), " before ", in_quotes(theirs[(at + 1)->result].text), ", and tokenizer.model after it"});
+    if (const std::size_t all = detail::count_merges(json.words); all != json.merges.size()) report({"has ", json.merges.size(), " merges; by its pieces there are ", all});
+    std::map<std::string_view, const detail::added_token*> added;
+    for (const detail::added_token& one : json.added) added.emplace(one.text, &one);
+    for (std::size_t i = 0; i < ours.size(); ++i)
+        if ((ours[i].type == detail::piece_type::control || ours[i].type == detail::piece_type::user_defined) && !added.contains(ours[i].text))
+            report({"does not have ", in_quotes(ours[i].text), " among its added_tokens, and tokenizer.model never splits it"});
+    if (more > 0) out.push_back(json_file.string() + ": " + error_text({more, " more differences from tokenizer.model"}).str());
     return out;
 }
 
