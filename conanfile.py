@@ -26,6 +26,8 @@ REFERENCES = {
     "JPEG": "libjpeg-turbo/[>=2 <4]",
     "PNG": "libpng/[>=1.6 <2]",
     "WEBP": "libwebp/[>=1.2 <2]",
+    "HEIF": "libheif/[>=1.13 <2]",
+    "TIFF": "libtiff/[>=4.5 <5]",
 }
 
 
@@ -35,8 +37,9 @@ class PaliRecipe(ConanFile):
     license = "Apache-2.0"
     package_type = "header-library"
     settings = "os", "arch", "compiler", "build_type"
-    options = {"system": [True, False], "jpeg": [True, False], "png": [True, False], "webp": [True, False]}
-    default_options = {"system": False, "jpeg": True, "png": True, "webp": True}
+    options = {"system": [True, False], "jpeg": [True, False], "png": [True, False], "webp": [True, False], "heif": [True, False],
+               "tiff": [True, False]}
+    default_options = {"system": False, "jpeg": True, "png": True, "webp": True, "heif": True, "tiff": True}
     exports = "cmake/dependencies.cmake", "include/pali/version.hpp", "tools/list_dependencies.py"
     exports_sources = "CMakeLists.txt", "cmake/*", "include/*", "examples/models/*", "LICENSE", "NOTICE", "README.md"
     test_package_folder = "tests/packaging/conan"
@@ -74,7 +77,7 @@ class PaliRecipe(ConanFile):
         PkgConfigDeps(self).generate()
         toolchain = CMakeToolchain(self)
         toolchain.cache_variables.update({"PALI_BUILD_EXAMPLES": False, "PALI_BUILD_C": False, "PALI_BUILD_TESTS": False})
-        for reader in ("jpeg", "png", "webp"):
+        for reader in ("jpeg", "png", "webp", "heif", "tiff"):
             toolchain.cache_variables[f"PALI_WITH_{reader.upper()}"] = bool(self.options.get_safe(reader))
         toolchain.generate()
 

@@ -66,7 +66,7 @@ def main():
     parser.add_argument("--json", action="store_true", help="one object instead of a table")
     arguments = parser.parse_args()
     packages = subprocess.run(["pkg-config", "--cflags", "sentencepiece", "stb", "xtensor"], text=True, capture_output=True, check=True).stdout.split()
-    readers = [f"-DPALI_WITH_{name}=1" for name in ("JPEG", "PNG", "WEBP")]
+    readers = [f"-DPALI_WITH_{name}=1" for name in ("JPEG", "PNG", "WEBP", "HEIF", "TIFF")]
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "case.cpp"

@@ -5,7 +5,7 @@ set -eu
 
 ask="g++ cmake ninja-build pkg-config ccache
      libxtensor-dev libxsimd-dev nlohmann-json3-dev libsentencepiece-dev libstb-dev zlib1g-dev libcli11-dev
-     libjpeg-dev libpng-dev libwebp-dev libedit-dev"
+     libjpeg-dev libpng-dev libwebp-dev libheif-dev libtiff-dev libedit-dev"
 test="python3 libboost-test-dev clang-19 meson doxygen dpkg-dev file parallel openmpi-bin"
 
 packages=""

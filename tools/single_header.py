@@ -82,7 +82,8 @@ class single:
 
     def text(self):
         out = ["// pali in one file, written by tools/single_header.py from include/pali. Apache License 2.0: LICENSE beside the sources.",
-               "// Needs xtensor, xsimd, nlohmann/json, sentencepiece, stb and zlib; reads JPEG, PNG and WebP with libjpeg, libpng and libwebp where it finds them.",
+               "// Needs xtensor, xsimd, nlohmann/json, sentencepiece, stb and zlib; reads JPEG, PNG, WebP, HEIC and AVIF, and TIFF with libjpeg,",
+               "// libpng, libwebp, libheif and libtiff where it finds them.",
                "#pragma once", "", "#if defined(PALI_COMPILED)", '#  error "the single header holds all bodies; PALI_COMPILED is for the headers of include/"', "#endif", ""]
         self.add(FIRST)
         for path in sorted(INCLUDE.rglob("*.hpp")):

@@ -133,11 +133,13 @@ constexpr std::size_t first_size = 0;
 template <>
 constexpr std::size_t first_size<pali_model_options> = offsetof(pali_model_options, pin_threads) + sizeof(std::int32_t);
 template <>
+constexpr std::size_t first_size<pali_image_options> = offsetof(pali_image_options, reserved) + sizeof(std::int32_t);
+template <>
 constexpr std::size_t first_size<pali_options> = offsetof(pali_options, constrained) + sizeof(std::int32_t);
 template <>
 constexpr std::size_t first_size<pali_object> = offsetof(pali_object, reserved) + sizeof(std::int32_t);
-static_assert(first_size<pali_model_options> == sizeof(pali_model_options) && first_size<pali_options> == sizeof(pali_options) &&
-              first_size<pali_object> == sizeof(pali_object));
+static_assert(first_size<pali_model_options> == sizeof(pali_model_options) && first_size<pali_image_options> == sizeof(pali_image_options) &&
+              first_size<pali_options> == sizeof(pali_options) && first_size<pali_object> == sizeof(pali_object));
 
 template <class Struct>
 std::size_t size_of(const Struct& given, const char* name) {
@@ -169,6 +171,14 @@ T choose(const char* name, std::int32_t chosen, const T (&values)[N]) {
 
 /// UTF-8 on every system.
 std::filesystem::path path_of(const char* utf8) { return reinterpret_cast<const char8_t*>(utf8); }
+
+pali::read_options read_options_of(const pali_image_options& given) {
+    if (given.reserved != 0) refuse({"pali_image_options sets a member that pali ", pali::version, " does not have"});
+    pali::read_options read{.keep_exif_orientation = given.keep_exif_orientation != 0};
+    if (given.max_side != 0) read.max_side = given.max_side;
+    if (given.max_pixels != 0) read.max_pixels = given.max_pixels;
+    return read;
+}
 
 pali::progress_callback progress_of(pali_on_progress call, void* user) {
     if (!call) return {};
@@ -249,18 +259,18 @@ pali_status pali_model_open(const char* folder, const pali_model_options* option
 
 void pali_model_close(pali_model* model) { delete model; }
 
-pali_status pali_image_read(const char* path, pali_image** image) {
+pali_status pali_image_read(const char* path, const pali_image_options* options, pali_image** image) {
     return attempt([&] {
         pali_image*& out = output(image, "image");
-        out = new pali_image{pali::read_image(path_of(&need(path, "path")))};
+        out = new pali_image{pali::read_image(path_of(&need(path, "path")), read_options_of(read_sized(options, "pali_image_options")))};
     });
 }
 
-pali_status pali_image_decode(const void* bytes, size_t size, pali_image** image) {
+pali_status pali_image_decode(const void* bytes, size_t size, const pali_image_options* options, pali_image** image) {
     return attempt([&] {
         pali_image*& out = output(image, "image");
         const auto* first = static_cast<const std::byte*>(bytes);
-        out = new pali_image{pali::decode_image(std::span(&need(first, "bytes"), size))};
+        out = new pali_image{pali::decode_image(std::span(&need(first, "bytes"), size), read_options_of(read_sized(options, "pali_image_options")))};
     });
 }
 

@@ -110,10 +110,20 @@ PALI_API void pali_model_close(pali_model* model);
 /** A picture that was read. */
 typedef struct pali_image pali_image;
 
-/** From a file: JPEG, PNG, WebP, GIF (first frame), BMP, TGA or PNM, told by what it contains. */
-PALI_API pali_status pali_image_read(const char* path, pali_image** image);
+/** How a picture is read. Zeros are the defaults. */
+typedef struct pali_image_options {
+    size_t size;                   /**< sizeof(pali_image_options) */
+    size_t max_side;               /**< the most pixels of a side; 0: 65500 */
+    size_t max_pixels;             /**< the most pixels in all; 0: 178956970 */
+    int32_t keep_exif_orientation; /**< nonzero: JPEG, PNG and WebP as stored, not turned upright as their EXIF data asks */
+    int32_t reserved;              /**< 0 */
+} pali_image_options;
+
+/** From a file, recognised by its content: JPEG, PNG, GIF (first frame), BMP, TGA, PNM, and, where the library was built with them, WebP, HEIC, AVIF and TIFF.
+ * `options` may be null. */
+PALI_API pali_status pali_image_read(const char* path, const pali_image_options* options, pali_image** image);
 /** From the bytes of such a file. */
-PALI_API pali_status pali_image_decode(const void* bytes, size_t size, pali_image** image);
+PALI_API pali_status pali_image_decode(const void* bytes, size_t size, const pali_image_options* options, pali_image** image);
 /** From red, green and blue bytes, row by row from the top left, which are copied. Rows begin row_bytes apart; 0: width * 3. */
 PALI_API pali_status pali_image_from_rgb(const uint8_t* pixels, size_t width, size_t height, size_t row_bytes, pali_image** image);
 /** Its pixels; either output may be null. */

@@ -76,8 +76,8 @@ int main(int argc, char** argv) {
     pali_model* model = nullptr;
     pali_answer* answer = nullptr;
     int faults = 0;
-    faults += fail_each("pali_image_read", 1, [&] { return pali_image_read(argv[2], &photo); }, [&] { pali_image_free(photo); });
-    if (pali_image_read(argv[2], &photo) != PALI_OK || pali_model_open(argv[1], &options, &model) != PALI_OK) return 1;
+    faults += fail_each("pali_image_read", 1, [&] { return pali_image_read(argv[2], nullptr, &photo); }, [&] { pali_image_free(photo); });
+    if (pali_image_read(argv[2], nullptr, &photo) != PALI_OK || pali_model_open(argv[1], &options, &model) != PALI_OK) return 1;
     if (pali_generate(model, &photo, 1, "caption en", nullptr, &answer) != PALI_OK) return 1; // sentencepiece has prepared itself
     pali_answer_free(answer);
     faults += fail_each("pali_generate", 5, [&] { return pali_generate(model, &photo, 1, "caption en", nullptr, &answer); }, [&] { pali_answer_free(answer); });

@@ -131,7 +131,7 @@ static void captions(pali_model* model, const pali_image* photo) {
     { /* two pictures are not one */
         const pali_image* both[2];
         pali_image* second = NULL;
-        CHECK(pali_image_read(in_source("examples/models/shapes/pictures/cross_and_ring.png"), &second) == PALI_OK);
+        CHECK(pali_image_read(in_source("examples/models/shapes/pictures/cross_and_ring.png"), NULL, &second) == PALI_OK);
         both[0] = second, both[1] = photo;
         CHECK(pali_generate(model, both, 2, "caption en", NULL, &answer) == PALI_OK && text_of(answer)[0] != '\0');
         pali_answer_free(answer);
@@ -252,17 +252,17 @@ static void pictures(pali_model* model, const char* path) {
     CHECK(file != NULL);
     size = file != NULL ? fread(bytes, 1, sizeof bytes, file) : 0;
     if (file != NULL) fclose(file);
-    CHECK(pali_image_decode(bytes, size, &image) == PALI_OK);
+    CHECK(pali_image_decode(bytes, size, NULL, &image) == PALI_OK);
     one = image;
     CHECK(pali_generate(model, &one, 1, "caption en", NULL, &answer) == PALI_OK && strcmp(text_of(answer), caption) == 0);
     pali_answer_free(answer);
     pali_image_free(image);
-    CHECK_FAILS(PALI_MALFORMED_IMAGE, "", pali_image_decode(bytes, size / 2, &image));
+    CHECK_FAILS(PALI_MALFORMED_IMAGE, "", pali_image_decode(bytes, size / 2, NULL, &image));
     CHECK(image == NULL);
-    CHECK_FAILS(PALI_UNSUPPORTED_IMAGE, "", pali_image_decode("no picture at all", 17, &image));
-    CHECK_FAILS(PALI_CANNOT_OPEN, "nowhere.png", pali_image_read("nowhere.png", &image));
-    CHECK_FAILS(PALI_INVALID_ARGUMENT, "null", pali_image_decode(NULL, 3, &image));
-    CHECK(pali_image_decode(bytes, 0, &image) != PALI_OK && image == NULL);
+    CHECK_FAILS(PALI_UNSUPPORTED_IMAGE, "", pali_image_decode("no picture at all", 17, NULL, &image));
+    CHECK_FAILS(PALI_CANNOT_OPEN, "nowhere.png", pali_image_read("nowhere.png", NULL, &image));
+    CHECK_FAILS(PALI_INVALID_ARGUMENT, "null", pali_image_decode(NULL, 3, NULL, &image));
+    CHECK(pali_image_decode(bytes, 0, NULL, &image) != PALI_OK && image == NULL);
 
     CHECK(pali_image_from_rgb(tight, 2, 2, 0, &image) == PALI_OK);
     CHECK(pali_image_size(image, &width, NULL) == PALI_OK && pali_image_size(image, NULL, &height) == PALI_OK && width == 2 && height == 2);
@@ -275,6 +275,43 @@ static void pictures(pali_model* model, const char* path) {
     CHECK_FAILS(PALI_IMAGE_TOO_LARGE, "allowed", pali_image_from_rgb(tight, 50000, 50000, 0, &image));
     CHECK_FAILS(PALI_IMAGE_TOO_LARGE, "allowed", pali_image_from_rgb(tight, (size_t)-1, (size_t)-1, 0, &image));
     CHECK(image == NULL);
+}
+
+/* orientation_6.png is stored as 12 x 7 pixels. */
+static void picture_options(void) {
+    const char* const turned = in_source("tests/data/images/orientation_6.png");
+    pali_image_options options = {.size = sizeof(pali_image_options)};
+    pali_image* image = NULL;
+    size_t width = 0, height = 0;
+    CHECK(pali_image_read(turned, NULL, &image) == PALI_OK && pali_image_size(image, &width, &height) == PALI_OK && width == 7 && height == 12);
+    pali_image_free(image);
+    CHECK(pali_image_read(turned, &options, &image) == PALI_OK && pali_image_size(image, &width, &height) == PALI_OK && width == 7 && height == 12);
+    pali_image_free(image);
+    options.keep_exif_orientation = 1;
+    CHECK(pali_image_read(turned, &options, &image) == PALI_OK && pali_image_size(image, &width, &height) == PALI_OK && width == 12 && height == 7);
+    pali_image_free(image);
+    options.max_side = 11;
+    CHECK_FAILS(PALI_IMAGE_TOO_LARGE, "max_side", pali_image_read(turned, &options, &image));
+    options.max_side = 12;
+    options.max_pixels = 83;
+    CHECK_FAILS(PALI_IMAGE_TOO_LARGE, "max_pixels", pali_image_read(turned, &options, &image));
+    options.max_pixels = 84;
+    CHECK(pali_image_read(turned, &options, &image) == PALI_OK);
+    pali_image_free(image);
+    {   /* a picture over the default limit: P5, 65501 x 1 */
+        static unsigned char wide[13 + 65501 + 8];
+        const size_t start = (size_t)sprintf((char*)wide, "P5 65501 1 255\n");
+        memset(&options, 0, sizeof options);
+        options.size = sizeof options;
+        CHECK_FAILS(PALI_IMAGE_TOO_LARGE, "max_side", pali_image_decode(wide, start + 65501, NULL, &image));
+        options.max_side = 65501;
+        CHECK(pali_image_decode(wide, start + 65501, &options, &image) == PALI_OK && pali_image_size(image, &width, NULL) == PALI_OK && width == 65501);
+        pali_image_free(image);
+    }
+    options.reserved = 1;
+    CHECK_FAILS(PALI_INVALID_ARGUMENT, "pali_image_options", pali_image_read(turned, &options, &image));
+    options.size = sizeof(void*);
+    CHECK_FAILS(PALI_INVALID_ARGUMENT, "size is 8", pali_image_read(turned, &options, &image));
 }
 
 static void models(const char* shapes, const pali_image* photo) {
@@ -337,9 +374,9 @@ static void nulls_and_limits(const pali_image* photo) {
     CHECK_FAILS(PALI_INVALID_ARGUMENT, "folder is null", pali_model_open(NULL, NULL, &model));
     CHECK(model == NULL);
     CHECK_FAILS(PALI_INVALID_ARGUMENT, "model is null", pali_model_open("x", NULL, NULL));
-    CHECK_FAILS(PALI_INVALID_ARGUMENT, "path is null", pali_image_read(NULL, &image));
-    CHECK_FAILS(PALI_INVALID_ARGUMENT, "image is null", pali_image_read("x", NULL));
-    CHECK_FAILS(PALI_INVALID_ARGUMENT, "image is null", pali_image_decode("x", 1, NULL));
+    CHECK_FAILS(PALI_INVALID_ARGUMENT, "path is null", pali_image_read(NULL, NULL, &image));
+    CHECK_FAILS(PALI_INVALID_ARGUMENT, "image is null", pali_image_read("x", NULL, NULL));
+    CHECK_FAILS(PALI_INVALID_ARGUMENT, "image is null", pali_image_decode("x", 1, NULL, NULL));
     CHECK_FAILS(PALI_INVALID_ARGUMENT, "image is null", pali_image_from_rgb((const uint8_t*)"xyz", 1, 1, 0, NULL));
     CHECK_FAILS(PALI_INVALID_ARGUMENT, "image is null", pali_image_size(NULL, &count, NULL));
     CHECK(count == 0);
@@ -393,12 +430,13 @@ int main(int count, char** words) {
     CHECK(pali_last_error()[0] == '\0');
     versions();
     CHECK(pali_model_open(shapes, NULL, &model) == PALI_OK);
-    CHECK(pali_image_read(picture, &photo) == PALI_OK);
+    CHECK(pali_image_read(picture, NULL, &photo) == PALI_OK);
     if (failures == 0) {
         captions(model, photo);
         streams(model, photo);
         finds(model, photo);
         pictures(model, in_source("tests/data/scenes/000.png"));
+        picture_options();
         pali_model_close(model);
         models(in_source("examples/models/shapes"), photo);
         nulls_and_limits(photo);

@@ -29,7 +29,7 @@ if printed.getvalue() != promised:
     faults.append(f"docs/c_api.md says that its lines print {promised!r}; they print {printed.getvalue()!r}")
 call = names["call"]
 try:
-    call("image_read", b"nowhere.png", c.byref(c.c_void_p()))
+    call("image_read", b"nowhere.png", None, c.byref(c.c_void_p()))
     faults.append("a missing file raised nothing")
 except RuntimeError as e:
     if not str(e).startswith("[pali.201] ") or "nowhere.png" not in str(e):
@@ -42,11 +42,11 @@ def in_a_thread(model, number):
     prompt, want = (b"caption en", "a red cross and a yellow ring on a teal background") if number % 2 else (b"answer en what shape is red?", "cross")
     for _ in range(5):
         try:
-            call("image_read", b"nowhere/%d.png" % number, c.byref(photo))
+            call("image_read", b"nowhere/%d.png" % number, None, c.byref(photo))
         except RuntimeError as e:
             if f"nowhere/{number}.png" not in str(e):
                 faults.append(f"thread {number} was told {e}")
-        call("image_read", b"examples/models/shapes/pictures/cross_and_ring.png", c.byref(photo))
+        call("image_read", b"examples/models/shapes/pictures/cross_and_ring.png", None, c.byref(photo))
         call("generate", model, c.byref(photo), c.c_size_t(1), prompt, None, c.byref(answer))
         call("answer_text", answer, c.byref(text), None)
         if text.value.decode() != want:
@@ -81,7 +81,7 @@ for checkpoint in json.loads((MODELS / "cases.json").read_text())["checkpoints"]
         pictures = (c.c_void_p * len(case["images"]))()
         for i, name in enumerate(case["images"]):
             one = c.c_void_p()
-            call("image_read", bytes(MODELS / name), c.byref(one))
+            call("image_read", bytes(MODELS / name), None, c.byref(one))
             pictures[i] = one
         answer, text, tokens, count = c.c_void_p(), c.c_char_p(), c.POINTER(c.c_int32)(), c.c_size_t()
         call("generate", model, pictures, c.c_size_t(len(pictures)), case["prompt"].encode(),

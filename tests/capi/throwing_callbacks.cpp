@@ -46,7 +46,7 @@ int main(int argc, char** argv) try {
     pali_image* photo = nullptr;
     pali_model* model = nullptr;
     pali_answer* answer = nullptr;
-    expect(pali_image_read(argv[2], &photo) == PALI_OK && pali_model_open(argv[1], nullptr, &model) == PALI_OK, "a model and a picture");
+    expect(pali_image_read(argv[2], nullptr, &photo) == PALI_OK && pali_model_open(argv[1], nullptr, &model) == PALI_OK, "a model and a picture");
     for (const thrown& one : all) {
         const auto fails_as_thrown = [&](pali_status got) { return got == one.code && std::strstr(pali_last_error(), one.message); };
         pali_options options{};

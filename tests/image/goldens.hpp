@@ -73,6 +73,17 @@ int error_of(Call&& call) {
     return 0;
 }
 
+/// The message of the error that the call throws; empty without one.
+template <class Call>
+std::string message_of(Call&& call) {
+    try {
+        call();
+    } catch (const error& e) {
+        return e.what();
+    }
+    return {};
+}
+
 inline int number(errc code) { return static_cast<int>(code); }
 
 } // namespace pali::test

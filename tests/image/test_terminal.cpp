@@ -1,6 +1,8 @@
 // Pictures as text: what a terminal would show of it, by decoders of our own, and which text a terminal wants.
 #include "goldens.hpp"
 
+#include "../support/base64.hpp"
+
 #include <pali/image/read.hpp>
 #include <pali/image/terminal.hpp>
 
@@ -75,21 +77,7 @@ kitty_picture decode_kitty(std::string_view text) {
     }
     in.need("\n");
     if (!in.left.empty()) throw std::runtime_error("something follows");
-    const std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    std::vector<std::byte> bytes;
-    if (digits.size() % 4 != 0) throw std::runtime_error("base64 without padding");
-    for (std::size_t i = 0; i < digits.size(); i += 4) {
-        std::uint32_t bits = 0;
-        std::size_t count = 0;
-        for (std::size_t k = 0; k < 4; ++k) {
-            const std::size_t digit = alphabet.find(digits[i + k]);
-            if (digit == alphabet.npos && (digits[i + k] != '=' || i + 4 != digits.size())) throw std::runtime_error("no base64");
-            count += digit != alphabet.npos;
-            bits = bits << 6 | static_cast<std::uint32_t>(digit == alphabet.npos ? 0 : digit);
-        }
-        for (std::size_t k = 0; k + 1 < count; ++k) bytes.push_back(static_cast<std::byte>(bits >> (16 - 8 * k)));
-    }
-    made.picture = pali::decode_image(bytes);
+    made.picture = pali::decode_image(from_base64(digits));
     return made;
 }
 

@@ -5,22 +5,27 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string_view>
 
 namespace pali::inline PALI_ABI {
 
-/// How a picture is read. The limits are checked against its header, before memory is taken for its pixels.
+/// How a picture is read. The limits are checked against its header, before memory is allocated for its pixels.
 struct read_options {
-    bool exif_orientation = false;      ///< turn the picture as its EXIF data says; off because the reference ignores it
-    std::size_t max_side = 65500;       ///< pixels; the most a JPEG can have
-    std::size_t max_pixels = 178956970; ///< where Pillow, too, takes a picture for a decompression bomb
+    bool keep_exif_orientation = false; ///< leaves JPEG, PNG and WebP as stored instead of turning them upright as their metadata asks
+    std::size_t max_side = 65500;       ///< pixels; the most that a JPEG can have
+    std::size_t max_pixels = 178956970; ///< pixels; where Pillow warns of a decompression bomb
+    /// Called with one sentence where the picture was read but may not look as intended: 16-bit grey that is clipped to white. May be empty.
+    std::function<void(std::string_view)> on_warning = {};
 };
 
-/// A picture from a file: JPEG, PNG, WebP, GIF (first frame), BMP, TGA or PNM (P1 to P6), whatever its name.
-/// The pixels are those of Pillow's `convert("RGB")`: alpha is dropped and not blended, 16-bit colour keeps its high byte, 16-bit grey is clipped.
-/// Throws `cannot_open`, `unsupported_image` (a format that this build does not read), `image_too_large` (over the limits of `options`),
-/// and `malformed_image` (damaged or cut short).
+/// Reads a picture from a file, recognised by its content and not by its name: JPEG, PNG, GIF (first frame), BMP, TGA, PNM (P1 to P6), and, where their libraries
+/// were found, WebP (first frame), HEIC, AVIF and TIFF (first page).
+/// The pixels are those of Pillow's `exif_transpose(picture).convert("RGB")`: alpha is dropped, not blended; 16-bit colour keeps its high byte; 16-bit grey is
+/// clipped to 255. HEIC and AVIF are turned by their container and TIFF by its orientation tag, whatever `options` says.
+/// Throws `cannot_open`, `unsupported_image` (a format or variant that this build does not read), `image_too_large` (over the limits of `options`), and
+/// `malformed_image` (damaged or truncated).
 [[nodiscard]] image read_image(const std::filesystem::path& path, const read_options& options = {});
 
 /// A picture from the bytes of such a file; `name` stands for it in messages. Throws as read_image does.

@@ -22,6 +22,23 @@
 #    define PALI_WITH_WEBP 0
 #  endif
 #endif
+#ifndef PALI_WITH_HEIF
+#  if __has_include(<libheif/heif.h>)
+#    define PALI_WITH_HEIF 1
+#  else
+#    define PALI_WITH_HEIF 0
+#  endif
+#endif
+#ifndef PALI_WITH_TIFF
+#  if __has_include(<tiffvers.h>)
+#    include <tiffvers.h>
+#  endif
+#  if defined(TIFFLIB_VERSION) && TIFFLIB_VERSION >= 20221213 // 4.5: errors are reported for each file, and not to the process
+#    define PALI_WITH_TIFF 1
+#  else
+#    define PALI_WITH_TIFF 0
+#  endif
+#endif
 #ifndef PALI_WITH_STB
 #  if __has_include(<stb/stb_image.h>) || __has_include(<stb_image.h>)
 #    define PALI_WITH_STB 1

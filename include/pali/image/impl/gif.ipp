@@ -1,5 +1,4 @@
-// The first frame of a GIF, as Pillow shows it: transparent pixels have their palette's colour. stb leaves those black, and does not
-// notice when a file is cut short, so this is read here.
+// The first frame of a GIF, as Pillow shows it: transparent pixels have their palette's colour.
 #pragma once
 
 #include <pali/image/impl/source.ipp>
@@ -62,10 +61,10 @@ private:
 PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, cursor& in, std::size_t count) {
     constexpr int most_codes = 4096;
     const int root = in.u8();
-    if (root < 1 || root > 11) malformed(from, {"the GIF has codes of ", root, " bits; 1 to 11 are possible"});
+    if (root > 12) damaged(from, "GIF", {"codes of ", root, " bits; 0 to 12 are possible"});
     const int clear = 1 << root, end = clear + 1;
     std::array<std::uint16_t, most_codes> prefix{};
-    std::array<std::uint8_t, most_codes> last{};
+    std::array<std::uint8_t, most_codes> last{}; // of roots of over 8 bits, which no palette has, the low byte
     std::array<std::uint8_t, most_codes + 1> reversed{};
     for (int i = 0; i < clear; ++i) last[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(i);
 
@@ -76,14 +75,14 @@ PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, curso
     std::uint8_t first = 0; // of what `before` stood for
     while (indices.size() < count) {
         const int code = codes.next(size);
-        if (code < 0 || code == end) cut_short(from, "GIF");
+        if (code < 0 || code == end) damaged(from, "GIF", {"the data of its first frame ends after ", indices.size(), " of ", count, " pixels"});
         if (code == clear) {
             size = root + 1;
             next = clear + 2;
             before = -1;
             continue;
         }
-        if (code > next || (code > end && before < 0)) malformed(from, "the GIF holds a code that stands for nothing");
+        if (code > next || (code == next && next >= most_codes) || (code > end && before < 0)) damaged(from, "GIF", "it has a code that is not defined");
         // A code is a chain from its last index to its first; the one being defined is the one before and its own first.
         std::size_t length = 0;
         int at = code;
@@ -128,7 +127,7 @@ PALI_INLINE image decode_gif(const source& from) {
     gif_palette palette = (screen_flags & 0x80) != 0 ? read_gif_palette(in, screen_flags) : grey_palette();
     std::size_t backdrop = 0; // the index of what the frame leaves open
     for (std::uint8_t tag = in.u8(); tag != ','; tag = in.u8()) {
-        if (tag == ';') malformed(from, "the GIF ends before its first picture");
+        if (tag == ';') damaged(from, "GIF", "it has no frame");
         if (tag != '!') continue;
         const bool control = in.u8() == 0xf9;
         bool leading = true;

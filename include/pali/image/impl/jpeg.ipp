@@ -66,7 +66,7 @@ public:
                 if (channels == 1) from_grey(to, out, made.width);
                 if (channels == 4) from_inverted_cmyk(to, out, made.width);
             }
-            jpeg_finish_decompress(&m_info); // reads on to the end marker: without it the file was cut short
+            jpeg_finish_decompress(&m_info); // reads on to the end marker: without it the file is truncated
         });
         return made;
     }
@@ -78,7 +78,7 @@ private:
 
     [[noreturn]] static void end_reached(j_decompress_ptr info) {
         jpeg_reader& self = of(reinterpret_cast<j_common_ptr>(info));
-        self.m_cut_short = true;
+        self.m_ended = true;
         std::longjmp(self.m_jump, 1);
     }
 
@@ -88,12 +88,12 @@ private:
             step();
             return;
         }
-        if (m_cut_short) cut_short(m_from, "JPEG");
+        if (m_ended) truncated(m_from, "JPEG");
         if (m_info.input_scan_number > most_scans)
-            malformed(m_from, {"the JPEG has over ", most_scans, " scans"});
+            damaged(m_from, "JPEG", {"it has over ", most_scans, " scans"});
         char message[JMSG_LENGTH_MAX] = {};
         m_errors.format_message(reinterpret_cast<j_common_ptr>(&m_info), message);
-        malformed(m_from, std::string("not a JPEG that can be decoded: ") + message);
+        damaged(m_from, "JPEG", std::string_view(message));
     }
 
     static void from_grey(const std::uint8_t* in, std::uint8_t* out, std::size_t width) noexcept {
@@ -117,7 +117,7 @@ private:
     jpeg_source_mgr m_input{};
     jpeg_progress_mgr m_progress{};
     std::jmp_buf m_jump{};
-    bool m_cut_short = false;
+    bool m_ended = false;
 };
 
 PALI_INLINE image decode_jpeg(const source& from) { return jpeg_reader(from).decode(); }

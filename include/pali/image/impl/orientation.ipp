@@ -1,93 +1,123 @@
-// EXIF orientation: found in the file, and undone in the pixels.
+// Where JPEG, PNG and WebP keep EXIF and XMP.
 #pragma once
 
-#include <pali/image/impl/source.ipp>
+#include <pali/image/impl/exif.ipp>
+#include <pali/image/impl/jpeg_segments.ipp>
 
-#include <cstring>
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <zlib.h>
 
 namespace pali::inline PALI_ABI::image_detail {
 
-/// The orientation, 1 to 8, that a block of EXIF (TIFF) data states; 1 where it states none. Damaged data states none.
-PALI_INLINE int read_orientation(std::span<const std::byte> tiff) {
-    if (tiff.size() >= 6 && std::memcmp(tiff.data(), "Exif\0\0", 6) == 0) tiff = tiff.subspan(6);
-    if (tiff.size() < 8) return 1;
-    const auto* data = reinterpret_cast<const unsigned char*>(tiff.data());
-    const bool little = data[0] == 'I';
-    if (std::memcmp(data, little ? "II*\0" : "MM\0*", 4) != 0) return 1;
-    const auto number = [&](std::size_t at, std::size_t size) {
-        std::size_t value = 0;
-        for (std::size_t i = 0; i < size; ++i) value = value << 8 | data[at + (little ? size - 1 - i : i)];
-        return value;
-    };
-    const std::size_t directory = number(4, 4);
-    if (directory > tiff.size() - 2) return 1;
-    const std::size_t entries = number(directory, 2);
-    constexpr std::size_t entry_size = 12, orientation_tag = 0x0112, type_short = 3;
-    for (std::size_t i = 0; i < entries; ++i) {
-        const std::size_t at = directory + 2 + i * entry_size;
-        if (at + entry_size > tiff.size()) return 1;
-        if (number(at, 2) != orientation_tag) continue;
-        const std::size_t value = number(at + 8, 2);
-        return number(at + 2, 2) == type_short && value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
-    }
-    return 1;
-}
-
 PALI_INLINE int jpeg_orientation(const source& from) {
-    const unsigned char* data = from.data();
-    for (std::size_t at = 2; at + 4 <= from.size() && data[at] == 0xff;) {
-        const unsigned marker = data[at + 1];
-        if (marker == 0xff) { // fill
-            ++at;
-            continue;
-        }
-        if (marker == 0xda || marker == 0xd9) break; // the picture itself
-        const std::size_t length = static_cast<std::size_t>(data[at + 2] << 8 | data[at + 3]);
-        if (length < 2 || at + 2 + length > from.size()) break;
-        if (marker == 0xe1 && length >= 8 && std::memcmp(data + at + 4, "Exif\0\0", 6) == 0)
-            return read_orientation(from.bytes.subspan(at + 4, length - 2));
-        at += 2 + length;
+    constexpr std::string_view exif("Exif\0\0", 6), xmp("http://ns.adobe.com/xap/1.0/\0", 29);
+    picture_metadata found;
+    jpeg_segments segments(from);
+    for (jpeg_segment s; segments.next(s);) {
+        if (s.marker != 0xe1) continue;
+        const std::string_view text(reinterpret_cast<const char*>(s.data), s.size);
+        const auto* bytes = reinterpret_cast<const std::byte*>(s.data);
+        if (text.starts_with(exif)) found.exif.insert(found.exif.end(), bytes + (found.exif.empty() ? 0 : exif.size()), bytes + s.size); // may be in several
+        if (text.starts_with(xmp)) found.xmp = text.substr(xmp.size());
     }
-    return 1;
-}
-
-PALI_INLINE int png_orientation(const source& from) {
-    const unsigned char* data = from.data();
-    for (std::size_t at = 8; at + 12 <= from.size();) {
-        const std::size_t length =
-            static_cast<std::size_t>(data[at]) << 24 | static_cast<std::size_t>(data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3]);
-        if (length > from.size() - at - 12) break;
-        if (std::memcmp(data + at + 4, "eXIf", 4) == 0) return read_orientation(from.bytes.subspan(at + 8, length));
-        at += length + 12;
-    }
-    return 1;
+    return orientation_of(found);
 }
 
 PALI_INLINE int webp_orientation(const source& from) {
+    picture_metadata found;
     cursor in(from, "WebP", 12);
     while (in.left() >= 8) {
         const unsigned char* kind = in.take(4);
         const std::size_t length = in.u32();
         if (length > in.left()) break;
-        if (std::memcmp(kind, "EXIF", 4) == 0) return read_orientation(from.bytes.subspan(in.position(), length));
-        in.take(length + (length % 2 == 1 && length < in.left() ? 1 : 0));
+        const auto* data = reinterpret_cast<const std::byte*>(in.take(length));
+        if (std::memcmp(kind, "EXIF", 4) == 0) found.exif.assign(data, data + length);
+        if (std::memcmp(kind, "XMP ", 4) == 0) found.xmp = {reinterpret_cast<const char*>(data), length};
+        if (length % 2 == 1 && !in.at_end()) in.take(1);
     }
-    return 1;
+    return orientation_of(found);
 }
 
-/// The picture as it is to be seen, when `from` says how it was held: bit 2 of (orientation - 1) swaps the axes, the others mirror them.
-PALI_INLINE image upright(image from, int orientation) {
-    if (orientation == 1) return from;
-    const bool swapped = orientation >= 5;
-    const bool from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
-    const bool from_bottom = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
-    image made(swapped ? from.height : from.width, swapped ? from.width : from.height);
-    for (std::size_t y = 0; y < made.height; ++y)
-        for (std::size_t x = 0; x < made.width; ++x) {
-            const std::size_t column = swapped ? y : x, row = swapped ? x : y;
-            std::memcpy(made.at(x, y), from.at(from_right ? from.width - 1 - column : column, from_bottom ? from.height - 1 - row : row), 3);
-        }
+/// The text that zlib data holds; empty where the data is invalid or the text is over a MiB, as in Pillow.
+PALI_INLINE std::string inflate_png_text(std::string_view packed) {
+    constexpr std::size_t most = std::size_t{1} << 20;
+    std::string text(most, '\0');
+    z_stream stream{};
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(packed.data()));
+    stream.avail_in = static_cast<uInt>(packed.size());
+    stream.next_out = reinterpret_cast<Bytef*>(text.data());
+    stream.avail_out = static_cast<uInt>(most);
+    if (inflateInit(&stream) != Z_OK) return {};
+    const int result = inflate(&stream, Z_FINISH);
+    text.resize(most - stream.avail_out);
+    inflateEnd(&stream);
+    return result == Z_STREAM_END ? text : std::string();
+}
+
+/// The text of a tEXt, zTXt or iTXt chunk, behind its keyword.
+PALI_INLINE std::string png_text(std::string_view kind, std::string_view body) {
+    if (kind == "tEXt") return std::string(body);
+    if (kind == "zTXt") return body.starts_with('\0') ? inflate_png_text(body.substr(1)) : std::string();
+    if (body.size() < 2) return {};
+    const bool packed = body[0] == 1;
+    body.remove_prefix(2);
+    for (int i = 0; i < 2; ++i) { // language, translated keyword
+        const std::size_t end = body.find('\0');
+        if (end == body.npos) return {};
+        body.remove_prefix(end + 1);
+    }
+    return packed ? inflate_png_text(body) : std::string(body);
+}
+
+/// What ImageMagick writes under "Raw profile type exif": three line breaks, among them a name and a length, then hexadecimal digits.
+PALI_INLINE std::vector<std::byte> raw_profile(std::string_view text) {
+    std::size_t at = 0;
+    for (int i = 0; i < 3; ++i) {
+        at = text.find('\n', at);
+        if (at == text.npos) return {};
+        ++at;
+    }
+    std::vector<std::byte> made;
+    int high = -1;
+    for (const char c : text.substr(at)) {
+        const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        if (digit < 0) continue;
+        if (high >= 0) made.push_back(static_cast<std::byte>(high << 4 | digit));
+        high = high >= 0 ? -1 : digit;
+    }
     return made;
+}
+
+PALI_INLINE int png_orientation(const source& from) {
+    picture_metadata found;
+    struct text_chunk {
+        std::string_view kind, body;
+    };
+    text_chunk profile, xmp; // the last of each, decompressed once
+    const unsigned char* data = from.data();
+    for (std::size_t at = 8; from.size() - at >= 12;) {
+        const std::size_t length =
+            static_cast<std::size_t>(data[at]) << 24 | static_cast<std::size_t>(data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3]);
+        if (length > from.size() - at - 12) break;
+        const std::string_view kind(reinterpret_cast<const char*>(data + at + 4), 4), body(reinterpret_cast<const char*>(data + at + 8), length);
+        if (kind == "IEND") break;
+        if (kind == "eXIf") {
+            const auto exif = from.bytes.subspan(at + 8, length);
+            found.exif.assign(exif.begin(), exif.end());
+        } else if (kind == "tEXt" || kind == "zTXt" || kind == "iTXt") {
+            const std::string_view keyword = body.substr(0, body.find('\0'));
+            const std::string_view rest = body.substr(std::min(body.size(), keyword.size() + 1));
+            if (keyword == "Raw profile type exif") profile = {kind, rest};
+            if (keyword == "XML:com.adobe.xmp") xmp = {kind, rest};
+        }
+        at += length + 12;
+    }
+    if (found.exif.empty() && !profile.kind.empty()) found.exif = raw_profile(png_text(profile.kind, profile.body));
+    if (!xmp.kind.empty()) found.unpacked = png_text(xmp.kind, xmp.body);
+    return orientation_of(found);
 }
 
 } // namespace pali::inline PALI_ABI::image_detail

@@ -1,4 +1,4 @@
-// PNG through libpng. Bytes are pushed, so that a file cut short behind its last pixel still opens, as it does in Pillow.
+// PNG through libpng. Bytes are pushed, so that a file that is truncated behind its last pixel still opens, as it does in Pillow.
 #pragma once
 
 #include <pali/image/impl/formats.hpp>
@@ -27,10 +27,14 @@ public:
         read_header();
         m_image = image(m_width, m_height);
         guard([this] {
-            m_png = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, [](png_structp, png_const_charp) {});
+            m_png = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning);
             m_info = m_png == nullptr ? nullptr : png_create_info_struct(m_png);
             if (m_info == nullptr) return;
             png_set_user_limits(m_png, 0x7fffffff, 0x7fffffff); // ours are checked already
+            png_set_crc_action(m_png, PNG_CRC_WARN_USE, PNG_CRC_WARN_DISCARD);
+            // As Pillow's: neither a header that asks for a smaller window than the data needs nor a wrong checksum is an error.
+            png_set_option(m_png, PNG_MAXIMUM_INFLATE_WINDOW, PNG_OPTION_ON);
+            png_set_option(m_png, PNG_IGNORE_ADLER32, PNG_OPTION_ON);
             png_set_keep_unknown_chunks(m_png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
             png_set_progressive_read_fn(
                 m_png, this, [](png_structp png, png_infop) { of(png).start(); },
@@ -38,7 +42,7 @@ public:
             png_process_data(m_png, m_info, const_cast<unsigned char*>(m_from.data()), m_from.size());
         });
         if (m_info == nullptr) throw std::bad_alloc();
-        if (!complete()) cut_short(m_from, "PNG");
+        if (!complete()) incomplete("its data ends before its last pixel");
         if (m_bytes != 3) spread();
         return std::move(m_image);
     }
@@ -52,6 +56,28 @@ private:
         std::longjmp(self.m_jump, 1);
     }
 
+    /// A wrong checksum of pixels does not matter, one of the header or the palette does.
+    static void on_warning(png_structp png, png_const_charp message) {
+        constexpr png_uint_32 header_chunk = 0x49484452, palette_chunk = 0x504c5445;
+        const png_uint_32 chunk = png_get_io_chunk_type(png);
+        if ((chunk == header_chunk || chunk == palette_chunk) && std::strstr(message, "CRC") != nullptr) on_error(png, message);
+    }
+
+    /// Truncated where the chunks do not reach their end within the file, damaged otherwise.
+    [[noreturn]] void incomplete(const char* why) const {
+        for (std::size_t at = 8; m_from.size() - at >= 12;) {
+            const std::size_t length = big_endian(m_from.data() + at);
+            if (std::memcmp(m_from.data() + at + 4, "IEND", 4) == 0) damaged(m_from, "PNG", why);
+            if (length > m_from.size() - at - 12) break;
+            at += length + 12;
+        }
+        truncated(m_from, "PNG");
+    }
+
+    [[nodiscard]] static std::size_t big_endian(const unsigned char* b) noexcept {
+        return static_cast<std::size_t>(b[0]) << 24 | static_cast<std::size_t>(b[1]) << 16 | static_cast<std::size_t>(b[2]) << 8 | b[3];
+    }
+
     template <class Step>
     void guard(const Step& step) {
         if (setjmp(m_jump) == 0) {
@@ -60,17 +86,14 @@ private:
         }
         constexpr png_uint_32 data_chunk = 0x49444154; // IDAT
         if (complete() && png_get_io_chunk_type(m_png) != data_chunk) return; // what follows the pixels does not matter
-        malformed(m_from, std::string("not a PNG that can be decoded: ") + m_message);
+        damaged(m_from, "PNG", std::string_view(m_message));
     }
 
     // Before libpng sees a byte: the limits, and how many rows there will be.
     void read_header() {
         cursor in(m_from, "PNG", 8);
         const unsigned char* chunk = in.take(8);
-        if (std::memcmp(chunk, "\0\0\0\x0dIHDR", 8) != 0) malformed(m_from, "the PNG does not begin with its header chunk");
-        const auto big_endian = [](const unsigned char* b) {
-            return static_cast<std::size_t>(b[0]) << 24 | static_cast<std::size_t>(b[1]) << 16 | static_cast<std::size_t>(b[2]) << 8 | b[3];
-        };
+        if (std::memcmp(chunk, "\0\0\0\x0dIHDR", 8) != 0) damaged(m_from, "PNG", "it does not begin with a header chunk");
         const unsigned char* size = in.take(8);
         m_width = big_endian(size);
         m_height = big_endian(size + 4);
@@ -129,15 +152,18 @@ private:
             const int top = m_depth < 8 ? (1 << m_depth) - 1 : 255;
             for (int i = 0; i <= top; ++i) std::memset(colours[i], i * 255 / top, 3);
         }
+        std::size_t above = 0;
         for (std::size_t y = 0; y < m_height; ++y) {
             std::uint8_t* const out = m_image.at(0, y);
             const std::uint8_t* const in = out + m_width * (3 - m_bytes);
             for (std::size_t x = 0; x < m_width; ++x) {
-                // Pillow clips 16-bit grey to 255, where it takes the high byte of 16-bit colours.
+                // Pillow clips 16-bit grey to 255, but takes the high byte of 16-bit colours.
+                if (m_bytes == 2) above += in[2 * x] != 0;
                 const std::uint8_t index = m_bytes == 1 ? in[x] : in[2 * x] != 0 ? std::uint8_t{255} : in[2 * x + 1];
                 std::memcpy(out + 3 * x, colours[index], 3);
             }
         }
+        warn_of_clipping(m_from, above, m_width * m_height);
     }
 
     const source& m_from;

@@ -1,5 +1,4 @@
-// PBM, PGM and PPM, as text (P1 to P3) or bytes (P4 to P6), with any largest value up to 65535. Read here because stb reads bytes of 8 bits
-// only, takes their largest value for 255 and does not notice when a file is cut short.
+// PBM, PGM and PPM, as text (P1 to P3) or bytes (P4 to P6), with any largest value up to 65535.
 #pragma once
 
 #include <pali/image/impl/source.ipp>
@@ -21,7 +20,7 @@ PALI_INLINE std::size_t read_pnm_number(const source& from, cursor& in) {
     }
     std::size_t value = 0;
     for (int digits = 0;; ++digits) {
-        if (c < '0' || c > '9' || digits == 10) malformed(from, "the PNM holds something other than a number where one is due");
+        if (c < '0' || c > '9' || digits == 10) damaged(from, "PNM", "it has something other than a number where one is due");
         value = value * 10 + (c - std::size_t{'0'});
         if (in.at_end()) return value;
         c = in.u8();
@@ -40,7 +39,7 @@ PALI_INLINE bool read_pnm_bit(const source& from, cursor& in) {
         if (c == '#')
             while (c != '\n' && c != '\r') c = in.u8();
         if (is_pnm_space(c)) continue;
-        if (c != '0' && c != '1') malformed(from, "the PBM holds something other than 0 and 1");
+        if (c != '0' && c != '1') damaged(from, "PBM", "it has something other than 0 and 1");
         return c == '1';
     }
 }
@@ -53,20 +52,23 @@ PALI_INLINE image decode_pnm(const source& from) {
     in.take(1);
     const std::size_t width = read_pnm_number(from, in), height = read_pnm_number(from, in);
     const std::size_t top = bits ? 1 : read_pnm_number(from, in);
-    if (top < 1 || top > 65535) malformed(from, {"the PNM has a largest value of ", top, "; 1 to 65535 are possible"});
+    if (top < 1 || top > 65535) damaged(from, "PNM", {"its largest value is ", top, "; 1 to 65535 are possible"});
     check_size(from, width, height);
     // Each value takes a byte at the least (text: a bit of PBM may), so that a short file is refused before memory is taken.
     const std::size_t row = bits && !text ? (width + 7) / 8 : width * channels;
     const std::size_t value_size = !text && top > 255 ? 2 : 1;
-    if (row * value_size * height > in.left()) cut_short(from, "PNM");
+    if (row * value_size * height > in.left()) truncated(from, "PNM");
 
-    // Pillow keeps 16-bit grey as it is and clips it on the way to RGB; all else is scaled, halves to even.
+    // Pillow keeps 16-bit grey as it is and clips it when it converts to RGB; everything else is scaled, halves to even.
     const bool clipped = channels == 1 && top > 255;
+    std::size_t above = 0;
     const auto scaled = [&](std::size_t value) {
         if (text && value > top)
-            malformed(from, {"the PNM holds a value of ", value, ", over its largest of ", top});
+            damaged(from, "PNM", {"it has a value of ", value, ", above its largest of ", top});
         const double share = static_cast<double>(value) / static_cast<double>(top);
-        return static_cast<std::uint8_t>(std::min(std::nearbyint(share * (clipped ? 65535.0 : 255.0)), 255.0));
+        const double level = std::nearbyint(share * (clipped ? 65535.0 : 255.0));
+        if (level > 255.0) ++above;
+        return static_cast<std::uint8_t>(std::min(level, 255.0));
     };
     std::array<std::uint8_t, 256> bytes{};
     if (!text && top <= 255)
@@ -86,6 +88,7 @@ PALI_INLINE image decode_pnm(const source& from) {
             else out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = value;
         }
     }
+    warn_of_clipping(from, above, width * height);
     return made;
 }
 

@@ -25,8 +25,14 @@ struct source {
 
 [[noreturn]] PALI_INLINE void malformed(const source& from, const error_text& why) { refuse(errc::malformed_image, from, why); }
 
-[[noreturn]] PALI_INLINE void cut_short(const source& from, const char* format) {
-    malformed(from, {"the ", format, " data ends early, after ", from.size(), " bytes; was the file cut short?"});
+/// The bytes end before the picture does.
+[[noreturn]] PALI_INLINE void truncated(const source& from, const char* format) {
+    malformed(from, {"the ", format, " is truncated: it ends after ", from.size(), " bytes, before its last pixel; copy or download it again"});
+}
+
+/// All bytes are there, but not all of them are valid.
+[[noreturn]] PALI_INLINE void damaged(const source& from, const char* format, const error_text& why) {
+    malformed(from, {"the ", format, " is damaged: ", why});
 }
 
 /// Throws unless a picture of this size is within the limits: called before anything is allocated for it.
@@ -34,9 +40,16 @@ PALI_INLINE void check_size(const source& from, std::size_t width, std::size_t h
     if (width == 0 || height == 0)
         malformed(from, {"the picture is ", width, " x ", height, " pixels; it has nothing to show"});
     const read_options& most = from.options;
-    if (width <= most.max_side && height <= most.max_side && width <= most.max_pixels / height) return;
-    refuse(errc::image_too_large, from, {"the picture is ", width, " x ", height, " pixels; the limits are ", most.max_side, " a side and ", most.max_pixels,
-                                         " in all (read_options::max_side, max_pixels): raise them if the file is to be trusted"});
+    if (width > most.max_side || height > most.max_side)
+        refuse(errc::image_too_large, from, {"the picture is ", width, " x ", height, " pixels; a side may have ", most.max_side, ": raise max_side if you trust the file"});
+    if (width > most.max_pixels / height)
+        refuse(errc::image_too_large, from, {"the picture is ", width, " x ", height, " pixels; ", most.max_pixels, " in all are allowed: raise max_pixels if you trust the file"});
+}
+
+/// Reports grey of more than 8 bits that has `above` of `pixels` values over 255: they become white, as in Pillow.
+PALI_INLINE void warn_of_clipping(const source& from, std::size_t above, std::size_t pixels) {
+    if (above == 0 || !from.options.on_warning) return;
+    from.options.on_warning(error_text{from.name, ": grey of more than 8 bits: ", above, " of ", pixels, " pixels are above 255 and are clipped to white, as by Pillow; scale the picture to 8 bits first"}.str());
 }
 
 /// Reads numbers one after the other, and throws `malformed_image` where the bytes end.
@@ -50,7 +63,7 @@ public:
 
     /// The next `count` bytes.
     const unsigned char* take(std::size_t count) {
-        if (count > left()) cut_short(m_from, m_format);
+        if (count > left()) truncated(m_from, m_format);
         const unsigned char* taken = m_from.data() + m_at;
         m_at += count;
         return taken;

@@ -1,5 +1,4 @@
-// BMP and TGA through stb, and JPEG and PNG where their libraries are absent. stb takes missing bytes for zeros and indices for granted,
-// so what it is given is checked first: that all the pixels are there, and within their palette.
+// JPEG and PNG by stb, where libjpeg or libpng is absent. What stb does not check itself: stb_checks.ipp.
 #pragma once
 
 #include <pali/image/impl/formats.hpp>
@@ -42,6 +41,8 @@
 #  define STBI_NO_PSD
 #  define STBI_NO_PIC
 #  define STBI_NO_GIF
+#  define STBI_NO_BMP
+#  define STBI_NO_TGA
 #  define STBI_NO_PNM
 #  define STBI_NO_FAILURE_STRINGS
 #  define STBI_ASSERT(condition) ((void)0)
@@ -83,6 +84,8 @@ namespace pali::inline PALI_ABI::image_detail::stb {
 #  undef STBI_NO_PSD
 #  undef STBI_NO_PIC
 #  undef STBI_NO_GIF
+#  undef STBI_NO_BMP
+#  undef STBI_NO_TGA
 #  undef STBI_NO_PNM
 #  undef STBI_NO_JPEG
 #  undef STBI_NO_PNG
@@ -101,18 +104,18 @@ namespace pali::inline PALI_ABI::image_detail::stb {
 
 namespace pali::inline PALI_ABI::image_detail {
 
-/// Decodes by stb what has been checked: a BMP, a TGA, or with this build a JPEG or PNG.
+/// Decodes a JPEG or PNG that has been checked.
 PALI_INLINE image decode_stb(const source& from, const char* format) {
     if (from.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) refuse(errc::image_too_large, from, "the file is over 2 GiB");
     int width = 0, height = 0, channels = 0;
     const int size = static_cast<int>(from.size());
     if (stb::stbi_info_from_memory(from.data(), size, &width, &height, &channels) == 0)
-        malformed(from, {"not a ", format, " that can be decoded: its header is damaged, or of a kind that is not read"});
+        damaged(from, format, "its header is invalid, or of a kind that is not supported");
     check_size(from, static_cast<std::size_t>(width), static_cast<std::size_t>(std::abs(height)));
     const std::unique_ptr<unsigned char, void (*)(void*)> pixels(stb::stbi_load_from_memory(from.data(), size, &width, &height, &channels, 3),
                                                                  [](void* p) { std::free(p); });
     if (pixels == nullptr || width <= 0 || height <= 0)
-        malformed(from, {"not a ", format, " that can be decoded: its data is damaged, or of a kind that is not read"});
+        damaged(from, format, "its data is invalid, or of a kind that is not supported");
     image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
     std::memcpy(made.pixels.data(), pixels.get(), made.pixels.size());
     return made;

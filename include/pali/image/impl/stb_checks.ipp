@@ -8,13 +8,13 @@ namespace pali::inline PALI_ABI::image_detail {
 /// The Huffman tables of one segment: stb 2.27 writes past its memory when one has more than 256 codes.
 PALI_INLINE void check_huffman_tables(const source& from, std::size_t at, std::size_t end) {
     while (at < end) {
-        if (end - at < 17) malformed(from, "a Huffman table of the JPEG is incomplete");
+        if (end - at < 17) damaged(from, "JPEG", "a Huffman table is incomplete");
         std::size_t codes = 0;
         for (std::size_t i = 1; i <= 16; ++i) codes += from.data()[at + i];
-        if (codes > 256) malformed(from, {"a Huffman table of the JPEG has ", codes, " codes; 256 are possible"});
+        if (codes > 256) damaged(from, "JPEG", {"a Huffman table has ", codes, " codes; 256 are possible"});
         at += 17 + codes;
     }
-    if (at != end) malformed(from, "a Huffman table of the JPEG is incomplete");
+    if (at != end) damaged(from, "JPEG", "a Huffman table is incomplete");
 }
 
 /// Every marker up to the last: stb fills with grey what is missing, so the end marker is asked for.
@@ -34,11 +34,11 @@ PALI_INLINE void check_jpeg_for_stb(const source& from) {
         if (from.size() - at < 4) break;
         const std::size_t end = at + 2 + static_cast<std::size_t>(data[at + 2] << 8 | data[at + 3]);
         if (end > from.size()) break;
-        if (end < at + 4) malformed(from, "a segment of the JPEG is shorter than its own length");
+        if (end < at + 4) damaged(from, "JPEG", "a segment is shorter than its own length field");
         if (marker == 0xc4) check_huffman_tables(from, at + 4, end);
         at = end;
     }
-    cut_short(from, "JPEG");
+    truncated(from, "JPEG");
 }
 
 /// stb has limits of its own, which it does not tell from damage.

@@ -24,7 +24,7 @@ struct webp_frame {
 PALI_INLINE webp_frame find_webp_frame(const source& from) {
     cursor in(from, "WebP", 4);
     const std::size_t size = in.u32();
-    if (size > from.size() - 8) cut_short(from, "WebP");
+    if (size > from.size() - 8) truncated(from, "WebP");
     webp_frame found{from.data(), size + 8};
     cursor chunks(from, "WebP", 12);
     const auto u24 = [](const unsigned char* b) { return b[0] | static_cast<std::size_t>(b[1]) << 8 | static_cast<std::size_t>(b[2]) << 16; };
@@ -50,7 +50,7 @@ PALI_INLINE webp_frame find_webp_frame(const source& from) {
             break;
         }
     }
-    if (animated) malformed(from, "the WebP animation has no frame");
+    if (animated) damaged(from, "WebP", "its animation has no frame");
     return found;
 }
 
@@ -59,17 +59,17 @@ PALI_INLINE image decode_webp(const source& from) {
     if (frame.canvas_width != 0) check_size(from, frame.canvas_width, frame.canvas_height);
     WebPBitstreamFeatures features;
     const VP8StatusCode status = WebPGetFeatures(frame.data, frame.size, &features);
-    if (status == VP8_STATUS_NOT_ENOUGH_DATA) cut_short(from, "WebP");
-    if (status != VP8_STATUS_OK || features.has_animation) malformed(from, "not a WebP that can be decoded: its header is damaged");
+    if (status == VP8_STATUS_NOT_ENOUGH_DATA) truncated(from, "WebP");
+    if (status != VP8_STATUS_OK || features.has_animation) damaged(from, "WebP", "its header is invalid");
     const auto width = static_cast<std::size_t>(features.width), height = static_cast<std::size_t>(features.height);
     check_size(from, width, height);
     image made(frame.canvas_width != 0 ? frame.canvas_width : width, frame.canvas_height != 0 ? frame.canvas_height : height);
     if (frame.x + width > made.width || frame.y + height > made.height)
-        malformed(from, "the first frame of the WebP does not lie within its canvas");
+        damaged(from, "WebP", "its first frame does not lie within its canvas");
     std::uint8_t* const first = made.at(frame.x, frame.y);
     const std::size_t behind = static_cast<std::size_t>(first - made.pixels.data());
     if (WebPDecodeRGBInto(frame.data, frame.size, first, made.pixels.size() - behind, static_cast<int>(made.width * 3)) == nullptr)
-        malformed(from, "not a WebP that can be decoded: its data is damaged or cut short");
+        damaged(from, "WebP", "its data cannot be decoded");
     return made;
 }
 

@@ -6,7 +6,9 @@ vcpkg_check_features(OUT_FEATURE_OPTIONS FEATURE_OPTIONS
   FEATURES
     jpeg PALI_WITH_JPEG
     png PALI_WITH_PNG
-    webp PALI_WITH_WEBP)
+    webp PALI_WITH_WEBP
+    heif PALI_WITH_HEIF
+    tiff PALI_WITH_TIFF)
 vcpkg_find_acquire_program(PKGCONFIG)
 vcpkg_cmake_configure(
   SOURCE_PATH "${SOURCE_PATH}"

@@ -1,0 +1,118 @@
+// HEIC and AVIF through libheif: the primary picture, turned and cropped as its container says. EXIF orientation in these files repeats the container's and is not
+// used.
+#pragma once
+
+#include <pali/image/impl/formats.hpp>
+
+#if PALI_WITH_HEIF
+
+#include <pali/image/impl/avif_chroma.ipp>
+#include <pali/image/impl/source.ipp>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include <libheif/heif.h>
+
+namespace pali::inline PALI_ABI::image_detail {
+
+struct heif_deleter {
+    void operator()(heif_context* p) const noexcept { heif_context_free(p); }
+    void operator()(heif_image_handle* p) const noexcept { heif_image_handle_release(p); }
+    void operator()(heif_image* p) const noexcept { heif_image_release(p); }
+    void operator()(heif_decoding_options* p) const noexcept { heif_decoding_options_free(p); }
+};
+template <class T>
+using heif_ptr = std::unique_ptr<T, heif_deleter>;
+
+/// Whether the outermost boxes of the container are all there.
+PALI_INLINE bool heif_is_whole(const source& from) {
+    const auto number = [&](std::size_t at, std::size_t bytes) {
+        std::uint64_t value = 0;
+        for (std::size_t i = 0; i < bytes; ++i) value = value << 8 | from.data()[at + i];
+        return value;
+    };
+    for (std::size_t at = 0; at < from.size();) {
+        if (from.size() - at < 16) return from.size() - at >= 8 && number(at, 4) == from.size() - at;
+        std::uint64_t box = number(at, 4);
+        if (box == 0) return true; // up to the end
+        if (box == 1) box = number(at + 8, 8);
+        if (box < 8 || box > from.size() - at) return box < 8;
+        at += static_cast<std::size_t>(box);
+    }
+    return true;
+}
+
+PALI_INLINE void check_heif(const source& from, const char* format, const heif_error& status) {
+    if (status.code == heif_error_Ok) return;
+    if (status.subcode == heif_suberror_Security_limit_exceeded)
+        refuse(errc::image_too_large, from, {"a side of the ", format, " is over the limit of ", from.options.max_side, ": raise max_side if you trust the file (libheif: ", status.message, ")"});
+    if (status.code == heif_error_Memory_allocation_error) throw std::bad_alloc();
+    if (status.code == heif_error_Unsupported_filetype || status.code == heif_error_Unsupported_feature)
+        refuse(errc::unsupported_image, from, {"libheif cannot decode this ", format, ": ", status.message,
+                                               ". Where its decoders are packages of their own (Debian 13: libheif-plugin-libde265 for HEIC, libheif-plugin-dav1d for AVIF), install them"});
+    if (!heif_is_whole(from)) truncated(from, format);
+    damaged(from, format, status.message);
+}
+
+/// With the matrix that the container names; without one, and with those that libavif does not know either, BT.601.
+PALI_INLINE void interpolate_chroma(image& picture, const heif_image_handle* handle, avif_subsampling halved) {
+    heif_color_profile_nclx* found = nullptr;
+    const heif_error status = heif_image_handle_get_nclx_color_profile(handle, &found);
+    const std::unique_ptr<heif_color_profile_nclx, void (*)(heif_color_profile_nclx*)> profile(found, heif_nclx_color_profile_free);
+    std::pair<float, float> red_and_blue{0.299f, 0.114f};
+    if (status.code == heif_error_Ok && found != nullptr) {
+        switch (found->matrix_coefficients) {
+        case heif_matrix_coefficients_RGB_GBR:
+        case heif_matrix_coefficients_YCgCo: return;
+        case heif_matrix_coefficients_ITU_R_BT_709_5: red_and_blue = {0.2126f, 0.0722f}; break;
+        case heif_matrix_coefficients_US_FCC_T47: red_and_blue = {0.30f, 0.11f}; break;
+        case heif_matrix_coefficients_SMPTE_240M: red_and_blue = {0.212f, 0.087f}; break;
+        case heif_matrix_coefficients_ITU_R_BT_2020_2_non_constant_luminance: red_and_blue = {0.2627f, 0.0593f}; break;
+        default: break;
+        }
+    }
+    chroma_interpolation(picture, red_and_blue.first, red_and_blue.second).apply(halved);
+}
+
+PALI_INLINE image decode_heif(const source& from, bool is_avif) {
+    const char* const format = is_avif ? "AVIF" : "HEIC";
+    const heif_ptr<heif_context> context(heif_context_alloc());
+    const heif_ptr<heif_decoding_options> options(heif_decoding_options_alloc());
+    if (context == nullptr || options == nullptr) throw std::bad_alloc();
+    heif_context_set_maximum_image_size_limit(context.get(), static_cast<int>(std::min<std::size_t>(from.options.max_side, std::numeric_limits<int>::max())));
+    check_heif(from, format, heif_context_read_from_memory_without_copy(context.get(), from.data(), from.size(), nullptr));
+    heif_image_handle* primary = nullptr;
+    check_heif(from, format, heif_context_get_primary_image_handle(context.get(), &primary));
+    const heif_ptr<heif_image_handle> handle(primary);
+    const auto check = [&](int width, int height) {
+        check_size(from, static_cast<std::size_t>(std::max(width, 0)), static_cast<std::size_t>(std::max(height, 0)));
+    };
+    check(heif_image_handle_get_width(primary), heif_image_handle_get_height(primary));
+
+    options->convert_hdr_to_8bit = 1;
+#  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; before, it has no other way
+    options->color_conversion_options.preferred_chroma_upsampling_algorithm = heif_chroma_upsampling_nearest_neighbor;
+    options->color_conversion_options.only_use_preferred_chroma_algorithm = 1;
+#  endif
+    heif_image* decoded = nullptr;
+    check_heif(from, format, heif_decode_image(primary, &decoded, heif_colorspace_RGB, heif_chroma_interleaved_RGB, options.get()));
+    const heif_ptr<heif_image> picture(decoded);
+    const int width = heif_image_get_width(decoded, heif_channel_interleaved), height = heif_image_get_height(decoded, heif_channel_interleaved);
+    check(width, height);
+    int stride = 0;
+    const std::uint8_t* const rows = heif_image_get_plane_readonly(decoded, heif_channel_interleaved, &stride);
+    if (rows == nullptr || stride < width * 3) damaged(from, format, "libheif gives no pixels");
+    image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
+    for (std::size_t y = 0; y < made.height; ++y) std::memcpy(made.at(0, y), rows + y * static_cast<std::size_t>(stride), made.width * 3);
+    if (const avif_subsampling halved = is_avif ? find_avif_subsampling(from) : avif_subsampling{}; halved.columns) interpolate_chroma(made, primary, halved);
+    return made;
+}
+
+} // namespace pali::inline PALI_ABI::image_detail
+
+#endif
