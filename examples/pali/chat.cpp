@@ -7,7 +7,6 @@
 #include "show.hpp"
 
 #include <pali/core/error.hpp>
-#include <pali/image/read.hpp>
 
 #include <chrono>
 #include <cstdio>
@@ -20,6 +19,7 @@ namespace {
 
 struct chat_command {
     model_options model;
+    image_options reading;
     std::string model_type, prompt, picture;
     bool detection = true, do_sample = false, only_cpu = false;
     std::size_t max_tokens = 100;
@@ -72,7 +72,7 @@ bool chat_command::answer(any_model& asked, const pali::image_features& seen, co
 int chat_command::run() const {
     if (do_sample && temperature == 0) throw wrong_use("--do_sample True needs a --temperature above 0");
     const std::string path = picture.empty() ? sample_picture().string() : picture;
-    const pali::image photo = pali::read_image(path);
+    const pali::image photo = reading.read(path);
     progress_bar bar;
     const model_choice choice = model.choice(bar.callback());
     const std::unique_ptr<any_model> asked = open_model(choice);
@@ -123,6 +123,7 @@ command add_chat(CLI::App& program) {
     app->add_option("--prompt", chosen->prompt, "Asked first, before the keyboard is read")->type_name("TEXT");
     add_bool(*app, "--detection", chosen->detection, "Say where the things are that an answer points at, and draw them in a terminal");
     app->add_option("-i,--image,--image_file_path", chosen->picture, "Picture; without: the sample of the embedded model")->type_name("FILE");
+    chosen->reading.add_to(*app);
     add_count(*app, "--max-tokens,--max_tokens_to_generate", chosen->max_tokens, 1, "Most tokens of an answer");
     add_number(*app, "--temperature", chosen->temperature, 0.0f, 1e9f, "Randomness, with --do_sample True");
     add_number(*app, "--top_p,--top-p", chosen->top_p, 0.0f, 1.0f, "With --do_sample True: choose among the likeliest that make up this probability");

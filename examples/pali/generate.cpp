@@ -3,8 +3,6 @@
 #include "options.hpp"
 #include "report.hpp"
 
-#include <pali/image/read.hpp>
-
 #include <algorithm>
 #include <iostream>
 #include <memory>
@@ -14,6 +12,7 @@ namespace {
 struct generate_command {
     model_options model;
     answer_options answer;
+    image_options reading;
     std::vector<std::string> pictures;
     std::string prompt = "caption en";
     bool json = false, verbose = false;
@@ -24,8 +23,8 @@ struct generate_command {
 int generate_command::run() const {
     pali::generate_options options = answer.options();
     std::vector<pali::image> images;
-    for (const std::string& path : pictures) images.push_back(pali::read_image(path));
-    if (images.empty()) images.push_back(pali::read_image(sample_picture()));
+    for (const std::string& path : pictures) images.push_back(reading.read(path));
+    if (images.empty()) images.push_back(reading.read(sample_picture()));
 
     progress_bar bar;
     const std::unique_ptr<any_model> asked = open_model(model.choice(bar.callback()));
@@ -56,6 +55,7 @@ command add_generate(CLI::App& program) {
     auto chosen = std::make_shared<generate_command>();
     chosen->model.add_to(*app);
     app->add_option("-i,--image", chosen->pictures, "Picture; several in their order. Without: the sample of the embedded model")->type_name("FILE...");
+    chosen->reading.add_to(*app);
     app->add_option("-p,--prompt", chosen->prompt, "\"caption en\", \"answer en ...?\", \"detect ...\", \"segment ...\"")->type_name("TEXT")->capture_default_str();
     chosen->answer.add_to(*app);
     app->add_flag("--json", chosen->json, "Print one JSON object and nothing else");

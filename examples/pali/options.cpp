@@ -9,10 +9,13 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <iostream>
 #include <limits>
 #include <map>
+#include <string_view>
 #include <system_error>
 #include <type_traits>
+#include <utility>
 
 namespace {
 
@@ -84,6 +87,29 @@ model_choice model_options::choice(const pali::progress_callback& on_progress) c
     if (kv_cache == "bf16") chosen.load.kv_cache = pali::kv_type::bf16;
     chosen.load.on_progress = on_progress;
     return chosen;
+}
+
+void image_options::add_to(CLI::App& command) {
+    constexpr std::size_t most_pixels = std::size_t{1} << 40;
+    command.add_flag("--keep-exif-orientation", keep_exif_orientation, "Leave pictures as stored; without: turned upright as their EXIF data says");
+    add_count(command, "--max-side", max_side, 1, "Refuse pictures with a longer side, in pixels");
+    command.add_option("--max-pixels", max_pixels, "Refuse pictures with more pixels")->check(CLI::Range(std::size_t{1}, most_pixels).description(""))
+        ->type_name("N")->capture_default_str();
+}
+
+pali::image image_options::read(const std::filesystem::path& path) const {
+    pali::read_options how{.keep_exif_orientation = keep_exif_orientation, .max_side = max_side, .max_pixels = max_pixels};
+    how.on_warning = [](std::string_view warning) { std::cerr << "pali: " << warning << '\n'; };
+    try {
+        return pali::read_image(path, how);
+    } catch (const pali::error& e) {
+        if (e.code() != pali::errc::image_too_large) throw;
+        std::string what = e.what();
+        what.erase(0, what.find("] ") + 2); // the new error has the code in front again
+        for (const auto& [member, option] : {std::pair{"raise max_side", "raise --max-side"}, std::pair{"raise max_pixels", "raise --max-pixels"}})
+            if (const std::size_t at = what.rfind(member); at != what.npos) what.replace(at, std::string_view(member).size(), option);
+        throw pali::error(e.code(), what);
+    }
 }
 
 void answer_options::add_to(CLI::App& command) {

@@ -4,9 +4,12 @@
 #include "any_model.hpp"
 #include "results.hpp"
 
+#include <pali/image/read.hpp>
+
 #include <CLI/CLI.hpp>
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -45,6 +48,16 @@ struct format_options {
 
     void add_to(CLI::App& command);
     [[nodiscard]] result_formats chosen(bool drawn) const;
+};
+
+/// How pictures are read.
+struct image_options {
+    bool keep_exif_orientation = false;
+    std::size_t max_side = pali::read_options().max_side, max_pixels = pali::read_options().max_pixels;
+
+    void add_to(CLI::App& command);
+    /// Warnings go to standard error; an error over a limit names the option that raises it. Throws what pali::read_image throws.
+    [[nodiscard]] pali::image read(const std::filesystem::path& path) const;
 };
 
 /// "True", "false", "yes", "0", ...: how people and Python's argparse write it. Anything else is refused.

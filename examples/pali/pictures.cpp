@@ -7,40 +7,77 @@
 #include <array>
 #include <iostream>
 #include <string_view>
+#include <type_traits>
 
 namespace {
 
 namespace fs = std::filesystem;
 
-/// What read_image reads, by the names that such files have.
+/// What read_image reads, in some build, by the extensions that such files have.
 bool is_picture(const fs::path& path) {
-    constexpr std::array<std::string_view, 12> endings{".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tga", ".pnm", ".ppm", ".pgm", ".pbm", ".jfif"};
+    constexpr std::array<std::string_view, 19> endings{".jpg", ".jpeg", ".jfif", ".mpo", ".png", ".apng", ".webp", ".heic", ".heif", ".avif",
+                                                       ".tif", ".tiff", ".gif",  ".bmp", ".tga", ".pnm",  ".ppm",  ".pgm",  ".pbm"};
     std::string ending = path.extension().string();
     for (char& c : ending) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
     return std::find(endings.begin(), endings.end(), ending) != endings.end();
 }
 
+/// What a folder has besides pictures.
+struct skipped_entries {
+    std::size_t files = 0, metadata = 0, folders = 0;
+
+    /// "3 other files, 2 files of macOS (._*) and 1 subfolder (--recursive reads them)"; empty where there are none.
+    [[nodiscard]] std::string describe() const {
+        std::vector<std::string> parts;
+        const auto add = [&](std::size_t count, const char* one, const char* more, const char* behind) {
+            if (count > 0) parts.push_back(std::to_string(count) + (count == 1 ? one : more) + behind);
+        };
+        add(files, " other file", " other files", "");
+        add(metadata, " file of macOS", " files of macOS", " (._*)");
+        add(folders, " subfolder", " subfolders", " (--recursive reads subfolders)");
+        std::string text;
+        for (std::size_t i = 0; i < parts.size(); ++i) text += (i == 0 ? "" : i + 1 == parts.size() ? " and " : ", ") + parts[i];
+        return text;
+    }
+};
+
+/// Puts the pictures of a folder behind `found`. Links to folders are not followed when recursive.
+template <class Iterator>
+void list_folder(const fs::path& folder, std::vector<fs::path>& found, skipped_entries& skipped) {
+    constexpr bool recursive = std::is_same_v<Iterator, fs::recursive_directory_iterator>;
+    std::error_code failed;
+    for (Iterator entry(folder, failed), end; !failed && entry != end; entry.increment(failed)) {
+        std::error_code unknown;
+        if (entry->is_directory(unknown)) skipped.folders += recursive && !entry->is_symlink(unknown) ? 0 : 1;
+        else if (entry->path().filename().string().starts_with("._")) ++skipped.metadata;
+        else if (entry->is_regular_file(unknown) && is_picture(entry->path())) found.push_back(entry->path());
+        else ++skipped.files;
+    }
+    if (failed) throw pali::error(pali::errc::cannot_open, {pali::in_quotes(folder.string()), ": ", failed.message()});
+}
+
 } // namespace
 
-picture_list::picture_list(const std::vector<std::string>& given) {
+picture_list::picture_list(const std::vector<std::string>& given, bool recursive) {
     for (const std::string& name : given) {
         std::error_code failed;
-        if (name == "-") {
-            m_standard_input = true;
-        } else if (fs::is_directory(name, failed)) {
-            std::vector<fs::path> found;
-            for (fs::directory_iterator entry(name, failed), end; !failed && entry != end; entry.increment(failed)) {
-                std::error_code unknown;
-                if (entry->is_regular_file(unknown) && is_picture(entry->path())) found.push_back(entry->path());
-            }
-            if (failed) throw pali::error(pali::errc::cannot_open, {pali::in_quotes(name), ": ", failed.message()});
-            if (found.empty()) throw pali::error(pali::errc::cannot_open, {pali::in_quotes(name), " is a folder without pictures"});
-            std::sort(found.begin(), found.end());
-            m_names.insert(m_names.end(), found.begin(), found.end());
-        } else {
-            m_names.emplace_back(name);
-        }
+        if (name == "-") m_standard_input = true;
+        else if (fs::is_directory(name, failed)) add_folder(name, recursive);
+        else m_names.emplace_back(name);
     }
+}
+
+void picture_list::add_folder(const fs::path& folder, bool recursive) {
+    std::vector<fs::path> found;
+    skipped_entries skipped;
+    if (recursive) list_folder<fs::recursive_directory_iterator>(folder, found, skipped);
+    else list_folder<fs::directory_iterator>(folder, found, skipped);
+    const std::string besides = skipped.describe();
+    if (found.empty())
+        throw pali::error(pali::errc::cannot_open, {pali::in_quotes(folder.string()), " is a folder without pictures", besides.empty() ? "" : "; it has ", besides});
+    if (!besides.empty()) std::cerr << "pali: " << folder.string() << ": " << found.size() << (found.size() == 1 ? " picture" : " pictures") << "; skipped " << besides << '\n';
+    std::sort(found.begin(), found.end());
+    m_names.insert(m_names.end(), found.begin(), found.end());
 }
 
 std::optional<fs::path> picture_list::next() {

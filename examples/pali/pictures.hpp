@@ -8,12 +8,13 @@
 #include <string>
 #include <vector>
 
-/// Goes through pictures in the order given; a folder stands for the pictures in it, in the order of their names, "-" for the names on standard input, a line
-/// each, read as they come.
+/// Goes through pictures in the order given. A folder stands for the files in it that have a picture's extension, in the order of their names; "-" stands for the
+/// names on standard input, one per line, read as they come.
 class picture_list {
 public:
-    /// Nothing is opened but folders. Throws pali::error for one that cannot be read or has no pictures.
-    explicit picture_list(const std::vector<std::string>& given);
+    /// Lists folders, with their subfolders if `recursive`, and opens no file. What is skipped in a folder is counted on standard error: other files, files that
+    /// macOS puts beside others ("._name"), subfolders. Throws pali::error for a folder that cannot be read or has no pictures.
+    explicit picture_list(const std::vector<std::string>& given, bool recursive = false);
 
     /// The next one, or nothing.
     [[nodiscard]] std::optional<std::filesystem::path> next();
@@ -23,6 +24,8 @@ public:
     [[nodiscard]] std::optional<std::size_t> count() const;
 
 private:
+    void add_folder(const std::filesystem::path& folder, bool recursive);
+
     std::vector<std::filesystem::path> m_names;
     std::size_t m_next = 0;
     bool m_standard_input = false;

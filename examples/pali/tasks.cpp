@@ -7,7 +7,6 @@
 #include "shard.hpp"
 #include "show.hpp"
 
-#include <pali/image/read.hpp>
 #include <pali/objects/impl/json_values.ipp>
 #include <pali/text/prompt.hpp>
 
@@ -31,12 +30,13 @@ struct task_command {
     model_options model;
     answer_options answer;
     format_options formats;
+    image_options reading;
     std::vector<std::string> pictures;
     std::string prompt, language = "en", out, masks = "hard", mask_decoder, part;
     std::size_t batch = 1;
     int divisor = 1024;
     float merge = 0;
-    bool constrained = false, json = false, draw = false, overwrite = false;
+    bool constrained = false, json = false, draw = false, overwrite = false, recursive = false;
 
     [[nodiscard]] bool points() const noexcept { return what == task::detect || what == task::segment; }
     [[nodiscard]] pali::pointing kind() const noexcept { return what == task::segment ? pali::pointing::masks : pali::pointing::boxes; }
@@ -78,6 +78,7 @@ nlohmann::ordered_json task_command::question(const model_choice& of, const any_
     const auto note = [&all](const char* name, const auto& value, const auto& otherwise) {
         if (value != otherwise) all[name] = value;
     };
+    note("keep_exif_orientation", reading.keep_exif_orientation, false);
     note("kv_cache", model.kv_cache, model_options().kv_cache);
     note("mask_decoder", mask_decoder, std::string());
     note("max_tokens", answer.max_tokens, usual.max_tokens);
@@ -206,7 +207,7 @@ int task_command::run() const {
 
     std::error_code unknown;
     const std::optional<fs::path> folder = pictures.size() == 1 && fs::is_directory(pictures[0], unknown) ? std::optional<fs::path>(pictures[0]) : std::nullopt;
-    picture_list names(pictures.empty() ? std::vector<std::string>{sample_picture().string()} : pictures);
+    picture_list names(pictures.empty() ? std::vector<std::string>{sample_picture().string()} : pictures, recursive);
     const bool many = names.count() != 1;
     if (draw && out.empty() && many) throw wrong_use("--draw needs --out DIR for more than one picture");
     progress_bar bar;
@@ -244,7 +245,7 @@ int task_command::run() const {
         }
         if (many && !json) work.draw();
         try {
-            picture.photo = pali::read_image(picture.path);
+            picture.photo = reading.read(picture.path);
             if (step == result_folder::step::draw) {
                 run.draw(picture);
                 work.done(1);
@@ -270,7 +271,7 @@ int task_command::run() const {
         for (std::size_t place = 0; !interrupted(); ++place) {
             const std::optional<fs::path> name = names.next();
             if (!name) break;
-            if (!own.has(place) || (results && results->wrote(*name))) { // drawings of an earlier run are not pictures to ask about
+            if (!own.has(place)) {
                 work.passed_over();
                 continue;
             }
@@ -303,6 +304,8 @@ command add_task(CLI::App& program, task what, const char* name, const char* abo
     chosen->what = what;
     chosen->model.add_to(*app);
     app->add_option("-i,--image", chosen->pictures, "Picture, folder of pictures, or - for names on standard input; again for more. Without: the sample of the embedded model")->type_name("FILE...");
+    app->add_flag("--recursive", chosen->recursive, "Folders of pictures with their subfolders");
+    chosen->reading.add_to(*app);
     if (what != task::caption) app->add_option("-p,--prompt", chosen->prompt, prompt)->type_name("TEXT");
     if (!chosen->points()) // all that follows the verb of a caption is its language
         app->add_option(what == task::caption ? "-p,--prompt,--language" : "--language", chosen->language, "Of the answer: en, de, fr, ...")->type_name("CODE")->capture_default_str();

@@ -167,6 +167,59 @@ class many_pictures(with_folder):
             self.assertEqual([(pathlib.Path(o["file"]).name, o["tokens"], o["logprobs"], o["objects"]) for o in other], [(o["file"], o["tokens"], o["logprobs"], o["objects"]) for o in by_folder])
         self.assertTrue(run("caption", "--image", folder).stdout.startswith(f"{names[0]}: "))
 
+    def test_what_is_skipped_in_a_folder_is_counted(self):
+        folder = self.pictures(2)
+        clean = run("caption", "--image", folder)
+        self.assertEqual(clean.stderr, "")
+        (folder / "notes.txt").write_text("none")
+        (folder / "Thumbs.db").write_text("none")
+        (folder / "._000.png").write_text("macOS's data about 000.png")
+        (folder / "more" / "deep").mkdir(parents=True)
+        shutil.copy(SCENES / "002.png", folder / "more" / "deep" / "UPPER.PNG")
+        done = run("caption", "--image", folder)
+        self.assertEqual((done.returncode, done.stdout), (0, clean.stdout))
+        self.assertEqual(done.stderr, f"pali: {folder}: 2 pictures; skipped 2 other files, 1 file of macOS (._*) and 1 subfolder (--recursive reads subfolders)\n")
+        deep = run("caption", "--image", folder, "--recursive")
+        self.assertEqual([pathlib.Path(line.split(": ")[0]).name for line in deep.stdout.splitlines()], ["000.png", "001.png", "UPPER.PNG"])
+        self.assertEqual(deep.stderr, f"pali: {folder}: 3 pictures; skipped 2 other files and 1 file of macOS (._*)\n")
+        none = run("caption", "--image", folder / "more")
+        self.assertEqual(none.returncode, 1)
+        self.assertIn("without pictures; it has 1 subfolder (--recursive", none.stderr)
+
+    def test_results_are_those_of_the_upright_picture(self):
+        turned = ROOT / "tests" / "data" / "images" / "orientation_6.png"  # 12 x 7 as it is stored
+        for more, size in (([], (7, 12)), (["--keep-exif-orientation"], (12, 7))):
+            out = self.folder / f"of {len(more)}"
+            done = run("detect", "--prompt", "shape", "--image", turned, "--out", out, "--format", "coco", "labelme", "--draw", *more)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            [image] = json.loads((out / "coco.json").read_text())["images"]
+            self.assertEqual((image["width"], image["height"]), size)
+            labelme = json.loads((out / "orientation_6.json").read_text())
+            self.assertEqual((labelme["imageWidth"], labelme["imageHeight"]), size)
+            [drawn] = [p for p in out.iterdir() if p.suffix == ".png"]
+            self.assertEqual(struct.unpack(">II", drawn.read_bytes()[16:24]), size)
+        kept = run("detect", "--prompt", "shape", "--image", turned, "--out", self.folder / "of 0")
+        self.assertEqual(kept.returncode, 0)
+        self.assertEqual(run("detect", "--prompt", "shape", "--image", turned, "--out", self.folder / "of 0", "--keep-exif-orientation").returncode, 2)
+
+    def test_limits_are_raised_by_the_option_that_the_error_names(self):
+        wide = self.folder / "wide.pgm"
+        wide.write_bytes(b"P5 65501 1 255\n" + bytes(65501))
+        done = run("caption", "--image", wide)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("a side may have 65500: raise --max-side", done.stderr)
+        self.assertEqual(run("caption", "--image", wide, "--max-side", 65501).returncode, 0)
+        done = run("generate", "--image", wide, "--max-side", 65501, "--max-pixels", 65500)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("raise --max-pixels", done.stderr)
+
+    def test_clipped_grey_is_reported(self):
+        bright = self.folder / "bright.pgm"
+        bright.write_bytes(b"P5 8 8 65535\n" + bytes(range(128)))
+        done = run("caption", "--image", bright)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("clipped", done.stderr)
+
     def test_a_broken_picture_is_said_and_passed_over(self):
         folder = self.pictures(2)
         (folder / "000.png").write_bytes((folder / "000.png").read_bytes()[:500])
