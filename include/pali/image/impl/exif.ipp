@@ -66,7 +66,8 @@ PALI_INLINE std::optional<std::int64_t> xmp_orientation(std::string_view xmp) {
 PALI_INLINE int orientation_of(const picture_metadata& from) {
     std::optional<std::int64_t> found = exif_orientation(from.exif);
     if (!found) found = xmp_orientation(from.unpacked.empty() ? from.xmp : std::string_view(from.unpacked));
-    return found && *found >= 1 && *found <= 8 ? static_cast<int>(*found) : 1;
+    const std::int64_t value = found.value_or(1);
+    return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
 }
 
 /// Turns a picture with this orientation upright: bit 2 of (orientation - 1) transposes, the other bits mirror.

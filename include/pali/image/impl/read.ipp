@@ -59,8 +59,10 @@ PALI_INLINE image decode(const source& from) {
 #if PALI_WITH_PNG
         return turned(decode_png(from), png_orientation);
 #elif PALI_WITH_STB
-        check_png_for_stb(from);
-        return turned(decode_stb(from, "PNG"), png_orientation);
+        {
+            const std::vector<std::byte> bytes = prepare_png_for_stb(from);
+            return turned(decode_stb({bytes, from.name, from.options}, "PNG"), png_orientation);
+        }
 #else
         unsupported(from, "PNG", "libpng");
 #endif

@@ -46,6 +46,10 @@
 #  define STBI_NO_PNM
 #  define STBI_NO_FAILURE_STRINGS
 #  define STBI_ASSERT(condition) ((void)0)
+// Zeroed: where a damaged JPEG has no data for a part of the picture or lacks a table, stb shows or uses what it allocated.
+#  define STBI_MALLOC(size) std::calloc(1, size)
+#  define STBI_REALLOC(memory, size) std::realloc(memory, size)
+#  define STBI_FREE(memory) std::free(memory)
 #  if PALI_WITH_JPEG
 #    define STBI_NO_JPEG
 #  endif

@@ -3,6 +3,9 @@
 
 #include <pali/image/impl/source.ipp>
 
+#include <cstring>
+#include <vector>
+
 namespace pali::inline PALI_ABI::image_detail {
 
 /// The Huffman tables of one segment: stb 2.27 writes past its memory when one has more than 256 codes.
@@ -41,15 +44,33 @@ PALI_INLINE void check_jpeg_for_stb(const source& from) {
     truncated(from, "JPEG");
 }
 
-/// stb has limits of its own, which it does not tell from damage.
-PALI_INLINE void check_png_for_stb(const source& from) {
-    cursor in(from, "PNG", 16);
-    const auto number = [&] {
+/// The bytes of a PNG for stb, whose own limits look like damage, and which shows uninitialised memory for indices outside of a palette: a palette is filled up to 256
+/// colours, black. stb ignores the checksum of the chunk.
+PALI_INLINE std::vector<std::byte> prepare_png_for_stb(const source& from) {
+    cursor in(from, "PNG", 8);
+    const auto number = [&in] {
         const unsigned char* b = in.take(4);
         return static_cast<std::size_t>(b[0]) << 24 | static_cast<std::size_t>(b[1]) << 16 | static_cast<std::size_t>(b[2]) << 8 | b[3];
     };
+    in.take(8);
     const std::size_t width = number(), height = number();
     check_size(from, width, height);
+    in.take(9);
+    std::vector<std::byte> made(from.bytes.begin(), from.bytes.end());
+    constexpr std::size_t most = 768;
+    while (in.left() >= 12) {
+        const std::size_t at = in.position(), length = number();
+        const bool palette = std::memcmp(in.take(4), "PLTE", 4) == 0;
+        if (palette && length <= most && length <= in.left()) {
+            made.insert(made.begin() + static_cast<std::ptrdiff_t>(at + 8 + length), most - length, std::byte{0});
+            made[at + 2] = std::byte{most >> 8};
+            made[at + 3] = std::byte{most & 0xff};
+            break; // of several, stb takes the last, and refuses those of another size
+        }
+        if (length > in.left() - 4) break;
+        in.take(length + 4);
+    }
+    return made;
 }
 
 } // namespace pali::inline PALI_ABI::image_detail
