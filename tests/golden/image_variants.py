@@ -301,6 +301,10 @@ def window(z, info):
 case("png_plain.png", png(header(), chunk(b"IDAT", z), end))
 for info in range(8):
     case(f"png_window_{256 << info}.png", png(header(), chunk(b"IDAT", window(z, info)), end))
+far = rng.integers(0, 256, (14, 60 * 3), dtype=np.uint8)  # the second half repeats what lies 2534 bytes before
+far = zlib.compress(b"".join(b"\0" + row.tobytes() for row in np.vstack([far, far])))
+for info in range(4):
+    case(f"png_window_{256 << info}_exceeded.png", png(chunk(b"IHDR", struct.pack(">IIBBBBB", 60, 28, 8, 2, 0, 0, 0)), chunk(b"IDAT", window(far, info)), end))
 case("png_wrong_crc_of_data.png", png(header(), chunk(b"IDAT", z, 0), end))
 case("png_wrong_crc_of_each_data.png", png(header(), chunk(b"IDAT", z[:100], 1), chunk(b"IDAT", z[100:], 2), end))
 case("png_wrong_crc_of_end.png", png(header(), chunk(b"IDAT", z), chunk(b"IEND", b"", 7)))
@@ -371,6 +375,13 @@ refused("jpeg_12_bits.jpg", patched(sof + 4, 12), UNSUPPORTED, "not supported")
 for marker, what in ((0xC3, "lossless"), (0xC7, "lossless"), (0xCB, "lossless"), (0xC5, "hierarchical"), (0xF7, "JPEG-LS")):
     refused(f"jpeg_process_{marker:02x}.jpg", patched(sof + 1, marker), UNSUPPORTED, what, pillow=False)
 refused("jpeg_truncated.jpg", jpeg[:-60], MALFORMED, "truncated")
+
+# ---- WebP and PNM
+webp = encode(im, "WEBP", lossless=True)
+refused("webp_truncated.webp", webp[:-50], MALFORMED, "truncated")
+refused("webp_damaged.webp", webp[:30] + b"\xff" * (len(webp) - 30), MALFORMED, "damaged")
+refused("ppm_truncated.ppm", encode(im, "PPM")[:-9], MALFORMED, "truncated")
+refused("ppm_no_number.ppm", b"P3 1 1 255 1 x 3", MALFORMED, "damaged")
 
 # ---- orientation
 oblong = Image.fromarray(photo(11, 7))
@@ -556,6 +567,14 @@ refused("tiff_64_bits.tif", tiff(grey, 1, 8).replace(struct.pack("<HHIHH", 258, 
 
 # ---- HEIC and AVIF
 smooth = Image.fromarray(np.asarray(Image.fromarray(photo(6, 5)).resize((32, 24), Image.BICUBIC)))
+edges = np.full((24, 32, 3), 110)
+edges[:, 5::9] += np.array([130, -60, 0])
+edges[:, 6::9] += np.array([130, -60, 0])
+edges[7::5] += np.array([-60, 0, 120])
+edges = Image.fromarray(np.clip(edges, 0, 255).astype(np.uint8))
+turn = Image.Exif()
+turn[0x112] = 6
+turn = turn.tobytes()
 for kind, ending, options in (("HEIF", "heic", [{}, {"chroma": 444}]), ("AVIF", "avif", [{}, {"subsampling": "4:4:4"}, {"subsampling": "4:2:2"}, {"subsampling": "4:0:0"}, {"range": "limited"}])):
     for more in options:
         case("_".join([ending] + [str(v).replace(":", "") for v in more.values()]) + f".{ending}", encode(smooth, kind, quality=80, **more), mean=2, most=16)
@@ -566,6 +585,10 @@ for kind, ending, options in (("HEIF", "heic", [{}, {"chroma": 444}]), ("AVIF", 
         exif = Image.Exif()
         exif[0x112] = value
         case(f"{ending}_orientation_{value}.{ending}", encode(smooth, kind, quality=80, exif=exif.tobytes()), mean=2, most=16)
+    case(f"{ending}_colour_edges.{ending}", encode(edges, kind, quality=80), mean=2, most=16)
+    # libheif 1.23, which pillow_heif has, shifts chroma by a pixel where it turns a picture with an odd number of rows; 1.15 does not.
+    odd = edges.crop((0, 0, 31, 24 if kind == "HEIF" else 23))
+    case(f"{ending}_colour_edges_odd.{ending}", encode(odd, kind, quality=80, exif=turn), mean=2, most=16)
     whole = encode(smooth, kind, quality=80)
     refused(f"{ending}_truncated.{ending}", whole[:-200], MALFORMED, "truncated")
 ten = pillow_heif.from_bytes("RGB;16", smooth.size, (np.asarray(smooth).astype(np.uint16) * 257).tobytes())

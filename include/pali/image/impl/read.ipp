@@ -41,7 +41,7 @@ namespace pali::inline PALI_ABI {
 namespace image_detail {
 
 PALI_INLINE image decode(const source& from) {
-    const auto turned = [&from](image picture, int (&orientation_in)(const source&)) {
+    [[maybe_unused]] const auto turned = [&from](image picture, int (&orientation_in)(const source&)) {
         return from.options.keep_exif_orientation ? picture : upright(std::move(picture), orientation_in(from));
     };
     switch (format_of(from)) {
