@@ -406,7 +406,11 @@ for kind, ending, options in formats:
     for value in range(1, 9):
         for big in (False, True):
             case(f"exif_{value}_{'big' if big else 'little'}.{ending}", with_exif(kind, exif_block(value, big=big), **options), keep=True)
-    for name, block in {"zero": exif_block(0), "nine": exif_block(9), "300": exif_block(300), "long": exif_block(6, 4), "slong": exif_block(8, 9), "long_big": exif_block(3, 4, big=True),
+    outside = struct.pack("<HHII", 0x0100, 5, 1, 5000)  # a fraction, its place behind the end
+    entry = lambda value, kind=3, count=1: struct.pack("<HHIHH", 0x0112, kind, count, value, 0)
+    for name, block in {"of_two_the_first": exif_block(6, before=[entry(3)]), "of_two_the_readable": exif_block(6, before=[entry(3, count=0), entry(3, kind=99)]),
+                        "two_values": exif_block(6, count=2), "bytes": exif_block(6, before=[entry(6, kind=7)]), "behind_data_outside": exif_block(6, before=[outside]),
+                        "before_data_outside": exif_block(6, before=[entry(3), outside]), "zero": exif_block(0), "nine": exif_block(9), "300": exif_block(300), "long": exif_block(6, 4), "slong": exif_block(8, 9), "long_big": exif_block(3, 4, big=True),
                         "late_directory": exif_block(6, start=40), "other_tags_before": exif_block(6, before=[struct.pack("<HHII", 0x0100, 4, 1, 5)]),
                         "directory_outside": exif_block(6)[:4] + struct.pack("<I", 5000) + exif_block(6)[8:],
                         "more_entries_than_data": exif_block(6)[:8] + struct.pack("<H", 900) + exif_block(6)[10:], "cut": exif_block(6)[:16],
@@ -556,6 +560,9 @@ for compression in ("tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "packbits"
         case(f"tiff_{compression}_{mode.lower()}.tif", encode(im.convert(mode), "TIFF", compression=compression))
 for compression in ("group3", "group4", "tiff_ccitt"):
     case(f"tiff_{compression}.tif", encode(im.convert("1"), "TIFF", compression=compression))
+for mode in ("RGB", "L", "CMYK"):
+    case(f"tiff_jpeg_{mode.lower()}.tif", encode(im.convert(mode), "TIFF", compression="jpeg"))
+case("tiff_ycbcr_lzw.tif", encode(im.convert("YCbCr"), "TIFF", compression="tiff_lzw"))
 case("tiff_lzw_predictor.tif", encode(im, "TIFF", compression="tiff_lzw", tiffinfo={317: 2}))
 case("tiff_pages.tif", encode(im, "TIFF", save_all=True, append_images=[im.rotate(180)]))
 refused("tiff_truncated.tif", encode(im, "TIFF")[:-300], MALFORMED, "truncated")

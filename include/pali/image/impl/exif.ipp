@@ -3,8 +3,10 @@
 
 #include <pali/image/impl/source.ipp>
 
+#include <array>
 #include <cstring>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -17,37 +19,44 @@ struct picture_metadata {
     std::string unpacked;        ///< XMP that was compressed
 };
 
-/// The orientation tag (0x0112) of EXIF data, of whatever value; nothing where the tag is absent or the data is invalid.
+/// The orientation tag (0x0112) of EXIF data, 0 where its value is no whole number; nothing where the tag is absent or the data is invalid. As in Pillow the first
+/// readable entry counts, and none behind an entry whose data lies outside.
 PALI_INLINE std::optional<std::int64_t> exif_orientation(std::span<const std::byte> tiff) {
     for (int i = 0; i < 2 && tiff.size() >= 6 && std::memcmp(tiff.data(), "Exif\0\0", 6) == 0; ++i) tiff = tiff.subspan(6); // some writers repeat it
     if (tiff.size() < 8) return std::nullopt;
     const auto* data = reinterpret_cast<const unsigned char*>(tiff.data());
     const bool little = data[0] == 'I';
     if (std::memcmp(data, little ? "II" : "MM", 2) != 0 || (std::memcmp(data + 2, "\0*", 2) != 0 && std::memcmp(data + 2, "*\0", 2) != 0)) return std::nullopt;
-    const auto number = [&](std::size_t at, std::size_t size) {
+    const auto number = [&](std::uint64_t at, std::size_t size) {
         std::uint64_t value = 0;
         for (std::size_t i = 0; i < size; ++i) value = value << 8 | data[at + (little ? size - 1 - i : i)];
         return value;
     };
-    const auto directory = static_cast<std::size_t>(number(4, 4));
+    const std::uint64_t directory = number(4, 4);
     if (directory > tiff.size() - 2) return std::nullopt;
-    const auto entries = static_cast<std::size_t>(number(directory, 2));
-    constexpr std::size_t entry_size = 12, orientation_tag = 0x0112;
-    std::optional<std::int64_t> found;
-    for (std::size_t i = 0; i < entries; ++i) {
-        const std::size_t at = directory + 2 + i * entry_size;
+    const std::uint64_t entries = number(directory, 2);
+    constexpr std::uint64_t entry_size = 12, orientation_tag = 0x0112;
+    constexpr std::array<std::uint8_t, 14> sizes{0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4}; // of a value, by type
+    for (std::uint64_t i = 0; i < entries; ++i) {
+        const std::uint64_t at = directory + 2 + i * entry_size;
         if (at + entry_size > tiff.size()) break;
-        if (number(at, 2) != orientation_tag || number(at + 4, 4) != 1) continue;
-        switch (number(at + 2, 2)) {
-        case 3: found = static_cast<std::int64_t>(number(at + 8, 2)); break;  // SHORT
-        case 4: found = static_cast<std::int64_t>(number(at + 8, 4)); break;  // LONG
-        case 6: found = static_cast<std::int8_t>(number(at + 8, 1)); break;   // SBYTE
-        case 8: found = static_cast<std::int16_t>(number(at + 8, 2)); break;  // SSHORT
-        case 9: found = static_cast<std::int32_t>(number(at + 8, 4)); break;  // SLONG
-        default: break;
+        const std::uint64_t type = number(at + 2, 2);
+        const std::uint64_t bytes = type < sizes.size() ? number(at + 4, 4) * sizes[type] : 0;
+        if (bytes == 0 || bytes > tiff.size()) continue;
+        const std::uint64_t values = bytes > 4 ? number(at + 8, 4) : at + 8;
+        if (values + bytes > tiff.size()) break;
+        if (number(at, 2) != orientation_tag) continue;
+        switch (type) {
+        case 3: return static_cast<std::int64_t>(number(values, 2)); // SHORT
+        case 4:                                                      // LONG
+        case 13: return static_cast<std::int64_t>(number(values, 4)); // IFD
+        case 6: return static_cast<std::int8_t>(number(values, 1));   // SBYTE
+        case 8: return static_cast<std::int16_t>(number(values, 2));  // SSHORT
+        case 9: return static_cast<std::int32_t>(number(values, 4));  // SLONG
+        default: return 0;
         }
     }
-    return found;
+    return std::nullopt;
 }
 
 /// The first tiff:Orientation of XMP, as an attribute or an element, whose value is a digit.
