@@ -15,6 +15,7 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include <tiffio.h>
@@ -188,6 +189,10 @@ private:
                     if (got < static_cast<tmsize_t>(rows * stride)) fail();
                     for (std::size_t r = 0; r < rows; ++r) {
                         std::uint8_t* out = samples.data() + ((y0 + r) * m_width + x0) * kept + plane;
+                        if (m_bits == 8 && kept == together && m_photometric != PHOTOMETRIC_MINISWHITE) {
+                            std::memcpy(out, piece.data() + r * stride, columns * kept);
+                            continue;
+                        }
                         for (std::size_t c = 0; c < columns; ++c, out += kept)
                             for (std::size_t s = 0; s < (m_planar ? 1 : kept); ++s) out[s] = level(piece.data() + r * stride, c * together + s);
                     }
@@ -195,7 +200,7 @@ private:
         return samples;
     }
 
-    image convert(const std::vector<std::uint8_t>& samples) const {
+    image convert(std::vector<std::uint8_t> samples) const {
         std::array<std::array<std::uint8_t, 3>, 256> colours{};
         for (std::size_t i = 0; i < colours.size(); ++i) colours[i].fill(static_cast<std::uint8_t>(i));
         if (m_photometric == PHOTOMETRIC_PALETTE) {
@@ -204,13 +209,19 @@ private:
             for (std::size_t i = 0; i < std::size_t{1} << m_bits; ++i)
                 for (std::size_t c = 0; c < 3; ++c) colours[i][c] = static_cast<std::uint8_t>(map[c][i] >> 8);
         }
-        image made(m_width, m_height);
+        image made;
+        made.width = m_width, made.height = m_height;
+        if (m_channels == 3 && !m_alpha) {
+            made.pixels = std::move(samples);
+            return made;
+        }
+        made.pixels.resize(m_width * m_height * 3);
         const std::size_t kept = m_channels + (m_alpha ? 1 : 0);
         for (std::size_t i = 0; i < m_width * m_height; ++i) {
             const std::uint8_t* const in = samples.data() + i * kept;
             std::uint8_t* const out = made.pixels.data() + 3 * i;
             if (m_channels == 1) std::memcpy(out, colours[in[0]].data(), 3);
-            else if (m_channels == 3) std::memcpy(out, in, 3);
+            else if (m_channels == 3) std::memcpy(out, in, 3); // and alpha
             else from_cmyk(in, out);
             if (m_alpha && in[m_channels] != 255)
                 for (std::size_t c = 0; c < 3; ++c) out[c] = in[m_channels] == 0 ? std::uint8_t{0} : static_cast<std::uint8_t>(std::min(255, out[c] * 255 / in[m_channels]));
