@@ -1,5 +1,5 @@
-// HEIC and AVIF through libheif: the primary picture, turned and cropped as its container says. EXIF orientation in these files repeats the container's and is not
-// used.
+// HEIC and AVIF through libheif: the primary picture, turned and cropped as its container says. EXIF orientation in these files repeats
+// the container's and is not used.
 #pragma once
 
 #include <pali/image/impl/formats.hpp>
@@ -14,6 +14,7 @@
 #include <limits>
 #include <memory>
 #include <new>
+#include <string_view>
 #include <utility>
 
 #include <libheif/heif.h>
@@ -49,14 +50,16 @@ PALI_INLINE bool heif_is_whole(const source& from) {
 
 PALI_INLINE void check_heif(const source& from, const char* format, const heif_error& status) {
     if (status.code == heif_error_Ok) return;
+    std::string_view message = status.message == nullptr ? "" : status.message;
+    while (message.ends_with('\n')) message.remove_suffix(1);
     if (status.subcode == heif_suberror_Security_limit_exceeded)
-        refuse(errc::image_too_large, from, {"a side of the ", format, " is over the limit of ", from.options.max_side, ": raise max_side if you trust the file (libheif: ", status.message, ")"});
+        refuse(errc::image_too_large, from, {"a side of the ", format, " is over the limit of ", from.options.max_side, " pixels: raise max_side if you trust the file"});
     if (status.code == heif_error_Memory_allocation_error) throw std::bad_alloc();
     if (status.code == heif_error_Unsupported_filetype || status.code == heif_error_Unsupported_feature)
-        refuse(errc::unsupported_image, from, {"libheif cannot decode this ", format, ": ", status.message,
+        refuse(errc::unsupported_image, from, {"libheif cannot decode this ", format, ": ", message,
                                                ". Where its decoders are packages of their own (Debian 13: libheif-plugin-libde265 for HEIC, libheif-plugin-dav1d for AVIF), install them"});
     if (!heif_is_whole(from)) truncated(from, format);
-    damaged(from, format, status.message);
+    damaged(from, format, message);
 }
 
 /// With the matrix that the container names; without one, and with those that libavif does not know either, BT.601.

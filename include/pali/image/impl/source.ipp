@@ -49,7 +49,8 @@ PALI_INLINE void check_size(const source& from, std::size_t width, std::size_t h
 /// Reports grey of more than 8 bits that has `above` of `pixels` values over 255: they become white, as in Pillow.
 PALI_INLINE void warn_of_clipping(const source& from, std::size_t above, std::size_t pixels) {
     if (above == 0 || !from.options.on_warning) return;
-    from.options.on_warning(error_text{from.name, ": grey of more than 8 bits: ", above, " of ", pixels, " pixels are above 255 and are clipped to white, as by Pillow; scale the picture to 8 bits first"}.str());
+    from.options.on_warning(error_text{from.name, ": grey of more than 8 bits: ", above, " of ", pixels,
+                                       " pixels are above 255 and are clipped to white, as by Pillow; scale the picture to 8 bits first"}.str());
 }
 
 /// Reads numbers one after the other, and throws `malformed_image` where the bytes end.

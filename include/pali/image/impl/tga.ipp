@@ -74,7 +74,10 @@ PALI_INLINE image decode_tga(const source& from) {
         while (unpacked.size() < total) { // packets may cross rows
             const std::size_t packet = in.u8(), pixels = (packet & 127) + 1;
             const unsigned char* const data = in.take(packet >= 128 ? size : pixels * size);
-            for (std::size_t i = 0; i < pixels && unpacked.size() < total; ++i) unpacked.insert(unpacked.end(), data + (packet >= 128 ? 0 : i * size), data + (packet >= 128 ? 0 : i * size) + size);
+            for (std::size_t i = 0; i < pixels && unpacked.size() < total; ++i) {
+                const unsigned char* const pixel = data + (packet >= 128 ? 0 : i * size);
+                unpacked.insert(unpacked.end(), pixel, pixel + size);
+            }
         }
         rows = unpacked.data();
     }
