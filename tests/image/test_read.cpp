@@ -132,6 +132,7 @@ BOOST_DATA_TEST_CASE(exif_orientation_is_applied_unless_kept, bdata::make(cases_
 }
 
 BOOST_AUTO_TEST_CASE(damaged_exif_means_upright) {
+    if (!is_read(".jpg")) return;
     const auto data = read_bytes(data_path("images/orientation_6.jpg"));
     const auto exif = std::string_view(data.data(), data.size()).find("Exif");
     BOOST_TEST_REQUIRE(exif != std::string_view::npos);
@@ -207,9 +208,9 @@ BOOST_AUTO_TEST_CASE(grey_of_16_bits_that_is_clipped_is_reported) {
     BOOST_TEST_REQUIRE(warnings.size() == 1u);
     BOOST_TEST(warnings[0].find("bright.pgm") != std::string::npos);
     BOOST_TEST(warnings[0].find("1 of 2 pixels") != std::string::npos);
+    if (!PALI_WITH_PNG) return;
     (void)pali::read_image(data_path("images/grey_8.png"), options);
     BOOST_TEST(warnings.size() == 1u);
-    if (!PALI_WITH_PNG) return;
     (void)pali::read_image(data_path("images/grey_16.png"), options);
     BOOST_TEST(warnings.size() == 2u);
 }
