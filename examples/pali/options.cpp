@@ -93,8 +93,7 @@ void image_options::add_to(CLI::App& command) {
     constexpr std::size_t most_pixels = std::size_t{1} << 40;
     command.add_flag("--keep-exif-orientation", keep_exif_orientation, "Leave pictures as stored; without: turned upright as their EXIF data says");
     add_count(command, "--max-side", max_side, 1, "Refuse pictures with a longer side, in pixels");
-    command.add_option("--max-pixels", max_pixels, "Refuse pictures with more pixels")->check(CLI::Range(std::size_t{1}, most_pixels).description(""))
-        ->type_name("N")->capture_default_str();
+    add_number(command, "--max-pixels", max_pixels, std::size_t{1}, most_pixels, "Refuse pictures with more pixels");
 }
 
 pali::image image_options::read(const std::filesystem::path& path) const {

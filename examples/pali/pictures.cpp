@@ -1,13 +1,17 @@
 #include "pictures.hpp"
 
+#include "answers.hpp"
+
 #include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <iostream>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 namespace {
 
@@ -41,14 +45,40 @@ struct skipped_entries {
     }
 };
 
+/// The files that runs of pali wrote into a folder and its subfolders: masks and drawings are not pictures to ask about.
+class written_files {
+public:
+    explicit written_files(const fs::path& folder) { look_into(folder); }
+
+    /// Where results may lie: a folder of its own.
+    void look_into(const fs::path& folder) {
+        std::error_code unknown;
+        if (fs::is_directory(folder / ".pali" / "answers", unknown)) m_runs.emplace_back(folder, answers(folder / ".pali", nullptr));
+    }
+    [[nodiscard]] bool has(const fs::path& file) const {
+        return std::any_of(m_runs.begin(), m_runs.end(), [&](const auto& run) { return run.second.wrote(file.lexically_relative(run.first).generic_string()); });
+    }
+
+private:
+    std::vector<std::pair<fs::path, answers>> m_runs;
+};
+
 /// Puts the pictures of a folder behind `found`. Links to folders are not followed when recursive.
 template <class Iterator>
 void list_folder(const fs::path& folder, std::vector<fs::path>& found, skipped_entries& skipped) {
     constexpr bool recursive = std::is_same_v<Iterator, fs::recursive_directory_iterator>;
+    written_files ours(folder);
     std::error_code failed;
     for (Iterator entry(folder, failed), end; !failed && entry != end; entry.increment(failed)) {
         std::error_code unknown;
-        if (entry->is_directory(unknown)) skipped.folders += recursive && !entry->is_symlink(unknown) ? 0 : 1;
+        const bool is_folder = entry->is_directory(unknown);
+        if (is_folder && entry->path().filename() == ".pali") {
+            if constexpr (recursive) entry.disable_recursion_pending();
+            continue;
+        }
+        if (recursive && is_folder) ours.look_into(entry->path());
+        if (ours.has(entry->path())) continue;
+        if (is_folder) skipped.folders += recursive && !entry->is_symlink(unknown) ? 0 : 1;
         else if (entry->path().filename().string().starts_with("._")) ++skipped.metadata;
         else if (entry->is_regular_file(unknown) && is_picture(entry->path())) found.push_back(entry->path());
         else ++skipped.files;
@@ -86,6 +116,7 @@ std::optional<fs::path> picture_list::next() {
         if (line.ends_with('\r')) line.pop_back();
         if (!line.empty()) return line;
     }
+    if (m_standard_input && std::ferror(stdin) != 0) throw pali::error(pali::errc::cannot_open, "standard input cannot be read");
     m_standard_input = false;
     return std::nullopt;
 }

@@ -90,8 +90,6 @@ picture_name result_folder::name_of(const fs::path& picture) const {
     return {.path = picture, .given = picture.string(), .key = known->second + picture.filename().string()};
 }
 
-bool result_folder::wrote(const fs::path& file) const { return m_answers.wrote(name_of(file).key); }
-
 std::string result_folder::file_of(const json& line) const {
     const std::string key = stored::name_of(line, "key");
     return m_root && key.starts_with(*m_root) ? key.substr(m_root->size()) : stored::name_of(line, "given");

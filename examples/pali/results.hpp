@@ -52,8 +52,6 @@ public:
     void expect(std::span<const std::filesystem::path> pictures);
 
     [[nodiscard]] picture_name name_of(const std::filesystem::path& picture) const;
-    /// Whether a run of pali wrote the file into this folder.
-    [[nodiscard]] bool wrote(const std::filesystem::path& file) const;
 
     enum class step {
         done,   ///< nothing is left to do

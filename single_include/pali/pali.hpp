@@ -1,5 +1,6 @@
 // pali in one file, written by tools/single_header.py from include/pali. Apache License 2.0: LICENSE beside the sources.
-// Needs xtensor, xsimd, nlohmann/json, sentencepiece, stb and zlib; reads JPEG, PNG and WebP with libjpeg, libpng and libwebp where it finds them.
+// Needs xtensor, xsimd, nlohmann/json, sentencepiece, stb and zlib; reads JPEG, PNG, WebP, HEIC and AVIF, and TIFF with libjpeg,
+// libpng, libwebp, libheif and libtiff where it finds them.
 #pragma once
 
 #if defined(PALI_COMPILED)
@@ -697,21 +698,26 @@ struct image {
 // Pictures from files and memory, told apart by what they contain and not by their name.
 
 #include <filesystem>
+#include <functional>
 #include <span>
 
 namespace pali::inline PALI_ABI {
 
-/// How a picture is read. The limits are checked against its header, before memory is taken for its pixels.
+/// How a picture is read. The limits are checked against its header, before memory is allocated for its pixels.
 struct read_options {
-    bool exif_orientation = false;      ///< turn the picture as its EXIF data says; off because the reference ignores it
-    std::size_t max_side = 65500;       ///< pixels; the most a JPEG can have
-    std::size_t max_pixels = 178956970; ///< where Pillow, too, takes a picture for a decompression bomb
+    bool keep_exif_orientation = false; ///< leaves JPEG, PNG and WebP as stored instead of turning them upright as their metadata asks
+    std::size_t max_side = 65500;       ///< pixels; the most that a JPEG can have
+    std::size_t max_pixels = 178956970; ///< pixels; where Pillow warns of a decompression bomb
+    /// Called with one sentence where the picture was read but may not look as intended: 16-bit grey that is clipped to white. May be empty.
+    std::function<void(std::string_view)> on_warning = {};
 };
 
-/// A picture from a file: JPEG, PNG, WebP, GIF (first frame), BMP, TGA or PNM (P1 to P6), whatever its name.
-/// The pixels are those of Pillow's `convert("RGB")`: alpha is dropped and not blended, 16-bit colour keeps its high byte, 16-bit grey is clipped.
-/// Throws `cannot_open`, `unsupported_image` (a format that this build does not read), `image_too_large` (over the limits of `options`),
-/// and `malformed_image` (damaged or cut short).
+/// Reads a picture from a file, recognised by its content and not by its name: JPEG, PNG, GIF (first frame), BMP, TGA, PNM (P1 to P6), and, where their libraries
+/// were found, WebP (first frame), HEIC, AVIF and TIFF (first page).
+/// The pixels are those of Pillow's `exif_transpose(picture).convert("RGB")`: alpha is dropped, not blended; 16-bit colour keeps its high byte; 16-bit grey is
+/// clipped to 255. HEIC and AVIF are turned by their container and TIFF by its orientation tag, whatever `options` says.
+/// Throws `cannot_open`, `unsupported_image` (a format or variant that this build does not read), `image_too_large` (over the limits of `options`), and
+/// `malformed_image` (damaged or truncated).
 [[nodiscard]] image read_image(const std::filesystem::path& path, const read_options& options = {});
 
 /// A picture from the bytes of such a file; `name` stands for it in messages. Throws as read_image does.
@@ -746,6 +752,273 @@ inline std::filesystem::file_status require_path(const std::filesystem::path& pa
 
 } // namespace pali::inline PALI_ABI::detail
 
+// What every decoder is given, and how it reads and refuses untrusted bytes.
+
+namespace pali::inline PALI_ABI::image_detail {
+
+/// The bytes of one picture, its name for messages, and the limits it must keep.
+struct source {
+    std::span<const std::byte> bytes;
+    std::string_view name;
+    const read_options& options;
+
+    [[nodiscard]] const unsigned char* data() const noexcept { return reinterpret_cast<const unsigned char*>(bytes.data()); }
+    [[nodiscard]] std::size_t size() const noexcept { return bytes.size(); }
+};
+
+[[noreturn]] PALI_INLINE void refuse(errc code, const source& from, const error_text& why) {
+    throw error(code, {from.name, ": ", why});
+}
+
+[[noreturn]] PALI_INLINE void malformed(const source& from, const error_text& why) { refuse(errc::malformed_image, from, why); }
+
+/// The bytes end before the picture does.
+[[noreturn]] PALI_INLINE void truncated(const source& from, const char* format) {
+    malformed(from, {"the ", format, " is truncated: it ends after ", from.size(), " bytes, before its last pixel; copy or download it again"});
+}
+
+/// All bytes are there, but not all of them are valid.
+[[noreturn]] PALI_INLINE void damaged(const source& from, const char* format, const error_text& why) {
+    malformed(from, {"the ", format, " is damaged: ", why});
+}
+
+/// Throws unless a picture of this size is within the limits: called before anything is allocated for it.
+PALI_INLINE void check_size(const source& from, std::size_t width, std::size_t height) {
+    if (width == 0 || height == 0)
+        malformed(from, {"the picture is ", width, " x ", height, " pixels; it has nothing to show"});
+    const read_options& most = from.options;
+    if (width > most.max_side || height > most.max_side)
+        refuse(errc::image_too_large, from, {"the picture is ", width, " x ", height, " pixels; a side may have ", most.max_side, ": raise max_side if you trust the file"});
+    if (width > most.max_pixels / height)
+        refuse(errc::image_too_large, from, {"the picture is ", width, " x ", height, " pixels; ", most.max_pixels, " in all are allowed: raise max_pixels if you trust the file"});
+}
+
+/// Reports grey of more than 8 bits that has `above` of `pixels` values over 255: they become white, as in Pillow.
+PALI_INLINE void warn_of_clipping(const source& from, std::size_t above, std::size_t pixels) {
+    if (above == 0 || !from.options.on_warning) return;
+    from.options.on_warning(error_text{from.name, ": grey of more than 8 bits: ", above, " of ", pixels,
+                                       " pixels are above 255 and are clipped to white, as by Pillow; scale the picture to 8 bits first"}.str());
+}
+
+/// Reads numbers one after the other, and throws `malformed_image` where the bytes end.
+class cursor {
+public:
+    cursor(const source& from, const char* format, std::size_t at = 0) : m_from(from), m_format(format) { take(at); }
+
+    [[nodiscard]] std::size_t position() const noexcept { return m_at; }
+    [[nodiscard]] std::size_t left() const noexcept { return m_from.size() - m_at; }
+    [[nodiscard]] bool at_end() const noexcept { return left() == 0; }
+
+    /// The next `count` bytes.
+    const unsigned char* take(std::size_t count) {
+        if (count > left()) truncated(m_from, m_format);
+        const unsigned char* taken = m_from.data() + m_at;
+        m_at += count;
+        return taken;
+    }
+    std::uint8_t u8() { return *take(1); }
+    std::uint16_t u16() { // little-endian
+        const unsigned char* b = take(2);
+        return static_cast<std::uint16_t>(b[0] | b[1] << 8);
+    }
+    std::uint32_t u32() { // little-endian
+        const unsigned char* b = take(4);
+        return b[0] | static_cast<std::uint32_t>(b[1]) << 8 | static_cast<std::uint32_t>(b[2]) << 16 | static_cast<std::uint32_t>(b[3]) << 24;
+    }
+
+private:
+    const source& m_from;
+    const char* m_format;
+    std::size_t m_at = 0;
+};
+
+} // namespace pali::inline PALI_ABI::image_detail
+
+// BMP: OS/2 and Windows headers, 1 to 32 bits, palettes, bit fields, RLE4 and RLE8. Truncated pixels are an error.
+
+#include <bit>
+#include <cstring>
+
+namespace pali::inline PALI_ABI::image_detail {
+
+/// The headers, as far as they concern the pixels.
+struct bmp_header {
+    std::size_t size = 0; ///< of the information header, in bytes
+    std::size_t width = 0, height = 0;
+    bool top_down = false;
+    std::size_t bits = 0;          ///< per pixel
+    std::uint32_t compression = 0; ///< 0: none, 1: RLE8, 2: RLE4, 3: bit fields
+    std::size_t colours = 0;       ///< of the palette, as declared
+    std::size_t palette_at = 0, pixels_at = 0;
+    std::array<std::uint32_t, 3> masks{}; ///< red, green, blue; with more than 8 bits per pixel
+
+    [[nodiscard]] std::size_t colour_size() const noexcept { return size == 12 ? 3 : 4; }
+    [[nodiscard]] std::size_t stride() const noexcept { return (width * bits + 31) / 32 * 4; } ///< bytes of a row, when not run-length encoded
+    [[nodiscard]] bool run_lengths() const noexcept { return compression == 1 || compression == 2; }
+};
+
+PALI_INLINE void check_bmp(const source& from, const bmp_header& h) {
+    if (h.compression > 3) {
+        const char* const what = h.size == 64 ? "RLE24" : h.compression == 4 ? "an embedded JPEG" : h.compression == 5 ? "an embedded PNG" : "an unknown compression";
+        refuse(errc::unsupported_image, from, {"a BMP with ", what, " (compression ", h.compression, ") is not supported; uncompressed, RLE4, RLE8 and bit fields are"});
+    }
+    if (h.bits != 1 && h.bits != 2 && h.bits != 4 && h.bits != 8 && h.bits != 16 && h.bits != 24 && h.bits != 32)
+        damaged(from, "BMP", {h.bits, " bits per pixel; 1, 2, 4, 8, 16, 24 and 32 are possible"});
+    if (h.bits > 8 ? h.run_lengths() : h.compression == 3)
+        refuse(errc::unsupported_image, from, {"a BMP of ", h.bits, " bits per pixel with compression ", h.compression, " is not supported"});
+    if (h.bits <= 8 && h.colours > 65536) damaged(from, "BMP", {"a palette of ", h.colours, " colours"});
+    for (const std::uint32_t mask : h.masks)
+        if (const std::uint32_t ones = mask == 0 ? 0 : mask >> std::countr_zero(mask); (ones & (ones + 1)) != 0)
+            refuse(errc::unsupported_image, from, {"a BMP with a bit field of mask ", mask, ", whose bits are not adjacent, is not supported"});
+}
+
+PALI_INLINE bmp_header read_bmp_header(const source& from) {
+    cursor in(from, "BMP", 10);
+    bmp_header h;
+    h.pixels_at = in.u32();
+    h.size = in.u32();
+    if (h.size != 12 && h.size != 16 && h.size != 40 && h.size != 52 && h.size != 56 && h.size != 64 && h.size != 108 && h.size != 124)
+        refuse(errc::unsupported_image, from, {"a BMP with a header of ", h.size, " bytes is not supported; 12, 16, 40, 52, 56, 64, 108 and 124 are"});
+    const unsigned char* const fields = in.take(h.size - 4);
+    const auto field = [&](std::size_t at, std::size_t bytes) { // at this offset in the header; 0 where the header ends before it
+        std::uint32_t value = 0;
+        if (at + bytes <= h.size)
+            for (std::size_t i = bytes; i-- > 0;) value = value << 8 | fields[at - 4 + i];
+        return value;
+    };
+    const bool os2 = h.size == 12;
+    h.width = field(4, os2 ? 2 : 4);
+    const std::uint32_t height = os2 ? field(6, 2) : field(8, 4);
+    h.top_down = height >> 24 == 0xff; // negative; a picture of 2^24 rows and more is over any limit
+    h.height = h.top_down ? 0u - height : height;
+    check_size(from, h.width, h.height);
+    h.bits = field(os2 ? 10 : 14, 2);
+    h.compression = os2 ? 0 : field(16, 4);
+    h.colours = os2 ? 0 : field(32, 4);
+    h.palette_at = in.position();
+
+    if (h.compression == 3 && h.bits > 8) {
+        for (std::size_t i = 0; i < 3; ++i) h.masks[i] = h.size >= 52 ? field(40 + 4 * i, 4) : in.u32(); // V1 headers are followed by them
+        if (h.masks == std::array<std::uint32_t, 3>{} && h.bits == 32) h.masks = {0xff0000, 0xff00, 0xff};
+    } else if (h.bits > 8) {
+        h.masks = h.bits == 16 ? std::array<std::uint32_t, 3>{0x7c00, 0x3e0, 0x1f} : std::array<std::uint32_t, 3>{0xff0000, 0xff00, 0xff};
+    }
+    check_bmp(from, h);
+    if (h.colours == 0) h.colours = std::size_t{1} << h.bits;
+    const std::size_t palette = h.bits <= 8 ? h.colours * h.colour_size() : 0;
+    if (h.pixels_at == 0) h.pixels_at = in.position() + palette;
+    else if (h.pixels_at == 14 + h.size) h.pixels_at += palette; // some writers leave the palette out of the offset
+    return h;
+}
+
+/// The colours of all indices: black beyond the palette.
+PALI_INLINE std::array<std::array<std::uint8_t, 3>, 256> read_bmp_palette(const source& from, const bmp_header& h) {
+    std::array<std::array<std::uint8_t, 3>, 256> made{};
+    bool ramp = h.bits == 8 && h.colours > 2;
+    for (std::size_t i = 0; i < h.colours && i < made.size(); ++i) {
+        const std::size_t at = h.palette_at + i * h.colour_size();
+        if (at + h.colour_size() > from.size()) break; // the declared palette may exceed the real one and the file
+        for (std::size_t c = 0; c < 3; ++c) made[i][c] = from.data()[at + 2 - c];
+        ramp = ramp && made[i][0] == i && made[i][1] == i && made[i][2] == i;
+    }
+    if (ramp) // Pillow reads these as grey values, those beyond the palette included
+        for (std::size_t i = 0; i < made.size(); ++i) made[i].fill(static_cast<std::uint8_t>(i));
+    return made;
+}
+
+/// The indices of RLE4 or RLE8 data, row by row in the order of the file. What the data skips is index 0.
+PALI_INLINE std::vector<std::uint8_t> read_bmp_runs(const source& from, const bmp_header& h) {
+    const bool nibbles = h.compression == 2;
+    const std::size_t count = h.width * h.height;
+    std::vector<std::uint8_t> indices(count);
+    cursor in(from, "BMP", std::min(h.pixels_at, from.size()));
+    std::size_t at = 0, x = 0; // the next pixel; its column, which may be the width
+    while (at < count) {
+        const std::size_t length = in.u8(), code = in.u8();
+        if (length > 0) { // a run; what exceeds the row is dropped
+            const std::size_t pixels = std::min(length, h.width - std::min(x, h.width));
+            for (std::size_t i = 0; i < pixels && at < count; ++i) indices[at++] = static_cast<std::uint8_t>(!nibbles ? code : i % 2 == 0 ? code >> 4 : code & 15);
+            x += pixels;
+        } else if (code == 0) { // end of the row
+            if (x == 0 || at % h.width != 0) at += h.width - at % h.width;
+            x = 0;
+        } else if (code == 1) { // end of the picture
+            break;
+        } else if (code == 2) { // a step to the right and to later rows
+            const std::size_t right = in.u8(), rows = in.u8();
+            at += right + rows * h.width;
+            x = at % h.width;
+        } else { // pixels one by one, padded to 16 bits; they may go on in the next row
+            const std::size_t bytes = nibbles ? (code + 1) / 2 : code;
+            const unsigned char* const data = in.take(std::min(bytes, in.left()));
+            const std::size_t pixels = std::min(code, count - at);
+            if (static_cast<std::size_t>(from.data() + from.size() - data) < (nibbles ? (pixels + 1) / 2 : pixels)) truncated(from, "BMP");
+            for (std::size_t i = 0; i < pixels; ++i) indices[at++] = static_cast<std::uint8_t>(!nibbles ? data[i] : i % 2 == 0 ? data[i / 2] >> 4 : data[i / 2] & 15);
+            if (bytes % 2 != 0 && !in.at_end()) in.take(1);
+            x += code;
+        }
+    }
+    return indices;
+}
+
+/// Pillow's rounding of a bit field to 8 bits: value * 255 / largest, towards 0.
+struct bmp_field {
+    explicit bmp_field(std::uint32_t mask) : m_mask(mask), m_shift(std::countr_zero(mask)), m_top(mask == 0 ? 1 : mask >> std::countr_zero(mask)) {}
+    [[nodiscard]] std::uint8_t operator()(std::uint32_t pixel) const noexcept {
+        return m_mask == 0 ? 0 : static_cast<std::uint8_t>(std::uint64_t{(pixel & m_mask) >> m_shift} * 255 / m_top);
+    }
+
+private:
+    std::uint32_t m_mask;
+    int m_shift;
+    std::uint32_t m_top;
+};
+
+PALI_INLINE void read_bmp_rows(const source& from, const bmp_header& h, image& to) {
+    const auto palette = h.bits <= 8 ? read_bmp_palette(from, h) : std::array<std::array<std::uint8_t, 3>, 256>{};
+    const bool bytes = h.bits > 16 && h.masks == std::array<std::uint32_t, 3>{0xff0000, 0xff00, 0xff};
+    const bmp_field red(h.masks[0]), green(h.masks[1]), blue(h.masks[2]);
+    for (std::size_t y = 0; y < h.height; ++y) {
+        const unsigned char* in = from.data() + h.pixels_at + y * h.stride();
+        std::uint8_t* out = to.at(0, h.top_down ? y : h.height - 1 - y);
+        for (std::size_t x = 0; x < h.width; ++x, out += 3) {
+            if (h.bits <= 8) {
+                const std::size_t bit = x * h.bits;
+                std::memcpy(out, palette[in[bit / 8] >> (8 - h.bits - bit % 8) & ((1u << h.bits) - 1)].data(), 3);
+                continue;
+            }
+            const unsigned char* const b = in + x * (h.bits / 8);
+            if (bytes) {
+                out[0] = b[2], out[1] = b[1], out[2] = b[0];
+                continue;
+            }
+            std::uint32_t pixel = 0;
+            for (std::size_t i = h.bits / 8; i-- > 0;) pixel = pixel << 8 | b[i];
+            out[0] = red(pixel), out[1] = green(pixel), out[2] = blue(pixel);
+        }
+    }
+}
+
+PALI_INLINE image decode_bmp(const source& from) {
+    const bmp_header h = read_bmp_header(from);
+    if (!h.run_lengths()) {
+        const std::size_t needed = (h.height - 1) * h.stride() + (h.width * h.bits + 7) / 8; // the last row may lack its padding
+        if (h.pixels_at > from.size() || needed > from.size() - h.pixels_at) truncated(from, "BMP");
+        image made(h.width, h.height);
+        read_bmp_rows(from, h, made);
+        return made;
+    }
+    const std::vector<std::uint8_t> indices = read_bmp_runs(from, h);
+    const auto palette = read_bmp_palette(from, h);
+    image made(h.width, h.height);
+    for (std::size_t y = 0; y < h.height; ++y)
+        for (std::size_t x = 0; x < h.width; ++x)
+            std::memcpy(made.at(x, h.top_down ? y : h.height - 1 - y), palette[indices[y * h.width + x]].data(), 3);
+    return made;
+}
+
+} // namespace pali::inline PALI_ABI::image_detail
+
 // Which libraries this build reads pictures with: the build says so, or else the headers that are there do.
 
 #ifndef PALI_WITH_JPEG
@@ -769,6 +1042,23 @@ inline std::filesystem::file_status require_path(const std::filesystem::path& pa
 #    define PALI_WITH_WEBP 0
 #  endif
 #endif
+#ifndef PALI_WITH_HEIF
+#  if __has_include(<libheif/heif.h>)
+#    define PALI_WITH_HEIF 1
+#  else
+#    define PALI_WITH_HEIF 0
+#  endif
+#endif
+#ifndef PALI_WITH_TIFF
+#  if __has_include(<tiffvers.h>)
+#    include <tiffvers.h>
+#  endif
+#  if defined(TIFFLIB_VERSION) && TIFFLIB_VERSION >= 20221213 // 4.5: errors are reported for each file, and not to the process
+#    define PALI_WITH_TIFF 1
+#  else
+#    define PALI_WITH_TIFF 0
+#  endif
+#endif
 #ifndef PALI_WITH_STB
 #  if __has_include(<stb/stb_image.h>) || __has_include(<stb_image.h>)
 #    define PALI_WITH_STB 1
@@ -777,277 +1067,274 @@ inline std::filesystem::file_status require_path(const std::filesystem::path& pa
 #  endif
 #endif
 
-// What every decoder is given, and how it reads and refuses untrusted bytes.
+// PBM, PGM and PPM, as text (P1 to P3) or bytes (P4 to P6), with any largest value up to 65535.
 
-namespace pali::inline PALI_ABI::image_detail {
-
-/// The bytes of one picture, its name for messages, and the limits it must keep.
-struct source {
-    std::span<const std::byte> bytes;
-    std::string_view name;
-    const read_options& options;
-
-    [[nodiscard]] const unsigned char* data() const noexcept { return reinterpret_cast<const unsigned char*>(bytes.data()); }
-    [[nodiscard]] std::size_t size() const noexcept { return bytes.size(); }
-};
-
-[[noreturn]] PALI_INLINE void refuse(errc code, const source& from, const error_text& why) {
-    throw error(code, {from.name, ": ", why});
-}
-
-[[noreturn]] PALI_INLINE void malformed(const source& from, const error_text& why) { refuse(errc::malformed_image, from, why); }
-
-[[noreturn]] PALI_INLINE void cut_short(const source& from, const char* format) {
-    malformed(from, {"the ", format, " data ends early, after ", from.size(), " bytes; was the file cut short?"});
-}
-
-/// Throws unless a picture of this size is within the limits: called before anything is allocated for it.
-PALI_INLINE void check_size(const source& from, std::size_t width, std::size_t height) {
-    if (width == 0 || height == 0)
-        malformed(from, {"the picture is ", width, " x ", height, " pixels; it has nothing to show"});
-    const read_options& most = from.options;
-    if (width <= most.max_side && height <= most.max_side && width <= most.max_pixels / height) return;
-    refuse(errc::image_too_large, from, {"the picture is ", width, " x ", height, " pixels; the limits are ", most.max_side, " a side and ", most.max_pixels,
-                                         " in all (read_options::max_side, max_pixels): raise them if the file is to be trusted"});
-}
-
-/// Reads numbers one after the other, and throws `malformed_image` where the bytes end.
-class cursor {
-public:
-    cursor(const source& from, const char* format, std::size_t at = 0) : m_from(from), m_format(format) { take(at); }
-
-    [[nodiscard]] std::size_t position() const noexcept { return m_at; }
-    [[nodiscard]] std::size_t left() const noexcept { return m_from.size() - m_at; }
-    [[nodiscard]] bool at_end() const noexcept { return left() == 0; }
-
-    /// The next `count` bytes.
-    const unsigned char* take(std::size_t count) {
-        if (count > left()) cut_short(m_from, m_format);
-        const unsigned char* taken = m_from.data() + m_at;
-        m_at += count;
-        return taken;
-    }
-    std::uint8_t u8() { return *take(1); }
-    std::uint16_t u16() { // little-endian
-        const unsigned char* b = take(2);
-        return static_cast<std::uint16_t>(b[0] | b[1] << 8);
-    }
-    std::uint32_t u32() { // little-endian
-        const unsigned char* b = take(4);
-        return b[0] | static_cast<std::uint32_t>(b[1]) << 8 | static_cast<std::uint32_t>(b[2]) << 16 | static_cast<std::uint32_t>(b[3]) << 24;
-    }
-
-private:
-    const source& m_from;
-    const char* m_format;
-    std::size_t m_at = 0;
-};
-
-} // namespace pali::inline PALI_ABI::image_detail
-
-// BMP and TGA through stb, and JPEG and PNG where their libraries are absent. stb takes missing bytes for zeros and indices for granted,
-// so what it is given is checked first: that all the pixels are there, and within their palette.
-
-#include <cstdlib>
-#include <cstring>
-#include <limits>
-#include <memory>
-
-// What stb includes, so that nothing is left to include within the namespace below.
-#include <climits>
 #include <cmath>
-#include <cstdarg>
-#include <limits.h>
-#include <math.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#if PALI_WITH_STB
-
-// stb is compiled into a namespace of ours: it neither meets nor is another copy of it that the program may hold.
-#  pragma push_macro("STBI_INCLUDE_STB_IMAGE_H")
-#  pragma push_macro("STB_IMAGE_IMPLEMENTATION")
-#  pragma push_macro("STB_IMAGE_STATIC")
-#  pragma push_macro("STBIDEF")
-#  undef STBI_INCLUDE_STB_IMAGE_H
-#  undef STBIDEF
-#  define STB_IMAGE_IMPLEMENTATION
-#  define STB_IMAGE_STATIC
-#  define STBI_NO_STDIO
-#  define STBI_NO_SIMD
-#  define STBI_NO_HDR
-#  define STBI_NO_LINEAR
-#  define STBI_NO_PSD
-#  define STBI_NO_PIC
-#  define STBI_NO_GIF
-#  define STBI_NO_PNM
-#  define STBI_NO_FAILURE_STRINGS
-#  define STBI_ASSERT(condition) ((void)0)
-#  if PALI_WITH_JPEG
-#    define STBI_NO_JPEG
-#  endif
-#  if PALI_WITH_PNG
-#    define STBI_NO_PNG
-#  endif
-#  if defined(__GNUC__)
-#    pragma GCC diagnostic push
-#    pragma GCC diagnostic ignored "-Wunused-function"
-#    pragma GCC diagnostic ignored "-Wunused-variable"
-#    pragma GCC diagnostic ignored "-Wunused-but-set-variable"
-#    pragma GCC diagnostic ignored "-Wunused-parameter"
-#    pragma GCC diagnostic ignored "-Wmissing-field-initializers"
-#    pragma GCC diagnostic ignored "-Wconversion"
-#    pragma GCC diagnostic ignored "-Wsign-conversion"
-#    pragma GCC diagnostic ignored "-Wsign-compare"
-#    pragma GCC diagnostic ignored "-Wold-style-cast"
-#    pragma GCC diagnostic ignored "-Wcast-qual"
-#    pragma GCC diagnostic ignored "-Wshadow"
-#    pragma GCC diagnostic ignored "-Wpedantic"
-#  endif
-namespace pali::inline PALI_ABI::image_detail::stb {
-#  if __has_include(<stb/stb_image.h>)
-#    include <stb/stb_image.h>
-#  else
-#    include <stb_image.h>
-#  endif
-}
-#  if defined(__GNUC__)
-#    pragma GCC diagnostic pop
-#  endif
-#  undef STBI_NO_STDIO
-#  undef STBI_NO_SIMD
-#  undef STBI_NO_HDR
-#  undef STBI_NO_LINEAR
-#  undef STBI_NO_PSD
-#  undef STBI_NO_PIC
-#  undef STBI_NO_GIF
-#  undef STBI_NO_PNM
-#  undef STBI_NO_JPEG
-#  undef STBI_NO_PNG
-#  undef STBI_NO_FAILURE_STRINGS
-#  undef STBI_ASSERT
-#  undef STBI_MALLOC
-#  undef STBI_REALLOC
-#  undef STBI_FREE
-#  undef STBI_REALLOC_SIZED
-#  undef STBI_MAX_DIMENSIONS
-#  undef STBI_VERSION
-#  pragma pop_macro("STBIDEF")
-#  pragma pop_macro("STB_IMAGE_STATIC")
-#  pragma pop_macro("STB_IMAGE_IMPLEMENTATION")
-#  pragma pop_macro("STBI_INCLUDE_STB_IMAGE_H")
 
 namespace pali::inline PALI_ABI::image_detail {
 
-/// Decodes by stb what has been checked: a BMP, a TGA, or with this build a JPEG or PNG.
-PALI_INLINE image decode_stb(const source& from, const char* format) {
-    if (from.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) refuse(errc::image_too_large, from, "the file is over 2 GiB");
-    int width = 0, height = 0, channels = 0;
-    const int size = static_cast<int>(from.size());
-    if (stb::stbi_info_from_memory(from.data(), size, &width, &height, &channels) == 0)
-        malformed(from, {"not a ", format, " that can be decoded: its header is damaged, or of a kind that is not read"});
-    check_size(from, static_cast<std::size_t>(width), static_cast<std::size_t>(std::abs(height)));
-    const std::unique_ptr<unsigned char, void (*)(void*)> pixels(stb::stbi_load_from_memory(from.data(), size, &width, &height, &channels, 3),
-                                                                 [](void* p) { std::free(p); });
-    if (pixels == nullptr || width <= 0 || height <= 0)
-        malformed(from, {"not a ", format, " that can be decoded: its data is damaged, or of a kind that is not read"});
-    image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
-    std::memcpy(made.pixels.data(), pixels.get(), made.pixels.size());
+PALI_INLINE bool is_pnm_space(std::uint8_t c) noexcept { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+/// The next number in text; comments run from '#' to the end of the line. Takes the one white space behind it.
+PALI_INLINE std::size_t read_pnm_number(const source& from, cursor& in) {
+    std::uint8_t c = in.u8();
+    while (is_pnm_space(c) || c == '#') {
+        if (c == '#')
+            while (c != '\n' && c != '\r') c = in.u8();
+        c = in.u8();
+    }
+    std::size_t value = 0;
+    for (int digits = 0;; ++digits) {
+        if (c < '0' || c > '9' || digits == 10) damaged(from, "PNM", "it has something other than a number where one is due");
+        value = value * 10 + (c - std::size_t{'0'});
+        if (in.at_end()) return value;
+        c = in.u8();
+        if (is_pnm_space(c)) return value;
+        if (c == '#') {
+            while (c != '\n' && c != '\r' && !in.at_end()) c = in.u8();
+            return value;
+        }
+    }
+}
+
+/// One pixel of text PBM: white space between them is optional.
+PALI_INLINE bool read_pnm_bit(const source& from, cursor& in) {
+    for (;;) {
+        std::uint8_t c = in.u8();
+        if (c == '#')
+            while (c != '\n' && c != '\r') c = in.u8();
+        if (is_pnm_space(c)) continue;
+        if (c != '0' && c != '1') damaged(from, "PBM", "it has something other than 0 and 1");
+        return c == '1';
+    }
+}
+
+PALI_INLINE image decode_pnm(const source& from) {
+    cursor in(from, "PNM", 1);
+    const int kind = in.u8() - '0';
+    const bool text = kind <= 3, bits = kind % 3 == 1;
+    const std::size_t channels = kind % 3 == 0 ? 3 : 1;
+    in.take(1);
+    const std::size_t width = read_pnm_number(from, in), height = read_pnm_number(from, in);
+    const std::size_t top = bits ? 1 : read_pnm_number(from, in);
+    if (top < 1 || top > 65535) damaged(from, "PNM", {"its largest value is ", top, "; 1 to 65535 are possible"});
+    check_size(from, width, height);
+    // Each value takes a byte at the least (text: a bit of PBM may), so that a short file is refused before memory is taken.
+    const std::size_t row = bits && !text ? (width + 7) / 8 : width * channels;
+    const std::size_t value_size = !text && top > 255 ? 2 : 1;
+    if (row * value_size * height > in.left()) truncated(from, "PNM");
+
+    // Pillow keeps 16-bit grey as it is and clips it when it converts to RGB; everything else is scaled, halves to even.
+    const bool clipped = channels == 1 && top > 255;
+    std::size_t above = 0;
+    const auto scaled = [&](std::size_t value) {
+        if (text && value > top)
+            damaged(from, "PNM", {"it has a value of ", value, ", above its largest of ", top});
+        const double share = static_cast<double>(value) / static_cast<double>(top);
+        const double level = std::nearbyint(share * (clipped ? 65535.0 : 255.0));
+        if (level > 255.0) ++above;
+        return static_cast<std::uint8_t>(std::min(level, 255.0));
+    };
+    std::array<std::uint8_t, 256> bytes{};
+    if (!text && top <= 255)
+        for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = scaled(i);
+
+    image made(width, height);
+    for (std::size_t y = 0; y < height; ++y) {
+        const unsigned char* data = text ? nullptr : in.take(row * value_size);
+        std::uint8_t* out = made.at(0, y);
+        for (std::size_t i = 0; i < width * channels; ++i) {
+            std::uint8_t value = 0;
+            if (bits) value = (text ? read_pnm_bit(from, in) : (data[i / 8] >> (7 - i % 8) & 1) != 0) ? 0 : 255; // 1 is black
+            else if (text) value = scaled(read_pnm_number(from, in));
+            else if (value_size == 1) value = bytes[data[i]];
+            else value = scaled(static_cast<std::size_t>(data[2 * i] << 8 | data[2 * i + 1]));
+            if (channels == 3) out[i] = value;
+            else out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = value;
+        }
+    }
+    warn_of_clipping(from, above, width * height);
     return made;
 }
 
 } // namespace pali::inline PALI_ABI::image_detail
 
-#endif
-
-// BMP and TGA: the checks of what stb is then given.
+// TGA: colour-mapped, true-colour and grey, 1 to 32 bits, raw and run-length encoded. Truncated pixels are an error.
 
 #include <algorithm>
 
-#if PALI_WITH_STB
-
 namespace pali::inline PALI_ABI::image_detail {
 
-PALI_INLINE image decode_bmp(const source& from) {
-    cursor in(from, "BMP", 10);
-    const std::size_t offset = in.u32(), header = in.u32();
-    const bool old = header == 12;
-    const std::int64_t width = old ? in.u16() : static_cast<std::int32_t>(in.u32());
-    const std::int64_t signed_height = old ? in.u16() : static_cast<std::int32_t>(in.u32());
-    in.take(2);
-    const std::size_t bits = in.u16();
-    const std::uint32_t compression = old ? 0 : in.u32();
-    if (width < 0) malformed(from, {"the BMP is ", width, " pixels wide"});
-    const auto across = static_cast<std::size_t>(width), down = static_cast<std::size_t>(signed_height < 0 ? -signed_height : signed_height);
-    check_size(from, across, down);
-    if (header != 12 && header != 40 && header != 56 && header != 108 && header != 124)
-        refuse(errc::unsupported_image, from, {"a BMP with a header of ", header, " bytes; 12, 40, 56, 108 and 124 are read"});
-    if (compression != 0 && compression != 3)
-        refuse(errc::unsupported_image, from, {"a compressed BMP (kind ", compression, "); only uncompressed ones are read"});
-    if (bits != 1 && bits != 4 && bits != 8 && bits != 16 && bits != 24 && bits != 32)
-        malformed(from, {"the BMP has ", bits, " bits a pixel"});
+struct tga_header {
+    std::size_t id_size = 0; ///< bytes behind the header, not used
+    bool mapped = false;     ///< a colour map follows
+    unsigned kind = 0;       ///< 1: indices, 2: colours, 3: grey
+    bool run_lengths = false;
+    std::size_t map_first = 0, map_size = 0, map_bits = 0;
+    std::size_t width = 0, height = 0, bits = 0;
+    bool from_right = false, from_top = false;
 
-    const bool masks_behind = compression == 3 && (header == 40 || header == 56);
-    const std::size_t colours_at = 14 + header + (masks_behind ? 12 : 0);
-    if (offset < colours_at || offset > from.size())
-        malformed(from, {"the pixels of the BMP begin at byte ", offset, ", which cannot be"});
-    const std::size_t stride = (across * bits + 31) / 32 * 4;
-    if ((down - 1) * stride + (across * bits + 7) / 8 > from.size() - offset) cut_short(from, "BMP");
-    if (bits <= 8) {
-        const std::size_t colours = (offset - colours_at) / (old ? 3 : 4);
-        if (colours == 0 || colours > 256) malformed(from, {"the BMP has a palette of ", colours, " colours"});
-        const std::size_t mask = (std::size_t{1} << bits) - 1;
-        if (colours <= mask)
-            for (std::size_t y = 0; y < down; ++y)
-                for (std::size_t x = 0; x < across; ++x) {
-                    const std::size_t byte = from.data()[offset + y * stride + x * bits / 8];
-                    if ((byte >> (8 - bits - x * bits % 8) & mask) >= colours) malformed(from, "a pixel of the BMP is not in its palette");
-                }
+    [[nodiscard]] std::size_t pixel_size() const noexcept { return (bits + 7) / 8; } ///< bytes
+};
+
+/// The header, or nothing where the fields do not fit together: TGA has no signature to tell it by.
+PALI_INLINE bool read_tga_header(std::span<const std::byte> bytes, tga_header& h) {
+    if (bytes.size() < 18) return false;
+    const auto u8 = [&](std::size_t at) { return std::to_integer<unsigned>(bytes[at]); };
+    const auto u16 = [&](std::size_t at) { return std::size_t{u8(at)} | std::size_t{u8(at + 1)} << 8; };
+    h = {u8(0), u8(1) == 1, u8(2) & 7, (u8(2) & 8) != 0, u16(3), u16(5), u8(7), u16(12), u16(14), u8(16), (u8(17) & 0x10) != 0, (u8(17) & 0x20) != 0};
+    if (u8(1) > 1 || u8(2) > 15 || (u8(17) & 0xc0) != 0 || h.width == 0 || h.height == 0) return false;
+    const auto wide = [](std::size_t bits) { return bits == 15 || bits == 16 || bits == 24 || bits == 32; };
+    if (h.mapped && !wide(h.map_bits)) return false;
+    switch (h.kind) {
+    case 1: return h.mapped && h.bits == 8;
+    case 2: return wide(h.bits);
+    case 3: return !h.mapped && (h.bits == 1 || h.bits == 8 || h.bits == 16); // 16: grey and alpha
+    default: return false;
     }
-    return decode_stb(from, "BMP");
+}
+
+/// A colour of 15, 16, 24 or 32 bits; fields of 5 bits are rounded as by Pillow.
+PALI_INLINE void read_tga_colour(const unsigned char* in, std::size_t bits, std::uint8_t* out) noexcept {
+    if (bits > 16) {
+        out[0] = in[2], out[1] = in[1], out[2] = in[0];
+        return;
+    }
+    const unsigned pixel = in[0] | static_cast<unsigned>(in[1]) << 8;
+    for (unsigned c = 0; c < 3; ++c) out[c] = static_cast<std::uint8_t>((pixel >> (10 - 5 * c) & 31) * 255 / 31);
 }
 
 PALI_INLINE image decode_tga(const source& from) {
     cursor in(from, "TGA");
-    const std::size_t id = in.u8();
-    const bool indexed = in.u8() == 1;
-    const unsigned kind = in.u8();
-    const std::size_t first = in.u16(), colours = in.u16(), colour_bits = in.u8();
-    in.take(4);
-    const std::size_t width = in.u16(), height = in.u16(), bits = in.u8();
-    const unsigned flags = in.u8();
-    check_size(from, width, height);
-    in.take(id);
-    if (indexed) {
-        if (first != 0) refuse(errc::unsupported_image, from, {"a TGA whose palette begins at colour ", first, "; 0 is read"});
-        in.take(colours * ((colour_bits + 7) / 8));
+    in.take(18);
+    tga_header h;
+    (void)read_tga_header(from.bytes, h); // succeeded when the format was recognised
+    check_size(from, h.width, h.height);
+    in.take(h.id_size);
+    std::array<std::array<std::uint8_t, 3>, 256> map{}; // indices outside are black
+    if (h.mapped) {
+        const std::size_t size = (h.map_bits + 7) / 8;
+        const unsigned char* const colours = in.take(h.map_size * size);
+        for (std::size_t i = 0; i < h.map_size && h.map_first + i < map.size(); ++i) read_tga_colour(colours + i * size, h.map_bits, map[h.map_first + i].data());
     }
-    const std::size_t size = (bits + 7) / 8;
-    if (kind < 8) {
-        in.take(width * height * size);
+
+    const std::size_t size = h.pixel_size(), stride = h.bits == 1 ? (h.width + 7) / 8 : h.width * size;
+    const unsigned char* rows = nullptr;
+    std::vector<unsigned char> unpacked;
+    if (!h.run_lengths) {
+        rows = in.take(stride * h.height);
     } else {
-        for (std::size_t pixels = 0; pixels < width * height;) {
-            const std::size_t packet = in.u8(), run = (packet & 127) + 1;
-            in.take(packet >= 128 ? size : run * size);
-            pixels += run;
+        const std::size_t total = stride * h.height;
+        if (total / 128 > in.left()) truncated(from, "TGA"); // a packet of 1 + size bytes stands for 128 pixels at most
+        unpacked.reserve(total);
+        while (unpacked.size() < total) { // packets may cross rows
+            const std::size_t packet = in.u8(), pixels = (packet & 127) + 1;
+            const unsigned char* const data = in.take(packet >= 128 ? size : pixels * size);
+            for (std::size_t i = 0; i < pixels && unpacked.size() < total; ++i) {
+                const unsigned char* const pixel = data + (packet >= 128 ? 0 : i * size);
+                unpacked.insert(unpacked.end(), pixel, pixel + size);
+            }
         }
+        rows = unpacked.data();
     }
-    image made = decode_stb(from, "TGA");
-    if ((flags & 0x10) != 0) // stored from right to left, which stb does not look at
-        for (std::size_t y = 0; y < made.height; ++y)
-            for (std::size_t x = 0; x < made.width / 2; ++x) std::swap_ranges(made.at(x, y), made.at(x, y) + 3, made.at(made.width - 1 - x, y));
+
+    image made(h.width, h.height);
+    for (std::size_t y = 0; y < h.height; ++y)
+        for (std::size_t x = 0; x < h.width; ++x) {
+            const unsigned char* const pixel = rows + y * stride + (h.bits == 1 ? x / 8 : x * size);
+            std::uint8_t* const out = made.at(h.from_right ? h.width - 1 - x : x, h.from_top ? y : h.height - 1 - y);
+            if (h.kind == 2) read_tga_colour(pixel, h.bits, out);
+            else if (h.kind == 1) std::copy_n(map[*pixel].data(), 3, out);
+            else std::fill_n(out, 3, h.bits == 1 ? static_cast<std::uint8_t>((*pixel >> (7 - x % 8) & 1) != 0 ? 255 : 0) : *pixel);
+        }
     return made;
 }
 
 } // namespace pali::inline PALI_ABI::image_detail
 
-#endif
+// Which format a file has, told by its first bytes; formats that no build reads are recognised to be named in messages.
 
-// The first frame of a GIF, as Pillow shows it: transparent pixels have their palette's colour. stb leaves those black, and does not
-// notice when a file is cut short, so this is read here.
+namespace pali::inline PALI_ABI::image_detail {
+
+enum class format { jpeg, png, webp, gif, bmp, pnm, tga, tiff, heic, avif, unknown };
+
+/// HEIC and AVIF share a container, which begins with a box of brands: size, "ftyp", major brand, version, compatible brands.
+PALI_INLINE format heif_format(const source& from) {
+    const unsigned char* b = from.data();
+    if (from.size() < 12 || std::memcmp(b + 4, "ftyp", 4) != 0) return format::unknown;
+    const std::size_t box = static_cast<std::size_t>(b[0]) << 24 | static_cast<std::size_t>(b[1] << 16 | b[2] << 8 | b[3]);
+    format found = format::unknown;
+    for (std::size_t at = 8; at + 4 <= std::min(box, from.size()); at += at == 8 ? 8 : 4) {
+        const std::string_view brand(reinterpret_cast<const char*>(b + at), 4);
+        if (brand == "avif" || brand == "avis") return format::avif;
+        for (const std::string_view heic : {"heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "mif1", "msf1"})
+            if (brand == heic) found = format::heic;
+    }
+    return found;
+}
+
+PALI_INLINE bool begins_with(const source& from, std::string_view mark, std::size_t at = 0) {
+    return from.size() >= at + mark.size() && std::memcmp(from.data() + at, mark.data(), mark.size()) == 0;
+}
+
+PALI_INLINE format format_of(const source& from) {
+    using namespace std::string_view_literals;
+    const unsigned char* b = from.data();
+    if (begins_with(from, "\xff\xd8\xff")) return format::jpeg;
+    if (begins_with(from, "\x89PNG\r\n\x1a\n")) return format::png;
+    if (begins_with(from, "RIFF") && begins_with(from, "WEBP", 8)) return format::webp;
+    if (begins_with(from, "GIF87a") || begins_with(from, "GIF89a")) return format::gif;
+    if (begins_with(from, "BM") && from.size() >= 18 && b[15] == 0 && b[16] == 0 && b[17] == 0) return format::bmp;
+    if (from.size() >= 3 && b[0] == 'P' && b[1] >= '1' && b[1] <= '6' && is_pnm_space(b[2])) return format::pnm;
+    for (const std::string_view mark : {"II*\0"sv, "MM\0*"sv, "II+\0"sv, "MM\0+"sv}) // the last two: BigTIFF
+        if (begins_with(from, mark)) return format::tiff;
+    if (const format heif = heif_format(from); heif != format::unknown) return heif;
+    tga_header h;
+    return read_tga_header(from.bytes, h) ? format::tga : format::unknown;
+}
+
+/// A name for what no build reads; null where it is not known either.
+PALI_INLINE const char* unread_format(const source& from) {
+    using namespace std::string_view_literals;
+    struct known {
+        std::string_view mark;
+        const char* name;
+    };
+    for (const known& k : {known{"\xff\x0a"sv, "JPEG XL"}, known{"\0\0\0\x0cJXL "sv, "JPEG XL"}, known{"\0\0\0\x0cjP  "sv, "JPEG 2000"},
+                           known{"\xff\x4f\xff\x51"sv, "JPEG 2000"}, known{"8BPS"sv, "a Photoshop document"}, known{"%PDF-"sv, "PDF"}, known{"\0\0\1\0"sv, "ICO"},
+                           known{"\x76\x2f\x31\x01"sv, "OpenEXR"}, known{"<svg"sv, "SVG"}, known{"<?xml"sv, "XML, such as SVG"}, known{"<!DOCTYPE"sv, "an HTML page"},
+                           known{"<html"sv, "an HTML page"}, known{"version https://git-lfs"sv, "a pointer of git LFS (run git lfs pull)"}})
+        if (begins_with(from, k.mark)) return k.name;
+    return nullptr;
+}
+
+/// What this build reads, for messages: "JPEG, PNG, GIF, BMP, TGA and PNM".
+PALI_INLINE std::string formats_read() {
+    constexpr bool jpeg = PALI_WITH_JPEG || PALI_WITH_STB, png = PALI_WITH_PNG || PALI_WITH_STB;
+    std::string list = jpeg ? "JPEG, " : "";
+    if (png) list += "PNG, ";
+    if (PALI_WITH_WEBP) list += "WebP, ";
+    if (PALI_WITH_HEIF) list += "HEIC, AVIF, ";
+    if (PALI_WITH_TIFF) list += "TIFF, ";
+    return list + "GIF, BMP, TGA and PNM";
+}
+
+/// A format whose library this build was made without.
+[[noreturn]] PALI_INLINE void unsupported(const source& from, const char* format, const char* library) {
+    refuse(errc::unsupported_image, from,
+           {"the file is ", format, ", which this build of pali cannot read: it was made without ", library, ". It reads ", formats_read(), "; convert the file to one of these"});
+}
+
+[[noreturn]] PALI_INLINE void unknown_format(const source& from) {
+    const char* const name = unread_format(from);
+    refuse(errc::unsupported_image, from,
+           {from.size() == 0 ? "the file is empty" : name == nullptr ? "not a picture of a known format" : "the file is ", name == nullptr ? "" : name,
+            name == nullptr ? "" : ", which is not supported", "; pali reads ", formats_read()});
+}
+
+} // namespace pali::inline PALI_ABI::image_detail
+
+// The first frame of a GIF, as Pillow shows it: transparent pixels have their palette's colour.
 
 namespace pali::inline PALI_ABI::image_detail {
 
@@ -1104,10 +1391,10 @@ private:
 PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, cursor& in, std::size_t count) {
     constexpr int most_codes = 4096;
     const int root = in.u8();
-    if (root < 1 || root > 11) malformed(from, {"the GIF has codes of ", root, " bits; 1 to 11 are possible"});
+    if (root > 12) damaged(from, "GIF", {"codes of ", root, " bits; 0 to 12 are possible"});
     const int clear = 1 << root, end = clear + 1;
     std::array<std::uint16_t, most_codes> prefix{};
-    std::array<std::uint8_t, most_codes> last{};
+    std::array<std::uint8_t, most_codes> last{}; // of roots of over 8 bits, which no palette has, the low byte
     std::array<std::uint8_t, most_codes + 1> reversed{};
     for (int i = 0; i < clear; ++i) last[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(i);
 
@@ -1118,14 +1405,14 @@ PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, curso
     std::uint8_t first = 0; // of what `before` stood for
     while (indices.size() < count) {
         const int code = codes.next(size);
-        if (code < 0 || code == end) cut_short(from, "GIF");
+        if (code < 0 || code == end) damaged(from, "GIF", {"the data of its first frame ends after ", indices.size(), " of ", count, " pixels"});
         if (code == clear) {
             size = root + 1;
             next = clear + 2;
             before = -1;
             continue;
         }
-        if (code > next || (code > end && before < 0)) malformed(from, "the GIF holds a code that stands for nothing");
+        if (code > next || (code == next && next >= most_codes) || (code > end && before < 0)) damaged(from, "GIF", "it has a code that is not defined");
         // A code is a chain from its last index to its first; the one being defined is the one before and its own first.
         std::size_t length = 0;
         int at = code;
@@ -1170,7 +1457,7 @@ PALI_INLINE image decode_gif(const source& from) {
     gif_palette palette = (screen_flags & 0x80) != 0 ? read_gif_palette(in, screen_flags) : grey_palette();
     std::size_t backdrop = 0; // the index of what the frame leaves open
     for (std::uint8_t tag = in.u8(); tag != ','; tag = in.u8()) {
-        if (tag == ';') malformed(from, "the GIF ends before its first picture");
+        if (tag == ';') damaged(from, "GIF", "it has no frame");
         if (tag != '!') continue;
         const bool control = in.u8() == 0xf9;
         bool leading = true;
@@ -1200,88 +1487,87 @@ PALI_INLINE image decode_gif(const source& from) {
 
 } // namespace pali::inline PALI_ABI::image_detail
 
-// EXIF orientation: found in the file, and undone in the pixels.
+// Orientation out of EXIF and XMP metadata, and its effect on pixels. Which bytes of a file are metadata: orientation.ipp.
 
 namespace pali::inline PALI_ABI::image_detail {
 
-/// The orientation, 1 to 8, that a block of EXIF (TIFF) data states; 1 where it states none. Damaged data states none.
-PALI_INLINE int read_orientation(std::span<const std::byte> tiff) {
-    if (tiff.size() >= 6 && std::memcmp(tiff.data(), "Exif\0\0", 6) == 0) tiff = tiff.subspan(6);
-    if (tiff.size() < 8) return 1;
+/// The metadata of a picture that may hold its orientation.
+struct picture_metadata {
+    std::vector<std::byte> exif; ///< TIFF data, with or without "Exif\0\0" in front
+    std::string_view xmp;        ///< XML, within the file or within `unpacked`
+    std::string unpacked;        ///< XMP that was compressed
+};
+
+/// The orientation tag (0x0112) of EXIF data, 0 where its value is no whole number; nothing where the tag is absent or the data is invalid. As in Pillow the first
+/// readable entry counts, and none behind an entry whose data lies outside.
+PALI_INLINE std::optional<std::int64_t> exif_orientation(std::span<const std::byte> tiff) {
+    for (int i = 0; i < 2 && tiff.size() >= 6 && std::memcmp(tiff.data(), "Exif\0\0", 6) == 0; ++i) tiff = tiff.subspan(6); // some writers repeat it
+    if (tiff.size() < 8) return std::nullopt;
     const auto* data = reinterpret_cast<const unsigned char*>(tiff.data());
     const bool little = data[0] == 'I';
-    if (std::memcmp(data, little ? "II*\0" : "MM\0*", 4) != 0) return 1;
-    const auto number = [&](std::size_t at, std::size_t size) {
-        std::size_t value = 0;
+    if (std::memcmp(data, little ? "II" : "MM", 2) != 0 || (std::memcmp(data + 2, "\0*", 2) != 0 && std::memcmp(data + 2, "*\0", 2) != 0)) return std::nullopt;
+    const auto number = [&](std::uint64_t at, std::size_t size) {
+        std::uint64_t value = 0;
         for (std::size_t i = 0; i < size; ++i) value = value << 8 | data[at + (little ? size - 1 - i : i)];
         return value;
     };
-    const std::size_t directory = number(4, 4);
-    if (directory > tiff.size() - 2) return 1;
-    const std::size_t entries = number(directory, 2);
-    constexpr std::size_t entry_size = 12, orientation_tag = 0x0112, type_short = 3;
-    for (std::size_t i = 0; i < entries; ++i) {
-        const std::size_t at = directory + 2 + i * entry_size;
-        if (at + entry_size > tiff.size()) return 1;
+    const std::uint64_t directory = number(4, 4);
+    if (directory > tiff.size() - 2) return std::nullopt;
+    const std::uint64_t entries = number(directory, 2);
+    constexpr std::uint64_t entry_size = 12, orientation_tag = 0x0112;
+    constexpr std::array<std::uint8_t, 14> sizes{0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4}; // of a value, by type
+    for (std::uint64_t i = 0; i < entries; ++i) {
+        const std::uint64_t at = directory + 2 + i * entry_size;
+        if (at + entry_size > tiff.size()) break;
+        const std::uint64_t type = number(at + 2, 2);
+        const std::uint64_t bytes = type < sizes.size() ? number(at + 4, 4) * sizes[type] : 0;
+        if (bytes == 0 || bytes > tiff.size()) continue;
+        const std::uint64_t values = bytes > 4 ? number(at + 8, 4) : at + 8;
+        if (values + bytes > tiff.size()) break;
         if (number(at, 2) != orientation_tag) continue;
-        const std::size_t value = number(at + 8, 2);
-        return number(at + 2, 2) == type_short && value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
-    }
-    return 1;
-}
-
-PALI_INLINE int jpeg_orientation(const source& from) {
-    const unsigned char* data = from.data();
-    for (std::size_t at = 2; at + 4 <= from.size() && data[at] == 0xff;) {
-        const unsigned marker = data[at + 1];
-        if (marker == 0xff) { // fill
-            ++at;
-            continue;
+        switch (type) {
+        case 3: return static_cast<std::int64_t>(number(values, 2)); // SHORT
+        case 4:                                                      // LONG
+        case 13: return static_cast<std::int64_t>(number(values, 4)); // IFD
+        case 6: return static_cast<std::int8_t>(number(values, 1));   // SBYTE
+        case 8: return static_cast<std::int16_t>(number(values, 2));  // SSHORT
+        case 9: return static_cast<std::int32_t>(number(values, 4));  // SLONG
+        default: return 0;
         }
-        if (marker == 0xda || marker == 0xd9) break; // the picture itself
-        const std::size_t length = static_cast<std::size_t>(data[at + 2] << 8 | data[at + 3]);
-        if (length < 2 || at + 2 + length > from.size()) break;
-        if (marker == 0xe1 && length >= 8 && std::memcmp(data + at + 4, "Exif\0\0", 6) == 0)
-            return read_orientation(from.bytes.subspan(at + 4, length - 2));
-        at += 2 + length;
     }
-    return 1;
+    return std::nullopt;
 }
 
-PALI_INLINE int png_orientation(const source& from) {
-    const unsigned char* data = from.data();
-    for (std::size_t at = 8; at + 12 <= from.size();) {
-        const std::size_t length =
-            static_cast<std::size_t>(data[at]) << 24 | static_cast<std::size_t>(data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3]);
-        if (length > from.size() - at - 12) break;
-        if (std::memcmp(data + at + 4, "eXIf", 4) == 0) return read_orientation(from.bytes.subspan(at + 8, length));
-        at += length + 12;
+/// The first tiff:Orientation of XMP, as an attribute or an element, whose value is a digit.
+PALI_INLINE std::optional<std::int64_t> xmp_orientation(std::string_view xmp) {
+    constexpr std::string_view name = "tiff:Orientation";
+    for (std::size_t at = xmp.find(name); at != xmp.npos; at = xmp.find(name, at)) {
+        at += name.size();
+        const std::string_view rest = xmp.substr(at);
+        const std::size_t digit = rest.starts_with("=\"") ? 2 : rest.starts_with(">") ? 1 : rest.size();
+        if (digit < rest.size() && rest[digit] >= '0' && rest[digit] <= '9') return rest[digit] - '0';
     }
-    return 1;
+    return std::nullopt;
 }
 
-PALI_INLINE int webp_orientation(const source& from) {
-    cursor in(from, "WebP", 12);
-    while (in.left() >= 8) {
-        const unsigned char* kind = in.take(4);
-        const std::size_t length = in.u32();
-        if (length > in.left()) break;
-        if (std::memcmp(kind, "EXIF", 4) == 0) return read_orientation(from.bytes.subspan(in.position(), length));
-        in.take(length + (length % 2 == 1 && length < in.left() ? 1 : 0));
-    }
-    return 1;
+/// 1 to 8. As in Pillow, XMP counts where EXIF has no orientation tag, and a value outside 1 to 8 means upright.
+PALI_INLINE int orientation_of(const picture_metadata& from) {
+    std::optional<std::int64_t> found = exif_orientation(from.exif);
+    if (!found) found = xmp_orientation(from.unpacked.empty() ? from.xmp : std::string_view(from.unpacked));
+    const std::int64_t value = found.value_or(1);
+    return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
 }
 
-/// The picture as it is to be seen, when `from` says how it was held: bit 2 of (orientation - 1) swaps the axes, the others mirror them.
+/// Turns a picture with this orientation upright: bit 2 of (orientation - 1) transposes, the other bits mirror.
 PALI_INLINE image upright(image from, int orientation) {
     if (orientation == 1) return from;
-    const bool swapped = orientation >= 5;
+    const bool transposed = orientation >= 5;
     const bool from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
     const bool from_bottom = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
-    image made(swapped ? from.height : from.width, swapped ? from.width : from.height);
+    image made(transposed ? from.height : from.width, transposed ? from.width : from.height);
     for (std::size_t y = 0; y < made.height; ++y)
         for (std::size_t x = 0; x < made.width; ++x) {
-            const std::size_t column = swapped ? y : x, row = swapped ? x : y;
+            const std::size_t column = transposed ? y : x, row = transposed ? x : y;
             std::memcpy(made.at(x, y), from.at(from_right ? from.width - 1 - column : column, from_bottom ? from.height - 1 - row : row), 3);
         }
     return made;
@@ -1289,94 +1575,170 @@ PALI_INLINE image upright(image from, int orientation) {
 
 } // namespace pali::inline PALI_ABI::image_detail
 
-// PBM, PGM and PPM, as text (P1 to P3) or bytes (P4 to P6), with any largest value up to 65535. Read here because stb reads bytes of 8 bits
-// only, takes their largest value for 255 and does not notice when a file is cut short.
+// The marker segments of a JPEG up to its first scan: frame header, EXIF, XMP, Huffman tables.
 
 namespace pali::inline PALI_ABI::image_detail {
 
-PALI_INLINE bool is_pnm_space(std::uint8_t c) noexcept { return c == ' ' || (c >= '\t' && c <= '\r'); }
+/// One marker segment.
+struct jpeg_segment {
+    unsigned marker = 0;                ///< the byte behind 0xff
+    const unsigned char* data = nullptr; ///< behind the length
+    std::size_t size = 0;               ///< without marker and length
+};
 
-/// The next number in text; comments run from '#' to the end of the line. Takes the one white space behind it.
-PALI_INLINE std::size_t read_pnm_number(const source& from, cursor& in) {
-    std::uint8_t c = in.u8();
-    while (is_pnm_space(c) || c == '#') {
-        if (c == '#')
-            while (c != '\n' && c != '\r') c = in.u8();
-        c = in.u8();
+/// Walks the segments from the start of the file. Ends before the first scan, at the end marker, and where the structure is invalid or incomplete.
+class jpeg_segments {
+public:
+    explicit jpeg_segments(const source& from) : m_from(from) {}
+
+    bool next(jpeg_segment& segment) {
+        const unsigned char* data = m_from.data();
+        while (m_from.size() - m_at >= 4 && data[m_at] == 0xff && data[m_at + 1] == 0xff) ++m_at; // fill bytes
+        if (m_from.size() - m_at < 4 || data[m_at] != 0xff || data[m_at + 1] == 0xda || data[m_at + 1] == 0xd9) return false;
+        const std::size_t length = static_cast<std::size_t>(data[m_at + 2] << 8 | data[m_at + 3]);
+        if (length < 2 || length > m_from.size() - m_at - 2) return false;
+        segment = {data[m_at + 1], data + m_at + 4, length - 2};
+        m_at += 2 + length;
+        return true;
     }
-    std::size_t value = 0;
-    for (int digits = 0;; ++digits) {
-        if (c < '0' || c > '9' || digits == 10) malformed(from, "the PNM holds something other than a number where one is due");
-        value = value * 10 + (c - std::size_t{'0'});
-        if (in.at_end()) return value;
-        c = in.u8();
-        if (is_pnm_space(c)) return value;
-        if (c == '#') {
-            while (c != '\n' && c != '\r' && !in.at_end()) c = in.u8();
-            return value;
-        }
+
+private:
+    const source& m_from;
+    std::size_t m_at = 2;
+};
+
+/// Throws `unsupported_image` for a coding process or precision that no decoder here reads, instead of leaving it to the decoder to call it damaged.
+PALI_INLINE void check_jpeg_process(const source& from) {
+    jpeg_segments segments(from);
+    for (jpeg_segment s; segments.next(s);) {
+        if (s.marker == 0xf7) refuse(errc::unsupported_image, from, "JPEG-LS is not supported; convert it to PNG");
+        if (s.marker < 0xc0 || s.marker > 0xcf || s.marker == 0xc4 || s.marker == 0xc8 || s.marker == 0xcc) continue; // no frame header
+        if ((s.marker & 3) == 3) refuse(errc::unsupported_image, from, "lossless JPEG is not supported; convert it to PNG");
+        if ((s.marker & 4) != 0) refuse(errc::unsupported_image, from, "hierarchical JPEG is not supported; convert it to PNG");
+        if (s.size > 0 && s.data[0] != 8) refuse(errc::unsupported_image, from, {"JPEG of ", unsigned{s.data[0]}, " bits per channel is not supported; 8 bits are"});
+        return;
     }
-}
-
-/// One pixel of text PBM: white space between them is optional.
-PALI_INLINE bool read_pnm_bit(const source& from, cursor& in) {
-    for (;;) {
-        std::uint8_t c = in.u8();
-        if (c == '#')
-            while (c != '\n' && c != '\r') c = in.u8();
-        if (is_pnm_space(c)) continue;
-        if (c != '0' && c != '1') malformed(from, "the PBM holds something other than 0 and 1");
-        return c == '1';
-    }
-}
-
-PALI_INLINE image decode_pnm(const source& from) {
-    cursor in(from, "PNM", 1);
-    const int kind = in.u8() - '0';
-    const bool text = kind <= 3, bits = kind % 3 == 1;
-    const std::size_t channels = kind % 3 == 0 ? 3 : 1;
-    in.take(1);
-    const std::size_t width = read_pnm_number(from, in), height = read_pnm_number(from, in);
-    const std::size_t top = bits ? 1 : read_pnm_number(from, in);
-    if (top < 1 || top > 65535) malformed(from, {"the PNM has a largest value of ", top, "; 1 to 65535 are possible"});
-    check_size(from, width, height);
-    // Each value takes a byte at the least (text: a bit of PBM may), so that a short file is refused before memory is taken.
-    const std::size_t row = bits && !text ? (width + 7) / 8 : width * channels;
-    const std::size_t value_size = !text && top > 255 ? 2 : 1;
-    if (row * value_size * height > in.left()) cut_short(from, "PNM");
-
-    // Pillow keeps 16-bit grey as it is and clips it on the way to RGB; all else is scaled, halves to even.
-    const bool clipped = channels == 1 && top > 255;
-    const auto scaled = [&](std::size_t value) {
-        if (text && value > top)
-            malformed(from, {"the PNM holds a value of ", value, ", over its largest of ", top});
-        const double share = static_cast<double>(value) / static_cast<double>(top);
-        return static_cast<std::uint8_t>(std::min(std::nearbyint(share * (clipped ? 65535.0 : 255.0)), 255.0));
-    };
-    std::array<std::uint8_t, 256> bytes{};
-    if (!text && top <= 255)
-        for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = scaled(i);
-
-    image made(width, height);
-    for (std::size_t y = 0; y < height; ++y) {
-        const unsigned char* data = text ? nullptr : in.take(row * value_size);
-        std::uint8_t* out = made.at(0, y);
-        for (std::size_t i = 0; i < width * channels; ++i) {
-            std::uint8_t value = 0;
-            if (bits) value = (text ? read_pnm_bit(from, in) : (data[i / 8] >> (7 - i % 8) & 1) != 0) ? 0 : 255; // 1 is black
-            else if (text) value = scaled(read_pnm_number(from, in));
-            else if (value_size == 1) value = bytes[data[i]];
-            else value = scaled(static_cast<std::size_t>(data[2 * i] << 8 | data[2 * i + 1]));
-            if (channels == 3) out[i] = value;
-            else out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = value;
-        }
-    }
-    return made;
 }
 
 } // namespace pali::inline PALI_ABI::image_detail
 
-// Bodies of read.hpp: which decoder a file is for.
+// Where JPEG, PNG and WebP keep EXIF and XMP.
+
+#include <zlib.h>
+
+namespace pali::inline PALI_ABI::image_detail {
+
+PALI_INLINE int jpeg_orientation(const source& from) {
+    constexpr std::string_view exif("Exif\0\0", 6), xmp("http://ns.adobe.com/xap/1.0/\0", 29);
+    picture_metadata found;
+    jpeg_segments segments(from);
+    for (jpeg_segment s; segments.next(s);) {
+        if (s.marker != 0xe1) continue;
+        const std::string_view text(reinterpret_cast<const char*>(s.data), s.size);
+        const auto* bytes = reinterpret_cast<const std::byte*>(s.data);
+        if (text.starts_with(exif)) found.exif.insert(found.exif.end(), bytes + (found.exif.empty() ? 0 : exif.size()), bytes + s.size); // may be in several
+        if (text.starts_with(xmp)) found.xmp = text.substr(xmp.size());
+    }
+    return orientation_of(found);
+}
+
+PALI_INLINE int webp_orientation(const source& from) {
+    picture_metadata found;
+    cursor in(from, "WebP", 12);
+    while (in.left() >= 8) {
+        const unsigned char* kind = in.take(4);
+        const std::size_t length = in.u32();
+        if (length > in.left()) break;
+        const auto* data = reinterpret_cast<const std::byte*>(in.take(length));
+        if (std::memcmp(kind, "EXIF", 4) == 0) found.exif.assign(data, data + length);
+        if (std::memcmp(kind, "XMP ", 4) == 0) found.xmp = {reinterpret_cast<const char*>(data), length};
+        if (length % 2 == 1 && !in.at_end()) in.take(1);
+    }
+    return orientation_of(found);
+}
+
+/// The text that zlib data holds; empty where the data is invalid or the text is over a MiB, as in Pillow.
+PALI_INLINE std::string inflate_png_text(std::string_view packed) {
+    constexpr std::size_t most = std::size_t{1} << 20;
+    std::string text(most, '\0');
+    z_stream stream{};
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(packed.data()));
+    stream.avail_in = static_cast<uInt>(packed.size());
+    stream.next_out = reinterpret_cast<Bytef*>(text.data());
+    stream.avail_out = static_cast<uInt>(most);
+    if (inflateInit(&stream) != Z_OK) return {};
+    const int result = inflate(&stream, Z_FINISH);
+    text.resize(most - stream.avail_out);
+    inflateEnd(&stream);
+    return result == Z_STREAM_END ? text : std::string();
+}
+
+/// The text of a tEXt, zTXt or iTXt chunk, behind its keyword.
+PALI_INLINE std::string png_text(std::string_view kind, std::string_view body) {
+    if (kind == "tEXt") return std::string(body);
+    if (kind == "zTXt") return body.starts_with('\0') ? inflate_png_text(body.substr(1)) : std::string();
+    if (body.size() < 2) return {};
+    const bool packed = body[0] == 1;
+    body.remove_prefix(2);
+    for (int i = 0; i < 2; ++i) { // language, translated keyword
+        const std::size_t end = body.find('\0');
+        if (end == body.npos) return {};
+        body.remove_prefix(end + 1);
+    }
+    return packed ? inflate_png_text(body) : std::string(body);
+}
+
+/// What ImageMagick writes under "Raw profile type exif": three line breaks, among them a name and a length, then hexadecimal digits.
+PALI_INLINE std::vector<std::byte> raw_profile(std::string_view text) {
+    std::size_t at = 0;
+    for (int i = 0; i < 3; ++i) {
+        at = text.find('\n', at);
+        if (at == text.npos) return {};
+        ++at;
+    }
+    std::vector<std::byte> made;
+    int high = -1;
+    for (const char c : text.substr(at)) {
+        const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        if (digit < 0) continue;
+        if (high >= 0) made.push_back(static_cast<std::byte>(high << 4 | digit));
+        high = high >= 0 ? -1 : digit;
+    }
+    return made;
+}
+
+PALI_INLINE int png_orientation(const source& from) {
+    picture_metadata found;
+    struct text_chunk {
+        std::string_view kind, body;
+    };
+    text_chunk profile, xmp; // the last of each, decompressed once
+    const unsigned char* data = from.data();
+    for (std::size_t at = 8; from.size() - at >= 12;) {
+        const std::size_t length =
+            static_cast<std::size_t>(data[at]) << 24 | static_cast<std::size_t>(data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3]);
+        if (length > from.size() - at - 12) break;
+        const std::string_view kind(reinterpret_cast<const char*>(data + at + 4), 4), body(reinterpret_cast<const char*>(data + at + 8), length);
+        if (kind == "IEND") break;
+        if (kind == "eXIf") {
+            const auto exif = from.bytes.subspan(at + 8, length);
+            found.exif.assign(exif.begin(), exif.end());
+        } else if (kind == "tEXt" || kind == "zTXt" || kind == "iTXt") {
+            const std::string_view keyword = body.substr(0, body.find('\0'));
+            const std::string_view rest = body.substr(std::min(body.size(), keyword.size() + 1));
+            if (keyword == "Raw profile type exif") profile = {kind, rest};
+            if (keyword == "XML:com.adobe.xmp") xmp = {kind, rest};
+        }
+        at += length + 12;
+    }
+    if (found.exif.empty() && !profile.kind.empty()) found.exif = raw_profile(png_text(profile.kind, profile.body));
+    if (!xmp.kind.empty()) found.unpacked = png_text(xmp.kind, xmp.body);
+    return orientation_of(found);
+}
+
+} // namespace pali::inline PALI_ABI::image_detail
+
+// Bodies of read.hpp: passes a file to the decoder of its format.
 
 #if PALI_WITH_JPEG
 // JPEG through libjpeg-turbo, with the settings that Pillow leaves at their defaults: exact DCT, smooth upsampling.
@@ -1442,7 +1804,7 @@ public:
                 if (channels == 1) from_grey(to, out, made.width);
                 if (channels == 4) from_inverted_cmyk(to, out, made.width);
             }
-            jpeg_finish_decompress(&m_info); // reads on to the end marker: without it the file was cut short
+            jpeg_finish_decompress(&m_info); // reads on to the end marker: without it the file is truncated
         });
         return made;
     }
@@ -1454,7 +1816,7 @@ private:
 
     [[noreturn]] static void end_reached(j_decompress_ptr info) {
         jpeg_reader& self = of(reinterpret_cast<j_common_ptr>(info));
-        self.m_cut_short = true;
+        self.m_ended = true;
         std::longjmp(self.m_jump, 1);
     }
 
@@ -1464,12 +1826,12 @@ private:
             step();
             return;
         }
-        if (m_cut_short) cut_short(m_from, "JPEG");
+        if (m_ended) truncated(m_from, "JPEG");
         if (m_info.input_scan_number > most_scans)
-            malformed(m_from, {"the JPEG has over ", most_scans, " scans"});
+            damaged(m_from, "JPEG", {"it has over ", most_scans, " scans"});
         char message[JMSG_LENGTH_MAX] = {};
         m_errors.format_message(reinterpret_cast<j_common_ptr>(&m_info), message);
-        malformed(m_from, std::string("not a JPEG that can be decoded: ") + message);
+        damaged(m_from, "JPEG", std::string_view(message));
     }
 
     static void from_grey(const std::uint8_t* in, std::uint8_t* out, std::size_t width) noexcept {
@@ -1493,7 +1855,7 @@ private:
     jpeg_source_mgr m_input{};
     jpeg_progress_mgr m_progress{};
     std::jmp_buf m_jump{};
-    bool m_cut_short = false;
+    bool m_ended = false;
 };
 
 PALI_INLINE image decode_jpeg(const source& from) { return jpeg_reader(from).decode(); }
@@ -1504,7 +1866,7 @@ PALI_INLINE image decode_jpeg(const source& from) { return jpeg_reader(from).dec
 
 #endif
 #if PALI_WITH_PNG
-// PNG through libpng. Bytes are pushed, so that a file cut short behind its last pixel still opens, as it does in Pillow.
+// PNG through libpng. Bytes are pushed, so that a file that is truncated behind its last pixel still opens, as it does in Pillow.
 
 #if PALI_WITH_PNG
 
@@ -1528,10 +1890,14 @@ public:
         read_header();
         m_image = image(m_width, m_height);
         guard([this] {
-            m_png = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, [](png_structp, png_const_charp) {});
+            m_png = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning);
             m_info = m_png == nullptr ? nullptr : png_create_info_struct(m_png);
             if (m_info == nullptr) return;
             png_set_user_limits(m_png, 0x7fffffff, 0x7fffffff); // ours are checked already
+            png_set_crc_action(m_png, PNG_CRC_WARN_USE, PNG_CRC_WARN_DISCARD);
+            // As Pillow's: neither a header that asks for a smaller window than the data needs nor a wrong checksum is an error.
+            png_set_option(m_png, PNG_MAXIMUM_INFLATE_WINDOW, PNG_OPTION_ON);
+            png_set_option(m_png, PNG_IGNORE_ADLER32, PNG_OPTION_ON);
             png_set_keep_unknown_chunks(m_png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
             png_set_progressive_read_fn(
                 m_png, this, [](png_structp png, png_infop) { of(png).start(); },
@@ -1539,7 +1905,7 @@ public:
             png_process_data(m_png, m_info, const_cast<unsigned char*>(m_from.data()), m_from.size());
         });
         if (m_info == nullptr) throw std::bad_alloc();
-        if (!complete()) cut_short(m_from, "PNG");
+        if (!complete()) incomplete("its data ends before its last pixel");
         if (m_bytes != 3) spread();
         return std::move(m_image);
     }
@@ -1553,6 +1919,28 @@ private:
         std::longjmp(self.m_jump, 1);
     }
 
+    /// A wrong checksum of pixels does not matter, one of the header or the palette does.
+    static void on_warning(png_structp png, png_const_charp message) {
+        constexpr png_uint_32 header_chunk = 0x49484452, palette_chunk = 0x504c5445;
+        const png_uint_32 chunk = png_get_io_chunk_type(png);
+        if ((chunk == header_chunk || chunk == palette_chunk) && std::strstr(message, "CRC") != nullptr) on_error(png, message);
+    }
+
+    /// Truncated where the chunks do not reach their end within the file, damaged otherwise.
+    [[noreturn]] void incomplete(const char* why) const {
+        for (std::size_t at = 8; m_from.size() - at >= 12;) {
+            const std::size_t length = big_endian(m_from.data() + at);
+            if (std::memcmp(m_from.data() + at + 4, "IEND", 4) == 0) damaged(m_from, "PNG", why);
+            if (length > m_from.size() - at - 12) break;
+            at += length + 12;
+        }
+        truncated(m_from, "PNG");
+    }
+
+    [[nodiscard]] static std::size_t big_endian(const unsigned char* b) noexcept {
+        return static_cast<std::size_t>(b[0]) << 24 | static_cast<std::size_t>(b[1]) << 16 | static_cast<std::size_t>(b[2]) << 8 | b[3];
+    }
+
     template <class Step>
     void guard(const Step& step) {
         if (setjmp(m_jump) == 0) {
@@ -1561,17 +1949,14 @@ private:
         }
         constexpr png_uint_32 data_chunk = 0x49444154; // IDAT
         if (complete() && png_get_io_chunk_type(m_png) != data_chunk) return; // what follows the pixels does not matter
-        malformed(m_from, std::string("not a PNG that can be decoded: ") + m_message);
+        damaged(m_from, "PNG", std::string_view(m_message));
     }
 
     // Before libpng sees a byte: the limits, and how many rows there will be.
     void read_header() {
         cursor in(m_from, "PNG", 8);
         const unsigned char* chunk = in.take(8);
-        if (std::memcmp(chunk, "\0\0\0\x0dIHDR", 8) != 0) malformed(m_from, "the PNG does not begin with its header chunk");
-        const auto big_endian = [](const unsigned char* b) {
-            return static_cast<std::size_t>(b[0]) << 24 | static_cast<std::size_t>(b[1]) << 16 | static_cast<std::size_t>(b[2]) << 8 | b[3];
-        };
+        if (std::memcmp(chunk, "\0\0\0\x0dIHDR", 8) != 0) damaged(m_from, "PNG", "it does not begin with a header chunk");
         const unsigned char* size = in.take(8);
         m_width = big_endian(size);
         m_height = big_endian(size + 4);
@@ -1630,15 +2015,18 @@ private:
             const int top = m_depth < 8 ? (1 << m_depth) - 1 : 255;
             for (int i = 0; i <= top; ++i) std::memset(colours[i], i * 255 / top, 3);
         }
+        std::size_t above = 0;
         for (std::size_t y = 0; y < m_height; ++y) {
             std::uint8_t* const out = m_image.at(0, y);
             const std::uint8_t* const in = out + m_width * (3 - m_bytes);
             for (std::size_t x = 0; x < m_width; ++x) {
-                // Pillow clips 16-bit grey to 255, where it takes the high byte of 16-bit colours.
+                // Pillow clips 16-bit grey to 255, but takes the high byte of 16-bit colours.
+                if (m_bytes == 2) above += in[2 * x] != 0;
                 const std::uint8_t index = m_bytes == 1 ? in[x] : in[2 * x] != 0 ? std::uint8_t{255} : in[2 * x + 1];
                 std::memcpy(out + 3 * x, colours[index], 3);
             }
         }
+        warn_of_clipping(m_from, above, m_width * m_height);
     }
 
     const source& m_from;
@@ -1686,7 +2074,7 @@ struct webp_frame {
 PALI_INLINE webp_frame find_webp_frame(const source& from) {
     cursor in(from, "WebP", 4);
     const std::size_t size = in.u32();
-    if (size > from.size() - 8) cut_short(from, "WebP");
+    if (size > from.size() - 8) truncated(from, "WebP");
     webp_frame found{from.data(), size + 8};
     cursor chunks(from, "WebP", 12);
     const auto u24 = [](const unsigned char* b) { return b[0] | static_cast<std::size_t>(b[1]) << 8 | static_cast<std::size_t>(b[2]) << 16; };
@@ -1712,7 +2100,7 @@ PALI_INLINE webp_frame find_webp_frame(const source& from) {
             break;
         }
     }
-    if (animated) malformed(from, "the WebP animation has no frame");
+    if (animated) damaged(from, "WebP", "its animation has no frame");
     return found;
 }
 
@@ -1721,17 +2109,17 @@ PALI_INLINE image decode_webp(const source& from) {
     if (frame.canvas_width != 0) check_size(from, frame.canvas_width, frame.canvas_height);
     WebPBitstreamFeatures features;
     const VP8StatusCode status = WebPGetFeatures(frame.data, frame.size, &features);
-    if (status == VP8_STATUS_NOT_ENOUGH_DATA) cut_short(from, "WebP");
-    if (status != VP8_STATUS_OK || features.has_animation) malformed(from, "not a WebP that can be decoded: its header is damaged");
+    if (status == VP8_STATUS_NOT_ENOUGH_DATA) truncated(from, "WebP");
+    if (status != VP8_STATUS_OK || features.has_animation) damaged(from, "WebP", "its header is invalid");
     const auto width = static_cast<std::size_t>(features.width), height = static_cast<std::size_t>(features.height);
     check_size(from, width, height);
     image made(frame.canvas_width != 0 ? frame.canvas_width : width, frame.canvas_height != 0 ? frame.canvas_height : height);
     if (frame.x + width > made.width || frame.y + height > made.height)
-        malformed(from, "the first frame of the WebP does not lie within its canvas");
+        damaged(from, "WebP", "its first frame does not lie within its canvas");
     std::uint8_t* const first = made.at(frame.x, frame.y);
     const std::size_t behind = static_cast<std::size_t>(first - made.pixels.data());
     if (WebPDecodeRGBInto(frame.data, frame.size, first, made.pixels.size() - behind, static_cast<int>(made.width * 3)) == nullptr)
-        malformed(from, "not a WebP that can be decoded: its data is damaged or cut short");
+        damaged(from, "WebP", "its data cannot be decoded");
     return made;
 }
 
@@ -1740,7 +2128,632 @@ PALI_INLINE image decode_webp(const source& from) {
 #endif
 
 #endif
+#if PALI_WITH_HEIF
+// HEIC and AVIF through libheif: the primary picture, turned and cropped as its container says. EXIF orientation in these files repeats
+// the container's and is not used.
+
+#if PALI_WITH_HEIF
+
+// Chroma of an AVIF as Pillow shows it. libheif repeats subsampled chroma where libavif, and so Pillow, interpolates it: at edges they differ by over 16 levels.
+
+namespace pali::inline PALI_ABI::image_detail {
+
+/// Which of columns and rows an AVIF halves: 4:2:0 both, 4:2:2 columns.
+struct avif_subsampling {
+    bool columns = false, rows = false;
+};
+
+/// By the first codec configuration (av1C) with colours, for which libheif has no call.
+PALI_INLINE avif_subsampling find_avif_subsampling(const source& from) {
+    const std::string_view bytes(reinterpret_cast<const char*>(from.data()), from.size());
+    for (std::size_t at = bytes.find("av1C"); at != bytes.npos && bytes.size() - at >= 8; at = bytes.find("av1C", at + 4)) {
+        const auto version = static_cast<unsigned char>(bytes[at + 4]), flags = static_cast<unsigned char>(bytes[at + 6]);
+        if (version == 0x81 && (flags & 0x10) == 0) return {(flags & 0x08) != 0, (flags & 0x04) != 0}; // 0x10: grey
+    }
+    return {};
+}
+
+/// Replaces chroma that was repeated for pairs of columns, rows or both by interpolated chroma. `red` and `blue` are the weights in luma (Kr, Kb).
+class chroma_interpolation {
+public:
+    chroma_interpolation(image& picture, float red, float blue) : m_picture(picture), m_red(red), m_blue(blue) {}
+
+    void apply(avif_subsampling halved) {
+        // The picture may have been turned or cropped since: pairs may begin at odd places, and be rows where they were columns.
+        const axis across = find_pairs(true), down = find_pairs(false);
+        const bool turned = halved.columns && !halved.rows && down.difference < across.difference;
+        m_x = {halved.columns && !turned, across.first};
+        m_y = {halved.rows || turned, down.first};
+        const std::size_t columns = m_x.block(m_picture.width - 1) + 1, rows = m_y.block(m_picture.height - 1) + 1;
+        std::vector<chroma> blocks(columns * rows);
+        std::vector<float> counts(columns * rows);
+        for (std::size_t y = 0; y < m_picture.height; ++y)
+            for (std::size_t x = 0; x < m_picture.width; ++x) {
+                const std::size_t at = m_y.block(y) * columns + m_x.block(x);
+                const chroma c = chroma_of(m_picture.at(x, y));
+                blocks[at].blue += c.blue, blocks[at].red += c.red;
+                counts[at] += 1;
+            }
+        for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i].blue /= counts[i], blocks[i].red /= counts[i];
+        for (std::size_t y = 0; y < m_picture.height; ++y) {
+            const std::size_t near = m_y.block(y) * columns, far = m_y.next(y, rows) * columns;
+            for (std::size_t x = 0; x < m_picture.width; ++x) {
+                const std::size_t left = m_x.block(x), right = m_x.next(x, columns);
+                const auto mix = [&](float chroma::*c) {
+                    return (9 * (blocks[near + left].*c) + 3 * (blocks[near + right].*c) + 3 * (blocks[far + left].*c) + blocks[far + right].*c) / 16;
+                };
+                set(m_picture.at(x, y), mix(&chroma::blue), mix(&chroma::red));
+            }
+        }
+    }
+
+private:
+    struct chroma {
+        float blue = 0, red = 0; ///< B - Y and R - Y
+    };
+    struct axis {
+        bool halved = false;
+        std::size_t first = 0;   ///< 1: the first block is half a pair
+        double difference = 0;   ///< within pairs that begin there
+
+        [[nodiscard]] std::size_t block(std::size_t at) const noexcept { return halved ? (at + first) / 2 : at; }
+        /// The block on the other side of the nearer edge: samples lie in the middle of their pairs.
+        [[nodiscard]] std::size_t next(std::size_t at, std::size_t blocks) const noexcept {
+            if (!halved) return at;
+            const std::size_t own = block(at);
+            return (at + first) % 2 == 0 ? (own == 0 ? 0 : own - 1) : std::min(own + 1, blocks - 1);
+        }
+    };
+
+    [[nodiscard]] float luma(const std::uint8_t* p) const noexcept {
+        return m_red * static_cast<float>(p[0]) + (1 - m_red - m_blue) * static_cast<float>(p[1]) + m_blue * static_cast<float>(p[2]);
+    }
+    [[nodiscard]] chroma chroma_of(const std::uint8_t* p) const noexcept {
+        const float y = luma(p);
+        return {static_cast<float>(p[2]) - y, static_cast<float>(p[0]) - y};
+    }
+    void set(std::uint8_t* p, float blue, float red) const noexcept {
+        const float y = luma(p), green = (m_red * red + m_blue * blue) / (1 - m_red - m_blue);
+        const auto level = [](float v) { return static_cast<std::uint8_t>(std::clamp(v + 0.5f, 0.0f, 255.0f)); };
+        p[0] = level(y + red), p[1] = level(y - green), p[2] = level(y + blue);
+    }
+
+    /// Where pairs of equal chroma begin, at even or at odd places.
+    [[nodiscard]] axis find_pairs(bool across) const {
+        std::array<double, 2> differences{};
+        const std::size_t length = across ? m_picture.width : m_picture.height, lines = across ? m_picture.height : m_picture.width;
+        for (std::size_t line = 0; line < lines; line += 1 + lines / 256)
+            for (std::size_t i = 0; i + 1 < length; ++i) {
+                const chroma a = chroma_of(across ? m_picture.at(i, line) : m_picture.at(line, i));
+                const chroma b = chroma_of(across ? m_picture.at(i + 1, line) : m_picture.at(line, i + 1));
+                differences[i % 2] += static_cast<double>(std::abs(a.blue - b.blue) + std::abs(a.red - b.red));
+            }
+        const std::size_t first = differences[1] < differences[0] ? 1 : 0;
+        return {true, first, differences[first]};
+    }
+
+    image& m_picture;
+    float m_red, m_blue;
+    axis m_x, m_y;
+};
+
+} // namespace pali::inline PALI_ABI::image_detail
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <new>
+#include <string_view>
+#include <utility>
+
+#include <libheif/heif.h>
+
+namespace pali::inline PALI_ABI::image_detail {
+
+struct heif_deleter {
+    void operator()(heif_context* p) const noexcept { heif_context_free(p); }
+    void operator()(heif_image_handle* p) const noexcept { heif_image_handle_release(p); }
+    void operator()(heif_image* p) const noexcept { heif_image_release(p); }
+    void operator()(heif_decoding_options* p) const noexcept { heif_decoding_options_free(p); }
+};
+template <class T>
+using heif_ptr = std::unique_ptr<T, heif_deleter>;
+
+/// Whether the outermost boxes of the container are all there.
+PALI_INLINE bool heif_is_whole(const source& from) {
+    const auto number = [&](std::size_t at, std::size_t bytes) {
+        std::uint64_t value = 0;
+        for (std::size_t i = 0; i < bytes; ++i) value = value << 8 | from.data()[at + i];
+        return value;
+    };
+    for (std::size_t at = 0; at < from.size();) {
+        if (from.size() - at < 16) return from.size() - at >= 8 && number(at, 4) == from.size() - at;
+        std::uint64_t box = number(at, 4);
+        if (box == 0) return true; // up to the end
+        if (box == 1) box = number(at + 8, 8);
+        if (box < 8 || box > from.size() - at) return box < 8;
+        at += static_cast<std::size_t>(box);
+    }
+    return true;
+}
+
+PALI_INLINE void check_heif(const source& from, const char* format, const heif_error& status) {
+    if (status.code == heif_error_Ok) return;
+    std::string_view message = status.message == nullptr ? "" : status.message;
+    while (message.ends_with('\n')) message.remove_suffix(1);
+    if (status.subcode == heif_suberror_Security_limit_exceeded)
+        refuse(errc::image_too_large, from, {"a side of the ", format, " is over the limit of ", from.options.max_side, " pixels: raise max_side if you trust the file"});
+    if (status.code == heif_error_Memory_allocation_error) throw std::bad_alloc();
+    if (status.code == heif_error_Unsupported_filetype || status.code == heif_error_Unsupported_feature)
+        refuse(errc::unsupported_image, from, {"libheif cannot decode this ", format, ": ", message,
+                                               ". Where its decoders are packages of their own (Debian 13: libheif-plugin-libde265 for HEIC, libheif-plugin-dav1d for AVIF), install them"});
+    if (!heif_is_whole(from)) truncated(from, format);
+    damaged(from, format, message);
+}
+
+/// With the matrix that the container names; without one, and with those that libavif does not know either, BT.601.
+PALI_INLINE void interpolate_chroma(image& picture, const heif_image_handle* handle, avif_subsampling halved) {
+    heif_color_profile_nclx* found = nullptr;
+    const heif_error status = heif_image_handle_get_nclx_color_profile(handle, &found);
+    const std::unique_ptr<heif_color_profile_nclx, void (*)(heif_color_profile_nclx*)> profile(found, heif_nclx_color_profile_free);
+    std::pair<float, float> red_and_blue{0.299f, 0.114f};
+    if (status.code == heif_error_Ok && found != nullptr) {
+        switch (found->matrix_coefficients) {
+        case heif_matrix_coefficients_RGB_GBR:
+        case heif_matrix_coefficients_YCgCo: return;
+        case heif_matrix_coefficients_ITU_R_BT_709_5: red_and_blue = {0.2126f, 0.0722f}; break;
+        case heif_matrix_coefficients_US_FCC_T47: red_and_blue = {0.30f, 0.11f}; break;
+        case heif_matrix_coefficients_SMPTE_240M: red_and_blue = {0.212f, 0.087f}; break;
+        case heif_matrix_coefficients_ITU_R_BT_2020_2_non_constant_luminance: red_and_blue = {0.2627f, 0.0593f}; break;
+        default: break;
+        }
+    }
+    chroma_interpolation(picture, red_and_blue.first, red_and_blue.second).apply(halved);
+}
+
+PALI_INLINE image decode_heif(const source& from, bool is_avif) {
+    const char* const format = is_avif ? "AVIF" : "HEIC";
+    const heif_ptr<heif_context> context(heif_context_alloc());
+    const heif_ptr<heif_decoding_options> options(heif_decoding_options_alloc());
+    if (context == nullptr || options == nullptr) throw std::bad_alloc();
+    heif_context_set_maximum_image_size_limit(context.get(), static_cast<int>(std::min<std::size_t>(from.options.max_side, std::numeric_limits<int>::max())));
+    check_heif(from, format, heif_context_read_from_memory_without_copy(context.get(), from.data(), from.size(), nullptr));
+    heif_image_handle* primary = nullptr;
+    check_heif(from, format, heif_context_get_primary_image_handle(context.get(), &primary));
+    const heif_ptr<heif_image_handle> handle(primary);
+    const auto check = [&](int width, int height) {
+        check_size(from, static_cast<std::size_t>(std::max(width, 0)), static_cast<std::size_t>(std::max(height, 0)));
+    };
+    check(heif_image_handle_get_width(primary), heif_image_handle_get_height(primary));
+
+    options->convert_hdr_to_8bit = 1;
+#  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; before, it has no other way
+    options->color_conversion_options.preferred_chroma_upsampling_algorithm = heif_chroma_upsampling_nearest_neighbor;
+    options->color_conversion_options.only_use_preferred_chroma_algorithm = 1;
+#  endif
+    heif_image* decoded = nullptr;
+    check_heif(from, format, heif_decode_image(primary, &decoded, heif_colorspace_RGB, heif_chroma_interleaved_RGB, options.get()));
+    const heif_ptr<heif_image> picture(decoded);
+    const int width = heif_image_get_width(decoded, heif_channel_interleaved), height = heif_image_get_height(decoded, heif_channel_interleaved);
+    check(width, height);
+    int stride = 0;
+    const std::uint8_t* const rows = heif_image_get_plane_readonly(decoded, heif_channel_interleaved, &stride);
+    if (rows == nullptr || stride < width * 3) damaged(from, format, "libheif gives no pixels");
+    image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
+    for (std::size_t y = 0; y < made.height; ++y) std::memcpy(made.at(0, y), rows + y * static_cast<std::size_t>(stride), made.width * 3);
+    if (const avif_subsampling halved = is_avif ? find_avif_subsampling(from) : avif_subsampling{}; halved.columns) interpolate_chroma(made, primary, halved);
+    return made;
+}
+
+} // namespace pali::inline PALI_ABI::image_detail
+
+#endif
+
+#endif
+#if PALI_WITH_TIFF
+// TIFF through libtiff: the first page, always turned upright by its orientation tag, as in Pillow.
+
+#if PALI_WITH_TIFF
+
+#include <algorithm>
+#include <array>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <tiffio.h>
+
+namespace pali::inline PALI_ABI::image_detail {
+
+/// One page. Samples are brought to 8 bits as Pillow does: grey of more bits is clipped, colours keep their high byte.
+class tiff_reader {
+public:
+    explicit tiff_reader(const source& from) : m_from(from) {
+        const std::unique_ptr<TIFFOpenOptions, void (*)(TIFFOpenOptions*)> options(TIFFOpenOptionsAlloc(), TIFFOpenOptionsFree);
+        if (options == nullptr) throw std::bad_alloc();
+        TIFFOpenOptionsSetErrorHandlerExtR(options.get(), on_error, this);
+        TIFFOpenOptionsSetWarningHandlerExtR(options.get(), [](TIFF*, void*, const char*, const char*, std::va_list) { return 1; }, nullptr);
+        const std::size_t most = std::min<std::size_t>(from.options.max_pixels, std::numeric_limits<tmsize_t>::max() / 64) * 16 + (std::size_t{64} << 20);
+        TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), static_cast<tmsize_t>(most));
+        m_tiff.reset(TIFFClientOpenExt("picture", "rm", this, read, [](thandle_t, void*, tmsize_t) -> tmsize_t { return 0; }, seek,
+                                       [](thandle_t) { return 0; }, [](thandle_t of) -> toff_t { return self(of).m_from.size(); },
+                                       [](thandle_t, void**, toff_t*) { return 0; }, [](thandle_t, void*, toff_t) {}, options.get()));
+        if (m_tiff == nullptr) fail();
+    }
+    tiff_reader(const tiff_reader&) = delete;
+    tiff_reader& operator=(const tiff_reader&) = delete;
+
+    image decode() {
+        read_tags();
+        image made = m_by_libtiff ? read_rgba() : convert(read_samples());
+        warn_of_clipping(m_from, m_above, m_width * m_height);
+        return upright(std::move(made), m_orientation >= 1 && m_orientation <= 8 ? m_orientation : 1);
+    }
+
+private:
+    static tiff_reader& self(thandle_t of) { return *static_cast<tiff_reader*>(of); }
+
+    static tmsize_t read(thandle_t of, void* to, tmsize_t size) {
+        tiff_reader& r = self(of);
+        const std::size_t count = r.m_at >= r.m_from.size() ? 0 : std::min(static_cast<std::size_t>(size), r.m_from.size() - r.m_at);
+        if (count > 0) std::memcpy(to, r.m_from.data() + r.m_at, count);
+        r.m_at += count;
+        return static_cast<tmsize_t>(count);
+    }
+    static toff_t seek(thandle_t of, toff_t to, int whence) {
+        tiff_reader& r = self(of);
+        r.m_at = static_cast<std::size_t>(to) + (whence == SEEK_CUR ? r.m_at : whence == SEEK_END ? r.m_from.size() : 0);
+        return r.m_at;
+    }
+    static int on_error(TIFF*, void* user, const char*, const char* form, std::va_list values) {
+        tiff_reader& r = *static_cast<tiff_reader*>(user);
+        if (r.m_message[0] == '\0') std::vsnprintf(r.m_message, sizeof r.m_message, form, values); // the first one is the cause
+        return 1;
+    }
+
+    /// Throws what libtiff reported: truncated where the directory or pixels lie behind the end of the file.
+    [[noreturn]] void fail() const {
+        bool whole = true;
+        if (m_tiff == nullptr) {
+            const unsigned char* b = m_from.data();
+            std::size_t directory = 0;
+            for (std::size_t i = 0; i < 4 && m_from.size() >= 8; ++i) directory = directory << 8 | b[b[0] == 'I' ? 7 - i : 4 + i];
+            const bool big = m_from.size() >= 4 && (b[2] == 43 || b[3] == 43);
+            whole = m_from.size() >= 8 && (big || directory + 2 <= m_from.size());
+        } else {
+            const std::uint32_t pieces = TIFFIsTiled(m_tiff.get()) ? TIFFNumberOfTiles(m_tiff.get()) : TIFFNumberOfStrips(m_tiff.get());
+            for (std::uint32_t i = 0; i < pieces && whole; ++i) {
+                const std::uint64_t offset = TIFFGetStrileOffset(m_tiff.get(), i), bytes = TIFFGetStrileByteCount(m_tiff.get(), i);
+                whole = offset <= m_from.size() && bytes <= m_from.size() - offset;
+            }
+        }
+        if (!whole) truncated(m_from, "TIFF");
+        damaged(m_from, "TIFF", m_message[0] == '\0' ? "libtiff cannot decode it" : std::string_view(m_message));
+    }
+
+    template <class T>
+    T tag(std::uint32_t which, T otherwise) const {
+        T value = otherwise;
+        return TIFFGetFieldDefaulted(m_tiff.get(), which, &value) == 1 ? value : otherwise;
+    }
+
+    void read_tags() {
+        m_width = tag<std::uint32_t>(TIFFTAG_IMAGEWIDTH, 0);
+        m_height = tag<std::uint32_t>(TIFFTAG_IMAGELENGTH, 0);
+        check_size(m_from, m_width, m_height);
+        m_orientation = tag<std::uint16_t>(TIFFTAG_ORIENTATION, 1);
+        m_bits = tag<std::uint16_t>(TIFFTAG_BITSPERSAMPLE, 1);
+        m_samples = tag<std::uint16_t>(TIFFTAG_SAMPLESPERPIXEL, 1);
+        m_format = tag<std::uint16_t>(TIFFTAG_SAMPLEFORMAT, SAMPLEFORMAT_UINT);
+        m_planar = tag<std::uint16_t>(TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG) == PLANARCONFIG_SEPARATE;
+        m_photometric = tag<std::uint16_t>(TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_MINISWHITE);
+        const auto compression = tag<std::uint16_t>(TIFFTAG_COMPRESSION, COMPRESSION_NONE);
+        if (!TIFFIsCODECConfigured(compression))
+            refuse(errc::unsupported_image, m_from, {"TIFF compression ", compression, " is not supported by this libtiff; save it with LZW or deflate"});
+        if (m_photometric == PHOTOMETRIC_YCBCR && compression == COMPRESSION_JPEG && !m_planar) {
+            TIFFSetField(m_tiff.get(), TIFFTAG_JPEGCOLORMODE, JPEGCOLORMODE_RGB);
+            m_photometric = PHOTOMETRIC_RGB;
+        } else if (m_photometric == PHOTOMETRIC_YCBCR || compression == COMPRESSION_OJPEG) {
+            m_by_libtiff = true;
+            return;
+        }
+        std::uint16_t count = 0;
+        const std::uint16_t* kinds = nullptr;
+        TIFFGetFieldDefaulted(m_tiff.get(), TIFFTAG_EXTRASAMPLES, &count, &kinds);
+        m_channels = m_photometric == PHOTOMETRIC_RGB ? 3 : m_photometric == PHOTOMETRIC_SEPARATED ? 4 : 1;
+        m_alpha = count > 0 && kinds != nullptr && kinds[0] == EXTRASAMPLE_ASSOCALPHA && m_channels != 4;
+        check_layout();
+    }
+
+    void check_layout() const {
+        const bool grey = m_photometric == PHOTOMETRIC_MINISWHITE || m_photometric == PHOTOMETRIC_MINISBLACK, palette = m_photometric == PHOTOMETRIC_PALETTE;
+        const bool colours = m_photometric == PHOTOMETRIC_RGB || m_photometric == PHOTOMETRIC_SEPARATED, floats = m_format == SAMPLEFORMAT_IEEEFP;
+        if (!grey && !palette && !colours)
+            refuse(errc::unsupported_image, m_from, {"TIFF with photometric interpretation ", m_photometric, " is not supported; grey, RGB, palette, CMYK and YCbCr are"});
+        const bool few = m_bits == 1 || m_bits == 2 || m_bits == 4, bits = m_bits == 8 || (few && !colours) || (m_bits == 16 && !palette) || (m_bits == 32 && grey);
+        if (!bits || (floats && m_bits != 32) || m_format > SAMPLEFORMAT_IEEEFP)
+            refuse(errc::unsupported_image, m_from, {"TIFF of ", m_bits, " bits per sample", floats ? ", floating point," : "", " is not supported; convert it to 8 bits"});
+        const std::size_t needed = m_channels + (m_alpha ? 1 : 0);
+        if (m_samples < needed || m_samples > 16)
+            refuse(errc::unsupported_image, m_from, {"TIFF of ", m_samples, " samples per pixel is not supported; ", needed, " to 16 are"});
+    }
+
+    /// A sample of 8, 16 or 32 bits, or of fewer, as 8 bits; a palette's index as it is.
+    [[nodiscard]] std::uint8_t level(const unsigned char* row, std::size_t at) {
+        const bool inverted = m_photometric == PHOTOMETRIC_MINISWHITE;
+        if (m_bits <= 8) {
+            const std::size_t bit = at * m_bits;
+            const unsigned top = (1u << m_bits) - 1, value = row[bit / 8] >> (8 - m_bits - bit % 8) & top;
+            if (m_photometric == PHOTOMETRIC_PALETTE) return static_cast<std::uint8_t>(value);
+            return static_cast<std::uint8_t>((inverted ? top - value : value) * 255 / top);
+        }
+        if (m_bits == 16) {
+            std::uint16_t value = 0;
+            std::memcpy(&value, row + 2 * at, 2);
+            if (m_channels > 1) return static_cast<std::uint8_t>(value >> 8);
+            return clip(m_format == SAMPLEFORMAT_INT ? static_cast<std::int16_t>(value) : std::int32_t{value});
+        }
+        if (m_format == SAMPLEFORMAT_IEEEFP) {
+            float value = 0;
+            std::memcpy(&value, row + 4 * at, 4);
+            return value > 255.0f ? clip(256) : value > 0.0f ? static_cast<std::uint8_t>(value) : std::uint8_t{0};
+        }
+        std::int32_t value = 0; // unsigned, too: as in Pillow
+        std::memcpy(&value, row + 4 * at, 4);
+        return clip(value);
+    }
+    std::uint8_t clip(std::int32_t value) noexcept {
+        m_above += value > 255;
+        return static_cast<std::uint8_t>(std::clamp(value, 0, 255));
+    }
+
+    /// The channels that matter, and the alpha that they were multiplied by, interleaved.
+    std::vector<std::uint8_t> read_samples() {
+        TIFF* const tiff = m_tiff.get();
+        const bool tiled = TIFFIsTiled(tiff) != 0;
+        const std::size_t across = tiled ? tag<std::uint32_t>(TIFFTAG_TILEWIDTH, 0) : m_width;
+        const std::size_t down = tiled ? tag<std::uint32_t>(TIFFTAG_TILELENGTH, 0) : std::clamp<std::size_t>(tag<std::uint32_t>(TIFFTAG_ROWSPERSTRIP, 1), 1, m_height);
+        check_size(m_from, across, down);
+        const std::size_t kept = m_channels + (m_alpha ? 1 : 0), together = m_planar ? 1 : m_samples;
+        const auto stride = static_cast<std::size_t>(std::max<tmsize_t>(tiled ? TIFFTileRowSize(tiff) : TIFFScanlineSize(tiff), 0));
+        const auto size = static_cast<std::size_t>(std::max<tmsize_t>(tiled ? TIFFTileSize(tiff) : TIFFStripSize(tiff), 0));
+        if (stride < (across * together * m_bits + 7) / 8 || size < stride * down) fail();
+        std::vector<unsigned char> piece(size);
+        std::vector<std::uint8_t> samples(m_width * m_height * kept);
+        for (std::size_t plane = 0; plane < (m_planar ? kept : 1); ++plane)
+            for (std::size_t y0 = 0; y0 < m_height; y0 += down)
+                for (std::size_t x0 = 0; x0 < m_width; x0 += across) {
+                    const std::size_t rows = std::min(down, m_height - y0), columns = std::min(across, m_width - x0);
+                    const auto x = static_cast<std::uint32_t>(x0), y = static_cast<std::uint32_t>(y0);
+                    const auto which = static_cast<std::uint16_t>(plane);
+                    const auto wanted = static_cast<tmsize_t>(tiled ? size : rows * stride);
+                    const tmsize_t got = tiled ? TIFFReadEncodedTile(tiff, TIFFComputeTile(tiff, x, y, 0, which), piece.data(), wanted)
+                                               : TIFFReadEncodedStrip(tiff, TIFFComputeStrip(tiff, y, which), piece.data(), wanted);
+                    if (got < static_cast<tmsize_t>(rows * stride)) fail();
+                    for (std::size_t r = 0; r < rows; ++r) {
+                        std::uint8_t* out = samples.data() + ((y0 + r) * m_width + x0) * kept + plane;
+                        if (m_bits == 8 && kept == together && m_photometric != PHOTOMETRIC_MINISWHITE) {
+                            std::memcpy(out, piece.data() + r * stride, columns * kept);
+                            continue;
+                        }
+                        for (std::size_t c = 0; c < columns; ++c, out += kept)
+                            for (std::size_t s = 0; s < (m_planar ? 1 : kept); ++s) out[s] = level(piece.data() + r * stride, c * together + s);
+                    }
+                }
+        return samples;
+    }
+
+    image convert(std::vector<std::uint8_t> samples) const {
+        std::array<std::array<std::uint8_t, 3>, 256> colours{};
+        for (std::size_t i = 0; i < colours.size(); ++i) colours[i].fill(static_cast<std::uint8_t>(i));
+        if (m_photometric == PHOTOMETRIC_PALETTE) {
+            std::array<std::uint16_t*, 3> map{};
+            if (TIFFGetField(m_tiff.get(), TIFFTAG_COLORMAP, &map[0], &map[1], &map[2]) != 1) damaged(m_from, "TIFF", "it has no palette");
+            for (std::size_t i = 0; i < std::size_t{1} << m_bits; ++i)
+                for (std::size_t c = 0; c < 3; ++c) colours[i][c] = static_cast<std::uint8_t>(map[c][i] >> 8);
+        }
+        image made;
+        made.width = m_width, made.height = m_height;
+        if (m_channels == 3 && !m_alpha) {
+            made.pixels = std::move(samples);
+            return made;
+        }
+        made.pixels.resize(m_width * m_height * 3);
+        const std::size_t kept = m_channels + (m_alpha ? 1 : 0);
+        for (std::size_t i = 0; i < m_width * m_height; ++i) {
+            const std::uint8_t* const in = samples.data() + i * kept;
+            std::uint8_t* const out = made.pixels.data() + 3 * i;
+            if (m_channels == 1) std::memcpy(out, colours[in[0]].data(), 3);
+            else if (m_channels == 3) std::memcpy(out, in, 3); // and alpha
+            else from_cmyk(in, out);
+            if (m_alpha && in[m_channels] != 255)
+                for (std::size_t c = 0; c < 3; ++c) out[c] = in[m_channels] == 0 ? std::uint8_t{0} : static_cast<std::uint8_t>(std::min(255, out[c] * 255 / in[m_channels]));
+        }
+        return made;
+    }
+
+    /// Pillow's Convert.c: what black leaves, less the ink's share of it.
+    static void from_cmyk(const std::uint8_t* in, std::uint8_t* out) noexcept {
+        const unsigned light = 255u - in[3];
+        for (std::size_t c = 0; c < 3; ++c) {
+            const unsigned product = in[c] * light + 128u;
+            out[c] = static_cast<std::uint8_t>(light - (((product >> 8) + product) >> 8));
+        }
+    }
+
+    /// YCbCr that no JPEG decoder converts: libtiff's own conversion.
+    image read_rgba() {
+        std::array<char, 1024> why{};
+        TIFFRGBAImage picture{};
+        if (TIFFRGBAImageBegin(&picture, m_tiff.get(), 1, why.data()) == 0) fail();
+        const std::unique_ptr<TIFFRGBAImage, void (*)(TIFFRGBAImage*)> owned(&picture, TIFFRGBAImageEnd);
+        picture.orientation = picture.req_orientation = ORIENTATION_TOPLEFT; // turned later
+        std::vector<std::uint32_t> pixels(m_width * m_height);
+        if (TIFFRGBAImageGet(&picture, pixels.data(), static_cast<std::uint32_t>(m_width), static_cast<std::uint32_t>(m_height)) == 0) fail();
+        image made(m_width, m_height);
+        for (std::size_t i = 0; i < pixels.size(); ++i) {
+            made.pixels[3 * i] = static_cast<std::uint8_t>(TIFFGetR(pixels[i]));
+            made.pixels[3 * i + 1] = static_cast<std::uint8_t>(TIFFGetG(pixels[i]));
+            made.pixels[3 * i + 2] = static_cast<std::uint8_t>(TIFFGetB(pixels[i]));
+        }
+        return made;
+    }
+
+    struct closer {
+        void operator()(TIFF* tiff) const noexcept { TIFFClose(tiff); }
+    };
+
+    const source& m_from;
+    char m_message[256] = {};
+    std::size_t m_at = 0; // of reads
+    std::unique_ptr<TIFF, closer> m_tiff;
+    std::size_t m_width = 0, m_height = 0;
+    std::size_t m_bits = 1, m_samples = 1; // of a sample; of a pixel
+    std::size_t m_channels = 1;            // that make the colour
+    std::size_t m_above = 0;               // grey samples over 255
+    unsigned m_format = 0, m_photometric = 0;
+    int m_orientation = 1;
+    bool m_planar = false;     // a plane for each sample
+    bool m_alpha = false;      // colours are multiplied by the sample that follows them
+    bool m_by_libtiff = false;
+};
+
+PALI_INLINE image decode_tiff(const source& from) { return tiff_reader(from).decode(); }
+
+} // namespace pali::inline PALI_ABI::image_detail
+
+#endif
+
+#endif
 #if PALI_WITH_STB && !(PALI_WITH_JPEG && PALI_WITH_PNG)
+// JPEG and PNG by stb, where libjpeg or libpng is absent. What stb does not check itself: stb_checks.ipp.
+
+#include <cstdlib>
+#include <limits>
+#include <memory>
+
+// What stb includes, so that nothing is left to include within the namespace below.
+#include <climits>
+#include <cstdarg>
+#include <limits.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if PALI_WITH_STB
+
+// stb is compiled into a namespace of ours: it neither meets nor is another copy of it that the program may hold.
+#  pragma push_macro("STBI_INCLUDE_STB_IMAGE_H")
+#  pragma push_macro("STB_IMAGE_IMPLEMENTATION")
+#  pragma push_macro("STB_IMAGE_STATIC")
+#  pragma push_macro("STBIDEF")
+#  undef STBI_INCLUDE_STB_IMAGE_H
+#  undef STBIDEF
+#  define STB_IMAGE_IMPLEMENTATION
+#  define STB_IMAGE_STATIC
+#  define STBI_NO_STDIO
+#  define STBI_NO_SIMD
+#  define STBI_NO_HDR
+#  define STBI_NO_LINEAR
+#  define STBI_NO_PSD
+#  define STBI_NO_PIC
+#  define STBI_NO_GIF
+#  define STBI_NO_BMP
+#  define STBI_NO_TGA
+#  define STBI_NO_PNM
+#  define STBI_NO_FAILURE_STRINGS
+#  define STBI_ASSERT(condition) ((void)0)
+// Zeroed: where a damaged JPEG has no data for a part of the picture or lacks a table, stb shows or uses what it allocated.
+#  define STBI_MALLOC(size) std::calloc(1, size)
+#  define STBI_REALLOC(memory, size) std::realloc(memory, size)
+#  define STBI_FREE(memory) std::free(memory)
+#  if PALI_WITH_JPEG
+#    define STBI_NO_JPEG
+#  endif
+#  if PALI_WITH_PNG
+#    define STBI_NO_PNG
+#  endif
+#  if defined(__GNUC__)
+#    pragma GCC diagnostic push
+#    pragma GCC diagnostic ignored "-Wunused-function"
+#    pragma GCC diagnostic ignored "-Wunused-variable"
+#    pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#    pragma GCC diagnostic ignored "-Wunused-parameter"
+#    pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#    pragma GCC diagnostic ignored "-Wconversion"
+#    pragma GCC diagnostic ignored "-Wsign-conversion"
+#    pragma GCC diagnostic ignored "-Wsign-compare"
+#    pragma GCC diagnostic ignored "-Wold-style-cast"
+#    pragma GCC diagnostic ignored "-Wcast-qual"
+#    pragma GCC diagnostic ignored "-Wshadow"
+#    pragma GCC diagnostic ignored "-Wpedantic"
+#  endif
+namespace pali::inline PALI_ABI::image_detail::stb {
+#  if __has_include(<stb/stb_image.h>)
+#    include <stb/stb_image.h>
+#  else
+#    include <stb_image.h>
+#  endif
+}
+#  if defined(__GNUC__)
+#    pragma GCC diagnostic pop
+#  endif
+#  undef STBI_NO_STDIO
+#  undef STBI_NO_SIMD
+#  undef STBI_NO_HDR
+#  undef STBI_NO_LINEAR
+#  undef STBI_NO_PSD
+#  undef STBI_NO_PIC
+#  undef STBI_NO_GIF
+#  undef STBI_NO_BMP
+#  undef STBI_NO_TGA
+#  undef STBI_NO_PNM
+#  undef STBI_NO_JPEG
+#  undef STBI_NO_PNG
+#  undef STBI_NO_FAILURE_STRINGS
+#  undef STBI_ASSERT
+#  undef STBI_MALLOC
+#  undef STBI_REALLOC
+#  undef STBI_FREE
+#  undef STBI_REALLOC_SIZED
+#  undef STBI_MAX_DIMENSIONS
+#  undef STBI_VERSION
+#  pragma pop_macro("STBIDEF")
+#  pragma pop_macro("STB_IMAGE_STATIC")
+#  pragma pop_macro("STB_IMAGE_IMPLEMENTATION")
+#  pragma pop_macro("STBI_INCLUDE_STB_IMAGE_H")
+
+namespace pali::inline PALI_ABI::image_detail {
+
+/// Decodes a JPEG or PNG that has been checked.
+PALI_INLINE image decode_stb(const source& from, const char* format) {
+    if (from.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) refuse(errc::image_too_large, from, "the file is over 2 GiB");
+    int width = 0, height = 0, channels = 0;
+    const int size = static_cast<int>(from.size());
+    if (stb::stbi_info_from_memory(from.data(), size, &width, &height, &channels) == 0)
+        damaged(from, format, "its header is invalid, or of a kind that is not supported");
+    check_size(from, static_cast<std::size_t>(width), static_cast<std::size_t>(std::abs(height)));
+    const std::unique_ptr<unsigned char, void (*)(void*)> pixels(stb::stbi_load_from_memory(from.data(), size, &width, &height, &channels, 3),
+                                                                 [](void* p) { std::free(p); });
+    if (pixels == nullptr || width <= 0 || height <= 0)
+        damaged(from, format, "its data is invalid, or of a kind that is not supported");
+    image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
+    std::memcpy(made.pixels.data(), pixels.get(), made.pixels.size());
+    return made;
+}
+
+} // namespace pali::inline PALI_ABI::image_detail
+
+#endif
+
 // JPEG and PNG where their libraries are absent: what is checked before stb is given them.
 
 namespace pali::inline PALI_ABI::image_detail {
@@ -1748,13 +2761,13 @@ namespace pali::inline PALI_ABI::image_detail {
 /// The Huffman tables of one segment: stb 2.27 writes past its memory when one has more than 256 codes.
 PALI_INLINE void check_huffman_tables(const source& from, std::size_t at, std::size_t end) {
     while (at < end) {
-        if (end - at < 17) malformed(from, "a Huffman table of the JPEG is incomplete");
+        if (end - at < 17) damaged(from, "JPEG", "a Huffman table is incomplete");
         std::size_t codes = 0;
         for (std::size_t i = 1; i <= 16; ++i) codes += from.data()[at + i];
-        if (codes > 256) malformed(from, {"a Huffman table of the JPEG has ", codes, " codes; 256 are possible"});
+        if (codes > 256) damaged(from, "JPEG", {"a Huffman table has ", codes, " codes; 256 are possible"});
         at += 17 + codes;
     }
-    if (at != end) malformed(from, "a Huffman table of the JPEG is incomplete");
+    if (at != end) damaged(from, "JPEG", "a Huffman table is incomplete");
 }
 
 /// Every marker up to the last: stb fills with grey what is missing, so the end marker is asked for.
@@ -1774,22 +2787,40 @@ PALI_INLINE void check_jpeg_for_stb(const source& from) {
         if (from.size() - at < 4) break;
         const std::size_t end = at + 2 + static_cast<std::size_t>(data[at + 2] << 8 | data[at + 3]);
         if (end > from.size()) break;
-        if (end < at + 4) malformed(from, "a segment of the JPEG is shorter than its own length");
+        if (end < at + 4) damaged(from, "JPEG", "a segment is shorter than its own length field");
         if (marker == 0xc4) check_huffman_tables(from, at + 4, end);
         at = end;
     }
-    cut_short(from, "JPEG");
+    truncated(from, "JPEG");
 }
 
-/// stb has limits of its own, which it does not tell from damage.
-PALI_INLINE void check_png_for_stb(const source& from) {
-    cursor in(from, "PNG", 16);
-    const auto number = [&] {
+/// The bytes of a PNG for stb, whose own limits look like damage, and which shows uninitialised memory for indices outside of a palette: a palette is filled up to 256
+/// colours, black. stb ignores the checksum of the chunk.
+PALI_INLINE std::vector<std::byte> prepare_png_for_stb(const source& from) {
+    cursor in(from, "PNG", 8);
+    const auto number = [&in] {
         const unsigned char* b = in.take(4);
         return static_cast<std::size_t>(b[0]) << 24 | static_cast<std::size_t>(b[1]) << 16 | static_cast<std::size_t>(b[2]) << 8 | b[3];
     };
+    in.take(8);
     const std::size_t width = number(), height = number();
     check_size(from, width, height);
+    in.take(9);
+    std::vector<std::byte> made(from.bytes.begin(), from.bytes.end());
+    constexpr std::size_t most = 768;
+    while (in.left() >= 12) {
+        const std::size_t at = in.position(), length = number();
+        const bool palette = std::memcmp(in.take(4), "PLTE", 4) == 0;
+        if (palette && length <= most && length <= in.left()) {
+            made.insert(made.begin() + static_cast<std::ptrdiff_t>(at + 8 + length), most - length, std::byte{0});
+            made[at + 2] = std::byte{most >> 8};
+            made[at + 3] = std::byte{most & 0xff};
+            break; // of several, stb takes the last, and refuses those of another size
+        }
+        if (length > in.left() - 4) break;
+        in.take(length + 4);
+    }
+    return made;
 }
 
 } // namespace pali::inline PALI_ABI::image_detail
@@ -1800,85 +2831,63 @@ namespace pali::inline PALI_ABI {
 
 namespace image_detail {
 
-enum class format { jpeg, png, webp, gif, bmp, pnm, tga, unknown };
-
-/// TGA has no mark to know it by: a header that fits in every field is taken for one.
-PALI_INLINE bool looks_like_tga(const unsigned char* b, std::size_t size) {
-    if (size < 18 || b[1] > 1 || (b[17] & 0xc0) != 0) return false;
-    const unsigned kind = b[2] & ~8u, bits = b[16], colour_bits = b[7];
-    if (b[1] == 1 ? kind != 1 || bits != 8 || (colour_bits != 15 && colour_bits != 16 && colour_bits != 24 && colour_bits != 32)
-                  : kind != 2 && kind != 3)
-        return false;
-    if ((kind == 2 && bits != 15 && bits != 16 && bits != 24 && bits != 32) || (kind == 3 && bits != 8 && bits != 16)) return false;
-    return (b[12] | b[13]) != 0 && (b[14] | b[15]) != 0;
-}
-
-PALI_INLINE format format_of(const source& from) {
-    const unsigned char* b = from.data();
-    const auto begins = [&](std::string_view mark, std::size_t at = 0) {
-        return from.size() >= at + mark.size() && std::memcmp(b + at, mark.data(), mark.size()) == 0;
-    };
-    if (begins("\xff\xd8\xff")) return format::jpeg;
-    if (begins("\x89PNG\r\n\x1a\n")) return format::png;
-    if (begins("RIFF") && begins("WEBP", 8)) return format::webp;
-    if (begins("GIF87a") || begins("GIF89a")) return format::gif;
-    if (begins("BM") && from.size() >= 18 && b[15] == 0 && b[16] == 0 && b[17] == 0) return format::bmp;
-    if (from.size() >= 3 && b[0] == 'P' && b[1] >= '1' && b[1] <= '6' && is_pnm_space(b[2])) return format::pnm;
-    return looks_like_tga(b, from.size()) ? format::tga : format::unknown;
-}
-
-[[noreturn]] PALI_INLINE void unsupported(const source& from, const char* format) {
-    constexpr bool stb = PALI_WITH_STB, jpeg = PALI_WITH_JPEG || stb, png = PALI_WITH_PNG || stb, webp = PALI_WITH_WEBP;
-    std::string read = jpeg ? "JPEG, " : "";
-    if (png) read += "PNG, ";
-    if (webp) read += "WebP, ";
-    if (stb) read += "BMP, TGA, ";
-    refuse(errc::unsupported_image, from,
-           {format != nullptr ? error_text{"a ", format, ", which this build of pali was made without"}
-            : from.size() == 0 ? "the file is empty"
-                               : "not a picture of a known format",
-            "; it reads ", read, "GIF and PNM"});
-}
-
 PALI_INLINE image decode(const source& from) {
-    const bool turned = from.options.exif_orientation;
+    [[maybe_unused]] const auto turned = [&from](image picture, int (&orientation_in)(const source&)) {
+        return from.options.keep_exif_orientation ? picture : upright(std::move(picture), orientation_in(from));
+    };
     switch (format_of(from)) {
     case format::jpeg:
+        check_jpeg_process(from);
 #if PALI_WITH_JPEG
-        return upright(decode_jpeg(from), turned ? jpeg_orientation(from) : 1);
+        return turned(decode_jpeg(from), jpeg_orientation);
 #elif PALI_WITH_STB
         check_jpeg_for_stb(from);
-        return upright(decode_stb(from, "JPEG"), turned ? jpeg_orientation(from) : 1);
+        return turned(decode_stb(from, "JPEG"), jpeg_orientation);
 #else
-        unsupported(from, "JPEG");
+        unsupported(from, "JPEG", "libjpeg");
 #endif
     case format::png:
 #if PALI_WITH_PNG
-        return upright(decode_png(from), turned ? png_orientation(from) : 1);
+        return turned(decode_png(from), png_orientation);
 #elif PALI_WITH_STB
-        check_png_for_stb(from);
-        return upright(decode_stb(from, "PNG"), turned ? png_orientation(from) : 1);
+        {
+            const std::vector<std::byte> bytes = prepare_png_for_stb(from);
+            return turned(decode_stb({bytes, from.name, from.options}, "PNG"), png_orientation);
+        }
 #else
-        unsupported(from, "PNG");
+        unsupported(from, "PNG", "libpng");
 #endif
     case format::webp:
 #if PALI_WITH_WEBP
-        return upright(decode_webp(from), turned ? webp_orientation(from) : 1);
+        return turned(decode_webp(from), webp_orientation);
 #else
-        unsupported(from, "WebP");
+        unsupported(from, "WebP", "libwebp");
+#endif
+    case format::heic:
+#if PALI_WITH_HEIF
+        return decode_heif(from, false);
+#else
+        unsupported(from, "HEIC", "libheif");
+#endif
+    case format::avif:
+#if PALI_WITH_HEIF
+        return decode_heif(from, true);
+#else
+        unsupported(from, "AVIF", "libheif");
+#endif
+    case format::tiff:
+#if PALI_WITH_TIFF
+        return decode_tiff(from);
+#else
+        unsupported(from, "TIFF", "libtiff");
 #endif
     case format::gif: return decode_gif(from);
     case format::pnm: return decode_pnm(from);
-#if PALI_WITH_STB
     case format::bmp: return decode_bmp(from);
     case format::tga: return decode_tga(from);
-#else
-    case format::bmp: unsupported(from, "BMP");
-    case format::tga: unsupported(from, "TGA");
-#endif
     case format::unknown: break;
     }
-    unsupported(from, nullptr);
+    unknown_format(from);
 }
 
 } // namespace image_detail
@@ -1904,13 +2913,13 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
     };
     read(0);
     if (const image_detail::source start{bytes, name, options}; image_detail::format_of(start) == image_detail::format::unknown)
-        image_detail::unsupported(start, nullptr);
-    // No format takes more than 16 bytes a pixel, but all may carry something beside the pixels.
+        image_detail::unknown_format(start);
+    // No format takes more than 16 bytes per pixel; metadata and further frames come on top.
     const std::size_t most = (options.max_pixels < SIZE_MAX / 32 ? options.max_pixels * 16 : SIZE_MAX / 2) + (std::size_t{64} << 20);
     std::error_code failure;
     const std::uintmax_t size = std::filesystem::file_size(path, failure);
     if (!failure && size > most)
-        throw error(errc::image_too_large, {name, ": a file of ", size, " bytes is no picture of ", options.max_pixels, " pixels (read_options::max_pixels)"});
+        throw error(errc::image_too_large, {name, ": the file has ", size, " bytes, too many for a picture of ", options.max_pixels, " pixels: raise max_pixels if you trust the file"});
     if (!failure && size > bytes.size()) { // at once, where the file tells its size
         const std::size_t at = bytes.size();
         bytes.resize(static_cast<std::size_t>(size));
@@ -2378,7 +3387,6 @@ namespace pali::inline PALI_ABI {
 
 #include <nlohmann/json.hpp>
 
-#include <functional>
 #include <set>
 
 namespace pali::inline PALI_ABI::detail {
@@ -3671,8 +4679,6 @@ private:
 } // namespace pali::inline PALI_ABI::detail
 
 // The table of pieces that tokenizer.model and tokenizer.json are read into. Included by bodies only.
-
-#include <bit>
 
 namespace pali::inline PALI_ABI::detail {
 
@@ -11549,8 +12555,6 @@ private:
 } // namespace pali::inline PALI_ABI
 
 // Part of npz.ipp: which members a zip archive has and where they lie, and zlib's inflate. PKWARE, APPNOTE.TXT 6.3.10, section 4.3.
-
-#include <zlib.h>
 
 namespace pali::inline PALI_ABI::detail {
 

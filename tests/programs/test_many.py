@@ -210,6 +210,9 @@ class files_of_the_user(with_many):
         for _ in range(2):
             self.succeeds("segment", "--prompt", "shape", "--image", pictures, "--out", pictures, "--draw")
         self.assertEqual([one["file"] for one in answers_in(pictures)], ["00000.png", "00001.png"])
+        for _ in range(2):  # nor those of another run in a subfolder
+            self.succeeds("segment", "--prompt", "shape", "--image", pictures, "--out", pictures / "found", "--draw", "--format", "yolo", "--recursive")
+        self.assertEqual([one["file"] for one in answers_in(pictures / "found")], ["00000.png", "00001.png"])
 
     def test_pipes_and_folders_in_place_of_files_are_errors(self):
         pictures = self.many(1)
