@@ -33,6 +33,10 @@ install(FILES "${CMAKE_CURRENT_BINARY_DIR}/pali.pc" DESTINATION "${pali_pc_dir}"
 
 if(PALI_BUILD_EXAMPLES)
   install(TARGETS pali_program DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT program)
+  install(FILES packaging/program/pali.1 DESTINATION "${CMAKE_INSTALL_MANDIR}/man1" COMPONENT program)
+  install(FILES packaging/program/pali.bash DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions" RENAME pali COMPONENT program)
+  install(FILES packaging/program/_pali DESTINATION "${CMAKE_INSTALL_DATADIR}/zsh/site-functions" COMPONENT program)
+  install(FILES packaging/program/pali.fish DESTINATION "${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d" COMPONENT program)
 endif()
 
 if(PROJECT_IS_TOP_LEVEL)

@@ -3,11 +3,10 @@
     golden/bin/python tests/golden/polygons.py        # the environment of README.md
 
 The borders are found by joining the edges between pixels, a way of its own; the run lengths are pycocotools'. Only masks without holes: COCO's lists of
-polygons have none. usage: polygons.py --check DIR compares the coco.json and masks of a `pali segment --out DIR --format coco` run with pycocotools.
+polygons have none. tools/check_results.py compares results of the program with pycocotools and others.
 """
 import json
 import pathlib
-import sys
 
 import numpy as np
 from importlib.metadata import version
@@ -79,29 +78,4 @@ def golden():
     print(len(cases), "masks, by pycocotools", version("pycocotools"), OUT.stat().st_size, "bytes")
 
 
-def check(folder):
-    from PIL import Image
-    from pycocotools.coco import COCO
-
-    data = COCO(str(folder / "coco.json"))
-    masks = {one["file"]: [o.get("mask") for o in one["objects"]] for one in map(json.loads, (folder / "results.jsonl").read_text().splitlines())}
-    worst, count = 1.0, 0
-    for image in data.dataset["images"]:
-        found = data.loadAnns(data.getAnnIds(imgIds=image["id"]))
-        for one, file in zip(found, masks[image["file_name"]], strict=True):
-            if file is None:
-                continue
-            want = (np.asarray(Image.open(folder / file)) >= 128).astype(np.uint8)
-            got = data.annToRLE(one)
-            iou = float(coco.iou([got], [coco.encode(np.asfortranarray(want))], [0])[0, 0])
-            worst, count = min(worst, iou), count + 1
-            assert one["area"] == want.sum() and one["bbox"] == list(coco.toBbox(coco.encode(np.asfortranarray(want)))), one
-            assert one["iscrowd"] == 0
-    print(f"{count} masks, smallest IoU {worst:.4f}")
-    assert worst >= 0.99
-
-
-if len(sys.argv) > 2 and sys.argv[1] == "--check":
-    check(pathlib.Path(sys.argv[2]))
-else:
-    golden()
+golden()
