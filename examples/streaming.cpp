@@ -4,15 +4,17 @@
 
 #include <cstdlib>
 #include <iostream>
+#include <utility>
 
 int main(int argc, char** argv) try {
     if (argc < 4) {
         std::cerr << "usage: streaming MODEL_FOLDER PICTURE PROMPT [SENTENCES]\n";
         return 2;
     }
-    const auto show = [](std::string_view stage, double done) {
-        std::cerr << '\r' << stage << ' ' << static_cast<int>(done * 100) << " %   ";
-        return true; // false would stop the load, or the prefill
+    bool answering = false;
+    const auto show = [&](std::string_view stage, double done) {
+        if (!answering) std::cerr << '\r' << stage << ' ' << static_cast<int>(done * 100) << " %   ";
+        return true; // false would stop the load, or the call
     };
     pali::model<pali::dynamic> model{argv[1], {.on_progress = show}};
     const pali::image photo = pali::read_image(argv[2]);
@@ -21,6 +23,7 @@ int main(int argc, char** argv) try {
     const pali::generation answer = model.generate(photo, argv[3], {.max_new_tokens = 200,
         .sampling = {.temperature = 0.7f, .top_p = 0.9f, .seed = 1},
         .on_text = [&](std::string_view piece) { // whole UTF-8 characters, spaces included
+            if (!std::exchange(answering, true)) std::cerr << '\r';
             std::cout << piece << std::flush;
             return piece.find('.') == piece.npos || --sentences > 0; // false stops here
         },

@@ -17,7 +17,7 @@ import pathlib
 import re
 import sys
 
-PRELUDE = ["<pali/pali.hpp>", "<filesystem>", "<iostream>", "<span>", "<string>", "<string_view>", "<thread>", "<vector>"]
+PRELUDE = ["<pali/pali.hpp>", "<concepts>", "<filesystem>", "<iostream>", "<span>", "<string>", "<string_view>", "<thread>", "<vector>"]
 MARK = re.compile(r"<!-- code: (.*?) -->")
 NOT_COMPILED = re.compile(r"not compiled, because \S.*")
 STRUCT = re.compile(r"^(?:template [^\n]*\n)?(?:struct|class|enum) [^\n;]*\{(?:[^\n]*\};|[^\n]*\n.*?^\};)[^\n]*$", flags=re.M | re.S)
@@ -141,7 +141,10 @@ def source_of(blocks):
         body.append(f"}} // namespace {name_of(page)}\n")
     head = ("// The C++ of the pages of documentation. Written by tools/extract_code.py: change the pages.\n"
             '#pragma GCC diagnostic ignored "-Wunused-variable" // a page may stop where its point is made\n')
-    return head + "".join(includes) + "\n" + "".join(body)
+    # This source is compiled and never linked, so types that a page uses with headers alone need no bodies.
+    bodies = ("#ifdef PALI_COMPILED\nnamespace pali {\ntemplate <class Config, class Weights>\n    requires(model_config<Config> && !std::same_as<Config, dynamic>)\n"
+              "struct model_bodies<Config, Weights> {\n    static constexpr bool available = true;\n};\n} // namespace pali\n#endif\n")
+    return head + "".join(includes) + "\n" + bodies + "\n" + "".join(body)
 
 
 def read(pages):

@@ -145,7 +145,7 @@ typedef struct pali_options {
     size_t top_k;                 /**< sampling among the k likeliest tokens; 0: all */
     size_t num_beams;             /**< beam search, if more than 1; needs temperature 0 */
     pali_on_text on_text;         /**< may be null */
-    pali_on_progress on_progress; /**< stages "image" and "prefill", with beams "search" too; may be null */
+    pali_on_progress on_progress; /**< stages "image", "prefill" and "decode", with beams "search": the share of the whole call; may be null */
     void* user;                   /**< what the callbacks are given */
     float temperature;            /**< 0: always the likeliest token */
     float top_p;                  /**< sampling among the likeliest that make up this probability, up to 1; 0: all */

@@ -147,7 +147,7 @@ static void streams(pali_model* model, const pali_image* photo) {
     seen all = {{0}, 0, 0, 0, {0}, NULL, PALI_OK}, few = all, none = all, nested = all;
     pali_options options = {.size = sizeof(pali_options), .on_text = on_text, .on_progress = on_progress, .user = &all};
     CHECK(pali_generate(model, &photo, 1, "caption en", &options, &answer) == PALI_OK);
-    CHECK(strcmp(all.text, caption) == 0 && all.pieces > 5 && strcmp(all.stages, "image prefill ") == 0);
+    CHECK(strcmp(all.text, caption) == 0 && all.pieces > 5 && strcmp(all.stages, "image prefill decode ") == 0);
     pali_answer_free(answer);
 
     few.stop_after = 3;

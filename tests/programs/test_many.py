@@ -334,7 +334,7 @@ class accidents(with_many):
     COMMANDS = (["generate"], ["caption"], ["ask"], ["detect"], ["segment", "--json"], ["inspect"], ["chat", "--prompt", "caption en"], ["eval", SCENES], ["--help"], ["--version"])
 
     def test_output_that_cannot_be_written_is_an_error(self):
-        for words in [*self.COMMANDS, ["detect", "--image", SCENES], ["quantize", test_pali.SHAPES, self.out]]:
+        for words in [*self.COMMANDS, ["detect", "--image", self.many(50)], ["quantize", test_pali.SHAPES, self.out]]:
             with open("/dev/full", "w") as full:
                 done = subprocess.run([test_pali.PALI, *map(str, words)], stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300)
             self.assertEqual((done.returncode, done.stderr.count("\n")), (1, 1), (words, done.stderr))
@@ -352,7 +352,7 @@ class accidents(with_many):
         self.assertEqual(found, [["file", "finish_reason", "height", "objects", "skipped", "text", "width"]] * len(found))
 
     def test_a_reader_that_has_gone_ends_it(self):
-        process = subprocess.Popen([test_pali.PALI, "caption", "--image", SCENES], stdout=subprocess.PIPE, stderr=subprocess.PIPE, restore_signals=True)
+        process = subprocess.Popen([test_pali.PALI, "caption", "--image", self.many(200)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, restore_signals=True)
         process.stdout.readline()
         process.stdout.close()
         self.assertEqual((process.stderr.read(), process.wait(60)), (b"", -signal.SIGPIPE))

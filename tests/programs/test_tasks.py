@@ -194,7 +194,7 @@ class many_pictures(with_folder):
             self.assertEqual(done.returncode, 0, done.stderr)
             [image] = json.loads((out / "coco.json").read_text())["images"]
             self.assertEqual((image["width"], image["height"]), size)
-            labelme = json.loads((out / "orientation_6.json").read_text())
+            labelme = json.loads((out / "labelme" / "orientation_6.json").read_text())
             self.assertEqual((labelme["imageWidth"], labelme["imageHeight"]), size)
             [drawn] = [p for p in out.iterdir() if p.suffix == ".png"]
             self.assertEqual(struct.unpack(">II", drawn.read_bytes()[16:24]), size)
@@ -307,7 +307,7 @@ class many_pictures(with_folder):
         self.assertEqual([json.loads(line)["text"] for line in (self.out / "results.jsonl").read_text().splitlines()], [o["text"] for o in said])
 
     def test_an_interrupt_leaves_whole_lines(self):
-        process = subprocess.Popen([test_pali.PALI, "segment", "--prompt", "shape", "--image", SCENES, "--out", self.out, "--format", "coco"], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen([test_pali.PALI, "segment", "--prompt", "shape", "--image", self.pictures(200), "--out", self.out, "--format", "coco"], stdout=subprocess.PIPE, text=True)
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)

@@ -28,9 +28,9 @@ enum class pointing {
 /// The things in what people write for them: "cat ; dog", or the whole prompt, "detect cat ; dog", with what read_prompt() takes off. Throws errc::invalid_prompt for the
 /// prompt of the other kind.
 [[nodiscard]] inline std::string_view things_of(pointing kind, std::string_view text) {
-    constexpr std::string_view detect = "detect ", segment = "segment ";
+    constexpr std::string_view for_boxes = "detect ", for_masks = "segment ";
     std::string_view things = read_prompt(text);
-    const std::string_view own = kind == pointing::boxes ? detect : segment, other = kind == pointing::boxes ? segment : detect;
+    const std::string_view own = kind == pointing::boxes ? for_boxes : for_masks, other = kind == pointing::boxes ? for_masks : for_boxes;
     if (things.starts_with(other)) throw error(errc::invalid_prompt, {in_quotes(things), " asks for ", kind == pointing::boxes ? "masks" : "boxes", ": that is another call (detect for boxes, segment for masks)"});
     if (things.starts_with(own)) things.remove_prefix(own.size());
     return things;
