@@ -7,10 +7,12 @@ import random
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
 import unittest
+import zlib
 
 import test_pali
 import test_tasks
@@ -19,7 +21,8 @@ from test_tasks import SCENES, with_folder
 
 if __name__ == "__main__":
     test_pali.PALI = sys.argv.pop(1)
-LEASE = 3  # seconds: a fifth of a minute would make the tests wait
+LEASE = 3  # seconds: a minute would make the tests wait
+INTERRUPTED_RUNS = int(os.environ.get("PALI_TEST_INTERRUPTED_RUNS", 12))  # by each of three signals
 
 
 def files_in(folder):
@@ -103,7 +106,7 @@ class one_folder(with_many):
         order = random.Random(7)
         for signal_sent in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
             out = self.folder / signal_sent.name
-            for _ in range(12):
+            for _ in range(INTERRUPTED_RUNS):
                 process = self.start(*words, "--out", out)
                 time.sleep(order.uniform(0, 0.25))
                 process.send_signal(signal_sent)
@@ -378,6 +381,22 @@ class accidents(with_many):
             self.assertIn(done.returncode, (0, 1, 127), (kilobytes, done.stderr))  # 127: the system's loader, before the program
             if done.returncode == 1:
                 self.assertRegex(done.stderr, "memory|ulimit|cannot allocate", kilobytes)
+
+    def test_a_picture_that_memory_does_not_suffice_for_fails_alone(self):
+        folder = self.many(3)
+        side = 16000  # 768 MB of pixels in a file of some hundred KB
+        row = zlib.compressobj(9)
+        data = b"".join(row.compress(bytes(side + 1)) for _ in range(side)) + row.flush()
+        chunk = lambda kind, content: struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        (folder / "00001b.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)) + chunk(b"IDAT", data) + chunk(b"IEND", b""))
+
+        def little():
+            resource.setrlimit(resource.RLIMIT_AS, (700 << 20, 700 << 20))
+        for batch in (1, 4):
+            done = subprocess.run([test_pali.PALI, "caption", "--image", folder, "--out", self.folder / f"by {batch}", "--batch", str(batch), "--max-pixels", "400000000", "--max-side", "20000"], capture_output=True, text=True, preexec_fn=little, timeout=120)
+            self.assertEqual((done.returncode, done.stdout.count("\n"), done.stderr.count("\n")), (1, 3, 1), done.stderr)
+            self.assertRegex(done.stderr, "00001b.png: .*memory")
+            self.assertEqual([one["file"] for one in answers_in(self.folder / f"by {batch}")], ["00000.png", "00001.png", "00002.png"])
 
     @unittest.skipIf(os.geteuid() != 0, "only root can become nobody")
     def test_a_limit_on_threads_is_named(self):
