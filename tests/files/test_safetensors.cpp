@@ -62,13 +62,10 @@ const std::vector<malformed> malformed_files{
     {"trailing comma", file(R"({"a":)" + good + ",}", 16), {"no valid JSON"}},
     {"no UTF-8", file("{\"a\xff\":" + good + "}", 16), {"no valid JSON"}},
     {"unpaired surrogate", file(R"({"a\ud800":)" + good + "}", 16), {"no valid JSON"}},
-    {"tensor twice", file(R"({"a":)" + good + R"(,"a":)" + good + "}", 16), {"the header has 'a' twice"}},
-    {"tensor twice by escape", file(R"({"a":)" + good + R"(,"\u0061":)" + good + "}", 16), {"the header has 'a' twice"}},
     {"metadata twice", file(R"({"__metadata__":{},"__metadata__":{}})", 0), {"'__metadata__' twice"}},
-    {"metadata key twice", file(R"({"__metadata__":{"a":"1","a":"2"}})", 0), {"'__metadata__.a' twice"}},
-    {"dtype twice", file(R"({"a":{"dtype":"F32","dtype":"F32","shape":[4],"data_offsets":[0,16]}})", 16), {"'a.dtype' twice"}},
-    {"shape twice", file(R"({"a":{"dtype":"F32","shape":[4],"shape":[2],"data_offsets":[0,16]}})", 16), {"'a.shape' twice"}},
-    {"offsets twice", file(R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16],"data_offsets":[0,16]}})", 16), {"'a.data_offsets' twice"}},
+    {"dtype twice", file(R"({"a":{"dtype":"F32","dtype":"F32","shape":[4],"data_offsets":[0,16]}})", 16), {"tensor 'a' has dtype twice"}},
+    {"shape twice", file(R"({"a":{"dtype":"F32","shape":[4],"shape":[2],"data_offsets":[0,16]}})", 16), {"tensor 'a' has shape twice"}},
+    {"offsets twice", file(R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16],"data_offsets":[0,16]}})", 16), {"tensor 'a' has data_offsets twice"}},
     {"metadata of numbers", file(R"({"__metadata__":{"a":1}})", 0), {"'__metadata__' holds 1 at 'a'", "strings"}},
     {"metadata of objects", file(R"({"__metadata__":{"a":{}}})", 0), {"'__metadata__' holds {} at 'a'"}},
     {"metadata is a string", file(R"({"__metadata__":"pt"})", 0), {"'__metadata__' is \"pt\"", "an object"}},
@@ -80,7 +77,6 @@ const std::vector<malformed> malformed_files{
     {"no dtype", file(R"({"a":{"shape":[4],"data_offsets":[0,16]}})", 16), {"tensor 'a' has no dtype"}},
     {"no shape", file(R"({"a":{"dtype":"F32","data_offsets":[0,16]}})", 16), {"tensor 'a' has no shape"}},
     {"no offsets", file(R"({"a":{"dtype":"F32","shape":[4]}})", 16), {"tensor 'a' has no data_offsets"}},
-    {"another key", file(R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16],"strides":[1]}})", 16), {"tensor 'a'", "key 'strides'"}},
     {"negative side", file(R"({"a":)" + tensor(R"("F32")", "[-4]", "[0,16]") + "}", 16), {"tensor 'a' has shape [-4]", "integers from 0"}},
     {"fractional side", file(R"({"a":)" + tensor(R"("F32")", "[4.0]", "[0,16]") + "}", 16), {"shape [4.0]", "integers from 0"}},
     {"side over 64 bits", file(R"({"a":)" + tensor(R"("F32")", "[18446744073709551616]", "[0,16]") + "}", 16), {"shape [1.8446744073709552e+19]", "integers from 0"}},
@@ -217,6 +213,15 @@ BOOST_AUTO_TEST_CASE(an_empty_table_is_valid) {
     BOOST_TEST(pali::safetensors_file(folder.write("a", file("{}", 0))).tensors().empty());
     BOOST_TEST(pali::safetensors_file(folder.write("b", file("{}      ", 0))).tensors().empty()); // padding
     BOOST_TEST(pali::safetensors_file(folder.write("c", file(R"({"e":)" + tensor(R"("F32")", "[0,5]", "[0,0]") + "}", 0))).at("e").count() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(the_last_of_a_name_counts_and_unknown_keys_are_ignored) {
+    const pali::test::temporary_folder folder;
+    const std::string first = tensor(R"("BF16")", "[8]", "[0,16]"), last = R"({"dtype":"F32","shape":[2,2],"strides":[1],"data_offsets":[0,16]})";
+    const pali::safetensors_file opened(folder.write("a", file(R"({"a":)" + first + R"(,"__metadata__":{"k":"1","k":"2"},"\u0061":)" + last + "}", 16)));
+    BOOST_TEST((opened.at("a").type == pali::dtype::f32));
+    BOOST_TEST(opened.metadata().at("k") == "2");
+    BOOST_TEST(pali::safetensors_file(folder.write("b", file(R"({"__metadata__":null})", 0))).metadata().empty());
 }
 
 // The format promises no alignment; older writers did not pad.

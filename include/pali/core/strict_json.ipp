@@ -1,4 +1,4 @@
-// JSON files that are not trusted: bounded in size and depth, no key twice. Included by bodies only: no header shows nlohmann/json.
+// JSON files that are not trusted: bounded in size and depth. Included by bodies only: no header shows nlohmann/json.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -8,55 +8,106 @@
 #include <nlohmann/json.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace pali::inline PALI_ABI::detail {
 
-/// Parses a text in which no key occurs twice and nothing is nested deep. `fail` gets what is wrong, and throws. All JSON of a checkpoint but tokenizer.json is parsed here: nlohmann's parser
-/// is instantiated for each kind of text and of receiver, one to two seconds each. Its json_sax would bring its readers of binary formats along, half as much again.
-[[nodiscard]] inline nlohmann::json parse_strict_json(std::string_view text, const std::function<void(const error_text&)>& fail) {
+/// Builds the document of a text that is parsed, event by event (nlohmann's SAX interface). A key that occurs twice is shown to `repeated`; the later value stays.
+class strict_json_reader {
+public:
     using json = nlohmann::json;
-    constexpr std::size_t deepest = 64;
-    struct level {
-        std::set<std::string, std::less<>> keys = {};
-        std::string key = {}; // the last of them
-    };
-    std::vector<level> open;
-    const auto check = [&](int, json::parse_event_t event, json& value) {
-        switch (event) {
-        case json::parse_event_t::object_start:
-        case json::parse_event_t::array_start:
-            if (open.size() == deepest) fail({"is nested more than ", deepest, " deep"});
-            open.emplace_back();
-            break;
-        case json::parse_event_t::object_end:
-        case json::parse_event_t::array_end: open.pop_back(); break;
-        case json::parse_event_t::key: {
-            level& here = open.back();
-            here.key = value.get_ref<const std::string&>();
-            if (here.keys.insert(here.key).second) break;
-            std::string where;
-            for (const level& l : open) where += (where.empty() || l.key.empty() ? "" : ".") + l.key;
-            fail({"has ", in_quotes(where), " twice; a key is used once"});
-        } break;
-        case json::parse_event_t::value: break;
-        }
+    /// The keys that lead to a value which another one replaces, outermost first, and that value.
+    using repetition = std::function<void(const std::vector<std::string_view>& path, const json& earlier)>;
+
+    strict_json_reader(json& to, const std::function<void(const error_text&)>& fail, const repetition& repeated) : m_to(to), m_fail(fail), m_repeated(repeated) {}
+
+    bool null() { return add(nullptr); }
+    bool boolean(bool value) { return add(value); }
+    bool number_integer(std::int64_t value) { return add(value); }
+    bool number_unsigned(std::uint64_t value) { return add(value); }
+    bool number_float(double value, const std::string&) { return add(value); }
+    bool string(std::string& value) { return add(std::move(value)); }
+    bool binary(json::binary_t&) { return false; } // no text has one
+    bool start_object(std::size_t) { return open(json::object()); }
+    bool start_array(std::size_t) { return open(json::array()); }
+    bool end_object() { return close(); }
+    bool end_array() { return close(); }
+    bool key(std::string& name) {
+        level& here = m_open.back();
+        const auto [at, added] = here.value->get_ref<json::object_t&>().try_emplace(name);
+        here.at = &at->second;
+        here.key = at->first;
+        if (added) return true;
+        std::vector<std::string_view> path;
+        for (const level& l : m_open)
+            if (l.value->is_object()) path.push_back(l.key);
+        m_repeated(path, at->second);
         return true;
-    };
-    try {
-        return json::parse(text.data(), text.data() + text.size(), check);
-    } catch (const json::parse_error& e) { // the parser's own words would quote the file
-        fail({"is no valid JSON: see byte ", e.byte});
-    } catch (const json::out_of_range&) {
-        fail("is no valid JSON: it holds a number that is too large");
     }
-    return {};
+    bool parse_error(std::size_t byte, const std::string&, const nlohmann::detail::exception& what) { // the parser's own words would quote the file
+        if (dynamic_cast<const json::out_of_range*>(&what) != nullptr) m_fail("is no valid JSON: it holds a number that is too large");
+        m_fail({"is no valid JSON: see byte ", byte});
+        return false;
+    }
+
+private:
+    static constexpr std::size_t deepest = 64;
+
+    struct level {
+        json* value;              // an object or an array
+        json* at = nullptr;       // where the value of an object's last key goes
+        std::string_view key = {}; // that key
+    };
+
+    json* put(json&& value) {
+        if (m_open.empty()) return &(m_to = std::move(value));
+        level& here = m_open.back();
+        if (here.value->is_object()) return &(*here.at = std::move(value));
+        return &here.value->get_ref<json::array_t&>().emplace_back(std::move(value));
+    }
+    bool add(json value) {
+        put(std::move(value));
+        return true;
+    }
+    bool open(json value) {
+        if (m_open.size() == deepest) m_fail({"is nested more than ", deepest, " deep"});
+        m_open.push_back({put(std::move(value))});
+        return true;
+    }
+    bool close() {
+        m_open.pop_back();
+        return true;
+    }
+
+    json& m_to;
+    const std::function<void(const error_text&)>& m_fail;
+    const repetition& m_repeated;
+    std::vector<level> m_open; // values of open levels stay where they are: an array grows only when none of its elements is open
+};
+
+/// Parses a text in which nothing is nested deep, in time that grows with its length alone. `fail` gets what is wrong, and throws; `repeated` gets each value that a later one with the same
+/// key replaces, and may throw. All JSON of a checkpoint but tokenizer.json is parsed here: nlohmann's parser is instantiated for each kind of text and of receiver, two seconds each.
+[[nodiscard]] inline nlohmann::json parse_json(std::string_view text, const std::function<void(const error_text&)>& fail, const strict_json_reader::repetition& repeated) {
+    nlohmann::json document;
+    strict_json_reader reader(document, fail, repeated);
+    (void)nlohmann::json::sax_parse(text.data(), text.data() + text.size(), &reader);
+    return document;
+}
+
+/// The same for a text in which no key occurs twice.
+[[nodiscard]] inline nlohmann::json parse_strict_json(std::string_view text, const std::function<void(const error_text&)>& fail) {
+    return parse_json(text, fail, [&](const std::vector<std::string_view>& path, const nlohmann::json&) {
+        std::string where;
+        for (const std::string_view key : path) (where += where.empty() ? "" : ".") += key;
+        fail({"has ", in_quotes(where), " twice; a key is used once"});
+    });
 }
 
 /// A value as JSON, shortened.

@@ -43,10 +43,11 @@ public:
     [[noreturn]] void fail_tensor(std::string_view name, const error_text& what) const { fail({"tensor ", in_quotes(name), " ", what}); }
 
     [[nodiscard]] std::map<std::string, std::string, std::less<>> read_metadata(const json& value) const {
-        if (!value.is_object()) fail({"'__metadata__' is ", describe_json(value), "; it must be an object"});
         std::map<std::string, std::string, std::less<>> out;
+        if (value.is_null()) return out;
+        if (!value.is_object()) fail({"'__metadata__' is ", describe_json(value), "; it must be an object"});
         for (const auto& [key, text] : value.get_ref<const json::object_t&>()) {
-            if (!text.is_string()) fail({"'__metadata__' holds ", describe_json(text), " at ", in_quotes(key), "; its values are strings"});
+            if (!text.is_string()) fail_text(key, text);
             out.emplace(key, text.get_ref<const std::string&>());
         }
         return out;
@@ -55,9 +56,6 @@ public:
     /// Puts the tensor into `table`.
     [[nodiscard]] entry read_tensor(const std::string& name, const json& value, tensor_table& table) const {
         if (!value.is_object()) fail_tensor(name, {"is ", describe_json(value), "; it must be an object"});
-        for (const auto& [key, what] : value.get_ref<const json::object_t&>())
-            if (key != "dtype" && key != "shape" && key != "data_offsets")
-                fail_tensor(name, {"has the key ", in_quotes(key), "; the format has dtype, shape and data_offsets"});
         const json& type_name = at(name, value, "dtype");
         if (!type_name.is_string()) fail_tensor(name, {"has dtype ", describe_json(type_name), "; a string is needed"});
         const std::optional<dtype> type = find_dtype(type_name.get_ref<const std::string&>());
@@ -70,8 +68,28 @@ public:
         return {&at->first, &at->second, offsets[0], offsets[1]};
     }
 
+    /// A value that a later one with the same key replaces. The reader of the format (serde's) takes the last tensor of a name and the last text of a key of `__metadata__`, when the ones
+    /// before were valid too, and refuses what has a place of its own twice.
+    void check_replaced(const std::vector<std::string_view>& path, const json& value) const {
+        const bool metadata = path[0] == "__metadata__";
+        if (path.size() == 1 && !metadata) {
+            tensor_table dropped;
+            (void)read_tensor(std::string(path[0]), value, dropped);
+        } else if (path.size() == 1) {
+            fail("the header has '__metadata__' twice");
+        } else if (path.size() == 2 && metadata) {
+            if (!value.is_string()) fail_text(path[1], value);
+        } else if (path.size() == 2 && (path[1] == "dtype" || path[1] == "shape" || path[1] == "data_offsets")) {
+            fail_tensor(path[0], {"has ", path[1], " twice"});
+        }
+    }
+
 private:
     static constexpr std::size_t most_dimensions = 32; // torch's models have 5 at most; numpy allows 64
+
+    [[noreturn]] void fail_text(std::string_view key, const json& value) const {
+        fail({"'__metadata__' holds ", describe_json(value), " at ", in_quotes(key), "; its values are strings"});
+    }
 
     [[nodiscard]] const json& at(const std::string& name, const json& tensor, const char* key) const {
         const auto found = tensor.find(key);
@@ -126,7 +144,8 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     const char* const begin = reinterpret_cast<const char*>(bytes.data()) + 8;
     if (length == 0 || *begin != '{') header.fail("the header must begin with '{'");
     if (std::memchr(begin, 0, length) != nullptr) header.fail("the header holds a zero byte, at which a parser could stop");
-    const nlohmann::json document = detail::parse_strict_json({begin, length}, [&](const error_text& what) { header.fail({"the header ", what}); });
+    const nlohmann::json document = detail::parse_json({begin, length}, [&](const error_text& what) { header.fail({"the header ", what}); },
+                                                       [&](const std::vector<std::string_view>& path, const nlohmann::json& value) { header.check_replaced(path, value); });
 
     using entry = detail::safetensors_header::entry;
     std::vector<entry> entries;
