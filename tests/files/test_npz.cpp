@@ -171,6 +171,9 @@ const std::vector<hostile> hostile_files{
     {"stream longer than it says", archive({{.deflate = true, .data = deflated(good + "x")}}), {"more than the 144 bytes"}},
     {"bytes behind the stream", archive({{.deflate = true, .data = deflated(good) + "x"}}), {"more than the 144 bytes"}},
     {"growth that deflate has not", archive({{.deflate = true, .zip64 = true, .size = std::uint64_t{1} << 50}}), {"cannot come from"}},
+    {"claim of 500 million numbers", archive({{.deflate = true, .zip64 = true, .data = std::string(2'000'000, 'x'), .size = std::uint64_t{2'000'000'000}}}), {"says that it has 2000000000 bytes", "numpy.savez"}},
+    {"claims that are too much together", archive({{.deflate = true, .data = std::string(200'000, 'x'), .size = std::uint64_t{1} << 27},
+                                                   {.name = "b.npy", .deflate = true, .data = std::string(200'000, 'x'), .size = (std::uint64_t{1} << 27) + 1}}), {"'b.npy' says that it has 134217729 bytes"}},
     {"bomb", raw(good + megabyte, true), {"1048592 bytes of numbers", "(2, 2) of F32 needs 16"}},
     {"shape beyond the bomb", raw(npy(dictionary("'<f4'", "False", "(1000000000000,)"), megabyte), true), {"1048576 bytes of numbers", "needs 4000000000000"}},
     // arrays

@@ -186,9 +186,13 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
     const std::string file = path.string();
     const detail::zip_members zip(m_file.bytes(), file);
     const auto padded = [](std::uint64_t bytes) { return (bytes + 63) / 64 * 64; };
-    std::uint64_t inflated = 0; // bounded: no member says more than 1032 times what it takes in the file
-    for (const auto& m : zip.all())
-        if (m.deflated) inflated += padded(m.size);
+    std::uint64_t inflated = 0; // no overflow: no member says more than 1032 times what it takes in the file
+    for (const auto& m : zip.all()) {
+        if (!m.deflated) continue;
+        inflated += padded(m.size);
+        if (inflated > npz_inflated_limit)
+            zip.fail_member(m.name, {"says that it has ", m.size, " bytes; deflated arrays of ", npz_inflated_limit, " bytes together are read: store larger ones with numpy.savez"});
+    }
     m_inflated = page_memory(inflated);
     std::byte* free = m_inflated.bytes().data();
 
