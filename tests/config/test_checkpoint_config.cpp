@@ -69,7 +69,10 @@ const std::vector<refusal> refusals{
     {"/config.json/model_type", nullptr, errc::malformed_config, {"model_type", "null"}},
     {"/config.json/text_config/model_type", "gemma3_text", errc::unsupported_config, {"text_config.model_type", "gemma3_text", "gemma2"}},
     {"/config.json/vision_config/model_type", "clip_vision_model", errc::unsupported_config, {"vision_config.model_type", "clip_vision_model"}},
-    {"/config.json/quantization_config", {{"load_in_4bit", true}}, errc::unsupported_config, {"quantization_config", "unquantised"}},
+    {"/config.json/tie_word_embeddings", nullptr, errc::malformed_config, {"tie_word_embeddings is null", "true or false"}},
+    {"/config.json/text_config/max_position_embeddings", 0, errc::malformed_config, {"text_config.max_position_embeddings is 0"}},
+    {"/preprocessor_config.json", {{"size", {56, 57}}}, errc::malformed_config, {"size is [56,57]", "56 by 56"}},
+    {"/preprocessor_config.json", {{"do_resize", 2}}, errc::malformed_config, {"do_resize is 2"}},
     {"/config.json/text_config/hidden_activation", "gelu", errc::unsupported_config, {"text_config.hidden_activation", "\"gelu\"", "gelu_pytorch_tanh"}},
     {"/config.json/vision_config/hidden_act", "gelu", errc::unsupported_config, {"vision_config.hidden_act", "gelu_pytorch_tanh"}},
     {"/config.json/text_config/model_type", nullptr, errc::malformed_config, {"text_config.model_type is null"}},
@@ -267,6 +270,34 @@ BOOST_AUTO_TEST_CASE(rope_nested_by_layer_type) {
     all["config.json"]["text_config"]["rope_parameters"] = {{"full_attention", {{"rope_type", "default"}, {"rope_theta", 500.0}}},
                                                             {"sliding_attention", {{"rope_theta", 500.0}}}};
     BOOST_TEST(read(all).sizes.rope_theta == 500.0f);
+}
+
+// What transformers reads as if nothing was said, and values that Python takes for others.
+BOOST_AUTO_TEST_CASE(null_is_a_default_and_numbers_are_flags) {
+    json some = files();
+    some["preprocessor_config.json"] = json::parse(R"({"resample": null, "size": null, "rescale_factor": null, "image_mean": null, "image_std": null, "do_resize": 1})");
+    const pali::picture_config picture = read(some).picture;
+    BOOST_TEST(picture.resample == 3);
+    BOOST_TEST(picture.width == 56u);
+    BOOST_TEST(picture.rescale_factor == 1.0 / 255);
+    BOOST_TEST(picture.mean[1] == 0.5f);
+    BOOST_TEST(picture.deviation[1] == 0.5f);
+    BOOST_TEST(picture.do_resize);
+    some["preprocessor_config.json"] = json::parse(R"({"size": [56, 56], "do_normalize": 0, "do_rescale": 0})");
+    BOOST_TEST(read(some).picture.height == 56u);
+    BOOST_TEST(!read(some).picture.do_normalize);
+    BOOST_TEST(!read(some).picture.do_rescale);
+}
+
+BOOST_AUTO_TEST_CASE(ties_positions_and_what_is_left_of_quantising) {
+    json some = files();
+    BOOST_TEST(read(some).positions == 8192u);
+    BOOST_TEST(read(some).tied);
+    some["config.json"]["quantization_config"] = {{"quant_method", "bitsandbytes"}};
+    some["config.json"]["tie_word_embeddings"] = false;
+    some["config.json"]["text_config"]["max_position_embeddings"] = 100;
+    BOOST_TEST(read(some).positions == 100u);
+    BOOST_TEST(!read(some).tied);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -28,6 +28,8 @@ struct checkpoint_config {
     std::int32_t image_token = 256000;          ///< `image_token_id`, or `image_token_index` in older files; may lie outside the vocabulary
     std::int32_t bos = 2, pad = 0;              ///< ids: `bos_token_id`, `pad_token_id`
     std::vector<std::int32_t> eos{1};           ///< generation ends at any of these; empty: at none
+    std::size_t positions = 8192;               ///< `max_position_embeddings`: most tokens of a sequence, image tokens and answer included
+    bool tied = true;                           ///< `tie_word_embeddings`: one matrix serves as embedding and head, where a file has only one of them
     std::string dtype;                          ///< of the stored weights, "bfloat16"; empty where the file says nothing
     std::filesystem::path file;                 ///< config.json, for messages
     picture_config picture;                     ///< what is done to a picture
@@ -35,7 +37,7 @@ struct checkpoint_config {
 
 /// Reads config.json and, where present, generation_config.json, processor_config.json and preprocessor_config.json.
 /// `folder` is the checkpoint's folder, or a file in it. What a file leaves out has the default of transformers 5.23
-/// (models/{paligemma,gemma,gemma2,siglip}/configuration_*.py). Token ids come from generation_config.json, then config.json, then
+/// (models/{paligemma,gemma,gemma2,siglip}/configuration_*.py). A quantization_config is ignored: the tensors say what they are. Token ids come from generation_config.json, then config.json, then
 /// its text_config. Throws errc::cannot_open; errc::malformed_config for a value of the wrong kind or one that contradicts another;
 /// errc::unsupported_config for a model of another kind. All problems are in one message; where both kinds occur, the code is
 /// malformed_config.

@@ -181,25 +181,27 @@ PALI_INLINE void read_ids(const config_section& generation, const config_section
         if (const auto* value = place->find_value("pad_token_id")) out.pad = place->id(*value, "pad_token_id", false);
 }
 
-/// A step that is null is off, as Python has it; its numbers must be there only when it is on.
+/// A step that is null or 0 is off, as Python has it; its numbers are read only when it is on, and null stands for the default.
 PALI_INLINE void read_picture(const config_section& file, picture_config& out, std::size_t side) {
     const auto step = [&](const char* key, bool otherwise) {
         const auto* value = file.find(key);
-        return value != nullptr && value->is_null() ? false : file.flag(key, otherwise);
+        if (value != nullptr && value->is_null()) return false;
+        if (value != nullptr && (*value == 0 || *value == 1)) return *value == 1;
+        return file.flag(key, otherwise);
     };
     out.do_resize = step("do_resize", true);
     out.do_rescale = step("do_rescale", true);
     out.do_normalize = step("do_normalize", true);
     for (const char* key : {"do_center_crop", "do_pad"})
         if (step(key, false)) file.unsupported(key, "pictures are resized, and neither cut nor padded");
-    if (const auto* factor = file.find("rescale_factor"); factor != nullptr && out.do_rescale) {
+    if (const auto* factor = file.find_value("rescale_factor"); factor != nullptr && out.do_rescale) {
         if (factor->is_number() && factor->get<double>() > 0 && std::isfinite(factor->get<double>()))
             out.rescale_factor = factor->get<double>();
         else file.malformed("rescale_factor", "a number above 0");
     }
     for (const bool is_deviation : {false, true}) {
         const char* const key = is_deviation ? "image_std" : "image_mean";
-        const auto* value = file.find(key);
+        const auto* value = file.find_value(key);
         if (value == nullptr || !out.do_normalize) continue;
         std::array<float, 3>& channels = is_deviation ? out.deviation : out.mean;
         for (std::size_t c = 0; c < 3; ++c) {
@@ -212,12 +214,14 @@ PALI_INLINE void read_picture(const config_section& file, picture_config& out, s
         }
     }
     if (!out.do_resize) return;
-    out.resample = static_cast<int>(file.size("resample", 3, 0, 5));
-    const auto* size = file.find("size");
+    if (file.find_value("resample") != nullptr) out.resample = static_cast<int>(file.size("resample", 3, 0, 5));
+    const auto* size = file.find_value("size");
     if (size == nullptr) return;
-    if (!size->is_object() || !size->contains("height") || !size->contains("width"))
+    const bool is_pair = size->is_array() && size->size() == 2; // height, width
+    if (!is_pair && (!size->is_object() || !size->contains("height") || !size->contains("width")))
         return file.unsupported("size", {"{\"height\": ", side, ", \"width\": ", side, "} is needed"});
-    const config_section sides = file.section("size");
+    const nlohmann::json pair = is_pair ? nlohmann::json{{"size", {{"height", (*size)[0]}, {"width", (*size)[1]}}}} : nlohmann::json();
+    const config_section sides = is_pair ? file.beside(pair).section("size") : file.section("size");
     out.height = sides.size("height", side, 1, most_pixels_a_side);
     out.width = sides.size("width", side, 1, most_pixels_a_side);
     if (side != 0 && out.height != 0 && out.width != 0 && (out.height != side || out.width != side))
@@ -244,10 +248,11 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     if (top.find("model_type") == nullptr || top.text("model_type", "paligemma") != "paligemma")
         top.unsupported("model_type", "\"paligemma\" is the one that is run, for PaliGemma 2 too, and not what is built around them");
     problems.raise(out.file); // nothing else in the file would make sense
-    if (top.find_value("quantization_config") != nullptr)
-        top.unsupported("quantization_config", "weights are read as bfloat16, float16 or float32: save the model unquantised");
+    // A quantization_config says how weights were quantised once, and stays behind when they were saved as plain numbers again: the tensors decide (weights/foreign.hpp).
 
     out.sizes = detail::read_text(top);
+    out.positions = top.section("text_config").size("max_position_embeddings", 8192, 1, detail::most_tokens);
+    out.tied = top.flag("tie_word_embeddings", true);
     out.sizes.vision = detail::read_vision(top);
     const std::size_t projection = top.size("projection_dim", 2048, 1, detail::most_width);
     if (out.sizes.hidden != 0 && projection != 0 && projection != out.sizes.hidden)

@@ -65,6 +65,8 @@ public:
         }
         return {value, m_prefix + key + ".", m_problems};
     }
+    /// Another object that is read in place of this one, with the same words in messages.
+    [[nodiscard]] config_section beside(const json& object) const { return {&object, m_prefix, m_problems}; }
     [[nodiscard]] bool is_present() const noexcept { return m_object != nullptr; }
 
     /// The value is there, and no object: a problem that is told already.
