@@ -11,6 +11,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <span>
 #include <string>
 #include <utility>
@@ -96,17 +97,58 @@ BOOST_AUTO_TEST_CASE(the_whole_file_wins_over_an_index) { // as in transformers
     BOOST_TEST(some.open().tensors().size() == 1u);
 }
 
-BOOST_AUTO_TEST_CASE(all_differences_of_index_and_shards_are_told) {
+BOOST_AUTO_TEST_CASE(differences_of_index_and_shards_are_told_and_nothing_is_lost) {
     sharded some;
     some.weight_map["b"] = "two.safetensors";  // is in one
     some.weight_map.erase("c");                // not named
     some.weight_map["e"] = "one.safetensors";  // in none
-    some.weight_map["f"] = "two.safetensors";
-    BOOST_CHECK_EXCEPTION(
-        some.open(), pali::error,
-        says(errc::checkpoint_mismatch, {"model.safetensors.index.json", "'b' is in 'one.safetensors'; the index says 'two.safetensors'",
-                                         "'c' is in 'two.safetensors', and the index does not name it", "'e' is not in 'one.safetensors'",
-                                         "'f' is not in 'two.safetensors'"}));
+    const pali::checkpoint_files files = some.open();
+    const std::string told = files.differences().joined("\n");
+    BOOST_TEST(files.differences().size() == 3u);
+    for (const char* word : {"'b' is in 'one.safetensors'; the index says 'two.safetensors'", "'c' is in 'two.safetensors', and the index does not name it", "'e' is in no shard; the index says 'one.safetensors'"})
+        BOOST_TEST(told.find(word) != std::string::npos, word << " is not in " << told);
+    BOOST_TEST(number(files, "b") == 2);
+    BOOST_TEST(number(files, "c") == 3);
+    BOOST_TEST(sharded().open().differences().empty());
+}
+
+BOOST_AUTO_TEST_CASE(of_two_tensors_of_one_name_the_index_chooses) {
+    sharded some;
+    write(some.folder.path() / "one.safetensors", {{"a", 1.0f}, {"b", 2.0f}, {"d", 5.0f}});
+    BOOST_TEST(number(some.open(), "d") == 4);
+    some.weight_map["d"] = "one.safetensors";
+    BOOST_TEST(number(some.open(), "d") == 5);
+}
+
+BOOST_AUTO_TEST_CASE(ten_of_many_differences_are_told) {
+    sharded some;
+    for (int i = 0; i < 300; ++i) some.weight_map["many." + std::to_string(i)] = "one.safetensors";
+    const std::string told = some.open().differences().joined("\n");
+    BOOST_TEST(std::count(told.begin(), told.end(), '\n') == 11);
+    BOOST_TEST(told.ends_with("and 290 more"));
+}
+
+BOOST_AUTO_TEST_CASE(a_folder_of_the_hubs_cache_is_its_snapshot) {
+    const pali::test::temporary_folder folder;
+    const auto snapshots = folder.path() / "models--google--paligemma" / "snapshots";
+    std::filesystem::create_directories(snapshots / "0123");
+    write(snapshots / "0123" / "model.safetensors", {{"a", 1.0f}});
+    const pali::checkpoint_files files(folder.path() / "models--google--paligemma");
+    BOOST_TEST(number(files, "a") == 1);
+    BOOST_TEST(files.path() == snapshots / "0123");
+    std::filesystem::create_directories(snapshots / "4567");
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path() / "models--google--paligemma"), pali::error, says(errc::cannot_open, {"cache with 2 snapshots", "'0123', '4567'"}));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_no_checkpoint_is_named) {
+    const pali::test::temporary_folder folder;
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files("google/paligemma2-3b-mix-224"), pali::error, says(errc::cannot_open, {"a repository on Hugging Face's hub", "hf download google/paligemma2-3b-mix-224"}));
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files("some/folder/of/mine"), pali::error, says(errc::cannot_open, {"there is no such folder"}));
+    folder.write("model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 4948721472\n");
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error, says(errc::malformed_file, {"model.safetensors: is a pointer of Git LFS", "git lfs pull"}));
+    write(folder.path() / "model.safetensors", {{"a", 1.0f}});
+    folder.write("adapter_config.json", R"({"peft_type": "LORA", "base_model_name_or_path": "google/paligemma2-3b-pt-448"})");
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error, says(errc::unsupported_format, {"an adapter (LORA) for 'google/paligemma2-3b-pt-448'", "merge_and_unload"}));
 }
 
 BOOST_AUTO_TEST_CASE(all_missing_shards_are_told) {

@@ -36,9 +36,9 @@ struct checkpoint_config {
 };
 
 /// Reads config.json and, where present, generation_config.json, processor_config.json and preprocessor_config.json.
-/// `folder` is the checkpoint's folder, or a file in it. What a file leaves out has the default of transformers 5.23
+/// `folder` is the checkpoint's folder, as find_checkpoint() takes it, or a file in it. What a file leaves out has the default of transformers 5.23
 /// (models/{paligemma,gemma,gemma2,siglip}/configuration_*.py). A quantization_config is ignored: the tensors say what they are. Token ids come from generation_config.json, then config.json, then
-/// its text_config. Throws errc::cannot_open; errc::malformed_config for a value of the wrong kind or one that contradicts another;
+/// its text_config. Throws what find_checkpoint() throws; errc::cannot_open; errc::malformed_config for a value of the wrong kind or one that contradicts another;
 /// errc::unsupported_config for a model of another kind. All problems are in one message; where both kinds occur, the code is
 /// malformed_config.
 [[nodiscard]] checkpoint_config read_checkpoint_config(const std::filesystem::path& folder);

@@ -3,6 +3,7 @@
 
 #include <pali/config/checkpoint_config.hpp>
 #include <pali/config/config_section.ipp>
+#include <pali/core/checkpoint_place.hpp>
 #include <pali/core/error.hpp>
 #include <pali/core/require_path.ipp>
 
@@ -230,8 +231,9 @@ PALI_INLINE void read_picture(const config_section& file, picture_config& out, s
 
 } // namespace detail
 
-PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path& folder) {
+PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path& given) {
     using detail::config_section;
+    const std::filesystem::path folder = find_checkpoint(given);
     const std::filesystem::path place = std::filesystem::is_directory(detail::require_path(folder, "folder")) ? folder : folder.parent_path();
     checkpoint_config out;
     out.file = place / "config.json";

@@ -3,6 +3,7 @@
 
 #include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
+#include <pali/core/lfs_pointer.hpp>
 #include <pali/core/require_path.ipp>
 
 #include <nlohmann/json.hpp>
@@ -128,6 +129,7 @@ private:
     }
     if (in.bad()) throw error(errc::cannot_open, {path.string(), ": cannot be read to its end"});
     if (text.empty()) fail("is empty; a JSON object is needed");
+    if (is_lfs_pointer(text)) throw error(code, {path.string(), lfs_pointer_words});
     if (text.find('\0') != std::string::npos) fail("holds a zero byte, at which a parser could stop; it is no JSON");
     nlohmann::json document = parse_strict_json(text, fail);
     if (!document.is_object()) fail({"is ", document.type_name(), "; a JSON object is needed"});

@@ -1,6 +1,7 @@
 // The weights of a checkpoint: one safetensors file or all its shards, as one table.
 #pragma once
 
+#include <pali/core/short_list.hpp>
 #include <pali/files/safetensors.hpp>
 
 #include <filesystem>
@@ -17,15 +18,17 @@ namespace pali::inline PALI_ABI {
 /// long as the object lives; moving it moves nothing.
 class checkpoint_files {
 public:
-    /// `path` is the folder, or one .safetensors file. Throws errc::cannot_open (with all shards that are missing), errc::malformed_file
-    /// for a file or index that contradicts the format or names a shard outside the folder, and errc::checkpoint_mismatch with every
-    /// tensor that the index promises and its shard lacks, and the reverse.
+    /// `path` is the folder, as find_checkpoint() takes it, or one .safetensors file. Throws what find_checkpoint() throws, errc::cannot_open (with the shards that are missing), and
+    /// errc::malformed_file for a file or index that contradicts the format or names a shard outside the folder.
     explicit checkpoint_files(const std::filesystem::path& path);
 
     /// Tensors of all files.
     [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }
     /// The mapped files, in the order of their names.
     [[nodiscard]] const std::vector<safetensors_file>& files() const noexcept { return m_files; }
+    /// Tensors that the index promises and its shard lacks, and the reverse. All tensors of the shards are in the table; of one that several shards hold, the one that the
+    /// index points to, or the first.
+    [[nodiscard]] const short_list& differences() const noexcept { return m_differences; }
     /// The tensor of that name; throws errc::checkpoint_mismatch when there is none.
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
     /// The text that the first file to have one keeps under `key`; empty where none does.
@@ -34,7 +37,7 @@ public:
     void forget(std::span<const std::byte> part) const noexcept {
         for (const safetensors_file& file : m_files) file.file().forget(part);
     }
-    /// As it was given.
+    /// As it was given, or the snapshot in it.
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return m_path; }
 
 private:
@@ -43,6 +46,7 @@ private:
     std::filesystem::path m_path;
     std::vector<safetensors_file> m_files;
     tensor_table m_tensors;
+    short_list m_differences;
 };
 
 /// The shard of every tensor, as an index file's weight_map says it. Throws errc::cannot_open or errc::malformed_file: the names of

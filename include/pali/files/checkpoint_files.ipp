@@ -1,6 +1,7 @@
 // Body of checkpoint_files.hpp.
 #pragma once
 
+#include <pali/core/checkpoint_place.hpp>
 #include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
 #include <pali/core/require_path.ipp>
@@ -29,9 +30,9 @@ namespace detail {
     for (std::filesystem::directory_iterator it(folder, failure), end; !failure && it != end; it.increment(failure))
         if (holds_weights(it->path().extension().string())) others.insert(it->path().filename().string());
     if (others.empty()) return "";
-    std::string out = "; it holds";
-    for (const std::string& name : others) out += (name == *others.begin() ? " " : ", ") + in_quotes(name);
-    return out + ": name a .safetensors file itself to read it alone, and convert other formats with transformers' save_pretrained";
+    short_list names;
+    for (const std::string& name : others) names.add(in_quotes(name));
+    return "; it holds " + names.in_a_row() + ": name a .safetensors file itself to read it alone, and convert other formats with transformers' save_pretrained";
 }
 
 /// A plain file name: no folder, no drive, no way up.
@@ -64,7 +65,8 @@ PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(con
     return shards;
 }
 
-PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& path) : m_path(path) {
+PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& given) : m_path(find_checkpoint(given)) {
+    const std::filesystem::path& path = m_path;
     std::error_code failure;
     if (!std::filesystem::is_directory(detail::require_path(path, "folder or file"))) {
         m_files.emplace_back(path);
@@ -88,32 +90,30 @@ PALI_INLINE void checkpoint_files::open_shards(const std::filesystem::path& inde
     std::set<std::string> shards;
     for (const auto& [tensor, shard] : shard_of) shards.insert(shard);
 
-    std::string absent;
+    short_list absent;
     for (const std::string& shard : shards) {
         std::error_code failure;
-        if (!std::filesystem::exists(m_path / shard, failure)) absent += (absent.empty() ? "" : ", ") + in_quotes(shard);
+        if (!std::filesystem::exists(m_path / shard, failure)) absent.add(in_quotes(shard));
     }
     if (!absent.empty())
-        throw error(errc::cannot_open, {index.string(), ": names shards that are not in the folder: ", absent, "; was the checkpoint downloaded completely?"});
+        throw error(errc::cannot_open, {index.string(), ": names shards that are not in the folder: ", absent.in_a_row(), "; was the checkpoint downloaded completely?"});
 
-    std::string problems;
-    const auto tell = [&](const error_text& problem) { error_text{"\n  ", problem}.append_to(problems); };
     m_files.reserve(shards.size());
     for (const std::string& shard : shards) {
         const safetensors_file& file = m_files.emplace_back(m_path / shard);
         for (const auto& [name, tensor] : file.tensors()) {
             const auto promised = shard_of.find(name);
-            if (promised == shard_of.end())
-                tell({in_quotes(name), " is in ", in_quotes(shard), ", and the index does not name it"});
-            else if (promised->second != shard)
-                tell({in_quotes(name), " is in ", in_quotes(shard), "; the index says ", in_quotes(promised->second)});
-            else m_tensors.emplace(name, tensor);
+            if (promised != shard_of.end() && promised->second == shard) {
+                m_tensors.insert_or_assign(name, tensor);
+                continue;
+            }
+            if (promised == shard_of.end()) m_differences.add({in_quotes(name), " is in ", in_quotes(shard), ", and the index does not name it"});
+            else m_differences.add({in_quotes(name), " is in ", in_quotes(shard), "; the index says ", in_quotes(promised->second)});
+            m_tensors.emplace(name, tensor);
         }
     }
     for (const auto& [name, shard] : shard_of)
-        if (!m_tensors.contains(name)) tell({in_quotes(name), " is not in ", in_quotes(shard), ", where the index says it is"});
-    if (!problems.empty())
-        throw error(errc::checkpoint_mismatch, {index.string(), ": index and shards differ; are they of one download?", problems});
+        if (!m_tensors.contains(name)) m_differences.add({in_quotes(name), " is in no shard; the index says ", in_quotes(shard)});
 }
 
 PALI_INLINE const tensor_info& checkpoint_files::at(std::string_view name) const {

@@ -3,9 +3,11 @@
 
 #include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
+#include <pali/core/lfs_pointer.hpp>
 #include <pali/files/npz.hpp>
 #include <pali/files/zip_members.ipp>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -184,6 +186,7 @@ private:
 PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path) {
     using detail::npy_header;
     const std::string file = path.string();
+    if (is_lfs_pointer({reinterpret_cast<const char*>(m_file.bytes().data()), std::min<std::size_t>(m_file.bytes().size(), 64)})) throw error(errc::malformed_file, {file, lfs_pointer_words});
     const detail::zip_members zip(m_file.bytes(), file);
     const auto padded = [](std::uint64_t bytes) { return (bytes + 63) / 64 * 64; };
     std::uint64_t inflated = 0; // no overflow: no member says more than 1032 times what it takes in the file

@@ -3,6 +3,7 @@
 
 #include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
+#include <pali/core/lfs_pointer.hpp>
 #include <pali/core/strict_json.ipp>
 #include <pali/files/safetensors.hpp>
 
@@ -132,6 +133,7 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     const std::span<const std::byte> bytes = m_file.bytes();
     const detail::safetensors_header header(path.string());
 
+    if (is_lfs_pointer({reinterpret_cast<const char*>(bytes.data()), std::min<std::size_t>(bytes.size(), 64)})) throw error(errc::malformed_file, {path.string(), lfs_pointer_words});
     if (bytes.size() < 8)
         header.fail({"has ", bytes.size(), " bytes; a safetensors file begins with 8 that give the length of its header"});
     std::uint64_t length = 0;

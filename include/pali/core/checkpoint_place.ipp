@@ -1,0 +1,77 @@
+// Body of checkpoint_place.hpp.
+#pragma once
+
+#include <pali/core/checkpoint_place.hpp>
+#include <pali/core/describe.hpp>
+#include <pali/core/error.hpp>
+#include <pali/core/short_list.hpp>
+#include <pali/core/strict_json.ipp>
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+namespace pali::inline PALI_ABI {
+
+namespace detail {
+
+/// OWNER/NAME, as repositories on the hub are called.
+[[nodiscard]] PALI_INLINE bool is_hub_name(std::string_view name) {
+    const auto is_word = [](std::string_view part) {
+        return !part.empty() && part.front() != '.' && std::all_of(part.begin(), part.end(), [](char c) {
+            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+        });
+    };
+    const std::size_t slash = name.find('/');
+    return slash != std::string_view::npos && is_word(name.substr(0, slash)) && is_word(name.substr(slash + 1));
+}
+
+/// The folder below snapshots/ of a folder of the hub's cache.
+[[nodiscard]] PALI_INLINE std::filesystem::path only_snapshot(const std::filesystem::path& cache) {
+    std::vector<std::filesystem::path> found;
+    std::error_code failure, unknown;
+    for (std::filesystem::directory_iterator it(cache / "snapshots", failure), end; !failure && it != end; it.increment(failure))
+        if (it->is_directory(unknown)) found.push_back(it->path());
+    if (found.size() == 1) return found.front();
+    std::sort(found.begin(), found.end());
+    short_list names;
+    for (const std::filesystem::path& one : found) names.add(in_quotes(one.filename().string()));
+    throw error(errc::cannot_open, {cache.string(), ": is a folder of Hugging Face's cache with ", found.size(), " snapshots", found.empty() ? "; download the model again" : ": ", names.in_a_row(),
+                                    found.empty() ? "" : "; name one of the folders below snapshots/"});
+}
+
+/// Throws for a folder with an adapter.
+PALI_INLINE void refuse_adapter(const std::filesystem::path& folder) {
+    const std::filesystem::path file = folder / "adapter_config.json";
+    std::error_code unknown;
+    if (!std::filesystem::exists(file, unknown)) return;
+    const nlohmann::json adapter = read_strict_json(file, errc::malformed_config);
+    const auto text = [&](const char* key) {
+        const auto found = adapter.find(key);
+        return found != adapter.end() && found->is_string() ? found->get<std::string>() : std::string();
+    };
+    const std::string base = text("base_model_name_or_path"), kind = text("peft_type");
+    throw error(errc::unsupported_format,
+                {folder.string(), ": holds an adapter", kind.empty() ? "" : " (", kind, kind.empty() ? "" : ")", " for ", base.empty() ? "a base model that it does not name" : in_quotes(base),
+                 ", and adapters are not applied: merge it into its base with PEFT's merge_and_unload() and save_pretrained(), and name the folder that these write. ",
+                 "To run a base without the adapter beside it, move adapter_config.json away"});
+}
+
+} // namespace detail
+
+PALI_INLINE std::filesystem::path find_checkpoint(const std::filesystem::path& given) {
+    std::error_code unknown;
+    const std::filesystem::file_status status = std::filesystem::status(given, unknown);
+    if (status.type() == std::filesystem::file_type::not_found && detail::is_hub_name(given.generic_string()))
+        throw error(errc::cannot_open, {given.string(), ": there is no such folder. It reads like the name of a repository on Hugging Face's hub: download that, hf download ", given.generic_string(),
+                                        " --local-dir DIR, and name the folder"});
+    if (!std::filesystem::is_directory(status)) return given;
+    const bool is_cache = !std::filesystem::exists(given / "config.json", unknown) && std::filesystem::is_directory(given / "snapshots", unknown);
+    std::filesystem::path folder = is_cache ? detail::only_snapshot(given) : given;
+    detail::refuse_adapter(folder);
+    return folder;
+}
+
+} // namespace pali::inline PALI_ABI

@@ -1,0 +1,29 @@
+// Files that Git LFS has not fetched: a clone without it holds a text of three lines in place of each.
+#pragma once
+
+#include <pali/core/error.hpp>
+#include <pali/core/macros.hpp>
+
+#include <filesystem>
+#include <fstream>
+#include <string_view>
+#include <system_error>
+
+namespace pali::inline PALI_ABI {
+
+/// Whether the contents of a file, or their beginning, are those of a pointer. https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+[[nodiscard]] constexpr bool is_lfs_pointer(std::string_view contents) noexcept { return contents.starts_with("version https://git-lfs.github.com/spec/"); }
+
+/// What a message says of a pointer, behind the name of the file.
+inline constexpr const char* lfs_pointer_words = ": is a pointer of Git LFS and not the file itself: run git lfs pull in the folder, or download the file";
+
+/// Throws errc::malformed_file for a file that is a pointer. What else a file is, or that there is none, is left to its reader.
+inline void refuse_lfs_pointer(const std::filesystem::path& path) {
+    std::error_code unknown;
+    if (!std::filesystem::is_regular_file(path, unknown)) return;
+    char begin[64]{};
+    std::ifstream(path, std::ios::binary).read(begin, sizeof begin);
+    if (is_lfs_pointer(std::string_view(begin, sizeof begin))) throw error(errc::malformed_file, {path.string(), lfs_pointer_words});
+}
+
+} // namespace pali::inline PALI_ABI
