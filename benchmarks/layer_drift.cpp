@@ -45,7 +45,7 @@ trace run(const settings& of) {
     const pali::checkpoint_config read = pali::read_checkpoint_config(of.folder);
     pali::context at(of.threads);
     const pali::tokenizer text(of.folder, read.image_token);
-    pali::network<pali::dynamic, Weights> net(of.folder, read, pali::residency::mapped, at, {});
+    pali::network<pali::dynamic, Weights> net(of.folder, read, pali::load_options{}, at);
     const pali::arena::frame frame(at.scratch);
 
     const pali::image picture = picture_for(of, net.config);
@@ -54,7 +54,7 @@ trace run(const settings& of) {
     const pali::image_features seen{pali::matrix(net.project(patches, at)), picture.width, picture.height};
     const std::span<const pali::image_features> images(&seen, 1);
 
-    const pali::prompt_layout layout = pali::lay_out(text, images, of.prompt);
+    const pali::prompt_layout layout = pali::lay_out(net, text, images, of.prompt);
     const std::size_t count = layout.tokens.size();
     pali::matrix_view x = pali::embed(net, images, std::span(layout.tokens).subspan(layout.image_tokens), at);
     trace out{.image_tokens = layout.image_tokens, .states = {}, .logits = {}};
@@ -67,7 +67,7 @@ trace run(const settings& of) {
         out.states.emplace_back(y);
         return true;
     });
-    const auto logits = net.decoder.logits(net.decoder.normalise(pali::slice(x, count - 1, 1), at), at);
+    const auto logits = net.logits(net.decoder.normalise(pali::slice(x, count - 1, 1), at), at);
     out.logits.assign(logits.data(), logits.data() + logits.size());
     return out;
 }

@@ -1,7 +1,9 @@
 // The bodies of model: what a call does, with the networks at work.
 #pragma once
 
+#include <pali/core/checkpoint_place.hpp>
 #include <pali/core/describe.hpp>
+#include <pali/core/lfs_pointer.hpp>
 #include <pali/model.hpp>
 #include <pali/model/beams.hpp>
 #include <pali/model/caches.hpp>
@@ -38,8 +40,7 @@ struct model_bodies<Config, Weights> {
 template <model_config Config, weight_storage Weights>
 struct model<Config, Weights>::state {
     state(const std::filesystem::path& from, const load_options& options)
-        : folder(folder_of(from)), read(read_checkpoint_config(from)), at(options.threads, options.pin_threads), text(folder, read.image_token),
-          net(from, read, options.residency, at, options.on_progress), pictures(preprocessing_of(read.picture)), eos(read.eos.begin(), read.eos.end()),
+        : folder(folder_of(from)), read(read_checkpoint_config(from)), at(options.threads, options.pin_threads), text(without_pointers(folder), read.image_token), net(from, read, options, at), pictures(preprocessing_of(read.picture)), eos(read.eos.begin(), read.eos.end()),
           mask_file(options.mask_decoder), caches(options.kv_cache) {
         for (const token id : {text.bos(), text.eos(), text.newline()}) // which prompts and answers get by themselves
             if (static_cast<std::size_t>(id) >= net.config.vocab)
@@ -53,6 +54,12 @@ struct model<Config, Weights>::state {
         std::error_code unknown;
         if (!std::filesystem::is_regular_file(from, unknown)) return from;
         return from.has_parent_path() ? from.parent_path() : std::filesystem::path(".");
+    }
+
+    /// The folder; throws errc::malformed_file where a file of its tokenizer is a pointer of Git LFS.
+    [[nodiscard]] static const std::filesystem::path& without_pointers(const std::filesystem::path& folder) {
+        for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"}) refuse_lfs_pointer(folder / name);
+        return folder;
     }
 
     stopwatch clock;
@@ -94,6 +101,9 @@ struct model<Config, Weights>::state {
     [[nodiscard]] call_progress progress_of(const progress_callback& callback, std::size_t images, std::size_t requests, std::size_t tokens) const {
         return {callback, images * net.vision.layers.size() + requests * net.decoder.layers.size() + tokens};
     }
+
+    /// Throws errc::invalid_prompt for a prompt that is too long, before pictures are looked at.
+    void require_room(std::size_t images, std::string_view prompt) const { (void)lay_out(net, text, images * net.image_tokens(), prompt); }
 
     /// Nothing when the callback stopped it.
     [[nodiscard]] std::optional<image_features> see(const image& picture, call_progress& progress) {
@@ -170,7 +180,7 @@ struct model<Config, Weights>::state {
 template <model_config Config, weight_storage Weights>
 model<Config, Weights>::model(const std::filesystem::path& folder, const load_options& options) {
     (void)arch::in_use(); // a PALI_ARCH that cannot be is said here and not by a kernel
-    m_state = std::make_unique<state>(folder, options);
+    m_state = std::make_unique<state>(find_checkpoint(folder), options);
 }
 template <model_config Config, weight_storage Weights>
 model<Config, Weights>::~model() = default;
@@ -207,6 +217,7 @@ generation model<Config, Weights>::generate(std::span<const image> pictures, std
     options.validate();
     const typename state::call call(*m_state);
     stopwatch clock;
+    m_state->require_room(pictures.size(), prompt);
     call_progress progress = m_state->progress_of(options.on_progress, pictures.size(), 1, options.max_new_tokens);
     std::vector<image_features> images;
     for (const image& picture : pictures) {
@@ -242,6 +253,7 @@ std::vector<generation> model<Config, Weights>::generate_each(std::span<const im
     options.validate();
     const typename state::call call(*m_state);
     stopwatch clock;
+    m_state->require_room(1, prompt);
     call_progress progress = m_state->progress_of(options.on_progress, pictures.size(), pictures.size(), options.max_new_tokens);
     const std::vector<image_features> seen = m_state->see_each(pictures, progress);
     const double seconds = clock.lap();
@@ -263,6 +275,7 @@ std::vector<findings> model<Config, Weights>::find_each(std::span<const image> p
     const typename state::call call(*m_state);
     stopwatch clock;
     if (kind == pointing::masks) (void)m_state->mask_decoder(); // before the work of seeing
+    m_state->require_room(1, prompt_of(kind, things));
     call_progress progress = m_state->progress_of(options.generate.on_progress, pictures.size(), pictures.size(), options.generate.max_new_tokens);
     const std::vector<image_features> seen = m_state->see_each(pictures, progress);
     const double seconds = clock.lap();

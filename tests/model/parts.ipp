@@ -12,7 +12,7 @@ std::vector<float> copy_of(const Matrix& m) { return {m.data(), m.data() + m.siz
 
 template <class Config, class Storage>
 parts<Config, Storage>::parts(const std::filesystem::path& folder, checkpoint_config changed, std::size_t threads, residency where)
-    : config(std::move(changed)), at(threads), net(folder, config, where, at, {}) {}
+    : config(std::move(changed)), at(threads), net(folder, config, load_options{.residency = where}, at) {}
 
 template <class Config, class Storage>
 outputs parts<Config, Storage>::see(const std::string& picture) {
@@ -70,7 +70,7 @@ outputs parts<Config, Storage>::run(matrix_view& x, std::span<const sequence> se
     });
     const auto hidden = net.decoder.normalise(x, at);
     out["norm"] = copy_of(hidden);
-    out["logits"] = copy_of(net.decoder.logits(hidden, at));
+    out["logits"] = copy_of(net.logits(hidden, at));
     return out;
 }
 

@@ -111,8 +111,8 @@ BOOST_AUTO_TEST_CASE(what_does_not_fit_is_said) {
     const pali::test::temporary_folder folder, other;
     pali::quantise_checkpoint<pali::int4>(shapes_folder(), folder.path());
     using pali::errc;
-    BOOST_CHECK_EXCEPTION((pali::model<pali::dynamic, pali::bf16>(folder.path())), pali::error, says(errc::checkpoint_mismatch, "holds int4 codes; load it as int4"));
-    BOOST_CHECK_EXCEPTION((pali::model<pali::dynamic, pali::int8>(folder.path())), pali::error, says(errc::checkpoint_mismatch, "holds int4 codes; load it as int4"));
+    BOOST_CHECK_EXCEPTION((pali::model<pali::dynamic, pali::bf16>(folder.path())), pali::error, says(errc::checkpoint_mismatch, "holds int4 weights (29 matrices of them"));
+    BOOST_CHECK_EXCEPTION((pali::model<pali::dynamic, pali::int8>(folder.path())), pali::error, says(errc::checkpoint_mismatch, "the first); load it as int4, or load the checkpoint"));
     BOOST_CHECK_EXCEPTION(pali::quantise_checkpoint<pali::int8>(folder.path(), other.path()), pali::error, says(errc::invalid_argument, "holds int4 weights already"));
     BOOST_CHECK_EXCEPTION(pali::quantise_checkpoint<pali::int8>(shapes_folder(), shapes_folder()), pali::error, says(errc::invalid_argument, "is the checkpoint itself"));
     BOOST_CHECK_EXCEPTION(pali::quantise_checkpoint<pali::int8>(shapes_folder(), other.path(), 1, [](std::string_view, double) { return false; }), pali::error,
@@ -123,7 +123,7 @@ BOOST_AUTO_TEST_CASE(what_does_not_fit_is_said) {
     BOOST_CHECK_EXCEPTION(pali::quantise_checkpoint<pali::int8>(copy.path() / "model.safetensors", copy.path()), pali::error, says(errc::invalid_argument, "is the checkpoint itself"));
     BOOST_TEST(std::filesystem::file_size(copy.path() / "model.safetensors") == std::filesystem::file_size(shapes_folder() / "model.safetensors"));
     const pali::test::tiny_model odd("gemma2_window"); // its rows are not whole groups
-    BOOST_CHECK_EXCEPTION((pali::model<pali::dynamic, pali::int4>(odd.folder())), pali::error, says(errc::checkpoint_mismatch, "quantised weights are made of BF16, F16 or F32 with a multiple of 8 rows and of 32 columns"));
+    BOOST_CHECK_EXCEPTION((pali::model<pali::dynamic, pali::int4>(odd.folder())), pali::error, says(errc::checkpoint_mismatch, "quantised weights are made of BF16, F16 or F32 with a multiple of 32 columns and of 8 rows"));
     BOOST_CHECK_EXCEPTION(pali::quantise_checkpoint<pali::int4>(odd.folder(), other.path()), pali::error, says(errc::invalid_argument, "of 32 columns"));
 }
 

@@ -262,7 +262,7 @@ BOOST_AUTO_TEST_CASE(all_that_does_not_fit_is_in_one_error) {
     const auto path = file.write(folder);
     const auto message = message_of([&] { const pali::mask_vqvae loaded(path); }, errc::checkpoint_mismatch);
     for (const std::string word : {"changed.safetensors", "5 tensors", "missing tensor 'decoder.2.net.2.bias' (128)", "missing tensor 'encoder.9.net.4.weight' (128, 128, 1, 1)",
-                                   "unexpected tensor 'decoder.13.weight'", "'decoder.6.weight' has shape (64, 128, 4, 4)", "needs (128, 64, 4, 4)", "'_vq_vae._embedding' is stored as I32",
+                                   "unexpected tensor\n    'decoder.13.weight'", "'decoder.6.weight' has shape (64, 128, 4, 4)", "needs (128, 64, 4, 4)", "'_vq_vae._embedding' is stored as I32",
                                    "mask network"})
         BOOST_TEST(has(message, word), "looking for " << word << " in " << message);
 }

@@ -1,11 +1,15 @@
 // Tensors of a checkpoint joined with the members of a model: names, shapes, types, memory, and all problems in one error.
 #include <pali/core/error.hpp>
 #include <pali/weights/binder.hpp>
+#include <pali/weights/finite.hpp>
 
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <deque>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -142,7 +146,7 @@ BOOST_AUTO_TEST_CASE(missing_extra_and_misshapen_tensors_come_in_one_error) {
     names.root()["deep"]["er"].matrix("absent", unused, {4, 5});
     const std::string message = problems(names);
     for (const char* const part : {"[pali.301] some-folder: 4 tensors do not fit", "file: tensor 'wide' has shape (2, 3), the configuration needs (3, 2)",
-                                   "missing tensor 'deep.er.absent' (4, 5)", "file: unexpected tensor 'surplus' F32(1)", "'whole' is stored as I64; BF16, F16 and F32 are read",
+                                   "missing tensor 'deep.er.absent' (4, 5)", "unexpected tensor\n    'surplus' F32(1)", "'whole' is stored as I64; BF16, F16 and F32 are read",
                                    "\nthe hint"})
         BOOST_TEST(message.find(part) != std::string::npos, part << " is not in " << message);
     BOOST_TEST(message.find("position_ids") == std::string::npos);
@@ -191,9 +195,158 @@ BOOST_AUTO_TEST_CASE(a_quantised_head_repeats_with_its_scales) {
     BOOST_TEST(names.root().omits_or_repeats("same", "embedding"));
     BOOST_TEST(!names.root().omits_or_repeats("other", "embedding"));
     BOOST_TEST(!names.root().omits_or_repeats("bare", "embedding"));
-    const std::string left = problems(names);
+    const std::string left = names.unused().in_a_row();
     BOOST_TEST(left.find("'same") == std::string::npos);
     BOOST_TEST(left.find("'other_scale'") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(tensors_that_nobody_asks_for_are_told_and_no_error) {
+    checkpoint c;
+    c.floats("language_model.model.norm.weight", {1}, {0}).floats("v_head.summary.weight", {1, 2}, {1, 2}).floats("language_model.model.layers.0.self_attn.rotary_emb.inv_freq", {1}, {0});
+    pali::binder names(c.table, "folder");
+    const float* norm = nullptr;
+    names.root()["language_model"]["model"]["norm"].vector("weight", norm, 1);
+    BOOST_TEST(problems(names).empty());
+    BOOST_TEST(names.unused().in_a_row() == "'v_head.summary.weight' F32(1, 2)");
+    BOOST_CHECK_EXCEPTION(names.check("", true), pali::error, [](const pali::error& e) { return std::string(e.what()).find("1 tensor does not fit the configuration:\n  unexpected tensor\n    'v_head") != std::string::npos; });
+}
+
+// A weight of a layer that the configuration has no place for would change the answer.
+BOOST_AUTO_TEST_CASE(weights_of_layers_are_not_left_over) {
+    const std::pair<const char*, bool> all[] = {{"model.language_model.layers.3.post_feedforward_layernorm.weight", true}, {"vision_tower.encoder.layers.27.mlp.fc1.bias", true},
+                                                {"language_model.model.layers.0.self_attn.counter", false}, {"v_head.layers.0.weight", false}};
+    for (const auto& [name, refused] : all) {
+        checkpoint c;
+        c.floats(name, {1}, {0});
+        BOOST_TEST(problems(pali::binder(c.table, "folder")).empty() != refused, name);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(ten_of_a_kind_are_told) {
+    checkpoint c;
+    for (int i = 0; i < 268; ++i) c.floats("other." + std::to_string(i), {1}, {0});
+    pali::binder names(c.table, "folder");
+    std::vector<const float*> vectors(130);
+    for (int i = 0; i < 130; ++i) names.root()["absent"].vector(std::to_string(i), vectors[static_cast<std::size_t>(i)], 1);
+    const std::string message = problems(names);
+    BOOST_TEST(std::count(message.begin(), message.end(), '\n') == 24); // 10 and a count, twice, a heading and the hint
+    for (const char* const part : {"398 tensors do not fit", "and 120 more", "and 258 more"}) BOOST_TEST(message.find(part) != std::string::npos, part << " is not in " << message);
+}
+
+BOOST_AUTO_TEST_CASE(prefixes_of_wrappers_are_taken_off_when_all_names_have_them) {
+    checkpoint c, mixed;
+    for (const char* const name : {"module._orig_mod.model.language_model.norm.weight", "module._orig_mod.lm_head.weight"}) c.floats(name, {1}, {0});
+    BOOST_TEST(pali::wrapping_prefix(c.table) == "module._orig_mod.");
+    pali::binder names(c.table, "folder");
+    BOOST_TEST(names.root()["language_model"].has("lm_head.weight"));
+    const float* norm = nullptr;
+    names.root()["language_model"]["model"]["norm"].vector("weight", norm, 2);
+    const std::string message = problems(names); // by the name that the file has
+    BOOST_TEST(message.find("tensor 'module._orig_mod.model.language_model.norm.weight' has shape (1)") != std::string::npos, message);
+    mixed.floats("base_model.model.a", {1}, {0}).floats("b", {1}, {0});
+    BOOST_TEST(pali::wrapping_prefix(mixed.table).empty());
+    BOOST_TEST(pali::wrapping_prefix({}).empty());
+}
+
+// MLX keeps the channels of a convolution last: (out, height, width, channels).
+BOOST_AUTO_TEST_CASE(channels_that_come_last_are_put_first) {
+    checkpoint c;
+    std::vector<float> last(2 * 2 * 2 * 3);
+    for (std::size_t i = 0; i < last.size(); ++i) last[i] = static_cast<float>(i);
+    c.floats("w", {2, 2, 2, 3}, last);
+    pali::binder names(c.table, "folder");
+    pali::rows<const float> w;
+    names.root().matrix("w", w, {2, 3, 2, 2});
+    BOOST_TEST(problems(names).empty());
+    const auto memory = finish(names);
+    BOOST_TEST(w.width == 12u);
+    for (std::size_t out = 0; out < 2; ++out)
+        for (std::size_t channel = 0; channel < 3; ++channel)
+            for (std::size_t pixel = 0; pixel < 4; ++pixel) BOOST_TEST(w[out][channel * 4 + pixel] == last[(out * 4 + pixel) * 3 + channel]);
+    pali::binder other(c.table, "folder");
+    other.root().matrix("w", w, {2, 4, 3, 2});
+    BOOST_TEST(problems(other).find("has shape (2, 2, 2, 3), the configuration needs (2, 4, 3, 2)") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_vocabulary_may_end_within_a_strip) {
+    checkpoint c;
+    std::vector<float> numbers(11 * 64);
+    for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<float>(i % 13) - 6;
+    c.floats("tokens", {11, 64}, numbers).floats("matrix", {11, 64}, numbers);
+    pali::binder names(c.table, "folder");
+    pali::quantised_rows<8> tokens;
+    names.root().vocabulary("tokens", tokens, {11, 64});
+    BOOST_TEST(problems(names).empty());
+    const auto memory = finish(names);
+    BOOST_TEST(tokens.count == 16u);
+    for (std::size_t row = 0; row < 16; ++row)
+        for (std::size_t k = 0; k < 64; ++k)
+            BOOST_TEST(std::abs(static_cast<float>(tokens.code(row, k)) * tokens.scale(row, k) - (row < 11 ? numbers[row * 64 + k] : 0)) < 0.04f);
+    pali::binder other(c.table, "folder");
+    other.root().matrix("matrix", tokens, {11, 64});
+    BOOST_TEST(problems(other).find("embedding and head may have any number") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(codes_of_another_width_are_one_line) {
+    checkpoint c;
+    for (const char* const name : {"a", "b"}) {
+        c.add(name, pali::code_type<4>, {1, 2, 128}, std::vector<std::uint8_t>(256)).add(std::string(name) + "_scale", pali::dtype::bf16, {1, 2, 8}, std::vector<std::uint16_t>(16));
+    }
+    pali::binder names(c.table, "folder");
+    pali::quantised_rows<8> a, b;
+    pali::rows<const float> absent;
+    names.root().matrix("a", a, {8, 64});
+    names.root().matrix("b", b, {8, 64});
+    names.root().matrix("absent", absent, {8, 64});
+    BOOST_TEST(problems(names) == "[pali.301] folder: holds int4 weights (2 matrices of them, 'a' the first); load it as int4, or load the checkpoint that it was made from");
+}
+
+BOOST_AUTO_TEST_CASE(formats_of_others_are_named) {
+    const auto named = [](std::initializer_list<std::pair<const char*, std::vector<std::size_t>>> tensors) {
+        pali::tensor_table table;
+        for (const auto& [name, shape] : tensors) table[name] = {.type = pali::dtype::i32, .shape = shape, .bytes = {}, .file = "file"};
+        return std::string(pali::foreign_format(table));
+    };
+    BOOST_TEST(named({{"q.qweight", {64, 8}}, {"q.qzeros", {1, 8}}, {"q.scales", {1, 64}}}) == "AWQ");
+    BOOST_TEST(named({{"q.qweight", {8, 64}}, {"q.qzeros", {1, 8}}, {"q.scales", {1, 64}}}) == "GPTQ");
+    BOOST_TEST(named({{"q.qweight", {64, 8}}, {"q.g_idx", {64}}, {"q.scales", {1, 64}}}) == "GPTQ");
+    BOOST_TEST(named({{"q.weight", {64, 8}}, {"q.scales", {64, 1}}, {"q.biases", {64, 1}}}) == "MLX");
+    BOOST_TEST(named({{"q.weight", {64, 1}}, {"q.weight.absmax", {8}}}) == "bitsandbytes");
+    BOOST_TEST(named({{"q.weight", {64, 1}}, {"q.SCB", {8}}}) == "bitsandbytes");
+    BOOST_TEST(named({{"q.weight_packed", {64, 1}}, {"q.weight_scale", {8}}}) == "compressed-tensors");
+    BOOST_TEST(named({{"q.weight", {64, 1}}, {"q.weight_scale_inv", {8}}}) == "FP8 with scales");
+    BOOST_TEST(named({{"q.weight", {64, 1}}, {"q.weight_scale", {8}}, {"q.bias", {8}}}).empty());
+    pali::tensor_table table;
+    table["q.weight.absmax"] = {};
+    BOOST_CHECK_EXCEPTION(pali::binder(table, "some-folder"), pali::error, [](const pali::error& e) {
+        return e.code() == pali::errc::unsupported_format && std::string(e.what()).find("some-folder: holds weights quantised in the format of bitsandbytes") != std::string::npos;
+    });
+}
+
+BOOST_AUTO_TEST_CASE(numbers_that_are_not_finite_are_found) {
+    std::vector<float> numbers(3 * 5000, 1.f);
+    checkpoint c;
+    c.floats("good", {3, 5000}, numbers);
+    numbers[2 * 5000 + 7] = std::numeric_limits<float>::quiet_NaN();
+    c.floats("nan", {3, 5000}, numbers).add("inf", pali::dtype::f16, {2}, std::vector<std::uint16_t>{0, 0xfc00}).add("codes", pali::dtype::i8, {1}, std::vector<std::int8_t>{-1});
+    c.add("large", pali::dtype::bf16, {1}, std::vector<std::uint16_t>{0x7f7f});
+    BOOST_TEST(pali::describe_not_finite(c.table).in_a_row() == "file: tensor 'inf' has -inf at (1), file: tensor 'nan' has nan at (2, 7)");
+}
+
+// A group with such a number has a scale that is none, so that it shows in what is made of it.
+BOOST_AUTO_TEST_CASE(rounding_keeps_what_is_not_finite) {
+    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+        std::vector<float> strip(8 * 64, 1.f);
+        strip[3 * 64 + 5] = bad;
+        std::vector<std::uint8_t> codes(8 * 64);
+        std::vector<pali::bfloat16> scales(16);
+        pali::quantise_strip<8>(strip.data(), 64, codes.data(), scales.data());
+        BOOST_TEST(std::isnan(static_cast<float>(scales[3])));
+        BOOST_TEST(static_cast<float>(scales[2]) > 0);
+        pali::quantise_strip<4>(strip.data(), 64, codes.data(), scales.data());
+        BOOST_TEST(std::isnan(static_cast<float>(scales[3])));
+        BOOST_TEST(!std::isnan(static_cast<float>(scales[8 + 3])));
+    }
 }
 
 BOOST_AUTO_TEST_CASE(loading_reports_progress_and_can_be_stopped) {

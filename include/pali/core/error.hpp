@@ -19,7 +19,7 @@ enum class errc : int {
     malformed_file = 202,      ///< the contents contradict the file's format
     unsupported_format = 203,  ///< a known format in a form that is not read (dtype, compression, …)
     cannot_write = 204,        ///< a file cannot be written
-    checkpoint_mismatch = 301, ///< tensors missing, unexpected or of another shape; all of them in one message
+    checkpoint_mismatch = 301, ///< tensors missing or of another shape, and with load_options::strict unexpected; ten of a kind in one message
     config_mismatch = 302,     ///< config.json differs from the compiled configuration; all differences in one message
     malformed_config = 303,    ///< config.json is no JSON, lacks a field, or holds a value of the wrong kind
     unsupported_config = 304,  ///< a model that is valid but of a kind this library does not run

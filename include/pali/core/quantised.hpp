@@ -38,10 +38,12 @@ struct quantised_rows {
 
     /// Whether a matrix (count, width) can be held so: whole strips and whole groups.
     [[nodiscard]] static constexpr bool fits(std::size_t count, std::size_t width) noexcept { return count % strip == 0 && width % group == 0; }
-    /// The shape of `codes`, in bytes, for a matrix (count, width) that fits.
-    [[nodiscard]] static std::vector<std::size_t> codes_shape(std::size_t count, std::size_t width) { return {count / strip, width / group, group_bytes}; }
+    /// The count with the last strip filled up.
+    [[nodiscard]] static constexpr std::size_t padded(std::size_t count) noexcept { return (count + strip - 1) / strip * strip; }
+    /// The shape of `codes`, in bytes, for a matrix of whole groups; rows that fill the last strip up are zeros.
+    [[nodiscard]] static std::vector<std::size_t> codes_shape(std::size_t count, std::size_t width) { return {padded(count) / strip, width / group, group_bytes}; }
     /// The shape of `scales`.
-    [[nodiscard]] static std::vector<std::size_t> scales_shape(std::size_t count, std::size_t width) { return {count / strip, width / group, strip}; }
+    [[nodiscard]] static std::vector<std::size_t> scales_shape(std::size_t count, std::size_t width) { return {padded(count) / strip, width / group, strip}; }
     /// Bytes that the codes of so many numbers take, whole groups of them.
     [[nodiscard]] static constexpr std::size_t bytes_of(std::size_t numbers) noexcept { return numbers * Bits / 8; }
 

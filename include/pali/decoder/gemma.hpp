@@ -4,6 +4,7 @@
 #include <pali/decoder/block.hpp>
 #include <pali/kernels/read_row.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -20,7 +21,7 @@ struct gemma {
     typename Storage::matrix embedding; ///< (V, D)
     std::vector<gemma_block<Config, Storage>> layers; ///< from the first to the last
     rms_norm final_norm; ///< (D)
-    linear<Storage> head; ///< (V, D); empty where the embedding serves as the head too
+    linear<Storage> head; ///< (V, D), without a bias; empty where the embedding serves as the head too
     kernels::rope_table rope; ///< as far as extend() has asked for
 
     /// Without weights: bind() asks for them.
@@ -55,21 +56,30 @@ struct gemma {
     /// Outputs of the last block (T, D) -> hidden states (T, D), in scratch memory.
     [[nodiscard]] matrix_view normalise(const matrix_view& x, context& at) const { return final_norm(x, at); }
 
-    /// Hidden states (T, D) -> logits (T, V), in scratch memory, with the final softcap.
-    [[nodiscard]] matrix_view logits(const matrix_view& hidden, context& at) const {
-        auto y = (head.weight.count ? head : linear<Storage>{.weight = embedding})(hidden, at);
+    /// Hidden states (T, D) -> logits (T, V), in scratch memory, before the final softcap.
+    [[nodiscard]] matrix_view uncapped_logits(const matrix_view& hidden, context& at) const {
+        matrix_view y = (head.weight.count ? head : linear<Storage>{.weight = embedding})(hidden, at);
+        const std::size_t count = y.shape(0), width = y.shape(1), vocab = config.vocab;
+        if (width == vocab) return y;
+        for (std::size_t row = 1; row < count; ++row) std::copy_n(y.data() + row * width, vocab, y.data() + row * vocab); // rows that fill up a strip are no tokens
+        return view_matrix(y.data(), count, vocab);
+    }
+    /// The final softcap, in place.
+    void cap(matrix_view& y, context& at) const {
         if (config.final_softcap > 0)
             at.threads.run_blocks(y.size(), kernels::elements_a_task, [&](std::size_t i, std::size_t n) { kernels::softcap(arch::native, y.data() + i, n, config.final_softcap); });
-        return y;
     }
 
-    /// Names below "language_model.". A head that is absent, or repeats the embedding, is the embedding.
-    void bind(const binder::scope& names) {
+    /// Names below "language_model.". `tied`: of embedding and head one is enough, in either direction; a head that repeats the embedding is the embedding.
+    void bind(const binder::scope& names, bool tied = true) {
         const auto model = names["model"];
-        model["embed_tokens"].matrix("weight", embedding, {config.vocab, config.hidden});
+        const bool head_alone = tied && !names.has("model.embed_tokens.weight") && names.has("lm_head.weight");
+        (head_alone ? names["lm_head"] : model["embed_tokens"]).vocabulary("weight", embedding, {config.vocab, config.hidden});
         for (std::size_t i = 0; i < layers.size(); ++i) layers[i].bind(model["layers." + std::to_string(i)], i);
         final_norm.bind(model["norm"], config.hidden, config.norm_eps);
-        if (!names.omits_or_repeats("lm_head.weight", "model.embed_tokens.weight")) head.bind(names["lm_head"], config.vocab, config.hidden, false);
+        const bool one_is_enough = tied || names.has("lm_head.weight");
+        if (!head_alone && !(one_is_enough && names.omits_or_repeats("lm_head.weight", "model.embed_tokens.weight")))
+            names["lm_head"].vocabulary("weight", head.weight, {config.vocab, config.hidden});
     }
 };
 

@@ -21,13 +21,15 @@ namespace pali::inline PALI_ABI::inline PALI_SIMD {
 /// Chooses token after token from logits, streams the text, and knows when to stop. Allocates when it is made and not per token.
 class answer {
 public:
-    /// `number` is what its callbacks call it; `eos` are the tokens that end it; `vocab` is the number of logits. What it is given has to outlive it.
-    answer(std::size_t number, const generate_options& options, const tokenizer& text, std::span<const token> eos, const prompt_layout& prompt, std::size_t vocab)
+    /// `number` is what its callbacks call it; `eos` are the tokens that end it; `vocab` is the number of logits; `most_tokens`
+    /// those that it may have. What it is given has to outlive it.
+    answer(std::size_t number, const generate_options& options, const tokenizer& text, std::span<const token> eos, const prompt_layout& prompt, std::size_t vocab, std::size_t most_tokens)
         : m_number(number), m_options(options), m_eos(eos), m_stream(text), m_sampler(options.sampling, vocab), m_sequence(prompt.tokens) {
-        m_sequence.reserve(prompt.tokens.size() + options.max_new_tokens);
+        m_result.most_tokens = most_tokens;
+        m_sequence.reserve(prompt.tokens.size() + most_tokens);
         if (changes_logits()) m_own.reserve(vocab);
-        m_result.tokens.reserve(options.max_new_tokens);
-        m_result.logprobs.reserve(options.max_new_tokens);
+        m_result.tokens.reserve(most_tokens);
+        m_result.logprobs.reserve(most_tokens);
         m_result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
     }
 
@@ -47,7 +49,7 @@ public:
         const bool wanted = (!m_options.on_token || m_options.on_token(m_number, next, logprob)) && (ends || say(m_stream.push(next)));
         if (!wanted) m_result.finish = finish_reason::cancelled;
         else if (ends) m_result.finish = finish_reason::eos;
-        else if (m_result.tokens.size() < m_options.max_new_tokens) return true;
+        else if (m_result.tokens.size() < m_result.most_tokens) return true;
         else m_result.finish = finish_reason::length;
         m_complete = true;
         const std::string_view held = m_stream.finish();

@@ -4,6 +4,7 @@
 #include <pali/core/macros.hpp>
 #include <pali/text/token.hpp>
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,7 @@ namespace pali::inline PALI_ABI {
 /// Why a generation ended.
 enum class finish_reason {
     eos,       ///< the model said so
-    length,    ///< max_new_tokens were reached
+    length,    ///< max_new_tokens, or the last position of the model, were reached
     cancelled, ///< a callback returned false
 };
 
@@ -35,6 +36,7 @@ struct generation {
     std::vector<float> logprobs;      ///< natural logarithm of each token's probability, under the model's own distribution
     std::vector<token> prompt_tokens; ///< BOS, prompt, "\n": what followed the image tokens
     finish_reason finish = finish_reason::length; ///< why it ended
+    std::size_t most_tokens = 0;      ///< that it could have: max_new_tokens, or fewer where the model has fewer positions behind the prompt
     pali::timings timings;            ///< seconds
 
     /// Tokens a second after the first one; 0 for a single token.

@@ -52,15 +52,17 @@ private:
 
 /// Answers a request by beam search, as transformers' generate(num_beams = n) does. Text and tokens are streamed when the best is known, under `number`. Progress is
 /// reported before each round, stage "search"; stopped, the answer is the best so far.
-/// Throws what beam_search, sampler and embed() throw.
+/// Throws what beam_search, sampler, lay_out(), embed() and network::logits() throw.
 template <class Network>
 [[nodiscard]] generation search_beams(Network& net, const tokenizer& text, std::span<const token> eos, const request& one, kv_caches& caches,
                                       context& at, call_progress& progress, std::size_t number = 0) {
-    const generate_options& options = one.options;
+    generate_options options = one.options;
     const std::size_t beams = options.num_beams, vocab = net.config.vocab;
     stopwatch clock;
-    const prompt_layout prompt = lay_out(text, one.images, one.prompt);
+    const prompt_layout prompt = lay_out(net, text, one.images, one.prompt);
+    options.max_new_tokens = std::min(options.max_new_tokens, net.positions - prompt.tokens.size());
     generation result;
+    result.most_tokens = options.max_new_tokens;
     result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
     for (std::size_t b = 0; b < beams; ++b) (void)caches.prepare(b, net.config, prompt.tokens.size() + options.max_new_tokens);
     const arena::frame frame(at.scratch);
@@ -79,7 +81,7 @@ template <class Network>
     matrix own = make_matrix(beams, vocab), scores = make_matrix(beams, vocab);
     std::vector<token> history;
     const auto go_on = [&](const matrix_view& hidden) {
-        const auto logits = net.decoder.logits(net.decoder.normalise(hidden, at), at);
+        const auto logits = net.logits(net.decoder.normalise(hidden, at), at);
         const std::size_t count = logits.shape(0);
         for (std::size_t b = 0; b < count; ++b) {
             log_softmax({logits.data() + b * vocab, vocab}, {own.data() + b * vocab, vocab});

@@ -6,6 +6,7 @@
 #include <pali/model/prefill.hpp>
 #include <pali/model/request.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <deque>
@@ -30,7 +31,7 @@ private:
 };
 
 /// Answers requests, by sampling or greedily. Each gets the tokens it would get alone: rows of a batch do not touch each other.
-/// A callback that returns false stops all of them. `caches` are used again from call to call. Callbacks number answers from `first_number` on. Throws what sampler and embed() throw. A step reads the weights once for all answers, and allocates nothing.
+/// A callback that returns false stops all of them. `caches` are used again from call to call. Callbacks number answers from `first_number` on. Throws what sampler, lay_out(), embed() and network::logits() throw. A step reads the weights once for all answers, and allocates nothing.
 template <class Network>
 [[nodiscard]] std::vector<generation> generate(Network& net, const tokenizer& text, std::span<const token> eos, std::span<const request> requests,
                                                kv_caches& caches, context& at, call_progress& progress, std::size_t first_number = 0) {
@@ -39,14 +40,15 @@ template <class Network>
     active.reserve(requests.size());
     for (std::size_t i = 0; i < requests.size(); ++i) {
         stopwatch clock;
-        const prompt_layout prompt = lay_out(text, requests[i].images, requests[i].prompt);
-        answer& a = answers.emplace_back(first_number + i, requests[i].options, text, eos, prompt, net.config.vocab);
+        const prompt_layout prompt = lay_out(net, text, requests[i].images, requests[i].prompt);
+        const std::size_t most_tokens = std::min(requests[i].options.max_new_tokens, net.positions - prompt.tokens.size());
+        answer& a = answers.emplace_back(first_number + i, requests[i].options, text, eos, prompt, net.config.vocab, most_tokens);
         if (progress.stopped()) continue; // it has its prompt and no token
-        kv_cache& cache = caches.prepare(i, net.config, prompt.tokens.size() + requests[i].options.max_new_tokens);
+        kv_cache& cache = caches.prepare(i, net.config, prompt.tokens.size() + most_tokens);
         const arena::frame frame(at.scratch);
         const auto words = std::span(prompt.tokens).subspan(prompt.image_tokens);
         if (auto x = prefill(net, requests[i].images, words, {}, cache, at, progress)) {
-            auto logits = net.decoder.logits(net.decoder.normalise(slice(*x, x->shape(0) - 1, 1), at), at);
+            auto logits = net.logits(net.decoder.normalise(slice(*x, x->shape(0) - 1, 1), at), at);
             if (a.take({logits.data(), logits.size()})) active.push_back(i);
             if (a.stopped()) progress.stop();
         }
@@ -63,7 +65,7 @@ template <class Network>
             sequences.push_back({.cache = &caches[active[row]], .first = row, .count = 1});
         }
         net.decoder(x, sequences, at, [](std::size_t, const matrix_view&) { return true; });
-        auto logits = net.decoder.logits(net.decoder.normalise(x, at), at);
+        auto logits = net.logits(net.decoder.normalise(x, at), at);
         const std::size_t vocab = logits.shape(1);
         const double seconds = clock.lap();
         std::size_t kept = 0;

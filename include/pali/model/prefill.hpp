@@ -13,7 +13,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <string>
+#include <string_view>
 #include <vector>
 
 namespace pali::inline PALI_ABI::inline PALI_SIMD {
@@ -39,11 +39,21 @@ template <class Network>
     return x;
 }
 
-/// The sequence of a request: as many image tokens as its features have rows, BOS, the prompt, "\n". Throws what layout_prompt() throws.
-[[nodiscard]] inline prompt_layout lay_out(const tokenizer& text, std::span<const image_features> images, std::string_view prompt) {
+/// A sequence: image tokens, BOS, the prompt, "\n". Throws what layout_prompt() throws, and errc::invalid_prompt where the model has no positions for it and `more` tokens.
+template <class Network>
+[[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::size_t image_tokens, std::string_view prompt, std::size_t more = 1) {
+    prompt_layout layout = layout_prompt(text, prompt, image_tokens);
+    if (const std::size_t count = layout.tokens.size(); count > net.positions || more > net.positions - count)
+        throw error(errc::invalid_prompt, {"pictures and prompt have ", count, " tokens (", image_tokens, " of pictures), and with ", more, " of an answer they are more than the ", net.positions,
+                                           " positions of the model (max_position_embeddings in config.json); ask with a shorter prompt or fewer pictures"});
+    return layout;
+}
+/// The same with the features of pictures: as many image tokens as they have rows.
+template <class Network>
+[[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt, std::size_t more = 1) {
     std::size_t rows = 0;
     for (const image_features& picture : images) rows += picture.values.shape(0);
-    return layout_prompt(text, prompt, rows);
+    return lay_out(net, text, rows, prompt, more);
 }
 
 /// Starts the sequence in `cache` with a prompt whose tokens all see each other, followed by `suffix`, which is causal.

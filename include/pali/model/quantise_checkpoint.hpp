@@ -7,6 +7,8 @@
 #include <pali/core/thread_pool.hpp>
 #include <pali/files/checkpoint_files.hpp>
 #include <pali/files/safetensors_writer.hpp>
+#include <pali/weights/finite.hpp>
+#include <pali/weights/foreign.hpp>
 #include <pali/weights/names.hpp>
 #include <pali/weights/quantise.hpp>
 #include <pali/weights/storage.hpp>
@@ -20,6 +22,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -28,10 +31,11 @@ namespace pali::inline PALI_ABI {
 /// What a checkpoint was quantised to, "int8" or "int4"; empty for one that was not.
 [[nodiscard]] inline std::string quantised_weights(const checkpoint_files& files) { return files.metadata(weights_key); }
 
-/// Whether a tensor is a matrix of the decoder, its embedding and head among them: those are quantised.
-[[nodiscard]] inline bool is_decoder_matrix(const std::string& name, const tensor_info& tensor) {
-    return published_name(name).starts_with("language_model.") && tensor.shape.size() == 2;
-}
+/// Whether a tensor is a matrix of the decoder, its embedding and head among them: those are quantised. By its published name.
+[[nodiscard]] inline bool is_decoder_matrix(std::string_view name, const tensor_info& tensor) { return name.starts_with("language_model.") && tensor.shape.size() == 2; }
+
+/// Whether it has a row for each token: its last strip may be filled up.
+[[nodiscard]] inline bool is_vocabulary(std::string_view name) { return name == "language_model.model.embed_tokens.weight" || name == "language_model.lm_head.weight"; }
 
 /// The files of a folder but its weights, in whatever format: configuration, tokenizer, mask decoder. In the order of their names. Throws errc::cannot_open.
 [[nodiscard]] inline std::vector<std::filesystem::path> all_but_weights(const std::filesystem::path& folder) {
@@ -85,13 +89,15 @@ template <weight_storage Storage>
 [[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantised_entries(const tensor_table& tensors) {
     using quantised_matrix = typename Storage::matrix;
     std::map<std::string, safetensors_writer::entry, std::less<>> entries;
+    const std::size_t wrapped = wrapping_prefix(tensors).size();
     for (const auto& [name, tensor] : tensors) {
-        if (!is_decoder_matrix(name, tensor)) {
+        const std::string published = published_name(std::string_view(name).substr(wrapped));
+        if (!is_decoder_matrix(published, tensor)) {
             entries[name] = {tensor.type, tensor.shape};
             continue;
         }
         const std::size_t count = tensor.shape[0], width = tensor.shape[1];
-        if (!is_convertible(tensor.type) || !quantised_matrix::fits(count, width))
+        if (!is_convertible(tensor.type) || !quantised_matrix::fits(is_vocabulary(published) ? quantised_matrix::padded(count) : count, width))
             throw error(errc::invalid_argument, {tensor.file, ": tensor ", in_quotes(name), " is ", to_string(tensor.type), describe_shape(tensor.shape), "; ",
                                                  what_is_quantised<quantised_matrix::bits>()});
         entries[name] = {code_type<quantised_matrix::bits>, quantised_matrix::codes_shape(count, width)};
@@ -106,19 +112,22 @@ template <weight_storage Storage>
     return {tensor.type, {count, tensor.shape[1]}, tensor.bytes.subspan(first * row, count * row), tensor.file};
 }
 
-/// Reads the Hugging Face folder `from` and writes `to`: the same, with the decoder in the weights of `Storage` (int8 or int4) in one model.safetensors.
+/// Reads the Hugging Face folder `given`, as find_checkpoint() takes it, and writes `to`: the same, with the decoder in the weights of `Storage` (int8 or int4) in one model.safetensors.
 /// Weights pass through in pieces of 16 MiB, so a checkpoint of any size needs some tens of megabytes of memory. `threads` counts the caller, 0: as many as the machine
 /// has; `progress` is asked after each piece, stage "quantize".
-/// Throws errc::invalid_argument where `from` is quantised already, is `to`, or has a matrix that does not consist of whole strips and groups, and, without `overwrite`, before any
+/// Throws errc::invalid_argument where the folder is quantised already, is `to`, or has a matrix that does not consist of whole strips and groups (of embedding and head the last strip is filled
+/// up with zeros); errc::unsupported_format where another program quantised it; errc::malformed_file for weights that are not finite; errc::invalid_argument, without `overwrite`, before any
 /// work where a file in `to` would be replaced by another; errc::cannot_write; errc::cancelled; and what checkpoint_files throws. A model.safetensors that was in `to` is replaced
 /// when all is done, or stays.
 template <weight_storage Storage>
-void quantise_checkpoint(const std::filesystem::path& from, const std::filesystem::path& to, std::size_t threads = 0, const progress_callback& progress = {}, bool overwrite = false) {
+void quantise_checkpoint(const std::filesystem::path& given, const std::filesystem::path& to, std::size_t threads = 0, const progress_callback& progress = {}, bool overwrite = false) {
     using quantised_matrix = typename Storage::matrix;
     constexpr std::size_t bytes_a_piece = std::size_t{16} << 20; // of the file that is read
-    const checkpoint_files files(from);
+    const checkpoint_files files(given);
+    const std::filesystem::path from = files.path();
     if (const std::string weights = quantised_weights(files); !weights.empty())
         throw error(errc::invalid_argument, {from.string(), " holds ", weights, " weights already; quantise the checkpoint that they were made from"});
+    refuse_foreign_format(files.tensors(), from.string());
     std::error_code failed;
     std::filesystem::create_directories(to, failed);
     if (failed) throw error(errc::cannot_write, {to.string(), ": ", failed.message()});
@@ -139,8 +148,9 @@ void quantise_checkpoint(const std::filesystem::path& from, const std::filesyste
             throw error(errc::cancelled, {to.string(), ": quantising was stopped by the callback"});
     };
     std::vector<std::byte> memory;
+    const std::size_t wrapped = wrapping_prefix(files.tensors()).size();
     for (const auto& [name, tensor] : files.tensors()) {
-        if (!is_decoder_matrix(name, tensor)) {
+        if (!is_decoder_matrix(published_name(std::string_view(name).substr(wrapped)), tensor)) {
             out.append(name, tensor.bytes);
             pass(tensor.bytes);
             continue;
@@ -151,7 +161,9 @@ void quantise_checkpoint(const std::filesystem::path& from, const std::filesyste
             const tensor_info piece = slice_rows(tensor, first, std::min(rows_a_piece, rows - first));
             memory.resize(quantised_bytes<quantised_matrix::bits>(piece));
             quantise<quantised_matrix::bits>(piece, memory.data(), pool);
-            const std::size_t codes = quantised_matrix::bytes_of(piece.count());
+            if (const auto at = find_not_finite(piece))
+                throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite in row ", first + *at / tensor.shape[1]});
+            const std::size_t codes = quantised_matrix::bytes_of(quantised_matrix::padded(piece.shape[0]) * piece.shape[1]);
             out.append(name, std::span(memory).first(codes));
             out.append(name + std::string(scales_suffix), std::span(memory).subspan(codes));
             pass(piece.bytes);

@@ -20,7 +20,7 @@ namespace model_detail {
 template <class Network>
 [[nodiscard]] matrix_view forward(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                                   std::span<const token> suffix, kv_caches& caches, context& at) {
-    const prompt_layout layout = lay_out(text, images, prompt);
+    const prompt_layout layout = lay_out(net, text, images, prompt, suffix.size());
     kv_cache& cache = caches.prepare(0, net.config, layout.tokens.size() + suffix.size());
     call_progress unobserved;
     return *prefill(net, images, std::span(layout.tokens).subspan(layout.image_tokens), suffix, cache, at, unobserved);
@@ -43,7 +43,7 @@ template <class Network>
                             kv_caches& caches, context& at) {
     const arena::frame frame(at.scratch);
     const auto x = model_detail::forward(net, text, images, prompt, text.encode(suffix), caches, at);
-    return copy_of(net.decoder.logits(net.decoder.normalise(x, at), at));
+    return copy_of(net.logits(net.decoder.normalise(x, at), at));
 }
 
 /// Log-probabilities of an answer and its end, given pictures and prompt: one pass, and the head over the answer's rows only.
@@ -60,7 +60,7 @@ template <class Network>
     for (std::size_t first = 0; first < count; first += rows_at_once) {
         const arena::frame inner(at.scratch);
         const std::size_t n = std::min(rows_at_once, count - first);
-        const auto l = net.decoder.logits(net.decoder.normalise(slice(x, x.shape(0) - count + first, n), at), at);
+        const auto l = net.logits(net.decoder.normalise(slice(x, x.shape(0) - count + first, n), at), at);
         for (std::size_t row = 0; row < n; ++row) {
             const std::span<const float> of(l.data() + row * l.shape(1), l.shape(1));
             result.logprobs.push_back(log_softmax_at(of, result.tokens[first + row]));

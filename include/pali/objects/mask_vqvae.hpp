@@ -118,8 +118,8 @@ private:
 class mask_vqvae : mask_vqvae_sizes {
 public:
     /// Reads a .npz or .safetensors file with the names of vae-oid.npz, in float32 or 16 bits; the encoder may be missing. Keeps nothing
-    /// of the file. Throws what its reader throws, errc::unsupported_format for another ending, and errc::checkpoint_mismatch with every
-    /// tensor that is missing, unexpected or misshapen.
+    /// of the file. Throws what its reader throws, errc::unsupported_format for another ending, and errc::checkpoint_mismatch with the
+    /// tensors that are missing, unexpected or misshapen, errc::malformed_file for numbers that are not finite.
     explicit mask_vqvae(const std::filesystem::path& file) {
         if (file.extension() == ".npz") load(npz_file(file).tensors(), file.string());
         else if (file.extension() == ".safetensors") load(safetensors_file(file).tensors(), file.string());
@@ -174,7 +174,9 @@ private:
         each_layer([&](conv_layer& layer, const std::string& name) { layer.bind(names.root()[name]); });
         rows<const float> codebook;
         names.root()["_vq_vae"].matrix("_embedding", codebook, {codes, width});
-        names.check("Is it the mask network? The weights of the model itself are in other files.");
+        names.check("Is it the mask network? The weights of the model itself are in other files.", true);
+        if (const short_list broken = describe_not_finite(tensors); !broken.empty())
+            throw error(errc::malformed_file, {source, ": the mask network has numbers that are not finite:", broken.joined("\n  ")});
         thread_pool alone(1);
         const page_memory converted = names.finish(residency::mapped, alone, {});
         each_layer([](conv_layer& layer, const std::string&) { layer.pack(); });

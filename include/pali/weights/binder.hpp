@@ -5,24 +5,27 @@
 #include <pali/core/error.hpp>
 #include <pali/core/progress.hpp>
 #include <pali/core/rows.hpp>
+#include <pali/core/short_list.hpp>
 #include <pali/core/thread_pool.hpp>
 #include <pali/files/mmap.hpp>
 #include <pali/files/tensor_table.hpp>
 #include <pali/weights/convert.hpp>
+#include <pali/weights/foreign.hpp>
 #include <pali/weights/names.hpp>
 #include <pali/weights/quantise.hpp>
 #include <pali/weights/residency.hpp>
 #include <pali/weights/storage.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstring>
 #include <functional>
 #include <map>
-#include <optional>
 #include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace pali::inline PALI_ABI {
@@ -39,16 +42,26 @@ public:
         /// The place below `name`.
         [[nodiscard]] scope operator[](const std::string& name) const { return {m_owner, m_prefix + name + "."}; }
 
-        /// A matrix in the model's storage; the shape in the file may have more dimensions (a convolution is a matrix of its patches).
+        /// A matrix in the model's storage; the shape in the file may have more dimensions (a convolution is a matrix of its patches). A convolution (out, channels, height, width) may lie
+        /// in the file with its channels last, as MLX writes it.
         template <class Element>
         void matrix(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const {
-            if (const tensor_info* tensor = m_owner.find(m_prefix + name, shape)) m_owner.want_matrix(*tensor, to);
+            if (const tensor_info* tensor = m_owner.find(m_prefix + name, shape)) m_owner.want_matrix(*tensor, to, shape);
         }
         /// A quantised matrix, from a file that holds it so or from one that does not. Its rows and columns come in whole strips and groups.
         template <std::size_t Bits>
         void matrix(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
-            m_owner.want_quantised(m_prefix + name, to, shape);
+            m_owner.want_quantised(m_prefix + name, to, shape, shape[0]);
         }
+        /// A matrix with a row for each token: a quantised one gets rows of zeros that fill its last strip up, and a count that includes them.
+        template <class Element>
+        void vocabulary(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const { matrix(name, to, shape); }
+        template <std::size_t Bits>
+        void vocabulary(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
+            m_owner.want_quantised(m_prefix + name, to, shape, quantised_rows<Bits>::padded(shape[0]));
+        }
+        /// Whether the checkpoint has it.
+        [[nodiscard]] bool has(const std::string& name) const { return m_owner.look_up(m_prefix + name) != nullptr; }
         /// A vector, (size), always float32.
         void vector(const std::string& name, const float*& to, std::size_t size) const {
             if (const tensor_info* tensor = m_owner.find(m_prefix + name, {size})) m_owner.want_vector(*tensor, to);
@@ -71,28 +84,44 @@ public:
         std::string m_prefix;
     };
 
-    /// `table` must outlive the binder, and the model if it is mapped. `source` names the checkpoint in messages.
+    /// `table` must outlive the binder, and the model if it is mapped. `source` names the checkpoint in messages. Throws errc::unsupported_format for weights that another program quantised.
     binder(const tensor_table& table, std::string source) : m_source(std::move(source)) {
+        refuse_foreign_format(table, m_source);
+        const std::size_t wrapped = wrapping_prefix(table).size();
         for (const auto& [name, tensor] : table) {
-            const auto [at, added] = m_tensors.emplace(published_name(name), &tensor);
-            if (!added) tell({"tensor ", in_quotes(name), " and another one both stand for ", in_quotes(at->first)});
+            const auto [at, added] = m_tensors.emplace(published_name(std::string_view(name).substr(wrapped)), named{&tensor, &name});
+            if (!added) tell(kind::ambiguous, {"tensors ", in_quotes(name), " and ", in_quotes(*at->second.name), " both stand for ", in_quotes(at->first)});
         }
     }
 
     /// Where names begin.
     [[nodiscard]] scope root() { return {*this, ""}; }
 
-    /// Throws errc::checkpoint_mismatch with every missing, unexpected and misshapen tensor; `hint` says what may have happened.
-    void check(const std::string& hint) const {
-        std::vector<std::string> problems = m_problems;
-        for (const auto& [name, tensor] : m_tensors)
-            if (!m_used.contains(name) && !is_buffer(name))
-                problems.push_back(error_text{tensor->file, ": unexpected tensor ", in_quotes(name), " ", describe(*tensor)}.str());
-        if (problems.empty()) return;
+    /// Tensors that nothing was asked of, which is no harm: value heads, heads of other tasks, counters. Buffers that old versions of transformers saved are left out.
+    [[nodiscard]] short_list unused() const {
+        short_list found;
+        for (const auto& [published, tensor] : m_tensors)
+            if (!m_used.contains(published) && !is_buffer(published)) found.add({in_quotes(*tensor.name), " ", describe(*tensor.info)});
+        return found;
+    }
+
+    /// Throws errc::checkpoint_mismatch with the missing and misshapen tensors, ten of a kind, and beside those with the unused ones, which are errors by themselves where one is of a layer, or if `strict`; `hint` says what may have happened.
+    void check(const std::string& hint, bool strict = false) const {
+        if (m_codes.count > 0)
+            throw error(errc::checkpoint_mismatch, {m_source, ": holds ", m_codes.weights, " weights (", m_codes.count, " matrices of them, ", in_quotes(m_codes.first), " the first); load it as ",
+                                                    m_codes.weights, ", or load the checkpoint that it was made from"});
         std::string all;
-        for (const std::string& problem : problems) all.append("\n  ").append(problem);
-        throw error(errc::checkpoint_mismatch, {m_source, ": ", problems.size(), problems.size() == 1 ? " tensor does" : " tensors do", " not fit the configuration:", all,
-                                                hint.empty() ? "" : "\n", hint});
+        std::size_t count = 0;
+        for (const short_list& problems : m_problems) {
+            all += problems.joined("\n  ");
+            count += problems.size();
+        }
+        const short_list left = unused();
+        const bool misses_layers = std::any_of(m_tensors.begin(), m_tensors.end(), [&](const auto& one) { return is_of_a_layer(one.first) && !m_used.contains(one.first); });
+        if (count == 0 && !misses_layers && (!strict || left.empty())) return;
+        if (!left.empty()) all += (left.size() == 1 ? "\n  unexpected tensor" : "\n  unexpected tensors") + left.joined("\n    ");
+        count += left.size();
+        throw error(errc::checkpoint_mismatch, {m_source, ": ", count, count == 1 ? " tensor does" : " tensors do", " not fit the configuration:", all, hint.empty() ? "" : "\n", hint});
     }
 
     /// Fills the members that were asked for; returns the memory that some of them point into. Call check() before. `copied` is called
@@ -132,13 +161,20 @@ private:
 
     [[nodiscard]] static std::size_t padded(std::size_t bytes) noexcept { return (bytes + 63) / 64 * 64; }
 
-    void tell(const error_text& problem) { m_problems.push_back(problem.str()); }
+    enum class kind { ambiguous, missing, shape, type, size };
+
+    void tell(kind what, const error_text& problem) { m_problems[static_cast<std::size_t>(what)].add(problem); }
 
     [[nodiscard]] static std::string describe(const tensor_info& tensor) { return to_string(tensor.type) + describe_shape(tensor.shape); }
 
     [[nodiscard]] const tensor_info* look_up(const std::string& name) const {
         const auto at = m_tensors.find(name);
-        return at == m_tensors.end() ? nullptr : at->second;
+        return at == m_tensors.end() ? nullptr : at->second.info;
+    }
+    /// As the file has it; as published where it has none.
+    [[nodiscard]] const std::string& name_in_file(const std::string& published) const {
+        const auto at = m_tensors.find(published);
+        return at == m_tensors.end() ? published : *at->second.name;
     }
 
     /// Whether both are there and hold the same numbers.
@@ -147,24 +183,31 @@ private:
         return a && b && a->type == b->type && a->shape == b->shape && std::equal(a->bytes.begin(), a->bytes.end(), b->bytes.begin());
     }
 
+    /// Whether a convolution lies in the file with its channels last: (out, height, width, channels).
+    [[nodiscard]] static bool is_channels_last(const tensor_info& tensor, const std::vector<std::size_t>& shape) {
+        return shape.size() == 4 && tensor.shape != shape && tensor.shape == std::vector<std::size_t>{shape[0], shape[2], shape[3], shape[1]};
+    }
+
     [[nodiscard]] const tensor_info* find(const std::string& name, const std::vector<std::size_t>& shape) {
         m_used.insert(name);
         const tensor_info* const found = look_up(name);
         if (!found) {
-            tell({"missing tensor ", in_quotes(name), " ", describe_shape(shape)});
+            tell(kind::missing, {"missing tensor ", in_quotes(name), " ", describe_shape(shape)});
             return nullptr;
         }
         const tensor_info& tensor = *found;
-        if (const auto how = quantised_as(name)) {
-            tell({tensor.file, ": tensor ", in_quotes(name), " holds ", *how, " codes; load it as ", *how, ", or the checkpoint that it was made from"});
+        const std::string& written = name_in_file(name);
+        if (const char* const weights = quantised_as(name)) {
+            m_used.insert(name + std::string(scales_suffix));
+            if (m_codes.count++ == 0) m_codes.weights = weights, m_codes.first = written;
             return nullptr;
         }
-        if (tensor.shape != shape) {
-            tell({tensor.file, ": tensor ", in_quotes(name), " has shape ", describe_shape(tensor.shape), ", the configuration needs ", describe_shape(shape)});
+        if (tensor.shape != shape && !is_channels_last(tensor, shape)) {
+            tell(kind::shape, {tensor.file, ": tensor ", in_quotes(written), " has shape ", describe_shape(tensor.shape), ", the configuration needs ", describe_shape(shape)});
             return nullptr;
         }
         if (!is_convertible(tensor.type)) {
-            tell({tensor.file, ": tensor ", in_quotes(name), " is stored as ", to_string(tensor.type), "; BF16, F16 and F32 are read"});
+            tell(kind::type, {tensor.file, ": tensor ", in_quotes(written), " is stored as ", to_string(tensor.type), "; BF16, F16 and F32 are read"});
             return nullptr;
         }
         return &tensor;
@@ -190,25 +233,38 @@ private:
     }
 
     template <class Element>
-    void want_matrix(const tensor_info& tensor, rows<const Element>& to) {
+    void want_matrix(const tensor_info& tensor, rows<const Element>& to, const std::vector<std::size_t>& shape) {
         const std::size_t count = tensor.shape[0], width = count == 0 ? 0 : tensor.count() / count;
+        if (is_channels_last(tensor, shape)) return want_transposed(tensor, to, width, shape[1]);
         want<Element>(tensor, false, [&to, count, width](const Element* data) { to = rows<const Element>(data, count, width); });
     }
 
-    /// Which quantised weights a tensor holds codes of; nothing for plain numbers.
-    [[nodiscard]] std::optional<std::string> quantised_as(const std::string& name) const {
-        if (!look_up(name + std::string(scales_suffix))) return std::nullopt;
+    /// A convolution whose channels come last in the file, and first in memory.
+    template <class Element>
+    void want_transposed(const tensor_info& tensor, rows<const Element>& to, std::size_t width, std::size_t channels) {
+        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), false, false, [&tensor, &to, width, channels](std::byte* memory, thread_pool& threads) {
+            auto* const numbers = reinterpret_cast<Element*>(memory);
+            threads.run(tensor.shape[0], [&](std::size_t row) {
+                for (std::size_t pixel = 0; pixel < width / channels; ++pixel)
+                    for (std::size_t channel = 0; channel < channels; ++channel)
+                        convert(tensor, row * width + pixel * channels + channel, 1, numbers + row * width + channel * (width / channels) + pixel);
+            });
+            to = rows<const Element>(numbers, tensor.shape[0], width);
+        }});
+    }
+
+    /// Which quantised weights a tensor holds codes of; null for plain numbers.
+    [[nodiscard]] const char* quantised_as(const std::string& name) const {
+        if (!look_up(name + std::string(scales_suffix))) return nullptr;
         return look_up(name)->type == code_type<8> ? int8::name : int4::name;
     }
 
+    /// `count` rows are wanted, of which the checkpoint may lack the last ones where they fill a strip up.
     template <std::size_t Bits>
-    void want_quantised(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) {
+    void want_quantised(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape, std::size_t count) {
         using layout = quantised_rows<Bits>;
-        const std::size_t count = shape[0], width = shape[1];
-        if (!layout::fits(count, width)) {
-            tell({"tensor ", in_quotes(name), " is ", describe_shape(shape), "; ", what_is_quantised<Bits>()});
-            return;
-        }
+        const std::size_t width = shape[1];
+        if (!layout::fits(count, width)) return tell(kind::size, {"tensor ", in_quotes(name_in_file(name)), " is ", describe_shape(shape), "; ", what_is_quantised<Bits>()});
         const std::string scales = name + std::string(scales_suffix);
         if (!look_up(name) || quantised_as(name) != (Bits == 8 ? int8::name : int4::name)) {
             if (const tensor_info* const tensor = find(name, shape)) want_rounded(*tensor, to);
@@ -218,7 +274,7 @@ private:
             m_used.insert(part);
             const tensor_info& tensor = *look_up(part);
             if (tensor.type == type && tensor.shape == needed) return &tensor;
-            tell({tensor.file, ": tensor ", in_quotes(part), " is ", describe(tensor), ", the configuration needs ", to_string(type), describe_shape(needed)});
+            tell(kind::shape, {tensor.file, ": tensor ", in_quotes(name_in_file(part)), " is ", describe(tensor), ", the configuration needs ", to_string(type), describe_shape(needed)});
             return nullptr;
         };
         const tensor_info* const codes = stored(name, code_type<Bits>, layout::codes_shape(count, width));
@@ -253,10 +309,21 @@ private:
         want<float>(tensor, true, [&to](const float* data) { to = data; });
     }
 
+    struct named {
+        const tensor_info* info;
+        const std::string* name; // in the file
+    };
+    struct other_codes { // matrices that are quantised otherwise than they were asked for
+        std::size_t count = 0;
+        const char* weights = "";
+        std::string first{};
+    };
+
     std::string m_source;
-    std::map<std::string, const tensor_info*, std::less<>> m_tensors; // by published name
+    std::map<std::string, named, std::less<>> m_tensors; // by published name
     std::set<std::string, std::less<>> m_used;
-    std::vector<std::string> m_problems;
+    std::array<short_list, 5> m_problems; // by kind
+    other_codes m_codes;
     std::vector<job> m_jobs;
 };
 

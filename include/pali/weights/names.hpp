@@ -2,7 +2,9 @@
 #pragma once
 
 #include <pali/core/macros.hpp>
+#include <pali/files/tensor_table.hpp>
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 
@@ -26,6 +28,28 @@ namespace pali::inline PALI_ABI {
     for (const renamed& prefix : prefixes)
         if (name.starts_with(prefix.now)) return std::string(prefix.published) + std::string(name.substr(prefix.now.size()));
     return std::string(name);
+}
+
+/// What wrappers have put before all names of a checkpoint: torch's DataParallel "module.", torch.compile "_orig_mod.", PEFT "base_model.model.", in any order. Empty where one name lacks it.
+[[nodiscard]] inline std::string wrapping_prefix(const tensor_table& tensors) {
+    static constexpr std::string_view wrappers[] = {"module.", "_orig_mod.", "base_model.model."};
+    std::string prefix;
+    for (bool found = !tensors.empty(); found;) {
+        found = false;
+        for (const std::string_view wrapper : wrappers) {
+            const std::string longer = prefix + std::string(wrapper);
+            if (!std::all_of(tensors.begin(), tensors.end(), [&](const auto& tensor) { return tensor.first.starts_with(longer); })) continue;
+            prefix = longer;
+            found = true;
+        }
+    }
+    return prefix;
+}
+
+/// Whether a tensor is a weight of a layer of decoder or vision tower. One that the configuration has no place for would change the answer: the configuration is that of another model.
+[[nodiscard]] inline bool is_of_a_layer(std::string_view published) noexcept {
+    return (published.starts_with("language_model.model.layers.") || published.starts_with("vision_tower.vision_model.encoder.layers.")) &&
+        (published.ends_with(".weight") || published.ends_with(".bias"));
 }
 
 /// Whether a tensor is no parameter but a buffer that old versions of transformers saved.

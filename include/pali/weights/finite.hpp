@@ -1,0 +1,60 @@
+// Which weights of a file are no numbers.
+#pragma once
+
+#include <pali/core/describe.hpp>
+#include <pali/core/short_list.hpp>
+#include <pali/files/tensor_table.hpp>
+#include <pali/weights/convert.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pali::inline PALI_ABI {
+
+/// Whether no number is infinite or not a number.
+[[nodiscard]] inline bool are_finite(const float* numbers, std::size_t count) noexcept {
+    constexpr std::uint32_t exponent = 0x7f800000;
+    std::uint32_t others = 0; // no early end: the compiler takes a register of numbers at a time
+    for (std::size_t i = 0; i < count; ++i) others |= static_cast<std::uint32_t>((std::bit_cast<std::uint32_t>(numbers[i]) & exponent) == exponent);
+    return others == 0;
+}
+
+/// Where the first number of a tensor is that is infinite or not a number; nothing for other types than BF16, F16 and F32, which are not weights.
+[[nodiscard]] inline std::optional<std::size_t> find_not_finite(const tensor_info& tensor) noexcept {
+    if (!is_convertible(tensor.type)) return std::nullopt;
+    constexpr std::size_t piece = 4096;
+    float numbers[piece];
+    const std::size_t count = tensor.count();
+    for (std::size_t first = 0; first < count; first += piece) {
+        const std::size_t n = std::min(piece, count - first);
+        convert(tensor, first, n, numbers);
+        if (are_finite(numbers, n)) continue;
+        for (std::size_t i = 0; i < n; ++i)
+            if (!std::isfinite(numbers[i])) return first + i;
+    }
+    return std::nullopt;
+}
+
+/// "model.safetensors: tensor 'norm.weight' has nan at (12, 3)" for each tensor with such a number.
+[[nodiscard]] inline short_list describe_not_finite(const tensor_table& tensors) {
+    short_list found;
+    for (const auto& [name, tensor] : tensors) {
+        const auto at = find_not_finite(tensor);
+        if (!at) continue;
+        std::vector<std::size_t> place(tensor.shape.size());
+        std::size_t rest = *at;
+        for (std::size_t i = place.size(); i-- > 0; rest /= tensor.shape[i]) place[i] = rest % tensor.shape[i];
+        float number = 0;
+        convert(tensor, *at, 1, &number);
+        found.add({tensor.file, ": tensor ", in_quotes(name), " has ", std::isnan(number) ? "nan" : number > 0 ? "inf" : "-inf", " at ", describe_shape(place)});
+    }
+    return found;
+}
+
+} // namespace pali::inline PALI_ABI

@@ -1,0 +1,41 @@
+// Weights that other programs quantised: recognised by the names of their tensors, to say what they are.
+#pragma once
+
+#include <pali/core/describe.hpp>
+#include <pali/core/error.hpp>
+#include <pali/files/tensor_table.hpp>
+
+#include <string>
+#include <string_view>
+
+namespace pali::inline PALI_ABI {
+
+/// The format of quantised weights that are not read: "AWQ", "GPTQ", "MLX", "bitsandbytes", "compressed-tensors" or "FP8 with scales"; empty for plain numbers and for pali's own.
+[[nodiscard]] inline std::string_view foreign_format(const tensor_table& tensors) {
+    const auto find = [&](std::string_view stem, std::string_view ending) {
+        const auto found = tensors.find(std::string(stem) + std::string(ending));
+        return found == tensors.end() ? nullptr : &found->second;
+    };
+    for (const auto& [name, tensor] : tensors) {
+        const auto stem = [&, &name = name](std::string_view ending) { return std::string_view(name).substr(0, name.size() - ending.size()); };
+        if (name.ends_with(".qweight")) { // eight codes to an I32: of outputs with AWQ, of inputs with GPTQ
+            const tensor_info* const scales = find(stem(".qweight"), ".scales");
+            const bool packs_outputs = scales != nullptr && !scales->shape.empty() && !tensor.shape.empty() && tensor.shape.back() < scales->shape.back();
+            return packs_outputs && find(stem(".qweight"), ".g_idx") == nullptr ? "AWQ" : "GPTQ";
+        }
+        if (name.ends_with(".absmax") || name.ends_with(".SCB") || name.find(".quant_state.bitsandbytes") != std::string::npos) return "bitsandbytes";
+        if (name.ends_with(".scales") && find(stem(".scales"), ".weight") != nullptr) return "MLX";
+        if (name.ends_with(".weight_packed")) return "compressed-tensors";
+        if (name.ends_with(".weight_scale_inv")) return "FP8 with scales";
+    }
+    return {};
+}
+
+/// Throws errc::unsupported_format for weights in such a format. `source` names the checkpoint.
+inline void refuse_foreign_format(const tensor_table& tensors, const std::string& source) {
+    if (const std::string_view format = foreign_format(tensors); !format.empty())
+        throw error(errc::unsupported_format, {source, ": holds weights quantised in the format of ", format,
+                                               ", which is not read; take the checkpoint in BF16, F16 or F32 that they were made from: it can be loaded as int8 or int4"});
+}
+
+} // namespace pali::inline PALI_ABI

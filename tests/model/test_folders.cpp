@@ -1,0 +1,256 @@
+// Folders as people have them: tied and untied heads, wrappers' names, tensors of others, weights that are no numbers, positions that end.
+#include "cases.hpp"
+
+#include <pali/files/checkpoint_files.hpp>
+#include <pali/files/npz.hpp>
+#include <pali/files/safetensors_writer.hpp>
+#include <pali/image/read.hpp>
+#include <pali/model.hpp>
+#include <pali/model/quantise_checkpoint.hpp>
+#include <pali/objects/mask_vqvae.hpp>
+
+#include <support/temporary_folder.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+#include <fstream>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace pali::test;
+using pali::errc;
+using exact_model = pali::model<pali::dynamic, pali::f32>;
+
+/// A copy of a checkpoint whose tensors and config.json may be changed before it is written.
+struct changed_folder {
+    pali::test::temporary_folder folder;
+    pali::checkpoint_files files;
+    pali::tensor_table tensors;
+    json config;
+    std::deque<std::vector<std::byte>> memory;
+
+    explicit changed_folder(const std::filesystem::path& from) : files(from), tensors(files.tensors()), config(json::parse(std::ifstream(from / "config.json"))) {
+        pali::copy_all_but_weights(from, folder.path());
+    }
+    const std::filesystem::path& write() {
+        folder.write("config.json", config.dump());
+        pali::write_safetensors(folder.path() / "model.safetensors", tensors);
+        return folder.path();
+    }
+    /// The name in the file of the only tensor whose name ends so.
+    std::string named(const std::string& ending) const {
+        for (const auto& [name, tensor] : tensors)
+            if (name.ends_with(ending)) return name;
+        throw std::runtime_error("no tensor " + ending);
+    }
+    /// Bytes of a tensor that may be changed.
+    std::vector<std::byte>& own(const std::string& name) {
+        pali::tensor_info& tensor = tensors.at(name);
+        auto& bytes = memory.emplace_back(tensor.bytes.begin(), tensor.bytes.end());
+        tensor.bytes = bytes;
+        return bytes;
+    }
+    void add(const std::string& name, std::vector<std::size_t> shape) {
+        pali::tensor_info tensor{.type = pali::dtype::bf16, .shape = std::move(shape), .bytes = {}, .file = ""};
+        tensor.bytes = memory.emplace_back(tensor.count() * 2);
+        tensors.emplace(name, tensor);
+    }
+};
+
+std::filesystem::path shapes() { return source_path("examples/models/shapes"); }
+
+const pali::image& picture() {
+    static const pali::image photo = pali::read_image(shapes() / "pictures" / "cross_and_ring.png");
+    return photo;
+}
+constexpr const char* seen = "a red cross and a yellow ring on a teal background";
+
+auto says(errc code, std::vector<std::string> words) {
+    return [=](const pali::error& e) {
+        for (const std::string& word : words) BOOST_TEST(std::string(e.what()).find(word) != std::string::npos, word << " is not in " << e.what());
+        return e.code() == code;
+    };
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_SUITE(folders)
+
+BOOST_AUTO_TEST_CASE(a_head_serves_as_the_embedding) {
+    changed_folder some(shapes());
+    const std::string embedding = some.named("embed_tokens.weight");
+    some.tensors.emplace("lm_head.weight", some.tensors.at(embedding));
+    some.tensors.erase(embedding);
+    BOOST_TEST(exact_model(some.write()).caption(picture()) == seen);
+    some.config["tie_word_embeddings"] = false;
+    BOOST_CHECK_EXCEPTION(exact_model(some.write()), pali::error,
+                          says(errc::checkpoint_mismatch, {"1 tensor does not fit", "missing tensor 'language_model.model.embed_tokens.weight'", "tie_word_embeddings is false"}));
+}
+
+BOOST_AUTO_TEST_CASE(without_a_tie_a_head_must_be_there) {
+    changed_folder some(shapes());
+    some.config["tie_word_embeddings"] = false;
+    BOOST_CHECK_EXCEPTION(exact_model(some.write()), pali::error, says(errc::checkpoint_mismatch, {"missing tensor 'language_model.lm_head.weight' (1536, 192)", "tie_word_embeddings is false"}));
+}
+
+// gemma2_untied has a head of its own, and transformers' answers with it are its goldens.
+BOOST_AUTO_TEST_CASE(a_head_of_its_own_makes_the_answer) {
+    const tiny_model tiny("gemma2_untied");
+    const json& one = tiny.cases().at(0);
+    std::vector<pali::image> pictures;
+    for (const json& path : one.at("images")) pictures.push_back(pali::read_image(data_path("models/" + path.get<std::string>())));
+    const pali::generate_options options{.max_new_tokens = one.at("max_new_tokens").get<std::size_t>()};
+    const auto answer = [&](const std::filesystem::path& folder) { return exact_model(folder).generate(pictures, one.at("prompt").get<std::string>(), options).tokens; };
+    changed_folder some(tiny.folder());
+    const std::vector<pali::token> golden = one.at("tokens");
+    some.config["tie_word_embeddings"] = true; // a head that differs is used all the same, as transformers 5 does
+    BOOST_TEST((answer(some.write()) == golden));
+    some.tensors.erase(some.named("lm_head.weight"));
+    BOOST_TEST((answer(some.write()) != golden));
+}
+
+BOOST_AUTO_TEST_CASE(names_of_a_wrapper_are_read_and_quantised) {
+    changed_folder some(shapes());
+    pali::tensor_table wrapped;
+    for (const auto& [name, tensor] : some.tensors) wrapped.emplace("_orig_mod." + name, tensor);
+    some.tensors = wrapped;
+    BOOST_TEST(exact_model(some.write()).caption(picture()) == seen);
+    const pali::test::temporary_folder to;
+    pali::quantise_checkpoint<pali::int8>(some.folder.path(), to.path());
+    BOOST_TEST((pali::model<pali::dynamic, pali::int8>(to.path()).caption(picture()) == seen));
+}
+
+BOOST_AUTO_TEST_CASE(tensors_of_others_are_told_once_or_refused) {
+    changed_folder some(shapes());
+    for (int i = 0; i < 12; ++i) some.add("v_head." + std::to_string(i), {1, 2});
+    std::vector<std::string> notices;
+    pali::load_options options;
+    options.on_notice = [&](std::string_view notice) { notices.emplace_back(notice); };
+    BOOST_TEST(exact_model(some.write(), options).caption(picture()) == seen);
+    BOOST_REQUIRE(notices.size() == 1u);
+    for (const char* word : {": 12 tensors are not used: 'v_head.0' BF16(1, 2), 'v_head.1'", "and 2 more"}) BOOST_TEST(notices[0].find(word) != std::string::npos, notices[0]);
+    options.strict = true;
+    BOOST_CHECK_EXCEPTION(exact_model(some.write(), options), pali::error, says(errc::checkpoint_mismatch, {"12 tensors do not fit", "unexpected tensors", "'v_head.0'", "and 2 more"}));
+}
+
+BOOST_AUTO_TEST_CASE(an_index_that_differs_is_told_once_or_refused) {
+    changed_folder some(shapes());
+    const std::filesystem::path folder = some.write();
+    std::filesystem::rename(folder / "model.safetensors", folder / "a.safetensors");
+    json index;
+    for (const auto& [name, tensor] : some.tensors) index["weight_map"][name] = "a.safetensors";
+    index["weight_map"]["counter"] = "a.safetensors";
+    some.folder.write("model.safetensors.index.json", index.dump());
+    std::vector<std::string> notices;
+    pali::load_options options;
+    options.on_notice = [&](std::string_view notice) { notices.emplace_back(notice); };
+    BOOST_TEST(exact_model(folder, options).caption(picture()) == seen);
+    BOOST_REQUIRE(notices.size() == 1u);
+    BOOST_TEST(notices[0].find("index and shards differ, and the shards are used as they are: 'counter' is in no shard") != std::string::npos, notices[0]);
+    options.strict = true;
+    BOOST_CHECK_EXCEPTION(exact_model(folder, options), pali::error, says(errc::checkpoint_mismatch, {"index and shards differ", "'counter' is in no shard"}));
+}
+
+// Rows that fill up the last strip of a vocabulary are no tokens: the others have the logits that they had.
+template <class Storage>
+void one_row_more() {
+    changed_folder some(shapes());
+    const std::string name = some.named("embed_tokens.weight");
+    const std::vector<std::byte> row(some.tensors.at(name).bytes.begin(), some.tensors.at(name).bytes.begin() + 192 * 2);
+    auto& bytes = some.own(name);
+    bytes.insert(bytes.end(), row.begin(), row.end());
+    some.tensors.at(name).bytes = bytes;
+    some.tensors.at(name).shape[0] = 1537;
+    some.config["text_config"]["vocab_size"] = 1537;
+    using small = pali::model<pali::dynamic, Storage>;
+    small before(shapes()), after(some.write());
+    const pali::test::temporary_folder to;
+    pali::quantise_checkpoint<Storage>(some.folder.path(), to.path());
+    small from_file(to.path());
+    const auto logits = [&](small& model) {
+        const pali::image_features features = model.encode(picture());
+        return model.logits(std::span(&features, 1), "caption en", "a red cross");
+    };
+    const auto want = logits(before), loaded = logits(after), read = logits(from_file);
+    BOOST_REQUIRE(loaded.shape(1) == 1537u);
+    BOOST_TEST(std::equal(loaded.begin(), loaded.end(), read.begin(), read.end()));
+    for (std::size_t i = 0; i < want.shape(0); ++i) {
+        BOOST_TEST(std::equal(want.data() + i * 1536, want.data() + (i + 1) * 1536, loaded.data() + i * 1537));
+        BOOST_TEST(loaded(i, 1536) == loaded(i, 0));
+    }
+    BOOST_TEST(after.caption(picture()) == seen);
+}
+BOOST_AUTO_TEST_CASE(a_vocabulary_of_1537_in_8_bits) { one_row_more<pali::int8>(); }
+BOOST_AUTO_TEST_CASE(a_vocabulary_of_1537_in_4_bits) { one_row_more<pali::int4>(); }
+
+BOOST_AUTO_TEST_CASE(weights_that_are_no_numbers_are_named) {
+    for (const std::uint16_t bits : std::vector<std::uint16_t>{0x7fc0, 0x7f80}) { // of bfloat16: nan, inf
+        changed_folder some(shapes());
+        const std::string name = some.named("layers.2.mlp.down_proj.weight");
+        std::memcpy(some.own(name).data() + 2 * (5 * 576 + 7), &bits, 2);
+        some.write();
+        const std::vector<std::string> words{"logits are not finite", "1 tensor is not", "model.safetensors: tensor '" + name + "' has " + (bits == 0x7f80 ? "inf" : "nan") + " at (5, 7)"};
+        BOOST_CHECK_EXCEPTION((void)exact_model(some.folder.path()).caption(picture()), pali::error, says(errc::malformed_file, words));
+        BOOST_CHECK_EXCEPTION((void)exact_model(some.folder.path()).generate(std::span(&picture(), 1), "caption en", {.num_beams = 2}), pali::error, says(errc::malformed_file, words));
+        BOOST_CHECK_EXCEPTION((void)(pali::model<pali::dynamic, pali::int8>(some.folder.path()).caption(picture())), pali::error, says(errc::malformed_file, words));
+        BOOST_CHECK_EXCEPTION((void)(pali::model<pali::dynamic, pali::int4>(some.folder.path()).caption(picture())), pali::error, says(errc::malformed_file, words));
+        const pali::test::temporary_folder to;
+        BOOST_CHECK_EXCEPTION(pali::quantise_checkpoint<pali::int4>(some.folder.path(), to.path()), pali::error, says(errc::malformed_file, {"tensor '" + name + "' has a number that is not finite in row 5"}));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_mask_network_that_is_no_numbers_is_refused) {
+    const pali::npz_file masks(shapes() / "mask_vqvae.npz");
+    pali::tensor_table tensors = masks.tensors();
+    const std::string name = "_vq_vae._embedding";
+    std::vector<std::byte> bytes(tensors.at(name).bytes.begin(), tensors.at(name).bytes.end());
+    const pali::test::temporary_folder folder;
+    tensors.at(name).bytes = bytes;
+    pali::write_safetensors(folder.path() / "masks.safetensors", tensors);
+    BOOST_CHECK_NO_THROW(pali::mask_vqvae(folder.path() / "masks.safetensors"));
+    std::fill_n(bytes.begin(), 4, std::byte{0xff});
+    pali::write_safetensors(folder.path() / "masks.safetensors", tensors);
+    BOOST_CHECK_EXCEPTION(pali::mask_vqvae(folder.path() / "masks.safetensors"), pali::error, says(errc::malformed_file, {"masks.safetensors: tensor '_vq_vae._embedding' has nan at (0, 0)"}));
+}
+
+// The embedded model has 512 positions, 64 of which are a picture's.
+BOOST_AUTO_TEST_CASE(a_sequence_ends_with_the_positions) {
+    exact_model model(shapes());
+    std::size_t reported = 0;
+    pali::generate_options options{.max_new_tokens = 100000};
+    options.on_progress = [&](std::string_view, double) { return ++reported > 0; };
+    const std::string words(2000, 'x');
+    const auto too_long = says(errc::invalid_prompt, {"(64 of pictures)", "512 positions", "max_position_embeddings"});
+    BOOST_CHECK_EXCEPTION((void)model.generate(picture(), words, options), pali::error, too_long);
+    BOOST_CHECK_EXCEPTION((void)model.generate_each(std::span(&picture(), 1), words, options), pali::error, too_long);
+    pali::find_options find;
+    find.generate = options;
+    BOOST_CHECK_EXCEPTION((void)model.detect(picture(), words, find), pali::error, too_long);
+    BOOST_TEST(reported == 0u, "nothing was computed");
+    const pali::image_features features = model.encode(picture());
+    BOOST_CHECK_EXCEPTION((void)model.score(std::span(&features, 1), "caption en", words), pali::error, says(errc::invalid_prompt, {"512 positions"}));
+    const pali::generation said = model.generate(picture(), "caption en", options);
+    BOOST_TEST(said.text == seen);
+    BOOST_TEST(said.most_tokens == 512 - 64 - said.prompt_tokens.size());
+    options.min_new_tokens = 1000; // it may not end by itself
+    options.on_progress = {};
+    for (const std::size_t beams : {1, 2}) {
+        options.num_beams = beams;
+        const pali::generation all = model.generate(picture(), "caption en", options);
+        BOOST_TEST(all.tokens.size() == all.most_tokens);
+        BOOST_TEST((all.finish == pali::finish_reason::length));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(pointers_of_git_lfs_are_named) {
+    changed_folder some(shapes());
+    some.write();
+    some.folder.write("tokenizer.model", "version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 4241003\n");
+    BOOST_CHECK_EXCEPTION(exact_model(some.folder.path()), pali::error, says(errc::malformed_file, {"tokenizer.model: is a pointer of Git LFS", "git lfs pull"}));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
