@@ -238,6 +238,11 @@ bool progress_bar::draw(std::string_view stage, double fraction) {
     return !interrupted();
 }
 
+void print_note(std::string_view note) {
+    if (is_terminal(stderr)) std::fprintf(stderr, "\r%60s\r", ""); // a bar may be there
+    std::fprintf(stderr, "pali: note: %.*s\n", static_cast<int>(note.size()), note.data());
+}
+
 void progress_bar::erase() {
     if (!m_shown) return;
     std::fprintf(stderr, "\r%60s\r", "");

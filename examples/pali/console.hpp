@@ -50,6 +50,9 @@ void open_missing_streams();
 /// Decimal units: "6.1 GB".
 [[nodiscard]] std::string in_units(double bytes);
 
+/// A line on standard error that is no error: "pali: note: ...".
+void print_note(std::string_view note);
+
 /// A bar on standard error when it is a terminal, else nothing; it erases itself. Its callback stops the work on Ctrl-C.
 class progress_bar {
 public:

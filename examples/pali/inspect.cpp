@@ -3,8 +3,12 @@
 #include "options.hpp"
 
 #include <pali/config/registry.hpp>
+#include <pali/core/checkpoint_place.hpp>
+#include <pali/core/lfs_pointer.hpp>
 #include <pali/model/network.hpp>
 #include <pali/model/quantise_checkpoint.hpp>
+#include <pali/objects/mask_vqvae.hpp>
+#include <pali/weights/finite.hpp>
 #include <pali/text/compare_vocabularies.hpp>
 #include <pali/text/tokenizer.hpp>
 
@@ -37,20 +41,28 @@ constexpr known_file known_files[] = {
 
 class inspection {
 public:
-    explicit inspection(fs::path folder) : m_folder(std::move(folder)) {}
+    /// With `numbers`, every weight is looked at.
+    inspection(fs::path folder, bool numbers) : m_folder(std::move(folder)), m_numbers(numbers) {}
 
     /// Prints all that can be found out; returns how many things are missing or wrong.
     int run() {
+        m_folder = pali::find_checkpoint(m_folder);
         if (!fs::is_directory(m_folder))
             throw pali::error(pali::errc::cannot_open, {m_folder.string(), ": no folder; name the one that holds config.json and *.safetensors"});
         std::cout << m_folder.string() << '\n';
         list_files();
         attempt([this] { show_config(); });
         attempt([this] { show_tensors(); });
+        attempt([this] {
+            for (const char* name : {"tokenizer.model", "tokenizer.json"}) pali::refuse_lfs_pointer(m_folder / name);
+        });
         attempt([this] { (void)pali::tokenizer(m_folder).encode("a"); }); // sentencepiece reports errors when it is first used
         attempt([this] {
             for (std::string& difference : pali::compare_vocabularies(m_folder)) m_problems.push_back(std::move(difference));
         });
+        if (m_numbers) attempt([this] { check_numbers(); });
+        if (!m_notes.empty()) std::cout << "notes:\n";
+        for (const std::string& note : m_notes) std::cout << "  " << note << '\n';
         std::cout << "missing or wrong:" << (m_problems.empty() ? " nothing\n" : "\n");
         for (const std::string& problem : m_problems) std::cout << "  " << problem << '\n';
         return static_cast<int>(m_problems.size());
@@ -126,22 +138,32 @@ private:
         else check_names<pali::bf16>(files);
     }
 
+    /// Weights, and those of the mask network beside them, that are no finite numbers.
+    void check_numbers() {
+        const pali::checkpoint_files files{m_folder};
+        pali::short_list broken = pali::describe_not_finite(files.tensors());
+        if (!broken.empty()) m_problems.push_back("numbers that are not finite:" + broken.joined("\n    "));
+        if (const auto masks = pali::find_mask_vqvae(m_folder)) (void)pali::mask_vqvae(*masks);
+        std::cout << "numbers: looked at" << (broken.empty() ? ", all finite\n" : "\n");
+    }
+
     /// Every tensor that a model of these sizes asks for, against those that are there.
     template <class Weights>
     void check_names(const pali::checkpoint_files& files) {
         pali::siglip<pali::dynamic_vision, pali::bf16> vision(m_config->sizes.vision);
         pali::projector<pali::dynamic, pali::bf16> project{m_config->sizes, {}};
         pali::gemma<pali::dynamic, Weights> decoder(m_config->sizes);
-        pali::binder names(files.tensors(), m_folder.string());
+        pali::binder names(files.tensors(), files.path().string());
         vision.bind(names.root()["vision_tower.vision_model"]);
         project.bind(names.root()["multi_modal_projector"]);
-        decoder.bind(names.root()["language_model"]);
-        names.check("");
+        decoder.bind(names.root()["language_model"], m_config->tied);
+        pali::check_tensors(files, names, *m_config, false, [this](std::string_view note) { m_notes.emplace_back(note); });
     }
 
     fs::path m_folder;
     std::optional<pali::checkpoint_config> m_config;
-    std::vector<std::string> m_problems;
+    std::vector<std::string> m_problems, m_notes;
+    bool m_numbers;
 };
 
 } // namespace
@@ -149,6 +171,8 @@ private:
 command add_inspect(CLI::App& program) {
     CLI::App* app = program.add_subcommand("inspect", "What a folder holds, which type fits it, what is missing");
     const auto folder = std::make_shared<std::string>();
+    const auto numbers = std::make_shared<bool>(false);
+    app->add_flag("--numbers", *numbers, "Look at every weight, too: whether all are finite");
     app->add_option("folder,-m,--model", *folder, "Folder of the model; without: the embedded model")->type_name("DIR");
-    return [folder] { return inspection(folder->empty() ? embedded_model() : fs::path(*folder)).run() == 0 ? 0 : exit_bad_file; };
+    return [folder, numbers] { return inspection(folder->empty() ? embedded_model() : fs::path(*folder), *numbers).run() == 0 ? 0 : exit_bad_file; };
 }

@@ -4,6 +4,7 @@
 #include "console.hpp"
 
 #include <pali/config/registry.hpp>
+#include <pali/core/checkpoint_place.hpp>
 
 #include <algorithm>
 #include <array>
@@ -70,6 +71,7 @@ void model_options::add_to(CLI::App& command) {
         ->check(CLI::IsMember({"f32", "bf16", "int8", "int4"}))->type_name("TYPE");
     command.add_option("--residency", residency, "mapped: starts at once, shares memory; resident: copied, decodes faster")
         ->check(CLI::IsMember({"mapped", "resident"}))->type_name("HOW")->capture_default_str();
+    command.add_flag("--strict", strict, "Refuse a folder with tensors that the model does not use, or an index that differs from its shards");
     add_number(command, "--threads", threads, std::size_t{0}, std::size_t{1024}, "Threads; 0: as many as the machine has");
     command.add_flag("--pin-threads", pin_threads, "Keep each thread but the first on a processor of its own");
     command.add_option("--kv-cache", kv_cache, "Numbers that keys and values of earlier tokens are kept in; bf16: half the memory, and less to read a token")
@@ -78,7 +80,7 @@ void model_options::add_to(CLI::App& command) {
 
 model_choice model_options::choice(const pali::progress_callback& on_progress) const {
     model_choice chosen;
-    chosen.folder = folder.empty() ? embedded_model() : std::filesystem::path(folder);
+    chosen.folder = folder.empty() ? embedded_model() : pali::find_checkpoint(folder);
     chosen.variant = variant;
     chosen.weights = weights;
     chosen.load.threads = threads;
@@ -86,6 +88,8 @@ model_choice model_options::choice(const pali::progress_callback& on_progress) c
     if (residency == "resident") chosen.load.residency = pali::residency::resident;
     if (kv_cache == "bf16") chosen.load.kv_cache = pali::kv_type::bf16;
     chosen.load.on_progress = on_progress;
+    chosen.load.strict = strict;
+    chosen.load.on_notice = print_note;
     return chosen;
 }
 

@@ -23,7 +23,7 @@ struct wrong_use : std::runtime_error {
 struct model_options {
     std::string folder, variant, weights, residency = "mapped", kv_cache = "f32";
     std::size_t threads = 0;
-    bool pin_threads = false;
+    bool pin_threads = false, strict = false;
 
     void add_to(CLI::App& command);
     /// Without --model the embedded one.

@@ -349,8 +349,21 @@ class terminal(unittest.TestCase):
         self.assertIn("load ", shown)
         self.assertTrue(shown.endswith("\r"), "the bar erases itself")
 
+    def many_positions(self):
+        """The embedded model with room for long answers, which it has positions for by its kind of model."""
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        folder = pathlib.Path(holder.name)
+        for file in SHAPES.iterdir():
+            (folder / file.name).symlink_to(file)
+        config = json.loads((folder / "config.json").read_text())
+        config["text_config"]["max_position_embeddings"] = 8192
+        (folder / "config.json").unlink()
+        (folder / "config.json").write_text(json.dumps(config))
+        return folder
+
     def test_an_interrupt_ends_the_answer_in_order(self):
-        process = self.start("generate", "--min-tokens", 4000, "--max-tokens", 4000, stderr=subprocess.PIPE)
+        process = self.start("generate", "--model", self.many_positions(), "--min-tokens", 4000, "--max-tokens", 4000, stderr=subprocess.PIPE)
         begun = process.stdout.read(20)
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=60)
@@ -358,7 +371,7 @@ class terminal(unittest.TestCase):
         self.assertTrue((begun + rest).startswith(CAPTION[:20]) and rest.endswith("\n"))
 
     def test_an_interrupt_leaves_whole_json(self):
-        process = self.start("generate", "--json", "--threads", 1, "--min-tokens", 6000, "--max-tokens", 6000)
+        process = self.start("generate", "--model", self.many_positions(), "--json", "--threads", 1, "--min-tokens", 6000, "--max-tokens", 6000)
         try:
             process.wait(1)
         except subprocess.TimeoutExpired:

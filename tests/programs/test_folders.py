@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""Model folders as people have them, opened by the program.   usage: test_folders.py PALI [-k NAME]"""
+import json
+import pathlib
+import shutil
+import struct
+import sys
+import time
+import unittest
+
+import test_pali
+from test_pali import CAPTION, SHAPES, run
+from test_tasks import with_folder
+
+if __name__ == "__main__":
+    test_pali.PALI = sys.argv.pop(1)
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "12" * 32 + "\nsize 4948721472\n"
+EMBEDDING = "language_model.model.embed_tokens.weight"
+
+
+def read_tensors():
+    """{name: (dtype, shape, bytes)} of the embedded model."""
+    content = (SHAPES / "model.safetensors").read_bytes()
+    length, = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8:8 + length])
+    header.pop("__metadata__", None)
+    return {name: (t["dtype"], t["shape"], content[8 + length:][slice(*t["data_offsets"])]) for name, t in header.items()}
+
+
+class with_checkpoint(with_folder):
+    def write(self, name, tensors=None, config=None, files=None, drop=(), weights="model.safetensors"):
+        """A copy of the embedded model with other tensors, with config.json as `config` changes it, and with `files` besides."""
+        to = self.folder / name
+        to.mkdir(parents=True)
+        for file in SHAPES.iterdir():
+            if file.is_file() and file.name not in drop and file.name != "model.safetensors":
+                shutil.copy(file, to)
+        if config:
+            read = json.loads((to / "config.json").read_text())
+            config(read)
+            (to / "config.json").write_text(json.dumps(read))
+        header, offset = {}, 0
+        tensors = read_tensors() if tensors is None else tensors
+        for key, (dtype, shape, data) in tensors.items():
+            header[key] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + len(data)]}
+            offset += len(data)
+        text = json.dumps(header).encode()
+        (to / weights).write_bytes(struct.pack("<Q", len(text)) + text + b"".join(data for _, _, data in tensors.values()))
+        for file, content in (files or {}).items():
+            (to / file).write_text(content)
+        return to
+
+    def answers(self, folder, *words, notes=()):
+        done = run("generate", "--model", folder, *words)
+        self.assertEqual((done.returncode, done.stdout), (0, CAPTION + "\n"), done.stderr)
+        self.assertEqual(done.stderr.count("pali: note:"), len(notes), done.stderr)
+        for note in notes:
+            self.assertIn(note, done.stderr)
+
+    def refused(self, *words, code=1, says, lines=1):
+        done = run(*words)
+        self.assertEqual(done.returncode, code, done.stderr)
+        for word in says:
+            self.assertIn(word, done.stderr)
+        self.assertLessEqual(done.stderr.count("\n"), lines, done.stderr)
+
+
+class folders(with_checkpoint):
+    def test_a_head_without_an_embedding(self):
+        tensors = {("lm_head.weight" if name == EMBEDDING else name): t for name, t in read_tensors().items()}
+        self.answers(self.write("head", tensors))
+
+    def test_tensors_that_are_not_used_are_told_once(self):
+        tensors = {**read_tensors(), "v_head.summary.weight": ("BF16", [1, 192], bytes(384))}
+        folder = self.write("value_head", tensors)
+        self.answers(folder, notes=["1 tensor is not used: 'v_head.summary.weight' BF16(1, 192)"])
+        self.refused("generate", "--strict", "--model", folder, says=["[pali.301]", "'v_head.summary.weight'"], lines=5)
+        inspected = run("inspect", folder)
+        self.assertEqual(inspected.returncode, 0)
+        self.assertIn("notes:\n", inspected.stdout)
+        self.assertIn("'v_head.summary.weight'", inspected.stdout)
+        many = run("detect", "--model", folder, "--image", SHAPES / "pictures", "--prompt", "shape", "--out", self.out)
+        self.assertEqual((many.returncode, many.stderr.count("not used")), (0, 1), many.stderr)
+
+    def test_the_pooling_head_of_siglip(self):
+        tensors = {**read_tensors(), "vision_tower.vision_model.head.probe": ("BF16", [1, 1, 160], bytes(320))}
+        folder = self.write("pooling", tensors, config=lambda c: c["vision_config"].update(vision_use_head=True))
+        self.answers(folder, notes=["'vision_tower.vision_model.head.probe'"])
+
+    def test_a_vocabulary_of_any_size_in_few_bits(self):
+        tensors = read_tensors()
+        dtype, (rows, width), data = tensors[EMBEDDING]
+        tensors[EMBEDDING] = dtype, [rows + 1, width], data + data[:2 * width]
+        folder = self.write("one_more", tensors, config=lambda c: c["text_config"].update(vocab_size=rows + 1))
+        for weights in ("f32", "bf16", "int8", "int4"):
+            self.answers(folder, "--weights", weights)
+        for weights in ("int8", "int4"):
+            self.assertEqual(run("quantize", folder, self.folder / weights, "--weights", weights).returncode, 0)
+            self.answers(self.folder / weights)
+
+    def test_names_with_the_prefix_of_a_wrapper(self):
+        for prefix in ("_orig_mod.", "module.", "base_model.model.", "module._orig_mod."):
+            self.answers(self.write("wrapped" + prefix, {prefix + name: t for name, t in read_tensors().items()}))
+
+    def test_adapters_are_named_with_their_base(self):
+        config = {"adapter_config.json": json.dumps({"peft_type": "LORA", "r": 8, "base_model_name_or_path": "google/paligemma2-3b-pt-448"})}
+        tensors = {"base_model.model.model.language_model.layers.0.self_attn.q_proj.lora_A.weight": ("F32", [8, 192], bytes(32 * 192))}
+        alone = self.write("lora", tensors, drop=("config.json",), weights="adapter_model.safetensors", files=config)
+        beside = self.write("lora_beside", files=config)  # transformers applies it
+        for folder in (alone, beside):
+            for verb in ("generate", "inspect"):
+                self.refused(verb, "--model", folder, says=["an adapter (LORA) for 'google/paligemma2-3b-pt-448'", "merge_and_unload()"])
+            self.refused("quantize", folder, self.folder / "to", says=["merge_and_unload()"])
+
+    def test_pointers_of_git_lfs(self):
+        for file in ("model.safetensors", "tokenizer.model"):
+            folder = self.write("pointer_" + file, files={file: POINTER})
+            self.refused("generate", "--model", folder, says=[file + ": is a pointer of Git LFS", "git lfs pull"])
+            self.assertIn("git lfs pull", run("inspect", folder).stdout)
+        folder = self.write("pointer_masks", drop=("mask_vqvae.npz",), files={"mask_vqvae.npz": POINTER})
+        self.refused("segment", "--prompt", "shape", "--model", folder, says=["mask_vqvae.npz: is a pointer of Git LFS"])
+
+    def test_what_is_left_of_quantising(self):
+        folder = self.write("leftover", config=lambda c: c.update(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}))
+        self.answers(folder)
+
+    def test_patches_in_the_layout_of_mlx(self):
+        tensors = read_tensors()
+        name = next(n for n in tensors if n.endswith("patch_embedding.weight"))
+        dtype, (out, channels, height, width), data = tensors[name]
+        pixels = height * width
+        last = b"".join(data[2 * ((o * channels + c) * pixels + p):][:2] for o in range(out) for p in range(pixels) for c in range(channels))
+        tensors[name] = dtype, [out, height, width, channels], last
+        self.answers(self.write("mlx", tensors))
+        self.answers(self.folder / "mlx", "--weights", "f32")
+
+    def test_formats_of_other_programs(self):
+        q = "language_model.model.layers.0.self_attn.q_proj."
+        for format, names in {"AWQ": {"qweight": [192, 24], "qzeros": [3, 24], "scales": [3, 192]}, "GPTQ": {"qweight": [24, 192], "g_idx": [192], "scales": [3, 192]},
+                              "MLX": {"weight": [192, 24], "scales": [192, 3], "biases": [192, 3]}, "bitsandbytes": {"weight": [18432, 1], "weight.absmax": [576]}}.items():
+            tensors = {n: t for n, t in read_tensors().items() if n != q + "weight"}
+            for name, shape in names.items():
+                size = 4
+                for side in shape:
+                    size *= side
+                tensors[q + name] = "I32", shape, bytes(size)
+            folder = self.write(format, tensors, config=lambda c: c.update(quantization_config={"quant_method": format.lower()}))
+            self.refused("generate", "--model", folder, says=["in the format of " + format, "BF16, F16 or F32"])
+            self.refused("quantize", folder, self.folder / "to", says=["in the format of " + format])
+
+    def test_a_folder_of_the_hubs_cache(self):
+        cache = self.folder / "models--someone--shapes"
+        self.write("models--someone--shapes/snapshots/0123456789abcdef")
+        self.answers(cache)
+        self.assertEqual(run("inspect", cache).returncode, 0)
+        (cache / "snapshots" / "fedcba9876543210").mkdir()
+        self.refused("generate", "--model", cache, says=["with 2 snapshots", "'0123456789abcdef', 'fedcba9876543210'"])
+
+    def test_the_name_of_a_repository(self):
+        for verb in ("generate", "inspect"):
+            self.refused(verb, "--model", "google/paligemma2-3b-mix-224", says=["there is no such folder", "hf download google/paligemma2-3b-mix-224"])
+
+    def test_int4_as_int8_is_one_line(self):
+        self.assertEqual(run("quantize", SHAPES, self.folder / "int4").returncode, 0)
+        self.refused("generate", "--model", self.folder / "int4", "--weights", "int8", says=["holds int4 weights (29 matrices", "load it as int4"])
+
+    def test_names_of_another_model_are_ten_of_a_kind(self):
+        folder = self.write("other", {"other." + name: t for name, t in read_tensors().items()})
+        self.refused("generate", "--model", folder, says=["missing tensor", "unexpected tensors", "more\n"], lines=26)
+
+    def test_one_of_two_matrices_is_missing(self):
+        folder = self.write("untied", config=lambda c: c.update(tie_word_embeddings=False))
+        self.refused("generate", "--model", folder, says=["missing tensor 'language_model.lm_head.weight'", "tie_word_embeddings is false"], lines=3)
+
+    def test_weights_that_are_no_numbers(self):
+        tensors = read_tensors()
+        name = next(n for n in tensors if n.endswith("layers.1.mlp.up_proj.weight"))
+        dtype, shape, data = tensors[name]
+        tensors[name] = dtype, shape, data[:-2] + b"\xc0\x7f"
+        folder = self.write("nan", tensors)
+        place = f"model.safetensors: tensor '{name}' has nan at ({shape[0] - 1}, {shape[1] - 1})"
+        self.refused("generate", "--model", folder, says=["not finite", place], lines=4)
+        self.refused("detect", "--prompt", "shape", "--model", folder, says=["not finite", place], lines=4)
+        self.assertEqual(run("inspect", folder).returncode, 0)
+        looked = run("inspect", "--numbers", folder)
+        self.assertEqual(looked.returncode, 1)
+        self.assertIn(place, looked.stdout)
+        self.assertIn("all finite", run("inspect", "--numbers").stdout)
+
+    def test_a_prompt_that_is_longer_than_the_positions(self):
+        started = time.monotonic()
+        self.refused("generate", "--prompt", "x" * 100_000, code=2, says=["512 positions", "max_position_embeddings"])
+        self.assertLess(time.monotonic() - started, 10)
+        self.answers(SHAPES, "--max-tokens", "100000", notes=["--max-tokens 100000 is more than the model's 512 positions allow"])
+
+    def test_a_header_of_many_tensors(self):
+        tensors = {**read_tensors(), **{f"counter.{i}": ("U8", [0], b"") for i in range(40_000)}}
+        folder = self.write("many", tensors)
+        started = time.monotonic()
+        self.answers(folder, notes=["40000 tensors are not used: 'counter.0' U8(0)"])
+        self.assertLess(time.monotonic() - started, 10)  # 28 s when each name was compared with those before
+
+
+if __name__ == "__main__":
+    unittest.main()
