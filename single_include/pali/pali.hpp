@@ -474,7 +474,7 @@ enum class errc : int {
     malformed_file = 202,      ///< the contents contradict the file's format
     unsupported_format = 203,  ///< a known format in a form that is not read (dtype, compression, …)
     cannot_write = 204,        ///< a file cannot be written
-    checkpoint_mismatch = 301, ///< tensors missing, unexpected or of another shape; all of them in one message
+    checkpoint_mismatch = 301, ///< tensors missing or of another shape, and with load_options::strict unexpected; ten of a kind in one message
     config_mismatch = 302,     ///< config.json differs from the compiled configuration; all differences in one message
     malformed_config = 303,    ///< config.json is no JSON, lacks a field, or holds a value of the wrong kind
     unsupported_config = 304,  ///< a model that is valid but of a kind this library does not run
@@ -3338,15 +3338,17 @@ struct checkpoint_config {
     std::int32_t image_token = 256000;          ///< `image_token_id`, or `image_token_index` in older files; may lie outside the vocabulary
     std::int32_t bos = 2, pad = 0;              ///< ids: `bos_token_id`, `pad_token_id`
     std::vector<std::int32_t> eos{1};           ///< generation ends at any of these; empty: at none
+    std::size_t positions = 8192;               ///< `max_position_embeddings`: most tokens of a sequence, image tokens and answer included
+    bool tied = true;                           ///< `tie_word_embeddings`: one matrix serves as embedding and head, where a file has only one of them
     std::string dtype;                          ///< of the stored weights, "bfloat16"; empty where the file says nothing
     std::filesystem::path file;                 ///< config.json, for messages
     picture_config picture;                     ///< what is done to a picture
 };
 
 /// Reads config.json and, where present, generation_config.json, processor_config.json and preprocessor_config.json.
-/// `folder` is the checkpoint's folder, or a file in it. What a file leaves out has the default of transformers 5.23
-/// (models/{paligemma,gemma,gemma2,siglip}/configuration_*.py). Token ids come from generation_config.json, then config.json, then
-/// its text_config. Throws errc::cannot_open; errc::malformed_config for a value of the wrong kind or one that contradicts another;
+/// `folder` is the checkpoint's folder, as find_checkpoint() takes it, or a file in it. What a file leaves out has the default of transformers 5.23
+/// (models/{paligemma,gemma,gemma2,siglip}/configuration_*.py). A quantization_config is ignored: the tensors say what they are. Token ids come from generation_config.json, then config.json, then
+/// its text_config. Throws what find_checkpoint() throws; errc::cannot_open; errc::malformed_config for a value of the wrong kind or one that contradicts another;
 /// errc::unsupported_config for a model of another kind. All problems are in one message; where both kinds occur, the code is
 /// malformed_config.
 [[nodiscard]] checkpoint_config read_checkpoint_config(const std::filesystem::path& folder);
@@ -3383,53 +3385,122 @@ namespace pali::inline PALI_ABI {
 
 } // namespace pali::inline PALI_ABI
 
-// JSON files that are not trusted: bounded in size and depth, no key twice. Included by bodies only: no header shows nlohmann/json.
+// Files that Git LFS has not fetched: a clone without it holds a text of three lines in place of each.
+
+namespace pali::inline PALI_ABI {
+
+/// Whether the contents of a file, or their beginning, are those of a pointer. https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+[[nodiscard]] constexpr bool is_lfs_pointer(std::string_view contents) noexcept { return contents.starts_with("version https://git-lfs.github.com/spec/"); }
+
+/// What a message says of a pointer, behind the name of the file.
+inline constexpr const char* lfs_pointer_words = ": is a pointer of Git LFS and not the file itself: run git lfs pull in the folder, or download the file";
+
+/// Throws errc::malformed_file for a file that is a pointer. What else a file is, or that there is none, is left to its reader.
+inline void refuse_lfs_pointer(const std::filesystem::path& path) {
+    std::error_code unknown;
+    if (!std::filesystem::is_regular_file(path, unknown)) return;
+    char begin[64]{};
+    std::ifstream(path, std::ios::binary).read(begin, sizeof begin);
+    if (is_lfs_pointer(std::string_view(begin, sizeof begin))) throw error(errc::malformed_file, {path.string(), lfs_pointer_words});
+}
+
+} // namespace pali::inline PALI_ABI
+
+// JSON files that are not trusted: bounded in size and depth. Included by bodies only: no header shows nlohmann/json.
 
 #include <nlohmann/json.hpp>
 
-#include <set>
-
 namespace pali::inline PALI_ABI::detail {
 
-/// Parses a text in which no key occurs twice and nothing is nested deep. `fail` gets what is wrong, and throws. All JSON of a checkpoint but tokenizer.json is parsed here: nlohmann's parser
-/// is instantiated for each kind of text and of receiver, one to two seconds each. Its json_sax would bring its readers of binary formats along, half as much again.
-[[nodiscard]] inline nlohmann::json parse_strict_json(std::string_view text, const std::function<void(const error_text&)>& fail) {
+/// Builds the document of a text that is parsed, event by event (nlohmann's SAX interface). A key that occurs twice is shown to `repeated`; the later value stays.
+class strict_json_reader {
+public:
     using json = nlohmann::json;
-    constexpr std::size_t deepest = 64;
-    struct level {
-        std::set<std::string, std::less<>> keys = {};
-        std::string key = {}; // the last of them
-    };
-    std::vector<level> open;
-    const auto check = [&](int, json::parse_event_t event, json& value) {
-        switch (event) {
-        case json::parse_event_t::object_start:
-        case json::parse_event_t::array_start:
-            if (open.size() == deepest) fail({"is nested more than ", deepest, " deep"});
-            open.emplace_back();
-            break;
-        case json::parse_event_t::object_end:
-        case json::parse_event_t::array_end: open.pop_back(); break;
-        case json::parse_event_t::key: {
-            level& here = open.back();
-            here.key = value.get_ref<const std::string&>();
-            if (here.keys.insert(here.key).second) break;
-            std::string where;
-            for (const level& l : open) where += (where.empty() || l.key.empty() ? "" : ".") + l.key;
-            fail({"has ", in_quotes(where), " twice; a key is used once"});
-        } break;
-        case json::parse_event_t::value: break;
-        }
+    /// The keys that lead to a value which another one replaces, outermost first, and that value.
+    using repetition = std::function<void(const std::vector<std::string_view>& path, const json& earlier)>;
+
+    strict_json_reader(json& to, const std::function<void(const error_text&)>& fail, const repetition& repeated) : m_to(to), m_fail(fail), m_repeated(repeated) {}
+
+    bool null() { return add(nullptr); }
+    bool boolean(bool value) { return add(value); }
+    bool number_integer(std::int64_t value) { return add(value); }
+    bool number_unsigned(std::uint64_t value) { return add(value); }
+    bool number_float(double value, const std::string&) { return add(value); }
+    bool string(std::string& value) { return add(std::move(value)); }
+    bool binary(json::binary_t&) { return false; } // no text has one
+    bool start_object(std::size_t) { return open(json::object()); }
+    bool start_array(std::size_t) { return open(json::array()); }
+    bool end_object() { return close(); }
+    bool end_array() { return close(); }
+    bool key(std::string& name) {
+        level& here = m_open.back();
+        const auto [at, added] = here.value->get_ref<json::object_t&>().try_emplace(name);
+        here.at = &at->second;
+        here.key = at->first;
+        if (added) return true;
+        std::vector<std::string_view> path;
+        for (const level& l : m_open)
+            if (l.value->is_object()) path.push_back(l.key);
+        m_repeated(path, at->second);
         return true;
-    };
-    try {
-        return json::parse(text.data(), text.data() + text.size(), check);
-    } catch (const json::parse_error& e) { // the parser's own words would quote the file
-        fail({"is no valid JSON: see byte ", e.byte});
-    } catch (const json::out_of_range&) {
-        fail("is no valid JSON: it holds a number that is too large");
     }
-    return {};
+    bool parse_error(std::size_t byte, const std::string&, const nlohmann::detail::exception& what) { // the parser's own words would quote the file
+        if (dynamic_cast<const json::out_of_range*>(&what) != nullptr) m_fail("is no valid JSON: it holds a number that is too large");
+        m_fail({"is no valid JSON: see byte ", byte});
+        return false;
+    }
+
+private:
+    static constexpr std::size_t deepest = 64;
+
+    struct level {
+        json* value;              // an object or an array
+        json* at = nullptr;       // where the value of an object's last key goes
+        std::string_view key = {}; // that key
+    };
+
+    json* put(json&& value) {
+        if (m_open.empty()) return &(m_to = std::move(value));
+        level& here = m_open.back();
+        if (here.value->is_object()) return &(*here.at = std::move(value));
+        return &here.value->get_ref<json::array_t&>().emplace_back(std::move(value));
+    }
+    bool add(json value) {
+        put(std::move(value));
+        return true;
+    }
+    bool open(json value) {
+        if (m_open.size() == deepest) m_fail({"is nested more than ", deepest, " deep"});
+        m_open.push_back({put(std::move(value))});
+        return true;
+    }
+    bool close() {
+        m_open.pop_back();
+        return true;
+    }
+
+    json& m_to;
+    const std::function<void(const error_text&)>& m_fail;
+    const repetition& m_repeated;
+    std::vector<level> m_open; // values of open levels stay where they are: an array grows only when none of its elements is open
+};
+
+/// Parses a text in which nothing is nested deep, in time that grows with its length alone. `fail` gets what is wrong, and throws; `repeated` gets each value that a later one with the same
+/// key replaces, and may throw. All JSON of a checkpoint but tokenizer.json is parsed here: nlohmann's parser is instantiated for each kind of text and of receiver, two seconds each.
+[[nodiscard]] inline nlohmann::json parse_json(std::string_view text, const std::function<void(const error_text&)>& fail, const strict_json_reader::repetition& repeated) {
+    nlohmann::json document;
+    strict_json_reader reader(document, fail, repeated);
+    (void)nlohmann::json::sax_parse(text.data(), text.data() + text.size(), &reader);
+    return document;
+}
+
+/// The same for a text in which no key occurs twice.
+[[nodiscard]] inline nlohmann::json parse_strict_json(std::string_view text, const std::function<void(const error_text&)>& fail) {
+    return parse_json(text, fail, [&](const std::vector<std::string_view>& path, const nlohmann::json&) {
+        std::string where;
+        for (const std::string_view key : path) (where += where.empty() ? "" : ".") += key;
+        fail({"has ", in_quotes(where), " twice; a key is used once"});
+    });
 }
 
 /// A value as JSON, shortened.
@@ -3450,6 +3521,7 @@ namespace pali::inline PALI_ABI::detail {
     }
     if (in.bad()) throw error(errc::cannot_open, {path.string(), ": cannot be read to its end"});
     if (text.empty()) fail("is empty; a JSON object is needed");
+    if (is_lfs_pointer(text)) throw error(code, {path.string(), lfs_pointer_words});
     if (text.find('\0') != std::string::npos) fail("holds a zero byte, at which a parser could stop; it is no JSON");
     nlohmann::json document = parse_strict_json(text, fail);
     if (!document.is_object()) fail({"is ", document.type_name(), "; a JSON object is needed"});
@@ -3513,6 +3585,8 @@ public:
         }
         return {value, m_prefix + key + ".", m_problems};
     }
+    /// Another object that is read in place of this one, with the same words in messages.
+    [[nodiscard]] config_section beside(const json& object) const { return {&object, m_prefix, m_problems}; }
     [[nodiscard]] bool is_present() const noexcept { return m_object != nullptr; }
 
     /// The value is there, and no object: a problem that is told already.
@@ -3600,6 +3674,118 @@ private:
 };
 
 } // namespace pali::inline PALI_ABI::detail
+
+// Where a checkpoint lies, for a path that may be a folder of Hugging Face's cache.
+
+namespace pali::inline PALI_ABI {
+
+/// The folder or file that `given` means: itself; for a folder of Hugging Face's cache (models--google--paligemma2-3b-pt-224) its snapshot.
+/// Throws errc::cannot_open for the name of a repository on the hub (google/paligemma2-3b-pt-224) that is no folder here, and for a cache without a snapshot or with several;
+/// errc::unsupported_format for a folder with an adapter in it (adapter_config.json), with the name of the base model: adapters are not applied. What else is
+/// not there is left to the readers of files.
+[[nodiscard]] std::filesystem::path find_checkpoint(const std::filesystem::path& given);
+
+} // namespace pali::inline PALI_ABI
+
+// What is told about many things of one kind: ten of them, and how many more there are.
+
+namespace pali::inline PALI_ABI {
+
+/// Counts what is added and keeps the text of the first ten.
+class short_list {
+public:
+    static constexpr std::size_t most = 10; ///< texts that are kept
+
+    /// One more. Its text is made only where it is kept.
+    void add(const error_text& one) {
+        if (m_count++ < most) m_kept.push_back(one.str());
+    }
+    /// How many there are.
+    [[nodiscard]] std::size_t size() const noexcept { return m_count; }
+    /// Whether there is nothing.
+    [[nodiscard]] bool empty() const noexcept { return m_count == 0; }
+
+    /// `before` and a text, for each that was kept, and how many more there are.
+    [[nodiscard]] std::string joined(const char* before) const {
+        std::string out;
+        for (const std::string& one : m_kept) out.append(before).append(one);
+        if (m_count > m_kept.size()) out.append(before).append("and ").append(std::to_string(m_count - m_kept.size())).append(" more");
+        return out;
+    }
+    /// The texts with commas between: "a, b, and 3 more".
+    [[nodiscard]] std::string in_a_row() const { return m_count == 0 ? "" : joined(", ").substr(2); }
+
+private:
+    std::vector<std::string> m_kept;
+    std::size_t m_count = 0;
+};
+
+} // namespace pali::inline PALI_ABI
+
+// Body of checkpoint_place.hpp.
+
+namespace pali::inline PALI_ABI {
+
+namespace detail {
+
+/// OWNER/NAME, as repositories on the hub are called.
+[[nodiscard]] PALI_INLINE bool is_hub_name(std::string_view name) {
+    const auto is_word = [](std::string_view part) {
+        return !part.empty() && part.front() != '.' && std::all_of(part.begin(), part.end(), [](char c) {
+            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+        });
+    };
+    const std::size_t slash = name.find('/');
+    return slash != std::string_view::npos && is_word(name.substr(0, slash)) && is_word(name.substr(slash + 1));
+}
+
+/// The folder below snapshots/ of a folder of the hub's cache.
+[[nodiscard]] PALI_INLINE std::filesystem::path only_snapshot(const std::filesystem::path& cache) {
+    std::vector<std::filesystem::path> found;
+    std::error_code failure, unknown;
+    for (std::filesystem::directory_iterator it(cache / "snapshots", failure), end; !failure && it != end; it.increment(failure))
+        if (it->is_directory(unknown)) found.push_back(it->path());
+    if (found.size() == 1) return found.front();
+    std::sort(found.begin(), found.end());
+    short_list names;
+    for (const std::filesystem::path& one : found) names.add(in_quotes(one.filename().string()));
+    throw error(errc::cannot_open, {cache.string(), ": is a folder of Hugging Face's cache with ", found.size(), " snapshots", found.empty() ? "; download the model again" : ": ", names.in_a_row(),
+                                    found.empty() ? "" : "; name one of the folders below snapshots/"});
+}
+
+/// Throws for a folder with an adapter.
+PALI_INLINE void refuse_adapter(const std::filesystem::path& folder) {
+    const std::filesystem::path file = folder / "adapter_config.json";
+    std::error_code unknown;
+    if (!std::filesystem::exists(file, unknown)) return;
+    const nlohmann::json adapter = read_strict_json(file, errc::malformed_config);
+    const auto text = [&](const char* key) {
+        const auto found = adapter.find(key);
+        return found != adapter.end() && found->is_string() ? found->get<std::string>() : std::string();
+    };
+    const std::string base = text("base_model_name_or_path"), kind = text("peft_type");
+    throw error(errc::unsupported_format,
+                {folder.string(), ": holds an adapter", kind.empty() ? "" : " (", kind, kind.empty() ? "" : ")", " for ", base.empty() ? "a base model that it does not name" : in_quotes(base),
+                 ", and adapters are not applied: merge it into its base with PEFT's merge_and_unload() and save_pretrained(), and name the folder that these write. ",
+                 "To run a base without the adapter beside it, move adapter_config.json away"});
+}
+
+} // namespace detail
+
+PALI_INLINE std::filesystem::path find_checkpoint(const std::filesystem::path& given) {
+    std::error_code unknown;
+    const std::filesystem::file_status status = std::filesystem::status(given, unknown);
+    if (status.type() == std::filesystem::file_type::not_found && detail::is_hub_name(given.generic_string()))
+        throw error(errc::cannot_open, {given.string(), ": there is no such folder. It reads like the name of a repository on Hugging Face's hub: download that, hf download ", given.generic_string(),
+                                        " --local-dir DIR, and name the folder"});
+    if (!std::filesystem::is_directory(status)) return given;
+    const bool is_cache = !std::filesystem::exists(given / "config.json", unknown) && std::filesystem::is_directory(given / "snapshots", unknown);
+    std::filesystem::path folder = is_cache ? detail::only_snapshot(given) : given;
+    detail::refuse_adapter(folder);
+    return folder;
+}
+
+} // namespace pali::inline PALI_ABI
 
 // Body of checkpoint_config.hpp.
 
@@ -3776,25 +3962,27 @@ PALI_INLINE void read_ids(const config_section& generation, const config_section
         if (const auto* value = place->find_value("pad_token_id")) out.pad = place->id(*value, "pad_token_id", false);
 }
 
-/// A step that is null is off, as Python has it; its numbers must be there only when it is on.
+/// A step that is null or 0 is off, as Python has it; its numbers are read only when it is on, and null stands for the default.
 PALI_INLINE void read_picture(const config_section& file, picture_config& out, std::size_t side) {
     const auto step = [&](const char* key, bool otherwise) {
         const auto* value = file.find(key);
-        return value != nullptr && value->is_null() ? false : file.flag(key, otherwise);
+        if (value != nullptr && value->is_null()) return false;
+        if (value != nullptr && (*value == 0 || *value == 1)) return *value == 1;
+        return file.flag(key, otherwise);
     };
     out.do_resize = step("do_resize", true);
     out.do_rescale = step("do_rescale", true);
     out.do_normalize = step("do_normalize", true);
     for (const char* key : {"do_center_crop", "do_pad"})
         if (step(key, false)) file.unsupported(key, "pictures are resized, and neither cut nor padded");
-    if (const auto* factor = file.find("rescale_factor"); factor != nullptr && out.do_rescale) {
+    if (const auto* factor = file.find_value("rescale_factor"); factor != nullptr && out.do_rescale) {
         if (factor->is_number() && factor->get<double>() > 0 && std::isfinite(factor->get<double>()))
             out.rescale_factor = factor->get<double>();
         else file.malformed("rescale_factor", "a number above 0");
     }
     for (const bool is_deviation : {false, true}) {
         const char* const key = is_deviation ? "image_std" : "image_mean";
-        const auto* value = file.find(key);
+        const auto* value = file.find_value(key);
         if (value == nullptr || !out.do_normalize) continue;
         std::array<float, 3>& channels = is_deviation ? out.deviation : out.mean;
         for (std::size_t c = 0; c < 3; ++c) {
@@ -3807,12 +3995,14 @@ PALI_INLINE void read_picture(const config_section& file, picture_config& out, s
         }
     }
     if (!out.do_resize) return;
-    out.resample = static_cast<int>(file.size("resample", 3, 0, 5));
-    const auto* size = file.find("size");
+    if (file.find_value("resample") != nullptr) out.resample = static_cast<int>(file.size("resample", 3, 0, 5));
+    const auto* size = file.find_value("size");
     if (size == nullptr) return;
-    if (!size->is_object() || !size->contains("height") || !size->contains("width"))
+    const bool is_pair = size->is_array() && size->size() == 2; // height, width
+    if (!is_pair && (!size->is_object() || !size->contains("height") || !size->contains("width")))
         return file.unsupported("size", {"{\"height\": ", side, ", \"width\": ", side, "} is needed"});
-    const config_section sides = file.section("size");
+    const nlohmann::json pair = is_pair ? nlohmann::json{{"size", {{"height", (*size)[0]}, {"width", (*size)[1]}}}} : nlohmann::json();
+    const config_section sides = is_pair ? file.beside(pair).section("size") : file.section("size");
     out.height = sides.size("height", side, 1, most_pixels_a_side);
     out.width = sides.size("width", side, 1, most_pixels_a_side);
     if (side != 0 && out.height != 0 && out.width != 0 && (out.height != side || out.width != side))
@@ -3821,8 +4011,9 @@ PALI_INLINE void read_picture(const config_section& file, picture_config& out, s
 
 } // namespace detail
 
-PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path& folder) {
+PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path& given) {
     using detail::config_section;
+    const std::filesystem::path folder = find_checkpoint(given);
     const std::filesystem::path place = std::filesystem::is_directory(detail::require_path(folder, "folder")) ? folder : folder.parent_path();
     checkpoint_config out;
     out.file = place / "config.json";
@@ -3839,10 +4030,11 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     if (top.find("model_type") == nullptr || top.text("model_type", "paligemma") != "paligemma")
         top.unsupported("model_type", "\"paligemma\" is the one that is run, for PaliGemma 2 too, and not what is built around them");
     problems.raise(out.file); // nothing else in the file would make sense
-    if (top.find_value("quantization_config") != nullptr)
-        top.unsupported("quantization_config", "weights are read as bfloat16, float16 or float32: save the model unquantised");
+    // A quantization_config says how weights were quantised once, and stays behind when they were saved as plain numbers again: the tensors decide (weights/foreign.hpp).
 
     out.sizes = detail::read_text(top);
+    out.positions = top.section("text_config").size("max_position_embeddings", 8192, 1, detail::most_tokens);
+    out.tied = top.flag("tie_word_embeddings", true);
     out.sizes.vision = detail::read_vision(top);
     const std::size_t projection = top.size("projection_dim", 2048, 1, detail::most_width);
     if (out.sizes.hidden != 0 && projection != 0 && projection != out.sizes.hidden)
@@ -4055,7 +4247,7 @@ namespace pali::inline PALI_ABI {
 /// Why a generation ended.
 enum class finish_reason {
     eos,       ///< the model said so
-    length,    ///< max_new_tokens were reached
+    length,    ///< max_new_tokens, or the last position of the model, were reached
     cancelled, ///< a callback returned false
 };
 
@@ -4078,6 +4270,7 @@ struct generation {
     std::vector<float> logprobs;      ///< natural logarithm of each token's probability, under the model's own distribution
     std::vector<token> prompt_tokens; ///< BOS, prompt, "\n": what followed the image tokens
     finish_reason finish = finish_reason::length; ///< why it ended
+    std::size_t most_tokens = 0;      ///< that it could have: max_new_tokens, or fewer where the model has fewer positions behind the prompt
     pali::timings timings;            ///< seconds
 
     /// Tokens a second after the first one; 0 for a single token.
@@ -5586,6 +5779,8 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
 
 // Body of tokenizer.hpp.
 
+#include <set>
+
 namespace pali::inline PALI_ABI {
 
 struct tokenizer::parts {
@@ -6091,6 +6286,8 @@ struct load_options {
     kv_type kv_cache = kv_type::f32;               ///< numbers that keys and values of earlier tokens are kept in
     std::filesystem::path mask_decoder{};          ///< vae-oid.npz, for segment; without: found in the folder of the checkpoint when it is needed
     progress_callback on_progress{};               ///< stage "load"; false stops with errc::cancelled
+    bool strict = false;                           ///< tensors that the model does not use, and an index that differs from its shards, are errors
+    std::function<void(std::string_view)> on_notice{}; ///< told once about each of the two where they are no errors: a line with the folder and ten names at most
 };
 
 } // namespace pali::inline PALI_ABI
@@ -6320,10 +6517,12 @@ struct quantised_rows {
 
     /// Whether a matrix (count, width) can be held so: whole strips and whole groups.
     [[nodiscard]] static constexpr bool fits(std::size_t count, std::size_t width) noexcept { return count % strip == 0 && width % group == 0; }
-    /// The shape of `codes`, in bytes, for a matrix (count, width) that fits.
-    [[nodiscard]] static std::vector<std::size_t> codes_shape(std::size_t count, std::size_t width) { return {count / strip, width / group, group_bytes}; }
+    /// The count with the last strip filled up.
+    [[nodiscard]] static constexpr std::size_t padded(std::size_t count) noexcept { return (count + strip - 1) / strip * strip; }
+    /// The shape of `codes`, in bytes, for a matrix of whole groups; rows that fill the last strip up are zeros.
+    [[nodiscard]] static std::vector<std::size_t> codes_shape(std::size_t count, std::size_t width) { return {padded(count) / strip, width / group, group_bytes}; }
     /// The shape of `scales`.
-    [[nodiscard]] static std::vector<std::size_t> scales_shape(std::size_t count, std::size_t width) { return {count / strip, width / group, strip}; }
+    [[nodiscard]] static std::vector<std::size_t> scales_shape(std::size_t count, std::size_t width) { return {padded(count) / strip, width / group, strip}; }
     /// Bytes that the codes of so many numbers take, whole groups of them.
     [[nodiscard]] static constexpr std::size_t bytes_of(std::size_t numbers) noexcept { return numbers * Bits / 8; }
 
@@ -7339,13 +7538,15 @@ namespace pali::inline PALI_ABI::inline PALI_SIMD {
 /// Chooses token after token from logits, streams the text, and knows when to stop. Allocates when it is made and not per token.
 class answer {
 public:
-    /// `number` is what its callbacks call it; `eos` are the tokens that end it; `vocab` is the number of logits. What it is given has to outlive it.
-    answer(std::size_t number, const generate_options& options, const tokenizer& text, std::span<const token> eos, const prompt_layout& prompt, std::size_t vocab)
+    /// `number` is what its callbacks call it; `eos` are the tokens that end it; `vocab` is the number of logits; `most_tokens`
+    /// those that it may have. What it is given has to outlive it.
+    answer(std::size_t number, const generate_options& options, const tokenizer& text, std::span<const token> eos, const prompt_layout& prompt, std::size_t vocab, std::size_t most_tokens)
         : m_number(number), m_options(options), m_eos(eos), m_stream(text), m_sampler(options.sampling, vocab), m_sequence(prompt.tokens) {
-        m_sequence.reserve(prompt.tokens.size() + options.max_new_tokens);
+        m_result.most_tokens = most_tokens;
+        m_sequence.reserve(prompt.tokens.size() + most_tokens);
         if (changes_logits()) m_own.reserve(vocab);
-        m_result.tokens.reserve(options.max_new_tokens);
-        m_result.logprobs.reserve(options.max_new_tokens);
+        m_result.tokens.reserve(most_tokens);
+        m_result.logprobs.reserve(most_tokens);
         m_result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
     }
 
@@ -7365,7 +7566,7 @@ public:
         const bool wanted = (!m_options.on_token || m_options.on_token(m_number, next, logprob)) && (ends || say(m_stream.push(next)));
         if (!wanted) m_result.finish = finish_reason::cancelled;
         else if (ends) m_result.finish = finish_reason::eos;
-        else if (m_result.tokens.size() < m_options.max_new_tokens) return true;
+        else if (m_result.tokens.size() < m_result.most_tokens) return true;
         else m_result.finish = finish_reason::length;
         m_complete = true;
         const std::string_view held = m_stream.finish();
@@ -10640,6 +10841,40 @@ void convert(const tensor_info& tensor, std::size_t first, std::size_t count, To
 
 } // namespace pali::inline PALI_ABI
 
+// Weights that other programs quantised: recognised by the names of their tensors, to say what they are.
+
+namespace pali::inline PALI_ABI {
+
+/// The format of quantised weights that are not read: "AWQ", "GPTQ", "MLX", "bitsandbytes", "compressed-tensors" or "FP8 with scales"; empty for plain numbers and for pali's own.
+[[nodiscard]] inline std::string_view foreign_format(const tensor_table& tensors) {
+    const auto find = [&](std::string_view stem, std::string_view ending) {
+        const auto found = tensors.find(std::string(stem) + std::string(ending));
+        return found == tensors.end() ? nullptr : &found->second;
+    };
+    for (const auto& [name, tensor] : tensors) {
+        const auto stem = [&, &name = name](std::string_view ending) { return std::string_view(name).substr(0, name.size() - ending.size()); };
+        if (name.ends_with(".qweight")) { // eight codes to an I32: of outputs with AWQ, of inputs with GPTQ
+            const tensor_info* const scales = find(stem(".qweight"), ".scales");
+            const bool packs_outputs = scales != nullptr && !scales->shape.empty() && !tensor.shape.empty() && tensor.shape.back() < scales->shape.back();
+            return packs_outputs && find(stem(".qweight"), ".g_idx") == nullptr ? "AWQ" : "GPTQ";
+        }
+        if (name.ends_with(".absmax") || name.ends_with(".SCB") || name.find(".quant_state.bitsandbytes") != std::string::npos) return "bitsandbytes";
+        if (name.ends_with(".scales") && find(stem(".scales"), ".weight") != nullptr) return "MLX";
+        if (name.ends_with(".weight_packed")) return "compressed-tensors";
+        if (name.ends_with(".weight_scale_inv")) return "FP8 with scales";
+    }
+    return {};
+}
+
+/// Throws errc::unsupported_format for weights in such a format. `source` names the checkpoint.
+inline void refuse_foreign_format(const tensor_table& tensors, const std::string& source) {
+    if (const std::string_view format = foreign_format(tensors); !format.empty())
+        throw error(errc::unsupported_format, {source, ": holds weights quantised in the format of ", format,
+                                               ", which is not read; take the checkpoint in BF16, F16 or F32 that they were made from: it can be loaded as int8 or int4"});
+}
+
+} // namespace pali::inline PALI_ABI
+
 // The names that published checkpoints give their tensors, and the ways in which newer ones differ.
 
 namespace pali::inline PALI_ABI {
@@ -10664,9 +10899,77 @@ namespace pali::inline PALI_ABI {
     return std::string(name);
 }
 
+/// What wrappers have put before all names of a checkpoint: torch's DataParallel "module.", torch.compile "_orig_mod.", PEFT "base_model.model.", in any order. Empty where one name lacks it.
+[[nodiscard]] inline std::string wrapping_prefix(const tensor_table& tensors) {
+    static constexpr std::string_view wrappers[] = {"module.", "_orig_mod.", "base_model.model."};
+    std::string prefix;
+    for (bool found = !tensors.empty(); found;) {
+        found = false;
+        for (const std::string_view wrapper : wrappers) {
+            const std::string longer = prefix + std::string(wrapper);
+            if (!std::all_of(tensors.begin(), tensors.end(), [&](const auto& tensor) { return tensor.first.starts_with(longer); })) continue;
+            prefix = longer;
+            found = true;
+        }
+    }
+    return prefix;
+}
+
+/// Whether a tensor is a weight of a layer of decoder or vision tower. One that the configuration has no place for would change the answer: the configuration is that of another model.
+[[nodiscard]] inline bool is_of_a_layer(std::string_view published) noexcept {
+    return (published.starts_with("language_model.model.layers.") || published.starts_with("vision_tower.vision_model.encoder.layers.")) &&
+        (published.ends_with(".weight") || published.ends_with(".bias"));
+}
+
 /// Whether a tensor is no parameter but a buffer that old versions of transformers saved.
 [[nodiscard]] inline bool is_buffer(std::string_view published) noexcept {
     return published.ends_with(".position_ids") || published.ends_with(".rotary_emb.inv_freq");
+}
+
+} // namespace pali::inline PALI_ABI
+
+// Which weights of a file are no numbers.
+
+namespace pali::inline PALI_ABI {
+
+/// Whether no number is infinite or not a number.
+[[nodiscard]] inline bool are_finite(const float* numbers, std::size_t count) noexcept {
+    constexpr std::uint32_t exponent = 0x7f800000;
+    std::uint32_t others = 0; // no early end: the compiler takes a register of numbers at a time
+    for (std::size_t i = 0; i < count; ++i) others |= static_cast<std::uint32_t>((std::bit_cast<std::uint32_t>(numbers[i]) & exponent) == exponent);
+    return others == 0;
+}
+
+/// Where the first number of a tensor is that is infinite or not a number; nothing for other types than BF16, F16 and F32, which are not weights.
+[[nodiscard]] inline std::optional<std::size_t> find_not_finite(const tensor_info& tensor) noexcept {
+    if (!is_convertible(tensor.type)) return std::nullopt;
+    constexpr std::size_t piece = 4096;
+    float numbers[piece];
+    const std::size_t count = tensor.count();
+    for (std::size_t first = 0; first < count; first += piece) {
+        const std::size_t n = std::min(piece, count - first);
+        convert(tensor, first, n, numbers);
+        if (are_finite(numbers, n)) continue;
+        for (std::size_t i = 0; i < n; ++i)
+            if (!std::isfinite(numbers[i])) return first + i;
+    }
+    return std::nullopt;
+}
+
+/// "model.safetensors: tensor 'norm.weight' has nan at (12, 3)" for each tensor with such a number.
+[[nodiscard]] inline short_list describe_not_finite(const tensor_table& tensors) {
+    short_list found;
+    for (const auto& [name, tensor] : tensors) {
+        const auto at = find_not_finite(tensor);
+        if (!at) continue;
+        std::vector<std::size_t> place(tensor.shape.size());
+        std::size_t rest = *at;
+        for (std::size_t i = place.size(); i-- > 0; rest /= tensor.shape[i]) place[i] = rest % tensor.shape[i];
+        float number = 0;
+        convert(tensor, *at, 1, &number);
+        found.add({tensor.file, ": tensor ", in_quotes(name), " has ", std::isnan(number) ? "nan" : number > 0 ? "inf" : "-inf", " at ", describe_shape(place)});
+    }
+    return found;
 }
 
 } // namespace pali::inline PALI_ABI
@@ -10686,10 +10989,14 @@ void codes_for(const float* x, float scale, int* codes) noexcept {
         codes[i] = static_cast<int>(std::nearbyint(std::max(static_cast<float>(matrix::smallest), std::min(static_cast<float>(matrix::largest), x[i] * inverse))));
 }
 
-/// The scale of one group, and its codes. 8 bits: the largest number is 127. 4 bits: the number farthest from zero is -8, so that all 16 codes are used
+/// The scale of one group, and its codes; the scale is not a number where one of the group is not finite. 8 bits: the largest number is 127. 4 bits: the number farthest from zero is -8, so that all 16 codes are used
 /// (llama.cpp's Q4_0); then, for those codes, the scale of least squares, and codes for that.
 template <std::size_t Bits>
 bfloat16 quantise_group(const float* x, int* codes) noexcept {
+    if (!are_finite(x, quantised_rows<Bits>::group)) {
+        std::fill(codes, codes + quantised_rows<Bits>::group, 0);
+        return bfloat16(std::numeric_limits<float>::quiet_NaN());
+    }
     const float farthest = *std::max_element(x, x + quantised_rows<Bits>::group, [](float a, float b) { return std::abs(a) < std::abs(b); });
     if constexpr (Bits == 8) {
         const bfloat16 scale(std::abs(farthest) / 127.f);
@@ -10733,28 +11040,31 @@ void quantise_strip(const float* x, std::size_t width, std::uint8_t* codes, bflo
 template <std::size_t Bits>
 [[nodiscard]] std::string what_is_quantised() {
     using layout = quantised_rows<Bits>;
-    return "quantised weights are made of BF16, F16 or F32 with a multiple of " + std::to_string(layout::strip) + " rows and of " + std::to_string(layout::group) + " columns";
+    return "quantised weights are made of BF16, F16 or F32 with a multiple of " + std::to_string(layout::group) + " columns and of " + std::to_string(layout::strip) +
+        " rows, which embedding and head may have any number of";
 }
 
-/// Bytes of a matrix's codes and scales.
+/// Bytes of a matrix's codes and scales, with the last strip filled up.
 template <std::size_t Bits>
 [[nodiscard]] std::size_t quantised_bytes(const tensor_info& tensor) noexcept {
-    return quantised_rows<Bits>::bytes_of(tensor.count()) + tensor.count() / quantised_rows<Bits>::group * sizeof(bfloat16);
+    const std::size_t numbers = quantised_rows<Bits>::padded(tensor.shape[0]) * tensor.shape[1];
+    return quantised_rows<Bits>::bytes_of(numbers) + numbers / quantised_rows<Bits>::group * sizeof(bfloat16);
 }
 
-/// Rounds a matrix (rows, columns) for which quantised_rows::fits() into `memory` of quantised_bytes(), codes first, and returns a view of it.
+/// Rounds a matrix (rows, columns) of whole groups into `memory` of quantised_bytes(), codes first, and returns a view of it. Rows of zeros fill the last strip up, and the view has them.
 template <std::size_t Bits>
 quantised_rows<Bits> quantise(const tensor_info& tensor, std::byte* memory, thread_pool& threads) {
     using layout = quantised_rows<Bits>;
-    const std::size_t count = tensor.shape[0], width = tensor.shape[1];
+    const std::size_t rows = tensor.shape[0], count = layout::padded(rows), width = tensor.shape[1];
     PALI_ASSERT(layout::fits(count, width));
     auto* const codes = reinterpret_cast<std::uint8_t*>(memory);
     auto* const scales = reinterpret_cast<bfloat16*>(memory + layout::bytes_of(count * width));
     std::vector<float> strips(threads.size() * layout::strip * width);
     threads.run(count / layout::strip, [&](std::size_t i, std::size_t thread) {
-        const std::size_t numbers = layout::strip * width;
+        const std::size_t numbers = layout::strip * width, known = std::min(layout::strip, rows - i * layout::strip) * width;
         float* const strip = strips.data() + thread * numbers;
-        convert(tensor, i * numbers, numbers, strip);
+        convert(tensor, i * numbers, known, strip);
+        std::fill(strip + known, strip + numbers, 0.f);
         quantise_strip<Bits>(strip, width, codes + i * layout::bytes_of(numbers), scales + i * numbers / layout::group);
     });
     return {codes, scales, count, width};
@@ -10778,16 +11088,26 @@ public:
         /// The place below `name`.
         [[nodiscard]] scope operator[](const std::string& name) const { return {m_owner, m_prefix + name + "."}; }
 
-        /// A matrix in the model's storage; the shape in the file may have more dimensions (a convolution is a matrix of its patches).
+        /// A matrix in the model's storage; the shape in the file may have more dimensions (a convolution is a matrix of its patches). A convolution (out, channels, height, width) may lie
+        /// in the file with its channels last, as MLX writes it.
         template <class Element>
         void matrix(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const {
-            if (const tensor_info* tensor = m_owner.find(m_prefix + name, shape)) m_owner.want_matrix(*tensor, to);
+            if (const tensor_info* tensor = m_owner.find(m_prefix + name, shape)) m_owner.want_matrix(*tensor, to, shape);
         }
         /// A quantised matrix, from a file that holds it so or from one that does not. Its rows and columns come in whole strips and groups.
         template <std::size_t Bits>
         void matrix(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
-            m_owner.want_quantised(m_prefix + name, to, shape);
+            m_owner.want_quantised(m_prefix + name, to, shape, shape[0]);
         }
+        /// A matrix with a row for each token: a quantised one gets rows of zeros that fill its last strip up, and a count that includes them.
+        template <class Element>
+        void vocabulary(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const { matrix(name, to, shape); }
+        template <std::size_t Bits>
+        void vocabulary(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
+            m_owner.want_quantised(m_prefix + name, to, shape, quantised_rows<Bits>::padded(shape[0]));
+        }
+        /// Whether the checkpoint has it.
+        [[nodiscard]] bool has(const std::string& name) const { return m_owner.look_up(m_prefix + name) != nullptr; }
         /// A vector, (size), always float32.
         void vector(const std::string& name, const float*& to, std::size_t size) const {
             if (const tensor_info* tensor = m_owner.find(m_prefix + name, {size})) m_owner.want_vector(*tensor, to);
@@ -10810,28 +11130,44 @@ public:
         std::string m_prefix;
     };
 
-    /// `table` must outlive the binder, and the model if it is mapped. `source` names the checkpoint in messages.
+    /// `table` must outlive the binder, and the model if it is mapped. `source` names the checkpoint in messages. Throws errc::unsupported_format for weights that another program quantised.
     binder(const tensor_table& table, std::string source) : m_source(std::move(source)) {
+        refuse_foreign_format(table, m_source);
+        const std::size_t wrapped = wrapping_prefix(table).size();
         for (const auto& [name, tensor] : table) {
-            const auto [at, added] = m_tensors.emplace(published_name(name), &tensor);
-            if (!added) tell({"tensor ", in_quotes(name), " and another one both stand for ", in_quotes(at->first)});
+            const auto [at, added] = m_tensors.emplace(published_name(std::string_view(name).substr(wrapped)), named{&tensor, &name});
+            if (!added) tell(kind::ambiguous, {"tensors ", in_quotes(name), " and ", in_quotes(*at->second.name), " both stand for ", in_quotes(at->first)});
         }
     }
 
     /// Where names begin.
     [[nodiscard]] scope root() { return {*this, ""}; }
 
-    /// Throws errc::checkpoint_mismatch with every missing, unexpected and misshapen tensor; `hint` says what may have happened.
-    void check(const std::string& hint) const {
-        std::vector<std::string> problems = m_problems;
-        for (const auto& [name, tensor] : m_tensors)
-            if (!m_used.contains(name) && !is_buffer(name))
-                problems.push_back(error_text{tensor->file, ": unexpected tensor ", in_quotes(name), " ", describe(*tensor)}.str());
-        if (problems.empty()) return;
+    /// Tensors that nothing was asked of, which is no harm: value heads, heads of other tasks, counters. Buffers that old versions of transformers saved are left out.
+    [[nodiscard]] short_list unused() const {
+        short_list found;
+        for (const auto& [published, tensor] : m_tensors)
+            if (!m_used.contains(published) && !is_buffer(published)) found.add({in_quotes(*tensor.name), " ", describe(*tensor.info)});
+        return found;
+    }
+
+    /// Throws errc::checkpoint_mismatch with the missing and misshapen tensors, ten of a kind, and beside those with the unused ones, which are errors by themselves where one is of a layer, or if `strict`; `hint` says what may have happened.
+    void check(const std::string& hint, bool strict = false) const {
+        if (m_codes.count > 0)
+            throw error(errc::checkpoint_mismatch, {m_source, ": holds ", m_codes.weights, " weights (", m_codes.count, " matrices of them, ", in_quotes(m_codes.first), " the first); load it as ",
+                                                    m_codes.weights, ", or load the checkpoint that it was made from"});
         std::string all;
-        for (const std::string& problem : problems) all.append("\n  ").append(problem);
-        throw error(errc::checkpoint_mismatch, {m_source, ": ", problems.size(), problems.size() == 1 ? " tensor does" : " tensors do", " not fit the configuration:", all,
-                                                hint.empty() ? "" : "\n", hint});
+        std::size_t count = 0;
+        for (const short_list& problems : m_problems) {
+            all += problems.joined("\n  ");
+            count += problems.size();
+        }
+        const short_list left = unused();
+        const bool misses_layers = std::any_of(m_tensors.begin(), m_tensors.end(), [&](const auto& one) { return is_of_a_layer(one.first) && !m_used.contains(one.first); });
+        if (count == 0 && !misses_layers && (!strict || left.empty())) return;
+        if (!left.empty()) all += (left.size() == 1 ? "\n  unexpected tensor" : "\n  unexpected tensors") + left.joined("\n    ");
+        count += left.size();
+        throw error(errc::checkpoint_mismatch, {m_source, ": ", count, count == 1 ? " tensor does" : " tensors do", " not fit the configuration:", all, hint.empty() ? "" : "\n", hint});
     }
 
     /// Fills the members that were asked for; returns the memory that some of them point into. Call check() before. `copied` is called
@@ -10871,13 +11207,20 @@ private:
 
     [[nodiscard]] static std::size_t padded(std::size_t bytes) noexcept { return (bytes + 63) / 64 * 64; }
 
-    void tell(const error_text& problem) { m_problems.push_back(problem.str()); }
+    enum class kind { ambiguous, missing, shape, type, size };
+
+    void tell(kind what, const error_text& problem) { m_problems[static_cast<std::size_t>(what)].add(problem); }
 
     [[nodiscard]] static std::string describe(const tensor_info& tensor) { return to_string(tensor.type) + describe_shape(tensor.shape); }
 
     [[nodiscard]] const tensor_info* look_up(const std::string& name) const {
         const auto at = m_tensors.find(name);
-        return at == m_tensors.end() ? nullptr : at->second;
+        return at == m_tensors.end() ? nullptr : at->second.info;
+    }
+    /// As the file has it; as published where it has none.
+    [[nodiscard]] const std::string& name_in_file(const std::string& published) const {
+        const auto at = m_tensors.find(published);
+        return at == m_tensors.end() ? published : *at->second.name;
     }
 
     /// Whether both are there and hold the same numbers.
@@ -10886,24 +11229,31 @@ private:
         return a && b && a->type == b->type && a->shape == b->shape && std::equal(a->bytes.begin(), a->bytes.end(), b->bytes.begin());
     }
 
+    /// Whether a convolution lies in the file with its channels last: (out, height, width, channels).
+    [[nodiscard]] static bool is_channels_last(const tensor_info& tensor, const std::vector<std::size_t>& shape) {
+        return shape.size() == 4 && tensor.shape != shape && tensor.shape == std::vector<std::size_t>{shape[0], shape[2], shape[3], shape[1]};
+    }
+
     [[nodiscard]] const tensor_info* find(const std::string& name, const std::vector<std::size_t>& shape) {
         m_used.insert(name);
         const tensor_info* const found = look_up(name);
         if (!found) {
-            tell({"missing tensor ", in_quotes(name), " ", describe_shape(shape)});
+            tell(kind::missing, {"missing tensor ", in_quotes(name), " ", describe_shape(shape)});
             return nullptr;
         }
         const tensor_info& tensor = *found;
-        if (const auto how = quantised_as(name)) {
-            tell({tensor.file, ": tensor ", in_quotes(name), " holds ", *how, " codes; load it as ", *how, ", or the checkpoint that it was made from"});
+        const std::string& written = name_in_file(name);
+        if (const char* const weights = quantised_as(name)) {
+            m_used.insert(name + std::string(scales_suffix));
+            if (m_codes.count++ == 0) m_codes.weights = weights, m_codes.first = written;
             return nullptr;
         }
-        if (tensor.shape != shape) {
-            tell({tensor.file, ": tensor ", in_quotes(name), " has shape ", describe_shape(tensor.shape), ", the configuration needs ", describe_shape(shape)});
+        if (tensor.shape != shape && !is_channels_last(tensor, shape)) {
+            tell(kind::shape, {tensor.file, ": tensor ", in_quotes(written), " has shape ", describe_shape(tensor.shape), ", the configuration needs ", describe_shape(shape)});
             return nullptr;
         }
         if (!is_convertible(tensor.type)) {
-            tell({tensor.file, ": tensor ", in_quotes(name), " is stored as ", to_string(tensor.type), "; BF16, F16 and F32 are read"});
+            tell(kind::type, {tensor.file, ": tensor ", in_quotes(written), " is stored as ", to_string(tensor.type), "; BF16, F16 and F32 are read"});
             return nullptr;
         }
         return &tensor;
@@ -10929,25 +11279,38 @@ private:
     }
 
     template <class Element>
-    void want_matrix(const tensor_info& tensor, rows<const Element>& to) {
+    void want_matrix(const tensor_info& tensor, rows<const Element>& to, const std::vector<std::size_t>& shape) {
         const std::size_t count = tensor.shape[0], width = count == 0 ? 0 : tensor.count() / count;
+        if (is_channels_last(tensor, shape)) return want_transposed(tensor, to, width, shape[1]);
         want<Element>(tensor, false, [&to, count, width](const Element* data) { to = rows<const Element>(data, count, width); });
     }
 
-    /// Which quantised weights a tensor holds codes of; nothing for plain numbers.
-    [[nodiscard]] std::optional<std::string> quantised_as(const std::string& name) const {
-        if (!look_up(name + std::string(scales_suffix))) return std::nullopt;
+    /// A convolution whose channels come last in the file, and first in memory.
+    template <class Element>
+    void want_transposed(const tensor_info& tensor, rows<const Element>& to, std::size_t width, std::size_t channels) {
+        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), false, false, [&tensor, &to, width, channels](std::byte* memory, thread_pool& threads) {
+            auto* const numbers = reinterpret_cast<Element*>(memory);
+            threads.run(tensor.shape[0], [&](std::size_t row) {
+                for (std::size_t pixel = 0; pixel < width / channels; ++pixel)
+                    for (std::size_t channel = 0; channel < channels; ++channel)
+                        convert(tensor, row * width + pixel * channels + channel, 1, numbers + row * width + channel * (width / channels) + pixel);
+            });
+            to = rows<const Element>(numbers, tensor.shape[0], width);
+        }});
+    }
+
+    /// Which quantised weights a tensor holds codes of; null for plain numbers.
+    [[nodiscard]] const char* quantised_as(const std::string& name) const {
+        if (!look_up(name + std::string(scales_suffix))) return nullptr;
         return look_up(name)->type == code_type<8> ? int8::name : int4::name;
     }
 
+    /// `count` rows are wanted, of which the checkpoint may lack the last ones where they fill a strip up.
     template <std::size_t Bits>
-    void want_quantised(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) {
+    void want_quantised(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape, std::size_t count) {
         using layout = quantised_rows<Bits>;
-        const std::size_t count = shape[0], width = shape[1];
-        if (!layout::fits(count, width)) {
-            tell({"tensor ", in_quotes(name), " is ", describe_shape(shape), "; ", what_is_quantised<Bits>()});
-            return;
-        }
+        const std::size_t width = shape[1];
+        if (!layout::fits(count, width)) return tell(kind::size, {"tensor ", in_quotes(name_in_file(name)), " is ", describe_shape(shape), "; ", what_is_quantised<Bits>()});
         const std::string scales = name + std::string(scales_suffix);
         if (!look_up(name) || quantised_as(name) != (Bits == 8 ? int8::name : int4::name)) {
             if (const tensor_info* const tensor = find(name, shape)) want_rounded(*tensor, to);
@@ -10957,7 +11320,7 @@ private:
             m_used.insert(part);
             const tensor_info& tensor = *look_up(part);
             if (tensor.type == type && tensor.shape == needed) return &tensor;
-            tell({tensor.file, ": tensor ", in_quotes(part), " is ", describe(tensor), ", the configuration needs ", to_string(type), describe_shape(needed)});
+            tell(kind::shape, {tensor.file, ": tensor ", in_quotes(name_in_file(part)), " is ", describe(tensor), ", the configuration needs ", to_string(type), describe_shape(needed)});
             return nullptr;
         };
         const tensor_info* const codes = stored(name, code_type<Bits>, layout::codes_shape(count, width));
@@ -10992,10 +11355,21 @@ private:
         want<float>(tensor, true, [&to](const float* data) { to = data; });
     }
 
+    struct named {
+        const tensor_info* info;
+        const std::string* name; // in the file
+    };
+    struct other_codes { // matrices that are quantised otherwise than they were asked for
+        std::size_t count = 0;
+        const char* weights = "";
+        std::string first{};
+    };
+
     std::string m_source;
-    std::map<std::string, const tensor_info*, std::less<>> m_tensors; // by published name
+    std::map<std::string, named, std::less<>> m_tensors; // by published name
     std::set<std::string, std::less<>> m_used;
-    std::vector<std::string> m_problems;
+    std::array<short_list, 5> m_problems; // by kind
+    other_codes m_codes;
     std::vector<job> m_jobs;
 };
 
@@ -11323,7 +11697,7 @@ struct gemma {
     typename Storage::matrix embedding; ///< (V, D)
     std::vector<gemma_block<Config, Storage>> layers; ///< from the first to the last
     rms_norm final_norm; ///< (D)
-    linear<Storage> head; ///< (V, D); empty where the embedding serves as the head too
+    linear<Storage> head; ///< (V, D), without a bias; empty where the embedding serves as the head too
     kernels::rope_table rope; ///< as far as extend() has asked for
 
     /// Without weights: bind() asks for them.
@@ -11358,21 +11732,30 @@ struct gemma {
     /// Outputs of the last block (T, D) -> hidden states (T, D), in scratch memory.
     [[nodiscard]] matrix_view normalise(const matrix_view& x, context& at) const { return final_norm(x, at); }
 
-    /// Hidden states (T, D) -> logits (T, V), in scratch memory, with the final softcap.
-    [[nodiscard]] matrix_view logits(const matrix_view& hidden, context& at) const {
-        auto y = (head.weight.count ? head : linear<Storage>{.weight = embedding})(hidden, at);
+    /// Hidden states (T, D) -> logits (T, V), in scratch memory, before the final softcap.
+    [[nodiscard]] matrix_view uncapped_logits(const matrix_view& hidden, context& at) const {
+        matrix_view y = (head.weight.count ? head : linear<Storage>{.weight = embedding})(hidden, at);
+        const std::size_t count = y.shape(0), width = y.shape(1), vocab = config.vocab;
+        if (width == vocab) return y;
+        for (std::size_t row = 1; row < count; ++row) std::copy_n(y.data() + row * width, vocab, y.data() + row * vocab); // rows that fill up a strip are no tokens
+        return view_matrix(y.data(), count, vocab);
+    }
+    /// The final softcap, in place.
+    void cap(matrix_view& y, context& at) const {
         if (config.final_softcap > 0)
             at.threads.run_blocks(y.size(), kernels::elements_a_task, [&](std::size_t i, std::size_t n) { kernels::softcap(arch::native, y.data() + i, n, config.final_softcap); });
-        return y;
     }
 
-    /// Names below "language_model.". A head that is absent, or repeats the embedding, is the embedding.
-    void bind(const binder::scope& names) {
+    /// Names below "language_model.". `tied`: of embedding and head one is enough, in either direction; a head that repeats the embedding is the embedding.
+    void bind(const binder::scope& names, bool tied = true) {
         const auto model = names["model"];
-        model["embed_tokens"].matrix("weight", embedding, {config.vocab, config.hidden});
+        const bool head_alone = tied && !names.has("model.embed_tokens.weight") && names.has("lm_head.weight");
+        (head_alone ? names["lm_head"] : model["embed_tokens"]).vocabulary("weight", embedding, {config.vocab, config.hidden});
         for (std::size_t i = 0; i < layers.size(); ++i) layers[i].bind(model["layers." + std::to_string(i)], i);
         final_norm.bind(model["norm"], config.hidden, config.norm_eps);
-        if (!names.omits_or_repeats("lm_head.weight", "model.embed_tokens.weight")) head.bind(names["lm_head"], config.vocab, config.hidden, false);
+        const bool one_is_enough = tied || names.has("lm_head.weight");
+        if (!head_alone && !(one_is_enough && names.omits_or_repeats("lm_head.weight", "model.embed_tokens.weight")))
+            names["lm_head"].vocabulary("weight", head.weight, {config.vocab, config.hidden});
     }
 };
 
@@ -11386,8 +11769,9 @@ namespace pali::inline PALI_ABI {
 inline constexpr std::size_t safetensors_header_limit = 100'000'000;
 
 /// A file of the format: eight bytes of length, a JSON header, then the numbers. https://github.com/huggingface/safetensors#format
-/// The header is not trusted. Before a tensor is handed out, all of it is checked: lengths, JSON, keys that occur twice, types, shapes
-/// (no overflow), and that the tensors cover the data exactly, without overlap or hole. So every span lies within the file.
+/// The header is not trusted. Before a tensor is handed out, all of it is checked: lengths, JSON, types, shapes (no overflow), and that the
+/// tensors cover the data exactly, without overlap or hole. So every span lies within the file. Names that occur twice and keys that the format
+/// does not have are treated as by the format's own reader: the last tensor of a name counts, other keys are ignored.
 class safetensors_file {
 public:
     /// Throws errc::cannot_open, or errc::malformed_file with the tensor, what was found and what was needed.
@@ -11437,10 +11821,11 @@ public:
     [[noreturn]] void fail_tensor(std::string_view name, const error_text& what) const { fail({"tensor ", in_quotes(name), " ", what}); }
 
     [[nodiscard]] std::map<std::string, std::string, std::less<>> read_metadata(const json& value) const {
-        if (!value.is_object()) fail({"'__metadata__' is ", describe_json(value), "; it must be an object"});
         std::map<std::string, std::string, std::less<>> out;
+        if (value.is_null()) return out;
+        if (!value.is_object()) fail({"'__metadata__' is ", describe_json(value), "; it must be an object"});
         for (const auto& [key, text] : value.get_ref<const json::object_t&>()) {
-            if (!text.is_string()) fail({"'__metadata__' holds ", describe_json(text), " at ", in_quotes(key), "; its values are strings"});
+            if (!text.is_string()) fail_text(key, text);
             out.emplace(key, text.get_ref<const std::string&>());
         }
         return out;
@@ -11449,9 +11834,6 @@ public:
     /// Puts the tensor into `table`.
     [[nodiscard]] entry read_tensor(const std::string& name, const json& value, tensor_table& table) const {
         if (!value.is_object()) fail_tensor(name, {"is ", describe_json(value), "; it must be an object"});
-        for (const auto& [key, what] : value.get_ref<const json::object_t&>())
-            if (key != "dtype" && key != "shape" && key != "data_offsets")
-                fail_tensor(name, {"has the key ", in_quotes(key), "; the format has dtype, shape and data_offsets"});
         const json& type_name = at(name, value, "dtype");
         if (!type_name.is_string()) fail_tensor(name, {"has dtype ", describe_json(type_name), "; a string is needed"});
         const std::optional<dtype> type = find_dtype(type_name.get_ref<const std::string&>());
@@ -11464,8 +11846,28 @@ public:
         return {&at->first, &at->second, offsets[0], offsets[1]};
     }
 
+    /// A value that a later one with the same key replaces. The reader of the format (serde's) takes the last tensor of a name and the last text of a key of `__metadata__`, when the ones
+    /// before were valid too, and refuses what has a place of its own twice.
+    void check_replaced(const std::vector<std::string_view>& path, const json& value) const {
+        const bool metadata = path[0] == "__metadata__";
+        if (path.size() == 1 && !metadata) {
+            tensor_table dropped;
+            (void)read_tensor(std::string(path[0]), value, dropped);
+        } else if (path.size() == 1) {
+            fail("the header has '__metadata__' twice");
+        } else if (path.size() == 2 && metadata) {
+            if (!value.is_string()) fail_text(path[1], value);
+        } else if (path.size() == 2 && (path[1] == "dtype" || path[1] == "shape" || path[1] == "data_offsets")) {
+            fail_tensor(path[0], {"has ", path[1], " twice"});
+        }
+    }
+
 private:
     static constexpr std::size_t most_dimensions = 32; // torch's models have 5 at most; numpy allows 64
+
+    [[noreturn]] void fail_text(std::string_view key, const json& value) const {
+        fail({"'__metadata__' holds ", describe_json(value), " at ", in_quotes(key), "; its values are strings"});
+    }
 
     [[nodiscard]] const json& at(const std::string& name, const json& tensor, const char* key) const {
         const auto found = tensor.find(key);
@@ -11508,6 +11910,7 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     const std::span<const std::byte> bytes = m_file.bytes();
     const detail::safetensors_header header(path.string());
 
+    if (is_lfs_pointer({reinterpret_cast<const char*>(bytes.data()), std::min<std::size_t>(bytes.size(), 64)})) throw error(errc::malformed_file, {path.string(), lfs_pointer_words});
     if (bytes.size() < 8)
         header.fail({"has ", bytes.size(), " bytes; a safetensors file begins with 8 that give the length of its header"});
     std::uint64_t length = 0;
@@ -11520,7 +11923,8 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     const char* const begin = reinterpret_cast<const char*>(bytes.data()) + 8;
     if (length == 0 || *begin != '{') header.fail("the header must begin with '{'");
     if (std::memchr(begin, 0, length) != nullptr) header.fail("the header holds a zero byte, at which a parser could stop");
-    const nlohmann::json document = detail::parse_strict_json({begin, length}, [&](const error_text& what) { header.fail({"the header ", what}); });
+    const nlohmann::json document = detail::parse_json({begin, length}, [&](const error_text& what) { header.fail({"the header ", what}); },
+                                                       [&](const std::vector<std::string_view>& path, const nlohmann::json& value) { header.check_replaced(path, value); });
 
     using entry = detail::safetensors_header::entry;
     std::vector<entry> entries;
@@ -11567,15 +11971,17 @@ namespace pali::inline PALI_ABI {
 /// long as the object lives; moving it moves nothing.
 class checkpoint_files {
 public:
-    /// `path` is the folder, or one .safetensors file. Throws errc::cannot_open (with all shards that are missing), errc::malformed_file
-    /// for a file or index that contradicts the format or names a shard outside the folder, and errc::checkpoint_mismatch with every
-    /// tensor that the index promises and its shard lacks, and the reverse.
+    /// `path` is the folder, as find_checkpoint() takes it, or one .safetensors file. Throws what find_checkpoint() throws, errc::cannot_open (with the shards that are missing), and
+    /// errc::malformed_file for a file or index that contradicts the format or names a shard outside the folder.
     explicit checkpoint_files(const std::filesystem::path& path);
 
     /// Tensors of all files.
     [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }
     /// The mapped files, in the order of their names.
     [[nodiscard]] const std::vector<safetensors_file>& files() const noexcept { return m_files; }
+    /// Tensors that the index promises and its shard lacks, and the reverse. All tensors of the shards are in the table; of one that several shards hold, the one that the
+    /// index points to, or the first.
+    [[nodiscard]] const short_list& differences() const noexcept { return m_differences; }
     /// The tensor of that name; throws errc::checkpoint_mismatch when there is none.
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
     /// The text that the first file to have one keeps under `key`; empty where none does.
@@ -11584,7 +11990,7 @@ public:
     void forget(std::span<const std::byte> part) const noexcept {
         for (const safetensors_file& file : m_files) file.file().forget(part);
     }
-    /// As it was given.
+    /// As it was given, or the snapshot in it.
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return m_path; }
 
 private:
@@ -11593,6 +11999,7 @@ private:
     std::filesystem::path m_path;
     std::vector<safetensors_file> m_files;
     tensor_table m_tensors;
+    short_list m_differences;
 };
 
 /// The shard of every tensor, as an index file's weight_map says it. Throws errc::cannot_open or errc::malformed_file: the names of
@@ -11622,9 +12029,9 @@ namespace detail {
     for (std::filesystem::directory_iterator it(folder, failure), end; !failure && it != end; it.increment(failure))
         if (holds_weights(it->path().extension().string())) others.insert(it->path().filename().string());
     if (others.empty()) return "";
-    std::string out = "; it holds";
-    for (const std::string& name : others) out += (name == *others.begin() ? " " : ", ") + in_quotes(name);
-    return out + ": name a .safetensors file itself to read it alone, and convert other formats with transformers' save_pretrained";
+    short_list names;
+    for (const std::string& name : others) names.add(in_quotes(name));
+    return "; it holds " + names.in_a_row() + ": name a .safetensors file itself to read it alone, and convert other formats with transformers' save_pretrained";
 }
 
 /// A plain file name: no folder, no drive, no way up.
@@ -11657,7 +12064,8 @@ PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(con
     return shards;
 }
 
-PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& path) : m_path(path) {
+PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& given) : m_path(find_checkpoint(given)) {
+    const std::filesystem::path& path = m_path;
     std::error_code failure;
     if (!std::filesystem::is_directory(detail::require_path(path, "folder or file"))) {
         m_files.emplace_back(path);
@@ -11681,32 +12089,30 @@ PALI_INLINE void checkpoint_files::open_shards(const std::filesystem::path& inde
     std::set<std::string> shards;
     for (const auto& [tensor, shard] : shard_of) shards.insert(shard);
 
-    std::string absent;
+    short_list absent;
     for (const std::string& shard : shards) {
         std::error_code failure;
-        if (!std::filesystem::exists(m_path / shard, failure)) absent += (absent.empty() ? "" : ", ") + in_quotes(shard);
+        if (!std::filesystem::exists(m_path / shard, failure)) absent.add(in_quotes(shard));
     }
     if (!absent.empty())
-        throw error(errc::cannot_open, {index.string(), ": names shards that are not in the folder: ", absent, "; was the checkpoint downloaded completely?"});
+        throw error(errc::cannot_open, {index.string(), ": names shards that are not in the folder: ", absent.in_a_row(), "; was the checkpoint downloaded completely?"});
 
-    std::string problems;
-    const auto tell = [&](const error_text& problem) { error_text{"\n  ", problem}.append_to(problems); };
     m_files.reserve(shards.size());
     for (const std::string& shard : shards) {
         const safetensors_file& file = m_files.emplace_back(m_path / shard);
         for (const auto& [name, tensor] : file.tensors()) {
             const auto promised = shard_of.find(name);
-            if (promised == shard_of.end())
-                tell({in_quotes(name), " is in ", in_quotes(shard), ", and the index does not name it"});
-            else if (promised->second != shard)
-                tell({in_quotes(name), " is in ", in_quotes(shard), "; the index says ", in_quotes(promised->second)});
-            else m_tensors.emplace(name, tensor);
+            if (promised != shard_of.end() && promised->second == shard) {
+                m_tensors.insert_or_assign(name, tensor);
+                continue;
+            }
+            if (promised == shard_of.end()) m_differences.add({in_quotes(name), " is in ", in_quotes(shard), ", and the index does not name it"});
+            else m_differences.add({in_quotes(name), " is in ", in_quotes(shard), "; the index says ", in_quotes(promised->second)});
+            m_tensors.emplace(name, tensor);
         }
     }
     for (const auto& [name, shard] : shard_of)
-        if (!m_tensors.contains(name)) tell({in_quotes(name), " is not in ", in_quotes(shard), ", where the index says it is"});
-    if (!problems.empty())
-        throw error(errc::checkpoint_mismatch, {index.string(), ": index and shards differ; are they of one download?", problems});
+        if (!m_tensors.contains(name)) m_differences.add({in_quotes(name), " is in no shard; the index says ", in_quotes(shard)});
 }
 
 PALI_INLINE const tensor_info& checkpoint_files::at(std::string_view name) const {
@@ -11720,6 +12126,38 @@ PALI_INLINE std::string checkpoint_files::metadata(std::string_view key) const {
     for (const safetensors_file& file : m_files)
         if (const auto found = file.metadata().find(key); found != file.metadata().end()) return found->second;
     return {};
+}
+
+} // namespace pali::inline PALI_ABI
+
+// What is said about the tensors of a checkpoint: whether they fit, what is left over, which are no numbers.
+
+namespace pali::inline PALI_ABI {
+
+/// Throws errc::checkpoint_mismatch with the tensors that are missing or misshapen, and, if `strict`, with those that are left over and differences of index and shards; otherwise `on_notice`
+/// is told of these, a line for each of the two.
+inline void check_tensors(const checkpoint_files& files, const binder& names, const checkpoint_config& read, bool strict, const std::function<void(std::string_view)>& on_notice) {
+    const std::string source = files.path().string();
+    std::string hint = "The configuration is that of " + read.file.string() + "; is the checkpoint complete, and of this model?";
+    if (!read.tied) hint += " tie_word_embeddings is false in it: embedding and head are two matrices, and both are needed.";
+    const short_list& differences = files.differences();
+    if (!differences.empty()) hint += "\nIndex and shards differ; are they of one download?" + differences.joined("\n  ");
+    names.check(hint, strict);
+    if (strict && !differences.empty())
+        throw error(errc::checkpoint_mismatch, {source, ": index and shards differ; are they of one download?", differences.joined("\n  ")});
+    if (!on_notice) return;
+    if (!differences.empty()) on_notice(source + ": index and shards differ, and the shards are used as they are: " + differences.in_a_row());
+    if (const short_list unused = names.unused(); !unused.empty())
+        on_notice(source + ": " + std::to_string(unused.size()) + (unused.size() == 1 ? " tensor is" : " tensors are") + " not used: " + unused.in_a_row());
+}
+
+/// Throws errc::malformed_file, naming the weights that are no finite numbers: the reason why logits are none.
+[[noreturn]] inline void throw_not_finite(const checkpoint_files& files) {
+    const short_list broken = describe_not_finite(files.tensors());
+    if (broken.empty())
+        throw error(errc::malformed_file, {files.path().string(), ": the model's logits are not finite, though all of its weights are: numbers outgrew their type; load the weights as f32"});
+    throw error(errc::malformed_file, {files.path().string(), ": the model's logits are not finite, for ", broken.size(), broken.size() == 1 ? " tensor is not:" : " tensors are not:",
+                                       broken.joined("\n  "), "\nGet the checkpoint again, or save it from a training run that did not diverge"});
 }
 
 } // namespace pali::inline PALI_ABI
@@ -11919,21 +12357,30 @@ public:
     using vision_type = std::remove_cvref_t<decltype(std::declval<Config>().vision)>;
 
     /// Binds the tensors of `folder`, for which `read` is its config.json. Throws errc::config_mismatch or errc::checkpoint_mismatch
-    /// with everything that does not fit, errc::cancelled when `progress` returns false.
-    network(const std::filesystem::path& folder, const checkpoint_config& read, residency where, context& at, const progress_callback& progress)
-        : config(make_config<Config>(read)), vision(config.vision), project{config, {}}, decoder(config), m_files(folder) {
-        binder names(m_files.tensors(), folder.string());
+    /// with what does not fit, errc::cancelled when `options.on_progress` returns false.
+    network(const std::filesystem::path& folder, const checkpoint_config& read, const load_options& options, context& at)
+        : config(make_config<Config>(read)), vision(config.vision), project{config, {}}, decoder(config), positions(read.positions), m_files(folder) {
+        binder names(m_files.tensors(), m_files.path().string());
         vision.bind(names.root()["vision_tower.vision_model"]);
         project.bind(names.root()["multi_modal_projector"]);
-        decoder.bind(names.root()["language_model"]);
-        names.check("The configuration is that of " + read.file.string() + "; is the checkpoint complete, and of this model?");
-        m_memory = names.finish(where, at.threads, progress, [&](std::span<const std::byte> tensor) { m_files.forget(tensor); });
+        decoder.bind(names.root()["language_model"], read.tied);
+        check_tensors(m_files, names, read, options.strict, options.on_notice);
+        m_memory = names.finish(options.residency, at.threads, options.on_progress, [&](std::span<const std::byte> tensor) { m_files.forget(tensor); });
     }
 
     [[no_unique_address]] Config config;                 ///< what it was built for
     siglip<vision_type, typename Storage::tower> vision; ///< pixels (3, S, S) -> (P, vision hidden)
     projector<Config, typename Storage::tower> project;  ///< -> (P, hidden)
     gemma<Config, Storage> decoder;                      ///< (T, hidden) -> (T, hidden) and logits
+    std::size_t positions;                               ///< most tokens of a sequence
+
+    /// Hidden states (T, D) -> logits (T, V), in scratch memory, with the final softcap. Throws errc::malformed_file where one is not finite, with the weights that are not.
+    [[nodiscard]] matrix_view logits(const matrix_view& hidden, context& at) const {
+        matrix_view y = decoder.uncapped_logits(hidden, at);
+        if (!are_finite(y.data(), y.size())) throw_not_finite(m_files);
+        decoder.cap(y, at);
+        return y;
+    }
 
     /// Tokens of one picture.
     [[nodiscard]] std::size_t image_tokens() const noexcept { return patch_count(config.vision); }
@@ -11972,11 +12419,21 @@ template <class Network>
     return x;
 }
 
-/// The sequence of a request: as many image tokens as its features have rows, BOS, the prompt, "\n". Throws what layout_prompt() throws.
-[[nodiscard]] inline prompt_layout lay_out(const tokenizer& text, std::span<const image_features> images, std::string_view prompt) {
+/// A sequence: image tokens, BOS, the prompt, "\n". Throws what layout_prompt() throws, and errc::invalid_prompt where the model has no positions for it and `more` tokens.
+template <class Network>
+[[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::size_t image_tokens, std::string_view prompt, std::size_t more = 1) {
+    prompt_layout layout = layout_prompt(text, prompt, image_tokens);
+    if (const std::size_t count = layout.tokens.size(); count > net.positions || more > net.positions - count)
+        throw error(errc::invalid_prompt, {"pictures and prompt have ", count, " tokens (", image_tokens, " of pictures), and with ", more, " of an answer they are more than the ", net.positions,
+                                           " positions of the model (max_position_embeddings in config.json); ask with a shorter prompt or fewer pictures"});
+    return layout;
+}
+/// The same with the features of pictures: as many image tokens as they have rows.
+template <class Network>
+[[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt, std::size_t more = 1) {
     std::size_t rows = 0;
     for (const image_features& picture : images) rows += picture.values.shape(0);
-    return layout_prompt(text, prompt, rows);
+    return lay_out(net, text, rows, prompt, more);
 }
 
 /// Starts the sequence in `cache` with a prompt whose tokens all see each other, followed by `suffix`, which is causal.
@@ -12022,7 +12479,7 @@ private:
 };
 
 /// Answers requests, by sampling or greedily. Each gets the tokens it would get alone: rows of a batch do not touch each other.
-/// A callback that returns false stops all of them. `caches` are used again from call to call. Callbacks number answers from `first_number` on. Throws what sampler and embed() throw. A step reads the weights once for all answers, and allocates nothing.
+/// A callback that returns false stops all of them. `caches` are used again from call to call. Callbacks number answers from `first_number` on. Throws what sampler, lay_out(), embed() and network::logits() throw. A step reads the weights once for all answers, and allocates nothing.
 template <class Network>
 [[nodiscard]] std::vector<generation> generate(Network& net, const tokenizer& text, std::span<const token> eos, std::span<const request> requests,
                                                kv_caches& caches, context& at, call_progress& progress, std::size_t first_number = 0) {
@@ -12031,14 +12488,15 @@ template <class Network>
     active.reserve(requests.size());
     for (std::size_t i = 0; i < requests.size(); ++i) {
         stopwatch clock;
-        const prompt_layout prompt = lay_out(text, requests[i].images, requests[i].prompt);
-        answer& a = answers.emplace_back(first_number + i, requests[i].options, text, eos, prompt, net.config.vocab);
+        const prompt_layout prompt = lay_out(net, text, requests[i].images, requests[i].prompt);
+        const std::size_t most_tokens = std::min(requests[i].options.max_new_tokens, net.positions - prompt.tokens.size());
+        answer& a = answers.emplace_back(first_number + i, requests[i].options, text, eos, prompt, net.config.vocab, most_tokens);
         if (progress.stopped()) continue; // it has its prompt and no token
-        kv_cache& cache = caches.prepare(i, net.config, prompt.tokens.size() + requests[i].options.max_new_tokens);
+        kv_cache& cache = caches.prepare(i, net.config, prompt.tokens.size() + most_tokens);
         const arena::frame frame(at.scratch);
         const auto words = std::span(prompt.tokens).subspan(prompt.image_tokens);
         if (auto x = prefill(net, requests[i].images, words, {}, cache, at, progress)) {
-            auto logits = net.decoder.logits(net.decoder.normalise(slice(*x, x->shape(0) - 1, 1), at), at);
+            auto logits = net.logits(net.decoder.normalise(slice(*x, x->shape(0) - 1, 1), at), at);
             if (a.take({logits.data(), logits.size()})) active.push_back(i);
             if (a.stopped()) progress.stop();
         }
@@ -12055,7 +12513,7 @@ template <class Network>
             sequences.push_back({.cache = &caches[active[row]], .first = row, .count = 1});
         }
         net.decoder(x, sequences, at, [](std::size_t, const matrix_view&) { return true; });
-        auto logits = net.decoder.logits(net.decoder.normalise(x, at), at);
+        auto logits = net.logits(net.decoder.normalise(x, at), at);
         const std::size_t vocab = logits.shape(1);
         const double seconds = clock.lap();
         std::size_t kept = 0;
@@ -12123,15 +12581,17 @@ private:
 
 /// Answers a request by beam search, as transformers' generate(num_beams = n) does. Text and tokens are streamed when the best is known, under `number`. Progress is
 /// reported before each round, stage "search"; stopped, the answer is the best so far.
-/// Throws what beam_search, sampler and embed() throw.
+/// Throws what beam_search, sampler, lay_out(), embed() and network::logits() throw.
 template <class Network>
 [[nodiscard]] generation search_beams(Network& net, const tokenizer& text, std::span<const token> eos, const request& one, kv_caches& caches,
                                       context& at, call_progress& progress, std::size_t number = 0) {
-    const generate_options& options = one.options;
+    generate_options options = one.options;
     const std::size_t beams = options.num_beams, vocab = net.config.vocab;
     stopwatch clock;
-    const prompt_layout prompt = lay_out(text, one.images, one.prompt);
+    const prompt_layout prompt = lay_out(net, text, one.images, one.prompt);
+    options.max_new_tokens = std::min(options.max_new_tokens, net.positions - prompt.tokens.size());
     generation result;
+    result.most_tokens = options.max_new_tokens;
     result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
     for (std::size_t b = 0; b < beams; ++b) (void)caches.prepare(b, net.config, prompt.tokens.size() + options.max_new_tokens);
     const arena::frame frame(at.scratch);
@@ -12150,7 +12610,7 @@ template <class Network>
     matrix own = make_matrix(beams, vocab), scores = make_matrix(beams, vocab);
     std::vector<token> history;
     const auto go_on = [&](const matrix_view& hidden) {
-        const auto logits = net.decoder.logits(net.decoder.normalise(hidden, at), at);
+        const auto logits = net.logits(net.decoder.normalise(hidden, at), at);
         const std::size_t count = logits.shape(0);
         for (std::size_t b = 0; b < count; ++b) {
             log_softmax({logits.data() + b * vocab, vocab}, {own.data() + b * vocab, vocab});
@@ -12527,11 +12987,15 @@ private:
 
 namespace pali::inline PALI_ABI {
 
+/// Most bytes that the deflated arrays of an archive may have together: 16 times what PaliGemma's mask network has.
+inline constexpr std::size_t npz_inflated_limit = std::size_t{256} << 20;
+
 /// A file as numpy.savez and savez_compressed write it: a zip archive of .npy arrays, little-endian and in C order.
 /// https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html and PKWARE's APPNOTE 6.3.10; zip64 is read, encryption and
 /// parts on other disks are not. Nothing in the file is trusted: lengths, ranges (inside the file, without overlap), checksums, names and
 /// the header of every array are checked before a tensor is handed out. An array that was stored stays in the mapping, aligned or not; a
-/// deflated one is inflated into memory of this object, never further than the shape in its header says.
+/// deflated one is inflated into memory of this object, never further than the shape in its header says, and only where all of them together
+/// claim no more than npz_inflated_limit.
 class npz_file {
 public:
     /// Throws errc::cannot_open; errc::malformed_file, or errc::unsupported_format for what numpy reads and this does not (Fortran order,
@@ -12927,11 +13391,16 @@ private:
 PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path) {
     using detail::npy_header;
     const std::string file = path.string();
+    if (is_lfs_pointer({reinterpret_cast<const char*>(m_file.bytes().data()), std::min<std::size_t>(m_file.bytes().size(), 64)})) throw error(errc::malformed_file, {file, lfs_pointer_words});
     const detail::zip_members zip(m_file.bytes(), file);
     const auto padded = [](std::uint64_t bytes) { return (bytes + 63) / 64 * 64; };
-    std::uint64_t inflated = 0; // bounded: no member says more than 1032 times what it takes in the file
-    for (const auto& m : zip.all())
-        if (m.deflated) inflated += padded(m.size);
+    std::uint64_t inflated = 0; // no overflow: no member says more than 1032 times what it takes in the file
+    for (const auto& m : zip.all()) {
+        if (!m.deflated) continue;
+        inflated += padded(m.size);
+        if (inflated > npz_inflated_limit)
+            zip.fail_member(m.name, {"says that it has ", m.size, " bytes; deflated arrays of ", npz_inflated_limit, " bytes together are read: store larger ones with numpy.savez"});
+    }
     m_inflated = page_memory(inflated);
     std::byte* free = m_inflated.bytes().data();
 
@@ -13352,8 +13821,8 @@ private:
 class mask_vqvae : mask_vqvae_sizes {
 public:
     /// Reads a .npz or .safetensors file with the names of vae-oid.npz, in float32 or 16 bits; the encoder may be missing. Keeps nothing
-    /// of the file. Throws what its reader throws, errc::unsupported_format for another ending, and errc::checkpoint_mismatch with every
-    /// tensor that is missing, unexpected or misshapen.
+    /// of the file. Throws what its reader throws, errc::unsupported_format for another ending, and errc::checkpoint_mismatch with the
+    /// tensors that are missing, unexpected or misshapen, errc::malformed_file for numbers that are not finite.
     explicit mask_vqvae(const std::filesystem::path& file) {
         if (file.extension() == ".npz") load(npz_file(file).tensors(), file.string());
         else if (file.extension() == ".safetensors") load(safetensors_file(file).tensors(), file.string());
@@ -13408,7 +13877,9 @@ private:
         each_layer([&](conv_layer& layer, const std::string& name) { layer.bind(names.root()[name]); });
         rows<const float> codebook;
         names.root()["_vq_vae"].matrix("_embedding", codebook, {codes, width});
-        names.check("Is it the mask network? The weights of the model itself are in other files.");
+        names.check("Is it the mask network? The weights of the model itself are in other files.", true);
+        if (const short_list broken = describe_not_finite(tensors); !broken.empty())
+            throw error(errc::malformed_file, {source, ": the mask network has numbers that are not finite:", broken.joined("\n  ")});
         thread_pool alone(1);
         const page_memory converted = names.finish(residency::mapped, alone, {});
         each_layer([](conv_layer& layer, const std::string&) { layer.pack(); });
@@ -14084,7 +14555,7 @@ namespace model_detail {
 template <class Network>
 [[nodiscard]] matrix_view forward(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                                   std::span<const token> suffix, kv_caches& caches, context& at) {
-    const prompt_layout layout = lay_out(text, images, prompt);
+    const prompt_layout layout = lay_out(net, text, images, prompt, suffix.size());
     kv_cache& cache = caches.prepare(0, net.config, layout.tokens.size() + suffix.size());
     call_progress unobserved;
     return *prefill(net, images, std::span(layout.tokens).subspan(layout.image_tokens), suffix, cache, at, unobserved);
@@ -14107,7 +14578,7 @@ template <class Network>
                             kv_caches& caches, context& at) {
     const arena::frame frame(at.scratch);
     const auto x = model_detail::forward(net, text, images, prompt, text.encode(suffix), caches, at);
-    return copy_of(net.decoder.logits(net.decoder.normalise(x, at), at));
+    return copy_of(net.logits(net.decoder.normalise(x, at), at));
 }
 
 /// Log-probabilities of an answer and its end, given pictures and prompt: one pass, and the head over the answer's rows only.
@@ -14124,7 +14595,7 @@ template <class Network>
     for (std::size_t first = 0; first < count; first += rows_at_once) {
         const arena::frame inner(at.scratch);
         const std::size_t n = std::min(rows_at_once, count - first);
-        const auto l = net.decoder.logits(net.decoder.normalise(slice(x, x.shape(0) - count + first, n), at), at);
+        const auto l = net.logits(net.decoder.normalise(slice(x, x.shape(0) - count + first, n), at), at);
         for (std::size_t row = 0; row < n; ++row) {
             const std::span<const float> of(l.data() + row * l.shape(1), l.shape(1));
             result.logprobs.push_back(log_softmax_at(of, result.tokens[first + row]));
@@ -14153,8 +14624,7 @@ struct model_bodies<Config, Weights> {
 template <model_config Config, weight_storage Weights>
 struct model<Config, Weights>::state {
     state(const std::filesystem::path& from, const load_options& options)
-        : folder(folder_of(from)), read(read_checkpoint_config(from)), at(options.threads, options.pin_threads), text(folder, read.image_token),
-          net(from, read, options.residency, at, options.on_progress), pictures(preprocessing_of(read.picture)), eos(read.eos.begin(), read.eos.end()),
+        : folder(folder_of(from)), read(read_checkpoint_config(from)), at(options.threads, options.pin_threads), text(without_pointers(folder), read.image_token), net(from, read, options, at), pictures(preprocessing_of(read.picture)), eos(read.eos.begin(), read.eos.end()),
           mask_file(options.mask_decoder), caches(options.kv_cache) {
         for (const token id : {text.bos(), text.eos(), text.newline()}) // which prompts and answers get by themselves
             if (static_cast<std::size_t>(id) >= net.config.vocab)
@@ -14168,6 +14638,12 @@ struct model<Config, Weights>::state {
         std::error_code unknown;
         if (!std::filesystem::is_regular_file(from, unknown)) return from;
         return from.has_parent_path() ? from.parent_path() : std::filesystem::path(".");
+    }
+
+    /// The folder; throws errc::malformed_file where a file of its tokenizer is a pointer of Git LFS.
+    [[nodiscard]] static const std::filesystem::path& without_pointers(const std::filesystem::path& folder) {
+        for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"}) refuse_lfs_pointer(folder / name);
+        return folder;
     }
 
     stopwatch clock;
@@ -14209,6 +14685,9 @@ struct model<Config, Weights>::state {
     [[nodiscard]] call_progress progress_of(const progress_callback& callback, std::size_t images, std::size_t requests, std::size_t tokens) const {
         return {callback, images * net.vision.layers.size() + requests * net.decoder.layers.size() + tokens};
     }
+
+    /// Throws errc::invalid_prompt for a prompt that is too long, before pictures are looked at.
+    void require_room(std::size_t images, std::string_view prompt) const { (void)lay_out(net, text, images * net.image_tokens(), prompt); }
 
     /// Nothing when the callback stopped it.
     [[nodiscard]] std::optional<image_features> see(const image& picture, call_progress& progress) {
@@ -14285,7 +14764,7 @@ struct model<Config, Weights>::state {
 template <model_config Config, weight_storage Weights>
 model<Config, Weights>::model(const std::filesystem::path& folder, const load_options& options) {
     (void)arch::in_use(); // a PALI_ARCH that cannot be is said here and not by a kernel
-    m_state = std::make_unique<state>(folder, options);
+    m_state = std::make_unique<state>(find_checkpoint(folder), options);
 }
 template <model_config Config, weight_storage Weights>
 model<Config, Weights>::~model() = default;
@@ -14322,6 +14801,7 @@ generation model<Config, Weights>::generate(std::span<const image> pictures, std
     options.validate();
     const typename state::call call(*m_state);
     stopwatch clock;
+    m_state->require_room(pictures.size(), prompt);
     call_progress progress = m_state->progress_of(options.on_progress, pictures.size(), 1, options.max_new_tokens);
     std::vector<image_features> images;
     for (const image& picture : pictures) {
@@ -14357,6 +14837,7 @@ std::vector<generation> model<Config, Weights>::generate_each(std::span<const im
     options.validate();
     const typename state::call call(*m_state);
     stopwatch clock;
+    m_state->require_room(1, prompt);
     call_progress progress = m_state->progress_of(options.on_progress, pictures.size(), pictures.size(), options.max_new_tokens);
     const std::vector<image_features> seen = m_state->see_each(pictures, progress);
     const double seconds = clock.lap();
@@ -14378,6 +14859,7 @@ std::vector<findings> model<Config, Weights>::find_each(std::span<const image> p
     const typename state::call call(*m_state);
     stopwatch clock;
     if (kind == pointing::masks) (void)m_state->mask_decoder(); // before the work of seeing
+    m_state->require_room(1, prompt_of(kind, things));
     call_progress progress = m_state->progress_of(options.generate.on_progress, pictures.size(), pictures.size(), options.generate.max_new_tokens);
     const std::vector<image_features> seen = m_state->see_each(pictures, progress);
     const double seconds = clock.lap();
@@ -16182,10 +16664,11 @@ namespace pali::inline PALI_ABI {
 /// What a checkpoint was quantised to, "int8" or "int4"; empty for one that was not.
 [[nodiscard]] inline std::string quantised_weights(const checkpoint_files& files) { return files.metadata(weights_key); }
 
-/// Whether a tensor is a matrix of the decoder, its embedding and head among them: those are quantised.
-[[nodiscard]] inline bool is_decoder_matrix(const std::string& name, const tensor_info& tensor) {
-    return published_name(name).starts_with("language_model.") && tensor.shape.size() == 2;
-}
+/// Whether a tensor is a matrix of the decoder, its embedding and head among them: those are quantised. By its published name.
+[[nodiscard]] inline bool is_decoder_matrix(std::string_view name, const tensor_info& tensor) { return name.starts_with("language_model.") && tensor.shape.size() == 2; }
+
+/// Whether it has a row for each token: its last strip may be filled up.
+[[nodiscard]] inline bool is_vocabulary(std::string_view name) { return name == "language_model.model.embed_tokens.weight" || name == "language_model.lm_head.weight"; }
 
 /// The files of a folder but its weights, in whatever format: configuration, tokenizer, mask decoder. In the order of their names. Throws errc::cannot_open.
 [[nodiscard]] inline std::vector<std::filesystem::path> all_but_weights(const std::filesystem::path& folder) {
@@ -16239,13 +16722,15 @@ template <weight_storage Storage>
 [[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantised_entries(const tensor_table& tensors) {
     using quantised_matrix = typename Storage::matrix;
     std::map<std::string, safetensors_writer::entry, std::less<>> entries;
+    const std::size_t wrapped = wrapping_prefix(tensors).size();
     for (const auto& [name, tensor] : tensors) {
-        if (!is_decoder_matrix(name, tensor)) {
+        const std::string published = published_name(std::string_view(name).substr(wrapped));
+        if (!is_decoder_matrix(published, tensor)) {
             entries[name] = {tensor.type, tensor.shape};
             continue;
         }
         const std::size_t count = tensor.shape[0], width = tensor.shape[1];
-        if (!is_convertible(tensor.type) || !quantised_matrix::fits(count, width))
+        if (!is_convertible(tensor.type) || !quantised_matrix::fits(is_vocabulary(published) ? quantised_matrix::padded(count) : count, width))
             throw error(errc::invalid_argument, {tensor.file, ": tensor ", in_quotes(name), " is ", to_string(tensor.type), describe_shape(tensor.shape), "; ",
                                                  what_is_quantised<quantised_matrix::bits>()});
         entries[name] = {code_type<quantised_matrix::bits>, quantised_matrix::codes_shape(count, width)};
@@ -16260,19 +16745,22 @@ template <weight_storage Storage>
     return {tensor.type, {count, tensor.shape[1]}, tensor.bytes.subspan(first * row, count * row), tensor.file};
 }
 
-/// Reads the Hugging Face folder `from` and writes `to`: the same, with the decoder in the weights of `Storage` (int8 or int4) in one model.safetensors.
+/// Reads the Hugging Face folder `given`, as find_checkpoint() takes it, and writes `to`: the same, with the decoder in the weights of `Storage` (int8 or int4) in one model.safetensors.
 /// Weights pass through in pieces of 16 MiB, so a checkpoint of any size needs some tens of megabytes of memory. `threads` counts the caller, 0: as many as the machine
 /// has; `progress` is asked after each piece, stage "quantize".
-/// Throws errc::invalid_argument where `from` is quantised already, is `to`, or has a matrix that does not consist of whole strips and groups, and, without `overwrite`, before any
+/// Throws errc::invalid_argument where the folder is quantised already, is `to`, or has a matrix that does not consist of whole strips and groups (of embedding and head the last strip is filled
+/// up with zeros); errc::unsupported_format where another program quantised it; errc::malformed_file for weights that are not finite; errc::invalid_argument, without `overwrite`, before any
 /// work where a file in `to` would be replaced by another; errc::cannot_write; errc::cancelled; and what checkpoint_files throws. A model.safetensors that was in `to` is replaced
 /// when all is done, or stays.
 template <weight_storage Storage>
-void quantise_checkpoint(const std::filesystem::path& from, const std::filesystem::path& to, std::size_t threads = 0, const progress_callback& progress = {}, bool overwrite = false) {
+void quantise_checkpoint(const std::filesystem::path& given, const std::filesystem::path& to, std::size_t threads = 0, const progress_callback& progress = {}, bool overwrite = false) {
     using quantised_matrix = typename Storage::matrix;
     constexpr std::size_t bytes_a_piece = std::size_t{16} << 20; // of the file that is read
-    const checkpoint_files files(from);
+    const checkpoint_files files(given);
+    const std::filesystem::path from = files.path();
     if (const std::string weights = quantised_weights(files); !weights.empty())
         throw error(errc::invalid_argument, {from.string(), " holds ", weights, " weights already; quantise the checkpoint that they were made from"});
+    refuse_foreign_format(files.tensors(), from.string());
     std::error_code failed;
     std::filesystem::create_directories(to, failed);
     if (failed) throw error(errc::cannot_write, {to.string(), ": ", failed.message()});
@@ -16293,8 +16781,9 @@ void quantise_checkpoint(const std::filesystem::path& from, const std::filesyste
             throw error(errc::cancelled, {to.string(), ": quantising was stopped by the callback"});
     };
     std::vector<std::byte> memory;
+    const std::size_t wrapped = wrapping_prefix(files.tensors()).size();
     for (const auto& [name, tensor] : files.tensors()) {
-        if (!is_decoder_matrix(name, tensor)) {
+        if (!is_decoder_matrix(published_name(std::string_view(name).substr(wrapped)), tensor)) {
             out.append(name, tensor.bytes);
             pass(tensor.bytes);
             continue;
@@ -16305,7 +16794,9 @@ void quantise_checkpoint(const std::filesystem::path& from, const std::filesyste
             const tensor_info piece = slice_rows(tensor, first, std::min(rows_a_piece, rows - first));
             memory.resize(quantised_bytes<quantised_matrix::bits>(piece));
             quantise<quantised_matrix::bits>(piece, memory.data(), pool);
-            const std::size_t codes = quantised_matrix::bytes_of(piece.count());
+            if (const auto at = find_not_finite(piece))
+                throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite in row ", first + *at / tensor.shape[1]});
+            const std::size_t codes = quantised_matrix::bytes_of(quantised_matrix::padded(piece.shape[0]) * piece.shape[1]);
             out.append(name, std::span(memory).first(codes));
             out.append(name + std::string(scales_suffix), std::span(memory).subspan(codes));
             pass(piece.bytes);
