@@ -52,8 +52,8 @@ std::vector<scene> read_scenes(const fs::path& folder) {
     const fs::path file = folder / "scenes.json";
     std::ifstream in(file);
     if (!in) throw pali::error(pali::errc::cannot_open, {file.string(), ": cannot be opened; FOLDER is one with scenes.json and its pictures, as tests/data/scenes"});
+    std::vector<scene> scenes;
     try {
-        std::vector<scene> scenes;
         for (const json& one : json::parse(in)) {
             scene& s = scenes.emplace_back();
             s.picture = folder / one.at("image").get<std::string>();
@@ -72,9 +72,10 @@ std::vector<scene> read_scenes(const fs::path& folder) {
             for (const json& said : one.at("transformers")) s.reference.push_back({said.at("prompt"), said.at("text")});
             if (s.reference.size() != kinds.size()) throw pali::error(pali::errc::malformed_file, {file.string(), ": a scene has ", s.reference.size(), " answers; five are needed"});
         }
+        if (scenes.empty()) throw pali::error(pali::errc::malformed_file, {file.string(), ": has no scenes"});
         return scenes;
     } catch (const json::exception& e) {
-        throw pali::error(pali::errc::malformed_file, {file.string(), ": is not what tools/shapes writes: ", e.what()});
+        throw pali::error(pali::errc::malformed_file, {file.string(), ": scene ", scenes.size(), " (from 1 on) does not have what docs/scenes.md lists: ", e.what()});
     } catch (const std::out_of_range&) {
         throw pali::error(pali::errc::malformed_file, {file.string(), ": a pixel of a mask lies outside of the picture"});
     }

@@ -79,8 +79,9 @@ private:
     }
 
     void line(const char* name, const std::string& size, const char* what) const {
-        std::printf("  %-34s %10s  %s\n", name, size.c_str(), what);
-        std::fflush(stdout);
+        char text[512];
+        std::snprintf(text, sizeof text, "  %-34s %10s  %s\n", name, size.c_str(), what);
+        std::cout << text;
     }
 
     void list_files() {

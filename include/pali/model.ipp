@@ -57,7 +57,7 @@ struct model<Config, Weights>::state {
     }
 
     /// The folder; throws errc::malformed_file where a file of its tokenizer is a pointer of Git LFS.
-    [[nodiscard]] static const std::filesystem::path& without_pointers(const std::filesystem::path& folder) {
+    [[nodiscard]] static std::filesystem::path without_pointers(const std::filesystem::path& folder) {
         for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"}) refuse_lfs_pointer(folder / name);
         return folder;
     }

@@ -3351,7 +3351,7 @@ struct checkpoint_config {
 /// its text_config. Throws what find_checkpoint() throws; errc::cannot_open; errc::malformed_config for a value of the wrong kind or one that contradicts another;
 /// errc::unsupported_config for a model of another kind. All problems are in one message; where both kinds occur, the code is
 /// malformed_config.
-[[nodiscard]] checkpoint_config read_checkpoint_config(const std::filesystem::path& folder);
+[[nodiscard]] checkpoint_config read_checkpoint_config(const std::filesystem::path& given);
 
 } // namespace pali::inline PALI_ABI
 
@@ -5499,7 +5499,7 @@ public:
 
     [[noreturn]] void fail(const error_text& what) const { throw error(errc::malformed_tokenizer, {m_file, ": ", what}); }
     [[noreturn]] void refuse(const error_text& what) const {
-        throw error(errc::unsupported_format, {m_file, ": ", what, "; supported are the files that transformers saves for GemmaTokenizer: BPE with byte fallback over the text as it is"});
+        throw error(errc::unsupported_format, {m_file, ": ", what, "; supported are the files that transformers saves for GemmaTokenizer: BPE with byte fallback over the text as it is. If the base model has a tokenizer.model, put that into the folder in place of tokenizer.json"});
     }
 
     bool null() { return value(nullptr); }
@@ -10852,7 +10852,8 @@ namespace pali::inline PALI_ABI {
         return found == tensors.end() ? nullptr : &found->second;
     };
     for (const auto& [name, tensor] : tensors) {
-        const auto stem = [&, &name = name](std::string_view ending) { return std::string_view(name).substr(0, name.size() - ending.size()); };
+        const std::string_view whole = name;
+        const auto stem = [whole](std::string_view ending) { return whole.substr(0, whole.size() - ending.size()); };
         if (name.ends_with(".qweight")) { // eight codes to an I32: of outputs with AWQ, of inputs with GPTQ
             const tensor_info* const scales = find(stem(".qweight"), ".scales");
             const bool packs_outputs = scales != nullptr && !scales->shape.empty() && !tensor.shape.empty() && tensor.shape.back() < scales->shape.back();
@@ -10862,6 +10863,12 @@ namespace pali::inline PALI_ABI {
         if (name.ends_with(".scales") && find(stem(".scales"), ".weight") != nullptr) return "MLX";
         if (name.ends_with(".weight_packed")) return "compressed-tensors";
         if (name.ends_with(".weight_scale_inv")) return "FP8 with scales";
+        // pali's own scales are BF16, (strips, groups, rows of a strip).
+        if (name.ends_with(".weight_scale") && (tensor.type != dtype::bf16 || tensor.shape.size() != 3)) {
+            const tensor_info* const weights = find(stem("_scale"), "");
+            if (weights != nullptr && weights->type == dtype::i8) return "compressed-tensors";
+            if (weights != nullptr && (weights->type == dtype::f8_e4m3 || weights->type == dtype::f8_e5m2)) return "FP8 with scales";
+        }
     }
     return {};
 }
@@ -11710,7 +11717,7 @@ struct gemma {
 
     /// One row: the embedding of a token, times the square root of the width. Image features are not scaled. Throws errc::invalid_argument for a token outside the table.
     void embed(std::int32_t token, float* row) const {
-        if (token < 0 || static_cast<std::size_t>(token) >= config.vocab) throw error(errc::invalid_argument, {"token ", token, " is outside the vocabulary of ", config.vocab});
+        if (token < 0 || static_cast<std::size_t>(token) >= config.vocab) throw error(errc::invalid_argument, {"token ", token, " is outside the vocabulary of ", config.vocab, ": the tokenizer has tokens that the embedding has no rows for. model.resize_token_embeddings(len(tokenizer)) makes them, before training"});
         const float scale = std::sqrt(static_cast<float>(config.hidden));
         kernels::read_row(embedding, static_cast<std::size_t>(token), row);
         for (std::size_t i = 0; i < embedding.width; ++i) row[i] *= scale;
@@ -11924,7 +11931,7 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     if (length == 0 || *begin != '{') header.fail("the header must begin with '{'");
     if (std::memchr(begin, 0, length) != nullptr) header.fail("the header holds a zero byte, at which a parser could stop");
     const nlohmann::json document = detail::parse_json({begin, length}, [&](const error_text& what) { header.fail({"the header ", what}); },
-                                                       [&](const std::vector<std::string_view>& path, const nlohmann::json& value) { header.check_replaced(path, value); });
+                                                       [&](const std::vector<std::string_view>& place, const nlohmann::json& value) { header.check_replaced(place, value); });
 
     using entry = detail::safetensors_header::entry;
     std::vector<entry> entries;
@@ -11971,9 +11978,9 @@ namespace pali::inline PALI_ABI {
 /// long as the object lives; moving it moves nothing.
 class checkpoint_files {
 public:
-    /// `path` is the folder, as find_checkpoint() takes it, or one .safetensors file. Throws what find_checkpoint() throws, errc::cannot_open (with the shards that are missing), and
+    /// `given` is the folder, as find_checkpoint() takes it, or one .safetensors file. Throws what find_checkpoint() throws, errc::cannot_open (with the shards that are missing), and
     /// errc::malformed_file for a file or index that contradicts the format or names a shard outside the folder.
-    explicit checkpoint_files(const std::filesystem::path& path);
+    explicit checkpoint_files(const std::filesystem::path& given);
 
     /// Tensors of all files.
     [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }
@@ -14641,7 +14648,7 @@ struct model<Config, Weights>::state {
     }
 
     /// The folder; throws errc::malformed_file where a file of its tokenizer is a pointer of Git LFS.
-    [[nodiscard]] static const std::filesystem::path& without_pointers(const std::filesystem::path& folder) {
+    [[nodiscard]] static std::filesystem::path without_pointers(const std::filesystem::path& folder) {
         for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"}) refuse_lfs_pointer(folder / name);
         return folder;
     }
@@ -16767,7 +16774,9 @@ void quantise_checkpoint(const std::filesystem::path& given, const std::filesyst
     const bool folder = std::filesystem::is_directory(from, failed);
     if (std::filesystem::equivalent(from, folder ? to : to / "model.safetensors", failed)) throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
 
-    if (!overwrite) require_nothing_replaced(from, to);
+    // What a model needs besides its weights lies in the folder, also where one file of weights was named.
+    const std::filesystem::path beside = folder ? from : from.has_parent_path() ? from.parent_path() : std::filesystem::path(".");
+    if (!overwrite) require_nothing_replaced(beside, to);
 
     safetensors_writer out(to / "model.safetensors", quantised_entries<Storage>(files.tensors()),
                            {{"format", "pt"}, {std::string(weights_key), Storage::name}});
@@ -16784,6 +16793,7 @@ void quantise_checkpoint(const std::filesystem::path& given, const std::filesyst
     const std::size_t wrapped = wrapping_prefix(files.tensors()).size();
     for (const auto& [name, tensor] : files.tensors()) {
         if (!is_decoder_matrix(published_name(std::string_view(name).substr(wrapped)), tensor)) {
+            if (const auto at = find_not_finite(tensor)) throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite: element ", *at});
             out.append(name, tensor.bytes);
             pass(tensor.bytes);
             continue;
@@ -16802,7 +16812,7 @@ void quantise_checkpoint(const std::filesystem::path& given, const std::filesyst
             pass(piece.bytes);
         }
     }
-    if (folder) copy_all_but_weights(from, to);
+    if (!std::filesystem::equivalent(beside, to, failed)) copy_all_but_weights(beside, to);
     out.finish();
 }
 

@@ -200,6 +200,11 @@ BOOST_AUTO_TEST_CASE(weights_that_are_no_numbers_are_named) {
         BOOST_CHECK_EXCEPTION((void)(pali::model<pali::dynamic, pali::int4>(some.folder.path()).caption(picture())), pali::error, says(errc::malformed_file, words));
         const pali::test::temporary_folder to;
         BOOST_CHECK_EXCEPTION(pali::quantise_checkpoint<pali::int4>(some.folder.path(), to.path()), pali::error, says(errc::malformed_file, {"tensor '" + name + "' has a number that is not finite in row 5"}));
+        changed_folder tower(shapes()); // which is copied as it is
+        const std::string other = tower.named("layers.1.mlp.fc1.weight");
+        std::memcpy(tower.own(other).data() + 2 * 9, &bits, 2);
+        tower.write();
+        BOOST_CHECK_EXCEPTION(pali::quantise_checkpoint<pali::int8>(tower.folder.path(), to.path()), pali::error, says(errc::malformed_file, {"tensor '" + other + "' has a number that is not finite: element 9"}));
     }
 }
 

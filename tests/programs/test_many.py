@@ -237,6 +237,10 @@ class files_of_the_user(with_many):
         self.assertEqual([p.name for p in self.out.iterdir()], ["README.md"])
         self.succeeds("quantize", test_pali.SHAPES, self.out, "--overwrite")
         self.assertNotEqual((self.out / "README.md").read_text(), "mine")
+        by_file = self.folder / "by file"  # one file of weights stands for its folder
+        self.succeeds("quantize", test_pali.SHAPES / "model.safetensors", by_file)
+        self.assertEqual({p.name for p in by_file.iterdir()}, {p.name for p in self.out.iterdir()})
+        self.assertEqual(self.succeeds("caption", "--model", by_file, "--image", SCENES / "000.png").stdout, self.succeeds("caption", "--model", self.out, "--image", SCENES / "000.png").stdout)
 
 
 class parts(with_many):

@@ -316,6 +316,16 @@ BOOST_AUTO_TEST_CASE(formats_of_others_are_named) {
     BOOST_TEST(named({{"q.weight_packed", {64, 1}}, {"q.weight_scale", {8}}}) == "compressed-tensors");
     BOOST_TEST(named({{"q.weight", {64, 1}}, {"q.weight_scale_inv", {8}}}) == "FP8 with scales");
     BOOST_TEST(named({{"q.weight", {64, 1}}, {"q.weight_scale", {8}}, {"q.bias", {8}}}).empty());
+    pali::tensor_table rows;
+    rows["q.weight"] = {.type = pali::dtype::f8_e4m3, .shape = {64, 64}, .bytes = {}, .file = "file"};
+    for (const std::vector<std::size_t>& shape : std::vector<std::vector<std::size_t>>{{}, {1}, {64, 1}}) {
+        rows["q.weight_scale"] = {.type = pali::dtype::bf16, .shape = shape, .bytes = {}, .file = "file"};
+        BOOST_TEST(pali::foreign_format(rows) == "FP8 with scales");
+    }
+    rows["q.weight"].type = pali::dtype::i8;
+    BOOST_TEST(pali::foreign_format(rows) == "compressed-tensors");
+    rows["q.weight_scale"].shape = {8, 1, 8}; // pali's own
+    BOOST_TEST(pali::foreign_format(rows).empty());
     pali::tensor_table table;
     table["q.weight.absmax"] = {};
     BOOST_CHECK_EXCEPTION(pali::binder(table, "some-folder"), pali::error, [](const pali::error& e) {

@@ -41,7 +41,7 @@ struct checkpoint_config {
 /// its text_config. Throws what find_checkpoint() throws; errc::cannot_open; errc::malformed_config for a value of the wrong kind or one that contradicts another;
 /// errc::unsupported_config for a model of another kind. All problems are in one message; where both kinds occur, the code is
 /// malformed_config.
-[[nodiscard]] checkpoint_config read_checkpoint_config(const std::filesystem::path& folder);
+[[nodiscard]] checkpoint_config read_checkpoint_config(const std::filesystem::path& given);
 
 } // namespace pali::inline PALI_ABI
 

@@ -18,9 +18,9 @@ namespace pali::inline PALI_ABI {
 /// long as the object lives; moving it moves nothing.
 class checkpoint_files {
 public:
-    /// `path` is the folder, as find_checkpoint() takes it, or one .safetensors file. Throws what find_checkpoint() throws, errc::cannot_open (with the shards that are missing), and
+    /// `given` is the folder, as find_checkpoint() takes it, or one .safetensors file. Throws what find_checkpoint() throws, errc::cannot_open (with the shards that are missing), and
     /// errc::malformed_file for a file or index that contradicts the format or names a shard outside the folder.
-    explicit checkpoint_files(const std::filesystem::path& path);
+    explicit checkpoint_files(const std::filesystem::path& given);
 
     /// Tensors of all files.
     [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }

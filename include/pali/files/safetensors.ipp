@@ -147,7 +147,7 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     if (length == 0 || *begin != '{') header.fail("the header must begin with '{'");
     if (std::memchr(begin, 0, length) != nullptr) header.fail("the header holds a zero byte, at which a parser could stop");
     const nlohmann::json document = detail::parse_json({begin, length}, [&](const error_text& what) { header.fail({"the header ", what}); },
-                                                       [&](const std::vector<std::string_view>& path, const nlohmann::json& value) { header.check_replaced(path, value); });
+                                                       [&](const std::vector<std::string_view>& place, const nlohmann::json& value) { header.check_replaced(place, value); });
 
     using entry = detail::safetensors_header::entry;
     std::vector<entry> entries;

@@ -134,7 +134,9 @@ void quantise_checkpoint(const std::filesystem::path& given, const std::filesyst
     const bool folder = std::filesystem::is_directory(from, failed);
     if (std::filesystem::equivalent(from, folder ? to : to / "model.safetensors", failed)) throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
 
-    if (!overwrite) require_nothing_replaced(from, to);
+    // What a model needs besides its weights lies in the folder, also where one file of weights was named.
+    const std::filesystem::path beside = folder ? from : from.has_parent_path() ? from.parent_path() : std::filesystem::path(".");
+    if (!overwrite) require_nothing_replaced(beside, to);
 
     safetensors_writer out(to / "model.safetensors", quantised_entries<Storage>(files.tensors()),
                            {{"format", "pt"}, {std::string(weights_key), Storage::name}});
@@ -151,6 +153,7 @@ void quantise_checkpoint(const std::filesystem::path& given, const std::filesyst
     const std::size_t wrapped = wrapping_prefix(files.tensors()).size();
     for (const auto& [name, tensor] : files.tensors()) {
         if (!is_decoder_matrix(published_name(std::string_view(name).substr(wrapped)), tensor)) {
+            if (const auto at = find_not_finite(tensor)) throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite: element ", *at});
             out.append(name, tensor.bytes);
             pass(tensor.bytes);
             continue;
@@ -169,7 +172,7 @@ void quantise_checkpoint(const std::filesystem::path& given, const std::filesyst
             pass(piece.bytes);
         }
     }
-    if (folder) copy_all_but_weights(from, to);
+    if (!std::filesystem::equivalent(beside, to, failed)) copy_all_but_weights(beside, to);
     out.finish();
 }
 

@@ -17,7 +17,8 @@ namespace pali::inline PALI_ABI {
         return found == tensors.end() ? nullptr : &found->second;
     };
     for (const auto& [name, tensor] : tensors) {
-        const auto stem = [&, &name = name](std::string_view ending) { return std::string_view(name).substr(0, name.size() - ending.size()); };
+        const std::string_view whole = name;
+        const auto stem = [whole](std::string_view ending) { return whole.substr(0, whole.size() - ending.size()); };
         if (name.ends_with(".qweight")) { // eight codes to an I32: of outputs with AWQ, of inputs with GPTQ
             const tensor_info* const scales = find(stem(".qweight"), ".scales");
             const bool packs_outputs = scales != nullptr && !scales->shape.empty() && !tensor.shape.empty() && tensor.shape.back() < scales->shape.back();
@@ -27,6 +28,12 @@ namespace pali::inline PALI_ABI {
         if (name.ends_with(".scales") && find(stem(".scales"), ".weight") != nullptr) return "MLX";
         if (name.ends_with(".weight_packed")) return "compressed-tensors";
         if (name.ends_with(".weight_scale_inv")) return "FP8 with scales";
+        // pali's own scales are BF16, (strips, groups, rows of a strip).
+        if (name.ends_with(".weight_scale") && (tensor.type != dtype::bf16 || tensor.shape.size() != 3)) {
+            const tensor_info* const weights = find(stem("_scale"), "");
+            if (weights != nullptr && weights->type == dtype::i8) return "compressed-tensors";
+            if (weights != nullptr && (weights->type == dtype::f8_e4m3 || weights->type == dtype::f8_e5m2)) return "FP8 with scales";
+        }
     }
     return {};
 }
