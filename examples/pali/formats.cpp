@@ -95,14 +95,16 @@ void result_folder::write_formats(const json& formats) {
         if (stem.empty()) stem = stem_of(picture);
         if (yolo) {
             const fs::path label = fs::path("labels") / (stem + ".txt"), link = fs::path("images") / (stem + picture.path.extension().string());
-            const bool is_in_place = link.generic_string() == at;
-            record(is_in_place ? std::vector{label.generic_string()} : std::vector{label.generic_string(), link.generic_string()});
+            const bool in_place = is_in_place(link.generic_string(), picture.path);
+            record(in_place ? std::vector{label.generic_string()} : std::vector{label.generic_string(), link.generic_string()});
             fs::create_directories((m_folder / label).parent_path());
             pali::write_file(m_folder / label, pali::yolo_text(found, classes, form));
-            if (!is_in_place) link_picture(seen_from(link), m_folder / link, picture.path);
+            if (!in_place) link_picture(seen_from(link), m_folder / link, picture.path);
         }
         if (labelme) {
             const fs::path name = fs::path("labelme") / (stem + ".json");
+            std::error_code unknown; // what was written may have been corrected by hand since; an answer does not change
+            if (!m_overwrite && m_answers.wrote(name.generic_string()) && fs::exists(m_folder / name, unknown)) continue;
             record({name.generic_string()});
             fs::create_directories((m_folder / name).parent_path());
             found.file = seen_from(name).generic_string();

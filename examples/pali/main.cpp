@@ -85,6 +85,12 @@ int run(int argc, char** argv) {
         if (e.get_exit_code() == 0) return program.exit(e); // --help, --version
         return refuse(program, wrong_use_of(program, e));
     }
+    for (const CLI::App* chosen : program.get_subcommands())
+        for (const CLI::Option* option : chosen->get_options()) {
+            const auto& values = option->results();
+            if (std::find(values.begin(), values.end(), std::string()) != values.end()) // a variable of a script that was not set: the default would be another answer
+                return refuse(program, option->get_name() + " is empty");
+        }
     try {
         for (const auto& [name, run] : commands)
             if (program.got_subcommand(name)) return run();

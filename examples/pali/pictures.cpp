@@ -113,6 +113,8 @@ void picture_list::add_folder(const fs::path& folder, bool recursive) {
 std::optional<fs::path> picture_list::next() {
     if (m_next < m_names.size()) return m_names[m_next++];
     for (std::string line; m_standard_input && std::getline(std::cin, line);) {
+        if (line.find('\0') != std::string::npos)
+            throw pali::error(pali::errc::invalid_argument, "standard input has a zero byte: names are read one a line, so find's -print0 and xargs' -0 are left out");
         if (line.ends_with('\r')) line.pop_back();
         if (!line.empty()) return line;
     }

@@ -4,6 +4,7 @@
 
 #include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
+#include <pali/core/utf8.hpp>
 #include <pali/core/write_file.hpp>
 #include <pali/image/draw.hpp>
 #include <pali/image/write.hpp>
@@ -96,8 +97,15 @@ std::string result_folder::file_of(const json& line) const {
 }
 
 std::string result_folder::preferred_stem(const picture_name& picture) const {
-    if (!m_root || !picture.key.starts_with(*m_root)) return fs::path(picture.key).stem().string();
-    return fs::path(picture.key.substr(m_root->size())).replace_extension().generic_string();
+    fs::path stem = m_root && picture.key.starts_with(*m_root) ? fs::path(picture.key.substr(m_root->size())).replace_extension() : fs::path(picture.key).stem();
+    constexpr std::size_t longest = 200; // file systems allow 255 bytes; ".mask12.png.part" is added
+    std::string name = stem.filename().string();
+    if (name.size() > longest) {
+        name.resize(longest);
+        while (!name.empty() && !pali::is_utf8(name) && pali::is_utf8(stem.filename().string())) name.pop_back(); // not within a character
+        stem.replace_filename(name);
+    }
+    return stem.generic_string();
 }
 
 /// The first of STEM, STEM-2, ... that no other picture has.
@@ -105,6 +113,7 @@ std::string result_folder::register_stem(const picture_name& picture) {
     const std::string stem = preferred_stem(picture);
     for (std::size_t n = 1;; ++n) {
         std::string candidate = n == 1 ? stem : stem + '-' + std::to_string(n);
+        if (n > 1 && m_stems.contains(candidate)) continue; // another picture's own
         const fs::path path = m_state / "names" / file_name_of(candidate);
         std::string owner = content_of(path);
         if (owner.empty()) { // under the lock: nobody is between making the file and filling it
@@ -124,9 +133,16 @@ std::string result_folder::stem_of(const picture_name& picture) {
     return register_stem(picture);
 }
 
-bool result_folder::may_write(const std::string& name) const {
+bool result_folder::may_write(const std::string& name) {
     std::error_code unknown;
-    return m_overwrite || m_answers.wrote(name) || !fs::exists(fs::symlink_status(m_folder / name, unknown));
+    if (m_overwrite || m_answers.wrote(name) || !fs::exists(fs::symlink_status(m_folder / name, unknown))) return true;
+    m_answers.refresh(); // another process records what it writes before it writes
+    return m_answers.wrote(name);
+}
+
+bool result_folder::is_in_place(const std::string& name, const fs::path& picture) const {
+    std::error_code unknown;
+    return !fs::is_symlink(m_folder / name, unknown) && fs::equivalent(m_folder / name, picture, unknown) && !unknown;
 }
 
 void result_folder::expect(std::span<const fs::path> pictures) {
@@ -137,6 +153,7 @@ void result_folder::expect(std::span<const fs::path> pictures) {
     for (const fs::path& path : pictures) {
         picture_name picture = name_of(path);
         const std::string stem = preferred_stem(picture);
+        m_stems.insert(stem);
         const auto [known, is_new] = first.try_emplace(stem, picture);
         if (!is_new && known->second.key != picture.key) {
             std::vector<picture_name>& same = m_same_stem[stem];
@@ -147,8 +164,13 @@ void result_folder::expect(std::span<const fs::path> pictures) {
         wanted.push_back(stem + ".mask1.png");
         if (m_formats.drawn) wanted.push_back(stem + (is_jpeg(path) ? ".drawn.jpg" : ".drawn.png"));
         if (m_formats.yolo) wanted.push_back("labels/" + stem + ".txt");
+        if (const std::string link = "images/" + stem + path.extension().string(); m_formats.yolo && !is_in_place(link, path)) wanted.push_back(link);
         if (m_formats.labelme) wanted.push_back("labelme/" + stem + ".json");
     }
+    std::error_code unknown;
+    for (const char* folder : {"labels", "images", "labelme"})
+        if ((std::string_view(folder) == "labelme" ? m_formats.labelme : m_formats.yolo) && fs::exists(m_folder / folder, unknown) && !fs::is_directory(m_folder / folder, unknown))
+            throw pali::error(pali::errc::invalid_argument, {(m_folder / folder).string(), ": is not a folder, and results are to be written into a folder of this name"});
     std::string named;
     std::size_t count = 0;
     for (const std::string& name : wanted) {

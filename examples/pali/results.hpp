@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -88,7 +89,9 @@ private:
     [[nodiscard]] std::string preferred_stem(const picture_name& picture) const;
     [[nodiscard]] std::string stem_of(const picture_name& picture);
     [[nodiscard]] std::string register_stem(const picture_name& picture);
-    [[nodiscard]] bool may_write(const std::string& name) const;
+    [[nodiscard]] bool may_write(const std::string& name);
+    /// Whether the file of this name within the folder is the picture itself.
+    [[nodiscard]] bool is_in_place(const std::string& name, const std::filesystem::path& picture) const;
     void record(const std::vector<std::string>& names);
     void write_drawing(const picture_name& picture, const pali::image& photo, const nlohmann::ordered_json& line, const std::string& stem);
     void write_formats(const nlohmann::ordered_json& formats);
@@ -101,6 +104,7 @@ private:
     mutable std::map<std::filesystem::path, std::string> m_key_of_folder;
     claims m_claims;
     answers m_answers;
+    std::set<std::string> m_stems; ///< that pictures have by their names
     std::map<std::string, std::vector<picture_name>> m_same_stem; ///< pictures that would get files of one name, in their order
 };
 

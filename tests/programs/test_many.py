@@ -156,6 +156,26 @@ class one_folder(with_many):
 
 
 class names(with_many):
+    def test_names_that_are_equal_but_for_the_extension_get_the_same_files_from_any_number_of_processes(self):
+        folder = self.folder / "pictures"
+        folder.mkdir()
+        for i, name in enumerate(["a.PNG", "a.png", "a.bmp", "a.jpg", "a-2.png", "b.png", "b.PNG", "b-2.png", "b-3.png", "L" * 246 + ".png", "\u00fc" * 124 + ".png"]):
+            shutil.copy(SCENES / f"{i:03d}.png", folder / name)
+        words = ["segment", "--prompt", "shape", "--image", folder, "--threads", "1", "--draw", "--format", "coco,labelme"]
+        self.succeeds(*words, "--out", self.folder / "alone")
+        alone = files_in(self.folder / "alone")
+        self.assertEqual(len([name for name in alone if ".drawn." in name]), 11)
+        for k in range(4):
+            out = self.folder / f"out{k}"
+            processes = [self.start(*words, "--out", out) for _ in range(4)]
+            self.assertEqual([(p.communicate(timeout=60)[1], p.returncode) for p in processes], [("", 0)] * 4)
+            self.assertEqual(files_in(out), alone)
+
+    def test_names_that_end_with_a_zero_byte_are_refused(self):
+        done = run("detect", "--prompt", "shape", "--image", "-", stdin=f"{SCENES}/000.png\0{SCENES}/001.png\0")
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn("print0", done.stderr)
+
     def test_names_that_differ_in_bytes_that_are_no_text_are_two(self):
         folder = self.folder / "pictures"
         folder.mkdir()
@@ -192,7 +212,7 @@ class files_of_the_user(with_many):
     def test_they_are_not_replaced(self):
         pictures = self.many(3)
         words = ["segment", "--prompt", "shape", "--image", pictures, "--out", self.out, "--format", "coco,yolo,labelme", "--draw"]
-        mine = ["results.jsonl", "coco.json", "data.yaml", "labels/00001.txt", "labelme/00002.json", "00000.mask1.png", "00001.drawn.png"]
+        mine = ["results.jsonl", "coco.json", "data.yaml", "labels/00001.txt", "images/00002.png", "labelme/00002.json", "00000.mask1.png", "00001.drawn.png"]
         for name in mine:
             path = self.out / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -200,13 +220,31 @@ class files_of_the_user(with_many):
             self.refuses(*words, naming=path)
             self.assertEqual(path.read_text(), "mine")
             path.unlink()
+        for name in ("labels", "images", "labelme"):
+            shutil.rmtree(self.out / name)
+            (self.out / name).write_text("mine")
+            self.refuses(*words, naming=self.out / name)
+            (self.out / name).unlink()
         self.succeeds(*words)
+        (self.out / "labelme" / "00001.json").write_text("corrected by hand")
         self.succeeds(*words)
+        shutil.copy(SCENES / "150.png", pictures / "00009.png")
+        self.succeeds(*words)
+        self.assertEqual((self.out / "labelme" / "00001.json").read_text(), "corrected by hand")
         (self.out / ".pali").rename(self.folder / "state")
         self.refuses(*words, naming=self.out / "results.jsonl")
         (self.out / "00002.mask1.png").write_text("mine")
         self.succeeds(*words, "--overwrite")
         self.assertTrue((self.out / "00002.mask1.png").read_bytes().startswith(b"\x89PNG"))
+
+    def test_a_folder_of_images_that_holds_the_pictures_needs_no_links(self):
+        data = self.folder / "data"
+        data.mkdir()
+        (data / "images").symlink_to(self.many(3))
+        for folder in (data / "images", self.folder / "pictures"):
+            self.succeeds("detect", "--prompt", "shape", "--image", folder, "--out", data, "--format", "yolo")
+        self.assertEqual(sorted(p.name for p in (data / "labels").iterdir()), ["00000.txt", "00001.txt", "00002.txt"])
+        self.assertFalse([p for p in (data / "images").iterdir() if p.is_symlink()])
 
     def test_drawings_of_an_earlier_run_are_not_pictures_to_ask_about(self):
         pictures = self.many(2)

@@ -364,6 +364,8 @@ class wrong_use(with_folder):
         self.refuse("detect", "--draw", says=["--draw", "--out"])
         self.refuse("detect", "--merge", "2", says=["--merge"])
         self.refuse("detect", "--loc-divisor", "1000", says=["1000", "1023"])
+        for option in ("--model", "--prompt", "--out", "--shard", "--image"):
+            self.refuse("detect", option, "", says=[f"{option} is empty"])
         self.refuse("detect", "--prompt", "segment cat", says=["segment cat"])
         self.refuse("detect", "--prompt", "cat <image>", says=["<image>"])
         self.refuse("caption", "--prompt", "a cat", says=["a cat", "caption en"])
