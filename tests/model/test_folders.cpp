@@ -243,7 +243,7 @@ BOOST_AUTO_TEST_CASE(a_sequence_ends_with_the_positions) {
     BOOST_TEST(said.most_tokens == 512 - 64 - said.prompt_tokens.size());
     options.min_new_tokens = 1000; // it may not end by itself
     options.on_progress = {};
-    for (const std::size_t beams : {1, 2}) {
+    for (const std::size_t beams : {std::size_t{1}, std::size_t{2}}) {
         options.num_beams = beams;
         const pali::generation all = model.generate(picture(), "caption en", options);
         BOOST_TEST(all.tokens.size() == all.most_tokens);
