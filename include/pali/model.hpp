@@ -37,9 +37,9 @@ namespace pali::inline PALI_ABI::inline PALI_MODEL {
 template <class Config, class Weights>
 struct model_bodies {
 #ifdef PALI_COMPILED
-    static constexpr bool available = std::is_same_v<Config, dynamic>;
+    static constexpr bool available = std::is_same_v<Config, dynamic>; ///< whether a source may use the type
 #else
-    static constexpr bool available = true;
+    static constexpr bool available = true; ///< whether a source may use the type
 #endif
 };
 

@@ -4445,7 +4445,7 @@ enum class piece_kind : std::uint8_t {
 /// The vocabulary of a checkpoint. Gives the ids that transformers' GemmaTokenizer gives, for every text that holds no reserved token.
 ///
 /// "<bos>", "<eos>", "<pad>", "<unk>" and "<image>" are reserved: in a text they are split into letters and signs, as sentencepiece and the original code do;
-/// transformers would make them special. So no prompt can forge a picture or end itself. The <mask> that GemmaTokenizer adds to a tokenizer.model without
+/// transformers would make them special. So no prompt can forge a picture or end itself. The `<mask>` that GemmaTokenizer adds to a tokenizer.model without
 /// one is not added.
 /// `<loc0000>` ... and `<seg000>` ... are one token each, as is every other added token, special or not, wherever it stands and its flags
 /// (`single_word`, `lstrip`, `rstrip`, `normalized`) allow.
@@ -6789,9 +6789,9 @@ namespace pali::inline PALI_ABI::inline PALI_MODEL {
 template <class Config, class Weights>
 struct model_bodies {
 #ifdef PALI_COMPILED
-    static constexpr bool available = std::is_same_v<Config, dynamic>;
+    static constexpr bool available = std::is_same_v<Config, dynamic>; ///< whether a source may use the type
 #else
-    static constexpr bool available = true;
+    static constexpr bool available = true; ///< whether a source may use the type
 #endif
 };
 
@@ -11109,6 +11109,7 @@ public:
         /// A matrix with a row for each token: a quantised one gets rows of zeros that fill its last strip up, and a count that includes them.
         template <class Element>
         void vocabulary(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const { matrix(name, to, shape); }
+        /// The same.
         template <std::size_t Bits>
         void vocabulary(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
             m_owner.want_quantised(m_prefix + name, to, shape, quantised_rows<Bits>::padded(shape[0]));
@@ -17020,7 +17021,8 @@ namespace pali::inline PALI_ABI {
 
 /// A corner of a pixel: (0, 0) is the top left of the picture, (width, height) its bottom right.
 struct polygon_point {
-    std::size_t x = 0, y = 0;
+    std::size_t x = 0; ///< pixels from the left
+    std::size_t y = 0; ///< pixels from the top
 
     friend bool operator==(const polygon_point&, const polygon_point&) = default;
 };

@@ -14,7 +14,8 @@ namespace pali::inline PALI_ABI {
 
 /// A corner of a pixel: (0, 0) is the top left of the picture, (width, height) its bottom right.
 struct polygon_point {
-    std::size_t x = 0, y = 0;
+    std::size_t x = 0; ///< pixels from the left
+    std::size_t y = 0; ///< pixels from the top
 
     friend bool operator==(const polygon_point&, const polygon_point&) = default;
 };

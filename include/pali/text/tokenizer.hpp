@@ -26,7 +26,7 @@ enum class piece_kind : std::uint8_t {
 /// The vocabulary of a checkpoint. Gives the ids that transformers' GemmaTokenizer gives, for every text that holds no reserved token.
 ///
 /// "<bos>", "<eos>", "<pad>", "<unk>" and "<image>" are reserved: in a text they are split into letters and signs, as sentencepiece and the original code do;
-/// transformers would make them special. So no prompt can forge a picture or end itself. The <mask> that GemmaTokenizer adds to a tokenizer.model without
+/// transformers would make them special. So no prompt can forge a picture or end itself. The `<mask>` that GemmaTokenizer adds to a tokenizer.model without
 /// one is not added.
 /// `<loc0000>` ... and `<seg000>` ... are one token each, as is every other added token, special or not, wherever it stands and its flags
 /// (`single_word`, `lstrip`, `rstrip`, `normalized`) allow.

@@ -56,6 +56,7 @@ public:
         /// A matrix with a row for each token: a quantised one gets rows of zeros that fill its last strip up, and a count that includes them.
         template <class Element>
         void vocabulary(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const { matrix(name, to, shape); }
+        /// The same.
         template <std::size_t Bits>
         void vocabulary(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
             m_owner.want_quantised(m_prefix + name, to, shape, quantised_rows<Bits>::padded(shape[0]));
