@@ -1,6 +1,7 @@
 #include "claims.hpp"
 
 #include "console.hpp"
+#include "file_content.hpp"
 
 #include <pali/core/error.hpp>
 
@@ -10,8 +11,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <random>
 #include <system_error>
 
@@ -19,17 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using std::chrono::milliseconds;
-
-std::string hexadecimal(std::uint64_t number) {
-    char text[17];
-    std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(number));
-    return text;
-}
-
-std::string content_of(const fs::path& path) { // opening it makes a network file system ask the server
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
 
 [[noreturn]] void cannot_write(const fs::path& path) {
     throw pali::error(pali::errc::cannot_write, {path.string(), ": cannot be written: ", std::strerror(errno)});
@@ -55,15 +43,16 @@ std::string file_name_of(std::string_view name) {
     constexpr std::size_t longest = 180; // file systems allow 255 bytes; generations and endings are added
     constexpr char digits[] = "0123456789ABCDEF";
     std::string out;
-    std::uint64_t hash = 0xcbf29ce484222325; // FNV-1a
     for (const char c : name) {
         const auto byte = static_cast<unsigned char>(c);
-        hash = (hash ^ byte) * 0x100000001b3;
         const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || (c == '.' && !out.empty());
         if (plain) out += c;
         else ((out += '%') += digits[byte >> 4]) += digits[byte & 15];
     }
-    return out.size() <= longest ? out : out.substr(0, longest) + "~" + hexadecimal(hash);
+    if (out.size() <= longest) return out;
+    fnv1a hash;
+    hash.add(name);
+    return out.substr(0, longest) + "~" + hash.digits();
 }
 
 milliseconds claims::lease() {

@@ -1,4 +1,5 @@
 // results.jsonl, coco.json, YOLO's and labelme's files, made from the answers of all processes.
+#include "file_content.hpp"
 #include "report.hpp"
 #include "results.hpp"
 
@@ -10,8 +11,6 @@
 #include <pali/objects/yolo.hpp>
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <system_error>
 
 namespace {
@@ -20,11 +19,6 @@ namespace fs = std::filesystem;
 using json = nlohmann::ordered_json;
 using pali::object_detail::add_name;
 namespace stored = pali::object_detail;
-
-std::string content_of(const fs::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
 
 /// A relative link to a picture, or a copy of it where the file system has no links.
 void link_picture(const fs::path& target, const fs::path& link, const fs::path& picture) {

@@ -1,13 +1,12 @@
 // From a folder to a model: the compiled type when one fits and weights are bfloat16, pali::dynamic otherwise.
 #include "any_model.hpp"
+#include "file_content.hpp"
 
 #include <pali/config/checkpoint_config.hpp>
 #include <pali/config/registry.hpp>
 #include <pali/model/quantise_checkpoint.hpp>
 
-#include <array>
 #include <cstdint>
-#include <cstdio>
 #include <fstream>
 #include <set>
 #include <string_view>
@@ -28,10 +27,7 @@ std::unique_ptr<any_model> open_model(const model_choice& choice) {
 
 std::string model_fingerprint(const std::filesystem::path& folder) {
     namespace fs = std::filesystem;
-    std::uint64_t hash = 0xcbf29ce484222325; // FNV-1a
-    const auto add = [&](std::string_view bytes) {
-        for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-    };
+    fnv1a hash;
     std::set<fs::path> files;
     std::error_code failed;
     const fs::path at = fs::canonical(folder, failed);
@@ -40,7 +36,7 @@ std::string model_fingerprint(const std::filesystem::path& folder) {
         if (entry->path().extension() == ".safetensors" || entry->path().filename() == "config.json") files.insert(entry->path());
     for (const fs::path& path : files) {
         const std::uintmax_t size = fs::file_size(path, failed);
-        add(path.filename().string() + ' ' + std::to_string(failed ? 0 : size) + '\n');
+        hash.add(path.filename().string() + ' ' + std::to_string(failed ? 0 : size) + '\n');
         // Samples at equal distances: a fine-tune changes every layer that it trains.
         constexpr std::uintmax_t samples = 64;
         std::string bytes(4096, '\0');
@@ -48,10 +44,8 @@ std::string model_fingerprint(const std::filesystem::path& folder) {
         for (std::uintmax_t i = 0; i < samples && file && !failed; ++i) {
             file.seekg(static_cast<std::streamoff>(size > bytes.size() ? (size - bytes.size()) / (samples - 1) * i : 0));
             file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-            add(std::string_view(bytes).substr(0, static_cast<std::size_t>(file.gcount())));
+            hash.add(std::string_view(bytes).substr(0, static_cast<std::size_t>(file.gcount())));
         }
     }
-    std::array<char, 17> text{};
-    std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(hash));
-    return at.filename().string() + ' ' + text.data();
+    return at.filename().string() + ' ' + hash.digits();
 }

@@ -1,5 +1,6 @@
 #include "results.hpp"
 
+#include "file_content.hpp"
 #include "report.hpp"
 
 #include <pali/core/describe.hpp>
@@ -11,7 +12,6 @@
 #include <pali/objects/impl/json_values.ipp>
 
 #include <algorithm>
-#include <fstream>
 #include <iterator>
 #include <system_error>
 #include <utility>
@@ -30,11 +30,6 @@ fs::path made(const fs::path& folder) {
     fs::create_directories(folder, failed);
     if (!fs::is_directory(folder)) throw pali::error(pali::errc::cannot_write, {folder.string(), ": is not a folder and cannot be made one: ", failed.message()});
     return folder;
-}
-
-std::string content_of(const fs::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
 }
 
 bool is_jpeg(const fs::path& picture) {

@@ -77,7 +77,7 @@ public:
 
     /// Notes that this run is part `index` of `count`, which divide `pictures` among them, as far as that is known.
     void note_shard(std::size_t index, std::size_t count, std::optional<std::size_t> pictures);
-    /// Takes over the answers, masks and drawings of another folder. Pictures are told apart by their names in results. Returns how many were there already.
+    /// Takes over the answers, masks and drawings of another folder. Pictures are identified by their names in results. Returns how many were there already.
     std::size_t collect(const std::filesystem::path& from);
     /// Answers in the folder.
     [[nodiscard]] std::size_t size() const noexcept { return m_answers.size(); }

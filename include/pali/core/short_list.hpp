@@ -1,4 +1,4 @@
-// What is told about many things of one kind: ten of them, and how many more there are.
+// A list of things of one kind for a message: the first ten, then how many more there are.
 #pragma once
 
 #include <pali/core/error_text.hpp>

@@ -15,7 +15,7 @@
 namespace pali::inline PALI_ABI {
 
 /// Throws errc::checkpoint_mismatch with the tensors that are missing or misshapen, and, if `strict`, with those that are left over and differences of index and shards; otherwise `on_notice`
-/// is told of these, a line for each of the two.
+/// reports these, one line for each of the two.
 inline void check_tensors(const checkpoint_files& files, const binder& names, const checkpoint_config& read, bool strict, const std::function<void(std::string_view)>& on_notice) {
     const std::string source = files.path().string();
     std::string hint = "The configuration is that of " + read.file.string() + "; is the checkpoint complete, and of this model?";

@@ -1,0 +1,35 @@
+// Whole files, and hashes of what they hold.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <string_view>
+
+/// The bytes of a file; empty where it cannot be read. Opening it makes a network file system ask the server.
+[[nodiscard]] inline std::string content_of(const std::filesystem::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// 16 hexadecimal digits.
+[[nodiscard]] inline std::string hexadecimal(std::uint64_t number) {
+    char text[17];
+    std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(number));
+    return text;
+}
+
+/// FNV-1a with 64 bits: http://www.isthe.com/chongo/tech/comp/fnv. Tells files and names apart; it is no protection against those who look for collisions.
+class fnv1a {
+public:
+    void add(std::string_view bytes) noexcept {
+        for (const char c : bytes) m_hash = (m_hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    }
+    [[nodiscard]] std::string digits() const { return hexadecimal(m_hash); }
+
+private:
+    std::uint64_t m_hash = 0xcbf29ce484222325;
+};
