@@ -259,7 +259,7 @@ BOOST_AUTO_TEST_CASE(formats_that_are_not_read_are_named) {
                            {box + "ftypavif" + rest, "AVIF", PALI_WITH_HEIF}, {box + "ftypmif1" + std::string(4, '\0') + "avifmiaf", "AVIF", PALI_WITH_HEIF},
                            {std::string("II*\0\x08\0\0\0", 8), "TIFF", PALI_WITH_TIFF}, {std::string("MM\0*\0\0\0\x08", 8), "TIFF", PALI_WITH_TIFF},
                            {"\xff\x0a and more", "JPEG XL", false}, {"%PDF-1.7", "PDF", false}, {"8BPS", "Photoshop", false}, {"<svg xmlns", "SVG", false},
-                           {"<!DOCTYPE html>", "HTML", false}, {"version https://git-lfs.github.com/spec/v1", "git LFS", false}})
+                           {"<!DOCTYPE html>", "HTML", false}, {"version https://git-lfs.github.com/spec/v1", "photo.jpg: is a pointer of Git LFS and not the file itself: run git lfs pull", false}})
         BOOST_TEST_CONTEXT(k.name) {
             const std::string message = message_of([&] { (void)pali::decode_image(bytes_of(text(k.data)), {}, "photo.jpg"); });
             BOOST_TEST(message.find("photo.jpg") != std::string::npos);

@@ -11,7 +11,7 @@
 
 namespace pali::inline PALI_ABI {
 
-/// Whether the contents of a file, or their beginning, are those of a pointer. https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+/// Whether `contents`, a file or its first 64 bytes, is a pointer. https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 [[nodiscard]] constexpr bool is_lfs_pointer(std::string_view contents) noexcept { return contents.starts_with("version https://git-lfs.github.com/spec/"); }
 
 /// What a message says of a pointer, behind the name of the file.

@@ -1,6 +1,7 @@
 // Which format a file has, told by its first bytes; formats that no build reads are recognised to be named in messages.
 #pragma once
 
+#include <pali/core/lfs_pointer.hpp>
 #include <pali/image/impl/formats.hpp>
 #include <pali/image/impl/pnm.ipp>
 #include <pali/image/impl/source.ipp>
@@ -59,7 +60,7 @@ PALI_INLINE const char* unread_format(const source& from) {
     for (const known& k : {known{"\xff\x0a"sv, "JPEG XL"}, known{"\0\0\0\x0cJXL "sv, "JPEG XL"}, known{"\0\0\0\x0cjP  "sv, "JPEG 2000"},
                            known{"\xff\x4f\xff\x51"sv, "JPEG 2000"}, known{"8BPS"sv, "a Photoshop document"}, known{"%PDF-"sv, "PDF"}, known{"\0\0\1\0"sv, "ICO"},
                            known{"\x76\x2f\x31\x01"sv, "OpenEXR"}, known{"<svg"sv, "SVG"}, known{"<?xml"sv, "XML, such as SVG"}, known{"<!DOCTYPE"sv, "an HTML page"},
-                           known{"<html"sv, "an HTML page"}, known{"version https://git-lfs"sv, "a pointer of git LFS (run git lfs pull)"}})
+                           known{"<html"sv, "an HTML page"}})
         if (begins_with(from, k.mark)) return k.name;
     return nullptr;
 }
@@ -82,6 +83,7 @@ PALI_INLINE std::string formats_read() {
 }
 
 [[noreturn]] PALI_INLINE void unknown_format(const source& from) {
+    if (is_lfs_pointer({reinterpret_cast<const char*>(from.data()), from.size()})) throw error(errc::unsupported_image, {from.name, lfs_pointer_words});
     const char* const name = unread_format(from);
     refuse(errc::unsupported_image, from,
            {from.size() == 0 ? "the file is empty" : name == nullptr ? "not a picture of a known format" : "the file is ", name == nullptr ? "" : name,
