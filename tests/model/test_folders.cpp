@@ -114,14 +114,34 @@ BOOST_AUTO_TEST_CASE(a_head_of_its_own_makes_the_answer) {
 }
 
 BOOST_AUTO_TEST_CASE(names_of_a_wrapper_are_read_and_quantised) {
-    changed_folder some(shapes());
-    pali::tensor_table wrapped;
-    for (const auto& [name, tensor] : some.tensors) wrapped.emplace("_orig_mod." + name, tensor);
-    some.tensors = wrapped;
-    BOOST_TEST(exact_model(some.write()).caption(picture()) == seen);
-    const pali::test::temporary_folder to;
-    pali::quantise_checkpoint<pali::int8>(some.folder.path(), to.path());
-    BOOST_TEST((pali::model<pali::dynamic, pali::int8>(to.path()).caption(picture()) == seen));
+    for (const bool inside : {false, true}) {
+        changed_folder some(shapes());
+        pali::tensor_table wrapped;
+        for (const auto& [name, tensor] : some.tensors) {
+            std::string within = name;
+            if (const std::size_t at = name.find(".mlp."); at != std::string::npos) within.insert(at + 1, "_fsdp_wrapped_module._checkpoint_wrapped_module.");
+            wrapped.emplace(inside ? within : "student.module." + name, tensor);
+        }
+        some.tensors = wrapped;
+        BOOST_TEST(exact_model(some.write()).caption(picture()) == seen);
+        const pali::test::temporary_folder to;
+        pali::quantise_checkpoint<pali::int8>(some.folder.path(), to.path());
+        BOOST_TEST((pali::model<pali::dynamic, pali::int8>(to.path()).caption(picture()) == seen));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(weights_of_types_that_are_not_read_are_not_quantised) {
+    for (const char* const ending : {"layers.1.mlp.up_proj.weight", "encoder.layers.1.mlp.fc1.weight"}) {
+        changed_folder some(shapes());
+        const std::string name = some.named(ending);
+        pali::tensor_info& tensor = some.tensors.at(name);
+        tensor.type = pali::dtype::f8_e4m3;
+        tensor.bytes = tensor.bytes.first(tensor.count());
+        const auto refused = [&](errc code) { return says(code, {"tensor '" + name + "' is stored as F8_E4M3; BF16, F16 and F32 are read", "dtype=torch.bfloat16).save_pretrained(OUT)"}); };
+        const pali::test::temporary_folder to;
+        BOOST_CHECK_EXCEPTION(pali::quantise_checkpoint<pali::int8>(some.write(), to.path()), pali::error, refused(errc::unsupported_format));
+        BOOST_CHECK_EXCEPTION(exact_model(some.folder.path()), pali::error, refused(errc::checkpoint_mismatch));
+    }
 }
 
 BOOST_AUTO_TEST_CASE(tensors_of_others_are_told_once_or_refused) {

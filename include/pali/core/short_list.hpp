@@ -4,6 +4,7 @@
 #include <pali/core/error_text.hpp>
 #include <pali/core/macros.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <vector>
@@ -24,15 +25,16 @@ public:
     /// Whether there is nothing.
     [[nodiscard]] bool empty() const noexcept { return m_count == 0; }
 
-    /// `before` and a text, for each that was kept, and how many more there are.
-    [[nodiscard]] std::string joined(const char* before) const {
+    /// `before` and a text, for each of the first `limit` that were kept, and how many more there are.
+    [[nodiscard]] std::string joined(const char* before, std::size_t limit = most) const {
         std::string out;
-        for (const std::string& one : m_kept) out.append(before).append(one);
-        if (m_count > m_kept.size()) out.append(before).append("and ").append(std::to_string(m_count - m_kept.size())).append(" more");
+        const std::size_t shown = std::min(limit, m_kept.size());
+        for (std::size_t i = 0; i < shown; ++i) out.append(before).append(m_kept[i]);
+        if (m_count > shown) out.append(before).append("and ").append(std::to_string(m_count - shown)).append(" more");
         return out;
     }
     /// The texts with commas between: "a, b, and 3 more".
-    [[nodiscard]] std::string in_a_row() const { return m_count == 0 ? "" : joined(", ").substr(2); }
+    [[nodiscard]] std::string in_a_row(std::size_t limit = most) const { return m_count == 0 ? "" : joined(", ", limit).substr(2); }
 
 private:
     std::vector<std::string> m_kept;

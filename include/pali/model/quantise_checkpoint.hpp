@@ -84,20 +84,22 @@ inline void require_nothing_replaced(const std::filesystem::path& from, const st
 }
 
 /// What the file of quantised weights will hold: for a matrix of the decoder its codes and its scales, and all else as it was.
-/// Throws errc::invalid_argument for a matrix that cannot be quantised.
+/// Throws errc::invalid_argument for a matrix that cannot be quantised, errc::unsupported_format for weights of a type that is not read.
 template <weight_storage Storage>
 [[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantised_entries(const tensor_table& tensors) {
     using quantised_matrix = typename Storage::matrix;
     std::map<std::string, safetensors_writer::entry, std::less<>> entries;
-    const std::size_t wrapped = wrapping_prefix(tensors).size();
+    const tensor_names names(tensors);
     for (const auto& [name, tensor] : tensors) {
-        const std::string published = published_name(std::string_view(name).substr(wrapped));
+        const std::string published = names.published(name);
+        if (!is_convertible(tensor.type) && (is_of_a_layer(published) || is_decoder_matrix(published, tensor)))
+            throw error(errc::unsupported_format, {tensor.file, ": tensor ", in_quotes(name), " is stored as ", to_string(tensor.type), "; BF16, F16 and F32 are read. ", conversion_cure});
         if (!is_decoder_matrix(published, tensor)) {
             entries[name] = {tensor.type, tensor.shape};
             continue;
         }
         const std::size_t count = tensor.shape[0], width = tensor.shape[1];
-        if (!is_convertible(tensor.type) || !quantised_matrix::fits(is_vocabulary(published) ? quantised_matrix::padded(count) : count, width))
+        if (!quantised_matrix::fits(is_vocabulary(published) ? quantised_matrix::padded(count) : count, width))
             throw error(errc::invalid_argument, {tensor.file, ": tensor ", in_quotes(name), " is ", to_string(tensor.type), describe_shape(tensor.shape), "; ",
                                                  what_is_quantised<quantised_matrix::bits>()});
         entries[name] = {code_type<quantised_matrix::bits>, quantised_matrix::codes_shape(count, width)};
@@ -116,7 +118,7 @@ template <weight_storage Storage>
 /// Weights pass through in pieces of 16 MiB, so a checkpoint of any size needs some tens of megabytes of memory. `threads` counts the caller, 0: as many as the machine
 /// has; `progress` is asked after each piece, stage "quantize".
 /// Throws errc::invalid_argument where the folder is quantised already, is `to`, or has a matrix that does not consist of whole strips and groups (of embedding and head the last strip is filled
-/// up with zeros); errc::unsupported_format where another program quantised it; errc::malformed_file for weights that are not finite; errc::invalid_argument, without `overwrite`, before any
+/// up with zeros); errc::unsupported_format where another program quantised it, or its weights have a type that is not read; errc::malformed_file for weights that are not finite; errc::invalid_argument, without `overwrite`, before any
 /// work where a file in `to` would be replaced by another; errc::cannot_write; errc::cancelled; and what checkpoint_files throws. A model.safetensors that was in `to` is replaced
 /// when all is done, or stays.
 template <weight_storage Storage>
@@ -150,9 +152,9 @@ void quantise_checkpoint(const std::filesystem::path& given, const std::filesyst
             throw error(errc::cancelled, {to.string(), ": quantising was stopped by the callback"});
     };
     std::vector<std::byte> memory;
-    const std::size_t wrapped = wrapping_prefix(files.tensors()).size();
+    const tensor_names names(files.tensors());
     for (const auto& [name, tensor] : files.tensors()) {
-        if (!is_decoder_matrix(published_name(std::string_view(name).substr(wrapped)), tensor)) {
+        if (!is_decoder_matrix(names.published(name), tensor)) {
             if (const auto at = find_not_finite(tensor)) throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite: element ", *at});
             out.append(name, tensor.bytes);
             pass(tensor.bytes);

@@ -88,9 +88,10 @@ public:
     /// `table` must outlive the binder, and the model if it is mapped. `source` names the checkpoint in messages. Throws errc::unsupported_format for weights that another program quantised.
     binder(const tensor_table& table, std::string source) : m_source(std::move(source)) {
         refuse_foreign_format(table, m_source);
-        const std::size_t wrapped = wrapping_prefix(table).size();
+        const tensor_names names(table);
+        m_prefixes = names.prefixes();
         for (const auto& [name, tensor] : table) {
-            const auto [at, added] = m_tensors.emplace(published_name(std::string_view(name).substr(wrapped)), named{&tensor, &name});
+            const auto [at, added] = m_tensors.emplace(names.published(name), named{&tensor, &name});
             if (!added) tell(kind::ambiguous, {"tensors ", in_quotes(name), " and ", in_quotes(*at->second.name), " both stand for ", in_quotes(at->first)});
         }
     }
@@ -106,7 +107,7 @@ public:
         return found;
     }
 
-    /// Throws errc::checkpoint_mismatch with the missing and misshapen tensors, ten of a kind, and beside those with the unused ones, which are errors by themselves where one is of a layer, or if `strict`; `hint` says what may have happened.
+    /// Throws errc::checkpoint_mismatch with the missing and misshapen tensors, ten of a kind, and beside those with the unused ones, which are errors by themselves where one is of a layer, or if `strict`; `hint` says what may have happened. Where no name is known it is one line.
     void check(const std::string& hint, bool strict = false) const {
         if (m_codes.count > 0)
             throw error(errc::checkpoint_mismatch, {m_source, ": holds ", m_codes.weights, " weights (", m_codes.count, " matrices of them, ", in_quotes(m_codes.first), " the first); load it as ",
@@ -117,6 +118,8 @@ public:
             all += problems.joined("\n  ");
             count += problems.size();
         }
+        if (count > 0 && std::none_of(m_tensors.begin(), m_tensors.end(), [&](const auto& one) { return m_used.contains(one.first); })) throw_unknown_names(hint);
+        if (!m_problems[static_cast<std::size_t>(kind::type)].empty()) all.append("\n").append(conversion_cure);
         const short_list left = unused();
         const bool misses_layers = std::any_of(m_tensors.begin(), m_tensors.end(), [&](const auto& one) { return is_of_a_layer(one.first) && !m_used.contains(one.first); });
         if (count == 0 && !misses_layers && (!strict || left.empty())) return;
@@ -165,6 +168,19 @@ private:
     enum class kind { ambiguous, missing, shape, type, size };
 
     void tell(kind what, const error_text& problem) { m_problems[static_cast<std::size_t>(what)].add(problem); }
+
+    /// For a file in which no tensor has a name that was asked for.
+    [[noreturn]] void throw_unknown_names(const std::string& hint) const {
+        short_list found, expected, prefixes;
+        for (const auto& [published, tensor] : m_tensors) found.add(in_quotes(*tensor.name));
+        std::set<std::string> beginnings;
+        for (const std::string& name : m_used) beginnings.insert(name.substr(0, name.find('.') + 1));
+        for (const std::string& one : beginnings) expected.add(in_quotes(one));
+        for (const std::string& one : m_prefixes) prefixes.add(in_quotes(one));
+        const bool several = m_prefixes.size() > 1;
+        throw error(errc::checkpoint_mismatch, {m_source, ": no tensor has an expected name. Found: ", found.empty() ? "none" : found.in_a_row(3), "; expected: names that begin with ", expected.in_a_row(),
+                                                several ? ". There are decoders with the prefixes " : "", several ? prefixes.in_a_row() : "", several ? ": save one model alone. " : ". ", hint});
+    }
 
     [[nodiscard]] static std::string describe(const tensor_info& tensor) { return to_string(tensor.type) + describe_shape(tensor.shape); }
 
@@ -265,6 +281,7 @@ private:
     void want_quantised(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape, std::size_t count) {
         using layout = quantised_rows<Bits>;
         const std::size_t width = shape[1];
+        m_used.insert(name);
         if (!layout::fits(count, width)) return tell(kind::size, {"tensor ", in_quotes(name_in_file(name)), " is ", describe_shape(shape), "; ", what_is_quantised<Bits>()});
         const std::string scales = name + std::string(scales_suffix);
         if (!look_up(name) || quantised_as(name) != (Bits == 8 ? int8::name : int4::name)) {
@@ -325,6 +342,7 @@ private:
     std::set<std::string, std::less<>> m_used;
     std::array<short_list, 5> m_problems; // by kind
     other_codes m_codes;
+    std::set<std::string> m_prefixes; // see tensor_names
     std::vector<job> m_jobs;
 };
 

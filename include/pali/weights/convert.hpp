@@ -12,6 +12,10 @@ namespace pali::inline PALI_ABI {
 /// Whether the library can read weights of that type.
 [[nodiscard]] constexpr bool is_convertible(dtype type) noexcept { return type == dtype::f32 || type == dtype::bf16 || type == dtype::f16; }
 
+/// How to make weights of other types readable.
+inline constexpr const char* conversion_cure =
+    "Convert the checkpoint by transformers: PaliGemmaForConditionalGeneration.from_pretrained(DIR, dtype=torch.bfloat16).save_pretrained(OUT)";
+
 namespace detail {
 
 template <class From, class To>

@@ -1,4 +1,4 @@
-// Weights that other programs quantised: recognised by the names of their tensors, to say what they are.
+// Weights that other programs quantised, and adapters that are not merged: recognised by the names of their tensors, to say what they are.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -38,8 +38,20 @@ namespace pali::inline PALI_ABI {
     return {};
 }
 
-/// Throws errc::unsupported_format for weights in such a format. `source` names the checkpoint.
+/// The first tensor of an adapter that PEFT keeps beside the base (LoRA, modules_to_save); null where there is none.
+[[nodiscard]] inline const std::string* find_adapter(const tensor_table& tensors) {
+    static constexpr std::string_view segments[] = {".base_layer.", ".lora_A.", ".lora_B.", ".lora_embedding_A.", ".lora_embedding_B.", ".modules_to_save."};
+    for (const auto& [name, tensor] : tensors)
+        for (const std::string_view segment : segments)
+            if (('.' + name + '.').find(segment) != std::string::npos) return &name;
+    return nullptr;
+}
+
+/// Throws errc::unsupported_format for weights in such a format, and for a PEFT model that was saved without merging its adapter. `source` names the checkpoint.
 inline void refuse_foreign_format(const tensor_table& tensors, const std::string& source) {
+    if (const std::string* const adapter = find_adapter(tensors))
+        throw error(errc::unsupported_format, {source, ": holds a PEFT adapter that is not merged into its base: tensor ", in_quotes(*adapter),
+                                               ". Merge and save it by model.merge_and_unload().save_pretrained(OUT), and name that folder"});
     if (const std::string_view format = foreign_format(tensors); !format.empty())
         throw error(errc::unsupported_format, {source, ": holds weights quantised in the format of ", format,
                                                ", which is not read; take the checkpoint in BF16, F16 or F32 that they were made from: it can be loaded as int8 or int4"});

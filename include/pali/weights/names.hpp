@@ -5,19 +5,27 @@
 #include <pali/files/tensor_table.hpp>
 
 #include <algorithm>
+#include <cstddef>
+#include <iterator>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
 namespace pali::inline PALI_ABI {
 
 /// A tensor's name as the published checkpoints write it. transformers since 4.52 puts "model." in front, drops the inner "model." of
-/// the decoder, and moves the head to the top; since 5 there is no "vision_model." either, and what it saves mixes old and new.
+/// the decoder, and moves the head to the top; since 5 there is no "vision_model." either, and what it saves mixes old and new. A model
+/// saved without its head (PaliGemmaModel) has no "model." at all.
 [[nodiscard]] inline std::string published_name(std::string_view name) {
     struct renamed {
         std::string_view now, published;
     };
     static constexpr renamed prefixes[] = {
         {"model.language_model.", "language_model.model."},
+        {"language_model.layers.", "language_model.model.layers."},
+        {"language_model.embed_tokens.", "language_model.model.embed_tokens."},
+        {"language_model.norm.", "language_model.model.norm."},
         {"model.vision_tower.vision_model.", "vision_tower.vision_model."},
         {"model.vision_tower.", "vision_tower.vision_model."},
         {"vision_tower.vision_model.", "vision_tower.vision_model."},
@@ -30,21 +38,60 @@ namespace pali::inline PALI_ABI {
     return std::string(name);
 }
 
-/// What wrappers have put before all names of a checkpoint: torch's DataParallel "module.", torch.compile "_orig_mod.", PEFT "base_model.model.", in any order. Empty where one name lacks it.
-[[nodiscard]] inline std::string wrapping_prefix(const tensor_table& tensors) {
-    static constexpr std::string_view wrappers[] = {"module.", "_orig_mod.", "base_model.model."};
-    std::string prefix;
-    for (bool found = !tensors.empty(); found;) {
-        found = false;
-        for (const std::string_view wrapper : wrappers) {
-            const std::string longer = prefix + std::string(wrapper);
-            if (!std::all_of(tensors.begin(), tensors.end(), [&](const auto& tensor) { return tensor.first.starts_with(longer); })) continue;
-            prefix = longer;
-            found = true;
-        }
+namespace detail {
+
+/// A name without the segments that wrappers insert anywhere in it: torch.compile, FSDP, activation checkpointing.
+[[nodiscard]] inline std::string without_wrappers(std::string_view name) {
+    static constexpr std::string_view wrappers[] = {"_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."};
+    std::string out;
+    while (!name.empty()) {
+        const std::size_t segment = std::min(name.find('.'), name.size() - 1) + 1;
+        if (std::find(std::begin(wrappers), std::end(wrappers), name.substr(0, segment)) == std::end(wrappers)) out += name.substr(0, segment);
+        name.remove_prefix(segment);
     }
-    return prefix;
+    return out;
 }
+
+/// What precedes the published or newer name of a decoder's layer, embedding or last norm; nothing for other tensors.
+[[nodiscard]] inline std::optional<std::string_view> prefix_of_decoder(std::string_view name) {
+    constexpr std::string_view decoder = "language_model.", inner = "model.";
+    for (std::size_t at = 0; (at = name.find(decoder, at)) != std::string_view::npos; ++at) {
+        std::string_view before = name.substr(0, at), rest = name.substr(at + decoder.size());
+        if (!before.empty() && before.back() != '.') continue;
+        const bool old = rest.starts_with(inner);
+        if (old) rest.remove_prefix(inner.size());
+        if (!rest.starts_with("layers.") && !rest.starts_with("embed_tokens.") && !rest.starts_with("norm.")) continue;
+        const bool newer = !old && before.ends_with(inner) && (before.size() == inner.size() || before[before.size() - inner.size() - 1] == '.');
+        return newer ? before.substr(0, before.size() - inner.size()) : before;
+    }
+    return std::nullopt;
+}
+
+} // namespace detail
+
+/// The published names of the tensors of a checkpoint that a wrapper or a training program may have renamed. Segments of wrappers are left out wherever they stand. A prefix
+/// ("module.", "base_model.model.", "student.") is removed when all tensors of the decoder have the same one; other tensors may lack it.
+class tensor_names {
+public:
+    /// Reads the names alone.
+    explicit tensor_names(const tensor_table& tensors) {
+        for (const auto& [name, tensor] : tensors)
+            if (const std::string plain = detail::without_wrappers(name); const auto prefix = detail::prefix_of_decoder(plain)) m_prefixes.emplace(*prefix);
+    }
+
+    /// The published name of a tensor that the file calls `name`; of one that no checkpoint has, the same or a part of it.
+    [[nodiscard]] std::string published(std::string_view name) const {
+        const std::string plain = detail::without_wrappers(name);
+        const std::string_view prefix = m_prefixes.size() == 1 ? std::string_view(*m_prefixes.begin()) : std::string_view();
+        return published_name(plain.starts_with(prefix) ? std::string_view(plain).substr(prefix.size()) : std::string_view(plain));
+    }
+
+    /// The prefixes of decoders. With more than one, the file holds several models or parts of one, and none is removed.
+    [[nodiscard]] const std::set<std::string>& prefixes() const noexcept { return m_prefixes; }
+
+private:
+    std::set<std::string> m_prefixes;
+};
 
 /// Whether a tensor is a weight of a layer of decoder or vision tower. One that the configuration has no place for would change the answer: the configuration is that of another model.
 [[nodiscard]] inline bool is_of_a_layer(std::string_view published) noexcept {
