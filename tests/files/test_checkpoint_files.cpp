@@ -158,6 +158,33 @@ BOOST_AUTO_TEST_CASE(all_missing_shards_are_told) {
     BOOST_CHECK_EXCEPTION(some.open(), pali::error, says(errc::cannot_open, {"'three.safetensors'", "'four.safetensors'", "downloaded completely"}));
 }
 
+BOOST_AUTO_TEST_CASE(a_complete_set_of_shards_needs_no_index) {
+    const pali::test::temporary_folder folder;
+    write(folder.path() / "model-00001-of-00002.safetensors", {{"a", 1.0f}, {"b", 2.0f}});
+    write(folder.path() / "adapter-00001-of-00003.safetensors", {{"z", 1.0f}});
+    const auto refused = [&](std::vector<std::string> words) { BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error, says(errc::cannot_open, words)); };
+    refused({"has no model.safetensors.index.json, and 1 of the 2 shards", "missing are the numbers 00002", "download"});
+    write(folder.path() / "model-00002-of-00002.safetensors", {{"c", 3.0f}});
+    const pali::checkpoint_files files(folder.path());
+    BOOST_TEST(files.tensors().size() == 3u);
+    BOOST_TEST(number(files, "c") == 3);
+    BOOST_TEST(files.differences().empty());
+    write(folder.path() / "model-00002-of-00002.safetensors", {{"a", 9.0f}, {"c", 3.0f}});
+    const pali::checkpoint_files twice(folder.path());
+    BOOST_TEST(number(twice, "a") == 1);
+    BOOST_TEST(twice.differences().joined("") == "'a' is in 'model-00002-of-00002.safetensors' and in 'model-00001-of-00002.safetensors', and there is no index");
+    write(folder.path() / "model-00001-of-00003.safetensors", {{"a", 1.0f}});
+    refused({"shards are of several sets, of 2 and of 3 files"});
+}
+
+BOOST_AUTO_TEST_CASE(other_names_are_no_shards) {
+    const pali::test::temporary_folder folder;
+    for (const char* name : {"model-0000a-of-00001.safetensors", "model-00001-of-0000b.safetensors", "model-00001+of-00001.safetensors", "model-00001-of-00001.safetensor", "model-00002-of-00001.safetensors",
+                             "model-00000-of-00001.safetensors", "model-1-of-1.safetensors", "model-+0001-of-00001.safetensors"})
+        folder.write(name, "");
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error, says(errc::cannot_open, {"neither model.safetensors nor model.safetensors.index.json"}));
+}
+
 BOOST_AUTO_TEST_CASE(a_malformed_shard_is_named) {
     const sharded some;
     some.folder.write("two.safetensors", "cut");

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,11 +15,11 @@
 
 namespace pali::inline PALI_ABI {
 
-/// A Hugging Face folder, opened: `model.safetensors`, or the shards that `model.safetensors.index.json` names. The files stay mapped as
+/// A Hugging Face folder, opened: `model.safetensors`, or the shards that `model.safetensors.index.json` names, or without an index all of model-00001-of-00002.safetensors and so on. The files stay mapped as
 /// long as the object lives; moving it moves nothing.
 class checkpoint_files {
 public:
-    /// `given` is the folder, as find_checkpoint() takes it, or one .safetensors file. Throws what find_checkpoint() throws, errc::cannot_open (with the shards that are missing), and
+    /// `given` is the folder, as find_checkpoint() takes it, or one .safetensors file. Throws what find_checkpoint() throws, errc::cannot_open (with the shards that are missing; a set without an index has to be complete), and
     /// errc::malformed_file for a file or index that contradicts the format or names a shard outside the folder.
     explicit checkpoint_files(const std::filesystem::path& given);
 
@@ -26,7 +27,7 @@ public:
     [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }
     /// The mapped files, in the order of their names.
     [[nodiscard]] const std::vector<safetensors_file>& files() const noexcept { return m_files; }
-    /// Tensors that the index promises and its shard lacks, and the reverse. All tensors of the shards are in the table; of one that several shards hold, the one that the
+    /// Tensors that the index promises and its shard lacks, and the reverse; without an index, tensors that several shards hold. All tensors of the shards are in the table; of one that several shards hold, the one that the
     /// index points to, or the first.
     [[nodiscard]] const short_list& differences() const noexcept { return m_differences; }
     /// The tensor of that name; throws errc::checkpoint_mismatch when there is none.
@@ -41,7 +42,8 @@ public:
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return m_path; }
 
 private:
-    void open_shards(const std::filesystem::path& index);
+    void open_indexed(const std::filesystem::path& index);
+    void open_shards(const std::set<std::string>& shards, const std::map<std::string, std::string, std::less<>>& shard_of);
 
     std::filesystem::path m_path;
     std::vector<safetensors_file> m_files;

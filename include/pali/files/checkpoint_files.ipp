@@ -10,9 +10,12 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <optional>
 #include <set>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 namespace pali::inline PALI_ABI {
 
@@ -33,6 +36,49 @@ namespace detail {
     short_list names;
     for (const std::string& name : others) names.add(in_quotes(name));
     return "; it holds " + names.in_a_row() + ": name a .safetensors file itself to read it alone, and convert other formats with transformers' save_pretrained";
+}
+
+/// A name of the form model-00001-of-00002.safetensors; nothing for other names.
+struct shard_number {
+    std::size_t number = 0, count = 0;
+};
+[[nodiscard]] PALI_INLINE std::optional<shard_number> parse_shard_name(std::string_view name) {
+    constexpr std::string_view begin = "model-", middle = "-of-", end = ".safetensors";
+    constexpr std::size_t digits = 5;
+    if (name.size() != begin.size() + digits + middle.size() + digits + end.size() || !name.starts_with(begin) || !name.ends_with(end)) return std::nullopt;
+    name.remove_prefix(begin.size());
+    shard_number out;
+    for (const auto& [text, value] : {std::pair(name.substr(0, digits), &out.number), std::pair(name.substr(digits + middle.size(), digits), &out.count)})
+        if (std::from_chars(text.data(), text.data() + digits, *value).ptr != text.data() + digits) return std::nullopt;
+    const bool fits = name.substr(digits, middle.size()) == middle && out.number >= 1 && out.number <= out.count;
+    return fits ? std::optional(out) : std::nullopt;
+}
+
+/// The shards of a folder without an index: all model-N-of-COUNT.safetensors, if every N is there. Empty where there is none. Throws errc::cannot_open with the missing shards, or
+/// for shards of several sets.
+[[nodiscard]] PALI_INLINE std::set<std::string> find_shards(const std::filesystem::path& folder) {
+    std::map<std::size_t, std::set<std::size_t>> sets; // numbers by count
+    std::set<std::string> found;
+    std::error_code failure;
+    for (std::filesystem::directory_iterator it(folder, failure), end; !failure && it != end; it.increment(failure)) {
+        const std::string name = it->path().filename().string();
+        const auto shard = parse_shard_name(name);
+        if (!shard) continue;
+        sets[shard->count].insert(shard->number);
+        found.insert(name);
+    }
+    if (sets.empty()) return found;
+    const auto& [count, numbers] = *sets.begin();
+    const char* const cure = "; download the missing files again, or model.safetensors.index.json, which names the shards that belong together";
+    if (sets.size() > 1) throw error(errc::cannot_open, {folder.string(), ": has no model.safetensors.index.json, and its shards are of several sets, of ", count, " and of ", sets.rbegin()->first, " files", cure});
+    short_list absent;
+    for (std::size_t number = 1; number <= count; ++number) {
+        const std::string text = std::to_string(number);
+        if (!numbers.contains(number)) absent.add({std::string(5 - text.size(), '0'), text});
+    }
+    if (!absent.empty())
+        throw error(errc::cannot_open, {folder.string(), ": has no model.safetensors.index.json, and ", numbers.size(), " of the ", count, " shards; missing are the numbers ", absent.in_a_row(), cure});
+    return found;
 }
 
 /// A plain file name: no folder, no drive, no way up.
@@ -79,13 +125,15 @@ PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& give
         m_files.emplace_back(whole);
         m_tensors = m_files.front().tensors();
     } else if (std::filesystem::exists(index, failure)) {
-        open_shards(index);
+        open_indexed(index);
+    } else if (const std::set<std::string> shards = detail::find_shards(path); !shards.empty()) {
+        open_shards(shards, {});
     } else {
         throw error(errc::cannot_open, {path.string(), ": has neither model.safetensors nor model.safetensors.index.json", detail::describe_other_weights(path)});
     }
 }
 
-PALI_INLINE void checkpoint_files::open_shards(const std::filesystem::path& index) {
+PALI_INLINE void checkpoint_files::open_indexed(const std::filesystem::path& index) {
     const auto shard_of = read_shard_index(index);
     std::set<std::string> shards;
     for (const auto& [tensor, shard] : shard_of) shards.insert(shard);
@@ -98,6 +146,12 @@ PALI_INLINE void checkpoint_files::open_shards(const std::filesystem::path& inde
     if (!absent.empty())
         throw error(errc::cannot_open, {index.string(), ": names shards that are not in the folder: ", absent.in_a_row(), "; was the checkpoint downloaded completely?"});
 
+    open_shards(shards, shard_of);
+    for (const auto& [name, shard] : shard_of)
+        if (!m_tensors.contains(name)) m_differences.add({in_quotes(name), " is in no shard; the index says ", in_quotes(shard)});
+}
+
+PALI_INLINE void checkpoint_files::open_shards(const std::set<std::string>& shards, const std::map<std::string, std::string, std::less<>>& shard_of) {
     m_files.reserve(shards.size());
     for (const std::string& shard : shards) {
         const safetensors_file& file = m_files.emplace_back(m_path / shard);
@@ -107,13 +161,13 @@ PALI_INLINE void checkpoint_files::open_shards(const std::filesystem::path& inde
                 m_tensors.insert_or_assign(name, tensor);
                 continue;
             }
-            if (promised == shard_of.end()) m_differences.add({in_quotes(name), " is in ", in_quotes(shard), ", and the index does not name it"});
+            const auto [first, is_new] = m_tensors.emplace(name, tensor);
+            if (shard_of.empty() && is_new) continue;
+            if (shard_of.empty()) m_differences.add({in_quotes(name), " is in ", in_quotes(shard), " and in ", in_quotes(std::filesystem::path(first->second.file).filename().string()), ", and there is no index"});
+            else if (promised == shard_of.end()) m_differences.add({in_quotes(name), " is in ", in_quotes(shard), ", and the index does not name it"});
             else m_differences.add({in_quotes(name), " is in ", in_quotes(shard), "; the index says ", in_quotes(promised->second)});
-            m_tensors.emplace(name, tensor);
         }
     }
-    for (const auto& [name, shard] : shard_of)
-        if (!m_tensors.contains(name)) m_differences.add({in_quotes(name), " is in no shard; the index says ", in_quotes(shard)});
 }
 
 PALI_INLINE const tensor_info& checkpoint_files::at(std::string_view name) const {
