@@ -7,6 +7,7 @@
 #include <pali/model.hpp>
 #include <pali/model/beams.hpp>
 #include <pali/model/caches.hpp>
+#include <pali/model/check_tokens.hpp>
 #include <pali/model/find.hpp>
 #include <pali/model/generate.hpp>
 #include <pali/model/preprocessing.hpp>
@@ -46,6 +47,8 @@ struct model<Config, Weights>::state {
             if (static_cast<std::size_t>(id) >= net.config.vocab)
                 throw error(errc::missing_token, {folder.string(), ": the token ", in_quotes(text.decode(std::span(&id, 1))), " has the id ", id, ", and the model knows ", net.config.vocab,
                                                   "; is the vocabulary that of this checkpoint?"});
+        if (options.on_notice)
+            if (const std::string missing = describe_tokens_without_rows(text, net.config.vocab); !missing.empty()) options.on_notice(folder.string() + ": " + missing);
         load_s = clock.lap();
     }
 

@@ -149,6 +149,9 @@ BOOST_AUTO_TEST_CASE(added_tokens_are_cut_out_first) {
     BOOST_TEST(*text.loc_number(*text.loc(1000)) == 1000u);
     BOOST_TEST(text.size() == golden["size"].get<std::size_t>());
     BOOST_TEST(text.piece(*text.loc(12)) == "<loc0012>");
+    const auto size = static_cast<token>(text.size()), pieces = golden["model_size"].get<token>();
+    BOOST_TEST((text.next_id(-1) == 0 && text.next_id(pieces - 1) == pieces - 1 && text.next_id(pieces) == *text.loc(0))); // no piece has the id in between
+    BOOST_TEST((text.next_id(size - 1) == size - 1 && !text.next_id(size) && !text.next_id(0x7fffffff)));
     for (const auto& c : golden["texts"]) {
         const auto ids = text.encode(c["text"].get<std::string>());
         BOOST_TEST(ids == ids_of(c["ids"]), c["text"].dump() << " gave " << shown(ids));

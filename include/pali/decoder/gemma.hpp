@@ -34,7 +34,7 @@ struct gemma {
 
     /// One row: the embedding of a token, times the square root of the width. Image features are not scaled. Throws errc::invalid_argument for a token outside the table.
     void embed(std::int32_t token, float* row) const {
-        if (token < 0 || static_cast<std::size_t>(token) >= config.vocab) throw error(errc::invalid_argument, {"token ", token, " is outside the vocabulary of ", config.vocab, ": the tokenizer has tokens that the embedding has no rows for. model.resize_token_embeddings(len(tokenizer)) makes them, before training"});
+        if (token < 0 || static_cast<std::size_t>(token) >= config.vocab) throw error(errc::invalid_argument, {"token ", token, " is outside the vocabulary of ", config.vocab});
         const float scale = std::sqrt(static_cast<float>(config.hidden));
         kernels::read_row(embedding, static_cast<std::size_t>(token), row);
         for (std::size_t i = 0; i < embedding.width; ++i) row[i] *= scale;

@@ -21,7 +21,7 @@ struct load_options {
     std::filesystem::path mask_decoder{};          ///< vae-oid.npz, for segment; without: found in the folder of the checkpoint when it is needed
     progress_callback on_progress{};               ///< stage "load"; false stops with errc::cancelled
     bool strict = false;                           ///< tensors that the model does not use, and an index that differs from its shards, are errors
-    std::function<void(std::string_view)> on_notice{}; ///< told once about each of the two where they are no errors: a line with the folder and ten names at most
+    std::function<void(std::string_view)> on_notice{}; ///< told once about each of the two where they are no errors, and about tokens without a row in the embedding: a line with the folder and ten names at most
 };
 
 } // namespace pali::inline PALI_ABI

@@ -4,6 +4,7 @@
 #include <pali/core/error.hpp>
 #include <pali/decoder/kv_cache.hpp>
 #include <pali/model/call_progress.hpp>
+#include <pali/model/check_tokens.hpp>
 #include <pali/model/features.hpp>
 #include <pali/model/network.hpp>
 #include <pali/text/prompt.hpp>
@@ -39,10 +40,12 @@ template <class Network>
     return x;
 }
 
-/// A sequence: image tokens, BOS, the prompt, "\n". Throws what layout_prompt() throws, and errc::invalid_prompt where the model has no positions for it and `more` tokens.
+/// A sequence: image tokens, BOS, the prompt, "\n". Throws what layout_prompt() throws, errc::invalid_prompt for a token without a row in the embedding,
+/// and where the model has no positions for the sequence and `more` tokens.
 template <class Network>
 [[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::size_t image_tokens, std::string_view prompt, std::size_t more = 1) {
     prompt_layout layout = layout_prompt(text, prompt, image_tokens);
+    require_token_rows(text, std::span(layout.tokens).subspan(image_tokens), net.config.vocab);
     if (const std::size_t count = layout.tokens.size(); count > net.positions || more > net.positions - count)
         throw error(errc::invalid_prompt, {"pictures and prompt have ", count, " tokens (", image_tokens, " of pictures), and with ", more, " of an answer they are more than the ", net.positions,
                                            " positions of the model (max_position_embeddings in config.json); ask with a shorter prompt or fewer pictures"});

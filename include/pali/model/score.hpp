@@ -21,6 +21,7 @@ template <class Network>
 [[nodiscard]] matrix_view forward(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                                   std::span<const token> suffix, kv_caches& caches, context& at) {
     const prompt_layout layout = lay_out(net, text, images, prompt, suffix.size());
+    require_token_rows(text, suffix, net.config.vocab);
     kv_cache& cache = caches.prepare(0, net.config, layout.tokens.size() + suffix.size());
     call_progress unobserved;
     return *prefill(net, images, std::span(layout.tokens).subspan(layout.image_tokens), suffix, cache, at, unobserved);

@@ -71,6 +71,9 @@ public:
     /// The id of a piece, written as `piece` gives it.
     [[nodiscard]] std::optional<token> id(std::string_view piece) const;
 
+    /// The smallest id from `first` on that names a piece.
+    [[nodiscard]] std::optional<token> next_id(token first) const noexcept;
+
     /// One more than the largest id that names a piece. A model's table may have more rows.
     [[nodiscard]] std::size_t size() const noexcept;
 

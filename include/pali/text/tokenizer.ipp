@@ -296,6 +296,13 @@ PALI_INLINE std::string_view tokenizer::unknown_text() const noexcept { return m
 
 PALI_INLINE std::optional<token> tokenizer::id(std::string_view piece) const { return m_parts->find_any(piece); }
 
+PALI_INLINE std::optional<token> tokenizer::next_id(token first) const noexcept {
+    first = std::max(first, token{0});
+    if (m_parts->in_model(first)) return first;
+    const auto found = m_parts->outside.lower_bound(first);
+    return found == m_parts->outside.end() ? std::nullopt : std::optional(found->first);
+}
+
 PALI_INLINE std::size_t tokenizer::size() const noexcept {
     const std::size_t after_last = m_parts->outside.empty() ? 0 : static_cast<std::size_t>(m_parts->outside.rbegin()->first) + 1;
     return std::max(m_parts->model.pieces.size(), after_last);
