@@ -334,6 +334,12 @@ BOOST_AUTO_TEST_CASE(what_is_not_supported_is_named) {
     with("/model/fuse_unk", false, "model.fuse_unk is false");
     with("/model/byte_fallback", false, "model.byte_fallback is false");
     with("/model/ignore_merges", true, "model.ignore_merges is true");
+    json backend = small(); // what AutoTokenizer of transformers 5 makes of a tokenizer.model and saves
+    backend["model"]["ignore_merges"] = true;
+    backend["normalizer"] = {{"type", "Sequence"}, {"normalizers", {backend["normalizer"]}}};
+    backend["pre_tokenizer"] = json::parse(R"({"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": "<loc0000>|\\\n"}, "behavior": "Isolated", "invert": false}]})");
+    t.refused(errc::unsupported_format, backend.dump(), "tokenizer.json: model.ignore_merges is true, and false is needed; of transformers' files those of GemmaTokenizer are read (BPE with byte fallback over the text as it is) and those of "
+                                                        "TokenizersBackend are not: put the tokenizer.model of the base model into the folder in place of tokenizer.json");
     with("/model/continuing_subword_prefix", "##", "model.continuing_subword_prefix is \"##\"");
     with("/model/end_of_word_suffix", "</w>", "model.end_of_word_suffix is \"</w>\"");
     with("/model/unk_id", 3, "model.unk_id is 3");

@@ -55,7 +55,7 @@ public:
 
     [[noreturn]] void fail(const error_text& what) const { throw error(errc::malformed_tokenizer, {m_file, ": ", what}); }
     [[noreturn]] void refuse(const error_text& what) const {
-        throw error(errc::unsupported_format, {m_file, ": ", what, "; supported are the files that transformers saves for GemmaTokenizer: BPE with byte fallback over the text as it is. If the base model has a tokenizer.model, put that into the folder in place of tokenizer.json"});
+        throw error(errc::unsupported_format, {m_file, ": ", what, "; of transformers' files those of GemmaTokenizer are read (BPE with byte fallback over the text as it is) and those of TokenizersBackend are not: put the tokenizer.model of the base model into the folder in place of tokenizer.json"});
     }
 
     bool null() { return value(nullptr); }
