@@ -67,7 +67,11 @@ std::vector<scene> read_scenes(const fs::path& folder) {
             }
             if (std::none_of(s.objects.begin(), s.objects.end(), [&](const auto& o) { return o.first == s.asked; }))
                 throw pali::error(pali::errc::malformed_file, {file.string(), ": a scene asks for '", s.asked, "', which is not among its objects"});
-            s.mask = pali::mask(one.at("size"), one.at("size"));
+            const json& size = one.at("size");
+            constexpr std::size_t longest = 1u << 14; // a mask of this size has 256 MB
+            if (!size.is_number_unsigned() || size == 0u || size > longest)
+                throw pali::error(pali::errc::malformed_file, {file.string(), ": scene ", scenes.size(), " (from 1 on) has the size ", size.dump(), "; the width and height of its picture is needed, in pixels, at most ", longest});
+            s.mask = pali::mask(size, size);
             for (const std::size_t pixel : one.at("mask")) s.mask.values.at(pixel) = 255;
             for (const json& said : one.at("transformers")) s.reference.push_back({said.at("prompt"), said.at("text")});
             if (s.reference.size() != kinds.size()) throw pali::error(pali::errc::malformed_file, {file.string(), ": a scene has ", s.reference.size(), " answers; five are needed"});
@@ -111,7 +115,11 @@ void add(figures& sum, const scene& s, any_model& model, bool constrained, bool 
     pali::find_options options;
     options.generate.max_new_tokens = 96;
     options.generate.on_progress = [](std::string_view, double) { return !interrupted(); };
-    const pali::image_features seen = model.encode(pali::read_image(s.picture), options.generate.on_progress);
+    const pali::image picture = pali::read_image(s.picture);
+    if (picture.width != s.mask.width || picture.height != s.mask.height)
+        throw pali::error(pali::errc::malformed_file, {s.picture.string(), ": is ", picture.width, " x ", picture.height, " pixels, and its size in scenes.json is ", s.mask.width,
+                                                       "; pictures are square, and boxes and masks are in their pixels"});
+    const pali::image_features seen = model.encode(picture, options.generate.on_progress);
     const pali::generation caption = model.generate(seen, "caption en", options.generate), answer = model.generate(seen, s.question, options.generate);
     const pali::findings all = model.find(seen, pali::pointing::boxes, "shape", options);
     options.constrained = constrained;

@@ -382,6 +382,19 @@ class wrong_use(with_folder):
         self.refuse("eval", says=["folder"])
         self.refuse("eval", self.folder, says=["scenes.json"], code=1)
 
+    def test_the_size_of_a_scene_is_that_of_its_picture(self):
+        scenes = json.loads((SCENES / "scenes.json").read_text())[:2]
+        for one in scenes:
+            shutil.copy(SCENES / one["image"], self.folder)
+        for size, said in ((111, "001.png: is 112 x 112 pixels, and its size in scenes.json is 111"), (0, "scenes.json: scene 2 (from 1 on) has the size 0"), (-112, "has the size -112"), (112.5, "has the size 112.5"),
+                           ("112", 'has the size "112"'), (10 ** 9, "has the size 1000000000"), (112, None)):
+            scenes[1].update(size=size, mask=[1, 2])
+            (self.folder / "scenes.json").write_text(json.dumps(scenes))
+            if said:
+                self.refuse("eval", self.folder, says=[said], code=1)
+            else:
+                self.assertEqual(run("eval", self.folder).returncode, 0)
+
 
 class eval_figures(unittest.TestCase):
     """Asked through the program alone, the embedded model scores what transformers scores with the same weights."""
