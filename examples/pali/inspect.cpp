@@ -5,6 +5,9 @@
 #include <pali/config/registry.hpp>
 #include <pali/core/checkpoint_place.hpp>
 #include <pali/core/lfs_pointer.hpp>
+#include <pali/files/npz.hpp>
+#include <pali/files/safetensors.hpp>
+#include <pali/model/check_tokens.hpp>
 #include <pali/model/network.hpp>
 #include <pali/model/quantise_checkpoint.hpp>
 #include <pali/objects/mask_vqvae.hpp>
@@ -16,6 +19,7 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <optional>
 
 namespace {
 
@@ -41,26 +45,26 @@ constexpr known_file known_files[] = {
 
 class inspection {
 public:
-    /// With `numbers`, every weight is looked at.
-    inspection(fs::path folder, bool numbers) : m_folder(std::move(folder)), m_numbers(numbers) {}
+    /// `given` is a folder or one .safetensors file in it. With `numbers`, every weight is looked at.
+    inspection(const fs::path& given, bool numbers) : m_weights(pali::find_checkpoint(given)), m_numbers(numbers) {
+        std::error_code unknown;
+        if (fs::is_directory(m_weights, unknown)) m_folder = m_weights;
+        else if (fs::is_regular_file(m_weights, unknown) && m_weights.extension() == ".safetensors") m_folder = m_weights.has_parent_path() ? m_weights.parent_path() : fs::path(".");
+        else throw pali::error(pali::errc::cannot_open, {m_weights.string(), ": neither a folder nor a .safetensors file; name a folder that holds config.json and *.safetensors, or one of these files"});
+    }
 
     /// Prints all that can be found out; returns how many things are missing or wrong.
     int run() {
-        m_folder = pali::find_checkpoint(m_folder);
-        if (!fs::is_directory(m_folder))
-            throw pali::error(pali::errc::cannot_open, {m_folder.string(), ": no folder; name the one that holds config.json and *.safetensors"});
-        std::cout << m_folder.string() << '\n';
+        std::cout << m_weights.string() << '\n';
         list_files();
         attempt([this] { show_config(); });
-        attempt([this] { show_tensors(); });
-        attempt([this] {
-            for (const char* name : {"tokenizer.model", "tokenizer.json"}) pali::refuse_lfs_pointer(m_folder / name);
-        });
-        attempt([this] { (void)pali::tokenizer(m_folder).encode("a"); }); // sentencepiece reports errors when it is first used
-        attempt([this] {
-            for (std::string& difference : pali::compare_vocabularies(m_folder)) m_problems.push_back(std::move(difference));
-        });
-        if (m_numbers) attempt([this] { check_numbers(); });
+        if (attempt([this] { m_files.emplace(m_weights); })) {
+            show_tensors();
+            attempt([this] { check_names(); });
+        }
+        attempt([this] { show_masks(); });
+        check_tokenizer();
+        if (m_numbers && m_files) check_numbers();
         if (!m_notes.empty()) std::cout << "notes:\n";
         for (const std::string& note : m_notes) std::cout << "  " << note << '\n';
         std::cout << "missing or wrong:" << (m_problems.empty() ? " nothing\n" : "\n");
@@ -69,12 +73,15 @@ public:
     }
 
 private:
+    /// Whether it was done; otherwise there is one problem more.
     template <class Work>
-    void attempt(Work&& work) {
+    bool attempt(Work&& work) {
         try {
             work();
+            return true;
         } catch (const pali::error& e) {
             m_problems.emplace_back(e.what());
+            return false;
         }
     }
 
@@ -93,7 +100,7 @@ private:
         }
         std::error_code failed;
         for (fs::directory_iterator entry(m_folder, failed), end; !failed && entry != end; entry.increment(failed)) {
-            if (entry->path().extension() != ".safetensors") continue;
+            if (entry->path().extension() != ".safetensors" || (m_weights != m_folder && entry->path().filename() != m_weights.filename())) continue;
             std::error_code absent; // of what a link points to
             const auto size = entry->file_size(absent);
             line(entry->path().filename().string().c_str(), absent ? "missing" : in_units(static_cast<double>(size)), "weights");
@@ -113,55 +120,97 @@ private:
                   << "type: " << (fitting ? std::string(*fitting) + " fits, compiled; dynamic fits too" : std::string("dynamic; no compiled variant has these numbers")) << '\n';
     }
 
-    void show_tensors() {
-        const pali::checkpoint_files files{m_folder};
+    /// How many tensors and numbers there are, in all and by type.
+    static void print_tensors(const std::string& title, const pali::tensor_table& tensors) {
         struct sum {
-            std::size_t tensors = 0, numbers = 0, bytes = 0;
+            std::size_t tensors = 0, bytes = 0;
         };
         std::map<std::string, sum> types;
-        std::size_t numbers = 0, bytes = 0;
-        for (const auto& [name, tensor] : files.tensors()) {
+        std::size_t bytes = 0;
+        for (const auto& [name, tensor] : tensors) {
             sum& s = types[pali::to_string(tensor.type)];
             ++s.tensors;
-            s.numbers += tensor.count();
             s.bytes += tensor.bytes.size();
-            numbers += tensor.count();
             bytes += tensor.bytes.size();
         }
-        std::cout << "weights: " << files.tensors().size() << " tensors, " << static_cast<double>(numbers / 100000) / 10 << " million numbers, " << in_units(static_cast<double>(bytes)) << '\n';
+        std::cout << title << tensors.size() << " tensors, " << static_cast<double>(count_numbers(tensors) / 100000) / 10 << " million numbers, " << in_units(static_cast<double>(bytes)) << '\n';
         for (const auto& [type, s] : types) std::cout << "  " << type << "  " << s.tensors << " tensors, " << in_units(static_cast<double>(s.bytes)) << '\n';
-        const std::string weights = pali::quantised_weights(files);
-        if (weights.empty()) std::cout << "memory: " << in_units(2 * static_cast<double>(numbers)) << " as bf16, " << in_units(4 * static_cast<double>(numbers)) << " as f32\n";
-        else std::cout << "quantised: " << weights << '\n';
-        if (!m_config) return;
-        if (weights == pali::int8::name) check_names<pali::int8>(files);
-        else if (weights == pali::int4::name) check_names<pali::int4>(files);
-        else check_names<pali::bf16>(files);
     }
 
-    /// Weights, and those of the mask network beside them, that are no finite numbers.
+    static std::size_t count_numbers(const pali::tensor_table& tensors) {
+        std::size_t numbers = 0;
+        for (const auto& [name, tensor] : tensors) numbers += tensor.count();
+        return numbers;
+    }
+
+    void show_tensors() const {
+        print_tensors("weights: ", m_files->tensors());
+        const std::string weights = pali::quantised_weights(*m_files);
+        const auto numbers = static_cast<double>(count_numbers(m_files->tensors()));
+        if (weights.empty()) std::cout << "memory: " << in_units(2 * numbers) << " as bf16, " << in_units(4 * numbers) << " as f32\n";
+        else std::cout << "quantised: " << weights << '\n';
+    }
+
+    /// The mask decoder that `pali segment` would read: its tensors, then whether they fit and are finite.
+    void show_masks() const {
+        const auto file = pali::find_mask_vqvae(m_folder);
+        if (!file) {
+            std::cout << "masks: no decoder; pali segment needs vae-oid.npz in the folder\n";
+            return;
+        }
+        const std::string title = "masks: " + file->filename().string() + ", ";
+        if (file->extension() == ".npz") print_tensors(title, pali::npz_file(*file).tensors());
+        else print_tensors(title, pali::safetensors_file(*file).tensors());
+        (void)pali::mask_vqvae(*file);
+    }
+
+    /// Each step needs the one before, which would report the same problem.
+    void check_tokenizer() {
+        bool fetched = true;
+        for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"}) fetched = attempt([&] { pali::refuse_lfs_pointer(m_folder / name); }) && fetched;
+        if (!fetched) return;
+        const bool opened = attempt([this] {
+            const pali::tokenizer text(m_folder, m_config ? std::optional(m_config->image_token) : std::nullopt);
+            (void)text.encode("a"); // sentencepiece reports errors when it is first used
+            if (!m_config) return;
+            if (const std::string missing = pali::describe_tokens_without_rows(text, m_config->sizes.vocab); !missing.empty()) m_problems.push_back(m_folder.string() + ": " + missing);
+        });
+        if (!opened) return;
+        attempt([this] {
+            for (std::string& difference : pali::compare_vocabularies(m_folder)) m_problems.push_back(std::move(difference));
+        });
+    }
+
+    /// Weights that are no finite numbers.
     void check_numbers() {
-        const pali::checkpoint_files files{m_folder};
-        pali::short_list broken = pali::describe_not_finite(files.tensors());
+        const pali::short_list broken = pali::describe_not_finite(m_files->tensors());
         if (!broken.empty()) m_problems.push_back("numbers that are not finite:" + broken.joined("\n    "));
-        if (const auto masks = pali::find_mask_vqvae(m_folder)) (void)pali::mask_vqvae(*masks);
-        std::cout << "numbers: looked at" << (broken.empty() ? ", all finite\n" : "\n");
+        std::cout << "numbers: weights looked at" << (broken.empty() ? ", all finite\n" : "\n");
+    }
+
+    void check_names() {
+        if (!m_config) return;
+        const std::string weights = pali::quantised_weights(*m_files);
+        if (weights == pali::int8::name) check_names_of<pali::int8>();
+        else if (weights == pali::int4::name) check_names_of<pali::int4>();
+        else check_names_of<pali::bf16>();
     }
 
     /// Every tensor that a model of these sizes asks for, against those that are there.
     template <class Weights>
-    void check_names(const pali::checkpoint_files& files) {
+    void check_names_of() {
         pali::siglip<pali::dynamic_vision, pali::bf16> vision(m_config->sizes.vision);
         pali::projector<pali::dynamic, pali::bf16> project{m_config->sizes, {}};
         pali::gemma<pali::dynamic, Weights> decoder(m_config->sizes);
-        pali::binder names(files.tensors(), files.path().string());
+        pali::binder names(m_files->tensors(), m_files->path().string());
         vision.bind(names.root()["vision_tower.vision_model"]);
         project.bind(names.root()["multi_modal_projector"]);
         decoder.bind(names.root()["language_model"], m_config->tied);
-        pali::check_tensors(files, names, *m_config, false, [this](std::string_view note) { m_notes.emplace_back(note); });
+        pali::check_tensors(*m_files, names, *m_config, false, [this](std::string_view note) { m_notes.emplace_back(note); });
     }
 
-    fs::path m_folder;
+    fs::path m_weights, m_folder; // what was named; where config.json and the rest are
+    std::optional<pali::checkpoint_files> m_files;
     std::optional<pali::checkpoint_config> m_config;
     std::vector<std::string> m_problems, m_notes;
     bool m_numbers;
@@ -173,7 +222,7 @@ command add_inspect(CLI::App& program) {
     CLI::App* app = program.add_subcommand("inspect", "What a folder holds, which type fits it, what is missing");
     const auto folder = std::make_shared<std::string>();
     const auto numbers = std::make_shared<bool>(false);
-    app->add_flag("--numbers", *numbers, "Look at every weight, too: whether all are finite");
-    app->add_option("folder,-m,--model", *folder, "Folder of the model; without: the embedded model")->type_name("DIR");
+    app->add_flag("--numbers", *numbers, "Also read every weight: whether all are finite");
+    app->add_option("folder,-m,--model", *folder, "Folder of the model, or one .safetensors file in it; without: the embedded model")->type_name("DIR");
     return [folder, numbers] { return inspection(folder->empty() ? embedded_model() : fs::path(*folder), *numbers).run() == 0 ? 0 : exit_bad_file; };
 }
