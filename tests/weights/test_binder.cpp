@@ -256,7 +256,7 @@ BOOST_AUTO_TEST_CASE(one_prefix_before_the_decoder_is_removed_and_wrappers_are_r
 
 BOOST_AUTO_TEST_CASE(tensors_beside_the_decoder_lose_its_prefix) {
     checkpoint c;
-    for (const char* const name : {"run.model.language_model.norm.weight", "run.lm_head.weight", "run.model.vision_tower.embeddings.w", "run.model.multi_modal_projector.linear.weight", "run.v_head.weight", "other.weight", "run"})
+    for (const char* const name : {"run.model.language_model.norm.weight", "run.lm_head.weight", "run.model.vision_tower.embeddings.w", "run.model.multi_modal_projector.linear.weight", "run.v_head.weight", "other.weight", "run", "run.big_language_model.norm.weight"})
         c.floats(name, {1}, {0});
     const pali::tensor_names names(c.table);
     BOOST_TEST(names.published("run.lm_head.weight") == "language_model.lm_head.weight");
@@ -265,6 +265,7 @@ BOOST_AUTO_TEST_CASE(tensors_beside_the_decoder_lose_its_prefix) {
     BOOST_TEST(names.published("run.v_head.weight") == "v_head.weight");
     BOOST_TEST(names.published("other.weight") == "other.weight");
     BOOST_TEST(names.published("run") == "run");
+    BOOST_TEST(names.published("run.big_language_model.norm.weight") == "big_language_model.norm.weight");
     pali::binder b(c.table, "folder");
     BOOST_TEST(b.root()["language_model"].has("lm_head.weight"));
     const float* norm = nullptr;
