@@ -10,12 +10,10 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <optional>
 #include <set>
 #include <string_view>
 #include <system_error>
-#include <utility>
 
 namespace pali::inline PALI_ABI {
 
@@ -43,15 +41,17 @@ struct shard_number {
     std::size_t number = 0, count = 0;
 };
 [[nodiscard]] PALI_INLINE std::optional<shard_number> parse_shard_name(std::string_view name) {
-    constexpr std::string_view begin = "model-", middle = "-of-", end = ".safetensors";
-    constexpr std::size_t digits = 5;
-    if (name.size() != begin.size() + digits + middle.size() + digits + end.size() || !name.starts_with(begin) || !name.ends_with(end)) return std::nullopt;
-    name.remove_prefix(begin.size());
-    shard_number out;
-    for (const auto& [text, value] : {std::pair(name.substr(0, digits), &out.number), std::pair(name.substr(digits + middle.size(), digits), &out.count)})
-        if (std::from_chars(text.data(), text.data() + digits, *value).ptr != text.data() + digits) return std::nullopt;
-    const bool fits = name.substr(digits, middle.size()) == middle && out.number >= 1 && out.number <= out.count;
-    return fits ? std::optional(out) : std::nullopt;
+    constexpr std::string_view form = "model-00000-of-00000.safetensors"; // 0: any digit
+    constexpr std::size_t number_at = 6, count_at = 15, digits = 5;
+    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+    if (!std::equal(name.begin(), name.end(), form.begin(), form.end(), [&](char given, char wanted) { return wanted == '0' ? is_digit(given) : given == wanted; })) return std::nullopt;
+    const auto read = [&](std::size_t at) {
+        std::size_t value = 0;
+        for (const char c : name.substr(at, digits)) value = value * 10 + static_cast<std::size_t>(c - '0');
+        return value;
+    };
+    const shard_number out{read(number_at), read(count_at)};
+    return out.number >= 1 && out.number <= out.count ? std::optional(out) : std::nullopt;
 }
 
 /// The shards of a folder without an index: all model-N-of-COUNT.safetensors, if every N is there. Empty where there is none. Throws errc::cannot_open with the missing shards, or

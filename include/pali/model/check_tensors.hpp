@@ -6,6 +6,7 @@
 #include <pali/core/short_list.hpp>
 #include <pali/files/checkpoint_files.hpp>
 #include <pali/weights/binder.hpp>
+#include <pali/weights/convert.hpp>
 #include <pali/weights/finite.hpp>
 
 #include <functional>
@@ -20,6 +21,7 @@ inline void check_tensors(const checkpoint_files& files, const binder& names, co
     const std::string source = files.path().string();
     std::string hint = "The configuration is that of " + read.file.string() + "; is the checkpoint complete, and of this model?";
     if (!read.tied) hint += " tie_word_embeddings is false in it: embedding and head are two matrices, and both are needed.";
+    if (names.finds_unread_types()) hint.insert(0, std::string(conversion_cure) + "\n");
     const short_list& differences = files.differences();
     if (!differences.empty()) hint += "\nIndex and shards differ; are they of one download?" + differences.joined("\n  ");
     names.check(hint, strict);

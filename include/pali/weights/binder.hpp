@@ -107,6 +107,9 @@ public:
         return found;
     }
 
+    /// Whether something that was asked for has a type that is not read.
+    [[nodiscard]] bool finds_unread_types() const noexcept { return !m_unread.empty(); }
+
     /// Throws errc::checkpoint_mismatch with the missing and misshapen tensors, ten of a kind, and beside those with the unused ones, which are errors by themselves where one is of a layer, or if `strict`; `hint` says what may have happened. Where no name is known it is one line.
     void check(const std::string& hint, bool strict = false) const {
         if (m_codes.count > 0)
@@ -118,8 +121,11 @@ public:
             all += problems.joined("\n  ");
             count += problems.size();
         }
+        for (const auto& [type, names] : m_unread) {
+            all += error_text{"\n  tensor", names.size() == 1 ? " " : "s ", names.in_a_row(3), names.size() == 1 ? " is" : " are", " stored as ", to_string(type), "; BF16, F16 and F32 are read"}.str();
+            count += names.size();
+        }
         if (count > 0 && std::none_of(m_tensors.begin(), m_tensors.end(), [&](const auto& one) { return m_used.contains(one.first); })) throw_unknown_names(hint);
-        if (!m_problems[static_cast<std::size_t>(kind::type)].empty()) all.append("\n").append(conversion_cure);
         const short_list left = unused();
         const bool misses_layers = std::any_of(m_tensors.begin(), m_tensors.end(), [&](const auto& one) { return is_of_a_layer(one.first) && !m_used.contains(one.first); });
         if (count == 0 && !misses_layers && (!strict || left.empty())) return;
@@ -165,21 +171,15 @@ private:
 
     [[nodiscard]] static std::size_t padded(std::size_t bytes) noexcept { return (bytes + 63) / 64 * 64; }
 
-    enum class kind { ambiguous, missing, shape, type, size };
+    enum class kind { ambiguous, missing, shape, size };
 
     void tell(kind what, const error_text& problem) { m_problems[static_cast<std::size_t>(what)].add(problem); }
 
     /// For a file in which no tensor has a name that was asked for.
     [[noreturn]] void throw_unknown_names(const std::string& hint) const {
-        short_list found, expected, prefixes;
+        short_list found;
         for (const auto& [published, tensor] : m_tensors) found.add(in_quotes(*tensor.name));
-        std::set<std::string> beginnings;
-        for (const std::string& name : m_used) beginnings.insert(name.substr(0, name.find('.') + 1));
-        for (const std::string& one : beginnings) expected.add(in_quotes(one));
-        for (const std::string& one : m_prefixes) prefixes.add(in_quotes(one));
-        const bool several = m_prefixes.size() > 1;
-        throw error(errc::checkpoint_mismatch, {m_source, ": no tensor has an expected name. Found: ", found.empty() ? "none" : found.in_a_row(3), "; expected: names that begin with ", expected.in_a_row(),
-                                                several ? ". There are decoders with the prefixes " : "", several ? prefixes.in_a_row() : "", several ? ": save one model alone. " : ". ", hint});
+        throw error(errc::checkpoint_mismatch, {m_source, ": no tensor has an expected name. ", describe_unknown_names(found, m_used, m_prefixes), ". ", hint});
     }
 
     [[nodiscard]] static std::string describe(const tensor_info& tensor) { return to_string(tensor.type) + describe_shape(tensor.shape); }
@@ -224,7 +224,7 @@ private:
             return nullptr;
         }
         if (!is_convertible(tensor.type)) {
-            tell(kind::type, {tensor.file, ": tensor ", in_quotes(written), " is stored as ", to_string(tensor.type), "; BF16, F16 and F32 are read"});
+            m_unread[tensor.type].add(in_quotes(written));
             return nullptr;
         }
         return &tensor;
@@ -340,7 +340,8 @@ private:
     std::string m_source;
     std::map<std::string, named, std::less<>> m_tensors; // by published name
     std::set<std::string, std::less<>> m_used;
-    std::array<short_list, 5> m_problems; // by kind
+    std::array<short_list, 4> m_problems; // by kind
+    std::map<dtype, short_list> m_unread; // names of tensors whose type is not read
     other_codes m_codes;
     std::set<std::string> m_prefixes; // see tensor_names
     std::vector<job> m_jobs;

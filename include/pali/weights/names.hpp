@@ -1,11 +1,14 @@
 // The names that published checkpoints give their tensors, and the ways in which newer ones differ.
 #pragma once
 
+#include <pali/core/describe.hpp>
 #include <pali/core/macros.hpp>
+#include <pali/core/short_list.hpp>
 #include <pali/files/tensor_table.hpp>
 
 #include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <iterator>
 #include <optional>
 #include <set>
@@ -92,6 +95,20 @@ public:
 private:
     std::set<std::string> m_prefixes;
 };
+
+/// For a file without a known name: "Found: 'a.w', 'b.w', and 3 more; expected: names that begin with 'language_model.'". `asked` are the names that were looked for, `prefixes` those of tensor_names.
+[[nodiscard]] inline std::string describe_unknown_names(const short_list& found, const std::set<std::string, std::less<>>& asked, const std::set<std::string>& prefixes) {
+    short_list expected, decoders;
+    std::string_view last;
+    for (const std::string& name : asked) { // in their order
+        const std::string_view beginning = std::string_view(name).substr(0, name.find('.') + 1);
+        if (beginning != last) expected.add(in_quotes(last = beginning));
+    }
+    for (const std::string& one : prefixes) decoders.add(in_quotes(one));
+    const bool several = decoders.size() > 1;
+    return error_text{"Found: ", found.empty() ? "none" : found.in_a_row(3), "; expected: names that begin with ", expected.in_a_row(), several ? ". There are decoders with the prefixes " : "",
+                      several ? decoders.in_a_row() : "", several ? ": save one model alone" : ""}.str();
+}
 
 /// Whether a tensor is a weight of a layer of decoder or vision tower. One that the configuration has no place for would change the answer: the configuration is that of another model.
 [[nodiscard]] inline bool is_of_a_layer(std::string_view published) noexcept {
