@@ -1,5 +1,7 @@
 #include "answers.hpp"
 
+#include "file_content.hpp"
+
 #include <pali/core/error.hpp>
 #include <pali/objects/impl/json_values.ipp>
 #include <pali/objects/rle.hpp>
@@ -17,9 +19,7 @@ using pali::object_detail::name_of;
 } // namespace
 
 answers::answers(fs::path state, const claims* self) : m_folder(std::move(state) / "answers"), m_self(self) {
-    std::error_code failed;
-    if (m_self != nullptr) fs::create_directories(m_folder, failed);
-    if (failed) throw pali::error(pali::errc::cannot_write, {m_folder.string(), ": cannot be made: ", failed.message()});
+    if (m_self != nullptr) made(m_folder);
     refresh();
 }
 

@@ -45,7 +45,7 @@ bool chat_command::answer(any_model& asked, const pali::image_features& seen, co
         options.sampling.top_p = top_p;
         options.sampling.seed = seed;
     }
-    options.on_progress = [](std::string_view, double) { return !interrupted(); };
+    options.on_progress = until_interrupted;
     // An answer that is drawn comes below its picture, where it stays in sight.
     const bool drawn = detection && can_show() && (question.starts_with("detect ") || question.starts_with("segment "));
     options.on_text = [drawn](std::string_view piece) {
@@ -86,7 +86,7 @@ int chat_command::run() const {
               << thick_line << "\n- Enter a prompt to generate a response.\n- Type 'exit' to quit the program.\n"
               << "- Supported commands: 'detect <object>', 'describe', etc...\n" << thick_line << "\n\n";
 
-    const pali::image_features seen = asked->encode(photo, [](std::string_view, double) { return !interrupted(); }); // once: it does not depend on the prompt
+    const pali::image_features seen = asked->encode(photo, until_interrupted); // once: it does not depend on the prompt
     line_editor keyboard("> Input: ");
     for (std::string line = prompt;; line.clear()) {
         if (!line.empty()) {

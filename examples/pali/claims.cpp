@@ -1,16 +1,19 @@
 #include "claims.hpp"
 
 #include "console.hpp"
+#include "environment.hpp"
 #include "file_content.hpp"
 
+#include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <random>
 #include <system_error>
 
@@ -56,22 +59,23 @@ std::string file_name_of(std::string_view name) {
 }
 
 milliseconds claims::lease() {
-    const char* const text = std::getenv("PALI_LEASE_SECONDS");
-    const double seconds = text != nullptr ? std::strtod(text, nullptr) : 0;
-    return seconds > 0 && seconds < 1e6 ? milliseconds(static_cast<long>(seconds * 1000)) : milliseconds(60'000);
+    constexpr double least = 0.1, most = 1e6; // below, a busy machine would take living processes for dead
+    const std::optional<std::string> text = environment("PALI_LEASE_SECONDS");
+    if (!text) return milliseconds(60'000);
+    double seconds = 0;
+    const auto [end, failed] = std::from_chars(text->data(), text->data() + text->size(), seconds);
+    if (failed != std::errc() || end != text->data() + text->size() || !(seconds >= least && seconds <= most))
+        throw pali::error(pali::errc::invalid_argument, {"the environment variable PALI_LEASE_SECONDS is ", pali::in_quotes(*text), ", which is not a number of seconds from 0.1 to 1000000"});
+    return milliseconds(static_cast<long>(seconds * 1000));
 }
 
 claims::claims(fs::path state) : m_state(std::move(state)), m_about(process_mark()) {
     std::random_device random;
     m_id = file_name_of(host_name()) + '-' + std::to_string(process_id()) + '-' + hexadecimal(std::uint64_t{random()} << 32 | random());
-    for (const char* folder : {"processes", "claims"}) {
-        std::error_code failed;
-        fs::create_directories(m_state / folder, failed);
-        if (failed) throw pali::error(pali::errc::cannot_write, {(m_state / folder).string(), ": cannot be made: ", failed.message()});
-    }
+    for (const char* folder : {"processes", "claims"}) made(m_state / folder);
     renew();
     m_renewing = std::jthread([this](const std::stop_token& stop) {
-        for (std::unique_lock waiting(m_waiting); !m_stopped.wait_for(waiting, stop, lease() / 6, [] { return false; }) && !stop.stop_requested();) {
+        for (std::unique_lock waiting(m_waiting); !m_stopped.wait_for(waiting, stop, m_lease / 6, [] { return false; }) && !stop.stop_requested();) {
             try {
                 renew();
             } catch (const pali::error&) { // a file system that is away for a while; results that cannot be written are reported where that happens
@@ -117,7 +121,7 @@ bool claims::is_alive(const std::string& id) const {
     if (about.ends_with('\n')) about.pop_back();
     if (about.empty() && age(path) == milliseconds::max()) return false; // it has left
     if (has_ended(about)) return false;
-    return age(path) < lease();
+    return age(path) < m_lease;
 }
 
 void claims::forget_the_dead() {
@@ -136,7 +140,7 @@ fs::path claims::claim(const std::string& name, std::size_t generation) const {
 
 bool claims::is_held(const fs::path& claim) const {
     const std::string holder = content_of(claim);
-    return holder.empty() ? age(claim) < lease() : is_alive(holder); // empty: it is being made
+    return holder.empty() ? age(claim) < m_lease : is_alive(holder); // empty: it is being made
 }
 
 bool claims::take(const std::string& name) {

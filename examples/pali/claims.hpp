@@ -62,7 +62,7 @@ public:
         claims& m_from;
     };
 
-    /// 60 s, or $PALI_LEASE_SECONDS.
+    /// 60 s, or $PALI_LEASE_SECONDS. Throws `invalid_argument` where that is not a number of seconds.
     [[nodiscard]] static std::chrono::milliseconds lease();
 
 private:
@@ -73,6 +73,7 @@ private:
 
     std::filesystem::path m_state;
     std::string m_id, m_about;
+    std::chrono::milliseconds m_lease = lease();
     std::map<std::string, std::size_t> m_held; // name -> generation
     std::size_t m_locks = 0;                   // locks that are alive
     mutable std::mutex m_clock;                // guards the two below

@@ -1,5 +1,6 @@
 // pali collect: the results of several folders as those of one.
 #include "console.hpp"
+#include "file_content.hpp"
 #include "options.hpp"
 #include "report.hpp"
 #include "results.hpp"
@@ -80,14 +81,15 @@ struct collect_command {
 };
 
 int collect_command::run() const {
+    static_cast<void>(claims::lease()); // what is wrong with it is found before the folder is made
     json question;
     divided work;
     for (const std::string& part : parts) {
         json asked = read_object(fs::path(part) / ".pali" / "question.json");
         asked.erase("collected");
         if (question.is_null()) question = asked;
-        if (asked != question)
-            throw pali::error(pali::errc::invalid_argument, {part, ": holds answers to another question than ", parts.front(), ":\n  ", line_of(asked), "\n  ", line_of(question)});
+        if (const std::string other = differences(asked, question); !other.empty())
+            throw pali::error(pali::errc::invalid_argument, {part, ": holds answers to another question than ", parts.front(), ": ", other});
         work.read(part);
     }
     question["collected"] = true; // names are relative to folders of pictures that need not be here: no run can go on in this folder
@@ -106,11 +108,9 @@ int collect_command::run() const {
 } // namespace
 
 void result_folder::note_shard(std::size_t index, std::size_t count, std::optional<std::size_t> pictures) {
-    std::error_code failed;
-    fs::create_directories(m_state / "shards", failed);
     json about{{"index", index}, {"count", count}};
     if (pictures) about["pictures"] = *pictures;
-    pali::write_file(m_state / "shards" / (std::to_string(index) + "-of-" + std::to_string(count) + ".json"), line_of(about) + '\n');
+    pali::write_file(made(m_state / "shards") / (std::to_string(index) + "-of-" + std::to_string(count) + ".json"), line_of(about) + '\n');
 }
 
 std::size_t result_folder::collect(const fs::path& from) {

@@ -1,8 +1,10 @@
 // The terminal, Ctrl-C, processes, memory, and where the embedded model lies.
 #include "console.hpp"
 
+#include "environment.hpp"
 #include "output.hpp"
 
+#include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
 
 #include <algorithm>
@@ -166,8 +168,7 @@ std::string host_name() {
     char name[256] = {};
     return gethostname(name, sizeof name - 1) == 0 && *name != '\0' ? name : "host";
 #else
-    const char* const name = std::getenv("COMPUTERNAME");
-    return name != nullptr ? name : "host";
+    return environment("COMPUTERNAME").value_or("host");
 #endif
 }
 
@@ -283,8 +284,11 @@ std::uint64_t peak_rss_bytes() {
 
 std::filesystem::path embedded_model() {
     namespace fs = std::filesystem;
-    if (const char* folder = std::getenv("PALI_MODELS"); folder != nullptr && *folder != '\0') return fs::path(folder) / "shapes";
     std::error_code ignored;
+    if (const auto models = environment("PALI_MODELS")) {
+        if (fs::path folder = fs::path(*models) / "shapes"; fs::is_directory(folder, ignored)) return folder;
+        throw pali::error(pali::errc::invalid_argument, {"the environment variable PALI_MODELS is ", pali::in_quotes(*models), ", which is not a folder with a subfolder `shapes`"});
+    }
     if (const fs::path program = fs::read_symlink("/proc/self/exe", ignored); !program.empty())
         if (auto folder = program.parent_path() / PALI_MODELS_FROM_PROGRAM / "shapes"; fs::exists(folder, ignored)) return folder.lexically_normal();
     if (fs::path folder = fs::path(PALI_MODELS_DIR) / "shapes"; fs::exists(folder, ignored)) return folder;

@@ -30,6 +30,8 @@ void watch_for_interrupt();
 
 /// True once Ctrl-C was pressed, until `forget_interrupt`.
 [[nodiscard]] bool interrupted() noexcept;
+/// A callback of progress or text that goes on until Ctrl-C.
+inline constexpr auto until_interrupted = [](const auto&...) { return !interrupted(); };
 void forget_interrupt();
 
 /// Waits until standard input has something to read, or has ended. False where Ctrl-C was pressed, before or meanwhile.

@@ -1,5 +1,7 @@
-// Whole files, and hashes of what they hold.
+// Whole files, folders for them, and hashes of what they hold.
 #pragma once
+
+#include <pali/core/error.hpp>
 
 #include <cstdint>
 #include <cstdio>
@@ -8,11 +10,21 @@
 #include <iterator>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 /// The bytes of a file; empty where it cannot be read. Opening it makes a network file system ask the server.
 [[nodiscard]] inline std::string content_of(const std::filesystem::path& path) {
     std::ifstream file(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// The folder, which is made with those above it where it is not there. Throws `cannot_write`.
+inline const std::filesystem::path& made(const std::filesystem::path& folder) {
+    std::error_code failed, unknown;
+    std::filesystem::create_directories(folder, failed);
+    if (std::filesystem::is_directory(folder, unknown)) return folder;
+    if (!failed) failed = std::make_error_code(std::errc::not_a_directory);
+    throw pali::error(pali::errc::cannot_write, {folder.string(), ": is not a folder and cannot be made one: ", failed.message()});
 }
 
 /// 16 hexadecimal digits.

@@ -91,7 +91,7 @@ void result_folder::write_formats(const json& formats) {
             const fs::path label = fs::path("labels") / (stem + ".txt"), link = fs::path("images") / (stem + picture.path.extension().string());
             const bool in_place = is_in_place(link.generic_string(), picture.path);
             record(in_place ? std::vector{label.generic_string()} : std::vector{label.generic_string(), link.generic_string()});
-            fs::create_directories((m_folder / label).parent_path());
+            made((m_folder / label).parent_path());
             pali::write_file(m_folder / label, pali::yolo_text(found, classes, form));
             if (!in_place) link_picture(seen_from(link), m_folder / link, picture.path);
         }
@@ -100,7 +100,7 @@ void result_folder::write_formats(const json& formats) {
             std::error_code unknown; // what was written may have been corrected by hand since; an answer does not change
             if (!m_overwrite && m_answers.wrote(name.generic_string()) && fs::exists(m_folder / name, unknown)) continue;
             record({name.generic_string()});
-            fs::create_directories((m_folder / name).parent_path());
+            made((m_folder / name).parent_path());
             found.file = seen_from(name).generic_string();
             pali::write_file(m_folder / name, pali::labelme_text(found));
         }

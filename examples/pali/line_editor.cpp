@@ -1,11 +1,11 @@
 #include "line_editor.hpp"
 
 #include "console.hpp"
+#include "environment.hpp"
 
 #include <climits>
 #include <clocale>
 #include <cstdio>
-#include <cstdlib>
 #include <cwchar>
 #include <filesystem>
 #include <iostream>
@@ -23,10 +23,9 @@ namespace fs = std::filesystem;
 
 /// $XDG_STATE_HOME/pali/history, or where that is by default; empty without a home.
 fs::path history_file() {
-    const char* const state = std::getenv("XDG_STATE_HOME");
-    const char* const home = std::getenv("HOME");
-    if (state != nullptr && *state == '/') return fs::path(state) / "pali" / "history";
-    return home != nullptr && *home == '/' ? fs::path(home) / ".local" / "state" / "pali" / "history" : fs::path();
+    const fs::path state = environment("XDG_STATE_HOME").value_or(""), home = environment("HOME").value_or("");
+    if (state.is_absolute()) return state / "pali" / "history"; // the XDG specification has relative paths ignored
+    return home.is_absolute() ? home / ".local" / "state" / "pali" / "history" : fs::path();
 }
 
 /// One character of standard input, which is not buffered: 1, 0 at the end, -1 where Ctrl-C was pressed.

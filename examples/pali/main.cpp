@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <new>
 #include <numeric>
@@ -49,9 +50,8 @@ std::string nearest(const CLI::App& app, const std::string& word) {
 }
 
 /// One line, and where help is.
-int refuse(const CLI::App& program, const std::string& what) {
+int refuse(const CLI::App& program, std::string line) {
     const auto chosen = program.get_subcommands();
-    std::string line = what; // CLI11 breaks some of its messages
     std::replace(line.begin(), line.end(), '\n', ' ');
     std::cerr << "pali: " << line << "; see pali " << (chosen.empty() ? "" : chosen.front()->get_name() + " ") << "--help\n";
     return exit_wrong_use;
@@ -96,6 +96,9 @@ int run(int argc, char** argv) {
             if (program.got_subcommand(name)) return run();
     } catch (const wrong_use& e) {
         return refuse(program, e.what());
+    } catch (const pali::error& e) {
+        if (is_wrong_use(e.code())) return refuse(program, e.what());
+        throw;
     }
     return exit_wrong_use; // not reached: a subcommand is required
 }
@@ -111,9 +114,12 @@ int report() {
     } catch (const pali::error& e) {
         if (e.code() == pali::errc::cancelled) return exit_interrupted;
         std::cerr << "pali: " << e.what() << '\n';
-        return is_wrong_use(e.code()) ? exit_wrong_use : exit_bad_file;
+        return exit_bad_file;
     } catch (const std::bad_alloc&) {
         std::cerr << "pali: there is not enough memory for this model, these pictures and that many tokens (--max-tokens). A limit may be set: see ulimit -v\n";
+        return exit_bad_file;
+    } catch (const std::filesystem::filesystem_error& e) {
+        std::cerr << "pali: " << e.path1().string() << ": " << e.code().message() << '\n';
         return exit_bad_file;
     } catch (const std::system_error& e) {
         std::cerr << "pali: " << e.what() << (e.code() == std::errc::resource_unavailable_try_again ? ": no more threads can be started. A limit may be set: see ulimit -u" : "") << '\n';

@@ -32,6 +32,23 @@ nlohmann::ordered_json describe(const pali::findings& found, const pali::image& 
 
 std::string line_of(const nlohmann::ordered_json& value) { return value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace); }
 
+std::string differences(const nlohmann::ordered_json& one, const nlohmann::ordered_json& other) {
+    if (!one.is_object() || !other.is_object()) return one == other ? "" : "it cannot be read";
+    constexpr std::size_t most_named = 10;
+    std::string text;
+    std::size_t count = 0;
+    const auto compare = [&](const std::string& key) {
+        const auto word = [&](const nlohmann::ordered_json& in) { return in.contains(key) ? line_of(in.at(key)) : std::string("the default"); };
+        const std::string here = word(one), there = word(other);
+        if (here == there || ++count > most_named) return;
+        text += (text.empty() ? "" : ", ") + key + " is " + here + " instead of " + there;
+    };
+    for (const auto& [key, value] : one.items()) compare(key);
+    for (const auto& [key, value] : other.items())
+        if (!one.contains(key)) compare(key);
+    return count > most_named ? text + " and " + std::to_string(count - most_named) + " more" : text;
+}
+
 std::string line_of(const pali::object& object) {
     const auto whole = [](float at) { return std::to_string(std::lround(at)); };
     return (object.label.empty() ? "object" : object.label) + ", x " + whole(object.box.x0) + " to " + whole(object.box.x1) + ", y " + whole(object.box.y0) + " to " +

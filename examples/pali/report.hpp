@@ -18,6 +18,9 @@
 /// On one line; bytes that are no UTF-8 become U+FFFD.
 [[nodiscard]] std::string line_of(const nlohmann::ordered_json& value);
 
+/// In what the first object differs from the second, at most ten entries of it: `prompt is "detect cat" instead of "detect dog"`; empty where they are equal.
+[[nodiscard]] std::string differences(const nlohmann::ordered_json& one, const nlohmann::ordered_json& other);
+
 /// "tiger, x 22 to 1023, y 190 to 980, 93 %"
 [[nodiscard]] std::string line_of(const pali::object& object);
 

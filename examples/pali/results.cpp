@@ -25,13 +25,6 @@ namespace stored = pali::object_detail;
 
 constexpr std::size_t most_named = 10; // items of a list in a message
 
-fs::path made(const fs::path& folder) {
-    std::error_code failed;
-    fs::create_directories(folder, failed);
-    if (!fs::is_directory(folder)) throw pali::error(pali::errc::cannot_write, {folder.string(), ": is not a folder and cannot be made one: ", failed.message()});
-    return folder;
-}
-
 bool is_jpeg(const fs::path& picture) {
     const std::string ending = picture.extension().string();
     return ending == ".jpg" || ending == ".jpeg" || ending == ".JPG" || ending == ".JPEG";
@@ -50,11 +43,9 @@ result_folder::result_folder(fs::path folder, const json& question, const result
     made(m_state / "names");
     const claims::lock alone(m_claims);
     const fs::path asked = m_state / "question.json";
-    const std::string before = content_of(asked), now = line_of(question) + '\n';
-    if (before.empty()) pali::write_file(asked, now);
-    else if (before != now)
-        throw pali::error(pali::errc::invalid_argument, {m_folder.string(), ": holds answers to another question:\n  then: ", before, "  now:  ", now,
-                                                         "Name another folder by --out, or take this one away"});
+    if (const std::string before = content_of(asked); before.empty()) pali::write_file(asked, line_of(question) + '\n');
+    else if (const std::string other = differences(json::parse(before, nullptr, false), question); !other.empty())
+        throw pali::error(pali::errc::invalid_argument, {m_folder.string(), ": holds answers to another question: ", other, "; name another folder by --out, or take this one away"});
     // Formats that were asked for once are kept up to date.
     const fs::path kept = m_state / "formats.json";
     json all = json::parse(content_of(kept), nullptr, false);
@@ -170,12 +161,12 @@ void result_folder::expect(std::span<const fs::path> pictures) {
     std::size_t count = 0;
     for (const std::string& name : wanted) {
         if (may_write(name)) continue;
-        if (count++ < most_named) named += "\n  " + (m_folder / name).string();
+        if (count++ < most_named) named += (named.empty() ? "" : ", ") + (m_folder / name).string();
     }
     if (count == 0) return;
-    if (count > most_named) named += "\n  and " + std::to_string(count - most_named) + " more";
-    throw pali::error(pali::errc::invalid_argument, {count == 1 ? "a file that pali did not write would be replaced:" : "files that pali did not write would be replaced:", named,
-                                                     "\nName another folder by --out, or allow it by --overwrite"});
+    if (count > most_named) named += " and " + std::to_string(count - most_named) + " more";
+    throw pali::error(pali::errc::invalid_argument, {count == 1 ? "a file that pali did not write would be replaced: " : "files that pali did not write would be replaced: ", named,
+                                                     "; name another folder by --out, or allow it by --overwrite"});
 }
 
 result_folder::step result_folder::left_to_do(const picture_name& picture) const {

@@ -1,9 +1,9 @@
 #include "shard.hpp"
 
+#include "environment.hpp"
 #include "options.hpp"
 
 #include <charconv>
-#include <cstdlib>
 #include <optional>
 #include <string_view>
 
@@ -17,10 +17,10 @@ std::optional<std::size_t> number_of(std::string_view text) {
 
 /// The number in an environment variable; nothing where it is not set. Throws wrong_use for one that holds no number.
 std::optional<std::size_t> variable(const char* name) {
-    const char* const text = std::getenv(name);
-    if (text == nullptr || *text == '\0') return std::nullopt;
-    if (const auto value = number_of(text)) return value;
-    throw wrong_use("--shard auto: the environment variable " + std::string(name) + " is '" + text + "', which is not a whole number");
+    const std::optional<std::string> text = environment(name);
+    if (!text) return std::nullopt;
+    if (const auto value = number_of(*text)) return value;
+    throw wrong_use("--shard auto: the environment variable " + std::string(name) + " is '" + *text + "', which is not a whole number");
 }
 
 shard checked(std::size_t index, std::size_t count, const std::string& where) {
@@ -53,7 +53,7 @@ shard from_environment() {
     std::optional<shard> rank = rank_in("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE");
     if (!rank) rank = rank_in("PMI_RANK", "PMI_SIZE");
     // The script of a job has SLURM_PROCID 0 of all its tasks, though it runs once: only a step, which srun starts, has ranks.
-    if (!rank && (!array || std::getenv("SLURM_STEP_ID") != nullptr)) rank = rank_in("SLURM_PROCID", "SLURM_NTASKS");
+    if (!rank && (!array || environment("SLURM_STEP_ID"))) rank = rank_in("SLURM_PROCID", "SLURM_NTASKS");
     if (!array && !rank)
         throw wrong_use("--shard auto: no scheduler has numbered this process (SLURM_ARRAY_TASK_ID and _COUNT, SLURM_PROCID and SLURM_NTASKS, OMPI_COMM_WORLD_RANK and _SIZE, PMI_RANK and "
                         "PMI_SIZE); name the part by --shard INDEX/COUNT");

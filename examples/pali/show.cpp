@@ -1,6 +1,7 @@
 #include "show.hpp"
 
 #include "console.hpp"
+#include "environment.hpp"
 #include "output.hpp"
 
 #include <pali/image/resize.hpp>
@@ -8,24 +9,20 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <optional>
 #include <string>
 
 namespace {
 
-std::string_view variable(const char* name) {
-    const char* const value = std::getenv(name);
-    return value ? value : "";
-}
-
 /// The best way of this terminal, found out once.
 std::optional<pali::terminal_graphics> way() {
     static const std::optional<pali::terminal_graphics> found = [] {
-        const auto guessed = pali::guess_graphics({.term = variable("TERM"), .term_program = variable("TERM_PROGRAM"), .colorterm = variable("COLORTERM"),
-                                                   .kitty_window_id = variable("KITTY_WINDOW_ID"), .konsole_version = variable("KONSOLE_VERSION"),
-                                                   .wt_session = variable("WT_SESSION"), .tmux = variable("TMUX")});
-        if (!guessed || guessed == pali::terminal_graphics::kitty || guessed == pali::terminal_graphics::sixel || !variable("TMUX").empty()) return guessed;
+        const auto variable = [](const char* name) { return environment(name).value_or(""); };
+        const std::string term = variable("TERM"), term_program = variable("TERM_PROGRAM"), colorterm = variable("COLORTERM"), kitty = variable("KITTY_WINDOW_ID"),
+                          konsole = variable("KONSOLE_VERSION"), wt_session = variable("WT_SESSION"), tmux = variable("TMUX");
+        const auto guessed = pali::guess_graphics({.term = term, .term_program = term_program, .colorterm = colorterm, .kitty_window_id = kitty, .konsole_version = konsole,
+                                                   .wt_session = wt_session, .tmux = tmux});
+        if (!guessed || guessed == pali::terminal_graphics::kitty || guessed == pali::terminal_graphics::sixel || !tmux.empty()) return guessed;
         const auto answered = pali::read_reply(ask_terminal(pali::graphics_query, pali::is_reply_whole));
         return answered ? answered : guessed;
     }();

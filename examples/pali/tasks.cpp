@@ -145,8 +145,8 @@ private:
         const auto give_back = [&] {
             for (std::size_t i = 0; i < photos.size(); ++i) pictures[i].photo = std::move(photos[i]);
         };
-        options.generate.on_progress = [](std::string_view, double) { return !interrupted(); };
-        options.generate.on_text = [](std::string_view) { return !interrupted(); };
+        options.generate.on_progress = until_interrupted;
+        options.generate.on_text = until_interrupted;
         std::vector<pali::findings> found;
         try {
             if (m_command.points()) {
@@ -203,6 +203,7 @@ int task_command::run() const {
     const bool shows = draw && !json && can_show();
     if (draw && out.empty() && !shows) throw wrong_use("--draw needs --out DIR, or a terminal that shows pictures");
     const shard own = read_shard(part);
+    if (!out.empty()) static_cast<void>(claims::lease()); // what is wrong with the variable is found before the model is loaded
     static_cast<void>(chosen.full_prompt()); // what is wrong with it is found before the model is loaded
 
     std::error_code unknown;

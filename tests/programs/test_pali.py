@@ -148,15 +148,54 @@ class arch(unittest.TestCase):
     def test_an_unknown_one_is_refused(self):
         done = run("generate", env={**os.environ, "PALI_ARCH": "mmx"})
         self.assertEqual((done.returncode, done.stdout), (2, ""))
-        self.assertIn("it can be simd, avx2, vnni, bf16 or amx", done.stderr)
+        self.assertIn("it can be simd, avx2, vnni, bf16 or amx; see pali generate --help\n", done.stderr)
 
 
 class wrong_use(unittest.TestCase):
     def refuse(self, *words, says):
         done = run(*words)
         self.assertEqual((done.returncode, done.stdout), (2, ""), words)
+        self.assertRegex(done.stderr, r"^pali: .*; see pali ([a-z]+ )?--help\n$", words)  # one line
         for part in says:
             self.assertIn(part, done.stderr, words)
+
+    def test_what_the_library_refuses_ends_in_the_same_words(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            self.refuse("generate", "--temperature", "1", "--num-beams", "3", says=["[pali.101]", "num_beams"])
+            self.refuse("generate", "--prompt", "x" * 3000, says=["[pali.503]", "512 positions"])
+            self.assertEqual(run("quantize", SHAPES, folder / "int4").returncode, 0)
+            self.refuse("quantize", folder / "int4", folder / "twice", says=["[pali.101]", "int4 weights already"])
+            self.assertEqual(run("detect", "--out", folder / "out").returncode, 0)
+            self.refuse("detect", "--prompt", "red cross", "--max-tokens", "7", "--out", folder / "out",
+                        says=['prompt is "detect shape" instead of "detect red cross"', "max_tokens is the default instead of 7"])
+            for part, prompt in (("a", "shape"), ("b", "circle")):
+                self.assertEqual(run("detect", "--prompt", prompt, "--out", folder / part).returncode, 0)
+            self.refuse("collect", folder / "a", folder / "b", "--out", folder / "whole", says=['prompt is "detect circle" instead of "detect shape"'])
+            (folder / "own").mkdir()
+            for name in ("results.jsonl", "coco.json"):
+                (folder / "own" / name).write_text("mine")
+            self.refuse("detect", "--format", "coco", "--out", folder / "own", says=["own/results.jsonl, ", "own/coco.json; name another folder"])
+
+    def test_variables_of_the_environment(self):
+        with tempfile.TemporaryDirectory() as folder:
+            out = pathlib.Path(folder) / "out"
+            part = pathlib.Path(folder) / "part"
+            self.assertEqual(run("detect", "--out", part).returncode, 0)
+            for words in (["detect"], ["collect", part]):
+                for value in ("abc", "0", "-3", "nan", "inf", "3 s", "0x3", "1e9", "1e-300"):
+                    done = run(*words, "--out", out, env={**os.environ, "PALI_LEASE_SECONDS": value})
+                    self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n"), out.exists()), (2, "", 1, False), (words, value, done.stderr))
+                    self.assertIn(f"PALI_LEASE_SECONDS is '{value}'", done.stderr)
+                    self.assertIn(f"; see pali {words[0]} --help", done.stderr)
+            for value in ("", "0.5", "3", "1e3"):
+                done = run("detect", "--out", out, env={**os.environ, "PALI_LEASE_SECONDS": value})
+                self.assertEqual((done.returncode, done.stderr), (0, ""), value)
+            for words in (["generate"], ["inspect"], ["chat"], ["detect"]):
+                done = run(*words, env={**os.environ, "PALI_MODELS": folder})
+                self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (2, "", 1), done.stderr)
+                self.assertIn(f"PALI_MODELS is '{folder}'", done.stderr)
+            self.assertEqual(run("generate", env={**os.environ, "PALI_MODELS": str(SHAPES.parent)}).returncode, 0)
 
     def test_what_is_wrong_and_what_is_allowed(self):
         self.refuse(says=["detect", "segment", "caption", "ask", "generate", "chat", "inspect", "eval", "quantize"])
@@ -208,6 +247,16 @@ class bad_files(unittest.TestCase):
             self.refuse("generate", "--model", self.copy, says=[name.split(".")[0]])
             (self.copy / "aside").rename(self.copy / name)
         self.assertEqual(ask("--model", self.copy)["text"], "a red cross and a yellow ring on a teal background")
+
+    def test_a_path_that_is_too_long_is_named_with_the_cause(self):
+        name = "x" * 5000
+        for words in (["detect", "--out", name], ["detect", "--image", name], ["generate", "--image", name], ["detect", "--out", name, "--image", PICTURES], ["inspect", name],
+                      ["generate", "--model", name], ["quantize", SHAPES, name]):
+            done = run(*words)
+            self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1), done.stderr)
+            self.assertIn(name + ": ", done.stderr)
+            self.assertIn("File name too long", done.stderr)
+            self.assertNotIn("filesystem error", done.stderr)
 
     def test_what_is_damaged_is_named(self):
         self.refuse("generate", "--image", SHAPES / "config.json", says=["config.json"])

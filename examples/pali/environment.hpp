@@ -1,0 +1,12 @@
+// Environment variables.
+#pragma once
+
+#include <cstdlib>
+#include <optional>
+#include <string>
+
+/// The value of an environment variable; nothing where it is not set, or empty.
+[[nodiscard]] inline std::optional<std::string> environment(const char* name) {
+    const char* const value = std::getenv(name);
+    return value != nullptr && *value != '\0' ? std::optional<std::string>(value) : std::nullopt;
+}
