@@ -10,7 +10,6 @@
 #include <cstdio>
 #include <iostream>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 
 namespace {
@@ -28,7 +27,7 @@ bool is_picture(const fs::path& path) {
 
 /// What a folder has besides pictures.
 struct skipped_entries {
-    std::size_t files = 0, metadata = 0, folders = 0;
+    std::size_t files = 0, metadata = 0, folders = 0, unreadable = 0;
 
     /// "3 other files, 2 files of macOS (._*) and 1 subfolder (--recursive reads them)"; empty where there are none.
     [[nodiscard]] std::string describe() const {
@@ -39,6 +38,7 @@ struct skipped_entries {
         add(files, " other file", " other files", "");
         add(metadata, " file of macOS", " files of macOS", " (._*)");
         add(folders, " subfolder", " subfolders", " (--recursive reads subfolders)");
+        add(unreadable, " unreadable subfolder", " unreadable subfolders", "");
         std::string text;
         for (std::size_t i = 0; i < parts.size(); ++i) text += (i == 0 ? "" : i + 1 == parts.size() ? " and " : ", ") + parts[i];
         return text;
@@ -64,27 +64,44 @@ private:
 };
 
 /// Puts the pictures of a folder behind `found`. Links to folders are not followed when recursive.
-template <class Iterator>
-void list_folder(const fs::path& folder, std::vector<fs::path>& found, skipped_entries& skipped) {
-    constexpr bool recursive = std::is_same_v<Iterator, fs::recursive_directory_iterator>;
-    written_files ours(folder);
-    std::error_code failed;
-    for (Iterator entry(folder, failed), end; !failed && entry != end; entry.increment(failed)) {
-        std::error_code unknown;
-        const bool is_folder = entry->is_directory(unknown);
-        if (is_folder && entry->path().filename() == ".pali") {
-            if constexpr (recursive) entry.disable_recursion_pending();
-            continue;
-        }
-        if (recursive && is_folder) ours.look_into(entry->path());
-        if (ours.has(entry->path())) continue;
-        if (is_folder) skipped.folders += recursive && !entry->is_symlink(unknown) ? 0 : 1;
-        else if (entry->path().filename().string().starts_with("._")) ++skipped.metadata;
-        else if (entry->is_regular_file(unknown) && is_picture(entry->path())) found.push_back(entry->path());
-        else ++skipped.files;
+class folder_lister {
+public:
+    folder_lister(const fs::path& folder, bool recursive, std::vector<fs::path>& found, skipped_entries& skipped)
+        : m_recursive(recursive), m_found(found), m_skipped(skipped), m_ours(folder) {
+        if (const std::error_code failed = list(folder)) throw pali::error(pali::errc::cannot_open, {pali::in_quotes(folder.string()), ": ", failed.message()});
     }
-    if (failed) throw pali::error(pali::errc::cannot_open, {pali::in_quotes(folder.string()), ": ", failed.message()});
-}
+
+private:
+    std::error_code list(const fs::path& folder) {
+        std::error_code failed;
+        std::vector<fs::path> inner; // listed when this one is closed: descriptors are few
+        for (fs::directory_iterator entry(folder, failed), end; !failed && entry != end; entry.increment(failed)) look_at(*entry, inner);
+        for (const fs::path& subfolder : inner)
+            if (const std::error_code why = list(subfolder)) {
+                ++m_skipped.unreadable;
+                std::cerr << "pali: " << subfolder.string() << ": the folder cannot be read: " << why.message() << '\n';
+            }
+        return failed;
+    }
+
+    void look_at(const fs::directory_entry& entry, std::vector<fs::path>& inner) {
+        std::error_code unknown;
+        const bool is_folder = entry.is_directory(unknown);
+        if (is_folder && entry.path().filename() == ".pali") return;
+        if (m_recursive && is_folder) m_ours.look_into(entry.path());
+        if (m_ours.has(entry.path())) return;
+        if (is_folder && m_recursive && !entry.is_symlink(unknown)) inner.push_back(entry.path());
+        else if (is_folder) ++m_skipped.folders;
+        else if (entry.path().filename().string().starts_with("._")) ++m_skipped.metadata;
+        else if (entry.is_regular_file(unknown) && is_picture(entry.path())) m_found.push_back(entry.path());
+        else ++m_skipped.files;
+    }
+
+    bool m_recursive;
+    std::vector<fs::path>& m_found;
+    skipped_entries& m_skipped;
+    written_files m_ours;
+};
 
 } // namespace
 
@@ -100,8 +117,8 @@ picture_list::picture_list(const std::vector<std::string>& given, bool recursive
 void picture_list::add_folder(const fs::path& folder, bool recursive) {
     std::vector<fs::path> found;
     skipped_entries skipped;
-    if (recursive) list_folder<fs::recursive_directory_iterator>(folder, found, skipped);
-    else list_folder<fs::directory_iterator>(folder, found, skipped);
+    folder_lister(folder, recursive, found, skipped);
+    m_incomplete = m_incomplete || skipped.unreadable > 0;
     const std::string besides = skipped.describe();
     if (found.empty())
         throw pali::error(pali::errc::cannot_open, {pali::in_quotes(folder.string()), " is a folder without pictures", besides.empty() ? "" : "; it has ", besides});

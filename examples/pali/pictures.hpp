@@ -13,13 +13,16 @@
 class picture_list {
 public:
     /// Lists folders, with their subfolders if `recursive`, and opens no file. What is skipped in a folder is counted on standard error: other files, files that
-    /// macOS puts beside others ("._name"), subfolders. Throws pali::error for a folder that cannot be read or has no pictures.
+    /// macOS puts beside others ("._name"), subfolders. A subfolder that cannot be read is reported there and passed over. Throws pali::error for a given folder
+    /// that cannot be read or has no pictures.
     explicit picture_list(const std::vector<std::string>& given, bool recursive = false);
 
     /// The next one, or nothing.
     [[nodiscard]] std::optional<std::filesystem::path> next();
     /// Those that are known before standard input is read.
     [[nodiscard]] std::span<const std::filesystem::path> known() const noexcept { return m_names; }
+    /// Whether a subfolder could not be read: pictures may be missing.
+    [[nodiscard]] bool is_incomplete() const noexcept { return m_incomplete; }
     /// How many there are in all; nothing while standard input may bring more.
     [[nodiscard]] std::optional<std::size_t> count() const;
 
@@ -28,5 +31,5 @@ private:
 
     std::vector<std::filesystem::path> m_names;
     std::size_t m_next = 0;
-    bool m_standard_input = false;
+    bool m_standard_input = false, m_incomplete = false;
 };

@@ -226,6 +226,7 @@ int task_command::run() const {
     }
 
     task_run run(chosen, *asked, results ? &*results : nullptr, folder, many, shows && !many);
+    run.failed = names.is_incomplete();
     work_bar work(names.count());
     std::vector<waiting> ready, held; // held: by other processes
     const auto answer_ready = [&] {

@@ -186,6 +186,43 @@ class many_pictures(with_folder):
         self.assertEqual(none.returncode, 1)
         self.assertIn("without pictures; it has 1 subfolder (--recursive", none.stderr)
 
+    @unittest.skipIf(os.geteuid() != 0, "only root can become nobody")
+    def test_a_subfolder_that_cannot_be_read_is_passed_over(self):
+        folder = self.pictures(2)
+        for name in ("a/closed", "b"):
+            (folder / name).mkdir(parents=True)
+            shutil.copy(SCENES / "002.png", folder / name / "inner.png")
+        for path in [self.folder, *self.folder.rglob("*")]:
+            path.chmod(0o755)
+        program = self.folder / "pali"
+        shutil.copy(test_pali.PALI, program)
+        shutil.copytree(SHAPES, self.folder / "models" / "shapes")
+
+        def nobody():
+            os.setgid(65534)
+            os.setuid(65534)
+
+        def asked(*words):
+            self.out.mkdir(exist_ok=True)
+            self.out.chmod(0o777)
+            return subprocess.run([program, "caption", "--image", *map(str, words)], capture_output=True, text=True, preexec_fn=nobody, timeout=60,
+                                  env={**os.environ, "PALI_MODELS": str(self.folder / "models")})
+
+        whole = asked(folder, "--recursive")
+        self.assertEqual((whole.returncode, whole.stderr, whole.stdout.count("\n")), (0, "", 4))
+        (folder / "a" / "closed").chmod(0)
+        done = asked(folder, "--recursive", "--out", self.out)
+        (folder / "a" / "closed").chmod(0o755)
+        self.assertEqual(done.returncode, 1, "a picture is missing")
+        self.assertEqual(done.stdout.splitlines(), [line for line in whole.stdout.splitlines() if "closed" not in line])
+        self.assertEqual(done.stderr, f"pali: {folder}/a/closed: the folder cannot be read: Permission denied\npali: {folder}: 3 pictures; skipped 1 unreadable subfolder\n")
+        self.assertEqual((self.out / "results.jsonl").read_text().count("\n"), 3)
+        folder.chmod(0)
+        done = asked(folder, "--recursive")
+        folder.chmod(0o755)
+        self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1))
+        self.assertIn(f"'{folder}': Permission denied", done.stderr)
+
     def test_results_are_those_of_the_upright_picture(self):
         turned = ROOT / "tests" / "data" / "images" / "orientation_6.png"  # 12 x 7 as it is stored
         for more, size in (([], (7, 12)), (["--keep-exif-orientation"], (12, 7))):
