@@ -38,6 +38,9 @@ public:
     virtual pali::findings find(const pali::image_features& seen, pali::pointing kind, std::string_view things, const pali::find_options& options) = 0;
     virtual pali::findings read(pali::generation said, const pali::image_features& seen) = 0;
     virtual pali::score_result score(const pali::image_features& seen, std::string_view prompt, std::string_view answer) = 0;
+    /// Notes on standard error, once, that this prompt leaves fewer positions than options.max_new_tokens. The functions that answer call it before they begin; callers
+    /// do where they write something first. Throws what layout_prompt() throws.
+    virtual void note_limit(std::size_t pictures, std::string_view prompt, const pali::generate_options& options) = 0;
     [[nodiscard]] virtual std::string arch() const = 0;
     [[nodiscard]] virtual double load_seconds() const = 0;
     [[nodiscard]] virtual bool second_generation() const = 0; ///< PaliGemma 2

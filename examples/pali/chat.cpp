@@ -52,6 +52,7 @@ bool chat_command::answer(any_model& asked, const pali::image_features& seen, co
         if (!drawn) std::cout << piece << std::flush;
         return !interrupted();
     };
+    asked.note_limit(1, question, options);
     if (!drawn) std::cout << "> Output: " << std::flush;
     const auto start = std::chrono::steady_clock::now();
     const pali::generation said = asked.generate(seen, question, options);

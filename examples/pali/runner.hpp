@@ -18,29 +18,38 @@ public:
     pali::image_features encode(const pali::image& picture, const pali::progress_callback& on_progress) override { return m_model.encode(picture, on_progress); }
 
     pali::generation generate(std::span<const pali::image> pictures, std::string_view prompt, const pali::generate_options& options) override {
-        return noted(m_model.generate(pictures, prompt, options), options);
+        note_limit(pictures.size(), prompt, options);
+        return m_model.generate(pictures, prompt, options);
     }
 
     pali::generation generate(const pali::image_features& seen, std::string_view prompt, const pali::generate_options& options) override {
-        return noted(m_model.generate(seen, prompt, options), options);
+        note_limit(1, prompt, options);
+        return m_model.generate(seen, prompt, options);
     }
 
     std::vector<pali::generation> generate_each(std::span<const pali::image> pictures, std::string_view prompt, const pali::generate_options& options) override {
-        std::vector<pali::generation> said = m_model.generate_each(pictures, prompt, options);
-        for (const pali::generation& one : said) note(one, options);
-        return said;
+        note_limit(1, prompt, options);
+        return m_model.generate_each(pictures, prompt, options);
     }
 
     std::vector<pali::findings> find_each(std::span<const pali::image> pictures, pali::pointing kind, std::string_view things, const pali::find_options& options) override {
-        std::vector<pali::findings> found = m_model.find_each(pictures, kind, things, options);
-        for (const pali::findings& one : found) note(one.said, options.generate);
-        return found;
+        note_limit(1, pali::prompt_of(kind, things), options.generate);
+        return m_model.find_each(pictures, kind, things, options);
     }
 
     pali::findings find(const pali::image_features& seen, pali::pointing kind, std::string_view things, const pali::find_options& options) override {
-        pali::findings found = m_model.find(seen, kind, things, options);
-        note(found.said, options.generate);
-        return found;
+        note_limit(1, pali::prompt_of(kind, things), options.generate);
+        return m_model.find(seen, kind, things, options);
+    }
+
+    void note_limit(std::size_t pictures, std::string_view prompt, const pali::generate_options& asked) override {
+        const std::size_t positions = m_model.checkpoint().positions;
+        if (m_noted) return;
+        const std::size_t used = pali::layout_prompt(m_model.text(), prompt, pictures * pali::patch_count(m_model.config().vision)).tokens.size();
+        if (used >= positions || asked.max_new_tokens <= positions - used) return; // the library refuses a prompt without room for an answer
+        m_noted = true;
+        print_note("--max-tokens " + std::to_string(asked.max_new_tokens) + " is more than the model's " + std::to_string(positions) + " positions allow: an answer has at most " +
+                   std::to_string(positions - used) + " tokens behind this prompt");
     }
 
     pali::findings read(pali::generation said, const pali::image_features& seen) override { return m_model.read(std::move(said), seen); }
@@ -54,18 +63,6 @@ public:
     [[nodiscard]] bool second_generation() const override { return m_model.config().post_norms; }
 
 private:
-    /// Says once that answers are shorter than --max-tokens would have them.
-    void note(const pali::generation& said, const pali::generate_options& asked) {
-        if (m_noted || said.finish == pali::finish_reason::cancelled || said.most_tokens >= asked.max_new_tokens) return;
-        m_noted = true;
-        print_note("--max-tokens " + std::to_string(asked.max_new_tokens) + " is more than the model's " + std::to_string(m_model.checkpoint().positions) + " positions allow: an answer has at most " +
-                   std::to_string(said.most_tokens) + " tokens behind this prompt");
-    }
-    [[nodiscard]] pali::generation noted(pali::generation said, const pali::generate_options& asked) {
-        note(said, asked);
-        return said;
-    }
-
     bool m_noted = false;
     pali::model<Config, Weights> m_model;
 };
