@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <iterator>
 #include <sstream>
 #include <string>
 
@@ -43,17 +44,46 @@ std::atomic<bool> stop_asked{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may only touch lock-free atomics");
 
 #if defined(__unix__) || defined(__APPLE__)
-/// Written to by the handler: a wait that begins after the flag was looked at still ends.
+/// Written to by the handlers: a wait that begins after the flags were looked at still ends.
 int wake[2] = {-1, -1};
+
+void end_the_wait() {
+    const int before = errno;
+    if (wake[1] >= 0) static_cast<void>(!write(wake[1], "", 1));
+    errno = before;
+}
+
+void empty_wake() {
+    for (char bytes[16]; read(wake[0], bytes, sizeof bytes) > 0;) {}
+}
+
+struct held_signal {
+    int number;
+    std::atomic<bool> has_come{false};
+    struct sigaction before {};
+};
+held_signal held[] = {{.number = SIGHUP}, {.number = SIGQUIT}, {.number = SIGTERM}, {.number = SIGTSTP}, {.number = SIGCONT}}; // the last is noted, and has its effect anyway
+held_signal& gone_on = held[std::size(held) - 1];
+
+extern "C" void on_held(int number) {
+    for (held_signal& one : held)
+        if (one.number == number) one.has_come.store(true);
+    end_the_wait();
+}
+
+void hold(held_signal& one) {
+    struct sigaction action {};
+    action.sa_handler = on_held;
+    action.sa_flags = SA_RESTART;
+    if (sigaction(one.number, nullptr, &one.before) == 0 && one.before.sa_handler != SIG_IGN) sigaction(one.number, &action, nullptr);
+}
+#else
+void end_the_wait() {}
 #endif
 
 extern "C" void on_interrupt(int) {
     stop_asked.store(true);
-#if defined(__unix__) || defined(__APPLE__)
-    const int before = errno;
-    if (wake[1] >= 0) static_cast<void>(!write(wake[1], "", 1));
-    errno = before;
-#endif
+    end_the_wait();
 }
 
 } // namespace
@@ -85,6 +115,7 @@ std::string ask_terminal([[maybe_unused]] std::string_view question, [[maybe_unu
     termios raw = before;
     raw.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
     raw.c_cc[VMIN] = raw.c_cc[VTIME] = 0;
+    const held_signals until_restored;
     if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) != 0) return reply;
     write_raw(question);
     pollfd input{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
@@ -140,7 +171,7 @@ bool interrupted() noexcept { return stop_asked.load(); }
 
 void forget_interrupt() {
 #if defined(__unix__) || defined(__APPLE__)
-    for (char bytes[16]; read(wake[0], bytes, sizeof bytes) > 0;) {}
+    empty_wake();
 #endif
     stop_asked.store(false);
     watch_for_interrupt();
@@ -152,8 +183,53 @@ bool wait_for_input() {
     if (std::cin.rdbuf()->in_avail() > 0) return true;
     pollfd ends[2] = {{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0}, {.fd = wake[0], .events = POLLIN, .revents = 0}};
     while (poll(ends, 2, -1) < 0 && errno == EINTR && !interrupted()) {}
+    empty_wake(); // before flags are looked at, which handlers set before they write
+    if (held_signals::is_any() || gone_on.has_come) return false;
 #endif
     return !interrupted();
+}
+
+held_signals::held_signals() {
+#if defined(__unix__) || defined(__APPLE__)
+    for (held_signal& one : held) hold(one);
+#endif
+}
+
+held_signals::~held_signals() {
+    deliver();
+#if defined(__unix__) || defined(__APPLE__)
+    for (const held_signal& one : held) sigaction(one.number, &one.before, nullptr);
+    deliver(); // what came between
+    gone_on.has_come.store(false);
+#endif
+}
+
+bool held_signals::is_any() noexcept {
+#if defined(__unix__) || defined(__APPLE__)
+    return std::any_of(std::begin(held), std::end(held), [](const held_signal& one) { return &one != &gone_on && one.has_come; });
+#else
+    return false;
+#endif
+}
+
+void held_signals::deliver() {
+#if defined(__unix__) || defined(__APPLE__)
+    for (held_signal& one : held) {
+        if (&one == &gone_on || !one.has_come.exchange(false)) continue;
+        struct sigaction ours {};
+        sigaction(one.number, &one.before, &ours);
+        raise(one.number);
+        sigaction(one.number, &ours, nullptr);
+    }
+#endif
+}
+
+bool held_signals::has_continued() noexcept {
+#if defined(__unix__) || defined(__APPLE__)
+    return gone_on.has_come.exchange(false);
+#else
+    return false;
+#endif
 }
 
 void open_missing_streams() {

@@ -34,8 +34,25 @@ void watch_for_interrupt();
 inline constexpr auto until_interrupted = [](const auto&...) { return !interrupted(); };
 void forget_interrupt();
 
-/// Waits until standard input has something to read, or has ended. False where Ctrl-C was pressed, before or meanwhile.
+/// Waits until standard input has something to read, or has ended. False where Ctrl-C was pressed, before or meanwhile, or a signal came that is held.
 [[nodiscard]] bool wait_for_input();
+
+/// While it lives, the terminal is in a state that other programs must not find. Signals that end the process (SIGHUP, SIGQUIT, SIGTERM) or stop it (SIGTSTP, Ctrl-Z) are
+/// held until the terminal has been restored, unless they are ignored. One at a time. Without such signals, as on Windows, it does nothing.
+class held_signals {
+public:
+    held_signals();
+    ~held_signals(); ///< ends or stops the process by what is held
+    held_signals(const held_signals&) = delete;
+    held_signals& operator=(const held_signals&) = delete;
+
+    /// Whether one is held.
+    [[nodiscard]] static bool is_any() noexcept;
+    /// Ends or stops the process by the signals that are held. The terminal has to be restored. Returns when the process goes on.
+    static void deliver();
+    /// Whether the process was stopped, by any signal, and goes on, since this was last asked.
+    [[nodiscard]] static bool has_continued() noexcept;
+};
 
 /// Opens descriptors 0 to 2 that are closed, so that no file of ours gets their numbers, in ways that make reading and writing them fail.
 void open_missing_streams();

@@ -2,6 +2,7 @@
 
 #include "console.hpp"
 #include "environment.hpp"
+#include "output.hpp"
 
 #include <climits>
 #include <clocale>
@@ -28,11 +29,28 @@ fs::path history_file() {
     return home.is_absolute() ? home / ".local" / "state" / "pali" / "history" : fs::path();
 }
 
+/// Ends or stops the process by signals that are held, with the terminal as it was before, and redraws the line when the process goes on.
+void take_signals(EditLine* editor) {
+    if (held_signals::is_any()) {
+        el_set(editor, EL_PREP_TERM, 0);
+        held_signals::deliver();
+        el_set(editor, EL_PREP_TERM, 1);
+    }
+    if (!held_signals::has_continued()) return;
+    el_set(editor, EL_PREP_TERM, 0); // the shell has changed the terminal; without this libedit takes it for prepared
+    el_set(editor, EL_PREP_TERM, 1);
+    write_raw("\r");
+    el_set(editor, EL_REFRESH);
+}
+
 /// One character of standard input, which is not buffered: 1, 0 at the end, -1 where Ctrl-C was pressed.
-int read_character(EditLine*, wchar_t* into) {
+int read_character(EditLine* editor, wchar_t* into) {
     char bytes[MB_LEN_MAX] = {};
     for (std::size_t count = 1; count <= sizeof bytes; ++count) {
-        if (!wait_for_input()) return -1;
+        while (!wait_for_input()) {
+            if (interrupted()) return -1;
+            take_signals(editor);
+        }
         const int byte = std::getc(stdin);
         if (byte == EOF) return 0;
         bytes[count - 1] = static_cast<char>(byte);
@@ -66,7 +84,7 @@ struct line_editor::parts {
             return static_cast<parts*>(self)->prompt.data();
         });
         el_set(editor, EL_EDITOR, "emacs");
-        el_set(editor, EL_SIGNAL, 0); // Ctrl-C is ours
+        el_set(editor, EL_SIGNAL, 0); // signals are ours: libedit sends them on to the whole group of processes
         el_set(editor, EL_HIST, ::history, history);
         el_set(editor, EL_GETCFN, read_character);
     }
@@ -107,7 +125,8 @@ std::optional<std::string> line_editor::read() {
 #if PALI_WITH_LIBEDIT
     if (m_parts) {
         int length = 0;
-        const char* const text = el_gets(m_parts->editor, &length);
+        const held_signals until_restored;
+        const char* const text = el_gets(m_parts->editor, &length); // restores the terminal
         if (text == nullptr || length <= 0 || interrupted()) return std::nullopt;
         std::string line(text, static_cast<std::size_t>(length));
         while (line.ends_with('\n') || line.ends_with('\r')) line.pop_back();

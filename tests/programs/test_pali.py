@@ -4,11 +4,15 @@ import json
 import os
 import pathlib
 import pty
+import resource
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import termios
+import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -400,6 +404,145 @@ def on_terminal(*words, typed=b""):
             cells = part + cells[len(part):]
         lines.append(cells.rstrip())
     return process.wait(60), lines
+
+
+class job:
+    """A program in the foreground of a terminal, under something that does what a shell does: continues what is stopped, and sets the terminal as it likes it meanwhile."""
+
+    def __init__(self, *words, **environment):
+        self.events, report = os.pipe()
+        orders, self.orders = os.pipe()
+        shell, self.terminal = pty.fork()
+        if shell == 0:
+            self.be_the_shell([PALI, *map(str, words)], {**os.environ, **environment}, report, orders)
+        self.shell = shell
+        os.close(report)
+        os.close(orders)
+        self.shown = ""
+        self.pid = self.event()[0]
+
+    @staticmethod
+    def be_the_shell(words, environment, report, orders):
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        sane = termios.tcgetattr(0)
+        pid = os.fork()
+        if pid == 0:
+            os.setpgid(0, 0)
+            os.tcsetpgrp(0, os.getpid())
+            signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            os.execve(words[0], words, environment)
+        os.write(report, json.dumps([pid]).encode() + b"\n")
+        while True:
+            _, status = os.waitpid(pid, os.WUNTRACED)
+            local = termios.tcgetattr(0)[3]
+            usual = bool(local & termios.ICANON and local & termios.ECHO)
+            os.tcsetpgrp(0, os.getpgrp())
+            termios.tcsetattr(0, termios.TCSADRAIN, sane)
+            os.write(report, json.dumps([os.WIFSTOPPED(status) and os.WSTOPSIG(status), os.WIFSIGNALED(status) and os.WTERMSIG(status), usual]).encode() + b"\n")
+            if not os.WIFSTOPPED(status):
+                os._exit(0)
+            os.read(orders, 1)
+            os.tcsetpgrp(0, pid)
+            os.kill(pid, signal.SIGCONT)
+
+    def event(self):
+        line = b""
+        while not line.endswith(b"\n"):
+            ready, _, _ = select.select([self.events, self.terminal], [], [], 30)
+            assert ready, self.shown
+            if self.terminal in ready:  # else a write to it may wait for us
+                self.read_some()
+            if self.events in ready:
+                line += os.read(self.events, 1)
+        return json.loads(line)
+
+    def read_some(self):
+        try:
+            self.shown += os.read(self.terminal, 1 << 12).decode(errors="replace")
+        except OSError:  # how the end of a terminal reads
+            pass
+
+    def until(self, text):
+        """What is shown up to this text, which is taken away."""
+        while text not in self.shown:
+            ready, _, _ = select.select([self.terminal], [], [], 30)
+            assert ready, (text, self.shown)
+            self.read_some()
+        before, self.shown = self.shown.split(text, 1)
+        return before
+
+    def until_edited(self):
+        """The prompt is shown, and keys are read one by one."""
+        self.until("> Input: ")
+        began = time.monotonic()
+        while termios.tcgetattr(self.terminal)[3] & termios.ICANON:
+            assert time.monotonic() - began < 30
+            time.sleep(0.001)
+
+    def type(self, text):
+        os.write(self.terminal, text.encode())
+
+    def go_on(self):
+        os.write(self.orders, b"c")
+
+    def close(self):
+        for one in (self.pid, self.shell):
+            try:
+                os.kill(one, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        os.waitpid(self.shell, 0)
+        for one in (self.events, self.orders, self.terminal):
+            os.close(one)
+
+
+class signals(unittest.TestCase):
+    def start(self, *words, **environment):
+        started = job(*words, HOME="/nonexistent", **environment)
+        self.addCleanup(started.close)
+        return started
+
+    @unittest.skipIf(os.environ.get("PALI_TEST_EDITED_LINES") == "0", "built without libedit")
+    def test_a_signal_ends_the_chat_with_the_terminal_as_it_was(self):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            chat = self.start("chat", TERM="xterm")
+            chat.until_edited()
+            chat.type("cap")
+            chat.until("cap")
+            os.kill(chat.pid, number)
+            self.assertEqual(chat.event(), [False, number, True])
+        chat = self.start("chat", TERM="xterm")
+        chat.until_edited()
+        chat.type("\x1c")  # Ctrl-\\
+        self.assertEqual(chat.event(), [False, signal.SIGQUIT, True])
+
+    @unittest.skipIf(os.environ.get("PALI_TEST_EDITED_LINES") == "0", "built without libedit")
+    def test_a_chat_that_was_stopped_shows_its_line_again(self):
+        chat = self.start("chat", TERM="xterm")
+        chat.until_edited()
+        for stop in (lambda: chat.type("\x1a"), lambda: os.kill(chat.pid, signal.SIGTSTP), lambda: os.kill(chat.pid, signal.SIGSTOP)):  # \x1a: Ctrl-Z
+            chat.type("capt")
+            chat.until("capt")
+            stop()
+            stopped, _, usual = chat.event()
+            self.assertIn((stopped, usual), ((signal.SIGTSTP, True), (signal.SIGSTOP, False)))
+            chat.go_on()
+            self.assertIn("> Input: ", chat.until("capt"))
+            chat.type("ion en\r")
+            chat.until("> Output: " + CAPTION)
+            chat.until_edited()
+        chat.type("\x1a")
+        self.assertEqual(chat.event(), [signal.SIGTSTP, False, True])
+        os.kill(chat.pid, signal.SIGTERM)
+        chat.go_on()
+        self.assertEqual(chat.event(), [False, signal.SIGTERM, True])
+
+    def test_a_signal_while_the_terminal_is_asked_what_it_shows(self):
+        asked = self.start("detect", "--draw", TERM="xterm-256color", COLORTERM="truecolor", TMUX="", TERM_PROGRAM="", KITTY_WINDOW_ID="", KONSOLE_VERSION="", WT_SESSION="")
+        asked.until("\x1b[c")
+        os.kill(asked.pid, signal.SIGTERM)
+        self.assertEqual(asked.event(), [False, signal.SIGTERM, True])
 
 
 class terminal(unittest.TestCase):
