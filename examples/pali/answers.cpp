@@ -46,7 +46,7 @@ void answers::read_lines(const std::string& name, part& from, bool take_failures
     for (std::string line; std::getline(file, line) && !file.eof();) {
         const json read = json::parse(line, nullptr, false);
         if (!read.is_object()) throw pali::error(pali::errc::malformed_file, {(m_folder / name).string(), ": byte ", from.read, " does not begin a JSON object; was the file edited?"});
-        note(read, {.part = name, .offset = from.read, .length = line.size()}, take_failures);
+        note(read, {.part = name, .offset = from.read, .length = line.size(), .given = {}}, take_failures);
         from.read += line.size() + 1;
     }
 }
@@ -57,6 +57,7 @@ void answers::note(const json& line, place where, bool take_failures) {
     const std::string key = name_of(line, "key");
     if (key.empty()) return;
     if (line.contains("answer")) {
+        where.given = name_of(line, "given");
         m_answers.try_emplace(key, std::move(where)); // the first stays, should two processes have answered
         m_failed.erase(key);
     }
@@ -100,7 +101,7 @@ void answers::add(const json& line) {
         fs::resize_file(path, own.read, ignored);
         throw pali::error(pali::errc::cannot_write, {path.string(), ": cannot be written; is the folder there, writable and not full?"});
     }
-    note(line, {.part = name, .offset = own.read, .length = text.size() - 1}, true);
+    note(line, {.part = name, .offset = own.read, .length = text.size() - 1, .given = {}}, true);
     own.read += text.size();
 }
 

@@ -39,6 +39,8 @@ public:
     [[nodiscard]] std::string drawing(const std::string& key) const;
     /// Whether a process recorded that it writes this file.
     [[nodiscard]] bool wrote(const std::string& name) const { return m_written.contains(name); }
+    /// The name that a picture with an answer was given by.
+    [[nodiscard]] const std::string& given(const std::string& key) const { return m_answers.at(key).given; }
     /// Pictures with an answer, by key.
     [[nodiscard]] std::vector<std::string> keys() const;
     [[nodiscard]] std::size_t size() const noexcept { return m_answers.size(); }
@@ -58,6 +60,7 @@ private:
         std::string part;
         std::uint64_t offset = 0;
         std::size_t length = 0;
+        std::string given;
     };
     void read_lines(const std::string& name, part& from, bool take_failures);
     void note(const nlohmann::ordered_json& line, place where, bool take_failures);

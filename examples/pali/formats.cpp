@@ -5,12 +5,14 @@
 
 #include <pali/core/error.hpp>
 #include <pali/core/write_file.hpp>
+#include <pali/objects/coco_file.hpp>
 #include <pali/objects/constraint.hpp>
 #include <pali/objects/impl/json_values.ipp>
 #include <pali/objects/labelme.hpp>
 #include <pali/objects/yolo.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <system_error>
 
 namespace {
@@ -52,8 +54,8 @@ void result_folder::write_formats(const json& formats) {
     const bool coco = formats.contains("coco"), yolo = formats.contains("yolo"), labelme = formats.contains("labelme"), points = coco || yolo || labelme;
     std::vector<std::pair<std::string, std::string>> order; // by name, then key
     for (std::string& key : m_answers.keys()) {
-        json line = m_answers.read(key);
-        order.emplace_back(file_of(line), std::move(key));
+        std::string file = file_of(key);
+        order.emplace_back(std::move(file), std::move(key));
     }
     std::sort(order.begin(), order.end());
 
@@ -62,25 +64,27 @@ void result_folder::write_formats(const json& formats) {
     if (yolo) files.emplace_back("data.yaml");
     record(files);
 
-    pali::coco_writer data(coco ? static_cast<pali::coco_masks>(formats.at("coco").get<int>()) : pali::coco_masks::automatic);
+    // Both are written as answers are read: of a million pictures the whole would not fit into memory.
+    pali::file_writer lines(m_folder / "results.jsonl");
+    std::optional<pali::coco_file> data;
+    if (coco) data.emplace(m_folder / "coco.json", static_cast<pali::coco_masks>(formats.at("coco").get<int>()));
     pali::category_list classes;
     for (const std::string& label : pali::asked_labels(m_question.value("things", ""))) { // numbered as they were asked for, found or not
-        if (coco) data.declare(label);
+        if (data) data->declare(label);
         static_cast<void>(classes.number_of(label));
     }
     const pali::yolo_form form = m_question.value("task", "") == "segment" ? pali::yolo_form::polygons : pali::yolo_form::boxes;
-    std::string lines;
     for (const auto& [file, key] : order) {
         const json line = m_answers.read(key);
         const json& answer = line.at("answer");
         json shown;
         add_name(shown, "file", file);
         shown.update(answer);
-        lines += line_of(shown) + '\n';
+        lines.write(line_of(shown) + '\n');
         if (!points) continue;
         const std::vector<pali::object> objects = objects_of(line);
         pali::picture_objects found{.file = file, .width = answer.at("width"), .height = answer.at("height"), .objects = objects};
-        if (coco) data.add(found);
+        if (data) data->add(found);
         if (!yolo && !labelme) continue;
         const std::string at = line.contains("at") ? stored::name_of(line, "at") : key; // where the picture is, from here
         const picture_name picture{.path = m_folder / at, .given = file, .key = key};
@@ -105,8 +109,8 @@ void result_folder::write_formats(const json& formats) {
             pali::write_file(m_folder / name, pali::labelme_text(found));
         }
     }
-    pali::write_file(m_folder / "results.jsonl", lines);
-    if (coco) data.write(m_folder / "coco.json");
+    lines.finish();
+    if (data) data->finish();
     if (yolo) { // an absolute path: trainers look for a relative one in a folder of their own
         std::string text = "# Objects found by pali. Both sets are all pictures: divide them before training.\npath: " + json(fs::absolute(m_folder).lexically_normal().string()).dump(-1, ' ', false, json::error_handler_t::replace) +
                            "\ntrain: images\nval: images\nnames:\n";

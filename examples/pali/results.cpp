@@ -77,10 +77,7 @@ picture_name result_folder::name_of(const fs::path& picture) const {
     return {.path = picture, .given = picture.string(), .key = known->second + picture.filename().string()};
 }
 
-std::string result_folder::file_of(const json& line) const {
-    const std::string key = stored::name_of(line, "key");
-    return m_root && key.starts_with(*m_root) ? key.substr(m_root->size()) : stored::name_of(line, "given");
-}
+std::string result_folder::file_of(const std::string& key) const { return m_root && key.starts_with(*m_root) ? key.substr(m_root->size()) : m_answers.given(key); }
 
 std::string result_folder::preferred_stem(const picture_name& picture) const {
     fs::path stem = m_root && picture.key.starts_with(*m_root) ? fs::path(picture.key.substr(m_root->size())).replace_extension() : fs::path(picture.key).stem();

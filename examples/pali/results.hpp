@@ -85,7 +85,7 @@ public:
 
 private:
     [[nodiscard]] step left_to_do(const picture_name& picture) const;
-    [[nodiscard]] std::string file_of(const nlohmann::ordered_json& line) const;
+    [[nodiscard]] std::string file_of(const std::string& key) const;
     [[nodiscard]] std::string preferred_stem(const picture_name& picture) const;
     [[nodiscard]] std::string stem_of(const picture_name& picture);
     [[nodiscard]] std::string register_stem(const picture_name& picture);

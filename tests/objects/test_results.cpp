@@ -7,6 +7,7 @@
 #include <pali/image/read.hpp>
 #include <pali/image/write.hpp>
 #include <pali/objects/coco.hpp>
+#include <pali/objects/coco_file.hpp>
 #include <pali/objects/json_lines.hpp>
 #include <pali/objects/labelme.hpp>
 #include <pali/objects/rle.hpp>
@@ -173,6 +174,47 @@ BOOST_AUTO_TEST_CASE(coco_goes_on_after_a_stop) {
     BOOST_TEST(!std::filesystem::exists(folder.path() / "coco.json.part"));
     BOOST_CHECK_EXCEPTION(add(second, "b"), pali::error, with(errc::invalid_argument));
     BOOST_TEST(second.text() == at_once.text());
+}
+
+BOOST_AUTO_TEST_CASE(a_coco_file_is_what_a_writer_writes) {
+    const temporary_folder folder;
+    const auto path = folder.path() / "coco.json";
+    const auto objects = cat_and_dog(), another = std::vector{boxed("bird", 1, {0, 0, 1, 1}), boxed("a\xFF", 0, {0, 0, 2, 2})};
+    for (const auto form : {pali::coco_masks::automatic, pali::coco_masks::run_lengths})
+        for (const std::size_t pictures : {0u, 1u, 2u, 5u})
+            for (const bool declares : {false, true}) {
+                pali::coco_writer whole(form);
+                pali::coco_file file(path, form);
+                if (declares) whole.declare("dog"), file.declare("dog"), whole.declare("zebra"), file.declare("zebra");
+                for (std::size_t i = 0; i < pictures; ++i) {
+                    const std::span<const pali::object> found = i % 3 == 0 ? std::span<const pali::object>() : i % 3 == 1 ? std::span(objects) : std::span(another);
+                    const pali::picture_objects picture{.file = "\xFE \"" + std::to_string(i), .width = 20, .height = 10, .objects = found};
+                    whole.add(picture);
+                    file.add(picture);
+                }
+                file.finish();
+                BOOST_TEST(content_of(path) == whole.text());
+            }
+    BOOST_TEST(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1, "no parts are left");
+}
+
+BOOST_AUTO_TEST_CASE(a_coco_file_appears_whole_or_not_at_all) {
+    const temporary_folder folder;
+    const auto path = folder.write("coco.json", "old");
+    const auto objects = cat_and_dog();
+    {
+        pali::coco_file file(path);
+        file.add({.file = "a", .width = 20, .height = 10, .objects = objects});
+        BOOST_CHECK_EXCEPTION(file.add({.file = "a", .width = 20, .height = 10, .objects = objects}), pali::error, with(errc::invalid_argument));
+        BOOST_CHECK_EXCEPTION(file.add({.file = "b", .width = 21, .height = 10, .objects = objects}), pali::error, with(errc::invalid_argument));
+    }
+    BOOST_TEST(content_of(path) == "old");
+    BOOST_TEST(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1, "no parts are left");
+    BOOST_CHECK_EXCEPTION((void)pali::coco_file(folder.path() / "absent" / "coco.json"), pali::error, with(errc::cannot_write));
+    BOOST_CHECK_EXCEPTION((void)pali::coco_file(folder.path()), pali::error, with(errc::cannot_write));
+    std::filesystem::create_directory(folder.path() / "coco.json.annotations.part");
+    BOOST_CHECK_EXCEPTION((void)pali::coco_file(path), pali::error, with(errc::cannot_write));
+    BOOST_TEST(content_of(path) == "old");
 }
 
 // Data sets of others number as they like; what is added stands behind, and what is not known stays.

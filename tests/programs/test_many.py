@@ -83,6 +83,28 @@ class one_folder(with_many):
         self.assertEqual(files_in(self.out), files_in(self.folder / "alone"))
         self.assertEqual((list((self.out / ".pali" / "claims").iterdir()), list((self.out / ".pali" / "processes").iterdir())), ([], []))
 
+    def test_memory_does_not_grow_with_answers(self):
+        pictures = self.many(6)
+        words = ["segment", "--prompt", "shape", "--image", pictures, "--out", self.out, "--format", "coco"]
+        self.succeeds(*words)
+        [file] = (self.out / ".pali" / "answers").iterdir()
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        answers = [line for line in lines if "answer" in line]
+
+        def peak(count):
+            with open(file, "w") as to:
+                for line in [*(line for line in lines if "answer" not in line), *({**answers[i % 6], "key": f"../pictures/{i:05d}.png", "given": f"{i:05d}.png"} for i in range(count))]:
+                    to.write(json.dumps(line, separators=(",", ":")) + "\n")
+            (self.out / ".pali" / "written").unlink()
+            code, errors, most = test_tasks.peak_memory(*words)
+            self.assertEqual((code, errors), (0, ""))
+            coco = json.loads((self.out / "coco.json").read_text())
+            self.assertEqual((len(answers_in(self.out)), len(coco["images"]), len(coco["annotations"])), (count, count, count // 6 * sum(len(one["answer"]["objects"]) for one in answers)))
+            return most
+
+        few, many = peak(6), peak(18_000)
+        self.assertLess(many - few, 18_000 * 1000)  # names and ids; 10 KB an answer when coco.json was built in memory
+
     def test_a_process_waits_for_what_another_holds_and_takes_over_what_the_dead_held(self):
         pictures = self.many(2)
         words = ["detect", "--prompt", "shape", "--image", pictures, "--out", self.out]
@@ -460,11 +482,11 @@ class accidents(with_many):
         def small():
             resource.setrlimit(resource.RLIMIT_FSIZE, (300, resource.RLIM_INFINITY))
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        done = subprocess.run([test_pali.PALI, "segment", "--prompt", "shape", "--image", folder, "--out", self.out, "--draw"], capture_output=True, text=True, preexec_fn=small, timeout=60)
+        done = subprocess.run([test_pali.PALI, "segment", "--prompt", "shape", "--image", folder, "--out", self.out, "--draw", "--format", "coco"], capture_output=True, text=True, preexec_fn=small, timeout=60)
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("cannot be written", done.stderr)
         self.assertEqual({name: size for name, size in ((p.name, p.stat().st_size) for p in self.out.iterdir() if p.is_file()) if (size == 0 and name != "results.jsonl") or name.endswith(".part")}, {})
-        self.succeeds("segment", "--prompt", "shape", "--image", folder, "--out", self.out, "--draw")
+        self.succeeds("segment", "--prompt", "shape", "--image", folder, "--out", self.out, "--draw", "--format", "coco")
         self.assertEqual(len(answers_in(self.out)), 40)
 
 

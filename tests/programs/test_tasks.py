@@ -79,6 +79,14 @@ def grey(path):
     return width, height, rows
 
 
+def peak_memory(*words):
+    """(exit code, standard error, most bytes in RAM) of the program. A small process starts it: a maximum includes that of the process that calls exec."""
+    launch = "import os, sys; n = os.open('/dev/null', os.O_WRONLY); p = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, n, 1)]); _, s, u = os.wait4(p, 0); print(os.waitstatus_to_exitcode(s), u.ru_maxrss)"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", launch, test_pali.PALI, *map(str, words)], capture_output=True, text=True, timeout=300)
+    code, kilobytes = map(int, done.stdout.split())
+    return code, done.stderr, kilobytes * 1024
+
+
 class with_folder(unittest.TestCase):
     def setUp(self):
         self.holder = tempfile.TemporaryDirectory()

@@ -13,27 +13,65 @@
 
 namespace pali::inline PALI_ABI {
 
-/// Replaces the file at `path`, or creates it: writes `<path>.part` first and renames it, so an interrupted or failed write leaves the old file, or none.
-/// A symbolic link stays one; its target is replaced. Throws `cannot_write`, also where `path` is a folder, a pipe or a device.
-inline void write_file(std::filesystem::path path, std::string_view bytes) {
-    namespace fs = std::filesystem;
-    std::error_code failure;
-    if (const fs::file_status there = fs::status(path, failure); fs::exists(there)) {
-        if (fs::is_directory(there)) throw error(errc::cannot_write, {path.string(), ": is a folder; a file is to be written here"});
-        if (!fs::is_regular_file(there)) throw error(errc::cannot_write, {path.string(), ": is not a regular file, so it is not replaced"});
-        if (fs::path target = fs::canonical(path, failure); !failure) path = std::move(target);
+/// Writes a file piece by piece, whole or not at all: into `<path>.part`, which finish() renames to `path`. Without finish() the old file stays, or none.
+/// A symbolic link stays one; its target is replaced.
+class file_writer {
+public:
+    /// Opens `<path>.part`. Throws `cannot_write`, also where `path` is a folder, a pipe or a device.
+    explicit file_writer(std::filesystem::path path) : m_path(std::move(path)) {
+        namespace fs = std::filesystem;
+        std::error_code failure;
+        if (const fs::file_status there = fs::status(m_path, failure); fs::exists(there)) {
+            if (fs::is_directory(there)) throw error(errc::cannot_write, {m_path.string(), ": is a folder; a file is to be written here"});
+            if (!fs::is_regular_file(there)) throw error(errc::cannot_write, {m_path.string(), ": is not a regular file, so it is not replaced"});
+            if (fs::path target = fs::canonical(m_path, failure); !failure) m_path = std::move(target);
+        }
+        m_part = m_path;
+        m_part += ".part";
+        m_file.open(m_part, std::ios::binary | std::ios::trunc);
+        if (!m_file) fail();
     }
-    fs::path part = path;
-    part += ".part";
-    std::ofstream file(part, std::ios::binary | std::ios::trunc);
-    file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    file.close();
-    failure.clear();
-    if (file) fs::rename(part, path, failure);
-    if (file && !failure) return;
-    std::error_code ignored;
-    fs::remove(part, ignored);
-    throw error(errc::cannot_write, {path.string(), ": cannot be written; is the folder there, writable and not full?"});
+    /// Removes what was written unless it is finished.
+    ~file_writer() { remove_part(); }
+    file_writer(const file_writer&) = delete;
+    file_writer& operator=(const file_writer&) = delete;
+
+    /// Appends bytes. Failures are reported by finish().
+    void write(std::string_view bytes) { m_file.write(bytes.data(), static_cast<std::streamsize>(bytes.size())); }
+
+    /// Closes the file and gives it its name. To be called once, at the end. Throws `cannot_write` where this or an earlier write failed.
+    void finish() {
+        m_file.close();
+        std::error_code failure;
+        if (m_file) std::filesystem::rename(m_part, m_path, failure);
+        if (!m_file || failure) fail();
+        m_part.clear();
+    }
+
+    /// Throws the `cannot_write` of this file.
+    [[noreturn]] void fail() {
+        remove_part();
+        throw error(errc::cannot_write, {m_path.string(), ": cannot be written; is the folder there, writable and not full?"});
+    }
+
+private:
+    void remove_part() noexcept {
+        if (m_part.empty()) return;
+        std::error_code ignored;
+        m_file.close();
+        if (std::filesystem::is_regular_file(m_part, ignored)) std::filesystem::remove(m_part, ignored);
+        m_part.clear();
+    }
+
+    std::filesystem::path m_path, m_part;
+    std::ofstream m_file;
+};
+
+/// Replaces the file at `path`, or creates it, as file_writer does. Throws `cannot_write`.
+inline void write_file(std::filesystem::path path, std::string_view bytes) {
+    file_writer file(std::move(path));
+    file.write(bytes);
+    file.finish();
 }
 
 /// The same, of bytes.

@@ -23,7 +23,7 @@ enum class coco_masks {
  * An annotation of an object with a mask has `segmentation` (see coco_masks), and `area` and `bbox` [x, y, width, height] of the mask's pixels. One without has
  * [], and area and bbox of its box, to a hundredth of a pixel. `iscrowd` is 0; `score` is there too. Ids of pictures, annotations and categories
  * begin at 1 and follow first appearance. Categories are named by category_name(): "object" where a model gave no label. A file name that is not
- * UTF-8 is written with U+FFFD, and its bytes in hexadecimal as `file_name_bytes`.
+ * UTF-8 is written with U+FFFD, and its bytes in hexadecimal as `file_name_bytes`. The document is in memory; coco_file writes one of any size.
  */
 class coco_writer {
 public:

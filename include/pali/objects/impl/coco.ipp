@@ -50,28 +50,74 @@ struct mask_extent {
     return list;
 }
 
-} // namespace object_detail
+/// What makes the entries of a data set: names that are there, and ids.
+struct coco_entries {
+    using json = nlohmann::ordered_json;
 
-struct coco_writer::parts {
     coco_masks masks = coco_masks::automatic;
-    nlohmann::ordered_json document = {{"info", {{"description", "objects found by pali"}}},
-                                       {"images", nlohmann::ordered_json::array()},
-                                       {"annotations", nlohmann::ordered_json::array()},
-                                       {"categories", nlohmann::ordered_json::array()}};
     std::set<std::string> files;
-    std::map<std::string, std::int64_t> categories;                 // name -> id
+    std::map<std::string, std::int64_t> categories; // name -> id
     std::int64_t last_image = 0, last_annotation = 0, last_category = 0;
 
-    std::int64_t category_of(const std::string& label) {
+    /// The id of a label's category, which is put behind `list` where it is new.
+    std::int64_t category_of(const std::string& label, json& list) {
         std::string name = category_name(label);
         const auto [found, is_new] = categories.try_emplace(name, last_category + 1);
-        if (is_new) document["categories"].push_back({{"id", ++last_category}, {"name", std::move(name)}, {"supercategory", ""}});
+        if (is_new) list.push_back({{"id", ++last_category}, {"name", std::move(name)}, {"supercategory", ""}});
         return found->second;
+    }
+
+    /// The entry in "images"; annotations() is to follow. Throws what coco_writer::add() throws.
+    [[nodiscard]] json image(const picture_objects& picture) {
+        if (picture.file.empty() || files.contains(picture.file)) throw error(errc::invalid_argument, {"coco_writer: ", in_quotes(picture.file), " is no name, or has been added before"});
+        for (const object& o : picture.objects) check_mask("coco_writer", picture, o);
+        files.insert(picture.file);
+        json made = {{"id", ++last_image}};
+        add_name(made, "file_name", picture.file);
+        made["width"] = picture.width;
+        made["height"] = picture.height;
+        return made;
+    }
+
+    /// The entry in "annotations" of an object in the picture that was added last.
+    [[nodiscard]] json annotation(const object& o, json& category_list) {
+        const double x = to_hundredths(static_cast<double>(o.box.x0)), y = to_hundredths(static_cast<double>(o.box.y0));
+        const double width = std::max(to_hundredths(static_cast<double>(o.box.x1) - x), 0.0);
+        const double height = std::max(to_hundredths(static_cast<double>(o.box.y1) - y), 0.0);
+        json made = {{"id", ++last_annotation}, {"image_id", last_image}, {"category_id", category_of(o.label, category_list)}};
+        made["bbox"] = {x, y, width, height};
+        if (o.mask.empty()) {
+            made["area"] = to_hundredths(width * height);
+            made["segmentation"] = json::array();
+        } else {
+            const mask_extent extent(o.mask);
+            if (extent.pixels > 0) made["bbox"] = {extent.x0, extent.y0, extent.x1 - extent.x0, extent.y1 - extent.y0};
+            made["area"] = extent.pixels;
+            made["segmentation"] = coco_segmentation(o.mask, masks);
+        }
+        made["iscrowd"] = 0;
+        made["score"] = score_value(o.score);
+        return made;
     }
 };
 
-PALI_INLINE coco_writer::coco_writer(coco_masks masks) : m_parts(std::make_unique<parts>()) { m_parts->masks = masks; }
-PALI_INLINE void coco_writer::declare(const std::string& label) { m_parts->category_of(label); }
+/// On one line. What was read from a file may hold anything: bytes that are not UTF-8 become U+FFFD.
+[[nodiscard]] PALI_INLINE std::string coco_text(const nlohmann::ordered_json& value) { return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); }
+
+[[nodiscard]] PALI_INLINE nlohmann::ordered_json coco_info() { return {{"description", "objects found by pali"}}; }
+
+} // namespace object_detail
+
+struct coco_writer::parts {
+    object_detail::coco_entries entries;
+    nlohmann::ordered_json document = {{"info", object_detail::coco_info()},
+                                       {"images", nlohmann::ordered_json::array()},
+                                       {"annotations", nlohmann::ordered_json::array()},
+                                       {"categories", nlohmann::ordered_json::array()}};
+};
+
+PALI_INLINE coco_writer::coco_writer(coco_masks masks) : m_parts(std::make_unique<parts>()) { m_parts->entries.masks = masks; }
+PALI_INLINE void coco_writer::declare(const std::string& label) { (void)m_parts->entries.category_of(label, m_parts->document["categories"]); }
 PALI_INLINE coco_writer::~coco_writer() = default;
 PALI_INLINE coco_writer::coco_writer(coco_writer&&) noexcept = default;
 PALI_INLINE coco_writer& coco_writer::operator=(coco_writer&&) noexcept = default;
@@ -96,56 +142,29 @@ PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path, coc
             if (!entry(one, id->template get<std::int64_t>())) fail({"an entry of \"", list, "\" has no name of its own"});
         }
     };
-    read_list("images", p.last_image, [&](const auto& one, std::int64_t) {
+    read_list("images", p.entries.last_image, [&](const auto& one, std::int64_t) {
         const std::string file = object_detail::name_of(one, "file_name");
-        return !file.empty() && p.files.insert(file).second;
+        return !file.empty() && p.entries.files.insert(file).second;
     });
-    read_list("categories", p.last_category, [&](const auto& one, std::int64_t id) {
+    read_list("categories", p.entries.last_category, [&](const auto& one, std::int64_t id) {
         const std::string name = object_detail::name_of(one, "name");
-        return !name.empty() && p.categories.try_emplace(name, id).second;
+        return !name.empty() && p.entries.categories.try_emplace(name, id).second;
     });
-    read_list("annotations", p.last_annotation, [](const auto&, std::int64_t) { return true; });
+    read_list("annotations", p.entries.last_annotation, [](const auto&, std::int64_t) { return true; });
     return made;
 }
 
-PALI_INLINE bool coco_writer::contains(const std::string& file) const { return m_parts->files.contains(file); }
-PALI_INLINE std::size_t coco_writer::size() const noexcept { return m_parts->files.size(); }
+PALI_INLINE bool coco_writer::contains(const std::string& file) const { return m_parts->entries.files.contains(file); }
+PALI_INLINE std::size_t coco_writer::size() const noexcept { return m_parts->entries.files.size(); }
 
 PALI_INLINE void coco_writer::add(const picture_objects& picture) {
-    using object_detail::to_hundredths;
-    const std::string& file = picture.file;
-    if (file.empty() || contains(file)) throw error(errc::invalid_argument, {"coco_writer: ", in_quotes(file), " is no name, or has been added before"});
-    for (const object& o : picture.objects) object_detail::check_mask("coco_writer", picture, o);
     parts& p = *m_parts;
-    p.files.insert(file);
-    nlohmann::ordered_json image = {{"id", ++p.last_image}};
-    object_detail::add_name(image, "file_name", file);
-    image["width"] = picture.width;
-    image["height"] = picture.height;
-    p.document["images"].push_back(std::move(image));
-    for (const object& o : picture.objects) {
-        const double x = to_hundredths(static_cast<double>(o.box.x0)), y = to_hundredths(static_cast<double>(o.box.y0));
-        const double width = std::max(to_hundredths(static_cast<double>(o.box.x1) - x), 0.0);
-        const double height = std::max(to_hundredths(static_cast<double>(o.box.y1) - y), 0.0);
-        nlohmann::ordered_json made = {{"id", ++p.last_annotation}, {"image_id", p.last_image}, {"category_id", p.category_of(o.label)}};
-        made["bbox"] = {x, y, width, height};
-        if (o.mask.empty()) {
-            made["area"] = to_hundredths(width * height);
-            made["segmentation"] = nlohmann::ordered_json::array();
-        } else {
-            const object_detail::mask_extent extent(o.mask);
-            if (extent.pixels > 0) made["bbox"] = {extent.x0, extent.y0, extent.x1 - extent.x0, extent.y1 - extent.y0};
-            made["area"] = extent.pixels;
-            made["segmentation"] = object_detail::coco_segmentation(o.mask, p.masks);
-        }
-        made["iscrowd"] = 0;
-        made["score"] = object_detail::score_value(o.score);
-        p.document["annotations"].push_back(std::move(made));
-    }
+    p.document["images"].push_back(p.entries.image(picture));
+    for (const object& o : picture.objects) p.document["annotations"].push_back(p.entries.annotation(o, p.document["categories"]));
 }
 
 PALI_INLINE std::string coco_writer::text() const {
-    return m_parts->document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n'; // replace: what was read may hold anything
+    return object_detail::coco_text(m_parts->document) + '\n';
 }
 
 PALI_INLINE std::string coco_writer::results() const {
@@ -156,7 +175,7 @@ PALI_INLINE std::string coco_writer::results() const {
             if (a.contains(key) && !(a[key].is_array() && a[key].empty())) one[key] = a[key];
         list.push_back(std::move(one));
     }
-    return list.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
+    return object_detail::coco_text(list) + '\n';
 }
 
 PALI_INLINE void coco_writer::write(const std::filesystem::path& path) const { write_file(path, text()); }
