@@ -486,8 +486,21 @@ class accidents(with_many):
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("cannot be written", done.stderr)
         self.assertEqual({name: size for name, size in ((p.name, p.stat().st_size) for p in self.out.iterdir() if p.is_file()) if (size == 0 and name != "results.jsonl") or name.endswith(".part")}, {})
-        self.succeeds("segment", "--prompt", "shape", "--image", folder, "--out", self.out, "--draw", "--format", "coco")
+        words = ["segment", "--prompt", "shape", "--image", folder, "--out", self.out, "--draw", "--format", "coco"]
+        self.succeeds(*words)
         self.assertEqual(len(answers_in(self.out)), 40)
+        whole = (self.out / "coco.json").read_bytes()
+        self.assertGreater(len(whole), (self.out / "results.jsonl").stat().st_size + 1000)
+        (self.out / ".pali" / "written").unlink()
+        def room_for_results():
+            limit = (self.out / "results.jsonl").stat().st_size + 1000
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        done = subprocess.run([test_pali.PALI, *map(str, words)], capture_output=True, text=True, preexec_fn=room_for_results, timeout=60)
+        self.assertEqual((done.returncode, done.stderr.count("\n")), (1, 1), done.stderr)
+        self.assertIn("coco.json: cannot be written", done.stderr)
+        self.assertEqual((self.out / "coco.json").read_bytes(), whole)
+        self.assertEqual([p.name for p in self.out.iterdir() if p.name.endswith(".part")], [])
 
 
 if __name__ == "__main__":

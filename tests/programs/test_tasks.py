@@ -258,6 +258,26 @@ class many_pictures(with_folder):
         self.assertEqual(done.returncode, 1)
         self.assertIn("raise --max-pixels", done.stderr)
 
+    def test_a_wide_gif_is_refused_before_memory_is_taken(self):
+        def gif(width, height):
+            path = self.folder / f"{width}.gif"
+            path.write_bytes(b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(3) + b"\xff\xff\xff" + b"," + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\x02\x02\x44\x01\x00;")
+            return path
+
+        def peak(path, *more):  # pictures are read before the model is looked for
+            code, errors, most = peak_memory("generate", "--image", path, "--model", self.folder / "none", *more)
+            self.assertEqual((code, errors.count("\n")), (1, 1), errors)
+            return errors, most
+
+        wide = gif(65535, 1500)
+        read, least = peak(gif(1, 1))
+        self.assertIn("none: there is no such", read)
+        refused, most = peak(wide)
+        self.assertIn("a side may have 65500: raise --max-side", refused)
+        self.assertLess(most - least, 10e6)
+        _, decoded = peak(wide, "--max-side", 65535, "--max-pixels", 65535 * 1500)
+        self.assertGreater(decoded - least, 65535 * 1500, "the measure shows what decoding takes")
+
     def test_clipped_grey_is_reported(self):
         bright = self.folder / "bright.pgm"
         bright.write_bytes(b"P5 8 8 65535\n" + bytes(range(128)))
