@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """pali detect, segment, caption, ask, eval as their users meet them.   usage: test_tasks.py PALI [-k NAME]"""
+import base64
 import json
 import os
 import pathlib
 import pty
+import random
 import re
 import shutil
 import signal
@@ -277,6 +279,22 @@ class many_pictures(with_folder):
         self.assertLess(most - least, 10e6)
         _, decoded = peak(wide, "--max-side", 65535, "--max-pixels", 65535 * 1500)
         self.assertGreater(decoded - least, 65535 * 1500, "the measure shows what decoding takes")
+
+    def test_nothing_but_our_error_is_printed_about_a_damaged_avif(self):
+        if "libaom" not in subprocess.run(["ldd", test_pali.PALI], capture_output=True, text=True).stdout:
+            self.skipTest("libheif has no libaom here; dav1d prints")
+        cases = {one["name"]: base64.b64decode(one["data"]) for one in json.loads((ROOT / "tests" / "data" / "image_variants" / "variants.json").read_text())["cases"]}
+        order, refused = random.Random(2), 0
+        for name in ("avif.avif", "avif_444.avif", "avif_400.avif"):
+            whole = cases[name]
+            for _ in range(40):
+                damaged = bytearray(whole)
+                damaged[order.randrange(whole.index(b"mdat") + 4, len(whole))] = order.randrange(256)
+                (self.folder / name).write_bytes(damaged)
+                done = run("generate", "--image", self.folder / name, "--model", self.folder / "none")
+                self.assertRegex(done.stderr, r"^pali: [^\n]*\n$")
+                refused += "[pali.401]" in done.stderr
+        self.assertGreater(refused, 10)
 
     def test_clipped_grey_is_reported(self):
         bright = self.folder / "bright.pgm"

@@ -98,6 +98,11 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
     check(heif_image_handle_get_width(primary), heif_image_handle_get_height(primary));
 
     options->convert_hdr_to_8bit = 1;
+#  if LIBHEIF_NUMERIC_VERSION >= 0x010f0000 // 1.15
+    // dav1d, which libheif prefers, writes to standard error about damaged files, and libheif gives no access to its logger. libaom writes nothing, and its pixels
+    // are the same. Where it is not installed libheif takes another.
+    if (is_avif) options->decoder_id = "aom";
+#  endif
 #  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; before, it has no other way
     options->color_conversion_options.preferred_chroma_upsampling_algorithm = heif_chroma_upsampling_nearest_neighbor;
     options->color_conversion_options.only_use_preferred_chroma_algorithm = 1;
