@@ -1019,6 +1019,27 @@ PALI_INLINE image decode_bmp(const source& from) {
 
 } // namespace pali::inline PALI_ABI::image_detail
 
+// Files that Git LFS has not fetched: a clone without it holds a text of three lines in place of each.
+
+namespace pali::inline PALI_ABI {
+
+/// Whether `contents`, a file or its first 64 bytes, is a pointer. https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+[[nodiscard]] constexpr bool is_lfs_pointer(std::string_view contents) noexcept { return contents.starts_with("version https://git-lfs.github.com/spec/"); }
+
+/// What a message says of a pointer, behind the name of the file.
+inline constexpr const char* lfs_pointer_words = ": is a pointer of Git LFS and not the file itself: run git lfs pull in the folder, or download the file";
+
+/// Throws errc::malformed_file for a file that is a pointer. What else a file is, or that there is none, is left to its reader.
+inline void refuse_lfs_pointer(const std::filesystem::path& path) {
+    std::error_code unknown;
+    if (!std::filesystem::is_regular_file(path, unknown)) return;
+    char begin[64]{};
+    std::ifstream(path, std::ios::binary).read(begin, sizeof begin);
+    if (is_lfs_pointer(std::string_view(begin, sizeof begin))) throw error(errc::malformed_file, {path.string(), lfs_pointer_words});
+}
+
+} // namespace pali::inline PALI_ABI
+
 // Which libraries this build reads pictures with: the build says so, or else the headers that are there do.
 
 #ifndef PALI_WITH_JPEG
@@ -1303,7 +1324,7 @@ PALI_INLINE const char* unread_format(const source& from) {
     for (const known& k : {known{"\xff\x0a"sv, "JPEG XL"}, known{"\0\0\0\x0cJXL "sv, "JPEG XL"}, known{"\0\0\0\x0cjP  "sv, "JPEG 2000"},
                            known{"\xff\x4f\xff\x51"sv, "JPEG 2000"}, known{"8BPS"sv, "a Photoshop document"}, known{"%PDF-"sv, "PDF"}, known{"\0\0\1\0"sv, "ICO"},
                            known{"\x76\x2f\x31\x01"sv, "OpenEXR"}, known{"<svg"sv, "SVG"}, known{"<?xml"sv, "XML, such as SVG"}, known{"<!DOCTYPE"sv, "an HTML page"},
-                           known{"<html"sv, "an HTML page"}, known{"version https://git-lfs"sv, "a pointer of git LFS (run git lfs pull)"}})
+                           known{"<html"sv, "an HTML page"}})
         if (begins_with(from, k.mark)) return k.name;
     return nullptr;
 }
@@ -1326,6 +1347,7 @@ PALI_INLINE std::string formats_read() {
 }
 
 [[noreturn]] PALI_INLINE void unknown_format(const source& from) {
+    if (is_lfs_pointer({reinterpret_cast<const char*>(from.data()), from.size()})) throw error(errc::unsupported_image, {from.name, lfs_pointer_words});
     const char* const name = unread_format(from);
     refuse(errc::unsupported_image, from,
            {from.size() == 0 ? "the file is empty" : name == nullptr ? "not a picture of a known format" : "the file is ", name == nullptr ? "" : name,
@@ -2328,6 +2350,11 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
     check(heif_image_handle_get_width(primary), heif_image_handle_get_height(primary));
 
     options->convert_hdr_to_8bit = 1;
+#  if LIBHEIF_NUMERIC_VERSION >= 0x010f0000 // 1.15
+    // dav1d, which libheif prefers, writes to standard error about damaged files, and libheif gives no access to its logger. libaom writes nothing, and its pixels
+    // are the same. Where it is not installed libheif takes another.
+    if (is_avif) options->decoder_id = "aom";
+#  endif
 #  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; before, it has no other way
     options->color_conversion_options.preferred_chroma_upsampling_algorithm = heif_chroma_upsampling_nearest_neighbor;
     options->color_conversion_options.only_use_preferred_chroma_algorithm = 1;
@@ -3007,27 +3034,65 @@ inline void write_png(const std::filesystem::path& path, const mask& values) { w
 
 namespace pali::inline PALI_ABI {
 
-/// Replaces the file at `path`, or creates it: writes `<path>.part` first and renames it, so an interrupted or failed write leaves the old file, or none.
-/// A symbolic link stays one; its target is replaced. Throws `cannot_write`, also where `path` is a folder, a pipe or a device.
-inline void write_file(std::filesystem::path path, std::string_view bytes) {
-    namespace fs = std::filesystem;
-    std::error_code failure;
-    if (const fs::file_status there = fs::status(path, failure); fs::exists(there)) {
-        if (fs::is_directory(there)) throw error(errc::cannot_write, {path.string(), ": is a folder; a file is to be written here"});
-        if (!fs::is_regular_file(there)) throw error(errc::cannot_write, {path.string(), ": is not a regular file, so it is not replaced"});
-        if (fs::path target = fs::canonical(path, failure); !failure) path = std::move(target);
+/// Writes a file piece by piece, whole or not at all: into `<path>.part`, which finish() renames to `path`. Without finish() the old file stays, or none.
+/// A symbolic link stays one; its target is replaced.
+class file_writer {
+public:
+    /// Opens `<path>.part`. Throws `cannot_write`, also where `path` is a folder, a pipe or a device.
+    explicit file_writer(std::filesystem::path path) : m_path(std::move(path)) {
+        namespace fs = std::filesystem;
+        std::error_code failure;
+        if (const fs::file_status there = fs::status(m_path, failure); fs::exists(there)) {
+            if (fs::is_directory(there)) throw error(errc::cannot_write, {m_path.string(), ": is a folder; a file is to be written here"});
+            if (!fs::is_regular_file(there)) throw error(errc::cannot_write, {m_path.string(), ": is not a regular file, so it is not replaced"});
+            if (fs::path target = fs::canonical(m_path, failure); !failure) m_path = std::move(target);
+        }
+        m_part = m_path;
+        m_part += ".part";
+        m_file.open(m_part, std::ios::binary | std::ios::trunc);
+        if (!m_file) fail();
     }
-    fs::path part = path;
-    part += ".part";
-    std::ofstream file(part, std::ios::binary | std::ios::trunc);
-    file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    file.close();
-    failure.clear();
-    if (file) fs::rename(part, path, failure);
-    if (file && !failure) return;
-    std::error_code ignored;
-    fs::remove(part, ignored);
-    throw error(errc::cannot_write, {path.string(), ": cannot be written; is the folder there, writable and not full?"});
+    /// Removes what was written unless it is finished.
+    ~file_writer() { remove_part(); }
+    file_writer(const file_writer&) = delete;
+    file_writer& operator=(const file_writer&) = delete;
+
+    /// Appends bytes. Failures are reported by finish().
+    void write(std::string_view bytes) { m_file.write(bytes.data(), static_cast<std::streamsize>(bytes.size())); }
+
+    /// Closes the file and gives it its name. To be called once, at the end. Throws `cannot_write` where this or an earlier write failed.
+    void finish() {
+        m_file.close();
+        std::error_code failure;
+        if (m_file) std::filesystem::rename(m_part, m_path, failure);
+        if (!m_file || failure) fail();
+        m_part.clear();
+    }
+
+    /// Throws the `cannot_write` of this file.
+    [[noreturn]] void fail() {
+        remove_part();
+        throw error(errc::cannot_write, {m_path.string(), ": cannot be written; is the folder there, writable and not full?"});
+    }
+
+private:
+    void remove_part() noexcept {
+        if (m_part.empty()) return;
+        std::error_code ignored;
+        m_file.close();
+        if (std::filesystem::is_regular_file(m_part, ignored)) std::filesystem::remove(m_part, ignored);
+        m_part.clear();
+    }
+
+    std::filesystem::path m_path, m_part;
+    std::ofstream m_file;
+};
+
+/// Replaces the file at `path`, or creates it, as file_writer does. Throws `cannot_write`.
+inline void write_file(std::filesystem::path path, std::string_view bytes) {
+    file_writer file(std::move(path));
+    file.write(bytes);
+    file.finish();
 }
 
 /// The same, of bytes.
@@ -3385,27 +3450,6 @@ namespace pali::inline PALI_ABI {
 
 } // namespace pali::inline PALI_ABI
 
-// Files that Git LFS has not fetched: a clone without it holds a text of three lines in place of each.
-
-namespace pali::inline PALI_ABI {
-
-/// Whether the contents of a file, or their beginning, are those of a pointer. https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
-[[nodiscard]] constexpr bool is_lfs_pointer(std::string_view contents) noexcept { return contents.starts_with("version https://git-lfs.github.com/spec/"); }
-
-/// What a message says of a pointer, behind the name of the file.
-inline constexpr const char* lfs_pointer_words = ": is a pointer of Git LFS and not the file itself: run git lfs pull in the folder, or download the file";
-
-/// Throws errc::malformed_file for a file that is a pointer. What else a file is, or that there is none, is left to its reader.
-inline void refuse_lfs_pointer(const std::filesystem::path& path) {
-    std::error_code unknown;
-    if (!std::filesystem::is_regular_file(path, unknown)) return;
-    char begin[64]{};
-    std::ifstream(path, std::ios::binary).read(begin, sizeof begin);
-    if (is_lfs_pointer(std::string_view(begin, sizeof begin))) throw error(errc::malformed_file, {path.string(), lfs_pointer_words});
-}
-
-} // namespace pali::inline PALI_ABI
-
 // JSON files that are not trusted: bounded in size and depth. Included by bodies only: no header shows nlohmann/json.
 
 #include <nlohmann/json.hpp>
@@ -3705,15 +3749,16 @@ public:
     /// Whether there is nothing.
     [[nodiscard]] bool empty() const noexcept { return m_count == 0; }
 
-    /// `before` and a text, for each that was kept, and how many more there are.
-    [[nodiscard]] std::string joined(const char* before) const {
+    /// `before` and a text, for each of the first `limit` that were kept, and how many more there are.
+    [[nodiscard]] std::string joined(const char* before, std::size_t limit = most) const {
         std::string out;
-        for (const std::string& one : m_kept) out.append(before).append(one);
-        if (m_count > m_kept.size()) out.append(before).append("and ").append(std::to_string(m_count - m_kept.size())).append(" more");
+        const std::size_t shown = std::min(limit, m_kept.size());
+        for (std::size_t i = 0; i < shown; ++i) out.append(before).append(m_kept[i]);
+        if (m_count > shown) out.append(before).append("and ").append(std::to_string(m_count - shown)).append(" more");
         return out;
     }
     /// The texts with commas between: "a, b, and 3 more".
-    [[nodiscard]] std::string in_a_row() const { return m_count == 0 ? "" : joined(", ").substr(2); }
+    [[nodiscard]] std::string in_a_row(std::size_t limit = most) const { return m_count == 0 ? "" : joined(", ", limit).substr(2); }
 
 private:
     std::vector<std::string> m_kept;
@@ -4489,6 +4534,9 @@ public:
 
     /// The id of a piece, written as `piece` gives it.
     [[nodiscard]] std::optional<token> id(std::string_view piece) const;
+
+    /// The smallest id from `first` on that names a piece.
+    [[nodiscard]] std::optional<token> next_id(token first) const noexcept;
 
     /// One more than the largest id that names a piece. A model's table may have more rows.
     [[nodiscard]] std::size_t size() const noexcept;
@@ -5499,7 +5547,7 @@ public:
 
     [[noreturn]] void fail(const error_text& what) const { throw error(errc::malformed_tokenizer, {m_file, ": ", what}); }
     [[noreturn]] void refuse(const error_text& what) const {
-        throw error(errc::unsupported_format, {m_file, ": ", what, "; supported are the files that transformers saves for GemmaTokenizer: BPE with byte fallback over the text as it is. If the base model has a tokenizer.model, put that into the folder in place of tokenizer.json"});
+        throw error(errc::unsupported_format, {m_file, ": ", what, "; of transformers' files those of GemmaTokenizer are read (BPE with byte fallback over the text as it is) and those of TokenizersBackend are not: put the tokenizer.model of the base model into the folder in place of tokenizer.json"});
     }
 
     bool null() { return value(nullptr); }
@@ -6057,6 +6105,13 @@ PALI_INLINE std::string_view tokenizer::unknown_text() const noexcept { return m
 
 PALI_INLINE std::optional<token> tokenizer::id(std::string_view piece) const { return m_parts->find_any(piece); }
 
+PALI_INLINE std::optional<token> tokenizer::next_id(token first) const noexcept {
+    first = std::max(first, token{0});
+    if (m_parts->in_model(first)) return first;
+    const auto found = m_parts->outside.lower_bound(first);
+    return found == m_parts->outside.end() ? std::nullopt : std::optional(found->first);
+}
+
 PALI_INLINE std::size_t tokenizer::size() const noexcept {
     const std::size_t after_last = m_parts->outside.empty() ? 0 : static_cast<std::size_t>(m_parts->outside.rbegin()->first) + 1;
     return std::max(m_parts->model.pieces.size(), after_last);
@@ -6287,7 +6342,7 @@ struct load_options {
     std::filesystem::path mask_decoder{};          ///< vae-oid.npz, for segment; without: found in the folder of the checkpoint when it is needed
     progress_callback on_progress{};               ///< stage "load"; false stops with errc::cancelled
     bool strict = false;                           ///< tensors that the model does not use, and an index that differs from its shards, are errors
-    std::function<void(std::string_view)> on_notice{}; ///< told once about each of the two where they are no errors: a line with the folder and ten names at most
+    std::function<void(std::string_view)> on_notice{}; ///< told once about each of the two where they are no errors, and about tokens without a row in the embedding: a line with the folder and ten names at most
 };
 
 } // namespace pali::inline PALI_ABI
@@ -7864,6 +7919,33 @@ private:
     std::size_t m_steps = 1, m_done = 0;
     bool m_stopped = false;
 };
+
+} // namespace pali::inline PALI_ABI
+
+// Tokens that the vocabulary has and the embedding does not: added to a tokenizer without resizing the model.
+
+namespace pali::inline PALI_ABI {
+
+/// What to do about a token without a row.
+inline constexpr const char* token_rows_cure = "before training, model.resize_token_embeddings(len(tokenizer)) adds the rows";
+
+/// "2 tokens have no row in the embedding, which has 257152: '<new>' (257153), ..."; empty where each token has one. `<image>` needs none, because features of pictures take its place.
+[[nodiscard]] inline std::string describe_tokens_without_rows(const tokenizer& text, std::size_t rows) {
+    short_list found;
+    const std::optional<token> image = text.id("<image>");
+    for (std::optional<token> id = text.next_id(static_cast<token>(rows)); id; id = *id == std::numeric_limits<token>::max() ? std::nullopt : text.next_id(*id + 1))
+        if (id != image) found.add({in_quotes(text.piece(*id)), " (", *id, ")"});
+    if (found.empty()) return {};
+    return error_text{found.size(), found.size() == 1 ? " token has" : " tokens have", " no row in the embedding, which has ", rows, ": ", found.in_a_row(), "; ", token_rows_cure}.str();
+}
+
+/// Throws errc::invalid_prompt for a text with a token that has no row.
+inline void require_token_rows(const tokenizer& text, std::span<const token> ids, std::size_t rows) {
+    for (const token id : ids)
+        if (static_cast<std::size_t>(id) >= rows)
+            throw error(errc::invalid_prompt, {"the text holds the token ", in_quotes(text.piece(id)), " with the id ", id, ", and the embedding has ", rows, " rows; leave it out, or use a model that was trained with it: ",
+                                               token_rows_cure});
+}
 
 } // namespace pali::inline PALI_ABI
 
@@ -10813,6 +10895,10 @@ namespace pali::inline PALI_ABI {
 /// Whether the library can read weights of that type.
 [[nodiscard]] constexpr bool is_convertible(dtype type) noexcept { return type == dtype::f32 || type == dtype::bf16 || type == dtype::f16; }
 
+/// How to make weights of other types readable.
+inline constexpr const char* conversion_cure =
+    "Convert the checkpoint by transformers: PaliGemmaForConditionalGeneration.from_pretrained(DIR, dtype=torch.bfloat16).save_pretrained(OUT)";
+
 namespace detail {
 
 template <class From, class To>
@@ -10841,7 +10927,7 @@ void convert(const tensor_info& tensor, std::size_t first, std::size_t count, To
 
 } // namespace pali::inline PALI_ABI
 
-// Weights that other programs quantised: recognised by the names of their tensors, to say what they are.
+// Weights that other programs quantised, and adapters that are not merged: recognised by the names of their tensors, to say what they are.
 
 namespace pali::inline PALI_ABI {
 
@@ -10873,8 +10959,20 @@ namespace pali::inline PALI_ABI {
     return {};
 }
 
-/// Throws errc::unsupported_format for weights in such a format. `source` names the checkpoint.
+/// The first tensor of an adapter that PEFT keeps beside the base (LoRA, modules_to_save); null where there is none.
+[[nodiscard]] inline const std::string* find_adapter(const tensor_table& tensors) {
+    static constexpr std::string_view segments[] = {".base_layer.", ".lora_A.", ".lora_B.", ".lora_embedding_A.", ".lora_embedding_B.", ".modules_to_save."};
+    for (const auto& [name, tensor] : tensors)
+        for (const std::string_view segment : segments)
+            if (('.' + name + '.').find(segment) != std::string::npos) return &name;
+    return nullptr;
+}
+
+/// Throws errc::unsupported_format for weights in such a format, and for a PEFT model that was saved without merging its adapter. `source` names the checkpoint.
 inline void refuse_foreign_format(const tensor_table& tensors, const std::string& source) {
+    if (const std::string* const adapter = find_adapter(tensors))
+        throw error(errc::unsupported_format, {source, ": holds a PEFT adapter that is not merged into its base: tensor ", in_quotes(*adapter),
+                                               ". Merge and save it by model.merge_and_unload().save_pretrained(OUT), and name that folder"});
     if (const std::string_view format = foreign_format(tensors); !format.empty())
         throw error(errc::unsupported_format, {source, ": holds weights quantised in the format of ", format,
                                                ", which is not read; take the checkpoint in BF16, F16 or F32 that they were made from: it can be loaded as int8 or int4"});
@@ -10887,13 +10985,17 @@ inline void refuse_foreign_format(const tensor_table& tensors, const std::string
 namespace pali::inline PALI_ABI {
 
 /// A tensor's name as the published checkpoints write it. transformers since 4.52 puts "model." in front, drops the inner "model." of
-/// the decoder, and moves the head to the top; since 5 there is no "vision_model." either, and what it saves mixes old and new.
+/// the decoder, and moves the head to the top; since 5 there is no "vision_model." either, and what it saves mixes old and new. A model
+/// saved without its head (PaliGemmaModel) has no "model." at all.
 [[nodiscard]] inline std::string published_name(std::string_view name) {
     struct renamed {
         std::string_view now, published;
     };
     static constexpr renamed prefixes[] = {
         {"model.language_model.", "language_model.model."},
+        {"language_model.layers.", "language_model.model.layers."},
+        {"language_model.embed_tokens.", "language_model.model.embed_tokens."},
+        {"language_model.norm.", "language_model.model.norm."},
         {"model.vision_tower.vision_model.", "vision_tower.vision_model."},
         {"model.vision_tower.", "vision_tower.vision_model."},
         {"vision_tower.vision_model.", "vision_tower.vision_model."},
@@ -10906,20 +11008,73 @@ namespace pali::inline PALI_ABI {
     return std::string(name);
 }
 
-/// What wrappers have put before all names of a checkpoint: torch's DataParallel "module.", torch.compile "_orig_mod.", PEFT "base_model.model.", in any order. Empty where one name lacks it.
-[[nodiscard]] inline std::string wrapping_prefix(const tensor_table& tensors) {
-    static constexpr std::string_view wrappers[] = {"module.", "_orig_mod.", "base_model.model."};
-    std::string prefix;
-    for (bool found = !tensors.empty(); found;) {
-        found = false;
-        for (const std::string_view wrapper : wrappers) {
-            const std::string longer = prefix + std::string(wrapper);
-            if (!std::all_of(tensors.begin(), tensors.end(), [&](const auto& tensor) { return tensor.first.starts_with(longer); })) continue;
-            prefix = longer;
-            found = true;
-        }
+namespace detail {
+
+/// A name without the segments that wrappers insert anywhere in it: torch.compile, FSDP, activation checkpointing.
+[[nodiscard]] inline std::string without_wrappers(std::string_view name) {
+    static constexpr std::string_view wrappers[] = {"_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."};
+    std::string out;
+    while (!name.empty()) {
+        const std::size_t segment = std::min(name.find('.'), name.size() - 1) + 1;
+        if (std::find(std::begin(wrappers), std::end(wrappers), name.substr(0, segment)) == std::end(wrappers)) out += name.substr(0, segment);
+        name.remove_prefix(segment);
     }
-    return prefix;
+    return out;
+}
+
+/// What precedes the published or newer name of a decoder's layer, embedding or last norm; nothing for other tensors.
+[[nodiscard]] inline std::optional<std::string_view> prefix_of_decoder(std::string_view name) {
+    constexpr std::string_view decoder = "language_model.", inner = "model.";
+    for (std::size_t at = 0; (at = name.find(decoder, at)) != std::string_view::npos; ++at) {
+        std::string_view before = name.substr(0, at), rest = name.substr(at + decoder.size());
+        if (!before.empty() && before.back() != '.') continue;
+        const bool old = rest.starts_with(inner);
+        if (old) rest.remove_prefix(inner.size());
+        if (!rest.starts_with("layers.") && !rest.starts_with("embed_tokens.") && !rest.starts_with("norm.")) continue;
+        const bool newer = !old && before.ends_with(inner) && (before.size() == inner.size() || before[before.size() - inner.size() - 1] == '.');
+        return newer ? before.substr(0, before.size() - inner.size()) : before;
+    }
+    return std::nullopt;
+}
+
+} // namespace detail
+
+/// The published names of the tensors of a checkpoint that a wrapper or a training program may have renamed. Segments of wrappers are left out wherever they stand. A prefix
+/// ("module.", "base_model.model.", "student.") is removed when all tensors of the decoder have the same one; other tensors may lack it.
+class tensor_names {
+public:
+    /// Reads the names alone.
+    explicit tensor_names(const tensor_table& tensors) {
+        for (const auto& [name, tensor] : tensors)
+            if (const std::string plain = detail::without_wrappers(name); const auto prefix = detail::prefix_of_decoder(plain)) m_prefixes.emplace(*prefix);
+    }
+
+    /// The published name of a tensor that the file calls `name`; of one that no checkpoint has, the same or a part of it.
+    [[nodiscard]] std::string published(std::string_view name) const {
+        const std::string plain = detail::without_wrappers(name);
+        const std::string_view prefix = m_prefixes.size() == 1 ? std::string_view(*m_prefixes.begin()) : std::string_view();
+        return published_name(plain.starts_with(prefix) ? std::string_view(plain).substr(prefix.size()) : std::string_view(plain));
+    }
+
+    /// The prefixes of decoders. With more than one, the file holds several models or parts of one, and none is removed.
+    [[nodiscard]] const std::set<std::string>& prefixes() const noexcept { return m_prefixes; }
+
+private:
+    std::set<std::string> m_prefixes;
+};
+
+/// For a file without a known name: "Found: 'a.w', 'b.w', and 3 more; expected: names that begin with 'language_model.'". `asked` are the names that were looked for, `prefixes` those of tensor_names.
+[[nodiscard]] inline std::string describe_unknown_names(const short_list& found, const std::set<std::string, std::less<>>& asked, const std::set<std::string>& prefixes) {
+    short_list expected, decoders;
+    std::string_view last;
+    for (const std::string& name : asked) { // in their order
+        const std::string_view beginning = std::string_view(name).substr(0, name.find('.') + 1);
+        if (beginning != last) expected.add(in_quotes(last = beginning));
+    }
+    for (const std::string& one : prefixes) decoders.add(in_quotes(one));
+    const bool several = decoders.size() > 1;
+    return error_text{"Found: ", found.empty() ? "none" : found.in_a_row(3), "; expected: names that begin with ", expected.in_a_row(), several ? ". There are decoders with the prefixes " : "",
+                      several ? decoders.in_a_row() : "", several ? ": save one model alone" : ""}.str();
 }
 
 /// Whether a tensor is a weight of a layer of decoder or vision tower. One that the configuration has no place for would change the answer: the configuration is that of another model.
@@ -11141,9 +11296,10 @@ public:
     /// `table` must outlive the binder, and the model if it is mapped. `source` names the checkpoint in messages. Throws errc::unsupported_format for weights that another program quantised.
     binder(const tensor_table& table, std::string source) : m_source(std::move(source)) {
         refuse_foreign_format(table, m_source);
-        const std::size_t wrapped = wrapping_prefix(table).size();
+        const tensor_names names(table);
+        m_prefixes = names.prefixes();
         for (const auto& [name, tensor] : table) {
-            const auto [at, added] = m_tensors.emplace(published_name(std::string_view(name).substr(wrapped)), named{&tensor, &name});
+            const auto [at, added] = m_tensors.emplace(names.published(name), named{&tensor, &name});
             if (!added) tell(kind::ambiguous, {"tensors ", in_quotes(name), " and ", in_quotes(*at->second.name), " both stand for ", in_quotes(at->first)});
         }
     }
@@ -11159,7 +11315,10 @@ public:
         return found;
     }
 
-    /// Throws errc::checkpoint_mismatch with the missing and misshapen tensors, ten of a kind, and beside those with the unused ones, which are errors by themselves where one is of a layer, or if `strict`; `hint` says what may have happened.
+    /// Whether something that was asked for has a type that is not read.
+    [[nodiscard]] bool finds_unread_types() const noexcept { return !m_unread.empty(); }
+
+    /// Throws errc::checkpoint_mismatch with the missing and misshapen tensors, ten of a kind, and beside those with the unused ones, which are errors by themselves where one is of a layer, or if `strict`; `hint` says what may have happened. Where no name is known it is one line.
     void check(const std::string& hint, bool strict = false) const {
         if (m_codes.count > 0)
             throw error(errc::checkpoint_mismatch, {m_source, ": holds ", m_codes.weights, " weights (", m_codes.count, " matrices of them, ", in_quotes(m_codes.first), " the first); load it as ",
@@ -11170,6 +11329,11 @@ public:
             all += problems.joined("\n  ");
             count += problems.size();
         }
+        for (const auto& [type, names] : m_unread) {
+            all += error_text{"\n  tensor", names.size() == 1 ? " " : "s ", names.in_a_row(3), names.size() == 1 ? " is" : " are", " stored as ", to_string(type), "; BF16, F16 and F32 are read"}.str();
+            count += names.size();
+        }
+        if (count > 0 && std::none_of(m_tensors.begin(), m_tensors.end(), [&](const auto& one) { return m_used.contains(one.first); })) throw_unknown_names(hint);
         const short_list left = unused();
         const bool misses_layers = std::any_of(m_tensors.begin(), m_tensors.end(), [&](const auto& one) { return is_of_a_layer(one.first) && !m_used.contains(one.first); });
         if (count == 0 && !misses_layers && (!strict || left.empty())) return;
@@ -11215,9 +11379,16 @@ private:
 
     [[nodiscard]] static std::size_t padded(std::size_t bytes) noexcept { return (bytes + 63) / 64 * 64; }
 
-    enum class kind { ambiguous, missing, shape, type, size };
+    enum class kind { ambiguous, missing, shape, size };
 
     void tell(kind what, const error_text& problem) { m_problems[static_cast<std::size_t>(what)].add(problem); }
+
+    /// For a file in which no tensor has a name that was asked for.
+    [[noreturn]] void throw_unknown_names(const std::string& hint) const {
+        short_list found;
+        for (const auto& [published, tensor] : m_tensors) found.add(in_quotes(*tensor.name));
+        throw error(errc::checkpoint_mismatch, {m_source, ": no tensor has an expected name. ", describe_unknown_names(found, m_used, m_prefixes), ". ", hint});
+    }
 
     [[nodiscard]] static std::string describe(const tensor_info& tensor) { return to_string(tensor.type) + describe_shape(tensor.shape); }
 
@@ -11261,7 +11432,7 @@ private:
             return nullptr;
         }
         if (!is_convertible(tensor.type)) {
-            tell(kind::type, {tensor.file, ": tensor ", in_quotes(written), " is stored as ", to_string(tensor.type), "; BF16, F16 and F32 are read"});
+            m_unread[tensor.type].add(in_quotes(written));
             return nullptr;
         }
         return &tensor;
@@ -11318,6 +11489,7 @@ private:
     void want_quantised(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape, std::size_t count) {
         using layout = quantised_rows<Bits>;
         const std::size_t width = shape[1];
+        m_used.insert(name);
         if (!layout::fits(count, width)) return tell(kind::size, {"tensor ", in_quotes(name_in_file(name)), " is ", describe_shape(shape), "; ", what_is_quantised<Bits>()});
         const std::string scales = name + std::string(scales_suffix);
         if (!look_up(name) || quantised_as(name) != (Bits == 8 ? int8::name : int4::name)) {
@@ -11376,8 +11548,10 @@ private:
     std::string m_source;
     std::map<std::string, named, std::less<>> m_tensors; // by published name
     std::set<std::string, std::less<>> m_used;
-    std::array<short_list, 5> m_problems; // by kind
+    std::array<short_list, 4> m_problems; // by kind
+    std::map<dtype, short_list> m_unread; // names of tensors whose type is not read
     other_codes m_codes;
+    std::set<std::string> m_prefixes; // see tensor_names
     std::vector<job> m_jobs;
 };
 
@@ -11718,7 +11892,7 @@ struct gemma {
 
     /// One row: the embedding of a token, times the square root of the width. Image features are not scaled. Throws errc::invalid_argument for a token outside the table.
     void embed(std::int32_t token, float* row) const {
-        if (token < 0 || static_cast<std::size_t>(token) >= config.vocab) throw error(errc::invalid_argument, {"token ", token, " is outside the vocabulary of ", config.vocab, ": the tokenizer has tokens that the embedding has no rows for. model.resize_token_embeddings(len(tokenizer)) makes them, before training"});
+        if (token < 0 || static_cast<std::size_t>(token) >= config.vocab) throw error(errc::invalid_argument, {"token ", token, " is outside the vocabulary of ", config.vocab});
         const float scale = std::sqrt(static_cast<float>(config.hidden));
         kernels::read_row(embedding, static_cast<std::size_t>(token), row);
         for (std::size_t i = 0; i < embedding.width; ++i) row[i] *= scale;
@@ -11975,11 +12149,11 @@ PALI_INLINE const tensor_info& safetensors_file::at(std::string_view name) const
 
 namespace pali::inline PALI_ABI {
 
-/// A Hugging Face folder, opened: `model.safetensors`, or the shards that `model.safetensors.index.json` names. The files stay mapped as
+/// A Hugging Face folder, opened: `model.safetensors`, or the shards that `model.safetensors.index.json` names, or without an index all of model-00001-of-00002.safetensors and so on. The files stay mapped as
 /// long as the object lives; moving it moves nothing.
 class checkpoint_files {
 public:
-    /// `given` is the folder, as find_checkpoint() takes it, or one .safetensors file. Throws what find_checkpoint() throws, errc::cannot_open (with the shards that are missing), and
+    /// `given` is the folder, as find_checkpoint() takes it, or one .safetensors file. Throws what find_checkpoint() throws, errc::cannot_open (with the shards that are missing; a set without an index has to be complete), and
     /// errc::malformed_file for a file or index that contradicts the format or names a shard outside the folder.
     explicit checkpoint_files(const std::filesystem::path& given);
 
@@ -11987,7 +12161,7 @@ public:
     [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }
     /// The mapped files, in the order of their names.
     [[nodiscard]] const std::vector<safetensors_file>& files() const noexcept { return m_files; }
-    /// Tensors that the index promises and its shard lacks, and the reverse. All tensors of the shards are in the table; of one that several shards hold, the one that the
+    /// Tensors that the index promises and its shard lacks, and the reverse; without an index, tensors that several shards hold. All tensors of the shards are in the table; of one that several shards hold, the one that the
     /// index points to, or the first.
     [[nodiscard]] const short_list& differences() const noexcept { return m_differences; }
     /// The tensor of that name; throws errc::checkpoint_mismatch when there is none.
@@ -12002,7 +12176,8 @@ public:
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return m_path; }
 
 private:
-    void open_shards(const std::filesystem::path& index);
+    void open_indexed(const std::filesystem::path& index);
+    void open_shards(const std::set<std::string>& shards, const std::map<std::string, std::string, std::less<>>& shard_of);
 
     std::filesystem::path m_path;
     std::vector<safetensors_file> m_files;
@@ -12040,6 +12215,51 @@ namespace detail {
     short_list names;
     for (const std::string& name : others) names.add(in_quotes(name));
     return "; it holds " + names.in_a_row() + ": name a .safetensors file itself to read it alone, and convert other formats with transformers' save_pretrained";
+}
+
+/// A name of the form model-00001-of-00002.safetensors; nothing for other names.
+struct shard_number {
+    std::size_t number = 0, count = 0;
+};
+[[nodiscard]] PALI_INLINE std::optional<shard_number> parse_shard_name(std::string_view name) {
+    constexpr std::string_view form = "model-00000-of-00000.safetensors"; // 0: any digit
+    constexpr std::size_t number_at = 6, count_at = 15, digits = 5;
+    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+    if (!std::equal(name.begin(), name.end(), form.begin(), form.end(), [&](char given, char wanted) { return wanted == '0' ? is_digit(given) : given == wanted; })) return std::nullopt;
+    const auto read = [&](std::size_t at) {
+        std::size_t value = 0;
+        for (const char c : name.substr(at, digits)) value = value * 10 + static_cast<std::size_t>(c - '0');
+        return value;
+    };
+    const shard_number out{read(number_at), read(count_at)};
+    return out.number >= 1 && out.number <= out.count ? std::optional(out) : std::nullopt;
+}
+
+/// The shards of a folder without an index: all model-N-of-COUNT.safetensors, if every N is there. Empty where there is none. Throws errc::cannot_open with the missing shards, or
+/// for shards of several sets.
+[[nodiscard]] PALI_INLINE std::set<std::string> find_shards(const std::filesystem::path& folder) {
+    std::map<std::size_t, std::set<std::size_t>> sets; // numbers by count
+    std::set<std::string> found;
+    std::error_code failure;
+    for (std::filesystem::directory_iterator it(folder, failure), end; !failure && it != end; it.increment(failure)) {
+        const std::string name = it->path().filename().string();
+        const auto shard = parse_shard_name(name);
+        if (!shard) continue;
+        sets[shard->count].insert(shard->number);
+        found.insert(name);
+    }
+    if (sets.empty()) return found;
+    const auto& [count, numbers] = *sets.begin();
+    const char* const cure = "; download the missing files again, or model.safetensors.index.json, which names the shards that belong together";
+    if (sets.size() > 1) throw error(errc::cannot_open, {folder.string(), ": has no model.safetensors.index.json, and its shards are of several sets, of ", count, " and of ", sets.rbegin()->first, " files", cure});
+    short_list absent;
+    for (std::size_t number = 1; number <= count; ++number) {
+        const std::string text = std::to_string(number);
+        if (!numbers.contains(number)) absent.add({std::string(5 - text.size(), '0'), text});
+    }
+    if (!absent.empty())
+        throw error(errc::cannot_open, {folder.string(), ": has no model.safetensors.index.json, and ", numbers.size(), " of the ", count, " shards; missing are the numbers ", absent.in_a_row(), cure});
+    return found;
 }
 
 /// A plain file name: no folder, no drive, no way up.
@@ -12086,13 +12306,15 @@ PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& give
         m_files.emplace_back(whole);
         m_tensors = m_files.front().tensors();
     } else if (std::filesystem::exists(index, failure)) {
-        open_shards(index);
+        open_indexed(index);
+    } else if (const std::set<std::string> shards = detail::find_shards(path); !shards.empty()) {
+        open_shards(shards, {});
     } else {
         throw error(errc::cannot_open, {path.string(), ": has neither model.safetensors nor model.safetensors.index.json", detail::describe_other_weights(path)});
     }
 }
 
-PALI_INLINE void checkpoint_files::open_shards(const std::filesystem::path& index) {
+PALI_INLINE void checkpoint_files::open_indexed(const std::filesystem::path& index) {
     const auto shard_of = read_shard_index(index);
     std::set<std::string> shards;
     for (const auto& [tensor, shard] : shard_of) shards.insert(shard);
@@ -12105,6 +12327,12 @@ PALI_INLINE void checkpoint_files::open_shards(const std::filesystem::path& inde
     if (!absent.empty())
         throw error(errc::cannot_open, {index.string(), ": names shards that are not in the folder: ", absent.in_a_row(), "; was the checkpoint downloaded completely?"});
 
+    open_shards(shards, shard_of);
+    for (const auto& [name, shard] : shard_of)
+        if (!m_tensors.contains(name)) m_differences.add({in_quotes(name), " is in no shard; the index says ", in_quotes(shard)});
+}
+
+PALI_INLINE void checkpoint_files::open_shards(const std::set<std::string>& shards, const std::map<std::string, std::string, std::less<>>& shard_of) {
     m_files.reserve(shards.size());
     for (const std::string& shard : shards) {
         const safetensors_file& file = m_files.emplace_back(m_path / shard);
@@ -12114,13 +12342,13 @@ PALI_INLINE void checkpoint_files::open_shards(const std::filesystem::path& inde
                 m_tensors.insert_or_assign(name, tensor);
                 continue;
             }
-            if (promised == shard_of.end()) m_differences.add({in_quotes(name), " is in ", in_quotes(shard), ", and the index does not name it"});
+            const auto [first, is_new] = m_tensors.emplace(name, tensor);
+            if (shard_of.empty() && is_new) continue;
+            if (shard_of.empty()) m_differences.add({in_quotes(name), " is in ", in_quotes(shard), " and in ", in_quotes(std::filesystem::path(first->second.file).filename().string()), ", and there is no index"});
+            else if (promised == shard_of.end()) m_differences.add({in_quotes(name), " is in ", in_quotes(shard), ", and the index does not name it"});
             else m_differences.add({in_quotes(name), " is in ", in_quotes(shard), "; the index says ", in_quotes(promised->second)});
-            m_tensors.emplace(name, tensor);
         }
     }
-    for (const auto& [name, shard] : shard_of)
-        if (!m_tensors.contains(name)) m_differences.add({in_quotes(name), " is in no shard; the index says ", in_quotes(shard)});
 }
 
 PALI_INLINE const tensor_info& checkpoint_files::at(std::string_view name) const {
@@ -12148,6 +12376,7 @@ inline void check_tensors(const checkpoint_files& files, const binder& names, co
     const std::string source = files.path().string();
     std::string hint = "The configuration is that of " + read.file.string() + "; is the checkpoint complete, and of this model?";
     if (!read.tied) hint += " tie_word_embeddings is false in it: embedding and head are two matrices, and both are needed.";
+    if (names.finds_unread_types()) hint.insert(0, std::string(conversion_cure) + "\n");
     const short_list& differences = files.differences();
     if (!differences.empty()) hint += "\nIndex and shards differ; are they of one download?" + differences.joined("\n  ");
     names.check(hint, strict);
@@ -12427,10 +12656,12 @@ template <class Network>
     return x;
 }
 
-/// A sequence: image tokens, BOS, the prompt, "\n". Throws what layout_prompt() throws, and errc::invalid_prompt where the model has no positions for it and `more` tokens.
+/// A sequence: image tokens, BOS, the prompt, "\n". Throws what layout_prompt() throws, errc::invalid_prompt for a token without a row in the embedding,
+/// and where the model has no positions for the sequence and `more` tokens.
 template <class Network>
 [[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::size_t image_tokens, std::string_view prompt, std::size_t more = 1) {
     prompt_layout layout = layout_prompt(text, prompt, image_tokens);
+    require_token_rows(text, std::span(layout.tokens).subspan(image_tokens), net.config.vocab);
     if (const std::size_t count = layout.tokens.size(); count > net.positions || more > net.positions - count)
         throw error(errc::invalid_prompt, {"pictures and prompt have ", count, " tokens (", image_tokens, " of pictures), and with ", more, " of an answer they are more than the ", net.positions,
                                            " positions of the model (max_position_embeddings in config.json); ask with a shorter prompt or fewer pictures"});
@@ -14564,6 +14795,7 @@ template <class Network>
 [[nodiscard]] matrix_view forward(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                                   std::span<const token> suffix, kv_caches& caches, context& at) {
     const prompt_layout layout = lay_out(net, text, images, prompt, suffix.size());
+    require_token_rows(text, suffix, net.config.vocab);
     kv_cache& cache = caches.prepare(0, net.config, layout.tokens.size() + suffix.size());
     call_progress unobserved;
     return *prefill(net, images, std::span(layout.tokens).subspan(layout.image_tokens), suffix, cache, at, unobserved);
@@ -14638,6 +14870,8 @@ struct model<Config, Weights>::state {
             if (static_cast<std::size_t>(id) >= net.config.vocab)
                 throw error(errc::missing_token, {folder.string(), ": the token ", in_quotes(text.decode(std::span(&id, 1))), " has the id ", id, ", and the model knows ", net.config.vocab,
                                                   "; is the vocabulary that of this checkpoint?"});
+        if (options.on_notice)
+            if (const std::string missing = describe_tokens_without_rows(text, net.config.vocab); !missing.empty()) options.on_notice(folder.string() + ": " + missing);
         load_s = clock.lap();
     }
 
@@ -16725,20 +16959,22 @@ inline void require_nothing_replaced(const std::filesystem::path& from, const st
 }
 
 /// What the file of quantised weights will hold: for a matrix of the decoder its codes and its scales, and all else as it was.
-/// Throws errc::invalid_argument for a matrix that cannot be quantised.
+/// Throws errc::invalid_argument for a matrix that cannot be quantised, errc::unsupported_format for weights of a type that is not read.
 template <weight_storage Storage>
 [[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantised_entries(const tensor_table& tensors) {
     using quantised_matrix = typename Storage::matrix;
     std::map<std::string, safetensors_writer::entry, std::less<>> entries;
-    const std::size_t wrapped = wrapping_prefix(tensors).size();
+    const tensor_names names(tensors);
     for (const auto& [name, tensor] : tensors) {
-        const std::string published = published_name(std::string_view(name).substr(wrapped));
+        const std::string published = names.published(name);
+        if (!is_convertible(tensor.type) && (is_of_a_layer(published) || is_decoder_matrix(published, tensor)))
+            throw error(errc::unsupported_format, {tensor.file, ": tensor ", in_quotes(name), " is stored as ", to_string(tensor.type), "; BF16, F16 and F32 are read. ", conversion_cure});
         if (!is_decoder_matrix(published, tensor)) {
             entries[name] = {tensor.type, tensor.shape};
             continue;
         }
         const std::size_t count = tensor.shape[0], width = tensor.shape[1];
-        if (!is_convertible(tensor.type) || !quantised_matrix::fits(is_vocabulary(published) ? quantised_matrix::padded(count) : count, width))
+        if (!quantised_matrix::fits(is_vocabulary(published) ? quantised_matrix::padded(count) : count, width))
             throw error(errc::invalid_argument, {tensor.file, ": tensor ", in_quotes(name), " is ", to_string(tensor.type), describe_shape(tensor.shape), "; ",
                                                  what_is_quantised<quantised_matrix::bits>()});
         entries[name] = {code_type<quantised_matrix::bits>, quantised_matrix::codes_shape(count, width)};
@@ -16757,7 +16993,7 @@ template <weight_storage Storage>
 /// Weights pass through in pieces of 16 MiB, so a checkpoint of any size needs some tens of megabytes of memory. `threads` counts the caller, 0: as many as the machine
 /// has; `progress` is asked after each piece, stage "quantize".
 /// Throws errc::invalid_argument where the folder is quantised already, is `to`, or has a matrix that does not consist of whole strips and groups (of embedding and head the last strip is filled
-/// up with zeros); errc::unsupported_format where another program quantised it; errc::malformed_file for weights that are not finite; errc::invalid_argument, without `overwrite`, before any
+/// up with zeros); errc::unsupported_format where another program quantised it, or its weights have a type that is not read; errc::malformed_file for weights that are not finite; errc::invalid_argument, without `overwrite`, before any
 /// work where a file in `to` would be replaced by another; errc::cannot_write; errc::cancelled; and what checkpoint_files throws. A model.safetensors that was in `to` is replaced
 /// when all is done, or stays.
 template <weight_storage Storage>
@@ -16791,9 +17027,9 @@ void quantise_checkpoint(const std::filesystem::path& given, const std::filesyst
             throw error(errc::cancelled, {to.string(), ": quantising was stopped by the callback"});
     };
     std::vector<std::byte> memory;
-    const std::size_t wrapped = wrapping_prefix(files.tensors()).size();
+    const tensor_names names(files.tensors());
     for (const auto& [name, tensor] : files.tensors()) {
-        if (!is_decoder_matrix(published_name(std::string_view(name).substr(wrapped)), tensor)) {
+        if (!is_decoder_matrix(names.published(name), tensor)) {
             if (const auto at = find_not_finite(tensor)) throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite: element ", *at});
             out.append(name, tensor.bytes);
             pass(tensor.bytes);
@@ -16912,7 +17148,7 @@ enum class coco_masks {
  * An annotation of an object with a mask has `segmentation` (see coco_masks), and `area` and `bbox` [x, y, width, height] of the mask's pixels. One without has
  * [], and area and bbox of its box, to a hundredth of a pixel. `iscrowd` is 0; `score` is there too. Ids of pictures, annotations and categories
  * begin at 1 and follow first appearance. Categories are named by category_name(): "object" where a model gave no label. A file name that is not
- * UTF-8 is written with U+FFFD, and its bytes in hexadecimal as `file_name_bytes`.
+ * UTF-8 is written with U+FFFD, and its bytes in hexadecimal as `file_name_bytes`. The document is in memory; coco_file writes one of any size.
  */
 class coco_writer {
 public:
@@ -17234,28 +17470,74 @@ struct mask_extent {
     return list;
 }
 
-} // namespace object_detail
+/// What makes the entries of a data set: names that are there, and ids.
+struct coco_entries {
+    using json = nlohmann::ordered_json;
 
-struct coco_writer::parts {
     coco_masks masks = coco_masks::automatic;
-    nlohmann::ordered_json document = {{"info", {{"description", "objects found by pali"}}},
-                                       {"images", nlohmann::ordered_json::array()},
-                                       {"annotations", nlohmann::ordered_json::array()},
-                                       {"categories", nlohmann::ordered_json::array()}};
     std::set<std::string> files;
-    std::map<std::string, std::int64_t> categories;                 // name -> id
+    std::map<std::string, std::int64_t> categories; // name -> id
     std::int64_t last_image = 0, last_annotation = 0, last_category = 0;
 
-    std::int64_t category_of(const std::string& label) {
+    /// The id of a label's category, which is put behind `list` where it is new.
+    std::int64_t category_of(const std::string& label, json& list) {
         std::string name = category_name(label);
         const auto [found, is_new] = categories.try_emplace(name, last_category + 1);
-        if (is_new) document["categories"].push_back({{"id", ++last_category}, {"name", std::move(name)}, {"supercategory", ""}});
+        if (is_new) list.push_back({{"id", ++last_category}, {"name", std::move(name)}, {"supercategory", ""}});
         return found->second;
+    }
+
+    /// The entry in "images"; annotations() is to follow. Throws what coco_writer::add() throws.
+    [[nodiscard]] json image(const picture_objects& picture) {
+        if (picture.file.empty() || files.contains(picture.file)) throw error(errc::invalid_argument, {"coco_writer: ", in_quotes(picture.file), " is no name, or has been added before"});
+        for (const object& o : picture.objects) check_mask("coco_writer", picture, o);
+        files.insert(picture.file);
+        json made = {{"id", ++last_image}};
+        add_name(made, "file_name", picture.file);
+        made["width"] = picture.width;
+        made["height"] = picture.height;
+        return made;
+    }
+
+    /// The entry in "annotations" of an object in the picture that was added last.
+    [[nodiscard]] json annotation(const object& o, json& category_list) {
+        const double x = to_hundredths(static_cast<double>(o.box.x0)), y = to_hundredths(static_cast<double>(o.box.y0));
+        const double width = std::max(to_hundredths(static_cast<double>(o.box.x1) - x), 0.0);
+        const double height = std::max(to_hundredths(static_cast<double>(o.box.y1) - y), 0.0);
+        json made = {{"id", ++last_annotation}, {"image_id", last_image}, {"category_id", category_of(o.label, category_list)}};
+        made["bbox"] = {x, y, width, height};
+        if (o.mask.empty()) {
+            made["area"] = to_hundredths(width * height);
+            made["segmentation"] = json::array();
+        } else {
+            const mask_extent extent(o.mask);
+            if (extent.pixels > 0) made["bbox"] = {extent.x0, extent.y0, extent.x1 - extent.x0, extent.y1 - extent.y0};
+            made["area"] = extent.pixels;
+            made["segmentation"] = coco_segmentation(o.mask, masks);
+        }
+        made["iscrowd"] = 0;
+        made["score"] = score_value(o.score);
+        return made;
     }
 };
 
-PALI_INLINE coco_writer::coco_writer(coco_masks masks) : m_parts(std::make_unique<parts>()) { m_parts->masks = masks; }
-PALI_INLINE void coco_writer::declare(const std::string& label) { m_parts->category_of(label); }
+/// On one line. What was read from a file may hold anything: bytes that are not UTF-8 become U+FFFD.
+[[nodiscard]] PALI_INLINE std::string coco_text(const nlohmann::ordered_json& value) { return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); }
+
+[[nodiscard]] PALI_INLINE nlohmann::ordered_json coco_info() { return {{"description", "objects found by pali"}}; }
+
+} // namespace object_detail
+
+struct coco_writer::parts {
+    object_detail::coco_entries entries;
+    nlohmann::ordered_json document = {{"info", object_detail::coco_info()},
+                                       {"images", nlohmann::ordered_json::array()},
+                                       {"annotations", nlohmann::ordered_json::array()},
+                                       {"categories", nlohmann::ordered_json::array()}};
+};
+
+PALI_INLINE coco_writer::coco_writer(coco_masks masks) : m_parts(std::make_unique<parts>()) { m_parts->entries.masks = masks; }
+PALI_INLINE void coco_writer::declare(const std::string& label) { (void)m_parts->entries.category_of(label, m_parts->document["categories"]); }
 PALI_INLINE coco_writer::~coco_writer() = default;
 PALI_INLINE coco_writer::coco_writer(coco_writer&&) noexcept = default;
 PALI_INLINE coco_writer& coco_writer::operator=(coco_writer&&) noexcept = default;
@@ -17280,56 +17562,29 @@ PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path, coc
             if (!entry(one, id->template get<std::int64_t>())) fail({"an entry of \"", list, "\" has no name of its own"});
         }
     };
-    read_list("images", p.last_image, [&](const auto& one, std::int64_t) {
+    read_list("images", p.entries.last_image, [&](const auto& one, std::int64_t) {
         const std::string file = object_detail::name_of(one, "file_name");
-        return !file.empty() && p.files.insert(file).second;
+        return !file.empty() && p.entries.files.insert(file).second;
     });
-    read_list("categories", p.last_category, [&](const auto& one, std::int64_t id) {
+    read_list("categories", p.entries.last_category, [&](const auto& one, std::int64_t id) {
         const std::string name = object_detail::name_of(one, "name");
-        return !name.empty() && p.categories.try_emplace(name, id).second;
+        return !name.empty() && p.entries.categories.try_emplace(name, id).second;
     });
-    read_list("annotations", p.last_annotation, [](const auto&, std::int64_t) { return true; });
+    read_list("annotations", p.entries.last_annotation, [](const auto&, std::int64_t) { return true; });
     return made;
 }
 
-PALI_INLINE bool coco_writer::contains(const std::string& file) const { return m_parts->files.contains(file); }
-PALI_INLINE std::size_t coco_writer::size() const noexcept { return m_parts->files.size(); }
+PALI_INLINE bool coco_writer::contains(const std::string& file) const { return m_parts->entries.files.contains(file); }
+PALI_INLINE std::size_t coco_writer::size() const noexcept { return m_parts->entries.files.size(); }
 
 PALI_INLINE void coco_writer::add(const picture_objects& picture) {
-    using object_detail::to_hundredths;
-    const std::string& file = picture.file;
-    if (file.empty() || contains(file)) throw error(errc::invalid_argument, {"coco_writer: ", in_quotes(file), " is no name, or has been added before"});
-    for (const object& o : picture.objects) object_detail::check_mask("coco_writer", picture, o);
     parts& p = *m_parts;
-    p.files.insert(file);
-    nlohmann::ordered_json image = {{"id", ++p.last_image}};
-    object_detail::add_name(image, "file_name", file);
-    image["width"] = picture.width;
-    image["height"] = picture.height;
-    p.document["images"].push_back(std::move(image));
-    for (const object& o : picture.objects) {
-        const double x = to_hundredths(static_cast<double>(o.box.x0)), y = to_hundredths(static_cast<double>(o.box.y0));
-        const double width = std::max(to_hundredths(static_cast<double>(o.box.x1) - x), 0.0);
-        const double height = std::max(to_hundredths(static_cast<double>(o.box.y1) - y), 0.0);
-        nlohmann::ordered_json made = {{"id", ++p.last_annotation}, {"image_id", p.last_image}, {"category_id", p.category_of(o.label)}};
-        made["bbox"] = {x, y, width, height};
-        if (o.mask.empty()) {
-            made["area"] = to_hundredths(width * height);
-            made["segmentation"] = nlohmann::ordered_json::array();
-        } else {
-            const object_detail::mask_extent extent(o.mask);
-            if (extent.pixels > 0) made["bbox"] = {extent.x0, extent.y0, extent.x1 - extent.x0, extent.y1 - extent.y0};
-            made["area"] = extent.pixels;
-            made["segmentation"] = object_detail::coco_segmentation(o.mask, p.masks);
-        }
-        made["iscrowd"] = 0;
-        made["score"] = object_detail::score_value(o.score);
-        p.document["annotations"].push_back(std::move(made));
-    }
+    p.document["images"].push_back(p.entries.image(picture));
+    for (const object& o : picture.objects) p.document["annotations"].push_back(p.entries.annotation(o, p.document["categories"]));
 }
 
 PALI_INLINE std::string coco_writer::text() const {
-    return m_parts->document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n'; // replace: what was read may hold anything
+    return object_detail::coco_text(m_parts->document) + '\n';
 }
 
 PALI_INLINE std::string coco_writer::results() const {
@@ -17340,10 +17595,104 @@ PALI_INLINE std::string coco_writer::results() const {
             if (a.contains(key) && !(a[key].is_array() && a[key].empty())) one[key] = a[key];
         list.push_back(std::move(one));
     }
-    return list.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
+    return object_detail::coco_text(list) + '\n';
 }
 
 PALI_INLINE void coco_writer::write(const std::filesystem::path& path) const { write_file(path, text()); }
+
+} // namespace pali::inline PALI_ABI
+
+// A COCO data set that is written as pictures come.
+
+namespace pali::inline PALI_ABI {
+
+/**
+ * Writes the file that coco_writer writes, to the byte, of any number of pictures: memory holds their names and the categories.
+ *
+ * The file appears whole, by finish(), or not at all. Until then there are `<path>.part` and `<path>.annotations.part`.
+ */
+class coco_file {
+public:
+    /// Begins a file. Throws `cannot_write`.
+    explicit coco_file(std::filesystem::path path, coco_masks masks = coco_masks::automatic);
+    /// Removes what was written unless it is finished.
+    ~coco_file();
+    /// What is moved from can only be destroyed or assigned to.
+    coco_file(coco_file&&) noexcept;
+    /// The same.
+    coco_file& operator=(coco_file&&) noexcept;
+
+    /// As coco_writer::declare().
+    void declare(const std::string& label);
+    /// As coco_writer::add(). Failures to write are reported by finish().
+    void add(const picture_objects& picture);
+    /// Completes the file. To be called once, at the end. Throws `cannot_write`.
+    void finish();
+
+private:
+    struct parts; // keeps nlohmann/json out of this header
+    std::unique_ptr<parts> m_parts;
+};
+
+} // namespace pali::inline PALI_ABI
+
+// Bodies of coco_file.hpp.
+
+namespace pali::inline PALI_ABI {
+
+struct coco_file::parts {
+    file_writer file;                  // up to the images
+    std::filesystem::path aside;       // annotations, which come behind all images
+    std::fstream annotations;
+    object_detail::coco_entries entries;
+    nlohmann::ordered_json categories = nlohmann::ordered_json::array();
+
+    explicit parts(const std::filesystem::path& path) : file(path), aside(path) {
+        aside += ".annotations.part";
+        annotations.open(aside, std::ios::in | std::ios::out | std::ios::binary | std::ios::trunc);
+        if (!annotations) file.fail();
+    }
+    ~parts() {
+        std::error_code ignored;
+        annotations.close();
+        std::filesystem::remove(aside, ignored);
+    }
+    parts(const parts&) = delete;
+    parts& operator=(const parts&) = delete;
+};
+
+PALI_INLINE coco_file::coco_file(std::filesystem::path path, coco_masks masks) : m_parts(std::make_unique<parts>(std::move(path))) {
+    m_parts->entries.masks = masks;
+    m_parts->file.write("{\"info\":" + object_detail::coco_text(object_detail::coco_info()) + ",\"images\":[");
+}
+PALI_INLINE coco_file::~coco_file() = default;
+PALI_INLINE coco_file::coco_file(coco_file&&) noexcept = default;
+PALI_INLINE coco_file& coco_file::operator=(coco_file&&) noexcept = default;
+
+PALI_INLINE void coco_file::declare(const std::string& label) { (void)m_parts->entries.category_of(label, m_parts->categories); }
+
+PALI_INLINE void coco_file::add(const picture_objects& picture) {
+    parts& p = *m_parts;
+    const nlohmann::ordered_json image = p.entries.image(picture);
+    p.file.write((p.entries.last_image > 1 ? "," : "") + object_detail::coco_text(image));
+    for (const object& o : picture.objects) {
+        const nlohmann::ordered_json made = p.entries.annotation(o, p.categories);
+        p.annotations << (p.entries.last_annotation > 1 ? "," : "") << object_detail::coco_text(made);
+    }
+}
+
+PALI_INLINE void coco_file::finish() {
+    parts& p = *m_parts;
+    p.file.write("],\"annotations\":[");
+    p.annotations.flush();
+    p.annotations.seekg(0);
+    if (!p.annotations) p.file.fail();
+    std::array<char, std::size_t{1} << 16> bytes;
+    while (p.annotations.read(bytes.data(), bytes.size()), p.annotations.gcount() > 0) p.file.write(std::string_view(bytes.data(), static_cast<std::size_t>(p.annotations.gcount())));
+    if (p.annotations.bad()) p.file.fail();
+    p.file.write("],\"categories\":" + object_detail::coco_text(p.categories) + "}\n");
+    p.file.finish();
+}
 
 } // namespace pali::inline PALI_ABI
 
