@@ -47,9 +47,10 @@ class inspection {
 public:
     /// `given` is a folder or one .safetensors file in it. With `numbers`, every weight is looked at.
     inspection(const fs::path& given, bool numbers) : m_weights(pali::find_checkpoint(given)), m_numbers(numbers) {
-        std::error_code unknown;
-        if (fs::is_directory(m_weights, unknown)) m_folder = m_weights;
-        else if (fs::is_regular_file(m_weights, unknown) && m_weights.extension() == ".safetensors") m_folder = m_weights.has_parent_path() ? m_weights.parent_path() : fs::path(".");
+        std::error_code failed;
+        if (fs::is_directory(m_weights, failed)) m_folder = m_weights;
+        else if (fs::is_regular_file(m_weights, failed) && m_weights.extension() == ".safetensors") m_folder = m_weights.has_parent_path() ? m_weights.parent_path() : fs::path(".");
+        else if (failed && failed != std::errc::no_such_file_or_directory) throw pali::error(pali::errc::cannot_open, {m_weights.string(), ": ", failed.message()});
         else throw pali::error(pali::errc::cannot_open, {m_weights.string(), ": neither a folder nor a .safetensors file; name a folder that holds config.json and *.safetensors, or one of these files"});
     }
 

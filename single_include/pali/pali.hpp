@@ -10963,8 +10963,8 @@ namespace pali::inline PALI_ABI {
 [[nodiscard]] inline const std::string* find_adapter(const tensor_table& tensors) {
     static constexpr std::string_view segments[] = {".base_layer.", ".lora_A.", ".lora_B.", ".lora_embedding_A.", ".lora_embedding_B.", ".modules_to_save."};
     for (const auto& [name, tensor] : tensors)
-        for (const std::string_view segment : segments)
-            if (('.' + name + '.').find(segment) != std::string::npos) return &name;
+        for (const std::string_view part : segments)
+            if (('.' + name + '.').find(part) != std::string::npos) return &name;
     return nullptr;
 }
 
