@@ -143,12 +143,27 @@ BOOST_AUTO_TEST_CASE(a_folder_of_the_hubs_cache_is_its_snapshot) {
 BOOST_AUTO_TEST_CASE(what_is_no_checkpoint_is_named) {
     const pali::test::temporary_folder folder;
     BOOST_CHECK_EXCEPTION(pali::checkpoint_files("google/paligemma2-3b-mix-224"), pali::error, says(errc::cannot_open, {"a repository on Hugging Face's hub", "hf download google/paligemma2-3b-mix-224"}));
-    BOOST_CHECK_EXCEPTION(pali::checkpoint_files("some/folder/of/mine"), pali::error, says(errc::cannot_open, {"there is no such folder"}));
+    const std::string wanted = "; name a folder that holds config.json and *.safetensors, or one of these .safetensors files";
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files("some/folder/of/mine"), pali::error, says(errc::cannot_open, {"mine: there is no such folder or file" + wanted}));
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files("absent.safetensors"), pali::error, says(errc::cannot_open, {"absent.safetensors: there is no such folder or file" + wanted}));
+    for (const char* name : {"photo.png", "config.json", "model.safetensors.index.json"})
+        BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.write(name, "{}")), pali::error, says(errc::cannot_open, {std::string(name) + ": is neither a folder nor a .safetensors file" + wanted}));
+    std::filesystem::create_symlink("circle", folder.path() / "circle");
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path() / "circle"), pali::error, says(errc::cannot_open, {"circle: cannot be reached: "}));
     folder.write("model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 4948721472\n");
     BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error, says(errc::malformed_file, {"model.safetensors: is a pointer of Git LFS", "git lfs pull"}));
     write(folder.path() / "model.safetensors", {{"a", 1.0f}});
     folder.write("adapter_config.json", R"({"peft_type": "LORA", "base_model_name_or_path": "google/paligemma2-3b-pt-448"})");
     BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error, says(errc::unsupported_format, {"an adapter (LORA) for 'google/paligemma2-3b-pt-448'", "merge_and_unload"}));
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path() / "model.safetensors"), pali::error, says(errc::unsupported_format, {"an adapter (LORA) for 'google/paligemma2-3b-pt-448'"}));
+}
+
+BOOST_AUTO_TEST_CASE(a_shard_is_told_by_its_name) {
+    const pali::test::temporary_folder folder;
+    for (const auto& [name, is_shard] : {std::pair("model-00001-of-00002.safetensors", true), std::pair("model-00001-of-00001.safetensors", false), std::pair("other.safetensors", false)}) {
+        write(folder.path() / name, {{"a", 1.0f}});
+        BOOST_TEST(pali::checkpoint_files(folder.path() / name).is_shard() == is_shard, name);
+    }
 }
 
 BOOST_AUTO_TEST_CASE(all_missing_shards_are_told) {

@@ -233,8 +233,7 @@ PALI_INLINE void read_picture(const config_section& file, picture_config& out, s
 
 PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path& given) {
     using detail::config_section;
-    const std::filesystem::path folder = find_checkpoint(given);
-    const std::filesystem::path place = std::filesystem::is_directory(detail::require_path(folder, "folder")) ? folder : folder.parent_path();
+    const std::filesystem::path place = find_checkpoint(folder_of_checkpoint(given));
     checkpoint_config out;
     out.file = place / "config.json";
     detail::require_path(out.file, "file", "; a checkpoint is a folder as Hugging Face's hub has it, with config.json beside the weights");

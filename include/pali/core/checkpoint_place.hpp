@@ -7,11 +7,13 @@
 
 namespace pali::inline PALI_ABI {
 
-/// The folder or file that `given` means: itself; for a folder of Hugging Face's cache (models--google--paligemma2-3b-pt-224) its snapshot.
-/// Throws errc::cannot_open for the name of a repository on the hub (google/paligemma2-3b-pt-224) that is no folder here, and for a cache without a snapshot or with several;
-/// errc::unsupported_format for a folder with an adapter in it (adapter_config.json), with the name of the base model: adapters are not applied. What else is
-/// not there is left to the readers of files.
+/// The folder or .safetensors file that `given` means: itself; for a folder of Hugging Face's cache (models--google--paligemma2-3b-pt-224) its snapshot.
+/// Throws errc::cannot_open for a path that is neither, with advice for the name of a repository on the hub (google/paligemma2-3b-pt-224), and for a cache without a snapshot or with several;
+/// errc::unsupported_format for an adapter in the folder (adapter_config.json), with the name of the base model: adapters are not applied.
 [[nodiscard]] std::filesystem::path find_checkpoint(const std::filesystem::path& given);
+
+/// The folder with config.json and the tokenizer: `place`, as find_checkpoint() returned it, or the folder of the file that it is.
+[[nodiscard]] std::filesystem::path folder_of_checkpoint(const std::filesystem::path& place);
 
 } // namespace pali::inline PALI_ABI
 

@@ -61,17 +61,33 @@ PALI_INLINE void refuse_adapter(const std::filesystem::path& folder) {
 
 } // namespace detail
 
-PALI_INLINE std::filesystem::path find_checkpoint(const std::filesystem::path& given) {
+PALI_INLINE std::filesystem::path folder_of_checkpoint(const std::filesystem::path& place) {
     std::error_code unknown;
-    const std::filesystem::file_status status = std::filesystem::status(given, unknown);
-    if (status.type() == std::filesystem::file_type::not_found && detail::is_hub_name(given.generic_string()))
-        throw error(errc::cannot_open, {given.string(), ": there is no such folder. It reads like the name of a repository on Hugging Face's hub: download that, hf download ", given.generic_string(),
-                                        " --local-dir DIR, and name the folder"});
-    if (!std::filesystem::is_directory(status)) return given;
-    const bool is_cache = !std::filesystem::exists(given / "config.json", unknown) && std::filesystem::is_directory(given / "snapshots", unknown);
-    std::filesystem::path folder = is_cache ? detail::only_snapshot(given) : given;
-    detail::refuse_adapter(folder);
-    return folder;
+    if (!std::filesystem::is_regular_file(place, unknown)) return place;
+    return place.has_parent_path() ? place.parent_path() : std::filesystem::path(".");
+}
+
+PALI_INLINE std::filesystem::path find_checkpoint(const std::filesystem::path& given) {
+    constexpr const char* wanted = "; name a folder that holds config.json and *.safetensors, or one of these .safetensors files";
+    std::error_code failure;
+    const std::filesystem::file_status status = std::filesystem::status(given, failure);
+    if (status.type() == std::filesystem::file_type::not_found) {
+        if (detail::is_hub_name(given.generic_string()))
+            throw error(errc::cannot_open, {given.string(), ": there is no such folder. It reads like the name of a repository on Hugging Face's hub: download that, hf download ", given.generic_string(),
+                                            " --local-dir DIR, and name the folder"});
+        throw error(errc::cannot_open, {given.string(), ": there is no such folder or file", wanted});
+    }
+    if (!std::filesystem::exists(status)) throw error(errc::cannot_open, {given.string(), ": cannot be reached: ", failure.message()});
+    std::filesystem::path place = given;
+    if (std::filesystem::is_directory(status)) {
+        std::error_code unknown;
+        const bool is_cache = !std::filesystem::exists(given / "config.json", unknown) && std::filesystem::is_directory(given / "snapshots", unknown);
+        if (is_cache) place = detail::only_snapshot(given);
+    } else if (!std::filesystem::is_regular_file(status) || given.extension() != ".safetensors") {
+        throw error(errc::cannot_open, {given.string(), ": is neither a folder nor a .safetensors file", wanted});
+    }
+    detail::refuse_adapter(folder_of_checkpoint(place));
+    return place;
 }
 
 } // namespace pali::inline PALI_ABI

@@ -38,6 +38,8 @@ public:
     void forget(std::span<const std::byte> part) const noexcept {
         for (const safetensors_file& file : m_files) file.file().forget(part);
     }
+    /// Whether one file was given that is, by its name, a shard of several (model-00001-of-00002.safetensors).
+    [[nodiscard]] bool is_shard() const;
     /// As it was given, or the snapshot in it.
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return m_path; }
 

@@ -4,7 +4,6 @@
 #include <pali/core/checkpoint_place.hpp>
 #include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
-#include <pali/core/require_path.ipp>
 #include <pali/core/strict_json.ipp>
 #include <pali/files/checkpoint_files.hpp>
 
@@ -114,7 +113,7 @@ PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(con
 PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& given) : m_path(find_checkpoint(given)) {
     const std::filesystem::path& path = m_path;
     std::error_code failure;
-    if (!std::filesystem::is_directory(detail::require_path(path, "folder or file"))) {
+    if (!std::filesystem::is_directory(path, failure)) {
         m_files.emplace_back(path);
         m_tensors = m_files.front().tensors();
         return;
@@ -175,6 +174,11 @@ PALI_INLINE const tensor_info& checkpoint_files::at(std::string_view name) const
     if (found == m_tensors.end())
         throw error(errc::checkpoint_mismatch, {m_path.string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size()});
     return found->second;
+}
+
+PALI_INLINE bool checkpoint_files::is_shard() const {
+    const auto shard = detail::parse_shard_name(m_path.filename().string());
+    return shard && shard->count > 1;
 }
 
 PALI_INLINE std::string checkpoint_files::metadata(std::string_view key) const {
