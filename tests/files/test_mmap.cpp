@@ -12,6 +12,12 @@
 #include <string>
 #include <utility>
 
+#if defined(__linux__)
+#  include <fstream>
+#  include <sys/resource.h>
+#  include <unistd.h>
+#endif
+
 BOOST_AUTO_TEST_SUITE(mapped_file)
 
 BOOST_AUTO_TEST_CASE(maps_what_is_in_the_file) {
@@ -56,6 +62,29 @@ BOOST_AUTO_TEST_CASE(links_are_followed) { // Hugging Face's cache is made of th
     BOOST_CHECK_EXCEPTION(pali::mapped_file{folder.path() / "circle"}, pali::error, says("circle: cannot be reached: "));
     BOOST_CHECK_EXCEPTION(pali::mapped_file{folder.path() / "circle" / "below"}, pali::error, says("below: cannot be reached: "));
 }
+
+#if defined(__linux__)
+BOOST_AUTO_TEST_CASE(a_limit_of_the_address_space_is_named) {
+    const pali::test::temporary_folder folder;
+    const auto path = folder.write("large", "");
+    std::filesystem::resize_file(path, std::uintmax_t{1} << 33); // a hole
+    std::size_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    rlimit before{};
+    BOOST_REQUIRE(getrlimit(RLIMIT_AS, &before) == 0);
+    rlimit limited = before;
+    limited.rlim_cur = pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) + (std::size_t{1} << 30);
+    BOOST_REQUIRE(setrlimit(RLIMIT_AS, &limited) == 0);
+    std::string what;
+    try {
+        const pali::mapped_file file(path);
+    } catch (const pali::error& e) {
+        what = e.what();
+    }
+    BOOST_REQUIRE(setrlimit(RLIMIT_AS, &before) == 0);
+    for (const char* word : {"[pali.201]", "large: cannot be mapped", "its 8589934592 bytes", "ulimit -v"}) BOOST_TEST(what.find(word) != std::string::npos, word << " is not in " << what);
+}
+#endif
 
 BOOST_AUTO_TEST_CASE(a_mapping_survives_moves_and_the_file_s_removal) {
     const pali::test::temporary_folder folder;

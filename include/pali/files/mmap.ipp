@@ -85,6 +85,8 @@ PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::m
         if (view == MAP_FAILED) reason = errno;
     }
     ::close(file); // the mapping keeps it
+    if (reason == ENOMEM)
+        detail::cannot_open(m_path, {"cannot be mapped: its ", static_cast<std::uint64_t>(about.st_size), " bytes do not fit into the address space that the process may use. A limit may be set: see ulimit -v"});
     if (reason != 0) detail::cannot_open(m_path, "cannot be mapped", reason);
     if (view != MAP_FAILED) {
         m_data = static_cast<const std::byte*>(view);
