@@ -139,6 +139,10 @@ BOOST_AUTO_TEST_CASE(the_embedded_model_is_shapes) {
     const pali::checkpoint_config config = pali::read_checkpoint_config(pali::test::source_path("examples/models/shapes"));
     BOOST_TEST(pali::matching_variant(config.sizes).value_or("none") == "shapes");
     BOOST_CHECK_NO_THROW((void)pali::make_config<pali::shapes>(config));
+    const std::size_t count = pali::differences(config.sizes, pali::sizes_of(pali::paligemma_3b_224{})).size();
+    BOOST_TEST(count > 11u);
+    BOOST_CHECK_EXCEPTION((void)pali::make_config<pali::paligemma_3b_224>(config), pali::error,
+                          mismatch({"text_config.model_type is gemma2", "and " + std::to_string(count - 10) + " more\nThe variant that fits is shapes"}, 11));
 }
 
 // A checkpoint of one generation and code of the other gave garbage without an error (hkproj/pytorch-paligemma #6).

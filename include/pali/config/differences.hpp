@@ -12,12 +12,12 @@ namespace pali::inline PALI_ABI {
 
 namespace detail {
 
-/// Throws errc::config_mismatch with every field in which `compiled`, the numbers of the variant of that name, differs from config.json.
+/// Throws errc::config_mismatch with the fields, ten at most, in which `compiled`, the numbers of the variant of that name, differs from config.json.
 void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read);
 
 } // namespace detail
 
-/// Throws errc::config_mismatch, with every field in which config.json and the compiled type differ, unless they are the same model.
+/// Throws errc::config_mismatch, with the fields in which config.json and the compiled type differ, unless they are the same model.
 /// For `dynamic` there is nothing to compare: it is what was read.
 template <model_config Config>
 void require_fit(const Config& compiled, const checkpoint_config& read) {

@@ -20,7 +20,7 @@ enum class errc : int {
     unsupported_format = 203,  ///< a known format in a form that is not read (dtype, compression, …)
     cannot_write = 204,        ///< a file cannot be written
     checkpoint_mismatch = 301, ///< tensors missing or of another shape, and with load_options::strict unexpected; ten of a kind in one message
-    config_mismatch = 302,     ///< config.json differs from the compiled configuration; all differences in one message
+    config_mismatch = 302,     ///< config.json differs from the compiled configuration; the differences, ten at most, in one message
     malformed_config = 303,    ///< config.json is no JSON, lacks a field, or holds a value of the wrong kind
     unsupported_config = 304,  ///< a model that is valid but of a kind this library does not run
     malformed_image = 401,     ///< a picture that cannot be decoded
