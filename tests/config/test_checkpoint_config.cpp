@@ -11,6 +11,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -122,11 +123,14 @@ const std::vector<refusal> refusals{
     {"/preprocessor_config.json", {{"size", {{"shortest_edge", 56}}}}, errc::unsupported_config, {"preprocessor_config.json: size", "height"}},
     {"/preprocessor_config.json", {{"size", 56}}, errc::unsupported_config, {"size is 56"}},
     {"/preprocessor_config.json", {{"resample", 6}}, errc::malformed_config, {"resample is 6"}},
-    {"/preprocessor_config.json", {{"do_center_crop", true}}, errc::unsupported_config, {"do_center_crop"}},
+    {"/preprocessor_config.json", {{"resample", "bicubic"}}, errc::malformed_config, {"resample is \"bicubic\""}}, // transformers takes any string for bilinear
+    {"/preprocessor_config.json", {{"do_center_crop", true}}, errc::unsupported_config, {"do_center_crop", "crop_size of 56 by 56"}},
+    {"/preprocessor_config.json", {{"do_center_crop", true}, {"crop_size", {{"height", 56}, {"width", 55}}}}, errc::unsupported_config, {"do_center_crop"}},
+    {"/preprocessor_config.json", {{"do_pad", true}, {"pad_size", {{"height", 80}, {"width", 80}}}}, errc::unsupported_config, {"do_pad", "pad_size of 56 by 56"}},
     {"/preprocessor_config.json", {{"image_std", {0.5, 0.5, 0}}}, errc::malformed_config, {"image_std", "above 0"}},
     {"/preprocessor_config.json", {{"image_mean", {0.5, 0.5}}}, errc::malformed_config, {"image_mean is [0.5,0.5]"}},
     {"/preprocessor_config.json", {{"rescale_factor", 0}}, errc::malformed_config, {"rescale_factor is 0"}},
-    {"/processor_config.json", {{"image_processor", {{"do_pad", true}}}}, errc::unsupported_config, {"processor_config.json: image_processor.do_pad"}},
+    {"/processor_config.json", {{"image_processor", {{"do_pad", true}, {"pad_size", 56}}}}, errc::unsupported_config, {"processor_config.json: image_processor.do_pad"}},
     {"/config.json", "[1]", errc::malformed_config, {"config.json", "is array"}},
     {"/config.json", "", errc::malformed_config, {"config.json", "empty"}},
     {"/config.json", R"({"model_type": "paligemma", "text_config": {"hidden_size": 1, "hidden_size": 2}})", errc::malformed_config, {"'text_config.hidden_size' twice"}},
@@ -213,6 +217,8 @@ BOOST_DATA_TEST_CASE(says_why_it_refuses, boost::unit_test::data::make(refusals)
         }
         BOOST_TEST_INFO(e.what());
         BOOST_TEST((std::string(e.what()).find("problems") == std::string::npos)); // one change, one problem
+        const std::string file = one.pointer.substr(1, one.pointer.find(".json") + 4);
+        BOOST_TEST((std::string(e.what()).find(".json") == std::string(e.what()).find(file) + file.size() - 5)); // the file that holds it is the first that is named
     }
 }
 
@@ -229,7 +235,14 @@ BOOST_AUTO_TEST_CASE(tells_all_problems_at_once) {
         BOOST_TEST_MESSAGE(what);
         for (const char* field : {"6 problems", "head_dim", "attention_bias", "hidden_act", "projection_dim", "bos_token_id", "resample"})
             BOOST_TEST(what.find(field) != std::string::npos, field);
+        for (const char* name : {"\n  config.json: text_config.head_dim", "\n  generation_config.json: bos_token_id", "\n  preprocessor_config.json: resample"})
+            BOOST_TEST(what.find(name) != std::string::npos, name);
         return e.code() == errc::malformed_config;
+    });
+    for (const char* key : {"rope_theta", "num_hidden_layers", "intermediate_size", "num_attention_heads", "num_key_value_heads", "vocab_size"}) all["config.json"]["text_config"][key] = 0;
+    BOOST_CHECK_EXCEPTION(read(all), pali::error, [](const pali::error& e) {
+        const std::string what = e.what();
+        return what.find("12 problems") != std::string::npos && std::count(what.begin(), what.end(), '\n') == 11 && what.ends_with("and 2 more");
     });
 }
 

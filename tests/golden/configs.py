@@ -6,7 +6,8 @@ Each case is the files of a folder and either what transformers made of them or 
 modules that transformers builds (on the meta device), not from the configuration object, wherever a module holds them.
 """
 import copy, json, os, sys, tempfile
-import torch, transformers
+import numpy, torch, transformers
+from PIL import Image
 from transformers import GenerationConfig, PaliGemmaConfig, PaliGemmaForConditionalGeneration
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
@@ -93,6 +94,9 @@ P = lambda **k: merged(PREPROCESSOR, k)
 case("preprocessor by default", preprocessor={"image_processor_type": "SiglipImageProcessor"}, vision=dict(image_size=224))
 case("preprocessor says other things", preprocessor=P(resample=2, image_mean=[.1, .2, .3], image_std=[.4, .5, .6], rescale_factor=.25))
 case("preprocessor off", preprocessor=P(do_rescale=False, do_normalize=False)); case("preprocessor nulls", preprocessor=P(image_mean=None, image_std=None, do_normalize=None, rescale_factor=None, do_rescale=None, do_resize=None))
+# steps that leave a picture of the model's size as it is
+SAME = {"padded": dict(do_pad=True), "padded to its size": dict(do_pad=True, pad_size=dict(height=56, width=56)), "cut to its size": dict(do_center_crop=True, crop_size=dict(height=56, width=56))}
+for name, change in SAME.items(): case(name, preprocessor=P(**change))
 case("processor nested", processor=dict(processor_class="PaliGemmaProcessor", image_processor=P(resample=1)), preprocessor=P(resample=0))
 case("processor without", processor=dict(processor_class="PaliGemmaProcessor"), preprocessor=P(resample=0))
 # ids
@@ -136,6 +140,11 @@ def understood(folder, files):
     out.update(bos=g.bos_token_id, pad=g.pad_token_id, eos=eos if isinstance(eos, list) else [] if eos is None else [eos])
     if "preprocessor_config.json" in files or "processor_config.json" in files:
         p = SiglipImageProcessorPil.from_pretrained(folder)
+        if getattr(p, "do_pad", None) or getattr(p, "do_center_crop", None):
+            for height, width in ((56, 56), (90, 40), (31, 200)):
+                photo = Image.fromarray(numpy.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=numpy.uint8))
+                plain, same = p(images=photo, do_pad=False, do_center_crop=False).pixel_values[0], p(images=photo).pixel_values[0]
+                if plain.shape != same.shape or (plain != same).any(): raise ValueError("a picture is not left as it is")
         out["picture"] = dict(width=p.size["width"], height=p.size["height"], resample=int(p.resample), do_resize=p.do_resize, do_rescale=p.do_rescale, do_normalize=p.do_normalize,
                               rescale_factor=p.rescale_factor, **(dict(mean=list(p.image_mean), deviation=list(p.image_std)) if p.do_normalize else {}))
         out["picture"] = {k: False if v is None else v for k, v in out["picture"].items()}

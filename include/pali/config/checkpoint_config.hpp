@@ -20,6 +20,7 @@ struct picture_config {
     bool do_resize = true, do_rescale = true, do_normalize = true; ///< which steps are done, in this order
     double rescale_factor = 1.0 / 255;          ///< times each channel's byte
     std::array<float, 3> mean{0.5f, 0.5f, 0.5f}, deviation{0.5f, 0.5f, 0.5f}; ///< (x - mean) / deviation, red, green, blue
+    std::filesystem::path file = {};            ///< the file, for messages; it may not be there
 };
 
 /// What the JSON files of a checkpoint say.
@@ -39,7 +40,7 @@ struct checkpoint_config {
 /// `folder` is the checkpoint's folder, as find_checkpoint() takes it, or a file in it. What a file leaves out has the default of transformers 5.23
 /// (models/{paligemma,gemma,gemma2,siglip}/configuration_*.py). A quantization_config is ignored: the tensors say what they are. Token ids come from generation_config.json, then config.json, then
 /// its text_config. Throws what find_checkpoint() throws; errc::cannot_open; errc::malformed_config for a value of the wrong kind or one that contradicts another;
-/// errc::unsupported_config for a model of another kind. All problems are in one message; where both kinds occur, the code is
+/// errc::unsupported_config for a model of another kind. The problems of all files are in one message, ten at most; where both kinds occur, the code is
 /// malformed_config.
 [[nodiscard]] checkpoint_config read_checkpoint_config(const std::filesystem::path& given);
 

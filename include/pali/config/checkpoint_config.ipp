@@ -193,8 +193,13 @@ PALI_INLINE void read_picture(const config_section& file, picture_config& out, s
     out.do_resize = step("do_resize", true);
     out.do_rescale = step("do_rescale", true);
     out.do_normalize = step("do_normalize", true);
-    for (const char* key : {"do_center_crop", "do_pad"})
-        if (step(key, false)) file.unsupported(key, "pictures are resized, and neither cut nor padded");
+    // Cutting and padding to the size that a picture has already changes nothing; without pad_size pictures are padded to the largest, and all have one size.
+    const auto leaves_sides = [&](const char* key) {
+        const auto* sides = file.find_value(key);
+        return sides != nullptr && *sides == nlohmann::json{{"height", side}, {"width", side}};
+    };
+    if (step("do_center_crop", false) && !leaves_sides("crop_size")) file.unsupported("do_center_crop", {"pictures are resized and not cut; only a crop_size of ", side, " by ", side, " pixels is read"});
+    if (step("do_pad", false) && file.find_value("pad_size") != nullptr && !leaves_sides("pad_size")) file.unsupported("do_pad", {"pictures are resized and not padded; only a pad_size of ", side, " by ", side, " pixels is read"});
     if (const auto* factor = file.find_value("rescale_factor"); factor != nullptr && out.do_rescale) {
         if (factor->is_number() && factor->get<double>() > 0 && std::isfinite(factor->get<double>()))
             out.rescale_factor = factor->get<double>();
@@ -245,10 +250,11 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     };
     const nlohmann::json config = detail::read_strict_json(out.file, errc::malformed_config);
     detail::config_problems problems;
-    const config_section top(&config, "", problems);
+    problems.folder = place;
+    const config_section top(&config, "config.json: ", problems);
     if (top.find("model_type") == nullptr || top.text("model_type", "paligemma") != "paligemma")
         top.unsupported("model_type", "\"paligemma\" is the one that is run, for PaliGemma 2 too, and not what is built around them");
-    problems.raise(out.file); // nothing else in the file would make sense
+    problems.raise(); // nothing else in the file would make sense
     // A quantization_config says how weights were quantised once, and stays behind when they were saved as plain numbers again: the tensors decide (weights/foreign.hpp).
 
     out.sizes = detail::read_text(top);
@@ -271,13 +277,15 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     if (side != 0) out.picture.width = out.picture.height = side;
     const nlohmann::json processor = read_optional("processor_config.json"); // written by transformers 5, and first for it
     if (const config_section nested = config_section(&processor, "processor_config.json: ", problems).section("image_processor");
-        nested.is_present())
+        nested.is_present()) {
+        out.picture.file = place / "processor_config.json";
         detail::read_picture(nested, out.picture, side);
-    else {
+    } else {
+        out.picture.file = place / "preprocessor_config.json";
         const nlohmann::json preprocessor = read_optional("preprocessor_config.json");
         detail::read_picture(config_section(&preprocessor, "preprocessor_config.json: ", problems), out.picture, side);
     }
-    problems.raise(out.file);
+    problems.raise();
     return out;
 }
 

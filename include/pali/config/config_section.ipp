@@ -2,12 +2,14 @@
 #pragma once
 
 #include <pali/core/error.hpp>
+#include <pali/core/short_list.hpp>
 #include <pali/core/strict_json.ipp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <limits>
 #include <string>
 #include <vector>
@@ -16,8 +18,9 @@ namespace pali::inline PALI_ABI::detail {
 
 /// What is wrong with a checkpoint's configuration, all of it.
 struct config_problems {
-    std::vector<std::string> found;
-    bool malformed = false; ///< otherwise: unsupported only
+    std::filesystem::path folder;   ///< of the files
+    std::vector<std::string> found; ///< each begins with the name of its file
+    bool malformed = false;         ///< otherwise: unsupported only
 
     /// A section that is read twice tells its problems once.
     void add(const error_text& problem) {
@@ -26,13 +29,13 @@ struct config_problems {
     }
 
     /// Throws when there is anything to tell.
-    void raise(const std::filesystem::path& file) const {
+    void raise() const {
         if (found.empty()) return;
         const errc code = malformed ? errc::malformed_config : errc::unsupported_config;
-        if (found.size() == 1) throw error(code, {file.string(), ": ", found.front()});
-        std::string all;
-        for (const std::string& problem : found) all.append("\n  ").append(problem);
-        throw error(code, {file.string(), ": ", found.size(), " problems", all});
+        if (found.size() == 1) throw error(code, (folder / found.front()).string());
+        short_list all;
+        for (const std::string& problem : found) all.add(problem);
+        throw error(code, {folder.string(), ": ", found.size(), " problems of its configuration:", all.joined("\n  ")});
     }
 };
 
@@ -40,7 +43,7 @@ class config_section {
 public:
     using json = nlohmann::json;
 
-    /// `prefix` leads to the section in messages: "text_config.". A section that is absent reads as an empty one.
+    /// `prefix` leads to the section in messages: "config.json: text_config.". A section that is absent reads as an empty one.
     config_section(const json* object, std::string prefix, config_problems& problems)
         : m_object(object), m_prefix(std::move(prefix)), m_problems(problems) {}
 
@@ -129,7 +132,7 @@ public:
         return 0;
     }
 
-    /// The value contradicts the format: "text_config.head_dim is 7; `needed` is needed".
+    /// The value contradicts the format: "config.json: text_config.head_dim is 7; `needed` is needed".
     void malformed(const char* key, const error_text& needed) const {
         m_problems.malformed = true;
         m_problems.add({m_prefix, key, " is ", describe(key), "; ", needed, " is needed"});
