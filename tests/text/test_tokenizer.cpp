@@ -3,9 +3,12 @@
 #include <pali/core/error.hpp>
 #include <pali/text/tokenizer.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <boost/test/unit_test.hpp>
 
 #include <atomic>
+#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -221,6 +224,21 @@ BOOST_AUTO_TEST_CASE(many_threads_may_encode) {
         });
     for (std::thread& t : threads) t.join();
     BOOST_TEST(wrong == 0);
+}
+
+// Without it transformers saves a tokenizer.json of a class that is not read, and splits <loc> and <seg> in the texts that a model is trained with.
+BOOST_AUTO_TEST_CASE(the_embedded_model_names_its_tokens_to_transformers) {
+    const std::filesystem::path folder = source_path("examples/models/shapes");
+    const nlohmann::json config = nlohmann::json::parse(std::ifstream(folder / "tokenizer_config.json"));
+    BOOST_TEST(config.at("tokenizer_class") == "GemmaTokenizer");
+    const tokenizer text(folder);
+    const nlohmann::json& added = config.at("added_tokens_decoder");
+    BOOST_TEST(added.size() == 1024u + 128u + 5u); // <loc>, <seg>, and <pad>, <eos>, <bos>, <unk>, <image>
+    for (const auto& [id, one] : added.items()) {
+        const std::string piece = one.at("content");
+        BOOST_TEST(text.piece(std::stoi(id)) == piece);
+        BOOST_TEST(one.value("special", false) == !(piece.starts_with("<loc") || piece.starts_with("<seg")), piece);
+    }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

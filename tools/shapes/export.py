@@ -3,10 +3,12 @@
 usage: export.py STATE.pt tokenizer.model FOLDER"""
 import json
 import pathlib
+import re
 import shutil
 import sys
 
 import safetensors.torch
+import sentencepiece
 import torch
 
 import network
@@ -33,6 +35,15 @@ def main(state, tokenizer, folder):
         "added_tokens.json": {"<image>": c.image_token},
         "generation_config.json": {"bos_token_id": 2, "eos_token_id": 1, "pad_token_id": 0},
     }
+    # transformers 5 takes the tokenizer's class from here: without it, what it saves is a tokenizer.json of another class. Pieces that are not listed are split when they stand in a text.
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer))
+    added = {i: pieces.id_to_piece(i) for i in range(pieces.get_piece_size())}
+    added = {i: piece for i, piece in added.items() if pieces.is_control(i) or pieces.is_unknown(i) or re.fullmatch(r"<(loc\d{4}|seg\d{3})>", piece)}
+    special = lambda i: {"special": True} if i == c.image_token or not re.match("<(loc|seg)", added[i]) else {}
+    added[c.image_token] = "<image>"
+    files["tokenizer_config.json"] = {
+        "tokenizer_class": "GemmaTokenizer", "processor_class": "PaliGemmaProcessor", "bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>", "mask_token": None,
+        "additional_special_tokens": ["<image>"], "added_tokens_decoder": {str(i): {"content": piece, "normalized": False, **special(i)} for i, piece in sorted(added.items())}}
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content, indent=1 if name == "config.json" else None))
     if pathlib.Path(tokenizer).resolve() != (folder / "tokenizer.model").resolve():
