@@ -20,6 +20,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 
 namespace {
 
@@ -46,13 +47,7 @@ constexpr known_file known_files[] = {
 class inspection {
 public:
     /// `given` is a folder or one .safetensors file in it. With `numbers`, every weight is looked at.
-    inspection(const fs::path& given, bool numbers) : m_weights(pali::find_checkpoint(given)), m_numbers(numbers) {
-        std::error_code failed;
-        if (fs::is_directory(m_weights, failed)) m_folder = m_weights;
-        else if (fs::is_regular_file(m_weights, failed) && m_weights.extension() == ".safetensors") m_folder = m_weights.has_parent_path() ? m_weights.parent_path() : fs::path(".");
-        else if (failed && failed != std::errc::no_such_file_or_directory) throw pali::error(pali::errc::cannot_open, {m_weights.string(), ": ", failed.message()});
-        else throw pali::error(pali::errc::cannot_open, {m_weights.string(), ": neither a folder nor a .safetensors file; name a folder that holds config.json and *.safetensors, or one of these files"});
-    }
+    inspection(const fs::path& given, bool numbers) : m_weights(pali::find_checkpoint(given)), m_folder(pali::folder_of_checkpoint(m_weights)), m_numbers(numbers) {}
 
     /// Prints all that can be found out; returns how many things are missing or wrong.
     int run() {
@@ -113,6 +108,8 @@ private:
         m_config = pali::read_checkpoint_config(m_folder);
         const pali::dynamic& sizes = m_config->sizes;
         const auto fitting = pali::matching_variant(sizes);
+        if (const pali::picture_config& picture = m_config->picture; !picture.do_resize)
+            m_notes.push_back(picture.file.string() + ": do_resize is off, so only pictures of " + std::to_string(picture.width) + " x " + std::to_string(picture.height) + " pixels are taken");
         std::cout << "model: " << (sizes.post_norms ? "PaliGemma 2" : "PaliGemma") << '\n'
                   << "  vision     " << sizes.vision.image_size << " px, " << pali::patch_count(sizes.vision) << " tokens, " << sizes.vision.layers << " layers of "
                   << sizes.vision.hidden << '\n'
@@ -171,20 +168,25 @@ private:
         for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"}) fetched = attempt([&] { pali::refuse_lfs_pointer(m_folder / name); }) && fetched;
         if (!fetched) return;
         const bool opened = attempt([this] {
-            const pali::tokenizer text(m_folder, m_config ? std::optional(m_config->image_token) : std::nullopt);
+            const pali::tokenizer text = m_config ? pali::open_tokenizer(m_folder, *m_config) : pali::tokenizer(m_folder);
             (void)text.encode("a"); // sentencepiece reports errors when it is first used
             if (!m_config) return;
             if (const std::string missing = pali::describe_tokens_without_rows(text, m_config->sizes.vocab); !missing.empty()) m_problems.push_back(m_folder.string() + ": " + missing);
         });
         if (!opened) return;
-        attempt([this] {
+        try {
             for (std::string& difference : pali::compare_vocabularies(m_folder)) m_problems.push_back(std::move(difference));
-        });
+        } catch (const pali::error& e) { // a model reads only the added tokens of a tokenizer.json beside tokenizer.model, and it could
+            m_notes.push_back(std::string("tokenizer.model is used, and tokenizer.json cannot be compared with it: ") + e.what());
+        }
     }
 
     /// Weights that are no finite numbers.
     void check_numbers() {
-        const pali::short_list broken = pali::describe_not_finite(m_files->tensors());
+        const pali::short_list broken = pali::describe_not_finite(m_files->tensors(), m_unused);
+        pali::tensor_table unused;
+        for (const std::string& name : m_unused) unused.emplace(name, m_files->at(name));
+        if (const pali::short_list others = pali::describe_not_finite(unused); !others.empty()) m_notes.push_back("numbers that are not finite, in tensors that are not used: " + others.in_a_row());
         if (!broken.empty()) m_problems.push_back("numbers that are not finite:" + broken.joined("\n    "));
         std::cout << "numbers: weights looked at" << (broken.empty() ? ", all finite\n" : "\n");
     }
@@ -200,19 +202,13 @@ private:
     /// Every tensor that a model of these sizes asks for, against those that are there.
     template <class Weights>
     void check_names_of() {
-        pali::siglip<pali::dynamic_vision, pali::bf16> vision(m_config->sizes.vision);
-        pali::projector<pali::dynamic, pali::bf16> project{m_config->sizes, {}};
-        pali::gemma<pali::dynamic, Weights> decoder(m_config->sizes);
-        pali::binder names(m_files->tensors(), m_files->path().string());
-        vision.bind(names.root()["vision_tower.vision_model"]);
-        project.bind(names.root()["multi_modal_projector"]);
-        decoder.bind(names.root()["language_model"], m_config->tied);
-        pali::check_tensors(*m_files, names, *m_config, false, [this](std::string_view note) { m_notes.emplace_back(note); });
+        m_unused = pali::check_parts<Weights>(*m_files, *m_config, false, [this](std::string_view note) { m_notes.emplace_back(note); });
     }
 
     fs::path m_weights, m_folder; // what was named; where config.json and the rest are
     std::optional<pali::checkpoint_files> m_files;
     std::optional<pali::checkpoint_config> m_config;
+    std::set<std::string, std::less<>> m_unused; // names of tensors that the model does not ask for
     std::vector<std::string> m_problems, m_notes;
     bool m_numbers;
 };

@@ -3,7 +3,6 @@
 
 #include <pali/core/checkpoint_place.hpp>
 #include <pali/core/describe.hpp>
-#include <pali/core/lfs_pointer.hpp>
 #include <pali/model.hpp>
 #include <pali/model/beams.hpp>
 #include <pali/model/caches.hpp>
@@ -41,28 +40,11 @@ struct model_bodies<Config, Weights> {
 template <model_config Config, weight_storage Weights>
 struct model<Config, Weights>::state {
     state(const std::filesystem::path& from, const load_options& options)
-        : folder(folder_of(from)), read(read_checkpoint_config(from)), at(options.threads, options.pin_threads), text(without_pointers(folder), read.image_token), net(from, read, options, at), pictures(preprocessing_of(read.picture)), eos(read.eos.begin(), read.eos.end()),
+        : folder(folder_of_checkpoint(from)), read(read_checkpoint_config(from)), at(options.threads, options.pin_threads), text(open_tokenizer(folder, read)), net(from, read, options, at), pictures(preprocessing_of(read.picture)), eos(read.eos.begin(), read.eos.end()),
           mask_file(options.mask_decoder), caches(options.kv_cache) {
-        for (const token id : {text.bos(), text.eos(), text.newline()}) // which prompts and answers get by themselves
-            if (static_cast<std::size_t>(id) >= net.config.vocab)
-                throw error(errc::missing_token, {folder.string(), ": the token ", in_quotes(text.decode(std::span(&id, 1))), " has the id ", id, ", and the model knows ", net.config.vocab,
-                                                  "; is the vocabulary that of this checkpoint?"});
         if (options.on_notice)
             if (const std::string missing = describe_tokens_without_rows(text, net.config.vocab); !missing.empty()) options.on_notice(folder.string() + ": " + missing);
         load_s = clock.lap();
-    }
-
-    /// What lies beside the weights is in the folder, also where it is a single file of them that was named.
-    [[nodiscard]] static std::filesystem::path folder_of(const std::filesystem::path& from) {
-        std::error_code unknown;
-        if (!std::filesystem::is_regular_file(from, unknown)) return from;
-        return from.has_parent_path() ? from.parent_path() : std::filesystem::path(".");
-    }
-
-    /// The folder; throws errc::malformed_file where a file of its tokenizer is a pointer of Git LFS.
-    [[nodiscard]] static std::filesystem::path without_pointers(const std::filesystem::path& folder) {
-        for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"}) refuse_lfs_pointer(folder / name);
-        return folder;
     }
 
     stopwatch clock;
@@ -110,6 +92,9 @@ struct model<Config, Weights>::state {
 
     /// Nothing when the callback stopped it.
     [[nodiscard]] std::optional<image_features> see(const image& picture, call_progress& progress) {
+        if (!pictures.do_resize && (picture.width != pictures.width || picture.height != pictures.height))
+            throw error(errc::unsupported_config, {read.picture.file.string(), ": do_resize is off, and a picture has ", picture.width, " x ", picture.height, " pixels, where the model takes ", pictures.width,
+                                                   " x ", pictures.height, ": set do_resize to true, or resize the pictures before"});
         const tensor<3> pixels = preprocess(picture, pictures);
         if (!progress.begin("image")) return std::nullopt;
         const arena::frame frame(at.scratch);

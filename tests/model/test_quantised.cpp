@@ -138,8 +138,8 @@ BOOST_AUTO_TEST_CASE(all_but_weights_is_copied) {
 
 BOOST_AUTO_TEST_CASE(a_matrix_goes_to_its_file_in_pieces) {
     // As long as eight pieces: its codes alone are half of that, and were they held until they are written, memory would show it.
-    constexpr std::size_t count = 8192, width = 8192;
-    const std::string name = "language_model.model.layers.0.mlp.up_proj.weight";
+    constexpr std::size_t count = 349504, width = 192; // the embedding
+    const std::string name = "language_model.model.embed_tokens.weight";
     const pali::test::temporary_folder from, to;
     {
         std::vector<pali::bfloat16> numbers(count * width);
@@ -148,7 +148,14 @@ BOOST_AUTO_TEST_CASE(a_matrix_goes_to_its_file_in_pieces) {
             bits = bits * 1664525 + 1013904223;
             x = pali::bfloat16(static_cast<float>(bits >> 8) / 8388608.f - 1.f);
         }
-        pali::write_safetensors(from.path() / "model.safetensors", {{name, {pali::dtype::bf16, {count, width}, std::as_bytes(std::span(numbers)), ""}}});
+        const pali::checkpoint_files shapes(shapes_folder());
+        pali::tensor_table tensors = shapes.tensors();
+        tensors.at(name) = {pali::dtype::bf16, {count, width}, std::as_bytes(std::span(numbers)), ""};
+        pali::copy_all_but_weights(shapes_folder(), from.path());
+        nlohmann::json config = nlohmann::json::parse(std::ifstream(shapes_folder() / "config.json"));
+        config["text_config"]["vocab_size"] = count;
+        from.write("config.json", config.dump());
+        pali::write_safetensors(from.path() / "model.safetensors", tensors);
     }
     const std::size_t before = anonymous_memory();
     std::size_t most = 0, calls = 0;

@@ -125,6 +125,85 @@ class folders(with_checkpoint):
             for verb in ("generate", "inspect"):
                 self.refused(verb, "--model", folder, says=["an adapter (LORA) for 'google/paligemma2-3b-pt-448'", "merge_and_unload()"])
             self.refused("quantize", folder, self.folder / "to", says=["merge_and_unload()"])
+        for verb in ("generate", "inspect", "detect"):
+            self.refused(verb, "--model", beside / "model.safetensors", *(["--prompt", "shape"] if verb == "detect" else []), says=["an adapter (LORA) for", "merge_and_unload()"])
+        self.refused("quantize", beside / "model.safetensors", self.folder / "to", says=["merge_and_unload()"])
+        self.assertFalse((self.folder / "to").exists())
+
+    def test_what_cannot_be_opened_is_not_quantised(self):
+        def spoilt(name, width):
+            tensors = read_tensors()
+            name = next(n for n in tensors if n.endswith(name))
+            _, shape, data = tensors[name]
+            tensors[name] = {8: "F64", 1: "F8_E4M3"}[width], shape, bytes(len(data) // 2 * width)
+            return tensors
+
+        masks = (SHAPES / "mask_vqvae.npz").read_bytes()
+        nan_masks = self.folder / "nan_masks"
+        nan_masks.mkdir()
+        with zipfile.ZipFile(SHAPES / "mask_vqvae.npz") as read, zipfile.ZipFile(nan_masks / "mask_vqvae.npz", "w") as written:
+            for name in read.namelist():
+                content = read.read(name)
+                written.writestr(name, content[:-4] + struct.pack("<f", float("nan")) if name.startswith("decoder") else content)
+        for number, (says, how) in enumerate([
+                ("config.json: there is no such file", dict(drop=("config.json",))),
+                ("config.json: is no valid JSON", dict(files={"config.json": "{"})),
+                ("model_type is \"gemma2\"", dict(files={"config.json": '{"model_type": "gemma2"}'})),
+                ("tokenizer.model: there is no such file", dict(drop=("tokenizer.model",))),
+                ("tokenizer.model: is a pointer of Git LFS", dict(files={"tokenizer.model": POINTER})),
+                ("mask_vqvae.npz: is a pointer of Git LFS", dict(files={"mask_vqvae.npz": POINTER})),
+                ("missing tensor 'language_model.lm_head.weight'", dict(config=lambda c: c.update(tie_word_embeddings=False))),
+                ("missing tensor 'vision_tower.", dict(tensors={("module." if "vision" in name else "") + name: t for name, t in read_tensors().items()})),
+                ("save one model alone", dict(tensors={prefix + name: t for prefix in ("student.", "teacher.") for name, t in read_tensors().items()})),
+                ("F64; BF16, F16 and F32 are read", dict(tensors=spoilt("multi_modal_projector.linear.weight", 8))),
+                ("F8_E4M3; BF16, F16 and F32 are read", dict(tensors=spoilt("patch_embedding.weight", 1))),
+                ("F64; BF16, F16 and F32 are read", dict(tensors=spoilt("language_model.model.norm.weight", 8))),
+                ("mask_vqvae.npz: ", dict(drop=("mask_vqvae.npz",))),
+                ("not finite", dict(drop=("mask_vqvae.npz",)))]):
+            folder = self.write(f"bad{number}", **how)
+            if says == "mask_vqvae.npz: ":
+                (folder / "mask_vqvae.npz").write_bytes(masks[:100_000])
+            if says == "not finite":
+                shutil.copy(nan_masks / "mask_vqvae.npz", folder)
+            with self.subTest(says):
+                self.assertEqual(run("inspect", folder).returncode, 1)
+                self.refused("quantize", folder, self.folder / "out", says=[says], lines=40)
+                self.assertFalse((self.folder / "out").exists())
+
+    def test_a_picture_is_resized_unless_the_folder_says_otherwise(self):
+        for off in (False, None):
+            folder = self.write(f"resize{off}", files={"preprocessor_config.json": json.dumps({"do_resize": off})})
+            self.refused("detect", "--prompt", "shape", "--model", folder, says=["[pali.304]", "preprocessor_config.json: do_resize is off", "set do_resize to true"])
+            self.assertIn("do_resize is off, so only pictures of 112 x 112 pixels are taken", run("inspect", folder).stdout)
+
+    def test_one_shard_of_several(self):
+        tensors = list(read_tensors().items())
+        folder = self.write("shards", dict(tensors[:50]), weights="model-00001-of-00002.safetensors")
+        for verb in ("generate", "inspect"):
+            done = run(verb, "--model", folder / "model-00001-of-00002.safetensors")
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(f"one shard of several: name the folder, {folder}, to use them all", done.stderr + done.stdout)
+
+    def test_a_tokenizer_json_that_is_not_read(self):
+        content = {"version": "1.0", "added_tokens": [{"id": 1480, "content": "<image>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}], "normalizer": None,
+                   "model": {"type": "BPE", "ignore_merges": True, "vocab": {}, "merges": []}}
+        folder = self.write("backend", files={"tokenizer.json": json.dumps(content)})
+        self.answers(folder)
+        inspected = run("inspect", folder)
+        self.assertEqual(inspected.returncode, 0, inspected.stdout)
+        self.assertIn("notes:\n  tokenizer.model is used, and tokenizer.json cannot be compared with it: ", inspected.stdout)
+        (folder / "tokenizer.model").unlink()
+        self.refused("generate", "--model", folder, says=["tokenizer.json: "])
+        self.assertEqual(run("inspect", folder).returncode, 1)
+
+    def test_numbers_of_tensors_that_are_not_used(self):
+        folder = self.write("infinite", {**read_tensors(), "v_head.weight": ("F32", [2], struct.pack("<ff", float("inf"), 1))})
+        self.answers(folder, notes=["v_head.weight"])
+        inspected = run("inspect", "--numbers", folder)
+        self.assertEqual(inspected.returncode, 0, inspected.stdout)
+        self.assertIn("numbers that are not finite, in tensors that are not used: ", inspected.stdout)
+        self.assertEqual(run("quantize", folder, self.folder / "int4").returncode, 0)
+        self.answers(self.folder / "int4", notes=["v_head.weight"])
 
     def test_pointers_of_git_lfs(self):
         for file in ("model.safetensors", "tokenizer.model"):
@@ -212,7 +291,7 @@ class folders(with_checkpoint):
             folder = self.write(dtype, {name: (dtype, shape, bytes(len(data) // 2 * width)) for name, (_, shape, data) in read_tensors().items()})
             says = [f" stored as {dtype}; BF16, F16 and F32 are read", "from_pretrained(DIR, dtype=torch.bfloat16).save_pretrained(OUT)"]
             self.refused("generate", "--model", folder, says=says + ["and 130 more are"], lines=4)
-            self.refused("quantize", folder, self.folder / ("to" + dtype), says=says)
+            self.refused("quantize", folder, self.folder / ("to" + dtype), says=says, lines=4)
             masks = self.write("masks" + dtype, {"_vq_vae._embedding": (dtype, [128, 512], bytes(128 * 512 * width))}, weights="mask_vqvae.safetensors", drop=("mask_vqvae.npz",))
             shutil.copy(SHAPES / "model.safetensors", masks)
             shown = run("inspect", masks).stdout
@@ -281,8 +360,11 @@ class folders(with_checkpoint):
             self.assertIn(words, inspected.stdout)
         self.assertNotIn("  model.safetensors", inspected.stdout)
         self.assertIn("weights: 133 tensors", run("inspect", "model.safetensors", cwd=folder).stdout)
-        for wrong in (folder / "config.json", folder / "absent.safetensors"):
-            self.refused("inspect", wrong, says=[wrong.name + ": neither a folder nor a .safetensors file; name a folder"])
+        for verb in ("inspect", "generate", "detect"):
+            for wrong, says in ((folder / "config.json", "is neither a folder nor a .safetensors file"), (folder / "absent.safetensors", "there is no such folder or file"),
+                                (SHAPES / "pictures" / "cross_and_ring.png", "is neither a folder nor a .safetensors file")):
+                words = ["--prompt", "shape"] if verb == "detect" else []
+                self.refused(verb, "--model", wrong, *words, says=[f"{wrong.name}: {says}; name a folder that holds config.json and *.safetensors, or one of these .safetensors files"])
 
     def test_tokens_without_a_row(self):
         rows = read_tensors()[EMBEDDING][1][0]

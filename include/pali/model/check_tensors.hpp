@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pali/config/checkpoint_config.hpp>
+#include <pali/core/checkpoint_place.hpp>
 #include <pali/core/error.hpp>
 #include <pali/core/short_list.hpp>
 #include <pali/files/checkpoint_files.hpp>
@@ -10,6 +11,7 @@
 #include <pali/weights/finite.hpp>
 
 #include <functional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -21,6 +23,7 @@ inline void check_tensors(const checkpoint_files& files, const binder& names, co
     const std::string source = files.path().string();
     std::string hint = "The configuration is that of " + read.file.string() + "; is the checkpoint complete, and of this model?";
     if (!read.tied) hint += " tie_word_embeddings is false in it: embedding and head are two matrices, and both are needed.";
+    if (files.is_shard()) hint += " The file is one shard of several: name the folder, " + folder_of_checkpoint(files.path()).string() + ", to use them all.";
     if (names.finds_unread_types()) hint.insert(0, std::string(conversion_cure) + "\n");
     const short_list& differences = files.differences();
     if (!differences.empty()) hint += "\nIndex and shards differ; are they of one download?" + differences.joined("\n  ");
@@ -33,9 +36,9 @@ inline void check_tensors(const checkpoint_files& files, const binder& names, co
         on_notice(source + ": " + std::to_string(unused.size()) + (unused.size() == 1 ? " tensor is" : " tensors are") + " not used: " + unused.in_a_row());
 }
 
-/// Throws errc::malformed_file, naming the weights that are no finite numbers: the reason why logits are none.
-[[noreturn]] inline void throw_not_finite(const checkpoint_files& files) {
-    const short_list broken = describe_not_finite(files.tensors());
+/// Throws errc::malformed_file, naming the weights that are no finite numbers: the reason why logits are none. `unused`: names of tensors that are no part of the model.
+[[noreturn]] inline void throw_not_finite(const checkpoint_files& files, const std::set<std::string, std::less<>>& unused) {
+    const short_list broken = describe_not_finite(files.tensors(), unused);
     if (broken.empty())
         throw error(errc::malformed_file, {files.path().string(), ": the model's logits are not finite, though all of its weights are: numbers outgrew their type; load the weights as f32"});
     throw error(errc::malformed_file, {files.path().string(), ": the model's logits are not finite, for ", broken.size(), broken.size() == 1 ? " tensor is not:" : " tensors are not:",

@@ -1,18 +1,33 @@
 // Tokens that the vocabulary has and the embedding does not: added to a tokenizer without resizing the model.
 #pragma once
 
+#include <pali/config/checkpoint_config.hpp>
 #include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
+#include <pali/core/lfs_pointer.hpp>
 #include <pali/core/short_list.hpp>
 #include <pali/text/tokenizer.hpp>
 
 #include <cstddef>
+#include <filesystem>
 #include <limits>
 #include <optional>
 #include <span>
 #include <string>
 
 namespace pali::inline PALI_ABI {
+
+/// The vocabulary of a folder whose config.json is `read`. Throws what tokenizer throws, errc::malformed_file where one of its files is a pointer of Git LFS, and errc::missing_token
+/// where a token that prompts and answers get by themselves has no row in the embedding.
+[[nodiscard]] inline tokenizer open_tokenizer(const std::filesystem::path& folder, const checkpoint_config& read) {
+    for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"}) refuse_lfs_pointer(folder / name);
+    tokenizer text(folder, read.image_token);
+    for (const token id : {text.bos(), text.eos(), text.newline()})
+        if (static_cast<std::size_t>(id) >= read.sizes.vocab)
+            throw error(errc::missing_token, {folder.string(), ": the token ", in_quotes(text.decode(std::span(&id, 1))), " has the id ", id, ", and the model knows ", read.sizes.vocab,
+                                              "; is the vocabulary that of this checkpoint?"});
+    return text;
+}
 
 /// What to do about a token without a row.
 inline constexpr const char* token_rows_cure = "before training, model.resize_token_embeddings(len(tokenizer)) adds the rows";

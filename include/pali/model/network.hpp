@@ -11,9 +11,36 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
+#include <set>
 #include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
 
 namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// Asks for the tensors of all three parts. `tied` is that of checkpoint_config.
+template <class Vision, class Projector, class Decoder>
+void bind_parts(binder& names, Vision& vision, Projector& project, Decoder& decoder, bool tied) {
+    vision.bind(names.root()["vision_tower.vision_model"]);
+    project.bind(names.root()["multi_modal_projector"]);
+    decoder.bind(names.root()["language_model"], tied);
+}
+
+/// Throws what loading the tensors of `files` with weights of type `Storage` would throw, and reads no weights, except that a head is compared with the embedding. Notices and `strict` are those of load_options.
+/// Returns the names of the tensors that the model does not use, buffers included.
+template <weight_storage Storage>
+std::set<std::string, std::less<>> check_parts(const checkpoint_files& files, const checkpoint_config& read, bool strict = false, const std::function<void(std::string_view)>& on_notice = {}) {
+    siglip<dynamic_vision, typename Storage::tower> vision(read.sizes.vision);
+    projector<dynamic, typename Storage::tower> project{read.sizes, {}};
+    gemma<dynamic, Storage> decoder(read.sizes);
+    binder names(files.tensors(), files.path().string());
+    bind_parts(names, vision, project, decoder, read.tied);
+    check_tensors(files, names, read, strict, on_notice);
+    return names.unused_names();
+}
 
 /// Vision tower, projector and decoder, and the memory that their weights lie in.
 template <model_config Config, weight_storage Storage>
@@ -27,10 +54,9 @@ public:
     network(const std::filesystem::path& folder, const checkpoint_config& read, const load_options& options, context& at)
         : config(make_config<Config>(read)), vision(config.vision), project{config, {}}, decoder(config), positions(read.positions), m_files(folder) {
         binder names(m_files.tensors(), m_files.path().string());
-        vision.bind(names.root()["vision_tower.vision_model"]);
-        project.bind(names.root()["multi_modal_projector"]);
-        decoder.bind(names.root()["language_model"], read.tied);
+        bind_parts(names, vision, project, decoder, read.tied);
         check_tensors(m_files, names, read, options.strict, options.on_notice);
+        m_unused = names.unused_names();
         m_memory = names.finish(options.residency, at.threads, options.on_progress, [&](std::span<const std::byte> tensor) { m_files.forget(tensor); });
     }
 
@@ -43,7 +69,7 @@ public:
     /// Hidden states (T, D) -> logits (T, V), in scratch memory, with the final softcap. Throws errc::malformed_file where one is not finite, with the weights that are not.
     [[nodiscard]] matrix_view logits(const matrix_view& hidden, context& at) const {
         matrix_view y = decoder.uncapped_logits(hidden, at);
-        if (!are_finite(y.data(), y.size())) throw_not_finite(m_files);
+        if (!are_finite(y.data(), y.size())) throw_not_finite(m_files, m_unused);
         decoder.cap(y, at);
         return y;
     }
@@ -55,6 +81,7 @@ public:
 
 private:
     checkpoint_files m_files;
+    std::set<std::string, std::less<>> m_unused; // names of tensors that are no part of the model
     page_memory m_memory;
 };
 

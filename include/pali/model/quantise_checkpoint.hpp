@@ -1,14 +1,18 @@
 // A checkpoint with the matrices of its decoder in small integers, as files that are mapped like any other.
 #pragma once
 
+#include <pali/config/checkpoint_config.hpp>
+#include <pali/core/checkpoint_place.hpp>
 #include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
 #include <pali/core/progress.hpp>
 #include <pali/core/thread_pool.hpp>
 #include <pali/files/checkpoint_files.hpp>
 #include <pali/files/safetensors_writer.hpp>
+#include <pali/model/check_tokens.hpp>
+#include <pali/model/network.hpp>
+#include <pali/objects/mask_vqvae.hpp>
 #include <pali/weights/finite.hpp>
-#include <pali/weights/foreign.hpp>
 #include <pali/weights/names.hpp>
 #include <pali/weights/quantise.hpp>
 #include <pali/weights/storage.hpp>
@@ -20,6 +24,8 @@
 #include <functional>
 #include <iterator>
 #include <map>
+#include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -83,18 +89,19 @@ inline void require_nothing_replaced(const std::filesystem::path& from, const st
     }
 }
 
-/// What the file of quantised weights will hold: for a matrix of the decoder its codes and its scales, and all else as it was.
-/// Throws errc::invalid_argument for a matrix that cannot be quantised, errc::unsupported_format for weights of a type that is not read.
+/// Names of tensors in a file.
+using name_set = std::set<std::string, std::less<>>;
+
+/// What the file of quantised weights will hold: for a matrix of the decoder its codes and its scales, and all else as it was, tensors that are `unused` among it.
+/// Throws errc::invalid_argument for a matrix that cannot be quantised.
 template <weight_storage Storage>
-[[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantised_entries(const tensor_table& tensors) {
+[[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantised_entries(const tensor_table& tensors, const name_set& unused) {
     using quantised_matrix = typename Storage::matrix;
     std::map<std::string, safetensors_writer::entry, std::less<>> entries;
     const tensor_names names(tensors);
     for (const auto& [name, tensor] : tensors) {
         const std::string published = names.published(name);
-        if (!is_convertible(tensor.type) && (is_of_a_layer(published) || is_decoder_matrix(published, tensor)))
-            throw error(errc::unsupported_format, {tensor.file, ": tensor ", in_quotes(name), " is stored as ", to_string(tensor.type), "; BF16, F16 and F32 are read. ", conversion_cure});
-        if (!is_decoder_matrix(published, tensor)) {
+        if (unused.contains(name) || !is_decoder_matrix(published, tensor)) {
             entries[name] = {tensor.type, tensor.shape};
             continue;
         }
@@ -114,13 +121,25 @@ template <weight_storage Storage>
     return {tensor.type, {count, tensor.shape[1]}, tensor.bytes.subspan(first * row, count * row), tensor.file};
 }
 
+inline namespace PALI_SIMD {
+
+/// Throws what opening the checkpoint and its mask decoder would throw, without reading weights. Returns the names of the tensors that the model does not use.
+[[nodiscard]] inline name_set check_folder(const checkpoint_files& files) {
+    const std::filesystem::path folder = folder_of_checkpoint(files.path());
+    const checkpoint_config read = read_checkpoint_config(folder);
+    name_set unused = check_parts<bf16>(files, read);
+    (void)open_tokenizer(folder, read).encode("a"); // sentencepiece refuses a file when it is first used
+    if (const auto masks = find_mask_vqvae(folder)) (void)mask_vqvae(*masks);
+    return unused;
+}
+
 /// Reads the Hugging Face folder `given`, as find_checkpoint() takes it, and writes `to`: the same, with the decoder in the weights of `Storage` (int8 or int4) in one model.safetensors.
 /// Weights pass through in pieces of 16 MiB, so a checkpoint of any size needs some tens of megabytes of memory. `threads` counts the caller, 0: as many as the machine
 /// has; `progress` is asked after each piece, stage "quantize".
-/// Throws errc::invalid_argument where the folder is quantised already, is `to`, or has a matrix that does not consist of whole strips and groups (of embedding and head the last strip is filled
-/// up with zeros); errc::unsupported_format where another program quantised it, or its weights have a type that is not read; errc::malformed_file for weights that are not finite; errc::invalid_argument, without `overwrite`, before any
-/// work where a file in `to` would be replaced by another; errc::cannot_write; errc::cancelled; and what checkpoint_files throws. A model.safetensors that was in `to` is replaced
-/// when all is done, or stays.
+/// Before any work throws what opening the folder as a model would throw, which its mask decoder and config.json are part of; errc::invalid_argument where the folder is quantised already,
+/// is `to`, or has a matrix that does not consist of whole strips and groups (of embedding and head the last strip is filled up with zeros), and, without `overwrite`, where a file in `to` would
+/// be replaced by another. Throws errc::malformed_file for weights that are not finite, errc::cannot_write, errc::cancelled. Tensors that the model does not use are copied as they are.
+/// A model.safetensors that was in `to` is replaced when all is done, or stays.
 template <weight_storage Storage>
 void quantise_checkpoint(const std::filesystem::path& given, const std::filesystem::path& to, std::size_t threads = 0, const progress_callback& progress = {}, bool overwrite = false) {
     using quantised_matrix = typename Storage::matrix;
@@ -129,19 +148,18 @@ void quantise_checkpoint(const std::filesystem::path& given, const std::filesyst
     const std::filesystem::path from = files.path();
     if (const std::string weights = quantised_weights(files); !weights.empty())
         throw error(errc::invalid_argument, {from.string(), " holds ", weights, " weights already; quantise the checkpoint that they were made from"});
-    refuse_foreign_format(files.tensors(), from.string());
     std::error_code failed;
-    std::filesystem::create_directories(to, failed);
-    if (failed) throw error(errc::cannot_write, {to.string(), ": ", failed.message()});
     const bool folder = std::filesystem::is_directory(from, failed);
     if (std::filesystem::equivalent(from, folder ? to : to / "model.safetensors", failed)) throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
 
-    // What a model needs besides its weights lies in the folder, also where one file of weights was named.
-    const std::filesystem::path beside = folder ? from : from.has_parent_path() ? from.parent_path() : std::filesystem::path(".");
+    const name_set unused = check_folder(files);
+    const auto entries = quantised_entries<Storage>(files.tensors(), unused);
+    const std::filesystem::path beside = folder_of_checkpoint(from); // what a model needs besides its weights
     if (!overwrite) require_nothing_replaced(beside, to);
+    std::filesystem::create_directories(to, failed);
+    if (failed) throw error(errc::cannot_write, {to.string(), ": ", failed.message()});
 
-    safetensors_writer out(to / "model.safetensors", quantised_entries<Storage>(files.tensors()),
-                           {{"format", "pt"}, {std::string(weights_key), Storage::name}});
+    safetensors_writer out(to / "model.safetensors", entries, {{"format", "pt"}, {std::string(weights_key), Storage::name}});
     thread_pool pool(threads);
     std::size_t whole = 0, done = 0; // bytes of the tensors
     for (const auto& [name, tensor] : files.tensors()) whole += tensor.bytes.size();
@@ -154,8 +172,9 @@ void quantise_checkpoint(const std::filesystem::path& given, const std::filesyst
     std::vector<std::byte> memory;
     const tensor_names names(files.tensors());
     for (const auto& [name, tensor] : files.tensors()) {
-        if (!is_decoder_matrix(names.published(name), tensor)) {
-            if (const auto at = find_not_finite(tensor)) throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite: element ", *at});
+        const bool is_used = !unused.contains(name);
+        if (!is_used || !is_decoder_matrix(names.published(name), tensor)) {
+            if (const auto at = is_used ? find_not_finite(tensor) : std::nullopt) throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite: element ", *at});
             out.append(name, tensor.bytes);
             pass(tensor.bytes);
             continue;
@@ -177,5 +196,7 @@ void quantise_checkpoint(const std::filesystem::path& given, const std::filesyst
     if (!std::filesystem::equivalent(beside, to, failed)) copy_all_but_weights(beside, to);
     out.finish();
 }
+
+} // inline namespace PALI_SIMD
 
 } // namespace pali::inline PALI_ABI

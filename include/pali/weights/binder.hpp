@@ -107,6 +107,14 @@ public:
         return found;
     }
 
+    /// Names in the file of all tensors that nothing was asked of, buffers included.
+    [[nodiscard]] std::set<std::string, std::less<>> unused_names() const {
+        std::set<std::string, std::less<>> names;
+        for (const auto& [published, tensor] : m_tensors)
+            if (!m_used.contains(published)) names.insert(*tensor.name);
+        return names;
+    }
+
     /// Whether something that was asked for has a type that is not read.
     [[nodiscard]] bool finds_unread_types() const noexcept { return !m_unread.empty(); }
 
@@ -141,7 +149,7 @@ public:
                                      const std::function<void(std::span<const std::byte>)>& copied = {}) {
         std::size_t bytes = 0;
         for (const job& j : m_jobs)
-            if (j.copies(where)) bytes += padded(j.bytes);
+            if (j.copies(where)) bytes += in_cache_lines(j.bytes);
         page_memory memory(bytes);
         std::size_t used = 0;
         const auto report = [&](double fraction) {
@@ -152,7 +160,7 @@ public:
             j.place(copies ? memory.bytes().data() + used : nullptr, threads);
             if (!copies) continue;
             if (copied) copied(j.tensor->bytes);
-            used += padded(j.bytes);
+            used += in_cache_lines(j.bytes);
             report(static_cast<double>(used) / static_cast<double>(bytes));
         }
         if (bytes == 0) report(1);
@@ -169,10 +177,7 @@ private:
         [[nodiscard]] bool copies(residency where) const noexcept { return !in_place || (where == residency::resident && !small); }
     };
 
-    [[nodiscard]] static std::size_t padded(std::size_t bytes) noexcept { return (bytes + 63) / 64 * 64; }
-
     enum class kind { ambiguous, missing, shape, size };
-
     void tell(kind what, const error_text& problem) { m_problems[static_cast<std::size_t>(what)].add(problem); }
 
     /// For a file in which no tensor has a name that was asked for.
@@ -198,11 +203,6 @@ private:
     [[nodiscard]] bool are_same(const std::string& name, const std::string& other) const {
         const tensor_info *const a = look_up(name), *const b = look_up(other);
         return a && b && a->type == b->type && a->shape == b->shape && std::equal(a->bytes.begin(), a->bytes.end(), b->bytes.begin());
-    }
-
-    /// Whether a convolution lies in the file with its channels last: (out, height, width, channels).
-    [[nodiscard]] static bool is_channels_last(const tensor_info& tensor, const std::vector<std::size_t>& shape) {
-        return shape.size() == 4 && tensor.shape != shape && tensor.shape == std::vector<std::size_t>{shape[0], shape[2], shape[3], shape[1]};
     }
 
     [[nodiscard]] const tensor_info* find(const std::string& name, const std::vector<std::size_t>& shape) {

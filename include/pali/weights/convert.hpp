@@ -4,13 +4,23 @@
 #include <pali/core/bfloat16.hpp>
 #include <pali/files/tensor_table.hpp>
 
+#include <cstddef>
 #include <cstring>
 #include <type_traits>
+#include <vector>
 
 namespace pali::inline PALI_ABI {
 
 /// Whether the library can read weights of that type.
 [[nodiscard]] constexpr bool is_convertible(dtype type) noexcept { return type == dtype::f32 || type == dtype::bf16 || type == dtype::f16; }
+
+/// Whether a convolution of `shape`, (out, channels, height, width), has its channels last in the file: (out, height, width, channels).
+[[nodiscard]] inline bool is_channels_last(const tensor_info& tensor, const std::vector<std::size_t>& shape) {
+    return shape.size() == 4 && tensor.shape != shape && tensor.shape == std::vector<std::size_t>{shape[0], shape[2], shape[3], shape[1]};
+}
+
+/// The bytes that a tensor takes in memory, where each begins with a cache line.
+[[nodiscard]] constexpr std::size_t in_cache_lines(std::size_t bytes) noexcept { return (bytes + 63) / 64 * 64; }
 
 /// How to make weights of other types readable.
 inline constexpr const char* conversion_cure =

@@ -11,7 +11,9 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,10 +43,11 @@ namespace pali::inline PALI_ABI {
     return std::nullopt;
 }
 
-/// "model.safetensors: tensor 'norm.weight' has nan at (12, 3)" for each tensor with such a number.
-[[nodiscard]] inline short_list describe_not_finite(const tensor_table& tensors) {
+/// "model.safetensors: tensor 'norm.weight' has nan at (12, 3)" for each tensor with such a number, but those named in `without`.
+[[nodiscard]] inline short_list describe_not_finite(const tensor_table& tensors, const std::set<std::string, std::less<>>& without = {}) {
     short_list found;
     for (const auto& [name, tensor] : tensors) {
+        if (without.contains(name)) continue;
         const auto at = find_not_finite(tensor);
         if (!at) continue;
         std::vector<std::size_t> place(tensor.shape.size());
