@@ -6,9 +6,11 @@
 #include <pali/objects/impl/json_values.ipp>
 #include <pali/objects/rle.hpp>
 
+#include <algorithm>
 #include <fstream>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 namespace {
 
@@ -16,83 +18,178 @@ namespace fs = std::filesystem;
 using json = nlohmann::ordered_json;
 using pali::object_detail::name_of;
 
+constexpr const char *answers_folder = "answers", *files_folder = "files";
+
+std::string mask_name(const std::string& stem, std::size_t number) { return stem + ".mask" + std::to_string(number) + ".png"; }
+
 } // namespace
 
-answers::answers(fs::path state, const claims* self) : m_folder(std::move(state) / "answers"), m_self(self) {
-    if (m_self != nullptr) made(m_folder);
+answers::answers(fs::path state) : m_state(std::move(state)) { refresh(); }
+
+void answers::join(const claims& self) {
+    m_self = &self;
+    for (const char* folder : {answers_folder, files_folder}) made(m_state / folder);
+    // What failed in an earlier run is tried again; what fails in a process beside this one is not.
+    std::erase_if(m_failed, [&](const auto& one) { return !self.is_alive(fs::path(m_parts[one.second].name).stem().string()); });
+    for (const json& line : std::exchange(m_waiting, {})) add(line);
     refresh();
 }
 
-void answers::refresh() {
-    std::error_code failed;
-    for (fs::directory_iterator entry(m_folder, failed), end; !failed && entry != end; entry.increment(failed)) {
-        const std::string name = entry->path().filename().string();
-        if (!name.ends_with(".jsonl") || (m_self != nullptr && name == m_self->id() + ".jsonl")) continue;
-        part& one = m_parts[name];
-        const bool is_alive = m_self != nullptr && m_self->is_alive(name.substr(0, name.size() - 6)); // asked before reading: what it wrote last is then read, too
-        if (one.ended && !is_alive) continue;
-        one.ended = !is_alive;
-        // What failed in an earlier run is tried again; what fails in a process beside this one is not.
-        read_lines(name, one, is_alive || !m_first);
-    }
-    if (failed) throw pali::error(pali::errc::cannot_open, {m_folder.string(), ": cannot be read: ", failed.message()});
-    m_first = false;
+answers::part& answers::part_of(const std::string& name) {
+    const auto [known, is_new] = m_part_of.try_emplace(name, m_parts.size());
+    if (is_new) m_parts.emplace_back().name = name;
+    return m_parts[known->second];
 }
 
-void answers::read_lines(const std::string& name, part& from, bool take_failures) {
-    std::ifstream file(m_folder / name, std::ios::binary);
+void answers::refresh() {
+    for (const char* folder : {files_folder, answers_folder}) read_folder(folder);
+}
+
+void answers::read_folder(const char* folder) {
+    std::error_code failed;
+    for (fs::directory_iterator entry(m_state / folder, failed), end; !failed && entry != end; entry.increment(failed)) {
+        const std::string name = entry->path().filename().string();
+        if (!name.ends_with(".jsonl") || (m_self != nullptr && name == m_self->id() + ".jsonl")) continue;
+        part& one = part_of(std::string(folder) + '/' + name);
+        const bool is_alive = m_self == nullptr || m_self->is_alive(name.substr(0, name.size() - 6)); // asked before reading: what it wrote last is then read, too
+        if (one.ended && !is_alive) continue;
+        one.ended = !is_alive;
+        read_lines(one);
+    }
+    if (failed && failed != std::errc::no_such_file_or_directory) throw pali::error(pali::errc::cannot_open, {(m_state / folder).string(), ": cannot be read: ", failed.message()});
+}
+
+void answers::read_lines(part& from) {
+    std::ifstream file(m_state / from.name, std::ios::binary);
     if (!file) return;
     file.seekg(static_cast<std::streamoff>(from.read));
     for (std::string line; std::getline(file, line) && !file.eof();) {
         const json read = json::parse(line, nullptr, false);
-        if (!read.is_object()) throw pali::error(pali::errc::malformed_file, {(m_folder / name).string(), ": byte ", from.read, " does not begin a JSON object; was the file edited?"});
-        note(read, {.part = name, .offset = from.read, .length = line.size(), .given = {}}, take_failures);
+        if (!read.is_object()) throw pali::error(pali::errc::malformed_file, {(m_state / from.name).string(), ": byte ", from.read, " does not begin a JSON object; was the file edited?"});
+        note(read, m_part_of.at(from.name), from.read, line.size());
         from.read += line.size() + 1;
     }
 }
 
-void answers::note(const json& line, place where, bool take_failures) {
+void answers::note(const json& line, std::size_t part, std::uint64_t offset, std::uint64_t length) {
     if (const auto names = line.find("writes"); names != line.end())
         for (const json& one : *names) m_written.insert(name_of(one, "file"));
     const std::string key = name_of(line, "key");
     if (key.empty()) return;
-    if (line.contains("answer")) {
-        where.given = name_of(line, "given");
-        m_answers.try_emplace(key, std::move(where)); // the first stays, should two processes have answered
+    if (line.contains("failed")) {
+        if (!has_answer(key)) m_failed[key] = part;
+        return;
+    }
+    const auto known = m_answers.try_emplace(key).first;
+    entry& one = known->second;
+    const std::uint64_t version = line.value("version", std::uint64_t{1});
+    if (line.contains("answer") && version > one.version) { // of one version the first stays, should two processes have answered
+        m_count += one.version == 0 ? 1 : 0;
+        one.version = version;
+        one.part = part;
+        one.offset = offset;
+        one.length = length;
+        one.size = line.value("size", std::uint64_t{0});
+        one.hash = line.value("hash", "");
+        one.given = name_of(line, "given");
+        one.stem = name_of(line, "stem");
+        one.masks.clear();
+        if (const auto masks = line.find("rle"); masks != line.end())
+            for (std::size_t i = 0; i < masks->size(); ++i)
+                if (!(*masks)[i].is_null()) one.masks.push_back(static_cast<std::uint32_t>(i + 1));
+        for (const std::uint32_t number : one.masks) m_written.insert(mask_name(one.stem, number));
         m_failed.erase(key);
     }
-    if (line.contains("drawing")) m_drawings[key] = name_of(line, "drawing");
-    if (line.contains("failed") && take_failures && !m_answers.contains(key)) m_failed.insert(key);
+    if (line.contains("at")) note_place(known, line, version);
+    if (line.contains("drawing") && version >= one.drawing_version) {
+        one.drawing = name_of(line, "drawing");
+        one.drawing_version = version;
+        m_written.insert(one.drawing);
+    }
+}
+
+void answers::note_place(entries::iterator of, const json& line, std::uint64_t version) {
+    const auto [at, is_new] = m_places.try_emplace(name_of(line, "at"), place{.of = of});
+    if (is_new) of->second.places.push_back(&at->first);
+    if (version < at->second.version) return;
+    at->second.version = version;
+    at->second.modified = line.value("modified", std::int64_t{0});
+}
+
+bool answers::has_answer(const std::string& key) const {
+    const auto found = m_answers.find(key);
+    return found != m_answers.end() && found->second.version > 0;
 }
 
 std::string answers::drawing(const std::string& key) const {
-    const auto found = m_drawings.find(key);
-    return found != m_drawings.end() ? found->second : std::string();
+    const auto found = m_answers.find(key);
+    return found != m_answers.end() && found->second.drawing_version == found->second.version ? found->second.drawing : std::string();
+}
+
+std::vector<std::string> answers::masks(const std::string& key) const {
+    std::vector<std::string> names;
+    const entry& one = m_answers.at(key);
+    for (const std::uint32_t number : one.masks) names.push_back(mask_name(one.stem, number));
+    return names;
+}
+
+std::vector<std::string> answers::places(const std::string& key) const {
+    std::vector<std::string> all;
+    for (const std::string* one : m_answers.at(key).places) all.push_back(*one);
+    return all;
+}
+
+std::optional<answers::found> answers::at(const std::string& where) const {
+    const auto known = m_places.find(where);
+    if (known == m_places.end() || known->second.of->second.version == 0) return std::nullopt;
+    const entry& one = known->second.of->second;
+    return found{.key = known->second.of->first, .mark = {.size = one.size, .modified = known->second.modified}, .is_current = known->second.version == one.version};
+}
+
+void answers::prefer(const std::string& where) {
+    const auto known = m_places.find(where);
+    if (known == m_places.end()) return;
+    auto& places = known->second.of->second.places;
+    const auto mine = std::find(places.begin(), places.end(), &known->first);
+    if (mine != places.end()) std::rotate(mine, mine + 1, places.end());
 }
 
 std::vector<std::string> answers::keys() const {
     std::vector<std::string> all;
-    all.reserve(m_answers.size());
-    for (const auto& [key, where] : m_answers) all.push_back(key);
+    all.reserve(m_count);
+    for (const auto& [key, one] : m_answers)
+        if (one.version > 0) all.push_back(key);
     return all;
 }
 
+std::string answers::state() const {
+    std::uint64_t versions = 0;
+    for (const auto& [key, one] : m_answers) versions += one.version;
+    return std::to_string(m_count) + ' ' + std::to_string(versions) + ' ' + std::to_string(m_places.size());
+}
+
 json answers::read(const std::string& key) const {
-    const place& where = m_answers.at(key);
-    std::ifstream file(m_folder / where.part, std::ios::binary);
-    std::string line(where.length, '\0');
-    file.seekg(static_cast<std::streamoff>(where.offset));
+    const entry& one = m_answers.at(key);
+    const fs::path path = m_state / m_parts[one.part].name;
+    std::ifstream file(path, std::ios::binary);
+    std::string line(one.length, '\0');
+    file.seekg(static_cast<std::streamoff>(one.offset));
     file.read(line.data(), static_cast<std::streamsize>(line.size()));
     json read = file ? json::parse(line, nullptr, false) : json();
-    if (!read.is_object() || name_of(read, "key") != key || !read.contains("answer"))
-        throw pali::error(pali::errc::malformed_file, {(m_folder / where.part).string(), ": has changed since it was read"});
+    if (!read.is_object() || name_of(read, "key") != key || !read.contains("answer")) throw pali::error(pali::errc::malformed_file, {path.string(), ": has changed since it was read"});
     return read;
 }
 
 void answers::add(const json& line) {
-    const std::string name = m_self->id() + ".jsonl", text = line.dump() + '\n';
-    const fs::path path = m_folder / name;
-    part& own = m_parts[name];
+    if (m_self != nullptr) return append(line.contains("writes") ? files_folder : answers_folder, line);
+    note(line, 0, 0, 0);
+    m_waiting.push_back(line);
+}
+
+void answers::append(const char* folder, const json& line) {
+    const std::string text = line.dump() + '\n';
+    part& own = part_of(std::string(folder) + '/' + m_self->id() + ".jsonl");
+    const fs::path path = m_state / own.name;
     std::ofstream file(path, std::ios::binary | std::ios::app);
     file.write(text.data(), static_cast<std::streamsize>(text.size()));
     file.close();
@@ -101,7 +198,7 @@ void answers::add(const json& line) {
         fs::resize_file(path, own.read, ignored);
         throw pali::error(pali::errc::cannot_write, {path.string(), ": cannot be written; is the folder there, writable and not full?"});
     }
-    note(line, {.part = name, .offset = own.read, .length = text.size() - 1, .given = {}}, true);
+    note(line, m_part_of.at(own.name), own.read, text.size() - 1);
     own.read += text.size();
 }
 

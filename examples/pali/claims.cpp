@@ -124,6 +124,13 @@ bool claims::is_alive(const std::string& id) const {
     return age(path) < m_lease;
 }
 
+bool claims::has_company() const {
+    std::error_code failed;
+    for (fs::directory_iterator entry(m_state / "processes", failed), end; !failed && entry != end; entry.increment(failed))
+        if (const std::string id = entry->path().filename().string(); id != m_id && is_alive(id)) return true;
+    return false;
+}
+
 void claims::forget_the_dead() {
     std::error_code failed;
     for (fs::directory_iterator entry(m_state / "processes", failed), end; !failed && entry != end;) {

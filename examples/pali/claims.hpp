@@ -44,6 +44,9 @@ public:
     /// Whether the process that calls itself `id` is alive.
     [[nodiscard]] bool is_alive(const std::string& id) const;
 
+    /// Whether any other process of the folder is alive.
+    [[nodiscard]] bool has_company() const;
+
     /// Removes what processes left that have died. Under the lock.
     void forget_the_dead();
 

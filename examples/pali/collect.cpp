@@ -5,6 +5,7 @@
 #include "report.hpp"
 #include "results.hpp"
 
+#include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
 #include <pali/core/write_file.hpp>
 #include <pali/objects/impl/json_values.ipp>
@@ -13,9 +14,11 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <set>
 #include <system_error>
+#include <utility>
 
 namespace {
 
@@ -61,6 +64,7 @@ public:
         constexpr std::size_t most_named = 10;
         for (std::size_t i = 0; i < m_count; ++i)
             if (!m_there.contains(i) && parts++ < most_named) text += (text.empty() ? "" : ", ") + std::to_string(i);
+        if (m_pictures > 0 && answers >= m_pictures) return {};
         if (parts > 0) text = "parts that are missing, of " + std::to_string(m_count) + ": " + text + (parts > most_named ? ", ..." : "");
         if (answers < m_pictures) text += (text.empty() ? "" : "; ") + std::to_string(m_pictures - answers) + " of " + std::to_string(m_pictures) + " pictures have no answer";
         return text;
@@ -70,6 +74,28 @@ private:
     std::size_t m_count = 0, m_pictures = 0;
     std::set<std::size_t> m_there;
 };
+
+/// Answers of another folder, as results name the pictures.
+struct collected_part {
+    answers all;
+    std::vector<std::pair<std::string, std::string>> names; ///< name, key
+
+    explicit collected_part(const fs::path& folder)
+        : all(folder / ".pali"), names(names_in_results(all, folder_in(json::parse(std::ifstream(folder / ".pali" / "formats.json"), nullptr, false)))) {}
+};
+
+/// Throws `invalid_argument` where two folders have different pictures of one name.
+void check_parts(const std::vector<std::string>& parts) {
+    std::map<std::string, std::pair<std::string, std::string>> first; // hash and folder by name
+    for (const std::string& part : parts) {
+        const collected_part one(part);
+        for (const auto& [name, key] : one.names) {
+            const auto [known, is_new] = first.try_emplace(name, one.all.hash(key), part);
+            if (!is_new && known->second.first != one.all.hash(key))
+                throw pali::error(pali::errc::invalid_argument, {part, " and ", known->second.second, " have answers to two different pictures that are both called ", pali::in_quotes(name)});
+        }
+    }
+}
 
 struct collect_command {
     std::vector<std::string> parts;
@@ -93,8 +119,9 @@ int collect_command::run() const {
         work.read(part);
     }
     question["collected"] = true; // names are relative to folders of pictures that need not be here: no run can go on in this folder
+    check_parts(parts);
     result_folder results(out, question, formats.chosen(false), std::nullopt, overwrite);
-    results.expect({});
+    results.join({});
     std::size_t twice = 0;
     for (const std::string& part : parts) twice += results.collect(part);
     results.finish();
@@ -114,28 +141,26 @@ void result_folder::note_shard(std::size_t index, std::size_t count, std::option
 }
 
 std::size_t result_folder::collect(const fs::path& from) {
-    const answers theirs(from / ".pali", nullptr);
+    const collected_part part(from);
+    const answers& theirs = part.all;
     std::error_code unknown;
-    const json about = json::parse(std::ifstream(from / ".pali" / "formats.json"), nullptr, false);
-    std::optional<std::string> root;
-    if (about.is_object() && about.contains("pictures") && !about.at("pictures").is_null()) root = stored::name_of(about, "pictures");
     std::size_t twice = 0;
-    for (const std::string& key : theirs.keys()) {
-        json line = theirs.read(key);
-        const bool was_collected = line.contains("at") || line.contains("collected");
-        const std::string file = was_collected ? key : root && key.starts_with(*root) ? key.substr(root->size()) : stored::name_of(line, "given");
-        if (m_answers.has_answer(file)) {
+    for (const auto& [file, key] : part.names) {
+        const bool is_known = m_answers.has_answer(file);
+        if (is_known && m_answers.hash(file) == theirs.hash(key)) {
             ++twice;
             continue;
         }
-        json made;
+        json line = theirs.read(key), made;
         add_name(made, "key", file);
+        made["version"] = is_known ? m_answers.version(file) + 1 : 1; // what it held when it was collected before
         add_name(made, "given", file);
-        made["collected"] = true;
-        const std::string at = line.contains("at") ? stored::name_of(line, "at") : key;
-        if (const fs::path picture = from / at; !was_collected || line.contains("at"))
-            if (fs::exists(picture, unknown)) add_name(made, "at", name_of(picture).key);
-        const picture_name named{.path = file, .given = file, .key = file};
+        const std::vector<std::string> places = theirs.places(key);
+        const auto at = std::find_if(places.rbegin(), places.rend(), [&](const std::string& place) { return fs::exists(from / place, unknown); });
+        if (at != places.rend()) add_name(made, "at", name_of(from / *at).place);
+        made["size"] = theirs.size_of_picture(key);
+        made["hash"] = theirs.hash(key);
+        const picture_name named{.path = file, .given = file, .place = {}, .name = file, .key = file};
         const std::string their_stem = stored::name_of(line, "stem"), stem = their_stem.empty() ? std::string() : stem_of(named);
         if (!stem.empty()) add_name(made, "stem", stem);
         json& answer = made["answer"] = std::move(line.at("answer"));
@@ -150,12 +175,14 @@ std::size_t result_folder::collect(const fs::path& from) {
         std::vector<std::string> names;
         for (const auto& [their, our] : copies) names.push_back(our);
         record(names);
+        if (is_known) remove_stale(m_answers.masks(file), names, named);
         for (const auto& [their, our] : copies) copy_result(from / their, m_folder / our);
         if (line.contains("rle")) made["rle"] = std::move(line["rle"]);
         m_answers.add(made);
         if (drawing.empty()) continue;
         json note;
         add_name(note, "key", file);
+        note["version"] = made["version"];
         add_name(note, "drawing", own_drawing);
         m_answers.add(note);
     }

@@ -45,3 +45,13 @@ public:
 private:
     std::uint64_t m_hash = 0xcbf29ce484222325;
 };
+
+/// The hash of a file's bytes, as digits; empty where it cannot be read.
+[[nodiscard]] inline std::string hash_of_file(const std::filesystem::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) return {};
+    fnv1a hash;
+    std::string piece(std::size_t{1} << 16, '\0');
+    while (file.read(piece.data(), static_cast<std::streamsize>(piece.size())) || file.gcount() > 0) hash.add({piece.data(), static_cast<std::size_t>(file.gcount())});
+    return file.bad() ? std::string() : hash.digits();
+}

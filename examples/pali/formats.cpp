@@ -37,27 +37,26 @@ void link_picture(const fs::path& target, const fs::path& link, const fs::path& 
 } // namespace
 
 void result_folder::finish() {
-    const claims::lock alone(m_claims);
-    m_claims.forget_the_dead();
+    const claims::lock alone(*m_claims);
+    m_claims->forget_the_dead();
     m_answers.refresh();
     const json formats = json::parse(content_of(m_state / "formats.json"), nullptr, false);
     const fs::path done = m_state / "written";
-    std::string state = std::to_string(m_answers.size()) + ' ' + line_of(formats) + '\n';
+    json finished = formats;
+    finished["state"] = m_answers.state();
+    const std::string state = line_of(finished) + '\n';
     std::error_code unknown;
-    const auto is_there = [&](const char* format, const char* file) { return !formats.contains(format) || fs::exists(m_folder / file, unknown); };
-    if (content_of(done) == state && fs::exists(m_folder / "results.jsonl", unknown) && is_there("coco", "coco.json") && is_there("yolo", "data.yaml") && is_there("labelme", "labelme")) return;
+    const auto is_there = [&](const char* format, const char* file) { return !formats.contains(format) || !is_lost(file); };
+    const bool has_labels = !formats.contains("labelme") || fs::exists(m_folder / "labelme", unknown);
+    const bool has_lines = m_answers.size() == 0 ? fs::exists(m_folder / "results.jsonl", unknown) : !is_lost("results.jsonl");
+    if (content_of(done) == state && has_lines && has_labels && is_there("coco", "coco.json") && is_there("yolo", "data.yaml")) return;
     write_formats(formats);
     pali::write_file(done, state);
 }
 
 void result_folder::write_formats(const json& formats) {
     const bool coco = formats.contains("coco"), yolo = formats.contains("yolo"), labelme = formats.contains("labelme"), points = coco || yolo || labelme;
-    std::vector<std::pair<std::string, std::string>> order; // by name, then key
-    for (std::string& key : m_answers.keys()) {
-        std::string file = file_of(key);
-        order.emplace_back(std::move(file), std::move(key));
-    }
-    std::sort(order.begin(), order.end());
+    const auto order = names_in_results(m_answers, folder_in(formats));
 
     std::vector<std::string> files{"results.jsonl"};
     if (coco) files.emplace_back("coco.json");
@@ -86,8 +85,8 @@ void result_folder::write_formats(const json& formats) {
         pali::picture_objects found{.file = file, .width = answer.at("width"), .height = answer.at("height"), .objects = objects};
         if (data) data->add(found);
         if (!yolo && !labelme) continue;
-        const std::string at = line.contains("at") ? stored::name_of(line, "at") : key; // where the picture is, from here
-        const picture_name picture{.path = m_folder / at, .given = file, .key = key};
+        const std::string found_at = place_now(key), at = found_at.empty() ? key : found_at; // of collected answers the pictures need not be here
+        const picture_name picture{.path = m_folder / at, .given = file, .place = at, .name = m_question.contains("collected") ? key : name_in(key), .key = key};
         const auto seen_from = [&](const fs::path& name) { return fs::path(at).is_absolute() ? fs::path(at) : fs::path(at).lexically_relative(name.parent_path()); };
         std::string stem = stored::name_of(line, "stem");
         if (stem.empty()) stem = stem_of(picture);

@@ -53,7 +53,7 @@ public:
     /// Where results may lie: a folder of its own.
     void look_into(const fs::path& folder) {
         std::error_code unknown;
-        if (fs::is_directory(folder / ".pali" / "answers", unknown)) m_runs.emplace_back(folder, answers(folder / ".pali", nullptr));
+        if (fs::is_directory(folder / ".pali" / "answers", unknown)) m_runs.emplace_back(folder, answers(folder / ".pali"));
     }
     [[nodiscard]] bool has(const fs::path& file) const {
         return std::any_of(m_runs.begin(), m_runs.end(), [&](const auto& run) { return run.second.wrote(file.lexically_relative(run.first).generic_string()); });

@@ -23,8 +23,6 @@ using json = nlohmann::ordered_json;
 using pali::object_detail::add_name;
 namespace stored = pali::object_detail;
 
-constexpr std::size_t most_named = 10; // items of a list in a message
-
 bool is_jpeg(const fs::path& picture) {
     const std::string ending = picture.extension().string();
     return ending == ".jpg" || ending == ".jpeg" || ending == ".JPG" || ending == ".JPEG";
@@ -32,55 +30,18 @@ bool is_jpeg(const fs::path& picture) {
 
 } // namespace
 
+std::string drawing_name(const std::string& stem, const fs::path& picture) { return stem + (is_jpeg(picture) ? ".drawn.jpg" : ".drawn.png"); }
+
 std::string shown_name(const fs::path& picture, const std::optional<fs::path>& folder) {
     if (!folder) return picture.string();
     const fs::path within = picture.lexically_relative(*folder);
     return within.empty() || *within.begin() == ".." ? picture.string() : within.generic_string();
 }
 
-result_folder::result_folder(fs::path folder, const json& question, const result_formats& formats, const std::optional<fs::path>& pictures, bool overwrite)
-    : m_folder(made(folder)), m_state(made(m_folder / ".pali")), m_question(question), m_formats(formats), m_overwrite(overwrite), m_claims(m_state), m_answers(m_state, &m_claims) {
-    made(m_state / "names");
-    const claims::lock alone(m_claims);
-    const fs::path asked = m_state / "question.json";
-    if (const std::string before = content_of(asked); before.empty()) pali::write_file(asked, line_of(question) + '\n');
-    else if (const std::string other = differences(json::parse(before, nullptr, false), question); !other.empty())
-        throw pali::error(pali::errc::invalid_argument, {m_folder.string(), ": holds answers to another question: ", other, "; name another folder by --out, or take this one away"});
-    // Formats that were asked for once are kept up to date.
-    const fs::path kept = m_state / "formats.json";
-    json all = json::parse(content_of(kept), nullptr, false);
-    if (!all.is_object()) all = json::object();
-    const json earlier = all;
-    if (formats.coco) all["coco"] = static_cast<int>(formats.masks);
-    if (formats.yolo) all["yolo"] = true;
-    if (formats.labelme) all["labelme"] = true;
-    // Names in results are relative to the folder of pictures, while every run that named a folder named the same one.
-    if (pictures) {
-        std::string root = name_of(*pictures / "x").key;
-        root.pop_back();
-        if (!all.contains("pictures")) add_name(all, "pictures", root);
-        else if (stored::name_of(all, "pictures") != root) all["pictures"] = nullptr, all.erase("pictures_bytes");
-    }
-    if (question.contains("collected")) m_root = "";
-    else if (all.contains("pictures") && !all["pictures"].is_null()) m_root = stored::name_of(all, "pictures");
-    if (all != earlier) pali::write_file(kept, line_of(all) + '\n');
-}
-
-picture_name result_folder::name_of(const fs::path& picture) const {
-    const auto [known, is_new] = m_key_of_folder.try_emplace(picture.parent_path());
-    if (is_new) { // links on the way to a picture are followed, the picture itself may be one
-        std::error_code failed;
-        const fs::path at = fs::weakly_canonical(known->first.empty() ? "." : known->first, failed), here = fs::weakly_canonical(m_folder, failed);
-        const fs::path way = at.lexically_relative(here);
-        known->second = way.empty() ? at.generic_string() + '/' : way == "." ? std::string() : way.generic_string() + '/';
-    }
-    return {.path = picture, .given = picture.string(), .key = known->second + picture.filename().string()};
-}
-
-std::string result_folder::file_of(const std::string& key) const { return m_root && key.starts_with(*m_root) ? key.substr(m_root->size()) : m_answers.given(key); }
-
 std::string result_folder::preferred_stem(const picture_name& picture) const {
-    fs::path stem = m_root && picture.key.starts_with(*m_root) ? fs::path(picture.key.substr(m_root->size())).replace_extension() : fs::path(picture.key).stem();
+    const auto folder = folder_in(m_kept);
+    const bool is_path = m_question.contains("collected"), is_within = folder && picture.name.starts_with(*folder + '/');
+    fs::path stem = is_path || is_within ? fs::path(is_path ? picture.name : picture.name.substr(folder->size() + 1)).replace_extension() : fs::path(picture.name).stem();
     constexpr std::size_t longest = 200; // file systems allow 255 bytes; ".mask12.png.part" is added
     std::string name = stem.filename().string();
     if (name.size() > longest) {
@@ -100,7 +61,7 @@ std::string result_folder::register_stem(const picture_name& picture) {
         const fs::path path = m_state / "names" / file_name_of(candidate);
         std::string owner = content_of(path);
         if (owner.empty()) { // under the lock: nobody is between making the file and filling it
-            const claims::lock alone(m_claims);
+            const claims::lock alone(*m_claims);
             if (owner = content_of(path); owner.empty()) pali::write_file(path, owner = picture.key);
         }
         if (owner == picture.key) return candidate;
@@ -116,95 +77,77 @@ std::string result_folder::stem_of(const picture_name& picture) {
     return register_stem(picture);
 }
 
-bool result_folder::may_write(const std::string& name) {
-    std::error_code unknown;
-    if (m_overwrite || m_answers.wrote(name) || !fs::exists(fs::symlink_status(m_folder / name, unknown))) return true;
-    m_answers.refresh(); // another process records what it writes before it writes
-    return m_answers.wrote(name);
-}
-
 bool result_folder::is_in_place(const std::string& name, const fs::path& picture) const {
     std::error_code unknown;
     return !fs::is_symlink(m_folder / name, unknown) && fs::equivalent(m_folder / name, picture, unknown) && !unknown;
 }
 
-void result_folder::expect(std::span<const fs::path> pictures) {
-    std::map<std::string, picture_name> first; // by stem
-    std::vector<std::string> wanted{"results.jsonl"};
-    if (m_formats.coco) wanted.emplace_back("coco.json");
-    if (m_formats.yolo) wanted.emplace_back("data.yaml");
-    for (const fs::path& path : pictures) {
-        picture_name picture = name_of(path);
-        const std::string stem = preferred_stem(picture);
-        m_stems.insert(stem);
-        const auto [known, is_new] = first.try_emplace(stem, picture);
-        if (!is_new && known->second.key != picture.key) {
-            std::vector<picture_name>& same = m_same_stem[stem];
-            if (same.empty()) same.push_back(known->second);
-            same.push_back(std::move(picture));
-        }
-        if (!is_new) continue;
-        wanted.push_back(stem + ".mask1.png");
-        if (m_formats.drawn) wanted.push_back(stem + (is_jpeg(path) ? ".drawn.jpg" : ".drawn.png"));
-        if (m_formats.yolo) wanted.push_back("labels/" + stem + ".txt");
-        if (const std::string link = "images/" + stem + path.extension().string(); m_formats.yolo && !is_in_place(link, path)) wanted.push_back(link);
-        if (m_formats.labelme) wanted.push_back("labelme/" + stem + ".json");
-    }
-    std::error_code unknown;
-    for (const char* folder : {"labels", "images", "labelme"})
-        if ((std::string_view(folder) == "labelme" ? m_formats.labelme : m_formats.yolo) && fs::exists(m_folder / folder, unknown) && !fs::is_directory(m_folder / folder, unknown))
-            throw pali::error(pali::errc::invalid_argument, {(m_folder / folder).string(), ": is not a folder, and results are to be written into a folder of this name"});
-    std::string named;
-    std::size_t count = 0;
-    for (const std::string& name : wanted) {
-        if (may_write(name)) continue;
-        if (count++ < most_named) named += (named.empty() ? "" : ", ") + (m_folder / name).string();
-    }
-    if (count == 0) return;
-    if (count > most_named) named += " and " + std::to_string(count - most_named) + " more";
-    throw pali::error(pali::errc::invalid_argument, {count == 1 ? "a file that pali did not write would be replaced: " : "files that pali did not write would be replaced: ", named,
-                                                     "; name another folder by --out, or allow it by --overwrite"});
+/// Whether a file that was written is no longer there, or has nothing in it.
+bool result_folder::is_lost(const std::string& name) const {
+    std::error_code failed;
+    const std::uintmax_t size = fs::file_size(m_folder / name, failed);
+    return failed || size == 0;
 }
 
-result_folder::step result_folder::left_to_do(const picture_name& picture) const {
+result_folder::step result_folder::left_to_do(picture_name& picture) {
+    const bool is_answered = identify(picture);
     if (m_answers.has_failed(picture.key)) return step::failed;
-    if (!m_answers.has_answer(picture.key)) return step::answer;
+    if (!is_answered) return step::answer;
+    const std::vector<std::string> masks = m_answers.masks(picture.key);
+    if (std::any_of(masks.begin(), masks.end(), [&](const std::string& name) { return is_lost(name); }))
+        return m_question.value("masks", "") == "soft" ? step::answer : step::restore; // answers keep what is inside and outside, not the values at soft edges
     const std::string drawing = m_answers.drawing(picture.key);
-    std::error_code unknown;
-    return m_formats.drawn && (drawing.empty() || !fs::exists(m_folder / drawing, unknown)) ? step::draw : step::done;
+    return drawing.empty() ? (m_formats.drawn ? step::draw : step::done) : is_lost(drawing) ? step::draw : step::done;
 }
 
-result_folder::step result_folder::take(const picture_name& picture) {
-    if (const step left = left_to_do(picture); left == step::done || left == step::failed) return left;
-    if (!m_claims.take(file_name_of(picture.key))) {
+result_folder::step result_folder::take(picture_name& picture) {
+    const auto is_final = [](step left) { return left == step::done || left == step::failed; };
+    if (const step left = left_to_do(picture); is_final(left)) return left;
+    const std::string claim = file_name_of(picture.name);
+    if (!m_claims->take(claim)) {
         m_answers.refresh();
         const step left = left_to_do(picture);
-        return left == step::done || left == step::failed ? left : step::held;
+        return is_final(left) ? left : step::held;
     }
     m_answers.refresh(); // whoever held it before has written its answer before it released the claim
-    const step left = left_to_do(picture);
-    if (left == step::done || left == step::failed) release(picture);
+    step left = left_to_do(picture);
+    if (left == step::restore) {
+        restore_masks(picture.key);
+        left = left_to_do(picture);
+    }
+    if (is_final(left)) release(picture);
     return left;
 }
 
-void result_folder::release(const picture_name& picture) { m_claims.release(file_name_of(picture.key)); }
-
-void result_folder::record(const std::vector<std::string>& names) {
-    json files = json::array();
-    for (const std::string& name : names) {
-        if (m_answers.wrote(name)) continue;
-        if (!may_write(name))
-            throw pali::error(pali::errc::cannot_write, {(m_folder / name).string(), ": is there already, and pali did not write it; take it away, or allow replacing it by --overwrite"});
-        add_name(files.emplace_back(json::object()), "file", name);
+void result_folder::restore_masks(const std::string& key) {
+    const std::vector<pali::object> objects = objects_of(m_answers.read(key));
+    const std::vector<std::string> names = m_answers.masks(key);
+    std::size_t next = 0;
+    for (const pali::object& one : objects) {
+        if (one.mask.empty()) continue;
+        const std::string& file = names.at(next++);
+        if (!is_lost(file)) continue;
+        made((m_folder / file).parent_path());
+        pali::write_png(m_folder / file, one.mask);
     }
-    if (!files.empty()) m_answers.add({{"writes", std::move(files)}});
 }
+
+/// Removes the masks and labels of a picture that has changed since, as far as its new answer does not replace them.
+void result_folder::remove_stale(const std::vector<std::string>& before, const std::vector<std::string>& now, const picture_name& picture) {
+    std::error_code ignored;
+    for (const std::string& name : before)
+        if (std::find(now.begin(), now.end(), name) == now.end()) fs::remove(m_folder / name, ignored);
+    if (const std::string labels = "labelme/" + stem_of(picture) + ".json"; m_answers.wrote(labels)) fs::remove(m_folder / labels, ignored);
+}
+
+void result_folder::release(const picture_name& picture) { m_claims->release(file_name_of(picture.name)); }
 
 std::vector<std::string> result_folder::add(const picture_name& picture, const pali::image& photo, const std::vector<pali::object>& objects, json answer) {
     std::vector<std::string> masks(objects.size());
-    if (!m_claims.holds(file_name_of(picture.key))) return masks; // stopped for so long that another process has taken over
+    if (!m_claims->holds(file_name_of(picture.name))) return masks; // stopped for so long that another process has taken over
     const bool has_masks = std::any_of(objects.begin(), objects.end(), [](const pali::object& o) { return !o.mask.empty(); });
-    const std::string stem = has_masks || m_formats.drawn ? stem_of(picture) : std::string();
+    const bool is_drawn = m_formats.drawn || !m_answers.drawing(picture.key).empty();
+    const std::string stem = has_masks || is_drawn ? stem_of(picture) : std::string();
     for (std::size_t i = 0; i < objects.size(); ++i) {
         if (objects[i].mask.empty()) continue;
         masks[i] = stem + ".mask" + std::to_string(i + 1) + ".png";
@@ -220,18 +163,28 @@ std::vector<std::string> result_folder::add(const picture_name& picture, const p
     }
     json line;
     add_name(line, "key", picture.key);
+    line["version"] = picture.version;
     add_name(line, "given", picture.given);
+    add_name(line, "at", picture.place);
+    line["size"] = picture.mark ? picture.mark->size : 0;
+    line["modified"] = picture.mark ? picture.mark->modified : 0;
+    line["hash"] = picture.mark ? hash_of_file(picture.path) : std::string();
+    if (mark_of(picture.path) != picture.mark) line["hash"] = ""; // written to since it was read
     if (!stem.empty()) add_name(line, "stem", stem);
     line["answer"] = std::move(answer);
     if (has_masks) line["rle"] = mask_runs(objects);
+    if (m_answers.has_answer(picture.key) && picture.version > m_answers.version(picture.key)) {
+        remove_stale(m_answers.masks(picture.key), files, picture);
+        ++m_changed;
+    }
     m_answers.add(line);
-    if (m_formats.drawn) write_drawing(picture, photo, line, stem);
+    if (is_drawn) write_drawing(picture, photo, line, stem);
     release(picture);
     return masks;
 }
 
 void result_folder::write_drawing(const picture_name& picture, const pali::image& photo, const json& line, const std::string& stem) {
-    const std::string name = stem + (is_jpeg(picture.path) ? ".drawn.jpg" : ".drawn.png");
+    const std::string name = drawing_name(stem, picture.path);
     record({name});
     made((m_folder / name).parent_path());
     const pali::image drawn = draw_objects(photo, objects_of(line));
@@ -239,6 +192,7 @@ void result_folder::write_drawing(const picture_name& picture, const pali::image
     else pali::write_png(m_folder / name, drawn);
     json note;
     add_name(note, "key", picture.key);
+    note["version"] = picture.version;
     add_name(note, "drawing", name);
     m_answers.add(note);
 }

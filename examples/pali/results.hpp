@@ -15,6 +15,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 /// What is written besides results.jsonl.
@@ -26,11 +27,17 @@ struct result_formats {
     pali::coco_masks masks = pali::coco_masks::automatic;
 };
 
-/// A picture as results name it.
+/// A picture as results know it.
 struct picture_name {
-    std::filesystem::path path; ///< to open it
-    std::string given;          ///< as the user or a folder named it
-    std::string key;            ///< its path from the folder of results: the same for every process
+    std::filesystem::path path;  ///< to open it
+    std::string given;           ///< as the user or a folder named it
+    std::string place;           ///< its path from the folder of results
+    std::string name;            ///< the name of the folder of pictures, and its path within: the same wherever these folders are
+    std::size_t ordinal = 1;     ///< among the pictures of one name that this run has, from 1 on
+    std::optional<file_mark> mark = std::nullopt; ///< of its file; nothing where that cannot be told
+    // Decided by result_folder::identify():
+    std::string key;             ///< `name`, with its number where several pictures have one name
+    std::uint64_t version = 1;   ///< one more than that of the answer to what the file held before, if there is one
 };
 
 /// The name that results have for a picture: its path within the one folder of pictures that was given, or the name that was given.
@@ -40,17 +47,21 @@ struct picture_name {
  * Results are kept in OUT/.pali as they come: the question, which every run has to share; claims; the answers of each process. What people use is made from them:
  * masks and drawings at once, by the process that answered; results.jsonl and the formats by finish(), sorted by name, whatever process gave an answer.
  *
+ * A picture that was answered is recognised by its place, size and time; by its content where its time differs; and by its name and content where it is at another
+ * place, or the folder of results is.
+ *
  * Files that are there and that no process of pali wrote are not replaced. Throws pali::error.
  */
 class result_folder {
 public:
-    /// Makes the folder, or joins those that work in it. Throws `invalid_argument` where it holds answers to another question. `pictures` is the one folder of
-    /// pictures that was given, if it was one.
-    result_folder(std::filesystem::path folder, const nlohmann::ordered_json& question, const result_formats& formats,
-                  const std::optional<std::filesystem::path>& pictures, bool overwrite);
+    /// Looks into the folder, and writes nothing. Throws `invalid_argument` where it holds answers to another question. `pictures` is the one folder of pictures
+    /// that was given, if it was one.
+    result_folder(std::filesystem::path folder, nlohmann::ordered_json question, const result_formats& formats, const std::optional<std::filesystem::path>& pictures,
+                  bool overwrite);
 
-    /// Names the pictures that will be asked about, as far as they are known. Throws `invalid_argument` naming the files that would be replaced.
-    void expect(std::span<const std::filesystem::path> pictures);
+    /// Makes the folder, or joins those that work in it. `pictures` will be asked about, as far as they are known. Writes nothing, and throws `invalid_argument`,
+    /// where files would be replaced that pali did not write, and where pictures are named as others that were answered.
+    void join(std::span<const std::filesystem::path> pictures);
 
     [[nodiscard]] picture_name name_of(const std::filesystem::path& picture) const;
 
@@ -60,9 +71,10 @@ public:
         held,   ///< another process works on it
         answer, ///< it is this process's to answer
         draw,   ///< it is answered, and this process's to draw
+        restore, ///< not given out: masks are written again that were lost
     };
     /// What is to be done about a picture. It is claimed where that is up to this process, until add(), draw(), fail() or release().
-    [[nodiscard]] step take(const picture_name& picture);
+    [[nodiscard]] step take(picture_name& picture);
 
     /// Keeps an answer: see describe() for its form. Returns the names of the masks' files within the folder, one an object; "" for one without.
     std::vector<std::string> add(const picture_name& picture, const pali::image& photo, const std::vector<pali::object>& objects, nlohmann::ordered_json answer);
@@ -77,15 +89,41 @@ public:
 
     /// Notes that this run is part `index` of `count`, which divide `pictures` among them, as far as that is known.
     void note_shard(std::size_t index, std::size_t count, std::optional<std::size_t> pictures);
-    /// Takes over the answers, masks and drawings of another folder. Pictures are identified by their names in results. Returns how many were there already.
+    /// Takes over the answers, masks and drawings of another folder. Pictures are identified by their names in results; an answer to what a picture held before is
+    /// replaced. Returns how many were there already.
     std::size_t collect(const std::filesystem::path& from);
     /// Answers in the folder.
     [[nodiscard]] std::size_t size() const noexcept { return m_answers.size(); }
+    /// Pictures that this process answered again because they had changed.
+    [[nodiscard]] std::size_t changed() const noexcept { return m_changed; }
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return m_folder; }
 
 private:
-    [[nodiscard]] step left_to_do(const picture_name& picture) const;
-    [[nodiscard]] std::string file_of(const std::string& key) const;
+    /// The folder of pictures that names in results are relative to.
+    struct picture_folder {
+        std::string name;  ///< its last part
+        std::string place; ///< from the folder of results, with '/' at the end
+    };
+    void check_question() const;
+    [[nodiscard]] bool is_another_folder(std::span<const std::filesystem::path> pictures);
+    void read_formats();
+    void check_files(std::span<const std::filesystem::path> pictures);
+    void number_names(std::span<const std::filesystem::path> pictures);
+    [[nodiscard]] std::vector<std::string> files_of_formats() const;
+
+    /// Finds the answer to a picture. Returns whether there is one; `key` and `version` say which, or are those of the answer to come.
+    bool identify(picture_name& picture);
+    bool identify_by_place(picture_name& picture, const answers::found& there);
+    [[nodiscard]] bool is_of_another(const std::string& key, const picture_name& picture, bool equal) const;
+    [[nodiscard]] bool has_content_of(const picture_name& picture, const std::string& key) const;
+    void note_place(const picture_name& picture);
+
+    [[nodiscard]] step left_to_do(picture_name& picture);
+    [[nodiscard]] bool is_lost(const std::string& name) const;
+    void restore_masks(const std::string& key);
+    void remove_stale(const std::vector<std::string>& before, const std::vector<std::string>& now, const picture_name& picture);
+    [[nodiscard]] std::string place_of_folder(const std::filesystem::path& folder) const;
+    [[nodiscard]] std::string place_now(const std::string& key) const;
     [[nodiscard]] std::string preferred_stem(const picture_name& picture) const;
     [[nodiscard]] std::string stem_of(const picture_name& picture);
     [[nodiscard]] std::string register_stem(const picture_name& picture);
@@ -97,16 +135,36 @@ private:
     void write_formats(const nlohmann::ordered_json& formats);
 
     std::filesystem::path m_folder, m_state;
-    nlohmann::ordered_json m_question;
+    nlohmann::ordered_json m_question, m_kept = nlohmann::ordered_json::object(); ///< m_kept: formats.json
     result_formats m_formats;
     bool m_overwrite;
-    std::optional<std::string> m_root; ///< what the keys of pictures in the one folder of pictures begin with
-    mutable std::map<std::filesystem::path, std::string> m_key_of_folder;
-    claims m_claims;
+    std::optional<picture_folder> m_own; ///< of this run
+    bool m_is_another = false;           ///< it is not the folder that earlier runs named, though it has the same name
+    mutable std::map<std::filesystem::path, std::string> m_place_of_folder;
     answers m_answers;
-    std::set<std::string> m_stems; ///< that pictures have by their names
+    std::optional<claims> m_claims; ///< once joined
+    std::set<std::string> m_stems;  ///< that pictures have by their names
     std::map<std::string, std::vector<picture_name>> m_same_stem; ///< pictures that would get files of one name, in their order
+    std::map<std::string, std::vector<picture_name>> m_same_name; ///< pictures of this run that have one name, in their order
+    std::size_t m_changed = 0;
 };
+
+/// What results call the pictures that have an answer, with their keys, in their order. `folder` is the name of the folder that all pictures are in, if it is one. No
+/// two are equal.
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> names_in_results(const answers& all, const std::optional<std::string>& folder);
+
+/// The name of the folder of pictures that all runs named; nothing if they named several.
+[[nodiscard]] std::optional<std::string> folder_in(const nlohmann::ordered_json& formats);
+
+/// What shows cheaply whether a file is still the same; nothing where it cannot be told.
+[[nodiscard]] std::optional<file_mark> mark_of(const std::filesystem::path& path);
+
+/// The key of the picture of this number among those of one name, and the name in a key.
+[[nodiscard]] std::string key_of(const std::string& name, std::size_t number);
+[[nodiscard]] std::string name_in(const std::string& key);
+
+/// The name of the drawing of a picture.
+[[nodiscard]] std::string drawing_name(const std::string& stem, const std::filesystem::path& picture);
 
 /// Boxes, masks, labels and scores drawn over the picture.
 [[nodiscard]] pali::image draw_objects(const pali::image& photo, const std::vector<pali::object>& objects);

@@ -221,7 +221,7 @@ int task_command::run() const {
     std::optional<result_folder> results;
     if (!out.empty()) {
         results.emplace(out, chosen.question(which, *asked), formats.chosen(draw), folder, overwrite);
-        results->expect(names.known());
+        results->join(names.known());
         if (own.count > 1) results->note_shard(own.index, own.count, names.count());
     }
 
@@ -296,6 +296,8 @@ int task_command::run() const {
     }
     work.erase();
     if (results) results->finish();
+    if (results && results->changed() > 0)
+        print_note(std::to_string(results->changed()) + (results->changed() == 1 ? " picture had" : " pictures had") + " changed since the last answer and got a new one; the old one is dropped");
     if (interrupted()) return exit_interrupted;
     return run.failed ? exit_bad_file : 0;
 }

@@ -93,7 +93,7 @@ class one_folder(with_many):
 
         def peak(count):
             with open(file, "w") as to:
-                for line in [*(line for line in lines if "answer" not in line), *({**answers[i % 6], "key": f"../pictures/{i:05d}.png", "given": f"{i:05d}.png"} for i in range(count))]:
+                for line in [*(line for line in lines if "answer" not in line), *({**answers[i % 6], "key": f"pictures/{i:05d}.png", "at": f"../pictures/{i:05d}.png", "given": f"{i:05d}.png"} for i in range(count))]:
                     to.write(json.dumps(line, separators=(",", ":")) + "\n")
             (self.out / ".pali" / "written").unlink()
             code, errors, most = test_tasks.peak_memory(*words)
@@ -112,7 +112,7 @@ class one_folder(with_many):
         for folder in ("claims", "processes"):
             (state / folder).mkdir(parents=True)
         (state / "processes" / "elsewhere-1-0").write_text("another machine\n")  # alive: it was written just now
-        (state / "claims" / "..%2Fpictures%2F00000.png".replace("..", "%2E.", 1)).write_text("elsewhere-1-0")
+        (state / "claims" / "pictures%2F00000.png").write_text("elsewhere-1-0")
         began = time.monotonic()
         process = self.start(*words)
         self.assertEqual(process.communicate(timeout=60)[1], "")
@@ -175,6 +175,181 @@ class one_folder(with_many):
         (pictures / "00001.png").write_bytes(whole)
         self.succeeds(*words)
         self.assertEqual(len(answers_in(self.out)), 3)
+
+
+class moved(with_many):
+    """Folders of results and of pictures that are somewhere else than they were."""
+
+    def setUp(self):
+        super().setUp()
+        self.words = ["segment", "--prompt", "shape", "--format", "coco,yolo,labelme", "--draw", "--threads", "1"]
+
+    def runs(self, *words, answering=0, code=0, stderr=""):
+        done = run(*words)
+        self.assertEqual((done.returncode, done.stderr), (code, stderr))
+        self.assertEqual(len({line.split(": ")[0] for line in done.stdout.splitlines()}), answering, done.stdout)
+
+    def check(self, out, files):
+        """Each picture is there once, in all files, and links lead somewhere."""
+        self.assertEqual([one["file"] for one in answers_in(out)], files)
+        self.assertEqual([one["file_name"] for one in json.loads((out / "coco.json").read_text())["images"]], files)
+        for link in (out / "images").rglob("*.*"):
+            self.assertTrue(link.exists(), link)
+
+    def test_results_and_pictures_may_be_moved(self):
+        pictures = self.many(5)
+        names = [f"{i:05d}.png" for i in range(5)]
+        self.runs(*self.words, "--image", pictures, "--out", self.out, answering=5)
+        whole = {name: data for name, data in files_in(self.out).items() if name.endswith((".png", "jsonl", "coco.json", ".txt"))}
+        deep = self.folder / "a" / "b"
+        deep.mkdir(parents=True)
+        self.out.rename(deep / "out")
+        self.runs(*self.words, "--image", pictures, "--out", deep / "out")
+        self.check(deep / "out", names)
+        (self.folder / "mnt").mkdir()
+        pictures.rename(self.folder / "mnt" / "pictures")
+        self.runs(*self.words, "--image", self.folder / "mnt" / "pictures", "--out", deep / "out")
+        self.check(deep / "out", names)
+        shutil.copytree(self.folder / "mnt" / "pictures", pictures)  # without the times, and beside the others: the same folder as another machine sees it
+        for place in (pictures, self.folder / "mnt" / "pictures", pictures):
+            self.runs(*self.words, "--image", place, "--out", deep / "out")
+            self.check(deep / "out", names)
+        shutil.copy(SCENES / "020.png", pictures / "00009.png")
+        self.runs(*self.words, "--image", pictures, "--out", deep / "out", answering=1)
+        self.check(deep / "out", [*names, "00009.png"])
+        self.assertEqual({name: data for name, data in files_in(deep / "out").items() if name in whole and "/" not in name and name.endswith(".png")}, {name: data for name, data in whole.items() if "/" not in name and name.endswith(".png")})
+
+    def test_two_machines_that_see_the_pictures_at_other_paths_work_together(self):
+        pictures = self.many(60)
+        shutil.copytree(pictures, self.folder / "mnt" / "pictures", copy_function=shutil.copy2)
+        places = [pictures, self.folder / "mnt" / "pictures"]
+        words = ["segment", "--prompt", "shape", "--threads", "1", "--format", "coco", "--draw"]
+        self.succeeds(*words, "--image", pictures, "--out", self.folder / "alone")
+        processes = [self.start(*words, "--image", places[i % 2], "--out", self.out) for i in range(4)]
+        self.assertEqual([(p.communicate(timeout=120)[1], p.returncode) for p in processes], [("", 0)] * 4)
+        self.assertEqual(files_in(self.out), files_in(self.folder / "alone"))
+        lines = [json.loads(line) for file in (self.out / ".pali" / "answers").iterdir() for line in file.read_text().splitlines()]
+        self.assertEqual(len([line for line in lines if "answer" in line]), 60)
+
+    def test_another_folder_of_the_same_name_is_not_taken_for_it(self):
+        side = struct.pack("<IiiHHIIiiII", 40, 8, 8, 1, 24, 0, 192, 0, 0, 0, 0)
+        def bmp(path, colour):  # of one size, whatever it shows
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"BM" + struct.pack("<IHHI", 246, 0, 0, 54) + side + bytes(colour) * 64)
+        train, val = self.folder / "train" / "img", self.folder / "val" / "img"
+        for i in range(3):
+            bmp(train / f"{i}.bmp", [i, 0, 0])
+            bmp(val / f"{i}.bmp", [0, 9, i])
+        bmp(val / "2.bmp", [2, 0, 0])  # equal to that of train
+        os.utime(val / "1.bmp", ns=(os.stat(train / "1.bmp").st_atime_ns, os.stat(train / "1.bmp").st_mtime_ns))
+        words = ["caption", "--out", self.out]
+        both = [f"{folder}/{i}.bmp" for folder in (train, val) for i in range(3)]
+        for order in ([train, val], [val, train]):  # in one run they stay apart, whatever comes first
+            out = self.folder / f"first {order[0].parent.name}"
+            images = [word for folder in order for word in ("--image", folder)]
+            self.runs("caption", *images, "--out", out, answering=6)
+            self.runs("caption", *images, "--out", out)
+            (out / "deep").mkdir()
+            out.rename(self.folder / "moved")
+            self.runs("caption", *images[2:], *images[:2], "--out", self.folder / "moved")
+            self.assertEqual([one["file"] for one in answers_in(self.folder / "moved")], both)
+            (self.folder / "x").mkdir(exist_ok=True)
+            (self.folder / "moved").rename(self.folder / "x" / out.name)
+            self.runs("caption", *images[2:], *images[:2], "--out", self.folder / "x" / out.name)
+            self.assertEqual([one["file"] for one in answers_in(self.folder / "x" / out.name)], both)
+        self.runs(*words, "--image", train, answering=3)
+        bmp(val / "2.bmp", [3, 3, 3])
+        self.runs(*words, "--image", val, answering=3)  # both are there: other pictures
+        self.assertEqual([one["file"] for one in answers_in(self.out)], both)
+        shutil.rmtree(self.out)
+        self.runs(*words, "--image", train, answering=3)
+        before = files_in(self.folder)
+        train.parent.rename(self.folder / "gone")
+        done = run(*words, "--image", val)
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn(str(val / "0.bmp"), done.stderr)
+        self.assertIn(str(train / "0.bmp"), done.stderr)
+        (self.folder / "gone").rename(train.parent)
+        self.assertEqual(files_in(self.folder), before)
+
+    def test_a_picture_that_has_changed_is_answered_anew(self):
+        pictures = self.many(4)
+        for picture in pictures.iterdir():  # they may be links to the files of the tests
+            data = picture.read_bytes()
+            picture.unlink()
+            picture.write_bytes(data)
+        self.runs(*self.words, "--image", pictures, "--out", self.out, answering=4)
+        other = next(i for i in range(4, 200) if len(test_tasks.lines(run("detect", "--json", "--prompt", "shape", "--image", SCENES / f"{i:03d}.png"))[0]["objects"]) == 1)
+        (pictures / "00000.png").write_bytes((SCENES / f"{other:03d}.png").read_bytes())
+        os.utime(pictures / "00001.png")  # its content is as it was
+        self.runs(*self.words, "--image", pictures, "--out", self.out, answering=1, stderr="pali: note: 1 picture had changed since the last answer and got a new one; the old one is dropped\n")
+        self.runs(*self.words, "--image", pictures, "--out", self.out)
+        self.check(self.out, [f"{i:05d}.png" for i in range(4)])
+        self.succeeds(*self.words, "--image", pictures, "--out", self.folder / "alone")
+        there, alone = files_in(self.out), files_in(self.folder / "alone")
+        there["data.yaml"] = there["data.yaml"].replace(bytes(self.out), bytes(self.folder / "alone"))
+        self.assertEqual(there, alone)
+
+
+class restored(with_many):
+    def test_masks_and_drawings_that_are_lost_are_made_again(self):
+        pictures = self.many(5)
+        for how in ("hard", "soft"):
+            out = self.folder / how
+            words = ["segment", "--prompt", "shape", "--image", pictures, "--out", out, "--masks", how]
+            self.succeeds(*words, "--draw", "--format", "coco,yolo,labelme")
+            whole = files_in(out)
+            (out / "00001.mask1.png").unlink()
+            (out / "00002.drawn.png").unlink()
+            (out / "00003.mask1.png").write_bytes(b"")
+            (out / "00004.drawn.png").write_bytes(b"")
+            (out / "coco.json").write_bytes(b"")
+            done = self.succeeds(*words)
+            self.assertEqual(len({line.split(": ")[0] for line in done.stdout.splitlines()}), 0 if how == "hard" else 2)
+            self.assertEqual(files_in(out), whole)
+
+    def test_a_record_that_is_cut_off_does_not_make_files_the_users(self):
+        pictures = self.many(5)
+        words = ["segment", "--prompt", "shape", "--image", pictures, "--out", self.out, "--draw", "--format", "coco,yolo,labelme"]
+        self.succeeds(*words)
+        whole = files_in(self.out)
+        for folders in (["answers"], ["files"], ["answers", "files"]):
+            for folder in folders:
+                for file in (self.out / ".pali" / folder).iterdir():
+                    os.truncate(file, max(0, file.stat().st_size - 30))
+            self.succeeds(*words)
+            self.assertEqual(files_in(self.out), whole)
+
+    def test_a_refused_run_leaves_nothing(self):
+        pictures = self.many(2)
+        (self.out / "labels").mkdir(parents=True)
+        (self.out / "labels" / "00001.txt").write_text("mine")
+        words = ["detect", "--image", pictures, "--out", self.out]
+        done = run(*words, "--prompt", "shape", "--format", "yolo")
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertEqual(sorted(p.name for p in self.out.rglob("*")), ["00001.txt", "labels"])
+        self.succeeds(*words, "--prompt", "red cross")
+        self.assertEqual(len(answers_in(self.out)), 2)
+        shutil.copy(SCENES / "150.png", pictures / "00009.png")
+        shutil.rmtree(self.out / "labels")
+        self.succeeds(*words, "--prompt", "red cross", "--format", "yolo")
+        shutil.copy(SCENES / "151.png", pictures / "00010.png")
+        (self.out / "labels" / "00010.txt").write_text("mine")
+        done = run(*words, "--prompt", "red cross")  # labels are kept up to date
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn("labels/00010.txt", done.stderr)
+
+    def test_a_folder_without_answers_may_be_asked_another_question(self):
+        pictures = self.many(1)
+        (pictures / "00000.png").unlink()
+        (pictures / "00000.png").write_bytes(b"no picture")
+        words = ["detect", "--image", pictures, "--out", self.out]
+        self.assertEqual(run(*words, "--prompt", "shape").returncode, 1)
+        (pictures / "00000.png").write_bytes((SCENES / "000.png").read_bytes())
+        self.succeeds(*words, "--prompt", "red cross")
+        done = run(*words, "--prompt", "shape")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("another question", done.stderr)
 
 
 class names(with_many):
@@ -286,9 +461,11 @@ class files_of_the_user(with_many):
                 make(out / name)
                 words = ["detect", "--prompt", "shape", "--image", pictures, "--out", out, "--format", "coco"]
                 self.refuses(*words, naming=out / name)
-                done = run(*words, "--overwrite")
-                self.assertEqual(done.returncode, 1)
-                self.assertIn(str(out / name), done.stderr)
+                self.refuses(*words, "--overwrite", naming=out / name)
+                done = run(*words)
+                self.assertRegex(done.stderr, "is a folder" if make is os.mkdir else "is a pipe")
+                self.assertNotIn("--overwrite", done.stderr)
+                self.assertEqual([p.name for p in out.iterdir()], [name])
 
     def test_quantize_replaces_nothing(self):
         self.out.mkdir()

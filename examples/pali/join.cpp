@@ -1,0 +1,164 @@
+// A run joins a folder of results: what it is asked has to fit, and no file may be there that pali did not write.
+#include "file_content.hpp"
+#include "report.hpp"
+#include "results.hpp"
+
+#include <pali/core/error.hpp>
+#include <pali/core/write_file.hpp>
+#include <pali/objects/impl/json_values.ipp>
+
+#include <system_error>
+#include <utility>
+
+namespace {
+
+namespace fs = std::filesystem;
+using json = nlohmann::ordered_json;
+using pali::object_detail::add_name;
+namespace stored = pali::object_detail;
+
+constexpr std::size_t most_named = 10; // items of a list in a message
+
+/// The line of a record of files that are about to be written.
+json writes(const std::vector<std::string>& names) {
+    json files = json::array();
+    for (const std::string& name : names) add_name(files.emplace_back(json::object()), "file", name);
+    return {{"writes", std::move(files)}};
+}
+
+} // namespace
+
+result_folder::result_folder(fs::path folder, json question, const result_formats& formats, const std::optional<fs::path>& pictures, bool overwrite)
+    : m_folder(std::move(folder)), m_state(m_folder / ".pali"), m_question(std::move(question)), m_formats(formats), m_overwrite(overwrite), m_answers(m_state) {
+    if (m_answers.size() > 0) check_question();
+    if (pictures) {
+        const std::string place = place_of_folder(*pictures);
+        m_own = {.name = name_of(*pictures / "x").name, .place = place};
+        m_own->name.resize(m_own->name.size() - 2); // "/x"
+    }
+    read_formats();
+}
+
+void result_folder::check_question() const {
+    const std::string before = content_of(m_state / "question.json");
+    const std::string other = before.empty() ? std::string() : differences(json::parse(before, nullptr, false), m_question);
+    if (!other.empty()) throw pali::error(pali::errc::invalid_argument, {m_folder.string(), ": holds answers to another question: ", other, "; name another folder by --out, or take this one away"});
+}
+
+/// Formats that were asked for once are kept up to date.
+void result_folder::read_formats() {
+    json kept = json::parse(content_of(m_state / "formats.json"), nullptr, false);
+    m_kept = kept.is_object() && content_of(m_state / "question.json") == line_of(m_question) + '\n' ? std::move(kept) : json::object();
+    if (m_formats.coco) m_kept["coco"] = static_cast<int>(m_formats.masks);
+    else if (m_kept.contains("coco")) m_formats.masks = static_cast<pali::coco_masks>(m_kept.at("coco").get<int>());
+    if (m_formats.yolo) m_kept["yolo"] = true;
+    if (m_formats.labelme) m_kept["labelme"] = true;
+    m_formats.coco = m_kept.contains("coco");
+    m_formats.yolo = m_kept.contains("yolo");
+    m_formats.labelme = m_kept.contains("labelme");
+    if (m_own && !m_kept.contains("pictures")) {
+        add_name(m_kept, "pictures", m_own->name);
+        add_name(m_kept, "pictures_at", m_own->place);
+    } else if (m_own && folder_in(m_kept)) { // names in results are relative to the folder of pictures, while every run that named a folder named the same one
+        if (m_is_another || folder_in(m_kept) != m_own->name) m_kept["pictures"] = nullptr, m_kept.erase("pictures_bytes");
+        else add_name(m_kept, "pictures_at", m_own->place);
+    } else if (!m_own && folder_in(m_kept)) { // pictures named one by one may be in it
+        m_own = {.name = *folder_in(m_kept), .place = stored::name_of(m_kept, "pictures_at")};
+    }
+}
+
+void result_folder::join(std::span<const fs::path> pictures) {
+    number_names(pictures);
+    m_is_another = is_another_folder(pictures);
+    read_formats();
+    check_files(pictures);
+    made(m_folder);
+    made(m_state / "names");
+    m_claims.emplace(m_state);
+    const claims::lock alone(*m_claims);
+    m_answers.join(*m_claims);
+    if (m_answers.size() > 0 || m_claims->has_company()) check_question();
+    read_formats(); // others may have asked for more since
+    for (const auto& [name, value] : {std::pair{"question.json", &m_question}, {"formats.json", &m_kept}})
+        if (const std::string text = line_of(*value) + '\n'; content_of(m_state / name) != text) pali::write_file(m_state / name, text);
+    record(files_of_formats());
+}
+
+std::vector<std::string> result_folder::files_of_formats() const {
+    std::vector<std::string> names{"results.jsonl"};
+    if (m_formats.coco) names.emplace_back("coco.json");
+    if (m_formats.yolo) names.emplace_back("data.yaml");
+    return names;
+}
+
+bool result_folder::may_write(const std::string& name) {
+    std::error_code unknown;
+    if (m_overwrite || m_answers.wrote(name) || !fs::exists(fs::symlink_status(m_folder / name, unknown))) return true;
+    m_answers.refresh(); // another process records what it writes before it writes
+    return m_answers.wrote(name);
+}
+
+void result_folder::check_files(std::span<const fs::path> pictures) {
+    std::map<std::string, picture_name> first; // by stem
+    std::vector<std::string> wanted = files_of_formats();
+    // What the last line of a record said is lost where a crash cut it off. Formats that were finished and names that were given to a picture say it, too.
+    const json finished = json::parse(content_of(m_state / "written"), nullptr, false);
+    const auto was_finished = [&](const char* format) { return finished.is_object() && finished.contains(format); };
+    const auto claim = [&](const std::string& name) {
+        if (!may_write(name)) m_answers.add(writes({name}));
+    };
+    if (finished.is_object()) claim("results.jsonl");
+    if (was_finished("coco")) claim("coco.json");
+    if (was_finished("yolo")) claim("data.yaml");
+    for (const fs::path& path : pictures) {
+        picture_name picture = name_of(path);
+        static_cast<void>(identify(picture));
+        const std::string stem = preferred_stem(picture);
+        m_stems.insert(stem);
+        const auto [known, is_new] = first.try_emplace(stem, picture);
+        if (!is_new && known->second.key != picture.key) {
+            std::vector<picture_name>& same = m_same_stem[stem];
+            if (same.empty()) same.push_back(known->second);
+            same.push_back(picture);
+        }
+        if (!is_new) continue;
+        const auto want = [&](const std::string& name, bool was_written) {
+            if (was_written && !may_write(name) && content_of(m_state / "names" / file_name_of(stem)) == picture.key) claim(name);
+            wanted.push_back(name);
+        };
+        if (m_question.value("task", "") == "segment") want(stem + ".mask1.png", true);
+        if (m_formats.drawn) want(drawing_name(stem, path), true);
+        if (m_formats.yolo) want("labels/" + stem + ".txt", was_finished("yolo"));
+        if (const std::string link = "images/" + stem + path.extension().string(); m_formats.yolo && !is_in_place(link, path)) want(link, was_finished("yolo"));
+        if (m_formats.labelme) want("labelme/" + stem + ".json", was_finished("labelme"));
+    }
+    std::error_code unknown;
+    for (const char* folder : {"labels", "images", "labelme"})
+        if ((std::string_view(folder) == "labelme" ? m_formats.labelme : m_formats.yolo) && fs::exists(m_folder / folder, unknown) && !fs::is_directory(m_folder / folder, unknown))
+            throw pali::error(pali::errc::invalid_argument, {(m_folder / folder).string(), ": is not a folder, and results are to be written into a folder of this name"});
+    for (const std::string& name : wanted)
+        if (const fs::file_status there = fs::status(m_folder / name, unknown); fs::exists(there) && !fs::is_regular_file(there))
+            throw pali::error(pali::errc::invalid_argument, {(m_folder / name).string(), fs::is_directory(there) ? ": is a folder" : ": is a pipe or a device",
+                                                             ", and a file of this name is to be written; take it away, or name another folder by --out"});
+    std::string named;
+    std::size_t count = 0;
+    for (const std::string& name : wanted) {
+        if (may_write(name)) continue;
+        if (count++ < most_named) named += (named.empty() ? "" : ", ") + (m_folder / name).string();
+    }
+    if (count == 0) return;
+    if (count > most_named) named += " and " + std::to_string(count - most_named) + " more";
+    throw pali::error(pali::errc::invalid_argument, {count == 1 ? "a file that pali did not write would be replaced: " : "files that pali did not write would be replaced: ", named,
+                                                     "; name another folder by --out, or allow it by --overwrite"});
+}
+
+void result_folder::record(const std::vector<std::string>& names) {
+    std::vector<std::string> files;
+    for (const std::string& name : names) {
+        if (m_answers.wrote(name)) continue;
+        if (!may_write(name))
+            throw pali::error(pali::errc::cannot_write, {(m_folder / name).string(), ": is there already, and pali did not write it; take it away, or allow replacing it by --overwrite"});
+        files.push_back(name);
+    }
+    if (!files.empty()) m_answers.add(writes(files));
+}
