@@ -64,7 +64,8 @@ bool chat_command::answer(any_model& asked, const pali::image_features& seen, co
         if (!found.empty()) show(draw_objects(photo, found.objects), picture_room::half);
         std::cout << "> Output: " << said.text;
     }
-    std::cout << "\n> Speed: " << speed << " tokens/sec\n";
+    std::cout << '\n';
+    if (said.finish != pali::finish_reason::cancelled) std::cout << "> Speed: " << speed << " tokens/sec\n";
     for (const pali::object& o : found) std::cout << "> Detection: " << line_of(o) << '\n';
     std::cout << thin_line << std::endl;
     return said.finish != pali::finish_reason::cancelled;

@@ -62,7 +62,7 @@ struct held_signal {
     std::atomic<bool> has_come{false};
     struct sigaction before {};
 };
-held_signal held[] = {{.number = SIGHUP}, {.number = SIGQUIT}, {.number = SIGTERM}, {.number = SIGTSTP}, {.number = SIGCONT}}; // the last is noted, and has its effect anyway
+held_signal held[] = {{.number = SIGHUP}, {.number = SIGQUIT}, {.number = SIGTERM}, {.number = SIGUSR1}, {.number = SIGUSR2}, {.number = SIGALRM}, {.number = SIGTSTP}, {.number = SIGCONT}}; // the last is noted, and has its effect anyway
 held_signal& gone_on = held[std::size(held) - 1];
 
 extern "C" void on_held(int number) {

@@ -26,10 +26,19 @@ json writes(const std::vector<std::string>& names) {
     return {{"writes", std::move(files)}};
 }
 
+/// A folder, or a path where there is nothing yet.
+fs::path checked(fs::path folder) {
+    std::error_code failed;
+    const fs::file_status there = fs::status(folder, failed);
+    if (fs::exists(there) && !fs::is_directory(there)) failed = std::make_error_code(std::errc::not_a_directory);
+    if (failed && there.type() != fs::file_type::not_found) throw pali::error(pali::errc::cannot_write, {folder.string(), ": is not a folder and cannot be made one: ", failed.message()});
+    return folder;
+}
+
 } // namespace
 
 result_folder::result_folder(fs::path folder, json question, const result_formats& formats, const std::optional<fs::path>& pictures, bool overwrite)
-    : m_folder(std::move(folder)), m_state(m_folder / ".pali"), m_question(std::move(question)), m_formats(formats), m_overwrite(overwrite), m_answers(m_state) {
+    : m_folder(checked(std::move(folder))), m_state(m_folder / ".pali"), m_question(std::move(question)), m_formats(formats), m_overwrite(overwrite), m_answers(m_state) {
     if (m_answers.size() > 0) check_question();
     if (pictures) {
         const std::string place = place_of_folder(*pictures);

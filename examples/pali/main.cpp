@@ -10,6 +10,7 @@
 #include <exception>
 #include <filesystem>
 #include <iostream>
+#include <memory>
 #include <new>
 #include <numeric>
 #include <string_view>
@@ -39,9 +40,11 @@ std::size_t distance(std::string_view a, std::string_view b) {
 /// ", did you mean --weights?" for an option or subcommand that is nearly one; empty otherwise.
 std::string nearest(const CLI::App& app, const std::string& word) {
     std::string best;
-    std::size_t least = 3; // more letters than that are another word
+    const std::size_t letters = word.size() - std::min(word.size(), word.find_first_not_of('-'));
+    std::size_t least = letters / 3 + 1; // more steps than a third of its letters make another word
     const auto consider = [&](const std::string& name) {
-        if (const std::size_t steps = distance(name, word); steps < least) least = steps, best = name;
+        const bool is_begun = letters >= 3 && name.starts_with(word);
+        if (const std::size_t steps = is_begun ? 0 : distance(name, word); steps < least) least = steps, best = name;
     };
     for (const CLI::Option* option : app.get_options())
         for (const std::string& name : option->get_lnames()) consider("--" + name);
@@ -57,6 +60,21 @@ int refuse(const CLI::App& program, std::string line) {
     return exit_wrong_use;
 }
 
+std::string capitals(std::string text) {
+    for (char& c : text) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+    return text;
+}
+
+/// Help with positional arguments in capitals, as messages name them.
+class help_format final : public CLI::Formatter {
+public:
+    std::string make_option_name(const CLI::Option* option, bool is_positional) const override {
+        const std::string name = Formatter::make_option_name(option, is_positional);
+        return is_positional ? capitals(name) : name;
+    }
+    std::string make_option_usage(const CLI::Option* option) const override { return capitals(Formatter::make_option_usage(option)); }
+};
+
 std::string wrong_use_of(const CLI::App& program, const CLI::ParseError& e) {
     const auto chosen = program.get_subcommands();
     const CLI::App& app = chosen.empty() ? program : *chosen.front();
@@ -67,13 +85,17 @@ std::string wrong_use_of(const CLI::App& program, const CLI::ParseError& e) {
         return unknown.empty() ? "a subcommand is needed: " + names : "there is no " + unknown.front() + nearest(program, unknown.front()) + "; there are " + names;
     }
     if (!unknown.empty() && dynamic_cast<const CLI::ExtrasError*>(&e) != nullptr) return "there is no " + unknown.front() + nearest(app, unknown.front());
-    return e.what();
+    std::string what = e.what();
+    for (const CLI::Option* option : app.get_options())
+        if (const std::string name = option->get_name(true); option->get_positional() && what.starts_with(name + ' ')) what.replace(0, name.size(), capitals(name));
+    return what;
 }
 
 int run(int argc, char** argv) {
     CLI::App program{"PaliGemma and PaliGemma 2: a picture and a prompt in; a caption, an answer, boxes or masks out.", "pali"};
     program.set_version_flag("--version", std::string("pali ") + pali::version);
     program.require_subcommand(1);
+    program.formatter(std::make_shared<help_format>());
     program.get_formatter()->column_width(36);
     const std::pair<const char*, command> commands[] = {
         {"detect", add_detect(program)},     {"segment", add_segment(program)}, {"caption", add_caption(program)}, {"ask", add_ask(program)},   {"collect", add_collect(program)},

@@ -27,7 +27,7 @@ bool is_picture(const fs::path& path) {
 
 /// What a folder has besides pictures.
 struct skipped_entries {
-    std::size_t files = 0, metadata = 0, folders = 0, unreadable = 0;
+    std::size_t files = 0, pipes = 0, metadata = 0, folders = 0, links = 0, unreadable = 0;
 
     /// "3 other files, 2 files of macOS (._*) and 1 subfolder (--recursive reads them)"; empty where there are none.
     [[nodiscard]] std::string describe() const {
@@ -36,8 +36,10 @@ struct skipped_entries {
             if (count > 0) parts.push_back(std::to_string(count) + (count == 1 ? one : more) + behind);
         };
         add(files, " other file", " other files", "");
+        add(pipes, " pipe or device with the name of a picture", " pipes or devices with names of pictures", "");
         add(metadata, " file of macOS", " files of macOS", " (._*)");
         add(folders, " subfolder", " subfolders", " (--recursive reads subfolders)");
+        add(links, " link to a folder", " links to folders", " (not followed: name the folder itself)");
         add(unreadable, " unreadable subfolder", " unreadable subfolders", "");
         std::string text;
         for (std::size_t i = 0; i < parts.size(); ++i) text += (i == 0 ? "" : i + 1 == parts.size() ? " and " : ", ") + parts[i];
@@ -90,10 +92,13 @@ private:
         if (is_folder && entry.path().filename() == ".pali") return;
         if (m_recursive && is_folder) m_ours.look_into(entry.path());
         if (m_ours.has(entry.path())) return;
-        if (is_folder && m_recursive && !entry.is_symlink(unknown)) inner.push_back(entry.path());
+        const bool is_link = entry.is_symlink(unknown);
+        if (is_folder && is_link) ++m_skipped.links;
+        else if (is_folder && m_recursive) inner.push_back(entry.path());
         else if (is_folder) ++m_skipped.folders;
         else if (entry.path().filename().string().starts_with("._")) ++m_skipped.metadata;
-        else if (entry.is_regular_file(unknown) && is_picture(entry.path())) m_found.push_back(entry.path());
+        else if (is_picture(entry.path()) && (entry.is_regular_file(unknown) || (is_link && !entry.exists(unknown)))) m_found.push_back(entry.path()); // reading a broken link says so
+        else if (is_picture(entry.path())) ++m_skipped.pipes;
         else ++m_skipped.files;
     }
 

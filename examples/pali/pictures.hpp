@@ -13,7 +13,7 @@
 class picture_list {
 public:
     /// Lists folders, with their subfolders if `recursive`, and opens no file. What is skipped in a folder is counted on standard error: other files, files that
-    /// macOS puts beside others ("._name"), subfolders. A subfolder that cannot be read is reported there and passed over. Throws pali::error for a given folder
+    /// macOS puts beside others ("._name"), subfolders, links to folders, pipes. A link that leads nowhere is listed: reading it says so. A subfolder that cannot be read is reported there and passed over. Throws pali::error for a given folder
     /// that cannot be read or has no pictures.
     explicit picture_list(const std::vector<std::string>& given, bool recursive = false);
 

@@ -151,7 +151,7 @@ struct model<Config, Weights>::state {
         const std::optional<std::filesystem::path> file = find_mask_file();
         if (!file)
             throw error(errc::cannot_open, {folder.string(), ": no mask decoder lies beside the weights; segment needs vae-oid.npz of big_vision ",
-                                            "(gs://big_vision/paligemma/vae-oid.npz): put it there, or name it by load_options::mask_decoder"});
+                                            "(gs://big_vision/paligemma/vae-oid.npz): put it there, or name it (load_options::mask_decoder, --mask-decoder of the program)"});
         return masks.emplace(*file);
     }
     [[nodiscard]] std::vector<findings> find(std::span<const image_features> seen, pointing kind, std::string_view things, const find_options& options, call_progress& progress) {

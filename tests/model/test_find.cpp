@@ -168,13 +168,15 @@ BOOST_AUTO_TEST_CASE(what_merging_keeps_has_its_own_mask) {
 
 BOOST_AUTO_TEST_CASE(things_may_be_written_as_the_whole_prompt) {
     using pali::pointing;
-    for (const char* written : {"cat ; dog", "detect cat ; dog", "<image>detect cat ; dog\n", "<bos>cat ; dog"}) {
+    for (const char* written : {"cat ; dog", "detect cat ; dog", "<image>detect cat ; dog\n", "<bos>cat ; dog", " detect cat ; dog", "Detect  cat ; dog ", "DETECT\tcat ; dog\n\n", "  cat ; dog\t"}) {
         BOOST_TEST(pali::things_of(pointing::boxes, written) == "cat ; dog");
         BOOST_TEST(pali::prompt_of(pointing::boxes, written) == "detect cat ; dog");
     }
     BOOST_TEST(pali::prompt_of(pointing::masks, "segment cat") == "segment cat");
     BOOST_TEST(pali::prompt_of(pointing::boxes, "detective") == "detect detective");
-    for (const auto& [kind, written] : {std::pair(pointing::boxes, "segment cat"), std::pair(pointing::masks, "<image>detect cat")})
+    BOOST_TEST(pali::prompt_of(pointing::boxes, "Detective") == "detect Detective");
+    for (const auto& [kind, written] : {std::pair(pointing::boxes, "segment cat"), std::pair(pointing::masks, "<image>detect cat"), std::pair(pointing::masks, " Detect cat"), std::pair(pointing::boxes, "detect "),
+                                        std::pair(pointing::boxes, "Detect"), std::pair(pointing::masks, "segment ;"), std::pair(pointing::boxes, " ; "), std::pair(pointing::boxes, "<image>"), std::pair(pointing::masks, "")})
         BOOST_CHECK_EXCEPTION((void)pali::prompt_of(kind, written), pali::error, [](const pali::error& e) { return e.code() == pali::errc::invalid_prompt; });
     for (const bool constrained : {false, true}) {
         const pali::find_options options{.constrained = constrained};

@@ -518,6 +518,24 @@ class parts(with_many):
             for one in outs:
                 shutil.rmtree(one)
 
+    def test_a_complete_folder_misses_no_parts(self):
+        folder = self.many(5)
+        words = ["detect", "--prompt", "shape", "--image", folder]
+        self.succeeds(*words, "--out", self.folder / "whole")
+        self.succeeds(*words, "--out", self.folder / "part0", "--shard", "0/3")
+        done = self.succeeds("collect", self.folder / "whole", self.folder / "part0", "--out", self.out)
+        self.assertIn("5 pictures; 2 were in several parts", done.stdout)
+
+    def test_different_pictures_of_one_name_are_not_collected_as_one(self):
+        for i in range(2):
+            (self.folder / f"{i}" / "img").mkdir(parents=True)
+            shutil.copy(SCENES / f"{i:03d}.png", self.folder / f"{i}" / "img" / "a.png")
+            self.succeeds("caption", "--image", self.folder / f"{i}" / "img", "--out", self.folder / f"part{i}")
+        done = run("collect", self.folder / "part0", self.folder / "part1", "--out", self.out)
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn("a.png", done.stderr)
+        self.assertFalse(self.out.exists())
+
     def test_variables_of_a_scheduler_change_nothing_unless_they_are_asked_for(self):
         folder = self.many(3)
         process = self.start("caption", "--image", folder, "--out", self.out, SLURM_ARRAY_TASK_ID="1", SLURM_ARRAY_TASK_COUNT="2", OMPI_COMM_WORLD_RANK="1", OMPI_COMM_WORLD_SIZE="2", PMI_RANK="x")

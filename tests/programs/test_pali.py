@@ -506,7 +506,7 @@ class signals(unittest.TestCase):
 
     @unittest.skipIf(os.environ.get("PALI_TEST_EDITED_LINES") == "0", "built without libedit")
     def test_a_signal_ends_the_chat_with_the_terminal_as_it_was(self):
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM):
             chat = self.start("chat", TERM="xterm")
             chat.until_edited()
             chat.type("cap")

@@ -196,6 +196,53 @@ class many_pictures(with_folder):
         self.assertEqual(none.returncode, 1)
         self.assertIn("without pictures; it has 1 subfolder (--recursive", none.stderr)
 
+    def test_what_a_folder_has_besides_readable_pictures_is_called_what_it_is(self):
+        folder = self.pictures(1)
+        os.mkfifo(folder / "pipe.png")
+        (folder / "sub").mkdir()
+        shutil.copy(SCENES / "002.png", folder / "sub")
+        (folder / "linked").symlink_to(folder / "sub")
+        besides = "1 pipe or device with the name of a picture", "1 link to a folder (not followed: name the folder itself)"
+        done = run("caption", "--image", folder, "--recursive")
+        self.assertEqual((done.returncode, done.stdout.count("\n"), done.stderr), (0, 2, f"pali: {folder}: 2 pictures; skipped {besides[0]} and {besides[1]}\n"))
+        done = run("caption", "--image", folder)
+        self.assertEqual(done.stderr, f"pali: {folder}: 1 picture; skipped {besides[0]}, 1 subfolder (--recursive reads subfolders) and {besides[1]}\n")
+        (folder / "pipe.png").unlink()
+        (folder / "linked").unlink()
+        shutil.rmtree(folder / "sub")
+        (folder / "gone.png").symlink_to("/mnt/gone/001.png")
+        for more in ([], ["--out", self.out], ["--out", self.out]):
+            done = run("caption", "--image", folder, *more)
+            self.assertEqual((done.returncode, done.stderr.count("\n")), (1, 1), done.stderr)
+            self.assertIn(f"{folder}/gone.png", done.stderr)
+
+    def test_prompts_that_name_nothing_are_refused_and_verbs_are_understood(self):
+        for verb in ("detect", "segment"):
+            for prompt in (f"{verb} ", f"{verb.title()} ;", " ; ", "<image>", " "):
+                done = run(verb, "--prompt", prompt)
+                self.assertEqual((done.returncode, done.stdout), (2, ""), prompt)
+                self.assertIn("names nothing to find", done.stderr)
+            plain = run(verb, "--prompt", "red cross").stdout
+            for prompt in (f" {verb} red cross", f"{verb.title()} red cross", "red cross "):
+                self.assertEqual(run(verb, "--prompt", prompt).stdout, plain, prompt)
+
+    def test_a_missing_mask_decoder_is_asked_for_by_the_option(self):
+        folder = self.folder / "model"
+        shutil.copytree(SHAPES, folder, ignore=shutil.ignore_patterns("*.npz"))
+        self.assertIn("--mask-decoder", run("segment", "--model", folder, "--prompt", "shape", "--image", SCENES / "000.png").stderr)
+
+    def test_wrong_words_are_named_as_in_the_usage_line(self):
+        for words, says in ((["collect"], "PARTS is required"), (["quantize"], "FROM is required"), (["eval"], "FOLDER is required")):
+            self.assertIn(says, run(*words).stderr)
+            self.assertIn(says.split()[0], run(*words, "--help").stdout.split("\n")[1])
+        for word, meant in (("--temp", "--temperature"), ("--weigths", "--weights"), ("--hlep", None), ("--zzzz", None), ("--promt", "--prompt")):
+            done = run("generate", word)
+            self.assertEqual(done.returncode, 2)
+            if meant is None:
+                self.assertNotIn("did you mean", done.stderr)
+            else:
+                self.assertIn(f"did you mean {meant}?", done.stderr)
+
     @unittest.skipIf(os.geteuid() != 0, "only root can become nobody")
     def test_a_subfolder_that_cannot_be_read_is_passed_over(self):
         folder = self.pictures(2)
@@ -458,11 +505,11 @@ class wrong_use(with_folder):
             self.assertEqual(run("detect", f"{option}={value}").stderr.count("\n"), 1)
         self.assertEqual(lines(run("detect", "--max-tokens", "010", "--json"))[0]["finish_reason"], "length", "ten, not eight")
         self.assertEqual(len(lines(run("detect", "--max-tokens", "010", "--json"))[0]["tokens"]), 10)
-        self.refuse("detect", "--prompt", " ; ", "--constrained", says=["constrained"])
+        self.refuse("detect", "--prompt", " ; ", "--constrained", says=["names nothing to find"])
         self.refuse("segment", "--masks", "none", says=["none", "hard", "soft"])
         self.refuse("segment", "--mask-decoder", "none.npz", says=["none.npz"], code=1)
         self.refuse("detect", "--image", self.folder, says=["without pictures"], code=1)
-        self.refuse("eval", says=["folder"])
+        self.refuse("eval", says=["FOLDER"])
         self.refuse("eval", self.folder, says=["scenes.json"], code=1)
 
     def test_the_size_of_a_scene_is_that_of_its_picture(self):

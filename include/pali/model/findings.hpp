@@ -11,6 +11,7 @@
 #include <pali/objects/pixels.hpp>
 #include <pali/text/prompt.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -25,14 +26,33 @@ enum class pointing {
     masks, ///< "segment"
 };
 
-/// The things in what people write for them: "cat ; dog", or the whole prompt, "detect cat ; dog", with what read_prompt() takes off. Throws errc::invalid_prompt for the
-/// prompt of the other kind.
+namespace find_detail {
+
+constexpr std::string_view blanks = " \t\r\n";
+
+/// Without the blanks and line breaks at both ends.
+[[nodiscard]] constexpr std::string_view trimmed(std::string_view text) noexcept {
+    text.remove_prefix(std::min(text.find_first_not_of(blanks), text.size()));
+    return text.substr(0, text.find_last_not_of(blanks) + 1);
+}
+
+/// Whether the text begins with the verb, in letters of either case, and a blank or nothing follows.
+[[nodiscard]] constexpr bool begins_with_verb(std::string_view text, std::string_view verb) noexcept {
+    if (text.size() < verb.size() || (text.size() > verb.size() && blanks.find(text[verb.size()]) == blanks.npos)) return false;
+    return std::equal(verb.begin(), verb.end(), text.begin(), [](char wanted, char c) { return wanted == (c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c); });
+}
+
+} // namespace find_detail
+
+/// The things in what people write for them: "cat ; dog", or the whole prompt, "detect cat ; dog", with what read_prompt() takes off and without blanks around it. The
+/// verb may be in capitals. Throws errc::invalid_prompt for the prompt of the other kind, and where nothing is named.
 [[nodiscard]] inline std::string_view things_of(pointing kind, std::string_view text) {
-    constexpr std::string_view for_boxes = "detect ", for_masks = "segment ";
-    std::string_view things = read_prompt(text);
+    constexpr std::string_view for_boxes = "detect", for_masks = "segment";
+    std::string_view things = find_detail::trimmed(read_prompt(text));
     const std::string_view own = kind == pointing::boxes ? for_boxes : for_masks, other = kind == pointing::boxes ? for_masks : for_boxes;
-    if (things.starts_with(other)) throw error(errc::invalid_prompt, {in_quotes(things), " asks for ", kind == pointing::boxes ? "masks" : "boxes", ": that is another call (detect for boxes, segment for masks)"});
-    if (things.starts_with(own)) things.remove_prefix(own.size());
+    if (find_detail::begins_with_verb(things, other)) throw error(errc::invalid_prompt, {in_quotes(things), " asks for ", kind == pointing::boxes ? "masks" : "boxes", ": that is another call (detect for boxes, segment for masks)"});
+    if (find_detail::begins_with_verb(things, own)) things = find_detail::trimmed(things.substr(own.size()));
+    if (things.find_first_not_of(" \t\r\n;") == things.npos) throw error(errc::invalid_prompt, {in_quotes(text), " names nothing to find: \"cat ; dog\" for instance"});
     return things;
 }
 
