@@ -7,6 +7,7 @@
 #include <pali/core/context.hpp>
 #include <pali/kernels/attend.hpp>
 #include <pali/kernels/product.hpp>
+#include <pali/kernels/quantise_strip.hpp>
 #include <pali/kernels/read_row.hpp>
 #include <pali/kernels/reference.hpp>
 #include <pali/weights/quantise.hpp>
@@ -55,7 +56,7 @@ struct weights {
             auto* const scales = reinterpret_cast<pali::bfloat16*>(memory.bytes().data() + codes);
             for (std::size_t n = 0; n < count; n += strip) {
                 for (std::size_t k = 0; k < rows.size(); ++k) rows[k] = numbers[(n * 977 + k) % numbers.size()];
-                pali::quantise_strip<bits>(rows.data(), width, reinterpret_cast<std::uint8_t*>(memory.bytes().data()) + Storage::matrix::bytes_of(n * width),
+                pali::kernels::quantise_strip<bits>(rows.data(), width, reinterpret_cast<std::uint8_t*>(memory.bytes().data()) + Storage::matrix::bytes_of(n * width),
                                            scales + n * (width / Storage::matrix::group));
             }
             view = {reinterpret_cast<const std::uint8_t*>(memory.bytes().data()), scales, count, width};
@@ -99,7 +100,7 @@ void product(benchmark::State& state) {
     pali::aligned_vector<float> y(tokens * count);
     const rows<const float> in(x.data(), tokens, width);
     const rows<float> out(y.data(), tokens, count);
-    const auto run = [&] { pali::kernels::product(in, {pali::kernels::factor{w.view, nullptr, out}}, on.at.threads, on.at.scratch); };
+    const auto run = [&] { pali::kernels::product(in, {pali::kernels::factor{w.view, nullptr, out}}, tokens < 16 ? pali::pass::step : pali::pass::prefill, on.at.threads, on.at.scratch); };
     run();
     if (!is_right(in, w.view, rows<const float>(out))) return state.SkipWithError("the result is wrong");
     for (auto _ : state) run();
@@ -129,7 +130,7 @@ void attention(benchmark::State& state) {
     for (std::size_t head = 0; head < shape.kv_heads; ++head)
         for (std::size_t t = 0; t < keys; ++t) seen.put(head, t, {k.data() + t * head_dim, head_dim}, {v.data() + t * head_dim, head_dim});
     const pali::kernels::prefix_mask all{.prefix = keys};
-    const auto run = [&] { pali::kernels::attend(shape, rows<const float>(q.data(), tokens, width), seen, all, rows<float>(out.data(), tokens, width), on.at.threads, on.at.scratch); };
+    const auto run = [&] { pali::kernels::attend(shape, rows<const float>(q.data(), tokens, width), seen, all, rows<float>(out.data(), tokens, width), tokens == 1 ? pali::pass::step : pali::pass::prefill, on.at.threads, on.at.scratch); };
     run();
     std::vector<double> want(width);
     pali::kernels::reference::attention(shape, rows<const float>(q.data(), 1, width), seen, all, rows<double>(want.data(), 1, width));

@@ -63,7 +63,7 @@ trace run(const settings& of) {
     net.decoder.extend(count);
     cache.start(count);
     const pali::sequence whole{.cache = &cache, .first = 0, .count = count};
-    net.decoder(x, std::span(&whole, 1), at, [&](std::size_t, const pali::matrix_view& y) {
+    net.decoder(x, std::span(&whole, 1), pali::pass::prefill, at, [&](std::size_t, const pali::matrix_view& y) {
         out.states.emplace_back(y);
         return true;
     });

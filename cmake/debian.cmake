@@ -1,14 +1,12 @@
-# `cpack -G DEB`: libpali-dev (headers), pali-models (the embedded model), and where they are built for any processor, pali (the program), libpali (for
-# programs that call pali.h) and libpali-c-dev (to build such programs).
+# `cpack -G DEB`: libpali-dev (headers), pali-models (the embedded model), pali (the program), libpali (for programs that call pali.h) and libpali-c-dev (to build
+# such programs).
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_COMPONENTS_ALL dev models)
 if(PALI_BUILD_EXAMPLES OR PALI_BUILD_C)
   find_program(PALI_SHLIBDEPS dpkg-shlibdeps DOC "Says which packages a program depends on")
   find_program(PALI_FILE file DOC "Says what a file is; dpkg-shlibdeps by way of CPack needs it")
-  if(PALI_NATIVE)
-    message(STATUS "Debian packages leave the program and libpali out: they are built for this machine's instructions (PALI_NATIVE)")
-  elseif(NOT PALI_SHLIBDEPS OR NOT PALI_FILE)
+  if(NOT PALI_SHLIBDEPS OR NOT PALI_FILE)
     message(STATUS "Debian packages leave the program and libpali out, for want of: apt-get install dpkg-dev file")
   else()
     if(PALI_BUILD_EXAMPLES)

@@ -16,7 +16,7 @@ configure_package_config_file(cmake/paliConfig.cmake.in "${CMAKE_CURRENT_BINARY_
   INSTALL_DESTINATION "${pali_cmake_dir}" PATH_VARS pali_models CMAKE_INSTALL_INCLUDEDIR NO_CHECK_REQUIRED_COMPONENTS_MACRO)
 write_basic_package_version_file("${CMAKE_CURRENT_BINARY_DIR}/paliConfigVersion.cmake" COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/paliConfig.cmake" "${CMAKE_CURRENT_BINARY_DIR}/paliConfigVersion.cmake"
-  cmake/dependencies.cmake cmake/compiled.cmake cmake/compiled.cpp.in cmake/variant.cpp.in DESTINATION "${pali_cmake_dir}" COMPONENT dev)
+  cmake/dependencies.cmake cmake/compiled.cmake cmake/compiled.cpp.in cmake/level.cpp.in cmake/variant.cpp.in DESTINATION "${pali_cmake_dir}" COMPONENT dev)
 
 # pkg-config. stb by its folder: only Debian has a file for it, and that one links a library which is not used.
 set(pali_pc_requires ${pali_requires})

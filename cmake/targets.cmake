@@ -14,8 +14,7 @@ foreach(reader JPEG PNG WEBP HEIF TIFF)
   endif()
 endforeach()
 
-# Every instruction of this machine. Programs that run elsewhere leave it out: kernels that need more than the build's flags are
-# chosen when the program runs.
+# Every instruction of this machine, for headers alone: their kernels follow the flags of the source. pali::compiled needs no such flag.
 add_library(pali_optimize INTERFACE)
 add_library(pali::optimize ALIAS pali_optimize)
 target_compile_options(pali_optimize INTERFACE -march=native)
@@ -24,8 +23,12 @@ target_compile_options(pali_optimize INTERFACE -march=native)
 add_library(pali_own INTERFACE)
 target_compile_options(pali_own INTERFACE -Wall -Wextra -Wpedantic -Wconversion $<$<BOOL:${PALI_WERROR}>:-Werror>
   $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>) # its own std::string does: GCC bug 105651
+
+# The same for sources that compile kernels themselves: headers alone, tests, benchmarks. Everything else runs on any processor, and selects kernels when it starts.
+add_library(pali_own_kernels INTERFACE)
+target_link_libraries(pali_own_kernels INTERFACE pali_own)
 if(PALI_NATIVE)
-  target_link_libraries(pali_own INTERFACE pali_optimize)
+  target_link_libraries(pali_own_kernels INTERFACE pali_optimize)
 endif()
 
 include("${CMAKE_CURRENT_LIST_DIR}/compiled.cmake")

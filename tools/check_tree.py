@@ -20,7 +20,7 @@ MAY_SEE = {
     "kernels": {"core", "arch"},
     "config": {"core"},
     "files": {"core"},
-    "weights": {"core", "config", "files"},
+    "weights": {"core", "arch", "kernels", "config", "files"},
     "layers": BLOCKS - {"layers"},
     "image": {"core", "arch", "kernels"},
     "text": {"core", "arch", "kernels"},
@@ -132,7 +132,7 @@ def check_flags(t):
     """What asks for the instructions of the compiler's flags is in the namespace that carries their name; see arch/simd.hpp."""
     for path in t.headers:
         code = code_of(path.read_text(encoding="utf-8"))
-        match = re.search(r"\barch::native\b|\barch::simd<>", code)
+        match = re.search(r"\barch::native\b|\barch::simd<>|\bkernels::active\(\)", code)
         if match and not re.search(r"\binline\s+(namespace\s+)?PALI_(SIMD|MODEL)\b", code):
             yield f"{t.name(path)}:{code[:match.start()].count(chr(10)) + 1}: {match.group(0)}: what uses it stands in inline namespace PALI_SIMD"
         if match := re.search(r"\bnamespace\s+pali::inline PALI_ABI::inline PALI_SIMD\b(::detail\b|(?s:.*?)\bnamespace\s+detail\b)", code):

@@ -73,7 +73,7 @@ def manual(about, subcommands, version):
             said = o.text + (f"; one of {', '.join(o.choices)}" if o.choices else "") + (f" (default {o.default})" if o.default else "")
             out += [".TP", ", ".join(f"\\fB{roff(n)}\\fR" for n in o.names) + value, roff(said) + "."]
     out += [".SH ENVIRONMENT", ".TP", "\\fBPALI_MODELS\\fR", "Folder that the embedded model is in, if it was moved.", ".TP", "\\fBPALI_ARCH\\fR",
-            "Instruction set to use, for tests.", ".TP", "\\fBPALI_LEASE_SECONDS\\fR", "Seconds after which a process that shares a folder of results counts as dead; 60 by default."]
+            "Level of instructions to use, for tests: x86-64, x86-64-v3, x86-64-v4, neon, or an extension; see pali inspect --arch.", ".TP", "\\fBPALI_LEASE_SECONDS\\fR", "Seconds after which a process that shares a folder of results counts as dead; 60 by default."]
     return "\n".join(out) + "\n"
 
 

@@ -1,4 +1,5 @@
 // pali inspect: what a folder holds, which type fits it, what is missing.
+#include "arch.hpp"
 #include "console.hpp"
 #include "options.hpp"
 
@@ -220,6 +221,11 @@ command add_inspect(CLI::App& program) {
     const auto folder = std::make_shared<std::string>();
     const auto numbers = std::make_shared<bool>(false);
     app->add_flag("--numbers", *numbers, "Also read every weight: whether all are finite");
-    app->add_option("folder,-m,--model", *folder, "Folder of the model, or one .safetensors file in it; without: the embedded model")->type_name("DIR");
-    return [folder, numbers] { return inspection(folder->empty() ? embedded_model() : fs::path(*folder), *numbers).run() == 0 ? 0 : exit_bad_file; };
+    const auto arch = std::make_shared<bool>(false);
+    CLI::Option* const of_arch = app->add_flag("--arch", *arch, "Print instead which levels of instructions kernels were compiled for, which this processor has, and which is active");
+    app->add_option("folder,-m,--model", *folder, "Folder of the model, or one .safetensors file in it; without: the embedded model")->type_name("DIR")->excludes(of_arch);
+    return [folder, numbers, arch] {
+        if (*arch) return show_arch(), 0;
+        return inspection(folder->empty() ? embedded_model() : fs::path(*folder), *numbers).run() == 0 ? 0 : exit_bad_file;
+    };
 }

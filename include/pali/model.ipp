@@ -1,6 +1,7 @@
 // The bodies of model: what a call does, with the networks at work.
 #pragma once
 
+#include <pali/arch/features.hpp>
 #include <pali/core/checkpoint_place.hpp>
 #include <pali/core/describe.hpp>
 #include <pali/model.hpp>
@@ -11,6 +12,10 @@
 #include <pali/model/generate.hpp>
 #include <pali/model/preprocessing.hpp>
 #include <pali/model/score.hpp>
+
+#ifdef PALI_COMPILED
+#  include <pali/arch/dispatch.hpp>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -167,7 +172,7 @@ struct model<Config, Weights>::state {
 
 template <model_config Config, weight_storage Weights>
 model<Config, Weights>::model(const std::filesystem::path& folder, const load_options& options) {
-    (void)arch::in_use(); // a PALI_ARCH that cannot be is said here and not by a kernel
+    (void)kernels::active().usable(); // reports a PALI_ARCH that cannot be, before a kernel is called
     m_state = std::make_unique<state>(find_checkpoint(folder), options);
 }
 template <model_config Config, weight_storage Weights>
@@ -189,8 +194,13 @@ template <model_config Config, weight_storage Weights>
 std::size_t model<Config, Weights>::threads() const noexcept { return m_state->at.threads.size(); }
 template <model_config Config, weight_storage Weights>
 std::string model<Config, Weights>::arch() {
-    const pali::arch::features& extra = pali::arch::in_use();
-    return pali::arch::simd<>::name() + (extra.avx_vnni || extra.avx512_vnni ? " vnni" : "") + (extra.avx512_bf16 ? " bf16" : "") + (extra.amx_bf16 ? " amx" : "");
+    const pali::arch::features &extra = kernels::active().usable(), &wanted = pali::arch::in_use();
+#ifdef PALI_COMPILED
+    const std::string level(pali::arch::name_of(pali::arch::selected().level->which));
+#else
+    const std::string level = pali::arch::simd<>::name();
+#endif
+    return level + (extra.avx_vnni || extra.avx512_vnni ? " vnni" : "") + (extra.avx512_bf16 ? " bf16" : "") + (extra.amx_bf16 ? " amx" : "") + (extra == wanted ? "" : " (without " + std::string(wanted.amx_bf16 && !extra.amx_bf16 ? "amx" : "avx_vnni") + ": it computed a wrong product)");
 }
 
 template <model_config Config, weight_storage Weights>

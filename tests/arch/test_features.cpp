@@ -1,5 +1,6 @@
 // Instruction sets by name, and what is said about those that a processor lacks.
 #include <pali/arch/features.hpp>
+#include <pali/core/error.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -29,6 +30,11 @@ BOOST_AUTO_TEST_CASE(a_level_is_all_up_to_it) {
     BOOST_TEST((limited_to("bf16", all) == but_tiles));
     BOOST_TEST((limited_to("amx", all) == all));
     BOOST_TEST((limited_to("amx", but_bf16) == but_bf16));
+    BOOST_TEST((limited_to("x86-64", all) == features{}));
+    BOOST_TEST((limited_to("x86-64-v3", all) == features{.avx2 = true, .avx_vnni = true}));
+    BOOST_TEST((limited_to("x86-64-v3", {.avx2 = true, .avx512_vnni = true}) == features{.avx2 = true}));
+    BOOST_TEST((limited_to("x86-64-v4", all) == all));
+    BOOST_TEST((limited_to("neon", features{}) == features{}));
 }
 
 BOOST_AUTO_TEST_CASE(what_is_not_there_is_refused) {
@@ -36,7 +42,7 @@ BOOST_AUTO_TEST_CASE(what_is_not_there_is_refused) {
     BOOST_CHECK_EXCEPTION((void)limited_to("vnni", features{.avx2 = true}), pali::error, says("\"vnni\""));
     BOOST_CHECK_EXCEPTION((void)limited_to("bf16", features{.avx2 = true, .avx512_vnni = true}), pali::error, says("\"bf16\""));
     BOOST_CHECK_EXCEPTION((void)limited_to("avx2", features{}), pali::error, says("\"avx2\""));
-    BOOST_CHECK_EXCEPTION((void)limited_to("avx9", features{.avx2 = true}), pali::error, says("it can be simd, avx2, vnni, bf16 or amx"));
+    BOOST_CHECK_EXCEPTION((void)limited_to("avx9", features{.avx2 = true}), pali::error, says("it can be x86-64, x86-64-v3, x86-64-v4, neon, simd, avx2, vnni, bf16 or amx"));
     BOOST_TEST((limited_to("simd", features{}) == features{}));
 }
 

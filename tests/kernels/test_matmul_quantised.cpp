@@ -4,6 +4,7 @@
 #include <pali/arch/features.hpp>
 #include <pali/kernels/dot_avx512.hpp>
 #include <pali/kernels/matmul_quantised.hpp>
+#include <pali/kernels/quantise_strip.hpp>
 #include <pali/kernels/read_row.hpp>
 #include <pali/kernels/reference.hpp>
 #include <pali/weights/quantise.hpp>
@@ -25,7 +26,7 @@ struct quantised_matrix {
     quantised_matrix(const pali::aligned_vector<float>& w, std::size_t count, std::size_t width)
         : codes(quantised_rows<Bits>::bytes_of(count * width)), scales(count * width / quantised_rows<Bits>::group), view{codes.data(), scales.data(), count, width} {
         for (std::size_t n = 0; n < count; n += view.strip)
-            pali::quantise_strip<Bits>(w.data() + n * width, width, codes.data() + view.bytes_of(n * width), scales.data() + n * width / view.group);
+            pali::kernels::quantise_strip<Bits>(w.data() + n * width, width, codes.data() + view.bytes_of(n * width), scales.data() + n * width / view.group);
     }
     std::vector<std::uint8_t> codes;
     std::vector<pali::bfloat16> scales;

@@ -60,7 +60,7 @@ struct parts {
     }
 
 private:
-    outputs run(matrix_view& x, std::span<const sequence> sequences);
+    outputs run(matrix_view& x, std::span<const sequence> sequences, pass kind);
 };
 
 extern template struct parts<dynamic, f32>;

@@ -47,7 +47,7 @@ outputs parts<Config, Storage>::read(std::span<const image_features> images, std
     matrix_view x = embed(net, images, text, at);
     cache.start(x.shape(0) - suffix.size());
     const sequence whole{.cache = &cache, .first = 0, .count = x.shape(0)};
-    return run(x, std::span(&whole, 1));
+    return run(x, std::span(&whole, 1), pass::prefill);
 }
 
 template <class Config, class Storage>
@@ -56,15 +56,15 @@ outputs parts<Config, Storage>::add(std::span<const token> next, std::span<kv_ca
     matrix_view x = embed(net, {}, next, at);
     std::vector<sequence> sequences;
     for (std::size_t i = 0; i < caches.size(); ++i) sequences.push_back({.cache = caches[i], .first = i, .count = 1});
-    return run(x, sequences);
+    return run(x, sequences, pass::step);
 }
 
 template <class Config, class Storage>
-outputs parts<Config, Storage>::run(matrix_view& x, std::span<const sequence> sequences) {
+outputs parts<Config, Storage>::run(matrix_view& x, std::span<const sequence> sequences, pass kind) {
     outputs out;
     out["embeddings"] = copy_of(x);
     for (const sequence& one : sequences) net.decoder.extend(one.cache->capacity());
-    net.decoder(x, sequences, at, [&](std::size_t layer, const matrix_view& y) {
+    net.decoder(x, sequences, kind, at, [&](std::size_t layer, const matrix_view& y) {
         out["layer." + std::to_string(layer)] = copy_of(y);
         return true;
     });

@@ -107,6 +107,30 @@ BOOST_AUTO_TEST_CASE(a_batch_is_as_each_alone) {
     }
 }
 
+/// The kernels of a step do not depend on how many sequences there are: more of them than any dispatcher counts give each the bits that it gets alone.
+template <class Weights>
+void thirty_two_are_as_each_alone() {
+    pali::model<pali::dynamic, Weights> model(shapes_folder());
+    const auto seen = model.encode(picture());
+    std::vector<std::string> prompts;
+    for (std::size_t i = 0; i < 32; ++i) prompts.push_back((i % 2 == 0 ? "detect shape " : "caption en ") + std::string(i / 2, 'a'));
+    std::vector<pali::request> requests;
+    for (const std::string& prompt : prompts) requests.push_back({.images = std::span(&seen, 1), .prompt = prompt, .options = {.max_new_tokens = 5, .min_new_tokens = 5}});
+    const auto together = model.generate(std::span<const pali::request>(requests));
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+        const auto alone = model.generate(requests[i]);
+        BOOST_TEST((together[i].tokens == alone.tokens), Weights::name << ' ' << i);
+        BOOST_TEST((together[i].logprobs == alone.logprobs), Weights::name << ' ' << i);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_batch_of_32_is_as_each_alone) {
+    thirty_two_are_as_each_alone<pali::f32>();
+    thirty_two_are_as_each_alone<pali::bf16>();
+    thirty_two_are_as_each_alone<pali::int8>();
+    thirty_two_are_as_each_alone<pali::int4>();
+}
+
 BOOST_AUTO_TEST_CASE(what_does_not_fit_is_said) {
     const pali::test::temporary_folder folder, other;
     pali::quantise_checkpoint<pali::int4>(shapes_folder(), folder.path());

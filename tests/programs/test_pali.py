@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import platform
 import pty
 import resource
 import select
@@ -141,18 +142,31 @@ class quantize(unittest.TestCase):
 class arch(unittest.TestCase):
     def test_an_instruction_set_can_be_forced(self):
         plain = ask()
-        for level in ("simd", "avx2", "vnni", "bf16", "amx"):
+        for level in ("simd", "x86-64", "x86-64-v3", "x86-64-v4", "neon", "avx2", "vnni", "bf16", "amx"):
             done = run("generate", "--json", env={**os.environ, "PALI_ARCH": level})
             if done.returncode == 0:
                 self.assertEqual(json.loads(done.stdout)["text"], plain["text"])
             else:
                 self.assertEqual(done.returncode, 2)
-                self.assertIn(f'"{level}", which this processor does not have', done.stderr)
+                self.assertRegex(done.stderr, f'"{level}", which (this processor does not have|is another architecture)')
+
+    def test_levels_are_listed(self):
+        lines = run("inspect", "--arch").stdout.splitlines()
+        compiled, has, extensions, active = [line.split(": ")[1].split() for line in lines[:3]] + [lines[3].split(", ")[0].split()[1:]]
+        self.assertEqual(lines[2].split(":")[0], "extensions of this processor")
+        self.assertEqual(compiled, ["x86-64", "x86-64-v3", "x86-64-v4"] if platform.machine() == "x86_64" else compiled[:1])
+        self.assertEqual(has, compiled[:len(has)])
+        self.assertEqual(active, has[-1:])
+        for level in has:
+            shown = run("inspect", "--arch", env={**os.environ, "PALI_ARCH": level}).stdout
+            self.assertIn(f"\nactive: {level}, extensions: ", shown)
+        self.assertEqual(run("inspect", "--arch", env={**os.environ, "PALI_ARCH": "mmx"}).returncode, 2)
+        self.assertEqual(run("inspect", "--arch", SHAPES).returncode, 2)
 
     def test_an_unknown_one_is_refused(self):
         done = run("generate", env={**os.environ, "PALI_ARCH": "mmx"})
         self.assertEqual((done.returncode, done.stdout), (2, ""))
-        self.assertIn("it can be simd, avx2, vnni, bf16 or amx; see pali generate --help\n", done.stderr)
+        self.assertIn("it can be x86-64, x86-64-v3, x86-64-v4, neon, simd, avx2, vnni, bf16 or amx; see pali generate --help\n", done.stderr)
 
 
 class wrong_use(unittest.TestCase):

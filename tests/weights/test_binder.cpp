@@ -1,5 +1,6 @@
 // Tensors of a checkpoint joined with the members of a model: names, shapes, types, memory, and all problems in one error.
 #include <pali/core/error.hpp>
+#include <pali/kernels/quantise_strip.hpp>
 #include <pali/weights/binder.hpp>
 #include <pali/weights/finite.hpp>
 
@@ -431,10 +432,10 @@ BOOST_AUTO_TEST_CASE(rounding_keeps_what_is_not_finite) {
         strip[3 * 64 + 5] = bad;
         std::vector<std::uint8_t> codes(8 * 64);
         std::vector<pali::bfloat16> scales(16);
-        pali::quantise_strip<8>(strip.data(), 64, codes.data(), scales.data());
+        pali::kernels::quantise_strip<8>(strip.data(), 64, codes.data(), scales.data());
         BOOST_TEST(std::isnan(static_cast<float>(scales[3])));
         BOOST_TEST(static_cast<float>(scales[2]) > 0);
-        pali::quantise_strip<4>(strip.data(), 64, codes.data(), scales.data());
+        pali::kernels::quantise_strip<4>(strip.data(), 64, codes.data(), scales.data());
         BOOST_TEST(std::isnan(static_cast<float>(scales[3])));
         BOOST_TEST(!std::isnan(static_cast<float>(scales[8 + 3])));
     }

@@ -3,7 +3,6 @@
 
 #include <pali/core/macros.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <new>
@@ -16,16 +15,17 @@ namespace pali::inline PALI_ABI {
 /// pass, whatever the sizes it takes, can use all of it; the system gives pages of it only where they are touched. Not thread-safe: one arena a context.
 class arena {
 public:
+    arena() noexcept;
+    ~arena();
+    arena(const arena&) = delete;
+    arena& operator=(const arena&) = delete;
+
     /// Marks a place in the arena and returns to it at the end of its scope.
     class frame {
     public:
         /// What is taken from `owner` from here on is given back when this object ends. Frames end in the reverse order of their beginning.
         explicit frame(arena& owner) noexcept : m_owner(owner), m_block(owner.m_block), m_used(owner.m_used) {}
-        ~frame() {
-            m_owner.m_block = m_block;
-            m_owner.m_used = m_used;
-            if (m_block == 0 && m_used == 0) m_owner.join();
-        }
+        ~frame();
         frame(const frame&) = delete;
         frame& operator=(const frame&) = delete;
 
@@ -35,27 +35,10 @@ public:
     };
 
     /// `n` floats, aligned to 64 bytes, uninitialised. Allocates only where no earlier pass has left enough; throws std::bad_alloc then.
-    [[nodiscard]] float* take(std::size_t n) {
-        n = (n + 15) / 16 * 16;
-        while (m_block < m_blocks.size() && m_used + n > m_blocks[m_block].size) {
-            ++m_block;
-            m_used = 0;
-        }
-        if (m_block == m_blocks.size()) {
-            m_blocks.emplace_back(std::max(n, smallest_block));
-            m_used = 0;
-        }
-        float* const taken = m_blocks[m_block].memory.get() + m_used;
-        m_used += n;
-        return taken;
-    }
+    [[nodiscard]] float* take(std::size_t n);
 
     /// Bytes held.
-    [[nodiscard]] std::size_t bytes() const noexcept {
-        std::size_t sum = 0;
-        for (const block& b : m_blocks) sum += b.size * sizeof(float);
-        return sum;
-    }
+    [[nodiscard]] std::size_t bytes() const noexcept;
 
 private:
     static constexpr std::align_val_t alignment{64};
@@ -69,14 +52,7 @@ private:
     };
 
     /// Nothing is taken: one block instead of several.
-    void join() noexcept {
-        if (m_blocks.size() < 2) return;
-        const std::size_t n = bytes() / sizeof(float);
-        m_blocks.clear();
-        try {
-            m_blocks.emplace_back(n);
-        } catch (const std::bad_alloc&) {} // the next pass takes what it needs
-    }
+    void join() noexcept;
 
     static constexpr std::size_t smallest_block = std::size_t{1} << 18; // 1 MiB
 
@@ -85,3 +61,7 @@ private:
 };
 
 } // namespace pali::inline PALI_ABI
+
+#ifndef PALI_COMPILED
+#  include <pali/core/arena.ipp>
+#endif

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pali/core/arena.hpp>
+#include <pali/core/pass.hpp>
 #include <pali/core/tensor.hpp>
 #include <pali/core/thread_pool.hpp>
 
@@ -11,12 +12,26 @@ namespace pali::inline PALI_ABI {
 struct context {
     thread_pool threads; ///< the caller's among them
     arena scratch;       ///< of the pass that runs
+    pass kind = pass::prefill; ///< of the pass that runs; see pass_scope
 
     /// As thread_pool's: `thread_count` counts the calling thread; 0: as many as the machine has.
     explicit context(std::size_t thread_count = 0, bool pin_threads = false) : threads(thread_count, pin_threads) {}
 
     /// An uninitialised (count, width) view that lives until the current frame of `scratch` ends.
     [[nodiscard]] matrix_view take(std::size_t count, std::size_t width) { return view_matrix(scratch.take(count * width), count, width); }
+};
+
+/// The kind of the pass that runs while this object exists.
+class pass_scope {
+public:
+    pass_scope(context& at, pass kind) noexcept : m_at(at), m_before(at.kind) { at.kind = kind; }
+    ~pass_scope() { m_at.kind = m_before; }
+    pass_scope(const pass_scope&) = delete;
+    pass_scope& operator=(const pass_scope&) = delete;
+
+private:
+    context& m_at;
+    pass m_before;
 };
 
 } // namespace pali::inline PALI_ABI

@@ -1,16 +1,13 @@
 // The threads of one model: they spin briefly between kernels, sleep when idle, and never decide a result.
 #pragma once
 
-#include <pali/core/error.hpp>
 #include <pali/core/macros.hpp>
-#include <pali/core/system.hpp>
 
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -24,24 +21,8 @@ public:
     /// `threads` counts the caller; 0 means as many as the machine has. `pin` keeps each but the caller's on a processor: the second of those that the process may
     /// run on, the third, ...; whoever calls may want to stay on the first.
     /// Throws errc::invalid_argument for more than `most_threads`, and errc::too_few_threads where the system starts fewer.
-    explicit thread_pool(std::size_t threads = 0, bool pin = false) {
-        if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
-        if (threads > most_threads) throw error(errc::invalid_argument, {"threads is ", threads, "; at most ", most_threads, " are started"});
-        m_workers.reserve(threads - 1);
-        try {
-            for (std::size_t i = 1; i < threads; ++i) m_workers.emplace_back([this, i, pin] {
-                    if (pin) pin_this_thread(i);
-                    work(i);
-                });
-        } catch (const std::system_error& e) {
-            const std::size_t started = size();
-            end();
-            throw error(errc::too_few_threads, {"of ", threads, " threads the system started ", started, ": ", e.what(),
-                                                ". Ask for fewer (load_options::threads, --threads), or raise the limit on processes (ulimit -u) or on memory (ulimit -v)"});
-        }
-    }
-
-    ~thread_pool() { end(); }
+    explicit thread_pool(std::size_t threads = 0, bool pin = false);
+    ~thread_pool();
 
     thread_pool(const thread_pool&) = delete;
     thread_pool& operator=(const thread_pool&) = delete;
@@ -78,57 +59,11 @@ public:
     }
 
 private:
-    void end() noexcept {
-        m_stop.store(true, std::memory_order_relaxed);
-        m_round.fetch_add(1, std::memory_order_release);
-        m_round.notify_all();
-        for (std::thread& worker : m_workers) worker.join();
-    }
-
-    void run_tasks(std::size_t count) {
-        m_count = count;
-        if (m_workers.empty() || count <= 1) {
-            for (std::size_t i = 0; i < count; ++i) m_call(m_task, i, 0);
-            return;
-        }
-        m_next.store(0, std::memory_order_relaxed);
-        m_busy.store(m_workers.size(), std::memory_order_relaxed);
-        m_round.fetch_add(1, std::memory_order_release);
-        m_round.notify_all();
-        take_tasks(0);
-        for (std::size_t spins = 0; m_busy.load(std::memory_order_acquire) != 0; ++spins) pause(spins);
-    }
-
-    void take_tasks(std::size_t thread) noexcept {
-        const std::size_t shares = 2 * size(); // of what is left, so that a thread that is half as quick ends with the others
-        for (std::size_t i = m_next.load(std::memory_order_relaxed); i < m_count;) {
-            const std::size_t end = i + std::max<std::size_t>(1, (m_count - i) / shares);
-            if (!m_next.compare_exchange_weak(i, end, std::memory_order_relaxed)) continue; // i is what another thread made it
-            for (; i < end; ++i) m_call(m_task, i, thread);
-            i = m_next.load(std::memory_order_relaxed);
-        }
-    }
-
-    void work(std::size_t thread) noexcept {
-        for (std::uint32_t seen = 0;;) {
-            std::size_t spins = 0;
-            while (m_round.load(std::memory_order_acquire) == seen) {
-                if (++spins < spins_before_sleep) pause(spins);
-                else m_round.wait(seen, std::memory_order_acquire);
-            }
-            ++seen;
-            if (m_stop.load(std::memory_order_relaxed)) return;
-            take_tasks(thread);
-            m_busy.fetch_sub(1, std::memory_order_release);
-        }
-    }
-
-    static void pause(std::size_t spins) noexcept {
-        if (spins % yield_every == yield_every - 1) std::this_thread::yield(); // somebody else may own the core
-#if defined(__x86_64__)
-        else __builtin_ia32_pause(); // the instruction alone: its header belongs to the kernels
-#endif
-    }
+    void end() noexcept;
+    void run_tasks(std::size_t count) noexcept;
+    void take_tasks(std::size_t thread) noexcept;
+    void work(std::size_t thread) noexcept;
+    static void pause(std::size_t spins) noexcept;
 
     static constexpr std::size_t spins_before_sleep = 4000; // some 50 microseconds: longer than the gap between two kernels
     static constexpr std::size_t yield_every = 512;
@@ -144,3 +79,7 @@ private:
 };
 
 } // namespace pali::inline PALI_ABI
+
+#ifndef PALI_COMPILED
+#  include <pali/core/thread_pool.ipp>
+#endif

@@ -2,8 +2,7 @@
 #pragma once
 
 #include <pali/decoder/sequence.hpp>
-#include <pali/kernels/attend.hpp>
-#include <pali/kernels/rope.hpp>
+#include <pali/kernels/entry_points.hpp>
 #include <pali/layers/linear.hpp>
 
 #include <algorithm>
@@ -30,11 +29,11 @@ struct gemma_attention {
             const auto queries = rows_of(q).slice(s.first, s.count);
             remember(s, rows_of(k).slice(s.first, s.count), rows_of(v).slice(s.first, s.count), rope, at.threads);
             at.threads.run(s.count, [&](std::size_t t) {
-                for (std::size_t head = 0; head < shape.heads; ++head) rope.rotate(queries[t] + head * shape.head_dim, start + t + first_position);
+                for (std::size_t head = 0; head < shape.heads; ++head) kernels::active().rotate(queries[t] + head * shape.head_dim, rope.at(start + t + first_position));
             });
             const kernels::prefix_mask mask{.prefix = s.cache->prefix(), .window = window, .start = start};
             s.cache->visit(layer, [&](const auto& seen) {
-                kernels::attend(shape, queries, seen, mask, rows_of(mixed).slice(s.first, s.count), at.threads, at.scratch);
+                kernels::active().attend(shape, queries, seen, mask, rows_of(mixed).slice(s.first, s.count), at.kind, at.threads, at.scratch);
             });
         }
         return output(mixed, at);
@@ -62,7 +61,7 @@ private:
             const std::size_t first = task / shape.kv_heads * tokens_a_task, head = task % shape.kv_heads, offset = head * shape.head_dim;
             for (std::size_t t = first; t < std::min(s.count, first + tokens_a_task); ++t) {
                 const std::size_t position = s.cache->length() + t;
-                rope.rotate(k[t] + offset, position + first_position);
+                kernels::active().rotate(k[t] + offset, rope.at(position + first_position));
                 s.cache->store(layer, head, position, {k[t] + offset, shape.head_dim}, {v[t] + offset, shape.head_dim});
             }
         });

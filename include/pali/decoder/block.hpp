@@ -2,7 +2,7 @@
 #pragma once
 
 #include <pali/decoder/attention.hpp>
-#include <pali/kernels/elementwise.hpp>
+#include <pali/kernels/entry_points.hpp>
 #include <pali/layers/norm.hpp>
 
 #include <cstddef>
@@ -24,7 +24,7 @@ struct gated_mlp {
             const std::size_t first = part * x.shape(0) / parts, n = (part + 1) * x.shape(0) / parts - first;
             auto [hidden, factor] = linear<Storage>::each(slice(x, first, n), at, gate, up);
             at.threads.run_blocks(hidden.size(), kernels::elements_a_task,
-                                  [&](std::size_t i, std::size_t count) { kernels::gated_gelu(arch::native, hidden.data() + i, factor.data() + i, count); });
+                                  [&](std::size_t i, std::size_t count) { kernels::active().gated_gelu(hidden.data() + i, factor.data() + i, count); });
             down(hidden, rows_of(y).slice(first, n), at);
         }
         return y;

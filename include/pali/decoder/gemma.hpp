@@ -43,7 +43,8 @@ struct gemma {
     /// x (T, D), in place: embeddings become the outputs of the last block. `after(layer, x)` is called after each block, 0 to layers - 1;
     /// when it returns false the work stops, the caches keep their length, and false is returned. Throws errc::capacity_exceeded where a cache is too small.
     template <class After>
-    bool operator()(matrix_view& x, std::span<const sequence> sequences, context& at, After&& after) const {
+    bool operator()(matrix_view& x, std::span<const sequence> sequences, pass kind, context& at, After&& after) const {
+        const pass_scope scope(at, kind);
         for (const sequence& s : sequences) s.cache->require(s.count);
         for (std::size_t i = 0; i < layers.size(); ++i) {
             layers[i](x, sequences, rope, at);
@@ -58,6 +59,7 @@ struct gemma {
 
     /// Hidden states (T, D) -> logits (T, V), in scratch memory, before the final softcap.
     [[nodiscard]] matrix_view uncapped_logits(const matrix_view& hidden, context& at) const {
+        const pass_scope scope(at, pass::step); // those of a prompt have the bits of those of a step
         matrix_view y = (head.weight.count ? head : linear<Storage>{.weight = embedding})(hidden, at);
         const std::size_t count = y.shape(0), width = y.shape(1), vocab = config.vocab;
         if (width == vocab) return y;
@@ -67,7 +69,7 @@ struct gemma {
     /// The final softcap, in place.
     void cap(matrix_view& y, context& at) const {
         if (config.final_softcap > 0)
-            at.threads.run_blocks(y.size(), kernels::elements_a_task, [&](std::size_t i, std::size_t n) { kernels::softcap(arch::native, y.data() + i, n, config.final_softcap); });
+            at.threads.run_blocks(y.size(), kernels::elements_a_task, [&](std::size_t i, std::size_t n) { kernels::active().softcap(y.data() + i, n, config.final_softcap); });
     }
 
     /// Names below "language_model.". `tied`: of embedding and head one is enough, in either direction; a head that repeats the embedding is the embedding.

@@ -1,7 +1,7 @@
 // Probabilities of a row of logits.
 #pragma once
 
-#include <pali/kernels/softmax.hpp>
+#include <pali/kernels/entry_points.hpp>
 #include <pali/text/token.hpp>
 
 #include <cmath>
@@ -12,13 +12,13 @@
 namespace pali::inline PALI_ABI::inline PALI_SIMD {
 
 /// The place of the largest value, the first of equals; of the first NaN when there is one (as torch.argmax). 0 for none.
-[[nodiscard]] inline std::size_t argmax(std::span<const float> values) noexcept { return kernels::argmax(arch::native, values.data(), values.size()); }
+[[nodiscard]] inline std::size_t argmax(std::span<const float> values) noexcept { return kernels::active().argmax(values.data(), values.size()); }
 
 /// log(sum(exp(logits))).
 [[nodiscard]] inline double log_sum_exp(std::span<const float> logits) noexcept {
     if (logits.empty()) return -std::numeric_limits<double>::infinity();
     const float top = logits[argmax(logits)];
-    return static_cast<double>(top) + std::log(kernels::sum_of_exp(arch::native, logits.data(), logits.size(), top));
+    return static_cast<double>(top) + std::log(kernels::active().sum_of_exp(logits.data(), logits.size(), top));
 }
 
 /// The natural logarithm of the probability of one token.

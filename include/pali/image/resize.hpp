@@ -3,7 +3,7 @@
 
 #include <pali/core/error.hpp>
 #include <pali/image/image.hpp>
-#include <pali/kernels/resize.hpp>
+#include <pali/kernels/entry_points.hpp>
 
 #include <cmath>
 #include <cstddef>
@@ -94,13 +94,12 @@ inline namespace PALI_SIMD {
 
 /// Rows [first, first + count) of the picture, at another width.
 [[nodiscard]] inline image resize_width(const image& from, std::size_t width, filter kind, std::size_t first, std::size_t count) {
-    const auto weights = weights_of(kind, from.width, width);
-    const kernels::row_resampler resample(arch::native, weights);
+    const kernels::rgb_weights weights(weights_of(kind, from.width, width));
     image made(width, count);
-    std::vector<std::uint8_t> row(from.width * 3 + resample.padding);
+    std::vector<std::uint8_t> row(from.width * 3 + kernels::resample_padding);
     for (std::size_t y = 0; y < count; ++y) {
         std::memcpy(row.data(), from.at(0, first + y), from.width * 3);
-        resample(row.data(), made.at(0, y));
+        kernels::active().resample_row(row.data(), weights.spans(), weights.count(), weights.weights(), weights.stride(), made.at(0, y));
     }
     return made;
 }
@@ -109,7 +108,7 @@ inline namespace PALI_SIMD {
 [[nodiscard]] inline image resize_height(const image& from, const kernels::resample_weights& weights, std::size_t first) {
     image made(from.width, weights.spans.size());
     for (std::size_t y = 0; y < made.height; ++y)
-        kernels::resample_columns(arch::native, from.at(0, weights.spans[y].first - first), from.width * 3,
+        kernels::active().resample_columns(from.at(0, weights.spans[y].first - first), from.width * 3,
                                   weights.weights.data() + y * weights.taps, weights.spans[y].count, made.at(0, y), from.width * 3);
     return made;
 }

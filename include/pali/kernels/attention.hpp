@@ -11,7 +11,7 @@
 #include <cstddef>
 #include <utility>
 
-namespace pali::inline PALI_ABI::kernels {
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
 namespace detail {
 
@@ -176,4 +176,4 @@ void attention(arch::simd<A> tag, const attention_shape& shape, rows<const float
     detail::run_attention<detail::simd_weighted_rows<A, Element>>(tag, shape, q, seen, mask, out, threads, scratch);
 }
 
-} // namespace pali::inline PALI_ABI::kernels
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD

@@ -1,13 +1,14 @@
 // Registers of eight floats: turned over, and rounded to bfloat16.
 #pragma once
 
+#include <pali/arch/level.hpp>
 #include <pali/core/bfloat16.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
-namespace pali::inline PALI_ABI::kernels {
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
 typedef float eight_floats __attribute__((vector_size(32)));                                  ///< a register of AVX2
 typedef float eight_floats_in_memory __attribute__((vector_size(32), aligned(4), may_alias)); ///< the same where it lies, at any address that floats have
@@ -60,4 +61,4 @@ inline void round_sixteen(const float* from, bfloat16* to) noexcept {
     std::memcpy(static_cast<void*>(to), &both, sizeof both);
 }
 
-} // namespace pali::inline PALI_ABI::kernels
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD

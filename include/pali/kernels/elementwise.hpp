@@ -6,13 +6,13 @@
 
 #include <cstddef>
 
-namespace pali::inline PALI_ABI::kernels {
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
 namespace detail {
 
 /// Applies f, a function of batches, to n numbers; the last few go through a padded batch, so that every number takes the same path.
 template <class A, class F, class... In>
-void map(arch::simd<A>, std::size_t n, float* out, F f, const In*... in) noexcept {
+PALI_ALWAYS_INLINE inline void map(arch::simd<A>, std::size_t n, float* out, F f, const In*... in) noexcept {
     using batch = xsimd::batch<float, A>;
     const std::size_t whole = n / batch::size * batch::size;
     for (std::size_t i = 0; i < whole; i += batch::size) f(batch::load_unaligned(in + i)...).store_unaligned(out + i);
@@ -29,15 +29,12 @@ void map(arch::simd<A>, std::size_t n, float* out, F f, const In*... in) noexcep
 
 /// The tanh form of GELU, Hendrycks & Gimpel, arXiv 1606.08415, section 2: x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))).
 template <class Batch>
-[[nodiscard]] Batch gelu_tanh(const Batch& x) noexcept {
+[[nodiscard]] PALI_ALWAYS_INLINE inline Batch gelu_tanh(const Batch& x) noexcept {
     const Batch inner = Batch(0.7978845608028654f) * arch::fma(Batch(0.044715f) * x, x * x, x);
     return Batch(0.5f) * x * (Batch(1.f) + xsimd::tanh(inner));
 }
 
 } // namespace detail
-
-/// Numbers for a thread to take at once: some microseconds. The functions below give a number the same result in any block.
-inline constexpr std::size_t elements_a_task = 1024;
 
 /// x = gelu(x), the tanh form; n numbers in place.
 template <class A>
@@ -61,4 +58,4 @@ void softcap(arch::simd<A> tag, float* x, std::size_t n, float cap) noexcept {
     detail::map(tag, n, x, [cap](const batch& v) { return batch(cap) * xsimd::tanh(v / batch(cap)); }, static_cast<const float*>(x));
 }
 
-} // namespace pali::inline PALI_ABI::kernels
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD

@@ -17,7 +17,7 @@
 #include <initializer_list>
 #include <type_traits>
 
-namespace pali::inline PALI_ABI::kernels {
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
 /// Numbers that a weight matrix can be stored in.
 template <class T>
@@ -169,7 +169,7 @@ void for_row_tiles(std::size_t count, Tile&& tile) {
 
 /// Calls tile(first, integral_constant<N>) for columns [0, count): tiles of C, then single ones.
 template <std::size_t C, class Tile>
-void for_column_tiles(std::size_t count, Tile&& tile) {
+PALI_ALWAYS_INLINE inline void for_column_tiles(std::size_t count, Tile&& tile) {
     std::size_t c = 0;
     for (; c + C <= count; c += C) tile(c, std::integral_constant<std::size_t, C>{});
     for (; c < count; ++c) tile(c, std::integral_constant<std::size_t, 1>{});
@@ -259,4 +259,4 @@ void matmul(arch::simd<A>, rows<const float> x, std::initializer_list<factor<row
     detail::multiply<detail::simd_dot<A, Element>>(x, with, detail::stored_rows, threads, scratch);
 }
 
-} // namespace pali::inline PALI_ABI::kernels
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD

@@ -7,10 +7,7 @@
 #include <cmath>
 #include <cstddef>
 
-namespace pali::inline PALI_ABI::kernels {
-
-/// Rows for a thread to take at once: some microseconds.
-inline constexpr std::size_t norm_rows_a_task = 16;
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
 /**
  * y = x / sqrt(mean(x²) + eps) · (1 + scale), row by row. In Gemma's form a stored 0 means identity.
@@ -76,4 +73,4 @@ void layer_norm(arch::simd<A>, rows<const float> x, const float* scale, const fl
     }
 }
 
-} // namespace pali::inline PALI_ABI::kernels
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD

@@ -10,7 +10,7 @@
 #include <limits>
 #include <memory>
 
-namespace pali::inline PALI_ABI::kernels::detail {
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD::detail {
 
 /// The softmax of one query, carried from block to block (Milakov & Gimelshein, arXiv 1805.02867).
 struct running_softmax {
@@ -82,4 +82,4 @@ private:
     }
 };
 
-} // namespace pali::inline PALI_ABI::kernels::detail
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD::detail

@@ -1,7 +1,7 @@
 // Rows of weights as floats, for embeddings.
 #pragma once
 
-#include <pali/arch/simd.hpp>
+#include <pali/arch/level.hpp>
 #include <pali/core/quantised.hpp>
 #include <pali/core/rows.hpp>
 

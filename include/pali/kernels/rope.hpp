@@ -1,57 +1,20 @@
-// Rotary position embedding: pairs (i, i + head_dim / 2) of each head turn by an angle that grows with the position.
+// Rotary position embedding of one head.
 #pragma once
 
-#include <pali/core/aligned.hpp>
-#include <pali/core/rows.hpp>
+#include <pali/arch/level.hpp>
+#include <pali/kernels/rope_table.hpp>
 
-#include <cmath>
 #include <cstddef>
-#include <vector>
 
-namespace pali::inline PALI_ABI::kernels {
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
-/// Cosines and sines of every position and pair, computed once. Su et al., arXiv 2104.09864; halves are split as in
-/// big_vision models/ppp/gemma.py _apply_rope, and the angles rounded to float32 as in transformers.
-class rope_table {
-public:
-    /// For heads of `head_dim`, with base `theta`; covers no position yet.
-    rope_table(std::size_t head_dim, float theta) {
-        for (std::size_t i = 0; i < head_dim / 2; ++i)
-            m_frequencies.push_back(1.f / std::pow(theta, static_cast<float>(2 * i) / static_cast<float>(head_dim)));
+/// Rotates the pairs (i, half + i) of a head, (2 · half), in place. Su et al., arXiv 2104.09864, equation 34.
+inline void rotate(float* head, rope_angles by) noexcept {
+    for (std::size_t i = 0; i < by.half; ++i) {
+        const float a = head[i], b = head[by.half + i];
+        head[i] = a * by.cosine[i] - b * by.sine[i];
+        head[by.half + i] = b * by.cosine[i] + a * by.sine[i];
     }
+}
 
-    /// Positions covered.
-    [[nodiscard]] std::size_t positions() const noexcept { return m_table.size() / (2 * m_frequencies.size()); }
-
-    /// Covers positions [0, positions): computes those that it did not.
-    void extend(std::size_t positions) {
-        const std::size_t half = m_frequencies.size(), covered = this->positions();
-        if (positions <= covered) return;
-        m_table.resize(positions * 2 * half);
-        for (std::size_t p = covered; p < positions; ++p)
-            for (std::size_t i = 0; i < half; ++i) {
-                const float angle = static_cast<float>(p) * m_frequencies[i];
-                m_table[p * 2 * half + i] = std::cos(angle);
-                m_table[(p * 2 + 1) * half + i] = std::sin(angle);
-            }
-    }
-
-    /// Turns one head, (head_dim), in place, as at `position`.
-    void rotate(float* head, std::size_t position) const noexcept {
-        PALI_ASSERT(position < positions());
-        const std::size_t half = m_frequencies.size();
-        const float* const cosine = m_table.data() + position * 2 * half;
-        const float* const sine = cosine + half;
-        for (std::size_t i = 0; i < half; ++i) {
-            const float a = head[i], b = head[half + i];
-            head[i] = a * cosine[i] - b * sine[i];
-            head[half + i] = b * cosine[i] + a * sine[i];
-        }
-    }
-
-private:
-    std::vector<float> m_frequencies;
-    aligned_vector<float> m_table; // (positions, cosine | sine, half)
-};
-
-} // namespace pali::inline PALI_ABI::kernels
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD

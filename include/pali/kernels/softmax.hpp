@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <limits>
 
-namespace pali::inline PALI_ABI::kernels {
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
 /// The place of the largest of n numbers, the first of equals; of the first NaN when there is one (as torch.argmax). 0 for none.
 template <class A>
@@ -48,4 +48,4 @@ template <class A>
     return sum;
 }
 
-} // namespace pali::inline PALI_ABI::kernels
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD

@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <type_traits>
 
-namespace pali::inline PALI_ABI::kernels::detail {
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD::detail {
 
 /// y = y · decay + p · v for any p (T, J), v (J, y.width) and y (T, y.width), in the register tiles of `Rows`; y.width a multiple of 16.
 template <class Rows>
@@ -101,4 +101,4 @@ struct simd_weighted_rows {
     }
 };
 
-} // namespace pali::inline PALI_ABI::kernels::detail
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD::detail

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <pali/core/context.hpp>
-#include <pali/kernels/product.hpp>
+#include <pali/kernels/entry_points.hpp>
 #include <pali/weights/binder.hpp>
 
 #include <array>
@@ -24,14 +24,14 @@ struct linear {
         return y;
     }
     /// x (T, in) -> y (T, out).
-    void operator()(const matrix_view& x, rows<float> y, context& at) const { kernels::product(rows_of(x), {kernels::factor{weight, bias, y}}, at.threads, at.scratch); }
+    void operator()(const matrix_view& x, rows<float> y, context& at) const { kernels::active().product(rows_of(x), {kernels::factor{weight, bias, y}}, at.kind, at.threads, at.scratch); }
 
     /// x (T, in) through several maps -> (T, out) of each, in scratch memory. What products do to x is done once.
     template <std::same_as<linear>... Maps>
     [[nodiscard]] static std::array<matrix_view, sizeof...(Maps)> each(const matrix_view& x, context& at, const Maps&... maps) {
         std::array<matrix_view, sizeof...(Maps)> y{at.take(x.shape(0), maps.weight.count)...};
         std::size_t i = 0;
-        kernels::product(rows_of(x), {kernels::factor{maps.weight, maps.bias, rows_of(y[i++])}...}, at.threads, at.scratch);
+        kernels::active().product(rows_of(x), {kernels::factor{maps.weight, maps.bias, rows_of(y[i++])}...}, at.kind, at.threads, at.scratch);
         return y;
     }
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <pali/core/context.hpp>
-#include <pali/kernels/norm.hpp>
+#include <pali/kernels/entry_points.hpp>
 #include <pali/weights/binder.hpp>
 
 namespace pali::inline PALI_ABI::inline PALI_SIMD {
@@ -16,7 +16,7 @@ struct rms_norm {
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
         matrix_view y = at.take(x.shape(0), x.shape(1));
         at.threads.run_blocks(x.shape(0), kernels::norm_rows_a_task, [&](std::size_t t, std::size_t n) {
-            kernels::rms_norm(arch::native, rows_of(x).slice(t, n), scale, eps, rows_of(y).slice(t, n));
+            kernels::active().rms_norm(rows_of(x).slice(t, n), scale, eps, rows_of(y).slice(t, n));
         });
         return y;
     }
@@ -38,7 +38,7 @@ struct layer_norm {
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
         matrix_view y = at.take(x.shape(0), x.shape(1));
         at.threads.run_blocks(x.shape(0), kernels::norm_rows_a_task, [&](std::size_t t, std::size_t n) {
-            kernels::layer_norm(arch::native, rows_of(x).slice(t, n), scale, bias, eps, rows_of(y).slice(t, n));
+            kernels::active().layer_norm(rows_of(x).slice(t, n), scale, bias, eps, rows_of(y).slice(t, n));
         });
         return y;
     }

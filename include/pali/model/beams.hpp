@@ -107,7 +107,7 @@ template <class Network>
             net.decoder.embed(search.beams()[b].id, step.data() + b * net.config.hidden);
             batch.push_back({.cache = &caches[cache_of[b]], .first = b, .count = 1});
         }
-        net.decoder(step, batch, at, [](std::size_t, const matrix_view&) { return true; });
+        net.decoder(step, batch, pass::step, at, [](std::size_t, const matrix_view&) { return true; });
         more = go_on(step);
     }
     result.timings.decode_s = clock.lap();

@@ -64,7 +64,7 @@ template <class Network>
             net.decoder.embed(answers[active[row]].last(), x.data() + row * net.config.hidden);
             sequences.push_back({.cache = &caches[active[row]], .first = row, .count = 1});
         }
-        net.decoder(x, sequences, at, [](std::size_t, const matrix_view&) { return true; });
+        net.decoder(x, sequences, pass::step, at, [](std::size_t, const matrix_view&) { return true; });
         auto logits = net.logits(net.decoder.normalise(x, at), at);
         const std::size_t vocab = logits.shape(1);
         const double seconds = clock.lap();

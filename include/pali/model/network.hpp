@@ -69,7 +69,7 @@ public:
     /// Hidden states (T, D) -> logits (T, V), in scratch memory, with the final softcap. Throws errc::malformed_file where one is not finite, with the weights that are not.
     [[nodiscard]] matrix_view logits(const matrix_view& hidden, context& at) const {
         matrix_view y = decoder.uncapped_logits(hidden, at);
-        if (!are_finite(y.data(), y.size())) throw_not_finite(m_files, m_unused);
+        if (!kernels::are_finite(y.data(), y.size())) throw_not_finite(m_files, m_unused);
         decoder.cap(y, at);
         return y;
     }

@@ -74,7 +74,7 @@ template <class Network>
     cache.start(rows - suffix.size());
     const sequence whole{.cache = &cache, .first = 0, .count = rows};
     const auto after = [&](std::size_t, const matrix_view&) { return progress.advance("prefill"); };
-    if (!net.decoder(x, std::span(&whole, 1), at, after)) return std::nullopt;
+    if (!net.decoder(x, std::span(&whole, 1), pass::prefill, at, after)) return std::nullopt;
     return x;
 }
 

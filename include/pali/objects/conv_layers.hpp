@@ -2,7 +2,7 @@
 #pragma once
 
 #include <pali/core/context.hpp>
-#include <pali/kernels/conv.hpp>
+#include <pali/kernels/entry_points.hpp>
 #include <pali/weights/binder.hpp>
 
 #include <cstddef>
@@ -20,7 +20,7 @@ public:
     /// x (H, W, in) -> (H', W', out), in scratch memory.
     [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<const float> x, kernels::activation then, context& at) const {
         const auto y = kernels::take_feature_map(at.scratch, m_shape.size_from(x.height), m_shape.size_from(x.width), m_shape.out);
-        kernels::convolve(arch::native, m_weights, x, then, y, at.threads);
+        kernels::active().convolve(m_weights, x, then, y, at.threads);
         return y;
     }
 

@@ -5,8 +5,9 @@
 #include <pali/core/tensor.hpp>
 #include <pali/files/npz.hpp>
 #include <pali/files/safetensors.hpp>
-#include <pali/kernels/matmul.hpp>
+#include <pali/kernels/entry_points.hpp>
 #include <pali/objects/conv_layers.hpp>
+#include <pali/weights/finite.hpp>
 
 #include <algorithm>
 #include <array>
@@ -193,7 +194,7 @@ private:
         matrix_view products = at.take(side * side, codes);
         const rows<const float> book(m_codebook.data(), codes, width);
         for (std::size_t y = 0; y < side; ++y)
-            kernels::matmul(arch::native, rows<const float>(z.at(y, 0), side, width), {kernels::factor{book, nullptr, rows_of(products).slice(y * side, side)}}, at.threads,
+            kernels::active().product(rows<const float>(z.at(y, 0), side, width), {kernels::factor{book, nullptr, rows_of(products).slice(y * side, side)}}, at.kind, at.threads,
                             at.scratch);
         std::array<std::uint8_t, 16> best{};
         for (std::size_t i = 0; i < best.size(); ++i) {

@@ -6,7 +6,7 @@
 #include <pali/image/box.hpp>
 #include <pali/image/mask.hpp>
 #include <pali/image/resize.hpp>
-#include <pali/kernels/resize.hpp>
+#include <pali/kernels/resample_weights.hpp>
 #include <pali/objects/mask_style.hpp>
 #include <pali/objects/pixels.hpp>
 
@@ -59,7 +59,7 @@ struct byte_pixels {
     static std::uint8_t sum(const std::uint8_t* from, std::size_t step, const std::int32_t* weights, std::size_t count) noexcept {
         std::int32_t total = 1 << (kernels::resample_weights::precision - 1);
         for (std::size_t i = 0; i < count; ++i) total += weights[i] * static_cast<std::int32_t>(from[i * step]);
-        return kernels::detail::clip_to_byte(total);
+        return kernels::clip_to_byte(total);
     }
 };
 

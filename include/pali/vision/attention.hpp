@@ -2,7 +2,8 @@
 #pragma once
 
 #include <pali/config/concepts.hpp>
-#include <pali/kernels/attend.hpp>
+#include <pali/arch/features.hpp>
+#include <pali/kernels/entry_points.hpp>
 #include <pali/layers/linear.hpp>
 
 #include <cmath>
@@ -22,7 +23,8 @@ struct siglip_attention {
         const auto [q, k, v] = linear<Storage>::each(x, at, query, key, value);
         auto mixed = at.take(x.shape(0), x.shape(1));
         // Where products round to bfloat16, so does this one.
-        if (std::same_as<Storage, bf16> && (arch::in_use().avx512_bf16 || arch::in_use().amx_bf16)) mix<bfloat16>(q, k, v, mixed, at);
+        const arch::features& extensions = kernels::active().usable();
+        if (std::same_as<Storage, bf16> && (extensions.avx512_bf16 || extensions.amx_bf16)) mix<bfloat16>(q, k, v, mixed, at);
         else mix<float>(q, k, v, mixed, at);
         return output(mixed, at);
     }
@@ -50,7 +52,7 @@ private:
             }
         });
         const kernels::attention_shape shape{.heads = heads, .kv_heads = heads, .head_dim = head_dim, .scale = 1.f / std::sqrt(static_cast<float>(head_dim))};
-        kernels::attend(shape, rows_of(q), seen, kernels::prefix_mask{.prefix = patches}, rows_of(mixed), at.threads, at.scratch);
+        kernels::active().attend(shape, rows_of(q), seen, kernels::prefix_mask{.prefix = patches}, rows_of(mixed), at.kind, at.threads, at.scratch);
     }
 };
 

@@ -1,7 +1,7 @@
 // One layer of the vision tower.
 #pragma once
 
-#include <pali/kernels/elementwise.hpp>
+#include <pali/kernels/entry_points.hpp>
 #include <pali/layers/norm.hpp>
 #include <pali/vision/attention.hpp>
 
@@ -15,7 +15,7 @@ struct siglip_mlp {
     /// x (P, D) -> (P, D), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
         auto hidden = up(x, at);
-        at.threads.run_blocks(hidden.size(), kernels::elements_a_task, [&](std::size_t i, std::size_t n) { kernels::gelu(arch::native, hidden.data() + i, n); });
+        at.threads.run_blocks(hidden.size(), kernels::elements_a_task, [&](std::size_t i, std::size_t n) { kernels::active().gelu(hidden.data() + i, n); });
         return down(hidden, at);
     }
 

@@ -28,7 +28,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
 
 /// Collects what a model asks for, reports everything that does not fit in one error, then fills the members.
 /// Usage: binder b(tensors, "folder"); module.bind(b.root()); b.check(hint); memory = b.finish(...). The members asked for have to stay where they are until then.
@@ -347,4 +347,4 @@ private:
     std::vector<job> m_jobs;
 };
 
-} // namespace pali::inline PALI_ABI
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD

@@ -4,13 +4,12 @@
 #include <pali/core/describe.hpp>
 #include <pali/core/short_list.hpp>
 #include <pali/files/tensor_table.hpp>
+#include <pali/kernels/are_finite.hpp>
 #include <pali/weights/convert.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <optional>
 #include <set>
@@ -18,14 +17,6 @@
 #include <vector>
 
 namespace pali::inline PALI_ABI {
-
-/// Whether no number is infinite or not a number.
-[[nodiscard]] inline bool are_finite(const float* numbers, std::size_t count) noexcept {
-    constexpr std::uint32_t exponent = 0x7f800000;
-    std::uint32_t others = 0; // no early end: the compiler takes a register of numbers at a time
-    for (std::size_t i = 0; i < count; ++i) others |= static_cast<std::uint32_t>((std::bit_cast<std::uint32_t>(numbers[i]) & exponent) == exponent);
-    return others == 0;
-}
 
 /// Where the first number of a tensor is that is infinite or not a number; nothing for other types than BF16, F16 and F32, which are not weights.
 [[nodiscard]] inline std::optional<std::size_t> find_not_finite(const tensor_info& tensor) noexcept {
@@ -36,7 +27,7 @@ namespace pali::inline PALI_ABI {
     for (std::size_t first = 0; first < count; first += piece) {
         const std::size_t n = std::min(piece, count - first);
         convert(tensor, first, n, numbers);
-        if (are_finite(numbers, n)) continue;
+        if (kernels::are_finite(numbers, n)) continue;
         for (std::size_t i = 0; i < n; ++i)
             if (!std::isfinite(numbers[i])) return first + i;
     }

@@ -1,7 +1,6 @@
-// Kernels of resampling: a picture's rows or columns through fixed-point weights. The sums are integers, so any order gives the same bytes.
+// The weights by which a picture is resampled: Pillow's, to the last operation.
 #pragma once
 
-#include <pali/arch/simd.hpp>
 #include <pali/core/macros.hpp>
 
 #include <algorithm>
@@ -40,13 +39,11 @@ struct resample_weights {
     return memory;
 }
 
-namespace detail {
-
-[[nodiscard]] inline std::uint8_t clip_to_byte(std::int32_t sum) noexcept {
-    return static_cast<std::uint8_t>(std::clamp(sum >> resample_weights::precision, 0, 255));
+/// A sum in fixed point as a pixel: cut off below 0 and above 255.
+[[nodiscard]] PALI_ALWAYS_INLINE inline std::uint8_t clip_to_byte(std::int32_t sum) noexcept {
+    const std::int32_t pixel = sum >> resample_weights::precision;
+    return static_cast<std::uint8_t>(pixel < 0 ? 0 : pixel > 255 ? 255 : pixel);
 }
-
-} // namespace detail
 
 /// Weights that take `in` pixels to pixels [first, first + count) of `out` by the kernel `weight_at(x)`, which is zero outside
 /// [-support, support]. The kernel is stretched when shrinking. The arithmetic is Pillow's to the last operation.
@@ -98,13 +95,13 @@ template <class Weight>
     return in_fixed_point(make_exact_resample_weights(in, out, support, weight_at, 0, out));
 }
 
-/// One row of RGB bytes through the weights of the horizontal axis. Made once a picture: it holds the weights as the inner loop reads them,
-/// three times each, in whole blocks.
-template <class A>
-class row_resampler {
+/// Weights of one axis for pixels of three bytes, as the inner loop reads them: each three times, in whole blocks.
+class rgb_weights {
 public:
-    /// `weights` must outlive it.
-    row_resampler(arch::simd<A>, const resample_weights& weights) : m_spans(weights.spans) {
+    static constexpr std::size_t block = 12; ///< numbers: four pixels, the smallest count that is whole pixels and whole vectors of four
+
+    /// The same weights.
+    explicit rgb_weights(const resample_weights& weights) : m_spans(weights.spans) {
         m_stride = (weights.taps * 3 + block - 1) / block * block;
         m_weights.assign(m_spans.size() * m_stride, 0);
         for (std::size_t at = 0; at < m_spans.size(); ++at)
@@ -112,56 +109,19 @@ public:
                 std::fill_n(m_weights.data() + at * m_stride + i * 3, 3, weights.weights[at * weights.taps + i]);
     }
 
-    /// Bytes that must be readable behind the end of a source row; what they hold does not matter.
-    static constexpr std::size_t padding = 12;
-
-    /// out (spans * 3) from in (source width * 3, then `padding` bytes). Never throws, never allocates.
-    void operator()(const std::uint8_t* in, std::uint8_t* out) const noexcept {
-        for (std::size_t at = 0; at < m_spans.size(); ++at) {
-            const std::uint8_t* from = in + m_spans[at].first * 3;
-            const std::int32_t* weights = m_weights.data() + at * m_stride;
-            const std::size_t blocks = (m_spans[at].count * 3 + block - 1) / block;
-            std::int32_t sums[block] = {};
-            for (std::size_t b = 0; b < blocks; ++b, from += block, weights += block)
-                for (std::size_t i = 0; i < block; ++i) sums[i] += weights[i] * static_cast<std::int32_t>(from[i]);
-            for (std::size_t c = 0; c < 3; ++c) {
-                std::int32_t sum = 1 << (resample_weights::precision - 1);
-                for (std::size_t i = c; i < block; i += 3) sum += sums[i];
-                out[at * 3 + c] = detail::clip_to_byte(sum);
-            }
-        }
-    }
+    /// Output pixels.
+    [[nodiscard]] std::size_t count() const noexcept { return m_spans.size(); }
+    /// Source pixels of each output pixel, (count).
+    [[nodiscard]] const resample_span* spans() const noexcept { return m_spans.data(); }
+    /// (count, stride); zero behind the weights of a span.
+    [[nodiscard]] const std::int32_t* weights() const noexcept { return m_weights.data(); }
+    /// From the weights of one output pixel to those of the next.
+    [[nodiscard]] std::size_t stride() const noexcept { return m_stride; }
 
 private:
-    static constexpr std::size_t block = 12; // four pixels: the smallest count that is whole pixels and whole vectors of four
-
-    const std::vector<resample_span>& m_spans;
-    std::vector<std::int32_t> m_weights; // (spans, stride)
+    std::vector<resample_span> m_spans;
+    std::vector<std::int32_t> m_weights;
     std::size_t m_stride = 0;
 };
-
-/// One output row: the weighted sum of `count` rows of `width` bytes, `stride` apart. Never throws, never allocates.
-template <class A>
-void resample_columns(arch::simd<A>, const std::uint8_t* rows, std::size_t stride, const std::int32_t* weights, std::size_t count, std::uint8_t* out,
-                      std::size_t width) noexcept {
-    constexpr std::size_t block = 32;
-    constexpr std::int32_t half = 1 << (resample_weights::precision - 1);
-    std::size_t x = 0;
-    for (; x + block <= width; x += block) {
-        std::int32_t sums[block];
-        for (std::size_t i = 0; i < block; ++i) sums[i] = half;
-        for (std::size_t row = 0; row < count; ++row) {
-            const std::uint8_t* from = rows + row * stride + x;
-            const std::int32_t weight = weights[row];
-            for (std::size_t i = 0; i < block; ++i) sums[i] += weight * static_cast<std::int32_t>(from[i]);
-        }
-        for (std::size_t i = 0; i < block; ++i) out[x + i] = detail::clip_to_byte(sums[i]);
-    }
-    for (; x < width; ++x) {
-        std::int32_t sum = half;
-        for (std::size_t row = 0; row < count; ++row) sum += weights[row] * static_cast<std::int32_t>(rows[row * stride + x]);
-        out[x] = detail::clip_to_byte(sum);
-    }
-}
 
 } // namespace pali::inline PALI_ABI::kernels

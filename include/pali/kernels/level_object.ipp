@@ -1,0 +1,30 @@
+// The kernels of one level, as an object that enters itself into the program's list: compiled once per level, with PALI_LEVEL and the flags of that level.
+#pragma once
+
+#include <pali/arch/dispatch.hpp>
+#include <pali/kernels/own_level.hpp>
+
+namespace pali::inline PALI_ABI::arch::inline PALI_SIMD {
+
+/// The level of this object: that of its flags.
+inline constexpr level own =
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+    level::x86_64_v4;
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__BMI__) && defined(__BMI2__) && defined(__F16C__) && defined(__LZCNT__) && defined(__MOVBE__)
+    level::x86_64_v3;
+#else
+    level::baseline;
+#endif
+
+constinit compiled_level this_level{.which = own,
+#ifdef PALI_LEVEL
+                                    .is_whole = false,
+#else
+                                    .is_whole = true,
+#endif
+                                    .kernels = &kernels::own_level};
+
+/// Before the initialisation of objects, which may open a model.
+[[gnu::constructor(101)]] static void enter() noexcept { add(this_level); }
+
+} // namespace pali::inline PALI_ABI::arch::inline PALI_SIMD
