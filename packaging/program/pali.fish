@@ -210,6 +210,7 @@ complete -c pali -n '__fish_seen_subcommand_from generate' -l json -d 'Print one
 complete -c pali -n '__fish_seen_subcommand_from generate' -s v -l verbose -d 'Say on standard error what ran, how long it took and how much memory'
 complete -c pali -n '__fish_seen_subcommand_from inspect' -s h -l help -d 'Print this help message and exit'
 complete -c pali -n '__fish_seen_subcommand_from inspect' -l numbers -d 'Also read every weight: whether all are finite'
+complete -c pali -n '__fish_seen_subcommand_from inspect' -l arch -r -d 'Print instead which levels of instructions kernels were compiled for, which this processor has, and which is active'
 complete -c pali -n '__fish_seen_subcommand_from inspect' -s m -l model -r -d 'Folder of the model, or one .safetensors file in it; without: the embedded model'
 complete -c pali -n '__fish_seen_subcommand_from eval' -s h -l help -d 'Print this help message and exit'
 complete -c pali -n '__fish_seen_subcommand_from eval' -s m -l model -r -d 'Folder of the model: config.json, *.safetensors, tokenizer.model or tokenizer.json. Without: the embedded model'

@@ -475,7 +475,7 @@ enum class errc : int {
     unsupported_format = 203,  ///< a known format in a form that is not read (dtype, compression, …)
     cannot_write = 204,        ///< a file cannot be written
     checkpoint_mismatch = 301, ///< tensors missing or of another shape, and with load_options::strict unexpected; ten of a kind in one message
-    config_mismatch = 302,     ///< config.json differs from the compiled configuration; all differences in one message
+    config_mismatch = 302,     ///< config.json differs from the compiled configuration; the differences, ten at most, in one message
     malformed_config = 303,    ///< config.json is no JSON, lacks a field, or holds a value of the wrong kind
     unsupported_config = 304,  ///< a model that is valid but of a kind this library does not run
     malformed_image = 401,     ///< a picture that cannot be decoded
@@ -3395,6 +3395,7 @@ struct picture_config {
     bool do_resize = true, do_rescale = true, do_normalize = true; ///< which steps are done, in this order
     double rescale_factor = 1.0 / 255;          ///< times each channel's byte
     std::array<float, 3> mean{0.5f, 0.5f, 0.5f}, deviation{0.5f, 0.5f, 0.5f}; ///< (x - mean) / deviation, red, green, blue
+    std::filesystem::path file = {};            ///< the file, for messages; it may not be there
 };
 
 /// What the JSON files of a checkpoint say.
@@ -3414,9 +3415,45 @@ struct checkpoint_config {
 /// `folder` is the checkpoint's folder, as find_checkpoint() takes it, or a file in it. What a file leaves out has the default of transformers 5.23
 /// (models/{paligemma,gemma,gemma2,siglip}/configuration_*.py). A quantization_config is ignored: the tensors say what they are. Token ids come from generation_config.json, then config.json, then
 /// its text_config. Throws what find_checkpoint() throws; errc::cannot_open; errc::malformed_config for a value of the wrong kind or one that contradicts another;
-/// errc::unsupported_config for a model of another kind. All problems are in one message; where both kinds occur, the code is
+/// errc::unsupported_config for a model of another kind. The problems of all files are in one message, ten at most; where both kinds occur, the code is
 /// malformed_config.
 [[nodiscard]] checkpoint_config read_checkpoint_config(const std::filesystem::path& given);
+
+} // namespace pali::inline PALI_ABI
+
+// A list of things of one kind for a message: the first ten, then how many more there are.
+
+namespace pali::inline PALI_ABI {
+
+/// Counts what is added and keeps the text of the first ten.
+class short_list {
+public:
+    static constexpr std::size_t most = 10; ///< texts that are kept
+
+    /// One more. Its text is made only where it is kept.
+    void add(const error_text& one) {
+        if (m_count++ < most) m_kept.push_back(one.str());
+    }
+    /// How many there are.
+    [[nodiscard]] std::size_t size() const noexcept { return m_count; }
+    /// Whether there is nothing.
+    [[nodiscard]] bool empty() const noexcept { return m_count == 0; }
+
+    /// `before` and a text, for each of the first `limit` that were kept, and how many more there are.
+    [[nodiscard]] std::string joined(const char* before, std::size_t limit = most) const {
+        std::string out;
+        const std::size_t shown = std::min(limit, m_kept.size());
+        for (std::size_t i = 0; i < shown; ++i) out.append(before).append(m_kept[i]);
+        if (m_count > shown) out.append(before).append("and ").append(std::to_string(m_count - shown)).append(" more");
+        return out;
+    }
+    /// The texts with commas between: "a, b, and 3 more".
+    [[nodiscard]] std::string in_a_row(std::size_t limit = most) const { return m_count == 0 ? "" : joined(", ", limit).substr(2); }
+
+private:
+    std::vector<std::string> m_kept;
+    std::size_t m_count = 0;
+};
 
 } // namespace pali::inline PALI_ABI
 
@@ -3580,8 +3617,9 @@ namespace pali::inline PALI_ABI::detail {
 
 /// What is wrong with a checkpoint's configuration, all of it.
 struct config_problems {
-    std::vector<std::string> found;
-    bool malformed = false; ///< otherwise: unsupported only
+    std::filesystem::path folder;   ///< of the files
+    std::vector<std::string> found; ///< each begins with the name of its file
+    bool malformed = false;         ///< otherwise: unsupported only
 
     /// A section that is read twice tells its problems once.
     void add(const error_text& problem) {
@@ -3590,13 +3628,13 @@ struct config_problems {
     }
 
     /// Throws when there is anything to tell.
-    void raise(const std::filesystem::path& file) const {
+    void raise() const {
         if (found.empty()) return;
         const errc code = malformed ? errc::malformed_config : errc::unsupported_config;
-        if (found.size() == 1) throw error(code, {file.string(), ": ", found.front()});
-        std::string all;
-        for (const std::string& problem : found) all.append("\n  ").append(problem);
-        throw error(code, {file.string(), ": ", found.size(), " problems", all});
+        if (found.size() == 1) throw error(code, (folder / found.front()).string());
+        short_list all;
+        for (const std::string& problem : found) all.add(problem);
+        throw error(code, {folder.string(), ": ", found.size(), " problems of its configuration:", all.joined("\n  ")});
     }
 };
 
@@ -3604,7 +3642,7 @@ class config_section {
 public:
     using json = nlohmann::json;
 
-    /// `prefix` leads to the section in messages: "text_config.". A section that is absent reads as an empty one.
+    /// `prefix` leads to the section in messages: "config.json: text_config.". A section that is absent reads as an empty one.
     config_section(const json* object, std::string prefix, config_problems& problems)
         : m_object(object), m_prefix(std::move(prefix)), m_problems(problems) {}
 
@@ -3693,7 +3731,7 @@ public:
         return 0;
     }
 
-    /// The value contradicts the format: "text_config.head_dim is 7; `needed` is needed".
+    /// The value contradicts the format: "config.json: text_config.head_dim is 7; `needed` is needed".
     void malformed(const char* key, const error_text& needed) const {
         m_problems.malformed = true;
         m_problems.add({m_prefix, key, " is ", describe(key), "; ", needed, " is needed"});
@@ -3723,47 +3761,13 @@ private:
 
 namespace pali::inline PALI_ABI {
 
-/// The folder or file that `given` means: itself; for a folder of Hugging Face's cache (models--google--paligemma2-3b-pt-224) its snapshot.
-/// Throws errc::cannot_open for the name of a repository on the hub (google/paligemma2-3b-pt-224) that is no folder here, and for a cache without a snapshot or with several;
-/// errc::unsupported_format for a folder with an adapter in it (adapter_config.json), with the name of the base model: adapters are not applied. What else is
-/// not there is left to the readers of files.
+/// The folder or .safetensors file that `given` means: itself; for a folder of Hugging Face's cache (models--google--paligemma2-3b-pt-224) its snapshot.
+/// Throws errc::cannot_open for a path that is neither, with advice for the name of a repository on the hub (google/paligemma2-3b-pt-224), and for a cache without a snapshot or with several;
+/// errc::unsupported_format for an adapter in the folder (adapter_config.json), with the name of the base model: adapters are not applied.
 [[nodiscard]] std::filesystem::path find_checkpoint(const std::filesystem::path& given);
 
-} // namespace pali::inline PALI_ABI
-
-// A list of things of one kind for a message: the first ten, then how many more there are.
-
-namespace pali::inline PALI_ABI {
-
-/// Counts what is added and keeps the text of the first ten.
-class short_list {
-public:
-    static constexpr std::size_t most = 10; ///< texts that are kept
-
-    /// One more. Its text is made only where it is kept.
-    void add(const error_text& one) {
-        if (m_count++ < most) m_kept.push_back(one.str());
-    }
-    /// How many there are.
-    [[nodiscard]] std::size_t size() const noexcept { return m_count; }
-    /// Whether there is nothing.
-    [[nodiscard]] bool empty() const noexcept { return m_count == 0; }
-
-    /// `before` and a text, for each of the first `limit` that were kept, and how many more there are.
-    [[nodiscard]] std::string joined(const char* before, std::size_t limit = most) const {
-        std::string out;
-        const std::size_t shown = std::min(limit, m_kept.size());
-        for (std::size_t i = 0; i < shown; ++i) out.append(before).append(m_kept[i]);
-        if (m_count > shown) out.append(before).append("and ").append(std::to_string(m_count - shown)).append(" more");
-        return out;
-    }
-    /// The texts with commas between: "a, b, and 3 more".
-    [[nodiscard]] std::string in_a_row(std::size_t limit = most) const { return m_count == 0 ? "" : joined(", ", limit).substr(2); }
-
-private:
-    std::vector<std::string> m_kept;
-    std::size_t m_count = 0;
-};
+/// The folder with config.json and the tokenizer: `place`, as find_checkpoint() returned it, or the folder of the file that it is.
+[[nodiscard]] std::filesystem::path folder_of_checkpoint(const std::filesystem::path& place);
 
 } // namespace pali::inline PALI_ABI
 
@@ -3817,17 +3821,33 @@ PALI_INLINE void refuse_adapter(const std::filesystem::path& folder) {
 
 } // namespace detail
 
-PALI_INLINE std::filesystem::path find_checkpoint(const std::filesystem::path& given) {
+PALI_INLINE std::filesystem::path folder_of_checkpoint(const std::filesystem::path& place) {
     std::error_code unknown;
-    const std::filesystem::file_status status = std::filesystem::status(given, unknown);
-    if (status.type() == std::filesystem::file_type::not_found && detail::is_hub_name(given.generic_string()))
-        throw error(errc::cannot_open, {given.string(), ": there is no such folder. It reads like the name of a repository on Hugging Face's hub: download that, hf download ", given.generic_string(),
-                                        " --local-dir DIR, and name the folder"});
-    if (!std::filesystem::is_directory(status)) return given;
-    const bool is_cache = !std::filesystem::exists(given / "config.json", unknown) && std::filesystem::is_directory(given / "snapshots", unknown);
-    std::filesystem::path folder = is_cache ? detail::only_snapshot(given) : given;
-    detail::refuse_adapter(folder);
-    return folder;
+    if (!std::filesystem::is_regular_file(place, unknown)) return place;
+    return place.has_parent_path() ? place.parent_path() : std::filesystem::path(".");
+}
+
+PALI_INLINE std::filesystem::path find_checkpoint(const std::filesystem::path& given) {
+    constexpr const char* wanted = "; name a folder that holds config.json and *.safetensors, or one of these .safetensors files";
+    std::error_code failure;
+    const std::filesystem::file_status status = std::filesystem::status(given, failure);
+    if (status.type() == std::filesystem::file_type::not_found) {
+        if (detail::is_hub_name(given.generic_string()))
+            throw error(errc::cannot_open, {given.string(), ": there is no such folder. It reads like the name of a repository on Hugging Face's hub: download that, hf download ", given.generic_string(),
+                                            " --local-dir DIR, and name the folder"});
+        throw error(errc::cannot_open, {given.string(), ": there is no such folder or file", wanted});
+    }
+    if (!std::filesystem::exists(status)) throw error(errc::cannot_open, {given.string(), ": cannot be reached: ", failure.message()});
+    std::filesystem::path place = given;
+    if (std::filesystem::is_directory(status)) {
+        std::error_code unknown;
+        const bool is_cache = !std::filesystem::exists(given / "config.json", unknown) && std::filesystem::is_directory(given / "snapshots", unknown);
+        if (is_cache) place = detail::only_snapshot(given);
+    } else if (!std::filesystem::is_regular_file(status) || given.extension() != ".safetensors") {
+        throw error(errc::cannot_open, {given.string(), ": is neither a folder nor a .safetensors file", wanted});
+    }
+    detail::refuse_adapter(folder_of_checkpoint(place));
+    return place;
 }
 
 } // namespace pali::inline PALI_ABI
@@ -4018,8 +4038,13 @@ PALI_INLINE void read_picture(const config_section& file, picture_config& out, s
     out.do_resize = step("do_resize", true);
     out.do_rescale = step("do_rescale", true);
     out.do_normalize = step("do_normalize", true);
-    for (const char* key : {"do_center_crop", "do_pad"})
-        if (step(key, false)) file.unsupported(key, "pictures are resized, and neither cut nor padded");
+    // Cutting and padding to the size that a picture has already changes nothing; without pad_size pictures are padded to the largest, and all have one size.
+    const auto leaves_sides = [&](const char* key) {
+        const auto* sides = file.find_value(key);
+        return sides != nullptr && *sides == nlohmann::json{{"height", side}, {"width", side}};
+    };
+    if (step("do_center_crop", false) && !leaves_sides("crop_size")) file.unsupported("do_center_crop", {"pictures are resized and not cut; only a crop_size of ", side, " by ", side, " pixels is read"});
+    if (step("do_pad", false) && file.find_value("pad_size") != nullptr && !leaves_sides("pad_size")) file.unsupported("do_pad", {"pictures are resized and not padded; only a pad_size of ", side, " by ", side, " pixels is read"});
     if (const auto* factor = file.find_value("rescale_factor"); factor != nullptr && out.do_rescale) {
         if (factor->is_number() && factor->get<double>() > 0 && std::isfinite(factor->get<double>()))
             out.rescale_factor = factor->get<double>();
@@ -4058,8 +4083,7 @@ PALI_INLINE void read_picture(const config_section& file, picture_config& out, s
 
 PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path& given) {
     using detail::config_section;
-    const std::filesystem::path folder = find_checkpoint(given);
-    const std::filesystem::path place = std::filesystem::is_directory(detail::require_path(folder, "folder")) ? folder : folder.parent_path();
+    const std::filesystem::path place = find_checkpoint(folder_of_checkpoint(given));
     checkpoint_config out;
     out.file = place / "config.json";
     detail::require_path(out.file, "file", "; a checkpoint is a folder as Hugging Face's hub has it, with config.json beside the weights");
@@ -4071,10 +4095,11 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     };
     const nlohmann::json config = detail::read_strict_json(out.file, errc::malformed_config);
     detail::config_problems problems;
-    const config_section top(&config, "", problems);
+    problems.folder = place;
+    const config_section top(&config, "config.json: ", problems);
     if (top.find("model_type") == nullptr || top.text("model_type", "paligemma") != "paligemma")
         top.unsupported("model_type", "\"paligemma\" is the one that is run, for PaliGemma 2 too, and not what is built around them");
-    problems.raise(out.file); // nothing else in the file would make sense
+    problems.raise(); // nothing else in the file would make sense
     // A quantization_config says how weights were quantised once, and stays behind when they were saved as plain numbers again: the tensors decide (weights/foreign.hpp).
 
     out.sizes = detail::read_text(top);
@@ -4097,13 +4122,15 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     if (side != 0) out.picture.width = out.picture.height = side;
     const nlohmann::json processor = read_optional("processor_config.json"); // written by transformers 5, and first for it
     if (const config_section nested = config_section(&processor, "processor_config.json: ", problems).section("image_processor");
-        nested.is_present())
+        nested.is_present()) {
+        out.picture.file = place / "processor_config.json";
         detail::read_picture(nested, out.picture, side);
-    else {
+    } else {
+        out.picture.file = place / "preprocessor_config.json";
         const nlohmann::json preprocessor = read_optional("preprocessor_config.json");
         detail::read_picture(config_section(&preprocessor, "preprocessor_config.json: ", problems), out.picture, side);
     }
-    problems.raise(out.file);
+    problems.raise();
     return out;
 }
 
@@ -6255,14 +6282,33 @@ enum class pointing {
     masks, ///< "segment"
 };
 
-/// The things in what people write for them: "cat ; dog", or the whole prompt, "detect cat ; dog", with what read_prompt() takes off. Throws errc::invalid_prompt for the
-/// prompt of the other kind.
+namespace find_detail {
+
+constexpr std::string_view blanks = " \t\r\n";
+
+/// Without the blanks and line breaks at both ends.
+[[nodiscard]] constexpr std::string_view trimmed(std::string_view text) noexcept {
+    text.remove_prefix(std::min(text.find_first_not_of(blanks), text.size()));
+    return text.substr(0, text.find_last_not_of(blanks) + 1);
+}
+
+/// Whether the text begins with the verb, in letters of either case, and a blank or nothing follows.
+[[nodiscard]] constexpr bool begins_with_verb(std::string_view text, std::string_view verb) noexcept {
+    if (text.size() < verb.size() || (text.size() > verb.size() && blanks.find(text[verb.size()]) == blanks.npos)) return false;
+    return std::equal(verb.begin(), verb.end(), text.begin(), [](char wanted, char c) { return wanted == (c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c); });
+}
+
+} // namespace find_detail
+
+/// The things in what people write for them: "cat ; dog", or the whole prompt, "detect cat ; dog", with what read_prompt() takes off and without blanks around it. The
+/// verb may be in capitals. Throws errc::invalid_prompt for the prompt of the other kind, and where nothing is named.
 [[nodiscard]] inline std::string_view things_of(pointing kind, std::string_view text) {
-    constexpr std::string_view for_boxes = "detect ", for_masks = "segment ";
-    std::string_view things = read_prompt(text);
+    constexpr std::string_view for_boxes = "detect", for_masks = "segment";
+    std::string_view things = find_detail::trimmed(read_prompt(text));
     const std::string_view own = kind == pointing::boxes ? for_boxes : for_masks, other = kind == pointing::boxes ? for_masks : for_boxes;
-    if (things.starts_with(other)) throw error(errc::invalid_prompt, {in_quotes(things), " asks for ", kind == pointing::boxes ? "masks" : "boxes", ": that is another call (detect for boxes, segment for masks)"});
-    if (things.starts_with(own)) things.remove_prefix(own.size());
+    if (find_detail::begins_with_verb(things, other)) throw error(errc::invalid_prompt, {in_quotes(things), " asks for ", kind == pointing::boxes ? "masks" : "boxes", ": that is another call (detect for boxes, segment for masks)"});
+    if (find_detail::begins_with_verb(things, own)) things = find_detail::trimmed(things.substr(own.size()));
+    if (things.find_first_not_of(" \t\r\n;") == things.npos) throw error(errc::invalid_prompt, {in_quotes(text), " names nothing to find: \"cat ; dog\" for instance"});
     return things;
 }
 
@@ -6522,10 +6568,23 @@ struct bfloat16 {
 };
 static_assert(sizeof(bfloat16) == 2);
 
-/// IEEE 754 binary16, read from checkpoints only.
+/// IEEE 754 binary16, in checkpoints only.
 struct float16 {
     std::uint16_t bits = 0; ///< sign, 5 bits of exponent, 10 of mantissa
 
+    float16() = default;
+    /// Rounds to nearest even; what is too large becomes infinite, NaN a quiet NaN.
+    explicit float16(float value) noexcept {
+        const auto u = std::bit_cast<std::uint32_t>(value);
+        const std::uint32_t sign = u >> 16 & 0x8000u, size = u & 0x7fffffffu;
+        if (size > 0x7f800000u) bits = static_cast<std::uint16_t>(sign | 0x7e00u | (size >> 13 & 0x3ffu));
+        else if (size >= 0x477ff000u) bits = static_cast<std::uint16_t>(sign | 0x7c00u); // 65520 and more
+        else if (size >= 0x38800000u) bits = static_cast<std::uint16_t>(sign | ((size - 0x38000000u + 0xfffu + (size >> 13 & 1u)) >> 13)); // normal: from 2^-14
+        else { // subnormal, a multiple of 2^-24: in float32 the unit of the last place from 0.5 to 1, so that the sum rounds
+            const float shifted = std::bit_cast<float>(size) + 0.5f;
+            bits = static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000u));
+        }
+    }
     /// Exact.
     [[nodiscard]] explicit operator float() const noexcept {
         // Shift exponent and mantissa into place and rescale by 2^112: exact for normal and subnormal numbers alike.
@@ -6714,6 +6773,52 @@ inline constexpr std::string_view weights_key = "pali.weights"; ///< in the file
 
 } // namespace pali::inline PALI_ABI
 
+// The level of a translation unit: which instructions its flags allow, as the name of a namespace.
+
+// Bodies only: sources that use bodies compiled elsewhere do not include this header.
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ == 1) || defined(__ASSOCIATIVE_MATH__)
+#  error "pali cannot be compiled with -Ofast, -ffast-math, -ffinite-math-only or -fassociative-math: masks are infinities and the order of sums is fixed. Use -O2 or -O3"
+#endif
+
+/// Code whose instructions depend on compiler flags lives in an inline namespace that names them: translation units compiled with
+/// different flags then never share a symbol, and the linker cannot hand one of them the other's instructions.
+#if defined(PALI_LEVEL)
+#  define PALI_SIMD PALI_LEVEL
+#elif defined(__AVX512VNNI__) && defined(__AVX512BW__)
+#  define PALI_SIMD avx512_vnni
+#elif defined(__AVX512BW__)
+#  define PALI_SIMD avx512
+#elif defined(__AVX512F__)
+#  define PALI_SIMD avx512f
+#elif defined(__AVX2__) && defined(__FMA__)
+#  define PALI_SIMD avx2
+#elif defined(__AVX__)
+#  define PALI_SIMD avx
+#elif defined(__SSE4_2__)
+#  define PALI_SIMD sse4
+#elif defined(__x86_64__)
+#  define PALI_SIMD sse2
+#elif defined(__aarch64__)
+#  define PALI_SIMD neon
+#else
+#  define PALI_SIMD generic
+#endif
+
+/// @{
+/// Whether this translation unit compiles the kernels whose intrinsics need more than its flags allow. Headers alone do, since such kernels are selected at run time
+/// whatever the flags are. An object for one level (PALI_LEVEL) leaves out those of the levels above it: there they would never be selected.
+#if defined(__x86_64__) && (!defined(PALI_LEVEL) || defined(__AVX2__))
+#  define PALI_AVX2_KERNELS 1
+#else
+#  define PALI_AVX2_KERNELS 0
+#endif
+#if defined(__x86_64__) && (!defined(PALI_LEVEL) || defined(__AVX512F__))
+#  define PALI_AVX512_KERNELS 1
+#else
+#  define PALI_AVX512_KERNELS 0
+#endif
+/// @}
+
 // The only header that knows which xsimd is installed: names that changed between 8.1 and 14.
 
 #if !__has_include(<xsimd/xsimd.hpp>)
@@ -6766,35 +6871,8 @@ template <class Arch>
 
 // The instruction sets that follow the flags of the translation unit, as tags; kernels carry one in their symbol.
 
-// Bodies only: sources that use bodies compiled elsewhere do not include this header.
-#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ == 1) || defined(__ASSOCIATIVE_MATH__)
-#  error "pali cannot be compiled with -Ofast, -ffast-math, -ffinite-math-only or -fassociative-math: masks are infinities and the order of sums is fixed. Use -O2 or -O3"
-#endif
-
-/// Code whose instructions depend on compiler flags lives in an inline namespace that names them: translation units compiled with
-/// different flags then never share a symbol, and the linker cannot hand one of them the other's instructions.
-#if defined(__AVX512VNNI__) && defined(__AVX512BW__)
-#  define PALI_SIMD avx512_vnni
-#elif defined(__AVX512BW__)
-#  define PALI_SIMD avx512
-#elif defined(__AVX512F__)
-#  define PALI_SIMD avx512f
-#elif defined(__AVX2__) && defined(__FMA__)
-#  define PALI_SIMD avx2
-#elif defined(__AVX__)
-#  define PALI_SIMD avx
-#elif defined(__SSE4_2__)
-#  define PALI_SIMD sse4
-#elif defined(__x86_64__)
-#  define PALI_SIMD sse2
-#elif defined(__aarch64__)
-#  define PALI_SIMD neon
-#else
-#  define PALI_SIMD generic
-#endif
-
 /// Which instruction sets there are: those that flags of the compiler allow, and those that the processor has.
-namespace pali::inline PALI_ABI::arch {
+namespace pali::inline PALI_ABI::arch::inline PALI_SIMD {
 
 /// xsimd kernels for the instruction set `A`, at most what the flags of the translation unit allow.
 template <class A = xsimd::default_arch>
@@ -6825,7 +6903,7 @@ template <class A>
 /// What the flags of this translation unit give.
 inline constexpr simd<> native{};
 
-} // namespace pali::inline PALI_ABI::arch
+} // namespace pali::inline PALI_ABI::arch::inline PALI_SIMD
 
 // A PaliGemma, ready to be asked: a folder in, answers out. How it does that is in model.ipp.
 
@@ -7001,6 +7079,327 @@ PALI_COMPILED_VARIANTS
 #endif
 
 } // namespace pali::inline PALI_ABI::inline PALI_MODEL
+
+// What the processor can do, found when the program runs: the levels that kernels are compiled for, and the extensions that single kernels use beyond a level.
+
+namespace pali::inline PALI_ABI::arch {
+
+/// The instructions that a whole object is compiled for. Those of x86-64 are the levels of its psABI, each of which contains the ones before it.
+enum class level : int {
+    baseline = 0,  ///< what every processor of the architecture has: x86-64 (SSE2), or 64-bit ARM with NEON
+    x86_64_v3 = 1, ///< AVX, AVX2, BMI1, BMI2, F16C, FMA, LZCNT, MOVBE
+    x86_64_v4 = 2, ///< also AVX-512 F, BW, CD, DQ and VL
+};
+
+/// The name of a level: "x86-64", "x86-64-v3", "x86-64-v4", "neon", or "generic" for other architectures.
+[[nodiscard]] std::string_view name_of(level which) noexcept;
+
+/// Extensions that single kernels have intrinsics for.
+struct features {
+    bool avx2 = false;        ///< AVX2 and FMA
+    bool avx_vnni = false;    ///< products of bytes on 256-bit registers, in the encoding of AVX
+    bool avx512_vnni = false; ///< the same on 512-bit registers, in that of AVX-512
+    bool avx512_bf16 = false; ///< products of bfloat16 on them, where they outrun multiply-adds of float32
+    bool amx_bf16 = false;    ///< tiles of bfloat16, permitted by the operating system, and AVX-512 F and BW with them
+
+    friend bool operator==(const features&, const features&) = default;
+};
+
+/// The processor and its operating system, as asked. Tests put other answers in.
+struct processor {
+    /// Registers A to D of CPUID.
+    struct registers {
+        unsigned a = 0, b = 0, c = 0, d = 0; ///< EAX, EBX, ECX, EDX
+    };
+    registers (*cpuid)(unsigned leaf, unsigned subleaf) = nullptr; ///< zeros for a leaf that is not there
+    std::uint64_t (*xcr0)() = nullptr;                             ///< which registers the operating system saves; called only where CPUID reports OSXSAVE
+    bool (*may_use_tiles)() = nullptr;                             ///< whether the operating system permits them
+};
+
+/// The one that the program runs on.
+[[nodiscard]] processor this_processor() noexcept;
+/// The highest level of which `which` has every extension and the system saves every register.
+[[nodiscard]] level highest_level(const processor& which) noexcept;
+/// Extensions that `which` has.
+[[nodiscard]] features features_of(const processor& which) noexcept;
+
+/// Of this processor.
+[[nodiscard]] const features& detected() noexcept;
+
+/// The extensions that the name of a level or of an extension allows: "simd" and "x86-64" (what the source was compiled for and no more), "avx2" and no more, "x86-64-v3" (AVX2, AVX-VNNI),
+/// "vnni", "bf16", "amx" and "x86-64-v4" (all up to it; the last all there are), "neon". Throws errc::unsupported_arch for another name and for what `there` lacks.
+[[nodiscard]] features limited_to(std::string_view name, const features& there);
+
+/// What kernels use: all that was detected, or what the environment variable PALI_ARCH allows, which is read once. Of bodies that are compiled once per level, the extensions that go with the
+/// level that was selected. Throws errc::unsupported_arch.
+[[nodiscard]] const features& in_use();
+
+} // namespace pali::inline PALI_ABI::arch
+
+// What is asked of the operating system besides memory, for which see files/mmap.hpp. The bodies of these are all that names one.
+
+namespace pali::inline PALI_ABI {
+
+/// Keeps the calling thread on processor `i` of those that it may run on, counted in a circle. Returns whether it stays there: on Linux and Windows.
+bool pin_this_thread(std::size_t i) noexcept;
+
+/// Asks for the tile registers of AMX, which a process has when it asks. False where they are not given: elsewhere than on Linux, too.
+[[nodiscard]] bool may_use_tiles() noexcept;
+
+/// Bytes of the caches that a core has for itself.
+struct cache_sizes {
+    std::size_t first = 0;  ///< for data
+    std::size_t second = 0; ///< that of a cluster where cores share it
+};
+
+/// As the system knows them; 0 where it does not.
+[[nodiscard]] cache_sizes caches_of_a_core() noexcept;
+
+} // namespace pali::inline PALI_ABI
+
+// Bodies of system.hpp: Linux, and Windows by its documented calls, where they were compiled (MinGW-w64) and never run.
+
+#if defined(_WIN32)
+#  ifndef NOMINMAX
+#    define NOMINMAX
+#  endif
+#  ifndef WIN32_LEAN_AND_MEAN
+#    define WIN32_LEAN_AND_MEAN
+#  endif
+#  include <windows.h>
+#elif defined(__linux__)
+#  include <sched.h>
+#  include <sys/syscall.h>
+#  include <unistd.h>
+#endif
+
+namespace pali::inline PALI_ABI {
+
+PALI_INLINE bool pin_this_thread([[maybe_unused]] std::size_t i) noexcept {
+#if defined(_WIN32)
+    DWORD_PTR allowed = 0, of_system = 0; // of one group of processors: 64 at most
+    if (!GetProcessAffinityMask(GetCurrentProcess(), &allowed, &of_system) || allowed == 0) return false;
+    std::size_t count = 0;
+    for (DWORD_PTR rest = allowed; rest != 0; rest &= rest - 1) ++count;
+    for (i %= count; i != 0; --i) allowed &= allowed - 1; // without its lowest
+    return SetThreadAffinityMask(GetCurrentThread(), allowed & (~allowed + 1)) != 0;
+#elif defined(__linux__)
+    cpu_set_t allowed, one;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return false;
+    i %= static_cast<std::size_t>(CPU_COUNT(&allowed));
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+        if (!CPU_ISSET(cpu, &allowed) || i-- != 0) continue;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        return sched_setaffinity(0, sizeof one, &one) == 0;
+    }
+    return false;
+#else
+    return false;
+#endif
+}
+
+PALI_INLINE cache_sizes caches_of_a_core() noexcept {
+    cache_sizes sizes;
+#if defined(_WIN32)
+    SYSTEM_LOGICAL_PROCESSOR_INFORMATION known[512]; // of one group of processors: 64 at most, with a few entries for each
+    DWORD bytes = sizeof known;
+    if (!GetLogicalProcessorInformation(known, &bytes)) return sizes;
+    for (DWORD i = 0; i < bytes / sizeof known[0]; ++i) {
+        if (known[i].Relationship != RelationCache || known[i].Cache.Type == CacheInstruction) continue;
+        if (known[i].Cache.Level == 1) sizes.first = known[i].Cache.Size;
+        if (known[i].Cache.Level == 2) sizes.second = known[i].Cache.Size;
+    }
+#elif defined(__linux__) && defined(_SC_LEVEL1_DCACHE_SIZE)
+    sizes.first = static_cast<std::size_t>(std::max(0L, sysconf(_SC_LEVEL1_DCACHE_SIZE)));
+    sizes.second = static_cast<std::size_t>(std::max(0L, sysconf(_SC_LEVEL2_CACHE_SIZE)));
+#endif
+    return sizes;
+}
+
+// Documentation/arch/x86/xstate.rst of Linux: ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA.
+PALI_INLINE bool may_use_tiles() noexcept {
+#if defined(__x86_64__) && defined(__linux__) && defined(SYS_arch_prctl)
+    constexpr long ask_permission = 0x1023, tile_data = 18;
+    return syscall(SYS_arch_prctl, ask_permission, tile_data) == 0;
+#else
+    return false;
+#endif
+}
+
+} // namespace pali::inline PALI_ABI
+
+// Kernels that are compiled once per level: the list of those in the program, and the one that is selected on first use.
+
+namespace pali::inline PALI_ABI::kernels {
+struct entry_points;
+} // namespace pali::inline PALI_ABI::kernels
+
+namespace pali::inline PALI_ABI::arch {
+
+/// The kernels of one level, in an object of its own. Such an object has one of these with static storage, which enters itself into the list before any dynamic initialisation of the program.
+struct compiled_level {
+    level which;                         ///< what the object is compiled for
+    bool is_whole;                       ///< whether the kernels of every extension are in it, and not only those that go with the level
+    const kernels::entry_points* kernels; ///< where they begin
+    const compiled_level* next = nullptr; ///< of the list
+};
+
+/// Puts a level in the list. Called while the program starts, before any thread of it.
+void add(compiled_level& one) noexcept;
+/// The levels that were compiled, from low to high.
+[[nodiscard]] std::vector<const compiled_level*> compiled_levels();
+
+/// A level and the extensions that its kernels use.
+struct selection {
+    const compiled_level* level = nullptr; ///< of the list
+    features extensions;                   ///< of those that its object has kernels for
+};
+
+/// The highest of `compiled` up to `highest`, with the extensions of `there` that it has kernels for, or what `name`, the value of PALI_ARCH, asks for: "x86-64", "x86-64-v3", "x86-64-v4" and "neon"
+/// are levels with all their extensions; "simd" is the lowest level without any; "avx2" is x86-64-v3 without any beyond it; "vnni", "bf16" and "amx" are the highest level with the extensions up to it.
+/// Throws errc::unsupported_arch for what is not compiled or not there.
+[[nodiscard]] selection select(std::string_view name, const std::vector<const compiled_level*>& compiled, level highest, const features& there);
+
+/// The selection for this processor and PALI_ARCH, made once. Throws what select() throws.
+[[nodiscard]] const selection& selected();
+
+} // namespace pali::inline PALI_ABI::arch
+
+// Bodies of features.hpp.
+
+#if defined(__x86_64__)
+#  include <cpuid.h>
+#endif
+#ifdef PALI_COMPILED
+#endif
+
+namespace pali::inline PALI_ABI::arch {
+
+PALI_INLINE std::string_view name_of(level which) noexcept {
+    switch (which) {
+    case level::x86_64_v3: return "x86-64-v3";
+    case level::x86_64_v4: return "x86-64-v4";
+    case level::baseline: break;
+    }
+#if defined(__x86_64__)
+    return "x86-64";
+#elif defined(__aarch64__)
+    return "neon";
+#else
+    return "generic";
+#endif
+}
+
+PALI_INLINE processor this_processor() noexcept {
+#if defined(__x86_64__)
+    return {.cpuid =
+                [](unsigned leaf, unsigned subleaf) {
+                    processor::registers r;
+                    if (!__get_cpuid_count(leaf, subleaf, &r.a, &r.b, &r.c, &r.d)) return processor::registers{};
+                    return r;
+                },
+            .xcr0 =
+                [] {
+                    std::uint32_t low, high;
+                    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+                    return (static_cast<std::uint64_t>(high) << 32) | low;
+                },
+            .may_use_tiles = [] { return pali::may_use_tiles(); }};
+#else
+    return {};
+#endif
+}
+
+namespace cpuid_detail {
+
+/// Bits as in Intel's Software Developer's Manual, volume 2A, CPUID, and volume 1, section 13.1 (XCR0).
+struct answers {
+    processor::registers basic, extended, more, amd;
+    std::uint64_t saved = 0;
+
+    explicit answers(const processor& from) noexcept {
+        if (!from.cpuid) return;
+        basic = from.cpuid(1, 0), extended = from.cpuid(7, 0), more = from.cpuid(7, 1), amd = from.cpuid(0x80000001, 0);
+        if (bit(basic.c, 27)) saved = from.xcr0(); // OSXSAVE
+    }
+    [[nodiscard]] static bool bit(std::uint64_t word, int n) noexcept { return (word >> n & 1) != 0; }
+    template <class... Bits>
+    [[nodiscard]] static bool all(std::uint64_t word, Bits... bits) noexcept { return (bit(word, bits) && ...); }
+    [[nodiscard]] bool saves_ymm() const noexcept { return (saved & 0x6) == 0x6; }
+    [[nodiscard]] bool saves_zmm() const noexcept { return (saved & 0xe6) == 0xe6; }
+    [[nodiscard]] bool saves_tiles() const noexcept { return (saved & 0x60000) == 0x60000; }
+};
+
+/// CPUID, leaf 0: the name of the maker, in B, D and C.
+PALI_INLINE bool made_by_amd(const processor& which) noexcept {
+    const processor::registers name = which.cpuid(0, 0);
+    return name.b == 0x68747541 && name.d == 0x69746e65 && name.c == 0x444d4163; // "Auth" "enti" "cAMD"
+}
+
+} // namespace cpuid_detail
+
+PALI_INLINE level highest_level(const processor& which) noexcept {
+    const cpuid_detail::answers said(which);
+    // x86-64-v2: SSE3, SSSE3, CMPXCHG16B, SSE4.1, SSE4.2, POPCNT; LAHF. x86-64-v3: FMA, MOVBE, AVX, F16C; BMI1, AVX2, BMI2; LZCNT.
+    const bool v3 = said.saves_ymm() && said.all(said.basic.c, 0, 9, 13, 19, 20, 23) && said.all(said.basic.c, 12, 22, 28, 29) && said.all(said.extended.b, 3, 5, 8) && said.all(said.amd.c, 0, 5);
+    // AVX-512 F, DQ, CD, BW, VL.
+    const bool v4 = v3 && said.saves_zmm() && said.all(said.extended.b, 16, 17, 28, 30, 31);
+    return v4 ? level::x86_64_v4 : v3 ? level::x86_64_v3 : level::baseline;
+}
+
+PALI_INLINE features features_of(const processor& which) noexcept {
+    const cpuid_detail::answers said(which);
+    features found;
+    found.avx2 = said.saves_ymm() && said.bit(said.extended.b, 5) && said.bit(said.basic.c, 12);
+    found.avx_vnni = found.avx2 && said.bit(said.more.a, 4);
+    found.avx512_vnni = said.saves_zmm() && found.avx2 && said.all(said.extended.b, 16, 31) && said.bit(said.extended.c, 11);
+    const bool avx512 = said.saves_zmm() && found.avx2 && said.all(said.extended.b, 16, 30);
+    // Zen 4 has twice the rate of float32. Intel's has half of it (Sapphire Rapids), so there it is not used.
+    found.avx512_bf16 = avx512 && said.bit(said.more.a, 5) && cpuid_detail::made_by_amd(which);
+    found.amx_bf16 = said.saves_tiles() && avx512 && said.all(said.extended.d, 22, 24) && which.may_use_tiles();
+    return found;
+}
+
+PALI_INLINE const features& detected() noexcept {
+    static const features found = features_of(this_processor());
+    return found;
+}
+
+PALI_INLINE features limited_to(std::string_view name, const features& there) {
+    const auto lacks = [&](bool is_there) {
+        if (!is_there) throw error(errc::unsupported_arch, {"PALI_ARCH is \"", name, "\", which this processor does not have"});
+    };
+    const features of_v3{.avx2 = there.avx2, .avx_vnni = there.avx_vnni};
+    features all_but_bf16 = there;
+    all_but_bf16.avx512_bf16 = all_but_bf16.amx_bf16 = false;
+    if (name == "simd" || name == "x86-64" || name == "neon") return {};
+    if (name == "avx2") return lacks(there.avx2), features{.avx2 = true};
+    if (name == "x86-64-v3") return lacks(there.avx2), of_v3;
+    if (name == "vnni") return lacks(there.avx_vnni || there.avx512_vnni), all_but_bf16;
+    if (name == "bf16") {
+        lacks(there.avx512_bf16);
+        all_but_bf16.avx512_bf16 = true;
+        return all_but_bf16;
+    }
+    if (name == "x86-64-v4") return there;
+    if (name == "amx") return lacks(there.amx_bf16), there;
+    throw error(errc::unsupported_arch, {"PALI_ARCH is \"", name, "\"; it can be x86-64, x86-64-v3, x86-64-v4, neon, simd, avx2, vnni, bf16 or amx"});
+}
+
+#if !defined(PALI_COMPILED)
+PALI_INLINE const features& in_use() {
+    static const features chosen = [] {
+        const char* const name = std::getenv("PALI_ARCH");
+        return name && *name ? limited_to(name, detected()) : detected();
+    }();
+    return chosen;
+}
+#else
+const features& in_use() { return selected().extensions; }
+#endif
+
+} // namespace pali::inline PALI_ABI::arch
 
 // Beam search, apart from any model: given scores of the next token for each beam, it says which beams go on with which token.
 
@@ -7213,461 +7612,442 @@ private:
 
 } // namespace pali::inline PALI_ABI
 
-// The parts of a softmax over a long row: its largest number, and the sum of exponentials.
+// Scratch memory of a forward pass: taken in order, given back by frames, grown in the first pass and not in those like it.
 
-namespace pali::inline PALI_ABI::kernels {
+namespace pali::inline PALI_ABI {
 
-/// The place of the largest of n numbers, the first of equals; of the first NaN when there is one (as torch.argmax). 0 for none.
-template <class A>
-[[nodiscard]] std::size_t argmax(arch::simd<A>, const float* x, std::size_t n) noexcept {
-    using batch = xsimd::batch<float, A>;
-    const std::size_t whole = n / batch::size * batch::size;
-    batch tops(-std::numeric_limits<float>::infinity());
-    auto numbers = tops == tops; // lanes without a NaN
-    for (std::size_t i = 0; i < whole; i += batch::size) {
-        const auto v = batch::load_unaligned(x + i);
-        tops = xsimd::max(tops, v);
-        numbers = numbers & (v == v);
-    }
-    bool ordered = xsimd::all(numbers);
-    float top = compat::reduce_max(tops);
-    for (std::size_t i = whole; i < n; ++i) {
-        ordered = ordered && !std::isnan(x[i]);
-        top = std::max(top, x[i]);
-    }
-    const float* const found = ordered ? std::find(x, x + n, top) : std::find_if(x, x + n, [](float v) { return std::isnan(v); });
-    return n == 0 ? 0 : static_cast<std::size_t>(found - x);
+/// A stack of uninitialised floats. What is taken inside a frame is given back when the frame ends; the memory stays, so that a pass that was run
+/// once allocates nothing the next time. When the outermost frame ends, memory in several pieces becomes one piece as large as all of them, so that the next
+/// pass, whatever the sizes it takes, can use all of it; the system gives pages of it only where they are touched. Not thread-safe: one arena a context.
+class arena {
+public:
+    arena() noexcept;
+    ~arena();
+    arena(const arena&) = delete;
+    arena& operator=(const arena&) = delete;
+
+    /// Marks a place in the arena and returns to it at the end of its scope.
+    class frame {
+    public:
+        /// What is taken from `owner` from here on is given back when this object ends. Frames end in the reverse order of their beginning.
+        explicit frame(arena& owner) noexcept : m_owner(owner), m_block(owner.m_block), m_used(owner.m_used) {}
+        ~frame();
+        frame(const frame&) = delete;
+        frame& operator=(const frame&) = delete;
+
+    private:
+        arena& m_owner;
+        std::size_t m_block, m_used;
+    };
+
+    /// `n` floats, aligned to 64 bytes, uninitialised. Allocates only where no earlier pass has left enough; throws std::bad_alloc then.
+    [[nodiscard]] float* take(std::size_t n);
+
+    /// Bytes held.
+    [[nodiscard]] std::size_t bytes() const noexcept;
+
+private:
+    static constexpr std::align_val_t alignment{64};
+    struct give_back {
+        void operator()(float* memory) const noexcept { ::operator delete(memory, alignment); }
+    };
+    struct block {
+        explicit block(std::size_t n) : size(n), memory(static_cast<float*>(::operator new(n * sizeof(float), alignment))) {}
+        std::size_t size;
+        std::unique_ptr<float, give_back> memory;
+    };
+
+    /// Nothing is taken: one block instead of several.
+    void join() noexcept;
+
+    static constexpr std::size_t smallest_block = std::size_t{1} << 18; // 1 MiB
+
+    std::vector<block> m_blocks;
+    std::size_t m_block = 0, m_used = 0;
+};
+
+} // namespace pali::inline PALI_ABI
+
+// Bodies of arena.hpp.
+
+namespace pali::inline PALI_ABI {
+
+PALI_INLINE arena::arena() noexcept = default;
+PALI_INLINE arena::~arena() = default;
+
+PALI_INLINE arena::frame::~frame() {
+    m_owner.m_block = m_block;
+    m_owner.m_used = m_used;
+    if (m_block == 0 && m_used == 0) m_owner.join();
 }
 
-/// sum of exp(x - top) over n numbers, none above `top`; blocks in float32, their sum in double precision.
-template <class A>
-[[nodiscard]] double sum_of_exp(arch::simd<A>, const float* x, std::size_t n, float top) noexcept {
-    using batch = xsimd::batch<float, A>;
-    constexpr std::size_t block = 32 * batch::size;
-    const std::size_t whole = n / batch::size * batch::size;
-    double sum = 0;
-    for (std::size_t at = 0; at < whole; at += block) {
-        batch sums(0.f);
-        for (std::size_t i = at; i < std::min(whole, at + block); i += batch::size) sums += xsimd::exp(batch::load_unaligned(x + i) - batch(top));
-        sum += static_cast<double>(compat::reduce_add(sums));
+PALI_INLINE float* arena::take(std::size_t n) {
+    n = (n + 15) / 16 * 16;
+    while (m_block < m_blocks.size() && m_used + n > m_blocks[m_block].size) {
+        ++m_block;
+        m_used = 0;
     }
-    for (std::size_t i = whole; i < n; ++i) sum += static_cast<double>(std::exp(x[i] - top));
+    if (m_block == m_blocks.size()) {
+        m_blocks.emplace_back(std::max(n, smallest_block));
+        m_used = 0;
+    }
+    float* const taken = m_blocks[m_block].memory.get() + m_used;
+    m_used += n;
+    return taken;
+}
+
+PALI_INLINE std::size_t arena::bytes() const noexcept {
+    std::size_t sum = 0;
+    for (const block& b : m_blocks) sum += b.size * sizeof(float);
     return sum;
 }
 
+PALI_INLINE void arena::join() noexcept {
+    if (m_blocks.size() < 2) return;
+    const std::size_t n = bytes() / sizeof(float);
+    m_blocks.clear();
+    try {
+        m_blocks.emplace_back(n);
+    } catch (const std::bad_alloc&) {} // the next pass takes what it needs
+}
+
+} // namespace pali::inline PALI_ABI
+
+// The two kinds of a forward pass.
+
+namespace pali::inline PALI_ABI {
+
+/// Many tokens of one sequence at once, or the next token of each of several sequences. Kernels are chosen by it, and not by the number of rows: a token of a step then
+/// has the same bits in a batch of any size.
+enum class pass {
+    prefill, ///< bound by arithmetic: pictures and prompts
+    step,    ///< bound by reading weights: one token a sequence, and logits
+};
+
+} // namespace pali::inline PALI_ABI
+
+// The threads of one model: they spin briefly between kernels, sleep when idle, and never decide a result.
+
+#include <atomic>
+
+namespace pali::inline PALI_ABI {
+
+/// Runs numbered tasks on a fixed set of threads; the calling thread is one of them. Tasks must not depend on which thread runs
+/// them, which keeps results the same, to the bit, for any number of threads. One caller at a time.
+class thread_pool {
+public:
+    /// `threads` counts the caller; 0 means as many as the machine has. `pin` keeps each but the caller's on a processor: the second of those that the process may
+    /// run on, the third, ...; whoever calls may want to stay on the first.
+    /// Throws errc::invalid_argument for more than `most_threads`, and errc::too_few_threads where the system starts fewer.
+    explicit thread_pool(std::size_t threads = 0, bool pin = false);
+    ~thread_pool();
+
+    thread_pool(const thread_pool&) = delete;
+    thread_pool& operator=(const thread_pool&) = delete;
+
+    static constexpr std::size_t most_threads = 4096; ///< that can be asked for
+
+    /// Threads that take part, the caller included.
+    [[nodiscard]] std::size_t size() const noexcept { return m_workers.size() + 1; }
+
+    /// Calls task(i), or task(i, thread) with thread < size(), for every i in [0, count) and returns when all are done. The number
+    /// of the thread is for finding scratch memory. A thread takes consecutive tasks, fewer at a time as fewer are left: what neighbours
+    /// read should lie side by side. A task must not throw.
+    template <class Task>
+    void run(std::size_t count, Task&& task) {
+        using task_type = std::remove_reference_t<Task>;
+        static_assert(std::is_invocable_v<Task&, std::size_t> || std::is_invocable_v<Task&, std::size_t, std::size_t>,
+                      "a task is called with its number, or with its number and that of its thread");
+        m_call = [](void* t, std::size_t i, std::size_t thread) {
+            if constexpr (std::is_invocable_v<Task&, std::size_t>) (*static_cast<task_type*>(t))(i);
+            else (*static_cast<task_type*>(t))(i, thread);
+        };
+        m_task = const_cast<void*>(static_cast<const void*>(std::addressof(task)));
+        run_tasks(count);
+    }
+
+    /// Calls task(first, count), or task(first, count, thread), for blocks that together are [0, n); each but the last has `block`.
+    template <class Task>
+    void run_blocks(std::size_t n, std::size_t block, Task&& task) {
+        run((n + block - 1) / block, [&](std::size_t i, std::size_t thread) {
+            const std::size_t first = i * block, count = std::min(block, n - first);
+            if constexpr (std::is_invocable_v<Task&, std::size_t, std::size_t>) task(first, count);
+            else task(first, count, thread);
+        });
+    }
+
+private:
+    void end() noexcept;
+    void run_tasks(std::size_t count) noexcept;
+    void take_tasks(std::size_t thread) noexcept;
+    void work(std::size_t thread) noexcept;
+    static void pause(std::size_t spins) noexcept;
+
+    static constexpr std::size_t spins_before_sleep = 4000; // some 50 microseconds: longer than the gap between two kernels
+    static constexpr std::size_t yield_every = 512;
+
+    std::vector<std::thread> m_workers;
+    void (*m_call)(void*, std::size_t, std::size_t) = nullptr;
+    void* m_task = nullptr;
+    std::size_t m_count = 0;
+    alignas(64) std::atomic<std::uint32_t> m_round{0};
+    alignas(64) std::atomic<std::size_t> m_next{0};
+    alignas(64) std::atomic<std::size_t> m_busy{0};
+    std::atomic<bool> m_stop{false};
+};
+
+} // namespace pali::inline PALI_ABI
+
+// Bodies of thread_pool.hpp.
+
+namespace pali::inline PALI_ABI {
+
+PALI_INLINE thread_pool::thread_pool(std::size_t threads, bool pin) {
+    if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
+    if (threads > most_threads) throw error(errc::invalid_argument, {"threads is ", threads, "; at most ", most_threads, " are started"});
+    m_workers.reserve(threads - 1);
+    try {
+        for (std::size_t i = 1; i < threads; ++i) m_workers.emplace_back([this, i, pin] {
+                if (pin) pin_this_thread(i);
+                work(i);
+            });
+    } catch (const std::system_error& e) {
+        const std::size_t started = size();
+        end();
+        throw error(errc::too_few_threads, {"of ", threads, " threads the system started ", started, ": ", e.what(),
+                                            ". Ask for fewer (load_options::threads, --threads), or raise the limit on processes (ulimit -u) or on memory (ulimit -v)"});
+    }
+}
+
+PALI_INLINE thread_pool::~thread_pool() { end(); }
+
+PALI_INLINE void thread_pool::end() noexcept {
+    m_stop.store(true, std::memory_order_relaxed);
+    m_round.fetch_add(1, std::memory_order_release);
+    m_round.notify_all();
+    for (std::thread& worker : m_workers) worker.join();
+}
+
+PALI_INLINE void thread_pool::run_tasks(std::size_t count) noexcept {
+    m_count = count;
+    if (m_workers.empty() || count <= 1) {
+        for (std::size_t i = 0; i < count; ++i) m_call(m_task, i, 0);
+        return;
+    }
+    m_next.store(0, std::memory_order_relaxed);
+    m_busy.store(m_workers.size(), std::memory_order_relaxed);
+    m_round.fetch_add(1, std::memory_order_release);
+    m_round.notify_all();
+    take_tasks(0);
+    for (std::size_t spins = 0; m_busy.load(std::memory_order_acquire) != 0; ++spins) pause(spins);
+}
+
+PALI_INLINE void thread_pool::take_tasks(std::size_t thread) noexcept {
+    const std::size_t shares = 2 * size(); // of what is left, so that a thread that is half as quick ends with the others
+    for (std::size_t i = m_next.load(std::memory_order_relaxed); i < m_count;) {
+        const std::size_t end = i + std::max<std::size_t>(1, (m_count - i) / shares);
+        if (!m_next.compare_exchange_weak(i, end, std::memory_order_relaxed)) continue; // i is what another thread made it
+        for (; i < end; ++i) m_call(m_task, i, thread);
+        i = m_next.load(std::memory_order_relaxed);
+    }
+}
+
+PALI_INLINE void thread_pool::work(std::size_t thread) noexcept {
+    for (std::uint32_t seen = 0;;) {
+        std::size_t spins = 0;
+        while (m_round.load(std::memory_order_acquire) == seen) {
+            if (++spins < spins_before_sleep) pause(spins);
+            else m_round.wait(seen, std::memory_order_acquire);
+        }
+        ++seen;
+        if (m_stop.load(std::memory_order_relaxed)) return;
+        take_tasks(thread);
+        m_busy.fetch_sub(1, std::memory_order_release);
+    }
+}
+
+PALI_INLINE void thread_pool::pause(std::size_t spins) noexcept {
+    if (spins % yield_every == yield_every - 1) std::this_thread::yield(); // somebody else may own the core
+#if defined(__x86_64__)
+    else __builtin_ia32_pause(); // the instruction alone: its header belongs to the kernels
+#endif
+}
+
+} // namespace pali::inline PALI_ABI
+
+// What an attention is: heads and limits.
+
+namespace pali::inline PALI_ABI::kernels {
+
+/// Heads and limits of an attention.
+struct attention_shape {
+    std::size_t heads = 0, kv_heads = 0, head_dim = 0; ///< of queries; of keys and values, heads % kv_heads == 0; numbers of each
+    float scale = 1;   ///< of the queries
+    float softcap = 0; ///< of the scores; 0: none
+};
+
 } // namespace pali::inline PALI_ABI::kernels
 
-// Probabilities of a row of logits.
+// Pictures of features, and the sizes of a convolution over one.
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali::inline PALI_ABI::kernels {
 
-/// The place of the largest value, the first of equals; of the first NaN when there is one (as torch.argmax). 0 for none.
-[[nodiscard]] inline std::size_t argmax(std::span<const float> values) noexcept { return kernels::argmax(arch::native, values.data(), values.size()); }
+/// Non-owning picture of features, channels last: (height, width, channels). Around it lies a border of one pixel of zeros, which is
+/// what a padding of 1 reads: no kernel asks where the picture ends. Cheap to copy.
+template <class T>
+struct feature_map {
+    T* data = nullptr; ///< (height + 2, width + 2, channels)
+    std::size_t height = 0, width = 0, channels = 0; ///< pixels, pixels, numbers of a pixel
 
-/// log(sum(exp(logits))).
-[[nodiscard]] inline double log_sum_exp(std::span<const float> logits) noexcept {
-    if (logits.empty()) return -std::numeric_limits<double>::infinity();
-    const float top = logits[argmax(logits)];
-    return static_cast<double>(top) + std::log(kernels::sum_of_exp(arch::native, logits.data(), logits.size(), top));
-}
+    feature_map() = default;
+    /// Over memory of size() floats, whose border is zero already.
+    feature_map(T* memory, std::size_t lines, std::size_t columns, std::size_t numbers) noexcept
+        : data(memory), height(lines), width(columns), channels(numbers) {}
+    /// feature_map<T> is usable where feature_map<const T> is asked for.
+    template <class U>
+        requires(std::is_same_v<const U, T>)
+    feature_map(const feature_map<U>& other) noexcept : feature_map(other.data, other.height, other.width, other.channels) {}
 
-/// The natural logarithm of the probability of one token.
-[[nodiscard]] inline float log_softmax_at(std::span<const float> logits, token id) noexcept {
-    return static_cast<float>(static_cast<double>(logits[static_cast<std::size_t>(id)]) - log_sum_exp(logits));
-}
-
-/// Those of all tokens. `out` may be `logits` itself.
-inline void log_softmax(std::span<const float> logits, std::span<float> out) noexcept {
-    const double sum = log_sum_exp(logits);
-    for (std::size_t i = 0; i < logits.size(); ++i) out[i] = static_cast<float>(static_cast<double>(logits[i]) - sum);
-}
-
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
-
-// What makes tokens less likely or impossible before one is drawn: each equals transformers' processor or warper of that name
-// (generation/logits_process.py, 5.23), in float32, without sorting the vocabulary.
-
-namespace pali::inline PALI_ABI {
-
-/// A token that can be drawn, and what processors order and weigh it by.
-struct drawable {
-    float key = 0, probability = 0; ///< what tokens are ordered by; 0 to 1
-    std::uint32_t place = 0; ///< among the logits
+    /// Floats in memory, those of the border too.
+    [[nodiscard]] static std::size_t size(std::size_t height, std::size_t width, std::size_t channels) noexcept {
+        return (height + 2) * (width + 2) * channels;
+    }
+    /// Of this one.
+    [[nodiscard]] std::size_t size() const noexcept { return size(height, width, channels); }
+    /// From one row of pixels to the next, in floats.
+    [[nodiscard]] std::size_t stride() const noexcept { return (width + 2) * channels; }
+    /// The channels of a pixel.
+    [[nodiscard]] T* at(std::size_t y, std::size_t x) const noexcept { return data + (y + 1) * stride() + (x + 1) * channels; }
 };
 
-/// Memory that processors work in, for one size of vocabulary.
-struct processor_memory {
-    /// 17 bytes a token of the vocabulary.
-    explicit processor_memory(std::size_t vocabulary) : values(vocabulary), tokens(vocabulary), marks(vocabulary) {}
+/// A square kernel; its padding keeps a picture's size at stride 1, and halves it (transposed: doubles it) exactly at stride 2.
+/// Three of them exist: side 1 and side 3 at stride 1, side 4 at stride 2, the last also transposed.
+struct conv_shape {
+    std::size_t in = 0, out = 0; ///< channels
+    std::size_t side = 1;        ///< pixels of the kernel, across and down
+    std::size_t stride = 1;      ///< pixels
+    bool transposed = false;     ///< the other way round: stride enlarges
 
-    std::vector<float> values;       ///< (vocabulary), what a processor has to note of each logit
-    std::vector<drawable> tokens;    ///< (vocabulary), those that can be drawn in front
-    std::vector<std::uint8_t> marks; ///< all 0 between calls
+    /// Whether it is one of those.
+    [[nodiscard]] bool is_known() const noexcept { return stride == 1 ? (side == 1 || side == 3) && !transposed : stride == 2 && side == 4; }
+    /// Zeros around the picture; of a transposed convolution, what PyTorch calls padding.
+    [[nodiscard]] std::size_t padding() const noexcept { return (side - 1) / 2; }
+    /// Rows or columns that come out of `n`.
+    [[nodiscard]] std::size_t size_from(std::size_t n) const noexcept { return transposed ? n * stride : n / stride; }
 };
 
-namespace detail {
+} // namespace pali::inline PALI_ABI::kernels
 
-inline constexpr float impossible = -std::numeric_limits<float>::infinity();
+// The weights of a convolution in the order in which its kernel reads them, and pictures in scratch memory.
 
-/// The tokens that can be drawn at all, with their logits as keys, and their probabilities. NaN is not among them, and none is where a logit is
-/// infinite, so that any order of them is a total one.
-[[nodiscard]] inline std::span<drawable> softmax(std::span<const float> logits, processor_memory& memory) noexcept {
+namespace pali::inline PALI_ABI::kernels {
+
+/// An uninitialised picture within a border of zeros, in scratch memory.
+[[nodiscard]] inline feature_map<float> take_feature_map(arena& scratch, std::size_t height, std::size_t width, std::size_t channels) {
+    const feature_map<float> map(scratch.take(feature_map<float>::size(height, width, channels)), height, width, channels);
+    std::fill_n(map.data, map.stride() + channels, 0.f); // the row above, and the pixel left of the first row
+    for (std::size_t y = 0; y + 1 < height; ++y) std::fill_n(map.at(y, width), 2 * channels, 0.f); // right of a row, left of the next
+    std::fill_n(map.at(height - 1, width), map.stride() + channels, 0.f);
+    return map;
+}
+
+/// A convolution's weights in the order that convolve() reads them: repacked once, 16 output channels beside each other.
+/// A transposed convolution of stride 2 is four convolutions, each with every other tap, that make every other pixel: its phases.
+class conv_weights {
+public:
+    static constexpr std::size_t panel = 16; ///< output channels that are computed together: the widest vector
+
+    conv_weights() = default;
+
+    /// weight (out, in, side, side), transposed (in, out, side, side), as PyTorch stores them; bias (out).
+    conv_weights(const conv_shape& shape, const float* weight, const float* bias)
+        : m_shape(shape), m_weights(phases() * panels() * depth() * panel), m_bias(panels() * panel) {
+        PALI_ASSERT(shape.is_known());
+        std::copy_n(bias, shape.out, m_bias.data());
+        const std::size_t in = shape.in, out = shape.out, side = shape.side;
+        for (std::size_t phase = 0; phase < phases(); ++phase)
+            for (std::size_t o = 0; o < out; ++o)
+                for (std::size_t row = 0; row < taps(); ++row)
+                    for (std::size_t column = 0; column < taps(); ++column)
+                        for (std::size_t i = 0; i < in; ++i) {
+                            const std::size_t tap = tap_of(row, phase / 2) * side + tap_of(column, phase % 2);
+                            const std::size_t from = (shape.transposed ? i * out + o : o * in + i) * side * side + tap;
+                            float* const to = m_weights.data() + (phase * panels() + o / panel) * depth() * panel;
+                            to[((row * taps() + column) * in + i) * panel + o % panel] = weight[from];
+                        }
+    }
+
+    /// What they were packed for.
+    [[nodiscard]] const conv_shape& shape() const noexcept { return m_shape; }
+    /// Convolutions that it consists of.
+    [[nodiscard]] std::size_t phases() const noexcept { return m_shape.transposed ? 4 : 1; }
+    /// Rows of pixels that one output pixel sees, and columns.
+    [[nodiscard]] std::size_t taps() const noexcept { return m_shape.transposed ? m_shape.side / 2 : m_shape.side; }
+    /// Groups of 16 output channels, the last filled up with zeros.
+    [[nodiscard]] std::size_t panels() const noexcept { return (m_shape.out + panel - 1) / panel; }
+    /// (taps, taps, in, 16)
+    [[nodiscard]] const float* weights(std::size_t phase, std::size_t of_panel) const noexcept {
+        return m_weights.data() + (phase * panels() + of_panel) * depth() * panel;
+    }
+    /// (16)
+    [[nodiscard]] const float* bias(std::size_t of_panel) const noexcept { return m_bias.data() + of_panel * panel; }
+
+private:
+    [[nodiscard]] std::size_t depth() const noexcept { return taps() * taps() * m_shape.in; }
+
+    /// Row `tap` of a phase, as a row of the kernel. Input row i of a transposed convolution adds its tap k to output row 2i - 1 + k, so
+    /// even rows get tap 3 from the row above and 1 from their own, odd ones 2 from their own and 0 from the row below.
+    [[nodiscard]] std::size_t tap_of(std::size_t tap, std::size_t phase) const noexcept { return m_shape.transposed ? 3 - phase - 2 * tap : tap; }
+
+    conv_shape m_shape;
+    aligned_vector<float> m_weights; // (phases, panels, taps, taps, in, 16), zero behind the last channel
+    aligned_vector<float> m_bias;    // (panels, 16)
+};
+
+/// What is done with a sum before it is stored.
+enum class activation { none, relu };
+
+} // namespace pali::inline PALI_ABI::kernels
+
+// One of the matrices that the same activations are multiplied with.
+
+namespace pali::inline PALI_ABI::kernels {
+
+/// A term of y = x · wᵀ + bias besides x. Products take several beside one x, and do once what they do to x: queries, keys and values are such a case.
+template <class Weights>
+struct factor {
+    Weights weights;             ///< w (N, K), as stored
+    const float* bias = nullptr; ///< (N), or none
+    rows<float> y;               ///< (T, N); not x
+};
+
+/// factor{w, bias, y}, also where a compiler does not deduce this by itself.
+template <class Weights>
+factor(Weights, const float*, rows<float>) -> factor<Weights>;
+
+/// N of all factors together.
+template <class Weights>
+[[nodiscard]] std::size_t outputs_of(std::initializer_list<factor<Weights>> with) noexcept {
+    std::size_t sum = 0;
+    for (const auto& of : with) sum += of.y.width;
+    return sum;
+}
+
+/// Calls task(factor, first, n, thread) for outputs [first, first + n) of each, `at_once` at most, in one run: threads wait for one another once, and not at the end of each factor.
+template <class Weights, class Task>
+void for_outputs(std::initializer_list<factor<Weights>> with, std::size_t at_once, thread_pool& threads, Task&& task) {
+    const auto tasks_of = [at_once](const factor<Weights>& of) { return (of.y.width + at_once - 1) / at_once; };
     std::size_t count = 0;
-    float top = impossible;
-    for (std::size_t i = 0; i < logits.size(); ++i)
-        if (logits[i] > impossible) {
-            memory.tokens[count++] = {logits[i], 0, static_cast<std::uint32_t>(i)};
-            top = std::max(top, logits[i]);
-        }
-    if (top == -impossible) return {};
-    const auto found = std::span(memory.tokens).first(count);
-    double sum = 0;
-    for (drawable& t : found) sum += static_cast<double>(t.probability = std::exp(t.key - top));
-    for (drawable& t : found) t.probability /= static_cast<float>(sum);
-    return found;
+    for (const auto& of : with) count += tasks_of(of);
+    threads.run(count, [&](std::size_t i, std::size_t thread) {
+        const factor<Weights>* of = with.begin();
+        for (; i >= tasks_of(*of); ++of) i -= tasks_of(*of);
+        const std::size_t first = i * at_once;
+        task(*of, first, std::min(at_once, of->y.width - first), thread);
+    });
 }
 
-/// How many tokens, from the smallest key on, have a running sum of probabilities, begun at `sum`, that `fits`; of equal keys the first place
-/// comes first. They come to stand in front, and the next one after them; nothing else is sorted. Linear on average: the half that is
-/// settled is left alone.
-template <class Fits>
-[[nodiscard]] std::size_t leading(std::span<drawable> tokens, double sum, Fits fits) {
-    std::size_t begin = 0, end = tokens.size();
-    while (begin < end) {
-        const std::size_t middle = begin + (end - begin) / 2;
-        const auto at = [&](std::size_t i) { return tokens.begin() + static_cast<std::ptrdiff_t>(i); };
-        std::nth_element(at(begin), at(middle), at(end),
-                         [](const drawable& a, const drawable& b) { return a.key < b.key || (a.key == b.key && a.place < b.place); });
-        double reached = sum;
-        for (std::size_t i = begin; i <= middle; ++i) reached += static_cast<double>(tokens[i].probability);
-        if (fits(static_cast<float>(reached))) {
-            sum = reached;
-            begin = middle + 1;
-        } else {
-            end = middle;
-        }
-    }
-    return begin;
-}
-
-} // namespace detail
-
-/// RepetitionPenaltyLogitsProcessor: the logits of tokens in `sequence` are divided by `penalty`, or multiplied when negative; once each. Ids
-/// outside the logits are passed over.
-inline void penalise_repetition(std::span<float> logits, std::span<const token> sequence, float penalty, processor_memory& memory) noexcept {
-    const auto inside = [&](token id) { return id >= 0 && static_cast<std::size_t>(id) < logits.size(); };
-    for (const token id : sequence) {
-        if (!inside(id) || memory.marks[static_cast<std::size_t>(id)] != 0) continue;
-        memory.marks[static_cast<std::size_t>(id)] = 1;
-        float& x = logits[static_cast<std::size_t>(id)];
-        x = x < 0 ? x * penalty : x / penalty;
-    }
-    for (const token id : sequence)
-        if (inside(id)) memory.marks[static_cast<std::size_t>(id)] = 0;
-}
-
-/// MinNewTokensLengthLogitsProcessor, where it applies: these tokens (EOS) become impossible.
-inline void suppress(std::span<float> logits, std::span<const token> ids) noexcept {
-    for (const token id : ids)
-        if (id >= 0 && static_cast<std::size_t>(id) < logits.size()) logits[static_cast<std::size_t>(id)] = detail::impossible;
-}
-
-/// TemperatureLogitsWarper. `temperature` is more than 0.
-inline void apply_temperature(std::span<float> logits, float temperature) noexcept {
-    for (float& x : logits) x /= temperature;
-}
-
-/// TopKLogitsWarper: the k largest stay, and what equals the smallest of them. `k` is 1 or more.
-inline void keep_top_k(std::span<float> logits, std::size_t k, processor_memory& memory) noexcept {
-    std::size_t count = 0;
-    for (const float x : logits)
-        if (x > detail::impossible) memory.values[count++] = x;
-    if (count <= k) return;
-    const auto kth = memory.values.begin() + static_cast<std::ptrdiff_t>(k - 1);
-    std::nth_element(memory.values.begin(), kth, memory.values.begin() + static_cast<std::ptrdiff_t>(count), std::greater<>());
-    const float smallest = *kth;
-    for (float& x : logits)
-        if (x < smallest) x = detail::impossible;
-}
-
-/// TopPLogitsWarper: goes, from the least likely on, what together has no more than 1 - p. Of equals the first go first:
-/// torch.sort leaves that open, this is what a stable one does. One token always stays.
-inline void keep_top_p(std::span<float> logits, float p, processor_memory& memory) {
-    auto tokens = detail::softmax(logits, memory);
-    if (tokens.empty()) return;
-    const auto going = static_cast<float>(1 - detail::as_written(p));
-    // Those below this go whatever else there is: all of them together do not reach `going`. With a real model that is nearly all.
-    const double negligible = 0.999 * static_cast<double>(going) / static_cast<double>(tokens.size());
-    double gone = 0;
-    std::size_t left = 0;
-    for (const drawable& t : tokens) {
-        if (static_cast<double>(t.probability) > negligible) {
-            memory.tokens[left++] = t;
-        } else {
-            gone += static_cast<double>(t.probability);
-            logits[t.place] = detail::impossible;
-        }
-    }
-    tokens = tokens.first(left);
-    const std::size_t count = detail::leading(tokens, gone, [&](float sum) { return sum <= going; });
-    for (const drawable& t : tokens.first(std::min(count, left - 1))) logits[t.place] = detail::impossible;
-}
-
-/// MinPLogitsWarper: what is less likely than p times the most likely token goes.
-inline void keep_min_p(std::span<float> logits, float p, processor_memory& memory) noexcept {
-    const auto tokens = detail::softmax(logits, memory);
-    float top = 0;
-    for (const drawable& t : tokens) top = std::max(top, t.probability);
-    const float least = p * top;
-    for (const drawable& t : tokens)
-        if (t.probability < least) logits[t.place] = detail::impossible;
-}
-
-/// TypicalLogitsWarper: tokens whose surprise is nearest to the expected one stay, as many as together reach `mass`, and what equals the last.
-inline void keep_typical(std::span<float> logits, float mass, processor_memory& memory) {
-    const auto tokens = detail::softmax(logits, memory);
-    if (tokens.empty()) return;
-    float top = detail::impossible;
-    for (const drawable& t : tokens) top = std::max(top, t.key);
-    double sum = 0, entropy = 0;
-    for (const drawable& t : tokens) sum += static_cast<double>(std::exp(t.key - top));
-    const auto log_sum = static_cast<float>(std::log(sum));
-    for (drawable& t : tokens) {
-        t.key = t.key - top - log_sum;
-        const float p = std::exp(t.key);
-        if (p > 0) entropy -= static_cast<double>(t.key * p);
-    }
-    for (drawable& t : tokens) t.key = std::abs(-t.key - static_cast<float>(entropy));
-    const std::size_t count = detail::leading(tokens, 0, [&](float reached) { return reached < mass; });
-    if (count == tokens.size()) return;
-    const float farthest = tokens[count].key;
-    for (const drawable& t : tokens)
-        if (t.key > farthest) logits[t.place] = detail::impossible;
-}
-
-} // namespace pali::inline PALI_ABI
-
-// Random numbers that are the same everywhere.
-
-namespace pali::inline PALI_ABI {
-
-/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): a counter, mixed. Any seed is as good as another.
-class random_source {
-public:
-    /// Two sources of the same seed give the same numbers.
-    explicit random_source(std::uint64_t seed) noexcept : m_state(seed) {}
-
-    /// 64 random bits.
-    [[nodiscard]] std::uint64_t bits() noexcept {
-        std::uint64_t z = m_state += 0x9e3779b97f4a7c15u;
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-        return z ^ (z >> 31);
-    }
-
-    /// At least 0 and less than 1, in steps of 2^-53.
-    [[nodiscard]] double uniform() noexcept { return static_cast<double>(bits() >> 11) * 0x1p-53; }
-
-private:
-    std::uint64_t m_state;
-};
-
-} // namespace pali::inline PALI_ABI
-
-// Chooses the next token from logits.
-
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
-
-/// One sequence's choices. Allocates nothing after construction. Two samplers of the same options make the same choices from the same logits.
-class sampler {
-public:
-    /// Throws errc::invalid_argument for options that are not allowed.
-    sampler(const sampling_options& options, std::size_t vocabulary) : m_options(options), m_memory(vocabulary), m_random(options.seed) {
-        m_options.validate();
-        if (vocabulary == 0) throw error(errc::invalid_argument, "a sampler over a vocabulary of 0 tokens; 1 or more is needed");
-    }
-
-    /// Chooses. `logits` (vocabulary) are changed: take log_softmax_at before, for the probability under the model's own distribution.
-    /// `sequence` is all that the model has seen: image tokens, prompt and what was generated. `suppressed` are tokens that must not come: EOS,
-    /// as long as there are fewer than min_new_tokens. Greedy takes the first of equals. Throws errc::invalid_argument when the logits hold
-    /// NaN, or leave nothing to choose.
-    [[nodiscard]] token next(std::span<float> logits, std::span<const token> sequence, std::span<const token> suppressed = {}) {
-        process(logits, sequence, suppressed);
-        const std::size_t best = argmax(logits);
-        if (!std::isfinite(logits[best]))
-            throw error(errc::invalid_argument, {"the largest logit is ", detail::in_decimal(logits[best]), " (token ", best,
-                                                 "): no token can be chosen; are the weights whole and of the right dtype?"});
-        return static_cast<token>(m_options.greedy() ? best : draw(logits, logits[best]));
-    }
-
-    /// Whether `next` leaves the logits of tokens that can come as they are.
-    [[nodiscard]] bool keeps_logits() const noexcept { return m_options.greedy() && m_options.repetition_penalty == 1; }
-
-    /// What `next` does before it chooses, in transformers' order. For beam search, on log-probabilities.
-    void process(std::span<float> logits, std::span<const token> sequence, std::span<const token> suppressed = {}) {
-        PALI_ASSERT(logits.size() == m_memory.values.size());
-        if (m_options.repetition_penalty != 1) penalise_repetition(logits, sequence, m_options.repetition_penalty, m_memory);
-        suppress(logits, suppressed);
-        if (m_options.greedy()) return;
-        if (m_options.temperature != 1) apply_temperature(logits, m_options.temperature);
-        if (m_options.top_k != 0) keep_top_k(logits, m_options.top_k, m_memory);
-        if (m_options.top_p < 1) keep_top_p(logits, m_options.top_p, m_memory);
-        if (m_options.min_p > 0) keep_min_p(logits, m_options.min_p, m_memory);
-        if (m_options.typical_p < 1) keep_typical(logits, m_options.typical_p, m_memory);
-    }
-
-private:
-    /// The first token at which the running sum of probabilities passes a random number.
-    [[nodiscard]] std::size_t draw(std::span<const float> logits, float top) noexcept {
-        double sum = 0;
-        for (std::size_t i = 0; i < logits.size(); ++i) sum += static_cast<double>(m_memory.values[i] = std::exp(logits[i] - top));
-        const double target = m_random.uniform() * sum;
-        double reached = 0;
-        std::size_t last = 0;
-        for (std::size_t i = 0; i < logits.size(); ++i) {
-            if (m_memory.values[i] == 0) continue;
-            last = i;
-            reached += static_cast<double>(m_memory.values[i]);
-            if (reached > target) break;
-        }
-        return last;
-    }
-
-    sampling_options m_options;
-    processor_memory m_memory;
-    random_source m_random;
-};
-
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
-
-// Tokens to text while they arrive: only whole characters, and in the end the text that decoding all at once gives.
-
-namespace pali::inline PALI_ABI {
-
-/// Decodes a stream of tokens. All that `push` gave, and then `finish`, is `tokenizer::decode` of all tokens, for any tokens. What each call
-/// gives is valid UTF-8. Refers to the tokenizer, which must outlive it.
-class text_stream {
-public:
-    /// With nothing held back.
-    explicit text_stream(const tokenizer& text) : m_tokenizer(&text) {}
-
-    /// The text that one more token makes certain; often empty within a character of byte pieces. Valid until the next call.
-    [[nodiscard]] std::string_view push(token id) {
-        m_ready.clear();
-        const piece_kind kind = m_tokenizer->kind(id);
-        if (kind == piece_kind::byte) {
-            m_bytes += static_cast<char>(m_tokenizer->byte(id));
-            take_characters(false);
-            return m_ready;
-        }
-        take_characters(true);
-        if (kind == piece_kind::text) append_piece(m_ready, m_tokenizer->piece(id));
-        else if (kind == piece_kind::unknown) m_ready += m_tokenizer->unknown_text();
-        return m_ready;
-    }
-
-    /// What was held back: bytes that will not become a character. The stream is as new afterwards. Valid until the next call.
-    [[nodiscard]] std::string_view finish() {
-        m_ready.clear();
-        take_characters(true);
-        return m_ready;
-    }
-
-private:
-    /// Moves characters from the bytes held to the text. At the end of a run, bytes that are cut off are none.
-    void take_characters(bool end_of_run) {
-        m_bytes.erase(0, append_characters(m_ready, m_bytes, end_of_run));
-    }
-
-    const tokenizer* m_tokenizer;
-    std::string m_bytes; // of a character that is not whole yet: 3 at most between calls
-    std::string m_ready;
-};
-
-} // namespace pali::inline PALI_ABI
-
-// One answer in the making: from logits to tokens, text and callbacks.
-
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
-
-/// Chooses token after token from logits, streams the text, and knows when to stop. Allocates when it is made and not per token.
-class answer {
-public:
-    /// `number` is what its callbacks call it; `eos` are the tokens that end it; `vocab` is the number of logits; `most_tokens`
-    /// those that it may have. What it is given has to outlive it.
-    answer(std::size_t number, const generate_options& options, const tokenizer& text, std::span<const token> eos, const prompt_layout& prompt, std::size_t vocab, std::size_t most_tokens)
-        : m_number(number), m_options(options), m_eos(eos), m_stream(text), m_sampler(options.sampling, vocab), m_sequence(prompt.tokens) {
-        m_result.most_tokens = most_tokens;
-        m_sequence.reserve(prompt.tokens.size() + most_tokens);
-        if (changes_logits()) m_own.reserve(vocab);
-        m_result.tokens.reserve(most_tokens);
-        m_result.logprobs.reserve(most_tokens);
-        m_result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
-    }
-
-    /// Takes the logits of the next token, (vocab), and may overwrite them; returns whether another token is wanted. Throws what sampler::next throws.
-    [[nodiscard]] bool take(std::span<float> logits) {
-        const double normaliser = log_sum_exp(logits); // of the model's own distribution, before anything is done to it
-        if (changes_logits()) m_own.assign(logits.begin(), logits.end());
-        if (m_options.constrain) m_options.constrain(m_result.tokens, logits);
-        const bool may_end = m_result.tokens.size() >= m_options.min_new_tokens;
-        const token next = m_sampler.next(logits, m_sequence, may_end ? std::span<const token>() : m_eos);
-        const float own = changes_logits() ? m_own[static_cast<std::size_t>(next)] : logits[static_cast<std::size_t>(next)];
-        const auto logprob = static_cast<float>(static_cast<double>(own) - normaliser);
-        m_sequence.push_back(next);
-        m_result.tokens.push_back(next);
-        m_result.logprobs.push_back(logprob);
-        const bool ends = std::find(m_eos.begin(), m_eos.end(), next) != m_eos.end();
-        const bool wanted = (!m_options.on_token || m_options.on_token(m_number, next, logprob)) && (ends || say(m_stream.push(next)));
-        if (!wanted) m_result.finish = finish_reason::cancelled;
-        else if (ends) m_result.finish = finish_reason::eos;
-        else if (m_result.tokens.size() < m_result.most_tokens) return true;
-        else m_result.finish = finish_reason::length;
-        m_complete = true;
-        const std::string_view held = m_stream.finish();
-        if (m_result.finish == finish_reason::cancelled) m_result.text += held; // whoever cancelled is not called again
-        else if (!say(held)) m_result.finish = finish_reason::cancelled;
-        return false;
-    }
-
-    /// The call was stopped: the answer, unless it is complete, ends with what there is.
-    void cancel() {
-        if (m_complete) return;
-        m_complete = true;
-        m_result.finish = finish_reason::cancelled;
-        m_result.text += m_stream.finish();
-    }
-    /// Whether a callback of this answer stopped it.
-    [[nodiscard]] bool stopped() const noexcept { return m_complete && m_result.finish == finish_reason::cancelled; }
-
-    /// The token chosen last.
-    [[nodiscard]] token last() const noexcept { return m_sequence.back(); }
-    /// Of the answer, for the caller to add to.
-    [[nodiscard]] pali::timings& timings() noexcept { return m_result.timings; }
-    /// The answer, once no other token is wanted.
-    [[nodiscard]] generation finish() && { return std::move(m_result); }
-
-private:
-    /// Whether the logits that a token is chosen from are not the model's own.
-    [[nodiscard]] bool changes_logits() const noexcept { return m_options.constrain || !m_sampler.keeps_logits(); }
-
-    [[nodiscard]] bool say(std::string_view piece) {
-        m_result.text += piece;
-        return piece.empty() || !m_options.on_text || m_options.on_text(m_number, piece);
-    }
-
-    std::size_t m_number;
-    const generate_options& m_options;
-    std::span<const token> m_eos;
-    text_stream m_stream;
-    sampler m_sampler;
-    std::vector<token> m_sequence; // image tokens, prompt, answer: what processors look at
-    std::vector<float> m_own; // logits as the model gave them, where they are changed
-    generation m_result;
-    bool m_complete = false; // no other token is wanted
-};
-
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+} // namespace pali::inline PALI_ABI::kernels
 
 // Memory that will be read soon.
 
@@ -7762,472 +8142,320 @@ private:
 
 } // namespace pali::inline PALI_ABI::kernels
 
-// Keys and values of one sequence, for every layer.
-
-namespace pali::inline PALI_ABI {
-
-/// What earlier tokens of a sequence left for later ones: a fixed capacity, layer by layer as kernels::key_values.
-class kv_cache {
-public:
-    /// Empty, for sequences of at most `capacity` tokens. Throws std::bad_alloc.
-    template <decoder_config Config>
-    kv_cache(const Config& config, std::size_t capacity, kv_type type = kv_type::f32)
-        : m_type(type), m_capacity(capacity), m_layers(config.layers), m_heads(config.kv_heads), m_head_dim(config.head_dim),
-          m_layer_bytes(type == kv_type::f32 ? layer_bytes<float>() : layer_bytes<bfloat16>()), m_bytes(m_layers * m_layer_bytes), m_memory(std::calloc(m_bytes + alignment, 1), &std::free) {
-        if (!m_memory) throw std::bad_alloc();
-        void* place = m_memory.get();
-        std::size_t room = m_bytes + alignment;
-        m_data = static_cast<std::byte*>(std::align(alignment, m_bytes, place, room));
-    }
-
-    /// Tokens that the cache holds.
-    [[nodiscard]] std::size_t length() const noexcept { return m_length; }
-    /// Tokens that it can hold.
-    [[nodiscard]] std::size_t capacity() const noexcept { return m_capacity; }
-    /// Tokens at the beginning that all see each other: image, BOS, prompt, "\n".
-    [[nodiscard]] std::size_t prefix() const noexcept { return m_prefix; }
-    /// Bytes for all tokens that it can hold; the system gives pages of them where tokens come.
-    [[nodiscard]] std::size_t bytes() const noexcept { return m_bytes; }
-    /// Numbers that it keeps.
-    [[nodiscard]] kv_type type() const noexcept { return m_type; }
-
-    /// Forgets everything; the next sequence begins with `prefix` tokens that see each other.
-    void start(std::size_t prefix) noexcept {
-        m_length = 0;
-        m_prefix = prefix;
-    }
-    /// `count` more tokens are complete in every layer. Throws errc::capacity_exceeded.
-    void advance(std::size_t count) {
-        require(count);
-        m_length += count;
-    }
-    /// Throws errc::capacity_exceeded where `count` more tokens do not fit.
-    void require(std::size_t count) const {
-        if (m_length + count > m_capacity)
-            throw error(errc::capacity_exceeded, {"a sequence of ", m_length + count, " tokens does not fit a key-value cache of ", m_capacity});
-    }
-    /// Takes over tokens [first, length) of a cache of the same model and type.
-    void copy_from(const kv_cache& other, std::size_t first, std::size_t length) noexcept {
-        PALI_ASSERT(other.m_layers == m_layers && other.m_heads == m_heads && other.m_head_dim == m_head_dim && other.m_type == m_type && length <= m_capacity);
-        for (std::size_t layer = 0; layer < m_layers; ++layer)
-            visit(layer, [&]<class Element>(const kernels::key_values<Element>& mine) {
-                for (std::size_t head = 0; head < m_heads; ++head) mine.copy_from(other.view<Element>(layer), head, first, length);
-            });
-        m_length = length;
-        m_prefix = other.m_prefix;
-    }
-
-    /// Calls f with keys and values of a layer: kernels::key_values of float or bfloat16.
-    template <class F>
-    void visit(std::size_t layer, F&& f) const {
-        if (m_type == kv_type::f32) f(view<float>(layer));
-        else f(view<bfloat16>(layer));
-    }
-    /// Keeps the key and the value, head_dim numbers each, of a head and position.
-    void store(std::size_t layer, std::size_t head, std::size_t position, std::span<const float> key, std::span<const float> value) noexcept {
-        PALI_ASSERT(layer < m_layers && head < m_heads && position < m_capacity);
-        visit(layer, [&](const auto& all) { all.put(head, position, key, value); });
-    }
-
-private:
-    template <class Element>
-    [[nodiscard]] std::size_t layer_bytes() const noexcept {
-        return kernels::key_values<Element>::numbers(m_heads, m_capacity, m_head_dim) * sizeof(Element);
-    }
-    template <class Element>
-    [[nodiscard]] kernels::key_values<Element> view(std::size_t layer) const noexcept {
-        return {.data = reinterpret_cast<Element*>(m_data + layer * m_layer_bytes), .capacity = m_capacity, .head_dim = m_head_dim};
-    }
-
-    static constexpr std::size_t alignment = 64; // bytes: a cache line
-
-    kv_type m_type;
-    std::size_t m_capacity, m_layers, m_heads, m_head_dim, m_layer_bytes, m_bytes, m_length = 0, m_prefix = 0;
-    std::unique_ptr<void, void (*)(void*)> m_memory; // zeroed, and not touched before a token comes: what is not used costs nothing
-    std::byte* m_data = nullptr;                     // in it
-};
-
-} // namespace pali::inline PALI_ABI
-
-// The key-value caches of a model, used again from call to call.
-
-#include <deque>
-
-namespace pali::inline PALI_ABI {
-
-/// One cache for each sequence that is answered at the same time.
-class kv_caches {
-public:
-    /// Without caches; those to come keep numbers of `type`.
-    explicit kv_caches(kv_type type = kv_type::f32) : m_type(type) {}
-
-    /// Cache `i`, for sequences of `capacity` tokens: the one that is there, when it is large enough. Throws std::bad_alloc.
-    template <decoder_config Config>
-    kv_cache& prepare(std::size_t i, const Config& config, std::size_t capacity) {
-        while (m_caches.size() <= i) m_caches.emplace_back(config, capacity, m_type);
-        if (m_caches[i].capacity() < capacity) m_caches[i] = kv_cache(config, capacity, m_type);
-        return m_caches[i];
-    }
-
-    /// Cache `i`, which was prepared.
-    [[nodiscard]] kv_cache& operator[](std::size_t i) noexcept { return m_caches[i]; }
-
-private:
-    kv_type m_type;
-    std::deque<kv_cache> m_caches; // they stay where they are when others come
-};
-
-} // namespace pali::inline PALI_ABI
-
-// The progress of one call: pictures, prompts and tokens on one scale.
-
-namespace pali::inline PALI_ABI {
-
-/// Counts the steps of a call and reports their share. A step is a layer over one picture, a layer over one prompt, or one token of all answers. Once the callback
-/// has returned false it is not called again.
-class call_progress {
-public:
-    /// Reports nothing.
-    call_progress() = default;
-    /// Reports to `callback`, which has to outlive it, out of `steps`.
-    call_progress(const progress_callback& callback, std::size_t steps) : m_callback(callback ? &callback : nullptr), m_steps(std::max<std::size_t>(steps, 1)) {}
-
-    /// Reports that a stage begins. Returns whether to go on, as all that follow.
-    bool begin(std::string_view stage) { return report(stage); }
-    /// Reports another step of it.
-    bool advance(std::string_view stage) {
-        m_done = std::min(m_done + 1, m_steps);
-        return report(stage);
-    }
-    /// Reports the end: answers may be shorter than what was allowed.
-    bool complete(std::string_view stage) {
-        m_done = m_steps;
-        return report(stage);
-    }
-    /// Stops the call for another reason than the callback.
-    void stop() noexcept { m_stopped = true; }
-    /// Whether the call is to end.
-    [[nodiscard]] bool stopped() const noexcept { return m_stopped; }
-
-private:
-    bool report(std::string_view stage) {
-        if (m_callback != nullptr && !m_stopped) m_stopped = !(*m_callback)(stage, static_cast<double>(m_done) / static_cast<double>(m_steps));
-        return !m_stopped;
-    }
-
-    const progress_callback* m_callback = nullptr;
-    std::size_t m_steps = 1, m_done = 0;
-    bool m_stopped = false;
-};
-
-} // namespace pali::inline PALI_ABI
-
-// Tokens that the vocabulary has and the embedding does not: added to a tokenizer without resizing the model.
-
-namespace pali::inline PALI_ABI {
-
-/// What to do about a token without a row.
-inline constexpr const char* token_rows_cure = "before training, model.resize_token_embeddings(len(tokenizer)) adds the rows";
-
-/// "2 tokens have no row in the embedding, which has 257152: '<new>' (257153), ..."; empty where each token has one. `<image>` needs none, because features of pictures take its place.
-[[nodiscard]] inline std::string describe_tokens_without_rows(const tokenizer& text, std::size_t rows) {
-    short_list found;
-    const std::optional<token> image = text.id("<image>");
-    for (std::optional<token> id = text.next_id(static_cast<token>(rows)); id; id = *id == std::numeric_limits<token>::max() ? std::nullopt : text.next_id(*id + 1))
-        if (id != image) found.add({in_quotes(text.piece(*id)), " (", *id, ")"});
-    if (found.empty()) return {};
-    return error_text{found.size(), found.size() == 1 ? " token has" : " tokens have", " no row in the embedding, which has ", rows, ": ", found.in_a_row(), "; ", token_rows_cure}.str();
-}
-
-/// Throws errc::invalid_prompt for a text with a token that has no row.
-inline void require_token_rows(const tokenizer& text, std::span<const token> ids, std::size_t rows) {
-    for (const token id : ids)
-        if (static_cast<std::size_t>(id) >= rows)
-            throw error(errc::invalid_prompt, {"the text holds the token ", in_quotes(text.piece(id)), " with the id ", id, ", and the embedding has ", rows, " rows; leave it out, or use a model that was trained with it: ",
-                                               token_rows_cure});
-}
-
-} // namespace pali::inline PALI_ABI
-
-// Whether a checkpoint is the model that was compiled.
-
-namespace pali::inline PALI_ABI {
-
-namespace detail {
-
-/// Throws errc::config_mismatch with every field in which `compiled`, the numbers of the variant of that name, differs from config.json.
-void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read);
-
-} // namespace detail
-
-/// Throws errc::config_mismatch, with every field in which config.json and the compiled type differ, unless they are the same model.
-/// For `dynamic` there is nothing to compare: it is what was read.
-template <model_config Config>
-void require_fit(const Config& compiled, const checkpoint_config& read) {
-    if constexpr (!std::is_same_v<Config, dynamic>) detail::require_same(sizes_of(compiled), variant_name<Config>(), read);
-}
-
-/// The configuration that a model of type `Config` runs with: the sizes read for `dynamic`, the type's own otherwise, which must fit.
-template <model_config Config>
-[[nodiscard]] Config make_config(const checkpoint_config& read) {
-    if constexpr (std::is_same_v<Config, dynamic>) {
-        return read.sizes;
-    } else {
-        require_fit(Config{}, read);
-        return Config{};
-    }
-}
-
-} // namespace pali::inline PALI_ABI
-
-// Body of differences.hpp: the message.
-
-namespace pali::inline PALI_ABI::detail {
-
-PALI_INLINE void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read) {
-    const std::vector<config_difference> found = differences(read.sizes, compiled);
-    if (found.empty()) return;
-    std::string all;
-    for (const config_difference& one : found)
-        error_text{"\n  ", one.field, " is ", one.first, " in the checkpoint, ", one.second, " in the type"}.append_to(all);
-    const std::optional<std::string_view> fitting = matching_variant(read.sizes);
-    throw error(errc::config_mismatch,
-                {read.file.string(), ": is not the compiled model", name == "custom" ? "" : error_text{", ", name}, ":", all,
-                 fitting ? error_text{"\nThe variant that fits is ", *fitting, "; pali::dynamic fits too."}
-                         : "\nNone of the variants shipped fits; pali::dynamic reads its sizes from the checkpoint."});
-}
-
-} // namespace pali::inline PALI_ABI::detail
-
-// Which rows of a matrix belong to which sequence.
-
-namespace pali::inline PALI_ABI {
-
-/// Rows [first, first + count) are the next tokens of the sequence in `cache`: a whole prompt, or one token of a batch.
-struct sequence {
-    kv_cache* cache = nullptr; ///< not owned; a pass appends to it
-    std::size_t first = 0;     ///< row
-    std::size_t count = 0;     ///< rows
-};
-
-} // namespace pali::inline PALI_ABI
-
-// What is asked of the operating system besides memory, for which see files/mmap.hpp. The bodies of these are all that names one.
-
-namespace pali::inline PALI_ABI {
-
-/// Keeps the calling thread on processor `i` of those that it may run on, counted in a circle. Returns whether it stays there: on Linux and Windows.
-bool pin_this_thread(std::size_t i) noexcept;
-
-/// Asks for the tile registers of AMX, which a process has when it asks. False where they are not given: elsewhere than on Linux, too.
-[[nodiscard]] bool may_use_tiles() noexcept;
-
-/// Bytes of the caches that a core has for itself.
-struct cache_sizes {
-    std::size_t first = 0;  ///< for data
-    std::size_t second = 0; ///< that of a cluster where cores share it
-};
-
-/// As the system knows them; 0 where it does not.
-[[nodiscard]] cache_sizes caches_of_a_core() noexcept;
-
-} // namespace pali::inline PALI_ABI
-
-// Bodies of system.hpp: Linux, and Windows by its documented calls, where they were compiled (MinGW-w64) and never run.
-
-#if defined(_WIN32)
-#  ifndef NOMINMAX
-#    define NOMINMAX
-#  endif
-#  ifndef WIN32_LEAN_AND_MEAN
-#    define WIN32_LEAN_AND_MEAN
-#  endif
-#  include <windows.h>
-#elif defined(__linux__)
-#  include <sched.h>
-#  include <sys/syscall.h>
-#  include <unistd.h>
-#endif
-
-namespace pali::inline PALI_ABI {
-
-PALI_INLINE bool pin_this_thread([[maybe_unused]] std::size_t i) noexcept {
-#if defined(_WIN32)
-    DWORD_PTR allowed = 0, of_system = 0; // of one group of processors: 64 at most
-    if (!GetProcessAffinityMask(GetCurrentProcess(), &allowed, &of_system) || allowed == 0) return false;
-    std::size_t count = 0;
-    for (DWORD_PTR rest = allowed; rest != 0; rest &= rest - 1) ++count;
-    for (i %= count; i != 0; --i) allowed &= allowed - 1; // without its lowest
-    return SetThreadAffinityMask(GetCurrentThread(), allowed & (~allowed + 1)) != 0;
-#elif defined(__linux__)
-    cpu_set_t allowed, one;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return false;
-    i %= static_cast<std::size_t>(CPU_COUNT(&allowed));
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-        if (!CPU_ISSET(cpu, &allowed) || i-- != 0) continue;
-        CPU_ZERO(&one);
-        CPU_SET(cpu, &one);
-        return sched_setaffinity(0, sizeof one, &one) == 0;
-    }
-    return false;
-#else
-    return false;
-#endif
-}
-
-PALI_INLINE cache_sizes caches_of_a_core() noexcept {
-    cache_sizes sizes;
-#if defined(_WIN32)
-    SYSTEM_LOGICAL_PROCESSOR_INFORMATION known[512]; // of one group of processors: 64 at most, with a few entries for each
-    DWORD bytes = sizeof known;
-    if (!GetLogicalProcessorInformation(known, &bytes)) return sizes;
-    for (DWORD i = 0; i < bytes / sizeof known[0]; ++i) {
-        if (known[i].Relationship != RelationCache || known[i].Cache.Type == CacheInstruction) continue;
-        if (known[i].Cache.Level == 1) sizes.first = known[i].Cache.Size;
-        if (known[i].Cache.Level == 2) sizes.second = known[i].Cache.Size;
-    }
-#elif defined(__linux__) && defined(_SC_LEVEL1_DCACHE_SIZE)
-    sizes.first = static_cast<std::size_t>(std::max(0L, sysconf(_SC_LEVEL1_DCACHE_SIZE)));
-    sizes.second = static_cast<std::size_t>(std::max(0L, sysconf(_SC_LEVEL2_CACHE_SIZE)));
-#endif
-    return sizes;
-}
-
-// Documentation/arch/x86/xstate.rst of Linux: ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA.
-PALI_INLINE bool may_use_tiles() noexcept {
-#if defined(__x86_64__) && defined(__linux__) && defined(SYS_arch_prctl)
-    constexpr long ask_permission = 0x1023, tile_data = 18;
-    return syscall(SYS_arch_prctl, ask_permission, tile_data) == 0;
-#else
-    return false;
-#endif
-}
-
-} // namespace pali::inline PALI_ABI
-
-// What the processor can do beyond the flags that a translation unit is compiled with, found when the program runs.
-
-#if defined(__x86_64__)
-#  include <cpuid.h>
-#endif
-
-namespace pali::inline PALI_ABI::arch {
-
-/// Instruction sets that kernels have intrinsics for. Each is an extra over the xsimd kernels, which follow compiler flags.
-struct features {
-    bool avx2 = false;        ///< AVX2 and FMA
-    bool avx_vnni = false;    ///< products of bytes on 256-bit registers, in the encoding of AVX
-    bool avx512_vnni = false; ///< the same on 512-bit registers, in that of AVX-512
-    bool avx512_bf16 = false; ///< products of bfloat16 on them, where they outrun multiply-adds of float32
-    bool amx_bf16 = false;    ///< tiles of bfloat16, permitted by the operating system, and AVX-512 F and BW beside them
-
-    friend bool operator==(const features&, const features&) = default;
-};
-
-namespace detail {
-
-#if defined(__x86_64__)
-struct cpuid_registers {
-    unsigned a = 0, b = 0, c = 0, d = 0;
-};
-
-inline cpuid_registers cpuid(unsigned leaf, unsigned subleaf) noexcept {
-    cpuid_registers r;
-    if (!__get_cpuid_count(leaf, subleaf, &r.a, &r.b, &r.c, &r.d)) return {};
-    return r;
-}
-
-/// Which registers the operating system saves: XCR0.
-inline std::uint64_t saved_registers() noexcept {
-    std::uint32_t low, high;
-    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return (static_cast<std::uint64_t>(high) << 32) | low;
-}
-
-/// CPUID, leaf 0: the name of the maker, in B, D and C.
-inline bool made_by_amd() noexcept {
-    const cpuid_registers name = cpuid(0, 0);
-    return name.b == 0x68747541 && name.d == 0x69746e65 && name.c == 0x444d4163; // "Auth" "enti" "cAMD"
-}
-#endif
-
-/// Bits as in Intel's Software Developer's Manual, volume 2A, CPUID, and volume 1, section 13.1 (XCR0).
-inline features detect() noexcept {
-    features found;
-#if defined(__x86_64__)
-    const auto bit = [](std::uint64_t word, int n) { return (word >> n & 1) != 0; };
-    const cpuid_registers basic = cpuid(1, 0), extended = cpuid(7, 0);
-    if (!bit(basic.c, 27)) return found; // OSXSAVE
-    const std::uint64_t saved = saved_registers();
-    const bool ymm = (saved & 0x6) == 0x6, zmm = (saved & 0xe6) == 0xe6, tiles = (saved & 0x60000) == 0x60000;
-    found.avx2 = ymm && bit(extended.b, 5) && bit(basic.c, 12);
-    found.avx_vnni = found.avx2 && bit(cpuid(7, 1).a, 4);
-    found.avx512_vnni = zmm && found.avx2 && bit(extended.b, 16) && bit(extended.b, 31) && bit(extended.c, 11);
-    const bool avx512 = zmm && found.avx2 && bit(extended.b, 16) && bit(extended.b, 30);
-    // Zen 4 has twice the rate of float32. Intel's has half of it (Sapphire Rapids), and so no use.
-    found.avx512_bf16 = avx512 && bit(cpuid(7, 1).a, 5) && made_by_amd();
-    found.amx_bf16 = tiles && avx512 && bit(extended.d, 24) && bit(extended.d, 22) && may_use_tiles();
-#endif
-    return found;
-}
-
-} // namespace detail
-
-/// What this processor and its operating system allow.
-[[nodiscard]] inline const features& detected() noexcept {
-    static const features found = detail::detect();
-    return found;
-}
-
-/// A level is all instruction sets up to one: "simd" (what xsimd was compiled for and no more), "avx2", "vnni", "bf16", "amx". Throws errc::unsupported_arch for
-/// another name and for what `there` lacks.
-[[nodiscard]] inline features limited_to(std::string_view level, const features& there) {
-    static constexpr std::array<std::string_view, 5> levels{"simd", "avx2", "vnni", "bf16", "amx"};
-    std::size_t n = 0;
-    while (n < levels.size() && levels[n] != level) ++n;
-    if (n == levels.size()) throw error(errc::unsupported_arch, {"PALI_ARCH is \"", level, "\"; it can be simd, avx2, vnni, bf16 or amx"});
-    const features wanted{.avx2 = n >= 1, .avx_vnni = n >= 2 && there.avx_vnni, .avx512_vnni = n >= 2 && there.avx512_vnni,
-                          .avx512_bf16 = n == 3 || (n > 3 && there.avx512_bf16), .amx_bf16 = n >= 4};
-    if ((wanted.avx2 && !there.avx2) || (n == 2 && !there.avx_vnni && !there.avx512_vnni) || (wanted.avx512_bf16 && !there.avx512_bf16) ||
-        (wanted.amx_bf16 && !there.amx_bf16))
-        throw error(errc::unsupported_arch, {"PALI_ARCH is \"", level, "\", which this processor does not have"});
-    return wanted;
-}
-
-/// What kernels use: all that was detected, or the level that the environment variable PALI_ARCH names, which is read once.
-/// Throws what limited_to() throws.
-[[nodiscard]] inline const features& in_use() {
-    static const features chosen = [] {
-        const char* const level = std::getenv("PALI_ARCH");
-        return level && *level ? limited_to(level, detected()) : detected();
-    }();
-    return chosen;
-}
-
-} // namespace pali::inline PALI_ABI::arch
-
-// What an attention is: heads and limits.
+// Who sees whom: the prefix-LM mask, with a sliding window.
 
 namespace pali::inline PALI_ABI::kernels {
 
-/// Heads and limits of an attention.
-struct attention_shape {
-    std::size_t heads = 0, kv_heads = 0, head_dim = 0; ///< of queries; of keys and values, heads % kv_heads == 0; numbers of each
-    float scale = 1;   ///< of the queries
-    float softcap = 0; ///< of the scores; 0: none
+/// The keys that a query sees: [begin, end), never empty.
+struct key_range {
+    std::size_t begin = 0, end = 0; ///< tokens
 };
+
+/// The prefix-LM mask of PaliGemma (arXiv 2407.07726, figure 2): the first `prefix` tokens see each other, all later ones what came
+/// before them. A window (Gemma 2, even layers) hides from a later token what is `window` or more behind it; the prefix stays visible
+/// to itself, as in transformers masking_utils.py. What a token sees is always one range:
+///
+///     prefix 3, no window      prefix 3, window 2
+///     a  x x x . .             a  x x x . .
+///     b  x x x . .             b  x x x . .
+///     c  x x x . .             c  x x x . .
+///     d  x x x x .             d  . . x x .
+///     e  x x x x x             e  . . . x x
+///
+/// Where all tokens are prefix, nothing is masked.
+struct prefix_mask {
+    std::size_t prefix = 0; ///< tokens
+    std::size_t window = 0; ///< tokens; 0: none
+    std::size_t start = 0;  ///< position of row 0 of the queries
+
+    /// The tokens that the query in `row` sees.
+    [[nodiscard]] key_range operator()(std::size_t row) const noexcept {
+        const std::size_t position = start + row;
+        if (position < prefix) return {0, prefix};
+        return {window > 0 && position + 1 > window ? position + 1 - window : 0, position + 1};
+    }
+};
+
+} // namespace pali::inline PALI_ABI::kernels
+
+// The weights by which a picture is resampled: Pillow's, to the last operation.
+
+namespace pali::inline PALI_ABI::kernels {
+
+/// Which source pixels make one output pixel, and by how much.
+struct resample_span {
+    std::size_t first = 0; ///< first source pixel
+    std::size_t count = 0; ///< how many of them
+};
+
+/// The weights of one axis.
+struct exact_resample_weights {
+    std::size_t taps = 0;             ///< weights a span; those past its count are zero
+    std::vector<resample_span> spans; ///< one an output pixel
+    std::vector<double> weights;      ///< (spans, taps); those of a span add up to 1
+};
+
+/// The same in fixed point, 22 bits after the point (Pillow, Resample.c: 32 bits less 8 of pixels less 2 of overshoot).
+struct resample_weights {
+    static constexpr int precision = 32 - 8 - 2; ///< bits after the point
+
+    std::size_t taps = 0;              ///< weights a span; those past its count are zero
+    std::vector<resample_span> spans;  ///< one an output pixel
+    std::vector<std::int32_t> weights; ///< (spans, taps)
+};
+
+/// The value as stored: keeps a compiler from fusing a product into the sum that follows, which may round otherwise than Pillow does.
+[[nodiscard]] inline double stored(double value) noexcept {
+    volatile double memory = value;
+    return memory;
+}
+
+/// A sum in fixed point as a pixel: cut off below 0 and above 255.
+[[nodiscard]] PALI_ALWAYS_INLINE inline std::uint8_t clip_to_byte(std::int32_t sum) noexcept {
+    const std::int32_t pixel = sum >> resample_weights::precision;
+    return static_cast<std::uint8_t>(pixel < 0 ? 0 : pixel > 255 ? 255 : pixel);
+}
+
+/// Weights that take `in` pixels to pixels [first, first + count) of `out` by the kernel `weight_at(x)`, which is zero outside
+/// [-support, support]. The kernel is stretched when shrinking. The arithmetic is Pillow's to the last operation.
+template <class Weight>
+[[nodiscard]] exact_resample_weights make_exact_resample_weights(std::size_t in, std::size_t out, double support, Weight&& weight_at,
+                                                                 std::size_t first, std::size_t count) {
+    PALI_ASSERT(in > 0 && out > 0 && first + count <= out);
+    const double scale = static_cast<double>(in) / static_cast<double>(out);
+    const double stretch = std::max(scale, 1.0);
+    const double reach = stored(support * stretch);
+    const double shrink = 1.0 / stretch;
+
+    exact_resample_weights made;
+    made.taps = static_cast<std::size_t>(std::ceil(reach)) * 2 + 1;
+    made.spans.resize(count);
+    made.weights.assign(count * made.taps, 0);
+    for (std::size_t at = 0; at < count; ++at) {
+        const double center = stored((static_cast<double>(first + at) + 0.5) * scale);
+        const double low = center - reach + 0.5;
+        const double high = center + reach + 0.5;
+        const std::size_t begin = low > 0.0 ? static_cast<std::size_t>(low) : 0;
+        const std::size_t end = std::min(static_cast<std::size_t>(high), in);
+        const std::size_t taken = std::min(end - std::min(begin, end), made.taps);
+        double* weights = made.weights.data() + at * made.taps;
+        double sum = 0.0;
+        for (std::size_t i = 0; i < taken; ++i) {
+            weights[i] = weight_at(stored((static_cast<double>(i + begin) - center + 0.5) * shrink));
+            sum += weights[i];
+        }
+        for (std::size_t i = 0; i < taken && sum != 0.0; ++i) weights[i] /= sum;
+        made.spans[at] = {begin, taken};
+    }
+    return made;
+}
+
+/// Rounds weights as Pillow does for pixels of 8 bits.
+[[nodiscard]] inline resample_weights in_fixed_point(const exact_resample_weights& exact) {
+    resample_weights made{exact.taps, exact.spans, std::vector<std::int32_t>(exact.weights.size())};
+    std::transform(exact.weights.begin(), exact.weights.end(), made.weights.begin(), [](double weight) {
+        const double scaled = weight * (1 << resample_weights::precision); // a power of two: exact
+        return static_cast<std::int32_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
+    });
+    return made;
+}
+
+/// Weights for all of `out`, in fixed point.
+template <class Weight>
+[[nodiscard]] resample_weights make_resample_weights(std::size_t in, std::size_t out, double support, Weight&& weight_at) {
+    return in_fixed_point(make_exact_resample_weights(in, out, support, weight_at, 0, out));
+}
+
+/// Weights of one axis for pixels of three bytes, as the inner loop reads them: each three times, in whole blocks.
+class rgb_weights {
+public:
+    static constexpr std::size_t block = 12; ///< numbers: four pixels, the smallest count that is whole pixels and whole vectors of four
+
+    /// The same weights.
+    explicit rgb_weights(const resample_weights& weights) : m_spans(weights.spans) {
+        m_stride = (weights.taps * 3 + block - 1) / block * block;
+        m_weights.assign(m_spans.size() * m_stride, 0);
+        for (std::size_t at = 0; at < m_spans.size(); ++at)
+            for (std::size_t i = 0; i < m_spans[at].count; ++i)
+                std::fill_n(m_weights.data() + at * m_stride + i * 3, 3, weights.weights[at * weights.taps + i]);
+    }
+
+    /// Output pixels.
+    [[nodiscard]] std::size_t count() const noexcept { return m_spans.size(); }
+    /// Source pixels of each output pixel, (count).
+    [[nodiscard]] const resample_span* spans() const noexcept { return m_spans.data(); }
+    /// (count, stride); zero behind the weights of a span.
+    [[nodiscard]] const std::int32_t* weights() const noexcept { return m_weights.data(); }
+    /// From the weights of one output pixel to those of the next.
+    [[nodiscard]] std::size_t stride() const noexcept { return m_stride; }
+
+private:
+    std::vector<resample_span> m_spans;
+    std::vector<std::int32_t> m_weights;
+    std::size_t m_stride = 0;
+};
+
+} // namespace pali::inline PALI_ABI::kernels
+
+// The angles of rotary position embedding: pairs (i, i + head_dim / 2) of each head turn by an angle that grows with the position.
+
+namespace pali::inline PALI_ABI::kernels {
+
+/// Cosines and sines of one position, (half) each: one of each pair.
+struct rope_angles {
+    const float* cosine = nullptr; ///< (half)
+    const float* sine = nullptr;   ///< (half)
+    std::size_t half = 0;          ///< pairs of a head
+};
+
+/// Cosines and sines of every position and pair, computed once. Su et al., arXiv 2104.09864; halves are split as in
+/// big_vision models/ppp/gemma.py _apply_rope, and the angles rounded to float32 as in transformers.
+class rope_table {
+public:
+    /// For heads of `head_dim`, with base `theta`; covers no position yet.
+    rope_table(std::size_t head_dim, float theta) {
+        for (std::size_t i = 0; i < head_dim / 2; ++i)
+            m_frequencies.push_back(1.f / std::pow(theta, static_cast<float>(2 * i) / static_cast<float>(head_dim)));
+    }
+
+    /// Positions covered.
+    [[nodiscard]] std::size_t positions() const noexcept { return m_table.size() / (2 * m_frequencies.size()); }
+
+    /// Covers positions [0, positions): computes those that it did not.
+    void extend(std::size_t positions) {
+        const std::size_t half = m_frequencies.size(), covered = this->positions();
+        if (positions <= covered) return;
+        m_table.resize(positions * 2 * half);
+        for (std::size_t p = covered; p < positions; ++p)
+            for (std::size_t i = 0; i < half; ++i) {
+                const float angle = static_cast<float>(p) * m_frequencies[i];
+                m_table[p * 2 * half + i] = std::cos(angle);
+                m_table[(p * 2 + 1) * half + i] = std::sin(angle);
+            }
+    }
+
+    /// Those of a position that is covered.
+    [[nodiscard]] rope_angles at(std::size_t position) const noexcept {
+        PALI_ASSERT(position < positions());
+        const std::size_t half = m_frequencies.size();
+        const float* const cosine = m_table.data() + position * 2 * half;
+        return {cosine, cosine + half, half};
+    }
+
+private:
+    std::vector<float> m_frequencies;
+    aligned_vector<float> m_table; // (positions, cosine | sine, half)
+};
+
+} // namespace pali::inline PALI_ABI::kernels
+
+// The entry points of the kernels: what blocks call. Their bodies are compiled with the source that uses them, or once per level and selected when the program runs.
+
+namespace pali::inline PALI_ABI::kernels {
+
+/// The kernels of one level, as pointers. Each is documented where its body is. Only pointers, sizes and views cross this border: an object for one level
+/// shares no inline function with another.
+struct entry_points {
+    /// product() for weights of one type.
+    template <class Weights>
+    using product_of = void (*)(rows<const float> x, std::initializer_list<factor<Weights>> with, pass kind, thread_pool& threads, arena& scratch);
+    /// attend() over keys and values of one type.
+    template <class Element>
+    using attend_over = void (*)(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask, rows<float> out, pass kind, thread_pool& threads, arena& scratch);
+    /// quantise_strip() to one type.
+    using quantise_to = void (*)(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) noexcept;
+
+    /// kernels/usable.hpp: the extensions that these kernels use, without those that failed their check
+    const arch::features& (*usable)();
+    /// @{
+    /// kernels/product.hpp
+    product_of<rows<const float>> product_f32;
+    product_of<rows<const bfloat16>> product_bf16;
+    product_of<quantised_rows<8>> product_int8;
+    product_of<quantised_rows<4>> product_int4;
+    /// @}
+    /// @{
+    /// kernels/attend.hpp
+    attend_over<float> attend_f32;
+    attend_over<bfloat16> attend_bf16;
+    /// @}
+    /// @{
+    /// kernels/norm.hpp
+    void (*rms_norm)(rows<const float> x, const float* scale, float eps, rows<float> y) noexcept;
+    void (*layer_norm)(rows<const float> x, const float* scale, const float* bias, float eps, rows<float> y) noexcept;
+    /// @}
+    /// @{
+    /// kernels/elementwise.hpp
+    void (*gelu)(float* x, std::size_t n) noexcept;
+    void (*gated_gelu)(float* gate, const float* up, std::size_t n) noexcept;
+    void (*softcap)(float* x, std::size_t n, float cap) noexcept;
+    /// @}
+    /// kernels/rope.hpp
+    void (*rotate)(float* head, rope_angles by) noexcept;
+    /// @{
+    /// kernels/softmax.hpp
+    std::size_t (*argmax)(const float* x, std::size_t n) noexcept;
+    double (*sum_of_exp)(const float* x, std::size_t n, float top) noexcept;
+    /// @}
+    /// @{
+    /// kernels/quantise_strip.hpp
+    quantise_to quantise_int8;
+    quantise_to quantise_int4;
+    /// @}
+    /// kernels/conv.hpp
+    void (*convolve)(const conv_weights& w, feature_map<const float> x, activation then, feature_map<float> y, thread_pool& threads) noexcept;
+    /// @{
+    /// kernels/resample.hpp
+    void (*resample_row)(const std::uint8_t* in, const resample_span* spans, std::size_t count, const std::int32_t* weights, std::size_t stride, std::uint8_t* out) noexcept;
+    void (*resample_columns)(const std::uint8_t* rows, std::size_t stride, const std::int32_t* weights, std::size_t count, std::uint8_t* out, std::size_t width) noexcept;
+    /// @}
+
+    /// @{
+    /// y = x · wᵀ + bias for each factor, by the type of the weights.
+    void product(rows<const float> x, std::initializer_list<factor<rows<const float>>> with, pass kind, thread_pool& threads, arena& scratch) const { product_f32(x, with, kind, threads, scratch); }
+    void product(rows<const float> x, std::initializer_list<factor<rows<const bfloat16>>> with, pass kind, thread_pool& threads, arena& scratch) const { product_bf16(x, with, kind, threads, scratch); }
+    void product(rows<const float> x, std::initializer_list<factor<quantised_rows<8>>> with, pass kind, thread_pool& threads, arena& scratch) const { product_int8(x, with, kind, threads, scratch); }
+    void product(rows<const float> x, std::initializer_list<factor<quantised_rows<4>>> with, pass kind, thread_pool& threads, arena& scratch) const { product_int4(x, with, kind, threads, scratch); }
+    /// @}
+    /// @{
+    /// Attention, by the type of keys and values.
+    void attend(const attention_shape& shape, rows<const float> q, const key_values<float>& seen, const prefix_mask& mask, rows<float> out, pass kind, thread_pool& threads, arena& scratch) const {
+        attend_f32(shape, q, seen, mask, out, kind, threads, scratch);
+    }
+    void attend(const attention_shape& shape, rows<const float> q, const key_values<bfloat16>& seen, const prefix_mask& mask, rows<float> out, pass kind, thread_pool& threads, arena& scratch) const {
+        attend_bf16(shape, q, seen, mask, out, kind, threads, scratch);
+    }
+    /// @}
+    /// Rounds a strip to codes of `Bits` bits.
+    template <std::size_t Bits>
+    void quantise_strip(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) const noexcept {
+        (Bits == 8 ? quantise_int8 : quantise_int4)(x, width, codes, scales);
+    }
+};
+
+/// Rows for a thread to take at once in a norm: some microseconds.
+inline constexpr std::size_t norm_rows_a_task = 16;
+/// Elements for a thread to take at once in the elementwise kernels: some microseconds. They give an element the same result in any block.
+inline constexpr std::size_t elements_a_task = 1024;
+/// Bytes behind the end of a source row that resample_row() may read; what they hold does not matter.
+inline constexpr std::size_t resample_padding = rgb_weights::block;
+
+#ifdef PALI_COMPILED
+/// The kernels of the level that was selected for this processor. Throws errc::unsupported_arch for a PALI_ARCH that cannot be.
+[[nodiscard]] const entry_points& active();
+#endif
 
 } // namespace pali::inline PALI_ABI::kernels
 
 // Functions of single numbers over whole arrays: GELU, softcap, scaling.
 
-namespace pali::inline PALI_ABI::kernels {
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
 namespace detail {
 
 /// Applies f, a function of batches, to n numbers; the last few go through a padded batch, so that every number takes the same path.
 template <class A, class F, class... In>
-void map(arch::simd<A>, std::size_t n, float* out, F f, const In*... in) noexcept {
+PALI_ALWAYS_INLINE inline void map(arch::simd<A>, std::size_t n, float* out, F f, const In*... in) noexcept {
     using batch = xsimd::batch<float, A>;
     const std::size_t whole = n / batch::size * batch::size;
     for (std::size_t i = 0; i < whole; i += batch::size) f(batch::load_unaligned(in + i)...).store_unaligned(out + i);
@@ -8244,15 +8472,12 @@ void map(arch::simd<A>, std::size_t n, float* out, F f, const In*... in) noexcep
 
 /// The tanh form of GELU, Hendrycks & Gimpel, arXiv 1606.08415, section 2: x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))).
 template <class Batch>
-[[nodiscard]] Batch gelu_tanh(const Batch& x) noexcept {
+[[nodiscard]] PALI_ALWAYS_INLINE inline Batch gelu_tanh(const Batch& x) noexcept {
     const Batch inner = Batch(0.7978845608028654f) * arch::fma(Batch(0.044715f) * x, x * x, x);
     return Batch(0.5f) * x * (Batch(1.f) + xsimd::tanh(inner));
 }
 
 } // namespace detail
-
-/// Numbers for a thread to take at once: some microseconds. The functions below give a number the same result in any block.
-inline constexpr std::size_t elements_a_task = 1024;
 
 /// x = gelu(x), the tanh form; n numbers in place.
 template <class A>
@@ -8276,11 +8501,11 @@ void softcap(arch::simd<A> tag, float* x, std::size_t n, float cap) noexcept {
     detail::map(tag, n, x, [cap](const batch& v) { return batch(cap) * xsimd::tanh(v / batch(cap)); }, static_cast<const float*>(x));
 }
 
-} // namespace pali::inline PALI_ABI::kernels
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
 
 // What queries have seen of keys and values so far, carried from block to block: no matrix of scores.
 
-namespace pali::inline PALI_ABI::kernels::detail {
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD::detail {
 
 /// The softmax of one query, carried from block to block (Milakov & Gimelshein, arXiv 1805.02867).
 struct running_softmax {
@@ -8352,50 +8577,22 @@ private:
     }
 };
 
-} // namespace pali::inline PALI_ABI::kernels::detail
-
-// Who sees whom: the prefix-LM mask, with a sliding window.
-
-namespace pali::inline PALI_ABI::kernels {
-
-/// The keys that a query sees: [begin, end), never empty.
-struct key_range {
-    std::size_t begin = 0, end = 0; ///< tokens
-};
-
-/// The prefix-LM mask of PaliGemma (arXiv 2407.07726, figure 2): the first `prefix` tokens see each other, all later ones what came
-/// before them. A window (Gemma 2, even layers) hides from a later token what is `window` or more behind it; the prefix stays visible
-/// to itself, as in transformers masking_utils.py. What a token sees is always one range:
-///
-///     prefix 3, no window      prefix 3, window 2
-///     a  x x x . .             a  x x x . .
-///     b  x x x . .             b  x x x . .
-///     c  x x x . .             c  x x x . .
-///     d  x x x x .             d  . . x x .
-///     e  x x x x x             e  . . . x x
-///
-/// Where all tokens are prefix, nothing is masked.
-struct prefix_mask {
-    std::size_t prefix = 0; ///< tokens
-    std::size_t window = 0; ///< tokens; 0: none
-    std::size_t start = 0;  ///< position of row 0 of the queries
-
-    /// The tokens that the query in `row` sees.
-    [[nodiscard]] key_range operator()(std::size_t row) const noexcept {
-        const std::size_t position = start + row;
-        if (position < prefix) return {0, prefix};
-        return {window > 0 && position + 1 > window ? position + 1 - window : 0, position + 1};
-    }
-};
-
-} // namespace pali::inline PALI_ABI::kernels
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD::detail
 
 // How large the caches of the processor are, found when the program runs.
 
 namespace pali::inline PALI_ABI::arch {
 
 /// What kernels cut their work for: the first and the second level of one core, in bytes. Where the system does not say, 32 KiB and 512 KiB.
-[[nodiscard]] inline const cache_sizes& caches() noexcept {
+[[nodiscard]] const cache_sizes& caches() noexcept;
+
+} // namespace pali::inline PALI_ABI::arch
+
+// Bodies of caches.hpp.
+
+namespace pali::inline PALI_ABI::arch {
+
+PALI_INLINE const cache_sizes& caches() noexcept {
     static const cache_sizes found = [] {
         const cache_sizes said = caches_of_a_core();
         return cache_sizes{.first = said.first ? std::clamp<std::size_t>(said.first, 16 << 10, 1 << 20) : 32 << 10,
@@ -8406,262 +8603,9 @@ namespace pali::inline PALI_ABI::arch {
 
 } // namespace pali::inline PALI_ABI::arch
 
-// Scratch memory of a forward pass: taken in order, given back by frames, grown in the first pass and not in those like it.
-
-namespace pali::inline PALI_ABI {
-
-/// A stack of uninitialised floats. What is taken inside a frame is given back when the frame ends; the memory stays, so that a pass that was run
-/// once allocates nothing the next time. When the outermost frame ends, memory in several pieces becomes one piece as large as all of them, so that the next
-/// pass, whatever the sizes it takes, can use all of it; the system gives pages of it only where they are touched. Not thread-safe: one arena a context.
-class arena {
-public:
-    /// Marks a place in the arena and returns to it at the end of its scope.
-    class frame {
-    public:
-        /// What is taken from `owner` from here on is given back when this object ends. Frames end in the reverse order of their beginning.
-        explicit frame(arena& owner) noexcept : m_owner(owner), m_block(owner.m_block), m_used(owner.m_used) {}
-        ~frame() {
-            m_owner.m_block = m_block;
-            m_owner.m_used = m_used;
-            if (m_block == 0 && m_used == 0) m_owner.join();
-        }
-        frame(const frame&) = delete;
-        frame& operator=(const frame&) = delete;
-
-    private:
-        arena& m_owner;
-        std::size_t m_block, m_used;
-    };
-
-    /// `n` floats, aligned to 64 bytes, uninitialised. Allocates only where no earlier pass has left enough; throws std::bad_alloc then.
-    [[nodiscard]] float* take(std::size_t n) {
-        n = (n + 15) / 16 * 16;
-        while (m_block < m_blocks.size() && m_used + n > m_blocks[m_block].size) {
-            ++m_block;
-            m_used = 0;
-        }
-        if (m_block == m_blocks.size()) {
-            m_blocks.emplace_back(std::max(n, smallest_block));
-            m_used = 0;
-        }
-        float* const taken = m_blocks[m_block].memory.get() + m_used;
-        m_used += n;
-        return taken;
-    }
-
-    /// Bytes held.
-    [[nodiscard]] std::size_t bytes() const noexcept {
-        std::size_t sum = 0;
-        for (const block& b : m_blocks) sum += b.size * sizeof(float);
-        return sum;
-    }
-
-private:
-    static constexpr std::align_val_t alignment{64};
-    struct give_back {
-        void operator()(float* memory) const noexcept { ::operator delete(memory, alignment); }
-    };
-    struct block {
-        explicit block(std::size_t n) : size(n), memory(static_cast<float*>(::operator new(n * sizeof(float), alignment))) {}
-        std::size_t size;
-        std::unique_ptr<float, give_back> memory;
-    };
-
-    /// Nothing is taken: one block instead of several.
-    void join() noexcept {
-        if (m_blocks.size() < 2) return;
-        const std::size_t n = bytes() / sizeof(float);
-        m_blocks.clear();
-        try {
-            m_blocks.emplace_back(n);
-        } catch (const std::bad_alloc&) {} // the next pass takes what it needs
-    }
-
-    static constexpr std::size_t smallest_block = std::size_t{1} << 18; // 1 MiB
-
-    std::vector<block> m_blocks;
-    std::size_t m_block = 0, m_used = 0;
-};
-
-} // namespace pali::inline PALI_ABI
-
-// The threads of one model: they spin briefly between kernels, sleep when idle, and never decide a result.
-
-#include <atomic>
-
-namespace pali::inline PALI_ABI {
-
-/// Runs numbered tasks on a fixed set of threads; the calling thread is one of them. Tasks must not depend on which thread runs
-/// them, which keeps results the same, to the bit, for any number of threads. One caller at a time.
-class thread_pool {
-public:
-    /// `threads` counts the caller; 0 means as many as the machine has. `pin` keeps each but the caller's on a processor: the second of those that the process may
-    /// run on, the third, ...; whoever calls may want to stay on the first.
-    /// Throws errc::invalid_argument for more than `most_threads`, and errc::too_few_threads where the system starts fewer.
-    explicit thread_pool(std::size_t threads = 0, bool pin = false) {
-        if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
-        if (threads > most_threads) throw error(errc::invalid_argument, {"threads is ", threads, "; at most ", most_threads, " are started"});
-        m_workers.reserve(threads - 1);
-        try {
-            for (std::size_t i = 1; i < threads; ++i) m_workers.emplace_back([this, i, pin] {
-                    if (pin) pin_this_thread(i);
-                    work(i);
-                });
-        } catch (const std::system_error& e) {
-            const std::size_t started = size();
-            end();
-            throw error(errc::too_few_threads, {"of ", threads, " threads the system started ", started, ": ", e.what(),
-                                                ". Ask for fewer (load_options::threads, --threads), or raise the limit on processes (ulimit -u) or on memory (ulimit -v)"});
-        }
-    }
-
-    ~thread_pool() { end(); }
-
-    thread_pool(const thread_pool&) = delete;
-    thread_pool& operator=(const thread_pool&) = delete;
-
-    static constexpr std::size_t most_threads = 4096; ///< that can be asked for
-
-    /// Threads that take part, the caller included.
-    [[nodiscard]] std::size_t size() const noexcept { return m_workers.size() + 1; }
-
-    /// Calls task(i), or task(i, thread) with thread < size(), for every i in [0, count) and returns when all are done. The number
-    /// of the thread is for finding scratch memory. A thread takes consecutive tasks, fewer at a time as fewer are left: what neighbours
-    /// read should lie side by side. A task must not throw.
-    template <class Task>
-    void run(std::size_t count, Task&& task) {
-        using task_type = std::remove_reference_t<Task>;
-        static_assert(std::is_invocable_v<Task&, std::size_t> || std::is_invocable_v<Task&, std::size_t, std::size_t>,
-                      "a task is called with its number, or with its number and that of its thread");
-        m_call = [](void* t, std::size_t i, std::size_t thread) {
-            if constexpr (std::is_invocable_v<Task&, std::size_t>) (*static_cast<task_type*>(t))(i);
-            else (*static_cast<task_type*>(t))(i, thread);
-        };
-        m_task = const_cast<void*>(static_cast<const void*>(std::addressof(task)));
-        run_tasks(count);
-    }
-
-    /// Calls task(first, count), or task(first, count, thread), for blocks that together are [0, n); each but the last has `block`.
-    template <class Task>
-    void run_blocks(std::size_t n, std::size_t block, Task&& task) {
-        run((n + block - 1) / block, [&](std::size_t i, std::size_t thread) {
-            const std::size_t first = i * block, count = std::min(block, n - first);
-            if constexpr (std::is_invocable_v<Task&, std::size_t, std::size_t>) task(first, count);
-            else task(first, count, thread);
-        });
-    }
-
-private:
-    void end() noexcept {
-        m_stop.store(true, std::memory_order_relaxed);
-        m_round.fetch_add(1, std::memory_order_release);
-        m_round.notify_all();
-        for (std::thread& worker : m_workers) worker.join();
-    }
-
-    void run_tasks(std::size_t count) {
-        m_count = count;
-        if (m_workers.empty() || count <= 1) {
-            for (std::size_t i = 0; i < count; ++i) m_call(m_task, i, 0);
-            return;
-        }
-        m_next.store(0, std::memory_order_relaxed);
-        m_busy.store(m_workers.size(), std::memory_order_relaxed);
-        m_round.fetch_add(1, std::memory_order_release);
-        m_round.notify_all();
-        take_tasks(0);
-        for (std::size_t spins = 0; m_busy.load(std::memory_order_acquire) != 0; ++spins) pause(spins);
-    }
-
-    void take_tasks(std::size_t thread) noexcept {
-        const std::size_t shares = 2 * size(); // of what is left, so that a thread that is half as quick ends with the others
-        for (std::size_t i = m_next.load(std::memory_order_relaxed); i < m_count;) {
-            const std::size_t end = i + std::max<std::size_t>(1, (m_count - i) / shares);
-            if (!m_next.compare_exchange_weak(i, end, std::memory_order_relaxed)) continue; // i is what another thread made it
-            for (; i < end; ++i) m_call(m_task, i, thread);
-            i = m_next.load(std::memory_order_relaxed);
-        }
-    }
-
-    void work(std::size_t thread) noexcept {
-        for (std::uint32_t seen = 0;;) {
-            std::size_t spins = 0;
-            while (m_round.load(std::memory_order_acquire) == seen) {
-                if (++spins < spins_before_sleep) pause(spins);
-                else m_round.wait(seen, std::memory_order_acquire);
-            }
-            ++seen;
-            if (m_stop.load(std::memory_order_relaxed)) return;
-            take_tasks(thread);
-            m_busy.fetch_sub(1, std::memory_order_release);
-        }
-    }
-
-    static void pause(std::size_t spins) noexcept {
-        if (spins % yield_every == yield_every - 1) std::this_thread::yield(); // somebody else may own the core
-#if defined(__x86_64__)
-        else __builtin_ia32_pause(); // the instruction alone: its header belongs to the kernels
-#endif
-    }
-
-    static constexpr std::size_t spins_before_sleep = 4000; // some 50 microseconds: longer than the gap between two kernels
-    static constexpr std::size_t yield_every = 512;
-
-    std::vector<std::thread> m_workers;
-    void (*m_call)(void*, std::size_t, std::size_t) = nullptr;
-    void* m_task = nullptr;
-    std::size_t m_count = 0;
-    alignas(64) std::atomic<std::uint32_t> m_round{0};
-    alignas(64) std::atomic<std::size_t> m_next{0};
-    alignas(64) std::atomic<std::size_t> m_busy{0};
-    std::atomic<bool> m_stop{false};
-};
-
-} // namespace pali::inline PALI_ABI
-
-// One of the matrices that the same activations are multiplied with.
-
-namespace pali::inline PALI_ABI::kernels {
-
-/// A term of y = x · wᵀ + bias besides x. Products take several beside one x, and do once what they do to x: queries, keys and values are such a case.
-template <class Weights>
-struct factor {
-    Weights weights;             ///< w (N, K), as stored
-    const float* bias = nullptr; ///< (N), or none
-    rows<float> y;               ///< (T, N); not x
-};
-
-/// factor{w, bias, y}, also where a compiler does not deduce this by itself.
-template <class Weights>
-factor(Weights, const float*, rows<float>) -> factor<Weights>;
-
-/// N of all factors together.
-template <class Weights>
-[[nodiscard]] std::size_t outputs_of(std::initializer_list<factor<Weights>> with) noexcept {
-    std::size_t sum = 0;
-    for (const auto& of : with) sum += of.y.width;
-    return sum;
-}
-
-/// Calls task(factor, first, n, thread) for outputs [first, first + n) of each, `at_once` at most, in one run: threads wait for one another once, and not at the end of each factor.
-template <class Weights, class Task>
-void for_outputs(std::initializer_list<factor<Weights>> with, std::size_t at_once, thread_pool& threads, Task&& task) {
-    const auto tasks_of = [at_once](const factor<Weights>& of) { return (of.y.width + at_once - 1) / at_once; };
-    std::size_t count = 0;
-    for (const auto& of : with) count += tasks_of(of);
-    threads.run(count, [&](std::size_t i, std::size_t thread) {
-        const factor<Weights>* of = with.begin();
-        for (; i >= tasks_of(*of); ++of) i -= tasks_of(*of);
-        const std::size_t first = i * at_once;
-        task(*of, first, std::min(at_once, of->y.width - first), thread);
-    });
-}
-
-} // namespace pali::inline PALI_ABI::kernels
-
 // y = x · wᵀ + bias, with the weights as they lie in the file: (out, in), 16 or 32 bits, neither repacked nor copied.
 
-namespace pali::inline PALI_ABI::kernels {
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
 /// Numbers that a weight matrix can be stored in.
 template <class T>
@@ -8813,7 +8757,7 @@ void for_row_tiles(std::size_t count, Tile&& tile) {
 
 /// Calls tile(first, integral_constant<N>) for columns [0, count): tiles of C, then single ones.
 template <std::size_t C, class Tile>
-void for_column_tiles(std::size_t count, Tile&& tile) {
+PALI_ALWAYS_INLINE inline void for_column_tiles(std::size_t count, Tile&& tile) {
     std::size_t c = 0;
     for (; c + C <= count; c += C) tile(c, std::integral_constant<std::size_t, C>{});
     for (; c < count; ++c) tile(c, std::integral_constant<std::size_t, 1>{});
@@ -8903,11 +8847,11 @@ void matmul(arch::simd<A>, rows<const float> x, std::initializer_list<factor<row
     detail::multiply<detail::simd_dot<A, Element>>(x, with, detail::stored_rows, threads, scratch);
 }
 
-} // namespace pali::inline PALI_ABI::kernels
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
 
 // y = y · decay + p · v: both products of an attention, where sums lie beside each other and no lanes have to be added up.
 
-namespace pali::inline PALI_ABI::kernels::detail {
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD::detail {
 
 /// y = y · decay + p · v for any p (T, J), v (J, y.width) and y (T, y.width), in the register tiles of `Rows`; y.width a multiple of 16.
 template <class Rows>
@@ -9000,11 +8944,11 @@ struct simd_weighted_rows {
     }
 };
 
-} // namespace pali::inline PALI_ABI::kernels::detail
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD::detail
 
 // Scaled dot-product attention, block by block of keys with an online softmax: no matrix of scores, no copies for grouped queries.
 
-namespace pali::inline PALI_ABI::kernels {
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
 namespace detail {
 
@@ -9169,7 +9113,7 @@ void attention(arch::simd<A> tag, const attention_shape& shape, rows<const float
     detail::run_attention<detail::simd_weighted_rows<A, Element>>(tag, shape, q, seen, mask, out, threads, scratch);
 }
 
-} // namespace pali::inline PALI_ABI::kernels
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
 
 // Tile registers: Intel AMX, or anything else that does what its instructions say.
 
@@ -9235,7 +9179,7 @@ struct amx_tiles {
 
 // Registers of eight floats: turned over, and rounded to bfloat16.
 
-namespace pali::inline PALI_ABI::kernels {
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
 typedef float eight_floats __attribute__((vector_size(32)));                                  ///< a register of AVX2
 typedef float eight_floats_in_memory __attribute__((vector_size(32), aligned(4), may_alias)); ///< the same where it lies, at any address that floats have
@@ -9288,7 +9232,7 @@ inline void round_sixteen(const float* from, bfloat16* to) noexcept {
     std::memcpy(static_cast<void*>(to), &both, sizeof both);
 }
 
-} // namespace pali::inline PALI_ABI::kernels
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
 
 // Quantised weights as rows of bfloat16, for products of many rows.
 
@@ -9983,92 +9927,6 @@ void attention_avx512(arch::simd<A> tag, const attention_shape& shape, rows<cons
 
 #endif
 
-// The attention of the networks: one front, and the kernel that suits keys, values and processor.
-
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
-
-/// attention(); over bfloat16 by what multiplies it: AMX where there are many queries, AVX512-BF16 always.
-template <weight_element Element>
-void attend(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask, rows<float> out, thread_pool& threads, arena& scratch) {
-#if defined(__x86_64__)
-    if constexpr (std::same_as<Element, bfloat16>) {
-        if (q.count >= detail::many_rows && arch::in_use().amx_bf16) return attention_amx(arch::amx_tiles{}, arch::native, shape, q, seen, mask, out, threads, scratch);
-        if (arch::in_use().avx512_bf16) return attention_avx512(arch::native, shape, q, seen, mask, out, threads, scratch);
-    }
-#endif
-    attention(arch::native, shape, q, seen, mask, out, threads, scratch);
-}
-
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
-
-// Rotary position embedding: pairs (i, i + head_dim / 2) of each head turn by an angle that grows with the position.
-
-namespace pali::inline PALI_ABI::kernels {
-
-/// Cosines and sines of every position and pair, computed once. Su et al., arXiv 2104.09864; halves are split as in
-/// big_vision models/ppp/gemma.py _apply_rope, and the angles rounded to float32 as in transformers.
-class rope_table {
-public:
-    /// For heads of `head_dim`, with base `theta`; covers no position yet.
-    rope_table(std::size_t head_dim, float theta) {
-        for (std::size_t i = 0; i < head_dim / 2; ++i)
-            m_frequencies.push_back(1.f / std::pow(theta, static_cast<float>(2 * i) / static_cast<float>(head_dim)));
-    }
-
-    /// Positions covered.
-    [[nodiscard]] std::size_t positions() const noexcept { return m_table.size() / (2 * m_frequencies.size()); }
-
-    /// Covers positions [0, positions): computes those that it did not.
-    void extend(std::size_t positions) {
-        const std::size_t half = m_frequencies.size(), covered = this->positions();
-        if (positions <= covered) return;
-        m_table.resize(positions * 2 * half);
-        for (std::size_t p = covered; p < positions; ++p)
-            for (std::size_t i = 0; i < half; ++i) {
-                const float angle = static_cast<float>(p) * m_frequencies[i];
-                m_table[p * 2 * half + i] = std::cos(angle);
-                m_table[(p * 2 + 1) * half + i] = std::sin(angle);
-            }
-    }
-
-    /// Turns one head, (head_dim), in place, as at `position`.
-    void rotate(float* head, std::size_t position) const noexcept {
-        PALI_ASSERT(position < positions());
-        const std::size_t half = m_frequencies.size();
-        const float* const cosine = m_table.data() + position * 2 * half;
-        const float* const sine = cosine + half;
-        for (std::size_t i = 0; i < half; ++i) {
-            const float a = head[i], b = head[half + i];
-            head[i] = a * cosine[i] - b * sine[i];
-            head[half + i] = b * cosine[i] + a * sine[i];
-        }
-    }
-
-private:
-    std::vector<float> m_frequencies;
-    aligned_vector<float> m_table; // (positions, cosine | sine, half)
-};
-
-} // namespace pali::inline PALI_ABI::kernels
-
-// What a forward pass works with: threads and scratch memory.
-
-namespace pali::inline PALI_ABI {
-
-/// Threads and scratch of one model. Blocks take it as their last argument; one pass at a time.
-struct context {
-    thread_pool threads; ///< the caller's among them
-    arena scratch;       ///< of the pass that runs
-
-    /// As thread_pool's: `thread_count` counts the calling thread; 0: as many as the machine has.
-    explicit context(std::size_t thread_count = 0, bool pin_threads = false) : threads(thread_count, pin_threads) {}
-
-    /// An uninitialised (count, width) view that lives until the current frame of `scratch` ends.
-    [[nodiscard]] matrix_view take(std::size_t count, std::size_t width) { return view_matrix(scratch.take(count * width), count, width); }
-};
-
-} // namespace pali::inline PALI_ABI
-
 // Dot products of few tokens with quantised weights: bytes times bytes, summed exactly within a group.
 
 #if defined(__x86_64__)
@@ -10312,6 +10170,297 @@ using avx2_dot = x86_dot<avx2_bytes>;     ///< needs arch::features::avx2
 using avx_vnni_dot = x86_dot<vnni_bytes>; ///< needs arch::features::avx_vnni
 
 #endif
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+
+// Kernels that have never run on the processors they are for prove themselves before they are used.
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+namespace self_check {
+
+/// Small whole numbers, which bfloat16 and bytes hold exactly and whose sums float32 holds exactly: a right kernel gives equal bits, whatever its order of sums.
+[[nodiscard]] inline float whole(std::size_t i) noexcept { return static_cast<float>(i * 37 % 15) - 7.f; }
+
+/// Whether tiles multiply as TDPBF16PS is documented: a product of 20 tokens, 40 outputs and 72 inputs, so that every tile register and the ends of tiles are used, and p · v of an attention.
+template <arch::tile_unit Tiles>
+[[nodiscard]] bool tiles_multiply() {
+    constexpr std::size_t tokens = 20, outputs = 40, inputs = 72;
+    alignas(64) std::array<float, tokens * inputs> x;
+    alignas(64) std::array<bfloat16, outputs * inputs> w;
+    alignas(64) std::array<float, tokens * outputs> y{};
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = whole(i);
+    for (std::size_t i = 0; i < w.size(); ++i) w[i] = bfloat16(whole(3 * i + 1));
+    thread_pool caller(1);
+    arena scratch;
+    matmul_amx(Tiles{}, rows<const float>(x.data(), tokens, inputs), {factor{rows<const bfloat16>(w.data(), outputs, inputs), nullptr, rows<float>(y.data(), tokens, outputs)}},
+               [](const auto& weights) { return stored_panels{weights}; }, caller, scratch);
+    for (std::size_t t = 0; t < tokens; ++t)
+        for (std::size_t n = 0; n < outputs; ++n) {
+            float sum = 0;
+            for (std::size_t k = 0; k < inputs; ++k) sum += x[t * inputs + k] * static_cast<float>(w[n * inputs + k]);
+            if (y[t * outputs + n] != sum) return false;
+        }
+
+    constexpr std::size_t queries = 16, terms = 33, width = 80, stride = 64;
+    alignas(64) std::array<bfloat16, queries * stride> p;
+    alignas(64) std::array<bfloat16, (terms + 1) * width> v;
+    alignas(64) std::array<float, queries * width> sums{};
+    alignas(64) std::array<float, tile_weighted_rows<Tiles>::weigher::floats(width)> memory;
+    std::fill(v.begin(), v.end(), bfloat16{});
+    const paired_rows<bfloat16> values{v.data(), width};
+    for (std::size_t j = 0; j < terms; ++j)
+        for (std::size_t c = 0; c < width; ++c) values.at(j, c) = bfloat16(whole(5 * j + c));
+    for (std::size_t q = 0; q < queries; ++q) {
+        std::array<float, terms> row;
+        for (std::size_t j = 0; j < terms; ++j) row[j] = whole(q + 2 * j);
+        tile_weighted_rows<Tiles>::pack(row.data(), terms, p.data() + q * stride);
+    }
+    {
+        const typename tile_weighted_rows<Tiles>::weigher weigh(memory.data());
+        weigh(rows<const bfloat16>(p.data(), queries, terms, stride), values, nullptr, rows<float>(sums.data(), queries, width));
+    }
+    for (std::size_t q = 0; q < queries; ++q)
+        for (std::size_t c = 0; c < width; ++c) {
+            float sum = 0;
+            for (std::size_t j = 0; j < terms; ++j) sum += whole(q + 2 * j) * static_cast<float>(values.at(j, c));
+            if (sums[q * width + c] != sum) return false;
+        }
+    return true;
+}
+
+/// Whether `Dot` multiplies codes of `Bits` bits as portable_dot does, in tiles of one and of four tokens.
+template <class Dot, std::size_t Bits>
+[[nodiscard]] bool codes_multiply() noexcept {
+    using matrix = quantised_rows<Bits>;
+    constexpr std::size_t groups = 2, width = groups * matrix::group, tokens = 4;
+    alignas(64) std::array<std::uint8_t, groups * matrix::group_bytes> codes;
+    alignas(64) std::array<std::int8_t, tokens * width> numbers;
+    std::array<bfloat16, groups * matrix::strip> scales;
+    std::array<float, tokens * groups> token_scales;
+    std::array<std::int32_t, tokens * groups> begins;
+    for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<std::uint8_t>(Bits == 8 ? static_cast<int>(i * 89 % 255) - 127 : static_cast<int>(i * 89 % 256));
+    for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<std::int8_t>(static_cast<int>(i * 53 % 255) - 127);
+    std::fill(scales.begin(), scales.end(), bfloat16(1.f));
+    std::fill(token_scales.begin(), token_scales.end(), 1.f);
+    const matrix w{codes.data(), scales.data(), matrix::strip, width};
+    const auto is_right = [&]<std::size_t R>(std::integral_constant<std::size_t, R>) {
+        for (std::size_t g = 0; g < groups; ++g)
+            for (std::size_t r = 0; r < R; ++r) {
+                std::int32_t sum = 0;
+                for (std::size_t k = 0; k < matrix::group; ++k) sum += numbers[(g * matrix::group + k / 4 * 4) * R + 4 * r + k % 4];
+                begins[g * R + r] = (Bits == 4 ? -8 : -128) * sum;
+            }
+        const quantised_tokens x{.codes = numbers.data(), .scales = token_scales.data(), .begins = begins.data(), .width = width, .groups = groups};
+        float got[R][matrix::strip], want[R][matrix::strip];
+        Dot::dot(w, 0, 0, x, 0, got);
+        portable_dot::dot(w, 0, 0, x, 0, want);
+        return std::equal(&got[0][0], &got[0][0] + R * matrix::strip, &want[0][0]);
+    };
+    return is_right(std::integral_constant<std::size_t, 1>{}) && is_right(std::integral_constant<std::size_t, 4>{});
+}
+
+/// `found` without the extensions whose kernels compute something else than their formula.
+template <class Tiles, class VnniDot>
+[[nodiscard]] arch::features without_wrong(arch::features found) {
+    if (found.amx_bf16) found.amx_bf16 = tiles_multiply<Tiles>();
+    if (found.avx_vnni) found.avx_vnni = codes_multiply<VnniDot, 8>() && codes_multiply<VnniDot, 4>();
+    return found;
+}
+
+} // namespace self_check
+
+/// The extensions in use, without those whose kernels computed a wrong product when they were first needed (AMX and AVX-VNNI, which no machine of ours has). Microseconds, once.
+/// Throws what arch::in_use() throws, std::bad_alloc.
+[[nodiscard]] inline const arch::features& usable() {
+#if PALI_AVX512_KERNELS
+    static const arch::features found = self_check::without_wrong<arch::amx_tiles, avx_vnni_dot>(arch::in_use());
+#elif PALI_AVX2_KERNELS
+    static const arch::features found = [] {
+        arch::features with = arch::in_use(); // which has no tiles at this level
+        if (with.avx_vnni) with.avx_vnni = self_check::codes_multiply<avx_vnni_dot, 8>() && self_check::codes_multiply<avx_vnni_dot, 4>();
+        return with;
+    }();
+#else
+    static const arch::features found = arch::in_use();
+#endif
+    return found;
+}
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+
+// The attention of the networks: the dispatcher over kernels for keys and values, kind of pass and processor.
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/// attention(); over bfloat16 by what multiplies it: AMX in a prefill, AVX512-BF16 always.
+template <weight_element Element>
+void attend(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask, rows<float> out, [[maybe_unused]] pass kind, thread_pool& threads, arena& scratch) {
+#if PALI_AVX512_KERNELS
+    if constexpr (std::same_as<Element, bfloat16>) {
+        if (kind == pass::prefill && usable().amx_bf16) return attention_amx(arch::amx_tiles{}, arch::native, shape, q, seen, mask, out, threads, scratch);
+        if (usable().avx512_bf16) return attention_avx512(arch::native, shape, q, seen, mask, out, threads, scratch);
+    }
+#endif
+    attention(arch::native, shape, q, seen, mask, out, threads, scratch);
+}
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+
+// Convolutions over pictures of features. All kinds are one loop: a row of taps times the channels below it lies in one piece in memory,
+// and the lanes run over output channels.
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+namespace detail {
+
+/// 16 channels of P output pixels: y[p][c] = bias[c] + sum over r, k of x[p][r · stride + k] · w[r][k][c]. The first `count` are stored.
+template <std::size_t P, class A>
+void conv_tile(arch::simd<A>, const std::array<const float*, P>& x, std::size_t stride, std::size_t taps, std::size_t run, const float* w,
+               const float* bias, activation then, const std::array<float*, P>& y, std::size_t count) noexcept {
+    using batch = xsimd::batch<float, A>;
+    constexpr std::size_t lanes = batch::size, vectors = conv_weights::panel / lanes;
+    batch sums[P][vectors];
+    for (auto& pixel : sums)
+        for (std::size_t v = 0; v < vectors; ++v) pixel[v] = batch::load_aligned(bias + v * lanes);
+    for (std::size_t row = 0; row < taps; ++row)
+        for (std::size_t k = 0; k < run; ++k, w += conv_weights::panel) {
+            batch weights[vectors];
+            for (std::size_t v = 0; v < vectors; ++v) weights[v] = batch::load_aligned(w + v * lanes);
+            for (std::size_t p = 0; p < P; ++p) {
+                const batch value(x[p][row * stride + k]);
+                for (std::size_t v = 0; v < vectors; ++v) sums[p][v] = arch::fma(value, weights[v], sums[p][v]);
+            }
+        }
+    for (std::size_t p = 0; p < P; ++p) {
+        if (then == activation::relu)
+            for (batch& sum : sums[p]) sum = xsimd::max(sum, batch(0.f));
+        if (count == conv_weights::panel) {
+            for (std::size_t v = 0; v < vectors; ++v) sums[p][v].store_unaligned(y[p] + v * lanes);
+        } else {
+            alignas(64) float all[conv_weights::panel];
+            for (std::size_t v = 0; v < vectors; ++v) sums[p][v].store_aligned(all + v * lanes);
+            for (std::size_t c = 0; c < count; ++c) y[p][c] = all[c];
+        }
+    }
+}
+
+} // namespace detail
+
+/**
+ * y = then(convolution of x). x (H, W, in), bordered; y (H', W', out) with H' = shape.size_from(H), not x; its border is left alone.
+ * Accumulates in float32 in one order, rows of taps, columns, channels, which does not depend on the number of threads: same bits.
+ * 2·H'·W'·out·in·taps² flop. Never throws, never allocates.
+ */
+template <class A>
+void convolve(arch::simd<A> tag, const conv_weights& w, feature_map<const float> x, activation then, feature_map<float> y,
+              thread_pool& threads) noexcept {
+    const conv_shape& shape = w.shape();
+    PALI_ASSERT(x.channels == shape.in && y.channels == shape.out);
+    PALI_ASSERT(y.height == shape.size_from(x.height) && y.width == shape.size_from(x.width));
+    PALI_ASSERT(shape.transposed || (x.height % shape.stride == 0 && x.width % shape.stride == 0));
+    constexpr std::size_t lanes = arch::simd<A>::lanes, vectors = conv_weights::panel / lanes;
+    constexpr std::size_t tile = std::max<std::size_t>(1, (arch::simd<A>::registers == 32 && lanes == 4 ? 16 : 8) / vectors); // 8 or 16 sums at once
+    constexpr std::size_t pixels_a_task = 256;
+    const std::size_t step = shape.transposed ? 1 : shape.stride;   // pixels of x from one output of a phase to the next
+    const std::size_t spread = shape.transposed ? shape.stride : 1; // the same, of y
+    const std::size_t width = y.width / spread, pixels = y.height / spread * width;
+    const std::size_t blocks = (pixels + pixels_a_task - 1) / pixels_a_task;
+
+    threads.run(w.phases() * w.panels() * blocks, [&](std::size_t task) {
+        const std::size_t block = task % blocks, panel = task / blocks % w.panels(), phase = task / blocks / w.panels();
+        const std::size_t channel = panel * conv_weights::panel, count = std::min(conv_weights::panel, shape.out - channel);
+        const std::size_t below = phase / 2, beside = phase % 2;
+        // The border is one pixel wide: its corner is where the taps of the first output begin at a padding of 1.
+        const float* const origin =
+            x.data + (shape.transposed ? below * x.stride() + beside * x.channels : (1 - shape.padding()) * (x.stride() + x.channels));
+        const std::size_t first = block * pixels_a_task, last = std::min(pixels, first + pixels_a_task);
+        std::size_t row = first / width, column = first % width;
+        const auto run = [&]<std::size_t P>(std::integral_constant<std::size_t, P>) {
+            std::array<const float*, P> from;
+            std::array<float*, P> to;
+            for (std::size_t p = 0; p < P; ++p) {
+                from[p] = origin + row * step * x.stride() + column * step * x.channels;
+                to[p] = y.at(row * spread + below, column * spread + beside) + channel;
+                if (++column == width) column = 0, ++row;
+            }
+            detail::conv_tile<P>(tag, from, x.stride(), w.taps(), w.taps() * x.channels, w.weights(phase, panel), w.bias(panel), then, to, count);
+        };
+        std::size_t at = first;
+        for (; at + tile <= last; at += tile) run(std::integral_constant<std::size_t, tile>{});
+        for (; at < last; ++at) run(std::integral_constant<std::size_t, 1>{});
+    });
+}
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+
+// Normalisation of rows: RMSNorm of Gemma, LayerNorm of SigLIP.
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/**
+ * y = x / sqrt(mean(x²) + eps) · (1 + scale), row by row. In Gemma's form a stored 0 means identity.
+ * x (T, D); scale (D); y (T, D), may be x. Never throws, never allocates.
+ * See big_vision models/ppp/gemma.py RMSNorm; transformers modeling_gemma2.py Gemma2RMSNorm.
+ */
+template <class A>
+void rms_norm(arch::simd<A>, rows<const float> x, const float* scale, float eps, rows<float> y) noexcept {
+    using batch = xsimd::batch<float, A>;
+    PALI_ASSERT(x.count == y.count && x.width == y.width);
+    const std::size_t whole = x.width / batch::size * batch::size;
+    for (std::size_t t = 0; t < x.count; ++t) {
+        const float* const in = x[t];
+        float* const out = y[t];
+        batch squares(0.f);
+        for (std::size_t i = 0; i < whole; i += batch::size) {
+            const auto v = batch::load_unaligned(in + i);
+            squares = arch::fma(v, v, squares);
+        }
+        float sum = compat::reduce_add(squares);
+        for (std::size_t i = whole; i < x.width; ++i) sum += in[i] * in[i];
+        const float inverse = 1.f / std::sqrt(sum / static_cast<float>(x.width) + eps);
+        for (std::size_t i = 0; i < whole; i += batch::size) {
+            const auto v = batch::load_unaligned(in + i) * batch(inverse);
+            (v * (batch::load_unaligned(scale + i) + batch(1.f))).store_unaligned(out + i);
+        }
+        for (std::size_t i = whole; i < x.width; ++i) out[i] = in[i] * inverse * (1.f + scale[i]);
+    }
+}
+
+/**
+ * y = (x - mean) / sqrt(var + eps) · scale + bias, row by row; the variance is that of the row, not its estimate.
+ * x (T, D); scale, bias (D); y (T, D), may be x. Never throws, never allocates.
+ * See Ba et al., arXiv 1607.06450; torch.nn.LayerNorm.
+ */
+template <class A>
+void layer_norm(arch::simd<A>, rows<const float> x, const float* scale, const float* bias, float eps, rows<float> y) noexcept {
+    using batch = xsimd::batch<float, A>;
+    PALI_ASSERT(x.count == y.count && x.width == y.width);
+    const std::size_t whole = x.width / batch::size * batch::size;
+    const float width = static_cast<float>(x.width);
+    for (std::size_t t = 0; t < x.count; ++t) {
+        const float* const in = x[t];
+        float* const out = y[t];
+        batch sums(0.f);
+        for (std::size_t i = 0; i < whole; i += batch::size) sums += batch::load_unaligned(in + i);
+        float sum = compat::reduce_add(sums);
+        for (std::size_t i = whole; i < x.width; ++i) sum += in[i];
+        const float mean = sum / width;
+        batch squares(0.f);
+        for (std::size_t i = 0; i < whole; i += batch::size) {
+            const auto v = batch::load_unaligned(in + i) - batch(mean);
+            squares = arch::fma(v, v, squares);
+        }
+        float square = compat::reduce_add(squares);
+        for (std::size_t i = whole; i < x.width; ++i) square += (in[i] - mean) * (in[i] - mean);
+        const float inverse = 1.f / std::sqrt(square / width + eps);
+        for (std::size_t i = 0; i < whole; i += batch::size) {
+            const auto v = (batch::load_unaligned(in + i) - batch(mean)) * batch(inverse);
+            arch::fma(v, batch::load_unaligned(scale + i), batch::load_unaligned(bias + i)).store_unaligned(out + i);
+        }
+        for (std::size_t i = whole; i < x.width; ++i) out[i] = (in[i] - mean) * inverse * scale[i] + bias[i];
+    }
+}
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
 
@@ -10595,40 +10744,1314 @@ void matmul_of_panels(arch::simd<A>, rows<const float> x, std::initializer_list<
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
 
-// The matrix product of the networks: one front, and the kernel that suits weights, rows and processor.
+// The matrix product of the networks: the dispatcher over kernels for weights, kind of pass and processor.
 
 /// Loops over numbers: no names, no files, no models. What they are given is checked by PALI_ASSERT alone.
 namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
 
-/// y = x · wᵀ + bias for each factor: x (T, K) float32. Beside bfloat16 weights, a processor that multiplies bfloat16 rounds x to it: AMX where there are many
-/// rows, AVX512-BF16 always. Else x is not rounded.
+/// y = x · wᵀ + bias for each factor: x (T, K) float32. With bfloat16 weights, a processor that multiplies bfloat16 rounds x to it: AMX in a prefill, AVX512-BF16 always.
+/// Otherwise x is not rounded. The kernel does not depend on T.
 template <weight_element Element>
-void product(rows<const float> x, std::initializer_list<factor<rows<const Element>>> with, thread_pool& threads, arena& scratch) {
-#if defined(__x86_64__)
+void product(rows<const float> x, std::initializer_list<factor<rows<const Element>>> with, [[maybe_unused]] pass kind, thread_pool& threads, arena& scratch) {
+#if PALI_AVX512_KERNELS
     if constexpr (std::same_as<Element, bfloat16>) {
-        if (x.count >= detail::many_rows && arch::in_use().amx_bf16) return matmul_amx(arch::amx_tiles{}, x, with, [](const auto& w) { return stored_panels{w}; }, threads, scratch);
-        if (arch::in_use().avx512_bf16) return matmul_avx512(x, with, threads, scratch);
+        if (kind == pass::prefill && usable().amx_bf16) return matmul_amx(arch::amx_tiles{}, x, with, [](const auto& w) { return stored_panels{w}; }, threads, scratch);
+        if (usable().avx512_bf16) return matmul_avx512(x, with, threads, scratch);
     }
 #endif
     matmul(arch::native, x, with, threads, scratch);
 }
 
-/// The same for quantised weights. x is rounded to bytes, group by group; where there are many rows AMX rounds it to bfloat16, and a processor that has no kernel for bytes not
-/// at all.
+/// The same for quantised weights. x is rounded to bytes, group by group; in a prefill AMX rounds it to bfloat16, and a processor that has no kernel for bytes does not round it.
 template <std::size_t Bits>
-void product(rows<const float> x, std::initializer_list<factor<quantised_rows<Bits>>> with, thread_pool& threads, arena& scratch) {
-#if defined(__x86_64__)
-    if (x.count >= detail::many_rows && arch::in_use().amx_bf16) return matmul_amx(arch::amx_tiles{}, x, with, [](const auto& w) { return quantised_panels<Bits>{w}; }, threads, scratch);
-    if (arch::in_use().avx512_vnni && x.count == 1) return matmul_of_bytes<avx512_vnni_token_dot>(x, with, threads, scratch);
-    if (arch::in_use().avx512_vnni) return matmul_of_bytes<avx512_vnni_dot>(x, with, threads, scratch);
-    if (arch::in_use().avx_vnni) return matmul_of_bytes<avx_vnni_dot>(x, with, threads, scratch);
-    if (arch::in_use().avx2) return matmul_of_bytes<avx2_dot>(x, with, threads, scratch);
+void product(rows<const float> x, std::initializer_list<factor<quantised_rows<Bits>>> with, pass kind, thread_pool& threads, arena& scratch) {
+#if PALI_AVX512_KERNELS
+    if (kind == pass::prefill && usable().amx_bf16) return matmul_amx(arch::amx_tiles{}, x, with, [](const auto& w) { return quantised_panels<Bits>{w}; }, threads, scratch);
+    if (usable().avx512_vnni && x.count == 1) return matmul_of_bytes<avx512_vnni_token_dot>(x, with, threads, scratch);
+    if (usable().avx512_vnni) return matmul_of_bytes<avx512_vnni_dot>(x, with, threads, scratch);
 #endif
-    if (x.count >= detail::many_rows) return matmul_of_panels(arch::native, x, with, threads, scratch);
+#if PALI_AVX2_KERNELS
+    if (usable().avx_vnni) return matmul_of_bytes<avx_vnni_dot>(x, with, threads, scratch);
+    if (usable().avx2) return matmul_of_bytes<avx2_dot>(x, with, threads, scratch);
+#endif
+    if (kind == pass::prefill) return matmul_of_panels(arch::native, x, with, threads, scratch);
     matmul_of_bytes<portable_dot>(x, with, threads, scratch);
 }
 
 } // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+
+// Whether numbers are finite.
+
+namespace pali::inline PALI_ABI::kernels {
+
+/// Whether no number is infinite or not a number.
+[[nodiscard]] PALI_ALWAYS_INLINE inline bool are_finite(const float* numbers, std::size_t count) noexcept {
+    constexpr std::uint32_t exponent = 0x7f800000;
+    std::uint32_t others = 0; // no early end: the compiler takes a register of numbers at a time
+    for (std::size_t i = 0; i < count; ++i) others |= static_cast<std::uint32_t>((std::bit_cast<std::uint32_t>(numbers[i]) & exponent) == exponent);
+    return others == 0;
+}
+
+} // namespace pali::inline PALI_ABI::kernels
+
+// Rows of floats to codes with scales.
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+namespace detail {
+
+/// The codes of one group for a scale; what is out of range, or no number, goes to an end.
+template <std::size_t Bits>
+void codes_for(const float* x, float scale, int* codes) noexcept {
+    using matrix = quantised_rows<Bits>;
+    const float inverse = scale == 0 ? 0.f : 1.f / scale;
+    for (std::size_t i = 0; i < matrix::group; ++i)
+        codes[i] = static_cast<int>(std::nearbyint(std::max(static_cast<float>(matrix::smallest), std::min(static_cast<float>(matrix::largest), x[i] * inverse))));
+}
+
+/// The scale of one group, and its codes; the scale is not a number where one of the group is not finite. 8 bits: the largest number is 127. 4 bits: the number farthest from zero is -8, so that all 16 codes are used
+/// (llama.cpp's Q4_0); then, for those codes, the scale of least squares, and codes for that.
+template <std::size_t Bits>
+bfloat16 quantise_group(const float* x, int* codes) noexcept {
+    if (!are_finite(x, quantised_rows<Bits>::group)) {
+        std::fill(codes, codes + quantised_rows<Bits>::group, 0);
+        return bfloat16(std::numeric_limits<float>::quiet_NaN());
+    }
+    const float farthest = *std::max_element(x, x + quantised_rows<Bits>::group, [](float a, float b) { return std::abs(a) < std::abs(b); });
+    if constexpr (Bits == 8) {
+        const bfloat16 scale(std::abs(farthest) / 127.f);
+        codes_for<Bits>(x, static_cast<float>(scale), codes);
+        return scale;
+    } else {
+        const float first = farthest / -8.f;
+        codes_for<Bits>(x, first, codes);
+        float along = 0, squares = 0; // of x / first, so that neither overflows
+        for (std::size_t i = 0; i < quantised_rows<Bits>::group; ++i) {
+            along += x[i] / first * static_cast<float>(codes[i]);
+            squares += static_cast<float>(codes[i] * codes[i]);
+        }
+        const bfloat16 scale(squares == 0 ? 0.f : first * (along / squares));
+        codes_for<Bits>(x, static_cast<float>(scale), codes);
+        return scale;
+    }
+}
+
+} // namespace detail
+
+/// Rounds the rows of a strip, x (8, width), to codes and scales in the layout of quantised_rows: width · Bits bytes, and width / group · 8 scales.
+template <std::size_t Bits>
+void quantise_strip(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) noexcept {
+    using layout = quantised_rows<Bits>;
+    PALI_ASSERT(width % layout::group == 0);
+    int of_group[layout::group];
+    for (std::size_t at = 0; at < width; at += layout::group, codes += layout::group_bytes, scales += layout::strip) {
+        std::fill(codes, codes + layout::group_bytes, std::uint8_t{0});
+        for (std::size_t r = 0; r < layout::strip; ++r) {
+            scales[r] = detail::quantise_group<Bits>(x + r * width + at, of_group);
+            for (std::size_t k = 0; k < layout::group; ++k) {
+                const int bits = Bits == 8 ? of_group[k] : (of_group[k] + 8) << (k < layout::group / 2 ? 0 : 4);
+                codes[layout::byte_in_group(r, k)] |= static_cast<std::uint8_t>(bits);
+            }
+        }
+    }
+}
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+
+// Resampling of rows and columns by fixed-point weights. The sums are integers, so any order gives the same bytes.
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/// One row of RGB bytes through the weights of the horizontal axis, (count, stride) in the layout of rgb_weights:
+/// in (source width * 3, then resample_padding bytes) -> out (count * 3). Never throws, never allocates.
+inline void resample_row(const std::uint8_t* in, const resample_span* spans, std::size_t count, const std::int32_t* weights, std::size_t stride, std::uint8_t* out) noexcept {
+    constexpr std::size_t block = rgb_weights::block;
+    for (std::size_t at = 0; at < count; ++at) {
+        const std::uint8_t* from = in + spans[at].first * 3;
+        const std::int32_t* of_span = weights + at * stride;
+        const std::size_t blocks = (spans[at].count * 3 + block - 1) / block;
+        std::int32_t sums[block] = {};
+        for (std::size_t b = 0; b < blocks; ++b, from += block, of_span += block)
+            for (std::size_t i = 0; i < block; ++i) sums[i] += of_span[i] * static_cast<std::int32_t>(from[i]);
+        for (std::size_t c = 0; c < 3; ++c) {
+            std::int32_t sum = 1 << (resample_weights::precision - 1);
+            for (std::size_t i = c; i < block; i += 3) sum += sums[i];
+            out[at * 3 + c] = clip_to_byte(sum);
+        }
+    }
+}
+
+/// One output row: the weighted sum of `count` rows of `width` bytes, `stride` apart. Never throws, never allocates.
+inline void resample_columns(const std::uint8_t* rows, std::size_t stride, const std::int32_t* weights, std::size_t count, std::uint8_t* out, std::size_t width) noexcept {
+    constexpr std::size_t block = 32;
+    constexpr std::int32_t half = 1 << (resample_weights::precision - 1);
+    std::size_t x = 0;
+    for (; x + block <= width; x += block) {
+        std::int32_t sums[block];
+        for (std::size_t i = 0; i < block; ++i) sums[i] = half;
+        for (std::size_t row = 0; row < count; ++row) {
+            const std::uint8_t* from = rows + row * stride + x;
+            const std::int32_t weight = weights[row];
+            for (std::size_t i = 0; i < block; ++i) sums[i] += weight * static_cast<std::int32_t>(from[i]);
+        }
+        for (std::size_t i = 0; i < block; ++i) out[x + i] = clip_to_byte(sums[i]);
+    }
+    for (; x < width; ++x) {
+        std::int32_t sum = half;
+        for (std::size_t row = 0; row < count; ++row) sum += weights[row] * static_cast<std::int32_t>(rows[row * stride + x]);
+        out[x] = clip_to_byte(sum);
+    }
+}
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+
+// Rotary position embedding of one head.
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/// Rotates the pairs (i, half + i) of a head, (2 · half), in place. Su et al., arXiv 2104.09864, equation 34.
+inline void rotate(float* head, rope_angles by) noexcept {
+    for (std::size_t i = 0; i < by.half; ++i) {
+        const float a = head[i], b = head[by.half + i];
+        head[i] = a * by.cosine[i] - b * by.sine[i];
+        head[by.half + i] = b * by.cosine[i] + a * by.sine[i];
+    }
+}
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+
+// The parts of a softmax over a long row: its largest number, and the sum of exponentials.
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/// The place of the largest of n numbers, the first of equals; of the first NaN when there is one (as torch.argmax). 0 for none.
+template <class A>
+[[nodiscard]] std::size_t argmax(arch::simd<A>, const float* x, std::size_t n) noexcept {
+    using batch = xsimd::batch<float, A>;
+    const std::size_t whole = n / batch::size * batch::size;
+    batch tops(-std::numeric_limits<float>::infinity());
+    auto numbers = tops == tops; // lanes without a NaN
+    for (std::size_t i = 0; i < whole; i += batch::size) {
+        const auto v = batch::load_unaligned(x + i);
+        tops = xsimd::max(tops, v);
+        numbers = numbers & (v == v);
+    }
+    bool ordered = xsimd::all(numbers);
+    float top = compat::reduce_max(tops);
+    for (std::size_t i = whole; i < n; ++i) {
+        ordered = ordered && !std::isnan(x[i]);
+        top = std::max(top, x[i]);
+    }
+    const float* const found = ordered ? std::find(x, x + n, top) : std::find_if(x, x + n, [](float v) { return std::isnan(v); });
+    return n == 0 ? 0 : static_cast<std::size_t>(found - x);
+}
+
+/// sum of exp(x - top) over n numbers, none above `top`; blocks in float32, their sum in double precision.
+template <class A>
+[[nodiscard]] double sum_of_exp(arch::simd<A>, const float* x, std::size_t n, float top) noexcept {
+    using batch = xsimd::batch<float, A>;
+    constexpr std::size_t block = 32 * batch::size;
+    const std::size_t whole = n / batch::size * batch::size;
+    double sum = 0;
+    for (std::size_t at = 0; at < whole; at += block) {
+        batch sums(0.f);
+        for (std::size_t i = at; i < std::min(whole, at + block); i += batch::size) sums += xsimd::exp(batch::load_unaligned(x + i) - batch(top));
+        sum += static_cast<double>(compat::reduce_add(sums));
+    }
+    for (std::size_t i = whole; i < n; ++i) sum += static_cast<double>(std::exp(x[i] - top));
+    return sum;
+}
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+
+// All kernels, with their bodies, for the level of this translation unit.
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/// The kernels that the flags of this translation unit make.
+inline constexpr entry_points own_level{
+    .usable = &usable,
+    .product_f32 = &product<float>,
+    .product_bf16 = &product<bfloat16>,
+    .product_int8 = &product<8>,
+    .product_int4 = &product<4>,
+    .attend_f32 = &attend<float>,
+    .attend_bf16 = &attend<bfloat16>,
+    .rms_norm = [](rows<const float> x, const float* scale, float eps, rows<float> y) noexcept { rms_norm(arch::native, x, scale, eps, y); },
+    .layer_norm = [](rows<const float> x, const float* scale, const float* bias, float eps, rows<float> y) noexcept { layer_norm(arch::native, x, scale, bias, eps, y); },
+    .gelu = [](float* x, std::size_t n) noexcept { gelu(arch::native, x, n); },
+    .gated_gelu = [](float* gate, const float* up, std::size_t n) noexcept { gated_gelu(arch::native, gate, up, n); },
+    .softcap = [](float* x, std::size_t n, float cap) noexcept { softcap(arch::native, x, n, cap); },
+    .rotate = &rotate,
+    .argmax = [](const float* x, std::size_t n) noexcept { return argmax(arch::native, x, n); },
+    .sum_of_exp = [](const float* x, std::size_t n, float top) noexcept { return sum_of_exp(arch::native, x, n, top); },
+    .quantise_int8 = &quantise_strip<8>,
+    .quantise_int4 = &quantise_strip<4>,
+    .convolve = [](const conv_weights& w, feature_map<const float> x, activation then, feature_map<float> y, thread_pool& threads) noexcept { convolve(arch::native, w, x, then, y, threads); },
+    .resample_row = &resample_row,
+    .resample_columns = &resample_columns,
+};
+
+#if !defined(PALI_COMPILED)
+/// Headers alone have this level and no other.
+[[nodiscard]] inline const entry_points& active() noexcept { return own_level; }
+#endif
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+
+// Probabilities of a row of logits.
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// The place of the largest value, the first of equals; of the first NaN when there is one (as torch.argmax). 0 for none.
+[[nodiscard]] inline std::size_t argmax(std::span<const float> values) noexcept { return kernels::active().argmax(values.data(), values.size()); }
+
+/// log(sum(exp(logits))).
+[[nodiscard]] inline double log_sum_exp(std::span<const float> logits) noexcept {
+    if (logits.empty()) return -std::numeric_limits<double>::infinity();
+    const float top = logits[argmax(logits)];
+    return static_cast<double>(top) + std::log(kernels::active().sum_of_exp(logits.data(), logits.size(), top));
+}
+
+/// The natural logarithm of the probability of one token.
+[[nodiscard]] inline float log_softmax_at(std::span<const float> logits, token id) noexcept {
+    return static_cast<float>(static_cast<double>(logits[static_cast<std::size_t>(id)]) - log_sum_exp(logits));
+}
+
+/// Those of all tokens. `out` may be `logits` itself.
+inline void log_softmax(std::span<const float> logits, std::span<float> out) noexcept {
+    const double sum = log_sum_exp(logits);
+    for (std::size_t i = 0; i < logits.size(); ++i) out[i] = static_cast<float>(static_cast<double>(logits[i]) - sum);
+}
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+
+// What makes tokens less likely or impossible before one is drawn: each equals transformers' processor or warper of that name
+// (generation/logits_process.py, 5.23), in float32, without sorting the vocabulary.
+
+namespace pali::inline PALI_ABI {
+
+/// A token that can be drawn, and what processors order and weigh it by.
+struct drawable {
+    float key = 0, probability = 0; ///< what tokens are ordered by; 0 to 1
+    std::uint32_t place = 0; ///< among the logits
+};
+
+/// Memory that processors work in, for one size of vocabulary.
+struct processor_memory {
+    /// 17 bytes a token of the vocabulary.
+    explicit processor_memory(std::size_t vocabulary) : values(vocabulary), tokens(vocabulary), marks(vocabulary) {}
+
+    std::vector<float> values;       ///< (vocabulary), what a processor has to note of each logit
+    std::vector<drawable> tokens;    ///< (vocabulary), those that can be drawn in front
+    std::vector<std::uint8_t> marks; ///< all 0 between calls
+};
+
+namespace detail {
+
+inline constexpr float impossible = -std::numeric_limits<float>::infinity();
+
+/// The tokens that can be drawn at all, with their logits as keys, and their probabilities. NaN is not among them, and none is where a logit is
+/// infinite, so that any order of them is a total one.
+[[nodiscard]] inline std::span<drawable> softmax(std::span<const float> logits, processor_memory& memory) noexcept {
+    std::size_t count = 0;
+    float top = impossible;
+    for (std::size_t i = 0; i < logits.size(); ++i)
+        if (logits[i] > impossible) {
+            memory.tokens[count++] = {logits[i], 0, static_cast<std::uint32_t>(i)};
+            top = std::max(top, logits[i]);
+        }
+    if (top == -impossible) return {};
+    const auto found = std::span(memory.tokens).first(count);
+    double sum = 0;
+    for (drawable& t : found) sum += static_cast<double>(t.probability = std::exp(t.key - top));
+    for (drawable& t : found) t.probability /= static_cast<float>(sum);
+    return found;
+}
+
+/// How many tokens, from the smallest key on, have a running sum of probabilities, begun at `sum`, that `fits`; of equal keys the first place
+/// comes first. They come to stand in front, and the next one after them; nothing else is sorted. Linear on average: the half that is
+/// settled is left alone.
+template <class Fits>
+[[nodiscard]] std::size_t leading(std::span<drawable> tokens, double sum, Fits fits) {
+    std::size_t begin = 0, end = tokens.size();
+    while (begin < end) {
+        const std::size_t middle = begin + (end - begin) / 2;
+        const auto at = [&](std::size_t i) { return tokens.begin() + static_cast<std::ptrdiff_t>(i); };
+        std::nth_element(at(begin), at(middle), at(end),
+                         [](const drawable& a, const drawable& b) { return a.key < b.key || (a.key == b.key && a.place < b.place); });
+        double reached = sum;
+        for (std::size_t i = begin; i <= middle; ++i) reached += static_cast<double>(tokens[i].probability);
+        if (fits(static_cast<float>(reached))) {
+            sum = reached;
+            begin = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    return begin;
+}
+
+} // namespace detail
+
+/// RepetitionPenaltyLogitsProcessor: the logits of tokens in `sequence` are divided by `penalty`, or multiplied when negative; once each. Ids
+/// outside the logits are passed over.
+inline void penalise_repetition(std::span<float> logits, std::span<const token> sequence, float penalty, processor_memory& memory) noexcept {
+    const auto inside = [&](token id) { return id >= 0 && static_cast<std::size_t>(id) < logits.size(); };
+    for (const token id : sequence) {
+        if (!inside(id) || memory.marks[static_cast<std::size_t>(id)] != 0) continue;
+        memory.marks[static_cast<std::size_t>(id)] = 1;
+        float& x = logits[static_cast<std::size_t>(id)];
+        x = x < 0 ? x * penalty : x / penalty;
+    }
+    for (const token id : sequence)
+        if (inside(id)) memory.marks[static_cast<std::size_t>(id)] = 0;
+}
+
+/// MinNewTokensLengthLogitsProcessor, where it applies: these tokens (EOS) become impossible.
+inline void suppress(std::span<float> logits, std::span<const token> ids) noexcept {
+    for (const token id : ids)
+        if (id >= 0 && static_cast<std::size_t>(id) < logits.size()) logits[static_cast<std::size_t>(id)] = detail::impossible;
+}
+
+/// TemperatureLogitsWarper. `temperature` is more than 0.
+inline void apply_temperature(std::span<float> logits, float temperature) noexcept {
+    for (float& x : logits) x /= temperature;
+}
+
+/// TopKLogitsWarper: the k largest stay, and what equals the smallest of them. `k` is 1 or more.
+inline void keep_top_k(std::span<float> logits, std::size_t k, processor_memory& memory) noexcept {
+    std::size_t count = 0;
+    for (const float x : logits)
+        if (x > detail::impossible) memory.values[count++] = x;
+    if (count <= k) return;
+    const auto kth = memory.values.begin() + static_cast<std::ptrdiff_t>(k - 1);
+    std::nth_element(memory.values.begin(), kth, memory.values.begin() + static_cast<std::ptrdiff_t>(count), std::greater<>());
+    const float smallest = *kth;
+    for (float& x : logits)
+        if (x < smallest) x = detail::impossible;
+}
+
+/// TopPLogitsWarper: goes, from the least likely on, what together has no more than 1 - p. Of equals the first go first:
+/// torch.sort leaves that open, this is what a stable one does. One token always stays.
+inline void keep_top_p(std::span<float> logits, float p, processor_memory& memory) {
+    auto tokens = detail::softmax(logits, memory);
+    if (tokens.empty()) return;
+    const auto going = static_cast<float>(1 - detail::as_written(p));
+    // Those below this go whatever else there is: all of them together do not reach `going`. With a real model that is nearly all.
+    const double negligible = 0.999 * static_cast<double>(going) / static_cast<double>(tokens.size());
+    double gone = 0;
+    std::size_t left = 0;
+    for (const drawable& t : tokens) {
+        if (static_cast<double>(t.probability) > negligible) {
+            memory.tokens[left++] = t;
+        } else {
+            gone += static_cast<double>(t.probability);
+            logits[t.place] = detail::impossible;
+        }
+    }
+    tokens = tokens.first(left);
+    const std::size_t count = detail::leading(tokens, gone, [&](float sum) { return sum <= going; });
+    for (const drawable& t : tokens.first(std::min(count, left - 1))) logits[t.place] = detail::impossible;
+}
+
+/// MinPLogitsWarper: what is less likely than p times the most likely token goes.
+inline void keep_min_p(std::span<float> logits, float p, processor_memory& memory) noexcept {
+    const auto tokens = detail::softmax(logits, memory);
+    float top = 0;
+    for (const drawable& t : tokens) top = std::max(top, t.probability);
+    const float least = p * top;
+    for (const drawable& t : tokens)
+        if (t.probability < least) logits[t.place] = detail::impossible;
+}
+
+/// TypicalLogitsWarper: tokens whose surprise is nearest to the expected one stay, as many as together reach `mass`, and what equals the last.
+inline void keep_typical(std::span<float> logits, float mass, processor_memory& memory) {
+    const auto tokens = detail::softmax(logits, memory);
+    if (tokens.empty()) return;
+    float top = detail::impossible;
+    for (const drawable& t : tokens) top = std::max(top, t.key);
+    double sum = 0, entropy = 0;
+    for (const drawable& t : tokens) sum += static_cast<double>(std::exp(t.key - top));
+    const auto log_sum = static_cast<float>(std::log(sum));
+    for (drawable& t : tokens) {
+        t.key = t.key - top - log_sum;
+        const float p = std::exp(t.key);
+        if (p > 0) entropy -= static_cast<double>(t.key * p);
+    }
+    for (drawable& t : tokens) t.key = std::abs(-t.key - static_cast<float>(entropy));
+    const std::size_t count = detail::leading(tokens, 0, [&](float reached) { return reached < mass; });
+    if (count == tokens.size()) return;
+    const float farthest = tokens[count].key;
+    for (const drawable& t : tokens)
+        if (t.key > farthest) logits[t.place] = detail::impossible;
+}
+
+} // namespace pali::inline PALI_ABI
+
+// Random numbers that are the same everywhere.
+
+namespace pali::inline PALI_ABI {
+
+/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): a counter, mixed. Any seed is as good as another.
+class random_source {
+public:
+    /// Two sources of the same seed give the same numbers.
+    explicit random_source(std::uint64_t seed) noexcept : m_state(seed) {}
+
+    /// 64 random bits.
+    [[nodiscard]] std::uint64_t bits() noexcept {
+        std::uint64_t z = m_state += 0x9e3779b97f4a7c15u;
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+        return z ^ (z >> 31);
+    }
+
+    /// At least 0 and less than 1, in steps of 2^-53.
+    [[nodiscard]] double uniform() noexcept { return static_cast<double>(bits() >> 11) * 0x1p-53; }
+
+private:
+    std::uint64_t m_state;
+};
+
+} // namespace pali::inline PALI_ABI
+
+// Chooses the next token from logits.
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// One sequence's choices. Allocates nothing after construction. Two samplers of the same options make the same choices from the same logits.
+class sampler {
+public:
+    /// Throws errc::invalid_argument for options that are not allowed.
+    sampler(const sampling_options& options, std::size_t vocabulary) : m_options(options), m_memory(vocabulary), m_random(options.seed) {
+        m_options.validate();
+        if (vocabulary == 0) throw error(errc::invalid_argument, "a sampler over a vocabulary of 0 tokens; 1 or more is needed");
+    }
+
+    /// Chooses. `logits` (vocabulary) are changed: take log_softmax_at before, for the probability under the model's own distribution.
+    /// `sequence` is all that the model has seen: image tokens, prompt and what was generated. `suppressed` are tokens that must not come: EOS,
+    /// as long as there are fewer than min_new_tokens. Greedy takes the first of equals. Throws errc::invalid_argument when the logits hold
+    /// NaN, or leave nothing to choose.
+    [[nodiscard]] token next(std::span<float> logits, std::span<const token> sequence, std::span<const token> suppressed = {}) {
+        process(logits, sequence, suppressed);
+        const std::size_t best = argmax(logits);
+        if (!std::isfinite(logits[best]))
+            throw error(errc::invalid_argument, {"the largest logit is ", detail::in_decimal(logits[best]), " (token ", best,
+                                                 "): no token can be chosen; are the weights whole and of the right dtype?"});
+        return static_cast<token>(m_options.greedy() ? best : draw(logits, logits[best]));
+    }
+
+    /// Whether `next` leaves the logits of tokens that can come as they are.
+    [[nodiscard]] bool keeps_logits() const noexcept { return m_options.greedy() && m_options.repetition_penalty == 1; }
+
+    /// What `next` does before it chooses, in transformers' order. For beam search, on log-probabilities.
+    void process(std::span<float> logits, std::span<const token> sequence, std::span<const token> suppressed = {}) {
+        PALI_ASSERT(logits.size() == m_memory.values.size());
+        if (m_options.repetition_penalty != 1) penalise_repetition(logits, sequence, m_options.repetition_penalty, m_memory);
+        suppress(logits, suppressed);
+        if (m_options.greedy()) return;
+        if (m_options.temperature != 1) apply_temperature(logits, m_options.temperature);
+        if (m_options.top_k != 0) keep_top_k(logits, m_options.top_k, m_memory);
+        if (m_options.top_p < 1) keep_top_p(logits, m_options.top_p, m_memory);
+        if (m_options.min_p > 0) keep_min_p(logits, m_options.min_p, m_memory);
+        if (m_options.typical_p < 1) keep_typical(logits, m_options.typical_p, m_memory);
+    }
+
+private:
+    /// The first token at which the running sum of probabilities passes a random number.
+    [[nodiscard]] std::size_t draw(std::span<const float> logits, float top) noexcept {
+        double sum = 0;
+        for (std::size_t i = 0; i < logits.size(); ++i) sum += static_cast<double>(m_memory.values[i] = std::exp(logits[i] - top));
+        const double target = m_random.uniform() * sum;
+        double reached = 0;
+        std::size_t last = 0;
+        for (std::size_t i = 0; i < logits.size(); ++i) {
+            if (m_memory.values[i] == 0) continue;
+            last = i;
+            reached += static_cast<double>(m_memory.values[i]);
+            if (reached > target) break;
+        }
+        return last;
+    }
+
+    sampling_options m_options;
+    processor_memory m_memory;
+    random_source m_random;
+};
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+
+// Tokens to text while they arrive: only whole characters, and in the end the text that decoding all at once gives.
+
+namespace pali::inline PALI_ABI {
+
+/// Decodes a stream of tokens. All that `push` gave, and then `finish`, is `tokenizer::decode` of all tokens, for any tokens. What each call
+/// gives is valid UTF-8. Refers to the tokenizer, which must outlive it.
+class text_stream {
+public:
+    /// With nothing held back.
+    explicit text_stream(const tokenizer& text) : m_tokenizer(&text) {}
+
+    /// The text that one more token makes certain; often empty within a character of byte pieces. Valid until the next call.
+    [[nodiscard]] std::string_view push(token id) {
+        m_ready.clear();
+        const piece_kind kind = m_tokenizer->kind(id);
+        if (kind == piece_kind::byte) {
+            m_bytes += static_cast<char>(m_tokenizer->byte(id));
+            take_characters(false);
+            return m_ready;
+        }
+        take_characters(true);
+        if (kind == piece_kind::text) append_piece(m_ready, m_tokenizer->piece(id));
+        else if (kind == piece_kind::unknown) m_ready += m_tokenizer->unknown_text();
+        return m_ready;
+    }
+
+    /// What was held back: bytes that will not become a character. The stream is as new afterwards. Valid until the next call.
+    [[nodiscard]] std::string_view finish() {
+        m_ready.clear();
+        take_characters(true);
+        return m_ready;
+    }
+
+private:
+    /// Moves characters from the bytes held to the text. At the end of a run, bytes that are cut off are none.
+    void take_characters(bool end_of_run) {
+        m_bytes.erase(0, append_characters(m_ready, m_bytes, end_of_run));
+    }
+
+    const tokenizer* m_tokenizer;
+    std::string m_bytes; // of a character that is not whole yet: 3 at most between calls
+    std::string m_ready;
+};
+
+} // namespace pali::inline PALI_ABI
+
+// One answer in the making: from logits to tokens, text and callbacks.
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// Chooses token after token from logits, streams the text, and knows when to stop. Allocates when it is made and not per token.
+class answer {
+public:
+    /// `number` is what its callbacks call it; `eos` are the tokens that end it; `vocab` is the number of logits; `most_tokens`
+    /// those that it may have. What it is given has to outlive it.
+    answer(std::size_t number, const generate_options& options, const tokenizer& text, std::span<const token> eos, const prompt_layout& prompt, std::size_t vocab, std::size_t most_tokens)
+        : m_number(number), m_options(options), m_eos(eos), m_stream(text), m_sampler(options.sampling, vocab), m_sequence(prompt.tokens) {
+        m_result.most_tokens = most_tokens;
+        m_sequence.reserve(prompt.tokens.size() + most_tokens);
+        if (changes_logits()) m_own.reserve(vocab);
+        m_result.tokens.reserve(most_tokens);
+        m_result.logprobs.reserve(most_tokens);
+        m_result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
+    }
+
+    /// Takes the logits of the next token, (vocab), and may overwrite them; returns whether another token is wanted. Throws what sampler::next throws.
+    [[nodiscard]] bool take(std::span<float> logits) {
+        const double normaliser = log_sum_exp(logits); // of the model's own distribution, before anything is done to it
+        if (changes_logits()) m_own.assign(logits.begin(), logits.end());
+        if (m_options.constrain) m_options.constrain(m_result.tokens, logits);
+        const bool may_end = m_result.tokens.size() >= m_options.min_new_tokens;
+        const token next = m_sampler.next(logits, m_sequence, may_end ? std::span<const token>() : m_eos);
+        const float own = changes_logits() ? m_own[static_cast<std::size_t>(next)] : logits[static_cast<std::size_t>(next)];
+        const auto logprob = static_cast<float>(static_cast<double>(own) - normaliser);
+        m_sequence.push_back(next);
+        m_result.tokens.push_back(next);
+        m_result.logprobs.push_back(logprob);
+        const bool ends = std::find(m_eos.begin(), m_eos.end(), next) != m_eos.end();
+        const bool wanted = (!m_options.on_token || m_options.on_token(m_number, next, logprob)) && (ends || say(m_stream.push(next)));
+        if (!wanted) m_result.finish = finish_reason::cancelled;
+        else if (ends) m_result.finish = finish_reason::eos;
+        else if (m_result.tokens.size() < m_result.most_tokens) return true;
+        else m_result.finish = finish_reason::length;
+        m_complete = true;
+        const std::string_view held = m_stream.finish();
+        if (m_result.finish == finish_reason::cancelled) m_result.text += held; // whoever cancelled is not called again
+        else if (!say(held)) m_result.finish = finish_reason::cancelled;
+        return false;
+    }
+
+    /// The call was stopped: the answer, unless it is complete, ends with what there is.
+    void cancel() {
+        if (m_complete) return;
+        m_complete = true;
+        m_result.finish = finish_reason::cancelled;
+        m_result.text += m_stream.finish();
+    }
+    /// Whether a callback of this answer stopped it.
+    [[nodiscard]] bool stopped() const noexcept { return m_complete && m_result.finish == finish_reason::cancelled; }
+
+    /// The token chosen last.
+    [[nodiscard]] token last() const noexcept { return m_sequence.back(); }
+    /// Of the answer, for the caller to add to.
+    [[nodiscard]] pali::timings& timings() noexcept { return m_result.timings; }
+    /// The answer, once no other token is wanted.
+    [[nodiscard]] generation finish() && { return std::move(m_result); }
+
+private:
+    /// Whether the logits that a token is chosen from are not the model's own.
+    [[nodiscard]] bool changes_logits() const noexcept { return m_options.constrain || !m_sampler.keeps_logits(); }
+
+    [[nodiscard]] bool say(std::string_view piece) {
+        m_result.text += piece;
+        return piece.empty() || !m_options.on_text || m_options.on_text(m_number, piece);
+    }
+
+    std::size_t m_number;
+    const generate_options& m_options;
+    std::span<const token> m_eos;
+    text_stream m_stream;
+    sampler m_sampler;
+    std::vector<token> m_sequence; // image tokens, prompt, answer: what processors look at
+    std::vector<float> m_own; // logits as the model gave them, where they are changed
+    generation m_result;
+    bool m_complete = false; // no other token is wanted
+};
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+
+// Keys and values of one sequence, for every layer.
+
+namespace pali::inline PALI_ABI {
+
+/// What earlier tokens of a sequence left for later ones: a fixed capacity, layer by layer as kernels::key_values.
+class kv_cache {
+public:
+    /// Empty, for sequences of at most `capacity` tokens. Throws std::bad_alloc.
+    template <decoder_config Config>
+    kv_cache(const Config& config, std::size_t capacity, kv_type type = kv_type::f32)
+        : m_type(type), m_capacity(capacity), m_layers(config.layers), m_heads(config.kv_heads), m_head_dim(config.head_dim),
+          m_layer_bytes(type == kv_type::f32 ? layer_bytes<float>() : layer_bytes<bfloat16>()), m_bytes(m_layers * m_layer_bytes), m_memory(std::calloc(m_bytes + alignment, 1), &std::free) {
+        if (!m_memory) throw std::bad_alloc();
+        void* place = m_memory.get();
+        std::size_t room = m_bytes + alignment;
+        m_data = static_cast<std::byte*>(std::align(alignment, m_bytes, place, room));
+    }
+
+    /// Tokens that the cache holds.
+    [[nodiscard]] std::size_t length() const noexcept { return m_length; }
+    /// Tokens that it can hold.
+    [[nodiscard]] std::size_t capacity() const noexcept { return m_capacity; }
+    /// Tokens at the beginning that all see each other: image, BOS, prompt, "\n".
+    [[nodiscard]] std::size_t prefix() const noexcept { return m_prefix; }
+    /// Bytes for all tokens that it can hold; the system gives pages of them where tokens come.
+    [[nodiscard]] std::size_t bytes() const noexcept { return m_bytes; }
+    /// Numbers that it keeps.
+    [[nodiscard]] kv_type type() const noexcept { return m_type; }
+
+    /// Forgets everything; the next sequence begins with `prefix` tokens that see each other.
+    void start(std::size_t prefix) noexcept {
+        m_length = 0;
+        m_prefix = prefix;
+    }
+    /// `count` more tokens are complete in every layer. Throws errc::capacity_exceeded.
+    void advance(std::size_t count) {
+        require(count);
+        m_length += count;
+    }
+    /// Throws errc::capacity_exceeded where `count` more tokens do not fit.
+    void require(std::size_t count) const {
+        if (m_length + count > m_capacity)
+            throw error(errc::capacity_exceeded, {"a sequence of ", m_length + count, " tokens does not fit a key-value cache of ", m_capacity});
+    }
+    /// Takes over tokens [first, length) of a cache of the same model and type.
+    void copy_from(const kv_cache& other, std::size_t first, std::size_t length) noexcept {
+        PALI_ASSERT(other.m_layers == m_layers && other.m_heads == m_heads && other.m_head_dim == m_head_dim && other.m_type == m_type && length <= m_capacity);
+        for (std::size_t layer = 0; layer < m_layers; ++layer)
+            visit(layer, [&]<class Element>(const kernels::key_values<Element>& mine) {
+                for (std::size_t head = 0; head < m_heads; ++head) mine.copy_from(other.view<Element>(layer), head, first, length);
+            });
+        m_length = length;
+        m_prefix = other.m_prefix;
+    }
+
+    /// Calls f with keys and values of a layer: kernels::key_values of float or bfloat16.
+    template <class F>
+    void visit(std::size_t layer, F&& f) const {
+        if (m_type == kv_type::f32) f(view<float>(layer));
+        else f(view<bfloat16>(layer));
+    }
+    /// Keeps the key and the value, head_dim numbers each, of a head and position.
+    void store(std::size_t layer, std::size_t head, std::size_t position, std::span<const float> key, std::span<const float> value) noexcept {
+        PALI_ASSERT(layer < m_layers && head < m_heads && position < m_capacity);
+        visit(layer, [&](const auto& all) { all.put(head, position, key, value); });
+    }
+
+private:
+    template <class Element>
+    [[nodiscard]] std::size_t layer_bytes() const noexcept {
+        return kernels::key_values<Element>::numbers(m_heads, m_capacity, m_head_dim) * sizeof(Element);
+    }
+    template <class Element>
+    [[nodiscard]] kernels::key_values<Element> view(std::size_t layer) const noexcept {
+        return {.data = reinterpret_cast<Element*>(m_data + layer * m_layer_bytes), .capacity = m_capacity, .head_dim = m_head_dim};
+    }
+
+    static constexpr std::size_t alignment = 64; // bytes: a cache line
+
+    kv_type m_type;
+    std::size_t m_capacity, m_layers, m_heads, m_head_dim, m_layer_bytes, m_bytes, m_length = 0, m_prefix = 0;
+    std::unique_ptr<void, void (*)(void*)> m_memory; // zeroed, and not touched before a token comes: what is not used costs nothing
+    std::byte* m_data = nullptr;                     // in it
+};
+
+} // namespace pali::inline PALI_ABI
+
+// The key-value caches of a model, used again from call to call.
+
+#include <deque>
+
+namespace pali::inline PALI_ABI {
+
+/// One cache for each sequence that is answered at the same time.
+class kv_caches {
+public:
+    /// Without caches; those to come keep numbers of `type`.
+    explicit kv_caches(kv_type type = kv_type::f32) : m_type(type) {}
+
+    /// Cache `i`, for sequences of `capacity` tokens: the one that is there, when it is large enough. Throws std::bad_alloc.
+    template <decoder_config Config>
+    kv_cache& prepare(std::size_t i, const Config& config, std::size_t capacity) {
+        while (m_caches.size() <= i) m_caches.emplace_back(config, capacity, m_type);
+        if (m_caches[i].capacity() < capacity) m_caches[i] = kv_cache(config, capacity, m_type);
+        return m_caches[i];
+    }
+
+    /// Cache `i`, which was prepared.
+    [[nodiscard]] kv_cache& operator[](std::size_t i) noexcept { return m_caches[i]; }
+
+private:
+    kv_type m_type;
+    std::deque<kv_cache> m_caches; // they stay where they are when others come
+};
+
+} // namespace pali::inline PALI_ABI
+
+// The progress of one call: pictures, prompts and tokens on one scale.
+
+namespace pali::inline PALI_ABI {
+
+/// Counts the steps of a call and reports their share. A step is a layer over one picture, a layer over one prompt, or one token of all answers. Once the callback
+/// has returned false it is not called again.
+class call_progress {
+public:
+    /// Reports nothing.
+    call_progress() = default;
+    /// Reports to `callback`, which has to outlive it, out of `steps`.
+    call_progress(const progress_callback& callback, std::size_t steps) : m_callback(callback ? &callback : nullptr), m_steps(std::max<std::size_t>(steps, 1)) {}
+
+    /// Reports that a stage begins. Returns whether to go on, as all that follow.
+    bool begin(std::string_view stage) { return report(stage); }
+    /// Reports another step of it.
+    bool advance(std::string_view stage) {
+        m_done = std::min(m_done + 1, m_steps);
+        return report(stage);
+    }
+    /// Reports the end: answers may be shorter than what was allowed.
+    bool complete(std::string_view stage) {
+        m_done = m_steps;
+        return report(stage);
+    }
+    /// Stops the call for another reason than the callback.
+    void stop() noexcept { m_stopped = true; }
+    /// Whether the call is to end.
+    [[nodiscard]] bool stopped() const noexcept { return m_stopped; }
+
+private:
+    bool report(std::string_view stage) {
+        if (m_callback != nullptr && !m_stopped) m_stopped = !(*m_callback)(stage, static_cast<double>(m_done) / static_cast<double>(m_steps));
+        return !m_stopped;
+    }
+
+    const progress_callback* m_callback = nullptr;
+    std::size_t m_steps = 1, m_done = 0;
+    bool m_stopped = false;
+};
+
+} // namespace pali::inline PALI_ABI
+
+// Tokens that the vocabulary has and the embedding does not: added to a tokenizer without resizing the model.
+
+namespace pali::inline PALI_ABI {
+
+/// The vocabulary of a folder whose config.json is `read`. Throws what tokenizer throws, errc::malformed_file where one of its files is a pointer of Git LFS, and errc::missing_token
+/// where a token that prompts and answers get by themselves has no row in the embedding.
+[[nodiscard]] inline tokenizer open_tokenizer(const std::filesystem::path& folder, const checkpoint_config& read) {
+    for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"}) refuse_lfs_pointer(folder / name);
+    tokenizer text(folder, read.image_token);
+    for (const token id : {text.bos(), text.eos(), text.newline()})
+        if (static_cast<std::size_t>(id) >= read.sizes.vocab)
+            throw error(errc::missing_token, {folder.string(), ": the token ", in_quotes(text.decode(std::span(&id, 1))), " has the id ", id, ", and the model knows ", read.sizes.vocab,
+                                              "; is the vocabulary that of this checkpoint?"});
+    return text;
+}
+
+/// What to do about a token without a row.
+inline constexpr const char* token_rows_cure = "before training, model.resize_token_embeddings(len(tokenizer)) adds the rows";
+
+/// "2 tokens have no row in the embedding, which has 257152: '<new>' (257153), ..."; empty where each token has one. `<image>` needs none, because features of pictures take its place.
+[[nodiscard]] inline std::string describe_tokens_without_rows(const tokenizer& text, std::size_t rows) {
+    short_list found;
+    const std::optional<token> image = text.id("<image>");
+    for (std::optional<token> id = text.next_id(static_cast<token>(rows)); id; id = *id == std::numeric_limits<token>::max() ? std::nullopt : text.next_id(*id + 1))
+        if (id != image) found.add({in_quotes(text.piece(*id)), " (", *id, ")"});
+    if (found.empty()) return {};
+    return error_text{found.size(), found.size() == 1 ? " token has" : " tokens have", " no row in the embedding, which has ", rows, ": ", found.in_a_row(), "; ", token_rows_cure}.str();
+}
+
+/// Throws errc::invalid_prompt for a text with a token that has no row.
+inline void require_token_rows(const tokenizer& text, std::span<const token> ids, std::size_t rows) {
+    for (const token id : ids)
+        if (static_cast<std::size_t>(id) >= rows)
+            throw error(errc::invalid_prompt, {"the text holds the token ", in_quotes(text.piece(id)), " with the id ", id, ", and the embedding has ", rows, " rows; leave it out, or use a model that was trained with it: ",
+                                               token_rows_cure});
+}
+
+} // namespace pali::inline PALI_ABI
+
+// Whether a checkpoint is the model that was compiled.
+
+namespace pali::inline PALI_ABI {
+
+namespace detail {
+
+/// Throws errc::config_mismatch with the fields, ten at most, in which `compiled`, the numbers of the variant of that name, differs from config.json.
+void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read);
+
+} // namespace detail
+
+/// Throws errc::config_mismatch, with the fields in which config.json and the compiled type differ, unless they are the same model.
+/// For `dynamic` there is nothing to compare: it is what was read.
+template <model_config Config>
+void require_fit(const Config& compiled, const checkpoint_config& read) {
+    if constexpr (!std::is_same_v<Config, dynamic>) detail::require_same(sizes_of(compiled), variant_name<Config>(), read);
+}
+
+/// The configuration that a model of type `Config` runs with: the sizes read for `dynamic`, the type's own otherwise, which must fit.
+template <model_config Config>
+[[nodiscard]] Config make_config(const checkpoint_config& read) {
+    if constexpr (std::is_same_v<Config, dynamic>) {
+        return read.sizes;
+    } else {
+        require_fit(Config{}, read);
+        return Config{};
+    }
+}
+
+} // namespace pali::inline PALI_ABI
+
+// Body of differences.hpp: the message.
+
+namespace pali::inline PALI_ABI::detail {
+
+PALI_INLINE void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read) {
+    const std::vector<config_difference> found = differences(read.sizes, compiled);
+    if (found.empty()) return;
+    short_list all;
+    for (const config_difference& one : found) all.add({one.field, " is ", one.first, " in the checkpoint, ", one.second, " in the type"});
+    const std::optional<std::string_view> fitting = matching_variant(read.sizes);
+    throw error(errc::config_mismatch,
+                {read.file.string(), ": is not the compiled model", name == "custom" ? "" : error_text{", ", name}, ":", all.joined("\n  "),
+                 fitting ? error_text{"\nThe variant that fits is ", *fitting, "; pali::dynamic fits too."}
+                         : "\nNone of the variants shipped fits; pali::dynamic reads its sizes from the checkpoint."});
+}
+
+} // namespace pali::inline PALI_ABI::detail
+
+// Which rows of a matrix belong to which sequence.
+
+namespace pali::inline PALI_ABI {
+
+/// Rows [first, first + count) are the next tokens of the sequence in `cache`: a whole prompt, or one token of a batch.
+struct sequence {
+    kv_cache* cache = nullptr; ///< not owned; a pass appends to it
+    std::size_t first = 0;     ///< row
+    std::size_t count = 0;     ///< rows
+};
+
+} // namespace pali::inline PALI_ABI
+
+// What a forward pass works with: threads and scratch memory.
+
+namespace pali::inline PALI_ABI {
+
+/// Threads and scratch of one model. Blocks take it as their last argument; one pass at a time.
+struct context {
+    thread_pool threads; ///< the caller's among them
+    arena scratch;       ///< of the pass that runs
+    pass kind = pass::prefill; ///< of the pass that runs; see pass_scope
+
+    /// As thread_pool's: `thread_count` counts the calling thread; 0: as many as the machine has.
+    explicit context(std::size_t thread_count = 0, bool pin_threads = false) : threads(thread_count, pin_threads) {}
+
+    /// An uninitialised (count, width) view that lives until the current frame of `scratch` ends.
+    [[nodiscard]] matrix_view take(std::size_t count, std::size_t width) { return view_matrix(scratch.take(count * width), count, width); }
+};
+
+/// The kind of the pass that runs while this object exists.
+class pass_scope {
+public:
+    pass_scope(context& at, pass kind) noexcept : m_at(at), m_before(at.kind) { at.kind = kind; } ///< from here on
+    ~pass_scope() { m_at.kind = m_before; }
+    pass_scope(const pass_scope&) = delete;
+    pass_scope& operator=(const pass_scope&) = delete;
+
+private:
+    context& m_at;
+    pass m_before;
+};
+
+} // namespace pali::inline PALI_ABI
+
+// What walks through the tensors of a model: the list of them exists once, in the bind() of each module.
+
+namespace pali::inline PALI_ABI {
+
+/**
+ * A place in the tree of names, as bind() takes it. Each module calls it once for each of its tensors, with the published name, the member that holds the tensor and its shape; what
+ * a visitor does with them is its own affair: fill the member from a file (binder), list it, round it to codes, write it.
+ *
+ * - `at[name]`: the place below `name`.
+ * - `at.matrix(name, member, shape)`: a matrix in the storage of the model, rows<const Element> or quantised_rows<Bits>. The shape may have more than two dimensions, as that of a convolution.
+ * - `at.vocabulary(name, member, shape)`: a matrix with a row for each token, whose last strip may be filled up.
+ * - `at.vector(name, member, size)`: a vector, always float32 in memory.
+ * - `at.has(name)`: whether the checkpoint has the tensor.
+ * - `at.omits_or_repeats(name, other)`: whether the checkpoint lacks `name`, or `name` holds the same numbers as `other`, so that one of them is enough.
+ */
+template <class V>
+concept tensor_visitor = requires(const V& at, const std::string& name, rows<const float>& matrix, const float*& vector, const std::vector<std::size_t>& shape, std::size_t size) {
+    { at[name] } -> std::same_as<V>;
+    at.matrix(name, matrix, shape);
+    at.vocabulary(name, matrix, shape);
+    at.vector(name, vector, size);
+    { at.has(name) } -> std::convertible_to<bool>;
+    { at.omits_or_repeats(name, name) } -> std::convertible_to<bool>;
+};
+
+} // namespace pali::inline PALI_ABI
+
+// A linear map, as towers and decoder use it.
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// y = x · wᵀ (+ bias), by kernels::product.
+template <weight_storage Storage>
+struct linear {
+    typename Storage::matrix weight; ///< (out, in), as stored
+    const float* bias = nullptr;     ///< (out), or none
+
+    /// x (T, in) -> (T, out), in scratch memory.
+    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
+        matrix_view y = at.take(x.shape(0), weight.count);
+        (*this)(x, rows_of(y), at);
+        return y;
+    }
+    /// x (T, in) -> y (T, out).
+    void operator()(const matrix_view& x, rows<float> y, context& at) const { kernels::active().product(rows_of(x), {kernels::factor{weight, bias, y}}, at.kind, at.threads, at.scratch); }
+
+    /// x (T, in) through several maps -> (T, out) of each, in scratch memory. What products do to x is done once.
+    template <std::same_as<linear>... Maps>
+    [[nodiscard]] static std::array<matrix_view, sizeof...(Maps)> each(const matrix_view& x, context& at, const Maps&... maps) {
+        std::array<matrix_view, sizeof...(Maps)> y{at.take(x.shape(0), maps.weight.count)...};
+        std::size_t i = 0;
+        kernels::active().product(rows_of(x), {kernels::factor{maps.weight, maps.bias, rows_of(y[i++])}...}, at.kind, at.threads, at.scratch);
+        return y;
+    }
+
+    /// "weight", (out, in), and, with_bias, "bias", (out).
+    template <tensor_visitor V>
+    void bind(const V& names, std::size_t out, std::size_t in, bool with_bias) {
+        names.matrix("weight", weight, {out, in});
+        if (with_bias) names.vector("bias", bias, out);
+    }
+};
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+
+// Self-attention of the decoder: rotary positions, grouped queries, and the prefix-LM mask over a cache.
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// Gemma's attention. Grouped queries: Ainslie et al., arXiv 2305.13245; softcap and window: arXiv 2408.00118, section 2.
+template <decoder_config Config, weight_storage Storage>
+struct gemma_attention {
+    /// query (heads · head_dim, D), key and value (kv_heads · head_dim, D), output (D, heads · head_dim); no biases.
+    linear<Storage> query, key, value, output;
+    kernels::attention_shape shape;    ///< heads, and what is done to scores
+    std::size_t layer = 0, window = 0; ///< number in the caches; sliding window, tokens, 0: none
+
+    /// x (T, D) -> (T, D), in scratch memory. Keys and values go to the caches, behind what they hold.
+    [[nodiscard]] matrix_view operator()(const matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope, context& at) const {
+        auto [q, k, v] = linear<Storage>::each(x, at, query, key, value);
+        auto mixed = at.take(q.shape(0), q.shape(1));
+        for (const sequence& s : sequences) {
+            const std::size_t start = s.cache->length();
+            const auto queries = rows_of(q).slice(s.first, s.count);
+            remember(s, rows_of(k).slice(s.first, s.count), rows_of(v).slice(s.first, s.count), rope, at.threads);
+            at.threads.run(s.count, [&](std::size_t t) {
+                for (std::size_t head = 0; head < shape.heads; ++head) kernels::active().rotate(queries[t] + head * shape.head_dim, rope.at(start + t + first_position));
+            });
+            const kernels::prefix_mask mask{.prefix = s.cache->prefix(), .window = window, .start = start};
+            s.cache->visit(layer, [&](const auto& seen) {
+                kernels::active().attend(shape, queries, seen, mask, rows_of(mixed).slice(s.first, s.count), at.kind, at.threads, at.scratch);
+            });
+        }
+        return output(mixed, at);
+    }
+
+    /// Names of layer `index`, below "self_attn.".
+    template <tensor_visitor V>
+    void bind(const V& names, const Config& config, std::size_t index) {
+        shape = {.heads = config.heads, .kv_heads = config.kv_heads, .head_dim = config.head_dim,
+                 .scale = 1.f / std::sqrt(static_cast<float>(config.query_pre_attn_scalar)), .softcap = config.attention_softcap};
+        layer = index;
+        window = config.window(index);
+        query.bind(names["q_proj"], config.heads * config.head_dim, config.hidden, false);
+        key.bind(names["k_proj"], config.kv_heads * config.head_dim, config.hidden, false);
+        value.bind(names["v_proj"], config.kv_heads * config.head_dim, config.hidden, false);
+        output.bind(names["o_proj"], config.hidden, config.heads * config.head_dim, false);
+    }
+
+    /// The position of the first token: 1, as in transformers modeling_paligemma.py. Only differences of positions matter but for rounding.
+    static constexpr std::size_t first_position = 1;
+
+private:
+    void remember(const sequence& s, rows<float> k, rows<float> v, const kernels::rope_table& rope, thread_pool& threads) const {
+        constexpr std::size_t tokens_a_task = 16; // a cache line of each number of their keys
+        threads.run((s.count + tokens_a_task - 1) / tokens_a_task * shape.kv_heads, [&](std::size_t task) {
+            const std::size_t first = task / shape.kv_heads * tokens_a_task, head = task % shape.kv_heads, offset = head * shape.head_dim;
+            for (std::size_t t = first; t < std::min(s.count, first + tokens_a_task); ++t) {
+                const std::size_t position = s.cache->length() + t;
+                kernels::active().rotate(k[t] + offset, rope.at(position + first_position));
+                s.cache->store(layer, head, position, {k[t] + offset, shape.head_dim}, {v[t] + offset, shape.head_dim});
+            }
+        });
+    }
+};
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+
+// The two normalisations, with their weights.
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// Gemma's norm: x / rms(x) · (1 + scale); see kernels::rms_norm.
+struct rms_norm {
+    const float* scale = nullptr; ///< (D)
+    float eps = 0;                ///< added to the mean square
+
+    /// x (T, D) -> (T, D), in scratch memory.
+    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
+        matrix_view y = at.take(x.shape(0), x.shape(1));
+        at.threads.run_blocks(x.shape(0), kernels::norm_rows_a_task, [&](std::size_t t, std::size_t n) {
+            kernels::active().rms_norm(rows_of(x).slice(t, n), scale, eps, rows_of(y).slice(t, n));
+        });
+        return y;
+    }
+
+    /// "weight", (width).
+    template <tensor_visitor V>
+    void bind(const V& names, std::size_t width, float epsilon) {
+        names.vector("weight", scale, width);
+        eps = epsilon;
+    }
+};
+
+/// SigLIP's norm: (x - mean) / deviation · scale + bias; see kernels::layer_norm.
+struct layer_norm {
+    const float* scale = nullptr; ///< (D)
+    const float* bias = nullptr;  ///< (D)
+    float eps = 0;                ///< added to the variance
+
+    /// x (T, D) -> (T, D), in scratch memory.
+    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
+        matrix_view y = at.take(x.shape(0), x.shape(1));
+        at.threads.run_blocks(x.shape(0), kernels::norm_rows_a_task, [&](std::size_t t, std::size_t n) {
+            kernels::active().layer_norm(rows_of(x).slice(t, n), scale, bias, eps, rows_of(y).slice(t, n));
+        });
+        return y;
+    }
+
+    /// "weight" and "bias", (width).
+    template <tensor_visitor V>
+    void bind(const V& names, std::size_t width, float epsilon) {
+        names.vector("weight", scale, width);
+        names.vector("bias", bias, width);
+        eps = epsilon;
+    }
+};
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+
+// One layer of the decoder.
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// down(gelu(gate(x)) · up(x)): GeGLU, Shazeer, arXiv 2002.05202.
+template <decoder_config Config, weight_storage Storage>
+struct gated_mlp {
+    linear<Storage> gate, up, down; ///< gate and up (intermediate, D), down (D, intermediate); no biases
+
+    /// x (T, D) -> (T, D), in scratch memory.
+    [[nodiscard]] matrix_view operator()(matrix_view x, context& at) const {
+        matrix_view y = at.take(x.shape(0), x.shape(1));
+        // Long sequences in parts: hidden and factor are four times as wide as x, and would be most of the memory of a prefill.
+        for (std::size_t parts = (x.shape(0) + most_tokens - 1) / most_tokens, part = 0; part < parts; ++part) {
+            const arena::frame frame(at.scratch);
+            const std::size_t first = part * x.shape(0) / parts, n = (part + 1) * x.shape(0) / parts - first;
+            auto [hidden, factor] = linear<Storage>::each(slice(x, first, n), at, gate, up);
+            at.threads.run_blocks(hidden.size(), kernels::elements_a_task,
+                                  [&](std::size_t i, std::size_t count) { kernels::active().gated_gelu(hidden.data() + i, factor.data() + i, count); });
+            down(hidden, rows_of(y).slice(first, n), at);
+        }
+        return y;
+    }
+
+    static constexpr std::size_t most_tokens = 1024; ///< at once: of the 3B 76 MB, while its weights, read anew, are 127 MB of a second's work
+
+    /// Names of a layer, below "mlp.".
+    template <tensor_visitor V>
+    void bind(const V& names, const Config& config) {
+        gate.bind(names["gate_proj"], config.intermediate, config.hidden, false);
+        up.bind(names["up_proj"], config.intermediate, config.hidden, false);
+        down.bind(names["down_proj"], config.hidden, config.intermediate, false);
+    }
+};
+
+/// Gemma 1: x += attn(pre(x)); x += mlp(pre(x)). Gemma 2: x += post(attn(pre(x))); x += post(mlp(pre(x))).
+template <decoder_config Config, weight_storage Storage>
+struct gemma_block {
+    [[no_unique_address]] Config config; ///< of the whole decoder
+    rms_norm input_norm, post_attention_norm, pre_mlp_norm, post_mlp_norm; ///< (D); those called post are Gemma 2's alone
+    gemma_attention<Config, Storage> attention; ///< first half
+    gated_mlp<Config, Storage> mlp;             ///< second half
+
+    /// x (T, D) in place; the caches of `sequences` grow by their rows.
+    void operator()(matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope, context& at) const {
+        {
+            const arena::frame frame(at.scratch);
+            const auto attended = attention(input_norm(x, at), sequences, rope, at);
+            add(x, config.post_norms ? post_attention_norm(attended, at) : attended);
+        }
+        const arena::frame frame(at.scratch);
+        const auto transformed = mlp(pre_mlp_norm(x, at), at);
+        add(x, config.post_norms ? post_mlp_norm(transformed, at) : transformed);
+    }
+
+    /// Names of layer `index`, below "layers.<index>.".
+    template <tensor_visitor V>
+    void bind(const V& names, std::size_t index) {
+        input_norm.bind(names["input_layernorm"], config.hidden, config.norm_eps);
+        attention.bind(names["self_attn"], config, index);
+        if (config.post_norms) {
+            post_attention_norm.bind(names["post_attention_layernorm"], config.hidden, config.norm_eps);
+            pre_mlp_norm.bind(names["pre_feedforward_layernorm"], config.hidden, config.norm_eps);
+            post_mlp_norm.bind(names["post_feedforward_layernorm"], config.hidden, config.norm_eps);
+        } else {
+            pre_mlp_norm.bind(names["post_attention_layernorm"], config.hidden, config.norm_eps); // Gemma 1's name for it
+        }
+        mlp.bind(names["mlp"], config);
+    }
+};
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+
+// Rows of weights as floats, for embeddings.
+
+namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+
+/// One row in float32: exact.
+template <class Element>
+void read_row(const rows<const Element>& w, std::size_t row, float* to) noexcept {
+    for (std::size_t i = 0; i < w.width; ++i) to[i] = static_cast<float>(w[row][i]);
+}
+
+/// One row of code · scale in float32: exact.
+template <std::size_t Bits>
+void read_row(const quantised_rows<Bits>& w, std::size_t row, float* to) noexcept {
+    for (std::size_t k = 0; k < w.width; ++k) to[k] = w.scale(row, k) * static_cast<float>(w.code(row, k));
+}
+
+} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+
+// The decoder: embeddings of image and text in, a hidden state and logits for every token out.
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// Gemma (arXiv 2403.08295) and Gemma 2 (arXiv 2408.00118).
+template <decoder_config Config, weight_storage Storage>
+struct gemma {
+    [[no_unique_address]] Config config; ///< see decoder_config
+    typename Storage::matrix embedding; ///< (V, D)
+    std::vector<gemma_block<Config, Storage>> layers; ///< from the first to the last
+    rms_norm final_norm; ///< (D)
+    linear<Storage> head; ///< (V, D), without a bias; empty where the embedding serves as the head too
+    kernels::rope_table rope; ///< as far as extend() has asked for
+
+    /// Without weights: bind() asks for them.
+    explicit gemma(const Config& c) : config(c), rope(c.head_dim, c.rope_theta) {
+        layers.assign(c.layers, gemma_block<Config, Storage>{c, {}, {}, {}, {}, {}, {}});
+    }
+
+    /// Prepares for sequences of `tokens` tokens, which a pass needs. Not while one is running.
+    void extend(std::size_t tokens) { rope.extend(tokens + gemma_attention<Config, Storage>::first_position); }
+
+    /// One row: the embedding of a token, times the square root of the width. Image features are not scaled. Throws errc::invalid_argument for a token outside the table.
+    void embed(std::int32_t token, float* row) const {
+        if (token < 0 || static_cast<std::size_t>(token) >= config.vocab) throw error(errc::invalid_argument, {"token ", token, " is outside the vocabulary of ", config.vocab});
+        const float scale = std::sqrt(static_cast<float>(config.hidden));
+        kernels::read_row(embedding, static_cast<std::size_t>(token), row);
+        for (std::size_t i = 0; i < embedding.width; ++i) row[i] *= scale;
+    }
+
+    /// x (T, D), in place: embeddings become the outputs of the last block. `after(layer, x)` is called after each block, 0 to layers - 1;
+    /// when it returns false the work stops, the caches keep their length, and false is returned. Throws errc::capacity_exceeded where a cache is too small.
+    template <class After>
+    bool operator()(matrix_view& x, std::span<const sequence> sequences, pass kind, context& at, After&& after) const {
+        const pass_scope scope(at, kind);
+        for (const sequence& s : sequences) s.cache->require(s.count);
+        for (std::size_t i = 0; i < layers.size(); ++i) {
+            layers[i](x, sequences, rope, at);
+            if (!after(i, x)) return false;
+        }
+        for (const sequence& s : sequences) s.cache->advance(s.count);
+        return true;
+    }
+
+    /// Outputs of the last block (T, D) -> hidden states (T, D), in scratch memory.
+    [[nodiscard]] matrix_view normalise(const matrix_view& x, context& at) const { return final_norm(x, at); }
+
+    /// Hidden states (T, D) -> logits (T, V), in scratch memory, before the final softcap.
+    [[nodiscard]] matrix_view uncapped_logits(const matrix_view& hidden, context& at) const {
+        const pass_scope scope(at, pass::step); // those of a prompt have the bits of those of a step
+        matrix_view y = (head.weight.count ? head : linear<Storage>{.weight = embedding})(hidden, at);
+        const std::size_t count = y.shape(0), width = y.shape(1), vocab = config.vocab;
+        if (width == vocab) return y;
+        for (std::size_t row = 1; row < count; ++row) std::copy_n(y.data() + row * width, vocab, y.data() + row * vocab); // rows that fill up a strip are no tokens
+        return view_matrix(y.data(), count, vocab);
+    }
+    /// The final softcap, in place.
+    void cap(matrix_view& y, context& at) const {
+        if (config.final_softcap > 0)
+            at.threads.run_blocks(y.size(), kernels::elements_a_task, [&](std::size_t i, std::size_t n) { kernels::active().softcap(y.data() + i, n, config.final_softcap); });
+    }
+
+    /// Names below "language_model.". `tied`: of embedding and head one is enough, in either direction; a head that repeats the embedding is the embedding.
+    template <tensor_visitor V>
+    void bind(const V& names, bool tied = true) {
+        const auto model = names["model"];
+        const bool head_alone = tied && !names.has("model.embed_tokens.weight") && names.has("lm_head.weight");
+        (head_alone ? names["lm_head"] : model["embed_tokens"]).vocabulary("weight", embedding, {config.vocab, config.hidden});
+        for (std::size_t i = 0; i < layers.size(); ++i) layers[i].bind(model["layers." + std::to_string(i)], i);
+        final_norm.bind(model["norm"], config.hidden, config.norm_eps);
+        const bool one_is_enough = tied || names.has("lm_head.weight");
+        if (!head_alone && !(one_is_enough && names.omits_or_repeats("lm_head.weight", "model.embed_tokens.weight")))
+            names["lm_head"].vocabulary("weight", head.weight, {config.vocab, config.hidden});
+    }
+};
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD
 
 // Memory from the operating system: a file mapped for reading, and pages of one's own. With core/system, the only code that asks it directly.
 
@@ -10768,6 +12191,8 @@ PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::m
         if (view == MAP_FAILED) reason = errno;
     }
     ::close(file); // the mapping keeps it
+    if (reason == ENOMEM)
+        detail::cannot_open(m_path, {"cannot be mapped: its ", static_cast<std::uint64_t>(about.st_size), " bytes do not fit into the address space that the process may use. A limit may be set: see ulimit -v"});
     if (reason != 0) detail::cannot_open(m_path, "cannot be mapped", reason);
     if (view != MAP_FAILED) {
         m_data = static_cast<const std::byte*>(view);
@@ -10887,1061 +12312,6 @@ struct tensor_info {
 using tensor_table = std::map<std::string, tensor_info, std::less<>>;
 
 } // namespace pali::inline PALI_ABI
-
-// Numbers of a file, in the type that they are wanted in.
-
-namespace pali::inline PALI_ABI {
-
-/// Whether the library can read weights of that type.
-[[nodiscard]] constexpr bool is_convertible(dtype type) noexcept { return type == dtype::f32 || type == dtype::bf16 || type == dtype::f16; }
-
-/// How to make weights of other types readable.
-inline constexpr const char* conversion_cure =
-    "Convert the checkpoint by transformers: PaliGemmaForConditionalGeneration.from_pretrained(DIR, dtype=torch.bfloat16).save_pretrained(OUT)";
-
-namespace detail {
-
-template <class From, class To>
-void convert_as(const std::byte* from, std::size_t count, To* to) noexcept {
-    for (std::size_t i = 0; i < count; ++i) {
-        From value; // the format does not promise alignment
-        std::memcpy(&value, from + i * sizeof(From), sizeof value);
-        if constexpr (std::is_same_v<From, To>) to[i] = value;
-        else to[i] = static_cast<To>(static_cast<float>(value));
-    }
-}
-
-} // namespace detail
-
-/// Writes numbers [first, first + count) of `tensor` to `to`, exactly or rounded to nearest even. The type must be convertible.
-template <class To>
-void convert(const tensor_info& tensor, std::size_t first, std::size_t count, To* to) noexcept {
-    PALI_ASSERT(is_convertible(tensor.type) && first + count <= tensor.count());
-    const std::byte* const from = tensor.bytes.data() + first * size_of(tensor.type);
-    switch (tensor.type) {
-    case dtype::bf16: return detail::convert_as<bfloat16>(from, count, to);
-    case dtype::f16: return detail::convert_as<float16>(from, count, to);
-    default: return detail::convert_as<float>(from, count, to);
-    }
-}
-
-} // namespace pali::inline PALI_ABI
-
-// Weights that other programs quantised, and adapters that are not merged: recognised by the names of their tensors, to say what they are.
-
-namespace pali::inline PALI_ABI {
-
-/// The format of quantised weights that are not read: "AWQ", "GPTQ", "MLX", "bitsandbytes", "compressed-tensors" or "FP8 with scales"; empty for plain numbers and for pali's own.
-[[nodiscard]] inline std::string_view foreign_format(const tensor_table& tensors) {
-    const auto find = [&](std::string_view stem, std::string_view ending) {
-        const auto found = tensors.find(std::string(stem) + std::string(ending));
-        return found == tensors.end() ? nullptr : &found->second;
-    };
-    for (const auto& [name, tensor] : tensors) {
-        const std::string_view whole = name;
-        const auto stem = [whole](std::string_view ending) { return whole.substr(0, whole.size() - ending.size()); };
-        if (name.ends_with(".qweight")) { // eight codes to an I32: of outputs with AWQ, of inputs with GPTQ
-            const tensor_info* const scales = find(stem(".qweight"), ".scales");
-            const bool packs_outputs = scales != nullptr && !scales->shape.empty() && !tensor.shape.empty() && tensor.shape.back() < scales->shape.back();
-            return packs_outputs && find(stem(".qweight"), ".g_idx") == nullptr ? "AWQ" : "GPTQ";
-        }
-        if (name.ends_with(".absmax") || name.ends_with(".SCB") || name.find(".quant_state.bitsandbytes") != std::string::npos) return "bitsandbytes";
-        if (name.ends_with(".scales") && find(stem(".scales"), ".weight") != nullptr) return "MLX";
-        if (name.ends_with(".weight_packed")) return "compressed-tensors";
-        if (name.ends_with(".weight_scale_inv")) return "FP8 with scales";
-        // pali's own scales are BF16, (strips, groups, rows of a strip).
-        if (name.ends_with(".weight_scale") && (tensor.type != dtype::bf16 || tensor.shape.size() != 3)) {
-            const tensor_info* const weights = find(stem("_scale"), "");
-            if (weights != nullptr && weights->type == dtype::i8) return "compressed-tensors";
-            if (weights != nullptr && (weights->type == dtype::f8_e4m3 || weights->type == dtype::f8_e5m2)) return "FP8 with scales";
-        }
-    }
-    return {};
-}
-
-/// The first tensor of an adapter that PEFT keeps beside the base (LoRA, modules_to_save); null where there is none.
-[[nodiscard]] inline const std::string* find_adapter(const tensor_table& tensors) {
-    static constexpr std::string_view segments[] = {".base_layer.", ".lora_A.", ".lora_B.", ".lora_embedding_A.", ".lora_embedding_B.", ".modules_to_save."};
-    for (const auto& [name, tensor] : tensors)
-        for (const std::string_view part : segments)
-            if (('.' + name + '.').find(part) != std::string::npos) return &name;
-    return nullptr;
-}
-
-/// Throws errc::unsupported_format for weights in such a format, and for a PEFT model that was saved without merging its adapter. `source` names the checkpoint.
-inline void refuse_foreign_format(const tensor_table& tensors, const std::string& source) {
-    if (const std::string* const adapter = find_adapter(tensors))
-        throw error(errc::unsupported_format, {source, ": holds a PEFT adapter that is not merged into its base: tensor ", in_quotes(*adapter),
-                                               ". Merge and save it by model.merge_and_unload().save_pretrained(OUT), and name that folder"});
-    if (const std::string_view format = foreign_format(tensors); !format.empty())
-        throw error(errc::unsupported_format, {source, ": holds weights quantised in the format of ", format,
-                                               ", which is not read; take the checkpoint in BF16, F16 or F32 that they were made from: it can be loaded as int8 or int4"});
-}
-
-} // namespace pali::inline PALI_ABI
-
-// The names that published checkpoints give their tensors, and the ways in which newer ones differ.
-
-namespace pali::inline PALI_ABI {
-
-/// A tensor's name as the published checkpoints write it. transformers since 4.52 puts "model." in front, drops the inner "model." of
-/// the decoder, and moves the head to the top; since 5 there is no "vision_model." either, and what it saves mixes old and new. A model
-/// saved without its head (PaliGemmaModel) has no "model." at all.
-[[nodiscard]] inline std::string published_name(std::string_view name) {
-    struct renamed {
-        std::string_view now, published;
-    };
-    static constexpr renamed prefixes[] = {
-        {"model.language_model.", "language_model.model."},
-        {"language_model.layers.", "language_model.model.layers."},
-        {"language_model.embed_tokens.", "language_model.model.embed_tokens."},
-        {"language_model.norm.", "language_model.model.norm."},
-        {"model.vision_tower.vision_model.", "vision_tower.vision_model."},
-        {"model.vision_tower.", "vision_tower.vision_model."},
-        {"vision_tower.vision_model.", "vision_tower.vision_model."},
-        {"vision_tower.", "vision_tower.vision_model."},
-        {"model.multi_modal_projector.", "multi_modal_projector."},
-        {"lm_head.", "language_model.lm_head."},
-    };
-    for (const renamed& prefix : prefixes)
-        if (name.starts_with(prefix.now)) return std::string(prefix.published) + std::string(name.substr(prefix.now.size()));
-    return std::string(name);
-}
-
-namespace detail {
-
-/// A name without the segments that wrappers insert anywhere in it: torch.compile, FSDP, activation checkpointing.
-[[nodiscard]] inline std::string without_wrappers(std::string_view name) {
-    static constexpr std::string_view wrappers[] = {"_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."};
-    std::string out;
-    while (!name.empty()) {
-        const std::size_t segment = std::min(name.find('.'), name.size() - 1) + 1;
-        if (std::find(std::begin(wrappers), std::end(wrappers), name.substr(0, segment)) == std::end(wrappers)) out += name.substr(0, segment);
-        name.remove_prefix(segment);
-    }
-    return out;
-}
-
-/// What precedes the published or newer name of a decoder's layer, embedding or last norm; nothing for other tensors.
-[[nodiscard]] inline std::optional<std::string_view> prefix_of_decoder(std::string_view name) {
-    constexpr std::string_view decoder = "language_model.", inner = "model.";
-    for (std::size_t at = 0; (at = name.find(decoder, at)) != std::string_view::npos; ++at) {
-        std::string_view before = name.substr(0, at), rest = name.substr(at + decoder.size());
-        if (!before.empty() && before.back() != '.') continue;
-        const bool old = rest.starts_with(inner);
-        if (old) rest.remove_prefix(inner.size());
-        if (!rest.starts_with("layers.") && !rest.starts_with("embed_tokens.") && !rest.starts_with("norm.")) continue;
-        const bool newer = !old && before.ends_with(inner) && (before.size() == inner.size() || before[before.size() - inner.size() - 1] == '.');
-        return newer ? before.substr(0, before.size() - inner.size()) : before;
-    }
-    return std::nullopt;
-}
-
-} // namespace detail
-
-/// The published names of the tensors of a checkpoint that a wrapper or a training program may have renamed. Segments of wrappers are left out wherever they stand. A prefix
-/// ("module.", "base_model.model.", "student.") is removed when all tensors of the decoder have the same one; other tensors may lack it.
-class tensor_names {
-public:
-    /// Reads the names alone.
-    explicit tensor_names(const tensor_table& tensors) {
-        for (const auto& [name, tensor] : tensors)
-            if (const std::string plain = detail::without_wrappers(name); const auto prefix = detail::prefix_of_decoder(plain)) m_prefixes.emplace(*prefix);
-    }
-
-    /// The published name of a tensor that the file calls `name`; of one that no checkpoint has, the same or a part of it.
-    [[nodiscard]] std::string published(std::string_view name) const {
-        const std::string plain = detail::without_wrappers(name);
-        const std::string_view prefix = m_prefixes.size() == 1 ? std::string_view(*m_prefixes.begin()) : std::string_view();
-        return published_name(plain.starts_with(prefix) ? std::string_view(plain).substr(prefix.size()) : std::string_view(plain));
-    }
-
-    /// The prefixes of decoders. With more than one, the file holds several models or parts of one, and none is removed.
-    [[nodiscard]] const std::set<std::string>& prefixes() const noexcept { return m_prefixes; }
-
-private:
-    std::set<std::string> m_prefixes;
-};
-
-/// For a file without a known name: "Found: 'a.w', 'b.w', and 3 more; expected: names that begin with 'language_model.'". `asked` are the names that were looked for, `prefixes` those of tensor_names.
-[[nodiscard]] inline std::string describe_unknown_names(const short_list& found, const std::set<std::string, std::less<>>& asked, const std::set<std::string>& prefixes) {
-    short_list expected, decoders;
-    std::string_view last;
-    for (const std::string& name : asked) { // in their order
-        const std::string_view beginning = std::string_view(name).substr(0, name.find('.') + 1);
-        if (beginning != last) expected.add(in_quotes(last = beginning));
-    }
-    for (const std::string& one : prefixes) decoders.add(in_quotes(one));
-    const bool several = decoders.size() > 1;
-    return error_text{"Found: ", found.empty() ? "none" : found.in_a_row(3), "; expected: names that begin with ", expected.in_a_row(), several ? ". There are decoders with the prefixes " : "",
-                      several ? decoders.in_a_row() : "", several ? ": save one model alone" : ""}.str();
-}
-
-/// Whether a tensor is a weight of a layer of decoder or vision tower. One that the configuration has no place for would change the answer: the configuration is that of another model.
-[[nodiscard]] inline bool is_of_a_layer(std::string_view published) noexcept {
-    return (published.starts_with("language_model.model.layers.") || published.starts_with("vision_tower.vision_model.encoder.layers.")) &&
-        (published.ends_with(".weight") || published.ends_with(".bias"));
-}
-
-/// Whether a tensor is no parameter but a buffer that old versions of transformers saved.
-[[nodiscard]] inline bool is_buffer(std::string_view published) noexcept {
-    return published.ends_with(".position_ids") || published.ends_with(".rotary_emb.inv_freq");
-}
-
-} // namespace pali::inline PALI_ABI
-
-// Which weights of a file are no numbers.
-
-namespace pali::inline PALI_ABI {
-
-/// Whether no number is infinite or not a number.
-[[nodiscard]] inline bool are_finite(const float* numbers, std::size_t count) noexcept {
-    constexpr std::uint32_t exponent = 0x7f800000;
-    std::uint32_t others = 0; // no early end: the compiler takes a register of numbers at a time
-    for (std::size_t i = 0; i < count; ++i) others |= static_cast<std::uint32_t>((std::bit_cast<std::uint32_t>(numbers[i]) & exponent) == exponent);
-    return others == 0;
-}
-
-/// Where the first number of a tensor is that is infinite or not a number; nothing for other types than BF16, F16 and F32, which are not weights.
-[[nodiscard]] inline std::optional<std::size_t> find_not_finite(const tensor_info& tensor) noexcept {
-    if (!is_convertible(tensor.type)) return std::nullopt;
-    constexpr std::size_t piece = 4096;
-    float numbers[piece];
-    const std::size_t count = tensor.count();
-    for (std::size_t first = 0; first < count; first += piece) {
-        const std::size_t n = std::min(piece, count - first);
-        convert(tensor, first, n, numbers);
-        if (are_finite(numbers, n)) continue;
-        for (std::size_t i = 0; i < n; ++i)
-            if (!std::isfinite(numbers[i])) return first + i;
-    }
-    return std::nullopt;
-}
-
-/// "model.safetensors: tensor 'norm.weight' has nan at (12, 3)" for each tensor with such a number.
-[[nodiscard]] inline short_list describe_not_finite(const tensor_table& tensors) {
-    short_list found;
-    for (const auto& [name, tensor] : tensors) {
-        const auto at = find_not_finite(tensor);
-        if (!at) continue;
-        std::vector<std::size_t> place(tensor.shape.size());
-        std::size_t rest = *at;
-        for (std::size_t i = place.size(); i-- > 0; rest /= tensor.shape[i]) place[i] = rest % tensor.shape[i];
-        float number = 0;
-        convert(tensor, *at, 1, &number);
-        found.add({tensor.file, ": tensor ", in_quotes(name), " has ", std::isnan(number) ? "nan" : number > 0 ? "inf" : "-inf", " at ", describe_shape(place)});
-    }
-    return found;
-}
-
-} // namespace pali::inline PALI_ABI
-
-// Numbers to small integers with scales.
-
-namespace pali::inline PALI_ABI {
-
-namespace detail {
-
-/// The codes of one group for a scale; what is out of range, or no number, goes to an end.
-template <std::size_t Bits>
-void codes_for(const float* x, float scale, int* codes) noexcept {
-    using matrix = quantised_rows<Bits>;
-    const float inverse = scale == 0 ? 0.f : 1.f / scale;
-    for (std::size_t i = 0; i < matrix::group; ++i)
-        codes[i] = static_cast<int>(std::nearbyint(std::max(static_cast<float>(matrix::smallest), std::min(static_cast<float>(matrix::largest), x[i] * inverse))));
-}
-
-/// The scale of one group, and its codes; the scale is not a number where one of the group is not finite. 8 bits: the largest number is 127. 4 bits: the number farthest from zero is -8, so that all 16 codes are used
-/// (llama.cpp's Q4_0); then, for those codes, the scale of least squares, and codes for that.
-template <std::size_t Bits>
-bfloat16 quantise_group(const float* x, int* codes) noexcept {
-    if (!are_finite(x, quantised_rows<Bits>::group)) {
-        std::fill(codes, codes + quantised_rows<Bits>::group, 0);
-        return bfloat16(std::numeric_limits<float>::quiet_NaN());
-    }
-    const float farthest = *std::max_element(x, x + quantised_rows<Bits>::group, [](float a, float b) { return std::abs(a) < std::abs(b); });
-    if constexpr (Bits == 8) {
-        const bfloat16 scale(std::abs(farthest) / 127.f);
-        codes_for<Bits>(x, static_cast<float>(scale), codes);
-        return scale;
-    } else {
-        const float first = farthest / -8.f;
-        codes_for<Bits>(x, first, codes);
-        float along = 0, squares = 0; // of x / first, so that neither overflows
-        for (std::size_t i = 0; i < quantised_rows<Bits>::group; ++i) {
-            along += x[i] / first * static_cast<float>(codes[i]);
-            squares += static_cast<float>(codes[i] * codes[i]);
-        }
-        const bfloat16 scale(squares == 0 ? 0.f : first * (along / squares));
-        codes_for<Bits>(x, static_cast<float>(scale), codes);
-        return scale;
-    }
-}
-
-} // namespace detail
-
-/// Rounds the rows of a strip, x (8, width), to codes and scales in the layout of quantised_rows: width · Bits bytes, and width / group · 8 scales.
-template <std::size_t Bits>
-void quantise_strip(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) noexcept {
-    using layout = quantised_rows<Bits>;
-    PALI_ASSERT(width % layout::group == 0);
-    int of_group[layout::group];
-    for (std::size_t at = 0; at < width; at += layout::group, codes += layout::group_bytes, scales += layout::strip) {
-        std::fill(codes, codes + layout::group_bytes, std::uint8_t{0});
-        for (std::size_t r = 0; r < layout::strip; ++r) {
-            scales[r] = detail::quantise_group<Bits>(x + r * width + at, of_group);
-            for (std::size_t k = 0; k < layout::group; ++k) {
-                const int bits = Bits == 8 ? of_group[k] : (of_group[k] + 8) << (k < layout::group / 2 ? 0 : 4);
-                codes[layout::byte_in_group(r, k)] |= static_cast<std::uint8_t>(bits);
-            }
-        }
-    }
-}
-
-/// What matrices quantised_rows can hold, for messages.
-template <std::size_t Bits>
-[[nodiscard]] std::string what_is_quantised() {
-    using layout = quantised_rows<Bits>;
-    return "quantised weights are made of BF16, F16 or F32 with a multiple of " + std::to_string(layout::group) + " columns and of " + std::to_string(layout::strip) +
-        " rows, which embedding and head may have any number of";
-}
-
-/// Bytes of a matrix's codes and scales, with the last strip filled up.
-template <std::size_t Bits>
-[[nodiscard]] std::size_t quantised_bytes(const tensor_info& tensor) noexcept {
-    const std::size_t numbers = quantised_rows<Bits>::padded(tensor.shape[0]) * tensor.shape[1];
-    return quantised_rows<Bits>::bytes_of(numbers) + numbers / quantised_rows<Bits>::group * sizeof(bfloat16);
-}
-
-/// Rounds a matrix (rows, columns) of whole groups into `memory` of quantised_bytes(), codes first, and returns a view of it. Rows of zeros fill the last strip up, and the view has them.
-template <std::size_t Bits>
-quantised_rows<Bits> quantise(const tensor_info& tensor, std::byte* memory, thread_pool& threads) {
-    using layout = quantised_rows<Bits>;
-    const std::size_t rows = tensor.shape[0], count = layout::padded(rows), width = tensor.shape[1];
-    PALI_ASSERT(layout::fits(count, width));
-    auto* const codes = reinterpret_cast<std::uint8_t*>(memory);
-    auto* const scales = reinterpret_cast<bfloat16*>(memory + layout::bytes_of(count * width));
-    std::vector<float> strips(threads.size() * layout::strip * width);
-    threads.run(count / layout::strip, [&](std::size_t i, std::size_t thread) {
-        const std::size_t numbers = layout::strip * width, known = std::min(layout::strip, rows - i * layout::strip) * width;
-        float* const strip = strips.data() + thread * numbers;
-        convert(tensor, i * numbers, known, strip);
-        std::fill(strip + known, strip + numbers, 0.f);
-        quantise_strip<Bits>(strip, width, codes + i * layout::bytes_of(numbers), scales + i * numbers / layout::group);
-    });
-    return {codes, scales, count, width};
-}
-
-} // namespace pali::inline PALI_ABI
-
-// Joins the tensors of a checkpoint with the members of a model: first all names and shapes, then the memory.
-
-namespace pali::inline PALI_ABI {
-
-/// Collects what a model asks for, reports everything that does not fit in one error, then fills the members.
-/// Usage: binder b(tensors, "folder"); module.bind(b.root()); b.check(hint); memory = b.finish(...). The members asked for have to stay where they are until then.
-class binder {
-public:
-    /// A place in the tree of names: scope["layers.0"]["mlp"] asks for tensors below "layers.0.mlp.".
-    class scope {
-    public:
-        /// `prefix` is put before every name as it is: "layers.0.".
-        scope(binder& owner, std::string prefix) : m_owner(owner), m_prefix(std::move(prefix)) {}
-        /// The place below `name`.
-        [[nodiscard]] scope operator[](const std::string& name) const { return {m_owner, m_prefix + name + "."}; }
-
-        /// A matrix in the model's storage; the shape in the file may have more dimensions (a convolution is a matrix of its patches). A convolution (out, channels, height, width) may lie
-        /// in the file with its channels last, as MLX writes it.
-        template <class Element>
-        void matrix(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const {
-            if (const tensor_info* tensor = m_owner.find(m_prefix + name, shape)) m_owner.want_matrix(*tensor, to, shape);
-        }
-        /// A quantised matrix, from a file that holds it so or from one that does not. Its rows and columns come in whole strips and groups.
-        template <std::size_t Bits>
-        void matrix(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
-            m_owner.want_quantised(m_prefix + name, to, shape, shape[0]);
-        }
-        /// A matrix with a row for each token: a quantised one gets rows of zeros that fill its last strip up, and a count that includes them.
-        template <class Element>
-        void vocabulary(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const { matrix(name, to, shape); }
-        /// The same.
-        template <std::size_t Bits>
-        void vocabulary(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
-            m_owner.want_quantised(m_prefix + name, to, shape, quantised_rows<Bits>::padded(shape[0]));
-        }
-        /// Whether the checkpoint has it.
-        [[nodiscard]] bool has(const std::string& name) const { return m_owner.look_up(m_prefix + name) != nullptr; }
-        /// A vector, (size), always float32.
-        void vector(const std::string& name, const float*& to, std::size_t size) const {
-            if (const tensor_info* tensor = m_owner.find(m_prefix + name, {size})) m_owner.want_vector(*tensor, to);
-        }
-        /// Whether `name` is not in the checkpoint, or holds the same numbers as `other`, so that one of them is enough.
-        [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string& other) const {
-            const std::string mine = m_prefix + name, its = m_prefix + other, my_scales = mine + std::string(scales_suffix), its_scales = its + std::string(scales_suffix);
-            if (!m_owner.look_up(mine)) return true;
-            if (!m_owner.are_same(mine, its)) return false;
-            if (m_owner.look_up(my_scales) || m_owner.look_up(its_scales)) { // codes mean nothing without them
-                if (!m_owner.are_same(my_scales, its_scales)) return false;
-                m_owner.m_used.insert(my_scales);
-            }
-            m_owner.m_used.insert(mine);
-            return true;
-        }
-
-    private:
-        binder& m_owner;
-        std::string m_prefix;
-    };
-
-    /// `table` must outlive the binder, and the model if it is mapped. `source` names the checkpoint in messages. Throws errc::unsupported_format for weights that another program quantised.
-    binder(const tensor_table& table, std::string source) : m_source(std::move(source)) {
-        refuse_foreign_format(table, m_source);
-        const tensor_names names(table);
-        m_prefixes = names.prefixes();
-        for (const auto& [name, tensor] : table) {
-            const auto [at, added] = m_tensors.emplace(names.published(name), named{&tensor, &name});
-            if (!added) tell(kind::ambiguous, {"tensors ", in_quotes(name), " and ", in_quotes(*at->second.name), " both stand for ", in_quotes(at->first)});
-        }
-    }
-
-    /// Where names begin.
-    [[nodiscard]] scope root() { return {*this, ""}; }
-
-    /// Tensors that nothing was asked of, which is no harm: value heads, heads of other tasks, counters. Buffers that old versions of transformers saved are left out.
-    [[nodiscard]] short_list unused() const {
-        short_list found;
-        for (const auto& [published, tensor] : m_tensors)
-            if (!m_used.contains(published) && !is_buffer(published)) found.add({in_quotes(*tensor.name), " ", describe(*tensor.info)});
-        return found;
-    }
-
-    /// Whether something that was asked for has a type that is not read.
-    [[nodiscard]] bool finds_unread_types() const noexcept { return !m_unread.empty(); }
-
-    /// Throws errc::checkpoint_mismatch with the missing and misshapen tensors, ten of a kind, and beside those with the unused ones, which are errors by themselves where one is of a layer, or if `strict`; `hint` says what may have happened. Where no name is known it is one line.
-    void check(const std::string& hint, bool strict = false) const {
-        if (m_codes.count > 0)
-            throw error(errc::checkpoint_mismatch, {m_source, ": holds ", m_codes.weights, " weights (", m_codes.count, " matrices of them, ", in_quotes(m_codes.first), " the first); load it as ",
-                                                    m_codes.weights, ", or load the checkpoint that it was made from"});
-        std::string all;
-        std::size_t count = 0;
-        for (const short_list& problems : m_problems) {
-            all += problems.joined("\n  ");
-            count += problems.size();
-        }
-        for (const auto& [type, names] : m_unread) {
-            all += error_text{"\n  tensor", names.size() == 1 ? " " : "s ", names.in_a_row(3), names.size() == 1 ? " is" : " are", " stored as ", to_string(type), "; BF16, F16 and F32 are read"}.str();
-            count += names.size();
-        }
-        if (count > 0 && std::none_of(m_tensors.begin(), m_tensors.end(), [&](const auto& one) { return m_used.contains(one.first); })) throw_unknown_names(hint);
-        const short_list left = unused();
-        const bool misses_layers = std::any_of(m_tensors.begin(), m_tensors.end(), [&](const auto& one) { return is_of_a_layer(one.first) && !m_used.contains(one.first); });
-        if (count == 0 && !misses_layers && (!strict || left.empty())) return;
-        if (!left.empty()) all += (left.size() == 1 ? "\n  unexpected tensor" : "\n  unexpected tensors") + left.joined("\n    ");
-        count += left.size();
-        throw error(errc::checkpoint_mismatch, {m_source, ": ", count, count == 1 ? " tensor does" : " tensors do", " not fit the configuration:", all, hint.empty() ? "" : "\n", hint});
-    }
-
-    /// Fills the members that were asked for; returns the memory that some of them point into. Call check() before. `copied` is called
-    /// with the bytes of each tensor that will not be read again. Progress is that of stage "load", a step
-    /// for each tensor copied. Throws errc::cancelled when `progress` returns false, std::bad_alloc.
-    [[nodiscard]] page_memory finish(residency where, thread_pool& threads, const progress_callback& progress,
-                                     const std::function<void(std::span<const std::byte>)>& copied = {}) {
-        std::size_t bytes = 0;
-        for (const job& j : m_jobs)
-            if (j.copies(where)) bytes += padded(j.bytes);
-        page_memory memory(bytes);
-        std::size_t used = 0;
-        const auto report = [&](double fraction) {
-            if (progress && !progress("load", fraction)) throw error(errc::cancelled, {m_source, ": loading was stopped by the callback"});
-        };
-        for (const job& j : m_jobs) {
-            const bool copies = j.copies(where);
-            j.place(copies ? memory.bytes().data() + used : nullptr, threads);
-            if (!copies) continue;
-            if (copied) copied(j.tensor->bytes);
-            used += padded(j.bytes);
-            report(static_cast<double>(used) / static_cast<double>(bytes));
-        }
-        if (bytes == 0) report(1);
-        return memory;
-    }
-
-private:
-    struct job {
-        const tensor_info* tensor;
-        std::size_t bytes;                                    // of the copy, if there is one
-        bool in_place;                                        // the file has the right type and alignment
-        bool small;                                           // a vector: copied only when it must be
-        std::function<void(std::byte*, thread_pool&)> place;  // null: point into the file
-        [[nodiscard]] bool copies(residency where) const noexcept { return !in_place || (where == residency::resident && !small); }
-    };
-
-    [[nodiscard]] static std::size_t padded(std::size_t bytes) noexcept { return (bytes + 63) / 64 * 64; }
-
-    enum class kind { ambiguous, missing, shape, size };
-
-    void tell(kind what, const error_text& problem) { m_problems[static_cast<std::size_t>(what)].add(problem); }
-
-    /// For a file in which no tensor has a name that was asked for.
-    [[noreturn]] void throw_unknown_names(const std::string& hint) const {
-        short_list found;
-        for (const auto& [published, tensor] : m_tensors) found.add(in_quotes(*tensor.name));
-        throw error(errc::checkpoint_mismatch, {m_source, ": no tensor has an expected name. ", describe_unknown_names(found, m_used, m_prefixes), ". ", hint});
-    }
-
-    [[nodiscard]] static std::string describe(const tensor_info& tensor) { return to_string(tensor.type) + describe_shape(tensor.shape); }
-
-    [[nodiscard]] const tensor_info* look_up(const std::string& name) const {
-        const auto at = m_tensors.find(name);
-        return at == m_tensors.end() ? nullptr : at->second.info;
-    }
-    /// As the file has it; as published where it has none.
-    [[nodiscard]] const std::string& name_in_file(const std::string& published) const {
-        const auto at = m_tensors.find(published);
-        return at == m_tensors.end() ? published : *at->second.name;
-    }
-
-    /// Whether both are there and hold the same numbers.
-    [[nodiscard]] bool are_same(const std::string& name, const std::string& other) const {
-        const tensor_info *const a = look_up(name), *const b = look_up(other);
-        return a && b && a->type == b->type && a->shape == b->shape && std::equal(a->bytes.begin(), a->bytes.end(), b->bytes.begin());
-    }
-
-    /// Whether a convolution lies in the file with its channels last: (out, height, width, channels).
-    [[nodiscard]] static bool is_channels_last(const tensor_info& tensor, const std::vector<std::size_t>& shape) {
-        return shape.size() == 4 && tensor.shape != shape && tensor.shape == std::vector<std::size_t>{shape[0], shape[2], shape[3], shape[1]};
-    }
-
-    [[nodiscard]] const tensor_info* find(const std::string& name, const std::vector<std::size_t>& shape) {
-        m_used.insert(name);
-        const tensor_info* const found = look_up(name);
-        if (!found) {
-            tell(kind::missing, {"missing tensor ", in_quotes(name), " ", describe_shape(shape)});
-            return nullptr;
-        }
-        const tensor_info& tensor = *found;
-        const std::string& written = name_in_file(name);
-        if (const char* const weights = quantised_as(name)) {
-            m_used.insert(name + std::string(scales_suffix));
-            if (m_codes.count++ == 0) m_codes.weights = weights, m_codes.first = written;
-            return nullptr;
-        }
-        if (tensor.shape != shape && !is_channels_last(tensor, shape)) {
-            tell(kind::shape, {tensor.file, ": tensor ", in_quotes(written), " has shape ", describe_shape(tensor.shape), ", the configuration needs ", describe_shape(shape)});
-            return nullptr;
-        }
-        if (!is_convertible(tensor.type)) {
-            m_unread[tensor.type].add(in_quotes(written));
-            return nullptr;
-        }
-        return &tensor;
-    }
-
-    template <class Element>
-    [[nodiscard]] static bool fits(const tensor_info& tensor) noexcept {
-        return tensor.type == (std::is_same_v<Element, float> ? dtype::f32 : dtype::bf16) && tensor.is_aligned();
-    }
-
-    template <class Element>
-    void want(const tensor_info& tensor, bool small, std::function<void(const Element*)> set) {
-        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), fits<Element>(tensor), small, [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
-            if (!memory) return set(reinterpret_cast<const Element*>(tensor.bytes.data()));
-            auto* const to = reinterpret_cast<Element*>(memory);
-            constexpr std::size_t piece = std::size_t{1} << 18;
-            threads.run((tensor.count() + piece - 1) / piece, [&](std::size_t task) {
-                const std::size_t first = task * piece;
-                convert(tensor, first, std::min(piece, tensor.count() - first), to + first);
-            });
-            set(to);
-        }});
-    }
-
-    template <class Element>
-    void want_matrix(const tensor_info& tensor, rows<const Element>& to, const std::vector<std::size_t>& shape) {
-        const std::size_t count = tensor.shape[0], width = count == 0 ? 0 : tensor.count() / count;
-        if (is_channels_last(tensor, shape)) return want_transposed(tensor, to, width, shape[1]);
-        want<Element>(tensor, false, [&to, count, width](const Element* data) { to = rows<const Element>(data, count, width); });
-    }
-
-    /// A convolution whose channels come last in the file, and first in memory.
-    template <class Element>
-    void want_transposed(const tensor_info& tensor, rows<const Element>& to, std::size_t width, std::size_t channels) {
-        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), false, false, [&tensor, &to, width, channels](std::byte* memory, thread_pool& threads) {
-            auto* const numbers = reinterpret_cast<Element*>(memory);
-            threads.run(tensor.shape[0], [&](std::size_t row) {
-                for (std::size_t pixel = 0; pixel < width / channels; ++pixel)
-                    for (std::size_t channel = 0; channel < channels; ++channel)
-                        convert(tensor, row * width + pixel * channels + channel, 1, numbers + row * width + channel * (width / channels) + pixel);
-            });
-            to = rows<const Element>(numbers, tensor.shape[0], width);
-        }});
-    }
-
-    /// Which quantised weights a tensor holds codes of; null for plain numbers.
-    [[nodiscard]] const char* quantised_as(const std::string& name) const {
-        if (!look_up(name + std::string(scales_suffix))) return nullptr;
-        return look_up(name)->type == code_type<8> ? int8::name : int4::name;
-    }
-
-    /// `count` rows are wanted, of which the checkpoint may lack the last ones where they fill a strip up.
-    template <std::size_t Bits>
-    void want_quantised(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape, std::size_t count) {
-        using layout = quantised_rows<Bits>;
-        const std::size_t width = shape[1];
-        m_used.insert(name);
-        if (!layout::fits(count, width)) return tell(kind::size, {"tensor ", in_quotes(name_in_file(name)), " is ", describe_shape(shape), "; ", what_is_quantised<Bits>()});
-        const std::string scales = name + std::string(scales_suffix);
-        if (!look_up(name) || quantised_as(name) != (Bits == 8 ? int8::name : int4::name)) {
-            if (const tensor_info* const tensor = find(name, shape)) want_rounded(*tensor, to);
-            return;
-        }
-        const auto stored = [&](const std::string& part, dtype type, const std::vector<std::size_t>& needed) -> const tensor_info* {
-            m_used.insert(part);
-            const tensor_info& tensor = *look_up(part);
-            if (tensor.type == type && tensor.shape == needed) return &tensor;
-            tell(kind::shape, {tensor.file, ": tensor ", in_quotes(name_in_file(part)), " is ", describe(tensor), ", the configuration needs ", to_string(type), describe_shape(needed)});
-            return nullptr;
-        };
-        const tensor_info* const codes = stored(name, code_type<Bits>, layout::codes_shape(count, width));
-        const tensor_info* const scale = stored(scales, dtype::bf16, layout::scales_shape(count, width));
-        if (!codes || !scale) return;
-        to.count = count;
-        to.width = width;
-        want_bytes(*codes, [&to](const std::byte* at) { to.codes = reinterpret_cast<const std::uint8_t*>(at); });
-        want_bytes(*scale, [&to](const std::byte* at) { to.scales = reinterpret_cast<const bfloat16*>(at); });
-    }
-
-    /// As they lie in the file.
-    void want_bytes(const tensor_info& tensor, std::function<void(const std::byte*)> set) {
-        m_jobs.push_back({&tensor, tensor.bytes.size(), tensor.is_aligned(), false, [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
-            if (!memory) return set(tensor.bytes.data());
-            constexpr std::size_t piece = std::size_t{1} << 20;
-            threads.run((tensor.bytes.size() + piece - 1) / piece, [&](std::size_t task) {
-                const std::size_t first = task * piece;
-                std::memcpy(memory + first, tensor.bytes.data() + first, std::min(piece, tensor.bytes.size() - first));
-            });
-            set(memory);
-        }});
-    }
-
-    /// Rounded to codes while it is loaded.
-    template <std::size_t Bits>
-    void want_rounded(const tensor_info& tensor, quantised_rows<Bits>& to) {
-        m_jobs.push_back({&tensor, quantised_bytes<Bits>(tensor), false, false, [&tensor, &to](std::byte* memory, thread_pool& threads) { to = quantise<Bits>(tensor, memory, threads); }});
-    }
-
-    void want_vector(const tensor_info& tensor, const float*& to) {
-        want<float>(tensor, true, [&to](const float* data) { to = data; });
-    }
-
-    struct named {
-        const tensor_info* info;
-        const std::string* name; // in the file
-    };
-    struct other_codes { // matrices that are quantised otherwise than they were asked for
-        std::size_t count = 0;
-        const char* weights = "";
-        std::string first{};
-    };
-
-    std::string m_source;
-    std::map<std::string, named, std::less<>> m_tensors; // by published name
-    std::set<std::string, std::less<>> m_used;
-    std::array<short_list, 4> m_problems; // by kind
-    std::map<dtype, short_list> m_unread; // names of tensors whose type is not read
-    other_codes m_codes;
-    std::set<std::string> m_prefixes; // see tensor_names
-    std::vector<job> m_jobs;
-};
-
-} // namespace pali::inline PALI_ABI
-
-// A linear map, as towers and decoder use it.
-
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
-
-/// y = x · wᵀ (+ bias), by kernels::product.
-template <weight_storage Storage>
-struct linear {
-    typename Storage::matrix weight; ///< (out, in), as stored
-    const float* bias = nullptr;     ///< (out), or none
-
-    /// x (T, in) -> (T, out), in scratch memory.
-    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
-        matrix_view y = at.take(x.shape(0), weight.count);
-        (*this)(x, rows_of(y), at);
-        return y;
-    }
-    /// x (T, in) -> y (T, out).
-    void operator()(const matrix_view& x, rows<float> y, context& at) const { kernels::product(rows_of(x), {kernels::factor{weight, bias, y}}, at.threads, at.scratch); }
-
-    /// x (T, in) through several maps -> (T, out) of each, in scratch memory. What products do to x is done once.
-    template <std::same_as<linear>... Maps>
-    [[nodiscard]] static std::array<matrix_view, sizeof...(Maps)> each(const matrix_view& x, context& at, const Maps&... maps) {
-        std::array<matrix_view, sizeof...(Maps)> y{at.take(x.shape(0), maps.weight.count)...};
-        std::size_t i = 0;
-        kernels::product(rows_of(x), {kernels::factor{maps.weight, maps.bias, rows_of(y[i++])}...}, at.threads, at.scratch);
-        return y;
-    }
-
-    /// "weight", (out, in), and, with_bias, "bias", (out).
-    void bind(const binder::scope& names, std::size_t out, std::size_t in, bool with_bias) {
-        names.matrix("weight", weight, {out, in});
-        if (with_bias) names.vector("bias", bias, out);
-    }
-};
-
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
-
-// Self-attention of the decoder: rotary positions, grouped queries, and the prefix-LM mask over a cache.
-
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
-
-/// Gemma's attention. Grouped queries: Ainslie et al., arXiv 2305.13245; softcap and window: arXiv 2408.00118, section 2.
-template <decoder_config Config, weight_storage Storage>
-struct gemma_attention {
-    /// query (heads · head_dim, D), key and value (kv_heads · head_dim, D), output (D, heads · head_dim); no biases.
-    linear<Storage> query, key, value, output;
-    kernels::attention_shape shape;    ///< heads, and what is done to scores
-    std::size_t layer = 0, window = 0; ///< number in the caches; sliding window, tokens, 0: none
-
-    /// x (T, D) -> (T, D), in scratch memory. Keys and values go to the caches, behind what they hold.
-    [[nodiscard]] matrix_view operator()(const matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope, context& at) const {
-        auto [q, k, v] = linear<Storage>::each(x, at, query, key, value);
-        auto mixed = at.take(q.shape(0), q.shape(1));
-        for (const sequence& s : sequences) {
-            const std::size_t start = s.cache->length();
-            const auto queries = rows_of(q).slice(s.first, s.count);
-            remember(s, rows_of(k).slice(s.first, s.count), rows_of(v).slice(s.first, s.count), rope, at.threads);
-            at.threads.run(s.count, [&](std::size_t t) {
-                for (std::size_t head = 0; head < shape.heads; ++head) rope.rotate(queries[t] + head * shape.head_dim, start + t + first_position);
-            });
-            const kernels::prefix_mask mask{.prefix = s.cache->prefix(), .window = window, .start = start};
-            s.cache->visit(layer, [&](const auto& seen) {
-                kernels::attend(shape, queries, seen, mask, rows_of(mixed).slice(s.first, s.count), at.threads, at.scratch);
-            });
-        }
-        return output(mixed, at);
-    }
-
-    /// Names of layer `index`, below "self_attn.".
-    void bind(const binder::scope& names, const Config& config, std::size_t index) {
-        shape = {.heads = config.heads, .kv_heads = config.kv_heads, .head_dim = config.head_dim,
-                 .scale = 1.f / std::sqrt(static_cast<float>(config.query_pre_attn_scalar)), .softcap = config.attention_softcap};
-        layer = index;
-        window = config.window(index);
-        query.bind(names["q_proj"], config.heads * config.head_dim, config.hidden, false);
-        key.bind(names["k_proj"], config.kv_heads * config.head_dim, config.hidden, false);
-        value.bind(names["v_proj"], config.kv_heads * config.head_dim, config.hidden, false);
-        output.bind(names["o_proj"], config.hidden, config.heads * config.head_dim, false);
-    }
-
-    /// The position of the first token: 1, as in transformers modeling_paligemma.py. Only differences of positions matter but for rounding.
-    static constexpr std::size_t first_position = 1;
-
-private:
-    void remember(const sequence& s, rows<float> k, rows<float> v, const kernels::rope_table& rope, thread_pool& threads) const {
-        constexpr std::size_t tokens_a_task = 16; // a cache line of each number of their keys
-        threads.run((s.count + tokens_a_task - 1) / tokens_a_task * shape.kv_heads, [&](std::size_t task) {
-            const std::size_t first = task / shape.kv_heads * tokens_a_task, head = task % shape.kv_heads, offset = head * shape.head_dim;
-            for (std::size_t t = first; t < std::min(s.count, first + tokens_a_task); ++t) {
-                const std::size_t position = s.cache->length() + t;
-                rope.rotate(k[t] + offset, position + first_position);
-                s.cache->store(layer, head, position, {k[t] + offset, shape.head_dim}, {v[t] + offset, shape.head_dim});
-            }
-        });
-    }
-};
-
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
-
-// Normalisation of rows: RMSNorm of Gemma, LayerNorm of SigLIP.
-
-namespace pali::inline PALI_ABI::kernels {
-
-/// Rows for a thread to take at once: some microseconds.
-inline constexpr std::size_t norm_rows_a_task = 16;
-
-/**
- * y = x / sqrt(mean(x²) + eps) · (1 + scale), row by row. In Gemma's form a stored 0 means identity.
- * x (T, D); scale (D); y (T, D), may be x. Never throws, never allocates.
- * See big_vision models/ppp/gemma.py RMSNorm; transformers modeling_gemma2.py Gemma2RMSNorm.
- */
-template <class A>
-void rms_norm(arch::simd<A>, rows<const float> x, const float* scale, float eps, rows<float> y) noexcept {
-    using batch = xsimd::batch<float, A>;
-    PALI_ASSERT(x.count == y.count && x.width == y.width);
-    const std::size_t whole = x.width / batch::size * batch::size;
-    for (std::size_t t = 0; t < x.count; ++t) {
-        const float* const in = x[t];
-        float* const out = y[t];
-        batch squares(0.f);
-        for (std::size_t i = 0; i < whole; i += batch::size) {
-            const auto v = batch::load_unaligned(in + i);
-            squares = arch::fma(v, v, squares);
-        }
-        float sum = compat::reduce_add(squares);
-        for (std::size_t i = whole; i < x.width; ++i) sum += in[i] * in[i];
-        const float inverse = 1.f / std::sqrt(sum / static_cast<float>(x.width) + eps);
-        for (std::size_t i = 0; i < whole; i += batch::size) {
-            const auto v = batch::load_unaligned(in + i) * batch(inverse);
-            (v * (batch::load_unaligned(scale + i) + batch(1.f))).store_unaligned(out + i);
-        }
-        for (std::size_t i = whole; i < x.width; ++i) out[i] = in[i] * inverse * (1.f + scale[i]);
-    }
-}
-
-/**
- * y = (x - mean) / sqrt(var + eps) · scale + bias, row by row; the variance is that of the row, not its estimate.
- * x (T, D); scale, bias (D); y (T, D), may be x. Never throws, never allocates.
- * See Ba et al., arXiv 1607.06450; torch.nn.LayerNorm.
- */
-template <class A>
-void layer_norm(arch::simd<A>, rows<const float> x, const float* scale, const float* bias, float eps, rows<float> y) noexcept {
-    using batch = xsimd::batch<float, A>;
-    PALI_ASSERT(x.count == y.count && x.width == y.width);
-    const std::size_t whole = x.width / batch::size * batch::size;
-    const float width = static_cast<float>(x.width);
-    for (std::size_t t = 0; t < x.count; ++t) {
-        const float* const in = x[t];
-        float* const out = y[t];
-        batch sums(0.f);
-        for (std::size_t i = 0; i < whole; i += batch::size) sums += batch::load_unaligned(in + i);
-        float sum = compat::reduce_add(sums);
-        for (std::size_t i = whole; i < x.width; ++i) sum += in[i];
-        const float mean = sum / width;
-        batch squares(0.f);
-        for (std::size_t i = 0; i < whole; i += batch::size) {
-            const auto v = batch::load_unaligned(in + i) - batch(mean);
-            squares = arch::fma(v, v, squares);
-        }
-        float square = compat::reduce_add(squares);
-        for (std::size_t i = whole; i < x.width; ++i) square += (in[i] - mean) * (in[i] - mean);
-        const float inverse = 1.f / std::sqrt(square / width + eps);
-        for (std::size_t i = 0; i < whole; i += batch::size) {
-            const auto v = (batch::load_unaligned(in + i) - batch(mean)) * batch(inverse);
-            arch::fma(v, batch::load_unaligned(scale + i), batch::load_unaligned(bias + i)).store_unaligned(out + i);
-        }
-        for (std::size_t i = whole; i < x.width; ++i) out[i] = (in[i] - mean) * inverse * scale[i] + bias[i];
-    }
-}
-
-} // namespace pali::inline PALI_ABI::kernels
-
-// The two normalisations, with their weights.
-
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
-
-/// Gemma's norm: x / rms(x) · (1 + scale); see kernels::rms_norm.
-struct rms_norm {
-    const float* scale = nullptr; ///< (D)
-    float eps = 0;                ///< added to the mean square
-
-    /// x (T, D) -> (T, D), in scratch memory.
-    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
-        matrix_view y = at.take(x.shape(0), x.shape(1));
-        at.threads.run_blocks(x.shape(0), kernels::norm_rows_a_task, [&](std::size_t t, std::size_t n) {
-            kernels::rms_norm(arch::native, rows_of(x).slice(t, n), scale, eps, rows_of(y).slice(t, n));
-        });
-        return y;
-    }
-
-    /// "weight", (width).
-    void bind(const binder::scope& names, std::size_t width, float epsilon) {
-        names.vector("weight", scale, width);
-        eps = epsilon;
-    }
-};
-
-/// SigLIP's norm: (x - mean) / deviation · scale + bias; see kernels::layer_norm.
-struct layer_norm {
-    const float* scale = nullptr; ///< (D)
-    const float* bias = nullptr;  ///< (D)
-    float eps = 0;                ///< added to the variance
-
-    /// x (T, D) -> (T, D), in scratch memory.
-    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
-        matrix_view y = at.take(x.shape(0), x.shape(1));
-        at.threads.run_blocks(x.shape(0), kernels::norm_rows_a_task, [&](std::size_t t, std::size_t n) {
-            kernels::layer_norm(arch::native, rows_of(x).slice(t, n), scale, bias, eps, rows_of(y).slice(t, n));
-        });
-        return y;
-    }
-
-    /// "weight" and "bias", (width).
-    void bind(const binder::scope& names, std::size_t width, float epsilon) {
-        names.vector("weight", scale, width);
-        names.vector("bias", bias, width);
-        eps = epsilon;
-    }
-};
-
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
-
-// One layer of the decoder.
-
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
-
-/// down(gelu(gate(x)) · up(x)): GeGLU, Shazeer, arXiv 2002.05202.
-template <decoder_config Config, weight_storage Storage>
-struct gated_mlp {
-    linear<Storage> gate, up, down; ///< gate and up (intermediate, D), down (D, intermediate); no biases
-
-    /// x (T, D) -> (T, D), in scratch memory.
-    [[nodiscard]] matrix_view operator()(matrix_view x, context& at) const {
-        matrix_view y = at.take(x.shape(0), x.shape(1));
-        // Long sequences in parts: hidden and factor are four times as wide as x, and would be most of the memory of a prefill.
-        for (std::size_t parts = (x.shape(0) + most_tokens - 1) / most_tokens, part = 0; part < parts; ++part) {
-            const arena::frame frame(at.scratch);
-            const std::size_t first = part * x.shape(0) / parts, n = (part + 1) * x.shape(0) / parts - first;
-            auto [hidden, factor] = linear<Storage>::each(slice(x, first, n), at, gate, up);
-            at.threads.run_blocks(hidden.size(), kernels::elements_a_task,
-                                  [&](std::size_t i, std::size_t count) { kernels::gated_gelu(arch::native, hidden.data() + i, factor.data() + i, count); });
-            down(hidden, rows_of(y).slice(first, n), at);
-        }
-        return y;
-    }
-
-    static constexpr std::size_t most_tokens = 1024; ///< at once: of the 3B 76 MB, while its weights, read anew, are 127 MB of a second's work
-
-    /// Names of a layer, below "mlp.".
-    void bind(const binder::scope& names, const Config& config) {
-        gate.bind(names["gate_proj"], config.intermediate, config.hidden, false);
-        up.bind(names["up_proj"], config.intermediate, config.hidden, false);
-        down.bind(names["down_proj"], config.hidden, config.intermediate, false);
-    }
-};
-
-/// Gemma 1: x += attn(pre(x)); x += mlp(pre(x)). Gemma 2: x += post(attn(pre(x))); x += post(mlp(pre(x))).
-template <decoder_config Config, weight_storage Storage>
-struct gemma_block {
-    [[no_unique_address]] Config config; ///< of the whole decoder
-    rms_norm input_norm, post_attention_norm, pre_mlp_norm, post_mlp_norm; ///< (D); those called post are Gemma 2's alone
-    gemma_attention<Config, Storage> attention; ///< first half
-    gated_mlp<Config, Storage> mlp;             ///< second half
-
-    /// x (T, D) in place; the caches of `sequences` grow by their rows.
-    void operator()(matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope, context& at) const {
-        {
-            const arena::frame frame(at.scratch);
-            const auto attended = attention(input_norm(x, at), sequences, rope, at);
-            add(x, config.post_norms ? post_attention_norm(attended, at) : attended);
-        }
-        const arena::frame frame(at.scratch);
-        const auto transformed = mlp(pre_mlp_norm(x, at), at);
-        add(x, config.post_norms ? post_mlp_norm(transformed, at) : transformed);
-    }
-
-    /// Names of layer `index`, below "layers.<index>.".
-    void bind(const binder::scope& names, std::size_t index) {
-        input_norm.bind(names["input_layernorm"], config.hidden, config.norm_eps);
-        attention.bind(names["self_attn"], config, index);
-        if (config.post_norms) {
-            post_attention_norm.bind(names["post_attention_layernorm"], config.hidden, config.norm_eps);
-            pre_mlp_norm.bind(names["pre_feedforward_layernorm"], config.hidden, config.norm_eps);
-            post_mlp_norm.bind(names["post_feedforward_layernorm"], config.hidden, config.norm_eps);
-        } else {
-            pre_mlp_norm.bind(names["post_attention_layernorm"], config.hidden, config.norm_eps); // Gemma 1's name for it
-        }
-        mlp.bind(names["mlp"], config);
-    }
-};
-
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
-
-// Rows of weights as floats, for embeddings.
-
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
-
-/// One row in float32: exact.
-template <class Element>
-void read_row(const rows<const Element>& w, std::size_t row, float* to) noexcept {
-    for (std::size_t i = 0; i < w.width; ++i) to[i] = static_cast<float>(w[row][i]);
-}
-
-/// One row of code · scale in float32: exact.
-template <std::size_t Bits>
-void read_row(const quantised_rows<Bits>& w, std::size_t row, float* to) noexcept {
-    for (std::size_t k = 0; k < w.width; ++k) to[k] = w.scale(row, k) * static_cast<float>(w.code(row, k));
-}
-
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
-
-// The decoder: embeddings of image and text in, a hidden state and logits for every token out.
-
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
-
-/// Gemma (arXiv 2403.08295) and Gemma 2 (arXiv 2408.00118).
-template <decoder_config Config, weight_storage Storage>
-struct gemma {
-    [[no_unique_address]] Config config; ///< see decoder_config
-    typename Storage::matrix embedding; ///< (V, D)
-    std::vector<gemma_block<Config, Storage>> layers; ///< from the first to the last
-    rms_norm final_norm; ///< (D)
-    linear<Storage> head; ///< (V, D), without a bias; empty where the embedding serves as the head too
-    kernels::rope_table rope; ///< as far as extend() has asked for
-
-    /// Without weights: bind() asks for them.
-    explicit gemma(const Config& c) : config(c), rope(c.head_dim, c.rope_theta) {
-        layers.assign(c.layers, gemma_block<Config, Storage>{c, {}, {}, {}, {}, {}, {}});
-    }
-
-    /// Prepares for sequences of `tokens` tokens, which a pass needs. Not while one is running.
-    void extend(std::size_t tokens) { rope.extend(tokens + gemma_attention<Config, Storage>::first_position); }
-
-    /// One row: the embedding of a token, times the square root of the width. Image features are not scaled. Throws errc::invalid_argument for a token outside the table.
-    void embed(std::int32_t token, float* row) const {
-        if (token < 0 || static_cast<std::size_t>(token) >= config.vocab) throw error(errc::invalid_argument, {"token ", token, " is outside the vocabulary of ", config.vocab});
-        const float scale = std::sqrt(static_cast<float>(config.hidden));
-        kernels::read_row(embedding, static_cast<std::size_t>(token), row);
-        for (std::size_t i = 0; i < embedding.width; ++i) row[i] *= scale;
-    }
-
-    /// x (T, D), in place: embeddings become the outputs of the last block. `after(layer, x)` is called after each block, 0 to layers - 1;
-    /// when it returns false the work stops, the caches keep their length, and false is returned. Throws errc::capacity_exceeded where a cache is too small.
-    template <class After>
-    bool operator()(matrix_view& x, std::span<const sequence> sequences, context& at, After&& after) const {
-        for (const sequence& s : sequences) s.cache->require(s.count);
-        for (std::size_t i = 0; i < layers.size(); ++i) {
-            layers[i](x, sequences, rope, at);
-            if (!after(i, x)) return false;
-        }
-        for (const sequence& s : sequences) s.cache->advance(s.count);
-        return true;
-    }
-
-    /// Outputs of the last block (T, D) -> hidden states (T, D), in scratch memory.
-    [[nodiscard]] matrix_view normalise(const matrix_view& x, context& at) const { return final_norm(x, at); }
-
-    /// Hidden states (T, D) -> logits (T, V), in scratch memory, before the final softcap.
-    [[nodiscard]] matrix_view uncapped_logits(const matrix_view& hidden, context& at) const {
-        matrix_view y = (head.weight.count ? head : linear<Storage>{.weight = embedding})(hidden, at);
-        const std::size_t count = y.shape(0), width = y.shape(1), vocab = config.vocab;
-        if (width == vocab) return y;
-        for (std::size_t row = 1; row < count; ++row) std::copy_n(y.data() + row * width, vocab, y.data() + row * vocab); // rows that fill up a strip are no tokens
-        return view_matrix(y.data(), count, vocab);
-    }
-    /// The final softcap, in place.
-    void cap(matrix_view& y, context& at) const {
-        if (config.final_softcap > 0)
-            at.threads.run_blocks(y.size(), kernels::elements_a_task, [&](std::size_t i, std::size_t n) { kernels::softcap(arch::native, y.data() + i, n, config.final_softcap); });
-    }
-
-    /// Names below "language_model.". `tied`: of embedding and head one is enough, in either direction; a head that repeats the embedding is the embedding.
-    void bind(const binder::scope& names, bool tied = true) {
-        const auto model = names["model"];
-        const bool head_alone = tied && !names.has("model.embed_tokens.weight") && names.has("lm_head.weight");
-        (head_alone ? names["lm_head"] : model["embed_tokens"]).vocabulary("weight", embedding, {config.vocab, config.hidden});
-        for (std::size_t i = 0; i < layers.size(); ++i) layers[i].bind(model["layers." + std::to_string(i)], i);
-        final_norm.bind(model["norm"], config.hidden, config.norm_eps);
-        const bool one_is_enough = tied || names.has("lm_head.weight");
-        if (!head_alone && !(one_is_enough && names.omits_or_repeats("lm_head.weight", "model.embed_tokens.weight")))
-            names["lm_head"].vocabulary("weight", head.weight, {config.vocab, config.hidden});
-    }
-};
-
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
 
 // One safetensors file, mapped: a table of tensors whose bytes are those of the file.
 
@@ -12168,10 +12538,14 @@ public:
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
     /// The text that the first file to have one keeps under `key`; empty where none does.
     [[nodiscard]] std::string metadata(std::string_view key) const;
+    /// All such texts.
+    [[nodiscard]] std::map<std::string, std::string, std::less<>> metadata() const;
     /// mapped_file::forget, for the file that `part` lies in.
     void forget(std::span<const std::byte> part) const noexcept {
         for (const safetensors_file& file : m_files) file.file().forget(part);
     }
+    /// Whether one file was given that is, by its name, a shard of several (model-00001-of-00002.safetensors).
+    [[nodiscard]] bool is_shard() const;
     /// As it was given, or the snapshot in it.
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return m_path; }
 
@@ -12295,7 +12669,7 @@ PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(con
 PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& given) : m_path(find_checkpoint(given)) {
     const std::filesystem::path& path = m_path;
     std::error_code failure;
-    if (!std::filesystem::is_directory(detail::require_path(path, "folder or file"))) {
+    if (!std::filesystem::is_directory(path, failure)) {
         m_files.emplace_back(path);
         m_tensors = m_files.front().tensors();
         return;
@@ -12358,10 +12732,633 @@ PALI_INLINE const tensor_info& checkpoint_files::at(std::string_view name) const
     return found->second;
 }
 
+PALI_INLINE bool checkpoint_files::is_shard() const {
+    const auto shard = detail::parse_shard_name(m_path.filename().string());
+    return shard && shard->count > 1;
+}
+
+PALI_INLINE std::map<std::string, std::string, std::less<>> checkpoint_files::metadata() const {
+    std::map<std::string, std::string, std::less<>> all;
+    for (const safetensors_file& file : m_files) all.insert(file.metadata().begin(), file.metadata().end());
+    return all;
+}
+
 PALI_INLINE std::string checkpoint_files::metadata(std::string_view key) const {
     for (const safetensors_file& file : m_files)
         if (const auto found = file.metadata().find(key); found != file.metadata().end()) return found->second;
     return {};
+}
+
+} // namespace pali::inline PALI_ABI
+
+// Numbers of a file, in the type that they are wanted in.
+
+namespace pali::inline PALI_ABI {
+
+/// Whether the library can read weights of that type.
+[[nodiscard]] constexpr bool is_convertible(dtype type) noexcept { return type == dtype::f32 || type == dtype::bf16 || type == dtype::f16; }
+
+/// Whether a convolution of `shape`, (out, channels, height, width), has its channels last in the file: (out, height, width, channels).
+[[nodiscard]] inline bool is_channels_last(const tensor_info& tensor, const std::vector<std::size_t>& shape) {
+    return shape.size() == 4 && tensor.shape != shape && tensor.shape == std::vector<std::size_t>{shape[0], shape[2], shape[3], shape[1]};
+}
+
+/// The bytes that a tensor takes in memory, where each begins with a cache line.
+[[nodiscard]] constexpr std::size_t in_cache_lines(std::size_t bytes) noexcept { return (bytes + 63) / 64 * 64; }
+
+/// How to make weights of other types readable.
+inline constexpr const char* conversion_cure =
+    "Convert the checkpoint by transformers: PaliGemmaForConditionalGeneration.from_pretrained(DIR, dtype=torch.bfloat16).save_pretrained(OUT)";
+
+namespace detail {
+
+template <class From, class To>
+void convert_as(const std::byte* from, std::size_t count, To* to) noexcept {
+    for (std::size_t i = 0; i < count; ++i) {
+        From value; // the format does not promise alignment
+        std::memcpy(&value, from + i * sizeof(From), sizeof value);
+        if constexpr (std::is_same_v<From, To>) to[i] = value;
+        else to[i] = static_cast<To>(static_cast<float>(value));
+    }
+}
+
+} // namespace detail
+
+/// Writes numbers [first, first + count) of `tensor` to `to`, exactly or rounded to nearest even. The type must be convertible.
+template <class To>
+void convert(const tensor_info& tensor, std::size_t first, std::size_t count, To* to) noexcept {
+    PALI_ASSERT(is_convertible(tensor.type) && first + count <= tensor.count());
+    const std::byte* const from = tensor.bytes.data() + first * size_of(tensor.type);
+    switch (tensor.type) {
+    case dtype::bf16: return detail::convert_as<bfloat16>(from, count, to);
+    case dtype::f16: return detail::convert_as<float16>(from, count, to);
+    default: return detail::convert_as<float>(from, count, to);
+    }
+}
+
+} // namespace pali::inline PALI_ABI
+
+// Weights that other programs quantised, and adapters that are not merged: recognised by the names of their tensors, to say what they are.
+
+namespace pali::inline PALI_ABI {
+
+/// The format of quantised weights that are not read: "AWQ", "GPTQ", "MLX", "bitsandbytes", "compressed-tensors" or "FP8 with scales"; empty for plain numbers and for pali's own.
+[[nodiscard]] inline std::string_view foreign_format(const tensor_table& tensors) {
+    const auto find = [&](std::string_view stem, std::string_view ending) {
+        const auto found = tensors.find(std::string(stem) + std::string(ending));
+        return found == tensors.end() ? nullptr : &found->second;
+    };
+    for (const auto& [name, tensor] : tensors) {
+        const std::string_view whole = name;
+        const auto stem = [whole](std::string_view ending) { return whole.substr(0, whole.size() - ending.size()); };
+        if (name.ends_with(".qweight")) { // eight codes to an I32: of outputs with AWQ, of inputs with GPTQ
+            const tensor_info* const scales = find(stem(".qweight"), ".scales");
+            const bool packs_outputs = scales != nullptr && !scales->shape.empty() && !tensor.shape.empty() && tensor.shape.back() < scales->shape.back();
+            return packs_outputs && find(stem(".qweight"), ".g_idx") == nullptr ? "AWQ" : "GPTQ";
+        }
+        if (name.ends_with(".absmax") || name.ends_with(".SCB") || name.find(".quant_state.bitsandbytes") != std::string::npos) return "bitsandbytes";
+        if (name.ends_with(".scales") && find(stem(".scales"), ".weight") != nullptr) return "MLX";
+        if (name.ends_with(".weight_packed")) return "compressed-tensors";
+        if (name.ends_with(".weight_scale_inv")) return "FP8 with scales";
+        // pali's own scales are BF16, (strips, groups, rows of a strip).
+        if (name.ends_with(".weight_scale") && (tensor.type != dtype::bf16 || tensor.shape.size() != 3)) {
+            const tensor_info* const weights = find(stem("_scale"), "");
+            if (weights != nullptr && weights->type == dtype::i8) return "compressed-tensors";
+            if (weights != nullptr && (weights->type == dtype::f8_e4m3 || weights->type == dtype::f8_e5m2)) return "FP8 with scales";
+        }
+    }
+    return {};
+}
+
+/// The first tensor of an adapter that PEFT keeps beside the base (LoRA, modules_to_save); null where there is none.
+[[nodiscard]] inline const std::string* find_adapter(const tensor_table& tensors) {
+    static constexpr std::string_view segments[] = {".base_layer.", ".lora_A.", ".lora_B.", ".lora_embedding_A.", ".lora_embedding_B.", ".modules_to_save."};
+    for (const auto& [name, tensor] : tensors)
+        for (const std::string_view part : segments)
+            if (('.' + name + '.').find(part) != std::string::npos) return &name;
+    return nullptr;
+}
+
+/// Throws errc::unsupported_format for weights in such a format, and for a PEFT model that was saved without merging its adapter. `source` names the checkpoint.
+inline void refuse_foreign_format(const tensor_table& tensors, const std::string& source) {
+    if (const std::string* const adapter = find_adapter(tensors))
+        throw error(errc::unsupported_format, {source, ": holds a PEFT adapter that is not merged into its base: tensor ", in_quotes(*adapter),
+                                               ". Merge and save it by model.merge_and_unload().save_pretrained(OUT), and name that folder"});
+    if (const std::string_view format = foreign_format(tensors); !format.empty())
+        throw error(errc::unsupported_format, {source, ": holds weights quantised in the format of ", format,
+                                               ", which is not read; take the checkpoint in BF16, F16 or F32 that they were made from: it can be loaded as int8 or int4"});
+}
+
+} // namespace pali::inline PALI_ABI
+
+// The names that published checkpoints give their tensors, and the ways in which newer ones differ.
+
+namespace pali::inline PALI_ABI {
+
+/// A tensor's name as the published checkpoints write it. transformers since 4.52 puts "model." in front, drops the inner "model." of
+/// the decoder, and moves the head to the top; since 5 there is no "vision_model." either, and what it saves mixes old and new. A model
+/// saved without its head (PaliGemmaModel) has no "model." at all.
+[[nodiscard]] inline std::string published_name(std::string_view name) {
+    struct renamed {
+        std::string_view now, published;
+    };
+    static constexpr renamed prefixes[] = {
+        {"model.language_model.", "language_model.model."},
+        {"language_model.layers.", "language_model.model.layers."},
+        {"language_model.embed_tokens.", "language_model.model.embed_tokens."},
+        {"language_model.norm.", "language_model.model.norm."},
+        {"model.vision_tower.vision_model.", "vision_tower.vision_model."},
+        {"model.vision_tower.", "vision_tower.vision_model."},
+        {"vision_tower.vision_model.", "vision_tower.vision_model."},
+        {"vision_tower.", "vision_tower.vision_model."},
+        {"model.multi_modal_projector.", "multi_modal_projector."},
+        {"lm_head.", "language_model.lm_head."},
+    };
+    for (const renamed& prefix : prefixes)
+        if (name.starts_with(prefix.now)) return std::string(prefix.published) + std::string(name.substr(prefix.now.size()));
+    return std::string(name);
+}
+
+namespace detail {
+
+/// A name without the segments that wrappers insert anywhere in it: torch.compile, FSDP, activation checkpointing.
+[[nodiscard]] inline std::string without_wrappers(std::string_view name) {
+    static constexpr std::string_view wrappers[] = {"_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."};
+    std::string out;
+    while (!name.empty()) {
+        const std::size_t segment = std::min(name.find('.'), name.size() - 1) + 1;
+        if (std::find(std::begin(wrappers), std::end(wrappers), name.substr(0, segment)) == std::end(wrappers)) out += name.substr(0, segment);
+        name.remove_prefix(segment);
+    }
+    return out;
+}
+
+/// What precedes the published or newer name of a decoder's layer, embedding or last norm; nothing for other tensors.
+[[nodiscard]] inline std::optional<std::string_view> prefix_of_decoder(std::string_view name) {
+    constexpr std::string_view decoder = "language_model.", inner = "model.";
+    for (std::size_t at = 0; (at = name.find(decoder, at)) != std::string_view::npos; ++at) {
+        std::string_view before = name.substr(0, at), rest = name.substr(at + decoder.size());
+        if (!before.empty() && before.back() != '.') continue;
+        const bool old = rest.starts_with(inner);
+        if (old) rest.remove_prefix(inner.size());
+        if (!rest.starts_with("layers.") && !rest.starts_with("embed_tokens.") && !rest.starts_with("norm.")) continue;
+        const bool newer = !old && before.ends_with(inner) && (before.size() == inner.size() || before[before.size() - inner.size() - 1] == '.');
+        return newer ? before.substr(0, before.size() - inner.size()) : before;
+    }
+    return std::nullopt;
+}
+
+} // namespace detail
+
+/// The published names of the tensors of a checkpoint that a wrapper or a training program may have renamed. Segments of wrappers are left out wherever they stand. A prefix
+/// ("module.", "base_model.model.", "student.") is removed when all tensors of the decoder have the same one; other tensors may lack it.
+class tensor_names {
+public:
+    /// Reads the names alone.
+    explicit tensor_names(const tensor_table& tensors) {
+        for (const auto& [name, tensor] : tensors)
+            if (const std::string plain = detail::without_wrappers(name); const auto prefix = detail::prefix_of_decoder(plain)) m_prefixes.emplace(*prefix);
+    }
+
+    /// The published name of a tensor that the file calls `name`; of one that no checkpoint has, the same or a part of it.
+    [[nodiscard]] std::string published(std::string_view name) const {
+        const std::string plain = detail::without_wrappers(name);
+        const std::string_view prefix = m_prefixes.size() == 1 ? std::string_view(*m_prefixes.begin()) : std::string_view();
+        return published_name(plain.starts_with(prefix) ? std::string_view(plain).substr(prefix.size()) : std::string_view(plain));
+    }
+
+    /// The prefixes of decoders. With more than one, the file holds several models or parts of one, and none is removed.
+    [[nodiscard]] const std::set<std::string>& prefixes() const noexcept { return m_prefixes; }
+
+private:
+    std::set<std::string> m_prefixes;
+};
+
+/// For a file without a known name: "Found: 'a.w', 'b.w', and 3 more; expected: names that begin with 'language_model.'". `asked` are the names that were looked for, `prefixes` those of tensor_names.
+[[nodiscard]] inline std::string describe_unknown_names(const short_list& found, const std::set<std::string, std::less<>>& asked, const std::set<std::string>& prefixes) {
+    short_list expected, decoders;
+    std::string_view last;
+    for (const std::string& name : asked) { // in their order
+        const std::string_view beginning = std::string_view(name).substr(0, name.find('.') + 1);
+        if (beginning != last) expected.add(in_quotes(last = beginning));
+    }
+    for (const std::string& one : prefixes) decoders.add(in_quotes(one));
+    const bool several = decoders.size() > 1;
+    return error_text{"Found: ", found.empty() ? "none" : found.in_a_row(3), "; expected: names that begin with ", expected.in_a_row(), several ? ". There are decoders with the prefixes " : "",
+                      several ? decoders.in_a_row() : "", several ? ": save one model alone" : ""}.str();
+}
+
+/// Whether a tensor is a weight of a layer of decoder or vision tower. One that the configuration has no place for would change the answer: the configuration is that of another model.
+[[nodiscard]] inline bool is_of_a_layer(std::string_view published) noexcept {
+    return (published.starts_with("language_model.model.layers.") || published.starts_with("vision_tower.vision_model.encoder.layers.")) &&
+        (published.ends_with(".weight") || published.ends_with(".bias"));
+}
+
+/// Whether a tensor is no parameter but a buffer that old versions of transformers saved.
+[[nodiscard]] inline bool is_buffer(std::string_view published) noexcept {
+    return published.ends_with(".position_ids") || published.ends_with(".rotary_emb.inv_freq");
+}
+
+} // namespace pali::inline PALI_ABI
+
+// Numbers to small integers with scales.
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// What matrices quantised_rows can hold, for messages.
+template <std::size_t Bits>
+[[nodiscard]] std::string what_is_quantised() {
+    using layout = quantised_rows<Bits>;
+    return "quantised weights are made of BF16, F16 or F32 with a multiple of " + std::to_string(layout::group) + " columns and of " + std::to_string(layout::strip) +
+        " rows, which embedding and head may have any number of";
+}
+
+/// Bytes of a matrix's codes and scales, with the last strip filled up.
+template <std::size_t Bits>
+[[nodiscard]] std::size_t quantised_bytes(const tensor_info& tensor) noexcept {
+    const std::size_t numbers = quantised_rows<Bits>::padded(tensor.shape[0]) * tensor.shape[1];
+    return quantised_rows<Bits>::bytes_of(numbers) + numbers / quantised_rows<Bits>::group * sizeof(bfloat16);
+}
+
+/// Rounds a matrix (rows, columns) of whole groups into `memory` of quantised_bytes(), codes first, and returns a view of it. Rows of zeros fill the last strip up, and the view has them.
+template <std::size_t Bits>
+quantised_rows<Bits> quantise(const tensor_info& tensor, std::byte* memory, thread_pool& threads) {
+    using layout = quantised_rows<Bits>;
+    const std::size_t rows = tensor.shape[0], count = layout::padded(rows), width = tensor.shape[1];
+    PALI_ASSERT(layout::fits(count, width));
+    auto* const codes = reinterpret_cast<std::uint8_t*>(memory);
+    auto* const scales = reinterpret_cast<bfloat16*>(memory + layout::bytes_of(count * width));
+    std::vector<float> strips(threads.size() * layout::strip * width);
+    threads.run(count / layout::strip, [&](std::size_t i, std::size_t thread) {
+        const std::size_t numbers = layout::strip * width, known = std::min(layout::strip, rows - i * layout::strip) * width;
+        float* const strip = strips.data() + thread * numbers;
+        convert(tensor, i * numbers, known, strip);
+        std::fill(strip + known, strip + numbers, 0.f);
+        kernels::active().quantise_strip<Bits>(strip, width, codes + i * layout::bytes_of(numbers), scales + i * numbers / layout::group);
+    });
+    return {codes, scales, count, width};
+}
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+
+// Joins the tensors of a checkpoint with the members of a model: first all names and shapes, then the memory.
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+/// Collects what a model asks for, reports everything that does not fit in one error, then fills the members.
+/// Usage: binder b(tensors, "folder"); module.bind(b.root()); b.check(hint); memory = b.finish(...). The members asked for have to stay where they are until then.
+class binder {
+public:
+    /// A place in the tree of names: scope["layers.0"]["mlp"] asks for tensors below "layers.0.mlp.".
+    class scope {
+    public:
+        /// `prefix` is put before every name as it is: "layers.0.".
+        scope(binder& owner, std::string prefix) : m_owner(owner), m_prefix(std::move(prefix)) {}
+        /// The place below `name`.
+        [[nodiscard]] scope operator[](const std::string& name) const { return {m_owner, m_prefix + name + "."}; }
+
+        /// A matrix in the model's storage; the shape in the file may have more dimensions (a convolution is a matrix of its patches). A convolution (out, channels, height, width) may lie
+        /// in the file with its channels last, as MLX writes it.
+        template <class Element>
+        void matrix(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const {
+            if (const tensor_info* tensor = m_owner.find(m_prefix + name, shape)) m_owner.want_matrix(*tensor, to, shape);
+        }
+        /// A quantised matrix, from a file that holds it so or from one that does not. Its rows and columns come in whole strips and groups.
+        template <std::size_t Bits>
+        void matrix(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
+            m_owner.want_quantised(m_prefix + name, to, shape, shape[0]);
+        }
+        /// A matrix with a row for each token: a quantised one gets rows of zeros that fill its last strip up, and a count that includes them.
+        template <class Element>
+        void vocabulary(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const { matrix(name, to, shape); }
+        /// The same.
+        template <std::size_t Bits>
+        void vocabulary(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
+            m_owner.want_quantised(m_prefix + name, to, shape, quantised_rows<Bits>::padded(shape[0]));
+        }
+        /// Whether the checkpoint has it.
+        [[nodiscard]] bool has(const std::string& name) const { return m_owner.look_up(m_prefix + name) != nullptr; }
+        /// A vector, (size), always float32.
+        void vector(const std::string& name, const float*& to, std::size_t size) const {
+            if (const tensor_info* tensor = m_owner.find(m_prefix + name, {size})) m_owner.want_vector(*tensor, to);
+        }
+        /// Whether `name` is not in the checkpoint, or holds the same numbers as `other`, so that one of them is enough.
+        [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string& other) const {
+            const std::string mine = m_prefix + name, its = m_prefix + other, my_scales = mine + std::string(scales_suffix), its_scales = its + std::string(scales_suffix);
+            if (!m_owner.look_up(mine)) return true;
+            if (!m_owner.are_same(mine, its)) return false;
+            if (m_owner.look_up(my_scales) || m_owner.look_up(its_scales)) { // codes mean nothing without them
+                if (!m_owner.are_same(my_scales, its_scales)) return false;
+                m_owner.m_used.insert(my_scales);
+            }
+            m_owner.m_used.insert(mine);
+            return true;
+        }
+
+    private:
+        binder& m_owner;
+        std::string m_prefix;
+    };
+
+    /// `table` must outlive the binder, and the model if it is mapped. `source` names the checkpoint in messages. Throws errc::unsupported_format for weights that another program quantised.
+    binder(const tensor_table& table, std::string source) : m_source(std::move(source)) {
+        refuse_foreign_format(table, m_source);
+        const tensor_names names(table);
+        m_prefixes = names.prefixes();
+        for (const auto& [name, tensor] : table) {
+            const auto [at, added] = m_tensors.emplace(names.published(name), named{&tensor, &name});
+            if (!added) tell(kind::ambiguous, {"tensors ", in_quotes(name), " and ", in_quotes(*at->second.name), " both stand for ", in_quotes(at->first)});
+        }
+    }
+
+    /// Where names begin.
+    [[nodiscard]] scope root() { return {*this, ""}; }
+
+    /// Tensors that nothing was asked of, which is no harm: value heads, heads of other tasks, counters. Buffers that old versions of transformers saved are left out.
+    [[nodiscard]] short_list unused() const {
+        short_list found;
+        for (const auto& [published, tensor] : m_tensors)
+            if (!m_used.contains(published) && !is_buffer(published)) found.add({in_quotes(*tensor.name), " ", describe(*tensor.info)});
+        return found;
+    }
+
+    /// Names in the file of all tensors that nothing was asked of, buffers included.
+    [[nodiscard]] std::set<std::string, std::less<>> unused_names() const {
+        std::set<std::string, std::less<>> names;
+        for (const auto& [published, tensor] : m_tensors)
+            if (!m_used.contains(published)) names.insert(*tensor.name);
+        return names;
+    }
+
+    /// Whether something that was asked for has a type that is not read.
+    [[nodiscard]] bool finds_unread_types() const noexcept { return !m_unread.empty(); }
+
+    /// Throws errc::checkpoint_mismatch with the missing and misshapen tensors, ten of a kind, and beside those with the unused ones, which are errors by themselves where one is of a layer, or if `strict`; `hint` says what may have happened. Where no name is known it is one line.
+    void check(const std::string& hint, bool strict = false) const {
+        if (m_codes.count > 0)
+            throw error(errc::checkpoint_mismatch, {m_source, ": holds ", m_codes.weights, " weights (", m_codes.count, " matrices of them, ", in_quotes(m_codes.first), " the first); load it as ",
+                                                    m_codes.weights, ", or load the checkpoint that it was made from"});
+        std::string all;
+        std::size_t count = 0;
+        for (const short_list& problems : m_problems) {
+            all += problems.joined("\n  ");
+            count += problems.size();
+        }
+        for (const auto& [type, names] : m_unread) {
+            all += error_text{"\n  tensor", names.size() == 1 ? " " : "s ", names.in_a_row(3), names.size() == 1 ? " is" : " are", " stored as ", to_string(type), "; BF16, F16 and F32 are read"}.str();
+            count += names.size();
+        }
+        if (count > 0 && std::none_of(m_tensors.begin(), m_tensors.end(), [&](const auto& one) { return m_used.contains(one.first); })) throw_unknown_names(hint);
+        const short_list left = unused();
+        const bool misses_layers = std::any_of(m_tensors.begin(), m_tensors.end(), [&](const auto& one) { return is_of_a_layer(one.first) && !m_used.contains(one.first); });
+        if (count == 0 && !misses_layers && (!strict || left.empty())) return;
+        if (!left.empty()) all += (left.size() == 1 ? "\n  unexpected tensor" : "\n  unexpected tensors") + left.joined("\n    ");
+        count += left.size();
+        throw error(errc::checkpoint_mismatch, {m_source, ": ", count, count == 1 ? " tensor does" : " tensors do", " not fit the configuration:", all, hint.empty() ? "" : "\n", hint});
+    }
+
+    /// Fills the members that were asked for; returns the memory that some of them point into. Call check() before. `copied` is called
+    /// with the bytes of each tensor that will not be read again. Progress is that of stage "load", a step
+    /// for each tensor copied. Throws errc::cancelled when `progress` returns false, std::bad_alloc.
+    [[nodiscard]] page_memory finish(residency where, thread_pool& threads, const progress_callback& progress,
+                                     const std::function<void(std::span<const std::byte>)>& copied = {}) {
+        std::size_t bytes = 0;
+        for (const job& j : m_jobs)
+            if (j.copies(where)) bytes += in_cache_lines(j.bytes);
+        page_memory memory(bytes);
+        std::size_t used = 0;
+        const auto report = [&](double fraction) {
+            if (progress && !progress("load", fraction)) throw error(errc::cancelled, {m_source, ": loading was stopped by the callback"});
+        };
+        for (const job& j : m_jobs) {
+            const bool copies = j.copies(where);
+            j.place(copies ? memory.bytes().data() + used : nullptr, threads);
+            if (!copies) continue;
+            if (copied) copied(j.tensor->bytes);
+            used += in_cache_lines(j.bytes);
+            report(static_cast<double>(used) / static_cast<double>(bytes));
+        }
+        if (bytes == 0) report(1);
+        return memory;
+    }
+
+private:
+    struct job {
+        const tensor_info* tensor;
+        std::size_t bytes;                                    // of the copy, if there is one
+        bool in_place;                                        // the file has the right type and alignment
+        bool small;                                           // a vector: copied only when it must be
+        std::function<void(std::byte*, thread_pool&)> place;  // null: point into the file
+        [[nodiscard]] bool copies(residency where) const noexcept { return !in_place || (where == residency::resident && !small); }
+    };
+
+    enum class kind { ambiguous, missing, shape, size };
+    void tell(kind what, const error_text& problem) { m_problems[static_cast<std::size_t>(what)].add(problem); }
+
+    /// For a file in which no tensor has a name that was asked for.
+    [[noreturn]] void throw_unknown_names(const std::string& hint) const {
+        short_list found;
+        for (const auto& [published, tensor] : m_tensors) found.add(in_quotes(*tensor.name));
+        throw error(errc::checkpoint_mismatch, {m_source, ": no tensor has an expected name. ", describe_unknown_names(found, m_used, m_prefixes), ". ", hint});
+    }
+
+    [[nodiscard]] static std::string describe(const tensor_info& tensor) { return to_string(tensor.type) + describe_shape(tensor.shape); }
+
+    [[nodiscard]] const tensor_info* look_up(const std::string& name) const {
+        const auto at = m_tensors.find(name);
+        return at == m_tensors.end() ? nullptr : at->second.info;
+    }
+    /// As the file has it; as published where it has none.
+    [[nodiscard]] const std::string& name_in_file(const std::string& published) const {
+        const auto at = m_tensors.find(published);
+        return at == m_tensors.end() ? published : *at->second.name;
+    }
+
+    /// Whether both are there and hold the same numbers.
+    [[nodiscard]] bool are_same(const std::string& name, const std::string& other) const {
+        const tensor_info *const a = look_up(name), *const b = look_up(other);
+        return a && b && a->type == b->type && a->shape == b->shape && std::equal(a->bytes.begin(), a->bytes.end(), b->bytes.begin());
+    }
+
+    [[nodiscard]] const tensor_info* find(const std::string& name, const std::vector<std::size_t>& shape) {
+        m_used.insert(name);
+        const tensor_info* const found = look_up(name);
+        if (!found) {
+            tell(kind::missing, {"missing tensor ", in_quotes(name), " ", describe_shape(shape)});
+            return nullptr;
+        }
+        const tensor_info& tensor = *found;
+        const std::string& written = name_in_file(name);
+        if (const char* const weights = quantised_as(name)) {
+            m_used.insert(name + std::string(scales_suffix));
+            if (m_codes.count++ == 0) m_codes.weights = weights, m_codes.first = written;
+            return nullptr;
+        }
+        if (tensor.shape != shape && !is_channels_last(tensor, shape)) {
+            tell(kind::shape, {tensor.file, ": tensor ", in_quotes(written), " has shape ", describe_shape(tensor.shape), ", the configuration needs ", describe_shape(shape)});
+            return nullptr;
+        }
+        if (!is_convertible(tensor.type)) {
+            m_unread[tensor.type].add(in_quotes(written));
+            return nullptr;
+        }
+        return &tensor;
+    }
+
+    template <class Element>
+    [[nodiscard]] static bool fits(const tensor_info& tensor) noexcept {
+        return tensor.type == (std::is_same_v<Element, float> ? dtype::f32 : dtype::bf16) && tensor.is_aligned();
+    }
+
+    template <class Element>
+    void want(const tensor_info& tensor, bool small, std::function<void(const Element*)> set) {
+        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), fits<Element>(tensor), small, [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
+            if (!memory) return set(reinterpret_cast<const Element*>(tensor.bytes.data()));
+            auto* const to = reinterpret_cast<Element*>(memory);
+            constexpr std::size_t piece = std::size_t{1} << 18;
+            threads.run((tensor.count() + piece - 1) / piece, [&](std::size_t task) {
+                const std::size_t first = task * piece;
+                convert(tensor, first, std::min(piece, tensor.count() - first), to + first);
+            });
+            set(to);
+        }});
+    }
+
+    template <class Element>
+    void want_matrix(const tensor_info& tensor, rows<const Element>& to, const std::vector<std::size_t>& shape) {
+        const std::size_t count = tensor.shape[0], width = count == 0 ? 0 : tensor.count() / count;
+        if (is_channels_last(tensor, shape)) return want_transposed(tensor, to, width, shape[1]);
+        want<Element>(tensor, false, [&to, count, width](const Element* data) { to = rows<const Element>(data, count, width); });
+    }
+
+    /// A convolution whose channels come last in the file, and first in memory.
+    template <class Element>
+    void want_transposed(const tensor_info& tensor, rows<const Element>& to, std::size_t width, std::size_t channels) {
+        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), false, false, [&tensor, &to, width, channels](std::byte* memory, thread_pool& threads) {
+            auto* const numbers = reinterpret_cast<Element*>(memory);
+            threads.run(tensor.shape[0], [&](std::size_t row) {
+                for (std::size_t pixel = 0; pixel < width / channels; ++pixel)
+                    for (std::size_t channel = 0; channel < channels; ++channel)
+                        convert(tensor, row * width + pixel * channels + channel, 1, numbers + row * width + channel * (width / channels) + pixel);
+            });
+            to = rows<const Element>(numbers, tensor.shape[0], width);
+        }});
+    }
+
+    /// Which quantised weights a tensor holds codes of; null for plain numbers.
+    [[nodiscard]] const char* quantised_as(const std::string& name) const {
+        if (!look_up(name + std::string(scales_suffix))) return nullptr;
+        return look_up(name)->type == code_type<8> ? int8::name : int4::name;
+    }
+
+    /// `count` rows are wanted, of which the checkpoint may lack the last ones where they fill a strip up.
+    template <std::size_t Bits>
+    void want_quantised(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape, std::size_t count) {
+        using layout = quantised_rows<Bits>;
+        const std::size_t width = shape[1];
+        m_used.insert(name);
+        if (!layout::fits(count, width)) return tell(kind::size, {"tensor ", in_quotes(name_in_file(name)), " is ", describe_shape(shape), "; ", what_is_quantised<Bits>()});
+        const std::string scales = name + std::string(scales_suffix);
+        if (!look_up(name) || quantised_as(name) != (Bits == 8 ? int8::name : int4::name)) {
+            if (const tensor_info* const tensor = find(name, shape)) want_rounded(*tensor, to);
+            return;
+        }
+        const auto stored = [&](const std::string& part, dtype type, const std::vector<std::size_t>& needed) -> const tensor_info* {
+            m_used.insert(part);
+            const tensor_info& tensor = *look_up(part);
+            if (tensor.type == type && tensor.shape == needed) return &tensor;
+            tell(kind::shape, {tensor.file, ": tensor ", in_quotes(name_in_file(part)), " is ", describe(tensor), ", the configuration needs ", to_string(type), describe_shape(needed)});
+            return nullptr;
+        };
+        const tensor_info* const codes = stored(name, code_type<Bits>, layout::codes_shape(count, width));
+        const tensor_info* const scale = stored(scales, dtype::bf16, layout::scales_shape(count, width));
+        if (!codes || !scale) return;
+        to.count = count;
+        to.width = width;
+        want_bytes(*codes, [&to](const std::byte* at) { to.codes = reinterpret_cast<const std::uint8_t*>(at); });
+        want_bytes(*scale, [&to](const std::byte* at) { to.scales = reinterpret_cast<const bfloat16*>(at); });
+    }
+
+    /// As they lie in the file.
+    void want_bytes(const tensor_info& tensor, std::function<void(const std::byte*)> set) {
+        m_jobs.push_back({&tensor, tensor.bytes.size(), tensor.is_aligned(), false, [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
+            if (!memory) return set(tensor.bytes.data());
+            constexpr std::size_t piece = std::size_t{1} << 20;
+            threads.run((tensor.bytes.size() + piece - 1) / piece, [&](std::size_t task) {
+                const std::size_t first = task * piece;
+                std::memcpy(memory + first, tensor.bytes.data() + first, std::min(piece, tensor.bytes.size() - first));
+            });
+            set(memory);
+        }});
+    }
+
+    /// Rounded to codes while it is loaded.
+    template <std::size_t Bits>
+    void want_rounded(const tensor_info& tensor, quantised_rows<Bits>& to) {
+        m_jobs.push_back({&tensor, quantised_bytes<Bits>(tensor), false, false, [&tensor, &to](std::byte* memory, thread_pool& threads) { to = quantise<Bits>(tensor, memory, threads); }});
+    }
+
+    void want_vector(const tensor_info& tensor, const float*& to) {
+        want<float>(tensor, true, [&to](const float* data) { to = data; });
+    }
+
+    struct named {
+        const tensor_info* info;
+        const std::string* name; // in the file
+    };
+    struct other_codes { // matrices that are quantised otherwise than they were asked for
+        std::size_t count = 0;
+        const char* weights = "";
+        std::string first{};
+    };
+
+    std::string m_source;
+    std::map<std::string, named, std::less<>> m_tensors; // by published name
+    std::set<std::string, std::less<>> m_used;
+    std::array<short_list, 4> m_problems; // by kind
+    std::map<dtype, short_list> m_unread; // names of tensors whose type is not read
+    other_codes m_codes;
+    std::set<std::string> m_prefixes; // see tensor_names
+    std::vector<job> m_jobs;
+};
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+
+// Which weights of a file are no numbers.
+
+namespace pali::inline PALI_ABI {
+
+/// Where the first number of a tensor is that is infinite or not a number; nothing for other types than BF16, F16 and F32, which are not weights.
+[[nodiscard]] inline std::optional<std::size_t> find_not_finite(const tensor_info& tensor) noexcept {
+    if (!is_convertible(tensor.type)) return std::nullopt;
+    constexpr std::size_t piece = 4096;
+    float numbers[piece];
+    const std::size_t count = tensor.count();
+    for (std::size_t first = 0; first < count; first += piece) {
+        const std::size_t n = std::min(piece, count - first);
+        convert(tensor, first, n, numbers);
+        if (kernels::are_finite(numbers, n)) continue;
+        for (std::size_t i = 0; i < n; ++i)
+            if (!std::isfinite(numbers[i])) return first + i;
+    }
+    return std::nullopt;
+}
+
+/// "model.safetensors: tensor 'norm.weight' has nan at (12, 3)" for each tensor with such a number, but those named in `without`.
+[[nodiscard]] inline short_list describe_not_finite(const tensor_table& tensors, const std::set<std::string, std::less<>>& without = {}) {
+    short_list found;
+    for (const auto& [name, tensor] : tensors) {
+        if (without.contains(name)) continue;
+        const auto at = find_not_finite(tensor);
+        if (!at) continue;
+        std::vector<std::size_t> place(tensor.shape.size());
+        std::size_t rest = *at;
+        for (std::size_t i = place.size(); i-- > 0; rest /= tensor.shape[i]) place[i] = rest % tensor.shape[i];
+        float number = 0;
+        convert(tensor, *at, 1, &number);
+        found.add({tensor.file, ": tensor ", in_quotes(name), " has ", std::isnan(number) ? "nan" : number > 0 ? "inf" : "-inf", " at ", describe_shape(place)});
+    }
+    return found;
 }
 
 } // namespace pali::inline PALI_ABI
@@ -12376,6 +13373,7 @@ inline void check_tensors(const checkpoint_files& files, const binder& names, co
     const std::string source = files.path().string();
     std::string hint = "The configuration is that of " + read.file.string() + "; is the checkpoint complete, and of this model?";
     if (!read.tied) hint += " tie_word_embeddings is false in it: embedding and head are two matrices, and both are needed.";
+    if (files.is_shard()) hint += " The file is one shard of several: name the folder, " + folder_of_checkpoint(files.path()).string() + ", to use them all.";
     if (names.finds_unread_types()) hint.insert(0, std::string(conversion_cure) + "\n");
     const short_list& differences = files.differences();
     if (!differences.empty()) hint += "\nIndex and shards differ; are they of one download?" + differences.joined("\n  ");
@@ -12388,9 +13386,9 @@ inline void check_tensors(const checkpoint_files& files, const binder& names, co
         on_notice(source + ": " + std::to_string(unused.size()) + (unused.size() == 1 ? " tensor is" : " tensors are") + " not used: " + unused.in_a_row());
 }
 
-/// Throws errc::malformed_file, naming the weights that are no finite numbers: the reason why logits are none.
-[[noreturn]] inline void throw_not_finite(const checkpoint_files& files) {
-    const short_list broken = describe_not_finite(files.tensors());
+/// Throws errc::malformed_file, naming the weights that are no finite numbers: the reason why logits are none. `unused`: names of tensors that are no part of the model.
+[[noreturn]] inline void throw_not_finite(const checkpoint_files& files, const std::set<std::string, std::less<>>& unused) {
+    const short_list broken = describe_not_finite(files.tensors(), unused);
     if (broken.empty())
         throw error(errc::malformed_file, {files.path().string(), ": the model's logits are not finite, though all of its weights are: numbers outgrew their type; load the weights as f32"});
     throw error(errc::malformed_file, {files.path().string(), ": the model's logits are not finite, for ", broken.size(), broken.size() == 1 ? " tensor is not:" : " tensors are not:",
@@ -12413,7 +13411,8 @@ struct projector {
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const { return map(x, at); }
 
     /// Names below "multi_modal_projector.".
-    void bind(const binder::scope& names) { map.bind(names["linear"], config.hidden, config.vision.hidden, true); }
+    template <tensor_visitor V>
+    void bind(const V& names) { map.bind(names["linear"], config.hidden, config.vision.hidden, true); }
 };
 
 } // namespace pali::inline PALI_ABI::inline PALI_SIMD
@@ -12433,13 +13432,15 @@ struct siglip_attention {
         const auto [q, k, v] = linear<Storage>::each(x, at, query, key, value);
         auto mixed = at.take(x.shape(0), x.shape(1));
         // Where products round to bfloat16, so does this one.
-        if (std::same_as<Storage, bf16> && (arch::in_use().avx512_bf16 || arch::in_use().amx_bf16)) mix<bfloat16>(q, k, v, mixed, at);
+        const arch::features& extensions = kernels::active().usable();
+        if (std::same_as<Storage, bf16> && (extensions.avx512_bf16 || extensions.amx_bf16)) mix<bfloat16>(q, k, v, mixed, at);
         else mix<float>(q, k, v, mixed, at);
         return output(mixed, at);
     }
 
     /// Names of a layer, below "self_attn.".
-    void bind(const binder::scope& names, const Config& config) {
+    template <tensor_visitor V>
+    void bind(const V& names, const Config& config) {
         heads = config.heads;
         query.bind(names["q_proj"], config.hidden, config.hidden, true);
         key.bind(names["k_proj"], config.hidden, config.hidden, true);
@@ -12461,7 +13462,7 @@ private:
             }
         });
         const kernels::attention_shape shape{.heads = heads, .kv_heads = heads, .head_dim = head_dim, .scale = 1.f / std::sqrt(static_cast<float>(head_dim))};
-        kernels::attend(shape, rows_of(q), seen, kernels::prefix_mask{.prefix = patches}, rows_of(mixed), at.threads, at.scratch);
+        kernels::active().attend(shape, rows_of(q), seen, kernels::prefix_mask{.prefix = patches}, rows_of(mixed), at.kind, at.threads, at.scratch);
     }
 };
 
@@ -12479,12 +13480,13 @@ struct siglip_mlp {
     /// x (P, D) -> (P, D), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
         auto hidden = up(x, at);
-        at.threads.run_blocks(hidden.size(), kernels::elements_a_task, [&](std::size_t i, std::size_t n) { kernels::gelu(arch::native, hidden.data() + i, n); });
+        at.threads.run_blocks(hidden.size(), kernels::elements_a_task, [&](std::size_t i, std::size_t n) { kernels::active().gelu(hidden.data() + i, n); });
         return down(hidden, at);
     }
 
     /// Names of a layer, below "mlp.".
-    void bind(const binder::scope& names, const Config& config) {
+    template <tensor_visitor V>
+    void bind(const V& names, const Config& config) {
         up.bind(names["fc1"], config.intermediate, config.hidden, true);
         down.bind(names["fc2"], config.hidden, config.intermediate, true);
     }
@@ -12505,7 +13507,8 @@ struct siglip_block {
     }
 
     /// Names of a layer, below "encoder.layers.<index>.".
-    void bind(const binder::scope& names, const Config& config) {
+    template <tensor_visitor V>
+    void bind(const V& names, const Config& config) {
         attention_norm.bind(names["layer_norm1"], config.hidden, config.norm_eps);
         attention.bind(names["self_attn"], config);
         mlp_norm.bind(names["layer_norm2"], config.hidden, config.norm_eps);
@@ -12569,7 +13572,8 @@ struct siglip {
     }
 
     /// Names below "vision_tower.vision_model.".
-    void bind(const binder::scope& names) {
+    template <tensor_visitor V>
+    void bind(const V& names) {
         const std::size_t side = config.patch_size;
         const auto embeddings = names["embeddings"];
         embeddings["patch_embedding"].matrix("weight", patch_embedding.weight, {config.hidden, 3, side, side});
@@ -12586,35 +13590,64 @@ struct siglip {
 
 namespace pali::inline PALI_ABI::inline PALI_SIMD {
 
-/// Vision tower, projector and decoder, and the memory that their weights lie in.
+/// Vision tower, projector and decoder, without weights until a visitor fills them.
 template <model_config Config, weight_storage Storage>
-class network {
-public:
+struct network_modules {
     /// A vision_config: the type of the configuration's tower.
     using vision_type = std::remove_cvref_t<decltype(std::declval<Config>().vision)>;
 
-    /// Binds the tensors of `folder`, for which `read` is its config.json. Throws errc::config_mismatch or errc::checkpoint_mismatch
-    /// with what does not fit, errc::cancelled when `options.on_progress` returns false.
-    network(const std::filesystem::path& folder, const checkpoint_config& read, const load_options& options, context& at)
-        : config(make_config<Config>(read)), vision(config.vision), project{config, {}}, decoder(config), positions(read.positions), m_files(folder) {
-        binder names(m_files.tensors(), m_files.path().string());
-        vision.bind(names.root()["vision_tower.vision_model"]);
-        project.bind(names.root()["multi_modal_projector"]);
-        decoder.bind(names.root()["language_model"], read.tied);
-        check_tensors(m_files, names, read, options.strict, options.on_notice);
-        m_memory = names.finish(options.residency, at.threads, options.on_progress, [&](std::span<const std::byte> tensor) { m_files.forget(tensor); });
+    /// Of these sizes.
+    explicit network_modules(const Config& c) : config(c), vision(config.vision), project{config, {}}, decoder(config) {}
+
+    /// Visits every tensor, by its published name. `tied`: embedding and head are one matrix.
+    template <tensor_visitor V>
+    void bind(const V& root, bool tied) {
+        vision.bind(root["vision_tower"]["vision_model"]);
+        project.bind(root["multi_modal_projector"]);
+        decoder.bind(root["language_model"], tied);
     }
 
     [[no_unique_address]] Config config;                 ///< what it was built for
     siglip<vision_type, typename Storage::tower> vision; ///< pixels (3, S, S) -> (P, vision hidden)
     projector<Config, typename Storage::tower> project;  ///< -> (P, hidden)
     gemma<Config, Storage> decoder;                      ///< (T, hidden) -> (T, hidden) and logits
-    std::size_t positions;                               ///< most tokens of a sequence
+};
+
+/// Throws what loading the tensors of `files` with weights of type `Storage` would throw, and reads no weights, except that a head is compared with the embedding. Notices and `strict` are those of load_options.
+/// Returns the names of the tensors that the model does not use, buffers included.
+template <weight_storage Storage>
+std::set<std::string, std::less<>> check_parts(const checkpoint_files& files, const checkpoint_config& read, bool strict = false, const std::function<void(std::string_view)>& on_notice = {}) {
+    network_modules<dynamic, Storage> modules(read.sizes);
+    binder names(files.tensors(), files.path().string());
+    modules.bind(names.root(), read.tied);
+    check_tensors(files, names, read, strict, on_notice);
+    return names.unused_names();
+}
+
+/// The modules, and the memory that their weights lie in.
+template <model_config Config, weight_storage Storage>
+class network : public network_modules<Config, Storage> {
+public:
+    using network_modules<Config, Storage>::config;
+    using network_modules<Config, Storage>::decoder;
+
+    /// Binds the tensors of `folder`, for which `read` is its config.json. Throws errc::config_mismatch or errc::checkpoint_mismatch
+    /// with what does not fit, errc::cancelled when `options.on_progress` returns false.
+    network(const std::filesystem::path& folder, const checkpoint_config& read, const load_options& options, context& at)
+        : network_modules<Config, Storage>(make_config<Config>(read)), positions(read.positions), m_tied(read.tied), m_files(folder) {
+        binder names(m_files.tensors(), m_files.path().string());
+        this->bind(names.root(), m_tied);
+        check_tensors(m_files, names, read, options.strict, options.on_notice);
+        m_unused = names.unused_names();
+        m_memory = names.finish(options.residency, at.threads, options.on_progress, [&](std::span<const std::byte> tensor) { m_files.forget(tensor); });
+    }
+
+    std::size_t positions; ///< most tokens of a sequence
 
     /// Hidden states (T, D) -> logits (T, V), in scratch memory, with the final softcap. Throws errc::malformed_file where one is not finite, with the weights that are not.
     [[nodiscard]] matrix_view logits(const matrix_view& hidden, context& at) const {
         matrix_view y = decoder.uncapped_logits(hidden, at);
-        if (!are_finite(y.data(), y.size())) throw_not_finite(m_files);
+        if (!kernels::are_finite(y.data(), y.size())) throw_not_finite(m_files, m_unused);
         decoder.cap(y, at);
         return y;
     }
@@ -12623,9 +13656,13 @@ public:
     [[nodiscard]] std::size_t image_tokens() const noexcept { return patch_count(config.vision); }
     /// The files behind the weights.
     [[nodiscard]] const checkpoint_files& files() const noexcept { return m_files; }
+    /// Whether its config.json says that embedding and head are one matrix.
+    [[nodiscard]] bool tied() const noexcept { return m_tied; }
 
 private:
+    bool m_tied;
     checkpoint_files m_files;
+    std::set<std::string, std::less<>> m_unused; // names of tensors that are no part of the model
     page_memory m_memory;
 };
 
@@ -12690,7 +13727,7 @@ template <class Network>
     cache.start(rows - suffix.size());
     const sequence whole{.cache = &cache, .first = 0, .count = rows};
     const auto after = [&](std::size_t, const matrix_view&) { return progress.advance("prefill"); };
-    if (!net.decoder(x, std::span(&whole, 1), at, after)) return std::nullopt;
+    if (!net.decoder(x, std::span(&whole, 1), pass::prefill, at, after)) return std::nullopt;
     return x;
 }
 
@@ -12751,7 +13788,7 @@ template <class Network>
             net.decoder.embed(answers[active[row]].last(), x.data() + row * net.config.hidden);
             sequences.push_back({.cache = &caches[active[row]], .first = row, .count = 1});
         }
-        net.decoder(x, sequences, at, [](std::size_t, const matrix_view&) { return true; });
+        net.decoder(x, sequences, pass::step, at, [](std::size_t, const matrix_view&) { return true; });
         auto logits = net.logits(net.decoder.normalise(x, at), at);
         const std::size_t vocab = logits.shape(1);
         const double seconds = clock.lap();
@@ -12875,7 +13912,7 @@ template <class Network>
             net.decoder.embed(search.beams()[b].id, step.data() + b * net.config.hidden);
             batch.push_back({.cache = &caches[cache_of[b]], .first = b, .count = 1});
         }
-        net.decoder(step, batch, at, [](std::size_t, const matrix_view&) { return true; });
+        net.decoder(step, batch, pass::step, at, [](std::size_t, const matrix_view&) { return true; });
         more = go_on(step);
     }
     result.timings.decode_s = clock.lap();
@@ -13697,208 +14734,6 @@ PALI_INLINE const tensor_info& npz_file::at(std::string_view name) const {
 
 } // namespace pali::inline PALI_ABI
 
-// Pictures of features, and the sizes of a convolution over one.
-
-namespace pali::inline PALI_ABI::kernels {
-
-/// Non-owning picture of features, channels last: (height, width, channels). Around it lies a border of one pixel of zeros, which is
-/// what a padding of 1 reads: no kernel asks where the picture ends. Cheap to copy.
-template <class T>
-struct feature_map {
-    T* data = nullptr; ///< (height + 2, width + 2, channels)
-    std::size_t height = 0, width = 0, channels = 0; ///< pixels, pixels, numbers of a pixel
-
-    feature_map() = default;
-    /// Over memory of size() floats, whose border is zero already.
-    feature_map(T* memory, std::size_t lines, std::size_t columns, std::size_t numbers) noexcept
-        : data(memory), height(lines), width(columns), channels(numbers) {}
-    /// feature_map<T> is usable where feature_map<const T> is asked for.
-    template <class U>
-        requires(std::is_same_v<const U, T>)
-    feature_map(const feature_map<U>& other) noexcept : feature_map(other.data, other.height, other.width, other.channels) {}
-
-    /// Floats in memory, those of the border too.
-    [[nodiscard]] static std::size_t size(std::size_t height, std::size_t width, std::size_t channels) noexcept {
-        return (height + 2) * (width + 2) * channels;
-    }
-    /// Of this one.
-    [[nodiscard]] std::size_t size() const noexcept { return size(height, width, channels); }
-    /// From one row of pixels to the next, in floats.
-    [[nodiscard]] std::size_t stride() const noexcept { return (width + 2) * channels; }
-    /// The channels of a pixel.
-    [[nodiscard]] T* at(std::size_t y, std::size_t x) const noexcept { return data + (y + 1) * stride() + (x + 1) * channels; }
-};
-
-/// A square kernel; its padding keeps a picture's size at stride 1, and halves it (transposed: doubles it) exactly at stride 2.
-/// Three of them exist: side 1 and side 3 at stride 1, side 4 at stride 2, the last also transposed.
-struct conv_shape {
-    std::size_t in = 0, out = 0; ///< channels
-    std::size_t side = 1;        ///< pixels of the kernel, across and down
-    std::size_t stride = 1;      ///< pixels
-    bool transposed = false;     ///< the other way round: stride enlarges
-
-    /// Whether it is one of those.
-    [[nodiscard]] bool is_known() const noexcept { return stride == 1 ? (side == 1 || side == 3) && !transposed : stride == 2 && side == 4; }
-    /// Zeros around the picture; of a transposed convolution, what PyTorch calls padding.
-    [[nodiscard]] std::size_t padding() const noexcept { return (side - 1) / 2; }
-    /// Rows or columns that come out of `n`.
-    [[nodiscard]] std::size_t size_from(std::size_t n) const noexcept { return transposed ? n * stride : n / stride; }
-};
-
-} // namespace pali::inline PALI_ABI::kernels
-
-// Convolutions over pictures of features. All kinds are one loop: a row of taps times the channels below it lies in one piece in memory,
-// and the lanes run over output channels.
-
-namespace pali::inline PALI_ABI::kernels {
-
-/// An uninitialised picture within a border of zeros, in scratch memory.
-[[nodiscard]] inline feature_map<float> take_feature_map(arena& scratch, std::size_t height, std::size_t width, std::size_t channels) {
-    const feature_map<float> map(scratch.take(feature_map<float>::size(height, width, channels)), height, width, channels);
-    std::fill_n(map.data, map.stride() + channels, 0.f); // the row above, and the pixel left of the first row
-    for (std::size_t y = 0; y + 1 < height; ++y) std::fill_n(map.at(y, width), 2 * channels, 0.f); // right of a row, left of the next
-    std::fill_n(map.at(height - 1, width), map.stride() + channels, 0.f);
-    return map;
-}
-
-/// A convolution's weights in the order that convolve() reads them: repacked once, 16 output channels beside each other.
-/// A transposed convolution of stride 2 is four convolutions, each with every other tap, that make every other pixel: its phases.
-class conv_weights {
-public:
-    static constexpr std::size_t panel = 16; ///< output channels that are computed together: the widest vector
-
-    conv_weights() = default;
-
-    /// weight (out, in, side, side), transposed (in, out, side, side), as PyTorch stores them; bias (out).
-    conv_weights(const conv_shape& shape, const float* weight, const float* bias)
-        : m_shape(shape), m_weights(phases() * panels() * depth() * panel), m_bias(panels() * panel) {
-        PALI_ASSERT(shape.is_known());
-        std::copy_n(bias, shape.out, m_bias.data());
-        const std::size_t in = shape.in, out = shape.out, side = shape.side;
-        for (std::size_t phase = 0; phase < phases(); ++phase)
-            for (std::size_t o = 0; o < out; ++o)
-                for (std::size_t row = 0; row < taps(); ++row)
-                    for (std::size_t column = 0; column < taps(); ++column)
-                        for (std::size_t i = 0; i < in; ++i) {
-                            const std::size_t tap = tap_of(row, phase / 2) * side + tap_of(column, phase % 2);
-                            const std::size_t from = (shape.transposed ? i * out + o : o * in + i) * side * side + tap;
-                            float* const to = m_weights.data() + (phase * panels() + o / panel) * depth() * panel;
-                            to[((row * taps() + column) * in + i) * panel + o % panel] = weight[from];
-                        }
-    }
-
-    /// What they were packed for.
-    [[nodiscard]] const conv_shape& shape() const noexcept { return m_shape; }
-    /// Convolutions that it consists of.
-    [[nodiscard]] std::size_t phases() const noexcept { return m_shape.transposed ? 4 : 1; }
-    /// Rows of pixels that one output pixel sees, and columns.
-    [[nodiscard]] std::size_t taps() const noexcept { return m_shape.transposed ? m_shape.side / 2 : m_shape.side; }
-    /// Groups of 16 output channels, the last filled up with zeros.
-    [[nodiscard]] std::size_t panels() const noexcept { return (m_shape.out + panel - 1) / panel; }
-    /// (taps, taps, in, 16)
-    [[nodiscard]] const float* weights(std::size_t phase, std::size_t of_panel) const noexcept {
-        return m_weights.data() + (phase * panels() + of_panel) * depth() * panel;
-    }
-    /// (16)
-    [[nodiscard]] const float* bias(std::size_t of_panel) const noexcept { return m_bias.data() + of_panel * panel; }
-
-private:
-    [[nodiscard]] std::size_t depth() const noexcept { return taps() * taps() * m_shape.in; }
-
-    /// Row `tap` of a phase, as a row of the kernel. Input row i of a transposed convolution adds its tap k to output row 2i - 1 + k, so
-    /// even rows get tap 3 from the row above and 1 from their own, odd ones 2 from their own and 0 from the row below.
-    [[nodiscard]] std::size_t tap_of(std::size_t tap, std::size_t phase) const noexcept { return m_shape.transposed ? 3 - phase - 2 * tap : tap; }
-
-    conv_shape m_shape;
-    aligned_vector<float> m_weights; // (phases, panels, taps, taps, in, 16), zero behind the last channel
-    aligned_vector<float> m_bias;    // (panels, 16)
-};
-
-/// What is done with a sum before it is stored.
-enum class activation { none, relu };
-
-namespace detail {
-
-/// 16 channels of P output pixels: y[p][c] = bias[c] + sum over r, k of x[p][r · stride + k] · w[r][k][c]. The first `count` are stored.
-template <std::size_t P, class A>
-void conv_tile(arch::simd<A>, const std::array<const float*, P>& x, std::size_t stride, std::size_t taps, std::size_t run, const float* w,
-               const float* bias, activation then, const std::array<float*, P>& y, std::size_t count) noexcept {
-    using batch = xsimd::batch<float, A>;
-    constexpr std::size_t lanes = batch::size, vectors = conv_weights::panel / lanes;
-    batch sums[P][vectors];
-    for (auto& pixel : sums)
-        for (std::size_t v = 0; v < vectors; ++v) pixel[v] = batch::load_aligned(bias + v * lanes);
-    for (std::size_t row = 0; row < taps; ++row)
-        for (std::size_t k = 0; k < run; ++k, w += conv_weights::panel) {
-            batch weights[vectors];
-            for (std::size_t v = 0; v < vectors; ++v) weights[v] = batch::load_aligned(w + v * lanes);
-            for (std::size_t p = 0; p < P; ++p) {
-                const batch value(x[p][row * stride + k]);
-                for (std::size_t v = 0; v < vectors; ++v) sums[p][v] = arch::fma(value, weights[v], sums[p][v]);
-            }
-        }
-    for (std::size_t p = 0; p < P; ++p) {
-        if (then == activation::relu)
-            for (batch& sum : sums[p]) sum = xsimd::max(sum, batch(0.f));
-        if (count == conv_weights::panel) {
-            for (std::size_t v = 0; v < vectors; ++v) sums[p][v].store_unaligned(y[p] + v * lanes);
-        } else {
-            alignas(64) float all[conv_weights::panel];
-            for (std::size_t v = 0; v < vectors; ++v) sums[p][v].store_aligned(all + v * lanes);
-            for (std::size_t c = 0; c < count; ++c) y[p][c] = all[c];
-        }
-    }
-}
-
-} // namespace detail
-
-/**
- * y = then(convolution of x). x (H, W, in), bordered; y (H', W', out) with H' = shape.size_from(H), not x; its border is left alone.
- * Accumulates in float32 in one order, rows of taps, columns, channels, which does not depend on the number of threads: same bits.
- * 2·H'·W'·out·in·taps² flop. Never throws, never allocates.
- */
-template <class A>
-void convolve(arch::simd<A> tag, const conv_weights& w, feature_map<const float> x, activation then, feature_map<float> y,
-              thread_pool& threads) noexcept {
-    const conv_shape& shape = w.shape();
-    PALI_ASSERT(x.channels == shape.in && y.channels == shape.out);
-    PALI_ASSERT(y.height == shape.size_from(x.height) && y.width == shape.size_from(x.width));
-    PALI_ASSERT(shape.transposed || (x.height % shape.stride == 0 && x.width % shape.stride == 0));
-    constexpr std::size_t lanes = arch::simd<A>::lanes, vectors = conv_weights::panel / lanes;
-    constexpr std::size_t tile = std::max<std::size_t>(1, (arch::simd<A>::registers == 32 && lanes == 4 ? 16 : 8) / vectors); // 8 or 16 sums at once
-    constexpr std::size_t pixels_a_task = 256;
-    const std::size_t step = shape.transposed ? 1 : shape.stride;   // pixels of x from one output of a phase to the next
-    const std::size_t spread = shape.transposed ? shape.stride : 1; // the same, of y
-    const std::size_t width = y.width / spread, pixels = y.height / spread * width;
-    const std::size_t blocks = (pixels + pixels_a_task - 1) / pixels_a_task;
-
-    threads.run(w.phases() * w.panels() * blocks, [&](std::size_t task) {
-        const std::size_t block = task % blocks, panel = task / blocks % w.panels(), phase = task / blocks / w.panels();
-        const std::size_t channel = panel * conv_weights::panel, count = std::min(conv_weights::panel, shape.out - channel);
-        const std::size_t below = phase / 2, beside = phase % 2;
-        // The border is one pixel wide: its corner is where the taps of the first output begin at a padding of 1.
-        const float* const origin =
-            x.data + (shape.transposed ? below * x.stride() + beside * x.channels : (1 - shape.padding()) * (x.stride() + x.channels));
-        const std::size_t first = block * pixels_a_task, last = std::min(pixels, first + pixels_a_task);
-        std::size_t row = first / width, column = first % width;
-        const auto run = [&]<std::size_t P>(std::integral_constant<std::size_t, P>) {
-            std::array<const float*, P> from;
-            std::array<float*, P> to;
-            for (std::size_t p = 0; p < P; ++p) {
-                from[p] = origin + row * step * x.stride() + column * step * x.channels;
-                to[p] = y.at(row * spread + below, column * spread + beside) + channel;
-                if (++column == width) column = 0, ++row;
-            }
-            detail::conv_tile<P>(tag, from, x.stride(), w.taps(), w.taps() * x.channels, w.weights(phase, panel), w.bias(panel), then, to, count);
-        };
-        std::size_t at = first;
-        for (; at + tile <= last; at += tile) run(std::integral_constant<std::size_t, tile>{});
-        for (; at < last; ++at) run(std::integral_constant<std::size_t, 1>{});
-    });
-}
-
-} // namespace pali::inline PALI_ABI::kernels
-
 // The layers that the mask network is made of.
 
 namespace pali::inline PALI_ABI::inline PALI_SIMD {
@@ -13912,12 +14747,13 @@ public:
     /// x (H, W, in) -> (H', W', out), in scratch memory.
     [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<const float> x, kernels::activation then, context& at) const {
         const auto y = kernels::take_feature_map(at.scratch, m_shape.size_from(x.height), m_shape.size_from(x.width), m_shape.out);
-        kernels::convolve(arch::native, m_weights, x, then, y, at.threads);
+        kernels::active().convolve(m_weights, x, then, y, at.threads);
         return y;
     }
 
     /// "weight", (out, in, side, side) or transposed (in, out, side, side), and "bias".
-    void bind(const binder::scope& names) {
+    template <tensor_visitor V>
+    void bind(const V& names) {
         const auto [first, second] = m_shape.transposed ? std::pair(m_shape.in, m_shape.out) : std::pair(m_shape.out, m_shape.in);
         names.matrix("weight", m_as_stored, {first, second, m_shape.side, m_shape.side});
         names.vector("bias", m_bias, m_shape.out);
@@ -14135,7 +14971,7 @@ private:
         matrix_view products = at.take(side * side, codes);
         const rows<const float> book(m_codebook.data(), codes, width);
         for (std::size_t y = 0; y < side; ++y)
-            kernels::matmul(arch::native, rows<const float>(z.at(y, 0), side, width), {kernels::factor{book, nullptr, rows_of(products).slice(y * side, side)}}, at.threads,
+            kernels::active().product(rows<const float>(z.at(y, 0), side, width), {kernels::factor{book, nullptr, rows_of(products).slice(y * side, side)}}, at.kind, at.threads,
                             at.scratch);
         std::array<std::uint8_t, 16> best{};
         for (std::size_t i = 0; i < best.size(); ++i) {
@@ -14158,164 +14994,6 @@ private:
 } // inline namespace PALI_SIMD
 
 } // namespace pali::inline PALI_ABI
-
-// Kernels of resampling: a picture's rows or columns through fixed-point weights. The sums are integers, so any order gives the same bytes.
-
-namespace pali::inline PALI_ABI::kernels {
-
-/// Which source pixels make one output pixel, and by how much.
-struct resample_span {
-    std::size_t first = 0; ///< first source pixel
-    std::size_t count = 0; ///< how many of them
-};
-
-/// The weights of one axis.
-struct exact_resample_weights {
-    std::size_t taps = 0;             ///< weights a span; those past its count are zero
-    std::vector<resample_span> spans; ///< one an output pixel
-    std::vector<double> weights;      ///< (spans, taps); those of a span add up to 1
-};
-
-/// The same in fixed point, 22 bits after the point (Pillow, Resample.c: 32 bits less 8 of pixels less 2 of overshoot).
-struct resample_weights {
-    static constexpr int precision = 32 - 8 - 2; ///< bits after the point
-
-    std::size_t taps = 0;              ///< weights a span; those past its count are zero
-    std::vector<resample_span> spans;  ///< one an output pixel
-    std::vector<std::int32_t> weights; ///< (spans, taps)
-};
-
-/// The value as stored: keeps a compiler from fusing a product into the sum that follows, which may round otherwise than Pillow does.
-[[nodiscard]] inline double stored(double value) noexcept {
-    volatile double memory = value;
-    return memory;
-}
-
-namespace detail {
-
-[[nodiscard]] inline std::uint8_t clip_to_byte(std::int32_t sum) noexcept {
-    return static_cast<std::uint8_t>(std::clamp(sum >> resample_weights::precision, 0, 255));
-}
-
-} // namespace detail
-
-/// Weights that take `in` pixels to pixels [first, first + count) of `out` by the kernel `weight_at(x)`, which is zero outside
-/// [-support, support]. The kernel is stretched when shrinking. The arithmetic is Pillow's to the last operation.
-template <class Weight>
-[[nodiscard]] exact_resample_weights make_exact_resample_weights(std::size_t in, std::size_t out, double support, Weight&& weight_at,
-                                                                 std::size_t first, std::size_t count) {
-    PALI_ASSERT(in > 0 && out > 0 && first + count <= out);
-    const double scale = static_cast<double>(in) / static_cast<double>(out);
-    const double stretch = std::max(scale, 1.0);
-    const double reach = stored(support * stretch);
-    const double shrink = 1.0 / stretch;
-
-    exact_resample_weights made;
-    made.taps = static_cast<std::size_t>(std::ceil(reach)) * 2 + 1;
-    made.spans.resize(count);
-    made.weights.assign(count * made.taps, 0);
-    for (std::size_t at = 0; at < count; ++at) {
-        const double center = stored((static_cast<double>(first + at) + 0.5) * scale);
-        const double low = center - reach + 0.5;
-        const double high = center + reach + 0.5;
-        const std::size_t begin = low > 0.0 ? static_cast<std::size_t>(low) : 0;
-        const std::size_t end = std::min(static_cast<std::size_t>(high), in);
-        const std::size_t taken = std::min(end - std::min(begin, end), made.taps);
-        double* weights = made.weights.data() + at * made.taps;
-        double sum = 0.0;
-        for (std::size_t i = 0; i < taken; ++i) {
-            weights[i] = weight_at(stored((static_cast<double>(i + begin) - center + 0.5) * shrink));
-            sum += weights[i];
-        }
-        for (std::size_t i = 0; i < taken && sum != 0.0; ++i) weights[i] /= sum;
-        made.spans[at] = {begin, taken};
-    }
-    return made;
-}
-
-/// Rounds weights as Pillow does for pixels of 8 bits.
-[[nodiscard]] inline resample_weights in_fixed_point(const exact_resample_weights& exact) {
-    resample_weights made{exact.taps, exact.spans, std::vector<std::int32_t>(exact.weights.size())};
-    std::transform(exact.weights.begin(), exact.weights.end(), made.weights.begin(), [](double weight) {
-        const double scaled = weight * (1 << resample_weights::precision); // a power of two: exact
-        return static_cast<std::int32_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
-    });
-    return made;
-}
-
-/// Weights for all of `out`, in fixed point.
-template <class Weight>
-[[nodiscard]] resample_weights make_resample_weights(std::size_t in, std::size_t out, double support, Weight&& weight_at) {
-    return in_fixed_point(make_exact_resample_weights(in, out, support, weight_at, 0, out));
-}
-
-/// One row of RGB bytes through the weights of the horizontal axis. Made once a picture: it holds the weights as the inner loop reads them,
-/// three times each, in whole blocks.
-template <class A>
-class row_resampler {
-public:
-    /// `weights` must outlive it.
-    row_resampler(arch::simd<A>, const resample_weights& weights) : m_spans(weights.spans) {
-        m_stride = (weights.taps * 3 + block - 1) / block * block;
-        m_weights.assign(m_spans.size() * m_stride, 0);
-        for (std::size_t at = 0; at < m_spans.size(); ++at)
-            for (std::size_t i = 0; i < m_spans[at].count; ++i)
-                std::fill_n(m_weights.data() + at * m_stride + i * 3, 3, weights.weights[at * weights.taps + i]);
-    }
-
-    /// Bytes that must be readable behind the end of a source row; what they hold does not matter.
-    static constexpr std::size_t padding = 12;
-
-    /// out (spans * 3) from in (source width * 3, then `padding` bytes). Never throws, never allocates.
-    void operator()(const std::uint8_t* in, std::uint8_t* out) const noexcept {
-        for (std::size_t at = 0; at < m_spans.size(); ++at) {
-            const std::uint8_t* from = in + m_spans[at].first * 3;
-            const std::int32_t* weights = m_weights.data() + at * m_stride;
-            const std::size_t blocks = (m_spans[at].count * 3 + block - 1) / block;
-            std::int32_t sums[block] = {};
-            for (std::size_t b = 0; b < blocks; ++b, from += block, weights += block)
-                for (std::size_t i = 0; i < block; ++i) sums[i] += weights[i] * static_cast<std::int32_t>(from[i]);
-            for (std::size_t c = 0; c < 3; ++c) {
-                std::int32_t sum = 1 << (resample_weights::precision - 1);
-                for (std::size_t i = c; i < block; i += 3) sum += sums[i];
-                out[at * 3 + c] = detail::clip_to_byte(sum);
-            }
-        }
-    }
-
-private:
-    static constexpr std::size_t block = 12; // four pixels: the smallest count that is whole pixels and whole vectors of four
-
-    const std::vector<resample_span>& m_spans;
-    std::vector<std::int32_t> m_weights; // (spans, stride)
-    std::size_t m_stride = 0;
-};
-
-/// One output row: the weighted sum of `count` rows of `width` bytes, `stride` apart. Never throws, never allocates.
-template <class A>
-void resample_columns(arch::simd<A>, const std::uint8_t* rows, std::size_t stride, const std::int32_t* weights, std::size_t count, std::uint8_t* out,
-                      std::size_t width) noexcept {
-    constexpr std::size_t block = 32;
-    constexpr std::int32_t half = 1 << (resample_weights::precision - 1);
-    std::size_t x = 0;
-    for (; x + block <= width; x += block) {
-        std::int32_t sums[block];
-        for (std::size_t i = 0; i < block; ++i) sums[i] = half;
-        for (std::size_t row = 0; row < count; ++row) {
-            const std::uint8_t* from = rows + row * stride + x;
-            const std::int32_t weight = weights[row];
-            for (std::size_t i = 0; i < block; ++i) sums[i] += weight * static_cast<std::int32_t>(from[i]);
-        }
-        for (std::size_t i = 0; i < block; ++i) out[x + i] = detail::clip_to_byte(sums[i]);
-    }
-    for (; x < width; ++x) {
-        std::int32_t sum = half;
-        for (std::size_t row = 0; row < count; ++row) sum += weights[row] * static_cast<std::int32_t>(rows[row * stride + x]);
-        out[x] = detail::clip_to_byte(sum);
-    }
-}
-
-} // namespace pali::inline PALI_ABI::kernels
 
 // Resizing as Pillow does it for 8-bit pictures, equal to the bit, for any size up and down.
 
@@ -14401,13 +15079,12 @@ inline namespace PALI_SIMD {
 
 /// Rows [first, first + count) of the picture, at another width.
 [[nodiscard]] inline image resize_width(const image& from, std::size_t width, filter kind, std::size_t first, std::size_t count) {
-    const auto weights = weights_of(kind, from.width, width);
-    const kernels::row_resampler resample(arch::native, weights);
+    const kernels::rgb_weights weights(weights_of(kind, from.width, width));
     image made(width, count);
-    std::vector<std::uint8_t> row(from.width * 3 + resample.padding);
+    std::vector<std::uint8_t> row(from.width * 3 + kernels::resample_padding);
     for (std::size_t y = 0; y < count; ++y) {
         std::memcpy(row.data(), from.at(0, first + y), from.width * 3);
-        resample(row.data(), made.at(0, y));
+        kernels::active().resample_row(row.data(), weights.spans(), weights.count(), weights.weights(), weights.stride(), made.at(0, y));
     }
     return made;
 }
@@ -14416,7 +15093,7 @@ inline namespace PALI_SIMD {
 [[nodiscard]] inline image resize_height(const image& from, const kernels::resample_weights& weights, std::size_t first) {
     image made(from.width, weights.spans.size());
     for (std::size_t y = 0; y < made.height; ++y)
-        kernels::resample_columns(arch::native, from.at(0, weights.spans[y].first - first), from.width * 3,
+        kernels::active().resample_columns(from.at(0, weights.spans[y].first - first), from.width * 3,
                                   weights.weights.data() + y * weights.taps, weights.spans[y].count, made.at(0, y), from.width * 3);
     return made;
 }
@@ -14497,7 +15174,7 @@ struct byte_pixels {
     static std::uint8_t sum(const std::uint8_t* from, std::size_t step, const std::int32_t* weights, std::size_t count) noexcept {
         std::int32_t total = 1 << (kernels::resample_weights::precision - 1);
         for (std::size_t i = 0; i < count; ++i) total += weights[i] * static_cast<std::int32_t>(from[i * step]);
-        return kernels::detail::clip_to_byte(total);
+        return kernels::clip_to_byte(total);
     }
 };
 
@@ -14849,6 +15526,9 @@ template <class Network>
 
 // The bodies of model: what a call does, with the networks at work.
 
+#ifdef PALI_COMPILED
+#endif
+
 namespace pali::inline PALI_ABI::inline PALI_MODEL {
 
 #ifdef PALI_COMPILED
@@ -14864,28 +15544,11 @@ struct model_bodies<Config, Weights> {
 template <model_config Config, weight_storage Weights>
 struct model<Config, Weights>::state {
     state(const std::filesystem::path& from, const load_options& options)
-        : folder(folder_of(from)), read(read_checkpoint_config(from)), at(options.threads, options.pin_threads), text(without_pointers(folder), read.image_token), net(from, read, options, at), pictures(preprocessing_of(read.picture)), eos(read.eos.begin(), read.eos.end()),
+        : folder(folder_of_checkpoint(from)), read(read_checkpoint_config(from)), at(options.threads, options.pin_threads), text(open_tokenizer(folder, read)), net(from, read, options, at), pictures(preprocessing_of(read.picture)), eos(read.eos.begin(), read.eos.end()),
           mask_file(options.mask_decoder), caches(options.kv_cache) {
-        for (const token id : {text.bos(), text.eos(), text.newline()}) // which prompts and answers get by themselves
-            if (static_cast<std::size_t>(id) >= net.config.vocab)
-                throw error(errc::missing_token, {folder.string(), ": the token ", in_quotes(text.decode(std::span(&id, 1))), " has the id ", id, ", and the model knows ", net.config.vocab,
-                                                  "; is the vocabulary that of this checkpoint?"});
         if (options.on_notice)
             if (const std::string missing = describe_tokens_without_rows(text, net.config.vocab); !missing.empty()) options.on_notice(folder.string() + ": " + missing);
         load_s = clock.lap();
-    }
-
-    /// What lies beside the weights is in the folder, also where it is a single file of them that was named.
-    [[nodiscard]] static std::filesystem::path folder_of(const std::filesystem::path& from) {
-        std::error_code unknown;
-        if (!std::filesystem::is_regular_file(from, unknown)) return from;
-        return from.has_parent_path() ? from.parent_path() : std::filesystem::path(".");
-    }
-
-    /// The folder; throws errc::malformed_file where a file of its tokenizer is a pointer of Git LFS.
-    [[nodiscard]] static std::filesystem::path without_pointers(const std::filesystem::path& folder) {
-        for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"}) refuse_lfs_pointer(folder / name);
-        return folder;
     }
 
     stopwatch clock;
@@ -14933,6 +15596,9 @@ struct model<Config, Weights>::state {
 
     /// Nothing when the callback stopped it.
     [[nodiscard]] std::optional<image_features> see(const image& picture, call_progress& progress) {
+        if (!pictures.do_resize && (picture.width != pictures.width || picture.height != pictures.height))
+            throw error(errc::unsupported_config, {read.picture.file.string(), ": do_resize is off, and a picture has ", picture.width, " x ", picture.height, " pixels, where the model takes ", pictures.width,
+                                                   " x ", pictures.height, ": set do_resize to true, or resize the pictures before"});
         const tensor<3> pixels = preprocess(picture, pictures);
         if (!progress.begin("image")) return std::nullopt;
         const arena::frame frame(at.scratch);
@@ -14989,7 +15655,7 @@ struct model<Config, Weights>::state {
         const std::optional<std::filesystem::path> file = find_mask_file();
         if (!file)
             throw error(errc::cannot_open, {folder.string(), ": no mask decoder lies beside the weights; segment needs vae-oid.npz of big_vision ",
-                                            "(gs://big_vision/paligemma/vae-oid.npz): put it there, or name it by load_options::mask_decoder"});
+                                            "(gs://big_vision/paligemma/vae-oid.npz): put it there, or name it (load_options::mask_decoder, --mask-decoder of the program)"});
         return masks.emplace(*file);
     }
     [[nodiscard]] std::vector<findings> find(std::span<const image_features> seen, pointing kind, std::string_view things, const find_options& options, call_progress& progress) {
@@ -15005,7 +15671,7 @@ struct model<Config, Weights>::state {
 
 template <model_config Config, weight_storage Weights>
 model<Config, Weights>::model(const std::filesystem::path& folder, const load_options& options) {
-    (void)arch::in_use(); // a PALI_ARCH that cannot be is said here and not by a kernel
+    (void)kernels::active().usable(); // reports a PALI_ARCH that cannot be, before a kernel is called
     m_state = std::make_unique<state>(find_checkpoint(folder), options);
 }
 template <model_config Config, weight_storage Weights>
@@ -15027,8 +15693,13 @@ template <model_config Config, weight_storage Weights>
 std::size_t model<Config, Weights>::threads() const noexcept { return m_state->at.threads.size(); }
 template <model_config Config, weight_storage Weights>
 std::string model<Config, Weights>::arch() {
-    const pali::arch::features& extra = pali::arch::in_use();
-    return pali::arch::simd<>::name() + (extra.avx_vnni || extra.avx512_vnni ? " vnni" : "") + (extra.avx512_bf16 ? " bf16" : "") + (extra.amx_bf16 ? " amx" : "");
+    const pali::arch::features &extra = kernels::active().usable(), &wanted = pali::arch::in_use();
+#ifdef PALI_COMPILED
+    const std::string level(pali::arch::name_of(pali::arch::selected().level->which));
+#else
+    const std::string level = pali::arch::simd<>::name();
+#endif
+    return level + (extra.avx_vnni || extra.avx512_vnni ? " vnni" : "") + (extra.avx512_bf16 ? " bf16" : "") + (extra.amx_bf16 ? " amx" : "") + (extra == wanted ? "" : " (without " + std::string(wanted.amx_bf16 && !extra.amx_bf16 ? "amx" : "avx_vnni") + ": it computed a wrong product)");
 }
 
 template <model_config Config, weight_storage Weights>
@@ -16906,12 +17577,6 @@ namespace pali::inline PALI_ABI {
 /// What a checkpoint was quantised to, "int8" or "int4"; empty for one that was not.
 [[nodiscard]] inline std::string quantised_weights(const checkpoint_files& files) { return files.metadata(weights_key); }
 
-/// Whether a tensor is a matrix of the decoder, its embedding and head among them: those are quantised. By its published name.
-[[nodiscard]] inline bool is_decoder_matrix(std::string_view name, const tensor_info& tensor) { return name.starts_with("language_model.") && tensor.shape.size() == 2; }
-
-/// Whether it has a row for each token: its last strip may be filled up.
-[[nodiscard]] inline bool is_vocabulary(std::string_view name) { return name == "language_model.model.embed_tokens.weight" || name == "language_model.lm_head.weight"; }
-
 /// The files of a folder but its weights, in whatever format: configuration, tokenizer, mask decoder. In the order of their names. Throws errc::cannot_open.
 [[nodiscard]] inline std::vector<std::filesystem::path> all_but_weights(const std::filesystem::path& folder) {
     std::vector<std::filesystem::path> found;
@@ -16958,23 +17623,74 @@ inline void require_nothing_replaced(const std::filesystem::path& from, const st
     }
 }
 
-/// What the file of quantised weights will hold: for a matrix of the decoder its codes and its scales, and all else as it was.
-/// Throws errc::invalid_argument for a matrix that cannot be quantised, errc::unsupported_format for weights of a type that is not read.
+/// Names of tensors in a file.
+using name_set = std::set<std::string, std::less<>>;
+
+/// Rows [first, first + count) of a matrix of a file.
+[[nodiscard]] inline tensor_info slice_rows(const tensor_info& tensor, std::size_t first, std::size_t count) {
+    const std::size_t row = tensor.shape[1] * size_of(tensor.type);
+    return {tensor.type, {count, tensor.shape[1]}, tensor.bytes.subspan(first * row, count * row), tensor.file};
+}
+
+inline namespace PALI_SIMD {
+
+/// The matrices that modules hold in codes, by published name, and whether each has a row for each token, so that its last strip may be filled up: a tensor_visitor, which selects by the type of
+/// the member. A head of its own and one that repeats the embedding are both visited where the checkpoint has them.
+class coded_matrices {
+public:
+    using names = std::map<std::string, bool, std::less<>>; ///< published name -> whether it is a vocabulary
+
+    /// Fills `found`. `there` are the published names of the checkpoint's tensors.
+    coded_matrices(names& found, const name_set& there, std::string prefix = {}) : m_found(&found), m_there(&there), m_prefix(std::move(prefix)) {}
+
+    /// @{
+    /// As a tensor_visitor.
+    [[nodiscard]] coded_matrices operator[](const std::string& name) const { return {*m_found, *m_there, m_prefix + name + "."}; }
+    template <std::size_t Bits>
+    void matrix(const std::string& name, quantised_rows<Bits>&, const std::vector<std::size_t>&) const { m_found->emplace(m_prefix + name, false); }
+    template <std::size_t Bits>
+    void vocabulary(const std::string& name, quantised_rows<Bits>&, const std::vector<std::size_t>&) const { m_found->emplace(m_prefix + name, true); }
+    template <class Element>
+    void matrix(const std::string&, rows<const Element>&, const std::vector<std::size_t>&) const {}
+    template <class Element>
+    void vocabulary(const std::string&, rows<const Element>&, const std::vector<std::size_t>&) const {}
+    void vector(const std::string&, const float*&, std::size_t) const {}
+    [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
+    [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string&) const { return !has(name); }
+    /// @}
+
+private:
+    names* m_found;
+    const name_set* m_there;
+    std::string m_prefix;
+};
+
+/// Those of a checkpoint that is to be held in `Storage`.
 template <weight_storage Storage>
-[[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantised_entries(const tensor_table& tensors) {
+[[nodiscard]] coded_matrices::names matrices_in_codes(const checkpoint_files& files, const checkpoint_config& read) {
+    const tensor_names published(files.tensors());
+    name_set there;
+    for (const auto& [name, tensor] : files.tensors()) there.insert(published.published(name));
+    coded_matrices::names found;
+    network_modules<dynamic, Storage>(read.sizes).bind(coded_matrices(found, there), read.tied);
+    return found;
+}
+
+/// What the file of quantised weights will hold: for each matrix `in_codes` its codes and its scales, and all else as it was.
+/// Throws errc::invalid_argument for a matrix that cannot be quantised.
+template <weight_storage Storage>
+[[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantised_entries(const tensor_table& tensors, const coded_matrices::names& in_codes) {
     using quantised_matrix = typename Storage::matrix;
     std::map<std::string, safetensors_writer::entry, std::less<>> entries;
     const tensor_names names(tensors);
     for (const auto& [name, tensor] : tensors) {
-        const std::string published = names.published(name);
-        if (!is_convertible(tensor.type) && (is_of_a_layer(published) || is_decoder_matrix(published, tensor)))
-            throw error(errc::unsupported_format, {tensor.file, ": tensor ", in_quotes(name), " is stored as ", to_string(tensor.type), "; BF16, F16 and F32 are read. ", conversion_cure});
-        if (!is_decoder_matrix(published, tensor)) {
+        const auto coded = in_codes.find(names.published(name));
+        if (coded == in_codes.end()) {
             entries[name] = {tensor.type, tensor.shape};
             continue;
         }
         const std::size_t count = tensor.shape[0], width = tensor.shape[1];
-        if (!quantised_matrix::fits(is_vocabulary(published) ? quantised_matrix::padded(count) : count, width))
+        if (!quantised_matrix::fits(coded->second ? quantised_matrix::padded(count) : count, width))
             throw error(errc::invalid_argument, {tensor.file, ": tensor ", in_quotes(name), " is ", to_string(tensor.type), describe_shape(tensor.shape), "; ",
                                                  what_is_quantised<quantised_matrix::bits>()});
         entries[name] = {code_type<quantised_matrix::bits>, quantised_matrix::codes_shape(count, width)};
@@ -16983,19 +17699,23 @@ template <weight_storage Storage>
     return entries;
 }
 
-/// Rows [first, first + count) of a matrix of a file.
-[[nodiscard]] inline tensor_info slice_rows(const tensor_info& tensor, std::size_t first, std::size_t count) {
-    const std::size_t row = tensor.shape[1] * size_of(tensor.type);
-    return {tensor.type, {count, tensor.shape[1]}, tensor.bytes.subspan(first * row, count * row), tensor.file};
+/// Throws what opening the checkpoint and its mask decoder would throw, without reading weights. Returns the names of the tensors that the model does not use.
+[[nodiscard]] inline name_set check_folder(const checkpoint_files& files) {
+    const std::filesystem::path folder = folder_of_checkpoint(files.path());
+    const checkpoint_config read = read_checkpoint_config(folder);
+    name_set unused = check_parts<bf16>(files, read);
+    (void)open_tokenizer(folder, read).encode("a"); // sentencepiece refuses a file when it is first used
+    if (const auto masks = find_mask_vqvae(folder)) (void)mask_vqvae(*masks);
+    return unused;
 }
 
 /// Reads the Hugging Face folder `given`, as find_checkpoint() takes it, and writes `to`: the same, with the decoder in the weights of `Storage` (int8 or int4) in one model.safetensors.
 /// Weights pass through in pieces of 16 MiB, so a checkpoint of any size needs some tens of megabytes of memory. `threads` counts the caller, 0: as many as the machine
 /// has; `progress` is asked after each piece, stage "quantize".
-/// Throws errc::invalid_argument where the folder is quantised already, is `to`, or has a matrix that does not consist of whole strips and groups (of embedding and head the last strip is filled
-/// up with zeros); errc::unsupported_format where another program quantised it, or its weights have a type that is not read; errc::malformed_file for weights that are not finite; errc::invalid_argument, without `overwrite`, before any
-/// work where a file in `to` would be replaced by another; errc::cannot_write; errc::cancelled; and what checkpoint_files throws. A model.safetensors that was in `to` is replaced
-/// when all is done, or stays.
+/// Before any work throws what opening the folder as a model would throw, which its mask decoder and config.json are part of; errc::invalid_argument where the folder is quantised already,
+/// is `to`, or has a matrix that does not consist of whole strips and groups (of embedding and head the last strip is filled up with zeros), and, without `overwrite`, where a file in `to` would
+/// be replaced by another. Throws errc::malformed_file for weights that are not finite, errc::cannot_write, errc::cancelled. Tensors that the model does not use are copied as they are.
+/// A model.safetensors that was in `to` is replaced when all is done, or stays.
 template <weight_storage Storage>
 void quantise_checkpoint(const std::filesystem::path& given, const std::filesystem::path& to, std::size_t threads = 0, const progress_callback& progress = {}, bool overwrite = false) {
     using quantised_matrix = typename Storage::matrix;
@@ -17004,19 +17724,19 @@ void quantise_checkpoint(const std::filesystem::path& given, const std::filesyst
     const std::filesystem::path from = files.path();
     if (const std::string weights = quantised_weights(files); !weights.empty())
         throw error(errc::invalid_argument, {from.string(), " holds ", weights, " weights already; quantise the checkpoint that they were made from"});
-    refuse_foreign_format(files.tensors(), from.string());
     std::error_code failed;
-    std::filesystem::create_directories(to, failed);
-    if (failed) throw error(errc::cannot_write, {to.string(), ": ", failed.message()});
     const bool folder = std::filesystem::is_directory(from, failed);
     if (std::filesystem::equivalent(from, folder ? to : to / "model.safetensors", failed)) throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
 
-    // What a model needs besides its weights lies in the folder, also where one file of weights was named.
-    const std::filesystem::path beside = folder ? from : from.has_parent_path() ? from.parent_path() : std::filesystem::path(".");
+    const name_set unused = check_folder(files);
+    const coded_matrices::names in_codes = matrices_in_codes<Storage>(files, read_checkpoint_config(folder_of_checkpoint(from)));
+    const auto entries = quantised_entries<Storage>(files.tensors(), in_codes);
+    const std::filesystem::path beside = folder_of_checkpoint(from); // what a model needs besides its weights
     if (!overwrite) require_nothing_replaced(beside, to);
+    std::filesystem::create_directories(to, failed);
+    if (failed) throw error(errc::cannot_write, {to.string(), ": ", failed.message()});
 
-    safetensors_writer out(to / "model.safetensors", quantised_entries<Storage>(files.tensors()),
-                           {{"format", "pt"}, {std::string(weights_key), Storage::name}});
+    safetensors_writer out(to / "model.safetensors", entries, {{"format", "pt"}, {std::string(weights_key), Storage::name}});
     thread_pool pool(threads);
     std::size_t whole = 0, done = 0; // bytes of the tensors
     for (const auto& [name, tensor] : files.tensors()) whole += tensor.bytes.size();
@@ -17029,8 +17749,8 @@ void quantise_checkpoint(const std::filesystem::path& given, const std::filesyst
     std::vector<std::byte> memory;
     const tensor_names names(files.tensors());
     for (const auto& [name, tensor] : files.tensors()) {
-        if (!is_decoder_matrix(names.published(name), tensor)) {
-            if (const auto at = find_not_finite(tensor)) throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite: element ", *at});
+        if (!in_codes.contains(names.published(name))) {
+            if (const auto at = unused.contains(name) ? std::nullopt : find_not_finite(tensor)) throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite: element ", *at});
             out.append(name, tensor.bytes);
             pass(tensor.bytes);
             continue;
@@ -17053,7 +17773,115 @@ void quantise_checkpoint(const std::filesystem::path& given, const std::filesyst
     out.finish();
 }
 
+} // inline namespace PALI_SIMD
+
 } // namespace pali::inline PALI_ABI
+
+// A model back to a file: every tensor under the name and in the type that its checkpoint has.
+
+namespace pali::inline PALI_ABI::inline PALI_SIMD {
+
+namespace write_detail {
+
+/// Appends `count` numbers, converted to `type`, in pieces.
+template <class Element>
+void append_as(safetensors_writer& out, const std::string& name, dtype type, const Element* numbers, std::size_t count) {
+    constexpr std::size_t piece = std::size_t{1} << 16;
+    const auto append = [&]<class To>(To (*convert)(float)) {
+        std::vector<To> converted(std::min(piece, count));
+        for (std::size_t first = 0; first < count; first += piece) {
+            const std::size_t n = std::min(piece, count - first);
+            for (std::size_t i = 0; i < n; ++i) converted[i] = convert(static_cast<float>(numbers[first + i]));
+            out.append(name, std::as_bytes(std::span(converted).first(n)));
+        }
+    };
+    if (type == dtype::f32) append(+[](float x) { return x; });
+    else if (type == dtype::bf16) append(+[](float x) { return bfloat16(x); });
+    else append(+[](float x) { return float16(x); });
+}
+
+/// The tensors that modules hold, by published name, and what appends each to a file.
+class collected {
+public:
+    struct tensor {
+        std::vector<std::size_t> shape;                                                          ///< published
+        std::function<void(safetensors_writer& out, const std::string& name, const tensor_info&)> append; ///< as the tensor of the checkpoint is
+    };
+    using tensors = std::map<std::string, tensor, std::less<>>;
+
+    collected(tensors& to, const std::map<std::string, const tensor_info*, std::less<>>& there, std::string prefix = {}) : m_to(&to), m_there(&there), m_prefix(std::move(prefix)) {}
+    [[nodiscard]] collected operator[](const std::string& name) const { return {*m_to, *m_there, m_prefix + name + "."}; }
+
+    template <class Element>
+    void matrix(const std::string& name, rows<const Element>& from, const std::vector<std::size_t>& shape) const {
+        (*m_to)[m_prefix + name] = {shape, [&from, shape](safetensors_writer& out, const std::string& written, const tensor_info& original) {
+                                        if (original.shape == shape) return append_as(out, written, original.type, from.data, from.count * from.width);
+                                        std::vector<Element> turned; // a convolution whose channels come last in the file
+                                        turned.reserve(from.count * from.width);
+                                        const std::size_t channels = shape[1], pixels = from.width / channels;
+                                        for (std::size_t row = 0; row < from.count; ++row)
+                                            for (std::size_t pixel = 0; pixel < pixels; ++pixel)
+                                                for (std::size_t channel = 0; channel < channels; ++channel) turned.push_back(from[row][channel * pixels + pixel]);
+                                        append_as(out, written, original.type, turned.data(), turned.size());
+                                    }};
+    }
+    template <std::size_t Bits>
+    void matrix(const std::string& name, quantised_rows<Bits>& from, const std::vector<std::size_t>& shape) const {
+        (*m_to)[m_prefix + name] = {shape, [&from](safetensors_writer& out, const std::string& written, const tensor_info&) {
+                                        const std::size_t numbers = from.count * from.width;
+                                        out.append(written, std::as_bytes(std::span(from.codes, quantised_rows<Bits>::bytes_of(numbers))));
+                                        out.append(written + std::string(scales_suffix), std::as_bytes(std::span(from.scales, numbers / quantised_rows<Bits>::group)));
+                                    }};
+    }
+    template <class Matrix>
+    void vocabulary(const std::string& name, Matrix& from, const std::vector<std::size_t>& shape) const { matrix(name, from, shape); }
+    void vector(const std::string& name, const float*& from, std::size_t size) const {
+        (*m_to)[m_prefix + name] = {{size}, [&from, size](safetensors_writer& out, const std::string& written, const tensor_info& original) { append_as(out, written, original.type, from, size); }};
+    }
+    [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
+    /// As when it was loaded: a head of its own stays one, and nothing else is written twice.
+    [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string& other) const {
+        const auto mine = m_there->find(m_prefix + name), its = m_there->find(m_prefix + other);
+        if (mine == m_there->end()) return true;
+        return its != m_there->end() && std::ranges::equal(mine->second->bytes, its->second->bytes);
+    }
+
+private:
+    tensors* m_to;
+    const std::map<std::string, const tensor_info*, std::less<>>* m_there;
+    std::string m_prefix;
+};
+
+} // namespace write_detail
+
+/// Writes the tensors of a model to the file `to`, each under the name, in the type and in the layout that it has in the checkpoint which the model was loaded from. Tensors that the model does not use, a repeated head
+/// among them, are copied. With weights that hold the checkpoint's numbers exactly (f32, or the type of the file) the file equals the checkpoint tensor by tensor; a quantised one is reproduced byte for byte.
+/// Throws errc::invalid_argument where the model holds other codes than the file did, errc::cannot_write.
+template <class Network>
+void write_checkpoint(Network& net, const std::filesystem::path& to) {
+    const tensor_table& table = net.files().tensors();
+    const tensor_names names(table);
+    std::map<std::string, const tensor_info*, std::less<>> there;
+    for (const auto& [name, tensor] : table) there.emplace(names.published(name), &tensor);
+    write_detail::collected::tensors tensors;
+    net.bind(write_detail::collected(tensors, there), net.tied());
+
+    std::map<std::string, safetensors_writer::entry, std::less<>> entries;
+    for (const auto& [name, tensor] : table) entries[name] = {tensor.type, tensor.shape};
+    safetensors_writer out(to, entries, net.files().metadata());
+    for (const auto& [name, tensor] : table) {
+        if (out.missing(name) == 0) continue; // scales, which went with their codes
+        const auto held = tensors.find(names.published(name));
+        if (held == tensors.end()) {
+            if (!name.ends_with(scales_suffix) || !tensors.contains(names.published(name.substr(0, name.size() - scales_suffix.size())))) out.append(name, tensor.bytes);
+            continue;
+        }
+        held->second.append(out, name, tensor);
+    }
+    out.finish();
+}
+
+} // namespace pali::inline PALI_ABI::inline PALI_SIMD
 
 // Labels as numbered categories, as training formats want them.
 

@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #if defined(__linux__)
@@ -54,7 +55,11 @@ BOOST_AUTO_TEST_CASE(every_value_survives_float32) {
 }
 
 BOOST_AUTO_TEST_CASE(half_precision_has_the_values_of_ieee) {
-    const auto value = [](unsigned bits) { return static_cast<float>(pali::float16{static_cast<std::uint16_t>(bits)}); };
+    const auto value = [](unsigned bits) {
+        pali::float16 half;
+        half.bits = static_cast<std::uint16_t>(bits);
+        return static_cast<float>(half);
+    };
     for (unsigned bits = 0; bits < 0x10000; ++bits) {
         const int exponent = static_cast<int>(bits >> 10 & 31), fraction = static_cast<int>(bits & 1023);
         const float sign = bits & 0x8000 ? -1.f : 1.f;
@@ -65,6 +70,29 @@ BOOST_AUTO_TEST_CASE(half_precision_has_the_values_of_ieee) {
             BOOST_REQUIRE(value(bits) == sign * want);
         }
     }
+}
+
+BOOST_AUTO_TEST_CASE(half_floats_round_to_nearest_even) {
+    const auto value = [](unsigned bits) {
+        pali::float16 half;
+        half.bits = static_cast<std::uint16_t>(bits);
+        return static_cast<float>(half);
+    };
+    const auto rounded = [](float x) { return static_cast<unsigned>(pali::float16(x).bits); };
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    for (unsigned bits = 0; bits < 0x7c00; ++bits) { // every finite one, the way to the next and the one halfway
+        const float here = value(bits), next = bits == 0x7bff ? 65536.f : value(bits + 1), middle = (here + next) / 2; // exact: float32 has 13 bits more
+        const unsigned even = bits % 2 == 0 ? bits : bits + 1;
+        for (const auto& [x, want] : {std::pair(here, bits), {middle, even}, {std::nextafter(middle, 0.f), bits}, {std::nextafter(middle, infinity), bits + 1}}) {
+            BOOST_REQUIRE(rounded(x) == want);
+            BOOST_REQUIRE(rounded(-x) == (want | 0x8000u));
+        }
+    }
+    BOOST_TEST(rounded(infinity) == 0x7c00u);
+    BOOST_TEST(rounded(std::numeric_limits<float>::max()) == 0x7c00u);
+    BOOST_TEST(rounded(std::numeric_limits<float>::denorm_min()) == 0u);
+    BOOST_TEST(std::isnan(static_cast<float>(pali::float16(std::numeric_limits<float>::quiet_NaN()))));
+    BOOST_TEST(std::isnan(static_cast<float>(pali::float16(std::bit_cast<float>(0x7f800001u))))); // a NaN whose upper bits are infinity's
 }
 
 BOOST_AUTO_TEST_SUITE_END()

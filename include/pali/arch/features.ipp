@@ -129,7 +129,7 @@ PALI_INLINE features limited_to(std::string_view name, const features& there) {
     throw error(errc::unsupported_arch, {"PALI_ARCH is \"", name, "\"; it can be x86-64, x86-64-v3, x86-64-v4, neon, simd, avx2, vnni, bf16 or amx"});
 }
 
-#ifndef PALI_COMPILED
+#if !defined(PALI_COMPILED)
 PALI_INLINE const features& in_use() {
     static const features chosen = [] {
         const char* const name = std::getenv("PALI_ARCH");

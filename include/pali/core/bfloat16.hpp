@@ -27,10 +27,23 @@ struct bfloat16 {
 };
 static_assert(sizeof(bfloat16) == 2);
 
-/// IEEE 754 binary16, read from checkpoints only.
+/// IEEE 754 binary16, in checkpoints only.
 struct float16 {
     std::uint16_t bits = 0; ///< sign, 5 bits of exponent, 10 of mantissa
 
+    float16() = default;
+    /// Rounds to nearest even; what is too large becomes infinite, NaN a quiet NaN.
+    explicit float16(float value) noexcept {
+        const auto u = std::bit_cast<std::uint32_t>(value);
+        const std::uint32_t sign = u >> 16 & 0x8000u, size = u & 0x7fffffffu;
+        if (size > 0x7f800000u) bits = static_cast<std::uint16_t>(sign | 0x7e00u | (size >> 13 & 0x3ffu));
+        else if (size >= 0x477ff000u) bits = static_cast<std::uint16_t>(sign | 0x7c00u); // 65520 and more
+        else if (size >= 0x38800000u) bits = static_cast<std::uint16_t>(sign | ((size - 0x38000000u + 0xfffu + (size >> 13 & 1u)) >> 13)); // normal: from 2^-14
+        else { // subnormal, a multiple of 2^-24: in float32 the unit of the last place from 0.5 to 1, so that the sum rounds
+            const float shifted = std::bit_cast<float>(size) + 0.5f;
+            bits = static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000u));
+        }
+    }
     /// Exact.
     [[nodiscard]] explicit operator float() const noexcept {
         // Shift exponent and mantissa into place and rescale by 2^112: exact for normal and subnormal numbers alike.

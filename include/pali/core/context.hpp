@@ -24,7 +24,7 @@ struct context {
 /// The kind of the pass that runs while this object exists.
 class pass_scope {
 public:
-    pass_scope(context& at, pass kind) noexcept : m_at(at), m_before(at.kind) { at.kind = kind; }
+    pass_scope(context& at, pass kind) noexcept : m_at(at), m_before(at.kind) { at.kind = kind; } ///< from here on
     ~pass_scope() { m_at.kind = m_before; }
     pass_scope(const pass_scope&) = delete;
     pass_scope& operator=(const pass_scope&) = delete;

@@ -40,7 +40,8 @@ struct gemma_attention {
     }
 
     /// Names of layer `index`, below "self_attn.".
-    void bind(const binder::scope& names, const Config& config, std::size_t index) {
+    template <tensor_visitor V>
+    void bind(const V& names, const Config& config, std::size_t index) {
         shape = {.heads = config.heads, .kv_heads = config.kv_heads, .head_dim = config.head_dim,
                  .scale = 1.f / std::sqrt(static_cast<float>(config.query_pre_attn_scalar)), .softcap = config.attention_softcap};
         layer = index;

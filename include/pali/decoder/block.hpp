@@ -33,7 +33,8 @@ struct gated_mlp {
     static constexpr std::size_t most_tokens = 1024; ///< at once: of the 3B 76 MB, while its weights, read anew, are 127 MB of a second's work
 
     /// Names of a layer, below "mlp.".
-    void bind(const binder::scope& names, const Config& config) {
+    template <tensor_visitor V>
+    void bind(const V& names, const Config& config) {
         gate.bind(names["gate_proj"], config.intermediate, config.hidden, false);
         up.bind(names["up_proj"], config.intermediate, config.hidden, false);
         down.bind(names["down_proj"], config.hidden, config.intermediate, false);
@@ -61,7 +62,8 @@ struct gemma_block {
     }
 
     /// Names of layer `index`, below "layers.<index>.".
-    void bind(const binder::scope& names, std::size_t index) {
+    template <tensor_visitor V>
+    void bind(const V& names, std::size_t index) {
         input_norm.bind(names["input_layernorm"], config.hidden, config.norm_eps);
         attention.bind(names["self_attn"], config, index);
         if (config.post_norms) {

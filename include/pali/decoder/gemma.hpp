@@ -73,7 +73,8 @@ struct gemma {
     }
 
     /// Names below "language_model.". `tied`: of embedding and head one is enough, in either direction; a head that repeats the embedding is the embedding.
-    void bind(const binder::scope& names, bool tied = true) {
+    template <tensor_visitor V>
+    void bind(const V& names, bool tied = true) {
         const auto model = names["model"];
         const bool head_alone = tied && !names.has("model.embed_tokens.weight") && names.has("lm_head.weight");
         (head_alone ? names["lm_head"] : model["embed_tokens"]).vocabulary("weight", embedding, {config.vocab, config.hidden});

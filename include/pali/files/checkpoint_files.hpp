@@ -34,6 +34,8 @@ public:
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
     /// The text that the first file to have one keeps under `key`; empty where none does.
     [[nodiscard]] std::string metadata(std::string_view key) const;
+    /// All such texts.
+    [[nodiscard]] std::map<std::string, std::string, std::less<>> metadata() const;
     /// mapped_file::forget, for the file that `part` lies in.
     void forget(std::span<const std::byte> part) const noexcept {
         for (const safetensors_file& file : m_files) file.file().forget(part);

@@ -181,6 +181,12 @@ PALI_INLINE bool checkpoint_files::is_shard() const {
     return shard && shard->count > 1;
 }
 
+PALI_INLINE std::map<std::string, std::string, std::less<>> checkpoint_files::metadata() const {
+    std::map<std::string, std::string, std::less<>> all;
+    for (const safetensors_file& file : m_files) all.insert(file.metadata().begin(), file.metadata().end());
+    return all;
+}
+
 PALI_INLINE std::string checkpoint_files::metadata(std::string_view key) const {
     for (const safetensors_file& file : m_files)
         if (const auto found = file.metadata().find(key); found != file.metadata().end()) return found->second;

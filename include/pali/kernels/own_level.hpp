@@ -41,7 +41,7 @@ inline constexpr entry_points own_level{
     .resample_columns = &resample_columns,
 };
 
-#ifndef PALI_COMPILED
+#if !defined(PALI_COMPILED)
 /// Headers alone have this level and no other.
 [[nodiscard]] inline const entry_points& active() noexcept { return own_level; }
 #endif

@@ -3,7 +3,8 @@
 
 #include <pali/core/context.hpp>
 #include <pali/kernels/entry_points.hpp>
-#include <pali/weights/binder.hpp>
+#include <pali/weights/storage.hpp>
+#include <pali/weights/tensor_visitor.hpp>
 
 #include <array>
 #include <concepts>
@@ -36,7 +37,8 @@ struct linear {
     }
 
     /// "weight", (out, in), and, with_bias, "bias", (out).
-    void bind(const binder::scope& names, std::size_t out, std::size_t in, bool with_bias) {
+    template <tensor_visitor V>
+    void bind(const V& names, std::size_t out, std::size_t in, bool with_bias) {
         names.matrix("weight", weight, {out, in});
         if (with_bias) names.vector("bias", bias, out);
     }

@@ -3,7 +3,7 @@
 
 #include <pali/core/context.hpp>
 #include <pali/kernels/entry_points.hpp>
-#include <pali/weights/binder.hpp>
+#include <pali/weights/tensor_visitor.hpp>
 
 namespace pali::inline PALI_ABI::inline PALI_SIMD {
 
@@ -22,7 +22,8 @@ struct rms_norm {
     }
 
     /// "weight", (width).
-    void bind(const binder::scope& names, std::size_t width, float epsilon) {
+    template <tensor_visitor V>
+    void bind(const V& names, std::size_t width, float epsilon) {
         names.vector("weight", scale, width);
         eps = epsilon;
     }
@@ -44,7 +45,8 @@ struct layer_norm {
     }
 
     /// "weight" and "bias", (width).
-    void bind(const binder::scope& names, std::size_t width, float epsilon) {
+    template <tensor_visitor V>
+    void bind(const V& names, std::size_t width, float epsilon) {
         names.vector("weight", scale, width);
         names.vector("bias", bias, width);
         eps = epsilon;

@@ -8,6 +8,8 @@
 #include <pali/model/load_options.hpp>
 #include <pali/projector/projector.hpp>
 #include <pali/vision/siglip.hpp>
+#include <pali/weights/binder.hpp>
+#include <pali/weights/tensor_visitor.hpp>
 
 #include <cstddef>
 #include <filesystem>
@@ -21,50 +23,59 @@
 
 namespace pali::inline PALI_ABI::inline PALI_SIMD {
 
-/// Asks for the tensors of all three parts. `tied` is that of checkpoint_config.
-template <class Vision, class Projector, class Decoder>
-void bind_parts(binder& names, Vision& vision, Projector& project, Decoder& decoder, bool tied) {
-    vision.bind(names.root()["vision_tower.vision_model"]);
-    project.bind(names.root()["multi_modal_projector"]);
-    decoder.bind(names.root()["language_model"], tied);
-}
-
-/// Throws what loading the tensors of `files` with weights of type `Storage` would throw, and reads no weights, except that a head is compared with the embedding. Notices and `strict` are those of load_options.
-/// Returns the names of the tensors that the model does not use, buffers included.
-template <weight_storage Storage>
-std::set<std::string, std::less<>> check_parts(const checkpoint_files& files, const checkpoint_config& read, bool strict = false, const std::function<void(std::string_view)>& on_notice = {}) {
-    siglip<dynamic_vision, typename Storage::tower> vision(read.sizes.vision);
-    projector<dynamic, typename Storage::tower> project{read.sizes, {}};
-    gemma<dynamic, Storage> decoder(read.sizes);
-    binder names(files.tensors(), files.path().string());
-    bind_parts(names, vision, project, decoder, read.tied);
-    check_tensors(files, names, read, strict, on_notice);
-    return names.unused_names();
-}
-
-/// Vision tower, projector and decoder, and the memory that their weights lie in.
+/// Vision tower, projector and decoder, without weights until a visitor fills them.
 template <model_config Config, weight_storage Storage>
-class network {
-public:
+struct network_modules {
     /// A vision_config: the type of the configuration's tower.
     using vision_type = std::remove_cvref_t<decltype(std::declval<Config>().vision)>;
 
-    /// Binds the tensors of `folder`, for which `read` is its config.json. Throws errc::config_mismatch or errc::checkpoint_mismatch
-    /// with what does not fit, errc::cancelled when `options.on_progress` returns false.
-    network(const std::filesystem::path& folder, const checkpoint_config& read, const load_options& options, context& at)
-        : config(make_config<Config>(read)), vision(config.vision), project{config, {}}, decoder(config), positions(read.positions), m_files(folder) {
-        binder names(m_files.tensors(), m_files.path().string());
-        bind_parts(names, vision, project, decoder, read.tied);
-        check_tensors(m_files, names, read, options.strict, options.on_notice);
-        m_unused = names.unused_names();
-        m_memory = names.finish(options.residency, at.threads, options.on_progress, [&](std::span<const std::byte> tensor) { m_files.forget(tensor); });
+    /// Of these sizes.
+    explicit network_modules(const Config& c) : config(c), vision(config.vision), project{config, {}}, decoder(config) {}
+
+    /// Visits every tensor, by its published name. `tied`: embedding and head are one matrix.
+    template <tensor_visitor V>
+    void bind(const V& root, bool tied) {
+        vision.bind(root["vision_tower"]["vision_model"]);
+        project.bind(root["multi_modal_projector"]);
+        decoder.bind(root["language_model"], tied);
     }
 
     [[no_unique_address]] Config config;                 ///< what it was built for
     siglip<vision_type, typename Storage::tower> vision; ///< pixels (3, S, S) -> (P, vision hidden)
     projector<Config, typename Storage::tower> project;  ///< -> (P, hidden)
     gemma<Config, Storage> decoder;                      ///< (T, hidden) -> (T, hidden) and logits
-    std::size_t positions;                               ///< most tokens of a sequence
+};
+
+/// Throws what loading the tensors of `files` with weights of type `Storage` would throw, and reads no weights, except that a head is compared with the embedding. Notices and `strict` are those of load_options.
+/// Returns the names of the tensors that the model does not use, buffers included.
+template <weight_storage Storage>
+std::set<std::string, std::less<>> check_parts(const checkpoint_files& files, const checkpoint_config& read, bool strict = false, const std::function<void(std::string_view)>& on_notice = {}) {
+    network_modules<dynamic, Storage> modules(read.sizes);
+    binder names(files.tensors(), files.path().string());
+    modules.bind(names.root(), read.tied);
+    check_tensors(files, names, read, strict, on_notice);
+    return names.unused_names();
+}
+
+/// The modules, and the memory that their weights lie in.
+template <model_config Config, weight_storage Storage>
+class network : public network_modules<Config, Storage> {
+public:
+    using network_modules<Config, Storage>::config;
+    using network_modules<Config, Storage>::decoder;
+
+    /// Binds the tensors of `folder`, for which `read` is its config.json. Throws errc::config_mismatch or errc::checkpoint_mismatch
+    /// with what does not fit, errc::cancelled when `options.on_progress` returns false.
+    network(const std::filesystem::path& folder, const checkpoint_config& read, const load_options& options, context& at)
+        : network_modules<Config, Storage>(make_config<Config>(read)), positions(read.positions), m_tied(read.tied), m_files(folder) {
+        binder names(m_files.tensors(), m_files.path().string());
+        this->bind(names.root(), m_tied);
+        check_tensors(m_files, names, read, options.strict, options.on_notice);
+        m_unused = names.unused_names();
+        m_memory = names.finish(options.residency, at.threads, options.on_progress, [&](std::span<const std::byte> tensor) { m_files.forget(tensor); });
+    }
+
+    std::size_t positions; ///< most tokens of a sequence
 
     /// Hidden states (T, D) -> logits (T, V), in scratch memory, with the final softcap. Throws errc::malformed_file where one is not finite, with the weights that are not.
     [[nodiscard]] matrix_view logits(const matrix_view& hidden, context& at) const {
@@ -78,8 +89,11 @@ public:
     [[nodiscard]] std::size_t image_tokens() const noexcept { return patch_count(config.vision); }
     /// The files behind the weights.
     [[nodiscard]] const checkpoint_files& files() const noexcept { return m_files; }
+    /// Whether its config.json says that embedding and head are one matrix.
+    [[nodiscard]] bool tied() const noexcept { return m_tied; }
 
 private:
+    bool m_tied;
     checkpoint_files m_files;
     std::set<std::string, std::less<>> m_unused; // names of tensors that are no part of the model
     page_memory m_memory;

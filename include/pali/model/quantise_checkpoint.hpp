@@ -16,6 +16,7 @@
 #include <pali/weights/names.hpp>
 #include <pali/weights/quantise.hpp>
 #include <pali/weights/storage.hpp>
+#include <pali/weights/tensor_visitor.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -30,18 +31,13 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 namespace pali::inline PALI_ABI {
 
 /// What a checkpoint was quantised to, "int8" or "int4"; empty for one that was not.
 [[nodiscard]] inline std::string quantised_weights(const checkpoint_files& files) { return files.metadata(weights_key); }
-
-/// Whether a tensor is a matrix of the decoder, its embedding and head among them: those are quantised. By its published name.
-[[nodiscard]] inline bool is_decoder_matrix(std::string_view name, const tensor_info& tensor) { return name.starts_with("language_model.") && tensor.shape.size() == 2; }
-
-/// Whether it has a row for each token: its last strip may be filled up.
-[[nodiscard]] inline bool is_vocabulary(std::string_view name) { return name == "language_model.model.embed_tokens.weight" || name == "language_model.lm_head.weight"; }
 
 /// The files of a folder but its weights, in whatever format: configuration, tokenizer, mask decoder. In the order of their names. Throws errc::cannot_open.
 [[nodiscard]] inline std::vector<std::filesystem::path> all_but_weights(const std::filesystem::path& folder) {
@@ -92,29 +88,6 @@ inline void require_nothing_replaced(const std::filesystem::path& from, const st
 /// Names of tensors in a file.
 using name_set = std::set<std::string, std::less<>>;
 
-/// What the file of quantised weights will hold: for a matrix of the decoder its codes and its scales, and all else as it was, tensors that are `unused` among it.
-/// Throws errc::invalid_argument for a matrix that cannot be quantised.
-template <weight_storage Storage>
-[[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantised_entries(const tensor_table& tensors, const name_set& unused) {
-    using quantised_matrix = typename Storage::matrix;
-    std::map<std::string, safetensors_writer::entry, std::less<>> entries;
-    const tensor_names names(tensors);
-    for (const auto& [name, tensor] : tensors) {
-        const std::string published = names.published(name);
-        if (unused.contains(name) || !is_decoder_matrix(published, tensor)) {
-            entries[name] = {tensor.type, tensor.shape};
-            continue;
-        }
-        const std::size_t count = tensor.shape[0], width = tensor.shape[1];
-        if (!quantised_matrix::fits(is_vocabulary(published) ? quantised_matrix::padded(count) : count, width))
-            throw error(errc::invalid_argument, {tensor.file, ": tensor ", in_quotes(name), " is ", to_string(tensor.type), describe_shape(tensor.shape), "; ",
-                                                 what_is_quantised<quantised_matrix::bits>()});
-        entries[name] = {code_type<quantised_matrix::bits>, quantised_matrix::codes_shape(count, width)};
-        entries[name + std::string(scales_suffix)] = {dtype::bf16, quantised_matrix::scales_shape(count, width)};
-    }
-    return entries;
-}
-
 /// Rows [first, first + count) of a matrix of a file.
 [[nodiscard]] inline tensor_info slice_rows(const tensor_info& tensor, std::size_t first, std::size_t count) {
     const std::size_t row = tensor.shape[1] * size_of(tensor.type);
@@ -122,6 +95,71 @@ template <weight_storage Storage>
 }
 
 inline namespace PALI_SIMD {
+
+/// The matrices that modules hold in codes, by published name, and whether each has a row for each token, so that its last strip may be filled up: a tensor_visitor, which selects by the type of
+/// the member. A head of its own and one that repeats the embedding are both visited where the checkpoint has them.
+class coded_matrices {
+public:
+    using names = std::map<std::string, bool, std::less<>>; ///< published name -> whether it is a vocabulary
+
+    /// Fills `found`. `there` are the published names of the checkpoint's tensors.
+    coded_matrices(names& found, const name_set& there, std::string prefix = {}) : m_found(&found), m_there(&there), m_prefix(std::move(prefix)) {}
+
+    /// @{
+    /// As a tensor_visitor.
+    [[nodiscard]] coded_matrices operator[](const std::string& name) const { return {*m_found, *m_there, m_prefix + name + "."}; }
+    template <std::size_t Bits>
+    void matrix(const std::string& name, quantised_rows<Bits>&, const std::vector<std::size_t>&) const { m_found->emplace(m_prefix + name, false); }
+    template <std::size_t Bits>
+    void vocabulary(const std::string& name, quantised_rows<Bits>&, const std::vector<std::size_t>&) const { m_found->emplace(m_prefix + name, true); }
+    template <class Element>
+    void matrix(const std::string&, rows<const Element>&, const std::vector<std::size_t>&) const {}
+    template <class Element>
+    void vocabulary(const std::string&, rows<const Element>&, const std::vector<std::size_t>&) const {}
+    void vector(const std::string&, const float*&, std::size_t) const {}
+    [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
+    [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string&) const { return !has(name); }
+    /// @}
+
+private:
+    names* m_found;
+    const name_set* m_there;
+    std::string m_prefix;
+};
+
+/// Those of a checkpoint that is to be held in `Storage`.
+template <weight_storage Storage>
+[[nodiscard]] coded_matrices::names matrices_in_codes(const checkpoint_files& files, const checkpoint_config& read) {
+    const tensor_names published(files.tensors());
+    name_set there;
+    for (const auto& [name, tensor] : files.tensors()) there.insert(published.published(name));
+    coded_matrices::names found;
+    network_modules<dynamic, Storage>(read.sizes).bind(coded_matrices(found, there), read.tied);
+    return found;
+}
+
+/// What the file of quantised weights will hold: for each matrix `in_codes` its codes and its scales, and all else as it was.
+/// Throws errc::invalid_argument for a matrix that cannot be quantised.
+template <weight_storage Storage>
+[[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantised_entries(const tensor_table& tensors, const coded_matrices::names& in_codes) {
+    using quantised_matrix = typename Storage::matrix;
+    std::map<std::string, safetensors_writer::entry, std::less<>> entries;
+    const tensor_names names(tensors);
+    for (const auto& [name, tensor] : tensors) {
+        const auto coded = in_codes.find(names.published(name));
+        if (coded == in_codes.end()) {
+            entries[name] = {tensor.type, tensor.shape};
+            continue;
+        }
+        const std::size_t count = tensor.shape[0], width = tensor.shape[1];
+        if (!quantised_matrix::fits(coded->second ? quantised_matrix::padded(count) : count, width))
+            throw error(errc::invalid_argument, {tensor.file, ": tensor ", in_quotes(name), " is ", to_string(tensor.type), describe_shape(tensor.shape), "; ",
+                                                 what_is_quantised<quantised_matrix::bits>()});
+        entries[name] = {code_type<quantised_matrix::bits>, quantised_matrix::codes_shape(count, width)};
+        entries[name + std::string(scales_suffix)] = {dtype::bf16, quantised_matrix::scales_shape(count, width)};
+    }
+    return entries;
+}
 
 /// Throws what opening the checkpoint and its mask decoder would throw, without reading weights. Returns the names of the tensors that the model does not use.
 [[nodiscard]] inline name_set check_folder(const checkpoint_files& files) {
@@ -153,7 +191,8 @@ void quantise_checkpoint(const std::filesystem::path& given, const std::filesyst
     if (std::filesystem::equivalent(from, folder ? to : to / "model.safetensors", failed)) throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
 
     const name_set unused = check_folder(files);
-    const auto entries = quantised_entries<Storage>(files.tensors(), unused);
+    const coded_matrices::names in_codes = matrices_in_codes<Storage>(files, read_checkpoint_config(folder_of_checkpoint(from)));
+    const auto entries = quantised_entries<Storage>(files.tensors(), in_codes);
     const std::filesystem::path beside = folder_of_checkpoint(from); // what a model needs besides its weights
     if (!overwrite) require_nothing_replaced(beside, to);
     std::filesystem::create_directories(to, failed);
@@ -172,9 +211,8 @@ void quantise_checkpoint(const std::filesystem::path& given, const std::filesyst
     std::vector<std::byte> memory;
     const tensor_names names(files.tensors());
     for (const auto& [name, tensor] : files.tensors()) {
-        const bool is_used = !unused.contains(name);
-        if (!is_used || !is_decoder_matrix(names.published(name), tensor)) {
-            if (const auto at = is_used ? find_not_finite(tensor) : std::nullopt) throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite: element ", *at});
+        if (!in_codes.contains(names.published(name))) {
+            if (const auto at = unused.contains(name) ? std::nullopt : find_not_finite(tensor)) throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite: element ", *at});
             out.append(name, tensor.bytes);
             pass(tensor.bytes);
             continue;

@@ -3,7 +3,7 @@
 
 #include <pali/core/context.hpp>
 #include <pali/kernels/entry_points.hpp>
-#include <pali/weights/binder.hpp>
+#include <pali/weights/tensor_visitor.hpp>
 
 #include <cstddef>
 #include <string>
@@ -25,7 +25,8 @@ public:
     }
 
     /// "weight", (out, in, side, side) or transposed (in, out, side, side), and "bias".
-    void bind(const binder::scope& names) {
+    template <tensor_visitor V>
+    void bind(const V& names) {
         const auto [first, second] = m_shape.transposed ? std::pair(m_shape.in, m_shape.out) : std::pair(m_shape.out, m_shape.in);
         names.matrix("weight", m_as_stored, {first, second, m_shape.side, m_shape.side});
         names.vector("bias", m_bias, m_shape.out);

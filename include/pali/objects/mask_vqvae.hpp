@@ -7,6 +7,7 @@
 #include <pali/files/safetensors.hpp>
 #include <pali/kernels/entry_points.hpp>
 #include <pali/objects/conv_layers.hpp>
+#include <pali/weights/binder.hpp>
 #include <pali/weights/finite.hpp>
 
 #include <algorithm>

@@ -16,7 +16,8 @@ struct projector {
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const { return map(x, at); }
 
     /// Names below "multi_modal_projector.".
-    void bind(const binder::scope& names) { map.bind(names["linear"], config.hidden, config.vision.hidden, true); }
+    template <tensor_visitor V>
+    void bind(const V& names) { map.bind(names["linear"], config.hidden, config.vision.hidden, true); }
 };
 
 } // namespace pali::inline PALI_ABI::inline PALI_SIMD

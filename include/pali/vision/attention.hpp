@@ -30,7 +30,8 @@ struct siglip_attention {
     }
 
     /// Names of a layer, below "self_attn.".
-    void bind(const binder::scope& names, const Config& config) {
+    template <tensor_visitor V>
+    void bind(const V& names, const Config& config) {
         heads = config.heads;
         query.bind(names["q_proj"], config.hidden, config.hidden, true);
         key.bind(names["k_proj"], config.hidden, config.hidden, true);

@@ -20,7 +20,8 @@ struct siglip_mlp {
     }
 
     /// Names of a layer, below "mlp.".
-    void bind(const binder::scope& names, const Config& config) {
+    template <tensor_visitor V>
+    void bind(const V& names, const Config& config) {
         up.bind(names["fc1"], config.intermediate, config.hidden, true);
         down.bind(names["fc2"], config.hidden, config.intermediate, true);
     }
@@ -41,7 +42,8 @@ struct siglip_block {
     }
 
     /// Names of a layer, below "encoder.layers.<index>.".
-    void bind(const binder::scope& names, const Config& config) {
+    template <tensor_visitor V>
+    void bind(const V& names, const Config& config) {
         attention_norm.bind(names["layer_norm1"], config.hidden, config.norm_eps);
         attention.bind(names["self_attn"], config);
         mlp_norm.bind(names["layer_norm2"], config.hidden, config.norm_eps);

@@ -38,7 +38,8 @@ struct siglip {
     }
 
     /// Names below "vision_tower.vision_model.".
-    void bind(const binder::scope& names) {
+    template <tensor_visitor V>
+    void bind(const V& names) {
         const std::size_t side = config.patch_size;
         const auto embeddings = names["embeddings"];
         embeddings["patch_embedding"].matrix("weight", patch_embedding.weight, {config.hidden, 3, side, side});
