@@ -18442,7 +18442,7 @@ namespace pali::inline PALI_ABI {
 class coco_file {
 public:
     /// Begins a file. Throws `cannot_write`.
-    explicit coco_file(std::filesystem::path path, coco_masks masks = coco_masks::automatic);
+    explicit coco_file(const std::filesystem::path& path, coco_masks masks = coco_masks::automatic);
     /// Removes what was written unless it is finished.
     ~coco_file();
     /// What is moved from can only be destroyed or assigned to.
@@ -18489,7 +18489,7 @@ struct coco_file::parts {
     parts& operator=(const parts&) = delete;
 };
 
-PALI_INLINE coco_file::coco_file(std::filesystem::path path, coco_masks masks) : m_parts(std::make_unique<parts>(std::move(path))) {
+PALI_INLINE coco_file::coco_file(const std::filesystem::path& path, coco_masks masks) : m_parts(std::make_unique<parts>(path)) {
     m_parts->entries.masks = masks;
     m_parts->file.write("{\"info\":" + object_detail::coco_text(object_detail::coco_info()) + ",\"images\":[");
 }

@@ -17,7 +17,7 @@ namespace pali::inline PALI_ABI {
 class coco_file {
 public:
     /// Begins a file. Throws `cannot_write`.
-    explicit coco_file(std::filesystem::path path, coco_masks masks = coco_masks::automatic);
+    explicit coco_file(const std::filesystem::path& path, coco_masks masks = coco_masks::automatic);
     /// Removes what was written unless it is finished.
     ~coco_file();
     /// What is moved from can only be destroyed or assigned to.

@@ -35,7 +35,7 @@ struct coco_file::parts {
     parts& operator=(const parts&) = delete;
 };
 
-PALI_INLINE coco_file::coco_file(std::filesystem::path path, coco_masks masks) : m_parts(std::make_unique<parts>(std::move(path))) {
+PALI_INLINE coco_file::coco_file(const std::filesystem::path& path, coco_masks masks) : m_parts(std::make_unique<parts>(path)) {
     m_parts->entries.masks = masks;
     m_parts->file.write("{\"info\":" + object_detail::coco_text(object_detail::coco_info()) + ",\"images\":[");
 }
