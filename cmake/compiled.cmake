@@ -18,9 +18,7 @@ endif()
 
 # The levels that kernels are compiled for, by the names of their namespaces; which of them runs is decided when the program starts.
 function(pali_levels levels)
-  if(MSVC)
-    set(${levels} baseline PARENT_SCOPE)
-  elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
+  if(NOT MSVC AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
     set(${levels} x86_64 x86_64_v3 x86_64_v4 PARENT_SCOPE)
   else()
     set(${levels} baseline PARENT_SCOPE)

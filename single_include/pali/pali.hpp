@@ -17700,9 +17700,8 @@ template <weight_storage Storage>
 }
 
 /// Throws what opening the checkpoint and its mask decoder would throw, without reading weights. Returns the names of the tensors that the model does not use.
-[[nodiscard]] inline name_set check_folder(const checkpoint_files& files) {
+[[nodiscard]] inline name_set check_folder(const checkpoint_files& files, const checkpoint_config& read) {
     const std::filesystem::path folder = folder_of_checkpoint(files.path());
-    const checkpoint_config read = read_checkpoint_config(folder);
     name_set unused = check_parts<bf16>(files, read);
     (void)open_tokenizer(folder, read).encode("a"); // sentencepiece refuses a file when it is first used
     if (const auto masks = find_mask_vqvae(folder)) (void)mask_vqvae(*masks);
@@ -17728,8 +17727,9 @@ void quantise_checkpoint(const std::filesystem::path& given, const std::filesyst
     const bool folder = std::filesystem::is_directory(from, failed);
     if (std::filesystem::equivalent(from, folder ? to : to / "model.safetensors", failed)) throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
 
-    const name_set unused = check_folder(files);
-    const coded_matrices::names in_codes = matrices_in_codes<Storage>(files, read_checkpoint_config(folder_of_checkpoint(from)));
+    const checkpoint_config config = read_checkpoint_config(folder_of_checkpoint(from));
+    const name_set unused = check_folder(files, config);
+    const coded_matrices::names in_codes = matrices_in_codes<Storage>(files, config);
     const auto entries = quantised_entries<Storage>(files.tensors(), in_codes);
     const std::filesystem::path beside = folder_of_checkpoint(from); // what a model needs besides its weights
     if (!overwrite) require_nothing_replaced(beside, to);
