@@ -1,9 +1,11 @@
-// growth: how time and memory grow with pictures and contexts. Each FOLDER, and each count of pictures before one prompt, is measured in a process of its own;
-// beside each time stands the share of the limit that was measured in the same process, so that a step which grows faster than its operations or bytes shows.
+// growth: how time and memory grow with images and contexts. Each FOLDER, and each count of images before one prompt, is measured in a
+// process of its own; beside each time stands the share of the limit that was measured in the same process, so that a step which grows
+// faster than its operations or bytes shows.
 //
-// usage: growth FOLDER... [--pictures 1] [--weights bf16] [--residency mapped] [--tokens 16] [--threads 0] [--repetitions 3] [--json]
+// usage: growth FOLDER... [--images 1] [--weights bf16] [--residency mapped] [--tokens 16] [--threads 0] [--repetitions 3] [--json]
 //
-// The three sizes of a model, 224, 448 and 896 px, are three folders; `--pictures 1 4 16` on the first one gives prompts of the same lengths.
+// The three sizes of a model, 224, 448 and 896 px, are three folders; `--images 1 4 16` on the first one gives prompts of the same
+// lengths.
 #include "limits.hpp"
 #include "work.hpp"
 
@@ -34,7 +36,7 @@ using steady = std::chrono::steady_clock;
 
 struct settings {
     std::vector<std::string> folders;
-    std::vector<std::size_t> pictures{1};
+    std::vector<std::size_t> images{1};
     std::string weights = "bf16", residency = "mapped", kv_cache = "f32";
     std::size_t tokens = 16, threads = 0, repetitions = 3;
     bool as_json = false;
@@ -52,14 +54,15 @@ void warm(const std::filesystem::path& folder) {
     }
 }
 
-/// A start: what its first token waits for and when it came, in seconds, and the anonymous memory of the weights and with the picture, in bytes.
+/// A start: what its first token waits for and when it came, in seconds, and the anonymous memory of the weights and with the image, in
+/// bytes.
 struct beginning {
     double load_s = 0, image_s = 0, prefill_s = 0, s = 0;
     std::size_t weights = 0, with_image = 0;
 };
 
 template <class Weights>
-json measure(const settings& of, const std::string& folder, std::size_t pictures) {
+json measure(const settings& of, const std::string& folder, std::size_t images) {
     double bandwidth = 0, fma = 0, tile = 0;
     {
         pali::thread_pool threads(of.threads);
@@ -74,13 +77,13 @@ json measure(const settings& of, const std::string& folder, std::size_t pictures
     std::vector<steady::time_point> times; // when each token came
     const auto ask = [&](const pali::image_features& seen) {
         times.clear();
-        const std::vector<pali::image_features> all(pictures, seen);
+        const std::vector<pali::image_features> all(images, seen);
         pali::generate_options wanted{.max_new_tokens = of.tokens, .min_new_tokens = of.tokens};
         wanted.on_progress = watch;
         wanted.on_token = [&](pali::token, float) { return times.push_back(steady::now()), true; };
         return model->generate(pali::request{.images = all, .prompt = "caption en", .options = wanted});
     };
-    pali::image picture;
+    pali::image image;
     pali::image_features seen;
     pali::generation said;
     const auto begin = [&] {
@@ -90,8 +93,8 @@ json measure(const settings& of, const std::string& folder, std::size_t pictures
         model.emplace(folder, options);
         one.load_s = seconds_since(start);
         one.weights = status_bytes("RssAnon");
-        picture = some_picture(model->config());
-        seen = model->encode(picture, watch);
+        image = some_image(model->config());
+        seen = model->encode(image, watch);
         one.image_s = seconds_since(start) - one.load_s;
         one.with_image = most;
         said = ask(seen);
@@ -104,12 +107,14 @@ json measure(const settings& of, const std::string& folder, std::size_t pictures
 
     double image_s = 1e30, prefill_s = 1e30, rate = 0;
     const auto later = steady::now();
-    for (std::size_t i = 0; i < of.repetitions && (i == 0 || seconds_since(later) < 60); ++i) { // what takes minutes is not that much disturbed
-        image_s = std::min(image_s, seconds_of([&] { seen = model->encode(picture, watch); }));
+    for (std::size_t i = 0; i < of.repetitions && (i == 0 || seconds_since(later) < 60);
+         ++i) { // what takes minutes is not that much disturbed
+        image_s = std::min(image_s, seconds_of([&] { seen = model->encode(image, watch); }));
         said = ask(seen);
         prefill_s = std::min(prefill_s, said.timings.prefill_s);
         // The bandwidth is that of the fastest of some passes over 1 GiB, and a token reads 1.5 to 5: beside it stands the fastest token.
-        for (std::size_t t = 1; t < times.size(); ++t) rate = std::max(rate, 1 / std::chrono::duration<double>(times[t] - times[t - 1]).count());
+        for (std::size_t t = 1; t < times.size(); ++t)
+            rate = std::max(rate, 1 / std::chrono::duration<double>(times[t] - times[t - 1]).count());
     }
     const std::size_t with_answer = most, over_all = status_bytes("VmHWM");
     beginning first = alone; // the best: every start has a first token only once, and a neighbour may disturb it
@@ -118,43 +123,66 @@ json measure(const settings& of, const std::string& folder, std::size_t pictures
         if (const beginning next = begin(); next.s < first.s) first = next;
     {
         pali::thread_pool threads(of.threads); // again: a machine that is shared changes while one looks
-        bandwidth = std::max(bandwidth, read_bandwidth(threads)), fma = std::max(fma, fma_peak(threads)), tile = std::max(tile, tile_peak(threads));
+        bandwidth = std::max(bandwidth, read_bandwidth(threads)), fma = std::max(fma, fma_peak(threads)),
+        tile = std::max(tile, tile_peak(threads));
     }
 
-    const double image_tokens = static_cast<double>(pictures * seen.values.shape(0)), prompt = image_tokens + static_cast<double>(said.prompt_tokens.size());
+    const double image_tokens = static_cast<double>(images * seen.values.shape(0)),
+                 prompt = image_tokens + static_cast<double>(said.prompt_tokens.size());
     const double context = prompt + static_cast<double>(of.tokens) / 2, peak = std::max(fma, tile);
     const double a_token = token_weight_bytes<Weights>(c), of_cache = cache_bytes(c, kv_type_of(of.kv_cache), context, true);
     const auto over_weights = [&](std::size_t bytes) { return (static_cast<double>(bytes) - static_cast<double>(alone.weights)) / 1e6; };
-    const auto step = [&](double s, double flop) { return json{{"s", s}, {"tflop", flop / 1e12}, {"gflop_per_s", flop / s / 1e9}, {"of_peak", flop / s / peak}}; };
-    return json{{"folder", std::filesystem::path(folder).filename().string()}, {"weights", Weights::name}, {"residency", of.residency}, {"kv_cache", of.kv_cache}, {"threads", model->threads()},
-                {"instruction_set", model->arch()}, {"machine", {{"bandwidth_gb_per_s", bandwidth / 1e9}, {"fma_gflop_per_s", fma / 1e9}, {"tile_gflop_per_s", tile / 1e9}}},
-                {"image_px", c.vision.image_size}, {"pictures", pictures}, {"image_tokens", image_tokens}, {"prompt_tokens", prompt},
-                {"image", step(image_s, image_flop(c))}, {"prefill", step(prefill_s, prefill_flop(c, prompt))},
-                {"memory_over_weights", {{"picture_mb", over_weights(alone.with_image)}, {"answer_mb", over_weights(with_answer)},
-                                         {"of_cache_mb", cache_bytes(c, kv_type_of(of.kv_cache), prompt + static_cast<double>(of.tokens)) / 1e6}}},
+    const auto step = [&](double s, double flop) {
+        return json{{"s", s}, {"tflop", flop / 1e12}, {"gflop_per_s", flop / s / 1e9}, {"of_peak", flop / s / peak}};
+    };
+    return json{{"folder", std::filesystem::path(folder).filename().string()},
+                {"weights", Weights::name},
+                {"residency", of.residency},
+                {"kv_cache", of.kv_cache},
+                {"threads", model->threads()},
+                {"instruction_set", model->arch()},
+                {"machine", {{"bandwidth_gb_per_s", bandwidth / 1e9}, {"fma_gflop_per_s", fma / 1e9}, {"tile_gflop_per_s", tile / 1e9}}},
+                {"image_px", c.vision.image_size},
+                {"images", images},
+                {"image_tokens", image_tokens},
+                {"prompt_tokens", prompt},
+                {"image", step(image_s, image_flop(c))},
+                {"prefill", step(prefill_s, prefill_flop(c, prompt))},
+                {"memory_over_weights",
+                 {{"image_mb", over_weights(alone.with_image)},
+                  {"answer_mb", over_weights(with_answer)},
+                  {"of_cache_mb", cache_bytes(c, kv_type_of(of.kv_cache), prompt + static_cast<double>(of.tokens)) / 1e6}}},
                 {"peak_gb", static_cast<double>(over_all) / 1e9},
-                {"decode", {{"context", context}, {"tokens_per_s", rate}, {"gb_per_token", (a_token + of_cache) / 1e9}, {"of_cache_gb", of_cache / 1e9},
-                            {"of_bandwidth", (a_token + of_cache) * rate / bandwidth}}},
-                {"first_token", {{"load_s", first.load_s}, {"image_s", first.image_s}, {"prefill_s", first.prefill_s}, {"s", first.s},
-                                 {"of_later", first.s / (image_s + prefill_s)}}}};
+                {"decode",
+                 {{"context", context},
+                  {"tokens_per_s", rate},
+                  {"gb_per_token", (a_token + of_cache) / 1e9},
+                  {"of_cache_gb", of_cache / 1e9},
+                  {"of_bandwidth", (a_token + of_cache) * rate / bandwidth}}},
+                {"first_token",
+                 {{"load_s", first.load_s},
+                  {"image_s", first.image_s},
+                  {"prefill_s", first.prefill_s},
+                  {"s", first.s},
+                  {"of_later", first.s / (image_s + prefill_s)}}}};
 }
 
-json measure(const settings& of, const std::string& folder, std::size_t pictures) {
-    return of.weights == "f32"    ? measure<pali::f32>(of, folder, pictures)
-           : of.weights == "int8" ? measure<pali::int8>(of, folder, pictures)
-           : of.weights == "int4" ? measure<pali::int4>(of, folder, pictures)
-                                  : measure<pali::bf16>(of, folder, pictures);
+json measure(const settings& of, const std::string& folder, std::size_t images) {
+    return of.weights == "f32"    ? measure<pali::f32>(of, folder, images)
+           : of.weights == "int8" ? measure<pali::int8>(of, folder, images)
+           : of.weights == "int4" ? measure<pali::int4>(of, folder, images)
+                                  : measure<pali::bf16>(of, folder, images);
 }
 
 /// The same in a process of its own, so that no model sees the memory of another. Null when it failed, and has said why.
-json apart(const settings& of, const std::string& folder, std::size_t pictures) {
+json apart(const settings& of, const std::string& folder, std::size_t images) {
     int ends[2];
     if (::pipe(ends) != 0) return nullptr;
     const pid_t child = ::fork();
     if (child == 0) {
         int code = 0;
         try {
-            const std::string text = measure(of, folder, pictures).dump();
+            const std::string text = measure(of, folder, images).dump();
             for (std::size_t at = 0; at < text.size();) {
                 const ssize_t written = ::write(ends[1], text.data() + at, text.size() - at);
                 if (written <= 0) break;
@@ -189,50 +217,59 @@ void print_tables(const std::vector<json>& runs) {
         for (const std::string& cell : cells) std::cout << "| " << cell << ' ';
         std::cout << "|\n";
     };
-    std::cout << first["weights"].get<std::string>() << ", " << first["residency"].get<std::string>() << ", " << first["threads"] << " threads, "
-              << first["instruction_set"].get<std::string>() << "\n\n";
-    row({"px", "pictures", "prompt", "picture", "Tflop", "of peak", "prefill", "Tflop", "of peak", "over the weights, picture", "with answer", "of it cache"});
+    std::cout << first["weights"].get<std::string>() << ", " << first["residency"].get<std::string>() << ", " << first["threads"]
+              << " threads, " << first["instruction_set"].get<std::string>() << "\n\n";
+    row({"px", "images", "prompt", "image", "Tflop", "of peak", "prefill", "Tflop", "of peak", "over the weights, image", "with answer",
+         "of it cache"});
     row({"---", "---", "---", "---", "---", "---", "---", "---", "---", "---", "---", "---"});
     for (const json& r : runs)
-        row({number(r["image_px"], 0), number(r["pictures"], 0), number(r["prompt_tokens"], 0), number(r["image"]["s"], 2) + " s", number(r["image"]["tflop"], 2),
-             number(r["image"]["of_peak"], 2), number(r["prefill"]["s"], 2) + " s", number(r["prefill"]["tflop"], 2), number(r["prefill"]["of_peak"], 2),
-             number(r["memory_over_weights"]["picture_mb"], 0) + " MB", number(r["memory_over_weights"]["answer_mb"], 0) + " MB",
-             number(r["memory_over_weights"]["of_cache_mb"], 0) + " MB"});
+        row({number(r["image_px"], 0), number(r["images"], 0), number(r["prompt_tokens"], 0), number(r["image"]["s"], 2) + " s",
+             number(r["image"]["tflop"], 2), number(r["image"]["of_peak"], 2), number(r["prefill"]["s"], 2) + " s",
+             number(r["prefill"]["tflop"], 2), number(r["prefill"]["of_peak"], 2), number(r["memory_over_weights"]["image_mb"], 0) + " MB",
+             number(r["memory_over_weights"]["answer_mb"], 0) + " MB", number(r["memory_over_weights"]["of_cache_mb"], 0) + " MB"});
     std::cout << '\n';
     row({"context", "decode", "read a token", "of it cache", "of the bandwidth", "GB/s, GFLOP/s of the machine"});
     row({"---", "---", "---", "---", "---", "---"});
     for (const json& r : runs)
-        row({number(r["decode"]["context"], 0), number(r["decode"]["tokens_per_s"], 2) + " tok/s", number(r["decode"]["gb_per_token"], 2) + " GB", number(r["decode"]["of_cache_gb"], 2) + " GB",
-             number(r["decode"]["of_bandwidth"], 2), number(r["machine"]["bandwidth_gb_per_s"], 1) + ", " + number(r["machine"]["fma_gflop_per_s"], 0)});
+        row({number(r["decode"]["context"], 0), number(r["decode"]["tokens_per_s"], 2) + " tok/s",
+             number(r["decode"]["gb_per_token"], 2) + " GB", number(r["decode"]["of_cache_gb"], 2) + " GB",
+             number(r["decode"]["of_bandwidth"], 2),
+             number(r["machine"]["bandwidth_gb_per_s"], 1) + ", " + number(r["machine"]["fma_gflop_per_s"], 0)});
     std::cout << '\n';
-    row({"prompt", "load", "first picture", "first prefill", "first token after", "of a later picture and prefill"});
+    row({"prompt", "load", "first image", "first prefill", "first token after", "of a later image and prefill"});
     row({"---", "---", "---", "---", "---", "---"});
     for (const json& r : runs)
-        row({number(r["prompt_tokens"], 0), number(r["first_token"]["load_s"], 3) + " s", number(r["first_token"]["image_s"], 2) + " s", number(r["first_token"]["prefill_s"], 2) + " s",
-             number(r["first_token"]["s"], 2) + " s", number(r["first_token"]["of_later"], 3)});
+        row({number(r["prompt_tokens"], 0), number(r["first_token"]["load_s"], 3) + " s", number(r["first_token"]["image_s"], 2) + " s",
+             number(r["first_token"]["prefill_s"], 2) + " s", number(r["first_token"]["s"], 2) + " s",
+             number(r["first_token"]["of_later"], 3)});
 }
 
 } // namespace
 
 int main(int argc, char** argv) {
     settings chosen;
-    CLI::App program{"How time and memory grow with pictures and contexts", "growth"};
+    CLI::App program{"How time and memory grow with images and contexts", "growth"};
     program.add_option("folders", chosen.folders, "Hugging Face folders")->required();
-    program.add_option("--pictures", chosen.pictures, "How often the picture stands before the prompt, each for a run of its own")->capture_default_str();
+    program.add_option("--images", chosen.images, "How often the image stands before the prompt, each for a run of its own")
+        ->capture_default_str();
     program.add_option("--weights", chosen.weights)->check(CLI::IsMember({"f32", "bf16", "int8", "int4"}))->capture_default_str();
     program.add_option("--residency", chosen.residency)->check(CLI::IsMember({"mapped", "resident"}))->capture_default_str();
     program.add_option("--kv-cache", chosen.kv_cache)->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str();
     program.add_option("--tokens", chosen.tokens, "Tokens decoded")->check(CLI::Range(5, 1000))->capture_default_str();
     program.add_option("--threads", chosen.threads, "0: all")->capture_default_str();
-    program.add_option("--repetitions", chosen.repetitions, "The best of so many counts, of those that begin within a minute; so many starts, too")->check(CLI::PositiveNumber)->capture_default_str();
+    program
+        .add_option("--repetitions", chosen.repetitions,
+                    "The best of so many counts, of those that begin within a minute; so many starts, too")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
     program.add_flag("--json", chosen.as_json, "An array of objects, one a run");
     CLI11_PARSE(program, argc, argv);
     std::vector<json> runs;
     for (const std::string& folder : chosen.folders)
-        for (const std::size_t pictures : chosen.pictures) {
-            const json run = apart(chosen, folder, pictures);
+        for (const std::size_t images : chosen.images) {
+            const json run = apart(chosen, folder, images);
             if (!run.is_object()) return 1;
-            std::cerr << folder << ", " << pictures << (pictures == 1 ? " picture" : " pictures") << ": done\n";
+            std::cerr << folder << ", " << images << (images == 1 ? " image" : " images") << ": done\n";
             runs.push_back(run);
         }
     if (chosen.as_json) std::cout << json(runs).dump(2) << '\n';

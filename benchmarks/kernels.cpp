@@ -1,16 +1,17 @@
-// Kernels one by one, at the sizes of PaliGemma 2 3B: how near each comes to the limit that binds it, reading (few rows) or arithmetic (many), measured in the
-// same run with the same threads. Each is compared with the reference before it is timed; one that is wrong is not timed.
+// Kernels one by one, at the sizes of PaliGemma 2 3B: how near each comes to the limit that binds it, reading (few rows) or arithmetic
+// (many), measured in the same run with the same threads. Each is compared with the reference before it is timed; one that is wrong is not
+// timed.
 //
 // usage: kernels [--benchmark_filter=...]      Google Benchmark's options; THREADS=n in the environment, without: all
 #include "limits.hpp"
 
 #include <pali/core/context.hpp>
-#include <pali/kernels/attend.hpp>
-#include <pali/kernels/product.hpp>
-#include <pali/kernels/quantise_strip.hpp>
-#include <pali/kernels/read_row.hpp>
+#include <pali/kernels/attention/attend.hpp>
+#include <pali/kernels/product/product.hpp>
+#include <pali/kernels/product/quantize_strip.hpp>
+#include <pali/kernels/product/read_row.hpp>
 #include <pali/kernels/reference.hpp>
-#include <pali/weights/quantise.hpp>
+#include <pali/weights/quantize.hpp>
 #include <pali/weights/storage.hpp>
 
 #include <benchmark/benchmark.h>
@@ -26,8 +27,8 @@ namespace {
 using pali::rows;
 
 struct machine {
-    pali::context at{std::getenv("THREADS") ? std::strtoull(std::getenv("THREADS"), nullptr, 10) : 0};
-    double bandwidth = read_bandwidth(at.threads), peak = std::max(fma_peak(at.threads), tile_peak(at.threads));
+    pali::context ctx{std::getenv("THREADS") ? std::strtoull(std::getenv("THREADS"), nullptr, 10) : 0};
+    double bandwidth = read_bandwidth(ctx.threads), peak = std::max(fma_peak(ctx.threads), tile_peak(ctx.threads));
 };
 
 machine& here() {
@@ -56,8 +57,9 @@ struct weights {
             auto* const scales = reinterpret_cast<pali::bfloat16*>(memory.bytes().data() + codes);
             for (std::size_t n = 0; n < count; n += strip) {
                 for (std::size_t k = 0; k < rows.size(); ++k) rows[k] = numbers[(n * 977 + k) % numbers.size()];
-                pali::kernels::quantise_strip<bits>(rows.data(), width, reinterpret_cast<std::uint8_t*>(memory.bytes().data()) + Storage::matrix::bytes_of(n * width),
-                                           scales + n * (width / Storage::matrix::group));
+                pali::kernels::quantize_strip<bits>(
+                    rows.data(), width, reinterpret_cast<std::uint8_t*>(memory.bytes().data()) + Storage::matrix::bytes_of(n * width),
+                    scales + n * (width / Storage::matrix::group));
             }
             view = {reinterpret_cast<const std::uint8_t*>(memory.bytes().data()), scales, count, width};
         } else {
@@ -73,8 +75,8 @@ struct weights {
     typename Storage::matrix view;
 };
 
-/// Whether the first and the last columns are what the formula says. Activations that are rounded (to bfloat16 by tiles, to bytes beside quantised weights) are off by
-/// 1 part in 256, or in 254 of a group's largest: within 1 % of the largest sum.
+/// Whether the first and the last columns are what the formula says. Activations that are rounded (to bfloat16 by tiles, to bytes beside
+/// quantized weights) are off by 1 part in 256, or in 254 of a group's largest: within 1 % of the largest sum.
 template <class Matrix>
 bool is_right(rows<const float> x, const Matrix& w, rows<const float> y) {
     double worst = 0, largest = 0;
@@ -83,7 +85,8 @@ bool is_right(rows<const float> x, const Matrix& w, rows<const float> y) {
         pali::kernels::read_row(w, n, row.data());
         for (std::size_t t = 0; t < x.count; ++t) {
             double want = 0;
-            pali::kernels::reference::matmul(rows<const float>(x[t], 1, x.width), rows<const float>(row.data(), 1, w.width), nullptr, rows<double>(&want, 1, 1));
+            pali::kernels::reference::matmul(rows<const float>(x[t], 1, x.width), rows<const float>(row.data(), 1, w.width), nullptr,
+                                             rows<double>(&want, 1, 1));
             worst = std::max(worst, std::abs(want - static_cast<double>(y[t][n])));
             largest = std::max(largest, std::abs(want));
         }
@@ -93,18 +96,23 @@ bool is_right(rows<const float> x, const Matrix& w, rows<const float> y) {
 
 template <class Storage>
 void product(benchmark::State& state) {
-    const auto tokens = static_cast<std::size_t>(state.range(0)), width = static_cast<std::size_t>(state.range(1)), count = static_cast<std::size_t>(state.range(2));
+    const auto tokens = static_cast<std::size_t>(state.range(0)), width = static_cast<std::size_t>(state.range(1)),
+               count = static_cast<std::size_t>(state.range(2));
     machine& on = here();
     const weights<Storage> w(count, width);
     const auto x = random(tokens * width, 1);
     pali::aligned_vector<float> y(tokens * count);
     const rows<const float> in(x.data(), tokens, width);
     const rows<float> out(y.data(), tokens, count);
-    const auto run = [&] { pali::kernels::product(in, {pali::kernels::factor{w.view, nullptr, out}}, tokens < 16 ? pali::pass::step : pali::pass::prefill, on.at.threads, on.at.scratch); };
+    const auto run = [&] {
+        pali::kernels::product(in, {pali::kernels::operand{w.view, nullptr, out}}, tokens < 16 ? pali::pass::step : pali::pass::prefill,
+                               on.ctx.threads, on.ctx.scratch);
+    };
     run();
     if (!is_right(in, w.view, rows<const float>(out))) return state.SkipWithError("the result is wrong");
     for (auto _ : state) run();
-    const double runs = static_cast<double>(state.iterations()), bytes = static_cast<double>(w.memory.bytes().size()), flop = 2. * static_cast<double>(tokens * width * count);
+    const double runs = static_cast<double>(state.iterations()), bytes = static_cast<double>(w.memory.bytes().size()),
+                 flop = 2. * static_cast<double>(tokens * width * count);
     using counter = benchmark::Counter;
     state.counters["GB/s"] = counter(bytes * runs / 1e9, counter::kIsRate);
     state.counters["GFLOP/s"] = counter(flop * runs / 1e9, counter::kIsRate);
@@ -112,15 +120,17 @@ void product(benchmark::State& state) {
     state.counters["of_peak"] = counter(flop * runs / on.peak, counter::kIsRate);
 }
 
-/// Queries of `tokens` tokens over so many keys: with the softcap and the grouped heads of Gemma 2 2B, or, of the tower, heads of 72 numbers. Beside bfloat16, weights of values
-/// may be rounded to it: the reference differs by 1 part in 256 of the largest value, which is below 1.
+/// Queries of `tokens` tokens over so many keys: with the softcap and the grouped heads of Gemma 2 2B, or, of the tower, heads of 72
+/// numbers. Beside bfloat16, weights of values may be rounded to it: the reference differs by 1 part in 256 of the largest value, which is
+/// below 1.
 template <class Element>
 void attention(benchmark::State& state) {
     const auto tokens = static_cast<std::size_t>(state.range(0)), keys = static_cast<std::size_t>(state.range(1));
     const bool tower = state.range(2) == 72;
     machine& on = here();
-    const pali::kernels::attention_shape shape = tower ? pali::kernels::attention_shape{.heads = 16, .kv_heads = 16, .head_dim = 72, .scale = 0.125f}
-                                                       : pali::kernels::attention_shape{.heads = 8, .kv_heads = 4, .head_dim = 256, .scale = 1.f / 16, .softcap = 50};
+    const pali::kernels::attention_shape shape =
+        tower ? pali::kernels::attention_shape{.heads = 16, .kv_heads = 16, .head_dim = 72, .scale = 0.125f}
+              : pali::kernels::attention_shape{.heads = 8, .kv_heads = 4, .head_dim = 256, .scale = 1.f / 16, .softcap = 50};
     const std::size_t width = shape.heads * shape.head_dim, head_dim = shape.head_dim;
     const auto q = random(tokens * width, 1), k = random(keys * head_dim, 2), v = random(keys * head_dim, 3);
     pali::aligned_vector<float> out(tokens * width);
@@ -130,14 +140,19 @@ void attention(benchmark::State& state) {
     for (std::size_t head = 0; head < shape.kv_heads; ++head)
         for (std::size_t t = 0; t < keys; ++t) seen.put(head, t, {k.data() + t * head_dim, head_dim}, {v.data() + t * head_dim, head_dim});
     const pali::kernels::prefix_mask all{.prefix = keys};
-    const auto run = [&] { pali::kernels::attend(shape, rows<const float>(q.data(), tokens, width), seen, all, rows<float>(out.data(), tokens, width), tokens == 1 ? pali::pass::step : pali::pass::prefill, on.at.threads, on.at.scratch); };
+    const auto run = [&] {
+        pali::kernels::attend(shape, rows<const float>(q.data(), tokens, width), seen, all, rows<float>(out.data(), tokens, width),
+                              tokens == 1 ? pali::pass::step : pali::pass::prefill, on.ctx.threads, on.ctx.scratch);
+    };
     run();
     std::vector<double> want(width);
     pali::kernels::reference::attention(shape, rows<const float>(q.data(), 1, width), seen, all, rows<double>(want.data(), 1, width));
     for (std::size_t i = 0; i < want.size(); ++i)
-        if (!(std::abs(want[i] - static_cast<double>(out[i])) < (std::is_same_v<Element, float> ? 1e-4 : 4e-3))) return state.SkipWithError("the result is wrong");
+        if (!(std::abs(want[i] - static_cast<double>(out[i])) < (std::is_same_v<Element, float> ? 1e-4 : 4e-3)))
+            return state.SkipWithError("the result is wrong");
     for (auto _ : state) run();
-    const double runs = static_cast<double>(state.iterations()), flop = 4. * static_cast<double>(tokens * keys * width), bytes = static_cast<double>(memory.size() * sizeof(Element));
+    const double runs = static_cast<double>(state.iterations()), flop = 4. * static_cast<double>(tokens * keys * width),
+                 bytes = static_cast<double>(memory.size() * sizeof(Element));
     using counter = benchmark::Counter;
     state.counters["GFLOP/s"] = counter(flop * runs / 1e9, counter::kIsRate);
     state.counters["of_peak"] = counter(flop * runs / on.peak, counter::kIsRate);
@@ -147,7 +162,7 @@ void attention(benchmark::State& state) {
 /// Seconds from handing out work that takes no time to the return of all threads.
 void thread_join(benchmark::State& state) {
     machine& on = here();
-    for (auto _ : state) on.at.threads.run(on.at.threads.size(), [](std::size_t i) { benchmark::DoNotOptimize(i); });
+    for (auto _ : state) on.ctx.threads.run(on.ctx.threads.size(), [](std::size_t i) { benchmark::DoNotOptimize(i); });
 }
 
 void sizes(benchmark::internal::Benchmark* one) {
@@ -159,8 +174,9 @@ void sizes(benchmark::internal::Benchmark* one) {
 }
 
 void attentions(benchmark::internal::Benchmark* one) {
-    // prefills, and one token after so many; pictures of 224, 448 and 896 px
-    for (const auto& [tokens, keys] : {std::pair<std::int64_t, std::int64_t>{264, 264}, {1024, 1024}, {1, 264}, {1, 1024}, {1, 4096}}) one->Args({tokens, keys, 256});
+    // prefills, and one token after so many; images of 224, 448 and 896 px
+    for (const auto& [tokens, keys] : {std::pair<std::int64_t, std::int64_t>{264, 264}, {1024, 1024}, {1, 264}, {1, 1024}, {1, 4096}})
+        one->Args({tokens, keys, 256});
     for (const std::int64_t tokens : {256, 1024, 4096}) one->Args({tokens, tokens, 72});
     one->ArgNames({"tokens", "keys", "head_dim"})->UseRealTime()->Unit(benchmark::kMillisecond);
 }
@@ -179,7 +195,7 @@ int main(int argc, char** argv) {
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
     benchmark::AddCustomContext("instruction_set", pali::arch::simd<>::name());
-    benchmark::AddCustomContext("threads", std::to_string(here().at.threads.size()));
+    benchmark::AddCustomContext("threads", std::to_string(here().ctx.threads.size()));
     benchmark::AddCustomContext("bandwidth_gb_per_s", std::to_string(here().bandwidth / 1e9));
     benchmark::AddCustomContext("peak_gflop_per_s", std::to_string(here().peak / 1e9));
     benchmark::RunSpecifiedBenchmarks();

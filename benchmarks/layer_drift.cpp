@@ -1,5 +1,6 @@
-// layer_drift: how far the hidden states of a decoder drift from those of other weights, layer by layer, and in the end the logits that say the first token of the
-// answer. Each model encodes the picture itself; one is loaded after the other, and only what is compared is kept of the first.
+// layer_drift: how far the hidden states of a decoder drift from those of other weights, layer by layer, and in the end the logits that say
+// the first token of the answer. Each model encodes the image itself; one is loaded after the other, and only what is compared is kept of
+// the first.
 //
 // usage: layer_drift FOLDER --weights int4 [--against bf16] [--image FILE] [--prompt "caption en"] [--threads 0]      prints tables
 #include <pali/pali.hpp>
@@ -21,7 +22,7 @@
 namespace {
 
 struct settings {
-    std::string folder, weights, against = "bf16", picture, prompt = "caption en";
+    std::string folder, weights, against = "bf16", image, prompt = "caption en";
     std::size_t threads = 0;
 };
 
@@ -32,9 +33,9 @@ struct trace {
     std::vector<float> logits;        ///< (vocabulary), of the last token
 };
 
-/// The picture that was asked for, or one of noise.
-pali::image picture_for(const settings& of, const pali::dynamic& config) {
-    if (!of.picture.empty()) return pali::read_image(of.picture);
+/// The image that was asked for, or one of noise.
+pali::image image_for(const settings& of, const pali::dynamic& config) {
+    if (!of.image.empty()) return pali::read_image(of.image);
     pali::image noise(config.vision.image_size, config.vision.image_size);
     for (std::size_t i = 0; i < noise.pixels.size(); ++i) noise.pixels[i] = static_cast<std::uint8_t>(i * 2654435761u >> 13);
     return noise;
@@ -45,29 +46,29 @@ trace run(const settings& of) {
     const pali::checkpoint_config read = pali::read_checkpoint_config(of.folder);
     pali::context at(of.threads);
     const pali::tokenizer text(of.folder, read.image_token);
-    pali::network<pali::dynamic, Weights> net(of.folder, read, pali::load_options{}, at);
-    const pali::arena::frame frame(at.scratch);
+    pali::network<pali::dynamic, Weights> net(of.folder, read, pali::load_options{}, ctx);
+    const pali::arena::frame frame(ctx.scratch);
 
-    const pali::image picture = picture_for(of, net.config);
-    const pali::tensor<3> pixels = pali::preprocess(picture, pali::preprocessing_of(read.picture));
-    const auto patches = net.vision(pixels.data(), at, [](std::size_t, const pali::matrix_view&) { return true; });
-    const pali::image_features seen{pali::matrix(net.project(patches, at)), picture.width, picture.height};
+    const pali::image image = image_for(of, net.config);
+    const pali::tensor<3> pixels = pali::preprocess(image, pali::preprocessing_of(read.image));
+    const auto patches = net.vision(pixels.data(), ctx, [](std::size_t, const pali::matrix_view&) { return true; });
+    const pali::image_features seen{pali::matrix(net.project(patches, ctx)), image.width, image.height};
     const std::span<const pali::image_features> images(&seen, 1);
 
     const pali::prompt_layout layout = pali::lay_out(net, text, images, of.prompt);
     const std::size_t count = layout.tokens.size();
-    pali::matrix_view x = pali::embed(net, images, std::span(layout.tokens).subspan(layout.image_tokens), at);
+    pali::matrix_view x = pali::embed(net, images, std::span(layout.tokens).subspan(layout.image_tokens), ctx);
     trace out{.image_tokens = layout.image_tokens, .states = {}, .logits = {}};
     out.states.emplace_back(x);
     pali::kv_cache cache(net.config, count);
     net.decoder.extend(count);
     cache.start(count);
     const pali::sequence whole{.cache = &cache, .first = 0, .count = count};
-    net.decoder(x, std::span(&whole, 1), pali::pass::prefill, at, [&](std::size_t, const pali::matrix_view& y) {
+    net.decoder(x, std::span(&whole, 1), pali::pass::prefill, ctx, [&](std::size_t, const pali::matrix_view& y) {
         out.states.emplace_back(y);
         return true;
     });
-    const auto logits = net.logits(net.decoder.normalise(pali::slice(x, count - 1, 1), at), at);
+    const auto logits = net.logits(net.decoder.normalise(pali::slice(x, count - 1, 1), ctx), ctx);
     out.logits.assign(logits.data(), logits.data() + logits.size());
     return out;
 }
@@ -125,22 +126,23 @@ int main(int argc, char** argv) try {
     program.add_option("folder", chosen.folder, "Hugging Face folder")->required();
     program.add_option("--weights", chosen.weights)->check(types)->required();
     program.add_option("--against", chosen.against)->check(types)->capture_default_str();
-    program.add_option("--image", chosen.picture, "A picture; without: noise");
+    program.add_option("--image", chosen.image, "An image; without: noise");
     program.add_option("--prompt", chosen.prompt)->capture_default_str();
     program.add_option("--threads", chosen.threads, "0: all")->capture_default_str();
     CLI11_PARSE(program, argc, argv);
 
     const trace want = run(chosen, chosen.against), got = run(chosen, chosen.weights);
     const std::size_t tokens = want.states.front().shape(0), image = want.image_tokens;
-    std::printf("| %s against %s, cosines | image, mean | least of %zu | text, mean | least of %zu |\n|---|---|---|---|---|\n", chosen.weights.c_str(), chosen.against.c_str(),
-                image, tokens - image);
+    std::printf("| %s against %s, cosines | image, mean | least of %zu | text, mean | least of %zu |\n|---|---|---|---|---|\n",
+                chosen.weights.c_str(), chosen.against.c_str(), image, tokens - image);
     for (std::size_t i = 0; i < want.states.size(); ++i) {
         const spread seen = cosines(want.states[i], got.states[i], 0, image), said = cosines(want.states[i], got.states[i], image, tokens);
         const std::string name = i == 0 ? "embeddings" : "layer " + std::to_string(i - 1);
         std::printf("| %s | %.6f | %.6f | %.6f | %.6f |\n", name.c_str(), seen.mean, seen.smallest, said.mean, said.smallest);
     }
-    std::printf("\n| logits of the last token | |\n|---|---|\n| cosine | %.6f |\n| KL(%s, %s), nats | %.3e |\n", cosine(want.logits.data(), got.logits.data(), want.logits.size()),
-                chosen.against.c_str(), chosen.weights.c_str(), divergence(want.logits, got.logits));
+    std::printf("\n| logits of the last token | |\n|---|---|\n| cosine | %.6f |\n| KL(%s, %s), nats | %.3e |\n",
+                cosine(want.logits.data(), got.logits.data(), want.logits.size()), chosen.against.c_str(), chosen.weights.c_str(),
+                divergence(want.logits, got.logits));
     return 0;
 } catch (const pali::error& e) {
     std::cerr << e.what() << '\n';

@@ -1,12 +1,12 @@
 // What the machine can do, measured in the same run as what is compared with it.
 #pragma once
 
-#include <pali/arch/features.hpp>
+#include <pali/arch/cpu_features.hpp>
 #include <pali/arch/prefetch.hpp>
 #include <pali/arch/simd.hpp>
 #include <pali/core/thread_pool.hpp>
 #include <pali/files/mmap.hpp>
-#include <pali/kernels/matmul_amx.hpp>
+#include <pali/kernels/product/loop_tiles.hpp>
 
 #include <algorithm>
 #include <array>
@@ -38,34 +38,35 @@ inline void keep(double value) {
 
 constexpr std::size_t line_floats = 16; ///< of a line of the caches, 64 bytes
 
-/// Reads a block of `Size` floats, four lines at a time that lie `Apart` floats from each other, with those of 16 rounds later fetched or not. Vectors by name: of single numbers
-/// clang makes gathers.
+/// Reads a block of `Size` floats, four lines at a time that lie `Apart` floats from each other, with those of 16 rounds later fetched or
+/// not. Vectors by name: of single numbers clang makes gathers.
 template <std::size_t Size, std::size_t Apart, bool Fetches>
 float read_block(const float* numbers) {
     using batch = pali::arch::simd<>::batch;
-    constexpr std::size_t line = line_floats, lines = 4, step = Apart == line ? lines * line : line, chains = 8; // so that loads do not wait for sums
+    constexpr std::size_t line = line_floats, lines = 4, step = Apart == line ? lines * line : line,
+                          chains = 8; // so that loads do not wait for sums
     batch chain[chains];
     PALI_UNROLL
     for (batch& sum : chain) sum = batch(0.f);
     for (const float* const end = numbers + Size / lines / line * step; numbers != end; numbers += step) {
-        if constexpr (Fetches)
-            PALI_UNROLL
-            for (std::size_t k = 0; k < lines; ++k) pali::arch::fetch_ahead(numbers + k * Apart + 16 * step);
+        if constexpr (Fetches) PALI_UNROLL
+        for (std::size_t k = 0; k < lines; ++k) pali::arch::fetch_ahead(numbers + k * Apart + 16 * step);
         PALI_UNROLL
-        for (std::size_t k = 0; k < lines; ++k)
-            PALI_UNROLL
-            for (std::size_t part = 0; part < line; part += batch::size) chain[(k * line + part) / batch::size % chains] += batch::load_aligned(numbers + k * Apart + part);
+        for (std::size_t k = 0; k < lines; ++k) PALI_UNROLL
+        for (std::size_t part = 0; part < line; part += batch::size)
+            chain[(k * line + part) / batch::size % chains] += batch::load_aligned(numbers + k * Apart + part);
     }
     PALI_UNROLL
     for (std::size_t k = 1; k < chains; ++k) chain[0] += chain[k];
     return chain[0].get(0);
 }
 
-/// Bytes a second of the best of some passes over 1 GiB on huge pages. Each thread reads blocks of 1 MiB as they come: line after line, or a line of each quarter in turn, which
-/// is half as quick again on Zen 3; each in every other pass with lines fetched ahead.
+/// Bytes a second of the best of some passes over 1 GiB on huge pages. Each thread reads blocks of 1 MiB as they come: line after line, or
+/// a line of each quarter in turn, which is half as quick again on Zen 3; each in every other pass with lines fetched ahead.
 inline double read_bandwidth(pali::thread_pool& threads) {
     constexpr std::size_t block = 1 << 18, blocks = 1024, quarter = block / 4;
-    constexpr std::array<float (*)(const float*), 4> ways{read_block<block, line_floats, false>, read_block<block, quarter, false>, read_block<block, line_floats, true>, read_block<block, quarter, true>};
+    constexpr std::array<float (*)(const float*), 4> ways{read_block<block, line_floats, false>, read_block<block, quarter, false>,
+                                                          read_block<block, line_floats, true>, read_block<block, quarter, true>};
     pali::page_memory memory(block * blocks * sizeof(float));
     std::fill(memory.bytes().begin(), memory.bytes().end(), std::byte{1});
     std::vector<float> sums(blocks);
@@ -86,7 +87,8 @@ inline double fma_peak(pali::thread_pool& threads) {
     const double seconds = best_seconds(6, [&] {
         threads.run(threads.size(), [&](std::size_t i) {
             batch sums[chains];
-            for (std::size_t c = 0; c < chains; ++c) sums[c] = batch(static_cast<float>(i * chains + c)); // all different, or one would do for all
+            for (std::size_t c = 0; c < chains; ++c)
+                sums[c] = batch(static_cast<float>(i * chains + c)); // all different, or one would do for all
             const batch a(0.999f), b(0.001f);
             for (std::size_t r = 0; r < rounds; ++r)
                 for (batch& sum : sums) sum = pali::arch::fma(sum, a, b);

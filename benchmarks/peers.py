@@ -31,7 +31,7 @@ PACKAGES = {
 ROWS = {
     "torch": {"transformers + torch, bf16": "bfloat16"},
     "llama": {f"llama.cpp, {name}, decoder alone": name for name in ("BF16", "Q8_0", "Q4_0")},
-    "openvino": {"OpenVINO, picture alone": "vision", **{f"OpenVINO, {name}, decoder alone": name for name in ("bf16", "int8", "int4")}},
+    "openvino": {"OpenVINO, image alone": "vision", **{f"OpenVINO, {name}, decoder alone": name for name in ("bf16", "int8", "int4")}},
 }
 PALI = {f"pali, {weights}, {residency}": (weights, residency) for weights, residency in
         (("bf16", "mapped"), ("bf16", "resident"), ("int8", "resident"), ("int4", "resident"))}

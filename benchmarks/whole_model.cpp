@@ -1,5 +1,5 @@
-// whole_model: how near a model comes to the machine. Encoding a picture and the prefill are bound by arithmetic, decoding by reading every weight of the
-// decoder once a token; both limits are measured here, in the same run, with the same threads.
+// whole_model: how near a model comes to the machine. Encoding an image and the prefill are bound by arithmetic, decoding by reading every
+// weight of the decoder once a token; both limits are measured here, in the same run, with the same threads.
 //
 // usage: whole_model FOLDER [--weights bf16] [--residency mapped] [--tokens 32] [--batch 8] [--threads 0]      prints one JSON object
 #include "limits.hpp"
@@ -28,9 +28,10 @@ nlohmann::ordered_json measure(const settings& of) {
     pali::thread_pool threads(of.threads);
     const double before = read_bandwidth(threads), fma = fma_peak(threads), tile = tile_peak(threads);
 
-    pali::model<pali::dynamic, Weights> model{of.folder, {.threads = of.threads, .residency = residency_of(of.residency), .kv_cache = kv_type_of(of.kv_cache)}};
+    pali::model<pali::dynamic, Weights> model{
+        of.folder, {.threads = of.threads, .residency = residency_of(of.residency), .kv_cache = kv_type_of(of.kv_cache)}};
     const pali::dynamic& c = model.config();
-    const pali::image photo = some_picture(c);
+    const pali::image photo = some_image(c);
 
     double image_s = 1e30;
     pali::image_features seen = model.encode(photo); // pages come in
@@ -50,12 +51,15 @@ nlohmann::ordered_json measure(const settings& of) {
         prefill_s = std::min(prefill_s, said.timings.prefill_s);
         rate = std::max(rate, said.decode_tokens_per_s());
         // The bandwidth is that of the fastest of some passes over 1 GiB, and a token reads 1.5 to 5: beside it stands the fastest token.
-        for (std::size_t t = 1; t < times.size(); ++t) best_rate = std::max(best_rate, 1 / std::chrono::duration<double>(times[t] - times[t - 1]).count());
+        for (std::size_t t = 1; t < times.size(); ++t)
+            best_rate = std::max(best_rate, 1 / std::chrono::duration<double>(times[t] - times[t - 1]).count());
     }
     const std::size_t memory = status_bytes("RssAnon");
-    // Requests together, without pictures: their prefills would take minutes, and a token of theirs reads the same weights.
+    // Requests together, without images: their prefills would take minutes, and a token of theirs reads the same weights.
     const auto all_rate = [&](std::size_t count) {
-        const std::vector<pali::request> requests(count, pali::request{.images = {}, .prompt = "caption en", .options = {.max_new_tokens = of.tokens, .min_new_tokens = of.tokens}});
+        const std::vector<pali::request> requests(
+            count,
+            pali::request{.images = {}, .prompt = "caption en", .options = {.max_new_tokens = of.tokens, .min_new_tokens = of.tokens}});
         double sum = 0;
         for (const pali::generation& one : model.generate(std::span<const pali::request>(requests))) sum += one.decode_tokens_per_s();
         return sum;
@@ -63,17 +67,34 @@ nlohmann::ordered_json measure(const settings& of) {
     const double one_rate = all_rate(1), batch_rate = all_rate(of.batch);
 
     const double bandwidth = std::max(before, read_bandwidth(threads)); // again: a machine that is shared changes while one looks
-    const double a_token = token_weight_bytes<Weights>(c) + cache_bytes(c, kv_type_of(of.kv_cache), static_cast<double>(seen.values.shape(0) + said.prompt_tokens.size() + of.tokens / 2), true), prompt = static_cast<double>(seen.values.shape(0) + said.prompt_tokens.size());
+    const double a_token = token_weight_bytes<Weights>(c) +
+                           cache_bytes(c, kv_type_of(of.kv_cache),
+                                       static_cast<double>(seen.values.shape(0) + said.prompt_tokens.size() + of.tokens / 2), true),
+                 prompt = static_cast<double>(seen.values.shape(0) + said.prompt_tokens.size());
     const double peak = std::max(fma, tile), image_rate = image_flop(c) / image_s, prefill_rate = prefill_flop(c, prompt) / prefill_s;
-    return json{{"weights", Weights::name}, {"residency", of.residency}, {"kv_cache", of.kv_cache}, {"threads", model.threads()}, {"instruction_set", model.arch()},
-                {"machine", {{"bandwidth_gb_per_s", bandwidth / 1e9}, {"fma_gflop_per_s", fma / 1e9}, {"tile_gflop_per_s", tile / 1e9}}},
-                {"load_s", model.load_seconds()},
-                {"image", {{"s", image_s}, {"gflop_per_s", image_rate / 1e9}, {"of_fma_peak", image_rate / fma}, {"of_peak", image_rate / peak}}},
-                {"prefill", {{"tokens", prompt}, {"s", prefill_s}, {"gflop_per_s", prefill_rate / 1e9}, {"of_fma_peak", prefill_rate / fma}, {"of_peak", prefill_rate / peak}}},
-                {"decode", {{"tokens", said.tokens.size()}, {"tokens_per_s", rate}, {"best_tokens_per_s", best_rate}, {"gb_per_token", a_token / 1e9},
-                            {"of_bandwidth", a_token * best_rate / bandwidth}}},
-                {"batch", {{"requests", of.batch}, {"tokens_per_s", batch_rate}, {"of_one", batch_rate / one_rate}}},
-                {"memory", {{"anonymous_gb", static_cast<double>(memory) / 1e9}, {"peak_gb", static_cast<double>(status_bytes("VmHWM")) / 1e9}}}};
+    return json{
+        {"weights", Weights::name},
+        {"residency", of.residency},
+        {"kv_cache", of.kv_cache},
+        {"threads", model.threads()},
+        {"instruction_set", model.arch()},
+        {"machine", {{"bandwidth_gb_per_s", bandwidth / 1e9}, {"fma_gflop_per_s", fma / 1e9}, {"tile_gflop_per_s", tile / 1e9}}},
+        {"load_s", model.load_seconds()},
+        {"image", {{"s", image_s}, {"gflop_per_s", image_rate / 1e9}, {"of_fma_peak", image_rate / fma}, {"of_peak", image_rate / peak}}},
+        {"prefill",
+         {{"tokens", prompt},
+          {"s", prefill_s},
+          {"gflop_per_s", prefill_rate / 1e9},
+          {"of_fma_peak", prefill_rate / fma},
+          {"of_peak", prefill_rate / peak}}},
+        {"decode",
+         {{"tokens", said.tokens.size()},
+          {"tokens_per_s", rate},
+          {"best_tokens_per_s", best_rate},
+          {"gb_per_token", a_token / 1e9},
+          {"of_bandwidth", a_token * best_rate / bandwidth}}},
+        {"batch", {{"requests", of.batch}, {"tokens_per_s", batch_rate}, {"of_one", batch_rate / one_rate}}},
+        {"memory", {{"anonymous_gb", static_cast<double>(memory) / 1e9}, {"peak_gb", static_cast<double>(status_bytes("VmHWM")) / 1e9}}}};
 }
 
 } // namespace

@@ -1,11 +1,12 @@
-// What the steps of a model consist of: operations and bytes, counted from its sizes. A multiplication and an addition count as two operations.
+// What the steps of a model consist of: operations and bytes, counted from its sizes. A multiplication and an addition count as two
+// operations.
 #pragma once
 
 #include <pali/config/dynamic.hpp>
-#include <pali/config/siglip.hpp>
+#include <pali/config/siglip_config.hpp>
 #include <pali/decoder/kv_cache.hpp>
 #include <pali/image/image.hpp>
-#include <pali/kernels/key_values.hpp>
+#include <pali/kernels/attention/key_values.hpp>
 #include <pali/weights/residency.hpp>
 #include <pali/weights/storage.hpp>
 
@@ -15,29 +16,36 @@
 #include <string>
 #include <type_traits>
 
-/// Operations of one picture: linear maps and attention of the tower, and the projector.
+/// Operations of one image: linear maps and attention of the tower, and the projector.
 inline double image_flop(const pali::dynamic& c) {
     const auto& v = c.vision;
-    const double patches = static_cast<double>(pali::patch_count(v)), hidden = static_cast<double>(v.hidden), layers = static_cast<double>(v.layers);
+    const double patches = static_cast<double>(pali::patch_count(v)), hidden = static_cast<double>(v.hidden),
+                 layers = static_cast<double>(v.layers);
     const double block = 4 * hidden * hidden + 2 * hidden * static_cast<double>(v.intermediate);
-    return 2 * patches * (layers * block + hidden * 3 * static_cast<double>(v.patch_size * v.patch_size) + hidden * static_cast<double>(c.hidden)) +
+    return 2 * patches *
+               (layers * block + hidden * 3 * static_cast<double>(v.patch_size * v.patch_size) + hidden * static_cast<double>(c.hidden)) +
            4 * patches * patches * hidden * layers;
 }
 
 /// Numbers in the matrices that a token meets in all layers; without the head.
 inline double layer_weights(const pali::dynamic& c) {
-    const double hidden = static_cast<double>(c.hidden), q = static_cast<double>(c.heads * c.head_dim), kv = static_cast<double>(c.kv_heads * c.head_dim);
+    const double hidden = static_cast<double>(c.hidden), q = static_cast<double>(c.heads * c.head_dim),
+                 kv = static_cast<double>(c.kv_heads * c.head_dim);
     return static_cast<double>(c.layers) * (2 * hidden * q + 2 * hidden * kv + 3 * hidden * static_cast<double>(c.intermediate));
 }
 
 /// Operations of a prompt of so many tokens, and of the logits of its last one.
 inline double prefill_flop(const pali::dynamic& c, double tokens) {
-    return 2 * tokens * layer_weights(c) + 4 * tokens * tokens * static_cast<double>(c.heads * c.head_dim * c.layers) + 2 * static_cast<double>(c.vocab * c.hidden);
+    return 2 * tokens * layer_weights(c) + 4 * tokens * tokens * static_cast<double>(c.heads * c.head_dim * c.layers) +
+           2 * static_cast<double>(c.vocab * c.hidden);
 }
 
 /// Bits of a number in the decoder's matrices, scales included.
 template <class Weights>
-inline constexpr double weight_bits = std::is_same_v<Weights, pali::f32> ? 32 : std::is_same_v<Weights, pali::bf16> ? 16 : std::is_same_v<Weights, pali::int8> ? 8.25 : 4.5;
+inline constexpr double weight_bits = std::is_same_v<Weights, pali::f32>    ? 32
+                                      : std::is_same_v<Weights, pali::bf16> ? 16
+                                      : std::is_same_v<Weights, pali::int8> ? 8.25
+                                                                            : 4.5;
 
 /// Bytes of weights that a token reads: all matrices of the decoder, and its head.
 template <class Weights>
@@ -46,10 +54,13 @@ double token_weight_bytes(const pali::dynamic& c) {
 }
 
 /// By the names of the options.
-inline pali::residency residency_of(const std::string& name) { return name == "resident" ? pali::residency::resident : pali::residency::mapped; }
+inline pali::residency residency_of(const std::string& name) {
+    return name == "resident" ? pali::residency::resident : pali::residency::mapped;
+}
 inline pali::kv_type kv_type_of(const std::string& name) { return name == "bf16" ? pali::kv_type::bf16 : pali::kv_type::f32; }
 
-/// Bytes of keys and values of `tokens` tokens, as they lie in the cache; with `seen`, only those that one more token reads within the windows of its layers.
+/// Bytes of keys and values of `tokens` tokens, as they lie in the cache; with `seen`, only those that one more token reads within the
+/// windows of its layers.
 inline double cache_bytes(const pali::dynamic& c, pali::kv_type type, double tokens, bool seen = false) {
     double of_layers = 0; // tokens, of all layers together
     for (std::size_t i = 0; i < c.layers; ++i) {
@@ -58,14 +69,15 @@ inline double cache_bytes(const pali::dynamic& c, pali::kv_type type, double tok
     }
     using pali::kernels::key_values;
     constexpr std::size_t many = 4096; // tokens, of whole blocks
-    const std::size_t bytes = type == pali::kv_type::f32 ? key_values<float>::numbers(c.kv_heads, many, c.head_dim) * sizeof(float)
-                                                         : key_values<pali::bfloat16>::numbers(c.kv_heads, many, c.head_dim) * sizeof(pali::bfloat16);
+    const std::size_t bytes = type == pali::kv_type::f32
+                                  ? key_values<float>::numbers(c.kv_heads, many, c.head_dim) * sizeof(float)
+                                  : key_values<pali::bfloat16>::numbers(c.kv_heads, many, c.head_dim) * sizeof(pali::bfloat16);
     return of_layers * static_cast<double>(bytes) / many;
 }
 
-/// A picture of the size that the model sees, of no meaning.
-inline pali::image some_picture(const pali::dynamic& c) {
-    pali::image picture(c.vision.image_size, c.vision.image_size);
-    for (std::size_t i = 0; i < picture.pixels.size(); ++i) picture.pixels[i] = static_cast<std::uint8_t>(i * 2654435761u >> 13);
-    return picture;
+/// An image of the size that the model sees, of no meaning.
+inline pali::image some_image(const pali::dynamic& c) {
+    pali::image image(c.vision.image_size, c.vision.image_size);
+    for (std::size_t i = 0; i < image.pixels.size(); ++i) image.pixels[i] = static_cast<std::uint8_t>(i * 2654435761u >> 13);
+    return image;
 }

@@ -26,7 +26,7 @@ function(pali_levels levels)
 endfunction()
 
 # The flags of a level. They stand behind those of the build, so that they hold in a Debug build, under -march=native, and where the rest is linked by LTO: an inline function of an object for
-# AVX-512 must not become the copy that the rest of the program uses. -O3, because a picture in bf16 takes 1.07 of the time at -O2 (Zen 4).
+# AVX-512 must not become the copy that the rest of the program uses. -O3, because an image in bf16 takes 1.07 of the time at -O2 (Zen 4).
 function(pali_level_options options level)
   set(flags "")
   if(NOT MSVC)

@@ -43,7 +43,7 @@ set(CPACK_DEBIAN_PROGRAM_PACKAGE_NAME pali)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_DEPENDS pali-models)
-set(CPACK_COMPONENT_PROGRAM_DESCRIPTION "Captions, answers, boxes and masks of pictures, on the command line")
+set(CPACK_COMPONENT_PROGRAM_DESCRIPTION "Captions, answers, boxes and masks of images, on the command line")
 
 set(CPACK_DEBIAN_C_PACKAGE_NAME "libpali${pali_soversion}")
 set(CPACK_DEBIAN_C_PACKAGE_SECTION libs)

@@ -10,7 +10,7 @@ set(pali_missing_text "")
 set(pali_links "")           # targets
 set(pali_requires "")        # names in pkg-config
 set(pali_debian_packages pkg-config)
-set(pali_readers "")         # picture formats that a library of their own reads
+set(pali_readers "")         # image formats that a library of their own reads
 
 # What is missing is said at once: pali_missing_text becomes the whole sentence.
 macro(pali_need found name package)

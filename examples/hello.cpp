@@ -1,11 +1,12 @@
-// hello: a caption of a picture.   usage: hello MODEL_FOLDER PICTURE [PROMPT]
+// hello: a caption of an image.   usage: hello MODEL_FOLDER IMAGE [PROMPT]
 #include <pali/pali.hpp>
 
 #include <iostream>
 
 int main(int argc, char** argv) try {
     if (argc < 3) {
-        std::cerr << "usage: hello MODEL_FOLDER PICTURE [PROMPT]\nMODEL_FOLDER is a PaliGemma 2 3B of 224 px, as downloaded from Hugging Face.\n";
+        std::cerr
+            << "usage: hello MODEL_FOLDER IMAGE [PROMPT]\nMODEL_FOLDER is a PaliGemma 2 3B of 224 px, as downloaded from Hugging Face.\n";
         return 2;
     }
     pali::model<pali::paligemma2_3b_224> model{argv[1]};

@@ -4,22 +4,21 @@
 
 #include <iostream>
 
-int main(int argc, char** argv)
-try {
+int main(int argc, char** argv) try {
     if (argc != 4) {
-        std::cerr << "usage: objects <model folder> <picture> <things, \"cat ; dog\">       writes objects.png\n";
+        std::cerr << "usage: objects <model folder> <image> <things, \"cat ; dog\">       writes objects.png\n";
         return 2;
     }
     pali::model<pali::dynamic> model{argv[1]}; // with vae-oid.npz in its folder
-    const auto picture = pali::read_image(argv[2]);
+    const auto image = pali::read_image(argv[2]);
     std::vector<pali::mark> marks;
-    const pali::findings found = model.segment(picture, argv[3]);
+    const pali::findings found = model.segment(image, argv[3]);
     for (const pali::segment& s : found) {
         marks.push_back({.label = s.label, .where = s.box, .inside = &s.mask, .score = s.score});
         std::cout << s.label << ' ' << s.score << ' ' << s.box << ' ' << s.mask.area() << " pixels\n";
     }
     if (found.skipped > 0) std::cout << found.skipped << " parts of the answer were no object\n";
-    pali::write_png("objects.png", pali::draw(picture, marks));
+    pali::write_png("objects.png", pali::draw(image, marks));
 } catch (const pali::error& e) {
     std::cerr << e.what() << '\n';
     return 1;

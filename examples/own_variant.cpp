@@ -1,5 +1,5 @@
 // own_variant: a configuration of one's own, as a type: here that of the embedded model, built of its parts.
-// usage: own_variant MODEL_FOLDER PICTURE [PROMPT]
+// usage: own_variant MODEL_FOLDER IMAGE [PROMPT]
 #include <pali/pali.hpp>
 
 #include <iostream>
@@ -22,7 +22,8 @@ static_assert(pali::model_config<small_model>); // one line that names what is m
 
 int main(int argc, char** argv) try {
     if (argc < 3) {
-        std::cerr << "usage: own_variant MODEL_FOLDER PICTURE [PROMPT]\nMODEL_FOLDER: examples/models/shapes. Any other is refused, with every difference.\n";
+        std::cerr << "usage: own_variant MODEL_FOLDER IMAGE [PROMPT]\nMODEL_FOLDER: examples/models/shapes. Any other is refused, with "
+                     "every difference.\n";
         return 2;
     }
     pali::model<small_model, pali::f32> model{argv[1]};

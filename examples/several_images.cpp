@@ -1,5 +1,5 @@
-// several_images: one prompt about several pictures seen together, then about each of them, in one batch.
-// usage: several_images MODEL_FOLDER PROMPT PICTURE PICTURE...
+// several_images: one prompt about several images seen together, then about each of them, in one batch.
+// usage: several_images MODEL_FOLDER PROMPT IMAGE IMAGE...
 #include <pali/pali.hpp>
 
 #include <iostream>
@@ -7,7 +7,7 @@
 
 int main(int argc, char** argv) try {
     if (argc < 5) {
-        std::cerr << "usage: several_images MODEL_FOLDER PROMPT PICTURE PICTURE...\n";
+        std::cerr << "usage: several_images MODEL_FOLDER PROMPT IMAGE IMAGE...\n";
         return 2;
     }
     pali::model<pali::dynamic> model{argv[1]};

@@ -1,5 +1,5 @@
 // streaming: an answer word by word, with progress before it and a limit that the program sets itself.
-// usage: streaming MODEL_FOLDER PICTURE PROMPT [SENTENCES]
+// usage: streaming MODEL_FOLDER IMAGE PROMPT [SENTENCES]
 #include <pali/pali.hpp>
 
 #include <cstdlib>
@@ -8,7 +8,7 @@
 
 int main(int argc, char** argv) try {
     if (argc < 4) {
-        std::cerr << "usage: streaming MODEL_FOLDER PICTURE PROMPT [SENTENCES]\n";
+        std::cerr << "usage: streaming MODEL_FOLDER IMAGE PROMPT [SENTENCES]\n";
         return 2;
     }
     bool answering = false;
@@ -20,16 +20,19 @@ int main(int argc, char** argv) try {
     const pali::image photo = pali::read_image(argv[2]);
 
     int sentences = argc > 4 ? std::atoi(argv[4]) : 3;
-    const pali::generation answer = model.generate(photo, argv[3], {.max_new_tokens = 200,
-        .sampling = {.temperature = 0.7f, .top_p = 0.9f, .seed = 1},
-        .on_text = [&](std::string_view piece) { // whole UTF-8 characters, spaces included
-            if (!std::exchange(answering, true)) std::cerr << '\r';
-            std::cout << piece << std::flush;
-            return piece.find('.') == piece.npos || --sentences > 0; // false stops here
-        },
-        .on_progress = show});
+    const pali::generation answer = model.generate(photo, argv[3],
+                                                   {.max_new_tokens = 200,
+                                                    .sampling = {.temperature = 0.7f, .top_p = 0.9f, .seed = 1},
+                                                    .on_text =
+                                                        [&](std::string_view piece) { // whole UTF-8 characters, spaces included
+                                                            if (!std::exchange(answering, true)) std::cerr << '\r';
+                                                            std::cout << piece << std::flush;
+                                                            return piece.find('.') == piece.npos || --sentences > 0; // false stops here
+                                                        },
+                                                    .on_progress = show});
 
-    std::cout << "\n[" << pali::to_string(answer.finish) << ", " << answer.tokens.size() << " tokens, " << answer.decode_tokens_per_s() << " a second]\n";
+    std::cout << "\n[" << pali::to_string(answer.finish) << ", " << answer.tokens.size() << " tokens, " << answer.decode_tokens_per_s()
+              << " a second]\n";
 } catch (const pali::error& e) {
     std::cerr << e.what() << '\n';
     return 1;

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the program needs, builds it, and asks the embedded model about its sample picture: boxes and masks are drawn into build/found.
+# Installs what the program needs, builds it, and asks the embedded model about its sample image: boxes and masks are drawn into build/found.
 # Debian 12 or later, or Ubuntu; as root, or with sudo. Five minutes on two cores.
 set -eu
 cd "$(dirname "$0")/.."

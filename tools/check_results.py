@@ -5,11 +5,11 @@
     results/bin/python tools/check_results.py OUT IMAGES
 
 OUT      what `pali segment --image IMAGES --out OUT --format coco,yolo,labelme` wrote
-IMAGES   the folder of pictures
+IMAGES   the folder of images
 
-pycocotools: pictures, sizes, labels, scores; area and bbox of each mask, and the IoU of the mask that it fills with the PNG, 0.99 at least (1 for run lengths).
+pycocotools: images, sizes, labels, scores; area and bbox of each mask, and the IoU of the mask that it fills with the PNG, 0.99 at least (1 for run lengths).
 supervision: the COCO and the YOLO data set, number of objects and labels. ultralytics: what its own reader of labels makes of data.yaml, and its converter of
-coco.json. labelme: the keys that it reads, and that imagePath leads to the picture. Says each disagreement and ends with 1 if there is one.
+coco.json. labelme: the keys that it reads, and that imagePath leads to the image. Says each disagreement and ends with 1 if there is one.
 """
 import json
 import pathlib
@@ -34,7 +34,7 @@ def by_pycocotools(out, lines):
 
     data = COCO(str(out / "coco.json"))
     by_name = {image["file_name"]: image for image in data.imgs.values()}
-    expect(list(by_name) == [line["file"] for line in lines], "COCO: pictures differ, or are in another order")
+    expect(list(by_name) == [line["file"] for line in lines], "COCO: images differ, or are in another order")
     worst, masks = 1.0, 0
     for line in lines:
         image = by_name[line["file"]]
@@ -65,7 +65,7 @@ def by_supervision(out, images, lines):
         seen = {pathlib.Path(path).name: sorted(data.classes[i] for i in found.class_id) for path, _, found in data}
         for file, labels in wanted.items():
             expect(seen.get(pathlib.Path(file).name) == labels, f"supervision: {name}: {file}: {seen.get(pathlib.Path(file).name)}, wanted {labels}")
-    return f"supervision: {len(coco)} and {len(yolo)} pictures"
+    return f"supervision: {len(coco)} and {len(yolo)} images"
 
 
 def by_ultralytics(out, lines):
@@ -76,8 +76,8 @@ def by_ultralytics(out, lines):
     count = 0
     for line in lines:
         stem = pathlib.Path(line["file"]).stem
-        picture = next((out / "images").glob(f"{stem}.*"))
-        result = verify_image_label((str(picture), str(out / "labels" / f"{stem}.txt"), "", False, len(data["names"]), 0, 0, False))
+        image = next((out / "images").glob(f"{stem}.*"))
+        result = verify_image_label((str(image), str(out / "labels" / f"{stem}.txt"), "", False, len(data["names"]), 0, 0, False))
         labels, message = result[1], result[-1]
         expect(not message, f"ultralytics: {message}")
         expect(sorted(data["names"][int(row[0])] for row in labels) == sorted(o["label"] for o in line["objects"]), f"ultralytics: labels of {stem}")
@@ -100,8 +100,8 @@ def by_labelme(out, lines):
         path = out / "labelme" / (line["file"].rsplit(".", 1)[0] + ".json")
         document = json.loads(path.read_text())
         expect({"version", "flags", "shapes", "imagePath", "imageData", "imageHeight", "imageWidth"} <= set(document), f"labelme: keys of {path.name}")
-        with Image.open(path.parent / document["imagePath"]) as picture:
-            expect(picture.size == (document["imageWidth"], document["imageHeight"]), f"labelme: size of {path.name}")
+        with Image.open(path.parent / document["imagePath"]) as image:
+            expect(image.size == (document["imageWidth"], document["imageHeight"]), f"labelme: size of {path.name}")
         expect([s["label"] for s in document["shapes"]] == [o["label"] for o in line["objects"]], f"labelme: shapes of {path.name}")
     return f"labelme: {len(lines)} files"
 

@@ -198,14 +198,14 @@ BROKEN = {
     "system": [("image/x.hpp", "#pragma once\n#include <sys/mman.h>\n"), ("files/x.hpp", "#pragma once\n#include <unistd.h>\n"),
                ("files/mmap.hpp", "#pragma once\n#include <windows.h>\n"), ("arch/x.hpp", "#pragma once\n#if defined(__linux__)\n#endif\n")],
     "flags": [("image/x.hpp", "#pragma once\nnamespace pali {\ninline void f() { kernels::gelu(arch::native, nullptr, 0); }\n}\n"),
-              ("model/x.hpp", "#pragma once\nnamespace pali::inline PALI_ABI::inline PALI_SIMD {\nnamespace detail {\n}\n}\n")],
+              ("model/x.hpp", "#pragma once\nnamespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {\nnamespace detail {\n}\n}\n")],
     "names": [("kernels/x.hpp", "#pragma once\nint dot_fast();\n"), ("kernels/fast_dot.hpp", "#pragma once\n")],
     "packages": [("../../cmake/dependencies.cmake", "pali_reader(    PNG           PNG_FOUND            PNG::PNG                     libpng        libpng-dev)\n")],
     "paths": [("core/x.hpp", "#pragma once\n// see /" + "work/notes\n")],
 }
 SOUND = [("core/error.hpp", "#pragma once\n// std::cout is not used, nor exit(); fast\n#define PALI_X 1\nconst char* text = \"abort()\";\n"),
          ("kernels/dot.hpp", "#pragma once\n#include <immintrin.h>\n#include <pali/core/error.hpp>\n"),
-         ("layers/norm.hpp", "#pragma once\nnamespace pali::inline PALI_ABI::inline PALI_SIMD {\ninline void f() { kernels::gelu(arch::native, nullptr, 0); }\n}\n"),
+         ("layers/norm_layer.hpp", "#pragma once\nnamespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {\ninline void f() { kernels::gelu(arch::native, nullptr, 0); }\n}\n"),
          ("files/mmap.ipp", "#pragma once\n#include <sys/mman.h>\n"),
          ("files/list.ipp", "#pragma once\n#define STB_IMAGE_STATIC\ninline void f(char* p) { std::snprintf(p, 1, \"\"); }\n"),
          ("pali.hpp", "#pragma once\n#include <pali/model.hpp>\n"), ("model.hpp", "#pragma once\n#include <pali/files/list.hpp>\n")]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prints what the library needs, a line each, from the rows of cmake/dependencies.cmake, for meson and Conan.
 
-A line: dependency|reader, name, its name in pkg-config, Debian's package. A reader of pictures may be left out.
+A line: dependency|reader, name, its name in pkg-config, Debian's package. A reader of images may be left out.
 """
 import pathlib
 import re

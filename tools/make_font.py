@@ -28,12 +28,12 @@ HEAD = """\
 
 #include <pali/core/macros.hpp>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 inline constexpr char font_base64[] =
 """
 TAIL = """
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::image_detail
 """
 
 

@@ -62,8 +62,8 @@ def manual(about, subcommands, version):
     out = [f'.TH PALI 1 "" "pali {version}" "User Commands"', ".SH NAME", "pali \\- " + roff(about.rstrip(".")), ".SH SYNOPSIS"]
     for name, _, options in subcommands:
         out += [".br", f".B pali {name}", "[\\fIOPTION\\fR]..." + "".join(f" \\fI{roff(o.value or o.names[0])}\\fR" for o in options if o.positional)]
-    out += [".SH DESCRIPTION", roff("Without --model a subcommand uses the embedded model, a tiny PaliGemma 2 that knows coloured shapes, and without --image its sample picture. The exit status is 0; 1 where "
-            "a file cannot be used or a picture has no answer; 2 for wrong use; 130 after Ctrl-C."), ".SH SUBCOMMANDS"]
+    out += [".SH DESCRIPTION", roff("Without --model a subcommand uses the embedded model, a tiny PaliGemma 2 that knows coloured shapes, and without --image its sample image. The exit status is 0; 1 where "
+            "a file cannot be used or an image has no answer; 2 for wrong use; 130 after Ctrl-C."), ".SH SUBCOMMANDS"]
     for name, text, options in subcommands:
         out += [f'.SS "pali {name}"', roff(text) + "."]
         for o in options:

@@ -14,14 +14,14 @@ import time
 
 
 def vision(checkpoint):
-    """Side of the picture and the number of its tokens, as the checkpoint says or as PaliGemma 224 has them."""
+    """Side of the image and the number of its tokens, as the checkpoint says or as PaliGemma 224 has them."""
     said = json.loads((pathlib.Path(checkpoint) / "config.json").read_text())["vision_config"]
     side = said.get("image_size", 224)
     return side, (side // said.get("patch_size", 14)) ** 2
 
 
 def prompt_tokens(checkpoint):
-    """A picture's tokens and 8 of text."""
+    """An image's tokens and 8 of text."""
     return vision(checkpoint)[1] + 8
 
 

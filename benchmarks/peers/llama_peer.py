@@ -11,7 +11,7 @@ import gguf
 import llama_cpp
 import numpy
 
-QUANTISED = {"Q8_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0, "Q4_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_0}
+QUANTIZED = {"Q8_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0, "Q4_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_0}
 MATRICES = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
             "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
 NORMS = {"gemma": {"attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm"},
@@ -108,11 +108,11 @@ def prepare(checkpoint, folder, variant):
     if (folder / f"{variant}.gguf").exists():
         return
     with common.made_whole(folder / f"{variant}.gguf") as path:
-        if variant not in QUANTISED:
+        if variant not in QUANTIZED:
             write_bf16(checkpoint, path)
             return
         wanted = llama_cpp.llama_model_quantize_default_params()
-        wanted.ftype = QUANTISED[variant]
+        wanted.ftype = QUANTIZED[variant]
         if failed := llama_cpp.llama_model_quantize(str(folder / "BF16.gguf").encode(), str(path).encode(), ctypes.byref(wanted)):
             raise RuntimeError(f"llama_model_quantize to {variant} answers {failed}")
 

@@ -1,5 +1,5 @@
 """OpenVINO on the CPU: the checkpoint's Gemma decoder alone through optimum-intel, with its state inside, in bf16, int8 and int4 (symmetric, groups of 64),
-and SigLIP with the projector as a second model (usage: common.py). Precision, cache and dynamic quantisation are as the CPU plugin chooses them."""
+and SigLIP with the projector as a second model (usage: common.py). Precision, cache and dynamic quantization are as the CPU plugin chooses them."""
 import shutil
 import time
 
@@ -7,7 +7,7 @@ import common
 import numpy
 import openvino
 
-QUANTISED = {"int8": {"bits": 8}, "int4": {"bits": 4, "sym": True, "group_size": 64, "ratio": 1.0}}
+QUANTIZED = {"int8": {"bits": 8}, "int4": {"bits": 4, "sym": True, "group_size": 64, "ratio": 1.0}}
 
 
 def load_checkpoint(checkpoint):
@@ -54,9 +54,9 @@ def write_text(checkpoint, path):
 def write_decoder(checkpoint, variant, path):
     from optimum.intel import OVModelForCausalLM, OVWeightQuantizationConfig
 
-    if variant in QUANTISED:
-        quantised = OVWeightQuantizationConfig(**QUANTISED[variant])
-        OVModelForCausalLM.from_pretrained(path.parent / "bf16", quantization_config=quantised, compile=False).save_pretrained(path)
+    if variant in QUANTIZED:
+        quantized = OVWeightQuantizationConfig(**QUANTIZED[variant])
+        OVModelForCausalLM.from_pretrained(path.parent / "bf16", quantization_config=quantized, compile=False).save_pretrained(path)
         return
     text = path.parent / "text"
     write_text(checkpoint, text)

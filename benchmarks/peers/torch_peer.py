@@ -1,4 +1,4 @@
-"""transformers + torch: seconds of one picture, of the decoder's prefill and tokens a second, in the checkpoint's own classes (usage: common.py)."""
+"""transformers + torch: seconds of one image, of the decoder's prefill and tokens a second, in the checkpoint's own classes (usage: common.py)."""
 import time
 
 import common

@@ -1,7 +1,8 @@
-// pali.h over the templates of the library: any variant by pali::dynamic, weights chosen when a model is opened. Nothing is thrown past this file.
+// pali.h over the templates of the library: any variant by pali::dynamic, weights chosen when a model is opened. Nothing is thrown past
+// this file.
 #include <pali/pali.h>
 
-#include <pali/model/quantise_checkpoint.hpp>
+#include <pali/model/quantize_checkpoint.hpp>
 #include <pali/pali.hpp>
 
 #include <algorithm>
@@ -23,8 +24,8 @@
 
 namespace {
 
-using any_model = std::variant<pali::model<pali::dynamic, pali::f32>, pali::model<pali::dynamic, pali::bf16>, pali::model<pali::dynamic, pali::int8>,
-                               pali::model<pali::dynamic, pali::int4>>;
+using any_model = std::variant<pali::model<pali::dynamic, pali::f32>, pali::model<pali::dynamic, pali::bf16>,
+                               pali::model<pali::dynamic, pali::int8>, pali::model<pali::dynamic, pali::int4>>;
 
 } // namespace
 
@@ -64,9 +65,9 @@ pali_status fail(pali_status code, const char* begin, const char* message) noexc
 
 /// The code of pali.h. A switch, so that the compiler names what it lacks.
 pali_status status_of(pali::errc code) noexcept {
-#define PALI_SAME(theirs, ours)                                                                    \
-    case pali::errc::theirs:                                                                       \
-        static_assert(static_cast<int>(pali::errc::theirs) == ours, "pali.h has another number"); \
+#define PALI_SAME(theirs, ours)                                                                                                            \
+    case pali::errc::theirs:                                                                                                               \
+        static_assert(static_cast<int>(pali::errc::theirs) == ours, "pali.h has another number");                                          \
         return ours
     switch (code) {
         PALI_SAME(invalid_argument, PALI_INVALID_ARGUMENT);
@@ -127,7 +128,8 @@ T& output(T* pointer, const char* name) {
 
 // ---- options
 
-/// Bytes that the first version of a struct had: fewer are a mistake. No padding follows its last member, so a later member takes none of it.
+/// Bytes that the first version of a struct had: fewer are a mistake. No padding follows its last member, so a later member takes none of
+/// it.
 template <class Struct>
 constexpr std::size_t first_size = 0;
 template <>
@@ -138,8 +140,9 @@ template <>
 constexpr std::size_t first_size<pali_options> = offsetof(pali_options, constrained) + sizeof(std::int32_t);
 template <>
 constexpr std::size_t first_size<pali_object> = offsetof(pali_object, reserved) + sizeof(std::int32_t);
-static_assert(first_size<pali_model_options> == sizeof(pali_model_options) && first_size<pali_image_options> == sizeof(pali_image_options) &&
-              first_size<pali_options> == sizeof(pali_options) && first_size<pali_object> == sizeof(pali_object));
+static_assert(first_size<pali_model_options> == sizeof(pali_model_options) &&
+              first_size<pali_image_options> == sizeof(pali_image_options) && first_size<pali_options> == sizeof(pali_options) &&
+              first_size<pali_object> == sizeof(pali_object));
 
 template <class Struct>
 std::size_t size_of(const Struct& given, const char* name) {
@@ -206,7 +209,10 @@ pali::generate_options generate_options_of(const pali_options& given) {
     asked.sampling.seed = given.seed;
     if (given.num_beams > 0) asked.num_beams = given.num_beams;
     asked.early_stopping = given.early_stopping != 0;
-    if (given.on_text) asked.on_text = [call = given.on_text, user = given.user](std::string_view piece) { return call(piece.data(), piece.size(), user) != 0; };
+    if (given.on_text)
+        asked.on_text = [call = given.on_text, user = given.user](std::string_view piece) {
+            return call(piece.data(), piece.size(), user) != 0;
+        };
     asked.on_progress = progress_of(given.on_progress, given.user);
     return asked;
 }
@@ -219,7 +225,7 @@ any_model open_as(const std::filesystem::path& folder, const pali::load_options&
 }
 
 any_model open(const std::filesystem::path& folder, std::string_view weights, const pali::load_options& load) {
-    const std::string stored = weights.empty() ? pali::quantised_weights(pali::checkpoint_files(folder)) : std::string();
+    const std::string stored = weights.empty() ? pali::quantized_weights(pali::checkpoint_files(folder)) : std::string();
     if (weights.empty()) weights = stored;
     if (weights == pali::f32::name) return open_as<pali::f32>(folder, load);
     if (weights == pali::int8::name) return open_as<pali::int8>(folder, load);
@@ -252,7 +258,8 @@ pali_status pali_model_open(const char* folder, const pali_model_options* option
     return attempt([&] {
         pali_model*& out = output(model, "model");
         const pali_model_options given = read_sized(options, "pali_model_options");
-        const char* const weights = choose("weights", given.weights, {"", pali::f32::name, pali::bf16::name, pali::int8::name, pali::int4::name});
+        const char* const weights =
+            choose("weights", given.weights, {"", pali::f32::name, pali::bf16::name, pali::int8::name, pali::int4::name});
         out = new pali_model{open(path_of(&need(folder, "folder")), weights, load_options_of(given))};
     });
 }
@@ -270,7 +277,8 @@ pali_status pali_image_decode(const void* bytes, size_t size, const pali_image_o
     return attempt([&] {
         pali_image*& out = output(image, "image");
         const auto* first = static_cast<const std::byte*>(bytes);
-        out = new pali_image{pali::decode_image(std::span(&need(first, "bytes"), size), read_options_of(read_sized(options, "pali_image_options")))};
+        out = new pali_image{
+            pali::decode_image(std::span(&need(first, "bytes"), size), read_options_of(read_sized(options, "pali_image_options")))};
     });
 }
 
@@ -279,13 +287,15 @@ pali_status pali_image_from_rgb(const uint8_t* pixels, size_t width, size_t heig
         pali_image*& out = output(image, "image");
         need(pixels, "pixels");
         const std::string size = std::to_string(width) + " x " + std::to_string(height) + " pixels";
-        if (width == 0 || height == 0) refuse({"a picture of ", size, " has none"});
+        if (width == 0 || height == 0) refuse({"an image of ", size, " has none"});
         const pali::read_options most;
         if (width > most.max_side || height > most.max_side || width > most.max_pixels / height)
-            throw pali::error(pali::errc::image_too_large, {size, "; ", most.max_side, " a side and ", most.max_pixels, " in all are allowed"});
+            throw pali::error(pali::errc::image_too_large,
+                              {size, "; ", most.max_side, " a side and ", most.max_pixels, " in all are allowed"});
         if (row_bytes != 0 && row_bytes < width * 3) refuse({"row_bytes is ", row_bytes, "; ", width * 3, " or more, or 0, is needed"});
         pali::image copy(width, height);
-        for (std::size_t y = 0; y < height; ++y) std::copy_n(pixels + y * (row_bytes == 0 ? width * 3 : row_bytes), width * 3, copy.at(0, y));
+        for (std::size_t y = 0; y < height; ++y)
+            std::copy_n(pixels + y * (row_bytes == 0 ? width * 3 : row_bytes), width * 3, copy.at(0, y));
         out = new pali_image{std::move(copy)};
     });
 }
@@ -302,32 +312,35 @@ pali_status pali_image_size(const pali_image* image, size_t* width, size_t* heig
 
 void pali_image_free(pali_image* image) { delete image; }
 
-pali_status pali_generate(pali_model* model, const pali_image* const* images, size_t count, const char* prompt, const pali_options* options, pali_answer** answer) {
+pali_status pali_generate(pali_model* model, const pali_image* const* images, size_t count, const char* prompt, const pali_options* options,
+                          pali_answer** answer) {
     return attempt([&] {
         pali_answer*& out = output(answer, "answer");
         const pali::generate_options asked = generate_options_of(read_sized(options, "pali_options"));
-        if (count == 0) refuse("count is 0; one picture or more is needed");
+        if (count == 0) refuse("count is 0; one image or more is needed");
         need(images, "images");
         std::vector<pali::image> copies; // of several: they have to lie side by side
         for (const pali_image* image : std::span(images, count)) {
-            const pali::image& picture = need(image, "a picture").pixels;
-            if (count > 1) copies.push_back(picture);
+            const pali::image& image = need(image, "an image").pixels;
+            if (count > 1) copies.push_back(image);
         }
-        const std::span<const pali::image> pictures = count > 1 ? std::span<const pali::image>(copies) : std::span(&images[0]->pixels, 1);
+        const std::span<const pali::image> images = count > 1 ? std::span<const pali::image>(copies) : std::span(&images[0]->pixels, 1);
         const std::string_view words = &need(prompt, "prompt");
-        out = new pali_answer{ask(need(model, "model"), [&](auto& one) { return one.generate(pictures, words, asked); })};
+        out = new pali_answer{ask(need(model, "model"), [&](auto& one) { return one.generate(images, words, asked); })};
     });
 }
 
-pali_status pali_find(pali_model* model, const pali_image* image, int32_t what, const char* things, const pali_options* options, pali_answer** answer) {
+pali_status pali_find(pali_model* model, const pali_image* image, int32_t what, const char* things, const pali_options* options,
+                      pali_answer** answer) {
     return attempt([&] {
         pali_answer*& out = output(answer, "answer");
         const pali_options given = read_sized(options, "pali_options");
         const pali::find_options asked{.generate = generate_options_of(given), .constrained = given.constrained != 0};
         const bool masks = choose("what", what, {false, true});
-        const pali::image& picture = need(image, "image").pixels;
+        const pali::image& image = need(image, "image").pixels;
         const std::string_view words = &need(things, "things");
-        pali::findings found = ask(need(model, "model"), [&](auto& one) { return masks ? one.segment(picture, words, asked) : one.detect(picture, words, asked); });
+        pali::findings found = ask(need(model, "model"),
+                                   [&](auto& one) { return masks ? one.segment(image, words, asked) : one.detect(image, words, asked); });
         out = new pali_answer{std::move(found.said), std::move(found.objects)};
     });
 }
@@ -356,7 +369,8 @@ pali_status pali_answer_tokens(const pali_answer* answer, const int32_t** tokens
 }
 
 pali_status pali_answer_stop(const pali_answer* answer, int32_t* why) {
-    static_assert(PALI_STOP_EOS == static_cast<int>(pali::finish_reason::eos) && PALI_STOP_LENGTH == static_cast<int>(pali::finish_reason::length) &&
+    static_assert(PALI_STOP_EOS == static_cast<int>(pali::finish_reason::eos) &&
+                  PALI_STOP_LENGTH == static_cast<int>(pali::finish_reason::length) &&
                   PALI_STOP_CANCELLED == static_cast<int>(pali::finish_reason::cancelled));
     return attempt([&] {
         int32_t& out = output(why, "why");
@@ -379,9 +393,17 @@ pali_status pali_answer_object(const pali_answer* answer, size_t index, pali_obj
         const std::vector<pali::object>& objects = need(answer, "answer").objects;
         if (index >= objects.size()) refuse({"index is ", index, "; there are ", objects.size(), " objects"});
         const pali::object& found = objects[index];
-        const pali_object seen{.size = size, .label = found.label.c_str(), .mask = found.mask.empty() ? nullptr : found.mask.values.data(),
-                               .mask_width = found.mask.width, .mask_height = found.mask.height,
-                               .x0 = found.box.x0, .y0 = found.box.y0, .x1 = found.box.x1, .y1 = found.box.y1, .score = found.score, .reserved = 0};
+        const pali_object seen{.size = size,
+                               .label = found.label.c_str(),
+                               .mask = found.mask.empty() ? nullptr : found.mask.values.data(),
+                               .mask_width = found.mask.width,
+                               .mask_height = found.mask.height,
+                               .x0 = found.box.x0,
+                               .y0 = found.box.y0,
+                               .x1 = found.box.x1,
+                               .y1 = found.box.y1,
+                               .score = found.score,
+                               .reserved = 0};
         std::memcpy(object, &seen, std::min(size, sizeof seen));
     });
 }

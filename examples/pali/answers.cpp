@@ -51,12 +51,15 @@ void answers::read_folder(const char* folder) {
         const std::string name = entry->path().filename().string();
         if (!name.ends_with(".jsonl") || (m_self != nullptr && name == m_self->id() + ".jsonl")) continue;
         part& one = part_of(std::string(folder) + '/' + name);
-        const bool is_alive = m_self == nullptr || m_self->is_alive(name.substr(0, name.size() - 6)); // asked before reading: what it wrote last is then read, too
+        const bool is_alive =
+            m_self == nullptr ||
+            m_self->is_alive(name.substr(0, name.size() - 6)); // asked before reading: what it wrote last is then read, too
         if (one.ended && !is_alive) continue;
         one.ended = !is_alive;
         read_lines(one);
     }
-    if (failed && failed != std::errc::no_such_file_or_directory) throw pali::error(pali::errc::cannot_open, {(m_state / folder).string(), ": cannot be read: ", failed.message()});
+    if (failed && failed != std::errc::no_such_file_or_directory)
+        throw pali::error(pali::errc::cannot_open, {(m_state / folder).string(), ": cannot be read: ", failed.message()});
 }
 
 void answers::read_lines(part& from) {
@@ -65,7 +68,9 @@ void answers::read_lines(part& from) {
     file.seekg(static_cast<std::streamoff>(from.read));
     for (std::string line; std::getline(file, line) && !file.eof();) {
         const json read = json::parse(line, nullptr, false);
-        if (!read.is_object()) throw pali::error(pali::errc::malformed_file, {(m_state / from.name).string(), ": byte ", from.read, " does not begin a JSON object; was the file edited?"});
+        if (!read.is_object())
+            throw pali::error(pali::errc::malformed_file, {(m_state / from.name).string(), ": byte ", from.read,
+                                                           " does not begin a JSON object; was the file edited?"});
         note(read, m_part_of.at(from.name), from.read, line.size());
         from.read += line.size() + 1;
     }
@@ -143,7 +148,9 @@ std::optional<answers::found> answers::at(const std::string& where) const {
     const auto known = m_places.find(where);
     if (known == m_places.end() || known->second.of->second.version == 0) return std::nullopt;
     const entry& one = known->second.of->second;
-    return found{.key = known->second.of->first, .mark = {.size = one.size, .modified = known->second.modified}, .is_current = known->second.version == one.version};
+    return found{.key = known->second.of->first,
+                 .mark = {.size = one.size, .modified = known->second.modified},
+                 .is_current = known->second.version == one.version};
 }
 
 void answers::prefer(const std::string& where) {
@@ -176,7 +183,8 @@ json answers::read(const std::string& key) const {
     file.seekg(static_cast<std::streamoff>(one.offset));
     file.read(line.data(), static_cast<std::streamsize>(line.size()));
     json read = file ? json::parse(line, nullptr, false) : json();
-    if (!read.is_object() || name_of(read, "key") != key || !read.contains("answer")) throw pali::error(pali::errc::malformed_file, {path.string(), ": has changed since it was read"});
+    if (!read.is_object() || name_of(read, "key") != key || !read.contains("answer"))
+        throw pali::error(pali::errc::malformed_file, {path.string(), ": has changed since it was read"});
     return read;
 }
 

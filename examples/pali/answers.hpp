@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-/// How a picture's file was found: what shows cheaply that it is still the same.
+/// How an image's file was found: what shows cheaply that it is still the same.
 struct file_mark {
     std::uint64_t size = 0;    ///< bytes
     std::int64_t modified = 0; ///< when it was written last, in the units of the C++ library's file clock
@@ -26,17 +26,18 @@ struct file_mark {
 /**
  * Reads the files of all processes and appends to those of this one. OUT/.pali/answers has lines of four kinds, each a JSON object:
  *
- *     {"key": KEY, "version": N, "given": NAME, "at": PLACE, "size": N, "modified": N, "hash": HEX, "stem": NAME, "answer": {...}, "rle": [...]}
- *                                                                  an answer; "rle" are the masks of its objects
- *     {"key": KEY, "version": N, "at": PLACE, "modified": N}       the same picture, found at another place or written again with the same content
+ *     {"key": KEY, "version": N, "given": NAME, "at": PLACE, "size": N, "modified": N, "hash": HEX, "stem": NAME, "answer": {...}, "rle":
+ * [...]} an answer; "rle" are the masks of its objects
+ *     {"key": KEY, "version": N, "at": PLACE, "modified": N}       the same image, found at another place or written again with the same
+ * content
  *     {"key": KEY, "version": N, "drawing": NAME}                  a drawing that was made
- *     {"key": KEY, "failed": MESSAGE}                              a picture that cannot be answered
+ *     {"key": KEY, "failed": MESSAGE}                              an image that cannot be answered
  *
  * OUT/.pali/files has lines {"writes": [NAME, ...]}: files in OUT that the process is about to write.
  *
- * A line without its end was cut off by a crash and does not count. KEY identifies a picture: the name of the folder of pictures and the path within it, whatever
- * path leads to that folder. PLACE is a path from OUT. A picture that has changed is answered again with the next version, which replaces the one before. Names
- * that are not UTF-8 are stored as add_name() stores them.
+ * A line without its end was cut off by a crash and does not count. KEY identifies an image: the name of the folder of images and the
+ * path within it, whatever path leads to that folder. PLACE is a path from OUT. An image that has changed is answered again with the next
+ * version, which replaces the one before. Names that are not UTF-8 are stored as add_name() stores them.
  */
 class answers {
 public:
@@ -57,35 +58,37 @@ public:
     [[nodiscard]] std::vector<std::string> masks(const std::string& key) const;
     /// Whether a process recorded that it writes this file.
     [[nodiscard]] bool wrote(const std::string& name) const { return m_written.contains(name); }
-    /// The name that a picture with an answer was given by.
+    /// The name that an image with an answer was given by.
     [[nodiscard]] const std::string& given(const std::string& key) const { return m_answers.at(key).given; }
     [[nodiscard]] std::uint64_t version(const std::string& key) const { return m_answers.at(key).version; }
-    /// The size in bytes of the picture when it was answered, and the hash of its content.
-    [[nodiscard]] std::uint64_t size_of_picture(const std::string& key) const { return m_answers.at(key).size; }
+    /// The size in bytes of the image when it was answered, and the hash of its content.
+    [[nodiscard]] std::uint64_t size_of_image(const std::string& key) const { return m_answers.at(key).size; }
     [[nodiscard]] const std::string& hash(const std::string& key) const { return m_answers.at(key).hash; }
-    /// Where the picture has been found, the place that was noted last at the end.
+    /// Where the image has been found, the place that was noted last at the end.
     [[nodiscard]] std::vector<std::string> places(const std::string& key) const;
 
-    /// The picture that was last found at a place.
+    /// The image that was last found at a place.
     struct found {
         const std::string& key;
-        file_mark mark;  ///< as it was then; the size is that of the answered picture
+        file_mark mark;  ///< as it was then; the size is that of the answered image
         bool is_current; ///< it was found so when it was answered last, or since
     };
     [[nodiscard]] std::optional<found> at(const std::string& place) const;
-    /// Makes a place where the picture was found the last one, for this process.
+    /// Makes a place where the image was found the last one, for this process.
     void prefer(const std::string& place);
 
-    /// Pictures with an answer, by key.
+    /// Images with an answer, by key.
     [[nodiscard]] std::vector<std::string> keys() const;
     [[nodiscard]] std::size_t size() const noexcept { return m_count; }
-    /// Changes with every answer that is added or replaced and with every place that is noted, and is the same for all processes that have read the same lines.
+    /// Changes with every answer that is added or replaced and with every place that is noted, and is the same for all processes that have
+    /// read the same lines.
     [[nodiscard]] std::string state() const;
 
     /// The line of an answer. Throws pali::error where the file has changed since it was read.
     [[nodiscard]] nlohmann::ordered_json read(const std::string& key) const;
 
-    /// Appends a line to this process's file; it is in the file when this returns, unless this process has yet to join. Throws `cannot_write`.
+    /// Appends a line to this process's file; it is in the file when this returns, unless this process has yet to join. Throws
+    /// `cannot_write`.
     void add(const nlohmann::ordered_json& line);
 
 private:

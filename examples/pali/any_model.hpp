@@ -1,11 +1,11 @@
 // A model whose variant and weights are chosen when the program runs: the templates of the library behind one interface.
 #pragma once
 
-#include <pali/generate/options.hpp>
+#include <pali/generate/generate_options.hpp>
 #include <pali/generate/result.hpp>
 #include <pali/image/image.hpp>
-#include <pali/model/features.hpp>
 #include <pali/model/findings.hpp>
+#include <pali/model/image_features.hpp>
 #include <pali/model/load_options.hpp>
 
 #include <filesystem>
@@ -30,17 +30,21 @@ public:
     any_model& operator=(const any_model&) = delete;
     virtual ~any_model() = default;
 
-    virtual pali::image_features encode(const pali::image& picture, const pali::progress_callback& on_progress) = 0;
-    virtual pali::generation generate(std::span<const pali::image> pictures, std::string_view prompt, const pali::generate_options& options) = 0;
+    virtual pali::image_features encode(const pali::image& image, const pali::progress_callback& on_progress) = 0;
+    virtual pali::generation generate(std::span<const pali::image> images, std::string_view prompt,
+                                      const pali::generate_options& options) = 0;
     virtual pali::generation generate(const pali::image_features& seen, std::string_view prompt, const pali::generate_options& options) = 0;
-    virtual std::vector<pali::generation> generate_each(std::span<const pali::image> pictures, std::string_view prompt, const pali::generate_options& options) = 0;
-    virtual std::vector<pali::findings> find_each(std::span<const pali::image> pictures, pali::pointing kind, std::string_view things, const pali::find_options& options) = 0;
-    virtual pali::findings find(const pali::image_features& seen, pali::pointing kind, std::string_view things, const pali::find_options& options) = 0;
+    virtual std::vector<pali::generation> generate_each(std::span<const pali::image> images, std::string_view prompt,
+                                                        const pali::generate_options& options) = 0;
+    virtual std::vector<pali::findings> find_each(std::span<const pali::image> images, pali::pointing kind, std::string_view things,
+                                                  const pali::find_options& options) = 0;
+    virtual pali::findings find(const pali::image_features& seen, pali::pointing kind, std::string_view things,
+                                const pali::find_options& options) = 0;
     virtual pali::findings read(pali::generation said, const pali::image_features& seen) = 0;
     virtual pali::score_result score(const pali::image_features& seen, std::string_view prompt, std::string_view answer) = 0;
-    /// Notes on standard error, once, that this prompt leaves fewer positions than options.max_new_tokens. The functions that answer call it before they begin; callers
-    /// do where they write something first. Throws what layout_prompt() throws.
-    virtual void note_limit(std::size_t pictures, std::string_view prompt, const pali::generate_options& options) = 0;
+    /// Notes on standard error, once, that this prompt leaves fewer positions than options.max_new_tokens. The functions that answer call
+    /// it before they begin; callers do where they write something first. Throws what layout_prompt() throws.
+    virtual void note_limit(std::size_t images, std::string_view prompt, const pali::generate_options& options) = 0;
     [[nodiscard]] virtual std::string arch() const = 0;
     [[nodiscard]] virtual double load_seconds() const = 0;
     [[nodiscard]] virtual bool second_generation() const = 0; ///< PaliGemma 2
@@ -59,5 +63,6 @@ opener find_dynamic(std::string_view weights);
 /// Loads with the compiled type when one fits config.json and weights are bfloat16, with pali::dynamic otherwise.
 std::unique_ptr<any_model> open_model(const model_choice& choice);
 
-/// What tells a checkpoint from others wherever its folder is: the name of the folder, and a hash of config.json and of samples of the weights. Reads some 300 KB a file.
+/// What tells a checkpoint from others wherever its folder is: the name of the folder, and a hash of config.json and of samples of the
+/// weights. Reads some 300 KB a file.
 [[nodiscard]] std::string model_fingerprint(const std::filesystem::path& folder);

@@ -32,5 +32,6 @@ void show_arch() {
     std::cout << "\nlevels of this processor:";
     for (const pali::arch::compiled_level* one : pali::arch::compiled_levels())
         if (one->which <= highest) std::cout << ' ' << name_of(one->which);
-    std::cout << "\nextensions of this processor: " << names_of(pali::arch::detected()) << "\nactive: " << name_of(active.level->which) << ", extensions: " << names_of(active.extensions) << '\n';
+    std::cout << "\nextensions of this processor: " << names_of(pali::arch::detected()) << "\nactive: " << name_of(active.level->which)
+              << ", extensions: " << names_of(active.extensions) << '\n';
 }

@@ -1,4 +1,4 @@
-// pali chat: prompts about one picture, one after the other. Options, defaults and output are those of the mini-paligemma2 program.
+// pali chat: prompts about one image, one after the other. Options, defaults and output are those of the mini-paligemma2 program.
 #include "console.hpp"
 #include "line_editor.hpp"
 #include "options.hpp"
@@ -20,7 +20,7 @@ namespace {
 struct chat_command {
     model_options model;
     image_options reading;
-    std::string model_type, prompt, picture;
+    std::string model_type, prompt, image;
     bool detection = true, do_sample = false, only_cpu = false;
     std::size_t max_tokens = 100;
     float temperature = 0.8f, top_p = 0.9f;
@@ -30,7 +30,8 @@ struct chat_command {
     bool answer(any_model& asked, const pali::image_features& seen, const pali::image& photo, const std::string& question) const;
 };
 
-constexpr std::string_view thin_line = "-------------------------------------------------------", thick_line = "=======================================================";
+constexpr std::string_view thin_line = "-------------------------------------------------------",
+                           thick_line = "=======================================================";
 
 std::string lower(std::string text) {
     for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
@@ -46,7 +47,7 @@ bool chat_command::answer(any_model& asked, const pali::image_features& seen, co
         options.sampling.seed = seed;
     }
     options.on_progress = until_interrupted;
-    // An answer that is drawn comes below its picture, where it stays in sight.
+    // An answer that is drawn comes below its image, where it stays in sight.
     const bool drawn = detection && can_show() && (question.starts_with("detect ") || question.starts_with("segment "));
     options.on_text = [drawn](std::string_view piece) {
         if (!drawn) std::cout << piece << std::flush;
@@ -61,7 +62,7 @@ bool chat_command::answer(any_model& asked, const pali::image_features& seen, co
     std::snprintf(speed, sizeof speed, "%.2f", static_cast<double>(said.tokens.size()) / took.count());
     const pali::findings found = detection ? asked.read(said, seen) : pali::findings();
     if (drawn) {
-        if (!found.empty()) show(draw_objects(photo, found.objects), picture_room::half);
+        if (!found.empty()) show(draw_objects(photo, found.objects), image_room::half);
         std::cout << "> Output: " << said.text;
     }
     std::cout << '\n';
@@ -73,7 +74,7 @@ bool chat_command::answer(any_model& asked, const pali::image_features& seen, co
 
 int chat_command::run() const {
     if (do_sample && temperature == 0) throw wrong_use("--do_sample True needs a --temperature above 0");
-    const std::string path = picture.empty() ? sample_picture().string() : picture;
+    const std::string path = image.empty() ? sample_image().string() : image;
     const pali::image photo = reading.read(path);
     progress_bar bar;
     const model_choice choice = model.choice(bar.callback());
@@ -83,10 +84,12 @@ int chat_command::run() const {
     if (!model_type.empty() && model_type != type)
         throw wrong_use("--model_type " + model_type + ": the model in " + choice.folder.string() + " is a " + type);
 
-    std::cout << "> Device: cpu (" << asked->arch() << ")\n> Model: " << (asked->second_generation() ? "PaliGemma 2" : "PaliGemma") << " (" << asked->variant << ", "
-              << asked->weights << ")\n> Loading the weights from: \"" << choice.folder.string() << "\"\n> Image file path: \"" << path << "\"\n\n"
+    std::cout << "> Device: cpu (" << asked->arch() << ")\n> Model: " << (asked->second_generation() ? "PaliGemma 2" : "PaliGemma") << " ("
+              << asked->variant << ", " << asked->weights << ")\n> Loading the weights from: \"" << choice.folder.string()
+              << "\"\n> Image file path: \"" << path << "\"\n\n"
               << thick_line << "\n- Enter a prompt to generate a response.\n- Type 'exit' to quit the program.\n"
-              << "- Supported commands: 'detect <object>', 'describe', etc...\n" << thick_line << "\n\n";
+              << "- Supported commands: 'detect <object>', 'describe', etc...\n"
+              << thick_line << "\n\n";
 
     const pali::image_features seen = asked->encode(photo, until_interrupted); // once: it does not depend on the prompt
     line_editor keyboard("> Input: ");
@@ -116,19 +119,21 @@ int chat_command::run() const {
 } // namespace
 
 command add_chat(CLI::App& program) {
-    CLI::App* app = program.add_subcommand("chat", "Ask about one picture, prompt after prompt, until 'exit'");
+    CLI::App* app = program.add_subcommand("chat", "Ask about one image, prompt after prompt, until 'exit'");
     auto chosen = std::make_shared<chat_command>();
     chosen->model.add_to(*app);
     app->add_option("--model_path", chosen->model.folder, "The same as --model")->type_name("DIR");
-    app->add_option("--model_type", chosen->model_type, "Refuse a folder of the other kind; without: either")->check(CLI::IsMember({"paligemma", "paligemma2"}))
+    app->add_option("--model_type", chosen->model_type, "Refuse a folder of the other kind; without: either")
+        ->check(CLI::IsMember({"paligemma", "paligemma2"}))
         ->type_name("TYPE");
     app->add_option("--prompt", chosen->prompt, "Asked first, before the keyboard is read")->type_name("TEXT");
     add_bool(*app, "--detection", chosen->detection, "Say where the things are that an answer points at, and draw them in a terminal");
-    app->add_option("-i,--image,--image_file_path", chosen->picture, "Picture; without: the sample of the embedded model")->type_name("FILE");
+    app->add_option("-i,--image,--image_file_path", chosen->image, "Image; without: the sample of the embedded model")->type_name("FILE");
     chosen->reading.add_to(*app);
     add_count(*app, "--max-tokens,--max_tokens_to_generate", chosen->max_tokens, 1, "Most tokens of an answer");
     add_number(*app, "--temperature", chosen->temperature, 0.0f, 1e9f, "Randomness, with --do_sample True");
-    add_number(*app, "--top_p,--top-p", chosen->top_p, 0.0f, 1.0f, "With --do_sample True: choose among the likeliest that make up this probability");
+    add_number(*app, "--top_p,--top-p", chosen->top_p, 0.0f, 1.0f,
+               "With --do_sample True: choose among the likeliest that make up this probability");
     add_bool(*app, "--do_sample", chosen->do_sample, "Choose by chance; False: always the likeliest token");
     add_number(*app, "--seed", chosen->seed, std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max(), "Seed of the random choices");
     add_bool(*app, "--only_cpu", chosen->only_cpu, "Accepted for those who switch: there is nothing but the CPU");

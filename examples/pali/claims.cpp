@@ -48,7 +48,8 @@ std::string file_name_of(std::string_view name) {
     std::string out;
     for (const char c : name) {
         const auto byte = static_cast<unsigned char>(c);
-        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || (c == '.' && !out.empty());
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+                           (c == '.' && !out.empty());
         if (plain) out += c;
         else ((out += '%') += digits[byte >> 4]) += digits[byte & 15];
     }
@@ -65,7 +66,8 @@ milliseconds claims::lease() {
     double seconds = 0;
     const auto [end, failed] = std::from_chars(text->data(), text->data() + text->size(), seconds);
     if (failed != std::errc() || end != text->data() + text->size() || !(seconds >= least && seconds <= most))
-        throw pali::error(pali::errc::invalid_argument, {"the environment variable PALI_LEASE_SECONDS is ", pali::in_quotes(*text), ", which is not a number of seconds from 0.1 to 1000000"});
+        throw pali::error(pali::errc::invalid_argument, {"the environment variable PALI_LEASE_SECONDS is ", pali::in_quotes(*text),
+                                                         ", which is not a number of seconds from 0.1 to 1000000"});
     return milliseconds(static_cast<long>(seconds * 1000));
 }
 
@@ -75,10 +77,12 @@ claims::claims(fs::path state) : m_state(std::move(state)), m_about(process_mark
     for (const char* folder : {"processes", "claims"}) made(m_state / folder);
     renew();
     m_renewing = std::jthread([this](const std::stop_token& stop) {
-        for (std::unique_lock waiting(m_waiting); !m_stopped.wait_for(waiting, stop, m_lease / 6, [] { return false; }) && !stop.stop_requested();) {
+        for (std::unique_lock waiting(m_waiting);
+             !m_stopped.wait_for(waiting, stop, m_lease / 6, [] { return false; }) && !stop.stop_requested();) {
             try {
                 renew();
-            } catch (const pali::error&) { // a file system that is away for a while; results that cannot be written are reported where that happens
+            } catch (const pali::error&) { // a file system that is away for a while; results that cannot be written are reported where that
+                                           // happens
             }
         }
     });
@@ -111,7 +115,8 @@ milliseconds claims::age(const fs::path& path) const {
     const fs::file_time_type written = fs::last_write_time(path, failed);
     if (failed) return milliseconds::max();
     const std::scoped_lock guard(m_clock);
-    return std::chrono::duration_cast<milliseconds>(m_renewed - written) + std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - m_renewed_at);
+    return std::chrono::duration_cast<milliseconds>(m_renewed - written) +
+           std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - m_renewed_at);
 }
 
 bool claims::is_alive(const std::string& id) const {
@@ -182,6 +187,7 @@ void claims::release(const std::string& name) {
 
 claims::lock::lock(claims& from) : m_from(from) {
     constexpr milliseconds longest_wait(500);
-    for (milliseconds wait(5); m_from.m_locks == 0 && !from.take(name); wait = std::min(2 * wait, longest_wait)) std::this_thread::sleep_for(wait);
+    for (milliseconds wait(5); m_from.m_locks == 0 && !from.take(name); wait = std::min(2 * wait, longest_wait))
+        std::this_thread::sleep_for(wait);
     ++m_from.m_locks;
 }

@@ -1,4 +1,4 @@
-// Which process works on which picture, where any number of them share a folder of results, on one machine or on many.
+// Which process works on which image, where any number of them share a folder of results, on one machine or on many.
 #pragma once
 
 #include <chrono>
@@ -11,15 +11,18 @@
 #include <string_view>
 #include <thread>
 
-/// A name of any bytes as the name of one file: letters, digits, '-', '_' and '.' stay, other bytes become %XX; a long one ends in a hash of the whole.
+/// A name of any bytes as the name of one file: letters, digits, '-', '_' and '.' stay, other bytes become %XX; a long one ends in a hash
+/// of the whole.
 [[nodiscard]] std::string file_name_of(std::string_view name);
 
 /**
- * This process among those that share a folder `state`. It is alive while its file in `state/processes` is written to every `renewal`; one that was not
- * for a `lease` is taken for dead, and what it had claimed is free again. On the same machine a process that has ended is noticed at once.
+ * This process among those that share a folder `state`. It is alive while its file in `state/processes` is written to every `renewal`; one
+ * that was not for a `lease` is taken for dead, and what it had claimed is free again. On the same machine a process that has ended is
+ * noticed at once.
  *
- * A claim is a file in `state/claims` that exactly one process creates. Claims that expire are taken over by creating the next generation of the file, never
- * by removing it, so that two processes cannot take over the same one. All ages are differences between times that the file system noted.
+ * A claim is a file in `state/claims` that exactly one process creates. Claims that expire are taken over by creating the next generation
+ * of the file, never by removing it, so that two processes cannot take over the same one. All ages are differences between times that the
+ * file system noted.
  *
  * All members throw pali::error where the folder cannot be written to. One thread at a time.
  */
@@ -77,10 +80,10 @@ private:
     std::filesystem::path m_state;
     std::string m_id, m_about;
     std::chrono::milliseconds m_lease = lease();
-    std::map<std::string, std::size_t> m_held; // name -> generation
-    std::size_t m_locks = 0;                   // locks that are alive
-    mutable std::mutex m_clock;                // guards the two below
-    std::filesystem::file_time_type m_renewed{};       // by the file system's clock
+    std::map<std::string, std::size_t> m_held;            // name -> generation
+    std::size_t m_locks = 0;                              // locks that are alive
+    mutable std::mutex m_clock;                           // guards the two below
+    std::filesystem::file_time_type m_renewed{};          // by the file system's clock
     std::chrono::steady_clock::time_point m_renewed_at{}; // by this process's
     std::mutex m_waiting;
     std::condition_variable_any m_stopped;

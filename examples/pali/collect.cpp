@@ -30,7 +30,9 @@ namespace stored = pali::object_detail;
 json read_object(const fs::path& path) {
     std::ifstream file(path, std::ios::binary);
     json read = file ? json::parse(file, nullptr, false) : json();
-    if (!read.is_object()) throw pali::error(pali::errc::cannot_open, {path.string(), ": cannot be read; PART is a folder that pali detect, segment, caption or ask wrote by --out"});
+    if (!read.is_object())
+        throw pali::error(pali::errc::cannot_open,
+                          {path.string(), ": cannot be read; PART is a folder that pali detect, segment, caption or ask wrote by --out"});
     return read;
 }
 
@@ -38,7 +40,8 @@ void copy_result(const fs::path& from, const fs::path& to) {
     std::error_code failed;
     fs::create_directories(to.parent_path(), failed);
     fs::copy_file(from, to, fs::copy_options::overwrite_existing, failed);
-    if (failed) throw pali::error(pali::errc::cannot_write, {to.string(), ": cannot be copied from ", from.string(), ": ", failed.message()});
+    if (failed)
+        throw pali::error(pali::errc::cannot_write, {to.string(), ": cannot be copied from ", from.string(), ": ", failed.message()});
 }
 
 /// What the parts of divided work say of how many there are.
@@ -50,10 +53,11 @@ public:
             const json one = read_object(entry->path());
             const auto index = one.at("index").get<std::size_t>(), count = one.at("count").get<std::size_t>();
             if (m_count != 0 && count != m_count)
-                throw pali::error(pali::errc::invalid_argument, {part.string(), ": is part ", index, " of ", count, ", and another folder is one of ", m_count, " parts"});
+                throw pali::error(pali::errc::invalid_argument, {part.string(), ": is part ", index, " of ", count,
+                                                                 ", and another folder is one of ", m_count, " parts"});
             m_count = count;
             m_there.insert(index);
-            if (one.contains("pictures")) m_pictures = std::max(m_pictures, one.at("pictures").get<std::size_t>());
+            if (one.contains("images")) m_images = std::max(m_images, one.at("images").get<std::size_t>());
         }
     }
 
@@ -64,27 +68,30 @@ public:
         constexpr std::size_t most_named = 10;
         for (std::size_t i = 0; i < m_count; ++i)
             if (!m_there.contains(i) && parts++ < most_named) text += (text.empty() ? "" : ", ") + std::to_string(i);
-        if (m_pictures > 0 && answers >= m_pictures) return {};
+        if (m_images > 0 && answers >= m_images) return {};
         if (parts > 0) text = "parts that are missing, of " + std::to_string(m_count) + ": " + text + (parts > most_named ? ", ..." : "");
-        if (answers < m_pictures) text += (text.empty() ? "" : "; ") + std::to_string(m_pictures - answers) + " of " + std::to_string(m_pictures) + " pictures have no answer";
+        if (answers < m_images)
+            text += (text.empty() ? "" : "; ") + std::to_string(m_images - answers) + " of " + std::to_string(m_images) +
+                    " images have no answer";
         return text;
     }
 
 private:
-    std::size_t m_count = 0, m_pictures = 0;
+    std::size_t m_count = 0, m_images = 0;
     std::set<std::size_t> m_there;
 };
 
-/// Answers of another folder, as results name the pictures.
+/// Answers of another folder, as results name the images.
 struct collected_part {
     answers all;
     std::vector<std::pair<std::string, std::string>> names; ///< name, key
 
     explicit collected_part(const fs::path& folder)
-        : all(folder / ".pali"), names(names_in_results(all, folder_in(json::parse(std::ifstream(folder / ".pali" / "formats.json"), nullptr, false)))) {}
+        : all(folder / ".pali"),
+          names(names_in_results(all, folder_in(json::parse(std::ifstream(folder / ".pali" / "formats.json"), nullptr, false)))) {}
 };
 
-/// Throws `invalid_argument` where two folders have different pictures of one name.
+/// Throws `invalid_argument` where two folders have different images of one name.
 void check_parts(const std::vector<std::string>& parts) {
     std::map<std::string, std::pair<std::string, std::string>> first; // hash and folder by name
     for (const std::string& part : parts) {
@@ -92,7 +99,9 @@ void check_parts(const std::vector<std::string>& parts) {
         for (const auto& [name, key] : one.names) {
             const auto [known, is_new] = first.try_emplace(name, one.all.hash(key), part);
             if (!is_new && known->second.first != one.all.hash(key))
-                throw pali::error(pali::errc::invalid_argument, {part, " and ", known->second.second, " have answers to two different pictures that are both called ", pali::in_quotes(name)});
+                throw pali::error(pali::errc::invalid_argument,
+                                  {part, " and ", known->second.second, " have answers to two different images that are both called ",
+                                   pali::in_quotes(name)});
         }
     }
 }
@@ -115,17 +124,19 @@ int collect_command::run() const {
         asked.erase("collected");
         if (question.is_null()) question = asked;
         if (const std::string other = differences(asked, question); !other.empty())
-            throw pali::error(pali::errc::invalid_argument, {part, ": holds answers to another question than ", parts.front(), ": ", other});
+            throw pali::error(pali::errc::invalid_argument,
+                              {part, ": holds answers to another question than ", parts.front(), ": ", other});
         work.read(part);
     }
-    question["collected"] = true; // names are relative to folders of pictures that need not be here: no run can go on in this folder
+    question["collected"] = true; // names are relative to folders of images that need not be here: no run can go on in this folder
     check_parts(parts);
     result_folder results(out, question, formats.chosen(false), std::nullopt, overwrite);
     results.join({});
     std::size_t twice = 0;
     for (const std::string& part : parts) twice += results.collect(part);
     results.finish();
-    std::cout << out << ": " << results.size() << " pictures" << (twice > 0 ? "; " + std::to_string(twice) + " were in several parts and are kept once" : "") << '\n';
+    std::cout << out << ": " << results.size() << " images"
+              << (twice > 0 ? "; " + std::to_string(twice) + " were in several parts and are kept once" : "") << '\n';
     const std::string missing = work.missing(results.size());
     if (missing.empty()) return 0;
     std::cerr << "pali: " << missing << '\n';
@@ -134,9 +145,9 @@ int collect_command::run() const {
 
 } // namespace
 
-void result_folder::note_shard(std::size_t index, std::size_t count, std::optional<std::size_t> pictures) {
+void result_folder::note_shard(std::size_t index, std::size_t count, std::optional<std::size_t> images) {
     json about{{"index", index}, {"count", count}};
-    if (pictures) about["pictures"] = *pictures;
+    if (images) about["images"] = *images;
     pali::write_file(made(m_state / "shards") / (std::to_string(index) + "-of-" + std::to_string(count) + ".json"), line_of(about) + '\n');
 }
 
@@ -156,11 +167,12 @@ std::size_t result_folder::collect(const fs::path& from) {
         made["version"] = is_known ? m_answers.version(file) + 1 : 1; // what it held when it was collected before
         add_name(made, "given", file);
         const std::vector<std::string> places = theirs.places(key);
-        const auto at = std::find_if(places.rbegin(), places.rend(), [&](const std::string& place) { return fs::exists(from / place, unknown); });
+        const auto at =
+            std::find_if(places.rbegin(), places.rend(), [&](const std::string& place) { return fs::exists(from / place, unknown); });
         if (at != places.rend()) add_name(made, "at", name_of(from / *at).place);
-        made["size"] = theirs.size_of_picture(key);
+        made["size"] = theirs.size_of_image(key);
         made["hash"] = theirs.hash(key);
-        const picture_name named{.path = file, .given = file, .place = {}, .name = file, .key = file};
+        const image_name named{.path = file, .given = file, .place = {}, .name = file, .key = file};
         const std::string their_stem = stored::name_of(line, "stem"), stem = their_stem.empty() ? std::string() : stem_of(named);
         if (!stem.empty()) add_name(made, "stem", stem);
         json& answer = made["answer"] = std::move(line.at("answer"));
@@ -170,7 +182,8 @@ std::size_t result_folder::collect(const fs::path& from) {
                 copies.emplace_back(mask, stem + mask.substr(std::min(their_stem.size(), mask.size())));
                 add_name(one, "mask", copies.back().second);
             }
-        const std::string drawing = theirs.drawing(key), own_drawing = drawing.empty() ? drawing : stem + drawing.substr(std::min(their_stem.size(), drawing.size()));
+        const std::string drawing = theirs.drawing(key),
+                          own_drawing = drawing.empty() ? drawing : stem + drawing.substr(std::min(their_stem.size(), drawing.size()));
         if (!drawing.empty()) copies.emplace_back(drawing, own_drawing);
         std::vector<std::string> names;
         for (const auto& [their, our] : copies) names.push_back(our);
@@ -192,7 +205,9 @@ std::size_t result_folder::collect(const fs::path& from) {
 command add_collect(CLI::App& program) {
     CLI::App* app = program.add_subcommand("collect", "Merge folders of results, parts of one job for instance, into one");
     auto chosen = std::make_shared<collect_command>();
-    app->add_option("parts", chosen->parts, "Folders that pali detect, segment, caption or ask wrote by --out")->required()->type_name("PART...");
+    app->add_option("parts", chosen->parts, "Folders that pali detect, segment, caption or ask wrote by --out")
+        ->required()
+        ->type_name("PART...");
     app->add_option("-o,--out", chosen->out, "Folder for the whole")->required()->type_name("DIR");
     chosen->formats.add_to(*app);
     app->add_flag("--overwrite", chosen->overwrite, "Replace files in --out that pali did not write");

@@ -60,9 +60,10 @@ void empty_wake() {
 struct held_signal {
     int number;
     std::atomic<bool> has_come{false};
-    struct sigaction before {};
+    struct sigaction before{};
 };
-held_signal held[] = {{.number = SIGHUP}, {.number = SIGQUIT}, {.number = SIGTERM}, {.number = SIGUSR1}, {.number = SIGUSR2}, {.number = SIGALRM}, {.number = SIGTSTP}, {.number = SIGCONT}}; // the last is noted, and has its effect anyway
+held_signal held[] = {{.number = SIGHUP},  {.number = SIGQUIT}, {.number = SIGTERM}, {.number = SIGUSR1}, {.number = SIGUSR2},
+                      {.number = SIGALRM}, {.number = SIGTSTP}, {.number = SIGCONT}}; // the last is noted, and has its effect anyway
 held_signal& gone_on = held[std::size(held) - 1];
 
 extern "C" void on_held(int number) {
@@ -72,7 +73,7 @@ extern "C" void on_held(int number) {
 }
 
 void hold(held_signal& one) {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = on_held;
     action.sa_flags = SA_RESTART;
     if (sigaction(one.number, nullptr, &one.before) == 0 && one.before.sa_handler != SIG_IGN) sigaction(one.number, &action, nullptr);
@@ -158,7 +159,7 @@ void watch_for_interrupt() {
             fcntl(end, F_SETFD, FD_CLOEXEC);
             fcntl(end, F_SETFL, O_NONBLOCK);
         }
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = on_interrupt;
     action.sa_flags = static_cast<int>(SA_RESETHAND); // the second one ends the program; a read of the keyboard is broken off
     sigaction(SIGINT, &action, nullptr);
@@ -216,7 +217,7 @@ void held_signals::deliver() {
 #if defined(__unix__) || defined(__APPLE__)
     for (held_signal& one : held) {
         if (&one == &gone_on || !one.has_come.exchange(false)) continue;
-        struct sigaction ours {};
+        struct sigaction ours{};
         sigaction(one.number, &one.before, &ours);
         raise(one.number);
         sigaction(one.number, &ours, nullptr);
@@ -331,7 +332,7 @@ void work_bar::draw() {
     if (!m_terminal) return;
     erase();
     const std::size_t gone = m_done + m_passed_over;
-    std::string text = std::to_string(gone) + (m_count ? " of " + std::to_string(*m_count) : "") + " pictures";
+    std::string text = std::to_string(gone) + (m_count ? " of " + std::to_string(*m_count) : "") + " images";
     if (m_count && m_done > 0) {
         const double each = std::chrono::duration<double>(std::chrono::steady_clock::now() - m_begun).count() / static_cast<double>(m_done);
         const auto left = static_cast<long>(each * static_cast<double>(*m_count - std::min(gone, *m_count)) + 0.5);
@@ -363,12 +364,15 @@ std::filesystem::path embedded_model() {
     std::error_code ignored;
     if (const auto models = environment("PALI_MODELS")) {
         if (fs::path folder = fs::path(*models) / "shapes"; fs::is_directory(folder, ignored)) return folder;
-        throw pali::error(pali::errc::invalid_argument, {"the environment variable PALI_MODELS is ", pali::in_quotes(*models), ", which is not a folder with a subfolder `shapes`"});
+        throw pali::error(pali::errc::invalid_argument, {"the environment variable PALI_MODELS is ", pali::in_quotes(*models),
+                                                         ", which is not a folder with a subfolder `shapes`"});
     }
     if (const fs::path program = fs::read_symlink("/proc/self/exe", ignored); !program.empty())
-        if (auto folder = program.parent_path() / PALI_MODELS_FROM_PROGRAM / "shapes"; fs::exists(folder, ignored)) return folder.lexically_normal();
+        if (auto folder = program.parent_path() / PALI_MODELS_FROM_PROGRAM / "shapes"; fs::exists(folder, ignored))
+            return folder.lexically_normal();
     if (fs::path folder = fs::path(PALI_MODELS_DIR) / "shapes"; fs::exists(folder, ignored)) return folder;
-    throw pali::error(pali::errc::cannot_open, "the embedded model was not found: set PALI_MODELS to the folder that holds `shapes`, or name a model by --model");
+    throw pali::error(pali::errc::cannot_open,
+                      "the embedded model was not found: set PALI_MODELS to the folder that holds `shapes`, or name a model by --model");
 }
 
-std::filesystem::path sample_picture() { return embedded_model() / "pictures" / "cross_and_ring.png"; }
+std::filesystem::path sample_image() { return embedded_model() / "images" / "cross_and_ring.png"; }

@@ -19,7 +19,8 @@ inline constexpr int exit_bad_file = 1, exit_wrong_use = 2, exit_interrupted = 1
 /// Whether a person reads or types there.
 [[nodiscard]] bool is_terminal(std::FILE* stream);
 
-/// Writes `question` and returns what the terminal answers, up to where `is_whole` holds; what has come by then when it does not answer in time.
+/// Writes `question` and returns what the terminal answers, up to where `is_whole` holds; what has come by then when it does not answer in
+/// time.
 [[nodiscard]] std::string ask_terminal(std::string_view question, bool (*is_whole)(std::string_view));
 
 /// Characters that fit on the terminal, and the pixels of one.
@@ -34,11 +35,13 @@ void watch_for_interrupt();
 inline constexpr auto until_interrupted = [](const auto&...) { return !interrupted(); };
 void forget_interrupt();
 
-/// Waits until standard input has something to read, or has ended. False where Ctrl-C was pressed, before or meanwhile, or a signal came that is held.
+/// Waits until standard input has something to read, or has ended. False where Ctrl-C was pressed, before or meanwhile, or a signal came
+/// that is held.
 [[nodiscard]] bool wait_for_input();
 
-/// While it lives, the terminal is in a state that other programs must not find. Signals that end the process (SIGHUP, SIGQUIT, SIGTERM) or stop it (SIGTSTP, Ctrl-Z) are
-/// held until the terminal has been restored, unless they are ignored. One at a time. Without such signals, as on Windows, it does nothing.
+/// While it lives, the terminal is in a state that other programs must not find. Signals that end the process (SIGHUP, SIGQUIT, SIGTERM) or
+/// stop it (SIGTSTP, Ctrl-Z) are held until the terminal has been restored, unless they are ignored. One at a time. Without such signals,
+/// as on Windows, it does nothing.
 class held_signals {
 public:
     held_signals();
@@ -61,9 +64,11 @@ void open_missing_streams();
 [[nodiscard]] std::string host_name();
 [[nodiscard]] long process_id();
 
-/// What tells this process from every other that the machine has run or will run, in words on one line; empty where the system has no such thing.
+/// What tells this process from every other that the machine has run or will run, in words on one line; empty where the system has no such
+/// thing.
 [[nodiscard]] std::string process_mark();
-/// Whether the process with this mark ran on this machine and has ended. False where that cannot be known, for one of another machine for instance.
+/// Whether the process with this mark ran on this machine and has ended. False where that cannot be known, for one of another machine for
+/// instance.
 [[nodiscard]] bool has_ended(const std::string& mark);
 
 /// Decimal units: "6.1 GB".
@@ -90,16 +95,17 @@ private:
     int m_tenths = -1;
 };
 
-/// How far the work on many pictures is, and how long it will go on: "12 of 200 pictures, 1 min 05 s left", on standard error when it is a terminal.
+/// How far the work on many images is, and how long it will go on: "12 of 200 images, 1 min 05 s left", on standard error when it is a
+/// terminal.
 class work_bar {
 public:
-    /// `count` pictures; nothing where that is not known.
+    /// `count` images; nothing where that is not known.
     explicit work_bar(std::optional<std::size_t> count) : m_count(count), m_terminal(is_terminal(stderr)) {}
     ~work_bar() { erase(); }
     work_bar(const work_bar&) = delete;
     work_bar& operator=(const work_bar&) = delete;
 
-    void done(std::size_t pictures) noexcept { m_done += pictures; }
+    void done(std::size_t images) noexcept { m_done += images; }
     void passed_over() noexcept { ++m_passed_over; } ///< took no time
     void draw();
     void erase();
@@ -117,5 +123,5 @@ private:
 /// Folder of the embedded model: $PALI_MODELS/shapes, installed beside this program, or in the source tree.
 [[nodiscard]] std::filesystem::path embedded_model();
 
-/// Its sample picture.
-[[nodiscard]] std::filesystem::path sample_picture();
+/// Its sample image.
+[[nodiscard]] std::filesystem::path sample_image();

@@ -35,9 +35,9 @@ struct reference_answer {
     std::string prompt, text;
 };
 
-/// What scenes.json says of one picture.
+/// What scenes.json says of one image.
 struct scene {
-    fs::path picture;
+    fs::path image;
     std::string caption, question, answer, asked;
     std::vector<std::pair<std::string, pali::box>> objects; ///< from left to right
     pali::mask mask;                                        ///< of the object asked for
@@ -51,12 +51,14 @@ constexpr std::array<std::pair<const char*, const char*>, 5> kinds{
 std::vector<scene> read_scenes(const fs::path& folder) {
     const fs::path file = folder / "scenes.json";
     std::ifstream in(file);
-    if (!in) throw pali::error(pali::errc::cannot_open, {file.string(), ": cannot be opened; FOLDER is one with scenes.json and its pictures, as tests/data/scenes"});
+    if (!in)
+        throw pali::error(pali::errc::cannot_open,
+                          {file.string(), ": cannot be opened; FOLDER is one with scenes.json and its images, as tests/data/scenes"});
     std::vector<scene> scenes;
     try {
         for (const json& one : json::parse(in)) {
             scene& s = scenes.emplace_back();
-            s.picture = folder / one.at("image").get<std::string>();
+            s.image = folder / one.at("image").get<std::string>();
             s.caption = one.at("caption");
             s.question = one.at("question").at(0);
             s.answer = one.at("question").at(1);
@@ -66,22 +68,28 @@ std::vector<scene> read_scenes(const fs::path& folder) {
                 s.objects.emplace_back(o.at("name"), pali::box{side(0), side(1), side(2), side(3)});
             }
             if (std::none_of(s.objects.begin(), s.objects.end(), [&](const auto& o) { return o.first == s.asked; }))
-                throw pali::error(pali::errc::malformed_file, {file.string(), ": a scene asks for '", s.asked, "', which is not among its objects"});
+                throw pali::error(pali::errc::malformed_file,
+                                  {file.string(), ": a scene asks for '", s.asked, "', which is not among its objects"});
             const json& size = one.at("size");
             constexpr std::size_t longest = 1u << 14; // a mask of this size has 256 MB
             if (!size.is_number_unsigned() || size == 0u || size > longest)
-                throw pali::error(pali::errc::malformed_file, {file.string(), ": scene ", scenes.size(), " (from 1 on) has the size ", size.dump(), "; the width and height of its picture is needed, in pixels, at most ", longest});
+                throw pali::error(pali::errc::malformed_file,
+                                  {file.string(), ": scene ", scenes.size(), " (from 1 on) has the size ", size.dump(),
+                                   "; the width and height of its image is needed, in pixels, at most ", longest});
             s.mask = pali::mask(size, size);
             for (const std::size_t pixel : one.at("mask")) s.mask.values.at(pixel) = 255;
             for (const json& said : one.at("transformers")) s.reference.push_back({said.at("prompt"), said.at("text")});
-            if (s.reference.size() != kinds.size()) throw pali::error(pali::errc::malformed_file, {file.string(), ": a scene has ", s.reference.size(), " answers; five are needed"});
+            if (s.reference.size() != kinds.size())
+                throw pali::error(pali::errc::malformed_file,
+                                  {file.string(), ": a scene has ", s.reference.size(), " answers; five are needed"});
         }
         if (scenes.empty()) throw pali::error(pali::errc::malformed_file, {file.string(), ": has no scenes"});
         return scenes;
     } catch (const json::exception& e) {
-        throw pali::error(pali::errc::malformed_file, {file.string(), ": scene ", scenes.size(), " (from 1 on) does not have what docs/scenes.md lists: ", e.what()});
+        throw pali::error(pali::errc::malformed_file,
+                          {file.string(), ": scene ", scenes.size(), " (from 1 on) does not have what docs/scenes.md lists: ", e.what()});
     } catch (const std::out_of_range&) {
-        throw pali::error(pali::errc::malformed_file, {file.string(), ": a pixel of a mask lies outside of the picture"});
+        throw pali::error(pali::errc::malformed_file, {file.string(), ": a pixel of a mask lies outside of the image"});
     }
 }
 
@@ -115,15 +123,18 @@ void add(figures& sum, const scene& s, any_model& model, bool constrained, bool 
     pali::find_options options;
     options.generate.max_new_tokens = 96;
     options.generate.on_progress = [](std::string_view, double) { return !interrupted(); };
-    const pali::image picture = pali::read_image(s.picture);
-    if (picture.width != s.mask.width || picture.height != s.mask.height)
-        throw pali::error(pali::errc::malformed_file, {s.picture.string(), ": is ", picture.width, " x ", picture.height, " pixels, and its size in scenes.json is ", s.mask.width,
-                                                       "; pictures are square, and boxes and masks are in their pixels"});
-    const pali::image_features seen = model.encode(picture, options.generate.on_progress);
-    const pali::generation caption = model.generate(seen, "caption en", options.generate), answer = model.generate(seen, s.question, options.generate);
+    const pali::image image = pali::read_image(s.image);
+    if (image.width != s.mask.width || image.height != s.mask.height)
+        throw pali::error(pali::errc::malformed_file,
+                          {s.image.string(), ": is ", image.width, " x ", image.height, " pixels, and its size in scenes.json is ",
+                           s.mask.width, "; images are square, and boxes and masks are in their pixels"});
+    const pali::image_features seen = model.encode(image, options.generate.on_progress);
+    const pali::generation caption = model.generate(seen, "caption en", options.generate),
+                           answer = model.generate(seen, s.question, options.generate);
     const pali::findings all = model.find(seen, pali::pointing::boxes, "shape", options);
     options.constrained = constrained;
-    const pali::findings detected = model.find(seen, pali::pointing::boxes, s.asked, options), segmented = model.find(seen, pali::pointing::masks, s.asked, options);
+    const pali::findings detected = model.find(seen, pali::pointing::boxes, s.asked, options),
+                         segmented = model.find(seen, pali::pointing::masks, s.asked, options);
 
     sum.captions += trimmed(caption.text) == s.caption;
     sum.answers += trimmed(answer.text) == s.answer;
@@ -132,7 +143,8 @@ void add(figures& sum, const scene& s, any_model& model, bool constrained, bool 
     sum.box_iou += best_of(detected, s.asked, [&](const pali::object& o) { return iou(o.box, true_box->second); });
     sum.mask_iou += best_of(segmented, s.asked, [&](const pali::object& o) { return iou(o.mask, s.mask); });
     for (const auto& [name, box] : s.objects)
-        sum.all_boxes_iou += best_of(all, name, [&](const pali::object& o) { return iou(o.box, box); }) / static_cast<double>(s.objects.size());
+        sum.all_boxes_iou +=
+            best_of(all, name, [&](const pali::object& o) { return iou(o.box, box); }) / static_cast<double>(s.objects.size());
     const pali::generation* const said[] = {&caption, &answer, &detected.said, &segmented.said, &all.said};
     for (std::size_t i = 0; i < kinds.size(); ++i) {
         sum.same_answers += said[i]->text == s.reference[i].text;
@@ -185,7 +197,8 @@ int eval_command::run() const {
         std::cout << line_of(all) << '\n';
         return 0;
     }
-    std::cout << "| " << asked->variant << ", " << asked->weights << ", " << scenes.size() << " scenes" << (constrained ? ", constrained" : "") << " | |\n|---|---|\n";
+    std::cout << "| " << asked->variant << ", " << asked->weights << ", " << scenes.size() << " scenes"
+              << (constrained ? ", constrained" : "") << " | |\n|---|---|\n";
     const auto print = [](const std::string& words, const char* form, double value) {
         char number[32];
         std::snprintf(number, sizeof number, form, value);
@@ -202,12 +215,15 @@ int eval_command::run() const {
 command add_eval(CLI::App& program) {
     CLI::App* app = program.add_subcommand("eval", "How right a model is on scenes whose truth is known: a table");
     auto chosen = std::make_shared<eval_command>();
-    app->add_option("folder", chosen->folder, "Folder with scenes.json and its pictures, as tests/data/scenes")->required()->type_name("FOLDER");
+    app->add_option("folder", chosen->folder, "Folder with scenes.json and its images, as tests/data/scenes")
+        ->required()
+        ->type_name("FOLDER");
     chosen->model.add_to(*app);
     app->add_flag("--constrained", chosen->constrained, "Ask for boxes and masks within the grammar; see pali detect");
     app->add_flag("--perplexity", chosen->perplexity,
-                  "Also the perplexity of the answers that scenes.json holds: exp of the mean -log probability of a token, ends of answers included. Costs one prefill more for "
-                  "each answer: half the time again with the embedded model, more where pictures have more tokens");
+                  "Also the perplexity of the answers that scenes.json holds: exp of the mean -log probability of a token, ends of answers "
+                  "included. Costs one prefill more for "
+                  "each answer: half the time again with the embedded model, more where images have more tokens");
     app->add_flag("--json", chosen->as_json, "Print the figures as one JSON object");
     return [chosen] { return chosen->run(); };
 }

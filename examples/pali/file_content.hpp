@@ -34,7 +34,8 @@ inline const std::filesystem::path& made(const std::filesystem::path& folder) {
     return text;
 }
 
-/// FNV-1a with 64 bits: http://www.isthe.com/chongo/tech/comp/fnv. Tells files and names apart; it is no protection against those who look for collisions.
+/// FNV-1a with 64 bits: http://www.isthe.com/chongo/tech/comp/fnv. Tells files and names apart; it is no protection against those who look
+/// for collisions.
 class fnv1a {
 public:
     void add(std::string_view bytes) noexcept {
@@ -52,6 +53,7 @@ private:
     if (!file) return {};
     fnv1a hash;
     std::string piece(std::size_t{1} << 16, '\0');
-    while (file.read(piece.data(), static_cast<std::streamsize>(piece.size())) || file.gcount() > 0) hash.add({piece.data(), static_cast<std::size_t>(file.gcount())});
+    while (file.read(piece.data(), static_cast<std::streamsize>(piece.size())) || file.gcount() > 0)
+        hash.add({piece.data(), static_cast<std::size_t>(file.gcount())});
     return file.bad() ? std::string() : hash.digits();
 }

@@ -22,16 +22,18 @@ using json = nlohmann::ordered_json;
 using pali::object_detail::add_name;
 namespace stored = pali::object_detail;
 
-/// A relative link to a picture, or a copy of it where the file system has no links.
-void link_picture(const fs::path& target, const fs::path& link, const fs::path& picture) {
+/// A relative link to an image, or a copy of it where the file system has no links.
+void link_image(const fs::path& target, const fs::path& link, const fs::path& image) {
     std::error_code failed;
     fs::create_directories(link.parent_path(), failed);
     if (fs::read_symlink(link, failed) == target && !failed) return;
     fs::remove(link, failed);
     fs::create_symlink(target, link, failed);
     if (!failed) return;
-    fs::copy_file(picture, link, fs::copy_options::overwrite_existing, failed);
-    if (failed) throw pali::error(pali::errc::cannot_write, {link.string(), ": can be neither a link to the picture nor a copy of it: ", failed.message()});
+    fs::copy_file(image, link, fs::copy_options::overwrite_existing, failed);
+    if (failed)
+        throw pali::error(pali::errc::cannot_write,
+                          {link.string(), ": can be neither a link to the image nor a copy of it: ", failed.message()});
 }
 
 } // namespace
@@ -55,7 +57,8 @@ void result_folder::finish() {
 }
 
 void result_folder::write_formats(const json& formats) {
-    const bool coco = formats.contains("coco"), yolo = formats.contains("yolo"), labelme = formats.contains("labelme"), points = coco || yolo || labelme;
+    const bool coco = formats.contains("coco"), yolo = formats.contains("yolo"), labelme = formats.contains("labelme"),
+               points = coco || yolo || labelme;
     const auto order = names_in_results(m_answers, folder_in(formats));
 
     std::vector<std::string> files{"results.jsonl"};
@@ -63,7 +66,7 @@ void result_folder::write_formats(const json& formats) {
     if (yolo) files.emplace_back("data.yaml");
     record(files);
 
-    // Both are written as answers are read: of a million pictures the whole would not fit into memory.
+    // Both are written as answers are read: of a million images the whole would not fit into memory.
     pali::file_writer lines(m_folder / "results.jsonl");
     std::optional<pali::coco_file> data;
     if (coco) data.emplace(m_folder / "coco.json", static_cast<pali::coco_masks>(formats.at("coco").get<int>()));
@@ -82,21 +85,26 @@ void result_folder::write_formats(const json& formats) {
         lines.write(line_of(shown) + '\n');
         if (!points) continue;
         const std::vector<pali::object> objects = objects_of(line);
-        pali::picture_objects found{.file = file, .width = answer.at("width"), .height = answer.at("height"), .objects = objects};
+        pali::image_objects found{.file = file, .width = answer.at("width"), .height = answer.at("height"), .objects = objects};
         if (data) data->add(found);
         if (!yolo && !labelme) continue;
-        const std::string found_at = place_now(key), at = found_at.empty() ? key : found_at; // of collected answers the pictures need not be here
-        const picture_name picture{.path = m_folder / at, .given = file, .place = at, .name = m_question.contains("collected") ? key : name_in(key), .key = key};
-        const auto seen_from = [&](const fs::path& name) { return fs::path(at).is_absolute() ? fs::path(at) : fs::path(at).lexically_relative(name.parent_path()); };
+        const std::string found_at = place_now(key),
+                          at = found_at.empty() ? key : found_at; // of collected answers the images need not be here
+        const image_name image{
+            .path = m_folder / at, .given = file, .place = at, .name = m_question.contains("collected") ? key : name_in(key), .key = key};
+        const auto seen_from = [&](const fs::path& name) {
+            return fs::path(at).is_absolute() ? fs::path(at) : fs::path(at).lexically_relative(name.parent_path());
+        };
         std::string stem = stored::name_of(line, "stem");
-        if (stem.empty()) stem = stem_of(picture);
+        if (stem.empty()) stem = stem_of(image);
         if (yolo) {
-            const fs::path label = fs::path("labels") / (stem + ".txt"), link = fs::path("images") / (stem + picture.path.extension().string());
-            const bool in_place = is_in_place(link.generic_string(), picture.path);
+            const fs::path label = fs::path("labels") / (stem + ".txt"),
+                           link = fs::path("images") / (stem + image.path.extension().string());
+            const bool in_place = is_in_place(link.generic_string(), image.path);
             record(in_place ? std::vector{label.generic_string()} : std::vector{label.generic_string(), link.generic_string()});
             made((m_folder / label).parent_path());
             pali::write_file(m_folder / label, pali::yolo_text(found, classes, form));
-            if (!in_place) link_picture(seen_from(link), m_folder / link, picture.path);
+            if (!in_place) link_image(seen_from(link), m_folder / link, image.path);
         }
         if (labelme) {
             const fs::path name = fs::path("labelme") / (stem + ".json");
@@ -111,9 +119,11 @@ void result_folder::write_formats(const json& formats) {
     lines.finish();
     if (data) data->finish();
     if (yolo) { // an absolute path: trainers look for a relative one in a folder of their own
-        std::string text = "# Objects found by pali. Both sets are all pictures: divide them before training.\npath: " + json(fs::absolute(m_folder).lexically_normal().string()).dump(-1, ' ', false, json::error_handler_t::replace) +
+        std::string text = "# Objects found by pali. Both sets are all images: divide them before training.\npath: " +
+                           json(fs::absolute(m_folder).lexically_normal().string()).dump(-1, ' ', false, json::error_handler_t::replace) +
                            "\ntrain: images\nval: images\nnames:\n";
-        for (std::size_t i = 0; i < classes.names().size(); ++i) text += "  " + std::to_string(i) + ": " + json(classes.names()[i]).dump() + '\n';
+        for (std::size_t i = 0; i < classes.names().size(); ++i)
+            text += "  " + std::to_string(i) + ": " + json(classes.names()[i]).dump() + '\n';
         pali::write_file(m_folder / "data.yaml", text);
     }
 }

@@ -10,11 +10,11 @@
 #include <pali/files/safetensors.hpp>
 #include <pali/model/check_tokens.hpp>
 #include <pali/model/network.hpp>
-#include <pali/model/quantise_checkpoint.hpp>
+#include <pali/model/quantize_checkpoint.hpp>
 #include <pali/objects/mask_vqvae.hpp>
-#include <pali/weights/finite.hpp>
 #include <pali/text/compare_vocabularies.hpp>
 #include <pali/text/tokenizer.hpp>
+#include <pali/weights/finite.hpp>
 
 #include <cstdio>
 #include <iostream>
@@ -40,7 +40,7 @@ constexpr known_file known_files[] = {
     {"tokenizer.json", false, "vocabulary, as transformers saves it; beside tokenizer.model its added tokens"},
     {"added_tokens.json", false, "ids of added pieces"},
     {"generation_config.json", false, "ids that end an answer"},
-    {"preprocessor_config.json", false, "how pictures are prepared; without: as transformers does for SigLIP"},
+    {"preprocessor_config.json", false, "how images are prepared; without: as transformers does for SigLIP"},
     {"processor_config.json", false, "the same, in newer checkpoints"},
     {"model.safetensors.index.json", false, "which shard holds what"},
 };
@@ -48,7 +48,8 @@ constexpr known_file known_files[] = {
 class inspection {
 public:
     /// `given` is a folder or one .safetensors file in it. With `numbers`, every weight is looked at.
-    inspection(const fs::path& given, bool numbers) : m_weights(pali::find_checkpoint(given)), m_folder(pali::folder_of_checkpoint(m_weights)), m_numbers(numbers) {}
+    inspection(const fs::path& given, bool numbers)
+        : m_weights(pali::find_checkpoint(given)), m_folder(pali::folder_of_checkpoint(m_weights)), m_numbers(numbers) {}
 
     /// Prints all that can be found out; returns how many things are missing or wrong.
     int run() {
@@ -92,12 +93,15 @@ private:
         std::cout << "files:\n";
         for (const known_file& file : known_files) {
             std::error_code ignored;
-            if (const auto size = fs::file_size(m_folder / file.name, ignored); !ignored) line(file.name, in_units(static_cast<double>(size)), file.what);
-            else if (file.needed && (file.instead == nullptr || !fs::exists(m_folder / file.instead, ignored))) line(file.name, "missing", file.what);
+            if (const auto size = fs::file_size(m_folder / file.name, ignored); !ignored)
+                line(file.name, in_units(static_cast<double>(size)), file.what);
+            else if (file.needed && (file.instead == nullptr || !fs::exists(m_folder / file.instead, ignored)))
+                line(file.name, "missing", file.what);
         }
         std::error_code failed;
         for (fs::directory_iterator entry(m_folder, failed), end; !failed && entry != end; entry.increment(failed)) {
-            if (entry->path().extension() != ".safetensors" || (m_weights != m_folder && entry->path().filename() != m_weights.filename())) continue;
+            if (entry->path().extension() != ".safetensors" || (m_weights != m_folder && entry->path().filename() != m_weights.filename()))
+                continue;
             std::error_code absent; // of what a link points to
             const auto size = entry->file_size(absent);
             line(entry->path().filename().string().c_str(), absent ? "missing" : in_units(static_cast<double>(size)), "weights");
@@ -109,14 +113,18 @@ private:
         m_config = pali::read_checkpoint_config(m_folder);
         const pali::dynamic& sizes = m_config->sizes;
         const auto fitting = pali::matching_variant(sizes);
-        if (const pali::picture_config& picture = m_config->picture; !picture.do_resize)
-            m_notes.push_back(picture.file.string() + ": do_resize is off, so only pictures of " + std::to_string(picture.width) + " x " + std::to_string(picture.height) + " pixels are taken");
+        if (const pali::image_config& image = m_config->image; !image.do_resize)
+            m_notes.push_back(image.file.string() + ": do_resize is off, so only images of " + std::to_string(image.width) + " x " +
+                              std::to_string(image.height) + " pixels are taken");
         std::cout << "model: " << (sizes.post_norms ? "PaliGemma 2" : "PaliGemma") << '\n'
-                  << "  vision     " << sizes.vision.image_size << " px, " << pali::patch_count(sizes.vision) << " tokens, " << sizes.vision.layers << " layers of "
-                  << sizes.vision.hidden << '\n'
-                  << "  decoder    " << sizes.layers << " layers of " << sizes.hidden << ", " << sizes.heads << " heads (" << sizes.kv_heads << " of keys and values) of "
-                  << sizes.head_dim << ", vocabulary " << sizes.vocab << '\n'
-                  << "type: " << (fitting ? std::string(*fitting) + " fits, compiled; dynamic fits too" : std::string("dynamic; no compiled variant has these numbers")) << '\n';
+                  << "  vision     " << sizes.vision.image_size << " px, " << pali::patch_count(sizes.vision) << " tokens, "
+                  << sizes.vision.layers << " layers of " << sizes.vision.hidden << '\n'
+                  << "  decoder    " << sizes.layers << " layers of " << sizes.hidden << ", " << sizes.heads << " heads (" << sizes.kv_heads
+                  << " of keys and values) of " << sizes.head_dim << ", vocabulary " << sizes.vocab << '\n'
+                  << "type: "
+                  << (fitting ? std::string(*fitting) + " fits, compiled; dynamic fits too"
+                              : std::string("dynamic; no compiled variant has these numbers"))
+                  << '\n';
     }
 
     /// How many tensors and numbers there are, in all and by type.
@@ -132,8 +140,10 @@ private:
             s.bytes += tensor.bytes.size();
             bytes += tensor.bytes.size();
         }
-        std::cout << title << tensors.size() << " tensors, " << static_cast<double>(count_numbers(tensors) / 100000) / 10 << " million numbers, " << in_units(static_cast<double>(bytes)) << '\n';
-        for (const auto& [type, s] : types) std::cout << "  " << type << "  " << s.tensors << " tensors, " << in_units(static_cast<double>(s.bytes)) << '\n';
+        std::cout << title << tensors.size() << " tensors, " << static_cast<double>(count_numbers(tensors) / 100000) / 10
+                  << " million numbers, " << in_units(static_cast<double>(bytes)) << '\n';
+        for (const auto& [type, s] : types)
+            std::cout << "  " << type << "  " << s.tensors << " tensors, " << in_units(static_cast<double>(s.bytes)) << '\n';
     }
 
     static std::size_t count_numbers(const pali::tensor_table& tensors) {
@@ -144,10 +154,10 @@ private:
 
     void show_tensors() const {
         print_tensors("weights: ", m_files->tensors());
-        const std::string weights = pali::quantised_weights(*m_files);
+        const std::string weights = pali::quantized_weights(*m_files);
         const auto numbers = static_cast<double>(count_numbers(m_files->tensors()));
         if (weights.empty()) std::cout << "memory: " << in_units(2 * numbers) << " as bf16, " << in_units(4 * numbers) << " as f32\n";
-        else std::cout << "quantised: " << weights << '\n';
+        else std::cout << "quantized: " << weights << '\n';
     }
 
     /// The mask decoder that `pali segment` would read: its tensors, then whether they fit and are finite.
@@ -166,13 +176,15 @@ private:
     /// Each step needs the one before, which would report the same problem.
     void check_tokenizer() {
         bool fetched = true;
-        for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"}) fetched = attempt([&] { pali::refuse_lfs_pointer(m_folder / name); }) && fetched;
+        for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"})
+            fetched = attempt([&] { pali::refuse_lfs_pointer(m_folder / name); }) && fetched;
         if (!fetched) return;
         const bool opened = attempt([this] {
             const pali::tokenizer text = m_config ? pali::open_tokenizer(m_folder, *m_config) : pali::tokenizer(m_folder);
             (void)text.encode("a"); // sentencepiece reports errors when it is first used
             if (!m_config) return;
-            if (const std::string missing = pali::describe_tokens_without_rows(text, m_config->sizes.vocab); !missing.empty()) m_problems.push_back(m_folder.string() + ": " + missing);
+            if (const std::string missing = pali::describe_tokens_without_rows(text, m_config->sizes.vocab); !missing.empty())
+                m_problems.push_back(m_folder.string() + ": " + missing);
         });
         if (!opened) return;
         try {
@@ -187,14 +199,15 @@ private:
         const pali::short_list broken = pali::describe_not_finite(m_files->tensors(), m_unused);
         pali::tensor_table unused;
         for (const std::string& name : m_unused) unused.emplace(name, m_files->at(name));
-        if (const pali::short_list others = pali::describe_not_finite(unused); !others.empty()) m_notes.push_back("numbers that are not finite, in tensors that are not used: " + others.in_a_row());
+        if (const pali::short_list others = pali::describe_not_finite(unused); !others.empty())
+            m_notes.push_back("numbers that are not finite, in tensors that are not used: " + others.in_a_row());
         if (!broken.empty()) m_problems.push_back("numbers that are not finite:" + broken.joined("\n    "));
         std::cout << "numbers: weights looked at" << (broken.empty() ? ", all finite\n" : "\n");
     }
 
     void check_names() {
         if (!m_config) return;
-        const std::string weights = pali::quantised_weights(*m_files);
+        const std::string weights = pali::quantized_weights(*m_files);
         if (weights == pali::int8::name) check_names_of<pali::int8>();
         else if (weights == pali::int4::name) check_names_of<pali::int4>();
         else check_names_of<pali::bf16>();
@@ -222,8 +235,12 @@ command add_inspect(CLI::App& program) {
     const auto numbers = std::make_shared<bool>(false);
     app->add_flag("--numbers", *numbers, "Also read every weight: whether all are finite");
     const auto arch = std::make_shared<bool>(false);
-    CLI::Option* const of_arch = app->add_flag("--arch", *arch, "Print instead which levels of instructions kernels were compiled for, which this processor has, and which is active");
-    app->add_option("folder,-m,--model", *folder, "Folder of the model, or one .safetensors file in it; without: the embedded model")->type_name("DIR")->excludes(of_arch);
+    CLI::Option* const of_arch = app->add_flag(
+        "--arch", *arch,
+        "Print instead which levels of instructions kernels were compiled for, which this processor has, and which is active");
+    app->add_option("folder,-m,--model", *folder, "Folder of the model, or one .safetensors file in it; without: the embedded model")
+        ->type_name("DIR")
+        ->excludes(of_arch);
     return [folder, numbers, arch] {
         if (*arch) return show_arch(), 0;
         return inspection(folder->empty() ? embedded_model() : fs::path(*folder), *numbers).run() == 0 ? 0 : exit_bad_file;

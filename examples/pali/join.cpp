@@ -31,18 +31,21 @@ fs::path checked(fs::path folder) {
     std::error_code failed;
     const fs::file_status there = fs::status(folder, failed);
     if (fs::exists(there) && !fs::is_directory(there)) failed = std::make_error_code(std::errc::not_a_directory);
-    if (failed && there.type() != fs::file_type::not_found) throw pali::error(pali::errc::cannot_write, {folder.string(), ": is not a folder and cannot be made one: ", failed.message()});
+    if (failed && there.type() != fs::file_type::not_found)
+        throw pali::error(pali::errc::cannot_write, {folder.string(), ": is not a folder and cannot be made one: ", failed.message()});
     return folder;
 }
 
 } // namespace
 
-result_folder::result_folder(fs::path folder, json question, const result_formats& formats, const std::optional<fs::path>& pictures, bool overwrite)
-    : m_folder(checked(std::move(folder))), m_state(m_folder / ".pali"), m_question(std::move(question)), m_formats(formats), m_overwrite(overwrite), m_answers(m_state) {
+result_folder::result_folder(fs::path folder, json question, const result_formats& formats, const std::optional<fs::path>& images,
+                             bool overwrite)
+    : m_folder(checked(std::move(folder))), m_state(m_folder / ".pali"), m_question(std::move(question)), m_formats(formats),
+      m_overwrite(overwrite), m_answers(m_state) {
     if (m_answers.size() > 0) check_question();
-    if (pictures) {
-        const std::string place = place_of_folder(*pictures);
-        m_own = {.name = name_of(*pictures / "x").name, .place = place};
+    if (images) {
+        const std::string place = place_of_folder(*images);
+        m_own = {.name = name_of(*images / "x").name, .place = place};
         m_own->name.resize(m_own->name.size() - 2); // "/x"
     }
     read_formats();
@@ -51,7 +54,9 @@ result_folder::result_folder(fs::path folder, json question, const result_format
 void result_folder::check_question() const {
     const std::string before = content_of(m_state / "question.json");
     const std::string other = before.empty() ? std::string() : differences(json::parse(before, nullptr, false), m_question);
-    if (!other.empty()) throw pali::error(pali::errc::invalid_argument, {m_folder.string(), ": holds answers to another question: ", other, "; name another folder by --out, or take this one away"});
+    if (!other.empty())
+        throw pali::error(pali::errc::invalid_argument, {m_folder.string(), ": holds answers to another question: ", other,
+                                                         "; name another folder by --out, or take this one away"});
 }
 
 /// Formats that were asked for once are kept up to date.
@@ -65,22 +70,23 @@ void result_folder::read_formats() {
     m_formats.coco = m_kept.contains("coco");
     m_formats.yolo = m_kept.contains("yolo");
     m_formats.labelme = m_kept.contains("labelme");
-    if (m_own && !m_kept.contains("pictures")) {
-        add_name(m_kept, "pictures", m_own->name);
-        add_name(m_kept, "pictures_at", m_own->place);
-    } else if (m_own && folder_in(m_kept)) { // names in results are relative to the folder of pictures, while every run that named a folder named the same one
-        if (m_is_another || folder_in(m_kept) != m_own->name) m_kept["pictures"] = nullptr, m_kept.erase("pictures_bytes");
-        else add_name(m_kept, "pictures_at", m_own->place);
-    } else if (!m_own && folder_in(m_kept)) { // pictures named one by one may be in it
-        m_own = {.name = *folder_in(m_kept), .place = stored::name_of(m_kept, "pictures_at")};
+    if (m_own && !m_kept.contains("images")) {
+        add_name(m_kept, "images", m_own->name);
+        add_name(m_kept, "images_at", m_own->place);
+    } else if (m_own && folder_in(m_kept)) { // names in results are relative to the folder of images, while every run that named a folder
+                                             // named the same one
+        if (m_is_another || folder_in(m_kept) != m_own->name) m_kept["images"] = nullptr, m_kept.erase("images_bytes");
+        else add_name(m_kept, "images_at", m_own->place);
+    } else if (!m_own && folder_in(m_kept)) { // images named one by one may be in it
+        m_own = {.name = *folder_in(m_kept), .place = stored::name_of(m_kept, "images_at")};
     }
 }
 
-void result_folder::join(std::span<const fs::path> pictures) {
-    number_names(pictures);
-    m_is_another = is_another_folder(pictures);
+void result_folder::join(std::span<const fs::path> images) {
+    number_names(images);
+    m_is_another = is_another_folder(images);
     read_formats();
-    check_files(pictures);
+    check_files(images);
     made(m_folder);
     made(m_state / "names");
     m_claims.emplace(m_state);
@@ -107,10 +113,11 @@ bool result_folder::may_write(const std::string& name) {
     return m_answers.wrote(name);
 }
 
-void result_folder::check_files(std::span<const fs::path> pictures) {
-    std::map<std::string, picture_name> first; // by stem
+void result_folder::check_files(std::span<const fs::path> images) {
+    std::map<std::string, image_name> first; // by stem
     std::vector<std::string> wanted = files_of_formats();
-    // What the last line of a record said is lost where a crash cut it off. Formats that were finished and names that were given to a picture say it, too.
+    // What the last line of a record said is lost where a crash cut it off. Formats that were finished and names that were given to a
+    // image say it, too.
     const json finished = json::parse(content_of(m_state / "written"), nullptr, false);
     const auto was_finished = [&](const char* format) { return finished.is_object() && finished.contains(format); };
     const auto claim = [&](const std::string& name) {
@@ -119,36 +126,41 @@ void result_folder::check_files(std::span<const fs::path> pictures) {
     if (finished.is_object()) claim("results.jsonl");
     if (was_finished("coco")) claim("coco.json");
     if (was_finished("yolo")) claim("data.yaml");
-    for (const fs::path& path : pictures) {
-        picture_name picture = name_of(path);
-        static_cast<void>(identify(picture));
-        const std::string stem = preferred_stem(picture);
+    for (const fs::path& path : images) {
+        image_name image = name_of(path);
+        static_cast<void>(identify(image));
+        const std::string stem = preferred_stem(image);
         m_stems.insert(stem);
-        const auto [known, is_new] = first.try_emplace(stem, picture);
-        if (!is_new && known->second.key != picture.key) {
-            std::vector<picture_name>& same = m_same_stem[stem];
+        const auto [known, is_new] = first.try_emplace(stem, image);
+        if (!is_new && known->second.key != image.key) {
+            std::vector<image_name>& same = m_same_stem[stem];
             if (same.empty()) same.push_back(known->second);
-            same.push_back(picture);
+            same.push_back(image);
         }
         if (!is_new) continue;
         const auto want = [&](const std::string& name, bool was_written) {
-            if (was_written && !may_write(name) && content_of(m_state / "names" / file_name_of(stem)) == picture.key) claim(name);
+            if (was_written && !may_write(name) && content_of(m_state / "names" / file_name_of(stem)) == image.key) claim(name);
             wanted.push_back(name);
         };
         if (m_question.value("task", "") == "segment") want(stem + ".mask1.png", true);
         if (m_formats.drawn) want(drawing_name(stem, path), true);
         if (m_formats.yolo) want("labels/" + stem + ".txt", was_finished("yolo"));
-        if (const std::string link = "images/" + stem + path.extension().string(); m_formats.yolo && !is_in_place(link, path)) want(link, was_finished("yolo"));
+        if (const std::string link = "images/" + stem + path.extension().string(); m_formats.yolo && !is_in_place(link, path))
+            want(link, was_finished("yolo"));
         if (m_formats.labelme) want("labelme/" + stem + ".json", was_finished("labelme"));
     }
     std::error_code unknown;
     for (const char* folder : {"labels", "images", "labelme"})
-        if ((std::string_view(folder) == "labelme" ? m_formats.labelme : m_formats.yolo) && fs::exists(m_folder / folder, unknown) && !fs::is_directory(m_folder / folder, unknown))
-            throw pali::error(pali::errc::invalid_argument, {(m_folder / folder).string(), ": is not a folder, and results are to be written into a folder of this name"});
+        if ((std::string_view(folder) == "labelme" ? m_formats.labelme : m_formats.yolo) && fs::exists(m_folder / folder, unknown) &&
+            !fs::is_directory(m_folder / folder, unknown))
+            throw pali::error(
+                pali::errc::invalid_argument,
+                {(m_folder / folder).string(), ": is not a folder, and results are to be written into a folder of this name"});
     for (const std::string& name : wanted)
         if (const fs::file_status there = fs::status(m_folder / name, unknown); fs::exists(there) && !fs::is_regular_file(there))
-            throw pali::error(pali::errc::invalid_argument, {(m_folder / name).string(), fs::is_directory(there) ? ": is a folder" : ": is a pipe or a device",
-                                                             ", and a file of this name is to be written; take it away, or name another folder by --out"});
+            throw pali::error(pali::errc::invalid_argument,
+                              {(m_folder / name).string(), fs::is_directory(there) ? ": is a folder" : ": is a pipe or a device",
+                               ", and a file of this name is to be written; take it away, or name another folder by --out"});
     std::string named;
     std::size_t count = 0;
     for (const std::string& name : wanted) {
@@ -157,8 +169,9 @@ void result_folder::check_files(std::span<const fs::path> pictures) {
     }
     if (count == 0) return;
     if (count > most_named) named += " and " + std::to_string(count - most_named) + " more";
-    throw pali::error(pali::errc::invalid_argument, {count == 1 ? "a file that pali did not write would be replaced: " : "files that pali did not write would be replaced: ", named,
-                                                     "; name another folder by --out, or allow it by --overwrite"});
+    throw pali::error(pali::errc::invalid_argument, {count == 1 ? "a file that pali did not write would be replaced: "
+                                                                : "files that pali did not write would be replaced: ",
+                                                     named, "; name another folder by --out, or allow it by --overwrite"});
 }
 
 void result_folder::record(const std::vector<std::string>& names) {
@@ -166,7 +179,9 @@ void result_folder::record(const std::vector<std::string>& names) {
     for (const std::string& name : names) {
         if (m_answers.wrote(name)) continue;
         if (!may_write(name))
-            throw pali::error(pali::errc::cannot_write, {(m_folder / name).string(), ": is there already, and pali did not write it; take it away, or allow replacing it by --overwrite"});
+            throw pali::error(pali::errc::cannot_write,
+                              {(m_folder / name).string(),
+                               ": is there already, and pali did not write it; take it away, or allow replacing it by --overwrite"});
         files.push_back(name);
     }
     if (!files.empty()) m_answers.add(writes(files));

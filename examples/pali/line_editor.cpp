@@ -72,17 +72,19 @@ struct line_editor::parts {
 
     explicit parts(const std::string& text) : editor(el_init("pali", stdin, stdout, stderr)), history(history_init()), prompt(text) {
         if (!usable()) return;
-        if (std::setlocale(LC_CTYPE, "") == nullptr || MB_CUR_MAX == 1) std::setlocale(LC_CTYPE, "C.UTF-8"); // of characters alone: numbers keep their form
+        if (std::setlocale(LC_CTYPE, "") == nullptr || MB_CUR_MAX == 1)
+            std::setlocale(LC_CTYPE, "C.UTF-8"); // of characters alone: numbers keep their form
         std::setvbuf(stdin, nullptr, _IONBF, 0);
         ::history(history, &event, H_SETSIZE, 1000);
         ::history(history, &event, H_SETUNIQUE, 1);
         if (!file.empty()) ::history(history, &event, H_LOAD, file.string().c_str());
         el_set(editor, EL_CLIENTDATA, this);
-        el_set(editor, EL_PROMPT, +[](EditLine* from) -> char* {
-            void* self = nullptr;
-            el_get(from, EL_CLIENTDATA, &self);
-            return static_cast<parts*>(self)->prompt.data();
-        });
+        el_set(
+            editor, EL_PROMPT, +[](EditLine* from) -> char* {
+                void* self = nullptr;
+                el_get(from, EL_CLIENTDATA, &self);
+                return static_cast<parts*>(self)->prompt.data();
+            });
         el_set(editor, EL_EDITOR, "emacs");
         el_set(editor, EL_SIGNAL, 0); // signals are ours: libedit sends them on to the whole group of processes
         el_set(editor, EL_HIST, ::history, history);

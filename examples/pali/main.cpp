@@ -1,4 +1,4 @@
-// pali: ask a PaliGemma about a picture, from the command line.
+// pali: ask a PaliGemma about an image, from the command line.
 #include "console.hpp"
 #include "options.hpp"
 #include "output.hpp"
@@ -23,7 +23,8 @@ namespace {
 /// What the user asked for and cannot have, as against a file that is bad.
 bool is_wrong_use(pali::errc code) {
     using enum pali::errc;
-    return code == invalid_argument || code == unknown_variant || code == capacity_exceeded || code == invalid_prompt || code == unsupported_arch;
+    return code == invalid_argument || code == unknown_variant || code == capacity_exceeded || code == invalid_prompt ||
+           code == unsupported_arch;
 }
 
 /// Steps that turn one word into the other: letters added, left out or replaced.
@@ -32,7 +33,8 @@ std::size_t distance(std::string_view a, std::string_view b) {
     std::iota(row.begin(), row.end(), std::size_t{0});
     for (std::size_t i = 1; i <= a.size(); ++i) {
         std::size_t diagonal = std::exchange(row[0], i);
-        for (std::size_t j = 1; j <= b.size(); ++j) diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])}));
+        for (std::size_t j = 1; j <= b.size(); ++j)
+            diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])}));
     }
     return row.back();
 }
@@ -81,26 +83,31 @@ std::string wrong_use_of(const CLI::App& program, const CLI::ParseError& e) {
     const auto unknown = program.remaining(true);
     if (chosen.empty()) {
         std::string names;
-        for (const CLI::App* sub : program.get_subcommands([](const CLI::App*) { return true; })) names += (names.empty() ? "" : ", ") + sub->get_name();
-        return unknown.empty() ? "a subcommand is needed: " + names : "there is no " + unknown.front() + nearest(program, unknown.front()) + "; there are " + names;
+        for (const CLI::App* sub : program.get_subcommands([](const CLI::App*) { return true; }))
+            names += (names.empty() ? "" : ", ") + sub->get_name();
+        return unknown.empty() ? "a subcommand is needed: " + names
+                               : "there is no " + unknown.front() + nearest(program, unknown.front()) + "; there are " + names;
     }
-    if (!unknown.empty() && dynamic_cast<const CLI::ExtrasError*>(&e) != nullptr) return "there is no " + unknown.front() + nearest(app, unknown.front());
+    if (!unknown.empty() && dynamic_cast<const CLI::ExtrasError*>(&e) != nullptr)
+        return "there is no " + unknown.front() + nearest(app, unknown.front());
     std::string what = e.what();
     for (const CLI::Option* option : app.get_options())
-        if (const std::string name = option->get_name(true); option->get_positional() && what.starts_with(name + ' ')) what.replace(0, name.size(), capitals(name));
+        if (const std::string name = option->get_name(true); option->get_positional() && what.starts_with(name + ' '))
+            what.replace(0, name.size(), capitals(name));
     return what;
 }
 
 int run(int argc, char** argv) {
-    CLI::App program{"PaliGemma and PaliGemma 2: a picture and a prompt in; a caption, an answer, boxes or masks out.", "pali"};
+    CLI::App program{"PaliGemma and PaliGemma 2: an image and a prompt in; a caption, an answer, boxes or masks out.", "pali"};
     program.set_version_flag("--version", std::string("pali ") + pali::version);
     program.require_subcommand(1);
     program.formatter(std::make_shared<help_format>());
     program.get_formatter()->column_width(36);
-    const std::pair<const char*, command> commands[] = {
-        {"detect", add_detect(program)},     {"segment", add_segment(program)}, {"caption", add_caption(program)}, {"ask", add_ask(program)},   {"collect", add_collect(program)},
-        {"chat", add_chat(program)},         {"generate", add_generate(program)}, {"inspect", add_inspect(program)}, {"eval", add_eval(program)},
-        {"quantize", add_quantize(program)}};
+    const std::pair<const char*, command> commands[] = {{"detect", add_detect(program)},     {"segment", add_segment(program)},
+                                                        {"caption", add_caption(program)},   {"ask", add_ask(program)},
+                                                        {"collect", add_collect(program)},   {"chat", add_chat(program)},
+                                                        {"generate", add_generate(program)}, {"inspect", add_inspect(program)},
+                                                        {"eval", add_eval(program)},         {"quantize", add_quantize(program)}};
     try {
         program.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
@@ -110,7 +117,8 @@ int run(int argc, char** argv) {
     for (const CLI::App* chosen : program.get_subcommands())
         for (const CLI::Option* option : chosen->get_options()) {
             const auto& values = option->results();
-            if (std::find(values.begin(), values.end(), std::string()) != values.end()) // a variable of a script that was not set: the default would be another answer
+            if (std::find(values.begin(), values.end(), std::string()) !=
+                values.end()) // a variable of a script that was not set: the default would be another answer
                 return refuse(program, option->get_name() + " is empty");
         }
     try {
@@ -138,13 +146,18 @@ int report() {
         std::cerr << "pali: " << e.what() << '\n';
         return exit_bad_file;
     } catch (const std::bad_alloc&) {
-        std::cerr << "pali: there is not enough memory for this model, these pictures and that many tokens (--max-tokens). A limit may be set: see ulimit -v\n";
+        std::cerr << "pali: there is not enough memory for this model, these images and that many tokens (--max-tokens). A limit may be "
+                     "set: see ulimit -v\n";
         return exit_bad_file;
     } catch (const std::filesystem::filesystem_error& e) {
         std::cerr << "pali: " << e.path1().string() << ": " << e.code().message() << '\n';
         return exit_bad_file;
     } catch (const std::system_error& e) {
-        std::cerr << "pali: " << e.what() << (e.code() == std::errc::resource_unavailable_try_again ? ": no more threads can be started. A limit may be set: see ulimit -u" : "") << '\n';
+        std::cerr << "pali: " << e.what()
+                  << (e.code() == std::errc::resource_unavailable_try_again
+                          ? ": no more threads can be started. A limit may be set: see ulimit -u"
+                          : "")
+                  << '\n';
         return exit_bad_file;
     } catch (const std::exception& e) {
         std::cerr << "pali: " << e.what() << '\n';

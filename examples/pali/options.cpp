@@ -33,15 +33,20 @@ CLI::Option* add_number(CLI::App& command, const std::string& name, T& value, T 
     const auto read = [&value, least, most, in_words, name](const std::string& text) {
         T number{};
         const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
-        bool fits = failed == std::errc() && end == text.data() + text.size() && number >= least && number <= most; // not a number is neither
+        bool fits =
+            failed == std::errc() && end == text.data() + text.size() && number >= least && number <= most; // not a number is neither
         if constexpr (std::is_floating_point_v<T>) fits = fits && (number == 0 || std::fpclassify(number) == FP_NORMAL);
         if (!fits) {
             const bool bounded = most < std::numeric_limits<T>::max();
-            throw CLI::ValidationError(name, "'" + text + "' is not " + (std::is_integral_v<T> ? "a whole number " : "a number ") + "from " + in_words(least) + (bounded || std::is_integral_v<T> ? " to " + in_words(most) : " up"));
+            throw CLI::ValidationError(name, "'" + text + "' is not " + (std::is_integral_v<T> ? "a whole number " : "a number ") +
+                                                 "from " + in_words(least) +
+                                                 (bounded || std::is_integral_v<T> ? " to " + in_words(most) : " up"));
         }
         value = number;
     };
-    return command.add_option_function<std::string>(name, read, what)->type_name(std::is_integral_v<T> ? "N" : "X")->default_str(in_words(value));
+    return command.add_option_function<std::string>(name, read, what)
+        ->type_name(std::is_integral_v<T> ? "N" : "X")
+        ->default_str(in_words(value));
 }
 template CLI::Option* add_number(CLI::App&, const std::string&, float&, float, float, const std::string&);
 template CLI::Option* add_number(CLI::App&, const std::string&, std::uint64_t&, std::uint64_t, std::uint64_t, const std::string&);
@@ -52,9 +57,10 @@ CLI::Option* add_count(CLI::App& command, const std::string& name, std::size_t& 
 
 CLI::Option* add_bool(CLI::App& command, const std::string& name, bool& value, const std::string& what) {
     // CLI11 reads a word for a bool as it pleases; this names what is allowed.
-    const std::map<std::string, std::string> words{{"true", "true"}, {"yes", "true"}, {"on", "true"}, {"1", "true"},
+    const std::map<std::string, std::string> words{{"true", "true"},   {"yes", "true"}, {"on", "true"},   {"1", "true"},
                                                    {"false", "false"}, {"no", "false"}, {"off", "false"}, {"0", "false"}};
-    return command.add_option_function<std::string>(name, [&value](const std::string& word) { value = word == "true"; }, what)
+    return command.add_option_function<std::string>(
+                      name, [&value](const std::string& word) { value = word == "true"; }, what)
         ->transform(CLI::Transformer(words, CLI::ignore_case).description(""))
         ->check(CLI::IsMember(std::vector<std::string>{"true", "false"}).description(""))
         ->default_str(value ? "True" : "False")
@@ -62,20 +68,32 @@ CLI::Option* add_bool(CLI::App& command, const std::string& name, bool& value, c
 }
 
 void model_options::add_to(CLI::App& command) {
-    command.add_option("-m,--model", folder, "Folder of the model: config.json, *.safetensors, tokenizer.model or tokenizer.json. Without: the embedded model")->type_name("DIR");
+    command
+        .add_option("-m,--model", folder,
+                    "Folder of the model: config.json, *.safetensors, tokenizer.model or tokenizer.json. Without: the embedded model")
+        ->type_name("DIR");
     std::vector<std::string> names{"dynamic"};
     for (const auto& name : pali::variant_names()) names.emplace_back(name);
     command.add_option("--variant", variant, "Compiled type to run it with, or dynamic; without: what config.json fits")
-        ->check(CLI::IsMember(names, [](std::string name) { return std::replace(name.begin(), name.end(), '_', '-'), name; }))->type_name("NAME");
+        ->check(CLI::IsMember(names, [](std::string name) { return std::replace(name.begin(), name.end(), '_', '-'), name; }))
+        ->type_name("NAME");
     command.add_option("--weights", weights, "Weights held in memory; without: int8 or int4 where the folder holds those, else bf16")
-        ->check(CLI::IsMember({"f32", "bf16", "int8", "int4"}))->type_name("TYPE");
+        ->check(CLI::IsMember({"f32", "bf16", "int8", "int4"}))
+        ->type_name("TYPE");
     command.add_option("--residency", residency, "mapped: starts at once, shares memory; resident: copied, decodes faster")
-        ->check(CLI::IsMember({"mapped", "resident"}))->type_name("HOW")->capture_default_str();
-    command.add_flag("--strict", strict, "Refuse a folder with tensors that the model does not use, or an index that differs from its shards");
+        ->check(CLI::IsMember({"mapped", "resident"}))
+        ->type_name("HOW")
+        ->capture_default_str();
+    command.add_flag("--strict", strict,
+                     "Refuse a folder with tensors that the model does not use, or an index that differs from its shards");
     add_number(command, "--threads", threads, std::size_t{0}, std::size_t{1024}, "Threads; 0: as many as the machine has");
     command.add_flag("--pin-threads", pin_threads, "Keep each thread but the first on a processor of its own");
-    command.add_option("--kv-cache", kv_cache, "Numbers that keys and values of earlier tokens are kept in; bf16: half the memory, and less to read a token")
-        ->check(CLI::IsMember({"f32", "bf16"}))->type_name("TYPE")->capture_default_str();
+    command
+        .add_option("--kv-cache", kv_cache,
+                    "Numbers that keys and values of earlier tokens are kept in; bf16: half the memory, and less to read a token")
+        ->check(CLI::IsMember({"f32", "bf16"}))
+        ->type_name("TYPE")
+        ->capture_default_str();
 }
 
 model_choice model_options::choice(const pali::progress_callback& on_progress) const {
@@ -95,9 +113,10 @@ model_choice model_options::choice(const pali::progress_callback& on_progress) c
 
 void image_options::add_to(CLI::App& command) {
     constexpr std::size_t most_pixels = std::size_t{1} << 40;
-    command.add_flag("--keep-exif-orientation", keep_exif_orientation, "Leave pictures as stored; without: turned upright as their EXIF data says");
-    add_count(command, "--max-side", max_side, 1, "Refuse pictures with a longer side, in pixels");
-    add_number(command, "--max-pixels", max_pixels, std::size_t{1}, most_pixels, "Refuse pictures with more pixels");
+    command.add_flag("--keep-exif-orientation", keep_exif_orientation,
+                     "Leave images as stored; without: turned upright as their EXIF data says");
+    add_count(command, "--max-side", max_side, 1, "Refuse images with a longer side, in pixels");
+    add_number(command, "--max-pixels", max_pixels, std::size_t{1}, most_pixels, "Refuse images with more pixels");
 }
 
 pali::image image_options::read(const std::filesystem::path& path) const {
@@ -109,7 +128,8 @@ pali::image image_options::read(const std::filesystem::path& path) const {
         if (e.code() != pali::errc::image_too_large) throw;
         std::string what = e.what();
         what.erase(0, what.find("] ") + 2); // the new error has the code in front again
-        for (const auto& [member, option] : {std::pair{"raise max_side", "raise --max-side"}, std::pair{"raise max_pixels", "raise --max-pixels"}})
+        for (const auto& [member, option] :
+             {std::pair{"raise max_side", "raise --max-side"}, std::pair{"raise max_pixels", "raise --max-pixels"}})
             if (const std::size_t at = what.rfind(member); at != what.npos) what.replace(at, std::string_view(member).size(), option);
         throw pali::error(e.code(), what);
     }
@@ -119,13 +139,16 @@ void answer_options::add_to(CLI::App& command) {
     constexpr float largest = std::numeric_limits<float>::max();
     add_count(command, "--max-tokens", max_tokens, 1, "Most tokens of the answer");
     add_count(command, "--min-tokens", min_tokens, 0, "The answer does not end before this many");
-    const auto number = [&command](const char* name, float& value, float from, float to, const char* what) { add_number(command, name, value, from, to, what); };
+    const auto number = [&command](const char* name, float& value, float from, float to, const char* what) {
+        add_number(command, name, value, from, to, what);
+    };
     number("--temperature", temperature, 0, largest, "Randomness; 0: always the likeliest token");
     add_count(command, "--top-k", top_k, 0, "Choose among the K likeliest; 0: off");
     number("--top-p", top_p, 0, 1, "Choose among the likeliest that make up this probability");
     number("--min-p", min_p, 0, 1, "Drop what is less likely than this fraction of the likeliest");
     number("--typical-p", typical_p, 0, 1, "Choose among the most typical that make up this probability");
-    number("--repetition-penalty", repetition_penalty, std::numeric_limits<float>::min(), largest, "Above 1: what was said becomes less likely");
+    number("--repetition-penalty", repetition_penalty, std::numeric_limits<float>::min(), largest,
+           "Above 1: what was said becomes less likely");
     add_number(command, "--seed", seed, std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max(), "Seed of the random choices");
     add_count(command, "--num-beams", beams, 1, "Beam search with this many beams");
     number("--length-penalty", length_penalty, -largest, largest, "Beam search: above 0 prefers longer answers");
@@ -152,14 +175,28 @@ pali::generate_options answer_options::options() const {
 }
 
 void format_options::add_to(CLI::App& command) {
-    command.add_option("--format", formats, "Besides results.jsonl in --out: coco, yolo, labelme; several with commas between, or by repeating the option")
-        ->delimiter(',')->check(CLI::IsMember({"json", "coco", "yolo", "labelme"}))->type_name("FORMAT");
-    command.add_option("--coco-masks", coco_masks, "Masks in coco.json: auto (a polygon for each region; run lengths for masks with holes), polygons, or rle (run lengths)")
-        ->check(CLI::IsMember({"auto", "polygons", "rle"}))->type_name("FORM")->capture_default_str();
+    command
+        .add_option("--format", formats,
+                    "Besides results.jsonl in --out: coco, yolo, labelme; several with commas between, or by repeating the option")
+        ->delimiter(',')
+        ->check(CLI::IsMember({"json", "coco", "yolo", "labelme"}))
+        ->type_name("FORMAT");
+    command
+        .add_option(
+            "--coco-masks", coco_masks,
+            "Masks in coco.json: auto (a polygon for each region; run lengths for masks with holes), polygons, or rle (run lengths)")
+        ->check(CLI::IsMember({"auto", "polygons", "rle"}))
+        ->type_name("FORM")
+        ->capture_default_str();
 }
 
 result_formats format_options::chosen(bool drawn) const {
     const auto wants = [&](const char* format) { return std::find(formats.begin(), formats.end(), format) != formats.end(); };
-    return {.coco = wants("coco"), .yolo = wants("yolo"), .labelme = wants("labelme"), .drawn = drawn,
-            .masks = coco_masks == "auto" ? pali::coco_masks::automatic : coco_masks == "rle" ? pali::coco_masks::run_lengths : pali::coco_masks::polygons};
+    return {.coco = wants("coco"),
+            .yolo = wants("yolo"),
+            .labelme = wants("labelme"),
+            .drawn = drawn,
+            .masks = coco_masks == "auto"  ? pali::coco_masks::automatic
+                     : coco_masks == "rle" ? pali::coco_masks::run_lengths
+                                           : pali::coco_masks::polygons};
 }

@@ -50,7 +50,7 @@ struct format_options {
     [[nodiscard]] result_formats chosen(bool drawn) const;
 };
 
-/// How pictures are read.
+/// How images are read.
 struct image_options {
     bool keep_exif_orientation = false;
     std::size_t max_side = pali::read_options().max_side, max_pixels = pali::read_options().max_pixels;
@@ -63,7 +63,8 @@ struct image_options {
 /// "True", "false", "yes", "0", ...: how people and Python's argparse write it. Anything else is refused.
 CLI::Option* add_bool(CLI::App& command, const std::string& name, bool& value, const std::string& what);
 
-/// A number from `least` to `most`, in decimal digits. What the type cannot hold is refused, never changed: hexadecimal, not a number, 1e-39 for a float.
+/// A number from `least` to `most`, in decimal digits. What the type cannot hold is refused, never changed: hexadecimal, not a number,
+/// 1e-39 for a float.
 template <class T>
 CLI::Option* add_number(CLI::App& command, const std::string& name, T& value, T least, T most, const std::string& what);
 

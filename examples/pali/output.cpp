@@ -55,7 +55,8 @@ standard_streams::buffer::int_type standard_streams::buffer::overflow(int_type c
     return traits_type::not_eof(c);
 }
 
-standard_streams::standard_streams() : m_out(stdout, true), m_err(stderr, false), m_out_before(std::cout.rdbuf(&m_out)), m_err_before(std::cerr.rdbuf(&m_err)) {
+standard_streams::standard_streams()
+    : m_out(stdout, true), m_err(stderr, false), m_out_before(std::cout.rdbuf(&m_out)), m_err_before(std::cerr.rdbuf(&m_err)) {
     std::cout.exceptions(std::ios::badbit); // what sync() throws passes through
 }
 

@@ -1,4 +1,5 @@
-// Standard output and standard error as the subcommands use them: std::cout and std::cerr that lose nothing and keep control characters from a terminal.
+// Standard output and standard error as the subcommands use them: std::cout and std::cerr that lose nothing and keep control characters
+// from a terminal.
 #pragma once
 
 #include <array>
@@ -13,8 +14,8 @@ struct output_failure : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-/// Replaces the buffers of std::cout and std::cerr while it lives. Written to a terminal, control characters become U+FFFD: names and answers may hold any. A write
-/// to standard output that fails throws output_failure out of the expression that wrote.
+/// Replaces the buffers of std::cout and std::cerr while it lives. Written to a terminal, control characters become U+FFFD: names and
+/// answers may hold any. A write to standard output that fails throws output_failure out of the expression that wrote.
 class standard_streams {
 public:
     standard_streams();

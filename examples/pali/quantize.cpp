@@ -2,7 +2,7 @@
 #include "console.hpp"
 #include "options.hpp"
 
-#include <pali/model/quantise_checkpoint.hpp>
+#include <pali/model/quantize_checkpoint.hpp>
 
 #include <iostream>
 #include <memory>
@@ -16,8 +16,8 @@ struct quantize_command {
 
     int run() const {
         progress_bar bar;
-        if (weights == "int8") pali::quantise_checkpoint<pali::int8>(from, to, threads, bar.callback(), overwrite);
-        else pali::quantise_checkpoint<pali::int4>(from, to, threads, bar.callback(), overwrite);
+        if (weights == "int8") pali::quantize_checkpoint<pali::int8>(from, to, threads, bar.callback(), overwrite);
+        else pali::quantize_checkpoint<pali::int4>(from, to, threads, bar.callback(), overwrite);
         bar.erase();
         const auto size = std::filesystem::file_size(std::filesystem::path(to) / "model.safetensors");
         std::cout << to << ": " << weights << ", " << in_units(static_cast<double>(size)) << '\n';
@@ -32,7 +32,10 @@ command add_quantize(CLI::App& program) {
     auto chosen = std::make_shared<quantize_command>();
     app->add_option("from", chosen->from, "Hugging Face folder")->type_name("DIR")->required();
     app->add_option("to", chosen->to, "Folder to write, with all that a model needs")->type_name("OUT")->required();
-    app->add_option("--weights", chosen->weights, "Of the decoder's matrices")->check(CLI::IsMember({"int8", "int4"}))->type_name("TYPE")->capture_default_str();
+    app->add_option("--weights", chosen->weights, "Of the decoder's matrices")
+        ->check(CLI::IsMember({"int8", "int4"}))
+        ->type_name("TYPE")
+        ->capture_default_str();
     app->add_flag("--overwrite", chosen->overwrite, "Replace files that are in OUT");
     add_count(*app, "-t,--threads", chosen->threads, 0, "Threads; 0: all");
     return [chosen] { return chosen->run(); };

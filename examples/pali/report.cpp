@@ -23,14 +23,21 @@ nlohmann::ordered_json describe(const pali::generation& said, const any_model& m
 }
 
 nlohmann::ordered_json describe(const pali::findings& found, const pali::image& photo, bool points) {
-    nlohmann::ordered_json one{{"width", photo.width}, {"height", photo.height}, {"text", pali::object_detail::utf8_of(found.said.text)}, {"finish_reason", pali::to_string(found.said.finish)}};
+    nlohmann::ordered_json one{{"width", photo.width},
+                               {"height", photo.height},
+                               {"text", pali::object_detail::utf8_of(found.said.text)},
+                               {"finish_reason", pali::to_string(found.said.finish)}};
     if (!points) return one;
-    one["objects"] = nlohmann::ordered_json::parse(pali::objects_json({.file = "", .width = photo.width, .height = photo.height, .objects = found.objects})).at("objects");
+    one["objects"] = nlohmann::ordered_json::parse(
+                         pali::objects_json({.file = "", .width = photo.width, .height = photo.height, .objects = found.objects}))
+                         .at("objects");
     one["skipped"] = found.skipped;
     return one;
 }
 
-std::string line_of(const nlohmann::ordered_json& value) { return value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace); }
+std::string line_of(const nlohmann::ordered_json& value) {
+    return value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
 
 std::string differences(const nlohmann::ordered_json& one, const nlohmann::ordered_json& other) {
     if (!one.is_object() || !other.is_object()) return one == other ? "" : "it cannot be read";
@@ -38,7 +45,9 @@ std::string differences(const nlohmann::ordered_json& one, const nlohmann::order
     std::string text;
     std::size_t count = 0;
     const auto compare = [&](const std::string& key) {
-        const auto word = [&](const nlohmann::ordered_json& in) { return in.contains(key) ? line_of(in.at(key)) : std::string("the default"); };
+        const auto word = [&](const nlohmann::ordered_json& in) {
+            return in.contains(key) ? line_of(in.at(key)) : std::string("the default");
+        };
         const std::string here = word(one), there = word(other);
         if (here == there || ++count > most_named) return;
         text += (text.empty() ? "" : ", ") + key + " is " + here + " instead of " + there;
@@ -51,8 +60,8 @@ std::string differences(const nlohmann::ordered_json& one, const nlohmann::order
 
 std::string line_of(const pali::object& object) {
     const auto whole = [](float at) { return std::to_string(std::lround(at)); };
-    return (object.label.empty() ? "object" : object.label) + ", x " + whole(object.box.x0) + " to " + whole(object.box.x1) + ", y " + whole(object.box.y0) + " to " +
-           whole(object.box.y1) + ", " + whole(object.score * 100) + " %";
+    return (object.label.empty() ? "object" : object.label) + ", x " + whole(object.box.x0) + " to " + whole(object.box.x1) + ", y " +
+           whole(object.box.y0) + " to " + whole(object.box.y1) + ", " + whole(object.score * 100) + " %";
 }
 
 std::string trimmed(const std::string& text) {

@@ -15,11 +15,14 @@ public:
         weights = Weights::name;
     }
 
-    pali::image_features encode(const pali::image& picture, const pali::progress_callback& on_progress) override { return m_model.encode(picture, on_progress); }
+    pali::image_features encode(const pali::image& image, const pali::progress_callback& on_progress) override {
+        return m_model.encode(image, on_progress);
+    }
 
-    pali::generation generate(std::span<const pali::image> pictures, std::string_view prompt, const pali::generate_options& options) override {
-        note_limit(pictures.size(), prompt, options);
-        return m_model.generate(pictures, prompt, options);
+    pali::generation generate(std::span<const pali::image> images, std::string_view prompt,
+                              const pali::generate_options& options) override {
+        note_limit(images.size(), prompt, options);
+        return m_model.generate(images, prompt, options);
     }
 
     pali::generation generate(const pali::image_features& seen, std::string_view prompt, const pali::generate_options& options) override {
@@ -27,29 +30,34 @@ public:
         return m_model.generate(seen, prompt, options);
     }
 
-    std::vector<pali::generation> generate_each(std::span<const pali::image> pictures, std::string_view prompt, const pali::generate_options& options) override {
+    std::vector<pali::generation> generate_each(std::span<const pali::image> images, std::string_view prompt,
+                                                const pali::generate_options& options) override {
         note_limit(1, prompt, options);
-        return m_model.generate_each(pictures, prompt, options);
+        return m_model.generate_each(images, prompt, options);
     }
 
-    std::vector<pali::findings> find_each(std::span<const pali::image> pictures, pali::pointing kind, std::string_view things, const pali::find_options& options) override {
+    std::vector<pali::findings> find_each(std::span<const pali::image> images, pali::pointing kind, std::string_view things,
+                                          const pali::find_options& options) override {
         note_limit(1, pali::prompt_of(kind, things), options.generate);
-        return m_model.find_each(pictures, kind, things, options);
+        return m_model.find_each(images, kind, things, options);
     }
 
-    pali::findings find(const pali::image_features& seen, pali::pointing kind, std::string_view things, const pali::find_options& options) override {
+    pali::findings find(const pali::image_features& seen, pali::pointing kind, std::string_view things,
+                        const pali::find_options& options) override {
         note_limit(1, pali::prompt_of(kind, things), options.generate);
         return m_model.find(seen, kind, things, options);
     }
 
-    void note_limit(std::size_t pictures, std::string_view prompt, const pali::generate_options& asked) override {
+    void note_limit(std::size_t images, std::string_view prompt, const pali::generate_options& asked) override {
         const std::size_t positions = m_model.checkpoint().positions;
         if (m_noted) return;
-        const std::size_t used = pali::layout_prompt(m_model.text(), prompt, pictures * pali::patch_count(m_model.config().vision)).tokens.size();
-        if (used >= positions || asked.max_new_tokens <= positions - used) return; // the library refuses a prompt without room for an answer
+        const std::size_t used =
+            pali::layout_prompt(m_model.text(), prompt, images * pali::patch_count(m_model.config().vision)).tokens.size();
+        if (used >= positions || asked.max_new_tokens <= positions - used)
+            return; // the library refuses a prompt without room for an answer
         m_noted = true;
-        print_note("--max-tokens " + std::to_string(asked.max_new_tokens) + " is more than the model's " + std::to_string(positions) + " positions allow: an answer has at most " +
-                   std::to_string(positions - used) + " tokens behind this prompt");
+        print_note("--max-tokens " + std::to_string(asked.max_new_tokens) + " is more than the model's " + std::to_string(positions) +
+                   " positions allow: an answer has at most " + std::to_string(positions - used) + " tokens behind this prompt");
     }
 
     pali::findings read(pali::generation said, const pali::image_features& seen) override { return m_model.read(std::move(said), seen); }

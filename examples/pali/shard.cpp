@@ -25,7 +25,8 @@ std::optional<std::size_t> variable(const char* name) {
 
 shard checked(std::size_t index, std::size_t count, const std::string& where) {
     if (count == 0 || index >= count)
-        throw wrong_use(where + ": part " + std::to_string(index) + " of " + std::to_string(count) + "; parts are numbered from 0 to one less than their count");
+        throw wrong_use(where + ": part " + std::to_string(index) + " of " + std::to_string(count) +
+                        "; parts are numbered from 0 to one less than their count");
     return {.index = index, .count = count};
 }
 
@@ -40,11 +41,12 @@ std::optional<shard> rank_in(const char* index, const char* count) {
 std::optional<shard> place_in_array() {
     const auto id = variable("SLURM_ARRAY_TASK_ID"), count = variable("SLURM_ARRAY_TASK_COUNT");
     if (!id || !count) return std::nullopt;
-    const std::size_t first = variable("SLURM_ARRAY_TASK_MIN").value_or(0), last = variable("SLURM_ARRAY_TASK_MAX").value_or(first + *count - 1);
+    const std::size_t first = variable("SLURM_ARRAY_TASK_MIN").value_or(0),
+                      last = variable("SLURM_ARRAY_TASK_MAX").value_or(first + *count - 1);
     const std::size_t gap = *count > 1 && last > first ? (last - first) / (*count - 1) : 1;
     if (*id < first || gap == 0 || (*id - first) % gap != 0 || first + gap * (*count - 1) != last)
-        throw wrong_use("--shard auto: the SLURM array has " + std::to_string(*count) + " indices from " + std::to_string(first) + " to " + std::to_string(last) +
-                        " that are not evenly spaced; name the part by --shard INDEX/COUNT");
+        throw wrong_use("--shard auto: the SLURM array has " + std::to_string(*count) + " indices from " + std::to_string(first) + " to " +
+                        std::to_string(last) + " that are not evenly spaced; name the part by --shard INDEX/COUNT");
     return checked((*id - first) / gap, *count, "--shard auto: SLURM_ARRAY_TASK_ID");
 }
 
@@ -55,7 +57,8 @@ shard from_environment() {
     // The script of a job has SLURM_PROCID 0 of all its tasks, though it runs once: only a step, which srun starts, has ranks.
     if (!rank && (!array || environment("SLURM_STEP_ID"))) rank = rank_in("SLURM_PROCID", "SLURM_NTASKS");
     if (!array && !rank)
-        throw wrong_use("--shard auto: no scheduler has numbered this process (SLURM_ARRAY_TASK_ID and _COUNT, SLURM_PROCID and SLURM_NTASKS, OMPI_COMM_WORLD_RANK and _SIZE, PMI_RANK and "
+        throw wrong_use("--shard auto: no scheduler has numbered this process (SLURM_ARRAY_TASK_ID and _COUNT, SLURM_PROCID and "
+                        "SLURM_NTASKS, OMPI_COMM_WORLD_RANK and _SIZE, PMI_RANK and "
                         "PMI_SIZE); name the part by --shard INDEX/COUNT");
     if (!array) return *rank;
     if (!rank) return *array;
@@ -68,7 +71,8 @@ shard read_shard(const std::string& text) {
     if (text.empty()) return {};
     if (text == "auto") return from_environment();
     const std::size_t slash = text.find('/');
-    const auto index = number_of(text.substr(0, slash)), count = slash != std::string::npos ? number_of(text.substr(slash + 1)) : std::nullopt;
+    const auto index = number_of(text.substr(0, slash)),
+               count = slash != std::string::npos ? number_of(text.substr(slash + 1)) : std::nullopt;
     if (!index || !count) throw wrong_use("--shard is '" + text + "'; it is INDEX/COUNT, 0/8 to 7/8 for instance, or auto");
     return checked(*index, *count, "--shard " + text);
 }

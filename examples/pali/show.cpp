@@ -18,11 +18,18 @@ namespace {
 std::optional<pali::terminal_graphics> way() {
     static const std::optional<pali::terminal_graphics> found = [] {
         const auto variable = [](const char* name) { return environment(name).value_or(""); };
-        const std::string term = variable("TERM"), term_program = variable("TERM_PROGRAM"), colorterm = variable("COLORTERM"), kitty = variable("KITTY_WINDOW_ID"),
-                          konsole = variable("KONSOLE_VERSION"), wt_session = variable("WT_SESSION"), tmux = variable("TMUX");
-        const auto guessed = pali::guess_graphics({.term = term, .term_program = term_program, .colorterm = colorterm, .kitty_window_id = kitty, .konsole_version = konsole,
-                                                   .wt_session = wt_session, .tmux = tmux});
-        if (!guessed || guessed == pali::terminal_graphics::kitty || guessed == pali::terminal_graphics::sixel || !tmux.empty()) return guessed;
+        const std::string term = variable("TERM"), term_program = variable("TERM_PROGRAM"), colorterm = variable("COLORTERM"),
+                          kitty = variable("KITTY_WINDOW_ID"), konsole = variable("KONSOLE_VERSION"), wt_session = variable("WT_SESSION"),
+                          tmux = variable("TMUX");
+        const auto guessed = pali::guess_graphics({.term = term,
+                                                   .term_program = term_program,
+                                                   .colorterm = colorterm,
+                                                   .kitty_window_id = kitty,
+                                                   .konsole_version = konsole,
+                                                   .wt_session = wt_session,
+                                                   .tmux = tmux});
+        if (!guessed || guessed == pali::terminal_graphics::kitty || guessed == pali::terminal_graphics::sixel || !tmux.empty())
+            return guessed;
         const auto answered = pali::read_reply(ask_terminal(pali::graphics_query, pali::is_reply_whole));
         return answered ? answered : guessed;
     }();
@@ -33,11 +40,12 @@ std::optional<pali::terminal_graphics> way() {
 
 bool can_show() { return is_terminal(stdout) && way().has_value(); }
 
-void show(const pali::image& picture, picture_room room) {
+void show(const pali::image& image, image_room room) {
     pali::terminal_size size = terminal_room();
-    if (room == picture_room::half) size.rows = std::max<std::size_t>(1, size.rows / 2);
+    if (room == image_room::half) size.rows = std::max<std::size_t>(1, size.rows / 2);
     constexpr std::size_t least = 336; // pixels of a side: labels on the 112 pixels of the embedded model would not be read
-    const std::size_t side = std::max<std::size_t>(1, std::min(picture.width, picture.height)), times = side < least ? (least + side - 1) / side : 1;
+    const std::size_t side = std::max<std::size_t>(1, std::min(image.width, image.height)),
+                      times = side < least ? (least + side - 1) / side : 1;
     const bool enlarge = times > 1 && *way() != pali::terminal_graphics::half_blocks && *way() != pali::terminal_graphics::half_blocks_256;
-    write_raw(pali::to_terminal(enlarge ? pali::resize(picture, picture.width * times, picture.height * times) : picture, *way(), size));
+    write_raw(pali::to_terminal(enlarge ? pali::resize(image, image.width * times, image.height * times) : image, *way(), size));
 }

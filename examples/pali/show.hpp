@@ -1,13 +1,14 @@
-// Pictures in the terminal.
+// Images in the terminal.
 #pragma once
 
 #include <pali/image/image.hpp>
 
-/// Whether standard output is a terminal that shows pictures of some kind.
+/// Whether standard output is a terminal that shows images of some kind.
 [[nodiscard]] bool can_show();
 
-/// How much of the terminal's height a picture may take.
-enum class picture_room { whole, half };
+/// How much of the terminal's height an image may take.
+enum class image_room { whole, half };
 
-/// Writes a picture to standard output in the best way the terminal knows: kitty's protocol, sixel, half blocks. Small pictures are shown larger.
-void show(const pali::image& picture, picture_room room = picture_room::whole);
+/// Writes an image to standard output in the best way the terminal knows: kitty's protocol, sixel, half blocks. Small images are shown
+/// larger.
+void show(const pali::image& image, image_room room = image_room::whole);

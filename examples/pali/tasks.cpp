@@ -1,7 +1,7 @@
-// pali detect, segment, caption, ask: one question about one picture or about thousands.
+// pali detect, segment, caption, ask: one question about one image or about thousands.
 #include "console.hpp"
+#include "image_list.hpp"
 #include "options.hpp"
-#include "pictures.hpp"
 #include "report.hpp"
 #include "results.hpp"
 #include "shard.hpp"
@@ -31,7 +31,7 @@ struct task_command {
     answer_options answer;
     format_options formats;
     image_options reading;
-    std::vector<std::string> pictures;
+    std::vector<std::string> images;
     std::string prompt, language = "en", out, masks = "hard", mask_decoder, part;
     std::size_t batch = 1;
     int divisor = 1024;
@@ -47,10 +47,10 @@ struct task_command {
     int run() const;
 };
 
-/// A picture that was read and waits for its answer.
+/// An image that was read and waits for its answer.
 struct waiting {
     fs::path path;
-    std::optional<picture_name> name; ///< where there is a folder of results
+    std::optional<image_name> name; ///< where there is a folder of results
     pali::image photo;
 };
 
@@ -71,8 +71,12 @@ std::string task_command::full_prompt() const {
 }
 
 nlohmann::ordered_json task_command::question(const model_choice& of, const any_model& by) const {
-    nlohmann::ordered_json all{{"task", names_of_tasks[static_cast<std::size_t>(what)]}, {"prompt", full_prompt()}, {"model", model_fingerprint(of.folder)}, {"weights", by.weights}};
-    if (points()) all.update({{"things", pali::things_of(kind(), prompt)}, {"constrained", constrained}, {"merge", merge}, {"loc_divisor", divisor}});
+    nlohmann::ordered_json all{{"task", names_of_tasks[static_cast<std::size_t>(what)]},
+                               {"prompt", full_prompt()},
+                               {"model", model_fingerprint(of.folder)},
+                               {"weights", by.weights}};
+    if (points())
+        all.update({{"things", pali::things_of(kind(), prompt)}, {"constrained", constrained}, {"merge", merge}, {"loc_divisor", divisor}});
     if (what == task::segment) all["masks"] = masks;
     const answer_options usual;
     const auto note = [&all](const char* name, const auto& value, const auto& otherwise) {
@@ -100,22 +104,22 @@ nlohmann::ordered_json task_command::question(const model_choice& of, const any_
 void finish_after_failure(result_folder& results) {
     try {
         results.finish();
-    } catch (const std::exception&) {
-    }
+    } catch (const std::exception&) {}
 }
 
-/// Goes through the pictures. One that cannot be read or answered is reported and passed over.
+/// Goes through the images. One that cannot be read or answered is reported and passed over.
 class task_run {
 public:
-    task_run(const task_command& command, any_model& model, result_folder* results, const std::optional<fs::path>& folder, bool many, bool shows)
+    task_run(const task_command& command, any_model& model, result_folder* results, const std::optional<fs::path>& folder, bool many,
+             bool shows)
         : m_command(command), m_model(model), m_results(results), m_folder(folder), m_many(many), m_shows(shows) {}
 
     /// Answers these together, in their order. Where memory does not suffice, each alone.
-    void answer(std::vector<waiting>& pictures, const pali::find_options& options) {
+    void answer(std::vector<waiting>& images, const pali::find_options& options) {
         try {
-            answer(std::span(pictures), options);
+            answer(std::span(images), options);
         } catch (const std::bad_alloc&) {
-            for (waiting& one : pictures) {
+            for (waiting& one : images) {
                 try {
                     answer(std::span(&one, 1), options);
                 } catch (const std::bad_alloc&) {
@@ -123,27 +127,27 @@ public:
                 }
             }
         }
-        pictures.clear();
+        images.clear();
     }
 
-    void draw(waiting& picture) { m_results->draw(*picture.name, picture.photo); }
+    void draw(waiting& image) { m_results->draw(*image.name, image.photo); }
 
-    void pass_over(const waiting& picture, std::string_view why) {
-        const std::string name = picture.path.string();
+    void pass_over(const waiting& image, std::string_view why) {
+        const std::string name = image.path.string();
         const std::string message = (why.find(name) == why.npos ? name + ": " : "") + std::string(why);
         std::cerr << "pali: " << message << '\n';
-        if (picture.name) m_results->fail(*picture.name, message);
+        if (image.name) m_results->fail(*image.name, message);
         failed = true;
     }
 
     bool failed = false;
 
 private:
-    void answer(std::span<waiting> pictures, pali::find_options options) {
+    void answer(std::span<waiting> images, pali::find_options options) {
         std::vector<pali::image> photos;
-        for (waiting& one : pictures) photos.push_back(std::move(one.photo));
+        for (waiting& one : images) photos.push_back(std::move(one.photo));
         const auto give_back = [&] {
-            for (std::size_t i = 0; i < photos.size(); ++i) pictures[i].photo = std::move(photos[i]);
+            for (std::size_t i = 0; i < photos.size(); ++i) images[i].photo = std::move(photos[i]);
         };
         options.generate.on_progress = until_interrupted;
         options.generate.on_text = until_interrupted;
@@ -161,16 +165,16 @@ private:
             give_back();
             throw;
         }
-        for (std::size_t i = 0; i < found.size() && !interrupted(); ++i) report(pictures[i], photos[i], found[i]);
+        for (std::size_t i = 0; i < found.size() && !interrupted(); ++i) report(images[i], photos[i], found[i]);
     }
 
-    void report(const waiting& picture, const pali::image& photo, const pali::findings& found) {
+    void report(const waiting& image, const pali::image& photo, const pali::findings& found) {
         nlohmann::ordered_json answer = describe(found, photo, m_command.points());
         std::vector<std::string> masks;
-        if (m_results != nullptr) masks = m_results->add(*picture.name, photo, found.objects, answer);
+        if (m_results != nullptr) masks = m_results->add(*image.name, photo, found.objects, answer);
         if (m_command.json) {
             nlohmann::ordered_json one;
-            pali::object_detail::add_name(one, "file", shown_name(picture.path, m_folder));
+            pali::object_detail::add_name(one, "file", shown_name(image.path, m_folder));
             for (std::size_t i = 0; i < masks.size(); ++i)
                 if (!masks[i].empty()) pali::object_detail::add_name(answer["objects"][i], "mask", (m_results->path() / masks[i]).string());
             one.update(answer);
@@ -178,7 +182,7 @@ private:
             std::cout << line_of(one) << std::endl;
             return;
         }
-        const std::string before = m_many ? picture.path.string() + ": " : "";
+        const std::string before = m_many ? image.path.string() + ": " : "";
         if (!m_command.points()) std::cout << before << found.said.text << '\n';
         else if (found.empty()) std::cout << before << "nothing found" << (found.text.empty() ? "" : ": " + found.text) << '\n';
         for (const pali::object& o : found) std::cout << before << line_of(o) << '\n';
@@ -196,21 +200,23 @@ private:
 int task_command::run() const {
     task_command chosen = *this;
     if (prompt.empty() && what != task::caption) {
-        if (!model.folder.empty()) throw wrong_use("--prompt is needed: " + std::string(points() ? "the things to find, \"cat ; dog\"" : "the question"));
+        if (!model.folder.empty())
+            throw wrong_use("--prompt is needed: " + std::string(points() ? "the things to find, \"cat ; dog\"" : "the question"));
         chosen.prompt = points() ? "shape" : "how many shapes are there?"; // what the embedded model knows
     }
     if (!formats.formats.empty() && out.empty()) throw wrong_use("--format needs --out DIR to write to");
     const bool shows = draw && !json && can_show();
-    if (draw && out.empty() && !shows) throw wrong_use("--draw needs --out DIR, or a terminal that shows pictures");
+    if (draw && out.empty() && !shows) throw wrong_use("--draw needs --out DIR, or a terminal that shows images");
     const shard own = read_shard(part);
     if (!out.empty()) static_cast<void>(claims::lease()); // what is wrong with the variable is found before the model is loaded
-    static_cast<void>(chosen.full_prompt()); // what is wrong with it is found before the model is loaded
+    static_cast<void>(chosen.full_prompt());              // what is wrong with it is found before the model is loaded
 
     std::error_code unknown;
-    const std::optional<fs::path> folder = pictures.size() == 1 && fs::is_directory(pictures[0], unknown) ? std::optional<fs::path>(pictures[0]) : std::nullopt;
-    picture_list names(pictures.empty() ? std::vector<std::string>{sample_picture().string()} : pictures, recursive);
+    const std::optional<fs::path> folder =
+        images.size() == 1 && fs::is_directory(images[0], unknown) ? std::optional<fs::path>(images[0]) : std::nullopt;
+    image_list names(images.empty() ? std::vector<std::string>{sample_image().string()} : images, recursive);
     const bool many = names.count() != 1;
-    if (draw && out.empty() && many) throw wrong_use("--draw needs --out DIR for more than one picture");
+    if (draw && out.empty() && many) throw wrong_use("--draw needs --out DIR for more than one image");
     progress_bar bar;
     model_choice which = model.choice(bar.callback());
     which.load.mask_decoder = mask_decoder;
@@ -235,10 +241,10 @@ int task_command::run() const {
         run.answer(ready, options);
         work.done(count);
     };
-    /// Whether there is nothing to wait for: the picture is done with, or waits in `ready`.
-    const auto look_at = [&](waiting picture) {
+    /// Whether there is nothing to wait for: the image is done with, or waits in `ready`.
+    const auto look_at = [&](waiting image) {
         auto step = result_folder::step::answer;
-        if (results) step = results->take(*picture.name);
+        if (results) step = results->take(*image.name);
         if (step == result_folder::step::held) return false;
         if (step == result_folder::step::failed) run.failed = true;
         if (step == result_folder::step::done || step == result_folder::step::failed) {
@@ -247,25 +253,25 @@ int task_command::run() const {
         }
         if (many && !json) work.draw();
         try {
-            picture.photo = reading.read(picture.path);
+            image.photo = reading.read(image.path);
             if (step == result_folder::step::draw) {
-                run.draw(picture);
+                run.draw(image);
                 work.done(1);
                 return true;
             }
         } catch (const std::bad_alloc&) {
             work.erase();
-            run.pass_over(picture, "needs more memory than there is");
+            run.pass_over(image, "needs more memory than there is");
             work.passed_over();
             return true;
         } catch (const pali::error& e) {
             if (e.code() == pali::errc::cannot_write) throw;
             work.erase();
-            run.pass_over(picture, e.what());
+            run.pass_over(image, e.what());
             work.passed_over();
             return true;
         }
-        ready.push_back(std::move(picture));
+        ready.push_back(std::move(image));
         if (ready.size() == batch) answer_ready();
         return true;
     };
@@ -277,27 +283,28 @@ int task_command::run() const {
                 work.passed_over();
                 continue;
             }
-            waiting picture{.path = *name, .name = results ? std::optional(results->name_of(*name)) : std::nullopt, .photo = {}};
-            if (!look_at(picture)) held.push_back(std::move(picture));
+            waiting image{.path = *name, .name = results ? std::optional(results->name_of(*name)) : std::nullopt, .photo = {}};
+            if (!look_at(image)) held.push_back(std::move(image));
         }
         if (!interrupted()) answer_ready();
         while (!held.empty() && !interrupted()) { // other processes finish, or end and leave theirs to us
             const std::size_t before = held.size();
-            std::erase_if(held, [&](const waiting& picture) { return interrupted() || look_at(picture); });
+            std::erase_if(held, [&](const waiting& image) { return interrupted() || look_at(image); });
             if (!interrupted()) answer_ready();
             if (held.size() == before) std::this_thread::sleep_for(std::chrono::milliseconds(200));
         }
     };
     try {
         go_through();
-    } catch (...) { // Ctrl-C within a picture, a full disk: what was found before stays
+    } catch (...) { // Ctrl-C within an image, a full disk: what was found before stays
         if (results) finish_after_failure(*results);
         throw;
     }
     work.erase();
     if (results) results->finish();
     if (results && results->changed() > 0)
-        print_note(std::to_string(results->changed()) + (results->changed() == 1 ? " picture had" : " pictures had") + " changed since the last answer and got a new one; the old one is dropped");
+        print_note(std::to_string(results->changed()) + (results->changed() == 1 ? " image had" : " images had") +
+                   " changed since the last answer and got a new one; the old one is dropped");
     if (interrupted()) return exit_interrupted;
     return run.failed ? exit_bad_file : 0;
 }
@@ -307,27 +314,46 @@ command add_task(CLI::App& program, task what, const char* name, const char* abo
     auto chosen = std::make_shared<task_command>();
     chosen->what = what;
     chosen->model.add_to(*app);
-    app->add_option("-i,--image", chosen->pictures, "Picture, folder of pictures, or - for names on standard input; again for more. Without: the sample of the embedded model")->type_name("FILE...");
-    app->add_flag("--recursive", chosen->recursive, "Folders of pictures with their subfolders");
+    app->add_option("-i,--image", chosen->images,
+                    "Image, folder of images, or - for names on standard input; again for more. Without: the sample of the embedded model")
+        ->type_name("FILE...");
+    app->add_flag("--recursive", chosen->recursive, "Folders of images with their subfolders");
     chosen->reading.add_to(*app);
     if (what != task::caption) app->add_option("-p,--prompt", chosen->prompt, prompt)->type_name("TEXT");
     if (!chosen->points()) // all that follows the verb of a caption is its language
-        app->add_option(what == task::caption ? "-p,--prompt,--language" : "--language", chosen->language, "Of the answer: en, de, fr, ...")->type_name("CODE")->capture_default_str();
-    app->add_option("-o,--out", chosen->out, "Folder for results: results.jsonl, a line for each picture, and the files below. A run that was stopped goes on where it was; any number of runs share the work")->type_name("DIR");
+        app->add_option(what == task::caption ? "-p,--prompt,--language" : "--language", chosen->language, "Of the answer: en, de, fr, ...")
+            ->type_name("CODE")
+            ->capture_default_str();
+    app->add_option("-o,--out", chosen->out,
+                    "Folder for results: results.jsonl, a line for each image, and the files below. A run that was stopped goes on where "
+                    "it was; any number of runs share the work")
+        ->type_name("DIR");
     app->add_flag("--overwrite", chosen->overwrite, "Replace files in --out that pali did not write");
-    app->add_option("--shard", chosen->part, "Answer one part of the pictures, where processes do not share a folder: INDEX/COUNT from 0/COUNT on, or auto, which reads what SLURM, OpenMPI or PMI set")->type_name("PART");
-    app->add_flag("--json", chosen->json, "Print one JSON object a picture and nothing else");
-    add_count(*app, "--batch", chosen->batch, 1, "Pictures that are answered together: faster, and as much memory each");
+    app->add_option("--shard", chosen->part,
+                    "Answer one part of the images, where processes do not share a folder: INDEX/COUNT from 0/COUNT on, or auto, which "
+                    "reads what SLURM, OpenMPI or PMI set")
+        ->type_name("PART");
+    app->add_flag("--json", chosen->json, "Print one JSON object an image and nothing else");
+    add_count(*app, "--batch", chosen->batch, 1, "Images that are answered together: faster, and as much memory each");
     if (chosen->points()) {
         chosen->formats.add_to(*app);
         app->add_flag("--draw", chosen->draw, "Draw what was found: into --out, and in a terminal");
-        app->add_flag("--constrained", chosen->constrained, "Let the answer have well-formed boxes of the things asked for, and nothing else");
-        add_number(*app, "--merge", chosen->merge, 0.0f, 1.0f, "Drop boxes of one label that share this much, 0.5 for instance (intersection over union); 0: keep all");
-        app->add_option_function<std::string>("--loc-divisor", [chosen](const std::string& text) { chosen->divisor = text == "1023" ? 1023 : 1024; }, "What coordinates are divided by; 1023 as big_vision does")
-            ->check(CLI::IsMember({"1024", "1023"}))->type_name("N")->default_str("1024");
+        app->add_flag("--constrained", chosen->constrained,
+                      "Let the answer have well-formed boxes of the things asked for, and nothing else");
+        add_number(*app, "--merge", chosen->merge, 0.0f, 1.0f,
+                   "Drop boxes of one label that share this much, 0.5 for instance (intersection over union); 0: keep all");
+        app->add_option_function<std::string>(
+               "--loc-divisor", [chosen](const std::string& text) { chosen->divisor = text == "1023" ? 1023 : 1024; },
+               "What coordinates are divided by; 1023 as big_vision does")
+            ->check(CLI::IsMember({"1024", "1023"}))
+            ->type_name("N")
+            ->default_str("1024");
     }
     if (what == task::segment) {
-        app->add_option("--masks", chosen->masks, "hard: inside or outside; soft: with edges between")->check(CLI::IsMember({"hard", "soft"}))->type_name("HOW")->capture_default_str();
+        app->add_option("--masks", chosen->masks, "hard: inside or outside; soft: with edges between")
+            ->check(CLI::IsMember({"hard", "soft"}))
+            ->type_name("HOW")
+            ->capture_default_str();
         app->add_option("--mask-decoder", chosen->mask_decoder, "vae-oid.npz; without: the one in the model's folder")->type_name("FILE");
     }
     chosen->answer.add_to(*app);
@@ -337,10 +363,12 @@ command add_task(CLI::App& program, task what, const char* name, const char* abo
 } // namespace
 
 command add_detect(CLI::App& program) {
-    return add_task(program, task::detect, "detect", "Find things in pictures: boxes", "What to find: \"cat ; black dog\"");
+    return add_task(program, task::detect, "detect", "Find things in images: boxes", "What to find: \"cat ; black dog\"");
 }
 command add_segment(CLI::App& program) {
-    return add_task(program, task::segment, "segment", "Find things in pictures: boxes and masks", "What to find: \"cat ; black dog\"");
+    return add_task(program, task::segment, "segment", "Find things in images: boxes and masks", "What to find: \"cat ; black dog\"");
 }
-command add_caption(CLI::App& program) { return add_task(program, task::caption, "caption", "Say in a sentence what pictures show"); }
-command add_ask(CLI::App& program) { return add_task(program, task::ask, "ask", "Answer a question about pictures", "The question: \"where is the cat?\""); }
+command add_caption(CLI::App& program) { return add_task(program, task::caption, "caption", "Say in a sentence what images show"); }
+command add_ask(CLI::App& program) {
+    return add_task(program, task::ask, "ask", "Answer a question about images", "The question: \"where is the cat?\"");
+}

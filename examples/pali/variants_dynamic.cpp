@@ -1,4 +1,5 @@
-// Any variant, with the sizes of its checkpoint read when the program runs: one type to compile for each kind of weights, and not one for each variant.
+// Any variant, with the sizes of its checkpoint read when the program runs: one type to compile for each kind of weights, and not one for
+// each variant.
 #include "runner.hpp"
 
 opener find_dynamic(std::string_view weights) {

@@ -31,7 +31,7 @@
 #  define PALI_MODEL PALI_SIMD
 #endif
 
-namespace pali::inline PALI_ABI::inline PALI_MODEL {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_MODEL {
 
 /// Whether the bodies of a model type can be had: in this source, which includes model.ipp, or compiled elsewhere.
 template <class Config, class Weights>
@@ -47,13 +47,15 @@ struct model_bodies {
  * PaliGemma or PaliGemma 2. `Config` picks the variant at compile time, or is `dynamic`; `Weights` is the type that the matrices are
  * held in: `bf16`, `f32`, `int8` or `int4`.
  *
- * Calls on one model wait for each other; a call from a callback of the same model's call throws errc::invalid_argument. Two models run side by side, each with threads of its own. All calls throw errc::invalid_argument
- * for options outside their range, pictures without pixels and features that are not as wide as the model.
+ * Calls on one model wait for each other; a call from a callback of the same model's call throws errc::invalid_argument. Two models run
+ * side by side, each with threads of its own. All calls throw errc::invalid_argument for options outside their range, images without
+ * pixels and features that are not as wide as the model.
  */
 template <model_config Config = dynamic, weight_storage Weights = bf16>
 class model {
     static_assert(model_bodies<Config, Weights>::available,
-                  "this model type was not compiled: include <pali/model.ipp> in the source that uses it, name it in the CMake variable PALI_VARIANTS, or link pali::pali instead of pali::compiled");
+                  "this model type was not compiled: include <pali/model.ipp> in the source that uses it, name it in the CMake variable "
+                  "PALI_VARIANTS, or link pali::pali instead of pali::compiled");
 
 public:
     /// Opens a Hugging Face folder: config.json, tokenizer.model or tokenizer.json, safetensors, and optional files. Throws what
@@ -79,89 +81,96 @@ public:
     /// Threads that take part in its work.
     [[nodiscard]] std::size_t threads() const noexcept;
 
-    /// What the decoder will see of a picture: (image tokens, hidden). Compute it once to ask many questions.
+    /// What the decoder will see of an image: (image tokens, hidden). Compute it once to ask many questions.
     /// Throws errc::cancelled when `on_progress`, stage "image", returns false.
-    [[nodiscard]] image_features encode(const image& picture, const progress_callback& on_progress = {});
+    [[nodiscard]] image_features encode(const image& image, const progress_callback& on_progress = {});
 
-    /// Answers a prompt about a picture. Stopped by a callback it returns what there is, with finish_reason::cancelled. Throws, as all that follow, errc::invalid_argument for
-    /// options that are not allowed, and for logits that are no numbers; errc::invalid_prompt and errc::missing_token for a prompt that cannot be laid out.
-    generation generate(const image& picture, std::string_view prompt, const generate_options& options = {}) {
-        return generate(std::span(&picture, 1), prompt, options);
+    /// Answers a prompt about an image. Stopped by a callback it returns what there is, with finish_reason::cancelled. Throws, as all that
+    /// follow, errc::invalid_argument for options that are not allowed, and for logits that are no numbers; errc::invalid_prompt and
+    /// errc::missing_token for a prompt that cannot be laid out.
+    generation generate(const image& image, std::string_view prompt, const generate_options& options = {}) {
+        return generate(std::span(&image, 1), prompt, options);
     }
-    /// Answers a prompt about several pictures; the model sees them in that order.
-    generation generate(std::span<const image> pictures, std::string_view prompt, const generate_options& options = {});
-    /// Answers a prompt about a picture that was encoded before.
-    generation generate(const image_features& picture, std::string_view prompt, const generate_options& options = {}) {
-        return generate(request{.images = std::span(&picture, 1), .prompt = prompt, .options = options});
+    /// Answers a prompt about several images; the model sees them in that order.
+    generation generate(std::span<const image> images, std::string_view prompt, const generate_options& options = {});
+    /// Answers a prompt about an image that was encoded before.
+    generation generate(const image_features& image, std::string_view prompt, const generate_options& options = {}) {
+        return generate(request{.images = std::span(&image, 1), .prompt = prompt, .options = options});
     }
     /// Answers one request.
     generation generate(const request& one);
-    /// Answers requests together: each as if it were alone, in the order given, at the cost of reading the weights once a step for all. Progress goes to the first
-    /// `on_progress` among them. A callback that returns false stops all of them.
+    /// Answers requests together: each as if it were alone, in the order given, at the cost of reading the weights once a step for all.
+    /// Progress goes to the first `on_progress` among them. A callback that returns false stops all of them.
     std::vector<generation> generate(std::span<const request> requests);
-    /// Answers one prompt about each of several pictures, all together. The callbacks of `options` are those of every answer: they may take its number first. Throws
-    /// errc::cancelled when `on_progress` stops the encoding of a picture.
-    std::vector<generation> generate_each(std::span<const image> pictures, std::string_view prompt, const generate_options& options = {});
+    /// Answers one prompt about each of several images, all together. The callbacks of `options` are those of every answer: they may take
+    /// its number first. Throws errc::cancelled when `on_progress` stops the encoding of an image.
+    std::vector<generation> generate_each(std::span<const image> images, std::string_view prompt, const generate_options& options = {});
 
-    /// What is to be seen, in the form of the COCO captions: the prompt "caption en". Stopped by a callback it is what was said so far: generate() tells it apart.
-    std::string caption(const image& picture, std::string_view language = "en", const generate_options& options = {}) {
-        return caption(std::span(&picture, 1), language, options);
+    /// What is to be seen, in the form of the COCO captions: the prompt "caption en". Stopped by a callback it is what was said so far:
+    /// generate() tells it apart.
+    std::string caption(const image& image, std::string_view language = "en", const generate_options& options = {}) {
+        return caption(std::span(&image, 1), language, options);
     }
-    /// The same of several pictures together.
-    std::string caption(std::span<const image> pictures, std::string_view language = "en", const generate_options& options = {}) {
-        return generate(pictures, caption_prompt(language), options).text;
+    /// The same of several images together.
+    std::string caption(std::span<const image> images, std::string_view language = "en", const generate_options& options = {}) {
+        return generate(images, caption_prompt(language), options).text;
     }
     /// The answer to a question, by the prompt "answer en where is the cat?".
-    std::string answer(const image& picture, std::string_view question, std::string_view language = "en", const generate_options& options = {}) {
-        return answer(std::span(&picture, 1), question, language, options);
+    std::string answer(const image& image, std::string_view question, std::string_view language = "en",
+                       const generate_options& options = {}) {
+        return answer(std::span(&image, 1), question, language, options);
     }
-    /// The same about several pictures together.
-    std::string answer(std::span<const image> pictures, std::string_view question, std::string_view language = "en", const generate_options& options = {}) {
-        return generate(pictures, answer_prompt(question, language), options).text;
+    /// The same about several images together.
+    std::string answer(std::span<const image> images, std::string_view question, std::string_view language = "en",
+                       const generate_options& options = {}) {
+        return generate(images, answer_prompt(question, language), options).text;
     }
 
     /// Finds things: "cat ; black dog". What the model says is never an error: see findings::skipped.
-    /// Throws errc::cancelled when `on_progress` stops the encoding of the picture, and what object_constraint throws for `constrained`.
-    findings detect(const image& picture, std::string_view things, const find_options& options = {}) {
-        return std::move(detect_each(std::span(&picture, 1), things, options).front());
+    /// Throws errc::cancelled when `on_progress` stops the encoding of the image, and what object_constraint throws for `constrained`.
+    findings detect(const image& image, std::string_view things, const find_options& options = {}) {
+        return std::move(detect_each(std::span(&image, 1), things, options).front());
     }
-    /// The same in a picture that was encoded before.
-    findings detect(const image_features& picture, std::string_view things, const find_options& options = {}) {
-        return find(picture, pointing::boxes, things, options);
+    /// The same in an image that was encoded before.
+    findings detect(const image_features& image, std::string_view things, const find_options& options = {}) {
+        return find(image, pointing::boxes, things, options);
     }
-    /// The same in each of several pictures, decoded together.
-    std::vector<findings> detect_each(std::span<const image> pictures, std::string_view things, const find_options& options = {}) {
-        return find_each(pictures, pointing::boxes, things, options);
+    /// The same in each of several images, decoded together.
+    std::vector<findings> detect_each(std::span<const image> images, std::string_view things, const find_options& options = {}) {
+        return find_each(images, pointing::boxes, things, options);
     }
 
-    /// Finds things, and which pixels are theirs. Needs the mask decoder: throws what mask_vqvae throws, errc::cannot_open when there is none.
-    findings segment(const image& picture, std::string_view things, const find_options& options = {}) {
-        return std::move(segment_each(std::span(&picture, 1), things, options).front());
+    /// Finds things, and which pixels are theirs. Needs the mask decoder: throws what mask_vqvae throws, errc::cannot_open when there is
+    /// none.
+    findings segment(const image& image, std::string_view things, const find_options& options = {}) {
+        return std::move(segment_each(std::span(&image, 1), things, options).front());
     }
-    /// The same in a picture that was encoded before.
-    findings segment(const image_features& picture, std::string_view things, const find_options& options = {}) {
-        return find(picture, pointing::masks, things, options);
+    /// The same in an image that was encoded before.
+    findings segment(const image_features& image, std::string_view things, const find_options& options = {}) {
+        return find(image, pointing::masks, things, options);
     }
-    /// The same in each of several pictures, decoded together.
-    std::vector<findings> segment_each(std::span<const image> pictures, std::string_view things, const find_options& options = {}) {
-        return find_each(pictures, pointing::masks, things, options);
+    /// The same in each of several images, decoded together.
+    std::vector<findings> segment_each(std::span<const image> images, std::string_view things, const find_options& options = {}) {
+        return find_each(images, pointing::masks, things, options);
     }
 
     /// What detect() and segment() are, with the kind as an argument.
-    findings find(const image_features& picture, pointing kind, std::string_view things, const find_options& options = {});
-    /// The same in each of several pictures, decoded together.
-    std::vector<findings> find_each(std::span<const image> pictures, pointing kind, std::string_view things, const find_options& options = {});
+    findings find(const image_features& image, pointing kind, std::string_view things, const find_options& options = {});
+    /// The same in each of several images, decoded together.
+    std::vector<findings> find_each(std::span<const image> images, pointing kind, std::string_view things,
+                                    const find_options& options = {});
 
-    /// The objects in an answer to any prompt about a picture, of which only the size matters; with masks where there is a mask decoder. How the answer is made,
-    /// options.generate and options.constrained, is without effect here. Throws what mask_vqvae throws, and errc::invalid_argument.
-    findings read(generation said, const image_features& picture, const find_options& options = {});
+    /// The objects in an answer to any prompt about an image, of which only the size matters; with masks where there is a mask decoder.
+    /// How the answer is made, options.generate and options.constrained, is without effect here. Throws what mask_vqvae throws, and
+    /// errc::invalid_argument.
+    findings read(generation said, const image_features& image, const find_options& options = {});
 
     /// Log-probabilities of an answer, its end included, as if the model had said it. Throws errc::invalid_prompt and
     /// errc::missing_token for a prompt that cannot be laid out, as those below.
     [[nodiscard]] score_result score(std::span<const image_features> images, std::string_view prompt, std::string_view answer);
-    /// The same of an answer about a picture, which is encoded for it.
-    [[nodiscard]] score_result score(const image& picture, std::string_view prompt, std::string_view answer) {
-        const image_features features = encode(picture);
+    /// The same of an answer about an image, which is encoded for it.
+    [[nodiscard]] score_result score(const image& image, std::string_view prompt, std::string_view answer) {
+        const image_features features = encode(image);
         return score(std::span(&features, 1), prompt, answer);
     }
 
@@ -181,11 +190,11 @@ extern template class model<dynamic, bf16>;
 extern template class model<dynamic, int8>;
 extern template class model<dynamic, int4>;
 /// One of PALI_VARIANTS.
-#  define PALI_VARIANT(variant, weights)                                     \
-      template <>                                                            \
-      struct model_bodies<variant, weights> {                                \
-          static constexpr bool available = true;                            \
-      };                                                                     \
+#  define PALI_VARIANT(variant, weights)                                                                                                   \
+      template <>                                                                                                                          \
+      struct model_bodies<variant, weights> {                                                                                              \
+          static constexpr bool available = true;                                                                                          \
+      };                                                                                                                                   \
       extern template class model<variant, weights>;
 #  ifdef PALI_COMPILED_VARIANTS
 PALI_COMPILED_VARIANTS
@@ -193,7 +202,7 @@ PALI_COMPILED_VARIANTS
 #  undef PALI_VARIANT
 #endif
 
-} // namespace pali::inline PALI_ABI::inline PALI_MODEL
+}}} // namespace pali::PALI_ABI::PALI_MODEL
 
 #ifndef PALI_COMPILED
 #  include <pali/model.ipp>

@@ -1,15 +1,15 @@
 // The bodies of model: what a call does, with the networks at work.
 #pragma once
 
-#include <pali/arch/features.hpp>
+#include <pali/arch/cpu_features.hpp>
 #include <pali/core/checkpoint_place.hpp>
 #include <pali/core/describe.hpp>
 #include <pali/model.hpp>
 #include <pali/model/beams.hpp>
-#include <pali/model/caches.hpp>
 #include <pali/model/check_tokens.hpp>
 #include <pali/model/find.hpp>
 #include <pali/model/generate.hpp>
+#include <pali/model/kv_caches.hpp>
 #include <pali/model/preprocessing.hpp>
 #include <pali/model/score.hpp>
 
@@ -30,7 +30,7 @@
 #include <utility>
 #include <vector>
 
-namespace pali::inline PALI_ABI::inline PALI_MODEL {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_MODEL {
 
 #ifdef PALI_COMPILED
 /// This source has the bodies of every type.
@@ -45,20 +45,22 @@ struct model_bodies<Config, Weights> {
 template <model_config Config, weight_storage Weights>
 struct model<Config, Weights>::state {
     state(const std::filesystem::path& from, const load_options& options)
-        : folder(folder_of_checkpoint(from)), read(read_checkpoint_config(from)), at(options.threads, options.pin_threads), text(open_tokenizer(folder, read)), net(from, read, options, at), pictures(preprocessing_of(read.picture)), eos(read.eos.begin(), read.eos.end()),
-          mask_file(options.mask_decoder), caches(options.kv_cache) {
+        : folder(folder_of_checkpoint(from)), read(read_checkpoint_config(from)), ctx(options.threads, options.pin_threads),
+          text(open_tokenizer(folder, read)), net(from, read, options, ctx), image_input(preprocessing_of(read.image)),
+          eos(read.eos.begin(), read.eos.end()), mask_file(options.mask_decoder), caches(options.kv_cache) {
         if (options.on_notice)
-            if (const std::string missing = describe_tokens_without_rows(text, net.config.vocab); !missing.empty()) options.on_notice(folder.string() + ": " + missing);
+            if (const std::string missing = describe_tokens_without_rows(text, net.config.vocab); !missing.empty())
+                options.on_notice(folder.string() + ": " + missing);
         load_s = clock.lap();
     }
 
     stopwatch clock;
     std::filesystem::path folder;
     checkpoint_config read;
-    context at;
+    context ctx;
     tokenizer text;
     network<Config, Weights> net;
-    preprocessing pictures;
+    preprocessing image_input;
     std::vector<token> eos;
     std::filesystem::path mask_file;
     std::optional<mask_vqvae> masks; // read when it is first asked for
@@ -67,12 +69,14 @@ struct model<Config, Weights>::state {
     std::atomic<std::thread::id> caller{}; // the thread whose call is running
     double load_s = 0;
 
-    /// A call: waits until those of other threads have ended. Throws errc::invalid_argument for one that a callback of a running call makes, which would wait for itself.
+    /// A call: waits until those of other threads have ended. Throws errc::invalid_argument for one that a callback of a running call
+    /// makes, which would wait for itself.
     class call {
     public:
         explicit call(state& s) : m_state(s) {
             if (s.caller.load(std::memory_order_relaxed) == std::this_thread::get_id())
-                throw error(errc::invalid_argument, "a model was called from a callback of its own call: ask when the call has returned, or use another model");
+                throw error(errc::invalid_argument,
+                            "a model was called from a callback of its own call: ask when the call has returned, or use another model");
             s.busy.lock();
             s.caller.store(std::this_thread::get_id(), std::memory_order_relaxed);
         }
@@ -87,57 +91,60 @@ struct model<Config, Weights>::state {
         state& m_state;
     };
 
-    /// Of a call that encodes `pictures` and answers `requests`, with up to `tokens` steps of decoding.
-    [[nodiscard]] call_progress progress_of(const progress_callback& callback, std::size_t images, std::size_t requests, std::size_t tokens) const {
+    /// Of a call that encodes `images` and answers `requests`, with up to `tokens` steps of decoding.
+    [[nodiscard]] call_progress progress_of(const progress_callback& callback, std::size_t images, std::size_t requests,
+                                            std::size_t tokens) const {
         return {callback, images * net.vision.layers.size() + requests * net.decoder.layers.size() + tokens};
     }
 
-    /// Throws errc::invalid_prompt for a prompt that is too long, before pictures are looked at.
+    /// Throws errc::invalid_prompt for a prompt that is too long, before images are looked at.
     void require_room(std::size_t images, std::string_view prompt) const { (void)lay_out(net, text, images * net.image_tokens(), prompt); }
 
     /// Nothing when the callback stopped it.
-    [[nodiscard]] std::optional<image_features> see(const image& picture, call_progress& progress) {
-        if (!pictures.do_resize && (picture.width != pictures.width || picture.height != pictures.height))
-            throw error(errc::unsupported_config, {read.picture.file.string(), ": do_resize is off, and a picture has ", picture.width, " x ", picture.height, " pixels, where the model takes ", pictures.width,
-                                                   " x ", pictures.height, ": set do_resize to true, or resize the pictures before"});
-        const tensor<3> pixels = preprocess(picture, pictures);
+    [[nodiscard]] std::optional<image_features> see(const image& image, call_progress& progress) {
+        if (!image_input.do_resize && (image.width != image_input.width || image.height != image_input.height))
+            throw error(errc::unsupported_config, {read.image.file.string(), ": do_resize is off, and an image has ", image.width, " x ",
+                                                   image.height, " pixels, where the model takes ", image_input.width, " x ",
+                                                   image_input.height, ": set do_resize to true, or resize the images before"});
+        const tensor<3> pixels = preprocess(image, image_input);
         if (!progress.begin("image")) return std::nullopt;
-        const arena::frame frame(at.scratch);
-        const auto x = net.vision(pixels.data(), at, [&](std::size_t, const matrix_view&) { return progress.advance("image"); });
+        const arena::frame frame(ctx.scratch);
+        const auto x = net.vision(pixels.data(), ctx, [&](std::size_t, const matrix_view&) { return progress.advance("image"); });
         if (progress.stopped()) return std::nullopt;
-        return image_features{copy_of(net.project(x, at)), picture.width, picture.height};
+        return image_features{copy_of(net.project(x, ctx)), image.width, image.height};
     }
-    [[nodiscard]] image_features see_or_throw(const image& picture, call_progress& progress) {
-        auto features = see(picture, progress);
-        if (!features) throw error(errc::cancelled, "encoding a picture was stopped by the callback");
+    [[nodiscard]] image_features see_or_throw(const image& image, call_progress& progress) {
+        auto features = see(image, progress);
+        if (!features) throw error(errc::cancelled, "encoding an image was stopped by the callback");
         return std::move(*features);
     }
     [[nodiscard]] std::vector<image_features> see_each(std::span<const image> several, call_progress& progress) {
         std::vector<image_features> seen;
         seen.reserve(several.size());
-        for (const image& picture : several) seen.push_back(see_or_throw(picture, progress));
+        for (const image& image : several) seen.push_back(see_or_throw(image, progress));
         return seen;
     }
 
     [[nodiscard]] std::vector<generation> answer_all(std::span<const request> requests, call_progress& progress) {
         for (const request& one : requests) one.options.validate();
         const auto beams = [](const request& one) { return one.options.num_beams > 1; };
-        if (std::none_of(requests.begin(), requests.end(), beams)) return pali::generate(net, text, eos, requests, caches, at, progress);
-        std::vector<generation> results; // a beam search is a batch already: one request at a time
+        if (std::none_of(requests.begin(), requests.end(), beams)) return pali::generate(net, text, eos, requests, caches, ctx, progress);
+        std::vector<generation> results; // a beam search is a batch already: one request ctx a time
         for (std::size_t i = 0; i < requests.size(); ++i) {
             const request& one = requests[i];
             std::size_t image_tokens = 0;
-            for (const image_features& picture : one.images) image_tokens += picture.values.shape(0);
+            for (const image_features& image : one.images) image_tokens += image.values.shape(0);
             if (progress.stopped()) results.push_back(cancelled(one.prompt, image_tokens, 0));
-            else if (beams(one)) results.push_back(search_beams(net, text, eos, one, caches, at, progress, i));
-            else results.push_back(std::move(pali::generate(net, text, eos, std::span(&one, 1), caches, at, progress, i).front()));
+            else if (beams(one)) results.push_back(search_beams(net, text, eos, one, caches, ctx, progress, i));
+            else results.push_back(std::move(pali::generate(net, text, eos, std::span(&one, 1), caches, ctx, progress, i).front()));
         }
         if (!progress.stopped()) progress.complete("search");
         return results;
     }
-    [[nodiscard]] std::vector<generation> answer_each_of(std::span<const image_features> seen, std::string_view prompt, const generate_options& options, call_progress& progress) {
+    [[nodiscard]] std::vector<generation> answer_each_of(std::span<const image_features> seen, std::string_view prompt,
+                                                         const generate_options& options, call_progress& progress) {
         std::vector<request> requests;
-        for (const image_features& picture : seen) requests.push_back({.images = std::span(&picture, 1), .prompt = prompt, .options = options});
+        for (const image_features& image : seen) requests.push_back({.images = std::span(&image, 1), .prompt = prompt, .options = options});
         return answer_all(requests, progress);
     }
     /// An answer that was stopped before there was a token of it.
@@ -150,22 +157,27 @@ struct model<Config, Weights>::state {
         return result;
     }
 
-    [[nodiscard]] std::optional<std::filesystem::path> find_mask_file() const { return mask_file.empty() ? find_mask_vqvae(folder) : mask_file; }
+    [[nodiscard]] std::optional<std::filesystem::path> find_mask_file() const {
+        return mask_file.empty() ? find_mask_vqvae(folder) : mask_file;
+    }
     [[nodiscard]] const mask_vqvae& mask_decoder() {
         if (masks) return *masks;
         const std::optional<std::filesystem::path> file = find_mask_file();
         if (!file)
-            throw error(errc::cannot_open, {folder.string(), ": no mask decoder lies beside the weights; segment needs vae-oid.npz of big_vision ",
-                                            "(gs://big_vision/paligemma/vae-oid.npz): put it there, or name it (load_options::mask_decoder, --mask-decoder of the program)"});
+            throw error(errc::cannot_open,
+                        {folder.string(), ": no mask decoder lies beside the weights; segment needs vae-oid.npz of big_vision ",
+                         "(gs://big_vision/paligemma/vae-oid.npz): put it there, or name it (load_options::mask_decoder, --mask-decoder of "
+                         "the program)"});
         return masks.emplace(*file);
     }
-    [[nodiscard]] std::vector<findings> find(std::span<const image_features> seen, pointing kind, std::string_view things, const find_options& options, call_progress& progress) {
+    [[nodiscard]] std::vector<findings> find(std::span<const image_features> seen, pointing kind, std::string_view things,
+                                             const find_options& options, call_progress& progress) {
         const mask_vqvae* const decoder = kind == pointing::masks ? &mask_decoder() : nullptr;
         std::vector<generation> said = answer_each_of(seen, prompt_of(kind, things), decoding_of(options, kind, things, text), progress);
         std::vector<findings> found;
         found.reserve(said.size());
         for (std::size_t i = 0; i < said.size(); ++i)
-            found.push_back(read_findings(std::move(said[i]), text, seen[i].width, seen[i].height, decoder, options, at));
+            found.push_back(read_findings(std::move(said[i]), text, seen[i].width, seen[i].height, decoder, options, ctx));
         return found;
     }
 };
@@ -183,15 +195,25 @@ template <model_config Config, weight_storage Weights>
 model<Config, Weights>& model<Config, Weights>::operator=(model&&) noexcept = default;
 
 template <model_config Config, weight_storage Weights>
-const Config& model<Config, Weights>::config() const noexcept { return m_state->net.config; }
+const Config& model<Config, Weights>::config() const noexcept {
+    return m_state->net.config;
+}
 template <model_config Config, weight_storage Weights>
-const checkpoint_config& model<Config, Weights>::checkpoint() const noexcept { return m_state->read; }
+const checkpoint_config& model<Config, Weights>::checkpoint() const noexcept {
+    return m_state->read;
+}
 template <model_config Config, weight_storage Weights>
-const tokenizer& model<Config, Weights>::text() const noexcept { return m_state->text; }
+const tokenizer& model<Config, Weights>::text() const noexcept {
+    return m_state->text;
+}
 template <model_config Config, weight_storage Weights>
-double model<Config, Weights>::load_seconds() const noexcept { return m_state->load_s; }
+double model<Config, Weights>::load_seconds() const noexcept {
+    return m_state->load_s;
+}
 template <model_config Config, weight_storage Weights>
-std::size_t model<Config, Weights>::threads() const noexcept { return m_state->at.threads.size(); }
+std::size_t model<Config, Weights>::threads() const noexcept {
+    return m_state->ctx.threads.size();
+}
 template <model_config Config, weight_storage Weights>
 std::string model<Config, Weights>::arch() {
     const pali::arch::features &extra = kernels::active().usable(), &wanted = pali::arch::in_use();
@@ -200,31 +222,35 @@ std::string model<Config, Weights>::arch() {
 #else
     const std::string level = pali::arch::simd<>::name();
 #endif
-    return level + (extra.avx_vnni || extra.avx512_vnni ? " vnni" : "") + (extra.avx512_bf16 ? " bf16" : "") + (extra.amx_bf16 ? " amx" : "") + (extra == wanted ? "" : " (without " + std::string(wanted.amx_bf16 && !extra.amx_bf16 ? "amx" : "avx_vnni") + ": it computed a wrong product)");
+    return level + (extra.avx_vnni || extra.avx512_vnni ? " vnni" : "") + (extra.avx512_bf16 ? " bf16" : "") +
+           (extra.amx_bf16 ? " amx" : "") +
+           (extra == wanted
+                ? ""
+                : " (without " + std::string(wanted.amx_bf16 && !extra.amx_bf16 ? "amx" : "avx_vnni") + ": it computed a wrong product)");
 }
 
 template <model_config Config, weight_storage Weights>
-image_features model<Config, Weights>::encode(const image& picture, const progress_callback& on_progress) {
+image_features model<Config, Weights>::encode(const image& image, const progress_callback& on_progress) {
     const typename state::call call(*m_state);
     call_progress progress = m_state->progress_of(on_progress, 1, 0, 0);
-    return m_state->see_or_throw(picture, progress);
+    return m_state->see_or_throw(image, progress);
 }
 
 template <model_config Config, weight_storage Weights>
-generation model<Config, Weights>::generate(std::span<const image> pictures, std::string_view prompt, const generate_options& options) {
+generation model<Config, Weights>::generate(std::span<const image> images, std::string_view prompt, const generate_options& options) {
     options.validate();
     const typename state::call call(*m_state);
     stopwatch clock;
-    m_state->require_room(pictures.size(), prompt);
-    call_progress progress = m_state->progress_of(options.on_progress, pictures.size(), 1, options.max_new_tokens);
-    std::vector<image_features> images;
-    for (const image& picture : pictures) {
-        auto features = m_state->see(picture, progress);
-        if (!features) return m_state->cancelled(prompt, pictures.size() * m_state->net.image_tokens(), clock.lap());
-        images.push_back(std::move(*features));
+    m_state->require_room(images.size(), prompt);
+    call_progress progress = m_state->progress_of(options.on_progress, images.size(), 1, options.max_new_tokens);
+    std::vector<image_features> seen;
+    for (const pali::image& image : images) {
+        auto features = m_state->see(image, progress);
+        if (!features) return m_state->cancelled(prompt, images.size() * m_state->net.image_tokens(), clock.lap());
+        seen.push_back(std::move(*features));
     }
     const double seconds = clock.lap();
-    const request one{.images = images, .prompt = prompt, .options = options};
+    const request one{.images = seen, .prompt = prompt, .options = options};
     generation result = std::move(m_state->answer_all(std::span(&one, 1), progress).front());
     result.timings.image_s = seconds;
     return result;
@@ -247,13 +273,14 @@ std::vector<generation> model<Config, Weights>::generate(std::span<const request
     return m_state->answer_all(requests, progress);
 }
 template <model_config Config, weight_storage Weights>
-std::vector<generation> model<Config, Weights>::generate_each(std::span<const image> pictures, std::string_view prompt, const generate_options& options) {
+std::vector<generation> model<Config, Weights>::generate_each(std::span<const image> images, std::string_view prompt,
+                                                              const generate_options& options) {
     options.validate();
     const typename state::call call(*m_state);
     stopwatch clock;
     m_state->require_room(1, prompt);
-    call_progress progress = m_state->progress_of(options.on_progress, pictures.size(), pictures.size(), options.max_new_tokens);
-    const std::vector<image_features> seen = m_state->see_each(pictures, progress);
+    call_progress progress = m_state->progress_of(options.on_progress, images.size(), images.size(), options.max_new_tokens);
+    const std::vector<image_features> seen = m_state->see_each(images, progress);
     const double seconds = clock.lap();
     std::vector<generation> said = m_state->answer_each_of(seen, prompt, options, progress);
     for (generation& one : said) one.timings.image_s = seconds / static_cast<double>(said.size());
@@ -261,48 +288,51 @@ std::vector<generation> model<Config, Weights>::generate_each(std::span<const im
 }
 
 template <model_config Config, weight_storage Weights>
-findings model<Config, Weights>::find(const image_features& picture, pointing kind, std::string_view things, const find_options& options) {
+findings model<Config, Weights>::find(const image_features& image, pointing kind, std::string_view things, const find_options& options) {
     options.validate();
     const typename state::call call(*m_state);
     call_progress progress = m_state->progress_of(options.generate.on_progress, 0, 1, options.generate.max_new_tokens);
-    return std::move(m_state->find(std::span(&picture, 1), kind, things, options, progress).front());
+    return std::move(m_state->find(std::span(&image, 1), kind, things, options, progress).front());
 }
 template <model_config Config, weight_storage Weights>
-std::vector<findings> model<Config, Weights>::find_each(std::span<const image> pictures, pointing kind, std::string_view things, const find_options& options) {
+std::vector<findings> model<Config, Weights>::find_each(std::span<const image> images, pointing kind, std::string_view things,
+                                                        const find_options& options) {
     options.validate();
     const typename state::call call(*m_state);
     stopwatch clock;
     if (kind == pointing::masks) (void)m_state->mask_decoder(); // before the work of seeing
     m_state->require_room(1, prompt_of(kind, things));
-    call_progress progress = m_state->progress_of(options.generate.on_progress, pictures.size(), pictures.size(), options.generate.max_new_tokens);
-    const std::vector<image_features> seen = m_state->see_each(pictures, progress);
+    call_progress progress =
+        m_state->progress_of(options.generate.on_progress, images.size(), images.size(), options.generate.max_new_tokens);
+    const std::vector<image_features> seen = m_state->see_each(images, progress);
     const double seconds = clock.lap();
     std::vector<findings> found = m_state->find(seen, kind, things, options, progress);
     for (findings& one : found) one.said.timings.image_s = seconds / static_cast<double>(found.size());
     return found;
 }
 template <model_config Config, weight_storage Weights>
-findings model<Config, Weights>::read(generation said, const image_features& picture, const find_options& options) {
+findings model<Config, Weights>::read(generation said, const image_features& image, const find_options& options) {
     options.validate();
     const typename state::call call(*m_state);
     const bool masks = said.text.find("<seg") != std::string::npos && m_state->find_mask_file();
-    return read_findings(std::move(said), m_state->text, picture.width, picture.height, masks ? &m_state->mask_decoder() : nullptr, options, m_state->at);
+    return read_findings(std::move(said), m_state->text, image.width, image.height, masks ? &m_state->mask_decoder() : nullptr, options,
+                         m_state->ctx);
 }
 
 template <model_config Config, weight_storage Weights>
 score_result model<Config, Weights>::score(std::span<const image_features> images, std::string_view prompt, std::string_view answer) {
     const typename state::call call(*m_state);
-    return pali::score(m_state->net, m_state->text, images, prompt, answer, m_state->caches, m_state->at);
+    return pali::score(m_state->net, m_state->text, images, prompt, answer, m_state->caches, m_state->ctx);
 }
 template <model_config Config, weight_storage Weights>
 matrix model<Config, Weights>::hidden_states(std::span<const image_features> images, std::string_view prompt, std::string_view suffix) {
     const typename state::call call(*m_state);
-    return pali::hidden_states(m_state->net, m_state->text, images, prompt, suffix, m_state->caches, m_state->at);
+    return pali::hidden_states(m_state->net, m_state->text, images, prompt, suffix, m_state->caches, m_state->ctx);
 }
 template <model_config Config, weight_storage Weights>
 matrix model<Config, Weights>::logits(std::span<const image_features> images, std::string_view prompt, std::string_view suffix) {
     const typename state::call call(*m_state);
-    return pali::logits(m_state->net, m_state->text, images, prompt, suffix, m_state->caches, m_state->at);
+    return pali::logits(m_state->net, m_state->text, images, prompt, suffix, m_state->caches, m_state->ctx);
 }
 
-} // namespace pali::inline PALI_ABI::inline PALI_MODEL
+}}} // namespace pali::PALI_ABI::PALI_MODEL

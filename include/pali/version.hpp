@@ -8,8 +8,8 @@
 #define PALI_VERSION_PATCH 0
 /// @}
 
-/// Whether preconditions of kernels are checked, by assert(). Headers alone follow NDEBUG. Bodies that are compiled once are not checked, whatever the sources that use
-/// them do, unless the build defines this to 1 for all of them, as a Debug build of pali::compiled does.
+/// Whether preconditions of kernels are checked, by assert(). Headers alone follow NDEBUG. Bodies that are compiled once are not checked,
+/// whatever the sources that use them do, unless the build defines this to 1 for all of them, as a Debug build of pali::compiled does.
 #ifndef PALI_CHECKED
 #  if defined(NDEBUG) || defined(PALI_COMPILED)
 #    define PALI_CHECKED 0
@@ -36,12 +36,10 @@
 
 #ifdef __cpp_inline_variables // not C, nor the older C++ that pali.h is for as well
 /// The library: models, and the parts that they are made of, each of use alone.
-namespace pali {
-inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// "major.minor.patch"
 inline constexpr const char version[] = PALI_VERSION_TEXT(PALI_VERSION_MAJOR, PALI_VERSION_MINOR, PALI_VERSION_PATCH);
 
-} // namespace PALI_ABI
-} // namespace pali
+}} // namespace pali::PALI_ABI
 #endif

@@ -16,8 +16,8 @@
 #define PALI_VERSION_PATCH 0
 /// @}
 
-/// Whether preconditions of kernels are checked, by assert(). Headers alone follow NDEBUG. Bodies that are compiled once are not checked, whatever the sources that use
-/// them do, unless the build defines this to 1 for all of them, as a Debug build of pali::compiled does.
+/// Whether preconditions of kernels are checked, by assert(). Headers alone follow NDEBUG. Bodies that are compiled once are not checked,
+/// whatever the sources that use them do, unless the build defines this to 1 for all of them, as a Debug build of pali::compiled does.
 #ifndef PALI_CHECKED
 #  if defined(NDEBUG) || defined(PALI_COMPILED)
 #    define PALI_CHECKED 0
@@ -44,14 +44,12 @@
 
 #ifdef __cpp_inline_variables // not C, nor the older C++ that pali.h is for as well
 /// The library: models, and the parts that they are made of, each of use alone.
-namespace pali {
-inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// "major.minor.patch"
 inline constexpr const char version[] = PALI_VERSION_TEXT(PALI_VERSION_MAJOR, PALI_VERSION_MINOR, PALI_VERSION_PATCH);
 
-} // namespace PALI_ABI
-} // namespace pali
+}} // namespace pali::PALI_ABI
 #endif
 
 // The few macros of the library: internal, all prefixed, none needed by a user.
@@ -62,7 +60,8 @@ inline constexpr const char version[] = PALI_VERSION_TEXT(PALI_VERSION_MAJOR, PA
 #  include <pali_needs_cxx20>
 #endif
 
-// Before any other header: a compiler that has none for 32 bits says this all the same, by #error since such a header ends it before anything is asserted.
+// Before any other header: a compiler that has none for 32 bits says this all the same, by #error since such a header ends it before
+// anything is asserted.
 #if defined(__SIZEOF_POINTER__) && __SIZEOF_POINTER__ != 8
 #  error "pali needs a 64-bit target: checkpoints are larger than a 32-bit address space"
 #endif
@@ -95,7 +94,8 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #if defined(__clang__)
 #  define PALI_NO_UNROLL _Pragma("clang loop unroll(disable)")
 #  define PALI_UNROLL _Pragma("clang loop unroll(full)") ///< a loop of few rounds whose counter picks registers
-#  define PALI_UNROLL_EIGHT _Pragma("clang loop unroll_count(8)") ///< a loop of more rounds, eight at a time: of all of them clang would spill what they share
+#  define PALI_UNROLL_EIGHT                                                                                                                \
+      _Pragma("clang loop unroll_count(8)") ///< a loop of more rounds, eight at a time: of all of them clang would spill what they share
 #elif defined(__GNUC__)
 #  define PALI_NO_UNROLL
 #  define PALI_UNROLL _Pragma("GCC unroll 8")
@@ -120,14 +120,16 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_COLD
 #endif
 
-/// What was read from memory before is read again after it. clang would keep it, in a register that is not there; g++ reads again by itself.
+/// What was read from memory before is read again after it. clang would keep it, in a register that is not there; g++ reads again by
+/// itself.
 #if defined(__clang__)
 #  define PALI_READ_AGAIN __asm__ volatile("" : : : "memory")
 #else
 #  define PALI_READ_AGAIN (void)0
 #endif
 
-/// A vector is in a register here. g++ would read it anew from memory for each of its uses, or put off the sums that make it and hold their terms in memory.
+/// A vector is in a register here. g++ would read it anew from memory for each of its uses, or put off the sums that make it and hold their
+/// terms in memory.
 #if defined(__x86_64__) && !defined(__clang__)
 #  define PALI_IN_REGISTER(vector) __asm__("" : "+v"(vector))
 #else
@@ -147,11 +149,12 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #include <cstddef>
 #include <type_traits>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace config_detail {
 
-/// False for a configuration whose sizes are known when it is compiled and cannot be: `dynamic` has ordinary members, which are checked when they are read.
+/// False for a configuration whose sizes are known when it is compiled and cannot be: `dynamic` has ordinary members, which are checked
+/// when they are read.
 template <class C>
 [[nodiscard]] consteval bool has_possible_vision() {
     if constexpr (!std::is_member_object_pointer_v<decltype(&C::patch_size)> && !std::is_member_object_pointer_v<decltype(&C::heads)>)
@@ -167,8 +170,8 @@ template <class C>
 
 } // namespace config_detail
 
-/// A SigLIP vision tower: `static constexpr` members, or ordinary ones (`dynamic_vision`). Widths are elements of a vector. A type has a patch of a pixel or more that fits in the picture,
-/// and hidden % heads == 0.
+/// A SigLIP vision tower: `static constexpr` members, or ordinary ones (`dynamic_vision`). Widths are elements of a vector. A type has a
+/// patch of a pixel or more that fits in the image, and hidden % heads == 0.
 template <class C>
 concept vision_config = std::copyable<C> && requires(const C c) {
     { c.image_size } -> std::convertible_to<std::size_t>;   // pixels a side
@@ -183,46 +186,46 @@ concept vision_config = std::copyable<C> && requires(const C c) {
 /// A Gemma decoder of the first or second generation. A type has heads % kv_heads == 0 and an even head_dim.
 template <class C>
 concept decoder_config = std::copyable<C> && requires(const C c, std::size_t layer) {
-    { c.vocab } -> std::convertible_to<std::size_t>;               // rows of the embedding table
-    { c.hidden } -> std::convertible_to<std::size_t>;              // width of a token
-    { c.layers } -> std::convertible_to<std::size_t>;              // blocks
-    { c.intermediate } -> std::convertible_to<std::size_t>;        // width of the gated MLP
-    { c.heads } -> std::convertible_to<std::size_t>;               // of queries
-    { c.kv_heads } -> std::convertible_to<std::size_t>;            // heads % kv_heads == 0
-    { c.head_dim } -> std::convertible_to<std::size_t>;            // width of a head; even: RoPE rotates halves
-    { c.query_pre_attn_scalar } -> std::convertible_to<float>;     // queries are scaled by its ^-1/2
-    { c.attention_softcap } -> std::convertible_to<float>;         // 0: none
-    { c.final_softcap } -> std::convertible_to<float>;             // 0: none
-    { c.rope_theta } -> std::convertible_to<float>;                // base of the rotary frequencies
-    { c.norm_eps } -> std::convertible_to<float>;                  // added to the mean square in norms
-    { c.post_norms } -> std::convertible_to<bool>;                 // Gemma 2: a norm after attention and MLP too
-    { c.window(layer) } -> std::convertible_to<std::size_t>;       // sliding window of a layer, tokens; 0: none
+    { c.vocab } -> std::convertible_to<std::size_t>;           // rows of the embedding table
+    { c.hidden } -> std::convertible_to<std::size_t>;          // width of a token
+    { c.layers } -> std::convertible_to<std::size_t>;          // blocks
+    { c.intermediate } -> std::convertible_to<std::size_t>;    // width of the gated MLP
+    { c.heads } -> std::convertible_to<std::size_t>;           // of queries
+    { c.kv_heads } -> std::convertible_to<std::size_t>;        // heads % kv_heads == 0
+    { c.head_dim } -> std::convertible_to<std::size_t>;        // width of a head; even: RoPE rotates halves
+    { c.query_pre_attn_scalar } -> std::convertible_to<float>; // queries are scaled by its ^-1/2
+    { c.attention_softcap } -> std::convertible_to<float>;     // 0: none
+    { c.final_softcap } -> std::convertible_to<float>;         // 0: none
+    { c.rope_theta } -> std::convertible_to<float>;            // base of the rotary frequencies
+    { c.norm_eps } -> std::convertible_to<float>;              // added to the mean square in norms
+    { c.post_norms } -> std::convertible_to<bool>;             // Gemma 2: a norm after attention and MLP too
+    { c.window(layer) } -> std::convertible_to<std::size_t>;   // sliding window of a layer, tokens; 0: none
 } && config_detail::has_possible_decoder<C>();
 
 /// A PaliGemma: a decoder whose `vision` member describes the tower that feeds it.
 template <class C>
 concept model_config = decoder_config<C> && requires(const C c) { requires vision_config<std::remove_cvref_t<decltype(c.vision)>>; };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // A configuration whose numbers are read from config.json when the program runs.
 
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// A vision tower of any size.
 struct dynamic_vision {
     std::size_t image_size = 0, patch_size = 0, hidden = 0, layers = 0, intermediate = 0, heads = 0; ///< see vision_config
-    float norm_eps = 1e-6f; ///< see vision_config
+    float norm_eps = 1e-6f;                                                                          ///< see vision_config
 };
 
 /// A model of any size: satisfies `model_config` with ordinary members. What it says costs a load where a type knows a literal.
 struct dynamic {
-    dynamic_vision vision; ///< the tower
-    std::size_t vocab = 0, hidden = 0, layers = 0, intermediate = 0, heads = 0, kv_heads = 0, head_dim = 0; ///< see decoder_config
+    dynamic_vision vision;                                                                                   ///< the tower
+    std::size_t vocab = 0, hidden = 0, layers = 0, intermediate = 0, heads = 0, kv_heads = 0, head_dim = 0;  ///< see decoder_config
     float query_pre_attn_scalar = 0, attention_softcap = 0, final_softcap = 0, rope_theta = 0, norm_eps = 0; ///< see decoder_config
-    bool post_norms = false;          ///< see decoder_config
+    bool post_norms = false;                                                                                 ///< see decoder_config
     std::vector<std::size_t> windows; ///< one for each layer, tokens; 0: none
 
     /// The sliding window of a layer, tokens; 0: none.
@@ -234,21 +237,36 @@ static_assert(model_config<dynamic>);
 template <model_config Config>
 [[nodiscard]] dynamic sizes_of(const Config& config) {
     const auto& vision = config.vision;
-    dynamic out{.vision = {.image_size = vision.image_size, .patch_size = vision.patch_size, .hidden = vision.hidden, .layers = vision.layers,
-                           .intermediate = vision.intermediate, .heads = vision.heads, .norm_eps = vision.norm_eps},
-                .vocab = config.vocab, .hidden = config.hidden, .layers = config.layers, .intermediate = config.intermediate, .heads = config.heads,
-                .kv_heads = config.kv_heads, .head_dim = config.head_dim, .query_pre_attn_scalar = config.query_pre_attn_scalar,
-                .attention_softcap = config.attention_softcap, .final_softcap = config.final_softcap, .rope_theta = config.rope_theta,
-                .norm_eps = config.norm_eps, .post_norms = config.post_norms, .windows = std::vector<std::size_t>(config.layers)};
+    dynamic out{.vision = {.image_size = vision.image_size,
+                           .patch_size = vision.patch_size,
+                           .hidden = vision.hidden,
+                           .layers = vision.layers,
+                           .intermediate = vision.intermediate,
+                           .heads = vision.heads,
+                           .norm_eps = vision.norm_eps},
+                .vocab = config.vocab,
+                .hidden = config.hidden,
+                .layers = config.layers,
+                .intermediate = config.intermediate,
+                .heads = config.heads,
+                .kv_heads = config.kv_heads,
+                .head_dim = config.head_dim,
+                .query_pre_attn_scalar = config.query_pre_attn_scalar,
+                .attention_softcap = config.attention_softcap,
+                .final_softcap = config.final_softcap,
+                .rope_theta = config.rope_theta,
+                .norm_eps = config.norm_eps,
+                .post_norms = config.post_norms,
+                .windows = std::vector<std::size_t>(config.layers)};
     for (std::size_t layer = 0; layer < out.layers; ++layer) out.windows[layer] = config.window(layer);
     return out;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // The Gemma and Gemma 2 decoders that PaliGemma was released with.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// What Gemma 1 decoders share: one norm before each half of a block, no softcaps, no windows. arXiv 2403.08295.
 struct gemma_family {
@@ -298,32 +316,33 @@ struct gemma2_27b : gemma2_family {
 
 static_assert(decoder_config<gemma_2b> && decoder_config<gemma2_2b> && decoder_config<gemma2_9b> && decoder_config<gemma2_27b>);
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // SigLIP So400m/14, the vision tower of every released PaliGemma.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Shape-optimised 400M ViT, patches of 14 px. arXiv 2305.13035; big_vision models/vit.py decode_variant("So400m/14").
 template <std::size_t ImageSize>
 struct siglip_so400m_14 {
-    static_assert(ImageSize % 14 == 0, "the side of the picture is a whole number of 14 px patches: 224, 448 or 896 in the released models");
-    static constexpr std::size_t image_size = ImageSize, patch_size = 14, hidden = 1152, layers = 27, intermediate = 4304, heads = 16; ///< see vision_config
+    static_assert(ImageSize % 14 == 0, "the side of the image is a whole number of 14 px patches: 224, 448 or 896 in the released models");
+    static constexpr std::size_t image_size = ImageSize, patch_size = 14, hidden = 1152, layers = 27, intermediate = 4304,
+                                 heads = 16; ///< see vision_config
     static constexpr float norm_eps = 1e-6f; ///< see vision_config
 };
 static_assert(vision_config<siglip_so400m_14<224>>);
 
-/// Patches of a picture: the number of image tokens.
+/// Patches of an image: the number of image tokens.
 template <vision_config Config>
 [[nodiscard]] constexpr std::size_t patch_count(const Config& config) noexcept {
     return (config.image_size / config.patch_size) * (config.image_size / config.patch_size);
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // The twelve released pairs of vision tower and decoder, and the templates to make one's own.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// PaliGemma (arXiv 2407.07726): a Gemma decoder that reads what a SigLIP tower sees. Derive from it to change a number.
 template <decoder_config Decoder, vision_config Vision>
@@ -364,21 +383,23 @@ struct paligemma2_28b_896 : paligemma2<gemma2_27b, siglip_so400m_14<896>> {};
 
 static_assert(model_config<paligemma_3b_224> && model_config<paligemma2_28b_896>);
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // The embedded demonstration model: a tiny PaliGemma 2 that names coloured shapes.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Four narrow layers over a vocabulary of its own. Sizes: config.json of the model.
 struct shapes_decoder : gemma2_family {
-    static constexpr std::size_t vocab = 1536, hidden = 192, layers = 4, intermediate = 576, heads = 4, kv_heads = 2, head_dim = 48; ///< see decoder_config
+    static constexpr std::size_t vocab = 1536, hidden = 192, layers = 4, intermediate = 576, heads = 4, kv_heads = 2,
+                                 head_dim = 48;        ///< see decoder_config
     static constexpr float query_pre_attn_scalar = 48; ///< head_dim
 };
 
-/// Pictures of 112 px, 64 patches. Trained by tools/shapes.
+/// Images of 112 px, 64 patches. Trained by tools/shapes.
 struct shapes_vision {
-    static constexpr std::size_t image_size = 112, patch_size = 14, hidden = 160, layers = 5, intermediate = 480, heads = 4; ///< see vision_config
+    static constexpr std::size_t image_size = 112, patch_size = 14, hidden = 160, layers = 5, intermediate = 480,
+                                 heads = 4;  ///< see vision_config
     static constexpr float norm_eps = 1e-6f; ///< see vision_config
 };
 
@@ -386,7 +407,7 @@ struct shapes_vision {
 struct shapes : paligemma2<shapes_decoder, shapes_vision> {};
 static_assert(model_config<shapes>);
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // The text of an error, told by its parts: none is joined to another before there is something to throw.
 
@@ -395,10 +416,10 @@ static_assert(model_config<shapes>);
 #include <string>
 #include <string_view>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// A text, a number as std::to_string prints it, or parts that follow one another: {file, ": has ", n, " tensors"}. It owns nothing, so it is an argument and never a variable:
-/// what it was made of ends with the expression it stands in.
+/// A text, a number as std::to_string prints it, or parts that follow one another: {file, ": has ", n, " tensors"}. It owns nothing, so it
+/// is an argument and never a variable: what it was made of ends with the expression it stands in.
 class error_text {
 public:
     /// A text that ends with a zero.
@@ -431,11 +452,21 @@ public:
     /// The same, behind what `out` holds.
     PALI_COLD void append_to(std::string& out) const {
         switch (m_kind) {
-        case kind::literal: out += m_literal; break;
-        case kind::text: out += m_text; break;
-        case kind::natural: out += std::to_string(m_natural); break;
-        case kind::integer: out += std::to_string(m_integer); break;
-        case kind::real: out += std::to_string(m_real); break;
+        case kind::literal:
+            out += m_literal;
+            break;
+        case kind::text:
+            out += m_text;
+            break;
+        case kind::natural:
+            out += std::to_string(m_natural);
+            break;
+        case kind::integer:
+            out += std::to_string(m_integer);
+            break;
+        case kind::real:
+            out += std::to_string(m_real);
+            break;
         case kind::parts:
             for (const error_text& part : m_parts) part.append_to(out);
         }
@@ -455,32 +486,33 @@ private:
     kind m_kind;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Errors: one class, stable codes, and messages that say what was found, what was needed and what to do.
 
 #include <stdexcept>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// What went wrong. The numbers are stable: they are printed as "[pali.301]" and never reused.
 enum class errc : int {
-    invalid_argument = 101,    ///< an option or argument is outside what the call allows
-    unknown_variant = 102,     ///< no configuration of that name
-    capacity_exceeded = 103,   ///< a sequence is longer than its key-value cache
-    cancelled = 104,           ///< a callback asked to stop
-    too_few_threads = 105,     ///< the system starts no more threads
-    cannot_open = 201,         ///< a file or folder is missing or cannot be read
-    malformed_file = 202,      ///< the contents contradict the file's format
-    unsupported_format = 203,  ///< a known format in a form that is not read (dtype, compression, …)
-    cannot_write = 204,        ///< a file cannot be written
-    checkpoint_mismatch = 301, ///< tensors missing or of another shape, and with load_options::strict unexpected; ten of a kind in one message
-    config_mismatch = 302,     ///< config.json differs from the compiled configuration; the differences, ten at most, in one message
-    malformed_config = 303,    ///< config.json is no JSON, lacks a field, or holds a value of the wrong kind
+    invalid_argument = 101,   ///< an option or argument is outside what the call allows
+    unknown_variant = 102,    ///< no configuration of that name
+    capacity_exceeded = 103,  ///< a sequence is longer than its key-value cache
+    cancelled = 104,          ///< a callback asked to stop
+    too_few_threads = 105,    ///< the system starts no more threads
+    cannot_open = 201,        ///< a file or folder is missing or cannot be read
+    malformed_file = 202,     ///< the contents contradict the file's format
+    unsupported_format = 203, ///< a known format in a form that is not read (dtype, compression, …)
+    cannot_write = 204,       ///< a file cannot be written
+    checkpoint_mismatch =
+        301,                ///< tensors missing or of another shape, and with load_options::strict unexpected; ten of a kind in one message
+    config_mismatch = 302,  ///< config.json differs from the compiled configuration; the differences, ten at most, in one message
+    malformed_config = 303, ///< config.json is no JSON, lacks a field, or holds a value of the wrong kind
     unsupported_config = 304,  ///< a model that is valid but of a kind this library does not run
-    malformed_image = 401,     ///< a picture that cannot be decoded
-    image_too_large = 402,     ///< a picture over the limits on sides or pixels
-    unsupported_image = 403,   ///< a picture in a format that this build cannot read
+    malformed_image = 401,     ///< an image that cannot be decoded
+    image_too_large = 402,     ///< an image over the limits on sides or pixels
+    unsupported_image = 403,   ///< an image in a format that this build cannot read
     malformed_tokenizer = 501, ///< tokenizer.model or tokenizer.json cannot be read
     missing_token = 502,       ///< a piece that the model needs (`<image>`, `<bos>`, …) has no id
     invalid_prompt = 503,      ///< a prompt that cannot be laid out
@@ -490,8 +522,10 @@ enum class errc : int {
 /// Base of all exceptions thrown by the library. `what()` reads "[pali.<code>] <message>".
 class error : public std::runtime_error {
 public:
-    /// `message` says what was found, what was needed and what to do; the code is put in front of it: error(errc::cannot_open, {file, ": has ", n, " bytes"}).
-    PALI_COLD error(errc code, const error_text& message) : std::runtime_error(error_text{"[pali.", static_cast<int>(code), "] ", message}.str()), m_code(code) {}
+    /// `message` says what was found, what was needed and what to do; the code is put in front of it: error(errc::cannot_open, {file, ":
+    /// has ", n, " bytes"}).
+    PALI_COLD error(errc code, const error_text& message)
+        : std::runtime_error(error_text{"[pali.", static_cast<int>(code), "] ", message}.str()), m_code(code) {}
 
     /// The stable code.
     [[nodiscard]] errc code() const noexcept { return m_code; }
@@ -500,7 +534,7 @@ private:
     errc m_code;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // The table of variants: a name or a config.json in, a type out. The only switch from run time to compile time.
 
@@ -509,7 +543,7 @@ private:
 #include <tuple>
 #include <utility>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// A configuration type and the name people use for it.
 template <model_config Config>
@@ -520,12 +554,18 @@ struct variant {
 
 /// Every variant that is shipped: the twelve released models and the embedded one.
 inline constexpr std::tuple variants{
-    variant<paligemma_3b_224>{"paligemma-3b-224"},     variant<paligemma_3b_448>{"paligemma-3b-448"},
-    variant<paligemma_3b_896>{"paligemma-3b-896"},     variant<paligemma2_3b_224>{"paligemma2-3b-224"},
-    variant<paligemma2_3b_448>{"paligemma2-3b-448"},   variant<paligemma2_3b_896>{"paligemma2-3b-896"},
-    variant<paligemma2_10b_224>{"paligemma2-10b-224"}, variant<paligemma2_10b_448>{"paligemma2-10b-448"},
-    variant<paligemma2_10b_896>{"paligemma2-10b-896"}, variant<paligemma2_28b_224>{"paligemma2-28b-224"},
-    variant<paligemma2_28b_448>{"paligemma2-28b-448"}, variant<paligemma2_28b_896>{"paligemma2-28b-896"},
+    variant<paligemma_3b_224>{"paligemma-3b-224"},
+    variant<paligemma_3b_448>{"paligemma-3b-448"},
+    variant<paligemma_3b_896>{"paligemma-3b-896"},
+    variant<paligemma2_3b_224>{"paligemma2-3b-224"},
+    variant<paligemma2_3b_448>{"paligemma2-3b-448"},
+    variant<paligemma2_3b_896>{"paligemma2-3b-896"},
+    variant<paligemma2_10b_224>{"paligemma2-10b-224"},
+    variant<paligemma2_10b_448>{"paligemma2-10b-448"},
+    variant<paligemma2_10b_896>{"paligemma2-10b-896"},
+    variant<paligemma2_28b_224>{"paligemma2-28b-224"},
+    variant<paligemma2_28b_448>{"paligemma2-28b-448"},
+    variant<paligemma2_28b_896>{"paligemma2-28b-896"},
     variant<shapes>{"shapes"},
 };
 
@@ -586,28 +626,28 @@ decltype(auto) with_config(std::string_view name, Function&& f) {
 /// The name of the variant whose every number is the one read from config.json; nothing where none is.
 [[nodiscard]] std::optional<std::string_view> matching_variant(const dynamic& sizes);
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Where two configurations differ.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// One number in which two configurations differ.
 struct config_difference {
-    std::string field; ///< as config.json calls it: "text_config.hidden_size"
+    std::string field;         ///< as config.json calls it: "text_config.hidden_size"
     std::string first, second; ///< its value in each, as text
 };
 
 /// All differences of two models; none: the same weights fit both and give the same numbers. What a type says is sizes_of(type{}).
 [[nodiscard]] std::vector<config_difference> differences(const dynamic& a, const dynamic& b);
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Body of compare.hpp.
 
 #include <sstream>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 PALI_INLINE std::vector<config_difference> differences(const dynamic& a, const dynamic& b) {
     std::vector<config_difference> out;
@@ -652,37 +692,39 @@ PALI_INLINE std::vector<config_difference> differences(const dynamic& a, const d
     return out;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Body of registry.hpp: every variant is compared, which takes long to compile.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 PALI_INLINE std::optional<std::string_view> matching_variant(const dynamic& sizes) {
     std::optional<std::string_view> found;
-    std::apply([&](const auto&... v) {
-        const auto check = [&](const auto& one) {
-            if (!found && differences(sizes_of(typename std::decay_t<decltype(one)>::type{}), sizes).empty()) found = one.name;
-        };
-        (check(v), ...);
-    }, variants);
+    std::apply(
+        [&](const auto&... v) {
+            const auto check = [&](const auto& one) {
+                if (!found && differences(sizes_of(typename std::decay_t<decltype(one)>::type{}), sizes).empty()) found = one.name;
+            };
+            (check(v), ...);
+        },
+        variants);
     return found;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// A picture: red, green and blue bytes.
+// An image: red, green and blue bytes.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// An RGB picture of 8 bits a channel, row by row from the top left, without padding.
+/// An RGB image of 8 bits a channel, row by row from the top left, without padding.
 struct image {
-    std::size_t width = 0;  ///< pixels
-    std::size_t height = 0; ///< pixels
+    std::size_t width = 0;            ///< pixels
+    std::size_t height = 0;           ///< pixels
     std::vector<std::uint8_t> pixels; ///< height * width * 3
 
     image() = default;
-    /// A black picture.
+    /// A black image.
     image(std::size_t columns, std::size_t lines) : width(columns), height(lines), pixels(columns * lines * 3) {}
 
     /// The three channels of the pixel at column x of row y; not checked.
@@ -693,70 +735,74 @@ struct image {
     friend bool operator==(const image&, const image&) = default;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// Pictures from files and memory, told apart by what they contain and not by their name.
+// Images from files and memory, told apart by what they contain and not by their name.
 
 #include <filesystem>
 #include <functional>
 #include <span>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// How a picture is read. The limits are checked against its header, before memory is allocated for its pixels.
+/// How an image is read. The limits are checked against its header, before memory is allocated for its pixels.
 struct read_options {
     bool keep_exif_orientation = false; ///< leaves JPEG, PNG and WebP as stored instead of turning them upright as their metadata asks
     std::size_t max_side = 65500;       ///< pixels; the most that a JPEG can have
     std::size_t max_pixels = 178956970; ///< pixels; where Pillow warns of a decompression bomb
-    /// Called with one sentence where the picture was read but may not look as intended: 16-bit grey that is clipped to white. May be empty.
+    /// Called with one sentence where the image was read but may not look as intended: 16-bit grey that is clipped to white. May be
+    /// empty.
     std::function<void(std::string_view)> on_warning = {};
 };
 
-/// Reads a picture from a file, recognised by its content and not by its name: JPEG, PNG, GIF (first frame), BMP, TGA, PNM (P1 to P6), and, where their libraries
-/// were found, WebP (first frame), HEIC, AVIF and TIFF (first page).
-/// The pixels are those of Pillow's `exif_transpose(picture).convert("RGB")`: alpha is dropped, not blended; 16-bit colour keeps its high byte; 16-bit grey is
-/// clipped to 255. HEIC and AVIF are turned by their container and TIFF by its orientation tag, whatever `options` says.
-/// Throws `cannot_open`, `unsupported_image` (a format or variant that this build does not read), `image_too_large` (over the limits of `options`), and
+/// Reads an image from a file, recognised by its content and not by its name: JPEG, PNG, GIF (first frame), BMP, TGA, PNM (P1 to P6), and,
+/// where their libraries were found, WebP (first frame), HEIC, AVIF and TIFF (first page). The pixels are those of Pillow's
+/// `exif_transpose(image).convert("RGB")`: alpha is dropped, not blended; 16-bit colour keeps its high byte; 16-bit grey is clipped to
+/// 255. HEIC and AVIF are turned by their container and TIFF by its orientation tag, whatever `options` says. Throws `cannot_open`,
+/// `unsupported_image` (a format or variant that this build does not read), `image_too_large` (over the limits of `options`), and
 /// `malformed_image` (damaged or truncated).
 [[nodiscard]] image read_image(const std::filesystem::path& path, const read_options& options = {});
 
-/// A picture from the bytes of such a file; `name` stands for it in messages. Throws as read_image does.
+/// An image from the bytes of such a file; `name` stands for it in messages. Throws as read_image does.
 [[nodiscard]] image decode_image(std::span<const std::byte> bytes, const read_options& options = {}, std::string_view name = "memory");
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // A file or folder that has to be there. For bodies.
 
 #include <fstream>
 #include <system_error>
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// What is at `path`. Throws errc::cannot_open where there is no such `kind` ("file", "folder"), with `advice` behind it, and where nobody can tell, with what the system says: a folder on
-/// the way may not be searched, links may lead in a circle.
+/// What is at `path`. Throws errc::cannot_open where there is no such `kind` ("file", "folder"), with `advice` behind it, and where nobody
+/// can tell, with what the system says: a folder on the way may not be searched, links may lead in a circle.
 inline std::filesystem::file_status require_path(const std::filesystem::path& path, std::string_view kind, std::string_view advice = {}) {
     std::error_code failure;
-    const std::filesystem::file_status status = std::filesystem::status(path, failure); // follows links: Hugging Face's cache is made of them
+    const std::filesystem::file_status status =
+        std::filesystem::status(path, failure); // follows links: Hugging Face's cache is made of them
     if (std::filesystem::exists(status)) return status;
-    if (status.type() == std::filesystem::file_type::not_found) throw error(errc::cannot_open, {path.string(), ": there is no such ", kind, advice});
+    if (status.type() == std::filesystem::file_type::not_found)
+        throw error(errc::cannot_open, {path.string(), ": there is no such ", kind, advice});
     throw error(errc::cannot_open, {path.string(), ": cannot be reached: ", failure.message()});
 }
 
 /// A regular file, open to be read. Throws errc::cannot_open.
 [[nodiscard]] inline std::ifstream open_file(const std::filesystem::path& path) {
-    if (!std::filesystem::is_regular_file(require_path(path, "file"))) throw error(errc::cannot_open, {path.string(), ": is no regular file"});
+    if (!std::filesystem::is_regular_file(require_path(path, "file")))
+        throw error(errc::cannot_open, {path.string(), ": is no regular file"});
     std::ifstream file(path, std::ios::binary);
     if (!file) throw error(errc::cannot_open, {path.string(), ": cannot be read"});
     return file;
 }
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail
 
 // What every decoder is given, and how it reads and refuses untrusted bytes.
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// The bytes of one picture, its name for messages, and the limits it must keep.
+/// The bytes of one image, its name for messages, and the limits it must keep.
 struct source {
     std::span<const std::byte> bytes;
     std::string_view name;
@@ -766,15 +812,14 @@ struct source {
     [[nodiscard]] std::size_t size() const noexcept { return bytes.size(); }
 };
 
-[[noreturn]] PALI_INLINE void refuse(errc code, const source& from, const error_text& why) {
-    throw error(code, {from.name, ": ", why});
-}
+[[noreturn]] PALI_INLINE void refuse(errc code, const source& from, const error_text& why) { throw error(code, {from.name, ": ", why}); }
 
 [[noreturn]] PALI_INLINE void malformed(const source& from, const error_text& why) { refuse(errc::malformed_image, from, why); }
 
-/// The bytes end before the picture does.
+/// The bytes end before the image does.
 [[noreturn]] PALI_INLINE void truncated(const source& from, const char* format) {
-    malformed(from, {"the ", format, " is truncated: it ends after ", from.size(), " bytes, before its last pixel; copy or download it again"});
+    malformed(from,
+              {"the ", format, " is truncated: it ends after ", from.size(), " bytes, before its last pixel; copy or download it again"});
 }
 
 /// All bytes are there, but not all of them are valid.
@@ -782,22 +827,26 @@ struct source {
     malformed(from, {"the ", format, " is damaged: ", why});
 }
 
-/// Throws unless a picture of this size is within the limits: called before anything is allocated for it.
+/// Throws unless an image of this size is within the limits: called before anything is allocated for it.
 PALI_INLINE void check_size(const source& from, std::size_t width, std::size_t height) {
-    if (width == 0 || height == 0)
-        malformed(from, {"the picture is ", width, " x ", height, " pixels; it has nothing to show"});
+    if (width == 0 || height == 0) malformed(from, {"the image is ", width, " x ", height, " pixels; it has nothing to show"});
     const read_options& most = from.options;
     if (width > most.max_side || height > most.max_side)
-        refuse(errc::image_too_large, from, {"the picture is ", width, " x ", height, " pixels; a side may have ", most.max_side, ": raise max_side if you trust the file"});
+        refuse(
+            errc::image_too_large, from,
+            {"the image is ", width, " x ", height, " pixels; a side may have ", most.max_side, ": raise max_side if you trust the file"});
     if (width > most.max_pixels / height)
-        refuse(errc::image_too_large, from, {"the picture is ", width, " x ", height, " pixels; ", most.max_pixels, " in all are allowed: raise max_pixels if you trust the file"});
+        refuse(errc::image_too_large, from,
+               {"the image is ", width, " x ", height, " pixels; ", most.max_pixels,
+                " in all are allowed: raise max_pixels if you trust the file"});
 }
 
 /// Reports grey of more than 8 bits that has `above` of `pixels` values over 255: they become white, as in Pillow.
 PALI_INLINE void warn_of_clipping(const source& from, std::size_t above, std::size_t pixels) {
     if (above == 0 || !from.options.on_warning) return;
     from.options.on_warning(error_text{from.name, ": grey of more than 8 bits: ", above, " of ", pixels,
-                                       " pixels are above 255 and are clipped to white, as by Pillow; scale the picture to 8 bits first"}.str());
+                                       " pixels are above 255 and are clipped to white, as by Pillow; scale the image to 8 bits first"}
+                                .str());
 }
 
 /// Reads numbers one after the other, and throws `malformed_image` where the bytes end.
@@ -823,7 +872,8 @@ public:
     }
     std::uint32_t u32() { // little-endian
         const unsigned char* b = take(4);
-        return b[0] | static_cast<std::uint32_t>(b[1]) << 8 | static_cast<std::uint32_t>(b[2]) << 16 | static_cast<std::uint32_t>(b[3]) << 24;
+        return b[0] | static_cast<std::uint32_t>(b[1]) << 8 | static_cast<std::uint32_t>(b[2]) << 16 |
+               static_cast<std::uint32_t>(b[3]) << 24;
     }
 
 private:
@@ -832,14 +882,14 @@ private:
     std::size_t m_at = 0;
 };
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 // BMP: OS/2 and Windows headers, 1 to 32 bits, palettes, bit fields, RLE4 and RLE8. Truncated pixels are an error.
 
 #include <bit>
 #include <cstring>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// The headers, as far as they concern the pixels.
 struct bmp_header {
@@ -853,23 +903,31 @@ struct bmp_header {
     std::array<std::uint32_t, 3> masks{}; ///< red, green, blue; with more than 8 bits per pixel
 
     [[nodiscard]] std::size_t colour_size() const noexcept { return size == 12 ? 3 : 4; }
-    [[nodiscard]] std::size_t stride() const noexcept { return (width * bits + 31) / 32 * 4; } ///< bytes of a row, when not run-length encoded
+    [[nodiscard]] std::size_t stride() const noexcept {
+        return (width * bits + 31) / 32 * 4;
+    } ///< bytes of a row, when not run-length encoded
     [[nodiscard]] bool run_lengths() const noexcept { return compression == 1 || compression == 2; }
 };
 
 PALI_INLINE void check_bmp(const source& from, const bmp_header& h) {
     if (h.compression > 3) {
-        const char* const what = h.size == 64 ? "RLE24" : h.compression == 4 ? "an embedded JPEG" : h.compression == 5 ? "an embedded PNG" : "an unknown compression";
-        refuse(errc::unsupported_image, from, {"a BMP with ", what, " (compression ", h.compression, ") is not supported; uncompressed, RLE4, RLE8 and bit fields are"});
+        const char* const what = h.size == 64         ? "RLE24"
+                                 : h.compression == 4 ? "an embedded JPEG"
+                                 : h.compression == 5 ? "an embedded PNG"
+                                                      : "an unknown compression";
+        refuse(errc::unsupported_image, from,
+               {"a BMP with ", what, " (compression ", h.compression, ") is not supported; uncompressed, RLE4, RLE8 and bit fields are"});
     }
     if (h.bits != 1 && h.bits != 2 && h.bits != 4 && h.bits != 8 && h.bits != 16 && h.bits != 24 && h.bits != 32)
         damaged(from, "BMP", {h.bits, " bits per pixel; 1, 2, 4, 8, 16, 24 and 32 are possible"});
     if (h.bits > 8 ? h.run_lengths() : h.compression == 3)
-        refuse(errc::unsupported_image, from, {"a BMP of ", h.bits, " bits per pixel with compression ", h.compression, " is not supported"});
+        refuse(errc::unsupported_image, from,
+               {"a BMP of ", h.bits, " bits per pixel with compression ", h.compression, " is not supported"});
     if (h.bits <= 8 && h.colours > 65536) damaged(from, "BMP", {"a palette of ", h.colours, " colours"});
     for (const std::uint32_t mask : h.masks)
         if (const std::uint32_t ones = mask == 0 ? 0 : mask >> std::countr_zero(mask); (ones & (ones + 1)) != 0)
-            refuse(errc::unsupported_image, from, {"a BMP with a bit field of mask ", mask, ", whose bits are not adjacent, is not supported"});
+            refuse(errc::unsupported_image, from,
+                   {"a BMP with a bit field of mask ", mask, ", whose bits are not adjacent, is not supported"});
 }
 
 PALI_INLINE bmp_header read_bmp_header(const source& from) {
@@ -878,7 +936,8 @@ PALI_INLINE bmp_header read_bmp_header(const source& from) {
     h.pixels_at = in.u32();
     h.size = in.u32();
     if (h.size != 12 && h.size != 16 && h.size != 40 && h.size != 52 && h.size != 56 && h.size != 64 && h.size != 108 && h.size != 124)
-        refuse(errc::unsupported_image, from, {"a BMP with a header of ", h.size, " bytes is not supported; 12, 16, 40, 52, 56, 64, 108 and 124 are"});
+        refuse(errc::unsupported_image, from,
+               {"a BMP with a header of ", h.size, " bytes is not supported; 12, 16, 40, 52, 56, 64, 108 and 124 are"});
     const unsigned char* const fields = in.take(h.size - 4);
     const auto field = [&](std::size_t at, std::size_t bytes) { // at this offset in the header; 0 where the header ends before it
         std::uint32_t value = 0;
@@ -889,7 +948,7 @@ PALI_INLINE bmp_header read_bmp_header(const source& from) {
     const bool os2 = h.size == 12;
     h.width = field(4, os2 ? 2 : 4);
     const std::uint32_t height = os2 ? field(6, 2) : field(8, 4);
-    h.top_down = height >> 24 == 0xff; // negative; a picture of 2^24 rows and more is over any limit
+    h.top_down = height >> 24 == 0xff; // negative; an image of 2^24 rows and more is over any limit
     h.height = h.top_down ? 0u - height : height;
     check_size(from, h.width, h.height);
     h.bits = field(os2 ? 10 : 14, 2);
@@ -937,12 +996,13 @@ PALI_INLINE std::vector<std::uint8_t> read_bmp_runs(const source& from, const bm
         const std::size_t length = in.u8(), code = in.u8();
         if (length > 0) { // a run; what exceeds the row is dropped
             const std::size_t pixels = std::min(length, h.width - std::min(x, h.width));
-            for (std::size_t i = 0; i < pixels && at < count; ++i) indices[at++] = static_cast<std::uint8_t>(!nibbles ? code : i % 2 == 0 ? code >> 4 : code & 15);
+            for (std::size_t i = 0; i < pixels && at < count; ++i)
+                indices[at++] = static_cast<std::uint8_t>(!nibbles ? code : i % 2 == 0 ? code >> 4 : code & 15);
             x += pixels;
         } else if (code == 0) { // end of the row
             if (x == 0 || at % h.width != 0) at += h.width - at % h.width;
             x = 0;
-        } else if (code == 1) { // end of the picture
+        } else if (code == 1) { // end of the image
             break;
         } else if (code == 2) { // a step to the right and to later rows
             const std::size_t right = in.u8(), rows = in.u8();
@@ -953,7 +1013,8 @@ PALI_INLINE std::vector<std::uint8_t> read_bmp_runs(const source& from, const bm
             const unsigned char* const data = in.take(std::min(bytes, in.left()));
             const std::size_t pixels = std::min(code, count - at);
             if (static_cast<std::size_t>(from.data() + from.size() - data) < (nibbles ? (pixels + 1) / 2 : pixels)) truncated(from, "BMP");
-            for (std::size_t i = 0; i < pixels; ++i) indices[at++] = static_cast<std::uint8_t>(!nibbles ? data[i] : i % 2 == 0 ? data[i / 2] >> 4 : data[i / 2] & 15);
+            for (std::size_t i = 0; i < pixels; ++i)
+                indices[at++] = static_cast<std::uint8_t>(!nibbles ? data[i] : i % 2 == 0 ? data[i / 2] >> 4 : data[i / 2] & 15);
             if (bytes % 2 != 0 && !in.at_end()) in.take(1);
             x += code;
         }
@@ -963,7 +1024,8 @@ PALI_INLINE std::vector<std::uint8_t> read_bmp_runs(const source& from, const bm
 
 /// Pillow's rounding of a bit field to 8 bits: value * 255 / largest, towards 0.
 struct bmp_field {
-    explicit bmp_field(std::uint32_t mask) : m_mask(mask), m_shift(std::countr_zero(mask)), m_top(mask == 0 ? 1 : mask >> std::countr_zero(mask)) {}
+    explicit bmp_field(std::uint32_t mask)
+        : m_mask(mask), m_shift(std::countr_zero(mask)), m_top(mask == 0 ? 1 : mask >> std::countr_zero(mask)) {}
     [[nodiscard]] std::uint8_t operator()(std::uint32_t pixel) const noexcept {
         return m_mask == 0 ? 0 : static_cast<std::uint8_t>(std::uint64_t{(pixel & m_mask) >> m_shift} * 255 / m_top);
     }
@@ -1017,17 +1079,20 @@ PALI_INLINE image decode_bmp(const source& from) {
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 // Files that Git LFS has not fetched: a clone without it holds a text of three lines in place of each.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Whether `contents`, a file or its first 64 bytes, is a pointer. https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
-[[nodiscard]] constexpr bool is_lfs_pointer(std::string_view contents) noexcept { return contents.starts_with("version https://git-lfs.github.com/spec/"); }
+[[nodiscard]] constexpr bool is_lfs_pointer(std::string_view contents) noexcept {
+    return contents.starts_with("version https://git-lfs.github.com/spec/");
+}
 
 /// What a message says of a pointer, behind the name of the file.
-inline constexpr const char* lfs_pointer_words = ": is a pointer of Git LFS and not the file itself: run git lfs pull in the folder, or download the file";
+inline constexpr const char* lfs_pointer_words =
+    ": is a pointer of Git LFS and not the file itself: run git lfs pull in the folder, or download the file";
 
 /// Throws errc::malformed_file for a file that is a pointer. What else a file is, or that there is none, is left to its reader.
 inline void refuse_lfs_pointer(const std::filesystem::path& path) {
@@ -1038,9 +1103,9 @@ inline void refuse_lfs_pointer(const std::filesystem::path& path) {
     if (is_lfs_pointer(std::string_view(begin, sizeof begin))) throw error(errc::malformed_file, {path.string(), lfs_pointer_words});
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// Which libraries this build reads pictures with: the build says so, or else the headers that are there do.
+// Which libraries this build reads images with: the build says so, or else the headers that are there do.
 
 #ifndef PALI_WITH_JPEG
 #  if __has_include(<jpeglib.h>)
@@ -1092,7 +1157,7 @@ inline void refuse_lfs_pointer(const std::filesystem::path& path) {
 
 #include <cmath>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 PALI_INLINE bool is_pnm_space(std::uint8_t c) noexcept { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
@@ -1149,8 +1214,7 @@ PALI_INLINE image decode_pnm(const source& from) {
     const bool clipped = channels == 1 && top > 255;
     std::size_t above = 0;
     const auto scaled = [&](std::size_t value) {
-        if (text && value > top)
-            damaged(from, "PNM", {"it has a value of ", value, ", above its largest of ", top});
+        if (text && value > top) damaged(from, "PNM", {"it has a value of ", value, ", above its largest of ", top});
         const double share = static_cast<double>(value) / static_cast<double>(top);
         const double level = std::nearbyint(share * (clipped ? 65535.0 : 255.0));
         if (level > 255.0) ++above;
@@ -1178,13 +1242,13 @@ PALI_INLINE image decode_pnm(const source& from) {
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 // TGA: colour-mapped, true-colour and grey, 1 to 32 bits, raw and run-length encoded. Truncated pixels are an error.
 
 #include <algorithm>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 struct tga_header {
     std::size_t id_size = 0; ///< bytes behind the header, not used
@@ -1203,15 +1267,20 @@ PALI_INLINE bool read_tga_header(std::span<const std::byte> bytes, tga_header& h
     if (bytes.size() < 18) return false;
     const auto u8 = [&](std::size_t at) { return std::to_integer<unsigned>(bytes[at]); };
     const auto u16 = [&](std::size_t at) { return std::size_t{u8(at)} | std::size_t{u8(at + 1)} << 8; };
-    h = {u8(0), u8(1) == 1, u8(2) & 7, (u8(2) & 8) != 0, u16(3), u16(5), u8(7), u16(12), u16(14), u8(16), (u8(17) & 0x10) != 0, (u8(17) & 0x20) != 0};
+    h = {u8(0),  u8(1) == 1,           u8(2) & 7,           (u8(2) & 8) != 0, u16(3), u16(5), u8(7), u16(12), u16(14),
+         u8(16), (u8(17) & 0x10) != 0, (u8(17) & 0x20) != 0};
     if (u8(1) > 1 || u8(2) > 15 || (u8(17) & 0xc0) != 0 || h.width == 0 || h.height == 0) return false;
     const auto wide = [](std::size_t bits) { return bits == 15 || bits == 16 || bits == 24 || bits == 32; };
     if (h.mapped && !wide(h.map_bits)) return false;
     switch (h.kind) {
-    case 1: return h.mapped && h.bits == 8;
-    case 2: return wide(h.bits);
-    case 3: return !h.mapped && (h.bits == 1 || h.bits == 8 || h.bits == 16); // 16: grey and alpha
-    default: return false;
+    case 1:
+        return h.mapped && h.bits == 8;
+    case 2:
+        return wide(h.bits);
+    case 3:
+        return !h.mapped && (h.bits == 1 || h.bits == 8 || h.bits == 16); // 16: grey and alpha
+    default:
+        return false;
     }
 }
 
@@ -1236,7 +1305,8 @@ PALI_INLINE image decode_tga(const source& from) {
     if (h.mapped) {
         const std::size_t size = (h.map_bits + 7) / 8;
         const unsigned char* const colours = in.take(h.map_size * size);
-        for (std::size_t i = 0; i < h.map_size && h.map_first + i < map.size(); ++i) read_tga_colour(colours + i * size, h.map_bits, map[h.map_first + i].data());
+        for (std::size_t i = 0; i < h.map_size && h.map_first + i < map.size(); ++i)
+            read_tga_colour(colours + i * size, h.map_bits, map[h.map_first + i].data());
     }
 
     const std::size_t size = h.pixel_size(), stride = h.bits == 1 ? (h.width + 7) / 8 : h.width * size;
@@ -1271,11 +1341,11 @@ PALI_INLINE image decode_tga(const source& from) {
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 // Which format a file has, told by its first bytes; formats that no build reads are recognised to be named in messages.
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 enum class format { jpeg, png, webp, gif, bmp, pnm, tga, tiff, heic, avif, unknown };
 
@@ -1322,9 +1392,9 @@ PALI_INLINE const char* unread_format(const source& from) {
         const char* name;
     };
     for (const known& k : {known{"\xff\x0a"sv, "JPEG XL"}, known{"\0\0\0\x0cJXL "sv, "JPEG XL"}, known{"\0\0\0\x0cjP  "sv, "JPEG 2000"},
-                           known{"\xff\x4f\xff\x51"sv, "JPEG 2000"}, known{"8BPS"sv, "a Photoshop document"}, known{"%PDF-"sv, "PDF"}, known{"\0\0\1\0"sv, "ICO"},
-                           known{"\x76\x2f\x31\x01"sv, "OpenEXR"}, known{"<svg"sv, "SVG"}, known{"<?xml"sv, "XML, such as SVG"}, known{"<!DOCTYPE"sv, "an HTML page"},
-                           known{"<html"sv, "an HTML page"}})
+                           known{"\xff\x4f\xff\x51"sv, "JPEG 2000"}, known{"8BPS"sv, "a Photoshop document"}, known{"%PDF-"sv, "PDF"},
+                           known{"\0\0\1\0"sv, "ICO"}, known{"\x76\x2f\x31\x01"sv, "OpenEXR"}, known{"<svg"sv, "SVG"},
+                           known{"<?xml"sv, "XML, such as SVG"}, known{"<!DOCTYPE"sv, "an HTML page"}, known{"<html"sv, "an HTML page"}})
         if (begins_with(from, k.mark)) return k.name;
     return nullptr;
 }
@@ -1343,22 +1413,26 @@ PALI_INLINE std::string formats_read() {
 /// A format whose library this build was made without.
 [[noreturn]] PALI_INLINE void unsupported(const source& from, const char* format, const char* library) {
     refuse(errc::unsupported_image, from,
-           {"the file is ", format, ", which this build of pali cannot read: it was made without ", library, ". It reads ", formats_read(), "; convert the file to one of these"});
+           {"the file is ", format, ", which this build of pali cannot read: it was made without ", library, ". It reads ", formats_read(),
+            "; convert the file to one of these"});
 }
 
 [[noreturn]] PALI_INLINE void unknown_format(const source& from) {
-    if (is_lfs_pointer({reinterpret_cast<const char*>(from.data()), from.size()})) throw error(errc::unsupported_image, {from.name, lfs_pointer_words});
+    if (is_lfs_pointer({reinterpret_cast<const char*>(from.data()), from.size()}))
+        throw error(errc::unsupported_image, {from.name, lfs_pointer_words});
     const char* const name = unread_format(from);
     refuse(errc::unsupported_image, from,
-           {from.size() == 0 ? "the file is empty" : name == nullptr ? "not a picture of a known format" : "the file is ", name == nullptr ? "" : name,
-            name == nullptr ? "" : ", which is not supported", "; pali reads ", formats_read()});
+           {from.size() == 0  ? "the file is empty"
+            : name == nullptr ? "not an image of a known format"
+                              : "the file is ",
+            name == nullptr ? "" : name, name == nullptr ? "" : ", which is not supported", "; pali reads ", formats_read()});
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 // The first frame of a GIF, as Pillow shows it: transparent pixels have their palette's colour.
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 using gif_palette = std::array<std::array<std::uint8_t, 3>, 256>;
 
@@ -1427,14 +1501,16 @@ PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, curso
     std::uint8_t first = 0; // of what `before` stood for
     while (indices.size() < count) {
         const int code = codes.next(size);
-        if (code < 0 || code == end) damaged(from, "GIF", {"the data of its first frame ends after ", indices.size(), " of ", count, " pixels"});
+        if (code < 0 || code == end)
+            damaged(from, "GIF", {"the data of its first frame ends after ", indices.size(), " of ", count, " pixels"});
         if (code == clear) {
             size = root + 1;
             next = clear + 2;
             before = -1;
             continue;
         }
-        if (code > next || (code == next && next >= most_codes) || (code > end && before < 0)) damaged(from, "GIF", "it has a code that is not defined");
+        if (code > next || (code == next && next >= most_codes) || (code > end && before < 0))
+            damaged(from, "GIF", "it has a code that is not defined");
         // A code is a chain from its last index to its first; the one being defined is the one before and its own first.
         std::size_t length = 0;
         int at = code;
@@ -1460,7 +1536,7 @@ PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, curso
     return indices;
 }
 
-/// Row `i` as stored is this row of the picture: every 8th, every 8th from 4, every 4th from 2, every 2nd from 1.
+/// Row `i` as stored is this row of the image: every 8th, every 8th from 4, every 4th from 2, every 2nd from 1.
 PALI_INLINE std::size_t gif_row(std::size_t i, std::size_t height, bool interlaced) {
     if (!interlaced) return i;
     for (const auto& [start, step] : {std::array<std::size_t, 2>{0, 8}, {4, 8}, {2, 4}, {1, 2}}) {
@@ -1507,27 +1583,29 @@ PALI_INLINE image decode_gif(const source& from) {
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 // Orientation out of EXIF and XMP metadata, and its effect on pixels. Which bytes of a file are metadata: orientation.ipp.
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// The metadata of a picture that may hold its orientation.
-struct picture_metadata {
+/// The metadata of an image that may hold its orientation.
+struct image_metadata {
     std::vector<std::byte> exif; ///< TIFF data, with or without "Exif\0\0" in front
     std::string_view xmp;        ///< XML, within the file or within `unpacked`
     std::string unpacked;        ///< XMP that was compressed
 };
 
-/// The orientation tag (0x0112) of EXIF data, 0 where its value is no whole number; nothing where the tag is absent or the data is invalid. As in Pillow the first
-/// readable entry counts, and none behind an entry whose data lies outside.
+/// The orientation tag (0x0112) of EXIF data, 0 where its value is no whole number; nothing where the tag is absent or the data is invalid.
+/// As in Pillow the first readable entry counts, and none behind an entry whose data lies outside.
 PALI_INLINE std::optional<std::int64_t> exif_orientation(std::span<const std::byte> tiff) {
-    for (int i = 0; i < 2 && tiff.size() >= 6 && std::memcmp(tiff.data(), "Exif\0\0", 6) == 0; ++i) tiff = tiff.subspan(6); // some writers repeat it
+    for (int i = 0; i < 2 && tiff.size() >= 6 && std::memcmp(tiff.data(), "Exif\0\0", 6) == 0; ++i)
+        tiff = tiff.subspan(6); // some writers repeat it
     if (tiff.size() < 8) return std::nullopt;
     const auto* data = reinterpret_cast<const unsigned char*>(tiff.data());
     const bool little = data[0] == 'I';
-    if (std::memcmp(data, little ? "II" : "MM", 2) != 0 || (std::memcmp(data + 2, "\0*", 2) != 0 && std::memcmp(data + 2, "*\0", 2) != 0)) return std::nullopt;
+    if (std::memcmp(data, little ? "II" : "MM", 2) != 0 || (std::memcmp(data + 2, "\0*", 2) != 0 && std::memcmp(data + 2, "*\0", 2) != 0))
+        return std::nullopt;
     const auto number = [&](std::uint64_t at, std::size_t size) {
         std::uint64_t value = 0;
         for (std::size_t i = 0; i < size; ++i) value = value << 8 | data[at + (little ? size - 1 - i : i)];
@@ -1548,13 +1626,19 @@ PALI_INLINE std::optional<std::int64_t> exif_orientation(std::span<const std::by
         if (values + bytes > tiff.size()) break;
         if (number(at, 2) != orientation_tag) continue;
         switch (type) {
-        case 3: return static_cast<std::int64_t>(number(values, 2)); // SHORT
-        case 4:                                                      // LONG
-        case 13: return static_cast<std::int64_t>(number(values, 4)); // IFD
-        case 6: return static_cast<std::int8_t>(number(values, 1));   // SBYTE
-        case 8: return static_cast<std::int16_t>(number(values, 2));  // SSHORT
-        case 9: return static_cast<std::int32_t>(number(values, 4));  // SLONG
-        default: return 0;
+        case 3:
+            return static_cast<std::int64_t>(number(values, 2)); // SHORT
+        case 4:                                                  // LONG
+        case 13:
+            return static_cast<std::int64_t>(number(values, 4)); // IFD
+        case 6:
+            return static_cast<std::int8_t>(number(values, 1)); // SBYTE
+        case 8:
+            return static_cast<std::int16_t>(number(values, 2)); // SSHORT
+        case 9:
+            return static_cast<std::int32_t>(number(values, 4)); // SLONG
+        default:
+            return 0;
         }
     }
     return std::nullopt;
@@ -1573,14 +1657,14 @@ PALI_INLINE std::optional<std::int64_t> xmp_orientation(std::string_view xmp) {
 }
 
 /// 1 to 8. As in Pillow, XMP counts where EXIF has no orientation tag, and a value outside 1 to 8 means upright.
-PALI_INLINE int orientation_of(const picture_metadata& from) {
+PALI_INLINE int orientation_of(const image_metadata& from) {
     std::optional<std::int64_t> found = exif_orientation(from.exif);
     if (!found) found = xmp_orientation(from.unpacked.empty() ? from.xmp : std::string_view(from.unpacked));
     const std::int64_t value = found.value_or(1);
     return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
 }
 
-/// Turns a picture with this orientation upright: bit 2 of (orientation - 1) transposes, the other bits mirror.
+/// Turns an image with this orientation upright: bit 2 of (orientation - 1) transposes, the other bits mirror.
 PALI_INLINE image upright(image from, int orientation) {
     if (orientation == 1) return from;
     const bool transposed = orientation >= 5;
@@ -1590,25 +1674,27 @@ PALI_INLINE image upright(image from, int orientation) {
     for (std::size_t y = 0; y < made.height; ++y)
         for (std::size_t x = 0; x < made.width; ++x) {
             const std::size_t column = transposed ? y : x, row = transposed ? x : y;
-            std::memcpy(made.at(x, y), from.at(from_right ? from.width - 1 - column : column, from_bottom ? from.height - 1 - row : row), 3);
+            std::memcpy(made.at(x, y), from.at(from_right ? from.width - 1 - column : column, from_bottom ? from.height - 1 - row : row),
+                        3);
         }
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 // The marker segments of a JPEG up to its first scan: frame header, EXIF, XMP, Huffman tables.
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// One marker segment.
 struct jpeg_segment {
-    unsigned marker = 0;                ///< the byte behind 0xff
+    unsigned marker = 0;                 ///< the byte behind 0xff
     const unsigned char* data = nullptr; ///< behind the length
-    std::size_t size = 0;               ///< without marker and length
+    std::size_t size = 0;                ///< without marker and length
 };
 
-/// Walks the segments from the start of the file. Ends before the first scan, at the end marker, and where the structure is invalid or incomplete.
+/// Walks the segments from the start of the file. Ends before the first scan, at the end marker, and where the structure is invalid or
+/// incomplete.
 class jpeg_segments {
 public:
     explicit jpeg_segments(const source& from) : m_from(from) {}
@@ -1629,7 +1715,8 @@ private:
     std::size_t m_at = 2;
 };
 
-/// Throws `unsupported_image` for a coding process or precision that no decoder here reads, instead of leaving it to the decoder to call it damaged.
+/// Throws `unsupported_image` for a coding process or precision that no decoder here reads, instead of leaving it to the decoder to call it
+/// damaged.
 PALI_INLINE void check_jpeg_process(const source& from) {
     jpeg_segments segments(from);
     for (jpeg_segment s; segments.next(s);) {
@@ -1637,35 +1724,37 @@ PALI_INLINE void check_jpeg_process(const source& from) {
         if (s.marker < 0xc0 || s.marker > 0xcf || s.marker == 0xc4 || s.marker == 0xc8 || s.marker == 0xcc) continue; // no frame header
         if ((s.marker & 3) == 3) refuse(errc::unsupported_image, from, "lossless JPEG is not supported; convert it to PNG");
         if ((s.marker & 4) != 0) refuse(errc::unsupported_image, from, "hierarchical JPEG is not supported; convert it to PNG");
-        if (s.size > 0 && s.data[0] != 8) refuse(errc::unsupported_image, from, {"JPEG of ", unsigned{s.data[0]}, " bits per channel is not supported; 8 bits are"});
+        if (s.size > 0 && s.data[0] != 8)
+            refuse(errc::unsupported_image, from, {"JPEG of ", unsigned{s.data[0]}, " bits per channel is not supported; 8 bits are"});
         return;
     }
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 // Where JPEG, PNG and WebP keep EXIF and XMP.
 
 #include <zlib.h>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 PALI_INLINE int jpeg_orientation(const source& from) {
     constexpr std::string_view exif("Exif\0\0", 6), xmp("http://ns.adobe.com/xap/1.0/\0", 29);
-    picture_metadata found;
+    image_metadata found;
     jpeg_segments segments(from);
     for (jpeg_segment s; segments.next(s);) {
         if (s.marker != 0xe1) continue;
         const std::string_view text(reinterpret_cast<const char*>(s.data), s.size);
         const auto* bytes = reinterpret_cast<const std::byte*>(s.data);
-        if (text.starts_with(exif)) found.exif.insert(found.exif.end(), bytes + (found.exif.empty() ? 0 : exif.size()), bytes + s.size); // may be in several
+        if (text.starts_with(exif))
+            found.exif.insert(found.exif.end(), bytes + (found.exif.empty() ? 0 : exif.size()), bytes + s.size); // may be in several
         if (text.starts_with(xmp)) found.xmp = text.substr(xmp.size());
     }
     return orientation_of(found);
 }
 
 PALI_INLINE int webp_orientation(const source& from) {
-    picture_metadata found;
+    image_metadata found;
     cursor in(from, "WebP", 12);
     while (in.left() >= 8) {
         const unsigned char* kind = in.take(4);
@@ -1730,7 +1819,7 @@ PALI_INLINE std::vector<std::byte> raw_profile(std::string_view text) {
 }
 
 PALI_INLINE int png_orientation(const source& from) {
-    picture_metadata found;
+    image_metadata found;
     struct text_chunk {
         std::string_view kind, body;
     };
@@ -1740,7 +1829,8 @@ PALI_INLINE int png_orientation(const source& from) {
         const std::size_t length =
             static_cast<std::size_t>(data[at]) << 24 | static_cast<std::size_t>(data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3]);
         if (length > from.size() - at - 12) break;
-        const std::string_view kind(reinterpret_cast<const char*>(data + at + 4), 4), body(reinterpret_cast<const char*>(data + at + 8), length);
+        const std::string_view kind(reinterpret_cast<const char*>(data + at + 4), 4),
+            body(reinterpret_cast<const char*>(data + at + 8), length);
         if (kind == "IEND") break;
         if (kind == "eXIf") {
             const auto exif = from.bytes.subspan(at + 8, length);
@@ -1758,7 +1848,7 @@ PALI_INLINE int png_orientation(const source& from) {
     return orientation_of(found);
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 // Bodies of read.hpp: passes a file to the decoder of its format.
 
@@ -1767,12 +1857,12 @@ PALI_INLINE int png_orientation(const source& from) {
 
 #if PALI_WITH_JPEG
 
-#include <csetjmp>
-#include <cstdio> // before jpeglib.h, which uses FILE
+#  include <csetjmp>
+#  include <cstdio> // before jpeglib.h, which uses FILE
 
-#include <jpeglib.h>
+#  include <jpeglib.h>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// libjpeg with its errors led back here: it reports by longjmp, so what runs between holds nothing that needs a destructor.
 class jpeg_reader {
@@ -1783,7 +1873,7 @@ public:
         m_errors.output_message = [](j_common_ptr) {};
         m_info.client_data = this;
         m_progress.progress_monitor = [](j_common_ptr info) {
-            // A scan costs a pass over the whole picture and may be a few bytes long; encoders write about ten.
+            // A scan costs a pass over the whole image and may be a few bytes long; encoders write about ten.
             if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number > most_scans) std::longjmp(of(info).m_jump, 1);
         };
         m_input.init_source = [](j_decompress_ptr) {};
@@ -1849,8 +1939,7 @@ private:
             return;
         }
         if (m_ended) truncated(m_from, "JPEG");
-        if (m_info.input_scan_number > most_scans)
-            damaged(m_from, "JPEG", {"it has over ", most_scans, " scans"});
+        if (m_info.input_scan_number > most_scans) damaged(m_from, "JPEG", {"it has over ", most_scans, " scans"});
         char message[JMSG_LENGTH_MAX] = {};
         m_errors.format_message(reinterpret_cast<j_common_ptr>(&m_info), message);
         damaged(m_from, "JPEG", std::string_view(message));
@@ -1882,7 +1971,7 @@ private:
 
 PALI_INLINE image decode_jpeg(const source& from) { return jpeg_reader(from).decode(); }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 #endif
 
@@ -1892,12 +1981,12 @@ PALI_INLINE image decode_jpeg(const source& from) { return jpeg_reader(from).dec
 
 #if PALI_WITH_PNG
 
-#include <csetjmp>
-#include <cstring>
+#  include <csetjmp>
+#  include <cstring>
 
-#include <png.h>
+#  include <png.h>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// libpng with its errors led back here: it reports by longjmp, so what runs between holds nothing that needs a destructor.
 /// Rows arrive as they are stored: pass by pass when interlaced, grey and palette indices as one byte or two a pixel.
@@ -1923,7 +2012,8 @@ public:
             png_set_keep_unknown_chunks(m_png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
             png_set_progressive_read_fn(
                 m_png, this, [](png_structp png, png_infop) { of(png).start(); },
-                [](png_structp png, png_bytep row, png_uint_32 at, int pass) { of(png).take(row, at, pass); }, [](png_structp, png_infop) {});
+                [](png_structp png, png_bytep row, png_uint_32 at, int pass) { of(png).take(row, at, pass); },
+                [](png_structp, png_infop) {});
             png_process_data(m_png, m_info, const_cast<unsigned char*>(m_from.data()), m_from.size());
         });
         if (m_info == nullptr) throw std::bad_alloc();
@@ -1969,7 +2059,7 @@ private:
             step();
             return;
         }
-        constexpr png_uint_32 data_chunk = 0x49444154; // IDAT
+        constexpr png_uint_32 data_chunk = 0x49444154;                        // IDAT
         if (complete() && png_get_io_chunk_type(m_png) != data_chunk) return; // what follows the pixels does not matter
         damaged(m_from, "PNG", std::string_view(m_message));
     }
@@ -1998,8 +2088,8 @@ private:
         m_interlaced = png_get_interlace_type(m_png, m_info) == PNG_INTERLACE_ADAM7;
         m_palette = type == PNG_COLOR_TYPE_PALETTE;
         m_wide_grey = type == PNG_COLOR_TYPE_GRAY && m_depth == 16;
-        png_set_packing(m_png);                           // 1, 2 and 4 bits: a byte each, not scaled
-        if (!m_wide_grey) png_set_strip_16(m_png);        // the high byte
+        png_set_packing(m_png);                    // 1, 2 and 4 bits: a byte each, not scaled
+        if (!m_wide_grey) png_set_strip_16(m_png); // the high byte
         if (type & PNG_COLOR_MASK_ALPHA) png_set_strip_alpha(m_png);
         png_read_update_info(m_png, m_info);
         m_bytes = (type & PNG_COLOR_MASK_COLOR) && !m_palette ? 3 : m_wide_grey ? 2 : 1;
@@ -2069,7 +2159,7 @@ private:
 
 PALI_INLINE image decode_png(const source& from) { return png_reader(from).decode(); }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 #endif
 
@@ -2079,13 +2169,13 @@ PALI_INLINE image decode_png(const source& from) { return png_reader(from).decod
 
 #if PALI_WITH_WEBP
 
-#include <cstring>
+#  include <cstring>
 
-#include <webp/decode.h>
+#  include <webp/decode.h>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// Where a still picture, or the first frame of an animation, lies in the file.
+/// Where a still image, or the first frame of an animation, lies in the file.
 struct webp_frame {
     const unsigned char* data = nullptr;
     std::size_t size = 0;
@@ -2099,7 +2189,9 @@ PALI_INLINE webp_frame find_webp_frame(const source& from) {
     if (size > from.size() - 8) truncated(from, "WebP");
     webp_frame found{from.data(), size + 8};
     cursor chunks(from, "WebP", 12);
-    const auto u24 = [](const unsigned char* b) { return b[0] | static_cast<std::size_t>(b[1]) << 8 | static_cast<std::size_t>(b[2]) << 16; };
+    const auto u24 = [](const unsigned char* b) {
+        return b[0] | static_cast<std::size_t>(b[1]) << 8 | static_cast<std::size_t>(b[2]) << 16;
+    };
     bool animated = false;
     while (chunks.left() >= 8 && chunks.position() < size + 8) {
         const unsigned char* kind = chunks.take(4);
@@ -2145,20 +2237,21 @@ PALI_INLINE image decode_webp(const source& from) {
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 #endif
 
 #endif
 #if PALI_WITH_HEIF
-// HEIC and AVIF through libheif: the primary picture, turned and cropped as its container says. EXIF orientation in these files repeats
+// HEIC and AVIF through libheif: the primary image, turned and cropped as its container says. EXIF orientation in these files repeats
 // the container's and is not used.
 
 #if PALI_WITH_HEIF
 
-// Chroma of an AVIF as Pillow shows it. libheif repeats subsampled chroma where libavif, and so Pillow, interpolates it: at edges they differ by over 16 levels.
+// Chroma of an AVIF as Pillow shows it. libheif repeats subsampled chroma where libavif, and so Pillow, interpolates it: at edges they
+// differ by over 16 levels.
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// Which of columns and rows an AVIF halves: 4:2:0 both, 4:2:2 columns.
 struct avif_subsampling {
@@ -2175,36 +2268,39 @@ PALI_INLINE avif_subsampling find_avif_subsampling(const source& from) {
     return {};
 }
 
-/// Replaces chroma that was repeated for pairs of columns, rows or both by interpolated chroma. `red` and `blue` are the weights in luma (Kr, Kb).
+/// Replaces chroma that was repeated for pairs of columns, rows or both by interpolated chroma. `red` and `blue` are the weights in luma
+/// (Kr, Kb).
 class chroma_interpolation {
 public:
-    chroma_interpolation(image& picture, float red, float blue) : m_picture(picture), m_red(red), m_blue(blue) {}
+    chroma_interpolation(image& image, float red, float blue) : m_image(image), m_red(red), m_blue(blue) {}
 
     void apply(avif_subsampling halved) {
-        // The picture may have been turned or cropped since: pairs may begin at odd places, and be rows where they were columns.
+        // The image may have been turned or cropped since: pairs may begin at odd places, and be rows where they were columns.
         const axis across = find_pairs(true), down = find_pairs(false);
         const bool turned = halved.columns && !halved.rows && down.difference < across.difference;
         m_x = {halved.columns && !turned, across.first};
         m_y = {halved.rows || turned, down.first};
-        const std::size_t columns = m_x.block(m_picture.width - 1) + 1, rows = m_y.block(m_picture.height - 1) + 1;
+        const std::size_t columns = m_x.block(m_image.width - 1) + 1, rows = m_y.block(m_image.height - 1) + 1;
         std::vector<chroma> blocks(columns * rows);
         std::vector<float> counts(columns * rows);
-        for (std::size_t y = 0; y < m_picture.height; ++y)
-            for (std::size_t x = 0; x < m_picture.width; ++x) {
+        for (std::size_t y = 0; y < m_image.height; ++y)
+            for (std::size_t x = 0; x < m_image.width; ++x) {
                 const std::size_t at = m_y.block(y) * columns + m_x.block(x);
-                const chroma c = chroma_of(m_picture.at(x, y));
+                const chroma c = chroma_of(m_image.at(x, y));
                 blocks[at].blue += c.blue, blocks[at].red += c.red;
                 counts[at] += 1;
             }
         for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i].blue /= counts[i], blocks[i].red /= counts[i];
-        for (std::size_t y = 0; y < m_picture.height; ++y) {
+        for (std::size_t y = 0; y < m_image.height; ++y) {
             const std::size_t near = m_y.block(y) * columns, far = m_y.next(y, rows) * columns;
-            for (std::size_t x = 0; x < m_picture.width; ++x) {
+            for (std::size_t x = 0; x < m_image.width; ++x) {
                 const std::size_t left = m_x.block(x), right = m_x.next(x, columns);
-                const auto mix = [&](float chroma::*c) {
-                    return (9 * (blocks[near + left].*c) + 3 * (blocks[near + right].*c) + 3 * (blocks[far + left].*c) + blocks[far + right].*c) / 16;
+                const auto mix = [&](float chroma::* c) {
+                    return (9 * (blocks[near + left].*c) + 3 * (blocks[near + right].*c) + 3 * (blocks[far + left].*c) +
+                            blocks[far + right].*c) /
+                           16;
                 };
-                set(m_picture.at(x, y), mix(&chroma::blue), mix(&chroma::red));
+                set(m_image.at(x, y), mix(&chroma::blue), mix(&chroma::red));
             }
         }
     }
@@ -2215,8 +2311,8 @@ private:
     };
     struct axis {
         bool halved = false;
-        std::size_t first = 0;   ///< 1: the first block is half a pair
-        double difference = 0;   ///< within pairs that begin there
+        std::size_t first = 0; ///< 1: the first block is half a pair
+        double difference = 0; ///< within pairs that begin there
 
         [[nodiscard]] std::size_t block(std::size_t at) const noexcept { return halved ? (at + first) / 2 : at; }
         /// The block on the other side of the nearer edge: samples lie in the middle of their pairs.
@@ -2243,35 +2339,35 @@ private:
     /// Where pairs of equal chroma begin, at even or at odd places.
     [[nodiscard]] axis find_pairs(bool across) const {
         std::array<double, 2> differences{};
-        const std::size_t length = across ? m_picture.width : m_picture.height, lines = across ? m_picture.height : m_picture.width;
+        const std::size_t length = across ? m_image.width : m_image.height, lines = across ? m_image.height : m_image.width;
         for (std::size_t line = 0; line < lines; line += 1 + lines / 256)
             for (std::size_t i = 0; i + 1 < length; ++i) {
-                const chroma a = chroma_of(across ? m_picture.at(i, line) : m_picture.at(line, i));
-                const chroma b = chroma_of(across ? m_picture.at(i + 1, line) : m_picture.at(line, i + 1));
+                const chroma a = chroma_of(across ? m_image.at(i, line) : m_image.at(line, i));
+                const chroma b = chroma_of(across ? m_image.at(i + 1, line) : m_image.at(line, i + 1));
                 differences[i % 2] += static_cast<double>(std::abs(a.blue - b.blue) + std::abs(a.red - b.red));
             }
         const std::size_t first = differences[1] < differences[0] ? 1 : 0;
         return {true, first, differences[first]};
     }
 
-    image& m_picture;
+    image& m_image;
     float m_red, m_blue;
     axis m_x, m_y;
 };
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
-#include <algorithm>
-#include <cstring>
-#include <limits>
-#include <memory>
-#include <new>
-#include <string_view>
-#include <utility>
+#  include <algorithm>
+#  include <cstring>
+#  include <limits>
+#  include <memory>
+#  include <new>
+#  include <string_view>
+#  include <utility>
 
-#include <libheif/heif.h>
+#  include <libheif/heif.h>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 struct heif_deleter {
     void operator()(heif_context* p) const noexcept { heif_context_free(p); }
@@ -2305,17 +2401,21 @@ PALI_INLINE void check_heif(const source& from, const char* format, const heif_e
     std::string_view message = status.message == nullptr ? "" : status.message;
     while (message.ends_with('\n')) message.remove_suffix(1);
     if (status.subcode == heif_suberror_Security_limit_exceeded)
-        refuse(errc::image_too_large, from, {"a side of the ", format, " is over the limit of ", from.options.max_side, " pixels: raise max_side if you trust the file"});
+        refuse(
+            errc::image_too_large, from,
+            {"a side of the ", format, " is over the limit of ", from.options.max_side, " pixels: raise max_side if you trust the file"});
     if (status.code == heif_error_Memory_allocation_error) throw std::bad_alloc();
     if (status.code == heif_error_Unsupported_filetype || status.code == heif_error_Unsupported_feature)
-        refuse(errc::unsupported_image, from, {"libheif cannot decode this ", format, ": ", message,
-                                               ". Where its decoders are packages of their own (Debian 13: libheif-plugin-libde265 for HEIC, libheif-plugin-dav1d for AVIF), install them"});
+        refuse(errc::unsupported_image, from,
+               {"libheif cannot decode this ", format, ": ", message,
+                ". Where its decoders are packages of their own (Debian 13: libheif-plugin-libde265 for HEIC, libheif-plugin-dav1d for "
+                "AVIF), install them"});
     if (!heif_is_whole(from)) truncated(from, format);
     damaged(from, format, message);
 }
 
 /// With the matrix that the container names; without one, and with those that libavif does not know either, BT.601.
-PALI_INLINE void interpolate_chroma(image& picture, const heif_image_handle* handle, avif_subsampling halved) {
+PALI_INLINE void interpolate_chroma(image& image, const heif_image_handle* handle, avif_subsampling halved) {
     heif_color_profile_nclx* found = nullptr;
     const heif_error status = heif_image_handle_get_nclx_color_profile(handle, &found);
     const std::unique_ptr<heif_color_profile_nclx, void (*)(heif_color_profile_nclx*)> profile(found, heif_nclx_color_profile_free);
@@ -2323,15 +2423,25 @@ PALI_INLINE void interpolate_chroma(image& picture, const heif_image_handle* han
     if (status.code == heif_error_Ok && found != nullptr) {
         switch (found->matrix_coefficients) {
         case heif_matrix_coefficients_RGB_GBR:
-        case heif_matrix_coefficients_YCgCo: return;
-        case heif_matrix_coefficients_ITU_R_BT_709_5: red_and_blue = {0.2126f, 0.0722f}; break;
-        case heif_matrix_coefficients_US_FCC_T47: red_and_blue = {0.30f, 0.11f}; break;
-        case heif_matrix_coefficients_SMPTE_240M: red_and_blue = {0.212f, 0.087f}; break;
-        case heif_matrix_coefficients_ITU_R_BT_2020_2_non_constant_luminance: red_and_blue = {0.2627f, 0.0593f}; break;
-        default: break;
+        case heif_matrix_coefficients_YCgCo:
+            return;
+        case heif_matrix_coefficients_ITU_R_BT_709_5:
+            red_and_blue = {0.2126f, 0.0722f};
+            break;
+        case heif_matrix_coefficients_US_FCC_T47:
+            red_and_blue = {0.30f, 0.11f};
+            break;
+        case heif_matrix_coefficients_SMPTE_240M:
+            red_and_blue = {0.212f, 0.087f};
+            break;
+        case heif_matrix_coefficients_ITU_R_BT_2020_2_non_constant_luminance:
+            red_and_blue = {0.2627f, 0.0593f};
+            break;
+        default:
+            break;
         }
     }
-    chroma_interpolation(picture, red_and_blue.first, red_and_blue.second).apply(halved);
+    chroma_interpolation(image, red_and_blue.first, red_and_blue.second).apply(halved);
 }
 
 PALI_INLINE image decode_heif(const source& from, bool is_avif) {
@@ -2339,7 +2449,8 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
     const heif_ptr<heif_context> context(heif_context_alloc());
     const heif_ptr<heif_decoding_options> options(heif_decoding_options_alloc());
     if (context == nullptr || options == nullptr) throw std::bad_alloc();
-    heif_context_set_maximum_image_size_limit(context.get(), static_cast<int>(std::min<std::size_t>(from.options.max_side, std::numeric_limits<int>::max())));
+    heif_context_set_maximum_image_size_limit(
+        context.get(), static_cast<int>(std::min<std::size_t>(from.options.max_side, std::numeric_limits<int>::max())));
     check_heif(from, format, heif_context_read_from_memory_without_copy(context.get(), from.data(), from.size(), nullptr));
     heif_image_handle* primary = nullptr;
     check_heif(from, format, heif_context_get_primary_image_handle(context.get(), &primary));
@@ -2351,8 +2462,8 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
 
     options->convert_hdr_to_8bit = 1;
 #  if LIBHEIF_NUMERIC_VERSION >= 0x010f0000 // 1.15
-    // dav1d, which libheif prefers, writes to standard error about damaged files, and libheif gives no access to its logger. libaom writes nothing, and its pixels
-    // are the same. Where it is not installed libheif takes another.
+    // dav1d, which libheif prefers, writes to standard error about damaged files, and libheif gives no access to its logger. libaom writes
+    // nothing, and its pixels are the same. Where it is not installed libheif takes another.
     if (is_avif) options->decoder_id = "aom";
 #  endif
 #  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; before, it has no other way
@@ -2361,19 +2472,21 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
 #  endif
     heif_image* decoded = nullptr;
     check_heif(from, format, heif_decode_image(primary, &decoded, heif_colorspace_RGB, heif_chroma_interleaved_RGB, options.get()));
-    const heif_ptr<heif_image> picture(decoded);
-    const int width = heif_image_get_width(decoded, heif_channel_interleaved), height = heif_image_get_height(decoded, heif_channel_interleaved);
+    const heif_ptr<heif_image> image(decoded);
+    const int width = heif_image_get_width(decoded, heif_channel_interleaved),
+              height = heif_image_get_height(decoded, heif_channel_interleaved);
     check(width, height);
     int stride = 0;
     const std::uint8_t* const rows = heif_image_get_plane_readonly(decoded, heif_channel_interleaved, &stride);
     if (rows == nullptr || stride < width * 3) damaged(from, format, "libheif gives no pixels");
-    image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
+    pali::image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
     for (std::size_t y = 0; y < made.height; ++y) std::memcpy(made.at(0, y), rows + y * static_cast<std::size_t>(stride), made.width * 3);
-    if (const avif_subsampling halved = is_avif ? find_avif_subsampling(from) : avif_subsampling{}; halved.columns) interpolate_chroma(made, primary, halved);
+    if (const avif_subsampling halved = is_avif ? find_avif_subsampling(from) : avif_subsampling{}; halved.columns)
+        interpolate_chroma(made, primary, halved);
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 #endif
 
@@ -2383,19 +2496,19 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
 
 #if PALI_WITH_TIFF
 
-#include <algorithm>
-#include <array>
-#include <cstdarg>
-#include <cstdio>
-#include <cstring>
-#include <limits>
-#include <memory>
-#include <utility>
-#include <vector>
+#  include <algorithm>
+#  include <array>
+#  include <cstdarg>
+#  include <cstdio>
+#  include <cstring>
+#  include <limits>
+#  include <memory>
+#  include <utility>
+#  include <vector>
 
-#include <tiffio.h>
+#  include <tiffio.h>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// One page. Samples are brought to 8 bits as Pillow does: grey of more bits is clipped, colours keep their high byte.
 class tiff_reader {
@@ -2404,12 +2517,15 @@ public:
         const std::unique_ptr<TIFFOpenOptions, void (*)(TIFFOpenOptions*)> options(TIFFOpenOptionsAlloc(), TIFFOpenOptionsFree);
         if (options == nullptr) throw std::bad_alloc();
         TIFFOpenOptionsSetErrorHandlerExtR(options.get(), on_error, this);
-        TIFFOpenOptionsSetWarningHandlerExtR(options.get(), [](TIFF*, void*, const char*, const char*, std::va_list) { return 1; }, nullptr);
-        const std::size_t most = std::min<std::size_t>(from.options.max_pixels, std::numeric_limits<tmsize_t>::max() / 64) * 16 + (std::size_t{64} << 20);
+        TIFFOpenOptionsSetWarningHandlerExtR(
+            options.get(), [](TIFF*, void*, const char*, const char*, std::va_list) { return 1; }, nullptr);
+        const std::size_t most =
+            std::min<std::size_t>(from.options.max_pixels, std::numeric_limits<tmsize_t>::max() / 64) * 16 + (std::size_t{64} << 20);
         TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), static_cast<tmsize_t>(most));
-        m_tiff.reset(TIFFClientOpenExt("picture", "rm", this, read, [](thandle_t, void*, tmsize_t) -> tmsize_t { return 0; }, seek,
-                                       [](thandle_t) { return 0; }, [](thandle_t of) -> toff_t { return self(of).m_from.size(); },
-                                       [](thandle_t, void**, toff_t*) { return 0; }, [](thandle_t, void*, toff_t) {}, options.get()));
+        m_tiff.reset(TIFFClientOpenExt(
+            "image", "rm", this, read, [](thandle_t, void*, tmsize_t) -> tmsize_t { return 0; }, seek, [](thandle_t) { return 0; },
+            [](thandle_t of) -> toff_t { return self(of).m_from.size(); }, [](thandle_t, void**, toff_t*) { return 0; },
+            [](thandle_t, void*, toff_t) {}, options.get()));
         if (m_tiff == nullptr) fail();
     }
     tiff_reader(const tiff_reader&) = delete;
@@ -2481,7 +2597,8 @@ private:
         m_photometric = tag<std::uint16_t>(TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_MINISWHITE);
         const auto compression = tag<std::uint16_t>(TIFFTAG_COMPRESSION, COMPRESSION_NONE);
         if (!TIFFIsCODECConfigured(compression))
-            refuse(errc::unsupported_image, m_from, {"TIFF compression ", compression, " is not supported by this libtiff; save it with LZW or deflate"});
+            refuse(errc::unsupported_image, m_from,
+                   {"TIFF compression ", compression, " is not supported by this libtiff; save it with LZW or deflate"});
         if (m_photometric == PHOTOMETRIC_YCBCR && compression == COMPRESSION_JPEG && !m_planar) {
             TIFFSetField(m_tiff.get(), TIFFTAG_JPEGCOLORMODE, JPEGCOLORMODE_RGB);
             m_photometric = PHOTOMETRIC_RGB;
@@ -2498,13 +2615,18 @@ private:
     }
 
     void check_layout() const {
-        const bool grey = m_photometric == PHOTOMETRIC_MINISWHITE || m_photometric == PHOTOMETRIC_MINISBLACK, palette = m_photometric == PHOTOMETRIC_PALETTE;
-        const bool colours = m_photometric == PHOTOMETRIC_RGB || m_photometric == PHOTOMETRIC_SEPARATED, floats = m_format == SAMPLEFORMAT_IEEEFP;
+        const bool grey = m_photometric == PHOTOMETRIC_MINISWHITE || m_photometric == PHOTOMETRIC_MINISBLACK,
+                   palette = m_photometric == PHOTOMETRIC_PALETTE;
+        const bool colours = m_photometric == PHOTOMETRIC_RGB || m_photometric == PHOTOMETRIC_SEPARATED,
+                   floats = m_format == SAMPLEFORMAT_IEEEFP;
         if (!grey && !palette && !colours)
-            refuse(errc::unsupported_image, m_from, {"TIFF with photometric interpretation ", m_photometric, " is not supported; grey, RGB, palette, CMYK and YCbCr are"});
-        const bool few = m_bits == 1 || m_bits == 2 || m_bits == 4, bits = m_bits == 8 || (few && !colours) || (m_bits == 16 && !palette) || (m_bits == 32 && grey);
+            refuse(errc::unsupported_image, m_from,
+                   {"TIFF with photometric interpretation ", m_photometric, " is not supported; grey, RGB, palette, CMYK and YCbCr are"});
+        const bool few = m_bits == 1 || m_bits == 2 || m_bits == 4,
+                   bits = m_bits == 8 || (few && !colours) || (m_bits == 16 && !palette) || (m_bits == 32 && grey);
         if (!bits || (floats && m_bits != 32) || m_format > SAMPLEFORMAT_IEEEFP)
-            refuse(errc::unsupported_image, m_from, {"TIFF of ", m_bits, " bits per sample", floats ? ", floating point," : "", " is not supported; convert it to 8 bits"});
+            refuse(errc::unsupported_image, m_from,
+                   {"TIFF of ", m_bits, " bits per sample", floats ? ", floating point," : "", " is not supported; convert it to 8 bits"});
         const std::size_t needed = m_channels + (m_alpha ? 1 : 0);
         if (m_samples < needed || m_samples > 16)
             refuse(errc::unsupported_image, m_from, {"TIFF of ", m_samples, " samples per pixel is not supported; ", needed, " to 16 are"});
@@ -2544,7 +2666,8 @@ private:
         TIFF* const tiff = m_tiff.get();
         const bool tiled = TIFFIsTiled(tiff) != 0;
         const std::size_t across = tiled ? tag<std::uint32_t>(TIFFTAG_TILEWIDTH, 0) : m_width;
-        const std::size_t down = tiled ? tag<std::uint32_t>(TIFFTAG_TILELENGTH, 0) : std::clamp<std::size_t>(tag<std::uint32_t>(TIFFTAG_ROWSPERSTRIP, 1), 1, m_height);
+        const std::size_t down = tiled ? tag<std::uint32_t>(TIFFTAG_TILELENGTH, 0)
+                                       : std::clamp<std::size_t>(tag<std::uint32_t>(TIFFTAG_ROWSPERSTRIP, 1), 1, m_height);
         check_size(m_from, across, down);
         const std::size_t kept = m_channels + (m_alpha ? 1 : 0), together = m_planar ? 1 : m_samples;
         const auto stride = static_cast<std::size_t>(std::max<tmsize_t>(tiled ? TIFFTileRowSize(tiff) : TIFFScanlineSize(tiff), 0));
@@ -2569,7 +2692,8 @@ private:
                             continue;
                         }
                         for (std::size_t c = 0; c < columns; ++c, out += kept)
-                            for (std::size_t s = 0; s < (m_planar ? 1 : kept); ++s) out[s] = level(piece.data() + r * stride, c * together + s);
+                            for (std::size_t s = 0; s < (m_planar ? 1 : kept); ++s)
+                                out[s] = level(piece.data() + r * stride, c * together + s);
                     }
                 }
         return samples;
@@ -2599,7 +2723,9 @@ private:
             else if (m_channels == 3) std::memcpy(out, in, 3); // and alpha
             else from_cmyk(in, out);
             if (m_alpha && in[m_channels] != 255)
-                for (std::size_t c = 0; c < 3; ++c) out[c] = in[m_channels] == 0 ? std::uint8_t{0} : static_cast<std::uint8_t>(std::min(255, out[c] * 255 / in[m_channels]));
+                for (std::size_t c = 0; c < 3; ++c)
+                    out[c] =
+                        in[m_channels] == 0 ? std::uint8_t{0} : static_cast<std::uint8_t>(std::min(255, out[c] * 255 / in[m_channels]));
         }
         return made;
     }
@@ -2616,13 +2742,13 @@ private:
     /// YCbCr that no JPEG decoder converts: libtiff's own conversion.
     image read_rgba() {
         std::array<char, 1024> why{};
-        TIFFRGBAImage picture{};
-        if (TIFFRGBAImageBegin(&picture, m_tiff.get(), 1, why.data()) == 0) fail();
-        const std::unique_ptr<TIFFRGBAImage, void (*)(TIFFRGBAImage*)> owned(&picture, TIFFRGBAImageEnd);
-        picture.orientation = picture.req_orientation = ORIENTATION_TOPLEFT; // turned later
+        TIFFRGBAImage image{};
+        if (TIFFRGBAImageBegin(&image, m_tiff.get(), 1, why.data()) == 0) fail();
+        const std::unique_ptr<TIFFRGBAImage, void (*)(TIFFRGBAImage*)> owned(&image, TIFFRGBAImageEnd);
+        image.orientation = image.req_orientation = ORIENTATION_TOPLEFT; // turned later
         std::vector<std::uint32_t> pixels(m_width * m_height);
-        if (TIFFRGBAImageGet(&picture, pixels.data(), static_cast<std::uint32_t>(m_width), static_cast<std::uint32_t>(m_height)) == 0) fail();
-        image made(m_width, m_height);
+        if (TIFFRGBAImageGet(&image, pixels.data(), static_cast<std::uint32_t>(m_width), static_cast<std::uint32_t>(m_height)) == 0) fail();
+        pali::image made(m_width, m_height);
         for (std::size_t i = 0; i < pixels.size(); ++i) {
             made.pixels[3 * i] = static_cast<std::uint8_t>(TIFFGetR(pixels[i]));
             made.pixels[3 * i + 1] = static_cast<std::uint8_t>(TIFFGetG(pixels[i]));
@@ -2645,14 +2771,14 @@ private:
     std::size_t m_above = 0;               // grey samples over 255
     unsigned m_format = 0, m_photometric = 0;
     int m_orientation = 1;
-    bool m_planar = false;     // a plane for each sample
-    bool m_alpha = false;      // colours are multiplied by the sample that follows them
+    bool m_planar = false; // a plane for each sample
+    bool m_alpha = false;  // colours are multiplied by the sample that follows them
     bool m_by_libtiff = false;
 };
 
 PALI_INLINE image decode_tiff(const source& from) { return tiff_reader(from).decode(); }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 #endif
 
@@ -2698,7 +2824,7 @@ PALI_INLINE image decode_tiff(const source& from) { return tiff_reader(from).dec
 #  define STBI_NO_PNM
 #  define STBI_NO_FAILURE_STRINGS
 #  define STBI_ASSERT(condition) ((void)0)
-// Zeroed: where a damaged JPEG has no data for a part of the picture or lacks a table, stb shows or uses what it allocated.
+// Zeroed: where a damaged JPEG has no data for a part of the image or lacks a table, stb shows or uses what it allocated.
 #  define STBI_MALLOC(size) std::calloc(1, size)
 #  define STBI_REALLOC(memory, size) std::realloc(memory, size)
 #  define STBI_FREE(memory) std::free(memory)
@@ -2723,13 +2849,13 @@ PALI_INLINE image decode_tiff(const source& from) { return tiff_reader(from).dec
 #    pragma GCC diagnostic ignored "-Wshadow"
 #    pragma GCC diagnostic ignored "-Wpedantic"
 #  endif
-namespace pali::inline PALI_ABI::image_detail::stb {
+namespace pali { inline namespace PALI_ABI { namespace image_detail { namespace stb {
 #  if __has_include(<stb/stb_image.h>)
 #    include <stb/stb_image.h>
 #  else
 #    include <stb_image.h>
 #  endif
-}
+}}}} // namespace pali::PALI_ABI::image_detail::stb
 #  if defined(__GNUC__)
 #    pragma GCC diagnostic pop
 #  endif
@@ -2758,32 +2884,32 @@ namespace pali::inline PALI_ABI::image_detail::stb {
 #  pragma pop_macro("STB_IMAGE_IMPLEMENTATION")
 #  pragma pop_macro("STBI_INCLUDE_STB_IMAGE_H")
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// Decodes a JPEG or PNG that has been checked.
 PALI_INLINE image decode_stb(const source& from, const char* format) {
-    if (from.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) refuse(errc::image_too_large, from, "the file is over 2 GiB");
+    if (from.size() > static_cast<std::size_t>(std::numeric_limits<int>::max()))
+        refuse(errc::image_too_large, from, "the file is over 2 GiB");
     int width = 0, height = 0, channels = 0;
     const int size = static_cast<int>(from.size());
     if (stb::stbi_info_from_memory(from.data(), size, &width, &height, &channels) == 0)
         damaged(from, format, "its header is invalid, or of a kind that is not supported");
     check_size(from, static_cast<std::size_t>(width), static_cast<std::size_t>(std::abs(height)));
-    const std::unique_ptr<unsigned char, void (*)(void*)> pixels(stb::stbi_load_from_memory(from.data(), size, &width, &height, &channels, 3),
-                                                                 [](void* p) { std::free(p); });
-    if (pixels == nullptr || width <= 0 || height <= 0)
-        damaged(from, format, "its data is invalid, or of a kind that is not supported");
+    const std::unique_ptr<unsigned char, void (*)(void*)> pixels(
+        stb::stbi_load_from_memory(from.data(), size, &width, &height, &channels, 3), [](void* p) { std::free(p); });
+    if (pixels == nullptr || width <= 0 || height <= 0) damaged(from, format, "its data is invalid, or of a kind that is not supported");
     image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
     std::memcpy(made.pixels.data(), pixels.get(), made.pixels.size());
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 #endif
 
 // JPEG and PNG where their libraries are absent: what is checked before stb is given them.
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// The Huffman tables of one segment: stb 2.27 writes past its memory when one has more than 256 codes.
 PALI_INLINE void check_huffman_tables(const source& from, std::size_t at, std::size_t end) {
@@ -2821,8 +2947,8 @@ PALI_INLINE void check_jpeg_for_stb(const source& from) {
     truncated(from, "JPEG");
 }
 
-/// The bytes of a PNG for stb, whose own limits look like damage, and which shows uninitialised memory for indices outside of a palette: a palette is filled up to 256
-/// colours, black. stb ignores the checksum of the chunk.
+/// The bytes of a PNG for stb, whose own limits look like damage, and which shows uninitialised memory for indices outside of a palette: a
+/// palette is filled up to 256 colours, black. stb ignores the checksum of the chunk.
 PALI_INLINE std::vector<std::byte> prepare_png_for_stb(const source& from) {
     cursor in(from, "PNG", 8);
     const auto number = [&in] {
@@ -2850,17 +2976,17 @@ PALI_INLINE std::vector<std::byte> prepare_png_for_stb(const source& from) {
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 #endif
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace image_detail {
 
 PALI_INLINE image decode(const source& from) {
-    [[maybe_unused]] const auto turned = [&from](image picture, int (&orientation_in)(const source&)) {
-        return from.options.keep_exif_orientation ? picture : upright(std::move(picture), orientation_in(from));
+    [[maybe_unused]] const auto turned = [&from](image image, int (&orientation_in)(const source&)) {
+        return from.options.keep_exif_orientation ? image : upright(std::move(image), orientation_in(from));
     };
     switch (format_of(from)) {
     case format::jpeg:
@@ -2877,10 +3003,10 @@ PALI_INLINE image decode(const source& from) {
 #if PALI_WITH_PNG
         return turned(decode_png(from), png_orientation);
 #elif PALI_WITH_STB
-        {
-            const std::vector<std::byte> bytes = prepare_png_for_stb(from);
-            return turned(decode_stb({bytes, from.name, from.options}, "PNG"), png_orientation);
-        }
+    {
+        const std::vector<std::byte> bytes = prepare_png_for_stb(from);
+        return turned(decode_stb({bytes, from.name, from.options}, "PNG"), png_orientation);
+    }
 #else
         unsupported(from, "PNG", "libpng");
 #endif
@@ -2908,11 +3034,16 @@ PALI_INLINE image decode(const source& from) {
 #else
         unsupported(from, "TIFF", "libtiff");
 #endif
-    case format::gif: return decode_gif(from);
-    case format::pnm: return decode_pnm(from);
-    case format::bmp: return decode_bmp(from);
-    case format::tga: return decode_tga(from);
-    case format::unknown: break;
+    case format::gif:
+        return decode_gif(from);
+    case format::pnm:
+        return decode_pnm(from);
+    case format::bmp:
+        return decode_bmp(from);
+    case format::tga:
+        return decode_tga(from);
+    case format::unknown:
+        break;
     }
     unknown_format(from);
 }
@@ -2926,16 +3057,16 @@ PALI_INLINE image decode_image(std::span<const std::byte> bytes, const read_opti
 PALI_INLINE image read_image(const std::filesystem::path& path, const read_options& options) {
     const std::string name = path.string();
     const auto cannot_open = [&](const error_text& why) { return error(errc::cannot_open, {name, ": ", why}); };
-    if (std::filesystem::is_directory(detail::require_path(path, "picture"))) throw cannot_open("is a folder, and a picture is needed");
+    if (std::filesystem::is_directory(detail::require_path(path, "image"))) throw cannot_open("is a folder, and an image is needed");
     std::ifstream file(path, std::ios::binary);
-    if (!file) throw cannot_open("the picture cannot be read");
+    if (!file) throw cannot_open("the image cannot be read");
 
-    // The first bytes tell whether the rest is worth reading: a checkpoint may be given where a picture was meant.
+    // The first bytes tell whether the rest is worth reading: a checkpoint may be given where an image was meant.
     constexpr std::size_t head = 64, chunk = std::size_t{1} << 20;
     std::vector<std::byte> bytes(head);
     const auto read = [&](std::size_t at) {
         file.read(reinterpret_cast<char*>(bytes.data() + at), static_cast<std::streamsize>(bytes.size() - at));
-        if (file.bad()) throw cannot_open("the picture cannot be read");
+        if (file.bad()) throw cannot_open("the image cannot be read");
         bytes.resize(at + static_cast<std::size_t>(file.gcount()));
     };
     read(0);
@@ -2946,7 +3077,8 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
     std::error_code failure;
     const std::uintmax_t size = std::filesystem::file_size(path, failure);
     if (!failure && size > most)
-        throw error(errc::image_too_large, {name, ": the file has ", size, " bytes, too many for a picture of ", options.max_pixels, " pixels: raise max_pixels if you trust the file"});
+        throw error(errc::image_too_large, {name, ": the file has ", size, " bytes, too many for an image of ", options.max_pixels,
+                                            " pixels: raise max_pixels if you trust the file"});
     if (!failure && size > bytes.size()) { // at once, where the file tells its size
         const std::size_t at = bytes.size();
         bytes.resize(static_cast<std::size_t>(size));
@@ -2960,18 +3092,18 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
     return decode_image(bytes, options, name);
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// Which pixels of a picture belong to something.
+// Which pixels of an image belong to something.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// A value a pixel, row by row from the top left: 0 outside, 255 inside; a soft mask has values between.
 struct mask {
     static constexpr std::uint8_t inside = 128; ///< from this value on a pixel counts as one of the mask's
 
-    std::size_t width = 0;  ///< pixels
-    std::size_t height = 0; ///< pixels
+    std::size_t width = 0;            ///< pixels
+    std::size_t height = 0;           ///< pixels
     std::vector<std::uint8_t> values; ///< height * width
 
     mask() = default;
@@ -2990,7 +3122,7 @@ struct mask {
     friend bool operator==(const mask&, const mask&) = default;
 };
 
-/// Intersection over union of two masks of the same picture, 0 to 1; 0 where both are empty or their sizes differ.
+/// Intersection over union of two masks of the same image, 0 to 1; 0 where both are empty or their sizes differ.
 [[nodiscard]] inline float iou(const mask& a, const mask& b) noexcept {
     if (a.width != b.width || a.height != b.height) return 0;
     std::size_t shared = 0, all = 0;
@@ -3002,40 +3134,42 @@ struct mask {
     return all > 0 ? static_cast<float>(static_cast<double>(shared) / static_cast<double>(all)) : 0;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// Pictures to files: PNG for pictures and masks, JPEG for photographs.
+// Images to files: PNG for images and masks, JPEG for photographs.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// The picture as the bytes of a PNG file. Throws `invalid_argument` when it has no pixels, or not width * height * 3 bytes; `cannot_write` in a build without
-/// libpng and stb.
-[[nodiscard]] std::vector<std::byte> encode_png(const image& picture);
+/// The image as the bytes of a PNG file. Throws `invalid_argument` when it has no pixels, or not width * height * 3 bytes; `cannot_write`
+/// in a build without libpng and stb.
+[[nodiscard]] std::vector<std::byte> encode_png(const image& image);
 
 /// Grey bytes, row by row, as the bytes of a PNG file. Throws `invalid_argument` unless there are width * height of them, at least one.
 [[nodiscard]] std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
 
-/// The picture as the bytes of a JPEG file, `quality` 1 to 100. Throws `invalid_argument` as encode_png does, and for another quality; `cannot_write` in a build
-/// without libjpeg and stb.
-[[nodiscard]] std::vector<std::byte> encode_jpeg(const image& picture, int quality = 90);
+/// The image as the bytes of a JPEG file, `quality` 1 to 100. Throws `invalid_argument` as encode_png does, and for another quality;
+/// `cannot_write` in a build without libjpeg and stb.
+[[nodiscard]] std::vector<std::byte> encode_jpeg(const image& image, int quality = 90);
 
 /// Writes what encode_png gives, over a file that may be there. Throws as it does, and `cannot_write`.
-void write_png(const std::filesystem::path& path, const image& picture);
+void write_png(const std::filesystem::path& path, const image& image);
 /// The same of grey bytes.
 void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
 /// What encode_jpeg gives, in the same way; throws as it does too.
-void write_jpeg(const std::filesystem::path& path, const image& picture, int quality = 90);
+void write_jpeg(const std::filesystem::path& path, const image& image, int quality = 90);
 /// A mask as a PNG file of grey values. Throws as above.
-inline void write_png(const std::filesystem::path& path, const mask& values) { write_png(path, values.width, values.height, values.values); }
+inline void write_png(const std::filesystem::path& path, const mask& values) {
+    write_png(path, values.width, values.height, values.values);
+}
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Bytes to a file, whole or not at all.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// Writes a file piece by piece, whole or not at all: into `<path>.part`, which finish() renames to `path`. Without finish() the old file stays, or none.
-/// A symbolic link stays one; its target is replaced.
+/// Writes a file piece by piece, whole or not at all: into `<path>.part`, which finish() renames to `path`. Without finish() the old file
+/// stays, or none. A symbolic link stays one; its target is replaced.
 class file_writer {
 public:
     /// Opens `<path>.part`. Throws `cannot_write`, also where `path` is a folder, a pipe or a device.
@@ -3044,7 +3178,8 @@ public:
         std::error_code failure;
         if (const fs::file_status there = fs::status(m_path, failure); fs::exists(there)) {
             if (fs::is_directory(there)) throw error(errc::cannot_write, {m_path.string(), ": is a folder; a file is to be written here"});
-            if (!fs::is_regular_file(there)) throw error(errc::cannot_write, {m_path.string(), ": is not a regular file, so it is not replaced"});
+            if (!fs::is_regular_file(there))
+                throw error(errc::cannot_write, {m_path.string(), ": is not a regular file, so it is not replaced"});
             if (fs::path target = fs::canonical(m_path, failure); !failure) m_path = std::move(target);
         }
         m_part = m_path;
@@ -3100,7 +3235,7 @@ inline void write_file(const std::filesystem::path& path, std::span<const std::b
     write_file(path, std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Bodies of write.hpp: libpng and libjpeg, or stb where they are absent.
 
@@ -3138,13 +3273,13 @@ inline void write_file(const std::filesystem::path& path, std::span<const std::b
 #  pragma GCC diagnostic ignored "-Wshadow"
 #  pragma GCC diagnostic ignored "-Wpedantic"
 #endif
-namespace pali::inline PALI_ABI::image_detail::stb {
+namespace pali { inline namespace PALI_ABI { namespace image_detail { namespace stb {
 #if __has_include(<stb/stb_image_write.h>)
 #  include <stb/stb_image_write.h>
 #else
 #  include <stb_image_write.h>
 #endif
-}
+}}}} // namespace pali::PALI_ABI::image_detail::stb
 #if defined(__GNUC__)
 #  pragma GCC diagnostic pop
 #endif
@@ -3161,43 +3296,44 @@ namespace pali::inline PALI_ABI::image_detail::stb {
 #pragma pop_macro("STB_IMAGE_WRITE_IMPLEMENTATION")
 #pragma pop_macro("INCLUDE_STB_IMAGE_WRITE_H")
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-PALI_INLINE std::vector<std::byte> encode_png_by_stb(std::size_t width, std::size_t height, std::size_t channels, const std::uint8_t* pixels) {
+PALI_INLINE std::vector<std::byte> encode_png_by_stb(std::size_t width, std::size_t height, std::size_t channels,
+                                                     const std::uint8_t* pixels) {
     int size = 0;
-    const std::unique_ptr<unsigned char, void (*)(void*)> data(
-        stb::stbi_write_png_to_mem(pixels, static_cast<int>(width * channels), static_cast<int>(width), static_cast<int>(height),
-                                   static_cast<int>(channels), &size),
-        [](void* p) { std::free(p); });
+    const std::unique_ptr<unsigned char, void (*)(void*)> data(stb::stbi_write_png_to_mem(pixels, static_cast<int>(width * channels),
+                                                                                          static_cast<int>(width), static_cast<int>(height),
+                                                                                          static_cast<int>(channels), &size),
+                                                               [](void* p) { std::free(p); });
     if (data == nullptr) throw std::bad_alloc();
     const auto* bytes = reinterpret_cast<const std::byte*>(data.get());
     return {bytes, bytes + size};
 }
 
-PALI_INLINE std::vector<std::byte> encode_jpeg_by_stb(const image& picture, int quality) {
+PALI_INLINE std::vector<std::byte> encode_jpeg_by_stb(const image& image, int quality) {
     std::vector<std::byte> made;
     stb::stbi_write_jpg_to_func(
         [](void* to, void* data, int size) {
             const auto* bytes = static_cast<const std::byte*>(data);
             static_cast<std::vector<std::byte>*>(to)->insert(static_cast<std::vector<std::byte>*>(to)->end(), bytes, bytes + size);
         },
-        &made, static_cast<int>(picture.width), static_cast<int>(picture.height), 3, picture.pixels.data(), quality);
+        &made, static_cast<int>(image.width), static_cast<int>(image.height), 3, image.pixels.data(), quality);
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 #endif
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace image_detail {
 
 PALI_INLINE void check_pixels(const char* what, std::size_t width, std::size_t height, std::size_t channels, std::size_t bytes) {
     constexpr std::size_t most = 1'000'000; // libpng's own limit; JPEG has a lower one
     if (width != 0 && height != 0 && width <= most && height <= most && bytes == width * height * channels) return;
-    throw error(errc::invalid_argument, {what, ": a picture of ", width, " x ", height, " with ", bytes, " bytes; it needs a pixel, sides of at most ", most,
-                                         ", and ", channels, " bytes a pixel"});
+    throw error(errc::invalid_argument, {what, ": an image of ", width, " x ", height, " with ", bytes,
+                                         " bytes; it needs a pixel, sides of at most ", most, ", and ", channels, " bytes a pixel"});
 }
 
 #if PALI_WITH_PNG
@@ -3271,19 +3407,19 @@ public:
     jpeg_writer& operator=(const jpeg_writer&) = delete;
     ~jpeg_writer() { jpeg_destroy_compress(&m_info); }
 
-    std::vector<std::byte> encode(const image& picture, int quality) {
+    std::vector<std::byte> encode(const image& image, int quality) {
         if (setjmp(m_jump) != 0) {
             if (m_out_of_memory) throw std::bad_alloc();
             char message[JMSG_LENGTH_MAX] = {};
             m_errors.format_message(reinterpret_cast<j_common_ptr>(&m_info), message);
             throw error(errc::invalid_argument, std::string("encode_jpeg: ") + message);
         }
-        write(picture, quality);
+        write(image, quality);
         return std::move(m_bytes);
     }
 
 private:
-    void write(const image& picture, int quality) {
+    void write(const image& image, int quality) {
         m_info.err = jpeg_std_error(&m_errors);
         m_errors.error_exit = [](j_common_ptr info) { std::longjmp(static_cast<jpeg_writer*>(info->client_data)->m_jump, 1); };
         m_errors.output_message = [](j_common_ptr) {};
@@ -3292,16 +3428,18 @@ private:
         m_info.dest = &m_destination; // libjpeg's own, jpeg_mem_dest, leaves no sign of which memory it holds when it fails
         m_destination.init_destination = [](j_compress_ptr info) { of(info).grow(0); };
         m_destination.empty_output_buffer = [](j_compress_ptr info) -> boolean { return of(info).grow(of(info).m_bytes.size()), TRUE; };
-        m_destination.term_destination = [](j_compress_ptr info) { of(info).m_bytes.resize(of(info).m_bytes.size() - of(info).m_destination.free_in_buffer); };
-        m_info.image_width = static_cast<JDIMENSION>(picture.width);
-        m_info.image_height = static_cast<JDIMENSION>(picture.height);
+        m_destination.term_destination = [](j_compress_ptr info) {
+            of(info).m_bytes.resize(of(info).m_bytes.size() - of(info).m_destination.free_in_buffer);
+        };
+        m_info.image_width = static_cast<JDIMENSION>(image.width);
+        m_info.image_height = static_cast<JDIMENSION>(image.height);
         m_info.input_components = 3;
         m_info.in_color_space = JCS_RGB;
         jpeg_set_defaults(&m_info);
         jpeg_set_quality(&m_info, quality, TRUE);
         jpeg_start_compress(&m_info, TRUE);
         while (m_info.next_scanline < m_info.image_height) {
-            auto* row = const_cast<std::uint8_t*>(picture.at(0, m_info.next_scanline));
+            auto* row = const_cast<std::uint8_t*>(image.at(0, m_info.next_scanline));
             jpeg_write_scanlines(&m_info, &row, 1);
         }
         jpeg_finish_compress(&m_info);
@@ -3349,9 +3487,9 @@ PALI_INLINE std::vector<std::byte> encode_png(std::size_t width, std::size_t hei
 
 } // namespace image_detail
 
-PALI_INLINE std::vector<std::byte> encode_png(const image& picture) {
-    image_detail::check_pixels("encode_png", picture.width, picture.height, 3, picture.pixels.size());
-    return image_detail::encode_png(picture.width, picture.height, 3, picture.pixels.data());
+PALI_INLINE std::vector<std::byte> encode_png(const image& image) {
+    image_detail::check_pixels("encode_png", image.width, image.height, 3, image.pixels.size());
+    return image_detail::encode_png(image.width, image.height, 3, image.pixels.data());
 }
 
 PALI_INLINE std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::span<const std::uint8_t> grey) {
@@ -3359,71 +3497,71 @@ PALI_INLINE std::vector<std::byte> encode_png(std::size_t width, std::size_t hei
     return image_detail::encode_png(width, height, 1, grey.data());
 }
 
-PALI_INLINE std::vector<std::byte> encode_jpeg(const image& picture, int quality) {
-    image_detail::check_pixels("encode_jpeg", picture.width, picture.height, 3, picture.pixels.size());
+PALI_INLINE std::vector<std::byte> encode_jpeg(const image& image, int quality) {
+    image_detail::check_pixels("encode_jpeg", image.width, image.height, 3, image.pixels.size());
     if (quality < 1 || quality > 100) throw error(errc::invalid_argument, {"encode_jpeg: quality ", quality, " is not 1 to 100"});
 #if PALI_WITH_JPEG
-    return image_detail::jpeg_writer().encode(picture, quality);
+    return image_detail::jpeg_writer().encode(image, quality);
 #elif PALI_WITH_STB
-    return image_detail::encode_jpeg_by_stb(picture, quality);
+    return image_detail::encode_jpeg_by_stb(image, quality);
 #else
     throw error(errc::cannot_write, "encode_jpeg: this build of pali was made without libjpeg and stb");
 #endif
 }
 
-PALI_INLINE void write_png(const std::filesystem::path& path, const image& picture) { write_file(path, encode_png(picture)); }
+PALI_INLINE void write_png(const std::filesystem::path& path, const image& image) { write_file(path, encode_png(image)); }
 
 PALI_INLINE void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey) {
     write_file(path, encode_png(width, height, grey));
 }
 
-PALI_INLINE void write_jpeg(const std::filesystem::path& path, const image& picture, int quality) {
-    write_file(path, encode_jpeg(picture, quality));
+PALI_INLINE void write_jpeg(const std::filesystem::path& path, const image& image, int quality) {
+    write_file(path, encode_jpeg(image, quality));
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // config.json and its companions, read as transformers understands them.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// What is done to a picture before the vision tower sees it: preprocessor_config.json, or `image_processor` in processor_config.json.
+/// What is done to an image before the vision tower sees it: preprocessor_config.json, or `image_processor` in processor_config.json.
 /// Defaults are those of transformers' SiglipImageProcessor.
-struct picture_config {
-    std::size_t width = 224, height = 224;      ///< pixels after resizing; without such a file, the sides that config.json says
-    int resample = 3; ///< Pillow's number of the filter: 0 nearest, 1 Lanczos, 2 bilinear, 3 bicubic, 4 box, 5 Hamming
-    bool do_resize = true, do_rescale = true, do_normalize = true; ///< which steps are done, in this order
-    double rescale_factor = 1.0 / 255;          ///< times each channel's byte
+struct image_config {
+    std::size_t width = 224, height = 224; ///< pixels after resizing; without such a file, the sides that config.json says
+    int resample = 3;                      ///< Pillow's number of the filter: 0 nearest, 1 Lanczos, 2 bilinear, 3 bicubic, 4 box, 5 Hamming
+    bool do_resize = true, do_rescale = true, do_normalize = true;            ///< which steps are done, in this order
+    double rescale_factor = 1.0 / 255;                                        ///< times each channel's byte
     std::array<float, 3> mean{0.5f, 0.5f, 0.5f}, deviation{0.5f, 0.5f, 0.5f}; ///< (x - mean) / deviation, red, green, blue
-    std::filesystem::path file = {};            ///< the file, for messages; it may not be there
+    std::filesystem::path file = {};                                          ///< the file, for messages; it may not be there
 };
 
 /// What the JSON files of a checkpoint say.
 struct checkpoint_config {
-    dynamic sizes;                              ///< of both networks
-    std::int32_t image_token = 256000;          ///< `image_token_id`, or `image_token_index` in older files; may lie outside the vocabulary
-    std::int32_t bos = 2, pad = 0;              ///< ids: `bos_token_id`, `pad_token_id`
-    std::vector<std::int32_t> eos{1};           ///< generation ends at any of these; empty: at none
-    std::size_t positions = 8192;               ///< `max_position_embeddings`: most tokens of a sequence, image tokens and answer included
-    bool tied = true;                           ///< `tie_word_embeddings`: one matrix serves as embedding and head, where a file has only one of them
-    std::string dtype;                          ///< of the stored weights, "bfloat16"; empty where the file says nothing
-    std::filesystem::path file;                 ///< config.json, for messages
-    picture_config picture;                     ///< what is done to a picture
+    dynamic sizes;                     ///< of both networks
+    std::int32_t image_token = 256000; ///< `image_token_id`, or `image_token_index` in older files; may lie outside the vocabulary
+    std::int32_t bos = 2, pad = 0;     ///< ids: `bos_token_id`, `pad_token_id`
+    std::vector<std::int32_t> eos{1};  ///< generation ends at any of these; empty: at none
+    std::size_t positions = 8192;      ///< `max_position_embeddings`: most tokens of a sequence, image tokens and answer included
+    bool tied = true;           ///< `tie_word_embeddings`: one matrix serves as embedding and head, where a file has only one of them
+    std::string dtype;          ///< of the stored weights, "bfloat16"; empty where the file says nothing
+    std::filesystem::path file; ///< config.json, for messages
+    image_config image;         ///< what is done to an image
 };
 
 /// Reads config.json and, where present, generation_config.json, processor_config.json and preprocessor_config.json.
-/// `folder` is the checkpoint's folder, as find_checkpoint() takes it, or a file in it. What a file leaves out has the default of transformers 5.23
-/// (models/{paligemma,gemma,gemma2,siglip}/configuration_*.py). A quantization_config is ignored: the tensors say what they are. Token ids come from generation_config.json, then config.json, then
-/// its text_config. Throws what find_checkpoint() throws; errc::cannot_open; errc::malformed_config for a value of the wrong kind or one that contradicts another;
-/// errc::unsupported_config for a model of another kind. The problems of all files are in one message, ten at most; where both kinds occur, the code is
-/// malformed_config.
+/// `folder` is the checkpoint's folder, as find_checkpoint() takes it, or a file in it. What a file leaves out has the default of
+/// transformers 5.23 (models/{paligemma,gemma,gemma2,siglip}/configuration_*.py). A quantization_config is ignored: the tensors say what
+/// they are. Token ids come from generation_config.json, then config.json, then its text_config. Throws what find_checkpoint() throws;
+/// errc::cannot_open; errc::malformed_config for a value of the wrong kind or one that contradicts another; errc::unsupported_config for a
+/// model of another kind. The problems of all files are in one message, ten at most; where both kinds occur, the code is malformed_config.
 [[nodiscard]] checkpoint_config read_checkpoint_config(const std::filesystem::path& given);
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // A list of things of one kind for a message: the first ten, then how many more there are.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Counts what is added and keeps the text of the first ten.
 class short_list {
@@ -3455,11 +3593,11 @@ private:
     std::size_t m_count = 0;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // How messages write what comes from a file: names that may hold anything, shapes.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// 'name', with control characters shown in hexadecimal and the middle of a very long name left out: a file must not write to a terminal.
 [[nodiscard]] inline std::string in_quotes(std::string_view name) {
@@ -3485,22 +3623,24 @@ namespace pali::inline PALI_ABI {
     return out + ")";
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // JSON files that are not trusted: bounded in size and depth. Included by bodies only: no header shows nlohmann/json.
 
 #include <nlohmann/json.hpp>
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// Builds the document of a text that is parsed, event by event (nlohmann's SAX interface). A key that occurs twice is shown to `repeated`; the later value stays.
+/// Builds the document of a text that is parsed, event by event (nlohmann's SAX interface). A key that occurs twice is shown to `repeated`;
+/// the later value stays.
 class strict_json_reader {
 public:
     using json = nlohmann::json;
     /// The keys that lead to a value which another one replaces, outermost first, and that value.
     using repetition = std::function<void(const std::vector<std::string_view>& path, const json& earlier)>;
 
-    strict_json_reader(json& to, const std::function<void(const error_text&)>& fail, const repetition& repeated) : m_to(to), m_fail(fail), m_repeated(repeated) {}
+    strict_json_reader(json& to, const std::function<void(const error_text&)>& fail, const repetition& repeated)
+        : m_to(to), m_fail(fail), m_repeated(repeated) {}
 
     bool null() { return add(nullptr); }
     bool boolean(bool value) { return add(value); }
@@ -3525,7 +3665,8 @@ public:
         m_repeated(path, at->second);
         return true;
     }
-    bool parse_error(std::size_t byte, const std::string&, const nlohmann::detail::exception& what) { // the parser's own words would quote the file
+    bool parse_error(std::size_t byte, const std::string&,
+                     const nlohmann::detail::exception& what) { // the parser's own words would quote the file
         if (dynamic_cast<const json::out_of_range*>(&what) != nullptr) m_fail("is no valid JSON: it holds a number that is too large");
         m_fail({"is no valid JSON: see byte ", byte});
         return false;
@@ -3535,8 +3676,8 @@ private:
     static constexpr std::size_t deepest = 64;
 
     struct level {
-        json* value;              // an object or an array
-        json* at = nullptr;       // where the value of an object's last key goes
+        json* value;               // an object or an array
+        json* at = nullptr;        // where the value of an object's last key goes
         std::string_view key = {}; // that key
     };
 
@@ -3566,9 +3707,11 @@ private:
     std::vector<level> m_open; // values of open levels stay where they are: an array grows only when none of its elements is open
 };
 
-/// Parses a text in which nothing is nested deep, in time that grows with its length alone. `fail` gets what is wrong, and throws; `repeated` gets each value that a later one with the same
-/// key replaces, and may throw. All JSON of a checkpoint but tokenizer.json is parsed here: nlohmann's parser is instantiated for each kind of text and of receiver, two seconds each.
-[[nodiscard]] inline nlohmann::json parse_json(std::string_view text, const std::function<void(const error_text&)>& fail, const strict_json_reader::repetition& repeated) {
+/// Parses a text in which nothing is nested deep, in time that grows with its length alone. `fail` gets what is wrong, and throws;
+/// `repeated` gets each value that a later one with the same key replaces, and may throw. All JSON of a checkpoint but tokenizer.json is
+/// parsed here: nlohmann's parser is instantiated for each kind of text and of receiver, two seconds each.
+[[nodiscard]] inline nlohmann::json parse_json(std::string_view text, const std::function<void(const error_text&)>& fail,
+                                               const strict_json_reader::repetition& repeated) {
     nlohmann::json document;
     strict_json_reader reader(document, fail, repeated);
     (void)nlohmann::json::sax_parse(text.data(), text.data() + text.size(), &reader);
@@ -3609,11 +3752,11 @@ private:
     return document;
 }
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail
 
 // One object of a JSON configuration, read field by field; problems are collected. Included by checkpoint_config.ipp alone.
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
 /// What is wrong with a checkpoint's configuration, all of it.
 struct config_problems {
@@ -3755,25 +3898,26 @@ private:
     config_problems& m_problems;
 };
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail
 
 // Where a checkpoint lies, for a path that may be a folder of Hugging Face's cache.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// The folder or .safetensors file that `given` means: itself; for a folder of Hugging Face's cache (models--google--paligemma2-3b-pt-224) its snapshot.
-/// Throws errc::cannot_open for a path that is neither, with advice for the name of a repository on the hub (google/paligemma2-3b-pt-224), and for a cache without a snapshot or with several;
-/// errc::unsupported_format for an adapter in the folder (adapter_config.json), with the name of the base model: adapters are not applied.
+/// The folder or .safetensors file that `given` means: itself; for a folder of Hugging Face's cache (models--google--paligemma2-3b-pt-224)
+/// its snapshot. Throws errc::cannot_open for a path that is neither, with advice for the name of a repository on the hub
+/// (google/paligemma2-3b-pt-224), and for a cache without a snapshot or with several; errc::unsupported_format for an adapter in the folder
+/// (adapter_config.json), with the name of the base model: adapters are not applied.
 [[nodiscard]] std::filesystem::path find_checkpoint(const std::filesystem::path& given);
 
 /// The folder with config.json and the tokenizer: `place`, as find_checkpoint() returned it, or the folder of the file that it is.
 [[nodiscard]] std::filesystem::path folder_of_checkpoint(const std::filesystem::path& place);
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Body of checkpoint_place.hpp.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
@@ -3798,7 +3942,8 @@ namespace detail {
     std::sort(found.begin(), found.end());
     short_list names;
     for (const std::filesystem::path& one : found) names.add(in_quotes(one.filename().string()));
-    throw error(errc::cannot_open, {cache.string(), ": is a folder of Hugging Face's cache with ", found.size(), " snapshots", found.empty() ? "; download the model again" : ": ", names.in_a_row(),
+    throw error(errc::cannot_open, {cache.string(), ": is a folder of Hugging Face's cache with ", found.size(), " snapshots",
+                                    found.empty() ? "; download the model again" : ": ", names.in_a_row(),
                                     found.empty() ? "" : "; name one of the folders below snapshots/"});
 }
 
@@ -3813,10 +3958,11 @@ PALI_INLINE void refuse_adapter(const std::filesystem::path& folder) {
         return found != adapter.end() && found->is_string() ? found->get<std::string>() : std::string();
     };
     const std::string base = text("base_model_name_or_path"), kind = text("peft_type");
-    throw error(errc::unsupported_format,
-                {folder.string(), ": holds an adapter", kind.empty() ? "" : " (", kind, kind.empty() ? "" : ")", " for ", base.empty() ? "a base model that it does not name" : in_quotes(base),
-                 ", and adapters are not applied: merge it into its base with PEFT's merge_and_unload() and save_pretrained(), and name the folder that these write. ",
-                 "To run a base without the adapter beside it, move adapter_config.json away"});
+    throw error(errc::unsupported_format, {folder.string(), ": holds an adapter", kind.empty() ? "" : " (", kind, kind.empty() ? "" : ")",
+                                           " for ", base.empty() ? "a base model that it does not name" : in_quotes(base),
+                                           ", and adapters are not applied: merge it into its base with PEFT's merge_and_unload() and "
+                                           "save_pretrained(), and name the folder that these write. ",
+                                           "To run a base without the adapter beside it, move adapter_config.json away"});
 }
 
 } // namespace detail
@@ -3833,15 +3979,19 @@ PALI_INLINE std::filesystem::path find_checkpoint(const std::filesystem::path& g
     const std::filesystem::file_status status = std::filesystem::status(given, failure);
     if (status.type() == std::filesystem::file_type::not_found) {
         if (detail::is_hub_name(given.generic_string()))
-            throw error(errc::cannot_open, {given.string(), ": there is no such folder. It reads like the name of a repository on Hugging Face's hub: download that, hf download ", given.generic_string(),
-                                            " --local-dir DIR, and name the folder"});
+            throw error(
+                errc::cannot_open,
+                {given.string(),
+                 ": there is no such folder. It reads like the name of a repository on Hugging Face's hub: download that, hf download ",
+                 given.generic_string(), " --local-dir DIR, and name the folder"});
         throw error(errc::cannot_open, {given.string(), ": there is no such folder or file", wanted});
     }
     if (!std::filesystem::exists(status)) throw error(errc::cannot_open, {given.string(), ": cannot be reached: ", failure.message()});
     std::filesystem::path place = given;
     if (std::filesystem::is_directory(status)) {
         std::error_code unknown;
-        const bool is_cache = !std::filesystem::exists(given / "config.json", unknown) && std::filesystem::is_directory(given / "snapshots", unknown);
+        const bool is_cache =
+            !std::filesystem::exists(given / "config.json", unknown) && std::filesystem::is_directory(given / "snapshots", unknown);
         if (is_cache) place = detail::only_snapshot(given);
     } else if (!std::filesystem::is_regular_file(status) || given.extension() != ".safetensors") {
         throw error(errc::cannot_open, {given.string(), ": is neither a folder nor a .safetensors file", wanted});
@@ -3850,11 +4000,11 @@ PALI_INLINE std::filesystem::path find_checkpoint(const std::filesystem::path& g
     return place;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Body of checkpoint_config.hpp.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
@@ -3880,7 +4030,7 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     for (const char* key : {"image_size", "patch_size"}) {
         std::size_t& side = key[0] == 'i' ? out.image_size : out.patch_size;
         const auto* value = vision.find(key);
-        if (value != nullptr && value->is_array()) vision.unsupported(key, "pictures and patches are square: one number");
+        if (value != nullptr && value->is_array()) vision.unsupported(key, "images and patches are square: one number");
         else side = vision.size(key, side, 1, most_pixels_a_side);
     }
     out.hidden = vision.size("hidden_size", given ? 768 : 1152, 1, most_width);
@@ -3889,9 +4039,8 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     out.heads = vision.size("num_attention_heads", given ? 12 : 16, 1, most_heads);
     out.norm_eps = vision.number("layer_norm_eps", 1e-6f, true);
     if (const std::size_t channels = vision.size("num_channels", 3, 1, most_width); channels != 3 && channels != 0)
-        vision.unsupported("num_channels", "pictures have 3 channels");
-    if (vision.text("hidden_act", tanh_gelu) != tanh_gelu)
-        vision.unsupported("hidden_act", {"\"", tanh_gelu, "\" is the one that is run"});
+        vision.unsupported("num_channels", "images have 3 channels");
+    if (vision.text("hidden_act", tanh_gelu) != tanh_gelu) vision.unsupported("hidden_act", {"\"", tanh_gelu, "\" is the one that is run"});
     // What is left over at the right and below is not seen (SiglipVisionEmbeddings floors), but one patch must fit.
     if (out.patch_size > out.image_size && out.image_size != 0)
         vision.malformed("patch_size", {"at most image_size, ", out.image_size, ","});
@@ -3951,7 +4100,8 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
         if (name == nullptr) return text.malformed("layer_types", "a list of strings");
         if (*name == "sliding_attention") out.windows[layer] = window;
         else if (*name != "full_attention" && *name != "attention") // the last is an older name
-            return text.unsupported("layer_types", {"\"full_attention\" and \"sliding_attention\" are the ones that are run, and layer ", layer, " is another"});
+            return text.unsupported("layer_types", {"\"full_attention\" and \"sliding_attention\" are the ones that are run, and layer ",
+                                                    layer, " is another"});
     }
 }
 
@@ -3992,8 +4142,7 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
     // The first generation reads hidden_act, where "gelu" is an old way to say the tanh form; the second reads hidden_activation.
     const char* const key = second ? "hidden_activation" : "hidden_act";
     const std::string activation = text.text(key, tanh_gelu);
-    if (activation != tanh_gelu && (second || activation != "gelu"))
-        text.unsupported(key, {"\"", tanh_gelu, "\" is the one that is run"});
+    if (activation != tanh_gelu && (second || activation != "gelu")) text.unsupported(key, {"\"", tanh_gelu, "\" is the one that is run"});
     if (text.flag("attention_bias", false)) text.unsupported("attention_bias", "no model of the family has one");
     if (const auto* layers = text.find_value("per_layer_config"); layers != nullptr && !layers->empty())
         text.unsupported("per_layer_config", "all layers have the same sizes");
@@ -4028,7 +4177,7 @@ PALI_INLINE void read_ids(const config_section& generation, const config_section
 }
 
 /// A step that is null or 0 is off, as Python has it; its numbers are read only when it is on, and null stands for the default.
-PALI_INLINE void read_picture(const config_section& file, picture_config& out, std::size_t side) {
+PALI_INLINE void read_image(const config_section& file, image_config& out, std::size_t side) {
     const auto step = [&](const char* key, bool otherwise) {
         const auto* value = file.find(key);
         if (value != nullptr && value->is_null()) return false;
@@ -4038,13 +4187,16 @@ PALI_INLINE void read_picture(const config_section& file, picture_config& out, s
     out.do_resize = step("do_resize", true);
     out.do_rescale = step("do_rescale", true);
     out.do_normalize = step("do_normalize", true);
-    // Cutting and padding to the size that a picture has already changes nothing; without pad_size pictures are padded to the largest, and all have one size.
+    // Cutting and padding to the size that an image has already changes nothing; without pad_size images are padded to the largest, and
+    // all have one size.
     const auto leaves_sides = [&](const char* key) {
         const auto* sides = file.find_value(key);
         return sides != nullptr && *sides == nlohmann::json{{"height", side}, {"width", side}};
     };
-    if (step("do_center_crop", false) && !leaves_sides("crop_size")) file.unsupported("do_center_crop", {"pictures are resized and not cut; only a crop_size of ", side, " by ", side, " pixels is read"});
-    if (step("do_pad", false) && file.find_value("pad_size") != nullptr && !leaves_sides("pad_size")) file.unsupported("do_pad", {"pictures are resized and not padded; only a pad_size of ", side, " by ", side, " pixels is read"});
+    if (step("do_center_crop", false) && !leaves_sides("crop_size"))
+        file.unsupported("do_center_crop", {"images are resized and not cut; only a crop_size of ", side, " by ", side, " pixels is read"});
+    if (step("do_pad", false) && file.find_value("pad_size") != nullptr && !leaves_sides("pad_size"))
+        file.unsupported("do_pad", {"images are resized and not padded; only a pad_size of ", side, " by ", side, " pixels is read"});
     if (const auto* factor = file.find_value("rescale_factor"); factor != nullptr && out.do_rescale) {
         if (factor->is_number() && factor->get<double>() > 0 && std::isfinite(factor->get<double>()))
             out.rescale_factor = factor->get<double>();
@@ -4100,7 +4252,8 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     if (top.find("model_type") == nullptr || top.text("model_type", "paligemma") != "paligemma")
         top.unsupported("model_type", "\"paligemma\" is the one that is run, for PaliGemma 2 too, and not what is built around them");
     problems.raise(); // nothing else in the file would make sense
-    // A quantization_config says how weights were quantised once, and stays behind when they were saved as plain numbers again: the tensors decide (weights/foreign.hpp).
+    // A quantization_config says how weights were quantized once, and stays behind when they were saved as plain numbers again: the tensors
+    // decide (weights/foreign.hpp).
 
     out.sizes = detail::read_text(top);
     out.positions = top.section("text_config").size("max_position_embeddings", 8192, 1, detail::most_tokens);
@@ -4119,39 +4272,39 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     detail::read_ids(config_section(&generation, "generation_config.json: ", problems), top, out);
 
     const std::size_t side = out.sizes.vision.image_size;
-    if (side != 0) out.picture.width = out.picture.height = side;
+    if (side != 0) out.image.width = out.image.height = side;
     const nlohmann::json processor = read_optional("processor_config.json"); // written by transformers 5, and first for it
     if (const config_section nested = config_section(&processor, "processor_config.json: ", problems).section("image_processor");
         nested.is_present()) {
-        out.picture.file = place / "processor_config.json";
-        detail::read_picture(nested, out.picture, side);
+        out.image.file = place / "processor_config.json";
+        detail::read_image(nested, out.image, side);
     } else {
-        out.picture.file = place / "preprocessor_config.json";
+        out.image.file = place / "preprocessor_config.json";
         const nlohmann::json preprocessor = read_optional("preprocessor_config.json");
-        detail::read_picture(config_section(&preprocessor, "preprocessor_config.json: ", problems), out.picture, side);
+        detail::read_image(config_section(&preprocessor, "preprocessor_config.json: ", problems), out.image, side);
     }
     problems.raise();
     return out;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Progress of long work, and the means to stop it.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// Called with the name of the stage ("load", "image", "prefill", "decode", "search", "quantize") and the fraction of the whole call that is done, 0 to 1, which never falls. Return false to
-/// stop the call; it is not called again then.
+/// Called with the name of the stage ("load", "image", "prefill", "decode", "search", "quantize") and the fraction of the whole call that
+/// is done, 0 to 1, which never falls. Return false to stop the call; it is not called again then.
 using progress_callback = std::function<bool(std::string_view stage, double fraction)>;
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Callbacks of answers, with or without the number of the answer that they are about.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// Holds a function of `Args`, or of std::size_t and `Args`, that returns whether to go on. The number is the place of the answer's picture or request in the
-/// call, from 0 on.
+/// Holds a function of `Args`, or of std::size_t and `Args`, that returns whether to go on. The number is the place of the answer's image
+/// or request in the call, from 0 on.
 template <class... Args>
 class answer_callback {
 public:
@@ -4164,7 +4317,8 @@ public:
         requires(!std::same_as<std::remove_cvref_t<F>, answer_callback>)
     answer_callback(F function) { // not explicit: options are set by assigning a lambda
         constexpr bool plain = std::is_invocable_r_v<bool, F&, Args...>, numbered = std::is_invocable_r_v<bool, F&, std::size_t, Args...>;
-        static_assert(plain || numbered, "a callback takes what is reported, or the number of the answer before it, and returns bool: false stops the call");
+        static_assert(plain || numbered,
+                      "a callback takes what is reported, or the number of the answer before it, and returns bool: false stops the call");
         if constexpr (numbered) m_function = std::move(function);
         else m_function = [function = std::move(function)](std::size_t, Args... args) mutable -> bool { return function(args...); };
     }
@@ -4178,13 +4332,13 @@ private:
     std::function<bool(std::size_t, Args...)> m_function;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Numbers of options as people write them: 0.8f stands for 0.8.
 
 #include <charconv>
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
 /// The shortest decimal that is this number: "0.8".
 [[nodiscard]] inline std::string in_decimal(float value) {
@@ -4201,18 +4355,18 @@ namespace pali::inline PALI_ABI::detail {
     return out;
 }
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail
 
 // What a caller can ask of a beam search. Apart from the search, which a program that links pali::compiled need not read.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Named and meant as in transformers' GenerationConfig.
 struct beam_options {
-    std::size_t num_beams = 1;   ///< sequences that are followed at once, 1 to 1024
-    float length_penalty = 1;    ///< scores are divided by length^this: over 0 favours long answers, below 0 short ones
-    bool early_stopping = false; ///< stop as soon as num_beams answers are complete; else when no better one is likely
-    std::size_t max_new_tokens = 256;  ///< 1 to most_new_tokens
+    std::size_t num_beams = 1;        ///< sequences that are followed at once, 1 to 1024
+    float length_penalty = 1;         ///< scores are divided by length^this: over 0 favours long answers, below 0 short ones
+    bool early_stopping = false;      ///< stop as soon as num_beams answers are complete; else when no better one is likely
+    std::size_t max_new_tokens = 256; ///< 1 to most_new_tokens
 
     /// Far beyond the 8192 positions that Gemma was trained with, and so few that no size of memory overflows.
     static constexpr std::size_t most_new_tokens = std::size_t{1} << 20;
@@ -4228,11 +4382,11 @@ struct beam_options {
     }
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // How the next token is chosen.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Named and meant as in transformers' GenerationConfig, but off until set (there, top_k is 50 until set). With temperature 0 the choice is
 /// greedy, as there with do_sample=False: only repetition_penalty counts then.
@@ -4262,59 +4416,65 @@ struct sampling_options {
     }
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // A token is a number.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Index into the vocabulary, as sentencepiece and transformers number it.
 using token = std::int32_t;
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // What a caller can ask of a generation.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Options of one answer. All have defaults: model.generate(photo, "caption en") is greedy.
 struct generate_options {
-    std::size_t max_new_tokens = 256;    ///< 1 to beam_options::most_new_tokens, the end of the sequence included
-    std::size_t min_new_tokens = 0;      ///< the end of the sequence cannot come earlier
-    sampling_options sampling{};         ///< greedy unless its temperature is above 0
-    std::size_t num_beams = 1;           ///< beam search, if more than one; then nothing is streamed before the end
-    float length_penalty = 1;            ///< beams: scores are divided by length ^ length_penalty
-    bool early_stopping = false;         ///< beams: stop as soon as there are num_beams complete answers
-    /// What may come next: called with the answer so far and the scores of all tokens (logits; log-probabilities in a beam search), of which it sets those
-    /// of impossible tokens to minus infinity (one number for each token of the vocabulary; for each beam of a search). Where none is left it is errc::invalid_argument. See
-    /// object_constraint.
+    std::size_t max_new_tokens = 256; ///< 1 to beam_options::most_new_tokens, the end of the sequence included
+    std::size_t min_new_tokens = 0;   ///< the end of the sequence cannot come earlier
+    sampling_options sampling{};      ///< greedy unless its temperature is above 0
+    std::size_t num_beams = 1;        ///< beam search, if more than one; then nothing is streamed before the end
+    float length_penalty = 1;         ///< beams: scores are divided by length ^ length_penalty
+    bool early_stopping = false;      ///< beams: stop as soon as there are num_beams complete answers
+    /// What may come next: called with the answer so far and the scores of all tokens (logits; log-probabilities in a beam search), of
+    /// which it sets those of impossible tokens to minus infinity (one number for each token of the vocabulary; for each beam of a search).
+    /// Where none is left it is errc::invalid_argument. See object_constraint.
     std::function<void(std::span<const token> said, std::span<float> scores)> constrain{};
-    /// Called with whole UTF-8 as it comes, in a call with several answers optionally with the number of the answer before it; false stops the call.
+    /// Called with whole UTF-8 as it comes, in a call with several answers optionally with the number of the answer before it; false stops
+    /// the call.
     answer_callback<std::string_view> on_text{};
-    answer_callback<token, float> on_token{}; ///< called with every token and its log-probability, optionally with the number of the answer; false stops the call
-    progress_callback on_progress{}; ///< stages "image", "prefill" and "decode", of a beam search "search"; the share of the whole call that is done; false stops the call
+    answer_callback<token, float>
+        on_token{}; ///< called with every token and its log-probability, optionally with the number of the answer; false stops the call
+    progress_callback on_progress{}; ///< stages "image", "prefill" and "decode", of a beam search "search"; the share of the whole call
+                                     ///< that is done; false stops the call
 
     /// Those of a beam search.
     [[nodiscard]] beam_options beams() const noexcept {
-        return {.num_beams = num_beams, .length_penalty = length_penalty, .early_stopping = early_stopping, .max_new_tokens = max_new_tokens};
+        return {
+            .num_beams = num_beams, .length_penalty = length_penalty, .early_stopping = early_stopping, .max_new_tokens = max_new_tokens};
     }
 
     /// Throws errc::invalid_argument with the option, its value and the values allowed.
     void validate() const {
         beams().validate();
         if (min_new_tokens > max_new_tokens)
-            throw error(errc::invalid_argument, {"min_new_tokens is ", min_new_tokens, "; max_new_tokens, ", max_new_tokens, ", at most is allowed"});
+            throw error(errc::invalid_argument,
+                        {"min_new_tokens is ", min_new_tokens, "; max_new_tokens, ", max_new_tokens, ", at most is allowed"});
         sampling.validate();
         if (num_beams > 1 && !sampling.greedy())
-            throw error(errc::invalid_argument, {"num_beams is ", num_beams, " with a temperature; beam search is greedy: set one of them only"});
+            throw error(errc::invalid_argument,
+                        {"num_beams is ", num_beams, " with a temperature; beam search is greedy: set one of them only"});
     }
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // What a generation gives back.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Why a generation ended.
 enum class finish_reason {
@@ -4330,20 +4490,20 @@ enum class finish_reason {
 
 /// Where the time went, in seconds.
 struct timings {
-    double image_s = 0;   ///< vision tower and projector; of pictures taken together an equal share; 0 where features were given
+    double image_s = 0;   ///< vision tower and projector; of images taken together an equal share; 0 where features were given
     double prefill_s = 0; ///< the prompt through the decoder, up to the first token
     double decode_s = 0;  ///< all later tokens; of answers that were made together, the steps that this one took part in
 };
 
 /// An answer.
 struct generation {
-    std::string text;                 ///< whole UTF-8, without the end-of-sequence token
-    std::vector<token> tokens;        ///< with the end-of-sequence token, where the model said it
-    std::vector<float> logprobs;      ///< natural logarithm of each token's probability, under the model's own distribution
-    std::vector<token> prompt_tokens; ///< BOS, prompt, "\n": what followed the image tokens
+    std::string text;                             ///< whole UTF-8, without the end-of-sequence token
+    std::vector<token> tokens;                    ///< with the end-of-sequence token, where the model said it
+    std::vector<float> logprobs;                  ///< natural logarithm of each token's probability, under the model's own distribution
+    std::vector<token> prompt_tokens;             ///< BOS, prompt, "\n": what followed the image tokens
     finish_reason finish = finish_reason::length; ///< why it ended
-    std::size_t most_tokens = 0;      ///< that it could have: max_new_tokens, or fewer where the model has fewer positions behind the prompt
-    pali::timings timings;            ///< seconds
+    std::size_t most_tokens = 0; ///< that it could have: max_new_tokens, or fewer where the model has fewer positions behind the prompt
+    pali::timings timings;       ///< seconds
 
     /// Tokens a second after the first one; 0 for a single token.
     [[nodiscard]] double decode_tokens_per_s() const noexcept {
@@ -4358,27 +4518,16 @@ struct score_result {
     std::vector<float> logprobs; ///< natural logarithm of each token's probability, given all before it
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// How a mask is placed in a picture.
-
-namespace pali::inline PALI_ABI {
-
-/// How a decoded mask becomes pixels. Both ways are published, and differ by a pixel or two at the edges.
-enum class mask_style {
-    hard, ///< big_vision's evaluator: corners cut to whole pixels, bilinear, 255 where the value is above 0, else 0
-    soft, ///< the Hugging Face Space: corners rounded (half to even), the mask as bytes, bicubic, values between 0 and 255
-};
-
-} // namespace pali::inline PALI_ABI
-
-// A rectangle in the pixels of a picture.
+// A rectangle in the pixels of an image.
 
 #include <ostream>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// From (x0, y0), the top left corner, to (x1, y1), in pixels of the picture: x from 0, its left edge, to its width; y from 0, its top, to its height.
+/// From (x0, y0), the top left corner, to (x1, y1), in pixels of the image: x from 0, its left edge, to its width; y from 0, its top, to
+/// its height.
 struct box {
     float x0 = 0, y0 = 0, x1 = 0, y1 = 0; ///< pixels
 
@@ -4391,7 +4540,9 @@ struct box {
 
     friend bool operator==(const box&, const box&) = default;
     /// "[x0, y0, x1, y1]"
-    friend std::ostream& operator<<(std::ostream& out, const box& b) { return out << '[' << b.x0 << ", " << b.y0 << ", " << b.x1 << ", " << b.y1 << ']'; }
+    friend std::ostream& operator<<(std::ostream& out, const box& b) {
+        return out << '[' << b.x0 << ", " << b.y0 << ", " << b.x1 << ", " << b.y1 << ']';
+    }
 };
 
 /// What two boxes share; of area() 0 where that is nothing.
@@ -4405,28 +4556,67 @@ struct box {
     return all > 0 ? shared / all : 0;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// Something that a model pointed at in a picture.
+// From the coordinates that a model says to pixels of the image.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
+
+namespace object_detail {
+
+inline void check_divisor(const char* what, int loc_divisor) {
+    if (loc_divisor == 1024 || loc_divisor == 1023) return;
+    throw error(errc::invalid_argument,
+                {what, ": loc_divisor ", loc_divisor, " is neither 1024 (Google's guide, supervision) nor 1023 (big_vision)"});
+}
+
+} // namespace object_detail
+
+/// The box that y0, x0, y1, x1, each 0 to 1023, mean in an image of width x height pixels: a coordinate over `loc_divisor`, times the
+/// side. 1024 is what Google's prompt guide, the Hugging Face Space and supervision divide by; 1023 what big_vision trains and evaluates
+/// with, where 1023 is the far edge. Throws `invalid_argument` for another divisor.
+[[nodiscard]] inline box box_of(const std::array<std::uint16_t, 4>& loc, std::size_t width, std::size_t height, int loc_divisor = 1024) {
+    object_detail::check_divisor("box_of", loc_divisor);
+    const auto pixels = [&](std::uint16_t at, std::size_t side) {
+        return static_cast<float>(static_cast<double>(at) * static_cast<double>(side) / loc_divisor);
+    };
+    return {.x0 = pixels(loc[1], width), .y0 = pixels(loc[0], height), .x1 = pixels(loc[3], width), .y1 = pixels(loc[2], height)};
+}
+
+}} // namespace pali::PALI_ABI
+
+// How a mask is placed in an image.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// How a decoded mask becomes pixels. Both ways are published, and differ by a pixel or two at the edges.
+enum class mask_style {
+    hard, ///< big_vision's evaluator: corners cut to whole pixels, bilinear, 255 where the value is above 0, else 0
+    soft, ///< the Hugging Face Space: corners rounded (half to even), the mask as bytes, bicubic, values between 0 and 255
+};
+
+}} // namespace pali::PALI_ABI
+
+// Something that a model pointed at in an image.
+
+namespace pali { inline namespace PALI_ABI {
 
 /// What `detect` and `segment` give.
 struct object {
     std::string label; ///< UTF-8; empty where the model gave none
     float score = 0;   ///< 0 to 1: how sure the model was of box and label, see score_of()
-    pali::box box;     ///< pixels of the picture
-    pali::mask mask{}; ///< of the size of the picture; empty where there is none
+    pali::box box;     ///< pixels of the image
+    pali::mask mask{}; ///< of the size of the image; empty where there is none
 };
 
 using detection = object; ///< without a mask
 using segment = object;   ///< with one, unless the answer broke off before it
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // One object where a model said it twice.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// When two objects are one.
 struct merge_options {
@@ -4434,20 +4624,20 @@ struct merge_options {
     bool same_label = true; ///< and their labels are equal
 };
 
-/// Which of them are not duplicates, as rising indices: goes from the highest score down (the earlier of equals first) and leaves out what is one with an
-/// object kept before. Throws `invalid_argument` for an `iou` out of range.
+/// Which of them are not duplicates, as rising indices: goes from the highest score down (the earlier of equals first) and leaves out what
+/// is one with an object kept before. Throws `invalid_argument` for an `iou` out of range.
 [[nodiscard]] std::vector<std::size_t> distinct(std::span<const object> objects, const merge_options& options = {});
 
 /// Drops duplicates; what is `distinct` stays, in its order. Throws as it does.
 [[nodiscard]] std::vector<object> merge(std::vector<object> objects, const merge_options& options = {});
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Body of merge.hpp.
 
 #include <numeric>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 PALI_INLINE std::vector<std::size_t> distinct(std::span<const object> objects, const merge_options& options) {
     if (!(options.iou > 0 && options.iou <= 1))
@@ -4474,37 +4664,11 @@ PALI_INLINE std::vector<object> merge(std::vector<object> objects, const merge_o
     return out;
 }
 
-} // namespace pali::inline PALI_ABI
-
-// From the coordinates that a model says to pixels of the picture.
-
-namespace pali::inline PALI_ABI {
-
-namespace object_detail {
-
-inline void check_divisor(const char* what, int loc_divisor) {
-    if (loc_divisor == 1024 || loc_divisor == 1023) return;
-    throw error(errc::invalid_argument, {what, ": loc_divisor ", loc_divisor, " is neither 1024 (Google's guide, supervision) nor 1023 (big_vision)"});
-}
-
-} // namespace object_detail
-
-/// The box that y0, x0, y1, x1, each 0 to 1023, mean in a picture of width x height pixels: a coordinate over `loc_divisor`, times the side.
-/// 1024 is what Google's prompt guide, the Hugging Face Space and supervision divide by; 1023 what big_vision trains and evaluates with, where 1023
-/// is the far edge. Throws `invalid_argument` for another divisor.
-[[nodiscard]] inline box box_of(const std::array<std::uint16_t, 4>& loc, std::size_t width, std::size_t height, int loc_divisor = 1024) {
-    object_detail::check_divisor("box_of", loc_divisor);
-    const auto pixels = [&](std::uint16_t at, std::size_t side) {
-        return static_cast<float>(static_cast<double>(at) * static_cast<double>(side) / loc_divisor);
-    };
-    return {.x0 = pixels(loc[1], width), .y0 = pixels(loc[0], height), .x1 = pixels(loc[3], width), .y1 = pixels(loc[2], height)};
-}
-
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Text to tokens and back: a tokenizer.model or tokenizer.json, and the tokens that are added on top.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// What an id contributes to a text.
 enum class piece_kind : std::uint8_t {
@@ -4516,23 +4680,25 @@ enum class piece_kind : std::uint8_t {
 
 /// The vocabulary of a checkpoint. Gives the ids that transformers' GemmaTokenizer gives, for every text that holds no reserved token.
 ///
-/// "<bos>", "<eos>", "<pad>", "<unk>" and "<image>" are reserved: in a text they are split into letters and signs, as sentencepiece and the original code do;
-/// transformers would make them special. So no prompt can forge a picture or end itself. The `<mask>` that GemmaTokenizer adds to a tokenizer.model without
-/// one is not added.
+/// "<bos>", "<eos>", "<pad>", "<unk>" and "<image>" are reserved: in a text they are split into letters and signs, as sentencepiece and the
+/// original code do; transformers would make them special. So no prompt can forge an image or end itself. The `<mask>` that GemmaTokenizer
+/// adds to a tokenizer.model without one is not added.
 /// `<loc0000>` ... and `<seg000>` ... are one token each, as is every other added token, special or not, wherever it stands and its flags
 /// (`single_word`, `lstrip`, `rstrip`, `normalized`) allow.
 ///
 /// Const members may be called from many threads at once. Prints nothing.
 class tokenizer {
 public:
-    /// Opens a folder or one file of it. A folder has `tokenizer.model`, or `tokenizer.json` as transformers saves it. Added tokens come from `added_tokens.json` and
-    /// from tokenizer.json, also next to a tokenizer.model; of that tokenizer.json nothing else is read then. Without a tokenizer.model, tokenizer_config.json and
-    /// special_tokens_map.json may name BOS, EOS and padding. `image` is the id of `<image>` (config.json's image_token_index), used when no file of the
-    /// vocabulary names that piece; a piece or added token that has this id is not used then.
+    /// Opens a folder or one file of it. A folder has `tokenizer.model`, or `tokenizer.json` as transformers saves it. Added tokens come
+    /// from `added_tokens.json` and from tokenizer.json, also next to a tokenizer.model; of that tokenizer.json nothing else is read then.
+    /// Without a tokenizer.model, tokenizer_config.json and special_tokens_map.json may name BOS, EOS and padding. `image` is the id of
+    /// `<image>` (config.json's image_token_index), used when no file of the vocabulary names that piece; a piece or added token that has
+    /// this id is not used then.
     ///
-    /// Throws errc::cannot_open; errc::malformed_tokenizer for a file that contradicts its format or another file; errc::unsupported_format for a vocabulary that
-    /// is not of Gemma's kind; errc::invalid_argument for an `image` below 0; errc::missing_token when it has no beginning or end piece, or none for a newline. For Gemma's
-    /// vocabulary: tokenizer.model takes 0.05 s and the first encode() up to 0.1 s more, for what a thread prepares from here on; tokenizer.json takes 0.5 s.
+    /// Throws errc::cannot_open; errc::malformed_tokenizer for a file that contradicts its format or another file; errc::unsupported_format
+    /// for a vocabulary that is not of Gemma's kind; errc::invalid_argument for an `image` below 0; errc::missing_token when it has no
+    /// beginning or end piece, or none for a newline. For Gemma's vocabulary: tokenizer.model takes 0.05 s and the first encode() up to 0.1
+    /// s more, for what a thread prepares from here on; tokenizer.json takes 0.5 s.
     explicit tokenizer(const std::filesystem::path& path, std::optional<token> image = std::nullopt);
     ~tokenizer();
     /// What is moved from can only be destroyed or assigned to.
@@ -4540,8 +4706,9 @@ public:
     /// The same.
     tokenizer& operator=(tokenizer&&) noexcept;
 
-    /// Tokens of a text, without BOS or EOS; n log n in its length. Bytes that are no UTF-8 are read as U+FFFD. Throws errc::invalid_prompt for a text of 700 MB and more
-    /// or one that sentencepiece cannot take, and errc::malformed_tokenizer for a vocabulary that sentencepiece refuses.
+    /// Tokens of a text, without BOS or EOS; n log n in its length. Bytes that are no UTF-8 are read as U+FFFD. Throws errc::invalid_prompt
+    /// for a text of 700 MB and more or one that sentencepiece cannot take, and errc::malformed_tokenizer for a vocabulary that
+    /// sentencepiece refuses.
     [[nodiscard]] std::vector<token> encode(std::string_view text) const;
 
     /// The text of tokens: leading spaces kept, hidden ids (special tokens) left out, runs of byte pieces that form no character as U+FFFD.
@@ -4575,7 +4742,7 @@ public:
     /// Fills up a batch. Throws errc::missing_token when nothing names it: pali itself needs none.
     [[nodiscard]] token pad() const;
 
-    /// Stands for one patch of a picture. Throws errc::missing_token when nothing names it.
+    /// Stands for one patch of an image. Throws errc::missing_token when nothing names it.
     [[nodiscard]] token image() const;
 
     /// The id of `<loc0000>` ... `<loc1023>`; none where the vocabulary has no such piece.
@@ -4602,11 +4769,11 @@ inline void append_piece(std::string& out, std::string_view piece) {
     out += piece;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Where characters end: UTF-8 as sentencepiece judges it, so that streamed text is the text it would give.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// What a text begins with.
 struct utf8_character {
@@ -4649,8 +4816,8 @@ struct utf8_character {
 /// What stands for bytes that are no character: U+FFFD.
 inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
 
-/// Appends the characters of `bytes`, U+FFFD for each byte that belongs to none. Returns how many bytes were used: all of them if `whole`, else all but
-/// those of a character that is cut off at the end.
+/// Appends the characters of `bytes`, U+FFFD for each byte that belongs to none. Returns how many bytes were used: all of them if `whole`,
+/// else all but those of a character that is cut off at the end.
 inline std::size_t append_characters(std::string& out, std::string_view bytes, bool whole) {
     std::string_view rest = bytes;
     while (!rest.empty()) {
@@ -4663,14 +4830,14 @@ inline std::size_t append_characters(std::string& out, std::string_view bytes, b
     return bytes.size() - rest.size();
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // What belongs to a word and what is white space, for added tokens with the flags single_word, lstrip and rstrip. The table of words was printed by
 // tests/golden/tokenizer_json.py --words (tokenizers 0.23.3).
 
 #include <iterator>
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
 /// Code points from `first` to `last`.
 struct code_range {
@@ -4839,14 +5006,15 @@ template <std::size_t N>
     return all - text.size();
 }
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::detail
 
-// Tokens that are cut out of a text before it is encoded, and added_tokens.json, one source of them: {"<image>": 257152}. Included by bodies only.
+// Tokens that are cut out of a text before it is encoded, and added_tokens.json, one source of them: {"<image>": 257152}. Included by
+// bodies only.
 
 #include <map>
 #include <unordered_map>
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
 /// A token and how it is matched; the flags are those of transformers' AddedToken.
 struct added_token {
@@ -4881,7 +5049,8 @@ struct added_token {
 /// Finds added tokens in a text: the leftmost match, and of those that begin there the longest. A trie, with the edges in one hash table.
 class added_token_finder {
 public:
-    /// Of two equal texts the later counts (in transformers it is random which). `text` is what is searched for: that of the token, or as it is after normalization.
+    /// Of two equal texts the later counts (in transformers it is random which). `text` is what is searched for: that of the token, or as
+    /// it is after normalization.
     void add(std::string_view text, const added_token& one) {
         std::uint32_t node = 0;
         for (const char c : text) {
@@ -4911,7 +5080,7 @@ public:
             if (one->rstrip) last += white_space_at_begin(text.substr(last));
             if (begin < first) on_text(text.substr(begin, first - begin));
             if (first < last) on_token(one->id); // empty where an earlier token took the white space that this one is
-            begin = last; // a token that begins within the white space is found all the same, as in transformers
+            begin = last;                        // a token that begins within the white space is found all the same, as in transformers
         }
         if (begin < text.size()) on_text(text.substr(begin));
     }
@@ -4923,7 +5092,9 @@ private:
         const added_token* one = nullptr;
     };
 
-    [[nodiscard]] static std::uint64_t key(std::uint32_t node, char c) noexcept { return std::uint64_t{node} << 8 | static_cast<unsigned char>(c); }
+    [[nodiscard]] static std::uint64_t key(std::uint32_t node, char c) noexcept {
+        return std::uint64_t{node} << 8 | static_cast<unsigned char>(c);
+    }
 
     [[nodiscard]] match longest_at(std::string_view text) const {
         match best;
@@ -4944,11 +5115,11 @@ private:
     std::vector<bool> m_begins = std::vector<bool>(256); // first bytes of all tokens
 };
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail
 
 // The table of pieces that tokenizer.model and tokenizer.json are read into. Included by bodies only.
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
 /// Kinds of pieces, numbered as in sentencepiece_model.proto.
 enum class piece_type : std::uint64_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
@@ -4960,8 +5131,8 @@ struct model_piece {
     piece_type type = piece_type::normal;
 };
 
-/// Pieces, indexed by id, and a hash table from text to id. The texts are views into memory of the owner. Names of the tokens with a role are
-/// those that a tokenizer.model has by default.
+/// Pieces, indexed by id, and a hash table from text to id. The texts are views into memory of the owner. Names of the tokens with a role
+/// are those that a tokenizer.model has by default.
 struct vocabulary {
     std::vector<model_piece> pieces;
     std::string_view unk_surface = " \xE2\x81\x87 ", bos = "<s>", eos = "</s>", pad = "<pad>";
@@ -5006,7 +5177,8 @@ private:
         place wanted{.tag = static_cast<std::uint32_t>(hash >> 40 << 8 | std::min<std::size_t>(text.size(), 255))};
         if (!text.empty()) std::memcpy(&wanted.beginning, text.data(), std::min<std::size_t>(text.size(), 8));
         std::size_t at = static_cast<std::size_t>(hash) & (places.size() - 1);
-        while (places[at].number != 0 && !(places[at] == wanted && (text.size() <= 8 || pieces[places[at].number - 1].text == text))) at = (at + 1) & (places.size() - 1);
+        while (places[at].number != 0 && !(places[at] == wanted && (text.size() <= 8 || pieces[places[at].number - 1].text == text)))
+            at = (at + 1) & (places.size() - 1);
         return {&places[at], wanted};
     }
 };
@@ -5019,10 +5191,13 @@ private:
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-/// Pieces are non-empty, short, valid UTF-8 without zero bytes, and no two are equal. Fills `places`. Throws errc::malformed_tokenizer with `file`.
+/// Pieces are non-empty, short, valid UTF-8 without zero bytes, and no two are equal. Fills `places`. Throws errc::malformed_tokenizer with
+/// `file`.
 PALI_INLINE void check_pieces(vocabulary& words, const std::string& file) {
     constexpr std::size_t longest = 1024; // the longest piece of Gemma has 93 bytes
-    const auto fail = [&](std::size_t i, const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", what}); };
+    const auto fail = [&](std::size_t i, const error_text& what) {
+        throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", what});
+    };
     words.places.assign(std::bit_ceil(words.pieces.size() * 2 + 2), {}); // 2: rename() may insert one more
     for (std::size_t i = 0; i < words.pieces.size(); ++i) {
         const std::string_view text = words.pieces[i].text;
@@ -5034,20 +5209,21 @@ PALI_INLINE void check_pieces(vocabulary& words, const std::string& file) {
     }
 }
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail
 
 // Byte-pair encoding as transformers runs it: the pair of the lowest rank is merged first. Included by bodies only.
 
 #include <queue>
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
 /// Two pieces and the piece that they are merged into, by id.
 struct piece_merge {
     std::uint32_t left = 0, right = 0, result = 0;
 };
 
-/// The merges of a tokenizer.json: a hash table from two ids to the rank and the id of the result. 16 bytes an entry, at most two thirds full.
+/// The merges of a tokenizer.json: a hash table from two ids to the rank and the id of the result. 16 bytes an entry, at most two thirds
+/// full.
 class merge_table {
 public:
     merge_table() = default;
@@ -5080,11 +5256,13 @@ private:
 
 /// Merges the characters of a text into pieces. O(n log n): a heap of the pairs that may be merged, over a linked list of symbols.
 ///
-/// Without a table of merges every pair whose joined text is a piece may be merged, ranked by the id of that piece and then by the length of the
-/// left part: that is the list transformers derives from a tokenizer.model. Control pieces are never formed. Refers to its arguments.
+/// Without a table of merges every pair whose joined text is a piece may be merged, ranked by the id of that piece and then by the length
+/// of the left part: that is the list transformers derives from a tokenizer.model. Control pieces are never formed. Refers to its
+/// arguments.
 class piece_merger {
 public:
-    piece_merger(const vocabulary& words, const merge_table* merges, token unknown) : m_words(words), m_merges(merges), m_unknown(static_cast<std::uint32_t>(unknown)) {
+    piece_merger(const vocabulary& words, const merge_table* merges, token unknown)
+        : m_words(words), m_merges(merges), m_unknown(static_cast<std::uint32_t>(unknown)) {
         for (std::size_t value = 0; value < m_bytes.size(); ++value) {
             constexpr std::string_view digits = "0123456789ABCDEF";
             const char text[] = {'<', '0', 'x', digits[value >> 4], digits[value & 15], '>'};
@@ -5154,7 +5332,8 @@ private:
                 if (unknown) add(m_unknown);
                 unknown = false;
                 add(static_cast<std::uint32_t>(*found));
-            } else if (std::all_of(character.begin(), character.end(), [&](char c) { return m_bytes[static_cast<unsigned char>(c)] != none; })) {
+            } else if (std::all_of(character.begin(), character.end(),
+                                   [&](char c) { return m_bytes[static_cast<unsigned char>(c)] != none; })) {
                 for (const char c : character) add(m_bytes[static_cast<unsigned char>(c)]);
             } else {
                 unknown = true;
@@ -5172,7 +5351,8 @@ private:
             const std::string_view begin = m_words.pieces[left].text;
             joined.assign(begin).append(m_words.pieces[right].text);
             if (const auto id = m_words.find(joined)) {
-                const auto characters = std::count_if(begin.begin(), begin.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
+                const auto characters =
+                    std::count_if(begin.begin(), begin.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
                 found = {std::uint64_t{*id} << 32 | static_cast<std::uint64_t>(characters), static_cast<std::uint32_t>(*id)};
             }
         }
@@ -5187,15 +5367,15 @@ private:
     std::vector<std::uint32_t> m_bytes = std::vector<std::uint32_t>(256); // ids of byte pieces
 };
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail
 
 // The protobuf inside tokenizer.model, read and checked before sentencepiece sees it: sentencepiece trusts the file, and logs to standard
 // error. Included by bodies only.
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// The parts of a ModelProto that matter to a vocabulary of Gemma's kind; views into the bytes that were read. The initial values are those of
-/// sentencepiece_model.proto.
+/// The parts of a ModelProto that matter to a vocabulary of Gemma's kind; views into the bytes that were read. The initial values are those
+/// of sentencepiece_model.proto.
 struct sentencepiece_model : vocabulary {
     std::uint64_t model_type = 1;
     bool byte_fallback = false, whitespace_as_suffix = false;
@@ -5221,18 +5401,24 @@ public:
         value = 0;
         contents = {};
         switch (m_wire) {
-        case 0: value = varint(); break;
-        case 1: value = fixed(8); break;
+        case 0:
+            value = varint();
+            break;
+        case 1:
+            value = fixed(8);
+            break;
         case 2: {
             const std::uint64_t length = varint();
-            if (length > m_rest.size())
-                fail({"a field of ", length, " bytes begins ", m_rest.size(), " bytes before the end"});
+            if (length > m_rest.size()) fail({"a field of ", length, " bytes begins ", m_rest.size(), " bytes before the end"});
             contents = m_rest.substr(0, static_cast<std::size_t>(length));
             m_rest.remove_prefix(static_cast<std::size_t>(length));
             break;
         }
-        case 5: value = fixed(4); break;
-        default: fail({"a field has the wire type ", m_wire});
+        case 5:
+            value = fixed(4);
+            break;
+        default:
+            fail({"a field has the wire type ", m_wire});
         }
         return true;
     }
@@ -5243,13 +5429,13 @@ public:
     std::string_view as_bytes() const { return expect(2), contents; }
 
     [[noreturn]] void fail(const error_text& what) const {
-        throw error(errc::malformed_tokenizer, {m_file, ": is no sentencepiece model: ", what, "; is it complete, and no pointer of git LFS?"});
+        throw error(errc::malformed_tokenizer,
+                    {m_file, ": is no sentencepiece model: ", what, "; is it complete, and no pointer of git LFS?"});
     }
 
 private:
     void expect(std::uint64_t wire) const {
-        if (m_wire != wire)
-            fail({"field ", number, " has the wire type ", m_wire, ", and ", wire, " is needed"});
+        if (m_wire != wire) fail({"field ", number, " has the wire type ", m_wire, ", and ", wire, " is needed"});
     }
 
     std::uint64_t varint() {
@@ -5284,14 +5470,20 @@ PALI_INLINE void check_model_pieces(sentencepiece_model& model, const std::strin
     for (std::size_t i = 0; i < model.pieces.size(); ++i) {
         const model_piece& p = model.pieces[i];
         if (!std::isfinite(p.score)) fail({"piece ", i, " has a score that is no finite number"});
-        if (p.type < piece_type::normal || p.type > piece_type::byte) fail({"piece ", i, " is of kind ", static_cast<std::uint64_t>(p.type), "; 1 to 6 are known"});
-        if (p.type == piece_type::byte && byte_of_piece(p.text) < 0) fail({"piece ", i, " stands for a byte, and is not of the form <0x41>"});
+        if (p.type < piece_type::normal || p.type > piece_type::byte)
+            fail({"piece ", i, " is of kind ", static_cast<std::uint64_t>(p.type), "; 1 to 6 are known"});
+        if (p.type == piece_type::byte && byte_of_piece(p.text) < 0)
+            fail({"piece ", i, " stands for a byte, and is not of the form <0x41>"});
     }
     check_pieces(model, file);
-    const auto count = [&](piece_type type) { return std::count_if(model.pieces.begin(), model.pieces.end(), [&](const model_piece& p) { return p.type == type; }); };
-    if (const auto unknown = count(piece_type::unknown); unknown != 1) fail({"has ", unknown, " pieces for what is unknown; exactly one is needed"});
+    const auto count = [&](piece_type type) {
+        return std::count_if(model.pieces.begin(), model.pieces.end(), [&](const model_piece& p) { return p.type == type; });
+    };
+    if (const auto unknown = count(piece_type::unknown); unknown != 1)
+        fail({"has ", unknown, " pieces for what is unknown; exactly one is needed"});
     if (const auto bytes = count(piece_type::byte); bytes != (model.byte_fallback ? 256 : 0))
-        fail({"has ", bytes, " pieces for bytes; ", model.byte_fallback ? "256 are needed" : "none is allowed, since byte_fallback is off"});
+        fail(
+            {"has ", bytes, " pieces for bytes; ", model.byte_fallback ? "256 are needed" : "none is allowed, since byte_fallback is off"});
 }
 
 /// Only what transformers' GemmaTokenizer runs: byte-pair merges over the text as it is.
@@ -5319,7 +5511,9 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
                 if (field.number == 2) piece.score = field.as_float();
                 if (field.number == 3) piece.type = static_cast<piece_type>(field.as_number());
             }
-            if (piece.text.empty()) throw error(errc::malformed_tokenizer, {file, ": piece ", model.pieces.size(), " is empty"}); // here: two bytes of the file may be one
+            if (piece.text.empty())
+                throw error(errc::malformed_tokenizer,
+                            {file, ": piece ", model.pieces.size(), " is empty"}); // here: two bytes of the file may be one
             model.pieces.push_back(piece);
         } else if (top.number == 2) {
             for (protobuf_reader field(top.as_bytes(), file); field.next();) {
@@ -5365,7 +5559,8 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
         message.clear();
         bytes(message, 1, p.text);
         message += static_cast<char>(2 << 3 | 5);
-        for (unsigned shift = 0; shift < 32; shift += 8) message += static_cast<char>(std::bit_cast<std::uint32_t>(p.score) >> shift & 0xff);
+        for (unsigned shift = 0; shift < 32; shift += 8)
+            message += static_cast<char>(std::bit_cast<std::uint32_t>(p.score) >> shift & 0xff);
         number(message, 3, static_cast<std::uint64_t>(p.type));
         bytes(out, 1, message);
     }
@@ -5383,7 +5578,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
     return out;
 }
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail
 
 // sentencepiece, which encodes with a tokenizer.model wherever it gives the ids of transformers. Included by bodies only.
 
@@ -5393,16 +5588,18 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
 #include <mutex>
 #include <thread>
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// Prepares sentencepiece's own tables on a thread: Gemma's take a tenth of a second, and no text is encoded before a picture was seen.
+/// Prepares sentencepiece's own tables on a thread: Gemma's take a tenth of a second, and no text is encoded before an image was seen.
 class sentencepiece_encoder {
 public:
     /// `model` and `file` (for messages) must outlive the encoder.
-    sentencepiece_encoder(const sentencepiece_model& model, const std::string& file) : m_file(file), m_usable(gives_ids_of_transformers(model)) {
+    sentencepiece_encoder(const sentencepiece_model& model, const std::string& file)
+        : m_file(file), m_usable(gives_ids_of_transformers(model)) {
         m_loading = std::jthread([this, &model] {
             try {
-                if (const auto status = m_processor.LoadFromSerializedProto(write_sentencepiece_model(model)); !status.ok()) m_refusal = status.ToString();
+                if (const auto status = m_processor.LoadFromSerializedProto(write_sentencepiece_model(model)); !status.ok())
+                    m_refusal = status.ToString();
             } catch (const std::bad_alloc&) {
                 m_out_of_memory = true;
             } catch (const std::exception& e) { // from its search tree, among others
@@ -5411,14 +5608,17 @@ public:
         });
     }
 
-    /// Appends the ids of a text with U+2581 for spaces, or returns false: where they could differ from those of transformers, since sentencepiece takes the
-    /// longest piece of several spaces first and never forms a byte piece; and for long texts, on which piece_merger is twice as fast. Waits for the thread. Throws errc::malformed_tokenizer, errc::invalid_prompt, std::bad_alloc.
+    /// Appends the ids of a text with U+2581 for spaces, or returns false: where they could differ from those of transformers, since
+    /// sentencepiece takes the longest piece of several spaces first and never forms a byte piece; and for long texts, on which
+    /// piece_merger is twice as fast. Waits for the thread. Throws errc::malformed_tokenizer, errc::invalid_prompt, std::bad_alloc.
     bool encode(std::string_view text, std::vector<token>& out) const {
         std::call_once(m_waited, [this] { m_loading.join(); });
         if (m_out_of_memory) throw std::bad_alloc();
         if (!m_refusal.empty()) throw error(errc::malformed_tokenizer, {m_file, ": sentencepiece refuses it: ", m_refusal});
         constexpr std::size_t longest = 16384;
-        if (!m_usable || text.size() > longest || text.find("\xE2\x96\x81\xE2\x96\x81") != std::string_view::npos || text.find("<0x") != std::string_view::npos) return false;
+        if (!m_usable || text.size() > longest || text.find("\xE2\x96\x81\xE2\x96\x81") != std::string_view::npos ||
+            text.find("<0x") != std::string_view::npos)
+            return false;
         std::vector<int> ids;
         if (const auto status = m_processor.Encode(text, &ids); !status.ok())
             throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded: ", status.ToString()});
@@ -5427,9 +5627,10 @@ public:
     }
 
 private:
-    /// transformers ranks a merge by the id of its result, sentencepiece by its score: the same order if scores fall as ids rise. Among merges with the same
-    /// result the order has no effect: whatever stands around it, a piece is always formed from the same two parts, since no merge crosses its ends before.
-    /// sentencepiece alone splits unused pieces, and keeps user-defined ones whole where spaces are part of them.
+    /// transformers ranks a merge by the id of its result, sentencepiece by its score: the same order if scores fall as ids rise. Among
+    /// merges with the same result the order has no effect: whatever stands around it, a piece is always formed from the same two parts,
+    /// since no merge crosses its ends before. sentencepiece alone splits unused pieces, and keeps user-defined ones whole where spaces are
+    /// part of them.
     [[nodiscard]] static bool gives_ids_of_transformers(const sentencepiece_model& model) {
         constexpr std::string_view space = "\xE2\x96\x81";
         const model_piece* before = nullptr;
@@ -5456,26 +5657,27 @@ private:
     mutable std::jthread m_loading; // the last member: ends before what it works on
 };
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail
 
 // Small files of a tokenizer. Included by bodies only.
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
 [[nodiscard]] PALI_INLINE std::string read_whole_file(const std::filesystem::path& path) {
     constexpr std::uintmax_t largest = 256u << 20; // Gemma's model has 4 MB
     std::error_code failure;
     const auto size = std::filesystem::file_size(path, failure);
     if (failure) throw error(errc::cannot_open, {path.string(), ": cannot be read: ", failure.message()});
-    if (size > largest)
-        throw error(errc::malformed_tokenizer, {path.string(), ": has ", size, " bytes; at most ", largest, " are read"});
+    if (size > largest) throw error(errc::malformed_tokenizer, {path.string(), ": has ", size, " bytes; at most ", largest, " are read"});
     std::ifstream in(path, std::ios::binary);
     std::string bytes(static_cast<std::size_t>(size), '\0');
-    if (!in || !in.read(bytes.data(), static_cast<std::streamsize>(size))) throw error(errc::cannot_open, {path.string(), ": cannot be read"});
+    if (!in || !in.read(bytes.data(), static_cast<std::streamsize>(size)))
+        throw error(errc::cannot_open, {path.string(), ": cannot be read"});
     return bytes;
 }
 
-/// The texts of BOS, EOS and padding beside a tokenizer.json, as transformers finds them: tokenizer_config.json, special_tokens_map.json, its defaults.
+/// The texts of BOS, EOS and padding beside a tokenizer.json, as transformers finds them: tokenizer_config.json, special_tokens_map.json,
+/// its defaults.
 [[nodiscard]] PALI_INLINE std::array<std::string, 3> read_special_names(const std::filesystem::path& folder) {
     std::array<std::string, 3> names = {"<bos>", "<eos>", "<pad>"};
     constexpr const char* keys[] = {"bos_token", "eos_token", "pad_token"};
@@ -5488,18 +5690,20 @@ namespace pali::inline PALI_ABI::detail {
             const auto found = document.find(keys[i]);
             if (found == document.end() || found->is_null()) continue;
             const nlohmann::json& name = found->is_object() ? found->value("content", nlohmann::json()) : *found;
-            if (!name.is_string()) throw error(errc::malformed_tokenizer, {path.string(), ": ", keys[i], " is ", describe_json(*found), "; a text, or an object with \"content\", is needed"});
+            if (!name.is_string())
+                throw error(errc::malformed_tokenizer, {path.string(), ": ", keys[i], " is ", describe_json(*found),
+                                                        "; a text, or an object with \"content\", is needed"});
             names[i] = name.get<std::string>();
         }
     }
     return names;
 }
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail
 
 // A file as a sequence of bytes for a parser, which need not be in memory as a whole. Included by bodies only.
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
 /// The bytes of a file, 64 KB at a time, as an input iterator for the parser. A default iterator is the end.
 class file_bytes {
@@ -5523,7 +5727,9 @@ public:
         return *this;
     }
     /// Compares with the end alone.
-    [[nodiscard]] friend bool operator==(const file_bytes& a, const file_bytes& b) noexcept { return (a.m_at == a.m_end) == (b.m_at == b.m_end); }
+    [[nodiscard]] friend bool operator==(const file_bytes& a, const file_bytes& b) noexcept {
+        return (a.m_at == a.m_end) == (b.m_at == b.m_end);
+    }
 
 private:
     void refill() {
@@ -5537,12 +5743,12 @@ private:
     const char* m_end = nullptr;
 };
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail
 
-// tokenizer.json, as transformers saves GemmaTokenizer, read by nlohmann's SAX parser: the real file has 34 MB, of which neither the text nor a tree is
-// kept. Included by bodies only.
+// tokenizer.json, as transformers saves GemmaTokenizer, read by nlohmann's SAX parser: the real file has 34 MB, of which neither the text
+// nor a tree is kept. Included by bodies only.
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
 /// What encoding needs of a tokenizer.json. `words` refers to `texts`, which moves with it.
 struct tokenizer_json {
@@ -5559,7 +5765,8 @@ public:
     using json = nlohmann::json;
 
     /// `added_only`: stops once `added_tokens` is complete and `model` begins, and reads nothing of `model`.
-    tokenizer_json_handler(const std::string& file, tokenizer_json& out, bool added_only) : m_file(file), m_out(out), m_added_only(added_only) {}
+    tokenizer_json_handler(const std::string& file, tokenizer_json& out, bool added_only)
+        : m_file(file), m_out(out), m_added_only(added_only) {}
 
     /// A second pass, when the merges came before the vocabulary: only they are read.
     [[nodiscard]] bool begin_again() {
@@ -5574,7 +5781,10 @@ public:
 
     [[noreturn]] void fail(const error_text& what) const { throw error(errc::malformed_tokenizer, {m_file, ": ", what}); }
     [[noreturn]] void refuse(const error_text& what) const {
-        throw error(errc::unsupported_format, {m_file, ": ", what, "; of transformers' files those of GemmaTokenizer are read (BPE with byte fallback over the text as it is) and those of TokenizersBackend are not: put the tokenizer.model of the base model into the folder in place of tokenizer.json"});
+        throw error(errc::unsupported_format,
+                    {m_file, ": ", what,
+                     "; of transformers' files those of GemmaTokenizer are read (BPE with byte fallback over the text as it is) and those "
+                     "of TokenizersBackend are not: put the tokenizer.model of the base model into the folder in place of tokenizer.json"});
     }
 
     bool null() { return value(nullptr); }
@@ -5591,7 +5801,8 @@ public:
         if (m_open.empty()) return value(v);
         if (m_open.back() == kind::merges) {
             const std::size_t space = v.find(' ');
-            if (space == std::string::npos || v.find(' ', space + 1) != std::string::npos) fail({"model.merges[", m_out.merges.size(), "] is ", in_quotes(v), "; two pieces with one space between them are needed"});
+            if (space == std::string::npos || v.find(' ', space + 1) != std::string::npos)
+                fail({"model.merges[", m_out.merges.size(), "] is ", in_quotes(v), "; two pieces with one space between them are needed"});
             m_pair[0] = v.substr(0, space);
             m_pair[1] = v.substr(space + 1);
             add_merge();
@@ -5635,13 +5846,21 @@ private:
     bool value(const json& v) {
         if (m_open.empty()) fail({"is ", v.type_name(), "; an object is needed"});
         switch (m_open.back()) {
-        case kind::vocabulary: fail({"model.vocab: ", in_quotes(m_key), " has the id ", describe_json(v), "; a number from 0 is needed"});
-        case kind::merges: fail({"model.merges[", m_out.merges.size(), "] is ", v.type_name(), "; two pieces are needed"});
-        case kind::merge: fail({"model.merges[", m_out.merges.size(), "] holds ", v.type_name(), "; two pieces are needed"});
-        case kind::added: fail({"added_tokens[", m_out.added.size(), "] is ", v.type_name(), "; an object is needed"});
-        case kind::added_entry: set_flag(v); break;
-        case kind::ignored: break;
-        default: set(path(), v);
+        case kind::vocabulary:
+            fail({"model.vocab: ", in_quotes(m_key), " has the id ", describe_json(v), "; a number from 0 is needed"});
+        case kind::merges:
+            fail({"model.merges[", m_out.merges.size(), "] is ", v.type_name(), "; two pieces are needed"});
+        case kind::merge:
+            fail({"model.merges[", m_out.merges.size(), "] holds ", v.type_name(), "; two pieces are needed"});
+        case kind::added:
+            fail({"added_tokens[", m_out.added.size(), "] is ", v.type_name(), "; an object is needed"});
+        case kind::added_entry:
+            set_flag(v);
+            break;
+        case kind::ignored:
+            break;
+        default:
+            set(path(), v);
         }
         return true;
     }
@@ -5649,12 +5868,14 @@ private:
     void set(std::string where, const json& v) {
         constexpr std::size_t most = 256; // a saved file has 17
         if (m_settings.size() == most) refuse({"has more than ", most, " settings outside vocab, merges and added_tokens"});
-        if (const auto [at, fresh] = m_settings.emplace(std::move(where), v); !fresh) fail({"has ", in_quotes(at->first), " twice; a key is used once"});
+        if (const auto [at, fresh] = m_settings.emplace(std::move(where), v); !fresh)
+            fail({"has ", in_quotes(at->first), " twice; a key is used once"});
     }
 
     [[nodiscard]] kind kind_of(bool object) {
         const auto need = [&](bool wanted) {
-            if (object != wanted) fail({in_quotes(path()), " is ", object ? "an object" : "an array", "; ", wanted ? "an object" : "an array", " is needed"});
+            if (object != wanted)
+                fail({in_quotes(path()), " is ", object ? "an object" : "an array", "; ", wanted ? "an object" : "an array", " is needed"});
             set(path(), object ? "{}" : "[]");
         };
         if (m_open.empty()) {
@@ -5686,9 +5907,12 @@ private:
             if (object) fail({"model.merges[", m_out.merges.size(), "] is an object; two pieces are needed"});
             m_pair_size = 0;
             return kind::merge;
-        case kind::settings: return object ? kind::settings : (set(path(), "[]"), kind::ignored);
-        case kind::ignored: return kind::ignored;
-        default: return value(object ? json::object() : json::array()), kind::ignored; // throws
+        case kind::settings:
+            return object ? kind::settings : (set(path(), "[]"), kind::ignored);
+        case kind::ignored:
+            return kind::ignored;
+        default:
+            return value(object ? json::object() : json::array()), kind::ignored; // throws
         }
     }
 
@@ -5715,7 +5939,8 @@ private:
     }
 
     void add_piece(std::uint64_t id) {
-        if (id > static_cast<std::uint64_t>(std::numeric_limits<token>::max())) fail({"model.vocab: ", in_quotes(m_key), " has the id ", id, ", which is too large"});
+        if (id > static_cast<std::uint64_t>(std::numeric_limits<token>::max()))
+            fail({"model.vocab: ", in_quotes(m_key), " has the id ", id, ", which is too large"});
         m_entries.push_back({m_out.texts.size(), static_cast<std::uint32_t>(m_key.size()), static_cast<std::uint32_t>(id)});
         m_out.texts.insert(m_out.texts.end(), m_key.begin(), m_key.end());
     }
@@ -5726,8 +5951,11 @@ private:
         pieces.resize(m_entries.size());
         std::vector<bool> seen(m_entries.size());
         for (const entry& e : m_entries) {
-            if (e.id >= pieces.size()) fail({"model.vocab: ", in_quotes(text_of(e)), " has the id ", e.id, ", and there are ", pieces.size(), " pieces; ids without a gap are needed"});
-            if (seen[e.id]) fail({"model.vocab: ", in_quotes(pieces[e.id].text), " and ", in_quotes(text_of(e)), " have the same id ", e.id});
+            if (e.id >= pieces.size())
+                fail({"model.vocab: ", in_quotes(text_of(e)), " has the id ", e.id, ", and there are ", pieces.size(),
+                      " pieces; ids without a gap are needed"});
+            if (seen[e.id])
+                fail({"model.vocab: ", in_quotes(pieces[e.id].text), " and ", in_quotes(text_of(e)), " have the same id ", e.id});
             seen[e.id] = true;
             pieces[e.id].text = text_of(e);
             if (byte_of_piece(text_of(e)) >= 0) pieces[e.id].type = piece_type::byte;
@@ -5740,7 +5968,8 @@ private:
     void add_merge() {
         const auto find = [&](const std::string& text) {
             if (const auto id = m_out.words.find(text)) return static_cast<std::uint32_t>(*id);
-            fail({"model.merges[", m_out.merges.size(), "] joins ", in_quotes(m_pair[0]), " and ", in_quotes(m_pair[1]), ", and ", in_quotes(text), " is not in model.vocab"});
+            fail({"model.merges[", m_out.merges.size(), "] joins ", in_quotes(m_pair[0]), " and ", in_quotes(m_pair[1]), ", and ",
+                  in_quotes(text), " is not in model.vocab"});
         };
         const std::uint32_t left = find(m_pair[0]), right = find(m_pair[1]);
         m_joined.assign(m_pair[0]).append(m_pair[1]);
@@ -5755,14 +5984,19 @@ private:
             if (!right) fail({in_quotes(where()), " is ", describe_json(v), "; ", what, " is needed"});
         };
         if (m_key == "id") {
-            need(v.is_number_unsigned() && v.get<std::uint64_t>() <= static_cast<std::uint64_t>(std::numeric_limits<token>::max()), "an id");
+            need(v.is_number_unsigned() && v.get<std::uint64_t>() <= static_cast<std::uint64_t>(std::numeric_limits<token>::max()),
+                 "an id");
             m_entry.id = v.get<token>();
         } else if (m_key == "content") {
             need(v.is_string() && !v.get_ref<const std::string&>().empty(), "a text");
             m_entry.text = v.get<std::string>();
         } else {
-            const auto flag = m_key == "special" ? &added_token::special : m_key == "normalized" ? &added_token::normalized : m_key == "single_word" ? &added_token::single_word
-                            : m_key == "lstrip"  ? &added_token::lstrip  : m_key == "rstrip"     ? &added_token::rstrip     : nullptr;
+            const auto flag = m_key == "special"       ? &added_token::special
+                              : m_key == "normalized"  ? &added_token::normalized
+                              : m_key == "single_word" ? &added_token::single_word
+                              : m_key == "lstrip"      ? &added_token::lstrip
+                              : m_key == "rstrip"      ? &added_token::rstrip
+                                                       : nullptr;
             if (flag == nullptr) refuse({in_quotes(where()), " is unknown"});
             need(v.is_boolean(), "true or false");
             m_entry.*flag = v.get<bool>();
@@ -5795,7 +6029,8 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
     const auto expect = [&](std::string_view name, const nlohmann::json& wanted, bool may_be_absent = false) {
         const auto found = settings.find(name);
         if (found == settings.end() ? !may_be_absent : found->second != wanted)
-            read.refuse({name, " is ", found == settings.end() ? std::string("absent") : describe_json(found->second), ", and ", describe_json(wanted), " is needed"});
+            read.refuse({name, " is ", found == settings.end() ? std::string("absent") : describe_json(found->second), ", and ",
+                         describe_json(wanted), " is needed"});
     };
     const auto is_null = [&](std::string_view name) {
         const auto found = settings.find(name);
@@ -5816,15 +6051,39 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
         expect("pre_tokenizer.invert", false, true);
     }
     // Whatever else stands there is not known to be without effect.
-    constexpr std::string_view known[] = {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder", "model", "model.type", "model.dropout", "model.unk_token",
-                                          "model.continuing_subword_prefix", "model.end_of_word_suffix", "model.fuse_unk", "model.byte_fallback", "model.ignore_merges", "model.vocab", "model.merges", "normalizer.type",
-                                          "normalizer.pattern.String", "normalizer.content", "pre_tokenizer.type", "pre_tokenizer.pattern.String", "pre_tokenizer.behavior", "pre_tokenizer.invert"};
+    constexpr std::string_view known[] = {"version",
+                                          "truncation",
+                                          "padding",
+                                          "added_tokens",
+                                          "normalizer",
+                                          "pre_tokenizer",
+                                          "post_processor",
+                                          "decoder",
+                                          "model",
+                                          "model.type",
+                                          "model.dropout",
+                                          "model.unk_token",
+                                          "model.continuing_subword_prefix",
+                                          "model.end_of_word_suffix",
+                                          "model.fuse_unk",
+                                          "model.byte_fallback",
+                                          "model.ignore_merges",
+                                          "model.vocab",
+                                          "model.merges",
+                                          "normalizer.type",
+                                          "normalizer.pattern.String",
+                                          "normalizer.content",
+                                          "pre_tokenizer.type",
+                                          "pre_tokenizer.pattern.String",
+                                          "pre_tokenizer.behavior",
+                                          "pre_tokenizer.invert"};
     for (const auto& [name, value] : settings)
-        if (std::find(std::begin(known), std::end(known), name) == std::end(known)) read.refuse({name, " is ", describe_json(value), ", which is not known"});
+        if (std::find(std::begin(known), std::end(known), name) == std::end(known))
+            read.refuse({name, " is ", describe_json(value), ", which is not known"});
 }
 
-/// Reads a tokenizer.json; `added_only`: no more than `added_tokens`. Throws errc::cannot_open, errc::malformed_tokenizer, or errc::unsupported_format with the
-/// name of what is not supported.
+/// Reads a tokenizer.json; `added_only`: no more than `added_tokens`. Throws errc::cannot_open, errc::malformed_tokenizer, or
+/// errc::unsupported_format with the name of what is not supported.
 [[nodiscard]] PALI_INLINE tokenizer_json read_tokenizer_json(const std::filesystem::path& path, bool added_only) {
     const std::string file = path.string();
     tokenizer_json out;
@@ -5837,7 +6096,8 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
     pass();
     if (!read.has_added()) read.fail("has no added_tokens; is it complete?");
     if (added_only) return out;
-    if (!read.has_vocabulary() || !read.has_merges()) check_settings(read), read.fail({"has no model.", read.has_vocabulary() ? "merges" : "vocab", "; is it complete?"});
+    if (!read.has_vocabulary() || !read.has_merges())
+        check_settings(read), read.fail({"has no model.", read.has_vocabulary() ? "merges" : "vocab", "; is it complete?"});
     check_settings(read);
     vocabulary& words = out.words;
     const auto unknown = read.settings().find("model.unk_token");
@@ -5850,13 +6110,13 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
     return out;
 }
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail
 
 // Body of tokenizer.hpp.
 
 #include <set>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 struct tokenizer::parts {
     std::string file;                  // for messages
@@ -5904,7 +6164,11 @@ namespace detail {
 /// "<loc0007>": a name, then digits.
 [[nodiscard]] PALI_INLINE std::string numbered_piece(const char* name, int digits, std::size_t i) {
     const std::string number = std::to_string(i);
-    return std::string("<").append(name).append(static_cast<std::size_t>(digits) - number.size(), '0').append(number).append(">"); // g++ 12 warns of + at -O3: GCC bug 105651
+    return std::string("<")
+        .append(name)
+        .append(static_cast<std::size_t>(digits) - number.size(), '0')
+        .append(number)
+        .append(">"); // g++ 12 warns of + at -O3: GCC bug 105651
 }
 
 /// The place of an id in a table that is, in every vocabulary seen, one run of ids.
@@ -5954,13 +6218,17 @@ PALI_INLINE tokenizer& tokenizer::operator=(tokenizer&&) noexcept = default;
 
 PALI_INLINE void tokenizer::parts::read_model(const std::filesystem::path& path) {
     file = path.string();
-    detail::require_path(path, "file", "; a checkpoint needs the vocabulary of its model: tokenizer.model of sentencepiece, or tokenizer.json of transformers");
+    detail::require_path(
+        path, "file",
+        "; a checkpoint needs the vocabulary of its model: tokenizer.model of sentencepiece, or tokenizer.json of transformers");
     bytes = detail::read_whole_file(path);
     model = detail::read_sentencepiece_model(bytes, file);
     for (std::size_t i = 0; i < model.pieces.size(); ++i) { // transformers makes these added tokens
         const detail::model_piece& piece = model.pieces[i];
         if (piece.type == detail::piece_type::control || piece.type == detail::piece_type::user_defined)
-            added.emplace(piece.text, detail::added_token{.text = std::string(piece.text), .id = static_cast<token>(i), .special = piece.type == detail::piece_type::control});
+            added.emplace(piece.text, detail::added_token{.text = std::string(piece.text),
+                                                          .id = static_cast<token>(i),
+                                                          .special = piece.type == detail::piece_type::control});
     }
 }
 
@@ -5973,7 +6241,8 @@ PALI_INLINE void tokenizer::parts::read_json(const std::filesystem::path& path) 
     token next = static_cast<token>(model.pieces.size());
     for (const detail::added_token& one : read.added)
         if (one.id >= next && one.id != next++)
-            throw error(errc::malformed_tokenizer, {file, ": gives the added token ", in_quotes(one.text), " the id ", one.id, "; transformers would number it ", next - 1, ", without a gap"});
+            throw error(errc::malformed_tokenizer, {file, ": gives the added token ", in_quotes(one.text), " the id ", one.id,
+                                                    "; transformers would number it ", next - 1, ", without a gap"});
     add(file, std::move(read.added));
     names = detail::read_special_names(path.parent_path());
     model.bos = names[0], model.eos = names[1], model.pad = names[2];
@@ -5981,18 +6250,23 @@ PALI_INLINE void tokenizer::parts::read_json(const std::filesystem::path& path) 
 
 /// Takes over the tokens of a file. What the model or another file has must have the same id there; the flags are those of the last file.
 PALI_INLINE void tokenizer::parts::add(const std::string& from, std::vector<detail::added_token> tokens) {
-    const auto fail = [&](const error_text& what) { throw error(errc::malformed_tokenizer, {from, ": ", what, "; are the files of one checkpoint?"}); };
+    const auto fail = [&](const error_text& what) {
+        throw error(errc::malformed_tokenizer, {from, ": ", what, "; are the files of one checkpoint?"});
+    };
     std::set<std::string, std::less<>> seen;
     for (detail::added_token& one : tokens) {
         if (!seen.insert(one.text).second) fail({"has the token ", in_quotes(one.text), " twice"});
         const std::optional<token> known = find(one.text);
         if (known && *known != one.id) fail({"gives ", in_quotes(one.text), " the id ", one.id, "; ", file, " has it as ", *known});
-        if (!known && in_model(one.id)) fail({"gives ", in_quotes(one.text), " the id ", one.id, "; in ", file, " that is ", in_quotes(at(one.id).text)});
+        if (!known && in_model(one.id))
+            fail({"gives ", in_quotes(one.text), " the id ", one.id, "; in ", file, " that is ", in_quotes(at(one.id).text)});
         const auto [place, fresh] = added.try_emplace(one.text, one);
-        if (place->second.id != one.id) fail({"gives ", in_quotes(one.text), " the id ", one.id, "; ", added_file, " has it as ", place->second.id});
+        if (place->second.id != one.id)
+            fail({"gives ", in_quotes(one.text), " the id ", one.id, "; ", added_file, " has it as ", place->second.id});
         if (!known)
             if (const auto [same, first] = outside.emplace(one.id, &place->second); same->second != &place->second)
-                fail({"gives ", in_quotes(one.text), " the id ", one.id, ", which ", in_quotes(same->second->text), " has", seen.contains(same->second->text) ? " as well" : " in " + added_file});
+                fail({"gives ", in_quotes(one.text), " the id ", one.id, ", which ", in_quotes(same->second->text), " has",
+                      seen.contains(same->second->text) ? " as well" : " in " + added_file});
         place->second = std::move(one);
     }
     added_file = from;
@@ -6023,24 +6297,26 @@ PALI_INLINE void tokenizer::parts::find_ids() {
     const auto either = [&](std::string_view name, std::string_view usual) { return find_any(name) ? find_any(name) : find_any(usual); };
     const auto need = [&](std::string_view name, std::string_view usual) {
         if (const auto id = either(name, usual)) return *id;
-        throw error(errc::missing_token, {file, ": has no piece ", in_quotes(usual), ", which every prompt needs; is it the tokenizer of a PaliGemma checkpoint?"});
+        throw error(errc::missing_token, {file, ": has no piece ", in_quotes(usual),
+                                          ", which every prompt needs; is it the tokenizer of a PaliGemma checkpoint?"});
     };
     bos = need(model.bos, "<bos>");
     eos = need(model.eos, "<eos>");
     pad = either(model.pad, "<pad>");
     const auto is_said = [&](std::optional<token> id) {
-        return id && (at(*id).type == detail::piece_type::normal || at(*id).type == detail::piece_type::user_defined || at(*id).type == detail::piece_type::byte);
+        return id && (at(*id).type == detail::piece_type::normal || at(*id).type == detail::piece_type::user_defined ||
+                      at(*id).type == detail::piece_type::byte);
     };
     const std::optional<token> line = find("\n"), byte = find("<0x0A>"); // what has no piece is said by its bytes
     if (!is_said(line) && !is_said(byte))
-        throw error(errc::missing_token, {file, ": has no piece for a newline, with which every prompt ends; is it the tokenizer of a PaliGemma checkpoint?"});
+        throw error(errc::missing_token,
+                    {file, ": has no piece for a newline, with which every prompt ends; is it the tokenizer of a PaliGemma checkpoint?"});
     newline = is_said(line) ? *line : *byte;
 }
 
 PALI_INLINE void tokenizer::parts::find_places() {
     const auto fill = [&](auto& table, const char* name, int digits) {
-        for (std::size_t i = 0; i < table.size(); ++i)
-            table[i] = find_any(detail::numbered_piece(name, digits, i)).value_or(-1);
+        for (std::size_t i = 0; i < table.size(); ++i) table[i] = find_any(detail::numbered_piece(name, digits, i)).value_or(-1);
     };
     fill(loc, "loc", 4);
     fill(seg, "seg", 3);
@@ -6057,7 +6333,9 @@ PALI_INLINE void tokenizer::parts::build_finders() {
         if (one.normalized) normalized.add(detail::with_visible_spaces(text), one);
         else raw.add(text, one);
         const bool object = detail::place_of(one.id, loc) || detail::place_of(one.id, seg); // read from answers, whatever their flags say
-        if (in_model(one.id)) model.pieces[static_cast<std::size_t>(one.id)].type = one.special && !object ? detail::piece_type::control : detail::piece_type::user_defined;
+        if (in_model(one.id))
+            model.pieces[static_cast<std::size_t>(one.id)].type =
+                one.special && !object ? detail::piece_type::control : detail::piece_type::user_defined;
     }
     std::optional<token> unknown;
     for (std::size_t i = 0; i < model.pieces.size() && !unknown; ++i)
@@ -6069,7 +6347,8 @@ PALI_INLINE void tokenizer::parts::build_finders() {
 PALI_INLINE std::vector<token> tokenizer::encode(std::string_view text) const {
     const parts& p = *m_parts;
     constexpr std::size_t most = (std::size_t{1} << 31) - 1; // ids in the merger are 32 bits, and U+2581 has three bytes
-    if (text.size() > most / 3) throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded; at most ", most / 3, " are"});
+    if (text.size() > most / 3)
+        throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded; at most ", most / 3, " are"});
     std::string valid;
     if (!is_utf8(text)) {
         append_characters(valid, text, true);
@@ -6077,11 +6356,17 @@ PALI_INLINE std::vector<token> tokenizer::encode(std::string_view text) const {
     }
     std::vector<token> out;
     const auto take = [&](token id) { out.push_back(id); };
-    p.raw.split(text, [&](std::string_view part) {
-        p.normalized.split(detail::with_visible_spaces(part), [&](std::string_view rest) {
-            if (!p.sentencepiece || !p.sentencepiece->encode(rest, out)) p.merger->encode(rest, out);
-        }, take);
-    }, take);
+    p.raw.split(
+        text,
+        [&](std::string_view part) {
+            p.normalized.split(
+                detail::with_visible_spaces(part),
+                [&](std::string_view rest) {
+                    if (!p.sentencepiece || !p.sentencepiece->encode(rest, out)) p.merger->encode(rest, out);
+                },
+                take);
+        },
+        take);
     return out;
 }
 
@@ -6113,19 +6398,25 @@ PALI_INLINE piece_kind tokenizer::kind(token id) const noexcept {
     if (id == p.image) return piece_kind::hidden;
     if (!p.in_model(id)) {
         const auto found = p.outside.find(id);
-        return found != p.outside.end() && (!found->second->special || loc_number(id) || seg_number(id)) ? piece_kind::text : piece_kind::hidden;
+        return found != p.outside.end() && (!found->second->special || loc_number(id) || seg_number(id)) ? piece_kind::text
+                                                                                                         : piece_kind::hidden;
     }
     switch (p.at(id).type) {
-    case detail::piece_type::byte: return piece_kind::byte;
-    case detail::piece_type::control: return piece_kind::hidden;
-    case detail::piece_type::unknown: return piece_kind::unknown;
-    default: return piece_kind::text;
+    case detail::piece_type::byte:
+        return piece_kind::byte;
+    case detail::piece_type::control:
+        return piece_kind::hidden;
+    case detail::piece_type::unknown:
+        return piece_kind::unknown;
+    default:
+        return piece_kind::text;
     }
 }
 
 PALI_INLINE unsigned char tokenizer::byte(token id) const noexcept {
-    return m_parts->in_model(id) && m_parts->at(id).type == detail::piece_type::byte ? static_cast<unsigned char>(detail::byte_of_piece(m_parts->at(id).text))
-                                                                                     : static_cast<unsigned char>(0);
+    return m_parts->in_model(id) && m_parts->at(id).type == detail::piece_type::byte
+               ? static_cast<unsigned char>(detail::byte_of_piece(m_parts->at(id).text))
+               : static_cast<unsigned char>(0);
 }
 
 PALI_INLINE std::string_view tokenizer::unknown_text() const noexcept { return m_parts->model.unk_surface; }
@@ -6155,8 +6446,9 @@ PALI_INLINE token tokenizer::pad() const {
 
 PALI_INLINE token tokenizer::image() const {
     if (m_parts->image) return *m_parts->image;
-    throw error(errc::missing_token, {m_parts->file, ": has no piece '<image>', and neither added_tokens.json nor config.json (image_token_index) names one; "
-                                                     "is it the tokenizer of a PaliGemma checkpoint?"});
+    throw error(errc::missing_token,
+                {m_parts->file, ": has no piece '<image>', and neither added_tokens.json nor config.json (image_token_index) names one; "
+                                "is it the tokenizer of a PaliGemma checkpoint?"});
 }
 
 PALI_INLINE std::optional<token> tokenizer::loc(std::size_t i) const noexcept {
@@ -6170,14 +6462,15 @@ PALI_INLINE std::optional<token> tokenizer::seg(std::size_t i) const noexcept {
 PALI_INLINE std::optional<std::size_t> tokenizer::loc_number(token id) const noexcept { return detail::place_of(id, m_parts->loc); }
 PALI_INLINE std::optional<std::size_t> tokenizer::seg_number(token id) const noexcept { return detail::place_of(id, m_parts->seg); }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // The sequence a model is given: image tokens, BOS, the prompt, a newline.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// What is encoded of a prompt as people write it: without what the layout adds by itself, leading "<image>" and "<bos>" in any number, with the
-/// white space before and after each of them, and one trailing "\n" or "\r\n". All else stays as it is, as in transformers: other spaces at either end, newlines inside.
+/// What is encoded of a prompt as people write it: without what the layout adds by itself, leading "<image>" and "<bos>" in any number,
+/// with the white space before and after each of them, and one trailing "\n" or "\r\n". All else stays as it is, as in transformers: other
+/// spaces at either end, newlines inside.
 [[nodiscard]] inline std::string_view read_prompt(std::string_view prompt) noexcept {
     constexpr std::string_view image = "<image>", bos = "<bos>";
     std::string_view text = prompt;
@@ -6199,18 +6492,20 @@ namespace pali::inline PALI_ABI {
 /// Tokens of a whole prompt.
 struct prompt_layout {
     std::vector<token> tokens;    ///< `image_tokens` times `<image>`, BOS, the prompt, "\n"
-    std::size_t image_tokens = 0; ///< of all pictures together
+    std::size_t image_tokens = 0; ///< of all images together
 };
 
-/// Lays out a prompt, cleaned by read_prompt. The newline is tokenised apart, as in training: a prompt that ends with one more does not merge
-/// with it. `image_token_count` is that of all pictures. Throws errc::invalid_prompt for "<image>" or "<bos>" behind other text, where they have no meaning; errc::missing_token when image
-/// tokens are asked for and `<image>` has no id; and what tokenizer::encode throws.
+/// Lays out a prompt, cleaned by read_prompt. The newline is tokenised apart, as in training: a prompt that ends with one more does not
+/// merge with it. `image_token_count` is that of all images. Throws errc::invalid_prompt for "<image>" or "<bos>" behind other text,
+/// where they have no meaning; errc::missing_token when image tokens are asked for and `<image>` has no id; and what tokenizer::encode
+/// throws.
 [[nodiscard]] inline prompt_layout layout_prompt(const tokenizer& text, std::string_view prompt, std::size_t image_token_count) {
     prompt_layout out{{}, image_token_count};
     const std::string_view read = read_prompt(prompt);
     for (const std::string_view marker : {"<image>", "<bos>"})
         if (const std::size_t place = read.find(marker); place != std::string_view::npos)
-            throw error(errc::invalid_prompt, {"the prompt has ", marker, " at byte ", place, ": pictures come first, in their order, and are marked by the library; leave it out"});
+            throw error(errc::invalid_prompt, {"the prompt has ", marker, " at byte ", place,
+                                               ": images come first, in their order, and are marked by the library; leave it out"});
     const std::vector<token> words = text.encode(read);
     out.tokens.reserve(image_token_count + words.size() + 2);
     if (image_token_count > 0) out.tokens.assign(image_token_count, text.image());
@@ -6222,14 +6517,17 @@ struct prompt_layout {
 
 namespace prompt_detail {
 
-/// The 35 languages of COCO-35L, in which PaliGemma was trained to answer (big_vision, configs/proj/paligemma/transfers/coco35l.py), and English of other tasks.
-inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fil", "fr", "he", "hi", "hr", "hu", "id", "it",
-                                                            "iw", "ja", "ko", "mi", "nl", "no", "pl", "pt", "quz", "ro", "ru", "sv", "sw", "te", "th", "tr", "uk", "vi"};
+/// The 35 languages of COCO-35L, in which PaliGemma was trained to answer (big_vision, configs/proj/paligemma/transfers/coco35l.py), and
+/// English of other tasks.
+inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "da", "de", "el", "en", "es", "fa", "fi", "fil", "fr",
+                                                            "he", "hi", "hr",  "hu", "id", "it", "iw", "ja", "ko", "mi", "nl",  "no",
+                                                            "pl", "pt", "quz", "ro", "ru", "sv", "sw", "te", "th", "tr", "uk",  "vi"};
 
 /// Whether a word may name a language: two or three letters, and perhaps a script or region, as zh-Hans.
 [[nodiscard]] inline bool is_language(std::string_view word) noexcept {
     const auto letters = [](std::string_view part, std::size_t least, std::size_t most) {
-        return part.size() >= least && part.size() <= most && std::all_of(part.begin(), part.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); });
+        return part.size() >= least && part.size() <= most &&
+               std::all_of(part.begin(), part.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); });
     };
     const std::size_t dash = word.find('-');
     return letters(word.substr(0, dash), 2, 3) && (dash == std::string_view::npos || letters(word.substr(dash + 1), 2, 8));
@@ -6245,21 +6543,24 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs", "d
 
 } // namespace prompt_detail
 
-/// "caption en", as PaliGemma was trained with it (big_vision, configs/proj/paligemma/transfers). `language` is "en", "de", ..., or a whole prompt for captions: "caption en",
-/// "cap en", "describe en", "caption" and where to look. Throws errc::invalid_prompt for anything else.
+/// "caption en", as PaliGemma was trained with it (big_vision, configs/proj/paligemma/transfers). `language` is "en", "de", ..., or a whole
+/// prompt for captions: "caption en", "cap en", "describe en", "caption" and where to look. Throws errc::invalid_prompt for anything else.
 [[nodiscard]] inline std::string caption_prompt(std::string_view language) {
     const std::string_view text = read_prompt(language);
     for (const std::string_view verb : {"caption ", "cap ", "describe "})
         if (text.starts_with(verb)) return std::string(text);
-    if (!prompt_detail::is_language(text)) throw error(errc::invalid_prompt, {in_quotes(text), " is neither a language (en, de, zh-Hans) nor a prompt for captions (caption en, describe en)"});
+    if (!prompt_detail::is_language(text))
+        throw error(errc::invalid_prompt,
+                    {in_quotes(text), " is neither a language (en, de, zh-Hans) nor a prompt for captions (caption en, describe en)"});
     return "caption " + std::string(text);
 }
-/// "answer en where is the cat?", from the same. `question` may be the whole prompt: "answer de ..." and "question en ..." stay as they are. Throws errc::invalid_prompt for a
-/// `language` that is none.
+/// "answer en where is the cat?", from the same. `question` may be the whole prompt: "answer de ..." and "question en ..." stay as they
+/// are. Throws errc::invalid_prompt for a `language` that is none.
 [[nodiscard]] inline std::string answer_prompt(std::string_view question, std::string_view language) {
     const std::string_view text = read_prompt(question);
     if (prompt_detail::begins_with(text, "answer ") || prompt_detail::begins_with(text, "question ")) return std::string(text);
-    if (!prompt_detail::is_language(language)) throw error(errc::invalid_prompt, {in_quotes(language), " is no language: en, de, zh-Hans, ..."});
+    if (!prompt_detail::is_language(language))
+        throw error(errc::invalid_prompt, {in_quotes(language), " is no language: en, de, zh-Hans, ..."});
     return "answer " + std::string(language) + ' ' + std::string(text);
 }
 
@@ -6270,11 +6571,11 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs", "d
     return out;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // What detect and segment are asked for, and what they give.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// What pointing at things is.
 enum class pointing {
@@ -6295,20 +6596,25 @@ constexpr std::string_view blanks = " \t\r\n";
 /// Whether the text begins with the verb, in letters of either case, and a blank or nothing follows.
 [[nodiscard]] constexpr bool begins_with_verb(std::string_view text, std::string_view verb) noexcept {
     if (text.size() < verb.size() || (text.size() > verb.size() && blanks.find(text[verb.size()]) == blanks.npos)) return false;
-    return std::equal(verb.begin(), verb.end(), text.begin(), [](char wanted, char c) { return wanted == (c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c); });
+    return std::equal(verb.begin(), verb.end(), text.begin(),
+                      [](char wanted, char c) { return wanted == (c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c); });
 }
 
 } // namespace find_detail
 
-/// The things in what people write for them: "cat ; dog", or the whole prompt, "detect cat ; dog", with what read_prompt() takes off and without blanks around it. The
-/// verb may be in capitals. Throws errc::invalid_prompt for the prompt of the other kind, and where nothing is named.
+/// The things in what people write for them: "cat ; dog", or the whole prompt, "detect cat ; dog", with what read_prompt() takes off and
+/// without blanks around it. The verb may be in capitals. Throws errc::invalid_prompt for the prompt of the other kind, and where nothing
+/// is named.
 [[nodiscard]] inline std::string_view things_of(pointing kind, std::string_view text) {
     constexpr std::string_view for_boxes = "detect", for_masks = "segment";
     std::string_view things = find_detail::trimmed(read_prompt(text));
     const std::string_view own = kind == pointing::boxes ? for_boxes : for_masks, other = kind == pointing::boxes ? for_masks : for_boxes;
-    if (find_detail::begins_with_verb(things, other)) throw error(errc::invalid_prompt, {in_quotes(things), " asks for ", kind == pointing::boxes ? "masks" : "boxes", ": that is another call (detect for boxes, segment for masks)"});
+    if (find_detail::begins_with_verb(things, other))
+        throw error(errc::invalid_prompt, {in_quotes(things), " asks for ", kind == pointing::boxes ? "masks" : "boxes",
+                                           ": that is another call (detect for boxes, segment for masks)"});
     if (find_detail::begins_with_verb(things, own)) things = find_detail::trimmed(things.substr(own.size()));
-    if (things.find_first_not_of(" \t\r\n;") == things.npos) throw error(errc::invalid_prompt, {in_quotes(text), " names nothing to find: \"cat ; dog\" for instance"});
+    if (things.find_first_not_of(" \t\r\n;") == things.npos)
+        throw error(errc::invalid_prompt, {in_quotes(text), " names nothing to find: \"cat ; dog\" for instance"});
     return things;
 }
 
@@ -6319,11 +6625,11 @@ constexpr std::string_view blanks = " \t\r\n";
 
 /// How things are found. model.detect(photo, "cat ; dog") has all the defaults.
 struct find_options {
-    generate_options generate{};             ///< how the answer is decoded
-    bool constrained = false;                ///< decode within the grammar: the answer is well formed and has only the labels asked for
-    std::optional<merge_options> merge{};    ///< drop what is said twice
-    mask_style masks = mask_style::hard;     ///< how a mask is placed in the picture
-    int loc_divisor = 1024;                  ///< what coordinates are divided by: 1024, or 1023 as big_vision does
+    generate_options generate{};          ///< how the answer is decoded
+    bool constrained = false;             ///< decode within the grammar: the answer is well formed and has only the labels asked for
+    std::optional<merge_options> merge{}; ///< drop what is said twice
+    mask_style masks = mask_style::hard;  ///< how a mask is placed in the image
+    int loc_divisor = 1024;               ///< what coordinates are divided by: 1024, or 1023 as big_vision does
 
     /// Throws errc::invalid_argument with the option, its value and the values allowed.
     void validate() const {
@@ -6333,7 +6639,7 @@ struct find_options {
     }
 };
 
-/// What was found in a picture. A range of objects, with what else was said.
+/// What was found in an image. A range of objects, with what else was said.
 struct findings {
     std::vector<object> objects; ///< in the order of the answer
     std::size_t skipped = 0;     ///< parts of the answer that were no object: cut off, out of range, without area
@@ -6352,20 +6658,20 @@ struct findings {
     [[nodiscard]] const object& operator[](std::size_t i) const noexcept { return objects[i]; }
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // What keys and values of earlier tokens are kept in.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Numbers that keys and values are kept in: bf16 takes half of the memory, and half of the reading of a token with much behind it.
 enum class kv_type { f32, bf16 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Where weights are while a model runs.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Where the weights are read from while the model runs.
 enum class residency {
@@ -6373,34 +6679,36 @@ enum class residency {
     resident, ///< from a copy on huge pages: decodes faster
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // How a model is held.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// How a checkpoint is loaded.
 struct load_options {
-    std::size_t threads = 0;                       ///< of the model, the caller's included; 0: as many as the machine has
-    bool pin_threads = false;                      ///< keeps each thread but the caller's on a processor of its own, where nothing else needs them (on Linux; Windows has not been run)
+    std::size_t threads = 0;  ///< of the model, the caller's included; 0: as many as the machine has
+    bool pin_threads = false; ///< keeps each thread but the caller's on a processor of its own, where nothing else needs them (on Linux;
+                              ///< Windows has not been run)
     pali::residency residency = residency::mapped; ///< where the weights are read from
     kv_type kv_cache = kv_type::f32;               ///< numbers that keys and values of earlier tokens are kept in
-    std::filesystem::path mask_decoder{};          ///< vae-oid.npz, for segment; without: found in the folder of the checkpoint when it is needed
-    progress_callback on_progress{};               ///< stage "load"; false stops with errc::cancelled
-    bool strict = false;                           ///< tensors that the model does not use, and an index that differs from its shards, are errors
-    std::function<void(std::string_view)> on_notice{}; ///< told once about each of the two where they are no errors, and about tokens without a row in the embedding: a line with the folder and ten names at most
+    std::filesystem::path mask_decoder{}; ///< vae-oid.npz, for segment; without: found in the folder of the checkpoint when it is needed
+    progress_callback on_progress{};      ///< stage "load"; false stops with errc::cancelled
+    bool strict = false;                  ///< tensors that the model does not use, and an index that differs from its shards, are errors
+    std::function<void(std::string_view)> on_notice{}; ///< told once about each of the two where they are no errors, and about tokens
+                                                       ///< without a row in the embedding: a line with the folder and ten names at most
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Memory that starts on a cache line.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// 64 bytes: a cache line and the widest vector.
 template <class T>
 struct aligned_allocator {
-    using value_type = T; ///< what is allocated
+    using value_type = T;                            ///< what is allocated
     static constexpr std::align_val_t alignment{64}; ///< of every allocation
 
     aligned_allocator() = default;
@@ -6420,7 +6728,7 @@ struct aligned_allocator {
 template <class T>
 using aligned_vector = std::vector<T, aligned_allocator<T>>;
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // The only header that knows which xtensor is installed: 0.24 has flat headers, 0.26 and later have folders.
 
@@ -6438,7 +6746,7 @@ using aligned_vector = std::vector<T, aligned_allocator<T>>;
 
 // A matrix as kernels see it: a pointer, how many rows, how wide, how far apart.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Non-owning row-major matrix (count, width); row i begins at data + i * stride. Cheap to copy.
 template <class T>
@@ -6464,11 +6772,11 @@ struct rows {
     [[nodiscard]] rows slice(std::size_t first, std::size_t n) const noexcept { return {data + first * stride, n, width, stride}; }
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Tensors are xtensor containers and adapted memory, with the allocator named so that no macro changes their type.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Owning row-major float tensor of `Rank` dimensions.
 template <std::size_t Rank>
@@ -6478,12 +6786,11 @@ using tensor = xt::xtensor_container<xt::uvector<float, aligned_allocator<float>
 using matrix = tensor<2>;
 
 /// A matrix in memory that belongs to somebody else (an arena, a cache): an xtensor expression like any other.
-using matrix_view = xt::xtensor_adaptor<xt::xbuffer_adaptor<float*, xt::no_ownership, std::allocator<float>>, 2, xt::layout_type::row_major>;
+using matrix_view =
+    xt::xtensor_adaptor<xt::xbuffer_adaptor<float*, xt::no_ownership, std::allocator<float>>, 2, xt::layout_type::row_major>;
 
 /// An uninitialised matrix of `count` rows.
-[[nodiscard]] inline matrix make_matrix(std::size_t count, std::size_t width) {
-    return matrix(std::array<std::size_t, 2>{count, width});
-}
+[[nodiscard]] inline matrix make_matrix(std::size_t count, std::size_t width) { return matrix(std::array<std::size_t, 2>{count, width}); }
 
 /// (count, width) over contiguous memory.
 [[nodiscard]] inline matrix_view view_matrix(float* data, std::size_t count, std::size_t width) {
@@ -6517,37 +6824,37 @@ template <class Matrix>
     return rows(m.data(), m.shape(0), m.shape(1));
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// What the decoder sees of a picture.
+// What the decoder sees of an image.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// The tokens of one picture: outputs of vision tower and projector, (tokens, hidden). They do not depend on the prompt: compute them
+/// The tokens of one image: outputs of vision tower and projector, (tokens, hidden). They do not depend on the prompt: compute them
 /// once and ask many times. Plain memory, independent of the model that made it.
 struct image_features {
     matrix values;                     ///< (tokens, hidden)
-    std::size_t width = 0, height = 0; ///< of the picture that it was made of, pixels: what boxes are placed in
+    std::size_t width = 0, height = 0; ///< of the image that it was made of, pixels: what boxes are placed in
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // One question of a batch.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// Pictures, a prompt, and options of its own. What it refers to has to live until the answer is there.
+/// Images, a prompt, and options of its own. What it refers to has to live until the answer is there.
 struct request {
     std::span<const image_features> images; ///< in the order that the model sees them; may be none
     std::string_view prompt;                ///< UTF-8; read_prompt() says what is taken off
     generate_options options{};             ///< of this answer alone
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // The 16-bit floating point numbers of checkpoints: bfloat16 and IEEE half, as storage with conversions and no arithmetic.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// The upper half of a float32. Conversion from float rounds to nearest even, as torch does; NaN stays NaN.
 struct bfloat16 {
@@ -6558,8 +6865,7 @@ struct bfloat16 {
     explicit bfloat16(float value) noexcept {
         const auto u = std::bit_cast<std::uint32_t>(value);
         const bool nan = (u & 0x7fffffffu) > 0x7f800000u;
-        bits = nan ? static_cast<std::uint16_t>((u >> 16) | 0x40u)
-                   : static_cast<std::uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+        bits = nan ? static_cast<std::uint16_t>((u >> 16) | 0x40u) : static_cast<std::uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
     }
     /// Exact.
     [[nodiscard]] explicit operator float() const noexcept { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
@@ -6579,7 +6885,8 @@ struct float16 {
         const std::uint32_t sign = u >> 16 & 0x8000u, size = u & 0x7fffffffu;
         if (size > 0x7f800000u) bits = static_cast<std::uint16_t>(sign | 0x7e00u | (size >> 13 & 0x3ffu));
         else if (size >= 0x477ff000u) bits = static_cast<std::uint16_t>(sign | 0x7c00u); // 65520 and more
-        else if (size >= 0x38800000u) bits = static_cast<std::uint16_t>(sign | ((size - 0x38000000u + 0xfffu + (size >> 13 & 1u)) >> 13)); // normal: from 2^-14
+        else if (size >= 0x38800000u)
+            bits = static_cast<std::uint16_t>(sign | ((size - 0x38000000u + 0xfffu + (size >> 13 & 1u)) >> 13)); // normal: from 2^-14
         else { // subnormal, a multiple of 2^-24: in float32 the unit of the last place from 0.5 to 1, so that the sum rounds
             const float shifted = std::bit_cast<float>(size) + 0.5f;
             bits = static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000u));
@@ -6597,22 +6904,23 @@ struct float16 {
 };
 static_assert(sizeof(float16) == 2);
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // A matrix of small integers with scales, as kernels see it.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /**
- * Non-owning (count, width) of signed integers of `Bits` bits. Consecutive numbers of a row, `group` of them, share a scale: a number is code · scale.
+ * Non-owning (count, width) of signed integers of `Bits` bits. Consecutive numbers of a row, `group` of them, share a scale: a number is
+ * code · scale.
  *
- * Eight rows make a strip, and a strip is read from its beginning to its end: group after group, and in a group four numbers of row 0, four of row 1, ... of
- * row 7, then the next four of each. A register of 32 bytes so meets four numbers of a token, and its lanes are rows, which are never summed with each other.
- * 8 bits: a code is a byte, -127 to 127. 4 bits: -8 to 7, held as code + 8; the low halves of the bytes are the first 16 numbers of a group, the high
- * halves the last 16. Scales lie in the same order: eight for each group of a strip.
+ * Eight rows make a strip, and a strip is read from its beginning to its end: group after group, and in a group four numbers of row 0, four
+ * of row 1, ... of row 7, then the next four of each. A register of 32 bytes so meets four numbers of a token, and its lanes are rows,
+ * which are never summed with each other. 8 bits: a code is a byte, -127 to 127. 4 bits: -8 to 7, held as code + 8; the low halves of the
+ * bytes are the first 16 numbers of a group, the high halves the last 16. Scales lie in the same order: eight for each group of a strip.
  */
 template <std::size_t Bits>
-struct quantised_rows {
+struct quantized_rows {
     static_assert(Bits == 4 || Bits == 8, "codes have 4 or 8 bits");
     static constexpr std::size_t bits = Bits; ///< of a code
     /// Numbers that share a scale, of which the width is a multiple: 4.5 bits a number, and 8.25.
@@ -6626,17 +6934,23 @@ struct quantised_rows {
 
     const std::uint8_t* codes = nullptr; ///< (count / strip, width / group, group_bytes)
     const bfloat16* scales = nullptr;    ///< (count / strip, width / group, strip)
-    std::size_t count = 0; ///< rows
-    std::size_t width = 0; ///< numbers of a row
+    std::size_t count = 0;               ///< rows
+    std::size_t width = 0;               ///< numbers of a row
 
     /// Whether a matrix (count, width) can be held so: whole strips and whole groups.
-    [[nodiscard]] static constexpr bool fits(std::size_t count, std::size_t width) noexcept { return count % strip == 0 && width % group == 0; }
+    [[nodiscard]] static constexpr bool fits(std::size_t count, std::size_t width) noexcept {
+        return count % strip == 0 && width % group == 0;
+    }
     /// The count with the last strip filled up.
     [[nodiscard]] static constexpr std::size_t padded(std::size_t count) noexcept { return (count + strip - 1) / strip * strip; }
     /// The shape of `codes`, in bytes, for a matrix of whole groups; rows that fill the last strip up are zeros.
-    [[nodiscard]] static std::vector<std::size_t> codes_shape(std::size_t count, std::size_t width) { return {padded(count) / strip, width / group, group_bytes}; }
+    [[nodiscard]] static std::vector<std::size_t> codes_shape(std::size_t count, std::size_t width) {
+        return {padded(count) / strip, width / group, group_bytes};
+    }
     /// The shape of `scales`.
-    [[nodiscard]] static std::vector<std::size_t> scales_shape(std::size_t count, std::size_t width) { return {padded(count) / strip, width / group, strip}; }
+    [[nodiscard]] static std::vector<std::size_t> scales_shape(std::size_t count, std::size_t width) {
+        return {padded(count) / strip, width / group, strip};
+    }
     /// Bytes that the codes of so many numbers take, whole groups of them.
     [[nodiscard]] static constexpr std::size_t bytes_of(std::size_t numbers) noexcept { return numbers * Bits / 8; }
 
@@ -6652,7 +6966,9 @@ struct quantised_rows {
         else return (k % group < group / 2 ? byte & 15 : byte >> 4) - 8;
     }
     /// What that code is multiplied by.
-    [[nodiscard]] float scale(std::size_t row, std::size_t k) const noexcept { return static_cast<float>(scales_of(row / strip)[k / group * strip + row % strip]); }
+    [[nodiscard]] float scale(std::size_t row, std::size_t k) const noexcept {
+        return static_cast<float>(scales_of(row / strip)[k / group * strip + row % strip]);
+    }
 
     /// The byte with number `k` of a group, of row `r` of a strip.
     [[nodiscard]] static constexpr std::size_t byte_in_group(std::size_t r, std::size_t k) noexcept {
@@ -6661,17 +6977,37 @@ struct quantised_rows {
     }
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Types of numbers in a safetensors file.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Every type that the format names (safetensors 0.8, tensor.rs, enum Dtype), in its order, which a writer keeps. The library computes
 /// with bf16, f16 and f32; the rest is read so that a checkpoint can be listed and a wrong type named.
 enum class dtype {
-    boolean, f4, f6_e2m3, f6_e3m2, u8, i8, f8_e5m2, f8_e4m3, f8_e8m0, f8_e4m3fnuz, f8_e5m2fnuz,
-    i16, u16, f16, bf16, i32, u32, f32, c64, f64, i64, u64,
+    boolean,
+    f4,
+    f6_e2m3,
+    f6_e3m2,
+    u8,
+    i8,
+    f8_e5m2,
+    f8_e4m3,
+    f8_e8m0,
+    f8_e4m3fnuz,
+    f8_e5m2fnuz,
+    i16,
+    u16,
+    f16,
+    bf16,
+    i32,
+    u32,
+    f32,
+    c64,
+    f64,
+    i64,
+    u64,
 };
 
 namespace detail {
@@ -6684,14 +7020,28 @@ struct dtype_row {
 
 /// In the order of the enumerators.
 inline constexpr std::array dtype_rows{
-    dtype_row{dtype::boolean, "BOOL", 8}, dtype_row{dtype::f4, "F4", 4}, dtype_row{dtype::f6_e2m3, "F6_E2M3", 6},
-    dtype_row{dtype::f6_e3m2, "F6_E3M2", 6}, dtype_row{dtype::u8, "U8", 8}, dtype_row{dtype::i8, "I8", 8},
-    dtype_row{dtype::f8_e5m2, "F8_E5M2", 8}, dtype_row{dtype::f8_e4m3, "F8_E4M3", 8}, dtype_row{dtype::f8_e8m0, "F8_E8M0", 8},
-    dtype_row{dtype::f8_e4m3fnuz, "F8_E4M3FNUZ", 8}, dtype_row{dtype::f8_e5m2fnuz, "F8_E5M2FNUZ", 8},
-    dtype_row{dtype::i16, "I16", 16}, dtype_row{dtype::u16, "U16", 16}, dtype_row{dtype::f16, "F16", 16},
-    dtype_row{dtype::bf16, "BF16", 16}, dtype_row{dtype::i32, "I32", 32}, dtype_row{dtype::u32, "U32", 32},
-    dtype_row{dtype::f32, "F32", 32}, dtype_row{dtype::c64, "C64", 64}, dtype_row{dtype::f64, "F64", 64},
-    dtype_row{dtype::i64, "I64", 64}, dtype_row{dtype::u64, "U64", 64},
+    dtype_row{dtype::boolean, "BOOL", 8},
+    dtype_row{dtype::f4, "F4", 4},
+    dtype_row{dtype::f6_e2m3, "F6_E2M3", 6},
+    dtype_row{dtype::f6_e3m2, "F6_E3M2", 6},
+    dtype_row{dtype::u8, "U8", 8},
+    dtype_row{dtype::i8, "I8", 8},
+    dtype_row{dtype::f8_e5m2, "F8_E5M2", 8},
+    dtype_row{dtype::f8_e4m3, "F8_E4M3", 8},
+    dtype_row{dtype::f8_e8m0, "F8_E8M0", 8},
+    dtype_row{dtype::f8_e4m3fnuz, "F8_E4M3FNUZ", 8},
+    dtype_row{dtype::f8_e5m2fnuz, "F8_E5M2FNUZ", 8},
+    dtype_row{dtype::i16, "I16", 16},
+    dtype_row{dtype::u16, "U16", 16},
+    dtype_row{dtype::f16, "F16", 16},
+    dtype_row{dtype::bf16, "BF16", 16},
+    dtype_row{dtype::i32, "I32", 32},
+    dtype_row{dtype::u32, "U32", 32},
+    dtype_row{dtype::f32, "F32", 32},
+    dtype_row{dtype::c64, "C64", 64},
+    dtype_row{dtype::f64, "F64", 64},
+    dtype_row{dtype::i64, "I64", 64},
+    dtype_row{dtype::u64, "U64", 64},
 };
 
 consteval bool dtype_rows_are_in_order() {
@@ -6726,11 +7076,11 @@ static_assert(dtype_rows_are_in_order(), "a row of the table is missing or out o
     return names;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // In what numbers the matrices of a model are held in memory.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Weights in float32: what a float32 checkpoint holds, or an exact copy of a smaller one.
 struct f32 {
@@ -6746,17 +7096,17 @@ struct bf16 {
     static constexpr const char* name = "bf16"; ///< in files and messages
 };
 
-/// The decoder's matrices, embedding and head included, in bytes with a scale for every 64 numbers: 8.25 bits a number. Vision tower and projector stay
-/// in bfloat16: they are read once a picture and not once a token, so there is little to win.
+/// The decoder's matrices, embedding and head included, in bytes with a scale for every 64 numbers: 8.25 bits a number. Vision tower and
+/// projector stay in bfloat16: they are read once an image and not once a token, so there is little to win.
 struct int8 {
-    using matrix = quantised_rows<8>;           ///< of the decoder
+    using matrix = quantized_rows<8>;           ///< of the decoder
     using tower = bf16;                         ///< storage of vision tower and projector
     static constexpr const char* name = "int8"; ///< in files and messages
 };
 
 /// The same in 4 bits with a scale for every 32 numbers: 4.5 bits a number.
 struct int4 {
-    using matrix = quantised_rows<4>;           ///< of the decoder
+    using matrix = quantized_rows<4>;           ///< of the decoder
     using tower = bf16;                         ///< storage of vision tower and projector
     static constexpr const char* name = "int4"; ///< in files and messages
 };
@@ -6765,19 +7115,20 @@ struct int4 {
 template <class S>
 concept weight_storage = std::same_as<S, f32> || std::same_as<S, bf16> || std::same_as<S, int8> || std::same_as<S, int4>;
 
-/// How a file holds a quantised matrix: its codes under the matrix's own name, and its scales beside them, in the shapes of quantised_rows.
+/// How a file holds a quantized matrix: its codes under the matrix's own name, and its scales beside them, in the shapes of quantized_rows.
 template <std::size_t Bits>
 inline constexpr dtype code_type = Bits == 8 ? dtype::i8 : dtype::u8;
-inline constexpr std::string_view scales_suffix = "_scale"; ///< "...q_proj.weight_scale", BF16
+inline constexpr std::string_view scales_suffix = "_scale";     ///< "...q_proj.weight_scale", BF16
 inline constexpr std::string_view weights_key = "pali.weights"; ///< in the file's metadata: "int8" or "int4"
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // The level of a translation unit: which instructions its flags allow, as the name of a namespace.
 
 // Bodies only: sources that use bodies compiled elsewhere do not include this header.
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ == 1) || defined(__ASSOCIATIVE_MATH__)
-#  error "pali cannot be compiled with -Ofast, -ffast-math, -ffinite-math-only or -fassociative-math: masks are infinities and the order of sums is fixed. Use -O2 or -O3"
+#  error                                                                                                                                   \
+      "pali cannot be compiled with -Ofast, -ffast-math, -ffinite-math-only or -fassociative-math: masks are infinities and the order of sums is fixed. Use -O2 or -O3"
 #endif
 
 /// Code whose instructions depend on compiler flags lives in an inline namespace that names them: translation units compiled with
@@ -6805,8 +7156,9 @@ inline constexpr std::string_view weights_key = "pali.weights"; ///< in the file
 #endif
 
 /// @{
-/// Whether this translation unit compiles the kernels whose intrinsics need more than its flags allow. Headers alone do, since such kernels are selected at run time
-/// whatever the flags are. An object for one level (PALI_LEVEL) leaves out those of the levels above it: there they would never be selected.
+/// Whether this translation unit compiles the kernels whose intrinsics need more than its flags allow. Headers alone do, since such kernels
+/// are selected at run time whatever the flags are. An object for one level (PALI_LEVEL) leaves out those of the levels above it: there
+/// they would never be selected.
 #if defined(__x86_64__) && (!defined(PALI_LEVEL) || defined(__AVX2__))
 #  define PALI_AVX2_KERNELS 1
 #else
@@ -6835,7 +7187,7 @@ inline constexpr std::string_view weights_key = "pali.weights"; ///< in the file
 #endif
 
 /// What xsimd spells in another way from release to release.
-namespace pali::inline PALI_ABI::compat {
+namespace pali { inline namespace PALI_ABI { namespace compat {
 
 /// Sum of the lanes: hadd until 8, reduce_add since 9.
 template <class Batch>
@@ -6867,18 +7219,18 @@ template <class Arch>
 #endif
 }
 
-} // namespace pali::inline PALI_ABI::compat
+}}} // namespace pali::PALI_ABI::compat
 
 // The instruction sets that follow the flags of the translation unit, as tags; kernels carry one in their symbol.
 
 /// Which instruction sets there are: those that flags of the compiler allow, and those that the processor has.
-namespace pali::inline PALI_ABI::arch::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace arch { inline namespace PALI_SIMD {
 
 /// xsimd kernels for the instruction set `A`, at most what the flags of the translation unit allow.
 template <class A = xsimd::default_arch>
 struct simd {
-    using batch = xsimd::batch<float, A>;         ///< a register of floats
-    using bits = xsimd::batch<std::uint32_t, A>;  ///< the same register as unsigned numbers of 32 bits
+    using batch = xsimd::batch<float, A>;             ///< a register of floats
+    using bits = xsimd::batch<std::uint32_t, A>;      ///< the same register as unsigned numbers of 32 bits
     static constexpr std::size_t lanes = batch::size; ///< floats of a register
     /// Vector registers to hold accumulators in: 32 with AVX-512 and 64-bit ARM, else 16.
 #if defined(__aarch64__)
@@ -6890,9 +7242,11 @@ struct simd {
     [[nodiscard]] static std::string name() { return std::string("simd:") + A::name(); }
 };
 
-/// x · y + z of floats, rounded once where the instruction set has that. xsimd 8 leaves it to the compiler for 512 bits: clang rounds twice then, at half the speed.
+/// x · y + z of floats, rounded once where the instruction set has that. xsimd 8 leaves it to the compiler for 512 bits: clang rounds twice
+/// then, at half the speed.
 template <class A>
-[[nodiscard]] inline xsimd::batch<float, A> fma(const xsimd::batch<float, A>& x, const xsimd::batch<float, A>& y, const xsimd::batch<float, A>& z) noexcept {
+[[nodiscard]] inline xsimd::batch<float, A> fma(const xsimd::batch<float, A>& x, const xsimd::batch<float, A>& y,
+                                                const xsimd::batch<float, A>& z) noexcept {
 #if defined(__AVX512F__)
     if constexpr (xsimd::batch<float, A>::size == 16) return _mm512_fmadd_ps(x, y, z);
     else
@@ -6903,7 +7257,7 @@ template <class A>
 /// What the flags of this translation unit give.
 inline constexpr simd<> native{};
 
-} // namespace pali::inline PALI_ABI::arch::inline PALI_SIMD
+}}}} // namespace pali::PALI_ABI::arch::PALI_SIMD
 
 // A PaliGemma, ready to be asked: a folder in, answers out. How it does that is in model.ipp.
 
@@ -6916,7 +7270,7 @@ inline constexpr simd<> native{};
 #  define PALI_MODEL PALI_SIMD
 #endif
 
-namespace pali::inline PALI_ABI::inline PALI_MODEL {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_MODEL {
 
 /// Whether the bodies of a model type can be had: in this source, which includes model.ipp, or compiled elsewhere.
 template <class Config, class Weights>
@@ -6932,13 +7286,15 @@ struct model_bodies {
  * PaliGemma or PaliGemma 2. `Config` picks the variant at compile time, or is `dynamic`; `Weights` is the type that the matrices are
  * held in: `bf16`, `f32`, `int8` or `int4`.
  *
- * Calls on one model wait for each other; a call from a callback of the same model's call throws errc::invalid_argument. Two models run side by side, each with threads of its own. All calls throw errc::invalid_argument
- * for options outside their range, pictures without pixels and features that are not as wide as the model.
+ * Calls on one model wait for each other; a call from a callback of the same model's call throws errc::invalid_argument. Two models run
+ * side by side, each with threads of its own. All calls throw errc::invalid_argument for options outside their range, images without
+ * pixels and features that are not as wide as the model.
  */
 template <model_config Config = dynamic, weight_storage Weights = bf16>
 class model {
     static_assert(model_bodies<Config, Weights>::available,
-                  "this model type was not compiled: include <pali/model.ipp> in the source that uses it, name it in the CMake variable PALI_VARIANTS, or link pali::pali instead of pali::compiled");
+                  "this model type was not compiled: include <pali/model.ipp> in the source that uses it, name it in the CMake variable "
+                  "PALI_VARIANTS, or link pali::pali instead of pali::compiled");
 
 public:
     /// Opens a Hugging Face folder: config.json, tokenizer.model or tokenizer.json, safetensors, and optional files. Throws what
@@ -6964,89 +7320,96 @@ public:
     /// Threads that take part in its work.
     [[nodiscard]] std::size_t threads() const noexcept;
 
-    /// What the decoder will see of a picture: (image tokens, hidden). Compute it once to ask many questions.
+    /// What the decoder will see of an image: (image tokens, hidden). Compute it once to ask many questions.
     /// Throws errc::cancelled when `on_progress`, stage "image", returns false.
-    [[nodiscard]] image_features encode(const image& picture, const progress_callback& on_progress = {});
+    [[nodiscard]] image_features encode(const image& image, const progress_callback& on_progress = {});
 
-    /// Answers a prompt about a picture. Stopped by a callback it returns what there is, with finish_reason::cancelled. Throws, as all that follow, errc::invalid_argument for
-    /// options that are not allowed, and for logits that are no numbers; errc::invalid_prompt and errc::missing_token for a prompt that cannot be laid out.
-    generation generate(const image& picture, std::string_view prompt, const generate_options& options = {}) {
-        return generate(std::span(&picture, 1), prompt, options);
+    /// Answers a prompt about an image. Stopped by a callback it returns what there is, with finish_reason::cancelled. Throws, as all that
+    /// follow, errc::invalid_argument for options that are not allowed, and for logits that are no numbers; errc::invalid_prompt and
+    /// errc::missing_token for a prompt that cannot be laid out.
+    generation generate(const image& image, std::string_view prompt, const generate_options& options = {}) {
+        return generate(std::span(&image, 1), prompt, options);
     }
-    /// Answers a prompt about several pictures; the model sees them in that order.
-    generation generate(std::span<const image> pictures, std::string_view prompt, const generate_options& options = {});
-    /// Answers a prompt about a picture that was encoded before.
-    generation generate(const image_features& picture, std::string_view prompt, const generate_options& options = {}) {
-        return generate(request{.images = std::span(&picture, 1), .prompt = prompt, .options = options});
+    /// Answers a prompt about several images; the model sees them in that order.
+    generation generate(std::span<const image> images, std::string_view prompt, const generate_options& options = {});
+    /// Answers a prompt about an image that was encoded before.
+    generation generate(const image_features& image, std::string_view prompt, const generate_options& options = {}) {
+        return generate(request{.images = std::span(&image, 1), .prompt = prompt, .options = options});
     }
     /// Answers one request.
     generation generate(const request& one);
-    /// Answers requests together: each as if it were alone, in the order given, at the cost of reading the weights once a step for all. Progress goes to the first
-    /// `on_progress` among them. A callback that returns false stops all of them.
+    /// Answers requests together: each as if it were alone, in the order given, at the cost of reading the weights once a step for all.
+    /// Progress goes to the first `on_progress` among them. A callback that returns false stops all of them.
     std::vector<generation> generate(std::span<const request> requests);
-    /// Answers one prompt about each of several pictures, all together. The callbacks of `options` are those of every answer: they may take its number first. Throws
-    /// errc::cancelled when `on_progress` stops the encoding of a picture.
-    std::vector<generation> generate_each(std::span<const image> pictures, std::string_view prompt, const generate_options& options = {});
+    /// Answers one prompt about each of several images, all together. The callbacks of `options` are those of every answer: they may take
+    /// its number first. Throws errc::cancelled when `on_progress` stops the encoding of an image.
+    std::vector<generation> generate_each(std::span<const image> images, std::string_view prompt, const generate_options& options = {});
 
-    /// What is to be seen, in the form of the COCO captions: the prompt "caption en". Stopped by a callback it is what was said so far: generate() tells it apart.
-    std::string caption(const image& picture, std::string_view language = "en", const generate_options& options = {}) {
-        return caption(std::span(&picture, 1), language, options);
+    /// What is to be seen, in the form of the COCO captions: the prompt "caption en". Stopped by a callback it is what was said so far:
+    /// generate() tells it apart.
+    std::string caption(const image& image, std::string_view language = "en", const generate_options& options = {}) {
+        return caption(std::span(&image, 1), language, options);
     }
-    /// The same of several pictures together.
-    std::string caption(std::span<const image> pictures, std::string_view language = "en", const generate_options& options = {}) {
-        return generate(pictures, caption_prompt(language), options).text;
+    /// The same of several images together.
+    std::string caption(std::span<const image> images, std::string_view language = "en", const generate_options& options = {}) {
+        return generate(images, caption_prompt(language), options).text;
     }
     /// The answer to a question, by the prompt "answer en where is the cat?".
-    std::string answer(const image& picture, std::string_view question, std::string_view language = "en", const generate_options& options = {}) {
-        return answer(std::span(&picture, 1), question, language, options);
+    std::string answer(const image& image, std::string_view question, std::string_view language = "en",
+                       const generate_options& options = {}) {
+        return answer(std::span(&image, 1), question, language, options);
     }
-    /// The same about several pictures together.
-    std::string answer(std::span<const image> pictures, std::string_view question, std::string_view language = "en", const generate_options& options = {}) {
-        return generate(pictures, answer_prompt(question, language), options).text;
+    /// The same about several images together.
+    std::string answer(std::span<const image> images, std::string_view question, std::string_view language = "en",
+                       const generate_options& options = {}) {
+        return generate(images, answer_prompt(question, language), options).text;
     }
 
     /// Finds things: "cat ; black dog". What the model says is never an error: see findings::skipped.
-    /// Throws errc::cancelled when `on_progress` stops the encoding of the picture, and what object_constraint throws for `constrained`.
-    findings detect(const image& picture, std::string_view things, const find_options& options = {}) {
-        return std::move(detect_each(std::span(&picture, 1), things, options).front());
+    /// Throws errc::cancelled when `on_progress` stops the encoding of the image, and what object_constraint throws for `constrained`.
+    findings detect(const image& image, std::string_view things, const find_options& options = {}) {
+        return std::move(detect_each(std::span(&image, 1), things, options).front());
     }
-    /// The same in a picture that was encoded before.
-    findings detect(const image_features& picture, std::string_view things, const find_options& options = {}) {
-        return find(picture, pointing::boxes, things, options);
+    /// The same in an image that was encoded before.
+    findings detect(const image_features& image, std::string_view things, const find_options& options = {}) {
+        return find(image, pointing::boxes, things, options);
     }
-    /// The same in each of several pictures, decoded together.
-    std::vector<findings> detect_each(std::span<const image> pictures, std::string_view things, const find_options& options = {}) {
-        return find_each(pictures, pointing::boxes, things, options);
+    /// The same in each of several images, decoded together.
+    std::vector<findings> detect_each(std::span<const image> images, std::string_view things, const find_options& options = {}) {
+        return find_each(images, pointing::boxes, things, options);
     }
 
-    /// Finds things, and which pixels are theirs. Needs the mask decoder: throws what mask_vqvae throws, errc::cannot_open when there is none.
-    findings segment(const image& picture, std::string_view things, const find_options& options = {}) {
-        return std::move(segment_each(std::span(&picture, 1), things, options).front());
+    /// Finds things, and which pixels are theirs. Needs the mask decoder: throws what mask_vqvae throws, errc::cannot_open when there is
+    /// none.
+    findings segment(const image& image, std::string_view things, const find_options& options = {}) {
+        return std::move(segment_each(std::span(&image, 1), things, options).front());
     }
-    /// The same in a picture that was encoded before.
-    findings segment(const image_features& picture, std::string_view things, const find_options& options = {}) {
-        return find(picture, pointing::masks, things, options);
+    /// The same in an image that was encoded before.
+    findings segment(const image_features& image, std::string_view things, const find_options& options = {}) {
+        return find(image, pointing::masks, things, options);
     }
-    /// The same in each of several pictures, decoded together.
-    std::vector<findings> segment_each(std::span<const image> pictures, std::string_view things, const find_options& options = {}) {
-        return find_each(pictures, pointing::masks, things, options);
+    /// The same in each of several images, decoded together.
+    std::vector<findings> segment_each(std::span<const image> images, std::string_view things, const find_options& options = {}) {
+        return find_each(images, pointing::masks, things, options);
     }
 
     /// What detect() and segment() are, with the kind as an argument.
-    findings find(const image_features& picture, pointing kind, std::string_view things, const find_options& options = {});
-    /// The same in each of several pictures, decoded together.
-    std::vector<findings> find_each(std::span<const image> pictures, pointing kind, std::string_view things, const find_options& options = {});
+    findings find(const image_features& image, pointing kind, std::string_view things, const find_options& options = {});
+    /// The same in each of several images, decoded together.
+    std::vector<findings> find_each(std::span<const image> images, pointing kind, std::string_view things,
+                                    const find_options& options = {});
 
-    /// The objects in an answer to any prompt about a picture, of which only the size matters; with masks where there is a mask decoder. How the answer is made,
-    /// options.generate and options.constrained, is without effect here. Throws what mask_vqvae throws, and errc::invalid_argument.
-    findings read(generation said, const image_features& picture, const find_options& options = {});
+    /// The objects in an answer to any prompt about an image, of which only the size matters; with masks where there is a mask decoder.
+    /// How the answer is made, options.generate and options.constrained, is without effect here. Throws what mask_vqvae throws, and
+    /// errc::invalid_argument.
+    findings read(generation said, const image_features& image, const find_options& options = {});
 
     /// Log-probabilities of an answer, its end included, as if the model had said it. Throws errc::invalid_prompt and
     /// errc::missing_token for a prompt that cannot be laid out, as those below.
     [[nodiscard]] score_result score(std::span<const image_features> images, std::string_view prompt, std::string_view answer);
-    /// The same of an answer about a picture, which is encoded for it.
-    [[nodiscard]] score_result score(const image& picture, std::string_view prompt, std::string_view answer) {
-        const image_features features = encode(picture);
+    /// The same of an answer about an image, which is encoded for it.
+    [[nodiscard]] score_result score(const image& image, std::string_view prompt, std::string_view answer) {
+        const image_features features = encode(image);
         return score(std::span(&features, 1), prompt, answer);
     }
 
@@ -7066,11 +7429,11 @@ extern template class model<dynamic, bf16>;
 extern template class model<dynamic, int8>;
 extern template class model<dynamic, int4>;
 /// One of PALI_VARIANTS.
-#  define PALI_VARIANT(variant, weights)                                     \
-      template <>                                                            \
-      struct model_bodies<variant, weights> {                                \
-          static constexpr bool available = true;                            \
-      };                                                                     \
+#  define PALI_VARIANT(variant, weights)                                                                                                   \
+      template <>                                                                                                                          \
+      struct model_bodies<variant, weights> {                                                                                              \
+          static constexpr bool available = true;                                                                                          \
+      };                                                                                                                                   \
       extern template class model<variant, weights>;
 #  ifdef PALI_COMPILED_VARIANTS
 PALI_COMPILED_VARIANTS
@@ -7078,13 +7441,15 @@ PALI_COMPILED_VARIANTS
 #  undef PALI_VARIANT
 #endif
 
-} // namespace pali::inline PALI_ABI::inline PALI_MODEL
+}}} // namespace pali::PALI_ABI::PALI_MODEL
 
-// What the processor can do, found when the program runs: the levels that kernels are compiled for, and the extensions that single kernels use beyond a level.
+// What the processor can do, found when the program runs: the levels that kernels are compiled for, and the extensions that single kernels
+// use beyond a level.
 
-namespace pali::inline PALI_ABI::arch {
+namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// The instructions that a whole object is compiled for. Those of x86-64 are the levels of its psABI, each of which contains the ones before it.
+/// The instructions that a whole object is compiled for. Those of x86-64 are the levels of its psABI, each of which contains the ones
+/// before it.
 enum class level : int {
     baseline = 0,  ///< what every processor of the architecture has: x86-64 (SSE2), or 64-bit ARM with NEON
     x86_64_v3 = 1, ///< AVX, AVX2, BMI1, BMI2, F16C, FMA, LZCNT, MOVBE
@@ -7112,8 +7477,8 @@ struct processor {
         unsigned a = 0, b = 0, c = 0, d = 0; ///< EAX, EBX, ECX, EDX
     };
     registers (*cpuid)(unsigned leaf, unsigned subleaf) = nullptr; ///< zeros for a leaf that is not there
-    std::uint64_t (*xcr0)() = nullptr;                             ///< which registers the operating system saves; called only where CPUID reports OSXSAVE
-    bool (*may_use_tiles)() = nullptr;                             ///< whether the operating system permits them
+    std::uint64_t (*xcr0)() = nullptr; ///< which registers the operating system saves; called only where CPUID reports OSXSAVE
+    bool (*may_use_tiles)() = nullptr; ///< whether the operating system permits them
 };
 
 /// The one that the program runs on.
@@ -7126,21 +7491,23 @@ struct processor {
 /// Of this processor.
 [[nodiscard]] const features& detected() noexcept;
 
-/// The extensions that the name of a level or of an extension allows: "simd" and "x86-64" (what the source was compiled for and no more), "avx2" and no more, "x86-64-v3" (AVX2, AVX-VNNI),
-/// "vnni", "bf16", "amx" and "x86-64-v4" (all up to it; the last all there are), "neon". Throws errc::unsupported_arch for another name and for what `there` lacks.
+/// The extensions that the name of a level or of an extension allows: "simd" and "x86-64" (what the source was compiled for and no more),
+/// "avx2" and no more, "x86-64-v3" (AVX2, AVX-VNNI), "vnni", "bf16", "amx" and "x86-64-v4" (all up to it; the last all there are), "neon".
+/// Throws errc::unsupported_arch for another name and for what `there` lacks.
 [[nodiscard]] features limited_to(std::string_view name, const features& there);
 
-/// What kernels use: all that was detected, or what the environment variable PALI_ARCH allows, which is read once. Of bodies that are compiled once per level, the extensions that go with the
-/// level that was selected. Throws errc::unsupported_arch.
+/// What kernels use: all that was detected, or what the environment variable PALI_ARCH allows, which is read once. Of bodies that are
+/// compiled once per level, the extensions that go with the level that was selected. Throws errc::unsupported_arch.
 [[nodiscard]] const features& in_use();
 
-} // namespace pali::inline PALI_ABI::arch
+}}} // namespace pali::PALI_ABI::arch
 
 // What is asked of the operating system besides memory, for which see files/mmap.hpp. The bodies of these are all that names one.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// Keeps the calling thread on processor `i` of those that it may run on, counted in a circle. Returns whether it stays there: on Linux and Windows.
+/// Keeps the calling thread on processor `i` of those that it may run on, counted in a circle. Returns whether it stays there: on Linux and
+/// Windows.
 bool pin_this_thread(std::size_t i) noexcept;
 
 /// Asks for the tile registers of AMX, which a process has when it asks. False where they are not given: elsewhere than on Linux, too.
@@ -7155,7 +7522,7 @@ struct cache_sizes {
 /// As the system knows them; 0 where it does not.
 [[nodiscard]] cache_sizes caches_of_a_core() noexcept;
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Bodies of system.hpp: Linux, and Windows by its documented calls, where they were compiled (MinGW-w64) and never run.
 
@@ -7173,7 +7540,7 @@ struct cache_sizes {
 #  include <unistd.h>
 #endif
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 PALI_INLINE bool pin_this_thread([[maybe_unused]] std::size_t i) noexcept {
 #if defined(_WIN32)
@@ -7227,20 +7594,21 @@ PALI_INLINE bool may_use_tiles() noexcept {
 #endif
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Kernels that are compiled once per level: the list of those in the program, and the one that is selected on first use.
 
-namespace pali::inline PALI_ABI::kernels {
+namespace pali { inline namespace PALI_ABI { namespace kernels {
 struct entry_points;
-} // namespace pali::inline PALI_ABI::kernels
+}}} // namespace pali::PALI_ABI::kernels
 
-namespace pali::inline PALI_ABI::arch {
+namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// The kernels of one level, in an object of its own. Such an object has one of these with static storage, which enters itself into the list before any dynamic initialisation of the program.
+/// The kernels of one level, in an object of its own. Such an object has one of these with static storage, which enters itself into the
+/// list before any dynamic initialisation of the program.
 struct compiled_level {
-    level which;                         ///< what the object is compiled for
-    bool is_whole;                       ///< whether the kernels of every extension are in it, and not only those that go with the level
+    level which;                          ///< what the object is compiled for
+    bool is_whole;                        ///< whether the kernels of every extension are in it, and not only those that go with the level
     const kernels::entry_points* kernels; ///< where they begin
     const compiled_level* next = nullptr; ///< of the list
 };
@@ -7256,15 +7624,17 @@ struct selection {
     features extensions;                   ///< of those that its object has kernels for
 };
 
-/// The highest of `compiled` up to `highest`, with the extensions of `there` that it has kernels for, or what `name`, the value of PALI_ARCH, asks for: "x86-64", "x86-64-v3", "x86-64-v4" and "neon"
-/// are levels with all their extensions; "simd" is the lowest level without any; "avx2" is x86-64-v3 without any beyond it; "vnni", "bf16" and "amx" are the highest level with the extensions up to it.
+/// The highest of `compiled` up to `highest`, with the extensions of `there` that it has kernels for, or what `name`, the value of
+/// PALI_ARCH, asks for: "x86-64", "x86-64-v3", "x86-64-v4" and "neon" are levels with all their extensions; "simd" is the lowest level
+/// without any; "avx2" is x86-64-v3 without any beyond it; "vnni", "bf16" and "amx" are the highest level with the extensions up to it.
 /// Throws errc::unsupported_arch for what is not compiled or not there.
-[[nodiscard]] selection select(std::string_view name, const std::vector<const compiled_level*>& compiled, level highest, const features& there);
+[[nodiscard]] selection select(std::string_view name, const std::vector<const compiled_level*>& compiled, level highest,
+                               const features& there);
 
 /// The selection for this processor and PALI_ARCH, made once. Throws what select() throws.
 [[nodiscard]] const selection& selected();
 
-} // namespace pali::inline PALI_ABI::arch
+}}} // namespace pali::PALI_ABI::arch
 
 // Bodies of features.hpp.
 
@@ -7274,13 +7644,16 @@ struct selection {
 #ifdef PALI_COMPILED
 #endif
 
-namespace pali::inline PALI_ABI::arch {
+namespace pali { inline namespace PALI_ABI { namespace arch {
 
 PALI_INLINE std::string_view name_of(level which) noexcept {
     switch (which) {
-    case level::x86_64_v3: return "x86-64-v3";
-    case level::x86_64_v4: return "x86-64-v4";
-    case level::baseline: break;
+    case level::x86_64_v3:
+        return "x86-64-v3";
+    case level::x86_64_v4:
+        return "x86-64-v4";
+    case level::baseline:
+        break;
     }
 #if defined(__x86_64__)
     return "x86-64";
@@ -7325,7 +7698,9 @@ struct answers {
     }
     [[nodiscard]] static bool bit(std::uint64_t word, int n) noexcept { return (word >> n & 1) != 0; }
     template <class... Bits>
-    [[nodiscard]] static bool all(std::uint64_t word, Bits... bits) noexcept { return (bit(word, bits) && ...); }
+    [[nodiscard]] static bool all(std::uint64_t word, Bits... bits) noexcept {
+        return (bit(word, bits) && ...);
+    }
     [[nodiscard]] bool saves_ymm() const noexcept { return (saved & 0x6) == 0x6; }
     [[nodiscard]] bool saves_zmm() const noexcept { return (saved & 0xe6) == 0xe6; }
     [[nodiscard]] bool saves_tiles() const noexcept { return (saved & 0x60000) == 0x60000; }
@@ -7342,7 +7717,8 @@ PALI_INLINE bool made_by_amd(const processor& which) noexcept {
 PALI_INLINE level highest_level(const processor& which) noexcept {
     const cpuid_detail::answers said(which);
     // x86-64-v2: SSE3, SSSE3, CMPXCHG16B, SSE4.1, SSE4.2, POPCNT; LAHF. x86-64-v3: FMA, MOVBE, AVX, F16C; BMI1, AVX2, BMI2; LZCNT.
-    const bool v3 = said.saves_ymm() && said.all(said.basic.c, 0, 9, 13, 19, 20, 23) && said.all(said.basic.c, 12, 22, 28, 29) && said.all(said.extended.b, 3, 5, 8) && said.all(said.amd.c, 0, 5);
+    const bool v3 = said.saves_ymm() && said.all(said.basic.c, 0, 9, 13, 19, 20, 23) && said.all(said.basic.c, 12, 22, 28, 29) &&
+                    said.all(said.extended.b, 3, 5, 8) && said.all(said.amd.c, 0, 5);
     // AVX-512 F, DQ, CD, BW, VL.
     const bool v4 = v3 && said.saves_zmm() && said.all(said.extended.b, 16, 17, 28, 30, 31);
     return v4 ? level::x86_64_v4 : v3 ? level::x86_64_v3 : level::baseline;
@@ -7384,7 +7760,8 @@ PALI_INLINE features limited_to(std::string_view name, const features& there) {
     }
     if (name == "x86-64-v4") return there;
     if (name == "amx") return lacks(there.amx_bf16), there;
-    throw error(errc::unsupported_arch, {"PALI_ARCH is \"", name, "\"; it can be x86-64, x86-64-v3, x86-64-v4, neon, simd, avx2, vnni, bf16 or amx"});
+    throw error(errc::unsupported_arch,
+                {"PALI_ARCH is \"", name, "\"; it can be x86-64, x86-64-v3, x86-64-v4, neon, simd, avx2, vnni, bf16 or amx"});
 }
 
 #if !defined(PALI_COMPILED)
@@ -7399,11 +7776,11 @@ PALI_INLINE const features& in_use() {
 const features& in_use() { return selected().extensions; }
 #endif
 
-} // namespace pali::inline PALI_ABI::arch
+}}} // namespace pali::PALI_ABI::arch
 
 // Beam search, apart from any model: given scores of the next token for each beam, it says which beams go on with which token.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// transformers' beam search (5.23, generation/utils.py, _beam_search with do_sample=False, in float32) for one prompt:
 ///
@@ -7450,9 +7827,9 @@ public:
         m_merged.reserve(beams + m_kept);
     }
 
-    /// Takes the scores of the next token: log-probabilities, (num_beams, vocabulary) or one row for all, after any processors. `own` are the
-    /// model's own log-probabilities, to be recorded, where processors changed them. Returns whether the search goes on.
-    /// Throws errc::invalid_argument for another shape, when too few scores are numbers, or all are minus infinity.
+    /// Takes the scores of the next token: log-probabilities, (num_beams, vocabulary) or one row for all, after any processors. `own` are
+    /// the model's own log-probabilities, to be recorded, where processors changed them. Returns whether the search goes on. Throws
+    /// errc::invalid_argument for another shape, when too few scores are numbers, or all are minus infinity.
     bool advance(rows<const float> scores, rows<const float> own = {}) {
         check(scores, "scores");
         if (own.data == nullptr) own = scores;
@@ -7492,8 +7869,8 @@ public:
     [[nodiscard]] std::size_t length() const noexcept { return m_length; }
     /// Answers, the best first, once `advance` has returned false.
     [[nodiscard]] const std::vector<hypothesis>& hypotheses() const noexcept { return m_finished; }
-    /// The first of them that is complete. Where none is - the search was left early, or length_penalty made all scores less than what holds a place - the beam that
-    /// runs with the best score.
+    /// The first of them that is complete. Where none is - the search was left early, or length_penalty made all scores less than what
+    /// holds a place - the beam that runs with the best score.
     [[nodiscard]] const hypothesis& best() const noexcept {
         const auto complete = std::find_if(m_finished.begin(), m_finished.end(), [](const hypothesis& h) { return h.finished; });
         return complete != m_finished.end() ? *complete : m_running.front();
@@ -7511,8 +7888,8 @@ private:
 
     void check(const rows<const float>& scores, const char* what) const {
         if (scores.width == m_vocabulary && (scores.count == m_options.num_beams || (m_length == 0 && scores.count == 1))) return;
-        throw error(errc::invalid_argument, {"a beam search is given ", what, " of shape (", scores.count, ", ", scores.width, "); (", m_options.num_beams, ", ",
-                                             m_vocabulary, ") is needed", m_length == 0 ? ", or one row" : ""});
+        throw error(errc::invalid_argument, {"a beam search is given ", what, " of shape (", scores.count, ", ", scores.width, "); (",
+                                             m_options.num_beams, ", ", m_vocabulary, ") is needed", m_length == 0 ? ", or one row" : ""});
     }
 
     /// The best continuations of all beams, the best first.
@@ -7536,7 +7913,8 @@ private:
             throw error(errc::invalid_argument, {"a beam search is given scores of which only ", m_candidates.size(),
                                                  " are numbers; are the weights whole and of the right dtype?"});
         if (std::isinf(m_candidates.front().score) && m_candidates.front().score < 0)
-            throw error(errc::invalid_argument, "a beam search is given scores that are all minus infinity: a constraint left no token to go on with");
+            throw error(errc::invalid_argument,
+                        "a beam search is given scores that are all minus infinity: a constraint left no token to go on with");
     }
 
     /// Keeps the best of the answers complete so far and those that just ended; only the first num_beams candidates count.
@@ -7595,7 +7973,8 @@ private:
         const float possible = m_running.front().score / static_cast<float>(std::pow(static_cast<double>(m_length), m_length_penalty));
         float worst = m_finished.front().score;
         for (const hypothesis& h : m_finished) worst = std::min(worst, h.score);
-        return std::any_of(m_finished.begin(), m_finished.end(), [&](const hypothesis& h) { return possible > (h.finished ? worst : nothing); });
+        return std::any_of(m_finished.begin(), m_finished.end(),
+                           [&](const hypothesis& h) { return possible > (h.finished ? worst : nothing); });
     }
 
     beam_options m_options;
@@ -7610,15 +7989,16 @@ private:
     std::vector<std::size_t> m_merged;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Scratch memory of a forward pass: taken in order, given back by frames, grown in the first pass and not in those like it.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// A stack of uninitialised floats. What is taken inside a frame is given back when the frame ends; the memory stays, so that a pass that was run
-/// once allocates nothing the next time. When the outermost frame ends, memory in several pieces becomes one piece as large as all of them, so that the next
-/// pass, whatever the sizes it takes, can use all of it; the system gives pages of it only where they are touched. Not thread-safe: one arena a context.
+/// A stack of uninitialised floats. What is taken inside a frame is given back when the frame ends; the memory stays, so that a pass that
+/// was run once allocates nothing the next time. When the outermost frame ends, memory in several pieces becomes one piece as large as all
+/// of them, so that the next pass, whatever the sizes it takes, can use all of it; the system gives pages of it only where they are
+/// touched. Not thread-safe: one arena a context.
 class arena {
 public:
     arena() noexcept;
@@ -7666,11 +8046,11 @@ private:
     std::size_t m_block = 0, m_used = 0;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Bodies of arena.hpp.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 PALI_INLINE arena::arena() noexcept = default;
 PALI_INLINE arena::~arena() = default;
@@ -7711,34 +8091,34 @@ PALI_INLINE void arena::join() noexcept {
     } catch (const std::bad_alloc&) {} // the next pass takes what it needs
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // The two kinds of a forward pass.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// Many tokens of one sequence at once, or the next token of each of several sequences. Kernels are chosen by it, and not by the number of rows: a token of a step then
-/// has the same bits in a batch of any size.
+/// Many tokens of one sequence at once, or the next token of each of several sequences. Kernels are chosen by it, and not by the number of
+/// rows: a token of a step then has the same bits in a batch of any size.
 enum class pass {
-    prefill, ///< bound by arithmetic: pictures and prompts
+    prefill, ///< bound by arithmetic: images and prompts
     step,    ///< bound by reading weights: one token a sequence, and logits
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // The threads of one model: they spin briefly between kernels, sleep when idle, and never decide a result.
 
 #include <atomic>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Runs numbered tasks on a fixed set of threads; the calling thread is one of them. Tasks must not depend on which thread runs
 /// them, which keeps results the same, to the bit, for any number of threads. One caller at a time.
 class thread_pool {
 public:
-    /// `threads` counts the caller; 0 means as many as the machine has. `pin` keeps each but the caller's on a processor: the second of those that the process may
-    /// run on, the third, ...; whoever calls may want to stay on the first.
-    /// Throws errc::invalid_argument for more than `most_threads`, and errc::too_few_threads where the system starts fewer.
+    /// `threads` counts the caller; 0 means as many as the machine has. `pin` keeps each but the caller's on a processor: the second of
+    /// those that the process may run on, the third, ...; whoever calls may want to stay on the first. Throws errc::invalid_argument for
+    /// more than `most_threads`, and errc::too_few_threads where the system starts fewer.
     explicit thread_pool(std::size_t threads = 0, bool pin = false);
     ~thread_pool();
 
@@ -7796,26 +8176,29 @@ private:
     std::atomic<bool> m_stop{false};
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Bodies of thread_pool.hpp.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 PALI_INLINE thread_pool::thread_pool(std::size_t threads, bool pin) {
     if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
     if (threads > most_threads) throw error(errc::invalid_argument, {"threads is ", threads, "; at most ", most_threads, " are started"});
     m_workers.reserve(threads - 1);
     try {
-        for (std::size_t i = 1; i < threads; ++i) m_workers.emplace_back([this, i, pin] {
+        for (std::size_t i = 1; i < threads; ++i)
+            m_workers.emplace_back([this, i, pin] {
                 if (pin) pin_this_thread(i);
                 work(i);
             });
     } catch (const std::system_error& e) {
         const std::size_t started = size();
         end();
-        throw error(errc::too_few_threads, {"of ", threads, " threads the system started ", started, ": ", e.what(),
-                                            ". Ask for fewer (load_options::threads, --threads), or raise the limit on processes (ulimit -u) or on memory (ulimit -v)"});
+        throw error(
+            errc::too_few_threads,
+            {"of ", threads, " threads the system started ", started, ": ", e.what(),
+             ". Ask for fewer (load_options::threads, --threads), or raise the limit on processes (ulimit -u) or on memory (ulimit -v)"});
     }
 }
 
@@ -7873,30 +8256,170 @@ PALI_INLINE void thread_pool::pause(std::size_t spins) noexcept {
 #endif
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // What an attention is: heads and limits.
 
-namespace pali::inline PALI_ABI::kernels {
+namespace pali { inline namespace PALI_ABI { namespace kernels {
 
 /// Heads and limits of an attention.
 struct attention_shape {
     std::size_t heads = 0, kv_heads = 0, head_dim = 0; ///< of queries; of keys and values, heads % kv_heads == 0; numbers of each
-    float scale = 1;   ///< of the queries
-    float softcap = 0; ///< of the scores; 0: none
+    float scale = 1;                                   ///< of the queries
+    float softcap = 0;                                 ///< of the scores; 0: none
 };
 
-} // namespace pali::inline PALI_ABI::kernels
+}}} // namespace pali::PALI_ABI::kernels
 
-// Pictures of features, and the sizes of a convolution over one.
+// Memory that will be read soon.
 
-namespace pali::inline PALI_ABI::kernels {
+namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// Non-owning picture of features, channels last: (height, width, channels). Around it lies a border of one pixel of zeros, which is
-/// what a padding of 1 reads: no kernel asks where the picture ends. Cheap to copy.
+/// Fetches the line at `address`, which need not be readable, into the second-level cache. Lines that are fetched into the first occupy the
+/// few places that a core waits in for memory, and numbers from the second-level cache queue behind them: on Zen 4 one core then reads
+/// weights at 18 GB/s, and with these at 28. Always inlined, as functions must be that do nothing but fetch: g++ 12 drops calls of them,
+/// since they change nothing.
+PALI_ALWAYS_INLINE inline void fetch_ahead(const void* address) noexcept { __builtin_prefetch(address, 0, 2); }
+
+}}} // namespace pali::PALI_ABI::arch
+
+// Keys and values of the heads of an attention, in the order in which it reads them.
+
+namespace pali { inline namespace PALI_ABI { namespace kernels {
+
+/// Rows of a matrix of which so many as fill 32 bits lie number beside number: of bfloat16 rows 0 and 1, 2 and 3, ..., of float each alone.
+template <class Element>
+struct paired_rows {
+    static constexpr std::size_t pair = 4 / sizeof(Element); ///< rows that lie together in 4 bytes
+
+    Element* data = nullptr; ///< first number of row 0
+    std::size_t width = 0;   ///< numbers of a row
+
+    /// A number; not checked.
+    [[nodiscard]] Element& at(std::size_t row, std::size_t column) const noexcept {
+        return data[(row / pair * width + column) * pair + row % pair];
+    }
+    /// The matrix without its first rows, a multiple of `pair`.
+    [[nodiscard]] paired_rows from(std::size_t row) const noexcept { return {data + row * width, width}; }
+};
+
+/**
+ * Keys and values of all heads; a view of memory. Numbers that follow each other belong to different sums, so that a register adds to as
+ * many sums as it has lanes: keys lie turned over in blocks of 64, (block, number of the head, key), values as they are, (token, number of
+ * the head).
+ */
+template <class Element>
+struct key_values {
+    static constexpr std::size_t keys_a_block = 64; ///< which, with their scores for some queries, stay in the first two caches
+
+    Element* data = nullptr;                ///< keys of head 0, its values, those of head 1, ...
+    std::size_t capacity = 0, head_dim = 0; ///< tokens that there is room for; numbers of a head
+
+    /// Numbers of memory for so many heads; it begins at a cache line.
+    [[nodiscard]] static constexpr std::size_t numbers(std::size_t heads, std::size_t capacity, std::size_t head_dim) noexcept {
+        return heads * key_values{nullptr, capacity, head_dim}.head_numbers();
+    }
+
+    /// Keys [64 · block, 64 · block + 64), turned over: (head_dim, 64).
+    [[nodiscard]] paired_rows<Element> keys(std::size_t head, std::size_t block) const noexcept {
+        return {data + head * head_numbers() + block * keys_a_block * key_depth(), keys_a_block};
+    }
+    /// Values of a head: (token, value_width()).
+    [[nodiscard]] paired_rows<Element> values(std::size_t head) const noexcept {
+        return {data + head * head_numbers() + tokens() * key_depth(), value_width()};
+    }
+    /// Numbers of a value with its padding: whole cache lines of sums.
+    [[nodiscard]] constexpr std::size_t value_width() const noexcept { return (head_dim + line - 1) / line * line; }
+
+    /// A number of a key; not checked.
+    [[nodiscard]] Element& key(std::size_t head, std::size_t token, std::size_t number) const noexcept {
+        return keys(head, token / keys_a_block).at(number, token % keys_a_block);
+    }
+    /// A number of a value; not checked.
+    [[nodiscard]] Element& value(std::size_t head, std::size_t token, std::size_t number) const noexcept {
+        return values(head).at(token, number);
+    }
+
+    /// Keeps the key and the value of a token, head_dim numbers each.
+    void put(std::size_t head, std::size_t token, std::span<const float> new_key, std::span<const float> new_value) const noexcept {
+        PALI_ASSERT(token < capacity && new_key.size() == head_dim && new_value.size() == head_dim);
+        const auto all_keys = keys(head, token / keys_a_block), all_values = values(head);
+        for (std::size_t d = 0; d < key_depth(); ++d)
+            arch::fetch_ahead(&all_keys.at(d, token % keys_a_block)); // each is in a cache line of its own
+        for (std::size_t d = 0; d < key_depth(); ++d) all_keys.at(d, token % keys_a_block) = Element(d < head_dim ? new_key[d] : 0.f);
+        for (std::size_t d = 0; d < value_width(); ++d) all_values.at(token, d) = Element(d < head_dim ? new_value[d] : 0.f);
+    }
+    /// Takes over tokens [first, end) of a head of as many numbers.
+    void copy_from(const key_values& other, std::size_t head, std::size_t first, std::size_t end) const noexcept {
+        PALI_ASSERT(end <= capacity && end <= other.capacity && other.head_dim == head_dim);
+        for (std::size_t begin = first, next; begin < end; begin = next) {
+            next = std::min(end, (begin / keys_a_block + 1) * keys_a_block);
+            const auto to = keys(head, begin / keys_a_block), from = other.keys(head, begin / keys_a_block);
+            for (std::size_t d = 0; d < key_depth(); ++d)
+                for (std::size_t t = begin % keys_a_block; t < begin % keys_a_block + next - begin; ++t) to.at(d, t) = from.at(d, t);
+            for (std::size_t t = begin; t < next; ++t)
+                for (std::size_t d = 0; d < value_width(); ++d) value(head, t, d) = other.value(head, t, d);
+        }
+    }
+
+private:
+    static constexpr std::size_t line = 64 / sizeof(float);
+
+    [[nodiscard]] constexpr std::size_t tokens() const noexcept { return (capacity + keys_a_block - 1) / keys_a_block * keys_a_block; }
+    [[nodiscard]] constexpr std::size_t key_depth() const noexcept {
+        constexpr std::size_t pair = paired_rows<Element>::pair;
+        return (head_dim + pair - 1) / pair * pair;
+    }
+    [[nodiscard]] constexpr std::size_t head_numbers() const noexcept { return tokens() * (key_depth() + value_width()); }
+};
+
+}}} // namespace pali::PALI_ABI::kernels
+
+// Who sees whom: the prefix-LM mask, with a sliding window.
+
+namespace pali { inline namespace PALI_ABI { namespace kernels {
+
+/// The keys that a query sees: [begin, end), never empty.
+struct key_range {
+    std::size_t begin = 0, end = 0; ///< tokens
+};
+
+/// The prefix-LM mask of PaliGemma (arXiv 2407.07726, figure 2): the first `prefix` tokens see each other, all later ones what came
+/// before them. A window (Gemma 2, even layers) hides from a later token what is `window` or more behind it; the prefix stays visible
+/// to itself, as in transformers masking_utils.py. What a token sees is always one range:
+///
+///     prefix 3, no window      prefix 3, window 2
+///     a  x x x . .             a  x x x . .
+///     b  x x x . .             b  x x x . .
+///     c  x x x . .             c  x x x . .
+///     d  x x x x .             d  . . x x .
+///     e  x x x x x             e  . . . x x
+///
+/// Where all tokens are prefix, nothing is masked.
+struct prefix_mask {
+    std::size_t prefix = 0; ///< tokens
+    std::size_t window = 0; ///< tokens; 0: none
+    std::size_t start = 0;  ///< position of row 0 of the queries
+
+    /// The tokens that the query in `row` sees.
+    [[nodiscard]] key_range operator()(std::size_t row) const noexcept {
+        const std::size_t position = start + row;
+        if (position < prefix) return {0, prefix};
+        return {window > 0 && position + 1 > window ? position + 1 - window : 0, position + 1};
+    }
+};
+
+}}} // namespace pali::PALI_ABI::kernels
+
+// Images of features, and the sizes of a convolution over one.
+
+namespace pali { inline namespace PALI_ABI { namespace kernels {
+
+/// Non-owning image of features, channels last: (height, width, channels). Around it lies a border of one pixel of zeros, which is
+/// what a padding of 1 reads: no kernel asks where the image ends. Cheap to copy.
 template <class T>
 struct feature_map {
-    T* data = nullptr; ///< (height + 2, width + 2, channels)
+    T* data = nullptr;                               ///< (height + 2, width + 2, channels)
     std::size_t height = 0, width = 0, channels = 0; ///< pixels, pixels, numbers of a pixel
 
     feature_map() = default;
@@ -7920,7 +8443,7 @@ struct feature_map {
     [[nodiscard]] T* at(std::size_t y, std::size_t x) const noexcept { return data + (y + 1) * stride() + (x + 1) * channels; }
 };
 
-/// A square kernel; its padding keeps a picture's size at stride 1, and halves it (transposed: doubles it) exactly at stride 2.
+/// A square kernel; its padding keeps an image's size at stride 1, and halves it (transposed: doubles it) exactly at stride 2.
 /// Three of them exist: side 1 and side 3 at stride 1, side 4 at stride 2, the last also transposed.
 struct conv_shape {
     std::size_t in = 0, out = 0; ///< channels
@@ -7929,20 +8452,22 @@ struct conv_shape {
     bool transposed = false;     ///< the other way round: stride enlarges
 
     /// Whether it is one of those.
-    [[nodiscard]] bool is_known() const noexcept { return stride == 1 ? (side == 1 || side == 3) && !transposed : stride == 2 && side == 4; }
-    /// Zeros around the picture; of a transposed convolution, what PyTorch calls padding.
+    [[nodiscard]] bool is_known() const noexcept {
+        return stride == 1 ? (side == 1 || side == 3) && !transposed : stride == 2 && side == 4;
+    }
+    /// Zeros around the image; of a transposed convolution, what PyTorch calls padding.
     [[nodiscard]] std::size_t padding() const noexcept { return (side - 1) / 2; }
     /// Rows or columns that come out of `n`.
     [[nodiscard]] std::size_t size_from(std::size_t n) const noexcept { return transposed ? n * stride : n / stride; }
 };
 
-} // namespace pali::inline PALI_ABI::kernels
+}}} // namespace pali::PALI_ABI::kernels
 
-// The weights of a convolution in the order in which its kernel reads them, and pictures in scratch memory.
+// The weights of a convolution in the order in which its kernel reads them, and images in scratch memory.
 
-namespace pali::inline PALI_ABI::kernels {
+namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// An uninitialised picture within a border of zeros, in scratch memory.
+/// An uninitialised image within a border of zeros, in scratch memory.
 [[nodiscard]] inline feature_map<float> take_feature_map(arena& scratch, std::size_t height, std::size_t width, std::size_t channels) {
     const feature_map<float> map(scratch.take(feature_map<float>::size(height, width, channels)), height, width, channels);
     std::fill_n(map.data, map.stride() + channels, 0.f); // the row above, and the pixel left of the first row
@@ -7997,7 +8522,9 @@ private:
 
     /// Row `tap` of a phase, as a row of the kernel. Input row i of a transposed convolution adds its tap k to output row 2i - 1 + k, so
     /// even rows get tap 3 from the row above and 1 from their own, odd ones 2 from their own and 0 from the row below.
-    [[nodiscard]] std::size_t tap_of(std::size_t tap, std::size_t phase) const noexcept { return m_shape.transposed ? 3 - phase - 2 * tap : tap; }
+    [[nodiscard]] std::size_t tap_of(std::size_t tap, std::size_t phase) const noexcept {
+        return m_shape.transposed ? 3 - phase - 2 * tap : tap;
+    }
 
     conv_shape m_shape;
     aligned_vector<float> m_weights; // (phases, panels, taps, taps, in, 16), zero behind the last channel
@@ -8007,180 +8534,11 @@ private:
 /// What is done with a sum before it is stored.
 enum class activation { none, relu };
 
-} // namespace pali::inline PALI_ABI::kernels
+}}} // namespace pali::PALI_ABI::kernels
 
-// One of the matrices that the same activations are multiplied with.
+// The weights by which an image is resampled: Pillow's, to the last operation.
 
-namespace pali::inline PALI_ABI::kernels {
-
-/// A term of y = x · wᵀ + bias besides x. Products take several beside one x, and do once what they do to x: queries, keys and values are such a case.
-template <class Weights>
-struct factor {
-    Weights weights;             ///< w (N, K), as stored
-    const float* bias = nullptr; ///< (N), or none
-    rows<float> y;               ///< (T, N); not x
-};
-
-/// factor{w, bias, y}, also where a compiler does not deduce this by itself.
-template <class Weights>
-factor(Weights, const float*, rows<float>) -> factor<Weights>;
-
-/// N of all factors together.
-template <class Weights>
-[[nodiscard]] std::size_t outputs_of(std::initializer_list<factor<Weights>> with) noexcept {
-    std::size_t sum = 0;
-    for (const auto& of : with) sum += of.y.width;
-    return sum;
-}
-
-/// Calls task(factor, first, n, thread) for outputs [first, first + n) of each, `at_once` at most, in one run: threads wait for one another once, and not at the end of each factor.
-template <class Weights, class Task>
-void for_outputs(std::initializer_list<factor<Weights>> with, std::size_t at_once, thread_pool& threads, Task&& task) {
-    const auto tasks_of = [at_once](const factor<Weights>& of) { return (of.y.width + at_once - 1) / at_once; };
-    std::size_t count = 0;
-    for (const auto& of : with) count += tasks_of(of);
-    threads.run(count, [&](std::size_t i, std::size_t thread) {
-        const factor<Weights>* of = with.begin();
-        for (; i >= tasks_of(*of); ++of) i -= tasks_of(*of);
-        const std::size_t first = i * at_once;
-        task(*of, first, std::min(at_once, of->y.width - first), thread);
-    });
-}
-
-} // namespace pali::inline PALI_ABI::kernels
-
-// Memory that will be read soon.
-
-namespace pali::inline PALI_ABI::arch {
-
-/// Fetches the line at `address`, which need not be readable, into the second-level cache. Lines that are fetched into the first occupy the few places
-/// that a core waits in for memory, and numbers from the second-level cache queue behind them: on Zen 4 one core then reads weights at 18 GB/s, and with these at 28.
-/// Always inlined, as functions must be that do nothing but fetch: g++ 12 drops calls of them, since they change nothing.
-PALI_ALWAYS_INLINE inline void fetch_ahead(const void* address) noexcept { __builtin_prefetch(address, 0, 2); }
-
-} // namespace pali::inline PALI_ABI::arch
-
-// Keys and values of the heads of an attention, in the order in which it reads them.
-
-namespace pali::inline PALI_ABI::kernels {
-
-/// Rows of a matrix of which so many as fill 32 bits lie number beside number: of bfloat16 rows 0 and 1, 2 and 3, ..., of float each alone.
-template <class Element>
-struct paired_rows {
-    static constexpr std::size_t pair = 4 / sizeof(Element); ///< rows that lie together in 4 bytes
-
-    Element* data = nullptr; ///< first number of row 0
-    std::size_t width = 0;   ///< numbers of a row
-
-    /// A number; not checked.
-    [[nodiscard]] Element& at(std::size_t row, std::size_t column) const noexcept { return data[(row / pair * width + column) * pair + row % pair]; }
-    /// The matrix without its first rows, a multiple of `pair`.
-    [[nodiscard]] paired_rows from(std::size_t row) const noexcept { return {data + row * width, width}; }
-};
-
-/**
- * Keys and values of all heads; a view of memory. Numbers that follow each other belong to different sums, so that a register adds to as many sums as it has lanes:
- * keys lie turned over in blocks of 64, (block, number of the head, key), values as they are, (token, number of the head).
- */
-template <class Element>
-struct key_values {
-    static constexpr std::size_t keys_a_block = 64; ///< which, with their scores for some queries, stay in the first two caches
-
-    Element* data = nullptr;                ///< keys of head 0, its values, those of head 1, ...
-    std::size_t capacity = 0, head_dim = 0; ///< tokens that there is room for; numbers of a head
-
-    /// Numbers of memory for so many heads; it begins at a cache line.
-    [[nodiscard]] static constexpr std::size_t numbers(std::size_t heads, std::size_t capacity, std::size_t head_dim) noexcept {
-        return heads * key_values{nullptr, capacity, head_dim}.head_numbers();
-    }
-
-    /// Keys [64 · block, 64 · block + 64), turned over: (head_dim, 64).
-    [[nodiscard]] paired_rows<Element> keys(std::size_t head, std::size_t block) const noexcept {
-        return {data + head * head_numbers() + block * keys_a_block * key_depth(), keys_a_block};
-    }
-    /// Values of a head: (token, value_width()).
-    [[nodiscard]] paired_rows<Element> values(std::size_t head) const noexcept { return {data + head * head_numbers() + tokens() * key_depth(), value_width()}; }
-    /// Numbers of a value with its padding: whole cache lines of sums.
-    [[nodiscard]] constexpr std::size_t value_width() const noexcept { return (head_dim + line - 1) / line * line; }
-
-    /// A number of a key; not checked.
-    [[nodiscard]] Element& key(std::size_t head, std::size_t token, std::size_t number) const noexcept { return keys(head, token / keys_a_block).at(number, token % keys_a_block); }
-    /// A number of a value; not checked.
-    [[nodiscard]] Element& value(std::size_t head, std::size_t token, std::size_t number) const noexcept { return values(head).at(token, number); }
-
-    /// Keeps the key and the value of a token, head_dim numbers each.
-    void put(std::size_t head, std::size_t token, std::span<const float> new_key, std::span<const float> new_value) const noexcept {
-        PALI_ASSERT(token < capacity && new_key.size() == head_dim && new_value.size() == head_dim);
-        const auto all_keys = keys(head, token / keys_a_block), all_values = values(head);
-        for (std::size_t d = 0; d < key_depth(); ++d) arch::fetch_ahead(&all_keys.at(d, token % keys_a_block)); // each is in a cache line of its own
-        for (std::size_t d = 0; d < key_depth(); ++d) all_keys.at(d, token % keys_a_block) = Element(d < head_dim ? new_key[d] : 0.f);
-        for (std::size_t d = 0; d < value_width(); ++d) all_values.at(token, d) = Element(d < head_dim ? new_value[d] : 0.f);
-    }
-    /// Takes over tokens [first, end) of a head of as many numbers.
-    void copy_from(const key_values& other, std::size_t head, std::size_t first, std::size_t end) const noexcept {
-        PALI_ASSERT(end <= capacity && end <= other.capacity && other.head_dim == head_dim);
-        for (std::size_t begin = first, next; begin < end; begin = next) {
-            next = std::min(end, (begin / keys_a_block + 1) * keys_a_block);
-            const auto to = keys(head, begin / keys_a_block), from = other.keys(head, begin / keys_a_block);
-            for (std::size_t d = 0; d < key_depth(); ++d)
-                for (std::size_t t = begin % keys_a_block; t < begin % keys_a_block + next - begin; ++t) to.at(d, t) = from.at(d, t);
-            for (std::size_t t = begin; t < next; ++t)
-                for (std::size_t d = 0; d < value_width(); ++d) value(head, t, d) = other.value(head, t, d);
-        }
-    }
-
-private:
-    static constexpr std::size_t line = 64 / sizeof(float);
-
-    [[nodiscard]] constexpr std::size_t tokens() const noexcept { return (capacity + keys_a_block - 1) / keys_a_block * keys_a_block; }
-    [[nodiscard]] constexpr std::size_t key_depth() const noexcept {
-        constexpr std::size_t pair = paired_rows<Element>::pair;
-        return (head_dim + pair - 1) / pair * pair;
-    }
-    [[nodiscard]] constexpr std::size_t head_numbers() const noexcept { return tokens() * (key_depth() + value_width()); }
-};
-
-} // namespace pali::inline PALI_ABI::kernels
-
-// Who sees whom: the prefix-LM mask, with a sliding window.
-
-namespace pali::inline PALI_ABI::kernels {
-
-/// The keys that a query sees: [begin, end), never empty.
-struct key_range {
-    std::size_t begin = 0, end = 0; ///< tokens
-};
-
-/// The prefix-LM mask of PaliGemma (arXiv 2407.07726, figure 2): the first `prefix` tokens see each other, all later ones what came
-/// before them. A window (Gemma 2, even layers) hides from a later token what is `window` or more behind it; the prefix stays visible
-/// to itself, as in transformers masking_utils.py. What a token sees is always one range:
-///
-///     prefix 3, no window      prefix 3, window 2
-///     a  x x x . .             a  x x x . .
-///     b  x x x . .             b  x x x . .
-///     c  x x x . .             c  x x x . .
-///     d  x x x x .             d  . . x x .
-///     e  x x x x x             e  . . . x x
-///
-/// Where all tokens are prefix, nothing is masked.
-struct prefix_mask {
-    std::size_t prefix = 0; ///< tokens
-    std::size_t window = 0; ///< tokens; 0: none
-    std::size_t start = 0;  ///< position of row 0 of the queries
-
-    /// The tokens that the query in `row` sees.
-    [[nodiscard]] key_range operator()(std::size_t row) const noexcept {
-        const std::size_t position = start + row;
-        if (position < prefix) return {0, prefix};
-        return {window > 0 && position + 1 > window ? position + 1 - window : 0, position + 1};
-    }
-};
-
-} // namespace pali::inline PALI_ABI::kernels
-
-// The weights by which a picture is resampled: Pillow's, to the last operation.
-
-namespace pali::inline PALI_ABI::kernels {
+namespace pali { inline namespace PALI_ABI { namespace kernels {
 
 /// Which source pixels make one output pixel, and by how much.
 struct resample_span {
@@ -8295,11 +8653,11 @@ private:
     std::size_t m_stride = 0;
 };
 
-} // namespace pali::inline PALI_ABI::kernels
+}}} // namespace pali::PALI_ABI::kernels
 
 // The angles of rotary position embedding: pairs (i, i + head_dim / 2) of each head turn by an angle that grows with the position.
 
-namespace pali::inline PALI_ABI::kernels {
+namespace pali { inline namespace PALI_ABI { namespace kernels {
 
 /// Cosines and sines of one position, (half) each: one of each pair.
 struct rope_angles {
@@ -8347,89 +8705,151 @@ private:
     aligned_vector<float> m_table; // (positions, cosine | sine, half)
 };
 
-} // namespace pali::inline PALI_ABI::kernels
+}}} // namespace pali::PALI_ABI::kernels
 
-// The entry points of the kernels: what blocks call. Their bodies are compiled with the source that uses them, or once per level and selected when the program runs.
+// One of the matrices that the same activations are multiplied with.
 
-namespace pali::inline PALI_ABI::kernels {
+namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// The kernels of one level, as pointers. Each is documented where its body is. Only pointers, sizes and views cross this border: an object for one level
-/// shares no inline function with another.
+/// A term of y = x · wᵀ + bias besides x. Products take several beside one x, and do once what they do to x: queries, keys and values are
+/// such a case.
+template <class Weights>
+struct operand {
+    Weights weights;             ///< w (N, K), as stored
+    const float* bias = nullptr; ///< (N), or none
+    rows<float> y;               ///< (T, N); not x
+};
+
+/// operand{w, bias, y}, also where a compiler does not deduce this by itself.
+template <class Weights>
+operand(Weights, const float*, rows<float>) -> operand<Weights>;
+
+/// N of all operands together.
+template <class Weights>
+[[nodiscard]] std::size_t outputs_of(std::initializer_list<operand<Weights>> with) noexcept {
+    std::size_t sum = 0;
+    for (const auto& of : with) sum += of.y.width;
+    return sum;
+}
+
+/// Calls task(operand, first, n, thread) for outputs [first, first + n) of each, `at_once` at most, in one run: threads wait for one
+/// another once, and not at the end of each operand.
+template <class Weights, class Task>
+void for_outputs(std::initializer_list<operand<Weights>> with, std::size_t at_once, thread_pool& threads, Task&& task) {
+    const auto tasks_of = [at_once](const operand<Weights>& of) { return (of.y.width + at_once - 1) / at_once; };
+    std::size_t count = 0;
+    for (const auto& of : with) count += tasks_of(of);
+    threads.run(count, [&](std::size_t i, std::size_t thread) {
+        const operand<Weights>* of = with.begin();
+        for (; i >= tasks_of(*of); ++of) i -= tasks_of(*of);
+        const std::size_t first = i * at_once;
+        task(*of, first, std::min(at_once, of->y.width - first), thread);
+    });
+}
+
+}}} // namespace pali::PALI_ABI::kernels
+
+// The entry points of the kernels: what blocks call. Their bodies are compiled with the source that uses them, or once per level and
+// selected when the program runs.
+
+namespace pali { inline namespace PALI_ABI { namespace kernels {
+
+/// The kernels of one level, as pointers. Each is documented where its body is. Only pointers, sizes and views cross this border: an object
+/// for one level shares no inline function with another.
 struct entry_points {
     /// product() for weights of one type.
     template <class Weights>
-    using product_of = void (*)(rows<const float> x, std::initializer_list<factor<Weights>> with, pass kind, thread_pool& threads, arena& scratch);
+    using product_of = void (*)(rows<const float> x, std::initializer_list<operand<Weights>> with, pass kind, thread_pool& threads,
+                                arena& scratch);
     /// attend() over keys and values of one type.
     template <class Element>
-    using attend_over = void (*)(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask, rows<float> out, pass kind, thread_pool& threads, arena& scratch);
-    /// quantise_strip() to one type.
-    using quantise_to = void (*)(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) noexcept;
+    using attend_over = void (*)(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen,
+                                 const prefix_mask& mask, rows<float> out, pass kind, thread_pool& threads, arena& scratch);
+    /// quantize_strip() to one type.
+    using quantize_to = void (*)(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) noexcept;
 
     /// kernels/usable.hpp: the extensions that these kernels use, without those that failed their check
     const arch::features& (*usable)();
     /// @{
-    /// kernels/product.hpp
+    /// kernels/product/product.hpp
     product_of<rows<const float>> product_f32;
     product_of<rows<const bfloat16>> product_bf16;
-    product_of<quantised_rows<8>> product_int8;
-    product_of<quantised_rows<4>> product_int4;
+    product_of<quantized_rows<8>> product_int8;
+    product_of<quantized_rows<4>> product_int4;
     /// @}
     /// @{
-    /// kernels/attend.hpp
+    /// kernels/attention/attend.hpp
     attend_over<float> attend_f32;
     attend_over<bfloat16> attend_bf16;
     /// @}
     /// @{
-    /// kernels/norm.hpp
+    /// kernels/pointwise/norm.hpp
     void (*rms_norm)(rows<const float> x, const float* scale, float eps, rows<float> y) noexcept;
     void (*layer_norm)(rows<const float> x, const float* scale, const float* bias, float eps, rows<float> y) noexcept;
     /// @}
     /// @{
-    /// kernels/elementwise.hpp
+    /// kernels/pointwise/activations.hpp
     void (*gelu)(float* x, std::size_t n) noexcept;
     void (*gated_gelu)(float* gate, const float* up, std::size_t n) noexcept;
     void (*softcap)(float* x, std::size_t n, float cap) noexcept;
     /// @}
-    /// kernels/rope.hpp
+    /// kernels/pointwise/rope.hpp
     void (*rotate)(float* head, rope_angles by) noexcept;
     /// @{
-    /// kernels/softmax.hpp
+    /// kernels/pointwise/softmax.hpp
     std::size_t (*argmax)(const float* x, std::size_t n) noexcept;
     double (*sum_of_exp)(const float* x, std::size_t n, float top) noexcept;
     /// @}
     /// @{
-    /// kernels/quantise_strip.hpp
-    quantise_to quantise_int8;
-    quantise_to quantise_int4;
+    /// kernels/product/quantize_strip.hpp
+    quantize_to quantize_int8;
+    quantize_to quantize_int4;
     /// @}
-    /// kernels/conv.hpp
-    void (*convolve)(const conv_weights& w, feature_map<const float> x, activation then, feature_map<float> y, thread_pool& threads) noexcept;
+    /// kernels/image/conv.hpp
+    void (*convolve)(const conv_weights& w, feature_map<const float> x, activation then, feature_map<float> y,
+                     thread_pool& threads) noexcept;
     /// @{
-    /// kernels/resample.hpp
-    void (*resample_row)(const std::uint8_t* in, const resample_span* spans, std::size_t count, const std::int32_t* weights, std::size_t stride, std::uint8_t* out) noexcept;
-    void (*resample_columns)(const std::uint8_t* rows, std::size_t stride, const std::int32_t* weights, std::size_t count, std::uint8_t* out, std::size_t width) noexcept;
+    /// kernels/image/resample.hpp
+    void (*resample_row)(const std::uint8_t* in, const resample_span* spans, std::size_t count, const std::int32_t* weights,
+                         std::size_t stride, std::uint8_t* out) noexcept;
+    void (*resample_columns)(const std::uint8_t* rows, std::size_t stride, const std::int32_t* weights, std::size_t count,
+                             std::uint8_t* out, std::size_t width) noexcept;
     /// @}
 
     /// @{
-    /// y = x · wᵀ + bias for each factor, by the type of the weights.
-    void product(rows<const float> x, std::initializer_list<factor<rows<const float>>> with, pass kind, thread_pool& threads, arena& scratch) const { product_f32(x, with, kind, threads, scratch); }
-    void product(rows<const float> x, std::initializer_list<factor<rows<const bfloat16>>> with, pass kind, thread_pool& threads, arena& scratch) const { product_bf16(x, with, kind, threads, scratch); }
-    void product(rows<const float> x, std::initializer_list<factor<quantised_rows<8>>> with, pass kind, thread_pool& threads, arena& scratch) const { product_int8(x, with, kind, threads, scratch); }
-    void product(rows<const float> x, std::initializer_list<factor<quantised_rows<4>>> with, pass kind, thread_pool& threads, arena& scratch) const { product_int4(x, with, kind, threads, scratch); }
+    /// y = x · wᵀ + bias for each operand, by the type of the weights.
+    void product(rows<const float> x, std::initializer_list<operand<rows<const float>>> with, pass kind, thread_pool& threads,
+                 arena& scratch) const {
+        product_f32(x, with, kind, threads, scratch);
+    }
+    void product(rows<const float> x, std::initializer_list<operand<rows<const bfloat16>>> with, pass kind, thread_pool& threads,
+                 arena& scratch) const {
+        product_bf16(x, with, kind, threads, scratch);
+    }
+    void product(rows<const float> x, std::initializer_list<operand<quantized_rows<8>>> with, pass kind, thread_pool& threads,
+                 arena& scratch) const {
+        product_int8(x, with, kind, threads, scratch);
+    }
+    void product(rows<const float> x, std::initializer_list<operand<quantized_rows<4>>> with, pass kind, thread_pool& threads,
+                 arena& scratch) const {
+        product_int4(x, with, kind, threads, scratch);
+    }
     /// @}
     /// @{
     /// Attention, by the type of keys and values.
-    void attend(const attention_shape& shape, rows<const float> q, const key_values<float>& seen, const prefix_mask& mask, rows<float> out, pass kind, thread_pool& threads, arena& scratch) const {
+    void attend(const attention_shape& shape, rows<const float> q, const key_values<float>& seen, const prefix_mask& mask, rows<float> out,
+                pass kind, thread_pool& threads, arena& scratch) const {
         attend_f32(shape, q, seen, mask, out, kind, threads, scratch);
     }
-    void attend(const attention_shape& shape, rows<const float> q, const key_values<bfloat16>& seen, const prefix_mask& mask, rows<float> out, pass kind, thread_pool& threads, arena& scratch) const {
+    void attend(const attention_shape& shape, rows<const float> q, const key_values<bfloat16>& seen, const prefix_mask& mask,
+                rows<float> out, pass kind, thread_pool& threads, arena& scratch) const {
         attend_bf16(shape, q, seen, mask, out, kind, threads, scratch);
     }
     /// @}
     /// Rounds a strip to codes of `Bits` bits.
     template <std::size_t Bits>
-    void quantise_strip(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) const noexcept {
-        (Bits == 8 ? quantise_int8 : quantise_int4)(x, width, codes, scales);
+    void quantize_strip(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) const noexcept {
+        (Bits == 8 ? quantize_int8 : quantize_int4)(x, width, codes, scales);
     }
 };
 
@@ -8445,11 +8865,365 @@ inline constexpr std::size_t resample_padding = rgb_weights::block;
 [[nodiscard]] const entry_points& active();
 #endif
 
-} // namespace pali::inline PALI_ABI::kernels
+}}} // namespace pali::PALI_ABI::kernels
+
+// Dot products of float32 activations with float32 or bfloat16 weights, by xsimd: the policy of loop_floats() that every processor has.
+
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
+
+/// Numbers that a weight matrix can be stored in.
+template <class T>
+concept weight_element = std::same_as<T, float> || std::same_as<T, bfloat16>;
+
+namespace dot_detail {
+
+/// Half of 2 · lanes consecutive weights: the first and the second lanes of them.
+template <std::size_t Half, class A>
+[[nodiscard]] inline xsimd::batch<float, A> load_half(arch::simd<A>, const float* w) noexcept {
+    using batch = xsimd::batch<float, A>;
+    return batch::load_unaligned(w + Half * batch::size);
+}
+
+/// A 32-bit lane holds two bfloat16: the even one is its low half, shifted up, the odd one its high half. No shuffle is needed,
+/// if the activations lie in the same order: evens, then odds.
+template <std::size_t Half, class A>
+[[nodiscard]] inline xsimd::batch<float, A> load_half(arch::simd<A>, const bfloat16* w) noexcept {
+    using bits = xsimd::batch<std::uint32_t, A>;
+    const auto both = bits::load_unaligned(reinterpret_cast<const std::uint32_t*>(w));
+    return compat::as_float<A>(Half == 0 ? both << 16 : both & bits(0xffff0000u));
+}
+
+/// Numbers of a row that are multiplied at once: a register of floats, or the two that a register of bfloat16 widens to.
+template <class A, weight_element Element>
+inline constexpr std::size_t numbers_at_once = arch::simd<A>::lanes * (std::same_as<Element, float> ? 1 : 2);
+
+/// Copies a row of activations into the order that load_half gives weights in, zero-padded to whole pairs.
+template <class A, weight_element Element>
+void pack_row(arch::simd<A>, const float* x, std::size_t width, float* packed) noexcept {
+    constexpr std::size_t lanes = arch::simd<A>::lanes, pair = numbers_at_once<A, Element>;
+    const std::size_t whole = width / pair * pair;
+    for (std::size_t k = 0; k < whole; k += pair) {
+        if constexpr (std::same_as<Element, float>) {
+            std::memcpy(packed + k, x + k, pair * sizeof(float));
+        } else {
+            for (std::size_t i = 0; i < lanes; ++i) {
+                packed[k + i] = x[k + 2 * i];
+                packed[k + lanes + i] = x[k + 2 * i + 1];
+            }
+        }
+    }
+    if (whole == width) return;
+    std::fill(packed + whole, packed + whole + pair, 0.f);
+    for (std::size_t k = whole; k < width; ++k) {
+        const std::size_t i = k - whole;
+        packed[whole + (std::same_as<Element, float> ? i : i / 2 + (i % 2) * lanes)] = x[k];
+    }
+}
+
+} // namespace dot_detail
+
+/// Numbers [begin, end) of sums that begin at zero or go on from `state`, and end as y = sum + bias or stay in `state`.
+struct partial_sums {
+    float* state = nullptr; ///< R · C registers, or null where the sums are made in one go
+    std::size_t begin = 0, end = 0;
+};
+
+/// How xsimd makes products: activations stay float32, weights of `Element` are widened.
+template <class A, weight_element Element>
+struct dot_floats_simd {
+    using number = float;    ///< of packed activations
+    using element = Element; ///< of weights
+    static constexpr std::size_t
+        lanes = arch::simd<A>::lanes,
+        pair = dot_detail::numbers_at_once<A, Element>; ///< of a register of sums; numbers that are multiplied at once
+    /// Columns of a tile beside R rows: 12 sums, or 24 where there are 32 registers.
+    template <std::size_t R>
+    static constexpr std::size_t columns = (R == 4 ? 3 : 2) * (arch::simd<A>::registers / 16);
+
+    static constexpr bool in_parts = true; ///< rows are worked on part by part of their depth
+
+    static void pack(const float* x, std::size_t width, float* packed) noexcept { dot_detail::pack_row<A, Element>({}, x, width, packed); }
+
+    /// y[r][c] = sum over k of x[r][k] · w[c][k], for R rows and C columns held in registers. Every sum takes its terms in the same
+    /// order for every R and C and cut anywhere, so that a token's result does not depend on how many came with it.
+    template <std::size_t R, std::size_t C>
+    static void tile(rows<const float> x, rows<const Element> w, const partial_sums& part, const float* bias, rows<float> y) noexcept {
+        using batch = xsimd::batch<float, A>;
+        const std::size_t whole = std::min(part.end, w.width / pair * pair);
+        batch sums[R][C];
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) PALI_UNROLL
+        for (std::size_t c = 0; c < C; ++c)
+            sums[r][c] = part.begin == 0 ? batch(0.f) : batch::load_aligned(part.state + (r * C + c) * lanes);
+        const float* row[R]; // g++ would hold both halves of each in registers, and not all of them
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) {
+            row[r] = x[r];
+            PALI_WORKED_OUT(row[r]);
+        }
+        // Half after half: R · C sums, C weights and one activation are what 16 registers hold.
+        const auto step = [&]<std::size_t Half>(const auto& weights, std::size_t k, std::integral_constant<std::size_t, Half>)
+                              PALI_ALWAYS_INLINE {
+                                  batch weight[C];
+                                  PALI_UNROLL
+                                  for (std::size_t c = 0; c < C; ++c) weight[c] = dot_detail::load_half<Half>(arch::simd<A>{}, weights(c));
+                                  PALI_UNROLL
+                                  for (std::size_t r = 0; r < R; ++r) {
+                                      batch value = batch::load_aligned(row[r] + k + Half * lanes);
+                                      if constexpr (R == 6 || R * C < 12)
+                                          PALI_IN_REGISTER(value.data); // beside three columns of four rows no register is left for it
+                                      PALI_UNROLL
+                                      for (std::size_t c = 0; c < C; ++c) sums[r][c] = arch::fma(value, weight[c], sums[r][c]);
+                                  }
+                              };
+        const auto both = [&](const auto& weights, std::size_t k) PALI_ALWAYS_INLINE {
+            step(weights, k, std::integral_constant<std::size_t, 0>{});
+            if constexpr (pair == lanes) return;
+            if constexpr (R * C >= 12) PALI_READ_AGAIN;
+            step(weights, k, std::integral_constant<std::size_t, 1>{});
+        };
+        PALI_NO_UNROLL
+        for (std::size_t k = part.begin; k < whole; k += pair) {
+            // Few rows run at the speed of memory, and the processor's own prefetching starts anew with every row of weights.
+            if constexpr (R < 6) PALI_UNROLL
+            for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(w[c + 2 * C] + k);
+            both([&](std::size_t c) { return w[c] + k; }, k);
+        }
+        if (part.end < w.width) {
+            PALI_UNROLL
+            for (std::size_t r = 0; r < R; ++r) PALI_UNROLL
+            for (std::size_t c = 0; c < C; ++c) sums[r][c].store_aligned(part.state + (r * C + c) * lanes);
+            return;
+        }
+        if (whole != w.width) { // the row ends inside a pair, and what lies behind it may not be ours to read
+            alignas(64) Element rest[C][pair] = {};
+            PALI_UNROLL
+            for (std::size_t c = 0; c < C; ++c) std::memcpy(rest[c], w[c] + whole, (w.width - whole) * sizeof(Element));
+            both([&](std::size_t c) { return rest[c]; }, whole);
+        }
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) PALI_UNROLL
+        for (std::size_t c = 0; c < C; ++c) y[r][c] = compat::reduce_add(sums[r][c]) + (bias ? bias[c] : 0.f);
+    }
+};
+
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
+
+// How rows and columns are cut into tiles that fit in registers.
+
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD { namespace detail {
+
+/// Calls tile(first, integral_constant<N>) for rows [0, count): tiles of R as long as they fit, then of 4, 2 and 1. Eight rows are twice
+/// four: six and two would leave a tile that is bound by loads.
+template <std::size_t R, class Tile>
+void for_row_tiles(std::size_t count, Tile&& tile) {
+    std::size_t r = 0;
+    const auto in_tiles = [&]<std::size_t Rows>(std::integral_constant<std::size_t, Rows> rows) {
+        if constexpr (Rows <= R)
+            for (; r + Rows <= count && !(Rows == 6 && count - r == 8); r += Rows) tile(r, rows);
+    };
+    if constexpr (R > 4) in_tiles(std::integral_constant<std::size_t, R>{});
+    in_tiles(std::integral_constant<std::size_t, 4>{});
+    in_tiles(std::integral_constant<std::size_t, 2>{});
+    in_tiles(std::integral_constant<std::size_t, 1>{});
+}
+
+/// Calls tile(first, integral_constant<N>) for columns [0, count): tiles of C, then single ones.
+template <std::size_t C, class Tile>
+PALI_ALWAYS_INLINE inline void for_column_tiles(std::size_t count, Tile&& tile) {
+    std::size_t c = 0;
+    for (; c + C <= count; c += C) tile(c, std::integral_constant<std::size_t, C>{});
+    for (; c < count; ++c) tile(c, std::integral_constant<std::size_t, 1>{});
+}
+
+}}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD::detail
+
+// y = y · decay + p · v: both products of an attention, where sums lie beside each other and no lanes have to be added up.
+
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
+
+namespace detail {
+
+/// y = y · decay + p · v for any p (T, J), v (J, y.width) and y (T, y.width), in the register tiles of `Rows`; y.width a multiple of 16.
+template <class Rows>
+struct register_weigher {
+    static constexpr std::size_t queries_a_block = 24; ///< which share what they read of keys and values
+    static constexpr std::size_t rows_at_once = 1;     ///< rows of p and y that are touched together, whether they are there or not
+
+    /// Floats of memory that one needs for rows of v of such a width.
+    [[nodiscard]] static constexpr std::size_t floats(std::size_t) noexcept { return 0; }
+    explicit register_weigher(float*) noexcept {}
+
+    void operator()(rows<const typename Rows::number> p, const paired_rows<typename Rows::element>& v, const float* decay,
+                    rows<float> y) const noexcept {
+        constexpr std::size_t lanes = Rows::lanes, pair = paired_rows<typename Rows::element>::pair;
+        for_row_tiles<6>(p.count, [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R>) {
+            for_column_tiles<Rows::template columns<R>>(
+                y.width / lanes, [&]<std::size_t C>(std::size_t c, std::integral_constant<std::size_t, C>) {
+                    const std::size_t first = c * lanes;
+                    Rows::template tile<R, C>(p.slice(r, R), {v.data + first * pair, v.width}, decay ? decay + r : nullptr,
+                                              rows<float>(y[r] + first, R, C * lanes, y.stride));
+                });
+        });
+    }
+};
+
+} // namespace detail
+
+/// How xsimd adds weighted rows: weights stay float32, rows of `Element` are widened.
+template <class A, weight_element Element>
+struct rows_simd {
+    using number = float;    ///< of weights
+    using element = Element; ///< of rows
+    using weigher = detail::register_weigher<rows_simd>;
+    static constexpr std::size_t lanes = arch::simd<A>::lanes; ///< of a register of sums
+    /// Registers of columns of a tile beside R rows.
+    template <std::size_t R>
+    static constexpr std::size_t columns = arch::simd<A>::registers == 32 || R < 4 ? 4 : 2;
+
+    /// n weights as tile() takes them; may be done in place.
+    static void pack(const float* p, std::size_t n, float* packed) noexcept {
+        if (p != packed) std::copy(p, p + n, packed);
+    }
+
+    /// y[r][c] = y[r][c] · decay[r] + sum over j of p[r][j] · v[j][c], for R rows and C registers of columns; y = the sum where there is no
+    /// decay. Each sum takes its terms one by one in the order of j, whatever R and C are.
+    template <std::size_t R, std::size_t C>
+    static void tile(rows<const float> p, const paired_rows<Element>& v, const float* decay, rows<float> y) noexcept {
+        using batch = xsimd::batch<float, A>;
+        constexpr std::size_t pair = paired_rows<Element>::pair;
+        // Few rows of p run at the speed of memory, and 512 bits that are an operand of the multiplication, in each row anew, come at 25
+        // GB/s a core (Zen 4), while those that clang would hold in registers come at 21. In cache half as many bits a load cost a fifth
+        // more that way.
+        constexpr bool each_reads = R < 6 && pair == 1 && lanes == 16;
+        batch sums[R][C];
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) PALI_UNROLL
+        for (std::size_t c = 0; c < C; ++c) sums[r][c] = decay ? batch::load_aligned(y[r] + c * lanes) * batch(decay[r]) : batch(0.f);
+        const float* weights[R];
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) {
+            weights[r] = p[r];
+            PALI_WORKED_OUT(weights[r]);
+        }
+        const auto add = [&]<std::size_t Half>(std::size_t j, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
+            const Element* const row = v.data + j * v.width; // or the two that lie together, of which a half is taken
+            batch values[C];
+            PALI_UNROLL
+            for (std::size_t r = 0; r < R; ++r) {
+                if (r == 0 || each_reads) {
+                    if constexpr (each_reads) PALI_READ_AGAIN;
+                    PALI_UNROLL
+                    for (std::size_t c = 0; c < C; ++c) values[c] = dot_detail::load_half<Half>(arch::simd<A>{}, row + c * lanes * pair);
+                }
+                batch weight(weights[r][j + Half]);
+                PALI_UNROLL
+                for (std::size_t c = 0; c < C; ++c) sums[r][c] = arch::fma(weight, values[c], sums[r][c]);
+            }
+        };
+        const std::size_t whole = p.width / pair * pair;
+        PALI_NO_UNROLL
+        for (std::size_t j = 0; j < whole; j += pair) {
+            PALI_UNROLL // what comes next, more keys or more values, lies behind v; each line once
+                for (std::size_t c = 0; c < C; c += std::max<std::size_t>(1, 16 / lanes))
+                    arch::fetch_ahead(v.data + (j + p.width) * v.width + c * lanes * pair);
+            add(j, std::integral_constant<std::size_t, 0>{});
+            if constexpr (pair == 2) {
+                if constexpr (R * C >= 12) PALI_READ_AGAIN;
+                add(j, std::integral_constant<std::size_t, 1>{});
+            }
+        }
+        if (whole != p.width) add(whole, std::integral_constant<std::size_t, 0>{});
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) PALI_UNROLL
+        for (std::size_t c = 0; c < C; ++c) sums[r][c].store_aligned(y[r] + c * lanes);
+    }
+};
+
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
+
+// What queries have seen of keys and values so far, carried from block to block: no matrix of scores.
+
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD { namespace detail {
+
+/// The softmax of one query, carried from block to block (Milakov & Gimelshein, arXiv 1805.02867).
+struct running_softmax {
+    float top = -std::numeric_limits<float>::infinity();
+    float sum = 0;
+
+    /// scores -> exp(scores - top), where only [begin, end) of the n are visible; returns what earlier terms have to be multiplied by.
+    template <class A>
+    float take(arch::simd<A>, float* scores, std::size_t n, std::size_t begin, std::size_t end) noexcept {
+        using batch = xsimd::batch<float, A>;
+        constexpr float nothing = -std::numeric_limits<float>::infinity();
+        const std::size_t padded = (n + batch::size - 1) / batch::size * batch::size;
+        if (begin >= end) {
+            std::fill(scores, scores + padded, 0.f);
+            return 1.f;
+        }
+        std::fill(scores, scores + begin, nothing);
+        std::fill(scores + end, scores + padded, nothing);
+        batch tops(top);
+        for (std::size_t j = 0; j < padded; j += batch::size) tops = xsimd::max(tops, batch::load_aligned(scores + j));
+        const float highest = compat::reduce_max(tops);
+        batch sums(0.f);
+        for (std::size_t j = 0; j < padded; j += batch::size) {
+            const auto e = xsimd::exp(batch::load_aligned(scores + j) - batch(highest));
+            e.store_aligned(scores + j);
+            sums += e;
+        }
+        const float decay = top == highest ? 1.f : std::exp(top - highest);
+        sum = sum * decay + compat::reduce_add(sums);
+        top = highest;
+        return decay;
+    }
+};
+
+/// What n queries have seen: their softmax (n), and the sums of values, weighted and not yet divided, (n, depth). A view of memory; behind
+/// the sums there may be room for more rows.
+struct gathered {
+    running_softmax* softmax = nullptr;
+    rows<float> sums;
+
+    /// Floats of memory for n queries and fewer, in whole cache lines.
+    [[nodiscard]] static constexpr std::size_t floats(std::size_t n, std::size_t depth) noexcept { return softmax_floats(n) + n * depth; }
+
+    gathered(float* memory, std::size_t n, std::size_t depth) noexcept
+        : softmax(reinterpret_cast<running_softmax*>(memory)), sums(memory + softmax_floats(n), n, depth) {}
+
+    /// Nothing seen.
+    void clear() noexcept {
+        std::fill(sums.data, sums.data + sums.count * sums.width, 0.f);
+        for (std::size_t i = 0; i < sums.count; ++i) std::construct_at(softmax + i);
+    }
+
+    /// Adds what the same queries have seen elsewhere.
+    template <class A>
+    void add(arch::simd<A>, const gathered& other) noexcept {
+        using batch = xsimd::batch<float, A>;
+        for (std::size_t i = 0; i < sums.count; ++i) {
+            const running_softmax mine = softmax[i], theirs = other.softmax[i];
+            if (theirs.sum == 0) continue; // it saw nothing
+            const float top = std::max(mine.top, theirs.top), by = std::exp(mine.top - top), their_by = std::exp(theirs.top - top);
+            for (std::size_t d = 0; d < sums.width; d += batch::size)
+                arch::fma(batch::load_aligned(other.sums[i] + d), batch(their_by), batch::load_aligned(sums[i] + d) * batch(by))
+                    .store_aligned(sums[i] + d);
+            softmax[i] = {top, mine.sum * by + theirs.sum * their_by};
+        }
+    }
+
+private:
+    [[nodiscard]] static constexpr std::size_t softmax_floats(std::size_t n) noexcept {
+        static_assert(sizeof(running_softmax) == 2 * sizeof(float));
+        return (2 * n + 15) / 16 * 16;
+    }
+};
+
+}}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD::detail
 
 // Functions of single numbers over whole arrays: GELU, softcap, scaling.
 
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 namespace detail {
 
@@ -8501,454 +9275,11 @@ void softcap(arch::simd<A> tag, float* x, std::size_t n, float cap) noexcept {
     detail::map(tag, n, x, [cap](const batch& v) { return batch(cap) * xsimd::tanh(v / batch(cap)); }, static_cast<const float*>(x));
 }
 
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
-
-// What queries have seen of keys and values so far, carried from block to block: no matrix of scores.
-
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD::detail {
-
-/// The softmax of one query, carried from block to block (Milakov & Gimelshein, arXiv 1805.02867).
-struct running_softmax {
-    float top = -std::numeric_limits<float>::infinity();
-    float sum = 0;
-
-    /// scores -> exp(scores - top), where only [begin, end) of the n are visible; returns what earlier terms have to be multiplied by.
-    template <class A>
-    float take(arch::simd<A>, float* scores, std::size_t n, std::size_t begin, std::size_t end) noexcept {
-        using batch = xsimd::batch<float, A>;
-        constexpr float nothing = -std::numeric_limits<float>::infinity();
-        const std::size_t padded = (n + batch::size - 1) / batch::size * batch::size;
-        if (begin >= end) {
-            std::fill(scores, scores + padded, 0.f);
-            return 1.f;
-        }
-        std::fill(scores, scores + begin, nothing);
-        std::fill(scores + end, scores + padded, nothing);
-        batch tops(top);
-        for (std::size_t j = 0; j < padded; j += batch::size) tops = xsimd::max(tops, batch::load_aligned(scores + j));
-        const float highest = compat::reduce_max(tops);
-        batch sums(0.f);
-        for (std::size_t j = 0; j < padded; j += batch::size) {
-            const auto e = xsimd::exp(batch::load_aligned(scores + j) - batch(highest));
-            e.store_aligned(scores + j);
-            sums += e;
-        }
-        const float decay = top == highest ? 1.f : std::exp(top - highest);
-        sum = sum * decay + compat::reduce_add(sums);
-        top = highest;
-        return decay;
-    }
-};
-
-/// What n queries have seen: their softmax (n), and the sums of values, weighted and not yet divided, (n, depth). A view of memory; behind the sums there may be room for more rows.
-struct gathered {
-    running_softmax* softmax = nullptr;
-    rows<float> sums;
-
-    /// Floats of memory for n queries and fewer, in whole cache lines.
-    [[nodiscard]] static constexpr std::size_t floats(std::size_t n, std::size_t depth) noexcept { return softmax_floats(n) + n * depth; }
-
-    gathered(float* memory, std::size_t n, std::size_t depth) noexcept : softmax(reinterpret_cast<running_softmax*>(memory)), sums(memory + softmax_floats(n), n, depth) {}
-
-    /// Nothing seen.
-    void clear() noexcept {
-        std::fill(sums.data, sums.data + sums.count * sums.width, 0.f);
-        for (std::size_t i = 0; i < sums.count; ++i) std::construct_at(softmax + i);
-    }
-
-    /// Adds what the same queries have seen elsewhere.
-    template <class A>
-    void add(arch::simd<A>, const gathered& other) noexcept {
-        using batch = xsimd::batch<float, A>;
-        for (std::size_t i = 0; i < sums.count; ++i) {
-            const running_softmax mine = softmax[i], theirs = other.softmax[i];
-            if (theirs.sum == 0) continue; // it saw nothing
-            const float top = std::max(mine.top, theirs.top), by = std::exp(mine.top - top), their_by = std::exp(theirs.top - top);
-            for (std::size_t d = 0; d < sums.width; d += batch::size)
-                arch::fma(batch::load_aligned(other.sums[i] + d), batch(their_by), batch::load_aligned(sums[i] + d) * batch(by)).store_aligned(sums[i] + d);
-            softmax[i] = {top, mine.sum * by + theirs.sum * their_by};
-        }
-    }
-
-private:
-    [[nodiscard]] static constexpr std::size_t softmax_floats(std::size_t n) noexcept {
-        static_assert(sizeof(running_softmax) == 2 * sizeof(float));
-        return (2 * n + 15) / 16 * 16;
-    }
-};
-
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD::detail
-
-// How large the caches of the processor are, found when the program runs.
-
-namespace pali::inline PALI_ABI::arch {
-
-/// What kernels cut their work for: the first and the second level of one core, in bytes. Where the system does not say, 32 KiB and 512 KiB.
-[[nodiscard]] const cache_sizes& caches() noexcept;
-
-} // namespace pali::inline PALI_ABI::arch
-
-// Bodies of caches.hpp.
-
-namespace pali::inline PALI_ABI::arch {
-
-PALI_INLINE const cache_sizes& caches() noexcept {
-    static const cache_sizes found = [] {
-        const cache_sizes said = caches_of_a_core();
-        return cache_sizes{.first = said.first ? std::clamp<std::size_t>(said.first, 16 << 10, 1 << 20) : 32 << 10,
-                           .second = said.second ? std::clamp<std::size_t>(said.second, 128 << 10, 64 << 20) : 512 << 10};
-    }();
-    return found;
-}
-
-} // namespace pali::inline PALI_ABI::arch
-
-// y = x · wᵀ + bias, with the weights as they lie in the file: (out, in), 16 or 32 bits, neither repacked nor copied.
-
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
-
-/// Numbers that a weight matrix can be stored in.
-template <class T>
-concept weight_element = std::same_as<T, float> || std::same_as<T, bfloat16>;
-
-namespace detail {
-
-/// Half of 2 · lanes consecutive weights: the first and the second lanes of them.
-template <std::size_t Half, class A>
-[[nodiscard]] inline xsimd::batch<float, A> load_half(arch::simd<A>, const float* w) noexcept {
-    using batch = xsimd::batch<float, A>;
-    return batch::load_unaligned(w + Half * batch::size);
-}
-
-/// A 32-bit lane holds two bfloat16: the even one is its low half, shifted up, the odd one its high half. No shuffle is needed,
-/// if the activations lie in the same order: evens, then odds.
-template <std::size_t Half, class A>
-[[nodiscard]] inline xsimd::batch<float, A> load_half(arch::simd<A>, const bfloat16* w) noexcept {
-    using bits = xsimd::batch<std::uint32_t, A>;
-    const auto both = bits::load_unaligned(reinterpret_cast<const std::uint32_t*>(w));
-    return compat::as_float<A>(Half == 0 ? both << 16 : both & bits(0xffff0000u));
-}
-
-/// Numbers of a row that are multiplied at once: a register of floats, or the two that a register of bfloat16 widens to.
-template <class A, weight_element Element>
-inline constexpr std::size_t numbers_at_once = arch::simd<A>::lanes * (std::same_as<Element, float> ? 1 : 2);
-
-/// Copies a row of activations into the order that load_half gives weights in, zero-padded to whole pairs.
-template <class A, weight_element Element>
-void pack_row(arch::simd<A>, const float* x, std::size_t width, float* packed) noexcept {
-    constexpr std::size_t lanes = arch::simd<A>::lanes, pair = numbers_at_once<A, Element>;
-    const std::size_t whole = width / pair * pair;
-    for (std::size_t k = 0; k < whole; k += pair) {
-        if constexpr (std::same_as<Element, float>) {
-            std::memcpy(packed + k, x + k, pair * sizeof(float));
-        } else {
-            for (std::size_t i = 0; i < lanes; ++i) {
-                packed[k + i] = x[k + 2 * i];
-                packed[k + lanes + i] = x[k + 2 * i + 1];
-            }
-        }
-    }
-    if (whole == width) return;
-    std::fill(packed + whole, packed + whole + pair, 0.f);
-    for (std::size_t k = whole; k < width; ++k) {
-        const std::size_t i = k - whole;
-        packed[whole + (std::same_as<Element, float> ? i : i / 2 + (i % 2) * lanes)] = x[k];
-    }
-}
-
-/// Numbers [begin, end) of sums that begin at zero or go on from `state`, and end as y = sum + bias or stay in `state`.
-struct partial_sums {
-    float* state = nullptr; ///< R · C registers, or null where the sums are made in one go
-    std::size_t begin = 0, end = 0;
-};
-
-/// How xsimd makes products: activations stay float32, weights of `Element` are widened.
-template <class A, weight_element Element>
-struct simd_dot {
-    using number = float;    ///< of packed activations
-    using element = Element; ///< of weights
-    static constexpr std::size_t lanes = arch::simd<A>::lanes, pair = numbers_at_once<A, Element>; ///< of a register of sums; numbers that are multiplied at once
-    /// Columns of a tile beside R rows: 12 sums, or 24 where there are 32 registers.
-    template <std::size_t R>
-    static constexpr std::size_t columns = (R == 4 ? 3 : 2) * (arch::simd<A>::registers / 16);
-
-    static constexpr bool in_parts = true; ///< rows are worked on part by part of their depth
-
-    static void pack(const float* x, std::size_t width, float* packed) noexcept { pack_row<A, Element>({}, x, width, packed); }
-
-    /// y[r][c] = sum over k of x[r][k] · w[c][k], for R rows and C columns held in registers. Every sum takes its terms in the same
-    /// order for every R and C and cut anywhere, so that a token's result does not depend on how many came with it.
-    template <std::size_t R, std::size_t C>
-    static void tile(rows<const float> x, rows<const Element> w, const partial_sums& part, const float* bias, rows<float> y) noexcept {
-        using batch = xsimd::batch<float, A>;
-        const std::size_t whole = std::min(part.end, w.width / pair * pair);
-        batch sums[R][C];
-        PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r)
-            PALI_UNROLL
-            for (std::size_t c = 0; c < C; ++c) sums[r][c] = part.begin == 0 ? batch(0.f) : batch::load_aligned(part.state + (r * C + c) * lanes);
-        const float* row[R]; // g++ would hold both halves of each in registers, and not all of them
-        PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r) {
-            row[r] = x[r];
-            PALI_WORKED_OUT(row[r]);
-        }
-        // Half after half: R · C sums, C weights and one activation are what 16 registers hold.
-        const auto step = [&]<std::size_t Half>(const auto& weights, std::size_t k, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
-            batch weight[C];
-            PALI_UNROLL
-            for (std::size_t c = 0; c < C; ++c) weight[c] = load_half<Half>(arch::simd<A>{}, weights(c));
-            PALI_UNROLL
-            for (std::size_t r = 0; r < R; ++r) {
-                batch value = batch::load_aligned(row[r] + k + Half * lanes);
-                if constexpr (R == 6 || R * C < 12) PALI_IN_REGISTER(value.data); // beside three columns of four rows no register is left for it
-                PALI_UNROLL
-                for (std::size_t c = 0; c < C; ++c) sums[r][c] = arch::fma(value, weight[c], sums[r][c]);
-            }
-        };
-        const auto both = [&](const auto& weights, std::size_t k) PALI_ALWAYS_INLINE {
-            step(weights, k, std::integral_constant<std::size_t, 0>{});
-            if constexpr (pair == lanes) return;
-            if constexpr (R * C >= 12) PALI_READ_AGAIN;
-            step(weights, k, std::integral_constant<std::size_t, 1>{});
-        };
-        PALI_NO_UNROLL
-        for (std::size_t k = part.begin; k < whole; k += pair) {
-            // Few rows run at the speed of memory, and the processor's own prefetching starts anew with every row of weights.
-            if constexpr (R < 6)
-                PALI_UNROLL
-                for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(w[c + 2 * C] + k);
-            both([&](std::size_t c) { return w[c] + k; }, k);
-        }
-        if (part.end < w.width) {
-            PALI_UNROLL
-            for (std::size_t r = 0; r < R; ++r)
-                PALI_UNROLL
-                for (std::size_t c = 0; c < C; ++c) sums[r][c].store_aligned(part.state + (r * C + c) * lanes);
-            return;
-        }
-        if (whole != w.width) { // the row ends inside a pair, and what lies behind it may not be ours to read
-            alignas(64) Element rest[C][pair] = {};
-            PALI_UNROLL
-            for (std::size_t c = 0; c < C; ++c) std::memcpy(rest[c], w[c] + whole, (w.width - whole) * sizeof(Element));
-            both([&](std::size_t c) { return rest[c]; }, whole);
-        }
-        PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r)
-            PALI_UNROLL
-            for (std::size_t c = 0; c < C; ++c) y[r][c] = compat::reduce_add(sums[r][c]) + (bias ? bias[c] : 0.f);
-    }
-};
-
-/// Calls tile(first, integral_constant<N>) for rows [0, count): tiles of R as long as they fit, then of 4, 2 and 1. Eight rows are twice four: six and two
-/// would leave a tile that is bound by loads.
-template <std::size_t R, class Tile>
-void for_row_tiles(std::size_t count, Tile&& tile) {
-    std::size_t r = 0;
-    const auto in_tiles = [&]<std::size_t Rows>(std::integral_constant<std::size_t, Rows> rows) {
-        if constexpr (Rows <= R)
-            for (; r + Rows <= count && !(Rows == 6 && count - r == 8); r += Rows) tile(r, rows);
-    };
-    if constexpr (R > 4) in_tiles(std::integral_constant<std::size_t, R>{});
-    in_tiles(std::integral_constant<std::size_t, 4>{});
-    in_tiles(std::integral_constant<std::size_t, 2>{});
-    in_tiles(std::integral_constant<std::size_t, 1>{});
-}
-
-/// Calls tile(first, integral_constant<N>) for columns [0, count): tiles of C, then single ones.
-template <std::size_t C, class Tile>
-PALI_ALWAYS_INLINE inline void for_column_tiles(std::size_t count, Tile&& tile) {
-    std::size_t c = 0;
-    for (; c + C <= count; c += C) tile(c, std::integral_constant<std::size_t, C>{});
-    for (; c < count; ++c) tile(c, std::integral_constant<std::size_t, 1>{});
-}
-
-/// Tokens from which a product is bound by arithmetic and no longer by reading weights.
-inline constexpr std::size_t many_rows = 16;
-
-/// Columns of weights that a thread takes at once, at most: a multiple of all tiles and strips. Rows whose sums are kept until their last part is added, at most: a
-/// multiple of all tiles.
-inline constexpr std::size_t most_columns = 96, most_rows = 288;
-
-/// Numbers of a row that are worked on at once: all of them, or, of many rows, even parts of which six rows take three quarters of the first-level cache and stay there
-/// while columns go by.
-template <class Dot>
-[[nodiscard]] std::size_t depth_at_once(std::size_t tokens, std::size_t width) noexcept {
-    const std::size_t most = std::max(Dot::pair, arch::caches().first * 3 / 4 / (6 * sizeof(typename Dot::number)));
-    if (!Dot::in_parts || tokens < many_rows || width <= most) return width;
-    const std::size_t parts = (width + most - 1) / most;
-    return ((width + parts - 1) / parts + Dot::pair - 1) / Dot::pair * Dot::pair;
-}
-
-/// How many columns of `count` a thread takes: what half of the second-level cache holds of `bytes` of each, and fewer where threads would wait for the last.
-[[nodiscard]] inline std::size_t columns_a_task(std::size_t bytes, std::size_t count, std::size_t threads) noexcept {
-    constexpr std::size_t least = 24, tasks_a_thread = 4;
-    const std::size_t near = arch::caches().second / 2 / std::max<std::size_t>(1, bytes), even = count / (tasks_a_thread * threads);
-    return std::clamp(std::min(near, even) / least * least, least, most_columns);
-}
-
-/// All packed rows of x against the columns [0, w.count) of y; at most most_columns. Few rows meet a column together, when it comes from memory. Of many, a part of
-/// their depth meets that part of all columns, which stays in the second-level cache, before the next: six rows at a time, which stay in the first.
-/// `sums` has room for lanes · w.count of most_rows rows, or is null where a part is all.
-template <class Dot>
-void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::element> w, const float* bias, rows<float> y, std::size_t depth, float* sums) noexcept {
-    PALI_ASSERT(w.count <= most_columns);
-    const auto tile = [&]<std::size_t R, std::size_t C>(std::size_t r, std::size_t c, const partial_sums& part, std::integral_constant<std::size_t, R>,
-                                                        std::integral_constant<std::size_t, C>) {
-        Dot::template tile<R, C>(x.slice(r, R), w.slice(c, C), part, bias ? bias + c : nullptr, rows<float>(y.data + c, y.count, y.width, y.stride).slice(r, R));
-    };
-    const partial_sums whole{.end = w.width};
-    if (x.count == 1) return for_column_tiles<Dot::template columns<1>>(w.count, [&](std::size_t c, auto C) { tile(0, c, whole, std::integral_constant<std::size_t, 1>{}, C); });
-    if (x.count < many_rows)
-        return for_column_tiles<Dot::template columns<4>>(w.count, [&](std::size_t c, auto C) { for_row_tiles<4>(x.count, [&](std::size_t r, auto R) { tile(r, c, whole, R, C); }); });
-    for (std::size_t first = 0; first < x.count; first += most_rows)
-        for (std::size_t begin = 0; begin < w.width; begin += depth)
-            for_row_tiles<6>(std::min(most_rows, x.count - first), [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R> rows) {
-                for_column_tiles<Dot::template columns<R>>(w.count, [&](std::size_t c, auto C) {
-                    float* const state = sums ? sums + (r * w.count + R * c) * Dot::lanes : nullptr;
-                    tile(first + r, c, {state, begin, std::min(w.width, begin + depth)}, rows, C);
-                });
-            });
-}
-
-/// The products, with columns [first, first + n) of a matrix as panel(weights, first, n, thread) gives them, n at most most_columns.
-template <class Dot, class Weights, class Panel>
-void multiply(rows<const float> x, std::initializer_list<factor<Weights>> with, Panel&& panel, thread_pool& threads, arena& scratch) {
-    using number = typename Dot::number;
-    constexpr std::size_t rows_a_task = 16;
-    const arena::frame frame(scratch);
-    const std::size_t packed_width = (x.width + Dot::pair - 1) / Dot::pair * Dot::pair;
-    const rows<number> packed(reinterpret_cast<number*>(scratch.take((x.count * packed_width * sizeof(number) + 3) / 4)), x.count, packed_width);
-    threads.run_blocks(x.count, rows_a_task, [&](std::size_t first, std::size_t n) {
-        for (std::size_t t = first; t < first + n; ++t) Dot::pack(x[t], x.width, packed[t]);
-    });
-    const std::size_t depth = depth_at_once<Dot>(x.count, x.width), sums_a_thread = std::min(x.count, most_rows) * most_columns * Dot::lanes;
-    float* const sums = depth < x.width ? scratch.take(threads.size() * sums_a_thread) : nullptr;
-    const std::size_t columns = columns_a_task(depth * sizeof(typename Dot::element), outputs_of(with), threads.size());
-    for_outputs(with, columns, threads, [&](const factor<Weights>& of, std::size_t first, std::size_t n, std::size_t thread) {
-        PALI_ASSERT(x.width == of.weights.width && of.y.width == of.weights.count && of.y.count == x.count);
-        dot_rows<Dot>(rows<const number>(packed), panel(of.weights, first, n, thread), of.bias ? of.bias + first : nullptr, rows<float>(of.y.data + first, of.y.count, n, of.y.stride), depth,
-                      sums ? sums + thread * sums_a_thread : nullptr);
-    });
-}
-
-/// Panels that are the rows of weights where they lie.
-inline constexpr auto stored_rows = [](const auto& w, std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); };
-
-} // namespace detail
-
-/**
- * y = x · wᵀ + bias for each factor. x (T, K) float.
- * Accumulates in float32; the order of each sum depends on K alone, so results are the same for any T and any number of threads.
- * 2·T·N·K flop; reads w once a call from memory (of 288 rows), and once a row tile from the second-level cache. Takes T·K floats of scratch, and with many rows up to two megabytes a thread.
- */
-template <class A, weight_element Element>
-void matmul(arch::simd<A>, rows<const float> x, std::initializer_list<factor<rows<const Element>>> with, thread_pool& threads, arena& scratch) {
-    detail::multiply<detail::simd_dot<A, Element>>(x, with, detail::stored_rows, threads, scratch);
-}
-
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
-
-// y = y · decay + p · v: both products of an attention, where sums lie beside each other and no lanes have to be added up.
-
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD::detail {
-
-/// y = y · decay + p · v for any p (T, J), v (J, y.width) and y (T, y.width), in the register tiles of `Rows`; y.width a multiple of 16.
-template <class Rows>
-struct register_weigher {
-    static constexpr std::size_t queries_a_block = 24; ///< which share what they read of keys and values
-    static constexpr std::size_t rows_at_once = 1;     ///< rows of p and y that are touched together, whether they are there or not
-
-    /// Floats of memory that one needs for rows of v of such a width.
-    [[nodiscard]] static constexpr std::size_t floats(std::size_t) noexcept { return 0; }
-    explicit register_weigher(float*) noexcept {}
-
-    void operator()(rows<const typename Rows::number> p, const paired_rows<typename Rows::element>& v, const float* decay, rows<float> y) const noexcept {
-        constexpr std::size_t lanes = Rows::lanes, pair = paired_rows<typename Rows::element>::pair;
-        for_row_tiles<6>(p.count, [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R>) {
-            for_column_tiles<Rows::template columns<R>>(y.width / lanes, [&]<std::size_t C>(std::size_t c, std::integral_constant<std::size_t, C>) {
-                const std::size_t first = c * lanes;
-                Rows::template tile<R, C>(p.slice(r, R), {v.data + first * pair, v.width}, decay ? decay + r : nullptr, rows<float>(y[r] + first, R, C * lanes, y.stride));
-            });
-        });
-    }
-};
-
-/// How xsimd adds weighted rows: weights stay float32, rows of `Element` are widened.
-template <class A, weight_element Element>
-struct simd_weighted_rows {
-    using number = float;    ///< of weights
-    using element = Element; ///< of rows
-    using weigher = register_weigher<simd_weighted_rows>;
-    static constexpr std::size_t lanes = arch::simd<A>::lanes; ///< of a register of sums
-    /// Registers of columns of a tile beside R rows.
-    template <std::size_t R>
-    static constexpr std::size_t columns = arch::simd<A>::registers == 32 || R < 4 ? 4 : 2;
-
-    /// n weights as tile() takes them; may be done in place.
-    static void pack(const float* p, std::size_t n, float* packed) noexcept {
-        if (p != packed) std::copy(p, p + n, packed);
-    }
-
-    /// y[r][c] = y[r][c] · decay[r] + sum over j of p[r][j] · v[j][c], for R rows and C registers of columns; y = the sum where there is no decay. Each sum takes its terms one by
-    /// one in the order of j, whatever R and C are.
-    template <std::size_t R, std::size_t C>
-    static void tile(rows<const float> p, const paired_rows<Element>& v, const float* decay, rows<float> y) noexcept {
-        using batch = xsimd::batch<float, A>;
-        constexpr std::size_t pair = paired_rows<Element>::pair;
-        // Few rows of p run at the speed of memory, and 512 bits that are an operand of the multiplication, in each row anew, come at 25 GB/s a core (Zen 4), while those that
-        // clang would hold in registers come at 21. In cache half as many bits a load cost a fifth more that way.
-        constexpr bool each_reads = R < 6 && pair == 1 && lanes == 16;
-        batch sums[R][C];
-        PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r)
-            PALI_UNROLL
-            for (std::size_t c = 0; c < C; ++c) sums[r][c] = decay ? batch::load_aligned(y[r] + c * lanes) * batch(decay[r]) : batch(0.f);
-        const float* weights[R];
-        PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r) {
-            weights[r] = p[r];
-            PALI_WORKED_OUT(weights[r]);
-        }
-        const auto add = [&]<std::size_t Half>(std::size_t j, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
-            const Element* const row = v.data + j * v.width; // or the two that lie together, of which a half is taken
-            batch values[C];
-            PALI_UNROLL
-            for (std::size_t r = 0; r < R; ++r) {
-                if (r == 0 || each_reads) {
-                    if constexpr (each_reads) PALI_READ_AGAIN;
-                    PALI_UNROLL
-                    for (std::size_t c = 0; c < C; ++c) values[c] = load_half<Half>(arch::simd<A>{}, row + c * lanes * pair);
-                }
-                batch weight(weights[r][j + Half]);
-                PALI_UNROLL
-                for (std::size_t c = 0; c < C; ++c) sums[r][c] = arch::fma(weight, values[c], sums[r][c]);
-            }
-        };
-        const std::size_t whole = p.width / pair * pair;
-        PALI_NO_UNROLL
-        for (std::size_t j = 0; j < whole; j += pair) {
-            PALI_UNROLL // what comes next, more keys or more values, lies behind v; each line once
-            for (std::size_t c = 0; c < C; c += std::max<std::size_t>(1, 16 / lanes)) arch::fetch_ahead(v.data + (j + p.width) * v.width + c * lanes * pair);
-            add(j, std::integral_constant<std::size_t, 0>{});
-            if constexpr (pair == 2) {
-                if constexpr (R * C >= 12) PALI_READ_AGAIN;
-                add(j, std::integral_constant<std::size_t, 1>{});
-            }
-        }
-        if (whole != p.width) add(whole, std::integral_constant<std::size_t, 0>{});
-        PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r)
-            PALI_UNROLL
-            for (std::size_t c = 0; c < C; ++c) sums[r][c].store_aligned(y[r] + c * lanes);
-    }
-};
-
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD::detail
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
 // Scaled dot-product attention, block by block of keys with an online softmax: no matrix of scores, no copies for grouped queries.
 
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 namespace detail {
 
@@ -8970,7 +9301,8 @@ struct attention_pass {
     static constexpr std::size_t keys_a_part = 256;
 
     std::size_t group = shape.heads / shape.kv_heads, width = seen_tokens.value_width();
-    std::size_t tokens_a_block = std::clamp<std::size_t>(weigher::queries_a_block / group, 1, std::max<std::size_t>(1, q.count)), most = tokens_a_block * group; // queries of a block
+    std::size_t tokens_a_block = std::clamp<std::size_t>(weigher::queries_a_block / group, 1, std::max<std::size_t>(1, q.count)),
+                most = tokens_a_block * group;                                                                 // queries of a block
     std::size_t room_for = (most + weigher::rows_at_once - 1) / weigher::rows_at_once * weigher::rows_at_once; // queries
     std::size_t blocks_a_head = (q.count + tokens_a_block - 1) / tokens_a_block, blocks = shape.kv_heads * blocks_a_head;
 
@@ -8984,11 +9316,13 @@ struct attention_pass {
     [[nodiscard]] block block_at(std::size_t i) const noexcept {
         const std::size_t first = i % blocks_a_head * tokens_a_block, tokens = std::min(tokens_a_block, q.count - first);
         key_range sees = mask(first);
-        for (std::size_t t = first + 1; t < first + tokens; ++t) sees = {std::min(sees.begin, mask(t).begin), std::max(sees.end, mask(t).end)};
+        for (std::size_t t = first + 1; t < first + tokens; ++t)
+            sees = {std::min(sees.begin, mask(t).begin), std::max(sees.end, mask(t).end)};
         return {i / blocks_a_head, first, tokens * group, sees};
     }
 
-    /// Memory of a thread: the queries of a block, scaled, their scores, which become weights of values in place, and one number beside each.
+    /// Memory of a thread: the queries of a block, scaled, their scores, which become weights of values in place, and one number beside
+    /// each.
     struct room {
         rows<number> queries, weights;
         rows<float> scores;
@@ -9015,7 +9349,8 @@ struct attention_pass {
 
     /// What the queries of a block see in one part of the keys.
     void gather(arch::simd<A> tag, const block& of, std::size_t part, const room& at, const weigher& weigh, gathered& seen) const noexcept {
-        const std::size_t begin = std::max(of.sees.begin / keys_a_block * keys_a_block, part * keys_a_part), end = std::min(of.sees.end, (part + 1) * keys_a_part);
+        const std::size_t begin = std::max(of.sees.begin / keys_a_block * keys_a_block, part * keys_a_part),
+                          end = std::min(of.sees.end, (part + 1) * keys_a_part);
         for (std::size_t first = begin; first < end; first += keys_a_block) {
             const std::size_t size = std::min(keys_a_block, end - first);
             weigh(rows<const number>(at.queries), seen_tokens.keys(of.kv_head, first / keys_a_block), nullptr, at.scores);
@@ -9026,7 +9361,8 @@ struct attention_pass {
                 at.decay[i] = seen.softmax[i].take(tag, at.scores[i], size, within(sees.begin), within(sees.end));
                 Rows::pack(at.scores[i], size, at.weights[i]);
             }
-            weigh(rows<const number>(at.weights.data, of.count, size, at.weights.stride), seen_tokens.values(of.kv_head).from(first), at.decay, seen.sums);
+            weigh(rows<const number>(at.weights.data, of.count, size, at.weights.stride), seen_tokens.values(of.kv_head).from(first),
+                  at.decay, seen.sums);
         }
     }
 
@@ -9063,7 +9399,9 @@ struct attention_pass {
     void by_parts(arch::simd<A> tag, std::size_t parts, thread_pool& threads, arena& scratch) const {
         const std::size_t seen_floats = gathered::floats(room_for, width), floats = room_floats() + weigher_floats();
         float *const memory = scratch.take(threads.size() * floats), *const seen_memory = scratch.take(blocks * (parts + 1) * seen_floats);
-        const auto seen_by = [&](const block& of, std::size_t i, std::size_t part) { return gathered(seen_memory + (i * (parts + 1) + part) * seen_floats, of.count, width); };
+        const auto seen_by = [&](const block& of, std::size_t i, std::size_t part) {
+            return gathered(seen_memory + (i * (parts + 1) + part) * seen_floats, of.count, width);
+        };
         threads.run(blocks * parts, [&](std::size_t task, std::size_t thread) {
             const block of = block_at(task / parts);
             gathered seen = seen_by(of, task / parts, task % parts);
@@ -9084,13 +9422,22 @@ struct attention_pass {
     }
 };
 
-/// The pass: threads take blocks of queries, or parts of the keys where blocks are few.
+} // namespace detail
+
+/**
+ * out[t][h] = softmax(cap(scale · q[t][h] · keysᵀ)) · values, over the keys that mask(t) shows.
+ * q (T, heads · head_dim); keys and values of kv_heads heads, each shared by heads / kv_heads queries, in the type of `Rows`, whose
+ * arithmetic is used; out like q, not q. Parts of the keys are gathered for themselves and added in their order: the order of every sum
+ * depends on the positions of the keys alone, and a token's result is the same alone or among others and on any threads. Where blocks of
+ * queries are few, threads share the parts (flash-decoding: Dao et al., 2023). 4 · T · heads · head_dim · keys flop; scratch for one block
+ * of queries a thread, or for all parts of few.
+ */
 template <class Rows, class A>
-void run_attention(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<typename Rows::element>& seen, const prefix_mask& mask, rows<float> out, thread_pool& threads,
-            arena& scratch) {
+void loop_keys(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<typename Rows::element>& seen,
+               const prefix_mask& mask, rows<float> out, thread_pool& threads, arena& scratch) {
     PALI_ASSERT(seen.head_dim == shape.head_dim && q.count == out.count);
     const arena::frame frame(scratch);
-    const attention_pass<A, Rows> pass{shape, q, seen, mask, out};
+    const detail::attention_pass<A, Rows> pass{shape, q, seen, mask, out};
     std::size_t parts = 1;
     if (pass.blocks < 4 * threads.size())
         for (std::size_t i = 0; i < pass.blocks; ++i) parts = std::max(parts, pass.block_at(i).end_part() - pass.block_at(i).first_part());
@@ -9098,26 +9445,235 @@ void run_attention(arch::simd<A> tag, const attention_shape& shape, rows<const f
     else pass.by_blocks(tag, threads, scratch);
 }
 
-} // namespace detail
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
+
+// Products with bfloat16 weights by AVX512-BF16: pairs of products, twice as many at once as FMA has.
+
+#if defined(__x86_64__)
+#  include <immintrin.h>
+
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 /**
- * out[t][h] = softmax(cap(scale · q[t][h] · keysᵀ)) · values, over the keys that mask(t) shows.
- * q (T, heads · head_dim); keys and values of kv_heads heads, each shared by heads / kv_heads queries, in float32 or bfloat16, widened; out like q, not q.
- * Parts of the keys are gathered for themselves and added in their order: the order of every sum depends on the positions of the keys alone, and a token's
- * result is the same alone or among others and on any threads. Where blocks of queries are few, threads share the parts (flash-decoding: Dao et al., 2023).
- * 4 · T · heads · head_dim · keys flop; scratch for one block of queries a thread, or for all parts of few.
+ * vdpbf16ps adds two products of bfloat16 to each of sixteen sums: x is rounded to bfloat16, weights are taken as they lie, and nothing is
+ * widened. Denormal numbers count as zero. Needs arch::features::avx512_bf16.
  */
-template <class A, weight_element Element>
-void attention(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask, rows<float> out, thread_pool& threads,
-               arena& scratch) {
-    detail::run_attention<detail::simd_weighted_rows<A, Element>>(tag, shape, q, seen, mask, out, threads, scratch);
-}
+struct dot_bf16_avx512 {
+    using number = bfloat16;                            ///< of packed activations
+    using element = bfloat16;                           ///< of weights
+    static constexpr std::size_t lanes = 16, pair = 32; ///< of a register of sums; numbers that are multiplied at once
+    static constexpr bool in_parts = false;             ///< ten registers are read for 24 products: the second-level cache is quick enough
+    /// Columns of a tile beside R rows: 24 sums, their weights and one activation are what 32 registers hold.
+    template <std::size_t R>
+    static constexpr std::size_t columns = R == 1   ? 8
+                                           : R == 4 ? 6
+                                                    : 4;
 
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+    /// Rounds a row to nearest even, and fills it with zeros to whole pairs.
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    static void pack(const float* x, std::size_t width, bfloat16* packed) noexcept {
+        for (std::size_t k = 0; k < width; k += pair) {
+            const std::size_t rest = width - k;
+            const __m512 low = _mm512_maskz_loadu_ps(first_lanes<__mmask16>(rest), x + k);
+            const __m512 high =
+                rest > lanes ? _mm512_maskz_loadu_ps(first_lanes<__mmask16>(rest - lanes), x + k + lanes) : _mm512_setzero_ps();
+            const __m512bh rounded = _mm512_cvtne2ps_pbh(high, low);
+            _mm512_storeu_si512(packed + k, (__m512i)rounded);
+        }
+    }
+
+    /// As dot_floats_simd::tile(), whose promises it keeps.
+    template <std::size_t R, std::size_t C>
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    static void tile(rows<const bfloat16> x, rows<const bfloat16> w, [[maybe_unused]] const partial_sums& part, const float* bias,
+                     rows<float> y) noexcept {
+        PALI_ASSERT(part.begin == 0 && part.end == w.width);
+        const std::size_t whole = w.width / pair * pair;
+        __m512 sums[R][C];
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) PALI_UNROLL
+        for (std::size_t c = 0; c < C; ++c) sums[r][c] = _mm512_setzero_ps();
+        if constexpr (R == 1) add_row(x[0], w, whole, sums[0]);
+        else PALI_NO_UNROLL
+        for (std::size_t k = 0; k < whole; k += pair) {
+            __m512i weights[C];
+            PALI_UNROLL
+            for (std::size_t c = 0; c < C; ++c) weights[c] = _mm512_loadu_si512(w[c] + k);
+            add(x, k, weights, sums, rows<const bfloat16>(w[2 * C] + k, C, pair, w.stride)); // which come two tiles later
+        }
+        if (whole != w.width) { // the row ends inside a register, and what lies behind it may not be ours to read
+            __m512i weights[C];
+            PALI_UNROLL
+            for (std::size_t c = 0; c < C; ++c)
+                weights[c] = _mm512_maskz_loadu_epi16(first_lanes<__mmask32>(w.width - whole), w[c] + whole);
+            add(x, whole, weights, sums, w);
+        }
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) PALI_UNROLL
+        for (std::size_t c = 0; c < C; c += 4) {
+            __m512 four[4];
+            PALI_UNROLL
+            for (std::size_t i = 0; i < 4; ++i) four[i] = c + i < C ? sums[r][c + i < C ? c + i : 0] : _mm512_setzero_ps();
+            __m128 of_columns = add_lanes(four);
+            if (c + 4 <= C) {
+                if (bias) of_columns += _mm_loadu_ps(bias + c);
+                _mm_storeu_ps(y[r] + c, of_columns);
+            } else {
+                PALI_UNROLL
+                for (std::size_t i = c; i < C; ++i) y[r][i] = of_columns[i - c] + (bias ? bias[i] : 0.f);
+            }
+        }
+    }
+
+private:
+    /// A mask of so many lanes, or of all.
+    template <class Mask>
+    [[nodiscard]] static Mask first_lanes(std::size_t count) noexcept {
+        return count >= 8 * sizeof(Mask) ? static_cast<Mask>(~Mask{0}) : static_cast<Mask>((Mask{1} << count) - 1);
+    }
+
+    /// Numbers [0, whole) of a single row times those of each column, which runs at the speed of memory: the fewer instructions a line of
+    /// weights takes, the more lines to come are in the core's sight and asked for. So weights are operands in memory, and their places are
+    /// offsets that serve two pointers, to these columns and to the next tile, which is fetched meanwhile.
+    template <std::size_t C>
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    static inline void add_row(const bfloat16* x, rows<const bfloat16> w, std::size_t whole, __m512 (&sums)[C]) noexcept {
+        struct line {
+            bfloat16 numbers[pair];
+        };
+        const char *now = reinterpret_cast<const char*>(w.data), *next = reinterpret_cast<const char*>(w[C]);
+        std::size_t column[C] = {};
+        PALI_UNROLL
+        for (std::size_t c = 1; c < C; ++c) {
+            column[c] = c * w.stride * sizeof(bfloat16);
+            __asm__("" : "+r"(column[c])); // or compilers make a pointer of each sum
+        }
+        PALI_NO_UNROLL
+        for (std::size_t k = 0; k < whole; k += pair, now += sizeof(line), next += sizeof(line)) {
+            const __m512i value = _mm512_loadu_si512(x + k);
+            PALI_UNROLL
+            for (std::size_t c = 0; c < C; ++c) {
+                arch::fetch_ahead(next + column[c]);
+                __m512 sum = sums[c]; // by name: g++ would leave what assembly changes in memory
+                __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(value), "m"(*reinterpret_cast<const line*>(now + column[c])));
+                sums[c] = sum;
+            }
+        }
+    }
+
+    /// One register of each row times one of each column. Beside two and four rows, columns that come later are fetched meanwhile, evenly:
+    /// reading waits less so.
+    template <std::size_t R, std::size_t C>
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    static inline void add(rows<const bfloat16> x, std::size_t k, const __m512i (&weights)[C], __m512 (&sums)[R][C],
+                           const rows<const bfloat16>& later) noexcept {
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) {
+            __m512i value = _mm512_loadu_si512(x[r] + k);
+            PALI_IN_REGISTER(value);
+            if constexpr (R == 2 || R == 4)
+                for (std::size_t c = r * C / R; c < (r + 1) * C / R; ++c) arch::fetch_ahead(later[c]);
+            PALI_UNROLL
+            for (std::size_t c = 0; c < C; ++c) sums[r][c] = _mm512_dpbf16_ps(sums[r][c], (__m512bh)value, (__m512bh)weights[c]);
+        }
+    }
+
+    /// The sums of the lanes of four registers, each in the same order.
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    PALI_ALWAYS_INLINE static inline __m128 add_lanes(const __m512 (&of)[4]) noexcept {
+        const __m512 ab = __builtin_shufflevector(of[0], of[1], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
+                          __builtin_shufflevector(of[0], of[1], 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+        const __m512 cd = __builtin_shufflevector(of[2], of[3], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
+                          __builtin_shufflevector(of[2], of[3], 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+        const __m512 fours = __builtin_shufflevector(ab, cd, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
+                             __builtin_shufflevector(ab, cd, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+        const __m256 halves = __builtin_shufflevector(fours, fours, 0, 1, 2, 3, 4, 5, 6, 7) +
+                              __builtin_shufflevector(fours, fours, 8, 9, 10, 11, 12, 13, 14, 15);
+        return __builtin_shufflevector(halves, halves, 0, 1, 2, 3) + __builtin_shufflevector(halves, halves, 4, 5, 6, 7);
+    }
+};
+
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
+
+#endif
+
+// Attention over keys and values in bfloat16 by AVX512-BF16: two numbers of a key, or two values, at once.
+
+#if defined(__x86_64__)
+#  include <immintrin.h>
+
+#  include <cstdint>
+#  include <cstring>
+
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
+
+/// vdpbf16ps adds a number of each of two rows to each of sixteen sums: weights are rounded to bfloat16, rows are taken as they lie. Needs
+/// arch::features::avx512_bf16.
+struct rows_bf16_avx512 {
+    using number = bfloat16;                                    ///< of weights
+    using element = bfloat16;                                   ///< of rows
+    using weigher = detail::register_weigher<rows_bf16_avx512>; ///< goes through both in tiles of registers
+    static constexpr std::size_t lanes = 16;                    ///< of a register of sums
+    /// Registers of columns of a tile beside R rows.
+    template <std::size_t R>
+    static constexpr std::size_t columns = 4;
+
+    /// n weights, rounded to nearest even, with a zero behind an odd one; may be done in place, where a weight takes half of its room.
+    static void pack(const float* p, std::size_t n, bfloat16* packed) noexcept { dot_bf16_avx512::pack(p, n, packed); }
+
+    /// As rows_simd::tile(), two terms at a time.
+    template <std::size_t R, std::size_t C>
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    static void tile(rows<const bfloat16> p, const paired_rows<bfloat16>& v, const float* decay, rows<float> y) noexcept {
+        __m512 sums[R][C];
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) PALI_UNROLL
+        for (std::size_t c = 0; c < C; ++c)
+            sums[r][c] = decay ? _mm512_load_ps(y[r] + c * lanes) * _mm512_set1_ps(decay[r]) : _mm512_setzero_ps();
+        const std::size_t whole = p.width / 2 * 2;
+        PALI_NO_UNROLL
+        for (std::size_t j = 0; j < whole; j += 2) {
+            __m512i values[C];
+            PALI_UNROLL
+            for (std::size_t c = 0; c < C; ++c) values[c] = _mm512_load_si512(v.data + j * v.width + 2 * c * lanes);
+            PALI_UNROLL
+            for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(v.data + (j + p.width) * v.width + 2 * c * lanes);
+            add(p, j, values, sums);
+        }
+        if (whole != p.width) { // the row beside the last is not there, and may be no number
+            __m512i values[C];
+            PALI_UNROLL
+            for (std::size_t c = 0; c < C; ++c) values[c] = _mm512_maskz_loadu_epi16(0x55555555, v.data + whole * v.width + 2 * c * lanes);
+            add(p, whole, values, sums);
+        }
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) PALI_UNROLL
+        for (std::size_t c = 0; c < C; ++c) _mm512_store_ps(y[r] + c * lanes, sums[r][c]);
+    }
+
+private:
+    template <std::size_t R, std::size_t C>
+    PALI_TARGET("avx512f,avx512bw,avx512bf16")
+    static inline void add(const rows<const bfloat16>& p, std::size_t j, const __m512i (&values)[C], __m512 (&sums)[R][C]) noexcept {
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) {
+            std::int32_t both;
+            std::memcpy(&both, p[r] + j, sizeof both);
+            __m512i weights = _mm512_set1_epi32(both);
+            PALI_IN_REGISTER(weights);
+            PALI_UNROLL
+            for (std::size_t c = 0; c < C; ++c) sums[r][c] = _mm512_dpbf16_ps(sums[r][c], (__m512bh)weights, (__m512bh)values[c]);
+        }
+    }
+};
+
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
+
+#endif
 
 // Tile registers: Intel AMX, or anything else that does what its instructions say.
 
-namespace pali::inline PALI_ABI::arch {
+namespace pali { inline namespace PALI_ABI { namespace arch {
 
 /// What LDTILECFG reads (Intel's Software Developer's Manual, volume 2A). Palette 1 has eight tiles, each of at most 16 rows of 64 bytes;
 /// a tile that is not used has zeros.
@@ -9130,7 +9686,8 @@ struct alignas(64) tile_shapes {
 };
 static_assert(sizeof(tile_shapes) == 64);
 
-/// Eight tile registers of the calling thread and what can be done with them. Numbers of tiles are template arguments; strides are in bytes.
+/// Eight tile registers of the calling thread and what can be done with them. Numbers of tiles are template arguments; strides are in
+/// bytes.
 template <class Tiles>
 concept tile_unit = requires(const tile_shapes& shapes, const void* from, void* to, std::size_t stride) {
     Tiles::configure(shapes);
@@ -9144,8 +9701,9 @@ concept tile_unit = requires(const tile_shapes& shapes, const void* from, void* 
 #if defined(__x86_64__)
 /**
  * The instructions of AMX-TILE and AMX-BF16, for processors with arch::features::amx_bf16.
- * They are written as assembly because the intrinsics of g++ 12 understate what they read: _tile_loadconfig 8 bytes, _tile_loadd nothing, so
- * that stores to a packed buffer may be dropped or moved. It also frees callers from flags: no target attribute stands in the way of inlining.
+ * They are written as assembly because the intrinsics of g++ 12 understate what they read: _tile_loadconfig 8 bytes, _tile_loadd nothing,
+ * so that stores to a packed buffer may be dropped or moved. It also frees callers from flags: no target attribute stands in the way of
+ * inlining.
  */
 struct amx_tiles {
     /// Gives the tiles their shapes, and zeros.
@@ -9175,19 +9733,19 @@ struct amx_tiles {
 };
 #endif
 
-} // namespace pali::inline PALI_ABI::arch
+}}} // namespace pali::PALI_ABI::arch
 
 // Registers of eight floats: turned over, and rounded to bfloat16.
 
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-typedef float eight_floats __attribute__((vector_size(32)));                                  ///< a register of AVX2
-typedef float eight_floats_in_memory __attribute__((vector_size(32), aligned(4), may_alias)); ///< the same where it lies, at any address that floats have
-typedef std::uint32_t eight_words __attribute__((vector_size(32)));                           ///< its bits
+typedef float eight_floats __attribute__((vector_size(32))); ///< a register of AVX2
+typedef float eight_floats_in_memory
+    __attribute__((vector_size(32), aligned(4), may_alias));        ///< the same where it lies, at any address that floats have
+typedef std::uint32_t eight_words __attribute__((vector_size(32))); ///< its bits
 
 /// a[i][j] becomes a[j][i]; bits stay as they are. Compilers keep the arrays in registers, where loops are unrolled.
-PALI_TARGET("avx2") PALI_ALWAYS_INLINE
-inline void transpose(eight_floats (&a)[8]) noexcept {
+PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline void transpose(eight_floats (&a)[8]) noexcept {
     eight_floats b[8];
 #pragma GCC unroll 4
     for (std::size_t i = 0; i < 8; i += 2) { // b[i]: columns 0, 1 and 4, 5 of two rows; b[i + 1]: columns 2, 3 and 6, 7
@@ -9211,15 +9769,13 @@ inline void transpose(eight_floats (&a)[8]) noexcept {
 }
 
 /// Bits of which the upper halves are the numbers in bfloat16, rounded to nearest even. They are no NaN.
-PALI_TARGET("avx2") PALI_ALWAYS_INLINE
-inline eight_words rounded_up_half(eight_floats x) noexcept {
+PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline eight_words rounded_up_half(eight_floats x) noexcept {
     const auto bits = reinterpret_cast<eight_words>(x);
     return bits + 0x7fffu + ((bits >> 16) & 1u);
 }
 
 /// Sixteen numbers in bfloat16, as its constructor rounds them, one by one as slowly as compilers make it. Both may lie in the same place.
-PALI_TARGET("avx2") PALI_ALWAYS_INLINE
-inline void round_sixteen(const float* from, bfloat16* to) noexcept {
+PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline void round_sixteen(const float* from, bfloat16* to) noexcept {
     typedef std::uint16_t halves __attribute__((vector_size(32)));
     eight_words words[2];
 #pragma GCC unroll 2
@@ -9228,21 +9784,22 @@ inline void round_sixteen(const float* from, bfloat16* to) noexcept {
         const auto is_nan = reinterpret_cast<eight_words>(x != x);
         words[i] = (rounded_up_half(x) & ~is_nan) | ((reinterpret_cast<eight_words>(x) | 0x400000u) & is_nan);
     }
-    const halves both = __builtin_shufflevector(reinterpret_cast<halves>(words[0]), reinterpret_cast<halves>(words[1]), 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    const halves both = __builtin_shufflevector(reinterpret_cast<halves>(words[0]), reinterpret_cast<halves>(words[1]), 1, 3, 5, 7, 9, 11,
+                                                13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
     std::memcpy(static_cast<void*>(to), &both, sizeof both);
 }
 
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// Quantised weights as rows of bfloat16, for products of many rows.
+// Quantized weights as rows of bfloat16, for products of many rows.
 
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Numbers [begin, begin + to.width), whole groups of them, of the rows of strip `i`, to the eight of `to`. Rounded to nearest even: by 2^-9 of a number, where the code itself is off by
-/// 2^-5 or 2^-9 of the largest in its group.
+/// Numbers [begin, begin + to.width), whole groups of them, of the rows of strip `i`, to the eight of `to`. Rounded to nearest even: by
+/// 2^-9 of a number, where the code itself is off by 2^-5 or 2^-9 of the largest in its group.
 template <std::size_t Bits>
-void read_strip(const quantised_rows<Bits>& w, std::size_t i, std::size_t begin, rows<bfloat16> to) noexcept {
-    using matrix = quantised_rows<Bits>;
+void read_strip(const quantized_rows<Bits>& w, std::size_t i, std::size_t begin, rows<bfloat16> to) noexcept {
+    using matrix = quantized_rows<Bits>;
     constexpr std::size_t in_bytes = matrix::group_bytes / matrix::strip; // numbers of a row in consecutive bytes: a group, or half of it
     const std::uint8_t* codes = w.codes_of(i) + matrix::strip * matrix::bytes_of(begin);
     const bfloat16* scales = w.scales_of(i) + matrix::strip * (begin / matrix::group);
@@ -9278,24 +9835,27 @@ namespace strip_detail {
 typedef std::int32_t eight_integers __attribute__((vector_size(32)));
 typedef std::uint16_t eight_scales __attribute__((vector_size(16)));
 
-/// The number in byte `i` of each of eight words, of which the upper `Bits` are a signed code, times its scale: bits of the float, rounded so that the upper half is a bfloat16.
+/// The number in byte `i` of each of eight words, of which the upper `Bits` are a signed code, times its scale: bits of the float, rounded
+/// so that the upper half is a bfloat16.
 template <std::size_t Bits>
-PALI_TARGET("avx2") PALI_ALWAYS_INLINE
-inline eight_words decode_byte(eight_words codes, std::uint32_t i, eight_floats scale) noexcept {
+PALI_TARGET("avx2")
+PALI_ALWAYS_INLINE inline eight_words decode_byte(eight_words codes, std::uint32_t i, eight_floats scale) noexcept {
     const eight_integers code = reinterpret_cast<eight_integers>(codes << (24 - 8 * i)) >> static_cast<int>(32 - Bits);
     return rounded_up_half(__builtin_convertvector(code, eight_floats) * scale);
 }
 
 /// Four bytes of each of eight rows, in four registers of words one behind the other, as 16 numbers of each row.
 template <std::size_t Bits>
-PALI_TARGET("avx2") PALI_ALWAYS_INLINE
-inline void decode_sixteen(const eight_words (&codes)[4], eight_floats scale, const rows<bfloat16>& to, std::size_t at) noexcept {
+PALI_TARGET("avx2")
+PALI_ALWAYS_INLINE
+    inline void decode_sixteen(const eight_words (&codes)[4], eight_floats scale, const rows<bfloat16>& to, std::size_t at) noexcept {
     eight_floats pairs[8]; // of numbers of the eight rows
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < 4; ++j)
 #pragma GCC unroll 2
         for (std::uint32_t half = 0; half < 2; ++half)
-            pairs[2 * j + half] = reinterpret_cast<eight_floats>((decode_byte<Bits>(codes[j], 2 * half, scale) >> 16) | (decode_byte<Bits>(codes[j], 2 * half + 1, scale) & 0xffff0000u));
+            pairs[2 * j + half] = reinterpret_cast<eight_floats>((decode_byte<Bits>(codes[j], 2 * half, scale) >> 16) |
+                                                                 (decode_byte<Bits>(codes[j], 2 * half + 1, scale) & 0xffff0000u));
     transpose(pairs);
 #pragma GCC unroll 8
     for (std::size_t r = 0; r < 8; ++r) *reinterpret_cast<eight_floats_in_memory*>(to[r] + at) = pairs[r];
@@ -9306,8 +9866,8 @@ inline void decode_sixteen(const eight_words (&codes)[4], eight_floats scale, co
 /// read_strip() by AVX2.
 template <std::size_t Bits>
 PALI_TARGET("avx2")
-void read_strip_avx2(const quantised_rows<Bits>& w, std::size_t i, std::size_t begin, rows<bfloat16> to) noexcept {
-    using matrix = quantised_rows<Bits>;
+void read_strip_avx2(const quantized_rows<Bits>& w, std::size_t i, std::size_t begin, rows<bfloat16> to) noexcept {
+    using matrix = quantized_rows<Bits>;
     PALI_ASSERT(begin % matrix::group == 0 && to.width % matrix::group == 0);
     const std::uint8_t* codes = w.codes_of(i) + matrix::strip * matrix::bytes_of(begin);
     const bfloat16* scales = w.scales_of(i) + matrix::strip * (begin / matrix::group);
@@ -9332,14 +9892,14 @@ void read_strip_avx2(const quantised_rows<Bits>& w, std::size_t i, std::size_t b
     }
 }
 
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
 // y = x · wᵀ + bias for many rows at once, by tile registers: Intel AMX, or anything else that does what its instructions say.
 
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Where the kernel gets weights from, part after part. panel(first, begin, room) gives the numbers [begin, begin + room.width) of the outputs
-/// [first, first + room.count) as bfloat16, where they lie or in `room`. Threads call it at the same time; it must not throw.
+/// Where the kernel gets weights from, part after part. panel(first, begin, room) gives the numbers [begin, begin + room.width) of the
+/// outputs [first, first + room.count) as bfloat16, where they lie or in `room`. Threads call it at the same time; it must not throw.
 template <class Weights>
 concept panel_source = requires(const Weights& weights, std::size_t n, rows<bfloat16> room) {
     { weights.count() } -> std::convertible_to<std::size_t>; // outputs
@@ -9361,14 +9921,14 @@ struct stored_panels {
 
 /// Weights in codes.
 template <std::size_t Bits>
-struct quantised_panels {
-    const quantised_rows<Bits>& matrix; ///< (N, K); not owned
+struct quantized_panels {
+    const quantized_rows<Bits>& matrix; ///< (N, K); not owned
 
     [[nodiscard]] std::size_t count() const noexcept { return matrix.count; } ///< N
     [[nodiscard]] std::size_t width() const noexcept { return matrix.width; } ///< K
     /// Decoded in `room`: whole groups, whole strips.
     [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t begin, rows<bfloat16> room) const noexcept {
-        constexpr std::size_t strip = quantised_rows<Bits>::strip;
+        constexpr std::size_t strip = quantized_rows<Bits>::strip;
         PALI_ASSERT(first % strip == 0 && room.count % strip == 0);
         for (std::size_t i = 0; i < room.count; i += strip) read_strip_avx2(matrix, (first + i) / strip, begin, room.slice(i, strip));
         return room;
@@ -9377,13 +9937,15 @@ struct quantised_panels {
 
 namespace tile_detail {
 
-inline constexpr std::size_t tile_rows = 16;                 // outputs of a tile of weights, tokens of a tile of activations
-inline constexpr std::size_t tile_inputs = 32;               // numbers of a row of weights that one step takes
-inline constexpr std::size_t tile_lanes = tile_rows * 16;    // a tile as numbers of 32 bits
-inline constexpr std::size_t tile_stride = 64;               // bytes of a row of a tile that lies in one piece
-inline constexpr std::size_t panel_outputs = 2 * tile_rows;  // two tiles of weights times two of tokens: each is loaded once for two products
+inline constexpr std::size_t tile_rows = 16;              // outputs of a tile of weights, tokens of a tile of activations
+inline constexpr std::size_t tile_inputs = 32;            // numbers of a row of weights that one step takes
+inline constexpr std::size_t tile_lanes = tile_rows * 16; // a tile as numbers of 32 bits
+inline constexpr std::size_t tile_stride = 64;            // bytes of a row of a tile that lies in one piece
+inline constexpr std::size_t panel_outputs =
+    2 * tile_rows; // two tiles of weights times two of tokens: each is loaded once for two products
 
-/// Turns a tile of 16 x 16 numbers of 32 bits over, to rows that are `stride` floats apart. If `Adds`, to[i][j] = from[j][i] + bias[j]; else the bits stay as they are.
+/// Turns a tile of 16 x 16 numbers of 32 bits over, to rows that are `stride` floats apart. If `Adds`, to[i][j] = from[j][i] + bias[j];
+/// else the bits stay as they are.
 template <bool Adds>
 PALI_TARGET("avx2")
 inline void transpose_tile(const void* from, float* to, std::size_t stride, const float* bias = nullptr) noexcept {
@@ -9392,7 +9954,8 @@ inline void transpose_tile(const void* from, float* to, std::size_t stride, cons
         for (std::size_t row = 0; row < 16; row += 8) {
             eight_floats block[8];
 #pragma GCC unroll 8
-            for (std::size_t i = 0; i < 8; ++i) block[i] = *reinterpret_cast<const eight_floats_in_memory*>(source + (row + i) * 16 + column);
+            for (std::size_t i = 0; i < 8; ++i)
+                block[i] = *reinterpret_cast<const eight_floats_in_memory*>(source + (row + i) * 16 + column);
             transpose(block);
 #pragma GCC unroll 8
             for (std::size_t i = 0; i < 8; ++i) {
@@ -9408,13 +9971,16 @@ struct packed_tokens {
     std::size_t count = 0;  ///< tokens
     std::size_t steps = 0;
 
-    [[nodiscard]] float* tile(std::size_t token_tile, std::size_t step) const noexcept { return tiles + (token_tile * steps + step) * tile_lanes; }
+    [[nodiscard]] float* tile(std::size_t token_tile, std::size_t step) const noexcept {
+        return tiles + (token_tile * steps + step) * tile_lanes;
+    }
 };
 
-/// Rounds and packs the steps [first, last) of one tile of tokens. A row of the tile is a pair of numbers for 16 tokens, so it is the tokens'
-/// own rows turned over by pairs.
+/// Rounds and packs the steps [first, last) of one tile of tokens. A row of the tile is a pair of numbers for 16 tokens, so it is the
+/// tokens' own rows turned over by pairs.
 PALI_TARGET("avx2")
-inline void pack_tokens(rows<const float> x, const packed_tokens& to, std::size_t token_tile, std::size_t first, std::size_t last) noexcept {
+inline void pack_tokens(rows<const float> x, const packed_tokens& to, std::size_t token_tile, std::size_t first,
+                        std::size_t last) noexcept {
     alignas(64) bfloat16 rounded[tile_rows][tile_inputs] = {};
     const std::size_t tokens = std::min(tile_rows, x.count - token_tile * tile_rows);
     for (std::size_t step = first; step < last; ++step) {
@@ -9432,8 +9998,8 @@ inline void pack_tokens(rows<const float> x, const packed_tokens& to, std::size_
     }
 }
 
-/// How a task goes through its products. Processors with tiles have a second-level cache of 2 MiB at least: a part of the tokens' numbers takes 3/4 of 1 MiB, sums of all panels up
-/// to 1/2, and the rest is for weights.
+/// How a task goes through its products. Processors with tiles have a second-level cache of 2 MiB at least: a part of the tokens' numbers
+/// takes 3/4 of 1 MiB, sums of all panels up to 1/2, and the rest is for weights.
 struct tile_blocking {
     std::size_t panels; ///< of a task
     std::size_t tiles;  ///< of tokens
@@ -9442,7 +10008,9 @@ struct tile_blocking {
     /// Even shares, and at least four tasks a thread, so that others can help a thread that is late.
     tile_blocking(std::size_t outputs, const packed_tokens& x, std::size_t threads) noexcept {
         const auto pieces = [](std::size_t n, std::size_t most) { return std::max<std::size_t>(1, (n + most - 1) / most); };
-        const auto even = [&](std::size_t n, std::size_t most) { return std::max<std::size_t>(2, (pieces(n, pieces(n, most)) + 1) / 2 * 2); }; // groups of weights may have two steps
+        const auto even = [&](std::size_t n, std::size_t most) {
+            return std::max<std::size_t>(2, (pieces(n, pieces(n, most)) + 1) / 2 * 2);
+        }; // groups of weights may have two steps
         const std::size_t all = pieces(outputs, panel_outputs);
         panels = pieces(all, threads * std::max<std::size_t>(4, pieces(all, threads * 8)));
         tiles = even(pieces(x.count, tile_rows), 32);
@@ -9467,13 +10035,16 @@ inline constexpr arch::tile_shapes whole_tiles = [] {
 /// Calls act(integral_constant) for tiles 0 to N - 1.
 template <int N, class Act>
 PALI_ALWAYS_INLINE inline void each_tile(Act&& act) noexcept {
-    [&]<int... Tile>(std::integer_sequence<int, Tile...>) PALI_ALWAYS_INLINE { (act(std::integral_constant<int, Tile>{}), ...); }(std::make_integer_sequence<int, N>{});
+    [&]<int... Tile>(std::integer_sequence<int, Tile...>)
+        PALI_ALWAYS_INLINE { (act(std::integral_constant<int, Tile>{}), ...); }(std::make_integer_sequence<int, N>{});
 }
 
 /// Adds a part of the products of two tiles of outputs and B of tokens to `sums` (B, 2, 16, 16), which begin here if `begins`.
 template <arch::tile_unit Tiles, int B>
 inline void add_part(rows<const bfloat16> w, const float* tokens, std::size_t next_tile, bool begins, float* sums) noexcept {
-    each_tile<2 * B>([&](auto tile) { begins ? Tiles::template zero<tile()>() : Tiles::template load<tile()>(sums + tile() * tile_lanes, tile_stride); });
+    each_tile<2 * B>([&](auto tile) {
+        begins ? Tiles::template zero<tile()>() : Tiles::template load<tile()>(sums + tile() * tile_lanes, tile_stride);
+    });
     const std::size_t stride = w.stride * sizeof(bfloat16); // copies: tiles are loaded by code that might write to any memory
     const bfloat16 *upper = w.data, *lower = w[tile_rows];
     for (std::size_t steps = w.width / tile_inputs; steps != 0; --steps, upper += tile_inputs, lower += tile_inputs, tokens += tile_lanes) {
@@ -9493,7 +10064,8 @@ inline void add_part(rows<const bfloat16> w, const float* tokens, std::size_t ne
 
 /// A tile of sums, turned over and with its bias if there is one, to the rows of y that begin at `y`.
 PALI_TARGET("avx2")
-inline void write_tile(const float* sums, const float* bias, std::size_t outputs, std::size_t tokens, float* y, std::size_t stride) noexcept {
+inline void write_tile(const float* sums, const float* bias, std::size_t outputs, std::size_t tokens, float* y,
+                       std::size_t stride) noexcept {
     float added[tile_rows] = {};
     if (bias) std::copy_n(bias, outputs, added);
     if (outputs == tile_rows && tokens == tile_rows) return transpose_tile<true>(sums, y, stride, added);
@@ -9504,19 +10076,22 @@ inline void write_tile(const float* sums, const float* bias, std::size_t outputs
 
 /// The sums of add_part(), which are those of outputs [first, first + n) and of tiles [begin, end) of tokens, to y.
 PALI_TARGET("avx2")
-inline void write_sums(const float* sums, const float* bias, std::size_t first, std::size_t n, std::size_t begin, std::size_t end, rows<float> y) noexcept {
+inline void write_sums(const float* sums, const float* bias, std::size_t first, std::size_t n, std::size_t begin, std::size_t end,
+                       rows<float> y) noexcept {
     for (std::size_t tile = begin; tile < end; ++tile)
         for (std::size_t output = 0; output < panel_outputs; output += tile_rows, sums += tile_lanes) {
             if (output >= n) continue;
             const std::size_t token = tile * tile_rows, at = first + output;
-            write_tile(sums, bias ? bias + at : nullptr, std::min(tile_rows, n - output), std::min(tile_rows, y.count - token), y[token] + at, y.stride);
+            write_tile(sums, bias ? bias + at : nullptr, std::min(tile_rows, n - output), std::min(tile_rows, y.count - token),
+                       y[token] + at, y.stride);
         }
 }
 
-/// The numbers of `steps` steps from number `begin` on: where those of 32 outputs are not all there, in `room`, with zeros behind the last input. What lies behind the last output is
-/// added to sums that go nowhere.
+/// The numbers of `steps` steps from number `begin` on: where those of 32 outputs are not all there, in `room`, with zeros behind the last
+/// input. What lies behind the last output is added to sums that go nowhere.
 template <panel_source Weights>
-rows<const bfloat16> whole_panel(const Weights& weights, std::size_t first, std::size_t n, std::size_t begin, std::size_t steps, bfloat16* room) noexcept {
+rows<const bfloat16> whole_panel(const Weights& weights, std::size_t first, std::size_t n, std::size_t begin, std::size_t steps,
+                                 bfloat16* room) noexcept {
     const rows<bfloat16> whole(room, panel_outputs, steps * tile_inputs);
     const std::size_t inputs = std::min(weights.width() - begin, whole.width);
     const rows<const bfloat16> there = weights.panel(first, begin, {room, n, inputs, whole.width});
@@ -9530,14 +10105,18 @@ rows<const bfloat16> whole_panel(const Weights& weights, std::size_t first, std:
 
 /// The outputs [first, first + count) of every token. `room` is for this thread's weights and sums.
 template <arch::tile_unit Tiles, panel_source Weights>
-void multiply_outputs(const Weights& weights, std::size_t first, std::size_t count, const packed_tokens& x, const tile_blocking& cut, const float* bias, rows<float> y, float* room) noexcept {
-    const std::size_t tiles = (x.count + tile_rows - 1) / tile_rows, parts = std::max<std::size_t>(1, (x.steps + cut.steps - 1) / cut.steps);
+void multiply_outputs(const Weights& weights, std::size_t first, std::size_t count, const packed_tokens& x, const tile_blocking& cut,
+                      const float* bias, rows<float> y, float* room) noexcept {
+    const std::size_t tiles = (x.count + tile_rows - 1) / tile_rows,
+                      parts = std::max<std::size_t>(1, (x.steps + cut.steps - 1) / cut.steps);
     Tiles::configure(whole_tiles);
     for (std::size_t begin = 0; begin < tiles; begin += cut.tiles)
         for (std::size_t part = 0; part < parts; ++part)
             for (std::size_t panel = 0; panel * panel_outputs < count; ++panel) {
-                const std::size_t at = first + panel * panel_outputs, n = std::min(panel_outputs, first + count - at), step = part * cut.steps;
-                const auto w = whole_panel(weights, at, n, step * tile_inputs, std::min(cut.steps, x.steps - step), reinterpret_cast<bfloat16*>(room));
+                const std::size_t at = first + panel * panel_outputs, n = std::min(panel_outputs, first + count - at),
+                                  step = part * cut.steps;
+                const auto w =
+                    whole_panel(weights, at, n, step * tile_inputs, std::min(cut.steps, x.steps - step), reinterpret_cast<bfloat16*>(room));
                 float* const sums = room + cut.panel_floats() + 2 * panel * cut.tiles * tile_lanes;
                 const std::size_t end = std::min(tiles, begin + cut.tiles);
                 for (std::size_t t = begin; t < end; t += 2) {
@@ -9553,16 +10132,18 @@ void multiply_outputs(const Weights& weights, std::size_t first, std::size_t cou
 } // namespace tile_detail
 
 /**
- * y = x · wᵀ + bias for each factor. x (T, K) float, rounded to bfloat16; source(weights) gives the numbers of weights (N, K).
- * Accumulates in float32, 16 pairs of products after 16 pairs: the order of each sum depends on K alone, so results are the same for any T and any
- * number of threads (not those of matmul(), which does not round x). Numbers that are denormal count as zero.
- * 2·T·N·K flop, for T in whole tiles of 16 and N in whole panels of 32. Reads weights once for 512 tokens, tokens once for a task's panels, and both once for 32 of the other from the
- * second-level cache. Takes T·K/2 floats of scratch, and up to 1 MiB a thread. Needs AVX2 besides the tiles.
- * Source: TDPBF16PS in volume 2 of Intel's Software Developer's Manual; that a matrix as stored is its first operand is all the layout needs.
+ * y = x · wᵀ + bias for each operand. x (T, K) float, rounded to bfloat16; source(weights) gives the numbers of weights (N, K).
+ * Accumulates in float32, 16 pairs of products after 16 pairs: the order of each sum depends on K alone, so results are the same for any T
+ * and any number of threads (not those of dot_floats_simd, which does not round x). Numbers that are denormal count as zero. 2·T·N·K flop,
+ * for T in whole tiles of 16 and N in whole panels of 32. Reads weights once for 512 tokens, tokens once for a task's panels, and both once
+ * for 32 of the other from the second-level cache. Takes T·K/2 floats of scratch, and up to 1 MiB a thread. Needs AVX2 besides the tiles.
+ * Source: TDPBF16PS in volume 2 of Intel's Software Developer's Manual; that a matrix as stored is its first operand is all the layout
+ * needs.
  */
 template <arch::tile_unit Tiles, class Weights, class Source>
     requires panel_source<std::invoke_result_t<Source, const Weights&>>
-void matmul_amx(Tiles, rows<const float> x, std::initializer_list<factor<Weights>> with, Source&& source, thread_pool& threads, arena& scratch) {
+void loop_tiles(Tiles, rows<const float> x, std::initializer_list<operand<Weights>> with, Source&& source, thread_pool& threads,
+                arena& scratch) {
     const arena::frame frame(scratch);
     const std::size_t steps = (x.width + tile_detail::tile_inputs - 1) / tile_detail::tile_inputs;
     const std::size_t token_tiles = (x.count + tile_detail::tile_rows - 1) / tile_detail::tile_rows;
@@ -9588,15 +10169,16 @@ void matmul_amx(Tiles, rows<const float> x, std::initializer_list<factor<Weights
     }
 }
 
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
 // Attention over keys and values in bfloat16 by tile registers: 16 queries against 64 keys, or 64 numbers of values, at once.
 
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Queries, and weights of values, are rows of a first operand of tiles; keys turned over, and values, both in pairs, are second operands as they lie.
+/// Queries, and weights of values, are rows of a first operand of tiles; keys turned over, and values, both in pairs, are second operands
+/// as they lie.
 template <arch::tile_unit Tiles>
-struct tile_weighted_rows {
+struct rows_tiles {
     using number = bfloat16;  ///< of weights
     using element = bfloat16; ///< of rows
 
@@ -9617,18 +10199,23 @@ struct tile_weighted_rows {
     /// The tiles of the calling thread while the object exists.
     class weigher {
     public:
-        static constexpr std::size_t queries_a_block = 2 * tile_detail::tile_rows; ///< keys and values of a block are read twice, the second time from the first-level cache
-        static constexpr std::size_t rows_at_once = tile_detail::tile_rows;        ///< rows of p and y that are touched together, whether they are there or not
+        static constexpr std::size_t queries_a_block =
+            2 * tile_detail::tile_rows; ///< keys and values of a block are read twice, the second time from the first-level cache
+        static constexpr std::size_t rows_at_once =
+            tile_detail::tile_rows; ///< rows of p and y that are touched together, whether they are there or not
 
         /// Floats of memory that one needs for rows of v of such a width.
         [[nodiscard]] static constexpr std::size_t floats(std::size_t width) noexcept { return pairs_a_step * width; }
         /// `memory` is for it alone while it exists.
-        explicit weigher(float* memory) noexcept : m_last_step(reinterpret_cast<bfloat16*>(memory)) { Tiles::configure(tile_detail::whole_tiles); }
+        explicit weigher(float* memory) noexcept : m_last_step(reinterpret_cast<bfloat16*>(memory)) {
+            Tiles::configure(tile_detail::whole_tiles);
+        }
         ~weigher() { Tiles::release(); }
         weigher(const weigher&) = delete;
         weigher& operator=(const weigher&) = delete;
 
-        /// y = y · decay + p · v for p (T, J), as pack() makes it, v (J, y.width) and y (T, y.width), y.width a multiple of 16; y = p · v where there is no decay.
+        /// y = y · decay + p · v for p (T, J), as pack() makes it, v (J, y.width) and y (T, y.width), y.width a multiple of 16; y = p · v
+        /// where there is no decay.
         void operator()(rows<const bfloat16> p, const paired_rows<bfloat16>& v, const float* decay, rows<float> y) const noexcept {
             PALI_ASSERT(v.width == y.width);
             const std::size_t whole = p.width / tile_detail::tile_inputs * tile_detail::tile_inputs;
@@ -9667,15 +10254,18 @@ struct tile_weighted_rows {
         template <int C>
         static void add(const operands& of, std::size_t r, std::size_t c, const float* decay, rows<float> y) noexcept {
             const auto sums = [&](int tile) { return y[r] + c + static_cast<std::size_t>(tile) * tile_detail::tile_rows; };
-            const std::size_t y_stride = y.stride * sizeof(float), p_stride = of.p.stride * sizeof(bfloat16), row = 2 * of.v.width; // of a pair of rows
+            const std::size_t y_stride = y.stride * sizeof(float), p_stride = of.p.stride * sizeof(bfloat16),
+                              row = 2 * of.v.width; // of a pair of rows
             const auto step = [&](std::size_t j, const bfloat16* v) PALI_ALWAYS_INLINE {
                 Tiles::template load<4>(of.p[r] + j, p_stride);
                 tile_detail::each_tile<C>([&](auto tile) {
-                    Tiles::template load<5>(v + 2 * (c + static_cast<std::size_t>(tile()) * tile_detail::tile_rows), row * sizeof(bfloat16));
+                    Tiles::template load<5>(v + 2 * (c + static_cast<std::size_t>(tile()) * tile_detail::tile_rows),
+                                            row * sizeof(bfloat16));
                     Tiles::template dot_bfloat16<tile(), 4, 5>();
                 });
             };
-            tile_detail::each_tile<C>([&](auto tile) { decay ? Tiles::template load<tile()>(sums(tile()), y_stride) : Tiles::template zero<tile()>(); });
+            tile_detail::each_tile<C>(
+                [&](auto tile) { decay ? Tiles::template load<tile()>(sums(tile()), y_stride) : Tiles::template zero<tile()>(); });
             for (std::size_t j = 0; j < of.whole; j += tile_detail::tile_inputs) step(j, of.v.data + j * of.v.width);
             if (of.last_step) step(of.whole, of.last_step);
             tile_detail::each_tile<C>([&](auto tile) { Tiles::template store<tile()>(sums(tile()), y_stride); });
@@ -9685,255 +10275,11 @@ struct tile_weighted_rows {
     };
 };
 
-/// attention() that rounds scaled queries, and the weights of values, to bfloat16. Sums and the softmax stay float32; the order of sums is that of the tiles, 16 pairs of terms after 16 pairs.
-template <arch::tile_unit Tiles, class A>
-void attention_amx(Tiles, arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<bfloat16>& seen, const prefix_mask& mask, rows<float> out, thread_pool& threads,
-                   arena& scratch) {
-    detail::run_attention<tile_weighted_rows<Tiles>>(tag, shape, q, seen, mask, out, threads, scratch);
-}
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+// Activations rounded to bytes, in the order that dot products with quantized weights read them.
 
-// Products with bfloat16 weights by AVX512-BF16: pairs of products, twice as many at once as FMA has.
-
-#if defined(__x86_64__)
-#  include <immintrin.h>
-
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
-
-/**
- * vdpbf16ps adds two products of bfloat16 to each of sixteen sums: x is rounded to bfloat16, weights are taken as they lie, and nothing is widened. Denormal
- * numbers count as zero. Needs arch::features::avx512_bf16.
- */
-struct avx512_bfloat16_dot {
-    using number = bfloat16;                              ///< of packed activations
-    using element = bfloat16;                             ///< of weights
-    static constexpr std::size_t lanes = 16, pair = 32;   ///< of a register of sums; numbers that are multiplied at once
-    static constexpr bool in_parts = false; ///< ten registers are read for 24 products: the second-level cache is quick enough
-    /// Columns of a tile beside R rows: 24 sums, their weights and one activation are what 32 registers hold.
-    template <std::size_t R>
-    static constexpr std::size_t columns = R == 1 ? 8 : R == 4 ? 6 : 4;
-
-    /// Rounds a row to nearest even, and fills it with zeros to whole pairs.
-    PALI_TARGET("avx512f,avx512bw,avx512bf16")
-    static void pack(const float* x, std::size_t width, bfloat16* packed) noexcept {
-        for (std::size_t k = 0; k < width; k += pair) {
-            const std::size_t rest = width - k;
-            const __m512 low = _mm512_maskz_loadu_ps(first_lanes<__mmask16>(rest), x + k);
-            const __m512 high = rest > lanes ? _mm512_maskz_loadu_ps(first_lanes<__mmask16>(rest - lanes), x + k + lanes) : _mm512_setzero_ps();
-            const __m512bh rounded = _mm512_cvtne2ps_pbh(high, low);
-            _mm512_storeu_si512(packed + k, (__m512i)rounded);
-        }
-    }
-
-    /// As simd_dot::tile(), whose promises it keeps.
-    template <std::size_t R, std::size_t C>
-    PALI_TARGET("avx512f,avx512bw,avx512bf16")
-    static void tile(rows<const bfloat16> x, rows<const bfloat16> w, [[maybe_unused]] const detail::partial_sums& part, const float* bias, rows<float> y) noexcept {
-        PALI_ASSERT(part.begin == 0 && part.end == w.width);
-        const std::size_t whole = w.width / pair * pair;
-        __m512 sums[R][C];
-        PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r)
-            PALI_UNROLL
-            for (std::size_t c = 0; c < C; ++c) sums[r][c] = _mm512_setzero_ps();
-        if constexpr (R == 1) add_row(x[0], w, whole, sums[0]);
-        else
-            PALI_NO_UNROLL
-            for (std::size_t k = 0; k < whole; k += pair) {
-                __m512i weights[C];
-                PALI_UNROLL
-                for (std::size_t c = 0; c < C; ++c) weights[c] = _mm512_loadu_si512(w[c] + k);
-                add(x, k, weights, sums, rows<const bfloat16>(w[2 * C] + k, C, pair, w.stride)); // which come two tiles later
-            }
-        if (whole != w.width) { // the row ends inside a register, and what lies behind it may not be ours to read
-            __m512i weights[C];
-            PALI_UNROLL
-            for (std::size_t c = 0; c < C; ++c) weights[c] = _mm512_maskz_loadu_epi16(first_lanes<__mmask32>(w.width - whole), w[c] + whole);
-            add(x, whole, weights, sums, w);
-        }
-        PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r)
-            PALI_UNROLL
-            for (std::size_t c = 0; c < C; c += 4) {
-                __m512 four[4];
-                PALI_UNROLL
-                for (std::size_t i = 0; i < 4; ++i) four[i] = c + i < C ? sums[r][c + i < C ? c + i : 0] : _mm512_setzero_ps();
-                __m128 of_columns = add_lanes(four);
-                if (c + 4 <= C) {
-                    if (bias) of_columns += _mm_loadu_ps(bias + c);
-                    _mm_storeu_ps(y[r] + c, of_columns);
-                } else {
-                    PALI_UNROLL
-                    for (std::size_t i = c; i < C; ++i) y[r][i] = of_columns[i - c] + (bias ? bias[i] : 0.f);
-                }
-            }
-    }
-
-private:
-    /// A mask of so many lanes, or of all.
-    template <class Mask>
-    [[nodiscard]] static Mask first_lanes(std::size_t count) noexcept {
-        return count >= 8 * sizeof(Mask) ? static_cast<Mask>(~Mask{0}) : static_cast<Mask>((Mask{1} << count) - 1);
-    }
-
-    /// Numbers [0, whole) of a single row times those of each column, which runs at the speed of memory: the fewer instructions a line of weights takes, the more lines to
-    /// come are in the core's sight and asked for. So weights are operands in memory, and their places are offsets that serve two pointers, to these columns
-    /// and to the next tile, which is fetched meanwhile.
-    template <std::size_t C>
-    PALI_TARGET("avx512f,avx512bw,avx512bf16")
-    static inline void add_row(const bfloat16* x, rows<const bfloat16> w, std::size_t whole, __m512 (&sums)[C]) noexcept {
-        struct line { bfloat16 numbers[pair]; };
-        const char *now = reinterpret_cast<const char*>(w.data), *next = reinterpret_cast<const char*>(w[C]);
-        std::size_t column[C] = {};
-        PALI_UNROLL
-        for (std::size_t c = 1; c < C; ++c) {
-            column[c] = c * w.stride * sizeof(bfloat16);
-            __asm__("" : "+r"(column[c])); // or compilers make a pointer of each sum
-        }
-        PALI_NO_UNROLL
-        for (std::size_t k = 0; k < whole; k += pair, now += sizeof(line), next += sizeof(line)) {
-            const __m512i value = _mm512_loadu_si512(x + k);
-            PALI_UNROLL
-            for (std::size_t c = 0; c < C; ++c) {
-                arch::fetch_ahead(next + column[c]);
-                __m512 sum = sums[c]; // by name: g++ would leave what assembly changes in memory
-                __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(value), "m"(*reinterpret_cast<const line*>(now + column[c])));
-                sums[c] = sum;
-            }
-        }
-    }
-
-    /// One register of each row times one of each column. Beside two and four rows, columns that come later are fetched meanwhile, evenly: reading waits less so.
-    template <std::size_t R, std::size_t C>
-    PALI_TARGET("avx512f,avx512bw,avx512bf16")
-    static inline void add(rows<const bfloat16> x, std::size_t k, const __m512i (&weights)[C], __m512 (&sums)[R][C], const rows<const bfloat16>& later) noexcept {
-        PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r) {
-            __m512i value = _mm512_loadu_si512(x[r] + k);
-            PALI_IN_REGISTER(value);
-            if constexpr (R == 2 || R == 4)
-                for (std::size_t c = r * C / R; c < (r + 1) * C / R; ++c) arch::fetch_ahead(later[c]);
-            PALI_UNROLL
-            for (std::size_t c = 0; c < C; ++c) sums[r][c] = _mm512_dpbf16_ps(sums[r][c], (__m512bh)value, (__m512bh)weights[c]);
-        }
-    }
-
-    /// The sums of the lanes of four registers, each in the same order.
-    PALI_TARGET("avx512f,avx512bw,avx512bf16")
-    PALI_ALWAYS_INLINE static inline __m128 add_lanes(const __m512 (&of)[4]) noexcept {
-        const __m512 ab = __builtin_shufflevector(of[0], of[1], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
-                          __builtin_shufflevector(of[0], of[1], 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
-        const __m512 cd = __builtin_shufflevector(of[2], of[3], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
-                          __builtin_shufflevector(of[2], of[3], 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
-        const __m512 fours = __builtin_shufflevector(ab, cd, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
-                             __builtin_shufflevector(ab, cd, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
-        const __m256 halves = __builtin_shufflevector(fours, fours, 0, 1, 2, 3, 4, 5, 6, 7) + __builtin_shufflevector(fours, fours, 8, 9, 10, 11, 12, 13, 14, 15);
-        return __builtin_shufflevector(halves, halves, 0, 1, 2, 3) + __builtin_shufflevector(halves, halves, 4, 5, 6, 7);
-    }
-};
-
-/**
- * y = x · wᵀ + bias for each factor. x (T, K) float, rounded to bfloat16.
- * Accumulates in float32; the order of each sum depends on K alone, so results are the same for any T and any number of threads (not those of x that is not
- * rounded). 2·T·N·K flop; reads w once a call from memory, and once a row tile from the second-level cache. Takes T·K/2 floats of scratch.
- */
-inline void matmul_avx512(rows<const float> x, std::initializer_list<factor<rows<const bfloat16>>> with, thread_pool& threads, arena& scratch) {
-    detail::multiply<avx512_bfloat16_dot>(x, with, detail::stored_rows, threads, scratch);
-}
-
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
-
-#endif
-
-// Attention over keys and values in bfloat16 by AVX512-BF16: two numbers of a key, or two values, at once.
-
-#if defined(__x86_64__)
-#  include <immintrin.h>
-
-#  include <cstdint>
-#  include <cstring>
-
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
-
-/// vdpbf16ps adds a number of each of two rows to each of sixteen sums: weights are rounded to bfloat16, rows are taken as they lie. Needs arch::features::avx512_bf16.
-struct avx512_weighted_rows {
-    using number = bfloat16;                ///< of weights
-    using element = bfloat16;               ///< of rows
-    using weigher = detail::register_weigher<avx512_weighted_rows>; ///< goes through both in tiles of registers
-    static constexpr std::size_t lanes = 16; ///< of a register of sums
-    /// Registers of columns of a tile beside R rows.
-    template <std::size_t R>
-    static constexpr std::size_t columns = 4;
-
-    /// n weights, rounded to nearest even, with a zero behind an odd one; may be done in place, where a weight takes half of its room.
-    static void pack(const float* p, std::size_t n, bfloat16* packed) noexcept { avx512_bfloat16_dot::pack(p, n, packed); }
-
-    /// As simd_weighted_rows::tile(), two terms at a time.
-    template <std::size_t R, std::size_t C>
-    PALI_TARGET("avx512f,avx512bw,avx512bf16")
-    static void tile(rows<const bfloat16> p, const paired_rows<bfloat16>& v, const float* decay, rows<float> y) noexcept {
-        __m512 sums[R][C];
-        PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r)
-            PALI_UNROLL
-            for (std::size_t c = 0; c < C; ++c) sums[r][c] = decay ? _mm512_load_ps(y[r] + c * lanes) * _mm512_set1_ps(decay[r]) : _mm512_setzero_ps();
-        const std::size_t whole = p.width / 2 * 2;
-        PALI_NO_UNROLL
-        for (std::size_t j = 0; j < whole; j += 2) {
-            __m512i values[C];
-            PALI_UNROLL
-            for (std::size_t c = 0; c < C; ++c) values[c] = _mm512_load_si512(v.data + j * v.width + 2 * c * lanes);
-            PALI_UNROLL
-            for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(v.data + (j + p.width) * v.width + 2 * c * lanes);
-            add(p, j, values, sums);
-        }
-        if (whole != p.width) { // the row beside the last is not there, and may be no number
-            __m512i values[C];
-            PALI_UNROLL
-            for (std::size_t c = 0; c < C; ++c) values[c] = _mm512_maskz_loadu_epi16(0x55555555, v.data + whole * v.width + 2 * c * lanes);
-            add(p, whole, values, sums);
-        }
-        PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r)
-            PALI_UNROLL
-            for (std::size_t c = 0; c < C; ++c) _mm512_store_ps(y[r] + c * lanes, sums[r][c]);
-    }
-
-private:
-    template <std::size_t R, std::size_t C>
-    PALI_TARGET("avx512f,avx512bw,avx512bf16")
-    static inline void add(const rows<const bfloat16>& p, std::size_t j, const __m512i (&values)[C], __m512 (&sums)[R][C]) noexcept {
-        PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r) {
-            std::int32_t both;
-            std::memcpy(&both, p[r] + j, sizeof both);
-            __m512i weights = _mm512_set1_epi32(both);
-            PALI_IN_REGISTER(weights);
-            PALI_UNROLL
-            for (std::size_t c = 0; c < C; ++c) sums[r][c] = _mm512_dpbf16_ps(sums[r][c], (__m512bh)weights, (__m512bh)values[c]);
-        }
-    }
-};
-
-/// attention() that rounds scaled queries, and the weights of values, to bfloat16. Sums and the softmax stay float32, and are those of attention() otherwise.
-template <class A>
-void attention_avx512(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<bfloat16>& seen, const prefix_mask& mask, rows<float> out, thread_pool& threads,
-                      arena& scratch) {
-    detail::run_attention<avx512_weighted_rows>(tag, shape, q, seen, mask, out, threads, scratch);
-}
-
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
-
-#endif
-
-// Dot products of few tokens with quantised weights: bytes times bytes, summed exactly within a group.
-
-#if defined(__x86_64__)
-#  include <immintrin.h>
-#endif
-
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 /// Tokens [first, first + count) that meet weights together, and lie together.
 struct token_tile {
@@ -9941,27 +10287,33 @@ struct token_tile {
 };
 
 /// Activations rounded to bytes, with a scale for each token and group of weights, tile after tile of R tokens. Views of scratch memory.
-struct quantised_tokens {
-    std::int8_t* codes = nullptr;   ///< (width / 4, R, 4) of each tile: four numbers of each token, the next four of each, ...
-    float* scales = nullptr;        ///< (groups, R): the largest of a group is 127
-    std::int32_t* begins = nullptr; ///< (groups, R): what sums begin with, for weights that are multiplied as code + 8, or + 128, and so have no sign
+struct quantized_tokens {
+    std::int8_t* codes = nullptr; ///< (width / 4, R, 4) of each tile: four numbers of each token, the next four of each, ...
+    float* scales = nullptr;      ///< (groups, R): the largest of a group is 127
+    std::int32_t* begins =
+        nullptr; ///< (groups, R): what sums begin with, for weights that are multiplied as code + 8, or + 128, and so have no sign
     std::size_t width = 0, groups = 0; ///< numbers of a token; width / group
 
     /// Scratch for `count` tokens that meet weights of `Bits` bits.
     template <std::size_t Bits>
-    [[nodiscard]] static quantised_tokens take(arena& scratch, std::size_t count, std::size_t width) {
-        const std::size_t groups = width / quantised_rows<Bits>::group;
+    [[nodiscard]] static quantized_tokens take(arena& scratch, std::size_t count, std::size_t width) {
+        const std::size_t groups = width / quantized_rows<Bits>::group;
         auto* const codes = reinterpret_cast<std::int8_t*>(scratch.take((count * width + 3) / 4));
         float* const scales = scratch.take(count * groups);
-        return {.codes = codes, .scales = scales, .begins = reinterpret_cast<std::int32_t*>(scratch.take(count * groups)), .width = width, .groups = groups};
+        return {.codes = codes,
+                .scales = scales,
+                .begins = reinterpret_cast<std::int32_t*>(scratch.take(count * groups)),
+                .width = width,
+                .groups = groups};
     }
 };
 
-/// Rounds groups [first, end) of one token: x (width) -> token t of `to`, which is one of `tile`. Where a number of a group is not finite, the scale is NaN, and so is
-/// what is made of it.
+/// Rounds groups [first, end) of one token: x (width) -> token t of `to`, which is one of `tile`. Where a number of a group is not finite,
+/// the scale is NaN, and so is what is made of it.
 template <std::size_t Bits>
-void quantise_token(const float* x, std::size_t t, const token_tile& tile, std::size_t first, std::size_t end, const quantised_tokens& to) noexcept {
-    constexpr std::size_t group = quantised_rows<Bits>::group;
+void quantize_token(const float* x, std::size_t t, const token_tile& tile, std::size_t first, std::size_t end,
+                    const quantized_tokens& to) noexcept {
+    constexpr std::size_t group = quantized_rows<Bits>::group;
     constexpr float least = 1e-36f; // below, 127 / top is more than a float holds
     static constexpr float nothing[group] = {};
     using batch = arch::simd<>::batch;
@@ -9993,40 +10345,19 @@ void quantise_token(const float* x, std::size_t t, const token_tile& tile, std::
     }
 }
 
-/// The formula, in integers within a group and float32 over groups: what every processor can do.
-struct portable_dot {
-    static constexpr std::size_t strips = 1, tokens = 4; ///< at once
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-    /// y[r] (8) = the rows of strip `i` · token `first + r` of x, for R tokens. There is no second strip.
-    template <std::size_t R, std::size_t Bits>
-    static void dot(const quantised_rows<Bits>& w, std::size_t i, std::size_t, const quantised_tokens& x, std::size_t first, float (&y)[R][quantised_rows<Bits>::strip]) noexcept {
-        for (std::size_t r = 0; r < R; ++r)
-            one<Bits>(w.codes_of(i), w.scales_of(i), x.codes + first * x.width + 4 * r, x.scales + first * x.groups + r, R, x.groups, y[r]);
-    }
-
-private:
-    /// One token of a tile of `together`. Never inlined: a multiplication and an addition are joined or not in one way, for any R.
-    template <std::size_t Bits>
-    [[gnu::noinline]] static void one(const std::uint8_t* codes, const bfloat16* scales, const std::int8_t* token, const float* token_scales, std::size_t together,
-                                      std::size_t groups, float* y) noexcept {
-        using matrix = quantised_rows<Bits>;
-        std::fill(y, y + matrix::strip, 0.f);
-        for (std::size_t g = 0; g < groups; ++g, codes += matrix::group_bytes, scales += matrix::strip, token += matrix::group * together, token_scales += together) {
-            std::int8_t numbers[matrix::group];
-            for (std::size_t k = 0; k < matrix::group; k += 4) std::memcpy(numbers + k, token + k * together, 4);
-            std::int32_t sums[matrix::strip] = {};
-            for (std::size_t k = 0; k < matrix::group_bytes / matrix::strip; ++k)
-                for (std::size_t n = 0; n < matrix::strip; ++n) {
-                    const std::uint8_t byte = codes[matrix::byte_in_group(n, k)];
-                    if constexpr (Bits == 8) sums[n] += static_cast<std::int16_t>(static_cast<std::int8_t>(byte)) * static_cast<std::int16_t>(numbers[k]);
-                    else sums[n] += ((byte & 15) - 8) * numbers[k] + ((byte >> 4) - 8) * numbers[k + matrix::group / 2];
-                }
-            for (std::size_t n = 0; n < matrix::strip; ++n) y[n] += static_cast<float>(scales[n]) * *token_scales * static_cast<float>(sums[n]);
-        }
-    }
-};
+// Dot products of few tokens with quantized weights by AVX2 and AVX-VNNI: bytes times bytes, summed exactly within a group.
 
 #if defined(__x86_64__)
+
+#  include <algorithm>
+#  include <cstddef>
+#  include <cstdint>
+#  include <cstring>
+#  include <immintrin.h>
+
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 /// AVX2: vpmaddubsw, 32 products of an unsigned and a signed byte, added in pairs.
 struct avx2_bytes {
@@ -10045,7 +10376,8 @@ struct avx2_bytes {
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
                 const std::int8_t* const four = tokens + 4 * (R * v + r);
-                const __m256i both = _mm256_add_epi16(_mm256_maddubs_epi16(low, repeat(four)), _mm256_maddubs_epi16(high, repeat(four + 16 * R)));
+                const __m256i both =
+                    _mm256_add_epi16(_mm256_maddubs_epi16(low, repeat(four)), _mm256_maddubs_epi16(high, repeat(four + 16 * R)));
                 products[r] = v == 0 ? both : _mm256_add_epi16(products[r], both);
                 PALI_IN_REGISTER(products[r]); // or g++ adds all at the end, and keeps them in memory until then
             }
@@ -10087,7 +10419,8 @@ struct avx2_bytes {
     }
 };
 
-/// AVX-VNNI: vpdpbusd adds four products of an unsigned and a signed byte to each of eight sums. All around it is AVX2, which the assembly keeps so.
+/// AVX-VNNI: vpdpbusd adds four products of an unsigned and a signed byte to each of eight sums. All around it is AVX2, which the assembly
+/// keeps so.
 struct vnni_bytes {
     static constexpr bool keeps_signs = false;
 
@@ -10133,15 +10466,17 @@ struct x86_dot {
 
     template <std::size_t R, std::size_t Bits>
     PALI_TARGET("avx2,fma")
-    static void dot(const quantised_rows<Bits>& w, std::size_t i, std::size_t, const quantised_tokens& x, std::size_t first, float (&y)[R][quantised_rows<Bits>::strip]) noexcept {
-        using matrix = quantised_rows<Bits>;
+    static void dot(const quantized_rows<Bits>& w, std::size_t i, std::size_t, const quantized_tokens& x, std::size_t first,
+                    float (&y)[R][quantized_rows<Bits>::strip]) noexcept {
+        using matrix = quantized_rows<Bits>;
         const std::uint8_t* codes = w.codes_of(i);
         const bfloat16* scales = w.scales_of(i);
         const std::int8_t* activations = x.codes + first * x.width;
         const float* token_scales = x.scales + first * x.groups;
         const std::int32_t* begins = x.begins + first * x.groups;
         // Several tokens work on a strip more than once, and fetch the same place of the next; one token reads on.
-        const std::size_t ahead = R == 1 ? one_ahead : matrix::strip * matrix::bytes_of(w.width), scales_ahead = ahead / matrix::group_bytes * matrix::strip;
+        const std::size_t ahead = R == 1 ? one_ahead : matrix::strip * matrix::bytes_of(w.width),
+                          scales_ahead = ahead / matrix::group_bytes * matrix::strip;
         __m256 sums[R];
         for (auto& sum : sums) sum = _mm256_setzero_ps();
         for (std::size_t g = 0; g < x.groups; ++g) {
@@ -10155,7 +10490,8 @@ struct x86_dot {
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
                 if constexpr (Bits == 4 || !Bytes::keeps_signs) products[r] = _mm256_add_epi32(products[r], _mm256_set1_epi32(begins[r]));
-                sums[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products[r]), _mm256_mul_ps(scale, _mm256_broadcast_ss(token_scales + r)), sums[r]);
+                sums[r] =
+                    _mm256_fmadd_ps(_mm256_cvtepi32_ps(products[r]), _mm256_mul_ps(scale, _mm256_broadcast_ss(token_scales + r)), sums[r]);
             }
             codes += matrix::group_bytes, scales += matrix::strip, activations += matrix::group * R, token_scales += R, begins += R;
         }
@@ -10166,23 +10502,68 @@ private:
     static constexpr std::size_t one_ahead = 1024; // bytes; of 0.5 to 4 KB the best on Zen 3: docs/performance.md
 };
 
-using avx2_dot = x86_dot<avx2_bytes>;     ///< needs arch::features::avx2
-using avx_vnni_dot = x86_dot<vnni_bytes>; ///< needs arch::features::avx_vnni
+using dot_bytes_avx2 = x86_dot<avx2_bytes>; ///< needs arch::features::avx2
+using dot_bytes_vnni = x86_dot<vnni_bytes>; ///< needs arch::features::avx_vnni
+
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
 #endif
 
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+// Dot products of tokens with quantized weights, bytes times bytes: what every processor can do.
+
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
+
+/// The formula, in integers within a group and float32 over groups: what every processor can do.
+struct dot_bytes_portable {
+    static constexpr std::size_t strips = 1, tokens = 4; ///< at once
+
+    /// y[r] (8) = the rows of strip `i` · token `first + r` of x, for R tokens. There is no second strip.
+    template <std::size_t R, std::size_t Bits>
+    static void dot(const quantized_rows<Bits>& w, std::size_t i, std::size_t, const quantized_tokens& x, std::size_t first,
+                    float (&y)[R][quantized_rows<Bits>::strip]) noexcept {
+        for (std::size_t r = 0; r < R; ++r)
+            one<Bits>(w.codes_of(i), w.scales_of(i), x.codes + first * x.width + 4 * r, x.scales + first * x.groups + r, R, x.groups, y[r]);
+    }
+
+private:
+    /// One token of a tile of `together`. Never inlined: a multiplication and an addition are joined or not in one way, for any R.
+    template <std::size_t Bits>
+    [[gnu::noinline]] static void one(const std::uint8_t* codes, const bfloat16* scales, const std::int8_t* token,
+                                      const float* token_scales, std::size_t together, std::size_t groups, float* y) noexcept {
+        using matrix = quantized_rows<Bits>;
+        std::fill(y, y + matrix::strip, 0.f);
+        for (std::size_t g = 0; g < groups;
+             ++g, codes += matrix::group_bytes, scales += matrix::strip, token += matrix::group * together, token_scales += together) {
+            std::int8_t numbers[matrix::group];
+            for (std::size_t k = 0; k < matrix::group; k += 4) std::memcpy(numbers + k, token + k * together, 4);
+            std::int32_t sums[matrix::strip] = {};
+            for (std::size_t k = 0; k < matrix::group_bytes / matrix::strip; ++k)
+                for (std::size_t n = 0; n < matrix::strip; ++n) {
+                    const std::uint8_t byte = codes[matrix::byte_in_group(n, k)];
+                    if constexpr (Bits == 8)
+                        sums[n] += static_cast<std::int16_t>(static_cast<std::int8_t>(byte)) * static_cast<std::int16_t>(numbers[k]);
+                    else sums[n] += ((byte & 15) - 8) * numbers[k] + ((byte >> 4) - 8) * numbers[k + matrix::group / 2];
+                }
+            for (std::size_t n = 0; n < matrix::strip; ++n)
+                y[n] += static_cast<float>(scales[n]) * *token_scales * static_cast<float>(sums[n]);
+        }
+    }
+};
+
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
 // Kernels that have never run on the processors they are for prove themselves before they are used.
 
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 namespace self_check {
 
-/// Small whole numbers, which bfloat16 and bytes hold exactly and whose sums float32 holds exactly: a right kernel gives equal bits, whatever its order of sums.
+/// Small whole numbers, which bfloat16 and bytes hold exactly and whose sums float32 holds exactly: a right kernel gives equal bits,
+/// whatever its order of sums.
 [[nodiscard]] inline float whole(std::size_t i) noexcept { return static_cast<float>(i * 37 % 15) - 7.f; }
 
-/// Whether tiles multiply as TDPBF16PS is documented: a product of 20 tokens, 40 outputs and 72 inputs, so that every tile register and the ends of tiles are used, and p · v of an attention.
+/// Whether tiles multiply as TDPBF16PS is documented: a product of 20 tokens, 40 outputs and 72 inputs, so that every tile register and the
+/// ends of tiles are used, and p · v of an attention.
 template <arch::tile_unit Tiles>
 [[nodiscard]] bool tiles_multiply() {
     constexpr std::size_t tokens = 20, outputs = 40, inputs = 72;
@@ -10193,8 +10574,10 @@ template <arch::tile_unit Tiles>
     for (std::size_t i = 0; i < w.size(); ++i) w[i] = bfloat16(whole(3 * i + 1));
     thread_pool caller(1);
     arena scratch;
-    matmul_amx(Tiles{}, rows<const float>(x.data(), tokens, inputs), {factor{rows<const bfloat16>(w.data(), outputs, inputs), nullptr, rows<float>(y.data(), tokens, outputs)}},
-               [](const auto& weights) { return stored_panels{weights}; }, caller, scratch);
+    loop_tiles(
+        Tiles{}, rows<const float>(x.data(), tokens, inputs),
+        {operand{rows<const bfloat16>(w.data(), outputs, inputs), nullptr, rows<float>(y.data(), tokens, outputs)}},
+        [](const auto& weights) { return stored_panels{weights}; }, caller, scratch);
     for (std::size_t t = 0; t < tokens; ++t)
         for (std::size_t n = 0; n < outputs; ++n) {
             float sum = 0;
@@ -10206,7 +10589,7 @@ template <arch::tile_unit Tiles>
     alignas(64) std::array<bfloat16, queries * stride> p;
     alignas(64) std::array<bfloat16, (terms + 1) * width> v;
     alignas(64) std::array<float, queries * width> sums{};
-    alignas(64) std::array<float, tile_weighted_rows<Tiles>::weigher::floats(width)> memory;
+    alignas(64) std::array<float, rows_tiles<Tiles>::weigher::floats(width)> memory;
     std::fill(v.begin(), v.end(), bfloat16{});
     const paired_rows<bfloat16> values{v.data(), width};
     for (std::size_t j = 0; j < terms; ++j)
@@ -10214,10 +10597,10 @@ template <arch::tile_unit Tiles>
     for (std::size_t q = 0; q < queries; ++q) {
         std::array<float, terms> row;
         for (std::size_t j = 0; j < terms; ++j) row[j] = whole(q + 2 * j);
-        tile_weighted_rows<Tiles>::pack(row.data(), terms, p.data() + q * stride);
+        rows_tiles<Tiles>::pack(row.data(), terms, p.data() + q * stride);
     }
     {
-        const typename tile_weighted_rows<Tiles>::weigher weigh(memory.data());
+        const typename rows_tiles<Tiles>::weigher weigh(memory.data());
         weigh(rows<const bfloat16>(p.data(), queries, terms, stride), values, nullptr, rows<float>(sums.data(), queries, width));
     }
     for (std::size_t q = 0; q < queries; ++q)
@@ -10229,17 +10612,18 @@ template <arch::tile_unit Tiles>
     return true;
 }
 
-/// Whether `Dot` multiplies codes of `Bits` bits as portable_dot does, in tiles of one and of four tokens.
+/// Whether `Dot` multiplies codes of `Bits` bits as dot_bytes_portable does, in tiles of one and of four tokens.
 template <class Dot, std::size_t Bits>
 [[nodiscard]] bool codes_multiply() noexcept {
-    using matrix = quantised_rows<Bits>;
+    using matrix = quantized_rows<Bits>;
     constexpr std::size_t groups = 2, width = groups * matrix::group, tokens = 4;
     alignas(64) std::array<std::uint8_t, groups * matrix::group_bytes> codes;
     alignas(64) std::array<std::int8_t, tokens * width> numbers;
     std::array<bfloat16, groups * matrix::strip> scales;
     std::array<float, tokens * groups> token_scales;
     std::array<std::int32_t, tokens * groups> begins;
-    for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<std::uint8_t>(Bits == 8 ? static_cast<int>(i * 89 % 255) - 127 : static_cast<int>(i * 89 % 256));
+    for (std::size_t i = 0; i < codes.size(); ++i)
+        codes[i] = static_cast<std::uint8_t>(Bits == 8 ? static_cast<int>(i * 89 % 255) - 127 : static_cast<int>(i * 89 % 256));
     for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<std::int8_t>(static_cast<int>(i * 53 % 255) - 127);
     std::fill(scales.begin(), scales.end(), bfloat16(1.f));
     std::fill(token_scales.begin(), token_scales.end(), 1.f);
@@ -10251,10 +10635,11 @@ template <class Dot, std::size_t Bits>
                 for (std::size_t k = 0; k < matrix::group; ++k) sum += numbers[(g * matrix::group + k / 4 * 4) * R + 4 * r + k % 4];
                 begins[g * R + r] = (Bits == 4 ? -8 : -128) * sum;
             }
-        const quantised_tokens x{.codes = numbers.data(), .scales = token_scales.data(), .begins = begins.data(), .width = width, .groups = groups};
+        const quantized_tokens x{
+            .codes = numbers.data(), .scales = token_scales.data(), .begins = begins.data(), .width = width, .groups = groups};
         float got[R][matrix::strip], want[R][matrix::strip];
         Dot::dot(w, 0, 0, x, 0, got);
-        portable_dot::dot(w, 0, 0, x, 0, want);
+        dot_bytes_portable::dot(w, 0, 0, x, 0, want);
         return std::equal(&got[0][0], &got[0][0] + R * matrix::strip, &want[0][0]);
     };
     return is_right(std::integral_constant<std::size_t, 1>{}) && is_right(std::integral_constant<std::size_t, 4>{});
@@ -10270,15 +10655,16 @@ template <class Tiles, class VnniDot>
 
 } // namespace self_check
 
-/// The extensions in use, without those whose kernels computed a wrong product when they were first needed (AMX and AVX-VNNI, which no machine of ours has). Microseconds, once.
-/// Throws what arch::in_use() throws, std::bad_alloc.
+/// The extensions in use, without those whose kernels computed a wrong product when they were first needed (AMX and AVX-VNNI, which no
+/// machine of ours has). Microseconds, once. Throws what arch::in_use() throws, std::bad_alloc.
 [[nodiscard]] inline const arch::features& usable() {
 #if PALI_AVX512_KERNELS
-    static const arch::features found = self_check::without_wrong<arch::amx_tiles, avx_vnni_dot>(arch::in_use());
+    static const arch::features found = self_check::without_wrong<arch::amx_tiles, dot_bytes_vnni>(arch::in_use());
 #elif PALI_AVX2_KERNELS
     static const arch::features found = [] {
         arch::features with = arch::in_use(); // which has no tiles at this level
-        if (with.avx_vnni) with.avx_vnni = self_check::codes_multiply<avx_vnni_dot, 8>() && self_check::codes_multiply<avx_vnni_dot, 4>();
+        if (with.avx_vnni)
+            with.avx_vnni = self_check::codes_multiply<dot_bytes_vnni, 8>() && self_check::codes_multiply<dot_bytes_vnni, 4>();
         return with;
     }();
 #else
@@ -10287,30 +10673,32 @@ template <class Tiles, class VnniDot>
     return found;
 }
 
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
 // The attention of the networks: the dispatcher over kernels for keys and values, kind of pass and processor.
 
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// attention(); over bfloat16 by what multiplies it: AMX in a prefill, AVX512-BF16 always.
+/// loop_keys(); over bfloat16 by what multiplies it: AMX in a prefill, AVX512-BF16 always.
 template <weight_element Element>
-void attend(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask, rows<float> out, [[maybe_unused]] pass kind, thread_pool& threads, arena& scratch) {
+void attend(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask, rows<float> out,
+            [[maybe_unused]] pass kind, thread_pool& threads, arena& scratch) {
 #if PALI_AVX512_KERNELS
     if constexpr (std::same_as<Element, bfloat16>) {
-        if (kind == pass::prefill && usable().amx_bf16) return attention_amx(arch::amx_tiles{}, arch::native, shape, q, seen, mask, out, threads, scratch);
-        if (usable().avx512_bf16) return attention_avx512(arch::native, shape, q, seen, mask, out, threads, scratch);
+        if (kind == pass::prefill && usable().amx_bf16)
+            return loop_keys<rows_tiles<arch::amx_tiles>>(arch::native, shape, q, seen, mask, out, threads, scratch);
+        if (usable().avx512_bf16) return loop_keys<rows_bf16_avx512>(arch::native, shape, q, seen, mask, out, threads, scratch);
     }
 #endif
-    attention(arch::native, shape, q, seen, mask, out, threads, scratch);
+    loop_keys<rows_simd<xsimd::default_arch, Element>>(arch::native, shape, q, seen, mask, out, threads, scratch);
 }
 
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// Convolutions over pictures of features. All kinds are one loop: a row of taps times the channels below it lies in one piece in memory,
+// Convolutions over images of features. All kinds are one loop: a row of taps times the channels below it lies in one piece in memory,
 // and the lanes run over output channels.
 
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 namespace detail {
 
@@ -10360,7 +10748,8 @@ void convolve(arch::simd<A> tag, const conv_weights& w, feature_map<const float>
     PALI_ASSERT(y.height == shape.size_from(x.height) && y.width == shape.size_from(x.width));
     PALI_ASSERT(shape.transposed || (x.height % shape.stride == 0 && x.width % shape.stride == 0));
     constexpr std::size_t lanes = arch::simd<A>::lanes, vectors = conv_weights::panel / lanes;
-    constexpr std::size_t tile = std::max<std::size_t>(1, (arch::simd<A>::registers == 32 && lanes == 4 ? 16 : 8) / vectors); // 8 or 16 sums at once
+    constexpr std::size_t tile =
+        std::max<std::size_t>(1, (arch::simd<A>::registers == 32 && lanes == 4 ? 16 : 8) / vectors); // 8 or 16 sums at once
     constexpr std::size_t pixels_a_task = 256;
     const std::size_t step = shape.transposed ? 1 : shape.stride;   // pixels of x from one output of a phase to the next
     const std::size_t spread = shape.transposed ? shape.stride : 1; // the same, of y
@@ -10384,7 +10773,8 @@ void convolve(arch::simd<A> tag, const conv_weights& w, feature_map<const float>
                 to[p] = y.at(row * spread + below, column * spread + beside) + channel;
                 if (++column == width) column = 0, ++row;
             }
-            detail::conv_tile<P>(tag, from, x.stride(), w.taps(), w.taps() * x.channels, w.weights(phase, panel), w.bias(panel), then, to, count);
+            detail::conv_tile<P>(tag, from, x.stride(), w.taps(), w.taps() * x.channels, w.weights(phase, panel), w.bias(panel), then, to,
+                                 count);
         };
         std::size_t at = first;
         for (; at + tile <= last; at += tile) run(std::integral_constant<std::size_t, tile>{});
@@ -10392,11 +10782,60 @@ void convolve(arch::simd<A> tag, const conv_weights& w, feature_map<const float>
     });
 }
 
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
+
+// Resampling of rows and columns by fixed-point weights. The sums are integers, so any order gives the same bytes.
+
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
+
+/// One row of RGB bytes through the weights of the horizontal axis, (count, stride) in the layout of rgb_weights:
+/// in (source width * 3, then resample_padding bytes) -> out (count * 3). Never throws, never allocates.
+inline void resample_row(const std::uint8_t* in, const resample_span* spans, std::size_t count, const std::int32_t* weights,
+                         std::size_t stride, std::uint8_t* out) noexcept {
+    constexpr std::size_t block = rgb_weights::block;
+    for (std::size_t at = 0; at < count; ++at) {
+        const std::uint8_t* from = in + spans[at].first * 3;
+        const std::int32_t* of_span = weights + at * stride;
+        const std::size_t blocks = (spans[at].count * 3 + block - 1) / block;
+        std::int32_t sums[block] = {};
+        for (std::size_t b = 0; b < blocks; ++b, from += block, of_span += block)
+            for (std::size_t i = 0; i < block; ++i) sums[i] += of_span[i] * static_cast<std::int32_t>(from[i]);
+        for (std::size_t c = 0; c < 3; ++c) {
+            std::int32_t sum = 1 << (resample_weights::precision - 1);
+            for (std::size_t i = c; i < block; i += 3) sum += sums[i];
+            out[at * 3 + c] = clip_to_byte(sum);
+        }
+    }
+}
+
+/// One output row: the weighted sum of `count` rows of `width` bytes, `stride` apart. Never throws, never allocates.
+inline void resample_columns(const std::uint8_t* rows, std::size_t stride, const std::int32_t* weights, std::size_t count,
+                             std::uint8_t* out, std::size_t width) noexcept {
+    constexpr std::size_t block = 32;
+    constexpr std::int32_t half = 1 << (resample_weights::precision - 1);
+    std::size_t x = 0;
+    for (; x + block <= width; x += block) {
+        std::int32_t sums[block];
+        for (std::size_t i = 0; i < block; ++i) sums[i] = half;
+        for (std::size_t row = 0; row < count; ++row) {
+            const std::uint8_t* from = rows + row * stride + x;
+            const std::int32_t weight = weights[row];
+            for (std::size_t i = 0; i < block; ++i) sums[i] += weight * static_cast<std::int32_t>(from[i]);
+        }
+        for (std::size_t i = 0; i < block; ++i) out[x + i] = clip_to_byte(sums[i]);
+    }
+    for (; x < width; ++x) {
+        std::int32_t sum = half;
+        for (std::size_t row = 0; row < count; ++row) sum += weights[row] * static_cast<std::int32_t>(rows[row * stride + x]);
+        out[x] = clip_to_byte(sum);
+    }
+}
+
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
 // Normalisation of rows: RMSNorm of Gemma, LayerNorm of SigLIP.
 
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 /**
  * y = x / sqrt(mean(x²) + eps) · (1 + scale), row by row. In Gemma's form a stored 0 means identity.
@@ -10462,452 +10901,11 @@ void layer_norm(arch::simd<A>, rows<const float> x, const float* scale, const fl
     }
 }
 
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
-
-// Dot products of tokens with quantised weights by AVX512-VNNI: bytes times bytes, of eight tokens at once and of one.
-
-#if defined(__x86_64__)
-
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
-
-/**
- * Tokens together, two strips at a time: lanes are their sixteen rows. vpdpbusd adds four products of an unsigned and a signed byte to each lane; what codes without sign
- * add too much, the sums begin without. 32 registers hold eight tokens' sums within a group and over groups, so that codes are unpacked once for eight.
- * Needs arch::features::avx512_vnni.
- */
-struct avx512_vnni_dot {
-    static constexpr std::size_t strips = 2, tokens = 8; ///< at a time
-
-    /// As portable_dot::dot(), of strips i and `second`.
-    template <std::size_t R, std::size_t Bits>
-    PALI_TARGET("avx512f,avx512vnni")
-    static void dot(const quantised_rows<Bits>& w, std::size_t i, std::size_t second, const quantised_tokens& x, std::size_t first,
-                    float (&y)[R][strips * quantised_rows<Bits>::strip]) noexcept {
-        using matrix = quantised_rows<Bits>;
-        const std::uint8_t *a = w.codes_of(i), *b = w.codes_of(second);
-        const bfloat16 *a_scales = w.scales_of(i), *b_scales = w.scales_of(second);
-        const std::int8_t* activations = x.codes + first * x.width;
-        const std::int32_t* begins = x.begins + first * x.groups;
-        const float* scales = x.scales + first * x.groups;
-        const std::ptrdiff_t ahead = w.codes_of(strips) - w.codes, scales_ahead = w.scales_of(strips) - w.scales; // the same place of what comes next
-        __m512 sums[R];
-        PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r) sums[r] = _mm512_setzero_ps();
-        for (std::size_t g = 0; g < x.groups; ++g) {
-            PALI_UNROLL
-            for (std::size_t line = 0; line < matrix::group_bytes; line += 64) {
-                arch::fetch_ahead(a + ahead + line);
-                arch::fetch_ahead(b + ahead + line);
-            }
-            arch::fetch_ahead(a_scales + scales_ahead);
-            arch::fetch_ahead(b_scales + scales_ahead);
-            __m512i products[R];
-            PALI_UNROLL
-            for (std::size_t r = 0; r < R; ++r) products[r] = _mm512_set1_epi32(begins[r]);
-            PALI_UNROLL
-            for (std::size_t v = 0; v < matrix::group_bytes / 32; ++v) {
-                const __m512i bytes = both(a + 32 * v, b + 32 * v);
-                if constexpr (Bits == 4) {
-                    const __m512i low_half = _mm512_set1_epi8(15);
-                    add(_mm512_and_si512(bytes, low_half), activations + 4 * R * v, products);
-                    add(_mm512_and_si512((__m512i)((words)bytes >> 4), low_half), activations + (4 * v + matrix::group / 2) * R, products);
-                } else {
-                    add(_mm512_xor_si512(bytes, _mm512_set1_epi8(static_cast<char>(0x80))), activations + 4 * R * v, products); // code + 128, in two's complement
-                }
-            }
-            const __m512 scale = as_floats(a_scales, b_scales);
-            PALI_UNROLL
-            for (std::size_t r = 0; r < R; ++r) sums[r] = _mm512_fmadd_ps(__builtin_convertvector((numbers)products[r], __m512), _mm512_mul_ps(scale, _mm512_set1_ps(scales[r])), sums[r]);
-            a += matrix::group_bytes, b += matrix::group_bytes, a_scales += matrix::strip, b_scales += matrix::strip;
-            activations += matrix::group * R, begins += R, scales += R;
-        }
-        PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r) _mm512_storeu_ps(y[r], sums[r]);
-    }
-
-private:
-    // Vectors of the compilers, and not intrinsics where those of g++ 12 warn of themselves.
-    typedef std::uint16_t shorts __attribute__((vector_size(16), may_alias, aligned(1)));
-    typedef std::int32_t numbers __attribute__((vector_size(64)));
-    typedef std::uint32_t words __attribute__((vector_size(64)));
-    typedef long long half __attribute__((vector_size(32), may_alias, aligned(1)));
-
-    /// 32 bytes of each of two strips.
-    PALI_TARGET("avx512f,avx512vnni")
-    static inline __m512i both(const void* a, const void* b) noexcept {
-        return (__m512i)__builtin_shufflevector(*static_cast<const half*>(a), *static_cast<const half*>(b), 0, 1, 2, 3, 4, 5, 6, 7);
-    }
-
-    /// Eight scales of each of two strips.
-    PALI_TARGET("avx512f,avx512vnni")
-    static inline __m512 as_floats(const bfloat16* a, const bfloat16* b) noexcept {
-        const auto scales = __builtin_shufflevector(*reinterpret_cast<const shorts*>(a), *reinterpret_cast<const shorts*>(b), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-        return (__m512)(__builtin_convertvector(scales, words) << 16);
-    }
-
-    /// products[r] += weights · four numbers of token r. Assembly, because g++ 12 would load and repeat them by an instruction of its own.
-    template <std::size_t R>
-    PALI_TARGET("avx512f,avx512vnni")
-    static inline void add(__m512i weights, const std::int8_t* activations, __m512i (&products)[R]) noexcept {
-        struct four { std::int8_t numbers[4]; };
-        PALI_UNROLL
-        for (std::size_t r = 0; r < R; ++r)
-            __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(products[r]) : "v"(weights), "m"(*reinterpret_cast<const four*>(activations + 4 * r)));
-    }
-};
-
-/**
- * One token, which runs at the speed of memory: the fewer instructions a line of codes takes, the more lines to come are in the core's sight and asked for. A register
- * is eight numbers of each row of a strip, four in its lower half and four in its upper; the token's lie in one register, and are spread from there.
- * Needs arch::features::avx512_vnni.
- */
-struct avx512_vnni_token_dot {
-    static constexpr std::size_t strips = 1, tokens = 1; ///< at a time
-
-    /// As portable_dot::dot().
-    template <std::size_t R, std::size_t Bits>
-    PALI_TARGET("avx512f,avx512vnni,fma")
-    static void dot(const quantised_rows<Bits>& w, std::size_t i, std::size_t, const quantised_tokens& x, std::size_t token, float (&y)[R][quantised_rows<Bits>::strip]) noexcept {
-        static_assert(R == 1, "one token at a time");
-        using matrix = quantised_rows<Bits>;
-        place at{w.codes_of(i), w.scales_of(i), x.codes + token * x.width, x.begins + token * x.groups, x.scales + token * x.groups};
-        __m512i fours_of[matrix::group / 8];
-        PALI_UNROLL
-        for (std::size_t v = 0; v < matrix::group / 8; ++v) fours_of[v] = fours(2 * v);
-        __m256 sums = _mm256_setzero_ps();
-        std::size_t groups = x.groups;
-        if constexpr (Bits == 4) // a line of the token at a time, which long strips drive out of the first-level cache
-            PALI_NO_UNROLL
-            for (; groups >= 2; groups -= 2) {
-                __builtin_prefetch(at.activations + 128);
-                sums = add_group<Bits>(at, fours_of, sums);
-                sums = add_group<Bits>(at, fours_of, sums);
-            }
-        PALI_NO_UNROLL // clang would mix two groups of 8 bits, and read two places of memory at once for it
-        for (; groups != 0; --groups) sums = add_group<Bits>(at, fours_of, sums);
-        _mm256_storeu_ps(y[0], sums);
-    }
-
-private:
-    typedef std::int32_t numbers __attribute__((vector_size(64)));
-
-    /// The next group of a strip and of a token.
-    struct place {
-        const std::uint8_t* codes;
-        const bfloat16* scales;
-        const std::int8_t* activations;
-        const std::int32_t* begins;
-        const float* token_scales;
-    };
-
-    /// sums + what the group at `at` adds to each row; `at` goes on.
-    template <std::size_t Bits, std::size_t Registers>
-    PALI_TARGET("avx512f,avx512vnni,fma")
-    PALI_ALWAYS_INLINE static inline __m256 add_group(place& at, const __m512i (&fours_of)[Registers], __m256 sums) noexcept {
-        using matrix = quantised_rows<Bits>;
-        constexpr std::size_t registers = matrix::group_bytes / 64;
-        const __m512i numbers_of_group = load<Bits>(at.activations);
-        __m512i products = _mm512_maskz_set1_epi32(0x00ff, *at.begins);
-        if constexpr (Bits == 4) {
-            fetch_group(at.codes + groups_ahead * matrix::group_bytes, at.scales + groups_ahead * matrix::strip);
-            __m512i sixteenfold = _mm512_setzero_si512(); // products of the high halves of bytes
-            PALI_UNROLL
-            for (std::size_t v = 0; v < registers; ++v) {
-                products = _mm512_dpbusd_epi32(products, masked<0x0f>(at.codes + 64 * v), spread(numbers_of_group, fours_of[v]));
-                sixteenfold = _mm512_dpbusd_epi32(sixteenfold, masked<0xf0>(at.codes + 64 * v), spread(numbers_of_group, fours_of[registers + v]));
-            }
-            products = (__m512i)((numbers)products + ((numbers)sixteenfold >> 4));
-        } else { // keeps pace with what the processor fetches by itself
-            PALI_UNROLL
-            for (std::size_t v = 0; v < registers; ++v) {
-                const __m512i unsigned_codes = _mm512_xor_si512(_mm512_loadu_si512(at.codes + 64 * v), _mm512_set1_epi8(static_cast<char>(0x80)));
-                products = _mm512_dpbusd_epi32(products, unsigned_codes, spread(numbers_of_group, fours_of[v]));
-            }
-        }
-        const auto lower = __builtin_shufflevector((numbers)products, (numbers)products, 0, 1, 2, 3, 4, 5, 6, 7);
-        const auto upper = __builtin_shufflevector((numbers)products, (numbers)products, 8, 9, 10, 11, 12, 13, 14, 15);
-        const __m256 scale = _mm256_mul_ps(avx2_bytes::load_scales(at.scales), _mm256_set1_ps(*at.token_scales));
-        at.codes += matrix::group_bytes, at.scales += matrix::strip, at.activations += matrix::group, ++at.begins, ++at.token_scales;
-        return _mm256_fmadd_ps(__builtin_convertvector(lower + upper, __m256), scale, sums);
-    }
-
-    /// Groups of 4 bits that are fetched before they are read: 4 KB of codes. Nearer or farther, or into the second-level cache, a token of a 3B's layers took up to 1.2
-    /// times as long (Zen 4).
-    static constexpr std::size_t groups_ahead = 32;
-
-    /// Codes and scales of a group, into the first-level cache.
-    PALI_ALWAYS_INLINE static void fetch_group(const std::uint8_t* codes, const bfloat16* scales) noexcept {
-        for (std::size_t line = 0; line < quantised_rows<4>::group_bytes; line += 64) __builtin_prefetch(codes + line);
-        __builtin_prefetch(scales);
-    }
-
-    /// A group of a token; that of 4 bits twice. Of a half that nobody names clang makes the last sums, for which each group would wait; assembly, because g++ 12 would
-    /// load and repeat it by an instruction of its own.
-    template <std::size_t Bits>
-    PALI_TARGET("avx512f,avx512vnni,fma")
-    static inline __m512i load(const std::int8_t* group) noexcept {
-        if constexpr (Bits == 8) {
-            return _mm512_loadu_si512(group);
-        } else {
-            struct half { std::int8_t numbers[32]; };
-            __m512i result;
-            __asm__("vbroadcasti64x4 %1, %0" : "=v"(result) : "m"(*reinterpret_cast<const half*>(group)));
-            return result;
-        }
-    }
-
-    /// Which four of a group the lanes get: those of index `first` in the lower half, the next in the upper.
-    PALI_TARGET("avx512f,avx512vnni,fma")
-    static inline __m512i fours(std::size_t first) noexcept {
-        const int a = static_cast<int>(first), b = a + 1;
-        return _mm512_set_epi32(b, b, b, b, b, b, b, b, a, a, a, a, a, a, a, a);
-    }
-
-    /// Those numbers. (The mask, because the plain intrinsic of g++ 12 warns of itself.)
-    PALI_TARGET("avx512f,avx512vnni,fma")
-    static inline __m512i spread(__m512i group, __m512i places) noexcept { return _mm512_maskz_permutexvar_epi32(0xffff, places, group); }
-
-    /// 64 bytes and `Mask`. Assembly, because compilers would load them once for both masks, which is one instruction more.
-    template <int Mask>
-    PALI_TARGET("avx512f,avx512vnni,fma")
-    static inline __m512i masked(const std::uint8_t* bytes) noexcept {
-        struct line { std::uint8_t bytes[64]; };
-        __m512i result;
-        __asm__("vpandd %2, %1, %0" : "=v"(result) : "v"(_mm512_set1_epi8(static_cast<char>(Mask))), "m"(*reinterpret_cast<const line*>(bytes)));
-        return result;
-    }
-};
-
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
-
-#endif
-
-// y = x · wᵀ + bias for quantised weights: by dot products of bytes, or by panels of 16-bit floats.
-
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
-
-/**
- * y = x · wᵀ + bias for each factor. Each token of x (T, K) is rounded to bytes, group by group, and meets the codes as they are stored.
- * Reads w once from memory, 4.5 or 8.25 bits a number. `Dot` is portable_dot or what the processor has. A token's result does not depend on the others.
- */
-template <class Dot, std::size_t Bits>
-void matmul_of_bytes(rows<const float> x, std::initializer_list<factor<quantised_rows<Bits>>> with, thread_pool& threads, arena& scratch) {
-    const arena::frame frame(scratch);
-    const auto tokens = quantised_tokens::take<Bits>(scratch, x.count, x.width);
-    // Tokens of a tile lie number beside number, so that one thread rounds all of them. Tiles of many tokens are those of each Dot::tokens of them.
-    const std::size_t groups_a_task = 64 / std::min(Dot::tokens, std::max<std::size_t>(1, x.count)); // a microsecond or two
-    const std::size_t parts = (tokens.groups + groups_a_task - 1) / groups_a_task;
-    threads.run((x.count + Dot::tokens - 1) / Dot::tokens * parts, [&](std::size_t task) {
-        const std::size_t begin = task / parts * Dot::tokens, first = task % parts * groups_a_task;
-        detail::for_row_tiles<Dot::tokens>(std::min(Dot::tokens, x.count - begin), [&](std::size_t r, std::size_t count) {
-            const token_tile tile{begin + r, count};
-            for (std::size_t t = tile.first; t < tile.first + count; ++t)
-                quantise_token<Bits>(x[t], t, tile, first, std::min(tokens.groups, first + groups_a_task), tokens);
-        });
-    });
-    constexpr std::size_t strip = quantised_rows<Bits>::strip, strips_a_task = 8;
-    for_outputs(with, strips_a_task * strip, threads, [&](const factor<quantised_rows<Bits>>& of, std::size_t first, std::size_t n, std::size_t) {
-        PALI_ASSERT(x.width == of.weights.width && of.y.width == of.weights.count && of.y.count == x.count);
-        const std::size_t end = (first + n) / strip;
-        for (std::size_t i = first / strip; i < end; i += Dot::strips) {
-            const std::size_t last = std::min(i + Dot::strips, end) - 1, outputs = Dot::strips == 1 ? strip : (last + 1 - i) * strip; // the last may be alone
-            const float* const bias = of.bias ? of.bias + i * strip : nullptr;
-            detail::for_row_tiles<Dot::tokens>(x.count, [&]<std::size_t R>(std::size_t t, std::integral_constant<std::size_t, R>) {
-                float sums[R][Dot::strips * strip];
-                Dot::dot(of.weights, i, last, tokens, t, sums);
-                for (std::size_t r = 0; r < R; ++r) {
-                    for (std::size_t k = 0; bias && k < outputs; ++k) sums[r][k] += bias[k];
-                    std::copy_n(sums[r], outputs, of.y[t + r] + i * strip);
-                }
-            });
-        }
-    });
-}
-
-/**
- * For many rows: the weights of a task become bfloat16 once, and the product is that of bfloat16 weights; x is not rounded.
- * Takes what matmul() takes, and as many bfloat16 a thread as a task has weights.
- */
-template <class A, std::size_t Bits>
-void matmul_of_panels(arch::simd<A>, rows<const float> x, std::initializer_list<factor<quantised_rows<Bits>>> with, thread_pool& threads, arena& scratch) {
-    const arena::frame frame(scratch);
-    const std::size_t floats_a_thread = detail::most_columns * x.width / 2;
-    float* const memory = scratch.take(threads.size() * floats_a_thread);
-    const auto panel = [&](const quantised_rows<Bits>& weights, std::size_t first, std::size_t n, std::size_t thread) {
-        constexpr std::size_t strip = quantised_rows<Bits>::strip;
-        const rows decoded(reinterpret_cast<bfloat16*>(memory + thread * floats_a_thread), n, weights.width);
-        for (std::size_t i = 0; i < n; i += strip) read_strip(weights, (first + i) / strip, 0, decoded.slice(i, strip));
-        return rows<const bfloat16>(decoded);
-    };
-    detail::multiply<detail::simd_dot<A, bfloat16>>(x, with, panel, threads, scratch);
-}
-
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
-
-// The matrix product of the networks: the dispatcher over kernels for weights, kind of pass and processor.
-
-/// Loops over numbers: no names, no files, no models. What they are given is checked by PALI_ASSERT alone.
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
-
-/// y = x · wᵀ + bias for each factor: x (T, K) float32. With bfloat16 weights, a processor that multiplies bfloat16 rounds x to it: AMX in a prefill, AVX512-BF16 always.
-/// Otherwise x is not rounded. The kernel does not depend on T.
-template <weight_element Element>
-void product(rows<const float> x, std::initializer_list<factor<rows<const Element>>> with, [[maybe_unused]] pass kind, thread_pool& threads, arena& scratch) {
-#if PALI_AVX512_KERNELS
-    if constexpr (std::same_as<Element, bfloat16>) {
-        if (kind == pass::prefill && usable().amx_bf16) return matmul_amx(arch::amx_tiles{}, x, with, [](const auto& w) { return stored_panels{w}; }, threads, scratch);
-        if (usable().avx512_bf16) return matmul_avx512(x, with, threads, scratch);
-    }
-#endif
-    matmul(arch::native, x, with, threads, scratch);
-}
-
-/// The same for quantised weights. x is rounded to bytes, group by group; in a prefill AMX rounds it to bfloat16, and a processor that has no kernel for bytes does not round it.
-template <std::size_t Bits>
-void product(rows<const float> x, std::initializer_list<factor<quantised_rows<Bits>>> with, pass kind, thread_pool& threads, arena& scratch) {
-#if PALI_AVX512_KERNELS
-    if (kind == pass::prefill && usable().amx_bf16) return matmul_amx(arch::amx_tiles{}, x, with, [](const auto& w) { return quantised_panels<Bits>{w}; }, threads, scratch);
-    if (usable().avx512_vnni && x.count == 1) return matmul_of_bytes<avx512_vnni_token_dot>(x, with, threads, scratch);
-    if (usable().avx512_vnni) return matmul_of_bytes<avx512_vnni_dot>(x, with, threads, scratch);
-#endif
-#if PALI_AVX2_KERNELS
-    if (usable().avx_vnni) return matmul_of_bytes<avx_vnni_dot>(x, with, threads, scratch);
-    if (usable().avx2) return matmul_of_bytes<avx2_dot>(x, with, threads, scratch);
-#endif
-    if (kind == pass::prefill) return matmul_of_panels(arch::native, x, with, threads, scratch);
-    matmul_of_bytes<portable_dot>(x, with, threads, scratch);
-}
-
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
-
-// Whether numbers are finite.
-
-namespace pali::inline PALI_ABI::kernels {
-
-/// Whether no number is infinite or not a number.
-[[nodiscard]] PALI_ALWAYS_INLINE inline bool are_finite(const float* numbers, std::size_t count) noexcept {
-    constexpr std::uint32_t exponent = 0x7f800000;
-    std::uint32_t others = 0; // no early end: the compiler takes a register of numbers at a time
-    for (std::size_t i = 0; i < count; ++i) others |= static_cast<std::uint32_t>((std::bit_cast<std::uint32_t>(numbers[i]) & exponent) == exponent);
-    return others == 0;
-}
-
-} // namespace pali::inline PALI_ABI::kernels
-
-// Rows of floats to codes with scales.
-
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
-
-namespace detail {
-
-/// The codes of one group for a scale; what is out of range, or no number, goes to an end.
-template <std::size_t Bits>
-void codes_for(const float* x, float scale, int* codes) noexcept {
-    using matrix = quantised_rows<Bits>;
-    const float inverse = scale == 0 ? 0.f : 1.f / scale;
-    for (std::size_t i = 0; i < matrix::group; ++i)
-        codes[i] = static_cast<int>(std::nearbyint(std::max(static_cast<float>(matrix::smallest), std::min(static_cast<float>(matrix::largest), x[i] * inverse))));
-}
-
-/// The scale of one group, and its codes; the scale is not a number where one of the group is not finite. 8 bits: the largest number is 127. 4 bits: the number farthest from zero is -8, so that all 16 codes are used
-/// (llama.cpp's Q4_0); then, for those codes, the scale of least squares, and codes for that.
-template <std::size_t Bits>
-bfloat16 quantise_group(const float* x, int* codes) noexcept {
-    if (!are_finite(x, quantised_rows<Bits>::group)) {
-        std::fill(codes, codes + quantised_rows<Bits>::group, 0);
-        return bfloat16(std::numeric_limits<float>::quiet_NaN());
-    }
-    const float farthest = *std::max_element(x, x + quantised_rows<Bits>::group, [](float a, float b) { return std::abs(a) < std::abs(b); });
-    if constexpr (Bits == 8) {
-        const bfloat16 scale(std::abs(farthest) / 127.f);
-        codes_for<Bits>(x, static_cast<float>(scale), codes);
-        return scale;
-    } else {
-        const float first = farthest / -8.f;
-        codes_for<Bits>(x, first, codes);
-        float along = 0, squares = 0; // of x / first, so that neither overflows
-        for (std::size_t i = 0; i < quantised_rows<Bits>::group; ++i) {
-            along += x[i] / first * static_cast<float>(codes[i]);
-            squares += static_cast<float>(codes[i] * codes[i]);
-        }
-        const bfloat16 scale(squares == 0 ? 0.f : first * (along / squares));
-        codes_for<Bits>(x, static_cast<float>(scale), codes);
-        return scale;
-    }
-}
-
-} // namespace detail
-
-/// Rounds the rows of a strip, x (8, width), to codes and scales in the layout of quantised_rows: width · Bits bytes, and width / group · 8 scales.
-template <std::size_t Bits>
-void quantise_strip(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) noexcept {
-    using layout = quantised_rows<Bits>;
-    PALI_ASSERT(width % layout::group == 0);
-    int of_group[layout::group];
-    for (std::size_t at = 0; at < width; at += layout::group, codes += layout::group_bytes, scales += layout::strip) {
-        std::fill(codes, codes + layout::group_bytes, std::uint8_t{0});
-        for (std::size_t r = 0; r < layout::strip; ++r) {
-            scales[r] = detail::quantise_group<Bits>(x + r * width + at, of_group);
-            for (std::size_t k = 0; k < layout::group; ++k) {
-                const int bits = Bits == 8 ? of_group[k] : (of_group[k] + 8) << (k < layout::group / 2 ? 0 : 4);
-                codes[layout::byte_in_group(r, k)] |= static_cast<std::uint8_t>(bits);
-            }
-        }
-    }
-}
-
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
-
-// Resampling of rows and columns by fixed-point weights. The sums are integers, so any order gives the same bytes.
-
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
-
-/// One row of RGB bytes through the weights of the horizontal axis, (count, stride) in the layout of rgb_weights:
-/// in (source width * 3, then resample_padding bytes) -> out (count * 3). Never throws, never allocates.
-inline void resample_row(const std::uint8_t* in, const resample_span* spans, std::size_t count, const std::int32_t* weights, std::size_t stride, std::uint8_t* out) noexcept {
-    constexpr std::size_t block = rgb_weights::block;
-    for (std::size_t at = 0; at < count; ++at) {
-        const std::uint8_t* from = in + spans[at].first * 3;
-        const std::int32_t* of_span = weights + at * stride;
-        const std::size_t blocks = (spans[at].count * 3 + block - 1) / block;
-        std::int32_t sums[block] = {};
-        for (std::size_t b = 0; b < blocks; ++b, from += block, of_span += block)
-            for (std::size_t i = 0; i < block; ++i) sums[i] += of_span[i] * static_cast<std::int32_t>(from[i]);
-        for (std::size_t c = 0; c < 3; ++c) {
-            std::int32_t sum = 1 << (resample_weights::precision - 1);
-            for (std::size_t i = c; i < block; i += 3) sum += sums[i];
-            out[at * 3 + c] = clip_to_byte(sum);
-        }
-    }
-}
-
-/// One output row: the weighted sum of `count` rows of `width` bytes, `stride` apart. Never throws, never allocates.
-inline void resample_columns(const std::uint8_t* rows, std::size_t stride, const std::int32_t* weights, std::size_t count, std::uint8_t* out, std::size_t width) noexcept {
-    constexpr std::size_t block = 32;
-    constexpr std::int32_t half = 1 << (resample_weights::precision - 1);
-    std::size_t x = 0;
-    for (; x + block <= width; x += block) {
-        std::int32_t sums[block];
-        for (std::size_t i = 0; i < block; ++i) sums[i] = half;
-        for (std::size_t row = 0; row < count; ++row) {
-            const std::uint8_t* from = rows + row * stride + x;
-            const std::int32_t weight = weights[row];
-            for (std::size_t i = 0; i < block; ++i) sums[i] += weight * static_cast<std::int32_t>(from[i]);
-        }
-        for (std::size_t i = 0; i < block; ++i) out[x + i] = clip_to_byte(sums[i]);
-    }
-    for (; x < width; ++x) {
-        std::int32_t sum = half;
-        for (std::size_t row = 0; row < count; ++row) sum += weights[row] * static_cast<std::int32_t>(rows[row * stride + x]);
-        out[x] = clip_to_byte(sum);
-    }
-}
-
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
 // Rotary position embedding of one head.
 
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 /// Rotates the pairs (i, half + i) of a head, (2 · half), in place. Su et al., arXiv 2104.09864, equation 34.
 inline void rotate(float* head, rope_angles by) noexcept {
@@ -10918,11 +10916,11 @@ inline void rotate(float* head, rope_angles by) noexcept {
     }
 }
 
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
 // The parts of a softmax over a long row: its largest number, and the sum of exponentials.
 
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 /// The place of the largest of n numbers, the first of equals; of the first NaN when there is one (as torch.argmax). 0 for none.
 template <class A>
@@ -10955,18 +10953,574 @@ template <class A>
     double sum = 0;
     for (std::size_t at = 0; at < whole; at += block) {
         batch sums(0.f);
-        for (std::size_t i = at; i < std::min(whole, at + block); i += batch::size) sums += xsimd::exp(batch::load_unaligned(x + i) - batch(top));
+        for (std::size_t i = at; i < std::min(whole, at + block); i += batch::size)
+            sums += xsimd::exp(batch::load_unaligned(x + i) - batch(top));
         sum += static_cast<double>(compat::reduce_add(sums));
     }
     for (std::size_t i = whole; i < n; ++i) sum += static_cast<double>(std::exp(x[i] - top));
     return sum;
 }
 
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
+
+// Dot products of tokens with quantized weights by AVX512-VNNI: bytes times bytes, of eight tokens at once and of one.
+
+#if defined(__x86_64__)
+
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
+
+/**
+ * Tokens together, two strips at a time: lanes are their sixteen rows. vpdpbusd adds four products of an unsigned and a signed byte to each
+ * lane; what codes without sign add too much, the sums begin without. 32 registers hold eight tokens' sums within a group and over groups,
+ * so that codes are unpacked once for eight. Needs arch::features::avx512_vnni.
+ */
+struct dot_bytes_avx512 {
+    static constexpr std::size_t strips = 2, tokens = 8; ///< at a time
+
+    /// As dot_bytes_portable::dot(), of strips i and `second`.
+    template <std::size_t R, std::size_t Bits>
+    PALI_TARGET("avx512f,avx512vnni")
+    static void dot(const quantized_rows<Bits>& w, std::size_t i, std::size_t second, const quantized_tokens& x, std::size_t first,
+                    float (&y)[R][strips * quantized_rows<Bits>::strip]) noexcept {
+        using matrix = quantized_rows<Bits>;
+        const std::uint8_t *a = w.codes_of(i), *b = w.codes_of(second);
+        const bfloat16 *a_scales = w.scales_of(i), *b_scales = w.scales_of(second);
+        const std::int8_t* activations = x.codes + first * x.width;
+        const std::int32_t* begins = x.begins + first * x.groups;
+        const float* scales = x.scales + first * x.groups;
+        const std::ptrdiff_t ahead = w.codes_of(strips) - w.codes,
+                             scales_ahead = w.scales_of(strips) - w.scales; // the same place of what comes next
+        __m512 sums[R];
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) sums[r] = _mm512_setzero_ps();
+        for (std::size_t g = 0; g < x.groups; ++g) {
+            PALI_UNROLL
+            for (std::size_t line = 0; line < matrix::group_bytes; line += 64) {
+                arch::fetch_ahead(a + ahead + line);
+                arch::fetch_ahead(b + ahead + line);
+            }
+            arch::fetch_ahead(a_scales + scales_ahead);
+            arch::fetch_ahead(b_scales + scales_ahead);
+            __m512i products[R];
+            PALI_UNROLL
+            for (std::size_t r = 0; r < R; ++r) products[r] = _mm512_set1_epi32(begins[r]);
+            PALI_UNROLL
+            for (std::size_t v = 0; v < matrix::group_bytes / 32; ++v) {
+                const __m512i bytes = both(a + 32 * v, b + 32 * v);
+                if constexpr (Bits == 4) {
+                    const __m512i low_half = _mm512_set1_epi8(15);
+                    add(_mm512_and_si512(bytes, low_half), activations + 4 * R * v, products);
+                    add(_mm512_and_si512((__m512i)((words)bytes >> 4), low_half), activations + (4 * v + matrix::group / 2) * R, products);
+                } else {
+                    add(_mm512_xor_si512(bytes, _mm512_set1_epi8(static_cast<char>(0x80))), activations + 4 * R * v,
+                        products); // code + 128, in two's complement
+                }
+            }
+            const __m512 scale = as_floats(a_scales, b_scales);
+            PALI_UNROLL
+            for (std::size_t r = 0; r < R; ++r)
+                sums[r] = _mm512_fmadd_ps(__builtin_convertvector((numbers)products[r], __m512),
+                                          _mm512_mul_ps(scale, _mm512_set1_ps(scales[r])), sums[r]);
+            a += matrix::group_bytes, b += matrix::group_bytes, a_scales += matrix::strip, b_scales += matrix::strip;
+            activations += matrix::group * R, begins += R, scales += R;
+        }
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) _mm512_storeu_ps(y[r], sums[r]);
+    }
+
+private:
+    // Vectors of the compilers, and not intrinsics where those of g++ 12 warn of themselves.
+    typedef std::uint16_t shorts __attribute__((vector_size(16), may_alias, aligned(1)));
+    typedef std::int32_t numbers __attribute__((vector_size(64)));
+    typedef std::uint32_t words __attribute__((vector_size(64)));
+    typedef long long half __attribute__((vector_size(32), may_alias, aligned(1)));
+
+    /// 32 bytes of each of two strips.
+    PALI_TARGET("avx512f,avx512vnni")
+    static inline __m512i both(const void* a, const void* b) noexcept {
+        return (__m512i)__builtin_shufflevector(*static_cast<const half*>(a), *static_cast<const half*>(b), 0, 1, 2, 3, 4, 5, 6, 7);
+    }
+
+    /// Eight scales of each of two strips.
+    PALI_TARGET("avx512f,avx512vnni")
+    static inline __m512 as_floats(const bfloat16* a, const bfloat16* b) noexcept {
+        const auto scales = __builtin_shufflevector(*reinterpret_cast<const shorts*>(a), *reinterpret_cast<const shorts*>(b), 0, 1, 2, 3, 4,
+                                                    5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        return (__m512)(__builtin_convertvector(scales, words) << 16);
+    }
+
+    /// products[r] += weights · four numbers of token r. Assembly, because g++ 12 would load and repeat them by an instruction of its own.
+    template <std::size_t R>
+    PALI_TARGET("avx512f,avx512vnni")
+    static inline void add(__m512i weights, const std::int8_t* activations, __m512i (&products)[R]) noexcept {
+        struct four {
+            std::int8_t numbers[4];
+        };
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r)
+            __asm__("vpdpbusd %2%{1to16%}, %1, %0"
+                    : "+v"(products[r])
+                    : "v"(weights), "m"(*reinterpret_cast<const four*>(activations + 4 * r)));
+    }
+};
+
+/**
+ * One token, which runs at the speed of memory: the fewer instructions a line of codes takes, the more lines to come are in the core's
+ * sight and asked for. A register is eight numbers of each row of a strip, four in its lower half and four in its upper; the token's lie in
+ * one register, and are spread from there. Needs arch::features::avx512_vnni.
+ */
+struct dot_bytes_avx512_token {
+    static constexpr std::size_t strips = 1, tokens = 1; ///< at a time
+
+    /// As dot_bytes_portable::dot().
+    template <std::size_t R, std::size_t Bits>
+    PALI_TARGET("avx512f,avx512vnni,fma")
+    static void dot(const quantized_rows<Bits>& w, std::size_t i, std::size_t, const quantized_tokens& x, std::size_t token,
+                    float (&y)[R][quantized_rows<Bits>::strip]) noexcept {
+        static_assert(R == 1, "one token at a time");
+        using matrix = quantized_rows<Bits>;
+        place at{w.codes_of(i), w.scales_of(i), x.codes + token * x.width, x.begins + token * x.groups, x.scales + token * x.groups};
+        __m512i fours_of[matrix::group / 8];
+        PALI_UNROLL
+        for (std::size_t v = 0; v < matrix::group / 8; ++v) fours_of[v] = fours(2 * v);
+        __m256 sums = _mm256_setzero_ps();
+        std::size_t groups = x.groups;
+        if constexpr (Bits == 4) // a line of the token at a time, which long strips drive out of the first-level cache
+            PALI_NO_UNROLL
+        for (; groups >= 2; groups -= 2) {
+            __builtin_prefetch(at.activations + 128);
+            sums = add_group<Bits>(at, fours_of, sums);
+            sums = add_group<Bits>(at, fours_of, sums);
+        }
+        PALI_NO_UNROLL // clang would mix two groups of 8 bits, and read two places of memory at once for it
+            for (; groups != 0; --groups) sums = add_group<Bits>(at, fours_of, sums);
+        _mm256_storeu_ps(y[0], sums);
+    }
+
+private:
+    typedef std::int32_t numbers __attribute__((vector_size(64)));
+
+    /// The next group of a strip and of a token.
+    struct place {
+        const std::uint8_t* codes;
+        const bfloat16* scales;
+        const std::int8_t* activations;
+        const std::int32_t* begins;
+        const float* token_scales;
+    };
+
+    /// sums + what the group at `at` adds to each row; `at` goes on.
+    template <std::size_t Bits, std::size_t Registers>
+    PALI_TARGET("avx512f,avx512vnni,fma")
+    PALI_ALWAYS_INLINE static inline __m256 add_group(place& at, const __m512i (&fours_of)[Registers], __m256 sums) noexcept {
+        using matrix = quantized_rows<Bits>;
+        constexpr std::size_t registers = matrix::group_bytes / 64;
+        const __m512i numbers_of_group = load<Bits>(at.activations);
+        __m512i products = _mm512_maskz_set1_epi32(0x00ff, *at.begins);
+        if constexpr (Bits == 4) {
+            fetch_group(at.codes + groups_ahead * matrix::group_bytes, at.scales + groups_ahead * matrix::strip);
+            __m512i sixteenfold = _mm512_setzero_si512(); // products of the high halves of bytes
+            PALI_UNROLL
+            for (std::size_t v = 0; v < registers; ++v) {
+                products = _mm512_dpbusd_epi32(products, masked<0x0f>(at.codes + 64 * v), spread(numbers_of_group, fours_of[v]));
+                sixteenfold =
+                    _mm512_dpbusd_epi32(sixteenfold, masked<0xf0>(at.codes + 64 * v), spread(numbers_of_group, fours_of[registers + v]));
+            }
+            products = (__m512i)((numbers)products + ((numbers)sixteenfold >> 4));
+        } else { // keeps pace with what the processor fetches by itself
+            PALI_UNROLL
+            for (std::size_t v = 0; v < registers; ++v) {
+                const __m512i unsigned_codes =
+                    _mm512_xor_si512(_mm512_loadu_si512(at.codes + 64 * v), _mm512_set1_epi8(static_cast<char>(0x80)));
+                products = _mm512_dpbusd_epi32(products, unsigned_codes, spread(numbers_of_group, fours_of[v]));
+            }
+        }
+        const auto lower = __builtin_shufflevector((numbers)products, (numbers)products, 0, 1, 2, 3, 4, 5, 6, 7);
+        const auto upper = __builtin_shufflevector((numbers)products, (numbers)products, 8, 9, 10, 11, 12, 13, 14, 15);
+        const __m256 scale = _mm256_mul_ps(avx2_bytes::load_scales(at.scales), _mm256_set1_ps(*at.token_scales));
+        at.codes += matrix::group_bytes, at.scales += matrix::strip, at.activations += matrix::group, ++at.begins, ++at.token_scales;
+        return _mm256_fmadd_ps(__builtin_convertvector(lower + upper, __m256), scale, sums);
+    }
+
+    /// Groups of 4 bits that are fetched before they are read: 4 KB of codes. Nearer or farther, or into the second-level cache, a token of
+    /// a 3B's layers took up to 1.2 times as long (Zen 4).
+    static constexpr std::size_t groups_ahead = 32;
+
+    /// Codes and scales of a group, into the first-level cache.
+    PALI_ALWAYS_INLINE static void fetch_group(const std::uint8_t* codes, const bfloat16* scales) noexcept {
+        for (std::size_t line = 0; line < quantized_rows<4>::group_bytes; line += 64) __builtin_prefetch(codes + line);
+        __builtin_prefetch(scales);
+    }
+
+    /// A group of a token; that of 4 bits twice. Of a half that nobody names clang makes the last sums, for which each group would wait;
+    /// assembly, because g++ 12 would load and repeat it by an instruction of its own.
+    template <std::size_t Bits>
+    PALI_TARGET("avx512f,avx512vnni,fma")
+    static inline __m512i load(const std::int8_t* group) noexcept {
+        if constexpr (Bits == 8) {
+            return _mm512_loadu_si512(group);
+        } else {
+            struct half {
+                std::int8_t numbers[32];
+            };
+            __m512i result;
+            __asm__("vbroadcasti64x4 %1, %0" : "=v"(result) : "m"(*reinterpret_cast<const half*>(group)));
+            return result;
+        }
+    }
+
+    /// Which four of a group the lanes get: those of index `first` in the lower half, the next in the upper.
+    PALI_TARGET("avx512f,avx512vnni,fma")
+    static inline __m512i fours(std::size_t first) noexcept {
+        const int a = static_cast<int>(first), b = a + 1;
+        return _mm512_set_epi32(b, b, b, b, b, b, b, b, a, a, a, a, a, a, a, a);
+    }
+
+    /// Those numbers. (The mask, because the plain intrinsic of g++ 12 warns of itself.)
+    PALI_TARGET("avx512f,avx512vnni,fma")
+    static inline __m512i spread(__m512i group, __m512i places) noexcept { return _mm512_maskz_permutexvar_epi32(0xffff, places, group); }
+
+    /// 64 bytes and `Mask`. Assembly, because compilers would load them once for both masks, which is one instruction more.
+    template <int Mask>
+    PALI_TARGET("avx512f,avx512vnni,fma")
+    static inline __m512i masked(const std::uint8_t* bytes) noexcept {
+        struct line {
+            std::uint8_t bytes[64];
+        };
+        __m512i result;
+        __asm__("vpandd %2, %1, %0"
+                : "=v"(result)
+                : "v"(_mm512_set1_epi8(static_cast<char>(Mask))), "m"(*reinterpret_cast<const line*>(bytes)));
+        return result;
+    }
+};
+
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
+
+#endif
+
+// How large the caches of the processor are, found when the program runs.
+
+namespace pali { inline namespace PALI_ABI { namespace arch {
+
+/// What kernels cut their work for: the first and the second level of one core, in bytes. Where the system does not say, 32 KiB and 512
+/// KiB.
+[[nodiscard]] const cache_sizes& caches() noexcept;
+
+}}} // namespace pali::PALI_ABI::arch
+
+// Bodies of caches.hpp.
+
+namespace pali { inline namespace PALI_ABI { namespace arch {
+
+PALI_INLINE const cache_sizes& caches() noexcept {
+    static const cache_sizes found = [] {
+        const cache_sizes said = caches_of_a_core();
+        return cache_sizes{.first = said.first ? std::clamp<std::size_t>(said.first, 16 << 10, 1 << 20) : 32 << 10,
+                           .second = said.second ? std::clamp<std::size_t>(said.second, 128 << 10, 64 << 20) : 512 << 10};
+    }();
+    return found;
+}
+
+}}} // namespace pali::PALI_ABI::arch
+
+// y = x · wᵀ + bias with the weights as stored: (out, in), 16 or 32 bits, neither repacked nor copied. The loop over tiles, for any policy
+// of dot products.
+
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
+
+namespace loop_detail {
+
+/// Tokens from which a product is bound by arithmetic and no longer by reading weights.
+inline constexpr std::size_t many_rows = 16;
+
+/// Columns of weights that a thread takes at once, at most: a multiple of all tiles and strips. Rows whose sums are kept until their last
+/// part is added, at most: a multiple of all tiles.
+inline constexpr std::size_t most_columns = 96, most_rows = 288;
+
+/// Numbers of a row that are worked on at once: all of them, or, of many rows, even parts of which six rows take three quarters of the
+/// first-level cache and stay there while columns go by.
+template <class Dot>
+[[nodiscard]] std::size_t depth_at_once(std::size_t tokens, std::size_t width) noexcept {
+    const std::size_t most = std::max(Dot::pair, arch::caches().first * 3 / 4 / (6 * sizeof(typename Dot::number)));
+    if (!Dot::in_parts || tokens < many_rows || width <= most) return width;
+    const std::size_t parts = (width + most - 1) / most;
+    return ((width + parts - 1) / parts + Dot::pair - 1) / Dot::pair * Dot::pair;
+}
+
+/// How many columns of `count` a thread takes: what half of the second-level cache holds of `bytes` of each, and fewer where threads would
+/// wait for the last.
+[[nodiscard]] inline std::size_t columns_a_task(std::size_t bytes, std::size_t count, std::size_t threads) noexcept {
+    constexpr std::size_t least = 24, tasks_a_thread = 4;
+    const std::size_t near = arch::caches().second / 2 / std::max<std::size_t>(1, bytes), even = count / (tasks_a_thread * threads);
+    return std::clamp(std::min(near, even) / least * least, least, most_columns);
+}
+
+/// All packed rows of x against the columns [0, w.count) of y; at most most_columns. Few rows meet a column together, when it comes from
+/// memory. Of many, a part of their depth meets that part of all columns, which stays in the second-level cache, before the next: six rows
+/// at a time, which stay in the first. `sums` has room for lanes · w.count of most_rows rows, or is null where a part is all.
+template <class Dot>
+void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::element> w, const float* bias, rows<float> y, std::size_t depth,
+              float* sums) noexcept {
+    PALI_ASSERT(w.count <= most_columns);
+    const auto tile = [&]<std::size_t R, std::size_t C>(std::size_t r, std::size_t c, const partial_sums& part,
+                                                        std::integral_constant<std::size_t, R>, std::integral_constant<std::size_t, C>) {
+        Dot::template tile<R, C>(x.slice(r, R), w.slice(c, C), part, bias ? bias + c : nullptr,
+                                 rows<float>(y.data + c, y.count, y.width, y.stride).slice(r, R));
+    };
+    const partial_sums whole{.end = w.width};
+    if (x.count == 1)
+        return detail::for_column_tiles<Dot::template columns<1>>(
+            w.count, [&](std::size_t c, auto C) { tile(0, c, whole, std::integral_constant<std::size_t, 1>{}, C); });
+    if (x.count < many_rows)
+        return detail::for_column_tiles<Dot::template columns<4>>(w.count, [&](std::size_t c, auto C) {
+            detail::for_row_tiles<4>(x.count, [&](std::size_t r, auto R) { tile(r, c, whole, R, C); });
+        });
+    for (std::size_t first = 0; first < x.count; first += most_rows)
+        for (std::size_t begin = 0; begin < w.width; begin += depth)
+            detail::for_row_tiles<6>(std::min(most_rows, x.count - first),
+                                     [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R> rows) {
+                                         detail::for_column_tiles<Dot::template columns<R>>(w.count, [&](std::size_t c, auto C) {
+                                             float* const state = sums ? sums + (r * w.count + R * c) * Dot::lanes : nullptr;
+                                             tile(first + r, c, {state, begin, std::min(w.width, begin + depth)}, rows, C);
+                                         });
+                                     });
+}
+
+/// The products, with columns [first, first + n) of a matrix as panel(weights, first, n, thread) gives them, n at most most_columns.
+template <class Dot, class Weights, class Panel>
+void multiply(rows<const float> x, std::initializer_list<operand<Weights>> with, Panel&& panel, thread_pool& threads, arena& scratch) {
+    using number = typename Dot::number;
+    constexpr std::size_t rows_a_task = 16;
+    const arena::frame frame(scratch);
+    const std::size_t packed_width = (x.width + Dot::pair - 1) / Dot::pair * Dot::pair;
+    const rows<number> packed(reinterpret_cast<number*>(scratch.take((x.count * packed_width * sizeof(number) + 3) / 4)), x.count,
+                              packed_width);
+    threads.run_blocks(x.count, rows_a_task, [&](std::size_t first, std::size_t n) {
+        for (std::size_t t = first; t < first + n; ++t) Dot::pack(x[t], x.width, packed[t]);
+    });
+    const std::size_t depth = depth_at_once<Dot>(x.count, x.width),
+                      sums_a_thread = std::min(x.count, most_rows) * most_columns * Dot::lanes;
+    float* const sums = depth < x.width ? scratch.take(threads.size() * sums_a_thread) : nullptr;
+    const std::size_t columns = columns_a_task(depth * sizeof(typename Dot::element), outputs_of(with), threads.size());
+    for_outputs(with, columns, threads, [&](const operand<Weights>& of, std::size_t first, std::size_t n, std::size_t thread) {
+        PALI_ASSERT(x.width == of.weights.width && of.y.width == of.weights.count && of.y.count == x.count);
+        dot_rows<Dot>(rows<const number>(packed), panel(of.weights, first, n, thread), of.bias ? of.bias + first : nullptr,
+                      rows<float>(of.y.data + first, of.y.count, n, of.y.stride), depth, sums ? sums + thread * sums_a_thread : nullptr);
+    });
+}
+
+} // namespace loop_detail
+
+/**
+ * y = x · wᵀ + bias for each operand. x (T, K) float, rounded to what `Dot` multiplies: dot_floats_simd keeps it, dot_bf16_avx512 rounds it
+ * to bfloat16. Accumulates in float32; the order of each sum depends on K and Dot alone, so results are the same for any T and any number
+ * of threads. 2·T·N·K flop; reads w once a call from memory (of 288 rows), and once a row tile from L2. Takes T·K numbers of scratch, and
+ * with many rows up to two megabytes a thread.
+ */
+template <class Dot>
+void loop_floats(rows<const float> x, std::initializer_list<operand<rows<const typename Dot::element>>> with, thread_pool& threads,
+                 arena& scratch) {
+    constexpr auto stored_rows = [](const auto& w, std::size_t first, std::size_t n, std::size_t) { return w.slice(first, n); };
+    loop_detail::multiply<Dot>(x, with, stored_rows, threads, scratch);
+}
+
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
+
+// y = x · wᵀ + bias for quantized weights: by dot products of bytes, or by panels of 16-bit floats.
+
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
+
+/**
+ * y = x · wᵀ + bias for each operand. Each token of x (T, K) is rounded to bytes, group by group, and meets the codes as they are stored.
+ * Reads w once from memory, 4.5 or 8.25 bits a number. `Dot` is dot_bytes_portable or what the processor has. A token's result does not
+ * depend on the others.
+ */
+template <class Dot, std::size_t Bits>
+void loop_bytes(rows<const float> x, std::initializer_list<operand<quantized_rows<Bits>>> with, thread_pool& threads, arena& scratch) {
+    const arena::frame frame(scratch);
+    const auto tokens = quantized_tokens::take<Bits>(scratch, x.count, x.width);
+    // Tokens of a tile lie number beside number, so that one thread rounds all of them. Tiles of many tokens are those of each Dot::tokens
+    // of them.
+    const std::size_t groups_a_task = 64 / std::min(Dot::tokens, std::max<std::size_t>(1, x.count)); // a microsecond or two
+    const std::size_t parts = (tokens.groups + groups_a_task - 1) / groups_a_task;
+    threads.run((x.count + Dot::tokens - 1) / Dot::tokens * parts, [&](std::size_t task) {
+        const std::size_t begin = task / parts * Dot::tokens, first = task % parts * groups_a_task;
+        detail::for_row_tiles<Dot::tokens>(std::min(Dot::tokens, x.count - begin), [&](std::size_t r, std::size_t count) {
+            const token_tile tile{begin + r, count};
+            for (std::size_t t = tile.first; t < tile.first + count; ++t)
+                quantize_token<Bits>(x[t], t, tile, first, std::min(tokens.groups, first + groups_a_task), tokens);
+        });
+    });
+    constexpr std::size_t strip = quantized_rows<Bits>::strip, strips_a_task = 8;
+    for_outputs(
+        with, strips_a_task * strip, threads, [&](const operand<quantized_rows<Bits>>& of, std::size_t first, std::size_t n, std::size_t) {
+            PALI_ASSERT(x.width == of.weights.width && of.y.width == of.weights.count && of.y.count == x.count);
+            const std::size_t end = (first + n) / strip;
+            for (std::size_t i = first / strip; i < end; i += Dot::strips) {
+                const std::size_t last = std::min(i + Dot::strips, end) - 1,
+                                  outputs = Dot::strips == 1 ? strip : (last + 1 - i) * strip; // the last may be alone
+                const float* const bias = of.bias ? of.bias + i * strip : nullptr;
+                detail::for_row_tiles<Dot::tokens>(x.count, [&]<std::size_t R>(std::size_t t, std::integral_constant<std::size_t, R>) {
+                    float sums[R][Dot::strips * strip];
+                    Dot::dot(of.weights, i, last, tokens, t, sums);
+                    for (std::size_t r = 0; r < R; ++r) {
+                        for (std::size_t k = 0; bias && k < outputs; ++k) sums[r][k] += bias[k];
+                        std::copy_n(sums[r], outputs, of.y[t + r] + i * strip);
+                    }
+                });
+            }
+        });
+}
+
+/**
+ * For many rows: the weights of a task become bfloat16 once, and the product is that of bfloat16 weights; x is not rounded.
+ * Takes what loop_floats() takes, and as many bfloat16 a thread as a task has weights.
+ */
+template <class A, std::size_t Bits>
+void loop_panels(arch::simd<A>, rows<const float> x, std::initializer_list<operand<quantized_rows<Bits>>> with, thread_pool& threads,
+                 arena& scratch) {
+    const arena::frame frame(scratch);
+    const std::size_t floats_a_thread = loop_detail::most_columns * x.width / 2;
+    float* const memory = scratch.take(threads.size() * floats_a_thread);
+    const auto panel = [&](const quantized_rows<Bits>& weights, std::size_t first, std::size_t n, std::size_t thread) {
+        constexpr std::size_t strip = quantized_rows<Bits>::strip;
+        const rows decoded(reinterpret_cast<bfloat16*>(memory + thread * floats_a_thread), n, weights.width);
+        for (std::size_t i = 0; i < n; i += strip) read_strip(weights, (first + i) / strip, 0, decoded.slice(i, strip));
+        return rows<const bfloat16>(decoded);
+    };
+    loop_detail::multiply<dot_floats_simd<A, bfloat16>>(x, with, panel, threads, scratch);
+}
+
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
+
+// The matrix product of the networks: the dispatcher over kernels for weights, kind of pass and processor.
+
+/// Loops over numbers: no names, no files, no models. What they are given is checked by PALI_ASSERT alone.
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
+
+/// y = x · wᵀ + bias for each operand: x (T, K) float32. With bfloat16 weights, a processor that multiplies bfloat16 rounds x to it: AMX in
+/// a prefill, AVX512-BF16 always. Otherwise x is not rounded. The kernel does not depend on T.
+template <weight_element Element>
+void product(rows<const float> x, std::initializer_list<operand<rows<const Element>>> with, [[maybe_unused]] pass kind,
+             thread_pool& threads, arena& scratch) {
+#if PALI_AVX512_KERNELS
+    if constexpr (std::same_as<Element, bfloat16>) {
+        if (kind == pass::prefill && usable().amx_bf16)
+            return loop_tiles(arch::amx_tiles{}, x, with, [](const auto& w) { return stored_panels{w}; }, threads, scratch);
+        if (usable().avx512_bf16) return loop_floats<dot_bf16_avx512>(x, with, threads, scratch);
+    }
+#endif
+    loop_floats<dot_floats_simd<xsimd::default_arch, Element>>(x, with, threads, scratch);
+}
+
+/// The same for quantized weights. x is rounded to bytes, group by group; in a prefill AMX rounds it to bfloat16, and a processor that has
+/// no kernel for bytes does not round it.
+template <std::size_t Bits>
+void product(rows<const float> x, std::initializer_list<operand<quantized_rows<Bits>>> with, pass kind, thread_pool& threads,
+             arena& scratch) {
+#if PALI_AVX512_KERNELS
+    if (kind == pass::prefill && usable().amx_bf16)
+        return loop_tiles(arch::amx_tiles{}, x, with, [](const auto& w) { return quantized_panels<Bits>{w}; }, threads, scratch);
+    if (usable().avx512_vnni && x.count == 1) return loop_bytes<dot_bytes_avx512_token>(x, with, threads, scratch);
+    if (usable().avx512_vnni) return loop_bytes<dot_bytes_avx512>(x, with, threads, scratch);
+#endif
+#if PALI_AVX2_KERNELS
+    if (usable().avx_vnni) return loop_bytes<dot_bytes_vnni>(x, with, threads, scratch);
+    if (usable().avx2) return loop_bytes<dot_bytes_avx2>(x, with, threads, scratch);
+#endif
+    if (kind == pass::prefill) return loop_panels(arch::native, x, with, threads, scratch);
+    loop_bytes<dot_bytes_portable>(x, with, threads, scratch);
+}
+
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
+
+// Whether numbers are finite.
+
+namespace pali { inline namespace PALI_ABI { namespace kernels {
+
+/// Whether no number is infinite or not a number.
+[[nodiscard]] PALI_ALWAYS_INLINE inline bool are_finite(const float* numbers, std::size_t count) noexcept {
+    constexpr std::uint32_t exponent = 0x7f800000;
+    std::uint32_t others = 0; // no early end: the compiler takes a register of numbers at a time
+    for (std::size_t i = 0; i < count; ++i)
+        others |= static_cast<std::uint32_t>((std::bit_cast<std::uint32_t>(numbers[i]) & exponent) == exponent);
+    return others == 0;
+}
+
+}}} // namespace pali::PALI_ABI::kernels
+
+// Rows of floats to codes with scales.
+
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
+
+namespace detail {
+
+/// The codes of one group for a scale; what is out of range, or no number, goes to an end.
+template <std::size_t Bits>
+void codes_for(const float* x, float scale, int* codes) noexcept {
+    using matrix = quantized_rows<Bits>;
+    const float inverse = scale == 0 ? 0.f : 1.f / scale;
+    for (std::size_t i = 0; i < matrix::group; ++i)
+        codes[i] = static_cast<int>(
+            std::nearbyint(std::max(static_cast<float>(matrix::smallest), std::min(static_cast<float>(matrix::largest), x[i] * inverse))));
+}
+
+/// The scale of one group, and its codes; the scale is not a number where one of the group is not finite. 8 bits: the largest number is
+/// 127. 4 bits: the number farthest from zero is -8, so that all 16 codes are used (llama.cpp's Q4_0); then, for those codes, the scale of
+/// least squares, and codes for that.
+template <std::size_t Bits>
+bfloat16 quantize_group(const float* x, int* codes) noexcept {
+    if (!are_finite(x, quantized_rows<Bits>::group)) {
+        std::fill(codes, codes + quantized_rows<Bits>::group, 0);
+        return bfloat16(std::numeric_limits<float>::quiet_NaN());
+    }
+    const float farthest =
+        *std::max_element(x, x + quantized_rows<Bits>::group, [](float a, float b) { return std::abs(a) < std::abs(b); });
+    if constexpr (Bits == 8) {
+        const bfloat16 scale(std::abs(farthest) / 127.f);
+        codes_for<Bits>(x, static_cast<float>(scale), codes);
+        return scale;
+    } else {
+        const float first = farthest / -8.f;
+        codes_for<Bits>(x, first, codes);
+        float along = 0, squares = 0; // of x / first, so that neither overflows
+        for (std::size_t i = 0; i < quantized_rows<Bits>::group; ++i) {
+            along += x[i] / first * static_cast<float>(codes[i]);
+            squares += static_cast<float>(codes[i] * codes[i]);
+        }
+        const bfloat16 scale(squares == 0 ? 0.f : first * (along / squares));
+        codes_for<Bits>(x, static_cast<float>(scale), codes);
+        return scale;
+    }
+}
+
+} // namespace detail
+
+/// Rounds the rows of a strip, x (8, width), to codes and scales in the layout of quantized_rows: width · Bits bytes, and width / group · 8
+/// scales.
+template <std::size_t Bits>
+void quantize_strip(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) noexcept {
+    using layout = quantized_rows<Bits>;
+    PALI_ASSERT(width % layout::group == 0);
+    int of_group[layout::group];
+    for (std::size_t at = 0; at < width; at += layout::group, codes += layout::group_bytes, scales += layout::strip) {
+        std::fill(codes, codes + layout::group_bytes, std::uint8_t{0});
+        for (std::size_t r = 0; r < layout::strip; ++r) {
+            scales[r] = detail::quantize_group<Bits>(x + r * width + at, of_group);
+            for (std::size_t k = 0; k < layout::group; ++k) {
+                const int bits = Bits == 8 ? of_group[k] : (of_group[k] + 8) << (k < layout::group / 2 ? 0 : 4);
+                codes[layout::byte_in_group(r, k)] |= static_cast<std::uint8_t>(bits);
+            }
+        }
+    }
+}
+
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
 // All kernels, with their bodies, for the level of this translation unit.
 
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 /// The kernels that the flags of this translation unit make.
 inline constexpr entry_points own_level{
@@ -10977,17 +11531,20 @@ inline constexpr entry_points own_level{
     .product_int4 = &product<4>,
     .attend_f32 = &attend<float>,
     .attend_bf16 = &attend<bfloat16>,
-    .rms_norm = [](rows<const float> x, const float* scale, float eps, rows<float> y) noexcept { rms_norm(arch::native, x, scale, eps, y); },
-    .layer_norm = [](rows<const float> x, const float* scale, const float* bias, float eps, rows<float> y) noexcept { layer_norm(arch::native, x, scale, bias, eps, y); },
+    .rms_norm = [](rows<const float> x, const float* scale, float eps,
+                   rows<float> y) noexcept { rms_norm(arch::native, x, scale, eps, y); },
+    .layer_norm = [](rows<const float> x, const float* scale, const float* bias, float eps,
+                     rows<float> y) noexcept { layer_norm(arch::native, x, scale, bias, eps, y); },
     .gelu = [](float* x, std::size_t n) noexcept { gelu(arch::native, x, n); },
     .gated_gelu = [](float* gate, const float* up, std::size_t n) noexcept { gated_gelu(arch::native, gate, up, n); },
     .softcap = [](float* x, std::size_t n, float cap) noexcept { softcap(arch::native, x, n, cap); },
     .rotate = &rotate,
     .argmax = [](const float* x, std::size_t n) noexcept { return argmax(arch::native, x, n); },
     .sum_of_exp = [](const float* x, std::size_t n, float top) noexcept { return sum_of_exp(arch::native, x, n, top); },
-    .quantise_int8 = &quantise_strip<8>,
-    .quantise_int4 = &quantise_strip<4>,
-    .convolve = [](const conv_weights& w, feature_map<const float> x, activation then, feature_map<float> y, thread_pool& threads) noexcept { convolve(arch::native, w, x, then, y, threads); },
+    .quantize_int8 = &quantize_strip<8>,
+    .quantize_int4 = &quantize_strip<4>,
+    .convolve = [](const conv_weights& w, feature_map<const float> x, activation then, feature_map<float> y,
+                   thread_pool& threads) noexcept { convolve(arch::native, w, x, then, y, threads); },
     .resample_row = &resample_row,
     .resample_columns = &resample_columns,
 };
@@ -10997,14 +11554,16 @@ inline constexpr entry_points own_level{
 [[nodiscard]] inline const entry_points& active() noexcept { return own_level; }
 #endif
 
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
 // Probabilities of a row of logits.
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// The place of the largest value, the first of equals; of the first NaN when there is one (as torch.argmax). 0 for none.
-[[nodiscard]] inline std::size_t argmax(std::span<const float> values) noexcept { return kernels::active().argmax(values.data(), values.size()); }
+[[nodiscard]] inline std::size_t argmax(std::span<const float> values) noexcept {
+    return kernels::active().argmax(values.data(), values.size());
+}
 
 /// log(sum(exp(logits))).
 [[nodiscard]] inline double log_sum_exp(std::span<const float> logits) noexcept {
@@ -11024,17 +11583,17 @@ inline void log_softmax(std::span<const float> logits, std::span<float> out) noe
     for (std::size_t i = 0; i < logits.size(); ++i) out[i] = static_cast<float>(static_cast<double>(logits[i]) - sum);
 }
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
 // What makes tokens less likely or impossible before one is drawn: each equals transformers' processor or warper of that name
 // (generation/logits_process.py, 5.23), in float32, without sorting the vocabulary.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// A token that can be drawn, and what processors order and weigh it by.
 struct drawable {
     float key = 0, probability = 0; ///< what tokens are ordered by; 0 to 1
-    std::uint32_t place = 0; ///< among the logits
+    std::uint32_t place = 0;        ///< among the logits
 };
 
 /// Memory that processors work in, for one size of vocabulary.
@@ -11051,8 +11610,8 @@ namespace detail {
 
 inline constexpr float impossible = -std::numeric_limits<float>::infinity();
 
-/// The tokens that can be drawn at all, with their logits as keys, and their probabilities. NaN is not among them, and none is where a logit is
-/// infinite, so that any order of them is a total one.
+/// The tokens that can be drawn at all, with their logits as keys, and their probabilities. NaN is not among them, and none is where a
+/// logit is infinite, so that any order of them is a total one.
 [[nodiscard]] inline std::span<drawable> softmax(std::span<const float> logits, processor_memory& memory) noexcept {
     std::size_t count = 0;
     float top = impossible;
@@ -11069,8 +11628,8 @@ inline constexpr float impossible = -std::numeric_limits<float>::infinity();
     return found;
 }
 
-/// How many tokens, from the smallest key on, have a running sum of probabilities, begun at `sum`, that `fits`; of equal keys the first place
-/// comes first. They come to stand in front, and the next one after them; nothing else is sorted. Linear on average: the half that is
+/// How many tokens, from the smallest key on, have a running sum of probabilities, begun at `sum`, that `fits`; of equal keys the first
+/// place comes first. They come to stand in front, and the next one after them; nothing else is sorted. Linear on average: the half that is
 /// settled is left alone.
 template <class Fits>
 [[nodiscard]] std::size_t leading(std::span<drawable> tokens, double sum, Fits fits) {
@@ -11094,9 +11653,10 @@ template <class Fits>
 
 } // namespace detail
 
-/// RepetitionPenaltyLogitsProcessor: the logits of tokens in `sequence` are divided by `penalty`, or multiplied when negative; once each. Ids
-/// outside the logits are passed over.
-inline void penalise_repetition(std::span<float> logits, std::span<const token> sequence, float penalty, processor_memory& memory) noexcept {
+/// RepetitionPenaltyLogitsProcessor: the logits of tokens in `sequence` are divided by `penalty`, or multiplied when negative; once each.
+/// Ids outside the logits are passed over.
+inline void penalise_repetition(std::span<float> logits, std::span<const token> sequence, float penalty,
+                                processor_memory& memory) noexcept {
     const auto inside = [&](token id) { return id >= 0 && static_cast<std::size_t>(id) < logits.size(); };
     for (const token id : sequence) {
         if (!inside(id) || memory.marks[static_cast<std::size_t>(id)] != 0) continue;
@@ -11165,7 +11725,8 @@ inline void keep_min_p(std::span<float> logits, float p, processor_memory& memor
         if (t.probability < least) logits[t.place] = detail::impossible;
 }
 
-/// TypicalLogitsWarper: tokens whose surprise is nearest to the expected one stay, as many as together reach `mass`, and what equals the last.
+/// TypicalLogitsWarper: tokens whose surprise is nearest to the expected one stay, as many as together reach `mass`, and what equals the
+/// last.
 inline void keep_typical(std::span<float> logits, float mass, processor_memory& memory) {
     const auto tokens = detail::softmax(logits, memory);
     if (tokens.empty()) return;
@@ -11187,11 +11748,11 @@ inline void keep_typical(std::span<float> logits, float mass, processor_memory& 
         if (t.key > farthest) logits[t.place] = detail::impossible;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Random numbers that are the same everywhere.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): a counter, mixed. Any seed is as good as another.
 class random_source {
@@ -11214,13 +11775,14 @@ private:
     std::uint64_t m_state;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Chooses the next token from logits.
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// One sequence's choices. Allocates nothing after construction. Two samplers of the same options make the same choices from the same logits.
+/// One sequence's choices. Allocates nothing after construction. Two samplers of the same options make the same choices from the same
+/// logits.
 class sampler {
 public:
     /// Throws errc::invalid_argument for options that are not allowed.
@@ -11230,9 +11792,9 @@ public:
     }
 
     /// Chooses. `logits` (vocabulary) are changed: take log_softmax_at before, for the probability under the model's own distribution.
-    /// `sequence` is all that the model has seen: image tokens, prompt and what was generated. `suppressed` are tokens that must not come: EOS,
-    /// as long as there are fewer than min_new_tokens. Greedy takes the first of equals. Throws errc::invalid_argument when the logits hold
-    /// NaN, or leave nothing to choose.
+    /// `sequence` is all that the model has seen: image tokens, prompt and what was generated. `suppressed` are tokens that must not come:
+    /// EOS, as long as there are fewer than min_new_tokens. Greedy takes the first of equals. Throws errc::invalid_argument when the logits
+    /// hold NaN, or leave nothing to choose.
     [[nodiscard]] token next(std::span<float> logits, std::span<const token> sequence, std::span<const token> suppressed = {}) {
         process(logits, sequence, suppressed);
         const std::size_t best = argmax(logits);
@@ -11280,14 +11842,14 @@ private:
     random_source m_random;
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
 // Tokens to text while they arrive: only whole characters, and in the end the text that decoding all at once gives.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// Decodes a stream of tokens. All that `push` gave, and then `finish`, is `tokenizer::decode` of all tokens, for any tokens. What each call
-/// gives is valid UTF-8. Refers to the tokenizer, which must outlive it.
+/// Decodes a stream of tokens. All that `push` gave, and then `finish`, is `tokenizer::decode` of all tokens, for any tokens. What each
+/// call gives is valid UTF-8. Refers to the tokenizer, which must outlive it.
 class text_stream {
 public:
     /// With nothing held back.
@@ -11317,27 +11879,26 @@ public:
 
 private:
     /// Moves characters from the bytes held to the text. At the end of a run, bytes that are cut off are none.
-    void take_characters(bool end_of_run) {
-        m_bytes.erase(0, append_characters(m_ready, m_bytes, end_of_run));
-    }
+    void take_characters(bool end_of_run) { m_bytes.erase(0, append_characters(m_ready, m_bytes, end_of_run)); }
 
     const tokenizer* m_tokenizer;
     std::string m_bytes; // of a character that is not whole yet: 3 at most between calls
     std::string m_ready;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // One answer in the making: from logits to tokens, text and callbacks.
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// Chooses token after token from logits, streams the text, and knows when to stop. Allocates when it is made and not per token.
 class answer {
 public:
     /// `number` is what its callbacks call it; `eos` are the tokens that end it; `vocab` is the number of logits; `most_tokens`
     /// those that it may have. What it is given has to outlive it.
-    answer(std::size_t number, const generate_options& options, const tokenizer& text, std::span<const token> eos, const prompt_layout& prompt, std::size_t vocab, std::size_t most_tokens)
+    answer(std::size_t number, const generate_options& options, const tokenizer& text, std::span<const token> eos,
+           const prompt_layout& prompt, std::size_t vocab, std::size_t most_tokens)
         : m_number(number), m_options(options), m_eos(eos), m_stream(text), m_sampler(options.sampling, vocab), m_sequence(prompt.tokens) {
         m_result.most_tokens = most_tokens;
         m_sequence.reserve(prompt.tokens.size() + most_tokens);
@@ -11347,7 +11908,8 @@ public:
         m_result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
     }
 
-    /// Takes the logits of the next token, (vocab), and may overwrite them; returns whether another token is wanted. Throws what sampler::next throws.
+    /// Takes the logits of the next token, (vocab), and may overwrite them; returns whether another token is wanted. Throws what
+    /// sampler::next throws.
     [[nodiscard]] bool take(std::span<float> logits) {
         const double normaliser = log_sum_exp(logits); // of the model's own distribution, before anything is done to it
         if (changes_logits()) m_own.assign(logits.begin(), logits.end());
@@ -11404,16 +11966,16 @@ private:
     text_stream m_stream;
     sampler m_sampler;
     std::vector<token> m_sequence; // image tokens, prompt, answer: what processors look at
-    std::vector<float> m_own; // logits as the model gave them, where they are changed
+    std::vector<float> m_own;      // logits as the model gave them, where they are changed
     generation m_result;
     bool m_complete = false; // no other token is wanted
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
 // Keys and values of one sequence, for every layer.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// What earlier tokens of a sequence left for later ones: a fixed capacity, layer by layer as kernels::key_values.
 class kv_cache {
@@ -11422,7 +11984,8 @@ public:
     template <decoder_config Config>
     kv_cache(const Config& config, std::size_t capacity, kv_type type = kv_type::f32)
         : m_type(type), m_capacity(capacity), m_layers(config.layers), m_heads(config.kv_heads), m_head_dim(config.head_dim),
-          m_layer_bytes(type == kv_type::f32 ? layer_bytes<float>() : layer_bytes<bfloat16>()), m_bytes(m_layers * m_layer_bytes), m_memory(std::calloc(m_bytes + alignment, 1), &std::free) {
+          m_layer_bytes(type == kv_type::f32 ? layer_bytes<float>() : layer_bytes<bfloat16>()), m_bytes(m_layers * m_layer_bytes),
+          m_memory(std::calloc(m_bytes + alignment, 1), &std::free) {
         if (!m_memory) throw std::bad_alloc();
         void* place = m_memory.get();
         std::size_t room = m_bytes + alignment;
@@ -11453,11 +12016,13 @@ public:
     /// Throws errc::capacity_exceeded where `count` more tokens do not fit.
     void require(std::size_t count) const {
         if (m_length + count > m_capacity)
-            throw error(errc::capacity_exceeded, {"a sequence of ", m_length + count, " tokens does not fit a key-value cache of ", m_capacity});
+            throw error(errc::capacity_exceeded,
+                        {"a sequence of ", m_length + count, " tokens does not fit a key-value cache of ", m_capacity});
     }
     /// Takes over tokens [first, length) of a cache of the same model and type.
     void copy_from(const kv_cache& other, std::size_t first, std::size_t length) noexcept {
-        PALI_ASSERT(other.m_layers == m_layers && other.m_heads == m_heads && other.m_head_dim == m_head_dim && other.m_type == m_type && length <= m_capacity);
+        PALI_ASSERT(other.m_layers == m_layers && other.m_heads == m_heads && other.m_head_dim == m_head_dim && other.m_type == m_type &&
+                    length <= m_capacity);
         for (std::size_t layer = 0; layer < m_layers; ++layer)
             visit(layer, [&]<class Element>(const kernels::key_values<Element>& mine) {
                 for (std::size_t head = 0; head < m_heads; ++head) mine.copy_from(other.view<Element>(layer), head, first, length);
@@ -11473,7 +12038,8 @@ public:
         else f(view<bfloat16>(layer));
     }
     /// Keeps the key and the value, head_dim numbers each, of a head and position.
-    void store(std::size_t layer, std::size_t head, std::size_t position, std::span<const float> key, std::span<const float> value) noexcept {
+    void store(std::size_t layer, std::size_t head, std::size_t position, std::span<const float> key,
+               std::span<const float> value) noexcept {
         PALI_ASSERT(layer < m_layers && head < m_heads && position < m_capacity);
         visit(layer, [&](const auto& all) { all.put(head, position, key, value); });
     }
@@ -11496,13 +12062,13 @@ private:
     std::byte* m_data = nullptr;                     // in it
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // The key-value caches of a model, used again from call to call.
 
 #include <deque>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// One cache for each sequence that is answered at the same time.
 class kv_caches {
@@ -11526,20 +12092,21 @@ private:
     std::deque<kv_cache> m_caches; // they stay where they are when others come
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// The progress of one call: pictures, prompts and tokens on one scale.
+// The progress of one call: images, prompts and tokens on one scale.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// Counts the steps of a call and reports their share. A step is a layer over one picture, a layer over one prompt, or one token of all answers. Once the callback
-/// has returned false it is not called again.
+/// Counts the steps of a call and reports their share. A step is a layer over one image, a layer over one prompt, or one token of all
+/// answers. Once the callback has returned false it is not called again.
 class call_progress {
 public:
     /// Reports nothing.
     call_progress() = default;
     /// Reports to `callback`, which has to outlive it, out of `steps`.
-    call_progress(const progress_callback& callback, std::size_t steps) : m_callback(callback ? &callback : nullptr), m_steps(std::max<std::size_t>(steps, 1)) {}
+    call_progress(const progress_callback& callback, std::size_t steps)
+        : m_callback(callback ? &callback : nullptr), m_steps(std::max<std::size_t>(steps, 1)) {}
 
     /// Reports that a stage begins. Returns whether to go on, as all that follow.
     bool begin(std::string_view stage) { return report(stage); }
@@ -11560,7 +12127,8 @@ public:
 
 private:
     bool report(std::string_view stage) {
-        if (m_callback != nullptr && !m_stopped) m_stopped = !(*m_callback)(stage, static_cast<double>(m_done) / static_cast<double>(m_steps));
+        if (m_callback != nullptr && !m_stopped)
+            m_stopped = !(*m_callback)(stage, static_cast<double>(m_done) / static_cast<double>(m_steps));
         return !m_stopped;
     }
 
@@ -11569,54 +12137,67 @@ private:
     bool m_stopped = false;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Tokens that the vocabulary has and the embedding does not: added to a tokenizer without resizing the model.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// The vocabulary of a folder whose config.json is `read`. Throws what tokenizer throws, errc::malformed_file where one of its files is a pointer of Git LFS, and errc::missing_token
-/// where a token that prompts and answers get by themselves has no row in the embedding.
+/// The vocabulary of a folder whose config.json is `read`. Throws what tokenizer throws, errc::malformed_file where one of its files is a
+/// pointer of Git LFS, and errc::missing_token where a token that prompts and answers get by themselves has no row in the embedding.
 [[nodiscard]] inline tokenizer open_tokenizer(const std::filesystem::path& folder, const checkpoint_config& read) {
     for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"}) refuse_lfs_pointer(folder / name);
     tokenizer text(folder, read.image_token);
     for (const token id : {text.bos(), text.eos(), text.newline()})
         if (static_cast<std::size_t>(id) >= read.sizes.vocab)
-            throw error(errc::missing_token, {folder.string(), ": the token ", in_quotes(text.decode(std::span(&id, 1))), " has the id ", id, ", and the model knows ", read.sizes.vocab,
-                                              "; is the vocabulary that of this checkpoint?"});
+            throw error(errc::missing_token,
+                        {folder.string(), ": the token ", in_quotes(text.decode(std::span(&id, 1))), " has the id ", id,
+                         ", and the model knows ", read.sizes.vocab, "; is the vocabulary that of this checkpoint?"});
     return text;
 }
 
 /// What to do about a token without a row.
 inline constexpr const char* token_rows_cure = "before training, model.resize_token_embeddings(len(tokenizer)) adds the rows";
 
-/// "2 tokens have no row in the embedding, which has 257152: '<new>' (257153), ..."; empty where each token has one. `<image>` needs none, because features of pictures take its place.
+/// "2 tokens have no row in the embedding, which has 257152: '<new>' (257153), ..."; empty where each token has one. `<image>` needs none,
+/// because features of images take its place.
 [[nodiscard]] inline std::string describe_tokens_without_rows(const tokenizer& text, std::size_t rows) {
     short_list found;
     const std::optional<token> image = text.id("<image>");
-    for (std::optional<token> id = text.next_id(static_cast<token>(rows)); id; id = *id == std::numeric_limits<token>::max() ? std::nullopt : text.next_id(*id + 1))
+    for (std::optional<token> id = text.next_id(static_cast<token>(rows)); id;
+         id = *id == std::numeric_limits<token>::max() ? std::nullopt : text.next_id(*id + 1))
         if (id != image) found.add({in_quotes(text.piece(*id)), " (", *id, ")"});
     if (found.empty()) return {};
-    return error_text{found.size(), found.size() == 1 ? " token has" : " tokens have", " no row in the embedding, which has ", rows, ": ", found.in_a_row(), "; ", token_rows_cure}.str();
+    return error_text{found.size(),
+                      found.size() == 1 ? " token has" : " tokens have",
+                      " no row in the embedding, which has ",
+                      rows,
+                      ": ",
+                      found.in_a_row(),
+                      "; ",
+                      token_rows_cure}
+        .str();
 }
 
 /// Throws errc::invalid_prompt for a text with a token that has no row.
 inline void require_token_rows(const tokenizer& text, std::span<const token> ids, std::size_t rows) {
     for (const token id : ids)
         if (static_cast<std::size_t>(id) >= rows)
-            throw error(errc::invalid_prompt, {"the text holds the token ", in_quotes(text.piece(id)), " with the id ", id, ", and the embedding has ", rows, " rows; leave it out, or use a model that was trained with it: ",
-                                               token_rows_cure});
+            throw error(errc::invalid_prompt,
+                        {"the text holds the token ", in_quotes(text.piece(id)), " with the id ", id, ", and the embedding has ", rows,
+                         " rows; leave it out, or use a model that was trained with it: ", token_rows_cure});
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Whether a checkpoint is the model that was compiled.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-/// Throws errc::config_mismatch with the fields, ten at most, in which `compiled`, the numbers of the variant of that name, differs from config.json.
+/// Throws errc::config_mismatch with the fields, ten at most, in which `compiled`, the numbers of the variant of that name, differs from
+/// config.json.
 void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read);
 
 } // namespace detail
@@ -11639,11 +12220,11 @@ template <model_config Config>
     }
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Body of differences.hpp: the message.
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
 PALI_INLINE void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read) {
     const std::vector<config_difference> found = differences(read.sizes, compiled);
@@ -11657,11 +12238,11 @@ PALI_INLINE void require_same(const dynamic& compiled, std::string_view name, co
                          : "\nNone of the variants shipped fits; pali::dynamic reads its sizes from the checkpoint."});
 }
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail
 
 // Which rows of a matrix belong to which sequence.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Rows [first, first + count) are the next tokens of the sequence in `cache`: a whole prompt, or one token of a batch.
 struct sequence {
@@ -11670,16 +12251,16 @@ struct sequence {
     std::size_t count = 0;     ///< rows
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // What a forward pass works with: threads and scratch memory.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Threads and scratch of one model. Blocks take it as their last argument; one pass at a time.
 struct context {
-    thread_pool threads; ///< the caller's among them
-    arena scratch;       ///< of the pass that runs
+    thread_pool threads;       ///< the caller's among them
+    arena scratch;             ///< of the pass that runs
     pass kind = pass::prefill; ///< of the pass that runs; see pass_scope
 
     /// As thread_pool's: `thread_count` counts the calling thread; 0: as many as the machine has.
@@ -11692,7 +12273,7 @@ struct context {
 /// The kind of the pass that runs while this object exists.
 class pass_scope {
 public:
-    pass_scope(context& at, pass kind) noexcept : m_at(at), m_before(at.kind) { at.kind = kind; } ///< from here on
+    pass_scope(context& ctx, pass kind) noexcept : m_at(ctx), m_before(ctx.kind) { ctx.kind = kind; } ///< from here on
     ~pass_scope() { m_at.kind = m_before; }
     pass_scope(const pass_scope&) = delete;
     pass_scope& operator=(const pass_scope&) = delete;
@@ -11702,25 +12283,29 @@ private:
     pass m_before;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // What walks through the tensors of a model: the list of them exists once, in the bind() of each module.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /**
- * A place in the tree of names, as bind() takes it. Each module calls it once for each of its tensors, with the published name, the member that holds the tensor and its shape; what
- * a visitor does with them is its own affair: fill the member from a file (binder), list it, round it to codes, write it.
+ * A place in the tree of names, as bind() takes it. Each module calls it once for each of its tensors, with the published name, the member
+ * that holds the tensor and its shape; what a visitor does with them is its own affair: fill the member from a file (binder), list it,
+ * round it to codes, write it.
  *
  * - `at[name]`: the place below `name`.
- * - `at.matrix(name, member, shape)`: a matrix in the storage of the model, rows<const Element> or quantised_rows<Bits>. The shape may have more than two dimensions, as that of a convolution.
+ * - `at.matrix(name, member, shape)`: a matrix in the storage of the model, rows<const Element> or quantized_rows<Bits>. The shape may have
+ * more than two dimensions, as that of a convolution.
  * - `at.vocabulary(name, member, shape)`: a matrix with a row for each token, whose last strip may be filled up.
  * - `at.vector(name, member, size)`: a vector, always float32 in memory.
  * - `at.has(name)`: whether the checkpoint has the tensor.
- * - `at.omits_or_repeats(name, other)`: whether the checkpoint lacks `name`, or `name` holds the same numbers as `other`, so that one of them is enough.
+ * - `at.omits_or_repeats(name, other)`: whether the checkpoint lacks `name`, or `name` holds the same numbers as `other`, so that one of
+ * them is enough.
  */
 template <class V>
-concept tensor_visitor = requires(const V& at, const std::string& name, rows<const float>& matrix, const float*& vector, const std::vector<std::size_t>& shape, std::size_t size) {
+concept tensor_visitor = requires(const V& at, const std::string& name, rows<const float>& matrix, const float*& vector,
+                                  const std::vector<std::size_t>& shape, std::size_t size) {
     { at[name] } -> std::same_as<V>;
     at.matrix(name, matrix, shape);
     at.vocabulary(name, matrix, shape);
@@ -11729,11 +12314,11 @@ concept tensor_visitor = requires(const V& at, const std::string& name, rows<con
     { at.omits_or_repeats(name, name) } -> std::convertible_to<bool>;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // A linear map, as towers and decoder use it.
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// y = x · wᵀ (+ bias), by kernels::product.
 template <weight_storage Storage>
@@ -11742,20 +12327,23 @@ struct linear {
     const float* bias = nullptr;     ///< (out), or none
 
     /// x (T, in) -> (T, out), in scratch memory.
-    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
-        matrix_view y = at.take(x.shape(0), weight.count);
-        (*this)(x, rows_of(y), at);
+    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& ctx) const {
+        matrix_view y = ctx.take(x.shape(0), weight.count);
+        (*this)(x, rows_of(y), ctx);
         return y;
     }
     /// x (T, in) -> y (T, out).
-    void operator()(const matrix_view& x, rows<float> y, context& at) const { kernels::active().product(rows_of(x), {kernels::factor{weight, bias, y}}, at.kind, at.threads, at.scratch); }
+    void operator()(const matrix_view& x, rows<float> y, context& ctx) const {
+        kernels::active().product(rows_of(x), {kernels::operand{weight, bias, y}}, ctx.kind, ctx.threads, ctx.scratch);
+    }
 
     /// x (T, in) through several maps -> (T, out) of each, in scratch memory. What products do to x is done once.
     template <std::same_as<linear>... Maps>
-    [[nodiscard]] static std::array<matrix_view, sizeof...(Maps)> each(const matrix_view& x, context& at, const Maps&... maps) {
-        std::array<matrix_view, sizeof...(Maps)> y{at.take(x.shape(0), maps.weight.count)...};
+    [[nodiscard]] static std::array<matrix_view, sizeof...(Maps)> each(const matrix_view& x, context& ctx, const Maps&... maps) {
+        std::array<matrix_view, sizeof...(Maps)> y{ctx.take(x.shape(0), maps.weight.count)...};
         std::size_t i = 0;
-        kernels::active().product(rows_of(x), {kernels::factor{maps.weight, maps.bias, rows_of(y[i++])}...}, at.kind, at.threads, at.scratch);
+        kernels::active().product(rows_of(x), {kernels::operand{maps.weight, maps.bias, rows_of(y[i++])}...}, ctx.kind, ctx.threads,
+                                  ctx.scratch);
         return y;
     }
 
@@ -11767,11 +12355,11 @@ struct linear {
     }
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
 // Self-attention of the decoder: rotary positions, grouped queries, and the prefix-LM mask over a cache.
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// Gemma's attention. Grouped queries: Ainslie et al., arXiv 2305.13245; softcap and window: arXiv 2408.00118, section 2.
 template <decoder_config Config, weight_storage Storage>
@@ -11782,29 +12370,35 @@ struct gemma_attention {
     std::size_t layer = 0, window = 0; ///< number in the caches; sliding window, tokens, 0: none
 
     /// x (T, D) -> (T, D), in scratch memory. Keys and values go to the caches, behind what they hold.
-    [[nodiscard]] matrix_view operator()(const matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope, context& at) const {
-        auto [q, k, v] = linear<Storage>::each(x, at, query, key, value);
-        auto mixed = at.take(q.shape(0), q.shape(1));
+    [[nodiscard]] matrix_view operator()(const matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope,
+                                         context& ctx) const {
+        auto [q, k, v] = linear<Storage>::each(x, ctx, query, key, value);
+        auto mixed = ctx.take(q.shape(0), q.shape(1));
         for (const sequence& s : sequences) {
             const std::size_t start = s.cache->length();
             const auto queries = rows_of(q).slice(s.first, s.count);
-            remember(s, rows_of(k).slice(s.first, s.count), rows_of(v).slice(s.first, s.count), rope, at.threads);
-            at.threads.run(s.count, [&](std::size_t t) {
-                for (std::size_t head = 0; head < shape.heads; ++head) kernels::active().rotate(queries[t] + head * shape.head_dim, rope.at(start + t + first_position));
+            remember(s, rows_of(k).slice(s.first, s.count), rows_of(v).slice(s.first, s.count), rope, ctx.threads);
+            ctx.threads.run(s.count, [&](std::size_t t) {
+                for (std::size_t head = 0; head < shape.heads; ++head)
+                    kernels::active().rotate(queries[t] + head * shape.head_dim, rope.at(start + t + first_position));
             });
             const kernels::prefix_mask mask{.prefix = s.cache->prefix(), .window = window, .start = start};
             s.cache->visit(layer, [&](const auto& seen) {
-                kernels::active().attend(shape, queries, seen, mask, rows_of(mixed).slice(s.first, s.count), at.kind, at.threads, at.scratch);
+                kernels::active().attend(shape, queries, seen, mask, rows_of(mixed).slice(s.first, s.count), ctx.kind, ctx.threads,
+                                         ctx.scratch);
             });
         }
-        return output(mixed, at);
+        return output(mixed, ctx);
     }
 
     /// Names of layer `index`, below "self_attn.".
     template <tensor_visitor V>
     void bind(const V& names, const Config& config, std::size_t index) {
-        shape = {.heads = config.heads, .kv_heads = config.kv_heads, .head_dim = config.head_dim,
-                 .scale = 1.f / std::sqrt(static_cast<float>(config.query_pre_attn_scalar)), .softcap = config.attention_softcap};
+        shape = {.heads = config.heads,
+                 .kv_heads = config.kv_heads,
+                 .head_dim = config.head_dim,
+                 .scale = 1.f / std::sqrt(static_cast<float>(config.query_pre_attn_scalar)),
+                 .softcap = config.attention_softcap};
         layer = index;
         window = config.window(index);
         query.bind(names["q_proj"], config.heads * config.head_dim, config.hidden, false);
@@ -11830,11 +12424,11 @@ private:
     }
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
 // The two normalisations, with their weights.
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// Gemma's norm: x / rms(x) · (1 + scale); see kernels::rms_norm.
 struct rms_norm {
@@ -11842,9 +12436,9 @@ struct rms_norm {
     float eps = 0;                ///< added to the mean square
 
     /// x (T, D) -> (T, D), in scratch memory.
-    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
-        matrix_view y = at.take(x.shape(0), x.shape(1));
-        at.threads.run_blocks(x.shape(0), kernels::norm_rows_a_task, [&](std::size_t t, std::size_t n) {
+    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& ctx) const {
+        matrix_view y = ctx.take(x.shape(0), x.shape(1));
+        ctx.threads.run_blocks(x.shape(0), kernels::norm_rows_a_task, [&](std::size_t t, std::size_t n) {
             kernels::active().rms_norm(rows_of(x).slice(t, n), scale, eps, rows_of(y).slice(t, n));
         });
         return y;
@@ -11865,9 +12459,9 @@ struct layer_norm {
     float eps = 0;                ///< added to the variance
 
     /// x (T, D) -> (T, D), in scratch memory.
-    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
-        matrix_view y = at.take(x.shape(0), x.shape(1));
-        at.threads.run_blocks(x.shape(0), kernels::norm_rows_a_task, [&](std::size_t t, std::size_t n) {
+    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& ctx) const {
+        matrix_view y = ctx.take(x.shape(0), x.shape(1));
+        ctx.threads.run_blocks(x.shape(0), kernels::norm_rows_a_task, [&](std::size_t t, std::size_t n) {
             kernels::active().layer_norm(rows_of(x).slice(t, n), scale, bias, eps, rows_of(y).slice(t, n));
         });
         return y;
@@ -11882,11 +12476,11 @@ struct layer_norm {
     }
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
 // One layer of the decoder.
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// down(gelu(gate(x)) · up(x)): GeGLU, Shazeer, arXiv 2002.05202.
 template <decoder_config Config, weight_storage Storage>
@@ -11894,21 +12488,23 @@ struct gated_mlp {
     linear<Storage> gate, up, down; ///< gate and up (intermediate, D), down (D, intermediate); no biases
 
     /// x (T, D) -> (T, D), in scratch memory.
-    [[nodiscard]] matrix_view operator()(matrix_view x, context& at) const {
-        matrix_view y = at.take(x.shape(0), x.shape(1));
-        // Long sequences in parts: hidden and factor are four times as wide as x, and would be most of the memory of a prefill.
+    [[nodiscard]] matrix_view operator()(matrix_view x, context& ctx) const {
+        matrix_view y = ctx.take(x.shape(0), x.shape(1));
+        // Long sequences in parts: gate and up are four times as wide as x, and would be most of the memory of a prefill.
         for (std::size_t parts = (x.shape(0) + most_tokens - 1) / most_tokens, part = 0; part < parts; ++part) {
-            const arena::frame frame(at.scratch);
+            const arena::frame frame(ctx.scratch);
             const std::size_t first = part * x.shape(0) / parts, n = (part + 1) * x.shape(0) / parts - first;
-            auto [hidden, factor] = linear<Storage>::each(slice(x, first, n), at, gate, up);
-            at.threads.run_blocks(hidden.size(), kernels::elements_a_task,
-                                  [&](std::size_t i, std::size_t count) { kernels::active().gated_gelu(hidden.data() + i, factor.data() + i, count); });
-            down(hidden, rows_of(y).slice(first, n), at);
+            auto [gated, up_values] = linear<Storage>::each(slice(x, first, n), ctx, gate, up);
+            ctx.threads.run_blocks(gated.size(), kernels::elements_a_task, [&](std::size_t i, std::size_t count) {
+                kernels::active().gated_gelu(gated.data() + i, up_values.data() + i, count);
+            });
+            down(gated, rows_of(y).slice(first, n), ctx);
         }
         return y;
     }
 
-    static constexpr std::size_t most_tokens = 1024; ///< at once: of the 3B 76 MB, while its weights, read anew, are 127 MB of a second's work
+    static constexpr std::size_t most_tokens =
+        1024; ///< at once: of the 3B 76 MB, while its weights, read anew, are 127 MB of a second's work
 
     /// Names of a layer, below "mlp.".
     template <tensor_visitor V>
@@ -11922,21 +12518,21 @@ struct gated_mlp {
 /// Gemma 1: x += attn(pre(x)); x += mlp(pre(x)). Gemma 2: x += post(attn(pre(x))); x += post(mlp(pre(x))).
 template <decoder_config Config, weight_storage Storage>
 struct gemma_block {
-    [[no_unique_address]] Config config; ///< of the whole decoder
+    [[no_unique_address]] Config config;                                   ///< of the whole decoder
     rms_norm input_norm, post_attention_norm, pre_mlp_norm, post_mlp_norm; ///< (D); those called post are Gemma 2's alone
-    gemma_attention<Config, Storage> attention; ///< first half
-    gated_mlp<Config, Storage> mlp;             ///< second half
+    gemma_attention<Config, Storage> attention;                            ///< first half
+    gated_mlp<Config, Storage> mlp;                                        ///< second half
 
     /// x (T, D) in place; the caches of `sequences` grow by their rows.
-    void operator()(matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope, context& at) const {
+    void operator()(matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope, context& ctx) const {
         {
-            const arena::frame frame(at.scratch);
-            const auto attended = attention(input_norm(x, at), sequences, rope, at);
-            add(x, config.post_norms ? post_attention_norm(attended, at) : attended);
+            const arena::frame frame(ctx.scratch);
+            const auto attended = attention(input_norm(x, ctx), sequences, rope, ctx);
+            add(x, config.post_norms ? post_attention_norm(attended, ctx) : attended);
         }
-        const arena::frame frame(at.scratch);
-        const auto transformed = mlp(pre_mlp_norm(x, at), at);
-        add(x, config.post_norms ? post_mlp_norm(transformed, at) : transformed);
+        const arena::frame frame(ctx.scratch);
+        const auto transformed = mlp(pre_mlp_norm(x, ctx), ctx);
+        add(x, config.post_norms ? post_mlp_norm(transformed, ctx) : transformed);
     }
 
     /// Names of layer `index`, below "layers.<index>.".
@@ -11955,11 +12551,11 @@ struct gemma_block {
     }
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
 // Rows of weights as floats, for embeddings.
 
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 /// One row in float32: exact.
 template <class Element>
@@ -11969,25 +12565,25 @@ void read_row(const rows<const Element>& w, std::size_t row, float* to) noexcept
 
 /// One row of code · scale in float32: exact.
 template <std::size_t Bits>
-void read_row(const quantised_rows<Bits>& w, std::size_t row, float* to) noexcept {
+void read_row(const quantized_rows<Bits>& w, std::size_t row, float* to) noexcept {
     for (std::size_t k = 0; k < w.width; ++k) to[k] = w.scale(row, k) * static_cast<float>(w.code(row, k));
 }
 
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
 // The decoder: embeddings of image and text in, a hidden state and logits for every token out.
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// Gemma (arXiv 2403.08295) and Gemma 2 (arXiv 2408.00118).
 template <decoder_config Config, weight_storage Storage>
 struct gemma {
-    [[no_unique_address]] Config config; ///< see decoder_config
-    typename Storage::matrix embedding; ///< (V, D)
+    [[no_unique_address]] Config config;              ///< see decoder_config
+    typename Storage::matrix embedding;               ///< (V, D)
     std::vector<gemma_block<Config, Storage>> layers; ///< from the first to the last
-    rms_norm final_norm; ///< (D)
-    linear<Storage> head; ///< (V, D), without a bias; empty where the embedding serves as the head too
-    kernels::rope_table rope; ///< as far as extend() has asked for
+    rms_norm final_norm;                              ///< (D)
+    linear<Storage> head;                             ///< (V, D), without a bias; empty where the embedding serves as the head too
+    kernels::rope_table rope;                         ///< as far as extend() has asked for
 
     /// Without weights: bind() asks for them.
     explicit gemma(const Config& c) : config(c), rope(c.head_dim, c.rope_theta) {
@@ -11997,22 +12593,25 @@ struct gemma {
     /// Prepares for sequences of `tokens` tokens, which a pass needs. Not while one is running.
     void extend(std::size_t tokens) { rope.extend(tokens + gemma_attention<Config, Storage>::first_position); }
 
-    /// One row: the embedding of a token, times the square root of the width. Image features are not scaled. Throws errc::invalid_argument for a token outside the table.
+    /// One row: the embedding of a token, times the square root of the width. Image features are not scaled. Throws errc::invalid_argument
+    /// for a token outside the table.
     void embed(std::int32_t token, float* row) const {
-        if (token < 0 || static_cast<std::size_t>(token) >= config.vocab) throw error(errc::invalid_argument, {"token ", token, " is outside the vocabulary of ", config.vocab});
+        if (token < 0 || static_cast<std::size_t>(token) >= config.vocab)
+            throw error(errc::invalid_argument, {"token ", token, " is outside the vocabulary of ", config.vocab});
         const float scale = std::sqrt(static_cast<float>(config.hidden));
         kernels::read_row(embedding, static_cast<std::size_t>(token), row);
         for (std::size_t i = 0; i < embedding.width; ++i) row[i] *= scale;
     }
 
     /// x (T, D), in place: embeddings become the outputs of the last block. `after(layer, x)` is called after each block, 0 to layers - 1;
-    /// when it returns false the work stops, the caches keep their length, and false is returned. Throws errc::capacity_exceeded where a cache is too small.
+    /// when it returns false the work stops, the caches keep their length, and false is returned. Throws errc::capacity_exceeded where a
+    /// cache is too small.
     template <class After>
-    bool operator()(matrix_view& x, std::span<const sequence> sequences, pass kind, context& at, After&& after) const {
-        const pass_scope scope(at, kind);
+    bool operator()(matrix_view& x, std::span<const sequence> sequences, pass kind, context& ctx, After&& after) const {
+        const pass_scope scope(ctx, kind);
         for (const sequence& s : sequences) s.cache->require(s.count);
         for (std::size_t i = 0; i < layers.size(); ++i) {
-            layers[i](x, sequences, rope, at);
+            layers[i](x, sequences, rope, ctx);
             if (!after(i, x)) return false;
         }
         for (const sequence& s : sequences) s.cache->advance(s.count);
@@ -12020,24 +12619,27 @@ struct gemma {
     }
 
     /// Outputs of the last block (T, D) -> hidden states (T, D), in scratch memory.
-    [[nodiscard]] matrix_view normalise(const matrix_view& x, context& at) const { return final_norm(x, at); }
+    [[nodiscard]] matrix_view normalise(const matrix_view& x, context& ctx) const { return final_norm(x, ctx); }
 
     /// Hidden states (T, D) -> logits (T, V), in scratch memory, before the final softcap.
-    [[nodiscard]] matrix_view uncapped_logits(const matrix_view& hidden, context& at) const {
-        const pass_scope scope(at, pass::step); // those of a prompt have the bits of those of a step
-        matrix_view y = (head.weight.count ? head : linear<Storage>{.weight = embedding})(hidden, at);
+    [[nodiscard]] matrix_view uncapped_logits(const matrix_view& hidden, context& ctx) const {
+        const pass_scope scope(ctx, pass::step); // those of a prompt have the bits of those of a step
+        matrix_view y = (head.weight.count ? head : linear<Storage>{.weight = embedding})(hidden, ctx);
         const std::size_t count = y.shape(0), width = y.shape(1), vocab = config.vocab;
         if (width == vocab) return y;
-        for (std::size_t row = 1; row < count; ++row) std::copy_n(y.data() + row * width, vocab, y.data() + row * vocab); // rows that fill up a strip are no tokens
+        for (std::size_t row = 1; row < count; ++row)
+            std::copy_n(y.data() + row * width, vocab, y.data() + row * vocab); // rows that fill up a strip are no tokens
         return view_matrix(y.data(), count, vocab);
     }
     /// The final softcap, in place.
-    void cap(matrix_view& y, context& at) const {
+    void cap(matrix_view& y, context& ctx) const {
         if (config.final_softcap > 0)
-            at.threads.run_blocks(y.size(), kernels::elements_a_task, [&](std::size_t i, std::size_t n) { kernels::active().softcap(y.data() + i, n, config.final_softcap); });
+            ctx.threads.run_blocks(y.size(), kernels::elements_a_task,
+                                   [&](std::size_t i, std::size_t n) { kernels::active().softcap(y.data() + i, n, config.final_softcap); });
     }
 
-    /// Names below "language_model.". `tied`: of embedding and head one is enough, in either direction; a head that repeats the embedding is the embedding.
+    /// Names below "language_model.". `tied`: of embedding and head one is enough, in either direction; a head that repeats the embedding
+    /// is the embedding.
     template <tensor_visitor V>
     void bind(const V& names, bool tied = true) {
         const auto model = names["model"];
@@ -12051,11 +12653,12 @@ struct gemma {
     }
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// Memory from the operating system: a file mapped for reading, and pages of one's own. With core/system, the only code that asks it directly.
+// Memory from the operating system: a file mapped for reading, and pages of one's own. With core/system, the only code that asks it
+// directly.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// A whole file, mapped read-only: pages come from the page cache when they are touched, and are shared with every process that maps
 /// the file. Who shortens the file while it is mapped causes a fault on the next read: replace files by renaming, as programs do.
@@ -12115,7 +12718,7 @@ private:
     std::size_t m_mapping_size = 0;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Bodies of mmap.hpp: POSIX, and Windows by its documented calls, where they were compiled (MinGW-w64) and never run.
 
@@ -12135,7 +12738,7 @@ private:
 #  include <unistd.h>
 #endif
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
@@ -12192,7 +12795,9 @@ PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::m
     }
     ::close(file); // the mapping keeps it
     if (reason == ENOMEM)
-        detail::cannot_open(m_path, {"cannot be mapped: its ", static_cast<std::uint64_t>(about.st_size), " bytes do not fit into the address space that the process may use. A limit may be set: see ulimit -v"});
+        detail::cannot_open(m_path,
+                            {"cannot be mapped: its ", static_cast<std::uint64_t>(about.st_size),
+                             " bytes do not fit into the address space that the process may use. A limit may be set: see ulimit -v"});
     if (reason != 0) detail::cannot_open(m_path, "cannot be mapped", reason);
     if (view != MAP_FAILED) {
         m_data = static_cast<const std::byte*>(view);
@@ -12223,7 +12828,7 @@ PALI_INLINE mapped_file& mapped_file::operator=(mapped_file&& other) noexcept {
 PALI_INLINE void mapped_file::forget(std::span<const std::byte> part) const noexcept {
     const auto in_file = [&](const std::byte* at) { return !std::less<>()(at, m_data) && !std::less<>()(m_data + m_size, at); };
     if (part.empty() || !in_file(part.data()) || !in_file(part.data() + part.size())) return; // other memory would lose its contents
-#if !defined(_WIN32) // Windows trims the pages of a view by itself
+#if !defined(_WIN32)                                                                          // Windows trims the pages of a view by itself
     const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
     const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(part.data()) + page - 1) / page * page;
     const std::uintptr_t end = reinterpret_cast<std::uintptr_t>(part.data() + part.size()) / page * page;
@@ -12276,11 +12881,11 @@ PALI_INLINE page_memory& page_memory::operator=(page_memory&& other) noexcept {
     return *this;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // What a checkpoint holds: names, types, shapes, and where the bytes lie.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// One tensor of a file. Its bytes belong to whoever mapped the file.
 struct tensor_info {
@@ -12311,19 +12916,19 @@ struct tensor_info {
 /// Tensors by name, in the order of names. Look one up by std::string_view without making a string.
 using tensor_table = std::map<std::string, tensor_info, std::less<>>;
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // One safetensors file, mapped: a table of tensors whose bytes are those of the file.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Longest header that is read, bytes; the limit of the format's own reader (tensor.rs, MAX_HEADER_SIZE).
 inline constexpr std::size_t safetensors_header_limit = 100'000'000;
 
 /// A file of the format: eight bytes of length, a JSON header, then the numbers. https://github.com/huggingface/safetensors#format
 /// The header is not trusted. Before a tensor is handed out, all of it is checked: lengths, JSON, types, shapes (no overflow), and that the
-/// tensors cover the data exactly, without overlap or hole. So every span lies within the file. Names that occur twice and keys that the format
-/// does not have are treated as by the format's own reader: the last tensor of a name counts, other keys are ignored.
+/// tensors cover the data exactly, without overlap or hole. So every span lies within the file. Names that occur twice and keys that the
+/// format does not have are treated as by the format's own reader: the last tensor of a name counts, other keys are ignored.
 class safetensors_file {
 public:
     /// Throws errc::cannot_open, or errc::malformed_file with the tensor, what was found and what was needed.
@@ -12345,13 +12950,13 @@ private:
     std::map<std::string, std::string, std::less<>> m_metadata;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Body of safetensors.hpp: the header as a document, then the table, then where the bytes lie.
 
 static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and read where they lie");
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
@@ -12389,7 +12994,8 @@ public:
         const json& type_name = at(name, value, "dtype");
         if (!type_name.is_string()) fail_tensor(name, {"has dtype ", describe_json(type_name), "; a string is needed"});
         const std::optional<dtype> type = find_dtype(type_name.get_ref<const std::string&>());
-        if (!type) fail_tensor(name, {"has dtype ", in_quotes(type_name.get_ref<const std::string&>()), "; the format has ", dtype_names()});
+        if (!type)
+            fail_tensor(name, {"has dtype ", in_quotes(type_name.get_ref<const std::string&>()), "; the format has ", dtype_names()});
         std::vector<std::size_t> shape = integers(name, value, "shape");
         if (shape.size() > most_dimensions) fail_tensor(name, {"has more than ", most_dimensions, " dimensions, the most that are read"});
         const std::vector<std::size_t> offsets = integers(name, value, "data_offsets");
@@ -12398,8 +13004,8 @@ public:
         return {&at->first, &at->second, offsets[0], offsets[1]};
     }
 
-    /// A value that a later one with the same key replaces. The reader of the format (serde's) takes the last tensor of a name and the last text of a key of `__metadata__`, when the ones
-    /// before were valid too, and refuses what has a place of its own twice.
+    /// A value that a later one with the same key replaces. The reader of the format (serde's) takes the last tensor of a name and the last
+    /// text of a key of `__metadata__`, when the ones before were valid too, and refuses what has a place of its own twice.
     void check_replaced(const std::vector<std::string_view>& path, const json& value) const {
         const bool metadata = path[0] == "__metadata__";
         if (path.size() == 1 && !metadata) {
@@ -12441,7 +13047,8 @@ private:
 };
 
 /// Bytes of a tensor; throws when they cannot be counted in 64 bits. Zeros do not hide an overflow of the other sides.
-[[nodiscard]] PALI_INLINE std::uint64_t checked_bytes(const safetensors_header& header, const std::string& name, const tensor_info& tensor) {
+[[nodiscard]] PALI_INLINE std::uint64_t checked_bytes(const safetensors_header& header, const std::string& name,
+                                                      const tensor_info& tensor) {
     std::uint64_t bits = bits_of(tensor.type);
     bool empty = false;
     for (const std::size_t side : tensor.shape) {
@@ -12452,7 +13059,8 @@ private:
     }
     if (empty) return 0;
     if (bits % 8 != 0)
-        header.fail_tensor(name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", which is no whole number of bytes"});
+        header.fail_tensor(
+            name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", which is no whole number of bytes"});
     return bits / 8;
 }
 
@@ -12462,21 +13070,24 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     const std::span<const std::byte> bytes = m_file.bytes();
     const detail::safetensors_header header(path.string());
 
-    if (is_lfs_pointer({reinterpret_cast<const char*>(bytes.data()), std::min<std::size_t>(bytes.size(), 64)})) throw error(errc::malformed_file, {path.string(), lfs_pointer_words});
+    if (is_lfs_pointer({reinterpret_cast<const char*>(bytes.data()), std::min<std::size_t>(bytes.size(), 64)}))
+        throw error(errc::malformed_file, {path.string(), lfs_pointer_words});
     if (bytes.size() < 8)
         header.fail({"has ", bytes.size(), " bytes; a safetensors file begins with 8 that give the length of its header"});
     std::uint64_t length = 0;
     std::memcpy(&length, bytes.data(), 8);
     if (length > safetensors_header_limit)
-        header.fail({"says that its header has ", length, " bytes; at most ", safetensors_header_limit, " are read: is it a safetensors file?"});
+        header.fail(
+            {"says that its header has ", length, " bytes; at most ", safetensors_header_limit, " are read: is it a safetensors file?"});
     if (length > bytes.size() - 8)
         header.fail({"says that its header has ", length, " bytes, but only ", bytes.size() - 8, " follow: was it downloaded completely?"});
 
     const char* const begin = reinterpret_cast<const char*>(bytes.data()) + 8;
     if (length == 0 || *begin != '{') header.fail("the header must begin with '{'");
     if (std::memchr(begin, 0, length) != nullptr) header.fail("the header holds a zero byte, at which a parser could stop");
-    const nlohmann::json document = detail::parse_json({begin, length}, [&](const error_text& what) { header.fail({"the header ", what}); },
-                                                       [&](const std::vector<std::string_view>& place, const nlohmann::json& value) { header.check_replaced(place, value); });
+    const nlohmann::json document = detail::parse_json(
+        {begin, length}, [&](const error_text& what) { header.fail({"the header ", what}); },
+        [&](const std::vector<std::string_view>& place, const nlohmann::json& value) { header.check_replaced(place, value); });
 
     using entry = detail::safetensors_header::entry;
     std::vector<entry> entries;
@@ -12486,16 +13097,20 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     }
 
     const std::span<const std::byte> data = bytes.subspan(8 + length);
-    std::sort(entries.begin(), entries.end(), [](const entry& a, const entry& b) { return a.begin != b.begin ? a.begin < b.begin : a.end < b.end; });
+    std::sort(entries.begin(), entries.end(),
+              [](const entry& a, const entry& b) { return a.begin != b.begin ? a.begin < b.begin : a.end < b.end; });
     std::uint64_t end_of_last = 0;
     const entry* last = nullptr;
     for (const entry& now : entries) {
-        const auto fail = [&](const error_text& what) { header.fail_tensor(*now.name, {"has data_offsets [", now.begin, ", ", now.end, "], ", what}); };
+        const auto fail = [&](const error_text& what) {
+            header.fail_tensor(*now.name, {"has data_offsets [", now.begin, ", ", now.end, "], ", what});
+        };
         if (now.begin > now.end) fail("which end before they begin");
         if (now.end > data.size()) fail({"but the file has ", data.size(), " bytes of data: was it downloaded completely?"});
         const std::uint64_t needed = detail::checked_bytes(header, *now.name, *now.tensor);
         if (now.end - now.begin != needed)
-            fail({now.end - now.begin, " bytes; shape ", describe_shape(now.tensor->shape), " of ", to_string(now.tensor->type), " needs ", needed});
+            fail({now.end - now.begin, " bytes; shape ", describe_shape(now.tensor->shape), " of ", to_string(now.tensor->type), " needs ",
+                  needed});
         if (now.begin < end_of_last) fail({"which overlap tensor ", in_quotes(*last->name), ", whose data end at ", end_of_last});
         if (now.begin > end_of_last) fail({"which leave a hole: the data before end at ", end_of_last});
         now.tensor->bytes = data.subspan(now.begin, needed);
@@ -12509,30 +13124,32 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
 PALI_INLINE const tensor_info& safetensors_file::at(std::string_view name) const {
     const auto found = m_tensors.find(name);
     if (found == m_tensors.end())
-        throw error(errc::checkpoint_mismatch, {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size()});
+        throw error(errc::checkpoint_mismatch,
+                    {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size()});
     return found->second;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // The weights of a checkpoint: one safetensors file or all its shards, as one table.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// A Hugging Face folder, opened: `model.safetensors`, or the shards that `model.safetensors.index.json` names, or without an index all of model-00001-of-00002.safetensors and so on. The files stay mapped as
-/// long as the object lives; moving it moves nothing.
+/// A Hugging Face folder, opened: `model.safetensors`, or the shards that `model.safetensors.index.json` names, or without an index all of
+/// model-00001-of-00002.safetensors and so on. The files stay mapped as long as the object lives; moving it moves nothing.
 class checkpoint_files {
 public:
-    /// `given` is the folder, as find_checkpoint() takes it, or one .safetensors file. Throws what find_checkpoint() throws, errc::cannot_open (with the shards that are missing; a set without an index has to be complete), and
-    /// errc::malformed_file for a file or index that contradicts the format or names a shard outside the folder.
+    /// `given` is the folder, as find_checkpoint() takes it, or one .safetensors file. Throws what find_checkpoint() throws,
+    /// errc::cannot_open (with the shards that are missing; a set without an index has to be complete), and errc::malformed_file for a file
+    /// or index that contradicts the format or names a shard outside the folder.
     explicit checkpoint_files(const std::filesystem::path& given);
 
     /// Tensors of all files.
     [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }
     /// The mapped files, in the order of their names.
     [[nodiscard]] const std::vector<safetensors_file>& files() const noexcept { return m_files; }
-    /// Tensors that the index promises and its shard lacks, and the reverse; without an index, tensors that several shards hold. All tensors of the shards are in the table; of one that several shards hold, the one that the
-    /// index points to, or the first.
+    /// Tensors that the index promises and its shard lacks, and the reverse; without an index, tensors that several shards hold. All
+    /// tensors of the shards are in the table; of one that several shards hold, the one that the index points to, or the first.
     [[nodiscard]] const short_list& differences() const noexcept { return m_differences; }
     /// The tensor of that name; throws errc::checkpoint_mismatch when there is none.
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
@@ -12566,11 +13183,11 @@ private:
 /// Whether files with this ending, ".bin" for instance, hold weights in any of the formats that checkpoints come in.
 [[nodiscard]] bool holds_weights(std::string_view ending) noexcept;
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Body of checkpoint_files.hpp.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 PALI_INLINE bool holds_weights(std::string_view ending) noexcept {
     constexpr std::array<std::string_view, 6> endings{".safetensors", ".bin", ".gguf", ".npz", ".pt", ".sbs"};
@@ -12588,7 +13205,8 @@ namespace detail {
     if (others.empty()) return "";
     short_list names;
     for (const std::string& name : others) names.add(in_quotes(name));
-    return "; it holds " + names.in_a_row() + ": name a .safetensors file itself to read it alone, and convert other formats with transformers' save_pretrained";
+    return "; it holds " + names.in_a_row() +
+           ": name a .safetensors file itself to read it alone, and convert other formats with transformers' save_pretrained";
 }
 
 /// A name of the form model-00001-of-00002.safetensors; nothing for other names.
@@ -12599,7 +13217,9 @@ struct shard_number {
     constexpr std::string_view form = "model-00000-of-00000.safetensors"; // 0: any digit
     constexpr std::size_t number_at = 6, count_at = 15, digits = 5;
     const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
-    if (!std::equal(name.begin(), name.end(), form.begin(), form.end(), [&](char given, char wanted) { return wanted == '0' ? is_digit(given) : given == wanted; })) return std::nullopt;
+    if (!std::equal(name.begin(), name.end(), form.begin(), form.end(),
+                    [&](char given, char wanted) { return wanted == '0' ? is_digit(given) : given == wanted; }))
+        return std::nullopt;
     const auto read = [&](std::size_t at) {
         std::size_t value = 0;
         for (const char c : name.substr(at, digits)) value = value * 10 + static_cast<std::size_t>(c - '0');
@@ -12609,8 +13229,8 @@ struct shard_number {
     return out.number >= 1 && out.number <= out.count ? std::optional(out) : std::nullopt;
 }
 
-/// The shards of a folder without an index: all model-N-of-COUNT.safetensors, if every N is there. Empty where there is none. Throws errc::cannot_open with the missing shards, or
-/// for shards of several sets.
+/// The shards of a folder without an index: all model-N-of-COUNT.safetensors, if every N is there. Empty where there is none. Throws
+/// errc::cannot_open with the missing shards, or for shards of several sets.
 [[nodiscard]] PALI_INLINE std::set<std::string> find_shards(const std::filesystem::path& folder) {
     std::map<std::size_t, std::set<std::size_t>> sets; // numbers by count
     std::set<std::string> found;
@@ -12624,22 +13244,26 @@ struct shard_number {
     }
     if (sets.empty()) return found;
     const auto& [count, numbers] = *sets.begin();
-    const char* const cure = "; download the missing files again, or model.safetensors.index.json, which names the shards that belong together";
-    if (sets.size() > 1) throw error(errc::cannot_open, {folder.string(), ": has no model.safetensors.index.json, and its shards are of several sets, of ", count, " and of ", sets.rbegin()->first, " files", cure});
+    const char* const cure =
+        "; download the missing files again, or model.safetensors.index.json, which names the shards that belong together";
+    if (sets.size() > 1)
+        throw error(errc::cannot_open, {folder.string(), ": has no model.safetensors.index.json, and its shards are of several sets, of ",
+                                        count, " and of ", sets.rbegin()->first, " files", cure});
     short_list absent;
     for (std::size_t number = 1; number <= count; ++number) {
         const std::string text = std::to_string(number);
         if (!numbers.contains(number)) absent.add({std::string(5 - text.size(), '0'), text});
     }
     if (!absent.empty())
-        throw error(errc::cannot_open, {folder.string(), ": has no model.safetensors.index.json, and ", numbers.size(), " of the ", count, " shards; missing are the numbers ", absent.in_a_row(), cure});
+        throw error(errc::cannot_open, {folder.string(), ": has no model.safetensors.index.json, and ", numbers.size(), " of the ", count,
+                                        " shards; missing are the numbers ", absent.in_a_row(), cure});
     return found;
 }
 
 /// A plain file name: no folder, no drive, no way up.
 [[nodiscard]] PALI_INLINE bool is_plain_name(const std::string& name) {
-    return !name.empty() && name != "." && name != ".." && name.find_first_of("/\\:") == std::string::npos
-        && std::none_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
+    return !name.empty() && name != "." && name != ".." && name.find_first_of("/\\:") == std::string::npos &&
+           std::none_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
 }
 
 } // namespace detail
@@ -12660,7 +13284,8 @@ PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(con
             fail({"'weight_map' sends tensor ", in_quotes(tensor), " to ", in_quotes(name),
                   "; a shard is a file in the same folder, and its name holds no / \\ or :"});
         if (!name.ends_with(".safetensors"))
-            fail({"'weight_map' sends tensor ", in_quotes(tensor), " to ", in_quotes(name), "; the name of a shard ends with .safetensors"});
+            fail(
+                {"'weight_map' sends tensor ", in_quotes(tensor), " to ", in_quotes(name), "; the name of a shard ends with .safetensors"});
         shards.emplace(tensor, name);
     }
     return shards;
@@ -12684,7 +13309,8 @@ PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& give
     } else if (const std::set<std::string> shards = detail::find_shards(path); !shards.empty()) {
         open_shards(shards, {});
     } else {
-        throw error(errc::cannot_open, {path.string(), ": has neither model.safetensors nor model.safetensors.index.json", detail::describe_other_weights(path)});
+        throw error(errc::cannot_open, {path.string(), ": has neither model.safetensors nor model.safetensors.index.json",
+                                        detail::describe_other_weights(path)});
     }
 }
 
@@ -12699,14 +13325,16 @@ PALI_INLINE void checkpoint_files::open_indexed(const std::filesystem::path& ind
         if (!std::filesystem::exists(m_path / shard, failure)) absent.add(in_quotes(shard));
     }
     if (!absent.empty())
-        throw error(errc::cannot_open, {index.string(), ": names shards that are not in the folder: ", absent.in_a_row(), "; was the checkpoint downloaded completely?"});
+        throw error(errc::cannot_open, {index.string(), ": names shards that are not in the folder: ", absent.in_a_row(),
+                                        "; was the checkpoint downloaded completely?"});
 
     open_shards(shards, shard_of);
     for (const auto& [name, shard] : shard_of)
         if (!m_tensors.contains(name)) m_differences.add({in_quotes(name), " is in no shard; the index says ", in_quotes(shard)});
 }
 
-PALI_INLINE void checkpoint_files::open_shards(const std::set<std::string>& shards, const std::map<std::string, std::string, std::less<>>& shard_of) {
+PALI_INLINE void checkpoint_files::open_shards(const std::set<std::string>& shards,
+                                               const std::map<std::string, std::string, std::less<>>& shard_of) {
     m_files.reserve(shards.size());
     for (const std::string& shard : shards) {
         const safetensors_file& file = m_files.emplace_back(m_path / shard);
@@ -12718,8 +13346,11 @@ PALI_INLINE void checkpoint_files::open_shards(const std::set<std::string>& shar
             }
             const auto [first, is_new] = m_tensors.emplace(name, tensor);
             if (shard_of.empty() && is_new) continue;
-            if (shard_of.empty()) m_differences.add({in_quotes(name), " is in ", in_quotes(shard), " and in ", in_quotes(std::filesystem::path(first->second.file).filename().string()), ", and there is no index"});
-            else if (promised == shard_of.end()) m_differences.add({in_quotes(name), " is in ", in_quotes(shard), ", and the index does not name it"});
+            if (shard_of.empty())
+                m_differences.add({in_quotes(name), " is in ", in_quotes(shard), " and in ",
+                                   in_quotes(std::filesystem::path(first->second.file).filename().string()), ", and there is no index"});
+            else if (promised == shard_of.end())
+                m_differences.add({in_quotes(name), " is in ", in_quotes(shard), ", and the index does not name it"});
             else m_differences.add({in_quotes(name), " is in ", in_quotes(shard), "; the index says ", in_quotes(promised->second)});
         }
     }
@@ -12749,11 +13380,11 @@ PALI_INLINE std::string checkpoint_files::metadata(std::string_view key) const {
     return {};
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Numbers of a file, in the type that they are wanted in.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Whether the library can read weights of that type.
 [[nodiscard]] constexpr bool is_convertible(dtype type) noexcept { return type == dtype::f32 || type == dtype::bf16 || type == dtype::f16; }
@@ -12768,7 +13399,8 @@ namespace pali::inline PALI_ABI {
 
 /// How to make weights of other types readable.
 inline constexpr const char* conversion_cure =
-    "Convert the checkpoint by transformers: PaliGemmaForConditionalGeneration.from_pretrained(DIR, dtype=torch.bfloat16).save_pretrained(OUT)";
+    "Convert the checkpoint by transformers: PaliGemmaForConditionalGeneration.from_pretrained(DIR, "
+    "dtype=torch.bfloat16).save_pretrained(OUT)";
 
 namespace detail {
 
@@ -12790,19 +13422,23 @@ void convert(const tensor_info& tensor, std::size_t first, std::size_t count, To
     PALI_ASSERT(is_convertible(tensor.type) && first + count <= tensor.count());
     const std::byte* const from = tensor.bytes.data() + first * size_of(tensor.type);
     switch (tensor.type) {
-    case dtype::bf16: return detail::convert_as<bfloat16>(from, count, to);
-    case dtype::f16: return detail::convert_as<float16>(from, count, to);
-    default: return detail::convert_as<float>(from, count, to);
+    case dtype::bf16:
+        return detail::convert_as<bfloat16>(from, count, to);
+    case dtype::f16:
+        return detail::convert_as<float16>(from, count, to);
+    default:
+        return detail::convert_as<float>(from, count, to);
     }
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// Weights that other programs quantised, and adapters that are not merged: recognised by the names of their tensors, to say what they are.
+// Weights that other programs quantized, and adapters that are not merged: recognised by the names of their tensors, to say what they are.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// The format of quantised weights that are not read: "AWQ", "GPTQ", "MLX", "bitsandbytes", "compressed-tensors" or "FP8 with scales"; empty for plain numbers and for pali's own.
+/// The format of quantized weights that are not read: "AWQ", "GPTQ", "MLX", "bitsandbytes", "compressed-tensors" or "FP8 with scales";
+/// empty for plain numbers and for pali's own.
 [[nodiscard]] inline std::string_view foreign_format(const tensor_table& tensors) {
     const auto find = [&](std::string_view stem, std::string_view ending) {
         const auto found = tensors.find(std::string(stem) + std::string(ending));
@@ -12813,10 +13449,12 @@ namespace pali::inline PALI_ABI {
         const auto stem = [whole](std::string_view ending) { return whole.substr(0, whole.size() - ending.size()); };
         if (name.ends_with(".qweight")) { // eight codes to an I32: of outputs with AWQ, of inputs with GPTQ
             const tensor_info* const scales = find(stem(".qweight"), ".scales");
-            const bool packs_outputs = scales != nullptr && !scales->shape.empty() && !tensor.shape.empty() && tensor.shape.back() < scales->shape.back();
+            const bool packs_outputs =
+                scales != nullptr && !scales->shape.empty() && !tensor.shape.empty() && tensor.shape.back() < scales->shape.back();
             return packs_outputs && find(stem(".qweight"), ".g_idx") == nullptr ? "AWQ" : "GPTQ";
         }
-        if (name.ends_with(".absmax") || name.ends_with(".SCB") || name.find(".quant_state.bitsandbytes") != std::string::npos) return "bitsandbytes";
+        if (name.ends_with(".absmax") || name.ends_with(".SCB") || name.find(".quant_state.bitsandbytes") != std::string::npos)
+            return "bitsandbytes";
         if (name.ends_with(".scales") && find(stem(".scales"), ".weight") != nullptr) return "MLX";
         if (name.ends_with(".weight_packed")) return "compressed-tensors";
         if (name.ends_with(".weight_scale_inv")) return "FP8 with scales";
@@ -12832,28 +13470,33 @@ namespace pali::inline PALI_ABI {
 
 /// The first tensor of an adapter that PEFT keeps beside the base (LoRA, modules_to_save); null where there is none.
 [[nodiscard]] inline const std::string* find_adapter(const tensor_table& tensors) {
-    static constexpr std::string_view segments[] = {".base_layer.", ".lora_A.", ".lora_B.", ".lora_embedding_A.", ".lora_embedding_B.", ".modules_to_save."};
+    static constexpr std::string_view segments[] = {".base_layer.",       ".lora_A.",           ".lora_B.",
+                                                    ".lora_embedding_A.", ".lora_embedding_B.", ".modules_to_save."};
     for (const auto& [name, tensor] : tensors)
         for (const std::string_view part : segments)
             if (('.' + name + '.').find(part) != std::string::npos) return &name;
     return nullptr;
 }
 
-/// Throws errc::unsupported_format for weights in such a format, and for a PEFT model that was saved without merging its adapter. `source` names the checkpoint.
+/// Throws errc::unsupported_format for weights in such a format, and for a PEFT model that was saved without merging its adapter. `source`
+/// names the checkpoint.
 inline void refuse_foreign_format(const tensor_table& tensors, const std::string& source) {
     if (const std::string* const adapter = find_adapter(tensors))
-        throw error(errc::unsupported_format, {source, ": holds a PEFT adapter that is not merged into its base: tensor ", in_quotes(*adapter),
-                                               ". Merge and save it by model.merge_and_unload().save_pretrained(OUT), and name that folder"});
+        throw error(errc::unsupported_format,
+                    {source, ": holds a PEFT adapter that is not merged into its base: tensor ", in_quotes(*adapter),
+                     ". Merge and save it by model.merge_and_unload().save_pretrained(OUT), and name that folder"});
     if (const std::string_view format = foreign_format(tensors); !format.empty())
-        throw error(errc::unsupported_format, {source, ": holds weights quantised in the format of ", format,
-                                               ", which is not read; take the checkpoint in BF16, F16 or F32 that they were made from: it can be loaded as int8 or int4"});
+        throw error(
+            errc::unsupported_format,
+            {source, ": holds weights quantized in the format of ", format,
+             ", which is not read; take the checkpoint in BF16, F16 or F32 that they were made from: it can be loaded as int8 or int4"});
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // The names that published checkpoints give their tensors, and the ways in which newer ones differ.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// A tensor's name as the published checkpoints write it. transformers since 4.52 puts "model." in front, drops the inner "model." of
 /// the decoder, and moves the head to the top; since 5 there is no "vision_model." either, and what it saves mixes old and new. A model
@@ -12887,7 +13530,8 @@ namespace detail {
     std::string out;
     while (!name.empty()) {
         const std::size_t segment = std::min(name.find('.'), name.size() - 1) + 1;
-        if (std::find(std::begin(wrappers), std::end(wrappers), name.substr(0, segment)) == std::end(wrappers)) out += name.substr(0, segment);
+        if (std::find(std::begin(wrappers), std::end(wrappers), name.substr(0, segment)) == std::end(wrappers))
+            out += name.substr(0, segment);
         name.remove_prefix(segment);
     }
     return out;
@@ -12902,7 +13546,8 @@ namespace detail {
         const bool old = rest.starts_with(inner);
         if (old) rest.remove_prefix(inner.size());
         if (!rest.starts_with("layers.") && !rest.starts_with("embed_tokens.") && !rest.starts_with("norm.")) continue;
-        const bool newer = !old && before.ends_with(inner) && (before.size() == inner.size() || before[before.size() - inner.size() - 1] == '.');
+        const bool newer =
+            !old && before.ends_with(inner) && (before.size() == inner.size() || before[before.size() - inner.size() - 1] == '.');
         return newer ? before.substr(0, before.size() - inner.size()) : before;
     }
     return std::nullopt;
@@ -12910,14 +13555,16 @@ namespace detail {
 
 } // namespace detail
 
-/// The published names of the tensors of a checkpoint that a wrapper or a training program may have renamed. Segments of wrappers are left out wherever they stand. A prefix
+/// The published names of the tensors of a checkpoint that a wrapper or a training program may have renamed. Segments of wrappers are left
+/// out wherever they stand. A prefix
 /// ("module.", "base_model.model.", "student.") is removed when all tensors of the decoder have the same one; other tensors may lack it.
 class tensor_names {
 public:
     /// Reads the names alone.
     explicit tensor_names(const tensor_table& tensors) {
         for (const auto& [name, tensor] : tensors)
-            if (const std::string plain = detail::without_wrappers(name); const auto prefix = detail::prefix_of_decoder(plain)) m_prefixes.emplace(*prefix);
+            if (const std::string plain = detail::without_wrappers(name); const auto prefix = detail::prefix_of_decoder(plain))
+                m_prefixes.emplace(*prefix);
     }
 
     /// The published name of a tensor that the file calls `name`; of one that no checkpoint has, the same or a part of it.
@@ -12934,8 +13581,10 @@ private:
     std::set<std::string> m_prefixes;
 };
 
-/// For a file without a known name: "Found: 'a.w', 'b.w', and 3 more; expected: names that begin with 'language_model.'". `asked` are the names that were looked for, `prefixes` those of tensor_names.
-[[nodiscard]] inline std::string describe_unknown_names(const short_list& found, const std::set<std::string, std::less<>>& asked, const std::set<std::string>& prefixes) {
+/// For a file without a known name: "Found: 'a.w', 'b.w', and 3 more; expected: names that begin with 'language_model.'". `asked` are the
+/// names that were looked for, `prefixes` those of tensor_names.
+[[nodiscard]] inline std::string describe_unknown_names(const short_list& found, const std::set<std::string, std::less<>>& asked,
+                                                        const std::set<std::string>& prefixes) {
     short_list expected, decoders;
     std::string_view last;
     for (const std::string& name : asked) { // in their order
@@ -12944,14 +13593,21 @@ private:
     }
     for (const std::string& one : prefixes) decoders.add(in_quotes(one));
     const bool several = decoders.size() > 1;
-    return error_text{"Found: ", found.empty() ? "none" : found.in_a_row(3), "; expected: names that begin with ", expected.in_a_row(), several ? ". There are decoders with the prefixes " : "",
-                      several ? decoders.in_a_row() : "", several ? ": save one model alone" : ""}.str();
+    return error_text{"Found: ",
+                      found.empty() ? "none" : found.in_a_row(3),
+                      "; expected: names that begin with ",
+                      expected.in_a_row(),
+                      several ? ". There are decoders with the prefixes " : "",
+                      several ? decoders.in_a_row() : "",
+                      several ? ": save one model alone" : ""}
+        .str();
 }
 
-/// Whether a tensor is a weight of a layer of decoder or vision tower. One that the configuration has no place for would change the answer: the configuration is that of another model.
+/// Whether a tensor is a weight of a layer of decoder or vision tower. One that the configuration has no place for would change the answer:
+/// the configuration is that of another model.
 [[nodiscard]] inline bool is_of_a_layer(std::string_view published) noexcept {
     return (published.starts_with("language_model.model.layers.") || published.starts_with("vision_tower.vision_model.encoder.layers.")) &&
-        (published.ends_with(".weight") || published.ends_with(".bias"));
+           (published.ends_with(".weight") || published.ends_with(".bias"));
 }
 
 /// Whether a tensor is no parameter but a buffer that old versions of transformers saved.
@@ -12959,31 +13615,32 @@ private:
     return published.ends_with(".position_ids") || published.ends_with(".rotary_emb.inv_freq");
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Numbers to small integers with scales.
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// What matrices quantised_rows can hold, for messages.
+/// What matrices quantized_rows can hold, for messages.
 template <std::size_t Bits>
-[[nodiscard]] std::string what_is_quantised() {
-    using layout = quantised_rows<Bits>;
-    return "quantised weights are made of BF16, F16 or F32 with a multiple of " + std::to_string(layout::group) + " columns and of " + std::to_string(layout::strip) +
-        " rows, which embedding and head may have any number of";
+[[nodiscard]] std::string what_is_quantized() {
+    using layout = quantized_rows<Bits>;
+    return "quantized weights are made of BF16, F16 or F32 with a multiple of " + std::to_string(layout::group) + " columns and of " +
+           std::to_string(layout::strip) + " rows, which embedding and head may have any number of";
 }
 
 /// Bytes of a matrix's codes and scales, with the last strip filled up.
 template <std::size_t Bits>
-[[nodiscard]] std::size_t quantised_bytes(const tensor_info& tensor) noexcept {
-    const std::size_t numbers = quantised_rows<Bits>::padded(tensor.shape[0]) * tensor.shape[1];
-    return quantised_rows<Bits>::bytes_of(numbers) + numbers / quantised_rows<Bits>::group * sizeof(bfloat16);
+[[nodiscard]] std::size_t quantized_bytes(const tensor_info& tensor) noexcept {
+    const std::size_t numbers = quantized_rows<Bits>::padded(tensor.shape[0]) * tensor.shape[1];
+    return quantized_rows<Bits>::bytes_of(numbers) + numbers / quantized_rows<Bits>::group * sizeof(bfloat16);
 }
 
-/// Rounds a matrix (rows, columns) of whole groups into `memory` of quantised_bytes(), codes first, and returns a view of it. Rows of zeros fill the last strip up, and the view has them.
+/// Rounds a matrix (rows, columns) of whole groups into `memory` of quantized_bytes(), codes first, and returns a view of it. Rows of zeros
+/// fill the last strip up, and the view has them.
 template <std::size_t Bits>
-quantised_rows<Bits> quantise(const tensor_info& tensor, std::byte* memory, thread_pool& threads) {
-    using layout = quantised_rows<Bits>;
+quantized_rows<Bits> quantize(const tensor_info& tensor, std::byte* memory, thread_pool& threads) {
+    using layout = quantized_rows<Bits>;
     const std::size_t rows = tensor.shape[0], count = layout::padded(rows), width = tensor.shape[1];
     PALI_ASSERT(layout::fits(count, width));
     auto* const codes = reinterpret_cast<std::uint8_t*>(memory);
@@ -12994,19 +13651,20 @@ quantised_rows<Bits> quantise(const tensor_info& tensor, std::byte* memory, thre
         float* const strip = strips.data() + thread * numbers;
         convert(tensor, i * numbers, known, strip);
         std::fill(strip + known, strip + numbers, 0.f);
-        kernels::active().quantise_strip<Bits>(strip, width, codes + i * layout::bytes_of(numbers), scales + i * numbers / layout::group);
+        kernels::active().quantize_strip<Bits>(strip, width, codes + i * layout::bytes_of(numbers), scales + i * numbers / layout::group);
     });
     return {codes, scales, count, width};
 }
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
 // Joins the tensors of a checkpoint with the members of a model: first all names and shapes, then the memory.
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// Collects what a model asks for, reports everything that does not fit in one error, then fills the members.
-/// Usage: binder b(tensors, "folder"); module.bind(b.root()); b.check(hint); memory = b.finish(...). The members asked for have to stay where they are until then.
+/// Usage: binder b(tensors, "folder"); module.bind(b.root()); b.check(hint); memory = b.finish(...). The members asked for have to stay
+/// where they are until then.
 class binder {
 public:
     /// A place in the tree of names: scope["layers.0"]["mlp"] asks for tensors below "layers.0.mlp.".
@@ -13017,24 +13675,28 @@ public:
         /// The place below `name`.
         [[nodiscard]] scope operator[](const std::string& name) const { return {m_owner, m_prefix + name + "."}; }
 
-        /// A matrix in the model's storage; the shape in the file may have more dimensions (a convolution is a matrix of its patches). A convolution (out, channels, height, width) may lie
-        /// in the file with its channels last, as MLX writes it.
+        /// A matrix in the model's storage; the shape in the file may have more dimensions (a convolution is a matrix of its patches). A
+        /// convolution (out, channels, height, width) may lie in the file with its channels last, as MLX writes it.
         template <class Element>
         void matrix(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const {
             if (const tensor_info* tensor = m_owner.find(m_prefix + name, shape)) m_owner.want_matrix(*tensor, to, shape);
         }
-        /// A quantised matrix, from a file that holds it so or from one that does not. Its rows and columns come in whole strips and groups.
+        /// A quantized matrix, from a file that holds it so or from one that does not. Its rows and columns come in whole strips and
+        /// groups.
         template <std::size_t Bits>
-        void matrix(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
-            m_owner.want_quantised(m_prefix + name, to, shape, shape[0]);
+        void matrix(const std::string& name, quantized_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
+            m_owner.want_quantized(m_prefix + name, to, shape, shape[0]);
         }
-        /// A matrix with a row for each token: a quantised one gets rows of zeros that fill its last strip up, and a count that includes them.
+        /// A matrix with a row for each token: a quantized one gets rows of zeros that fill its last strip up, and a count that includes
+        /// them.
         template <class Element>
-        void vocabulary(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const { matrix(name, to, shape); }
+        void vocabulary(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const {
+            matrix(name, to, shape);
+        }
         /// The same.
         template <std::size_t Bits>
-        void vocabulary(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
-            m_owner.want_quantised(m_prefix + name, to, shape, quantised_rows<Bits>::padded(shape[0]));
+        void vocabulary(const std::string& name, quantized_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
+            m_owner.want_quantized(m_prefix + name, to, shape, quantized_rows<Bits>::padded(shape[0]));
         }
         /// Whether the checkpoint has it.
         [[nodiscard]] bool has(const std::string& name) const { return m_owner.look_up(m_prefix + name) != nullptr; }
@@ -13044,7 +13706,8 @@ public:
         }
         /// Whether `name` is not in the checkpoint, or holds the same numbers as `other`, so that one of them is enough.
         [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string& other) const {
-            const std::string mine = m_prefix + name, its = m_prefix + other, my_scales = mine + std::string(scales_suffix), its_scales = its + std::string(scales_suffix);
+            const std::string mine = m_prefix + name, its = m_prefix + other, my_scales = mine + std::string(scales_suffix),
+                              its_scales = its + std::string(scales_suffix);
             if (!m_owner.look_up(mine)) return true;
             if (!m_owner.are_same(mine, its)) return false;
             if (m_owner.look_up(my_scales) || m_owner.look_up(its_scales)) { // codes mean nothing without them
@@ -13060,21 +13723,25 @@ public:
         std::string m_prefix;
     };
 
-    /// `table` must outlive the binder, and the model if it is mapped. `source` names the checkpoint in messages. Throws errc::unsupported_format for weights that another program quantised.
+    /// `table` must outlive the binder, and the model if it is mapped. `source` names the checkpoint in messages. Throws
+    /// errc::unsupported_format for weights that another program quantized.
     binder(const tensor_table& table, std::string source) : m_source(std::move(source)) {
         refuse_foreign_format(table, m_source);
         const tensor_names names(table);
         m_prefixes = names.prefixes();
         for (const auto& [name, tensor] : table) {
             const auto [at, added] = m_tensors.emplace(names.published(name), named{&tensor, &name});
-            if (!added) tell(kind::ambiguous, {"tensors ", in_quotes(name), " and ", in_quotes(*at->second.name), " both stand for ", in_quotes(at->first)});
+            if (!added)
+                tell(kind::ambiguous,
+                     {"tensors ", in_quotes(name), " and ", in_quotes(*at->second.name), " both stand for ", in_quotes(at->first)});
         }
     }
 
     /// Where names begin.
     [[nodiscard]] scope root() { return {*this, ""}; }
 
-    /// Tensors that nothing was asked of, which is no harm: value heads, heads of other tasks, counters. Buffers that old versions of transformers saved are left out.
+    /// Tensors that nothing was asked of, which is no harm: value heads, heads of other tasks, counters. Buffers that old versions of
+    /// transformers saved are left out.
     [[nodiscard]] short_list unused() const {
         short_list found;
         for (const auto& [published, tensor] : m_tensors)
@@ -13093,10 +13760,13 @@ public:
     /// Whether something that was asked for has a type that is not read.
     [[nodiscard]] bool finds_unread_types() const noexcept { return !m_unread.empty(); }
 
-    /// Throws errc::checkpoint_mismatch with the missing and misshapen tensors, ten of a kind, and beside those with the unused ones, which are errors by themselves where one is of a layer, or if `strict`; `hint` says what may have happened. Where no name is known it is one line.
+    /// Throws errc::checkpoint_mismatch with the missing and misshapen tensors, ten of a kind, and beside those with the unused ones, which
+    /// are errors by themselves where one is of a layer, or if `strict`; `hint` says what may have happened. Where no name is known it is
+    /// one line.
     void check(const std::string& hint, bool strict = false) const {
         if (m_codes.count > 0)
-            throw error(errc::checkpoint_mismatch, {m_source, ": holds ", m_codes.weights, " weights (", m_codes.count, " matrices of them, ", in_quotes(m_codes.first), " the first); load it as ",
+            throw error(errc::checkpoint_mismatch, {m_source, ": holds ", m_codes.weights, " weights (", m_codes.count,
+                                                    " matrices of them, ", in_quotes(m_codes.first), " the first); load it as ",
                                                     m_codes.weights, ", or load the checkpoint that it was made from"});
         std::string all;
         std::size_t count = 0;
@@ -13105,16 +13775,23 @@ public:
             count += problems.size();
         }
         for (const auto& [type, names] : m_unread) {
-            all += error_text{"\n  tensor", names.size() == 1 ? " " : "s ", names.in_a_row(3), names.size() == 1 ? " is" : " are", " stored as ", to_string(type), "; BF16, F16 and F32 are read"}.str();
+            all +=
+                error_text{
+                    "\n  tensor",    names.size() == 1 ? " " : "s ", names.in_a_row(3), names.size() == 1 ? " is" : " are", " stored as ",
+                    to_string(type), "; BF16, F16 and F32 are read"}
+                    .str();
             count += names.size();
         }
-        if (count > 0 && std::none_of(m_tensors.begin(), m_tensors.end(), [&](const auto& one) { return m_used.contains(one.first); })) throw_unknown_names(hint);
+        if (count > 0 && std::none_of(m_tensors.begin(), m_tensors.end(), [&](const auto& one) { return m_used.contains(one.first); }))
+            throw_unknown_names(hint);
         const short_list left = unused();
-        const bool misses_layers = std::any_of(m_tensors.begin(), m_tensors.end(), [&](const auto& one) { return is_of_a_layer(one.first) && !m_used.contains(one.first); });
+        const bool misses_layers = std::any_of(m_tensors.begin(), m_tensors.end(),
+                                               [&](const auto& one) { return is_of_a_layer(one.first) && !m_used.contains(one.first); });
         if (count == 0 && !misses_layers && (!strict || left.empty())) return;
         if (!left.empty()) all += (left.size() == 1 ? "\n  unexpected tensor" : "\n  unexpected tensors") + left.joined("\n    ");
         count += left.size();
-        throw error(errc::checkpoint_mismatch, {m_source, ": ", count, count == 1 ? " tensor does" : " tensors do", " not fit the configuration:", all, hint.empty() ? "" : "\n", hint});
+        throw error(errc::checkpoint_mismatch, {m_source, ": ", count, count == 1 ? " tensor does" : " tensors do",
+                                                " not fit the configuration:", all, hint.empty() ? "" : "\n", hint});
     }
 
     /// Fills the members that were asked for; returns the memory that some of them point into. Call check() before. `copied` is called
@@ -13145,10 +13822,10 @@ public:
 private:
     struct job {
         const tensor_info* tensor;
-        std::size_t bytes;                                    // of the copy, if there is one
-        bool in_place;                                        // the file has the right type and alignment
-        bool small;                                           // a vector: copied only when it must be
-        std::function<void(std::byte*, thread_pool&)> place;  // null: point into the file
+        std::size_t bytes;                                   // of the copy, if there is one
+        bool in_place;                                       // the file has the right type and alignment
+        bool small;                                          // a vector: copied only when it must be
+        std::function<void(std::byte*, thread_pool&)> place; // null: point into the file
         [[nodiscard]] bool copies(residency where) const noexcept { return !in_place || (where == residency::resident && !small); }
     };
 
@@ -13159,7 +13836,8 @@ private:
     [[noreturn]] void throw_unknown_names(const std::string& hint) const {
         short_list found;
         for (const auto& [published, tensor] : m_tensors) found.add(in_quotes(*tensor.name));
-        throw error(errc::checkpoint_mismatch, {m_source, ": no tensor has an expected name. ", describe_unknown_names(found, m_used, m_prefixes), ". ", hint});
+        throw error(errc::checkpoint_mismatch,
+                    {m_source, ": no tensor has an expected name. ", describe_unknown_names(found, m_used, m_prefixes), ". ", hint});
     }
 
     [[nodiscard]] static std::string describe(const tensor_info& tensor) { return to_string(tensor.type) + describe_shape(tensor.shape); }
@@ -13189,13 +13867,14 @@ private:
         }
         const tensor_info& tensor = *found;
         const std::string& written = name_in_file(name);
-        if (const char* const weights = quantised_as(name)) {
+        if (const char* const weights = quantized_as(name)) {
             m_used.insert(name + std::string(scales_suffix));
             if (m_codes.count++ == 0) m_codes.weights = weights, m_codes.first = written;
             return nullptr;
         }
         if (tensor.shape != shape && !is_channels_last(tensor, shape)) {
-            tell(kind::shape, {tensor.file, ": tensor ", in_quotes(written), " has shape ", describe_shape(tensor.shape), ", the configuration needs ", describe_shape(shape)});
+            tell(kind::shape, {tensor.file, ": tensor ", in_quotes(written), " has shape ", describe_shape(tensor.shape),
+                               ", the configuration needs ", describe_shape(shape)});
             return nullptr;
         }
         if (!is_convertible(tensor.type)) {
@@ -13212,16 +13891,17 @@ private:
 
     template <class Element>
     void want(const tensor_info& tensor, bool small, std::function<void(const Element*)> set) {
-        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), fits<Element>(tensor), small, [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
-            if (!memory) return set(reinterpret_cast<const Element*>(tensor.bytes.data()));
-            auto* const to = reinterpret_cast<Element*>(memory);
-            constexpr std::size_t piece = std::size_t{1} << 18;
-            threads.run((tensor.count() + piece - 1) / piece, [&](std::size_t task) {
-                const std::size_t first = task * piece;
-                convert(tensor, first, std::min(piece, tensor.count() - first), to + first);
-            });
-            set(to);
-        }});
+        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), fits<Element>(tensor), small,
+                          [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
+                              if (!memory) return set(reinterpret_cast<const Element*>(tensor.bytes.data()));
+                              auto* const to = reinterpret_cast<Element*>(memory);
+                              constexpr std::size_t piece = std::size_t{1} << 18;
+                              threads.run((tensor.count() + piece - 1) / piece, [&](std::size_t task) {
+                                  const std::size_t first = task * piece;
+                                  convert(tensor, first, std::min(piece, tensor.count() - first), to + first);
+                              });
+                              set(to);
+                          }});
     }
 
     template <class Element>
@@ -13234,32 +13914,36 @@ private:
     /// A convolution whose channels come last in the file, and first in memory.
     template <class Element>
     void want_transposed(const tensor_info& tensor, rows<const Element>& to, std::size_t width, std::size_t channels) {
-        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), false, false, [&tensor, &to, width, channels](std::byte* memory, thread_pool& threads) {
-            auto* const numbers = reinterpret_cast<Element*>(memory);
-            threads.run(tensor.shape[0], [&](std::size_t row) {
-                for (std::size_t pixel = 0; pixel < width / channels; ++pixel)
-                    for (std::size_t channel = 0; channel < channels; ++channel)
-                        convert(tensor, row * width + pixel * channels + channel, 1, numbers + row * width + channel * (width / channels) + pixel);
-            });
-            to = rows<const Element>(numbers, tensor.shape[0], width);
-        }});
+        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), false, false,
+                          [&tensor, &to, width, channels](std::byte* memory, thread_pool& threads) {
+                              auto* const numbers = reinterpret_cast<Element*>(memory);
+                              threads.run(tensor.shape[0], [&](std::size_t row) {
+                                  for (std::size_t pixel = 0; pixel < width / channels; ++pixel)
+                                      for (std::size_t channel = 0; channel < channels; ++channel)
+                                          convert(tensor, row * width + pixel * channels + channel, 1,
+                                                  numbers + row * width + channel * (width / channels) + pixel);
+                              });
+                              to = rows<const Element>(numbers, tensor.shape[0], width);
+                          }});
     }
 
-    /// Which quantised weights a tensor holds codes of; null for plain numbers.
-    [[nodiscard]] const char* quantised_as(const std::string& name) const {
+    /// Which quantized weights a tensor holds codes of; null for plain numbers.
+    [[nodiscard]] const char* quantized_as(const std::string& name) const {
         if (!look_up(name + std::string(scales_suffix))) return nullptr;
         return look_up(name)->type == code_type<8> ? int8::name : int4::name;
     }
 
     /// `count` rows are wanted, of which the checkpoint may lack the last ones where they fill a strip up.
     template <std::size_t Bits>
-    void want_quantised(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape, std::size_t count) {
-        using layout = quantised_rows<Bits>;
+    void want_quantized(const std::string& name, quantized_rows<Bits>& to, const std::vector<std::size_t>& shape, std::size_t count) {
+        using layout = quantized_rows<Bits>;
         const std::size_t width = shape[1];
         m_used.insert(name);
-        if (!layout::fits(count, width)) return tell(kind::size, {"tensor ", in_quotes(name_in_file(name)), " is ", describe_shape(shape), "; ", what_is_quantised<Bits>()});
+        if (!layout::fits(count, width))
+            return tell(kind::size,
+                        {"tensor ", in_quotes(name_in_file(name)), " is ", describe_shape(shape), "; ", what_is_quantized<Bits>()});
         const std::string scales = name + std::string(scales_suffix);
-        if (!look_up(name) || quantised_as(name) != (Bits == 8 ? int8::name : int4::name)) {
+        if (!look_up(name) || quantized_as(name) != (Bits == 8 ? int8::name : int4::name)) {
             if (const tensor_info* const tensor = find(name, shape)) want_rounded(*tensor, to);
             return;
         }
@@ -13267,7 +13951,8 @@ private:
             m_used.insert(part);
             const tensor_info& tensor = *look_up(part);
             if (tensor.type == type && tensor.shape == needed) return &tensor;
-            tell(kind::shape, {tensor.file, ": tensor ", in_quotes(name_in_file(part)), " is ", describe(tensor), ", the configuration needs ", to_string(type), describe_shape(needed)});
+            tell(kind::shape, {tensor.file, ": tensor ", in_quotes(name_in_file(part)), " is ", describe(tensor),
+                               ", the configuration needs ", to_string(type), describe_shape(needed)});
             return nullptr;
         };
         const tensor_info* const codes = stored(name, code_type<Bits>, layout::codes_shape(count, width));
@@ -13281,21 +13966,23 @@ private:
 
     /// As they lie in the file.
     void want_bytes(const tensor_info& tensor, std::function<void(const std::byte*)> set) {
-        m_jobs.push_back({&tensor, tensor.bytes.size(), tensor.is_aligned(), false, [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
-            if (!memory) return set(tensor.bytes.data());
-            constexpr std::size_t piece = std::size_t{1} << 20;
-            threads.run((tensor.bytes.size() + piece - 1) / piece, [&](std::size_t task) {
-                const std::size_t first = task * piece;
-                std::memcpy(memory + first, tensor.bytes.data() + first, std::min(piece, tensor.bytes.size() - first));
-            });
-            set(memory);
-        }});
+        m_jobs.push_back({&tensor, tensor.bytes.size(), tensor.is_aligned(), false,
+                          [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
+                              if (!memory) return set(tensor.bytes.data());
+                              constexpr std::size_t piece = std::size_t{1} << 20;
+                              threads.run((tensor.bytes.size() + piece - 1) / piece, [&](std::size_t task) {
+                                  const std::size_t first = task * piece;
+                                  std::memcpy(memory + first, tensor.bytes.data() + first, std::min(piece, tensor.bytes.size() - first));
+                              });
+                              set(memory);
+                          }});
     }
 
     /// Rounded to codes while it is loaded.
     template <std::size_t Bits>
-    void want_rounded(const tensor_info& tensor, quantised_rows<Bits>& to) {
-        m_jobs.push_back({&tensor, quantised_bytes<Bits>(tensor), false, false, [&tensor, &to](std::byte* memory, thread_pool& threads) { to = quantise<Bits>(tensor, memory, threads); }});
+    void want_rounded(const tensor_info& tensor, quantized_rows<Bits>& to) {
+        m_jobs.push_back({&tensor, quantized_bytes<Bits>(tensor), false, false,
+                          [&tensor, &to](std::byte* memory, thread_pool& threads) { to = quantize<Bits>(tensor, memory, threads); }});
     }
 
     void want_vector(const tensor_info& tensor, const float*& to) {
@@ -13306,7 +13993,7 @@ private:
         const tensor_info* info;
         const std::string* name; // in the file
     };
-    struct other_codes { // matrices that are quantised otherwise than they were asked for
+    struct other_codes { // matrices that are quantized otherwise than they were asked for
         std::size_t count = 0;
         const char* weights = "";
         std::string first{};
@@ -13322,13 +14009,14 @@ private:
     std::vector<job> m_jobs;
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
 // Which weights of a file are no numbers.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// Where the first number of a tensor is that is infinite or not a number; nothing for other types than BF16, F16 and F32, which are not weights.
+/// Where the first number of a tensor is that is infinite or not a number; nothing for other types than BF16, F16 and F32, which are not
+/// weights.
 [[nodiscard]] inline std::optional<std::size_t> find_not_finite(const tensor_info& tensor) noexcept {
     if (!is_convertible(tensor.type)) return std::nullopt;
     constexpr std::size_t piece = 4096;
@@ -13356,50 +14044,64 @@ namespace pali::inline PALI_ABI {
         for (std::size_t i = place.size(); i-- > 0; rest /= tensor.shape[i]) place[i] = rest % tensor.shape[i];
         float number = 0;
         convert(tensor, *at, 1, &number);
-        found.add({tensor.file, ": tensor ", in_quotes(name), " has ", std::isnan(number) ? "nan" : number > 0 ? "inf" : "-inf", " at ", describe_shape(place)});
+        found.add({tensor.file, ": tensor ", in_quotes(name), " has ",
+                   std::isnan(number) ? "nan"
+                   : number > 0       ? "inf"
+                                      : "-inf",
+                   " at ", describe_shape(place)});
     }
     return found;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // What is said about the tensors of a checkpoint: whether they fit, what is left over, which are no numbers.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// Throws errc::checkpoint_mismatch with the tensors that are missing or misshapen, and, if `strict`, with those that are left over and differences of index and shards; otherwise `on_notice`
-/// reports these, one line for each of the two.
-inline void check_tensors(const checkpoint_files& files, const binder& names, const checkpoint_config& read, bool strict, const std::function<void(std::string_view)>& on_notice) {
+/// Throws errc::checkpoint_mismatch with the tensors that are missing or misshapen, and, if `strict`, with those that are left over and
+/// differences of index and shards; otherwise `on_notice` reports these, one line for each of the two.
+inline void check_tensors(const checkpoint_files& files, const binder& names, const checkpoint_config& read, bool strict,
+                          const std::function<void(std::string_view)>& on_notice) {
     const std::string source = files.path().string();
     std::string hint = "The configuration is that of " + read.file.string() + "; is the checkpoint complete, and of this model?";
     if (!read.tied) hint += " tie_word_embeddings is false in it: embedding and head are two matrices, and both are needed.";
-    if (files.is_shard()) hint += " The file is one shard of several: name the folder, " + folder_of_checkpoint(files.path()).string() + ", to use them all.";
+    if (files.is_shard())
+        hint += " The file is one shard of several: name the folder, " + folder_of_checkpoint(files.path()).string() + ", to use them all.";
     if (names.finds_unread_types()) hint.insert(0, std::string(conversion_cure) + "\n");
     const short_list& differences = files.differences();
     if (!differences.empty()) hint += "\nIndex and shards differ; are they of one download?" + differences.joined("\n  ");
     names.check(hint, strict);
     if (strict && !differences.empty())
-        throw error(errc::checkpoint_mismatch, {source, ": index and shards differ; are they of one download?", differences.joined("\n  ")});
+        throw error(errc::checkpoint_mismatch,
+                    {source, ": index and shards differ; are they of one download?", differences.joined("\n  ")});
     if (!on_notice) return;
-    if (!differences.empty()) on_notice(source + ": index and shards differ, and the shards are used as they are: " + differences.in_a_row());
+    if (!differences.empty())
+        on_notice(source + ": index and shards differ, and the shards are used as they are: " + differences.in_a_row());
     if (const short_list unused = names.unused(); !unused.empty())
-        on_notice(source + ": " + std::to_string(unused.size()) + (unused.size() == 1 ? " tensor is" : " tensors are") + " not used: " + unused.in_a_row());
+        on_notice(source + ": " + std::to_string(unused.size()) + (unused.size() == 1 ? " tensor is" : " tensors are") +
+                  " not used: " + unused.in_a_row());
 }
 
-/// Throws errc::malformed_file, naming the weights that are no finite numbers: the reason why logits are none. `unused`: names of tensors that are no part of the model.
+/// Throws errc::malformed_file, naming the weights that are no finite numbers: the reason why logits are none. `unused`: names of tensors
+/// that are no part of the model.
 [[noreturn]] inline void throw_not_finite(const checkpoint_files& files, const std::set<std::string, std::less<>>& unused) {
     const short_list broken = describe_not_finite(files.tensors(), unused);
     if (broken.empty())
-        throw error(errc::malformed_file, {files.path().string(), ": the model's logits are not finite, though all of its weights are: numbers outgrew their type; load the weights as f32"});
-    throw error(errc::malformed_file, {files.path().string(), ": the model's logits are not finite, for ", broken.size(), broken.size() == 1 ? " tensor is not:" : " tensors are not:",
-                                       broken.joined("\n  "), "\nGet the checkpoint again, or save it from a training run that did not diverge"});
+        throw error(
+            errc::malformed_file,
+            {files.path().string(),
+             ": the model's logits are not finite, though all of its weights are: numbers outgrew their type; load the weights as f32"});
+    throw error(errc::malformed_file, {files.path().string(), ": the model's logits are not finite, for ", broken.size(),
+                                       broken.size() == 1 ? " tensor is not:" : " tensors are not:", broken.joined("\n  "),
+                                       "\nGet the checkpoint again, or save it from a training run that did not diverge"});
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// The bridge from picture to text: one linear map.
+// The bridge from image to text: one linear map.
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// Patches of the vision tower -> tokens of the decoder (arXiv 2407.07726, section 3.1).
 template <model_config Config, weight_storage Storage>
@@ -13408,34 +14110,58 @@ struct projector {
     linear<Storage> map;                 ///< (hidden, vision hidden), with a bias
 
     /// x (P, vision hidden) -> (P, hidden), in scratch memory.
-    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const { return map(x, at); }
+    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& ctx) const { return map(x, ctx); }
 
     /// Names below "multi_modal_projector.".
     template <tensor_visitor V>
-    void bind(const V& names) { map.bind(names["linear"], config.hidden, config.vision.hidden, true); }
+    void bind(const V& names) {
+        map.bind(names["linear"], config.hidden, config.vision.hidden, true);
+    }
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD
+
+// An image as a sequence: squares of pixels, each a row.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// pixels (3, S, S) -> (P, 3 · side · side): patches row by row, each in the order (channel, y, x) of a convolution's weights. S is
+/// `image_size` and P (S / side)², both sides in pixels; in scratch memory.
+[[nodiscard]] inline matrix_view cut_patches(const float* pixels, std::size_t image_size, std::size_t side, context& ctx) {
+    const std::size_t across = image_size / side;
+    matrix_view patches = ctx.take(across * across, 3 * side * side);
+    float* to = patches.data();
+    for (std::size_t row = 0; row < across; ++row)
+        for (std::size_t column = 0; column < across; ++column)
+            for (std::size_t channel = 0; channel < 3; ++channel)
+                for (std::size_t y = 0; y < side; ++y) {
+                    const float* const from = pixels + (channel * image_size + row * side + y) * image_size + column * side;
+                    to = std::copy(from, from + side, to);
+                }
+    return patches;
+}
+
+}} // namespace pali::PALI_ABI
 
 // Self-attention of the vision tower: every patch sees every patch.
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// Multi-head attention with biases, not masked. Dosovitskiy et al., arXiv 2010.11929; transformers SiglipAttention.
 template <vision_config Config, weight_storage Storage>
 struct siglip_attention {
     linear<Storage> query, key, value, output; ///< (D, D) and a bias (D) each
-    std::size_t heads = 0; ///< D % heads == 0
+    std::size_t heads = 0;                     ///< D % heads == 0
 
     /// x (P, D) -> (P, D), in scratch memory.
-    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
-        const auto [q, k, v] = linear<Storage>::each(x, at, query, key, value);
-        auto mixed = at.take(x.shape(0), x.shape(1));
+    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& ctx) const {
+        const auto [q, k, v] = linear<Storage>::each(x, ctx, query, key, value);
+        auto mixed = ctx.take(x.shape(0), x.shape(1));
         // Where products round to bfloat16, so does this one.
         const arch::features& extensions = kernels::active().usable();
-        if (std::same_as<Storage, bf16> && (extensions.avx512_bf16 || extensions.amx_bf16)) mix<bfloat16>(q, k, v, mixed, at);
-        else mix<float>(q, k, v, mixed, at);
-        return output(mixed, at);
+        if (std::same_as<Storage, bf16> && (extensions.avx512_bf16 || extensions.amx_bf16)) mix<bfloat16>(q, k, v, mixed, ctx);
+        else mix<float>(q, k, v, mixed, ctx);
+        return output(mixed, ctx);
     }
 
     /// Names of a layer, below "self_attn.".
@@ -13451,26 +14177,28 @@ struct siglip_attention {
 private:
     /// All (P, heads · head_dim); keys and values are copied head by head, as `Element`.
     template <class Element>
-    void mix(const matrix_view& q, const matrix_view& k, const matrix_view& v, matrix_view& mixed, context& at) const {
+    void mix(const matrix_view& q, const matrix_view& k, const matrix_view& v, matrix_view& mixed, context& ctx) const {
         using key_values = kernels::key_values<Element>;
         const std::size_t patches = q.shape(0), head_dim = q.shape(1) / heads, numbers = key_values::numbers(heads, patches, head_dim);
-        const key_values seen{reinterpret_cast<Element*>(at.scratch.take(numbers * sizeof(Element) / sizeof(float))), patches, head_dim};
-        at.threads.run(heads, [&](std::size_t head) {
+        const key_values seen{reinterpret_cast<Element*>(ctx.scratch.take(numbers * sizeof(Element) / sizeof(float))), patches, head_dim};
+        ctx.threads.run(heads, [&](std::size_t head) {
             for (std::size_t p = 0; p < patches; ++p) {
                 const std::size_t first = p * q.shape(1) + head * head_dim;
                 seen.put(head, p, {k.data() + first, head_dim}, {v.data() + first, head_dim});
             }
         });
-        const kernels::attention_shape shape{.heads = heads, .kv_heads = heads, .head_dim = head_dim, .scale = 1.f / std::sqrt(static_cast<float>(head_dim))};
-        kernels::active().attend(shape, rows_of(q), seen, kernels::prefix_mask{.prefix = patches}, rows_of(mixed), at.kind, at.threads, at.scratch);
+        const kernels::attention_shape shape{
+            .heads = heads, .kv_heads = heads, .head_dim = head_dim, .scale = 1.f / std::sqrt(static_cast<float>(head_dim))};
+        kernels::active().attend(shape, rows_of(q), seen, kernels::prefix_mask{.prefix = patches}, rows_of(mixed), ctx.kind, ctx.threads,
+                                 ctx.scratch);
     }
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
 // One layer of the vision tower.
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// Two linear maps with a GELU, its tanh form, between them.
 template <vision_config Config, weight_storage Storage>
@@ -13478,10 +14206,11 @@ struct siglip_mlp {
     linear<Storage> up, down; ///< (intermediate, D), (D, intermediate), with biases
 
     /// x (P, D) -> (P, D), in scratch memory.
-    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
-        auto hidden = up(x, at);
-        at.threads.run_blocks(hidden.size(), kernels::elements_a_task, [&](std::size_t i, std::size_t n) { kernels::active().gelu(hidden.data() + i, n); });
-        return down(hidden, at);
+    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& ctx) const {
+        auto hidden = up(x, ctx);
+        ctx.threads.run_blocks(hidden.size(), kernels::elements_a_task,
+                               [&](std::size_t i, std::size_t n) { kernels::active().gelu(hidden.data() + i, n); });
+        return down(hidden, ctx);
     }
 
     /// Names of a layer, below "mlp.".
@@ -13500,10 +14229,10 @@ struct siglip_block {
     siglip_mlp<Config, Storage> mlp;             ///< second half
 
     /// x (P, D) in place.
-    void operator()(matrix_view& x, context& at) const {
-        const arena::frame frame(at.scratch);
-        add(x, attention(attention_norm(x, at), at));
-        add(x, mlp(mlp_norm(x, at), at));
+    void operator()(matrix_view& x, context& ctx) const {
+        const arena::frame frame(ctx.scratch);
+        add(x, attention(attention_norm(x, ctx), ctx));
+        add(x, mlp(mlp_norm(x, ctx), ctx));
     }
 
     /// Names of a layer, below "encoder.layers.<index>.".
@@ -13516,33 +14245,11 @@ struct siglip_block {
     }
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// A picture as a sequence: squares of pixels, each a row.
+// SigLIP: an image in, a vector for every patch out.
 
-namespace pali::inline PALI_ABI {
-
-/// pixels (3, S, S) -> (P, 3 · side · side): patches row by row, each in the order (channel, y, x) of a convolution's weights. S is
-/// `image_size` and P (S / side)², both sides in pixels; in scratch memory.
-[[nodiscard]] inline matrix_view cut_patches(const float* pixels, std::size_t image_size, std::size_t side, context& at) {
-    const std::size_t across = image_size / side;
-    matrix_view patches = at.take(across * across, 3 * side * side);
-    float* to = patches.data();
-    for (std::size_t row = 0; row < across; ++row)
-        for (std::size_t column = 0; column < across; ++column)
-            for (std::size_t channel = 0; channel < 3; ++channel)
-                for (std::size_t y = 0; y < side; ++y) {
-                    const float* const from = pixels + (channel * image_size + row * side + y) * image_size + column * side;
-                    to = std::copy(from, from + side, to);
-                }
-    return patches;
-}
-
-} // namespace pali::inline PALI_ABI
-
-// SigLIP: a picture in, a vector for every patch out.
-
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// The vision tower (Zhai et al., arXiv 2303.15343): patch embedding, learned positions, blocks, a last norm; no pooling.
 template <vision_config Config, weight_storage Storage>
@@ -13559,16 +14266,16 @@ struct siglip {
     /// pixels (3, S, S), normalised -> (P, D), in scratch memory. `after(layer, x)` is called with the patch embeddings as layer 0 and
     /// with the output of each block as the next ones; when it returns false the work stops, and what is returned means nothing.
     template <class After>
-    [[nodiscard]] matrix_view operator()(const float* pixels, context& at, After&& after) const {
-        matrix_view x = patch_embedding(cut_patches(pixels, config.image_size, config.patch_size, at), at);
+    [[nodiscard]] matrix_view operator()(const float* pixels, context& ctx, After&& after) const {
+        matrix_view x = patch_embedding(cut_patches(pixels, config.image_size, config.patch_size, ctx), ctx);
         for (std::size_t p = 0; p < positions.count; ++p)
             for (std::size_t i = 0; i < positions.width; ++i) x(p, i) += static_cast<float>(positions[p][i]);
         if (!after(std::size_t{0}, x)) return x;
         for (std::size_t i = 0; i < layers.size(); ++i) {
-            layers[i](x, at);
+            layers[i](x, ctx);
             if (!after(i + 1, x)) return x;
         }
-        return post_norm(x, at);
+        return post_norm(x, ctx);
     }
 
     /// Names below "vision_tower.vision_model.".
@@ -13584,11 +14291,11 @@ struct siglip {
     }
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
 // The three parts of a PaliGemma, bound to the weights of a checkpoint.
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// Vision tower, projector and decoder, without weights until a visitor fills them.
 template <model_config Config, weight_storage Storage>
@@ -13613,10 +14320,12 @@ struct network_modules {
     gemma<Config, Storage> decoder;                      ///< (T, hidden) -> (T, hidden) and logits
 };
 
-/// Throws what loading the tensors of `files` with weights of type `Storage` would throw, and reads no weights, except that a head is compared with the embedding. Notices and `strict` are those of load_options.
-/// Returns the names of the tensors that the model does not use, buffers included.
+/// Throws what loading the tensors of `files` with weights of type `Storage` would throw, and reads no weights, except that a head is
+/// compared with the embedding. Notices and `strict` are those of load_options. Returns the names of the tensors that the model does not
+/// use, buffers included.
 template <weight_storage Storage>
-std::set<std::string, std::less<>> check_parts(const checkpoint_files& files, const checkpoint_config& read, bool strict = false, const std::function<void(std::string_view)>& on_notice = {}) {
+std::set<std::string, std::less<>> check_parts(const checkpoint_files& files, const checkpoint_config& read, bool strict = false,
+                                               const std::function<void(std::string_view)>& on_notice = {}) {
     network_modules<dynamic, Storage> modules(read.sizes);
     binder names(files.tensors(), files.path().string());
     modules.bind(names.root(), read.tied);
@@ -13633,26 +14342,28 @@ public:
 
     /// Binds the tensors of `folder`, for which `read` is its config.json. Throws errc::config_mismatch or errc::checkpoint_mismatch
     /// with what does not fit, errc::cancelled when `options.on_progress` returns false.
-    network(const std::filesystem::path& folder, const checkpoint_config& read, const load_options& options, context& at)
+    network(const std::filesystem::path& folder, const checkpoint_config& read, const load_options& options, context& ctx)
         : network_modules<Config, Storage>(make_config<Config>(read)), positions(read.positions), m_tied(read.tied), m_files(folder) {
         binder names(m_files.tensors(), m_files.path().string());
         this->bind(names.root(), m_tied);
         check_tensors(m_files, names, read, options.strict, options.on_notice);
         m_unused = names.unused_names();
-        m_memory = names.finish(options.residency, at.threads, options.on_progress, [&](std::span<const std::byte> tensor) { m_files.forget(tensor); });
+        m_memory = names.finish(options.residency, ctx.threads, options.on_progress,
+                                [&](std::span<const std::byte> tensor) { m_files.forget(tensor); });
     }
 
     std::size_t positions; ///< most tokens of a sequence
 
-    /// Hidden states (T, D) -> logits (T, V), in scratch memory, with the final softcap. Throws errc::malformed_file where one is not finite, with the weights that are not.
-    [[nodiscard]] matrix_view logits(const matrix_view& hidden, context& at) const {
-        matrix_view y = decoder.uncapped_logits(hidden, at);
+    /// Hidden states (T, D) -> logits (T, V), in scratch memory, with the final softcap. Throws errc::malformed_file where one is not
+    /// finite, with the weights that are not.
+    [[nodiscard]] matrix_view logits(const matrix_view& hidden, context& ctx) const {
+        matrix_view y = decoder.uncapped_logits(hidden, ctx);
         if (!kernels::are_finite(y.data(), y.size())) throw_not_finite(m_files, m_unused);
-        decoder.cap(y, at);
+        decoder.cap(y, ctx);
         return y;
     }
 
-    /// Tokens of one picture.
+    /// Tokens of one image.
     [[nodiscard]] std::size_t image_tokens() const noexcept { return patch_count(config.vision); }
     /// The files behind the weights.
     [[nodiscard]] const checkpoint_files& files() const noexcept { return m_files; }
@@ -13666,26 +14377,26 @@ private:
     page_memory m_memory;
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
 // The prompt through the decoder: image features, then text, in one pass.
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Features of the pictures, in order, then embeddings of the tokens: (image tokens + text tokens, hidden), in scratch memory.
+/// Features of the images, in order, then embeddings of the tokens: (image tokens + text tokens, hidden), in scratch memory.
 /// Throws errc::invalid_argument for features of another width and tokens outside of the vocabulary.
 template <class Network>
-[[nodiscard]] matrix_view embed(const Network& net, std::span<const image_features> images, std::span<const token> text, context& at) {
+[[nodiscard]] matrix_view embed(const Network& net, std::span<const image_features> images, std::span<const token> text, context& ctx) {
     std::size_t seen = 0;
-    for (const image_features& picture : images) {
-        if (picture.values.shape(1) != net.config.hidden)
-            throw error(errc::invalid_argument, {"image features are ", picture.values.shape(1), " wide, this model needs ", net.config.hidden,
-                                                 "; were they made by another model?"});
-        seen += picture.values.shape(0);
+    for (const image_features& image : images) {
+        if (image.values.shape(1) != net.config.hidden)
+            throw error(errc::invalid_argument, {"image features are ", image.values.shape(1), " wide, this model needs ",
+                                                 net.config.hidden, "; were they made by another model?"});
+        seen += image.values.shape(0);
     }
-    matrix_view x = at.take(seen + text.size(), net.config.hidden);
+    matrix_view x = ctx.take(seen + text.size(), net.config.hidden);
     float* to = x.data();
-    for (const image_features& picture : images) to = std::copy(picture.values.data(), picture.values.data() + picture.values.size(), to);
+    for (const image_features& image : images) to = std::copy(image.values.data(), image.values.data() + image.values.size(), to);
     for (const token id : text) {
         net.decoder.embed(id, to);
         to += net.config.hidden;
@@ -13693,22 +14404,26 @@ template <class Network>
     return x;
 }
 
-/// A sequence: image tokens, BOS, the prompt, "\n". Throws what layout_prompt() throws, errc::invalid_prompt for a token without a row in the embedding,
-/// and where the model has no positions for the sequence and `more` tokens.
+/// A sequence: image tokens, BOS, the prompt, "\n". Throws what layout_prompt() throws, errc::invalid_prompt for a token without a row in
+/// the embedding, and where the model has no positions for the sequence and `more` tokens.
 template <class Network>
-[[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::size_t image_tokens, std::string_view prompt, std::size_t more = 1) {
+[[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::size_t image_tokens, std::string_view prompt,
+                                    std::size_t more = 1) {
     prompt_layout layout = layout_prompt(text, prompt, image_tokens);
     require_token_rows(text, std::span(layout.tokens).subspan(image_tokens), net.config.vocab);
     if (const std::size_t count = layout.tokens.size(); count > net.positions || more > net.positions - count)
-        throw error(errc::invalid_prompt, {"pictures and prompt have ", count, " tokens (", image_tokens, " of pictures), and with ", more, " of an answer they are more than the ", net.positions,
-                                           " positions of the model (max_position_embeddings in config.json); ask with a shorter prompt or fewer pictures"});
+        throw error(errc::invalid_prompt,
+                    {"images and prompt have ", count, " tokens (", image_tokens, " of images), and with ", more,
+                     " of an answer they are more than the ", net.positions,
+                     " positions of the model (max_position_embeddings in config.json); ask with a shorter prompt or fewer images"});
     return layout;
 }
-/// The same with the features of pictures: as many image tokens as they have rows.
+/// The same with the features of images: as many image tokens as they have rows.
 template <class Network>
-[[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt, std::size_t more = 1) {
+[[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::span<const image_features> images,
+                                    std::string_view prompt, std::size_t more = 1) {
     std::size_t rows = 0;
-    for (const image_features& picture : images) rows += picture.values.shape(0);
+    for (const image_features& image : images) rows += image.values.shape(0);
     return lay_out(net, text, rows, prompt, more);
 }
 
@@ -13717,27 +14432,27 @@ template <class Network>
 /// `progress`, stage "prefill", stopped it. Throws what embed() throws, and errc::capacity_exceeded where the cache is too small.
 template <class Network>
 [[nodiscard]] std::optional<matrix_view> prefill(Network& net, std::span<const image_features> images, std::span<const token> prompt,
-                                                 std::span<const token> suffix, kv_cache& cache, context& at, call_progress& progress) {
+                                                 std::span<const token> suffix, kv_cache& cache, context& ctx, call_progress& progress) {
     std::vector<token> text(prompt.begin(), prompt.end());
     text.insert(text.end(), suffix.begin(), suffix.end());
     if (!progress.begin("prefill")) return std::nullopt;
-    matrix_view x = embed(net, images, text, at);
+    matrix_view x = embed(net, images, text, ctx);
     const std::size_t rows = x.shape(0);
     net.decoder.extend(cache.capacity());
     cache.start(rows - suffix.size());
     const sequence whole{.cache = &cache, .first = 0, .count = rows};
     const auto after = [&](std::size_t, const matrix_view&) { return progress.advance("prefill"); };
-    if (!net.decoder(x, std::span(&whole, 1), pass::prefill, at, after)) return std::nullopt;
+    if (!net.decoder(x, std::span(&whole, 1), pass::prefill, ctx, after)) return std::nullopt;
     return x;
 }
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
 // The decoding loop: prompts one by one through the decoder, then all answers together, one token a step.
 
 #include <chrono>
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// Measures real time, by a clock that is never set.
 class stopwatch {
@@ -13755,10 +14470,13 @@ private:
 };
 
 /// Answers requests, by sampling or greedily. Each gets the tokens it would get alone: rows of a batch do not touch each other.
-/// A callback that returns false stops all of them. `caches` are used again from call to call. Callbacks number answers from `first_number` on. Throws what sampler, lay_out(), embed() and network::logits() throw. A step reads the weights once for all answers, and allocates nothing.
+/// A callback that returns false stops all of them. `caches` are used again from call to call. Callbacks number answers from `first_number`
+/// on. Throws what sampler, lay_out(), embed() and network::logits() throw. A step reads the weights once for all answers, and allocates
+/// nothing.
 template <class Network>
-[[nodiscard]] std::vector<generation> generate(Network& net, const tokenizer& text, std::span<const token> eos, std::span<const request> requests,
-                                               kv_caches& caches, context& at, call_progress& progress, std::size_t first_number = 0) {
+[[nodiscard]] std::vector<generation> generate(Network& net, const tokenizer& text, std::span<const token> eos,
+                                               std::span<const request> requests, kv_caches& caches, context& ctx, call_progress& progress,
+                                               std::size_t first_number = 0) {
     std::deque<answer> answers;
     std::vector<std::size_t> active; // answers that want another token
     active.reserve(requests.size());
@@ -13769,10 +14487,10 @@ template <class Network>
         answer& a = answers.emplace_back(first_number + i, requests[i].options, text, eos, prompt, net.config.vocab, most_tokens);
         if (progress.stopped()) continue; // it has its prompt and no token
         kv_cache& cache = caches.prepare(i, net.config, prompt.tokens.size() + most_tokens);
-        const arena::frame frame(at.scratch);
+        const arena::frame frame(ctx.scratch);
         const auto words = std::span(prompt.tokens).subspan(prompt.image_tokens);
-        if (auto x = prefill(net, requests[i].images, words, {}, cache, at, progress)) {
-            auto logits = net.logits(net.decoder.normalise(slice(*x, x->shape(0) - 1, 1), at), at);
+        if (auto x = prefill(net, requests[i].images, words, {}, cache, ctx, progress)) {
+            auto logits = net.logits(net.decoder.normalise(slice(*x, x->shape(0) - 1, 1), ctx), ctx);
             if (a.take({logits.data(), logits.size()})) active.push_back(i);
             if (a.stopped()) progress.stop();
         }
@@ -13781,15 +14499,15 @@ template <class Network>
     std::vector<sequence> sequences;
     sequences.reserve(active.size());
     for (stopwatch clock; !active.empty() && progress.advance("decode");) {
-        const arena::frame frame(at.scratch);
-        matrix_view x = at.take(active.size(), net.config.hidden);
+        const arena::frame frame(ctx.scratch);
+        matrix_view x = ctx.take(active.size(), net.config.hidden);
         sequences.clear();
         for (std::size_t row = 0; row < active.size(); ++row) {
             net.decoder.embed(answers[active[row]].last(), x.data() + row * net.config.hidden);
             sequences.push_back({.cache = &caches[active[row]], .first = row, .count = 1});
         }
-        net.decoder(x, sequences, pass::step, at, [](std::size_t, const matrix_view&) { return true; });
-        auto logits = net.logits(net.decoder.normalise(x, at), at);
+        net.decoder(x, sequences, pass::step, ctx, [](std::size_t, const matrix_view&) { return true; });
+        auto logits = net.logits(net.decoder.normalise(x, ctx), ctx);
         const std::size_t vocab = logits.shape(1);
         const double seconds = clock.lap();
         std::size_t kept = 0;
@@ -13812,11 +14530,11 @@ template <class Network>
     return results;
 }
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
 // Beam search over the decoder: every beam a sequence with a cache of its own, all of them one batch.
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// Where the beams' caches are. The first child of a beam keeps its cache; others copy what was generated into one that nobody continues.
 class beam_caches {
@@ -13855,12 +14573,12 @@ private:
     std::vector<bool> m_taken;
 };
 
-/// Answers a request by beam search, as transformers' generate(num_beams = n) does. Text and tokens are streamed when the best is known, under `number`. Progress is
-/// reported before each round, stage "search"; stopped, the answer is the best so far.
-/// Throws what beam_search, sampler, lay_out(), embed() and network::logits() throw.
+/// Answers a request by beam search, as transformers' generate(num_beams = n) does. Text and tokens are streamed when the best is known,
+/// under `number`. Progress is reported before each round, stage "search"; stopped, the answer is the best so far. Throws what beam_search,
+/// sampler, lay_out(), embed() and network::logits() throw.
 template <class Network>
-[[nodiscard]] generation search_beams(Network& net, const tokenizer& text, std::span<const token> eos, const request& one, kv_caches& caches,
-                                      context& at, call_progress& progress, std::size_t number = 0) {
+[[nodiscard]] generation search_beams(Network& net, const tokenizer& text, std::span<const token> eos, const request& one,
+                                      kv_caches& caches, context& ctx, call_progress& progress, std::size_t number = 0) {
     generate_options options = one.options;
     const std::size_t beams = options.num_beams, vocab = net.config.vocab;
     stopwatch clock;
@@ -13870,8 +14588,8 @@ template <class Network>
     result.most_tokens = options.max_new_tokens;
     result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
     for (std::size_t b = 0; b < beams; ++b) (void)caches.prepare(b, net.config, prompt.tokens.size() + options.max_new_tokens);
-    const arena::frame frame(at.scratch);
-    auto x = prefill(net, one.images, std::span(prompt.tokens).subspan(prompt.image_tokens), {}, caches[0], at, progress);
+    const arena::frame frame(ctx.scratch);
+    auto x = prefill(net, one.images, std::span(prompt.tokens).subspan(prompt.image_tokens), {}, caches[0], ctx, progress);
     result.timings.prefill_s = clock.lap();
     if (!x) {
         result.finish = finish_reason::cancelled;
@@ -13886,7 +14604,7 @@ template <class Network>
     matrix own = make_matrix(beams, vocab), scores = make_matrix(beams, vocab);
     std::vector<token> history;
     const auto go_on = [&](const matrix_view& hidden) {
-        const auto logits = net.logits(net.decoder.normalise(hidden, at), at);
+        const auto logits = net.logits(net.decoder.normalise(hidden, ctx), ctx);
         const std::size_t count = logits.shape(0);
         for (std::size_t b = 0; b < count; ++b) {
             log_softmax({logits.data() + b * vocab, vocab}, {own.data() + b * vocab, vocab});
@@ -13904,15 +14622,15 @@ template <class Network>
     for (bool more = go_on(slice(*x, x->shape(0) - 1, 1)); more;) {
         cancelled = !progress.advance("search");
         if (cancelled) break;
-        const arena::frame inner(at.scratch);
+        const arena::frame inner(ctx.scratch);
         cache_of.follow(search.beams(), caches, shared);
-        matrix_view step = at.take(beams, net.config.hidden);
+        matrix_view step = ctx.take(beams, net.config.hidden);
         batch.clear();
         for (std::size_t b = 0; b < beams; ++b) {
             net.decoder.embed(search.beams()[b].id, step.data() + b * net.config.hidden);
             batch.push_back({.cache = &caches[cache_of[b]], .first = b, .count = 1});
         }
-        net.decoder(step, batch, pass::step, at, [](std::size_t, const matrix_view&) { return true; });
+        net.decoder(step, batch, pass::step, ctx, [](std::size_t, const matrix_view&) { return true; });
         more = go_on(step);
     }
     result.timings.decode_s = clock.lap();
@@ -13924,15 +14642,16 @@ template <class Network>
     if (cancelled) return result; // no further callbacks
     for (std::size_t i = 0; i < result.tokens.size() && options.on_token; ++i)
         if (!options.on_token(number, result.tokens[i], result.logprobs[i])) break;
-    if (options.on_text && !result.text.empty()) (void)options.on_text(number, result.text); // the answer is complete: there is nothing to stop
+    if (options.on_text && !result.text.empty())
+        (void)options.on_text(number, result.text); // the answer is complete: there is nothing to stop
     return result;
 }
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
 // The grammar of detect and segment as a limit on tokens: an answer that keeps to it is well formed and names only what was asked for.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// The things that the prompt of a detect or segment asks for: "cat ; black dog" -> {"cat", "black dog"}. Empty ones are left out.
 [[nodiscard]] inline std::vector<std::string> asked_labels(std::string_view things) {
@@ -13955,26 +14674,31 @@ namespace pali::inline PALI_ABI {
 /// For generate_options::constrain. Copies share nothing and calls change nothing, so one serves many answers and threads.
 class object_constraint {
 public:
-    /// Throws errc::invalid_argument without a label, errc::missing_token for a vocabulary without <loc....>, or without <seg...> where `masks` are wanted.
+    /// Throws errc::invalid_argument without a label, errc::missing_token for a vocabulary without <loc....>, or without <seg...> where
+    /// `masks` are wanted.
     object_constraint(const tokenizer& text, std::span<const std::string> labels, bool masks) : m_masks(masks), m_eos(text.eos()) {
-        if (labels.empty()) throw error(errc::invalid_argument, "constrained decoding needs to know what was asked for: name one thing at least");
+        if (labels.empty())
+            throw error(errc::invalid_argument, "constrained decoding needs to know what was asked for: name one thing at least");
         for (std::size_t i = 0; i < m_loc.size(); ++i) m_loc[i] = need(text.loc(i), "<loc0000> to <loc1023>");
         for (std::size_t i = 0; masks && i < m_seg.size(); ++i) m_seg[i] = need(text.seg(i), "<seg000> to <seg127>");
         m_words.emplace_back();
-        for (const std::string& label : labels) { // text between coordinates is encoded as one, so the separator belongs to the label's tokens
+        for (const std::string& label :
+             labels) { // text between coordinates is encoded as one, so the separator belongs to the label's tokens
             m_words[path(text.encode(" " + label))].ends = true;
             m_words[path(text.encode(" " + label + " ; "))].goes_on = true;
         }
     }
 
-    /// Sets the scores of all tokens that cannot follow `said` to minus infinity. Linear in both; allocates nothing. What does not keep to the grammar itself
-    /// can only end.
+    /// Sets the scores of all tokens that cannot follow `said` to minus infinity. Linear in both; allocates nothing. What does not keep to
+    /// the grammar itself can only end.
     void operator()(std::span<const token> said, std::span<float> scores) const noexcept {
         std::array<token, coordinates + 1> allowed;
         const std::size_t count = follow(said, allowed);
         std::array<float, coordinates + 1> kept;
         constexpr float impossible = -std::numeric_limits<float>::infinity();
-        const auto score_of = [&](token id) -> float* { return static_cast<std::size_t>(id) < scores.size() ? &scores[static_cast<std::size_t>(id)] : nullptr; };
+        const auto score_of = [&](token id) -> float* {
+            return static_cast<std::size_t>(id) < scores.size() ? &scores[static_cast<std::size_t>(id)] : nullptr;
+        };
         for (std::size_t i = 0; i < count; ++i) kept[i] = score_of(allowed[i]) ? *score_of(allowed[i]) : impossible;
         std::fill(scores.begin(), scores.end(), impossible);
         for (std::size_t i = 0; i < count; ++i)
@@ -14052,11 +14776,11 @@ private:
     std::vector<word> m_words;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // What a model says of the things it sees, read as objects: boxes, mask codes and labels in its own units.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Bytes [begin, end) of a text.
 struct text_range {
@@ -14074,9 +14798,9 @@ struct text_range {
 
 /// A box that a model said, with what belongs to it.
 struct spoken_object {
-    std::string label;                                   ///< trimmed, valid UTF-8; empty where there is none
-    std::array<std::uint16_t, 4> loc{};                  ///< y0, x0, y1, x1 as said, 0 to 1023, y0 < y1 and x0 < x1
-    std::optional<std::array<std::uint8_t, 16>> seg;     ///< codes of the mask, 0 to 127; none where the answer has not all sixteen
+    std::string label;                               ///< trimmed, valid UTF-8; empty where there is none
+    std::array<std::uint16_t, 4> loc{};              ///< y0, x0, y1, x1 as said, 0 to 1023, y0 < y1 and x0 < x1
+    std::optional<std::array<std::uint8_t, 16>> seg; ///< codes of the mask, 0 to 127; none where the answer has not all sixteen
     text_range bytes;       ///< of the answer: from the first <loc....> to the end of the label, or of the last tag
     text_range box_bytes;   ///< of those, the four coordinates
     text_range label_bytes; ///< the label as it stands in the answer; empty, at the end of `bytes`, where there is none
@@ -14230,9 +14954,9 @@ private:
 
     std::string_view m_answer;
     spoken_objects m_read;
-    spoken_object m_object;                // in the making
+    spoken_object m_object; // in the making
     std::array<std::uint8_t, 16> m_codes{};
-    std::size_t m_locs = 0, m_segs = 0;    // tags it has so far, at most 4 and 16
+    std::size_t m_locs = 0, m_segs = 0; // tags it has so far, at most 4 and 16
     bool m_box_is_sound = true, m_mask_is_sound = true;
 };
 
@@ -14241,27 +14965,30 @@ private:
 /**
  * Reads what `detect`, `segment` and a fine-tuned model answer (the prompt guide of PaliGemma; big_vision's transfers/refcoco_seg.py):
  *
- *     answer = object { " ; " object }     object = loc loc loc loc [ 16 seg ] [ " " label ]     loc = "<loc" 4 digits ">"     seg = "<seg" 3 digits ">"
+ *     answer = object { " ; " object }     object = loc loc loc loc [ 16 seg ] [ " " label ]     loc = "<loc" 4 digits ">"     seg = "<seg"
+ * 3 digits ">"
  *
  * and never throws for what a model says. In detail:
  * - Objects need no separator. Blanks may stand between tags; a label is all up to the next ';', tag or end, without the blanks around it.
- * - A fifth loc in a row begins the next box, which leaves the first without a label; a seg after the sixteenth is ignored, as big_vision does.
- * - A box that is not whole, holds a broken tag (`<loc9999>`, `<loc12>`, `<loc01` cut off), has no area or its corners swapped is no object:
- *   big_vision's evaluator calls those invalid, and so they are skipped and counted, one for each box begun. Mask codes without a box count too.
- *   What would have been the label is dropped with them.
+ * - A fifth loc in a row begins the next box, which leaves the first without a label; a seg after the sixteenth is ignored, as big_vision
+ * does.
+ * - A box that is not whole, holds a broken tag (`<loc9999>`, `<loc12>`, `<loc01` cut off), has no area or its corners swapped is no
+ * object: big_vision's evaluator calls those invalid, and so they are skipped and counted, one for each box begun. Mask codes without a box
+ * count too. What would have been the label is dropped with them.
  * - An object whose mask codes are not all there, or one of the sixteen is broken, has no mask.
  * - Boxes said twice are two objects; see merge().
- * - Bytes that are no UTF-8 become U+FFFD in label and text; control characters stay as they are. Ranges are those of the bytes of `answer`.
+ * - Bytes that are no UTF-8 become U+FFFD in label and text; control characters stay as they are. Ranges are those of the bytes of
+ * `answer`.
  *
  * Time and memory grow linearly with the answer.
  */
 [[nodiscard]] inline spoken_objects read_objects(std::string_view answer) { return object_detail::object_reader(answer).read(); }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // One .npz archive of numpy: a table of tensors, as safetensors.hpp gives one.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Most bytes that the deflated arrays of an archive may have together: 16 times what PaliGemma's mask network has.
 inline constexpr std::size_t npz_inflated_limit = std::size_t{256} << 20;
@@ -14270,8 +14997,8 @@ inline constexpr std::size_t npz_inflated_limit = std::size_t{256} << 20;
 /// https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html and PKWARE's APPNOTE 6.3.10; zip64 is read, encryption and
 /// parts on other disks are not. Nothing in the file is trusted: lengths, ranges (inside the file, without overlap), checksums, names and
 /// the header of every array are checked before a tensor is handed out. An array that was stored stays in the mapping, aligned or not; a
-/// deflated one is inflated into memory of this object, never further than the shape in its header says, and only where all of them together
-/// claim no more than npz_inflated_limit.
+/// deflated one is inflated into memory of this object, never further than the shape in its header says, and only where all of them
+/// together claim no more than npz_inflated_limit.
 class npz_file {
 public:
     /// Throws errc::cannot_open; errc::malformed_file, or errc::unsupported_format for what numpy reads and this does not (Fortran order,
@@ -14292,11 +15019,11 @@ private:
     tensor_table m_tensors;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Part of npz.ipp: which members a zip archive has and where they lie, and zlib's inflate. PKWARE, APPNOTE.TXT 6.3.10, section 4.3.
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
 /// Reads the directory of an archive and compares it with what stands before each member.
 class zip_members {
@@ -14334,8 +15061,12 @@ private:
         for (std::size_t i = size; i-- > 0;) value = value << 8 | std::to_integer<std::uint64_t>(m_bytes[at + i]);
         return value;
     }
-    [[nodiscard]] bool holds(std::uint64_t at, std::uint64_t size) const noexcept { return at <= m_bytes.size() && size <= m_bytes.size() - at; }
-    [[nodiscard]] std::string text(std::uint64_t at, std::size_t size) const { return {reinterpret_cast<const char*>(m_bytes.data()) + at, size}; }
+    [[nodiscard]] bool holds(std::uint64_t at, std::uint64_t size) const noexcept {
+        return at <= m_bytes.size() && size <= m_bytes.size() - at;
+    }
+    [[nodiscard]] std::string text(std::uint64_t at, std::size_t size) const {
+        return {reinterpret_cast<const char*>(m_bytes.data()) + at, size};
+    }
 
     /// Where the record at the end of the file begins; only a comment may follow it.
     [[nodiscard]] std::uint64_t find_end() const {
@@ -14395,7 +15126,8 @@ private:
         std::sort(m_members.begin(), m_members.end(), [](const member& a, const member& b) { return a.begin < b.begin; });
         for (std::size_t i = 1; i < m_members.size(); ++i)
             if (m_members[i].begin < m_members[i - 1].end)
-                fail_member(m_members[i].name, {"begins at byte ", m_members[i].begin, ", inside member ", in_quotes(m_members[i - 1].name)});
+                fail_member(m_members[i].name,
+                            {"begins at byte ", m_members[i].begin, ", inside member ", in_quotes(m_members[i - 1].name)});
     }
 
     [[noreturn]] void other_disks() const { fail("is one of several parts of an archive; write it as one file", errc::unsupported_format); }
@@ -14415,9 +15147,11 @@ private:
         const std::uint64_t packed = wide(number(at + 20, 4)), local = wide(number(at + 42, 4));
         m.crc = static_cast<std::uint32_t>(number(at + 16, 4));
         m.deflated = method == Z_DEFLATED;
-        if ((flags & (1u | 1u << 6 | 1u << 13)) != 0) fail_member(m.name, "is encrypted; write it without a password", errc::unsupported_format);
+        if ((flags & (1u | 1u << 6 | 1u << 13)) != 0)
+            fail_member(m.name, "is encrypted; write it without a password", errc::unsupported_format);
         if (method != 0 && !m.deflated)
-            fail_member(m.name, {"is compressed by method ", method, "; stored (0) and deflated (8) are read: numpy.savez writes them"}, errc::unsupported_format);
+            fail_member(m.name, {"is compressed by method ", method, "; stored (0) and deflated (8) are read: numpy.savez writes them"},
+                        errc::unsupported_format);
         if (number(at + 34, 2) != 0) other_disks();
 
         if (local > directory || directory - local < local_size || number(local, 4) != local_sign)
@@ -14494,13 +15228,13 @@ private:
     return static_cast<std::uint32_t>(crc32_z(before, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail
 
 // Body of npz.hpp: the header of an array is a Python dictionary, of which exactly what numpy writes is read.
 
 static_assert(std::endian::native == std::endian::little, "arrays are little-endian and read where they lie");
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
@@ -14521,11 +15255,12 @@ public:
         std::memcpy(b.data(), first.data(), prefix);
         if (std::memcmp(b.data(), "\x93NUMPY", 6) != 0) zip.fail_member(name, "is no .npy array: it does not begin with \\x93NUMPY");
         if (b[6] < 1 || b[6] > 3 || b[7] != 0)
-            zip.fail_member(name, {"is a .npy array of version ", b[6], ".", b[7], "; 1.0, 2.0 and 3.0 are read"}, errc::unsupported_format);
+            zip.fail_member(name, {"is a .npy array of version ", b[6], ".", b[7], "; 1.0, 2.0 and 3.0 are read"},
+                            errc::unsupported_format);
         const std::uint64_t low = b[8] | static_cast<std::uint64_t>(b[9]) << 8;
-        const std::uint64_t length = b[6] == 1 ? low : low | static_cast<std::uint64_t>(b[10]) << 16 | static_cast<std::uint64_t>(b[11]) << 24;
-        if (length > most_bytes)
-            zip.fail_member(name, {"has a header of ", length, " bytes; at most ", most_bytes, " are read"});
+        const std::uint64_t length =
+            b[6] == 1 ? low : low | static_cast<std::uint64_t>(b[10]) << 16 | static_cast<std::uint64_t>(b[11]) << 24;
+        if (length > most_bytes) zip.fail_member(name, {"has a header of ", length, " bytes; at most ", most_bytes, " are read"});
         return length + (b[6] == 1 ? 10 : 12);
     }
 
@@ -14574,8 +15309,7 @@ private:
         skip();
         const char mark = m_at < m_text.size() ? m_text[m_at] : '\0';
         const std::size_t end = mark == '\'' || mark == '"' ? m_text.find(mark, m_at + 1) : std::string_view::npos;
-        if (end == std::string_view::npos)
-            fail({"has a header without ", what, " in quotes at byte ", m_at, " of it"});
+        if (end == std::string_view::npos) fail({"has a header without ", what, " in quotes at byte ", m_at, " of it"});
         const std::string_view text = m_text.substr(m_at + 1, end - m_at - 1);
         m_at = end + 1;
         return text;
@@ -14586,11 +15320,13 @@ private:
             std::string_view descr;
             dtype type;
         };
-        static constexpr row rows[] = {{"|b1", dtype::boolean}, {"|u1", dtype::u8}, {"|i1", dtype::i8}, {"<i2", dtype::i16}, {"<u2", dtype::u16},
-                                       {"<f2", dtype::f16}, {"<i4", dtype::i32}, {"<u4", dtype::u32}, {"<f4", dtype::f32}, {"<c8", dtype::c64},
-                                       {"<f8", dtype::f64}, {"<i8", dtype::i64}, {"<u8", dtype::u64}};
+        static constexpr row rows[] = {{"|b1", dtype::boolean}, {"|u1", dtype::u8},  {"|i1", dtype::i8},  {"<i2", dtype::i16},
+                                       {"<u2", dtype::u16},     {"<f2", dtype::f16}, {"<i4", dtype::i32}, {"<u4", dtype::u32},
+                                       {"<f4", dtype::f32},     {"<c8", dtype::c64}, {"<f8", dtype::f64}, {"<i8", dtype::i64},
+                                       {"<u8", dtype::u64}};
         skip();
-        if (m_at < m_text.size() && m_text[m_at] == '[') fail("is an array of records; arrays of plain numbers are read", errc::unsupported_format);
+        if (m_at < m_text.size() && m_text[m_at] == '[')
+            fail("is an array of records; arrays of plain numbers are read", errc::unsupported_format);
         const std::string_view descr = quoted("a type");
         if (descr.starts_with('>')) fail({"is big-endian (", in_quotes(descr), "); write it as x.astype('<f4')"}, errc::unsupported_format);
         for (const row& r : rows)
@@ -14598,7 +15334,8 @@ private:
                 type = r.type;
                 return;
             }
-        fail({"holds ", in_quotes(descr), "; read are |b1, |u1, |i1, <i2, <u2, <f2, <i4, <u4, <f4, <c8, <f8, <i8 and <u8"}, errc::unsupported_format);
+        fail({"holds ", in_quotes(descr), "; read are |b1, |u1, |i1, <i2, <u2, <f2, <i4, <u4, <f4, <c8, <f8, <i8 and <u8"},
+             errc::unsupported_format);
     }
 
     void read_order() {
@@ -14653,12 +15390,13 @@ private:
 };
 
 /// A member's header, when it promises as many numbers as the member has room for.
-[[nodiscard]] PALI_INLINE npy_header read_npy_header(const zip_members& zip, const zip_members::member& m, std::span<const std::byte> header) {
+[[nodiscard]] PALI_INLINE npy_header read_npy_header(const zip_members& zip, const zip_members::member& m,
+                                                     std::span<const std::byte> header) {
     const std::size_t prefix = header[6] == std::byte{1} ? 10 : 12; // the length has two bytes in version 1, and then four
     npy_header read(zip, m.name, {reinterpret_cast<const char*>(header.data()) + prefix, header.size() - prefix});
     if (read.bytes != m.size - header.size())
-        zip.fail_member(m.name, {"has ", m.size - header.size(), " bytes of numbers; shape ", describe_shape(read.shape), " of ", to_string(read.type), " needs ",
-                                 read.bytes});
+        zip.fail_member(m.name, {"has ", m.size - header.size(), " bytes of numbers; shape ", describe_shape(read.shape), " of ",
+                                 to_string(read.type), " needs ", read.bytes});
     return read;
 }
 
@@ -14667,7 +15405,8 @@ private:
 PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path) {
     using detail::npy_header;
     const std::string file = path.string();
-    if (is_lfs_pointer({reinterpret_cast<const char*>(m_file.bytes().data()), std::min<std::size_t>(m_file.bytes().size(), 64)})) throw error(errc::malformed_file, {file, lfs_pointer_words});
+    if (is_lfs_pointer({reinterpret_cast<const char*>(m_file.bytes().data()), std::min<std::size_t>(m_file.bytes().size(), 64)}))
+        throw error(errc::malformed_file, {file, lfs_pointer_words});
     const detail::zip_members zip(m_file.bytes(), file);
     const auto padded = [](std::uint64_t bytes) { return (bytes + 63) / 64 * 64; };
     std::uint64_t inflated = 0; // no overflow: no member says more than 1032 times what it takes in the file
@@ -14675,7 +15414,8 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         if (!m.deflated) continue;
         inflated += padded(m.size);
         if (inflated > npz_inflated_limit)
-            zip.fail_member(m.name, {"says that it has ", m.size, " bytes; deflated arrays of ", npz_inflated_limit, " bytes together are read: store larger ones with numpy.savez"});
+            zip.fail_member(m.name, {"says that it has ", m.size, " bytes; deflated arrays of ", npz_inflated_limit,
+                                     " bytes together are read: store larger ones with numpy.savez"});
     }
     m_inflated = page_memory(inflated);
     std::byte* free = m_inflated.bytes().data();
@@ -14683,12 +15423,10 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
     for (const auto& m : zip.all()) {
         constexpr std::string_view ending = ".npy";
         if (!m.name.ends_with(ending)) zip.fail_member(m.name, "is no array: the name of one ends in .npy", errc::unsupported_format);
-        if (m.size < npy_header::prefix)
-            zip.fail_member(m.name, {"has ", m.size, " bytes; an array begins with ", npy_header::prefix});
+        if (m.size < npy_header::prefix) zip.fail_member(m.name, {"has ", m.size, " bytes; an array begins with ", npy_header::prefix});
         const auto header_size = [&](std::span<const std::byte> first) {
             const std::uint64_t size = npy_header::size(zip, m.name, first.first<npy_header::prefix>());
-            if (size < npy_header::prefix || size > m.size)
-                zip.fail_member(m.name, {"has a header of ", size, " bytes, and has ", m.size});
+            if (size < npy_header::prefix || size > m.size) zip.fail_member(m.name, {"has a header of ", size, " bytes, and has ", m.size});
             return static_cast<std::size_t>(size);
         };
         const auto check = [&](std::uint32_t crc) {
@@ -14728,15 +15466,16 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
 PALI_INLINE const tensor_info& npz_file::at(std::string_view name) const {
     const auto found = m_tensors.find(name);
     if (found == m_tensors.end())
-        throw error(errc::checkpoint_mismatch, {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size()});
+        throw error(errc::checkpoint_mismatch,
+                    {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size()});
     return found->second;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // The layers that the mask network is made of.
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// A convolution with its weights, which are its own: the file may be closed after pack().
 class conv_layer {
@@ -14745,9 +15484,10 @@ public:
     explicit conv_layer(const kernels::conv_shape& shape) : m_shape(shape) {}
 
     /// x (H, W, in) -> (H', W', out), in scratch memory.
-    [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<const float> x, kernels::activation then, context& at) const {
-        const auto y = kernels::take_feature_map(at.scratch, m_shape.size_from(x.height), m_shape.size_from(x.width), m_shape.out);
-        kernels::active().convolve(m_weights, x, then, y, at.threads);
+    [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<const float> x, kernels::activation then,
+                                                         context& ctx) const {
+        const auto y = kernels::take_feature_map(ctx.scratch, m_shape.size_from(x.height), m_shape.size_from(x.width), m_shape.out);
+        kernels::active().convolve(m_weights, x, then, y, ctx.threads);
         return y;
     }
 
@@ -14764,8 +15504,8 @@ public:
 
 private:
     kernels::conv_shape m_shape;
-    rows<const float> m_as_stored;  // from bind() to pack()
-    const float* m_bias = nullptr;  // the same
+    rows<const float> m_as_stored; // from bind() to pack()
+    const float* m_bias = nullptr; // the same
     kernels::conv_weights m_weights;
 };
 
@@ -14779,9 +15519,9 @@ struct residual_block {
           third({.in = channels, .out = channels, .side = 1}) {}
 
     /// x (H, W, channels) -> the same shape, in scratch memory.
-    [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<const float> x, context& at) const {
+    [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<const float> x, context& ctx) const {
         using kernels::activation;
-        const auto y = third(second(first(x, activation::relu, at), activation::relu, at), activation::none, at);
+        const auto y = third(second(first(x, activation::relu, ctx), activation::relu, ctx), activation::none, ctx);
         for (std::size_t i = 0; i < y.size(); ++i) y.data[i] += x.data[i]; // the borders too: zeros
         return y;
     }
@@ -14795,19 +15535,19 @@ struct residual_block {
     }
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
 // The network behind <seg...> tokens: sixteen codes of a mask to its pixels, and pixels to codes.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Its sizes. They are part of what a <seg...> token means, and the same in every file.
 struct mask_vqvae_sizes {
-    static constexpr std::size_t codes = 128;  ///< entries of the codebook
-    static constexpr std::size_t width = 512;  ///< numbers of an entry
-    static constexpr std::size_t side = 4;     ///< codes lie in four rows of four
-    static constexpr std::size_t pixels = 64;  ///< rows and columns of a mask
-    static constexpr std::size_t hidden = 128; ///< channels between codes and pixels
+    static constexpr std::size_t codes = 128;                                 ///< entries of the codebook
+    static constexpr std::size_t width = 512;                                 ///< numbers of an entry
+    static constexpr std::size_t side = 4;                                    ///< codes lie in four rows of four
+    static constexpr std::size_t pixels = 64;                                 ///< rows and columns of a mask
+    static constexpr std::size_t hidden = 128;                                ///< channels between codes and pixels
     static constexpr std::array<std::size_t, 4> channels = {16, 32, 64, 128}; ///< at 32, 16, 8 and 4 rows
 };
 
@@ -14829,19 +15569,19 @@ struct mask_decoder : mask_vqvae_sizes {
     conv_layer from_codes{{.in = width, .out = hidden, .side = 1}};
     std::array<residual_block, 2> blocks{residual_block(hidden), residual_block(hidden)}; ///< (4, 4, 128) -> the same
     /// (4, 4, 128) -> (64, 64, 16): each doubles the side.
-    std::array<conv_layer, 4> enlarge{enlarging(hidden, channels[3]), enlarging(channels[3], channels[2]), enlarging(channels[2], channels[1]),
-                                      enlarging(channels[1], channels[0])};
+    std::array<conv_layer, 4> enlarge{enlarging(hidden, channels[3]), enlarging(channels[3], channels[2]),
+                                      enlarging(channels[2], channels[1]), enlarging(channels[1], channels[0])};
     /// (64, 64, 16) -> (64, 64, 1).
     conv_layer to_pixels{{.in = channels[0], .out = 1, .side = 1}};
 
     /// x (4, 4, 512), entries of the codebook -> (64, 64, 1), in scratch memory. `after(name, x)` is called behind each layer.
     template <class After>
-    [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<float> x, context& at, After&& after) const {
+    [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<float> x, context& ctx, After&& after) const {
         using kernels::activation;
-        after("0", x = from_codes(x, activation::relu, at));
-        for (std::size_t i = 0; i < blocks.size(); ++i) after(std::to_string(2 + i), x = blocks[i](x, at));
-        for (std::size_t i = 0; i < enlarge.size(); ++i) after(std::to_string(4 + 2 * i), x = enlarge[i](x, activation::relu, at));
-        after("12", x = to_pixels(x, activation::none, at));
+        after("0", x = from_codes(x, activation::relu, ctx));
+        for (std::size_t i = 0; i < blocks.size(); ++i) after(std::to_string(2 + i), x = blocks[i](x, ctx));
+        for (std::size_t i = 0; i < enlarge.size(); ++i) after(std::to_string(4 + 2 * i), x = enlarge[i](x, activation::relu, ctx));
+        after("12", x = to_pixels(x, activation::none, ctx));
         return x;
     }
 
@@ -14871,11 +15611,11 @@ struct mask_encoder : mask_vqvae_sizes {
 
     /// x (64, 64, 1), -1 to 1 -> (4, 4, 512), in scratch memory. `after` as above.
     template <class After>
-    [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<float> x, context& at, After&& after) const {
+    [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<float> x, context& ctx, After&& after) const {
         using kernels::activation;
-        for (std::size_t i = 0; i < reduce.size(); ++i) after(std::to_string(2 * i), x = reduce[i](x, activation::relu, at));
-        for (std::size_t i = 0; i < blocks.size(); ++i) after(std::to_string(8 + i), x = blocks[i](x, at));
-        after("10", x = to_codes(x, activation::none, at));
+        for (std::size_t i = 0; i < reduce.size(); ++i) after(std::to_string(2 * i), x = reduce[i](x, activation::relu, ctx));
+        for (std::size_t i = 0; i < blocks.size(); ++i) after(std::to_string(8 + i), x = blocks[i](x, ctx));
+        after("10", x = to_codes(x, activation::none, ctx));
         return x;
     }
 
@@ -14888,11 +15628,14 @@ struct mask_encoder : mask_vqvae_sizes {
     }
 
 private:
-    [[nodiscard]] static conv_layer reducing(std::size_t in, std::size_t out) { return conv_layer({.in = in, .out = out, .side = 4, .stride = 2}); }
+    [[nodiscard]] static conv_layer reducing(std::size_t in, std::size_t out) {
+        return conv_layer({.in = in, .out = out, .side = 4, .stride = 2});
+    }
 };
 
 /// PaliGemma's mask network, big_vision's vae-oid.npz: a VQ-VAE (van den Oord et al., arXiv 1711.00937) in the form of Ning et al.,
-/// arXiv 2301.02229. Follows big_vision evaluators/proj/paligemma/transfers/segmentation.py (decoder) and pp/proj/paligemma/segmentation.py.
+/// arXiv 2301.02229. Follows big_vision evaluators/proj/paligemma/transfers/segmentation.py (decoder) and
+/// pp/proj/paligemma/segmentation.py.
 class mask_vqvae : mask_vqvae_sizes {
 public:
     /// Reads a .npz or .safetensors file with the names of vae-oid.npz, in float32 or 16 bits; the encoder may be missing. Keeps nothing
@@ -14906,15 +15649,16 @@ public:
 
     /// The mask of sixteen codes, in four rows of four -> (64, 64), nominally -1 (outside) to 1 (inside), not clamped; above 0 counts as
     /// inside. 82 Mflop. Throws errc::invalid_argument for a code above 127.
-    [[nodiscard]] tensor<2> decode(std::span<const std::uint8_t, 16> codes_of_mask, context& at) const {
-        const arena::frame frame(at.scratch);
-        const auto entries = kernels::take_feature_map(at.scratch, side, side, width);
+    [[nodiscard]] tensor<2> decode(std::span<const std::uint8_t, 16> codes_of_mask, context& ctx) const {
+        const arena::frame frame(ctx.scratch);
+        const auto entries = kernels::take_feature_map(ctx.scratch, side, side, width);
         for (std::size_t i = 0; i < codes_of_mask.size(); ++i) {
             if (codes_of_mask[i] >= codes)
-                throw error(errc::invalid_argument, {"code ", i, " of a mask is ", codes_of_mask[i], "; codes are 0 to 127, as in <seg127>"});
+                throw error(errc::invalid_argument,
+                            {"code ", i, " of a mask is ", codes_of_mask[i], "; codes are 0 to 127, as in <seg127>"});
             std::copy_n(m_codebook.data() + codes_of_mask[i] * width, width, entries.at(i / side, i % side));
         }
-        const auto values = m_decoder(entries, at, [](const std::string&, const auto&) {});
+        const auto values = m_decoder(entries, ctx, [](const std::string&, const auto&) {});
         tensor<2> mask = make_matrix(pixels, pixels);
         for (std::size_t y = 0; y < pixels; ++y) std::copy_n(values.at(y, 0), pixels, mask.data() + y * pixels);
         return mask;
@@ -14925,16 +15669,18 @@ public:
 
     /// The codes whose mask is nearest to `mask`, (64, 64), 0 (outside) to 1 (inside). Throws errc::invalid_argument for another shape,
     /// and without an encoder.
-    [[nodiscard]] std::array<std::uint8_t, 16> encode(const tensor<2>& mask, context& at) const {
+    [[nodiscard]] std::array<std::uint8_t, 16> encode(const tensor<2>& mask, context& ctx) const {
         if (!can_encode())
-            throw error(errc::invalid_argument, {m_source, ": holds the decoder of masks alone, without encoder.*; vae-oid.npz holds both"});
+            throw error(errc::invalid_argument,
+                        {m_source, ": holds the decoder of masks alone, without encoder.*; vae-oid.npz holds both"});
         if (mask.shape(0) != pixels || mask.shape(1) != pixels)
-            throw error(errc::invalid_argument, {"a mask to encode has shape (", mask.shape(0), ", ", mask.shape(1), "); (64, 64) is needed"});
-        const arena::frame frame(at.scratch);
-        const auto values = kernels::take_feature_map(at.scratch, pixels, pixels, 1);
+            throw error(errc::invalid_argument,
+                        {"a mask to encode has shape (", mask.shape(0), ", ", mask.shape(1), "); (64, 64) is needed"});
+        const arena::frame frame(ctx.scratch);
+        const auto values = kernels::take_feature_map(ctx.scratch, pixels, pixels, 1);
         for (std::size_t y = 0; y < pixels; ++y)
             for (std::size_t x = 0; x < pixels; ++x) *values.at(y, x) = 2 * (mask(y, x) - 0.5f);
-        return nearest((*m_encoder)(values, at, [](const std::string&, const auto&) {}), at);
+        return nearest((*m_encoder)(values, ctx, [](const std::string&, const auto&) {}), ctx);
     }
 
 private:
@@ -14942,7 +15688,8 @@ private:
         m_source = source;
         for (const char* of_training : {"_vq_vae._ema_w", "_vq_vae._ema_cluster_size"})
             if (const auto found = tensors.find(of_training); found != tensors.end()) tensors.erase(found);
-        if (const auto first = tensors.lower_bound("encoder."); first != tensors.end() && first->first.starts_with("encoder.")) m_encoder.emplace();
+        if (const auto first = tensors.lower_bound("encoder."); first != tensors.end() && first->first.starts_with("encoder."))
+            m_encoder.emplace();
 
         binder names(tensors, source);
         const auto each_layer = [&](auto&& f) {
@@ -14967,12 +15714,13 @@ private:
     }
 
     /// For each of the pixels of z (4, 4, 512) the entry e with the smallest |z - e|², which is |z|² - 2 z·e + |e|²; the first of equals.
-    [[nodiscard]] std::array<std::uint8_t, 16> nearest(kernels::feature_map<const float> z, context& at) const {
-        matrix_view products = at.take(side * side, codes);
+    [[nodiscard]] std::array<std::uint8_t, 16> nearest(kernels::feature_map<const float> z, context& ctx) const {
+        matrix_view products = ctx.take(side * side, codes);
         const rows<const float> book(m_codebook.data(), codes, width);
         for (std::size_t y = 0; y < side; ++y)
-            kernels::active().product(rows<const float>(z.at(y, 0), side, width), {kernels::factor{book, nullptr, rows_of(products).slice(y * side, side)}}, at.kind, at.threads,
-                            at.scratch);
+            kernels::active().product(rows<const float>(z.at(y, 0), side, width),
+                                      {kernels::operand{book, nullptr, rows_of(products).slice(y * side, side)}}, ctx.kind, ctx.threads,
+                                      ctx.scratch);
         std::array<std::uint8_t, 16> best{};
         for (std::size_t i = 0; i < best.size(); ++i) {
             float least = std::numeric_limits<float>::infinity();
@@ -14987,17 +15735,83 @@ private:
     std::string m_source; // for messages
     mask_decoder m_decoder;
     std::optional<mask_encoder> m_encoder;
-    aligned_vector<float> m_codebook;      // (128, 512)
+    aligned_vector<float> m_codebook;     // (128, 512)
     std::array<float, codes> m_squares{}; // of the entries: |e|²
 };
 
-} // inline namespace PALI_SIMD
+} // namespace PALI_SIMD
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// Resizing as Pillow does it for 8-bit pictures, equal to the bit, for any size up and down.
+// How sure a model was of an object: what it thought of the tokens that say it.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
+
+/// Which bytes of `tokenizer::decode(tokens)` each token gives: one range a token, in order, side by side. A byte piece has its one byte,
+/// or the U+FFFD that stands for it; control pieces, the end-of-sequence token among them, have none. Made once an answer, for all of its
+/// objects.
+[[nodiscard]] inline std::vector<text_range> token_ranges(const tokenizer& text, std::span<const token> tokens) {
+    std::vector<text_range> ranges;
+    ranges.reserve(tokens.size());
+    std::size_t at = 0;
+    const auto add = [&](std::size_t bytes) {
+        ranges.push_back({at, at + bytes});
+        at += bytes;
+    };
+    std::string said, run; // a piece as it reads; the bytes of neighbouring byte pieces
+    for (std::size_t i = 0; i < tokens.size();) {
+        run.clear();
+        for (; i < tokens.size() && text.kind(tokens[i]) == piece_kind::byte; ++i) run += static_cast<char>(text.byte(tokens[i]));
+        for (std::size_t b = 0; b < run.size();) {
+            const std::size_t length = first_character(std::string_view(run).substr(b)).length;
+            for (std::size_t k = 0; k < length; ++k) add(1);
+            if (length == 0) add(replacement_character.size());
+            b += std::max<std::size_t>(length, 1);
+        }
+        if (i == tokens.size()) break;
+        const piece_kind kind = text.kind(tokens[i]);
+        said.clear();
+        if (kind == piece_kind::text) append_piece(said, text.piece(tokens[i]));
+        else if (kind == piece_kind::unknown) said = text.unknown_text();
+        add(said.size());
+        ++i;
+    }
+    return ranges;
+}
+
+/// 0 to 1: the exponential of the mean log-probability of the tokens of the four coordinates and the label - the geometric mean of their
+/// probabilities, so that long labels do not count against an object. Codes of the mask are left out: many sequences of them mean the same
+/// mask.
+///
+/// `ranges` are token_ranges() of the answer that `object` was read from and `logprobs` the logarithms of its tokens' probabilities. A
+/// token counts when any of its bytes does. 0 when no token does. Throws `invalid_argument` when there is not one log-probability for each
+/// range.
+[[nodiscard]] inline float score_of(const spoken_object& object, std::span<const text_range> ranges, std::span<const float> logprobs) {
+    if (ranges.size() != logprobs.size())
+        throw error(errc::invalid_argument,
+                    {"score_of: ", ranges.size(), " tokens with ", logprobs.size(), " log-probabilities; each token has one"});
+    double sum = 0;
+    std::size_t count = 0, done = 0; // tokens before `done` have been counted
+    for (const text_range& part : {object.box_bytes, object.label_bytes}) {
+        if (part.empty()) continue;
+        const auto first = std::partition_point(ranges.begin(), ranges.end(), [&](const text_range& r) { return r.end <= part.begin; });
+        for (auto i = std::max(static_cast<std::size_t>(first - ranges.begin()), done); i < ranges.size() && ranges[i].begin < part.end;
+             ++i) {
+            done = i + 1;
+            if (ranges[i].empty()) continue;
+            sum += static_cast<double>(logprobs[i]);
+            ++count;
+        }
+    }
+    const double mean = std::exp(sum / static_cast<double>(std::max<std::size_t>(count, 1)));
+    return count > 0 && mean > 0 ? static_cast<float>(std::min(mean, 1.0)) : 0.f; // not a number: 0
+}
+
+}} // namespace pali::PALI_ABI
+
+// Resizing as Pillow does it for 8-bit images, equal to the bit, for any size up and down.
+
+namespace pali { inline namespace PALI_ABI {
 
 /// How pixels are weighted. The numbers are Pillow's, and so those of `resample` in preprocessor_config.json.
 enum class filter : int { nearest = 0, lanczos = 1, bilinear = 2, bicubic = 3, box = 4, hamming = 5 };
@@ -15040,12 +15854,18 @@ inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? 
 
 [[nodiscard]] inline kernels::resample_weights weights_of(filter kind, std::size_t in, std::size_t out) {
     switch (kind) {
-    case filter::box: return kernels::make_resample_weights(in, out, 0.5, box_weight);
-    case filter::bilinear: return kernels::make_resample_weights(in, out, 1.0, bilinear_weight);
-    case filter::hamming: return kernels::make_resample_weights(in, out, 1.0, hamming_weight);
-    case filter::bicubic: return kernels::make_resample_weights(in, out, 2.0, bicubic_weight);
-    case filter::lanczos: return kernels::make_resample_weights(in, out, 3.0, lanczos_weight);
-    case filter::nearest: break;
+    case filter::box:
+        return kernels::make_resample_weights(in, out, 0.5, box_weight);
+    case filter::bilinear:
+        return kernels::make_resample_weights(in, out, 1.0, bilinear_weight);
+    case filter::hamming:
+        return kernels::make_resample_weights(in, out, 1.0, hamming_weight);
+    case filter::bicubic:
+        return kernels::make_resample_weights(in, out, 2.0, bicubic_weight);
+    case filter::lanczos:
+        return kernels::make_resample_weights(in, out, 3.0, lanczos_weight);
+    case filter::nearest:
+        break;
     }
     throw error(errc::invalid_argument, {"resize: filter ", static_cast<int>(kind),
                                          " is none of 0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box), 5 (hamming)"});
@@ -15077,7 +15897,7 @@ inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? 
 
 inline namespace PALI_SIMD {
 
-/// Rows [first, first + count) of the picture, at another width.
+/// Rows [first, first + count) of the image, at another width.
 [[nodiscard]] inline image resize_width(const image& from, std::size_t width, filter kind, std::size_t first, std::size_t count) {
     const kernels::rgb_weights weights(weights_of(kind, from.width, width));
     image made(width, count);
@@ -15089,37 +15909,38 @@ inline namespace PALI_SIMD {
     return made;
 }
 
-/// The picture at the height that `weights` are for; its first row is row `first` of what they were made for.
+/// The image at the height that `weights` are for; its first row is row `first` of what they were made for.
 [[nodiscard]] inline image resize_height(const image& from, const kernels::resample_weights& weights, std::size_t first) {
     image made(from.width, weights.spans.size());
     for (std::size_t y = 0; y < made.height; ++y)
         kernels::active().resample_columns(from.at(0, weights.spans[y].first - first), from.width * 3,
-                                  weights.weights.data() + y * weights.taps, weights.spans[y].count, made.at(0, y), from.width * 3);
+                                           weights.weights.data() + y * weights.taps, weights.spans[y].count, made.at(0, y),
+                                           from.width * 3);
     return made;
 }
 
-} // inline namespace PALI_SIMD
+} // namespace PALI_SIMD
 
 } // namespace image_detail
 
 inline namespace PALI_SIMD {
 
 /// `from` at width x height pixels; the aspect ratio is the caller's affair. Equal to `Image.resize((width, height), filter)` of Pillow 13.
-/// Throws `invalid_argument` when either picture has no pixels, a side is over 2^24, or the filter is unknown.
+/// Throws `invalid_argument` when either image has no pixels, a side is over 2^24, or the filter is unknown.
 [[nodiscard]] inline image resize(const image& from, std::size_t width, std::size_t height, filter kind = filter::bicubic) {
     constexpr std::size_t most = std::size_t{1} << 24;
     if (width == 0 || height == 0 || width > most || height > most || from.width == 0 || from.height == 0 || from.width > most ||
         from.height > most || from.pixels.size() != from.width * from.height * 3)
-        throw error(errc::invalid_argument, {"resize: from ", from.width, " x ", from.height, " (", from.pixels.size(), " bytes) to ", width, " x ", height,
-                                             "; sides must be 1 to 16777216 and bytes width * height * 3"});
+        throw error(errc::invalid_argument, {"resize: from ", from.width, " x ", from.height, " (", from.pixels.size(), " bytes) to ",
+                                             width, " x ", height, "; sides must be 1 to 16777216 and bytes width * height * 3"});
     if (width == from.width && height == from.height) return from;
     if (kind == filter::nearest) return image_detail::resize_nearest(from, width, height);
     if (height == from.height) return image_detail::resize_width(from, width, kind, 0, height);
     const auto weights = image_detail::weights_of(kind, from.height, height);
     if (width == from.width) return image_detail::resize_height(from, weights, 0);
 
-    // Two passes, with bytes between them: their order is part of the result. Pillow 13 begins with the height where it shrinks by more than
-    // twice what the width does; earlier releases always begin with the width, and then differ by a level here and there.
+    // Two passes, with bytes between them: their order is part of the result. Pillow 13 begins with the height where it shrinks by more
+    // than twice what the width does; earlier releases always begin with the width, and then differ by a level here and there.
     const bool height_first = height < from.height && (width >= from.width || from.height - height > 2 * (from.width - width));
     if (height_first) return image_detail::resize_width(image_detail::resize_height(from, weights, 0), width, kind, 0, height);
     const std::size_t first = weights.spans.front().first; // rows that no output needs are left out
@@ -15127,17 +15948,17 @@ inline namespace PALI_SIMD {
     return image_detail::resize_height(image_detail::resize_width(from, width, kind, first, last - first), weights, first);
 }
 
-} // inline namespace PALI_SIMD
+} // namespace PALI_SIMD
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// A mask as the mask decoder gives it, 64 x 64 whatever the box, at its place in the picture.
+// A mask as the mask decoder gives it, 64 x 64 whatever the box, at its place in the image.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace object_detail {
 
-/// Pixels [x0, x1) x [y0, y1) that a mask is stretched over; they may lie outside of the picture.
+/// Pixels [x0, x1) x [y0, y1) that a mask is stretched over; they may lie outside of the image.
 struct pixel_corners {
     double x0 = 0, y0 = 0, x1 = 0, y1 = 0; // whole numbers
 };
@@ -15146,7 +15967,7 @@ struct pixel_corners {
     return style == mask_style::hard ? std::trunc(at) : std::nearbyint(at); // the default rounding is half to even, as Python's round()
 }
 
-/// The part of one axis that is to be seen: outputs [first, first + count) of `size`, which begin at pixel `at` of the picture.
+/// The part of one axis that is to be seen: outputs [first, first + count) of `size`, which begin at pixel `at` of the image.
 struct axis_part {
     std::size_t size = 0, first = 0, count = 0, at = 0;
 };
@@ -15185,7 +16006,8 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     made.reserve(from.size() / width * weights.spans.size());
     for (std::size_t row = 0; row < from.size(); row += width)
         for (std::size_t x = 0; x < weights.spans.size(); ++x)
-            made.push_back(Pixels::sum(from.data() + row + weights.spans[x].first, 1, weights.weights.data() + x * weights.taps, weights.spans[x].count));
+            made.push_back(Pixels::sum(from.data() + row + weights.spans[x].first, 1, weights.weights.data() + x * weights.taps,
+                                       weights.spans[x].count));
     return made;
 }
 
@@ -15196,14 +16018,15 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     made.reserve(weights.spans.size() * width);
     for (std::size_t y = 0; y < weights.spans.size(); ++y)
         for (std::size_t x = 0; x < width; ++x)
-            made.push_back(Pixels::sum(from.data() + weights.spans[y].first * width + x, width, weights.weights.data() + y * weights.taps, weights.spans[y].count));
+            made.push_back(Pixels::sum(from.data() + weights.spans[y].first * width + x, width, weights.weights.data() + y * weights.taps,
+                                       weights.spans[y].count));
     return made;
 }
 
 /// Both passes, in the order that Pillow 13 takes for this size; see resize().
 template <class Pixels, class Weights, class Value = typename Pixels::value>
-[[nodiscard]] std::vector<Value> resample(const std::vector<Value>& from, std::size_t width, const axis_part& x, const axis_part& y, const Weights& along_x,
-                                          const Weights& along_y) {
+[[nodiscard]] std::vector<Value> resample(const std::vector<Value>& from, std::size_t width, const axis_part& x, const axis_part& y,
+                                          const Weights& along_x, const Weights& along_y) {
     const std::size_t height = from.size() / width;
     const bool height_first = y.size < height && (x.size >= width || height - y.size > 2 * (width - x.size));
     if (height_first) return resample_x<Pixels>(resample_y<Pixels>(from, width, along_y), width, along_x);
@@ -15234,11 +16057,13 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     return resample<byte_pixels>(from, values.shape(1), x, y, weights(values.shape(1), x), weights(values.shape(0), y));
 }
 
-[[nodiscard]] inline mask place_at(const tensor<2>& values, const pixel_corners& at, std::size_t width, std::size_t height, mask_style style) {
-    constexpr double longest = 1 << 24; // a side over which a mask is stretched: as long as Pillow's pictures may be here
+[[nodiscard]] inline mask place_at(const tensor<2>& values, const pixel_corners& at, std::size_t width, std::size_t height,
+                                   mask_style style) {
+    constexpr double longest = 1 << 24; // a side over which a mask is stretched: as long as Pillow's images may be here
     if (values.size() == 0) throw error(errc::invalid_argument, "place_mask: the mask has no values; the mask decoder gives (64, 64)");
     if (!(at.x1 - at.x0 <= longest && at.y1 - at.y0 <= longest))
-        throw error(errc::invalid_argument, {"place_mask: a box of ", at.x1 - at.x0, " x ", at.y1 - at.y0, " pixels; at most 16777216 a side"});
+        throw error(errc::invalid_argument,
+                    {"place_mask: a box of ", at.x1 - at.x0, " x ", at.y1 - at.y0, " pixels; at most 16777216 a side"});
     mask made(width, height);
     const axis_part x = visible_part(at.x0, at.x1, width), y = visible_part(at.y0, at.y1, height);
     if (x.count == 0 || y.count == 0) return made;
@@ -15251,105 +16076,47 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
 } // namespace object_detail
 
 /**
- * A mask of the picture from a decoded one.
+ * A mask of the image from a decoded one.
  *
  * @param values  (64, 64), nominally -1 to 1, above 0 inside: what the mask decoder gives. Other sizes are stretched just as well.
  * @param loc     y0, x0, y1, x1 as said, 0 to 1023; where no whole pixel is left of the box, nothing is inside
- * @param width,height  of the picture, pixels
- * @param style   hard equals big_vision's evaluator to the bit, with its `loc_divisor` 1023 too; soft equals the Hugging Face Space's, with 1024
+ * @param width,height  of the image, pixels
+ * @param style   hard equals big_vision's evaluator to the bit, with its `loc_divisor` 1023 too; soft equals the Hugging Face Space's, with
+ * 1024
  * @param loc_divisor   what coordinates are divided by, see box_of()
  *
  * Throws `invalid_argument` for a mask without values and a divisor other than 1024 and 1023.
  * @see big_vision evaluators/proj/paligemma/transfers/segmentation.py; huggingface.co/spaces/big-vision/paligemma paligemma_parse.py;
  *      Pillow 13 Resample.c
  */
-[[nodiscard]] inline mask place_mask(const tensor<2>& values, const std::array<std::uint16_t, 4>& loc, std::size_t width, std::size_t height,
-                                     mask_style style = mask_style::hard, int loc_divisor = 1024) {
+[[nodiscard]] inline mask place_mask(const tensor<2>& values, const std::array<std::uint16_t, 4>& loc, std::size_t width,
+                                     std::size_t height, mask_style style = mask_style::hard, int loc_divisor = 1024) {
     object_detail::check_divisor("place_mask", loc_divisor);
     const auto pixel = [&](std::uint16_t at, std::size_t side) { // divided first: what is cut depends on the rounding
         return object_detail::whole_pixel(static_cast<double>(at) / loc_divisor * static_cast<double>(side), style);
     };
-    return object_detail::place_at(values, {pixel(loc[1], width), pixel(loc[0], height), pixel(loc[3], width), pixel(loc[2], height)}, width, height, style);
+    return object_detail::place_at(values, {pixel(loc[1], width), pixel(loc[0], height), pixel(loc[3], width), pixel(loc[2], height)},
+                                   width, height, style);
 }
 
-/// The same at a box in pixels, which may reach out of the picture: what lies outside is left out. Throws `invalid_argument` for a mask without
-/// values, and a box over 2^24 pixels a side or of numbers that are not finite.
+/// The same at a box in pixels, which may reach out of the image: what lies outside is left out. Throws `invalid_argument` for a mask
+/// without values, and a box over 2^24 pixels a side or of numbers that are not finite.
 [[nodiscard]] inline mask place_mask(const tensor<2>& values, const box& where, std::size_t width, std::size_t height,
                                      mask_style style = mask_style::hard) {
     const auto pixel = [&](float at) { return object_detail::whole_pixel(static_cast<double>(at), style); };
     return object_detail::place_at(values, {pixel(where.x0), pixel(where.y0), pixel(where.x1), pixel(where.y1)}, width, height, style);
 }
 
-} // namespace pali::inline PALI_ABI
-
-// How sure a model was of an object: what it thought of the tokens that say it.
-
-namespace pali::inline PALI_ABI {
-
-/// Which bytes of `tokenizer::decode(tokens)` each token gives: one range a token, in order, side by side. A byte piece has its one byte, or the
-/// U+FFFD that stands for it; control pieces, the end-of-sequence token among them, have none. Made once an answer, for all of its objects.
-[[nodiscard]] inline std::vector<text_range> token_ranges(const tokenizer& text, std::span<const token> tokens) {
-    std::vector<text_range> ranges;
-    ranges.reserve(tokens.size());
-    std::size_t at = 0;
-    const auto add = [&](std::size_t bytes) {
-        ranges.push_back({at, at + bytes});
-        at += bytes;
-    };
-    std::string said, run; // a piece as it reads; the bytes of neighbouring byte pieces
-    for (std::size_t i = 0; i < tokens.size();) {
-        run.clear();
-        for (; i < tokens.size() && text.kind(tokens[i]) == piece_kind::byte; ++i) run += static_cast<char>(text.byte(tokens[i]));
-        for (std::size_t b = 0; b < run.size();) {
-            const std::size_t length = first_character(std::string_view(run).substr(b)).length;
-            for (std::size_t k = 0; k < length; ++k) add(1);
-            if (length == 0) add(replacement_character.size());
-            b += std::max<std::size_t>(length, 1);
-        }
-        if (i == tokens.size()) break;
-        const piece_kind kind = text.kind(tokens[i]);
-        said.clear();
-        if (kind == piece_kind::text) append_piece(said, text.piece(tokens[i]));
-        else if (kind == piece_kind::unknown) said = text.unknown_text();
-        add(said.size());
-        ++i;
-    }
-    return ranges;
-}
-
-/// 0 to 1: the exponential of the mean log-probability of the tokens of the four coordinates and the label - the geometric mean of their
-/// probabilities, so that long labels do not count against an object. Codes of the mask are left out: many sequences of them mean the same mask.
-///
-/// `ranges` are token_ranges() of the answer that `object` was read from and `logprobs` the logarithms of its tokens' probabilities. A token counts
-/// when any of its bytes does. 0 when no token does. Throws `invalid_argument` when there is not one log-probability for each range.
-[[nodiscard]] inline float score_of(const spoken_object& object, std::span<const text_range> ranges, std::span<const float> logprobs) {
-    if (ranges.size() != logprobs.size())
-        throw error(errc::invalid_argument, {"score_of: ", ranges.size(), " tokens with ", logprobs.size(), " log-probabilities; each token has one"});
-    double sum = 0;
-    std::size_t count = 0, done = 0; // tokens before `done` have been counted
-    for (const text_range& part : {object.box_bytes, object.label_bytes}) {
-        if (part.empty()) continue;
-        const auto first = std::partition_point(ranges.begin(), ranges.end(), [&](const text_range& r) { return r.end <= part.begin; });
-        for (auto i = std::max(static_cast<std::size_t>(first - ranges.begin()), done); i < ranges.size() && ranges[i].begin < part.end; ++i) {
-            done = i + 1;
-            if (ranges[i].empty()) continue;
-            sum += static_cast<double>(logprobs[i]);
-            ++count;
-        }
-    }
-    const double mean = std::exp(sum / static_cast<double>(std::max<std::size_t>(count, 1)));
-    return count > 0 && mean > 0 ? static_cast<float>(std::min(mean, 1.0)) : 0.f; // not a number: 0
-}
-
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Answers of detect and segment as objects: boxes in pixels, scores, masks.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// The options that an answer to `things` is decoded with: those of `options`, limited to the grammar where that is wanted.
 /// Throws what object_constraint throws then.
-[[nodiscard]] inline generate_options decoding_of(const find_options& options, pointing kind, std::string_view things, const tokenizer& text) {
+[[nodiscard]] inline generate_options decoding_of(const find_options& options, pointing kind, std::string_view things,
+                                                  const tokenizer& text) {
     generate_options chosen = options.generate;
     if (options.constrained) chosen.constrain = object_constraint(text, asked_labels(things_of(kind, things)), kind == pointing::masks);
     return chosen;
@@ -15357,15 +16124,18 @@ namespace pali::inline PALI_ABI {
 
 inline namespace PALI_SIMD {
 
-/// Reads an answer about a picture of width x height pixels. Masks are decoded by `decoder`; without one, objects have none. Never throws for what the
-/// answer says, and errc::invalid_argument for options that find_options::validate() refuses, or tokens without as many log-probabilities. Each mask costs a pass through the decoder.
-[[nodiscard]] inline findings read_findings(generation said, const tokenizer& text, std::size_t width, std::size_t height, const mask_vqvae* decoder,
-                                            const find_options& options, context& at) {
+/// Reads an answer about an image of width x height pixels. Masks are decoded by `decoder`; without one, objects have none. Never throws
+/// for what the answer says, and errc::invalid_argument for options that find_options::validate() refuses, or tokens without as many
+/// log-probabilities. Each mask costs a pass through the decoder.
+[[nodiscard]] inline findings read_findings(generation said, const tokenizer& text, std::size_t width, std::size_t height,
+                                            const mask_vqvae* decoder, const find_options& options, context& ctx) {
     findings found;
     spoken_objects spoken = read_objects(said.text);
     const std::vector<text_range> ranges = token_ranges(text, said.tokens);
     for (const spoken_object& one : spoken.objects)
-        found.objects.push_back({.label = one.label, .score = score_of(one, ranges, said.logprobs), .box = box_of(one.loc, width, height, options.loc_divisor)});
+        found.objects.push_back({.label = one.label,
+                                 .score = score_of(one, ranges, said.logprobs),
+                                 .box = box_of(one.loc, width, height, options.loc_divisor)});
     if (options.merge) { // before masks: what is dropped needs none
         const std::vector<std::size_t> kept = distinct(found.objects, *options.merge);
         for (std::size_t i = 0; i < kept.size(); ++i) {
@@ -15377,7 +16147,8 @@ inline namespace PALI_SIMD {
     }
     for (std::size_t i = 0; decoder && i < found.size(); ++i) {
         const spoken_object& one = spoken.objects[i];
-        if (one.seg) found.objects[i].mask = place_mask(decoder->decode(*one.seg, at), one.loc, width, height, options.masks, options.loc_divisor);
+        if (one.seg)
+            found.objects[i].mask = place_mask(decoder->decode(*one.seg, ctx), one.loc, width, height, options.masks, options.loc_divisor);
     }
     found.skipped = spoken.skipped;
     found.text = std::move(spoken.text);
@@ -15385,20 +16156,20 @@ inline namespace PALI_SIMD {
     return found;
 }
 
-} // inline namespace PALI_SIMD
+} // namespace PALI_SIMD
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// From a picture to what the vision tower takes: resized, rescaled, normalised, channel by channel.
+// From an image to what the vision tower takes: resized, rescaled, normalised, channel by channel.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// What preprocessor_config.json says. The defaults are PaliGemma's: 224 pixels, bicubic, [-1, 1].
 struct preprocessing {
-    std::size_t width = 224;  ///< pixels
-    std::size_t height = 224; ///< pixels
+    std::size_t width = 224;                      ///< pixels
+    std::size_t height = 224;                     ///< pixels
     filter resample = filter::bicubic;            ///< of resizing
-    bool do_resize = true;                        ///< else the picture has to be of that size
+    bool do_resize = true;                        ///< else the image has to be of that size
     bool do_rescale = true;                       ///< by rescale_factor
     bool do_normalize = true;                     ///< by mean and std
     double rescale_factor = 1.0 / 255.0;          ///< times each byte
@@ -15408,22 +16179,23 @@ struct preprocessing {
 
 inline namespace PALI_SIMD {
 
-/// Writes (3, height, width) floats: (x * rescale_factor - mean) / std of the resized picture. The rounding is that of transformers' processor:
-/// the product in double and rounded to float, the rest in float. Throws `invalid_argument` when do_resize is off and the picture is not
-/// width x height, when a std is zero, and as resize does.
+/// Writes (3, height, width) floats: (x * rescale_factor - mean) / std of the resized image. The rounding is that of transformers'
+/// processor: the product in double and rounded to float, the rest in float. Throws `invalid_argument` when do_resize is off and the
+/// image is not width x height, when a std is zero, and as resize does.
 inline void preprocess(const image& from, const preprocessing& how, float* pixel_values) {
     image resized;
     if (how.do_resize) resized = resize(from, how.width, how.height, how.resample);
     const image& use = how.do_resize ? resized : from;
     if (use.width != how.width || use.height != how.height || use.pixels.size() != use.width * use.height * 3)
-        throw error(errc::invalid_argument, {"preprocess: the picture is ", use.width, " x ", use.height, ", the model takes ", how.width, " x ", how.height,
-                                             ", and do_resize is off"});
+        throw error(errc::invalid_argument, {"preprocess: the image is ", use.width, " x ", use.height, ", the model takes ", how.width,
+                                             " x ", how.height, ", and do_resize is off"});
     // A byte has 256 values: each is worked out once.
     std::array<std::array<float, 256>, 3> table;
     for (std::size_t c = 0; c < 3; ++c) {
         const auto mean = static_cast<float>(how.mean[c]), std = static_cast<float>(how.std[c]);
         if (how.do_normalize && (std == 0.f || !std::isfinite(std) || !std::isfinite(mean)))
-            throw error(errc::invalid_argument, {"preprocess: mean ", mean, " and std ", std, " of channel ", c, "; both must be finite, and std not zero"});
+            throw error(errc::invalid_argument,
+                        {"preprocess: mean ", mean, " and std ", std, " of channel ", c, "; both must be finite, and std not zero"});
         for (std::size_t value = 0; value < 256; ++value) {
             const auto byte = static_cast<double>(value);
             const auto scaled = static_cast<float>(how.do_rescale ? byte * how.rescale_factor : byte);
@@ -15442,40 +16214,45 @@ inline void preprocess(const image& from, const preprocessing& how, float* pixel
     return made;
 }
 
-} // inline namespace PALI_SIMD
+} // namespace PALI_SIMD
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// The picture's way into the model, as preprocessor_config.json describes it.
+// The image's way into the model, as preprocessor_config.json describes it.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// What the checkpoint's files say of pictures, in the form that preprocess() takes.
-[[nodiscard]] inline preprocessing preprocessing_of(const picture_config& read) {
-    preprocessing out{.width = read.width, .height = read.height, .resample = static_cast<filter>(read.resample), .do_resize = read.do_resize,
-                      .do_rescale = read.do_rescale, .do_normalize = read.do_normalize, .rescale_factor = read.rescale_factor};
+/// What the checkpoint's files say of images, in the form that preprocess() takes.
+[[nodiscard]] inline preprocessing preprocessing_of(const image_config& read) {
+    preprocessing out{.width = read.width,
+                      .height = read.height,
+                      .resample = static_cast<filter>(read.resample),
+                      .do_resize = read.do_resize,
+                      .do_rescale = read.do_rescale,
+                      .do_normalize = read.do_normalize,
+                      .rescale_factor = read.rescale_factor};
     std::copy(read.mean.begin(), read.mean.end(), out.mean.begin());
     std::copy(read.deviation.begin(), read.deviation.end(), out.std.begin());
     return out;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // What the model thinks of a text that is given: log-probabilities, hidden states, logits.
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 namespace model_detail {
 
 /// The whole sequence through the decoder in one pass; x (T, hidden) in scratch memory, not normalised.
 template <class Network>
 [[nodiscard]] matrix_view forward(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
-                                  std::span<const token> suffix, kv_caches& caches, context& at) {
+                                  std::span<const token> suffix, kv_caches& caches, context& ctx) {
     const prompt_layout layout = lay_out(net, text, images, prompt, suffix.size());
     require_token_rows(text, suffix, net.config.vocab);
     kv_cache& cache = caches.prepare(0, net.config, layout.tokens.size() + suffix.size());
     call_progress unobserved;
-    return *prefill(net, images, std::span(layout.tokens).subspan(layout.image_tokens), suffix, cache, at, unobserved);
+    return *prefill(net, images, std::span(layout.tokens).subspan(layout.image_tokens), suffix, cache, ctx, unobserved);
 }
 
 } // namespace model_detail
@@ -15483,36 +16260,36 @@ template <class Network>
 /// Hidden states after the last norm, (T, hidden), of a prompt and a causal suffix. Throws what lay_out() and embed() throw.
 template <class Network>
 [[nodiscard]] matrix hidden_states(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
-                                   std::string_view suffix, kv_caches& caches, context& at) {
-    const arena::frame frame(at.scratch);
-    const auto x = model_detail::forward(net, text, images, prompt, text.encode(suffix), caches, at);
-    return copy_of(net.decoder.normalise(x, at));
+                                   std::string_view suffix, kv_caches& caches, context& ctx) {
+    const arena::frame frame(ctx.scratch);
+    const auto x = model_detail::forward(net, text, images, prompt, text.encode(suffix), caches, ctx);
+    return copy_of(net.decoder.normalise(x, ctx));
 }
 
 /// Logits, (T, vocabulary), of a prompt and a causal suffix. Throws the same.
 template <class Network>
-[[nodiscard]] matrix logits(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt, std::string_view suffix,
-                            kv_caches& caches, context& at) {
-    const arena::frame frame(at.scratch);
-    const auto x = model_detail::forward(net, text, images, prompt, text.encode(suffix), caches, at);
-    return copy_of(net.logits(net.decoder.normalise(x, at), at));
+[[nodiscard]] matrix logits(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
+                            std::string_view suffix, kv_caches& caches, context& ctx) {
+    const arena::frame frame(ctx.scratch);
+    const auto x = model_detail::forward(net, text, images, prompt, text.encode(suffix), caches, ctx);
+    return copy_of(net.logits(net.decoder.normalise(x, ctx), ctx));
 }
 
-/// Log-probabilities of an answer and its end, given pictures and prompt: one pass, and the head over the answer's rows only.
+/// Log-probabilities of an answer and its end, given images and prompt: one pass, and the head over the answer's rows only.
 /// Throws the same.
 template <class Network>
 [[nodiscard]] score_result score(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
-                                 std::string_view answer, kv_caches& caches, context& at) {
-    const arena::frame frame(at.scratch);
+                                 std::string_view answer, kv_caches& caches, context& ctx) {
+    const arena::frame frame(ctx.scratch);
     score_result result;
     result.tokens = encode_answer(text, answer);
     const std::size_t count = result.tokens.size();
-    auto x = model_detail::forward(net, text, images, prompt, std::span(result.tokens).first(count - 1), caches, at);
+    auto x = model_detail::forward(net, text, images, prompt, std::span(result.tokens).first(count - 1), caches, ctx);
     constexpr std::size_t rows_at_once = 8; // 8 MB of logits of a released model
     for (std::size_t first = 0; first < count; first += rows_at_once) {
-        const arena::frame inner(at.scratch);
+        const arena::frame inner(ctx.scratch);
         const std::size_t n = std::min(rows_at_once, count - first);
-        const auto l = net.logits(net.decoder.normalise(slice(x, x.shape(0) - count + first, n), at), at);
+        const auto l = net.logits(net.decoder.normalise(slice(x, x.shape(0) - count + first, n), ctx), ctx);
         for (std::size_t row = 0; row < n; ++row) {
             const std::span<const float> of(l.data() + row * l.shape(1), l.shape(1));
             result.logprobs.push_back(log_softmax_at(of, result.tokens[first + row]));
@@ -15522,14 +16299,14 @@ template <class Network>
     return result;
 }
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
 // The bodies of model: what a call does, with the networks at work.
 
 #ifdef PALI_COMPILED
 #endif
 
-namespace pali::inline PALI_ABI::inline PALI_MODEL {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_MODEL {
 
 #ifdef PALI_COMPILED
 /// This source has the bodies of every type.
@@ -15544,20 +16321,22 @@ struct model_bodies<Config, Weights> {
 template <model_config Config, weight_storage Weights>
 struct model<Config, Weights>::state {
     state(const std::filesystem::path& from, const load_options& options)
-        : folder(folder_of_checkpoint(from)), read(read_checkpoint_config(from)), at(options.threads, options.pin_threads), text(open_tokenizer(folder, read)), net(from, read, options, at), pictures(preprocessing_of(read.picture)), eos(read.eos.begin(), read.eos.end()),
-          mask_file(options.mask_decoder), caches(options.kv_cache) {
+        : folder(folder_of_checkpoint(from)), read(read_checkpoint_config(from)), ctx(options.threads, options.pin_threads),
+          text(open_tokenizer(folder, read)), net(from, read, options, ctx), image_input(preprocessing_of(read.image)),
+          eos(read.eos.begin(), read.eos.end()), mask_file(options.mask_decoder), caches(options.kv_cache) {
         if (options.on_notice)
-            if (const std::string missing = describe_tokens_without_rows(text, net.config.vocab); !missing.empty()) options.on_notice(folder.string() + ": " + missing);
+            if (const std::string missing = describe_tokens_without_rows(text, net.config.vocab); !missing.empty())
+                options.on_notice(folder.string() + ": " + missing);
         load_s = clock.lap();
     }
 
     stopwatch clock;
     std::filesystem::path folder;
     checkpoint_config read;
-    context at;
+    context ctx;
     tokenizer text;
     network<Config, Weights> net;
-    preprocessing pictures;
+    preprocessing image_input;
     std::vector<token> eos;
     std::filesystem::path mask_file;
     std::optional<mask_vqvae> masks; // read when it is first asked for
@@ -15566,12 +16345,14 @@ struct model<Config, Weights>::state {
     std::atomic<std::thread::id> caller{}; // the thread whose call is running
     double load_s = 0;
 
-    /// A call: waits until those of other threads have ended. Throws errc::invalid_argument for one that a callback of a running call makes, which would wait for itself.
+    /// A call: waits until those of other threads have ended. Throws errc::invalid_argument for one that a callback of a running call
+    /// makes, which would wait for itself.
     class call {
     public:
         explicit call(state& s) : m_state(s) {
             if (s.caller.load(std::memory_order_relaxed) == std::this_thread::get_id())
-                throw error(errc::invalid_argument, "a model was called from a callback of its own call: ask when the call has returned, or use another model");
+                throw error(errc::invalid_argument,
+                            "a model was called from a callback of its own call: ask when the call has returned, or use another model");
             s.busy.lock();
             s.caller.store(std::this_thread::get_id(), std::memory_order_relaxed);
         }
@@ -15586,57 +16367,60 @@ struct model<Config, Weights>::state {
         state& m_state;
     };
 
-    /// Of a call that encodes `pictures` and answers `requests`, with up to `tokens` steps of decoding.
-    [[nodiscard]] call_progress progress_of(const progress_callback& callback, std::size_t images, std::size_t requests, std::size_t tokens) const {
+    /// Of a call that encodes `images` and answers `requests`, with up to `tokens` steps of decoding.
+    [[nodiscard]] call_progress progress_of(const progress_callback& callback, std::size_t images, std::size_t requests,
+                                            std::size_t tokens) const {
         return {callback, images * net.vision.layers.size() + requests * net.decoder.layers.size() + tokens};
     }
 
-    /// Throws errc::invalid_prompt for a prompt that is too long, before pictures are looked at.
+    /// Throws errc::invalid_prompt for a prompt that is too long, before images are looked at.
     void require_room(std::size_t images, std::string_view prompt) const { (void)lay_out(net, text, images * net.image_tokens(), prompt); }
 
     /// Nothing when the callback stopped it.
-    [[nodiscard]] std::optional<image_features> see(const image& picture, call_progress& progress) {
-        if (!pictures.do_resize && (picture.width != pictures.width || picture.height != pictures.height))
-            throw error(errc::unsupported_config, {read.picture.file.string(), ": do_resize is off, and a picture has ", picture.width, " x ", picture.height, " pixels, where the model takes ", pictures.width,
-                                                   " x ", pictures.height, ": set do_resize to true, or resize the pictures before"});
-        const tensor<3> pixels = preprocess(picture, pictures);
+    [[nodiscard]] std::optional<image_features> see(const image& image, call_progress& progress) {
+        if (!image_input.do_resize && (image.width != image_input.width || image.height != image_input.height))
+            throw error(errc::unsupported_config, {read.image.file.string(), ": do_resize is off, and an image has ", image.width, " x ",
+                                                   image.height, " pixels, where the model takes ", image_input.width, " x ",
+                                                   image_input.height, ": set do_resize to true, or resize the images before"});
+        const tensor<3> pixels = preprocess(image, image_input);
         if (!progress.begin("image")) return std::nullopt;
-        const arena::frame frame(at.scratch);
-        const auto x = net.vision(pixels.data(), at, [&](std::size_t, const matrix_view&) { return progress.advance("image"); });
+        const arena::frame frame(ctx.scratch);
+        const auto x = net.vision(pixels.data(), ctx, [&](std::size_t, const matrix_view&) { return progress.advance("image"); });
         if (progress.stopped()) return std::nullopt;
-        return image_features{copy_of(net.project(x, at)), picture.width, picture.height};
+        return image_features{copy_of(net.project(x, ctx)), image.width, image.height};
     }
-    [[nodiscard]] image_features see_or_throw(const image& picture, call_progress& progress) {
-        auto features = see(picture, progress);
-        if (!features) throw error(errc::cancelled, "encoding a picture was stopped by the callback");
+    [[nodiscard]] image_features see_or_throw(const image& image, call_progress& progress) {
+        auto features = see(image, progress);
+        if (!features) throw error(errc::cancelled, "encoding an image was stopped by the callback");
         return std::move(*features);
     }
     [[nodiscard]] std::vector<image_features> see_each(std::span<const image> several, call_progress& progress) {
         std::vector<image_features> seen;
         seen.reserve(several.size());
-        for (const image& picture : several) seen.push_back(see_or_throw(picture, progress));
+        for (const image& image : several) seen.push_back(see_or_throw(image, progress));
         return seen;
     }
 
     [[nodiscard]] std::vector<generation> answer_all(std::span<const request> requests, call_progress& progress) {
         for (const request& one : requests) one.options.validate();
         const auto beams = [](const request& one) { return one.options.num_beams > 1; };
-        if (std::none_of(requests.begin(), requests.end(), beams)) return pali::generate(net, text, eos, requests, caches, at, progress);
-        std::vector<generation> results; // a beam search is a batch already: one request at a time
+        if (std::none_of(requests.begin(), requests.end(), beams)) return pali::generate(net, text, eos, requests, caches, ctx, progress);
+        std::vector<generation> results; // a beam search is a batch already: one request ctx a time
         for (std::size_t i = 0; i < requests.size(); ++i) {
             const request& one = requests[i];
             std::size_t image_tokens = 0;
-            for (const image_features& picture : one.images) image_tokens += picture.values.shape(0);
+            for (const image_features& image : one.images) image_tokens += image.values.shape(0);
             if (progress.stopped()) results.push_back(cancelled(one.prompt, image_tokens, 0));
-            else if (beams(one)) results.push_back(search_beams(net, text, eos, one, caches, at, progress, i));
-            else results.push_back(std::move(pali::generate(net, text, eos, std::span(&one, 1), caches, at, progress, i).front()));
+            else if (beams(one)) results.push_back(search_beams(net, text, eos, one, caches, ctx, progress, i));
+            else results.push_back(std::move(pali::generate(net, text, eos, std::span(&one, 1), caches, ctx, progress, i).front()));
         }
         if (!progress.stopped()) progress.complete("search");
         return results;
     }
-    [[nodiscard]] std::vector<generation> answer_each_of(std::span<const image_features> seen, std::string_view prompt, const generate_options& options, call_progress& progress) {
+    [[nodiscard]] std::vector<generation> answer_each_of(std::span<const image_features> seen, std::string_view prompt,
+                                                         const generate_options& options, call_progress& progress) {
         std::vector<request> requests;
-        for (const image_features& picture : seen) requests.push_back({.images = std::span(&picture, 1), .prompt = prompt, .options = options});
+        for (const image_features& image : seen) requests.push_back({.images = std::span(&image, 1), .prompt = prompt, .options = options});
         return answer_all(requests, progress);
     }
     /// An answer that was stopped before there was a token of it.
@@ -15649,22 +16433,27 @@ struct model<Config, Weights>::state {
         return result;
     }
 
-    [[nodiscard]] std::optional<std::filesystem::path> find_mask_file() const { return mask_file.empty() ? find_mask_vqvae(folder) : mask_file; }
+    [[nodiscard]] std::optional<std::filesystem::path> find_mask_file() const {
+        return mask_file.empty() ? find_mask_vqvae(folder) : mask_file;
+    }
     [[nodiscard]] const mask_vqvae& mask_decoder() {
         if (masks) return *masks;
         const std::optional<std::filesystem::path> file = find_mask_file();
         if (!file)
-            throw error(errc::cannot_open, {folder.string(), ": no mask decoder lies beside the weights; segment needs vae-oid.npz of big_vision ",
-                                            "(gs://big_vision/paligemma/vae-oid.npz): put it there, or name it (load_options::mask_decoder, --mask-decoder of the program)"});
+            throw error(errc::cannot_open,
+                        {folder.string(), ": no mask decoder lies beside the weights; segment needs vae-oid.npz of big_vision ",
+                         "(gs://big_vision/paligemma/vae-oid.npz): put it there, or name it (load_options::mask_decoder, --mask-decoder of "
+                         "the program)"});
         return masks.emplace(*file);
     }
-    [[nodiscard]] std::vector<findings> find(std::span<const image_features> seen, pointing kind, std::string_view things, const find_options& options, call_progress& progress) {
+    [[nodiscard]] std::vector<findings> find(std::span<const image_features> seen, pointing kind, std::string_view things,
+                                             const find_options& options, call_progress& progress) {
         const mask_vqvae* const decoder = kind == pointing::masks ? &mask_decoder() : nullptr;
         std::vector<generation> said = answer_each_of(seen, prompt_of(kind, things), decoding_of(options, kind, things, text), progress);
         std::vector<findings> found;
         found.reserve(said.size());
         for (std::size_t i = 0; i < said.size(); ++i)
-            found.push_back(read_findings(std::move(said[i]), text, seen[i].width, seen[i].height, decoder, options, at));
+            found.push_back(read_findings(std::move(said[i]), text, seen[i].width, seen[i].height, decoder, options, ctx));
         return found;
     }
 };
@@ -15682,15 +16471,25 @@ template <model_config Config, weight_storage Weights>
 model<Config, Weights>& model<Config, Weights>::operator=(model&&) noexcept = default;
 
 template <model_config Config, weight_storage Weights>
-const Config& model<Config, Weights>::config() const noexcept { return m_state->net.config; }
+const Config& model<Config, Weights>::config() const noexcept {
+    return m_state->net.config;
+}
 template <model_config Config, weight_storage Weights>
-const checkpoint_config& model<Config, Weights>::checkpoint() const noexcept { return m_state->read; }
+const checkpoint_config& model<Config, Weights>::checkpoint() const noexcept {
+    return m_state->read;
+}
 template <model_config Config, weight_storage Weights>
-const tokenizer& model<Config, Weights>::text() const noexcept { return m_state->text; }
+const tokenizer& model<Config, Weights>::text() const noexcept {
+    return m_state->text;
+}
 template <model_config Config, weight_storage Weights>
-double model<Config, Weights>::load_seconds() const noexcept { return m_state->load_s; }
+double model<Config, Weights>::load_seconds() const noexcept {
+    return m_state->load_s;
+}
 template <model_config Config, weight_storage Weights>
-std::size_t model<Config, Weights>::threads() const noexcept { return m_state->at.threads.size(); }
+std::size_t model<Config, Weights>::threads() const noexcept {
+    return m_state->ctx.threads.size();
+}
 template <model_config Config, weight_storage Weights>
 std::string model<Config, Weights>::arch() {
     const pali::arch::features &extra = kernels::active().usable(), &wanted = pali::arch::in_use();
@@ -15699,31 +16498,35 @@ std::string model<Config, Weights>::arch() {
 #else
     const std::string level = pali::arch::simd<>::name();
 #endif
-    return level + (extra.avx_vnni || extra.avx512_vnni ? " vnni" : "") + (extra.avx512_bf16 ? " bf16" : "") + (extra.amx_bf16 ? " amx" : "") + (extra == wanted ? "" : " (without " + std::string(wanted.amx_bf16 && !extra.amx_bf16 ? "amx" : "avx_vnni") + ": it computed a wrong product)");
+    return level + (extra.avx_vnni || extra.avx512_vnni ? " vnni" : "") + (extra.avx512_bf16 ? " bf16" : "") +
+           (extra.amx_bf16 ? " amx" : "") +
+           (extra == wanted
+                ? ""
+                : " (without " + std::string(wanted.amx_bf16 && !extra.amx_bf16 ? "amx" : "avx_vnni") + ": it computed a wrong product)");
 }
 
 template <model_config Config, weight_storage Weights>
-image_features model<Config, Weights>::encode(const image& picture, const progress_callback& on_progress) {
+image_features model<Config, Weights>::encode(const image& image, const progress_callback& on_progress) {
     const typename state::call call(*m_state);
     call_progress progress = m_state->progress_of(on_progress, 1, 0, 0);
-    return m_state->see_or_throw(picture, progress);
+    return m_state->see_or_throw(image, progress);
 }
 
 template <model_config Config, weight_storage Weights>
-generation model<Config, Weights>::generate(std::span<const image> pictures, std::string_view prompt, const generate_options& options) {
+generation model<Config, Weights>::generate(std::span<const image> images, std::string_view prompt, const generate_options& options) {
     options.validate();
     const typename state::call call(*m_state);
     stopwatch clock;
-    m_state->require_room(pictures.size(), prompt);
-    call_progress progress = m_state->progress_of(options.on_progress, pictures.size(), 1, options.max_new_tokens);
-    std::vector<image_features> images;
-    for (const image& picture : pictures) {
-        auto features = m_state->see(picture, progress);
-        if (!features) return m_state->cancelled(prompt, pictures.size() * m_state->net.image_tokens(), clock.lap());
-        images.push_back(std::move(*features));
+    m_state->require_room(images.size(), prompt);
+    call_progress progress = m_state->progress_of(options.on_progress, images.size(), 1, options.max_new_tokens);
+    std::vector<image_features> seen;
+    for (const pali::image& image : images) {
+        auto features = m_state->see(image, progress);
+        if (!features) return m_state->cancelled(prompt, images.size() * m_state->net.image_tokens(), clock.lap());
+        seen.push_back(std::move(*features));
     }
     const double seconds = clock.lap();
-    const request one{.images = images, .prompt = prompt, .options = options};
+    const request one{.images = seen, .prompt = prompt, .options = options};
     generation result = std::move(m_state->answer_all(std::span(&one, 1), progress).front());
     result.timings.image_s = seconds;
     return result;
@@ -15746,13 +16549,14 @@ std::vector<generation> model<Config, Weights>::generate(std::span<const request
     return m_state->answer_all(requests, progress);
 }
 template <model_config Config, weight_storage Weights>
-std::vector<generation> model<Config, Weights>::generate_each(std::span<const image> pictures, std::string_view prompt, const generate_options& options) {
+std::vector<generation> model<Config, Weights>::generate_each(std::span<const image> images, std::string_view prompt,
+                                                              const generate_options& options) {
     options.validate();
     const typename state::call call(*m_state);
     stopwatch clock;
     m_state->require_room(1, prompt);
-    call_progress progress = m_state->progress_of(options.on_progress, pictures.size(), pictures.size(), options.max_new_tokens);
-    const std::vector<image_features> seen = m_state->see_each(pictures, progress);
+    call_progress progress = m_state->progress_of(options.on_progress, images.size(), images.size(), options.max_new_tokens);
+    const std::vector<image_features> seen = m_state->see_each(images, progress);
     const double seconds = clock.lap();
     std::vector<generation> said = m_state->answer_each_of(seen, prompt, options, progress);
     for (generation& one : said) one.timings.image_s = seconds / static_cast<double>(said.size());
@@ -15760,68 +16564,71 @@ std::vector<generation> model<Config, Weights>::generate_each(std::span<const im
 }
 
 template <model_config Config, weight_storage Weights>
-findings model<Config, Weights>::find(const image_features& picture, pointing kind, std::string_view things, const find_options& options) {
+findings model<Config, Weights>::find(const image_features& image, pointing kind, std::string_view things, const find_options& options) {
     options.validate();
     const typename state::call call(*m_state);
     call_progress progress = m_state->progress_of(options.generate.on_progress, 0, 1, options.generate.max_new_tokens);
-    return std::move(m_state->find(std::span(&picture, 1), kind, things, options, progress).front());
+    return std::move(m_state->find(std::span(&image, 1), kind, things, options, progress).front());
 }
 template <model_config Config, weight_storage Weights>
-std::vector<findings> model<Config, Weights>::find_each(std::span<const image> pictures, pointing kind, std::string_view things, const find_options& options) {
+std::vector<findings> model<Config, Weights>::find_each(std::span<const image> images, pointing kind, std::string_view things,
+                                                        const find_options& options) {
     options.validate();
     const typename state::call call(*m_state);
     stopwatch clock;
     if (kind == pointing::masks) (void)m_state->mask_decoder(); // before the work of seeing
     m_state->require_room(1, prompt_of(kind, things));
-    call_progress progress = m_state->progress_of(options.generate.on_progress, pictures.size(), pictures.size(), options.generate.max_new_tokens);
-    const std::vector<image_features> seen = m_state->see_each(pictures, progress);
+    call_progress progress =
+        m_state->progress_of(options.generate.on_progress, images.size(), images.size(), options.generate.max_new_tokens);
+    const std::vector<image_features> seen = m_state->see_each(images, progress);
     const double seconds = clock.lap();
     std::vector<findings> found = m_state->find(seen, kind, things, options, progress);
     for (findings& one : found) one.said.timings.image_s = seconds / static_cast<double>(found.size());
     return found;
 }
 template <model_config Config, weight_storage Weights>
-findings model<Config, Weights>::read(generation said, const image_features& picture, const find_options& options) {
+findings model<Config, Weights>::read(generation said, const image_features& image, const find_options& options) {
     options.validate();
     const typename state::call call(*m_state);
     const bool masks = said.text.find("<seg") != std::string::npos && m_state->find_mask_file();
-    return read_findings(std::move(said), m_state->text, picture.width, picture.height, masks ? &m_state->mask_decoder() : nullptr, options, m_state->at);
+    return read_findings(std::move(said), m_state->text, image.width, image.height, masks ? &m_state->mask_decoder() : nullptr, options,
+                         m_state->ctx);
 }
 
 template <model_config Config, weight_storage Weights>
 score_result model<Config, Weights>::score(std::span<const image_features> images, std::string_view prompt, std::string_view answer) {
     const typename state::call call(*m_state);
-    return pali::score(m_state->net, m_state->text, images, prompt, answer, m_state->caches, m_state->at);
+    return pali::score(m_state->net, m_state->text, images, prompt, answer, m_state->caches, m_state->ctx);
 }
 template <model_config Config, weight_storage Weights>
 matrix model<Config, Weights>::hidden_states(std::span<const image_features> images, std::string_view prompt, std::string_view suffix) {
     const typename state::call call(*m_state);
-    return pali::hidden_states(m_state->net, m_state->text, images, prompt, suffix, m_state->caches, m_state->at);
+    return pali::hidden_states(m_state->net, m_state->text, images, prompt, suffix, m_state->caches, m_state->ctx);
 }
 template <model_config Config, weight_storage Weights>
 matrix model<Config, Weights>::logits(std::span<const image_features> images, std::string_view prompt, std::string_view suffix) {
     const typename state::call call(*m_state);
-    return pali::logits(m_state->net, m_state->text, images, prompt, suffix, m_state->caches, m_state->at);
+    return pali::logits(m_state->net, m_state->text, images, prompt, suffix, m_state->caches, m_state->ctx);
 }
 
-} // namespace pali::inline PALI_ABI::inline PALI_MODEL
+}}} // namespace pali::PALI_ABI::PALI_MODEL
 
 // pali: PaliGemma and PaliGemma 2 in C++. Everything that inference needs.
 
 // Tensors to a safetensors file.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Free text by name, for the head of a file.
 using safetensors_metadata = std::map<std::string, std::string, std::less<>>;
 
 /**
- * A file whose tensors are known before their numbers: the header is written first, then come the numbers, in pieces, in any order of tensors. So a file
- * of any size is written in the memory of a piece.
+ * A file whose tensors are known before their numbers: the header is written first, then come the numbers, in pieces, in any order of
+ * tensors. So a file of any size is written in the memory of a piece.
  *
- * The bytes are those that the format's own writer would write: wide types first, then by name, after a header padded to 8; so every tensor is aligned to its
- * type. The file appears at once and whole, by finish(), or not at all: a name beside it is written and renamed. What is appended may thus come from the
- * very file that is replaced.
+ * The bytes are those that the format's own writer would write: wide types first, then by name, after a header padded to 8; so every tensor
+ * is aligned to its type. The file appears at once and whole, by finish(), or not at all: a name beside it is written and renamed. What is
+ * appended may thus come from the very file that is replaced.
  */
 class safetensors_writer {
 public:
@@ -15831,15 +16638,17 @@ public:
         std::vector<std::size_t> shape; ///< outermost first; empty for a scalar
     };
 
-    /// Writes the header. Throws errc::invalid_argument for a shape or name that the format cannot hold, errc::cannot_write when the disk refuses.
-    safetensors_writer(std::filesystem::path path, const std::map<std::string, entry, std::less<>>& entries, const safetensors_metadata& metadata = {});
+    /// Writes the header. Throws errc::invalid_argument for a shape or name that the format cannot hold, errc::cannot_write when the disk
+    /// refuses.
+    safetensors_writer(std::filesystem::path path, const std::map<std::string, entry, std::less<>>& entries,
+                       const safetensors_metadata& metadata = {});
     /// Without finish(): nothing is left.
     ~safetensors_writer();
     safetensors_writer(const safetensors_writer&) = delete;
     safetensors_writer& operator=(const safetensors_writer&) = delete;
 
-    /// The next bytes of a tensor, little-endian, behind those that were appended to it before. Throws errc::invalid_argument for a name that the header does
-    /// not have and for more bytes than its shape has room for, errc::cannot_write.
+    /// The next bytes of a tensor, little-endian, behind those that were appended to it before. Throws errc::invalid_argument for a name
+    /// that the header does not have and for more bytes than its shape has room for, errc::cannot_write.
     void append(std::string_view name, std::span<const std::byte> bytes);
     /// How many bytes of a tensor are still to be appended. Throws errc::invalid_argument for a name that the header does not have.
     [[nodiscard]] std::uint64_t missing(std::string_view name) const;
@@ -15866,13 +16675,13 @@ private:
 /// Throws errc::invalid_argument when a tensor's bytes do not fit its shape, errc::cannot_write when the disk refuses.
 void write_safetensors(const std::filesystem::path& path, const tensor_table& tensors, const safetensors_metadata& metadata = {});
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Body of safetensors_writer.hpp.
 
 static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and written as the numbers lie");
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, const std::map<std::string, entry, std::less<>>& entries,
                                                    const safetensors_metadata& metadata)
@@ -15898,7 +16707,8 @@ PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, c
             bits *= side;
         }
         if (bits % 8 != 0)
-            refuse(name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", ", bits, " bits; whole bytes are needed"});
+            refuse(name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", ", bits,
+                          " bits; whole bytes are needed"});
         header[name] = {{"dtype", to_string(tensor.type)}, {"shape", tensor.shape}, {"data_offsets", {at, at + bits / 8}}};
         m_places.emplace(name, place{at, at + bits / 8});
         at += bits / 8;
@@ -15977,17 +16787,18 @@ PALI_INLINE void write_safetensors(const std::filesystem::path& path, const tens
     safetensors_writer out(path, entries, metadata);
     for (const auto& [name, tensor] : tensors) // before anything is written
         if (const std::uint64_t needed = out.missing(name); needed != tensor.bytes.size())
-            throw error(errc::invalid_argument, {path.string(), ": tensor ", in_quotes(name), " has ", tensor.bytes.size(), " bytes; shape ",
-                                                 describe_shape(tensor.shape), " of ", to_string(tensor.type), " needs ", needed});
+            throw error(errc::invalid_argument,
+                        {path.string(), ": tensor ", in_quotes(name), " has ", tensor.bytes.size(), " bytes; shape ",
+                         describe_shape(tensor.shape), " of ", to_string(tensor.type), " needs ", needed});
     for (const auto& [name, tensor] : tensors) out.append(name, tensor.bytes);
     out.finish();
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Colours that tell labels apart, for all kinds of colour vision.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// sRGB.
 struct colour {
@@ -15998,9 +16809,9 @@ struct colour {
 
 inline constexpr std::size_t palette_size = 21; ///< colours before they come again
 
-/// The colour of label `index` of a picture: orange, sky blue, vermilion, bluish green, reddish purple, yellow and blue, then these darker, then
-/// lighter; the 22nd is the first again.
-/// Source: Okabe and Ito, Color Universal Design (2008), jfly.uni-koeln.de/color, without black, which would vanish on dark pictures.
+/// The colour of label `index` of an image: orange, sky blue, vermilion, bluish green, reddish purple, yellow and blue, then these darker,
+/// then lighter; the 22nd is the first again. Source: Okabe and Ito, Color Universal Design (2008), jfly.uni-koeln.de/color, without black,
+/// which would vanish on dark images.
 [[nodiscard]] inline colour label_colour(std::size_t index) noexcept {
     constexpr colour hues[] = {{230, 159, 0}, {86, 180, 233}, {213, 94, 0}, {0, 158, 115}, {204, 121, 167}, {240, 228, 66}, {0, 114, 178}};
     constexpr std::size_t count = std::size(hues);
@@ -16034,41 +16845,41 @@ inline constexpr std::size_t palette_size = 21; ///< colours before they come ag
     return contrast(black, ground) >= contrast(white, ground) ? black : white;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// Pictures of results: boxes, masks and labels drawn over a picture.
+// Images of results: boxes, masks and labels drawn over an image.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// One thing to point at.
 struct mark {
     std::string label{};                ///< UTF-8; bytes that are not are shown as U+FFFD. Empty: only the score, or no plate
-    pali::box where{};                  ///< pixels of the picture; corners in any order; what lies outside of the picture is left out
-    const pali::mask* inside = nullptr; ///< of the size of the picture, or empty; not owned, read during the call
+    pali::box where{};                  ///< pixels of the image; corners in any order; what lies outside of the image is left out
+    const pali::mask* inside = nullptr; ///< of the size of the image, or empty; not owned, read during the call
     float score = -1;                   ///< 0 to 1, shown as a percentage; below 0: not shown
 };
 
-/// How marks look. Lines and text follow the smaller side of the picture, and are never too small to be seen.
+/// How marks look. Lines and text follow the smaller side of the image, and are never too small to be seen.
 struct draw_options {
     float opacity = 0.4f;         ///< of a mask's inside, 0 to 1; a box without a mask is filled at a third of it
     float scale = 1;              ///< of line widths and text, over 0 to 100
     bool scores = true;           ///< show scores beside labels
-    std::filesystem::path font{}; ///< TrueType or OpenType; its letters go before the built-in Latin, Greek and Cyrillic ones. Trusted: name
-                                  ///< only fonts as safe as the program itself, for they are checked no further than their tables
+    std::filesystem::path font{}; ///< TrueType or OpenType; its letters go before the built-in Latin, Greek and Cyrillic ones. Trusted:
+                                  ///< name only fonts as safe as the program itself, for they are checked no further than their tables
 };
 
-/// `picture` with the marks on it. Marks of one label share a colour, label_colour(0) being that of the first. Small things lie over large ones
-/// and labels over all; these keep inside of the picture and, where there is room, off each other. A label that is too long ends in an ellipsis;
-/// letters that no font has are shown as a frame; text is set from left to right, one letter after the other. Same input, same bytes.
-/// Throws `invalid_argument` for a picture without pixels, a mask of another size or an option out of its range, `cannot_open` and
+/// `image` with the marks on it. Marks of one label share a colour, label_colour(0) being that of the first. Small things lie over large
+/// ones and labels over all; these keep inside of the image and, where there is room, off each other. A label that is too long ends in an
+/// ellipsis; letters that no font has are shown as a frame; text is set from left to right, one letter after the other. Same input, same
+/// bytes. Throws `invalid_argument` for an image without pixels, a mask of another size or an option out of its range, `cannot_open` and
 /// `malformed_file` for the font.
-[[nodiscard]] image draw(const image& picture, std::span<const mark> marks, const draw_options& options = {});
+[[nodiscard]] image draw(const image& image, std::span<const mark> marks, const draw_options& options = {});
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Colour on pixels: areas, frames, masks and their contours.
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// Whole pixels, from (x0, y0) to before (x1, y1).
 struct area {
@@ -16084,13 +16895,13 @@ struct area {
     }
 };
 
-[[nodiscard]] PALI_INLINE area area_of(const image& picture) noexcept {
-    return {0, 0, static_cast<int>(picture.width), static_cast<int>(picture.height)};
+[[nodiscard]] PALI_INLINE area area_of(const image& image) noexcept {
+    return {0, 0, static_cast<int>(image.width), static_cast<int>(image.height)};
 }
 
 [[nodiscard]] inline int level(float alpha) noexcept { return static_cast<int>(std::lround(std::clamp(alpha, 0.f, 1.f) * 255)); }
 
-/// Lays `paint` over a pixel of the picture; `alpha` 0 (nothing) to 255 (all).
+/// Lays `paint` over a pixel of the image; `alpha` 0 (nothing) to 255 (all).
 inline void blend(image& on, int x, int y, colour paint, int alpha) noexcept {
     std::uint8_t* pixel = on.at(static_cast<std::size_t>(x), static_cast<std::size_t>(y));
     const auto mix = [&](std::uint8_t below, std::uint8_t above) {
@@ -16147,7 +16958,8 @@ class contour {
 public:
     /// The edge is where the mask, linear between the middles of its pixels, passes from outside to inside; distances up to `reach` pixels.
     contour(const mask& of, const area& bounds, int reach)
-        : m_mask(of), m_reach(reach), m_area(bounds.grown(reach + 2) & area{0, 0, static_cast<int>(of.width), static_cast<int>(of.height)}) {
+        : m_mask(of), m_reach(reach),
+          m_area(bounds.grown(reach + 2) & area{0, 0, static_cast<int>(of.width), static_cast<int>(of.height)}) {
         if (bounds.empty()) return;
         m_distances.assign(static_cast<std::size_t>(m_area.pixels()), nowhere);
         for (int y = bounds.y0 - 1; y < bounds.y1; ++y)
@@ -16178,7 +16990,7 @@ private:
         return static_cast<std::size_t>(y - m_area.y0) * static_cast<std::size_t>(m_area.width()) + static_cast<std::size_t>(x - m_area.x0);
     }
 
-    [[nodiscard]] float value(int x, int y) const noexcept { // nothing is inside beyond the picture
+    [[nodiscard]] float value(int x, int y) const noexcept { // nothing is inside beyond the image
         if (x < 0 || y < 0 || x >= static_cast<int>(m_mask.width) || y >= static_cast<int>(m_mask.height)) return 0;
         return m_mask.values[static_cast<std::size_t>(y) * m_mask.width + static_cast<std::size_t>(x)];
     }
@@ -16220,7 +17032,7 @@ private:
     std::vector<float> m_distances;
 };
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 // Whether this build can draw letters: whether stb_truetype is there.
 
@@ -16237,7 +17049,7 @@ private:
 // Roboto is Copyright 2015 Google Inc. and licensed under the Apache License, Version 2.0, a copy of which is the file LICENSE; see NOTICE.
 // Changed: reduced to Latin, Greek, Cyrillic and some punctuation, without hints, kerning, layout features and names.
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 inline constexpr char font_base64[] =
     "AAEAAAAHAEAAAgAwY21hcE4NWY4AAAkcAAADJGdseWajFgq9AAAQVAAAZlZoZWFkAPgH0QAAAHwAAAA2aGhlYQ77CB0AAAC0AAAAJGhtdHgG461ZAAAA-AAACCRsb2NhZmeBEwAADEAA"
@@ -16531,7 +17343,7 @@ inline constexpr char font_base64[] =
     "AAAEZQXyAiYA3AAAAAcAcgFE__L__wAM_ksD1wXnAiYAWgAAAAYAlkoA__8AlQAABE0HPgImACYAAAAHAEEA6AE-__8AlQAABQ0HPgImAMcAAAAHAEEBSQE-__8AVP_sBAwGAAImAEYA"
     "AAAHAEEAoAAA__8AhgAABBMF8gImANsAAAAHAEEAxP_yAAA";
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::image_detail
 
 // Letters by stb_truetype, in a namespace of ours. Its assertions are errors here, and what it takes goes back together.
 
@@ -16540,7 +17352,7 @@ inline constexpr char font_base64[] =
 
 #if PALI_WITH_STB_TRUETYPE
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// A font that contradicts itself; caught by the class typeface.
 struct broken_font {};
@@ -16561,7 +17373,7 @@ private:
     std::vector<std::unique_ptr<std::max_align_t[]>> m_taken;
 };
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 #  pragma push_macro("STB_TRUETYPE_IMPLEMENTATION")
 #  pragma push_macro("STBTT_STATIC")
@@ -16591,13 +17403,13 @@ private:
 #    pragma GCC diagnostic ignored "-Wshadow"
 #    pragma GCC diagnostic ignored "-Wpedantic"
 #  endif
-namespace pali::inline PALI_ABI::image_detail::stb_truetype {
+namespace pali { inline namespace PALI_ABI { namespace image_detail { namespace stb_truetype {
 #  if __has_include(<stb/stb_truetype.h>)
 #    include <stb/stb_truetype.h>
 #  else
 #    include <stb_truetype.h>
 #  endif
-}
+}}}} // namespace pali::PALI_ABI::image_detail::stb_truetype
 #  if defined(__GNUC__)
 #    pragma GCC diagnostic pop
 #  endif
@@ -16654,10 +17466,10 @@ namespace pali::inline PALI_ABI::image_detail::stb_truetype {
 
 #if PALI_WITH_STB_TRUETYPE
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// How much of each pixel a letter covers.
-struct glyph_picture {
+struct glyph_image {
     int left = 0, top = 0; ///< of its pixels, seen from the pen on the base line; y downwards
     int width = 0, height = 0;
     std::vector<std::uint8_t> cover; ///< height * width; 255: all of the pixel
@@ -16666,7 +17478,8 @@ struct glyph_picture {
 class typeface {
 public:
     /// The bytes of a TrueType or OpenType file, or of the first font of a collection. `name` stands for it in messages.
-    typeface(std::vector<unsigned char> bytes, std::string name) : m_name(std::move(name)), m_size(bytes.size()), m_bytes(std::move(bytes)) {
+    typeface(std::vector<unsigned char> bytes, std::string name)
+        : m_name(std::move(name)), m_size(bytes.size()), m_bytes(std::move(bytes)) {
         m_bytes.resize(m_size + past_the_end);
         if (m_size < 16) fail("it is cut short");
         const bool collection = std::string_view(reinterpret_cast<const char*>(m_bytes.data()), 4) == "ttcf";
@@ -16714,9 +17527,9 @@ public:
         return std::clamp(static_cast<float>(units) * m_em, 0.f, 4.f) * em;
     }
 
-    /// Its picture with the pen `shift` of a pixel to the right; empty where it has no ink or contradicts itself.
-    [[nodiscard]] glyph_picture render(int glyph, float em, float shift) const {
-        glyph_picture made;
+    /// Its image with the pen `shift` of a pixel to the right; empty where it has no ink or contradicts itself.
+    [[nodiscard]] glyph_image render(int glyph, float em, float shift) const {
+        glyph_image made;
         letter_memory memory;
         stb_truetype::stbtt_fontinfo font = m_font;
         font.userdata = &memory;
@@ -16727,11 +17540,13 @@ public:
             int right = 0, bottom = 0;
             stb_truetype::stbtt_GetGlyphBitmapBoxSubpixel(&font, glyph, scale, scale, shift, 0, &made.left, &made.top, &right, &bottom);
             const int most = static_cast<int>(em * 8) + 16;
-            if (right <= made.left || bottom <= made.top || right > most || bottom > most || made.left < -most || made.top < -most) return {};
+            if (right <= made.left || bottom <= made.top || right > most || bottom > most || made.left < -most || made.top < -most)
+                return {};
             made.width = right - made.left;
             made.height = bottom - made.top;
             made.cover.resize(static_cast<std::size_t>(made.width) * static_cast<std::size_t>(made.height));
-            stb_truetype::stbtt_MakeGlyphBitmapSubpixel(&font, made.cover.data(), made.width, made.height, made.width, scale, scale, shift, 0, glyph);
+            stb_truetype::stbtt_MakeGlyphBitmapSubpixel(&font, made.cover.data(), made.width, made.height, made.width, scale, scale, shift,
+                                                        0, glyph);
         } catch (const broken_font&) {
             return {};
         }
@@ -16761,7 +17576,8 @@ private:
             const std::size_t row = start + 12 + i * 16, offset = u32(row + 8), length = u32(row + 12);
             if (offset > m_size || length > m_size - offset) fail("a table ends behind the end of the file");
             const std::string_view tag(reinterpret_cast<const char*>(m_bytes.data() + row), 4);
-            if ((tag == "head" && length < 54) || (tag == "hhea" && length < 36) || (tag == "maxp" && length < 6) || (tag == "cmap" && length < 4))
+            if ((tag == "head" && length < 54) || (tag == "hhea" && length < 36) || (tag == "maxp" && length < 6) ||
+                (tag == "cmap" && length < 4))
                 fail("a table is too short");
             if (tag == "hhea") m_lengths.hhea = length;
             if (tag == "hmtx") m_lengths.hmtx = length;
@@ -16784,8 +17600,12 @@ private:
         const std::size_t map = static_cast<std::size_t>(static_cast<unsigned>(m_font.index_map));
         if (map + 16 > m_size) fail("its table of letters is incomplete");
         const std::size_t format = u16(map), left = m_size - map;
-        const std::size_t need = format == 4 ? 16 + u16(map + 6) * 4 : format == 6 ? 10 + u16(map + 8) * 2 : format == 12 ? 16 + u32(map + 12) * 12 : 0;
-        if (need > left || (format != 0 && format != 4 && format != 6 && format != 12)) fail("its table of letters is incomplete, or of a rare kind");
+        const std::size_t need = format == 4    ? 16 + u16(map + 6) * 4
+                                 : format == 6  ? 10 + u16(map + 8) * 2
+                                 : format == 12 ? 16 + u32(map + 12) * 12
+                                                : 0;
+        if (need > left || (format != 0 && format != 4 && format != 6 && format != 12))
+            fail("its table of letters is incomplete, or of a rare kind");
         if (format == 4 && (u16(map + 8) > u16(map + 6) || u16(map + 10) > 16)) fail("its table of letters contradicts itself");
     }
 
@@ -16800,7 +17620,11 @@ private:
             flags = u16(at);
             if (depth == 6 || ++parts > 64) throw_broken_font();
             check_parts(static_cast<int>(u16(at + 2)), depth + 1, parts);
-            at += 4 + ((flags & 0x01) != 0 ? 4u : 2u) + ((flags & 0x08) != 0 ? 2u : (flags & 0x40) != 0 ? 4u : (flags & 0x80) != 0 ? 8u : 0u);
+            at += 4 + ((flags & 0x01) != 0 ? 4u : 2u) +
+                  ((flags & 0x08) != 0   ? 2u
+                   : (flags & 0x40) != 0 ? 4u
+                   : (flags & 0x80) != 0 ? 8u
+                                         : 0u);
         }
     }
 
@@ -16842,11 +17666,12 @@ private:
         file.seekg(0);
         file.read(reinterpret_cast<char*>(bytes.data()), size);
     }
-    if (!file || (bytes.empty() && size != 0)) throw error(errc::cannot_open, {path.string(), ": the font cannot be read; is it there, and a file?"});
+    if (!file || (bytes.empty() && size != 0))
+        throw error(errc::cannot_open, {path.string(), ": the font cannot be read; is it there, and a file?"});
     return bytes;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 #endif
 
@@ -16854,7 +17679,7 @@ private:
 
 #if PALI_WITH_STB_TRUETYPE
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// A letter of a line: which glyph of which font.
 struct letter {
@@ -16866,7 +17691,7 @@ struct letter {
 /// Letters from left to right.
 struct line {
     std::vector<letter> letters;
-    float width = 0; ///< pixels
+    float width = 0;  ///< pixels
     bool cut = false; ///< more would follow
 };
 
@@ -16874,10 +17699,12 @@ struct line {
 class lettering {
 public:
     explicit lettering(float em) : m_em(em) {
-        // Strokes thinner than two pixels seldom cover one: up to 17 pixels an em they are drawn stronger, that they reach their full colour.
+        // Strokes thinner than two pixels seldom cover one: up to 17 pixels an em they are drawn stronger, that they reach their full
+        // colour.
         const float stronger = 1 + 0.4f * std::clamp((17 - em) / 7, 0.f, 1.f);
         for (int cover = 0; cover < 256; ++cover)
-            m_strength[static_cast<std::size_t>(cover)] = static_cast<std::uint8_t>(std::min(255.f, static_cast<float>(cover) * stronger + 0.5f));
+            m_strength[static_cast<std::size_t>(cover)] =
+                static_cast<std::uint8_t>(std::min(255.f, static_cast<float>(cover) * stronger + 0.5f));
     }
 
     /// Fonts are asked in the order in which they are added.
@@ -16911,7 +17738,8 @@ public:
         line made = set(text, room);
         if (!made.cut) return made;
         const line dots = set("\xE2\x80\xA6", room); // U+2026
-        while (!made.letters.empty() && (made.width + dots.width > room || made.letters.back().glyph == space_of(made.letters.back().face))) {
+        while (!made.letters.empty() &&
+               (made.width + dots.width > room || made.letters.back().glyph == space_of(made.letters.back().face))) {
             made.width -= made.letters.back().advance;
             made.letters.pop_back();
         }
@@ -16929,13 +17757,15 @@ public:
     void draw(image& on, const line& what, float x, int base, const area& clip, colour ink) {
         for (const letter& l : what.letters) {
             const float whole = std::floor(x);
-            const int quarter = static_cast<int>((x - whole) * 4); // glyphs are drawn at four places within a pixel: words keep an even colour
-            const glyph_picture& glyph = picture(l, quarter);
+            const int quarter =
+                static_cast<int>((x - whole) * 4); // glyphs are drawn at four places within a pixel: words keep an even colour
+            const glyph_image& glyph = image(l, quarter);
             const int left = static_cast<int>(whole) + glyph.left, top = base + glyph.top;
             const area part = clip & area{left, top, left + glyph.width, top + glyph.height};
             for (int row = part.y0; row < part.y1; ++row)
                 for (int column = part.x0; column < part.x1; ++column)
-                    blend(on, column, row, ink, m_strength[glyph.cover[static_cast<std::size_t>((row - top) * glyph.width + column - left)]]);
+                    blend(on, column, row, ink,
+                          m_strength[glyph.cover[static_cast<std::size_t>((row - top) * glyph.width + column - left)]]);
             x += l.advance;
         }
     }
@@ -16967,32 +17797,32 @@ private:
 
     [[nodiscard]] int space_of(std::size_t face) const { return m_faces[face].find(U' '); }
 
-    [[nodiscard]] const glyph_picture& picture(const letter& l, int quarter) {
-        const auto [at, is_new] = m_pictures.try_emplace({l.face, l.glyph, quarter});
+    [[nodiscard]] const glyph_image& image(const letter& l, int quarter) {
+        const auto [at, is_new] = m_images.try_emplace({l.face, l.glyph, quarter});
         if (is_new) at->second = m_faces[l.face].render(l.glyph, m_em, static_cast<float>(quarter) / 4);
         return at->second;
     }
 
-    float m_em; ///< pixels
+    float m_em;                                 ///< pixels
     std::array<std::uint8_t, 256> m_strength{}; ///< what is laid on for what a letter covers of a pixel
-    std::deque<typeface> m_faces; // a font stays where it is
-    std::map<std::tuple<std::size_t, int, int>, glyph_picture> m_pictures;
+    std::deque<typeface> m_faces;               // a font stays where it is
+    std::map<std::tuple<std::size_t, int, int>, glyph_image> m_images;
 };
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 #endif
 
 // Bodies of draw.hpp: what is drawn where, and in which order.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace image_detail {
 
-/// Sizes in pixels, for one picture.
+/// Sizes in pixels, for one image.
 struct sizes {
-    sizes(const image& picture, float scale) {
-        const float side = static_cast<float>(std::min(picture.width, picture.height));
+    sizes(const image& image, float scale) {
+        const float side = static_cast<float>(std::min(image.width, image.height));
         // Capitals are 0.711 em high in Roboto; whole pixels of them are sharper, and under 7 they are hard to read.
         const float capitals = std::max(1.f, std::round(std::max(7.f, side / 45) * scale));
         em = capitals / 0.711f;
@@ -17016,9 +17846,9 @@ struct placed_mark {
     double order = 0;          ///< large first
 };
 
-/// The edge of a box on whole pixels, its line in the middle of the edge and all of it within the picture; none for what lies outside.
-[[nodiscard]] PALI_INLINE std::optional<area> outline_of(const box& b, const image& picture, int thickness) {
-    const area all = area_of(picture);
+/// The edge of a box on whole pixels, its line in the middle of the edge and all of it within the image; none for what lies outside.
+[[nodiscard]] PALI_INLINE std::optional<area> outline_of(const box& b, const image& image, int thickness) {
+    const area all = area_of(image);
     if (std::isnan(b.x0) || std::isnan(b.y0) || std::isnan(b.x1) || std::isnan(b.y1)) return {};
     const auto [left, right] = std::minmax(b.x0, b.x1);
     const auto [top, bottom] = std::minmax(b.y0, b.y1);
@@ -17034,36 +17864,35 @@ struct placed_mark {
     return area{x0, y0, x1, y1};
 }
 
-[[nodiscard]] PALI_INLINE std::vector<placed_mark> place(const image& picture, std::span<const mark> marks, const sizes& size) {
+[[nodiscard]] PALI_INLINE std::vector<placed_mark> place(const image& image, std::span<const mark> marks, const sizes& size) {
     std::vector<std::string_view> labels;
     std::vector<placed_mark> placed;
     for (const mark& m : marks) {
         const auto known = std::find(labels.begin(), labels.end(), m.label);
         const auto index = static_cast<std::size_t>(known - labels.begin());
         if (known == labels.end()) labels.push_back(m.label);
-        placed_mark made{.what = &m, .paint = label_colour(index), .box = outline_of(m.where, picture, size.outline)};
+        placed_mark made{.what = &m, .paint = label_colour(index), .box = outline_of(m.where, image, size.outline)};
         if (m.inside != nullptr && !m.inside->empty()) {
-            if (m.inside->width != picture.width || m.inside->height != picture.height || m.inside->values.size() != picture.width * picture.height)
-                throw error(errc::invalid_argument, {"draw: a mask of ", m.inside->width, " x ", m.inside->height, " for a picture of ", picture.width, " x ",
-                                                     picture.height});
+            if (m.inside->width != image.width || m.inside->height != image.height || m.inside->values.size() != image.width * image.height)
+                throw error(errc::invalid_argument, {"draw: a mask of ", m.inside->width, " x ", m.inside->height, " for an image of ",
+                                                     image.width, " x ", image.height});
             made.inside = bounds_of(*m.inside);
         }
         made.order = static_cast<double>(made.box ? made.box->pixels() : made.inside.pixels());
         placed.push_back(made);
     }
-    std::sort(placed.begin(), placed.end(), [](const placed_mark& a, const placed_mark& b) {
-        return a.order != b.order ? a.order > b.order : a.what < b.what;
-    });
+    std::sort(placed.begin(), placed.end(),
+              [](const placed_mark& a, const placed_mark& b) { return a.order != b.order ? a.order > b.order : a.what < b.what; });
     return placed;
 }
 
 /// Where a plate of that size says what `about` is: above it, within it, below it; where others are not, as far as that goes.
-[[nodiscard]] PALI_INLINE area place_plate(const area& about, int width, int height, const area& picture, const std::vector<area>& others) {
+[[nodiscard]] PALI_INLINE area place_plate(const area& about, int width, int height, const area& image, const std::vector<area>& others) {
     area best{};
     long long least = -1;
     const auto offer = [&](int x, int y) { // whether it is free
-        x = std::clamp(x, picture.x0, picture.x1 - width);
-        if (y < picture.y0 || y + height > picture.y1) return false;
+        x = std::clamp(x, image.x0, image.x1 - width);
+        if (y < image.y0 || y + height > image.y1) return false;
         const area plate{x, y, x + width, y + height};
         long long covered = 0;
         for (const area& other : others) covered += (plate & other).pixels();
@@ -17078,7 +17907,7 @@ struct placed_mark {
         if (offer(about.x0, y)) return best;
     for (int step = 1; step <= 2; ++step) // farther off it would seem to be another's
         if (offer(about.x0, about.y1 + step * height) || offer(about.x0, about.y0 - (step + 1) * height)) return best;
-    if (least < 0) offer(about.x0, std::clamp(about.y0 - height, picture.y0, picture.y1 - height)); // less room above and below than it takes
+    if (least < 0) offer(about.x0, std::clamp(about.y0 - height, image.y0, image.y1 - height)); // less room above and below than it takes
     return best;
 }
 
@@ -17131,24 +17960,26 @@ PALI_INLINE void draw_labels(image& on, const std::vector<placed_mark>& placed, 
 }
 #else
 PALI_INLINE void draw_labels(image&, const std::vector<placed_mark>& placed, const sizes&, const draw_options&) {
-    if (!placed.empty()) throw error(errc::cannot_write, "draw: this build of pali was made without stb_truetype.h, which labels are drawn with");
+    if (!placed.empty())
+        throw error(errc::cannot_write, "draw: this build of pali was made without stb_truetype.h, which labels are drawn with");
 }
 #endif
 
 } // namespace image_detail
 
-PALI_INLINE image draw(const image& picture, std::span<const mark> marks, const draw_options& options) {
+PALI_INLINE image draw(const image& image, std::span<const mark> marks, const draw_options& options) {
     using namespace image_detail;
     constexpr std::size_t most = std::size_t{1} << 24; // as resize
-    if (picture.width == 0 || picture.height == 0 || picture.width > most || picture.height > most ||
-        picture.pixels.size() != picture.width * picture.height * 3)
-        throw error(errc::invalid_argument, {"draw: a picture of ", picture.width, " x ", picture.height, " with ", picture.pixels.size(),
+    if (image.width == 0 || image.height == 0 || image.width > most || image.height > most ||
+        image.pixels.size() != image.width * image.height * 3)
+        throw error(errc::invalid_argument, {"draw: an image of ", image.width, " x ", image.height, " with ", image.pixels.size(),
                                              " bytes; it needs a pixel and 3 bytes for each"});
     if (!(options.opacity >= 0 && options.opacity <= 1) || !(options.scale > 0 && options.scale <= 100))
-        throw error(errc::invalid_argument, {"draw: opacity ", options.opacity, " and scale ", options.scale, "; opacity is 0 to 1, scale over 0 to 100"});
-    const sizes size(picture, options.scale);
-    const std::vector<placed_mark> placed = place(picture, marks, size);
-    image made = picture;
+        throw error(errc::invalid_argument,
+                    {"draw: opacity ", options.opacity, " and scale ", options.scale, "; opacity is 0 to 1, scale over 0 to 100"});
+    const sizes size(image, options.scale);
+    const std::vector<placed_mark> placed = place(image, marks, size);
+    pali::image made = image;
     for (const placed_mark& m : placed) {
         if (!m.inside.empty()) fill(made, *m.what->inside, m.paint, options.opacity);
         else if (m.box) fill(made, m.box->grown(-size.outline), m.paint, level(options.opacity / 3));
@@ -17162,7 +17993,8 @@ PALI_INLINE image draw(const image& picture, std::span<const mark> marks, const 
             frame(made, m.box->grown(-thickness), size.rim, {}, rim_alpha);
         }
         if (has_mask) {
-            const float half = std::max(static_cast<float>(size.outline), 1.5f) / 2; // thinner, it would be pale where it runs between pixels
+            const float half =
+                std::max(static_cast<float>(size.outline), 1.5f) / 2; // thinner, it would be pale where it runs between pixels
             const float rim = static_cast<float>(size.rim);
             const contour edge(*m.what->inside, m.inside, size.outline / 2 + size.rim + 2);
             edge.stroke(made, half, half + rim, {}, static_cast<float>(rim_alpha) / 255);
@@ -17173,13 +18005,13 @@ PALI_INLINE image draw(const image& picture, std::span<const mark> marks, const 
     return made;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// Which pictures a terminal can show: guessed from its environment, or read from what it answers.
+// Which images a terminal can show: guessed from its environment, or read from what it answers.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// How a picture is written to a terminal.
+/// How an image is written to a terminal.
 enum class terminal_graphics {
     half_blocks_256, ///< two pixels a character, in the 256 colours of xterm
     half_blocks,     ///< two pixels a character, in 24-bit colour
@@ -17212,16 +18044,19 @@ namespace image_detail {
     if (term == "dumb" || (term.empty() && of.wt_session.empty())) return {};
     const bool many_colours = of.colorterm == "truecolor" || of.colorterm == "24bit" || term.ends_with("-direct") || !of.wt_session.empty();
     const auto blocks = many_colours ? terminal_graphics::half_blocks : terminal_graphics::half_blocks_256;
-    if (!of.tmux.empty() || term.starts_with("screen") || term.starts_with("tmux")) return blocks; // what is behind it shows no pictures
-    if (!of.kitty_window_id.empty() || holds(term, "kitty") || holds(term, "ghostty") || program == "ghostty") return terminal_graphics::kitty;
+    if (!of.tmux.empty() || term.starts_with("screen") || term.starts_with("tmux")) return blocks; // what is behind it shows no images
+    if (!of.kitty_window_id.empty() || holds(term, "kitty") || holds(term, "ghostty") || program == "ghostty")
+        return terminal_graphics::kitty;
     if (of.konsole_version.size() >= 6 && of.konsole_version >= "220400") return terminal_graphics::kitty; // since 22.04
-    if (term.starts_with("foot") || term.starts_with("mlterm") || term.starts_with("contour") || holds(term, "sixel")) return terminal_graphics::sixel;
+    if (term.starts_with("foot") || term.starts_with("mlterm") || term.starts_with("contour") || holds(term, "sixel"))
+        return terminal_graphics::sixel;
     if (program == "iTerm.app" || program == "WezTerm" || program == "mintty") return terminal_graphics::sixel;
     if (term.starts_with("alacritty")) return terminal_graphics::half_blocks;
     return blocks;
 }
 
-/// To be written to a terminal in raw mode: asks whether it knows kitty's protocol, and then for its attributes (DA1), which all terminals answer.
+/// To be written to a terminal in raw mode: asks whether it knows kitty's protocol, and then for its attributes (DA1), which all terminals
+/// answer.
 inline constexpr std::string_view graphics_query = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c";
 
 namespace image_detail {
@@ -17238,7 +18073,8 @@ namespace image_detail {
 
 } // namespace image_detail
 
-/// Whether all of the answer to `graphics_query` is there: nothing more is to be waited for. Some terminals do not answer; wait with a limit.
+/// Whether all of the answer to `graphics_query` is there: nothing more is to be waited for. Some terminals do not answer; wait with a
+/// limit.
 [[nodiscard]] inline bool is_reply_whole(std::string_view reply) noexcept { return image_detail::terminal_attributes(reply).has_value(); }
 
 /// What the answer to `graphics_query` says, from any bytes: kitty, sixel, or none where it names neither.
@@ -17256,13 +18092,13 @@ namespace image_detail {
     return {};
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// Pictures as text that a terminal shows.
+// Images as text that a terminal shows.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// The room for a picture.
+/// The room for an image.
 struct terminal_size {
     std::size_t columns = 80;     ///< characters, 1 to 1000
     std::size_t rows = 24;        ///< characters, 1 to 1000
@@ -17270,16 +18106,16 @@ struct terminal_size {
     std::size_t cell_height = 16; ///< pixels of a character, 1 to 100
 };
 
-/// The picture in the terminal's own language, ready to be written from the beginning of a line; it ends with a line break. It keeps its aspect
-/// ratio and fits into `size`; it is made smaller where it must be, and never larger. Nothing but pixels gets into the text.
-/// Throws `invalid_argument` for a picture without pixels or a size out of its range, and for kitty what encode_png throws.
-[[nodiscard]] std::string to_terminal(const image& picture, terminal_graphics graphics, const terminal_size& size = {});
+/// The image in the terminal's own language, ready to be written from the beginning of a line; it ends with a line break. It keeps its
+/// aspect ratio and fits into `size`; it is made smaller where it must be, and never larger. Nothing but pixels gets into the text. Throws
+/// `invalid_argument` for an image without pixels or a size out of its range, and for kitty what encode_png throws.
+[[nodiscard]] std::string to_terminal(const image& image, terminal_graphics graphics, const terminal_size& size = {});
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Bytes as text, for terminals and for files of JSON.
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// RFC 4648, section 4.
 [[nodiscard]] PALI_INLINE std::string base64(std::span<const std::byte> bytes) {
@@ -17295,11 +18131,11 @@ namespace pali::inline PALI_ABI::image_detail {
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
-// A picture in sixel: bands of six rows, each written once for every colour in it. Source: DEC STD 070, VT330/VT340 Programmer Reference.
+// An image in sixel: bands of six rows, each written once for every colour in it. Source: DEC STD 070, VT330/VT340 Programmer Reference.
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// Sixel has percentages for colours: what a terminal makes of the nearest one.
 [[nodiscard]] inline int percent_of(int level) noexcept { return (level * 100 + 127) / 255; }
@@ -17311,26 +18147,27 @@ struct counted_colour {
     std::size_t count = 0;
 };
 
-/// The colours of a picture, as sixel can write them.
-[[nodiscard]] PALI_INLINE std::vector<counted_colour> colours_of(const image& picture) {
-    std::vector<std::uint32_t> all(picture.width * picture.height);
+/// The colours of an image, as sixel can write them.
+[[nodiscard]] PALI_INLINE std::vector<counted_colour> colours_of(const image& image) {
+    std::vector<std::uint32_t> all(image.width * image.height);
     const auto shown = [](std::uint8_t v) { return static_cast<std::uint32_t>(level_of(percent_of(v))); };
     for (std::size_t i = 0; i < all.size(); ++i) {
-        const std::uint8_t* p = picture.pixels.data() + i * 3;
+        const std::uint8_t* p = image.pixels.data() + i * 3;
         all[i] = shown(p[0]) << 16 | shown(p[1]) << 8 | shown(p[2]);
     }
     std::sort(all.begin(), all.end());
     std::vector<counted_colour> made;
     for (std::size_t i = 0; i < all.size(); ++i) {
         if (i == 0 || all[i] != all[i - 1])
-            made.push_back({{static_cast<std::uint8_t>(all[i] >> 16), static_cast<std::uint8_t>(all[i] >> 8), static_cast<std::uint8_t>(all[i])}, 0});
+            made.push_back(
+                {{static_cast<std::uint8_t>(all[i] >> 16), static_cast<std::uint8_t>(all[i] >> 8), static_cast<std::uint8_t>(all[i])}, 0});
         ++made.back().count;
     }
     return made;
 }
 
-/// At most `most` colours for those of a picture, by median cut (Heckbert 1982): the group with the most pixels times spread is divided at the
-/// median of its widest channel. As many colours as there are, where they are few enough.
+/// At most `most` colours for those of an image, by median cut (Heckbert 1982): the group with the most pixels times spread is divided at
+/// the median of its widest channel. As many colours as there are, where they are few enough.
 [[nodiscard]] PALI_INLINE std::vector<colour> median_cut(std::vector<counted_colour> colours, std::size_t most) {
     struct group {
         std::size_t first, last; // of `colours`
@@ -17355,7 +18192,8 @@ struct counted_colour {
     };
     std::vector<group> groups{measured(0, colours.size())};
     while (groups.size() < most) {
-        const auto next = std::max_element(groups.begin(), groups.end(), [](const group& a, const group& b) { return a.weight < b.weight; });
+        const auto next =
+            std::max_element(groups.begin(), groups.end(), [](const group& a, const group& b) { return a.weight < b.weight; });
         if (next->weight == 0) break;
         const group from = *next;
         std::array<std::size_t, 256> pixels{};
@@ -17367,8 +18205,10 @@ struct counted_colour {
             high = std::max<int>(high, colours[i].channels[from.channel]);
         }
         int median = 0; // the last value of the lower half; the upper half keeps one value at least
-        for (std::size_t below = pixels[0]; (below * 2 < all && median + 1 < high) || below == 0;) below += pixels[static_cast<std::size_t>(++median)];
-        const auto begin = colours.begin() + static_cast<std::ptrdiff_t>(from.first), end = colours.begin() + static_cast<std::ptrdiff_t>(from.last);
+        for (std::size_t below = pixels[0]; (below * 2 < all && median + 1 < high) || below == 0;)
+            below += pixels[static_cast<std::size_t>(++median)];
+        const auto begin = colours.begin() + static_cast<std::ptrdiff_t>(from.first),
+                   end = colours.begin() + static_cast<std::ptrdiff_t>(from.last);
         const auto middle = std::partition(begin, end, [&](const counted_colour& c) { return c.channels[from.channel] <= median; });
         const std::size_t cut = static_cast<std::size_t>(middle - colours.begin());
         *next = measured(from.first, cut);
@@ -17391,8 +18231,8 @@ struct counted_colour {
 }
 
 /// For every pixel the index of its colour; what a colour is off goes to the pixels around (Floyd and Steinberg 1976).
-[[nodiscard]] PALI_INLINE std::vector<std::uint8_t> dither(const image& picture, const std::vector<colour>& palette, bool is_complete) {
-    // By the upper six bits of each channel; a palette that has all colours of the picture is searched to the last bit.
+[[nodiscard]] PALI_INLINE std::vector<std::uint8_t> dither(const image& image, const std::vector<colour>& palette, bool is_complete) {
+    // By the upper six bits of each channel; a palette that has all colours of the image is searched to the last bit.
     std::vector<std::int16_t> known(std::size_t{1} << 18, -1);
     const auto nearest = [&](const std::array<int, 3>& c) {
         const std::size_t key = static_cast<std::size_t>(c[0] >> 2 << 12 | c[1] >> 2 << 6 | c[2] >> 2);
@@ -17406,19 +18246,19 @@ struct counted_colour {
         known[key] = static_cast<std::int16_t>(best);
         return best;
     };
-    const std::size_t row = (picture.width + 2) * 3;
+    const std::size_t row = (image.width + 2) * 3;
     std::vector<int> errors(row), below(row); // sixteenths of a level, of this row and the next
-    std::vector<std::uint8_t> made(picture.width * picture.height);
-    for (std::size_t y = 0; y < picture.height; ++y) {
+    std::vector<std::uint8_t> made(image.width * image.height);
+    for (std::size_t y = 0; y < image.height; ++y) {
         std::fill(below.begin(), below.end(), 0);
-        for (std::size_t x = 0; x < picture.width; ++x) {
+        for (std::size_t x = 0; x < image.width; ++x) {
             std::array<int, 3> want{};
             for (std::size_t c = 0; c < 3; ++c) {
-                const int level = level_of(percent_of(picture.at(x, y)[c])); // a colour that sixel has leaves no error
+                const int level = level_of(percent_of(image.at(x, y)[c])); // a colour that sixel has leaves no error
                 want[c] = std::clamp(level + errors[(x + 1) * 3 + c] / 16, 0, 255);
             }
             const std::size_t index = nearest(want);
-            made[y * picture.width + x] = static_cast<std::uint8_t>(index);
+            made[y * image.width + x] = static_cast<std::uint8_t>(index);
             const int got[3] = {palette[index].r, palette[index].g, palette[index].b};
             for (std::size_t c = 0; c < 3; ++c) {
                 const int off = want[c] - got[c];
@@ -17440,20 +18280,20 @@ PALI_INLINE void append_run(std::string& to, unsigned bits, std::size_t count) {
     else to.append(count, c);
 }
 
-[[nodiscard]] PALI_INLINE std::string to_sixel(const image& picture) {
-    std::vector<counted_colour> colours = colours_of(picture);
+[[nodiscard]] PALI_INLINE std::string to_sixel(const image& image) {
+    std::vector<counted_colour> colours = colours_of(image);
     const bool is_complete = colours.size() <= 256;
     const std::vector<colour> palette = median_cut(std::move(colours), 256);
-    const std::vector<std::uint8_t> indices = dither(picture, palette, is_complete);
-    const std::size_t width = picture.width;
-    std::string made = "\x1bP0;1q\"1;1;" + std::to_string(width) + ';' + std::to_string(picture.height); // square pixels, no ground
+    const std::vector<std::uint8_t> indices = dither(image, palette, is_complete);
+    const std::size_t width = image.width;
+    std::string made = "\x1bP0;1q\"1;1;" + std::to_string(width) + ';' + std::to_string(image.height); // square pixels, no ground
     for (std::size_t i = 0; i < palette.size(); ++i)
-        made += '#' + std::to_string(i) + ";2;" + std::to_string(percent_of(palette[i].r)) + ';' + std::to_string(percent_of(palette[i].g)) + ';' +
-                std::to_string(percent_of(palette[i].b));
+        made += '#' + std::to_string(i) + ";2;" + std::to_string(percent_of(palette[i].r)) + ';' +
+                std::to_string(percent_of(palette[i].g)) + ';' + std::to_string(percent_of(palette[i].b));
     std::vector<std::uint8_t> bits(palette.size() * width); // of a band: six pixels a byte, by colour and column
-    for (std::size_t top = 0; top < picture.height; top += 6) {
+    for (std::size_t top = 0; top < image.height; top += 6) {
         std::array<bool, 256> used{};
-        const std::size_t rows = std::min<std::size_t>(6, picture.height - top);
+        const std::size_t rows = std::min<std::size_t>(6, image.height - top);
         for (std::size_t y = 0; y < rows; ++y)
             for (std::size_t x = 0; x < width; ++x) {
                 const std::uint8_t index = indices[(top + y) * width + x];
@@ -17480,11 +18320,11 @@ PALI_INLINE void append_run(std::string& to, unsigned bits, std::size_t count) {
     return made + "\x1b\\";
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 // Bodies of terminal.hpp.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace image_detail {
 
@@ -17496,13 +18336,14 @@ namespace image_detail {
     return resize(from, side(across, width), side(down, height), filter::lanczos);
 }
 
-/// The picture as a PNG in chunks; `columns` characters wide, and as high as its aspect ratio says.
-[[nodiscard]] PALI_INLINE std::string to_kitty(const image& picture, std::size_t columns) {
+/// The image as a PNG in chunks; `columns` characters wide, and as high as its aspect ratio says.
+[[nodiscard]] PALI_INLINE std::string to_kitty(const image& image, std::size_t columns) {
     constexpr std::size_t most = 4096; // base64 digits a chunk
-    const std::string data = base64(encode_png(picture));
+    const std::string data = base64(encode_png(image));
     std::string made;
     for (std::size_t at = 0; at < data.size(); at += most) {
-        made += at == 0 ? "\x1b_Ga=T,f=100,q=2,c=" + std::to_string(columns) + ',' : "\x1b_Gq=2,"; // q: no answer, which would look like typing
+        made +=
+            at == 0 ? "\x1b_Ga=T,f=100,q=2,c=" + std::to_string(columns) + ',' : "\x1b_Gq=2,"; // q: no answer, which would look like typing
         made += at + most < data.size() ? "m=1;" : "m=0;";
         made.append(data, at, most);
         made += "\x1b\\";
@@ -17528,18 +18369,18 @@ namespace image_detail {
 }
 
 /// Every character is the upper half of its cell in one colour on a ground of another.
-[[nodiscard]] PALI_INLINE std::string to_half_blocks(const image& picture, bool is_256) {
+[[nodiscard]] PALI_INLINE std::string to_half_blocks(const image& image, bool is_256) {
     const auto code = [&](std::size_t x, std::size_t y) {
-        const std::uint8_t* p = picture.at(x, y);
+        const std::uint8_t* p = image.at(x, y);
         if (is_256) return "5;" + std::to_string(xterm_colour({p[0], p[1], p[2]}));
         return "2;" + std::to_string(p[0]) + ';' + std::to_string(p[1]) + ';' + std::to_string(p[2]);
     };
     std::string made;
-    for (std::size_t y = 0; y < picture.height; y += 2) {
+    for (std::size_t y = 0; y < image.height; y += 2) {
         std::string upper, lower; // what is set
-        for (std::size_t x = 0; x < picture.width; ++x) {
+        for (std::size_t x = 0; x < image.width; ++x) {
             if (std::string next = code(x, y); next != upper) made += "\x1b[38;" + next + 'm', upper = std::move(next);
-            if (y + 1 < picture.height)
+            if (y + 1 < image.height)
                 if (std::string next = code(x, y + 1); next != lower) made += "\x1b[48;" + next + 'm', lower = std::move(next);
             made += "\xE2\x96\x80"; // U+2580
         }
@@ -17550,34 +18391,35 @@ namespace image_detail {
 
 } // namespace image_detail
 
-PALI_INLINE std::string to_terminal(const image& picture, terminal_graphics graphics, const terminal_size& size) {
+PALI_INLINE std::string to_terminal(const image& image, terminal_graphics graphics, const terminal_size& size) {
     const auto between = [](std::size_t v, std::size_t most) { return v >= 1 && v <= most; };
-    if (picture.width == 0 || picture.height == 0 || picture.pixels.size() != picture.width * picture.height * 3 || !between(size.columns, 1000) ||
+    if (image.width == 0 || image.height == 0 || image.pixels.size() != image.width * image.height * 3 || !between(size.columns, 1000) ||
         !between(size.rows, 1000) || !between(size.cell_width, 100) || !between(size.cell_height, 100))
-        throw error(errc::invalid_argument, {"to_terminal: a picture of ", picture.width, " x ", picture.height, " (", picture.pixels.size(), " bytes) in ",
-                                             size.columns, " x ", size.rows, " characters of ", size.cell_width, " x ", size.cell_height,
-                                             " pixels; it needs a pixel, 1 to 1000 characters and 1 to 100 pixels"});
+        throw error(errc::invalid_argument, {"to_terminal: an image of ", image.width, " x ", image.height, " (", image.pixels.size(),
+                                             " bytes) in ", size.columns, " x ", size.rows, " characters of ", size.cell_width, " x ",
+                                             size.cell_height, " pixels; it needs a pixel, 1 to 1000 characters and 1 to 100 pixels"});
     const auto number = [](std::size_t v) { return static_cast<double>(v); };
     if (graphics == terminal_graphics::half_blocks || graphics == terminal_graphics::half_blocks_256) {
         const double stretch = number(size.cell_height) / 2 / number(size.cell_width);
-        return image_detail::to_half_blocks(image_detail::fitted(picture, number(size.columns), number(size.rows * 2), stretch),
+        return image_detail::to_half_blocks(image_detail::fitted(image, number(size.columns), number(size.rows * 2), stretch),
                                             graphics == terminal_graphics::half_blocks_256);
     }
-    const image shown = image_detail::fitted(picture, number(size.columns * size.cell_width), number(size.rows * size.cell_height), 1);
+    const pali::image shown = image_detail::fitted(image, number(size.columns * size.cell_width), number(size.rows * size.cell_height), 1);
     if (graphics == terminal_graphics::kitty) return image_detail::to_kitty(shown, (shown.width + size.cell_width - 1) / size.cell_width);
     return image_detail::to_sixel(shown) + '\n';
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // A checkpoint with the matrices of its decoder in small integers, as files that are mapped like any other.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// What a checkpoint was quantised to, "int8" or "int4"; empty for one that was not.
-[[nodiscard]] inline std::string quantised_weights(const checkpoint_files& files) { return files.metadata(weights_key); }
+/// What a checkpoint was quantized to, "int8" or "int4"; empty for one that was not.
+[[nodiscard]] inline std::string quantized_weights(const checkpoint_files& files) { return files.metadata(weights_key); }
 
-/// The files of a folder but its weights, in whatever format: configuration, tokenizer, mask decoder. In the order of their names. Throws errc::cannot_open.
+/// The files of a folder but its weights, in whatever format: configuration, tokenizer, mask decoder. In the order of their names. Throws
+/// errc::cannot_open.
 [[nodiscard]] inline std::vector<std::filesystem::path> all_but_weights(const std::filesystem::path& folder) {
     std::vector<std::filesystem::path> found;
     std::error_code failed;
@@ -17586,7 +18428,8 @@ namespace pali::inline PALI_ABI {
         const std::filesystem::directory_entry& entry = *place;
         const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
         std::error_code unknown;
-        const bool weights = kind == ".safetensors" || name.ends_with(".index.json") || (holds_weights(kind) && kind != ".npz"); // .npz: of the mask decoder
+        const bool weights =
+            kind == ".safetensors" || name.ends_with(".index.json") || (holds_weights(kind) && kind != ".npz"); // .npz: of the mask decoder
         if (!weights && entry.is_regular_file(unknown)) found.push_back(entry.path());
     }
     if (failed) throw error(errc::cannot_open, {folder.string(), ": ", failed.message()});
@@ -17603,10 +18446,12 @@ inline void copy_all_but_weights(const std::filesystem::path& from, const std::f
     }
 }
 
-/// Throws errc::invalid_argument, naming a file in `to` that quantise_checkpoint() would replace with other contents.
+/// Throws errc::invalid_argument, naming a file in `to` that quantize_checkpoint() would replace with other contents.
 inline void require_nothing_replaced(const std::filesystem::path& from, const std::filesystem::path& to) {
     const auto refuse = [](const std::filesystem::path& file) {
-        throw error(errc::invalid_argument, {file.string(), ": is there already and would be replaced; name another folder, or allow it by `overwrite` (--overwrite)"});
+        throw error(
+            errc::invalid_argument,
+            {file.string(), ": is there already and would be replaced; name another folder, or allow it by `overwrite` (--overwrite)"});
     };
     const auto content = [](const std::filesystem::path& file) {
         std::ifstream in(file, std::ios::binary);
@@ -17618,7 +18463,9 @@ inline void require_nothing_replaced(const std::filesystem::path& from, const st
     for (const std::filesystem::path& file : all_but_weights(from)) {
         const std::filesystem::path there = to / file.filename();
         if (!std::filesystem::exists(there, unknown)) continue;
-        const bool is_same = std::filesystem::is_regular_file(there, unknown) && std::filesystem::file_size(there, unknown) == std::filesystem::file_size(file, unknown) && content(there) == content(file);
+        const bool is_same = std::filesystem::is_regular_file(there, unknown) &&
+                             std::filesystem::file_size(there, unknown) == std::filesystem::file_size(file, unknown) &&
+                             content(there) == content(file);
         if (!is_same) refuse(there);
     }
 }
@@ -17634,22 +18481,28 @@ using name_set = std::set<std::string, std::less<>>;
 
 inline namespace PALI_SIMD {
 
-/// The matrices that modules hold in codes, by published name, and whether each has a row for each token, so that its last strip may be filled up: a tensor_visitor, which selects by the type of
-/// the member. A head of its own and one that repeats the embedding are both visited where the checkpoint has them.
+/// The matrices that modules hold in codes, by published name, and whether each has a row for each token, so that its last strip may be
+/// filled up: a tensor_visitor, which selects by the type of the member. A head of its own and one that repeats the embedding are both
+/// visited where the checkpoint has them.
 class coded_matrices {
 public:
     using names = std::map<std::string, bool, std::less<>>; ///< published name -> whether it is a vocabulary
 
     /// Fills `found`. `there` are the published names of the checkpoint's tensors.
-    coded_matrices(names& found, const name_set& there, std::string prefix = {}) : m_found(&found), m_there(&there), m_prefix(std::move(prefix)) {}
+    coded_matrices(names& found, const name_set& there, std::string prefix = {})
+        : m_found(&found), m_there(&there), m_prefix(std::move(prefix)) {}
 
     /// @{
     /// As a tensor_visitor.
     [[nodiscard]] coded_matrices operator[](const std::string& name) const { return {*m_found, *m_there, m_prefix + name + "."}; }
     template <std::size_t Bits>
-    void matrix(const std::string& name, quantised_rows<Bits>&, const std::vector<std::size_t>&) const { m_found->emplace(m_prefix + name, false); }
+    void matrix(const std::string& name, quantized_rows<Bits>&, const std::vector<std::size_t>&) const {
+        m_found->emplace(m_prefix + name, false);
+    }
     template <std::size_t Bits>
-    void vocabulary(const std::string& name, quantised_rows<Bits>&, const std::vector<std::size_t>&) const { m_found->emplace(m_prefix + name, true); }
+    void vocabulary(const std::string& name, quantized_rows<Bits>&, const std::vector<std::size_t>&) const {
+        m_found->emplace(m_prefix + name, true);
+    }
     template <class Element>
     void matrix(const std::string&, rows<const Element>&, const std::vector<std::size_t>&) const {}
     template <class Element>
@@ -17676,11 +18529,12 @@ template <weight_storage Storage>
     return found;
 }
 
-/// What the file of quantised weights will hold: for each matrix `in_codes` its codes and its scales, and all else as it was.
-/// Throws errc::invalid_argument for a matrix that cannot be quantised.
+/// What the file of quantized weights will hold: for each matrix `in_codes` its codes and its scales, and all else as it was.
+/// Throws errc::invalid_argument for a matrix that cannot be quantized.
 template <weight_storage Storage>
-[[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantised_entries(const tensor_table& tensors, const coded_matrices::names& in_codes) {
-    using quantised_matrix = typename Storage::matrix;
+[[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantized_entries(const tensor_table& tensors,
+                                                                                              const coded_matrices::names& in_codes) {
+    using quantized_matrix = typename Storage::matrix;
     std::map<std::string, safetensors_writer::entry, std::less<>> entries;
     const tensor_names names(tensors);
     for (const auto& [name, tensor] : tensors) {
@@ -17690,16 +18544,17 @@ template <weight_storage Storage>
             continue;
         }
         const std::size_t count = tensor.shape[0], width = tensor.shape[1];
-        if (!quantised_matrix::fits(coded->second ? quantised_matrix::padded(count) : count, width))
-            throw error(errc::invalid_argument, {tensor.file, ": tensor ", in_quotes(name), " is ", to_string(tensor.type), describe_shape(tensor.shape), "; ",
-                                                 what_is_quantised<quantised_matrix::bits>()});
-        entries[name] = {code_type<quantised_matrix::bits>, quantised_matrix::codes_shape(count, width)};
-        entries[name + std::string(scales_suffix)] = {dtype::bf16, quantised_matrix::scales_shape(count, width)};
+        if (!quantized_matrix::fits(coded->second ? quantized_matrix::padded(count) : count, width))
+            throw error(errc::invalid_argument, {tensor.file, ": tensor ", in_quotes(name), " is ", to_string(tensor.type),
+                                                 describe_shape(tensor.shape), "; ", what_is_quantized<quantized_matrix::bits>()});
+        entries[name] = {code_type<quantized_matrix::bits>, quantized_matrix::codes_shape(count, width)};
+        entries[name + std::string(scales_suffix)] = {dtype::bf16, quantized_matrix::scales_shape(count, width)};
     }
     return entries;
 }
 
-/// Throws what opening the checkpoint and its mask decoder would throw, without reading weights. Returns the names of the tensors that the model does not use.
+/// Throws what opening the checkpoint and its mask decoder would throw, without reading weights. Returns the names of the tensors that the
+/// model does not use.
 [[nodiscard]] inline name_set check_folder(const checkpoint_files& files, const checkpoint_config& read) {
     const std::filesystem::path folder = folder_of_checkpoint(files.path());
     name_set unused = check_parts<bf16>(files, read);
@@ -17708,29 +18563,33 @@ template <weight_storage Storage>
     return unused;
 }
 
-/// Reads the Hugging Face folder `given`, as find_checkpoint() takes it, and writes `to`: the same, with the decoder in the weights of `Storage` (int8 or int4) in one model.safetensors.
-/// Weights pass through in pieces of 16 MiB, so a checkpoint of any size needs some tens of megabytes of memory. `threads` counts the caller, 0: as many as the machine
-/// has; `progress` is asked after each piece, stage "quantize".
-/// Before any work throws what opening the folder as a model would throw, which its mask decoder and config.json are part of; errc::invalid_argument where the folder is quantised already,
-/// is `to`, or has a matrix that does not consist of whole strips and groups (of embedding and head the last strip is filled up with zeros), and, without `overwrite`, where a file in `to` would
-/// be replaced by another. Throws errc::malformed_file for weights that are not finite, errc::cannot_write, errc::cancelled. Tensors that the model does not use are copied as they are.
-/// A model.safetensors that was in `to` is replaced when all is done, or stays.
+/// Reads the Hugging Face folder `given`, as find_checkpoint() takes it, and writes `to`: the same, with the decoder in the weights of
+/// `Storage` (int8 or int4) in one model.safetensors. Weights pass through in pieces of 16 MiB, so a checkpoint of any size needs some tens
+/// of megabytes of memory. `threads` counts the caller, 0: as many as the machine has; `progress` is asked after each piece, stage
+/// "quantize". Before any work throws what opening the folder as a model would throw, which its mask decoder and config.json are part of;
+/// errc::invalid_argument where the folder is quantized already, is `to`, or has a matrix that does not consist of whole strips and groups
+/// (of embedding and head the last strip is filled up with zeros), and, without `overwrite`, where a file in `to` would be replaced by
+/// another. Throws errc::malformed_file for weights that are not finite, errc::cannot_write, errc::cancelled. Tensors that the model does
+/// not use are copied as they are. A model.safetensors that was in `to` is replaced when all is done, or stays.
 template <weight_storage Storage>
-void quantise_checkpoint(const std::filesystem::path& given, const std::filesystem::path& to, std::size_t threads = 0, const progress_callback& progress = {}, bool overwrite = false) {
-    using quantised_matrix = typename Storage::matrix;
+void quantize_checkpoint(const std::filesystem::path& given, const std::filesystem::path& to, std::size_t threads = 0,
+                         const progress_callback& progress = {}, bool overwrite = false) {
+    using quantized_matrix = typename Storage::matrix;
     constexpr std::size_t bytes_a_piece = std::size_t{16} << 20; // of the file that is read
     const checkpoint_files files(given);
     const std::filesystem::path from = files.path();
-    if (const std::string weights = quantised_weights(files); !weights.empty())
-        throw error(errc::invalid_argument, {from.string(), " holds ", weights, " weights already; quantise the checkpoint that they were made from"});
+    if (const std::string weights = quantized_weights(files); !weights.empty())
+        throw error(errc::invalid_argument,
+                    {from.string(), " holds ", weights, " weights already; quantize the checkpoint that they were made from"});
     std::error_code failed;
     const bool folder = std::filesystem::is_directory(from, failed);
-    if (std::filesystem::equivalent(from, folder ? to : to / "model.safetensors", failed)) throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
+    if (std::filesystem::equivalent(from, folder ? to : to / "model.safetensors", failed))
+        throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
 
     const checkpoint_config config = read_checkpoint_config(folder_of_checkpoint(from));
     const name_set unused = check_folder(files, config);
     const coded_matrices::names in_codes = matrices_in_codes<Storage>(files, config);
-    const auto entries = quantised_entries<Storage>(files.tensors(), in_codes);
+    const auto entries = quantized_entries<Storage>(files.tensors(), in_codes);
     const std::filesystem::path beside = folder_of_checkpoint(from); // what a model needs besides its weights
     if (!overwrite) require_nothing_replaced(beside, to);
     std::filesystem::create_directories(to, failed);
@@ -17744,26 +18603,30 @@ void quantise_checkpoint(const std::filesystem::path& given, const std::filesyst
         files.forget(read);
         done += read.size();
         if (progress && !progress("quantize", static_cast<double>(done) / static_cast<double>(whole)))
-            throw error(errc::cancelled, {to.string(), ": quantising was stopped by the callback"});
+            throw error(errc::cancelled, {to.string(), ": quantizing was stopped by the callback"});
     };
     std::vector<std::byte> memory;
     const tensor_names names(files.tensors());
     for (const auto& [name, tensor] : files.tensors()) {
         if (!in_codes.contains(names.published(name))) {
-            if (const auto at = unused.contains(name) ? std::nullopt : find_not_finite(tensor)) throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite: element ", *at});
+            if (const auto at = unused.contains(name) ? std::nullopt : find_not_finite(tensor))
+                throw error(errc::malformed_file,
+                            {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite: element ", *at});
             out.append(name, tensor.bytes);
             pass(tensor.bytes);
             continue;
         }
         const std::size_t rows = tensor.shape[0], bytes_a_row = tensor.shape[1] * size_of(tensor.type);
-        const std::size_t rows_a_piece = std::max(quantised_matrix::strip, bytes_a_piece / std::max<std::size_t>(1, bytes_a_row) / quantised_matrix::strip * quantised_matrix::strip);
+        const std::size_t rows_a_piece = std::max(quantized_matrix::strip, bytes_a_piece / std::max<std::size_t>(1, bytes_a_row) /
+                                                                               quantized_matrix::strip * quantized_matrix::strip);
         for (std::size_t first = 0; first < rows; first += rows_a_piece) {
             const tensor_info piece = slice_rows(tensor, first, std::min(rows_a_piece, rows - first));
-            memory.resize(quantised_bytes<quantised_matrix::bits>(piece));
-            quantise<quantised_matrix::bits>(piece, memory.data(), pool);
+            memory.resize(quantized_bytes<quantized_matrix::bits>(piece));
+            quantize<quantized_matrix::bits>(piece, memory.data(), pool);
             if (const auto at = find_not_finite(piece))
-                throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite in row ", first + *at / tensor.shape[1]});
-            const std::size_t codes = quantised_matrix::bytes_of(quantised_matrix::padded(piece.shape[0]) * piece.shape[1]);
+                throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite in row ",
+                                                   first + *at / tensor.shape[1]});
+            const std::size_t codes = quantized_matrix::bytes_of(quantized_matrix::padded(piece.shape[0]) * piece.shape[1]);
             out.append(name, std::span(memory).first(codes));
             out.append(name + std::string(scales_suffix), std::span(memory).subspan(codes));
             pass(piece.bytes);
@@ -17773,13 +18636,13 @@ void quantise_checkpoint(const std::filesystem::path& given, const std::filesyst
     out.finish();
 }
 
-} // inline namespace PALI_SIMD
+} // namespace PALI_SIMD
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // A model back to a file: every tensor under the name and in the type that its checkpoint has.
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 namespace write_detail {
 
@@ -17804,39 +18667,50 @@ void append_as(safetensors_writer& out, const std::string& name, dtype type, con
 class collected {
 public:
     struct tensor {
-        std::vector<std::size_t> shape;                                                          ///< published
-        std::function<void(safetensors_writer& out, const std::string& name, const tensor_info&)> append; ///< as the tensor of the checkpoint is
+        std::vector<std::size_t> shape; ///< published
+        std::function<void(safetensors_writer& out, const std::string& name, const tensor_info&)>
+            append; ///< as the tensor of the checkpoint is
     };
     using tensors = std::map<std::string, tensor, std::less<>>;
 
-    collected(tensors& to, const std::map<std::string, const tensor_info*, std::less<>>& there, std::string prefix = {}) : m_to(&to), m_there(&there), m_prefix(std::move(prefix)) {}
+    collected(tensors& to, const std::map<std::string, const tensor_info*, std::less<>>& there, std::string prefix = {})
+        : m_to(&to), m_there(&there), m_prefix(std::move(prefix)) {}
     [[nodiscard]] collected operator[](const std::string& name) const { return {*m_to, *m_there, m_prefix + name + "."}; }
 
     template <class Element>
     void matrix(const std::string& name, rows<const Element>& from, const std::vector<std::size_t>& shape) const {
-        (*m_to)[m_prefix + name] = {shape, [&from, shape](safetensors_writer& out, const std::string& written, const tensor_info& original) {
-                                        if (original.shape == shape) return append_as(out, written, original.type, from.data, from.count * from.width);
+        (*m_to)[m_prefix + name] = {shape,
+                                    [&from, shape](safetensors_writer& out, const std::string& written, const tensor_info& original) {
+                                        if (original.shape == shape)
+                                            return append_as(out, written, original.type, from.data, from.count * from.width);
                                         std::vector<Element> turned; // a convolution whose channels come last in the file
                                         turned.reserve(from.count * from.width);
                                         const std::size_t channels = shape[1], pixels = from.width / channels;
                                         for (std::size_t row = 0; row < from.count; ++row)
                                             for (std::size_t pixel = 0; pixel < pixels; ++pixel)
-                                                for (std::size_t channel = 0; channel < channels; ++channel) turned.push_back(from[row][channel * pixels + pixel]);
+                                                for (std::size_t channel = 0; channel < channels; ++channel)
+                                                    turned.push_back(from[row][channel * pixels + pixel]);
                                         append_as(out, written, original.type, turned.data(), turned.size());
                                     }};
     }
     template <std::size_t Bits>
-    void matrix(const std::string& name, quantised_rows<Bits>& from, const std::vector<std::size_t>& shape) const {
+    void matrix(const std::string& name, quantized_rows<Bits>& from, const std::vector<std::size_t>& shape) const {
         (*m_to)[m_prefix + name] = {shape, [&from](safetensors_writer& out, const std::string& written, const tensor_info&) {
                                         const std::size_t numbers = from.count * from.width;
-                                        out.append(written, std::as_bytes(std::span(from.codes, quantised_rows<Bits>::bytes_of(numbers))));
-                                        out.append(written + std::string(scales_suffix), std::as_bytes(std::span(from.scales, numbers / quantised_rows<Bits>::group)));
+                                        out.append(written, std::as_bytes(std::span(from.codes, quantized_rows<Bits>::bytes_of(numbers))));
+                                        out.append(written + std::string(scales_suffix),
+                                                   std::as_bytes(std::span(from.scales, numbers / quantized_rows<Bits>::group)));
                                     }};
     }
     template <class Matrix>
-    void vocabulary(const std::string& name, Matrix& from, const std::vector<std::size_t>& shape) const { matrix(name, from, shape); }
+    void vocabulary(const std::string& name, Matrix& from, const std::vector<std::size_t>& shape) const {
+        matrix(name, from, shape);
+    }
     void vector(const std::string& name, const float*& from, std::size_t size) const {
-        (*m_to)[m_prefix + name] = {{size}, [&from, size](safetensors_writer& out, const std::string& written, const tensor_info& original) { append_as(out, written, original.type, from, size); }};
+        (*m_to)[m_prefix + name] = {{size},
+                                    [&from, size](safetensors_writer& out, const std::string& written, const tensor_info& original) {
+                                        append_as(out, written, original.type, from, size);
+                                    }};
     }
     [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
     /// As when it was loaded: a head of its own stays one, and nothing else is written twice.
@@ -17854,9 +18728,10 @@ private:
 
 } // namespace write_detail
 
-/// Writes the tensors of a model to the file `to`, each under the name, in the type and in the layout that it has in the checkpoint which the model was loaded from. Tensors that the model does not use, a repeated head
-/// among them, are copied. With weights that hold the checkpoint's numbers exactly (f32, or the type of the file) the file equals the checkpoint tensor by tensor; a quantised one is reproduced byte for byte.
-/// Throws errc::invalid_argument where the model holds other codes than the file did, errc::cannot_write.
+/// Writes the tensors of a model to the file `to`, each under the name, in the type and in the layout that it has in the checkpoint which
+/// the model was loaded from. Tensors that the model does not use, a repeated head among them, are copied. With weights that hold the
+/// checkpoint's numbers exactly (f32, or the type of the file) the file equals the checkpoint tensor by tensor; a quantized one is
+/// reproduced byte for byte. Throws errc::invalid_argument where the model holds other codes than the file did, errc::cannot_write.
 template <class Network>
 void write_checkpoint(Network& net, const std::filesystem::path& to) {
     const tensor_table& table = net.files().tensors();
@@ -17873,7 +18748,8 @@ void write_checkpoint(Network& net, const std::filesystem::path& to) {
         if (out.missing(name) == 0) continue; // scales, which went with their codes
         const auto held = tensors.find(names.published(name));
         if (held == tensors.end()) {
-            if (!name.ends_with(scales_suffix) || !tensors.contains(names.published(name.substr(0, name.size() - scales_suffix.size())))) out.append(name, tensor.bytes);
+            if (!name.ends_with(scales_suffix) || !tensors.contains(names.published(name.substr(0, name.size() - scales_suffix.size()))))
+                out.append(name, tensor.bytes);
             continue;
         }
         held->second.append(out, name, tensor);
@@ -17881,11 +18757,11 @@ void write_checkpoint(Network& net, const std::filesystem::path& to) {
     out.finish();
 }
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
 // Labels as numbered categories, as training formats want them.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// The label as a name that stands on a line of its own: valid UTF-8, a blank for each control character; "object" where nothing is left.
 [[nodiscard]] inline std::string category_name(std::string_view label) {
@@ -17942,26 +18818,26 @@ private:
     std::map<std::string, std::size_t, std::less<>> m_numbers;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// A picture and what was found in it, as the files of results have it.
+// An image and what was found in it, as the files of results have it.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// What every format of results is written from. Refers to objects that belong to somebody else.
-struct picture_objects {
-    std::string file;                              ///< the picture's name as it is to stand in the results
-    std::size_t width = 0, height = 0;             ///< pixels
-    std::span<const object> objects;               ///< boxes in those pixels
-    std::span<const std::string> mask_files = {};  ///< names of the pictures that hold their masks, one an object or none at all; "" for none
-    std::string text = {};                         ///< what was said besides objects: a caption, an answer
+struct image_objects {
+    std::string file;                             ///< the image's name as it is to stand in the results
+    std::size_t width = 0, height = 0;            ///< pixels
+    std::span<const object> objects;              ///< boxes in those pixels
+    std::span<const std::string> mask_files = {}; ///< names of the images that hold their masks, one an object or none at all; "" for none
+    std::string text = {};                        ///< what was said besides objects: a caption, an answer
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Objects as a COCO data set, which pycocotools, FiftyOne, CVAT and most trainers read.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// The form of masks in `segmentation`.
 enum class coco_masks {
@@ -17971,16 +18847,18 @@ enum class coco_masks {
 };
 
 /**
- * Collects pictures one by one; the document is complete at any time, and an earlier one can be gone on with.
+ * Collects images one by one; the document is complete at any time, and an earlier one can be gone on with.
  *
- * An annotation of an object with a mask has `segmentation` (see coco_masks), and `area` and `bbox` [x, y, width, height] of the mask's pixels. One without has
- * [], and area and bbox of its box, to a hundredth of a pixel. `iscrowd` is 0; `score` is there too. Ids of pictures, annotations and categories
- * begin at 1 and follow first appearance. Categories are named by category_name(): "object" where a model gave no label. A file name that is not
- * UTF-8 is written with U+FFFD, and its bytes in hexadecimal as `file_name_bytes`. The document is in memory; coco_file writes one of any size.
+ * An annotation of an object with a mask has `segmentation` (see coco_masks), and `area` and `bbox` [x, y, width, height] of the mask's
+ * pixels. One without has
+ * [], and area and bbox of its box, to a hundredth of a pixel. `iscrowd` is 0; `score` is there too. Ids of images, annotations and
+ * categories begin at 1 and follow first appearance. Categories are named by category_name(): "object" where a model gave no label. A file
+ * name that is not UTF-8 is written with U+FFFD, and its bytes in hexadecimal as `file_name_bytes`. The document is in memory; coco_file
+ * writes one of any size.
  */
 class coco_writer {
 public:
-    /// Without pictures.
+    /// Without images.
     explicit coco_writer(coco_masks masks = coco_masks::automatic);
     ~coco_writer();
     /// What is moved from can only be destroyed or assigned to.
@@ -17993,13 +18871,14 @@ public:
 
     /// Adds a category, unless it is there: categories that are declared first have the same ids whatever is found.
     void declare(const std::string& label);
-    /// Whether a picture of this name has been added.
+    /// Whether an image of this name has been added.
     [[nodiscard]] bool contains(const std::string& file) const;
-    /// Pictures added.
+    /// Images added.
     [[nodiscard]] std::size_t size() const noexcept;
 
-    /// Adds a picture, with objects or without. Throws `invalid_argument` for one that is there or has no name, and a mask of another size than its picture.
-    void add(const picture_objects& picture);
+    /// Adds an image, with objects or without. Throws `invalid_argument` for one that is there or has no name, and a mask of another size
+    /// than its image.
+    void add(const image_objects& image);
 
     /// The data set: images, annotations, categories.
     [[nodiscard]] std::string text() const;
@@ -18013,11 +18892,11 @@ private:
     std::unique_ptr<parts> m_parts;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // What the JSON formats share: numbers and texts that are valid JSON whatever they come from.
 
-namespace pali::inline PALI_ABI::object_detail {
+namespace pali { inline namespace PALI_ABI { namespace object_detail {
 
 /// A number with so many decimals; 0 for one that is not finite, which JSON cannot write.
 [[nodiscard]] inline double rounded(double value, double steps) noexcept {
@@ -18054,8 +18933,8 @@ namespace pali::inline PALI_ABI::object_detail {
     return out;
 }
 
-/// Adds a file name as `key`. One that is not UTF-8 is written with U+FFFD, and its bytes in hexadecimal as `key`_bytes: two names that differ in such
-/// bytes stay two.
+/// Adds a file name as `key`. One that is not UTF-8 is written with U+FFFD, and its bytes in hexadecimal as `key`_bytes: two names that
+/// differ in such bytes stay two.
 inline void add_name(nlohmann::ordered_json& to, const std::string& key, std::string_view name) {
     to[key] = utf8_of(name);
     if (!is_utf8(name)) to[key + "_bytes"] = hexadecimal(name);
@@ -18071,19 +18950,19 @@ inline void add_name(nlohmann::ordered_json& to, const std::string& key, std::st
     return bytes.empty() ? text(key) : bytes;
 }
 
-inline void check_mask(const char* what, const picture_objects& picture, const object& one) {
-    if (one.mask.empty() || (one.mask.width == picture.width && one.mask.height == picture.height)) return;
-    throw error(errc::invalid_argument, {what, ": a mask of ", one.mask.width, " x ", one.mask.height, " pixels for a picture of ", picture.width, " x ",
-                                         picture.height});
+inline void check_mask(const char* what, const image_objects& image, const object& one) {
+    if (one.mask.empty() || (one.mask.width == image.width && one.mask.height == image.height)) return;
+    throw error(errc::invalid_argument, {what, ": a mask of ", one.mask.width, " x ", one.mask.height, " pixels for an image of ",
+                                         image.width, " x ", image.height});
 }
 
-} // namespace pali::inline PALI_ABI::object_detail
+}}} // namespace pali::PALI_ABI::object_detail
 
 // A mask as polygons along the borders of its pixels, as COCO and YOLO write them.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// A corner of a pixel: (0, 0) is the top left of the picture, (width, height) its bottom right.
+/// A corner of a pixel: (0, 0) is the top left of the image, (width, height) its bottom right.
 struct polygon_point {
     std::size_t x = 0; ///< pixels from the left
     std::size_t y = 0; ///< pixels from the top
@@ -18100,10 +18979,12 @@ struct mask_polygons {
     std::vector<polygon> holes;    ///< one for each hole in a region; counter-clockwise
 };
 
-/// Follows the borders between pixels inside and outside the mask. Filling the outlines and clearing the holes gives the mask back exactly. Points lie
-/// where a border turns. O(pixels).
+/// Follows the borders between pixels inside and outside the mask. Filling the outlines and clearing the holes gives the mask back exactly.
+/// Points lie where a border turns. O(pixels).
 [[nodiscard]] inline mask_polygons polygons_of(const mask& from) {
-    const auto inside = [&](std::size_t x, std::size_t y) { return x < from.width && y < from.height && from.contains(x, y); }; // x - 1 wraps around at 0
+    const auto inside = [&](std::size_t x, std::size_t y) {
+        return x < from.width && y < from.height && from.contains(x, y);
+    }; // x - 1 wraps around at 0
     std::vector<std::uint8_t> seen(from.values.size()); // pixels whose top edge is part of a border that was followed
     mask_polygons found;
     for (std::size_t top = 0; top < from.height; ++top)
@@ -18119,10 +19000,14 @@ struct mask_polygons {
                 const std::size_t from_x = x, from_y = y;
                 x = heading == to_right ? x + 1 : heading == to_left ? x - 1 : x;
                 y = heading == to_bottom ? y + 1 : heading == to_top ? y - 1 : y;
-                area += static_cast<std::int64_t>(from_x) * static_cast<std::int64_t>(y) - static_cast<std::int64_t>(x) * static_cast<std::int64_t>(from_y);
-                // The two pixels ahead of the corner (x, y). Turning right where the right one is outside keeps pixels that meet at a corner only apart.
-                const bool ahead_right = inside(heading == to_right || heading == to_top ? x : x - 1, heading == to_right || heading == to_bottom ? y : y - 1);
-                const bool ahead_left = inside(heading == to_right || heading == to_bottom ? x : x - 1, heading == to_bottom || heading == to_left ? y : y - 1);
+                area += static_cast<std::int64_t>(from_x) * static_cast<std::int64_t>(y) -
+                        static_cast<std::int64_t>(x) * static_cast<std::int64_t>(from_y);
+                // The two pixels ahead of the corner (x, y). Turning right where the right one is outside keeps pixels that meet at a
+                // corner only apart.
+                const bool ahead_right =
+                    inside(heading == to_right || heading == to_top ? x : x - 1, heading == to_right || heading == to_bottom ? y : y - 1);
+                const bool ahead_left =
+                    inside(heading == to_right || heading == to_bottom ? x : x - 1, heading == to_bottom || heading == to_left ? y : y - 1);
                 const auto straight = heading;
                 if (!ahead_right) heading = static_cast<decltype(heading)>((heading + 1) % 4);
                 else if (ahead_left) heading = static_cast<decltype(heading)>((heading + 3) % 4);
@@ -18133,8 +19018,8 @@ struct mask_polygons {
     return found;
 }
 
-/// All outlines and holes as one line, joined by pairs of coinciding segments where they come closest: formats with one polygon an object take it. Filled by
-/// the even-odd rule it is the mask. Empty without outlines. O(points squared) for masks of several parts.
+/// All outlines and holes as one line, joined by pairs of coinciding segments where they come closest: formats with one polygon an object
+/// take it. Filled by the even-odd rule it is the mask. Empty without outlines. O(points squared) for masks of several parts.
 [[nodiscard]] inline polygon joined(const mask_polygons& parts) {
     polygon line;
     const auto join = [&](const polygon& other) {
@@ -18146,7 +19031,8 @@ struct mask_polygons {
         const auto square = [](std::size_t a, std::size_t b) { return (a > b ? a - b : b - a) * (a > b ? a - b : b - a); };
         for (std::size_t i = 0; i < line.size(); ++i)
             for (std::size_t j = 0; j < other.size(); ++j)
-                if (const std::size_t distance = square(line[i].x, other[j].x) + square(line[i].y, other[j].y); distance < nearest) nearest = distance, at = i, entry = j;
+                if (const std::size_t distance = square(line[i].x, other[j].x) + square(line[i].y, other[j].y); distance < nearest)
+                    nearest = distance, at = i, entry = j;
         polygon path; // from the entry around and back, then back to the point it was left from
         for (std::size_t j = 0; j <= other.size(); ++j) path.push_back(other[(entry + j) % other.size()]);
         path.push_back(line[at]);
@@ -18157,11 +19043,11 @@ struct mask_polygons {
     return line;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Masks as run lengths, as COCO and pycocotools write them.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// A mask column by column from the top left: how many pixels are outside, then how many inside, and so on; the first number may be 0.
 struct run_lengths {
@@ -18212,8 +19098,8 @@ struct run_lengths {
     return made;
 }
 
-/// The string of pycocotools (maskApi.c, rleToString): each count, from the fourth on less the one two before it, in groups of five bits from the
-/// lowest up; a sixth bit says that more follow, and '0' is added. Its characters are '0' to 'o', among them a backslash.
+/// The string of pycocotools (maskApi.c, rleToString): each count, from the fourth on less the one two before it, in groups of five bits
+/// from the lowest up; a sixth bit says that more follow, and '0' is added. Its characters are '0' to 'o', among them a backslash.
 [[nodiscard]] inline std::string to_string(const run_lengths& runs) {
     std::string out;
     for (std::size_t i = 0; i < runs.counts.size(); ++i) {
@@ -18231,7 +19117,7 @@ struct run_lengths {
 
 /// Reads such a string. Throws `malformed_file` for one that no mask of width x height pixels has.
 [[nodiscard]] inline run_lengths read_runs(std::string_view text, std::size_t width, std::size_t height) {
-    constexpr std::size_t most = std::size_t{1} << 40; // pixels: far above any picture, and no sum leaves 64 bits
+    constexpr std::size_t most = std::size_t{1} << 40; // pixels: far above any image, and no sum leaves 64 bits
     const auto fail = [&](const error_text& what) {
         throw error(errc::malformed_file, {"run lengths of a mask of ", width, " x ", height, ": ", what});
     };
@@ -18260,11 +19146,11 @@ struct run_lengths {
     return made;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Bodies of coco.hpp.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace object_detail {
 
@@ -18316,18 +19202,19 @@ struct coco_entries {
     }
 
     /// The entry in "images"; annotations() is to follow. Throws what coco_writer::add() throws.
-    [[nodiscard]] json image(const picture_objects& picture) {
-        if (picture.file.empty() || files.contains(picture.file)) throw error(errc::invalid_argument, {"coco_writer: ", in_quotes(picture.file), " is no name, or has been added before"});
-        for (const object& o : picture.objects) check_mask("coco_writer", picture, o);
-        files.insert(picture.file);
+    [[nodiscard]] json image(const image_objects& image) {
+        if (image.file.empty() || files.contains(image.file))
+            throw error(errc::invalid_argument, {"coco_writer: ", in_quotes(image.file), " is no name, or has been added before"});
+        for (const object& o : image.objects) check_mask("coco_writer", image, o);
+        files.insert(image.file);
         json made = {{"id", ++last_image}};
-        add_name(made, "file_name", picture.file);
-        made["width"] = picture.width;
-        made["height"] = picture.height;
+        add_name(made, "file_name", image.file);
+        made["width"] = image.width;
+        made["height"] = image.height;
         return made;
     }
 
-    /// The entry in "annotations" of an object in the picture that was added last.
+    /// The entry in "annotations" of an object in the image that was added last.
     [[nodiscard]] json annotation(const object& o, json& category_list) {
         const double x = to_hundredths(static_cast<double>(o.box.x0)), y = to_hundredths(static_cast<double>(o.box.y0));
         const double width = std::max(to_hundredths(static_cast<double>(o.box.x1) - x), 0.0);
@@ -18350,7 +19237,9 @@ struct coco_entries {
 };
 
 /// On one line. What was read from a file may hold anything: bytes that are not UTF-8 become U+FFFD.
-[[nodiscard]] PALI_INLINE std::string coco_text(const nlohmann::ordered_json& value) { return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); }
+[[nodiscard]] PALI_INLINE std::string coco_text(const nlohmann::ordered_json& value) {
+    return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
 
 [[nodiscard]] PALI_INLINE nlohmann::ordered_json coco_info() { return {{"description", "objects found by pali"}}; }
 
@@ -18365,7 +19254,9 @@ struct coco_writer::parts {
 };
 
 PALI_INLINE coco_writer::coco_writer(coco_masks masks) : m_parts(std::make_unique<parts>()) { m_parts->entries.masks = masks; }
-PALI_INLINE void coco_writer::declare(const std::string& label) { (void)m_parts->entries.category_of(label, m_parts->document["categories"]); }
+PALI_INLINE void coco_writer::declare(const std::string& label) {
+    (void)m_parts->entries.category_of(label, m_parts->document["categories"]);
+}
 PALI_INLINE coco_writer::~coco_writer() = default;
 PALI_INLINE coco_writer::coco_writer(coco_writer&&) noexcept = default;
 PALI_INLINE coco_writer& coco_writer::operator=(coco_writer&&) noexcept = default;
@@ -18405,15 +19296,13 @@ PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path, coc
 PALI_INLINE bool coco_writer::contains(const std::string& file) const { return m_parts->entries.files.contains(file); }
 PALI_INLINE std::size_t coco_writer::size() const noexcept { return m_parts->entries.files.size(); }
 
-PALI_INLINE void coco_writer::add(const picture_objects& picture) {
+PALI_INLINE void coco_writer::add(const image_objects& image) {
     parts& p = *m_parts;
-    p.document["images"].push_back(p.entries.image(picture));
-    for (const object& o : picture.objects) p.document["annotations"].push_back(p.entries.annotation(o, p.document["categories"]));
+    p.document["images"].push_back(p.entries.image(image));
+    for (const object& o : image.objects) p.document["annotations"].push_back(p.entries.annotation(o, p.document["categories"]));
 }
 
-PALI_INLINE std::string coco_writer::text() const {
-    return object_detail::coco_text(m_parts->document) + '\n';
-}
+PALI_INLINE std::string coco_writer::text() const { return object_detail::coco_text(m_parts->document) + '\n'; }
 
 PALI_INLINE std::string coco_writer::results() const {
     auto list = nlohmann::ordered_json::array();
@@ -18428,14 +19317,14 @@ PALI_INLINE std::string coco_writer::results() const {
 
 PALI_INLINE void coco_writer::write(const std::filesystem::path& path) const { write_file(path, text()); }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// A COCO data set that is written as pictures come.
+// A COCO data set that is written as images come.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /**
- * Writes the file that coco_writer writes, to the byte, of any number of pictures: memory holds their names and the categories.
+ * Writes the file that coco_writer writes, to the byte, of any number of images: memory holds their names and the categories.
  *
  * The file appears whole, by finish(), or not at all. Until then there are `<path>.part` and `<path>.annotations.part`.
  */
@@ -18453,7 +19342,7 @@ public:
     /// As coco_writer::declare().
     void declare(const std::string& label);
     /// As coco_writer::add(). Failures to write are reported by finish().
-    void add(const picture_objects& picture);
+    void add(const image_objects& image);
     /// Completes the file. To be called once, at the end. Throws `cannot_write`.
     void finish();
 
@@ -18462,15 +19351,15 @@ private:
     std::unique_ptr<parts> m_parts;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Bodies of coco_file.hpp.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 struct coco_file::parts {
-    file_writer file;                  // up to the images
-    std::filesystem::path aside;       // annotations, which come behind all images
+    file_writer file;            // up to the images
+    std::filesystem::path aside; // annotations, which come behind all images
     std::fstream annotations;
     object_detail::coco_entries entries;
     nlohmann::ordered_json categories = nlohmann::ordered_json::array();
@@ -18499,11 +19388,11 @@ PALI_INLINE coco_file& coco_file::operator=(coco_file&&) noexcept = default;
 
 PALI_INLINE void coco_file::declare(const std::string& label) { (void)m_parts->entries.category_of(label, m_parts->categories); }
 
-PALI_INLINE void coco_file::add(const picture_objects& picture) {
+PALI_INLINE void coco_file::add(const image_objects& image) {
     parts& p = *m_parts;
-    const nlohmann::ordered_json image = p.entries.image(picture);
-    p.file.write((p.entries.last_image > 1 ? "," : "") + object_detail::coco_text(image));
-    for (const object& o : picture.objects) {
+    const nlohmann::ordered_json entry = p.entries.image(image);
+    p.file.write((p.entries.last_image > 1 ? "," : "") + object_detail::coco_text(entry));
+    for (const object& o : image.objects) {
         const nlohmann::ordered_json made = p.entries.annotation(o, p.categories);
         p.annotations << (p.entries.last_annotation > 1 ? "," : "") << object_detail::coco_text(made);
     }
@@ -18516,40 +19405,42 @@ PALI_INLINE void coco_file::finish() {
     p.annotations.seekg(0);
     if (!p.annotations) p.file.fail();
     std::array<char, std::size_t{1} << 16> bytes;
-    while (p.annotations.read(bytes.data(), bytes.size()), p.annotations.gcount() > 0) p.file.write(std::string_view(bytes.data(), static_cast<std::size_t>(p.annotations.gcount())));
+    while (p.annotations.read(bytes.data(), bytes.size()), p.annotations.gcount() > 0)
+        p.file.write(std::string_view(bytes.data(), static_cast<std::size_t>(p.annotations.gcount())));
     if (p.annotations.bad()) p.file.fail();
     p.file.write("],\"categories\":" + object_detail::coco_text(p.categories) + "}\n");
     p.file.finish();
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// Objects as plain JSON, a line a picture: results that are kept as they come.
+// Objects as plain JSON, a line an image: results that are kept as they come.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// {"file": ..., "width": ..., "height": ..., "objects": [{"label": ..., "score": ..., "box": [x0, y0, x1, y1], "mask": ...}, ...]} without line breaks.
-/// Boxes are in pixels, to a hundredth; "mask" is a name of `picture.mask_files`, and is there where there is one; so is "text". Bytes that are no UTF-8 become
-/// U+FFFD; where that happens to the name, "file_bytes" has its bytes in hexadecimal. A number that is not finite becomes 0. Throws `invalid_argument` when there are mask files, but not one an object.
-[[nodiscard]] std::string objects_json(const picture_objects& picture);
+/// {"file": ..., "width": ..., "height": ..., "objects": [{"label": ..., "score": ..., "box": [x0, y0, x1, y1], "mask": ...}, ...]} without
+/// line breaks. Boxes are in pixels, to a hundredth; "mask" is a name of `image.mask_files`, and is there where there is one; so is
+/// "text". Bytes that are no UTF-8 become U+FFFD; where that happens to the name, "file_bytes" has its bytes in hexadecimal. A number that
+/// is not finite becomes 0. Throws `invalid_argument` when there are mask files, but not one an object.
+[[nodiscard]] std::string objects_json(const image_objects& image);
 
-/// A file of such lines that grows picture by picture, and goes on where an earlier run was stopped.
+/// A file of such lines that grows image by image, and goes on where an earlier run was stopped.
 class json_lines {
 public:
     /// Opens a file, which need not be there. A last line of ours that was cut off is taken away. Throws `cannot_open`, `cannot_write`, and
     /// `malformed_file` with the line for one that is no JSON object with a "file".
     explicit json_lines(const std::filesystem::path& path);
 
-    /// Whether a line is about this picture.
+    /// Whether a line is about this image.
     [[nodiscard]] bool contains(const std::string& file) const;
-    /// Pictures in the file.
+    /// Images in the file.
     [[nodiscard]] std::size_t size() const noexcept { return m_files.size(); }
     /// Their names, in the order of the lines.
     [[nodiscard]] const std::vector<std::string>& files() const noexcept { return m_order; }
 
-    /// Appends a line; it is in the file when this returns. Throws `cannot_write`; `invalid_argument` as objects_json does, and for a picture
-    /// that is there or has no name.
-    void add(const picture_objects& picture);
+    /// Appends a line; it is in the file when this returns. Throws `cannot_write`; `invalid_argument` as objects_json does, and for a
+    /// image that is there or has no name.
+    void add(const image_objects& image);
 
 private:
     void note(const std::string& file);
@@ -18559,38 +19450,41 @@ private:
     std::vector<std::string> m_order; // of the same names
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Bodies of json_lines.hpp.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-PALI_INLINE std::string objects_json(const picture_objects& picture) {
+PALI_INLINE std::string objects_json(const image_objects& image) {
     using json = nlohmann::ordered_json;
-    if (!picture.mask_files.empty() && picture.mask_files.size() != picture.objects.size())
-        throw error(errc::invalid_argument, {"objects_json: ", picture.mask_files.size(), " mask files for ", picture.objects.size(),
+    if (!image.mask_files.empty() && image.mask_files.size() != image.objects.size())
+        throw error(errc::invalid_argument, {"objects_json: ", image.mask_files.size(), " mask files for ", image.objects.size(),
                                              " objects; one for each, or none at all"});
     json objects = json::array();
-    for (std::size_t i = 0; i < picture.objects.size(); ++i) {
-        const object& o = picture.objects[i];
+    for (std::size_t i = 0; i < image.objects.size(); ++i) {
+        const object& o = image.objects[i];
         json box = json::array();
         for (const float v : {o.box.x0, o.box.y0, o.box.x1, o.box.y1}) box.push_back(object_detail::to_hundredths(static_cast<double>(v)));
-        objects.push_back({{"label", object_detail::utf8_of(o.label)}, {"score", object_detail::score_value(o.score)}, {"box", std::move(box)}});
-        if (!picture.mask_files.empty() && !picture.mask_files[i].empty()) objects.back()["mask"] = object_detail::utf8_of(picture.mask_files[i]);
+        objects.push_back(
+            {{"label", object_detail::utf8_of(o.label)}, {"score", object_detail::score_value(o.score)}, {"box", std::move(box)}});
+        if (!image.mask_files.empty() && !image.mask_files[i].empty()) objects.back()["mask"] = object_detail::utf8_of(image.mask_files[i]);
     }
     json line;
-    object_detail::add_name(line, "file", picture.file);
-    line["width"] = picture.width;
-    line["height"] = picture.height;
+    object_detail::add_name(line, "file", image.file);
+    line["width"] = image.width;
+    line["height"] = image.height;
     line["objects"] = std::move(objects);
-    if (!picture.text.empty()) line["text"] = object_detail::utf8_of(picture.text);
+    if (!image.text.empty()) line["text"] = object_detail::utf8_of(image.text);
     return line.dump();
 }
 
 namespace object_detail {
 
 /// The file that a line is about; empty where it is no such object.
-[[nodiscard]] PALI_INLINE std::string file_of_line(const std::string& line) { return name_of(nlohmann::ordered_json::parse(line, nullptr, false), "file"); }
+[[nodiscard]] PALI_INLINE std::string file_of_line(const std::string& line) {
+    return name_of(nlohmann::ordered_json::parse(line, nullptr, false), "file");
+}
 
 PALI_INLINE void append(const std::filesystem::path& path, const std::string& text) {
     std::error_code failure;
@@ -18639,30 +19533,30 @@ PALI_INLINE void json_lines::note(const std::string& file) {
 
 PALI_INLINE bool json_lines::contains(const std::string& file) const { return m_files.contains(file); }
 
-PALI_INLINE void json_lines::add(const picture_objects& picture) {
-    if (picture.file.empty() || m_files.contains(picture.file))
-        throw error(errc::invalid_argument, {"json_lines: ", in_quotes(picture.file), " is no name, or has been added before"});
-    object_detail::append(m_path, objects_json(picture) + '\n');
-    note(picture.file);
+PALI_INLINE void json_lines::add(const image_objects& image) {
+    if (image.file.empty() || m_files.contains(image.file))
+        throw error(errc::invalid_argument, {"json_lines: ", in_quotes(image.file), " is no name, or has been added before"});
+    object_detail::append(m_path, objects_json(image) + '\n');
+    note(image.file);
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// Objects as labelme opens them, to be corrected by hand: a JSON file a picture, beside it and of its name.
+// Objects as labelme opens them, to be corrected by hand: a JSON file an image, beside it and of its name.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// The JSON of labelme 5: a shape "mask" for an object with one - a PNG of the pixels within, cut to where they are, in base64 -, and a
-/// "rectangle" for others. Labels are those of category_name(), the score is the description. `picture.file` is a path from the JSON file to the
-/// picture; bytes of it that are no UTF-8 become U+FFFD. All of it is ASCII. Throws `invalid_argument` for a mask of another size than the picture,
-/// and what encode_png throws.
-[[nodiscard]] std::string labelme_text(const picture_objects& picture);
+/// "rectangle" for others. Labels are those of category_name(), the score is the description. `image.file` is a path from the JSON file
+/// to the image; bytes of it that are no UTF-8 become U+FFFD. All of it is ASCII. Throws `invalid_argument` for a mask of another size
+/// than the image, and what encode_png throws.
+[[nodiscard]] std::string labelme_text(const image_objects& image);
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Body of labelme.hpp.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace object_detail {
 
@@ -18686,12 +19580,12 @@ struct mask_cutout {
 
 } // namespace object_detail
 
-PALI_INLINE std::string labelme_text(const picture_objects& picture) {
+PALI_INLINE std::string labelme_text(const image_objects& image) {
     using json = nlohmann::ordered_json;
     using object_detail::to_hundredths;
     json shapes = json::array();
-    for (const object& o : picture.objects) {
-        object_detail::check_mask("labelme_text", picture, o);
+    for (const object& o : image.objects) {
+        object_detail::check_mask("labelme_text", image, o);
         const auto at = [](float v) { return to_hundredths(static_cast<double>(v)); };
         json shape = {{"label", category_name(o.label)},
                       {"points", {{at(o.box.x0), at(o.box.y0)}, {at(o.box.x1), at(o.box.y1)}}},
@@ -18707,21 +19601,18 @@ PALI_INLINE std::string labelme_text(const picture_objects& picture) {
         }
         shapes.push_back(std::move(shape));
     }
-    const json document = {{"version", "5.5.0"},
-                           {"flags", json::object()},
-                           {"shapes", std::move(shapes)},
-                           {"imagePath", object_detail::utf8_of(picture.file)},
-                           {"imageData", nullptr},
-                           {"imageHeight", picture.height},
-                           {"imageWidth", picture.width}};
+    const json document = {{"version", "5.5.0"},          {"flags", json::object()},
+                           {"shapes", std::move(shapes)}, {"imagePath", object_detail::utf8_of(image.file)},
+                           {"imageData", nullptr},        {"imageHeight", image.height},
+                           {"imageWidth", image.width}};
     return document.dump(2, ' ', true) + '\n'; // labelme opens it in the encoding of the machine: ASCII is part of each
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
-// Objects as YOLO trains on them: a text file a picture.
+// Objects as YOLO trains on them: a text file an image.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// What a line says of an object.
 enum class yolo_form {
@@ -18729,21 +19620,25 @@ enum class yolo_form {
     polygons, ///< "class x y x y ...": data sets for segmentation; the mask's border, or the corners of the box of an object without a mask
 };
 
-/// A line an object. Coordinates are shares of the picture, 0 to 1, with six decimals in any locale. New labels get new numbers in `categories`. Boxes are cut
-/// at the picture's edges; what has no area then is left out. A mask of several regions, or with holes, is one polygon: see joined(). Scores have no
-/// place in this format.
-[[nodiscard]] inline std::string yolo_text(const picture_objects& picture, category_list& categories, yolo_form form = yolo_form::boxes) {
+/// A line an object. Coordinates are shares of the image, 0 to 1, with six decimals in any locale. New labels get new numbers in
+/// `categories`. Boxes are cut at the image's edges; what has no area then is left out. A mask of several regions, or with holes, is one
+/// polygon: see joined(). Scores have no place in this format.
+[[nodiscard]] inline std::string yolo_text(const image_objects& image, category_list& categories, yolo_form form = yolo_form::boxes) {
     const auto share = [](double part) {
         const auto millionths = static_cast<std::uint64_t>(std::llround(part * 1e6));
         const std::string digits = std::to_string(millionths % 1'000'000);
         return ' ' + std::to_string(millionths / 1'000'000) + '.' + std::string(6 - digits.size(), '0') + digits;
     };
-    const auto width = static_cast<double>(picture.width), height = static_cast<double>(picture.height);
+    const auto width = static_cast<double>(image.width), height = static_cast<double>(image.height);
     std::string out;
-    for (const object& o : picture.objects) {
-        if (const polygon border = form == yolo_form::polygons && o.mask.width == picture.width && o.mask.height == picture.height ? joined(polygons_of(o.mask)) : polygon(); !border.empty()) {
+    for (const object& o : image.objects) {
+        if (const polygon border = form == yolo_form::polygons && o.mask.width == image.width && o.mask.height == image.height
+                                       ? joined(polygons_of(o.mask))
+                                       : polygon();
+            !border.empty()) {
             out += std::to_string(categories.number_of(o.label));
-            for (const polygon_point& point : border) out += share(static_cast<double>(point.x) / width) + share(static_cast<double>(point.y) / height);
+            for (const polygon_point& point : border)
+                out += share(static_cast<double>(point.x) / width) + share(static_cast<double>(point.y) / height);
             out += '\n';
             continue;
         }
@@ -18758,23 +19653,25 @@ enum class yolo_form {
     return out;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Whether the two files of one vocabulary agree, for a folder that has both.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// How tokenizer.model and tokenizer.json of a folder differ: pieces, merges, tokens that transformers cuts out of a text. One sentence a difference, ten at
-/// most; none where the folder does not have both files. A tokenizer opens the folder regardless, as long as the added tokens agree: this is for `pali inspect`.
+/// How tokenizer.model and tokenizer.json of a folder differ: pieces, merges, tokens that transformers cuts out of a text. One sentence a
+/// difference, ten at most; none where the folder does not have both files. A tokenizer opens the folder regardless, as long as the added
+/// tokens agree: this is for `pali inspect`.
 ///
-/// Throws errc::cannot_open, errc::malformed_tokenizer and errc::unsupported_format as tokenizer does. Half a second for Gemma's vocabulary.
+/// Throws errc::cannot_open, errc::malformed_tokenizer and errc::unsupported_format as tokenizer does. Half a second for Gemma's
+/// vocabulary.
 [[nodiscard]] std::vector<std::string> compare_vocabularies(const std::filesystem::path& folder);
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 // Body of compare_vocabularies.hpp.
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
@@ -18782,7 +19679,8 @@ namespace detail {
 [[nodiscard]] PALI_INLINE std::size_t count_merges(const vocabulary& words) {
     std::size_t merges = 0;
     for (const model_piece& piece : words.pieces)
-        for (std::size_t at = first_character(piece.text).length; at < piece.text.size(); at += first_character(piece.text.substr(at)).length)
+        for (std::size_t at = first_character(piece.text).length; at < piece.text.size();
+             at += first_character(piece.text.substr(at)).length)
             merges += words.find(piece.text.substr(0, at)) && words.find(piece.text.substr(at));
     return merges;
 }
@@ -18810,19 +19708,23 @@ PALI_INLINE std::vector<std::string> compare_vocabularies(const std::filesystem:
     for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) {
         const int byte = detail::byte_of_piece(ours[i].text); // transformers 4 wrote the tabulator itself, for <0x09>
         const bool same_byte = byte >= 0 && theirs[i].text.size() == 1 && static_cast<unsigned char>(theirs[i].text[0]) == byte;
-        if (ours[i].text != theirs[i].text && !same_byte) report({"has the piece ", in_quotes(theirs[i].text), " at id ", i, ", and tokenizer.model ", in_quotes(ours[i].text)});
+        if (ours[i].text != theirs[i].text && !same_byte)
+            report({"has the piece ", in_quotes(theirs[i].text), " at id ", i, ", and tokenizer.model ", in_quotes(ours[i].text)});
     }
     const auto falls = [](const detail::piece_merge& a, const detail::piece_merge& b) { return a.result > b.result; };
     if (const auto at = std::adjacent_find(json.merges.begin(), json.merges.end(), falls); at != json.merges.end())
-        report({"forms the piece ", in_quotes(theirs[at->result].text), " before ", in_quotes(theirs[(at + 1)->result].text), ", and tokenizer.model after it"});
-    if (const std::size_t all = detail::count_merges(json.words); all != json.merges.size()) report({"has ", json.merges.size(), " merges; by its pieces there are ", all});
+        report({"forms the piece ", in_quotes(theirs[at->result].text), " before ", in_quotes(theirs[(at + 1)->result].text),
+                ", and tokenizer.model after it"});
+    if (const std::size_t all = detail::count_merges(json.words); all != json.merges.size())
+        report({"has ", json.merges.size(), " merges; by its pieces there are ", all});
     std::map<std::string_view, const detail::added_token*> added;
     for (const detail::added_token& one : json.added) added.emplace(one.text, &one);
     for (std::size_t i = 0; i < ours.size(); ++i)
-        if ((ours[i].type == detail::piece_type::control || ours[i].type == detail::piece_type::user_defined) && !added.contains(ours[i].text))
+        if ((ours[i].type == detail::piece_type::control || ours[i].type == detail::piece_type::user_defined) &&
+            !added.contains(ours[i].text))
             report({"does not have ", in_quotes(ours[i].text), " among its added_tokens, and tokenizer.model never splits it"});
     if (more > 0) out.push_back(json_file.string() + ": " + error_text({more, " more differences from tokenizer.model"}).str());
     return out;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -19,7 +19,8 @@ using pali::arch::features;
 using pali::arch::level;
 using pali::arch::processor;
 
-// What the made-up processor answers. Bits as in Intel's Software Developer's Manual, volume 2A, CPUID; leaf 80000001H as in AMD's, volume 3, appendix E.
+// What the made-up processor answers. Bits as in Intel's Software Developer's Manual, volume 2A, CPUID; leaf 80000001H as in AMD's, volume
+// 3, appendix E.
 struct cpuid_answers {
     processor::registers basic, extended, more, amd;
     std::uint64_t saved = 0;
@@ -39,7 +40,8 @@ processor made_up() {
 
 constexpr unsigned bits(auto... n) { return ((1u << n) | ...); }
 
-// An x86-64-v3 processor, Haswell: SSE3 0, SSSE3 9, FMA 12, CMPXCHG16B 13, SSE4.1 19, SSE4.2 20, MOVBE 22, POPCNT 23, OSXSAVE 27, AVX 28, F16C 29; BMI1 3, AVX2 5, BMI2 8; LAHF 0, LZCNT 5.
+// An x86-64-v3 processor, Haswell: SSE3 0, SSSE3 9, FMA 12, CMPXCHG16B 13, SSE4.1 19, SSE4.2 20, MOVBE 22, POPCNT 23, OSXSAVE 27, AVX 28,
+// F16C 29; BMI1 3, AVX2 5, BMI2 8; LAHF 0, LZCNT 5.
 cpuid_answers haswell() {
     cpuid_answers said;
     said.basic.c = bits(0, 9, 12, 13, 19, 20, 22, 23, 27, 28, 29);
@@ -57,12 +59,15 @@ cpuid_answers skylake_server() {
     return said;
 }
 
-const compiled_level x86_64{level::baseline, false, nullptr}, x86_64_v3{level::x86_64_v3, false, nullptr}, x86_64_v4{level::x86_64_v4, false, nullptr};
+const compiled_level x86_64{level::baseline, false, nullptr}, x86_64_v3{level::x86_64_v3, false, nullptr},
+    x86_64_v4{level::x86_64_v4, false, nullptr};
 const std::vector<const compiled_level*> all_levels{&x86_64, &x86_64_v3, &x86_64_v4};
 const features everything{.avx2 = true, .avx_vnni = true, .avx512_vnni = true, .avx512_bf16 = true, .amx_bf16 = true};
 
 auto says(const std::string& part) {
-    return [part](const pali::error& e) { return e.code() == pali::errc::unsupported_arch && std::string(e.what()).find(part) != std::string::npos; };
+    return [part](const pali::error& e) {
+        return e.code() == pali::errc::unsupported_arch && std::string(e.what()).find(part) != std::string::npos;
+    };
 }
 
 struct missing_bit {
@@ -74,13 +79,32 @@ struct missing_bit {
 std::ostream& operator<<(std::ostream& out, const missing_bit& one) { return out << one.name; }
 
 const std::vector<missing_bit> needed{
-    {"SSE3", 'c', 0, level::baseline},      {"SSSE3", 'c', 9, level::baseline},    {"FMA", 'c', 12, level::baseline},        {"CMPXCHG16B", 'c', 13, level::baseline},
-    {"SSE4.1", 'c', 19, level::baseline},   {"SSE4.2", 'c', 20, level::baseline},  {"MOVBE", 'c', 22, level::baseline},      {"POPCNT", 'c', 23, level::baseline},
-    {"OSXSAVE", 'c', 27, level::baseline},  {"AVX", 'c', 28, level::baseline},     {"F16C", 'c', 29, level::baseline},       {"BMI1", 'b', 3, level::baseline},
-    {"AVX2", 'b', 5, level::baseline},      {"BMI2", 'b', 8, level::baseline},     {"LAHF", 'a', 0, level::baseline},        {"LZCNT", 'a', 5, level::baseline},
-    {"saved XMM", 's', 1, level::baseline}, {"saved YMM", 's', 2, level::baseline}, {"AVX-512 F", 'b', 16, level::x86_64_v3}, {"AVX-512 DQ", 'b', 17, level::x86_64_v3},
-    {"AVX-512 CD", 'b', 28, level::x86_64_v3}, {"AVX-512 BW", 'b', 30, level::x86_64_v3}, {"AVX-512 VL", 'b', 31, level::x86_64_v3}, {"saved opmasks", 's', 5, level::x86_64_v3},
-    {"saved upper halves", 's', 6, level::x86_64_v3}, {"saved upper registers", 's', 7, level::x86_64_v3},
+    {"SSE3", 'c', 0, level::baseline},
+    {"SSSE3", 'c', 9, level::baseline},
+    {"FMA", 'c', 12, level::baseline},
+    {"CMPXCHG16B", 'c', 13, level::baseline},
+    {"SSE4.1", 'c', 19, level::baseline},
+    {"SSE4.2", 'c', 20, level::baseline},
+    {"MOVBE", 'c', 22, level::baseline},
+    {"POPCNT", 'c', 23, level::baseline},
+    {"OSXSAVE", 'c', 27, level::baseline},
+    {"AVX", 'c', 28, level::baseline},
+    {"F16C", 'c', 29, level::baseline},
+    {"BMI1", 'b', 3, level::baseline},
+    {"AVX2", 'b', 5, level::baseline},
+    {"BMI2", 'b', 8, level::baseline},
+    {"LAHF", 'a', 0, level::baseline},
+    {"LZCNT", 'a', 5, level::baseline},
+    {"saved XMM", 's', 1, level::baseline},
+    {"saved YMM", 's', 2, level::baseline},
+    {"AVX-512 F", 'b', 16, level::x86_64_v3},
+    {"AVX-512 DQ", 'b', 17, level::x86_64_v3},
+    {"AVX-512 CD", 'b', 28, level::x86_64_v3},
+    {"AVX-512 BW", 'b', 30, level::x86_64_v3},
+    {"AVX-512 VL", 'b', 31, level::x86_64_v3},
+    {"saved opmasks", 's', 5, level::x86_64_v3},
+    {"saved upper halves", 's', 6, level::x86_64_v3},
+    {"saved upper registers", 's', 7, level::x86_64_v3},
 };
 
 } // namespace
@@ -144,12 +168,18 @@ BOOST_AUTO_TEST_CASE(pali_arch_names_a_level) {
 }
 
 BOOST_AUTO_TEST_CASE(what_cannot_be_is_refused) {
-    const auto selected = [](const char* name, std::vector<const compiled_level*> compiled, level highest) { return pali::arch::select(name, compiled, highest, everything); };
-    BOOST_CHECK_EXCEPTION((void)selected("x86-64-v4", all_levels, level::x86_64_v3), pali::error, says("which this processor does not have"));
+    const auto selected = [](const char* name, std::vector<const compiled_level*> compiled, level highest) {
+        return pali::arch::select(name, compiled, highest, everything);
+    };
+    BOOST_CHECK_EXCEPTION((void)selected("x86-64-v4", all_levels, level::x86_64_v3), pali::error,
+                          says("which this processor does not have"));
     BOOST_CHECK_EXCEPTION((void)selected("avx2", all_levels, level::baseline), pali::error, says("which this processor does not have"));
-    BOOST_CHECK_EXCEPTION((void)selected("x86-64-v3", {&x86_64}, level::x86_64_v3), pali::error, says("for which this program was not compiled"));
-    BOOST_CHECK_EXCEPTION((void)selected("avx2", {&x86_64_v4}, level::x86_64_v4), pali::error, says("for which this program was not compiled"));
-    BOOST_CHECK_EXCEPTION((void)selected("", {&x86_64_v4}, level::x86_64_v3), pali::error, says("this processor has x86-64-v3, and this program has no kernels for it"));
+    BOOST_CHECK_EXCEPTION((void)selected("x86-64-v3", {&x86_64}, level::x86_64_v3), pali::error,
+                          says("for which this program was not compiled"));
+    BOOST_CHECK_EXCEPTION((void)selected("avx2", {&x86_64_v4}, level::x86_64_v4), pali::error,
+                          says("for which this program was not compiled"));
+    BOOST_CHECK_EXCEPTION((void)selected("", {&x86_64_v4}, level::x86_64_v3), pali::error,
+                          says("this processor has x86-64-v3, and this program has no kernels for it"));
     BOOST_CHECK_EXCEPTION((void)selected("", {}, level::x86_64_v4), pali::error, says("no kernels"));
     BOOST_CHECK_EXCEPTION((void)selected("sse9", all_levels, level::x86_64_v4), pali::error, says("it can be x86-64"));
 #if defined(__x86_64__)
@@ -187,7 +217,8 @@ BOOST_AUTO_TEST_CASE(the_highest_level_agrees_with_the_kernel) {
             for (std::istringstream words(line); words >> word;) flags.insert(word);
     BOOST_REQUIRE(!flags.empty());
     const auto has = [&](auto... names) { return (flags.contains(names) && ...); };
-    const bool v3 = has("pni", "ssse3", "fma", "cx16", "sse4_1", "sse4_2", "movbe", "popcnt", "avx", "f16c", "bmi1", "avx2", "bmi2", "lahf_lm", "abm");
+    const bool v3 =
+        has("pni", "ssse3", "fma", "cx16", "sse4_1", "sse4_2", "movbe", "popcnt", "avx", "f16c", "bmi1", "avx2", "bmi2", "lahf_lm", "abm");
     const bool v4 = v3 && has("avx512f", "avx512dq", "avx512cd", "avx512bw", "avx512vl");
     BOOST_TEST((highest_level(pali::arch::this_processor()) == (v4 ? level::x86_64_v4 : v3 ? level::x86_64_v3 : level::baseline)));
 }

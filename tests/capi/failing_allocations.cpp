@@ -1,6 +1,7 @@
 // Each allocation of libpali fails in turn: the call then ends with PALI_OUT_OF_MEMORY and not otherwise, and the model goes on.
-// usage: capi_failing_allocations SHAPES PICTURE
-// What lies below does not survive it and is spared: sentencepiece leaves a half-made text, and nlohmann::json, which opening a model needs, allocates in a destructor.
+// usage: capi_failing_allocations SHAPES IMAGE
+// What lies below does not survive it and is spared: sentencepiece leaves a half-made text, and nlohmann::json, which opening a model
+// needs, allocates in a destructor.
 #include <pali/pali.h>
 
 #include <dlfcn.h>
@@ -46,7 +47,8 @@ int fail_each(const char* name, long step, Call&& call, Free&& free) {
             continue;
         }
         ++faults;
-        std::printf("%s: allocation %ld %s: code %d, %s\n", name, n, failed ? "failed" : "was none", static_cast<int>(got), pali_last_error());
+        std::printf("%s: allocation %ld %s: code %d, %s\n", name, n, failed ? "failed" : "was none", static_cast<int>(got),
+                    pali_last_error());
     }
     std::printf("%s: about %ld allocations\n", name, n);
     return faults + (n < 3 * step);
@@ -56,8 +58,12 @@ int fail_each(const char* name, long step, Call&& call, Free&& free) {
 
 void* operator new(std::size_t size) { return take(__builtin_return_address(0), size); }
 void* operator new[](std::size_t size) { return take(__builtin_return_address(0), size); }
-void* operator new(std::size_t size, std::align_val_t alignment) { return take(__builtin_return_address(0), size, static_cast<std::size_t>(alignment)); }
-void* operator new[](std::size_t size, std::align_val_t alignment) { return take(__builtin_return_address(0), size, static_cast<std::size_t>(alignment)); }
+void* operator new(std::size_t size, std::align_val_t alignment) {
+    return take(__builtin_return_address(0), size, static_cast<std::size_t>(alignment));
+}
+void* operator new[](std::size_t size, std::align_val_t alignment) {
+    return take(__builtin_return_address(0), size, static_cast<std::size_t>(alignment));
+}
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
@@ -80,8 +86,12 @@ int main(int argc, char** argv) {
     if (pali_image_read(argv[2], nullptr, &photo) != PALI_OK || pali_model_open(argv[1], &options, &model) != PALI_OK) return 1;
     if (pali_generate(model, &photo, 1, "caption en", nullptr, &answer) != PALI_OK) return 1; // sentencepiece has prepared itself
     pali_answer_free(answer);
-    faults += fail_each("pali_generate", 5, [&] { return pali_generate(model, &photo, 1, "caption en", nullptr, &answer); }, [&] { pali_answer_free(answer); });
-    faults += fail_each("pali_find", 17, [&] { return pali_find(model, photo, PALI_MASKS, "red cross", nullptr, &answer); }, [&] { pali_answer_free(answer); });
+    faults += fail_each(
+        "pali_generate", 5, [&] { return pali_generate(model, &photo, 1, "caption en", nullptr, &answer); },
+        [&] { pali_answer_free(answer); });
+    faults += fail_each(
+        "pali_find", 17, [&] { return pali_find(model, photo, PALI_MASKS, "red cross", nullptr, &answer); },
+        [&] { pali_answer_free(answer); });
     pali_model_close(model);
     pali_image_free(photo);
     return faults == 0 ? 0 : 1;

@@ -9,24 +9,25 @@
 
 static int failures = 0;
 
-#define CHECK(condition)                                                                             \
-    do {                                                                                             \
-        if (!(condition)) {                                                                          \
-            ++failures;                                                                              \
-            printf("%s:%d: %s   [%s]\n", __FILE__, __LINE__, #condition, pali_last_error());         \
-        }                                                                                            \
+#define CHECK(condition)                                                                                                                   \
+    do {                                                                                                                                   \
+        if (!(condition)) {                                                                                                                \
+            ++failures;                                                                                                                    \
+            printf("%s:%d: %s   [%s]\n", __FILE__, __LINE__, #condition, pali_last_error());                                               \
+        }                                                                                                                                  \
     } while (0)
 
 /* Fails with that code, and a message that begins with it and has that word. */
-#define CHECK_FAILS(code, word, call)                                                                \
-    do {                                                                                             \
-        const pali_status got = (call);                                                              \
-        char begin[16];                                                                              \
-        sprintf(begin, "[pali.%d] ", (int)(code));                                                   \
-        if (got != (code) || strncmp(pali_last_error(), begin, strlen(begin)) != 0 || strstr(pali_last_error(), word) == NULL) { \
-            ++failures;                                                                              \
-            printf("%s:%d: %s: code %d for %d, message \"%s\" without \"%s\"\n", __FILE__, __LINE__, #call, (int)got, (int)(code), pali_last_error(), word); \
-        }                                                                                            \
+#define CHECK_FAILS(code, word, call)                                                                                                      \
+    do {                                                                                                                                   \
+        const pali_status got = (call);                                                                                                    \
+        char begin[16];                                                                                                                    \
+        sprintf(begin, "[pali.%d] ", (int)(code));                                                                                         \
+        if (got != (code) || strncmp(pali_last_error(), begin, strlen(begin)) != 0 || strstr(pali_last_error(), word) == NULL) {           \
+            ++failures;                                                                                                                    \
+            printf("%s:%d: %s: code %d for %d, message \"%s\" without \"%s\"\n", __FILE__, __LINE__, #call, (int)got, (int)(code),         \
+                   pali_last_error(), word);                                                                                               \
+        }                                                                                                                                  \
     } while (0)
 
 static const char* source;
@@ -108,7 +109,8 @@ static void captions(pali_model* model, const pali_image* photo) {
     pali_answer_free(answer);
 
     { /* every option that must not change a greedy answer, and one that must */
-        pali_options options = {.size = sizeof(pali_options), .num_beams = 2, .early_stopping = 1, .repetition_penalty = 1, .top_p = 0.5f, .seed = 7};
+        pali_options options = {
+            .size = sizeof(pali_options), .num_beams = 2, .early_stopping = 1, .repetition_penalty = 1, .top_p = 0.5f, .seed = 7};
         CHECK(pali_generate(model, &photo, 1, "caption en", &options, &answer) == PALI_OK && strcmp(text_of(answer), caption) == 0);
         pali_answer_free(answer);
         memset(&options, 0, sizeof options);
@@ -119,7 +121,8 @@ static void captions(pali_model* model, const pali_image* photo) {
         pali_answer_free(answer);
     }
     { /* sampling: a seed repeats its text, another makes another */
-        pali_options options = {.size = sizeof(pali_options), .temperature = 3, .top_k = 50, .top_p = 0.99f, .min_p = 0.001f, .seed = 7, .max_new_tokens = 30};
+        pali_options options = {
+            .size = sizeof(pali_options), .temperature = 3, .top_k = 50, .top_p = 0.99f, .min_p = 0.001f, .seed = 7, .max_new_tokens = 30};
         pali_answer *same = NULL, *other = NULL;
         CHECK(pali_generate(model, &photo, 1, "caption en", &options, &answer) == PALI_OK);
         CHECK(pali_generate(model, &photo, 1, "caption en", &options, &same) == PALI_OK);
@@ -128,10 +131,10 @@ static void captions(pali_model* model, const pali_image* photo) {
         CHECK(strcmp(text_of(answer), text_of(same)) == 0 && strcmp(text_of(answer), text_of(other)) != 0);
         pali_answer_free(answer), pali_answer_free(same), pali_answer_free(other);
     }
-    { /* two pictures are not one */
+    { /* two images are not one */
         const pali_image* both[2];
         pali_image* second = NULL;
-        CHECK(pali_image_read(in_source("examples/models/shapes/pictures/cross_and_ring.png"), NULL, &second) == PALI_OK);
+        CHECK(pali_image_read(in_source("examples/models/shapes/images/cross_and_ring.png"), NULL, &second) == PALI_OK);
         both[0] = second, both[1] = photo;
         CHECK(pali_generate(model, both, 2, "caption en", NULL, &answer) == PALI_OK && text_of(answer)[0] != '\0');
         pali_answer_free(answer);
@@ -155,7 +158,8 @@ static void streams(pali_model* model, const pali_image* photo) {
     options.user = &few;
     CHECK(pali_generate(model, &photo, 1, "caption en", &options, &answer) == PALI_OK);
     CHECK(few.pieces == 3 && stop_of(answer) == PALI_STOP_CANCELLED);
-    CHECK(strlen(few.text) < strlen(caption) && strncmp(few.text, caption, strlen(few.text)) == 0 && strcmp(text_of(answer), few.text) == 0);
+    CHECK(strlen(few.text) < strlen(caption) && strncmp(few.text, caption, strlen(few.text)) == 0 &&
+          strcmp(text_of(answer), few.text) == 0);
     pali_answer_free(answer);
 
     none.stop_after = 1;
@@ -178,7 +182,7 @@ static void streams(pali_model* model, const pali_image* photo) {
     pali_answer_free(answer);
 }
 
-/* Objects of an answer; `masks`: whether each has one, of the picture's size and with something inside. */
+/* Objects of an answer; `masks`: whether each has one, of the image's size and with something inside. */
 static void check_objects(const pali_answer* answer, const pali_image* photo, size_t want, const char* label, int masks) {
     size_t count = 0, width = 0, height = 0, i, p;
     CHECK(pali_image_size(photo, &width, &height) == PALI_OK && width == 112 && height == 112);
@@ -213,17 +217,22 @@ static void finds(pali_model* model, const pali_image* photo) {
     CHECK(pali_find(model, photo, PALI_BOXES, "blue triangle", NULL, &answer) == PALI_OK);
     CHECK(strcmp(text_of(answer), "<loc0192><loc0694><loc0393><loc0886> blue triangle") == 0);
     check_objects(answer, photo, 1, "blue triangle", 0);
-    o.size = sizeof o; /* transformers' coordinates, of 1024, in pixels of a picture of 112 */
-    CHECK(pali_answer_object(answer, 0, &o) == PALI_OK && o.y0 == 192 * 112 / 1024.f && o.x0 == 694 * 112 / 1024.f && o.y1 == 393 * 112 / 1024.f && o.x1 == 886 * 112 / 1024.f);
+    o.size = sizeof o; /* transformers' coordinates, of 1024, in pixels of an image of 112 */
+    CHECK(pali_answer_object(answer, 0, &o) == PALI_OK && o.y0 == 192 * 112 / 1024.f && o.x0 == 694 * 112 / 1024.f &&
+          o.y1 == 393 * 112 / 1024.f && o.x1 == 886 * 112 / 1024.f);
     CHECK_FAILS(PALI_INVALID_ARGUMENT, "index is 1", pali_answer_object(answer, 1, &o));
     CHECK(o.size == sizeof o && o.label == NULL && o.score == 0);
     o.size = 0;
     CHECK_FAILS(PALI_INVALID_ARGUMENT, "sizeof", pali_answer_object(answer, 0, &o));
     { /* a newer caller, whose struct is longer */
-        struct { pali_object now; uint64_t later[2]; } newer;
+        struct {
+            pali_object now;
+            uint64_t later[2];
+        } newer;
         memset(&newer, 0xff, sizeof newer);
         newer.now.size = sizeof newer;
-        CHECK(pali_answer_object(answer, 0, &newer.now) == PALI_OK && newer.now.size == sizeof newer && newer.now.x0 == 694 * 112 / 1024.f && newer.later[0] == 0 && newer.later[1] == 0);
+        CHECK(pali_answer_object(answer, 0, &newer.now) == PALI_OK && newer.now.size == sizeof newer &&
+              newer.now.x0 == 694 * 112 / 1024.f && newer.later[0] == 0 && newer.later[1] == 0);
     }
     pali_answer_free(answer);
 
@@ -241,7 +250,7 @@ static void finds(pali_model* model, const pali_image* photo) {
     pali_answer_free(answer);
 }
 
-static void pictures(pali_model* model, const char* path) {
+static void images(pali_model* model, const char* path) {
     static unsigned char bytes[1 << 16];
     static uint8_t padded[4 * 8], tight[3 * 2 * 2] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
     pali_image* image = NULL;
@@ -259,7 +268,7 @@ static void pictures(pali_model* model, const char* path) {
     pali_image_free(image);
     CHECK_FAILS(PALI_MALFORMED_IMAGE, "", pali_image_decode(bytes, size / 2, NULL, &image));
     CHECK(image == NULL);
-    CHECK_FAILS(PALI_UNSUPPORTED_IMAGE, "", pali_image_decode("no picture at all", 17, NULL, &image));
+    CHECK_FAILS(PALI_UNSUPPORTED_IMAGE, "", pali_image_decode("no image at all", 17, NULL, &image));
     CHECK_FAILS(PALI_CANNOT_OPEN, "nowhere.png", pali_image_read("nowhere.png", NULL, &image));
     CHECK_FAILS(PALI_INVALID_ARGUMENT, "null", pali_image_decode(NULL, 3, NULL, &image));
     CHECK(pali_image_decode(bytes, 0, NULL, &image) != PALI_OK && image == NULL);
@@ -278,17 +287,20 @@ static void pictures(pali_model* model, const char* path) {
 }
 
 /* orientation_6.png is stored as 12 x 7 pixels. */
-static void picture_options(void) {
+static void image_options(void) {
     const char* const turned = in_source("tests/data/images/orientation_6.png");
     pali_image_options options = {.size = sizeof(pali_image_options)};
     pali_image* image = NULL;
     size_t width = 0, height = 0;
-    CHECK(pali_image_read(turned, NULL, &image) == PALI_OK && pali_image_size(image, &width, &height) == PALI_OK && width == 7 && height == 12);
+    CHECK(pali_image_read(turned, NULL, &image) == PALI_OK && pali_image_size(image, &width, &height) == PALI_OK && width == 7 &&
+          height == 12);
     pali_image_free(image);
-    CHECK(pali_image_read(turned, &options, &image) == PALI_OK && pali_image_size(image, &width, &height) == PALI_OK && width == 7 && height == 12);
+    CHECK(pali_image_read(turned, &options, &image) == PALI_OK && pali_image_size(image, &width, &height) == PALI_OK && width == 7 &&
+          height == 12);
     pali_image_free(image);
     options.keep_exif_orientation = 1;
-    CHECK(pali_image_read(turned, &options, &image) == PALI_OK && pali_image_size(image, &width, &height) == PALI_OK && width == 12 && height == 7);
+    CHECK(pali_image_read(turned, &options, &image) == PALI_OK && pali_image_size(image, &width, &height) == PALI_OK && width == 12 &&
+          height == 7);
     pali_image_free(image);
     options.max_side = 11;
     CHECK_FAILS(PALI_IMAGE_TOO_LARGE, "max_side", pali_image_read(turned, &options, &image));
@@ -298,14 +310,15 @@ static void picture_options(void) {
     options.max_pixels = 84;
     CHECK(pali_image_read(turned, &options, &image) == PALI_OK);
     pali_image_free(image);
-    {   /* a picture over the default limit: P5, 65501 x 1 */
+    { /* an image over the default limit: P5, 65501 x 1 */
         static unsigned char wide[13 + 65501 + 8];
         const size_t start = (size_t)sprintf((char*)wide, "P5 65501 1 255\n");
         memset(&options, 0, sizeof options);
         options.size = sizeof options;
         CHECK_FAILS(PALI_IMAGE_TOO_LARGE, "max_side", pali_image_decode(wide, start + 65501, NULL, &image));
         options.max_side = 65501;
-        CHECK(pali_image_decode(wide, start + 65501, &options, &image) == PALI_OK && pali_image_size(image, &width, NULL) == PALI_OK && width == 65501);
+        CHECK(pali_image_decode(wide, start + 65501, &options, &image) == PALI_OK && pali_image_size(image, &width, NULL) == PALI_OK &&
+              width == 65501);
         pali_image_free(image);
     }
     options.reserved = 1;
@@ -341,7 +354,10 @@ static void models(const char* shapes, const pali_image* photo) {
     CHECK(strcmp(loading.stages, "load ") == 0 && model == NULL);
     options.on_progress = NULL;
     { /* a caller with a later pali.h: what it does not set is no fault, what it sets is not passed over */
-        struct { pali_model_options now; uint64_t later; } newer = {{0}, 0};
+        struct {
+            pali_model_options now;
+            uint64_t later;
+        } newer = {{0}, 0};
         newer.now.size = sizeof newer;
         CHECK(pali_model_open(shapes, &newer.now, &model) == PALI_OK);
         pali_model_close(model);
@@ -382,7 +398,7 @@ static void nulls_and_limits(const pali_image* photo) {
     CHECK(count == 0);
     CHECK_FAILS(PALI_INVALID_ARGUMENT, "model is null", pali_generate(NULL, &photo, 1, "caption en", NULL, &answer));
     CHECK_FAILS(PALI_INVALID_ARGUMENT, "images is null", pali_generate(NULL, NULL, 1, "caption en", NULL, &answer));
-    CHECK_FAILS(PALI_INVALID_ARGUMENT, "picture is null", pali_generate(NULL, &none, 1, "caption en", NULL, &answer));
+    CHECK_FAILS(PALI_INVALID_ARGUMENT, "image is null", pali_generate(NULL, &none, 1, "caption en", NULL, &answer));
     CHECK_FAILS(PALI_INVALID_ARGUMENT, "count is 0", pali_generate(NULL, &photo, 0, "caption en", NULL, &answer));
     CHECK_FAILS(PALI_INVALID_ARGUMENT, "prompt is null", pali_generate(NULL, &photo, 1, NULL, NULL, &answer));
     CHECK_FAILS(PALI_INVALID_ARGUMENT, "answer is null", pali_generate(NULL, &photo, 1, "caption en", NULL, NULL));
@@ -410,9 +426,11 @@ static void nulls_and_limits(const pali_image* photo) {
     CHECK(pali_model_open(in_source("examples/models/shapes"), NULL, &model) == PALI_OK);
     CHECK_FAILS(PALI_INVALID_ARGUMENT, "top_p", (options.top_p = 2, pali_generate(model, &photo, 1, "caption en", &options, &answer)));
     options.top_p = 0;
-    CHECK_FAILS(PALI_INVALID_ARGUMENT, "num_beams", (options.num_beams = 2, options.temperature = 1, pali_generate(model, &photo, 1, "caption en", &options, &answer)));
+    CHECK_FAILS(PALI_INVALID_ARGUMENT, "num_beams",
+                (options.num_beams = 2, options.temperature = 1, pali_generate(model, &photo, 1, "caption en", &options, &answer)));
     options.num_beams = 0, options.temperature = 0;
-    CHECK_FAILS(PALI_INVALID_ARGUMENT, "max_new_tokens", (options.max_new_tokens = (size_t)-1, pali_generate(model, &photo, 1, "caption en", &options, &answer)));
+    CHECK_FAILS(PALI_INVALID_ARGUMENT, "max_new_tokens",
+                (options.max_new_tokens = (size_t)-1, pali_generate(model, &photo, 1, "caption en", &options, &answer)));
     options.max_new_tokens = 0;
     CHECK(pali_generate(model, &photo, 1, "caption en", &options, &answer) == PALI_OK && strcmp(text_of(answer), caption) == 0);
     pali_answer_free(answer);
@@ -422,21 +440,21 @@ static void nulls_and_limits(const pali_image* photo) {
 int main(int count, char** words) {
     pali_model* model = NULL;
     pali_image* photo = NULL;
-    const char *shapes, *picture;
+    const char *shapes, *image;
     if (count != 2) return printf("usage: test_capi SOURCE_FOLDER\n"), 2;
     source = words[1];
     shapes = in_source("examples/models/shapes");
-    picture = in_source("tests/data/scenes/000.png");
+    image = in_source("tests/data/scenes/000.png");
     CHECK(pali_last_error()[0] == '\0');
     versions();
     CHECK(pali_model_open(shapes, NULL, &model) == PALI_OK);
-    CHECK(pali_image_read(picture, NULL, &photo) == PALI_OK);
+    CHECK(pali_image_read(image, NULL, &photo) == PALI_OK);
     if (failures == 0) {
         captions(model, photo);
         streams(model, photo);
         finds(model, photo);
-        pictures(model, in_source("tests/data/scenes/000.png"));
-        picture_options();
+        images(model, in_source("tests/data/scenes/000.png"));
+        image_options();
         pali_model_close(model);
         models(in_source("examples/models/shapes"), photo);
         nulls_and_limits(photo);

@@ -46,7 +46,7 @@ def in_a_thread(model, number):
         except RuntimeError as e:
             if f"nowhere/{number}.png" not in str(e):
                 faults.append(f"thread {number} was told {e}")
-        call("image_read", b"examples/models/shapes/pictures/cross_and_ring.png", None, c.byref(photo))
+        call("image_read", b"examples/models/shapes/images/cross_and_ring.png", None, c.byref(photo))
         call("generate", model, c.byref(photo), c.c_size_t(1), prompt, None, c.byref(answer))
         call("answer_text", answer, c.byref(text), None)
         if text.value.decode() != want:
@@ -78,13 +78,13 @@ for checkpoint in json.loads((MODELS / "cases.json").read_text())["checkpoints"]
     model = c.c_void_p()
     call("model_open", bytes(MODELS / checkpoint["folder"]), c.byref(model_options(size=c.sizeof(model_options), weights=1)), c.byref(model))
     for case in checkpoint["cases"]:
-        pictures = (c.c_void_p * len(case["images"]))()
+        images = (c.c_void_p * len(case["images"]))()
         for i, name in enumerate(case["images"]):
             one = c.c_void_p()
             call("image_read", bytes(MODELS / name), None, c.byref(one))
-            pictures[i] = one
+            images[i] = one
         answer, text, tokens, count = c.c_void_p(), c.c_char_p(), c.POINTER(c.c_int32)(), c.c_size_t()
-        call("generate", model, pictures, c.c_size_t(len(pictures)), case["prompt"].encode(),
+        call("generate", model, images, c.c_size_t(len(images)), case["prompt"].encode(),
             c.byref(options(size=c.sizeof(options), max_new_tokens=case["max_new_tokens"])), c.byref(answer))
         call("answer_text", answer, c.byref(text), None)
         call("answer_tokens", answer, c.byref(tokens), None, c.byref(count))
@@ -92,7 +92,7 @@ for checkpoint in json.loads((MODELS / "cases.json").read_text())["checkpoints"]
         if said != (case["text"], case["tokens"]):
             faults.append(f"{checkpoint['name']}, {case['prompt']!r}: got {said}, transformers {case['text'], case['tokens']}")
         names["pali"].pali_answer_free(answer)
-        for one in pictures:
+        for one in images:
             names["pali"].pali_image_free(c.c_void_p(one))
         asked += 1
     names["pali"].pali_model_close(model)

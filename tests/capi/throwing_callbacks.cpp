@@ -1,4 +1,5 @@
-// What a C++ program's callback throws comes back from pali.h as a code and a message, and the model goes on.   usage: capi_throwing_callbacks SHAPES PICTURE
+// What a C++ program's callback throws comes back from pali.h as a code and a message, and the model goes on.   usage:
+// capi_throwing_callbacks SHAPES IMAGE
 #include <pali/pali.h>
 
 #include <cstdio>
@@ -46,7 +47,8 @@ int main(int argc, char** argv) try {
     pali_image* photo = nullptr;
     pali_model* model = nullptr;
     pali_answer* answer = nullptr;
-    expect(pali_image_read(argv[2], nullptr, &photo) == PALI_OK && pali_model_open(argv[1], nullptr, &model) == PALI_OK, "a model and a picture");
+    expect(pali_image_read(argv[2], nullptr, &photo) == PALI_OK && pali_model_open(argv[1], nullptr, &model) == PALI_OK,
+           "a model and an image");
     for (const thrown& one : all) {
         const auto fails_as_thrown = [&](pali_status got) { return got == one.code && std::strstr(pali_last_error(), one.message); };
         pali_options options{};
@@ -56,7 +58,7 @@ int main(int argc, char** argv) try {
         expect(fails_as_thrown(pali_generate(model, &photo, 1, "caption en", &options, &answer)) && !answer, "while text is said");
         options.on_text = nullptr;
         options.on_progress = on_progress;
-        expect(fails_as_thrown(pali_generate(model, &photo, 1, "caption en", &options, &answer)) && !answer, "while a picture is seen");
+        expect(fails_as_thrown(pali_generate(model, &photo, 1, "caption en", &options, &answer)) && !answer, "while an image is seen");
         expect(fails_as_thrown(pali_find(model, photo, PALI_BOXES, "shape", &options, &answer)) && !answer, "while things are found");
         pali_model_options loading{};
         loading.size = sizeof loading;

@@ -4,7 +4,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <pali/config/checkpoint_config.hpp>
-#include <pali/config/siglip.hpp>
+#include <pali/config/siglip_config.hpp>
 #include <pali/core/error.hpp>
 #include <support/data.hpp>
 #include <support/temporary_folder.hpp>
@@ -62,19 +62,23 @@ struct refusal {
 };
 std::ostream& operator<<(std::ostream& out, const refusal& r) { return out << r.pointer << " = " << r.value; }
 
-
-
 const std::vector<refusal> refusals{
     {"/config.json/model_type", "colpali", errc::unsupported_config, {"config.json", "model_type", "colpali", "paligemma"}},
     {"/config.json/model_type", "gemma2", errc::unsupported_config, {"model_type", "gemma2"}},
     {"/config.json/model_type", nullptr, errc::malformed_config, {"model_type", "null"}},
     {"/config.json/text_config/model_type", "gemma3_text", errc::unsupported_config, {"text_config.model_type", "gemma3_text", "gemma2"}},
-    {"/config.json/vision_config/model_type", "clip_vision_model", errc::unsupported_config, {"vision_config.model_type", "clip_vision_model"}},
+    {"/config.json/vision_config/model_type",
+     "clip_vision_model",
+     errc::unsupported_config,
+     {"vision_config.model_type", "clip_vision_model"}},
     {"/config.json/tie_word_embeddings", nullptr, errc::malformed_config, {"tie_word_embeddings is null", "true or false"}},
     {"/config.json/text_config/max_position_embeddings", 0, errc::malformed_config, {"text_config.max_position_embeddings is 0"}},
     {"/preprocessor_config.json", {{"size", {56, 57}}}, errc::malformed_config, {"size is [56,57]", "56 by 56"}},
     {"/preprocessor_config.json", {{"do_resize", 2}}, errc::malformed_config, {"do_resize is 2"}},
-    {"/config.json/text_config/hidden_activation", "gelu", errc::unsupported_config, {"text_config.hidden_activation", "\"gelu\"", "gelu_pytorch_tanh"}},
+    {"/config.json/text_config/hidden_activation",
+     "gelu",
+     errc::unsupported_config,
+     {"text_config.hidden_activation", "\"gelu\"", "gelu_pytorch_tanh"}},
     {"/config.json/vision_config/hidden_act", "gelu", errc::unsupported_config, {"vision_config.hidden_act", "gelu_pytorch_tanh"}},
     {"/config.json/text_config/model_type", nullptr, errc::malformed_config, {"text_config.model_type is null"}},
     {"/config.json/text_config/num_attention_heads", 0, errc::malformed_config, {"text_config.num_attention_heads is 0"}},
@@ -86,10 +90,21 @@ const std::vector<refusal> refusals{
     {"/config.json/vision_config/num_attention_heads", 5, errc::malformed_config, {"vision_config.num_attention_heads is 5", "48"}},
     {"/config.json/text_config/attention_bias", true, errc::unsupported_config, {"attention_bias"}},
     {"/config.json/text_config/per_layer_config", {{"0", {{"head_dim", 8}}}}, errc::unsupported_config, {"per_layer_config"}},
-    {"/config.json/text_config/rope_scaling", {{"type", "linear"}, {"factor", 2.0}}, errc::unsupported_config, {"text_config.rope_scaling.type", "linear", "default"}},
-    {"/config.json/text_config/rope_parameters", {{"rope_type", "yarn"}, {"rope_theta", 10000.0}}, errc::unsupported_config, {"rope_parameters.rope_type", "yarn"}},
-    {"/config.json/text_config/rope_parameters", {{"partial_rotary_factor", 0.5}}, errc::unsupported_config, {"partial_rotary_factor is 0.5"}},
-    {"/config.json/text_config/rope_parameters", {{"full_attention", {{"rope_theta", 1e6}}}, {"sliding_attention", {{"rope_theta", 1e4}}}}, errc::unsupported_config,
+    {"/config.json/text_config/rope_scaling",
+     {{"type", "linear"}, {"factor", 2.0}},
+     errc::unsupported_config,
+     {"text_config.rope_scaling.type", "linear", "default"}},
+    {"/config.json/text_config/rope_parameters",
+     {{"rope_type", "yarn"}, {"rope_theta", 10000.0}},
+     errc::unsupported_config,
+     {"rope_parameters.rope_type", "yarn"}},
+    {"/config.json/text_config/rope_parameters",
+     {{"partial_rotary_factor", 0.5}},
+     errc::unsupported_config,
+     {"partial_rotary_factor is 0.5"}},
+    {"/config.json/text_config/rope_parameters",
+     {{"full_attention", {{"rope_theta", 1e6}}}, {"sliding_attention", {{"rope_theta", 1e4}}}},
+     errc::unsupported_config,
      {"text_config.rope_parameters", "the same rope_theta"}},
     {"/config.json/text_config/rope_theta", nullptr, errc::malformed_config, {"rope_theta is null"}},
     {"/config.json/text_config/rope_theta", 0, errc::malformed_config, {"rope_theta is 0", "above 0"}},
@@ -103,7 +118,9 @@ const std::vector<refusal> refusals{
     {"/config.json/text_config/vocab_size", 0xffffffffu, errc::malformed_config, {"vocab_size is 4294967295"}},
     {"/config.json/text_config/layer_types", {"full_attention"}, errc::malformed_config, {"layer_types", "a list of 4 strings"}},
     {"/config.json/text_config/layer_types", {1, 2, 3, 4}, errc::malformed_config, {"layer_types", "strings"}},
-    {"/config.json/text_config/layer_types", {"full_attention", "full_attention", "chunked_attention", "full_attention"}, errc::unsupported_config,
+    {"/config.json/text_config/layer_types",
+     {"full_attention", "full_attention", "chunked_attention", "full_attention"},
+     errc::unsupported_config,
      {"layer_types", "chunked_attention", "layer 2"}},
     {"/config.json/text_config/sliding_window", 0, errc::malformed_config, {"sliding_window is 0"}},
     {"/config.json/text_config/query_pre_attn_scalar", 0, errc::malformed_config, {"query_pre_attn_scalar is 0"}},
@@ -119,21 +136,42 @@ const std::vector<refusal> refusals{
     {"/config.json/text_config/bos_token_id", nullptr, errc::malformed_config, {"bos_token_id is null"}},
     {"/generation_config.json", {{"eos_token_id", "x"}}, errc::malformed_config, {"generation_config.json: eos_token_id"}},
     {"/generation_config.json", "no JSON", errc::malformed_config, {"generation_config.json", "JSON", "byte"}},
-    {"/preprocessor_config.json", {{"size", {{"height", 224}, {"width", 224}}}}, errc::malformed_config, {"preprocessor_config.json: size", "image_size", "56 by 56"}},
-    {"/preprocessor_config.json", {{"size", {{"shortest_edge", 56}}}}, errc::unsupported_config, {"preprocessor_config.json: size", "height"}},
+    {"/preprocessor_config.json",
+     {{"size", {{"height", 224}, {"width", 224}}}},
+     errc::malformed_config,
+     {"preprocessor_config.json: size", "image_size", "56 by 56"}},
+    {"/preprocessor_config.json",
+     {{"size", {{"shortest_edge", 56}}}},
+     errc::unsupported_config,
+     {"preprocessor_config.json: size", "height"}},
     {"/preprocessor_config.json", {{"size", 56}}, errc::unsupported_config, {"size is 56"}},
     {"/preprocessor_config.json", {{"resample", 6}}, errc::malformed_config, {"resample is 6"}},
-    {"/preprocessor_config.json", {{"resample", "bicubic"}}, errc::malformed_config, {"resample is \"bicubic\""}}, // transformers takes any string for bilinear
+    {"/preprocessor_config.json",
+     {{"resample", "bicubic"}},
+     errc::malformed_config,
+     {"resample is \"bicubic\""}}, // transformers takes any string for bilinear
     {"/preprocessor_config.json", {{"do_center_crop", true}}, errc::unsupported_config, {"do_center_crop", "crop_size of 56 by 56"}},
-    {"/preprocessor_config.json", {{"do_center_crop", true}, {"crop_size", {{"height", 56}, {"width", 55}}}}, errc::unsupported_config, {"do_center_crop"}},
-    {"/preprocessor_config.json", {{"do_pad", true}, {"pad_size", {{"height", 80}, {"width", 80}}}}, errc::unsupported_config, {"do_pad", "pad_size of 56 by 56"}},
+    {"/preprocessor_config.json",
+     {{"do_center_crop", true}, {"crop_size", {{"height", 56}, {"width", 55}}}},
+     errc::unsupported_config,
+     {"do_center_crop"}},
+    {"/preprocessor_config.json",
+     {{"do_pad", true}, {"pad_size", {{"height", 80}, {"width", 80}}}},
+     errc::unsupported_config,
+     {"do_pad", "pad_size of 56 by 56"}},
     {"/preprocessor_config.json", {{"image_std", {0.5, 0.5, 0}}}, errc::malformed_config, {"image_std", "above 0"}},
     {"/preprocessor_config.json", {{"image_mean", {0.5, 0.5}}}, errc::malformed_config, {"image_mean is [0.5,0.5]"}},
     {"/preprocessor_config.json", {{"rescale_factor", 0}}, errc::malformed_config, {"rescale_factor is 0"}},
-    {"/processor_config.json", {{"image_processor", {{"do_pad", true}, {"pad_size", 56}}}}, errc::unsupported_config, {"processor_config.json: image_processor.do_pad"}},
+    {"/processor_config.json",
+     {{"image_processor", {{"do_pad", true}, {"pad_size", 56}}}},
+     errc::unsupported_config,
+     {"processor_config.json: image_processor.do_pad"}},
     {"/config.json", "[1]", errc::malformed_config, {"config.json", "is array"}},
     {"/config.json", "", errc::malformed_config, {"config.json", "empty"}},
-    {"/config.json", R"({"model_type": "paligemma", "text_config": {"hidden_size": 1, "hidden_size": 2}})", errc::malformed_config, {"'text_config.hidden_size' twice"}},
+    {"/config.json",
+     R"({"model_type": "paligemma", "text_config": {"hidden_size": 1, "hidden_size": 2}})",
+     errc::malformed_config,
+     {"'text_config.hidden_size' twice"}},
     {"/config.json", R"({"model_type": "paligemma", "hidden_size": NaN})", errc::malformed_config, {"no valid JSON"}},
     {"/config.json", std::string(100, '['), errc::malformed_config, {"nested more than 64 deep"}},
 };
@@ -177,23 +215,23 @@ BOOST_DATA_TEST_CASE(is_what_transformers_understands, boost::unit_test::data::m
     BOOST_TEST(got.eos == want.at("eos").get<std::vector<std::int32_t>>(), boost::test_tools::per_element());
     BOOST_TEST(got.dtype == want.at("dtype").get<std::string>());
 
-    const pali::picture_config& p = got.picture;
-    if (!want.contains("picture")) { // transformers asks for the file; the model's own sides stand in
+    const pali::image_config& p = got.image;
+    if (!want.contains("image")) { // transformers asks for the file; the model's own sides stand in
         BOOST_TEST(p.width == s.vision.image_size);
         BOOST_TEST(p.height == s.vision.image_size);
         return;
     }
-    const json& picture = want.at("picture");
-    BOOST_TEST(p.width == picture.at("width").get<std::size_t>());
-    BOOST_TEST(p.height == picture.at("height").get<std::size_t>());
-    BOOST_TEST(p.resample == picture.at("resample").get<int>());
-    BOOST_TEST(p.do_resize == picture.at("do_resize").get<bool>());
-    BOOST_TEST(p.do_rescale == picture.at("do_rescale").get<bool>());
-    BOOST_TEST(p.do_normalize == picture.at("do_normalize").get<bool>());
-    if (p.do_rescale) BOOST_TEST(p.rescale_factor == picture.at("rescale_factor").get<double>());
+    const json& image = want.at("image");
+    BOOST_TEST(p.width == image.at("width").get<std::size_t>());
+    BOOST_TEST(p.height == image.at("height").get<std::size_t>());
+    BOOST_TEST(p.resample == image.at("resample").get<int>());
+    BOOST_TEST(p.do_resize == image.at("do_resize").get<bool>());
+    BOOST_TEST(p.do_rescale == image.at("do_rescale").get<bool>());
+    BOOST_TEST(p.do_normalize == image.at("do_normalize").get<bool>());
+    if (p.do_rescale) BOOST_TEST(p.rescale_factor == image.at("rescale_factor").get<double>());
     if (!p.do_normalize) return;
-    BOOST_TEST(p.mean == (picture.at("mean").get<std::array<float, 3>>()), boost::test_tools::per_element());
-    BOOST_TEST(p.deviation == (picture.at("deviation").get<std::array<float, 3>>()), boost::test_tools::per_element());
+    BOOST_TEST(p.mean == (image.at("mean").get<std::array<float, 3>>()), boost::test_tools::per_element());
+    BOOST_TEST(p.deviation == (image.at("deviation").get<std::array<float, 3>>()), boost::test_tools::per_element());
 }
 
 BOOST_DATA_TEST_CASE(refuses_what_transformers_refuses, boost::unit_test::data::make(case_names(true)), name) {
@@ -218,7 +256,8 @@ BOOST_DATA_TEST_CASE(says_why_it_refuses, boost::unit_test::data::make(refusals)
         BOOST_TEST_INFO(e.what());
         BOOST_TEST((std::string(e.what()).find("problems") == std::string::npos)); // one change, one problem
         const std::string file = one.pointer.substr(1, one.pointer.find(".json") + 4);
-        BOOST_TEST((std::string(e.what()).find(".json") == std::string(e.what()).find(file) + file.size() - 5)); // the file that holds it is the first that is named
+        BOOST_TEST((std::string(e.what()).find(".json") ==
+                    std::string(e.what()).find(file) + file.size() - 5)); // the file that holds it is the first that is named
     }
 }
 
@@ -235,24 +274,30 @@ BOOST_AUTO_TEST_CASE(tells_all_problems_at_once) {
         BOOST_TEST_MESSAGE(what);
         for (const char* field : {"6 problems", "head_dim", "attention_bias", "hidden_act", "projection_dim", "bos_token_id", "resample"})
             BOOST_TEST(what.find(field) != std::string::npos, field);
-        for (const char* name : {"\n  config.json: text_config.head_dim", "\n  generation_config.json: bos_token_id", "\n  preprocessor_config.json: resample"})
+        for (const char* name : {"\n  config.json: text_config.head_dim", "\n  generation_config.json: bos_token_id",
+                                 "\n  preprocessor_config.json: resample"})
             BOOST_TEST(what.find(name) != std::string::npos, name);
         return e.code() == errc::malformed_config;
     });
-    for (const char* key : {"rope_theta", "num_hidden_layers", "intermediate_size", "num_attention_heads", "num_key_value_heads", "vocab_size"}) all["config.json"]["text_config"][key] = 0;
+    for (const char* key :
+         {"rope_theta", "num_hidden_layers", "intermediate_size", "num_attention_heads", "num_key_value_heads", "vocab_size"})
+        all["config.json"]["text_config"][key] = 0;
     BOOST_CHECK_EXCEPTION(read(all), pali::error, [](const pali::error& e) {
         const std::string what = e.what();
-        return what.find("12 problems") != std::string::npos && std::count(what.begin(), what.end(), '\n') == 11 && what.ends_with("and 2 more");
+        return what.find("12 problems") != std::string::npos && std::count(what.begin(), what.end(), '\n') == 11 &&
+               what.ends_with("and 2 more");
     });
 }
 
 BOOST_AUTO_TEST_CASE(missing_files_are_named) {
     const pali::test::temporary_folder folder;
     const auto says = [](const std::string& word) {
-        return [word](const pali::error& e) { return e.code() == errc::cannot_open && std::string(e.what()).find(word) != std::string::npos; };
+        return
+            [word](const pali::error& e) { return e.code() == errc::cannot_open && std::string(e.what()).find(word) != std::string::npos; };
     };
     BOOST_CHECK_EXCEPTION((void)pali::read_checkpoint_config(folder), pali::error, says("config.json"));
-    BOOST_CHECK_EXCEPTION((void)pali::read_checkpoint_config(folder.path() / "absent"), pali::error, says("absent: there is no such folder"));
+    BOOST_CHECK_EXCEPTION((void)pali::read_checkpoint_config(folder.path() / "absent"), pali::error,
+                          says("absent: there is no such folder"));
 }
 
 BOOST_AUTO_TEST_CASE(a_file_of_the_folder_stands_for_it) {
@@ -288,21 +333,22 @@ BOOST_AUTO_TEST_CASE(rope_nested_by_layer_type) {
 // What transformers reads as if nothing was said, and values that Python takes for others.
 BOOST_AUTO_TEST_CASE(null_is_a_default_and_numbers_are_flags) {
     json some = files();
-    some["preprocessor_config.json"] = json::parse(R"({"resample": null, "size": null, "rescale_factor": null, "image_mean": null, "image_std": null, "do_resize": 1})");
-    const pali::picture_config picture = read(some).picture;
-    BOOST_TEST(picture.resample == 3);
-    BOOST_TEST(picture.width == 56u);
-    BOOST_TEST(picture.rescale_factor == 1.0 / 255);
-    BOOST_TEST(picture.mean[1] == 0.5f);
-    BOOST_TEST(picture.deviation[1] == 0.5f);
-    BOOST_TEST(picture.do_resize);
+    some["preprocessor_config.json"] =
+        json::parse(R"({"resample": null, "size": null, "rescale_factor": null, "image_mean": null, "image_std": null, "do_resize": 1})");
+    const pali::image_config image = read(some).image;
+    BOOST_TEST(image.resample == 3);
+    BOOST_TEST(image.width == 56u);
+    BOOST_TEST(image.rescale_factor == 1.0 / 255);
+    BOOST_TEST(image.mean[1] == 0.5f);
+    BOOST_TEST(image.deviation[1] == 0.5f);
+    BOOST_TEST(image.do_resize);
     some["preprocessor_config.json"] = json::parse(R"({"size": [56, 56], "do_normalize": 0, "do_rescale": 0})");
-    BOOST_TEST(read(some).picture.height == 56u);
-    BOOST_TEST(!read(some).picture.do_normalize);
-    BOOST_TEST(!read(some).picture.do_rescale);
+    BOOST_TEST(read(some).image.height == 56u);
+    BOOST_TEST(!read(some).image.do_normalize);
+    BOOST_TEST(!read(some).image.do_rescale);
 }
 
-BOOST_AUTO_TEST_CASE(ties_positions_and_what_is_left_of_quantising) {
+BOOST_AUTO_TEST_CASE(ties_positions_and_what_is_left_of_quantizing) {
     json some = files();
     BOOST_TEST(read(some).positions == 8192u);
     BOOST_TEST(read(some).tied);

@@ -3,8 +3,8 @@
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
-#include <pali/config/compare.hpp>
 #include <pali/config/differences.hpp>
+#include <pali/config/require_fit.hpp>
 #include <pali/core/error.hpp>
 #include <support/data.hpp>
 #include <support/temporary_folder.hpp>
@@ -114,7 +114,8 @@ BOOST_DATA_TEST_CASE(refuses_other_names,
                      boost::unit_test::data::make({"", "paligemma-3b", "paligemma2-3b-224-", "Paligemma2-3b-224", "dynamic"}), name) {
     BOOST_CHECK_EXCEPTION(pali::with_config(name, [](auto) {}), pali::error, [](const pali::error& e) {
         const std::string what = e.what();
-        return e.code() == errc::unknown_variant && what.find("paligemma2-28b-896") != std::string::npos && what.find("shapes") != std::string::npos;
+        return e.code() == errc::unknown_variant && what.find("paligemma2-28b-896") != std::string::npos &&
+               what.find("shapes") != std::string::npos;
     });
 }
 
@@ -124,13 +125,15 @@ BOOST_DATA_TEST_CASE(a_released_config_fits_its_type_and_no_other, boost::unit_t
     for (const std::string_view other : pali::variant_names())
         pali::with_config(other, [&](auto compiled) {
             if (other == name) BOOST_CHECK_NO_THROW(pali::require_fit(compiled, config));
-            else BOOST_CHECK_EXCEPTION(pali::require_fit(compiled, config), pali::error, ([&](const pali::error& e) {
-                return e.code() == errc::config_mismatch && std::string(e.what()).find("The variant that fits is " + name) != std::string::npos;
-            }));
+            else
+                BOOST_CHECK_EXCEPTION(pali::require_fit(compiled, config), pali::error, ([&](const pali::error& e) {
+                                          return e.code() == errc::config_mismatch &&
+                                                 std::string(e.what()).find("The variant that fits is " + name) != std::string::npos;
+                                      }));
         });
     BOOST_TEST(config.dtype == "bfloat16");
     BOOST_TEST(config.image_token == 257152);
-    BOOST_TEST(config.picture.resample == 3);
+    BOOST_TEST(config.image.resample == 3);
     BOOST_CHECK_NO_THROW(pali::require_fit(pali::dynamic{}, config));
     BOOST_TEST(pali::differences(pali::make_config<pali::dynamic>(config), config.sizes).empty());
 }
@@ -141,8 +144,9 @@ BOOST_AUTO_TEST_CASE(the_embedded_model_is_shapes) {
     BOOST_CHECK_NO_THROW((void)pali::make_config<pali::shapes>(config));
     const std::size_t count = pali::differences(config.sizes, pali::sizes_of(pali::paligemma_3b_224{})).size();
     BOOST_TEST(count > 11u);
-    BOOST_CHECK_EXCEPTION((void)pali::make_config<pali::paligemma_3b_224>(config), pali::error,
-                          mismatch({"text_config.model_type is gemma2", "and " + std::to_string(count - 10) + " more\nThe variant that fits is shapes"}, 11));
+    BOOST_CHECK_EXCEPTION(
+        (void)pali::make_config<pali::paligemma_3b_224>(config), pali::error,
+        mismatch({"text_config.model_type is gemma2", "and " + std::to_string(count - 10) + " more\nThe variant that fits is shapes"}, 11));
 }
 
 // A checkpoint of one generation and code of the other gave garbage without an error (hkproj/pytorch-paligemma #6).

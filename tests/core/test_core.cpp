@@ -66,7 +66,8 @@ BOOST_AUTO_TEST_CASE(half_precision_has_the_values_of_ieee) {
         if (exponent == 31) {
             BOOST_REQUIRE(fraction ? std::isnan(value(bits)) : value(bits) == sign * std::numeric_limits<float>::infinity());
         } else {
-            const float want = exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24) : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
+            const float want = exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
+                                             : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
             BOOST_REQUIRE(value(bits) == sign * want);
         }
     }
@@ -81,9 +82,11 @@ BOOST_AUTO_TEST_CASE(half_floats_round_to_nearest_even) {
     const auto rounded = [](float x) { return static_cast<unsigned>(pali::float16(x).bits); };
     constexpr float infinity = std::numeric_limits<float>::infinity();
     for (unsigned bits = 0; bits < 0x7c00; ++bits) { // every finite one, the way to the next and the one halfway
-        const float here = value(bits), next = bits == 0x7bff ? 65536.f : value(bits + 1), middle = (here + next) / 2; // exact: float32 has 13 bits more
+        const float here = value(bits), next = bits == 0x7bff ? 65536.f : value(bits + 1),
+                    middle = (here + next) / 2; // exact: float32 has 13 bits more
         const unsigned even = bits % 2 == 0 ? bits : bits + 1;
-        for (const auto& [x, want] : {std::pair(here, bits), {middle, even}, {std::nextafter(middle, 0.f), bits}, {std::nextafter(middle, infinity), bits + 1}}) {
+        for (const auto& [x, want] :
+             {std::pair(here, bits), {middle, even}, {std::nextafter(middle, 0.f), bits}, {std::nextafter(middle, infinity), bits + 1}}) {
             BOOST_REQUIRE(rounded(x) == want);
             BOOST_REQUIRE(rounded(-x) == (want | 0x8000u));
         }
@@ -112,20 +115,23 @@ BOOST_AUTO_TEST_CASE(every_task_runs_once) {
 }
 
 BOOST_AUTO_TEST_CASE(more_threads_than_there_can_be_are_refused) {
-    BOOST_CHECK_EXCEPTION(pali::thread_pool(pali::thread_pool::most_threads + 1), pali::error,
-                          [](const pali::error& e) { return e.code() == pali::errc::invalid_argument && std::string(e.what()).find("threads is ") != std::string::npos; });
+    BOOST_CHECK_EXCEPTION(pali::thread_pool(pali::thread_pool::most_threads + 1), pali::error, [](const pali::error& e) {
+        return e.code() == pali::errc::invalid_argument && std::string(e.what()).find("threads is ") != std::string::npos;
+    });
 #if defined(__linux__) && !defined(PALI_TEST_SANITIZED) // whose memory is not to be limited
     rlimit before{};
     BOOST_TEST_REQUIRE(getrlimit(RLIMIT_AS, &before) == 0);
     std::size_t pages = 0;
     std::ifstream("/proc/self/statm") >> pages;
-    const rlimit little{.rlim_cur = pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) + (std::size_t{256} << 20), .rlim_max = before.rlim_max};
+    const rlimit little{.rlim_cur = pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) + (std::size_t{256} << 20),
+                        .rlim_max = before.rlim_max};
     BOOST_TEST_REQUIRE(setrlimit(RLIMIT_AS, &little) == 0);
     bool thrown = false;
     try {
         const pali::thread_pool pool(1000); // each wants a stack of 8 MB
     } catch (const pali::error& e) {
-        thrown = e.code() == pali::errc::too_few_threads && std::string(e.what()).find("of 1000 threads") != std::string::npos && std::string(e.what()).find("ulimit") != std::string::npos;
+        thrown = e.code() == pali::errc::too_few_threads && std::string(e.what()).find("of 1000 threads") != std::string::npos &&
+                 std::string(e.what()).find("ulimit") != std::string::npos;
     }
     BOOST_TEST_REQUIRE(setrlimit(RLIMIT_AS, &before) == 0);
     BOOST_TEST(thrown);
@@ -255,10 +261,12 @@ BOOST_AUTO_TEST_CASE(a_message_is_told_by_its_parts) {
     BOOST_TEST(said("a literal") == "a literal");
     BOOST_TEST(said(std::string("a text\0 with a zero", 19)) == std::string("a text\0 with a zero", 19));
     BOOST_TEST(said({}) == "");
-    BOOST_TEST(said({std::string("folder"), ": tensor ", std::string_view("'name'"), " holds ", std::size_t{12}, " values"}) == "folder: tensor 'name' holds 12 values");
+    BOOST_TEST(said({std::string("folder"), ": tensor ", std::string_view("'name'"), " holds ", std::size_t{12}, " values"}) ==
+               "folder: tensor 'name' holds 12 values");
     BOOST_TEST(said({"parts ", {"of ", {"parts ", -1}}, ", ", true ? pali::error_text{"one ", 2} : "none"}) == "parts of parts -1, one 2");
     // As std::to_string prints them.
-    BOOST_TEST(said({std::numeric_limits<std::uint64_t>::max(), " ", std::numeric_limits<std::int64_t>::min()}) == "18446744073709551615 -9223372036854775808");
+    BOOST_TEST(said({std::numeric_limits<std::uint64_t>::max(), " ", std::numeric_limits<std::int64_t>::min()}) ==
+               "18446744073709551615 -9223372036854775808");
     BOOST_TEST(said({std::uint8_t{7}, " ", std::int8_t{-7}, " ", 0.5f, " ", -1e9}) == "7 -7 0.500000 -1000000000.000000");
 
     std::string before = "before";

@@ -99,13 +99,15 @@ BOOST_AUTO_TEST_CASE(the_whole_file_wins_over_an_index) { // as in transformers
 
 BOOST_AUTO_TEST_CASE(differences_of_index_and_shards_are_told_and_nothing_is_lost) {
     sharded some;
-    some.weight_map["b"] = "two.safetensors";  // is in one
-    some.weight_map.erase("c");                // not named
-    some.weight_map["e"] = "one.safetensors";  // in none
+    some.weight_map["b"] = "two.safetensors"; // is in one
+    some.weight_map.erase("c");               // not named
+    some.weight_map["e"] = "one.safetensors"; // in none
     const pali::checkpoint_files files = some.open();
     const std::string told = files.differences().joined("\n");
     BOOST_TEST(files.differences().size() == 3u);
-    for (const char* word : {"'b' is in 'one.safetensors'; the index says 'two.safetensors'", "'c' is in 'two.safetensors', and the index does not name it", "'e' is in no shard; the index says 'one.safetensors'"})
+    for (const char* word :
+         {"'b' is in 'one.safetensors'; the index says 'two.safetensors'", "'c' is in 'two.safetensors', and the index does not name it",
+          "'e' is in no shard; the index says 'one.safetensors'"})
         BOOST_TEST(told.find(word) != std::string::npos, word << " is not in " << told);
     BOOST_TEST(number(files, "b") == 2);
     BOOST_TEST(number(files, "c") == 3);
@@ -137,30 +139,40 @@ BOOST_AUTO_TEST_CASE(a_folder_of_the_hubs_cache_is_its_snapshot) {
     BOOST_TEST(number(files, "a") == 1);
     BOOST_TEST(files.path() == snapshots / "0123");
     std::filesystem::create_directories(snapshots / "4567");
-    BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path() / "models--google--paligemma"), pali::error, says(errc::cannot_open, {"cache with 2 snapshots", "'0123', '4567'"}));
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path() / "models--google--paligemma"), pali::error,
+                          says(errc::cannot_open, {"cache with 2 snapshots", "'0123', '4567'"}));
 }
 
 BOOST_AUTO_TEST_CASE(what_is_no_checkpoint_is_named) {
     const pali::test::temporary_folder folder;
-    BOOST_CHECK_EXCEPTION(pali::checkpoint_files("google/paligemma2-3b-mix-224"), pali::error, says(errc::cannot_open, {"a repository on Hugging Face's hub", "hf download google/paligemma2-3b-mix-224"}));
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files("google/paligemma2-3b-mix-224"), pali::error,
+                          says(errc::cannot_open, {"a repository on Hugging Face's hub", "hf download google/paligemma2-3b-mix-224"}));
     const std::string wanted = "; name a folder that holds config.json and *.safetensors, or one of these .safetensors files";
-    BOOST_CHECK_EXCEPTION(pali::checkpoint_files("some/folder/of/mine"), pali::error, says(errc::cannot_open, {"mine: there is no such folder or file" + wanted}));
-    BOOST_CHECK_EXCEPTION(pali::checkpoint_files("absent.safetensors"), pali::error, says(errc::cannot_open, {"absent.safetensors: there is no such folder or file" + wanted}));
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files("some/folder/of/mine"), pali::error,
+                          says(errc::cannot_open, {"mine: there is no such folder or file" + wanted}));
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files("absent.safetensors"), pali::error,
+                          says(errc::cannot_open, {"absent.safetensors: there is no such folder or file" + wanted}));
     for (const char* name : {"photo.png", "config.json", "model.safetensors.index.json"})
-        BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.write(name, "{}")), pali::error, says(errc::cannot_open, {std::string(name) + ": is neither a folder nor a .safetensors file" + wanted}));
+        BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.write(name, "{}")), pali::error,
+                              says(errc::cannot_open, {std::string(name) + ": is neither a folder nor a .safetensors file" + wanted}));
     std::filesystem::create_symlink("circle", folder.path() / "circle");
-    BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path() / "circle"), pali::error, says(errc::cannot_open, {"circle: cannot be reached: "}));
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path() / "circle"), pali::error,
+                          says(errc::cannot_open, {"circle: cannot be reached: "}));
     folder.write("model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 4948721472\n");
-    BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error, says(errc::malformed_file, {"model.safetensors: is a pointer of Git LFS", "git lfs pull"}));
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error,
+                          says(errc::malformed_file, {"model.safetensors: is a pointer of Git LFS", "git lfs pull"}));
     write(folder.path() / "model.safetensors", {{"a", 1.0f}});
     folder.write("adapter_config.json", R"({"peft_type": "LORA", "base_model_name_or_path": "google/paligemma2-3b-pt-448"})");
-    BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error, says(errc::unsupported_format, {"an adapter (LORA) for 'google/paligemma2-3b-pt-448'", "merge_and_unload"}));
-    BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path() / "model.safetensors"), pali::error, says(errc::unsupported_format, {"an adapter (LORA) for 'google/paligemma2-3b-pt-448'"}));
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error,
+                          says(errc::unsupported_format, {"an adapter (LORA) for 'google/paligemma2-3b-pt-448'", "merge_and_unload"}));
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path() / "model.safetensors"), pali::error,
+                          says(errc::unsupported_format, {"an adapter (LORA) for 'google/paligemma2-3b-pt-448'"}));
 }
 
 BOOST_AUTO_TEST_CASE(a_shard_is_told_by_its_name) {
     const pali::test::temporary_folder folder;
-    for (const auto& [name, is_shard] : {std::pair("model-00001-of-00002.safetensors", true), std::pair("model-00001-of-00001.safetensors", false), std::pair("other.safetensors", false)}) {
+    for (const auto& [name, is_shard] : {std::pair("model-00001-of-00002.safetensors", true),
+                                         std::pair("model-00001-of-00001.safetensors", false), std::pair("other.safetensors", false)}) {
         write(folder.path() / name, {{"a", 1.0f}});
         BOOST_TEST(pali::checkpoint_files(folder.path() / name).is_shard() == is_shard, name);
     }
@@ -170,14 +182,17 @@ BOOST_AUTO_TEST_CASE(all_missing_shards_are_told) {
     sharded some;
     some.weight_map["x"] = "three.safetensors";
     some.weight_map["y"] = "four.safetensors";
-    BOOST_CHECK_EXCEPTION(some.open(), pali::error, says(errc::cannot_open, {"'three.safetensors'", "'four.safetensors'", "downloaded completely"}));
+    BOOST_CHECK_EXCEPTION(some.open(), pali::error,
+                          says(errc::cannot_open, {"'three.safetensors'", "'four.safetensors'", "downloaded completely"}));
 }
 
 BOOST_AUTO_TEST_CASE(a_complete_set_of_shards_needs_no_index) {
     const pali::test::temporary_folder folder;
     write(folder.path() / "model-00001-of-00002.safetensors", {{"a", 1.0f}, {"b", 2.0f}});
     write(folder.path() / "adapter-00001-of-00003.safetensors", {{"z", 1.0f}});
-    const auto refused = [&](std::vector<std::string> words) { BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error, says(errc::cannot_open, words)); };
+    const auto refused = [&](std::vector<std::string> words) {
+        BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error, says(errc::cannot_open, words));
+    };
     refused({"has no model.safetensors.index.json, and 1 of the 2 shards", "missing are the numbers 00002", "download"});
     write(folder.path() / "model-00002-of-00002.safetensors", {{"c", 3.0f}});
     const pali::checkpoint_files files(folder.path());
@@ -187,17 +202,20 @@ BOOST_AUTO_TEST_CASE(a_complete_set_of_shards_needs_no_index) {
     write(folder.path() / "model-00002-of-00002.safetensors", {{"a", 9.0f}, {"c", 3.0f}});
     const pali::checkpoint_files twice(folder.path());
     BOOST_TEST(number(twice, "a") == 1);
-    BOOST_TEST(twice.differences().joined("") == "'a' is in 'model-00002-of-00002.safetensors' and in 'model-00001-of-00002.safetensors', and there is no index");
+    BOOST_TEST(twice.differences().joined("") ==
+               "'a' is in 'model-00002-of-00002.safetensors' and in 'model-00001-of-00002.safetensors', and there is no index");
     write(folder.path() / "model-00001-of-00003.safetensors", {{"a", 1.0f}});
     refused({"shards are of several sets, of 2 and of 3 files"});
 }
 
 BOOST_AUTO_TEST_CASE(other_names_are_no_shards) {
     const pali::test::temporary_folder folder;
-    for (const char* name : {"model-0000a-of-00001.safetensors", "model-00001-of-0000b.safetensors", "model-00001+of-00001.safetensors", "model-00001-of-00001.safetensor", "model-00002-of-00001.safetensors",
-                             "model-00000-of-00001.safetensors", "model-1-of-1.safetensors", "model-+0001-of-00001.safetensors"})
+    for (const char* name : {"model-0000a-of-00001.safetensors", "model-00001-of-0000b.safetensors", "model-00001+of-00001.safetensors",
+                             "model-00001-of-00001.safetensor", "model-00002-of-00001.safetensors", "model-00000-of-00001.safetensors",
+                             "model-1-of-1.safetensors", "model-+0001-of-00001.safetensors"})
         folder.write(name, "");
-    BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error, says(errc::cannot_open, {"neither model.safetensors nor model.safetensors.index.json"}));
+    BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error,
+                          says(errc::cannot_open, {"neither model.safetensors nor model.safetensors.index.json"}));
 }
 
 BOOST_AUTO_TEST_CASE(a_malformed_shard_is_named) {
@@ -240,7 +258,7 @@ BOOST_AUTO_TEST_CASE(malformed_indices_are_refused) {
     check(R"({"weight_map": {"a": "x.safetensors", "a": "y.safetensors"}})", {"'weight_map.a' twice"});
     check(R"({"weight_map": {"a": "x.safetensors"}, "weight_map": {}})", {"'weight_map' twice"});
     check(std::string("{\"weight_map\": {\"a\": \"x.safetensors\"}}\0{", 40), {"zero byte"});
-    check(R"({"weight_map": )" + std::string(1'000'000, '[') , {"64 deep"});
+    check(R"({"weight_map": )" + std::string(1'000'000, '['), {"64 deep"});
 }
 
 BOOST_AUTO_TEST_CASE(a_folder_without_weights_says_what_it_holds) {

@@ -7,8 +7,8 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <new>
 #include <limits>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -35,7 +35,8 @@ BOOST_AUTO_TEST_CASE(what_is_forgotten_comes_back) {
     const std::string content = std::string(20000, 'a') + std::string(20000, 'b');
     const pali::mapped_file file(folder.write("file", content));
     std::vector<std::byte> elsewhere(40000, std::byte{7});
-    for (const auto part : {file.bytes(), file.bytes().subspan(5000, 1), file.bytes().subspan(5000, 20000), std::span<const std::byte>(), std::span<const std::byte>(elsewhere)})
+    for (const auto part : {file.bytes(), file.bytes().subspan(5000, 1), file.bytes().subspan(5000, 20000), std::span<const std::byte>(),
+                            std::span<const std::byte>(elsewhere)})
         file.forget(part);
     BOOST_TEST(std::equal(content.begin(), content.end(), reinterpret_cast<const char*>(file.bytes().data())));
     BOOST_TEST((elsewhere == std::vector<std::byte>(40000, std::byte{7}))); // not of this file: left alone
@@ -55,10 +56,13 @@ BOOST_AUTO_TEST_CASE(links_are_followed) { // Hugging Face's cache is made of th
     BOOST_TEST(pali::mapped_file(folder.path() / "link").bytes().size() == 7u);
     std::filesystem::create_symlink("absent", folder.path() / "broken");
     const auto says = [](const std::string& words) {
-        return [words](const pali::error& e) { return e.code() == pali::errc::cannot_open && std::string(e.what()).find(words) != std::string::npos; };
+        return [words](const pali::error& e) {
+            return e.code() == pali::errc::cannot_open && std::string(e.what()).find(words) != std::string::npos;
+        };
     };
     BOOST_CHECK_EXCEPTION(pali::mapped_file{folder.path() / "broken"}, pali::error, says("broken: there is no such file"));
-    std::filesystem::create_symlink("circle", folder.path() / "circle"); // the file may be there, and cannot be reached: so is one in a folder that may not be searched
+    std::filesystem::create_symlink(
+        "circle", folder.path() / "circle"); // the file may be there, and cannot be reached: so is one in a folder that may not be searched
     BOOST_CHECK_EXCEPTION(pali::mapped_file{folder.path() / "circle"}, pali::error, says("circle: cannot be reached: "));
     BOOST_CHECK_EXCEPTION(pali::mapped_file{folder.path() / "circle" / "below"}, pali::error, says("below: cannot be reached: "));
 }
@@ -82,7 +86,8 @@ BOOST_AUTO_TEST_CASE(a_limit_of_the_address_space_is_named) {
         what = e.what();
     }
     BOOST_REQUIRE(setrlimit(RLIMIT_AS, &before) == 0);
-    for (const char* word : {"[pali.201]", "large: cannot be mapped", "its 8589934592 bytes", "ulimit -v"}) BOOST_TEST(what.find(word) != std::string::npos, word << " is not in " << what);
+    for (const char* word : {"[pali.201]", "large: cannot be mapped", "its 8589934592 bytes", "ulimit -v"})
+        BOOST_TEST(what.find(word) != std::string::npos, word << " is not in " << what);
 }
 #endif
 

@@ -77,34 +77,45 @@ std::string archive(const std::vector<member>& members, const ending& end = {}) 
     for (const member& m : members) {
         const std::string data = m.data.value_or(m.deflate ? deflated(m.contents) : m.contents);
         const std::uint64_t crc = m.crc.value_or(crc32_z(0, reinterpret_cast<const Bytef*>(m.contents.data()), m.contents.size()));
-        const std::uint64_t size = m.size.value_or(m.contents.size()), packed = m.packed.value_or(data.size()), method = m.method.value_or(m.deflate ? 8 : 0);
+        const std::uint64_t size = m.size.value_or(m.contents.size()), packed = m.packed.value_or(data.size()),
+                            method = m.method.value_or(m.deflate ? 8 : 0);
         const std::uint64_t offset = m.offset.value_or(out.size());
         const std::string local_name = m.local_name.value_or(m.name);
         // numpy writes every local header with a zip64 field
-        const std::string local_extra = m.local_extra.value_or(number(1, 2) + number(16, 2) + number(m.local_size.value_or(size), 8) + number(m.local_packed.value_or(packed), 8));
+        const std::string local_extra = m.local_extra.value_or(number(1, 2) + number(16, 2) + number(m.local_size.value_or(size), 8) +
+                                                               number(m.local_packed.value_or(packed), 8));
         const bool streamed = (m.flags & 8) != 0;
-        out += number(0x04034b50, 4) + number(45, 2) + number(m.flags, 2) + number(m.local_method.value_or(method), 2) + number(0, 4) + number(streamed ? 0 : crc, 4) +
-               number(streamed ? 0 : 0xffffffff, 4) + number(streamed ? 0 : 0xffffffff, 4) + number(local_name.size(), 2) + number(local_extra.size(), 2) + local_name + local_extra + data;
+        out += number(0x04034b50, 4) + number(45, 2) + number(m.flags, 2) + number(m.local_method.value_or(method), 2) + number(0, 4) +
+               number(streamed ? 0 : crc, 4) + number(streamed ? 0 : 0xffffffff, 4) + number(streamed ? 0 : 0xffffffff, 4) +
+               number(local_name.size(), 2) + number(local_extra.size(), 2) + local_name + local_extra + data;
         if (streamed) out += number(0x08074b50, 4) + number(crc, 4) + number(packed, 4) + number(size, 4);
-        const std::string extra = m.extra.value_or(m.zip64 ? number(0x9999, 2) + number(3, 2) + "xyz" + number(1, 2) + number(24, 2) + number(size, 8) + number(packed, 8) + number(offset, 8) : "");
-        directory += number(0x02014b50, 4) + number(45, 2) + number(45, 2) + number(m.flags, 2) + number(method, 2) + number(0, 4) + number(crc, 4) +
-                     number(m.zip64 ? 0xffffffff : packed, 4) + number(m.zip64 ? 0xffffffff : size, 4) + number(m.name.size(), 2) + number(extra.size(), 2) + number(0, 2) + number(m.disk, 2) +
-                     number(0, 2) + number(0, 4) + number(m.zip64 ? 0xffffffff : offset, 4) + m.name + extra;
+        const std::string extra = m.extra.value_or(m.zip64 ? number(0x9999, 2) + number(3, 2) + "xyz" + number(1, 2) + number(24, 2) +
+                                                                 number(size, 8) + number(packed, 8) + number(offset, 8)
+                                                           : "");
+        directory += number(0x02014b50, 4) + number(45, 2) + number(45, 2) + number(m.flags, 2) + number(method, 2) + number(0, 4) +
+                     number(crc, 4) + number(m.zip64 ? 0xffffffff : packed, 4) + number(m.zip64 ? 0xffffffff : size, 4) +
+                     number(m.name.size(), 2) + number(extra.size(), 2) + number(0, 2) + number(m.disk, 2) + number(0, 2) + number(0, 4) +
+                     number(m.zip64 ? 0xffffffff : offset, 4) + m.name + extra;
     }
     out += end.between;
-    const std::uint64_t begin = end.begin.value_or(out.size()), size = end.size.value_or(directory.size()), count = end.count.value_or(members.size());
+    const std::uint64_t begin = end.begin.value_or(out.size()), size = end.size.value_or(directory.size()),
+                        count = end.count.value_or(members.size());
     out += directory;
     if (end.zip64) {
         const std::uint64_t end64 = end.end64.value_or(out.size());
-        out += number(0x06064b50, 4) + number(44, 8) + number(45, 2) + number(45, 2) + number(0, 8) + number(count, 8) + number(count, 8) + number(size, 8) + number(begin, 8);
+        out += number(0x06064b50, 4) + number(44, 8) + number(45, 2) + number(45, 2) + number(0, 8) + number(count, 8) + number(count, 8) +
+               number(size, 8) + number(begin, 8);
         out += number(0x07064b50, 4) + number(0, 4) + number(end64, 8) + number(1, 4);
-        return out + number(0x06054b50, 4) + number(0, 4) + number(0xffff, 2) + number(0xffff, 2) + number(0xffffffff, 4) + number(0xffffffff, 4) + number(end.comment.size(), 2) + end.comment;
+        return out + number(0x06054b50, 4) + number(0, 4) + number(0xffff, 2) + number(0xffff, 2) + number(0xffffffff, 4) +
+               number(0xffffffff, 4) + number(end.comment.size(), 2) + end.comment;
     }
-    return out + number(0x06054b50, 4) + number(end.disk, 2) + number(end.disk, 2) + number(count, 2) + number(count, 2) + number(size, 4) + number(begin, 4) + number(end.comment.size(), 2) +
-           end.comment;
+    return out + number(0x06054b50, 4) + number(end.disk, 2) + number(end.disk, 2) + number(count, 2) + number(count, 2) + number(size, 4) +
+           number(begin, 4) + number(end.comment.size(), 2) + end.comment;
 }
 /// One stored array with that header, or with these bytes.
-std::string array(const std::string& header, std::size_t bytes = 16) { return archive({{.contents = npy(header, std::string(bytes, '\x3f'))}}); }
+std::string array(const std::string& header, std::size_t bytes = 16) {
+    return archive({{.contents = npy(header, std::string(bytes, '\x3f'))}});
+}
 std::string raw(const std::string& contents, bool deflate = false) { return archive({{.contents = contents, .deflate = deflate}}); }
 
 struct hostile {
@@ -142,7 +153,9 @@ const std::vector<hostile> hostile_files{
     {"another compression", archive({{.method = 14}}), {"member 'a.npy'", "method 14", "savez"}, unsupported},
     {"twice", archive({{}, {}}), {"member 'a.npy'", "occurs twice"}},
     {"two that share bytes", archive({{}, {.name = "a.npy", .offset = 0}}), {"inside member 'a.npy'"}},
-    {"one inside another", archive({{.contents = archive({{.name = "b.npy"}})}, {.name = "b.npy", .offset = 30 + 5 + 20}}), {"member 'b.npy'", "inside member 'a.npy'"}},
+    {"one inside another",
+     archive({{.contents = archive({{.name = "b.npy"}})}, {.name = "b.npy", .offset = 30 + 5 + 20}}),
+     {"member 'b.npy'", "inside member 'a.npy'"}},
     {"begins behind the directory", archive({{.offset = 100000}}), {"member 'a.npy'", "byte 100000"}},
     {"begins elsewhere", archive({{.offset = 1}}), {"member 'a.npy'", "byte 1,"}},
     {"offset that wraps", archive({{.zip64 = true, .offset = ~std::uint64_t{0} - 10}}), {"does not begin"}},
@@ -167,15 +180,23 @@ const std::vector<hostile> hostile_files{
     {"no deflate stream", archive({{.deflate = true, .data = std::string(100, '\xff')}}), {"cannot be inflated"}},
     {"empty stream", archive({{.deflate = true, .data = ""}}), {"cannot be inflated"}},
     {"cut stream", archive({{.deflate = true, .data = deflated(good).substr(0, 20)}}), {"cannot be inflated to the 144 bytes"}},
-    {"stream shorter than it says", archive({{.deflate = true, .data = deflated(good.substr(0, 140))}}), {"cannot be inflated to the 144 bytes"}},
+    {"stream shorter than it says",
+     archive({{.deflate = true, .data = deflated(good.substr(0, 140))}}),
+     {"cannot be inflated to the 144 bytes"}},
     {"stream longer than it says", archive({{.deflate = true, .data = deflated(good + "x")}}), {"more than the 144 bytes"}},
     {"bytes behind the stream", archive({{.deflate = true, .data = deflated(good) + "x"}}), {"more than the 144 bytes"}},
     {"growth that deflate has not", archive({{.deflate = true, .zip64 = true, .size = std::uint64_t{1} << 50}}), {"cannot come from"}},
-    {"claim of 500 million numbers", archive({{.deflate = true, .zip64 = true, .data = std::string(2'000'000, 'x'), .size = std::uint64_t{2'000'000'000}}}), {"says that it has 2000000000 bytes", "numpy.savez"}},
-    {"claims that are too much together", archive({{.deflate = true, .data = std::string(200'000, 'x'), .size = std::uint64_t{1} << 27},
-                                                   {.name = "b.npy", .deflate = true, .data = std::string(200'000, 'x'), .size = (std::uint64_t{1} << 27) + 1}}), {"'b.npy' says that it has 134217729 bytes"}},
+    {"claim of 500 million numbers",
+     archive({{.deflate = true, .zip64 = true, .data = std::string(2'000'000, 'x'), .size = std::uint64_t{2'000'000'000}}}),
+     {"says that it has 2000000000 bytes", "numpy.savez"}},
+    {"claims that are too much together",
+     archive({{.deflate = true, .data = std::string(200'000, 'x'), .size = std::uint64_t{1} << 27},
+              {.name = "b.npy", .deflate = true, .data = std::string(200'000, 'x'), .size = (std::uint64_t{1} << 27) + 1}}),
+     {"'b.npy' says that it has 134217729 bytes"}},
     {"bomb", raw(good + megabyte, true), {"1048592 bytes of numbers", "(2, 2) of F32 needs 16"}},
-    {"shape beyond the bomb", raw(npy(dictionary("'<f4'", "False", "(1000000000000,)"), megabyte), true), {"1048576 bytes of numbers", "needs 4000000000000"}},
+    {"shape beyond the bomb",
+     raw(npy(dictionary("'<f4'", "False", "(1000000000000,)"), megabyte), true),
+     {"1048576 bytes of numbers", "needs 4000000000000"}},
     // arrays
     {"empty member", raw(""), {"0 bytes", "begins with 12"}},
     {"eleven bytes", raw(good.substr(0, 11)), {"11 bytes"}},
@@ -184,7 +205,9 @@ const std::vector<hostile> hostile_files{
     {"version 4", raw("\x93NUMPY\x04" + good.substr(7)), {"version 4.0"}, unsupported},
     {"version 1.1", raw("\x93NUMPY\x01\x01" + good.substr(8)), {"version 1.1"}, unsupported},
     {"header longer than the member", raw(good.substr(0, 8) + "\xff\x00" + good.substr(10)), {"header of"}},
-    {"header of gigabytes", raw(npy(dictionary("'<f4'", "False", "(2, 2)"), sixteen, 2).replace(8, 4, "\xff\xff\xff\xff")), {"4294967295 bytes", "at most 65536"}},
+    {"header of gigabytes",
+     raw(npy(dictionary("'<f4'", "False", "(2, 2)"), sixteen, 2).replace(8, 4, "\xff\xff\xff\xff")),
+     {"4294967295 bytes", "at most 65536"}},
     {"no dictionary", array("[1, 2]"), {"without the '{'"}},
     {"dictionary that does not end", array("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2)"), {"without the '}'"}},
     {"empty dictionary", array("{}"), {"lacks descr"}},
@@ -212,7 +235,17 @@ const std::vector<hostile> hostile_files{
     {"shape that overflows", array(dictionary("'<f4'", "False", "(4294967296, 4294967296)")), {"(4294967296, 4294967296)", "64 bits"}},
     {"bytes that overflow to 16", array(dictionary("'<f4'", "False", "(4611686018427387908,)")), {"64 bits"}},
     {"overflow behind a zero", array(dictionary("'<f4'", "False", "(0, 4294967296, 4294967296)"), 0), {"64 bits"}},
-    {"33 dimensions", array(dictionary("'<f4'", "False", "(4" + [] { std::string s; for (int i = 0; i < 32; ++i) s += ",1"; return s; }() + ")")), {"more than 32 dimensions"}},
+    {"33 dimensions",
+     array(dictionary(
+         "'<f4'", "False",
+         "(4" +
+             [] {
+                 std::string s;
+                 for (int i = 0; i < 32; ++i) s += ",1";
+                 return s;
+             }() +
+             ")")),
+     {"more than 32 dimensions"}},
     {"too few numbers", array(dictionary("'<f4'", "False", "(2, 2)"), 15), {"15 bytes of numbers", "(2, 2) of F32 needs 16"}},
     {"too many numbers", array(dictionary("'<f4'", "False", "(2, 2)"), 20), {"20 bytes of numbers"}},
 };
@@ -262,7 +295,8 @@ BOOST_AUTO_TEST_CASE(what_the_formats_allow_is_read) {
     must_hold(array(dictionary("'<f4'", "False", "(2, 2,)")), {2, 2});
     must_hold(array(dictionary("'<f4'", "False", "()"), 4), {});
     must_hold(array(dictionary("'<f4'", "False", "(3, 0)"), 0), {3, 0});
-    must_hold(raw(npy(dictionary("'<f4'", "False", "(5000000,)"), std::string(20'000'000, '\x3f')), true), {5000000}); // deflates to a thousandth
+    must_hold(raw(npy(dictionary("'<f4'", "False", "(5000000,)"), std::string(20'000'000, '\x3f')), true),
+              {5000000}); // deflates to a thousandth
     const pali::test::temporary_folder folder;
     BOOST_TEST(pali::npz_file(folder.write("empty.npz", archive({}))).tensors().empty()); // numpy.savez of nothing
 }
@@ -307,20 +341,20 @@ BOOST_AUTO_TEST_CASE(every_type_is_read_as_numpy_wrote_it) {
     BOOST_TEST(deflated_too.tensors().size() == 18u);
     std::size_t compared = 0;
     for (const auto& [name, t] : stored.tensors()) BOOST_TEST_CONTEXT(name) {
-        const auto all = stored.file().bytes();
-        BOOST_TEST((t.bytes.data() >= all.data() && t.bytes.data() + t.bytes.size() <= all.data() + all.size())); // where it lies
-        const pali::tensor_info& inflated = deflated_too.at(name);
-        BOOST_TEST(inflated.is_aligned());
-        BOOST_TEST((inflated.type == t.type));
-        BOOST_TEST(inflated.shape == t.shape, boost::test_tools::per_element());
-        BOOST_TEST((std::equal(t.bytes.begin(), t.bytes.end(), inflated.bytes.begin(), inflated.bytes.end())));
-        const auto found = same.tensors().find(name);
-        if (found == same.tensors().end()) continue;
-        ++compared;
-        BOOST_TEST((found->second.type == t.type));
-        BOOST_TEST(found->second.shape == t.shape, boost::test_tools::per_element());
-        BOOST_TEST((std::equal(t.bytes.begin(), t.bytes.end(), found->second.bytes.begin(), found->second.bytes.end())));
-    }
+            const auto all = stored.file().bytes();
+            BOOST_TEST((t.bytes.data() >= all.data() && t.bytes.data() + t.bytes.size() <= all.data() + all.size())); // where it lies
+            const pali::tensor_info& inflated = deflated_too.at(name);
+            BOOST_TEST(inflated.is_aligned());
+            BOOST_TEST((inflated.type == t.type));
+            BOOST_TEST(inflated.shape == t.shape, boost::test_tools::per_element());
+            BOOST_TEST((std::equal(t.bytes.begin(), t.bytes.end(), inflated.bytes.begin(), inflated.bytes.end())));
+            const auto found = same.tensors().find(name);
+            if (found == same.tensors().end()) continue;
+            ++compared;
+            BOOST_TEST((found->second.type == t.type));
+            BOOST_TEST(found->second.shape == t.shape, boost::test_tools::per_element());
+            BOOST_TEST((std::equal(t.bytes.begin(), t.bytes.end(), found->second.bytes.begin(), found->second.bytes.end())));
+        }
     BOOST_TEST(compared == 15u);
     const auto numbers = deflated_too.at("long").as<float>();
     BOOST_TEST((numbers.size() == 3000 && numbers[2999] == 2999 % 17));

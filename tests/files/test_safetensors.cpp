@@ -27,7 +27,9 @@ std::string with_length(std::uint64_t length, const std::string& rest) {
     std::memcpy(out.data(), &length, 8);
     return out + rest;
 }
-std::string file(const std::string& header, std::size_t data_bytes) { return with_length(header.size(), header + std::string(data_bytes, '\x3f')); }
+std::string file(const std::string& header, std::size_t data_bytes) {
+    return with_length(header.size(), header + std::string(data_bytes, '\x3f'));
+}
 
 // One tensor of four floats, spelt by the parts that a test changes.
 std::string tensor(const std::string& dtype, const std::string& shape, const std::string& offsets) {
@@ -65,7 +67,9 @@ const std::vector<malformed> malformed_files{
     {"metadata twice", file(R"({"__metadata__":{},"__metadata__":{}})", 0), {"'__metadata__' twice"}},
     {"dtype twice", file(R"({"a":{"dtype":"F32","dtype":"F32","shape":[4],"data_offsets":[0,16]}})", 16), {"tensor 'a' has dtype twice"}},
     {"shape twice", file(R"({"a":{"dtype":"F32","shape":[4],"shape":[2],"data_offsets":[0,16]}})", 16), {"tensor 'a' has shape twice"}},
-    {"offsets twice", file(R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16],"data_offsets":[0,16]}})", 16), {"tensor 'a' has data_offsets twice"}},
+    {"offsets twice",
+     file(R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16],"data_offsets":[0,16]}})", 16),
+     {"tensor 'a' has data_offsets twice"}},
     {"metadata of numbers", file(R"({"__metadata__":{"a":1}})", 0), {"'__metadata__' holds 1 at 'a'", "strings"}},
     {"metadata of objects", file(R"({"__metadata__":{"a":{}}})", 0), {"'__metadata__' holds {} at 'a'"}},
     {"metadata is a string", file(R"({"__metadata__":"pt"})", 0), {"'__metadata__' is \"pt\"", "an object"}},
@@ -79,33 +83,66 @@ const std::vector<malformed> malformed_files{
     {"no offsets", file(R"({"a":{"dtype":"F32","shape":[4]}})", 16), {"tensor 'a' has no data_offsets"}},
     {"negative side", file(R"({"a":)" + tensor(R"("F32")", "[-4]", "[0,16]") + "}", 16), {"tensor 'a' has shape [-4]", "integers from 0"}},
     {"fractional side", file(R"({"a":)" + tensor(R"("F32")", "[4.0]", "[0,16]") + "}", 16), {"shape [4.0]", "integers from 0"}},
-    {"side over 64 bits", file(R"({"a":)" + tensor(R"("F32")", "[18446744073709551616]", "[0,16]") + "}", 16), {"shape [1.8446744073709552e+19]", "integers from 0"}},
+    {"side over 64 bits",
+     file(R"({"a":)" + tensor(R"("F32")", "[18446744073709551616]", "[0,16]") + "}", 16),
+     {"shape [1.8446744073709552e+19]", "integers from 0"}},
     {"number over double", file(R"({"a":)" + tensor(R"("F32")", "[1e999]", "[0,16]") + "}", 16), {"no valid JSON"}},
     {"nested shape", file(R"({"a":)" + tensor(R"("F32")", "[[4]]", "[0,16]") + "}", 16), {"shape [[4]]"}},
     {"shape is a number", file(R"({"a":)" + tensor(R"("F32")", "4", "[0,16]") + "}", 16), {"shape 4;", "an array"}},
     {"boolean side", file(R"({"a":)" + tensor(R"("F32")", "[true]", "[0,16]") + "}", 16), {"shape [true]"}},
     {"string side", file(R"({"a":)" + tensor(R"("F32")", R"(["4"])", "[0,16]") + "}", 16), {"shape [\"4\"]"}},
-    {"33 dimensions", file(R"({"a":)" + tensor(R"("F32")", "[4" + [] { std::string s; for (int i = 0; i < 32; ++i) s += ",1"; return s; }() + "]", "[0,16]") + "}", 16),
+    {"33 dimensions",
+     file(R"({"a":)" +
+              tensor(
+                  R"("F32")",
+                  "[4" +
+                      [] {
+                          std::string s;
+                          for (int i = 0; i < 32; ++i) s += ",1";
+                          return s;
+                      }() +
+                      "]",
+                  "[0,16]") +
+              "}",
+          16),
      {"more than 32 dimensions"}},
     {"deep nesting", file(R"({"a":)" + std::string(100000, '[') + "}", 0), {"nested more than 64 deep"}},
-    {"shape that overflows", file(R"({"a":)" + tensor(R"("F32")", "[4294967296,4294967296]", "[0,16]") + "}", 16), {"tensor 'a'", "(4294967296, 4294967296)", "64 bits"}},
-    {"bytes that overflow to 16", file(R"({"a":)" + tensor(R"("F32")", "[4611686018427387908]", "[0,16]") + "}", 16), {"(4611686018427387908)", "64 bits"}},
+    {"shape that overflows",
+     file(R"({"a":)" + tensor(R"("F32")", "[4294967296,4294967296]", "[0,16]") + "}", 16),
+     {"tensor 'a'", "(4294967296, 4294967296)", "64 bits"}},
+    {"bytes that overflow to 16",
+     file(R"({"a":)" + tensor(R"("F32")", "[4611686018427387908]", "[0,16]") + "}", 16),
+     {"(4611686018427387908)", "64 bits"}},
     {"overflow behind a zero", file(R"({"a":)" + tensor(R"("F32")", "[0,4294967296,4294967296]", "[0,0]") + "}", 0), {"64 bits"}},
     {"one offset", file(R"({"a":)" + tensor(R"("F32")", "[4]", "[16]") + "}", 16), {"1 data_offsets", "[begin, end]"}},
     {"three offsets", file(R"({"a":)" + tensor(R"("F32")", "[4]", "[0,16,32]") + "}", 16), {"3 data_offsets", "[begin, end]"}},
     {"no offset", file(R"({"a":)" + tensor(R"("F32")", "[4]", "[]") + "}", 16), {"0 data_offsets"}},
     {"negative offset", file(R"({"a":)" + tensor(R"("F32")", "[4]", "[-16,0]") + "}", 16), {"data_offsets [-16,0]"}},
     {"offset is null", file(R"({"a":)" + tensor(R"("F32")", "[4]", "[null,16]") + "}", 16), {"data_offsets [null,16]"}},
-    {"offsets the wrong way round", file(R"({"a":)" + tensor(R"("F32")", "[4]", "[16,0]") + "}", 16), {"tensor 'a'", "[16, 0]", "end before they begin"}},
-    {"end behind the data", file(R"({"a":)" + tensor(R"("F32")", "[4]", "[0,16]") + "}", 15), {"tensor 'a'", "[0, 16]", "15 bytes of data"}},
-    {"begin and end behind the data", file(R"({"a":)" + tensor(R"("F32")", "[4]", "[18446744073709551599,18446744073709551615]") + "}", 16), {"tensor 'a'", "16 bytes of data"}},
-    {"bytes do not fit the shape", file(R"({"a":)" + tensor(R"("F32")", "[3]", "[0,16]") + "}", 16), {"tensor 'a'", "16 bytes", "(3) of F32 needs 12"}},
+    {"offsets the wrong way round",
+     file(R"({"a":)" + tensor(R"("F32")", "[4]", "[16,0]") + "}", 16),
+     {"tensor 'a'", "[16, 0]", "end before they begin"}},
+    {"end behind the data",
+     file(R"({"a":)" + tensor(R"("F32")", "[4]", "[0,16]") + "}", 15),
+     {"tensor 'a'", "[0, 16]", "15 bytes of data"}},
+    {"begin and end behind the data",
+     file(R"({"a":)" + tensor(R"("F32")", "[4]", "[18446744073709551599,18446744073709551615]") + "}", 16),
+     {"tensor 'a'", "16 bytes of data"}},
+    {"bytes do not fit the shape",
+     file(R"({"a":)" + tensor(R"("F32")", "[3]", "[0,16]") + "}", 16),
+     {"tensor 'a'", "16 bytes", "(3) of F32 needs 12"}},
     {"bytes do not fit the dtype", file(R"({"a":)" + tensor(R"("BF16")", "[2,2]", "[0,16]") + "}", 16), {"(2, 2) of BF16 needs 8"}},
     {"half a byte", file(R"({"a":)" + tensor(R"("F4")", "[3]", "[0,1]") + "}", 1), {"no whole number of bytes"}},
-    {"overlap", file(R"({"a":)" + good + R"(,"b":)" + tensor(R"("F32")", "[4]", "[8,24]") + "}", 24), {"tensor 'b'", "[8, 24]", "overlap tensor 'a'", "16"}},
+    {"overlap",
+     file(R"({"a":)" + good + R"(,"b":)" + tensor(R"("F32")", "[4]", "[8,24]") + "}", 24),
+     {"tensor 'b'", "[8, 24]", "overlap tensor 'a'", "16"}},
     {"the same bytes", file(R"({"a":)" + good + R"(,"b":)" + good + "}", 16), {"tensor 'b'", "overlap tensor 'a'"}},
-    {"one inside another", file(R"({"a":)" + tensor(R"("F32")", "[8]", "[0,32]") + R"(,"b":)" + tensor(R"("F32")", "[1]", "[4,8]") + "}", 32), {"tensor 'b'", "overlap tensor 'a'"}},
-    {"empty tensor inside another", file(R"({"a":)" + good + R"(,"b":)" + tensor(R"("F32")", "[0]", "[8,8]") + "}", 16), {"tensor 'b'", "overlap tensor 'a'"}},
+    {"one inside another",
+     file(R"({"a":)" + tensor(R"("F32")", "[8]", "[0,32]") + R"(,"b":)" + tensor(R"("F32")", "[1]", "[4,8]") + "}", 32),
+     {"tensor 'b'", "overlap tensor 'a'"}},
+    {"empty tensor inside another",
+     file(R"({"a":)" + good + R"(,"b":)" + tensor(R"("F32")", "[0]", "[8,8]") + "}", 16),
+     {"tensor 'b'", "overlap tensor 'a'"}},
     {"hole at the begin", file(R"({"a":)" + tensor(R"("F32")", "[4]", "[4,20]") + "}", 20), {"tensor 'a'", "a hole", "0"}},
     {"hole between", file(R"({"b":)" + tensor(R"("F32")", "[1]", "[20,24]") + R"(,"a":)" + good + "}", 24), {"tensor 'b'", "a hole", "16"}},
     {"bytes behind the last", file(R"({"a":)" + good + "}", 17), {"17 bytes of data", "cover 16"}},
@@ -135,7 +172,8 @@ BOOST_DATA_TEST_CASE(malformed_files_are_refused_with_the_reason, boost::unit_te
 // Every cut and every changed byte of a small valid file either is read within bounds or refused: nothing else happens.
 BOOST_AUTO_TEST_CASE(damaged_files_are_read_within_bounds_or_refused) {
     const pali::test::temporary_folder folder;
-    const std::string whole = file(R"({"__metadata__":{"k":"v"},"a":)" + good + R"(,"b":)" + tensor(R"("BF16")", "[1,2]", "[16,20]") + "}", 20);
+    const std::string whole =
+        file(R"({"__metadata__":{"k":"v"},"a":)" + good + R"(,"b":)" + tensor(R"("BF16")", "[1,2]", "[16,20]") + "}", 20);
     std::size_t refused = 0, read = 0;
     const auto attempt = [&](const std::string& bytes) {
         const auto path = folder.write("damaged.safetensors", bytes);
@@ -169,21 +207,35 @@ BOOST_AUTO_TEST_CASE(every_dtype_is_read_as_the_package_wrote_it) {
     BOOST_TEST(opened.tensors().size() == 22u);
     BOOST_TEST(opened.metadata().at("format") == "pt");
     const std::vector<std::size_t> shape{2, 3};
-    const std::vector<std::pair<std::string, pali::dtype>> types{
-        {"bool", pali::dtype::boolean}, {"uint8", pali::dtype::u8}, {"int8", pali::dtype::i8}, {"float8_e5m2", pali::dtype::f8_e5m2},
-        {"float8_e4m3fn", pali::dtype::f8_e4m3}, {"float8_e8m0fnu", pali::dtype::f8_e8m0}, {"float8_e4m3fnuz", pali::dtype::f8_e4m3fnuz},
-        {"float8_e5m2fnuz", pali::dtype::f8_e5m2fnuz}, {"int16", pali::dtype::i16}, {"uint16", pali::dtype::u16}, {"float16", pali::dtype::f16},
-        {"bfloat16", pali::dtype::bf16}, {"int32", pali::dtype::i32}, {"uint32", pali::dtype::u32}, {"float32", pali::dtype::f32},
-        {"complex64", pali::dtype::c64}, {"float64", pali::dtype::f64}, {"int64", pali::dtype::i64}, {"uint64", pali::dtype::u64}};
+    const std::vector<std::pair<std::string, pali::dtype>> types{{"bool", pali::dtype::boolean},
+                                                                 {"uint8", pali::dtype::u8},
+                                                                 {"int8", pali::dtype::i8},
+                                                                 {"float8_e5m2", pali::dtype::f8_e5m2},
+                                                                 {"float8_e4m3fn", pali::dtype::f8_e4m3},
+                                                                 {"float8_e8m0fnu", pali::dtype::f8_e8m0},
+                                                                 {"float8_e4m3fnuz", pali::dtype::f8_e4m3fnuz},
+                                                                 {"float8_e5m2fnuz", pali::dtype::f8_e5m2fnuz},
+                                                                 {"int16", pali::dtype::i16},
+                                                                 {"uint16", pali::dtype::u16},
+                                                                 {"float16", pali::dtype::f16},
+                                                                 {"bfloat16", pali::dtype::bf16},
+                                                                 {"int32", pali::dtype::i32},
+                                                                 {"uint32", pali::dtype::u32},
+                                                                 {"float32", pali::dtype::f32},
+                                                                 {"complex64", pali::dtype::c64},
+                                                                 {"float64", pali::dtype::f64},
+                                                                 {"int64", pali::dtype::i64},
+                                                                 {"uint64", pali::dtype::u64}};
     for (const auto& [name, type] : types) BOOST_TEST_CONTEXT(name) {
-        const pali::tensor_info& t = opened.at("of." + name);
-        BOOST_TEST((t.type == type));
-        BOOST_TEST(t.shape == shape, boost::test_tools::per_element());
-        BOOST_TEST(t.count() == 6u);
-        BOOST_TEST(t.bytes.size() == 6 * pali::size_of(type));
-        BOOST_TEST(t.is_aligned());
-        BOOST_TEST((t.bytes.data() >= opened.file().bytes().data() && t.bytes.data() < opened.file().bytes().data() + opened.file().bytes().size()));
-    }
+            const pali::tensor_info& t = opened.at("of." + name);
+            BOOST_TEST((t.type == type));
+            BOOST_TEST(t.shape == shape, boost::test_tools::per_element());
+            BOOST_TEST(t.count() == 6u);
+            BOOST_TEST(t.bytes.size() == 6 * pali::size_of(type));
+            BOOST_TEST(t.is_aligned());
+            BOOST_TEST((t.bytes.data() >= opened.file().bytes().data() &&
+                        t.bytes.data() < opened.file().bytes().data() + opened.file().bytes().size()));
+        }
     const pali::test::golden g(pali::test::data_path("files/every_dtype.safetensors"));
     const std::vector<float> values{0, 1, 2, 3, 4, 6};
     const std::vector<std::int64_t> integers{0, 1, 2, 3, 4, 6};
@@ -212,13 +264,16 @@ BOOST_AUTO_TEST_CASE(an_empty_table_is_valid) {
     const pali::test::temporary_folder folder;
     BOOST_TEST(pali::safetensors_file(folder.write("a", file("{}", 0))).tensors().empty());
     BOOST_TEST(pali::safetensors_file(folder.write("b", file("{}      ", 0))).tensors().empty()); // padding
-    BOOST_TEST(pali::safetensors_file(folder.write("c", file(R"({"e":)" + tensor(R"("F32")", "[0,5]", "[0,0]") + "}", 0))).at("e").count() == 0u);
+    BOOST_TEST(
+        pali::safetensors_file(folder.write("c", file(R"({"e":)" + tensor(R"("F32")", "[0,5]", "[0,0]") + "}", 0))).at("e").count() == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(the_last_of_a_name_counts_and_unknown_keys_are_ignored) {
     const pali::test::temporary_folder folder;
-    const std::string first = tensor(R"("BF16")", "[8]", "[0,16]"), last = R"({"dtype":"F32","shape":[2,2],"strides":[1],"data_offsets":[0,16]})";
-    const pali::safetensors_file opened(folder.write("a", file(R"({"a":)" + first + R"(,"__metadata__":{"k":"1","k":"2"},"\u0061":)" + last + "}", 16)));
+    const std::string first = tensor(R"("BF16")", "[8]", "[0,16]"),
+                      last = R"({"dtype":"F32","shape":[2,2],"strides":[1],"data_offsets":[0,16]})";
+    const pali::safetensors_file opened(
+        folder.write("a", file(R"({"a":)" + first + R"(,"__metadata__":{"k":"1","k":"2"},"\u0061":)" + last + "}", 16)));
     BOOST_TEST((opened.at("a").type == pali::dtype::f32));
     BOOST_TEST(opened.metadata().at("k") == "2");
     BOOST_TEST(pali::safetensors_file(folder.write("b", file(R"({"__metadata__":null})", 0))).metadata().empty());
@@ -266,7 +321,8 @@ BOOST_AUTO_TEST_CASE(names_cannot_write_to_the_terminal) {
 BOOST_AUTO_TEST_CASE(what_is_no_file_cannot_be_opened) {
     const pali::test::temporary_folder folder;
     const auto says = [](const std::string& word) {
-        return [word](const pali::error& e) { return e.code() == errc::cannot_open && std::string(e.what()).find(word) != std::string::npos; };
+        return
+            [word](const pali::error& e) { return e.code() == errc::cannot_open && std::string(e.what()).find(word) != std::string::npos; };
     };
     BOOST_CHECK_EXCEPTION(pali::safetensors_file{folder.path() / "absent.safetensors"}, pali::error,
                           says("absent.safetensors: there is no such file"));

@@ -37,7 +37,8 @@ json read(const std::filesystem::path& path) {
         const pali::safetensors_file opened(path);
         json tensors = json::object();
         for (const auto& [name, tensor] : opened.tensors())
-            tensors[name] = {pali::to_string(tensor.type), tensor.shape, std::string(reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size())};
+            tensors[name] = {pali::to_string(tensor.type), tensor.shape,
+                             std::string(reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size())};
         return tensors;
     } catch (const pali::error& e) {
         BOOST_TEST((e.code() == pali::errc::malformed_file));
@@ -54,21 +55,22 @@ BOOST_AUTO_TEST_CASE(files_are_read_and_refused_as_the_reference_does) {
     const pali::test::temporary_folder folder;
     BOOST_TEST(golden.at("cases").size() == 650u);
     for (const json& one : golden.at("cases")) BOOST_TEST_CONTEXT(one.at("kind") << ": " << from_base64(one.at("file"))) {
-        json want;
-        if (one.contains("tensors"))
-            for (const auto& [name, tensor] : one.at("tensors").items()) want[name] = {tensor[0], tensor[1], from_base64(tensor[2])};
-        if (one.contains("tensors") && want.is_null()) want = json::object();
-        const json found = read(folder.write("mutated.safetensors", from_base64(one.at("file"))));
-        if (golden.at("stricter").contains(one.at("kind").get<std::string>())) BOOST_TEST((found.is_null() && !want.is_null()));
-        else BOOST_TEST((found == want));
-    }
+            json want;
+            if (one.contains("tensors"))
+                for (const auto& [name, tensor] : one.at("tensors").items()) want[name] = {tensor[0], tensor[1], from_base64(tensor[2])};
+            if (one.contains("tensors") && want.is_null()) want = json::object();
+            const json found = read(folder.write("mutated.safetensors", from_base64(one.at("file"))));
+            if (golden.at("stricter").contains(one.at("kind").get<std::string>())) BOOST_TEST((found.is_null() && !want.is_null()));
+            else BOOST_TEST((found == want));
+        }
 }
 
 // A parser that looks at all earlier names again for each takes half a minute.
 BOOST_AUTO_TEST_CASE(a_header_with_40000_tensors_is_read_at_once) {
     std::string header = "{";
     for (int i = 0; i < 40000; ++i)
-        header += (i == 0 ? "" : ",") + std::string("\"a.tensor.with.a.long.name.") + std::to_string(i) + R"(":{"dtype":"U8","shape":[1],"data_offsets":[)" + std::to_string(i) + "," + std::to_string(i + 1) + "]}";
+        header += (i == 0 ? "" : ",") + std::string("\"a.tensor.with.a.long.name.") + std::to_string(i) +
+                  R"(":{"dtype":"U8","shape":[1],"data_offsets":[)" + std::to_string(i) + "," + std::to_string(i + 1) + "]}";
     header += "}";
     std::string bytes(8, '\0');
     const std::uint64_t length = header.size();

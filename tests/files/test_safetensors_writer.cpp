@@ -91,10 +91,12 @@ BOOST_AUTO_TEST_CASE(nothing_malformed_is_written) {
     BOOST_CHECK_EXCEPTION(write("a", floats(a, {4})), pali::error,
                           fails(errc::invalid_argument, "tensor 'a' has 12 bytes; shape (4) of F32 needs 16"));
     BOOST_CHECK_EXCEPTION(write("a", floats(a, {std::size_t{1} << 62, 4})), pali::error, fails(errc::invalid_argument, "64 bits"));
-    BOOST_CHECK_EXCEPTION(write("a", {pali::dtype::f4, {3}, std::as_bytes(std::span(a)).first(1), ""}), pali::error, fails(errc::invalid_argument, "12 bits; whole bytes"));
+    BOOST_CHECK_EXCEPTION(write("a", {pali::dtype::f4, {3}, std::as_bytes(std::span(a)).first(1), ""}), pali::error,
+                          fails(errc::invalid_argument, "12 bits; whole bytes"));
     BOOST_CHECK_EXCEPTION(write("__metadata__", floats(a, {3})), pali::error, fails(errc::invalid_argument, "__metadata__"));
     BOOST_CHECK_EXCEPTION(write("\xff", floats(a, {3})), pali::error, fails(errc::invalid_argument, "UTF-8"));
-    BOOST_CHECK_EXCEPTION(pali::write_safetensors(folder.path() / "absent" / "x.safetensors", {}), pali::error, fails(errc::cannot_write, "absent"));
+    BOOST_CHECK_EXCEPTION(pali::write_safetensors(folder.path() / "absent" / "x.safetensors", {}), pali::error,
+                          fails(errc::cannot_write, "absent"));
     BOOST_TEST(std::filesystem::is_empty(folder.path()));
     std::filesystem::create_directories(path / "in the way");
     BOOST_CHECK_EXCEPTION(write("a", floats(a, {3})), pali::error, fails(errc::cannot_write, "cannot be replaced"));
@@ -133,7 +135,8 @@ BOOST_AUTO_TEST_CASE(what_is_not_finished_leaves_nothing) {
     {
         pali::safetensors_writer out(path, {{"a", {pali::dtype::f32, {3}}}, {"b", {pali::dtype::f32, {2}}}});
         out.append("a", bytes);
-        BOOST_CHECK_EXCEPTION(out.append("a", bytes.first(4)), pali::error, fails(errc::invalid_argument, "tensor 'a' has 4 bytes more than its shape"));
+        BOOST_CHECK_EXCEPTION(out.append("a", bytes.first(4)), pali::error,
+                              fails(errc::invalid_argument, "tensor 'a' has 4 bytes more than its shape"));
         BOOST_CHECK_EXCEPTION(out.append("c", bytes), pali::error, fails(errc::invalid_argument, "tensor 'c' is not in the header"));
         out.append("b", bytes.first(4));
         BOOST_CHECK_EXCEPTION(out.finish(), pali::error, fails(errc::invalid_argument, "tensor 'b' lacks 4 bytes of its shape"));

@@ -2,7 +2,8 @@
 //
 //     cmake -S . -B build/fuzz -G Ninja -DCMAKE_CXX_COMPILER=clang++-19 -DPALI_BUILD_FUZZERS=ON
 //     ninja -C build/fuzz fuzz_objects
-//     mkdir -p build/corpus && build/fuzz/tests/fuzz/fuzz_objects build/corpus tests/fuzz/objects -dict=tests/fuzz/objects.dict -max_total_time=60
+//     mkdir -p build/corpus && build/fuzz/tests/fuzz/fuzz_objects build/corpus tests/fuzz/objects -dict=tests/fuzz/objects.dict
+//     -max_total_time=60
 #include <pali/core/utf8.hpp>
 #include <pali/objects/grammar.hpp>
 

@@ -163,7 +163,8 @@ BOOST_AUTO_TEST_CASE(scores_that_leave_nothing_are_refused) {
     const std::vector<token> eos{1};
     const std::vector<float> none(10, -std::numeric_limits<float>::infinity());
     pali::beam_search search({.num_beams = 2}, 5, eos);
-    BOOST_CHECK_EXCEPTION(search.advance({none.data(), 2, 5}), pali::error, [](const pali::error& e) { return e.code() == pali::errc::invalid_argument; });
+    BOOST_CHECK_EXCEPTION(search.advance({none.data(), 2, 5}), pali::error,
+                          [](const pali::error& e) { return e.code() == pali::errc::invalid_argument; });
 }
 
 BOOST_AUTO_TEST_CASE(wrong_use_is_refused) {

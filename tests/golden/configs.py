@@ -87,14 +87,14 @@ case("epsilons", text=dict(rms_norm_eps=1e-5), vision=dict(layer_norm_eps=1e-12)
 # activations
 case("gemma gelu", "gemma", text=dict(hidden_act="gelu")); case("gemma hidden_activation", "gemma", text=dict(hidden_activation="relu"))
 case("gemma 2 hidden_act", text=dict(hidden_act="relu"))
-# the picture
-case("odd picture", vision=dict(image_size=60)); case("head", vision=dict(vision_use_head=True))
+# the image
+case("odd image", vision=dict(image_size=60)); case("head", vision=dict(vision_use_head=True))
 case("vision projection_dim", vision=dict(projection_dim=7)); case("top hidden_size", top=dict(hidden_size=4))
 P = lambda **k: merged(PREPROCESSOR, k)
 case("preprocessor by default", preprocessor={"image_processor_type": "SiglipImageProcessor"}, vision=dict(image_size=224))
 case("preprocessor says other things", preprocessor=P(resample=2, image_mean=[.1, .2, .3], image_std=[.4, .5, .6], rescale_factor=.25))
 case("preprocessor off", preprocessor=P(do_rescale=False, do_normalize=False)); case("preprocessor nulls", preprocessor=P(image_mean=None, image_std=None, do_normalize=None, rescale_factor=None, do_rescale=None, do_resize=None))
-# steps that leave a picture of the model's size as it is
+# steps that leave an image of the model's size as it is
 SAME = {"padded": dict(do_pad=True), "padded to its size": dict(do_pad=True, pad_size=dict(height=56, width=56)), "cut to its size": dict(do_center_crop=True, crop_size=dict(height=56, width=56))}
 for name, change in SAME.items(): case(name, preprocessor=P(**change))
 case("processor nested", processor=dict(processor_class="PaliGemmaProcessor", image_processor=P(resample=1)), preprocessor=P(resample=0))
@@ -144,11 +144,11 @@ def understood(folder, files):
             for height, width in ((56, 56), (90, 40), (31, 200)):
                 photo = Image.fromarray(numpy.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=numpy.uint8))
                 plain, same = p(images=photo, do_pad=False, do_center_crop=False).pixel_values[0], p(images=photo).pixel_values[0]
-                if plain.shape != same.shape or (plain != same).any(): raise ValueError("a picture is not left as it is")
-        out["picture"] = dict(width=p.size["width"], height=p.size["height"], resample=int(p.resample), do_resize=p.do_resize, do_rescale=p.do_rescale, do_normalize=p.do_normalize,
+                if plain.shape != same.shape or (plain != same).any(): raise ValueError("an image is not left as it is")
+        out["image"] = dict(width=p.size["width"], height=p.size["height"], resample=int(p.resample), do_resize=p.do_resize, do_rescale=p.do_rescale, do_normalize=p.do_normalize,
                               rescale_factor=p.rescale_factor, **(dict(mean=list(p.image_mean), deviation=list(p.image_std)) if p.do_normalize else {}))
-        out["picture"] = {k: False if v is None else v for k, v in out["picture"].items()}
-        if not p.do_rescale: del out["picture"]["rescale_factor"]
+        out["image"] = {k: False if v is None else v for k, v in out["image"].items()}
+        if not p.do_rescale: del out["image"]["rescale_factor"]
     return out
 
 

@@ -1,9 +1,9 @@
-"""Writes tests/data/image_variants/variants.json: every variant of the picture formats that bmpsuite, Pillow's and image-rs's tests have, and damaged files.
+"""Writes tests/data/image_variants/variants.json: every variant of the image formats that bmpsuite, Pillow's and image-rs's tests have, and damaged files.
 
     golden/bin/python tests/golden/image_variants.py        # the environment of README.md
 
-The files are encoded here and kept as base64. What they should show is Pillow's exif_transpose(picture).convert("RGB"), and pillow_heif's for HEIC. Where Pillow
-refuses a valid file that pali reads, it is the picture that the file was encoded from, and the case says so ("reference": "encoder").
+The files are encoded here and kept as base64. What they should show is Pillow's exif_transpose(image).convert("RGB"), and pillow_heif's for HEIC. Where Pillow
+refuses a valid file that pali reads, it is the image that the file was encoded from, and the case says so ("reference": "encoder").
 HEIC and AVIF have their pixels in the file and a tolerance, for decoders differ; all other cases have a digest.
 """
 import base64
@@ -362,9 +362,9 @@ refused("gif_truncated.gif", gif(lzw(index.ravel() % 8, 3))[:-60], MALFORMED, "t
 
 
 # ---- JPEG
-def encode(picture, kind, **options):
+def encode(image, kind, **options):
     data = io.BytesIO()
-    picture.save(data, kind, **options)
+    image.save(data, kind, **options)
     return data.getvalue()
 
 
@@ -418,7 +418,7 @@ for kind, ending, options in formats:
         data = with_exif(kind, block, **options)
         try:
             upright(data)
-        except Exception:  # where Pillow raises, the picture is as stored
+        except Exception:  # where Pillow raises, the image is as stored
             case(f"exif_invalid_{name}.{ending}", data, want=np.array(Image.open(io.BytesIO(data)).convert("RGB")))
         else:
             case(f"exif_{name}.{ending}", data, keep=True)
@@ -593,7 +593,7 @@ for kind, ending, options in (("HEIF", "heic", [{}, {"chroma": 444}]), ("AVIF", 
         exif[0x112] = value
         case(f"{ending}_orientation_{value}.{ending}", encode(smooth, kind, quality=80, exif=exif.tobytes()), mean=2, most=16)
     case(f"{ending}_colour_edges.{ending}", encode(edges, kind, quality=80), mean=2, most=16)
-    # libheif 1.23, which pillow_heif has, shifts chroma by a pixel where it turns a picture with an odd number of rows; 1.15 does not.
+    # libheif 1.23, which pillow_heif has, shifts chroma by a pixel where it turns an image with an odd number of rows; 1.15 does not.
     odd = edges.crop((0, 0, 31, 24 if kind == "HEIF" else 23))
     case(f"{ending}_colour_edges_odd.{ending}", encode(odd, kind, quality=80, exif=turn), mean=2, most=16)
     whole = encode(smooth, kind, quality=80)

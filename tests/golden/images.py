@@ -1,4 +1,4 @@
-"""Writes tests/data/images: small pictures in every format that is read, and what Pillow and transformers make of them.
+"""Writes tests/data/images: small images in every format that is read, and what Pillow and transformers make of them.
 
     golden/bin/python tests/golden/images.py        # the environment of README.md
 
@@ -52,9 +52,9 @@ def sha(array):
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
-def encode(picture, kind, **options):
+def encode(image, kind, **options):
     data = io.BytesIO()
-    picture.save(data, kind, **options)
+    image.save(data, kind, **options)
     return data.getvalue()
 
 
@@ -358,8 +358,8 @@ values = []
 def processed(source, **options):
     options = {"size": {"height": 224, "width": 224}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, **options}
     processor = SiglipImageProcessorPil(**options)
-    picture = Image.fromarray(pattern(*source))
-    out = processor(images=picture, return_tensors="np")["pixel_values"][0].astype(np.float32)
+    image = Image.fromarray(pattern(*source))
+    out = processor(images=image, return_tensors="np")["pixel_values"][0].astype(np.float32)
     at = rng2.integers(0, out.size, 40)
     values.append({"source": source, "width": out.shape[2], "height": out.shape[1], "resample": int(processor.resample), "do_resize": bool(processor.do_resize),
                    "do_rescale": processor.do_rescale, "do_normalize": processor.do_normalize, "rescale_factor": processor.rescale_factor,

@@ -38,7 +38,7 @@ class Network(nn.Module):
         self.codebook = nn.Parameter(torch.zeros(128, 512))
 
     def run(self, name, x, kept):
-        """One Sequential; what each convolution or block, with the ReLU behind it, gives is kept as (H, W, C) of the first picture."""
+        """One Sequential; what each convolution or block, with the ReLU behind it, gives is kept as (H, W, C) of the first image."""
         layers = list(getattr(self, name))
         for i, layer in enumerate(layers):
             x = layer(x)
@@ -58,7 +58,7 @@ class Network(nn.Module):
         return two.indices[:, 0].reshape(-1, 16), ((two.values[:, 1] - two.values[:, 0]) / two.values[:, 1]).reshape(-1, 16)
 
 
-def pictures():
+def images():
     """(N, 64, 64) bytes: hard and soft edges, empty and full, and one that is no mask of an object."""
     y, x = np.mgrid[0:64, 0:64] / 63.
     r = np.hypot(x - .5, y - .5)
@@ -74,7 +74,7 @@ def main():
     weights["codebook"] = torch.from_numpy(stored["_vq_vae._embedding"])
     network.load_state_dict(weights)
 
-    masks = torch.from_numpy(pictures())
+    masks = torch.from_numpy(images())
     rng = np.random.default_rng(3)
     results = []
     for dtype in (torch.float32, torch.float64):

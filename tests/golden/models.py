@@ -4,7 +4,7 @@
 usage: models.py OUT [NAME...]       OUT is tests/data/models; with names, only these checkpoints (cases.json keeps the others)
 
 Weights are random, rounded to the stored dtype, and chosen by seed so that the goldens prove something: greedy text varies with the step, the
-picture and the prompt, and every choice has a margin far above float32 rounding. The folders are read back by transformers, which then
+image and the prompt, and every choice has a margin far above float32 rounding. The folders are read back by transformers, which then
 computes in float32 on the stored values; a float64 run gives the tolerances. One thread, eager attention: the same bytes on every run.
 """
 import contextlib, io, itertools, json, os, re, shutil, sys, zlib
@@ -89,17 +89,17 @@ CHECKPOINTS = {
 }
 FOUND = dict(gemma2_window=2, gemma2_grouped=29, gemma1_half=72, gemma1_renamed=74, gemma2_untied=1, gemma1_defaults=190, gemma2_defaults=286,
              gemma2_head=49)  # the seeds that a search from 0 stops at; tried first
-CASES = [  # pictures, prompt, an answer to score
+CASES = [  # images, prompt, an answer to score
     (["wide"], "caption en", "a cow on the beach"),
     (["tall"], "answer en where is the cow?", "the cow is on the grass"),
     (["wide", "small"], "detect cat ; dog", "two cats and a dog"),
 ]
-WORDS = """caption en answer where is the cow what in picture detect cat dog tiger ; segment tree car a an of on and with red green blue white black small large
+WORDS = """caption en answer where is the cow what in image detect cat dog tiger ; segment tree car a an of on and with red green blue white black small large
 two three four cats dogs people man woman standing sitting running next to grass water sky house street table plate food sun moon hill beach bird boat train
 road sign clock tower bridge horse sheep zebra bear under over near left right top bottom question describe ocr yes no many color are there"""
 
 
-# ---------------------------------------------------------------- vocabulary and pictures
+# ---------------------------------------------------------------- vocabulary and images
 def make_tokenizer():
     """A byte-fallback BPE vocabulary with the flags and special ids of Gemma's, from a few words."""
     rng = np.random.default_rng(1)
@@ -113,17 +113,17 @@ def make_tokenizer():
     return out.getvalue()
 
 
-def make_pictures(folder):
+def make_images(folder):
     """Shapes over a colour ramp with noise; sizes above and below the models' inputs, wide and tall."""
     os.makedirs(folder, exist_ok=True)
     rng, made = np.random.default_rng(2), {}
     for name, (width, height) in {"wide": (61, 45), "tall": (30, 90), "small": (17, 13)}.items():
         y, x = np.mgrid[0:height, 0:width] / max(width, height)
-        picture = rng.uniform(0, 255, 3) * (1 - x)[..., None] + rng.uniform(0, 255, 3) * y[..., None]
+        image = rng.uniform(0, 255, 3) * (1 - x)[..., None] + rng.uniform(0, 255, 3) * y[..., None]
         for _ in range(4):
             cy, cx, r = rng.uniform(0, 1), rng.uniform(0, 1), rng.uniform(.1, .35)
-            picture[(y * max(width, height) / height - cy) ** 2 + (x * max(width, height) / width - cx) ** 2 < r * r] = rng.uniform(0, 255, 3)
-        made[name] = Image.fromarray((picture + rng.normal(0, 6, picture.shape)).clip(0, 255).astype(np.uint8))
+            image[(y * max(width, height) / height - cy) ** 2 + (x * max(width, height) / width - cx) ** 2 < r * r] = rng.uniform(0, 255, 3)
+        made[name] = Image.fromarray((image + rng.normal(0, 6, image.shape)).clip(0, 255).astype(np.uint8))
         made[name].save(f"{folder}/{name}.png", optimize=True)
     return made
 
@@ -316,13 +316,13 @@ def record(model, pixels, ids, suffix=()):
 VISION = ("patch_embeddings", "vision_layer", "vision_norm", "projected")
 
 
-def examine(model, spec, pictures, sp, processor):
+def examine(model, spec, images, sp, processor):
     """Everything about one checkpoint, or ValueError with why this seed proves too little."""
     def need(condition, why):
         if not condition: raise ValueError(why)
     vision = model.config.vision_config
     patches = (vision.image_size // vision.patch_size) ** 2
-    pixels = {n: torch.from_numpy(np.ascontiguousarray(processor(images=p, return_tensors="np")["pixel_values"])).float() for n, p in pictures.items()}
+    pixels = {n: torch.from_numpy(np.ascontiguousarray(processor(images=p, return_tensors="np")["pixel_values"])).float() for n, p in images.items()}
     cases, golden, tolerance = [], {}, {}
     ids_of = lambda names, prompt: [spec["image_token"]] * patches * len(names) + prompt_tokens(sp, prompt)
     batch = lambda names, dtype=torch.float32: torch.cat([pixels[n] for n in names]).to(dtype)
@@ -337,7 +337,7 @@ def examine(model, spec, pictures, sp, processor):
         finished += tokens[-1] == EOS
         others = [(n, q) for n, q, _ in CASES]
         for other_names, other_prompt in ((others[(number + 1) % 3][0], prompt), (names, others[(number + 1) % 3][1])):
-            need(greedy(model, batch(other_names), ids_of(other_names, other_prompt), 6)[0] != tokens[:6], "does not depend on picture or prompt")
+            need(greedy(model, batch(other_names), ids_of(other_names, other_prompt), 6)[0] != tokens[:6], "does not depend on image or prompt")
         answer_tokens = sp.encode(answer) + [EOS]
         kept = record(model, px, ids)
         after = record(model, px, ids, tokens[:-1])  # what the cached decoder must reproduce row by row
@@ -378,13 +378,13 @@ def examine(model, spec, pictures, sp, processor):
         key = f"case.{number}."
         for name, value in kept.items():
             if name == "position_ids" or name.split(".")[0] in VISION: continue
-            if number == 2 and name.startswith("layer."): continue  # two pictures: what enters and what leaves
+            if number == 2 and name.startswith("layer."): continue  # two images: what enters and what leaves
             golden[key + name] = value[0]
         golden[key + "decode_norm"] = after["norm"][0, len(ids) - 1:]
         if number == 0: golden[key + "decode_logits"] = after["logits"][0, len(ids) - 1:]
         golden[key + "logits"] = golden[key + "logits"][-20 if number == 0 else -1:]  # of the last positions
         cases.append(dict(
-            images=[f"pictures/{n}.png" for n in names], prompt=prompt, input_ids=ids, prompt_tokens=ids[patches * len(names):], max_new_tokens=NEW_TOKENS, tokens=tokens,
+            images=[f"images/{n}.png" for n in names], prompt=prompt, input_ids=ids, prompt_tokens=ids[patches * len(names):], max_new_tokens=NEW_TOKENS, tokens=tokens,
             text=sp.decode([t for t in tokens if t != EOS]), finish_reason="eos" if tokens[-1] == EOS else "length", logprobs=logprobs, margins=margins, beams=searched,
             processed=[dict(o, tokens=t, logprobs=score(model, px, ids, t)) for o, t in ((LEAST, least), (REPETITION, repetition))],
             answer=dict(text=answer, tokens=answer_tokens, logprobs=logged, logprob=sum(logged)),
@@ -394,24 +394,24 @@ def examine(model, spec, pictures, sp, processor):
     ends = spec["eos"] is not None
     need(finished == (ends and spec["eos"][2] > 1), f"{finished} sequences end by EOS")
     need(not ends or spec["eos"][2] > 1 or any(b["tokens"][-1] == EOS for c in cases for b in c["beams"]), "no beam ends by EOS")
-    for name in pictures:  # the tower sees one picture at a time
+    for name in images:  # the tower sees one image at a time
         kept = record(model, pixels[name], ids_of([name], "a"))
-        if pixels[name].numel() <= 3 * (70 if name == "tall" else 48) ** 2: golden[f"picture.{name}.pixel_values"] = pixels[name][0]
+        if pixels[name].numel() <= 3 * (70 if name == "tall" else 48) ** 2: golden[f"image.{name}.pixel_values"] = pixels[name][0]
         for stage, value in kept.items():
             if name == "small" and stage != "projected": continue
-            if stage.split(".")[0] in VISION: golden[f"picture.{name}.{stage}"] = value[0]
+            if stage.split(".")[0] in VISION: golden[f"image.{name}.{stage}"] = value[0]
     tolerance["pixel_values"] = 1e-6
     return cases, {k: v.contiguous().float() for k, v in golden.items()}, tolerance, patches
 
 
-def say_eos(model, spec, pictures, sp, processor):
+def say_eos(model, spec, images, sp, processor):
     """Turns the head's EOS row to the hidden state of the step where the case is to end."""
     if spec["eos"] is None: return
     number, step, factor = spec["eos"]
     names, prompt, _ = CASES[number]
     vision = model.config.vision_config
     ids = [spec["image_token"]] * ((vision.image_size // vision.patch_size) ** 2 * len(names)) + prompt_tokens(sp, prompt)
-    px = torch.cat([torch.from_numpy(np.ascontiguousarray(processor(images=pictures[n], return_tensors="np")["pixel_values"])).float() for n in names])
+    px = torch.cat([torch.from_numpy(np.ascontiguousarray(processor(images=images[n], return_tensors="np")["pixel_values"])).float() for n in names])
     tokens, _, _ = greedy(model, px, ids, step + 1)
     if EOS in tokens[:step]: return
     kept = record(model, px, ids, tokens[:step])
@@ -438,7 +438,7 @@ def resolved(config):
 
 
 def main(out, wanted):
-    pictures = make_pictures(f"{out}/pictures")
+    images = make_images(f"{out}/images")
     sp = spm.SentencePieceProcessor(model_proto=make_tokenizer())
     assert sp.vocab_size() == PIECES, sp.vocab_size()
     os.makedirs(f"{out}/goldens", exist_ok=True)
@@ -452,8 +452,8 @@ def main(out, wanted):
         processor = SiglipImageProcessorPil(image_mean=spec.get("mean", [.5] * 3), image_std=spec.get("std", [.5] * 3), size=dict(height=size, width=size))
         for seed in itertools.chain([FOUND[name]] if name in FOUND else [], range(1000)):
             fill(model, spec, seed)
-            say_eos(model, spec, pictures, sp, processor)
-            try: examine(model, spec, pictures, sp, processor)
+            say_eos(model, spec, images, sp, processor)
+            try: examine(model, spec, images, sp, processor)
             except ValueError as why: print(f"{name}: seed {seed}: {why}", file=sys.stderr); continue
             break
         else: sys.exit(f"{name}: no seed will do")
@@ -461,7 +461,7 @@ def main(out, wanted):
         write_folder(folder, model, spec)
         read = read_folder(folder)
         for (key, a), (_, b) in zip(sorted(model.state_dict().items()), sorted(read.state_dict().items())): assert torch.equal(a, b), key
-        cases, golden, tolerance, patches = examine(read, spec, pictures, sp, processor)
+        cases, golden, tolerance, patches = examine(read, spec, images, sp, processor)
         save_file(golden, f"{out}/goldens/{name}.safetensors", metadata=dict(made=f"seed {seed}, transformers {transformers.__version__}, torch {torch.__version__}"))
         for file in [f"{out}/goldens/{name}.safetensors", *(f"{folder}/{f}" for f in os.listdir(folder))]: os.chmod(file, 0o644)
         listed[name] = dict(name=name, folder=name, golden=f"goldens/{name}.safetensors", family=spec["text"]["model_type"], seed=seed, stored=spec["stored"], shards=spec["shards"],

@@ -36,7 +36,7 @@ save_file(masks, OUT / "masks.safetensors", {"made by": "tests/golden/objects.py
 
 
 def hard(m64, loc, width, height, divisor):
-    """big_vision evaluators/proj/paligemma/transfers/segmentation.py, with the mask put into the picture."""
+    """big_vision evaluators/proj/paligemma/transfers/segmentation.py, with the mask put into the image."""
     y1, x1, y2, x2 = np.array(loc, np.int32) / divisor
     y1, x1, y2, x2 = map(int, (y1 * height, x1 * width, y2 * height, x2 * width))
     out = np.zeros((height, width), np.uint8)

@@ -1,4 +1,4 @@
-// What tests of pictures share: the manifest of tests/golden/images.py, the pattern that its resizes start from, digests.
+// What tests of images share: the manifest of tests/golden/images.py, the pattern that its resizes start from, digests.
 #pragma once
 
 #include "../support/data.hpp"
@@ -19,7 +19,7 @@
 
 namespace pali::test {
 
-inline std::string sha256(const image& picture) { return sha256(picture.pixels.data(), picture.pixels.size()); }
+inline std::string sha256(const image& image) { return sha256(image.pixels.data(), image.pixels.size()); }
 
 inline std::vector<char> read_bytes(const std::filesystem::path& path) {
     std::ifstream file(path, std::ios::binary);
@@ -48,7 +48,7 @@ inline std::vector<golden_case> cases_of(const char* list) {
     return cases;
 }
 
-/// The picture that tests/golden/images.py draws by the same name: squares of noise and of gradients.
+/// The image that tests/golden/images.py draws by the same name: squares of noise and of gradients.
 inline image pattern(std::size_t width, std::size_t height) {
     image made(width, height);
     for (std::uint32_t y = 0; y < height; ++y)

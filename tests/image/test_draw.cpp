@@ -1,4 +1,4 @@
-// Marks on pictures: what is drawn, where, in which colours, and what is left as it was.
+// Marks on images: what is drawn, where, in which colours, and what is left as it was.
 #include "goldens.hpp"
 
 #include "../support/temporary_folder.hpp"
@@ -26,7 +26,7 @@ namespace {
 constexpr float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
 constexpr pali::box nowhere{nan, nan, nan, nan};
 
-/// Where two pictures differ: from (x0, y0) to before (x1, y1).
+/// Where two images differ: from (x0, y0) to before (x1, y1).
 struct difference {
     std::size_t x0 = std::numeric_limits<std::size_t>::max(), y0 = x0, x1 = 0, y1 = 0, count = 0;
     std::size_t width() const { return count == 0 ? 0 : x1 - x0; }
@@ -38,7 +38,8 @@ difference difference_of(const image& a, const image& b) {
     for (std::size_t y = 0; y < a.height; ++y)
         for (std::size_t x = 0; x < a.width; ++x)
             if (!std::equal(a.at(x, y), a.at(x, y) + 3, b.at(x, y))) {
-                found = {std::min(found.x0, x), std::min(found.y0, y), std::max(found.x1, x + 1), std::max(found.y1, y + 1), found.count + 1};
+                found = {std::min(found.x0, x), std::min(found.y0, y), std::max(found.x1, x + 1), std::max(found.y1, y + 1),
+                         found.count + 1};
             }
     return found;
 }
@@ -52,12 +53,12 @@ image grey(std::size_t width, std::size_t height, std::uint8_t level = 128) {
 }
 
 /// What the plate of the last mark covers: the rest is drawn the same without its label.
-difference plate_of_last(const image& picture, std::vector<mark> marks, const pali::draw_options& options = {}) {
-    const image with = pali::draw(picture, marks, options);
+difference plate_of_last(const image& image, std::vector<mark> marks, const pali::draw_options& options = {}) {
+    const image with = pali::draw(image, marks, options);
     marks.back().score = -1;
     // Another label, as the same one would take its colour along: one that is not drawn.
     marks.back().label = " ";
-    return difference_of(with, pali::draw(picture, marks, options));
+    return difference_of(with, pali::draw(image, marks, options));
 }
 
 image with_label(const std::string& label, float score = -1, bool scores = true) {
@@ -78,8 +79,8 @@ std::string utf8(char32_t c) {
     return {static_cast<char>(0xe0 | c >> 12), part(6, 0x80), part(0, 0x80)};
 }
 
-/// CIELAB of what is seen. Sources: sRGB and CIELAB by IEC 61966-2-1 and CIE 15; the matrices, for linear RGB, by Machado, Oliveira and Fernandes,
-/// A Physiologically-based Model for Simulation of Color Vision Deficiency (2009), at severity 1.
+/// CIELAB of what is seen. Sources: sRGB and CIELAB by IEC 61966-2-1 and CIE 15; the matrices, for linear RGB, by Machado, Oliveira and
+/// Fernandes, A Physiologically-based Model for Simulation of Color Vision Deficiency (2009), at severity 1.
 using matrix = std::array<std::array<double, 3>, 3>;
 constexpr matrix all_cones{{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}};
 constexpr matrix no_red{{{0.152286, 1.052583, -0.204868}, {0.114503, 0.786281, 0.099216}, {-0.003882, -0.048116, 1.051998}}};
@@ -127,32 +128,39 @@ BOOST_AUTO_TEST_CASE(colours_are_told_apart_by_all_eyes) { // 2.3 is just notice
     BOOST_TEST(pali::contrast({0, 0, 0}, {255, 255, 255}) == 21, boost::test_tools::tolerance(1e-9));
 }
 
-BOOST_AUTO_TEST_CASE(nothing_to_draw_leaves_the_picture) {
-    const image picture = pattern(120, 90);
+BOOST_AUTO_TEST_CASE(nothing_to_draw_leaves_the_image) {
+    const image image = pattern(120, 90);
     const pali::mask none(120, 90);
     const pali::mask empty;
-    BOOST_TEST((pali::draw(picture, {}) == picture));
-    for (const pali::box& b : {nowhere, pali::box{nan, 5, 50, 50}, {130, 5, 150, 50}, {-50, 5, -1, 50}, {5, 91, 50, 99}, {5, -9, 50, -1},
-                               {inf, inf, inf, inf}, {-inf, inf, inf, inf}})
+    BOOST_TEST((pali::draw(image, {}) == image));
+    for (const pali::box& b : {nowhere,
+                               pali::box{nan, 5, 50, 50},
+                               {130, 5, 150, 50},
+                               {-50, 5, -1, 50},
+                               {5, 91, 50, 99},
+                               {5, -9, 50, -1},
+                               {inf, inf, inf, inf},
+                               {-inf, inf, inf, inf}})
         for (const pali::mask* m : {static_cast<const pali::mask*>(nullptr), &none, &empty})
-            BOOST_TEST((pali::draw(picture, std::vector<mark>{{.label = "label", .where = b, .inside = m, .score = 0.5f}}) == picture), b);
+            BOOST_TEST((pali::draw(image, std::vector<mark>{{.label = "label", .where = b, .inside = m, .score = 0.5f}}) == image), b);
 }
 
 BOOST_AUTO_TEST_CASE(same_input_same_bytes) {
-    const image picture = pattern(200, 150);
+    const image image = pattern(200, 150);
     pali::mask soft(200, 150);
     for (std::size_t i = 0; i < soft.values.size(); ++i) soft.values[i] = static_cast<std::uint8_t>((i % 200) * 255 / 200);
-    const std::vector<mark> marks = {{"one", {10, 10, 90, 80}, nullptr, 0.7f}, {"two", {60, 40, 190, 140}, &soft, 0.2f}, {"one", {0, 0, 30, 30}}};
-    BOOST_TEST((pali::draw(picture, marks) == pali::draw(picture, marks)));
-    BOOST_TEST(!(pali::draw(picture, marks) == picture));
+    const std::vector<mark> marks = {
+        {"one", {10, 10, 90, 80}, nullptr, 0.7f}, {"two", {60, 40, 190, 140}, &soft, 0.2f}, {"one", {0, 0, 30, 30}}};
+    BOOST_TEST((pali::draw(image, marks) == pali::draw(image, marks)));
+    BOOST_TEST(!(pali::draw(image, marks) == image));
 }
 
 BOOST_AUTO_TEST_CASE(a_box_is_a_line_and_a_light_fill_and_nothing_else) {
-    const image picture = grey(448, 400);
-    const image drawn = pali::draw(picture, std::vector<mark>{{.where = {100, 80, 300, 200}}}, {.opacity = 0.6f});
+    const image image = grey(448, 400);
+    const image drawn = pali::draw(image, std::vector<mark>{{.where = {100, 80, 300, 200}}}, {.opacity = 0.6f});
     const pali::colour paint = pali::label_colour(0);
     // 400 / 220: lines of 2 pixels, in the middle of the edge, with a rim of 1.
-    const difference touched = difference_of(picture, drawn);
+    const difference touched = difference_of(image, drawn);
     BOOST_TEST((touched.x0 == 98 && touched.x1 == 302 && touched.y0 == 78 && touched.y1 == 202));
     for (const std::size_t y : {79u, 80u, 199u, 200u})
         for (std::size_t x = 99; x < 301; ++x) BOOST_TEST_REQUIRE((colour_at(drawn, x, y) == paint));
@@ -168,45 +176,48 @@ BOOST_AUTO_TEST_CASE(a_box_is_a_line_and_a_light_fill_and_nothing_else) {
 }
 
 BOOST_AUTO_TEST_CASE(corners_come_in_any_order) {
-    const image picture = pattern(120, 90);
-    const auto drawn = [&](const pali::box& b) { return pali::draw(picture, std::vector<mark>{{.label = "label", .where = b}}); };
+    const image image = pattern(120, 90);
+    const auto drawn = [&](const pali::box& b) { return pali::draw(image, std::vector<mark>{{.label = "label", .where = b}}); };
     const image want = drawn({20, 30, 80, 70});
     for (const pali::box& b : {pali::box{80, 30, 20, 70}, {20, 70, 80, 30}, {80, 70, 20, 30}}) BOOST_TEST((drawn(b) == want), b);
-    // Cut at the edges of the picture, at any distance.
-    for (const pali::box& b : {pali::box{-1e30f, -5, 1e30f, 95}, {-inf, -inf, inf, inf}}) BOOST_TEST((drawn(b) == drawn({0, 0, 120, 90})), b);
+    // Cut at the edges of the image, at any distance.
+    for (const pali::box& b : {pali::box{-1e30f, -5, 1e30f, 95}, {-inf, -inf, inf, inf}})
+        BOOST_TEST((drawn(b) == drawn({0, 0, 120, 90})), b);
 }
 
 BOOST_AUTO_TEST_CASE(lines_are_seen_at_the_edges_and_where_there_is_no_room) {
-    const image picture = grey(448, 448); // lines of 2
+    const image image = grey(448, 448); // lines of 2
     const pali::colour paint = pali::label_colour(0);
-    const image whole = pali::draw(picture, std::vector<mark>{{.where = {0, 0, 448, 448}}});
+    const image whole = pali::draw(image, std::vector<mark>{{.where = {0, 0, 448, 448}}});
     for (std::size_t i = 0; i < 448; ++i)
-        for (const std::size_t edge : {0u, 1u, 446u, 447u}) BOOST_TEST_REQUIRE((colour_at(whole, i, edge) == paint && colour_at(whole, edge, i) == paint));
+        for (const std::size_t edge : {0u, 1u, 446u, 447u})
+            BOOST_TEST_REQUIRE((colour_at(whole, i, edge) == paint && colour_at(whole, edge, i) == paint));
     BOOST_TEST(!(colour_at(whole, 100, 2) == paint));
-    for (const pali::box& b : {pali::box{150, 150, 150, 150}, {448, 448, 448, 448}, {0, 0, 0, 0}, {447.9f, 5, 447.9f, 5}, {10.4f, 20.2f, 10.6f, 200}})
-        BOOST_TEST(pixels_of(pali::draw(picture, std::vector<mark>{{.where = b}}), paint) >= 1, b);
+    for (const pali::box& b :
+         {pali::box{150, 150, 150, 150}, {448, 448, 448, 448}, {0, 0, 0, 0}, {447.9f, 5, 447.9f, 5}, {10.4f, 20.2f, 10.6f, 200}})
+        BOOST_TEST(pixels_of(pali::draw(image, std::vector<mark>{{.where = b}}), paint) >= 1, b);
     BOOST_TEST((colour_at(pali::draw(grey(1, 1), std::vector<mark>{{.label = "label", .where = {0, 0, 1, 1}}}), 0, 0) == paint));
 }
 
-BOOST_AUTO_TEST_CASE(lines_and_text_follow_the_size_of_the_picture) {
+BOOST_AUTO_TEST_CASE(lines_and_text_follow_the_size_of_the_image) {
     std::size_t last_line = 0, last_plate = 0;
     for (const std::size_t side : {112u, 448u, 1000u, 4000u}) {
-        const image picture = grey(side, side);
+        const image image = grey(side, side);
         const float s = static_cast<float>(side);
         const std::vector<mark> marks = {{.label = "", .where = {s * 0.1f, s * 0.4f, s * 0.9f, s * 0.8f}}};
-        const image drawn = pali::draw(picture, marks);
+        const image drawn = pali::draw(image, marks);
         std::size_t line = 0;
         for (std::size_t y = 0; y < side / 2; ++y) line += colour_at(drawn, side / 2, y) == pali::label_colour(0);
         std::vector<mark> labelled = marks;
         labelled[0].label = "zebra";
-        const difference plate = plate_of_last(picture, labelled);
+        const difference plate = plate_of_last(image, labelled);
         BOOST_TEST(line >= std::max<std::size_t>(1, side / 300));
         BOOST_TEST(line <= std::max<std::size_t>(1, side / 150));
         BOOST_TEST(plate.height() >= std::max<std::size_t>(11, side / 40));
         BOOST_TEST(plate.height() <= std::max<std::size_t>(16, side / 20));
         BOOST_TEST((line >= last_line && plate.height() >= last_plate));
         last_line = line, last_plate = plate.height();
-        BOOST_TEST(plate_of_last(picture, labelled, {.scale = 2}).height() > plate.height() * 3 / 2);
+        BOOST_TEST(plate_of_last(image, labelled, {.scale = 2}).height() > plate.height() * 3 / 2);
     }
 }
 
@@ -223,15 +234,16 @@ BOOST_AUTO_TEST_CASE(text_is_read_against_its_plate) {
 }
 
 BOOST_AUTO_TEST_CASE(only_box_and_plate_are_touched) {
-    const image picture = pattern(448, 300);
+    const image image = pattern(448, 300);
     const std::vector<mark> marks = {{.label = "tiger", .where = {100, 120, 300, 250}, .score = 0.75f}};
-    const image drawn = pali::draw(picture, marks);
-    const difference plate = plate_of_last(picture, marks);
+    const image drawn = pali::draw(image, marks);
+    const difference plate = plate_of_last(image, marks);
     BOOST_TEST((plate.y1 <= 121 && plate.x0 == 100)); // above the box, from its left edge on
-    for (std::size_t y = 0; y < picture.height; ++y)
-        for (std::size_t x = 0; x < picture.width; ++x) {
-            const bool in_box = x >= 98 && x < 302 && y >= 118 && y < 252, in_plate = x >= plate.x0 && x < plate.x1 && y >= plate.y0 && y < plate.y1;
-            if (!in_box && !in_plate) BOOST_TEST_REQUIRE((colour_at(drawn, x, y) == colour_at(picture, x, y)));
+    for (std::size_t y = 0; y < image.height; ++y)
+        for (std::size_t x = 0; x < image.width; ++x) {
+            const bool in_box = x >= 98 && x < 302 && y >= 118 && y < 252,
+                       in_plate = x >= plate.x0 && x < plate.x1 && y >= plate.y0 && y < plate.y1;
+            if (!in_box && !in_plate) BOOST_TEST_REQUIRE((colour_at(drawn, x, y) == colour_at(image, x, y)));
             if (in_plate && !in_box) { // of the colour of the box, of the text, or between: nothing shines through
                 const pali::colour c = colour_at(drawn, x, y), paint = pali::label_colour(0);
                 const double part = 1 - c.r / static_cast<double>(paint.r); // the text is black
@@ -241,14 +253,21 @@ BOOST_AUTO_TEST_CASE(only_box_and_plate_are_touched) {
         }
 }
 
-BOOST_AUTO_TEST_CASE(labels_stay_within_the_picture) {
+BOOST_AUTO_TEST_CASE(labels_stay_within_the_image) {
     for (const auto& [width, height] : {std::pair<std::size_t, std::size_t>{112, 112}, {448, 300}}) {
-        const image picture = pattern(width, height);
+        const image image = pattern(width, height);
         const float w = static_cast<float>(width), h = static_cast<float>(height);
-        const difference middle = plate_of_last(picture, {{.label = "tiger", .where = {w * 0.2f, h * 0.5f, w * 0.9f, h * 0.9f}}});
-        for (const pali::box& b : {pali::box{0, 0, w / 8, h / 8}, {w * 7 / 8, 0, w, h / 8}, {0, h * 7 / 8, w / 8, h}, {w * 7 / 8, h * 7 / 8, w, h},
-                                   {0, 0, w, h}, {w - 1, 0, w, h}, {0, h - 1, w, h}, {w, h, w, h}, {-w, -h, 2 * w, 2 * h}}) {
-            const difference plate = plate_of_last(picture, {{.label = "tiger", .where = b}});
+        const difference middle = plate_of_last(image, {{.label = "tiger", .where = {w * 0.2f, h * 0.5f, w * 0.9f, h * 0.9f}}});
+        for (const pali::box& b : {pali::box{0, 0, w / 8, h / 8},
+                                   {w * 7 / 8, 0, w, h / 8},
+                                   {0, h * 7 / 8, w / 8, h},
+                                   {w * 7 / 8, h * 7 / 8, w, h},
+                                   {0, 0, w, h},
+                                   {w - 1, 0, w, h},
+                                   {0, h - 1, w, h},
+                                   {w, h, w, h},
+                                   {-w, -h, 2 * w, 2 * h}}) {
+            const difference plate = plate_of_last(image, {{.label = "tiger", .where = b}});
             BOOST_TEST(plate.width() + 6 >= middle.width(), b); // of the plate, what lies on a line of its own colour is no difference
             BOOST_TEST(plate.height() + 6 >= middle.height(), b);
             BOOST_TEST((plate.x1 <= width && plate.y1 <= height));
@@ -256,7 +275,7 @@ BOOST_AUTO_TEST_CASE(labels_stay_within_the_picture) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(labels_find_room_in_low_pictures) {
+BOOST_AUTO_TEST_CASE(labels_find_room_in_low_images) {
     for (std::size_t height = 15; height < 60; ++height)
         for (float y = 0; y < static_cast<float>(height); y += 3) {
             const difference plate = plate_of_last(pattern(100, height), {{.label = "tiger", .where = {20, y, 60, y + 3}}});
@@ -265,34 +284,35 @@ BOOST_AUTO_TEST_CASE(labels_find_room_in_low_pictures) {
 }
 
 BOOST_AUTO_TEST_CASE(labels_keep_off_each_other) {
-    const image picture = pattern(448, 448);
+    const image image = pattern(448, 448);
     std::vector<mark> marks;
     std::vector<difference> plates;
     for (int i = 0; i < 8; ++i) {
         marks.push_back({.label = "label " + std::to_string(i), .where = {100, 100, 300, 300}});
-        const difference plate = plate_of_last(picture, marks);
+        const difference plate = plate_of_last(image, marks);
         BOOST_TEST_REQUIRE(plate.count > 300);
         for (const difference& other : plates)
             BOOST_TEST((plate.x0 >= other.x1 || plate.x1 <= other.x0 || plate.y0 >= other.y1 || plate.y1 <= other.y0));
         plates.push_back(plate);
     }
     for (int i = 0; i < 300; ++i) marks.push_back({.label = "more than there is room for", .where = {100, 100, 300, 300}});
-    BOOST_TEST(plate_of_last(picture, marks).count > 300); // over others, then
+    BOOST_TEST(plate_of_last(image, marks).count > 300); // over others, then
 }
 
 BOOST_AUTO_TEST_CASE(small_things_lie_over_large_ones) {
-    const image picture = grey(200, 200);
+    const image image = grey(200, 200);
     std::vector<mark> marks = {{.label = "", .where = {50, 50, 100, 100}}, {.label = "large", .where = {20, 70, 190, 190}}};
-    const image drawn = pali::draw(picture, marks);
+    const image drawn = pali::draw(image, marks);
     BOOST_TEST((colour_at(drawn, 50, 70) == pali::label_colour(0)));
     std::swap(marks[0], marks[1]);
-    BOOST_TEST((colour_at(pali::draw(picture, marks), 50, 70) == pali::label_colour(1)));
+    BOOST_TEST((colour_at(pali::draw(image, marks), 50, 70) == pali::label_colour(1)));
 }
 
 BOOST_AUTO_TEST_CASE(one_label_one_colour) {
-    const image picture = grey(300, 300);
-    const std::vector<mark> marks = {{"a", {20, 50, 80, 80}}, {"b", {120, 50, 180, 80}}, {"a", {20, 150, 80, 180}}, {"c", {120, 150, 180, 180}}};
-    const image drawn = pali::draw(picture, marks);
+    const image image = grey(300, 300);
+    const std::vector<mark> marks = {
+        {"a", {20, 50, 80, 80}}, {"b", {120, 50, 180, 80}}, {"a", {20, 150, 80, 180}}, {"c", {120, 150, 180, 180}}};
+    const image drawn = pali::draw(image, marks);
     BOOST_TEST((colour_at(drawn, 20, 70) == pali::label_colour(0)));
     BOOST_TEST((colour_at(drawn, 120, 70) == pali::label_colour(1)));
     BOOST_TEST((colour_at(drawn, 20, 170) == pali::label_colour(0)));
@@ -300,35 +320,37 @@ BOOST_AUTO_TEST_CASE(one_label_one_colour) {
 }
 
 BOOST_AUTO_TEST_CASE(a_mask_is_laid_on_as_its_values_say) {
-    const image picture = grey(256, 200);
+    const image image = grey(256, 200);
     pali::mask slope(256, 200);
     for (std::size_t y = 0; y < 200; ++y)
         for (std::size_t x = 0; x < 256; ++x) slope.values[y * 256 + x] = static_cast<std::uint8_t>(x);
-    const image drawn = pali::draw(picture, std::vector<mark>{{.where = nowhere, .inside = &slope}}, {.opacity = 0.5f});
+    const image drawn = pali::draw(image, std::vector<mark>{{.where = nowhere, .inside = &slope}}, {.opacity = 0.5f});
     const pali::colour paint = pali::label_colour(0);
     for (std::size_t x = 0; x < 256; ++x) {
         if (x > 122 && x < 133) continue; // the contour
-        if (x > 250) continue;            // and the edge of the picture, where the mask ends
+        if (x > 250) continue;            // and the edge of the image, where the mask ends
         const double want = 128 + 0.5 * static_cast<double>(x) / 255 * (paint.r - 128);
         BOOST_TEST(std::abs(drawn.at(x, 100)[0] - want) <= 1.5);
     }
-    BOOST_TEST((colour_at(drawn, 0, 100) == colour_at(picture, 0, 100)));
+    BOOST_TEST((colour_at(drawn, 0, 100) == colour_at(image, 0, 100)));
     std::size_t line = 0;
     for (std::size_t x = 120; x < 136; ++x) line += drawn.at(x, 100)[2] < 45; // the paint has no blue
     BOOST_TEST(line >= 1);
 }
 
 BOOST_AUTO_TEST_CASE(a_contour_is_a_line_along_the_edge) {
-    const image picture = grey(448, 448);
+    const image image = grey(448, 448);
     pali::mask disc(448, 448);
-    const auto away = [](std::size_t x, std::size_t y) { return std::hypot(static_cast<double>(x) - 200, static_cast<double>(y) - 220) - 100; };
+    const auto away = [](std::size_t x, std::size_t y) {
+        return std::hypot(static_cast<double>(x) - 200, static_cast<double>(y) - 220) - 100;
+    };
     for (std::size_t y = 0; y < 448; ++y)
         for (std::size_t x = 0; x < 448; ++x) disc.values[y * 448 + x] = away(x, y) < 0 ? 255 : 0;
-    const image drawn = pali::draw(picture, std::vector<mark>{{.where = nowhere, .inside = &disc}}, {.opacity = 0});
+    const image drawn = pali::draw(image, std::vector<mark>{{.where = nowhere, .inside = &disc}}, {.opacity = 0});
     double worst = 0;
     for (std::size_t y = 0; y < 448; ++y)
         for (std::size_t x = 0; x < 448; ++x) {
-            const bool is_grey = colour_at(drawn, x, y) == colour_at(picture, x, y);
+            const bool is_grey = colour_at(drawn, x, y) == colour_at(image, x, y);
             if (std::abs(away(x, y)) > 4) BOOST_TEST_REQUIRE(is_grey); // a line of 2 with rims of 1, and the steps of a hard mask
             if (std::abs(away(x, y)) < 0.3) worst = std::max(worst, std::abs(static_cast<double>(drawn.at(x, y)[2]))); // paint has no blue
         }
@@ -336,17 +358,17 @@ BOOST_AUTO_TEST_CASE(a_contour_is_a_line_along_the_edge) {
 }
 
 BOOST_AUTO_TEST_CASE(a_mask_gives_the_label_its_place_where_the_box_does_not) {
-    const image picture = pattern(300, 300);
+    const image image = pattern(300, 300);
     pali::mask part(300, 300);
     for (std::size_t y = 100; y < 200; ++y)
         for (std::size_t x = 150; x < 250; ++x) part.values[y * 300 + x] = 255;
-    const difference plate = plate_of_last(picture, {{.label = "part", .where = nowhere, .inside = &part}});
+    const difference plate = plate_of_last(image, {{.label = "part", .where = nowhere, .inside = &part}});
     BOOST_TEST((plate.x0 == 150 && plate.y1 == 100));
     pali::mask other(300, 299), swapped(150, 600), short_of_values(300, 300), wrong_width(300, 300);
     short_of_values.values.pop_back();
     wrong_width.width = 299;
     for (const pali::mask* m : {&other, &swapped, &short_of_values, &wrong_width})
-        BOOST_TEST(error_of([&] { (void)pali::draw(picture, std::vector<mark>{{.inside = m}}); }) == number(errc::invalid_argument));
+        BOOST_TEST(error_of([&] { (void)pali::draw(image, std::vector<mark>{{.inside = m}}); }) == number(errc::invalid_argument));
 }
 
 BOOST_AUTO_TEST_CASE(scores_are_percentages) {
@@ -368,9 +390,10 @@ BOOST_AUTO_TEST_CASE(any_bytes_are_a_label) {
     BOOST_TEST((with_label("a\x1b[31mz") == with_label("a\xEF\xBF\xBD[31mz")));
     BOOST_TEST((with_label("a\tb\nc") == with_label("a b c")));
     BOOST_TEST((with_label(std::string("a\0z", 3)) == with_label("a\xEF\xBF\xBDz")));
-    BOOST_TEST((with_label("te\xCC\x81st") == with_label("test")));                                          // an accent that combines
-    BOOST_TEST((with_label("\xE2\x80\xAE" "abc\xE2\x80\x8D\xEF\xB8\x8F") == with_label("abc")));             // steering characters
-    BOOST_TEST(!(with_label("\xE8\x99\x8E") == with_label("")));                                             // a frame for what has no letter
+    BOOST_TEST((with_label("te\xCC\x81st") == with_label("test"))); // an accent that combines
+    BOOST_TEST((with_label("\xE2\x80\xAE"
+                           "abc\xE2\x80\x8D\xEF\xB8\x8F") == with_label("abc"))); // steering characters
+    BOOST_TEST(!(with_label("\xE8\x99\x8E") == with_label("")));                  // a frame for what has no letter
     BOOST_TEST((with_label("\xE8\x99\x8E\xE8\x99\x8E") == with_label("\xF0\x9F\x90\xAF\xF0\x9F\x90\xAF")));
     BOOST_TEST(!(with_label("\xE8\x99\x8E") == with_label("\xEF\xBF\xBD")));
     std::mt19937 random(5);
@@ -387,25 +410,27 @@ BOOST_AUTO_TEST_CASE(long_labels_end_in_an_ellipsis) {
     const difference plate = difference_of(drawn, with_label(""));
     BOOST_TEST((plate.width() > 250 && plate.width() <= 300));
     for (std::size_t y = plate.y0; y < plate.y1; ++y)
-        for (const std::size_t x : {plate.x1 - 2, plate.x1 - 1}) BOOST_TEST((colour_at(drawn, x, y) == pali::label_colour(0))); // no letter is cut off
+        for (const std::size_t x : {plate.x1 - 2, plate.x1 - 1})
+            BOOST_TEST((colour_at(drawn, x, y) == pali::label_colour(0))); // no letter is cut off
     bool found = false;
     for (std::size_t n = 5; n < 60; ++n) found = found || drawn == with_label(std::string(n, 'm') + "\xE2\x80\xA6");
     BOOST_TEST(found);
     found = false; // the score stays
-    for (std::size_t n = 5; n < 60; ++n) found = found || with_label(long_label, 0.5f) == with_label(std::string(n, 'm') + "\xE2\x80\xA6 50%");
+    for (std::size_t n = 5; n < 60; ++n)
+        found = found || with_label(long_label, 0.5f) == with_label(std::string(n, 'm') + "\xE2\x80\xA6 50%");
     BOOST_TEST(found);
     BOOST_TEST((with_label(std::string(std::size_t{1} << 24, 'm')) == drawn));
     for (std::size_t width = 1; width < 60; ++width) { // down to where nothing fits
-        const image picture = grey(width, 40);
-        (void)pali::draw(picture, std::vector<mark>{{.label = long_label, .where = {0, 0, 60, 40}, .score = 0.5f}});
-        (void)pali::draw(picture, std::vector<mark>{{.label = "", .where = {0, 0, 60, 40}, .score = 0.5f}});
+        const image image = grey(width, 40);
+        (void)pali::draw(image, std::vector<mark>{{.label = long_label, .where = {0, 0, 60, 40}, .score = 0.5f}});
+        (void)pali::draw(image, std::vector<mark>{{.label = "", .where = {0, 0, 60, 40}, .score = 0.5f}});
     }
 }
 
 BOOST_AUTO_TEST_CASE(every_built_in_letter_has_ink) {
     const image missing = with_label("\xE4\xB8\x80"), none = with_label("");
-    for (const auto& [first, last] : {std::pair<char32_t, char32_t>{0x21, 0x7e}, {0xa1, 0x17f}, {0x391, 0x3a1}, {0x3a3, 0x3ce}, {0x400, 0x45f},
-                                      {0x2018, 0x201a}})
+    for (const auto& [first, last] :
+         {std::pair<char32_t, char32_t>{0x21, 0x7e}, {0xa1, 0x17f}, {0x391, 0x3a1}, {0x3a3, 0x3ce}, {0x400, 0x45f}, {0x2018, 0x201a}})
         for (char32_t c = first; c <= last; ++c) {
             if (c == 0xad) continue; // the soft hyphen is not shown
             const image drawn = with_label(utf8(c));
@@ -449,7 +474,8 @@ BOOST_AUTO_TEST_CASE(a_font_of_ones_own) {
     BOOST_TEST(error_with_font(path, "") == malformed);
     BOOST_TEST(error_with_font(path, "no font at all, but a text") == malformed);
     BOOST_TEST(error_with_font(path, std::string(1000, '\xff')) == malformed);
-    for (std::size_t size = 0; size + 4 < font.size(); size += 97) BOOST_TEST_REQUIRE(error_with_font(path, font.substr(0, size)) == malformed);
+    for (std::size_t size = 0; size + 4 < font.size(); size += 97)
+        BOOST_TEST_REQUIRE(error_with_font(path, font.substr(0, size)) == malformed);
     // Damage is refused, or some letters look strange.
     std::mt19937 random(7);
     for (int i = 0; i < 400; ++i) {

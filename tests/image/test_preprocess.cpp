@@ -44,10 +44,10 @@ BOOST_AUTO_TEST_CASE(defaults_are_paligemmas) {
 
 BOOST_AUTO_TEST_CASE(what_cannot_be_prepared_is_an_invalid_argument) {
     const int invalid = number(pali::errc::invalid_argument);
-    const pali::image picture(10, 10);
-    BOOST_TEST(error_of([&] { (void)pali::preprocess(picture, {.width = 10, .height = 11, .do_resize = false}); }) == invalid);
-    BOOST_TEST(error_of([&] { (void)pali::preprocess(picture, {.std = {0.5, 0.0, 0.5}}); }) == invalid);
-    BOOST_TEST(error_of([&] { (void)pali::preprocess(picture, {.mean = {0.5, std::numeric_limits<double>::quiet_NaN(), 0.5}}); }) == invalid);
+    const pali::image image(10, 10);
+    BOOST_TEST(error_of([&] { (void)pali::preprocess(image, {.width = 10, .height = 11, .do_resize = false}); }) == invalid);
+    BOOST_TEST(error_of([&] { (void)pali::preprocess(image, {.std = {0.5, 0.0, 0.5}}); }) == invalid);
+    BOOST_TEST(error_of([&] { (void)pali::preprocess(image, {.mean = {0.5, std::numeric_limits<double>::quiet_NaN(), 0.5}}); }) == invalid);
     BOOST_TEST(error_of([&] { (void)pali::preprocess(pali::image()); }) == invalid);
 }
 

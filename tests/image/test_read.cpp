@@ -1,4 +1,4 @@
-// Reading pictures: pixels equal to Pillow's convert("RGB"), and nothing worse than a pali::error for any bytes.
+// Reading images: pixels equal to Pillow's convert("RGB"), and nothing worse than a pali::error for any bytes.
 #include "goldens.hpp"
 
 #include "../support/temporary_folder.hpp"
@@ -26,8 +26,8 @@ namespace {
 
 std::span<const std::byte> bytes_of(const std::vector<char>& data) { return std::as_bytes(std::span(data)); }
 
-// What this build decodes as Pillow does: everything, with all libraries. stb, where it replaces libjpeg or libpng, has its own arithmetic for JPEG and for 16-bit
-// grey.
+// What this build decodes as Pillow does: everything, with all libraries. stb, where it replaces libjpeg or libpng, has its own arithmetic
+// for JPEG and for 16-bit grey.
 bool equals_pillow(const std::string& file) {
     if (file.ends_with(".jpg") || file.ends_with(".mpo")) return PALI_WITH_JPEG;
     if (file.ends_with(".png")) return PALI_WITH_PNG;
@@ -62,20 +62,20 @@ BOOST_DATA_TEST_CASE(pixels_equal_pillows, bdata::make(cases_of("files")), golde
         return;
     }
     if (!equals_pillow(file)) return; // how it comes out is stb's affair
-    const pali::image picture = pali::read_image(path);
-    BOOST_TEST(picture.width == g["width"].get<std::size_t>());
-    BOOST_TEST(picture.height == g["height"].get<std::size_t>());
+    const pali::image image = pali::read_image(path);
+    BOOST_TEST(image.width == g["width"].get<std::size_t>());
+    BOOST_TEST(image.height == g["height"].get<std::size_t>());
     for (const auto& probe : g["probes"])
         for (std::size_t c = 0; c < 3; ++c) {
             const std::size_t x = probe[0], y = probe[1];
-            BOOST_TEST_REQUIRE((x < picture.width && y < picture.height));
+            BOOST_TEST_REQUIRE((x < image.width && y < image.height));
             BOOST_TEST_INFO("channel " << c << " at (" << x << ", " << y << ")");
-            BOOST_TEST(int{picture.at(x, y)[c]} == probe[2 + c].get<int>());
+            BOOST_TEST(int{image.at(x, y)[c]} == probe[2 + c].get<int>());
         }
-    BOOST_TEST(sha256(picture) == g["sha256"].get<std::string>());
+    BOOST_TEST(sha256(image) == g["sha256"].get<std::string>());
 }
 
-// Cut at every 97th byte and at each of the last: an error wherever Pillow has one, the whole picture wherever Pillow shows it.
+// Cut at every 97th byte and at each of the last: an error wherever Pillow has one, the whole image wherever Pillow shows it.
 BOOST_DATA_TEST_CASE(a_file_cut_short_is_an_error, bdata::make(cases_of("files")), golden) {
     const nlohmann::json& g = golden.value;
     const std::string file = g["file"];
@@ -89,12 +89,12 @@ BOOST_DATA_TEST_CASE(a_file_cut_short_is_an_error, bdata::make(cases_of("files")
         // A copy of that size, so that a sanitiser sees a read past its end.
         const std::vector<char> cut(data.begin(), data.begin() + static_cast<std::ptrdiff_t>(size));
         BOOST_TEST_CONTEXT("the first " << size << " of " << data.size() << " bytes") {
-            pali::image picture;
-            const int code = error_of([&] { picture = pali::decode_image(bytes_of(cut)); });
+            pali::image image;
+            const int code = error_of([&] { image = pali::decode_image(bytes_of(cut)); });
             if (!equals_pillow(file) || changes.contains(size)) continue;
             if (loads.contains(size)) {
                 BOOST_TEST(code == 0);
-                BOOST_TEST(sha256(picture) == g["sha256"].get<std::string>());
+                BOOST_TEST(sha256(image) == g["sha256"].get<std::string>());
             } else {
                 const bool refused = code == number(errc::malformed_image) || (code == number(errc::unsupported_image) && size < 64);
                 BOOST_TEST(refused, "code " << code);
@@ -103,7 +103,7 @@ BOOST_DATA_TEST_CASE(a_file_cut_short_is_an_error, bdata::make(cases_of("files")
     }
 }
 
-// Whatever bytes are changed: a picture or a pali::error, never more. Meant to be run under sanitisers, and cheap enough to run always.
+// Whatever bytes are changed: an image or a pali::error, never more. Meant to be run under sanitisers, and cheap enough to run always.
 BOOST_DATA_TEST_CASE(damaged_files_are_survived, bdata::make(cases_of("files")), golden) {
     const nlohmann::json& g = golden.value;
     const auto data = read_bytes(data_path("images/" + g["file"].get<std::string>()));
@@ -141,14 +141,14 @@ BOOST_AUTO_TEST_CASE(damaged_exif_means_upright) {
         for (const int value : {0x00, 0x7f, 0xff}) {
             auto damaged = data;
             damaged[at] = static_cast<char>(value);
-            const pali::image picture = pali::decode_image(bytes_of(damaged));
-            BOOST_TEST(picture.pixels.size() == 12u * 7u * 3u);
-            turned += picture.width == 7;
+            const pali::image image = pali::decode_image(bytes_of(damaged));
+            BOOST_TEST(image.pixels.size() == 12u * 7u * 3u);
+            turned += image.width == 7;
         }
     BOOST_TEST(turned > 0); // damage elsewhere leaves it turned
 }
 
-BOOST_AUTO_TEST_CASE(a_picture_over_the_limits_is_refused_by_its_header) {
+BOOST_AUTO_TEST_CASE(a_image_over_the_limits_is_refused_by_its_header) {
     struct bomb {
         const char* what;
         std::vector<char> data;
@@ -177,10 +177,10 @@ BOOST_AUTO_TEST_CASE(a_picture_over_the_limits_is_refused_by_its_header) {
     bombs.push_back({"ppm", text("P6 2000000000 2000000000 255\n")});
     bombs.push_back({"ppm", text("P3 60000 60000 255\n1")});
     for (const bomb& b : bombs) BOOST_TEST_CONTEXT(b.what) {
-        const auto before = std::chrono::steady_clock::now();
-        BOOST_TEST(decode_error(b.data) == number(errc::image_too_large));
-        BOOST_TEST(std::chrono::duration<double>(std::chrono::steady_clock::now() - before).count() < 0.5);
-    }
+            const auto before = std::chrono::steady_clock::now();
+            BOOST_TEST(decode_error(b.data) == number(errc::image_too_large));
+            BOOST_TEST(std::chrono::duration<double>(std::chrono::steady_clock::now() - before).count() < 0.5);
+        }
 }
 
 BOOST_AUTO_TEST_CASE(limits_are_options_and_the_error_names_the_one_to_raise) {
@@ -217,12 +217,12 @@ BOOST_AUTO_TEST_CASE(grey_of_16_bits_that_is_clipped_is_reported) {
 
 BOOST_AUTO_TEST_CASE(the_content_counts_and_not_the_name) {
     const temporary_folder folder;
-    const auto path = folder.path() / "picture.txt";
+    const auto path = folder.path() / "image.txt";
     std::filesystem::copy_file(data_path("images/palette.gif"), path);
     BOOST_TEST((pali::read_image(path) == pali::read_image(data_path("images/palette.gif"))));
 }
 
-BOOST_AUTO_TEST_CASE(what_is_no_picture_says_so) {
+BOOST_AUTO_TEST_CASE(what_is_no_image_says_so) {
     const temporary_folder folder;
     BOOST_TEST(error_of([&] { (void)pali::read_image(folder.path() / "absent.png"); }) == number(errc::cannot_open));
     BOOST_TEST(error_of([&] { (void)pali::read_image(folder.path()); }) == number(errc::cannot_open));
@@ -241,9 +241,9 @@ BOOST_AUTO_TEST_CASE(what_is_no_picture_says_so) {
 }
 
 BOOST_AUTO_TEST_CASE(malformed_pnm_is_refused) {
-    for (const char* data : {"P6 0 1 255\n", "P6 1 1 0\nabc", "P6 1 1 65536\nabcdef", "P6 1 1 255\nab", "P6 -1 1 255\nabc", "P6 x 1 255\nabc",
-                             "P3 1 1 255\n1 2\n",
-                             "P3 1 1 255\n1 2 256\n", "P1 2 1\n1 2\n", "P2 1 1 99999999999999999999\n1\n", "P6 1 1 # comment without an end"})
+    for (const char* data : {"P6 0 1 255\n", "P6 1 1 0\nabc", "P6 1 1 65536\nabcdef", "P6 1 1 255\nab", "P6 -1 1 255\nabc",
+                             "P6 x 1 255\nabc", "P3 1 1 255\n1 2\n", "P3 1 1 255\n1 2 256\n", "P1 2 1\n1 2\n",
+                             "P2 1 1 99999999999999999999\n1\n", "P6 1 1 # comment without an end"})
         BOOST_TEST(decode_error(text(data)) == number(errc::malformed_image), data);
     BOOST_TEST(decode_error(text("P3 1 1 255\n1 2 3")) == 0); // no white space at the end
 }
@@ -255,11 +255,19 @@ BOOST_AUTO_TEST_CASE(formats_that_are_not_read_are_named) {
         std::string data, name;
         bool read;
     };
-    for (const known& k : {known{box + "ftypheic" + rest, "HEIC", PALI_WITH_HEIF}, {box + "ftypmif1" + rest, "HEIC", PALI_WITH_HEIF},
-                           {box + "ftypavif" + rest, "AVIF", PALI_WITH_HEIF}, {box + "ftypmif1" + std::string(4, '\0') + "avifmiaf", "AVIF", PALI_WITH_HEIF},
-                           {std::string("II*\0\x08\0\0\0", 8), "TIFF", PALI_WITH_TIFF}, {std::string("MM\0*\0\0\0\x08", 8), "TIFF", PALI_WITH_TIFF},
-                           {"\xff\x0a and more", "JPEG XL", false}, {"%PDF-1.7", "PDF", false}, {"8BPS", "Photoshop", false}, {"<svg xmlns", "SVG", false},
-                           {"<!DOCTYPE html>", "HTML", false}, {"version https://git-lfs.github.com/spec/v1", "photo.jpg: is a pointer of Git LFS and not the file itself: run git lfs pull", false}})
+    for (const known& k : {known{box + "ftypheic" + rest, "HEIC", PALI_WITH_HEIF},
+                           {box + "ftypmif1" + rest, "HEIC", PALI_WITH_HEIF},
+                           {box + "ftypavif" + rest, "AVIF", PALI_WITH_HEIF},
+                           {box + "ftypmif1" + std::string(4, '\0') + "avifmiaf", "AVIF", PALI_WITH_HEIF},
+                           {std::string("II*\0\x08\0\0\0", 8), "TIFF", PALI_WITH_TIFF},
+                           {std::string("MM\0*\0\0\0\x08", 8), "TIFF", PALI_WITH_TIFF},
+                           {"\xff\x0a and more", "JPEG XL", false},
+                           {"%PDF-1.7", "PDF", false},
+                           {"8BPS", "Photoshop", false},
+                           {"<svg xmlns", "SVG", false},
+                           {"<!DOCTYPE html>", "HTML", false},
+                           {"version https://git-lfs.github.com/spec/v1",
+                            "photo.jpg: is a pointer of Git LFS and not the file itself: run git lfs pull", false}})
         BOOST_TEST_CONTEXT(k.name) {
             const std::string message = message_of([&] { (void)pali::decode_image(bytes_of(text(k.data)), {}, "photo.jpg"); });
             BOOST_TEST(message.find("photo.jpg") != std::string::npos);
@@ -276,10 +284,10 @@ BOOST_DATA_TEST_CASE(photographs_beside_the_tree_equal_pillows, bdata::make(case
         BOOST_TEST_MESSAGE("skipped: the photograph is not there, or this build is without libjpeg");
         return;
     }
-    const pali::image picture = pali::read_image(*path);
-    BOOST_TEST((picture.width == g["width"] && picture.height == g["height"]));
-    BOOST_TEST(sha256(picture) == g["sha256"].get<std::string>());
-    BOOST_TEST(sha256(pali::resize(picture, 224, 224)) == g["sha256_224"].get<std::string>());
+    const pali::image image = pali::read_image(*path);
+    BOOST_TEST((image.width == g["width"] && image.height == g["height"]));
+    BOOST_TEST(sha256(image) == g["sha256"].get<std::string>());
+    BOOST_TEST(sha256(pali::resize(image, 224, 224)) == g["sha256_224"].get<std::string>());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

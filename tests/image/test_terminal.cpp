@@ -1,4 +1,4 @@
-// Pictures as text: what a terminal would show of it, by decoders of our own, and which text a terminal wants.
+// Images as text: what a terminal would show of it, by decoders of our own, and which text a terminal wants.
 #include "goldens.hpp"
 
 #include "../support/base64.hpp"
@@ -41,22 +41,23 @@ struct reader {
     }
     int number() {
         int value = 0;
-        if (left.empty() || left[0] < '0' || left[0] > '9') throw std::runtime_error("no number before: " + std::string(left.substr(0, 20)));
+        if (left.empty() || left[0] < '0' || left[0] > '9')
+            throw std::runtime_error("no number before: " + std::string(left.substr(0, 20)));
         for (; !left.empty() && left[0] >= '0' && left[0] <= '9'; left.remove_prefix(1)) value = value * 10 + (left[0] - '0');
         return value;
     }
 };
 
-struct kitty_picture {
-    image picture;
+struct kitty_image {
+    image image;
     int columns = 0;
     std::size_t chunks = 0;
 };
 
 /// As the protocol has it: base64 of a PNG, in chunks of at most 4096 digits, each but the last a multiple of 4.
-kitty_picture decode_kitty(std::string_view text) {
+kitty_image decode_kitty(std::string_view text) {
     reader in{text};
-    kitty_picture made;
+    kitty_image made;
     std::string digits;
     for (bool more = true; more; ++made.chunks) {
         in.need("\x1b_G");
@@ -77,23 +78,23 @@ kitty_picture decode_kitty(std::string_view text) {
     }
     in.need("\n");
     if (!in.left.empty()) throw std::runtime_error("something follows");
-    made.picture = pali::decode_image(from_base64(digits));
+    made.image = pali::decode_image(from_base64(digits));
     return made;
 }
 
-struct sixel_picture {
-    image picture;
+struct sixel_image {
+    image image;
     std::size_t colours = 0;
 };
 
 /// What a terminal paints; every pixel must be painted, once, within the size that is named.
-sixel_picture decode_sixel(std::string_view text) {
+sixel_image decode_sixel(std::string_view text) {
     reader in{text};
     in.need("\x1bP0;1q\"1;1;");
     const auto width = static_cast<std::size_t>(in.number());
     in.need(";");
     const auto height = static_cast<std::size_t>(in.number());
-    sixel_picture made{.picture = image(width, height)};
+    sixel_image made{.image = image(width, height)};
     std::vector<int> painted(width * height);
     std::vector<std::array<int, 3>> palette(256, {-1, -1, -1});
     std::size_t x = 0, y = 0, colour = 0;
@@ -122,7 +123,7 @@ sixel_picture decode_sixel(std::string_view text) {
                         if (x >= width || y + k >= height) throw std::runtime_error("painted beyond its size");
                         ++painted[(y + k) * width + x];
                         for (std::size_t n = 0; n < 3; ++n)
-                            made.picture.at(x, y + k)[n] = static_cast<std::uint8_t>(std::lround(palette.at(colour)[n] * 2.55));
+                            made.image.at(x, y + k)[n] = static_cast<std::uint8_t>(std::lround(palette.at(colour)[n] * 2.55));
                     }
         }
     }
@@ -180,7 +181,8 @@ image decode_half_blocks(std::string_view text) {
 
 int farthest(const image& a, const image& b) {
     int worst = a.pixels.size() == b.pixels.size() ? 0 : 999;
-    for (std::size_t i = 0; i < std::min(a.pixels.size(), b.pixels.size()); ++i) worst = std::max(worst, std::abs(a.pixels[i] - b.pixels[i]));
+    for (std::size_t i = 0; i < std::min(a.pixels.size(), b.pixels.size()); ++i)
+        worst = std::max(worst, std::abs(a.pixels[i] - b.pixels[i]));
     return worst;
 }
 
@@ -199,17 +201,17 @@ constexpr terminal_graphics all_kinds[] = {terminal_graphics::kitty, terminal_gr
                                            terminal_graphics::half_blocks_256};
 
 image decode(terminal_graphics kind, std::string_view text) {
-    if (kind == terminal_graphics::kitty) return decode_kitty(text).picture;
-    return kind == terminal_graphics::sixel ? decode_sixel(text).picture : decode_half_blocks(text);
+    if (kind == terminal_graphics::kitty) return decode_kitty(text).image;
+    return kind == terminal_graphics::sixel ? decode_sixel(text).image : decode_half_blocks(text);
 }
 
 } // namespace
 
 BOOST_AUTO_TEST_CASE(kitty_gets_every_pixel) {
     for (const auto& [width, height] : {std::pair<std::size_t, std::size_t>{1, 1}, {37, 29}, {300, 200}, {1, 90}, {400, 1}}) {
-        const image picture = pattern(width, height);
-        const kitty_picture read = decode_kitty(pali::to_terminal(picture, terminal_graphics::kitty, large));
-        BOOST_TEST((read.picture == picture));
+        const image image = pattern(width, height);
+        const kitty_image read = decode_kitty(pali::to_terminal(image, terminal_graphics::kitty, large));
+        BOOST_TEST((read.image == image));
         BOOST_TEST(static_cast<std::size_t>(read.columns) == (width + 9) / 10);
     }
     BOOST_TEST(decode_kitty(pali::to_terminal(pattern(300, 200), terminal_graphics::kitty, large)).chunks > 2u);
@@ -217,42 +219,42 @@ BOOST_AUTO_TEST_CASE(kitty_gets_every_pixel) {
 
 BOOST_AUTO_TEST_CASE(sixel_keeps_up_to_256_colours) {
     for (const auto& [width, height] : {std::pair<std::size_t, std::size_t>{1, 1}, {5, 6}, {7, 7}, {64, 4}, {33, 12}, {400, 1}, {1, 77}}) {
-        image picture(width, height);
+        image image(width, height);
         for (std::size_t i = 0; i < width * height; ++i) {
             const auto v = static_cast<std::uint8_t>(i % 256);
-            picture.pixels[i * 3] = v;
-            picture.pixels[i * 3 + 1] = static_cast<std::uint8_t>(v * 7);
-            picture.pixels[i * 3 + 2] = static_cast<std::uint8_t>(255 - v);
+            image.pixels[i * 3] = v;
+            image.pixels[i * 3 + 1] = static_cast<std::uint8_t>(v * 7);
+            image.pixels[i * 3 + 2] = static_cast<std::uint8_t>(255 - v);
         }
-        const sixel_picture read = decode_sixel(pali::to_terminal(picture, terminal_graphics::sixel, large));
-        BOOST_TEST((read.picture.width == width && read.picture.height == height));
+        const sixel_image read = decode_sixel(pali::to_terminal(image, terminal_graphics::sixel, large));
+        BOOST_TEST((read.image.width == width && read.image.height == height));
         BOOST_TEST(read.colours <= std::min<std::size_t>(256, width * height));
-        BOOST_TEST(farthest(read.picture, picture) <= 2); // a percent has 2.55 levels
+        BOOST_TEST(farthest(read.image, image) <= 2); // a percent has 2.55 levels
     }
     image close(16, 16); // colours that differ by a percent
     for (std::size_t i = 0; i < 256; ++i) {
         close.pixels[i * 3] = static_cast<std::uint8_t>(100 + i % 16 * 3);
         close.pixels[i * 3 + 1] = static_cast<std::uint8_t>(100 + i / 16 * 3);
     }
-    BOOST_TEST(farthest(decode_sixel(pali::to_terminal(close, terminal_graphics::sixel)).picture, close) <= 2);
+    BOOST_TEST(farthest(decode_sixel(pali::to_terminal(close, terminal_graphics::sixel)).image, close) <= 2);
     // Long runs are short texts.
     BOOST_TEST(pali::to_terminal(image(1000, 600), terminal_graphics::sixel, large).size() < 1500u);
 }
 
 BOOST_AUTO_TEST_CASE(sixel_is_near_with_more_colours) {
-    const image picture = slopes(256, 180);
-    const sixel_picture read = decode_sixel(pali::to_terminal(picture, terminal_graphics::sixel, large));
-    BOOST_TEST_REQUIRE((read.picture.width == 256 && read.picture.height == 180));
+    const image image = slopes(256, 180);
+    const sixel_image read = decode_sixel(pali::to_terminal(image, terminal_graphics::sixel, large));
+    BOOST_TEST_REQUIRE((read.image.width == 256 && read.image.height == 180));
     BOOST_TEST(read.colours == 256u);
     double sum = 0, worst = 0, all = 0;
-    for (std::size_t i = 0; i < picture.pixels.size(); ++i) sum += std::abs(read.picture.pixels[i] - picture.pixels[i]);
-    BOOST_TEST(sum / static_cast<double>(picture.pixels.size()) < 12); // 256 colours for a slope in two directions: 16 steps each
-    for (std::size_t top = 0; top + 12 <= 180; top += 12)             // what is seen from afar is nearer
+    for (std::size_t i = 0; i < image.pixels.size(); ++i) sum += std::abs(read.image.pixels[i] - image.pixels[i]);
+    BOOST_TEST(sum / static_cast<double>(image.pixels.size()) < 12); // 256 colours for a slope in two directions: 16 steps each
+    for (std::size_t top = 0; top + 12 <= 180; top += 12)            // what is seen from afar is nearer
         for (std::size_t left = 0; left + 16 <= 256; left += 16)
             for (std::size_t c = 0; c < 3; ++c) {
                 double off = 0;
                 for (std::size_t y = top; y < top + 12; ++y)
-                    for (std::size_t x = left; x < left + 16; ++x) off += read.picture.at(x, y)[c] - picture.at(x, y)[c];
+                    for (std::size_t x = left; x < left + 16; ++x) off += read.image.at(x, y)[c] - image.at(x, y)[c];
                 worst = std::max(worst, std::abs(off) / (12 * 16));
                 all += std::abs(off) / (12 * 16);
             }
@@ -263,10 +265,10 @@ BOOST_AUTO_TEST_CASE(sixel_is_near_with_more_colours) {
 }
 
 BOOST_AUTO_TEST_CASE(half_blocks_are_two_pixels_a_character) {
-    // Cells twice as high as wide: halves are square, and small pictures stay as they are.
+    // Cells twice as high as wide: halves are square, and small images stay as they are.
     for (const auto& [width, height] : {std::pair<std::size_t, std::size_t>{1, 2}, {37, 28}, {80, 48}, {1, 1}, {9, 7}}) {
-        const image picture = pattern(width, height);
-        const std::string text = pali::to_terminal(picture, terminal_graphics::half_blocks);
+        const image image = pattern(width, height);
+        const std::string text = pali::to_terminal(image, terminal_graphics::half_blocks);
         std::size_t missing = 0, cells = 0;
         image read = decode_half_blocks(text, missing);
         for (std::size_t at = text.find(half_block); at != text.npos; at = text.find(half_block, at + 1)) ++cells;
@@ -274,7 +276,7 @@ BOOST_AUTO_TEST_CASE(half_blocks_are_two_pixels_a_character) {
         BOOST_TEST(missing == (height % 2 == 0 ? 0 : width)); // the ground of the terminal
         read.height = height;
         read.pixels.resize(width * height * 3);
-        BOOST_TEST((read == picture));
+        BOOST_TEST((read == image));
     }
     // A colour is named where it changes.
     const std::string plain = pali::to_terminal(image(80, 2), terminal_graphics::half_blocks);
@@ -282,13 +284,13 @@ BOOST_AUTO_TEST_CASE(half_blocks_are_two_pixels_a_character) {
 }
 
 BOOST_AUTO_TEST_CASE(half_blocks_in_256_colours_are_the_nearest) {
-    const image picture = slopes(80, 48);
-    const image read = decode_half_blocks(pali::to_terminal(picture, terminal_graphics::half_blocks_256));
+    const image image = slopes(80, 48);
+    const image read = decode_half_blocks(pali::to_terminal(image, terminal_graphics::half_blocks_256));
     BOOST_TEST_REQUIRE((read.width == 80 && read.height == 48));
     for (std::size_t i = 0; i < 80 * 48; ++i) {
         const auto distance = [&](const std::array<int, 3>& c) {
             int sum = 0;
-            for (std::size_t k = 0; k < 3; ++k) sum += (c[k] - picture.pixels[i * 3 + k]) * (c[k] - picture.pixels[i * 3 + k]);
+            for (std::size_t k = 0; k < 3; ++k) sum += (c[k] - image.pixels[i * 3 + k]) * (c[k] - image.pixels[i * 3 + k]);
             return sum;
         };
         int least = std::numeric_limits<int>::max();
@@ -297,14 +299,16 @@ BOOST_AUTO_TEST_CASE(half_blocks_in_256_colours_are_the_nearest) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(pictures_fit_and_keep_their_shape) {
-    const pali::terminal_size sizes[] = {{}, {.columns = 40, .rows = 30, .cell_width = 9, .cell_height = 19}, {1, 1, 8, 16}, {3, 50, 7, 30}};
-    for (const auto& [width, height] : {std::pair<std::size_t, std::size_t>{1000, 700}, {300, 1200}, {3000, 2}, {2, 3000}, {640, 384}, {30, 20}})
+BOOST_AUTO_TEST_CASE(images_fit_and_keep_their_shape) {
+    const pali::terminal_size sizes[] = {
+        {}, {.columns = 40, .rows = 30, .cell_width = 9, .cell_height = 19}, {1, 1, 8, 16}, {3, 50, 7, 30}};
+    for (const auto& [width, height] :
+         {std::pair<std::size_t, std::size_t>{1000, 700}, {300, 1200}, {3000, 2}, {2, 3000}, {640, 384}, {30, 20}})
         for (const pali::terminal_size& size : sizes) {
-            const image picture = slopes(width, height);
+            const image image = slopes(width, height);
             for (const terminal_graphics kind : all_kinds) {
                 const bool blocks = kind == terminal_graphics::half_blocks || kind == terminal_graphics::half_blocks_256;
-                const std::string text = pali::to_terminal(picture, kind, size);
+                const std::string text = pali::to_terminal(image, kind, size);
                 const image read = decode(kind, text);
                 BOOST_TEST(read.width <= (blocks ? size.columns : size.columns * size.cell_width));
                 BOOST_TEST(read.height <= (blocks ? size.rows * 2 : size.rows * size.cell_height));
@@ -344,8 +348,8 @@ BOOST_AUTO_TEST_CASE(sizes_out_of_range_say_so) {
     for (const terminal_graphics kind : all_kinds) {
         BOOST_TEST(error_of([&] { (void)pali::to_terminal(image(), kind); }) == invalid);
         BOOST_TEST(error_of([&] { (void)pali::to_terminal(short_of_bytes, kind); }) == invalid);
-        for (const pali::terminal_size& size : {pali::terminal_size{0, 24, 8, 16}, {80, 0, 8, 16}, {80, 24, 0, 16}, {80, 24, 8, 0}, {1001, 24, 8, 16},
-                                                {80, 24, 101, 16}})
+        for (const pali::terminal_size& size :
+             {pali::terminal_size{0, 24, 8, 16}, {80, 0, 8, 16}, {80, 24, 0, 16}, {80, 24, 8, 0}, {1001, 24, 8, 16}, {80, 24, 101, 16}})
             BOOST_TEST(error_of([&] { (void)pali::to_terminal(image(4, 4), kind, size); }) == invalid);
     }
 }
@@ -392,7 +396,8 @@ BOOST_AUTO_TEST_CASE(environments_are_known) {
         {with(term("screen.xterm-256color"), truecolor, kitty_window), half_blocks},
         {with(term("xterm-kitty"), kitty_window, truecolor, tmux), half_blocks},
     };
-    for (const row& r : rows) BOOST_TEST((pali::guess_graphics(r.environment) == r.want), r.environment.term << ' ' << r.environment.term_program);
+    for (const row& r : rows)
+        BOOST_TEST((pali::guess_graphics(r.environment) == r.want), r.environment.term << ' ' << r.environment.term_program);
 }
 
 BOOST_AUTO_TEST_CASE(replies_are_read) {
@@ -404,23 +409,23 @@ BOOST_AUTO_TEST_CASE(replies_are_read) {
     };
     const row rows[] = {
         {"", {}, false},
-        {"\x1b[?62;4;22c", sixel, true},             // a VT220 with sixel
+        {"\x1b[?62;4;22c", sixel, true}, // a VT220 with sixel
         {"\x1b[?4c", sixel, true},
         {"\x1b[?62;22;4c", sixel, true},
         {"\x1b[?62;22c", {}, true},
-        {"\x1b[?64;14;40c", {}, true},               // 4 is a number, not a digit
-        {"\x1b[?62;4;22", {}, false},                // not all of it yet
+        {"\x1b[?64;14;40c", {}, true}, // 4 is a number, not a digit
+        {"\x1b[?62;4;22", {}, false},  // not all of it yet
         {"\x1b[?c", {}, true},
         {"\x1b_Gi=31;OK\x1b\\\x1b[?62;c", kitty, true},
         {"\x1b_Gi=31;OK\x1b\\\x1b[?62;4c", kitty, true},
         {"\x1b_Gi=31;OK\x1b\\", kitty, false},
         {"\x1b_Gi=31;OK", {}, false},
         {"\x1b_Gi=31;ENOENT:no\x1b\\\x1b[?62;4c", sixel, true},
-        {"\x1b_Gi=3;OK\x1b\\\x1b[?62c", {}, true},   // another's answer
+        {"\x1b_Gi=3;OK\x1b\\\x1b[?62c", {}, true}, // another's answer
         {"\x1b_Gi=31;OKAY\x1b\\\x1b[?62c", {}, true},
         {"typed\x1b[?62;4c", sixel, true},
         {"\x1b[?62;4cq", sixel, true},
-        {"\x1b[?62;4c\x1b[?2026;2$y", sixel, true},  // the answer to another question follows
+        {"\x1b[?62;4c\x1b[?2026;2$y", sixel, true}, // the answer to another question follows
         {"4c", {}, false},
     };
     for (const row& r : rows) {

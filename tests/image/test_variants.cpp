@@ -53,7 +53,9 @@ bool is_read(const std::string& name) {
     return true;
 }
 
-bool has_library(const std::string& name) { return is_read(name) || ((name.ends_with(".jpg") || name.ends_with(".mpo") || name.ends_with(".png")) && PALI_WITH_STB); }
+bool has_library(const std::string& name) {
+    return is_read(name) || ((name.ends_with(".jpg") || name.ends_with(".mpo") || name.ends_with(".png")) && PALI_WITH_STB);
+}
 
 } // namespace
 
@@ -73,25 +75,26 @@ BOOST_DATA_TEST_CASE(variants_equal_the_reference, bdata::make(variants()), one)
         BOOST_TEST(((message.find("truncated") != std::string::npos) == (says == "truncated")), message);
         return;
     }
-    const pali::image picture = pali::decode_image(data);
-    BOOST_TEST_REQUIRE(picture.width == g["width"].get<std::size_t>());
-    BOOST_TEST_REQUIRE(picture.height == g["height"].get<std::size_t>());
+    const pali::image image = pali::decode_image(data);
+    BOOST_TEST_REQUIRE(image.width == g["width"].get<std::size_t>());
+    BOOST_TEST_REQUIRE(image.height == g["height"].get<std::size_t>());
     if (g.contains("sha256")) {
-        BOOST_TEST(sha256(picture) == g["sha256"].get<std::string>());
+        BOOST_TEST(sha256(image) == g["sha256"].get<std::string>());
     } else {
         const std::vector<std::byte> pixels = from_base64(g["pixels"].get_ref<const std::string&>());
-        BOOST_TEST_REQUIRE(pixels.size() == picture.pixels.size());
+        BOOST_TEST_REQUIRE(pixels.size() == image.pixels.size());
         double sum = 0;
         int most = 0;
         for (std::size_t i = 0; i < pixels.size(); ++i) {
-            const int difference = std::abs(std::to_integer<int>(pixels[i]) - picture.pixels[i]);
+            const int difference = std::abs(std::to_integer<int>(pixels[i]) - image.pixels[i]);
             sum += difference;
             most = std::max(most, difference);
         }
         BOOST_TEST(sum / static_cast<double>(pixels.size()) <= g["mean"].get<double>());
         BOOST_TEST(most <= g["most"].get<int>());
     }
-    if (g.contains("stored")) BOOST_TEST(sha256(pali::decode_image(data, {.keep_exif_orientation = true})) == g["stored"].get<std::string>());
+    if (g.contains("stored"))
+        BOOST_TEST(sha256(pali::decode_image(data, {.keep_exif_orientation = true})) == g["stored"].get<std::string>());
 }
 
 // HEIC and AVIF are turned by their container and TIFF by its tag: the option is about EXIF.
@@ -102,17 +105,18 @@ BOOST_DATA_TEST_CASE(keeping_the_exif_orientation_leaves_other_turns, bdata::mak
     BOOST_TEST((pali::decode_image(data) == pali::decode_image(data, {.keep_exif_orientation = true})));
 }
 
-// The same bytes give the same picture: nothing shows memory that was not written.
+// The same bytes give the same image: nothing shows memory that was not written.
 BOOST_DATA_TEST_CASE(variants_do_not_depend_on_memory, bdata::make(variants()), one) {
     if (!has_library(one.name()) || one.value.contains("error")) return;
     const std::vector<std::byte> data = one.bytes();
     const pali::image first = pali::decode_image(data);
-    const std::vector<std::vector<std::uint8_t>> filled(8, std::vector<std::uint8_t>(first.pixels.size() * 2 + 256, 0xa5)); // other contents for what is allocated next
+    const std::vector<std::vector<std::uint8_t>> filled(
+        8, std::vector<std::uint8_t>(first.pixels.size() * 2 + 256, 0xa5)); // other contents for what is allocated next
     const auto used = filled;
     BOOST_TEST((pali::decode_image(data) == first));
 }
 
-// Any bytes: a picture or a pali::error. Meant for sanitisers, and cheap enough to run always.
+// Any bytes: an image or a pali::error. Meant for sanitisers, and cheap enough to run always.
 BOOST_DATA_TEST_CASE(damaged_variants_are_survived, bdata::make(variants()), one) {
     if (!has_library(one.name())) return;
     const std::vector<std::byte> data = one.bytes();

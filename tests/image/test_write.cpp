@@ -1,4 +1,4 @@
-// Writing pictures: what is written is read back.
+// Writing images: what is written is read back.
 #include "goldens.hpp"
 
 #include "../support/temporary_folder.hpp"
@@ -20,11 +20,11 @@ BOOST_AUTO_TEST_SUITE(image_write)
 BOOST_AUTO_TEST_CASE(png_keeps_every_pixel) {
     const temporary_folder folder;
     for (const auto& [width, height] : {std::pair<std::size_t, std::size_t>{1, 1}, {37, 29}, {300, 1}, {1, 300}, {256, 256}}) {
-        const pali::image picture = pattern(width, height);
-        const auto path = folder.path() / "picture.png";
-        pali::write_png(path, picture);
-        BOOST_TEST((pali::read_image(path) == picture));
-        BOOST_TEST((pali::decode_image(pali::encode_png(picture)) == picture));
+        const pali::image image = pattern(width, height);
+        const auto path = folder.path() / "image.png";
+        pali::write_png(path, image);
+        BOOST_TEST((pali::read_image(path) == image));
+        BOOST_TEST((pali::decode_image(pali::encode_png(image)) == image));
     }
 }
 
@@ -42,24 +42,24 @@ BOOST_AUTO_TEST_CASE(png_of_a_mask_is_grey) {
 }
 
 BOOST_AUTO_TEST_CASE(jpeg_is_close_and_closer_with_quality) {
-    pali::image picture(64, 48);
+    pali::image image(64, 48);
     for (std::size_t y = 0; y < 48; ++y)
         for (std::size_t x = 0; x < 64; ++x)
-            for (std::size_t c = 0; c < 3; ++c) picture.at(x, y)[c] = static_cast<std::uint8_t>(x * 2 + y + c * 30);
+            for (std::size_t c = 0; c < 3; ++c) image.at(x, y)[c] = static_cast<std::uint8_t>(x * 2 + y + c * 30);
     const auto distance = [&](int quality) {
-        const pali::image read = pali::decode_image(pali::encode_jpeg(picture, quality));
+        const pali::image read = pali::decode_image(pali::encode_jpeg(image, quality));
         BOOST_TEST_REQUIRE((read.width == 64 && read.height == 48));
         int worst = 0;
-        for (std::size_t i = 0; i < read.pixels.size(); ++i) worst = std::max(worst, std::abs(int{read.pixels[i]} - int{picture.pixels[i]}));
+        for (std::size_t i = 0; i < read.pixels.size(); ++i) worst = std::max(worst, std::abs(int{read.pixels[i]} - int{image.pixels[i]}));
         return worst;
     };
     BOOST_TEST(distance(100) <= 6); // two colour conversions and chroma at half resolution of a slope of 2 a pixel
     BOOST_TEST(distance(90) <= 16);
     BOOST_TEST(distance(5) > distance(100));
-    BOOST_TEST(pali::encode_jpeg(picture, 20).size() < pali::encode_jpeg(picture, 95).size());
+    BOOST_TEST(pali::encode_jpeg(image, 20).size() < pali::encode_jpeg(image, 95).size());
     const temporary_folder folder;
-    pali::write_jpeg(folder.path() / "picture.jpg", picture);
-    BOOST_TEST((pali::read_image(folder.path() / "picture.jpg") == pali::decode_image(pali::encode_jpeg(picture, 90))));
+    pali::write_jpeg(folder.path() / "image.jpg", image);
+    BOOST_TEST((pali::read_image(folder.path() / "image.jpg") == pali::decode_image(pali::encode_jpeg(image, 90))));
 }
 
 BOOST_AUTO_TEST_CASE(a_large_jpeg_is_written_in_pieces) {
@@ -72,19 +72,19 @@ BOOST_AUTO_TEST_CASE(a_large_jpeg_is_written_in_pieces) {
     BOOST_TEST_REQUIRE((read.width == 700 && read.height == 500));
     double distance = 0;
     for (std::size_t i = 0; i < read.pixels.size(); ++i) distance += std::abs(int{read.pixels[i]} - int{noise.pixels[i]});
-    BOOST_TEST(distance / static_cast<double>(read.pixels.size()) < 64); // of two pictures of noise: 85; chroma has half the resolution
+    BOOST_TEST(distance / static_cast<double>(read.pixels.size()) < 64); // of two images of noise: 85; chroma has half the resolution
 }
 
 BOOST_AUTO_TEST_CASE(what_cannot_be_written_says_so) {
     const temporary_folder folder;
-    const pali::image picture(2, 2);
-    BOOST_TEST(error_of([&] { pali::write_png(folder.path() / "absent" / "picture.png", picture); }) == number(errc::cannot_write));
-    BOOST_TEST(error_of([&] { pali::write_jpeg(folder.path(), picture); }) == number(errc::cannot_write));
+    const pali::image image(2, 2);
+    BOOST_TEST(error_of([&] { pali::write_png(folder.path() / "absent" / "image.png", image); }) == number(errc::cannot_write));
+    BOOST_TEST(error_of([&] { pali::write_jpeg(folder.path(), image); }) == number(errc::cannot_write));
     const int invalid = number(errc::invalid_argument);
     BOOST_TEST(error_of([&] { (void)pali::encode_png(pali::image()); }) == invalid);
     BOOST_TEST(error_of([&] { (void)pali::encode_jpeg(pali::image()); }) == invalid);
-    BOOST_TEST(error_of([&] { (void)pali::encode_jpeg(picture, 0); }) == invalid);
-    BOOST_TEST(error_of([&] { (void)pali::encode_jpeg(picture, 101); }) == invalid);
+    BOOST_TEST(error_of([&] { (void)pali::encode_jpeg(image, 0); }) == invalid);
+    BOOST_TEST(error_of([&] { (void)pali::encode_jpeg(image, 101); }) == invalid);
     BOOST_TEST(error_of([&] { (void)pali::encode_jpeg(pali::image(70000, 1)); }) == invalid); // a JPEG has at most 65500 pixels a side
     BOOST_TEST(error_of([&] { (void)pali::encode_png(3, 2, std::vector<std::uint8_t>(5)); }) == invalid);
     pali::image short_of_bytes(4, 4);

@@ -1,7 +1,7 @@
 // Tile registers in plain C++, for processors that have none.
 #pragma once
 
-#include <pali/arch/features.hpp>
+#include <pali/arch/cpu_features.hpp>
 #include <pali/arch/tiles.hpp>
 #include <pali/core/bfloat16.hpp>
 

@@ -20,9 +20,11 @@ namespace pali::test {
 #if defined(__x86_64__)
 using simd_tags = std::tuple<arch::simd<xsimd::sse2>
 #  if defined(__AVX2__) && defined(__FMA__)
-                             , arch::simd<xsimd::avx2>
+                             ,
+                             arch::simd<xsimd::avx2>
 #  endif
-                             , arch::simd<>>;
+                             ,
+                             arch::simd<>>;
 #else
 using simd_tags = std::tuple<arch::simd<>>;
 #endif

@@ -2,9 +2,9 @@
 #include "emulated_tiles.hpp"
 #include "numbers.hpp"
 
-#include <pali/arch/features.hpp>
-#include <pali/kernels/attention_amx.hpp>
-#include <pali/kernels/attention_avx512.hpp>
+#include <pali/arch/cpu_features.hpp>
+#include <pali/kernels/attention/rows_bf16_avx512.hpp>
+#include <pali/kernels/attention/rows_tiles.hpp>
 #include <pali/kernels/reference.hpp>
 
 #include <boost/test/data/monomorphic.hpp>
@@ -25,26 +25,36 @@ struct setting {
     std::size_t tokens, heads, kv_heads, head_dim, prefix, window;
     float softcap, scale;
     friend std::ostream& operator<<(std::ostream& out, const setting& s) {
-        return out << s.tokens << " tokens, " << s.heads << "/" << s.kv_heads << " heads of " << s.head_dim << ", prefix " << s.prefix << ", window " << s.window << ", cap " << s.softcap;
+        return out << s.tokens << " tokens, " << s.heads << "/" << s.kv_heads << " heads of " << s.head_dim << ", prefix " << s.prefix
+                   << ", window " << s.window << ", cap " << s.softcap;
     }
 };
 
 const setting settings[] = {
-    {1, 1, 1, 16, 1, 0, 0, 0.25f},   {9, 4, 2, 18, 5, 0, 0, 0.3f},     {70, 8, 1, 10, 66, 0, 5, 1.f},    {130, 6, 3, 72, 130, 0, 0, 0.1f},
-    {200, 4, 4, 48, 64, 0, 50, 2.f}, {150, 8, 4, 32, 100, 7, 3, 1.f}, {150, 2, 1, 256, 3, 64, 50, 0.5f}, {65, 16, 8, 24, 1, 1, 0, 1.f},
-    {530, 8, 1, 40, 300, 0, 0, 0.5f}, {700, 4, 2, 16, 10, 260, 20, 1.f}, // more keys than a part; a window that begins inside one
+    {1, 1, 1, 16, 1, 0, 0, 0.25f},     {9, 4, 2, 18, 5, 0, 0, 0.3f},    {70, 8, 1, 10, 66, 0, 5, 1.f},
+    {130, 6, 3, 72, 130, 0, 0, 0.1f},  {200, 4, 4, 48, 64, 0, 50, 2.f}, {150, 8, 4, 32, 100, 7, 3, 1.f},
+    {150, 2, 1, 256, 3, 64, 50, 0.5f}, {65, 16, 8, 24, 1, 1, 0, 1.f},   {530, 8, 1, 40, 300, 0, 0, 0.5f},
+    {700, 4, 2, 16, 10, 260, 20, 1.f}, // more keys than a part; a window that begins inside one
 };
 
 /// Queries, and keys and values in the layout of a cache.
+template <class Element, class A, class... Arguments>
+void attention(pali::arch::simd<A> tag, Arguments&&... arguments) {
+    kernels::loop_keys<kernels::rows_simd<A, Element>>(tag, std::forward<Arguments>(arguments)...);
+}
+
 template <class Element>
 struct problem {
     setting s;
     std::size_t capacity = s.tokens + 3;
-    kernels::attention_shape shape{.heads = s.heads, .kv_heads = s.kv_heads, .head_dim = s.head_dim, .scale = s.scale, .softcap = s.softcap};
+    kernels::attention_shape shape{
+        .heads = s.heads, .kv_heads = s.kv_heads, .head_dim = s.head_dim, .scale = s.scale, .softcap = s.softcap};
     kernels::prefix_mask mask{.prefix = s.prefix, .window = s.window};
-    pali::aligned_vector<float> q = pali::test::random(s.tokens * s.heads * s.head_dim, 1), k = pali::test::random(s.tokens * s.kv_heads * s.head_dim, 2),
+    pali::aligned_vector<float> q = pali::test::random(s.tokens * s.heads * s.head_dim, 1),
+                                k = pali::test::random(s.tokens * s.kv_heads * s.head_dim, 2),
                                 v = pali::test::random(s.tokens * s.kv_heads * s.head_dim, 3);
-    pali::aligned_vector<Element> cache = pali::aligned_vector<Element>(numbers(), Element(std::numeric_limits<float>::quiet_NaN())); // nobody has written there yet
+    pali::aligned_vector<Element> cache =
+        pali::aligned_vector<Element>(numbers(), Element(std::numeric_limits<float>::quiet_NaN())); // nobody has written there yet
     kernels::key_values<Element> seen{cache.data(), capacity, s.head_dim};
 
     explicit problem(const setting& s) : s(s) {
@@ -64,27 +74,27 @@ struct problem {
         pali::aligned_vector<float> out(count * width, -1.f);
         kernels::prefix_mask from_first = mask;
         from_first.start = first;
-        attention(tag, shape, rows<const float>(q.data() + first * width, count, width), seen, from_first,
-                  rows<float>(out.data(), count, width), pool, scratch);
+        attention<Element>(tag, shape, rows<const float>(q.data() + first * width, count, width), seen, from_first,
+                           rows<float>(out.data(), count, width), pool, scratch);
         return out;
     }
 };
 
-/// The tag of attention_amx().
+/// The tag of rows_tiles.
 template <class Tiles>
 struct by_tiles {};
 
-template <class Tiles, class... Arguments>
+template <class Element, class Tiles, class... Arguments>
 void attention(by_tiles<Tiles>, Arguments&&... arguments) {
-    kernels::attention_amx(Tiles{}, pali::arch::native, std::forward<Arguments>(arguments)...);
+    kernels::loop_keys<kernels::rows_tiles<Tiles>>(pali::arch::native, std::forward<Arguments>(arguments)...);
 }
 
 #if defined(__x86_64__)
-struct avx512_bf16 {}; // the tag of attention_avx512()
+struct avx512_bf16 {}; // the tag of rows_bf16_avx512
 
-template <class... Arguments>
+template <class Element, class... Arguments>
 void attention(avx512_bf16, Arguments&&... arguments) {
-    kernels::attention_avx512(pali::arch::native, std::forward<Arguments>(arguments)...);
+    kernels::loop_keys<kernels::rows_bf16_avx512>(pali::arch::native, std::forward<Arguments>(arguments)...);
 }
 #endif
 
@@ -93,8 +103,10 @@ void matches_the_reference(const setting& s) {
     const problem<Element> p(s);
     const std::size_t width = s.heads * s.head_dim;
     std::vector<double> want(s.tokens * width);
-    kernels::reference::attention(p.shape, rows<const float>(p.q.data(), s.tokens, width), p.seen, p.mask, rows<double>(want.data(), s.tokens, width));
-    pali::test::for_every_arch([&](auto tag) { BOOST_TEST(pali::test::difference(p.run(tag, 0, s.tokens, 2), want) < 3e-6, decltype(tag)::name()); });
+    kernels::reference::attention(p.shape, rows<const float>(p.q.data(), s.tokens, width), p.seen, p.mask,
+                                  rows<double>(want.data(), s.tokens, width));
+    pali::test::for_every_arch(
+        [&](auto tag) { BOOST_TEST(pali::test::difference(p.run(tag, 0, s.tokens, 2), want) < 3e-6, decltype(tag)::name()); });
 }
 
 template <class Element, class Tag>
@@ -105,12 +117,13 @@ void alone_as_among_others(const setting& s, Tag tag) {
     for (const std::size_t t : {std::size_t{0}, s.tokens / 2, s.tokens - 1})
         for (const std::size_t threads : {1u, 3u}) {
             const auto alone = p.run(tag, t, 1, threads);
-            BOOST_TEST((std::equal(alone.begin(), alone.end(), together.begin() + std::ptrdiff_t(t * width))), "token " << t << ", threads " << threads);
+            BOOST_TEST((std::equal(alone.begin(), alone.end(), together.begin() + std::ptrdiff_t(t * width))),
+                       "token " << t << ", threads " << threads);
         }
 }
 
-/// The reference with the same queries, scaled and rounded, has exactly the scores. A weight of a value loses 2^-9 of itself at most, so their sum no more than that of the
-/// largest value, which is below 1.
+/// The reference with the same queries, scaled and rounded, has exactly the scores. A weight of a value loses 2^-9 of itself at most, so
+/// their sum no more than that of the largest value, which is below 1.
 template <class Tag>
 void stays_within_rounding_of_the_weights(const setting& s, Tag tag) {
     problem<pali::bfloat16> p(s);
@@ -119,17 +132,19 @@ void stays_within_rounding_of_the_weights(const setting& s, Tag tag) {
     for (float& x : p.q) x = static_cast<float>(pali::bfloat16(x * s.scale));
     p.shape.scale = 1;
     std::vector<double> want(s.tokens * width);
-    kernels::reference::attention(p.shape, rows<const float>(p.q.data(), s.tokens, width), p.seen, p.mask, rows<double>(want.data(), s.tokens, width));
+    kernels::reference::attention(p.shape, rows<const float>(p.q.data(), s.tokens, width), p.seen, p.mask,
+                                  rows<double>(want.data(), s.tokens, width));
     double worst = 0;
     for (std::size_t i = 0; i < want.size(); ++i) worst = std::max(worst, std::abs(got[i] - want[i]));
     BOOST_TEST(worst < 1. / 512 + 1e-5);
     BOOST_TEST((worst > 0 || s.tokens == 1 || s.window == 1)); // or it is another kernel; the weight of a single key is exact
 }
 
-/// y · decay + p · v in whole numbers, where each sum is exact: that each is of its own numbers, and of no others. Behind v's last row lies what would spoil every sum.
+/// y · decay + p · v in whole numbers, where each sum is exact: that each is of its own numbers, and of no others. Behind v's last row lies
+/// what would spoil every sum.
 template <class Tiles>
 void adds_whole_numbers_exactly() {
-    using kernel = kernels::tile_weighted_rows<Tiles>;
+    using kernel = kernels::rows_tiles<Tiles>;
     const auto whole = [](std::size_t i) { return static_cast<float>(i * 37 % 15) - 7; };
     for (const std::size_t n : {1u, 16u, 17u, 32u})
         for (const std::size_t terms : {1u, 10u, 31u, 32u, 33u, 64u, 72u})
@@ -156,7 +171,8 @@ void adds_whole_numbers_exactly() {
                 weigh(weights, values, decay.data(), rows<float>(y.data(), n, width));
                 BOOST_TEST((std::equal(want.begin(), want.end(), y.begin())), n << " rows, " << terms << " terms, " << width << " columns");
                 weigh(weights, values, nullptr, rows<float>(y.data(), n, width));
-                BOOST_TEST((std::equal(once.begin(), once.end(), y.begin())), n << " rows, " << terms << " terms, " << width << " columns, no decay");
+                BOOST_TEST((std::equal(once.begin(), once.end(), y.begin())),
+                           n << " rows, " << terms << " terms, " << width << " columns, no decay");
             }
 }
 
@@ -200,7 +216,9 @@ BOOST_AUTO_TEST_CASE(add_whole_numbers_exactly) { adds_whole_numbers_exactly<pal
 #if defined(__x86_64__)
 BOOST_AUTO_TEST_SUITE(of_the_processor, *boost::unit_test::precondition(pali::test::has_tiles))
 
-BOOST_DATA_TEST_CASE(stay_within_rounding_of_the_weights, boost::unit_test::data::make(settings), s) { stays_within_rounding_of_the_weights(s, by_tiles<pali::arch::amx_tiles>{}); }
+BOOST_DATA_TEST_CASE(stay_within_rounding_of_the_weights, boost::unit_test::data::make(settings), s) {
+    stays_within_rounding_of_the_weights(s, by_tiles<pali::arch::amx_tiles>{});
+}
 
 BOOST_DATA_TEST_CASE(give_a_token_alone_the_bits_it_has_among_others, boost::unit_test::data::make(settings), s) {
     alone_as_among_others<pali::bfloat16>(s, by_tiles<pali::arch::amx_tiles>{});
@@ -214,8 +232,9 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_CASE(the_mask_is_the_one_of_the_papers) {
-    // Rows see columns; the pictures of kernels/prefix_mask.hpp, of figure 2 of the PaliGemma paper, and a window that cuts into the prefix.
-    const auto picture = [](kernels::prefix_mask mask, std::size_t tokens) {
+    // Rows see columns; the images of kernels/attention/prefix_mask.hpp, of figure 2 of the PaliGemma paper, and a window that cuts into
+    // the prefix.
+    const auto image = [](kernels::prefix_mask mask, std::size_t tokens) {
         std::string text;
         for (std::size_t t = 0; t < tokens; ++t) {
             const auto sees = mask(t);
@@ -224,11 +243,11 @@ BOOST_AUTO_TEST_CASE(the_mask_is_the_one_of_the_papers) {
         }
         return text;
     };
-    BOOST_TEST(picture({.prefix = 3, .window = 0}, 5) == "xxx.. xxx.. xxx.. xxxx. xxxxx ");
-    BOOST_TEST(picture({.prefix = 3, .window = 2}, 5) == "xxx.. xxx.. xxx.. ..xx. ...xx ");
-    BOOST_TEST(picture({.prefix = 0, .window = 0}, 3) == "x.. xx. xxx ");
-    BOOST_TEST(picture({.prefix = 4, .window = 9}, 5) == "xxxx. xxxx. xxxx. xxxx. xxxxx ");
-    BOOST_TEST(picture({.prefix = 1, .window = 1}, 3) == "x.. .x. ..x ");
+    BOOST_TEST(image({.prefix = 3, .window = 0}, 5) == "xxx.. xxx.. xxx.. xxxx. xxxxx ");
+    BOOST_TEST(image({.prefix = 3, .window = 2}, 5) == "xxx.. xxx.. xxx.. ..xx. ...xx ");
+    BOOST_TEST(image({.prefix = 0, .window = 0}, 3) == "x.. xx. xxx ");
+    BOOST_TEST(image({.prefix = 4, .window = 9}, 5) == "xxxx. xxxx. xxxx. xxxx. xxxxx ");
+    BOOST_TEST(image({.prefix = 1, .window = 1}, 3) == "x.. .x. ..x ");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

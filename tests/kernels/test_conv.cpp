@@ -1,7 +1,7 @@
 // Convolutions of every kind against the reference, for every instruction set and awkward size.
 #include "numbers.hpp"
 
-#include <pali/kernels/conv.hpp>
+#include <pali/kernels/image/conv.hpp>
 #include <pali/kernels/reference.hpp>
 
 #include <ostream>
@@ -20,10 +20,11 @@ struct problem {
     [[nodiscard]] std::size_t outputs() const { return shape.size_from(height) * shape.size_from(width) * shape.out; }
 };
 std::ostream& operator<<(std::ostream& out, const problem& p) {
-    return out << (p.shape.transposed ? "transposed " : "") << "side " << p.shape.side << " in " << p.shape.in << " out " << p.shape.out << " of " << p.height << " x " << p.width;
+    return out << (p.shape.transposed ? "transposed " : "") << "side " << p.shape.side << " in " << p.shape.in << " out " << p.shape.out
+               << " of " << p.height << " x " << p.width;
 }
 
-// channels below, at and above a panel and a vector; pictures below a tile, of one row, and above a task
+// channels below, at and above a panel and a vector; images below a tile, of one row, and above a task
 std::vector<problem> problems() {
     std::vector<problem> all;
     for (const auto& [in, out] : {std::pair<std::size_t, std::size_t>{1, 1}, {3, 5}, {16, 16}, {7, 33}, {64, 128}})
@@ -45,11 +46,12 @@ struct input {
 
     explicit input(const problem& p, unsigned seed) : map(pali::kernels::take_feature_map(memory, p.height, p.width, p.shape.in)) {
         const auto values = pali::test::random(p.height * p.width * p.shape.in, seed);
-        for (std::size_t y = 0; y < p.height; ++y) std::copy_n(values.data() + y * p.width * p.shape.in, p.width * p.shape.in, map.at(y, 0));
+        for (std::size_t y = 0; y < p.height; ++y)
+            std::copy_n(values.data() + y * p.width * p.shape.in, p.width * p.shape.in, map.at(y, 0));
     }
 };
 
-/// The picture without its border.
+/// The image without its border.
 std::vector<float> inner(feature_map<const float> map) {
     std::vector<float> values;
     for (std::size_t y = 0; y < map.height; ++y) values.insert(values.end(), map.at(y, 0), map.at(y, 0) + map.width * map.channels);
@@ -57,7 +59,8 @@ std::vector<float> inner(feature_map<const float> map) {
 }
 
 template <class Tag>
-std::vector<float> convolved(Tag tag, const problem& p, const input& x, const float* weight, const float* bias, activation then, std::size_t threads) {
+std::vector<float> convolved(Tag tag, const problem& p, const input& x, const float* weight, const float* bias, activation then,
+                             std::size_t threads) {
     pali::thread_pool pool(threads);
     pali::arena scratch;
     const auto y = pali::kernels::take_feature_map(scratch, p.shape.size_from(p.height), p.shape.size_from(p.width), p.shape.out);
@@ -85,50 +88,63 @@ BOOST_AUTO_TEST_CASE(every_kind_matches_reference) {
         std::vector<double> want(p.outputs());
         pali::kernels::reference::conv(p.shape, x.map, weight.data(), bias.data(), want.data());
         pali::test::for_every_arch([&](auto tag) { // float32 sums of up to 1024 terms
-            BOOST_TEST(pali::test::difference(convolved(tag, p, x, weight.data(), bias.data(), activation::none, 2), want) < 2e-6, decltype(tag)::name() << ' ' << p);
+            BOOST_TEST(pali::test::difference(convolved(tag, p, x, weight.data(), bias.data(), activation::none, 2), want) < 2e-6,
+                       decltype(tag)::name() << ' ' << p);
         });
         for (double& value : want) value = std::max(value, 0.0);
-        BOOST_TEST(pali::test::difference(convolved(pali::arch::native, p, x, weight.data(), bias.data(), activation::relu, 1), want) < 2e-6, "relu " << p);
+        BOOST_TEST(pali::test::difference(convolved(pali::arch::native, p, x, weight.data(), bias.data(), activation::relu, 1), want) <
+                       2e-6,
+                   "relu " << p);
     }
 }
 
 // Numbers that can be checked by hand: PyTorch's layouts, and where its padding of 1 puts the taps.
 BOOST_AUTO_TEST_CASE(taps_lie_where_pytorch_has_them) {
-    const auto run = [](const conv_shape& shape, std::size_t size, const std::vector<float>& picture, const std::vector<float>& weight) {
+    const auto run = [](const conv_shape& shape, std::size_t size, const std::vector<float>& image, const std::vector<float>& weight) {
         const problem p{shape, size, size};
         input x(p, 1);
-        for (std::size_t y = 0; y < size; ++y) std::copy_n(picture.data() + y * size * shape.in, size * shape.in, x.map.at(y, 0));
+        for (std::size_t y = 0; y < size; ++y) std::copy_n(image.data() + y * size * shape.in, size * shape.in, x.map.at(y, 0));
         return convolved(pali::arch::native, p, x, weight.data(), std::vector<float>(shape.out).data(), activation::none, 1);
     };
     std::vector<float> counted(16);
     for (std::size_t i = 0; i < 16; ++i) counted[i] = static_cast<float>(i + 1);
     const std::vector<float> nine(counted.begin(), counted.begin() + 9);
     // One pixel is set: a convolution writes the kernel turned around it, a transposed one writes the kernel itself.
-    BOOST_TEST(run({.in = 1, .out = 1, .side = 3}, 3, {0, 0, 0, 0, 1, 0, 0, 0, 0}, nine) == (std::vector<float>{9, 8, 7, 6, 5, 4, 3, 2, 1}), boost::test_tools::per_element());
-    BOOST_TEST(run({.in = 1, .out = 1, .side = 4, .stride = 2}, 2, {1, 0, 0, 0}, counted) == (std::vector<float>{6}), boost::test_tools::per_element());
-    BOOST_TEST(run({.in = 1, .out = 1, .side = 4, .stride = 2}, 4, {0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, counted) == (std::vector<float>{11, 9, 3, 1}), boost::test_tools::per_element());
-    BOOST_TEST(run({.in = 1, .out = 1, .side = 4, .stride = 2, .transposed = true}, 1, {1}, counted) == (std::vector<float>{6, 7, 10, 11}), boost::test_tools::per_element());
+    BOOST_TEST(run({.in = 1, .out = 1, .side = 3}, 3, {0, 0, 0, 0, 1, 0, 0, 0, 0}, nine) == (std::vector<float>{9, 8, 7, 6, 5, 4, 3, 2, 1}),
+               boost::test_tools::per_element());
+    BOOST_TEST(run({.in = 1, .out = 1, .side = 4, .stride = 2}, 2, {1, 0, 0, 0}, counted) == (std::vector<float>{6}),
+               boost::test_tools::per_element());
+    BOOST_TEST(run({.in = 1, .out = 1, .side = 4, .stride = 2}, 4, {0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, counted) ==
+                   (std::vector<float>{11, 9, 3, 1}),
+               boost::test_tools::per_element());
+    BOOST_TEST(run({.in = 1, .out = 1, .side = 4, .stride = 2, .transposed = true}, 1, {1}, counted) == (std::vector<float>{6, 7, 10, 11}),
+               boost::test_tools::per_element());
     BOOST_TEST(run({.in = 1, .out = 1, .side = 4, .stride = 2, .transposed = true}, 2, {0, 0, 0, 1}, counted) ==
                    (std::vector<float>{0, 0, 0, 0, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11}),
                boost::test_tools::per_element());
     // (out, in) and (in, out)
-    BOOST_TEST(run({.in = 2, .out = 2, .side = 1}, 1, {1, 10}, {1, 2, 3, 4}) == (std::vector<float>{21, 43}), boost::test_tools::per_element());
+    BOOST_TEST(run({.in = 2, .out = 2, .side = 1}, 1, {1, 10}, {1, 2, 3, 4}) == (std::vector<float>{21, 43}),
+               boost::test_tools::per_element());
     std::vector<float> four(64);
     for (std::size_t i = 0; i < 4; ++i) four[i * 16 + 5] = static_cast<float>(i + 1); // tap (1, 1) alone
-    BOOST_TEST(run({.in = 2, .out = 2, .side = 4, .stride = 2, .transposed = true}, 1, {1, 10}, four) == (std::vector<float>{31, 42, 0, 0, 0, 0, 0, 0}), boost::test_tools::per_element());
+    BOOST_TEST(run({.in = 2, .out = 2, .side = 4, .stride = 2, .transposed = true}, 1, {1, 10}, four) ==
+                   (std::vector<float>{31, 42, 0, 0, 0, 0, 0, 0}),
+               boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(threads_change_nothing) {
-    for (const problem& p : {problem{{.in = 19, .out = 50, .side = 3}, 40, 24}, problem{{.in = 19, .out = 50, .side = 4, .stride = 2, .transposed = true}, 40, 24}}) {
+    for (const problem& p : {problem{{.in = 19, .out = 50, .side = 3}, 40, 24},
+                             problem{{.in = 19, .out = 50, .side = 4, .stride = 2, .transposed = true}, 40, 24}}) {
         const input x(p, 4);
         const auto weight = pali::test::random(p.shape.in * p.shape.out * p.shape.side * p.shape.side, 5);
         const auto bias = pali::test::random(p.shape.out, 6);
         const auto one = convolved(pali::arch::native, p, x, weight.data(), bias.data(), activation::relu, 1);
-        for (const std::size_t threads : {2u, 3u, 5u}) BOOST_TEST((convolved(pali::arch::native, p, x, weight.data(), bias.data(), activation::relu, threads) == one));
+        for (const std::size_t threads : {2u, 3u, 5u})
+            BOOST_TEST((convolved(pali::arch::native, p, x, weight.data(), bias.data(), activation::relu, threads) == one));
     }
 }
 
-// Every pixel's sum is taken in one order, in a whole tile and in what is left over: a picture cut from a larger one has its bits.
+// Every pixel's sum is taken in one order, in a whole tile and in what is left over: an image cut from a larger one has its bits.
 BOOST_AUTO_TEST_CASE(a_pixel_alone_has_the_bits_it_has_among_others) {
     const problem many{{.in = 23, .out = 21, .side = 1}, 7, 9}, alone{many.shape, 1, 1};
     const input x(many, 7);

@@ -21,9 +21,22 @@ BOOST_AUTO_TEST_SUITE(eight_floats, *boost::unit_test::precondition(pali::test::
 
 BOOST_AUTO_TEST_CASE(rounds_as_bfloat16_does) {
     using limits = std::numeric_limits<float>;
-    float x[16] = {0.f, -0.f, 1.f, -3.14159f, limits::infinity(), -limits::infinity(), limits::quiet_NaN(), -limits::quiet_NaN(), limits::max(), limits::denorm_min(), limits::min(),
-                   std::bit_cast<float>(0x7fffffffu), std::bit_cast<float>(0xff800001u), // NaN: of all bits, and a signalling one
-                   std::bit_cast<float>(0x3f808000u), std::bit_cast<float>(0x3f818000u), std::bit_cast<float>(0x3f808001u)}; // halfway, to the even below and above, and over it
+    float x[16] = {0.f,
+                   -0.f,
+                   1.f,
+                   -3.14159f,
+                   limits::infinity(),
+                   -limits::infinity(),
+                   limits::quiet_NaN(),
+                   -limits::quiet_NaN(),
+                   limits::max(),
+                   limits::denorm_min(),
+                   limits::min(),
+                   std::bit_cast<float>(0x7fffffffu),
+                   std::bit_cast<float>(0xff800001u), // NaN: of all bits, and a signalling one
+                   std::bit_cast<float>(0x3f808000u),
+                   std::bit_cast<float>(0x3f818000u),
+                   std::bit_cast<float>(0x3f808001u)}; // halfway, to the even below and above, and over it
     for (int round = 0; round < 100; ++round) {
         pali::bfloat16 apart[16];
         round_sixteen(x, apart);

@@ -1,7 +1,7 @@
 // Where keys and values lie, and that copies take the tokens they are asked for and no others.
 #include <pali/core/aligned.hpp>
 #include <pali/core/bfloat16.hpp>
-#include <pali/kernels/key_values.hpp>
+#include <pali/kernels/attention/key_values.hpp>
 
 #include <boost/mpl/list.hpp>
 #include <boost/test/unit_test.hpp>
@@ -18,11 +18,14 @@ using pali::kernels::key_values;
 constexpr std::size_t heads = 3, head_dim = 18, capacity = 150; // keys in three blocks; numbers that fill no cache line
 
 /// One number for each head, token and place, exact in bfloat16: 8 bits.
-float number(std::size_t head, std::size_t token, std::size_t d, bool value) { return static_cast<float>((head * 7 + token * 11 + d * 3 + value) % 251); }
+float number(std::size_t head, std::size_t token, std::size_t d, bool value) {
+    return static_cast<float>((head * 7 + token * 11 + d * 3 + value) % 251);
+}
 
 template <class Element>
 struct cache {
-    pali::aligned_vector<Element> memory = pali::aligned_vector<Element>(key_values<Element>::numbers(heads, capacity, head_dim), Element(-1.f));
+    pali::aligned_vector<Element> memory =
+        pali::aligned_vector<Element>(key_values<Element>::numbers(heads, capacity, head_dim), Element(-1.f));
     key_values<Element> seen{memory.data(), capacity, head_dim};
 
     void fill() const {
@@ -48,7 +51,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(every_number_has_a_place_of_its_own, Element, elem
     for (std::size_t h = 0; h < heads; ++h)
         for (std::size_t t = 0; t < capacity; ++t)
             for (std::size_t d = 0; d < head_dim; ++d)
-                wrong += static_cast<float>(all.seen.key(h, t, d)) != number(h, t, d, false) || static_cast<float>(all.seen.value(h, t, d)) != number(h, t, d, true);
+                wrong += static_cast<float>(all.seen.key(h, t, d)) != number(h, t, d, false) ||
+                         static_cast<float>(all.seen.value(h, t, d)) != number(h, t, d, true);
     BOOST_TEST(wrong == 0u);
 }
 

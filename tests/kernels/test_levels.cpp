@@ -1,4 +1,5 @@
-// The kernels of every level that was compiled and that this processor has, as blocks call them: against the reference, and in two threads as in one.
+// The kernels of every level that was compiled and that this processor has, as blocks call them: against the reference, and in two threads
+// as in one.
 #include "numbers.hpp"
 
 #include <pali/arch/dispatch.hpp>
@@ -33,12 +34,14 @@ pali::aligned_vector<float> random_bfloat16(std::size_t n, unsigned seed) {
 }
 
 template <class Matrix>
-pali::aligned_vector<float> product(const kernels::entry_points& level, const pali::aligned_vector<float>& x, const Matrix& w, const float* bias, std::size_t threads, pali::pass kind = pali::pass::step) {
+pali::aligned_vector<float> product(const kernels::entry_points& level, const pali::aligned_vector<float>& x, const Matrix& w,
+                                    const float* bias, std::size_t threads, pali::pass kind = pali::pass::step) {
     pali::thread_pool pool(threads);
     pali::arena scratch;
     const std::size_t T = x.size() / w.width;
     pali::aligned_vector<float> y(T * w.count, -1.f);
-    level.product(rows<const float>(x.data(), T, w.width), {kernels::factor{w, bias, rows<float>(y.data(), T, w.count)}}, kind, pool, scratch);
+    level.product(rows<const float>(x.data(), T, w.width), {kernels::operand{w, bias, rows<float>(y.data(), T, w.count)}}, kind, pool,
+                  scratch);
     return y;
 }
 
@@ -59,11 +62,12 @@ void products_of(std::size_t T) {
 }
 
 template <std::size_t Bits>
-void quantised_products_of(std::size_t T) {
-    using matrix = pali::quantised_rows<Bits>;
+void quantized_products_of(std::size_t T) {
+    using matrix = pali::quantized_rows<Bits>;
     auto x = pali::test::random(T * K, 1);
     const auto bias = pali::test::random(N, 3), w = pali::test::random(N * K, 2);
-    for (std::size_t at = 0; at < x.size(); at += matrix::group) { // a largest number of 127, and whole ones: rounded to bytes they are what they were
+    for (std::size_t at = 0; at < x.size();
+         at += matrix::group) { // a largest number of 127, and whole ones: rounded to bytes they are what they were
         for (std::size_t i = 0; i < matrix::group; ++i) x[at + i] = std::round(x[at + i] * 127.f);
         x[at] = 127;
     }
@@ -71,7 +75,9 @@ void quantised_products_of(std::size_t T) {
     for_every_level([&](const auto& level, const std::string& name) {
         std::vector<std::uint8_t> codes(matrix::bytes_of(N * K));
         std::vector<pali::bfloat16> scales(N * K / matrix::group);
-        for (std::size_t n = 0; n < N; n += matrix::strip) level.template quantise_strip<Bits>(w.data() + n * K, K, codes.data() + matrix::bytes_of(n * K), scales.data() + n * K / matrix::group);
+        for (std::size_t n = 0; n < N; n += matrix::strip)
+            level.template quantize_strip<Bits>(w.data() + n * K, K, codes.data() + matrix::bytes_of(n * K),
+                                                scales.data() + n * K / matrix::group);
         all_codes.push_back(codes);
         BOOST_TEST((codes == all_codes.front()), name); // the same on every processor
         const matrix view{codes.data(), scales.data(), N, K};
@@ -79,7 +85,8 @@ void quantised_products_of(std::size_t T) {
         for (std::size_t n = 0; n < N; ++n)
             for (std::size_t k = 0; k < K; ++k) values.push_back(static_cast<float>(view.code(n, k)) * view.scale(n, k));
         std::vector<double> want(T * N);
-        reference::matmul(rows<const float>(x.data(), T, K), rows<const float>(values.data(), N, K), bias.data(), rows<double>(want.data(), T, N));
+        reference::matmul(rows<const float>(x.data(), T, K), rows<const float>(values.data(), N, K), bias.data(),
+                          rows<double>(want.data(), T, N));
         const auto y = product(level, x, view, bias.data(), 2);
         BOOST_TEST(pali::test::difference(y, want) < 2e-6, name << " T " << T);
         BOOST_TEST((y == product(level, x, view, bias.data(), 1)), name);
@@ -108,7 +115,8 @@ void attention_of(std::size_t tokens, double tolerance) {
             pali::thread_pool pool(threads);
             pali::arena scratch;
             pali::aligned_vector<float> out(tokens * width);
-            level.attend(shape, rows<const float>(q.data(), tokens, width), seen, mask, rows<float>(out.data(), tokens, width), pali::pass::prefill, pool, scratch);
+            level.attend(shape, rows<const float>(q.data(), tokens, width), seen, mask, rows<float>(out.data(), tokens, width),
+                         pali::pass::prefill, pool, scratch);
             return out;
         };
         const auto out = run(2);
@@ -129,15 +137,16 @@ BOOST_AUTO_TEST_CASE(products_match_the_reference) {
         products_of<pali::bfloat16>(T);
     }
     for (const std::size_t T : {1u, 7u}) {
-        quantised_products_of<8>(T);
-        quantised_products_of<4>(T);
+        quantized_products_of<8>(T);
+        quantized_products_of<4>(T);
     }
 }
 
 BOOST_AUTO_TEST_CASE(attention_matches_the_reference) {
     for (const std::size_t tokens : {1u, 90u}) {
         attention_of<float>(tokens, 3e-6);
-        attention_of<pali::bfloat16>(tokens, 1. / 512 + 1e-5); // weights of values may be rounded to bfloat16, by 2^-9 of themselves; values are below 1
+        attention_of<pali::bfloat16>(
+            tokens, 1. / 512 + 1e-5); // weights of values may be rounded to bfloat16, by 2^-9 of themselves; values are below 1
     }
 }
 
@@ -185,9 +194,12 @@ BOOST_AUTO_TEST_CASE(rows_and_elements_match_the_reference) {
 }
 
 BOOST_AUTO_TEST_CASE(convolutions_match_the_reference) {
-    for (const kernels::conv_shape& shape : {kernels::conv_shape{.in = 5, .out = 19, .side = 3}, {.in = 5, .out = 19, .side = 4, .stride = 2}, {.in = 5, .out = 19, .side = 4, .stride = 2, .transposed = true}}) {
+    for (const kernels::conv_shape& shape : {kernels::conv_shape{.in = 5, .out = 19, .side = 3},
+                                             {.in = 5, .out = 19, .side = 4, .stride = 2},
+                                             {.in = 5, .out = 19, .side = 4, .stride = 2, .transposed = true}}) {
         constexpr std::size_t height = 6, width = 10;
-        const auto weight = pali::test::random(shape.in * shape.out * shape.side * shape.side, 1), bias = pali::test::random(shape.out, 2), pixels = pali::test::random(height * width * shape.in, 3);
+        const auto weight = pali::test::random(shape.in * shape.out * shape.side * shape.side, 1), bias = pali::test::random(shape.out, 2),
+                   pixels = pali::test::random(height * width * shape.in, 3);
         pali::arena scratch;
         pali::thread_pool pool(2);
         const auto x = kernels::take_feature_map(scratch, height, width, shape.in);
@@ -211,26 +223,27 @@ BOOST_AUTO_TEST_CASE(resampled_bytes_are_the_sums_in_fixed_point) {
     const auto triangle = [](double x) { return std::max(0., 1 - std::abs(x)); };
     const auto weights = kernels::make_resample_weights(in, out, 1.0, triangle);
     const kernels::rgb_weights rgb(weights);
-    std::vector<std::uint8_t> picture(height * in * 3 + kernels::resample_padding);
-    for (std::size_t i = 0; i < picture.size(); ++i) picture[i] = static_cast<std::uint8_t>(i * 89 % 256);
+    std::vector<std::uint8_t> image(height * in * 3 + kernels::resample_padding);
+    for (std::size_t i = 0; i < image.size(); ++i) image[i] = static_cast<std::uint8_t>(i * 89 % 256);
     std::vector<std::uint8_t> want(out * 3), down(in * 3);
     for (std::size_t x = 0; x < out; ++x)
         for (std::size_t c = 0; c < 3; ++c) {
             std::int32_t sum = 1 << (kernels::resample_weights::precision - 1);
-            for (std::size_t i = 0; i < weights.spans[x].count; ++i) sum += weights.weights[x * weights.taps + i] * picture[(weights.spans[x].first + i) * 3 + c];
+            for (std::size_t i = 0; i < weights.spans[x].count; ++i)
+                sum += weights.weights[x * weights.taps + i] * image[(weights.spans[x].first + i) * 3 + c];
             want[x * 3 + c] = static_cast<std::uint8_t>(std::clamp(sum >> kernels::resample_weights::precision, 0, 255));
         }
     const std::int32_t quarter[height] = {1 << 20, 1 << 20, 1 << 20, 1 << 20};
     for (std::size_t i = 0; i < down.size(); ++i) {
         unsigned sum = 0;
-        for (std::size_t y = 0; y < height; ++y) sum += picture[y * in * 3 + i];
+        for (std::size_t y = 0; y < height; ++y) sum += image[y * in * 3 + i];
         down[i] = static_cast<std::uint8_t>((sum + 2) / 4);
     }
     for_every_level([&](const auto& level, const std::string& name) {
         std::vector<std::uint8_t> got(want.size()), column(down.size());
-        level.resample_row(picture.data(), rgb.spans(), rgb.count(), rgb.weights(), rgb.stride(), got.data());
+        level.resample_row(image.data(), rgb.spans(), rgb.count(), rgb.weights(), rgb.stride(), got.data());
         BOOST_TEST((got == want), name);
-        level.resample_columns(picture.data(), in * 3, quarter, height, column.data(), in * 3);
+        level.resample_columns(image.data(), in * 3, quarter, height, column.data(), in * 3);
         BOOST_TEST((column == down), name);
     });
 }

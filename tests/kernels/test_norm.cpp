@@ -1,10 +1,10 @@
 // Norms and functions of single numbers against the reference, for every instruction set.
 #include "numbers.hpp"
 
-#include <pali/kernels/elementwise.hpp>
-#include <pali/kernels/norm.hpp>
+#include <pali/kernels/pointwise/activations.hpp>
+#include <pali/kernels/pointwise/norm.hpp>
+#include <pali/kernels/pointwise/rope.hpp>
 #include <pali/kernels/reference.hpp>
-#include <pali/kernels/rope.hpp>
 
 #include <vector>
 
@@ -43,7 +43,8 @@ BOOST_AUTO_TEST_CASE(layer_norm_matches_reference) {
         reference::layer_norm(rows<const float>(x.data(), 3, width), scale.data(), bias.data(), 1e-6f, rows<double>(want.data(), 3, width));
         for_every_arch([&](auto tag) {
             auto y = x;
-            pali::kernels::layer_norm(tag, rows<const float>(y.data(), 3, width), scale.data(), bias.data(), 1e-6f, rows<float>(y.data(), 3, width));
+            pali::kernels::layer_norm(tag, rows<const float>(y.data(), 3, width), scale.data(), bias.data(), 1e-6f,
+                                      rows<float>(y.data(), 3, width));
             BOOST_TEST(pali::test::difference(y, want) < 5e-6, decltype(tag)::name() << " width " << width);
         });
     }
@@ -62,7 +63,8 @@ BOOST_AUTO_TEST_CASE(gelu_matches_reference_from_tail_to_tail) {
         for_every_arch([&](auto tag) {
             auto y = x;
             pali::kernels::gelu(tag, y.data(), n);
-            for (std::size_t i = 0; i < n; ++i) BOOST_TEST(std::abs(y[i] - want[i]) <= 1e-6 * std::max(1., std::abs(want[i])), decltype(tag)::name() << " at " << x[i]);
+            for (std::size_t i = 0; i < n; ++i)
+                BOOST_TEST(std::abs(y[i] - want[i]) <= 1e-6 * std::max(1., std::abs(want[i])), decltype(tag)::name() << " at " << x[i]);
         });
     }
 }
@@ -104,7 +106,8 @@ BOOST_AUTO_TEST_CASE(rope_turns_halves_as_the_formula_says) {
             reference::rope(want.data(), head_dim, position, 10000.);
             pali::kernels::rotate(head.data(), table.at(position));
             // float32 angles: at 4100 radians one rounding is 2.4e-4
-            BOOST_TEST(pali::test::difference(head, want) < 1e-6 + 1.2e-7 * static_cast<double>(position), "head_dim " << head_dim << " position " << position);
+            BOOST_TEST(pali::test::difference(head, want) < 1e-6 + 1.2e-7 * static_cast<double>(position),
+                       "head_dim " << head_dim << " position " << position);
         }
     }
 }

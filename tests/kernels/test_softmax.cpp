@@ -1,7 +1,7 @@
 // The parts of a softmax against the formula, for every instruction set.
 #include "numbers.hpp"
 
-#include <pali/kernels/softmax.hpp>
+#include <pali/kernels/pointwise/softmax.hpp>
 
 #include <cmath>
 #include <cstddef>

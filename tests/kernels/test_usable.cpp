@@ -22,20 +22,24 @@ struct wrong_zeros : emulated_tiles { // keeps what a tile held
 };
 struct wrong_strides : emulated_tiles { // rows follow each other without a gap
     template <int Tile>
-    static void load(const void* from, std::size_t) { emulated_tiles::load<Tile>(from, 64); }
+    static void load(const void* from, std::size_t) {
+        emulated_tiles::load<Tile>(from, 64);
+    }
 };
 struct wrong_operands : emulated_tiles { // exchanges the operands
     template <int Sums, int A, int B>
-    static void dot_bfloat16() { emulated_tiles::dot_bfloat16<Sums, B, A>(); }
+    static void dot_bfloat16() {
+        emulated_tiles::dot_bfloat16<Sums, B, A>();
+    }
 };
 
-/// portable_dot with one of its results changed.
+/// dot_bytes_portable with one of its results changed.
 template <std::size_t WrongTokens, std::size_t WrongBits>
 struct wrong_dot {
     template <std::size_t R, std::size_t Bits>
-    static void dot(const pali::quantised_rows<Bits>& w, std::size_t i, std::size_t second, const kernels::quantised_tokens& x, std::size_t first,
-                    float (&y)[R][pali::quantised_rows<Bits>::strip]) noexcept {
-        kernels::portable_dot::dot(w, i, second, x, first, y);
+    static void dot(const pali::quantized_rows<Bits>& w, std::size_t i, std::size_t second, const kernels::quantized_tokens& x,
+                    std::size_t first, float (&y)[R][pali::quantized_rows<Bits>::strip]) noexcept {
+        kernels::dot_bytes_portable::dot(w, i, second, x, first, y);
         if (R == WrongTokens && Bits == WrongBits) y[R - 1][7] += 1;
     }
 };
@@ -55,12 +59,12 @@ BOOST_AUTO_TEST_CASE(right_tiles_pass_and_wrong_ones_do_not, *boost::unit_test::
 }
 
 BOOST_AUTO_TEST_CASE(right_products_of_bytes_pass_and_wrong_ones_do_not) {
-    BOOST_TEST((kernels::self_check::codes_multiply<kernels::portable_dot, 8>()));
-    BOOST_TEST((kernels::self_check::codes_multiply<kernels::portable_dot, 4>()));
+    BOOST_TEST((kernels::self_check::codes_multiply<kernels::dot_bytes_portable, 8>()));
+    BOOST_TEST((kernels::self_check::codes_multiply<kernels::dot_bytes_portable, 4>()));
 #if defined(__x86_64__)
     if (pali::arch::detected().avx2) {
-        BOOST_TEST((kernels::self_check::codes_multiply<kernels::avx2_dot, 8>()));
-        BOOST_TEST((kernels::self_check::codes_multiply<kernels::avx2_dot, 4>()));
+        BOOST_TEST((kernels::self_check::codes_multiply<kernels::dot_bytes_avx2, 8>()));
+        BOOST_TEST((kernels::self_check::codes_multiply<kernels::dot_bytes_avx2, 4>()));
     }
 #endif
     BOOST_TEST((!kernels::self_check::codes_multiply<wrong_dot<1, 8>, 8>()));
@@ -72,12 +76,13 @@ BOOST_AUTO_TEST_CASE(right_products_of_bytes_pass_and_wrong_ones_do_not) {
 BOOST_AUTO_TEST_CASE(an_extension_whose_kernel_is_wrong_is_not_used, *boost::unit_test::precondition(pali::test::has_avx2)) {
     const features all{.avx2 = true, .avx_vnni = true, .avx512_vnni = true, .avx512_bf16 = true, .amx_bf16 = true};
     features without = all;
-    BOOST_TEST((kernels::self_check::without_wrong<emulated_tiles, kernels::portable_dot>(all) == all));
+    BOOST_TEST((kernels::self_check::without_wrong<emulated_tiles, kernels::dot_bytes_portable>(all) == all));
     without.amx_bf16 = false;
-    BOOST_TEST((kernels::self_check::without_wrong<wrong_products, kernels::portable_dot>(all) == without));
+    BOOST_TEST((kernels::self_check::without_wrong<wrong_products, kernels::dot_bytes_portable>(all) == without));
     without.avx_vnni = false;
     BOOST_TEST((kernels::self_check::without_wrong<wrong_products, wrong_dot<4, 4>>(all) == without));
-    BOOST_TEST((kernels::self_check::without_wrong<wrong_products, wrong_dot<4, 4>>({.avx2 = true}) == features{.avx2 = true})); // nothing to check
+    BOOST_TEST((kernels::self_check::without_wrong<wrong_products, wrong_dot<4, 4>>({.avx2 = true}) ==
+                features{.avx2 = true})); // nothing to check
 }
 
 BOOST_AUTO_TEST_CASE(what_is_usable_is_in_use) {

@@ -41,13 +41,14 @@ struct tiny_model {
     const json& about;
     golden goldens;
 
-    explicit tiny_model(const std::string& name) : about(find(name)), goldens(data_path("models/" + about.at("golden").get<std::string>())) {}
+    explicit tiny_model(const std::string& name)
+        : about(find(name)), goldens(data_path("models/" + about.at("golden").get<std::string>())) {}
 
     [[nodiscard]] std::filesystem::path folder() const { return data_path("models/" + about.at("folder").get<std::string>()); }
     [[nodiscard]] const json& cases() const { return about.at("cases"); }
     /// The absolute tolerance of a stage.
     [[nodiscard]] double tolerance(const std::string& stage) const { return about.at("tolerances").at(stage); }
-    /// Tokens of one picture.
+    /// Tokens of one image.
     [[nodiscard]] std::size_t image_tokens() const { return about.at("image_tokens"); }
 
     static const json& find(const std::string& name) {
@@ -56,8 +57,8 @@ struct tiny_model {
     }
 };
 
-/// "pictures/wide.png" -> "wide": how the goldens call a picture.
-inline std::string picture_name(const json& path) { return std::filesystem::path(path.get<std::string>()).stem().string(); }
+/// "images/wide.png" -> "wide": how the goldens call an image.
+inline std::string image_name(const json& path) { return std::filesystem::path(path.get<std::string>()).stem().string(); }
 
 /// Checks numbers against a golden, or its last rows.
 inline void check_close(std::span<const float> got, std::span<const float> want, double tolerance, const std::string& what) {

@@ -18,13 +18,13 @@ namespace pali::test {
 using outputs = std::map<std::string, std::vector<float>>;
 
 /// The pixels that the vision tower takes.
-std::vector<float> pixels_of(const checkpoint_config& config, const std::string& picture);
+std::vector<float> pixels_of(const checkpoint_config& config, const std::string& image);
 
 /// A network and what it works with. Bodies are in parts.ipp: a network takes a compiler some time, and those below are compiled once.
 template <class Config = dynamic, class Storage = f32>
 struct parts {
     checkpoint_config config;
-    context at;
+    context ctx;
     network<Config, Storage> net;
 
     explicit parts(const std::filesystem::path& folder, std::size_t threads = 2, residency where = residency::mapped)
@@ -32,10 +32,10 @@ struct parts {
     /// With a configuration other than the folder's.
     parts(const std::filesystem::path& folder, checkpoint_config changed, std::size_t threads = 2, residency where = residency::mapped);
 
-    /// One picture through vision tower and projector.
-    outputs see(const std::string& picture);
+    /// One image through vision tower and projector.
+    outputs see(const std::string& image);
 
-    /// Features of the pictures of a case.
+    /// Features of the images of a case.
     std::vector<image_features> features(const json& images);
 
     /// Prompt and a causal suffix in one pass: embeddings, layers, norm and logits of all rows.
@@ -53,9 +53,9 @@ struct parts {
     /// One more token behind what each cache holds, in one pass.
     outputs add(std::span<const token> next, std::span<kv_cache* const> caches);
 
-    /// Tokens of pictures and text.
+    /// Tokens of images and text.
     std::size_t room(std::span<const image_features> images, std::size_t text) const {
-        for (const image_features& picture : images) text += picture.values.shape(0);
+        for (const image_features& image : images) text += image.values.shape(0);
         return text;
     }
 
@@ -67,7 +67,9 @@ extern template struct parts<dynamic, f32>;
 extern template struct parts<dynamic, bf16>;
 
 /// What greedy decoding says.
-inline token most_likely(std::span<const float> logits) { return static_cast<token>(std::max_element(logits.begin(), logits.end()) - logits.begin()); }
+inline token most_likely(std::span<const float> logits) {
+    return static_cast<token>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
 
 /// Natural logarithm of a token's probability, in double.
 inline double logprob(std::span<const float> logits, token id) {

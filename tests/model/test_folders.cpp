@@ -7,7 +7,7 @@
 #include <pali/image/read.hpp>
 #include <pali/image/resize.hpp>
 #include <pali/model.hpp>
-#include <pali/model/quantise_checkpoint.hpp>
+#include <pali/model/quantize_checkpoint.hpp>
 #include <pali/objects/mask_vqvae.hpp>
 
 #include <support/temporary_folder.hpp>
@@ -34,7 +34,8 @@ struct changed_folder {
     json config;
     std::deque<std::vector<std::byte>> memory;
 
-    explicit changed_folder(const std::filesystem::path& from) : files(from), tensors(files.tensors()), config(json::parse(std::ifstream(from / "config.json"))) {
+    explicit changed_folder(const std::filesystem::path& from)
+        : files(from), tensors(files.tensors()), config(json::parse(std::ifstream(from / "config.json"))) {
         pali::copy_all_but_weights(from, folder.path());
     }
     const std::filesystem::path& write() {
@@ -64,15 +65,16 @@ struct changed_folder {
 
 std::filesystem::path shapes() { return source_path("examples/models/shapes"); }
 
-const pali::image& picture() {
-    static const pali::image photo = pali::read_image(shapes() / "pictures" / "cross_and_ring.png");
+const pali::image& image() {
+    static const pali::image photo = pali::read_image(shapes() / "images" / "cross_and_ring.png");
     return photo;
 }
 constexpr const char* seen = "a red cross and a yellow ring on a teal background";
 
 auto says(errc code, std::vector<std::string> words) {
     return [=](const pali::error& e) {
-        for (const std::string& word : words) BOOST_TEST(std::string(e.what()).find(word) != std::string::npos, word << " is not in " << e.what());
+        for (const std::string& word : words)
+            BOOST_TEST(std::string(e.what()).find(word) != std::string::npos, word << " is not in " << e.what());
         return e.code() == code;
     };
 }
@@ -86,26 +88,32 @@ BOOST_AUTO_TEST_CASE(a_head_serves_as_the_embedding) {
     const std::string embedding = some.named("embed_tokens.weight");
     some.tensors.emplace("lm_head.weight", some.tensors.at(embedding));
     some.tensors.erase(embedding);
-    BOOST_TEST(exact_model(some.write()).caption(picture()) == seen);
+    BOOST_TEST(exact_model(some.write()).caption(image()) == seen);
     some.config["tie_word_embeddings"] = false;
-    BOOST_CHECK_EXCEPTION(exact_model(some.write()), pali::error,
-                          says(errc::checkpoint_mismatch, {"1 tensor does not fit", "missing tensor 'language_model.model.embed_tokens.weight'", "tie_word_embeddings is false"}));
+    BOOST_CHECK_EXCEPTION(
+        exact_model(some.write()), pali::error,
+        says(errc::checkpoint_mismatch,
+             {"1 tensor does not fit", "missing tensor 'language_model.model.embed_tokens.weight'", "tie_word_embeddings is false"}));
 }
 
 BOOST_AUTO_TEST_CASE(without_a_tie_a_head_must_be_there) {
     changed_folder some(shapes());
     some.config["tie_word_embeddings"] = false;
-    BOOST_CHECK_EXCEPTION(exact_model(some.write()), pali::error, says(errc::checkpoint_mismatch, {"missing tensor 'language_model.lm_head.weight' (1536, 192)", "tie_word_embeddings is false"}));
+    BOOST_CHECK_EXCEPTION(
+        exact_model(some.write()), pali::error,
+        says(errc::checkpoint_mismatch, {"missing tensor 'language_model.lm_head.weight' (1536, 192)", "tie_word_embeddings is false"}));
 }
 
 // gemma2_untied has a head of its own, and transformers' answers with it are its goldens.
 BOOST_AUTO_TEST_CASE(a_head_of_its_own_makes_the_answer) {
     const tiny_model tiny("gemma2_untied");
     const json& one = tiny.cases().at(0);
-    std::vector<pali::image> pictures;
-    for (const json& path : one.at("images")) pictures.push_back(pali::read_image(data_path("models/" + path.get<std::string>())));
+    std::vector<pali::image> images;
+    for (const json& path : one.at("images")) images.push_back(pali::read_image(data_path("models/" + path.get<std::string>())));
     const pali::generate_options options{.max_new_tokens = one.at("max_new_tokens").get<std::size_t>()};
-    const auto answer = [&](const std::filesystem::path& folder) { return exact_model(folder).generate(pictures, one.at("prompt").get<std::string>(), options).tokens; };
+    const auto answer = [&](const std::filesystem::path& folder) {
+        return exact_model(folder).generate(images, one.at("prompt").get<std::string>(), options).tokens;
+    };
     changed_folder some(tiny.folder());
     const std::vector<pali::token> golden = one.at("tokens");
     some.config["tie_word_embeddings"] = true; // a head that differs is used all the same, as transformers 5 does
@@ -114,33 +122,39 @@ BOOST_AUTO_TEST_CASE(a_head_of_its_own_makes_the_answer) {
     BOOST_TEST((answer(some.write()) != golden));
 }
 
-BOOST_AUTO_TEST_CASE(names_of_a_wrapper_are_read_and_quantised) {
+BOOST_AUTO_TEST_CASE(names_of_a_wrapper_are_read_and_quantized) {
     for (const bool inside : {false, true}) {
         changed_folder some(shapes());
         pali::tensor_table wrapped;
         for (const auto& [name, tensor] : some.tensors) {
             std::string within = name;
-            if (const std::size_t at = name.find(".mlp."); at != std::string::npos) within.insert(at + 1, "_fsdp_wrapped_module._checkpoint_wrapped_module.");
+            if (const std::size_t at = name.find(".mlp."); at != std::string::npos)
+                within.insert(at + 1, "_fsdp_wrapped_module._checkpoint_wrapped_module.");
             wrapped.emplace(inside ? within : "student.module." + name, tensor);
         }
         some.tensors = wrapped;
-        BOOST_TEST(exact_model(some.write()).caption(picture()) == seen);
+        BOOST_TEST(exact_model(some.write()).caption(image()) == seen);
         const pali::test::temporary_folder to;
-        pali::quantise_checkpoint<pali::int8>(some.folder.path(), to.path());
-        BOOST_TEST((pali::model<pali::dynamic, pali::int8>(to.path()).caption(picture()) == seen));
+        pali::quantize_checkpoint<pali::int8>(some.folder.path(), to.path());
+        BOOST_TEST((pali::model<pali::dynamic, pali::int8>(to.path()).caption(image()) == seen));
     }
 }
 
-BOOST_AUTO_TEST_CASE(weights_of_types_that_are_not_read_are_not_quantised) {
-    for (const char* const ending : {"layers.1.mlp.up_proj.weight", "encoder.layers.1.mlp.fc1.weight", "multi_modal_projector.linear.weight", "patch_embedding.weight", "model.norm.weight"}) {
+BOOST_AUTO_TEST_CASE(weights_of_types_that_are_not_read_are_not_quantized) {
+    for (const char* const ending : {"layers.1.mlp.up_proj.weight", "encoder.layers.1.mlp.fc1.weight",
+                                     "multi_modal_projector.linear.weight", "patch_embedding.weight", "model.norm.weight"}) {
         changed_folder some(shapes());
         const std::string name = some.named(ending);
         pali::tensor_info& tensor = some.tensors.at(name);
         tensor.type = pali::dtype::f8_e4m3;
         tensor.bytes = tensor.bytes.first(tensor.count());
-        const auto refused = [&](errc code) { return says(code, {"tensor '" + name + "' is stored as F8_E4M3; BF16, F16 and F32 are read", "dtype=torch.bfloat16).save_pretrained(OUT)"}); };
+        const auto refused = [&](errc code) {
+            return says(code, {"tensor '" + name + "' is stored as F8_E4M3; BF16, F16 and F32 are read",
+                               "dtype=torch.bfloat16).save_pretrained(OUT)"});
+        };
         const pali::test::temporary_folder to;
-        BOOST_CHECK_EXCEPTION(pali::quantise_checkpoint<pali::int8>(some.write(), to.path()), pali::error, refused(errc::checkpoint_mismatch));
+        BOOST_CHECK_EXCEPTION(pali::quantize_checkpoint<pali::int8>(some.write(), to.path()), pali::error,
+                              refused(errc::checkpoint_mismatch));
         BOOST_CHECK_EXCEPTION(exact_model(some.folder.path()), pali::error, refused(errc::checkpoint_mismatch));
     }
 }
@@ -151,11 +165,13 @@ BOOST_AUTO_TEST_CASE(tensors_of_others_are_told_once_or_refused) {
     std::vector<std::string> notices;
     pali::load_options options;
     options.on_notice = [&](std::string_view notice) { notices.emplace_back(notice); };
-    BOOST_TEST(exact_model(some.write(), options).caption(picture()) == seen);
+    BOOST_TEST(exact_model(some.write(), options).caption(image()) == seen);
     BOOST_REQUIRE(notices.size() == 1u);
-    for (const char* word : {": 12 tensors are not used: 'v_head.0' BF16(1, 2), 'v_head.1'", "and 2 more"}) BOOST_TEST(notices[0].find(word) != std::string::npos, notices[0]);
+    for (const char* word : {": 12 tensors are not used: 'v_head.0' BF16(1, 2), 'v_head.1'", "and 2 more"})
+        BOOST_TEST(notices[0].find(word) != std::string::npos, notices[0]);
     options.strict = true;
-    BOOST_CHECK_EXCEPTION(exact_model(some.write(), options), pali::error, says(errc::checkpoint_mismatch, {"12 tensors do not fit", "unexpected tensors", "'v_head.0'", "and 2 more"}));
+    BOOST_CHECK_EXCEPTION(exact_model(some.write(), options), pali::error,
+                          says(errc::checkpoint_mismatch, {"12 tensors do not fit", "unexpected tensors", "'v_head.0'", "and 2 more"}));
 }
 
 BOOST_AUTO_TEST_CASE(an_index_that_differs_is_told_once_or_refused) {
@@ -169,11 +185,14 @@ BOOST_AUTO_TEST_CASE(an_index_that_differs_is_told_once_or_refused) {
     std::vector<std::string> notices;
     pali::load_options options;
     options.on_notice = [&](std::string_view notice) { notices.emplace_back(notice); };
-    BOOST_TEST(exact_model(folder, options).caption(picture()) == seen);
+    BOOST_TEST(exact_model(folder, options).caption(image()) == seen);
     BOOST_REQUIRE(notices.size() == 1u);
-    BOOST_TEST(notices[0].find("index and shards differ, and the shards are used as they are: 'counter' is in no shard") != std::string::npos, notices[0]);
+    BOOST_TEST(notices[0].find("index and shards differ, and the shards are used as they are: 'counter' is in no shard") !=
+                   std::string::npos,
+               notices[0]);
     options.strict = true;
-    BOOST_CHECK_EXCEPTION(exact_model(folder, options), pali::error, says(errc::checkpoint_mismatch, {"index and shards differ", "'counter' is in no shard"}));
+    BOOST_CHECK_EXCEPTION(exact_model(folder, options), pali::error,
+                          says(errc::checkpoint_mismatch, {"index and shards differ", "'counter' is in no shard"}));
 }
 
 // Rows that fill up the last strip of a vocabulary are no tokens: the others have the logits that they had.
@@ -190,10 +209,10 @@ void one_row_more() {
     using small = pali::model<pali::dynamic, Storage>;
     small before(shapes()), after(some.write());
     const pali::test::temporary_folder to;
-    pali::quantise_checkpoint<Storage>(some.folder.path(), to.path());
+    pali::quantize_checkpoint<Storage>(some.folder.path(), to.path());
     small from_file(to.path());
     const auto logits = [&](small& model) {
-        const pali::image_features features = model.encode(picture());
+        const pali::image_features features = model.encode(image());
         return model.logits(std::span(&features, 1), "caption en", "a red cross");
     };
     const auto want = logits(before), loaded = logits(after), read = logits(from_file);
@@ -203,7 +222,7 @@ void one_row_more() {
         BOOST_TEST(std::equal(want.data() + i * 1536, want.data() + (i + 1) * 1536, loaded.data() + i * 1537));
         BOOST_TEST(loaded(i, 1536) == loaded(i, 0));
     }
-    BOOST_TEST(after.caption(picture()) == seen);
+    BOOST_TEST(after.caption(image()) == seen);
 }
 BOOST_AUTO_TEST_CASE(a_vocabulary_of_1537_in_8_bits) { one_row_more<pali::int8>(); }
 BOOST_AUTO_TEST_CASE(a_vocabulary_of_1537_in_4_bits) { one_row_more<pali::int4>(); }
@@ -214,18 +233,25 @@ BOOST_AUTO_TEST_CASE(weights_that_are_no_numbers_are_named) {
         const std::string name = some.named("layers.2.mlp.down_proj.weight");
         std::memcpy(some.own(name).data() + 2 * (5 * 576 + 7), &bits, 2);
         some.write();
-        const std::vector<std::string> words{"logits are not finite", "1 tensor is not", "model.safetensors: tensor '" + name + "' has " + (bits == 0x7f80 ? "inf" : "nan") + " at (5, 7)"};
-        BOOST_CHECK_EXCEPTION((void)exact_model(some.folder.path()).caption(picture()), pali::error, says(errc::malformed_file, words));
-        BOOST_CHECK_EXCEPTION((void)exact_model(some.folder.path()).generate(std::span(&picture(), 1), "caption en", {.num_beams = 2}), pali::error, says(errc::malformed_file, words));
-        BOOST_CHECK_EXCEPTION((void)(pali::model<pali::dynamic, pali::int8>(some.folder.path()).caption(picture())), pali::error, says(errc::malformed_file, words));
-        BOOST_CHECK_EXCEPTION((void)(pali::model<pali::dynamic, pali::int4>(some.folder.path()).caption(picture())), pali::error, says(errc::malformed_file, words));
+        const std::vector<std::string> words{"logits are not finite", "1 tensor is not",
+                                             "model.safetensors: tensor '" + name + "' has " + (bits == 0x7f80 ? "inf" : "nan") +
+                                                 " at (5, 7)"};
+        BOOST_CHECK_EXCEPTION((void)exact_model(some.folder.path()).caption(image()), pali::error, says(errc::malformed_file, words));
+        BOOST_CHECK_EXCEPTION((void)exact_model(some.folder.path()).generate(std::span(&image(), 1), "caption en", {.num_beams = 2}),
+                              pali::error, says(errc::malformed_file, words));
+        BOOST_CHECK_EXCEPTION((void)(pali::model<pali::dynamic, pali::int8>(some.folder.path()).caption(image())), pali::error,
+                              says(errc::malformed_file, words));
+        BOOST_CHECK_EXCEPTION((void)(pali::model<pali::dynamic, pali::int4>(some.folder.path()).caption(image())), pali::error,
+                              says(errc::malformed_file, words));
         const pali::test::temporary_folder to;
-        BOOST_CHECK_EXCEPTION(pali::quantise_checkpoint<pali::int4>(some.folder.path(), to.path()), pali::error, says(errc::malformed_file, {"tensor '" + name + "' has a number that is not finite in row 5"}));
+        BOOST_CHECK_EXCEPTION(pali::quantize_checkpoint<pali::int4>(some.folder.path(), to.path()), pali::error,
+                              says(errc::malformed_file, {"tensor '" + name + "' has a number that is not finite in row 5"}));
         changed_folder tower(shapes()); // which is copied as it is
         const std::string other = tower.named("layers.1.mlp.fc1.weight");
         std::memcpy(tower.own(other).data() + 2 * 9, &bits, 2);
         tower.write();
-        BOOST_CHECK_EXCEPTION(pali::quantise_checkpoint<pali::int8>(tower.folder.path(), to.path()), pali::error, says(errc::malformed_file, {"tensor '" + other + "' has a number that is not finite: element 9"}));
+        BOOST_CHECK_EXCEPTION(pali::quantize_checkpoint<pali::int8>(tower.folder.path(), to.path()), pali::error,
+                              says(errc::malformed_file, {"tensor '" + other + "' has a number that is not finite: element 9"}));
     }
 }
 
@@ -236,30 +262,34 @@ BOOST_AUTO_TEST_CASE(tensors_of_others_may_hold_anything) {
     some.add("v_head.bias", {2});
     const std::uint16_t infinite = 0x7f80, not_finite = 0xffff;
     std::memcpy(some.own("v_head.bias").data(), &infinite, 2);
-    BOOST_TEST(exact_model(some.write()).caption(picture()) == seen);
+    BOOST_TEST(exact_model(some.write()).caption(image()) == seen);
     const pali::test::temporary_folder to;
-    pali::quantise_checkpoint<pali::int4>(some.folder.path(), to.path());
+    pali::quantize_checkpoint<pali::int4>(some.folder.path(), to.path());
     const pali::checkpoint_files written(to.path());
     for (const char* name : {"language_model.value_head.weight", "v_head.bias"}) {
         const pali::tensor_info &was = some.tensors.at(name), &is = written.at(name);
-        BOOST_TEST((is.type == was.type && is.shape == was.shape && std::equal(is.bytes.begin(), is.bytes.end(), was.bytes.begin(), was.bytes.end())), name);
+        BOOST_TEST((is.type == was.type && is.shape == was.shape &&
+                    std::equal(is.bytes.begin(), is.bytes.end(), was.bytes.begin(), was.bytes.end())),
+                   name);
     }
-    BOOST_TEST((pali::model<pali::dynamic, pali::int4>(to.path()).caption(picture()) == seen));
+    BOOST_TEST((pali::model<pali::dynamic, pali::int4>(to.path()).caption(image()) == seen));
     const std::string name = some.named("layers.2.mlp.down_proj.weight"); // and is not blamed for what another does
     std::memcpy(some.own(name).data(), &not_finite, 2);
-    BOOST_CHECK_EXCEPTION((void)exact_model(some.write()).caption(picture()), pali::error, [&](const pali::error& e) {
+    BOOST_CHECK_EXCEPTION((void)exact_model(some.write()).caption(image()), pali::error, [&](const pali::error& e) {
         return says(errc::malformed_file, {"1 tensor is not", name})(e) && std::string(e.what()).find("v_head") == std::string::npos;
     });
 }
 
-BOOST_AUTO_TEST_CASE(pictures_of_another_size_need_do_resize) {
+BOOST_AUTO_TEST_CASE(images_of_another_size_need_do_resize) {
     for (const json& off : {json(false), json(nullptr)}) {
         changed_folder some(shapes());
         some.folder.write("preprocessor_config.json", json{{"do_resize", off}}.dump());
         exact_model model(some.write());
-        BOOST_CHECK_EXCEPTION((void)model.caption(picture()), pali::error,
-                              says(errc::unsupported_config, {"preprocessor_config.json: do_resize is off", std::to_string(picture().width) + " x " + std::to_string(picture().height), "112 x 112"}));
-        BOOST_TEST(!model.caption(pali::resize(picture(), 112, 112, pali::filter::bicubic)).empty());
+        BOOST_CHECK_EXCEPTION(
+            (void)model.caption(image()), pali::error,
+            says(errc::unsupported_config, {"preprocessor_config.json: do_resize is off",
+                                            std::to_string(image().width) + " x " + std::to_string(image().height), "112 x 112"}));
+        BOOST_TEST(!model.caption(pali::resize(image(), 112, 112, pali::filter::bicubic)).empty());
     }
 }
 
@@ -274,33 +304,35 @@ BOOST_AUTO_TEST_CASE(a_mask_network_that_is_no_numbers_is_refused) {
     BOOST_CHECK_NO_THROW(pali::mask_vqvae(folder.path() / "masks.safetensors"));
     std::fill_n(bytes.begin(), 4, std::byte{0xff});
     pali::write_safetensors(folder.path() / "masks.safetensors", tensors);
-    BOOST_CHECK_EXCEPTION(pali::mask_vqvae(folder.path() / "masks.safetensors"), pali::error, says(errc::malformed_file, {"masks.safetensors: tensor '_vq_vae._embedding' has nan at (0, 0)"}));
+    BOOST_CHECK_EXCEPTION(pali::mask_vqvae(folder.path() / "masks.safetensors"), pali::error,
+                          says(errc::malformed_file, {"masks.safetensors: tensor '_vq_vae._embedding' has nan at (0, 0)"}));
 }
 
-// The embedded model has 512 positions, 64 of which are a picture's.
+// The embedded model has 512 positions, 64 of which are an image's.
 BOOST_AUTO_TEST_CASE(a_sequence_ends_with_the_positions) {
     exact_model model(shapes());
     std::size_t reported = 0;
     pali::generate_options options{.max_new_tokens = 100000};
     options.on_progress = [&](std::string_view, double) { return ++reported > 0; };
     const std::string words(2000, 'x');
-    const auto too_long = says(errc::invalid_prompt, {"(64 of pictures)", "512 positions", "max_position_embeddings"});
-    BOOST_CHECK_EXCEPTION((void)model.generate(picture(), words, options), pali::error, too_long);
-    BOOST_CHECK_EXCEPTION((void)model.generate_each(std::span(&picture(), 1), words, options), pali::error, too_long);
+    const auto too_long = says(errc::invalid_prompt, {"(64 of images)", "512 positions", "max_position_embeddings"});
+    BOOST_CHECK_EXCEPTION((void)model.generate(image(), words, options), pali::error, too_long);
+    BOOST_CHECK_EXCEPTION((void)model.generate_each(std::span(&image(), 1), words, options), pali::error, too_long);
     pali::find_options find;
     find.generate = options;
-    BOOST_CHECK_EXCEPTION((void)model.detect(picture(), words, find), pali::error, too_long);
+    BOOST_CHECK_EXCEPTION((void)model.detect(image(), words, find), pali::error, too_long);
     BOOST_TEST(reported == 0u, "nothing was computed");
-    const pali::image_features features = model.encode(picture());
-    BOOST_CHECK_EXCEPTION((void)model.score(std::span(&features, 1), "caption en", words), pali::error, says(errc::invalid_prompt, {"512 positions"}));
-    const pali::generation said = model.generate(picture(), "caption en", options);
+    const pali::image_features features = model.encode(image());
+    BOOST_CHECK_EXCEPTION((void)model.score(std::span(&features, 1), "caption en", words), pali::error,
+                          says(errc::invalid_prompt, {"512 positions"}));
+    const pali::generation said = model.generate(image(), "caption en", options);
     BOOST_TEST(said.text == seen);
     BOOST_TEST(said.most_tokens == 512 - 64 - said.prompt_tokens.size());
     options.min_new_tokens = 1000; // it may not end by itself
     options.on_progress = {};
     for (const std::size_t beams : {std::size_t{1}, std::size_t{2}}) {
         options.num_beams = beams;
-        const pali::generation all = model.generate(picture(), "caption en", options);
+        const pali::generation all = model.generate(image(), "caption en", options);
         BOOST_TEST(all.tokens.size() == all.most_tokens);
         BOOST_TEST((all.finish == pali::finish_reason::length));
     }
@@ -310,7 +342,8 @@ BOOST_AUTO_TEST_CASE(pointers_of_git_lfs_are_named) {
     changed_folder some(shapes());
     some.write();
     some.folder.write("tokenizer.model", "version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 4241003\n");
-    BOOST_CHECK_EXCEPTION(exact_model(some.folder.path()), pali::error, says(errc::malformed_file, {"tokenizer.model: is a pointer of Git LFS", "git lfs pull"}));
+    BOOST_CHECK_EXCEPTION(exact_model(some.folder.path()), pali::error,
+                          says(errc::malformed_file, {"tokenizer.model: is a pointer of Git LFS", "git lfs pull"}));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

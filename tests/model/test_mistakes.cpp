@@ -33,7 +33,7 @@ bool rows_differ(const std::vector<float>& a, const std::vector<float>& b, std::
 
 BOOST_AUTO_TEST_SUITE(mistakes)
 
-// ---- pictures and embeddings
+// ---- images and embeddings
 
 /// Neither divided nor multiplied by the square root of a width, and not by that of the top-level hidden_size either.
 BOOST_DATA_TEST_CASE(image_features_are_not_scaled, bdata::make(model_names()), name) {
@@ -41,7 +41,7 @@ BOOST_DATA_TEST_CASE(image_features_are_not_scaled, bdata::make(model_names()), 
     parts<> model(tiny.folder());
     const json& one = tiny.cases().at(0);
     const auto got = model.read(model.features(one.at("images")), tokens_of(one.at("prompt_tokens"))).at("embeddings");
-    const auto want = tiny.goldens.floats("picture.wide.projected");
+    const auto want = tiny.goldens.floats("image.wide.projected");
     check_close(std::span(got).first(want.size()), want, tiny.tolerance("projected"), "image rows");
 }
 
@@ -59,13 +59,14 @@ BOOST_DATA_TEST_CASE(token_embeddings_are_scaled_by_an_unrounded_root, bdata::ma
     const float root = std::sqrt(static_cast<float>(hidden));
     const double rounding = std::abs(static_cast<float>(pali::bfloat16(root)) / root - 1);
     if (rounding > 0) {
-        const float largest = std::abs(*std::max_element(last.begin(), last.end(), [](float a, float b) { return std::abs(a) < std::abs(b); }));
+        const float largest =
+            std::abs(*std::max_element(last.begin(), last.end(), [](float a, float b) { return std::abs(a) < std::abs(b); }));
         BOOST_TEST(largest * rounding > 1e-5, "the golden would notice a rounded root");
     }
 }
 
-/// Two pictures are two runs of tokens in the order given, before BOS.
-BOOST_DATA_TEST_CASE(several_pictures_stand_one_after_the_other, bdata::make(model_names()), name) {
+/// Two images are two runs of tokens in the order given, before BOS.
+BOOST_DATA_TEST_CASE(several_images_stand_one_after_the_other, bdata::make(model_names()), name) {
     const tiny_model tiny(name);
     parts<> model(tiny.folder());
     const json& one = tiny.cases().at(2);
@@ -73,15 +74,15 @@ BOOST_DATA_TEST_CASE(several_pictures_stand_one_after_the_other, bdata::make(mod
     auto images = model.features(one.at("images"));
     BOOST_REQUIRE(images.size() == 2u);
     const auto got = model.read(images, prompt);
-    auto want = tiny.goldens.floats("picture.wide.projected");
-    const auto second = tiny.goldens.floats("picture.small.projected");
+    auto want = tiny.goldens.floats("image.wide.projected");
+    const auto second = tiny.goldens.floats("image.small.projected");
     want.insert(want.end(), second.begin(), second.end());
     check_close(std::span(got.at("embeddings")).first(want.size()), want, tiny.tolerance("projected"), "image rows");
     std::swap(images[0], images[1]);
     const auto swapped = model.read(images, prompt);
     const std::size_t vocab = model.net.config.vocab;
     const difference d = worst_difference(last_rows(swapped.at("logits"), 1, vocab), last_rows(got.at("logits"), 1, vocab));
-    BOOST_TEST(d.absolute > 10 * tiny.tolerance("logits"), "the order of pictures matters");
+    BOOST_TEST(d.absolute > 10 * tiny.tolerance("logits"), "the order of images matters");
 }
 
 /// The image token need not be in the table, and its row, if there is one, is never used.
@@ -114,11 +115,12 @@ BOOST_DATA_TEST_CASE(prompts_see_each_other_and_answers_do_not_look_ahead, bdata
 
     prompt[prompt.size() - 2] = prompt[prompt.size() - 2] == 300 ? 301 : 300;
     const auto other = model.read(images, prompt, answer).at("norm");
-    for (std::size_t row = 0; row < prefix; ++row) BOOST_TEST(rows_differ(after, other, hidden, row, row + 1), "row " << row << " of the prefix does not see the prompt");
+    for (std::size_t row = 0; row < prefix; ++row)
+        BOOST_TEST(rows_differ(after, other, hidden, row, row + 1), "row " << row << " of the prefix does not see the prompt");
 }
 
 /// A window hides from a suffix token what is `window` or more behind it, never a part of the prefix from the prefix.
-BOOST_AUTO_TEST_CASE(a_window_hides_the_picture_from_the_answer_and_not_from_the_prompt) {
+BOOST_AUTO_TEST_CASE(a_window_hides_the_image_from_the_answer_and_not_from_the_prompt) {
     const pali::kernels::prefix_mask mask{.prefix = 17, .window = 5};
     for (std::size_t row = 0; row < 17; ++row) BOOST_TEST((mask(row).begin == 0u && mask(row).end == 17u));
     for (std::size_t row = 17; row < 40; ++row) BOOST_TEST((mask(row).begin == row + 1 - 5 && mask(row).end == row + 1));
@@ -159,7 +161,8 @@ BOOST_AUTO_TEST_CASE(weights_of_the_other_generation_are_refused) {
         BOOST_CHECK_EXCEPTION(parts<>(tiny.folder(), config), pali::error, [](const pali::error& e) {
             return e.code() == pali::errc::checkpoint_mismatch && std::string(e.what()).find("feedforward_layernorm") != std::string::npos;
         });
-        BOOST_CHECK_EXCEPTION(parts<pali::paligemma2_3b_224>(tiny.folder()), pali::error, [](const pali::error& e) { return e.code() == pali::errc::config_mismatch; });
+        BOOST_CHECK_EXCEPTION(parts<pali::paligemma2_3b_224>(tiny.folder()), pali::error,
+                              [](const pali::error& e) { return e.code() == pali::errc::config_mismatch; });
     }
 }
 
@@ -202,7 +205,8 @@ std::vector<wrong_number> wrong_numbers() {
     return {
         {"gemma2_window", "query scale of head_dim", [](c& x) { x.query_pre_attn_scalar = static_cast<float>(x.head_dim); }},
         {"gemma2_head", "query scale of head_dim", [](c& x) { x.query_pre_attn_scalar = static_cast<float>(x.head_dim); }},
-        {"gemma2_defaults", "query scale of hidden / heads", [](c& x) { x.query_pre_attn_scalar = static_cast<float>(x.hidden / x.heads); }},
+        {"gemma2_defaults", "query scale of hidden / heads",
+         [](c& x) { x.query_pre_attn_scalar = static_cast<float>(x.hidden / x.heads); }},
         {"gemma2_window", "no attention softcap", [](c& x) { x.attention_softcap = 0; }},
         {"gemma2_untied", "attention softcap of 50", [](c& x) { x.attention_softcap = 50; }},
         {"gemma2_window", "no final softcap", [](c& x) { x.final_softcap = 0; }},
@@ -230,7 +234,9 @@ BOOST_DATA_TEST_CASE(goldens_notice_a_wrong, bdata::make(wrong_numbers()), wrong
     parts<> model(tiny.folder(), config);
     const json& one = tiny.cases().at(0);
     const auto tokens = tokens_of(one.at("tokens"));
-    const auto logits = model.read(model.features(one.at("images")), tokens_of(one.at("prompt_tokens")), std::span(tokens).first(tokens.size() - 1)).at("logits");
+    const auto logits =
+        model.read(model.features(one.at("images")), tokens_of(one.at("prompt_tokens")), std::span(tokens).first(tokens.size() - 1))
+            .at("logits");
     const auto want = tiny.goldens.floats("case.0.decode_logits");
     BOOST_TEST(worst_difference(std::span(logits).last(want.size()), want).absolute > 10 * tiny.tolerance("logits"));
 }

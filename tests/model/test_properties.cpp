@@ -82,7 +82,8 @@ BOOST_DATA_TEST_CASE(mapped_equals_resident, bdata::make(model_names()), name) {
     const json& one = tiny.cases().at(0);
     parts<> mapped(tiny.folder(), 2, pali::residency::mapped), resident(tiny.folder(), 2, pali::residency::resident);
     check_same_bits(everything(resident, one), everything(mapped, one));
-    parts<pali::dynamic, pali::bf16> mapped_bf16(tiny.folder(), 2, pali::residency::mapped), resident_bf16(tiny.folder(), 2, pali::residency::resident);
+    parts<pali::dynamic, pali::bf16> mapped_bf16(tiny.folder(), 2, pali::residency::mapped),
+        resident_bf16(tiny.folder(), 2, pali::residency::resident);
     check_same_bits(everything(resident_bf16, one), everything(mapped_bf16, one));
 }
 
@@ -133,7 +134,10 @@ BOOST_DATA_TEST_CASE(batch_equals_single, bdata::make(model_names()), name) {
         model.read(images, prompt, {}, cache);
         batch.push_back({tokens, everything(model, one), std::move(cache)});
     }
-    const std::size_t steps = std::min_element(batch.begin(), batch.end(), [](const auto& a, const auto& b) { return a.tokens.size() < b.tokens.size(); })->tokens.size() - 1;
+    const std::size_t steps =
+        std::min_element(batch.begin(), batch.end(), [](const auto& a, const auto& b) { return a.tokens.size() < b.tokens.size(); })
+            ->tokens.size() -
+        1;
     BOOST_REQUIRE(steps >= 3u);
     for (std::size_t i = 0; i < steps; ++i) {
         std::vector<token> next;
@@ -145,7 +149,8 @@ BOOST_DATA_TEST_CASE(batch_equals_single, bdata::make(model_names()), name) {
         const std::vector<float> logits = model.add(next, caches).at("logits");
         for (std::size_t k = 0; k < count; ++k) {
             const auto row = std::span(logits).subspan(k * vocab, vocab);
-            check_close(row, batch[k].alone.at("logits after " + std::to_string(i)), tiny.tolerance("logits"), "sequence " + std::to_string(k) + ", step " + std::to_string(i));
+            check_close(row, batch[k].alone.at("logits after " + std::to_string(i)), tiny.tolerance("logits"),
+                        "sequence " + std::to_string(k) + ", step " + std::to_string(i));
             BOOST_TEST(most_likely(row) == batch[k].tokens[i + 1]);
         }
     }

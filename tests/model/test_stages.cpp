@@ -27,30 +27,48 @@ BOOST_DATA_TEST_CASE(configuration_is_as_transformers_reads_it, bdata::make(mode
     const auto read = pali::read_checkpoint_config(tiny.folder());
     const auto& got = read.sizes;
     const json& want = tiny.about.at("config");
-    const json have = {
-        {"vision", {{"image_size", got.vision.image_size}, {"patch_size", got.vision.patch_size}, {"hidden", got.vision.hidden}, {"layers", got.vision.layers},
-                    {"intermediate", got.vision.intermediate}, {"heads", got.vision.heads}}},
-        {"vocab", got.vocab}, {"hidden", got.hidden}, {"layers", got.layers}, {"intermediate", got.intermediate}, {"heads", got.heads}, {"kv_heads", got.kv_heads},
-        {"head_dim", got.head_dim}, {"query_pre_attn_scalar", got.query_pre_attn_scalar}, {"attention_softcap", got.attention_softcap},
-        {"final_softcap", got.final_softcap}, {"rope_theta", got.rope_theta}, {"post_norms", got.post_norms}, {"windows", got.windows}};
+    const json have = {{"vision",
+                        {{"image_size", got.vision.image_size},
+                         {"patch_size", got.vision.patch_size},
+                         {"hidden", got.vision.hidden},
+                         {"layers", got.vision.layers},
+                         {"intermediate", got.vision.intermediate},
+                         {"heads", got.vision.heads}}},
+                       {"vocab", got.vocab},
+                       {"hidden", got.hidden},
+                       {"layers", got.layers},
+                       {"intermediate", got.intermediate},
+                       {"heads", got.heads},
+                       {"kv_heads", got.kv_heads},
+                       {"head_dim", got.head_dim},
+                       {"query_pre_attn_scalar", got.query_pre_attn_scalar},
+                       {"attention_softcap", got.attention_softcap},
+                       {"final_softcap", got.final_softcap},
+                       {"rope_theta", got.rope_theta},
+                       {"post_norms", got.post_norms},
+                       {"windows", got.windows}};
     for (const auto& [key, value] : have.items()) {
         if (!value.is_object()) BOOST_TEST(value == want.at(key), key << ": got " << value << ", want " << want.at(key));
-        else for (const auto& [inner, number] : value.items()) BOOST_TEST(number == want.at(key).at(inner), key << "." << inner << ": got " << number);
+        else
+            for (const auto& [inner, number] : value.items())
+                BOOST_TEST(number == want.at(key).at(inner), key << "." << inner << ": got " << number);
     }
     BOOST_TEST(got.norm_eps == want.at("norm_eps").get<float>());
     BOOST_TEST(got.vision.norm_eps == want.at("vision").at("norm_eps").get<float>());
     BOOST_TEST(read.image_token == tiny.about.at("image_token").get<token>());
 }
 
-BOOST_DATA_TEST_CASE(pictures, bdata::make(model_names()), name) {
+BOOST_DATA_TEST_CASE(images, bdata::make(model_names()), name) {
     const tiny_model tiny(name);
     parts<> model(tiny.folder());
-    for (const std::string picture : {"wide", "tall", "small"}) {
-        const std::string key = "picture." + picture + ".";
+    for (const std::string image : {"wide", "tall", "small"}) {
+        const std::string key = "image." + image + ".";
         if (tiny.goldens.has(key + "pixel_values"))
-            check_close(pixels_of(model.config, picture), tiny.goldens.floats(key + "pixel_values"), tiny.tolerance("pixel_values"), key + "pixel_values");
-        for (const auto& [stage, values] : model.see(picture))
-            if (tiny.goldens.has(key + stage)) check_close(values, tiny.goldens.floats(key + stage), tiny.tolerance(stage_of(stage)), key + stage);
+            check_close(pixels_of(model.config, image), tiny.goldens.floats(key + "pixel_values"), tiny.tolerance("pixel_values"),
+                        key + "pixel_values");
+        for (const auto& [stage, values] : model.see(image))
+            if (tiny.goldens.has(key + stage))
+                check_close(values, tiny.goldens.floats(key + stage), tiny.tolerance(stage_of(stage)), key + stage);
     }
 }
 
@@ -97,7 +115,8 @@ BOOST_DATA_TEST_CASE(cached_decoding_equals_recomputing, bdata::make(model_cases
         step = model.add(tokens[i], cache);
     }
     check_close(norms, tiny.goldens.floats(key + "decode_norm"), tiny.tolerance("norm"), key + "decode_norm");
-    if (tiny.goldens.has(key + "decode_logits")) check_close(logits, tiny.goldens.floats(key + "decode_logits"), tiny.tolerance("logits"), key + "decode_logits");
+    if (tiny.goldens.has(key + "decode_logits"))
+        check_close(logits, tiny.goldens.floats(key + "decode_logits"), tiny.tolerance("logits"), key + "decode_logits");
 
     const outputs whole = model.read(images, prompt, std::span(tokens).first(tokens.size() - 1));
     check_close(last_rows(whole.at("logits"), tokens.size(), vocab), logits, tiny.tolerance("logits"), key + "recomputed");
@@ -114,7 +133,8 @@ BOOST_DATA_TEST_CASE(answers_are_scored, bdata::make(model_cases()), which) {
     const std::size_t vocab = model.net.config.vocab;
     const auto rows = last_rows(whole.at("logits"), answer.size(), vocab);
     for (std::size_t i = 0; i < answer.size(); ++i)
-        BOOST_TEST(std::abs(logprob(rows.subspan(i * vocab, vocab), answer[i]) - want[i]) <= tiny.tolerance("logprob"), "token " << i << " of the answer");
+        BOOST_TEST(std::abs(logprob(rows.subspan(i * vocab, vocab), answer[i]) - want[i]) <= tiny.tolerance("logprob"),
+                   "token " << i << " of the answer");
 }
 
 /// bf16 weights move logits no more than a few times what rounding the factors of all products to bf16 does in transformers, and
@@ -129,7 +149,8 @@ BOOST_DATA_TEST_CASE(bf16_weights_stay_within_their_rounding, bdata::make(model_
     const auto margins = one.at("margins").get<std::vector<double>>();
     const auto suffix = std::span(tokens).first(tokens.size() - 1);
     const std::size_t vocab = exact.net.config.vocab;
-    const outputs got = rounded.read(rounded.features(one.at("images")), prompt, suffix), want = exact.read(exact.features(one.at("images")), prompt, suffix);
+    const outputs got = rounded.read(rounded.features(one.at("images")), prompt, suffix),
+                  want = exact.read(exact.features(one.at("images")), prompt, suffix);
     const double allowed = 3 * one.at("bf16_logits_difference").get<double>();
     const auto rows = last_rows(got.at("logits"), tokens.size(), vocab);
     const difference d = worst_difference(rows, last_rows(want.at("logits"), tokens.size(), vocab));
@@ -140,8 +161,8 @@ BOOST_DATA_TEST_CASE(bf16_weights_stay_within_their_rounding, bdata::make(model_
     }
 }
 
-/// Keys and values in bf16 move logits no more than rounding the factors of all products to bf16 does in transformers; and, as with a cache in float32, token after token
-/// equals all of them at once.
+/// Keys and values in bf16 move logits no more than rounding the factors of all products to bf16 does in transformers; and, as with a cache
+/// in float32, token after token equals all of them at once.
 BOOST_DATA_TEST_CASE(a_bf16_cache_stays_within_its_rounding, bdata::make(model_cases()), which) {
     const tiny_model tiny(which.model);
     const json& one = tiny.cases().at(which.number);
@@ -164,7 +185,8 @@ BOOST_DATA_TEST_CASE(a_bf16_cache_stays_within_its_rounding, bdata::make(model_c
     pali::kv_cache cache(model.net.config, room, pali::kv_type::bf16);
     outputs step = model.read(images, prompt, {}, cache);
     for (std::size_t i = 0;; ++i) {
-        check_close(last_rows(step.at("logits"), 1, vocab), last_rows(rounded, tokens.size(), vocab).subspan(i * vocab, vocab), tiny.tolerance("logits"), "token " + std::to_string(i));
+        check_close(last_rows(step.at("logits"), 1, vocab), last_rows(rounded, tokens.size(), vocab).subspan(i * vocab, vocab),
+                    tiny.tolerance("logits"), "token " + std::to_string(i));
         if (i + 1 == tokens.size()) break;
         step = model.add(tokens[i], cache);
     }

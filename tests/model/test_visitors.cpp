@@ -2,7 +2,7 @@
 #include "parts.ipp"
 
 #include <pali/config/released.hpp>
-#include <pali/model/quantise_checkpoint.hpp>
+#include <pali/model/quantize_checkpoint.hpp>
 #include <pali/model/write_checkpoint.hpp>
 
 #include <boost/test/data/monomorphic.hpp>
@@ -48,7 +48,8 @@ void has_the_parameters_of(const std::string& variant) {
         for (const std::size_t side : shape) numbers *= side;
         parameters += numbers;
         BOOST_TEST(found.count(name) == 1u, name);
-        BOOST_TEST((want.at("tensors").contains(name) && want.at("tensors").at(name).template get<std::vector<std::size_t>>() == shape), name);
+        BOOST_TEST((want.at("tensors").contains(name) && want.at("tensors").at(name).template get<std::vector<std::size_t>>() == shape),
+                   name);
     }
     BOOST_TEST(found.size() == want.at("tensors").size());
     BOOST_TEST(parameters == want.at("parameters").template get<std::size_t>());
@@ -76,11 +77,11 @@ void check_equal(const fs::path& a, const fs::path& b) {
     }
 }
 
-/// Quantised by the file and loaded as it is: the file again.
+/// Quantized by the file and loaded as it is: the file again.
 template <class Storage>
 void writes_the_same_file() {
     const folder to;
-    pali::quantise_checkpoint<Storage>(shapes_folder(), to.path);
+    pali::quantize_checkpoint<Storage>(shapes_folder(), to.path);
     parts<pali::dynamic, Storage> model(to.path);
     pali::write_checkpoint(model.net, to.path / "again.safetensors");
     BOOST_TEST((content(to.path / "again.safetensors") == content(to.path / "model.safetensors")), Storage::name);
@@ -121,7 +122,7 @@ BOOST_AUTO_TEST_CASE(what_was_changed_is_written) {
     BOOST_TEST(changed == 1u);
 }
 
-BOOST_AUTO_TEST_CASE(a_quantised_file_is_written_again_byte_for_byte) {
+BOOST_AUTO_TEST_CASE(a_quantized_file_is_written_again_byte_for_byte) {
     writes_the_same_file<pali::int8>();
     writes_the_same_file<pali::int4>();
 }

@@ -58,7 +58,11 @@ inline const std::vector<answer_case>& answer_cases() {
         const nlohmann::json file = read_json(data_path("objects/answers.json"));
         std::vector<answer_case> out;
         for (const auto& c : file.at("answers")) {
-            answer_case made{c.at("why"), written_out(c.at("answer"), file.at("shorthand")), {}, c.value("skipped", std::size_t{0}), c.value("text", "")};
+            answer_case made{c.at("why"),
+                             written_out(c.at("answer"), file.at("shorthand")),
+                             {},
+                             c.value("skipped", std::size_t{0}),
+                             c.value("text", "")};
             for (const auto& o : c.at("objects")) {
                 wanted_object want{o.at(0), (o.at(1).is_string() ? file.at("boxes").at(o.at(1).get<std::string>()) : o.at(1)), {}};
                 if (!o.at(2).is_null()) {

@@ -64,7 +64,8 @@ BOOST_AUTO_TEST_CASE(each_place_of_an_object_has_its_tokens) {
     said = text.encode("<loc0100><loc0900><loc0101><loc0901>");
     BOOST_TEST((allowed(boxes, said) == std::set<token>{text.encode(" red circle")[0]}));
     said = text.encode("<loc0100><loc0900><loc0101><loc0901> red");
-    BOOST_TEST((allowed(boxes, said) == std::set<token>{text.encode(" red circle")[text.encode(" red").size()], text.encode(" red ring")[text.encode(" red").size()]}));
+    BOOST_TEST((allowed(boxes, said) == std::set<token>{text.encode(" red circle")[text.encode(" red").size()],
+                                                        text.encode(" red ring")[text.encode(" red").size()]}));
     said = text.encode("<loc0100><loc0900><loc0101><loc0901> red ring");
     BOOST_TEST((allowed(boxes, said) == std::set<token>{text.eos(), text.encode(" red ring ; ")[text.encode(" red ring").size()]}));
     said = text.encode("<loc0100><loc0900><loc0101><loc0901> red ring ; ");
@@ -110,7 +111,8 @@ BOOST_AUTO_TEST_CASE(without_a_label_or_without_locations_it_is_refused) {
 BOOST_DATA_TEST_CASE(any_walk_is_well_formed, bdata::xrange(40), seed) {
     const auto& text = shapes_text();
     const bool masks = seed % 2 == 1;
-    const strings labels{"red circle", "red ring", "ring", "blau\xC3\xA4ugig \xE7\x8C\xAB"}; // one is the beginning of nothing, one needs byte pieces
+    const strings labels{"red circle", "red ring", "ring",
+                         "blau\xC3\xA4ugig \xE7\x8C\xAB"}; // one is the beginning of nothing, one needs byte pieces
     const pali::object_constraint constraint(text, labels, masks);
     std::mt19937 random(static_cast<unsigned>(seed));
     std::vector<token> said;

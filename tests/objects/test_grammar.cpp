@@ -23,7 +23,8 @@ std::string fault_of(const std::string& answer, const pali::spoken_objects& read
     if (!pali::is_utf8(read.text)) return "text is no UTF-8";
     for (const pali::spoken_object& o : read.objects) {
         if (o.bytes.begin < before || o.bytes.begin > o.bytes.end || o.bytes.end > answer.size()) return "bytes of an object";
-        if (o.box_bytes.begin != o.bytes.begin || o.box_bytes.end > o.label_bytes.begin || o.label_bytes.end != o.bytes.end) return "order of ranges";
+        if (o.box_bytes.begin != o.bytes.begin || o.box_bytes.end > o.label_bytes.begin || o.label_bytes.end != o.bytes.end)
+            return "order of ranges";
         if (!o.box_bytes.of(answer).starts_with("<loc") || !o.box_bytes.of(answer).ends_with('>')) return "bytes of a box";
         if (!pali::is_utf8(o.label)) return "label is no UTF-8";
         if (pali::is_utf8(o.label_bytes.of(answer)) && o.label != o.label_bytes.of(answer)) return "label and its bytes";
@@ -37,7 +38,9 @@ std::string fault_of(const std::string& answer, const pali::spoken_objects& read
     return "";
 }
 
-bool same_object(const pali::spoken_object& a, const pali::spoken_object& b) { return a.label == b.label && a.loc == b.loc && a.seg == b.seg; }
+bool same_object(const pali::spoken_object& a, const pali::spoken_object& b) {
+    return a.label == b.label && a.loc == b.loc && a.seg == b.seg;
+}
 
 } // namespace
 
@@ -86,8 +89,10 @@ BOOST_DATA_TEST_CASE(a_prefix_gives_the_first_objects, bdata::make(answer_cases(
         for (std::size_t i = 0; i < read.objects.size(); ++i) {
             const bool is_last = i + 1 == read.objects.size();
             if (!is_last && !same_object(read.objects[i], whole.objects[i])) BOOST_ERROR("object " << i << " after " << length << " bytes");
-            if (is_last && read.objects[i].loc != whole.objects[i].loc) BOOST_ERROR("box of object " << i << " after " << length << " bytes");
-            if (is_last && read.objects[i].seg && read.objects[i].seg != whole.objects[i].seg) BOOST_ERROR("mask after " << length << " bytes");
+            if (is_last && read.objects[i].loc != whole.objects[i].loc)
+                BOOST_ERROR("box of object " << i << " after " << length << " bytes");
+            if (is_last && read.objects[i].seg && read.objects[i].seg != whole.objects[i].seg)
+                BOOST_ERROR("mask after " << length << " bytes");
         }
     }
 }
@@ -103,14 +108,36 @@ BOOST_AUTO_TEST_CASE(a_separator_joins_answers) {
             // A tag that the end of `a` cuts off in its name is none any more, when something follows.
             const bool is_cut = a.answer.ends_with("<") || a.answer.ends_with("<lo") || a.answer.ends_with("<s");
             if (both.objects.size() != want.size()) BOOST_ERROR(a.why << " + " << b.why << ": " << both.objects.size() << " objects");
-            else if (!is_cut && !std::equal(want.begin(), want.end(), both.objects.begin(), same_object)) BOOST_ERROR(a.why << " + " << b.why);
-            if (!is_cut && both.skipped != first.skipped + second.skipped) BOOST_ERROR(a.why << " + " << b.why << ": skipped " << both.skipped);
+            else if (!is_cut && !std::equal(want.begin(), want.end(), both.objects.begin(), same_object))
+                BOOST_ERROR(a.why << " + " << b.why);
+            if (!is_cut && both.skipped != first.skipped + second.skipped)
+                BOOST_ERROR(a.why << " + " << b.why << ": skipped " << both.skipped);
         }
 }
 
 BOOST_AUTO_TEST_CASE(anything_made_of_pieces_is_read) {
-    const std::string pieces[] = {"<loc0000>", "<loc0512>", "<loc1023>", "<loc1024>", "<loc", "<loc1", "<seg000>", "<seg127>", "<seg128>", "<seg", ";", " ",
-                                  "<", ">", "cat", "\xE7\x8C\xAB", "\xE7\x8C", "\xFF", std::string(1, '\0'), "\n", "1", "<loc0100><loc0100><loc0200><loc0200>"};
+    const std::string pieces[] = {"<loc0000>",
+                                  "<loc0512>",
+                                  "<loc1023>",
+                                  "<loc1024>",
+                                  "<loc",
+                                  "<loc1",
+                                  "<seg000>",
+                                  "<seg127>",
+                                  "<seg128>",
+                                  "<seg",
+                                  ";",
+                                  " ",
+                                  "<",
+                                  ">",
+                                  "cat",
+                                  "\xE7\x8C\xAB",
+                                  "\xE7\x8C",
+                                  "\xFF",
+                                  std::string(1, '\0'),
+                                  "\n",
+                                  "1",
+                                  "<loc0100><loc0100><loc0200><loc0200>"};
     std::mt19937 random(1);
     for (int n = 0; n < 20000; ++n) {
         std::string answer;
@@ -121,8 +148,9 @@ BOOST_AUTO_TEST_CASE(anything_made_of_pieces_is_read) {
 
 // Each of these takes a minute or more when anything is looked at twice as often with every doubling.
 BOOST_AUTO_TEST_CASE(time_grows_linearly) {
-    for (const std::string part : {"<loc0001><loc0002><loc0003><loc0004> cat ; ", "<loc0001>", "<seg000>", "<", "<loc", "<loc0", " ", ";", "a", "\xFF", "0", "<loc0001> ",
-                                   "<loc0001><loc0002><loc0003><loc0004>", "<loc0001><loc0002><loc0003><loc0004> \n "}) {
+    for (const std::string part :
+         {"<loc0001><loc0002><loc0003><loc0004> cat ; ", "<loc0001>", "<seg000>", "<", "<loc", "<loc0", " ", ";", "a", "\xFF", "0",
+          "<loc0001> ", "<loc0001><loc0002><loc0003><loc0004>", "<loc0001><loc0002><loc0003><loc0004> \n "}) {
         std::string answer;
         while (answer.size() < 4'000'000) answer += part;
         const auto begin = std::chrono::steady_clock::now();

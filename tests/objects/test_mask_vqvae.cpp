@@ -97,7 +97,8 @@ BOOST_AUTO_TEST_SUITE(mask_vqvae)
 BOOST_AUTO_TEST_CASE(goldens_are_of_this_network) {
     const pali::mapped_file file(network_file);
     const std::string digest = pali::test::sha256(file.bytes().data(), file.bytes().size());
-    BOOST_TEST(has(golden().metadata("made"), digest), network_file << " is not what " << golden().metadata("made") << ": run tests/golden/masks.py again");
+    BOOST_TEST(has(golden().metadata("made"), digest),
+               network_file << " is not what " << golden().metadata("made") << ": run tests/golden/masks.py again");
 }
 
 BOOST_AUTO_TEST_CASE(masks_are_those_of_pytorch) {
@@ -106,7 +107,7 @@ BOOST_AUTO_TEST_CASE(masks_are_those_of_pytorch) {
     const std::size_t count = golden().shape("decode.masks")[0];
     BOOST_TEST_REQUIRE(count >= 5u);
     for (std::size_t i = 0; i < count; ++i) {
-        const auto mask = network().decode(codes_of("decode.codes", i), at);
+        const auto mask = network().decode(codes_of("decode.codes", i), ctx);
         BOOST_TEST((mask.shape(0) == 64 && mask.shape(1) == 64));
         check_near("decode.masks", {mask.data(), 4096}, std::span(want).subspan(i * 4096, 4096));
     }
@@ -116,7 +117,7 @@ BOOST_AUTO_TEST_CASE(codes_are_those_of_pytorch) {
     pali::context at(2);
     BOOST_TEST(network().can_encode());
     for (std::size_t i = 0; i < golden().shape("encode.codes")[0]; ++i)
-        BOOST_TEST(network().encode(mask_of(i), at) == codes_of("encode.codes", i), boost::test_tools::per_element());
+        BOOST_TEST(network().encode(mask_of(i), ctx) == codes_of("encode.codes", i), boost::test_tools::per_element());
 }
 
 // The layers alone, so that a wrong one is named.
@@ -131,9 +132,9 @@ BOOST_AUTO_TEST_CASE(every_layer_is_that_of_pytorch) {
         pali::binder names(part, "part");
         net.each([&](pali::conv_layer& layer, const std::string& of) { layer.bind(names.root()[name + "." + of]); });
         names.check("");
-        const auto memory = names.finish(pali::residency::mapped, at.threads, {});
+        const auto memory = names.finish(pali::residency::mapped, ctx.threads, {});
         net.each([](pali::conv_layer& layer, const std::string&) { layer.pack(); });
-        (void)net(x, at, [&](const std::string& layer, pali::kernels::feature_map<const float> y) {
+        (void)net(x, ctx, [&](const std::string& layer, pali::kernels::feature_map<const float> y) {
             const std::string of = name + "." + layer;
             if (!golden().has(of)) return;
             BOOST_TEST(golden().shape(of) == (std::vector<std::size_t>{y.height, y.width, y.channels}), boost::test_tools::per_element());
@@ -143,11 +144,11 @@ BOOST_AUTO_TEST_CASE(every_layer_is_that_of_pytorch) {
             ++compared;
         });
     };
-    const auto entries = pali::kernels::take_feature_map(at.scratch, 4, 4, 512);
+    const auto entries = pali::kernels::take_feature_map(ctx.scratch, 4, 4, 512);
     const auto codebook = file.at("_vq_vae._embedding").as<float>();
     for (std::size_t i = 0; i < 16; ++i) std::copy_n(codebook.data() + codes_of("decode.codes", 0)[i] * 512, 512, entries.at(i / 4, i % 4));
     run(pali::mask_decoder{}, "decoder", entries);
-    const auto values = pali::kernels::take_feature_map(at.scratch, 64, 64, 1);
+    const auto values = pali::kernels::take_feature_map(ctx.scratch, 64, 64, 1);
     const auto mask = mask_of(0);
     for (std::size_t i = 0; i < 4096; ++i) *values.at(i / 64, i % 64) = 2 * (mask.data()[i] - 0.5f);
     run(pali::mask_encoder{}, "encoder", values);
@@ -158,7 +159,7 @@ BOOST_AUTO_TEST_CASE(a_mask_comes_back_from_its_codes) {
     pali::context at(2);
     for (std::size_t i = 0; i < 4; ++i) {
         const auto mask = mask_of(i);
-        const auto back = network().decode(network().encode(mask, at), at);
+        const auto back = network().decode(network().encode(mask, ctx), ctx);
         std::size_t both = 0, either = 0;
         for (std::size_t p = 0; p < 4096; ++p) {
             const bool a = mask.data()[p] > 0.5f, b = back.data()[p] > 0;
@@ -175,13 +176,13 @@ BOOST_AUTO_TEST_CASE(threads_and_repetition_change_nothing) {
     for (const std::size_t threads : {1u, 2u, 3u}) {
         pali::context at(threads);
         for (int again = 0; again < 2; ++again) {
-            const auto got = network().decode(codes_of("decode.codes", 4), at);
+            const auto got = network().decode(codes_of("decode.codes", 4), ctx);
             BOOST_TEST((std::equal(got.begin(), got.end(), want.begin())));
-            BOOST_TEST((network().encode(mask_of(3), at) == network().encode(mask_of(3), one)));
+            BOOST_TEST((network().encode(mask_of(3), ctx) == network().encode(mask_of(3), one)));
         }
-        const std::size_t held = at.scratch.bytes();
-        (void)network().decode(codes_of("decode.codes", 1), at);
-        BOOST_TEST(at.scratch.bytes() == held); // the memory of the first time is enough
+        const std::size_t held = ctx.scratch.bytes();
+        (void)network().decode(codes_of("decode.codes", 1), ctx);
+        BOOST_TEST(ctx.scratch.bytes() == held); // the memory of the first time is enough
     }
 }
 
@@ -191,7 +192,7 @@ BOOST_AUTO_TEST_CASE(the_order_of_codes_is_row_by_row) {
     a.fill(codes_of("decode.codes", 0)[0]);
     b = a;
     b[3] = codes_of("decode.codes", 0)[5]; // the last of the first row: top right
-    const auto before = network().decode(a, at), after = network().decode(b, at);
+    const auto before = network().decode(a, ctx), after = network().decode(b, ctx);
     const auto moved = [&](std::size_t y, std::size_t x) { return std::abs(before(y, x) - after(y, x)); };
     float right = 0, left = 0;
     for (std::size_t y = 0; y < 16; ++y)
@@ -203,13 +204,13 @@ BOOST_AUTO_TEST_CASE(codes_above_127_are_refused) {
     pali::context at(1);
     codes wrong{};
     wrong[7] = 128;
-    const auto message = message_of([&] { (void)network().decode(wrong, at); }, errc::invalid_argument);
+    const auto message = message_of([&] { (void)network().decode(wrong, ctx); }, errc::invalid_argument);
     BOOST_TEST((has(message, "code 7") && has(message, "128") && has(message, "0 to 127")), message);
 }
 
 BOOST_AUTO_TEST_CASE(masks_of_another_size_are_refused) {
     pali::context at(1);
-    const auto message = message_of([&] { (void)network().encode(pali::make_matrix(32, 64), at); }, errc::invalid_argument);
+    const auto message = message_of([&] { (void)network().encode(pali::make_matrix(32, 64), ctx); }, errc::invalid_argument);
     BOOST_TEST((has(message, "(32, 64)") && has(message, "(64, 64)")), message);
 }
 
@@ -217,8 +218,8 @@ BOOST_AUTO_TEST_CASE(safetensors_and_16_bits_are_read) {
     const pali::test::temporary_folder folder;
     changed_file file;
     pali::context at(1);
-    const auto want = network().decode(codes_of("decode.codes", 2), at);
-    const auto same = pali::mask_vqvae(file.write(folder)).decode(codes_of("decode.codes", 2), at);
+    const auto want = network().decode(codes_of("decode.codes", 2), ctx);
+    const auto same = pali::mask_vqvae(file.write(folder)).decode(codes_of("decode.codes", 2), ctx);
     BOOST_TEST((std::equal(same.begin(), same.end(), want.begin())));
 
     for (auto& [name, t] : file.tensors) {
@@ -233,7 +234,7 @@ BOOST_AUTO_TEST_CASE(safetensors_and_16_bits_are_read) {
         t.type = pali::dtype::bf16;
         t.bytes = half;
     }
-    const auto near = pali::mask_vqvae(file.write(folder)).decode(codes_of("decode.codes", 2), at);
+    const auto near = pali::mask_vqvae(file.write(folder)).decode(codes_of("decode.codes", 2), ctx);
     const auto worst = pali::test::worst_difference({near.data(), 4096}, {want.data(), 4096});
     BOOST_TEST(worst.absolute < 0.1, worst); // eight bits of every weight are left, on a path of thirteen layers
 }
@@ -244,10 +245,10 @@ BOOST_AUTO_TEST_CASE(the_decoder_alone_is_enough) {
     std::erase_if(file.tensors, [](const auto& t) { return t.first.starts_with("encoder.") || t.first.starts_with("_vq_vae._ema"); });
     const pali::mask_vqvae alone(file.write(folder));
     pali::context at(1);
-    const auto got = alone.decode(codes_of("decode.codes", 0), at), want = network().decode(codes_of("decode.codes", 0), at);
+    const auto got = alone.decode(codes_of("decode.codes", 0), ctx), want = network().decode(codes_of("decode.codes", 0), ctx);
     BOOST_TEST((std::equal(got.begin(), got.end(), want.begin())));
     BOOST_TEST(!alone.can_encode());
-    const auto message = message_of([&] { (void)alone.encode(mask_of(0), at); }, errc::invalid_argument);
+    const auto message = message_of([&] { (void)alone.encode(mask_of(0), ctx); }, errc::invalid_argument);
     BOOST_TEST((has(message, "changed.safetensors") && has(message, "encoder") && has(message, "vae-oid.npz")), message);
 }
 
@@ -261,16 +262,19 @@ BOOST_AUTO_TEST_CASE(all_that_does_not_fit_is_in_one_error) {
     file.tensors["_vq_vae._embedding"].type = pali::dtype::i32;
     const auto path = file.write(folder);
     const auto message = message_of([&] { const pali::mask_vqvae loaded(path); }, errc::checkpoint_mismatch);
-    for (const std::string word : {"changed.safetensors", "5 tensors", "missing tensor 'decoder.2.net.2.bias' (128)", "missing tensor 'encoder.9.net.4.weight' (128, 128, 1, 1)",
-                                   "unexpected tensor\n    'decoder.13.weight'", "'decoder.6.weight' has shape (64, 128, 4, 4)", "needs (128, 64, 4, 4)", "'_vq_vae._embedding' is stored as I32",
-                                   "mask network"})
+    for (const std::string word :
+         {"changed.safetensors", "5 tensors", "missing tensor 'decoder.2.net.2.bias' (128)",
+          "missing tensor 'encoder.9.net.4.weight' (128, 128, 1, 1)", "unexpected tensor\n    'decoder.13.weight'",
+          "'decoder.6.weight' has shape (64, 128, 4, 4)", "needs (128, 64, 4, 4)", "'_vq_vae._embedding' is stored as I32", "mask network"})
         BOOST_TEST(has(message, word), "looking for " << word << " in " << message);
 }
 
 BOOST_AUTO_TEST_CASE(other_files_are_refused_in_words) {
     const pali::test::temporary_folder folder;
-    BOOST_TEST(has(message_of([&] { const pali::mask_vqvae loaded(folder.write("mask.pt", "x")); }, errc::unsupported_format), ".npz or a .safetensors"));
-    BOOST_TEST(has(message_of([&] { const pali::mask_vqvae loaded(folder.write("mask.npz", "x")); }, errc::malformed_file), "no zip archive"));
+    BOOST_TEST(has(message_of([&] { const pali::mask_vqvae loaded(folder.write("mask.pt", "x")); }, errc::unsupported_format),
+                   ".npz or a .safetensors"));
+    BOOST_TEST(
+        has(message_of([&] { const pali::mask_vqvae loaded(folder.write("mask.npz", "x")); }, errc::malformed_file), "no zip archive"));
     (void)message_of([&] { const pali::mask_vqvae loaded(folder.path() / "none.npz"); }, errc::cannot_open);
 }
 

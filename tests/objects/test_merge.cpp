@@ -62,7 +62,8 @@ BOOST_AUTO_TEST_CASE(odd_numbers) {
     BOOST_TEST_REQUIRE(kept.size() == 2u);
     BOOST_TEST(kept[0].score == 0.1f);
     for (const float iou : {0.f, -1.f, 1.5f, none})
-        BOOST_CHECK_EXCEPTION((void)pali::merge({}, {.iou = iou}), pali::error, [](const pali::error& e) { return e.code() == pali::errc::invalid_argument; });
+        BOOST_CHECK_EXCEPTION((void)pali::merge({}, {.iou = iou}), pali::error,
+                              [](const pali::error& e) { return e.code() == pali::errc::invalid_argument; });
 }
 
 BOOST_AUTO_TEST_CASE(nothing_left_is_a_duplicate_and_all_that_went_was) {
@@ -72,10 +73,13 @@ BOOST_AUTO_TEST_CASE(nothing_left_is_a_duplicate_and_all_that_went_was) {
         for (std::size_t i = random() % 30; i > 0; --i) {
             const auto side = [&] { return static_cast<float>(random() % 30 + 1); };
             const float x = side(), y = side();
-            objects.push_back(made(random() % 2 == 0 ? "a" : "b", static_cast<float>(random() % 100) / 100, {x, y, x + side(), y + side()}));
+            objects.push_back(
+                made(random() % 2 == 0 ? "a" : "b", static_cast<float>(random() % 100) / 100, {x, y, x + side(), y + side()}));
         }
         const auto kept = pali::merge(objects, {.iou = 0.3f});
-        const auto alike = [](const pali::object& a, const pali::object& b) { return a.label == b.label && pali::iou(a.box, b.box) >= 0.3f; };
+        const auto alike = [](const pali::object& a, const pali::object& b) {
+            return a.label == b.label && pali::iou(a.box, b.box) >= 0.3f;
+        };
         std::size_t at = 0;
         for (const auto& o : objects) {
             if (at < kept.size() && kept[at].box == o.box && kept[at].label == o.label && kept[at].score == o.score) ++at;

@@ -1,4 +1,4 @@
-// Decoded masks in the picture: Pillow's bits, and what Pillow has no word for.
+// Decoded masks in the image: Pillow's bits, and what Pillow has no word for.
 #include "answers.hpp"
 
 #include <support/golden.hpp>
@@ -92,7 +92,7 @@ BOOST_AUTO_TEST_CASE(floats_equal_pillow) {
     }
 }
 
-// The part that lies in the picture is the same part of a picture that holds all of the box.
+// The part that lies in the image is the same part of an image that holds all of the box.
 BOOST_AUTO_TEST_CASE(a_box_partly_outside_is_cut_not_squeezed) {
     std::mt19937 random(2);
     for (const auto style : {pali::mask_style::hard, pali::mask_style::soft})
@@ -103,12 +103,14 @@ BOOST_AUTO_TEST_CASE(a_box_partly_outside_is_cut_not_squeezed) {
             const auto at = [](int a, int b, int c, int d) {
                 return pali::box{static_cast<float>(a), static_cast<float>(b), static_cast<float>(c), static_cast<float>(d)};
             };
-            const auto cut = pali::place_mask(decoded("noise"), at(x0, y0, x1, y1), static_cast<std::size_t>(width), static_cast<std::size_t>(height), style);
+            const auto cut = pali::place_mask(decoded("noise"), at(x0, y0, x1, y1), static_cast<std::size_t>(width),
+                                              static_cast<std::size_t>(height), style);
             const auto whole = pali::place_mask(decoded("noise"), at(x0 + margin, y0 + margin, x1 + margin, y1 + margin), 500, 500, style);
             std::size_t wrong = 0;
             for (std::size_t y = 0; y < cut.height; ++y)
                 for (std::size_t x = 0; x < cut.width; ++x)
-                    wrong += cut.values[y * cut.width + x] != whole.values[(y + static_cast<std::size_t>(margin)) * 500 + x + static_cast<std::size_t>(margin)];
+                    wrong += cut.values[y * cut.width + x] !=
+                             whole.values[(y + static_cast<std::size_t>(margin)) * 500 + x + static_cast<std::size_t>(margin)];
             BOOST_TEST(wrong == 0u, x0 << ' ' << y0 << ' ' << x1 << ' ' << y1 << " in " << width << " x " << height);
         }
 }
@@ -132,8 +134,9 @@ BOOST_AUTO_TEST_CASE(hard_is_all_or_nothing_and_soft_is_between) {
 
 BOOST_AUTO_TEST_CASE(no_pixels_nothing_inside) {
     for (const auto style : {pali::mask_style::hard, pali::mask_style::soft})
-        for (const pali::box where : {pali::box{5, 5, 5, 9}, pali::box{5, 5, 9, 5}, pali::box{9, 5, 5, 9}, pali::box{5, 9, 9, 5}, pali::box{5.1f, 5.1f, 5.4f, 9},
-                                      pali::box{-9, 2, -1, 8}, pali::box{20, 2, 30, 8}, pali::box{2, 10, 8, 12}, pali::box{2, -8, 8, -0.2f}}) {
+        for (const pali::box where :
+             {pali::box{5, 5, 5, 9}, pali::box{5, 5, 9, 5}, pali::box{9, 5, 5, 9}, pali::box{5, 9, 9, 5}, pali::box{5.1f, 5.1f, 5.4f, 9},
+              pali::box{-9, 2, -1, 8}, pali::box{20, 2, 30, 8}, pali::box{2, 10, 8, 12}, pali::box{2, -8, 8, -0.2f}}) {
             const auto made = pali::place_mask(decoded("blob"), where, 20, 10, style);
             BOOST_TEST((made == pali::mask(20, 10)), where);
         }
@@ -149,7 +152,8 @@ BOOST_AUTO_TEST_CASE(what_is_not_finite_does_no_harm) {
     for (const auto style : {pali::mask_style::hard, pali::mask_style::soft}) {
         BOOST_TEST(pali::place_mask(values, pali::box{0, 0, 100, 80}, 100, 80, style).area() > 0u);
         const float infinite = std::numeric_limits<float>::infinity(), none = std::numeric_limits<float>::quiet_NaN();
-        for (const pali::box where : {pali::box{0, 0, infinite, 5}, pali::box{-infinite, 0, infinite, 5}, pali::box{0, none, 5, 5}, pali::box{0, 0, 2e7f, 5}})
+        for (const pali::box where :
+             {pali::box{0, 0, infinite, 5}, pali::box{-infinite, 0, infinite, 5}, pali::box{0, none, 5, 5}, pali::box{0, 0, 2e7f, 5}})
             BOOST_TEST(code_of([&] { (void)pali::place_mask(values, where, 10, 10, style); }) == invalid, where);
         // Sixteen million pixels wide, of which ten are seen: only those are made.
         BOOST_TEST((pali::place_mask(values, pali::box{-8e6f, -8e6f, 8e6f, 8e6f}, 10, 10, style).values.size() == 100u));

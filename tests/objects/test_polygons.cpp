@@ -35,7 +35,8 @@ pali::mask filled(const std::vector<pali::polygon>& lines, std::size_t width, st
             for (std::size_t y = 0; y < height; ++y) {
                 const double centre = static_cast<double>(y) + 0.5, ay = static_cast<double>(a.y), by = static_cast<double>(b.y);
                 if ((ay < centre) == (by < centre)) continue;
-                const double crossing = static_cast<double>(a.x) + (static_cast<double>(b.x) - static_cast<double>(a.x)) * (centre - ay) / (by - ay);
+                const double crossing =
+                    static_cast<double>(a.x) + (static_cast<double>(b.x) - static_cast<double>(a.x)) * (centre - ay) / (by - ay);
                 for (std::size_t x = 0; x < width; ++x)
                     if (static_cast<double>(x) + 0.5 > crossing) made.values[y * width + x] ^= 255;
             }
@@ -75,7 +76,8 @@ BOOST_AUTO_TEST_CASE(filling_borders_gives_the_mask_back) {
     }
 }
 
-/// tests/golden/polygons.py: masks, and the run lengths that pycocotools makes of their polygons. It fills by its own rule, so a pixel may differ.
+/// tests/golden/polygons.py: masks, and the run lengths that pycocotools makes of their polygons. It fills by its own rule, so a pixel may
+/// differ.
 BOOST_AUTO_TEST_CASE(polygons_are_the_masks_that_pycocotools_fills) {
     const json cases = read_json(data_path("objects/polygons.json"));
     BOOST_TEST(cases.size() >= 10u);
@@ -83,14 +85,16 @@ BOOST_AUTO_TEST_CASE(polygons_are_the_masks_that_pycocotools_fills) {
         const pali::mask from = pali::mask_of(pali::read_runs(one.at("mask").get<std::string>(), one.at("width"), one.at("height")));
         json got = json::array();
         for (const pali::polygon& line : pali::polygons_of(from).outlines) {
-            const auto first = std::min_element(line.begin(), line.end(), [](const auto& a, const auto& b) { return std::pair(a.y, a.x) < std::pair(b.y, b.x); });
+            const auto first = std::min_element(line.begin(), line.end(),
+                                                [](const auto& a, const auto& b) { return std::pair(a.y, a.x) < std::pair(b.y, b.x); });
             pali::polygon turned(first, line.end());
             turned.insert(turned.end(), line.begin(), first);
             json numbers = json::array();
             for (const pali::polygon_point& point : turned) numbers.insert(numbers.end(), {point.x, point.y});
             got.push_back(numbers);
         }
-        BOOST_TEST(std::is_permutation(got.begin(), got.end(), one.at("polygons").begin(), one.at("polygons").end()), "these are the lines that pycocotools was given");
+        BOOST_TEST(std::is_permutation(got.begin(), got.end(), one.at("polygons").begin(), one.at("polygons").end()),
+                   "these are the lines that pycocotools was given");
         const pali::mask theirs = pali::mask_of(pali::read_runs(one.at("filled").get<std::string>(), one.at("width"), one.at("height")));
         BOOST_TEST(pali::iou(from, theirs) >= 0.99f);
     }

@@ -4,6 +4,7 @@
 #include <support/temporary_folder.hpp>
 
 #include <pali/core/error.hpp>
+#include <pali/core/write_file.hpp>
 #include <pali/image/read.hpp>
 #include <pali/image/write.hpp>
 #include <pali/objects/coco.hpp>
@@ -11,7 +12,6 @@
 #include <pali/objects/json_lines.hpp>
 #include <pali/objects/labelme.hpp>
 #include <pali/objects/rle.hpp>
-#include <pali/core/write_file.hpp>
 #include <pali/objects/yolo.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -35,7 +35,7 @@ namespace {
 
 pali::object boxed(std::string label, float score, pali::box where) { return {.label = std::move(label), .score = score, .box = where}; }
 
-/// A cat with a mask of 2 x 3 pixels and a dog without, in a picture of 20 x 10.
+/// A cat with a mask of 2 x 3 pixels and a dog without, in an image of 20 x 10.
 std::vector<pali::object> cat_and_dog() {
     std::vector<pali::object> out = {boxed("cat", 0.75f, {1.5f, 2, 8, 7.25f}), boxed("dog", 0.5f, {10, 0, 20, 10})};
     out[0].mask = pali::mask(20, 10);
@@ -67,7 +67,8 @@ std::vector<std::byte> from_base64(const std::string& text) {
     return out;
 }
 
-const std::string hostile[] = {"a\"b\\c", "c\xFFt", "line\nbreak", std::string("ze\0ro", 5), "\x1b[31m", "\xE7\x8C\xAB", "</script>", "", "   ", "\xED\xA0\x80", "a,b;c"};
+const std::string hostile[] = {"a\"b\\c",   "c\xFFt", "line\nbreak", std::string("ze\0ro", 5), "\x1b[31m", "\xE7\x8C\xAB",
+                               "</script>", "",       "   ",         "\xED\xA0\x80",           "a,b;c"};
 
 } // namespace
 
@@ -112,7 +113,8 @@ BOOST_AUTO_TEST_CASE(coco_has_masks_in_the_form_that_is_asked_for) {
         return json::parse(coco.text())["annotations"][0]["segmentation"];
     };
     const auto is_mask = [&](const json& runs) {
-        return runs.is_object() && runs["size"] == json({10, 20}) && pali::read_runs(runs["counts"].get<std::string>(), 20, 10) == pali::runs_of(objects[0].mask);
+        return runs.is_object() && runs["size"] == json({10, 20}) &&
+               pali::read_runs(runs["counts"].get<std::string>(), 20, 10) == pali::runs_of(objects[0].mask);
     };
     BOOST_TEST((with_mask(pali::coco_masks::automatic) == with_mask(pali::coco_masks::polygons)));
     BOOST_TEST(is_mask(with_mask(pali::coco_masks::run_lengths)));
@@ -122,7 +124,8 @@ BOOST_AUTO_TEST_CASE(coco_has_masks_in_the_form_that_is_asked_for) {
     BOOST_TEST(is_mask(with_mask(pali::coco_masks::run_lengths)));
     BOOST_TEST(with_mask(pali::coco_masks::polygons).size() == 1u);
     objects[0].mask = pali::mask(20, 10); // nothing inside
-    for (const auto form : {pali::coco_masks::automatic, pali::coco_masks::polygons, pali::coco_masks::run_lengths}) BOOST_TEST(is_mask(with_mask(form)));
+    for (const auto form : {pali::coco_masks::automatic, pali::coco_masks::polygons, pali::coco_masks::run_lengths})
+        BOOST_TEST(is_mask(with_mask(form)));
 }
 
 BOOST_AUTO_TEST_CASE(categories_that_are_declared_have_their_numbers_whatever_is_found) {
@@ -146,7 +149,8 @@ BOOST_AUTO_TEST_CASE(names_that_are_no_text_stay_apart) {
     const auto again = pali::coco_writer::read(folder.path() / "coco.json");
     BOOST_TEST((again.size() == 2u && again.contains(first) && again.contains(second) && !again.contains("a\xEF\xBF\xBD.png")));
     const json images = json::parse(again.text())["images"];
-    BOOST_TEST((images[0]["file_name"] == "a\xEF\xBF\xBD.png" && images[0]["file_name_bytes"] == "61ff2e706e67" && images[1]["file_name_bytes"] == "61fe2e706e67"));
+    BOOST_TEST((images[0]["file_name"] == "a\xEF\xBF\xBD.png" && images[0]["file_name_bytes"] == "61ff2e706e67" &&
+                images[1]["file_name_bytes"] == "61fe2e706e67"));
     {
         pali::json_lines lines(folder.path() / "lines");
         for (const std::string& name : {first, second}) lines.add({.file = name, .width = 2, .height = 2, .objects = {}});
@@ -161,7 +165,9 @@ BOOST_AUTO_TEST_CASE(coco_goes_on_after_a_stop) {
     const auto path = folder.path() / "coco.json";
     const auto objects = cat_and_dog();
     pali::coco_writer at_once, first;
-    const auto add = [&](pali::coco_writer& to, const std::string& file) { to.add({.file = file, .width = 20, .height = 10, .objects = objects}); };
+    const auto add = [&](pali::coco_writer& to, const std::string& file) {
+        to.add({.file = file, .width = 20, .height = 10, .objects = objects});
+    };
     add(at_once, "a");
     add(at_once, "b");
     add(first, "a");
@@ -181,16 +187,18 @@ BOOST_AUTO_TEST_CASE(a_coco_file_is_what_a_writer_writes) {
     const auto path = folder.path() / "coco.json";
     const auto objects = cat_and_dog(), another = std::vector{boxed("bird", 1, {0, 0, 1, 1}), boxed("a\xFF", 0, {0, 0, 2, 2})};
     for (const auto form : {pali::coco_masks::automatic, pali::coco_masks::run_lengths})
-        for (const std::size_t pictures : {0u, 1u, 2u, 5u})
+        for (const std::size_t images : {0u, 1u, 2u, 5u})
             for (const bool declares : {false, true}) {
                 pali::coco_writer whole(form);
                 pali::coco_file file(path, form);
                 if (declares) whole.declare("dog"), file.declare("dog"), whole.declare("zebra"), file.declare("zebra");
-                for (std::size_t i = 0; i < pictures; ++i) {
-                    const std::span<const pali::object> found = i % 3 == 0 ? std::span<const pali::object>() : i % 3 == 1 ? std::span(objects) : std::span(another);
-                    const pali::picture_objects picture{.file = "\xFE \"" + std::to_string(i), .width = 20, .height = 10, .objects = found};
-                    whole.add(picture);
-                    file.add(picture);
+                for (std::size_t i = 0; i < images; ++i) {
+                    const std::span<const pali::object> found = i % 3 == 0   ? std::span<const pali::object>()
+                                                                : i % 3 == 1 ? std::span(objects)
+                                                                             : std::span(another);
+                    const pali::image_objects image{.file = "\xFE \"" + std::to_string(i), .width = 20, .height = 10, .objects = found};
+                    whole.add(image);
+                    file.add(image);
                 }
                 file.finish();
                 BOOST_TEST(content_of(path) == whole.text());
@@ -205,8 +213,10 @@ BOOST_AUTO_TEST_CASE(a_coco_file_appears_whole_or_not_at_all) {
     {
         pali::coco_file file(path);
         file.add({.file = "a", .width = 20, .height = 10, .objects = objects});
-        BOOST_CHECK_EXCEPTION(file.add({.file = "a", .width = 20, .height = 10, .objects = objects}), pali::error, with(errc::invalid_argument));
-        BOOST_CHECK_EXCEPTION(file.add({.file = "b", .width = 21, .height = 10, .objects = objects}), pali::error, with(errc::invalid_argument));
+        BOOST_CHECK_EXCEPTION(file.add({.file = "a", .width = 20, .height = 10, .objects = objects}), pali::error,
+                              with(errc::invalid_argument));
+        BOOST_CHECK_EXCEPTION(file.add({.file = "b", .width = 21, .height = 10, .objects = objects}), pali::error,
+                              with(errc::invalid_argument));
     }
     BOOST_TEST(content_of(path) == "old");
     BOOST_TEST(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1, "no parts are left");
@@ -220,7 +230,8 @@ BOOST_AUTO_TEST_CASE(a_coco_file_appears_whole_or_not_at_all) {
 // Data sets of others number as they like; what is added stands behind, and what is not known stays.
 BOOST_AUTO_TEST_CASE(coco_goes_on_with_another_program_s_file) {
     const temporary_folder folder;
-    const auto path = folder.write("coco.json", R"({"licenses": [{"id": 7}], "images": [{"id": 397133, "file_name": "x.jpg", "height": 1, "width": 1}],
+    const auto path =
+        folder.write("coco.json", R"({"licenses": [{"id": 7}], "images": [{"id": 397133, "file_name": "x.jpg", "height": 1, "width": 1}],
         "annotations": [{"id": 90, "image_id": 397133, "category_id": 18, "bbox": [0, 0, 1, 1]}], "categories": [{"id": 18, "name": "dog"}, {"id": 3, "name": "car"}]})");
     auto coco = pali::coco_writer::read(path);
     const auto objects = cat_and_dog();
@@ -237,18 +248,20 @@ BOOST_AUTO_TEST_CASE(coco_refuses_what_is_none) {
     const temporary_folder folder;
     BOOST_CHECK_EXCEPTION((void)pali::coco_writer::read(folder.path() / "absent"), pali::error, with(errc::cannot_open));
     BOOST_CHECK_EXCEPTION((void)pali::coco_writer::read(folder.path()), pali::error, with(errc::cannot_open));
-    for (const char* text : {"", "[]", "{", R"({"images": [], "annotations": []})", R"({"images": {}, "annotations": [], "categories": []})",
-                             R"({"images": [3], "annotations": [], "categories": []})", R"({"images": [{"id": 1}], "annotations": [], "categories": []})",
-                             R"({"images": [{"id": "1", "file_name": "a"}], "annotations": [], "categories": []})",
-                             R"({"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}], "annotations": [], "categories": []})",
-                             R"({"images": [{"id": 1, "file_name": "a"}, {"id": 2, "file_name": "a"}], "annotations": [], "categories": []})",
-                             R"({"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]})",
-                             R"({"images": [], "annotations": [{"id": 18446744073709551615}], "categories": []})",
-                             R"({"images": [], "annotations": [{"id": 1.5}], "categories": []})"})
+    for (const char* text :
+         {"", "[]", "{", R"({"images": [], "annotations": []})", R"({"images": {}, "annotations": [], "categories": []})",
+          R"({"images": [3], "annotations": [], "categories": []})", R"({"images": [{"id": 1}], "annotations": [], "categories": []})",
+          R"({"images": [{"id": "1", "file_name": "a"}], "annotations": [], "categories": []})",
+          R"({"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}], "annotations": [], "categories": []})",
+          R"({"images": [{"id": 1, "file_name": "a"}, {"id": 2, "file_name": "a"}], "annotations": [], "categories": []})",
+          R"({"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]})",
+          R"({"images": [], "annotations": [{"id": 18446744073709551615}], "categories": []})",
+          R"({"images": [], "annotations": [{"id": 1.5}], "categories": []})"})
         BOOST_CHECK_EXCEPTION((void)pali::coco_writer::read(folder.write("bad.json", text)), pali::error, with(errc::malformed_file));
     const auto objects = cat_and_dog();
     pali::coco_writer coco;
-    BOOST_CHECK_EXCEPTION(coco.add({.file = "a", .width = 21, .height = 10, .objects = objects}), pali::error, with(errc::invalid_argument));
+    BOOST_CHECK_EXCEPTION(coco.add({.file = "a", .width = 21, .height = 10, .objects = objects}), pali::error,
+                          with(errc::invalid_argument));
     BOOST_CHECK_EXCEPTION(coco.add({.file = "", .width = 20, .height = 10, .objects = objects}), pali::error, with(errc::invalid_argument));
     BOOST_TEST(coco.size() == 0u);
     BOOST_TEST(json::parse(coco.text())["images"].empty());
@@ -267,14 +280,14 @@ BOOST_AUTO_TEST_CASE(hostile_names_and_numbers_make_valid_files) {
     pali::json_lines lines(folder.path() / "lines.jsonl");
     for (const std::string& name : hostile) {
         if (name.empty()) continue;
-        const pali::picture_objects picture{.file = name, .width = 20, .height = 10, .objects = objects};
-        coco.add(picture);
-        lines.add(picture);
+        const pali::image_objects image{.file = name, .width = 20, .height = 10, .objects = objects};
+        coco.add(image);
+        lines.add(image);
         BOOST_TEST((coco.contains(name) && lines.contains(name)));
-        const json labelme = json::parse(pali::labelme_text(picture)), plain = json::parse(pali::objects_json(picture));
+        const json labelme = json::parse(pali::labelme_text(image)), plain = json::parse(pali::objects_json(image));
         BOOST_TEST_REQUIRE(labelme["shapes"].size() == objects.size());
         for (std::size_t i = 0; i < objects.size(); ++i) BOOST_TEST(labelme["shapes"][i]["label"] == pali::category_name(objects[i].label));
-        const std::string text = pali::labelme_text(picture);
+        const std::string text = pali::labelme_text(image);
         BOOST_TEST(std::all_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x80 && (c >= 0x20 || c == '\n'); }));
         BOOST_TEST(plain["objects"].size() == objects.size());
         BOOST_TEST(plain["objects"][0]["label"] == "a\"b\\c");
@@ -282,7 +295,7 @@ BOOST_AUTO_TEST_CASE(hostile_names_and_numbers_make_valid_files) {
         BOOST_TEST(plain["objects"][3]["label"] == std::string("ze\0ro", 5));
         BOOST_TEST(plain["objects"][0]["score"] == 0.0);
         for (const auto& number : plain["objects"][0]["box"]) BOOST_TEST(number.is_number());
-        BOOST_TEST(pali::yolo_text(picture, classes).empty()); // none of those boxes has an area within
+        BOOST_TEST(pali::yolo_text(image, classes).empty()); // none of those boxes has an area within
     }
     const json read = json::parse(coco.text());
     BOOST_TEST(read["images"].size() == std::size(hostile) - 1);
@@ -322,7 +335,8 @@ BOOST_AUTO_TEST_CASE(lines_go_on_after_a_stop_anywhere) {
 
 BOOST_AUTO_TEST_CASE(lines_leave_other_files_alone) {
     const temporary_folder folder;
-    for (const std::string text : {"\x89PNG", "not a line of ours", "{}\n", "[1]\n{\"file\":\"a\"}\n", "{\"file\":1}\n", "{\"files\":\"a\"}"}) {
+    for (const std::string text :
+         {"\x89PNG", "not a line of ours", "{}\n", "[1]\n{\"file\":\"a\"}\n", "{\"file\":1}\n", "{\"files\":\"a\"}"}) {
         const auto path = folder.write("other", text);
         BOOST_CHECK_EXCEPTION(pali::json_lines{path}, pali::error, with(errc::malformed_file));
         BOOST_TEST(content_of(path) == text);
@@ -333,7 +347,8 @@ BOOST_AUTO_TEST_CASE(lines_leave_other_files_alone) {
     BOOST_TEST(!nowhere.contains("a"));
     const auto objects = cat_and_dog();
     const std::vector<std::string> one = {"a.png"};
-    BOOST_CHECK_EXCEPTION((void)pali::objects_json({.file = "a", .objects = objects, .mask_files = one}), pali::error, with(errc::invalid_argument));
+    BOOST_CHECK_EXCEPTION((void)pali::objects_json({.file = "a", .objects = objects, .mask_files = one}), pali::error,
+                          with(errc::invalid_argument));
 }
 
 BOOST_AUTO_TEST_CASE(labelme_opens_it) {
@@ -345,7 +360,8 @@ BOOST_AUTO_TEST_CASE(labelme_opens_it) {
     const json& cat = got["shapes"][0];
     BOOST_TEST((cat["label"] == "cat" && cat["shape_type"] == "mask" && cat["group_id"].is_null() && cat["description"] == "0.75"));
     BOOST_TEST(cat["points"] == json::parse("[[2, 3], [3, 5]]")); // the last row and column included
-    const std::vector<std::byte> png = from_base64(cat["mask"]), written = pali::encode_png(2, 3, std::vector<std::uint8_t>{0, 255, 255, 255, 255, 255});
+    const std::vector<std::byte> png = from_base64(cat["mask"]),
+                                 written = pali::encode_png(2, 3, std::vector<std::uint8_t>{0, 255, 255, 255, 255, 255});
     BOOST_TEST((png == written)); // to the last byte, which decoders do not miss
     const pali::image mask = pali::decode_image(png);
     BOOST_TEST_REQUIRE((mask.width == 2 && mask.height == 3));
@@ -353,7 +369,8 @@ BOOST_AUTO_TEST_CASE(labelme_opens_it) {
     const json& dog = got["shapes"][1];
     BOOST_TEST((dog["shape_type"] == "rectangle" && dog["mask"].is_null()));
     BOOST_TEST(dog["points"] == json::parse("[[10.0, 0.0], [20.0, 10.0]]"));
-    BOOST_CHECK_EXCEPTION((void)pali::labelme_text({.file = "a", .width = 9, .height = 9, .objects = objects}), pali::error, with(errc::invalid_argument));
+    BOOST_CHECK_EXCEPTION((void)pali::labelme_text({.file = "a", .width = 9, .height = 9, .objects = objects}), pali::error,
+                          with(errc::invalid_argument));
     // Any length of the file, and so any end of the base64.
     for (std::size_t width = 1; width < 20; ++width) {
         pali::object all = boxed("all", 1, {0, 0, static_cast<float>(width), 1});
@@ -365,18 +382,20 @@ BOOST_AUTO_TEST_CASE(labelme_opens_it) {
     // A mask in which nothing is inside is a rectangle.
     auto empty = cat_and_dog();
     empty[0].mask = pali::mask(20, 10);
-    BOOST_TEST(json::parse(pali::labelme_text({.file = "a", .width = 20, .height = 10, .objects = empty}))["shapes"][0]["shape_type"] == "rectangle");
+    BOOST_TEST(json::parse(pali::labelme_text({.file = "a", .width = 20, .height = 10, .objects = empty}))["shapes"][0]["shape_type"] ==
+               "rectangle");
 }
 
 BOOST_AUTO_TEST_CASE(yolo_lines) {
     pali::category_list classes;
-    const std::vector<pali::object> first = {boxed("cat", 1, {0, 0, 10, 5}), boxed("dog", 1, {5, 5, 15, 10}), boxed("cat", 1, {-5, -5, 25, 15}),
-                                             boxed("gone", 1, {30, 0, 40, 5})};
+    const std::vector<pali::object> first = {boxed("cat", 1, {0, 0, 10, 5}), boxed("dog", 1, {5, 5, 15, 10}),
+                                             boxed("cat", 1, {-5, -5, 25, 15}), boxed("gone", 1, {30, 0, 40, 5})};
     BOOST_TEST(pali::yolo_text({.file = "a", .width = 20, .height = 10, .objects = first}, classes) ==
                "0 0.250000 0.250000 0.500000 0.500000\n1 0.500000 0.750000 0.500000 0.500000\n0 0.500000 0.500000 1.000000 1.000000\n");
     BOOST_TEST(classes.text() == "cat\ndog\n");
     pali::category_list later(classes.text()); // a second run
-    const std::vector<pali::object> second = {boxed("bird\nof prey", 1, {0, 0, 1, 1}), boxed("", 1, {0, 0, 1, 1}), boxed("dog", 1, {1, 1, 2, 4})};
+    const std::vector<pali::object> second = {boxed("bird\nof prey", 1, {0, 0, 1, 1}), boxed("", 1, {0, 0, 1, 1}),
+                                              boxed("dog", 1, {1, 1, 2, 4})};
     BOOST_TEST(pali::yolo_text({.file = "b", .width = 3, .height = 7, .objects = second}, later) ==
                "2 0.166667 0.071429 0.333333 0.142857\n3 0.166667 0.071429 0.333333 0.142857\n1 0.500000 0.357143 0.333333 0.428571\n");
     BOOST_TEST(later.text() == "cat\ndog\nbird of prey\nobject\n");

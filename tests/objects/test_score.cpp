@@ -2,7 +2,7 @@
 #include "answers.hpp"
 
 #include <pali/core/error.hpp>
-#include <pali/objects/score.hpp>
+#include <pali/objects/object_score.hpp>
 #include <pali/text/tokenizer.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -45,7 +45,9 @@ struct said {
         for (const std::size_t i : of) sum += static_cast<double>(logprobs.at(i));
         return static_cast<float>(std::exp(sum / static_cast<double>(of.size())));
     }
-    [[nodiscard]] float score(std::size_t object) const { return pali::score_of(pali::read_objects(text).objects.at(object), ranges, logprobs); }
+    [[nodiscard]] float score(std::size_t object) const {
+        return pali::score_of(pali::read_objects(text).objects.at(object), ranges, logprobs);
+    }
     /// Tokens whose piece is the label's, counted by hand.
     [[nodiscard]] std::vector<std::size_t> all_but(std::size_t count, std::initializer_list<std::size_t> left_out) const {
         std::vector<std::size_t> out;
@@ -81,7 +83,8 @@ BOOST_AUTO_TEST_CASE(ranges_lie_side_by_side_and_cover_the_text) {
                 else if (random() % 2 == 0) ids.push_back(bytes[random() % 256]);
                 else { // a character, sometimes cut off
                     const std::string& letter = letters[random() % 3];
-                    for (std::size_t i = 0; i + random() % 2 < letter.size(); ++i) ids.push_back(bytes[static_cast<unsigned char>(letter[i])]);
+                    for (std::size_t i = 0; i + random() % 2 < letter.size(); ++i)
+                        ids.push_back(bytes[static_cast<unsigned char>(letter[i])]);
                 }
             }
             const std::string text = v.decode(ids);
@@ -89,13 +92,15 @@ BOOST_AUTO_TEST_CASE(ranges_lie_side_by_side_and_cover_the_text) {
             BOOST_TEST_REQUIRE(ranges.size() == ids.size());
             std::size_t at = 0;
             for (std::size_t i = 0; i < ids.size(); ++i) {
-                if (ranges[i].begin != at || ranges[i].end < at) BOOST_ERROR("range of token " << i << " of " << nlohmann::json(ids).dump());
+                if (ranges[i].begin != at || ranges[i].end < at)
+                    BOOST_ERROR("range of token " << i << " of " << nlohmann::json(ids).dump());
                 at = ranges[i].end;
                 if (v.kind(ids[i]) == pali::piece_kind::hidden && !ranges[i].empty()) BOOST_ERROR("a hidden token gives text");
                 if (v.kind(ids[i]) != pali::piece_kind::text) continue;
                 std::string piece;
                 pali::append_piece(piece, v.piece(ids[i]));
-                if (at > text.size() || ranges[i].of(text) != piece) BOOST_ERROR("text of token " << i << " of " << nlohmann::json(ids).dump());
+                if (at > text.size() || ranges[i].of(text) != piece)
+                    BOOST_ERROR("text of token " << i << " of " << nlohmann::json(ids).dump());
             }
             if (at != text.size()) BOOST_ERROR(at << " bytes, " << text.size() << " of text: " << nlohmann::json(ids).dump());
         }
@@ -144,7 +149,7 @@ BOOST_AUTO_TEST_CASE(labels_in_byte_pieces) {
         const said tiger(v, ids);
         BOOST_TEST(pali::read_objects(tiger.text).objects.at(0).label == "\xF0\x9F\x90\xAF");
         BOOST_TEST(tiger.score(0) == tiger.mean_of({0, 1, 2, 3, 5, 6, 7, 8})); // neither blank
-        ids.resize(8); // cut off within the character: its bytes are three U+FFFD
+        ids.resize(8);                                                         // cut off within the character: its bytes are three U+FFFD
         const said cut(v, ids);
         BOOST_TEST(pali::read_objects(cut.text).objects.at(0).label == "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
         BOOST_TEST(cut.score(0) == cut.mean_of({0, 1, 2, 3, 5, 6, 7}));

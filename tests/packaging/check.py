@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Uses pali as another project does, by one ROUTE, in a new folder: builds the consumer and sees what it says about a picture.
+"""Uses pali as another project does, by one ROUTE, in a new folder: builds the consumer and sees what it says about an image.
 
 usage: check.py ROUTE [BUILD]      the compiler is that of the environment variable CXX
 BUILD is a folder that this tree was built in, for the routes that begin with what is built there: c, deb_programs.
@@ -43,7 +43,7 @@ def expect(fact, otherwise):
 
 
 def caption(program, models):
-    said = run(program, models / "shapes", models / "shapes/pictures/cross_and_ring.png").strip()
+    said = run(program, models / "shapes", models / "shapes/images/cross_and_ring.png").strip()
     expect(said == SAID, f"it says {said!r} instead of {SAID!r}")
     print(said)
 
@@ -178,7 +178,7 @@ def block(page, language):
 
 
 def asks_in_c(program, models, **environment):
-    said = run(program, models / "shapes", models / "shapes/pictures/cross_and_ring.png", "caption en", **environment).strip()
+    said = run(program, models / "shapes", models / "shapes/images/cross_and_ring.png", "caption en", **environment).strip()
     expect(said == SAID, f"it says {said!r} instead of {SAID!r}")
     print(said)
 

@@ -1,4 +1,4 @@
-// What every route of tests/packaging builds: a caption of a picture by the embedded model.   usage: consumer MODEL_FOLDER PICTURE
+// What every route of tests/packaging builds: a caption of an image by the embedded model.   usage: consumer MODEL_FOLDER IMAGE
 #include <pali/pali.hpp>
 
 #include <iostream>

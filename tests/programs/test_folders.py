@@ -82,7 +82,7 @@ class folders(with_checkpoint):
         self.assertEqual(inspected.returncode, 0)
         self.assertIn("notes:\n", inspected.stdout)
         self.assertIn("'v_head.summary.weight'", inspected.stdout)
-        many = run("detect", "--model", folder, "--image", SHAPES / "pictures", "--prompt", "shape", "--out", self.out)
+        many = run("detect", "--model", folder, "--image", SHAPES / "images", "--prompt", "shape", "--out", self.out)
         self.assertEqual((many.returncode, many.stderr.count("not used")), (0, 1), many.stderr)
 
     def test_the_pooling_head_of_siglip(self):
@@ -130,7 +130,7 @@ class folders(with_checkpoint):
         self.refused("quantize", beside / "model.safetensors", self.folder / "to", says=["merge_and_unload()"])
         self.assertFalse((self.folder / "to").exists())
 
-    def test_what_cannot_be_opened_is_not_quantised(self):
+    def test_what_cannot_be_opened_is_not_quantized(self):
         def spoilt(name, width):
             tensors = read_tensors()
             name = next(n for n in tensors if n.endswith(name))
@@ -170,11 +170,11 @@ class folders(with_checkpoint):
                 self.refused("quantize", folder, self.folder / "out", says=[says], lines=40)
                 self.assertFalse((self.folder / "out").exists())
 
-    def test_a_picture_is_resized_unless_the_folder_says_otherwise(self):
+    def test_a_image_is_resized_unless_the_folder_says_otherwise(self):
         for off in (False, None):
             folder = self.write(f"resize{off}", files={"preprocessor_config.json": json.dumps({"do_resize": off})})
             self.refused("detect", "--prompt", "shape", "--model", folder, says=["[pali.304]", "preprocessor_config.json: do_resize is off", "set do_resize to true"])
-            self.assertIn("do_resize is off, so only pictures of 112 x 112 pixels are taken", run("inspect", folder).stdout)
+            self.assertIn("do_resize is off, so only images of 112 x 112 pixels are taken", run("inspect", folder).stdout)
 
     def test_one_shard_of_several(self):
         tensors = list(read_tensors().items())
@@ -219,7 +219,7 @@ class folders(with_checkpoint):
         for file in ("tokenizer.model", "tokenizer.json", "config.json"):
             self.assertEqual(both.count(file + ": is a pointer"), 1, both)
 
-    def test_what_is_left_of_quantising(self):
+    def test_what_is_left_of_quantizing(self):
         folder = self.write("leftover", config=lambda c: c.update(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}))
         self.answers(folder)
 
@@ -362,7 +362,7 @@ class folders(with_checkpoint):
         self.assertIn("weights: 133 tensors", run("inspect", "model.safetensors", cwd=folder).stdout)
         for verb in ("inspect", "generate", "detect"):
             for wrong, says in ((folder / "config.json", "is neither a folder nor a .safetensors file"), (folder / "absent.safetensors", "there is no such folder or file"),
-                                (SHAPES / "pictures" / "cross_and_ring.png", "is neither a folder nor a .safetensors file")):
+                                (SHAPES / "images" / "cross_and_ring.png", "is neither a folder nor a .safetensors file")):
                 words = ["--prompt", "shape"] if verb == "detect" else []
                 self.refused(verb, "--model", wrong, *words, says=[f"{wrong.name}: {says}; name a folder that holds config.json and *.safetensors, or one of these .safetensors files"])
 

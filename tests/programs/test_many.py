@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Many pictures, many processes, stops and accidents.   usage: test_many.py PALI [-k NAME]"""
+"""Many images, many processes, stops and accidents.   usage: test_many.py PALI [-k NAME]"""
 import json
 import os
 import pathlib
@@ -35,7 +35,7 @@ def answers_in(out):
 
 
 class with_many(with_folder):
-    def many(self, count, name="pictures"):
+    def many(self, count, name="images"):
         folder = self.folder / name
         folder.mkdir()
         for i in range(count):
@@ -54,8 +54,8 @@ class with_many(with_folder):
 
 class one_folder(with_many):
     def test_eight_processes_killed_and_stopped_give_what_one_gives(self):
-        pictures = self.many(2000)
-        words = ["detect", "--prompt", "red cross ; yellow ring", "--image", pictures, "--format", "coco", "--threads", "1"]
+        images = self.many(2000)
+        words = ["detect", "--prompt", "red cross ; yellow ring", "--image", images, "--format", "coco", "--threads", "1"]
         self.succeeds(*words, "--out", self.folder / "alone")
         order = random.Random(5)
         shared = [*words, "--out", self.out]
@@ -84,8 +84,8 @@ class one_folder(with_many):
         self.assertEqual((list((self.out / ".pali" / "claims").iterdir()), list((self.out / ".pali" / "processes").iterdir())), ([], []))
 
     def test_memory_does_not_grow_with_answers(self):
-        pictures = self.many(6)
-        words = ["segment", "--prompt", "shape", "--image", pictures, "--out", self.out, "--format", "coco"]
+        images = self.many(6)
+        words = ["segment", "--prompt", "shape", "--image", images, "--out", self.out, "--format", "coco"]
         self.succeeds(*words)
         [file] = (self.out / ".pali" / "answers").iterdir()
         lines = [json.loads(line) for line in file.read_text().splitlines()]
@@ -93,7 +93,7 @@ class one_folder(with_many):
 
         def peak(count):
             with open(file, "w") as to:
-                for line in [*(line for line in lines if "answer" not in line), *({**answers[i % 6], "key": f"pictures/{i:05d}.png", "at": f"../pictures/{i:05d}.png", "given": f"{i:05d}.png"} for i in range(count))]:
+                for line in [*(line for line in lines if "answer" not in line), *({**answers[i % 6], "key": f"images/{i:05d}.png", "at": f"../images/{i:05d}.png", "given": f"{i:05d}.png"} for i in range(count))]:
                     to.write(json.dumps(line, separators=(",", ":")) + "\n")
             (self.out / ".pali" / "written").unlink()
             code, errors, most = test_tasks.peak_memory(*words)
@@ -106,13 +106,13 @@ class one_folder(with_many):
         self.assertLess(many - few, 18_000 * 1000)  # names and ids; 10 KB an answer when coco.json was built in memory
 
     def test_a_process_waits_for_what_another_holds_and_takes_over_what_the_dead_held(self):
-        pictures = self.many(2)
-        words = ["detect", "--prompt", "shape", "--image", pictures, "--out", self.out]
+        images = self.many(2)
+        words = ["detect", "--prompt", "shape", "--image", images, "--out", self.out]
         state = self.out / ".pali"
         for folder in ("claims", "processes"):
             (state / folder).mkdir(parents=True)
         (state / "processes" / "elsewhere-1-0").write_text("another machine\n")  # alive: it was written just now
-        (state / "claims" / "pictures%2F00000.png").write_text("elsewhere-1-0")
+        (state / "claims" / "images%2F00000.png").write_text("elsewhere-1-0")
         began = time.monotonic()
         process = self.start(*words)
         self.assertEqual(process.communicate(timeout=60)[1], "")
@@ -121,8 +121,8 @@ class one_folder(with_many):
         self.assertEqual(len(answers_in(self.out)), 2)
 
     def test_interrupted_runs_end_as_one_that_was_not(self):
-        pictures = self.many(60)
-        words = ["segment", "--prompt", "shape", "--image", pictures, "--format", "coco,yolo,labelme", "--draw", "--threads", "1"]
+        images = self.many(60)
+        words = ["segment", "--prompt", "shape", "--image", images, "--format", "coco,yolo,labelme", "--draw", "--threads", "1"]
         self.succeeds(*words, "--out", self.folder / "alone")
         whole = files_in(self.folder / "alone")
         order = random.Random(7)
@@ -139,8 +139,8 @@ class one_folder(with_many):
             self.assertEqual(there, whole, signal_sent)
 
     def test_another_format_and_drawings_are_made_from_answers(self):
-        pictures = self.many(5)
-        words = ["segment", "--prompt", "shape", "--image", pictures]
+        images = self.many(5)
+        words = ["segment", "--prompt", "shape", "--image", images]
         everything = ["--format", "coco", "--format", "yolo,labelme", "--draw"]
         self.succeeds(*words, *everything, "--out", self.folder / "together")
         self.succeeds(*words, "--out", self.out)
@@ -153,32 +153,32 @@ class one_folder(with_many):
         self.succeeds(*words, "--draw", "--out", self.out)
         self.assertEqual((self.out / "00003.drawn.png").read_bytes(), together["00003.drawn.png"])
 
-    def test_pictures_that_come_later_are_added(self):
-        pictures = self.many(3)
-        words = ["detect", "--prompt", "shape", "--image", pictures, "--format", "coco", "--out", self.out]
+    def test_images_that_come_later_are_added(self):
+        images = self.many(3)
+        words = ["detect", "--prompt", "shape", "--image", images, "--format", "coco", "--out", self.out]
         self.succeeds(*words)
-        shutil.copy(SCENES / "100.png", pictures / "00000b.png")
+        shutil.copy(SCENES / "100.png", images / "00000b.png")
         self.succeeds(*words[:-4], "--out", self.out)  # coco.json is kept up to date though it is not asked for again
         self.assertEqual([one["file"] for one in answers_in(self.out)], ["00000.png", "00000b.png", "00001.png", "00002.png"])
         self.assertEqual([one["file_name"] for one in json.loads((self.out / "coco.json").read_text())["images"]], ["00000.png", "00000b.png", "00001.png", "00002.png"])
 
-    def test_a_picture_that_fails_is_named_once_and_tried_again_in_the_next_run(self):
-        pictures = self.many(3)
-        whole = (pictures / "00001.png").read_bytes()
-        (pictures / "00001.png").unlink()
-        (pictures / "00001.png").write_bytes(whole[:200])
-        words = ["caption", "--image", pictures, "--out", self.out]
+    def test_a_image_that_fails_is_named_once_and_tried_again_in_the_next_run(self):
+        images = self.many(3)
+        whole = (images / "00001.png").read_bytes()
+        (images / "00001.png").unlink()
+        (images / "00001.png").write_bytes(whole[:200])
+        words = ["caption", "--image", images, "--out", self.out]
         for _ in range(2):
             done = run(*words)
             self.assertEqual((done.returncode, done.stderr.count("00001.png")), (1, 1))
         self.assertEqual(len(answers_in(self.out)), 2)
-        (pictures / "00001.png").write_bytes(whole)
+        (images / "00001.png").write_bytes(whole)
         self.succeeds(*words)
         self.assertEqual(len(answers_in(self.out)), 3)
 
 
 class moved(with_many):
-    """Folders of results and of pictures that are somewhere else than they were."""
+    """Folders of results and of images that are somewhere else than they were."""
 
     def setUp(self):
         super().setUp()
@@ -190,41 +190,41 @@ class moved(with_many):
         self.assertEqual(len({line.split(": ")[0] for line in done.stdout.splitlines()}), answering, done.stdout)
 
     def check(self, out, files):
-        """Each picture is there once, in all files, and links lead somewhere."""
+        """Each image is there once, in all files, and links lead somewhere."""
         self.assertEqual([one["file"] for one in answers_in(out)], files)
         self.assertEqual([one["file_name"] for one in json.loads((out / "coco.json").read_text())["images"]], files)
         for link in (out / "images").rglob("*.*"):
             self.assertTrue(link.exists(), link)
 
-    def test_results_and_pictures_may_be_moved(self):
-        pictures = self.many(5)
+    def test_results_and_images_may_be_moved(self):
+        images = self.many(5)
         names = [f"{i:05d}.png" for i in range(5)]
-        self.runs(*self.words, "--image", pictures, "--out", self.out, answering=5)
+        self.runs(*self.words, "--image", images, "--out", self.out, answering=5)
         whole = {name: data for name, data in files_in(self.out).items() if name.endswith((".png", "jsonl", "coco.json", ".txt"))}
         deep = self.folder / "a" / "b"
         deep.mkdir(parents=True)
         self.out.rename(deep / "out")
-        self.runs(*self.words, "--image", pictures, "--out", deep / "out")
+        self.runs(*self.words, "--image", images, "--out", deep / "out")
         self.check(deep / "out", names)
         (self.folder / "mnt").mkdir()
-        pictures.rename(self.folder / "mnt" / "pictures")
-        self.runs(*self.words, "--image", self.folder / "mnt" / "pictures", "--out", deep / "out")
+        images.rename(self.folder / "mnt" / "images")
+        self.runs(*self.words, "--image", self.folder / "mnt" / "images", "--out", deep / "out")
         self.check(deep / "out", names)
-        shutil.copytree(self.folder / "mnt" / "pictures", pictures)  # without the times, and beside the others: the same folder as another machine sees it
-        for place in (pictures, self.folder / "mnt" / "pictures", pictures):
+        shutil.copytree(self.folder / "mnt" / "images", images)  # without the times, and beside the others: the same folder as another machine sees it
+        for place in (images, self.folder / "mnt" / "images", images):
             self.runs(*self.words, "--image", place, "--out", deep / "out")
             self.check(deep / "out", names)
-        shutil.copy(SCENES / "020.png", pictures / "00009.png")
-        self.runs(*self.words, "--image", pictures, "--out", deep / "out", answering=1)
+        shutil.copy(SCENES / "020.png", images / "00009.png")
+        self.runs(*self.words, "--image", images, "--out", deep / "out", answering=1)
         self.check(deep / "out", [*names, "00009.png"])
         self.assertEqual({name: data for name, data in files_in(deep / "out").items() if name in whole and "/" not in name and name.endswith(".png")}, {name: data for name, data in whole.items() if "/" not in name and name.endswith(".png")})
 
-    def test_two_machines_that_see_the_pictures_at_other_paths_work_together(self):
-        pictures = self.many(60)
-        shutil.copytree(pictures, self.folder / "mnt" / "pictures", copy_function=shutil.copy2)
-        places = [pictures, self.folder / "mnt" / "pictures"]
+    def test_two_machines_that_see_the_images_at_other_paths_work_together(self):
+        images = self.many(60)
+        shutil.copytree(images, self.folder / "mnt" / "images", copy_function=shutil.copy2)
+        places = [images, self.folder / "mnt" / "images"]
         words = ["segment", "--prompt", "shape", "--threads", "1", "--format", "coco", "--draw"]
-        self.succeeds(*words, "--image", pictures, "--out", self.folder / "alone")
+        self.succeeds(*words, "--image", images, "--out", self.folder / "alone")
         processes = [self.start(*words, "--image", places[i % 2], "--out", self.out) for i in range(4)]
         self.assertEqual([(p.communicate(timeout=120)[1], p.returncode) for p in processes], [("", 0)] * 4)
         self.assertEqual(files_in(self.out), files_in(self.folder / "alone"))
@@ -259,7 +259,7 @@ class moved(with_many):
             self.assertEqual([one["file"] for one in answers_in(self.folder / "x" / out.name)], both)
         self.runs(*words, "--image", train, answering=3)
         bmp(val / "2.bmp", [3, 3, 3])
-        self.runs(*words, "--image", val, answering=3)  # both are there: other pictures
+        self.runs(*words, "--image", val, answering=3)  # both are there: other images
         self.assertEqual([one["file"] for one in answers_in(self.out)], both)
         shutil.rmtree(self.out)
         self.runs(*words, "--image", train, answering=3)
@@ -272,20 +272,20 @@ class moved(with_many):
         (self.folder / "gone").rename(train.parent)
         self.assertEqual(files_in(self.folder), before)
 
-    def test_a_picture_that_has_changed_is_answered_anew(self):
-        pictures = self.many(4)
-        for picture in pictures.iterdir():  # they may be links to the files of the tests
-            data = picture.read_bytes()
-            picture.unlink()
-            picture.write_bytes(data)
-        self.runs(*self.words, "--image", pictures, "--out", self.out, answering=4)
+    def test_a_image_that_has_changed_is_answered_anew(self):
+        images = self.many(4)
+        for image in images.iterdir():  # they may be links to the files of the tests
+            data = image.read_bytes()
+            image.unlink()
+            image.write_bytes(data)
+        self.runs(*self.words, "--image", images, "--out", self.out, answering=4)
         other = next(i for i in range(4, 200) if len(test_tasks.lines(run("detect", "--json", "--prompt", "shape", "--image", SCENES / f"{i:03d}.png"))[0]["objects"]) == 1)
-        (pictures / "00000.png").write_bytes((SCENES / f"{other:03d}.png").read_bytes())
-        os.utime(pictures / "00001.png")  # its content is as it was
-        self.runs(*self.words, "--image", pictures, "--out", self.out, answering=1, stderr="pali: note: 1 picture had changed since the last answer and got a new one; the old one is dropped\n")
-        self.runs(*self.words, "--image", pictures, "--out", self.out)
+        (images / "00000.png").write_bytes((SCENES / f"{other:03d}.png").read_bytes())
+        os.utime(images / "00001.png")  # its content is as it was
+        self.runs(*self.words, "--image", images, "--out", self.out, answering=1, stderr="pali: note: 1 image had changed since the last answer and got a new one; the old one is dropped\n")
+        self.runs(*self.words, "--image", images, "--out", self.out)
         self.check(self.out, [f"{i:05d}.png" for i in range(4)])
-        self.succeeds(*self.words, "--image", pictures, "--out", self.folder / "alone")
+        self.succeeds(*self.words, "--image", images, "--out", self.folder / "alone")
         there, alone = files_in(self.out), files_in(self.folder / "alone")
         there["data.yaml"] = there["data.yaml"].replace(bytes(self.out), bytes(self.folder / "alone"))
         self.assertEqual(there, alone)
@@ -293,10 +293,10 @@ class moved(with_many):
 
 class restored(with_many):
     def test_masks_and_drawings_that_are_lost_are_made_again(self):
-        pictures = self.many(5)
+        images = self.many(5)
         for how in ("hard", "soft"):
             out = self.folder / how
-            words = ["segment", "--prompt", "shape", "--image", pictures, "--out", out, "--masks", how]
+            words = ["segment", "--prompt", "shape", "--image", images, "--out", out, "--masks", how]
             self.succeeds(*words, "--draw", "--format", "coco,yolo,labelme")
             whole = files_in(out)
             (out / "00001.mask1.png").unlink()
@@ -309,8 +309,8 @@ class restored(with_many):
             self.assertEqual(files_in(out), whole)
 
     def test_a_record_that_is_cut_off_does_not_make_files_the_users(self):
-        pictures = self.many(5)
-        words = ["segment", "--prompt", "shape", "--image", pictures, "--out", self.out, "--draw", "--format", "coco,yolo,labelme"]
+        images = self.many(5)
+        words = ["segment", "--prompt", "shape", "--image", images, "--out", self.out, "--draw", "--format", "coco,yolo,labelme"]
         self.succeeds(*words)
         whole = files_in(self.out)
         for folders in (["answers"], ["files"], ["answers", "files"]):
@@ -321,31 +321,31 @@ class restored(with_many):
             self.assertEqual(files_in(self.out), whole)
 
     def test_a_refused_run_leaves_nothing(self):
-        pictures = self.many(2)
+        images = self.many(2)
         (self.out / "labels").mkdir(parents=True)
         (self.out / "labels" / "00001.txt").write_text("mine")
-        words = ["detect", "--image", pictures, "--out", self.out]
+        words = ["detect", "--image", images, "--out", self.out]
         done = run(*words, "--prompt", "shape", "--format", "yolo")
         self.assertEqual((done.returncode, done.stdout), (2, ""))
         self.assertEqual(sorted(p.name for p in self.out.rglob("*")), ["00001.txt", "labels"])
         self.succeeds(*words, "--prompt", "red cross")
         self.assertEqual(len(answers_in(self.out)), 2)
-        shutil.copy(SCENES / "150.png", pictures / "00009.png")
+        shutil.copy(SCENES / "150.png", images / "00009.png")
         shutil.rmtree(self.out / "labels")
         self.succeeds(*words, "--prompt", "red cross", "--format", "yolo")
-        shutil.copy(SCENES / "151.png", pictures / "00010.png")
+        shutil.copy(SCENES / "151.png", images / "00010.png")
         (self.out / "labels" / "00010.txt").write_text("mine")
         done = run(*words, "--prompt", "red cross")  # labels are kept up to date
         self.assertEqual((done.returncode, done.stdout), (2, ""))
         self.assertIn("labels/00010.txt", done.stderr)
 
     def test_a_folder_without_answers_may_be_asked_another_question(self):
-        pictures = self.many(1)
-        (pictures / "00000.png").unlink()
-        (pictures / "00000.png").write_bytes(b"no picture")
-        words = ["detect", "--image", pictures, "--out", self.out]
+        images = self.many(1)
+        (images / "00000.png").unlink()
+        (images / "00000.png").write_bytes(b"no image")
+        words = ["detect", "--image", images, "--out", self.out]
         self.assertEqual(run(*words, "--prompt", "shape").returncode, 1)
-        (pictures / "00000.png").write_bytes((SCENES / "000.png").read_bytes())
+        (images / "00000.png").write_bytes((SCENES / "000.png").read_bytes())
         self.succeeds(*words, "--prompt", "red cross")
         done = run(*words, "--prompt", "shape")
         self.assertEqual(done.returncode, 2)
@@ -354,7 +354,7 @@ class restored(with_many):
 
 class names(with_many):
     def test_names_that_are_equal_but_for_the_extension_get_the_same_files_from_any_number_of_processes(self):
-        folder = self.folder / "pictures"
+        folder = self.folder / "images"
         folder.mkdir()
         for i, name in enumerate(["a.PNG", "a.png", "a.bmp", "a.jpg", "a-2.png", "b.png", "b.PNG", "b-2.png", "b-3.png", "L" * 246 + ".png", "\u00fc" * 124 + ".png"]):
             shutil.copy(SCENES / f"{i:03d}.png", folder / name)
@@ -374,7 +374,7 @@ class names(with_many):
         self.assertIn("print0", done.stderr)
 
     def test_names_that_differ_in_bytes_that_are_no_text_are_two(self):
-        folder = self.folder / "pictures"
+        folder = self.folder / "images"
         folder.mkdir()
         raw = [b"a\xff.png", b"a\xfe.png"]
         for i, name in enumerate(raw):
@@ -390,7 +390,7 @@ class names(with_many):
         self.assertEqual({os.fsencode(p.name) for p in self.out.iterdir() if p.suffix == ".png"}, {b"a\xff.mask1.png", b"a\xfe.mask1.png"} | {os.fsencode(p.name) for p in self.out.glob("*.mask[2-9].png")})
 
     def test_nothing_but_text_reaches_a_terminal(self):
-        folder = self.folder / "pictures"
+        folder = self.folder / "images"
         folder.mkdir()
         shutil.copy(SCENES / "000.png", folder / "red\x1b[31m\x9b.png")
         (folder / "bad\x1b]0;title\x07.png").write_bytes(b"")
@@ -407,8 +407,8 @@ class files_of_the_user(with_many):
         self.assertIn(str(naming), done.stderr)
 
     def test_they_are_not_replaced(self):
-        pictures = self.many(3)
-        words = ["segment", "--prompt", "shape", "--image", pictures, "--out", self.out, "--format", "coco,yolo,labelme", "--draw"]
+        images = self.many(3)
+        words = ["segment", "--prompt", "shape", "--image", images, "--out", self.out, "--format", "coco,yolo,labelme", "--draw"]
         mine = ["results.jsonl", "coco.json", "data.yaml", "labels/00001.txt", "images/00002.png", "labelme/00002.json", "00000.mask1.png", "00001.drawn.png"]
         for name in mine:
             path = self.out / name
@@ -425,7 +425,7 @@ class files_of_the_user(with_many):
         self.succeeds(*words)
         (self.out / "labelme" / "00001.json").write_text("corrected by hand")
         self.succeeds(*words)
-        shutil.copy(SCENES / "150.png", pictures / "00009.png")
+        shutil.copy(SCENES / "150.png", images / "00009.png")
         self.succeeds(*words)
         self.assertEqual((self.out / "labelme" / "00001.json").read_text(), "corrected by hand")
         (self.out / ".pali").rename(self.folder / "state")
@@ -434,32 +434,32 @@ class files_of_the_user(with_many):
         self.succeeds(*words, "--overwrite")
         self.assertTrue((self.out / "00002.mask1.png").read_bytes().startswith(b"\x89PNG"))
 
-    def test_a_folder_of_images_that_holds_the_pictures_needs_no_links(self):
+    def test_a_folder_of_images_that_holds_the_images_needs_no_links(self):
         data = self.folder / "data"
         data.mkdir()
         (data / "images").symlink_to(self.many(3))
-        for folder in (data / "images", self.folder / "pictures"):
+        for folder in (data / "images", self.folder / "images"):
             self.succeeds("detect", "--prompt", "shape", "--image", folder, "--out", data, "--format", "yolo")
         self.assertEqual(sorted(p.name for p in (data / "labels").iterdir()), ["00000.txt", "00001.txt", "00002.txt"])
         self.assertFalse([p for p in (data / "images").iterdir() if p.is_symlink()])
 
-    def test_drawings_of_an_earlier_run_are_not_pictures_to_ask_about(self):
-        pictures = self.many(2)
+    def test_drawings_of_an_earlier_run_are_not_images_to_ask_about(self):
+        images = self.many(2)
         for _ in range(2):
-            self.succeeds("segment", "--prompt", "shape", "--image", pictures, "--out", pictures, "--draw")
-        self.assertEqual([one["file"] for one in answers_in(pictures)], ["00000.png", "00001.png"])
+            self.succeeds("segment", "--prompt", "shape", "--image", images, "--out", images, "--draw")
+        self.assertEqual([one["file"] for one in answers_in(images)], ["00000.png", "00001.png"])
         for _ in range(2):  # nor those of another run in a subfolder
-            self.succeeds("segment", "--prompt", "shape", "--image", pictures, "--out", pictures / "found", "--draw", "--format", "yolo", "--recursive")
-        self.assertEqual([one["file"] for one in answers_in(pictures / "found")], ["00000.png", "00001.png"])
+            self.succeeds("segment", "--prompt", "shape", "--image", images, "--out", images / "found", "--draw", "--format", "yolo", "--recursive")
+        self.assertEqual([one["file"] for one in answers_in(images / "found")], ["00000.png", "00001.png"])
 
     def test_pipes_and_folders_in_place_of_files_are_errors(self):
-        pictures = self.many(1)
+        images = self.many(1)
         for make in (os.mkfifo, os.mkdir):
             for name in ("results.jsonl", "coco.json"):
                 out = self.folder / f"{make.__name__}_{name}"
                 out.mkdir()
                 make(out / name)
-                words = ["detect", "--prompt", "shape", "--image", pictures, "--out", out, "--format", "coco"]
+                words = ["detect", "--prompt", "shape", "--image", images, "--out", out, "--format", "coco"]
                 self.refuses(*words, naming=out / name)
                 self.refuses(*words, "--overwrite", naming=out / name)
                 done = run(*words)
@@ -524,9 +524,9 @@ class parts(with_many):
         self.succeeds(*words, "--out", self.folder / "whole")
         self.succeeds(*words, "--out", self.folder / "part0", "--shard", "0/3")
         done = self.succeeds("collect", self.folder / "whole", self.folder / "part0", "--out", self.out)
-        self.assertIn("5 pictures; 2 were in several parts", done.stdout)
+        self.assertIn("5 images; 2 were in several parts", done.stdout)
 
-    def test_different_pictures_of_one_name_are_not_collected_as_one(self):
+    def test_different_images_of_one_name_are_not_collected_as_one(self):
         for i in range(2):
             (self.folder / f"{i}" / "img").mkdir(parents=True)
             shutil.copy(SCENES / f"{i:03d}.png", self.folder / f"{i}" / "img" / "a.png")
@@ -641,7 +641,7 @@ class accidents(with_many):
             if done.returncode == 1:
                 self.assertRegex(done.stderr, "memory|ulimit|cannot allocate", kilobytes)
 
-    def test_a_picture_that_memory_does_not_suffice_for_fails_alone(self):
+    def test_a_image_that_memory_does_not_suffice_for_fails_alone(self):
         folder = self.many(3)
         side = 16000  # 768 MB of pixels in a file of some hundred KB
         row = zlib.compressobj(9)

@@ -18,7 +18,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SHAPES = ROOT / "examples" / "models" / "shapes"
-PICTURES = SHAPES / "pictures"
+IMAGES = SHAPES / "images"
 CAPTION = "a red cross and a yellow ring on a teal background"  # transformers' greedy answer in float32
 PALI = sys.argv.pop(1) if __name__ == "__main__" else "pali"
 
@@ -62,7 +62,7 @@ class generate(unittest.TestCase):
         compiled, dynamic = ask("--weights", "bf16"), ask("--weights", "bf16", "--variant", "dynamic")
         self.assertEqual((compiled["model"]["variant"], dynamic["model"]["variant"]), ("shapes", "dynamic"))
         self.assertEqual((compiled["tokens"], compiled["logprobs"]), (dynamic["tokens"], dynamic["logprobs"]))
-        exact = ask("--weights", "f32")  # compiled for sizes that are read alone, like quantised weights
+        exact = ask("--weights", "f32")  # compiled for sizes that are read alone, like quantized weights
         self.assertEqual((exact["text"], exact["model"]["variant"], exact["model"]["weights"]), (CAPTION, "dynamic", "f32"))
         refused = run("generate", "--weights", "f32", "--variant", "paligemma-3b-224")
         self.assertEqual(refused.returncode, 1)
@@ -79,7 +79,7 @@ class generate(unittest.TestCase):
         self.assertNotEqual(whole["logprobs"], half["logprobs"])
 
     def test_several_images_come_in_their_order(self):
-        a, b = PICTURES / "cross_and_ring.png", PICTURES / "cross_circle_star.png"
+        a, b = IMAGES / "cross_and_ring.png", IMAGES / "cross_circle_star.png"
         self.assertNotEqual(ask("--image", a, b)["logprobs"], ask("--image", b, a)["logprobs"])
         self.assertEqual(ask("--image", a, b)["logprobs"], ask("--image", a, "--image", b)["logprobs"])
 
@@ -112,7 +112,7 @@ class generate(unittest.TestCase):
 
 
 class quantize(unittest.TestCase):
-    def test_a_quantised_folder_is_used_like_any_other(self):
+    def test_a_quantized_folder_is_used_like_any_other(self):
         for weights, most in (("int8", 0.75), ("int4", 0.6)):  # of the size: the vision tower stays as it is
             with tempfile.TemporaryDirectory() as folder:
                 out = pathlib.Path(folder) / "new"
@@ -120,7 +120,7 @@ class quantize(unittest.TestCase):
                 self.assertEqual((done.returncode, done.stderr), (0, ""))
                 self.assertIn(weights, done.stdout)
                 self.assertLess((out / "model.safetensors").stat().st_size, most * (SHAPES / "model.safetensors").stat().st_size)
-                said = ask("--model", out, "--image", PICTURES / "cross_and_ring.png")
+                said = ask("--model", out, "--image", IMAGES / "cross_and_ring.png")
                 self.assertEqual((said["text"], said["model"]["weights"], said["model"]["variant"]), (CAPTION, weights, "dynamic"))
                 self.assertEqual(said["logprobs"], ask("--weights", weights)["logprobs"])  # rounded while loading
                 refused = run("generate", "--model", out, "--weights", "bf16")
@@ -128,7 +128,7 @@ class quantize(unittest.TestCase):
                 self.assertIn(f"load it as {weights}", refused.stderr)
                 shown = run("inspect", out)
                 self.assertEqual(shown.returncode, 0, shown.stdout + shown.stderr)
-                self.assertIn(f"quantised: {weights}", shown.stdout)
+                self.assertIn(f"quantized: {weights}", shown.stdout)
                 again = run("quantize", out, pathlib.Path(folder) / "twice")
                 self.assertEqual(again.returncode, 2)
                 self.assertIn(f"{weights} weights already", again.stderr)
@@ -245,7 +245,7 @@ class bad_files(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
         self.copy = pathlib.Path(self.folder.name) / "model"
-        shutil.copytree(SHAPES, self.copy, ignore=shutil.ignore_patterns("*.npz", "pictures"))
+        shutil.copytree(SHAPES, self.copy, ignore=shutil.ignore_patterns("*.npz", "images"))
         self.copy.chmod(0o755)
 
     def tearDown(self):
@@ -268,7 +268,7 @@ class bad_files(unittest.TestCase):
 
     def test_a_path_that_is_too_long_is_named_with_the_cause(self):
         name = "x" * 5000
-        for words in (["detect", "--out", name], ["detect", "--image", name], ["generate", "--image", name], ["detect", "--out", name, "--image", PICTURES], ["inspect", name],
+        for words in (["detect", "--out", name], ["detect", "--image", name], ["generate", "--image", name], ["detect", "--out", name, "--image", IMAGES], ["inspect", name],
                       ["generate", "--model", name], ["quantize", SHAPES, name]):
             done = run(*words)
             said = done.stderr.replace(name, "NAME")
@@ -348,7 +348,7 @@ class inspect(unittest.TestCase):
             saved["added_tokens"] = [t for t in saved["added_tokens"] if t["content"] != "<image>" and t["id"] <= 1480]  # 1480: <mask> there, <image> in config.json
             (pathlib.Path(folder) / "tokenizer.json").write_text(json.dumps(saved))
             for prompt in ("detect red circle", "caption en", "answer en what shape is it?  "):
-                asked = ("generate", "--prompt", prompt, "--image", PICTURES / "cross_and_ring.png")
+                asked = ("generate", "--prompt", prompt, "--image", IMAGES / "cross_and_ring.png")
                 done = run(*asked, "--model", folder)
                 self.assertEqual((done.returncode, done.stdout), (0, run(*asked).stdout), done.stderr)
 
@@ -369,7 +369,7 @@ class chat(unittest.TestCase):
         self.assertRegex(done.stdout, r"> Speed: \d+\.\d\d tokens/sec\n-{55}\n> Input: ")
 
     def test_options_of_mini_paligemma2(self):
-        words = ["chat", "--model_type", "paligemma2", "--model_path", SHAPES, "--prompt", "detect red cross", "--image_file_path", PICTURES / "cross_and_ring.png",
+        words = ["chat", "--model_type", "paligemma2", "--model_path", SHAPES, "--prompt", "detect red cross", "--image_file_path", IMAGES / "cross_and_ring.png",
                  "--max_tokens_to_generate", 20, "--temperature", 0.8, "--top_p", 0.9, "--do_sample", "False", "--only_cpu", "False"]
         shown, hidden = run(*words, "--detection", "True"), run(*words, "--detection", "False")
         self.assertEqual((shown.returncode, hidden.returncode), (0, 0), shown.stderr)
@@ -389,7 +389,7 @@ class chat(unittest.TestCase):
             for name in SHAPES.iterdir():
                 if name.is_file() and name.suffix != ".npz":
                     shutil.copy(name, folder)
-            asked("--model", folder, "--image", PICTURES / "cross_and_ring.png")
+            asked("--model", folder, "--image", IMAGES / "cross_and_ring.png")
 
     def test_sampling_is_off_unless_asked_for(self):
         plain = run("chat", stdin="caption en\n").stdout
@@ -563,11 +563,11 @@ class signals(unittest.TestCase):
 class terminal(unittest.TestCase):
     def test_the_note_on_fewer_tokens_comes_before_the_answer_on_a_line_of_its_own(self):
         note = "pali: note: --max-tokens 100000 is more than the model's 512 positions allow: an answer has at most {} tokens behind this prompt".format
-        picture = PICTURES / "cross_and_ring.png"
+        image = IMAGES / "cross_and_ring.png"
         for words in (["generate"], ["generate", "--num-beams", "2"], ["caption"]):
             self.assertEqual(on_terminal(*words, "--max-tokens", "100000"), (0, [note(438), CAPTION, ""]))
         for words in (["detect", "--prompt", "red cross"], ["detect", "--prompt", "red cross", "--batch", "2"]):
-            code, lines = on_terminal(*words, "--max-tokens", "100000", "--image", picture, picture)
+            code, lines = on_terminal(*words, "--max-tokens", "100000", "--image", image, image)
             self.assertEqual((code, lines.count(note(438)), sum("red cross, x" in line for line in lines)), (0, 1, 2), lines)
             self.assertLess(lines.index(note(438)), next(i for i, line in enumerate(lines) if "red cross, x" in line))
         code, lines = on_terminal("chat", "--max-tokens", "100000", typed=b"caption en\ncaption en\n")
@@ -644,7 +644,7 @@ class terminal(unittest.TestCase):
                     shutil.copy(file, folder)
             (pathlib.Path(folder) / "added_tokens.json").unlink(missing_ok=True)
             (pathlib.Path(folder) / "tokenizer.model").write_bytes(b"".join(piece(*one) for one in pieces) + field(2, trainer) + field(3, bytes([3 << 3, 0, 4 << 3, 0])))
-            done = subprocess.run([PALI, "generate", "--model", folder, "--image", PICTURES / "cross_and_ring.png"], capture_output=True, text=True)
+            done = subprocess.run([PALI, "generate", "--model", folder, "--image", IMAGES / "cross_and_ring.png"], capture_output=True, text=True)
             self.assertEqual((done.returncode, done.stdout), (1, ""))
             self.assertIn("has the id 3005", done.stderr)
 

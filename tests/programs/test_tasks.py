@@ -17,12 +17,12 @@ import unittest
 import zlib
 
 import test_pali
-from test_pali import PICTURES, ROOT, SHAPES, run
+from test_pali import IMAGES, ROOT, SHAPES, run
 
 if __name__ == "__main__":
     test_pali.PALI = sys.argv.pop(1)
 SCENES = ROOT / "tests" / "data" / "scenes"
-SAMPLE = PICTURES / "cross_and_ring.png"
+SAMPLE = IMAGES / "cross_and_ring.png"
 PERPLEXITY_DELTA = 5e-6  # 16 times the largest difference between transformers in float32 and in float64, as in tests/golden
 
 
@@ -98,16 +98,16 @@ class with_folder(unittest.TestCase):
     def tearDown(self):
         self.holder.cleanup()
 
-    def pictures(self, count):
+    def images(self, count):
         """A folder with scenes 0 to count - 1."""
-        folder = self.folder / "pictures"
+        folder = self.folder / "images"
         folder.mkdir()
         for i in range(count):
             shutil.copy(SCENES / f"{i:03d}.png", folder)
         return folder
 
 
-class one_picture(with_folder):
+class one_image(with_folder):
     def test_without_options_the_sample_is_asked_about(self):
         for verb in ("detect", "segment"):
             done = run(verb)
@@ -156,15 +156,15 @@ class one_picture(with_folder):
         self.assertEqual(said["skipped"], 0)
         self.assertLessEqual({o["label"] for o in said["objects"]}, {"green star", "red cross"})
 
-    def test_a_picture_is_drawn(self):
+    def test_a_image_is_drawn(self):
         done = run("detect", "--draw", "--out", self.out)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertTrue((self.out / "cross_and_ring.drawn.png").read_bytes().startswith(b"\x89PNG"))
 
 
-class many_pictures(with_folder):
+class many_images(with_folder):
     def test_files_folders_and_standard_input(self):
-        folder = self.pictures(3)
+        folder = self.images(3)
         by_folder = lines(run("detect", "--prompt", "shape", "--image", folder, "--json"))
         self.assertEqual([one["file"] for one in by_folder], ["000.png", "001.png", "002.png"], "paths within the folder")
         self.assertEqual([one["file"] for one in lines(run("detect", "--prompt", "shape", "--image", folder / "000.png", folder, "--json"))],
@@ -178,7 +178,7 @@ class many_pictures(with_folder):
         self.assertTrue(run("caption", "--image", folder).stdout.startswith(f"{names[0]}: "))
 
     def test_what_is_skipped_in_a_folder_is_counted(self):
-        folder = self.pictures(2)
+        folder = self.images(2)
         clean = run("caption", "--image", folder)
         self.assertEqual(clean.stderr, "")
         (folder / "notes.txt").write_text("none")
@@ -188,25 +188,25 @@ class many_pictures(with_folder):
         shutil.copy(SCENES / "002.png", folder / "more" / "deep" / "UPPER.PNG")
         done = run("caption", "--image", folder)
         self.assertEqual((done.returncode, done.stdout), (0, clean.stdout))
-        self.assertEqual(done.stderr, f"pali: {folder}: 2 pictures; skipped 2 other files, 1 file of macOS (._*) and 1 subfolder (--recursive reads subfolders)\n")
+        self.assertEqual(done.stderr, f"pali: {folder}: 2 images; skipped 2 other files, 1 file of macOS (._*) and 1 subfolder (--recursive reads subfolders)\n")
         deep = run("caption", "--image", folder, "--recursive")
         self.assertEqual([pathlib.Path(line.split(": ")[0]).name for line in deep.stdout.splitlines()], ["000.png", "001.png", "UPPER.PNG"])
-        self.assertEqual(deep.stderr, f"pali: {folder}: 3 pictures; skipped 2 other files and 1 file of macOS (._*)\n")
+        self.assertEqual(deep.stderr, f"pali: {folder}: 3 images; skipped 2 other files and 1 file of macOS (._*)\n")
         none = run("caption", "--image", folder / "more")
         self.assertEqual(none.returncode, 1)
-        self.assertIn("without pictures; it has 1 subfolder (--recursive", none.stderr)
+        self.assertIn("without images; it has 1 subfolder (--recursive", none.stderr)
 
-    def test_what_a_folder_has_besides_readable_pictures_is_called_what_it_is(self):
-        folder = self.pictures(1)
+    def test_what_a_folder_has_besides_readable_images_is_called_what_it_is(self):
+        folder = self.images(1)
         os.mkfifo(folder / "pipe.png")
         (folder / "sub").mkdir()
         shutil.copy(SCENES / "002.png", folder / "sub")
         (folder / "linked").symlink_to(folder / "sub")
-        besides = "1 pipe or device with the name of a picture", "1 link to a folder (not followed: name the folder itself)"
+        besides = "1 pipe or device with the name of an image", "1 link to a folder (not followed: name the folder itself)"
         done = run("caption", "--image", folder, "--recursive")
-        self.assertEqual((done.returncode, done.stdout.count("\n"), done.stderr), (0, 2, f"pali: {folder}: 2 pictures; skipped {besides[0]} and {besides[1]}\n"))
+        self.assertEqual((done.returncode, done.stdout.count("\n"), done.stderr), (0, 2, f"pali: {folder}: 2 images; skipped {besides[0]} and {besides[1]}\n"))
         done = run("caption", "--image", folder)
-        self.assertEqual(done.stderr, f"pali: {folder}: 1 picture; skipped {besides[0]}, 1 subfolder (--recursive reads subfolders) and {besides[1]}\n")
+        self.assertEqual(done.stderr, f"pali: {folder}: 1 image; skipped {besides[0]}, 1 subfolder (--recursive reads subfolders) and {besides[1]}\n")
         (folder / "pipe.png").unlink()
         (folder / "linked").unlink()
         shutil.rmtree(folder / "sub")
@@ -245,7 +245,7 @@ class many_pictures(with_folder):
 
     @unittest.skipIf(os.geteuid() != 0, "only root can become nobody")
     def test_a_subfolder_that_cannot_be_read_is_passed_over(self):
-        folder = self.pictures(2)
+        folder = self.images(2)
         for name in ("a/closed", "b"):
             (folder / name).mkdir(parents=True)
             shutil.copy(SCENES / "002.png", folder / name / "inner.png")
@@ -270,9 +270,9 @@ class many_pictures(with_folder):
         (folder / "a" / "closed").chmod(0)
         done = asked(folder, "--recursive", "--out", self.out)
         (folder / "a" / "closed").chmod(0o755)
-        self.assertEqual(done.returncode, 1, "a picture is missing")
+        self.assertEqual(done.returncode, 1, "an image is missing")
         self.assertEqual(done.stdout.splitlines(), [line for line in whole.stdout.splitlines() if "closed" not in line])
-        self.assertEqual(done.stderr, f"pali: {folder}/a/closed: the folder cannot be read: Permission denied\npali: {folder}: 3 pictures; skipped 1 unreadable subfolder\n")
+        self.assertEqual(done.stderr, f"pali: {folder}/a/closed: the folder cannot be read: Permission denied\npali: {folder}: 3 images; skipped 1 unreadable subfolder\n")
         self.assertEqual((self.out / "results.jsonl").read_text().count("\n"), 3)
         folder.chmod(0)
         done = asked(folder, "--recursive")
@@ -280,7 +280,7 @@ class many_pictures(with_folder):
         self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1))
         self.assertIn(f"'{folder}': Permission denied", done.stderr)
 
-    def test_results_are_those_of_the_upright_picture(self):
+    def test_results_are_those_of_the_upright_image(self):
         turned = ROOT / "tests" / "data" / "images" / "orientation_6.png"  # 12 x 7 as it is stored
         for more, size in (([], (7, 12)), (["--keep-exif-orientation"], (12, 7))):
             out = self.folder / f"of {len(more)}"
@@ -313,7 +313,7 @@ class many_pictures(with_folder):
             path.write_bytes(b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(3) + b"\xff\xff\xff" + b"," + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\x02\x02\x44\x01\x00;")
             return path
 
-        def peak(path, *more):  # pictures are read before the model is looked for
+        def peak(path, *more):  # images are read before the model is looked for
             code, errors, most = peak_memory("generate", "--image", path, "--model", self.folder / "none", *more)
             self.assertEqual((code, errors.count("\n")), (1, 1), errors)
             return errors, most
@@ -350,8 +350,8 @@ class many_pictures(with_folder):
         self.assertEqual(done.returncode, 0)
         self.assertIn("clipped", done.stderr)
 
-    def test_a_broken_picture_is_said_and_passed_over(self):
-        folder = self.pictures(2)
+    def test_a_broken_image_is_said_and_passed_over(self):
+        folder = self.images(2)
         (folder / "000.png").write_bytes((folder / "000.png").read_bytes()[:500])
         done = run("detect", "--prompt", "shape", "--image", folder, self.folder / "none.png", "--json")
         self.assertEqual((done.returncode, [pathlib.Path(o["file"]).name for o in lines(done)]), (1, ["001.png"]))
@@ -359,7 +359,7 @@ class many_pictures(with_folder):
         self.assertIn("none.png", done.stderr)
 
     def test_results_are_kept_and_gone_on_with(self):
-        folder = self.pictures(4)
+        folder = self.images(4)
         words = ["segment", "--prompt", "shape", "--image", folder, "--out", self.out, "--format", "coco", "--format", "yolo", "labelme"]
         whole = run(*words)
         self.assertEqual((whole.returncode, whole.stderr), (0, ""))
@@ -371,7 +371,7 @@ class many_pictures(with_folder):
         self.assertEqual(run(*words).stdout, "")  # nothing is left to do
         self.assertEqual(files(), kept)
 
-        shutil.rmtree(self.out)  # stopped after two pictures, in the middle of a line
+        shutil.rmtree(self.out)  # stopped after two images, in the middle of a line
         self.assertEqual(run(*words[:4], folder / "000.png", folder / "001.png", *words[5:]).returncode, 0)
         with open(next((self.out / ".pali" / "answers").iterdir()), "a") as file:
             file.write('{"key": "cut o')
@@ -385,7 +385,7 @@ class many_pictures(with_folder):
         self.assertEqual(other.returncode, 2)
         self.assertIn("another", other.stderr)
 
-    def test_pictures_of_one_name_keep_their_files_from_run_to_run(self):
+    def test_images_of_one_name_keep_their_files_from_run_to_run(self):
         folders = [self.folder / "a", self.folder / "b", self.folder / "c"]
         for i, folder in enumerate(folders):
             folder.mkdir()
@@ -400,12 +400,12 @@ class many_pictures(with_folder):
         first = boxes()
         self.assertEqual(run(*words, folders[0], folders[1]).returncode, 0)
         self.assertEqual(run(*words, folders[1], folders[2]).returncode, 0)
-        self.assertEqual(boxes(), first, "classes are numbered anew, by all pictures; the names stay")
+        self.assertEqual(boxes(), first, "classes are numbered anew, by all images; the names stay")
         self.assertEqual({p.relative_to(self.out).as_posix() for p in self.out.rglob("*") if p.is_file() and ".pali" not in p.parts},
                          {"results.jsonl", "data.yaml", *(f"labels/{name}.txt" for name in ("one", "one-2", "one-3", "classes")), *(f"images/{name}.png" for name in ("one", "one-2", "one-3", "classes"))})
 
     def test_files_hold_what_was_said(self):
-        folder = self.pictures(3)
+        folder = self.images(3)
         said = lines(run("segment", "--prompt", "shape", "--image", folder, "--out", self.out, "--format", "coco", "yolo", "--json"))
         kept = [json.loads(line) for line in (self.out / "results.jsonl").read_text().splitlines()]
         coco = json.loads((self.out / "coco.json").read_text())
@@ -417,7 +417,7 @@ class many_pictures(with_folder):
             self.assertEqual(len((self.out / "labels" / (pathlib.Path(b["file"]).stem + ".txt")).read_text().splitlines()), len(b["objects"]))
 
     def test_printed_and_kept_answers_have_the_schema_that_is_documented(self):
-        folder = self.pictures(3)
+        folder = self.images(3)
         for task in (["detect", "--prompt", "shape"], ["segment", "--prompt", "shape"], ["caption"], ["ask", "--prompt", "how many shapes are there?"], ["detect", "--max-tokens", "3"]):
             out = self.folder / " ".join(task)
             said = lines(run(*task, "--image", folder, "--out", out, "--json"))
@@ -432,12 +432,12 @@ class many_pictures(with_folder):
         self.assertTrue(misfits({"file": 1, "width": 0, "extra": 2}, SCHEMA))
 
     def test_captions_are_kept_too(self):
-        folder = self.pictures(2)
+        folder = self.images(2)
         said = lines(run("caption", "--image", folder, "--out", self.out, "--json"))
         self.assertEqual([json.loads(line)["text"] for line in (self.out / "results.jsonl").read_text().splitlines()], [o["text"] for o in said])
 
     def test_an_interrupt_leaves_whole_lines(self):
-        process = subprocess.Popen([test_pali.PALI, "segment", "--prompt", "shape", "--image", self.pictures(200), "--out", self.out, "--format", "coco"], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen([test_pali.PALI, "segment", "--prompt", "shape", "--image", self.images(200), "--out", self.out, "--format", "coco"], stdout=subprocess.PIPE, text=True)
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
@@ -466,12 +466,12 @@ def on_a_terminal(*words, stream, code=0, **environment):
 
 class terminal(with_folder):
     def test_how_far_it_is_and_how_long_it_will_take(self):
-        shown = on_a_terminal("detect", "--prompt", "shape", "--image", self.pictures(4), stream="stderr")
-        self.assertIn("0 of 4 pictures\r", shown)
-        self.assertRegex(shown, r"3 of 4 pictures, 0 min \d+ s left\r")
+        shown = on_a_terminal("detect", "--prompt", "shape", "--image", self.images(4), stream="stderr")
+        self.assertIn("0 of 4 images\r", shown)
+        self.assertRegex(shown, r"3 of 4 images, 0 min \d+ s left\r")
         self.assertTrue(shown.endswith(" \r"), "it erases itself")
 
-    def test_a_picture_is_shown_in_what_the_terminal_has(self):
+    def test_a_image_is_shown_in_what_the_terminal_has(self):
         blocks = on_a_terminal("detect", "--draw", stream="stdout", TERM="xterm-256color", COLORTERM="truecolor")
         self.assertIn("red cross, x ", blocks)
         self.assertIn("\x1b[38;2;", blocks)
@@ -508,11 +508,11 @@ class wrong_use(with_folder):
         self.refuse("detect", "--prompt", " ; ", "--constrained", says=["names nothing to find"])
         self.refuse("segment", "--masks", "none", says=["none", "hard", "soft"])
         self.refuse("segment", "--mask-decoder", "none.npz", says=["none.npz"], code=1)
-        self.refuse("detect", "--image", self.folder, says=["without pictures"], code=1)
+        self.refuse("detect", "--image", self.folder, says=["without images"], code=1)
         self.refuse("eval", says=["FOLDER"])
         self.refuse("eval", self.folder, says=["scenes.json"], code=1)
 
-    def test_the_size_of_a_scene_is_that_of_its_picture(self):
+    def test_the_size_of_a_scene_is_that_of_its_image(self):
         scenes = json.loads((SCENES / "scenes.json").read_text())[:2]
         for one in scenes:
             shutil.copy(SCENES / one["image"], self.folder)

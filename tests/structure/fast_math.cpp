@@ -8,5 +8,5 @@
 int main(int, char** argv) {
     const std::filesystem::path folder = argv[1];
     pali::model<pali::dynamic> model{folder};
-    std::cout << model.caption(pali::read_image(folder / "pictures" / "cross_and_ring.png")) << '\n';
+    std::cout << model.caption(pali::read_image(folder / "images" / "cross_and_ring.png")) << '\n';
 }

@@ -5,15 +5,17 @@
 #include <pali/core/thread_pool.hpp>
 #include <pali/generate/log_softmax.hpp>
 #include <pali/image/resize.hpp>
-#include <pali/kernels/matmul.hpp>
-#include <pali/kernels/norm.hpp>
+#include <pali/kernels/pointwise/norm.hpp>
+#include <pali/kernels/product/loop_floats.hpp>
 
 #include <algorithm>
 
 namespace {
 
 template <class Function>
-std::uintptr_t place_of(Function* function) noexcept { return reinterpret_cast<std::uintptr_t>(function); }
+std::uintptr_t place_of(Function* function) noexcept {
+    return reinterpret_cast<std::uintptr_t>(function);
+}
 
 } // namespace
 
@@ -33,15 +35,16 @@ answers PALI_TEST_FLAGS() {
     for (std::size_t i = 0; i < n; ++i) counted[i] = static_cast<float>(i + 1);
     for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<float>(i / n + 1);
     threes.fill(3.f);
-    kernels::matmul(arch::native, rows<const float>(counted.data(), 1, n), {kernels::factor{rows<const float>(weights.data(), 4, n), nullptr, rows<float>(a.product.data(), 1, 4)}}, threads,
-                    scratch);
+    kernels::loop_floats<kernels::dot_floats_simd<xsimd::default_arch, float>>(
+        rows<const float>(counted.data(), 1, n),
+        {kernels::operand{rows<const float>(weights.data(), 4, n), nullptr, rows<float>(a.product.data(), 1, 4)}}, threads, scratch);
     kernels::rms_norm(arch::native, rows<const float>(threes.data(), 1, n), zeros.data(), 0.f, rows<float>(a.norm.data(), 1, n));
     a.log_sum = log_sum_exp(zeros);
     zeros[33] = 7.f;
     a.top = argmax(zeros);
-    image picture(4, 4);
-    std::fill(picture.pixels.begin(), picture.pixels.end(), std::uint8_t{50});
-    a.pixel = resize(picture, 9, 7).pixels[100];
+    image image(4, 4);
+    std::fill(image.pixels.begin(), image.pixels.end(), std::uint8_t{50});
+    a.pixel = resize(image, 9, 7).pixels[100];
     a.functions = {place_of(&kernels::rms_norm<xsimd::default_arch>), place_of(&resize), place_of(&image_detail::nearest_positions)};
     return a;
 }

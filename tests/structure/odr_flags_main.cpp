@@ -19,7 +19,8 @@ void check(bool holds, const std::string& what) {
 
 void check_numbers(const answers& a) {
     const std::string flags = a.flags;
-    for (std::size_t i = 0; i < 4; ++i) check(a.product[i] == 820.f * static_cast<float>(i + 1), flags + ": product: " + std::to_string(a.product[i]));
+    for (std::size_t i = 0; i < 4; ++i)
+        check(a.product[i] == 820.f * static_cast<float>(i + 1), flags + ": product: " + std::to_string(a.product[i]));
     for (const float y : a.norm) check(std::abs(y - 1.f) < 1e-6f, flags + ": norm: " + std::to_string(y));
     check(std::abs(a.log_sum - std::log(40.0)) < 1e-6, flags + ": log of the sum: " + std::to_string(a.log_sum));
     check(a.top == 33, flags + ": largest: " + std::to_string(a.top));
@@ -43,8 +44,10 @@ int main() {
             const std::string both = std::string(a.flags) + " and " + b.flags;
             check(a.functions[0] != b.functions[0], both + " share a kernel");
             check(a.functions[1] != b.functions[1], both + " share a function that calls kernels");
-            const bool same_checks = (std::string(a.flags).find("checked") != std::string::npos) == (std::string(b.flags).find("checked") != std::string::npos);
-            check((a.functions[2] == b.functions[2]) == same_checks, both + (same_checks ? " do not share" : " share") + " what depends on NDEBUG alone");
+            const bool same_checks =
+                (std::string(a.flags).find("checked") != std::string::npos) == (std::string(b.flags).find("checked") != std::string::npos);
+            check((a.functions[2] == b.functions[2]) == same_checks,
+                  both + (same_checks ? " do not share" : " share") + " what depends on NDEBUG alone");
         }
     std::printf("%zu sources with different flags, %d faults\n", all.size(), faults);
     return faults == 0 ? 0 : 1;

@@ -13,7 +13,10 @@ int main(int argc, char** argv) try {
     std::cout << released.generate(photo, argv[3]).text << '\n';
 
     pali::model<pali::dynamic, pali::int8> any{argv[1]};
-    any.generate(photo, argv[3], {.max_new_tokens = 10, .on_text = [](std::string_view piece) { std::cout << piece << std::flush; return true; }});
+    any.generate(photo, argv[3], {.max_new_tokens = 10, .on_text = [](std::string_view piece) {
+                                      std::cout << piece << std::flush;
+                                      return true;
+                                  }});
     for (const pali::object& found : any.segment(photo, "cat")) std::cout << found.label << '\n';
 } catch (const std::exception& e) {
     std::cerr << e.what() << '\n';

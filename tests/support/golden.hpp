@@ -28,11 +28,16 @@ public:
     [[nodiscard]] std::vector<float> floats(std::string_view name) const {
         const tensor_info& t = m_file.at(name);
         switch (t.type) {
-        case dtype::f32: return numbers<float, float>(t);
-        case dtype::f64: return numbers<double, float>(t);
-        case dtype::f16: return numbers<float16, float>(t);
-        case dtype::bf16: return numbers<bfloat16, float>(t);
-        default: throw std::runtime_error(std::string(name) + " is " + to_string(t.type) + ", and floats are asked for");
+        case dtype::f32:
+            return numbers<float, float>(t);
+        case dtype::f64:
+            return numbers<double, float>(t);
+        case dtype::f16:
+            return numbers<float16, float>(t);
+        case dtype::bf16:
+            return numbers<bfloat16, float>(t);
+        default:
+            throw std::runtime_error(std::string(name) + " is " + to_string(t.type) + ", and floats are asked for");
         }
     }
 
@@ -40,11 +45,15 @@ public:
     [[nodiscard]] std::vector<std::int64_t> ints(std::string_view name) const {
         const tensor_info& t = m_file.at(name);
         switch (t.type) {
-        case dtype::i64: return numbers<std::int64_t, std::int64_t>(t);
-        case dtype::i32: return numbers<std::int32_t, std::int64_t>(t);
+        case dtype::i64:
+            return numbers<std::int64_t, std::int64_t>(t);
+        case dtype::i32:
+            return numbers<std::int32_t, std::int64_t>(t);
         case dtype::u8:
-        case dtype::boolean: return numbers<std::uint8_t, std::int64_t>(t);
-        default: throw std::runtime_error(std::string(name) + " is " + to_string(t.type) + ", and integers are asked for");
+        case dtype::boolean:
+            return numbers<std::uint8_t, std::int64_t>(t);
+        default:
+            throw std::runtime_error(std::string(name) + " is " + to_string(t.type) + ", and integers are asked for");
         }
     }
 
@@ -79,9 +88,9 @@ private:
 
 /// The largest difference between an answer and its golden.
 struct difference {
-    double absolute = 0;   ///< max |got - want|
-    double relative = 0;   ///< that, over max |want|; the absolute one where all of want is 0
-    std::size_t index = 0; ///< where
+    double absolute = 0;      ///< max |got - want|
+    double relative = 0;      ///< that, over max |want|; the absolute one where all of want is 0
+    std::size_t index = 0;    ///< where
     double got = 0, want = 0; ///< there
 
     friend std::ostream& operator<<(std::ostream& out, const difference& d) {

@@ -59,20 +59,25 @@ BOOST_AUTO_TEST_CASE(what_is_not_a_marker_stays) {
 
 BOOST_AUTO_TEST_CASE(markers_behind_other_text_are_refused) {
     const pali::tokenizer text(source_path("examples/models/shapes/tokenizer.model"), 1480);
-    for (const char* written : {"detect <image> cat", "what is this? <image>", "caption <bos> en", "<image>a<image>", "<eos><image>", "<loc0001><image><image>"})
-        BOOST_CHECK_EXCEPTION((void)pali::layout_prompt(text, written, 4), pali::error, [](const pali::error& e) { return e.code() == pali::errc::invalid_prompt; });
+    for (const char* written :
+         {"detect <image> cat", "what is this? <image>", "caption <bos> en", "<image>a<image>", "<eos><image>", "<loc0001><image><image>"})
+        BOOST_CHECK_EXCEPTION((void)pali::layout_prompt(text, written, 4), pali::error,
+                              [](const pali::error& e) { return e.code() == pali::errc::invalid_prompt; });
 }
 
 BOOST_AUTO_TEST_CASE(tasks_take_their_whole_prompt_too) {
-    for (const char* written : {"de", "caption de", "<image>caption de\n", "<bos>de\n"}) BOOST_TEST(pali::caption_prompt(written) == "caption de", written);
-    for (const char* whole : {"describe en", "cap en", "caption <loc0000><loc0000><loc1023><loc1023>"}) BOOST_TEST(pali::caption_prompt(whole) == whole);
+    for (const char* written : {"de", "caption de", "<image>caption de\n", "<bos>de\n"})
+        BOOST_TEST(pali::caption_prompt(written) == "caption de", written);
+    for (const char* whole : {"describe en", "cap en", "caption <loc0000><loc0000><loc1023><loc1023>"})
+        BOOST_TEST(pali::caption_prompt(whole) == whole);
     BOOST_TEST(pali::caption_prompt("zh-Hans") == "caption zh-Hans");
     BOOST_TEST(pali::answer_prompt("where is it?", "en") == "answer en where is it?");
     BOOST_TEST(pali::answer_prompt("answer fr where is it?\n", "en") == "answer fr where is it?");
     BOOST_TEST(pali::answer_prompt("<image>question en two", "de") == "question en two");
     BOOST_TEST(pali::answer_prompt("answer yes or no: is it night?", "en") == "answer en answer yes or no: is it night?");
     const auto refused = [](const pali::error& e) { return e.code() == pali::errc::invalid_prompt; };
-    for (const char* other : {"a cat", "", "english", "detect cat", "e", "en us"}) BOOST_CHECK_EXCEPTION((void)pali::caption_prompt(other), pali::error, refused);
+    for (const char* other : {"a cat", "", "english", "detect cat", "e", "en us"})
+        BOOST_CHECK_EXCEPTION((void)pali::caption_prompt(other), pali::error, refused);
     BOOST_CHECK_EXCEPTION((void)pali::answer_prompt("where?", "nowhere"), pali::error, refused);
 }
 
@@ -81,7 +86,8 @@ BOOST_AUTO_TEST_CASE(the_newline_is_tokenised_apart) {
     for (const vocabulary& v : vocabularies()) {
         const pali::tokenizer text(v.model, 300000);
         const auto layout = pali::layout_prompt(text, "a\n\n", 0).tokens;
-        BOOST_TEST(layout == (std::vector<token>{text.bos(), text.encode("a")[0], text.newline(), text.newline()}), v.name << shown(layout));
+        BOOST_TEST(layout == (std::vector<token>{text.bos(), text.encode("a")[0], text.newline(), text.newline()}),
+                   v.name << shown(layout));
     }
 }
 
@@ -95,7 +101,7 @@ BOOST_AUTO_TEST_CASE(no_prompt_adds_image_tokens) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(without_pictures_no_image_token_is_needed) {
+BOOST_AUTO_TEST_CASE(without_images_no_image_token_is_needed) {
     const pali::tokenizer text(source_path("examples/models/shapes/tokenizer.model"));
     BOOST_TEST(pali::layout_prompt(text, "a", 0).tokens.size() == 3u);
     BOOST_CHECK_EXCEPTION((void)pali::layout_prompt(text, "a", 1), pali::error,

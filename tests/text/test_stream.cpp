@@ -59,14 +59,17 @@ BOOST_AUTO_TEST_CASE(equals_decoding_all_at_once_for_any_tokens) {
             std::vector<token> ids;
             for (std::size_t length = random() % 30; ids.size() < length;) {
                 switch (random() % 4) {
-                case 0: ids.push_back(bytes[random() % 256]); break;
+                case 0:
+                    ids.push_back(bytes[random() % 256]);
+                    break;
                 case 1: { // a character in byte pieces, sometimes cut off
                     const std::string& letter = letters[random() % 5];
                     const std::size_t keep = random() % 3 == 0 ? letter.size() - 1 : letter.size();
                     for (std::size_t i = 0; i < keep; ++i) ids.push_back(bytes[static_cast<unsigned char>(letter[i])]);
                     break;
                 }
-                default: ids.push_back(others[random() % others.size()]);
+                default:
+                    ids.push_back(others[random() % others.size()]);
                 }
             }
             if (streamed(text, ids) != text.decode(ids)) BOOST_ERROR(v.name << ": " << shown(ids));

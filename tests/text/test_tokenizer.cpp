@@ -153,7 +153,8 @@ BOOST_AUTO_TEST_CASE(added_tokens_are_cut_out_first) {
     BOOST_TEST(text.size() == golden["size"].get<std::size_t>());
     BOOST_TEST(text.piece(*text.loc(12)) == "<loc0012>");
     const auto size = static_cast<token>(text.size()), pieces = golden["model_size"].get<token>();
-    BOOST_TEST((text.next_id(-1) == 0 && text.next_id(pieces - 1) == pieces - 1 && text.next_id(pieces) == *text.loc(0))); // no piece has the id in between
+    BOOST_TEST((text.next_id(-1) == 0 && text.next_id(pieces - 1) == pieces - 1 &&
+                text.next_id(pieces) == *text.loc(0))); // no piece has the id in between
     BOOST_TEST((text.next_id(size - 1) == size - 1 && !text.next_id(size) && !text.next_id(0x7fffffff)));
     for (const auto& c : golden["texts"]) {
         const auto ids = text.encode(c["text"].get<std::string>());
@@ -226,7 +227,8 @@ BOOST_AUTO_TEST_CASE(many_threads_may_encode) {
     BOOST_TEST(wrong == 0);
 }
 
-// Without it transformers saves a tokenizer.json of a class that is not read, and splits <loc> and <seg> in the texts that a model is trained with.
+// Without it transformers saves a tokenizer.json of a class that is not read, and splits <loc> and <seg> in the texts that a model is
+// trained with.
 BOOST_AUTO_TEST_CASE(the_embedded_model_names_its_tokens_to_transformers) {
     const std::filesystem::path folder = source_path("examples/models/shapes");
     const nlohmann::json config = nlohmann::json::parse(std::ifstream(folder / "tokenizer_config.json"));

@@ -16,10 +16,10 @@
 #include <vector>
 
 using namespace pali::test;
+using nlohmann::json;
 using pali::errc;
 using pali::token;
 using pali::tokenizer;
-using nlohmann::json;
 
 namespace {
 
@@ -53,7 +53,8 @@ struct id_hash {
     void add(std::vector<token> ids) {
         ids.push_back(-1);
         for (const token id : ids)
-            for (unsigned shift = 0; shift < 32; shift += 8) state = (state ^ (static_cast<std::uint32_t>(id) >> shift & 0xff)) * 0x100000001b3u;
+            for (unsigned shift = 0; shift < 32; shift += 8)
+                state = (state ^ (static_cast<std::uint32_t>(id) >> shift & 0xff)) * 0x100000001b3u;
     }
     [[nodiscard]] std::string text() const {
         char out[17];
@@ -71,12 +72,19 @@ json small() {
         "model": {"type": "BPE", "dropout": null, "unk_token": "<unk>", "continuing_subword_prefix": null, "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false,
                   "vocab": {"<pad>": 0, "<eos>": 1, "<bos>": 2, "<unk>": 3, "\n": 4, "a": 5, "b": 6, "ab": 7, "▁": 8, "▁a": 9}, "merges": [["a", "b"], ["▁", "a"]]}})");
     for (const char* text : {"<pad>", "<eos>", "<bos>", "<unk>", "\n"})
-        out["added_tokens"].push_back({{"id", out["model"]["vocab"][text]}, {"content", text}, {"single_word", false}, {"lstrip", false}, {"rstrip", false}, {"normalized", false}, {"special", text[0] == '<'}});
+        out["added_tokens"].push_back({{"id", out["model"]["vocab"][text]},
+                                       {"content", text},
+                                       {"single_word", false},
+                                       {"lstrip", false},
+                                       {"rstrip", false},
+                                       {"normalized", false},
+                                       {"special", text[0] == '<'}});
     return out;
 }
 
 json added(const std::string& text, token id, bool special = false, bool normalized = false) {
-    return {{"id", id}, {"content", text}, {"single_word", false}, {"lstrip", false}, {"rstrip", false}, {"normalized", normalized}, {"special", special}};
+    return {{"id", id},        {"content", text},          {"single_word", false}, {"lstrip", false},
+            {"rstrip", false}, {"normalized", normalized}, {"special", special}};
 }
 
 /// A folder whose tokenizer.json is written anew by each trial.
@@ -91,7 +99,8 @@ struct trial {
             (void)open(contents);
             BOOST_ERROR("nothing was thrown; wanted '" << says << "' for " << contents.substr(0, 300));
         } catch (const pali::error& e) {
-            BOOST_TEST((e.code() == code && std::string(e.what()).find(says) != std::string::npos && std::string(e.what()).find("tokenizer.json") != std::string::npos),
+            BOOST_TEST((e.code() == code && std::string(e.what()).find(says) != std::string::npos &&
+                        std::string(e.what()).find("tokenizer.json") != std::string::npos),
                        "wanted '" << says << "', got '" << e.what() << "'");
         }
     }
@@ -107,7 +116,8 @@ BOOST_AUTO_TEST_CASE(texts_become_the_ids_of_transformers) {
         BOOST_TEST(cases()["texts"].size() >= 500u);
         for (std::size_t i = 0; i < cases()["texts"].size(); ++i) {
             const auto ids = text.encode(cases()["texts"][i].get<std::string>());
-            BOOST_TEST(ids == ids_of(cases()[source]["ids"][i]), source << ": " << cases()["texts"][i].dump() << " gave " << shown(ids) << ", not " << cases()[source]["ids"][i].dump());
+            BOOST_TEST(ids == ids_of(cases()[source]["ids"][i]), source << ": " << cases()["texts"][i].dump() << " gave " << shown(ids)
+                                                                        << ", not " << cases()[source]["ids"][i].dump());
         }
     }
 }
@@ -118,7 +128,8 @@ BOOST_AUTO_TEST_CASE(runs_of_spaces_become_the_ids_of_transformers) { // not of 
     BOOST_TEST(spaces["texts"].size() >= 200u);
     for (std::size_t i = 0; i < spaces["texts"].size(); ++i) {
         const auto ids = text.encode(spaces["texts"][i].get<std::string>());
-        BOOST_TEST(ids == ids_of(spaces["ids"][i]), spaces["texts"][i].dump() << " gave " << shown(ids) << ", not " << spaces["ids"][i].dump());
+        BOOST_TEST(ids == ids_of(spaces["ids"][i]), spaces["texts"][i].dump()
+                                                        << " gave " << shown(ids) << ", not " << spaces["ids"][i].dump());
     }
 }
 
@@ -142,7 +153,8 @@ BOOST_AUTO_TEST_CASE(ten_thousand_texts_become_the_ids_of_transformers) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(words_end_where_those_of_transformers_do) { // for tokens with single_word: "cat" and "dog" around every character there is
+BOOST_AUTO_TEST_CASE(
+    words_end_where_those_of_transformers_do) { // for tokens with single_word: "cat" and "dog" around every character there is
     const tokenizer text = open_source("saved");
     id_hash hash;
     std::size_t texts = 0;
@@ -192,7 +204,8 @@ BOOST_AUTO_TEST_CASE(millions_of_equal_letters_take_no_hours) {
 BOOST_AUTO_TEST_CASE(both_sources_are_one_vocabulary) {
     const tokenizer model = open_source("model"), saved = open_source("saved");
     for (token id = 0; id < static_cast<token>(model.size()); ++id) {
-        if (model.piece(id) != saved.piece(id) || model.kind(id) != saved.kind(id) || model.byte(id) != saved.byte(id)) BOOST_ERROR("id " << id << ": " << model.piece(id));
+        if (model.piece(id) != saved.piece(id) || model.kind(id) != saved.kind(id) || model.byte(id) != saved.byte(id))
+            BOOST_ERROR("id " << id << ": " << model.piece(id));
     }
     BOOST_TEST(saved.bos() == model.bos());
     BOOST_TEST(saved.eos() == model.eos());
@@ -210,7 +223,9 @@ BOOST_AUTO_TEST_CASE(both_sources_are_one_vocabulary) {
 BOOST_AUTO_TEST_CASE(no_text_becomes_a_control_piece) {
     const tokenizer text(data_path("text/json/saved"));
     for (const std::string written : {"<bos>", "<eos>", "<pad>", "<unk>", "<image>", "a<bos><image> b<eos>"}) {
-        for (const token id : text.encode(written)) BOOST_TEST((id != text.bos() && id != text.eos() && id != text.pad() && id != text.image() && id != *text.id("<unk>")), written);
+        for (const token id : text.encode(written))
+            BOOST_TEST((id != text.bos() && id != text.eos() && id != text.pad() && id != text.image() && id != *text.id("<unk>")),
+                       written);
         BOOST_TEST(text.decode(text.encode(written)) == written);
     }
 }
@@ -261,7 +276,9 @@ BOOST_AUTO_TEST_CASE(names_of_special_tokens_come_from_the_files_beside_it) {
     for (const token id : text.encode("a</s>")) BOOST_TEST(id != 11);
     BOOST_TEST(text.encode("a<s>") == (std::vector<token>{5, 10})); // a special token like others here
     std::ofstream(t.folder.path() / "tokenizer_config.json") << R"({"bos_token": 5})";
-    BOOST_CHECK_EXCEPTION((void)t.open(file.dump()), pali::error, [](const pali::error& e) { return e.code() == errc::malformed_tokenizer && std::string(e.what()).find("tokenizer_config.json") != std::string::npos; });
+    BOOST_CHECK_EXCEPTION((void)t.open(file.dump()), pali::error, [](const pali::error& e) {
+        return e.code() == errc::malformed_tokenizer && std::string(e.what()).find("tokenizer_config.json") != std::string::npos;
+    });
 }
 
 BOOST_AUTO_TEST_CASE(padding_is_asked_for_only_when_needed) {
@@ -292,7 +309,9 @@ BOOST_AUTO_TEST_CASE(the_id_of_the_image_decides_over_an_added_token) {
 BOOST_AUTO_TEST_CASE(beside_a_model_only_the_added_tokens_are_read) {
     const trial t;
     std::filesystem::copy_file(source_path("examples/models/shapes/tokenizer.model"), t.folder.path() / "tokenizer.model");
-    const auto open = [&](const json& tokens, const std::string& behind = R"(, "model": {"vocab": [)") { return t.open(R"({"version": "1.0", "added_tokens": )" + tokens.dump() + behind); };
+    const auto open = [&](const json& tokens, const std::string& behind = R"(, "model": {"vocab": [)") {
+        return t.open(R"({"version": "1.0", "added_tokens": )" + tokens.dump() + behind);
+    };
     const tokenizer text = open(json::array({added("<bos>", 2, true), added("<new>", 1480, false, true), added("red tiger", 1481)}));
     BOOST_TEST(text.encode("<new>") == std::vector<token>{1480});
     BOOST_TEST(text.encode("red tiger").size() == 1u);
@@ -304,7 +323,9 @@ BOOST_AUTO_TEST_CASE(beside_a_model_only_the_added_tokens_are_read) {
             BOOST_ERROR("nothing was thrown; wanted " << says);
         } catch (const pali::error& e) {
             const std::string message = e.what();
-            BOOST_TEST((e.code() == errc::malformed_tokenizer && message.find(says) != std::string::npos && message.find("tokenizer.json") != std::string::npos && message.find("tokenizer.model") != std::string::npos), message);
+            BOOST_TEST((e.code() == errc::malformed_tokenizer && message.find(says) != std::string::npos &&
+                        message.find("tokenizer.json") != std::string::npos && message.find("tokenizer.model") != std::string::npos),
+                       message);
         }
     };
     refused(json::array({added("<bos>", 5)}), "'<bos>' the id 5");
@@ -314,7 +335,8 @@ BOOST_AUTO_TEST_CASE(beside_a_model_only_the_added_tokens_are_read) {
     const auto contradicts = [&](const json& tokens) {
         BOOST_CHECK_EXCEPTION((void)open(tokens), pali::error, [](const pali::error& e) {
             const std::string message = e.what();
-            return e.code() == errc::malformed_tokenizer && message.find("added_tokens.json") != std::string::npos && message.find("tokenizer.json") != std::string::npos;
+            return e.code() == errc::malformed_tokenizer && message.find("added_tokens.json") != std::string::npos &&
+                   message.find("tokenizer.json") != std::string::npos;
         });
     };
     contradicts(json::array({added("<new>", 1481)}));
@@ -337,19 +359,24 @@ BOOST_AUTO_TEST_CASE(what_is_not_supported_is_named) {
     json backend = small(); // what AutoTokenizer of transformers 5 makes of a tokenizer.model and saves
     backend["model"]["ignore_merges"] = true;
     backend["normalizer"] = {{"type", "Sequence"}, {"normalizers", {backend["normalizer"]}}};
-    backend["pre_tokenizer"] = json::parse(R"({"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": "<loc0000>|\\\n"}, "behavior": "Isolated", "invert": false}]})");
-    t.refused(errc::unsupported_format, backend.dump(), "tokenizer.json: model.ignore_merges is true, and false is needed; of transformers' files those of GemmaTokenizer are read (BPE with byte fallback over the text as it is) and those of "
-                                                        "TokenizersBackend are not: put the tokenizer.model of the base model into the folder in place of tokenizer.json");
+    backend["pre_tokenizer"] = json::parse(
+        R"({"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": "<loc0000>|\\\n"}, "behavior": "Isolated", "invert": false}]})");
+    t.refused(errc::unsupported_format, backend.dump(),
+              "tokenizer.json: model.ignore_merges is true, and false is needed; of transformers' files those of GemmaTokenizer are read "
+              "(BPE with byte fallback over the text as it is) and those of "
+              "TokenizersBackend are not: put the tokenizer.model of the base model into the folder in place of tokenizer.json");
     with("/model/continuing_subword_prefix", "##", "model.continuing_subword_prefix is \"##\"");
     with("/model/end_of_word_suffix", "</w>", "model.end_of_word_suffix is \"</w>\"");
     with("/model/unk_id", 3, "model.unk_id is 3");
     with("/normalizer", {{"type", "NFKC"}}, "normalizer.type is \"NFKC\"");
     with("/normalizer", nullptr, "normalizer.type is absent");
-    with("/normalizer", json::parse(R"({"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "Lowercase"}]})"), "normalizer.type is \"Sequence\"");
+    with("/normalizer", json::parse(R"({"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "Lowercase"}]})"),
+         "normalizer.type is \"Sequence\"");
     with("/normalizer/content", "_", "normalizer.content is \"_\"");
     with("/normalizer/pattern", {{"Regex", " "}}, "normalizer.pattern.String is absent");
     with("/pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}, "pre_tokenizer.type is \"ByteLevel\"");
-    with("/pre_tokenizer", json::parse(R"({"type": "Sequence", "pretokenizers": [{"type": "Split"}, {"type": "Split"}]})"), "pre_tokenizer.type is \"Sequence\"");
+    with("/pre_tokenizer", json::parse(R"({"type": "Sequence", "pretokenizers": [{"type": "Split"}, {"type": "Split"}]})"),
+         "pre_tokenizer.type is \"Sequence\"");
     with("/pre_tokenizer/pattern", {{"String", "a"}}, "pre_tokenizer.pattern.String is \"a\"");
     with("/pre_tokenizer/invert", true, "pre_tokenizer.invert is true");
     with("/added_tokens/0/later", true, "'added_tokens[0].later' is unknown");

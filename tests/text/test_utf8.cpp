@@ -55,8 +55,10 @@ BOOST_AUTO_TEST_CASE(cut_off_only_while_it_can_become_a_character) {
 
 BOOST_AUTO_TEST_CASE(characters_have_their_numbers) {
     BOOST_TEST((pali::first_character("A").code == U'A' && pali::first_character("\xC3\xA9z").code == U'\u00E9'));
-    BOOST_TEST((pali::first_character("\xE2\x80\xA6").code == U'\u2026' && pali::first_character("\xF0\x9F\x90\xAF").code == U'\U0001F42F'));
-    BOOST_TEST((pali::first_character("\xF0\x9F\x90").code == 0 && pali::first_character("\xC0\xAF").code == 0 && pali::first_character("").code == 0));
+    BOOST_TEST(
+        (pali::first_character("\xE2\x80\xA6").code == U'\u2026' && pali::first_character("\xF0\x9F\x90\xAF").code == U'\U0001F42F'));
+    BOOST_TEST((pali::first_character("\xF0\x9F\x90").code == 0 && pali::first_character("\xC0\xAF").code == 0 &&
+                pali::first_character("").code == 0));
 }
 
 BOOST_AUTO_TEST_CASE(whole_texts) {

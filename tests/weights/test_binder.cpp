@@ -1,6 +1,6 @@
 // Tensors of a checkpoint joined with the members of a model: names, shapes, types, memory, and all problems in one error.
 #include <pali/core/error.hpp>
-#include <pali/kernels/quantise_strip.hpp>
+#include <pali/kernels/product/quantize_strip.hpp>
 #include <pali/weights/binder.hpp>
 #include <pali/weights/finite.hpp>
 
@@ -22,7 +22,8 @@ struct checkpoint {
     std::deque<std::vector<std::byte>> memory;
 
     template <class T>
-    checkpoint& add(const std::string& name, pali::dtype type, std::vector<std::size_t> shape, const std::vector<T>& values, std::size_t offset = 0) {
+    checkpoint& add(const std::string& name, pali::dtype type, std::vector<std::size_t> shape, const std::vector<T>& values,
+                    std::size_t offset = 0) {
         auto& bytes = memory.emplace_back(values.size() * sizeof(T) + offset);
         std::memcpy(bytes.data() + offset, values.data(), values.size() * sizeof(T));
         table[name] = {.type = type, .shape = std::move(shape), .bytes = std::span(bytes).subspan(offset), .file = "file"};
@@ -39,7 +40,8 @@ std::vector<pali::bfloat16> rounded(std::initializer_list<float> values) {
     return out;
 }
 
-pali::page_memory finish(pali::binder& names, pali::residency where = pali::residency::mapped, const pali::progress_callback& progress = {}) {
+pali::page_memory finish(pali::binder& names, pali::residency where = pali::residency::mapped,
+                         const pali::progress_callback& progress = {}) {
     pali::thread_pool threads(2);
     return names.finish(where, threads, progress);
 }
@@ -86,7 +88,8 @@ BOOST_AUTO_TEST_CASE(resident_weights_are_copies_of_the_same_numbers) {
     names.root().vector("v", v, 2);
     std::size_t copied = 0;
     pali::thread_pool threads(2);
-    const auto memory = names.finish(pali::residency::resident, threads, {}, [&](std::span<const std::byte> tensor) { copied += tensor.size(); });
+    const auto memory =
+        names.finish(pali::residency::resident, threads, {}, [&](std::span<const std::byte> tensor) { copied += tensor.size(); });
     BOOST_TEST(copied == 6u); // the matrix; the vector is used where it lies
     BOOST_TEST(static_cast<const void*>(w.data) == static_cast<const void*>(memory.bytes().data()));
     BOOST_TEST(static_cast<float>(w[0][1]) == -2.f);
@@ -138,7 +141,9 @@ BOOST_AUTO_TEST_CASE(a_convolution_is_a_matrix_of_its_patches) {
 
 BOOST_AUTO_TEST_CASE(missing_extra_and_misshapen_tensors_come_in_one_error) {
     checkpoint c;
-    c.floats("wide", {2, 3}, {1, 2, 3, 4, 5, 6}).floats("surplus", {1}, {0}).add("whole", pali::dtype::i64, {1, 1}, std::vector<std::int64_t>{1});
+    c.floats("wide", {2, 3}, {1, 2, 3, 4, 5, 6})
+        .floats("surplus", {1}, {0})
+        .add("whole", pali::dtype::i64, {1, 1}, std::vector<std::int64_t>{1});
     c.floats("vision_tower.vision_model.embeddings.position_ids", {1}, {0}); // a buffer that old versions saved
     pali::binder names(c.table, "some-folder");
     pali::rows<const float> unused;
@@ -146,9 +151,10 @@ BOOST_AUTO_TEST_CASE(missing_extra_and_misshapen_tensors_come_in_one_error) {
     names.root().matrix("whole", unused, {1, 1});
     names.root()["deep"]["er"].matrix("absent", unused, {4, 5});
     const std::string message = problems(names);
-    for (const char* const part : {"[pali.301] some-folder: 4 tensors do not fit", "file: tensor 'wide' has shape (2, 3), the configuration needs (3, 2)",
-                                   "missing tensor 'deep.er.absent' (4, 5)", "unexpected tensor\n    'surplus' F32(1)", "'whole' is stored as I64; BF16, F16 and F32 are read",
-                                   "\nthe hint"})
+    for (const char* const part :
+         {"[pali.301] some-folder: 4 tensors do not fit", "file: tensor 'wide' has shape (2, 3), the configuration needs (3, 2)",
+          "missing tensor 'deep.er.absent' (4, 5)", "unexpected tensor\n    'surplus' F32(1)",
+          "'whole' is stored as I64; BF16, F16 and F32 are read", "\nthe hint"})
         BOOST_TEST(message.find(part) != std::string::npos, part << " is not in " << message);
     BOOST_TEST(message.find("position_ids") == std::string::npos);
 }
@@ -188,7 +194,7 @@ BOOST_AUTO_TEST_CASE(a_head_that_repeats_the_embedding_is_not_wanted) {
     BOOST_TEST(!names.root().omits_or_repeats("other", "embedding"));
 }
 
-BOOST_AUTO_TEST_CASE(a_quantised_head_repeats_with_its_scales) {
+BOOST_AUTO_TEST_CASE(a_quantized_head_repeats_with_its_scales) {
     checkpoint c;
     for (const char* name : {"embedding", "same", "other", "bare"}) c.floats(name, {1, 2}, {1, 2});
     c.floats("embedding_scale", {1}, {1}).floats("same_scale", {1}, {1}).floats("other_scale", {1}, {2});
@@ -203,19 +209,26 @@ BOOST_AUTO_TEST_CASE(a_quantised_head_repeats_with_its_scales) {
 
 BOOST_AUTO_TEST_CASE(tensors_that_nobody_asks_for_are_told_and_no_error) {
     checkpoint c;
-    c.floats("language_model.model.norm.weight", {1}, {0}).floats("v_head.summary.weight", {1, 2}, {1, 2}).floats("language_model.model.layers.0.self_attn.rotary_emb.inv_freq", {1}, {0});
+    c.floats("language_model.model.norm.weight", {1}, {0})
+        .floats("v_head.summary.weight", {1, 2}, {1, 2})
+        .floats("language_model.model.layers.0.self_attn.rotary_emb.inv_freq", {1}, {0});
     pali::binder names(c.table, "folder");
     const float* norm = nullptr;
     names.root()["language_model"]["model"]["norm"].vector("weight", norm, 1);
     BOOST_TEST(problems(names).empty());
     BOOST_TEST(names.unused().in_a_row() == "'v_head.summary.weight' F32(1, 2)");
-    BOOST_CHECK_EXCEPTION(names.check("", true), pali::error, [](const pali::error& e) { return std::string(e.what()).find("1 tensor does not fit the configuration:\n  unexpected tensor\n    'v_head") != std::string::npos; });
+    BOOST_CHECK_EXCEPTION(names.check("", true), pali::error, [](const pali::error& e) {
+        return std::string(e.what()).find("1 tensor does not fit the configuration:\n  unexpected tensor\n    'v_head") !=
+               std::string::npos;
+    });
 }
 
 // A weight of a layer that the configuration has no place for would change the answer.
 BOOST_AUTO_TEST_CASE(weights_of_layers_are_not_left_over) {
-    const std::pair<const char*, bool> all[] = {{"model.language_model.layers.3.post_feedforward_layernorm.weight", true}, {"vision_tower.encoder.layers.27.mlp.fc1.bias", true},
-                                                {"language_model.model.layers.0.self_attn.counter", false}, {"v_head.layers.0.weight", false}};
+    const std::pair<const char*, bool> all[] = {{"model.language_model.layers.3.post_feedforward_layernorm.weight", true},
+                                                {"vision_tower.encoder.layers.27.mlp.fc1.bias", true},
+                                                {"language_model.model.layers.0.self_attn.counter", false},
+                                                {"v_head.layers.0.weight", false}};
     for (const auto& [name, refused] : all) {
         checkpoint c;
         c.floats(name, {1}, {0});
@@ -232,7 +245,8 @@ BOOST_AUTO_TEST_CASE(ten_of_a_kind_are_told) {
     for (int i = 0; i < 130; ++i) names.root()["absent"].vector(std::to_string(i), vectors[static_cast<std::size_t>(i)], 1);
     const std::string message = problems(names);
     BOOST_TEST(std::count(message.begin(), message.end(), '\n') == 24); // 10 and a count, twice, a heading and the hint
-    for (const char* const part : {"397 tensors do not fit", "and 119 more", "and 258 more"}) BOOST_TEST(message.find(part) != std::string::npos, part << " is not in " << message);
+    for (const char* const part : {"397 tensors do not fit", "and 119 more", "and 258 more"})
+        BOOST_TEST(message.find(part) != std::string::npos, part << " is not in " << message);
 }
 
 // Each name of a decoder in a file of its own, and the published name that is expected.
@@ -244,7 +258,8 @@ BOOST_AUTO_TEST_CASE(one_prefix_before_the_decoder_is_removed_and_wrappers_are_r
         {"model.language_model.model.norm.weight", "norm.weight"},
         {"base_model.model.model.language_model.norm.weight", "norm.weight"},
         {"language_model.norm.weight", "norm.weight"}, // PaliGemmaModel, which has no head
-        {"_fsdp_wrapped_module.model.language_model.layers.3._fsdp_wrapped_module._checkpoint_wrapped_module.mlp.up_proj.weight", "layers.3.mlp.up_proj.weight"},
+        {"_fsdp_wrapped_module.model.language_model.layers.3._fsdp_wrapped_module._checkpoint_wrapped_module.mlp.up_proj.weight",
+         "layers.3.mlp.up_proj.weight"},
         {"language_model.model.layers.0._orig_mod.mlp.up_proj.weight", "layers.0.mlp.up_proj.weight"},
         {"big_language_model.language_model.model.embed_tokens.weight", "embed_tokens.weight"},
     };
@@ -257,7 +272,9 @@ BOOST_AUTO_TEST_CASE(one_prefix_before_the_decoder_is_removed_and_wrappers_are_r
 
 BOOST_AUTO_TEST_CASE(tensors_beside_the_decoder_lose_its_prefix) {
     checkpoint c;
-    for (const char* const name : {"run.model.language_model.norm.weight", "run.lm_head.weight", "run.model.vision_tower.embeddings.w", "run.model.multi_modal_projector.linear.weight", "run.v_head.weight", "other.weight", "run", "run.big_language_model.norm.weight"})
+    for (const char* const name : {"run.model.language_model.norm.weight", "run.lm_head.weight", "run.model.vision_tower.embeddings.w",
+                                   "run.model.multi_modal_projector.linear.weight", "run.v_head.weight", "other.weight", "run",
+                                   "run.big_language_model.norm.weight"})
         c.floats(name, {1}, {0});
     const pali::tensor_names names(c.table);
     BOOST_TEST(names.published("run.lm_head.weight") == "language_model.lm_head.weight");
@@ -277,16 +294,21 @@ BOOST_AUTO_TEST_CASE(tensors_beside_the_decoder_lose_its_prefix) {
 
 BOOST_AUTO_TEST_CASE(two_prefixes_are_two_models) {
     checkpoint c, with_draft;
-    for (const char* const name : {"student.language_model.model.norm.weight", "teacher.language_model.model.norm.weight"}) c.floats(name, {1}, {0});
-    BOOST_TEST(pali::tensor_names(c.table).published("student.language_model.model.norm.weight") == "student.language_model.model.norm.weight");
+    for (const char* const name : {"student.language_model.model.norm.weight", "teacher.language_model.model.norm.weight"})
+        c.floats(name, {1}, {0});
+    BOOST_TEST(pali::tensor_names(c.table).published("student.language_model.model.norm.weight") ==
+               "student.language_model.model.norm.weight");
     pali::binder b(c.table, "folder");
     const float* norm = nullptr;
     b.root()["language_model"]["model"]["norm"].vector("weight", norm, 1);
-    BOOST_TEST(problems(b) == "[pali.301] folder: no tensor has an expected name. Found: 'student.language_model.model.norm.weight', 'teacher.language_model.model.norm.weight'; expected: names that begin with "
-                              "'language_model.'. There are decoders with the prefixes 'student.', 'teacher.': save one model alone. the hint");
+    BOOST_TEST(problems(b) ==
+               "[pali.301] folder: no tensor has an expected name. Found: 'student.language_model.model.norm.weight', "
+               "'teacher.language_model.model.norm.weight'; expected: names that begin with "
+               "'language_model.'. There are decoders with the prefixes 'student.', 'teacher.': save one model alone. the hint");
     with_draft.floats("language_model.model.norm.weight", {1}, {0}).floats("draft.language_model.model.norm.weight", {1}, {0});
     BOOST_TEST(pali::tensor_names(with_draft.table).published("language_model.model.norm.weight") == "language_model.model.norm.weight");
-    BOOST_TEST(pali::tensor_names(with_draft.table).published("draft.language_model.model.norm.weight") == "draft.language_model.model.norm.weight");
+    BOOST_TEST(pali::tensor_names(with_draft.table).published("draft.language_model.model.norm.weight") ==
+               "draft.language_model.model.norm.weight");
 }
 
 BOOST_AUTO_TEST_CASE(unknown_names_are_one_line) {
@@ -298,7 +320,8 @@ BOOST_AUTO_TEST_CASE(unknown_names_are_one_line) {
         for (const char* const name : {"a", "b"}) names.root()[name].vector("weight", vector, 1);
         return problems(names);
     };
-    BOOST_TEST(message(c.table) == "[pali.301] folder: no tensor has an expected name. Found: 'other.0', 'other.1', 'other.10', and 265 more; expected: names that begin with 'a.', 'b.'. the hint");
+    BOOST_TEST(message(c.table) == "[pali.301] folder: no tensor has an expected name. Found: 'other.0', 'other.1', 'other.10', and 265 "
+                                   "more; expected: names that begin with 'a.', 'b.'. the hint");
     BOOST_TEST(message({}).find("Found: none; expected") != std::string::npos);
 }
 
@@ -311,18 +334,22 @@ BOOST_AUTO_TEST_CASE(types_that_are_not_read_are_one_line_each) {
     const float* vector = nullptr;
     for (const char* const name : {"f8", "a", "b", "c", "d", "e"}) names.root().vector(name, vector, 1);
     BOOST_TEST(names.finds_unread_types());
-    BOOST_TEST(problems(names) == "[pali.301] folder: 6 tensors do not fit the configuration:\n  tensor 'f8' is stored as F8_E4M3; BF16, F16 and F32 are read"
-                                  "\n  tensors 'a', 'b', 'c', and 2 more are stored as F64; BF16, F16 and F32 are read\nthe hint");
+    BOOST_TEST(problems(names) ==
+               "[pali.301] folder: 6 tensors do not fit the configuration:\n  tensor 'f8' is stored as F8_E4M3; BF16, F16 and F32 are read"
+               "\n  tensors 'a', 'b', 'c', and 2 more are stored as F64; BF16, F16 and F32 are read\nthe hint");
 }
 
 BOOST_AUTO_TEST_CASE(an_adapter_that_is_not_merged_is_named) {
-    for (const char* const name : {"base_model.model.language_model.model.layers.0.self_attn.q_proj.base_layer.weight", "model.language_model.layers.0.mlp.up_proj.lora_A.default.weight",
-                                   "x.lora_B.weight", "base_model.model.lm_head.modules_to_save.default.weight", "x.lora_embedding_A"}) {
+    for (const char* const name : {"base_model.model.language_model.model.layers.0.self_attn.q_proj.base_layer.weight",
+                                   "model.language_model.layers.0.mlp.up_proj.lora_A.default.weight", "x.lora_B.weight",
+                                   "base_model.model.lm_head.modules_to_save.default.weight", "x.lora_embedding_A"}) {
         checkpoint c;
         c.floats(name, {1}, {0});
         BOOST_CHECK_EXCEPTION(pali::binder(c.table, "some-folder"), pali::error, [&](const pali::error& e) {
-            return e.code() == pali::errc::unsupported_format && std::string(e.what()).find("some-folder: holds a PEFT adapter that is not merged into its base: tensor '" + std::string(name) + "'") != std::string::npos
-                && std::string(e.what()).find("merge_and_unload()") != std::string::npos;
+            return e.code() == pali::errc::unsupported_format &&
+                   std::string(e.what()).find("some-folder: holds a PEFT adapter that is not merged into its base: tensor '" +
+                                              std::string(name) + "'") != std::string::npos &&
+                   std::string(e.what()).find("merge_and_unload()") != std::string::npos;
         });
     }
     checkpoint c;
@@ -344,7 +371,8 @@ BOOST_AUTO_TEST_CASE(channels_that_come_last_are_put_first) {
     BOOST_TEST(w.width == 12u);
     for (std::size_t out = 0; out < 2; ++out)
         for (std::size_t channel = 0; channel < 3; ++channel)
-            for (std::size_t pixel = 0; pixel < 4; ++pixel) BOOST_TEST(w[out][channel * 4 + pixel] == last[(out * 4 + pixel) * 3 + channel]);
+            for (std::size_t pixel = 0; pixel < 4; ++pixel)
+                BOOST_TEST(w[out][channel * 4 + pixel] == last[(out * 4 + pixel) * 3 + channel]);
     pali::binder other(c.table, "folder");
     other.root().matrix("w", w, {2, 4, 3, 2});
     BOOST_TEST(problems(other).find("has shape (2, 2, 2, 3), the configuration needs (2, 4, 3, 2)") != std::string::npos);
@@ -356,14 +384,15 @@ BOOST_AUTO_TEST_CASE(a_vocabulary_may_end_within_a_strip) {
     for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<float>(i % 13) - 6;
     c.floats("tokens", {11, 64}, numbers).floats("matrix", {11, 64}, numbers);
     pali::binder names(c.table, "folder");
-    pali::quantised_rows<8> tokens;
+    pali::quantized_rows<8> tokens;
     names.root().vocabulary("tokens", tokens, {11, 64});
     BOOST_TEST(problems(names).empty());
     const auto memory = finish(names);
     BOOST_TEST(tokens.count == 16u);
     for (std::size_t row = 0; row < 16; ++row)
         for (std::size_t k = 0; k < 64; ++k)
-            BOOST_TEST(std::abs(static_cast<float>(tokens.code(row, k)) * tokens.scale(row, k) - (row < 11 ? numbers[row * 64 + k] : 0)) < 0.04f);
+            BOOST_TEST(std::abs(static_cast<float>(tokens.code(row, k)) * tokens.scale(row, k) - (row < 11 ? numbers[row * 64 + k] : 0)) <
+                       0.04f);
     pali::binder other(c.table, "folder");
     other.root().matrix("matrix", tokens, {11, 64});
     BOOST_TEST(problems(other).find("embedding and head may have any number") != std::string::npos);
@@ -372,15 +401,17 @@ BOOST_AUTO_TEST_CASE(a_vocabulary_may_end_within_a_strip) {
 BOOST_AUTO_TEST_CASE(codes_of_another_width_are_one_line) {
     checkpoint c;
     for (const char* const name : {"a", "b"}) {
-        c.add(name, pali::code_type<4>, {1, 2, 128}, std::vector<std::uint8_t>(256)).add(std::string(name) + "_scale", pali::dtype::bf16, {1, 2, 8}, std::vector<std::uint16_t>(16));
+        c.add(name, pali::code_type<4>, {1, 2, 128}, std::vector<std::uint8_t>(256))
+            .add(std::string(name) + "_scale", pali::dtype::bf16, {1, 2, 8}, std::vector<std::uint16_t>(16));
     }
     pali::binder names(c.table, "folder");
-    pali::quantised_rows<8> a, b;
+    pali::quantized_rows<8> a, b;
     pali::rows<const float> absent;
     names.root().matrix("a", a, {8, 64});
     names.root().matrix("b", b, {8, 64});
     names.root().matrix("absent", absent, {8, 64});
-    BOOST_TEST(problems(names) == "[pali.301] folder: holds int4 weights (2 matrices of them, 'a' the first); load it as int4, or load the checkpoint that it was made from");
+    BOOST_TEST(problems(names) == "[pali.301] folder: holds int4 weights (2 matrices of them, 'a' the first); load it as int4, or load the "
+                                  "checkpoint that it was made from");
 }
 
 BOOST_AUTO_TEST_CASE(formats_of_others_are_named) {
@@ -411,7 +442,8 @@ BOOST_AUTO_TEST_CASE(formats_of_others_are_named) {
     pali::tensor_table table;
     table["q.weight.absmax"] = {};
     BOOST_CHECK_EXCEPTION(pali::binder(table, "some-folder"), pali::error, [](const pali::error& e) {
-        return e.code() == pali::errc::unsupported_format && std::string(e.what()).find("some-folder: holds weights quantised in the format of bitsandbytes") != std::string::npos;
+        return e.code() == pali::errc::unsupported_format &&
+               std::string(e.what()).find("some-folder: holds weights quantized in the format of bitsandbytes") != std::string::npos;
     });
 }
 
@@ -420,7 +452,9 @@ BOOST_AUTO_TEST_CASE(numbers_that_are_not_finite_are_found) {
     checkpoint c;
     c.floats("good", {3, 5000}, numbers);
     numbers[2 * 5000 + 7] = std::numeric_limits<float>::quiet_NaN();
-    c.floats("nan", {3, 5000}, numbers).add("inf", pali::dtype::f16, {2}, std::vector<std::uint16_t>{0, 0xfc00}).add("codes", pali::dtype::i8, {1}, std::vector<std::int8_t>{-1});
+    c.floats("nan", {3, 5000}, numbers)
+        .add("inf", pali::dtype::f16, {2}, std::vector<std::uint16_t>{0, 0xfc00})
+        .add("codes", pali::dtype::i8, {1}, std::vector<std::int8_t>{-1});
     c.add("large", pali::dtype::bf16, {1}, std::vector<std::uint16_t>{0x7f7f});
     BOOST_TEST(pali::describe_not_finite(c.table).in_a_row() == "file: tensor 'inf' has -inf at (1), file: tensor 'nan' has nan at (2, 7)");
 }
@@ -432,10 +466,10 @@ BOOST_AUTO_TEST_CASE(rounding_keeps_what_is_not_finite) {
         strip[3 * 64 + 5] = bad;
         std::vector<std::uint8_t> codes(8 * 64);
         std::vector<pali::bfloat16> scales(16);
-        pali::kernels::quantise_strip<8>(strip.data(), 64, codes.data(), scales.data());
+        pali::kernels::quantize_strip<8>(strip.data(), 64, codes.data(), scales.data());
         BOOST_TEST(std::isnan(static_cast<float>(scales[3])));
         BOOST_TEST(static_cast<float>(scales[2]) > 0);
-        pali::kernels::quantise_strip<4>(strip.data(), 64, codes.data(), scales.data());
+        pali::kernels::quantize_strip<4>(strip.data(), 64, codes.data(), scales.data());
         BOOST_TEST(std::isnan(static_cast<float>(scales[3])));
         BOOST_TEST(!std::isnan(static_cast<float>(scales[8 + 3])));
     }
@@ -458,7 +492,8 @@ BOOST_AUTO_TEST_CASE(loading_reports_progress_and_can_be_stopped) {
         return true;
     });
     BOOST_TEST((seen == std::vector<double>{0.5, 1}));
-    BOOST_CHECK_EXCEPTION((void)load([](std::string_view, double) { return false; }), pali::error, [](const pali::error& e) { return e.code() == pali::errc::cancelled; });
+    BOOST_CHECK_EXCEPTION((void)load([](std::string_view, double) { return false; }), pali::error,
+                          [](const pali::error& e) { return e.code() == pali::errc::cancelled; });
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,4 +1,4 @@
-"""Scenes made once and asked often: pictures, shapes, mask codes of the VQ-VAE.
+"""Scenes made once and asked often: images, shapes, mask codes of the VQ-VAE.
 
 usage: bank.py COUNT SEED VQVAE.npz OUT.npz"""
 import sys
@@ -15,7 +15,7 @@ CELLS = scenes.SIDE // 14  # patches a side
 def make(count, seed, model):
     """Arrays of `count` scenes, each also in a mirror (the last index is 0: as it is, 1: mirrored)."""
     rng = np.random.default_rng(seed)
-    bank = {"picture": np.zeros((count, scenes.SIDE, scenes.SIDE, 3), np.uint8), "ground": np.zeros(count, np.int8), "count": np.zeros(count, np.int8),
+    bank = {"image": np.zeros((count, scenes.SIDE, scenes.SIDE, 3), np.uint8), "ground": np.zeros(count, np.int8), "count": np.zeros(count, np.int8),
             "kind": np.full((count, 3), -1, np.int8), "colour": np.full((count, 3), -1, np.int8), "box": np.zeros((count, 3, 4), np.int16),
             "cover": np.zeros((count, 3, CELLS, CELLS), np.float16), "codes": np.zeros((count, 3, 2, 16), np.uint8)}
     waiting, places = [], []
@@ -30,7 +30,7 @@ def make(count, seed, model):
 
     for i in range(count):
         scene = scenes.make_scene(rng)
-        bank["picture"][i], bank["ground"][i], bank["count"][i] = scene.picture, list(scenes.GROUNDS).index(scene.ground), len(scene.shapes)
+        bank["image"][i], bank["ground"][i], bank["count"][i] = scene.image, list(scenes.GROUNDS).index(scene.ground), len(scene.shapes)
         for j, s in enumerate(scene.shapes):
             bank["kind"][i, j], bank["colour"][i, j], bank["box"][i, j] = scenes.KINDS.index(s.kind), list(scenes.COLOURS).index(s.colour), s.box
             bank["cover"][i, j] = s.mask.reshape(CELLS, 14, CELLS, 14).mean((1, 3))

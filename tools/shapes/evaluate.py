@@ -19,9 +19,9 @@ MOST_TOKENS, DIVISOR = 96, 1024
 KINDS = ("captions", "answers", "detect", "segment", "detect_shape")  # of a scene's five prompts, in their order
 
 
-def pixels_of(pictures):
+def pixels_of(images):
     """[(S, S, 3) uint8] -> (B, 3, S, S), -1 to 1."""
-    return torch.from_numpy(np.stack([(p.astype(np.float32) / 255 - 0.5) / 0.5 for p in pictures]).transpose(0, 3, 1, 2).copy())
+    return torch.from_numpy(np.stack([(p.astype(np.float32) / 255 - 0.5) / 0.5 for p in images]).transpose(0, 3, 1, 2).copy())
 
 
 def ids_of(model, text, prompt):
@@ -30,7 +30,7 @@ def ids_of(model, text, prompt):
 
 
 def ask(model, text, pairs):
-    """Greedy answers for [(picture (S, S, 3) uint8, prompt)] as tokens, EOS included. In batches of equal prompt length: nothing is padded."""
+    """Greedy answers for [(image (S, S, 3) uint8, prompt)] as tokens, EOS included. In batches of equal prompt length: nothing is padded."""
     groups, answers = {}, [None] * len(pairs)
     for i, (_, prompt) in enumerate(pairs):
         groups.setdefault(len(text.encode(prompt)), []).append(i)
@@ -50,16 +50,16 @@ def perplexities(model, text, pairs, texts):
     """exp(mean of -log p) over the tokens of all answers of a kind, EOS included, and of all kinds together. Each mean is the loss that transformers computes for
     training: image and prompt see each other, the answer is causal. In batches of equal lengths of prompt and answer."""
     groups, sums, counts = {}, dict.fromkeys(KINDS, 0.0), dict.fromkeys(KINDS, 0)
-    for i, ((picture, prompt), said) in enumerate(zip(pairs, texts)):
+    for i, ((image, prompt), said) in enumerate(zip(pairs, texts)):
         prefix, answer = ids_of(model, text, prompt), text.encode(said) + [text.eos_id()]
-        groups.setdefault((KINDS[i % len(KINDS)], len(prefix), len(answer)), []).append((picture, prefix + answer))
+        groups.setdefault((KINDS[i % len(KINDS)], len(prefix), len(answer)), []).append((image, prefix + answer))
     for (kind, before, length), group in groups.items():
         for at in range(0, len(group), 40):
-            pictures, ids = zip(*group[at:at + 40])
+            images, ids = zip(*group[at:at + 40])
             ids = torch.tensor(ids)
             types = torch.zeros_like(ids)
             types[:, before:] = 1
-            loss = model(input_ids=ids, pixel_values=pixels_of(pictures), attention_mask=torch.ones_like(ids), token_type_ids=types, labels=ids.where(types == 1, -100)).loss
+            loss = model(input_ids=ids, pixel_values=pixels_of(images), attention_mask=torch.ones_like(ids), token_type_ids=types, labels=ids.where(types == 1, -100)).loss
             sums[kind] += float(loss) * len(ids) * length
             counts[kind] += len(ids) * length
     sums["all"], counts["all"] = sum(sums.values()), sum(counts.values())

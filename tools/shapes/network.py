@@ -1,5 +1,5 @@
 """PaliGemma 2 for training: the modules of transformers (modeling_siglip.py, modeling_gemma2.py) with the names of published checkpoints as their parameters,
-and attention over rows that hold one picture and several questions about it."""
+and attention over rows that hold one image and several questions about it."""
 import dataclasses
 import math
 

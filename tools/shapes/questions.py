@@ -1,4 +1,4 @@
-"""Batches: what the vision tower is to say of every patch, and rows of one picture with several questions for the decoder."""
+"""Batches: what the vision tower is to say of every patch, and rows of one image with several questions for the decoder."""
 import numpy as np
 import torch
 
@@ -19,9 +19,9 @@ class Bank:
 
     def pixels(self, indices, mirrored):
         """(B, 3, S, S), -1 to 1."""
-        pictures = self.arrays["picture"][indices]
-        pictures = np.where(np.asarray(mirrored)[:, None, None, None] > 0, pictures[:, :, ::-1], pictures)
-        return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))).float() / 127.5 - 1
+        images = self.arrays["image"][indices]
+        images = np.where(np.asarray(mirrored)[:, None, None, None] > 0, images[:, :, ::-1], images)
+        return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float() / 127.5 - 1
 
     def shapes(self, index, mirrored):
         """[(kind, colour, box, codes (16), cover)], from left to right."""
@@ -35,7 +35,7 @@ class Bank:
 
 
 def patch_labels(bank, indices, mirrored):
-    """What stands in each patch: kind and colour (0: ground), rank from the left (0: ground), box and codes of the shape; and of the picture, ground and count."""
+    """What stands in each patch: kind and colour (0: ground), rank from the left (0: ground), box and codes of the shape; and of the image, ground and count."""
     n, cells = len(indices), bank.arrays["cover"].shape[-1] ** 2
     out = {name: np.zeros((n, cells), np.int64) for name in ("kind", "colour", "rank")}
     out.update(box=np.full((n, cells, 4), NO_LABEL, np.int64), codes=np.full((n, cells, 16), NO_LABEL, np.int64))
@@ -96,7 +96,7 @@ class Asker:
 
     def batch(self, rows, length, joined):
         """rows: [[(prefix, suffix)]] -> tokens (B, N), positions (B, P + N), mask (B, P + N, P + N), targets (B, N). With `joined` a row has one
-        question, and pictures look at its prompt as they do in PaliGemma; else they look at themselves alone."""
+        question, and images look at its prompt as they do in PaliGemma; else they look at themselves alone."""
         b, p = len(rows), self.config.image_tokens
         tokens, targets = np.zeros((b, length), np.int64), np.full((b, length), NO_LABEL, np.int64)
         positions, segment = np.zeros((b, p + length), np.int64), np.full((b, p + length), -1, np.int64)

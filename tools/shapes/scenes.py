@@ -1,9 +1,9 @@
-"""Pictures of coloured shapes, and all that can be asked about them: the world of the embedded model.
+"""Images of coloured shapes, and all that can be asked about them: the world of the embedded model.
 
 One to three shapes of six kinds and eight colours, apart from each other, on one of five grounds with a gradient and noise. The numbers are those of the 200
 scenes in tests/data/scenes, which are never trained on.
 
-usage: scenes.py FOLDER SIDE SEED...       draws pictures of SIDE pixels as FOLDER/SEED.png and prints what is on them"""
+usage: scenes.py FOLDER SIDE SEED...       draws images of SIDE pixels as FOLDER/SEED.png and prints what is on them"""
 import dataclasses
 import pathlib
 import sys
@@ -34,7 +34,7 @@ class Shape:
 
 @dataclasses.dataclass
 class Scene:
-    picture: np.ndarray  # (SIDE, SIDE, 3) uint8
+    image: np.ndarray  # (SIDE, SIDE, 3) uint8
     shapes: list         # from left to right
     ground: str
 
@@ -88,7 +88,7 @@ def make_scene(rng, side=SIDE):
     ground = str(rng.choice(list(GROUNDS)))
     down, across = np.mgrid[0:side, 0:side] / side
     base = np.array(GROUNDS[ground], np.float32) + rng.normal(0, 8, 3)
-    picture = base + (rng.uniform(-30, 30) * down + rng.uniform(-30, 30) * across)[..., None] + rng.normal(0, rng.uniform(0, 10), (side, side, 1))
+    image = base + (rng.uniform(-30, 30) * down + rng.uniform(-30, 30) * across)[..., None] + rng.normal(0, rng.uniform(0, 10), (side, side, 1))
     shapes, wanted = [], int(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2]))
     for _ in range(40):
         if len(shapes) == wanted:
@@ -102,9 +102,9 @@ def make_scene(rng, side=SIDE):
         if any((shape.mask & s.mask).any() or s.name == shape.name for s in shapes):
             continue
         paint = np.array(COLOURS[colour], np.float32) + rng.normal(0, 9, 3) + rng.normal(0, rng.uniform(0, 8), (side, side, 1))
-        picture = picture * (1 - covered[..., None]) + paint * covered[..., None]
+        image = image * (1 - covered[..., None]) + paint * covered[..., None]
         shapes.append(shape)
-    return Scene(np.clip(picture, 0, 255).astype(np.uint8), in_order(shapes), ground)
+    return Scene(np.clip(image, 0, 255).astype(np.uint8), in_order(shapes), ground)
 
 
 def caption(scene):
@@ -147,5 +147,5 @@ def crop(mask, box):
 if __name__ == "__main__":
     for seed in sys.argv[3:]:
         scene = make_scene(np.random.default_rng(int(seed)), int(sys.argv[2]))
-        Image.fromarray(scene.picture).save(pathlib.Path(sys.argv[1]) / f"{seed}.png")
+        Image.fromarray(scene.image).save(pathlib.Path(sys.argv[1]) / f"{seed}.png")
         print(seed, caption(scene))

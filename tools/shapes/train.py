@@ -6,7 +6,7 @@ STAGE is vision or decoder. STATE.pt is read when it is there, and written every
 thread with a bank of its own; their gradients are averaged.
 
 Learnt on the way: trained jointly from scratch, the decoder answers without looking; a tower that was trained alone and then kept as it is lets it ground its
-words. Rows with one picture and many questions, for which pictures do not see prompts, cost a third of rows with one, and the model does not miss what they leave out."""
+words. Rows with one image and many questions, for which images do not see prompts, cost a third of rows with one, and the model does not miss what they leave out."""
 import argparse
 import math
 import os
@@ -27,7 +27,7 @@ import scenes
 from muon import Muon
 
 TEXT_ROOM = 144     # tokens of questions in a row
-PICTURES = 32       # of a worker's step, vision
+IMAGES = 32       # of a worker's step, vision
 ROWS = 12           # of a worker's step, decoder
 NEIGHBOUR = 0.2     # of a coordinate's probability that each of the pixels beside it gets
 CODE_WEIGHT = 0.4   # of mask codes beside words: they are noisy and would drown them
@@ -187,7 +187,7 @@ class Worker:
         for p in self.model.decoder.parameters():
             p.requires_grad_(False)
         while (share := self.clock.share()) < 1:
-            indices, mirrored = self.rng.integers(0, self.bank.size, PICTURES), self.rng.integers(0, 2, PICTURES)
+            indices, mirrored = self.rng.integers(0, self.bank.size, IMAGES), self.rng.integers(0, 2, IMAGES)
             features = self.model.vision(self.bank.pixels(indices, mirrored))
             loss, scores = self.heads.loss(features, questions.patch_labels(self.bank, indices, mirrored))
             self.clock.steps += 1
@@ -205,7 +205,7 @@ class Worker:
             print("held out:", f"loss {float(loss):.3f}", " ".join(f"{k} {float(v):.3f}" for k, v in scores.items()), flush=True)
 
     def features(self, bank):
-        """(N, 2, P, width) in half precision: what a finished tower says of each picture and its mirror image."""
+        """(N, 2, P, width) in half precision: what a finished tower says of each image and its mirror image."""
         out = torch.empty(bank.size, 2, self.model.c.image_tokens, self.model.c.vision_hidden, dtype=torch.float16)
         with torch.no_grad():
             for at in range(0, bank.size, 100):

@@ -87,9 +87,9 @@ def train(seconds, path):
         masks = bank[torch.randint(len(bank), (64,))]
         latents = model.latents(masks)
         codes = torch.cdist(latents, model.embedding).argmin(1)
-        quantised = model.embedding[codes]
-        straight = (latents + (quantised - latents).detach()).reshape(-1, 4, 4, 512).permute(0, 3, 1, 2)
-        loss = F.mse_loss(model.decoder(straight)[:, 0], 2 * masks - 1) + 0.25 * F.mse_loss(latents, quantised)
+        quantized = model.embedding[codes]
+        straight = (latents + (quantized - latents).detach()).reshape(-1, 4, 4, 512).permute(0, 3, 1, 2)
+        loss = F.mse_loss(model.decoder(straight)[:, 0], 2 * masks - 1) + 0.25 * F.mse_loss(latents, quantized)
         with torch.no_grad():
             model.move_codes(latents, codes)
         optimizer.zero_grad()

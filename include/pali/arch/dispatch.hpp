@@ -1,21 +1,22 @@
 // Kernels that are compiled once per level: the list of those in the program, and the one that is selected on first use.
 #pragma once
 
-#include <pali/arch/features.hpp>
+#include <pali/arch/cpu_features.hpp>
 
 #include <string>
 #include <vector>
 
-namespace pali::inline PALI_ABI::kernels {
+namespace pali { inline namespace PALI_ABI { namespace kernels {
 struct entry_points;
-} // namespace pali::inline PALI_ABI::kernels
+}}} // namespace pali::PALI_ABI::kernels
 
-namespace pali::inline PALI_ABI::arch {
+namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// The kernels of one level, in an object of its own. Such an object has one of these with static storage, which enters itself into the list before any dynamic initialisation of the program.
+/// The kernels of one level, in an object of its own. Such an object has one of these with static storage, which enters itself into the
+/// list before any dynamic initialisation of the program.
 struct compiled_level {
-    level which;                         ///< what the object is compiled for
-    bool is_whole;                       ///< whether the kernels of every extension are in it, and not only those that go with the level
+    level which;                          ///< what the object is compiled for
+    bool is_whole;                        ///< whether the kernels of every extension are in it, and not only those that go with the level
     const kernels::entry_points* kernels; ///< where they begin
     const compiled_level* next = nullptr; ///< of the list
 };
@@ -31,12 +32,14 @@ struct selection {
     features extensions;                   ///< of those that its object has kernels for
 };
 
-/// The highest of `compiled` up to `highest`, with the extensions of `there` that it has kernels for, or what `name`, the value of PALI_ARCH, asks for: "x86-64", "x86-64-v3", "x86-64-v4" and "neon"
-/// are levels with all their extensions; "simd" is the lowest level without any; "avx2" is x86-64-v3 without any beyond it; "vnni", "bf16" and "amx" are the highest level with the extensions up to it.
+/// The highest of `compiled` up to `highest`, with the extensions of `there` that it has kernels for, or what `name`, the value of
+/// PALI_ARCH, asks for: "x86-64", "x86-64-v3", "x86-64-v4" and "neon" are levels with all their extensions; "simd" is the lowest level
+/// without any; "avx2" is x86-64-v3 without any beyond it; "vnni", "bf16" and "amx" are the highest level with the extensions up to it.
 /// Throws errc::unsupported_arch for what is not compiled or not there.
-[[nodiscard]] selection select(std::string_view name, const std::vector<const compiled_level*>& compiled, level highest, const features& there);
+[[nodiscard]] selection select(std::string_view name, const std::vector<const compiled_level*>& compiled, level highest,
+                               const features& there);
 
 /// The selection for this processor and PALI_ARCH, made once. Throws what select() throws.
 [[nodiscard]] const selection& selected();
 
-} // namespace pali::inline PALI_ABI::arch
+}}} // namespace pali::PALI_ABI::arch

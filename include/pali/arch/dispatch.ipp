@@ -9,7 +9,7 @@
 #include <optional>
 #include <string_view>
 
-namespace pali::inline PALI_ABI::arch {
+namespace pali { inline namespace PALI_ABI { namespace arch {
 
 namespace dispatch_detail {
 
@@ -33,9 +33,12 @@ PALI_INLINE std::vector<const compiled_level*> compiled_levels() {
     return found;
 }
 
-PALI_INLINE selection select(std::string_view name, const std::vector<const compiled_level*>& compiled, level highest, const features& there) {
+PALI_INLINE selection select(std::string_view name, const std::vector<const compiled_level*>& compiled, level highest,
+                             const features& there) {
     const features allowed = name.empty() ? there : limited_to(name, there);
-    const auto lacks = [&](std::string_view why) -> selection { throw error(errc::unsupported_arch, {"PALI_ARCH is \"", name, "\", ", why}); };
+    const auto lacks = [&](std::string_view why) -> selection {
+        throw error(errc::unsupported_arch, {"PALI_ARCH is \"", name, "\", ", why});
+    };
     std::optional<level> wanted; // exactly
     for (const level one : {level::baseline, level::x86_64_v3, level::x86_64_v4})
         if (name == name_of(one)) wanted = one;
@@ -48,7 +51,8 @@ PALI_INLINE selection select(std::string_view name, const std::vector<const comp
         if (one->which <= highest && (!wanted || one->which == *wanted) && (!best || one->which > best->which)) best = one;
     if (!best && wanted) return lacks("for which this program was not compiled");
     if (!best)
-        throw error(errc::unsupported_arch, {"this processor has ", name_of(highest), ", and this program has no kernels for it; build it with the lower levels, too"});
+        throw error(errc::unsupported_arch, {"this processor has ", name_of(highest),
+                                             ", and this program has no kernels for it; build it with the lower levels, too"});
     selection made{best, allowed};
     if (!best->is_whole) { // kernels that go with a level are in its object
         if (best->which < level::x86_64_v4) made.extensions.avx512_vnni = made.extensions.avx512_bf16 = made.extensions.amx_bf16 = false;
@@ -65,4 +69,4 @@ PALI_INLINE const selection& selected() {
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::arch
+}}} // namespace pali::PALI_ABI::arch

@@ -5,7 +5,8 @@
 
 // Bodies only: sources that use bodies compiled elsewhere do not include this header.
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ == 1) || defined(__ASSOCIATIVE_MATH__)
-#  error "pali cannot be compiled with -Ofast, -ffast-math, -ffinite-math-only or -fassociative-math: masks are infinities and the order of sums is fixed. Use -O2 or -O3"
+#  error                                                                                                                                   \
+      "pali cannot be compiled with -Ofast, -ffast-math, -ffinite-math-only or -fassociative-math: masks are infinities and the order of sums is fixed. Use -O2 or -O3"
 #endif
 
 /// Code whose instructions depend on compiler flags lives in an inline namespace that names them: translation units compiled with
@@ -33,8 +34,9 @@
 #endif
 
 /// @{
-/// Whether this translation unit compiles the kernels whose intrinsics need more than its flags allow. Headers alone do, since such kernels are selected at run time
-/// whatever the flags are. An object for one level (PALI_LEVEL) leaves out those of the levels above it: there they would never be selected.
+/// Whether this translation unit compiles the kernels whose intrinsics need more than its flags allow. Headers alone do, since such kernels
+/// are selected at run time whatever the flags are. An object for one level (PALI_LEVEL) leaves out those of the levels above it: there
+/// they would never be selected.
 #if defined(__x86_64__) && (!defined(PALI_LEVEL) || defined(__AVX2__))
 #  define PALI_AVX2_KERNELS 1
 #else

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace pali::inline PALI_ABI::arch {
+namespace pali { inline namespace PALI_ABI { namespace arch {
 
 /// What LDTILECFG reads (Intel's Software Developer's Manual, volume 2A). Palette 1 has eight tiles, each of at most 16 rows of 64 bytes;
 /// a tile that is not used has zeros.
@@ -19,7 +19,8 @@ struct alignas(64) tile_shapes {
 };
 static_assert(sizeof(tile_shapes) == 64);
 
-/// Eight tile registers of the calling thread and what can be done with them. Numbers of tiles are template arguments; strides are in bytes.
+/// Eight tile registers of the calling thread and what can be done with them. Numbers of tiles are template arguments; strides are in
+/// bytes.
 template <class Tiles>
 concept tile_unit = requires(const tile_shapes& shapes, const void* from, void* to, std::size_t stride) {
     Tiles::configure(shapes);
@@ -33,8 +34,9 @@ concept tile_unit = requires(const tile_shapes& shapes, const void* from, void* 
 #if defined(__x86_64__)
 /**
  * The instructions of AMX-TILE and AMX-BF16, for processors with arch::features::amx_bf16.
- * They are written as assembly because the intrinsics of g++ 12 understate what they read: _tile_loadconfig 8 bytes, _tile_loadd nothing, so
- * that stores to a packed buffer may be dropped or moved. It also frees callers from flags: no target attribute stands in the way of inlining.
+ * They are written as assembly because the intrinsics of g++ 12 understate what they read: _tile_loadconfig 8 bytes, _tile_loadd nothing,
+ * so that stores to a packed buffer may be dropped or moved. It also frees callers from flags: no target attribute stands in the way of
+ * inlining.
  */
 struct amx_tiles {
     /// Gives the tiles their shapes, and zeros.
@@ -64,4 +66,4 @@ struct amx_tiles {
 };
 #endif
 
-} // namespace pali::inline PALI_ABI::arch
+}}} // namespace pali::PALI_ABI::arch

@@ -9,7 +9,7 @@
 
 #include <system_error>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
@@ -35,7 +35,7 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     for (const char* key : {"image_size", "patch_size"}) {
         std::size_t& side = key[0] == 'i' ? out.image_size : out.patch_size;
         const auto* value = vision.find(key);
-        if (value != nullptr && value->is_array()) vision.unsupported(key, "pictures and patches are square: one number");
+        if (value != nullptr && value->is_array()) vision.unsupported(key, "images and patches are square: one number");
         else side = vision.size(key, side, 1, most_pixels_a_side);
     }
     out.hidden = vision.size("hidden_size", given ? 768 : 1152, 1, most_width);
@@ -44,9 +44,8 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     out.heads = vision.size("num_attention_heads", given ? 12 : 16, 1, most_heads);
     out.norm_eps = vision.number("layer_norm_eps", 1e-6f, true);
     if (const std::size_t channels = vision.size("num_channels", 3, 1, most_width); channels != 3 && channels != 0)
-        vision.unsupported("num_channels", "pictures have 3 channels");
-    if (vision.text("hidden_act", tanh_gelu) != tanh_gelu)
-        vision.unsupported("hidden_act", {"\"", tanh_gelu, "\" is the one that is run"});
+        vision.unsupported("num_channels", "images have 3 channels");
+    if (vision.text("hidden_act", tanh_gelu) != tanh_gelu) vision.unsupported("hidden_act", {"\"", tanh_gelu, "\" is the one that is run"});
     // What is left over at the right and below is not seen (SiglipVisionEmbeddings floors), but one patch must fit.
     if (out.patch_size > out.image_size && out.image_size != 0)
         vision.malformed("patch_size", {"at most image_size, ", out.image_size, ","});
@@ -106,7 +105,8 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
         if (name == nullptr) return text.malformed("layer_types", "a list of strings");
         if (*name == "sliding_attention") out.windows[layer] = window;
         else if (*name != "full_attention" && *name != "attention") // the last is an older name
-            return text.unsupported("layer_types", {"\"full_attention\" and \"sliding_attention\" are the ones that are run, and layer ", layer, " is another"});
+            return text.unsupported("layer_types", {"\"full_attention\" and \"sliding_attention\" are the ones that are run, and layer ",
+                                                    layer, " is another"});
     }
 }
 
@@ -147,8 +147,7 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
     // The first generation reads hidden_act, where "gelu" is an old way to say the tanh form; the second reads hidden_activation.
     const char* const key = second ? "hidden_activation" : "hidden_act";
     const std::string activation = text.text(key, tanh_gelu);
-    if (activation != tanh_gelu && (second || activation != "gelu"))
-        text.unsupported(key, {"\"", tanh_gelu, "\" is the one that is run"});
+    if (activation != tanh_gelu && (second || activation != "gelu")) text.unsupported(key, {"\"", tanh_gelu, "\" is the one that is run"});
     if (text.flag("attention_bias", false)) text.unsupported("attention_bias", "no model of the family has one");
     if (const auto* layers = text.find_value("per_layer_config"); layers != nullptr && !layers->empty())
         text.unsupported("per_layer_config", "all layers have the same sizes");
@@ -183,7 +182,7 @@ PALI_INLINE void read_ids(const config_section& generation, const config_section
 }
 
 /// A step that is null or 0 is off, as Python has it; its numbers are read only when it is on, and null stands for the default.
-PALI_INLINE void read_picture(const config_section& file, picture_config& out, std::size_t side) {
+PALI_INLINE void read_image(const config_section& file, image_config& out, std::size_t side) {
     const auto step = [&](const char* key, bool otherwise) {
         const auto* value = file.find(key);
         if (value != nullptr && value->is_null()) return false;
@@ -193,13 +192,16 @@ PALI_INLINE void read_picture(const config_section& file, picture_config& out, s
     out.do_resize = step("do_resize", true);
     out.do_rescale = step("do_rescale", true);
     out.do_normalize = step("do_normalize", true);
-    // Cutting and padding to the size that a picture has already changes nothing; without pad_size pictures are padded to the largest, and all have one size.
+    // Cutting and padding to the size that an image has already changes nothing; without pad_size images are padded to the largest, and
+    // all have one size.
     const auto leaves_sides = [&](const char* key) {
         const auto* sides = file.find_value(key);
         return sides != nullptr && *sides == nlohmann::json{{"height", side}, {"width", side}};
     };
-    if (step("do_center_crop", false) && !leaves_sides("crop_size")) file.unsupported("do_center_crop", {"pictures are resized and not cut; only a crop_size of ", side, " by ", side, " pixels is read"});
-    if (step("do_pad", false) && file.find_value("pad_size") != nullptr && !leaves_sides("pad_size")) file.unsupported("do_pad", {"pictures are resized and not padded; only a pad_size of ", side, " by ", side, " pixels is read"});
+    if (step("do_center_crop", false) && !leaves_sides("crop_size"))
+        file.unsupported("do_center_crop", {"images are resized and not cut; only a crop_size of ", side, " by ", side, " pixels is read"});
+    if (step("do_pad", false) && file.find_value("pad_size") != nullptr && !leaves_sides("pad_size"))
+        file.unsupported("do_pad", {"images are resized and not padded; only a pad_size of ", side, " by ", side, " pixels is read"});
     if (const auto* factor = file.find_value("rescale_factor"); factor != nullptr && out.do_rescale) {
         if (factor->is_number() && factor->get<double>() > 0 && std::isfinite(factor->get<double>()))
             out.rescale_factor = factor->get<double>();
@@ -255,7 +257,8 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     if (top.find("model_type") == nullptr || top.text("model_type", "paligemma") != "paligemma")
         top.unsupported("model_type", "\"paligemma\" is the one that is run, for PaliGemma 2 too, and not what is built around them");
     problems.raise(); // nothing else in the file would make sense
-    // A quantization_config says how weights were quantised once, and stays behind when they were saved as plain numbers again: the tensors decide (weights/foreign.hpp).
+    // A quantization_config says how weights were quantized once, and stays behind when they were saved as plain numbers again: the tensors
+    // decide (weights/foreign.hpp).
 
     out.sizes = detail::read_text(top);
     out.positions = top.section("text_config").size("max_position_embeddings", 8192, 1, detail::most_tokens);
@@ -274,19 +277,19 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     detail::read_ids(config_section(&generation, "generation_config.json: ", problems), top, out);
 
     const std::size_t side = out.sizes.vision.image_size;
-    if (side != 0) out.picture.width = out.picture.height = side;
+    if (side != 0) out.image.width = out.image.height = side;
     const nlohmann::json processor = read_optional("processor_config.json"); // written by transformers 5, and first for it
     if (const config_section nested = config_section(&processor, "processor_config.json: ", problems).section("image_processor");
         nested.is_present()) {
-        out.picture.file = place / "processor_config.json";
-        detail::read_picture(nested, out.picture, side);
+        out.image.file = place / "processor_config.json";
+        detail::read_image(nested, out.image, side);
     } else {
-        out.picture.file = place / "preprocessor_config.json";
+        out.image.file = place / "preprocessor_config.json";
         const nlohmann::json preprocessor = read_optional("preprocessor_config.json");
-        detail::read_picture(config_section(&preprocessor, "preprocessor_config.json: ", problems), out.picture, side);
+        detail::read_image(config_section(&preprocessor, "preprocessor_config.json: ", problems), out.image, side);
     }
     problems.raise();
     return out;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
 /// What is wrong with a checkpoint's configuration, all of it.
 struct config_problems {
@@ -156,4 +156,4 @@ private:
     config_problems& m_problems;
 };
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail

@@ -6,20 +6,20 @@
 #include <cstddef>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// A vision tower of any size.
 struct dynamic_vision {
     std::size_t image_size = 0, patch_size = 0, hidden = 0, layers = 0, intermediate = 0, heads = 0; ///< see vision_config
-    float norm_eps = 1e-6f; ///< see vision_config
+    float norm_eps = 1e-6f;                                                                          ///< see vision_config
 };
 
 /// A model of any size: satisfies `model_config` with ordinary members. What it says costs a load where a type knows a literal.
 struct dynamic {
-    dynamic_vision vision; ///< the tower
-    std::size_t vocab = 0, hidden = 0, layers = 0, intermediate = 0, heads = 0, kv_heads = 0, head_dim = 0; ///< see decoder_config
+    dynamic_vision vision;                                                                                   ///< the tower
+    std::size_t vocab = 0, hidden = 0, layers = 0, intermediate = 0, heads = 0, kv_heads = 0, head_dim = 0;  ///< see decoder_config
     float query_pre_attn_scalar = 0, attention_softcap = 0, final_softcap = 0, rope_theta = 0, norm_eps = 0; ///< see decoder_config
-    bool post_norms = false;          ///< see decoder_config
+    bool post_norms = false;                                                                                 ///< see decoder_config
     std::vector<std::size_t> windows; ///< one for each layer, tokens; 0: none
 
     /// The sliding window of a layer, tokens; 0: none.
@@ -31,14 +31,29 @@ static_assert(model_config<dynamic>);
 template <model_config Config>
 [[nodiscard]] dynamic sizes_of(const Config& config) {
     const auto& vision = config.vision;
-    dynamic out{.vision = {.image_size = vision.image_size, .patch_size = vision.patch_size, .hidden = vision.hidden, .layers = vision.layers,
-                           .intermediate = vision.intermediate, .heads = vision.heads, .norm_eps = vision.norm_eps},
-                .vocab = config.vocab, .hidden = config.hidden, .layers = config.layers, .intermediate = config.intermediate, .heads = config.heads,
-                .kv_heads = config.kv_heads, .head_dim = config.head_dim, .query_pre_attn_scalar = config.query_pre_attn_scalar,
-                .attention_softcap = config.attention_softcap, .final_softcap = config.final_softcap, .rope_theta = config.rope_theta,
-                .norm_eps = config.norm_eps, .post_norms = config.post_norms, .windows = std::vector<std::size_t>(config.layers)};
+    dynamic out{.vision = {.image_size = vision.image_size,
+                           .patch_size = vision.patch_size,
+                           .hidden = vision.hidden,
+                           .layers = vision.layers,
+                           .intermediate = vision.intermediate,
+                           .heads = vision.heads,
+                           .norm_eps = vision.norm_eps},
+                .vocab = config.vocab,
+                .hidden = config.hidden,
+                .layers = config.layers,
+                .intermediate = config.intermediate,
+                .heads = config.heads,
+                .kv_heads = config.kv_heads,
+                .head_dim = config.head_dim,
+                .query_pre_attn_scalar = config.query_pre_attn_scalar,
+                .attention_softcap = config.attention_softcap,
+                .final_softcap = config.final_softcap,
+                .rope_theta = config.rope_theta,
+                .norm_eps = config.norm_eps,
+                .post_norms = config.post_norms,
+                .windows = std::vector<std::size_t>(config.layers)};
     for (std::size_t layer = 0; layer < out.layers; ++layer) out.windows[layer] = config.window(layer);
     return out;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -3,7 +3,7 @@
 
 #include <pali/config/dynamic.hpp>
 #include <pali/config/released.hpp>
-#include <pali/config/shapes.hpp>
+#include <pali/config/shapes_demo.hpp>
 #include <pali/core/error.hpp>
 
 #include <array>
@@ -15,7 +15,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// A configuration type and the name people use for it.
 template <model_config Config>
@@ -26,12 +26,18 @@ struct variant {
 
 /// Every variant that is shipped: the twelve released models and the embedded one.
 inline constexpr std::tuple variants{
-    variant<paligemma_3b_224>{"paligemma-3b-224"},     variant<paligemma_3b_448>{"paligemma-3b-448"},
-    variant<paligemma_3b_896>{"paligemma-3b-896"},     variant<paligemma2_3b_224>{"paligemma2-3b-224"},
-    variant<paligemma2_3b_448>{"paligemma2-3b-448"},   variant<paligemma2_3b_896>{"paligemma2-3b-896"},
-    variant<paligemma2_10b_224>{"paligemma2-10b-224"}, variant<paligemma2_10b_448>{"paligemma2-10b-448"},
-    variant<paligemma2_10b_896>{"paligemma2-10b-896"}, variant<paligemma2_28b_224>{"paligemma2-28b-224"},
-    variant<paligemma2_28b_448>{"paligemma2-28b-448"}, variant<paligemma2_28b_896>{"paligemma2-28b-896"},
+    variant<paligemma_3b_224>{"paligemma-3b-224"},
+    variant<paligemma_3b_448>{"paligemma-3b-448"},
+    variant<paligemma_3b_896>{"paligemma-3b-896"},
+    variant<paligemma2_3b_224>{"paligemma2-3b-224"},
+    variant<paligemma2_3b_448>{"paligemma2-3b-448"},
+    variant<paligemma2_3b_896>{"paligemma2-3b-896"},
+    variant<paligemma2_10b_224>{"paligemma2-10b-224"},
+    variant<paligemma2_10b_448>{"paligemma2-10b-448"},
+    variant<paligemma2_10b_896>{"paligemma2-10b-896"},
+    variant<paligemma2_28b_224>{"paligemma2-28b-224"},
+    variant<paligemma2_28b_448>{"paligemma2-28b-448"},
+    variant<paligemma2_28b_896>{"paligemma2-28b-896"},
     variant<shapes>{"shapes"},
 };
 
@@ -92,7 +98,7 @@ decltype(auto) with_config(std::string_view name, Function&& f) {
 /// The name of the variant whose every number is the one read from config.json; nothing where none is.
 [[nodiscard]] std::optional<std::string_view> matching_variant(const dynamic& sizes);
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 #ifndef PALI_COMPILED
 #  include <pali/config/registry.ipp>

@@ -1,7 +1,7 @@
 // Body of registry.hpp: every variant is compared, which takes long to compile.
 #pragma once
 
-#include <pali/config/compare.hpp>
+#include <pali/config/differences.hpp>
 #include <pali/config/registry.hpp>
 
 #include <optional>
@@ -9,17 +9,19 @@
 #include <tuple>
 #include <type_traits>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 PALI_INLINE std::optional<std::string_view> matching_variant(const dynamic& sizes) {
     std::optional<std::string_view> found;
-    std::apply([&](const auto&... v) {
-        const auto check = [&](const auto& one) {
-            if (!found && differences(sizes_of(typename std::decay_t<decltype(one)>::type{}), sizes).empty()) found = one.name;
-        };
-        (check(v), ...);
-    }, variants);
+    std::apply(
+        [&](const auto&... v) {
+            const auto check = [&](const auto& one) {
+                if (!found && differences(sizes_of(typename std::decay_t<decltype(one)>::type{}), sizes).empty()) found = one.name;
+            };
+            (check(v), ...);
+        },
+        variants);
     return found;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

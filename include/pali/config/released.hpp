@@ -1,10 +1,10 @@
 // The twelve released pairs of vision tower and decoder, and the templates to make one's own.
 #pragma once
 
-#include <pali/config/gemma.hpp>
-#include <pali/config/siglip.hpp>
+#include <pali/config/gemma_config.hpp>
+#include <pali/config/siglip_config.hpp>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// PaliGemma (arXiv 2407.07726): a Gemma decoder that reads what a SigLIP tower sees. Derive from it to change a number.
 template <decoder_config Decoder, vision_config Vision>
@@ -45,4 +45,4 @@ struct paligemma2_28b_896 : paligemma2<gemma2_27b, siglip_so400m_14<896>> {};
 
 static_assert(model_config<paligemma_3b_224> && model_config<paligemma2_28b_896>);
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

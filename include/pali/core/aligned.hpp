@@ -7,12 +7,12 @@
 #include <new>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// 64 bytes: a cache line and the widest vector.
 template <class T>
 struct aligned_allocator {
-    using value_type = T; ///< what is allocated
+    using value_type = T;                            ///< what is allocated
     static constexpr std::align_val_t alignment{64}; ///< of every allocation
 
     aligned_allocator() = default;
@@ -32,4 +32,4 @@ struct aligned_allocator {
 template <class T>
 using aligned_vector = std::vector<T, aligned_allocator<T>>;
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -8,11 +8,12 @@
 #include <new>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// A stack of uninitialised floats. What is taken inside a frame is given back when the frame ends; the memory stays, so that a pass that was run
-/// once allocates nothing the next time. When the outermost frame ends, memory in several pieces becomes one piece as large as all of them, so that the next
-/// pass, whatever the sizes it takes, can use all of it; the system gives pages of it only where they are touched. Not thread-safe: one arena a context.
+/// A stack of uninitialised floats. What is taken inside a frame is given back when the frame ends; the memory stays, so that a pass that
+/// was run once allocates nothing the next time. When the outermost frame ends, memory in several pieces becomes one piece as large as all
+/// of them, so that the next pass, whatever the sizes it takes, can use all of it; the system gives pages of it only where they are
+/// touched. Not thread-safe: one arena a context.
 class arena {
 public:
     arena() noexcept;
@@ -60,7 +61,7 @@ private:
     std::size_t m_block = 0, m_used = 0;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 #ifndef PALI_COMPILED
 #  include <pali/core/arena.ipp>

@@ -6,7 +6,7 @@
 #include <bit>
 #include <cstdint>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// The upper half of a float32. Conversion from float rounds to nearest even, as torch does; NaN stays NaN.
 struct bfloat16 {
@@ -17,8 +17,7 @@ struct bfloat16 {
     explicit bfloat16(float value) noexcept {
         const auto u = std::bit_cast<std::uint32_t>(value);
         const bool nan = (u & 0x7fffffffu) > 0x7f800000u;
-        bits = nan ? static_cast<std::uint16_t>((u >> 16) | 0x40u)
-                   : static_cast<std::uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+        bits = nan ? static_cast<std::uint16_t>((u >> 16) | 0x40u) : static_cast<std::uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
     }
     /// Exact.
     [[nodiscard]] explicit operator float() const noexcept { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
@@ -38,7 +37,8 @@ struct float16 {
         const std::uint32_t sign = u >> 16 & 0x8000u, size = u & 0x7fffffffu;
         if (size > 0x7f800000u) bits = static_cast<std::uint16_t>(sign | 0x7e00u | (size >> 13 & 0x3ffu));
         else if (size >= 0x477ff000u) bits = static_cast<std::uint16_t>(sign | 0x7c00u); // 65520 and more
-        else if (size >= 0x38800000u) bits = static_cast<std::uint16_t>(sign | ((size - 0x38000000u + 0xfffu + (size >> 13 & 1u)) >> 13)); // normal: from 2^-14
+        else if (size >= 0x38800000u)
+            bits = static_cast<std::uint16_t>(sign | ((size - 0x38000000u + 0xfffu + (size >> 13 & 1u)) >> 13)); // normal: from 2^-14
         else { // subnormal, a multiple of 2^-24: in float32 the unit of the last place from 0.5 to 1, so that the sum rounds
             const float shifted = std::bit_cast<float>(size) + 0.5f;
             bits = static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000u));
@@ -56,4 +56,4 @@ struct float16 {
 };
 static_assert(sizeof(float16) == 2);
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -13,7 +13,7 @@
 #include <system_error>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
@@ -38,7 +38,8 @@ namespace detail {
     std::sort(found.begin(), found.end());
     short_list names;
     for (const std::filesystem::path& one : found) names.add(in_quotes(one.filename().string()));
-    throw error(errc::cannot_open, {cache.string(), ": is a folder of Hugging Face's cache with ", found.size(), " snapshots", found.empty() ? "; download the model again" : ": ", names.in_a_row(),
+    throw error(errc::cannot_open, {cache.string(), ": is a folder of Hugging Face's cache with ", found.size(), " snapshots",
+                                    found.empty() ? "; download the model again" : ": ", names.in_a_row(),
                                     found.empty() ? "" : "; name one of the folders below snapshots/"});
 }
 
@@ -53,10 +54,11 @@ PALI_INLINE void refuse_adapter(const std::filesystem::path& folder) {
         return found != adapter.end() && found->is_string() ? found->get<std::string>() : std::string();
     };
     const std::string base = text("base_model_name_or_path"), kind = text("peft_type");
-    throw error(errc::unsupported_format,
-                {folder.string(), ": holds an adapter", kind.empty() ? "" : " (", kind, kind.empty() ? "" : ")", " for ", base.empty() ? "a base model that it does not name" : in_quotes(base),
-                 ", and adapters are not applied: merge it into its base with PEFT's merge_and_unload() and save_pretrained(), and name the folder that these write. ",
-                 "To run a base without the adapter beside it, move adapter_config.json away"});
+    throw error(errc::unsupported_format, {folder.string(), ": holds an adapter", kind.empty() ? "" : " (", kind, kind.empty() ? "" : ")",
+                                           " for ", base.empty() ? "a base model that it does not name" : in_quotes(base),
+                                           ", and adapters are not applied: merge it into its base with PEFT's merge_and_unload() and "
+                                           "save_pretrained(), and name the folder that these write. ",
+                                           "To run a base without the adapter beside it, move adapter_config.json away"});
 }
 
 } // namespace detail
@@ -73,15 +75,19 @@ PALI_INLINE std::filesystem::path find_checkpoint(const std::filesystem::path& g
     const std::filesystem::file_status status = std::filesystem::status(given, failure);
     if (status.type() == std::filesystem::file_type::not_found) {
         if (detail::is_hub_name(given.generic_string()))
-            throw error(errc::cannot_open, {given.string(), ": there is no such folder. It reads like the name of a repository on Hugging Face's hub: download that, hf download ", given.generic_string(),
-                                            " --local-dir DIR, and name the folder"});
+            throw error(
+                errc::cannot_open,
+                {given.string(),
+                 ": there is no such folder. It reads like the name of a repository on Hugging Face's hub: download that, hf download ",
+                 given.generic_string(), " --local-dir DIR, and name the folder"});
         throw error(errc::cannot_open, {given.string(), ": there is no such folder or file", wanted});
     }
     if (!std::filesystem::exists(status)) throw error(errc::cannot_open, {given.string(), ": cannot be reached: ", failure.message()});
     std::filesystem::path place = given;
     if (std::filesystem::is_directory(status)) {
         std::error_code unknown;
-        const bool is_cache = !std::filesystem::exists(given / "config.json", unknown) && std::filesystem::is_directory(given / "snapshots", unknown);
+        const bool is_cache =
+            !std::filesystem::exists(given / "config.json", unknown) && std::filesystem::is_directory(given / "snapshots", unknown);
         if (is_cache) place = detail::only_snapshot(given);
     } else if (!std::filesystem::is_regular_file(status) || given.extension() != ".safetensors") {
         throw error(errc::cannot_open, {given.string(), ": is neither a folder nor a .safetensors file", wanted});
@@ -90,4 +96,4 @@ PALI_INLINE std::filesystem::path find_checkpoint(const std::filesystem::path& g
     return place;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -20,7 +20,7 @@
 #include <cstdint>
 
 /// What xsimd spells in another way from release to release.
-namespace pali::inline PALI_ABI::compat {
+namespace pali { inline namespace PALI_ABI { namespace compat {
 
 /// Sum of the lanes: hadd until 8, reduce_add since 9.
 template <class Batch>
@@ -52,4 +52,4 @@ template <class Arch>
 #endif
 }
 
-} // namespace pali::inline PALI_ABI::compat
+}}} // namespace pali::PALI_ABI::compat

@@ -6,12 +6,12 @@
 #include <pali/core/tensor.hpp>
 #include <pali/core/thread_pool.hpp>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Threads and scratch of one model. Blocks take it as their last argument; one pass at a time.
 struct context {
-    thread_pool threads; ///< the caller's among them
-    arena scratch;       ///< of the pass that runs
+    thread_pool threads;       ///< the caller's among them
+    arena scratch;             ///< of the pass that runs
     pass kind = pass::prefill; ///< of the pass that runs; see pass_scope
 
     /// As thread_pool's: `thread_count` counts the calling thread; 0: as many as the machine has.
@@ -24,7 +24,7 @@ struct context {
 /// The kind of the pass that runs while this object exists.
 class pass_scope {
 public:
-    pass_scope(context& at, pass kind) noexcept : m_at(at), m_before(at.kind) { at.kind = kind; } ///< from here on
+    pass_scope(context& ctx, pass kind) noexcept : m_at(ctx), m_before(ctx.kind) { ctx.kind = kind; } ///< from here on
     ~pass_scope() { m_at.kind = m_before; }
     pass_scope(const pass_scope&) = delete;
     pass_scope& operator=(const pass_scope&) = delete;
@@ -34,4 +34,4 @@ private:
     pass m_before;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// 'name', with control characters shown in hexadecimal and the middle of a very long name left out: a file must not write to a terminal.
 [[nodiscard]] inline std::string in_quotes(std::string_view name) {
@@ -34,4 +34,4 @@ namespace pali::inline PALI_ABI {
     return out + ")";
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

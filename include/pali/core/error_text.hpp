@@ -9,10 +9,10 @@
 #include <string>
 #include <string_view>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// A text, a number as std::to_string prints it, or parts that follow one another: {file, ": has ", n, " tensors"}. It owns nothing, so it is an argument and never a variable:
-/// what it was made of ends with the expression it stands in.
+/// A text, a number as std::to_string prints it, or parts that follow one another: {file, ": has ", n, " tensors"}. It owns nothing, so it
+/// is an argument and never a variable: what it was made of ends with the expression it stands in.
 class error_text {
 public:
     /// A text that ends with a zero.
@@ -45,11 +45,21 @@ public:
     /// The same, behind what `out` holds.
     PALI_COLD void append_to(std::string& out) const {
         switch (m_kind) {
-        case kind::literal: out += m_literal; break;
-        case kind::text: out += m_text; break;
-        case kind::natural: out += std::to_string(m_natural); break;
-        case kind::integer: out += std::to_string(m_integer); break;
-        case kind::real: out += std::to_string(m_real); break;
+        case kind::literal:
+            out += m_literal;
+            break;
+        case kind::text:
+            out += m_text;
+            break;
+        case kind::natural:
+            out += std::to_string(m_natural);
+            break;
+        case kind::integer:
+            out += std::to_string(m_integer);
+            break;
+        case kind::real:
+            out += std::to_string(m_real);
+            break;
         case kind::parts:
             for (const error_text& part : m_parts) part.append_to(out);
         }
@@ -69,4 +79,4 @@ private:
     kind m_kind;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

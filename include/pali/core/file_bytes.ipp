@@ -8,7 +8,7 @@
 #include <fstream>
 #include <iterator>
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
 /// The bytes of a file, 64 KB at a time, as an input iterator for the parser. A default iterator is the end.
 class file_bytes {
@@ -32,7 +32,9 @@ public:
         return *this;
     }
     /// Compares with the end alone.
-    [[nodiscard]] friend bool operator==(const file_bytes& a, const file_bytes& b) noexcept { return (a.m_at == a.m_end) == (b.m_at == b.m_end); }
+    [[nodiscard]] friend bool operator==(const file_bytes& a, const file_bytes& b) noexcept {
+        return (a.m_at == a.m_end) == (b.m_at == b.m_end);
+    }
 
 private:
     void refill() {
@@ -46,4 +48,4 @@ private:
     const char* m_end = nullptr;
 };
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail

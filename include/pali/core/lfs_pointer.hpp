@@ -9,13 +9,16 @@
 #include <string_view>
 #include <system_error>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Whether `contents`, a file or its first 64 bytes, is a pointer. https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
-[[nodiscard]] constexpr bool is_lfs_pointer(std::string_view contents) noexcept { return contents.starts_with("version https://git-lfs.github.com/spec/"); }
+[[nodiscard]] constexpr bool is_lfs_pointer(std::string_view contents) noexcept {
+    return contents.starts_with("version https://git-lfs.github.com/spec/");
+}
 
 /// What a message says of a pointer, behind the name of the file.
-inline constexpr const char* lfs_pointer_words = ": is a pointer of Git LFS and not the file itself: run git lfs pull in the folder, or download the file";
+inline constexpr const char* lfs_pointer_words =
+    ": is a pointer of Git LFS and not the file itself: run git lfs pull in the folder, or download the file";
 
 /// Throws errc::malformed_file for a file that is a pointer. What else a file is, or that there is none, is left to its reader.
 inline void refuse_lfs_pointer(const std::filesystem::path& path) {
@@ -26,4 +29,4 @@ inline void refuse_lfs_pointer(const std::filesystem::path& path) {
     if (is_lfs_pointer(std::string_view(begin, sizeof begin))) throw error(errc::malformed_file, {path.string(), lfs_pointer_words});
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -9,7 +9,8 @@
 #  include <pali_needs_cxx20>
 #endif
 
-// Before any other header: a compiler that has none for 32 bits says this all the same, by #error since such a header ends it before anything is asserted.
+// Before any other header: a compiler that has none for 32 bits says this all the same, by #error since such a header ends it before
+// anything is asserted.
 #if defined(__SIZEOF_POINTER__) && __SIZEOF_POINTER__ != 8
 #  error "pali needs a 64-bit target: checkpoints are larger than a 32-bit address space"
 #endif
@@ -42,7 +43,8 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #if defined(__clang__)
 #  define PALI_NO_UNROLL _Pragma("clang loop unroll(disable)")
 #  define PALI_UNROLL _Pragma("clang loop unroll(full)") ///< a loop of few rounds whose counter picks registers
-#  define PALI_UNROLL_EIGHT _Pragma("clang loop unroll_count(8)") ///< a loop of more rounds, eight at a time: of all of them clang would spill what they share
+#  define PALI_UNROLL_EIGHT                                                                                                                \
+      _Pragma("clang loop unroll_count(8)") ///< a loop of more rounds, eight at a time: of all of them clang would spill what they share
 #elif defined(__GNUC__)
 #  define PALI_NO_UNROLL
 #  define PALI_UNROLL _Pragma("GCC unroll 8")
@@ -67,14 +69,16 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_COLD
 #endif
 
-/// What was read from memory before is read again after it. clang would keep it, in a register that is not there; g++ reads again by itself.
+/// What was read from memory before is read again after it. clang would keep it, in a register that is not there; g++ reads again by
+/// itself.
 #if defined(__clang__)
 #  define PALI_READ_AGAIN __asm__ volatile("" : : : "memory")
 #else
 #  define PALI_READ_AGAIN (void)0
 #endif
 
-/// A vector is in a register here. g++ would read it anew from memory for each of its uses, or put off the sums that make it and hold their terms in memory.
+/// A vector is in a register here. g++ would read it anew from memory for each of its uses, or put off the sums that make it and hold their
+/// terms in memory.
 #if defined(__x86_64__) && !defined(__clang__)
 #  define PALI_IN_REGISTER(vector) __asm__("" : "+v"(vector))
 #else

@@ -3,13 +3,13 @@
 
 #include <pali/core/macros.hpp>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// Many tokens of one sequence at once, or the next token of each of several sequences. Kernels are chosen by it, and not by the number of rows: a token of a step then
-/// has the same bits in a batch of any size.
+/// Many tokens of one sequence at once, or the next token of each of several sequences. Kernels are chosen by it, and not by the number of
+/// rows: a token of a step then has the same bits in a batch of any size.
 enum class pass {
-    prefill, ///< bound by arithmetic: pictures and prompts
+    prefill, ///< bound by arithmetic: images and prompts
     step,    ///< bound by reading weights: one token a sequence, and logits
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

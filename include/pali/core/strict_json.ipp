@@ -18,16 +18,18 @@
 #include <utility>
 #include <vector>
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// Builds the document of a text that is parsed, event by event (nlohmann's SAX interface). A key that occurs twice is shown to `repeated`; the later value stays.
+/// Builds the document of a text that is parsed, event by event (nlohmann's SAX interface). A key that occurs twice is shown to `repeated`;
+/// the later value stays.
 class strict_json_reader {
 public:
     using json = nlohmann::json;
     /// The keys that lead to a value which another one replaces, outermost first, and that value.
     using repetition = std::function<void(const std::vector<std::string_view>& path, const json& earlier)>;
 
-    strict_json_reader(json& to, const std::function<void(const error_text&)>& fail, const repetition& repeated) : m_to(to), m_fail(fail), m_repeated(repeated) {}
+    strict_json_reader(json& to, const std::function<void(const error_text&)>& fail, const repetition& repeated)
+        : m_to(to), m_fail(fail), m_repeated(repeated) {}
 
     bool null() { return add(nullptr); }
     bool boolean(bool value) { return add(value); }
@@ -52,7 +54,8 @@ public:
         m_repeated(path, at->second);
         return true;
     }
-    bool parse_error(std::size_t byte, const std::string&, const nlohmann::detail::exception& what) { // the parser's own words would quote the file
+    bool parse_error(std::size_t byte, const std::string&,
+                     const nlohmann::detail::exception& what) { // the parser's own words would quote the file
         if (dynamic_cast<const json::out_of_range*>(&what) != nullptr) m_fail("is no valid JSON: it holds a number that is too large");
         m_fail({"is no valid JSON: see byte ", byte});
         return false;
@@ -62,8 +65,8 @@ private:
     static constexpr std::size_t deepest = 64;
 
     struct level {
-        json* value;              // an object or an array
-        json* at = nullptr;       // where the value of an object's last key goes
+        json* value;               // an object or an array
+        json* at = nullptr;        // where the value of an object's last key goes
         std::string_view key = {}; // that key
     };
 
@@ -93,9 +96,11 @@ private:
     std::vector<level> m_open; // values of open levels stay where they are: an array grows only when none of its elements is open
 };
 
-/// Parses a text in which nothing is nested deep, in time that grows with its length alone. `fail` gets what is wrong, and throws; `repeated` gets each value that a later one with the same
-/// key replaces, and may throw. All JSON of a checkpoint but tokenizer.json is parsed here: nlohmann's parser is instantiated for each kind of text and of receiver, two seconds each.
-[[nodiscard]] inline nlohmann::json parse_json(std::string_view text, const std::function<void(const error_text&)>& fail, const strict_json_reader::repetition& repeated) {
+/// Parses a text in which nothing is nested deep, in time that grows with its length alone. `fail` gets what is wrong, and throws;
+/// `repeated` gets each value that a later one with the same key replaces, and may throw. All JSON of a checkpoint but tokenizer.json is
+/// parsed here: nlohmann's parser is instantiated for each kind of text and of receiver, two seconds each.
+[[nodiscard]] inline nlohmann::json parse_json(std::string_view text, const std::function<void(const error_text&)>& fail,
+                                               const strict_json_reader::repetition& repeated) {
     nlohmann::json document;
     strict_json_reader reader(document, fail, repeated);
     (void)nlohmann::json::sax_parse(text.data(), text.data() + text.size(), &reader);
@@ -136,4 +141,4 @@ private:
     return document;
 }
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail

@@ -5,9 +5,10 @@
 
 #include <cstddef>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// Keeps the calling thread on processor `i` of those that it may run on, counted in a circle. Returns whether it stays there: on Linux and Windows.
+/// Keeps the calling thread on processor `i` of those that it may run on, counted in a circle. Returns whether it stays there: on Linux and
+/// Windows.
 bool pin_this_thread(std::size_t i) noexcept;
 
 /// Asks for the tile registers of AMX, which a process has when it asks. False where they are not given: elsewhere than on Linux, too.
@@ -22,7 +23,7 @@ struct cache_sizes {
 /// As the system knows them; 0 where it does not.
 [[nodiscard]] cache_sizes caches_of_a_core() noexcept;
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 #ifndef PALI_COMPILED
 #  include <pali/core/system.ipp>

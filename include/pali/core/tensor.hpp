@@ -9,7 +9,7 @@
 #include <array>
 #include <cstddef>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Owning row-major float tensor of `Rank` dimensions.
 template <std::size_t Rank>
@@ -19,12 +19,11 @@ using tensor = xt::xtensor_container<xt::uvector<float, aligned_allocator<float>
 using matrix = tensor<2>;
 
 /// A matrix in memory that belongs to somebody else (an arena, a cache): an xtensor expression like any other.
-using matrix_view = xt::xtensor_adaptor<xt::xbuffer_adaptor<float*, xt::no_ownership, std::allocator<float>>, 2, xt::layout_type::row_major>;
+using matrix_view =
+    xt::xtensor_adaptor<xt::xbuffer_adaptor<float*, xt::no_ownership, std::allocator<float>>, 2, xt::layout_type::row_major>;
 
 /// An uninitialised matrix of `count` rows.
-[[nodiscard]] inline matrix make_matrix(std::size_t count, std::size_t width) {
-    return matrix(std::array<std::size_t, 2>{count, width});
-}
+[[nodiscard]] inline matrix make_matrix(std::size_t count, std::size_t width) { return matrix(std::array<std::size_t, 2>{count, width}); }
 
 /// (count, width) over contiguous memory.
 [[nodiscard]] inline matrix_view view_matrix(float* data, std::size_t count, std::size_t width) {
@@ -58,4 +57,4 @@ template <class Matrix>
     return rows(m.data(), m.shape(0), m.shape(1));
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -12,15 +12,15 @@
 #include <type_traits>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Runs numbered tasks on a fixed set of threads; the calling thread is one of them. Tasks must not depend on which thread runs
 /// them, which keeps results the same, to the bit, for any number of threads. One caller at a time.
 class thread_pool {
 public:
-    /// `threads` counts the caller; 0 means as many as the machine has. `pin` keeps each but the caller's on a processor: the second of those that the process may
-    /// run on, the third, ...; whoever calls may want to stay on the first.
-    /// Throws errc::invalid_argument for more than `most_threads`, and errc::too_few_threads where the system starts fewer.
+    /// `threads` counts the caller; 0 means as many as the machine has. `pin` keeps each but the caller's on a processor: the second of
+    /// those that the process may run on, the third, ...; whoever calls may want to stay on the first. Throws errc::invalid_argument for
+    /// more than `most_threads`, and errc::too_few_threads where the system starts fewer.
     explicit thread_pool(std::size_t threads = 0, bool pin = false);
     ~thread_pool();
 
@@ -78,7 +78,7 @@ private:
     std::atomic<bool> m_stop{false};
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 #ifndef PALI_COMPILED
 #  include <pali/core/thread_pool.ipp>

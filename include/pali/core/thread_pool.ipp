@@ -7,22 +7,25 @@
 
 #include <system_error>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 PALI_INLINE thread_pool::thread_pool(std::size_t threads, bool pin) {
     if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
     if (threads > most_threads) throw error(errc::invalid_argument, {"threads is ", threads, "; at most ", most_threads, " are started"});
     m_workers.reserve(threads - 1);
     try {
-        for (std::size_t i = 1; i < threads; ++i) m_workers.emplace_back([this, i, pin] {
+        for (std::size_t i = 1; i < threads; ++i)
+            m_workers.emplace_back([this, i, pin] {
                 if (pin) pin_this_thread(i);
                 work(i);
             });
     } catch (const std::system_error& e) {
         const std::size_t started = size();
         end();
-        throw error(errc::too_few_threads, {"of ", threads, " threads the system started ", started, ": ", e.what(),
-                                            ". Ask for fewer (load_options::threads, --threads), or raise the limit on processes (ulimit -u) or on memory (ulimit -v)"});
+        throw error(
+            errc::too_few_threads,
+            {"of ", threads, " threads the system started ", started, ": ", e.what(),
+             ". Ask for fewer (load_options::threads, --threads), or raise the limit on processes (ulimit -u) or on memory (ulimit -v)"});
     }
 }
 
@@ -80,4 +83,4 @@ PALI_INLINE void thread_pool::pause(std::size_t spins) noexcept {
 #endif
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// What a text begins with.
 struct utf8_character {
@@ -51,8 +51,8 @@ struct utf8_character {
 /// What stands for bytes that are no character: U+FFFD.
 inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
 
-/// Appends the characters of `bytes`, U+FFFD for each byte that belongs to none. Returns how many bytes were used: all of them if `whole`, else all but
-/// those of a character that is cut off at the end.
+/// Appends the characters of `bytes`, U+FFFD for each byte that belongs to none. Returns how many bytes were used: all of them if `whole`,
+/// else all but those of a character that is cut off at the end.
 inline std::size_t append_characters(std::string& out, std::string_view bytes, bool whole) {
     std::string_view rest = bytes;
     while (!rest.empty()) {
@@ -65,4 +65,4 @@ inline std::size_t append_characters(std::string& out, std::string_view bytes, b
     return bytes.size() - rest.size();
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

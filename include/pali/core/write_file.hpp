@@ -11,10 +11,10 @@
 #include <system_error>
 #include <utility>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// Writes a file piece by piece, whole or not at all: into `<path>.part`, which finish() renames to `path`. Without finish() the old file stays, or none.
-/// A symbolic link stays one; its target is replaced.
+/// Writes a file piece by piece, whole or not at all: into `<path>.part`, which finish() renames to `path`. Without finish() the old file
+/// stays, or none. A symbolic link stays one; its target is replaced.
 class file_writer {
 public:
     /// Opens `<path>.part`. Throws `cannot_write`, also where `path` is a folder, a pipe or a device.
@@ -23,7 +23,8 @@ public:
         std::error_code failure;
         if (const fs::file_status there = fs::status(m_path, failure); fs::exists(there)) {
             if (fs::is_directory(there)) throw error(errc::cannot_write, {m_path.string(), ": is a folder; a file is to be written here"});
-            if (!fs::is_regular_file(there)) throw error(errc::cannot_write, {m_path.string(), ": is not a regular file, so it is not replaced"});
+            if (!fs::is_regular_file(there))
+                throw error(errc::cannot_write, {m_path.string(), ": is not a regular file, so it is not replaced"});
             if (fs::path target = fs::canonical(m_path, failure); !failure) m_path = std::move(target);
         }
         m_part = m_path;
@@ -79,4 +80,4 @@ inline void write_file(const std::filesystem::path& path, std::span<const std::b
     write_file(path, std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

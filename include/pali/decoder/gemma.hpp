@@ -1,8 +1,8 @@
 // The decoder: embeddings of image and text in, a hidden state and logits for every token out.
 #pragma once
 
-#include <pali/decoder/block.hpp>
-#include <pali/kernels/read_row.hpp>
+#include <pali/decoder/decoder_block.hpp>
+#include <pali/kernels/product/read_row.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -12,17 +12,17 @@
 #include <string>
 #include <vector>
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// Gemma (arXiv 2403.08295) and Gemma 2 (arXiv 2408.00118).
 template <decoder_config Config, weight_storage Storage>
 struct gemma {
-    [[no_unique_address]] Config config; ///< see decoder_config
-    typename Storage::matrix embedding; ///< (V, D)
+    [[no_unique_address]] Config config;              ///< see decoder_config
+    typename Storage::matrix embedding;               ///< (V, D)
     std::vector<gemma_block<Config, Storage>> layers; ///< from the first to the last
-    rms_norm final_norm; ///< (D)
-    linear<Storage> head; ///< (V, D), without a bias; empty where the embedding serves as the head too
-    kernels::rope_table rope; ///< as far as extend() has asked for
+    rms_norm final_norm;                              ///< (D)
+    linear<Storage> head;                             ///< (V, D), without a bias; empty where the embedding serves as the head too
+    kernels::rope_table rope;                         ///< as far as extend() has asked for
 
     /// Without weights: bind() asks for them.
     explicit gemma(const Config& c) : config(c), rope(c.head_dim, c.rope_theta) {
@@ -32,22 +32,25 @@ struct gemma {
     /// Prepares for sequences of `tokens` tokens, which a pass needs. Not while one is running.
     void extend(std::size_t tokens) { rope.extend(tokens + gemma_attention<Config, Storage>::first_position); }
 
-    /// One row: the embedding of a token, times the square root of the width. Image features are not scaled. Throws errc::invalid_argument for a token outside the table.
+    /// One row: the embedding of a token, times the square root of the width. Image features are not scaled. Throws errc::invalid_argument
+    /// for a token outside the table.
     void embed(std::int32_t token, float* row) const {
-        if (token < 0 || static_cast<std::size_t>(token) >= config.vocab) throw error(errc::invalid_argument, {"token ", token, " is outside the vocabulary of ", config.vocab});
+        if (token < 0 || static_cast<std::size_t>(token) >= config.vocab)
+            throw error(errc::invalid_argument, {"token ", token, " is outside the vocabulary of ", config.vocab});
         const float scale = std::sqrt(static_cast<float>(config.hidden));
         kernels::read_row(embedding, static_cast<std::size_t>(token), row);
         for (std::size_t i = 0; i < embedding.width; ++i) row[i] *= scale;
     }
 
     /// x (T, D), in place: embeddings become the outputs of the last block. `after(layer, x)` is called after each block, 0 to layers - 1;
-    /// when it returns false the work stops, the caches keep their length, and false is returned. Throws errc::capacity_exceeded where a cache is too small.
+    /// when it returns false the work stops, the caches keep their length, and false is returned. Throws errc::capacity_exceeded where a
+    /// cache is too small.
     template <class After>
-    bool operator()(matrix_view& x, std::span<const sequence> sequences, pass kind, context& at, After&& after) const {
-        const pass_scope scope(at, kind);
+    bool operator()(matrix_view& x, std::span<const sequence> sequences, pass kind, context& ctx, After&& after) const {
+        const pass_scope scope(ctx, kind);
         for (const sequence& s : sequences) s.cache->require(s.count);
         for (std::size_t i = 0; i < layers.size(); ++i) {
-            layers[i](x, sequences, rope, at);
+            layers[i](x, sequences, rope, ctx);
             if (!after(i, x)) return false;
         }
         for (const sequence& s : sequences) s.cache->advance(s.count);
@@ -55,24 +58,27 @@ struct gemma {
     }
 
     /// Outputs of the last block (T, D) -> hidden states (T, D), in scratch memory.
-    [[nodiscard]] matrix_view normalise(const matrix_view& x, context& at) const { return final_norm(x, at); }
+    [[nodiscard]] matrix_view normalise(const matrix_view& x, context& ctx) const { return final_norm(x, ctx); }
 
     /// Hidden states (T, D) -> logits (T, V), in scratch memory, before the final softcap.
-    [[nodiscard]] matrix_view uncapped_logits(const matrix_view& hidden, context& at) const {
-        const pass_scope scope(at, pass::step); // those of a prompt have the bits of those of a step
-        matrix_view y = (head.weight.count ? head : linear<Storage>{.weight = embedding})(hidden, at);
+    [[nodiscard]] matrix_view uncapped_logits(const matrix_view& hidden, context& ctx) const {
+        const pass_scope scope(ctx, pass::step); // those of a prompt have the bits of those of a step
+        matrix_view y = (head.weight.count ? head : linear<Storage>{.weight = embedding})(hidden, ctx);
         const std::size_t count = y.shape(0), width = y.shape(1), vocab = config.vocab;
         if (width == vocab) return y;
-        for (std::size_t row = 1; row < count; ++row) std::copy_n(y.data() + row * width, vocab, y.data() + row * vocab); // rows that fill up a strip are no tokens
+        for (std::size_t row = 1; row < count; ++row)
+            std::copy_n(y.data() + row * width, vocab, y.data() + row * vocab); // rows that fill up a strip are no tokens
         return view_matrix(y.data(), count, vocab);
     }
     /// The final softcap, in place.
-    void cap(matrix_view& y, context& at) const {
+    void cap(matrix_view& y, context& ctx) const {
         if (config.final_softcap > 0)
-            at.threads.run_blocks(y.size(), kernels::elements_a_task, [&](std::size_t i, std::size_t n) { kernels::active().softcap(y.data() + i, n, config.final_softcap); });
+            ctx.threads.run_blocks(y.size(), kernels::elements_a_task,
+                                   [&](std::size_t i, std::size_t n) { kernels::active().softcap(y.data() + i, n, config.final_softcap); });
     }
 
-    /// Names below "language_model.". `tied`: of embedding and head one is enough, in either direction; a head that repeats the embedding is the embedding.
+    /// Names below "language_model.". `tied`: of embedding and head one is enough, in either direction; a head that repeats the embedding
+    /// is the embedding.
     template <tensor_visitor V>
     void bind(const V& names, bool tied = true) {
         const auto model = names["model"];
@@ -86,4 +92,4 @@ struct gemma {
     }
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD

@@ -5,7 +5,7 @@
 #include <pali/core/bfloat16.hpp>
 #include <pali/core/error.hpp>
 #include <pali/decoder/kv_type.hpp>
-#include <pali/kernels/key_values.hpp>
+#include <pali/kernels/attention/key_values.hpp>
 
 #include <cstddef>
 #include <cstdlib>
@@ -14,7 +14,7 @@
 #include <span>
 #include <string>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// What earlier tokens of a sequence left for later ones: a fixed capacity, layer by layer as kernels::key_values.
 class kv_cache {
@@ -23,7 +23,8 @@ public:
     template <decoder_config Config>
     kv_cache(const Config& config, std::size_t capacity, kv_type type = kv_type::f32)
         : m_type(type), m_capacity(capacity), m_layers(config.layers), m_heads(config.kv_heads), m_head_dim(config.head_dim),
-          m_layer_bytes(type == kv_type::f32 ? layer_bytes<float>() : layer_bytes<bfloat16>()), m_bytes(m_layers * m_layer_bytes), m_memory(std::calloc(m_bytes + alignment, 1), &std::free) {
+          m_layer_bytes(type == kv_type::f32 ? layer_bytes<float>() : layer_bytes<bfloat16>()), m_bytes(m_layers * m_layer_bytes),
+          m_memory(std::calloc(m_bytes + alignment, 1), &std::free) {
         if (!m_memory) throw std::bad_alloc();
         void* place = m_memory.get();
         std::size_t room = m_bytes + alignment;
@@ -54,11 +55,13 @@ public:
     /// Throws errc::capacity_exceeded where `count` more tokens do not fit.
     void require(std::size_t count) const {
         if (m_length + count > m_capacity)
-            throw error(errc::capacity_exceeded, {"a sequence of ", m_length + count, " tokens does not fit a key-value cache of ", m_capacity});
+            throw error(errc::capacity_exceeded,
+                        {"a sequence of ", m_length + count, " tokens does not fit a key-value cache of ", m_capacity});
     }
     /// Takes over tokens [first, length) of a cache of the same model and type.
     void copy_from(const kv_cache& other, std::size_t first, std::size_t length) noexcept {
-        PALI_ASSERT(other.m_layers == m_layers && other.m_heads == m_heads && other.m_head_dim == m_head_dim && other.m_type == m_type && length <= m_capacity);
+        PALI_ASSERT(other.m_layers == m_layers && other.m_heads == m_heads && other.m_head_dim == m_head_dim && other.m_type == m_type &&
+                    length <= m_capacity);
         for (std::size_t layer = 0; layer < m_layers; ++layer)
             visit(layer, [&]<class Element>(const kernels::key_values<Element>& mine) {
                 for (std::size_t head = 0; head < m_heads; ++head) mine.copy_from(other.view<Element>(layer), head, first, length);
@@ -74,7 +77,8 @@ public:
         else f(view<bfloat16>(layer));
     }
     /// Keeps the key and the value, head_dim numbers each, of a head and position.
-    void store(std::size_t layer, std::size_t head, std::size_t position, std::span<const float> key, std::span<const float> value) noexcept {
+    void store(std::size_t layer, std::size_t head, std::size_t position, std::span<const float> key,
+               std::span<const float> value) noexcept {
         PALI_ASSERT(layer < m_layers && head < m_heads && position < m_capacity);
         visit(layer, [&](const auto& all) { all.put(head, position, key, value); });
     }
@@ -97,4 +101,4 @@ private:
     std::byte* m_data = nullptr;                     // in it
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -5,7 +5,7 @@
 
 #include <cstddef>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Rows [first, first + count) are the next tokens of the sequence in `cache`: a whole prompt, or one token of a batch.
 struct sequence {
@@ -14,4 +14,4 @@ struct sequence {
     std::size_t count = 0;     ///< rows
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -13,22 +13,23 @@
 #include <string_view>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// A Hugging Face folder, opened: `model.safetensors`, or the shards that `model.safetensors.index.json` names, or without an index all of model-00001-of-00002.safetensors and so on. The files stay mapped as
-/// long as the object lives; moving it moves nothing.
+/// A Hugging Face folder, opened: `model.safetensors`, or the shards that `model.safetensors.index.json` names, or without an index all of
+/// model-00001-of-00002.safetensors and so on. The files stay mapped as long as the object lives; moving it moves nothing.
 class checkpoint_files {
 public:
-    /// `given` is the folder, as find_checkpoint() takes it, or one .safetensors file. Throws what find_checkpoint() throws, errc::cannot_open (with the shards that are missing; a set without an index has to be complete), and
-    /// errc::malformed_file for a file or index that contradicts the format or names a shard outside the folder.
+    /// `given` is the folder, as find_checkpoint() takes it, or one .safetensors file. Throws what find_checkpoint() throws,
+    /// errc::cannot_open (with the shards that are missing; a set without an index has to be complete), and errc::malformed_file for a file
+    /// or index that contradicts the format or names a shard outside the folder.
     explicit checkpoint_files(const std::filesystem::path& given);
 
     /// Tensors of all files.
     [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }
     /// The mapped files, in the order of their names.
     [[nodiscard]] const std::vector<safetensors_file>& files() const noexcept { return m_files; }
-    /// Tensors that the index promises and its shard lacks, and the reverse; without an index, tensors that several shards hold. All tensors of the shards are in the table; of one that several shards hold, the one that the
-    /// index points to, or the first.
+    /// Tensors that the index promises and its shard lacks, and the reverse; without an index, tensors that several shards hold. All
+    /// tensors of the shards are in the table; of one that several shards hold, the one that the index points to, or the first.
     [[nodiscard]] const short_list& differences() const noexcept { return m_differences; }
     /// The tensor of that name; throws errc::checkpoint_mismatch when there is none.
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
@@ -62,7 +63,7 @@ private:
 /// Whether files with this ending, ".bin" for instance, hold weights in any of the formats that checkpoints come in.
 [[nodiscard]] bool holds_weights(std::string_view ending) noexcept;
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 #ifndef PALI_COMPILED
 #  include <pali/files/checkpoint_files.ipp>

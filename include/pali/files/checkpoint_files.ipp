@@ -14,7 +14,7 @@
 #include <string_view>
 #include <system_error>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 PALI_INLINE bool holds_weights(std::string_view ending) noexcept {
     constexpr std::array<std::string_view, 6> endings{".safetensors", ".bin", ".gguf", ".npz", ".pt", ".sbs"};
@@ -32,7 +32,8 @@ namespace detail {
     if (others.empty()) return "";
     short_list names;
     for (const std::string& name : others) names.add(in_quotes(name));
-    return "; it holds " + names.in_a_row() + ": name a .safetensors file itself to read it alone, and convert other formats with transformers' save_pretrained";
+    return "; it holds " + names.in_a_row() +
+           ": name a .safetensors file itself to read it alone, and convert other formats with transformers' save_pretrained";
 }
 
 /// A name of the form model-00001-of-00002.safetensors; nothing for other names.
@@ -43,7 +44,9 @@ struct shard_number {
     constexpr std::string_view form = "model-00000-of-00000.safetensors"; // 0: any digit
     constexpr std::size_t number_at = 6, count_at = 15, digits = 5;
     const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
-    if (!std::equal(name.begin(), name.end(), form.begin(), form.end(), [&](char given, char wanted) { return wanted == '0' ? is_digit(given) : given == wanted; })) return std::nullopt;
+    if (!std::equal(name.begin(), name.end(), form.begin(), form.end(),
+                    [&](char given, char wanted) { return wanted == '0' ? is_digit(given) : given == wanted; }))
+        return std::nullopt;
     const auto read = [&](std::size_t at) {
         std::size_t value = 0;
         for (const char c : name.substr(at, digits)) value = value * 10 + static_cast<std::size_t>(c - '0');
@@ -53,8 +56,8 @@ struct shard_number {
     return out.number >= 1 && out.number <= out.count ? std::optional(out) : std::nullopt;
 }
 
-/// The shards of a folder without an index: all model-N-of-COUNT.safetensors, if every N is there. Empty where there is none. Throws errc::cannot_open with the missing shards, or
-/// for shards of several sets.
+/// The shards of a folder without an index: all model-N-of-COUNT.safetensors, if every N is there. Empty where there is none. Throws
+/// errc::cannot_open with the missing shards, or for shards of several sets.
 [[nodiscard]] PALI_INLINE std::set<std::string> find_shards(const std::filesystem::path& folder) {
     std::map<std::size_t, std::set<std::size_t>> sets; // numbers by count
     std::set<std::string> found;
@@ -68,22 +71,26 @@ struct shard_number {
     }
     if (sets.empty()) return found;
     const auto& [count, numbers] = *sets.begin();
-    const char* const cure = "; download the missing files again, or model.safetensors.index.json, which names the shards that belong together";
-    if (sets.size() > 1) throw error(errc::cannot_open, {folder.string(), ": has no model.safetensors.index.json, and its shards are of several sets, of ", count, " and of ", sets.rbegin()->first, " files", cure});
+    const char* const cure =
+        "; download the missing files again, or model.safetensors.index.json, which names the shards that belong together";
+    if (sets.size() > 1)
+        throw error(errc::cannot_open, {folder.string(), ": has no model.safetensors.index.json, and its shards are of several sets, of ",
+                                        count, " and of ", sets.rbegin()->first, " files", cure});
     short_list absent;
     for (std::size_t number = 1; number <= count; ++number) {
         const std::string text = std::to_string(number);
         if (!numbers.contains(number)) absent.add({std::string(5 - text.size(), '0'), text});
     }
     if (!absent.empty())
-        throw error(errc::cannot_open, {folder.string(), ": has no model.safetensors.index.json, and ", numbers.size(), " of the ", count, " shards; missing are the numbers ", absent.in_a_row(), cure});
+        throw error(errc::cannot_open, {folder.string(), ": has no model.safetensors.index.json, and ", numbers.size(), " of the ", count,
+                                        " shards; missing are the numbers ", absent.in_a_row(), cure});
     return found;
 }
 
 /// A plain file name: no folder, no drive, no way up.
 [[nodiscard]] PALI_INLINE bool is_plain_name(const std::string& name) {
-    return !name.empty() && name != "." && name != ".." && name.find_first_of("/\\:") == std::string::npos
-        && std::none_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
+    return !name.empty() && name != "." && name != ".." && name.find_first_of("/\\:") == std::string::npos &&
+           std::none_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
 }
 
 } // namespace detail
@@ -104,7 +111,8 @@ PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(con
             fail({"'weight_map' sends tensor ", in_quotes(tensor), " to ", in_quotes(name),
                   "; a shard is a file in the same folder, and its name holds no / \\ or :"});
         if (!name.ends_with(".safetensors"))
-            fail({"'weight_map' sends tensor ", in_quotes(tensor), " to ", in_quotes(name), "; the name of a shard ends with .safetensors"});
+            fail(
+                {"'weight_map' sends tensor ", in_quotes(tensor), " to ", in_quotes(name), "; the name of a shard ends with .safetensors"});
         shards.emplace(tensor, name);
     }
     return shards;
@@ -128,7 +136,8 @@ PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& give
     } else if (const std::set<std::string> shards = detail::find_shards(path); !shards.empty()) {
         open_shards(shards, {});
     } else {
-        throw error(errc::cannot_open, {path.string(), ": has neither model.safetensors nor model.safetensors.index.json", detail::describe_other_weights(path)});
+        throw error(errc::cannot_open, {path.string(), ": has neither model.safetensors nor model.safetensors.index.json",
+                                        detail::describe_other_weights(path)});
     }
 }
 
@@ -143,14 +152,16 @@ PALI_INLINE void checkpoint_files::open_indexed(const std::filesystem::path& ind
         if (!std::filesystem::exists(m_path / shard, failure)) absent.add(in_quotes(shard));
     }
     if (!absent.empty())
-        throw error(errc::cannot_open, {index.string(), ": names shards that are not in the folder: ", absent.in_a_row(), "; was the checkpoint downloaded completely?"});
+        throw error(errc::cannot_open, {index.string(), ": names shards that are not in the folder: ", absent.in_a_row(),
+                                        "; was the checkpoint downloaded completely?"});
 
     open_shards(shards, shard_of);
     for (const auto& [name, shard] : shard_of)
         if (!m_tensors.contains(name)) m_differences.add({in_quotes(name), " is in no shard; the index says ", in_quotes(shard)});
 }
 
-PALI_INLINE void checkpoint_files::open_shards(const std::set<std::string>& shards, const std::map<std::string, std::string, std::less<>>& shard_of) {
+PALI_INLINE void checkpoint_files::open_shards(const std::set<std::string>& shards,
+                                               const std::map<std::string, std::string, std::less<>>& shard_of) {
     m_files.reserve(shards.size());
     for (const std::string& shard : shards) {
         const safetensors_file& file = m_files.emplace_back(m_path / shard);
@@ -162,8 +173,11 @@ PALI_INLINE void checkpoint_files::open_shards(const std::set<std::string>& shar
             }
             const auto [first, is_new] = m_tensors.emplace(name, tensor);
             if (shard_of.empty() && is_new) continue;
-            if (shard_of.empty()) m_differences.add({in_quotes(name), " is in ", in_quotes(shard), " and in ", in_quotes(std::filesystem::path(first->second.file).filename().string()), ", and there is no index"});
-            else if (promised == shard_of.end()) m_differences.add({in_quotes(name), " is in ", in_quotes(shard), ", and the index does not name it"});
+            if (shard_of.empty())
+                m_differences.add({in_quotes(name), " is in ", in_quotes(shard), " and in ",
+                                   in_quotes(std::filesystem::path(first->second.file).filename().string()), ", and there is no index"});
+            else if (promised == shard_of.end())
+                m_differences.add({in_quotes(name), " is in ", in_quotes(shard), ", and the index does not name it"});
             else m_differences.add({in_quotes(name), " is in ", in_quotes(shard), "; the index says ", in_quotes(promised->second)});
         }
     }
@@ -193,4 +207,4 @@ PALI_INLINE std::string checkpoint_files::metadata(std::string_view key) const {
     return {};
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -9,13 +9,33 @@
 #include <string>
 #include <string_view>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Every type that the format names (safetensors 0.8, tensor.rs, enum Dtype), in its order, which a writer keeps. The library computes
 /// with bf16, f16 and f32; the rest is read so that a checkpoint can be listed and a wrong type named.
 enum class dtype {
-    boolean, f4, f6_e2m3, f6_e3m2, u8, i8, f8_e5m2, f8_e4m3, f8_e8m0, f8_e4m3fnuz, f8_e5m2fnuz,
-    i16, u16, f16, bf16, i32, u32, f32, c64, f64, i64, u64,
+    boolean,
+    f4,
+    f6_e2m3,
+    f6_e3m2,
+    u8,
+    i8,
+    f8_e5m2,
+    f8_e4m3,
+    f8_e8m0,
+    f8_e4m3fnuz,
+    f8_e5m2fnuz,
+    i16,
+    u16,
+    f16,
+    bf16,
+    i32,
+    u32,
+    f32,
+    c64,
+    f64,
+    i64,
+    u64,
 };
 
 namespace detail {
@@ -28,14 +48,28 @@ struct dtype_row {
 
 /// In the order of the enumerators.
 inline constexpr std::array dtype_rows{
-    dtype_row{dtype::boolean, "BOOL", 8}, dtype_row{dtype::f4, "F4", 4}, dtype_row{dtype::f6_e2m3, "F6_E2M3", 6},
-    dtype_row{dtype::f6_e3m2, "F6_E3M2", 6}, dtype_row{dtype::u8, "U8", 8}, dtype_row{dtype::i8, "I8", 8},
-    dtype_row{dtype::f8_e5m2, "F8_E5M2", 8}, dtype_row{dtype::f8_e4m3, "F8_E4M3", 8}, dtype_row{dtype::f8_e8m0, "F8_E8M0", 8},
-    dtype_row{dtype::f8_e4m3fnuz, "F8_E4M3FNUZ", 8}, dtype_row{dtype::f8_e5m2fnuz, "F8_E5M2FNUZ", 8},
-    dtype_row{dtype::i16, "I16", 16}, dtype_row{dtype::u16, "U16", 16}, dtype_row{dtype::f16, "F16", 16},
-    dtype_row{dtype::bf16, "BF16", 16}, dtype_row{dtype::i32, "I32", 32}, dtype_row{dtype::u32, "U32", 32},
-    dtype_row{dtype::f32, "F32", 32}, dtype_row{dtype::c64, "C64", 64}, dtype_row{dtype::f64, "F64", 64},
-    dtype_row{dtype::i64, "I64", 64}, dtype_row{dtype::u64, "U64", 64},
+    dtype_row{dtype::boolean, "BOOL", 8},
+    dtype_row{dtype::f4, "F4", 4},
+    dtype_row{dtype::f6_e2m3, "F6_E2M3", 6},
+    dtype_row{dtype::f6_e3m2, "F6_E3M2", 6},
+    dtype_row{dtype::u8, "U8", 8},
+    dtype_row{dtype::i8, "I8", 8},
+    dtype_row{dtype::f8_e5m2, "F8_E5M2", 8},
+    dtype_row{dtype::f8_e4m3, "F8_E4M3", 8},
+    dtype_row{dtype::f8_e8m0, "F8_E8M0", 8},
+    dtype_row{dtype::f8_e4m3fnuz, "F8_E4M3FNUZ", 8},
+    dtype_row{dtype::f8_e5m2fnuz, "F8_E5M2FNUZ", 8},
+    dtype_row{dtype::i16, "I16", 16},
+    dtype_row{dtype::u16, "U16", 16},
+    dtype_row{dtype::f16, "F16", 16},
+    dtype_row{dtype::bf16, "BF16", 16},
+    dtype_row{dtype::i32, "I32", 32},
+    dtype_row{dtype::u32, "U32", 32},
+    dtype_row{dtype::f32, "F32", 32},
+    dtype_row{dtype::c64, "C64", 64},
+    dtype_row{dtype::f64, "F64", 64},
+    dtype_row{dtype::i64, "I64", 64},
+    dtype_row{dtype::u64, "U64", 64},
 };
 
 consteval bool dtype_rows_are_in_order() {
@@ -70,4 +104,4 @@ static_assert(dtype_rows_are_in_order(), "a row of the table is missing or out o
     return names;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

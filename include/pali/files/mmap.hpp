@@ -1,4 +1,5 @@
-// Memory from the operating system: a file mapped for reading, and pages of one's own. With core/system, the only code that asks it directly.
+// Memory from the operating system: a file mapped for reading, and pages of one's own. With core/system, the only code that asks it
+// directly.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -7,7 +8,7 @@
 #include <filesystem>
 #include <span>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// A whole file, mapped read-only: pages come from the page cache when they are touched, and are shared with every process that maps
 /// the file. Who shortens the file while it is mapped causes a fault on the next read: replace files by renaming, as programs do.
@@ -67,7 +68,7 @@ private:
     std::size_t m_mapping_size = 0;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 #ifndef PALI_COMPILED
 #  include <pali/files/mmap.ipp>

@@ -29,7 +29,7 @@
 #  include <unistd.h>
 #endif
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
@@ -86,7 +86,9 @@ PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::m
     }
     ::close(file); // the mapping keeps it
     if (reason == ENOMEM)
-        detail::cannot_open(m_path, {"cannot be mapped: its ", static_cast<std::uint64_t>(about.st_size), " bytes do not fit into the address space that the process may use. A limit may be set: see ulimit -v"});
+        detail::cannot_open(m_path,
+                            {"cannot be mapped: its ", static_cast<std::uint64_t>(about.st_size),
+                             " bytes do not fit into the address space that the process may use. A limit may be set: see ulimit -v"});
     if (reason != 0) detail::cannot_open(m_path, "cannot be mapped", reason);
     if (view != MAP_FAILED) {
         m_data = static_cast<const std::byte*>(view);
@@ -117,7 +119,7 @@ PALI_INLINE mapped_file& mapped_file::operator=(mapped_file&& other) noexcept {
 PALI_INLINE void mapped_file::forget(std::span<const std::byte> part) const noexcept {
     const auto in_file = [&](const std::byte* at) { return !std::less<>()(at, m_data) && !std::less<>()(m_data + m_size, at); };
     if (part.empty() || !in_file(part.data()) || !in_file(part.data() + part.size())) return; // other memory would lose its contents
-#if !defined(_WIN32) // Windows trims the pages of a view by itself
+#if !defined(_WIN32)                                                                          // Windows trims the pages of a view by itself
     const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
     const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(part.data()) + page - 1) / page * page;
     const std::uintptr_t end = reinterpret_cast<std::uintptr_t>(part.data() + part.size()) / page * page;
@@ -170,4 +172,4 @@ PALI_INLINE page_memory& page_memory::operator=(page_memory&& other) noexcept {
     return *this;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <string_view>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Most bytes that the deflated arrays of an archive may have together: 16 times what PaliGemma's mask network has.
 inline constexpr std::size_t npz_inflated_limit = std::size_t{256} << 20;
@@ -16,8 +16,8 @@ inline constexpr std::size_t npz_inflated_limit = std::size_t{256} << 20;
 /// https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html and PKWARE's APPNOTE 6.3.10; zip64 is read, encryption and
 /// parts on other disks are not. Nothing in the file is trusted: lengths, ranges (inside the file, without overlap), checksums, names and
 /// the header of every array are checked before a tensor is handed out. An array that was stored stays in the mapping, aligned or not; a
-/// deflated one is inflated into memory of this object, never further than the shape in its header says, and only where all of them together
-/// claim no more than npz_inflated_limit.
+/// deflated one is inflated into memory of this object, never further than the shape in its header says, and only where all of them
+/// together claim no more than npz_inflated_limit.
 class npz_file {
 public:
     /// Throws errc::cannot_open; errc::malformed_file, or errc::unsupported_format for what numpy reads and this does not (Fortran order,
@@ -38,7 +38,7 @@ private:
     tensor_table m_tensors;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 #ifndef PALI_COMPILED
 #  include <pali/files/npz.ipp>

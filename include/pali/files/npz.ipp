@@ -19,7 +19,7 @@
 
 static_assert(std::endian::native == std::endian::little, "arrays are little-endian and read where they lie");
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
@@ -40,11 +40,12 @@ public:
         std::memcpy(b.data(), first.data(), prefix);
         if (std::memcmp(b.data(), "\x93NUMPY", 6) != 0) zip.fail_member(name, "is no .npy array: it does not begin with \\x93NUMPY");
         if (b[6] < 1 || b[6] > 3 || b[7] != 0)
-            zip.fail_member(name, {"is a .npy array of version ", b[6], ".", b[7], "; 1.0, 2.0 and 3.0 are read"}, errc::unsupported_format);
+            zip.fail_member(name, {"is a .npy array of version ", b[6], ".", b[7], "; 1.0, 2.0 and 3.0 are read"},
+                            errc::unsupported_format);
         const std::uint64_t low = b[8] | static_cast<std::uint64_t>(b[9]) << 8;
-        const std::uint64_t length = b[6] == 1 ? low : low | static_cast<std::uint64_t>(b[10]) << 16 | static_cast<std::uint64_t>(b[11]) << 24;
-        if (length > most_bytes)
-            zip.fail_member(name, {"has a header of ", length, " bytes; at most ", most_bytes, " are read"});
+        const std::uint64_t length =
+            b[6] == 1 ? low : low | static_cast<std::uint64_t>(b[10]) << 16 | static_cast<std::uint64_t>(b[11]) << 24;
+        if (length > most_bytes) zip.fail_member(name, {"has a header of ", length, " bytes; at most ", most_bytes, " are read"});
         return length + (b[6] == 1 ? 10 : 12);
     }
 
@@ -93,8 +94,7 @@ private:
         skip();
         const char mark = m_at < m_text.size() ? m_text[m_at] : '\0';
         const std::size_t end = mark == '\'' || mark == '"' ? m_text.find(mark, m_at + 1) : std::string_view::npos;
-        if (end == std::string_view::npos)
-            fail({"has a header without ", what, " in quotes at byte ", m_at, " of it"});
+        if (end == std::string_view::npos) fail({"has a header without ", what, " in quotes at byte ", m_at, " of it"});
         const std::string_view text = m_text.substr(m_at + 1, end - m_at - 1);
         m_at = end + 1;
         return text;
@@ -105,11 +105,13 @@ private:
             std::string_view descr;
             dtype type;
         };
-        static constexpr row rows[] = {{"|b1", dtype::boolean}, {"|u1", dtype::u8}, {"|i1", dtype::i8}, {"<i2", dtype::i16}, {"<u2", dtype::u16},
-                                       {"<f2", dtype::f16}, {"<i4", dtype::i32}, {"<u4", dtype::u32}, {"<f4", dtype::f32}, {"<c8", dtype::c64},
-                                       {"<f8", dtype::f64}, {"<i8", dtype::i64}, {"<u8", dtype::u64}};
+        static constexpr row rows[] = {{"|b1", dtype::boolean}, {"|u1", dtype::u8},  {"|i1", dtype::i8},  {"<i2", dtype::i16},
+                                       {"<u2", dtype::u16},     {"<f2", dtype::f16}, {"<i4", dtype::i32}, {"<u4", dtype::u32},
+                                       {"<f4", dtype::f32},     {"<c8", dtype::c64}, {"<f8", dtype::f64}, {"<i8", dtype::i64},
+                                       {"<u8", dtype::u64}};
         skip();
-        if (m_at < m_text.size() && m_text[m_at] == '[') fail("is an array of records; arrays of plain numbers are read", errc::unsupported_format);
+        if (m_at < m_text.size() && m_text[m_at] == '[')
+            fail("is an array of records; arrays of plain numbers are read", errc::unsupported_format);
         const std::string_view descr = quoted("a type");
         if (descr.starts_with('>')) fail({"is big-endian (", in_quotes(descr), "); write it as x.astype('<f4')"}, errc::unsupported_format);
         for (const row& r : rows)
@@ -117,7 +119,8 @@ private:
                 type = r.type;
                 return;
             }
-        fail({"holds ", in_quotes(descr), "; read are |b1, |u1, |i1, <i2, <u2, <f2, <i4, <u4, <f4, <c8, <f8, <i8 and <u8"}, errc::unsupported_format);
+        fail({"holds ", in_quotes(descr), "; read are |b1, |u1, |i1, <i2, <u2, <f2, <i4, <u4, <f4, <c8, <f8, <i8 and <u8"},
+             errc::unsupported_format);
     }
 
     void read_order() {
@@ -172,12 +175,13 @@ private:
 };
 
 /// A member's header, when it promises as many numbers as the member has room for.
-[[nodiscard]] PALI_INLINE npy_header read_npy_header(const zip_members& zip, const zip_members::member& m, std::span<const std::byte> header) {
+[[nodiscard]] PALI_INLINE npy_header read_npy_header(const zip_members& zip, const zip_members::member& m,
+                                                     std::span<const std::byte> header) {
     const std::size_t prefix = header[6] == std::byte{1} ? 10 : 12; // the length has two bytes in version 1, and then four
     npy_header read(zip, m.name, {reinterpret_cast<const char*>(header.data()) + prefix, header.size() - prefix});
     if (read.bytes != m.size - header.size())
-        zip.fail_member(m.name, {"has ", m.size - header.size(), " bytes of numbers; shape ", describe_shape(read.shape), " of ", to_string(read.type), " needs ",
-                                 read.bytes});
+        zip.fail_member(m.name, {"has ", m.size - header.size(), " bytes of numbers; shape ", describe_shape(read.shape), " of ",
+                                 to_string(read.type), " needs ", read.bytes});
     return read;
 }
 
@@ -186,7 +190,8 @@ private:
 PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path) {
     using detail::npy_header;
     const std::string file = path.string();
-    if (is_lfs_pointer({reinterpret_cast<const char*>(m_file.bytes().data()), std::min<std::size_t>(m_file.bytes().size(), 64)})) throw error(errc::malformed_file, {file, lfs_pointer_words});
+    if (is_lfs_pointer({reinterpret_cast<const char*>(m_file.bytes().data()), std::min<std::size_t>(m_file.bytes().size(), 64)}))
+        throw error(errc::malformed_file, {file, lfs_pointer_words});
     const detail::zip_members zip(m_file.bytes(), file);
     const auto padded = [](std::uint64_t bytes) { return (bytes + 63) / 64 * 64; };
     std::uint64_t inflated = 0; // no overflow: no member says more than 1032 times what it takes in the file
@@ -194,7 +199,8 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         if (!m.deflated) continue;
         inflated += padded(m.size);
         if (inflated > npz_inflated_limit)
-            zip.fail_member(m.name, {"says that it has ", m.size, " bytes; deflated arrays of ", npz_inflated_limit, " bytes together are read: store larger ones with numpy.savez"});
+            zip.fail_member(m.name, {"says that it has ", m.size, " bytes; deflated arrays of ", npz_inflated_limit,
+                                     " bytes together are read: store larger ones with numpy.savez"});
     }
     m_inflated = page_memory(inflated);
     std::byte* free = m_inflated.bytes().data();
@@ -202,12 +208,10 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
     for (const auto& m : zip.all()) {
         constexpr std::string_view ending = ".npy";
         if (!m.name.ends_with(ending)) zip.fail_member(m.name, "is no array: the name of one ends in .npy", errc::unsupported_format);
-        if (m.size < npy_header::prefix)
-            zip.fail_member(m.name, {"has ", m.size, " bytes; an array begins with ", npy_header::prefix});
+        if (m.size < npy_header::prefix) zip.fail_member(m.name, {"has ", m.size, " bytes; an array begins with ", npy_header::prefix});
         const auto header_size = [&](std::span<const std::byte> first) {
             const std::uint64_t size = npy_header::size(zip, m.name, first.first<npy_header::prefix>());
-            if (size < npy_header::prefix || size > m.size)
-                zip.fail_member(m.name, {"has a header of ", size, " bytes, and has ", m.size});
+            if (size < npy_header::prefix || size > m.size) zip.fail_member(m.name, {"has a header of ", size, " bytes, and has ", m.size});
             return static_cast<std::size_t>(size);
         };
         const auto check = [&](std::uint32_t crc) {
@@ -247,8 +251,9 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
 PALI_INLINE const tensor_info& npz_file::at(std::string_view name) const {
     const auto found = m_tensors.find(name);
     if (found == m_tensors.end())
-        throw error(errc::checkpoint_mismatch, {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size()});
+        throw error(errc::checkpoint_mismatch,
+                    {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size()});
     return found->second;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

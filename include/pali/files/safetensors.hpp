@@ -9,15 +9,15 @@
 #include <string>
 #include <string_view>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Longest header that is read, bytes; the limit of the format's own reader (tensor.rs, MAX_HEADER_SIZE).
 inline constexpr std::size_t safetensors_header_limit = 100'000'000;
 
 /// A file of the format: eight bytes of length, a JSON header, then the numbers. https://github.com/huggingface/safetensors#format
 /// The header is not trusted. Before a tensor is handed out, all of it is checked: lengths, JSON, types, shapes (no overflow), and that the
-/// tensors cover the data exactly, without overlap or hole. So every span lies within the file. Names that occur twice and keys that the format
-/// does not have are treated as by the format's own reader: the last tensor of a name counts, other keys are ignored.
+/// tensors cover the data exactly, without overlap or hole. So every span lies within the file. Names that occur twice and keys that the
+/// format does not have are treated as by the format's own reader: the last tensor of a name counts, other keys are ignored.
 class safetensors_file {
 public:
     /// Throws errc::cannot_open, or errc::malformed_file with the tensor, what was found and what was needed.
@@ -39,7 +39,7 @@ private:
     std::map<std::string, std::string, std::less<>> m_metadata;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 #ifndef PALI_COMPILED
 #  include <pali/files/safetensors.ipp>

@@ -22,7 +22,7 @@
 
 static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and read where they lie");
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
@@ -60,7 +60,8 @@ public:
         const json& type_name = at(name, value, "dtype");
         if (!type_name.is_string()) fail_tensor(name, {"has dtype ", describe_json(type_name), "; a string is needed"});
         const std::optional<dtype> type = find_dtype(type_name.get_ref<const std::string&>());
-        if (!type) fail_tensor(name, {"has dtype ", in_quotes(type_name.get_ref<const std::string&>()), "; the format has ", dtype_names()});
+        if (!type)
+            fail_tensor(name, {"has dtype ", in_quotes(type_name.get_ref<const std::string&>()), "; the format has ", dtype_names()});
         std::vector<std::size_t> shape = integers(name, value, "shape");
         if (shape.size() > most_dimensions) fail_tensor(name, {"has more than ", most_dimensions, " dimensions, the most that are read"});
         const std::vector<std::size_t> offsets = integers(name, value, "data_offsets");
@@ -69,8 +70,8 @@ public:
         return {&at->first, &at->second, offsets[0], offsets[1]};
     }
 
-    /// A value that a later one with the same key replaces. The reader of the format (serde's) takes the last tensor of a name and the last text of a key of `__metadata__`, when the ones
-    /// before were valid too, and refuses what has a place of its own twice.
+    /// A value that a later one with the same key replaces. The reader of the format (serde's) takes the last tensor of a name and the last
+    /// text of a key of `__metadata__`, when the ones before were valid too, and refuses what has a place of its own twice.
     void check_replaced(const std::vector<std::string_view>& path, const json& value) const {
         const bool metadata = path[0] == "__metadata__";
         if (path.size() == 1 && !metadata) {
@@ -112,7 +113,8 @@ private:
 };
 
 /// Bytes of a tensor; throws when they cannot be counted in 64 bits. Zeros do not hide an overflow of the other sides.
-[[nodiscard]] PALI_INLINE std::uint64_t checked_bytes(const safetensors_header& header, const std::string& name, const tensor_info& tensor) {
+[[nodiscard]] PALI_INLINE std::uint64_t checked_bytes(const safetensors_header& header, const std::string& name,
+                                                      const tensor_info& tensor) {
     std::uint64_t bits = bits_of(tensor.type);
     bool empty = false;
     for (const std::size_t side : tensor.shape) {
@@ -123,7 +125,8 @@ private:
     }
     if (empty) return 0;
     if (bits % 8 != 0)
-        header.fail_tensor(name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", which is no whole number of bytes"});
+        header.fail_tensor(
+            name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", which is no whole number of bytes"});
     return bits / 8;
 }
 
@@ -133,21 +136,24 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     const std::span<const std::byte> bytes = m_file.bytes();
     const detail::safetensors_header header(path.string());
 
-    if (is_lfs_pointer({reinterpret_cast<const char*>(bytes.data()), std::min<std::size_t>(bytes.size(), 64)})) throw error(errc::malformed_file, {path.string(), lfs_pointer_words});
+    if (is_lfs_pointer({reinterpret_cast<const char*>(bytes.data()), std::min<std::size_t>(bytes.size(), 64)}))
+        throw error(errc::malformed_file, {path.string(), lfs_pointer_words});
     if (bytes.size() < 8)
         header.fail({"has ", bytes.size(), " bytes; a safetensors file begins with 8 that give the length of its header"});
     std::uint64_t length = 0;
     std::memcpy(&length, bytes.data(), 8);
     if (length > safetensors_header_limit)
-        header.fail({"says that its header has ", length, " bytes; at most ", safetensors_header_limit, " are read: is it a safetensors file?"});
+        header.fail(
+            {"says that its header has ", length, " bytes; at most ", safetensors_header_limit, " are read: is it a safetensors file?"});
     if (length > bytes.size() - 8)
         header.fail({"says that its header has ", length, " bytes, but only ", bytes.size() - 8, " follow: was it downloaded completely?"});
 
     const char* const begin = reinterpret_cast<const char*>(bytes.data()) + 8;
     if (length == 0 || *begin != '{') header.fail("the header must begin with '{'");
     if (std::memchr(begin, 0, length) != nullptr) header.fail("the header holds a zero byte, at which a parser could stop");
-    const nlohmann::json document = detail::parse_json({begin, length}, [&](const error_text& what) { header.fail({"the header ", what}); },
-                                                       [&](const std::vector<std::string_view>& place, const nlohmann::json& value) { header.check_replaced(place, value); });
+    const nlohmann::json document = detail::parse_json(
+        {begin, length}, [&](const error_text& what) { header.fail({"the header ", what}); },
+        [&](const std::vector<std::string_view>& place, const nlohmann::json& value) { header.check_replaced(place, value); });
 
     using entry = detail::safetensors_header::entry;
     std::vector<entry> entries;
@@ -157,16 +163,20 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     }
 
     const std::span<const std::byte> data = bytes.subspan(8 + length);
-    std::sort(entries.begin(), entries.end(), [](const entry& a, const entry& b) { return a.begin != b.begin ? a.begin < b.begin : a.end < b.end; });
+    std::sort(entries.begin(), entries.end(),
+              [](const entry& a, const entry& b) { return a.begin != b.begin ? a.begin < b.begin : a.end < b.end; });
     std::uint64_t end_of_last = 0;
     const entry* last = nullptr;
     for (const entry& now : entries) {
-        const auto fail = [&](const error_text& what) { header.fail_tensor(*now.name, {"has data_offsets [", now.begin, ", ", now.end, "], ", what}); };
+        const auto fail = [&](const error_text& what) {
+            header.fail_tensor(*now.name, {"has data_offsets [", now.begin, ", ", now.end, "], ", what});
+        };
         if (now.begin > now.end) fail("which end before they begin");
         if (now.end > data.size()) fail({"but the file has ", data.size(), " bytes of data: was it downloaded completely?"});
         const std::uint64_t needed = detail::checked_bytes(header, *now.name, *now.tensor);
         if (now.end - now.begin != needed)
-            fail({now.end - now.begin, " bytes; shape ", describe_shape(now.tensor->shape), " of ", to_string(now.tensor->type), " needs ", needed});
+            fail({now.end - now.begin, " bytes; shape ", describe_shape(now.tensor->shape), " of ", to_string(now.tensor->type), " needs ",
+                  needed});
         if (now.begin < end_of_last) fail({"which overlap tensor ", in_quotes(*last->name), ", whose data end at ", end_of_last});
         if (now.begin > end_of_last) fail({"which leave a hole: the data before end at ", end_of_last});
         now.tensor->bytes = data.subspan(now.begin, needed);
@@ -180,8 +190,9 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
 PALI_INLINE const tensor_info& safetensors_file::at(std::string_view name) const {
     const auto found = m_tensors.find(name);
     if (found == m_tensors.end())
-        throw error(errc::checkpoint_mismatch, {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size()});
+        throw error(errc::checkpoint_mismatch,
+                    {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size()});
     return found->second;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

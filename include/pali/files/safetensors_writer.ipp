@@ -15,7 +15,7 @@
 
 static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and written as the numbers lie");
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, const std::map<std::string, entry, std::less<>>& entries,
                                                    const safetensors_metadata& metadata)
@@ -41,7 +41,8 @@ PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, c
             bits *= side;
         }
         if (bits % 8 != 0)
-            refuse(name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", ", bits, " bits; whole bytes are needed"});
+            refuse(name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", ", bits,
+                          " bits; whole bytes are needed"});
         header[name] = {{"dtype", to_string(tensor.type)}, {"shape", tensor.shape}, {"data_offsets", {at, at + bits / 8}}};
         m_places.emplace(name, place{at, at + bits / 8});
         at += bits / 8;
@@ -120,10 +121,11 @@ PALI_INLINE void write_safetensors(const std::filesystem::path& path, const tens
     safetensors_writer out(path, entries, metadata);
     for (const auto& [name, tensor] : tensors) // before anything is written
         if (const std::uint64_t needed = out.missing(name); needed != tensor.bytes.size())
-            throw error(errc::invalid_argument, {path.string(), ": tensor ", in_quotes(name), " has ", tensor.bytes.size(), " bytes; shape ",
-                                                 describe_shape(tensor.shape), " of ", to_string(tensor.type), " needs ", needed});
+            throw error(errc::invalid_argument,
+                        {path.string(), ": tensor ", in_quotes(name), " has ", tensor.bytes.size(), " bytes; shape ",
+                         describe_shape(tensor.shape), " of ", to_string(tensor.type), " needs ", needed});
     for (const auto& [name, tensor] : tensors) out.append(name, tensor.bytes);
     out.finish();
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

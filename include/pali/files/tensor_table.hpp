@@ -13,7 +13,7 @@
 #include <type_traits>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// One tensor of a file. Its bytes belong to whoever mapped the file.
 struct tensor_info {
@@ -44,4 +44,4 @@ struct tensor_info {
 /// Tensors by name, in the order of names. Look one up by std::string_view without making a string.
 using tensor_table = std::map<std::string, tensor_info, std::less<>>;
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
 /// Reads the directory of an archive and compares it with what stands before each member.
 class zip_members {
@@ -54,8 +54,12 @@ private:
         for (std::size_t i = size; i-- > 0;) value = value << 8 | std::to_integer<std::uint64_t>(m_bytes[at + i]);
         return value;
     }
-    [[nodiscard]] bool holds(std::uint64_t at, std::uint64_t size) const noexcept { return at <= m_bytes.size() && size <= m_bytes.size() - at; }
-    [[nodiscard]] std::string text(std::uint64_t at, std::size_t size) const { return {reinterpret_cast<const char*>(m_bytes.data()) + at, size}; }
+    [[nodiscard]] bool holds(std::uint64_t at, std::uint64_t size) const noexcept {
+        return at <= m_bytes.size() && size <= m_bytes.size() - at;
+    }
+    [[nodiscard]] std::string text(std::uint64_t at, std::size_t size) const {
+        return {reinterpret_cast<const char*>(m_bytes.data()) + at, size};
+    }
 
     /// Where the record at the end of the file begins; only a comment may follow it.
     [[nodiscard]] std::uint64_t find_end() const {
@@ -115,7 +119,8 @@ private:
         std::sort(m_members.begin(), m_members.end(), [](const member& a, const member& b) { return a.begin < b.begin; });
         for (std::size_t i = 1; i < m_members.size(); ++i)
             if (m_members[i].begin < m_members[i - 1].end)
-                fail_member(m_members[i].name, {"begins at byte ", m_members[i].begin, ", inside member ", in_quotes(m_members[i - 1].name)});
+                fail_member(m_members[i].name,
+                            {"begins at byte ", m_members[i].begin, ", inside member ", in_quotes(m_members[i - 1].name)});
     }
 
     [[noreturn]] void other_disks() const { fail("is one of several parts of an archive; write it as one file", errc::unsupported_format); }
@@ -135,9 +140,11 @@ private:
         const std::uint64_t packed = wide(number(at + 20, 4)), local = wide(number(at + 42, 4));
         m.crc = static_cast<std::uint32_t>(number(at + 16, 4));
         m.deflated = method == Z_DEFLATED;
-        if ((flags & (1u | 1u << 6 | 1u << 13)) != 0) fail_member(m.name, "is encrypted; write it without a password", errc::unsupported_format);
+        if ((flags & (1u | 1u << 6 | 1u << 13)) != 0)
+            fail_member(m.name, "is encrypted; write it without a password", errc::unsupported_format);
         if (method != 0 && !m.deflated)
-            fail_member(m.name, {"is compressed by method ", method, "; stored (0) and deflated (8) are read: numpy.savez writes them"}, errc::unsupported_format);
+            fail_member(m.name, {"is compressed by method ", method, "; stored (0) and deflated (8) are read: numpy.savez writes them"},
+                        errc::unsupported_format);
         if (number(at + 34, 2) != 0) other_disks();
 
         if (local > directory || directory - local < local_size || number(local, 4) != local_sign)
@@ -214,4 +221,4 @@ private:
     return static_cast<std::uint32_t>(crc32_z(before, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail

@@ -1,8 +1,8 @@
 // One answer in the making: from logits to tokens, text and callbacks.
 #pragma once
 
+#include <pali/generate/generate_options.hpp>
 #include <pali/generate/log_softmax.hpp>
-#include <pali/generate/options.hpp>
 #include <pali/generate/result.hpp>
 #include <pali/generate/sampler.hpp>
 #include <pali/text/prompt.hpp>
@@ -16,14 +16,15 @@
 #include <utility>
 #include <vector>
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// Chooses token after token from logits, streams the text, and knows when to stop. Allocates when it is made and not per token.
 class answer {
 public:
     /// `number` is what its callbacks call it; `eos` are the tokens that end it; `vocab` is the number of logits; `most_tokens`
     /// those that it may have. What it is given has to outlive it.
-    answer(std::size_t number, const generate_options& options, const tokenizer& text, std::span<const token> eos, const prompt_layout& prompt, std::size_t vocab, std::size_t most_tokens)
+    answer(std::size_t number, const generate_options& options, const tokenizer& text, std::span<const token> eos,
+           const prompt_layout& prompt, std::size_t vocab, std::size_t most_tokens)
         : m_number(number), m_options(options), m_eos(eos), m_stream(text), m_sampler(options.sampling, vocab), m_sequence(prompt.tokens) {
         m_result.most_tokens = most_tokens;
         m_sequence.reserve(prompt.tokens.size() + most_tokens);
@@ -33,7 +34,8 @@ public:
         m_result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
     }
 
-    /// Takes the logits of the next token, (vocab), and may overwrite them; returns whether another token is wanted. Throws what sampler::next throws.
+    /// Takes the logits of the next token, (vocab), and may overwrite them; returns whether another token is wanted. Throws what
+    /// sampler::next throws.
     [[nodiscard]] bool take(std::span<float> logits) {
         const double normaliser = log_sum_exp(logits); // of the model's own distribution, before anything is done to it
         if (changes_logits()) m_own.assign(logits.begin(), logits.end());
@@ -90,9 +92,9 @@ private:
     text_stream m_stream;
     sampler m_sampler;
     std::vector<token> m_sequence; // image tokens, prompt, answer: what processors look at
-    std::vector<float> m_own; // logits as the model gave them, where they are changed
+    std::vector<float> m_own;      // logits as the model gave them, where they are changed
     generation m_result;
     bool m_complete = false; // no other token is wanted
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD

@@ -9,10 +9,10 @@
 #include <type_traits>
 #include <utility>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// Holds a function of `Args`, or of std::size_t and `Args`, that returns whether to go on. The number is the place of the answer's picture or request in the
-/// call, from 0 on.
+/// Holds a function of `Args`, or of std::size_t and `Args`, that returns whether to go on. The number is the place of the answer's image
+/// or request in the call, from 0 on.
 template <class... Args>
 class answer_callback {
 public:
@@ -25,7 +25,8 @@ public:
         requires(!std::same_as<std::remove_cvref_t<F>, answer_callback>)
     answer_callback(F function) { // not explicit: options are set by assigning a lambda
         constexpr bool plain = std::is_invocable_r_v<bool, F&, Args...>, numbered = std::is_invocable_r_v<bool, F&, std::size_t, Args...>;
-        static_assert(plain || numbered, "a callback takes what is reported, or the number of the answer before it, and returns bool: false stops the call");
+        static_assert(plain || numbered,
+                      "a callback takes what is reported, or the number of the answer before it, and returns bool: false stops the call");
         if constexpr (numbered) m_function = std::move(function);
         else m_function = [function = std::move(function)](std::size_t, Args... args) mutable -> bool { return function(args...); };
     }
@@ -39,4 +40,4 @@ private:
     std::function<bool(std::size_t, Args...)> m_function;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

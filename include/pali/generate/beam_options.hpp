@@ -8,14 +8,14 @@
 #include <cstddef>
 #include <string>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Named and meant as in transformers' GenerationConfig.
 struct beam_options {
-    std::size_t num_beams = 1;   ///< sequences that are followed at once, 1 to 1024
-    float length_penalty = 1;    ///< scores are divided by length^this: over 0 favours long answers, below 0 short ones
-    bool early_stopping = false; ///< stop as soon as num_beams answers are complete; else when no better one is likely
-    std::size_t max_new_tokens = 256;  ///< 1 to most_new_tokens
+    std::size_t num_beams = 1;        ///< sequences that are followed at once, 1 to 1024
+    float length_penalty = 1;         ///< scores are divided by length^this: over 0 favours long answers, below 0 short ones
+    bool early_stopping = false;      ///< stop as soon as num_beams answers are complete; else when no better one is likely
+    std::size_t max_new_tokens = 256; ///< 1 to most_new_tokens
 
     /// Far beyond the 8192 positions that Gemma was trained with, and so few that no size of memory overflows.
     static constexpr std::size_t most_new_tokens = std::size_t{1} << 20;
@@ -31,4 +31,4 @@ struct beam_options {
     }
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

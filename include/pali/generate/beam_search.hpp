@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// transformers' beam search (5.23, generation/utils.py, _beam_search with do_sample=False, in float32) for one prompt:
 ///
@@ -63,9 +63,9 @@ public:
         m_merged.reserve(beams + m_kept);
     }
 
-    /// Takes the scores of the next token: log-probabilities, (num_beams, vocabulary) or one row for all, after any processors. `own` are the
-    /// model's own log-probabilities, to be recorded, where processors changed them. Returns whether the search goes on.
-    /// Throws errc::invalid_argument for another shape, when too few scores are numbers, or all are minus infinity.
+    /// Takes the scores of the next token: log-probabilities, (num_beams, vocabulary) or one row for all, after any processors. `own` are
+    /// the model's own log-probabilities, to be recorded, where processors changed them. Returns whether the search goes on. Throws
+    /// errc::invalid_argument for another shape, when too few scores are numbers, or all are minus infinity.
     bool advance(rows<const float> scores, rows<const float> own = {}) {
         check(scores, "scores");
         if (own.data == nullptr) own = scores;
@@ -105,8 +105,8 @@ public:
     [[nodiscard]] std::size_t length() const noexcept { return m_length; }
     /// Answers, the best first, once `advance` has returned false.
     [[nodiscard]] const std::vector<hypothesis>& hypotheses() const noexcept { return m_finished; }
-    /// The first of them that is complete. Where none is - the search was left early, or length_penalty made all scores less than what holds a place - the beam that
-    /// runs with the best score.
+    /// The first of them that is complete. Where none is - the search was left early, or length_penalty made all scores less than what
+    /// holds a place - the beam that runs with the best score.
     [[nodiscard]] const hypothesis& best() const noexcept {
         const auto complete = std::find_if(m_finished.begin(), m_finished.end(), [](const hypothesis& h) { return h.finished; });
         return complete != m_finished.end() ? *complete : m_running.front();
@@ -124,8 +124,8 @@ private:
 
     void check(const rows<const float>& scores, const char* what) const {
         if (scores.width == m_vocabulary && (scores.count == m_options.num_beams || (m_length == 0 && scores.count == 1))) return;
-        throw error(errc::invalid_argument, {"a beam search is given ", what, " of shape (", scores.count, ", ", scores.width, "); (", m_options.num_beams, ", ",
-                                             m_vocabulary, ") is needed", m_length == 0 ? ", or one row" : ""});
+        throw error(errc::invalid_argument, {"a beam search is given ", what, " of shape (", scores.count, ", ", scores.width, "); (",
+                                             m_options.num_beams, ", ", m_vocabulary, ") is needed", m_length == 0 ? ", or one row" : ""});
     }
 
     /// The best continuations of all beams, the best first.
@@ -149,7 +149,8 @@ private:
             throw error(errc::invalid_argument, {"a beam search is given scores of which only ", m_candidates.size(),
                                                  " are numbers; are the weights whole and of the right dtype?"});
         if (std::isinf(m_candidates.front().score) && m_candidates.front().score < 0)
-            throw error(errc::invalid_argument, "a beam search is given scores that are all minus infinity: a constraint left no token to go on with");
+            throw error(errc::invalid_argument,
+                        "a beam search is given scores that are all minus infinity: a constraint left no token to go on with");
     }
 
     /// Keeps the best of the answers complete so far and those that just ended; only the first num_beams candidates count.
@@ -208,7 +209,8 @@ private:
         const float possible = m_running.front().score / static_cast<float>(std::pow(static_cast<double>(m_length), m_length_penalty));
         float worst = m_finished.front().score;
         for (const hypothesis& h : m_finished) worst = std::min(worst, h.score);
-        return std::any_of(m_finished.begin(), m_finished.end(), [&](const hypothesis& h) { return possible > (h.finished ? worst : nothing); });
+        return std::any_of(m_finished.begin(), m_finished.end(),
+                           [&](const hypothesis& h) { return possible > (h.finished ? worst : nothing); });
     }
 
     beam_options m_options;
@@ -223,4 +225,4 @@ private:
     std::vector<std::size_t> m_merged;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

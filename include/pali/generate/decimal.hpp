@@ -7,7 +7,7 @@
 #include <charconv>
 #include <string>
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
 /// The shortest decimal that is this number: "0.8".
 [[nodiscard]] inline std::string in_decimal(float value) {
@@ -24,4 +24,4 @@ namespace pali::inline PALI_ABI::detail {
     return out;
 }
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail

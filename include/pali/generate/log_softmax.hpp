@@ -9,10 +9,12 @@
 #include <limits>
 #include <span>
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// The place of the largest value, the first of equals; of the first NaN when there is one (as torch.argmax). 0 for none.
-[[nodiscard]] inline std::size_t argmax(std::span<const float> values) noexcept { return kernels::active().argmax(values.data(), values.size()); }
+[[nodiscard]] inline std::size_t argmax(std::span<const float> values) noexcept {
+    return kernels::active().argmax(values.data(), values.size());
+}
 
 /// log(sum(exp(logits))).
 [[nodiscard]] inline double log_sum_exp(std::span<const float> logits) noexcept {
@@ -32,4 +34,4 @@ inline void log_softmax(std::span<const float> logits, std::span<float> out) noe
     for (std::size_t i = 0; i < logits.size(); ++i) out[i] = static_cast<float>(static_cast<double>(logits[i]) - sum);
 }
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD

@@ -14,12 +14,12 @@
 #include <span>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// A token that can be drawn, and what processors order and weigh it by.
 struct drawable {
     float key = 0, probability = 0; ///< what tokens are ordered by; 0 to 1
-    std::uint32_t place = 0; ///< among the logits
+    std::uint32_t place = 0;        ///< among the logits
 };
 
 /// Memory that processors work in, for one size of vocabulary.
@@ -36,8 +36,8 @@ namespace detail {
 
 inline constexpr float impossible = -std::numeric_limits<float>::infinity();
 
-/// The tokens that can be drawn at all, with their logits as keys, and their probabilities. NaN is not among them, and none is where a logit is
-/// infinite, so that any order of them is a total one.
+/// The tokens that can be drawn at all, with their logits as keys, and their probabilities. NaN is not among them, and none is where a
+/// logit is infinite, so that any order of them is a total one.
 [[nodiscard]] inline std::span<drawable> softmax(std::span<const float> logits, processor_memory& memory) noexcept {
     std::size_t count = 0;
     float top = impossible;
@@ -54,8 +54,8 @@ inline constexpr float impossible = -std::numeric_limits<float>::infinity();
     return found;
 }
 
-/// How many tokens, from the smallest key on, have a running sum of probabilities, begun at `sum`, that `fits`; of equal keys the first place
-/// comes first. They come to stand in front, and the next one after them; nothing else is sorted. Linear on average: the half that is
+/// How many tokens, from the smallest key on, have a running sum of probabilities, begun at `sum`, that `fits`; of equal keys the first
+/// place comes first. They come to stand in front, and the next one after them; nothing else is sorted. Linear on average: the half that is
 /// settled is left alone.
 template <class Fits>
 [[nodiscard]] std::size_t leading(std::span<drawable> tokens, double sum, Fits fits) {
@@ -79,9 +79,10 @@ template <class Fits>
 
 } // namespace detail
 
-/// RepetitionPenaltyLogitsProcessor: the logits of tokens in `sequence` are divided by `penalty`, or multiplied when negative; once each. Ids
-/// outside the logits are passed over.
-inline void penalise_repetition(std::span<float> logits, std::span<const token> sequence, float penalty, processor_memory& memory) noexcept {
+/// RepetitionPenaltyLogitsProcessor: the logits of tokens in `sequence` are divided by `penalty`, or multiplied when negative; once each.
+/// Ids outside the logits are passed over.
+inline void penalise_repetition(std::span<float> logits, std::span<const token> sequence, float penalty,
+                                processor_memory& memory) noexcept {
     const auto inside = [&](token id) { return id >= 0 && static_cast<std::size_t>(id) < logits.size(); };
     for (const token id : sequence) {
         if (!inside(id) || memory.marks[static_cast<std::size_t>(id)] != 0) continue;
@@ -150,7 +151,8 @@ inline void keep_min_p(std::span<float> logits, float p, processor_memory& memor
         if (t.probability < least) logits[t.place] = detail::impossible;
 }
 
-/// TypicalLogitsWarper: tokens whose surprise is nearest to the expected one stay, as many as together reach `mass`, and what equals the last.
+/// TypicalLogitsWarper: tokens whose surprise is nearest to the expected one stay, as many as together reach `mass`, and what equals the
+/// last.
 inline void keep_typical(std::span<float> logits, float mass, processor_memory& memory) {
     const auto tokens = detail::softmax(logits, memory);
     if (tokens.empty()) return;
@@ -172,4 +174,4 @@ inline void keep_typical(std::span<float> logits, float mass, processor_memory& 
         if (t.key > farthest) logits[t.place] = detail::impossible;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

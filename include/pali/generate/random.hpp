@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): a counter, mixed. Any seed is as good as another.
 class random_source {
@@ -28,4 +28,4 @@ private:
     std::uint64_t m_state;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Why a generation ended.
 enum class finish_reason {
@@ -24,20 +24,20 @@ enum class finish_reason {
 
 /// Where the time went, in seconds.
 struct timings {
-    double image_s = 0;   ///< vision tower and projector; of pictures taken together an equal share; 0 where features were given
+    double image_s = 0;   ///< vision tower and projector; of images taken together an equal share; 0 where features were given
     double prefill_s = 0; ///< the prompt through the decoder, up to the first token
     double decode_s = 0;  ///< all later tokens; of answers that were made together, the steps that this one took part in
 };
 
 /// An answer.
 struct generation {
-    std::string text;                 ///< whole UTF-8, without the end-of-sequence token
-    std::vector<token> tokens;        ///< with the end-of-sequence token, where the model said it
-    std::vector<float> logprobs;      ///< natural logarithm of each token's probability, under the model's own distribution
-    std::vector<token> prompt_tokens; ///< BOS, prompt, "\n": what followed the image tokens
+    std::string text;                             ///< whole UTF-8, without the end-of-sequence token
+    std::vector<token> tokens;                    ///< with the end-of-sequence token, where the model said it
+    std::vector<float> logprobs;                  ///< natural logarithm of each token's probability, under the model's own distribution
+    std::vector<token> prompt_tokens;             ///< BOS, prompt, "\n": what followed the image tokens
     finish_reason finish = finish_reason::length; ///< why it ended
-    std::size_t most_tokens = 0;      ///< that it could have: max_new_tokens, or fewer where the model has fewer positions behind the prompt
-    pali::timings timings;            ///< seconds
+    std::size_t most_tokens = 0; ///< that it could have: max_new_tokens, or fewer where the model has fewer positions behind the prompt
+    pali::timings timings;       ///< seconds
 
     /// Tokens a second after the first one; 0 for a single token.
     [[nodiscard]] double decode_tokens_per_s() const noexcept {
@@ -52,4 +52,4 @@ struct score_result {
     std::vector<float> logprobs; ///< natural logarithm of each token's probability, given all before it
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

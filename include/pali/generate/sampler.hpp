@@ -5,16 +5,17 @@
 #include <pali/generate/log_softmax.hpp>
 #include <pali/generate/processors.hpp>
 #include <pali/generate/random.hpp>
-#include <pali/generate/sampling.hpp>
+#include <pali/generate/sampling_options.hpp>
 
 #include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// One sequence's choices. Allocates nothing after construction. Two samplers of the same options make the same choices from the same logits.
+/// One sequence's choices. Allocates nothing after construction. Two samplers of the same options make the same choices from the same
+/// logits.
 class sampler {
 public:
     /// Throws errc::invalid_argument for options that are not allowed.
@@ -24,9 +25,9 @@ public:
     }
 
     /// Chooses. `logits` (vocabulary) are changed: take log_softmax_at before, for the probability under the model's own distribution.
-    /// `sequence` is all that the model has seen: image tokens, prompt and what was generated. `suppressed` are tokens that must not come: EOS,
-    /// as long as there are fewer than min_new_tokens. Greedy takes the first of equals. Throws errc::invalid_argument when the logits hold
-    /// NaN, or leave nothing to choose.
+    /// `sequence` is all that the model has seen: image tokens, prompt and what was generated. `suppressed` are tokens that must not come:
+    /// EOS, as long as there are fewer than min_new_tokens. Greedy takes the first of equals. Throws errc::invalid_argument when the logits
+    /// hold NaN, or leave nothing to choose.
     [[nodiscard]] token next(std::span<float> logits, std::span<const token> sequence, std::span<const token> suppressed = {}) {
         process(logits, sequence, suppressed);
         const std::size_t best = argmax(logits);
@@ -74,4 +75,4 @@ private:
     random_source m_random;
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD

@@ -1,4 +1,4 @@
-// A rectangle in the pixels of a picture.
+// A rectangle in the pixels of an image.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -6,9 +6,10 @@
 #include <algorithm>
 #include <ostream>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// From (x0, y0), the top left corner, to (x1, y1), in pixels of the picture: x from 0, its left edge, to its width; y from 0, its top, to its height.
+/// From (x0, y0), the top left corner, to (x1, y1), in pixels of the image: x from 0, its left edge, to its width; y from 0, its top, to
+/// its height.
 struct box {
     float x0 = 0, y0 = 0, x1 = 0, y1 = 0; ///< pixels
 
@@ -21,7 +22,9 @@ struct box {
 
     friend bool operator==(const box&, const box&) = default;
     /// "[x0, y0, x1, y1]"
-    friend std::ostream& operator<<(std::ostream& out, const box& b) { return out << '[' << b.x0 << ", " << b.y0 << ", " << b.x1 << ", " << b.y1 << ']'; }
+    friend std::ostream& operator<<(std::ostream& out, const box& b) {
+        return out << '[' << b.x0 << ", " << b.y0 << ", " << b.x1 << ", " << b.y1 << ']';
+    }
 };
 
 /// What two boxes share; of area() 0 where that is nothing.
@@ -35,4 +38,4 @@ struct box {
     return all > 0 ? shared / all : 0;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

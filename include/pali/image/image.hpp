@@ -1,4 +1,4 @@
-// A picture: red, green and blue bytes.
+// An image: red, green and blue bytes.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -7,16 +7,16 @@
 #include <cstdint>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// An RGB picture of 8 bits a channel, row by row from the top left, without padding.
+/// An RGB image of 8 bits a channel, row by row from the top left, without padding.
 struct image {
-    std::size_t width = 0;  ///< pixels
-    std::size_t height = 0; ///< pixels
+    std::size_t width = 0;            ///< pixels
+    std::size_t height = 0;           ///< pixels
     std::vector<std::uint8_t> pixels; ///< height * width * 3
 
     image() = default;
-    /// A black picture.
+    /// A black image.
     image(std::size_t columns, std::size_t lines) : width(columns), height(lines), pixels(columns * lines * 3) {}
 
     /// The three channels of the pixel at column x of row y; not checked.
@@ -27,4 +27,4 @@ struct image {
     friend bool operator==(const image&, const image&) = default;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

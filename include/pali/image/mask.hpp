@@ -1,4 +1,4 @@
-// Which pixels of a picture belong to something.
+// Which pixels of an image belong to something.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -8,14 +8,14 @@
 #include <cstdint>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// A value a pixel, row by row from the top left: 0 outside, 255 inside; a soft mask has values between.
 struct mask {
     static constexpr std::uint8_t inside = 128; ///< from this value on a pixel counts as one of the mask's
 
-    std::size_t width = 0;  ///< pixels
-    std::size_t height = 0; ///< pixels
+    std::size_t width = 0;            ///< pixels
+    std::size_t height = 0;           ///< pixels
     std::vector<std::uint8_t> values; ///< height * width
 
     mask() = default;
@@ -34,7 +34,7 @@ struct mask {
     friend bool operator==(const mask&, const mask&) = default;
 };
 
-/// Intersection over union of two masks of the same picture, 0 to 1; 0 where both are empty or their sizes differ.
+/// Intersection over union of two masks of the same image, 0 to 1; 0 where both are empty or their sizes differ.
 [[nodiscard]] inline float iou(const mask& a, const mask& b) noexcept {
     if (a.width != b.width || a.height != b.height) return 0;
     std::size_t shared = 0, all = 0;
@@ -46,4 +46,4 @@ struct mask {
     return all > 0 ? static_cast<float>(static_cast<double>(shared) / static_cast<double>(all)) : 0;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

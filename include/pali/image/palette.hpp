@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <iterator>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// sRGB.
 struct colour {
@@ -20,9 +20,9 @@ struct colour {
 
 inline constexpr std::size_t palette_size = 21; ///< colours before they come again
 
-/// The colour of label `index` of a picture: orange, sky blue, vermilion, bluish green, reddish purple, yellow and blue, then these darker, then
-/// lighter; the 22nd is the first again.
-/// Source: Okabe and Ito, Color Universal Design (2008), jfly.uni-koeln.de/color, without black, which would vanish on dark pictures.
+/// The colour of label `index` of an image: orange, sky blue, vermilion, bluish green, reddish purple, yellow and blue, then these darker,
+/// then lighter; the 22nd is the first again. Source: Okabe and Ito, Color Universal Design (2008), jfly.uni-koeln.de/color, without black,
+/// which would vanish on dark images.
 [[nodiscard]] inline colour label_colour(std::size_t index) noexcept {
     constexpr colour hues[] = {{230, 159, 0}, {86, 180, 233}, {213, 94, 0}, {0, 158, 115}, {204, 121, 167}, {240, 228, 66}, {0, 114, 178}};
     constexpr std::size_t count = std::size(hues);
@@ -56,4 +56,4 @@ inline constexpr std::size_t palette_size = 21; ///< colours before they come ag
     return contrast(black, ground) >= contrast(white, ground) ? black : white;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

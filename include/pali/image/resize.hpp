@@ -1,4 +1,4 @@
-// Resizing as Pillow does it for 8-bit pictures, equal to the bit, for any size up and down.
+// Resizing as Pillow does it for 8-bit images, equal to the bit, for any size up and down.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// How pixels are weighted. The numbers are Pillow's, and so those of `resample` in preprocessor_config.json.
 enum class filter : int { nearest = 0, lanczos = 1, bilinear = 2, bicubic = 3, box = 4, hamming = 5 };
@@ -55,12 +55,18 @@ inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? 
 
 [[nodiscard]] inline kernels::resample_weights weights_of(filter kind, std::size_t in, std::size_t out) {
     switch (kind) {
-    case filter::box: return kernels::make_resample_weights(in, out, 0.5, box_weight);
-    case filter::bilinear: return kernels::make_resample_weights(in, out, 1.0, bilinear_weight);
-    case filter::hamming: return kernels::make_resample_weights(in, out, 1.0, hamming_weight);
-    case filter::bicubic: return kernels::make_resample_weights(in, out, 2.0, bicubic_weight);
-    case filter::lanczos: return kernels::make_resample_weights(in, out, 3.0, lanczos_weight);
-    case filter::nearest: break;
+    case filter::box:
+        return kernels::make_resample_weights(in, out, 0.5, box_weight);
+    case filter::bilinear:
+        return kernels::make_resample_weights(in, out, 1.0, bilinear_weight);
+    case filter::hamming:
+        return kernels::make_resample_weights(in, out, 1.0, hamming_weight);
+    case filter::bicubic:
+        return kernels::make_resample_weights(in, out, 2.0, bicubic_weight);
+    case filter::lanczos:
+        return kernels::make_resample_weights(in, out, 3.0, lanczos_weight);
+    case filter::nearest:
+        break;
     }
     throw error(errc::invalid_argument, {"resize: filter ", static_cast<int>(kind),
                                          " is none of 0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box), 5 (hamming)"});
@@ -92,7 +98,7 @@ inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? 
 
 inline namespace PALI_SIMD {
 
-/// Rows [first, first + count) of the picture, at another width.
+/// Rows [first, first + count) of the image, at another width.
 [[nodiscard]] inline image resize_width(const image& from, std::size_t width, filter kind, std::size_t first, std::size_t count) {
     const kernels::rgb_weights weights(weights_of(kind, from.width, width));
     image made(width, count);
@@ -104,37 +110,38 @@ inline namespace PALI_SIMD {
     return made;
 }
 
-/// The picture at the height that `weights` are for; its first row is row `first` of what they were made for.
+/// The image at the height that `weights` are for; its first row is row `first` of what they were made for.
 [[nodiscard]] inline image resize_height(const image& from, const kernels::resample_weights& weights, std::size_t first) {
     image made(from.width, weights.spans.size());
     for (std::size_t y = 0; y < made.height; ++y)
         kernels::active().resample_columns(from.at(0, weights.spans[y].first - first), from.width * 3,
-                                  weights.weights.data() + y * weights.taps, weights.spans[y].count, made.at(0, y), from.width * 3);
+                                           weights.weights.data() + y * weights.taps, weights.spans[y].count, made.at(0, y),
+                                           from.width * 3);
     return made;
 }
 
-} // inline namespace PALI_SIMD
+} // namespace PALI_SIMD
 
 } // namespace image_detail
 
 inline namespace PALI_SIMD {
 
 /// `from` at width x height pixels; the aspect ratio is the caller's affair. Equal to `Image.resize((width, height), filter)` of Pillow 13.
-/// Throws `invalid_argument` when either picture has no pixels, a side is over 2^24, or the filter is unknown.
+/// Throws `invalid_argument` when either image has no pixels, a side is over 2^24, or the filter is unknown.
 [[nodiscard]] inline image resize(const image& from, std::size_t width, std::size_t height, filter kind = filter::bicubic) {
     constexpr std::size_t most = std::size_t{1} << 24;
     if (width == 0 || height == 0 || width > most || height > most || from.width == 0 || from.height == 0 || from.width > most ||
         from.height > most || from.pixels.size() != from.width * from.height * 3)
-        throw error(errc::invalid_argument, {"resize: from ", from.width, " x ", from.height, " (", from.pixels.size(), " bytes) to ", width, " x ", height,
-                                             "; sides must be 1 to 16777216 and bytes width * height * 3"});
+        throw error(errc::invalid_argument, {"resize: from ", from.width, " x ", from.height, " (", from.pixels.size(), " bytes) to ",
+                                             width, " x ", height, "; sides must be 1 to 16777216 and bytes width * height * 3"});
     if (width == from.width && height == from.height) return from;
     if (kind == filter::nearest) return image_detail::resize_nearest(from, width, height);
     if (height == from.height) return image_detail::resize_width(from, width, kind, 0, height);
     const auto weights = image_detail::weights_of(kind, from.height, height);
     if (width == from.width) return image_detail::resize_height(from, weights, 0);
 
-    // Two passes, with bytes between them: their order is part of the result. Pillow 13 begins with the height where it shrinks by more than
-    // twice what the width does; earlier releases always begin with the width, and then differ by a level here and there.
+    // Two passes, with bytes between them: their order is part of the result. Pillow 13 begins with the height where it shrinks by more
+    // than twice what the width does; earlier releases always begin with the width, and then differ by a level here and there.
     const bool height_first = height < from.height && (width >= from.width || from.height - height > 2 * (from.width - width));
     if (height_first) return image_detail::resize_width(image_detail::resize_height(from, weights, 0), width, kind, 0, height);
     const std::size_t first = weights.spans.front().first; // rows that no output needs are left out
@@ -142,6 +149,6 @@ inline namespace PALI_SIMD {
     return image_detail::resize_height(image_detail::resize_width(from, width, kind, first, last - first), weights, first);
 }
 
-} // inline namespace PALI_SIMD
+} // namespace PALI_SIMD
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -1,4 +1,4 @@
-// Pictures as text that a terminal shows.
+// Images as text that a terminal shows.
 #pragma once
 
 #include <pali/image/image.hpp>
@@ -7,9 +7,9 @@
 #include <cstddef>
 #include <string>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// The room for a picture.
+/// The room for an image.
 struct terminal_size {
     std::size_t columns = 80;     ///< characters, 1 to 1000
     std::size_t rows = 24;        ///< characters, 1 to 1000
@@ -17,12 +17,12 @@ struct terminal_size {
     std::size_t cell_height = 16; ///< pixels of a character, 1 to 100
 };
 
-/// The picture in the terminal's own language, ready to be written from the beginning of a line; it ends with a line break. It keeps its aspect
-/// ratio and fits into `size`; it is made smaller where it must be, and never larger. Nothing but pixels gets into the text.
-/// Throws `invalid_argument` for a picture without pixels or a size out of its range, and for kitty what encode_png throws.
-[[nodiscard]] std::string to_terminal(const image& picture, terminal_graphics graphics, const terminal_size& size = {});
+/// The image in the terminal's own language, ready to be written from the beginning of a line; it ends with a line break. It keeps its
+/// aspect ratio and fits into `size`; it is made smaller where it must be, and never larger. Nothing but pixels gets into the text. Throws
+/// `invalid_argument` for an image without pixels or a size out of its range, and for kitty what encode_png throws.
+[[nodiscard]] std::string to_terminal(const image& image, terminal_graphics graphics, const terminal_size& size = {});
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 #ifndef PALI_COMPILED
 #  include <pali/image/impl/terminal.ipp>

@@ -1,4 +1,4 @@
-// Which pictures a terminal can show: guessed from its environment, or read from what it answers.
+// Which images a terminal can show: guessed from its environment, or read from what it answers.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -7,9 +7,9 @@
 #include <optional>
 #include <string_view>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// How a picture is written to a terminal.
+/// How an image is written to a terminal.
 enum class terminal_graphics {
     half_blocks_256, ///< two pixels a character, in the 256 colours of xterm
     half_blocks,     ///< two pixels a character, in 24-bit colour
@@ -42,16 +42,19 @@ namespace image_detail {
     if (term == "dumb" || (term.empty() && of.wt_session.empty())) return {};
     const bool many_colours = of.colorterm == "truecolor" || of.colorterm == "24bit" || term.ends_with("-direct") || !of.wt_session.empty();
     const auto blocks = many_colours ? terminal_graphics::half_blocks : terminal_graphics::half_blocks_256;
-    if (!of.tmux.empty() || term.starts_with("screen") || term.starts_with("tmux")) return blocks; // what is behind it shows no pictures
-    if (!of.kitty_window_id.empty() || holds(term, "kitty") || holds(term, "ghostty") || program == "ghostty") return terminal_graphics::kitty;
+    if (!of.tmux.empty() || term.starts_with("screen") || term.starts_with("tmux")) return blocks; // what is behind it shows no images
+    if (!of.kitty_window_id.empty() || holds(term, "kitty") || holds(term, "ghostty") || program == "ghostty")
+        return terminal_graphics::kitty;
     if (of.konsole_version.size() >= 6 && of.konsole_version >= "220400") return terminal_graphics::kitty; // since 22.04
-    if (term.starts_with("foot") || term.starts_with("mlterm") || term.starts_with("contour") || holds(term, "sixel")) return terminal_graphics::sixel;
+    if (term.starts_with("foot") || term.starts_with("mlterm") || term.starts_with("contour") || holds(term, "sixel"))
+        return terminal_graphics::sixel;
     if (program == "iTerm.app" || program == "WezTerm" || program == "mintty") return terminal_graphics::sixel;
     if (term.starts_with("alacritty")) return terminal_graphics::half_blocks;
     return blocks;
 }
 
-/// To be written to a terminal in raw mode: asks whether it knows kitty's protocol, and then for its attributes (DA1), which all terminals answer.
+/// To be written to a terminal in raw mode: asks whether it knows kitty's protocol, and then for its attributes (DA1), which all terminals
+/// answer.
 inline constexpr std::string_view graphics_query = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c";
 
 namespace image_detail {
@@ -68,7 +71,8 @@ namespace image_detail {
 
 } // namespace image_detail
 
-/// Whether all of the answer to `graphics_query` is there: nothing more is to be waited for. Some terminals do not answer; wait with a limit.
+/// Whether all of the answer to `graphics_query` is there: nothing more is to be waited for. Some terminals do not answer; wait with a
+/// limit.
 [[nodiscard]] inline bool is_reply_whole(std::string_view reply) noexcept { return image_detail::terminal_attributes(reply).has_value(); }
 
 /// What the answer to `graphics_query` says, from any bytes: kitty, sixel, or none where it names neither.
@@ -86,4 +90,4 @@ namespace image_detail {
     return {};
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -8,15 +8,15 @@
 #include <cstdint>
 #include <cstring>
 
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-typedef float eight_floats __attribute__((vector_size(32)));                                  ///< a register of AVX2
-typedef float eight_floats_in_memory __attribute__((vector_size(32), aligned(4), may_alias)); ///< the same where it lies, at any address that floats have
-typedef std::uint32_t eight_words __attribute__((vector_size(32)));                           ///< its bits
+typedef float eight_floats __attribute__((vector_size(32))); ///< a register of AVX2
+typedef float eight_floats_in_memory
+    __attribute__((vector_size(32), aligned(4), may_alias));        ///< the same where it lies, at any address that floats have
+typedef std::uint32_t eight_words __attribute__((vector_size(32))); ///< its bits
 
 /// a[i][j] becomes a[j][i]; bits stay as they are. Compilers keep the arrays in registers, where loops are unrolled.
-PALI_TARGET("avx2") PALI_ALWAYS_INLINE
-inline void transpose(eight_floats (&a)[8]) noexcept {
+PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline void transpose(eight_floats (&a)[8]) noexcept {
     eight_floats b[8];
 #pragma GCC unroll 4
     for (std::size_t i = 0; i < 8; i += 2) { // b[i]: columns 0, 1 and 4, 5 of two rows; b[i + 1]: columns 2, 3 and 6, 7
@@ -40,15 +40,13 @@ inline void transpose(eight_floats (&a)[8]) noexcept {
 }
 
 /// Bits of which the upper halves are the numbers in bfloat16, rounded to nearest even. They are no NaN.
-PALI_TARGET("avx2") PALI_ALWAYS_INLINE
-inline eight_words rounded_up_half(eight_floats x) noexcept {
+PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline eight_words rounded_up_half(eight_floats x) noexcept {
     const auto bits = reinterpret_cast<eight_words>(x);
     return bits + 0x7fffu + ((bits >> 16) & 1u);
 }
 
 /// Sixteen numbers in bfloat16, as its constructor rounds them, one by one as slowly as compilers make it. Both may lie in the same place.
-PALI_TARGET("avx2") PALI_ALWAYS_INLINE
-inline void round_sixteen(const float* from, bfloat16* to) noexcept {
+PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline void round_sixteen(const float* from, bfloat16* to) noexcept {
     typedef std::uint16_t halves __attribute__((vector_size(32)));
     eight_words words[2];
 #pragma GCC unroll 2
@@ -57,8 +55,9 @@ inline void round_sixteen(const float* from, bfloat16* to) noexcept {
         const auto is_nan = reinterpret_cast<eight_words>(x != x);
         words[i] = (rounded_up_half(x) & ~is_nan) | ((reinterpret_cast<eight_words>(x) | 0x400000u) & is_nan);
     }
-    const halves both = __builtin_shufflevector(reinterpret_cast<halves>(words[0]), reinterpret_cast<halves>(words[1]), 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    const halves both = __builtin_shufflevector(reinterpret_cast<halves>(words[0]), reinterpret_cast<halves>(words[1]), 1, 3, 5, 7, 9, 11,
+                                                13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
     std::memcpy(static_cast<void*>(to), &both, sizeof both);
 }
 
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD

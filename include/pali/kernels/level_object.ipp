@@ -1,16 +1,18 @@
-// The kernels of one level, as an object that enters itself into the program's list: compiled once per level, with PALI_LEVEL and the flags of that level.
+// The kernels of one level, as an object that enters itself into the program's list: compiled once per level, with PALI_LEVEL and the flags
+// of that level.
 #pragma once
 
 #include <pali/arch/dispatch.hpp>
 #include <pali/kernels/own_level.hpp>
 
-namespace pali::inline PALI_ABI::arch::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace arch { inline namespace PALI_SIMD {
 
 /// The level of this object: that of its flags.
 inline constexpr level own =
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
     level::x86_64_v4;
-#elif defined(__AVX2__) && defined(__FMA__) && defined(__BMI__) && defined(__BMI2__) && defined(__F16C__) && defined(__LZCNT__) && defined(__MOVBE__)
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__BMI__) && defined(__BMI2__) && defined(__F16C__) && defined(__LZCNT__) &&         \
+    defined(__MOVBE__)
     level::x86_64_v3;
 #else
     level::baseline;
@@ -27,4 +29,4 @@ constinit compiled_level this_level{.which = own,
 /// Before the initialisation of objects, which may open a model.
 [[gnu::constructor(101)]] static void enter() noexcept { add(this_level); }
 
-} // namespace pali::inline PALI_ABI::arch::inline PALI_SIMD
+}}}} // namespace pali::PALI_ABI::arch::PALI_SIMD

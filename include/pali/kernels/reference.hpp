@@ -2,10 +2,10 @@
 #pragma once
 
 #include <pali/core/rows.hpp>
-#include <pali/kernels/attention_shape.hpp>
-#include <pali/kernels/key_values.hpp>
-#include <pali/kernels/conv_shape.hpp>
-#include <pali/kernels/prefix_mask.hpp>
+#include <pali/kernels/attention/attention_shape.hpp>
+#include <pali/kernels/attention/key_values.hpp>
+#include <pali/kernels/attention/prefix_mask.hpp>
+#include <pali/kernels/image/conv_shape.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -14,7 +14,7 @@
 #include <vector>
 
 /// The formulas of the kernels, to hold them against.
-namespace pali::inline PALI_ABI::kernels::reference {
+namespace pali { inline namespace PALI_ABI { namespace kernels { namespace reference {
 
 /// y = x · wᵀ + bias; x (T, K), w (N, K), bias (N) or null, y (T, N).
 template <class Scalar, class X, class W>
@@ -22,7 +22,8 @@ void matmul(rows<const X> x, rows<const W> w, const float* bias, rows<Scalar> y)
     for (std::size_t t = 0; t < x.count; ++t)
         for (std::size_t n = 0; n < w.count; ++n) {
             Scalar sum = 0;
-            for (std::size_t k = 0; k < x.width; ++k) sum += static_cast<Scalar>(x[t][k]) * static_cast<Scalar>(static_cast<float>(w[n][k]));
+            for (std::size_t k = 0; k < x.width; ++k)
+                sum += static_cast<Scalar>(x[t][k]) * static_cast<Scalar>(static_cast<float>(w[n][k]));
             y[t][n] = sum + (bias ? static_cast<Scalar>(bias[n]) : Scalar(0));
         }
 }
@@ -34,7 +35,8 @@ void rms_norm(rows<const X> x, const float* scale, float eps, rows<Scalar> y) {
         Scalar squares = 0;
         for (std::size_t i = 0; i < x.width; ++i) squares += static_cast<Scalar>(x[t][i]) * static_cast<Scalar>(x[t][i]);
         const Scalar root = std::sqrt(squares / static_cast<Scalar>(x.width) + static_cast<Scalar>(eps));
-        for (std::size_t i = 0; i < x.width; ++i) y[t][i] = static_cast<Scalar>(x[t][i]) / root * (Scalar(1) + static_cast<Scalar>(scale[i]));
+        for (std::size_t i = 0; i < x.width; ++i)
+            y[t][i] = static_cast<Scalar>(x[t][i]) / root * (Scalar(1) + static_cast<Scalar>(scale[i]));
     }
 }
 
@@ -80,7 +82,8 @@ void rope(Scalar* head, std::size_t head_dim, std::size_t position, Scalar theta
 
 /// softmax(cap(scale · q · keysᵀ)) · values, for queries (T, heads · head_dim) over the keys that mask(t) shows.
 template <class Scalar, class Element>
-void attention(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask, rows<Scalar> out) {
+void attention(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask,
+               rows<Scalar> out) {
     const std::size_t group = shape.heads / shape.kv_heads;
     for (std::size_t t = 0; t < q.count; ++t)
         for (std::size_t h = 0; h < shape.heads; ++h) {
@@ -89,7 +92,8 @@ void attention(const attention_shape& shape, rows<const float> q, const key_valu
             std::vector<Scalar> scores;
             for (std::size_t s = sees.begin; s < sees.end; ++s) {
                 Scalar score = 0;
-                for (std::size_t d = 0; d < shape.head_dim; ++d) score += static_cast<Scalar>(q[t][h * shape.head_dim + d]) * number(seen.key(h / group, s, d));
+                for (std::size_t d = 0; d < shape.head_dim; ++d)
+                    score += static_cast<Scalar>(q[t][h * shape.head_dim + d]) * number(seen.key(h / group, s, d));
                 score *= static_cast<Scalar>(shape.scale);
                 scores.push_back(shape.softcap > 0 ? softcap(score, static_cast<Scalar>(shape.softcap)) : score);
             }
@@ -98,7 +102,8 @@ void attention(const attention_shape& shape, rows<const float> q, const key_valu
             for (Scalar& score : scores) sum += score = std::exp(score - top);
             for (std::size_t d = 0; d < shape.head_dim; ++d) {
                 Scalar mixed = 0;
-                for (std::size_t s = sees.begin; s < sees.end; ++s) mixed += scores[s - sees.begin] / sum * number(seen.value(h / group, s, d));
+                for (std::size_t s = sees.begin; s < sees.end; ++s)
+                    mixed += scores[s - sees.begin] / sum * number(seen.value(h / group, s, d));
                 out[t][h * shape.head_dim + d] = mixed;
             }
         }
@@ -112,8 +117,8 @@ void conv(const conv_shape& shape, feature_map<const float> x, const float* weig
     for (std::size_t at = 0; at < height * width * shape.out; ++at) y[at] = static_cast<Scalar>(bias[at % shape.out]);
     // -1 where there is no such output
     const auto output = [&](std::size_t input, std::size_t tap, std::size_t size) {
-        const auto i = static_cast<std::ptrdiff_t>(input), t = static_cast<std::ptrdiff_t>(tap), s = static_cast<std::ptrdiff_t>(shape.stride),
-                   p = static_cast<std::ptrdiff_t>(shape.padding());
+        const auto i = static_cast<std::ptrdiff_t>(input), t = static_cast<std::ptrdiff_t>(tap),
+                   s = static_cast<std::ptrdiff_t>(shape.stride), p = static_cast<std::ptrdiff_t>(shape.padding());
         const std::ptrdiff_t o = shape.transposed ? i * s - p + t : (i + p - t) % s == 0 ? (i + p - t) / s : -1;
         return o < static_cast<std::ptrdiff_t>(size) ? o : -1;
     };
@@ -131,4 +136,4 @@ void conv(const conv_shape& shape, feature_map<const float> x, const float* weig
             }
 }
 
-} // namespace pali::inline PALI_ABI::kernels::reference
+}}}} // namespace pali::PALI_ABI::kernels::reference

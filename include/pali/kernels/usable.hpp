@@ -1,10 +1,11 @@
 // Kernels that have never run on the processors they are for prove themselves before they are used.
 #pragma once
 
-#include <pali/arch/features.hpp>
-#include <pali/kernels/attention_amx.hpp>
-#include <pali/kernels/dot_quantised.hpp>
-#include <pali/kernels/matmul_amx.hpp>
+#include <pali/arch/cpu_features.hpp>
+#include <pali/kernels/attention/rows_tiles.hpp>
+#include <pali/kernels/product/dot_bytes_avx2.hpp>
+#include <pali/kernels/product/dot_bytes_portable.hpp>
+#include <pali/kernels/product/loop_tiles.hpp>
 
 #include <algorithm>
 #include <array>
@@ -12,14 +13,16 @@
 #include <cstdint>
 #include <type_traits>
 
-namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 namespace self_check {
 
-/// Small whole numbers, which bfloat16 and bytes hold exactly and whose sums float32 holds exactly: a right kernel gives equal bits, whatever its order of sums.
+/// Small whole numbers, which bfloat16 and bytes hold exactly and whose sums float32 holds exactly: a right kernel gives equal bits,
+/// whatever its order of sums.
 [[nodiscard]] inline float whole(std::size_t i) noexcept { return static_cast<float>(i * 37 % 15) - 7.f; }
 
-/// Whether tiles multiply as TDPBF16PS is documented: a product of 20 tokens, 40 outputs and 72 inputs, so that every tile register and the ends of tiles are used, and p · v of an attention.
+/// Whether tiles multiply as TDPBF16PS is documented: a product of 20 tokens, 40 outputs and 72 inputs, so that every tile register and the
+/// ends of tiles are used, and p · v of an attention.
 template <arch::tile_unit Tiles>
 [[nodiscard]] bool tiles_multiply() {
     constexpr std::size_t tokens = 20, outputs = 40, inputs = 72;
@@ -30,8 +33,10 @@ template <arch::tile_unit Tiles>
     for (std::size_t i = 0; i < w.size(); ++i) w[i] = bfloat16(whole(3 * i + 1));
     thread_pool caller(1);
     arena scratch;
-    matmul_amx(Tiles{}, rows<const float>(x.data(), tokens, inputs), {factor{rows<const bfloat16>(w.data(), outputs, inputs), nullptr, rows<float>(y.data(), tokens, outputs)}},
-               [](const auto& weights) { return stored_panels{weights}; }, caller, scratch);
+    loop_tiles(
+        Tiles{}, rows<const float>(x.data(), tokens, inputs),
+        {operand{rows<const bfloat16>(w.data(), outputs, inputs), nullptr, rows<float>(y.data(), tokens, outputs)}},
+        [](const auto& weights) { return stored_panels{weights}; }, caller, scratch);
     for (std::size_t t = 0; t < tokens; ++t)
         for (std::size_t n = 0; n < outputs; ++n) {
             float sum = 0;
@@ -43,7 +48,7 @@ template <arch::tile_unit Tiles>
     alignas(64) std::array<bfloat16, queries * stride> p;
     alignas(64) std::array<bfloat16, (terms + 1) * width> v;
     alignas(64) std::array<float, queries * width> sums{};
-    alignas(64) std::array<float, tile_weighted_rows<Tiles>::weigher::floats(width)> memory;
+    alignas(64) std::array<float, rows_tiles<Tiles>::weigher::floats(width)> memory;
     std::fill(v.begin(), v.end(), bfloat16{});
     const paired_rows<bfloat16> values{v.data(), width};
     for (std::size_t j = 0; j < terms; ++j)
@@ -51,10 +56,10 @@ template <arch::tile_unit Tiles>
     for (std::size_t q = 0; q < queries; ++q) {
         std::array<float, terms> row;
         for (std::size_t j = 0; j < terms; ++j) row[j] = whole(q + 2 * j);
-        tile_weighted_rows<Tiles>::pack(row.data(), terms, p.data() + q * stride);
+        rows_tiles<Tiles>::pack(row.data(), terms, p.data() + q * stride);
     }
     {
-        const typename tile_weighted_rows<Tiles>::weigher weigh(memory.data());
+        const typename rows_tiles<Tiles>::weigher weigh(memory.data());
         weigh(rows<const bfloat16>(p.data(), queries, terms, stride), values, nullptr, rows<float>(sums.data(), queries, width));
     }
     for (std::size_t q = 0; q < queries; ++q)
@@ -66,17 +71,18 @@ template <arch::tile_unit Tiles>
     return true;
 }
 
-/// Whether `Dot` multiplies codes of `Bits` bits as portable_dot does, in tiles of one and of four tokens.
+/// Whether `Dot` multiplies codes of `Bits` bits as dot_bytes_portable does, in tiles of one and of four tokens.
 template <class Dot, std::size_t Bits>
 [[nodiscard]] bool codes_multiply() noexcept {
-    using matrix = quantised_rows<Bits>;
+    using matrix = quantized_rows<Bits>;
     constexpr std::size_t groups = 2, width = groups * matrix::group, tokens = 4;
     alignas(64) std::array<std::uint8_t, groups * matrix::group_bytes> codes;
     alignas(64) std::array<std::int8_t, tokens * width> numbers;
     std::array<bfloat16, groups * matrix::strip> scales;
     std::array<float, tokens * groups> token_scales;
     std::array<std::int32_t, tokens * groups> begins;
-    for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<std::uint8_t>(Bits == 8 ? static_cast<int>(i * 89 % 255) - 127 : static_cast<int>(i * 89 % 256));
+    for (std::size_t i = 0; i < codes.size(); ++i)
+        codes[i] = static_cast<std::uint8_t>(Bits == 8 ? static_cast<int>(i * 89 % 255) - 127 : static_cast<int>(i * 89 % 256));
     for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<std::int8_t>(static_cast<int>(i * 53 % 255) - 127);
     std::fill(scales.begin(), scales.end(), bfloat16(1.f));
     std::fill(token_scales.begin(), token_scales.end(), 1.f);
@@ -88,10 +94,11 @@ template <class Dot, std::size_t Bits>
                 for (std::size_t k = 0; k < matrix::group; ++k) sum += numbers[(g * matrix::group + k / 4 * 4) * R + 4 * r + k % 4];
                 begins[g * R + r] = (Bits == 4 ? -8 : -128) * sum;
             }
-        const quantised_tokens x{.codes = numbers.data(), .scales = token_scales.data(), .begins = begins.data(), .width = width, .groups = groups};
+        const quantized_tokens x{
+            .codes = numbers.data(), .scales = token_scales.data(), .begins = begins.data(), .width = width, .groups = groups};
         float got[R][matrix::strip], want[R][matrix::strip];
         Dot::dot(w, 0, 0, x, 0, got);
-        portable_dot::dot(w, 0, 0, x, 0, want);
+        dot_bytes_portable::dot(w, 0, 0, x, 0, want);
         return std::equal(&got[0][0], &got[0][0] + R * matrix::strip, &want[0][0]);
     };
     return is_right(std::integral_constant<std::size_t, 1>{}) && is_right(std::integral_constant<std::size_t, 4>{});
@@ -107,15 +114,16 @@ template <class Tiles, class VnniDot>
 
 } // namespace self_check
 
-/// The extensions in use, without those whose kernels computed a wrong product when they were first needed (AMX and AVX-VNNI, which no machine of ours has). Microseconds, once.
-/// Throws what arch::in_use() throws, std::bad_alloc.
+/// The extensions in use, without those whose kernels computed a wrong product when they were first needed (AMX and AVX-VNNI, which no
+/// machine of ours has). Microseconds, once. Throws what arch::in_use() throws, std::bad_alloc.
 [[nodiscard]] inline const arch::features& usable() {
 #if PALI_AVX512_KERNELS
-    static const arch::features found = self_check::without_wrong<arch::amx_tiles, avx_vnni_dot>(arch::in_use());
+    static const arch::features found = self_check::without_wrong<arch::amx_tiles, dot_bytes_vnni>(arch::in_use());
 #elif PALI_AVX2_KERNELS
     static const arch::features found = [] {
         arch::features with = arch::in_use(); // which has no tiles at this level
-        if (with.avx_vnni) with.avx_vnni = self_check::codes_multiply<avx_vnni_dot, 8>() && self_check::codes_multiply<avx_vnni_dot, 4>();
+        if (with.avx_vnni)
+            with.avx_vnni = self_check::codes_multiply<dot_bytes_vnni, 8>() && self_check::codes_multiply<dot_bytes_vnni, 4>();
         return with;
     }();
 #else
@@ -124,4 +132,4 @@ template <class Tiles, class VnniDot>
     return found;
 }
 
-} // namespace pali::inline PALI_ABI::kernels::inline PALI_SIMD
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD

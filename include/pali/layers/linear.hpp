@@ -10,7 +10,7 @@
 #include <concepts>
 #include <cstddef>
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// y = x · wᵀ (+ bias), by kernels::product.
 template <weight_storage Storage>
@@ -19,20 +19,23 @@ struct linear {
     const float* bias = nullptr;     ///< (out), or none
 
     /// x (T, in) -> (T, out), in scratch memory.
-    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const {
-        matrix_view y = at.take(x.shape(0), weight.count);
-        (*this)(x, rows_of(y), at);
+    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& ctx) const {
+        matrix_view y = ctx.take(x.shape(0), weight.count);
+        (*this)(x, rows_of(y), ctx);
         return y;
     }
     /// x (T, in) -> y (T, out).
-    void operator()(const matrix_view& x, rows<float> y, context& at) const { kernels::active().product(rows_of(x), {kernels::factor{weight, bias, y}}, at.kind, at.threads, at.scratch); }
+    void operator()(const matrix_view& x, rows<float> y, context& ctx) const {
+        kernels::active().product(rows_of(x), {kernels::operand{weight, bias, y}}, ctx.kind, ctx.threads, ctx.scratch);
+    }
 
     /// x (T, in) through several maps -> (T, out) of each, in scratch memory. What products do to x is done once.
     template <std::same_as<linear>... Maps>
-    [[nodiscard]] static std::array<matrix_view, sizeof...(Maps)> each(const matrix_view& x, context& at, const Maps&... maps) {
-        std::array<matrix_view, sizeof...(Maps)> y{at.take(x.shape(0), maps.weight.count)...};
+    [[nodiscard]] static std::array<matrix_view, sizeof...(Maps)> each(const matrix_view& x, context& ctx, const Maps&... maps) {
+        std::array<matrix_view, sizeof...(Maps)> y{ctx.take(x.shape(0), maps.weight.count)...};
         std::size_t i = 0;
-        kernels::active().product(rows_of(x), {kernels::factor{maps.weight, maps.bias, rows_of(y[i++])}...}, at.kind, at.threads, at.scratch);
+        kernels::active().product(rows_of(x), {kernels::operand{maps.weight, maps.bias, rows_of(y[i++])}...}, ctx.kind, ctx.threads,
+                                  ctx.scratch);
         return y;
     }
 
@@ -44,4 +47,4 @@ struct linear {
     }
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD

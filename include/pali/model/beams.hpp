@@ -11,7 +11,7 @@
 #include <span>
 #include <vector>
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// Where the beams' caches are. The first child of a beam keeps its cache; others copy what was generated into one that nobody continues.
 class beam_caches {
@@ -50,12 +50,12 @@ private:
     std::vector<bool> m_taken;
 };
 
-/// Answers a request by beam search, as transformers' generate(num_beams = n) does. Text and tokens are streamed when the best is known, under `number`. Progress is
-/// reported before each round, stage "search"; stopped, the answer is the best so far.
-/// Throws what beam_search, sampler, lay_out(), embed() and network::logits() throw.
+/// Answers a request by beam search, as transformers' generate(num_beams = n) does. Text and tokens are streamed when the best is known,
+/// under `number`. Progress is reported before each round, stage "search"; stopped, the answer is the best so far. Throws what beam_search,
+/// sampler, lay_out(), embed() and network::logits() throw.
 template <class Network>
-[[nodiscard]] generation search_beams(Network& net, const tokenizer& text, std::span<const token> eos, const request& one, kv_caches& caches,
-                                      context& at, call_progress& progress, std::size_t number = 0) {
+[[nodiscard]] generation search_beams(Network& net, const tokenizer& text, std::span<const token> eos, const request& one,
+                                      kv_caches& caches, context& ctx, call_progress& progress, std::size_t number = 0) {
     generate_options options = one.options;
     const std::size_t beams = options.num_beams, vocab = net.config.vocab;
     stopwatch clock;
@@ -65,8 +65,8 @@ template <class Network>
     result.most_tokens = options.max_new_tokens;
     result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
     for (std::size_t b = 0; b < beams; ++b) (void)caches.prepare(b, net.config, prompt.tokens.size() + options.max_new_tokens);
-    const arena::frame frame(at.scratch);
-    auto x = prefill(net, one.images, std::span(prompt.tokens).subspan(prompt.image_tokens), {}, caches[0], at, progress);
+    const arena::frame frame(ctx.scratch);
+    auto x = prefill(net, one.images, std::span(prompt.tokens).subspan(prompt.image_tokens), {}, caches[0], ctx, progress);
     result.timings.prefill_s = clock.lap();
     if (!x) {
         result.finish = finish_reason::cancelled;
@@ -81,7 +81,7 @@ template <class Network>
     matrix own = make_matrix(beams, vocab), scores = make_matrix(beams, vocab);
     std::vector<token> history;
     const auto go_on = [&](const matrix_view& hidden) {
-        const auto logits = net.logits(net.decoder.normalise(hidden, at), at);
+        const auto logits = net.logits(net.decoder.normalise(hidden, ctx), ctx);
         const std::size_t count = logits.shape(0);
         for (std::size_t b = 0; b < count; ++b) {
             log_softmax({logits.data() + b * vocab, vocab}, {own.data() + b * vocab, vocab});
@@ -99,15 +99,15 @@ template <class Network>
     for (bool more = go_on(slice(*x, x->shape(0) - 1, 1)); more;) {
         cancelled = !progress.advance("search");
         if (cancelled) break;
-        const arena::frame inner(at.scratch);
+        const arena::frame inner(ctx.scratch);
         cache_of.follow(search.beams(), caches, shared);
-        matrix_view step = at.take(beams, net.config.hidden);
+        matrix_view step = ctx.take(beams, net.config.hidden);
         batch.clear();
         for (std::size_t b = 0; b < beams; ++b) {
             net.decoder.embed(search.beams()[b].id, step.data() + b * net.config.hidden);
             batch.push_back({.cache = &caches[cache_of[b]], .first = b, .count = 1});
         }
-        net.decoder(step, batch, pass::step, at, [](std::size_t, const matrix_view&) { return true; });
+        net.decoder(step, batch, pass::step, ctx, [](std::size_t, const matrix_view&) { return true; });
         more = go_on(step);
     }
     result.timings.decode_s = clock.lap();
@@ -119,8 +119,9 @@ template <class Network>
     if (cancelled) return result; // no further callbacks
     for (std::size_t i = 0; i < result.tokens.size() && options.on_token; ++i)
         if (!options.on_token(number, result.tokens[i], result.logprobs[i])) break;
-    if (options.on_text && !result.text.empty()) (void)options.on_text(number, result.text); // the answer is complete: there is nothing to stop
+    if (options.on_text && !result.text.empty())
+        (void)options.on_text(number, result.text); // the answer is complete: there is nothing to stop
     return result;
 }
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD

@@ -1,4 +1,4 @@
-// The progress of one call: pictures, prompts and tokens on one scale.
+// The progress of one call: images, prompts and tokens on one scale.
 #pragma once
 
 #include <pali/core/progress.hpp>
@@ -7,16 +7,17 @@
 #include <cstddef>
 #include <string_view>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// Counts the steps of a call and reports their share. A step is a layer over one picture, a layer over one prompt, or one token of all answers. Once the callback
-/// has returned false it is not called again.
+/// Counts the steps of a call and reports their share. A step is a layer over one image, a layer over one prompt, or one token of all
+/// answers. Once the callback has returned false it is not called again.
 class call_progress {
 public:
     /// Reports nothing.
     call_progress() = default;
     /// Reports to `callback`, which has to outlive it, out of `steps`.
-    call_progress(const progress_callback& callback, std::size_t steps) : m_callback(callback ? &callback : nullptr), m_steps(std::max<std::size_t>(steps, 1)) {}
+    call_progress(const progress_callback& callback, std::size_t steps)
+        : m_callback(callback ? &callback : nullptr), m_steps(std::max<std::size_t>(steps, 1)) {}
 
     /// Reports that a stage begins. Returns whether to go on, as all that follow.
     bool begin(std::string_view stage) { return report(stage); }
@@ -37,7 +38,8 @@ public:
 
 private:
     bool report(std::string_view stage) {
-        if (m_callback != nullptr && !m_stopped) m_stopped = !(*m_callback)(stage, static_cast<double>(m_done) / static_cast<double>(m_steps));
+        if (m_callback != nullptr && !m_stopped)
+            m_stopped = !(*m_callback)(stage, static_cast<double>(m_done) / static_cast<double>(m_steps));
         return !m_stopped;
     }
 
@@ -46,4 +48,4 @@ private:
     bool m_stopped = false;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

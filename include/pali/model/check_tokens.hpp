@@ -15,39 +15,51 @@
 #include <span>
 #include <string>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// The vocabulary of a folder whose config.json is `read`. Throws what tokenizer throws, errc::malformed_file where one of its files is a pointer of Git LFS, and errc::missing_token
-/// where a token that prompts and answers get by themselves has no row in the embedding.
+/// The vocabulary of a folder whose config.json is `read`. Throws what tokenizer throws, errc::malformed_file where one of its files is a
+/// pointer of Git LFS, and errc::missing_token where a token that prompts and answers get by themselves has no row in the embedding.
 [[nodiscard]] inline tokenizer open_tokenizer(const std::filesystem::path& folder, const checkpoint_config& read) {
     for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"}) refuse_lfs_pointer(folder / name);
     tokenizer text(folder, read.image_token);
     for (const token id : {text.bos(), text.eos(), text.newline()})
         if (static_cast<std::size_t>(id) >= read.sizes.vocab)
-            throw error(errc::missing_token, {folder.string(), ": the token ", in_quotes(text.decode(std::span(&id, 1))), " has the id ", id, ", and the model knows ", read.sizes.vocab,
-                                              "; is the vocabulary that of this checkpoint?"});
+            throw error(errc::missing_token,
+                        {folder.string(), ": the token ", in_quotes(text.decode(std::span(&id, 1))), " has the id ", id,
+                         ", and the model knows ", read.sizes.vocab, "; is the vocabulary that of this checkpoint?"});
     return text;
 }
 
 /// What to do about a token without a row.
 inline constexpr const char* token_rows_cure = "before training, model.resize_token_embeddings(len(tokenizer)) adds the rows";
 
-/// "2 tokens have no row in the embedding, which has 257152: '<new>' (257153), ..."; empty where each token has one. `<image>` needs none, because features of pictures take its place.
+/// "2 tokens have no row in the embedding, which has 257152: '<new>' (257153), ..."; empty where each token has one. `<image>` needs none,
+/// because features of images take its place.
 [[nodiscard]] inline std::string describe_tokens_without_rows(const tokenizer& text, std::size_t rows) {
     short_list found;
     const std::optional<token> image = text.id("<image>");
-    for (std::optional<token> id = text.next_id(static_cast<token>(rows)); id; id = *id == std::numeric_limits<token>::max() ? std::nullopt : text.next_id(*id + 1))
+    for (std::optional<token> id = text.next_id(static_cast<token>(rows)); id;
+         id = *id == std::numeric_limits<token>::max() ? std::nullopt : text.next_id(*id + 1))
         if (id != image) found.add({in_quotes(text.piece(*id)), " (", *id, ")"});
     if (found.empty()) return {};
-    return error_text{found.size(), found.size() == 1 ? " token has" : " tokens have", " no row in the embedding, which has ", rows, ": ", found.in_a_row(), "; ", token_rows_cure}.str();
+    return error_text{found.size(),
+                      found.size() == 1 ? " token has" : " tokens have",
+                      " no row in the embedding, which has ",
+                      rows,
+                      ": ",
+                      found.in_a_row(),
+                      "; ",
+                      token_rows_cure}
+        .str();
 }
 
 /// Throws errc::invalid_prompt for a text with a token that has no row.
 inline void require_token_rows(const tokenizer& text, std::span<const token> ids, std::size_t rows) {
     for (const token id : ids)
         if (static_cast<std::size_t>(id) >= rows)
-            throw error(errc::invalid_prompt, {"the text holds the token ", in_quotes(text.piece(id)), " with the id ", id, ", and the embedding has ", rows, " rows; leave it out, or use a model that was trained with it: ",
-                                               token_rows_cure});
+            throw error(errc::invalid_prompt,
+                        {"the text holds the token ", in_quotes(text.piece(id)), " with the id ", id, ", and the embedding has ", rows,
+                         " rows; leave it out, or use a model that was trained with it: ", token_rows_cure});
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -6,8 +6,8 @@
 #include <pali/objects/constraint.hpp>
 #include <pali/objects/grammar.hpp>
 #include <pali/objects/mask_vqvae.hpp>
+#include <pali/objects/object_score.hpp>
 #include <pali/objects/place_mask.hpp>
-#include <pali/objects/score.hpp>
 #include <pali/text/tokenizer.hpp>
 
 #include <cstddef>
@@ -15,11 +15,12 @@
 #include <utility>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// The options that an answer to `things` is decoded with: those of `options`, limited to the grammar where that is wanted.
 /// Throws what object_constraint throws then.
-[[nodiscard]] inline generate_options decoding_of(const find_options& options, pointing kind, std::string_view things, const tokenizer& text) {
+[[nodiscard]] inline generate_options decoding_of(const find_options& options, pointing kind, std::string_view things,
+                                                  const tokenizer& text) {
     generate_options chosen = options.generate;
     if (options.constrained) chosen.constrain = object_constraint(text, asked_labels(things_of(kind, things)), kind == pointing::masks);
     return chosen;
@@ -27,15 +28,18 @@ namespace pali::inline PALI_ABI {
 
 inline namespace PALI_SIMD {
 
-/// Reads an answer about a picture of width x height pixels. Masks are decoded by `decoder`; without one, objects have none. Never throws for what the
-/// answer says, and errc::invalid_argument for options that find_options::validate() refuses, or tokens without as many log-probabilities. Each mask costs a pass through the decoder.
-[[nodiscard]] inline findings read_findings(generation said, const tokenizer& text, std::size_t width, std::size_t height, const mask_vqvae* decoder,
-                                            const find_options& options, context& at) {
+/// Reads an answer about an image of width x height pixels. Masks are decoded by `decoder`; without one, objects have none. Never throws
+/// for what the answer says, and errc::invalid_argument for options that find_options::validate() refuses, or tokens without as many
+/// log-probabilities. Each mask costs a pass through the decoder.
+[[nodiscard]] inline findings read_findings(generation said, const tokenizer& text, std::size_t width, std::size_t height,
+                                            const mask_vqvae* decoder, const find_options& options, context& ctx) {
     findings found;
     spoken_objects spoken = read_objects(said.text);
     const std::vector<text_range> ranges = token_ranges(text, said.tokens);
     for (const spoken_object& one : spoken.objects)
-        found.objects.push_back({.label = one.label, .score = score_of(one, ranges, said.logprobs), .box = box_of(one.loc, width, height, options.loc_divisor)});
+        found.objects.push_back({.label = one.label,
+                                 .score = score_of(one, ranges, said.logprobs),
+                                 .box = box_of(one.loc, width, height, options.loc_divisor)});
     if (options.merge) { // before masks: what is dropped needs none
         const std::vector<std::size_t> kept = distinct(found.objects, *options.merge);
         for (std::size_t i = 0; i < kept.size(); ++i) {
@@ -47,7 +51,8 @@ inline namespace PALI_SIMD {
     }
     for (std::size_t i = 0; decoder && i < found.size(); ++i) {
         const spoken_object& one = spoken.objects[i];
-        if (one.seg) found.objects[i].mask = place_mask(decoder->decode(*one.seg, at), one.loc, width, height, options.masks, options.loc_divisor);
+        if (one.seg)
+            found.objects[i].mask = place_mask(decoder->decode(*one.seg, ctx), one.loc, width, height, options.masks, options.loc_divisor);
     }
     found.skipped = spoken.skipped;
     found.text = std::move(spoken.text);
@@ -55,6 +60,6 @@ inline namespace PALI_SIMD {
     return found;
 }
 
-} // inline namespace PALI_SIMD
+} // namespace PALI_SIMD
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

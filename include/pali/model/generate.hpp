@@ -2,7 +2,7 @@
 #pragma once
 
 #include <pali/generate/answer.hpp>
-#include <pali/model/caches.hpp>
+#include <pali/model/kv_caches.hpp>
 #include <pali/model/prefill.hpp>
 #include <pali/model/request.hpp>
 
@@ -13,7 +13,7 @@
 #include <span>
 #include <vector>
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// Measures real time, by a clock that is never set.
 class stopwatch {
@@ -31,10 +31,13 @@ private:
 };
 
 /// Answers requests, by sampling or greedily. Each gets the tokens it would get alone: rows of a batch do not touch each other.
-/// A callback that returns false stops all of them. `caches` are used again from call to call. Callbacks number answers from `first_number` on. Throws what sampler, lay_out(), embed() and network::logits() throw. A step reads the weights once for all answers, and allocates nothing.
+/// A callback that returns false stops all of them. `caches` are used again from call to call. Callbacks number answers from `first_number`
+/// on. Throws what sampler, lay_out(), embed() and network::logits() throw. A step reads the weights once for all answers, and allocates
+/// nothing.
 template <class Network>
-[[nodiscard]] std::vector<generation> generate(Network& net, const tokenizer& text, std::span<const token> eos, std::span<const request> requests,
-                                               kv_caches& caches, context& at, call_progress& progress, std::size_t first_number = 0) {
+[[nodiscard]] std::vector<generation> generate(Network& net, const tokenizer& text, std::span<const token> eos,
+                                               std::span<const request> requests, kv_caches& caches, context& ctx, call_progress& progress,
+                                               std::size_t first_number = 0) {
     std::deque<answer> answers;
     std::vector<std::size_t> active; // answers that want another token
     active.reserve(requests.size());
@@ -45,10 +48,10 @@ template <class Network>
         answer& a = answers.emplace_back(first_number + i, requests[i].options, text, eos, prompt, net.config.vocab, most_tokens);
         if (progress.stopped()) continue; // it has its prompt and no token
         kv_cache& cache = caches.prepare(i, net.config, prompt.tokens.size() + most_tokens);
-        const arena::frame frame(at.scratch);
+        const arena::frame frame(ctx.scratch);
         const auto words = std::span(prompt.tokens).subspan(prompt.image_tokens);
-        if (auto x = prefill(net, requests[i].images, words, {}, cache, at, progress)) {
-            auto logits = net.logits(net.decoder.normalise(slice(*x, x->shape(0) - 1, 1), at), at);
+        if (auto x = prefill(net, requests[i].images, words, {}, cache, ctx, progress)) {
+            auto logits = net.logits(net.decoder.normalise(slice(*x, x->shape(0) - 1, 1), ctx), ctx);
             if (a.take({logits.data(), logits.size()})) active.push_back(i);
             if (a.stopped()) progress.stop();
         }
@@ -57,15 +60,15 @@ template <class Network>
     std::vector<sequence> sequences;
     sequences.reserve(active.size());
     for (stopwatch clock; !active.empty() && progress.advance("decode");) {
-        const arena::frame frame(at.scratch);
-        matrix_view x = at.take(active.size(), net.config.hidden);
+        const arena::frame frame(ctx.scratch);
+        matrix_view x = ctx.take(active.size(), net.config.hidden);
         sequences.clear();
         for (std::size_t row = 0; row < active.size(); ++row) {
             net.decoder.embed(answers[active[row]].last(), x.data() + row * net.config.hidden);
             sequences.push_back({.cache = &caches[active[row]], .first = row, .count = 1});
         }
-        net.decoder(x, sequences, pass::step, at, [](std::size_t, const matrix_view&) { return true; });
-        auto logits = net.logits(net.decoder.normalise(x, at), at);
+        net.decoder(x, sequences, pass::step, ctx, [](std::size_t, const matrix_view&) { return true; });
+        auto logits = net.logits(net.decoder.normalise(x, ctx), ctx);
         const std::size_t vocab = logits.shape(1);
         const double seconds = clock.lap();
         std::size_t kept = 0;
@@ -88,4 +91,4 @@ template <class Network>
     return results;
 }
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD

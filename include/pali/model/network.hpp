@@ -1,7 +1,7 @@
 // The three parts of a PaliGemma, bound to the weights of a checkpoint.
 #pragma once
 
-#include <pali/config/differences.hpp>
+#include <pali/config/require_fit.hpp>
 #include <pali/decoder/gemma.hpp>
 #include <pali/files/checkpoint_files.hpp>
 #include <pali/model/check_tensors.hpp>
@@ -21,7 +21,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// Vision tower, projector and decoder, without weights until a visitor fills them.
 template <model_config Config, weight_storage Storage>
@@ -46,10 +46,12 @@ struct network_modules {
     gemma<Config, Storage> decoder;                      ///< (T, hidden) -> (T, hidden) and logits
 };
 
-/// Throws what loading the tensors of `files` with weights of type `Storage` would throw, and reads no weights, except that a head is compared with the embedding. Notices and `strict` are those of load_options.
-/// Returns the names of the tensors that the model does not use, buffers included.
+/// Throws what loading the tensors of `files` with weights of type `Storage` would throw, and reads no weights, except that a head is
+/// compared with the embedding. Notices and `strict` are those of load_options. Returns the names of the tensors that the model does not
+/// use, buffers included.
 template <weight_storage Storage>
-std::set<std::string, std::less<>> check_parts(const checkpoint_files& files, const checkpoint_config& read, bool strict = false, const std::function<void(std::string_view)>& on_notice = {}) {
+std::set<std::string, std::less<>> check_parts(const checkpoint_files& files, const checkpoint_config& read, bool strict = false,
+                                               const std::function<void(std::string_view)>& on_notice = {}) {
     network_modules<dynamic, Storage> modules(read.sizes);
     binder names(files.tensors(), files.path().string());
     modules.bind(names.root(), read.tied);
@@ -66,26 +68,28 @@ public:
 
     /// Binds the tensors of `folder`, for which `read` is its config.json. Throws errc::config_mismatch or errc::checkpoint_mismatch
     /// with what does not fit, errc::cancelled when `options.on_progress` returns false.
-    network(const std::filesystem::path& folder, const checkpoint_config& read, const load_options& options, context& at)
+    network(const std::filesystem::path& folder, const checkpoint_config& read, const load_options& options, context& ctx)
         : network_modules<Config, Storage>(make_config<Config>(read)), positions(read.positions), m_tied(read.tied), m_files(folder) {
         binder names(m_files.tensors(), m_files.path().string());
         this->bind(names.root(), m_tied);
         check_tensors(m_files, names, read, options.strict, options.on_notice);
         m_unused = names.unused_names();
-        m_memory = names.finish(options.residency, at.threads, options.on_progress, [&](std::span<const std::byte> tensor) { m_files.forget(tensor); });
+        m_memory = names.finish(options.residency, ctx.threads, options.on_progress,
+                                [&](std::span<const std::byte> tensor) { m_files.forget(tensor); });
     }
 
     std::size_t positions; ///< most tokens of a sequence
 
-    /// Hidden states (T, D) -> logits (T, V), in scratch memory, with the final softcap. Throws errc::malformed_file where one is not finite, with the weights that are not.
-    [[nodiscard]] matrix_view logits(const matrix_view& hidden, context& at) const {
-        matrix_view y = decoder.uncapped_logits(hidden, at);
+    /// Hidden states (T, D) -> logits (T, V), in scratch memory, with the final softcap. Throws errc::malformed_file where one is not
+    /// finite, with the weights that are not.
+    [[nodiscard]] matrix_view logits(const matrix_view& hidden, context& ctx) const {
+        matrix_view y = decoder.uncapped_logits(hidden, ctx);
         if (!kernels::are_finite(y.data(), y.size())) throw_not_finite(m_files, m_unused);
-        decoder.cap(y, at);
+        decoder.cap(y, ctx);
         return y;
     }
 
-    /// Tokens of one picture.
+    /// Tokens of one image.
     [[nodiscard]] std::size_t image_tokens() const noexcept { return patch_count(config.vision); }
     /// The files behind the weights.
     [[nodiscard]] const checkpoint_files& files() const noexcept { return m_files; }
@@ -99,4 +103,4 @@ private:
     page_memory m_memory;
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD

@@ -5,7 +5,7 @@
 #include <pali/decoder/kv_cache.hpp>
 #include <pali/model/call_progress.hpp>
 #include <pali/model/check_tokens.hpp>
-#include <pali/model/features.hpp>
+#include <pali/model/image_features.hpp>
 #include <pali/model/network.hpp>
 #include <pali/text/prompt.hpp>
 
@@ -17,22 +17,22 @@
 #include <string_view>
 #include <vector>
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Features of the pictures, in order, then embeddings of the tokens: (image tokens + text tokens, hidden), in scratch memory.
+/// Features of the images, in order, then embeddings of the tokens: (image tokens + text tokens, hidden), in scratch memory.
 /// Throws errc::invalid_argument for features of another width and tokens outside of the vocabulary.
 template <class Network>
-[[nodiscard]] matrix_view embed(const Network& net, std::span<const image_features> images, std::span<const token> text, context& at) {
+[[nodiscard]] matrix_view embed(const Network& net, std::span<const image_features> images, std::span<const token> text, context& ctx) {
     std::size_t seen = 0;
-    for (const image_features& picture : images) {
-        if (picture.values.shape(1) != net.config.hidden)
-            throw error(errc::invalid_argument, {"image features are ", picture.values.shape(1), " wide, this model needs ", net.config.hidden,
-                                                 "; were they made by another model?"});
-        seen += picture.values.shape(0);
+    for (const image_features& image : images) {
+        if (image.values.shape(1) != net.config.hidden)
+            throw error(errc::invalid_argument, {"image features are ", image.values.shape(1), " wide, this model needs ",
+                                                 net.config.hidden, "; were they made by another model?"});
+        seen += image.values.shape(0);
     }
-    matrix_view x = at.take(seen + text.size(), net.config.hidden);
+    matrix_view x = ctx.take(seen + text.size(), net.config.hidden);
     float* to = x.data();
-    for (const image_features& picture : images) to = std::copy(picture.values.data(), picture.values.data() + picture.values.size(), to);
+    for (const image_features& image : images) to = std::copy(image.values.data(), image.values.data() + image.values.size(), to);
     for (const token id : text) {
         net.decoder.embed(id, to);
         to += net.config.hidden;
@@ -40,22 +40,26 @@ template <class Network>
     return x;
 }
 
-/// A sequence: image tokens, BOS, the prompt, "\n". Throws what layout_prompt() throws, errc::invalid_prompt for a token without a row in the embedding,
-/// and where the model has no positions for the sequence and `more` tokens.
+/// A sequence: image tokens, BOS, the prompt, "\n". Throws what layout_prompt() throws, errc::invalid_prompt for a token without a row in
+/// the embedding, and where the model has no positions for the sequence and `more` tokens.
 template <class Network>
-[[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::size_t image_tokens, std::string_view prompt, std::size_t more = 1) {
+[[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::size_t image_tokens, std::string_view prompt,
+                                    std::size_t more = 1) {
     prompt_layout layout = layout_prompt(text, prompt, image_tokens);
     require_token_rows(text, std::span(layout.tokens).subspan(image_tokens), net.config.vocab);
     if (const std::size_t count = layout.tokens.size(); count > net.positions || more > net.positions - count)
-        throw error(errc::invalid_prompt, {"pictures and prompt have ", count, " tokens (", image_tokens, " of pictures), and with ", more, " of an answer they are more than the ", net.positions,
-                                           " positions of the model (max_position_embeddings in config.json); ask with a shorter prompt or fewer pictures"});
+        throw error(errc::invalid_prompt,
+                    {"images and prompt have ", count, " tokens (", image_tokens, " of images), and with ", more,
+                     " of an answer they are more than the ", net.positions,
+                     " positions of the model (max_position_embeddings in config.json); ask with a shorter prompt or fewer images"});
     return layout;
 }
-/// The same with the features of pictures: as many image tokens as they have rows.
+/// The same with the features of images: as many image tokens as they have rows.
 template <class Network>
-[[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt, std::size_t more = 1) {
+[[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::span<const image_features> images,
+                                    std::string_view prompt, std::size_t more = 1) {
     std::size_t rows = 0;
-    for (const image_features& picture : images) rows += picture.values.shape(0);
+    for (const image_features& image : images) rows += image.values.shape(0);
     return lay_out(net, text, rows, prompt, more);
 }
 
@@ -64,18 +68,18 @@ template <class Network>
 /// `progress`, stage "prefill", stopped it. Throws what embed() throws, and errc::capacity_exceeded where the cache is too small.
 template <class Network>
 [[nodiscard]] std::optional<matrix_view> prefill(Network& net, std::span<const image_features> images, std::span<const token> prompt,
-                                                 std::span<const token> suffix, kv_cache& cache, context& at, call_progress& progress) {
+                                                 std::span<const token> suffix, kv_cache& cache, context& ctx, call_progress& progress) {
     std::vector<token> text(prompt.begin(), prompt.end());
     text.insert(text.end(), suffix.begin(), suffix.end());
     if (!progress.begin("prefill")) return std::nullopt;
-    matrix_view x = embed(net, images, text, at);
+    matrix_view x = embed(net, images, text, ctx);
     const std::size_t rows = x.shape(0);
     net.decoder.extend(cache.capacity());
     cache.start(rows - suffix.size());
     const sequence whole{.cache = &cache, .first = 0, .count = rows};
     const auto after = [&](std::size_t, const matrix_view&) { return progress.advance("prefill"); };
-    if (!net.decoder(x, std::span(&whole, 1), pass::prefill, at, after)) return std::nullopt;
+    if (!net.decoder(x, std::span(&whole, 1), pass::prefill, ctx, after)) return std::nullopt;
     return x;
 }
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD

@@ -1,4 +1,4 @@
-// The picture's way into the model, as preprocessor_config.json describes it.
+// The image's way into the model, as preprocessor_config.json describes it.
 #pragma once
 
 #include <pali/config/checkpoint_config.hpp>
@@ -6,15 +6,20 @@
 
 #include <algorithm>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// What the checkpoint's files say of pictures, in the form that preprocess() takes.
-[[nodiscard]] inline preprocessing preprocessing_of(const picture_config& read) {
-    preprocessing out{.width = read.width, .height = read.height, .resample = static_cast<filter>(read.resample), .do_resize = read.do_resize,
-                      .do_rescale = read.do_rescale, .do_normalize = read.do_normalize, .rescale_factor = read.rescale_factor};
+/// What the checkpoint's files say of images, in the form that preprocess() takes.
+[[nodiscard]] inline preprocessing preprocessing_of(const image_config& read) {
+    preprocessing out{.width = read.width,
+                      .height = read.height,
+                      .resample = static_cast<filter>(read.resample),
+                      .do_resize = read.do_resize,
+                      .do_rescale = read.do_rescale,
+                      .do_normalize = read.do_normalize,
+                      .rescale_factor = read.rescale_factor};
     std::copy(read.mean.begin(), read.mean.end(), out.mean.begin());
     std::copy(read.deviation.begin(), read.deviation.end(), out.std.begin());
     return out;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -21,7 +21,7 @@
 #include <utility>
 #include <vector>
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 namespace write_detail {
 
@@ -46,39 +46,50 @@ void append_as(safetensors_writer& out, const std::string& name, dtype type, con
 class collected {
 public:
     struct tensor {
-        std::vector<std::size_t> shape;                                                          ///< published
-        std::function<void(safetensors_writer& out, const std::string& name, const tensor_info&)> append; ///< as the tensor of the checkpoint is
+        std::vector<std::size_t> shape; ///< published
+        std::function<void(safetensors_writer& out, const std::string& name, const tensor_info&)>
+            append; ///< as the tensor of the checkpoint is
     };
     using tensors = std::map<std::string, tensor, std::less<>>;
 
-    collected(tensors& to, const std::map<std::string, const tensor_info*, std::less<>>& there, std::string prefix = {}) : m_to(&to), m_there(&there), m_prefix(std::move(prefix)) {}
+    collected(tensors& to, const std::map<std::string, const tensor_info*, std::less<>>& there, std::string prefix = {})
+        : m_to(&to), m_there(&there), m_prefix(std::move(prefix)) {}
     [[nodiscard]] collected operator[](const std::string& name) const { return {*m_to, *m_there, m_prefix + name + "."}; }
 
     template <class Element>
     void matrix(const std::string& name, rows<const Element>& from, const std::vector<std::size_t>& shape) const {
-        (*m_to)[m_prefix + name] = {shape, [&from, shape](safetensors_writer& out, const std::string& written, const tensor_info& original) {
-                                        if (original.shape == shape) return append_as(out, written, original.type, from.data, from.count * from.width);
+        (*m_to)[m_prefix + name] = {shape,
+                                    [&from, shape](safetensors_writer& out, const std::string& written, const tensor_info& original) {
+                                        if (original.shape == shape)
+                                            return append_as(out, written, original.type, from.data, from.count * from.width);
                                         std::vector<Element> turned; // a convolution whose channels come last in the file
                                         turned.reserve(from.count * from.width);
                                         const std::size_t channels = shape[1], pixels = from.width / channels;
                                         for (std::size_t row = 0; row < from.count; ++row)
                                             for (std::size_t pixel = 0; pixel < pixels; ++pixel)
-                                                for (std::size_t channel = 0; channel < channels; ++channel) turned.push_back(from[row][channel * pixels + pixel]);
+                                                for (std::size_t channel = 0; channel < channels; ++channel)
+                                                    turned.push_back(from[row][channel * pixels + pixel]);
                                         append_as(out, written, original.type, turned.data(), turned.size());
                                     }};
     }
     template <std::size_t Bits>
-    void matrix(const std::string& name, quantised_rows<Bits>& from, const std::vector<std::size_t>& shape) const {
+    void matrix(const std::string& name, quantized_rows<Bits>& from, const std::vector<std::size_t>& shape) const {
         (*m_to)[m_prefix + name] = {shape, [&from](safetensors_writer& out, const std::string& written, const tensor_info&) {
                                         const std::size_t numbers = from.count * from.width;
-                                        out.append(written, std::as_bytes(std::span(from.codes, quantised_rows<Bits>::bytes_of(numbers))));
-                                        out.append(written + std::string(scales_suffix), std::as_bytes(std::span(from.scales, numbers / quantised_rows<Bits>::group)));
+                                        out.append(written, std::as_bytes(std::span(from.codes, quantized_rows<Bits>::bytes_of(numbers))));
+                                        out.append(written + std::string(scales_suffix),
+                                                   std::as_bytes(std::span(from.scales, numbers / quantized_rows<Bits>::group)));
                                     }};
     }
     template <class Matrix>
-    void vocabulary(const std::string& name, Matrix& from, const std::vector<std::size_t>& shape) const { matrix(name, from, shape); }
+    void vocabulary(const std::string& name, Matrix& from, const std::vector<std::size_t>& shape) const {
+        matrix(name, from, shape);
+    }
     void vector(const std::string& name, const float*& from, std::size_t size) const {
-        (*m_to)[m_prefix + name] = {{size}, [&from, size](safetensors_writer& out, const std::string& written, const tensor_info& original) { append_as(out, written, original.type, from, size); }};
+        (*m_to)[m_prefix + name] = {{size},
+                                    [&from, size](safetensors_writer& out, const std::string& written, const tensor_info& original) {
+                                        append_as(out, written, original.type, from, size);
+                                    }};
     }
     [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
     /// As when it was loaded: a head of its own stays one, and nothing else is written twice.
@@ -96,9 +107,10 @@ private:
 
 } // namespace write_detail
 
-/// Writes the tensors of a model to the file `to`, each under the name, in the type and in the layout that it has in the checkpoint which the model was loaded from. Tensors that the model does not use, a repeated head
-/// among them, are copied. With weights that hold the checkpoint's numbers exactly (f32, or the type of the file) the file equals the checkpoint tensor by tensor; a quantised one is reproduced byte for byte.
-/// Throws errc::invalid_argument where the model holds other codes than the file did, errc::cannot_write.
+/// Writes the tensors of a model to the file `to`, each under the name, in the type and in the layout that it has in the checkpoint which
+/// the model was loaded from. Tensors that the model does not use, a repeated head among them, are copied. With weights that hold the
+/// checkpoint's numbers exactly (f32, or the type of the file) the file equals the checkpoint tensor by tensor; a quantized one is
+/// reproduced byte for byte. Throws errc::invalid_argument where the model holds other codes than the file did, errc::cannot_write.
 template <class Network>
 void write_checkpoint(Network& net, const std::filesystem::path& to) {
     const tensor_table& table = net.files().tensors();
@@ -115,7 +127,8 @@ void write_checkpoint(Network& net, const std::filesystem::path& to) {
         if (out.missing(name) == 0) continue; // scales, which went with their codes
         const auto held = tensors.find(names.published(name));
         if (held == tensors.end()) {
-            if (!name.ends_with(scales_suffix) || !tensors.contains(names.published(name.substr(0, name.size() - scales_suffix.size())))) out.append(name, tensor.bytes);
+            if (!name.ends_with(scales_suffix) || !tensors.contains(names.published(name.substr(0, name.size() - scales_suffix.size()))))
+                out.append(name, tensor.bytes);
             continue;
         }
         held->second.append(out, name, tensor);
@@ -123,4 +136,4 @@ void write_checkpoint(Network& net, const std::filesystem::path& to) {
     out.finish();
 }
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// The label as a name that stands on a line of its own: valid UTF-8, a blank for each control character; "object" where nothing is left.
 [[nodiscard]] inline std::string category_name(std::string_view label) {
@@ -69,4 +69,4 @@ private:
     std::map<std::string, std::size_t, std::less<>> m_numbers;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

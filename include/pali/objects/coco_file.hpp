@@ -1,4 +1,4 @@
-// A COCO data set that is written as pictures come.
+// A COCO data set that is written as images come.
 #pragma once
 
 #include <pali/objects/coco.hpp>
@@ -7,10 +7,10 @@
 #include <memory>
 #include <string>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /**
- * Writes the file that coco_writer writes, to the byte, of any number of pictures: memory holds their names and the categories.
+ * Writes the file that coco_writer writes, to the byte, of any number of images: memory holds their names and the categories.
  *
  * The file appears whole, by finish(), or not at all. Until then there are `<path>.part` and `<path>.annotations.part`.
  */
@@ -28,7 +28,7 @@ public:
     /// As coco_writer::declare().
     void declare(const std::string& label);
     /// As coco_writer::add(). Failures to write are reported by finish().
-    void add(const picture_objects& picture);
+    void add(const image_objects& image);
     /// Completes the file. To be called once, at the end. Throws `cannot_write`.
     void finish();
 
@@ -37,7 +37,7 @@ private:
     std::unique_ptr<parts> m_parts;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 #ifndef PALI_COMPILED
 #  include <pali/objects/impl/coco_file.ipp>

@@ -14,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// The things that the prompt of a detect or segment asks for: "cat ; black dog" -> {"cat", "black dog"}. Empty ones are left out.
 [[nodiscard]] inline std::vector<std::string> asked_labels(std::string_view things) {
@@ -37,26 +37,31 @@ namespace pali::inline PALI_ABI {
 /// For generate_options::constrain. Copies share nothing and calls change nothing, so one serves many answers and threads.
 class object_constraint {
 public:
-    /// Throws errc::invalid_argument without a label, errc::missing_token for a vocabulary without <loc....>, or without <seg...> where `masks` are wanted.
+    /// Throws errc::invalid_argument without a label, errc::missing_token for a vocabulary without <loc....>, or without <seg...> where
+    /// `masks` are wanted.
     object_constraint(const tokenizer& text, std::span<const std::string> labels, bool masks) : m_masks(masks), m_eos(text.eos()) {
-        if (labels.empty()) throw error(errc::invalid_argument, "constrained decoding needs to know what was asked for: name one thing at least");
+        if (labels.empty())
+            throw error(errc::invalid_argument, "constrained decoding needs to know what was asked for: name one thing at least");
         for (std::size_t i = 0; i < m_loc.size(); ++i) m_loc[i] = need(text.loc(i), "<loc0000> to <loc1023>");
         for (std::size_t i = 0; masks && i < m_seg.size(); ++i) m_seg[i] = need(text.seg(i), "<seg000> to <seg127>");
         m_words.emplace_back();
-        for (const std::string& label : labels) { // text between coordinates is encoded as one, so the separator belongs to the label's tokens
+        for (const std::string& label :
+             labels) { // text between coordinates is encoded as one, so the separator belongs to the label's tokens
             m_words[path(text.encode(" " + label))].ends = true;
             m_words[path(text.encode(" " + label + " ; "))].goes_on = true;
         }
     }
 
-    /// Sets the scores of all tokens that cannot follow `said` to minus infinity. Linear in both; allocates nothing. What does not keep to the grammar itself
-    /// can only end.
+    /// Sets the scores of all tokens that cannot follow `said` to minus infinity. Linear in both; allocates nothing. What does not keep to
+    /// the grammar itself can only end.
     void operator()(std::span<const token> said, std::span<float> scores) const noexcept {
         std::array<token, coordinates + 1> allowed;
         const std::size_t count = follow(said, allowed);
         std::array<float, coordinates + 1> kept;
         constexpr float impossible = -std::numeric_limits<float>::infinity();
-        const auto score_of = [&](token id) -> float* { return static_cast<std::size_t>(id) < scores.size() ? &scores[static_cast<std::size_t>(id)] : nullptr; };
+        const auto score_of = [&](token id) -> float* {
+            return static_cast<std::size_t>(id) < scores.size() ? &scores[static_cast<std::size_t>(id)] : nullptr;
+        };
         for (std::size_t i = 0; i < count; ++i) kept[i] = score_of(allowed[i]) ? *score_of(allowed[i]) : impossible;
         std::fill(scores.begin(), scores.end(), impossible);
         for (std::size_t i = 0; i < count; ++i)
@@ -134,4 +139,4 @@ private:
     std::vector<word> m_words;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -9,7 +9,7 @@
 #include <string>
 #include <utility>
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// A convolution with its weights, which are its own: the file may be closed after pack().
 class conv_layer {
@@ -18,9 +18,10 @@ public:
     explicit conv_layer(const kernels::conv_shape& shape) : m_shape(shape) {}
 
     /// x (H, W, in) -> (H', W', out), in scratch memory.
-    [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<const float> x, kernels::activation then, context& at) const {
-        const auto y = kernels::take_feature_map(at.scratch, m_shape.size_from(x.height), m_shape.size_from(x.width), m_shape.out);
-        kernels::active().convolve(m_weights, x, then, y, at.threads);
+    [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<const float> x, kernels::activation then,
+                                                         context& ctx) const {
+        const auto y = kernels::take_feature_map(ctx.scratch, m_shape.size_from(x.height), m_shape.size_from(x.width), m_shape.out);
+        kernels::active().convolve(m_weights, x, then, y, ctx.threads);
         return y;
     }
 
@@ -37,8 +38,8 @@ public:
 
 private:
     kernels::conv_shape m_shape;
-    rows<const float> m_as_stored;  // from bind() to pack()
-    const float* m_bias = nullptr;  // the same
+    rows<const float> m_as_stored; // from bind() to pack()
+    const float* m_bias = nullptr; // the same
     kernels::conv_weights m_weights;
 };
 
@@ -52,9 +53,9 @@ struct residual_block {
           third({.in = channels, .out = channels, .side = 1}) {}
 
     /// x (H, W, channels) -> the same shape, in scratch memory.
-    [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<const float> x, context& at) const {
+    [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<const float> x, context& ctx) const {
         using kernels::activation;
-        const auto y = third(second(first(x, activation::relu, at), activation::relu, at), activation::none, at);
+        const auto y = third(second(first(x, activation::relu, ctx), activation::relu, ctx), activation::none, ctx);
         for (std::size_t i = 0; i < y.size(); ++i) y.data[i] += x.data[i]; // the borders too: zeros
         return y;
     }
@@ -68,4 +69,4 @@ struct residual_block {
     }
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD

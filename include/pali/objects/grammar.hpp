@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Bytes [begin, end) of a text.
 struct text_range {
@@ -31,9 +31,9 @@ struct text_range {
 
 /// A box that a model said, with what belongs to it.
 struct spoken_object {
-    std::string label;                                   ///< trimmed, valid UTF-8; empty where there is none
-    std::array<std::uint16_t, 4> loc{};                  ///< y0, x0, y1, x1 as said, 0 to 1023, y0 < y1 and x0 < x1
-    std::optional<std::array<std::uint8_t, 16>> seg;     ///< codes of the mask, 0 to 127; none where the answer has not all sixteen
+    std::string label;                               ///< trimmed, valid UTF-8; empty where there is none
+    std::array<std::uint16_t, 4> loc{};              ///< y0, x0, y1, x1 as said, 0 to 1023, y0 < y1 and x0 < x1
+    std::optional<std::array<std::uint8_t, 16>> seg; ///< codes of the mask, 0 to 127; none where the answer has not all sixteen
     text_range bytes;       ///< of the answer: from the first <loc....> to the end of the label, or of the last tag
     text_range box_bytes;   ///< of those, the four coordinates
     text_range label_bytes; ///< the label as it stands in the answer; empty, at the end of `bytes`, where there is none
@@ -187,9 +187,9 @@ private:
 
     std::string_view m_answer;
     spoken_objects m_read;
-    spoken_object m_object;                // in the making
+    spoken_object m_object; // in the making
     std::array<std::uint8_t, 16> m_codes{};
-    std::size_t m_locs = 0, m_segs = 0;    // tags it has so far, at most 4 and 16
+    std::size_t m_locs = 0, m_segs = 0; // tags it has so far, at most 4 and 16
     bool m_box_is_sound = true, m_mask_is_sound = true;
 };
 
@@ -198,20 +198,23 @@ private:
 /**
  * Reads what `detect`, `segment` and a fine-tuned model answer (the prompt guide of PaliGemma; big_vision's transfers/refcoco_seg.py):
  *
- *     answer = object { " ; " object }     object = loc loc loc loc [ 16 seg ] [ " " label ]     loc = "<loc" 4 digits ">"     seg = "<seg" 3 digits ">"
+ *     answer = object { " ; " object }     object = loc loc loc loc [ 16 seg ] [ " " label ]     loc = "<loc" 4 digits ">"     seg = "<seg"
+ * 3 digits ">"
  *
  * and never throws for what a model says. In detail:
  * - Objects need no separator. Blanks may stand between tags; a label is all up to the next ';', tag or end, without the blanks around it.
- * - A fifth loc in a row begins the next box, which leaves the first without a label; a seg after the sixteenth is ignored, as big_vision does.
- * - A box that is not whole, holds a broken tag (`<loc9999>`, `<loc12>`, `<loc01` cut off), has no area or its corners swapped is no object:
- *   big_vision's evaluator calls those invalid, and so they are skipped and counted, one for each box begun. Mask codes without a box count too.
- *   What would have been the label is dropped with them.
+ * - A fifth loc in a row begins the next box, which leaves the first without a label; a seg after the sixteenth is ignored, as big_vision
+ * does.
+ * - A box that is not whole, holds a broken tag (`<loc9999>`, `<loc12>`, `<loc01` cut off), has no area or its corners swapped is no
+ * object: big_vision's evaluator calls those invalid, and so they are skipped and counted, one for each box begun. Mask codes without a box
+ * count too. What would have been the label is dropped with them.
  * - An object whose mask codes are not all there, or one of the sixteen is broken, has no mask.
  * - Boxes said twice are two objects; see merge().
- * - Bytes that are no UTF-8 become U+FFFD in label and text; control characters stay as they are. Ranges are those of the bytes of `answer`.
+ * - Bytes that are no UTF-8 become U+FFFD in label and text; control characters stay as they are. Ranges are those of the bytes of
+ * `answer`.
  *
  * Time and memory grow linearly with the answer.
  */
 [[nodiscard]] inline spoken_objects read_objects(std::string_view answer) { return object_detail::object_reader(answer).read(); }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

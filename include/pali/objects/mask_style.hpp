@@ -1,9 +1,9 @@
-// How a mask is placed in a picture.
+// How a mask is placed in an image.
 #pragma once
 
 #include <pali/core/macros.hpp>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// How a decoded mask becomes pixels. Both ways are published, and differ by a pixel or two at the edges.
 enum class mask_style {
@@ -11,4 +11,4 @@ enum class mask_style {
     soft, ///< the Hugging Face Space: corners rounded (half to even), the mask as bytes, bicubic, values between 0 and 255
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

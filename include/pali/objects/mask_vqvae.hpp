@@ -23,15 +23,15 @@
 #include <utility>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Its sizes. They are part of what a <seg...> token means, and the same in every file.
 struct mask_vqvae_sizes {
-    static constexpr std::size_t codes = 128;  ///< entries of the codebook
-    static constexpr std::size_t width = 512;  ///< numbers of an entry
-    static constexpr std::size_t side = 4;     ///< codes lie in four rows of four
-    static constexpr std::size_t pixels = 64;  ///< rows and columns of a mask
-    static constexpr std::size_t hidden = 128; ///< channels between codes and pixels
+    static constexpr std::size_t codes = 128;                                 ///< entries of the codebook
+    static constexpr std::size_t width = 512;                                 ///< numbers of an entry
+    static constexpr std::size_t side = 4;                                    ///< codes lie in four rows of four
+    static constexpr std::size_t pixels = 64;                                 ///< rows and columns of a mask
+    static constexpr std::size_t hidden = 128;                                ///< channels between codes and pixels
     static constexpr std::array<std::size_t, 4> channels = {16, 32, 64, 128}; ///< at 32, 16, 8 and 4 rows
 };
 
@@ -53,19 +53,19 @@ struct mask_decoder : mask_vqvae_sizes {
     conv_layer from_codes{{.in = width, .out = hidden, .side = 1}};
     std::array<residual_block, 2> blocks{residual_block(hidden), residual_block(hidden)}; ///< (4, 4, 128) -> the same
     /// (4, 4, 128) -> (64, 64, 16): each doubles the side.
-    std::array<conv_layer, 4> enlarge{enlarging(hidden, channels[3]), enlarging(channels[3], channels[2]), enlarging(channels[2], channels[1]),
-                                      enlarging(channels[1], channels[0])};
+    std::array<conv_layer, 4> enlarge{enlarging(hidden, channels[3]), enlarging(channels[3], channels[2]),
+                                      enlarging(channels[2], channels[1]), enlarging(channels[1], channels[0])};
     /// (64, 64, 16) -> (64, 64, 1).
     conv_layer to_pixels{{.in = channels[0], .out = 1, .side = 1}};
 
     /// x (4, 4, 512), entries of the codebook -> (64, 64, 1), in scratch memory. `after(name, x)` is called behind each layer.
     template <class After>
-    [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<float> x, context& at, After&& after) const {
+    [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<float> x, context& ctx, After&& after) const {
         using kernels::activation;
-        after("0", x = from_codes(x, activation::relu, at));
-        for (std::size_t i = 0; i < blocks.size(); ++i) after(std::to_string(2 + i), x = blocks[i](x, at));
-        for (std::size_t i = 0; i < enlarge.size(); ++i) after(std::to_string(4 + 2 * i), x = enlarge[i](x, activation::relu, at));
-        after("12", x = to_pixels(x, activation::none, at));
+        after("0", x = from_codes(x, activation::relu, ctx));
+        for (std::size_t i = 0; i < blocks.size(); ++i) after(std::to_string(2 + i), x = blocks[i](x, ctx));
+        for (std::size_t i = 0; i < enlarge.size(); ++i) after(std::to_string(4 + 2 * i), x = enlarge[i](x, activation::relu, ctx));
+        after("12", x = to_pixels(x, activation::none, ctx));
         return x;
     }
 
@@ -95,11 +95,11 @@ struct mask_encoder : mask_vqvae_sizes {
 
     /// x (64, 64, 1), -1 to 1 -> (4, 4, 512), in scratch memory. `after` as above.
     template <class After>
-    [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<float> x, context& at, After&& after) const {
+    [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<float> x, context& ctx, After&& after) const {
         using kernels::activation;
-        for (std::size_t i = 0; i < reduce.size(); ++i) after(std::to_string(2 * i), x = reduce[i](x, activation::relu, at));
-        for (std::size_t i = 0; i < blocks.size(); ++i) after(std::to_string(8 + i), x = blocks[i](x, at));
-        after("10", x = to_codes(x, activation::none, at));
+        for (std::size_t i = 0; i < reduce.size(); ++i) after(std::to_string(2 * i), x = reduce[i](x, activation::relu, ctx));
+        for (std::size_t i = 0; i < blocks.size(); ++i) after(std::to_string(8 + i), x = blocks[i](x, ctx));
+        after("10", x = to_codes(x, activation::none, ctx));
         return x;
     }
 
@@ -112,11 +112,14 @@ struct mask_encoder : mask_vqvae_sizes {
     }
 
 private:
-    [[nodiscard]] static conv_layer reducing(std::size_t in, std::size_t out) { return conv_layer({.in = in, .out = out, .side = 4, .stride = 2}); }
+    [[nodiscard]] static conv_layer reducing(std::size_t in, std::size_t out) {
+        return conv_layer({.in = in, .out = out, .side = 4, .stride = 2});
+    }
 };
 
 /// PaliGemma's mask network, big_vision's vae-oid.npz: a VQ-VAE (van den Oord et al., arXiv 1711.00937) in the form of Ning et al.,
-/// arXiv 2301.02229. Follows big_vision evaluators/proj/paligemma/transfers/segmentation.py (decoder) and pp/proj/paligemma/segmentation.py.
+/// arXiv 2301.02229. Follows big_vision evaluators/proj/paligemma/transfers/segmentation.py (decoder) and
+/// pp/proj/paligemma/segmentation.py.
 class mask_vqvae : mask_vqvae_sizes {
 public:
     /// Reads a .npz or .safetensors file with the names of vae-oid.npz, in float32 or 16 bits; the encoder may be missing. Keeps nothing
@@ -130,15 +133,16 @@ public:
 
     /// The mask of sixteen codes, in four rows of four -> (64, 64), nominally -1 (outside) to 1 (inside), not clamped; above 0 counts as
     /// inside. 82 Mflop. Throws errc::invalid_argument for a code above 127.
-    [[nodiscard]] tensor<2> decode(std::span<const std::uint8_t, 16> codes_of_mask, context& at) const {
-        const arena::frame frame(at.scratch);
-        const auto entries = kernels::take_feature_map(at.scratch, side, side, width);
+    [[nodiscard]] tensor<2> decode(std::span<const std::uint8_t, 16> codes_of_mask, context& ctx) const {
+        const arena::frame frame(ctx.scratch);
+        const auto entries = kernels::take_feature_map(ctx.scratch, side, side, width);
         for (std::size_t i = 0; i < codes_of_mask.size(); ++i) {
             if (codes_of_mask[i] >= codes)
-                throw error(errc::invalid_argument, {"code ", i, " of a mask is ", codes_of_mask[i], "; codes are 0 to 127, as in <seg127>"});
+                throw error(errc::invalid_argument,
+                            {"code ", i, " of a mask is ", codes_of_mask[i], "; codes are 0 to 127, as in <seg127>"});
             std::copy_n(m_codebook.data() + codes_of_mask[i] * width, width, entries.at(i / side, i % side));
         }
-        const auto values = m_decoder(entries, at, [](const std::string&, const auto&) {});
+        const auto values = m_decoder(entries, ctx, [](const std::string&, const auto&) {});
         tensor<2> mask = make_matrix(pixels, pixels);
         for (std::size_t y = 0; y < pixels; ++y) std::copy_n(values.at(y, 0), pixels, mask.data() + y * pixels);
         return mask;
@@ -149,16 +153,18 @@ public:
 
     /// The codes whose mask is nearest to `mask`, (64, 64), 0 (outside) to 1 (inside). Throws errc::invalid_argument for another shape,
     /// and without an encoder.
-    [[nodiscard]] std::array<std::uint8_t, 16> encode(const tensor<2>& mask, context& at) const {
+    [[nodiscard]] std::array<std::uint8_t, 16> encode(const tensor<2>& mask, context& ctx) const {
         if (!can_encode())
-            throw error(errc::invalid_argument, {m_source, ": holds the decoder of masks alone, without encoder.*; vae-oid.npz holds both"});
+            throw error(errc::invalid_argument,
+                        {m_source, ": holds the decoder of masks alone, without encoder.*; vae-oid.npz holds both"});
         if (mask.shape(0) != pixels || mask.shape(1) != pixels)
-            throw error(errc::invalid_argument, {"a mask to encode has shape (", mask.shape(0), ", ", mask.shape(1), "); (64, 64) is needed"});
-        const arena::frame frame(at.scratch);
-        const auto values = kernels::take_feature_map(at.scratch, pixels, pixels, 1);
+            throw error(errc::invalid_argument,
+                        {"a mask to encode has shape (", mask.shape(0), ", ", mask.shape(1), "); (64, 64) is needed"});
+        const arena::frame frame(ctx.scratch);
+        const auto values = kernels::take_feature_map(ctx.scratch, pixels, pixels, 1);
         for (std::size_t y = 0; y < pixels; ++y)
             for (std::size_t x = 0; x < pixels; ++x) *values.at(y, x) = 2 * (mask(y, x) - 0.5f);
-        return nearest((*m_encoder)(values, at, [](const std::string&, const auto&) {}), at);
+        return nearest((*m_encoder)(values, ctx, [](const std::string&, const auto&) {}), ctx);
     }
 
 private:
@@ -166,7 +172,8 @@ private:
         m_source = source;
         for (const char* of_training : {"_vq_vae._ema_w", "_vq_vae._ema_cluster_size"})
             if (const auto found = tensors.find(of_training); found != tensors.end()) tensors.erase(found);
-        if (const auto first = tensors.lower_bound("encoder."); first != tensors.end() && first->first.starts_with("encoder.")) m_encoder.emplace();
+        if (const auto first = tensors.lower_bound("encoder."); first != tensors.end() && first->first.starts_with("encoder."))
+            m_encoder.emplace();
 
         binder names(tensors, source);
         const auto each_layer = [&](auto&& f) {
@@ -191,12 +198,13 @@ private:
     }
 
     /// For each of the pixels of z (4, 4, 512) the entry e with the smallest |z - e|², which is |z|² - 2 z·e + |e|²; the first of equals.
-    [[nodiscard]] std::array<std::uint8_t, 16> nearest(kernels::feature_map<const float> z, context& at) const {
-        matrix_view products = at.take(side * side, codes);
+    [[nodiscard]] std::array<std::uint8_t, 16> nearest(kernels::feature_map<const float> z, context& ctx) const {
+        matrix_view products = ctx.take(side * side, codes);
         const rows<const float> book(m_codebook.data(), codes, width);
         for (std::size_t y = 0; y < side; ++y)
-            kernels::active().product(rows<const float>(z.at(y, 0), side, width), {kernels::factor{book, nullptr, rows_of(products).slice(y * side, side)}}, at.kind, at.threads,
-                            at.scratch);
+            kernels::active().product(rows<const float>(z.at(y, 0), side, width),
+                                      {kernels::operand{book, nullptr, rows_of(products).slice(y * side, side)}}, ctx.kind, ctx.threads,
+                                      ctx.scratch);
         std::array<std::uint8_t, 16> best{};
         for (std::size_t i = 0; i < best.size(); ++i) {
             float least = std::numeric_limits<float>::infinity();
@@ -211,10 +219,10 @@ private:
     std::string m_source; // for messages
     mask_decoder m_decoder;
     std::optional<mask_encoder> m_encoder;
-    aligned_vector<float> m_codebook;      // (128, 512)
+    aligned_vector<float> m_codebook;     // (128, 512)
     std::array<float, codes> m_squares{}; // of the entries: |e|²
 };
 
-} // inline namespace PALI_SIMD
+} // namespace PALI_SIMD
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// When two objects are one.
 struct merge_options {
@@ -16,14 +16,14 @@ struct merge_options {
     bool same_label = true; ///< and their labels are equal
 };
 
-/// Which of them are not duplicates, as rising indices: goes from the highest score down (the earlier of equals first) and leaves out what is one with an
-/// object kept before. Throws `invalid_argument` for an `iou` out of range.
+/// Which of them are not duplicates, as rising indices: goes from the highest score down (the earlier of equals first) and leaves out what
+/// is one with an object kept before. Throws `invalid_argument` for an `iou` out of range.
 [[nodiscard]] std::vector<std::size_t> distinct(std::span<const object> objects, const merge_options& options = {});
 
 /// Drops duplicates; what is `distinct` stays, in its order. Throws as it does.
 [[nodiscard]] std::vector<object> merge(std::vector<object> objects, const merge_options& options = {});
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 #ifndef PALI_COMPILED
 #  include <pali/objects/merge.ipp>

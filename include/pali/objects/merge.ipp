@@ -10,7 +10,7 @@
 #include <string>
 #include <utility>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 PALI_INLINE std::vector<std::size_t> distinct(std::span<const object> objects, const merge_options& options) {
     if (!(options.iou > 0 && options.iou <= 1))
@@ -37,4 +37,4 @@ PALI_INLINE std::vector<object> merge(std::vector<object> objects, const merge_o
     return out;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

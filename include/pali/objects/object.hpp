@@ -1,4 +1,4 @@
-// Something that a model pointed at in a picture.
+// Something that a model pointed at in an image.
 #pragma once
 
 #include <pali/image/box.hpp>
@@ -6,17 +6,17 @@
 
 #include <string>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// What `detect` and `segment` give.
 struct object {
     std::string label; ///< UTF-8; empty where the model gave none
     float score = 0;   ///< 0 to 1: how sure the model was of box and label, see score_of()
-    pali::box box;     ///< pixels of the picture
-    pali::mask mask{}; ///< of the size of the picture; empty where there is none
+    pali::box box;     ///< pixels of the image
+    pali::mask mask{}; ///< of the size of the image; empty where there is none
 };
 
 using detection = object; ///< without a mask
 using segment = object;   ///< with one, unless the answer broke off before it
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

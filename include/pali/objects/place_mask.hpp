@@ -1,4 +1,4 @@
-// A mask as the mask decoder gives it, 64 x 64 whatever the box, at its place in the picture.
+// A mask as the mask decoder gives it, 64 x 64 whatever the box, at its place in the image.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -6,9 +6,9 @@
 #include <pali/image/box.hpp>
 #include <pali/image/mask.hpp>
 #include <pali/image/resize.hpp>
-#include <pali/kernels/resample_weights.hpp>
+#include <pali/kernels/image/resample_weights.hpp>
+#include <pali/objects/location_box.hpp>
 #include <pali/objects/mask_style.hpp>
-#include <pali/objects/pixels.hpp>
 
 #include <algorithm>
 #include <array>
@@ -18,11 +18,11 @@
 #include <string>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace object_detail {
 
-/// Pixels [x0, x1) x [y0, y1) that a mask is stretched over; they may lie outside of the picture.
+/// Pixels [x0, x1) x [y0, y1) that a mask is stretched over; they may lie outside of the image.
 struct pixel_corners {
     double x0 = 0, y0 = 0, x1 = 0, y1 = 0; // whole numbers
 };
@@ -31,7 +31,7 @@ struct pixel_corners {
     return style == mask_style::hard ? std::trunc(at) : std::nearbyint(at); // the default rounding is half to even, as Python's round()
 }
 
-/// The part of one axis that is to be seen: outputs [first, first + count) of `size`, which begin at pixel `at` of the picture.
+/// The part of one axis that is to be seen: outputs [first, first + count) of `size`, which begin at pixel `at` of the image.
 struct axis_part {
     std::size_t size = 0, first = 0, count = 0, at = 0;
 };
@@ -70,7 +70,8 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     made.reserve(from.size() / width * weights.spans.size());
     for (std::size_t row = 0; row < from.size(); row += width)
         for (std::size_t x = 0; x < weights.spans.size(); ++x)
-            made.push_back(Pixels::sum(from.data() + row + weights.spans[x].first, 1, weights.weights.data() + x * weights.taps, weights.spans[x].count));
+            made.push_back(Pixels::sum(from.data() + row + weights.spans[x].first, 1, weights.weights.data() + x * weights.taps,
+                                       weights.spans[x].count));
     return made;
 }
 
@@ -81,14 +82,15 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     made.reserve(weights.spans.size() * width);
     for (std::size_t y = 0; y < weights.spans.size(); ++y)
         for (std::size_t x = 0; x < width; ++x)
-            made.push_back(Pixels::sum(from.data() + weights.spans[y].first * width + x, width, weights.weights.data() + y * weights.taps, weights.spans[y].count));
+            made.push_back(Pixels::sum(from.data() + weights.spans[y].first * width + x, width, weights.weights.data() + y * weights.taps,
+                                       weights.spans[y].count));
     return made;
 }
 
 /// Both passes, in the order that Pillow 13 takes for this size; see resize().
 template <class Pixels, class Weights, class Value = typename Pixels::value>
-[[nodiscard]] std::vector<Value> resample(const std::vector<Value>& from, std::size_t width, const axis_part& x, const axis_part& y, const Weights& along_x,
-                                          const Weights& along_y) {
+[[nodiscard]] std::vector<Value> resample(const std::vector<Value>& from, std::size_t width, const axis_part& x, const axis_part& y,
+                                          const Weights& along_x, const Weights& along_y) {
     const std::size_t height = from.size() / width;
     const bool height_first = y.size < height && (x.size >= width || height - y.size > 2 * (width - x.size));
     if (height_first) return resample_x<Pixels>(resample_y<Pixels>(from, width, along_y), width, along_x);
@@ -119,11 +121,13 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     return resample<byte_pixels>(from, values.shape(1), x, y, weights(values.shape(1), x), weights(values.shape(0), y));
 }
 
-[[nodiscard]] inline mask place_at(const tensor<2>& values, const pixel_corners& at, std::size_t width, std::size_t height, mask_style style) {
-    constexpr double longest = 1 << 24; // a side over which a mask is stretched: as long as Pillow's pictures may be here
+[[nodiscard]] inline mask place_at(const tensor<2>& values, const pixel_corners& at, std::size_t width, std::size_t height,
+                                   mask_style style) {
+    constexpr double longest = 1 << 24; // a side over which a mask is stretched: as long as Pillow's images may be here
     if (values.size() == 0) throw error(errc::invalid_argument, "place_mask: the mask has no values; the mask decoder gives (64, 64)");
     if (!(at.x1 - at.x0 <= longest && at.y1 - at.y0 <= longest))
-        throw error(errc::invalid_argument, {"place_mask: a box of ", at.x1 - at.x0, " x ", at.y1 - at.y0, " pixels; at most 16777216 a side"});
+        throw error(errc::invalid_argument,
+                    {"place_mask: a box of ", at.x1 - at.x0, " x ", at.y1 - at.y0, " pixels; at most 16777216 a side"});
     mask made(width, height);
     const axis_part x = visible_part(at.x0, at.x1, width), y = visible_part(at.y0, at.y1, height);
     if (x.count == 0 || y.count == 0) return made;
@@ -136,33 +140,35 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
 } // namespace object_detail
 
 /**
- * A mask of the picture from a decoded one.
+ * A mask of the image from a decoded one.
  *
  * @param values  (64, 64), nominally -1 to 1, above 0 inside: what the mask decoder gives. Other sizes are stretched just as well.
  * @param loc     y0, x0, y1, x1 as said, 0 to 1023; where no whole pixel is left of the box, nothing is inside
- * @param width,height  of the picture, pixels
- * @param style   hard equals big_vision's evaluator to the bit, with its `loc_divisor` 1023 too; soft equals the Hugging Face Space's, with 1024
+ * @param width,height  of the image, pixels
+ * @param style   hard equals big_vision's evaluator to the bit, with its `loc_divisor` 1023 too; soft equals the Hugging Face Space's, with
+ * 1024
  * @param loc_divisor   what coordinates are divided by, see box_of()
  *
  * Throws `invalid_argument` for a mask without values and a divisor other than 1024 and 1023.
  * @see big_vision evaluators/proj/paligemma/transfers/segmentation.py; huggingface.co/spaces/big-vision/paligemma paligemma_parse.py;
  *      Pillow 13 Resample.c
  */
-[[nodiscard]] inline mask place_mask(const tensor<2>& values, const std::array<std::uint16_t, 4>& loc, std::size_t width, std::size_t height,
-                                     mask_style style = mask_style::hard, int loc_divisor = 1024) {
+[[nodiscard]] inline mask place_mask(const tensor<2>& values, const std::array<std::uint16_t, 4>& loc, std::size_t width,
+                                     std::size_t height, mask_style style = mask_style::hard, int loc_divisor = 1024) {
     object_detail::check_divisor("place_mask", loc_divisor);
     const auto pixel = [&](std::uint16_t at, std::size_t side) { // divided first: what is cut depends on the rounding
         return object_detail::whole_pixel(static_cast<double>(at) / loc_divisor * static_cast<double>(side), style);
     };
-    return object_detail::place_at(values, {pixel(loc[1], width), pixel(loc[0], height), pixel(loc[3], width), pixel(loc[2], height)}, width, height, style);
+    return object_detail::place_at(values, {pixel(loc[1], width), pixel(loc[0], height), pixel(loc[3], width), pixel(loc[2], height)},
+                                   width, height, style);
 }
 
-/// The same at a box in pixels, which may reach out of the picture: what lies outside is left out. Throws `invalid_argument` for a mask without
-/// values, and a box over 2^24 pixels a side or of numbers that are not finite.
+/// The same at a box in pixels, which may reach out of the image: what lies outside is left out. Throws `invalid_argument` for a mask
+/// without values, and a box over 2^24 pixels a side or of numbers that are not finite.
 [[nodiscard]] inline mask place_mask(const tensor<2>& values, const box& where, std::size_t width, std::size_t height,
                                      mask_style style = mask_style::hard) {
     const auto pixel = [&](float at) { return object_detail::whole_pixel(static_cast<double>(at), style); };
     return object_detail::place_at(values, {pixel(where.x0), pixel(where.y0), pixel(where.x1), pixel(where.y1)}, width, height, style);
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

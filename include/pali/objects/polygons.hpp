@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// A corner of a pixel: (0, 0) is the top left of the picture, (width, height) its bottom right.
+/// A corner of a pixel: (0, 0) is the top left of the image, (width, height) its bottom right.
 struct polygon_point {
     std::size_t x = 0; ///< pixels from the left
     std::size_t y = 0; ///< pixels from the top
@@ -29,10 +29,12 @@ struct mask_polygons {
     std::vector<polygon> holes;    ///< one for each hole in a region; counter-clockwise
 };
 
-/// Follows the borders between pixels inside and outside the mask. Filling the outlines and clearing the holes gives the mask back exactly. Points lie
-/// where a border turns. O(pixels).
+/// Follows the borders between pixels inside and outside the mask. Filling the outlines and clearing the holes gives the mask back exactly.
+/// Points lie where a border turns. O(pixels).
 [[nodiscard]] inline mask_polygons polygons_of(const mask& from) {
-    const auto inside = [&](std::size_t x, std::size_t y) { return x < from.width && y < from.height && from.contains(x, y); }; // x - 1 wraps around at 0
+    const auto inside = [&](std::size_t x, std::size_t y) {
+        return x < from.width && y < from.height && from.contains(x, y);
+    }; // x - 1 wraps around at 0
     std::vector<std::uint8_t> seen(from.values.size()); // pixels whose top edge is part of a border that was followed
     mask_polygons found;
     for (std::size_t top = 0; top < from.height; ++top)
@@ -48,10 +50,14 @@ struct mask_polygons {
                 const std::size_t from_x = x, from_y = y;
                 x = heading == to_right ? x + 1 : heading == to_left ? x - 1 : x;
                 y = heading == to_bottom ? y + 1 : heading == to_top ? y - 1 : y;
-                area += static_cast<std::int64_t>(from_x) * static_cast<std::int64_t>(y) - static_cast<std::int64_t>(x) * static_cast<std::int64_t>(from_y);
-                // The two pixels ahead of the corner (x, y). Turning right where the right one is outside keeps pixels that meet at a corner only apart.
-                const bool ahead_right = inside(heading == to_right || heading == to_top ? x : x - 1, heading == to_right || heading == to_bottom ? y : y - 1);
-                const bool ahead_left = inside(heading == to_right || heading == to_bottom ? x : x - 1, heading == to_bottom || heading == to_left ? y : y - 1);
+                area += static_cast<std::int64_t>(from_x) * static_cast<std::int64_t>(y) -
+                        static_cast<std::int64_t>(x) * static_cast<std::int64_t>(from_y);
+                // The two pixels ahead of the corner (x, y). Turning right where the right one is outside keeps pixels that meet at a
+                // corner only apart.
+                const bool ahead_right =
+                    inside(heading == to_right || heading == to_top ? x : x - 1, heading == to_right || heading == to_bottom ? y : y - 1);
+                const bool ahead_left =
+                    inside(heading == to_right || heading == to_bottom ? x : x - 1, heading == to_bottom || heading == to_left ? y : y - 1);
                 const auto straight = heading;
                 if (!ahead_right) heading = static_cast<decltype(heading)>((heading + 1) % 4);
                 else if (ahead_left) heading = static_cast<decltype(heading)>((heading + 3) % 4);
@@ -62,8 +68,8 @@ struct mask_polygons {
     return found;
 }
 
-/// All outlines and holes as one line, joined by pairs of coinciding segments where they come closest: formats with one polygon an object take it. Filled by
-/// the even-odd rule it is the mask. Empty without outlines. O(points squared) for masks of several parts.
+/// All outlines and holes as one line, joined by pairs of coinciding segments where they come closest: formats with one polygon an object
+/// take it. Filled by the even-odd rule it is the mask. Empty without outlines. O(points squared) for masks of several parts.
 [[nodiscard]] inline polygon joined(const mask_polygons& parts) {
     polygon line;
     const auto join = [&](const polygon& other) {
@@ -75,7 +81,8 @@ struct mask_polygons {
         const auto square = [](std::size_t a, std::size_t b) { return (a > b ? a - b : b - a) * (a > b ? a - b : b - a); };
         for (std::size_t i = 0; i < line.size(); ++i)
             for (std::size_t j = 0; j < other.size(); ++j)
-                if (const std::size_t distance = square(line[i].x, other[j].x) + square(line[i].y, other[j].y); distance < nearest) nearest = distance, at = i, entry = j;
+                if (const std::size_t distance = square(line[i].x, other[j].x) + square(line[i].y, other[j].y); distance < nearest)
+                    nearest = distance, at = i, entry = j;
         polygon path; // from the entry around and back, then back to the point it was left from
         for (std::size_t j = 0; j <= other.size(); ++j) path.push_back(other[(entry + j) % other.size()]);
         path.push_back(line[at]);
@@ -86,4 +93,4 @@ struct mask_polygons {
     return line;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// A mask column by column from the top left: how many pixels are outside, then how many inside, and so on; the first number may be 0.
 struct run_lengths {
@@ -62,8 +62,8 @@ struct run_lengths {
     return made;
 }
 
-/// The string of pycocotools (maskApi.c, rleToString): each count, from the fourth on less the one two before it, in groups of five bits from the
-/// lowest up; a sixth bit says that more follow, and '0' is added. Its characters are '0' to 'o', among them a backslash.
+/// The string of pycocotools (maskApi.c, rleToString): each count, from the fourth on less the one two before it, in groups of five bits
+/// from the lowest up; a sixth bit says that more follow, and '0' is added. Its characters are '0' to 'o', among them a backslash.
 [[nodiscard]] inline std::string to_string(const run_lengths& runs) {
     std::string out;
     for (std::size_t i = 0; i < runs.counts.size(); ++i) {
@@ -81,7 +81,7 @@ struct run_lengths {
 
 /// Reads such a string. Throws `malformed_file` for one that no mask of width x height pixels has.
 [[nodiscard]] inline run_lengths read_runs(std::string_view text, std::size_t width, std::size_t height) {
-    constexpr std::size_t most = std::size_t{1} << 40; // pixels: far above any picture, and no sum leaves 64 bits
+    constexpr std::size_t most = std::size_t{1} << 40; // pixels: far above any image, and no sum leaves 64 bits
     const auto fail = [&](const error_text& what) {
         throw error(errc::malformed_file, {"run lengths of a mask of ", width, " x ", height, ": ", what});
     };
@@ -110,4 +110,4 @@ struct run_lengths {
     return made;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

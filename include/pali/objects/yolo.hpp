@@ -1,9 +1,9 @@
-// Objects as YOLO trains on them: a text file a picture.
+// Objects as YOLO trains on them: a text file an image.
 #pragma once
 
 #include <pali/core/macros.hpp>
 #include <pali/objects/categories.hpp>
-#include <pali/objects/picture_objects.hpp>
+#include <pali/objects/image_objects.hpp>
 #include <pali/objects/polygons.hpp>
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 #include <cstdint>
 #include <string>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// What a line says of an object.
 enum class yolo_form {
@@ -20,21 +20,25 @@ enum class yolo_form {
     polygons, ///< "class x y x y ...": data sets for segmentation; the mask's border, or the corners of the box of an object without a mask
 };
 
-/// A line an object. Coordinates are shares of the picture, 0 to 1, with six decimals in any locale. New labels get new numbers in `categories`. Boxes are cut
-/// at the picture's edges; what has no area then is left out. A mask of several regions, or with holes, is one polygon: see joined(). Scores have no
-/// place in this format.
-[[nodiscard]] inline std::string yolo_text(const picture_objects& picture, category_list& categories, yolo_form form = yolo_form::boxes) {
+/// A line an object. Coordinates are shares of the image, 0 to 1, with six decimals in any locale. New labels get new numbers in
+/// `categories`. Boxes are cut at the image's edges; what has no area then is left out. A mask of several regions, or with holes, is one
+/// polygon: see joined(). Scores have no place in this format.
+[[nodiscard]] inline std::string yolo_text(const image_objects& image, category_list& categories, yolo_form form = yolo_form::boxes) {
     const auto share = [](double part) {
         const auto millionths = static_cast<std::uint64_t>(std::llround(part * 1e6));
         const std::string digits = std::to_string(millionths % 1'000'000);
         return ' ' + std::to_string(millionths / 1'000'000) + '.' + std::string(6 - digits.size(), '0') + digits;
     };
-    const auto width = static_cast<double>(picture.width), height = static_cast<double>(picture.height);
+    const auto width = static_cast<double>(image.width), height = static_cast<double>(image.height);
     std::string out;
-    for (const object& o : picture.objects) {
-        if (const polygon border = form == yolo_form::polygons && o.mask.width == picture.width && o.mask.height == picture.height ? joined(polygons_of(o.mask)) : polygon(); !border.empty()) {
+    for (const object& o : image.objects) {
+        if (const polygon border = form == yolo_form::polygons && o.mask.width == image.width && o.mask.height == image.height
+                                       ? joined(polygons_of(o.mask))
+                                       : polygon();
+            !border.empty()) {
             out += std::to_string(categories.number_of(o.label));
-            for (const polygon_point& point : border) out += share(static_cast<double>(point.x) / width) + share(static_cast<double>(point.y) / height);
+            for (const polygon_point& point : border)
+                out += share(static_cast<double>(point.x) / width) + share(static_cast<double>(point.y) / height);
             out += '\n';
             continue;
         }
@@ -49,4 +53,4 @@ enum class yolo_form {
     return out;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

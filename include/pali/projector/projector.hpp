@@ -1,10 +1,10 @@
-// The bridge from picture to text: one linear map.
+// The bridge from image to text: one linear map.
 #pragma once
 
 #include <pali/config/concepts.hpp>
 #include <pali/layers/linear.hpp>
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// Patches of the vision tower -> tokens of the decoder (arXiv 2407.07726, section 3.1).
 template <model_config Config, weight_storage Storage>
@@ -13,11 +13,13 @@ struct projector {
     linear<Storage> map;                 ///< (hidden, vision hidden), with a bias
 
     /// x (P, vision hidden) -> (P, hidden), in scratch memory.
-    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& at) const { return map(x, at); }
+    [[nodiscard]] matrix_view operator()(const matrix_view& x, context& ctx) const { return map(x, ctx); }
 
     /// Names below "multi_modal_projector.".
     template <tensor_visitor V>
-    void bind(const V& names) { map.bind(names["linear"], config.hidden, config.vision.hidden, true); }
+    void bind(const V& names) {
+        map.bind(names["linear"], config.hidden, config.vision.hidden, true);
+    }
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD

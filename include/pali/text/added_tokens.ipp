@@ -1,4 +1,5 @@
-// Tokens that are cut out of a text before it is encoded, and added_tokens.json, one source of them: {"<image>": 257152}. Included by bodies only.
+// Tokens that are cut out of a text before it is encoded, and added_tokens.json, one source of them: {"<image>": 257152}. Included by
+// bodies only.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -18,7 +19,7 @@
 #include <unordered_map>
 #include <vector>
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
 /// A token and how it is matched; the flags are those of transformers' AddedToken.
 struct added_token {
@@ -53,7 +54,8 @@ struct added_token {
 /// Finds added tokens in a text: the leftmost match, and of those that begin there the longest. A trie, with the edges in one hash table.
 class added_token_finder {
 public:
-    /// Of two equal texts the later counts (in transformers it is random which). `text` is what is searched for: that of the token, or as it is after normalization.
+    /// Of two equal texts the later counts (in transformers it is random which). `text` is what is searched for: that of the token, or as
+    /// it is after normalization.
     void add(std::string_view text, const added_token& one) {
         std::uint32_t node = 0;
         for (const char c : text) {
@@ -83,7 +85,7 @@ public:
             if (one->rstrip) last += white_space_at_begin(text.substr(last));
             if (begin < first) on_text(text.substr(begin, first - begin));
             if (first < last) on_token(one->id); // empty where an earlier token took the white space that this one is
-            begin = last; // a token that begins within the white space is found all the same, as in transformers
+            begin = last;                        // a token that begins within the white space is found all the same, as in transformers
         }
         if (begin < text.size()) on_text(text.substr(begin));
     }
@@ -95,7 +97,9 @@ private:
         const added_token* one = nullptr;
     };
 
-    [[nodiscard]] static std::uint64_t key(std::uint32_t node, char c) noexcept { return std::uint64_t{node} << 8 | static_cast<unsigned char>(c); }
+    [[nodiscard]] static std::uint64_t key(std::uint32_t node, char c) noexcept {
+        return std::uint64_t{node} << 8 | static_cast<unsigned char>(c);
+    }
 
     [[nodiscard]] match longest_at(std::string_view text) const {
         match best;
@@ -116,4 +120,4 @@ private:
     std::vector<bool> m_begins = std::vector<bool>(256); // first bytes of all tokens
 };
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail

@@ -15,14 +15,15 @@
 #include <string_view>
 #include <vector>
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
 /// Two pieces and the piece that they are merged into, by id.
 struct piece_merge {
     std::uint32_t left = 0, right = 0, result = 0;
 };
 
-/// The merges of a tokenizer.json: a hash table from two ids to the rank and the id of the result. 16 bytes an entry, at most two thirds full.
+/// The merges of a tokenizer.json: a hash table from two ids to the rank and the id of the result. 16 bytes an entry, at most two thirds
+/// full.
 class merge_table {
 public:
     merge_table() = default;
@@ -55,11 +56,13 @@ private:
 
 /// Merges the characters of a text into pieces. O(n log n): a heap of the pairs that may be merged, over a linked list of symbols.
 ///
-/// Without a table of merges every pair whose joined text is a piece may be merged, ranked by the id of that piece and then by the length of the
-/// left part: that is the list transformers derives from a tokenizer.model. Control pieces are never formed. Refers to its arguments.
+/// Without a table of merges every pair whose joined text is a piece may be merged, ranked by the id of that piece and then by the length
+/// of the left part: that is the list transformers derives from a tokenizer.model. Control pieces are never formed. Refers to its
+/// arguments.
 class piece_merger {
 public:
-    piece_merger(const vocabulary& words, const merge_table* merges, token unknown) : m_words(words), m_merges(merges), m_unknown(static_cast<std::uint32_t>(unknown)) {
+    piece_merger(const vocabulary& words, const merge_table* merges, token unknown)
+        : m_words(words), m_merges(merges), m_unknown(static_cast<std::uint32_t>(unknown)) {
         for (std::size_t value = 0; value < m_bytes.size(); ++value) {
             constexpr std::string_view digits = "0123456789ABCDEF";
             const char text[] = {'<', '0', 'x', digits[value >> 4], digits[value & 15], '>'};
@@ -129,7 +132,8 @@ private:
                 if (unknown) add(m_unknown);
                 unknown = false;
                 add(static_cast<std::uint32_t>(*found));
-            } else if (std::all_of(character.begin(), character.end(), [&](char c) { return m_bytes[static_cast<unsigned char>(c)] != none; })) {
+            } else if (std::all_of(character.begin(), character.end(),
+                                   [&](char c) { return m_bytes[static_cast<unsigned char>(c)] != none; })) {
                 for (const char c : character) add(m_bytes[static_cast<unsigned char>(c)]);
             } else {
                 unknown = true;
@@ -147,7 +151,8 @@ private:
             const std::string_view begin = m_words.pieces[left].text;
             joined.assign(begin).append(m_words.pieces[right].text);
             if (const auto id = m_words.find(joined)) {
-                const auto characters = std::count_if(begin.begin(), begin.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
+                const auto characters =
+                    std::count_if(begin.begin(), begin.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
                 found = {std::uint64_t{*id} << 32 | static_cast<std::uint64_t>(characters), static_cast<std::uint32_t>(*id)};
             }
         }
@@ -162,4 +167,4 @@ private:
     std::vector<std::uint32_t> m_bytes = std::vector<std::uint32_t>(256); // ids of byte pieces
 };
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail

@@ -10,7 +10,7 @@
 #include <iterator>
 #include <string_view>
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
 /// Code points from `first` to `last`.
 struct code_range {
@@ -179,4 +179,4 @@ template <std::size_t N>
     return all - text.size();
 }
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::detail

@@ -12,10 +12,11 @@
 #include <string_view>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// What is encoded of a prompt as people write it: without what the layout adds by itself, leading "<image>" and "<bos>" in any number, with the
-/// white space before and after each of them, and one trailing "\n" or "\r\n". All else stays as it is, as in transformers: other spaces at either end, newlines inside.
+/// What is encoded of a prompt as people write it: without what the layout adds by itself, leading "<image>" and "<bos>" in any number,
+/// with the white space before and after each of them, and one trailing "\n" or "\r\n". All else stays as it is, as in transformers: other
+/// spaces at either end, newlines inside.
 [[nodiscard]] inline std::string_view read_prompt(std::string_view prompt) noexcept {
     constexpr std::string_view image = "<image>", bos = "<bos>";
     std::string_view text = prompt;
@@ -37,18 +38,20 @@ namespace pali::inline PALI_ABI {
 /// Tokens of a whole prompt.
 struct prompt_layout {
     std::vector<token> tokens;    ///< `image_tokens` times `<image>`, BOS, the prompt, "\n"
-    std::size_t image_tokens = 0; ///< of all pictures together
+    std::size_t image_tokens = 0; ///< of all images together
 };
 
-/// Lays out a prompt, cleaned by read_prompt. The newline is tokenised apart, as in training: a prompt that ends with one more does not merge
-/// with it. `image_token_count` is that of all pictures. Throws errc::invalid_prompt for "<image>" or "<bos>" behind other text, where they have no meaning; errc::missing_token when image
-/// tokens are asked for and `<image>` has no id; and what tokenizer::encode throws.
+/// Lays out a prompt, cleaned by read_prompt. The newline is tokenised apart, as in training: a prompt that ends with one more does not
+/// merge with it. `image_token_count` is that of all images. Throws errc::invalid_prompt for "<image>" or "<bos>" behind other text,
+/// where they have no meaning; errc::missing_token when image tokens are asked for and `<image>` has no id; and what tokenizer::encode
+/// throws.
 [[nodiscard]] inline prompt_layout layout_prompt(const tokenizer& text, std::string_view prompt, std::size_t image_token_count) {
     prompt_layout out{{}, image_token_count};
     const std::string_view read = read_prompt(prompt);
     for (const std::string_view marker : {"<image>", "<bos>"})
         if (const std::size_t place = read.find(marker); place != std::string_view::npos)
-            throw error(errc::invalid_prompt, {"the prompt has ", marker, " at byte ", place, ": pictures come first, in their order, and are marked by the library; leave it out"});
+            throw error(errc::invalid_prompt, {"the prompt has ", marker, " at byte ", place,
+                                               ": images come first, in their order, and are marked by the library; leave it out"});
     const std::vector<token> words = text.encode(read);
     out.tokens.reserve(image_token_count + words.size() + 2);
     if (image_token_count > 0) out.tokens.assign(image_token_count, text.image());
@@ -60,14 +63,17 @@ struct prompt_layout {
 
 namespace prompt_detail {
 
-/// The 35 languages of COCO-35L, in which PaliGemma was trained to answer (big_vision, configs/proj/paligemma/transfers/coco35l.py), and English of other tasks.
-inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fil", "fr", "he", "hi", "hr", "hu", "id", "it",
-                                                            "iw", "ja", "ko", "mi", "nl", "no", "pl", "pt", "quz", "ro", "ru", "sv", "sw", "te", "th", "tr", "uk", "vi"};
+/// The 35 languages of COCO-35L, in which PaliGemma was trained to answer (big_vision, configs/proj/paligemma/transfers/coco35l.py), and
+/// English of other tasks.
+inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "da", "de", "el", "en", "es", "fa", "fi", "fil", "fr",
+                                                            "he", "hi", "hr",  "hu", "id", "it", "iw", "ja", "ko", "mi", "nl",  "no",
+                                                            "pl", "pt", "quz", "ro", "ru", "sv", "sw", "te", "th", "tr", "uk",  "vi"};
 
 /// Whether a word may name a language: two or three letters, and perhaps a script or region, as zh-Hans.
 [[nodiscard]] inline bool is_language(std::string_view word) noexcept {
     const auto letters = [](std::string_view part, std::size_t least, std::size_t most) {
-        return part.size() >= least && part.size() <= most && std::all_of(part.begin(), part.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); });
+        return part.size() >= least && part.size() <= most &&
+               std::all_of(part.begin(), part.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); });
     };
     const std::size_t dash = word.find('-');
     return letters(word.substr(0, dash), 2, 3) && (dash == std::string_view::npos || letters(word.substr(dash + 1), 2, 8));
@@ -83,21 +89,24 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs", "d
 
 } // namespace prompt_detail
 
-/// "caption en", as PaliGemma was trained with it (big_vision, configs/proj/paligemma/transfers). `language` is "en", "de", ..., or a whole prompt for captions: "caption en",
-/// "cap en", "describe en", "caption" and where to look. Throws errc::invalid_prompt for anything else.
+/// "caption en", as PaliGemma was trained with it (big_vision, configs/proj/paligemma/transfers). `language` is "en", "de", ..., or a whole
+/// prompt for captions: "caption en", "cap en", "describe en", "caption" and where to look. Throws errc::invalid_prompt for anything else.
 [[nodiscard]] inline std::string caption_prompt(std::string_view language) {
     const std::string_view text = read_prompt(language);
     for (const std::string_view verb : {"caption ", "cap ", "describe "})
         if (text.starts_with(verb)) return std::string(text);
-    if (!prompt_detail::is_language(text)) throw error(errc::invalid_prompt, {in_quotes(text), " is neither a language (en, de, zh-Hans) nor a prompt for captions (caption en, describe en)"});
+    if (!prompt_detail::is_language(text))
+        throw error(errc::invalid_prompt,
+                    {in_quotes(text), " is neither a language (en, de, zh-Hans) nor a prompt for captions (caption en, describe en)"});
     return "caption " + std::string(text);
 }
-/// "answer en where is the cat?", from the same. `question` may be the whole prompt: "answer de ..." and "question en ..." stay as they are. Throws errc::invalid_prompt for a
-/// `language` that is none.
+/// "answer en where is the cat?", from the same. `question` may be the whole prompt: "answer de ..." and "question en ..." stay as they
+/// are. Throws errc::invalid_prompt for a `language` that is none.
 [[nodiscard]] inline std::string answer_prompt(std::string_view question, std::string_view language) {
     const std::string_view text = read_prompt(question);
     if (prompt_detail::begins_with(text, "answer ") || prompt_detail::begins_with(text, "question ")) return std::string(text);
-    if (!prompt_detail::is_language(language)) throw error(errc::invalid_prompt, {in_quotes(language), " is no language: en, de, zh-Hans, ..."});
+    if (!prompt_detail::is_language(language))
+        throw error(errc::invalid_prompt, {in_quotes(language), " is no language: en, de, zh-Hans, ..."});
     return "answer " + std::string(language) + ' ' + std::string(text);
 }
 
@@ -108,4 +117,4 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs", "d
     return out;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -17,16 +17,18 @@
 #include <thread>
 #include <vector>
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// Prepares sentencepiece's own tables on a thread: Gemma's take a tenth of a second, and no text is encoded before a picture was seen.
+/// Prepares sentencepiece's own tables on a thread: Gemma's take a tenth of a second, and no text is encoded before an image was seen.
 class sentencepiece_encoder {
 public:
     /// `model` and `file` (for messages) must outlive the encoder.
-    sentencepiece_encoder(const sentencepiece_model& model, const std::string& file) : m_file(file), m_usable(gives_ids_of_transformers(model)) {
+    sentencepiece_encoder(const sentencepiece_model& model, const std::string& file)
+        : m_file(file), m_usable(gives_ids_of_transformers(model)) {
         m_loading = std::jthread([this, &model] {
             try {
-                if (const auto status = m_processor.LoadFromSerializedProto(write_sentencepiece_model(model)); !status.ok()) m_refusal = status.ToString();
+                if (const auto status = m_processor.LoadFromSerializedProto(write_sentencepiece_model(model)); !status.ok())
+                    m_refusal = status.ToString();
             } catch (const std::bad_alloc&) {
                 m_out_of_memory = true;
             } catch (const std::exception& e) { // from its search tree, among others
@@ -35,14 +37,17 @@ public:
         });
     }
 
-    /// Appends the ids of a text with U+2581 for spaces, or returns false: where they could differ from those of transformers, since sentencepiece takes the
-    /// longest piece of several spaces first and never forms a byte piece; and for long texts, on which piece_merger is twice as fast. Waits for the thread. Throws errc::malformed_tokenizer, errc::invalid_prompt, std::bad_alloc.
+    /// Appends the ids of a text with U+2581 for spaces, or returns false: where they could differ from those of transformers, since
+    /// sentencepiece takes the longest piece of several spaces first and never forms a byte piece; and for long texts, on which
+    /// piece_merger is twice as fast. Waits for the thread. Throws errc::malformed_tokenizer, errc::invalid_prompt, std::bad_alloc.
     bool encode(std::string_view text, std::vector<token>& out) const {
         std::call_once(m_waited, [this] { m_loading.join(); });
         if (m_out_of_memory) throw std::bad_alloc();
         if (!m_refusal.empty()) throw error(errc::malformed_tokenizer, {m_file, ": sentencepiece refuses it: ", m_refusal});
         constexpr std::size_t longest = 16384;
-        if (!m_usable || text.size() > longest || text.find("\xE2\x96\x81\xE2\x96\x81") != std::string_view::npos || text.find("<0x") != std::string_view::npos) return false;
+        if (!m_usable || text.size() > longest || text.find("\xE2\x96\x81\xE2\x96\x81") != std::string_view::npos ||
+            text.find("<0x") != std::string_view::npos)
+            return false;
         std::vector<int> ids;
         if (const auto status = m_processor.Encode(text, &ids); !status.ok())
             throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded: ", status.ToString()});
@@ -51,9 +56,10 @@ public:
     }
 
 private:
-    /// transformers ranks a merge by the id of its result, sentencepiece by its score: the same order if scores fall as ids rise. Among merges with the same
-    /// result the order has no effect: whatever stands around it, a piece is always formed from the same two parts, since no merge crosses its ends before.
-    /// sentencepiece alone splits unused pieces, and keeps user-defined ones whole where spaces are part of them.
+    /// transformers ranks a merge by the id of its result, sentencepiece by its score: the same order if scores fall as ids rise. Among
+    /// merges with the same result the order has no effect: whatever stands around it, a piece is always formed from the same two parts,
+    /// since no merge crosses its ends before. sentencepiece alone splits unused pieces, and keeps user-defined ones whole where spaces are
+    /// part of them.
     [[nodiscard]] static bool gives_ids_of_transformers(const sentencepiece_model& model) {
         constexpr std::string_view space = "\xE2\x96\x81";
         const model_piece* before = nullptr;
@@ -80,4 +86,4 @@ private:
     mutable std::jthread m_loading; // the last member: ends before what it works on
 };
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail

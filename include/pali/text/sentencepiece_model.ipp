@@ -15,10 +15,10 @@
 #include <string_view>
 #include <vector>
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// The parts of a ModelProto that matter to a vocabulary of Gemma's kind; views into the bytes that were read. The initial values are those of
-/// sentencepiece_model.proto.
+/// The parts of a ModelProto that matter to a vocabulary of Gemma's kind; views into the bytes that were read. The initial values are those
+/// of sentencepiece_model.proto.
 struct sentencepiece_model : vocabulary {
     std::uint64_t model_type = 1;
     bool byte_fallback = false, whitespace_as_suffix = false;
@@ -44,18 +44,24 @@ public:
         value = 0;
         contents = {};
         switch (m_wire) {
-        case 0: value = varint(); break;
-        case 1: value = fixed(8); break;
+        case 0:
+            value = varint();
+            break;
+        case 1:
+            value = fixed(8);
+            break;
         case 2: {
             const std::uint64_t length = varint();
-            if (length > m_rest.size())
-                fail({"a field of ", length, " bytes begins ", m_rest.size(), " bytes before the end"});
+            if (length > m_rest.size()) fail({"a field of ", length, " bytes begins ", m_rest.size(), " bytes before the end"});
             contents = m_rest.substr(0, static_cast<std::size_t>(length));
             m_rest.remove_prefix(static_cast<std::size_t>(length));
             break;
         }
-        case 5: value = fixed(4); break;
-        default: fail({"a field has the wire type ", m_wire});
+        case 5:
+            value = fixed(4);
+            break;
+        default:
+            fail({"a field has the wire type ", m_wire});
         }
         return true;
     }
@@ -66,13 +72,13 @@ public:
     std::string_view as_bytes() const { return expect(2), contents; }
 
     [[noreturn]] void fail(const error_text& what) const {
-        throw error(errc::malformed_tokenizer, {m_file, ": is no sentencepiece model: ", what, "; is it complete, and no pointer of git LFS?"});
+        throw error(errc::malformed_tokenizer,
+                    {m_file, ": is no sentencepiece model: ", what, "; is it complete, and no pointer of git LFS?"});
     }
 
 private:
     void expect(std::uint64_t wire) const {
-        if (m_wire != wire)
-            fail({"field ", number, " has the wire type ", m_wire, ", and ", wire, " is needed"});
+        if (m_wire != wire) fail({"field ", number, " has the wire type ", m_wire, ", and ", wire, " is needed"});
     }
 
     std::uint64_t varint() {
@@ -107,14 +113,20 @@ PALI_INLINE void check_model_pieces(sentencepiece_model& model, const std::strin
     for (std::size_t i = 0; i < model.pieces.size(); ++i) {
         const model_piece& p = model.pieces[i];
         if (!std::isfinite(p.score)) fail({"piece ", i, " has a score that is no finite number"});
-        if (p.type < piece_type::normal || p.type > piece_type::byte) fail({"piece ", i, " is of kind ", static_cast<std::uint64_t>(p.type), "; 1 to 6 are known"});
-        if (p.type == piece_type::byte && byte_of_piece(p.text) < 0) fail({"piece ", i, " stands for a byte, and is not of the form <0x41>"});
+        if (p.type < piece_type::normal || p.type > piece_type::byte)
+            fail({"piece ", i, " is of kind ", static_cast<std::uint64_t>(p.type), "; 1 to 6 are known"});
+        if (p.type == piece_type::byte && byte_of_piece(p.text) < 0)
+            fail({"piece ", i, " stands for a byte, and is not of the form <0x41>"});
     }
     check_pieces(model, file);
-    const auto count = [&](piece_type type) { return std::count_if(model.pieces.begin(), model.pieces.end(), [&](const model_piece& p) { return p.type == type; }); };
-    if (const auto unknown = count(piece_type::unknown); unknown != 1) fail({"has ", unknown, " pieces for what is unknown; exactly one is needed"});
+    const auto count = [&](piece_type type) {
+        return std::count_if(model.pieces.begin(), model.pieces.end(), [&](const model_piece& p) { return p.type == type; });
+    };
+    if (const auto unknown = count(piece_type::unknown); unknown != 1)
+        fail({"has ", unknown, " pieces for what is unknown; exactly one is needed"});
     if (const auto bytes = count(piece_type::byte); bytes != (model.byte_fallback ? 256 : 0))
-        fail({"has ", bytes, " pieces for bytes; ", model.byte_fallback ? "256 are needed" : "none is allowed, since byte_fallback is off"});
+        fail(
+            {"has ", bytes, " pieces for bytes; ", model.byte_fallback ? "256 are needed" : "none is allowed, since byte_fallback is off"});
 }
 
 /// Only what transformers' GemmaTokenizer runs: byte-pair merges over the text as it is.
@@ -142,7 +154,9 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
                 if (field.number == 2) piece.score = field.as_float();
                 if (field.number == 3) piece.type = static_cast<piece_type>(field.as_number());
             }
-            if (piece.text.empty()) throw error(errc::malformed_tokenizer, {file, ": piece ", model.pieces.size(), " is empty"}); // here: two bytes of the file may be one
+            if (piece.text.empty())
+                throw error(errc::malformed_tokenizer,
+                            {file, ": piece ", model.pieces.size(), " is empty"}); // here: two bytes of the file may be one
             model.pieces.push_back(piece);
         } else if (top.number == 2) {
             for (protobuf_reader field(top.as_bytes(), file); field.next();) {
@@ -188,7 +202,8 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
         message.clear();
         bytes(message, 1, p.text);
         message += static_cast<char>(2 << 3 | 5);
-        for (unsigned shift = 0; shift < 32; shift += 8) message += static_cast<char>(std::bit_cast<std::uint32_t>(p.score) >> shift & 0xff);
+        for (unsigned shift = 0; shift < 32; shift += 8)
+            message += static_cast<char>(std::bit_cast<std::uint32_t>(p.score) >> shift & 0xff);
         number(message, 3, static_cast<std::uint64_t>(p.type));
         bytes(out, 1, message);
     }
@@ -206,4 +221,4 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
     return out;
 }
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail

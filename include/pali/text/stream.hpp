@@ -7,10 +7,10 @@
 #include <string>
 #include <string_view>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// Decodes a stream of tokens. All that `push` gave, and then `finish`, is `tokenizer::decode` of all tokens, for any tokens. What each call
-/// gives is valid UTF-8. Refers to the tokenizer, which must outlive it.
+/// Decodes a stream of tokens. All that `push` gave, and then `finish`, is `tokenizer::decode` of all tokens, for any tokens. What each
+/// call gives is valid UTF-8. Refers to the tokenizer, which must outlive it.
 class text_stream {
 public:
     /// With nothing held back.
@@ -40,13 +40,11 @@ public:
 
 private:
     /// Moves characters from the bytes held to the text. At the end of a run, bytes that are cut off are none.
-    void take_characters(bool end_of_run) {
-        m_bytes.erase(0, append_characters(m_ready, m_bytes, end_of_run));
-    }
+    void take_characters(bool end_of_run) { m_bytes.erase(0, append_characters(m_ready, m_bytes, end_of_run)); }
 
     const tokenizer* m_tokenizer;
     std::string m_bytes; // of a character that is not whole yet: 3 at most between calls
     std::string m_ready;
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

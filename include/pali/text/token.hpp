@@ -5,9 +5,9 @@
 
 #include <cstdint>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Index into the vocabulary, as sentencepiece and transformers number it.
 using token = std::int32_t;
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// What an id contributes to a text.
 enum class piece_kind : std::uint8_t {
@@ -25,23 +25,25 @@ enum class piece_kind : std::uint8_t {
 
 /// The vocabulary of a checkpoint. Gives the ids that transformers' GemmaTokenizer gives, for every text that holds no reserved token.
 ///
-/// "<bos>", "<eos>", "<pad>", "<unk>" and "<image>" are reserved: in a text they are split into letters and signs, as sentencepiece and the original code do;
-/// transformers would make them special. So no prompt can forge a picture or end itself. The `<mask>` that GemmaTokenizer adds to a tokenizer.model without
-/// one is not added.
+/// "<bos>", "<eos>", "<pad>", "<unk>" and "<image>" are reserved: in a text they are split into letters and signs, as sentencepiece and the
+/// original code do; transformers would make them special. So no prompt can forge an image or end itself. The `<mask>` that GemmaTokenizer
+/// adds to a tokenizer.model without one is not added.
 /// `<loc0000>` ... and `<seg000>` ... are one token each, as is every other added token, special or not, wherever it stands and its flags
 /// (`single_word`, `lstrip`, `rstrip`, `normalized`) allow.
 ///
 /// Const members may be called from many threads at once. Prints nothing.
 class tokenizer {
 public:
-    /// Opens a folder or one file of it. A folder has `tokenizer.model`, or `tokenizer.json` as transformers saves it. Added tokens come from `added_tokens.json` and
-    /// from tokenizer.json, also next to a tokenizer.model; of that tokenizer.json nothing else is read then. Without a tokenizer.model, tokenizer_config.json and
-    /// special_tokens_map.json may name BOS, EOS and padding. `image` is the id of `<image>` (config.json's image_token_index), used when no file of the
-    /// vocabulary names that piece; a piece or added token that has this id is not used then.
+    /// Opens a folder or one file of it. A folder has `tokenizer.model`, or `tokenizer.json` as transformers saves it. Added tokens come
+    /// from `added_tokens.json` and from tokenizer.json, also next to a tokenizer.model; of that tokenizer.json nothing else is read then.
+    /// Without a tokenizer.model, tokenizer_config.json and special_tokens_map.json may name BOS, EOS and padding. `image` is the id of
+    /// `<image>` (config.json's image_token_index), used when no file of the vocabulary names that piece; a piece or added token that has
+    /// this id is not used then.
     ///
-    /// Throws errc::cannot_open; errc::malformed_tokenizer for a file that contradicts its format or another file; errc::unsupported_format for a vocabulary that
-    /// is not of Gemma's kind; errc::invalid_argument for an `image` below 0; errc::missing_token when it has no beginning or end piece, or none for a newline. For Gemma's
-    /// vocabulary: tokenizer.model takes 0.05 s and the first encode() up to 0.1 s more, for what a thread prepares from here on; tokenizer.json takes 0.5 s.
+    /// Throws errc::cannot_open; errc::malformed_tokenizer for a file that contradicts its format or another file; errc::unsupported_format
+    /// for a vocabulary that is not of Gemma's kind; errc::invalid_argument for an `image` below 0; errc::missing_token when it has no
+    /// beginning or end piece, or none for a newline. For Gemma's vocabulary: tokenizer.model takes 0.05 s and the first encode() up to 0.1
+    /// s more, for what a thread prepares from here on; tokenizer.json takes 0.5 s.
     explicit tokenizer(const std::filesystem::path& path, std::optional<token> image = std::nullopt);
     ~tokenizer();
     /// What is moved from can only be destroyed or assigned to.
@@ -49,8 +51,9 @@ public:
     /// The same.
     tokenizer& operator=(tokenizer&&) noexcept;
 
-    /// Tokens of a text, without BOS or EOS; n log n in its length. Bytes that are no UTF-8 are read as U+FFFD. Throws errc::invalid_prompt for a text of 700 MB and more
-    /// or one that sentencepiece cannot take, and errc::malformed_tokenizer for a vocabulary that sentencepiece refuses.
+    /// Tokens of a text, without BOS or EOS; n log n in its length. Bytes that are no UTF-8 are read as U+FFFD. Throws errc::invalid_prompt
+    /// for a text of 700 MB and more or one that sentencepiece cannot take, and errc::malformed_tokenizer for a vocabulary that
+    /// sentencepiece refuses.
     [[nodiscard]] std::vector<token> encode(std::string_view text) const;
 
     /// The text of tokens: leading spaces kept, hidden ids (special tokens) left out, runs of byte pieces that form no character as U+FFFD.
@@ -84,7 +87,7 @@ public:
     /// Fills up a batch. Throws errc::missing_token when nothing names it: pali itself needs none.
     [[nodiscard]] token pad() const;
 
-    /// Stands for one patch of a picture. Throws errc::missing_token when nothing names it.
+    /// Stands for one patch of an image. Throws errc::missing_token when nothing names it.
     [[nodiscard]] token image() const;
 
     /// The id of `<loc0000>` ... `<loc1023>`; none where the vocabulary has no such piece.
@@ -111,7 +114,7 @@ inline void append_piece(std::string& out, std::string_view piece) {
     out += piece;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI
 
 #ifndef PALI_COMPILED
 #  include <pali/text/tokenizer.ipp>

@@ -20,7 +20,7 @@
 #include <string>
 #include <system_error>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 struct tokenizer::parts {
     std::string file;                  // for messages
@@ -68,7 +68,11 @@ namespace detail {
 /// "<loc0007>": a name, then digits.
 [[nodiscard]] PALI_INLINE std::string numbered_piece(const char* name, int digits, std::size_t i) {
     const std::string number = std::to_string(i);
-    return std::string("<").append(name).append(static_cast<std::size_t>(digits) - number.size(), '0').append(number).append(">"); // g++ 12 warns of + at -O3: GCC bug 105651
+    return std::string("<")
+        .append(name)
+        .append(static_cast<std::size_t>(digits) - number.size(), '0')
+        .append(number)
+        .append(">"); // g++ 12 warns of + at -O3: GCC bug 105651
 }
 
 /// The place of an id in a table that is, in every vocabulary seen, one run of ids.
@@ -118,13 +122,17 @@ PALI_INLINE tokenizer& tokenizer::operator=(tokenizer&&) noexcept = default;
 
 PALI_INLINE void tokenizer::parts::read_model(const std::filesystem::path& path) {
     file = path.string();
-    detail::require_path(path, "file", "; a checkpoint needs the vocabulary of its model: tokenizer.model of sentencepiece, or tokenizer.json of transformers");
+    detail::require_path(
+        path, "file",
+        "; a checkpoint needs the vocabulary of its model: tokenizer.model of sentencepiece, or tokenizer.json of transformers");
     bytes = detail::read_whole_file(path);
     model = detail::read_sentencepiece_model(bytes, file);
     for (std::size_t i = 0; i < model.pieces.size(); ++i) { // transformers makes these added tokens
         const detail::model_piece& piece = model.pieces[i];
         if (piece.type == detail::piece_type::control || piece.type == detail::piece_type::user_defined)
-            added.emplace(piece.text, detail::added_token{.text = std::string(piece.text), .id = static_cast<token>(i), .special = piece.type == detail::piece_type::control});
+            added.emplace(piece.text, detail::added_token{.text = std::string(piece.text),
+                                                          .id = static_cast<token>(i),
+                                                          .special = piece.type == detail::piece_type::control});
     }
 }
 
@@ -137,7 +145,8 @@ PALI_INLINE void tokenizer::parts::read_json(const std::filesystem::path& path) 
     token next = static_cast<token>(model.pieces.size());
     for (const detail::added_token& one : read.added)
         if (one.id >= next && one.id != next++)
-            throw error(errc::malformed_tokenizer, {file, ": gives the added token ", in_quotes(one.text), " the id ", one.id, "; transformers would number it ", next - 1, ", without a gap"});
+            throw error(errc::malformed_tokenizer, {file, ": gives the added token ", in_quotes(one.text), " the id ", one.id,
+                                                    "; transformers would number it ", next - 1, ", without a gap"});
     add(file, std::move(read.added));
     names = detail::read_special_names(path.parent_path());
     model.bos = names[0], model.eos = names[1], model.pad = names[2];
@@ -145,18 +154,23 @@ PALI_INLINE void tokenizer::parts::read_json(const std::filesystem::path& path) 
 
 /// Takes over the tokens of a file. What the model or another file has must have the same id there; the flags are those of the last file.
 PALI_INLINE void tokenizer::parts::add(const std::string& from, std::vector<detail::added_token> tokens) {
-    const auto fail = [&](const error_text& what) { throw error(errc::malformed_tokenizer, {from, ": ", what, "; are the files of one checkpoint?"}); };
+    const auto fail = [&](const error_text& what) {
+        throw error(errc::malformed_tokenizer, {from, ": ", what, "; are the files of one checkpoint?"});
+    };
     std::set<std::string, std::less<>> seen;
     for (detail::added_token& one : tokens) {
         if (!seen.insert(one.text).second) fail({"has the token ", in_quotes(one.text), " twice"});
         const std::optional<token> known = find(one.text);
         if (known && *known != one.id) fail({"gives ", in_quotes(one.text), " the id ", one.id, "; ", file, " has it as ", *known});
-        if (!known && in_model(one.id)) fail({"gives ", in_quotes(one.text), " the id ", one.id, "; in ", file, " that is ", in_quotes(at(one.id).text)});
+        if (!known && in_model(one.id))
+            fail({"gives ", in_quotes(one.text), " the id ", one.id, "; in ", file, " that is ", in_quotes(at(one.id).text)});
         const auto [place, fresh] = added.try_emplace(one.text, one);
-        if (place->second.id != one.id) fail({"gives ", in_quotes(one.text), " the id ", one.id, "; ", added_file, " has it as ", place->second.id});
+        if (place->second.id != one.id)
+            fail({"gives ", in_quotes(one.text), " the id ", one.id, "; ", added_file, " has it as ", place->second.id});
         if (!known)
             if (const auto [same, first] = outside.emplace(one.id, &place->second); same->second != &place->second)
-                fail({"gives ", in_quotes(one.text), " the id ", one.id, ", which ", in_quotes(same->second->text), " has", seen.contains(same->second->text) ? " as well" : " in " + added_file});
+                fail({"gives ", in_quotes(one.text), " the id ", one.id, ", which ", in_quotes(same->second->text), " has",
+                      seen.contains(same->second->text) ? " as well" : " in " + added_file});
         place->second = std::move(one);
     }
     added_file = from;
@@ -187,24 +201,26 @@ PALI_INLINE void tokenizer::parts::find_ids() {
     const auto either = [&](std::string_view name, std::string_view usual) { return find_any(name) ? find_any(name) : find_any(usual); };
     const auto need = [&](std::string_view name, std::string_view usual) {
         if (const auto id = either(name, usual)) return *id;
-        throw error(errc::missing_token, {file, ": has no piece ", in_quotes(usual), ", which every prompt needs; is it the tokenizer of a PaliGemma checkpoint?"});
+        throw error(errc::missing_token, {file, ": has no piece ", in_quotes(usual),
+                                          ", which every prompt needs; is it the tokenizer of a PaliGemma checkpoint?"});
     };
     bos = need(model.bos, "<bos>");
     eos = need(model.eos, "<eos>");
     pad = either(model.pad, "<pad>");
     const auto is_said = [&](std::optional<token> id) {
-        return id && (at(*id).type == detail::piece_type::normal || at(*id).type == detail::piece_type::user_defined || at(*id).type == detail::piece_type::byte);
+        return id && (at(*id).type == detail::piece_type::normal || at(*id).type == detail::piece_type::user_defined ||
+                      at(*id).type == detail::piece_type::byte);
     };
     const std::optional<token> line = find("\n"), byte = find("<0x0A>"); // what has no piece is said by its bytes
     if (!is_said(line) && !is_said(byte))
-        throw error(errc::missing_token, {file, ": has no piece for a newline, with which every prompt ends; is it the tokenizer of a PaliGemma checkpoint?"});
+        throw error(errc::missing_token,
+                    {file, ": has no piece for a newline, with which every prompt ends; is it the tokenizer of a PaliGemma checkpoint?"});
     newline = is_said(line) ? *line : *byte;
 }
 
 PALI_INLINE void tokenizer::parts::find_places() {
     const auto fill = [&](auto& table, const char* name, int digits) {
-        for (std::size_t i = 0; i < table.size(); ++i)
-            table[i] = find_any(detail::numbered_piece(name, digits, i)).value_or(-1);
+        for (std::size_t i = 0; i < table.size(); ++i) table[i] = find_any(detail::numbered_piece(name, digits, i)).value_or(-1);
     };
     fill(loc, "loc", 4);
     fill(seg, "seg", 3);
@@ -221,7 +237,9 @@ PALI_INLINE void tokenizer::parts::build_finders() {
         if (one.normalized) normalized.add(detail::with_visible_spaces(text), one);
         else raw.add(text, one);
         const bool object = detail::place_of(one.id, loc) || detail::place_of(one.id, seg); // read from answers, whatever their flags say
-        if (in_model(one.id)) model.pieces[static_cast<std::size_t>(one.id)].type = one.special && !object ? detail::piece_type::control : detail::piece_type::user_defined;
+        if (in_model(one.id))
+            model.pieces[static_cast<std::size_t>(one.id)].type =
+                one.special && !object ? detail::piece_type::control : detail::piece_type::user_defined;
     }
     std::optional<token> unknown;
     for (std::size_t i = 0; i < model.pieces.size() && !unknown; ++i)
@@ -233,7 +251,8 @@ PALI_INLINE void tokenizer::parts::build_finders() {
 PALI_INLINE std::vector<token> tokenizer::encode(std::string_view text) const {
     const parts& p = *m_parts;
     constexpr std::size_t most = (std::size_t{1} << 31) - 1; // ids in the merger are 32 bits, and U+2581 has three bytes
-    if (text.size() > most / 3) throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded; at most ", most / 3, " are"});
+    if (text.size() > most / 3)
+        throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded; at most ", most / 3, " are"});
     std::string valid;
     if (!is_utf8(text)) {
         append_characters(valid, text, true);
@@ -241,11 +260,17 @@ PALI_INLINE std::vector<token> tokenizer::encode(std::string_view text) const {
     }
     std::vector<token> out;
     const auto take = [&](token id) { out.push_back(id); };
-    p.raw.split(text, [&](std::string_view part) {
-        p.normalized.split(detail::with_visible_spaces(part), [&](std::string_view rest) {
-            if (!p.sentencepiece || !p.sentencepiece->encode(rest, out)) p.merger->encode(rest, out);
-        }, take);
-    }, take);
+    p.raw.split(
+        text,
+        [&](std::string_view part) {
+            p.normalized.split(
+                detail::with_visible_spaces(part),
+                [&](std::string_view rest) {
+                    if (!p.sentencepiece || !p.sentencepiece->encode(rest, out)) p.merger->encode(rest, out);
+                },
+                take);
+        },
+        take);
     return out;
 }
 
@@ -277,19 +302,25 @@ PALI_INLINE piece_kind tokenizer::kind(token id) const noexcept {
     if (id == p.image) return piece_kind::hidden;
     if (!p.in_model(id)) {
         const auto found = p.outside.find(id);
-        return found != p.outside.end() && (!found->second->special || loc_number(id) || seg_number(id)) ? piece_kind::text : piece_kind::hidden;
+        return found != p.outside.end() && (!found->second->special || loc_number(id) || seg_number(id)) ? piece_kind::text
+                                                                                                         : piece_kind::hidden;
     }
     switch (p.at(id).type) {
-    case detail::piece_type::byte: return piece_kind::byte;
-    case detail::piece_type::control: return piece_kind::hidden;
-    case detail::piece_type::unknown: return piece_kind::unknown;
-    default: return piece_kind::text;
+    case detail::piece_type::byte:
+        return piece_kind::byte;
+    case detail::piece_type::control:
+        return piece_kind::hidden;
+    case detail::piece_type::unknown:
+        return piece_kind::unknown;
+    default:
+        return piece_kind::text;
     }
 }
 
 PALI_INLINE unsigned char tokenizer::byte(token id) const noexcept {
-    return m_parts->in_model(id) && m_parts->at(id).type == detail::piece_type::byte ? static_cast<unsigned char>(detail::byte_of_piece(m_parts->at(id).text))
-                                                                                     : static_cast<unsigned char>(0);
+    return m_parts->in_model(id) && m_parts->at(id).type == detail::piece_type::byte
+               ? static_cast<unsigned char>(detail::byte_of_piece(m_parts->at(id).text))
+               : static_cast<unsigned char>(0);
 }
 
 PALI_INLINE std::string_view tokenizer::unknown_text() const noexcept { return m_parts->model.unk_surface; }
@@ -319,8 +350,9 @@ PALI_INLINE token tokenizer::pad() const {
 
 PALI_INLINE token tokenizer::image() const {
     if (m_parts->image) return *m_parts->image;
-    throw error(errc::missing_token, {m_parts->file, ": has no piece '<image>', and neither added_tokens.json nor config.json (image_token_index) names one; "
-                                                     "is it the tokenizer of a PaliGemma checkpoint?"});
+    throw error(errc::missing_token,
+                {m_parts->file, ": has no piece '<image>', and neither added_tokens.json nor config.json (image_token_index) names one; "
+                                "is it the tokenizer of a PaliGemma checkpoint?"});
 }
 
 PALI_INLINE std::optional<token> tokenizer::loc(std::size_t i) const noexcept {
@@ -334,4 +366,4 @@ PALI_INLINE std::optional<token> tokenizer::seg(std::size_t i) const noexcept {
 PALI_INLINE std::optional<std::size_t> tokenizer::loc_number(token id) const noexcept { return detail::place_of(id, m_parts->loc); }
 PALI_INLINE std::optional<std::size_t> tokenizer::seg_number(token id) const noexcept { return detail::place_of(id, m_parts->seg); }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -13,22 +13,23 @@
 #include <string>
 #include <system_error>
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
 [[nodiscard]] PALI_INLINE std::string read_whole_file(const std::filesystem::path& path) {
     constexpr std::uintmax_t largest = 256u << 20; // Gemma's model has 4 MB
     std::error_code failure;
     const auto size = std::filesystem::file_size(path, failure);
     if (failure) throw error(errc::cannot_open, {path.string(), ": cannot be read: ", failure.message()});
-    if (size > largest)
-        throw error(errc::malformed_tokenizer, {path.string(), ": has ", size, " bytes; at most ", largest, " are read"});
+    if (size > largest) throw error(errc::malformed_tokenizer, {path.string(), ": has ", size, " bytes; at most ", largest, " are read"});
     std::ifstream in(path, std::ios::binary);
     std::string bytes(static_cast<std::size_t>(size), '\0');
-    if (!in || !in.read(bytes.data(), static_cast<std::streamsize>(size))) throw error(errc::cannot_open, {path.string(), ": cannot be read"});
+    if (!in || !in.read(bytes.data(), static_cast<std::streamsize>(size)))
+        throw error(errc::cannot_open, {path.string(), ": cannot be read"});
     return bytes;
 }
 
-/// The texts of BOS, EOS and padding beside a tokenizer.json, as transformers finds them: tokenizer_config.json, special_tokens_map.json, its defaults.
+/// The texts of BOS, EOS and padding beside a tokenizer.json, as transformers finds them: tokenizer_config.json, special_tokens_map.json,
+/// its defaults.
 [[nodiscard]] PALI_INLINE std::array<std::string, 3> read_special_names(const std::filesystem::path& folder) {
     std::array<std::string, 3> names = {"<bos>", "<eos>", "<pad>"};
     constexpr const char* keys[] = {"bos_token", "eos_token", "pad_token"};
@@ -41,11 +42,13 @@ namespace pali::inline PALI_ABI::detail {
             const auto found = document.find(keys[i]);
             if (found == document.end() || found->is_null()) continue;
             const nlohmann::json& name = found->is_object() ? found->value("content", nlohmann::json()) : *found;
-            if (!name.is_string()) throw error(errc::malformed_tokenizer, {path.string(), ": ", keys[i], " is ", describe_json(*found), "; a text, or an object with \"content\", is needed"});
+            if (!name.is_string())
+                throw error(errc::malformed_tokenizer, {path.string(), ": ", keys[i], " is ", describe_json(*found),
+                                                        "; a text, or an object with \"content\", is needed"});
             names[i] = name.get<std::string>();
         }
     }
     return names;
 }
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail

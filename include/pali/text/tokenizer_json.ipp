@@ -1,5 +1,5 @@
-// tokenizer.json, as transformers saves GemmaTokenizer, read by nlohmann's SAX parser: the real file has 34 MB, of which neither the text nor a tree is
-// kept. Included by bodies only.
+// tokenizer.json, as transformers saves GemmaTokenizer, read by nlohmann's SAX parser: the real file has 34 MB, of which neither the text
+// nor a tree is kept. Included by bodies only.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -23,7 +23,7 @@
 #include <utility>
 #include <vector>
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
 /// What encoding needs of a tokenizer.json. `words` refers to `texts`, which moves with it.
 struct tokenizer_json {
@@ -40,7 +40,8 @@ public:
     using json = nlohmann::json;
 
     /// `added_only`: stops once `added_tokens` is complete and `model` begins, and reads nothing of `model`.
-    tokenizer_json_handler(const std::string& file, tokenizer_json& out, bool added_only) : m_file(file), m_out(out), m_added_only(added_only) {}
+    tokenizer_json_handler(const std::string& file, tokenizer_json& out, bool added_only)
+        : m_file(file), m_out(out), m_added_only(added_only) {}
 
     /// A second pass, when the merges came before the vocabulary: only they are read.
     [[nodiscard]] bool begin_again() {
@@ -55,7 +56,10 @@ public:
 
     [[noreturn]] void fail(const error_text& what) const { throw error(errc::malformed_tokenizer, {m_file, ": ", what}); }
     [[noreturn]] void refuse(const error_text& what) const {
-        throw error(errc::unsupported_format, {m_file, ": ", what, "; of transformers' files those of GemmaTokenizer are read (BPE with byte fallback over the text as it is) and those of TokenizersBackend are not: put the tokenizer.model of the base model into the folder in place of tokenizer.json"});
+        throw error(errc::unsupported_format,
+                    {m_file, ": ", what,
+                     "; of transformers' files those of GemmaTokenizer are read (BPE with byte fallback over the text as it is) and those "
+                     "of TokenizersBackend are not: put the tokenizer.model of the base model into the folder in place of tokenizer.json"});
     }
 
     bool null() { return value(nullptr); }
@@ -72,7 +76,8 @@ public:
         if (m_open.empty()) return value(v);
         if (m_open.back() == kind::merges) {
             const std::size_t space = v.find(' ');
-            if (space == std::string::npos || v.find(' ', space + 1) != std::string::npos) fail({"model.merges[", m_out.merges.size(), "] is ", in_quotes(v), "; two pieces with one space between them are needed"});
+            if (space == std::string::npos || v.find(' ', space + 1) != std::string::npos)
+                fail({"model.merges[", m_out.merges.size(), "] is ", in_quotes(v), "; two pieces with one space between them are needed"});
             m_pair[0] = v.substr(0, space);
             m_pair[1] = v.substr(space + 1);
             add_merge();
@@ -116,13 +121,21 @@ private:
     bool value(const json& v) {
         if (m_open.empty()) fail({"is ", v.type_name(), "; an object is needed"});
         switch (m_open.back()) {
-        case kind::vocabulary: fail({"model.vocab: ", in_quotes(m_key), " has the id ", describe_json(v), "; a number from 0 is needed"});
-        case kind::merges: fail({"model.merges[", m_out.merges.size(), "] is ", v.type_name(), "; two pieces are needed"});
-        case kind::merge: fail({"model.merges[", m_out.merges.size(), "] holds ", v.type_name(), "; two pieces are needed"});
-        case kind::added: fail({"added_tokens[", m_out.added.size(), "] is ", v.type_name(), "; an object is needed"});
-        case kind::added_entry: set_flag(v); break;
-        case kind::ignored: break;
-        default: set(path(), v);
+        case kind::vocabulary:
+            fail({"model.vocab: ", in_quotes(m_key), " has the id ", describe_json(v), "; a number from 0 is needed"});
+        case kind::merges:
+            fail({"model.merges[", m_out.merges.size(), "] is ", v.type_name(), "; two pieces are needed"});
+        case kind::merge:
+            fail({"model.merges[", m_out.merges.size(), "] holds ", v.type_name(), "; two pieces are needed"});
+        case kind::added:
+            fail({"added_tokens[", m_out.added.size(), "] is ", v.type_name(), "; an object is needed"});
+        case kind::added_entry:
+            set_flag(v);
+            break;
+        case kind::ignored:
+            break;
+        default:
+            set(path(), v);
         }
         return true;
     }
@@ -130,12 +143,14 @@ private:
     void set(std::string where, const json& v) {
         constexpr std::size_t most = 256; // a saved file has 17
         if (m_settings.size() == most) refuse({"has more than ", most, " settings outside vocab, merges and added_tokens"});
-        if (const auto [at, fresh] = m_settings.emplace(std::move(where), v); !fresh) fail({"has ", in_quotes(at->first), " twice; a key is used once"});
+        if (const auto [at, fresh] = m_settings.emplace(std::move(where), v); !fresh)
+            fail({"has ", in_quotes(at->first), " twice; a key is used once"});
     }
 
     [[nodiscard]] kind kind_of(bool object) {
         const auto need = [&](bool wanted) {
-            if (object != wanted) fail({in_quotes(path()), " is ", object ? "an object" : "an array", "; ", wanted ? "an object" : "an array", " is needed"});
+            if (object != wanted)
+                fail({in_quotes(path()), " is ", object ? "an object" : "an array", "; ", wanted ? "an object" : "an array", " is needed"});
             set(path(), object ? "{}" : "[]");
         };
         if (m_open.empty()) {
@@ -167,9 +182,12 @@ private:
             if (object) fail({"model.merges[", m_out.merges.size(), "] is an object; two pieces are needed"});
             m_pair_size = 0;
             return kind::merge;
-        case kind::settings: return object ? kind::settings : (set(path(), "[]"), kind::ignored);
-        case kind::ignored: return kind::ignored;
-        default: return value(object ? json::object() : json::array()), kind::ignored; // throws
+        case kind::settings:
+            return object ? kind::settings : (set(path(), "[]"), kind::ignored);
+        case kind::ignored:
+            return kind::ignored;
+        default:
+            return value(object ? json::object() : json::array()), kind::ignored; // throws
         }
     }
 
@@ -196,7 +214,8 @@ private:
     }
 
     void add_piece(std::uint64_t id) {
-        if (id > static_cast<std::uint64_t>(std::numeric_limits<token>::max())) fail({"model.vocab: ", in_quotes(m_key), " has the id ", id, ", which is too large"});
+        if (id > static_cast<std::uint64_t>(std::numeric_limits<token>::max()))
+            fail({"model.vocab: ", in_quotes(m_key), " has the id ", id, ", which is too large"});
         m_entries.push_back({m_out.texts.size(), static_cast<std::uint32_t>(m_key.size()), static_cast<std::uint32_t>(id)});
         m_out.texts.insert(m_out.texts.end(), m_key.begin(), m_key.end());
     }
@@ -207,8 +226,11 @@ private:
         pieces.resize(m_entries.size());
         std::vector<bool> seen(m_entries.size());
         for (const entry& e : m_entries) {
-            if (e.id >= pieces.size()) fail({"model.vocab: ", in_quotes(text_of(e)), " has the id ", e.id, ", and there are ", pieces.size(), " pieces; ids without a gap are needed"});
-            if (seen[e.id]) fail({"model.vocab: ", in_quotes(pieces[e.id].text), " and ", in_quotes(text_of(e)), " have the same id ", e.id});
+            if (e.id >= pieces.size())
+                fail({"model.vocab: ", in_quotes(text_of(e)), " has the id ", e.id, ", and there are ", pieces.size(),
+                      " pieces; ids without a gap are needed"});
+            if (seen[e.id])
+                fail({"model.vocab: ", in_quotes(pieces[e.id].text), " and ", in_quotes(text_of(e)), " have the same id ", e.id});
             seen[e.id] = true;
             pieces[e.id].text = text_of(e);
             if (byte_of_piece(text_of(e)) >= 0) pieces[e.id].type = piece_type::byte;
@@ -221,7 +243,8 @@ private:
     void add_merge() {
         const auto find = [&](const std::string& text) {
             if (const auto id = m_out.words.find(text)) return static_cast<std::uint32_t>(*id);
-            fail({"model.merges[", m_out.merges.size(), "] joins ", in_quotes(m_pair[0]), " and ", in_quotes(m_pair[1]), ", and ", in_quotes(text), " is not in model.vocab"});
+            fail({"model.merges[", m_out.merges.size(), "] joins ", in_quotes(m_pair[0]), " and ", in_quotes(m_pair[1]), ", and ",
+                  in_quotes(text), " is not in model.vocab"});
         };
         const std::uint32_t left = find(m_pair[0]), right = find(m_pair[1]);
         m_joined.assign(m_pair[0]).append(m_pair[1]);
@@ -236,14 +259,19 @@ private:
             if (!right) fail({in_quotes(where()), " is ", describe_json(v), "; ", what, " is needed"});
         };
         if (m_key == "id") {
-            need(v.is_number_unsigned() && v.get<std::uint64_t>() <= static_cast<std::uint64_t>(std::numeric_limits<token>::max()), "an id");
+            need(v.is_number_unsigned() && v.get<std::uint64_t>() <= static_cast<std::uint64_t>(std::numeric_limits<token>::max()),
+                 "an id");
             m_entry.id = v.get<token>();
         } else if (m_key == "content") {
             need(v.is_string() && !v.get_ref<const std::string&>().empty(), "a text");
             m_entry.text = v.get<std::string>();
         } else {
-            const auto flag = m_key == "special" ? &added_token::special : m_key == "normalized" ? &added_token::normalized : m_key == "single_word" ? &added_token::single_word
-                            : m_key == "lstrip"  ? &added_token::lstrip  : m_key == "rstrip"     ? &added_token::rstrip     : nullptr;
+            const auto flag = m_key == "special"       ? &added_token::special
+                              : m_key == "normalized"  ? &added_token::normalized
+                              : m_key == "single_word" ? &added_token::single_word
+                              : m_key == "lstrip"      ? &added_token::lstrip
+                              : m_key == "rstrip"      ? &added_token::rstrip
+                                                       : nullptr;
             if (flag == nullptr) refuse({in_quotes(where()), " is unknown"});
             need(v.is_boolean(), "true or false");
             m_entry.*flag = v.get<bool>();
@@ -276,7 +304,8 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
     const auto expect = [&](std::string_view name, const nlohmann::json& wanted, bool may_be_absent = false) {
         const auto found = settings.find(name);
         if (found == settings.end() ? !may_be_absent : found->second != wanted)
-            read.refuse({name, " is ", found == settings.end() ? std::string("absent") : describe_json(found->second), ", and ", describe_json(wanted), " is needed"});
+            read.refuse({name, " is ", found == settings.end() ? std::string("absent") : describe_json(found->second), ", and ",
+                         describe_json(wanted), " is needed"});
     };
     const auto is_null = [&](std::string_view name) {
         const auto found = settings.find(name);
@@ -297,15 +326,39 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
         expect("pre_tokenizer.invert", false, true);
     }
     // Whatever else stands there is not known to be without effect.
-    constexpr std::string_view known[] = {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder", "model", "model.type", "model.dropout", "model.unk_token",
-                                          "model.continuing_subword_prefix", "model.end_of_word_suffix", "model.fuse_unk", "model.byte_fallback", "model.ignore_merges", "model.vocab", "model.merges", "normalizer.type",
-                                          "normalizer.pattern.String", "normalizer.content", "pre_tokenizer.type", "pre_tokenizer.pattern.String", "pre_tokenizer.behavior", "pre_tokenizer.invert"};
+    constexpr std::string_view known[] = {"version",
+                                          "truncation",
+                                          "padding",
+                                          "added_tokens",
+                                          "normalizer",
+                                          "pre_tokenizer",
+                                          "post_processor",
+                                          "decoder",
+                                          "model",
+                                          "model.type",
+                                          "model.dropout",
+                                          "model.unk_token",
+                                          "model.continuing_subword_prefix",
+                                          "model.end_of_word_suffix",
+                                          "model.fuse_unk",
+                                          "model.byte_fallback",
+                                          "model.ignore_merges",
+                                          "model.vocab",
+                                          "model.merges",
+                                          "normalizer.type",
+                                          "normalizer.pattern.String",
+                                          "normalizer.content",
+                                          "pre_tokenizer.type",
+                                          "pre_tokenizer.pattern.String",
+                                          "pre_tokenizer.behavior",
+                                          "pre_tokenizer.invert"};
     for (const auto& [name, value] : settings)
-        if (std::find(std::begin(known), std::end(known), name) == std::end(known)) read.refuse({name, " is ", describe_json(value), ", which is not known"});
+        if (std::find(std::begin(known), std::end(known), name) == std::end(known))
+            read.refuse({name, " is ", describe_json(value), ", which is not known"});
 }
 
-/// Reads a tokenizer.json; `added_only`: no more than `added_tokens`. Throws errc::cannot_open, errc::malformed_tokenizer, or errc::unsupported_format with the
-/// name of what is not supported.
+/// Reads a tokenizer.json; `added_only`: no more than `added_tokens`. Throws errc::cannot_open, errc::malformed_tokenizer, or
+/// errc::unsupported_format with the name of what is not supported.
 [[nodiscard]] PALI_INLINE tokenizer_json read_tokenizer_json(const std::filesystem::path& path, bool added_only) {
     const std::string file = path.string();
     tokenizer_json out;
@@ -318,7 +371,8 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
     pass();
     if (!read.has_added()) read.fail("has no added_tokens; is it complete?");
     if (added_only) return out;
-    if (!read.has_vocabulary() || !read.has_merges()) check_settings(read), read.fail({"has no model.", read.has_vocabulary() ? "merges" : "vocab", "; is it complete?"});
+    if (!read.has_vocabulary() || !read.has_merges())
+        check_settings(read), read.fail({"has no model.", read.has_vocabulary() ? "merges" : "vocab", "; is it complete?"});
     check_settings(read);
     vocabulary& words = out.words;
     const auto unknown = read.settings().find("model.unk_token");
@@ -331,4 +385,4 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
     return out;
 }
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail

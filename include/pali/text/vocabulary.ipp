@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pali::inline PALI_ABI::detail {
+namespace pali { inline namespace PALI_ABI { namespace detail {
 
 /// Kinds of pieces, numbered as in sentencepiece_model.proto.
 enum class piece_type : std::uint64_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
@@ -27,8 +27,8 @@ struct model_piece {
     piece_type type = piece_type::normal;
 };
 
-/// Pieces, indexed by id, and a hash table from text to id. The texts are views into memory of the owner. Names of the tokens with a role are
-/// those that a tokenizer.model has by default.
+/// Pieces, indexed by id, and a hash table from text to id. The texts are views into memory of the owner. Names of the tokens with a role
+/// are those that a tokenizer.model has by default.
 struct vocabulary {
     std::vector<model_piece> pieces;
     std::string_view unk_surface = " \xE2\x81\x87 ", bos = "<s>", eos = "</s>", pad = "<pad>";
@@ -73,7 +73,8 @@ private:
         place wanted{.tag = static_cast<std::uint32_t>(hash >> 40 << 8 | std::min<std::size_t>(text.size(), 255))};
         if (!text.empty()) std::memcpy(&wanted.beginning, text.data(), std::min<std::size_t>(text.size(), 8));
         std::size_t at = static_cast<std::size_t>(hash) & (places.size() - 1);
-        while (places[at].number != 0 && !(places[at] == wanted && (text.size() <= 8 || pieces[places[at].number - 1].text == text))) at = (at + 1) & (places.size() - 1);
+        while (places[at].number != 0 && !(places[at] == wanted && (text.size() <= 8 || pieces[places[at].number - 1].text == text)))
+            at = (at + 1) & (places.size() - 1);
         return {&places[at], wanted};
     }
 };
@@ -86,10 +87,13 @@ private:
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-/// Pieces are non-empty, short, valid UTF-8 without zero bytes, and no two are equal. Fills `places`. Throws errc::malformed_tokenizer with `file`.
+/// Pieces are non-empty, short, valid UTF-8 without zero bytes, and no two are equal. Fills `places`. Throws errc::malformed_tokenizer with
+/// `file`.
 PALI_INLINE void check_pieces(vocabulary& words, const std::string& file) {
     constexpr std::size_t longest = 1024; // the longest piece of Gemma has 93 bytes
-    const auto fail = [&](std::size_t i, const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", what}); };
+    const auto fail = [&](std::size_t i, const error_text& what) {
+        throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", what});
+    };
     words.places.assign(std::bit_ceil(words.pieces.size() * 2 + 2), {}); // 2: rename() may insert one more
     for (std::size_t i = 0; i < words.pieces.size(); ++i) {
         const std::string_view text = words.pieces[i].text;
@@ -101,4 +105,4 @@ PALI_INLINE void check_pieces(vocabulary& words, const std::string& file) {
     }
 }
 
-} // namespace pali::inline PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::detail

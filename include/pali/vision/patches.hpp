@@ -1,17 +1,17 @@
-// A picture as a sequence: squares of pixels, each a row.
+// An image as a sequence: squares of pixels, each a row.
 #pragma once
 
 #include <pali/core/context.hpp>
 
 #include <cstddef>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// pixels (3, S, S) -> (P, 3 · side · side): patches row by row, each in the order (channel, y, x) of a convolution's weights. S is
 /// `image_size` and P (S / side)², both sides in pixels; in scratch memory.
-[[nodiscard]] inline matrix_view cut_patches(const float* pixels, std::size_t image_size, std::size_t side, context& at) {
+[[nodiscard]] inline matrix_view cut_patches(const float* pixels, std::size_t image_size, std::size_t side, context& ctx) {
     const std::size_t across = image_size / side;
-    matrix_view patches = at.take(across * across, 3 * side * side);
+    matrix_view patches = ctx.take(across * across, 3 * side * side);
     float* to = patches.data();
     for (std::size_t row = 0; row < across; ++row)
         for (std::size_t column = 0; column < across; ++column)
@@ -23,4 +23,4 @@ namespace pali::inline PALI_ABI {
     return patches;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -1,14 +1,14 @@
-// SigLIP: a picture in, a vector for every patch out.
+// SigLIP: an image in, a vector for every patch out.
 #pragma once
 
-#include <pali/config/siglip.hpp>
-#include <pali/vision/block.hpp>
+#include <pali/config/siglip_config.hpp>
 #include <pali/vision/patches.hpp>
+#include <pali/vision/vision_block.hpp>
 
 #include <string>
 #include <vector>
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// The vision tower (Zhai et al., arXiv 2303.15343): patch embedding, learned positions, blocks, a last norm; no pooling.
 template <vision_config Config, weight_storage Storage>
@@ -25,16 +25,16 @@ struct siglip {
     /// pixels (3, S, S), normalised -> (P, D), in scratch memory. `after(layer, x)` is called with the patch embeddings as layer 0 and
     /// with the output of each block as the next ones; when it returns false the work stops, and what is returned means nothing.
     template <class After>
-    [[nodiscard]] matrix_view operator()(const float* pixels, context& at, After&& after) const {
-        matrix_view x = patch_embedding(cut_patches(pixels, config.image_size, config.patch_size, at), at);
+    [[nodiscard]] matrix_view operator()(const float* pixels, context& ctx, After&& after) const {
+        matrix_view x = patch_embedding(cut_patches(pixels, config.image_size, config.patch_size, ctx), ctx);
         for (std::size_t p = 0; p < positions.count; ++p)
             for (std::size_t i = 0; i < positions.width; ++i) x(p, i) += static_cast<float>(positions[p][i]);
         if (!after(std::size_t{0}, x)) return x;
         for (std::size_t i = 0; i < layers.size(); ++i) {
-            layers[i](x, at);
+            layers[i](x, ctx);
             if (!after(i + 1, x)) return x;
         }
-        return post_norm(x, at);
+        return post_norm(x, ctx);
     }
 
     /// Names below "vision_tower.vision_model.".
@@ -50,4 +50,4 @@ struct siglip {
     }
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD

@@ -12,7 +12,7 @@
 #include <pali/weights/convert.hpp>
 #include <pali/weights/foreign.hpp>
 #include <pali/weights/names.hpp>
-#include <pali/weights/quantise.hpp>
+#include <pali/weights/quantize.hpp>
 #include <pali/weights/residency.hpp>
 #include <pali/weights/storage.hpp>
 
@@ -28,10 +28,11 @@
 #include <string_view>
 #include <vector>
 
-namespace pali::inline PALI_ABI::inline PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// Collects what a model asks for, reports everything that does not fit in one error, then fills the members.
-/// Usage: binder b(tensors, "folder"); module.bind(b.root()); b.check(hint); memory = b.finish(...). The members asked for have to stay where they are until then.
+/// Usage: binder b(tensors, "folder"); module.bind(b.root()); b.check(hint); memory = b.finish(...). The members asked for have to stay
+/// where they are until then.
 class binder {
 public:
     /// A place in the tree of names: scope["layers.0"]["mlp"] asks for tensors below "layers.0.mlp.".
@@ -42,24 +43,28 @@ public:
         /// The place below `name`.
         [[nodiscard]] scope operator[](const std::string& name) const { return {m_owner, m_prefix + name + "."}; }
 
-        /// A matrix in the model's storage; the shape in the file may have more dimensions (a convolution is a matrix of its patches). A convolution (out, channels, height, width) may lie
-        /// in the file with its channels last, as MLX writes it.
+        /// A matrix in the model's storage; the shape in the file may have more dimensions (a convolution is a matrix of its patches). A
+        /// convolution (out, channels, height, width) may lie in the file with its channels last, as MLX writes it.
         template <class Element>
         void matrix(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const {
             if (const tensor_info* tensor = m_owner.find(m_prefix + name, shape)) m_owner.want_matrix(*tensor, to, shape);
         }
-        /// A quantised matrix, from a file that holds it so or from one that does not. Its rows and columns come in whole strips and groups.
+        /// A quantized matrix, from a file that holds it so or from one that does not. Its rows and columns come in whole strips and
+        /// groups.
         template <std::size_t Bits>
-        void matrix(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
-            m_owner.want_quantised(m_prefix + name, to, shape, shape[0]);
+        void matrix(const std::string& name, quantized_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
+            m_owner.want_quantized(m_prefix + name, to, shape, shape[0]);
         }
-        /// A matrix with a row for each token: a quantised one gets rows of zeros that fill its last strip up, and a count that includes them.
+        /// A matrix with a row for each token: a quantized one gets rows of zeros that fill its last strip up, and a count that includes
+        /// them.
         template <class Element>
-        void vocabulary(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const { matrix(name, to, shape); }
+        void vocabulary(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const {
+            matrix(name, to, shape);
+        }
         /// The same.
         template <std::size_t Bits>
-        void vocabulary(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
-            m_owner.want_quantised(m_prefix + name, to, shape, quantised_rows<Bits>::padded(shape[0]));
+        void vocabulary(const std::string& name, quantized_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
+            m_owner.want_quantized(m_prefix + name, to, shape, quantized_rows<Bits>::padded(shape[0]));
         }
         /// Whether the checkpoint has it.
         [[nodiscard]] bool has(const std::string& name) const { return m_owner.look_up(m_prefix + name) != nullptr; }
@@ -69,7 +74,8 @@ public:
         }
         /// Whether `name` is not in the checkpoint, or holds the same numbers as `other`, so that one of them is enough.
         [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string& other) const {
-            const std::string mine = m_prefix + name, its = m_prefix + other, my_scales = mine + std::string(scales_suffix), its_scales = its + std::string(scales_suffix);
+            const std::string mine = m_prefix + name, its = m_prefix + other, my_scales = mine + std::string(scales_suffix),
+                              its_scales = its + std::string(scales_suffix);
             if (!m_owner.look_up(mine)) return true;
             if (!m_owner.are_same(mine, its)) return false;
             if (m_owner.look_up(my_scales) || m_owner.look_up(its_scales)) { // codes mean nothing without them
@@ -85,21 +91,25 @@ public:
         std::string m_prefix;
     };
 
-    /// `table` must outlive the binder, and the model if it is mapped. `source` names the checkpoint in messages. Throws errc::unsupported_format for weights that another program quantised.
+    /// `table` must outlive the binder, and the model if it is mapped. `source` names the checkpoint in messages. Throws
+    /// errc::unsupported_format for weights that another program quantized.
     binder(const tensor_table& table, std::string source) : m_source(std::move(source)) {
         refuse_foreign_format(table, m_source);
         const tensor_names names(table);
         m_prefixes = names.prefixes();
         for (const auto& [name, tensor] : table) {
             const auto [at, added] = m_tensors.emplace(names.published(name), named{&tensor, &name});
-            if (!added) tell(kind::ambiguous, {"tensors ", in_quotes(name), " and ", in_quotes(*at->second.name), " both stand for ", in_quotes(at->first)});
+            if (!added)
+                tell(kind::ambiguous,
+                     {"tensors ", in_quotes(name), " and ", in_quotes(*at->second.name), " both stand for ", in_quotes(at->first)});
         }
     }
 
     /// Where names begin.
     [[nodiscard]] scope root() { return {*this, ""}; }
 
-    /// Tensors that nothing was asked of, which is no harm: value heads, heads of other tasks, counters. Buffers that old versions of transformers saved are left out.
+    /// Tensors that nothing was asked of, which is no harm: value heads, heads of other tasks, counters. Buffers that old versions of
+    /// transformers saved are left out.
     [[nodiscard]] short_list unused() const {
         short_list found;
         for (const auto& [published, tensor] : m_tensors)
@@ -118,10 +128,13 @@ public:
     /// Whether something that was asked for has a type that is not read.
     [[nodiscard]] bool finds_unread_types() const noexcept { return !m_unread.empty(); }
 
-    /// Throws errc::checkpoint_mismatch with the missing and misshapen tensors, ten of a kind, and beside those with the unused ones, which are errors by themselves where one is of a layer, or if `strict`; `hint` says what may have happened. Where no name is known it is one line.
+    /// Throws errc::checkpoint_mismatch with the missing and misshapen tensors, ten of a kind, and beside those with the unused ones, which
+    /// are errors by themselves where one is of a layer, or if `strict`; `hint` says what may have happened. Where no name is known it is
+    /// one line.
     void check(const std::string& hint, bool strict = false) const {
         if (m_codes.count > 0)
-            throw error(errc::checkpoint_mismatch, {m_source, ": holds ", m_codes.weights, " weights (", m_codes.count, " matrices of them, ", in_quotes(m_codes.first), " the first); load it as ",
+            throw error(errc::checkpoint_mismatch, {m_source, ": holds ", m_codes.weights, " weights (", m_codes.count,
+                                                    " matrices of them, ", in_quotes(m_codes.first), " the first); load it as ",
                                                     m_codes.weights, ", or load the checkpoint that it was made from"});
         std::string all;
         std::size_t count = 0;
@@ -130,16 +143,23 @@ public:
             count += problems.size();
         }
         for (const auto& [type, names] : m_unread) {
-            all += error_text{"\n  tensor", names.size() == 1 ? " " : "s ", names.in_a_row(3), names.size() == 1 ? " is" : " are", " stored as ", to_string(type), "; BF16, F16 and F32 are read"}.str();
+            all +=
+                error_text{
+                    "\n  tensor",    names.size() == 1 ? " " : "s ", names.in_a_row(3), names.size() == 1 ? " is" : " are", " stored as ",
+                    to_string(type), "; BF16, F16 and F32 are read"}
+                    .str();
             count += names.size();
         }
-        if (count > 0 && std::none_of(m_tensors.begin(), m_tensors.end(), [&](const auto& one) { return m_used.contains(one.first); })) throw_unknown_names(hint);
+        if (count > 0 && std::none_of(m_tensors.begin(), m_tensors.end(), [&](const auto& one) { return m_used.contains(one.first); }))
+            throw_unknown_names(hint);
         const short_list left = unused();
-        const bool misses_layers = std::any_of(m_tensors.begin(), m_tensors.end(), [&](const auto& one) { return is_of_a_layer(one.first) && !m_used.contains(one.first); });
+        const bool misses_layers = std::any_of(m_tensors.begin(), m_tensors.end(),
+                                               [&](const auto& one) { return is_of_a_layer(one.first) && !m_used.contains(one.first); });
         if (count == 0 && !misses_layers && (!strict || left.empty())) return;
         if (!left.empty()) all += (left.size() == 1 ? "\n  unexpected tensor" : "\n  unexpected tensors") + left.joined("\n    ");
         count += left.size();
-        throw error(errc::checkpoint_mismatch, {m_source, ": ", count, count == 1 ? " tensor does" : " tensors do", " not fit the configuration:", all, hint.empty() ? "" : "\n", hint});
+        throw error(errc::checkpoint_mismatch, {m_source, ": ", count, count == 1 ? " tensor does" : " tensors do",
+                                                " not fit the configuration:", all, hint.empty() ? "" : "\n", hint});
     }
 
     /// Fills the members that were asked for; returns the memory that some of them point into. Call check() before. `copied` is called
@@ -170,10 +190,10 @@ public:
 private:
     struct job {
         const tensor_info* tensor;
-        std::size_t bytes;                                    // of the copy, if there is one
-        bool in_place;                                        // the file has the right type and alignment
-        bool small;                                           // a vector: copied only when it must be
-        std::function<void(std::byte*, thread_pool&)> place;  // null: point into the file
+        std::size_t bytes;                                   // of the copy, if there is one
+        bool in_place;                                       // the file has the right type and alignment
+        bool small;                                          // a vector: copied only when it must be
+        std::function<void(std::byte*, thread_pool&)> place; // null: point into the file
         [[nodiscard]] bool copies(residency where) const noexcept { return !in_place || (where == residency::resident && !small); }
     };
 
@@ -184,7 +204,8 @@ private:
     [[noreturn]] void throw_unknown_names(const std::string& hint) const {
         short_list found;
         for (const auto& [published, tensor] : m_tensors) found.add(in_quotes(*tensor.name));
-        throw error(errc::checkpoint_mismatch, {m_source, ": no tensor has an expected name. ", describe_unknown_names(found, m_used, m_prefixes), ". ", hint});
+        throw error(errc::checkpoint_mismatch,
+                    {m_source, ": no tensor has an expected name. ", describe_unknown_names(found, m_used, m_prefixes), ". ", hint});
     }
 
     [[nodiscard]] static std::string describe(const tensor_info& tensor) { return to_string(tensor.type) + describe_shape(tensor.shape); }
@@ -214,13 +235,14 @@ private:
         }
         const tensor_info& tensor = *found;
         const std::string& written = name_in_file(name);
-        if (const char* const weights = quantised_as(name)) {
+        if (const char* const weights = quantized_as(name)) {
             m_used.insert(name + std::string(scales_suffix));
             if (m_codes.count++ == 0) m_codes.weights = weights, m_codes.first = written;
             return nullptr;
         }
         if (tensor.shape != shape && !is_channels_last(tensor, shape)) {
-            tell(kind::shape, {tensor.file, ": tensor ", in_quotes(written), " has shape ", describe_shape(tensor.shape), ", the configuration needs ", describe_shape(shape)});
+            tell(kind::shape, {tensor.file, ": tensor ", in_quotes(written), " has shape ", describe_shape(tensor.shape),
+                               ", the configuration needs ", describe_shape(shape)});
             return nullptr;
         }
         if (!is_convertible(tensor.type)) {
@@ -237,16 +259,17 @@ private:
 
     template <class Element>
     void want(const tensor_info& tensor, bool small, std::function<void(const Element*)> set) {
-        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), fits<Element>(tensor), small, [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
-            if (!memory) return set(reinterpret_cast<const Element*>(tensor.bytes.data()));
-            auto* const to = reinterpret_cast<Element*>(memory);
-            constexpr std::size_t piece = std::size_t{1} << 18;
-            threads.run((tensor.count() + piece - 1) / piece, [&](std::size_t task) {
-                const std::size_t first = task * piece;
-                convert(tensor, first, std::min(piece, tensor.count() - first), to + first);
-            });
-            set(to);
-        }});
+        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), fits<Element>(tensor), small,
+                          [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
+                              if (!memory) return set(reinterpret_cast<const Element*>(tensor.bytes.data()));
+                              auto* const to = reinterpret_cast<Element*>(memory);
+                              constexpr std::size_t piece = std::size_t{1} << 18;
+                              threads.run((tensor.count() + piece - 1) / piece, [&](std::size_t task) {
+                                  const std::size_t first = task * piece;
+                                  convert(tensor, first, std::min(piece, tensor.count() - first), to + first);
+                              });
+                              set(to);
+                          }});
     }
 
     template <class Element>
@@ -259,32 +282,36 @@ private:
     /// A convolution whose channels come last in the file, and first in memory.
     template <class Element>
     void want_transposed(const tensor_info& tensor, rows<const Element>& to, std::size_t width, std::size_t channels) {
-        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), false, false, [&tensor, &to, width, channels](std::byte* memory, thread_pool& threads) {
-            auto* const numbers = reinterpret_cast<Element*>(memory);
-            threads.run(tensor.shape[0], [&](std::size_t row) {
-                for (std::size_t pixel = 0; pixel < width / channels; ++pixel)
-                    for (std::size_t channel = 0; channel < channels; ++channel)
-                        convert(tensor, row * width + pixel * channels + channel, 1, numbers + row * width + channel * (width / channels) + pixel);
-            });
-            to = rows<const Element>(numbers, tensor.shape[0], width);
-        }});
+        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), false, false,
+                          [&tensor, &to, width, channels](std::byte* memory, thread_pool& threads) {
+                              auto* const numbers = reinterpret_cast<Element*>(memory);
+                              threads.run(tensor.shape[0], [&](std::size_t row) {
+                                  for (std::size_t pixel = 0; pixel < width / channels; ++pixel)
+                                      for (std::size_t channel = 0; channel < channels; ++channel)
+                                          convert(tensor, row * width + pixel * channels + channel, 1,
+                                                  numbers + row * width + channel * (width / channels) + pixel);
+                              });
+                              to = rows<const Element>(numbers, tensor.shape[0], width);
+                          }});
     }
 
-    /// Which quantised weights a tensor holds codes of; null for plain numbers.
-    [[nodiscard]] const char* quantised_as(const std::string& name) const {
+    /// Which quantized weights a tensor holds codes of; null for plain numbers.
+    [[nodiscard]] const char* quantized_as(const std::string& name) const {
         if (!look_up(name + std::string(scales_suffix))) return nullptr;
         return look_up(name)->type == code_type<8> ? int8::name : int4::name;
     }
 
     /// `count` rows are wanted, of which the checkpoint may lack the last ones where they fill a strip up.
     template <std::size_t Bits>
-    void want_quantised(const std::string& name, quantised_rows<Bits>& to, const std::vector<std::size_t>& shape, std::size_t count) {
-        using layout = quantised_rows<Bits>;
+    void want_quantized(const std::string& name, quantized_rows<Bits>& to, const std::vector<std::size_t>& shape, std::size_t count) {
+        using layout = quantized_rows<Bits>;
         const std::size_t width = shape[1];
         m_used.insert(name);
-        if (!layout::fits(count, width)) return tell(kind::size, {"tensor ", in_quotes(name_in_file(name)), " is ", describe_shape(shape), "; ", what_is_quantised<Bits>()});
+        if (!layout::fits(count, width))
+            return tell(kind::size,
+                        {"tensor ", in_quotes(name_in_file(name)), " is ", describe_shape(shape), "; ", what_is_quantized<Bits>()});
         const std::string scales = name + std::string(scales_suffix);
-        if (!look_up(name) || quantised_as(name) != (Bits == 8 ? int8::name : int4::name)) {
+        if (!look_up(name) || quantized_as(name) != (Bits == 8 ? int8::name : int4::name)) {
             if (const tensor_info* const tensor = find(name, shape)) want_rounded(*tensor, to);
             return;
         }
@@ -292,7 +319,8 @@ private:
             m_used.insert(part);
             const tensor_info& tensor = *look_up(part);
             if (tensor.type == type && tensor.shape == needed) return &tensor;
-            tell(kind::shape, {tensor.file, ": tensor ", in_quotes(name_in_file(part)), " is ", describe(tensor), ", the configuration needs ", to_string(type), describe_shape(needed)});
+            tell(kind::shape, {tensor.file, ": tensor ", in_quotes(name_in_file(part)), " is ", describe(tensor),
+                               ", the configuration needs ", to_string(type), describe_shape(needed)});
             return nullptr;
         };
         const tensor_info* const codes = stored(name, code_type<Bits>, layout::codes_shape(count, width));
@@ -306,21 +334,23 @@ private:
 
     /// As they lie in the file.
     void want_bytes(const tensor_info& tensor, std::function<void(const std::byte*)> set) {
-        m_jobs.push_back({&tensor, tensor.bytes.size(), tensor.is_aligned(), false, [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
-            if (!memory) return set(tensor.bytes.data());
-            constexpr std::size_t piece = std::size_t{1} << 20;
-            threads.run((tensor.bytes.size() + piece - 1) / piece, [&](std::size_t task) {
-                const std::size_t first = task * piece;
-                std::memcpy(memory + first, tensor.bytes.data() + first, std::min(piece, tensor.bytes.size() - first));
-            });
-            set(memory);
-        }});
+        m_jobs.push_back({&tensor, tensor.bytes.size(), tensor.is_aligned(), false,
+                          [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
+                              if (!memory) return set(tensor.bytes.data());
+                              constexpr std::size_t piece = std::size_t{1} << 20;
+                              threads.run((tensor.bytes.size() + piece - 1) / piece, [&](std::size_t task) {
+                                  const std::size_t first = task * piece;
+                                  std::memcpy(memory + first, tensor.bytes.data() + first, std::min(piece, tensor.bytes.size() - first));
+                              });
+                              set(memory);
+                          }});
     }
 
     /// Rounded to codes while it is loaded.
     template <std::size_t Bits>
-    void want_rounded(const tensor_info& tensor, quantised_rows<Bits>& to) {
-        m_jobs.push_back({&tensor, quantised_bytes<Bits>(tensor), false, false, [&tensor, &to](std::byte* memory, thread_pool& threads) { to = quantise<Bits>(tensor, memory, threads); }});
+    void want_rounded(const tensor_info& tensor, quantized_rows<Bits>& to) {
+        m_jobs.push_back({&tensor, quantized_bytes<Bits>(tensor), false, false,
+                          [&tensor, &to](std::byte* memory, thread_pool& threads) { to = quantize<Bits>(tensor, memory, threads); }});
     }
 
     void want_vector(const tensor_info& tensor, const float*& to) {
@@ -331,7 +361,7 @@ private:
         const tensor_info* info;
         const std::string* name; // in the file
     };
-    struct other_codes { // matrices that are quantised otherwise than they were asked for
+    struct other_codes { // matrices that are quantized otherwise than they were asked for
         std::size_t count = 0;
         const char* weights = "";
         std::string first{};
@@ -347,4 +377,4 @@ private:
     std::vector<job> m_jobs;
 };
 
-} // namespace pali::inline PALI_ABI::inline PALI_SIMD
+}}} // namespace pali::PALI_ABI::PALI_SIMD

@@ -9,7 +9,7 @@
 #include <type_traits>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Whether the library can read weights of that type.
 [[nodiscard]] constexpr bool is_convertible(dtype type) noexcept { return type == dtype::f32 || type == dtype::bf16 || type == dtype::f16; }
@@ -24,7 +24,8 @@ namespace pali::inline PALI_ABI {
 
 /// How to make weights of other types readable.
 inline constexpr const char* conversion_cure =
-    "Convert the checkpoint by transformers: PaliGemmaForConditionalGeneration.from_pretrained(DIR, dtype=torch.bfloat16).save_pretrained(OUT)";
+    "Convert the checkpoint by transformers: PaliGemmaForConditionalGeneration.from_pretrained(DIR, "
+    "dtype=torch.bfloat16).save_pretrained(OUT)";
 
 namespace detail {
 
@@ -46,10 +47,13 @@ void convert(const tensor_info& tensor, std::size_t first, std::size_t count, To
     PALI_ASSERT(is_convertible(tensor.type) && first + count <= tensor.count());
     const std::byte* const from = tensor.bytes.data() + first * size_of(tensor.type);
     switch (tensor.type) {
-    case dtype::bf16: return detail::convert_as<bfloat16>(from, count, to);
-    case dtype::f16: return detail::convert_as<float16>(from, count, to);
-    default: return detail::convert_as<float>(from, count, to);
+    case dtype::bf16:
+        return detail::convert_as<bfloat16>(from, count, to);
+    case dtype::f16:
+        return detail::convert_as<float16>(from, count, to);
+    default:
+        return detail::convert_as<float>(from, count, to);
     }
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -4,7 +4,7 @@
 #include <pali/core/describe.hpp>
 #include <pali/core/short_list.hpp>
 #include <pali/files/tensor_table.hpp>
-#include <pali/kernels/are_finite.hpp>
+#include <pali/kernels/pointwise/are_finite.hpp>
 #include <pali/weights/convert.hpp>
 
 #include <algorithm>
@@ -16,9 +16,10 @@
 #include <string>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// Where the first number of a tensor is that is infinite or not a number; nothing for other types than BF16, F16 and F32, which are not weights.
+/// Where the first number of a tensor is that is infinite or not a number; nothing for other types than BF16, F16 and F32, which are not
+/// weights.
 [[nodiscard]] inline std::optional<std::size_t> find_not_finite(const tensor_info& tensor) noexcept {
     if (!is_convertible(tensor.type)) return std::nullopt;
     constexpr std::size_t piece = 4096;
@@ -46,9 +47,13 @@ namespace pali::inline PALI_ABI {
         for (std::size_t i = place.size(); i-- > 0; rest /= tensor.shape[i]) place[i] = rest % tensor.shape[i];
         float number = 0;
         convert(tensor, *at, 1, &number);
-        found.add({tensor.file, ": tensor ", in_quotes(name), " has ", std::isnan(number) ? "nan" : number > 0 ? "inf" : "-inf", " at ", describe_shape(place)});
+        found.add({tensor.file, ": tensor ", in_quotes(name), " has ",
+                   std::isnan(number) ? "nan"
+                   : number > 0       ? "inf"
+                                      : "-inf",
+                   " at ", describe_shape(place)});
     }
     return found;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

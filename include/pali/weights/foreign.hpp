@@ -1,4 +1,4 @@
-// Weights that other programs quantised, and adapters that are not merged: recognised by the names of their tensors, to say what they are.
+// Weights that other programs quantized, and adapters that are not merged: recognised by the names of their tensors, to say what they are.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -8,9 +8,10 @@
 #include <string>
 #include <string_view>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-/// The format of quantised weights that are not read: "AWQ", "GPTQ", "MLX", "bitsandbytes", "compressed-tensors" or "FP8 with scales"; empty for plain numbers and for pali's own.
+/// The format of quantized weights that are not read: "AWQ", "GPTQ", "MLX", "bitsandbytes", "compressed-tensors" or "FP8 with scales";
+/// empty for plain numbers and for pali's own.
 [[nodiscard]] inline std::string_view foreign_format(const tensor_table& tensors) {
     const auto find = [&](std::string_view stem, std::string_view ending) {
         const auto found = tensors.find(std::string(stem) + std::string(ending));
@@ -21,10 +22,12 @@ namespace pali::inline PALI_ABI {
         const auto stem = [whole](std::string_view ending) { return whole.substr(0, whole.size() - ending.size()); };
         if (name.ends_with(".qweight")) { // eight codes to an I32: of outputs with AWQ, of inputs with GPTQ
             const tensor_info* const scales = find(stem(".qweight"), ".scales");
-            const bool packs_outputs = scales != nullptr && !scales->shape.empty() && !tensor.shape.empty() && tensor.shape.back() < scales->shape.back();
+            const bool packs_outputs =
+                scales != nullptr && !scales->shape.empty() && !tensor.shape.empty() && tensor.shape.back() < scales->shape.back();
             return packs_outputs && find(stem(".qweight"), ".g_idx") == nullptr ? "AWQ" : "GPTQ";
         }
-        if (name.ends_with(".absmax") || name.ends_with(".SCB") || name.find(".quant_state.bitsandbytes") != std::string::npos) return "bitsandbytes";
+        if (name.ends_with(".absmax") || name.ends_with(".SCB") || name.find(".quant_state.bitsandbytes") != std::string::npos)
+            return "bitsandbytes";
         if (name.ends_with(".scales") && find(stem(".scales"), ".weight") != nullptr) return "MLX";
         if (name.ends_with(".weight_packed")) return "compressed-tensors";
         if (name.ends_with(".weight_scale_inv")) return "FP8 with scales";
@@ -40,21 +43,26 @@ namespace pali::inline PALI_ABI {
 
 /// The first tensor of an adapter that PEFT keeps beside the base (LoRA, modules_to_save); null where there is none.
 [[nodiscard]] inline const std::string* find_adapter(const tensor_table& tensors) {
-    static constexpr std::string_view segments[] = {".base_layer.", ".lora_A.", ".lora_B.", ".lora_embedding_A.", ".lora_embedding_B.", ".modules_to_save."};
+    static constexpr std::string_view segments[] = {".base_layer.",       ".lora_A.",           ".lora_B.",
+                                                    ".lora_embedding_A.", ".lora_embedding_B.", ".modules_to_save."};
     for (const auto& [name, tensor] : tensors)
         for (const std::string_view part : segments)
             if (('.' + name + '.').find(part) != std::string::npos) return &name;
     return nullptr;
 }
 
-/// Throws errc::unsupported_format for weights in such a format, and for a PEFT model that was saved without merging its adapter. `source` names the checkpoint.
+/// Throws errc::unsupported_format for weights in such a format, and for a PEFT model that was saved without merging its adapter. `source`
+/// names the checkpoint.
 inline void refuse_foreign_format(const tensor_table& tensors, const std::string& source) {
     if (const std::string* const adapter = find_adapter(tensors))
-        throw error(errc::unsupported_format, {source, ": holds a PEFT adapter that is not merged into its base: tensor ", in_quotes(*adapter),
-                                               ". Merge and save it by model.merge_and_unload().save_pretrained(OUT), and name that folder"});
+        throw error(errc::unsupported_format,
+                    {source, ": holds a PEFT adapter that is not merged into its base: tensor ", in_quotes(*adapter),
+                     ". Merge and save it by model.merge_and_unload().save_pretrained(OUT), and name that folder"});
     if (const std::string_view format = foreign_format(tensors); !format.empty())
-        throw error(errc::unsupported_format, {source, ": holds weights quantised in the format of ", format,
-                                               ", which is not read; take the checkpoint in BF16, F16 or F32 that they were made from: it can be loaded as int8 or int4"});
+        throw error(
+            errc::unsupported_format,
+            {source, ": holds weights quantized in the format of ", format,
+             ", which is not read; take the checkpoint in BF16, F16 or F32 that they were made from: it can be loaded as int8 or int4"});
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -15,7 +15,7 @@
 #include <string>
 #include <string_view>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// A tensor's name as the published checkpoints write it. transformers since 4.52 puts "model." in front, drops the inner "model." of
 /// the decoder, and moves the head to the top; since 5 there is no "vision_model." either, and what it saves mixes old and new. A model
@@ -49,7 +49,8 @@ namespace detail {
     std::string out;
     while (!name.empty()) {
         const std::size_t segment = std::min(name.find('.'), name.size() - 1) + 1;
-        if (std::find(std::begin(wrappers), std::end(wrappers), name.substr(0, segment)) == std::end(wrappers)) out += name.substr(0, segment);
+        if (std::find(std::begin(wrappers), std::end(wrappers), name.substr(0, segment)) == std::end(wrappers))
+            out += name.substr(0, segment);
         name.remove_prefix(segment);
     }
     return out;
@@ -64,7 +65,8 @@ namespace detail {
         const bool old = rest.starts_with(inner);
         if (old) rest.remove_prefix(inner.size());
         if (!rest.starts_with("layers.") && !rest.starts_with("embed_tokens.") && !rest.starts_with("norm.")) continue;
-        const bool newer = !old && before.ends_with(inner) && (before.size() == inner.size() || before[before.size() - inner.size() - 1] == '.');
+        const bool newer =
+            !old && before.ends_with(inner) && (before.size() == inner.size() || before[before.size() - inner.size() - 1] == '.');
         return newer ? before.substr(0, before.size() - inner.size()) : before;
     }
     return std::nullopt;
@@ -72,14 +74,16 @@ namespace detail {
 
 } // namespace detail
 
-/// The published names of the tensors of a checkpoint that a wrapper or a training program may have renamed. Segments of wrappers are left out wherever they stand. A prefix
+/// The published names of the tensors of a checkpoint that a wrapper or a training program may have renamed. Segments of wrappers are left
+/// out wherever they stand. A prefix
 /// ("module.", "base_model.model.", "student.") is removed when all tensors of the decoder have the same one; other tensors may lack it.
 class tensor_names {
 public:
     /// Reads the names alone.
     explicit tensor_names(const tensor_table& tensors) {
         for (const auto& [name, tensor] : tensors)
-            if (const std::string plain = detail::without_wrappers(name); const auto prefix = detail::prefix_of_decoder(plain)) m_prefixes.emplace(*prefix);
+            if (const std::string plain = detail::without_wrappers(name); const auto prefix = detail::prefix_of_decoder(plain))
+                m_prefixes.emplace(*prefix);
     }
 
     /// The published name of a tensor that the file calls `name`; of one that no checkpoint has, the same or a part of it.
@@ -96,8 +100,10 @@ private:
     std::set<std::string> m_prefixes;
 };
 
-/// For a file without a known name: "Found: 'a.w', 'b.w', and 3 more; expected: names that begin with 'language_model.'". `asked` are the names that were looked for, `prefixes` those of tensor_names.
-[[nodiscard]] inline std::string describe_unknown_names(const short_list& found, const std::set<std::string, std::less<>>& asked, const std::set<std::string>& prefixes) {
+/// For a file without a known name: "Found: 'a.w', 'b.w', and 3 more; expected: names that begin with 'language_model.'". `asked` are the
+/// names that were looked for, `prefixes` those of tensor_names.
+[[nodiscard]] inline std::string describe_unknown_names(const short_list& found, const std::set<std::string, std::less<>>& asked,
+                                                        const std::set<std::string>& prefixes) {
     short_list expected, decoders;
     std::string_view last;
     for (const std::string& name : asked) { // in their order
@@ -106,14 +112,21 @@ private:
     }
     for (const std::string& one : prefixes) decoders.add(in_quotes(one));
     const bool several = decoders.size() > 1;
-    return error_text{"Found: ", found.empty() ? "none" : found.in_a_row(3), "; expected: names that begin with ", expected.in_a_row(), several ? ". There are decoders with the prefixes " : "",
-                      several ? decoders.in_a_row() : "", several ? ": save one model alone" : ""}.str();
+    return error_text{"Found: ",
+                      found.empty() ? "none" : found.in_a_row(3),
+                      "; expected: names that begin with ",
+                      expected.in_a_row(),
+                      several ? ". There are decoders with the prefixes " : "",
+                      several ? decoders.in_a_row() : "",
+                      several ? ": save one model alone" : ""}
+        .str();
 }
 
-/// Whether a tensor is a weight of a layer of decoder or vision tower. One that the configuration has no place for would change the answer: the configuration is that of another model.
+/// Whether a tensor is a weight of a layer of decoder or vision tower. One that the configuration has no place for would change the answer:
+/// the configuration is that of another model.
 [[nodiscard]] inline bool is_of_a_layer(std::string_view published) noexcept {
     return (published.starts_with("language_model.model.layers.") || published.starts_with("vision_tower.vision_model.encoder.layers.")) &&
-        (published.ends_with(".weight") || published.ends_with(".bias"));
+           (published.ends_with(".weight") || published.ends_with(".bias"));
 }
 
 /// Whether a tensor is no parameter but a buffer that old versions of transformers saved.
@@ -121,4 +134,4 @@ private:
     return published.ends_with(".position_ids") || published.ends_with(".rotary_emb.inv_freq");
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -3,7 +3,7 @@
 
 #include <pali/core/macros.hpp>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 /// Where the weights are read from while the model runs.
 enum class residency {
@@ -11,4 +11,4 @@ enum class residency {
     resident, ///< from a copy on huge pages: decodes faster
 };
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

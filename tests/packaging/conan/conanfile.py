@@ -22,4 +22,4 @@ class Consumer(ConanFile):
 
     def test(self):
         shapes = os.path.join(self.dependencies["pali"].package_folder, "share/pali/models/shapes")
-        self.run(f'"{self.cpp.build.bindir}/consumer" "{shapes}" "{shapes}/pictures/cross_and_ring.png"', env="conanrun")
+        self.run(f'"{self.cpp.build.bindir}/consumer" "{shapes}" "{shapes}/images/cross_and_ring.png"', env="conanrun")

@@ -1,4 +1,5 @@
-// Chroma of an AVIF as Pillow shows it. libheif repeats subsampled chroma where libavif, and so Pillow, interpolates it: at edges they differ by over 16 levels.
+// Chroma of an AVIF as Pillow shows it. libheif repeats subsampled chroma where libavif, and so Pillow, interpolates it: at edges they
+// differ by over 16 levels.
 #pragma once
 
 #include <pali/image/impl/source.ipp>
@@ -9,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// Which of columns and rows an AVIF halves: 4:2:0 both, 4:2:2 columns.
 struct avif_subsampling {
@@ -26,36 +27,39 @@ PALI_INLINE avif_subsampling find_avif_subsampling(const source& from) {
     return {};
 }
 
-/// Replaces chroma that was repeated for pairs of columns, rows or both by interpolated chroma. `red` and `blue` are the weights in luma (Kr, Kb).
+/// Replaces chroma that was repeated for pairs of columns, rows or both by interpolated chroma. `red` and `blue` are the weights in luma
+/// (Kr, Kb).
 class chroma_interpolation {
 public:
-    chroma_interpolation(image& picture, float red, float blue) : m_picture(picture), m_red(red), m_blue(blue) {}
+    chroma_interpolation(image& image, float red, float blue) : m_image(image), m_red(red), m_blue(blue) {}
 
     void apply(avif_subsampling halved) {
-        // The picture may have been turned or cropped since: pairs may begin at odd places, and be rows where they were columns.
+        // The image may have been turned or cropped since: pairs may begin at odd places, and be rows where they were columns.
         const axis across = find_pairs(true), down = find_pairs(false);
         const bool turned = halved.columns && !halved.rows && down.difference < across.difference;
         m_x = {halved.columns && !turned, across.first};
         m_y = {halved.rows || turned, down.first};
-        const std::size_t columns = m_x.block(m_picture.width - 1) + 1, rows = m_y.block(m_picture.height - 1) + 1;
+        const std::size_t columns = m_x.block(m_image.width - 1) + 1, rows = m_y.block(m_image.height - 1) + 1;
         std::vector<chroma> blocks(columns * rows);
         std::vector<float> counts(columns * rows);
-        for (std::size_t y = 0; y < m_picture.height; ++y)
-            for (std::size_t x = 0; x < m_picture.width; ++x) {
+        for (std::size_t y = 0; y < m_image.height; ++y)
+            for (std::size_t x = 0; x < m_image.width; ++x) {
                 const std::size_t at = m_y.block(y) * columns + m_x.block(x);
-                const chroma c = chroma_of(m_picture.at(x, y));
+                const chroma c = chroma_of(m_image.at(x, y));
                 blocks[at].blue += c.blue, blocks[at].red += c.red;
                 counts[at] += 1;
             }
         for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i].blue /= counts[i], blocks[i].red /= counts[i];
-        for (std::size_t y = 0; y < m_picture.height; ++y) {
+        for (std::size_t y = 0; y < m_image.height; ++y) {
             const std::size_t near = m_y.block(y) * columns, far = m_y.next(y, rows) * columns;
-            for (std::size_t x = 0; x < m_picture.width; ++x) {
+            for (std::size_t x = 0; x < m_image.width; ++x) {
                 const std::size_t left = m_x.block(x), right = m_x.next(x, columns);
-                const auto mix = [&](float chroma::*c) {
-                    return (9 * (blocks[near + left].*c) + 3 * (blocks[near + right].*c) + 3 * (blocks[far + left].*c) + blocks[far + right].*c) / 16;
+                const auto mix = [&](float chroma::* c) {
+                    return (9 * (blocks[near + left].*c) + 3 * (blocks[near + right].*c) + 3 * (blocks[far + left].*c) +
+                            blocks[far + right].*c) /
+                           16;
                 };
-                set(m_picture.at(x, y), mix(&chroma::blue), mix(&chroma::red));
+                set(m_image.at(x, y), mix(&chroma::blue), mix(&chroma::red));
             }
         }
     }
@@ -66,8 +70,8 @@ private:
     };
     struct axis {
         bool halved = false;
-        std::size_t first = 0;   ///< 1: the first block is half a pair
-        double difference = 0;   ///< within pairs that begin there
+        std::size_t first = 0; ///< 1: the first block is half a pair
+        double difference = 0; ///< within pairs that begin there
 
         [[nodiscard]] std::size_t block(std::size_t at) const noexcept { return halved ? (at + first) / 2 : at; }
         /// The block on the other side of the nearer edge: samples lie in the middle of their pairs.
@@ -94,20 +98,20 @@ private:
     /// Where pairs of equal chroma begin, at even or at odd places.
     [[nodiscard]] axis find_pairs(bool across) const {
         std::array<double, 2> differences{};
-        const std::size_t length = across ? m_picture.width : m_picture.height, lines = across ? m_picture.height : m_picture.width;
+        const std::size_t length = across ? m_image.width : m_image.height, lines = across ? m_image.height : m_image.width;
         for (std::size_t line = 0; line < lines; line += 1 + lines / 256)
             for (std::size_t i = 0; i + 1 < length; ++i) {
-                const chroma a = chroma_of(across ? m_picture.at(i, line) : m_picture.at(line, i));
-                const chroma b = chroma_of(across ? m_picture.at(i + 1, line) : m_picture.at(line, i + 1));
+                const chroma a = chroma_of(across ? m_image.at(i, line) : m_image.at(line, i));
+                const chroma b = chroma_of(across ? m_image.at(i + 1, line) : m_image.at(line, i + 1));
                 differences[i % 2] += static_cast<double>(std::abs(a.blue - b.blue) + std::abs(a.red - b.red));
             }
         const std::size_t first = differences[1] < differences[0] ? 1 : 0;
         return {true, first, differences[first]};
     }
 
-    image& m_picture;
+    image& m_image;
     float m_red, m_blue;
     axis m_x, m_y;
 };
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail

@@ -9,7 +9,7 @@
 #include <span>
 #include <string>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// RFC 4648, section 4.
 [[nodiscard]] PALI_INLINE std::string base64(std::span<const std::byte> bytes) {
@@ -25,4 +25,4 @@ namespace pali::inline PALI_ABI::image_detail {
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <vector>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// The headers, as far as they concern the pixels.
 struct bmp_header {
@@ -22,23 +22,31 @@ struct bmp_header {
     std::array<std::uint32_t, 3> masks{}; ///< red, green, blue; with more than 8 bits per pixel
 
     [[nodiscard]] std::size_t colour_size() const noexcept { return size == 12 ? 3 : 4; }
-    [[nodiscard]] std::size_t stride() const noexcept { return (width * bits + 31) / 32 * 4; } ///< bytes of a row, when not run-length encoded
+    [[nodiscard]] std::size_t stride() const noexcept {
+        return (width * bits + 31) / 32 * 4;
+    } ///< bytes of a row, when not run-length encoded
     [[nodiscard]] bool run_lengths() const noexcept { return compression == 1 || compression == 2; }
 };
 
 PALI_INLINE void check_bmp(const source& from, const bmp_header& h) {
     if (h.compression > 3) {
-        const char* const what = h.size == 64 ? "RLE24" : h.compression == 4 ? "an embedded JPEG" : h.compression == 5 ? "an embedded PNG" : "an unknown compression";
-        refuse(errc::unsupported_image, from, {"a BMP with ", what, " (compression ", h.compression, ") is not supported; uncompressed, RLE4, RLE8 and bit fields are"});
+        const char* const what = h.size == 64         ? "RLE24"
+                                 : h.compression == 4 ? "an embedded JPEG"
+                                 : h.compression == 5 ? "an embedded PNG"
+                                                      : "an unknown compression";
+        refuse(errc::unsupported_image, from,
+               {"a BMP with ", what, " (compression ", h.compression, ") is not supported; uncompressed, RLE4, RLE8 and bit fields are"});
     }
     if (h.bits != 1 && h.bits != 2 && h.bits != 4 && h.bits != 8 && h.bits != 16 && h.bits != 24 && h.bits != 32)
         damaged(from, "BMP", {h.bits, " bits per pixel; 1, 2, 4, 8, 16, 24 and 32 are possible"});
     if (h.bits > 8 ? h.run_lengths() : h.compression == 3)
-        refuse(errc::unsupported_image, from, {"a BMP of ", h.bits, " bits per pixel with compression ", h.compression, " is not supported"});
+        refuse(errc::unsupported_image, from,
+               {"a BMP of ", h.bits, " bits per pixel with compression ", h.compression, " is not supported"});
     if (h.bits <= 8 && h.colours > 65536) damaged(from, "BMP", {"a palette of ", h.colours, " colours"});
     for (const std::uint32_t mask : h.masks)
         if (const std::uint32_t ones = mask == 0 ? 0 : mask >> std::countr_zero(mask); (ones & (ones + 1)) != 0)
-            refuse(errc::unsupported_image, from, {"a BMP with a bit field of mask ", mask, ", whose bits are not adjacent, is not supported"});
+            refuse(errc::unsupported_image, from,
+                   {"a BMP with a bit field of mask ", mask, ", whose bits are not adjacent, is not supported"});
 }
 
 PALI_INLINE bmp_header read_bmp_header(const source& from) {
@@ -47,7 +55,8 @@ PALI_INLINE bmp_header read_bmp_header(const source& from) {
     h.pixels_at = in.u32();
     h.size = in.u32();
     if (h.size != 12 && h.size != 16 && h.size != 40 && h.size != 52 && h.size != 56 && h.size != 64 && h.size != 108 && h.size != 124)
-        refuse(errc::unsupported_image, from, {"a BMP with a header of ", h.size, " bytes is not supported; 12, 16, 40, 52, 56, 64, 108 and 124 are"});
+        refuse(errc::unsupported_image, from,
+               {"a BMP with a header of ", h.size, " bytes is not supported; 12, 16, 40, 52, 56, 64, 108 and 124 are"});
     const unsigned char* const fields = in.take(h.size - 4);
     const auto field = [&](std::size_t at, std::size_t bytes) { // at this offset in the header; 0 where the header ends before it
         std::uint32_t value = 0;
@@ -58,7 +67,7 @@ PALI_INLINE bmp_header read_bmp_header(const source& from) {
     const bool os2 = h.size == 12;
     h.width = field(4, os2 ? 2 : 4);
     const std::uint32_t height = os2 ? field(6, 2) : field(8, 4);
-    h.top_down = height >> 24 == 0xff; // negative; a picture of 2^24 rows and more is over any limit
+    h.top_down = height >> 24 == 0xff; // negative; an image of 2^24 rows and more is over any limit
     h.height = h.top_down ? 0u - height : height;
     check_size(from, h.width, h.height);
     h.bits = field(os2 ? 10 : 14, 2);
@@ -106,12 +115,13 @@ PALI_INLINE std::vector<std::uint8_t> read_bmp_runs(const source& from, const bm
         const std::size_t length = in.u8(), code = in.u8();
         if (length > 0) { // a run; what exceeds the row is dropped
             const std::size_t pixels = std::min(length, h.width - std::min(x, h.width));
-            for (std::size_t i = 0; i < pixels && at < count; ++i) indices[at++] = static_cast<std::uint8_t>(!nibbles ? code : i % 2 == 0 ? code >> 4 : code & 15);
+            for (std::size_t i = 0; i < pixels && at < count; ++i)
+                indices[at++] = static_cast<std::uint8_t>(!nibbles ? code : i % 2 == 0 ? code >> 4 : code & 15);
             x += pixels;
         } else if (code == 0) { // end of the row
             if (x == 0 || at % h.width != 0) at += h.width - at % h.width;
             x = 0;
-        } else if (code == 1) { // end of the picture
+        } else if (code == 1) { // end of the image
             break;
         } else if (code == 2) { // a step to the right and to later rows
             const std::size_t right = in.u8(), rows = in.u8();
@@ -122,7 +132,8 @@ PALI_INLINE std::vector<std::uint8_t> read_bmp_runs(const source& from, const bm
             const unsigned char* const data = in.take(std::min(bytes, in.left()));
             const std::size_t pixels = std::min(code, count - at);
             if (static_cast<std::size_t>(from.data() + from.size() - data) < (nibbles ? (pixels + 1) / 2 : pixels)) truncated(from, "BMP");
-            for (std::size_t i = 0; i < pixels; ++i) indices[at++] = static_cast<std::uint8_t>(!nibbles ? data[i] : i % 2 == 0 ? data[i / 2] >> 4 : data[i / 2] & 15);
+            for (std::size_t i = 0; i < pixels; ++i)
+                indices[at++] = static_cast<std::uint8_t>(!nibbles ? data[i] : i % 2 == 0 ? data[i / 2] >> 4 : data[i / 2] & 15);
             if (bytes % 2 != 0 && !in.at_end()) in.take(1);
             x += code;
         }
@@ -132,7 +143,8 @@ PALI_INLINE std::vector<std::uint8_t> read_bmp_runs(const source& from, const bm
 
 /// Pillow's rounding of a bit field to 8 bits: value * 255 / largest, towards 0.
 struct bmp_field {
-    explicit bmp_field(std::uint32_t mask) : m_mask(mask), m_shift(std::countr_zero(mask)), m_top(mask == 0 ? 1 : mask >> std::countr_zero(mask)) {}
+    explicit bmp_field(std::uint32_t mask)
+        : m_mask(mask), m_shift(std::countr_zero(mask)), m_top(mask == 0 ? 1 : mask >> std::countr_zero(mask)) {}
     [[nodiscard]] std::uint8_t operator()(std::uint32_t pixel) const noexcept {
         return m_mask == 0 ? 0 : static_cast<std::uint8_t>(std::uint64_t{(pixel & m_mask) >> m_shift} * 255 / m_top);
     }
@@ -186,4 +198,4 @@ PALI_INLINE image decode_bmp(const source& from) {
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail

@@ -12,7 +12,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// Whole pixels, from (x0, y0) to before (x1, y1).
 struct area {
@@ -28,13 +28,13 @@ struct area {
     }
 };
 
-[[nodiscard]] PALI_INLINE area area_of(const image& picture) noexcept {
-    return {0, 0, static_cast<int>(picture.width), static_cast<int>(picture.height)};
+[[nodiscard]] PALI_INLINE area area_of(const image& image) noexcept {
+    return {0, 0, static_cast<int>(image.width), static_cast<int>(image.height)};
 }
 
 [[nodiscard]] inline int level(float alpha) noexcept { return static_cast<int>(std::lround(std::clamp(alpha, 0.f, 1.f) * 255)); }
 
-/// Lays `paint` over a pixel of the picture; `alpha` 0 (nothing) to 255 (all).
+/// Lays `paint` over a pixel of the image; `alpha` 0 (nothing) to 255 (all).
 inline void blend(image& on, int x, int y, colour paint, int alpha) noexcept {
     std::uint8_t* pixel = on.at(static_cast<std::size_t>(x), static_cast<std::size_t>(y));
     const auto mix = [&](std::uint8_t below, std::uint8_t above) {
@@ -91,7 +91,8 @@ class contour {
 public:
     /// The edge is where the mask, linear between the middles of its pixels, passes from outside to inside; distances up to `reach` pixels.
     contour(const mask& of, const area& bounds, int reach)
-        : m_mask(of), m_reach(reach), m_area(bounds.grown(reach + 2) & area{0, 0, static_cast<int>(of.width), static_cast<int>(of.height)}) {
+        : m_mask(of), m_reach(reach),
+          m_area(bounds.grown(reach + 2) & area{0, 0, static_cast<int>(of.width), static_cast<int>(of.height)}) {
         if (bounds.empty()) return;
         m_distances.assign(static_cast<std::size_t>(m_area.pixels()), nowhere);
         for (int y = bounds.y0 - 1; y < bounds.y1; ++y)
@@ -122,7 +123,7 @@ private:
         return static_cast<std::size_t>(y - m_area.y0) * static_cast<std::size_t>(m_area.width()) + static_cast<std::size_t>(x - m_area.x0);
     }
 
-    [[nodiscard]] float value(int x, int y) const noexcept { // nothing is inside beyond the picture
+    [[nodiscard]] float value(int x, int y) const noexcept { // nothing is inside beyond the image
         if (x < 0 || y < 0 || x >= static_cast<int>(m_mask.width) || y >= static_cast<int>(m_mask.height)) return 0;
         return m_mask.values[static_cast<std::size_t>(y) * m_mask.width + static_cast<std::size_t>(x)];
     }
@@ -164,4 +165,4 @@ private:
     std::vector<float> m_distances;
 };
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail

@@ -15,14 +15,14 @@
 #include <utility>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace image_detail {
 
-/// Sizes in pixels, for one picture.
+/// Sizes in pixels, for one image.
 struct sizes {
-    sizes(const image& picture, float scale) {
-        const float side = static_cast<float>(std::min(picture.width, picture.height));
+    sizes(const image& image, float scale) {
+        const float side = static_cast<float>(std::min(image.width, image.height));
         // Capitals are 0.711 em high in Roboto; whole pixels of them are sharper, and under 7 they are hard to read.
         const float capitals = std::max(1.f, std::round(std::max(7.f, side / 45) * scale));
         em = capitals / 0.711f;
@@ -46,9 +46,9 @@ struct placed_mark {
     double order = 0;          ///< large first
 };
 
-/// The edge of a box on whole pixels, its line in the middle of the edge and all of it within the picture; none for what lies outside.
-[[nodiscard]] PALI_INLINE std::optional<area> outline_of(const box& b, const image& picture, int thickness) {
-    const area all = area_of(picture);
+/// The edge of a box on whole pixels, its line in the middle of the edge and all of it within the image; none for what lies outside.
+[[nodiscard]] PALI_INLINE std::optional<area> outline_of(const box& b, const image& image, int thickness) {
+    const area all = area_of(image);
     if (std::isnan(b.x0) || std::isnan(b.y0) || std::isnan(b.x1) || std::isnan(b.y1)) return {};
     const auto [left, right] = std::minmax(b.x0, b.x1);
     const auto [top, bottom] = std::minmax(b.y0, b.y1);
@@ -64,36 +64,35 @@ struct placed_mark {
     return area{x0, y0, x1, y1};
 }
 
-[[nodiscard]] PALI_INLINE std::vector<placed_mark> place(const image& picture, std::span<const mark> marks, const sizes& size) {
+[[nodiscard]] PALI_INLINE std::vector<placed_mark> place(const image& image, std::span<const mark> marks, const sizes& size) {
     std::vector<std::string_view> labels;
     std::vector<placed_mark> placed;
     for (const mark& m : marks) {
         const auto known = std::find(labels.begin(), labels.end(), m.label);
         const auto index = static_cast<std::size_t>(known - labels.begin());
         if (known == labels.end()) labels.push_back(m.label);
-        placed_mark made{.what = &m, .paint = label_colour(index), .box = outline_of(m.where, picture, size.outline)};
+        placed_mark made{.what = &m, .paint = label_colour(index), .box = outline_of(m.where, image, size.outline)};
         if (m.inside != nullptr && !m.inside->empty()) {
-            if (m.inside->width != picture.width || m.inside->height != picture.height || m.inside->values.size() != picture.width * picture.height)
-                throw error(errc::invalid_argument, {"draw: a mask of ", m.inside->width, " x ", m.inside->height, " for a picture of ", picture.width, " x ",
-                                                     picture.height});
+            if (m.inside->width != image.width || m.inside->height != image.height || m.inside->values.size() != image.width * image.height)
+                throw error(errc::invalid_argument, {"draw: a mask of ", m.inside->width, " x ", m.inside->height, " for an image of ",
+                                                     image.width, " x ", image.height});
             made.inside = bounds_of(*m.inside);
         }
         made.order = static_cast<double>(made.box ? made.box->pixels() : made.inside.pixels());
         placed.push_back(made);
     }
-    std::sort(placed.begin(), placed.end(), [](const placed_mark& a, const placed_mark& b) {
-        return a.order != b.order ? a.order > b.order : a.what < b.what;
-    });
+    std::sort(placed.begin(), placed.end(),
+              [](const placed_mark& a, const placed_mark& b) { return a.order != b.order ? a.order > b.order : a.what < b.what; });
     return placed;
 }
 
 /// Where a plate of that size says what `about` is: above it, within it, below it; where others are not, as far as that goes.
-[[nodiscard]] PALI_INLINE area place_plate(const area& about, int width, int height, const area& picture, const std::vector<area>& others) {
+[[nodiscard]] PALI_INLINE area place_plate(const area& about, int width, int height, const area& image, const std::vector<area>& others) {
     area best{};
     long long least = -1;
     const auto offer = [&](int x, int y) { // whether it is free
-        x = std::clamp(x, picture.x0, picture.x1 - width);
-        if (y < picture.y0 || y + height > picture.y1) return false;
+        x = std::clamp(x, image.x0, image.x1 - width);
+        if (y < image.y0 || y + height > image.y1) return false;
         const area plate{x, y, x + width, y + height};
         long long covered = 0;
         for (const area& other : others) covered += (plate & other).pixels();
@@ -108,7 +107,7 @@ struct placed_mark {
         if (offer(about.x0, y)) return best;
     for (int step = 1; step <= 2; ++step) // farther off it would seem to be another's
         if (offer(about.x0, about.y1 + step * height) || offer(about.x0, about.y0 - (step + 1) * height)) return best;
-    if (least < 0) offer(about.x0, std::clamp(about.y0 - height, picture.y0, picture.y1 - height)); // less room above and below than it takes
+    if (least < 0) offer(about.x0, std::clamp(about.y0 - height, image.y0, image.y1 - height)); // less room above and below than it takes
     return best;
 }
 
@@ -161,24 +160,26 @@ PALI_INLINE void draw_labels(image& on, const std::vector<placed_mark>& placed, 
 }
 #else
 PALI_INLINE void draw_labels(image&, const std::vector<placed_mark>& placed, const sizes&, const draw_options&) {
-    if (!placed.empty()) throw error(errc::cannot_write, "draw: this build of pali was made without stb_truetype.h, which labels are drawn with");
+    if (!placed.empty())
+        throw error(errc::cannot_write, "draw: this build of pali was made without stb_truetype.h, which labels are drawn with");
 }
 #endif
 
 } // namespace image_detail
 
-PALI_INLINE image draw(const image& picture, std::span<const mark> marks, const draw_options& options) {
+PALI_INLINE image draw(const image& image, std::span<const mark> marks, const draw_options& options) {
     using namespace image_detail;
     constexpr std::size_t most = std::size_t{1} << 24; // as resize
-    if (picture.width == 0 || picture.height == 0 || picture.width > most || picture.height > most ||
-        picture.pixels.size() != picture.width * picture.height * 3)
-        throw error(errc::invalid_argument, {"draw: a picture of ", picture.width, " x ", picture.height, " with ", picture.pixels.size(),
+    if (image.width == 0 || image.height == 0 || image.width > most || image.height > most ||
+        image.pixels.size() != image.width * image.height * 3)
+        throw error(errc::invalid_argument, {"draw: an image of ", image.width, " x ", image.height, " with ", image.pixels.size(),
                                              " bytes; it needs a pixel and 3 bytes for each"});
     if (!(options.opacity >= 0 && options.opacity <= 1) || !(options.scale > 0 && options.scale <= 100))
-        throw error(errc::invalid_argument, {"draw: opacity ", options.opacity, " and scale ", options.scale, "; opacity is 0 to 1, scale over 0 to 100"});
-    const sizes size(picture, options.scale);
-    const std::vector<placed_mark> placed = place(picture, marks, size);
-    image made = picture;
+        throw error(errc::invalid_argument,
+                    {"draw: opacity ", options.opacity, " and scale ", options.scale, "; opacity is 0 to 1, scale over 0 to 100"});
+    const sizes size(image, options.scale);
+    const std::vector<placed_mark> placed = place(image, marks, size);
+    pali::image made = image;
     for (const placed_mark& m : placed) {
         if (!m.inside.empty()) fill(made, *m.what->inside, m.paint, options.opacity);
         else if (m.box) fill(made, m.box->grown(-size.outline), m.paint, level(options.opacity / 3));
@@ -192,7 +193,8 @@ PALI_INLINE image draw(const image& picture, std::span<const mark> marks, const 
             frame(made, m.box->grown(-thickness), size.rim, {}, rim_alpha);
         }
         if (has_mask) {
-            const float half = std::max(static_cast<float>(size.outline), 1.5f) / 2; // thinner, it would be pale where it runs between pixels
+            const float half =
+                std::max(static_cast<float>(size.outline), 1.5f) / 2; // thinner, it would be pale where it runs between pixels
             const float rim = static_cast<float>(size.rim);
             const contour edge(*m.what->inside, m.inside, size.outline / 2 + size.rim + 2);
             edge.stroke(made, half, half + rim, {}, static_cast<float>(rim_alpha) / 255);
@@ -203,4 +205,4 @@ PALI_INLINE image draw(const image& picture, std::span<const mark> marks, const 
     return made;
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

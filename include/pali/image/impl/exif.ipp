@@ -10,23 +10,25 @@
 #include <string_view>
 #include <vector>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// The metadata of a picture that may hold its orientation.
-struct picture_metadata {
+/// The metadata of an image that may hold its orientation.
+struct image_metadata {
     std::vector<std::byte> exif; ///< TIFF data, with or without "Exif\0\0" in front
     std::string_view xmp;        ///< XML, within the file or within `unpacked`
     std::string unpacked;        ///< XMP that was compressed
 };
 
-/// The orientation tag (0x0112) of EXIF data, 0 where its value is no whole number; nothing where the tag is absent or the data is invalid. As in Pillow the first
-/// readable entry counts, and none behind an entry whose data lies outside.
+/// The orientation tag (0x0112) of EXIF data, 0 where its value is no whole number; nothing where the tag is absent or the data is invalid.
+/// As in Pillow the first readable entry counts, and none behind an entry whose data lies outside.
 PALI_INLINE std::optional<std::int64_t> exif_orientation(std::span<const std::byte> tiff) {
-    for (int i = 0; i < 2 && tiff.size() >= 6 && std::memcmp(tiff.data(), "Exif\0\0", 6) == 0; ++i) tiff = tiff.subspan(6); // some writers repeat it
+    for (int i = 0; i < 2 && tiff.size() >= 6 && std::memcmp(tiff.data(), "Exif\0\0", 6) == 0; ++i)
+        tiff = tiff.subspan(6); // some writers repeat it
     if (tiff.size() < 8) return std::nullopt;
     const auto* data = reinterpret_cast<const unsigned char*>(tiff.data());
     const bool little = data[0] == 'I';
-    if (std::memcmp(data, little ? "II" : "MM", 2) != 0 || (std::memcmp(data + 2, "\0*", 2) != 0 && std::memcmp(data + 2, "*\0", 2) != 0)) return std::nullopt;
+    if (std::memcmp(data, little ? "II" : "MM", 2) != 0 || (std::memcmp(data + 2, "\0*", 2) != 0 && std::memcmp(data + 2, "*\0", 2) != 0))
+        return std::nullopt;
     const auto number = [&](std::uint64_t at, std::size_t size) {
         std::uint64_t value = 0;
         for (std::size_t i = 0; i < size; ++i) value = value << 8 | data[at + (little ? size - 1 - i : i)];
@@ -47,13 +49,19 @@ PALI_INLINE std::optional<std::int64_t> exif_orientation(std::span<const std::by
         if (values + bytes > tiff.size()) break;
         if (number(at, 2) != orientation_tag) continue;
         switch (type) {
-        case 3: return static_cast<std::int64_t>(number(values, 2)); // SHORT
-        case 4:                                                      // LONG
-        case 13: return static_cast<std::int64_t>(number(values, 4)); // IFD
-        case 6: return static_cast<std::int8_t>(number(values, 1));   // SBYTE
-        case 8: return static_cast<std::int16_t>(number(values, 2));  // SSHORT
-        case 9: return static_cast<std::int32_t>(number(values, 4));  // SLONG
-        default: return 0;
+        case 3:
+            return static_cast<std::int64_t>(number(values, 2)); // SHORT
+        case 4:                                                  // LONG
+        case 13:
+            return static_cast<std::int64_t>(number(values, 4)); // IFD
+        case 6:
+            return static_cast<std::int8_t>(number(values, 1)); // SBYTE
+        case 8:
+            return static_cast<std::int16_t>(number(values, 2)); // SSHORT
+        case 9:
+            return static_cast<std::int32_t>(number(values, 4)); // SLONG
+        default:
+            return 0;
         }
     }
     return std::nullopt;
@@ -72,14 +80,14 @@ PALI_INLINE std::optional<std::int64_t> xmp_orientation(std::string_view xmp) {
 }
 
 /// 1 to 8. As in Pillow, XMP counts where EXIF has no orientation tag, and a value outside 1 to 8 means upright.
-PALI_INLINE int orientation_of(const picture_metadata& from) {
+PALI_INLINE int orientation_of(const image_metadata& from) {
     std::optional<std::int64_t> found = exif_orientation(from.exif);
     if (!found) found = xmp_orientation(from.unpacked.empty() ? from.xmp : std::string_view(from.unpacked));
     const std::int64_t value = found.value_or(1);
     return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
 }
 
-/// Turns a picture with this orientation upright: bit 2 of (orientation - 1) transposes, the other bits mirror.
+/// Turns an image with this orientation upright: bit 2 of (orientation - 1) transposes, the other bits mirror.
 PALI_INLINE image upright(image from, int orientation) {
     if (orientation == 1) return from;
     const bool transposed = orientation >= 5;
@@ -89,9 +97,10 @@ PALI_INLINE image upright(image from, int orientation) {
     for (std::size_t y = 0; y < made.height; ++y)
         for (std::size_t x = 0; x < made.width; ++x) {
             const std::size_t column = transposed ? y : x, row = transposed ? x : y;
-            std::memcpy(made.at(x, y), from.at(from_right ? from.width - 1 - column : column, from_bottom ? from.height - 1 - row : row), 3);
+            std::memcpy(made.at(x, y), from.at(from_right ? from.width - 1 - column : column, from_bottom ? from.height - 1 - row : row),
+                        3);
         }
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail

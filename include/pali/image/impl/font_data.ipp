@@ -6,7 +6,7 @@
 
 #include <pali/core/macros.hpp>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 inline constexpr char font_base64[] =
     "AAEAAAAHAEAAAgAwY21hcE4NWY4AAAkcAAADJGdseWajFgq9AAAQVAAAZlZoZWFkAPgH0QAAAHwAAAA2aGhlYQ77CB0AAAC0AAAAJGhtdHgG461ZAAAA-AAACCRsb2NhZmeBEwAADEAA"
@@ -300,4 +300,4 @@ inline constexpr char font_base64[] =
     "AAAEZQXyAiYA3AAAAAcAcgFE__L__wAM_ksD1wXnAiYAWgAAAAYAlkoA__8AlQAABE0HPgImACYAAAAHAEEA6AE-__8AlQAABQ0HPgImAMcAAAAHAEEBSQE-__8AVP_sBAwGAAImAEYA"
     "AAAHAEEAoAAA__8AhgAABBMF8gImANsAAAAHAEEAxP_yAAA";
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::image_detail

@@ -11,7 +11,7 @@
 #include <cstring>
 #include <string>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 enum class format { jpeg, png, webp, gif, bmp, pnm, tga, tiff, heic, avif, unknown };
 
@@ -58,9 +58,9 @@ PALI_INLINE const char* unread_format(const source& from) {
         const char* name;
     };
     for (const known& k : {known{"\xff\x0a"sv, "JPEG XL"}, known{"\0\0\0\x0cJXL "sv, "JPEG XL"}, known{"\0\0\0\x0cjP  "sv, "JPEG 2000"},
-                           known{"\xff\x4f\xff\x51"sv, "JPEG 2000"}, known{"8BPS"sv, "a Photoshop document"}, known{"%PDF-"sv, "PDF"}, known{"\0\0\1\0"sv, "ICO"},
-                           known{"\x76\x2f\x31\x01"sv, "OpenEXR"}, known{"<svg"sv, "SVG"}, known{"<?xml"sv, "XML, such as SVG"}, known{"<!DOCTYPE"sv, "an HTML page"},
-                           known{"<html"sv, "an HTML page"}})
+                           known{"\xff\x4f\xff\x51"sv, "JPEG 2000"}, known{"8BPS"sv, "a Photoshop document"}, known{"%PDF-"sv, "PDF"},
+                           known{"\0\0\1\0"sv, "ICO"}, known{"\x76\x2f\x31\x01"sv, "OpenEXR"}, known{"<svg"sv, "SVG"},
+                           known{"<?xml"sv, "XML, such as SVG"}, known{"<!DOCTYPE"sv, "an HTML page"}, known{"<html"sv, "an HTML page"}})
         if (begins_with(from, k.mark)) return k.name;
     return nullptr;
 }
@@ -79,15 +79,19 @@ PALI_INLINE std::string formats_read() {
 /// A format whose library this build was made without.
 [[noreturn]] PALI_INLINE void unsupported(const source& from, const char* format, const char* library) {
     refuse(errc::unsupported_image, from,
-           {"the file is ", format, ", which this build of pali cannot read: it was made without ", library, ". It reads ", formats_read(), "; convert the file to one of these"});
+           {"the file is ", format, ", which this build of pali cannot read: it was made without ", library, ". It reads ", formats_read(),
+            "; convert the file to one of these"});
 }
 
 [[noreturn]] PALI_INLINE void unknown_format(const source& from) {
-    if (is_lfs_pointer({reinterpret_cast<const char*>(from.data()), from.size()})) throw error(errc::unsupported_image, {from.name, lfs_pointer_words});
+    if (is_lfs_pointer({reinterpret_cast<const char*>(from.data()), from.size()}))
+        throw error(errc::unsupported_image, {from.name, lfs_pointer_words});
     const char* const name = unread_format(from);
     refuse(errc::unsupported_image, from,
-           {from.size() == 0 ? "the file is empty" : name == nullptr ? "not a picture of a known format" : "the file is ", name == nullptr ? "" : name,
-            name == nullptr ? "" : ", which is not supported", "; pali reads ", formats_read()});
+           {from.size() == 0  ? "the file is empty"
+            : name == nullptr ? "not an image of a known format"
+                              : "the file is ",
+            name == nullptr ? "" : name, name == nullptr ? "" : ", which is not supported", "; pali reads ", formats_read()});
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail

@@ -1,4 +1,4 @@
-// Which libraries this build reads pictures with: the build says so, or else the headers that are there do.
+// Which libraries this build reads images with: the build says so, or else the headers that are there do.
 #pragma once
 
 #ifndef PALI_WITH_JPEG

@@ -6,7 +6,7 @@
 #include <array>
 #include <cstring>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 using gif_palette = std::array<std::array<std::uint8_t, 3>, 256>;
 
@@ -75,14 +75,16 @@ PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, curso
     std::uint8_t first = 0; // of what `before` stood for
     while (indices.size() < count) {
         const int code = codes.next(size);
-        if (code < 0 || code == end) damaged(from, "GIF", {"the data of its first frame ends after ", indices.size(), " of ", count, " pixels"});
+        if (code < 0 || code == end)
+            damaged(from, "GIF", {"the data of its first frame ends after ", indices.size(), " of ", count, " pixels"});
         if (code == clear) {
             size = root + 1;
             next = clear + 2;
             before = -1;
             continue;
         }
-        if (code > next || (code == next && next >= most_codes) || (code > end && before < 0)) damaged(from, "GIF", "it has a code that is not defined");
+        if (code > next || (code == next && next >= most_codes) || (code > end && before < 0))
+            damaged(from, "GIF", "it has a code that is not defined");
         // A code is a chain from its last index to its first; the one being defined is the one before and its own first.
         std::size_t length = 0;
         int at = code;
@@ -108,7 +110,7 @@ PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, curso
     return indices;
 }
 
-/// Row `i` as stored is this row of the picture: every 8th, every 8th from 4, every 4th from 2, every 2nd from 1.
+/// Row `i` as stored is this row of the image: every 8th, every 8th from 4, every 4th from 2, every 2nd from 1.
 PALI_INLINE std::size_t gif_row(std::size_t i, std::size_t height, bool interlaced) {
     if (!interlaced) return i;
     for (const auto& [start, step] : {std::array<std::size_t, 2>{0, 8}, {4, 8}, {2, 4}, {1, 2}}) {
@@ -155,4 +157,4 @@ PALI_INLINE image decode_gif(const source& from) {
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail

@@ -1,4 +1,4 @@
-// HEIC and AVIF through libheif: the primary picture, turned and cropped as its container says. EXIF orientation in these files repeats
+// HEIC and AVIF through libheif: the primary image, turned and cropped as its container says. EXIF orientation in these files repeats
 // the container's and is not used.
 #pragma once
 
@@ -6,20 +6,20 @@
 
 #if PALI_WITH_HEIF
 
-#include <pali/image/impl/avif_chroma.ipp>
-#include <pali/image/impl/source.ipp>
+#  include <pali/image/impl/avif_chroma.ipp>
+#  include <pali/image/impl/source.ipp>
 
-#include <algorithm>
-#include <cstring>
-#include <limits>
-#include <memory>
-#include <new>
-#include <string_view>
-#include <utility>
+#  include <algorithm>
+#  include <cstring>
+#  include <limits>
+#  include <memory>
+#  include <new>
+#  include <string_view>
+#  include <utility>
 
-#include <libheif/heif.h>
+#  include <libheif/heif.h>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 struct heif_deleter {
     void operator()(heif_context* p) const noexcept { heif_context_free(p); }
@@ -53,17 +53,21 @@ PALI_INLINE void check_heif(const source& from, const char* format, const heif_e
     std::string_view message = status.message == nullptr ? "" : status.message;
     while (message.ends_with('\n')) message.remove_suffix(1);
     if (status.subcode == heif_suberror_Security_limit_exceeded)
-        refuse(errc::image_too_large, from, {"a side of the ", format, " is over the limit of ", from.options.max_side, " pixels: raise max_side if you trust the file"});
+        refuse(
+            errc::image_too_large, from,
+            {"a side of the ", format, " is over the limit of ", from.options.max_side, " pixels: raise max_side if you trust the file"});
     if (status.code == heif_error_Memory_allocation_error) throw std::bad_alloc();
     if (status.code == heif_error_Unsupported_filetype || status.code == heif_error_Unsupported_feature)
-        refuse(errc::unsupported_image, from, {"libheif cannot decode this ", format, ": ", message,
-                                               ". Where its decoders are packages of their own (Debian 13: libheif-plugin-libde265 for HEIC, libheif-plugin-dav1d for AVIF), install them"});
+        refuse(errc::unsupported_image, from,
+               {"libheif cannot decode this ", format, ": ", message,
+                ". Where its decoders are packages of their own (Debian 13: libheif-plugin-libde265 for HEIC, libheif-plugin-dav1d for "
+                "AVIF), install them"});
     if (!heif_is_whole(from)) truncated(from, format);
     damaged(from, format, message);
 }
 
 /// With the matrix that the container names; without one, and with those that libavif does not know either, BT.601.
-PALI_INLINE void interpolate_chroma(image& picture, const heif_image_handle* handle, avif_subsampling halved) {
+PALI_INLINE void interpolate_chroma(image& image, const heif_image_handle* handle, avif_subsampling halved) {
     heif_color_profile_nclx* found = nullptr;
     const heif_error status = heif_image_handle_get_nclx_color_profile(handle, &found);
     const std::unique_ptr<heif_color_profile_nclx, void (*)(heif_color_profile_nclx*)> profile(found, heif_nclx_color_profile_free);
@@ -71,15 +75,25 @@ PALI_INLINE void interpolate_chroma(image& picture, const heif_image_handle* han
     if (status.code == heif_error_Ok && found != nullptr) {
         switch (found->matrix_coefficients) {
         case heif_matrix_coefficients_RGB_GBR:
-        case heif_matrix_coefficients_YCgCo: return;
-        case heif_matrix_coefficients_ITU_R_BT_709_5: red_and_blue = {0.2126f, 0.0722f}; break;
-        case heif_matrix_coefficients_US_FCC_T47: red_and_blue = {0.30f, 0.11f}; break;
-        case heif_matrix_coefficients_SMPTE_240M: red_and_blue = {0.212f, 0.087f}; break;
-        case heif_matrix_coefficients_ITU_R_BT_2020_2_non_constant_luminance: red_and_blue = {0.2627f, 0.0593f}; break;
-        default: break;
+        case heif_matrix_coefficients_YCgCo:
+            return;
+        case heif_matrix_coefficients_ITU_R_BT_709_5:
+            red_and_blue = {0.2126f, 0.0722f};
+            break;
+        case heif_matrix_coefficients_US_FCC_T47:
+            red_and_blue = {0.30f, 0.11f};
+            break;
+        case heif_matrix_coefficients_SMPTE_240M:
+            red_and_blue = {0.212f, 0.087f};
+            break;
+        case heif_matrix_coefficients_ITU_R_BT_2020_2_non_constant_luminance:
+            red_and_blue = {0.2627f, 0.0593f};
+            break;
+        default:
+            break;
         }
     }
-    chroma_interpolation(picture, red_and_blue.first, red_and_blue.second).apply(halved);
+    chroma_interpolation(image, red_and_blue.first, red_and_blue.second).apply(halved);
 }
 
 PALI_INLINE image decode_heif(const source& from, bool is_avif) {
@@ -87,7 +101,8 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
     const heif_ptr<heif_context> context(heif_context_alloc());
     const heif_ptr<heif_decoding_options> options(heif_decoding_options_alloc());
     if (context == nullptr || options == nullptr) throw std::bad_alloc();
-    heif_context_set_maximum_image_size_limit(context.get(), static_cast<int>(std::min<std::size_t>(from.options.max_side, std::numeric_limits<int>::max())));
+    heif_context_set_maximum_image_size_limit(
+        context.get(), static_cast<int>(std::min<std::size_t>(from.options.max_side, std::numeric_limits<int>::max())));
     check_heif(from, format, heif_context_read_from_memory_without_copy(context.get(), from.data(), from.size(), nullptr));
     heif_image_handle* primary = nullptr;
     check_heif(from, format, heif_context_get_primary_image_handle(context.get(), &primary));
@@ -99,8 +114,8 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
 
     options->convert_hdr_to_8bit = 1;
 #  if LIBHEIF_NUMERIC_VERSION >= 0x010f0000 // 1.15
-    // dav1d, which libheif prefers, writes to standard error about damaged files, and libheif gives no access to its logger. libaom writes nothing, and its pixels
-    // are the same. Where it is not installed libheif takes another.
+    // dav1d, which libheif prefers, writes to standard error about damaged files, and libheif gives no access to its logger. libaom writes
+    // nothing, and its pixels are the same. Where it is not installed libheif takes another.
     if (is_avif) options->decoder_id = "aom";
 #  endif
 #  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; before, it has no other way
@@ -109,18 +124,20 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
 #  endif
     heif_image* decoded = nullptr;
     check_heif(from, format, heif_decode_image(primary, &decoded, heif_colorspace_RGB, heif_chroma_interleaved_RGB, options.get()));
-    const heif_ptr<heif_image> picture(decoded);
-    const int width = heif_image_get_width(decoded, heif_channel_interleaved), height = heif_image_get_height(decoded, heif_channel_interleaved);
+    const heif_ptr<heif_image> image(decoded);
+    const int width = heif_image_get_width(decoded, heif_channel_interleaved),
+              height = heif_image_get_height(decoded, heif_channel_interleaved);
     check(width, height);
     int stride = 0;
     const std::uint8_t* const rows = heif_image_get_plane_readonly(decoded, heif_channel_interleaved, &stride);
     if (rows == nullptr || stride < width * 3) damaged(from, format, "libheif gives no pixels");
-    image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
+    pali::image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
     for (std::size_t y = 0; y < made.height; ++y) std::memcpy(made.at(0, y), rows + y * static_cast<std::size_t>(stride), made.width * 3);
-    if (const avif_subsampling halved = is_avif ? find_avif_subsampling(from) : avif_subsampling{}; halved.columns) interpolate_chroma(made, primary, halved);
+    if (const avif_subsampling halved = is_avif ? find_avif_subsampling(from) : avif_subsampling{}; halved.columns)
+        interpolate_chroma(made, primary, halved);
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 #endif

@@ -5,14 +5,14 @@
 
 #if PALI_WITH_JPEG
 
-#include <pali/image/impl/source.ipp>
+#  include <pali/image/impl/source.ipp>
 
-#include <csetjmp>
-#include <cstdio> // before jpeglib.h, which uses FILE
+#  include <csetjmp>
+#  include <cstdio> // before jpeglib.h, which uses FILE
 
-#include <jpeglib.h>
+#  include <jpeglib.h>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// libjpeg with its errors led back here: it reports by longjmp, so what runs between holds nothing that needs a destructor.
 class jpeg_reader {
@@ -23,7 +23,7 @@ public:
         m_errors.output_message = [](j_common_ptr) {};
         m_info.client_data = this;
         m_progress.progress_monitor = [](j_common_ptr info) {
-            // A scan costs a pass over the whole picture and may be a few bytes long; encoders write about ten.
+            // A scan costs a pass over the whole image and may be a few bytes long; encoders write about ten.
             if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number > most_scans) std::longjmp(of(info).m_jump, 1);
         };
         m_input.init_source = [](j_decompress_ptr) {};
@@ -89,8 +89,7 @@ private:
             return;
         }
         if (m_ended) truncated(m_from, "JPEG");
-        if (m_info.input_scan_number > most_scans)
-            damaged(m_from, "JPEG", {"it has over ", most_scans, " scans"});
+        if (m_info.input_scan_number > most_scans) damaged(m_from, "JPEG", {"it has over ", most_scans, " scans"});
         char message[JMSG_LENGTH_MAX] = {};
         m_errors.format_message(reinterpret_cast<j_common_ptr>(&m_info), message);
         damaged(m_from, "JPEG", std::string_view(message));
@@ -122,6 +121,6 @@ private:
 
 PALI_INLINE image decode_jpeg(const source& from) { return jpeg_reader(from).decode(); }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 #endif

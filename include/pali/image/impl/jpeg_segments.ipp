@@ -3,16 +3,17 @@
 
 #include <pali/image/impl/source.ipp>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// One marker segment.
 struct jpeg_segment {
-    unsigned marker = 0;                ///< the byte behind 0xff
+    unsigned marker = 0;                 ///< the byte behind 0xff
     const unsigned char* data = nullptr; ///< behind the length
-    std::size_t size = 0;               ///< without marker and length
+    std::size_t size = 0;                ///< without marker and length
 };
 
-/// Walks the segments from the start of the file. Ends before the first scan, at the end marker, and where the structure is invalid or incomplete.
+/// Walks the segments from the start of the file. Ends before the first scan, at the end marker, and where the structure is invalid or
+/// incomplete.
 class jpeg_segments {
 public:
     explicit jpeg_segments(const source& from) : m_from(from) {}
@@ -33,7 +34,8 @@ private:
     std::size_t m_at = 2;
 };
 
-/// Throws `unsupported_image` for a coding process or precision that no decoder here reads, instead of leaving it to the decoder to call it damaged.
+/// Throws `unsupported_image` for a coding process or precision that no decoder here reads, instead of leaving it to the decoder to call it
+/// damaged.
 PALI_INLINE void check_jpeg_process(const source& from) {
     jpeg_segments segments(from);
     for (jpeg_segment s; segments.next(s);) {
@@ -41,9 +43,10 @@ PALI_INLINE void check_jpeg_process(const source& from) {
         if (s.marker < 0xc0 || s.marker > 0xcf || s.marker == 0xc4 || s.marker == 0xc8 || s.marker == 0xcc) continue; // no frame header
         if ((s.marker & 3) == 3) refuse(errc::unsupported_image, from, "lossless JPEG is not supported; convert it to PNG");
         if ((s.marker & 4) != 0) refuse(errc::unsupported_image, from, "hierarchical JPEG is not supported; convert it to PNG");
-        if (s.size > 0 && s.data[0] != 8) refuse(errc::unsupported_image, from, {"JPEG of ", unsigned{s.data[0]}, " bits per channel is not supported; 8 bits are"});
+        if (s.size > 0 && s.data[0] != 8)
+            refuse(errc::unsupported_image, from, {"JPEG of ", unsigned{s.data[0]}, " bits per channel is not supported; 8 bits are"});
         return;
     }
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail

@@ -23,7 +23,7 @@
 
 #if PALI_WITH_STB_TRUETYPE
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// A letter of a line: which glyph of which font.
 struct letter {
@@ -35,7 +35,7 @@ struct letter {
 /// Letters from left to right.
 struct line {
     std::vector<letter> letters;
-    float width = 0; ///< pixels
+    float width = 0;  ///< pixels
     bool cut = false; ///< more would follow
 };
 
@@ -43,10 +43,12 @@ struct line {
 class lettering {
 public:
     explicit lettering(float em) : m_em(em) {
-        // Strokes thinner than two pixels seldom cover one: up to 17 pixels an em they are drawn stronger, that they reach their full colour.
+        // Strokes thinner than two pixels seldom cover one: up to 17 pixels an em they are drawn stronger, that they reach their full
+        // colour.
         const float stronger = 1 + 0.4f * std::clamp((17 - em) / 7, 0.f, 1.f);
         for (int cover = 0; cover < 256; ++cover)
-            m_strength[static_cast<std::size_t>(cover)] = static_cast<std::uint8_t>(std::min(255.f, static_cast<float>(cover) * stronger + 0.5f));
+            m_strength[static_cast<std::size_t>(cover)] =
+                static_cast<std::uint8_t>(std::min(255.f, static_cast<float>(cover) * stronger + 0.5f));
     }
 
     /// Fonts are asked in the order in which they are added.
@@ -80,7 +82,8 @@ public:
         line made = set(text, room);
         if (!made.cut) return made;
         const line dots = set("\xE2\x80\xA6", room); // U+2026
-        while (!made.letters.empty() && (made.width + dots.width > room || made.letters.back().glyph == space_of(made.letters.back().face))) {
+        while (!made.letters.empty() &&
+               (made.width + dots.width > room || made.letters.back().glyph == space_of(made.letters.back().face))) {
             made.width -= made.letters.back().advance;
             made.letters.pop_back();
         }
@@ -98,13 +101,15 @@ public:
     void draw(image& on, const line& what, float x, int base, const area& clip, colour ink) {
         for (const letter& l : what.letters) {
             const float whole = std::floor(x);
-            const int quarter = static_cast<int>((x - whole) * 4); // glyphs are drawn at four places within a pixel: words keep an even colour
-            const glyph_picture& glyph = picture(l, quarter);
+            const int quarter =
+                static_cast<int>((x - whole) * 4); // glyphs are drawn at four places within a pixel: words keep an even colour
+            const glyph_image& glyph = image(l, quarter);
             const int left = static_cast<int>(whole) + glyph.left, top = base + glyph.top;
             const area part = clip & area{left, top, left + glyph.width, top + glyph.height};
             for (int row = part.y0; row < part.y1; ++row)
                 for (int column = part.x0; column < part.x1; ++column)
-                    blend(on, column, row, ink, m_strength[glyph.cover[static_cast<std::size_t>((row - top) * glyph.width + column - left)]]);
+                    blend(on, column, row, ink,
+                          m_strength[glyph.cover[static_cast<std::size_t>((row - top) * glyph.width + column - left)]]);
             x += l.advance;
         }
     }
@@ -136,18 +141,18 @@ private:
 
     [[nodiscard]] int space_of(std::size_t face) const { return m_faces[face].find(U' '); }
 
-    [[nodiscard]] const glyph_picture& picture(const letter& l, int quarter) {
-        const auto [at, is_new] = m_pictures.try_emplace({l.face, l.glyph, quarter});
+    [[nodiscard]] const glyph_image& image(const letter& l, int quarter) {
+        const auto [at, is_new] = m_images.try_emplace({l.face, l.glyph, quarter});
         if (is_new) at->second = m_faces[l.face].render(l.glyph, m_em, static_cast<float>(quarter) / 4);
         return at->second;
     }
 
-    float m_em; ///< pixels
+    float m_em;                                 ///< pixels
     std::array<std::uint8_t, 256> m_strength{}; ///< what is laid on for what a letter covers of a pixel
-    std::deque<typeface> m_faces; // a font stays where it is
-    std::map<std::tuple<std::size_t, int, int>, glyph_picture> m_pictures;
+    std::deque<typeface> m_faces;               // a font stays where it is
+    std::map<std::tuple<std::size_t, int, int>, glyph_image> m_images;
 };
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 #endif

@@ -10,24 +10,25 @@
 
 #include <zlib.h>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 PALI_INLINE int jpeg_orientation(const source& from) {
     constexpr std::string_view exif("Exif\0\0", 6), xmp("http://ns.adobe.com/xap/1.0/\0", 29);
-    picture_metadata found;
+    image_metadata found;
     jpeg_segments segments(from);
     for (jpeg_segment s; segments.next(s);) {
         if (s.marker != 0xe1) continue;
         const std::string_view text(reinterpret_cast<const char*>(s.data), s.size);
         const auto* bytes = reinterpret_cast<const std::byte*>(s.data);
-        if (text.starts_with(exif)) found.exif.insert(found.exif.end(), bytes + (found.exif.empty() ? 0 : exif.size()), bytes + s.size); // may be in several
+        if (text.starts_with(exif))
+            found.exif.insert(found.exif.end(), bytes + (found.exif.empty() ? 0 : exif.size()), bytes + s.size); // may be in several
         if (text.starts_with(xmp)) found.xmp = text.substr(xmp.size());
     }
     return orientation_of(found);
 }
 
 PALI_INLINE int webp_orientation(const source& from) {
-    picture_metadata found;
+    image_metadata found;
     cursor in(from, "WebP", 12);
     while (in.left() >= 8) {
         const unsigned char* kind = in.take(4);
@@ -92,7 +93,7 @@ PALI_INLINE std::vector<std::byte> raw_profile(std::string_view text) {
 }
 
 PALI_INLINE int png_orientation(const source& from) {
-    picture_metadata found;
+    image_metadata found;
     struct text_chunk {
         std::string_view kind, body;
     };
@@ -102,7 +103,8 @@ PALI_INLINE int png_orientation(const source& from) {
         const std::size_t length =
             static_cast<std::size_t>(data[at]) << 24 | static_cast<std::size_t>(data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3]);
         if (length > from.size() - at - 12) break;
-        const std::string_view kind(reinterpret_cast<const char*>(data + at + 4), 4), body(reinterpret_cast<const char*>(data + at + 8), length);
+        const std::string_view kind(reinterpret_cast<const char*>(data + at + 4), 4),
+            body(reinterpret_cast<const char*>(data + at + 8), length);
         if (kind == "IEND") break;
         if (kind == "eXIf") {
             const auto exif = from.bytes.subspan(at + 8, length);
@@ -120,4 +122,4 @@ PALI_INLINE int png_orientation(const source& from) {
     return orientation_of(found);
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail

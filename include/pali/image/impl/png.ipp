@@ -5,14 +5,14 @@
 
 #if PALI_WITH_PNG
 
-#include <pali/image/impl/source.ipp>
+#  include <pali/image/impl/source.ipp>
 
-#include <csetjmp>
-#include <cstring>
+#  include <csetjmp>
+#  include <cstring>
 
-#include <png.h>
+#  include <png.h>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// libpng with its errors led back here: it reports by longjmp, so what runs between holds nothing that needs a destructor.
 /// Rows arrive as they are stored: pass by pass when interlaced, grey and palette indices as one byte or two a pixel.
@@ -38,7 +38,8 @@ public:
             png_set_keep_unknown_chunks(m_png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
             png_set_progressive_read_fn(
                 m_png, this, [](png_structp png, png_infop) { of(png).start(); },
-                [](png_structp png, png_bytep row, png_uint_32 at, int pass) { of(png).take(row, at, pass); }, [](png_structp, png_infop) {});
+                [](png_structp png, png_bytep row, png_uint_32 at, int pass) { of(png).take(row, at, pass); },
+                [](png_structp, png_infop) {});
             png_process_data(m_png, m_info, const_cast<unsigned char*>(m_from.data()), m_from.size());
         });
         if (m_info == nullptr) throw std::bad_alloc();
@@ -84,7 +85,7 @@ private:
             step();
             return;
         }
-        constexpr png_uint_32 data_chunk = 0x49444154; // IDAT
+        constexpr png_uint_32 data_chunk = 0x49444154;                        // IDAT
         if (complete() && png_get_io_chunk_type(m_png) != data_chunk) return; // what follows the pixels does not matter
         damaged(m_from, "PNG", std::string_view(m_message));
     }
@@ -113,8 +114,8 @@ private:
         m_interlaced = png_get_interlace_type(m_png, m_info) == PNG_INTERLACE_ADAM7;
         m_palette = type == PNG_COLOR_TYPE_PALETTE;
         m_wide_grey = type == PNG_COLOR_TYPE_GRAY && m_depth == 16;
-        png_set_packing(m_png);                           // 1, 2 and 4 bits: a byte each, not scaled
-        if (!m_wide_grey) png_set_strip_16(m_png);        // the high byte
+        png_set_packing(m_png);                    // 1, 2 and 4 bits: a byte each, not scaled
+        if (!m_wide_grey) png_set_strip_16(m_png); // the high byte
         if (type & PNG_COLOR_MASK_ALPHA) png_set_strip_alpha(m_png);
         png_read_update_info(m_png, m_info);
         m_bytes = (type & PNG_COLOR_MASK_COLOR) && !m_palette ? 3 : m_wide_grey ? 2 : 1;
@@ -184,6 +185,6 @@ private:
 
 PALI_INLINE image decode_png(const source& from) { return png_reader(from).decode(); }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 #endif

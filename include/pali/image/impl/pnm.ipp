@@ -6,7 +6,7 @@
 #include <array>
 #include <cmath>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 PALI_INLINE bool is_pnm_space(std::uint8_t c) noexcept { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
@@ -63,8 +63,7 @@ PALI_INLINE image decode_pnm(const source& from) {
     const bool clipped = channels == 1 && top > 255;
     std::size_t above = 0;
     const auto scaled = [&](std::size_t value) {
-        if (text && value > top)
-            damaged(from, "PNM", {"it has a value of ", value, ", above its largest of ", top});
+        if (text && value > top) damaged(from, "PNM", {"it has a value of ", value, ", above its largest of ", top});
         const double share = static_cast<double>(value) / static_cast<double>(top);
         const double level = std::nearbyint(share * (clipped ? 65535.0 : 255.0));
         if (level > 255.0) ++above;
@@ -92,4 +91,4 @@ PALI_INLINE image decode_pnm(const source& from) {
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail

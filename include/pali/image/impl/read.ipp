@@ -36,13 +36,13 @@
 #include <utility>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace image_detail {
 
 PALI_INLINE image decode(const source& from) {
-    [[maybe_unused]] const auto turned = [&from](image picture, int (&orientation_in)(const source&)) {
-        return from.options.keep_exif_orientation ? picture : upright(std::move(picture), orientation_in(from));
+    [[maybe_unused]] const auto turned = [&from](image image, int (&orientation_in)(const source&)) {
+        return from.options.keep_exif_orientation ? image : upright(std::move(image), orientation_in(from));
     };
     switch (format_of(from)) {
     case format::jpeg:
@@ -59,10 +59,10 @@ PALI_INLINE image decode(const source& from) {
 #if PALI_WITH_PNG
         return turned(decode_png(from), png_orientation);
 #elif PALI_WITH_STB
-        {
-            const std::vector<std::byte> bytes = prepare_png_for_stb(from);
-            return turned(decode_stb({bytes, from.name, from.options}, "PNG"), png_orientation);
-        }
+    {
+        const std::vector<std::byte> bytes = prepare_png_for_stb(from);
+        return turned(decode_stb({bytes, from.name, from.options}, "PNG"), png_orientation);
+    }
 #else
         unsupported(from, "PNG", "libpng");
 #endif
@@ -90,11 +90,16 @@ PALI_INLINE image decode(const source& from) {
 #else
         unsupported(from, "TIFF", "libtiff");
 #endif
-    case format::gif: return decode_gif(from);
-    case format::pnm: return decode_pnm(from);
-    case format::bmp: return decode_bmp(from);
-    case format::tga: return decode_tga(from);
-    case format::unknown: break;
+    case format::gif:
+        return decode_gif(from);
+    case format::pnm:
+        return decode_pnm(from);
+    case format::bmp:
+        return decode_bmp(from);
+    case format::tga:
+        return decode_tga(from);
+    case format::unknown:
+        break;
     }
     unknown_format(from);
 }
@@ -108,16 +113,16 @@ PALI_INLINE image decode_image(std::span<const std::byte> bytes, const read_opti
 PALI_INLINE image read_image(const std::filesystem::path& path, const read_options& options) {
     const std::string name = path.string();
     const auto cannot_open = [&](const error_text& why) { return error(errc::cannot_open, {name, ": ", why}); };
-    if (std::filesystem::is_directory(detail::require_path(path, "picture"))) throw cannot_open("is a folder, and a picture is needed");
+    if (std::filesystem::is_directory(detail::require_path(path, "image"))) throw cannot_open("is a folder, and an image is needed");
     std::ifstream file(path, std::ios::binary);
-    if (!file) throw cannot_open("the picture cannot be read");
+    if (!file) throw cannot_open("the image cannot be read");
 
-    // The first bytes tell whether the rest is worth reading: a checkpoint may be given where a picture was meant.
+    // The first bytes tell whether the rest is worth reading: a checkpoint may be given where an image was meant.
     constexpr std::size_t head = 64, chunk = std::size_t{1} << 20;
     std::vector<std::byte> bytes(head);
     const auto read = [&](std::size_t at) {
         file.read(reinterpret_cast<char*>(bytes.data() + at), static_cast<std::streamsize>(bytes.size() - at));
-        if (file.bad()) throw cannot_open("the picture cannot be read");
+        if (file.bad()) throw cannot_open("the image cannot be read");
         bytes.resize(at + static_cast<std::size_t>(file.gcount()));
     };
     read(0);
@@ -128,7 +133,8 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
     std::error_code failure;
     const std::uintmax_t size = std::filesystem::file_size(path, failure);
     if (!failure && size > most)
-        throw error(errc::image_too_large, {name, ": the file has ", size, " bytes, too many for a picture of ", options.max_pixels, " pixels: raise max_pixels if you trust the file"});
+        throw error(errc::image_too_large, {name, ": the file has ", size, " bytes, too many for an image of ", options.max_pixels,
+                                            " pixels: raise max_pixels if you trust the file"});
     if (!failure && size > bytes.size()) { // at once, where the file tells its size
         const std::size_t at = bytes.size();
         bytes.resize(static_cast<std::size_t>(size));
@@ -142,4 +148,4 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
     return decode_image(bytes, options, name);
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -1,4 +1,4 @@
-// A picture in sixel: bands of six rows, each written once for every colour in it. Source: DEC STD 070, VT330/VT340 Programmer Reference.
+// An image in sixel: bands of six rows, each written once for every colour in it. Source: DEC STD 070, VT330/VT340 Programmer Reference.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// Sixel has percentages for colours: what a terminal makes of the nearest one.
 [[nodiscard]] inline int percent_of(int level) noexcept { return (level * 100 + 127) / 255; }
@@ -25,26 +25,27 @@ struct counted_colour {
     std::size_t count = 0;
 };
 
-/// The colours of a picture, as sixel can write them.
-[[nodiscard]] PALI_INLINE std::vector<counted_colour> colours_of(const image& picture) {
-    std::vector<std::uint32_t> all(picture.width * picture.height);
+/// The colours of an image, as sixel can write them.
+[[nodiscard]] PALI_INLINE std::vector<counted_colour> colours_of(const image& image) {
+    std::vector<std::uint32_t> all(image.width * image.height);
     const auto shown = [](std::uint8_t v) { return static_cast<std::uint32_t>(level_of(percent_of(v))); };
     for (std::size_t i = 0; i < all.size(); ++i) {
-        const std::uint8_t* p = picture.pixels.data() + i * 3;
+        const std::uint8_t* p = image.pixels.data() + i * 3;
         all[i] = shown(p[0]) << 16 | shown(p[1]) << 8 | shown(p[2]);
     }
     std::sort(all.begin(), all.end());
     std::vector<counted_colour> made;
     for (std::size_t i = 0; i < all.size(); ++i) {
         if (i == 0 || all[i] != all[i - 1])
-            made.push_back({{static_cast<std::uint8_t>(all[i] >> 16), static_cast<std::uint8_t>(all[i] >> 8), static_cast<std::uint8_t>(all[i])}, 0});
+            made.push_back(
+                {{static_cast<std::uint8_t>(all[i] >> 16), static_cast<std::uint8_t>(all[i] >> 8), static_cast<std::uint8_t>(all[i])}, 0});
         ++made.back().count;
     }
     return made;
 }
 
-/// At most `most` colours for those of a picture, by median cut (Heckbert 1982): the group with the most pixels times spread is divided at the
-/// median of its widest channel. As many colours as there are, where they are few enough.
+/// At most `most` colours for those of an image, by median cut (Heckbert 1982): the group with the most pixels times spread is divided at
+/// the median of its widest channel. As many colours as there are, where they are few enough.
 [[nodiscard]] PALI_INLINE std::vector<colour> median_cut(std::vector<counted_colour> colours, std::size_t most) {
     struct group {
         std::size_t first, last; // of `colours`
@@ -69,7 +70,8 @@ struct counted_colour {
     };
     std::vector<group> groups{measured(0, colours.size())};
     while (groups.size() < most) {
-        const auto next = std::max_element(groups.begin(), groups.end(), [](const group& a, const group& b) { return a.weight < b.weight; });
+        const auto next =
+            std::max_element(groups.begin(), groups.end(), [](const group& a, const group& b) { return a.weight < b.weight; });
         if (next->weight == 0) break;
         const group from = *next;
         std::array<std::size_t, 256> pixels{};
@@ -81,8 +83,10 @@ struct counted_colour {
             high = std::max<int>(high, colours[i].channels[from.channel]);
         }
         int median = 0; // the last value of the lower half; the upper half keeps one value at least
-        for (std::size_t below = pixels[0]; (below * 2 < all && median + 1 < high) || below == 0;) below += pixels[static_cast<std::size_t>(++median)];
-        const auto begin = colours.begin() + static_cast<std::ptrdiff_t>(from.first), end = colours.begin() + static_cast<std::ptrdiff_t>(from.last);
+        for (std::size_t below = pixels[0]; (below * 2 < all && median + 1 < high) || below == 0;)
+            below += pixels[static_cast<std::size_t>(++median)];
+        const auto begin = colours.begin() + static_cast<std::ptrdiff_t>(from.first),
+                   end = colours.begin() + static_cast<std::ptrdiff_t>(from.last);
         const auto middle = std::partition(begin, end, [&](const counted_colour& c) { return c.channels[from.channel] <= median; });
         const std::size_t cut = static_cast<std::size_t>(middle - colours.begin());
         *next = measured(from.first, cut);
@@ -105,8 +109,8 @@ struct counted_colour {
 }
 
 /// For every pixel the index of its colour; what a colour is off goes to the pixels around (Floyd and Steinberg 1976).
-[[nodiscard]] PALI_INLINE std::vector<std::uint8_t> dither(const image& picture, const std::vector<colour>& palette, bool is_complete) {
-    // By the upper six bits of each channel; a palette that has all colours of the picture is searched to the last bit.
+[[nodiscard]] PALI_INLINE std::vector<std::uint8_t> dither(const image& image, const std::vector<colour>& palette, bool is_complete) {
+    // By the upper six bits of each channel; a palette that has all colours of the image is searched to the last bit.
     std::vector<std::int16_t> known(std::size_t{1} << 18, -1);
     const auto nearest = [&](const std::array<int, 3>& c) {
         const std::size_t key = static_cast<std::size_t>(c[0] >> 2 << 12 | c[1] >> 2 << 6 | c[2] >> 2);
@@ -120,19 +124,19 @@ struct counted_colour {
         known[key] = static_cast<std::int16_t>(best);
         return best;
     };
-    const std::size_t row = (picture.width + 2) * 3;
+    const std::size_t row = (image.width + 2) * 3;
     std::vector<int> errors(row), below(row); // sixteenths of a level, of this row and the next
-    std::vector<std::uint8_t> made(picture.width * picture.height);
-    for (std::size_t y = 0; y < picture.height; ++y) {
+    std::vector<std::uint8_t> made(image.width * image.height);
+    for (std::size_t y = 0; y < image.height; ++y) {
         std::fill(below.begin(), below.end(), 0);
-        for (std::size_t x = 0; x < picture.width; ++x) {
+        for (std::size_t x = 0; x < image.width; ++x) {
             std::array<int, 3> want{};
             for (std::size_t c = 0; c < 3; ++c) {
-                const int level = level_of(percent_of(picture.at(x, y)[c])); // a colour that sixel has leaves no error
+                const int level = level_of(percent_of(image.at(x, y)[c])); // a colour that sixel has leaves no error
                 want[c] = std::clamp(level + errors[(x + 1) * 3 + c] / 16, 0, 255);
             }
             const std::size_t index = nearest(want);
-            made[y * picture.width + x] = static_cast<std::uint8_t>(index);
+            made[y * image.width + x] = static_cast<std::uint8_t>(index);
             const int got[3] = {palette[index].r, palette[index].g, palette[index].b};
             for (std::size_t c = 0; c < 3; ++c) {
                 const int off = want[c] - got[c];
@@ -154,20 +158,20 @@ PALI_INLINE void append_run(std::string& to, unsigned bits, std::size_t count) {
     else to.append(count, c);
 }
 
-[[nodiscard]] PALI_INLINE std::string to_sixel(const image& picture) {
-    std::vector<counted_colour> colours = colours_of(picture);
+[[nodiscard]] PALI_INLINE std::string to_sixel(const image& image) {
+    std::vector<counted_colour> colours = colours_of(image);
     const bool is_complete = colours.size() <= 256;
     const std::vector<colour> palette = median_cut(std::move(colours), 256);
-    const std::vector<std::uint8_t> indices = dither(picture, palette, is_complete);
-    const std::size_t width = picture.width;
-    std::string made = "\x1bP0;1q\"1;1;" + std::to_string(width) + ';' + std::to_string(picture.height); // square pixels, no ground
+    const std::vector<std::uint8_t> indices = dither(image, palette, is_complete);
+    const std::size_t width = image.width;
+    std::string made = "\x1bP0;1q\"1;1;" + std::to_string(width) + ';' + std::to_string(image.height); // square pixels, no ground
     for (std::size_t i = 0; i < palette.size(); ++i)
-        made += '#' + std::to_string(i) + ";2;" + std::to_string(percent_of(palette[i].r)) + ';' + std::to_string(percent_of(palette[i].g)) + ';' +
-                std::to_string(percent_of(palette[i].b));
+        made += '#' + std::to_string(i) + ";2;" + std::to_string(percent_of(palette[i].r)) + ';' +
+                std::to_string(percent_of(palette[i].g)) + ';' + std::to_string(percent_of(palette[i].b));
     std::vector<std::uint8_t> bits(palette.size() * width); // of a band: six pixels a byte, by colour and column
-    for (std::size_t top = 0; top < picture.height; top += 6) {
+    for (std::size_t top = 0; top < image.height; top += 6) {
         std::array<bool, 256> used{};
-        const std::size_t rows = std::min<std::size_t>(6, picture.height - top);
+        const std::size_t rows = std::min<std::size_t>(6, image.height - top);
         for (std::size_t y = 0; y < rows; ++y)
             for (std::size_t x = 0; x < width; ++x) {
                 const std::uint8_t index = indices[(top + y) * width + x];
@@ -194,4 +198,4 @@ PALI_INLINE void append_run(std::string& to, unsigned bits, std::size_t count) {
     return made + "\x1b\\";
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail

@@ -7,9 +7,9 @@
 #include <cstdint>
 #include <string>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// The bytes of one picture, its name for messages, and the limits it must keep.
+/// The bytes of one image, its name for messages, and the limits it must keep.
 struct source {
     std::span<const std::byte> bytes;
     std::string_view name;
@@ -19,15 +19,14 @@ struct source {
     [[nodiscard]] std::size_t size() const noexcept { return bytes.size(); }
 };
 
-[[noreturn]] PALI_INLINE void refuse(errc code, const source& from, const error_text& why) {
-    throw error(code, {from.name, ": ", why});
-}
+[[noreturn]] PALI_INLINE void refuse(errc code, const source& from, const error_text& why) { throw error(code, {from.name, ": ", why}); }
 
 [[noreturn]] PALI_INLINE void malformed(const source& from, const error_text& why) { refuse(errc::malformed_image, from, why); }
 
-/// The bytes end before the picture does.
+/// The bytes end before the image does.
 [[noreturn]] PALI_INLINE void truncated(const source& from, const char* format) {
-    malformed(from, {"the ", format, " is truncated: it ends after ", from.size(), " bytes, before its last pixel; copy or download it again"});
+    malformed(from,
+              {"the ", format, " is truncated: it ends after ", from.size(), " bytes, before its last pixel; copy or download it again"});
 }
 
 /// All bytes are there, but not all of them are valid.
@@ -35,22 +34,26 @@ struct source {
     malformed(from, {"the ", format, " is damaged: ", why});
 }
 
-/// Throws unless a picture of this size is within the limits: called before anything is allocated for it.
+/// Throws unless an image of this size is within the limits: called before anything is allocated for it.
 PALI_INLINE void check_size(const source& from, std::size_t width, std::size_t height) {
-    if (width == 0 || height == 0)
-        malformed(from, {"the picture is ", width, " x ", height, " pixels; it has nothing to show"});
+    if (width == 0 || height == 0) malformed(from, {"the image is ", width, " x ", height, " pixels; it has nothing to show"});
     const read_options& most = from.options;
     if (width > most.max_side || height > most.max_side)
-        refuse(errc::image_too_large, from, {"the picture is ", width, " x ", height, " pixels; a side may have ", most.max_side, ": raise max_side if you trust the file"});
+        refuse(
+            errc::image_too_large, from,
+            {"the image is ", width, " x ", height, " pixels; a side may have ", most.max_side, ": raise max_side if you trust the file"});
     if (width > most.max_pixels / height)
-        refuse(errc::image_too_large, from, {"the picture is ", width, " x ", height, " pixels; ", most.max_pixels, " in all are allowed: raise max_pixels if you trust the file"});
+        refuse(errc::image_too_large, from,
+               {"the image is ", width, " x ", height, " pixels; ", most.max_pixels,
+                " in all are allowed: raise max_pixels if you trust the file"});
 }
 
 /// Reports grey of more than 8 bits that has `above` of `pixels` values over 255: they become white, as in Pillow.
 PALI_INLINE void warn_of_clipping(const source& from, std::size_t above, std::size_t pixels) {
     if (above == 0 || !from.options.on_warning) return;
     from.options.on_warning(error_text{from.name, ": grey of more than 8 bits: ", above, " of ", pixels,
-                                       " pixels are above 255 and are clipped to white, as by Pillow; scale the picture to 8 bits first"}.str());
+                                       " pixels are above 255 and are clipped to white, as by Pillow; scale the image to 8 bits first"}
+                                .str());
 }
 
 /// Reads numbers one after the other, and throws `malformed_image` where the bytes end.
@@ -76,7 +79,8 @@ public:
     }
     std::uint32_t u32() { // little-endian
         const unsigned char* b = take(4);
-        return b[0] | static_cast<std::uint32_t>(b[1]) << 8 | static_cast<std::uint32_t>(b[2]) << 16 | static_cast<std::uint32_t>(b[3]) << 24;
+        return b[0] | static_cast<std::uint32_t>(b[1]) << 8 | static_cast<std::uint32_t>(b[2]) << 16 |
+               static_cast<std::uint32_t>(b[3]) << 24;
     }
 
 private:
@@ -85,4 +89,4 @@ private:
     std::size_t m_at = 0;
 };
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail

@@ -46,7 +46,7 @@
 #  define STBI_NO_PNM
 #  define STBI_NO_FAILURE_STRINGS
 #  define STBI_ASSERT(condition) ((void)0)
-// Zeroed: where a damaged JPEG has no data for a part of the picture or lacks a table, stb shows or uses what it allocated.
+// Zeroed: where a damaged JPEG has no data for a part of the image or lacks a table, stb shows or uses what it allocated.
 #  define STBI_MALLOC(size) std::calloc(1, size)
 #  define STBI_REALLOC(memory, size) std::realloc(memory, size)
 #  define STBI_FREE(memory) std::free(memory)
@@ -71,13 +71,13 @@
 #    pragma GCC diagnostic ignored "-Wshadow"
 #    pragma GCC diagnostic ignored "-Wpedantic"
 #  endif
-namespace pali::inline PALI_ABI::image_detail::stb {
+namespace pali { inline namespace PALI_ABI { namespace image_detail { namespace stb {
 #  if __has_include(<stb/stb_image.h>)
 #    include <stb/stb_image.h>
 #  else
 #    include <stb_image.h>
 #  endif
-}
+}}}} // namespace pali::PALI_ABI::image_detail::stb
 #  if defined(__GNUC__)
 #    pragma GCC diagnostic pop
 #  endif
@@ -106,25 +106,25 @@ namespace pali::inline PALI_ABI::image_detail::stb {
 #  pragma pop_macro("STB_IMAGE_IMPLEMENTATION")
 #  pragma pop_macro("STBI_INCLUDE_STB_IMAGE_H")
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// Decodes a JPEG or PNG that has been checked.
 PALI_INLINE image decode_stb(const source& from, const char* format) {
-    if (from.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) refuse(errc::image_too_large, from, "the file is over 2 GiB");
+    if (from.size() > static_cast<std::size_t>(std::numeric_limits<int>::max()))
+        refuse(errc::image_too_large, from, "the file is over 2 GiB");
     int width = 0, height = 0, channels = 0;
     const int size = static_cast<int>(from.size());
     if (stb::stbi_info_from_memory(from.data(), size, &width, &height, &channels) == 0)
         damaged(from, format, "its header is invalid, or of a kind that is not supported");
     check_size(from, static_cast<std::size_t>(width), static_cast<std::size_t>(std::abs(height)));
-    const std::unique_ptr<unsigned char, void (*)(void*)> pixels(stb::stbi_load_from_memory(from.data(), size, &width, &height, &channels, 3),
-                                                                 [](void* p) { std::free(p); });
-    if (pixels == nullptr || width <= 0 || height <= 0)
-        damaged(from, format, "its data is invalid, or of a kind that is not supported");
+    const std::unique_ptr<unsigned char, void (*)(void*)> pixels(
+        stb::stbi_load_from_memory(from.data(), size, &width, &height, &channels, 3), [](void* p) { std::free(p); });
+    if (pixels == nullptr || width <= 0 || height <= 0) damaged(from, format, "its data is invalid, or of a kind that is not supported");
     image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
     std::memcpy(made.pixels.data(), pixels.get(), made.pixels.size());
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 #endif

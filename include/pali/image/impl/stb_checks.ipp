@@ -6,7 +6,7 @@
 #include <cstring>
 #include <vector>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// The Huffman tables of one segment: stb 2.27 writes past its memory when one has more than 256 codes.
 PALI_INLINE void check_huffman_tables(const source& from, std::size_t at, std::size_t end) {
@@ -44,8 +44,8 @@ PALI_INLINE void check_jpeg_for_stb(const source& from) {
     truncated(from, "JPEG");
 }
 
-/// The bytes of a PNG for stb, whose own limits look like damage, and which shows uninitialised memory for indices outside of a palette: a palette is filled up to 256
-/// colours, black. stb ignores the checksum of the chunk.
+/// The bytes of a PNG for stb, whose own limits look like damage, and which shows uninitialised memory for indices outside of a palette: a
+/// palette is filled up to 256 colours, black. stb ignores the checksum of the chunk.
 PALI_INLINE std::vector<std::byte> prepare_png_for_stb(const source& from) {
     cursor in(from, "PNG", 8);
     const auto number = [&in] {
@@ -73,4 +73,4 @@ PALI_INLINE std::vector<std::byte> prepare_png_for_stb(const source& from) {
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail

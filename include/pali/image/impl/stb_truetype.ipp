@@ -16,7 +16,7 @@
 
 #if PALI_WITH_STB_TRUETYPE
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// A font that contradicts itself; caught by the class typeface.
 struct broken_font {};
@@ -37,7 +37,7 @@ private:
     std::vector<std::unique_ptr<std::max_align_t[]>> m_taken;
 };
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 #  pragma push_macro("STB_TRUETYPE_IMPLEMENTATION")
 #  pragma push_macro("STBTT_STATIC")
@@ -67,13 +67,13 @@ private:
 #    pragma GCC diagnostic ignored "-Wshadow"
 #    pragma GCC diagnostic ignored "-Wpedantic"
 #  endif
-namespace pali::inline PALI_ABI::image_detail::stb_truetype {
+namespace pali { inline namespace PALI_ABI { namespace image_detail { namespace stb_truetype {
 #  if __has_include(<stb/stb_truetype.h>)
 #    include <stb/stb_truetype.h>
 #  else
 #    include <stb_truetype.h>
 #  endif
-}
+}}}} // namespace pali::PALI_ABI::image_detail::stb_truetype
 #  if defined(__GNUC__)
 #    pragma GCC diagnostic pop
 #  endif

@@ -36,13 +36,13 @@
 #  pragma GCC diagnostic ignored "-Wshadow"
 #  pragma GCC diagnostic ignored "-Wpedantic"
 #endif
-namespace pali::inline PALI_ABI::image_detail::stb {
+namespace pali { inline namespace PALI_ABI { namespace image_detail { namespace stb {
 #if __has_include(<stb/stb_image_write.h>)
 #  include <stb/stb_image_write.h>
 #else
 #  include <stb_image_write.h>
 #endif
-}
+}}}} // namespace pali::PALI_ABI::image_detail::stb
 #if defined(__GNUC__)
 #  pragma GCC diagnostic pop
 #endif
@@ -59,28 +59,29 @@ namespace pali::inline PALI_ABI::image_detail::stb {
 #pragma pop_macro("STB_IMAGE_WRITE_IMPLEMENTATION")
 #pragma pop_macro("INCLUDE_STB_IMAGE_WRITE_H")
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-PALI_INLINE std::vector<std::byte> encode_png_by_stb(std::size_t width, std::size_t height, std::size_t channels, const std::uint8_t* pixels) {
+PALI_INLINE std::vector<std::byte> encode_png_by_stb(std::size_t width, std::size_t height, std::size_t channels,
+                                                     const std::uint8_t* pixels) {
     int size = 0;
-    const std::unique_ptr<unsigned char, void (*)(void*)> data(
-        stb::stbi_write_png_to_mem(pixels, static_cast<int>(width * channels), static_cast<int>(width), static_cast<int>(height),
-                                   static_cast<int>(channels), &size),
-        [](void* p) { std::free(p); });
+    const std::unique_ptr<unsigned char, void (*)(void*)> data(stb::stbi_write_png_to_mem(pixels, static_cast<int>(width * channels),
+                                                                                          static_cast<int>(width), static_cast<int>(height),
+                                                                                          static_cast<int>(channels), &size),
+                                                               [](void* p) { std::free(p); });
     if (data == nullptr) throw std::bad_alloc();
     const auto* bytes = reinterpret_cast<const std::byte*>(data.get());
     return {bytes, bytes + size};
 }
 
-PALI_INLINE std::vector<std::byte> encode_jpeg_by_stb(const image& picture, int quality) {
+PALI_INLINE std::vector<std::byte> encode_jpeg_by_stb(const image& image, int quality) {
     std::vector<std::byte> made;
     stb::stbi_write_jpg_to_func(
         [](void* to, void* data, int size) {
             const auto* bytes = static_cast<const std::byte*>(data);
             static_cast<std::vector<std::byte>*>(to)->insert(static_cast<std::vector<std::byte>*>(to)->end(), bytes, bytes + size);
         },
-        &made, static_cast<int>(picture.width), static_cast<int>(picture.height), 3, picture.pixels.data(), quality);
+        &made, static_cast<int>(image.width), static_cast<int>(image.height), 3, image.pixels.data(), quality);
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail

@@ -18,7 +18,7 @@
 #include <string>
 #include <utility>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace image_detail {
 
@@ -30,13 +30,14 @@ namespace image_detail {
     return resize(from, side(across, width), side(down, height), filter::lanczos);
 }
 
-/// The picture as a PNG in chunks; `columns` characters wide, and as high as its aspect ratio says.
-[[nodiscard]] PALI_INLINE std::string to_kitty(const image& picture, std::size_t columns) {
+/// The image as a PNG in chunks; `columns` characters wide, and as high as its aspect ratio says.
+[[nodiscard]] PALI_INLINE std::string to_kitty(const image& image, std::size_t columns) {
     constexpr std::size_t most = 4096; // base64 digits a chunk
-    const std::string data = base64(encode_png(picture));
+    const std::string data = base64(encode_png(image));
     std::string made;
     for (std::size_t at = 0; at < data.size(); at += most) {
-        made += at == 0 ? "\x1b_Ga=T,f=100,q=2,c=" + std::to_string(columns) + ',' : "\x1b_Gq=2,"; // q: no answer, which would look like typing
+        made +=
+            at == 0 ? "\x1b_Ga=T,f=100,q=2,c=" + std::to_string(columns) + ',' : "\x1b_Gq=2,"; // q: no answer, which would look like typing
         made += at + most < data.size() ? "m=1;" : "m=0;";
         made.append(data, at, most);
         made += "\x1b\\";
@@ -62,18 +63,18 @@ namespace image_detail {
 }
 
 /// Every character is the upper half of its cell in one colour on a ground of another.
-[[nodiscard]] PALI_INLINE std::string to_half_blocks(const image& picture, bool is_256) {
+[[nodiscard]] PALI_INLINE std::string to_half_blocks(const image& image, bool is_256) {
     const auto code = [&](std::size_t x, std::size_t y) {
-        const std::uint8_t* p = picture.at(x, y);
+        const std::uint8_t* p = image.at(x, y);
         if (is_256) return "5;" + std::to_string(xterm_colour({p[0], p[1], p[2]}));
         return "2;" + std::to_string(p[0]) + ';' + std::to_string(p[1]) + ';' + std::to_string(p[2]);
     };
     std::string made;
-    for (std::size_t y = 0; y < picture.height; y += 2) {
+    for (std::size_t y = 0; y < image.height; y += 2) {
         std::string upper, lower; // what is set
-        for (std::size_t x = 0; x < picture.width; ++x) {
+        for (std::size_t x = 0; x < image.width; ++x) {
             if (std::string next = code(x, y); next != upper) made += "\x1b[38;" + next + 'm', upper = std::move(next);
-            if (y + 1 < picture.height)
+            if (y + 1 < image.height)
                 if (std::string next = code(x, y + 1); next != lower) made += "\x1b[48;" + next + 'm', lower = std::move(next);
             made += "\xE2\x96\x80"; // U+2580
         }
@@ -84,22 +85,22 @@ namespace image_detail {
 
 } // namespace image_detail
 
-PALI_INLINE std::string to_terminal(const image& picture, terminal_graphics graphics, const terminal_size& size) {
+PALI_INLINE std::string to_terminal(const image& image, terminal_graphics graphics, const terminal_size& size) {
     const auto between = [](std::size_t v, std::size_t most) { return v >= 1 && v <= most; };
-    if (picture.width == 0 || picture.height == 0 || picture.pixels.size() != picture.width * picture.height * 3 || !between(size.columns, 1000) ||
+    if (image.width == 0 || image.height == 0 || image.pixels.size() != image.width * image.height * 3 || !between(size.columns, 1000) ||
         !between(size.rows, 1000) || !between(size.cell_width, 100) || !between(size.cell_height, 100))
-        throw error(errc::invalid_argument, {"to_terminal: a picture of ", picture.width, " x ", picture.height, " (", picture.pixels.size(), " bytes) in ",
-                                             size.columns, " x ", size.rows, " characters of ", size.cell_width, " x ", size.cell_height,
-                                             " pixels; it needs a pixel, 1 to 1000 characters and 1 to 100 pixels"});
+        throw error(errc::invalid_argument, {"to_terminal: an image of ", image.width, " x ", image.height, " (", image.pixels.size(),
+                                             " bytes) in ", size.columns, " x ", size.rows, " characters of ", size.cell_width, " x ",
+                                             size.cell_height, " pixels; it needs a pixel, 1 to 1000 characters and 1 to 100 pixels"});
     const auto number = [](std::size_t v) { return static_cast<double>(v); };
     if (graphics == terminal_graphics::half_blocks || graphics == terminal_graphics::half_blocks_256) {
         const double stretch = number(size.cell_height) / 2 / number(size.cell_width);
-        return image_detail::to_half_blocks(image_detail::fitted(picture, number(size.columns), number(size.rows * 2), stretch),
+        return image_detail::to_half_blocks(image_detail::fitted(image, number(size.columns), number(size.rows * 2), stretch),
                                             graphics == terminal_graphics::half_blocks_256);
     }
-    const image shown = image_detail::fitted(picture, number(size.columns * size.cell_width), number(size.rows * size.cell_height), 1);
+    const pali::image shown = image_detail::fitted(image, number(size.columns * size.cell_width), number(size.rows * size.cell_height), 1);
     if (graphics == terminal_graphics::kitty) return image_detail::to_kitty(shown, (shown.width + size.cell_width - 1) / size.cell_width);
     return image_detail::to_sixel(shown) + '\n';
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -7,7 +7,7 @@
 #include <array>
 #include <vector>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 struct tga_header {
     std::size_t id_size = 0; ///< bytes behind the header, not used
@@ -26,15 +26,20 @@ PALI_INLINE bool read_tga_header(std::span<const std::byte> bytes, tga_header& h
     if (bytes.size() < 18) return false;
     const auto u8 = [&](std::size_t at) { return std::to_integer<unsigned>(bytes[at]); };
     const auto u16 = [&](std::size_t at) { return std::size_t{u8(at)} | std::size_t{u8(at + 1)} << 8; };
-    h = {u8(0), u8(1) == 1, u8(2) & 7, (u8(2) & 8) != 0, u16(3), u16(5), u8(7), u16(12), u16(14), u8(16), (u8(17) & 0x10) != 0, (u8(17) & 0x20) != 0};
+    h = {u8(0),  u8(1) == 1,           u8(2) & 7,           (u8(2) & 8) != 0, u16(3), u16(5), u8(7), u16(12), u16(14),
+         u8(16), (u8(17) & 0x10) != 0, (u8(17) & 0x20) != 0};
     if (u8(1) > 1 || u8(2) > 15 || (u8(17) & 0xc0) != 0 || h.width == 0 || h.height == 0) return false;
     const auto wide = [](std::size_t bits) { return bits == 15 || bits == 16 || bits == 24 || bits == 32; };
     if (h.mapped && !wide(h.map_bits)) return false;
     switch (h.kind) {
-    case 1: return h.mapped && h.bits == 8;
-    case 2: return wide(h.bits);
-    case 3: return !h.mapped && (h.bits == 1 || h.bits == 8 || h.bits == 16); // 16: grey and alpha
-    default: return false;
+    case 1:
+        return h.mapped && h.bits == 8;
+    case 2:
+        return wide(h.bits);
+    case 3:
+        return !h.mapped && (h.bits == 1 || h.bits == 8 || h.bits == 16); // 16: grey and alpha
+    default:
+        return false;
     }
 }
 
@@ -59,7 +64,8 @@ PALI_INLINE image decode_tga(const source& from) {
     if (h.mapped) {
         const std::size_t size = (h.map_bits + 7) / 8;
         const unsigned char* const colours = in.take(h.map_size * size);
-        for (std::size_t i = 0; i < h.map_size && h.map_first + i < map.size(); ++i) read_tga_colour(colours + i * size, h.map_bits, map[h.map_first + i].data());
+        for (std::size_t i = 0; i < h.map_size && h.map_first + i < map.size(); ++i)
+            read_tga_colour(colours + i * size, h.map_bits, map[h.map_first + i].data());
     }
 
     const std::size_t size = h.pixel_size(), stride = h.bits == 1 ? (h.width + 7) / 8 : h.width * size;
@@ -94,4 +100,4 @@ PALI_INLINE image decode_tga(const source& from) {
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail

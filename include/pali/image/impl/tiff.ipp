@@ -5,22 +5,22 @@
 
 #if PALI_WITH_TIFF
 
-#include <pali/image/impl/exif.ipp>
-#include <pali/image/impl/source.ipp>
+#  include <pali/image/impl/exif.ipp>
+#  include <pali/image/impl/source.ipp>
 
-#include <algorithm>
-#include <array>
-#include <cstdarg>
-#include <cstdio>
-#include <cstring>
-#include <limits>
-#include <memory>
-#include <utility>
-#include <vector>
+#  include <algorithm>
+#  include <array>
+#  include <cstdarg>
+#  include <cstdio>
+#  include <cstring>
+#  include <limits>
+#  include <memory>
+#  include <utility>
+#  include <vector>
 
-#include <tiffio.h>
+#  include <tiffio.h>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// One page. Samples are brought to 8 bits as Pillow does: grey of more bits is clipped, colours keep their high byte.
 class tiff_reader {
@@ -29,12 +29,15 @@ public:
         const std::unique_ptr<TIFFOpenOptions, void (*)(TIFFOpenOptions*)> options(TIFFOpenOptionsAlloc(), TIFFOpenOptionsFree);
         if (options == nullptr) throw std::bad_alloc();
         TIFFOpenOptionsSetErrorHandlerExtR(options.get(), on_error, this);
-        TIFFOpenOptionsSetWarningHandlerExtR(options.get(), [](TIFF*, void*, const char*, const char*, std::va_list) { return 1; }, nullptr);
-        const std::size_t most = std::min<std::size_t>(from.options.max_pixels, std::numeric_limits<tmsize_t>::max() / 64) * 16 + (std::size_t{64} << 20);
+        TIFFOpenOptionsSetWarningHandlerExtR(
+            options.get(), [](TIFF*, void*, const char*, const char*, std::va_list) { return 1; }, nullptr);
+        const std::size_t most =
+            std::min<std::size_t>(from.options.max_pixels, std::numeric_limits<tmsize_t>::max() / 64) * 16 + (std::size_t{64} << 20);
         TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), static_cast<tmsize_t>(most));
-        m_tiff.reset(TIFFClientOpenExt("picture", "rm", this, read, [](thandle_t, void*, tmsize_t) -> tmsize_t { return 0; }, seek,
-                                       [](thandle_t) { return 0; }, [](thandle_t of) -> toff_t { return self(of).m_from.size(); },
-                                       [](thandle_t, void**, toff_t*) { return 0; }, [](thandle_t, void*, toff_t) {}, options.get()));
+        m_tiff.reset(TIFFClientOpenExt(
+            "image", "rm", this, read, [](thandle_t, void*, tmsize_t) -> tmsize_t { return 0; }, seek, [](thandle_t) { return 0; },
+            [](thandle_t of) -> toff_t { return self(of).m_from.size(); }, [](thandle_t, void**, toff_t*) { return 0; },
+            [](thandle_t, void*, toff_t) {}, options.get()));
         if (m_tiff == nullptr) fail();
     }
     tiff_reader(const tiff_reader&) = delete;
@@ -106,7 +109,8 @@ private:
         m_photometric = tag<std::uint16_t>(TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_MINISWHITE);
         const auto compression = tag<std::uint16_t>(TIFFTAG_COMPRESSION, COMPRESSION_NONE);
         if (!TIFFIsCODECConfigured(compression))
-            refuse(errc::unsupported_image, m_from, {"TIFF compression ", compression, " is not supported by this libtiff; save it with LZW or deflate"});
+            refuse(errc::unsupported_image, m_from,
+                   {"TIFF compression ", compression, " is not supported by this libtiff; save it with LZW or deflate"});
         if (m_photometric == PHOTOMETRIC_YCBCR && compression == COMPRESSION_JPEG && !m_planar) {
             TIFFSetField(m_tiff.get(), TIFFTAG_JPEGCOLORMODE, JPEGCOLORMODE_RGB);
             m_photometric = PHOTOMETRIC_RGB;
@@ -123,13 +127,18 @@ private:
     }
 
     void check_layout() const {
-        const bool grey = m_photometric == PHOTOMETRIC_MINISWHITE || m_photometric == PHOTOMETRIC_MINISBLACK, palette = m_photometric == PHOTOMETRIC_PALETTE;
-        const bool colours = m_photometric == PHOTOMETRIC_RGB || m_photometric == PHOTOMETRIC_SEPARATED, floats = m_format == SAMPLEFORMAT_IEEEFP;
+        const bool grey = m_photometric == PHOTOMETRIC_MINISWHITE || m_photometric == PHOTOMETRIC_MINISBLACK,
+                   palette = m_photometric == PHOTOMETRIC_PALETTE;
+        const bool colours = m_photometric == PHOTOMETRIC_RGB || m_photometric == PHOTOMETRIC_SEPARATED,
+                   floats = m_format == SAMPLEFORMAT_IEEEFP;
         if (!grey && !palette && !colours)
-            refuse(errc::unsupported_image, m_from, {"TIFF with photometric interpretation ", m_photometric, " is not supported; grey, RGB, palette, CMYK and YCbCr are"});
-        const bool few = m_bits == 1 || m_bits == 2 || m_bits == 4, bits = m_bits == 8 || (few && !colours) || (m_bits == 16 && !palette) || (m_bits == 32 && grey);
+            refuse(errc::unsupported_image, m_from,
+                   {"TIFF with photometric interpretation ", m_photometric, " is not supported; grey, RGB, palette, CMYK and YCbCr are"});
+        const bool few = m_bits == 1 || m_bits == 2 || m_bits == 4,
+                   bits = m_bits == 8 || (few && !colours) || (m_bits == 16 && !palette) || (m_bits == 32 && grey);
         if (!bits || (floats && m_bits != 32) || m_format > SAMPLEFORMAT_IEEEFP)
-            refuse(errc::unsupported_image, m_from, {"TIFF of ", m_bits, " bits per sample", floats ? ", floating point," : "", " is not supported; convert it to 8 bits"});
+            refuse(errc::unsupported_image, m_from,
+                   {"TIFF of ", m_bits, " bits per sample", floats ? ", floating point," : "", " is not supported; convert it to 8 bits"});
         const std::size_t needed = m_channels + (m_alpha ? 1 : 0);
         if (m_samples < needed || m_samples > 16)
             refuse(errc::unsupported_image, m_from, {"TIFF of ", m_samples, " samples per pixel is not supported; ", needed, " to 16 are"});
@@ -169,7 +178,8 @@ private:
         TIFF* const tiff = m_tiff.get();
         const bool tiled = TIFFIsTiled(tiff) != 0;
         const std::size_t across = tiled ? tag<std::uint32_t>(TIFFTAG_TILEWIDTH, 0) : m_width;
-        const std::size_t down = tiled ? tag<std::uint32_t>(TIFFTAG_TILELENGTH, 0) : std::clamp<std::size_t>(tag<std::uint32_t>(TIFFTAG_ROWSPERSTRIP, 1), 1, m_height);
+        const std::size_t down = tiled ? tag<std::uint32_t>(TIFFTAG_TILELENGTH, 0)
+                                       : std::clamp<std::size_t>(tag<std::uint32_t>(TIFFTAG_ROWSPERSTRIP, 1), 1, m_height);
         check_size(m_from, across, down);
         const std::size_t kept = m_channels + (m_alpha ? 1 : 0), together = m_planar ? 1 : m_samples;
         const auto stride = static_cast<std::size_t>(std::max<tmsize_t>(tiled ? TIFFTileRowSize(tiff) : TIFFScanlineSize(tiff), 0));
@@ -194,7 +204,8 @@ private:
                             continue;
                         }
                         for (std::size_t c = 0; c < columns; ++c, out += kept)
-                            for (std::size_t s = 0; s < (m_planar ? 1 : kept); ++s) out[s] = level(piece.data() + r * stride, c * together + s);
+                            for (std::size_t s = 0; s < (m_planar ? 1 : kept); ++s)
+                                out[s] = level(piece.data() + r * stride, c * together + s);
                     }
                 }
         return samples;
@@ -224,7 +235,9 @@ private:
             else if (m_channels == 3) std::memcpy(out, in, 3); // and alpha
             else from_cmyk(in, out);
             if (m_alpha && in[m_channels] != 255)
-                for (std::size_t c = 0; c < 3; ++c) out[c] = in[m_channels] == 0 ? std::uint8_t{0} : static_cast<std::uint8_t>(std::min(255, out[c] * 255 / in[m_channels]));
+                for (std::size_t c = 0; c < 3; ++c)
+                    out[c] =
+                        in[m_channels] == 0 ? std::uint8_t{0} : static_cast<std::uint8_t>(std::min(255, out[c] * 255 / in[m_channels]));
         }
         return made;
     }
@@ -241,13 +254,13 @@ private:
     /// YCbCr that no JPEG decoder converts: libtiff's own conversion.
     image read_rgba() {
         std::array<char, 1024> why{};
-        TIFFRGBAImage picture{};
-        if (TIFFRGBAImageBegin(&picture, m_tiff.get(), 1, why.data()) == 0) fail();
-        const std::unique_ptr<TIFFRGBAImage, void (*)(TIFFRGBAImage*)> owned(&picture, TIFFRGBAImageEnd);
-        picture.orientation = picture.req_orientation = ORIENTATION_TOPLEFT; // turned later
+        TIFFRGBAImage image{};
+        if (TIFFRGBAImageBegin(&image, m_tiff.get(), 1, why.data()) == 0) fail();
+        const std::unique_ptr<TIFFRGBAImage, void (*)(TIFFRGBAImage*)> owned(&image, TIFFRGBAImageEnd);
+        image.orientation = image.req_orientation = ORIENTATION_TOPLEFT; // turned later
         std::vector<std::uint32_t> pixels(m_width * m_height);
-        if (TIFFRGBAImageGet(&picture, pixels.data(), static_cast<std::uint32_t>(m_width), static_cast<std::uint32_t>(m_height)) == 0) fail();
-        image made(m_width, m_height);
+        if (TIFFRGBAImageGet(&image, pixels.data(), static_cast<std::uint32_t>(m_width), static_cast<std::uint32_t>(m_height)) == 0) fail();
+        pali::image made(m_width, m_height);
         for (std::size_t i = 0; i < pixels.size(); ++i) {
             made.pixels[3 * i] = static_cast<std::uint8_t>(TIFFGetR(pixels[i]));
             made.pixels[3 * i + 1] = static_cast<std::uint8_t>(TIFFGetG(pixels[i]));
@@ -270,13 +283,13 @@ private:
     std::size_t m_above = 0;               // grey samples over 255
     unsigned m_format = 0, m_photometric = 0;
     int m_orientation = 1;
-    bool m_planar = false;     // a plane for each sample
-    bool m_alpha = false;      // colours are multiplied by the sample that follows them
+    bool m_planar = false; // a plane for each sample
+    bool m_alpha = false;  // colours are multiplied by the sample that follows them
     bool m_by_libtiff = false;
 };
 
 PALI_INLINE image decode_tiff(const source& from) { return tiff_reader(from).decode(); }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 #endif

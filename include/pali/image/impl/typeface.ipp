@@ -19,10 +19,10 @@
 
 #if PALI_WITH_STB_TRUETYPE
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// How much of each pixel a letter covers.
-struct glyph_picture {
+struct glyph_image {
     int left = 0, top = 0; ///< of its pixels, seen from the pen on the base line; y downwards
     int width = 0, height = 0;
     std::vector<std::uint8_t> cover; ///< height * width; 255: all of the pixel
@@ -31,7 +31,8 @@ struct glyph_picture {
 class typeface {
 public:
     /// The bytes of a TrueType or OpenType file, or of the first font of a collection. `name` stands for it in messages.
-    typeface(std::vector<unsigned char> bytes, std::string name) : m_name(std::move(name)), m_size(bytes.size()), m_bytes(std::move(bytes)) {
+    typeface(std::vector<unsigned char> bytes, std::string name)
+        : m_name(std::move(name)), m_size(bytes.size()), m_bytes(std::move(bytes)) {
         m_bytes.resize(m_size + past_the_end);
         if (m_size < 16) fail("it is cut short");
         const bool collection = std::string_view(reinterpret_cast<const char*>(m_bytes.data()), 4) == "ttcf";
@@ -79,9 +80,9 @@ public:
         return std::clamp(static_cast<float>(units) * m_em, 0.f, 4.f) * em;
     }
 
-    /// Its picture with the pen `shift` of a pixel to the right; empty where it has no ink or contradicts itself.
-    [[nodiscard]] glyph_picture render(int glyph, float em, float shift) const {
-        glyph_picture made;
+    /// Its image with the pen `shift` of a pixel to the right; empty where it has no ink or contradicts itself.
+    [[nodiscard]] glyph_image render(int glyph, float em, float shift) const {
+        glyph_image made;
         letter_memory memory;
         stb_truetype::stbtt_fontinfo font = m_font;
         font.userdata = &memory;
@@ -92,11 +93,13 @@ public:
             int right = 0, bottom = 0;
             stb_truetype::stbtt_GetGlyphBitmapBoxSubpixel(&font, glyph, scale, scale, shift, 0, &made.left, &made.top, &right, &bottom);
             const int most = static_cast<int>(em * 8) + 16;
-            if (right <= made.left || bottom <= made.top || right > most || bottom > most || made.left < -most || made.top < -most) return {};
+            if (right <= made.left || bottom <= made.top || right > most || bottom > most || made.left < -most || made.top < -most)
+                return {};
             made.width = right - made.left;
             made.height = bottom - made.top;
             made.cover.resize(static_cast<std::size_t>(made.width) * static_cast<std::size_t>(made.height));
-            stb_truetype::stbtt_MakeGlyphBitmapSubpixel(&font, made.cover.data(), made.width, made.height, made.width, scale, scale, shift, 0, glyph);
+            stb_truetype::stbtt_MakeGlyphBitmapSubpixel(&font, made.cover.data(), made.width, made.height, made.width, scale, scale, shift,
+                                                        0, glyph);
         } catch (const broken_font&) {
             return {};
         }
@@ -126,7 +129,8 @@ private:
             const std::size_t row = start + 12 + i * 16, offset = u32(row + 8), length = u32(row + 12);
             if (offset > m_size || length > m_size - offset) fail("a table ends behind the end of the file");
             const std::string_view tag(reinterpret_cast<const char*>(m_bytes.data() + row), 4);
-            if ((tag == "head" && length < 54) || (tag == "hhea" && length < 36) || (tag == "maxp" && length < 6) || (tag == "cmap" && length < 4))
+            if ((tag == "head" && length < 54) || (tag == "hhea" && length < 36) || (tag == "maxp" && length < 6) ||
+                (tag == "cmap" && length < 4))
                 fail("a table is too short");
             if (tag == "hhea") m_lengths.hhea = length;
             if (tag == "hmtx") m_lengths.hmtx = length;
@@ -149,8 +153,12 @@ private:
         const std::size_t map = static_cast<std::size_t>(static_cast<unsigned>(m_font.index_map));
         if (map + 16 > m_size) fail("its table of letters is incomplete");
         const std::size_t format = u16(map), left = m_size - map;
-        const std::size_t need = format == 4 ? 16 + u16(map + 6) * 4 : format == 6 ? 10 + u16(map + 8) * 2 : format == 12 ? 16 + u32(map + 12) * 12 : 0;
-        if (need > left || (format != 0 && format != 4 && format != 6 && format != 12)) fail("its table of letters is incomplete, or of a rare kind");
+        const std::size_t need = format == 4    ? 16 + u16(map + 6) * 4
+                                 : format == 6  ? 10 + u16(map + 8) * 2
+                                 : format == 12 ? 16 + u32(map + 12) * 12
+                                                : 0;
+        if (need > left || (format != 0 && format != 4 && format != 6 && format != 12))
+            fail("its table of letters is incomplete, or of a rare kind");
         if (format == 4 && (u16(map + 8) > u16(map + 6) || u16(map + 10) > 16)) fail("its table of letters contradicts itself");
     }
 
@@ -165,7 +173,11 @@ private:
             flags = u16(at);
             if (depth == 6 || ++parts > 64) throw_broken_font();
             check_parts(static_cast<int>(u16(at + 2)), depth + 1, parts);
-            at += 4 + ((flags & 0x01) != 0 ? 4u : 2u) + ((flags & 0x08) != 0 ? 2u : (flags & 0x40) != 0 ? 4u : (flags & 0x80) != 0 ? 8u : 0u);
+            at += 4 + ((flags & 0x01) != 0 ? 4u : 2u) +
+                  ((flags & 0x08) != 0   ? 2u
+                   : (flags & 0x40) != 0 ? 4u
+                   : (flags & 0x80) != 0 ? 8u
+                                         : 0u);
         }
     }
 
@@ -207,10 +219,11 @@ private:
         file.seekg(0);
         file.read(reinterpret_cast<char*>(bytes.data()), size);
     }
-    if (!file || (bytes.empty() && size != 0)) throw error(errc::cannot_open, {path.string(), ": the font cannot be read; is it there, and a file?"});
+    if (!file || (bytes.empty() && size != 0))
+        throw error(errc::cannot_open, {path.string(), ": the font cannot be read; is it there, and a file?"});
     return bytes;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 #endif

@@ -5,15 +5,15 @@
 
 #if PALI_WITH_WEBP
 
-#include <pali/image/impl/source.ipp>
+#  include <pali/image/impl/source.ipp>
 
-#include <cstring>
+#  include <cstring>
 
-#include <webp/decode.h>
+#  include <webp/decode.h>
 
-namespace pali::inline PALI_ABI::image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// Where a still picture, or the first frame of an animation, lies in the file.
+/// Where a still image, or the first frame of an animation, lies in the file.
 struct webp_frame {
     const unsigned char* data = nullptr;
     std::size_t size = 0;
@@ -27,7 +27,9 @@ PALI_INLINE webp_frame find_webp_frame(const source& from) {
     if (size > from.size() - 8) truncated(from, "WebP");
     webp_frame found{from.data(), size + 8};
     cursor chunks(from, "WebP", 12);
-    const auto u24 = [](const unsigned char* b) { return b[0] | static_cast<std::size_t>(b[1]) << 8 | static_cast<std::size_t>(b[2]) << 16; };
+    const auto u24 = [](const unsigned char* b) {
+        return b[0] | static_cast<std::size_t>(b[1]) << 8 | static_cast<std::size_t>(b[2]) << 16;
+    };
     bool animated = false;
     while (chunks.left() >= 8 && chunks.position() < size + 8) {
         const unsigned char* kind = chunks.take(4);
@@ -73,6 +75,6 @@ PALI_INLINE image decode_webp(const source& from) {
     return made;
 }
 
-} // namespace pali::inline PALI_ABI::image_detail
+}}} // namespace pali::PALI_ABI::image_detail
 
 #endif

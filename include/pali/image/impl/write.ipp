@@ -25,15 +25,15 @@
 #  include <pali/image/impl/stb_write.ipp>
 #endif
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace image_detail {
 
 PALI_INLINE void check_pixels(const char* what, std::size_t width, std::size_t height, std::size_t channels, std::size_t bytes) {
     constexpr std::size_t most = 1'000'000; // libpng's own limit; JPEG has a lower one
     if (width != 0 && height != 0 && width <= most && height <= most && bytes == width * height * channels) return;
-    throw error(errc::invalid_argument, {what, ": a picture of ", width, " x ", height, " with ", bytes, " bytes; it needs a pixel, sides of at most ", most,
-                                         ", and ", channels, " bytes a pixel"});
+    throw error(errc::invalid_argument, {what, ": an image of ", width, " x ", height, " with ", bytes,
+                                         " bytes; it needs a pixel, sides of at most ", most, ", and ", channels, " bytes a pixel"});
 }
 
 #if PALI_WITH_PNG
@@ -107,19 +107,19 @@ public:
     jpeg_writer& operator=(const jpeg_writer&) = delete;
     ~jpeg_writer() { jpeg_destroy_compress(&m_info); }
 
-    std::vector<std::byte> encode(const image& picture, int quality) {
+    std::vector<std::byte> encode(const image& image, int quality) {
         if (setjmp(m_jump) != 0) {
             if (m_out_of_memory) throw std::bad_alloc();
             char message[JMSG_LENGTH_MAX] = {};
             m_errors.format_message(reinterpret_cast<j_common_ptr>(&m_info), message);
             throw error(errc::invalid_argument, std::string("encode_jpeg: ") + message);
         }
-        write(picture, quality);
+        write(image, quality);
         return std::move(m_bytes);
     }
 
 private:
-    void write(const image& picture, int quality) {
+    void write(const image& image, int quality) {
         m_info.err = jpeg_std_error(&m_errors);
         m_errors.error_exit = [](j_common_ptr info) { std::longjmp(static_cast<jpeg_writer*>(info->client_data)->m_jump, 1); };
         m_errors.output_message = [](j_common_ptr) {};
@@ -128,16 +128,18 @@ private:
         m_info.dest = &m_destination; // libjpeg's own, jpeg_mem_dest, leaves no sign of which memory it holds when it fails
         m_destination.init_destination = [](j_compress_ptr info) { of(info).grow(0); };
         m_destination.empty_output_buffer = [](j_compress_ptr info) -> boolean { return of(info).grow(of(info).m_bytes.size()), TRUE; };
-        m_destination.term_destination = [](j_compress_ptr info) { of(info).m_bytes.resize(of(info).m_bytes.size() - of(info).m_destination.free_in_buffer); };
-        m_info.image_width = static_cast<JDIMENSION>(picture.width);
-        m_info.image_height = static_cast<JDIMENSION>(picture.height);
+        m_destination.term_destination = [](j_compress_ptr info) {
+            of(info).m_bytes.resize(of(info).m_bytes.size() - of(info).m_destination.free_in_buffer);
+        };
+        m_info.image_width = static_cast<JDIMENSION>(image.width);
+        m_info.image_height = static_cast<JDIMENSION>(image.height);
         m_info.input_components = 3;
         m_info.in_color_space = JCS_RGB;
         jpeg_set_defaults(&m_info);
         jpeg_set_quality(&m_info, quality, TRUE);
         jpeg_start_compress(&m_info, TRUE);
         while (m_info.next_scanline < m_info.image_height) {
-            auto* row = const_cast<std::uint8_t*>(picture.at(0, m_info.next_scanline));
+            auto* row = const_cast<std::uint8_t*>(image.at(0, m_info.next_scanline));
             jpeg_write_scanlines(&m_info, &row, 1);
         }
         jpeg_finish_compress(&m_info);
@@ -185,9 +187,9 @@ PALI_INLINE std::vector<std::byte> encode_png(std::size_t width, std::size_t hei
 
 } // namespace image_detail
 
-PALI_INLINE std::vector<std::byte> encode_png(const image& picture) {
-    image_detail::check_pixels("encode_png", picture.width, picture.height, 3, picture.pixels.size());
-    return image_detail::encode_png(picture.width, picture.height, 3, picture.pixels.data());
+PALI_INLINE std::vector<std::byte> encode_png(const image& image) {
+    image_detail::check_pixels("encode_png", image.width, image.height, 3, image.pixels.size());
+    return image_detail::encode_png(image.width, image.height, 3, image.pixels.data());
 }
 
 PALI_INLINE std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::span<const std::uint8_t> grey) {
@@ -195,26 +197,26 @@ PALI_INLINE std::vector<std::byte> encode_png(std::size_t width, std::size_t hei
     return image_detail::encode_png(width, height, 1, grey.data());
 }
 
-PALI_INLINE std::vector<std::byte> encode_jpeg(const image& picture, int quality) {
-    image_detail::check_pixels("encode_jpeg", picture.width, picture.height, 3, picture.pixels.size());
+PALI_INLINE std::vector<std::byte> encode_jpeg(const image& image, int quality) {
+    image_detail::check_pixels("encode_jpeg", image.width, image.height, 3, image.pixels.size());
     if (quality < 1 || quality > 100) throw error(errc::invalid_argument, {"encode_jpeg: quality ", quality, " is not 1 to 100"});
 #if PALI_WITH_JPEG
-    return image_detail::jpeg_writer().encode(picture, quality);
+    return image_detail::jpeg_writer().encode(image, quality);
 #elif PALI_WITH_STB
-    return image_detail::encode_jpeg_by_stb(picture, quality);
+    return image_detail::encode_jpeg_by_stb(image, quality);
 #else
     throw error(errc::cannot_write, "encode_jpeg: this build of pali was made without libjpeg and stb");
 #endif
 }
 
-PALI_INLINE void write_png(const std::filesystem::path& path, const image& picture) { write_file(path, encode_png(picture)); }
+PALI_INLINE void write_png(const std::filesystem::path& path, const image& image) { write_file(path, encode_png(image)); }
 
 PALI_INLINE void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey) {
     write_file(path, encode_png(width, height, grey));
 }
 
-PALI_INLINE void write_jpeg(const std::filesystem::path& path, const image& picture, int quality) {
-    write_file(path, encode_jpeg(picture, quality));
+PALI_INLINE void write_jpeg(const std::filesystem::path& path, const image& image, int quality) {
+    write_file(path, encode_jpeg(image, quality));
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -2,12 +2,12 @@
 #pragma once
 
 #include <pali/core/require_path.ipp>
+#include <pali/core/write_file.hpp>
 #include <pali/objects/categories.hpp>
 #include <pali/objects/coco.hpp>
 #include <pali/objects/impl/json_values.ipp>
 #include <pali/objects/polygons.hpp>
 #include <pali/objects/rle.hpp>
-#include <pali/core/write_file.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -16,7 +16,7 @@
 #include <set>
 #include <utility>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace object_detail {
 
@@ -68,18 +68,19 @@ struct coco_entries {
     }
 
     /// The entry in "images"; annotations() is to follow. Throws what coco_writer::add() throws.
-    [[nodiscard]] json image(const picture_objects& picture) {
-        if (picture.file.empty() || files.contains(picture.file)) throw error(errc::invalid_argument, {"coco_writer: ", in_quotes(picture.file), " is no name, or has been added before"});
-        for (const object& o : picture.objects) check_mask("coco_writer", picture, o);
-        files.insert(picture.file);
+    [[nodiscard]] json image(const image_objects& image) {
+        if (image.file.empty() || files.contains(image.file))
+            throw error(errc::invalid_argument, {"coco_writer: ", in_quotes(image.file), " is no name, or has been added before"});
+        for (const object& o : image.objects) check_mask("coco_writer", image, o);
+        files.insert(image.file);
         json made = {{"id", ++last_image}};
-        add_name(made, "file_name", picture.file);
-        made["width"] = picture.width;
-        made["height"] = picture.height;
+        add_name(made, "file_name", image.file);
+        made["width"] = image.width;
+        made["height"] = image.height;
         return made;
     }
 
-    /// The entry in "annotations" of an object in the picture that was added last.
+    /// The entry in "annotations" of an object in the image that was added last.
     [[nodiscard]] json annotation(const object& o, json& category_list) {
         const double x = to_hundredths(static_cast<double>(o.box.x0)), y = to_hundredths(static_cast<double>(o.box.y0));
         const double width = std::max(to_hundredths(static_cast<double>(o.box.x1) - x), 0.0);
@@ -102,7 +103,9 @@ struct coco_entries {
 };
 
 /// On one line. What was read from a file may hold anything: bytes that are not UTF-8 become U+FFFD.
-[[nodiscard]] PALI_INLINE std::string coco_text(const nlohmann::ordered_json& value) { return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); }
+[[nodiscard]] PALI_INLINE std::string coco_text(const nlohmann::ordered_json& value) {
+    return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
 
 [[nodiscard]] PALI_INLINE nlohmann::ordered_json coco_info() { return {{"description", "objects found by pali"}}; }
 
@@ -117,7 +120,9 @@ struct coco_writer::parts {
 };
 
 PALI_INLINE coco_writer::coco_writer(coco_masks masks) : m_parts(std::make_unique<parts>()) { m_parts->entries.masks = masks; }
-PALI_INLINE void coco_writer::declare(const std::string& label) { (void)m_parts->entries.category_of(label, m_parts->document["categories"]); }
+PALI_INLINE void coco_writer::declare(const std::string& label) {
+    (void)m_parts->entries.category_of(label, m_parts->document["categories"]);
+}
 PALI_INLINE coco_writer::~coco_writer() = default;
 PALI_INLINE coco_writer::coco_writer(coco_writer&&) noexcept = default;
 PALI_INLINE coco_writer& coco_writer::operator=(coco_writer&&) noexcept = default;
@@ -157,15 +162,13 @@ PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path, coc
 PALI_INLINE bool coco_writer::contains(const std::string& file) const { return m_parts->entries.files.contains(file); }
 PALI_INLINE std::size_t coco_writer::size() const noexcept { return m_parts->entries.files.size(); }
 
-PALI_INLINE void coco_writer::add(const picture_objects& picture) {
+PALI_INLINE void coco_writer::add(const image_objects& image) {
     parts& p = *m_parts;
-    p.document["images"].push_back(p.entries.image(picture));
-    for (const object& o : picture.objects) p.document["annotations"].push_back(p.entries.annotation(o, p.document["categories"]));
+    p.document["images"].push_back(p.entries.image(image));
+    for (const object& o : image.objects) p.document["annotations"].push_back(p.entries.annotation(o, p.document["categories"]));
 }
 
-PALI_INLINE std::string coco_writer::text() const {
-    return object_detail::coco_text(m_parts->document) + '\n';
-}
+PALI_INLINE std::string coco_writer::text() const { return object_detail::coco_text(m_parts->document) + '\n'; }
 
 PALI_INLINE std::string coco_writer::results() const {
     auto list = nlohmann::ordered_json::array();
@@ -180,4 +183,4 @@ PALI_INLINE std::string coco_writer::results() const {
 
 PALI_INLINE void coco_writer::write(const std::filesystem::path& path) const { write_file(path, text()); }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

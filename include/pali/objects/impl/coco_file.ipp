@@ -12,11 +12,11 @@
 #include <system_error>
 #include <utility>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 struct coco_file::parts {
-    file_writer file;                  // up to the images
-    std::filesystem::path aside;       // annotations, which come behind all images
+    file_writer file;            // up to the images
+    std::filesystem::path aside; // annotations, which come behind all images
     std::fstream annotations;
     object_detail::coco_entries entries;
     nlohmann::ordered_json categories = nlohmann::ordered_json::array();
@@ -45,11 +45,11 @@ PALI_INLINE coco_file& coco_file::operator=(coco_file&&) noexcept = default;
 
 PALI_INLINE void coco_file::declare(const std::string& label) { (void)m_parts->entries.category_of(label, m_parts->categories); }
 
-PALI_INLINE void coco_file::add(const picture_objects& picture) {
+PALI_INLINE void coco_file::add(const image_objects& image) {
     parts& p = *m_parts;
-    const nlohmann::ordered_json image = p.entries.image(picture);
-    p.file.write((p.entries.last_image > 1 ? "," : "") + object_detail::coco_text(image));
-    for (const object& o : picture.objects) {
+    const nlohmann::ordered_json entry = p.entries.image(image);
+    p.file.write((p.entries.last_image > 1 ? "," : "") + object_detail::coco_text(entry));
+    for (const object& o : image.objects) {
         const nlohmann::ordered_json made = p.entries.annotation(o, p.categories);
         p.annotations << (p.entries.last_annotation > 1 ? "," : "") << object_detail::coco_text(made);
     }
@@ -62,10 +62,11 @@ PALI_INLINE void coco_file::finish() {
     p.annotations.seekg(0);
     if (!p.annotations) p.file.fail();
     std::array<char, std::size_t{1} << 16> bytes;
-    while (p.annotations.read(bytes.data(), bytes.size()), p.annotations.gcount() > 0) p.file.write(std::string_view(bytes.data(), static_cast<std::size_t>(p.annotations.gcount())));
+    while (p.annotations.read(bytes.data(), bytes.size()), p.annotations.gcount() > 0)
+        p.file.write(std::string_view(bytes.data(), static_cast<std::size_t>(p.annotations.gcount())));
     if (p.annotations.bad()) p.file.fail();
     p.file.write("],\"categories\":" + object_detail::coco_text(p.categories) + "}\n");
     p.file.finish();
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

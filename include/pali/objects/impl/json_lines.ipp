@@ -10,34 +10,37 @@
 #include <string_view>
 #include <system_error>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
-PALI_INLINE std::string objects_json(const picture_objects& picture) {
+PALI_INLINE std::string objects_json(const image_objects& image) {
     using json = nlohmann::ordered_json;
-    if (!picture.mask_files.empty() && picture.mask_files.size() != picture.objects.size())
-        throw error(errc::invalid_argument, {"objects_json: ", picture.mask_files.size(), " mask files for ", picture.objects.size(),
+    if (!image.mask_files.empty() && image.mask_files.size() != image.objects.size())
+        throw error(errc::invalid_argument, {"objects_json: ", image.mask_files.size(), " mask files for ", image.objects.size(),
                                              " objects; one for each, or none at all"});
     json objects = json::array();
-    for (std::size_t i = 0; i < picture.objects.size(); ++i) {
-        const object& o = picture.objects[i];
+    for (std::size_t i = 0; i < image.objects.size(); ++i) {
+        const object& o = image.objects[i];
         json box = json::array();
         for (const float v : {o.box.x0, o.box.y0, o.box.x1, o.box.y1}) box.push_back(object_detail::to_hundredths(static_cast<double>(v)));
-        objects.push_back({{"label", object_detail::utf8_of(o.label)}, {"score", object_detail::score_value(o.score)}, {"box", std::move(box)}});
-        if (!picture.mask_files.empty() && !picture.mask_files[i].empty()) objects.back()["mask"] = object_detail::utf8_of(picture.mask_files[i]);
+        objects.push_back(
+            {{"label", object_detail::utf8_of(o.label)}, {"score", object_detail::score_value(o.score)}, {"box", std::move(box)}});
+        if (!image.mask_files.empty() && !image.mask_files[i].empty()) objects.back()["mask"] = object_detail::utf8_of(image.mask_files[i]);
     }
     json line;
-    object_detail::add_name(line, "file", picture.file);
-    line["width"] = picture.width;
-    line["height"] = picture.height;
+    object_detail::add_name(line, "file", image.file);
+    line["width"] = image.width;
+    line["height"] = image.height;
     line["objects"] = std::move(objects);
-    if (!picture.text.empty()) line["text"] = object_detail::utf8_of(picture.text);
+    if (!image.text.empty()) line["text"] = object_detail::utf8_of(image.text);
     return line.dump();
 }
 
 namespace object_detail {
 
 /// The file that a line is about; empty where it is no such object.
-[[nodiscard]] PALI_INLINE std::string file_of_line(const std::string& line) { return name_of(nlohmann::ordered_json::parse(line, nullptr, false), "file"); }
+[[nodiscard]] PALI_INLINE std::string file_of_line(const std::string& line) {
+    return name_of(nlohmann::ordered_json::parse(line, nullptr, false), "file");
+}
 
 PALI_INLINE void append(const std::filesystem::path& path, const std::string& text) {
     std::error_code failure;
@@ -86,11 +89,11 @@ PALI_INLINE void json_lines::note(const std::string& file) {
 
 PALI_INLINE bool json_lines::contains(const std::string& file) const { return m_files.contains(file); }
 
-PALI_INLINE void json_lines::add(const picture_objects& picture) {
-    if (picture.file.empty() || m_files.contains(picture.file))
-        throw error(errc::invalid_argument, {"json_lines: ", in_quotes(picture.file), " is no name, or has been added before"});
-    object_detail::append(m_path, objects_json(picture) + '\n');
-    note(picture.file);
+PALI_INLINE void json_lines::add(const image_objects& image) {
+    if (image.file.empty() || m_files.contains(image.file))
+        throw error(errc::invalid_argument, {"json_lines: ", in_quotes(image.file), " is no name, or has been added before"});
+    object_detail::append(m_path, objects_json(image) + '\n');
+    note(image.file);
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -5,7 +5,7 @@
 #include <pali/core/error.hpp>
 #include <pali/core/utf8.hpp>
 #include <pali/objects/grammar.hpp>
-#include <pali/objects/picture_objects.hpp>
+#include <pali/objects/image_objects.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -14,7 +14,7 @@
 #include <string>
 #include <string_view>
 
-namespace pali::inline PALI_ABI::object_detail {
+namespace pali { inline namespace PALI_ABI { namespace object_detail {
 
 /// A number with so many decimals; 0 for one that is not finite, which JSON cannot write.
 [[nodiscard]] inline double rounded(double value, double steps) noexcept {
@@ -51,8 +51,8 @@ namespace pali::inline PALI_ABI::object_detail {
     return out;
 }
 
-/// Adds a file name as `key`. One that is not UTF-8 is written with U+FFFD, and its bytes in hexadecimal as `key`_bytes: two names that differ in such
-/// bytes stay two.
+/// Adds a file name as `key`. One that is not UTF-8 is written with U+FFFD, and its bytes in hexadecimal as `key`_bytes: two names that
+/// differ in such bytes stay two.
 inline void add_name(nlohmann::ordered_json& to, const std::string& key, std::string_view name) {
     to[key] = utf8_of(name);
     if (!is_utf8(name)) to[key + "_bytes"] = hexadecimal(name);
@@ -68,10 +68,10 @@ inline void add_name(nlohmann::ordered_json& to, const std::string& key, std::st
     return bytes.empty() ? text(key) : bytes;
 }
 
-inline void check_mask(const char* what, const picture_objects& picture, const object& one) {
-    if (one.mask.empty() || (one.mask.width == picture.width && one.mask.height == picture.height)) return;
-    throw error(errc::invalid_argument, {what, ": a mask of ", one.mask.width, " x ", one.mask.height, " pixels for a picture of ", picture.width, " x ",
-                                         picture.height});
+inline void check_mask(const char* what, const image_objects& image, const object& one) {
+    if (one.mask.empty() || (one.mask.width == image.width && one.mask.height == image.height)) return;
+    throw error(errc::invalid_argument, {what, ": a mask of ", one.mask.width, " x ", one.mask.height, " pixels for an image of ",
+                                         image.width, " x ", image.height});
 }
 
-} // namespace pali::inline PALI_ABI::object_detail
+}}} // namespace pali::PALI_ABI::object_detail

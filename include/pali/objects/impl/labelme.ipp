@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace pali::inline PALI_ABI {
+namespace pali { inline namespace PALI_ABI {
 
 namespace object_detail {
 
@@ -35,12 +35,12 @@ struct mask_cutout {
 
 } // namespace object_detail
 
-PALI_INLINE std::string labelme_text(const picture_objects& picture) {
+PALI_INLINE std::string labelme_text(const image_objects& image) {
     using json = nlohmann::ordered_json;
     using object_detail::to_hundredths;
     json shapes = json::array();
-    for (const object& o : picture.objects) {
-        object_detail::check_mask("labelme_text", picture, o);
+    for (const object& o : image.objects) {
+        object_detail::check_mask("labelme_text", image, o);
         const auto at = [](float v) { return to_hundredths(static_cast<double>(v)); };
         json shape = {{"label", category_name(o.label)},
                       {"points", {{at(o.box.x0), at(o.box.y0)}, {at(o.box.x1), at(o.box.y1)}}},
@@ -56,14 +56,11 @@ PALI_INLINE std::string labelme_text(const picture_objects& picture) {
         }
         shapes.push_back(std::move(shape));
     }
-    const json document = {{"version", "5.5.0"},
-                           {"flags", json::object()},
-                           {"shapes", std::move(shapes)},
-                           {"imagePath", object_detail::utf8_of(picture.file)},
-                           {"imageData", nullptr},
-                           {"imageHeight", picture.height},
-                           {"imageWidth", picture.width}};
+    const json document = {{"version", "5.5.0"},          {"flags", json::object()},
+                           {"shapes", std::move(shapes)}, {"imagePath", object_detail::utf8_of(image.file)},
+                           {"imageData", nullptr},        {"imageHeight", image.height},
+                           {"imageWidth", image.width}};
     return document.dump(2, ' ', true) + '\n'; // labelme opens it in the encoding of the machine: ASCII is part of each
 }
 
-} // namespace pali::inline PALI_ABI
+}} // namespace pali::PALI_ABI

@@ -1,0 +1,20 @@
+// Bodies of caches.hpp.
+#pragma once
+
+#include <pali/arch/cpu_caches.hpp>
+
+#include <algorithm>
+#include <cstddef>
+
+namespace pali { inline namespace PALI_ABI { namespace arch {
+
+PALI_INLINE const cache_sizes& caches() noexcept {
+    static const cache_sizes found = [] {
+        const cache_sizes said = caches_of_a_core();
+        return cache_sizes{.first = said.first ? std::clamp<std::size_t>(said.first, 16 << 10, 1 << 20) : 32 << 10,
+                           .second = said.second ? std::clamp<std::size_t>(said.second, 128 << 10, 64 << 20) : 512 << 10};
+    }();
+    return found;
+}
+
+}}} // namespace pali::PALI_ABI::arch

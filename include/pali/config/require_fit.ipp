@@ -1,0 +1,28 @@
+// Body of differences.hpp: the message.
+#pragma once
+
+#include <pali/config/differences.hpp>
+#include <pali/config/require_fit.hpp>
+#include <pali/core/error.hpp>
+#include <pali/core/short_list.hpp>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pali { inline namespace PALI_ABI { namespace detail {
+
+PALI_INLINE void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read) {
+    const std::vector<config_difference> found = differences(read.sizes, compiled);
+    if (found.empty()) return;
+    short_list all;
+    for (const config_difference& one : found) all.add({one.field, " is ", one.first, " in the checkpoint, ", one.second, " in the type"});
+    const std::optional<std::string_view> fitting = matching_variant(read.sizes);
+    throw error(errc::config_mismatch,
+                {read.file.string(), ": is not the compiled model", name == "custom" ? "" : error_text{", ", name}, ":", all.joined("\n  "),
+                 fitting ? error_text{"\nThe variant that fits is ", *fitting, "; pali::dynamic fits too."}
+                         : "\nNone of the variants shipped fits; pali::dynamic reads its sizes from the checkpoint."});
+}
+
+}}} // namespace pali::PALI_ABI::detail

@@ -1,0 +1,182 @@
+// Scaled dot-product attention, block by block of keys with an online softmax: no matrix of scores, no copies for grouped queries.
+#pragma once
+
+#include <pali/core/arena.hpp>
+#include <pali/core/thread_pool.hpp>
+#include <pali/kernels/attention/attention_shape.hpp>
+#include <pali/kernels/attention/prefix_mask.hpp>
+#include <pali/kernels/attention/rows_simd.hpp>
+#include <pali/kernels/attention/softmax_online.hpp>
+#include <pali/kernels/pointwise/activations.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
+
+namespace detail {
+
+/// One attention, cut into blocks of queries that share a key head, and parts of the keys. Its products are made by `Rows`.
+template <class A, class Rows>
+struct attention_pass {
+    using element = typename Rows::element;
+    using number = typename Rows::number;
+    using weigher = typename Rows::weigher;
+
+    attention_shape shape;
+    rows<const float> q;
+    key_values<element> seen_tokens;
+    prefix_mask mask;
+    rows<float> out;
+
+    static constexpr std::size_t keys_a_block = key_values<element>::keys_a_block;
+    /// Keys that are gathered for themselves: what threads share where queries are few.
+    static constexpr std::size_t keys_a_part = 256;
+
+    std::size_t group = shape.heads / shape.kv_heads, width = seen_tokens.value_width();
+    std::size_t tokens_a_block = std::clamp<std::size_t>(weigher::queries_a_block / group, 1, std::max<std::size_t>(1, q.count)),
+                most = tokens_a_block * group;                                                                 // queries of a block
+    std::size_t room_for = (most + weigher::rows_at_once - 1) / weigher::rows_at_once * weigher::rows_at_once; // queries
+    std::size_t blocks_a_head = (q.count + tokens_a_block - 1) / tokens_a_block, blocks = shape.kv_heads * blocks_a_head;
+
+    /// Query i is token first + i / group, head i % group of those of the key head.
+    struct block {
+        std::size_t kv_head, first, count;
+        key_range sees; ///< all queries together
+        [[nodiscard]] std::size_t first_part() const noexcept { return sees.begin / keys_a_part; }
+        [[nodiscard]] std::size_t end_part() const noexcept { return (sees.end + keys_a_part - 1) / keys_a_part; }
+    };
+    [[nodiscard]] block block_at(std::size_t i) const noexcept {
+        const std::size_t first = i % blocks_a_head * tokens_a_block, tokens = std::min(tokens_a_block, q.count - first);
+        key_range sees = mask(first);
+        for (std::size_t t = first + 1; t < first + tokens; ++t)
+            sees = {std::min(sees.begin, mask(t).begin), std::max(sees.end, mask(t).end)};
+        return {i / blocks_a_head, first, tokens * group, sees};
+    }
+
+    /// Memory of a thread: the queries of a block, scaled, their scores, which become weights of values in place, and one number beside
+    /// each.
+    struct room {
+        rows<number> queries, weights;
+        rows<float> scores;
+        float* decay;
+    };
+    [[nodiscard]] static std::size_t whole_lines(std::size_t floats) noexcept { return (floats + 15) / 16 * 16; }
+    [[nodiscard]] std::size_t room_floats() const noexcept { return whole_lines(room_for) + room_for * (width + keys_a_block) + width; }
+    [[nodiscard]] std::size_t weigher_floats() const noexcept { return weigher::floats(std::max(width, keys_a_block)); }
+    [[nodiscard]] room take_queries(const block& of, float* memory) const noexcept {
+        const auto take = [&](std::size_t floats) { return std::exchange(memory, memory + floats); };
+        room r;
+        r.decay = take(whole_lines(room_for));
+        r.scores = {take(room_for * keys_a_block), of.count, keys_a_block};
+        r.weights = {reinterpret_cast<number*>(r.scores.data), of.count, keys_a_block, keys_a_block * sizeof(float) / sizeof(number)};
+        r.queries = {reinterpret_cast<number*>(take(room_for * width)), of.count, shape.head_dim, width * sizeof(float) / sizeof(number)};
+        float* const row = take(width);
+        for (std::size_t i = 0; i < of.count; ++i) {
+            const float* const from = q[of.first + i / group] + (of.kv_head * group + i % group) * shape.head_dim;
+            for (std::size_t d = 0; d < shape.head_dim; ++d) row[d] = from[d] * shape.scale;
+            Rows::pack(row, shape.head_dim, r.queries[i]);
+        }
+        return r;
+    }
+
+    /// What the queries of a block see in one part of the keys.
+    void gather(arch::simd<A> tag, const block& of, std::size_t part, const room& at, const weigher& weigh, gathered& seen) const noexcept {
+        const std::size_t begin = std::max(of.sees.begin / keys_a_block * keys_a_block, part * keys_a_part),
+                          end = std::min(of.sees.end, (part + 1) * keys_a_part);
+        for (std::size_t first = begin; first < end; first += keys_a_block) {
+            const std::size_t size = std::min(keys_a_block, end - first);
+            weigh(rows<const number>(at.queries), seen_tokens.keys(of.kv_head, first / keys_a_block), nullptr, at.scores);
+            for (std::size_t i = 0; i < of.count; ++i) {
+                if (shape.softcap > 0) softcap(tag, at.scores[i], size, shape.softcap);
+                const key_range sees = mask(of.first + i / group);
+                const auto within = [&](std::size_t key) { return std::clamp(key, first, first + size) - first; };
+                at.decay[i] = seen.softmax[i].take(tag, at.scores[i], size, within(sees.begin), within(sees.end));
+                Rows::pack(at.scores[i], size, at.weights[i]);
+            }
+            weigh(rows<const number>(at.weights.data, of.count, size, at.weights.stride), seen_tokens.values(of.kv_head).from(first),
+                  at.decay, seen.sums);
+        }
+    }
+
+    /// The sums of a block, divided, to where they belong.
+    void finish(const block& of, const gathered& seen) const noexcept {
+        for (std::size_t i = 0; i < of.count; ++i) {
+            float* const to = out[of.first + i / group] + (of.kv_head * group + i % group) * shape.head_dim;
+            const float inverse = 1.f / seen.softmax[i].sum;
+            for (std::size_t d = 0; d < shape.head_dim; ++d) to[d] = seen.sums[i][d] * inverse;
+        }
+    }
+
+    /// As many tasks as blocks.
+    void by_blocks(arch::simd<A> tag, thread_pool& threads, arena& scratch) const {
+        const std::size_t seen_floats = gathered::floats(room_for, width), floats = room_floats() + weigher_floats() + 2 * seen_floats;
+        float* const memory = scratch.take(threads.size() * floats);
+        threads.run(blocks, [&](std::size_t i, std::size_t thread) {
+            const block of = block_at(i);
+            float* const mine = memory + thread * floats;
+            const room at = take_queries(of, mine + 2 * seen_floats);
+            const weigher weigh(mine + 2 * seen_floats + room_floats());
+            gathered all(mine, of.count, width), seen(mine + seen_floats, of.count, width);
+            all.clear();
+            for (std::size_t part = of.first_part(); part < of.end_part(); ++part) {
+                seen.clear();
+                gather(tag, of, part, at, weigh, seen);
+                all.add(tag, seen);
+            }
+            finish(of, all);
+        });
+    }
+
+    /// As many tasks as all blocks have parts, then one for each block. The sums are those of by_blocks().
+    void by_parts(arch::simd<A> tag, std::size_t parts, thread_pool& threads, arena& scratch) const {
+        const std::size_t seen_floats = gathered::floats(room_for, width), floats = room_floats() + weigher_floats();
+        float *const memory = scratch.take(threads.size() * floats), *const seen_memory = scratch.take(blocks * (parts + 1) * seen_floats);
+        const auto seen_by = [&](const block& of, std::size_t i, std::size_t part) {
+            return gathered(seen_memory + (i * (parts + 1) + part) * seen_floats, of.count, width);
+        };
+        threads.run(blocks * parts, [&](std::size_t task, std::size_t thread) {
+            const block of = block_at(task / parts);
+            gathered seen = seen_by(of, task / parts, task % parts);
+            seen.clear();
+            const std::size_t part = of.first_part() + task % parts;
+            if (part >= of.end_part()) return;
+            float* const mine = memory + thread * floats;
+            const room at = take_queries(of, mine);
+            gather(tag, of, part, at, weigher(mine + room_floats()), seen);
+        });
+        threads.run(blocks, [&](std::size_t i) {
+            const block of = block_at(i);
+            gathered all = seen_by(of, i, parts);
+            all.clear();
+            for (std::size_t part = 0; part < parts; ++part) all.add(tag, seen_by(of, i, part));
+            finish(of, all);
+        });
+    }
+};
+
+} // namespace detail
+
+/**
+ * out[t][h] = softmax(cap(scale · q[t][h] · keysᵀ)) · values, over the keys that mask(t) shows.
+ * q (T, heads · head_dim); keys and values of kv_heads heads, each shared by heads / kv_heads queries, in the type of `Rows`, whose
+ * arithmetic is used; out like q, not q. Parts of the keys are gathered for themselves and added in their order: the order of every sum
+ * depends on the positions of the keys alone, and a token's result is the same alone or among others and on any threads. Where blocks of
+ * queries are few, threads share the parts (flash-decoding: Dao et al., 2023). 4 · T · heads · head_dim · keys flop; scratch for one block
+ * of queries a thread, or for all parts of few.
+ */
+template <class Rows, class A>
+void loop_keys(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<typename Rows::element>& seen,
+               const prefix_mask& mask, rows<float> out, thread_pool& threads, arena& scratch) {
+    PALI_ASSERT(seen.head_dim == shape.head_dim && q.count == out.count);
+    const arena::frame frame(scratch);
+    const detail::attention_pass<A, Rows> pass{shape, q, seen, mask, out};
+    std::size_t parts = 1;
+    if (pass.blocks < 4 * threads.size())
+        for (std::size_t i = 0; i < pass.blocks; ++i) parts = std::max(parts, pass.block_at(i).end_part() - pass.block_at(i).first_part());
+    if (parts > 1) pass.by_parts(tag, parts, threads, scratch);
+    else pass.by_blocks(tag, threads, scratch);
+}
+
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD

@@ -1,0 +1,40 @@
+// Who sees whom: the prefix-LM mask, with a sliding window.
+#pragma once
+
+#include <pali/core/macros.hpp>
+
+#include <cstddef>
+
+namespace pali { inline namespace PALI_ABI { namespace kernels {
+
+/// The keys that a query sees: [begin, end), never empty.
+struct key_range {
+    std::size_t begin = 0, end = 0; ///< tokens
+};
+
+/// The prefix-LM mask of PaliGemma (arXiv 2407.07726, figure 2): the first `prefix` tokens see each other, all later ones what came
+/// before them. A window (Gemma 2, even layers) hides from a later token what is `window` or more behind it; the prefix stays visible
+/// to itself, as in transformers masking_utils.py. What a token sees is always one range:
+///
+///     prefix 3, no window      prefix 3, window 2
+///     a  x x x . .             a  x x x . .
+///     b  x x x . .             b  x x x . .
+///     c  x x x . .             c  x x x . .
+///     d  x x x x .             d  . . x x .
+///     e  x x x x x             e  . . . x x
+///
+/// Where all tokens are prefix, nothing is masked.
+struct prefix_mask {
+    std::size_t prefix = 0; ///< tokens
+    std::size_t window = 0; ///< tokens; 0: none
+    std::size_t start = 0;  ///< position of row 0 of the queries
+
+    /// The tokens that the query in `row` sees.
+    [[nodiscard]] key_range operator()(std::size_t row) const noexcept {
+        const std::size_t position = start + row;
+        if (position < prefix) return {0, prefix};
+        return {window > 0 && position + 1 > window ? position + 1 - window : 0, position + 1};
+    }
+};
+
+}}} // namespace pali::PALI_ABI::kernels

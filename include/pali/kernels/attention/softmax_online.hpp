@@ -1,0 +1,88 @@
+// What queries have seen of keys and values so far, carried from block to block: no matrix of scores.
+#pragma once
+
+#include <pali/arch/simd.hpp>
+#include <pali/core/rows.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <memory>
+
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD { namespace detail {
+
+/// The softmax of one query, carried from block to block (Milakov & Gimelshein, arXiv 1805.02867).
+struct running_softmax {
+    float top = -std::numeric_limits<float>::infinity();
+    float sum = 0;
+
+    /// scores -> exp(scores - top), where only [begin, end) of the n are visible; returns what earlier terms have to be multiplied by.
+    template <class A>
+    float take(arch::simd<A>, float* scores, std::size_t n, std::size_t begin, std::size_t end) noexcept {
+        using batch = xsimd::batch<float, A>;
+        constexpr float nothing = -std::numeric_limits<float>::infinity();
+        const std::size_t padded = (n + batch::size - 1) / batch::size * batch::size;
+        if (begin >= end) {
+            std::fill(scores, scores + padded, 0.f);
+            return 1.f;
+        }
+        std::fill(scores, scores + begin, nothing);
+        std::fill(scores + end, scores + padded, nothing);
+        batch tops(top);
+        for (std::size_t j = 0; j < padded; j += batch::size) tops = xsimd::max(tops, batch::load_aligned(scores + j));
+        const float highest = compat::reduce_max(tops);
+        batch sums(0.f);
+        for (std::size_t j = 0; j < padded; j += batch::size) {
+            const auto e = xsimd::exp(batch::load_aligned(scores + j) - batch(highest));
+            e.store_aligned(scores + j);
+            sums += e;
+        }
+        const float decay = top == highest ? 1.f : std::exp(top - highest);
+        sum = sum * decay + compat::reduce_add(sums);
+        top = highest;
+        return decay;
+    }
+};
+
+/// What n queries have seen: their softmax (n), and the sums of values, weighted and not yet divided, (n, depth). A view of memory; behind
+/// the sums there may be room for more rows.
+struct gathered {
+    running_softmax* softmax = nullptr;
+    rows<float> sums;
+
+    /// Floats of memory for n queries and fewer, in whole cache lines.
+    [[nodiscard]] static constexpr std::size_t floats(std::size_t n, std::size_t depth) noexcept { return softmax_floats(n) + n * depth; }
+
+    gathered(float* memory, std::size_t n, std::size_t depth) noexcept
+        : softmax(reinterpret_cast<running_softmax*>(memory)), sums(memory + softmax_floats(n), n, depth) {}
+
+    /// Nothing seen.
+    void clear() noexcept {
+        std::fill(sums.data, sums.data + sums.count * sums.width, 0.f);
+        for (std::size_t i = 0; i < sums.count; ++i) std::construct_at(softmax + i);
+    }
+
+    /// Adds what the same queries have seen elsewhere.
+    template <class A>
+    void add(arch::simd<A>, const gathered& other) noexcept {
+        using batch = xsimd::batch<float, A>;
+        for (std::size_t i = 0; i < sums.count; ++i) {
+            const running_softmax mine = softmax[i], theirs = other.softmax[i];
+            if (theirs.sum == 0) continue; // it saw nothing
+            const float top = std::max(mine.top, theirs.top), by = std::exp(mine.top - top), their_by = std::exp(theirs.top - top);
+            for (std::size_t d = 0; d < sums.width; d += batch::size)
+                arch::fma(batch::load_aligned(other.sums[i] + d), batch(their_by), batch::load_aligned(sums[i] + d) * batch(by))
+                    .store_aligned(sums[i] + d);
+            softmax[i] = {top, mine.sum * by + theirs.sum * their_by};
+        }
+    }
+
+private:
+    [[nodiscard]] static constexpr std::size_t softmax_floats(std::size_t n) noexcept {
+        static_assert(sizeof(running_softmax) == 2 * sizeof(float));
+        return (2 * n + 15) / 16 * 16;
+    }
+};
+
+}}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD::detail

@@ -1,0 +1,127 @@
+// The weights by which an image is resampled: Pillow's, to the last operation.
+#pragma once
+
+#include <pali/core/macros.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace pali { inline namespace PALI_ABI { namespace kernels {
+
+/// Which source pixels make one output pixel, and by how much.
+struct resample_span {
+    std::size_t first = 0; ///< first source pixel
+    std::size_t count = 0; ///< how many of them
+};
+
+/// The weights of one axis.
+struct exact_resample_weights {
+    std::size_t taps = 0;             ///< weights a span; those past its count are zero
+    std::vector<resample_span> spans; ///< one an output pixel
+    std::vector<double> weights;      ///< (spans, taps); those of a span add up to 1
+};
+
+/// The same in fixed point, 22 bits after the point (Pillow, Resample.c: 32 bits less 8 of pixels less 2 of overshoot).
+struct resample_weights {
+    static constexpr int precision = 32 - 8 - 2; ///< bits after the point
+
+    std::size_t taps = 0;              ///< weights a span; those past its count are zero
+    std::vector<resample_span> spans;  ///< one an output pixel
+    std::vector<std::int32_t> weights; ///< (spans, taps)
+};
+
+/// The value as stored: keeps a compiler from fusing a product into the sum that follows, which may round otherwise than Pillow does.
+[[nodiscard]] inline double stored(double value) noexcept {
+    volatile double memory = value;
+    return memory;
+}
+
+/// A sum in fixed point as a pixel: cut off below 0 and above 255.
+[[nodiscard]] PALI_ALWAYS_INLINE inline std::uint8_t clip_to_byte(std::int32_t sum) noexcept {
+    const std::int32_t pixel = sum >> resample_weights::precision;
+    return static_cast<std::uint8_t>(pixel < 0 ? 0 : pixel > 255 ? 255 : pixel);
+}
+
+/// Weights that take `in` pixels to pixels [first, first + count) of `out` by the kernel `weight_at(x)`, which is zero outside
+/// [-support, support]. The kernel is stretched when shrinking. The arithmetic is Pillow's to the last operation.
+template <class Weight>
+[[nodiscard]] exact_resample_weights make_exact_resample_weights(std::size_t in, std::size_t out, double support, Weight&& weight_at,
+                                                                 std::size_t first, std::size_t count) {
+    PALI_ASSERT(in > 0 && out > 0 && first + count <= out);
+    const double scale = static_cast<double>(in) / static_cast<double>(out);
+    const double stretch = std::max(scale, 1.0);
+    const double reach = stored(support * stretch);
+    const double shrink = 1.0 / stretch;
+
+    exact_resample_weights made;
+    made.taps = static_cast<std::size_t>(std::ceil(reach)) * 2 + 1;
+    made.spans.resize(count);
+    made.weights.assign(count * made.taps, 0);
+    for (std::size_t at = 0; at < count; ++at) {
+        const double center = stored((static_cast<double>(first + at) + 0.5) * scale);
+        const double low = center - reach + 0.5;
+        const double high = center + reach + 0.5;
+        const std::size_t begin = low > 0.0 ? static_cast<std::size_t>(low) : 0;
+        const std::size_t end = std::min(static_cast<std::size_t>(high), in);
+        const std::size_t taken = std::min(end - std::min(begin, end), made.taps);
+        double* weights = made.weights.data() + at * made.taps;
+        double sum = 0.0;
+        for (std::size_t i = 0; i < taken; ++i) {
+            weights[i] = weight_at(stored((static_cast<double>(i + begin) - center + 0.5) * shrink));
+            sum += weights[i];
+        }
+        for (std::size_t i = 0; i < taken && sum != 0.0; ++i) weights[i] /= sum;
+        made.spans[at] = {begin, taken};
+    }
+    return made;
+}
+
+/// Rounds weights as Pillow does for pixels of 8 bits.
+[[nodiscard]] inline resample_weights in_fixed_point(const exact_resample_weights& exact) {
+    resample_weights made{exact.taps, exact.spans, std::vector<std::int32_t>(exact.weights.size())};
+    std::transform(exact.weights.begin(), exact.weights.end(), made.weights.begin(), [](double weight) {
+        const double scaled = weight * (1 << resample_weights::precision); // a power of two: exact
+        return static_cast<std::int32_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
+    });
+    return made;
+}
+
+/// Weights for all of `out`, in fixed point.
+template <class Weight>
+[[nodiscard]] resample_weights make_resample_weights(std::size_t in, std::size_t out, double support, Weight&& weight_at) {
+    return in_fixed_point(make_exact_resample_weights(in, out, support, weight_at, 0, out));
+}
+
+/// Weights of one axis for pixels of three bytes, as the inner loop reads them: each three times, in whole blocks.
+class rgb_weights {
+public:
+    static constexpr std::size_t block = 12; ///< numbers: four pixels, the smallest count that is whole pixels and whole vectors of four
+
+    /// The same weights.
+    explicit rgb_weights(const resample_weights& weights) : m_spans(weights.spans) {
+        m_stride = (weights.taps * 3 + block - 1) / block * block;
+        m_weights.assign(m_spans.size() * m_stride, 0);
+        for (std::size_t at = 0; at < m_spans.size(); ++at)
+            for (std::size_t i = 0; i < m_spans[at].count; ++i)
+                std::fill_n(m_weights.data() + at * m_stride + i * 3, 3, weights.weights[at * weights.taps + i]);
+    }
+
+    /// Output pixels.
+    [[nodiscard]] std::size_t count() const noexcept { return m_spans.size(); }
+    /// Source pixels of each output pixel, (count).
+    [[nodiscard]] const resample_span* spans() const noexcept { return m_spans.data(); }
+    /// (count, stride); zero behind the weights of a span.
+    [[nodiscard]] const std::int32_t* weights() const noexcept { return m_weights.data(); }
+    /// From the weights of one output pixel to those of the next.
+    [[nodiscard]] std::size_t stride() const noexcept { return m_stride; }
+
+private:
+    std::vector<resample_span> m_spans;
+    std::vector<std::int32_t> m_weights;
+    std::size_t m_stride = 0;
+};
+
+}}} // namespace pali::PALI_ABI::kernels

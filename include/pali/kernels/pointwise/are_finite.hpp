@@ -1,0 +1,21 @@
+// Whether numbers are finite.
+#pragma once
+
+#include <pali/core/macros.hpp>
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+namespace pali { inline namespace PALI_ABI { namespace kernels {
+
+/// Whether no number is infinite or not a number.
+[[nodiscard]] PALI_ALWAYS_INLINE inline bool are_finite(const float* numbers, std::size_t count) noexcept {
+    constexpr std::uint32_t exponent = 0x7f800000;
+    std::uint32_t others = 0; // no early end: the compiler takes a register of numbers at a time
+    for (std::size_t i = 0; i < count; ++i)
+        others |= static_cast<std::uint32_t>((std::bit_cast<std::uint32_t>(numbers[i]) & exponent) == exponent);
+    return others == 0;
+}
+
+}}} // namespace pali::PALI_ABI::kernels

@@ -1,0 +1,52 @@
+// The parts of a softmax over a long row: its largest number, and the sum of exponentials.
+#pragma once
+
+#include <pali/arch/simd.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
+
+/// The place of the largest of n numbers, the first of equals; of the first NaN when there is one (as torch.argmax). 0 for none.
+template <class A>
+[[nodiscard]] std::size_t argmax(arch::simd<A>, const float* x, std::size_t n) noexcept {
+    using batch = xsimd::batch<float, A>;
+    const std::size_t whole = n / batch::size * batch::size;
+    batch tops(-std::numeric_limits<float>::infinity());
+    auto numbers = tops == tops; // lanes without a NaN
+    for (std::size_t i = 0; i < whole; i += batch::size) {
+        const auto v = batch::load_unaligned(x + i);
+        tops = xsimd::max(tops, v);
+        numbers = numbers & (v == v);
+    }
+    bool ordered = xsimd::all(numbers);
+    float top = compat::reduce_max(tops);
+    for (std::size_t i = whole; i < n; ++i) {
+        ordered = ordered && !std::isnan(x[i]);
+        top = std::max(top, x[i]);
+    }
+    const float* const found = ordered ? std::find(x, x + n, top) : std::find_if(x, x + n, [](float v) { return std::isnan(v); });
+    return n == 0 ? 0 : static_cast<std::size_t>(found - x);
+}
+
+/// sum of exp(x - top) over n numbers, none above `top`; blocks in float32, their sum in double precision.
+template <class A>
+[[nodiscard]] double sum_of_exp(arch::simd<A>, const float* x, std::size_t n, float top) noexcept {
+    using batch = xsimd::batch<float, A>;
+    constexpr std::size_t block = 32 * batch::size;
+    const std::size_t whole = n / batch::size * batch::size;
+    double sum = 0;
+    for (std::size_t at = 0; at < whole; at += block) {
+        batch sums(0.f);
+        for (std::size_t i = at; i < std::min(whole, at + block); i += batch::size)
+            sums += xsimd::exp(batch::load_unaligned(x + i) - batch(top));
+        sum += static_cast<double>(compat::reduce_add(sums));
+    }
+    for (std::size_t i = whole; i < n; ++i) sum += static_cast<double>(std::exp(x[i] - top));
+    return sum;
+}
+
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD

@@ -1,0 +1,153 @@
+// Dot products of float32 activations with float32 or bfloat16 weights, by xsimd: the policy of loop_floats() that every processor has.
+#pragma once
+
+#include <pali/arch/prefetch.hpp>
+#include <pali/arch/simd.hpp>
+#include <pali/core/bfloat16.hpp>
+#include <pali/core/rows.hpp>
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
+
+/// Numbers that a weight matrix can be stored in.
+template <class T>
+concept weight_element = std::same_as<T, float> || std::same_as<T, bfloat16>;
+
+namespace dot_detail {
+
+/// Half of 2 · lanes consecutive weights: the first and the second lanes of them.
+template <std::size_t Half, class A>
+[[nodiscard]] inline xsimd::batch<float, A> load_half(arch::simd<A>, const float* w) noexcept {
+    using batch = xsimd::batch<float, A>;
+    return batch::load_unaligned(w + Half * batch::size);
+}
+
+/// A 32-bit lane holds two bfloat16: the even one is its low half, shifted up, the odd one its high half. No shuffle is needed,
+/// if the activations lie in the same order: evens, then odds.
+template <std::size_t Half, class A>
+[[nodiscard]] inline xsimd::batch<float, A> load_half(arch::simd<A>, const bfloat16* w) noexcept {
+    using bits = xsimd::batch<std::uint32_t, A>;
+    const auto both = bits::load_unaligned(reinterpret_cast<const std::uint32_t*>(w));
+    return compat::as_float<A>(Half == 0 ? both << 16 : both & bits(0xffff0000u));
+}
+
+/// Numbers of a row that are multiplied at once: a register of floats, or the two that a register of bfloat16 widens to.
+template <class A, weight_element Element>
+inline constexpr std::size_t numbers_at_once = arch::simd<A>::lanes * (std::same_as<Element, float> ? 1 : 2);
+
+/// Copies a row of activations into the order that load_half gives weights in, zero-padded to whole pairs.
+template <class A, weight_element Element>
+void pack_row(arch::simd<A>, const float* x, std::size_t width, float* packed) noexcept {
+    constexpr std::size_t lanes = arch::simd<A>::lanes, pair = numbers_at_once<A, Element>;
+    const std::size_t whole = width / pair * pair;
+    for (std::size_t k = 0; k < whole; k += pair) {
+        if constexpr (std::same_as<Element, float>) {
+            std::memcpy(packed + k, x + k, pair * sizeof(float));
+        } else {
+            for (std::size_t i = 0; i < lanes; ++i) {
+                packed[k + i] = x[k + 2 * i];
+                packed[k + lanes + i] = x[k + 2 * i + 1];
+            }
+        }
+    }
+    if (whole == width) return;
+    std::fill(packed + whole, packed + whole + pair, 0.f);
+    for (std::size_t k = whole; k < width; ++k) {
+        const std::size_t i = k - whole;
+        packed[whole + (std::same_as<Element, float> ? i : i / 2 + (i % 2) * lanes)] = x[k];
+    }
+}
+
+} // namespace dot_detail
+
+/// Numbers [begin, end) of sums that begin at zero or go on from `state`, and end as y = sum + bias or stay in `state`.
+struct partial_sums {
+    float* state = nullptr; ///< R · C registers, or null where the sums are made in one go
+    std::size_t begin = 0, end = 0;
+};
+
+/// How xsimd makes products: activations stay float32, weights of `Element` are widened.
+template <class A, weight_element Element>
+struct dot_floats_simd {
+    using number = float;    ///< of packed activations
+    using element = Element; ///< of weights
+    static constexpr std::size_t
+        lanes = arch::simd<A>::lanes,
+        pair = dot_detail::numbers_at_once<A, Element>; ///< of a register of sums; numbers that are multiplied at once
+    /// Columns of a tile beside R rows: 12 sums, or 24 where there are 32 registers.
+    template <std::size_t R>
+    static constexpr std::size_t columns = (R == 4 ? 3 : 2) * (arch::simd<A>::registers / 16);
+
+    static constexpr bool in_parts = true; ///< rows are worked on part by part of their depth
+
+    static void pack(const float* x, std::size_t width, float* packed) noexcept { dot_detail::pack_row<A, Element>({}, x, width, packed); }
+
+    /// y[r][c] = sum over k of x[r][k] · w[c][k], for R rows and C columns held in registers. Every sum takes its terms in the same
+    /// order for every R and C and cut anywhere, so that a token's result does not depend on how many came with it.
+    template <std::size_t R, std::size_t C>
+    static void tile(rows<const float> x, rows<const Element> w, const partial_sums& part, const float* bias, rows<float> y) noexcept {
+        using batch = xsimd::batch<float, A>;
+        const std::size_t whole = std::min(part.end, w.width / pair * pair);
+        batch sums[R][C];
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) PALI_UNROLL
+        for (std::size_t c = 0; c < C; ++c)
+            sums[r][c] = part.begin == 0 ? batch(0.f) : batch::load_aligned(part.state + (r * C + c) * lanes);
+        const float* row[R]; // g++ would hold both halves of each in registers, and not all of them
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) {
+            row[r] = x[r];
+            PALI_WORKED_OUT(row[r]);
+        }
+        // Half after half: R · C sums, C weights and one activation are what 16 registers hold.
+        const auto step = [&]<std::size_t Half>(const auto& weights, std::size_t k, std::integral_constant<std::size_t, Half>)
+                              PALI_ALWAYS_INLINE {
+                                  batch weight[C];
+                                  PALI_UNROLL
+                                  for (std::size_t c = 0; c < C; ++c) weight[c] = dot_detail::load_half<Half>(arch::simd<A>{}, weights(c));
+                                  PALI_UNROLL
+                                  for (std::size_t r = 0; r < R; ++r) {
+                                      batch value = batch::load_aligned(row[r] + k + Half * lanes);
+                                      if constexpr (R == 6 || R * C < 12)
+                                          PALI_IN_REGISTER(value.data); // beside three columns of four rows no register is left for it
+                                      PALI_UNROLL
+                                      for (std::size_t c = 0; c < C; ++c) sums[r][c] = arch::fma(value, weight[c], sums[r][c]);
+                                  }
+                              };
+        const auto both = [&](const auto& weights, std::size_t k) PALI_ALWAYS_INLINE {
+            step(weights, k, std::integral_constant<std::size_t, 0>{});
+            if constexpr (pair == lanes) return;
+            if constexpr (R * C >= 12) PALI_READ_AGAIN;
+            step(weights, k, std::integral_constant<std::size_t, 1>{});
+        };
+        PALI_NO_UNROLL
+        for (std::size_t k = part.begin; k < whole; k += pair) {
+            // Few rows run at the speed of memory, and the processor's own prefetching starts anew with every row of weights.
+            if constexpr (R < 6) PALI_UNROLL
+            for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(w[c + 2 * C] + k);
+            both([&](std::size_t c) { return w[c] + k; }, k);
+        }
+        if (part.end < w.width) {
+            PALI_UNROLL
+            for (std::size_t r = 0; r < R; ++r) PALI_UNROLL
+            for (std::size_t c = 0; c < C; ++c) sums[r][c].store_aligned(part.state + (r * C + c) * lanes);
+            return;
+        }
+        if (whole != w.width) { // the row ends inside a pair, and what lies behind it may not be ours to read
+            alignas(64) Element rest[C][pair] = {};
+            PALI_UNROLL
+            for (std::size_t c = 0; c < C; ++c) std::memcpy(rest[c], w[c] + whole, (w.width - whole) * sizeof(Element));
+            both([&](std::size_t c) { return rest[c]; }, whole);
+        }
+        PALI_UNROLL
+        for (std::size_t r = 0; r < R; ++r) PALI_UNROLL
+        for (std::size_t c = 0; c < C; ++c) y[r][c] = compat::reduce_add(sums[r][c]) + (bias ? bias[c] : 0.f);
+    }
+};
+
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD

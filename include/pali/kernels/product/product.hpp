@@ -1,0 +1,53 @@
+// The matrix product of the networks: the dispatcher over kernels for weights, kind of pass and processor.
+#pragma once
+
+#include <pali/arch/simd.hpp>
+#include <pali/core/pass.hpp>
+#include <pali/kernels/product/dot_bf16_avx512.hpp>
+#include <pali/kernels/product/dot_bytes_avx512.hpp>
+#include <pali/kernels/product/loop_bytes.hpp>
+#include <pali/kernels/product/loop_tiles.hpp>
+#include <pali/kernels/usable.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <initializer_list>
+
+/// Loops over numbers: no names, no files, no models. What they are given is checked by PALI_ASSERT alone.
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
+
+/// y = x · wᵀ + bias for each operand: x (T, K) float32. With bfloat16 weights, a processor that multiplies bfloat16 rounds x to it: AMX in
+/// a prefill, AVX512-BF16 always. Otherwise x is not rounded. The kernel does not depend on T.
+template <weight_element Element>
+void product(rows<const float> x, std::initializer_list<operand<rows<const Element>>> with, [[maybe_unused]] pass kind,
+             thread_pool& threads, arena& scratch) {
+#if PALI_AVX512_KERNELS
+    if constexpr (std::same_as<Element, bfloat16>) {
+        if (kind == pass::prefill && usable().amx_bf16)
+            return loop_tiles(arch::amx_tiles{}, x, with, [](const auto& w) { return stored_panels{w}; }, threads, scratch);
+        if (usable().avx512_bf16) return loop_floats<dot_bf16_avx512>(x, with, threads, scratch);
+    }
+#endif
+    loop_floats<dot_floats_simd<xsimd::default_arch, Element>>(x, with, threads, scratch);
+}
+
+/// The same for quantized weights. x is rounded to bytes, group by group; in a prefill AMX rounds it to bfloat16, and a processor that has
+/// no kernel for bytes does not round it.
+template <std::size_t Bits>
+void product(rows<const float> x, std::initializer_list<operand<quantized_rows<Bits>>> with, pass kind, thread_pool& threads,
+             arena& scratch) {
+#if PALI_AVX512_KERNELS
+    if (kind == pass::prefill && usable().amx_bf16)
+        return loop_tiles(arch::amx_tiles{}, x, with, [](const auto& w) { return quantized_panels<Bits>{w}; }, threads, scratch);
+    if (usable().avx512_vnni && x.count == 1) return loop_bytes<dot_bytes_avx512_token>(x, with, threads, scratch);
+    if (usable().avx512_vnni) return loop_bytes<dot_bytes_avx512>(x, with, threads, scratch);
+#endif
+#if PALI_AVX2_KERNELS
+    if (usable().avx_vnni) return loop_bytes<dot_bytes_vnni>(x, with, threads, scratch);
+    if (usable().avx2) return loop_bytes<dot_bytes_avx2>(x, with, threads, scratch);
+#endif
+    if (kind == pass::prefill) return loop_panels(arch::native, x, with, threads, scratch);
+    loop_bytes<dot_bytes_portable>(x, with, threads, scratch);
+}
+
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD

@@ -1,0 +1,79 @@
+// Activations rounded to bytes, in the order that dot products with quantized weights read them.
+#pragma once
+
+#include <pali/arch/simd.hpp>
+#include <pali/core/arena.hpp>
+#include <pali/core/quantized.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
+
+/// Tokens [first, first + count) that meet weights together, and lie together.
+struct token_tile {
+    std::size_t first = 0, count = 0; ///< tokens
+};
+
+/// Activations rounded to bytes, with a scale for each token and group of weights, tile after tile of R tokens. Views of scratch memory.
+struct quantized_tokens {
+    std::int8_t* codes = nullptr; ///< (width / 4, R, 4) of each tile: four numbers of each token, the next four of each, ...
+    float* scales = nullptr;      ///< (groups, R): the largest of a group is 127
+    std::int32_t* begins =
+        nullptr; ///< (groups, R): what sums begin with, for weights that are multiplied as code + 8, or + 128, and so have no sign
+    std::size_t width = 0, groups = 0; ///< numbers of a token; width / group
+
+    /// Scratch for `count` tokens that meet weights of `Bits` bits.
+    template <std::size_t Bits>
+    [[nodiscard]] static quantized_tokens take(arena& scratch, std::size_t count, std::size_t width) {
+        const std::size_t groups = width / quantized_rows<Bits>::group;
+        auto* const codes = reinterpret_cast<std::int8_t*>(scratch.take((count * width + 3) / 4));
+        float* const scales = scratch.take(count * groups);
+        return {.codes = codes,
+                .scales = scales,
+                .begins = reinterpret_cast<std::int32_t*>(scratch.take(count * groups)),
+                .width = width,
+                .groups = groups};
+    }
+};
+
+/// Rounds groups [first, end) of one token: x (width) -> token t of `to`, which is one of `tile`. Where a number of a group is not finite,
+/// the scale is NaN, and so is what is made of it.
+template <std::size_t Bits>
+void quantize_token(const float* x, std::size_t t, const token_tile& tile, std::size_t first, std::size_t end,
+                    const quantized_tokens& to) noexcept {
+    constexpr std::size_t group = quantized_rows<Bits>::group;
+    constexpr float least = 1e-36f; // below, 127 / top is more than a float holds
+    static constexpr float nothing[group] = {};
+    using batch = arch::simd<>::batch;
+    x += first * group;
+    std::int8_t* codes = to.codes + tile.first * to.width + first * group * tile.count + 4 * (t - tile.first);
+    for (std::size_t g = first; g < end; ++g, x += group) {
+        batch tops(0.f), strays(0.f); // a maximum may pass over NaN, which 0 · NaN and 0 · infinity do not
+        for (std::size_t i = 0; i < group; i += batch::size) {
+            const batch some = batch::load_unaligned(x + i);
+            tops = xsimd::max(tops, xsimd::abs(some));
+            strays += some * batch(0.f);
+        }
+        const float top = compat::reduce_max(tops) + compat::reduce_add(strays);
+        const bool counts = top >= least; // and is no NaN
+        const float* const numbers = counts ? x : nothing;
+        const float inverse = counts ? 127.f / top : 0.f;
+        std::int8_t rounded[group];
+        int sum = 0;
+        for (std::size_t i = 0; i < group; ++i) {
+            const float scaled = numbers[i] * inverse; // rounded half away from zero, which vectorises everywhere
+            const int code = static_cast<int>(scaled + (scaled < 0 ? -0.5f : 0.5f));
+            rounded[i] = static_cast<std::int8_t>(code);
+            sum += code;
+        }
+        for (std::size_t i = 0; i < group; i += 4, codes += 4 * tile.count) std::memcpy(codes, rounded + i, 4);
+        const std::size_t at = tile.first * to.groups + g * tile.count + (t - tile.first);
+        to.scales[at] = top / 127.f;
+        to.begins[at] = (Bits == 4 ? -8 : -128) * sum;
+    }
+}
+
+}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD

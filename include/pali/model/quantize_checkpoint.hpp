@@ -1,0 +1,262 @@
+// A checkpoint with the matrices of its decoder in small integers, as files that are mapped like any other.
+#pragma once
+
+#include <pali/config/checkpoint_config.hpp>
+#include <pali/core/checkpoint_place.hpp>
+#include <pali/core/describe.hpp>
+#include <pali/core/error.hpp>
+#include <pali/core/progress.hpp>
+#include <pali/core/thread_pool.hpp>
+#include <pali/files/checkpoint_files.hpp>
+#include <pali/files/safetensors_writer.hpp>
+#include <pali/model/check_tokens.hpp>
+#include <pali/model/network.hpp>
+#include <pali/objects/mask_vqvae.hpp>
+#include <pali/weights/finite.hpp>
+#include <pali/weights/names.hpp>
+#include <pali/weights/quantize.hpp>
+#include <pali/weights/storage.hpp>
+#include <pali/weights/tensor_visitor.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace pali { inline namespace PALI_ABI {
+
+/// What a checkpoint was quantized to, "int8" or "int4"; empty for one that was not.
+[[nodiscard]] inline std::string quantized_weights(const checkpoint_files& files) { return files.metadata(weights_key); }
+
+/// The files of a folder but its weights, in whatever format: configuration, tokenizer, mask decoder. In the order of their names. Throws
+/// errc::cannot_open.
+[[nodiscard]] inline std::vector<std::filesystem::path> all_but_weights(const std::filesystem::path& folder) {
+    std::vector<std::filesystem::path> found;
+    std::error_code failed;
+    std::filesystem::directory_iterator place(folder, failed);
+    for (; !failed && place != std::filesystem::directory_iterator(); place.increment(failed)) {
+        const std::filesystem::directory_entry& entry = *place;
+        const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
+        std::error_code unknown;
+        const bool weights =
+            kind == ".safetensors" || name.ends_with(".index.json") || (holds_weights(kind) && kind != ".npz"); // .npz: of the mask decoder
+        if (!weights && entry.is_regular_file(unknown)) found.push_back(entry.path());
+    }
+    if (failed) throw error(errc::cannot_open, {folder.string(), ": ", failed.message()});
+    std::sort(found.begin(), found.end());
+    return found;
+}
+
+/// Copies them over what is there. Throws errc::cannot_open, and errc::cannot_write.
+inline void copy_all_but_weights(const std::filesystem::path& from, const std::filesystem::path& to) {
+    for (const std::filesystem::path& file : all_but_weights(from)) {
+        std::error_code failed;
+        std::filesystem::copy_file(file, to / file.filename(), std::filesystem::copy_options::overwrite_existing, failed);
+        if (failed) throw error(errc::cannot_write, {(to / file.filename()).string(), ": ", failed.message()});
+    }
+}
+
+/// Throws errc::invalid_argument, naming a file in `to` that quantize_checkpoint() would replace with other contents.
+inline void require_nothing_replaced(const std::filesystem::path& from, const std::filesystem::path& to) {
+    const auto refuse = [](const std::filesystem::path& file) {
+        throw error(
+            errc::invalid_argument,
+            {file.string(), ": is there already and would be replaced; name another folder, or allow it by `overwrite` (--overwrite)"});
+    };
+    const auto content = [](const std::filesystem::path& file) {
+        std::ifstream in(file, std::ios::binary);
+        return std::string(std::istreambuf_iterator<char>(in), {});
+    };
+    std::error_code unknown;
+    if (std::filesystem::exists(to / "model.safetensors", unknown)) refuse(to / "model.safetensors");
+    if (!std::filesystem::is_directory(from, unknown)) return;
+    for (const std::filesystem::path& file : all_but_weights(from)) {
+        const std::filesystem::path there = to / file.filename();
+        if (!std::filesystem::exists(there, unknown)) continue;
+        const bool is_same = std::filesystem::is_regular_file(there, unknown) &&
+                             std::filesystem::file_size(there, unknown) == std::filesystem::file_size(file, unknown) &&
+                             content(there) == content(file);
+        if (!is_same) refuse(there);
+    }
+}
+
+/// Names of tensors in a file.
+using name_set = std::set<std::string, std::less<>>;
+
+/// Rows [first, first + count) of a matrix of a file.
+[[nodiscard]] inline tensor_info slice_rows(const tensor_info& tensor, std::size_t first, std::size_t count) {
+    const std::size_t row = tensor.shape[1] * size_of(tensor.type);
+    return {tensor.type, {count, tensor.shape[1]}, tensor.bytes.subspan(first * row, count * row), tensor.file};
+}
+
+inline namespace PALI_SIMD {
+
+/// The matrices that modules hold in codes, by published name, and whether each has a row for each token, so that its last strip may be
+/// filled up: a tensor_visitor, which selects by the type of the member. A head of its own and one that repeats the embedding are both
+/// visited where the checkpoint has them.
+class coded_matrices {
+public:
+    using names = std::map<std::string, bool, std::less<>>; ///< published name -> whether it is a vocabulary
+
+    /// Fills `found`. `there` are the published names of the checkpoint's tensors.
+    coded_matrices(names& found, const name_set& there, std::string prefix = {})
+        : m_found(&found), m_there(&there), m_prefix(std::move(prefix)) {}
+
+    /// @{
+    /// As a tensor_visitor.
+    [[nodiscard]] coded_matrices operator[](const std::string& name) const { return {*m_found, *m_there, m_prefix + name + "."}; }
+    template <std::size_t Bits>
+    void matrix(const std::string& name, quantized_rows<Bits>&, const std::vector<std::size_t>&) const {
+        m_found->emplace(m_prefix + name, false);
+    }
+    template <std::size_t Bits>
+    void vocabulary(const std::string& name, quantized_rows<Bits>&, const std::vector<std::size_t>&) const {
+        m_found->emplace(m_prefix + name, true);
+    }
+    template <class Element>
+    void matrix(const std::string&, rows<const Element>&, const std::vector<std::size_t>&) const {}
+    template <class Element>
+    void vocabulary(const std::string&, rows<const Element>&, const std::vector<std::size_t>&) const {}
+    void vector(const std::string&, const float*&, std::size_t) const {}
+    [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
+    [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string&) const { return !has(name); }
+    /// @}
+
+private:
+    names* m_found;
+    const name_set* m_there;
+    std::string m_prefix;
+};
+
+/// Those of a checkpoint that is to be held in `Storage`.
+template <weight_storage Storage>
+[[nodiscard]] coded_matrices::names matrices_in_codes(const checkpoint_files& files, const checkpoint_config& read) {
+    const tensor_names published(files.tensors());
+    name_set there;
+    for (const auto& [name, tensor] : files.tensors()) there.insert(published.published(name));
+    coded_matrices::names found;
+    network_modules<dynamic, Storage>(read.sizes).bind(coded_matrices(found, there), read.tied);
+    return found;
+}
+
+/// What the file of quantized weights will hold: for each matrix `in_codes` its codes and its scales, and all else as it was.
+/// Throws errc::invalid_argument for a matrix that cannot be quantized.
+template <weight_storage Storage>
+[[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantized_entries(const tensor_table& tensors,
+                                                                                              const coded_matrices::names& in_codes) {
+    using quantized_matrix = typename Storage::matrix;
+    std::map<std::string, safetensors_writer::entry, std::less<>> entries;
+    const tensor_names names(tensors);
+    for (const auto& [name, tensor] : tensors) {
+        const auto coded = in_codes.find(names.published(name));
+        if (coded == in_codes.end()) {
+            entries[name] = {tensor.type, tensor.shape};
+            continue;
+        }
+        const std::size_t count = tensor.shape[0], width = tensor.shape[1];
+        if (!quantized_matrix::fits(coded->second ? quantized_matrix::padded(count) : count, width))
+            throw error(errc::invalid_argument, {tensor.file, ": tensor ", in_quotes(name), " is ", to_string(tensor.type),
+                                                 describe_shape(tensor.shape), "; ", what_is_quantized<quantized_matrix::bits>()});
+        entries[name] = {code_type<quantized_matrix::bits>, quantized_matrix::codes_shape(count, width)};
+        entries[name + std::string(scales_suffix)] = {dtype::bf16, quantized_matrix::scales_shape(count, width)};
+    }
+    return entries;
+}
+
+/// Throws what opening the checkpoint and its mask decoder would throw, without reading weights. Returns the names of the tensors that the
+/// model does not use.
+[[nodiscard]] inline name_set check_folder(const checkpoint_files& files, const checkpoint_config& read) {
+    const std::filesystem::path folder = folder_of_checkpoint(files.path());
+    name_set unused = check_parts<bf16>(files, read);
+    (void)open_tokenizer(folder, read).encode("a"); // sentencepiece refuses a file when it is first used
+    if (const auto masks = find_mask_vqvae(folder)) (void)mask_vqvae(*masks);
+    return unused;
+}
+
+/// Reads the Hugging Face folder `given`, as find_checkpoint() takes it, and writes `to`: the same, with the decoder in the weights of
+/// `Storage` (int8 or int4) in one model.safetensors. Weights pass through in pieces of 16 MiB, so a checkpoint of any size needs some tens
+/// of megabytes of memory. `threads` counts the caller, 0: as many as the machine has; `progress` is asked after each piece, stage
+/// "quantize". Before any work throws what opening the folder as a model would throw, which its mask decoder and config.json are part of;
+/// errc::invalid_argument where the folder is quantized already, is `to`, or has a matrix that does not consist of whole strips and groups
+/// (of embedding and head the last strip is filled up with zeros), and, without `overwrite`, where a file in `to` would be replaced by
+/// another. Throws errc::malformed_file for weights that are not finite, errc::cannot_write, errc::cancelled. Tensors that the model does
+/// not use are copied as they are. A model.safetensors that was in `to` is replaced when all is done, or stays.
+template <weight_storage Storage>
+void quantize_checkpoint(const std::filesystem::path& given, const std::filesystem::path& to, std::size_t threads = 0,
+                         const progress_callback& progress = {}, bool overwrite = false) {
+    using quantized_matrix = typename Storage::matrix;
+    constexpr std::size_t bytes_a_piece = std::size_t{16} << 20; // of the file that is read
+    const checkpoint_files files(given);
+    const std::filesystem::path from = files.path();
+    if (const std::string weights = quantized_weights(files); !weights.empty())
+        throw error(errc::invalid_argument,
+                    {from.string(), " holds ", weights, " weights already; quantize the checkpoint that they were made from"});
+    std::error_code failed;
+    const bool folder = std::filesystem::is_directory(from, failed);
+    if (std::filesystem::equivalent(from, folder ? to : to / "model.safetensors", failed))
+        throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
+
+    const checkpoint_config config = read_checkpoint_config(folder_of_checkpoint(from));
+    const name_set unused = check_folder(files, config);
+    const coded_matrices::names in_codes = matrices_in_codes<Storage>(files, config);
+    const auto entries = quantized_entries<Storage>(files.tensors(), in_codes);
+    const std::filesystem::path beside = folder_of_checkpoint(from); // what a model needs besides its weights
+    if (!overwrite) require_nothing_replaced(beside, to);
+    std::filesystem::create_directories(to, failed);
+    if (failed) throw error(errc::cannot_write, {to.string(), ": ", failed.message()});
+
+    safetensors_writer out(to / "model.safetensors", entries, {{"format", "pt"}, {std::string(weights_key), Storage::name}});
+    thread_pool pool(threads);
+    std::size_t whole = 0, done = 0; // bytes of the tensors
+    for (const auto& [name, tensor] : files.tensors()) whole += tensor.bytes.size();
+    const auto pass = [&](std::span<const std::byte> read) { // what was read is done with
+        files.forget(read);
+        done += read.size();
+        if (progress && !progress("quantize", static_cast<double>(done) / static_cast<double>(whole)))
+            throw error(errc::cancelled, {to.string(), ": quantizing was stopped by the callback"});
+    };
+    std::vector<std::byte> memory;
+    const tensor_names names(files.tensors());
+    for (const auto& [name, tensor] : files.tensors()) {
+        if (!in_codes.contains(names.published(name))) {
+            if (const auto at = unused.contains(name) ? std::nullopt : find_not_finite(tensor))
+                throw error(errc::malformed_file,
+                            {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite: element ", *at});
+            out.append(name, tensor.bytes);
+            pass(tensor.bytes);
+            continue;
+        }
+        const std::size_t rows = tensor.shape[0], bytes_a_row = tensor.shape[1] * size_of(tensor.type);
+        const std::size_t rows_a_piece = std::max(quantized_matrix::strip, bytes_a_piece / std::max<std::size_t>(1, bytes_a_row) /
+                                                                               quantized_matrix::strip * quantized_matrix::strip);
+        for (std::size_t first = 0; first < rows; first += rows_a_piece) {
+            const tensor_info piece = slice_rows(tensor, first, std::min(rows_a_piece, rows - first));
+            memory.resize(quantized_bytes<quantized_matrix::bits>(piece));
+            quantize<quantized_matrix::bits>(piece, memory.data(), pool);
+            if (const auto at = find_not_finite(piece))
+                throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite in row ",
+                                                   first + *at / tensor.shape[1]});
+            const std::size_t codes = quantized_matrix::bytes_of(quantized_matrix::padded(piece.shape[0]) * piece.shape[1]);
+            out.append(name, std::span(memory).first(codes));
+            out.append(name + std::string(scales_suffix), std::span(memory).subspan(codes));
+            pass(piece.bytes);
+        }
+    }
+    if (!std::filesystem::equivalent(beside, to, failed)) copy_all_but_weights(beside, to);
+    out.finish();
+}
+
+} // namespace PALI_SIMD
+
+}} // namespace pali::PALI_ABI

@@ -1,0 +1,36 @@
+// From the coordinates that a model says to pixels of the image.
+#pragma once
+
+#include <pali/core/error.hpp>
+#include <pali/core/macros.hpp>
+#include <pali/image/box.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace pali { inline namespace PALI_ABI {
+
+namespace object_detail {
+
+inline void check_divisor(const char* what, int loc_divisor) {
+    if (loc_divisor == 1024 || loc_divisor == 1023) return;
+    throw error(errc::invalid_argument,
+                {what, ": loc_divisor ", loc_divisor, " is neither 1024 (Google's guide, supervision) nor 1023 (big_vision)"});
+}
+
+} // namespace object_detail
+
+/// The box that y0, x0, y1, x1, each 0 to 1023, mean in an image of width x height pixels: a coordinate over `loc_divisor`, times the
+/// side. 1024 is what Google's prompt guide, the Hugging Face Space and supervision divide by; 1023 what big_vision trains and evaluates
+/// with, where 1023 is the far edge. Throws `invalid_argument` for another divisor.
+[[nodiscard]] inline box box_of(const std::array<std::uint16_t, 4>& loc, std::size_t width, std::size_t height, int loc_divisor = 1024) {
+    object_detail::check_divisor("box_of", loc_divisor);
+    const auto pixels = [&](std::uint16_t at, std::size_t side) {
+        return static_cast<float>(static_cast<double>(at) * static_cast<double>(side) / loc_divisor);
+    };
+    return {.x0 = pixels(loc[1], width), .y0 = pixels(loc[0], height), .x1 = pixels(loc[3], width), .y1 = pixels(loc[2], height)};
+}
+
+}} // namespace pali::PALI_ABI

@@ -1,0 +1,53 @@
+// Numbers to small integers with scales.
+#pragma once
+
+#include <pali/core/quantized.hpp>
+#include <pali/core/thread_pool.hpp>
+#include <pali/files/tensor_table.hpp>
+#include <pali/kernels/entry_points.hpp>
+#include <pali/weights/convert.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+
+/// What matrices quantized_rows can hold, for messages.
+template <std::size_t Bits>
+[[nodiscard]] std::string what_is_quantized() {
+    using layout = quantized_rows<Bits>;
+    return "quantized weights are made of BF16, F16 or F32 with a multiple of " + std::to_string(layout::group) + " columns and of " +
+           std::to_string(layout::strip) + " rows, which embedding and head may have any number of";
+}
+
+/// Bytes of a matrix's codes and scales, with the last strip filled up.
+template <std::size_t Bits>
+[[nodiscard]] std::size_t quantized_bytes(const tensor_info& tensor) noexcept {
+    const std::size_t numbers = quantized_rows<Bits>::padded(tensor.shape[0]) * tensor.shape[1];
+    return quantized_rows<Bits>::bytes_of(numbers) + numbers / quantized_rows<Bits>::group * sizeof(bfloat16);
+}
+
+/// Rounds a matrix (rows, columns) of whole groups into `memory` of quantized_bytes(), codes first, and returns a view of it. Rows of zeros
+/// fill the last strip up, and the view has them.
+template <std::size_t Bits>
+quantized_rows<Bits> quantize(const tensor_info& tensor, std::byte* memory, thread_pool& threads) {
+    using layout = quantized_rows<Bits>;
+    const std::size_t rows = tensor.shape[0], count = layout::padded(rows), width = tensor.shape[1];
+    PALI_ASSERT(layout::fits(count, width));
+    auto* const codes = reinterpret_cast<std::uint8_t*>(memory);
+    auto* const scales = reinterpret_cast<bfloat16*>(memory + layout::bytes_of(count * width));
+    std::vector<float> strips(threads.size() * layout::strip * width);
+    threads.run(count / layout::strip, [&](std::size_t i, std::size_t thread) {
+        const std::size_t numbers = layout::strip * width, known = std::min(layout::strip, rows - i * layout::strip) * width;
+        float* const strip = strips.data() + thread * numbers;
+        convert(tensor, i * numbers, known, strip);
+        std::fill(strip + known, strip + numbers, 0.f);
+        kernels::active().quantize_strip<Bits>(strip, width, codes + i * layout::bytes_of(numbers), scales + i * numbers / layout::group);
+    });
+    return {codes, scales, count, width};
+}
+
+}}} // namespace pali::PALI_ABI::PALI_SIMD

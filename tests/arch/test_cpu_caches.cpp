@@ -1,0 +1,40 @@
+// Sizes of caches, as they are asked for and as they are used.
+#include <pali/arch/cpu_caches.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <fstream>
+#include <string>
+
+BOOST_AUTO_TEST_SUITE(arch_caches)
+
+BOOST_AUTO_TEST_CASE(kernels_always_have_sizes) {
+    const pali::cache_sizes& used = pali::arch::caches();
+    BOOST_TEST(used.first >= 16u << 10);
+    BOOST_TEST(used.second >= 128u << 10);
+    BOOST_TEST(used.second >= used.first);
+}
+
+#if defined(__linux__)
+BOOST_AUTO_TEST_CASE(what_is_found_agrees_with_the_kernel) {
+    // /sys/devices/system/cpu/cpu0/cache/index*: level, type, and size in K
+    pali::cache_sizes listed;
+    const auto read = [](const std::string& name) {
+        std::string word;
+        std::ifstream(name) >> word;
+        return word;
+    };
+    for (int i = 0; i < 8; ++i) {
+        const std::string folder = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i) + "/", size = read(folder + "size");
+        if (size.empty() || size.back() != 'K' || read(folder + "type") == "Instruction") continue;
+        const std::size_t bytes = std::stoull(size) << 10;
+        if (read(folder + "level") == "1") listed.first = bytes;
+        if (read(folder + "level") == "2") listed.second = bytes;
+    }
+    const pali::cache_sizes found = pali::caches_of_a_core();
+    if (listed.first != 0 && found.first != 0) BOOST_TEST(found.first == listed.first); // containers may hide either
+    if (listed.second != 0 && found.second != 0) BOOST_TEST(found.second == listed.second);
+}
+#endif
+
+BOOST_AUTO_TEST_SUITE_END()
