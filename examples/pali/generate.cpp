@@ -22,9 +22,9 @@ struct generate_command {
 
 int generate_command::run() const {
     pali::generate_options options = answer.options();
-    std::vector<pali::image> images;
-    for (const std::string& path : images) images.push_back(reading.read(path));
-    if (images.empty()) images.push_back(reading.read(sample_image()));
+    std::vector<pali::image> seen;
+    for (const std::string& path : images) seen.push_back(reading.read(path));
+    if (seen.empty()) seen.push_back(reading.read(sample_image()));
 
     progress_bar bar;
     const std::unique_ptr<any_model> asked = open_model(model.choice(bar.callback()));
@@ -39,7 +39,7 @@ int generate_command::run() const {
         shown += piece.size();
         return !interrupted();
     };
-    const pali::generation said = asked->generate(images, prompt, options);
+    const pali::generation said = asked->generate(seen, prompt, options);
     bar.erase();
     if (json) std::cout << line_of(describe(said, *asked)) << '\n';
     else std::cout << std::string_view(said.text).substr(std::min(shown, said.text.size())) << '\n'; // beams are not streamed
