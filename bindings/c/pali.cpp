@@ -321,12 +321,12 @@ pali_status pali_generate(pali_model* model, const pali_image* const* images, si
         need(images, "images");
         std::vector<pali::image> copies; // of several: they have to lie side by side
         for (const pali_image* image : std::span(images, count)) {
-            const pali::image& image = need(image, "an image").pixels;
-            if (count > 1) copies.push_back(image);
+            const pali::image& pixels = need(image, "an image").pixels;
+            if (count > 1) copies.push_back(pixels);
         }
-        const std::span<const pali::image> images = count > 1 ? std::span<const pali::image>(copies) : std::span(&images[0]->pixels, 1);
+        const std::span<const pali::image> seen = count > 1 ? std::span<const pali::image>(copies) : std::span(&images[0]->pixels, 1);
         const std::string_view words = &need(prompt, "prompt");
-        out = new pali_answer{ask(need(model, "model"), [&](auto& one) { return one.generate(images, words, asked); })};
+        out = new pali_answer{ask(need(model, "model"), [&](auto& one) { return one.generate(seen, words, asked); })};
     });
 }
 
@@ -337,10 +337,10 @@ pali_status pali_find(pali_model* model, const pali_image* image, int32_t what, 
         const pali_options given = read_sized(options, "pali_options");
         const pali::find_options asked{.generate = generate_options_of(given), .constrained = given.constrained != 0};
         const bool masks = choose("what", what, {false, true});
-        const pali::image& image = need(image, "image").pixels;
+        const pali::image& pixels = need(image, "image").pixels;
         const std::string_view words = &need(things, "things");
         pali::findings found = ask(need(model, "model"),
-                                   [&](auto& one) { return masks ? one.segment(image, words, asked) : one.detect(image, words, asked); });
+                                   [&](auto& one) { return masks ? one.segment(pixels, words, asked) : one.detect(pixels, words, asked); });
         out = new pali_answer{std::move(found.said), std::move(found.objects)};
     });
 }

@@ -46,22 +46,22 @@ difference difference_of(const image& a, const image& b) {
 
 pali::colour colour_at(const image& p, std::size_t x, std::size_t y) { return {p.at(x, y)[0], p.at(x, y)[1], p.at(x, y)[2]}; }
 
-image grey(std::size_t width, std::size_t height, std::uint8_t level = 128) {
-    image made(width, height);
+pali::image grey(std::size_t width, std::size_t height, std::uint8_t level = 128) {
+    pali::image made(width, height);
     std::fill(made.pixels.begin(), made.pixels.end(), level);
     return made;
 }
 
 /// What the plate of the last mark covers: the rest is drawn the same without its label.
 difference plate_of_last(const image& image, std::vector<mark> marks, const pali::draw_options& options = {}) {
-    const image with = pali::draw(image, marks, options);
+    const pali::image with = pali::draw(image, marks, options);
     marks.back().score = -1;
     // Another label, as the same one would take its colour along: one that is not drawn.
     marks.back().label = " ";
     return difference_of(with, pali::draw(image, marks, options));
 }
 
-image with_label(const std::string& label, float score = -1, bool scores = true) {
+pali::image with_label(const std::string& label, float score = -1, bool scores = true) {
     return pali::draw(grey(300, 100), std::vector<mark>{{.label = label, .where = {10, 40, 290, 90}, .score = score}}, {.scores = scores});
 }
 
@@ -129,7 +129,7 @@ BOOST_AUTO_TEST_CASE(colours_are_told_apart_by_all_eyes) { // 2.3 is just notice
 }
 
 BOOST_AUTO_TEST_CASE(nothing_to_draw_leaves_the_image) {
-    const image image = pattern(120, 90);
+    const pali::image image = pattern(120, 90);
     const pali::mask none(120, 90);
     const pali::mask empty;
     BOOST_TEST((pali::draw(image, {}) == image));
@@ -146,7 +146,7 @@ BOOST_AUTO_TEST_CASE(nothing_to_draw_leaves_the_image) {
 }
 
 BOOST_AUTO_TEST_CASE(same_input_same_bytes) {
-    const image image = pattern(200, 150);
+    const pali::image image = pattern(200, 150);
     pali::mask soft(200, 150);
     for (std::size_t i = 0; i < soft.values.size(); ++i) soft.values[i] = static_cast<std::uint8_t>((i % 200) * 255 / 200);
     const std::vector<mark> marks = {
@@ -156,8 +156,8 @@ BOOST_AUTO_TEST_CASE(same_input_same_bytes) {
 }
 
 BOOST_AUTO_TEST_CASE(a_box_is_a_line_and_a_light_fill_and_nothing_else) {
-    const image image = grey(448, 400);
-    const image drawn = pali::draw(image, std::vector<mark>{{.where = {100, 80, 300, 200}}}, {.opacity = 0.6f});
+    const pali::image image = grey(448, 400);
+    const pali::image drawn = pali::draw(image, std::vector<mark>{{.where = {100, 80, 300, 200}}}, {.opacity = 0.6f});
     const pali::colour paint = pali::label_colour(0);
     // 400 / 220: lines of 2 pixels, in the middle of the edge, with a rim of 1.
     const difference touched = difference_of(image, drawn);
@@ -176,9 +176,9 @@ BOOST_AUTO_TEST_CASE(a_box_is_a_line_and_a_light_fill_and_nothing_else) {
 }
 
 BOOST_AUTO_TEST_CASE(corners_come_in_any_order) {
-    const image image = pattern(120, 90);
+    const pali::image image = pattern(120, 90);
     const auto drawn = [&](const pali::box& b) { return pali::draw(image, std::vector<mark>{{.label = "label", .where = b}}); };
-    const image want = drawn({20, 30, 80, 70});
+    const pali::image want = drawn({20, 30, 80, 70});
     for (const pali::box& b : {pali::box{80, 30, 20, 70}, {20, 70, 80, 30}, {80, 70, 20, 30}}) BOOST_TEST((drawn(b) == want), b);
     // Cut at the edges of the image, at any distance.
     for (const pali::box& b : {pali::box{-1e30f, -5, 1e30f, 95}, {-inf, -inf, inf, inf}})
@@ -186,9 +186,9 @@ BOOST_AUTO_TEST_CASE(corners_come_in_any_order) {
 }
 
 BOOST_AUTO_TEST_CASE(lines_are_seen_at_the_edges_and_where_there_is_no_room) {
-    const image image = grey(448, 448); // lines of 2
+    const pali::image image = grey(448, 448); // lines of 2
     const pali::colour paint = pali::label_colour(0);
-    const image whole = pali::draw(image, std::vector<mark>{{.where = {0, 0, 448, 448}}});
+    const pali::image whole = pali::draw(image, std::vector<mark>{{.where = {0, 0, 448, 448}}});
     for (std::size_t i = 0; i < 448; ++i)
         for (const std::size_t edge : {0u, 1u, 446u, 447u})
             BOOST_TEST_REQUIRE((colour_at(whole, i, edge) == paint && colour_at(whole, edge, i) == paint));
@@ -202,10 +202,10 @@ BOOST_AUTO_TEST_CASE(lines_are_seen_at_the_edges_and_where_there_is_no_room) {
 BOOST_AUTO_TEST_CASE(lines_and_text_follow_the_size_of_the_image) {
     std::size_t last_line = 0, last_plate = 0;
     for (const std::size_t side : {112u, 448u, 1000u, 4000u}) {
-        const image image = grey(side, side);
+        const pali::image image = grey(side, side);
         const float s = static_cast<float>(side);
         const std::vector<mark> marks = {{.label = "", .where = {s * 0.1f, s * 0.4f, s * 0.9f, s * 0.8f}}};
-        const image drawn = pali::draw(image, marks);
+        const pali::image drawn = pali::draw(image, marks);
         std::size_t line = 0;
         for (std::size_t y = 0; y < side / 2; ++y) line += colour_at(drawn, side / 2, y) == pali::label_colour(0);
         std::vector<mark> labelled = marks;
@@ -226,7 +226,7 @@ BOOST_AUTO_TEST_CASE(text_is_read_against_its_plate) {
         std::vector<mark> marks;
         for (std::size_t k = 0; k < i; ++k) marks.push_back({.label = "label " + std::to_string(k), .where = nowhere});
         marks.push_back({.label = "HIE", .where = {10, 40, 100, 90}});
-        const image drawn = pali::draw(grey(112, 112), marks);
+        const pali::image drawn = pali::draw(grey(112, 112), marks);
         // Letters reach their full colour even at the smallest size.
         BOOST_TEST(pixels_of(drawn, pali::text_colour(pali::label_colour(i))) >= 15);
         BOOST_TEST(pixels_of(drawn, pali::label_colour(i)) >= 100);
@@ -234,9 +234,9 @@ BOOST_AUTO_TEST_CASE(text_is_read_against_its_plate) {
 }
 
 BOOST_AUTO_TEST_CASE(only_box_and_plate_are_touched) {
-    const image image = pattern(448, 300);
+    const pali::image image = pattern(448, 300);
     const std::vector<mark> marks = {{.label = "tiger", .where = {100, 120, 300, 250}, .score = 0.75f}};
-    const image drawn = pali::draw(image, marks);
+    const pali::image drawn = pali::draw(image, marks);
     const difference plate = plate_of_last(image, marks);
     BOOST_TEST((plate.y1 <= 121 && plate.x0 == 100)); // above the box, from its left edge on
     for (std::size_t y = 0; y < image.height; ++y)
@@ -255,7 +255,7 @@ BOOST_AUTO_TEST_CASE(only_box_and_plate_are_touched) {
 
 BOOST_AUTO_TEST_CASE(labels_stay_within_the_image) {
     for (const auto& [width, height] : {std::pair<std::size_t, std::size_t>{112, 112}, {448, 300}}) {
-        const image image = pattern(width, height);
+        const pali::image image = pattern(width, height);
         const float w = static_cast<float>(width), h = static_cast<float>(height);
         const difference middle = plate_of_last(image, {{.label = "tiger", .where = {w * 0.2f, h * 0.5f, w * 0.9f, h * 0.9f}}});
         for (const pali::box& b : {pali::box{0, 0, w / 8, h / 8},
@@ -284,7 +284,7 @@ BOOST_AUTO_TEST_CASE(labels_find_room_in_low_images) {
 }
 
 BOOST_AUTO_TEST_CASE(labels_keep_off_each_other) {
-    const image image = pattern(448, 448);
+    const pali::image image = pattern(448, 448);
     std::vector<mark> marks;
     std::vector<difference> plates;
     for (int i = 0; i < 8; ++i) {
@@ -300,19 +300,19 @@ BOOST_AUTO_TEST_CASE(labels_keep_off_each_other) {
 }
 
 BOOST_AUTO_TEST_CASE(small_things_lie_over_large_ones) {
-    const image image = grey(200, 200);
+    const pali::image image = grey(200, 200);
     std::vector<mark> marks = {{.label = "", .where = {50, 50, 100, 100}}, {.label = "large", .where = {20, 70, 190, 190}}};
-    const image drawn = pali::draw(image, marks);
+    const pali::image drawn = pali::draw(image, marks);
     BOOST_TEST((colour_at(drawn, 50, 70) == pali::label_colour(0)));
     std::swap(marks[0], marks[1]);
     BOOST_TEST((colour_at(pali::draw(image, marks), 50, 70) == pali::label_colour(1)));
 }
 
 BOOST_AUTO_TEST_CASE(one_label_one_colour) {
-    const image image = grey(300, 300);
+    const pali::image image = grey(300, 300);
     const std::vector<mark> marks = {
         {"a", {20, 50, 80, 80}}, {"b", {120, 50, 180, 80}}, {"a", {20, 150, 80, 180}}, {"c", {120, 150, 180, 180}}};
-    const image drawn = pali::draw(image, marks);
+    const pali::image drawn = pali::draw(image, marks);
     BOOST_TEST((colour_at(drawn, 20, 70) == pali::label_colour(0)));
     BOOST_TEST((colour_at(drawn, 120, 70) == pali::label_colour(1)));
     BOOST_TEST((colour_at(drawn, 20, 170) == pali::label_colour(0)));
@@ -320,11 +320,11 @@ BOOST_AUTO_TEST_CASE(one_label_one_colour) {
 }
 
 BOOST_AUTO_TEST_CASE(a_mask_is_laid_on_as_its_values_say) {
-    const image image = grey(256, 200);
+    const pali::image image = grey(256, 200);
     pali::mask slope(256, 200);
     for (std::size_t y = 0; y < 200; ++y)
         for (std::size_t x = 0; x < 256; ++x) slope.values[y * 256 + x] = static_cast<std::uint8_t>(x);
-    const image drawn = pali::draw(image, std::vector<mark>{{.where = nowhere, .inside = &slope}}, {.opacity = 0.5f});
+    const pali::image drawn = pali::draw(image, std::vector<mark>{{.where = nowhere, .inside = &slope}}, {.opacity = 0.5f});
     const pali::colour paint = pali::label_colour(0);
     for (std::size_t x = 0; x < 256; ++x) {
         if (x > 122 && x < 133) continue; // the contour
@@ -339,14 +339,14 @@ BOOST_AUTO_TEST_CASE(a_mask_is_laid_on_as_its_values_say) {
 }
 
 BOOST_AUTO_TEST_CASE(a_contour_is_a_line_along_the_edge) {
-    const image image = grey(448, 448);
+    const pali::image image = grey(448, 448);
     pali::mask disc(448, 448);
     const auto away = [](std::size_t x, std::size_t y) {
         return std::hypot(static_cast<double>(x) - 200, static_cast<double>(y) - 220) - 100;
     };
     for (std::size_t y = 0; y < 448; ++y)
         for (std::size_t x = 0; x < 448; ++x) disc.values[y * 448 + x] = away(x, y) < 0 ? 255 : 0;
-    const image drawn = pali::draw(image, std::vector<mark>{{.where = nowhere, .inside = &disc}}, {.opacity = 0});
+    const pali::image drawn = pali::draw(image, std::vector<mark>{{.where = nowhere, .inside = &disc}}, {.opacity = 0});
     double worst = 0;
     for (std::size_t y = 0; y < 448; ++y)
         for (std::size_t x = 0; x < 448; ++x) {
@@ -358,7 +358,7 @@ BOOST_AUTO_TEST_CASE(a_contour_is_a_line_along_the_edge) {
 }
 
 BOOST_AUTO_TEST_CASE(a_mask_gives_the_label_its_place_where_the_box_does_not) {
-    const image image = pattern(300, 300);
+    const pali::image image = pattern(300, 300);
     pali::mask part(300, 300);
     for (std::size_t y = 100; y < 200; ++y)
         for (std::size_t x = 150; x < 250; ++x) part.values[y * 300 + x] = 255;
@@ -406,7 +406,7 @@ BOOST_AUTO_TEST_CASE(any_bytes_are_a_label) {
 
 BOOST_AUTO_TEST_CASE(long_labels_end_in_an_ellipsis) {
     const std::string long_label(2000, 'm');
-    const image drawn = with_label(long_label);
+    const pali::image drawn = with_label(long_label);
     const difference plate = difference_of(drawn, with_label(""));
     BOOST_TEST((plate.width() > 250 && plate.width() <= 300));
     for (std::size_t y = plate.y0; y < plate.y1; ++y)
@@ -421,19 +421,19 @@ BOOST_AUTO_TEST_CASE(long_labels_end_in_an_ellipsis) {
     BOOST_TEST(found);
     BOOST_TEST((with_label(std::string(std::size_t{1} << 24, 'm')) == drawn));
     for (std::size_t width = 1; width < 60; ++width) { // down to where nothing fits
-        const image image = grey(width, 40);
+        const pali::image image = grey(width, 40);
         (void)pali::draw(image, std::vector<mark>{{.label = long_label, .where = {0, 0, 60, 40}, .score = 0.5f}});
         (void)pali::draw(image, std::vector<mark>{{.label = "", .where = {0, 0, 60, 40}, .score = 0.5f}});
     }
 }
 
 BOOST_AUTO_TEST_CASE(every_built_in_letter_has_ink) {
-    const image missing = with_label("\xE4\xB8\x80"), none = with_label("");
+    const pali::image missing = with_label("\xE4\xB8\x80"), none = with_label("");
     for (const auto& [first, last] :
          {std::pair<char32_t, char32_t>{0x21, 0x7e}, {0xa1, 0x17f}, {0x391, 0x3a1}, {0x3a3, 0x3ce}, {0x400, 0x45f}, {0x2018, 0x201a}})
         for (char32_t c = first; c <= last; ++c) {
             if (c == 0xad) continue; // the soft hyphen is not shown
-            const image drawn = with_label(utf8(c));
+            const pali::image drawn = with_label(utf8(c));
             BOOST_TEST(!(drawn == missing || drawn == none), "U+" << static_cast<unsigned>(c));
             BOOST_TEST(difference_of(drawn, with_label("\xC2\xA0")).count > 3u, "U+" << static_cast<unsigned>(c));
         }
@@ -491,7 +491,7 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_drawn_says_so) {
     const int invalid = number(errc::invalid_argument);
     const std::vector<mark> marks = {{.label = "tiger", .where = {1, 1, 5, 5}}};
     BOOST_TEST(error_of([&] { (void)pali::draw(image(), marks); }) == invalid);
-    image short_of_bytes(4, 4);
+    pali::image short_of_bytes(4, 4);
     short_of_bytes.pixels.pop_back();
     BOOST_TEST(error_of([&] { (void)pali::draw(short_of_bytes, marks); }) == invalid);
     for (const float bad : {-0.1f, 1.1f, nan, inf})

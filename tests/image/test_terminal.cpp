@@ -49,7 +49,7 @@ struct reader {
 };
 
 struct kitty_image {
-    image image;
+    pali::image image;
     int columns = 0;
     std::size_t chunks = 0;
 };
@@ -83,7 +83,7 @@ kitty_image decode_kitty(std::string_view text) {
 }
 
 struct sixel_image {
-    image image;
+    pali::image image;
     std::size_t colours = 0;
 };
 
@@ -163,7 +163,7 @@ image decode_half_blocks(std::string_view text, std::size_t& odd) {
             in.need("m");
         }
     }
-    image made(rows.at(0).size(), rows.size());
+    pali::image made(rows.at(0).size(), rows.size());
     for (std::size_t y = 0; y < rows.size(); ++y) {
         if (rows[y].size() != made.width) throw std::runtime_error("rows of several lengths");
         for (std::size_t x = 0; x < made.width; ++x) {
@@ -174,7 +174,7 @@ image decode_half_blocks(std::string_view text, std::size_t& odd) {
     return made;
 }
 
-image decode_half_blocks(std::string_view text) {
+pali::image decode_half_blocks(std::string_view text) {
     std::size_t odd = 0;
     return decode_half_blocks(text, odd);
 }
@@ -186,8 +186,8 @@ int farthest(const image& a, const image& b) {
     return worst;
 }
 
-image slopes(std::size_t width, std::size_t height) {
-    image made(width, height);
+pali::image slopes(std::size_t width, std::size_t height) {
+    pali::image made(width, height);
     for (std::size_t y = 0; y < height; ++y)
         for (std::size_t x = 0; x < width; ++x) {
             made.at(x, y)[0] = static_cast<std::uint8_t>(x * 255 / width);
@@ -200,7 +200,7 @@ image slopes(std::size_t width, std::size_t height) {
 constexpr terminal_graphics all_kinds[] = {terminal_graphics::kitty, terminal_graphics::sixel, terminal_graphics::half_blocks,
                                            terminal_graphics::half_blocks_256};
 
-image decode(terminal_graphics kind, std::string_view text) {
+pali::image decode(terminal_graphics kind, std::string_view text) {
     if (kind == terminal_graphics::kitty) return decode_kitty(text).image;
     return kind == terminal_graphics::sixel ? decode_sixel(text).image : decode_half_blocks(text);
 }
@@ -209,7 +209,7 @@ image decode(terminal_graphics kind, std::string_view text) {
 
 BOOST_AUTO_TEST_CASE(kitty_gets_every_pixel) {
     for (const auto& [width, height] : {std::pair<std::size_t, std::size_t>{1, 1}, {37, 29}, {300, 200}, {1, 90}, {400, 1}}) {
-        const image image = pattern(width, height);
+        const pali::image image = pattern(width, height);
         const kitty_image read = decode_kitty(pali::to_terminal(image, terminal_graphics::kitty, large));
         BOOST_TEST((read.image == image));
         BOOST_TEST(static_cast<std::size_t>(read.columns) == (width + 9) / 10);
@@ -219,7 +219,7 @@ BOOST_AUTO_TEST_CASE(kitty_gets_every_pixel) {
 
 BOOST_AUTO_TEST_CASE(sixel_keeps_up_to_256_colours) {
     for (const auto& [width, height] : {std::pair<std::size_t, std::size_t>{1, 1}, {5, 6}, {7, 7}, {64, 4}, {33, 12}, {400, 1}, {1, 77}}) {
-        image image(width, height);
+        pali::image image(width, height);
         for (std::size_t i = 0; i < width * height; ++i) {
             const auto v = static_cast<std::uint8_t>(i % 256);
             image.pixels[i * 3] = v;
@@ -231,7 +231,7 @@ BOOST_AUTO_TEST_CASE(sixel_keeps_up_to_256_colours) {
         BOOST_TEST(read.colours <= std::min<std::size_t>(256, width * height));
         BOOST_TEST(farthest(read.image, image) <= 2); // a percent has 2.55 levels
     }
-    image close(16, 16); // colours that differ by a percent
+    pali::image close(16, 16); // colours that differ by a percent
     for (std::size_t i = 0; i < 256; ++i) {
         close.pixels[i * 3] = static_cast<std::uint8_t>(100 + i % 16 * 3);
         close.pixels[i * 3 + 1] = static_cast<std::uint8_t>(100 + i / 16 * 3);
@@ -242,7 +242,7 @@ BOOST_AUTO_TEST_CASE(sixel_keeps_up_to_256_colours) {
 }
 
 BOOST_AUTO_TEST_CASE(sixel_is_near_with_more_colours) {
-    const image image = slopes(256, 180);
+    const pali::image image = slopes(256, 180);
     const sixel_image read = decode_sixel(pali::to_terminal(image, terminal_graphics::sixel, large));
     BOOST_TEST_REQUIRE((read.image.width == 256 && read.image.height == 180));
     BOOST_TEST(read.colours == 256u);
@@ -260,17 +260,17 @@ BOOST_AUTO_TEST_CASE(sixel_is_near_with_more_colours) {
             }
     BOOST_TEST(worst < 4.2);
     BOOST_TEST(all / (15 * 16 * 3) < 0.55);
-    const image noise = pattern(200, 160);
+    const pali::image noise = pattern(200, 160);
     BOOST_TEST(decode_sixel(pali::to_terminal(noise, terminal_graphics::sixel, large)).colours == 256u);
 }
 
 BOOST_AUTO_TEST_CASE(half_blocks_are_two_pixels_a_character) {
     // Cells twice as high as wide: halves are square, and small images stay as they are.
     for (const auto& [width, height] : {std::pair<std::size_t, std::size_t>{1, 2}, {37, 28}, {80, 48}, {1, 1}, {9, 7}}) {
-        const image image = pattern(width, height);
+        const pali::image image = pattern(width, height);
         const std::string text = pali::to_terminal(image, terminal_graphics::half_blocks);
         std::size_t missing = 0, cells = 0;
-        image read = decode_half_blocks(text, missing);
+        pali::image read = decode_half_blocks(text, missing);
         for (std::size_t at = text.find(half_block); at != text.npos; at = text.find(half_block, at + 1)) ++cells;
         BOOST_TEST(cells == width * ((height + 1) / 2));
         BOOST_TEST(missing == (height % 2 == 0 ? 0 : width)); // the ground of the terminal
@@ -284,8 +284,8 @@ BOOST_AUTO_TEST_CASE(half_blocks_are_two_pixels_a_character) {
 }
 
 BOOST_AUTO_TEST_CASE(half_blocks_in_256_colours_are_the_nearest) {
-    const image image = slopes(80, 48);
-    const image read = decode_half_blocks(pali::to_terminal(image, terminal_graphics::half_blocks_256));
+    const pali::image image = slopes(80, 48);
+    const pali::image read = decode_half_blocks(pali::to_terminal(image, terminal_graphics::half_blocks_256));
     BOOST_TEST_REQUIRE((read.width == 80 && read.height == 48));
     for (std::size_t i = 0; i < 80 * 48; ++i) {
         const auto distance = [&](const std::array<int, 3>& c) {
@@ -305,11 +305,11 @@ BOOST_AUTO_TEST_CASE(images_fit_and_keep_their_shape) {
     for (const auto& [width, height] :
          {std::pair<std::size_t, std::size_t>{1000, 700}, {300, 1200}, {3000, 2}, {2, 3000}, {640, 384}, {30, 20}})
         for (const pali::terminal_size& size : sizes) {
-            const image image = slopes(width, height);
+            const pali::image image = slopes(width, height);
             for (const terminal_graphics kind : all_kinds) {
                 const bool blocks = kind == terminal_graphics::half_blocks || kind == terminal_graphics::half_blocks_256;
                 const std::string text = pali::to_terminal(image, kind, size);
-                const image read = decode(kind, text);
+                const pali::image read = decode(kind, text);
                 BOOST_TEST(read.width <= (blocks ? size.columns : size.columns * size.cell_width));
                 BOOST_TEST(read.height <= (blocks ? size.rows * 2 : size.rows * size.cell_height));
                 BOOST_TEST((read.width <= width && read.height <= height + 1));
@@ -343,7 +343,7 @@ BOOST_AUTO_TEST_CASE(nothing_but_pixels_gets_into_the_text) {
 
 BOOST_AUTO_TEST_CASE(sizes_out_of_range_say_so) {
     const int invalid = number(errc::invalid_argument);
-    image short_of_bytes(4, 4);
+    pali::image short_of_bytes(4, 4);
     short_of_bytes.pixels.pop_back();
     for (const terminal_graphics kind : all_kinds) {
         BOOST_TEST(error_of([&] { (void)pali::to_terminal(image(), kind); }) == invalid);

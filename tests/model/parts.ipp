@@ -14,7 +14,7 @@ std::vector<float> copy_of(const Matrix& m) {
 
 template <class Config, class Storage>
 parts<Config, Storage>::parts(const std::filesystem::path& folder, checkpoint_config changed, std::size_t threads, residency where)
-    : config(std::move(changed)), at(threads), net(folder, config, load_options{.residency = where}, ctx) {}
+    : config(std::move(changed)), ctx(threads), net(folder, config, load_options{.residency = where}, ctx) {}
 
 template <class Config, class Storage>
 outputs parts<Config, Storage>::see(const std::string& image) {
