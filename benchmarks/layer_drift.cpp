@@ -44,7 +44,7 @@ pali::image image_for(const settings& of, const pali::dynamic& config) {
 template <class Weights>
 trace run(const settings& of) {
     const pali::checkpoint_config read = pali::read_checkpoint_config(of.folder);
-    pali::context at(of.threads);
+    pali::context ctx(of.threads);
     const pali::tokenizer text(of.folder, read.image_token);
     pali::network<pali::dynamic, Weights> net(of.folder, read, pali::load_options{}, ctx);
     const pali::arena::frame frame(ctx.scratch);

@@ -93,7 +93,7 @@ int main(int argc, char** argv) try {
     double best_ms[2] = {1e9, 1e9}, difference = 0;
     const std::vector<float> want = reference_decoder(argv[1])(of);
     for (const std::size_t threads : {1u, 2u}) {
-        pali::context at(threads);
+        pali::context ctx(threads);
         pali::tensor<2> mask = network.decode(of, ctx);
         for (std::size_t i = 0; i < want.size(); ++i)
             difference = std::max(difference, static_cast<double>(std::abs(mask.data()[i] - want[i])));

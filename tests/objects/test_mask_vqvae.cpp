@@ -102,7 +102,7 @@ BOOST_AUTO_TEST_CASE(goldens_are_of_this_network) {
 }
 
 BOOST_AUTO_TEST_CASE(masks_are_those_of_pytorch) {
-    pali::context at(2);
+    pali::context ctx(2);
     const auto want = golden().floats("decode.masks");
     const std::size_t count = golden().shape("decode.masks")[0];
     BOOST_TEST_REQUIRE(count >= 5u);
@@ -114,7 +114,7 @@ BOOST_AUTO_TEST_CASE(masks_are_those_of_pytorch) {
 }
 
 BOOST_AUTO_TEST_CASE(codes_are_those_of_pytorch) {
-    pali::context at(2);
+    pali::context ctx(2);
     BOOST_TEST(network().can_encode());
     for (std::size_t i = 0; i < golden().shape("encode.codes")[0]; ++i)
         BOOST_TEST(network().encode(mask_of(i), ctx) == codes_of("encode.codes", i), boost::test_tools::per_element());
@@ -123,7 +123,7 @@ BOOST_AUTO_TEST_CASE(codes_are_those_of_pytorch) {
 // The layers alone, so that a wrong one is named.
 BOOST_AUTO_TEST_CASE(every_layer_is_that_of_pytorch) {
     const pali::npz_file file(network_file);
-    pali::context at(1);
+    pali::context ctx(1);
     std::size_t compared = 0;
     const auto run = [&](auto&& net, const std::string& name, pali::kernels::feature_map<float> x) {
         pali::tensor_table part;
@@ -156,7 +156,7 @@ BOOST_AUTO_TEST_CASE(every_layer_is_that_of_pytorch) {
 }
 
 BOOST_AUTO_TEST_CASE(a_mask_comes_back_from_its_codes) {
-    pali::context at(2);
+    pali::context ctx(2);
     for (std::size_t i = 0; i < 4; ++i) {
         const auto mask = mask_of(i);
         const auto back = network().decode(network().encode(mask, ctx), ctx);
@@ -174,7 +174,7 @@ BOOST_AUTO_TEST_CASE(threads_and_repetition_change_nothing) {
     pali::context one(1);
     const auto want = network().decode(codes_of("decode.codes", 4), one);
     for (const std::size_t threads : {1u, 2u, 3u}) {
-        pali::context at(threads);
+        pali::context ctx(threads);
         for (int again = 0; again < 2; ++again) {
             const auto got = network().decode(codes_of("decode.codes", 4), ctx);
             BOOST_TEST((std::equal(got.begin(), got.end(), want.begin())));
@@ -187,7 +187,7 @@ BOOST_AUTO_TEST_CASE(threads_and_repetition_change_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(the_order_of_codes_is_row_by_row) {
-    pali::context at(1);
+    pali::context ctx(1);
     codes a{}, b{};
     a.fill(codes_of("decode.codes", 0)[0]);
     b = a;
@@ -201,7 +201,7 @@ BOOST_AUTO_TEST_CASE(the_order_of_codes_is_row_by_row) {
 }
 
 BOOST_AUTO_TEST_CASE(codes_above_127_are_refused) {
-    pali::context at(1);
+    pali::context ctx(1);
     codes wrong{};
     wrong[7] = 128;
     const auto message = message_of([&] { (void)network().decode(wrong, ctx); }, errc::invalid_argument);
@@ -209,7 +209,7 @@ BOOST_AUTO_TEST_CASE(codes_above_127_are_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(masks_of_another_size_are_refused) {
-    pali::context at(1);
+    pali::context ctx(1);
     const auto message = message_of([&] { (void)network().encode(pali::make_matrix(32, 64), ctx); }, errc::invalid_argument);
     BOOST_TEST((has(message, "(32, 64)") && has(message, "(64, 64)")), message);
 }
@@ -217,7 +217,7 @@ BOOST_AUTO_TEST_CASE(masks_of_another_size_are_refused) {
 BOOST_AUTO_TEST_CASE(safetensors_and_16_bits_are_read) {
     const pali::test::temporary_folder folder;
     changed_file file;
-    pali::context at(1);
+    pali::context ctx(1);
     const auto want = network().decode(codes_of("decode.codes", 2), ctx);
     const auto same = pali::mask_vqvae(file.write(folder)).decode(codes_of("decode.codes", 2), ctx);
     BOOST_TEST((std::equal(same.begin(), same.end(), want.begin())));
@@ -244,7 +244,7 @@ BOOST_AUTO_TEST_CASE(the_decoder_alone_is_enough) {
     changed_file file;
     std::erase_if(file.tensors, [](const auto& t) { return t.first.starts_with("encoder.") || t.first.starts_with("_vq_vae._ema"); });
     const pali::mask_vqvae alone(file.write(folder));
-    pali::context at(1);
+    pali::context ctx(1);
     const auto got = alone.decode(codes_of("decode.codes", 0), ctx), want = network().decode(codes_of("decode.codes", 0), ctx);
     BOOST_TEST((std::equal(got.begin(), got.end(), want.begin())));
     BOOST_TEST(!alone.can_encode());
