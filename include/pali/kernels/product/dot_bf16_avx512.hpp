@@ -1,4 +1,4 @@
-// Products with bfloat16 weights by AVX512-BF16: pairs of products, twice as many at once as FMA has.
+// Dot products with bfloat16 weights by AVX512-BF16, which multiplies pairs: twice as many products per instruction as FMA.
 #pragma once
 
 #include <pali/kernels/product/dot_floats_simd.hpp>
@@ -9,21 +9,22 @@
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 /**
- * vdpbf16ps adds two products of bfloat16 to each of sixteen sums: x is rounded to bfloat16, weights are taken as they lie, and nothing is
- * widened. Denormal numbers count as zero. Needs arch::features::avx512_bf16.
+ * VDPBF16PS adds two products of bfloat16 to each of sixteen sums. x is rounded to bfloat16; weights are read in place and nothing is
+ * widened. Denormals count as zero. Needs arch::features::avx512_bf16.
  */
 struct dot_bf16_avx512 {
-    using number = bfloat16;                            ///< of packed activations
-    using element = bfloat16;                           ///< of weights
-    static constexpr std::size_t lanes = 16, pair = 32; ///< of a register of sums; numbers that are multiplied at once
-    static constexpr bool in_parts = false;             ///< ten registers are read for 24 products: the second-level cache is quick enough
-    /// Columns of a tile beside R rows: 24 sums, their weights and one activation are what 32 registers hold.
+    using number = bfloat16;                 ///< element type of packed activations
+    using element = bfloat16;                ///< element type of weights
+    static constexpr std::size_t lanes = 16; ///< floats of a register of sums
+    static constexpr std::size_t pair = 32;  ///< elements of a row per step
+    static constexpr bool in_parts = false;  ///< no K-blocks: L2 bandwidth suffices for ten loads per 24 products
+    /// Columns of a register tile of R rows. At four and six rows, 24 sums, their weights and one activation fit in 32 registers.
     template <std::size_t R>
     static constexpr std::size_t columns = R == 1   ? 8
                                            : R == 4 ? 6
                                                     : 4;
 
-    /// Rounds a row to nearest even, and fills it with zeros to whole pairs.
+    /// Rounds a row to bfloat16 (nearest even) and zero-pads it to whole pairs.
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static void pack(const float* x, std::size_t width, bfloat16* packed) noexcept {
         for (std::size_t k = 0; k < width; k += pair) {
@@ -36,7 +37,7 @@ struct dot_bf16_avx512 {
         }
     }
 
-    /// As dot_floats_simd::tile(), whose promises it keeps.
+    /// As dot_floats_simd::tile(), with the same guarantees. `part` must cover the whole row.
     template <std::size_t R, std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static void tile(rows<const bfloat16> x, rows<const bfloat16> w, [[maybe_unused]] const partial_sums& part, const float* bias,
@@ -53,9 +54,9 @@ struct dot_bf16_avx512 {
             __m512i weights[C];
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) weights[c] = _mm512_loadu_si512(w[c] + k);
-            add(x, k, weights, sums, rows<const bfloat16>(w[2 * C] + k, C, pair, w.stride)); // which come two tiles later
+            add(x, k, weights, sums, rows<const bfloat16>(w[2 * C] + k, C, pair, w.stride)); // prefetches two tiles ahead
         }
-        if (whole != w.width) { // the row ends inside a register, and what lies behind it may not be ours to read
+        if (whole != w.width) { // the row ends inside a register, and memory past its end may not be readable
             __m512i weights[C];
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c)
@@ -80,15 +81,15 @@ struct dot_bf16_avx512 {
     }
 
 private:
-    /// A mask of so many lanes, or of all.
+    /// Mask of the first `count` lanes, or of all if there are fewer.
     template <class Mask>
     [[nodiscard]] static Mask first_lanes(std::size_t count) noexcept {
         return count >= 8 * sizeof(Mask) ? static_cast<Mask>(~Mask{0}) : static_cast<Mask>((Mask{1} << count) - 1);
     }
 
-    /// Numbers [0, whole) of a single row times those of each column, which runs at the speed of memory: the fewer instructions a line of
-    /// weights takes, the more lines to come are in the core's sight and asked for. So weights are operands in memory, and their places are
-    /// offsets that serve two pointers, to these columns and to the next tile, which is fetched meanwhile.
+    /// Adds elements [0, whole) of a single row times those of each column. This is bound by memory bandwidth: the fewer instructions per
+    /// cache line of weights, the more lines ahead fit in the out-of-order window and are requested. So weights are memory operands, and
+    /// one offset per column serves two pointers: to these columns and to the next tile, which is prefetched.
     template <std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static inline void add_row(const bfloat16* x, rows<const bfloat16> w, std::size_t whole, __m512 (&sums)[C]) noexcept {
@@ -100,7 +101,7 @@ private:
         PALI_UNROLL
         for (std::size_t c = 1; c < C; ++c) {
             column[c] = c * w.stride * sizeof(bfloat16);
-            __asm__("" : "+r"(column[c])); // or compilers make a pointer of each sum
+            __asm__("" : "+r"(column[c])); // otherwise compilers keep one pointer per column
         }
         PALI_NO_UNROLL
         for (std::size_t k = 0; k < whole; k += pair, now += sizeof(line), next += sizeof(line)) {
@@ -108,15 +109,15 @@ private:
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) {
                 arch::fetch_ahead(next + column[c]);
-                __m512 sum = sums[c]; // by name: g++ would leave what assembly changes in memory
+                __m512 sum = sums[c]; // a scalar copy: g++ would keep an array element that inline assembly modifies in memory
                 __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(value), "m"(*reinterpret_cast<const line*>(now + column[c])));
                 sums[c] = sum;
             }
         }
     }
 
-    /// One register of each row times one of each column. Beside two and four rows, columns that come later are fetched meanwhile, evenly:
-    /// reading waits less so.
+    /// Adds one register of each row times one of each column. Tiles of two and four rows also prefetch the columns `later`, spread evenly:
+    /// loads stall less that way.
     template <std::size_t R, std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static inline void add(rows<const bfloat16> x, std::size_t k, const __m512i (&weights)[C], __m512 (&sums)[R][C],
@@ -132,7 +133,7 @@ private:
         }
     }
 
-    /// The sums of the lanes of four registers, each in the same order.
+    /// Sums of the lanes of four registers, each in the same order.
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     PALI_ALWAYS_INLINE static inline __m128 add_lanes(const __m512 (&of)[4]) noexcept {
         const __m512 ab = __builtin_shufflevector(of[0], of[1], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +

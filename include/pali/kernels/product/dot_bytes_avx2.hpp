@@ -1,4 +1,4 @@
-// Dot products of few tokens with quantized weights by AVX2 and AVX-VNNI: bytes times bytes, summed exactly within a group.
+// Dot products of few tokens with quantized weights by AVX2 and AVX-VNNI: byte products with exact sums within a group.
 #pragma once
 
 #if defined(__x86_64__)
@@ -15,11 +15,11 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// AVX2: vpmaddubsw, 32 products of an unsigned and a signed byte, added in pairs.
+/// Byte products by AVX2: VPMADDUBSW multiplies 32 unsigned by signed bytes and adds the products in pairs.
 struct avx2_bytes {
-    static constexpr bool keeps_signs = true; ///< of codes of 8 bits
+    static constexpr bool keeps_signs = true; ///< 8-bit codes stay signed, so their sums start at zero
 
-    /// A group of codes, as code + 8, times a tile of R tokens. Sums of 16 products of at most 15 · 127 stay below 2^15.
+    /// Multiplies a group of 4-bit codes, as code + 8, by a tile of R tokens. Sums of 16 products of at most 15 · 127 stay below 2^15.
     template <std::size_t R>
     PALI_TARGET("avx2,fma")
     static inline void of_4_bits(const std::uint8_t* codes, const std::int8_t* tokens, __m256i (&products)[R]) noexcept {
@@ -27,7 +27,7 @@ struct avx2_bytes {
         PALI_UNROLL
         for (std::size_t v = 0; v < 4; ++v) {
             __m256i bytes = load(codes + 32 * v);
-            PALI_IN_REGISTER(bytes); // or g++ reads it twice
+            PALI_IN_REGISTER(bytes); // otherwise g++ loads it twice
             const __m256i low = _mm256_and_si256(bytes, half), high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), half);
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
@@ -35,13 +35,14 @@ struct avx2_bytes {
                 const __m256i both =
                     _mm256_add_epi16(_mm256_maddubs_epi16(low, repeat(four)), _mm256_maddubs_epi16(high, repeat(four + 16 * R)));
                 products[r] = v == 0 ? both : _mm256_add_epi16(products[r], both);
-                PALI_IN_REGISTER(products[r]); // or g++ adds all at the end, and keeps them in memory until then
+                PALI_IN_REGISTER(products[r]); // otherwise g++ adds all at the end and spills until then
             }
         }
         for (auto& product : products) product = _mm256_madd_epi16(product, _mm256_set1_epi16(1));
     }
 
-    /// The same with whole bytes: |code| times the number with the sign of the code. No pair overflows: 128 · 127 · 2 is below 2^15.
+    /// The same for 8-bit codes: |code| times the activation with the sign of the code. A pair does not overflow: 128 · 127 · 2 is below
+    /// 2^15.
     template <std::size_t R>
     PALI_TARGET("avx2,fma")
     static inline void of_8_bits(const std::uint8_t* codes, const std::int8_t* tokens, __m256i (&products)[R]) noexcept {
@@ -57,16 +58,17 @@ struct avx2_bytes {
         }
     }
 
+    /// Loads 32 bytes, not necessarily aligned.
     PALI_TARGET("avx2,fma")
     static inline __m256i load(const void* from) noexcept { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
 
-    /// Eight of a group's scales.
+    /// Loads the eight scales of a group as float32.
     PALI_TARGET("avx2,fma")
     static inline __m256 load_scales(const bfloat16* from) noexcept {
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))), 16));
     }
 
-    /// Four bytes, eight times.
+    /// Broadcasts four bytes to all eight lanes.
     PALI_TARGET("avx2,fma")
     static inline __m256i repeat(const std::int8_t* four) noexcept {
         std::int32_t bits;
@@ -75,11 +77,12 @@ struct avx2_bytes {
     }
 };
 
-/// AVX-VNNI: vpdpbusd adds four products of an unsigned and a signed byte to each of eight sums. All around it is AVX2, which the assembly
-/// keeps so.
+/// Byte products by AVX-VNNI: VPDPBUSD adds four products of an unsigned and a signed byte to each of eight sums. Inline assembly, so that
+/// the code around it is compiled for AVX2 only.
 struct vnni_bytes {
-    static constexpr bool keeps_signs = false;
+    static constexpr bool keeps_signs = false; ///< 8-bit codes are multiplied as unsigned code + 128
 
+    /// Multiplies a group of 4-bit codes, as code + 8, by a tile of R tokens.
     template <std::size_t R>
     PALI_TARGET("avx2,fma")
     static inline void of_4_bits(const std::uint8_t* codes, const std::int8_t* tokens, __m256i (&products)[R]) noexcept {
@@ -94,10 +97,11 @@ struct vnni_bytes {
         }
     }
 
+    /// Multiplies a group of 8-bit codes, as code + 128, by a tile of R tokens.
     template <std::size_t R>
     PALI_TARGET("avx2,fma")
     static inline void of_8_bits(const std::uint8_t* codes, const std::int8_t* tokens, __m256i (&products)[R]) noexcept {
-        const __m256i top_bit = _mm256_set1_epi8(static_cast<char>(0x80)); // code + 128, in two's complement
+        const __m256i top_bit = _mm256_set1_epi8(static_cast<char>(0x80)); // flips the top bit: code + 128, unsigned
         for (auto& product : products) product = _mm256_setzero_si256();
         PALI_UNROLL
         for (std::size_t v = 0; v < 16; ++v) add(_mm256_xor_si256(avx2_bytes::load(codes + 32 * v), top_bit), tokens + 4 * R * v, products);
@@ -115,11 +119,13 @@ private:
     }
 };
 
-/// A strip at a time; lanes are its rows. `Bytes` multiplies a group.
+/// Policy of loop_bytes() on AVX2 registers: one strip at a time, lanes are its rows. `Bytes` multiplies one group.
 template <class Bytes>
 struct x86_dot {
-    static constexpr std::size_t strips = 1, tokens = 4;
+    static constexpr std::size_t strips = 1; ///< strips per call
+    static constexpr std::size_t tokens = 4; ///< tokens per call, at most
 
+    /// As dot_bytes_portable::dot().
     template <std::size_t R, std::size_t Bits>
     PALI_TARGET("avx2,fma")
     static void dot(const quantized_rows<Bits>& w, std::size_t i, std::size_t, const quantized_tokens& x, std::size_t first,
@@ -130,7 +136,8 @@ struct x86_dot {
         const std::int8_t* activations = x.codes + first * x.width;
         const float* token_scales = x.scales + first * x.groups;
         const std::int32_t* begins = x.begins + first * x.groups;
-        // Several tokens work on a strip more than once, and fetch the same place of the next; one token reads on.
+        // Several tokens read a strip more than once, so they prefetch the same place in the next strip. One token prefetches ahead in its
+        // own stream.
         const std::size_t ahead = R == 1 ? one_ahead : matrix::strip * matrix::bytes_of(w.width),
                           scales_ahead = ahead / matrix::group_bytes * matrix::strip;
         __m256 sums[R];
@@ -155,7 +162,7 @@ struct x86_dot {
     }
 
 private:
-    static constexpr std::size_t one_ahead = 1024; // bytes; of 0.5 to 4 KB the best on Zen 3: docs/performance.md
+    static constexpr std::size_t one_ahead = 1024; // bytes; the best of 0.5 to 4 KB on Zen 3: docs/performance.md
 };
 
 using dot_bytes_avx2 = x86_dot<avx2_bytes>; ///< needs arch::features::avx2

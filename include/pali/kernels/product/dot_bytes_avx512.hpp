@@ -1,4 +1,4 @@
-// Dot products of tokens with quantized weights by AVX512-VNNI: bytes times bytes, of eight tokens at once and of one.
+// Dot products of tokens with quantized weights by AVX512-VNNI: byte kernels for up to eight tokens and for one.
 #pragma once
 
 #include <pali/kernels/product/dot_bytes_avx2.hpp>
@@ -8,14 +8,15 @@
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 /**
- * Tokens together, two strips at a time: lanes are their sixteen rows. vpdpbusd adds four products of an unsigned and a signed byte to each
- * lane; what codes without sign add too much, the sums begin without. 32 registers hold eight tokens' sums within a group and over groups,
- * so that codes are unpacked once for eight. Needs arch::features::avx512_vnni.
+ * Several tokens, two strips at a time: lanes are the sixteen rows. VPDPBUSD adds four products of an unsigned and a signed byte to each
+ * lane. Codes are made unsigned by an offset, which the initial values of the sums cancel (quantized_tokens::begins). 32 registers hold the
+ * sums of eight tokens within a group and over groups, so codes are unpacked once for eight tokens. Needs arch::features::avx512_vnni.
  */
 struct dot_bytes_avx512 {
-    static constexpr std::size_t strips = 2, tokens = 8; ///< at a time
+    static constexpr std::size_t strips = 2; ///< strips per call
+    static constexpr std::size_t tokens = 8; ///< tokens per call, at most
 
-    /// As dot_bytes_portable::dot(), of strips i and `second`.
+    /// As dot_bytes_portable::dot(), for strips `i` and `second`.
     template <std::size_t R, std::size_t Bits>
     PALI_TARGET("avx512f,avx512vnni")
     static void dot(const quantized_rows<Bits>& w, std::size_t i, std::size_t second, const quantized_tokens& x, std::size_t first,
@@ -27,7 +28,7 @@ struct dot_bytes_avx512 {
         const std::int32_t* begins = x.begins + first * x.groups;
         const float* scales = x.scales + first * x.groups;
         const std::ptrdiff_t ahead = w.codes_of(strips) - w.codes,
-                             scales_ahead = w.scales_of(strips) - w.scales; // the same place of what comes next
+                             scales_ahead = w.scales_of(strips) - w.scales; // to the same place in the next strips
         __m512 sums[R];
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r) sums[r] = _mm512_setzero_ps();
@@ -51,7 +52,7 @@ struct dot_bytes_avx512 {
                     add(_mm512_and_si512((__m512i)((words)bytes >> 4), low_half), activations + (4 * v + matrix::group / 2) * R, products);
                 } else {
                     add(_mm512_xor_si512(bytes, _mm512_set1_epi8(static_cast<char>(0x80))), activations + 4 * R * v,
-                        products); // code + 128, in two's complement
+                        products); // flips the top bit: code + 128, unsigned
                 }
             }
             const __m512 scale = as_floats(a_scales, b_scales);
@@ -67,19 +68,19 @@ struct dot_bytes_avx512 {
     }
 
 private:
-    // Vectors of the compilers, and not intrinsics where those of g++ 12 warn of themselves.
+    // Vector extensions where the intrinsics of g++ 12 emit warnings of their own.
     typedef std::uint16_t shorts __attribute__((vector_size(16), may_alias, aligned(1)));
     typedef std::int32_t numbers __attribute__((vector_size(64)));
     typedef std::uint32_t words __attribute__((vector_size(64)));
     typedef long long half __attribute__((vector_size(32), may_alias, aligned(1)));
 
-    /// 32 bytes of each of two strips.
+    /// Loads 32 bytes of each of two strips.
     PALI_TARGET("avx512f,avx512vnni")
     static inline __m512i both(const void* a, const void* b) noexcept {
         return (__m512i)__builtin_shufflevector(*static_cast<const half*>(a), *static_cast<const half*>(b), 0, 1, 2, 3, 4, 5, 6, 7);
     }
 
-    /// Eight scales of each of two strips.
+    /// Loads eight scales of each of two strips.
     PALI_TARGET("avx512f,avx512vnni")
     static inline __m512 as_floats(const bfloat16* a, const bfloat16* b) noexcept {
         const auto scales = __builtin_shufflevector(*reinterpret_cast<const shorts*>(a), *reinterpret_cast<const shorts*>(b), 0, 1, 2, 3, 4,
@@ -87,7 +88,7 @@ private:
         return (__m512)(__builtin_convertvector(scales, words) << 16);
     }
 
-    /// products[r] += weights · four numbers of token r. Assembly, because g++ 12 would load and repeat them by an instruction of its own.
+    /// products[r] += weights · four elements of token r. Inline assembly: g++ 12 would load and broadcast by a separate instruction.
     template <std::size_t R>
     PALI_TARGET("avx512f,avx512vnni")
     static inline void add(__m512i weights, const std::int8_t* activations, __m512i (&products)[R]) noexcept {
@@ -103,12 +104,13 @@ private:
 };
 
 /**
- * One token, which runs at the speed of memory: the fewer instructions a line of codes takes, the more lines to come are in the core's
- * sight and asked for. A register is eight numbers of each row of a strip, four in its lower half and four in its upper; the token's lie in
- * one register, and are spread from there. Needs arch::features::avx512_vnni.
+ * Kernel for one token, which is bound by memory bandwidth: the fewer instructions per cache line of codes, the more lines ahead fit in the
+ * out-of-order window and are requested. A register holds eight elements of each row of a strip, four in its lower half and four in its
+ * upper half. The elements of the token are loaded once per group and permuted from that register. Needs arch::features::avx512_vnni.
  */
 struct dot_bytes_avx512_token {
-    static constexpr std::size_t strips = 1, tokens = 1; ///< at a time
+    static constexpr std::size_t strips = 1; ///< strips per call
+    static constexpr std::size_t tokens = 1; ///< tokens per call
 
     /// As dot_bytes_portable::dot().
     template <std::size_t R, std::size_t Bits>
@@ -123,14 +125,14 @@ struct dot_bytes_avx512_token {
         for (std::size_t v = 0; v < matrix::group / 8; ++v) fours_of[v] = fours(2 * v);
         __m256 sums = _mm256_setzero_ps();
         std::size_t groups = x.groups;
-        if constexpr (Bits == 4) // a line of the token at a time, which long strips drive out of the first-level cache
+        if constexpr (Bits == 4) // prefetches a line of the token per iteration: long strips evict it from L1
             PALI_NO_UNROLL
         for (; groups >= 2; groups -= 2) {
             __builtin_prefetch(at.activations + 128);
             sums = add_group<Bits>(at, fours_of, sums);
             sums = add_group<Bits>(at, fours_of, sums);
         }
-        PALI_NO_UNROLL // clang would mix two groups of 8 bits, and read two places of memory at once for it
+        PALI_NO_UNROLL // clang would interleave two groups of 8 bits, and so read from two places at once
             for (; groups != 0; --groups) sums = add_group<Bits>(at, fours_of, sums);
         _mm256_storeu_ps(y[0], sums);
     }
@@ -138,7 +140,7 @@ struct dot_bytes_avx512_token {
 private:
     typedef std::int32_t numbers __attribute__((vector_size(64)));
 
-    /// The next group of a strip and of a token.
+    /// Read position: the next group of a strip and of a token.
     struct place {
         const std::uint8_t* codes;
         const bfloat16* scales;
@@ -147,7 +149,7 @@ private:
         const float* token_scales;
     };
 
-    /// sums + what the group at `at` adds to each row; `at` goes on.
+    /// Returns `sums` plus the products of the group at `at` for each row, and advances `at`.
     template <std::size_t Bits, std::size_t Registers>
     PALI_TARGET("avx512f,avx512vnni,fma")
     PALI_ALWAYS_INLINE static inline __m256 add_group(place& at, const __m512i (&fours_of)[Registers], __m256 sums) noexcept {
@@ -157,7 +159,7 @@ private:
         __m512i products = _mm512_maskz_set1_epi32(0x00ff, *at.begins);
         if constexpr (Bits == 4) {
             fetch_group(at.codes + groups_ahead * matrix::group_bytes, at.scales + groups_ahead * matrix::strip);
-            __m512i sixteenfold = _mm512_setzero_si512(); // products of the high halves of bytes
+            __m512i sixteenfold = _mm512_setzero_si512(); // products of the high 4 bits of the bytes
             PALI_UNROLL
             for (std::size_t v = 0; v < registers; ++v) {
                 products = _mm512_dpbusd_epi32(products, masked<0x0f>(at.codes + 64 * v), spread(numbers_of_group, fours_of[v]));
@@ -165,7 +167,7 @@ private:
                     _mm512_dpbusd_epi32(sixteenfold, masked<0xf0>(at.codes + 64 * v), spread(numbers_of_group, fours_of[registers + v]));
             }
             products = (__m512i)((numbers)products + ((numbers)sixteenfold >> 4));
-        } else { // keeps pace with what the processor fetches by itself
+        } else { // the hardware prefetcher keeps up with 8 bits
             PALI_UNROLL
             for (std::size_t v = 0; v < registers; ++v) {
                 const __m512i unsigned_codes =
@@ -180,18 +182,18 @@ private:
         return _mm256_fmadd_ps(__builtin_convertvector(lower + upper, __m256), scale, sums);
     }
 
-    /// Groups of 4 bits that are fetched before they are read: 4 KB of codes. Nearer or farther, or into the second-level cache, a token of
-    /// a 3B's layers took up to 1.2 times as long (Zen 4).
+    /// Prefetch distance in groups of 4 bits: 4 KB of codes. With shorter or longer distances, or prefetching to L2, a token took up to 1.2
+    /// times as long in the layers of a 3B model (Zen 4).
     static constexpr std::size_t groups_ahead = 32;
 
-    /// Codes and scales of a group, into the first-level cache.
+    /// Prefetches codes and scales of a group into L1.
     PALI_ALWAYS_INLINE static void fetch_group(const std::uint8_t* codes, const bfloat16* scales) noexcept {
         for (std::size_t line = 0; line < quantized_rows<4>::group_bytes; line += 64) __builtin_prefetch(codes + line);
         __builtin_prefetch(scales);
     }
 
-    /// A group of a token; that of 4 bits twice. Of a half that nobody names clang makes the last sums, for which each group would wait;
-    /// assembly, because g++ 12 would load and repeat it by an instruction of its own.
+    /// Loads one group of activations; for 4-bit weights the 32 bytes are broadcast to both halves. Inline asm: otherwise clang uses the
+    /// undefined upper half as an accumulator (a loop-carried dependency) and g++ 12 splits load and broadcast.
     template <std::size_t Bits>
     PALI_TARGET("avx512f,avx512vnni,fma")
     static inline __m512i load(const std::int8_t* group) noexcept {
@@ -207,18 +209,18 @@ private:
         }
     }
 
-    /// Which four of a group the lanes get: those of index `first` in the lower half, the next in the upper.
+    /// Indices for spread(): 32-bit word `first` for the lanes of the lower half, the next word for those of the upper half.
     PALI_TARGET("avx512f,avx512vnni,fma")
     static inline __m512i fours(std::size_t first) noexcept {
         const int a = static_cast<int>(first), b = a + 1;
         return _mm512_set_epi32(b, b, b, b, b, b, b, b, a, a, a, a, a, a, a, a);
     }
 
-    /// Those numbers. (The mask, because the plain intrinsic of g++ 12 warns of itself.)
+    /// Broadcasts the words at `places` of a group to the lanes. Masked, because the plain intrinsic of g++ 12 emits a warning.
     PALI_TARGET("avx512f,avx512vnni,fma")
     static inline __m512i spread(__m512i group, __m512i places) noexcept { return _mm512_maskz_permutexvar_epi32(0xffff, places, group); }
 
-    /// 64 bytes and `Mask`. Assembly, because compilers would load them once for both masks, which is one instruction more.
+    /// Loads 64 bytes and applies `Mask`. Inline assembly: compilers would load once for both masks, which is one instruction more.
     template <int Mask>
     PALI_TARGET("avx512f,avx512vnni,fma")
     static inline __m512i masked(const std::uint8_t* bytes) noexcept {

@@ -1,4 +1,4 @@
-// Dot products of tokens with quantized weights, bytes times bytes: what every processor can do.
+// Dot products of tokens with quantized weights in plain C++: the byte kernel that runs on every processor.
 #pragma once
 
 #include <pali/kernels/product/quantized_tokens.hpp>
@@ -10,11 +10,12 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// The formula, in integers within a group and float32 over groups: what every processor can do.
+/// Policy of loop_bytes(): the formula, with integer sums within a group and float32 sums over groups.
 struct dot_bytes_portable {
-    static constexpr std::size_t strips = 1, tokens = 4; ///< at once
+    static constexpr std::size_t strips = 1; ///< strips per call
+    static constexpr std::size_t tokens = 4; ///< tokens per call, at most
 
-    /// y[r] (8) = the rows of strip `i` · token `first + r` of x, for R tokens. There is no second strip.
+    /// Computes y[r] (8) = the rows of strip `i` · token `first + r` of x, for R tokens. The index of a second strip is ignored.
     template <std::size_t R, std::size_t Bits>
     static void dot(const quantized_rows<Bits>& w, std::size_t i, std::size_t, const quantized_tokens& x, std::size_t first,
                     float (&y)[R][quantized_rows<Bits>::strip]) noexcept {
@@ -23,7 +24,8 @@ struct dot_bytes_portable {
     }
 
 private:
-    /// One token of a tile of `together`. Never inlined: a multiplication and an addition are joined or not in one way, for any R.
+    /// One token of an interleaved tile of `together` tokens. Never inlined: otherwise compilers might contract multiply and add for some R
+    /// and not for others.
     template <std::size_t Bits>
     [[gnu::noinline]] static void one(const std::uint8_t* codes, const bfloat16* scales, const std::int8_t* token,
                                       const float* token_scales, std::size_t together, std::size_t groups, float* y) noexcept {

@@ -1,4 +1,4 @@
-// Dot products of float32 activations with float32 or bfloat16 weights, by xsimd: the policy of loop_floats() that every processor has.
+// Dot products of float32 activations with float32 or bfloat16 weights on xsimd: the policy of loop_floats() that runs on every processor.
 #pragma once
 
 #include <pali/arch/prefetch.hpp>
@@ -14,21 +14,21 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Numbers that a weight matrix can be stored in.
+/// Element types of a stored weight matrix.
 template <class T>
 concept weight_element = std::same_as<T, float> || std::same_as<T, bfloat16>;
 
 namespace dot_detail {
 
-/// Half of 2 · lanes consecutive weights: the first and the second lanes of them.
+/// Loads the first (Half = 0) or the second (Half = 1) half of 2 · lanes consecutive weights.
 template <std::size_t Half, class A>
 [[nodiscard]] inline xsimd::batch<float, A> load_half(arch::simd<A>, const float* w) noexcept {
     using batch = xsimd::batch<float, A>;
     return batch::load_unaligned(w + Half * batch::size);
 }
 
-/// A 32-bit lane holds two bfloat16: the even one is its low half, shifted up, the odd one its high half. No shuffle is needed,
-/// if the activations lie in the same order: evens, then odds.
+/// The same for bfloat16. A 32-bit lane holds two elements: the even one in its low half (shifted up), the odd one in its high half
+/// (masked). No shuffle is needed, because the activations are packed in the same order: evens, then odds.
 template <std::size_t Half, class A>
 [[nodiscard]] inline xsimd::batch<float, A> load_half(arch::simd<A>, const bfloat16* w) noexcept {
     using bits = xsimd::batch<std::uint32_t, A>;
@@ -36,11 +36,11 @@ template <std::size_t Half, class A>
     return compat::as_float<A>(Half == 0 ? both << 16 : both & bits(0xffff0000u));
 }
 
-/// Numbers of a row that are multiplied at once: a register of floats, or the two that a register of bfloat16 widens to.
+/// Elements of a row per step: one register of float32, or the two registers that a register of bfloat16 widens to.
 template <class A, weight_element Element>
 inline constexpr std::size_t numbers_at_once = arch::simd<A>::lanes * (std::same_as<Element, float> ? 1 : 2);
 
-/// Copies a row of activations into the order that load_half gives weights in, zero-padded to whole pairs.
+/// Copies a row of activations in the order in which load_half() returns weights, zero-padded to whole pairs.
 template <class A, weight_element Element>
 void pack_row(arch::simd<A>, const float* x, std::size_t width, float* packed) noexcept {
     constexpr std::size_t lanes = arch::simd<A>::lanes, pair = numbers_at_once<A, Element>;
@@ -65,30 +65,33 @@ void pack_row(arch::simd<A>, const float* x, std::size_t width, float* packed) n
 
 } // namespace dot_detail
 
-/// Numbers [begin, end) of sums that begin at zero or go on from `state`, and end as y = sum + bias or stay in `state`.
+/// K-block [begin, end) of the sums of a tile. Sums start at zero in the first block and continue from `state` in later ones. The last
+/// block writes y = sum + bias; the others store to `state`.
 struct partial_sums {
-    float* state = nullptr; ///< R · C registers, or null where the sums are made in one go
-    std::size_t begin = 0, end = 0;
+    float* state = nullptr; ///< R · C registers, or null where one block covers K
+    std::size_t begin = 0;  ///< first element of the block
+    std::size_t end = 0;    ///< one past the last element of the block
 };
 
-/// How xsimd makes products: activations stay float32, weights of `Element` are widened.
+/// Dot-product policy on xsimd: activations stay float32, weights of type `Element` are widened to float32.
 template <class A, weight_element Element>
 struct dot_floats_simd {
-    using number = float;    ///< of packed activations
-    using element = Element; ///< of weights
-    static constexpr std::size_t
-        lanes = arch::simd<A>::lanes,
-        pair = dot_detail::numbers_at_once<A, Element>; ///< of a register of sums; numbers that are multiplied at once
-    /// Columns of a tile beside R rows: 12 sums, or 24 where there are 32 registers.
+    using number = float;                                                        ///< element type of packed activations
+    using element = Element;                                                     ///< element type of weights
+    static constexpr std::size_t lanes = arch::simd<A>::lanes;                   ///< floats of a register of sums
+    static constexpr std::size_t pair = dot_detail::numbers_at_once<A, Element>; ///< elements of a row per step
+    /// Columns of a register tile of R rows. Tiles of four and six rows have 12 accumulators, or 24 where there are 32 registers.
     template <std::size_t R>
     static constexpr std::size_t columns = (R == 4 ? 3 : 2) * (arch::simd<A>::registers / 16);
 
-    static constexpr bool in_parts = true; ///< rows are worked on part by part of their depth
+    static constexpr bool in_parts = true; ///< K may be split into blocks
 
+    /// Packs a row of activations in the order of the weights, zero-padded to whole pairs.
     static void pack(const float* x, std::size_t width, float* packed) noexcept { dot_detail::pack_row<A, Element>({}, x, width, packed); }
 
-    /// y[r][c] = sum over k of x[r][k] · w[c][k], for R rows and C columns held in registers. Every sum takes its terms in the same
-    /// order for every R and C and cut anywhere, so that a token's result does not depend on how many came with it.
+    /// Computes y[r][c] = sum over k of x[r][k] · w[c][k] + bias[c] for R rows and C columns, with the sums in registers. Every sum adds
+    /// its terms in the same order for every R and C and for every split into K-blocks, so a token's result does not depend on the other
+    /// tokens of the call.
     template <std::size_t R, std::size_t C>
     static void tile(rows<const float> x, rows<const Element> w, const partial_sums& part, const float* bias, rows<float> y) noexcept {
         using batch = xsimd::batch<float, A>;
@@ -98,13 +101,13 @@ struct dot_floats_simd {
         for (std::size_t r = 0; r < R; ++r) PALI_UNROLL
         for (std::size_t c = 0; c < C; ++c)
             sums[r][c] = part.begin == 0 ? batch(0.f) : batch::load_aligned(part.state + (r * C + c) * lanes);
-        const float* row[R]; // g++ would hold both halves of each in registers, and not all of them
+        const float* row[R]; // without this array g++ keeps a pointer to each half of each row, and spills some
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r) {
             row[r] = x[r];
             PALI_WORKED_OUT(row[r]);
         }
-        // Half after half: R · C sums, C weights and one activation are what 16 registers hold.
+        // One half at a time: R · C sums, C weights and one activation fit in 16 registers.
         const auto step = [&]<std::size_t Half>(const auto& weights, std::size_t k, std::integral_constant<std::size_t, Half>)
                               PALI_ALWAYS_INLINE {
                                   batch weight[C];
@@ -114,7 +117,7 @@ struct dot_floats_simd {
                                   for (std::size_t r = 0; r < R; ++r) {
                                       batch value = batch::load_aligned(row[r] + k + Half * lanes);
                                       if constexpr (R == 6 || R * C < 12)
-                                          PALI_IN_REGISTER(value.data); // beside three columns of four rows no register is left for it
+                                          PALI_IN_REGISTER(value.data); // tiles of 4 x 3 have no register left for it
                                       PALI_UNROLL
                                       for (std::size_t c = 0; c < C; ++c) sums[r][c] = arch::fma(value, weight[c], sums[r][c]);
                                   }
@@ -127,7 +130,7 @@ struct dot_floats_simd {
         };
         PALI_NO_UNROLL
         for (std::size_t k = part.begin; k < whole; k += pair) {
-            // Few rows run at the speed of memory, and the processor's own prefetching starts anew with every row of weights.
+            // Few rows are bound by memory bandwidth, and the hardware prefetcher starts anew with every row of weights.
             if constexpr (R < 6) PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(w[c + 2 * C] + k);
             both([&](std::size_t c) { return w[c] + k; }, k);
@@ -138,7 +141,7 @@ struct dot_floats_simd {
             for (std::size_t c = 0; c < C; ++c) sums[r][c].store_aligned(part.state + (r * C + c) * lanes);
             return;
         }
-        if (whole != w.width) { // the row ends inside a pair, and what lies behind it may not be ours to read
+        if (whole != w.width) { // the row ends inside a pair, and memory past its end may not be readable
             alignas(64) Element rest[C][pair] = {};
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) std::memcpy(rest[c], w[c] + whole, (w.width - whole) * sizeof(Element));

@@ -1,5 +1,5 @@
-// y = x · wᵀ + bias with the weights as stored: (out, in), 16 or 32 bits, neither repacked nor copied. The loop over tiles, for any policy
-// of dot products.
+// GEMM y = x · wᵀ + bias with the weights as stored: (out, in), 16 or 32 bits per element, neither repacked nor copied. This is the loop
+// over register tiles; the dot product is a policy.
 #pragma once
 
 #include <pali/arch/cpu_caches.hpp>
@@ -19,15 +19,16 @@ namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespac
 
 namespace loop_detail {
 
-/// Tokens from which a product is bound by arithmetic and no longer by reading weights.
+/// Number of tokens from which a product is compute-bound. With fewer, reading the weights dominates.
 inline constexpr std::size_t many_rows = 16;
 
-/// Columns of weights that a thread takes at once, at most: a multiple of all tiles and strips. Rows whose sums are kept until their last
-/// part is added, at most: a multiple of all tiles.
+/// Upper limits of the blocks that a thread works on, both multiples of all register tiles (columns also of strips): columns of w per task,
+/// and rows whose partial sums are kept from one K-block to the next. A column is one output, that is, a row of w.
 inline constexpr std::size_t most_columns = 96, most_rows = 288;
 
-/// Numbers of a row that are worked on at once: all of them, or, of many rows, even parts of which six rows take three quarters of the
-/// first-level cache and stay there while columns go by.
+/// K-block: the number of elements of a row that are multiplied per pass over the columns. It is the whole row for few tokens or where Dot
+/// does not split K. Otherwise K is split into equal blocks such that six packed rows fill at most 3/4 of L1 and stay resident while
+/// columns stream past.
 template <class Dot>
 [[nodiscard]] std::size_t depth_at_once(std::size_t tokens, std::size_t width) noexcept {
     const std::size_t most = std::max(Dot::pair, arch::caches().first * 3 / 4 / (6 * sizeof(typename Dot::number)));
@@ -36,17 +37,17 @@ template <class Dot>
     return ((width + parts - 1) / parts + Dot::pair - 1) / Dot::pair * Dot::pair;
 }
 
-/// How many columns of `count` a thread takes: what half of the second-level cache holds of `bytes` of each, and fewer where threads would
-/// wait for the last.
+/// Columns of w per task: as many as fit in half of L2 at `bytes` each, and fewer where threads would wait for the last task.
 [[nodiscard]] inline std::size_t columns_a_task(std::size_t bytes, std::size_t count, std::size_t threads) noexcept {
     constexpr std::size_t least = 24, tasks_a_thread = 4;
     const std::size_t near = arch::caches().second / 2 / std::max<std::size_t>(1, bytes), even = count / (tasks_a_thread * threads);
     return std::clamp(std::min(near, even) / least * least, least, most_columns);
 }
 
-/// All packed rows of x against the columns [0, w.count) of y; at most most_columns. Few rows meet a column together, when it comes from
-/// memory. Of many, a part of their depth meets that part of all columns, which stays in the second-level cache, before the next: six rows
-/// at a time, which stay in the first. `sums` has room for lanes · w.count of most_rows rows, or is null where a part is all.
+/// Computes columns [0, w.count) of y for all packed rows of x; w.count is at most most_columns. Few rows: each tile of columns comes from
+/// memory once and is multiplied by all rows. Many rows: the K-block of all columns stays in L2 and is multiplied by six rows at a time,
+/// which stay in L1, before the next K-block. `sums` holds lanes · w.count partial sums for each of most_rows rows; it is null where one
+/// K-block covers the row.
 template <class Dot>
 void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::element> w, const float* bias, rows<float> y, std::size_t depth,
               float* sums) noexcept {
@@ -75,7 +76,8 @@ void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::eleme
                                      });
 }
 
-/// The products, with columns [first, first + n) of a matrix as panel(weights, first, n, thread) gives them, n at most most_columns.
+/// Computes the product for all operands. panel(weights, first, n, thread) returns columns [first, first + n) of one weight matrix; n is at
+/// most most_columns.
 template <class Dot, class Weights, class Panel>
 void multiply(rows<const float> x, std::initializer_list<operand<Weights>> with, Panel&& panel, thread_pool& threads, arena& scratch) {
     using number = typename Dot::number;
@@ -101,10 +103,12 @@ void multiply(rows<const float> x, std::initializer_list<operand<Weights>> with,
 } // namespace loop_detail
 
 /**
- * y = x · wᵀ + bias for each operand. x (T, K) float, rounded to what `Dot` multiplies: dot_floats_simd keeps it, dot_bf16_avx512 rounds it
- * to bfloat16. Accumulates in float32; the order of each sum depends on K and Dot alone, so results are the same for any T and any number
- * of threads. 2·T·N·K flop; reads w once a call from memory (of 288 rows), and once a row tile from L2. Takes T·K numbers of scratch, and
- * with many rows up to two megabytes a thread.
+ * Computes y = x · wᵀ + bias for each operand. x is (T, K) float32; `Dot` defines its rounding: dot_floats_simd keeps float32,
+ * dot_bf16_avx512 rounds to bfloat16. Accumulates in float32. The order of each sum depends on K and Dot alone, so the result does not
+ * depend on T or on the number of threads.
+ *
+ * Cost: 2·T·N·K flop; w is read from memory once per 288 rows and from L2 once per row tile. Scratch: T·K elements, and with many rows up
+ * to 2 MB per thread.
  */
 template <class Dot>
 void loop_floats(rows<const float> x, std::initializer_list<operand<rows<const typename Dot::element>>> with, thread_pool& threads,

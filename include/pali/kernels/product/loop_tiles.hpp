@@ -1,4 +1,4 @@
-// y = x · wᵀ + bias for many rows at once, by tile registers: Intel AMX, or anything else that does what its instructions say.
+// GEMM y = x · wᵀ + bias for many rows with tile registers: Intel AMX, or any other type that implements its instructions.
 #pragma once
 
 #include <pali/arch/simd.hpp>
@@ -22,8 +22,8 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Where the kernel gets weights from, part after part. panel(first, begin, room) gives the numbers [begin, begin + room.width) of the
-/// outputs [first, first + room.count) as bfloat16, where they lie or in `room`. Threads call it at the same time; it must not throw.
+/// Source of the weights, panel by panel. panel(first, begin, room) returns elements [begin, begin + room.width) of outputs [first, first +
+/// room.count) as bfloat16, either in place or decoded into `room`. Threads call it concurrently; it must not throw.
 template <class Weights>
 concept panel_source = requires(const Weights& weights, std::size_t n, rows<bfloat16> room) {
     { weights.count() } -> std::convertible_to<std::size_t>; // outputs
@@ -31,26 +31,26 @@ concept panel_source = requires(const Weights& weights, std::size_t n, rows<bflo
     { weights.panel(n, n, room) } -> std::convertible_to<rows<const bfloat16>>;
 };
 
-/// Weights that are bfloat16 as they lie.
+/// Weights stored as bfloat16.
 struct stored_panels {
     rows<const bfloat16> matrix; ///< (N, K)
 
     [[nodiscard]] std::size_t count() const noexcept { return matrix.count; } ///< N
     [[nodiscard]] std::size_t width() const noexcept { return matrix.width; } ///< K
-    /// Where they lie.
+    /// Returns a view of the stored weights; zero-copy.
     [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t begin, rows<bfloat16> room) const noexcept {
         return {matrix[first] + begin, room.count, room.width, matrix.stride};
     }
 };
 
-/// Weights in codes.
+/// Quantized weights.
 template <std::size_t Bits>
 struct quantized_panels {
     const quantized_rows<Bits>& matrix; ///< (N, K); not owned
 
     [[nodiscard]] std::size_t count() const noexcept { return matrix.count; } ///< N
     [[nodiscard]] std::size_t width() const noexcept { return matrix.width; } ///< K
-    /// Decoded in `room`: whole groups, whole strips.
+    /// Dequantizes into `room`: whole groups of whole strips.
     [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t begin, rows<bfloat16> room) const noexcept {
         constexpr std::size_t strip = quantized_rows<Bits>::strip;
         PALI_ASSERT(first % strip == 0 && room.count % strip == 0);
@@ -61,20 +61,19 @@ struct quantized_panels {
 
 namespace tile_detail {
 
-inline constexpr std::size_t tile_rows = 16;              // outputs of a tile of weights, tokens of a tile of activations
-inline constexpr std::size_t tile_inputs = 32;            // numbers of a row of weights that one step takes
-inline constexpr std::size_t tile_lanes = tile_rows * 16; // a tile as numbers of 32 bits
-inline constexpr std::size_t tile_stride = 64;            // bytes of a row of a tile that lies in one piece
-inline constexpr std::size_t panel_outputs =
-    2 * tile_rows; // two tiles of weights times two of tokens: each is loaded once for two products
+inline constexpr std::size_t tile_rows = 16;                // outputs of a tile of weights, tokens of a tile of activations
+inline constexpr std::size_t tile_inputs = 32;              // elements of a row of weights per step
+inline constexpr std::size_t tile_lanes = tile_rows * 16;   // 32-bit words of a tile
+inline constexpr std::size_t tile_stride = 64;              // bytes of a row of a contiguous tile
+inline constexpr std::size_t panel_outputs = 2 * tile_rows; // 2 x 2 register block: each tile is loaded once for two products
 
-/// Turns a tile of 16 x 16 numbers of 32 bits over, to rows that are `stride` floats apart. If `Adds`, to[i][j] = from[j][i] + bias[j];
-/// else the bits stay as they are.
+/// Transposes a tile of 16 x 16 32-bit words to rows that are `stride` floats apart. If `Adds`, to[i][j] = from[j][i] + bias[j]; otherwise
+/// the bits are unchanged.
 template <bool Adds>
 PALI_TARGET("avx2")
 inline void transpose_tile(const void* from, float* to, std::size_t stride, const float* bias = nullptr) noexcept {
     const auto* const source = static_cast<const float*>(from);
-    for (std::size_t column = 0; column < 16; column += 8) // lines of `to` are written whole
+    for (std::size_t column = 0; column < 16; column += 8) // writes whole cache lines of `to`
         for (std::size_t row = 0; row < 16; row += 8) {
             eight_floats block[8];
 #pragma GCC unroll 8
@@ -89,9 +88,9 @@ inline void transpose_tile(const void* from, float* to, std::size_t stride, cons
         }
 }
 
-/// Activations as the B operand: tiles of 16 pairs of numbers (rows) x 16 tokens, zero behind the last number and the last token.
+/// Activations as the B operand: tiles of 16 pairs (rows) x 16 tokens, zero-padded after the last element and the last token.
 struct packed_tokens {
-    float* tiles = nullptr; ///< two bfloat16 in each; (tiles of tokens, steps, 16, 16)
+    float* tiles = nullptr; ///< two bfloat16 per float; (token tiles, steps, 16, 16)
     std::size_t count = 0;  ///< tokens
     std::size_t steps = 0;
 
@@ -100,8 +99,8 @@ struct packed_tokens {
     }
 };
 
-/// Rounds and packs the steps [first, last) of one tile of tokens. A row of the tile is a pair of numbers for 16 tokens, so it is the
-/// tokens' own rows turned over by pairs.
+/// Rounds and packs steps [first, last) of one token tile. A row of the tile is one pair of elements for 16 tokens: the tokens' rows,
+/// transposed pair by pair.
 PALI_TARGET("avx2")
 inline void pack_tokens(rows<const float> x, const packed_tokens& to, std::size_t token_tile, std::size_t first,
                         std::size_t last) noexcept {
@@ -122,31 +121,31 @@ inline void pack_tokens(rows<const float> x, const packed_tokens& to, std::size_
     }
 }
 
-/// How a task goes through its products. Processors with tiles have a second-level cache of 2 MiB at least: a part of the tokens' numbers
-/// takes 3/4 of 1 MiB, sums of all panels up to 1/2, and the rest is for weights.
+/// Cache blocking of a task. Processors with tiles have at least 2 MiB of L2. One K-block of the tokens takes up to 3/4 MiB, the sums of
+/// all panels up to 1/2 MiB, and the rest is for weights.
 struct tile_blocking {
-    std::size_t panels; ///< of a task
-    std::size_t tiles;  ///< of tokens
-    std::size_t steps;  ///< of a part of the inputs
+    std::size_t panels; ///< panels per task
+    std::size_t tiles;  ///< token tiles per block
+    std::size_t steps;  ///< steps per K-block
 
-    /// Even shares, and at least four tasks a thread, so that others can help a thread that is late.
+    /// Splits into equal shares, with at least four tasks per thread, so that others can help a thread that is late.
     tile_blocking(std::size_t outputs, const packed_tokens& x, std::size_t threads) noexcept {
         const auto pieces = [](std::size_t n, std::size_t most) { return std::max<std::size_t>(1, (n + most - 1) / most); };
         const auto even = [&](std::size_t n, std::size_t most) {
             return std::max<std::size_t>(2, (pieces(n, pieces(n, most)) + 1) / 2 * 2);
-        }; // groups of weights may have two steps
+        }; // always even: a group of quantized weights may have two steps
         const std::size_t all = pieces(outputs, panel_outputs);
         panels = pieces(all, threads * std::max<std::size_t>(4, pieces(all, threads * 8)));
         tiles = even(pieces(x.count, tile_rows), 32);
         steps = even(x.steps, 768 / tiles);
     }
-    /// Floats of a part of a panel.
+    /// Floats of one K-block of a panel.
     [[nodiscard]] std::size_t panel_floats() const noexcept { return 2 * steps * tile_lanes; }
     /// Floats of the sums of a task.
     [[nodiscard]] std::size_t sum_floats() const noexcept { return 2 * panels * tiles * tile_lanes; }
 };
 
-/// Tiles 0 to 3 are sums (outputs, tokens), 4 and 5 weights (outputs, numbers), 6 and 7 activations (pairs, tokens).
+/// Tiles 0 to 3 are sums (outputs, tokens), 4 and 5 weights (outputs, elements), 6 and 7 activations (pairs, tokens).
 inline constexpr arch::tile_shapes whole_tiles = [] {
     arch::tile_shapes shapes;
     for (std::size_t tile = 0; tile < 8; ++tile) {
@@ -163,13 +162,13 @@ PALI_ALWAYS_INLINE inline void each_tile(Act&& act) noexcept {
         PALI_ALWAYS_INLINE { (act(std::integral_constant<int, Tile>{}), ...); }(std::make_integer_sequence<int, N>{});
 }
 
-/// Adds a part of the products of two tiles of outputs and B of tokens to `sums` (B, 2, 16, 16), which begin here if `begins`.
+/// Adds one K-block of the products of two weight tiles and B token tiles to `sums` (B, 2, 16, 16). If `begins`, the sums start at zero.
 template <arch::tile_unit Tiles, int B>
 inline void add_part(rows<const bfloat16> w, const float* tokens, std::size_t next_tile, bool begins, float* sums) noexcept {
     each_tile<2 * B>([&](auto tile) {
         begins ? Tiles::template zero<tile()>() : Tiles::template load<tile()>(sums + tile() * tile_lanes, tile_stride);
     });
-    const std::size_t stride = w.stride * sizeof(bfloat16); // copies: tiles are loaded by code that might write to any memory
+    const std::size_t stride = w.stride * sizeof(bfloat16); // local copies: tile loads clobber memory, which would force reloads
     const bfloat16 *upper = w.data, *lower = w[tile_rows];
     for (std::size_t steps = w.width / tile_inputs; steps != 0; --steps, upper += tile_inputs, lower += tile_inputs, tokens += tile_lanes) {
         Tiles::template load<4>(upper, stride);
@@ -186,7 +185,7 @@ inline void add_part(rows<const bfloat16> w, const float* tokens, std::size_t ne
     each_tile<2 * B>([&](auto tile) { Tiles::template store<tile()>(sums + tile() * tile_lanes, tile_stride); });
 }
 
-/// A tile of sums, turned over and with its bias if there is one, to the rows of y that begin at `y`.
+/// Writes a tile of sums to the rows of y that start at `y`, transposed, with the bias if there is one.
 PALI_TARGET("avx2")
 inline void write_tile(const float* sums, const float* bias, std::size_t outputs, std::size_t tokens, float* y,
                        std::size_t stride) noexcept {
@@ -198,7 +197,7 @@ inline void write_tile(const float* sums, const float* bias, std::size_t outputs
     for (std::size_t t = 0; t < tokens; ++t) std::memcpy(y + t * stride, turned[t], outputs * sizeof(float));
 }
 
-/// The sums of add_part(), which are those of outputs [first, first + n) and of tiles [begin, end) of tokens, to y.
+/// Writes the sums of add_part(), for outputs [first, first + n) and token tiles [begin, end), to y.
 PALI_TARGET("avx2")
 inline void write_sums(const float* sums, const float* bias, std::size_t first, std::size_t n, std::size_t begin, std::size_t end,
                        rows<float> y) noexcept {
@@ -211,8 +210,8 @@ inline void write_sums(const float* sums, const float* bias, std::size_t first, 
         }
 }
 
-/// The numbers of `steps` steps from number `begin` on: where those of 32 outputs are not all there, in `room`, with zeros behind the last
-/// input. What lies behind the last output is added to sums that go nowhere.
+/// Returns `steps` steps of 32 outputs from element `begin` on. A panel that is not complete is copied to `room`, with zeros after the last
+/// input. Rows after the last output are left uninitialized: their sums are discarded.
 template <panel_source Weights>
 rows<const bfloat16> whole_panel(const Weights& weights, std::size_t first, std::size_t n, std::size_t begin, std::size_t steps,
                                  bfloat16* room) noexcept {
@@ -227,7 +226,7 @@ rows<const bfloat16> whole_panel(const Weights& weights, std::size_t first, std:
     return whole;
 }
 
-/// The outputs [first, first + count) of every token. `room` is for this thread's weights and sums.
+/// Computes outputs [first, first + count) of all tokens. `room` holds this thread's weights and sums.
 template <arch::tile_unit Tiles, panel_source Weights>
 void multiply_outputs(const Weights& weights, std::size_t first, std::size_t count, const packed_tokens& x, const tile_blocking& cut,
                       const float* bias, rows<float> y, float* room) noexcept {
@@ -256,13 +255,16 @@ void multiply_outputs(const Weights& weights, std::size_t first, std::size_t cou
 } // namespace tile_detail
 
 /**
- * y = x · wᵀ + bias for each operand. x (T, K) float, rounded to bfloat16; source(weights) gives the numbers of weights (N, K).
- * Accumulates in float32, 16 pairs of products after 16 pairs: the order of each sum depends on K alone, so results are the same for any T
- * and any number of threads (not those of dot_floats_simd, which does not round x). Numbers that are denormal count as zero. 2·T·N·K flop,
- * for T in whole tiles of 16 and N in whole panels of 32. Reads weights once for 512 tokens, tokens once for a task's panels, and both once
- * for 32 of the other from the second-level cache. Takes T·K/2 floats of scratch, and up to 1 MiB a thread. Needs AVX2 besides the tiles.
- * Source: TDPBF16PS in volume 2 of Intel's Software Developer's Manual; that a matrix as stored is its first operand is all the layout
- * needs.
+ * Computes y = x · wᵀ + bias for each operand. x is (T, K) float32, rounded to bfloat16; source(weights) is the panel_source for w (N, K).
+ * Accumulates in float32, 16 pairs per step. The order of each sum depends on K alone, so the result does not depend on T or on the number
+ * of threads. It differs from that of dot_floats_simd, which does not round x. Denormals count as zero.
+ *
+ * Cost: 2·T·N·K flop, with T padded to tiles of 16 and N to panels of 32. From memory, weights are read once per 512 tokens, and tokens
+ * once per task; from L2, each is read once per 32 of the other. Scratch: T·K/2 floats, and up to 1 MiB per thread. Needs AVX2 in addition
+ * to the tiles.
+ *
+ * Source: TDPBF16PS in volume 2 of Intel's Software Developer's Manual. The A operand has the layout of a stored matrix, so weights are not
+ * repacked.
  */
 template <arch::tile_unit Tiles, class Weights, class Source>
     requires panel_source<std::invoke_result_t<Source, const Weights&>>

@@ -1,4 +1,4 @@
-// One of the matrices that the same activations are multiplied with.
+// An operand of a product: one of the weight matrices that the same activations are multiplied by.
 #pragma once
 
 #include <pali/core/rows.hpp>
@@ -10,20 +10,20 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// A term of y = x · wᵀ + bias besides x. Products take several beside one x, and do once what they do to x: queries, keys and values are
-/// such a case.
+/// (weights, bias, output) of one GEMM y = x · wᵀ + bias. A product takes several operands that share x, for example Q, K and V, so x is
+/// rounded and packed once.
 template <class Weights>
 struct operand {
     Weights weights;             ///< w (N, K), as stored
-    const float* bias = nullptr; ///< (N), or none
-    rows<float> y;               ///< (T, N); not x
+    const float* bias = nullptr; ///< (N), or null
+    rows<float> y;               ///< (T, N); must not alias x
 };
 
-/// operand{w, bias, y}, also where a compiler does not deduce this by itself.
+/// Deduction guide, for compilers that do not deduce the template argument of an aggregate.
 template <class Weights>
 operand(Weights, const float*, rows<float>) -> operand<Weights>;
 
-/// N of all operands together.
+/// Sum of N over all operands.
 template <class Weights>
 [[nodiscard]] std::size_t outputs_of(std::initializer_list<operand<Weights>> with) noexcept {
     std::size_t sum = 0;
@@ -31,8 +31,8 @@ template <class Weights>
     return sum;
 }
 
-/// Calls task(operand, first, n, thread) for outputs [first, first + n) of each, `at_once` at most, in one run: threads wait for one
-/// another once, and not at the end of each operand.
+/// Calls task(operand, first, n, thread) for blocks of outputs [first, first + n) of each operand; n is at most `at_once`. All blocks are
+/// tasks of one run, so threads synchronize once and not after each operand.
 template <class Weights, class Task>
 void for_outputs(std::initializer_list<operand<Weights>> with, std::size_t at_once, thread_pool& threads, Task&& task) {
     const auto tasks_of = [at_once](const operand<Weights>& of) { return (of.y.width + at_once - 1) / at_once; };

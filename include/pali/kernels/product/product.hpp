@@ -1,4 +1,4 @@
-// The matrix product of the networks: the dispatcher over kernels for weights, kind of pass and processor.
+// Dispatcher of the matrix product: selects the kernel by weight type, kind of pass and processor.
 #pragma once
 
 #include <pali/arch/simd.hpp>
@@ -13,11 +13,11 @@
 #include <cstddef>
 #include <initializer_list>
 
-/// Loops over numbers: no names, no files, no models. What they are given is checked by PALI_ASSERT alone.
+/// Kernels: loops over elements, without names, files or models. Preconditions are checked by PALI_ASSERT only.
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// y = x · wᵀ + bias for each operand: x (T, K) float32. With bfloat16 weights, a processor that multiplies bfloat16 rounds x to it: AMX in
-/// a prefill, AVX512-BF16 always. Otherwise x is not rounded. The kernel does not depend on T.
+/// Computes y = x · wᵀ + bias for each operand; x is (T, K) float32. With bfloat16 weights, x is rounded to bfloat16 where the processor
+/// multiplies bfloat16: by AMX in a prefill, by AVX512-BF16 in every pass. Otherwise x is not rounded. The kernel does not depend on T.
 template <weight_element Element>
 void product(rows<const float> x, std::initializer_list<operand<rows<const Element>>> with, [[maybe_unused]] pass kind,
              thread_pool& threads, arena& scratch) {
@@ -31,8 +31,8 @@ void product(rows<const float> x, std::initializer_list<operand<rows<const Eleme
     loop_floats<dot_floats_simd<xsimd::default_arch, Element>>(x, with, threads, scratch);
 }
 
-/// The same for quantized weights. x is rounded to bytes, group by group; in a prefill AMX rounds it to bfloat16, and a processor that has
-/// no kernel for bytes does not round it.
+/// Computes the same for quantized weights. x is rounded to bytes, with a scale per group. A prefill has two exceptions: AMX rounds x to
+/// bfloat16, and a processor without a byte kernel does not round x.
 template <std::size_t Bits>
 void product(rows<const float> x, std::initializer_list<operand<quantized_rows<Bits>>> with, pass kind, thread_pool& threads,
              arena& scratch) {

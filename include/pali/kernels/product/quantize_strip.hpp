@@ -1,4 +1,4 @@
-// Rows of floats to codes with scales.
+// Quantization of float rows to codes and scales.
 #pragma once
 
 #include <pali/arch/level.hpp>
@@ -15,7 +15,7 @@ namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespac
 
 namespace detail {
 
-/// The codes of one group for a scale; what is out of range, or no number, goes to an end.
+/// Computes the codes of one group for a given scale. Out-of-range values and NaN saturate.
 template <std::size_t Bits>
 void codes_for(const float* x, float scale, int* codes) noexcept {
     using matrix = quantized_rows<Bits>;
@@ -25,9 +25,9 @@ void codes_for(const float* x, float scale, int* codes) noexcept {
             std::nearbyint(std::max(static_cast<float>(matrix::smallest), std::min(static_cast<float>(matrix::largest), x[i] * inverse))));
 }
 
-/// The scale of one group, and its codes; the scale is not a number where one of the group is not finite. 8 bits: the largest number is
-/// 127. 4 bits: the number farthest from zero is -8, so that all 16 codes are used (llama.cpp's Q4_0); then, for those codes, the scale of
-/// least squares, and codes for that.
+/// Quantizes one group and returns its scale, which is NaN if an element is not finite. 8 bits: the largest magnitude becomes 127. 4 bits:
+/// the element farthest from zero becomes -8, so that all 16 codes are used (llama.cpp's Q4_0). Then the scale is fitted to these codes by
+/// least squares, and the codes are computed again for that scale.
 template <std::size_t Bits>
 bfloat16 quantize_group(const float* x, int* codes) noexcept {
     if (!are_finite(x, quantized_rows<Bits>::group)) {
@@ -43,7 +43,7 @@ bfloat16 quantize_group(const float* x, int* codes) noexcept {
     } else {
         const float first = farthest / -8.f;
         codes_for<Bits>(x, first, codes);
-        float along = 0, squares = 0; // of x / first, so that neither overflows
+        float along = 0, squares = 0; // for x / first, so that neither sum overflows
         for (std::size_t i = 0; i < quantized_rows<Bits>::group; ++i) {
             along += x[i] / first * static_cast<float>(codes[i]);
             squares += static_cast<float>(codes[i] * codes[i]);
@@ -56,8 +56,7 @@ bfloat16 quantize_group(const float* x, int* codes) noexcept {
 
 } // namespace detail
 
-/// Rounds the rows of a strip, x (8, width), to codes and scales in the layout of quantized_rows: width · Bits bytes, and width / group · 8
-/// scales.
+/// Quantizes the rows of a strip, x (8, width), to the layout of quantized_rows: width · Bits bytes of codes and width / group · 8 scales.
 template <std::size_t Bits>
 void quantize_strip(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) noexcept {
     using layout = quantized_rows<Bits>;

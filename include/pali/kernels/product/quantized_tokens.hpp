@@ -1,4 +1,4 @@
-// Activations rounded to bytes, in the order that dot products with quantized weights read them.
+// Activations rounded to bytes, in the order in which dot products with quantized weights read them.
 #pragma once
 
 #include <pali/arch/simd.hpp>
@@ -12,20 +12,21 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Tokens [first, first + count) that meet weights together, and lie together.
+/// Tokens [first, first + count), which are interleaved and multiplied together.
 struct token_tile {
-    std::size_t first = 0, count = 0; ///< tokens
+    std::size_t first = 0; ///< index of the first token
+    std::size_t count = 0; ///< tokens of the tile
 };
 
-/// Activations rounded to bytes, with a scale for each token and group of weights, tile after tile of R tokens. Views of scratch memory.
+/// Activations rounded to bytes, with a scale for each token and group, stored tile after tile of R tokens. Views of scratch memory.
 struct quantized_tokens {
-    std::int8_t* codes = nullptr; ///< (width / 4, R, 4) of each tile: four numbers of each token, the next four of each, ...
-    float* scales = nullptr;      ///< (groups, R): the largest of a group is 127
-    std::int32_t* begins =
-        nullptr; ///< (groups, R): what sums begin with, for weights that are multiplied as code + 8, or + 128, and so have no sign
-    std::size_t width = 0, groups = 0; ///< numbers of a token; width / group
+    std::int8_t* codes = nullptr;   ///< per tile (width / 4, R, 4): four elements of each token, then the next four of each, ...
+    float* scales = nullptr;        ///< per tile (groups, R): chosen so that the largest magnitude of a group becomes 127
+    std::int32_t* begins = nullptr; ///< per tile (groups, R): initial sums; they cancel the + 8 or + 128 of codes made unsigned
+    std::size_t width = 0;          ///< elements of a token
+    std::size_t groups = 0;         ///< width / group
 
-    /// Scratch for `count` tokens that meet weights of `Bits` bits.
+    /// Takes scratch memory for `count` tokens that are multiplied by weights of `Bits` bits.
     template <std::size_t Bits>
     [[nodiscard]] static quantized_tokens take(arena& scratch, std::size_t count, std::size_t width) {
         const std::size_t groups = width / quantized_rows<Bits>::group;
@@ -39,32 +40,32 @@ struct quantized_tokens {
     }
 };
 
-/// Rounds groups [first, end) of one token: x (width) -> token t of `to`, which is one of `tile`. Where a number of a group is not finite,
-/// the scale is NaN, and so is what is made of it.
+/// Rounds groups [first, end) of one token: x (width) -> token t of `to`, a member of `tile`. If an element of a group is not finite, the
+/// scale is NaN, and so are the results.
 template <std::size_t Bits>
 void quantize_token(const float* x, std::size_t t, const token_tile& tile, std::size_t first, std::size_t end,
                     const quantized_tokens& to) noexcept {
     constexpr std::size_t group = quantized_rows<Bits>::group;
-    constexpr float least = 1e-36f; // below, 127 / top is more than a float holds
+    constexpr float least = 1e-36f; // below it, 127 / top overflows
     static constexpr float nothing[group] = {};
     using batch = arch::simd<>::batch;
     x += first * group;
     std::int8_t* codes = to.codes + tile.first * to.width + first * group * tile.count + 4 * (t - tile.first);
     for (std::size_t g = first; g < end; ++g, x += group) {
-        batch tops(0.f), strays(0.f); // a maximum may pass over NaN, which 0 · NaN and 0 · infinity do not
+        batch tops(0.f), strays(0.f); // max may ignore NaN, but 0 · NaN and 0 · infinity are NaN
         for (std::size_t i = 0; i < group; i += batch::size) {
             const batch some = batch::load_unaligned(x + i);
             tops = xsimd::max(tops, xsimd::abs(some));
             strays += some * batch(0.f);
         }
         const float top = compat::reduce_max(tops) + compat::reduce_add(strays);
-        const bool counts = top >= least; // and is no NaN
+        const bool counts = top >= least; // false for NaN
         const float* const numbers = counts ? x : nothing;
         const float inverse = counts ? 127.f / top : 0.f;
         std::int8_t rounded[group];
         int sum = 0;
         for (std::size_t i = 0; i < group; ++i) {
-            const float scaled = numbers[i] * inverse; // rounded half away from zero, which vectorises everywhere
+            const float scaled = numbers[i] * inverse; // rounds half away from zero, which vectorizes everywhere
             const int code = static_cast<int>(scaled + (scaled < 0 ? -0.5f : 0.5f));
             rounded[i] = static_cast<std::int8_t>(code);
             sum += code;

@@ -1,4 +1,4 @@
-// Quantized weights as rows of bfloat16, for products of many rows.
+// Dequantization of a strip of weights to bfloat16, for products of many rows.
 #pragma once
 
 #include <pali/arch/simd.hpp>
@@ -14,17 +14,18 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Numbers [begin, begin + to.width), whole groups of them, of the rows of strip `i`, to the eight of `to`. Rounded to nearest even: by
-/// 2^-9 of a number, where the code itself is off by 2^-5 or 2^-9 of the largest in its group.
+/// Dequantizes elements [begin, begin + to.width) of the eight rows of strip `i` into `to`. `begin` and to.width must be multiples of the
+/// group. Rounds to nearest even, on average off by 2^-9 of an element. The code itself is off by 2^-5 (4 bits) or 2^-9 (8 bits) of the
+/// largest element of its group.
 template <std::size_t Bits>
 void read_strip(const quantized_rows<Bits>& w, std::size_t i, std::size_t begin, rows<bfloat16> to) noexcept {
     using matrix = quantized_rows<Bits>;
-    constexpr std::size_t in_bytes = matrix::group_bytes / matrix::strip; // numbers of a row in consecutive bytes: a group, or half of it
+    constexpr std::size_t in_bytes = matrix::group_bytes / matrix::strip; // bytes of one row in a group: one element each, or two
     const std::uint8_t* codes = w.codes_of(i) + matrix::strip * matrix::bytes_of(begin);
     const bfloat16* scales = w.scales_of(i) + matrix::strip * (begin / matrix::group);
     PALI_ASSERT(begin % matrix::group == 0 && to.width % matrix::group == 0);
     std::int8_t numbers[matrix::group_bytes], row[matrix::strip][matrix::group];
-    const auto sort = [&](std::size_t first) { // fours of all rows -> rows
+    const auto sort = [&](std::size_t first) { // de-interleaves: four bytes of each row in turn -> rows
         for (std::size_t r = 0; r < matrix::strip; ++r)
             for (std::size_t k = 0; k < in_bytes; k += 4) std::memcpy(row[r] + first + k, numbers + matrix::byte_in_group(r, k), 4);
     };
@@ -41,7 +42,7 @@ void read_strip(const quantized_rows<Bits>& w, std::size_t i, std::size_t begin,
         for (std::size_t r = 0; r < matrix::strip; ++r) {
             const float scale = static_cast<float>(scales[r]);
             bfloat16* const out = to[r] + at;
-            for (std::size_t k = 0; k < matrix::group; ++k) { // written for the compiler to vectorise: no branch for NaN
+            for (std::size_t k = 0; k < matrix::group; ++k) { // no branch for NaN, so that the loop vectorizes
                 const auto bits = std::bit_cast<std::uint32_t>(scale * static_cast<float>(row[r][k]));
                 out[k].bits = static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
             }
@@ -54,8 +55,8 @@ namespace strip_detail {
 typedef std::int32_t eight_integers __attribute__((vector_size(32)));
 typedef std::uint16_t eight_scales __attribute__((vector_size(16)));
 
-/// The number in byte `i` of each of eight words, of which the upper `Bits` are a signed code, times its scale: bits of the float, rounded
-/// so that the upper half is a bfloat16.
+/// Dequantizes byte `i` of each of eight words: its upper `Bits` bits are a signed code. Returns the bits of a float, rounded so that the
+/// upper half is a bfloat16.
 template <std::size_t Bits>
 PALI_TARGET("avx2")
 PALI_ALWAYS_INLINE inline eight_words decode_byte(eight_words codes, std::uint32_t i, eight_floats scale) noexcept {
@@ -63,12 +64,12 @@ PALI_ALWAYS_INLINE inline eight_words decode_byte(eight_words codes, std::uint32
     return rounded_up_half(__builtin_convertvector(code, eight_floats) * scale);
 }
 
-/// Four bytes of each of eight rows, in four registers of words one behind the other, as 16 numbers of each row.
+/// Dequantizes 16 elements of each of eight rows. Each of the four consecutive registers holds four bytes of each row.
 template <std::size_t Bits>
 PALI_TARGET("avx2")
 PALI_ALWAYS_INLINE
     inline void decode_sixteen(const eight_words (&codes)[4], eight_floats scale, const rows<bfloat16>& to, std::size_t at) noexcept {
-    eight_floats pairs[8]; // of numbers of the eight rows
+    eight_floats pairs[8]; // a lane holds two elements of one row
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < 4; ++j)
 #pragma GCC unroll 2
@@ -82,7 +83,7 @@ PALI_ALWAYS_INLINE
 
 } // namespace strip_detail
 
-/// read_strip() by AVX2.
+/// read_strip() with AVX2.
 template <std::size_t Bits>
 PALI_TARGET("avx2")
 void read_strip_avx2(const quantized_rows<Bits>& w, std::size_t i, std::size_t begin, rows<bfloat16> to) noexcept {
@@ -101,7 +102,7 @@ void read_strip_avx2(const quantized_rows<Bits>& w, std::size_t i, std::size_t b
             if constexpr (Bits == 8) strip_detail::decode_sixteen<8>(line, scale, to, at + k);
             else {
 #pragma GCC unroll 4
-                for (std::size_t j = 0; j < 4; ++j) line[j] ^= 0x88888888u; // code + 8 with its upper bit turned is the code
+                for (std::size_t j = 0; j < 4; ++j) line[j] ^= 0x88888888u; // flips each top bit: code + 8 -> two's complement
                 strip_detail::decode_sixteen<4>(line, scale, to, at + 16);
 #pragma GCC unroll 4
                 for (std::size_t j = 0; j < 4; ++j) line[j] <<= 4;
