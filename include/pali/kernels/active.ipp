@@ -1,4 +1,4 @@
-// The kernels of the selected level. Compiled once: programs of headers alone have one level.
+// Body of active(), the kernels of the selected level. Compiled once; header-only programs have a single level.
 #pragma once
 
 #include <pali/arch/dispatch.hpp>

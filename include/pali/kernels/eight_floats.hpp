@@ -1,4 +1,4 @@
-// Registers of eight floats: turned over, and rounded to bfloat16.
+// Vectors of eight floats: transpose, and rounding to bfloat16.
 #pragma once
 
 #include <pali/arch/level.hpp>
@@ -10,12 +10,12 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-typedef float eight_floats __attribute__((vector_size(32))); ///< a register of AVX2
+typedef float eight_floats __attribute__((vector_size(32))); ///< an AVX2 register
 typedef float eight_floats_in_memory
-    __attribute__((vector_size(32), aligned(4), may_alias));        ///< the same where it lies, at any address that floats have
+    __attribute__((vector_size(32), aligned(4), may_alias));        ///< the same in memory, at any address of a float
 typedef std::uint32_t eight_words __attribute__((vector_size(32))); ///< its bits
 
-/// a[i][j] becomes a[j][i]; bits stay as they are. Compilers keep the arrays in registers, where loops are unrolled.
+/// Transposes in place: a[i][j] becomes a[j][i]. Bits are unchanged. Compilers keep the arrays in registers where the loops are unrolled.
 PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline void transpose(eight_floats (&a)[8]) noexcept {
     eight_floats b[8];
 #pragma GCC unroll 4
@@ -39,13 +39,14 @@ PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline void transpose(eight_floats (&a)[8
     for (std::size_t i = 0; i < 8; ++i) a[i] = b[i];
 }
 
-/// Bits of which the upper halves are the numbers in bfloat16, rounded to nearest even. They are no NaN.
+/// Returns bits whose upper halves are x in bfloat16, rounded to nearest even. x must not be NaN.
 PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline eight_words rounded_up_half(eight_floats x) noexcept {
     const auto bits = reinterpret_cast<eight_words>(x);
     return bits + 0x7fffu + ((bits >> 16) & 1u);
 }
 
-/// Sixteen numbers in bfloat16, as its constructor rounds them, one by one as slowly as compilers make it. Both may lie in the same place.
+/// Rounds sixteen elements to bfloat16. The bits are those of its constructor, which compilers turn into slow code, element by element.
+/// May be in place.
 PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline void round_sixteen(const float* from, bfloat16* to) noexcept {
     typedef std::uint16_t halves __attribute__((vector_size(32)));
     eight_words words[2];

@@ -1,5 +1,5 @@
-// The entry points of the kernels: what blocks call. Their bodies are compiled with the source that uses them, or once per level and
-// selected when the program runs.
+// Entry points of the kernels, which the blocks call. Bodies are compiled with the source that includes them, or once per level and
+// selected at run time.
 #pragma once
 
 #include <pali/arch/cpu_features.hpp>
@@ -24,62 +24,62 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// The kernels of one level, as pointers. Each is documented where its body is. Only pointers, sizes and views cross this border: an object
-/// for one level shares no inline function with another.
+/// Function pointers to the kernels of one level, each documented at its body. Only pointers, sizes and views cross this boundary, so
+/// objects of different levels share no inline function.
 struct entry_points {
-    /// product() for weights of one type.
+    /// Pointer to product() for one type of weights.
     template <class Weights>
     using product_of = void (*)(rows<const float> x, std::initializer_list<operand<Weights>> with, pass kind, thread_pool& threads,
                                 arena& scratch);
-    /// attend() over keys and values of one type.
+    /// Pointer to attend() for one type of keys and values.
     template <class Element>
     using attend_over = void (*)(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen,
                                  const prefix_mask& mask, rows<float> out, pass kind, thread_pool& threads, arena& scratch);
-    /// quantize_strip() to one type.
+    /// Pointer to quantize_strip() for one width of codes.
     using quantize_to = void (*)(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) noexcept;
 
-    /// kernels/usable.hpp: the extensions that these kernels use, without those that failed their check
+    /// See kernels/usable.hpp: the extensions that these kernels use, without those that failed their self-check.
     const arch::features& (*usable)();
     /// @{
-    /// kernels/product/product.hpp
+    /// See kernels/product/product.hpp.
     product_of<rows<const float>> product_f32;
     product_of<rows<const bfloat16>> product_bf16;
     product_of<quantized_rows<8>> product_int8;
     product_of<quantized_rows<4>> product_int4;
     /// @}
     /// @{
-    /// kernels/attention/attend.hpp
+    /// See kernels/attention/attend.hpp.
     attend_over<float> attend_f32;
     attend_over<bfloat16> attend_bf16;
     /// @}
     /// @{
-    /// kernels/pointwise/norm.hpp
+    /// See kernels/pointwise/norm.hpp.
     void (*rms_norm)(rows<const float> x, const float* scale, float eps, rows<float> y) noexcept;
     void (*layer_norm)(rows<const float> x, const float* scale, const float* bias, float eps, rows<float> y) noexcept;
     /// @}
     /// @{
-    /// kernels/pointwise/activations.hpp
+    /// See kernels/pointwise/activations.hpp.
     void (*gelu)(float* x, std::size_t n) noexcept;
     void (*gated_gelu)(float* gate, const float* up, std::size_t n) noexcept;
     void (*softcap)(float* x, std::size_t n, float cap) noexcept;
     /// @}
-    /// kernels/pointwise/rope.hpp
+    /// See kernels/pointwise/rope.hpp.
     void (*rotate)(float* head, rope_angles by) noexcept;
     /// @{
-    /// kernels/pointwise/softmax.hpp
+    /// See kernels/pointwise/softmax.hpp.
     std::size_t (*argmax)(const float* x, std::size_t n) noexcept;
     double (*sum_of_exp)(const float* x, std::size_t n, float top) noexcept;
     /// @}
     /// @{
-    /// kernels/product/quantize_strip.hpp
+    /// See kernels/product/quantize_strip.hpp.
     quantize_to quantize_int8;
     quantize_to quantize_int4;
     /// @}
-    /// kernels/image/conv.hpp
+    /// See kernels/image/conv.hpp.
     void (*convolve)(const conv_weights& w, feature_map<const float> x, activation then, feature_map<float> y,
                      thread_pool& threads) noexcept;
     /// @{
-    /// kernels/image/resample.hpp
+    /// See kernels/image/resample.hpp.
     void (*resample_row)(const std::uint8_t* in, const resample_span* spans, std::size_t count, const std::int32_t* weights,
                          std::size_t stride, std::uint8_t* out) noexcept;
     void (*resample_columns)(const std::uint8_t* rows, std::size_t stride, const std::int32_t* weights, std::size_t count,
@@ -87,7 +87,7 @@ struct entry_points {
     /// @}
 
     /// @{
-    /// y = x · wᵀ + bias for each operand, by the type of the weights.
+    /// Computes y = x · wᵀ + bias for each operand; overloaded on the type of the weights.
     void product(rows<const float> x, std::initializer_list<operand<rows<const float>>> with, pass kind, thread_pool& threads,
                  arena& scratch) const {
         product_f32(x, with, kind, threads, scratch);
@@ -106,7 +106,7 @@ struct entry_points {
     }
     /// @}
     /// @{
-    /// Attention, by the type of keys and values.
+    /// Computes attention; overloaded on the type of keys and values.
     void attend(const attention_shape& shape, rows<const float> q, const key_values<float>& seen, const prefix_mask& mask, rows<float> out,
                 pass kind, thread_pool& threads, arena& scratch) const {
         attend_f32(shape, q, seen, mask, out, kind, threads, scratch);
@@ -116,22 +116,22 @@ struct entry_points {
         attend_bf16(shape, q, seen, mask, out, kind, threads, scratch);
     }
     /// @}
-    /// Rounds a strip to codes of `Bits` bits.
+    /// Quantizes a strip to codes of `Bits` bits.
     template <std::size_t Bits>
     void quantize_strip(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) const noexcept {
         (Bits == 8 ? quantize_int8 : quantize_int4)(x, width, codes, scales);
     }
 };
 
-/// Rows for a thread to take at once in a norm: some microseconds.
+/// Rows of a norm per task: some microseconds.
 inline constexpr std::size_t norm_rows_a_task = 16;
-/// Elements for a thread to take at once in the elementwise kernels: some microseconds. They give an element the same result in any block.
+/// Elements of an elementwise kernel per task: some microseconds. The result of an element does not depend on the block it is in.
 inline constexpr std::size_t elements_a_task = 1024;
-/// Bytes behind the end of a source row that resample_row() may read; what they hold does not matter.
+/// Bytes after the end of a source row that resample_row() may read; their values do not matter.
 inline constexpr std::size_t resample_padding = rgb_weights::block;
 
 #ifdef PALI_COMPILED
-/// The kernels of the level that was selected for this processor. Throws errc::unsupported_arch for a PALI_ARCH that cannot be.
+/// The kernels of the level selected for this processor. Throws errc::unsupported_arch if PALI_ARCH names one that is not available.
 [[nodiscard]] const entry_points& active();
 #endif
 

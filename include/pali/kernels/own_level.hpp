@@ -1,4 +1,4 @@
-// All kernels, with their bodies, for the level of this translation unit.
+// All kernels with their bodies, compiled for the level of this translation unit.
 #pragma once
 
 #include <pali/kernels/attention/attend.hpp>
@@ -17,7 +17,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// The kernels that the flags of this translation unit make.
+/// The kernels as compiled with the flags of this translation unit.
 inline constexpr entry_points own_level{
     .usable = &usable,
     .product_f32 = &product<float>,
@@ -45,7 +45,7 @@ inline constexpr entry_points own_level{
 };
 
 #if !defined(PALI_COMPILED)
-/// Headers alone have this level and no other.
+/// The kernels of the only level of a header-only program.
 [[nodiscard]] inline const entry_points& active() noexcept { return own_level; }
 #endif
 

@@ -1,4 +1,4 @@
-// What every kernel has to compute, written as its formula: scalar, in any precision, slow. Tests hold the others against it.
+// Reference kernels: the formulas, scalar, in any precision, slow. Tests compare the other kernels with them.
 #pragma once
 
 #include <pali/core/rows.hpp>
@@ -13,7 +13,7 @@
 #include <limits>
 #include <vector>
 
-/// The formulas of the kernels, to hold them against.
+/// Reference implementations of the kernels, which tests compare the others with.
 namespace pali { inline namespace PALI_ABI { namespace kernels { namespace reference {
 
 /// y = x · wᵀ + bias; x (T, K), w (N, K), bias (N) or null, y (T, N).
@@ -69,7 +69,7 @@ template <class Scalar>
     return cap * std::tanh(x / cap);
 }
 
-/// The pair (a, b) turned by position / theta^(2i / head_dim), for every i below head_dim / 2.
+/// Rotates each pair (i, i + head_dim / 2) of a head by position / theta^(2i / head_dim).
 template <class Scalar>
 void rope(Scalar* head, std::size_t head_dim, std::size_t position, Scalar theta) {
     for (std::size_t i = 0; i < head_dim / 2; ++i) {
@@ -80,7 +80,7 @@ void rope(Scalar* head, std::size_t head_dim, std::size_t position, Scalar theta
     }
 }
 
-/// softmax(cap(scale · q · keysᵀ)) · values, for queries (T, heads · head_dim) over the keys that mask(t) shows.
+/// softmax(cap(scale · q · keysᵀ)) · values, for queries (T, heads · head_dim) over the keys that are visible to token t: mask(t).
 template <class Scalar, class Element>
 void attention(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask,
                rows<Scalar> out) {
@@ -109,13 +109,13 @@ void attention(const attention_shape& shape, rows<const float> q, const key_valu
         }
 }
 
-/// The convolution of x (H, W, in), without an activation; weight and bias as PyTorch stores them, y (H', W', out). Every input pixel is
-/// given to the outputs that see it: forward, input = stride · output - padding + tap; transposed, the same with the two exchanged.
+/// Convolution of x (H, W, in) without activation. weight and bias are as PyTorch stores them; y is (H', W', out). Adds every input pixel
+/// to the outputs that see it. Forward: input = stride · output - padding + tap. Transposed: input and output exchange roles.
 template <class Scalar>
 void conv(const conv_shape& shape, feature_map<const float> x, const float* weight, const float* bias, Scalar* y) {
     const std::size_t height = shape.size_from(x.height), width = shape.size_from(x.width), side = shape.side;
     for (std::size_t at = 0; at < height * width * shape.out; ++at) y[at] = static_cast<Scalar>(bias[at % shape.out]);
-    // -1 where there is no such output
+    // Output index of an input and a tap, or -1 if there is none.
     const auto output = [&](std::size_t input, std::size_t tap, std::size_t size) {
         const auto i = static_cast<std::ptrdiff_t>(input), t = static_cast<std::ptrdiff_t>(tap),
                    s = static_cast<std::ptrdiff_t>(shape.stride), p = static_cast<std::ptrdiff_t>(shape.padding());

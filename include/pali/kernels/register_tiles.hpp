@@ -1,4 +1,4 @@
-// How rows and columns are cut into tiles that fit in registers.
+// Partition of rows and columns into register tiles.
 #pragma once
 
 #include <pali/arch/level.hpp>
@@ -8,8 +8,8 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD { namespace detail {
 
-/// Calls tile(first, integral_constant<N>) for rows [0, count): tiles of R as long as they fit, then of 4, 2 and 1. Eight rows are twice
-/// four: six and two would leave a tile that is bound by loads.
+/// Calls tile(first, integral_constant<N>) for rows [0, count): tiles of R while they fit, then of 4, 2 and 1. Eight rows are split 4 + 4,
+/// because 6 + 2 would leave a tile that is bound by loads.
 template <std::size_t R, class Tile>
 void for_row_tiles(std::size_t count, Tile&& tile) {
     std::size_t r = 0;
@@ -23,7 +23,7 @@ void for_row_tiles(std::size_t count, Tile&& tile) {
     in_tiles(std::integral_constant<std::size_t, 1>{});
 }
 
-/// Calls tile(first, integral_constant<N>) for columns [0, count): tiles of C, then single ones.
+/// Calls tile(first, integral_constant<N>) for columns [0, count): tiles of C, then of 1.
 template <std::size_t C, class Tile>
 PALI_ALWAYS_INLINE inline void for_column_tiles(std::size_t count, Tile&& tile) {
     std::size_t c = 0;

@@ -1,4 +1,4 @@
-// Kernels that have never run on the processors they are for prove themselves before they are used.
+// Self-checks of kernels that have never run on the processors they are written for.
 #pragma once
 
 #include <pali/arch/cpu_features.hpp>
@@ -17,12 +17,12 @@ namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespac
 
 namespace self_check {
 
-/// Small whole numbers, which bfloat16 and bytes hold exactly and whose sums float32 holds exactly: a right kernel gives equal bits,
-/// whatever its order of sums.
+/// Small integers, which bfloat16 and bytes hold exactly and whose sums float32 holds exactly: a correct kernel gives equal bits in any
+/// order of summation.
 [[nodiscard]] inline float whole(std::size_t i) noexcept { return static_cast<float>(i * 37 % 15) - 7.f; }
 
-/// Whether tiles multiply as TDPBF16PS is documented: a product of 20 tokens, 40 outputs and 72 inputs, so that every tile register and the
-/// ends of tiles are used, and p · v of an attention.
+/// Whether `Tiles` multiplies as TDPBF16PS is documented. Computes a product of 20 tokens, 40 outputs and 72 inputs, which uses every tile
+/// register and partial tiles, and the p · v step of attention.
 template <arch::tile_unit Tiles>
 [[nodiscard]] bool tiles_multiply() {
     constexpr std::size_t tokens = 20, outputs = 40, inputs = 72;
@@ -104,7 +104,7 @@ template <class Dot, std::size_t Bits>
     return is_right(std::integral_constant<std::size_t, 1>{}) && is_right(std::integral_constant<std::size_t, 4>{});
 }
 
-/// `found` without the extensions whose kernels compute something else than their formula.
+/// Returns `found` without the extensions whose kernels fail their check.
 template <class Tiles, class VnniDot>
 [[nodiscard]] arch::features without_wrong(arch::features found) {
     if (found.amx_bf16) found.amx_bf16 = tiles_multiply<Tiles>();
@@ -114,14 +114,14 @@ template <class Tiles, class VnniDot>
 
 } // namespace self_check
 
-/// The extensions in use, without those whose kernels computed a wrong product when they were first needed (AMX and AVX-VNNI, which no
-/// machine of ours has). Microseconds, once. Throws what arch::in_use() throws, std::bad_alloc.
+/// The extensions in use, without those whose kernels fail their self-check. Only AMX and AVX-VNNI are checked, which no machine of ours
+/// has. The check runs once, on the first call, and takes microseconds. Throws what arch::in_use() throws, and std::bad_alloc.
 [[nodiscard]] inline const arch::features& usable() {
 #if PALI_AVX512_KERNELS
     static const arch::features found = self_check::without_wrong<arch::amx_tiles, dot_bytes_vnni>(arch::in_use());
 #elif PALI_AVX2_KERNELS
     static const arch::features found = [] {
-        arch::features with = arch::in_use(); // which has no tiles at this level
+        arch::features with = arch::in_use(); // AMX kernels are not compiled at this level
         if (with.avx_vnni)
             with.avx_vnni = self_check::codes_multiply<dot_bytes_vnni, 8>() && self_check::codes_multiply<dot_bytes_vnni, 4>();
         return with;

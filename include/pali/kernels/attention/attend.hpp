@@ -1,4 +1,4 @@
-// The attention of the networks: the dispatcher over kernels for keys and values, kind of pass and processor.
+// Dispatcher of attention: selects the kernel by type of keys and values, kind of pass and processor.
 #pragma once
 
 #include <pali/arch/simd.hpp>
@@ -12,7 +12,8 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// loop_keys(); over bfloat16 by what multiplies it: AMX in a prefill, AVX512-BF16 always.
+/// Calls loop_keys(). Over bfloat16, products are computed by AMX in a prefill and by AVX512-BF16 in every pass, where the processor has
+/// them.
 template <weight_element Element>
 void attend(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask, rows<float> out,
             [[maybe_unused]] pass kind, thread_pool& threads, arena& scratch) {

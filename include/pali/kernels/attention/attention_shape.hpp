@@ -1,4 +1,4 @@
-// What an attention is: heads and limits.
+// Dimensions and limits of attention.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -7,11 +7,13 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// Heads and limits of an attention.
+/// Dimensions and limits of attention.
 struct attention_shape {
-    std::size_t heads = 0, kv_heads = 0, head_dim = 0; ///< of queries; of keys and values, heads % kv_heads == 0; numbers of each
-    float scale = 1;                                   ///< of the queries
-    float softcap = 0;                                 ///< of the scores; 0: none
+    std::size_t heads = 0;    ///< query heads
+    std::size_t kv_heads = 0; ///< key and value heads; heads % kv_heads == 0
+    std::size_t head_dim = 0; ///< elements of a head
+    float scale = 1;          ///< factor of the queries
+    float softcap = 0;        ///< limit of the scores; 0: none
 };
 
 }}} // namespace pali::PALI_ABI::kernels

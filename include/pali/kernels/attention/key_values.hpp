@@ -1,4 +1,4 @@
-// Keys and values of the heads of an attention, in the order in which it reads them.
+// Keys and values of all heads, in the order in which attention reads them.
 #pragma once
 
 #include <pali/arch/prefetch.hpp>
@@ -10,40 +10,41 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// Rows of a matrix of which so many as fill 32 bits lie number beside number: of bfloat16 rows 0 and 1, 2 and 3, ..., of float each alone.
+/// Row-interleaved matrix: 4 / sizeof(Element) consecutive rows are interleaved element by element (bfloat16: pairs of rows; float: none).
 template <class Element>
 struct paired_rows {
-    static constexpr std::size_t pair = 4 / sizeof(Element); ///< rows that lie together in 4 bytes
+    static constexpr std::size_t pair = 4 / sizeof(Element); ///< rows that are interleaved in 4 bytes
 
-    Element* data = nullptr; ///< first number of row 0
-    std::size_t width = 0;   ///< numbers of a row
+    Element* data = nullptr; ///< first element of row 0
+    std::size_t width = 0;   ///< elements of a row
 
-    /// A number; not checked.
+    /// The element at (row, column); not checked.
     [[nodiscard]] Element& at(std::size_t row, std::size_t column) const noexcept {
         return data[(row / pair * width + column) * pair + row % pair];
     }
-    /// The matrix without its first rows, a multiple of `pair`.
+    /// The matrix without its first `row` rows; `row` must be a multiple of `pair`.
     [[nodiscard]] paired_rows from(std::size_t row) const noexcept { return {data + row * width, width}; }
 };
 
 /**
- * Keys and values of all heads; a view of memory. Numbers that follow each other belong to different sums, so that a register adds to as
- * many sums as it has lanes: keys lie turned over in blocks of 64, (block, number of the head, key), values as they are, (token, number of
- * the head).
+ * Keys and values of all heads; a view of memory. Neighboring elements belong to different sums, so each lane of a register has its own
+ * sum and no lanes are added up. Keys are transposed in blocks of 64: (block, element of the head, key). Values are not transposed:
+ * (token, element of the head).
  */
 template <class Element>
 struct key_values {
-    static constexpr std::size_t keys_a_block = 64; ///< which, with their scores for some queries, stay in the first two caches
+    static constexpr std::size_t keys_a_block = 64; ///< a block and its scores for some queries stay in L1 and L2
 
-    Element* data = nullptr;                ///< keys of head 0, its values, those of head 1, ...
-    std::size_t capacity = 0, head_dim = 0; ///< tokens that there is room for; numbers of a head
+    Element* data = nullptr;  ///< keys of head 0, values of head 0, keys of head 1, ...
+    std::size_t capacity = 0; ///< tokens that there is room for
+    std::size_t head_dim = 0; ///< elements of a head
 
-    /// Numbers of memory for so many heads; it begins at a cache line.
+    /// Elements of memory for `heads` heads. The memory must start at a cache line.
     [[nodiscard]] static constexpr std::size_t numbers(std::size_t heads, std::size_t capacity, std::size_t head_dim) noexcept {
         return heads * key_values{nullptr, capacity, head_dim}.head_numbers();
     }
 
-    /// Keys [64 · block, 64 · block + 64), turned over: (head_dim, 64).
+    /// Keys [64 · block, 64 · block + 64), transposed: (head_dim, 64).
     [[nodiscard]] paired_rows<Element> keys(std::size_t head, std::size_t block) const noexcept {
         return {data + head * head_numbers() + block * keys_a_block * key_depth(), keys_a_block};
     }
@@ -51,28 +52,28 @@ struct key_values {
     [[nodiscard]] paired_rows<Element> values(std::size_t head) const noexcept {
         return {data + head * head_numbers() + tokens() * key_depth(), value_width()};
     }
-    /// Numbers of a value with its padding: whole cache lines of sums.
+    /// Elements of a value with padding: a multiple of 16, so that the sums are whole cache lines.
     [[nodiscard]] constexpr std::size_t value_width() const noexcept { return (head_dim + line - 1) / line * line; }
 
-    /// A number of a key; not checked.
+    /// An element of a key; not checked.
     [[nodiscard]] Element& key(std::size_t head, std::size_t token, std::size_t number) const noexcept {
         return keys(head, token / keys_a_block).at(number, token % keys_a_block);
     }
-    /// A number of a value; not checked.
+    /// An element of a value; not checked.
     [[nodiscard]] Element& value(std::size_t head, std::size_t token, std::size_t number) const noexcept {
         return values(head).at(token, number);
     }
 
-    /// Keeps the key and the value of a token, head_dim numbers each.
+    /// Stores the key and the value of one token, head_dim elements each.
     void put(std::size_t head, std::size_t token, std::span<const float> new_key, std::span<const float> new_value) const noexcept {
         PALI_ASSERT(token < capacity && new_key.size() == head_dim && new_value.size() == head_dim);
         const auto all_keys = keys(head, token / keys_a_block), all_values = values(head);
         for (std::size_t d = 0; d < key_depth(); ++d)
-            arch::fetch_ahead(&all_keys.at(d, token % keys_a_block)); // each is in a cache line of its own
+            arch::fetch_ahead(&all_keys.at(d, token % keys_a_block)); // each element is in a cache line of its own
         for (std::size_t d = 0; d < key_depth(); ++d) all_keys.at(d, token % keys_a_block) = Element(d < head_dim ? new_key[d] : 0.f);
         for (std::size_t d = 0; d < value_width(); ++d) all_values.at(token, d) = Element(d < head_dim ? new_value[d] : 0.f);
     }
-    /// Takes over tokens [first, end) of a head of as many numbers.
+    /// Copies tokens [first, end) of one head from `other`, which must have the same head_dim.
     void copy_from(const key_values& other, std::size_t head, std::size_t first, std::size_t end) const noexcept {
         PALI_ASSERT(end <= capacity && end <= other.capacity && other.head_dim == head_dim);
         for (std::size_t begin = first, next; begin < end; begin = next) {

@@ -1,4 +1,5 @@
-// Scaled dot-product attention, block by block of keys with an online softmax: no matrix of scores, no copies for grouped queries.
+// Scaled dot-product attention over blocks of keys with an online softmax: no score matrix, and no copies of keys and values for grouped
+// queries.
 #pragma once
 
 #include <pali/core/arena.hpp>
@@ -17,7 +18,7 @@ namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespac
 
 namespace detail {
 
-/// One attention, cut into blocks of queries that share a key head, and parts of the keys. Its products are made by `Rows`.
+/// One attention, cut into blocks of queries that share a key head, and into parts of the keys. `Rows` computes the products.
 template <class A, class Rows>
 struct attention_pass {
     using element = typename Rows::element;
@@ -31,19 +32,19 @@ struct attention_pass {
     rows<float> out;
 
     static constexpr std::size_t keys_a_block = key_values<element>::keys_a_block;
-    /// Keys that are gathered for themselves: what threads share where queries are few.
+    /// Keys per part. A part is accumulated on its own, so that threads can share the parts where there are few queries.
     static constexpr std::size_t keys_a_part = 256;
 
     std::size_t group = shape.heads / shape.kv_heads, width = seen_tokens.value_width();
     std::size_t tokens_a_block = std::clamp<std::size_t>(weigher::queries_a_block / group, 1, std::max<std::size_t>(1, q.count)),
                 most = tokens_a_block * group;                                                                 // queries of a block
-    std::size_t room_for = (most + weigher::rows_at_once - 1) / weigher::rows_at_once * weigher::rows_at_once; // queries
+    std::size_t room_for = (most + weigher::rows_at_once - 1) / weigher::rows_at_once * weigher::rows_at_once; // `most`, rounded up
     std::size_t blocks_a_head = (q.count + tokens_a_block - 1) / tokens_a_block, blocks = shape.kv_heads * blocks_a_head;
 
-    /// Query i is token first + i / group, head i % group of those of the key head.
+    /// Query i of a block belongs to token first + i / group, and to head i % group of those that share the key head.
     struct block {
         std::size_t kv_head, first, count;
-        key_range sees; ///< all queries together
+        key_range sees; ///< union over all queries
         [[nodiscard]] std::size_t first_part() const noexcept { return sees.begin / keys_a_part; }
         [[nodiscard]] std::size_t end_part() const noexcept { return (sees.end + keys_a_part - 1) / keys_a_part; }
     };
@@ -55,8 +56,8 @@ struct attention_pass {
         return {i / blocks_a_head, first, tokens * group, sees};
     }
 
-    /// Memory of a thread: the queries of a block, scaled, their scores, which become weights of values in place, and one number beside
-    /// each.
+    /// Scratch memory of one thread: the queries of a block, scaled; their scores, which become the weights of the values in place; one
+    /// decay factor per query.
     struct room {
         rows<number> queries, weights;
         rows<float> scores;
@@ -81,7 +82,7 @@ struct attention_pass {
         return r;
     }
 
-    /// What the queries of a block see in one part of the keys.
+    /// Accumulates what the queries of a block see in one part of the keys.
     void gather(arch::simd<A> tag, const block& of, std::size_t part, const room& at, const weigher& weigh, gathered& seen) const noexcept {
         const std::size_t begin = std::max(of.sees.begin / keys_a_block * keys_a_block, part * keys_a_part),
                           end = std::min(of.sees.end, (part + 1) * keys_a_part);
@@ -100,7 +101,7 @@ struct attention_pass {
         }
     }
 
-    /// The sums of a block, divided, to where they belong.
+    /// Divides the sums of a block by the sums of the softmax and writes them to `out`.
     void finish(const block& of, const gathered& seen) const noexcept {
         for (std::size_t i = 0; i < of.count; ++i) {
             float* const to = out[of.first + i / group] + (of.kv_head * group + i % group) * shape.head_dim;
@@ -109,7 +110,7 @@ struct attention_pass {
         }
     }
 
-    /// As many tasks as blocks.
+    /// One task per block.
     void by_blocks(arch::simd<A> tag, thread_pool& threads, arena& scratch) const {
         const std::size_t seen_floats = gathered::floats(room_for, width), floats = room_floats() + weigher_floats() + 2 * seen_floats;
         float* const memory = scratch.take(threads.size() * floats);
@@ -129,7 +130,7 @@ struct attention_pass {
         });
     }
 
-    /// As many tasks as all blocks have parts, then one for each block. The sums are those of by_blocks().
+    /// One task per block and part, then one per block, which adds its parts. The sums are those of by_blocks().
     void by_parts(arch::simd<A> tag, std::size_t parts, thread_pool& threads, arena& scratch) const {
         const std::size_t seen_floats = gathered::floats(room_for, width), floats = room_floats() + weigher_floats();
         float *const memory = scratch.take(threads.size() * floats), *const seen_memory = scratch.take(blocks * (parts + 1) * seen_floats);
@@ -159,12 +160,15 @@ struct attention_pass {
 } // namespace detail
 
 /**
- * out[t][h] = softmax(cap(scale · q[t][h] · keysᵀ)) · values, over the keys that mask(t) shows.
- * q (T, heads · head_dim); keys and values of kv_heads heads, each shared by heads / kv_heads queries, in the type of `Rows`, whose
- * arithmetic is used; out like q, not q. Parts of the keys are gathered for themselves and added in their order: the order of every sum
- * depends on the positions of the keys alone, and a token's result is the same alone or among others and on any threads. Where blocks of
- * queries are few, threads share the parts (flash-decoding: Dao et al., 2023). 4 · T · heads · head_dim · keys flop; scratch for one block
- * of queries a thread, or for all parts of few.
+ * Computes out[t][h] = softmax(cap(scale · q[t][h] · keysᵀ)) · values, over the keys that token t sees: mask(t). q is (T, heads ·
+ * head_dim). Each of the kv_heads key heads is shared by heads / kv_heads query heads. `Rows` defines the element type of keys and values
+ * and the arithmetic. out has the shape of q and must not alias it.
+ *
+ * Parts of the keys are accumulated separately and added in their order. So the order of every sum depends on the positions of the keys
+ * alone, and a token's result does not depend on other tokens or on the threads. Where there are few blocks of queries, threads share the
+ * parts (flash-decoding: Dao et al., 2023).
+ *
+ * Cost: 4 · T · heads · head_dim · keys flop. Scratch: one block of queries per thread, or all parts if there are few blocks.
  */
 template <class Rows, class A>
 void loop_keys(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<typename Rows::element>& seen,

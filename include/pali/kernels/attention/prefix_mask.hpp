@@ -1,4 +1,4 @@
-// Who sees whom: the prefix-LM mask, with a sliding window.
+// The prefix-LM attention mask, with an optional sliding window.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -7,14 +7,15 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// The keys that a query sees: [begin, end), never empty.
+/// Range of keys that a query sees: [begin, end), never empty.
 struct key_range {
-    std::size_t begin = 0, end = 0; ///< tokens
+    std::size_t begin = 0; ///< first token
+    std::size_t end = 0;   ///< one past the last token
 };
 
-/// The prefix-LM mask of PaliGemma (arXiv 2407.07726, figure 2): the first `prefix` tokens see each other, all later ones what came
-/// before them. A window (Gemma 2, even layers) hides from a later token what is `window` or more behind it; the prefix stays visible
-/// to itself, as in transformers masking_utils.py. What a token sees is always one range:
+/// Prefix-LM mask of PaliGemma (arXiv 2407.07726, figure 2): the first `prefix` tokens see each other; each later token sees itself and
+/// all tokens before it. A window (Gemma 2, even layers) hides from a later token what is `window` or more positions behind it. The prefix
+/// always sees all of itself, as in transformers masking_utils.py. What a token sees is always one range:
 ///
 ///     prefix 3, no window      prefix 3, window 2
 ///     a  x x x . .             a  x x x . .
@@ -23,13 +24,13 @@ struct key_range {
 ///     d  x x x x .             d  . . x x .
 ///     e  x x x x x             e  . . . x x
 ///
-/// Where all tokens are prefix, nothing is masked.
+/// If all tokens are prefix, nothing is masked.
 struct prefix_mask {
-    std::size_t prefix = 0; ///< tokens
-    std::size_t window = 0; ///< tokens; 0: none
-    std::size_t start = 0;  ///< position of row 0 of the queries
+    std::size_t prefix = 0; ///< length of the prefix, in tokens
+    std::size_t window = 0; ///< length of the window, in tokens; 0: no window
+    std::size_t start = 0;  ///< position of query row 0
 
-    /// The tokens that the query in `row` sees.
+    /// The range of tokens that the query in `row` sees.
     [[nodiscard]] key_range operator()(std::size_t row) const noexcept {
         const std::size_t position = start + row;
         if (position < prefix) return {0, prefix};

@@ -1,4 +1,4 @@
-// Attention over keys and values in bfloat16 by AVX512-BF16: two numbers of a key, or two values, at once.
+// Attention over bfloat16 keys and values by AVX512-BF16: two elements of a key, or two values, per lane.
 #pragma once
 
 #include <pali/kernels/attention/loop_keys.hpp>
@@ -12,21 +12,22 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// vdpbf16ps adds a number of each of two rows to each of sixteen sums: weights are rounded to bfloat16, rows are taken as they lie. Needs
-/// arch::features::avx512_bf16.
+/// VDPBF16PS adds one element of each of two rows to each of sixteen sums. Weights are rounded to bfloat16; rows are read in place, since
+/// they are already interleaved in pairs. Needs arch::features::avx512_bf16.
 struct rows_bf16_avx512 {
-    using number = bfloat16;                                    ///< of weights
-    using element = bfloat16;                                   ///< of rows
-    using weigher = detail::register_weigher<rows_bf16_avx512>; ///< goes through both in tiles of registers
-    static constexpr std::size_t lanes = 16;                    ///< of a register of sums
-    /// Registers of columns of a tile beside R rows.
+    using number = bfloat16;                                    ///< element type of the weights p
+    using element = bfloat16;                                   ///< element type of the rows of v
+    using weigher = detail::register_weigher<rows_bf16_avx512>; ///< multiplies matrices of any size in register tiles
+    static constexpr std::size_t lanes = 16;                    ///< floats of a register of sums
+    /// Columns of a tile of R rows, in registers.
     template <std::size_t R>
     static constexpr std::size_t columns = 4;
 
-    /// n weights, rounded to nearest even, with a zero behind an odd one; may be done in place, where a weight takes half of its room.
+    /// Rounds n weights to bfloat16 (nearest even) and zero-pads them to a multiple of 32. May be in place: a packed weight takes half the
+    /// space of a float.
     static void pack(const float* p, std::size_t n, bfloat16* packed) noexcept { dot_bf16_avx512::pack(p, n, packed); }
 
-    /// As rows_simd::tile(), two terms at a time.
+    /// As rows_simd::tile(), two terms per step.
     template <std::size_t R, std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static void tile(rows<const bfloat16> p, const paired_rows<bfloat16>& v, const float* decay, rows<float> y) noexcept {
@@ -45,7 +46,7 @@ struct rows_bf16_avx512 {
             for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(v.data + (j + p.width) * v.width + 2 * c * lanes);
             add(p, j, values, sums);
         }
-        if (whole != p.width) { // the row beside the last is not there, and may be no number
+        if (whole != p.width) { // the last pair has one row; memory of the other may hold NaN
             __m512i values[C];
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) values[c] = _mm512_maskz_loadu_epi16(0x55555555, v.data + whole * v.width + 2 * c * lanes);

@@ -1,4 +1,4 @@
-// y = y · decay + p · v: both products of an attention, where sums lie beside each other and no lanes have to be added up.
+// y = y · decay + p · v on xsimd: both products of attention. Each lane has its own sum, so no lanes are added up.
 #pragma once
 
 #include <pali/kernels/attention/key_values.hpp>
@@ -13,13 +13,14 @@ namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespac
 
 namespace detail {
 
-/// y = y · decay + p · v for any p (T, J), v (J, y.width) and y (T, y.width), in the register tiles of `Rows`; y.width a multiple of 16.
+/// Computes y = y · decay + p · v for any p (T, J), v (J, y.width) and y (T, y.width), in register tiles of `Rows`. y.width must be a
+/// multiple of 16.
 template <class Rows>
 struct register_weigher {
-    static constexpr std::size_t queries_a_block = 24; ///< which share what they read of keys and values
-    static constexpr std::size_t rows_at_once = 1;     ///< rows of p and y that are touched together, whether they are there or not
+    static constexpr std::size_t queries_a_block = 24; ///< queries that share each read of keys and values
+    static constexpr std::size_t rows_at_once = 1;     ///< rows of p and y that are accessed together, even past the last row
 
-    /// Floats of memory that one needs for rows of v of such a width.
+    /// Floats of scratch that an object needs for rows of v of a given width.
     [[nodiscard]] static constexpr std::size_t floats(std::size_t) noexcept { return 0; }
     explicit register_weigher(float*) noexcept {}
 
@@ -39,31 +40,30 @@ struct register_weigher {
 
 } // namespace detail
 
-/// How xsimd adds weighted rows: weights stay float32, rows of `Element` are widened.
+/// Weighted sums of rows on xsimd: weights stay float32, rows of type `Element` are widened to float32.
 template <class A, weight_element Element>
 struct rows_simd {
-    using number = float;    ///< of weights
-    using element = Element; ///< of rows
-    using weigher = detail::register_weigher<rows_simd>;
-    static constexpr std::size_t lanes = arch::simd<A>::lanes; ///< of a register of sums
-    /// Registers of columns of a tile beside R rows.
+    using number = float;                                      ///< element type of the weights p
+    using element = Element;                                   ///< element type of the rows of v
+    using weigher = detail::register_weigher<rows_simd>;       ///< multiplies matrices of any size in register tiles
+    static constexpr std::size_t lanes = arch::simd<A>::lanes; ///< floats of a register of sums
+    /// Columns of a tile of R rows, in registers.
     template <std::size_t R>
     static constexpr std::size_t columns = arch::simd<A>::registers == 32 || R < 4 ? 4 : 2;
 
-    /// n weights as tile() takes them; may be done in place.
+    /// Copies n weights in the form that tile() reads; may be in place.
     static void pack(const float* p, std::size_t n, float* packed) noexcept {
         if (p != packed) std::copy(p, p + n, packed);
     }
 
-    /// y[r][c] = y[r][c] · decay[r] + sum over j of p[r][j] · v[j][c], for R rows and C registers of columns; y = the sum where there is no
-    /// decay. Each sum takes its terms one by one in the order of j, whatever R and C are.
+    /// Computes y[r][c] = y[r][c] · decay[r] + sum over j of p[r][j] · v[j][c], for R rows and C registers of columns. Without decay, y is
+    /// the sum alone. Each sum adds its terms one by one in the order of j, for any R and C.
     template <std::size_t R, std::size_t C>
     static void tile(rows<const float> p, const paired_rows<Element>& v, const float* decay, rows<float> y) noexcept {
         using batch = xsimd::batch<float, A>;
         constexpr std::size_t pair = paired_rows<Element>::pair;
-        // Few rows of p run at the speed of memory, and 512 bits that are an operand of the multiplication, in each row anew, come at 25
-        // GB/s a core (Zen 4), while those that clang would hold in registers come at 21. In cache half as many bits a load cost a fifth
-        // more that way.
+        // Few rows of p are bound by memory bandwidth. With 512 bits, v as a memory operand of each FMA streams at 25 GB/s per core
+        // (Zen 4), and held in registers, as clang would do, at 21 GB/s. With 256 bits the repeated loads cost a fifth more in cache.
         constexpr bool each_reads = R < 6 && pair == 1 && lanes == 16;
         batch sums[R][C];
         PALI_UNROLL
@@ -76,7 +76,7 @@ struct rows_simd {
             PALI_WORKED_OUT(weights[r]);
         }
         const auto add = [&]<std::size_t Half>(std::size_t j, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
-            const Element* const row = v.data + j * v.width; // or the two that lie together, of which a half is taken
+            const Element* const row = v.data + j * v.width; // or the two interleaved rows, of which one half is used
             batch values[C];
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
@@ -93,7 +93,7 @@ struct rows_simd {
         const std::size_t whole = p.width / pair * pair;
         PALI_NO_UNROLL
         for (std::size_t j = 0; j < whole; j += pair) {
-            PALI_UNROLL // what comes next, more keys or more values, lies behind v; each line once
+            PALI_UNROLL // prefetches what follows v in memory, more keys or more values; each cache line once
                 for (std::size_t c = 0; c < C; c += std::max<std::size_t>(1, 16 / lanes))
                     arch::fetch_ahead(v.data + (j + p.width) * v.width + c * lanes * pair);
             add(j, std::integral_constant<std::size_t, 0>{});

@@ -1,4 +1,4 @@
-// Attention over keys and values in bfloat16 by tile registers: 16 queries against 64 keys, or 64 numbers of values, at once.
+// Attention over bfloat16 keys and values with tile registers: 16 queries by 64 keys, or by 64 elements of values, per step.
 #pragma once
 
 #include <pali/arch/tiles.hpp>
@@ -11,14 +11,15 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Queries, and weights of values, are rows of a first operand of tiles; keys turned over, and values, both in pairs, are second operands
-/// as they lie.
+/// A operand: the queries, then the softmax weights. B operand: transposed blocks of keys, then values; both are stored interleaved in
+/// pairs, so nothing is repacked.
 template <arch::tile_unit Tiles>
 struct rows_tiles {
-    using number = bfloat16;  ///< of weights
-    using element = bfloat16; ///< of rows
+    using number = bfloat16;  ///< element type of the weights p
+    using element = bfloat16; ///< element type of the rows of v
 
-    /// n weights, rounded to nearest even, with zeros up to whole steps of 32; may be done in place, where a weight takes half of its room.
+    /// Rounds n weights to bfloat16 (nearest even) and zero-pads them to whole steps of 32. May be in place: a packed weight takes half
+    /// the space of a float.
     PALI_TARGET("avx2")
     static void pack(const float* p, std::size_t n, bfloat16* packed) noexcept {
         std::size_t j = 0;
@@ -32,17 +33,17 @@ struct rows_tiles {
         for (; j % tile_detail::tile_inputs != 0; ++j) packed[j] = bfloat16{};
     }
 
-    /// The tiles of the calling thread while the object exists.
+    /// Owns the tile registers of the calling thread during its lifetime.
     class weigher {
     public:
         static constexpr std::size_t queries_a_block =
-            2 * tile_detail::tile_rows; ///< keys and values of a block are read twice, the second time from the first-level cache
+            2 * tile_detail::tile_rows; ///< two tiles share each read: keys and values of a block are read twice, the second time from L1
         static constexpr std::size_t rows_at_once =
-            tile_detail::tile_rows; ///< rows of p and y that are touched together, whether they are there or not
+            tile_detail::tile_rows; ///< rows of p and y that are accessed together, even past the last row
 
-        /// Floats of memory that one needs for rows of v of such a width.
+        /// Floats of scratch that an object needs for rows of v of a given width.
         [[nodiscard]] static constexpr std::size_t floats(std::size_t width) noexcept { return pairs_a_step * width; }
-        /// `memory` is for it alone while it exists.
+        /// Configures the tiles. `memory` is for the exclusive use of this object during its lifetime.
         explicit weigher(float* memory) noexcept : m_last_step(reinterpret_cast<bfloat16*>(memory)) {
             Tiles::configure(tile_detail::whole_tiles);
         }
@@ -50,8 +51,8 @@ struct rows_tiles {
         weigher(const weigher&) = delete;
         weigher& operator=(const weigher&) = delete;
 
-        /// y = y · decay + p · v for p (T, J), as pack() makes it, v (J, y.width) and y (T, y.width), y.width a multiple of 16; y = p · v
-        /// where there is no decay.
+        /// Computes y = y · decay + p · v for p (T, J) from pack(), v (J, y.width) and y (T, y.width). y.width must be a multiple of 16.
+        /// Without decay, y = p · v.
         void operator()(rows<const bfloat16> p, const paired_rows<bfloat16>& v, const float* decay, rows<float> y) const noexcept {
             PALI_ASSERT(v.width == y.width);
             const std::size_t whole = p.width / tile_detail::tile_inputs * tile_detail::tile_inputs;
@@ -73,10 +74,11 @@ struct rows_tiles {
             rows<const bfloat16> p;
             paired_rows<bfloat16> v;
             std::size_t whole;         ///< rows of v in whole steps
-            const bfloat16* last_step; ///< those behind them, with zeros up to a step; or null
+            const bfloat16* last_step; ///< the remaining rows, zero-padded to a step; or null
         };
 
-        /// Rows [begin, end) of v, fewer than a step: behind them may be anything, which a zero would not undo.
+        /// Copies rows [begin, end) of v, fewer than a step, and zero-pads them. Memory after them may hold NaN or infinities, which a
+        /// weight of zero does not cancel.
         const bfloat16* last_step(const paired_rows<bfloat16>& v, std::size_t begin, std::size_t end) const noexcept {
             const std::size_t there = (end - begin) / 2 * 2 * v.width;
             std::memcpy(m_last_step, v.data + begin * v.width, there * sizeof(bfloat16));
@@ -86,12 +88,12 @@ struct rows_tiles {
             return m_last_step;
         }
 
-        /// 16 rows from row r on, C tiles of columns from column c on: one tile of p is multiplied by C of v.
+        /// Computes 16 rows from row r and C tiles of columns from column c: one tile of p is multiplied by C tiles of v.
         template <int C>
         static void add(const operands& of, std::size_t r, std::size_t c, const float* decay, rows<float> y) noexcept {
             const auto sums = [&](int tile) { return y[r] + c + static_cast<std::size_t>(tile) * tile_detail::tile_rows; };
             const std::size_t y_stride = y.stride * sizeof(float), p_stride = of.p.stride * sizeof(bfloat16),
-                              row = 2 * of.v.width; // of a pair of rows
+                              row = 2 * of.v.width; // elements of a pair of rows
             const auto step = [&](std::size_t j, const bfloat16* v) PALI_ALWAYS_INLINE {
                 Tiles::template load<4>(of.p[r] + j, p_stride);
                 tile_detail::each_tile<C>([&](auto tile) {

@@ -1,4 +1,4 @@
-// What queries have seen of keys and values so far, carried from block to block: no matrix of scores.
+// Online softmax: sums of a block of queries, carried from one block of keys to the next. There is no score matrix.
 #pragma once
 
 #include <pali/arch/simd.hpp>
@@ -12,12 +12,13 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD { namespace detail {
 
-/// The softmax of one query, carried from block to block (Milakov & Gimelshein, arXiv 1805.02867).
+/// Running softmax of one query (Milakov & Gimelshein, arXiv 1805.02867).
 struct running_softmax {
     float top = -std::numeric_limits<float>::infinity();
     float sum = 0;
 
-    /// scores -> exp(scores - top), where only [begin, end) of the n are visible; returns what earlier terms have to be multiplied by.
+    /// Replaces scores by exp(scores - top). Only [begin, end) of the n scores are visible; the others become 0. Returns the factor by
+    /// which earlier terms must be multiplied.
     template <class A>
     float take(arch::simd<A>, float* scores, std::size_t n, std::size_t begin, std::size_t end) noexcept {
         using batch = xsimd::batch<float, A>;
@@ -45,31 +46,31 @@ struct running_softmax {
     }
 };
 
-/// What n queries have seen: their softmax (n), and the sums of values, weighted and not yet divided, (n, depth). A view of memory; behind
-/// the sums there may be room for more rows.
+/// What n queries have accumulated: their softmax (n), and the weighted sums of values (n, depth), not yet divided. A view of memory;
+/// there may be room for more rows after the sums.
 struct gathered {
     running_softmax* softmax = nullptr;
     rows<float> sums;
 
-    /// Floats of memory for n queries and fewer, in whole cache lines.
+    /// Floats of memory for up to n queries, in whole cache lines.
     [[nodiscard]] static constexpr std::size_t floats(std::size_t n, std::size_t depth) noexcept { return softmax_floats(n) + n * depth; }
 
     gathered(float* memory, std::size_t n, std::size_t depth) noexcept
         : softmax(reinterpret_cast<running_softmax*>(memory)), sums(memory + softmax_floats(n), n, depth) {}
 
-    /// Nothing seen.
+    /// Resets to nothing seen.
     void clear() noexcept {
         std::fill(sums.data, sums.data + sums.count * sums.width, 0.f);
         for (std::size_t i = 0; i < sums.count; ++i) std::construct_at(softmax + i);
     }
 
-    /// Adds what the same queries have seen elsewhere.
+    /// Adds what the same queries have accumulated from other keys.
     template <class A>
     void add(arch::simd<A>, const gathered& other) noexcept {
         using batch = xsimd::batch<float, A>;
         for (std::size_t i = 0; i < sums.count; ++i) {
             const running_softmax mine = softmax[i], theirs = other.softmax[i];
-            if (theirs.sum == 0) continue; // it saw nothing
+            if (theirs.sum == 0) continue; // saw no key
             const float top = std::max(mine.top, theirs.top), by = std::exp(mine.top - top), their_by = std::exp(theirs.top - top);
             for (std::size_t d = 0; d < sums.width; d += batch::size)
                 arch::fma(batch::load_aligned(other.sums[i] + d), batch(their_by), batch::load_aligned(sums[i] + d) * batch(by))

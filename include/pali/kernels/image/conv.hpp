@@ -1,5 +1,5 @@
-// Convolutions over images of features. All kinds are one loop: a row of taps times the channels below it lies in one piece in memory,
-// and the lanes run over output channels.
+// Convolutions over feature maps. All kinds are one loop: a row of taps times the input channels is contiguous in memory, and lanes are
+// output channels.
 #pragma once
 
 #include <pali/arch/simd.hpp>
@@ -15,7 +15,8 @@ namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespac
 
 namespace detail {
 
-/// 16 channels of P output pixels: y[p][c] = bias[c] + sum over r, k of x[p][r · stride + k] · w[r][k][c]. The first `count` are stored.
+/// Computes 16 channels of P output pixels: y[p][c] = bias[c] + sum over r, k of x[p][r · stride + k] · w[r][k][c]. Stores the first
+/// `count` channels.
 template <std::size_t P, class A>
 void conv_tile(arch::simd<A>, const std::array<const float*, P>& x, std::size_t stride, std::size_t taps, std::size_t run, const float* w,
                const float* bias, activation then, const std::array<float*, P>& y, std::size_t count) noexcept {
@@ -49,9 +50,9 @@ void conv_tile(arch::simd<A>, const std::array<const float*, P>& x, std::size_t 
 } // namespace detail
 
 /**
- * y = then(convolution of x). x (H, W, in), bordered; y (H', W', out) with H' = shape.size_from(H), not x; its border is left alone.
- * Accumulates in float32 in one order, rows of taps, columns, channels, which does not depend on the number of threads: same bits.
- * 2·H'·W'·out·in·taps² flop. Never throws, never allocates.
+ * Computes y = then(convolution of x). x is (H, W, in) with its border; y is (H', W', out) with H' = shape.size_from(H), and must not
+ * alias x. The border of y is not written. Accumulates in float32 in one order (rows of taps, columns, channels), which does not depend on
+ * the number of threads: same bits. Cost: 2·H'·W'·out·in·taps² flop. Never throws, never allocates.
  */
 template <class A>
 void convolve(arch::simd<A> tag, const conv_weights& w, feature_map<const float> x, activation then, feature_map<float> y,
@@ -62,10 +63,10 @@ void convolve(arch::simd<A> tag, const conv_weights& w, feature_map<const float>
     PALI_ASSERT(shape.transposed || (x.height % shape.stride == 0 && x.width % shape.stride == 0));
     constexpr std::size_t lanes = arch::simd<A>::lanes, vectors = conv_weights::panel / lanes;
     constexpr std::size_t tile =
-        std::max<std::size_t>(1, (arch::simd<A>::registers == 32 && lanes == 4 ? 16 : 8) / vectors); // 8 or 16 sums at once
+        std::max<std::size_t>(1, (arch::simd<A>::registers == 32 && lanes == 4 ? 16 : 8) / vectors); // 8 or 16 accumulators
     constexpr std::size_t pixels_a_task = 256;
     const std::size_t step = shape.transposed ? 1 : shape.stride;   // pixels of x from one output of a phase to the next
-    const std::size_t spread = shape.transposed ? shape.stride : 1; // the same, of y
+    const std::size_t spread = shape.transposed ? shape.stride : 1; // pixels of y from one output of a phase to the next
     const std::size_t width = y.width / spread, pixels = y.height / spread * width;
     const std::size_t blocks = (pixels + pixels_a_task - 1) / pixels_a_task;
 
@@ -73,7 +74,7 @@ void convolve(arch::simd<A> tag, const conv_weights& w, feature_map<const float>
         const std::size_t block = task % blocks, panel = task / blocks % w.panels(), phase = task / blocks / w.panels();
         const std::size_t channel = panel * conv_weights::panel, count = std::min(conv_weights::panel, shape.out - channel);
         const std::size_t below = phase / 2, beside = phase % 2;
-        // The border is one pixel wide: its corner is where the taps of the first output begin at a padding of 1.
+        // The border is one pixel wide: with a padding of 1, the taps of the first output start at its corner.
         const float* const origin =
             x.data + (shape.transposed ? below * x.stride() + beside * x.channels : (1 - shape.padding()) * (x.stride() + x.channels));
         const std::size_t first = block * pixels_a_task, last = std::min(pixels, first + pixels_a_task);

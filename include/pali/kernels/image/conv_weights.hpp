@@ -1,4 +1,4 @@
-// The weights of a convolution in the order in which its kernel reads them, and images in scratch memory.
+// Weights of a convolution in the order in which convolve() reads them, and feature maps in scratch memory.
 #pragma once
 
 #include <pali/core/aligned.hpp>
@@ -10,7 +10,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// An uninitialised image within a border of zeros, in scratch memory.
+/// Takes an uninitialized feature map with a border of zeros from scratch memory.
 [[nodiscard]] inline feature_map<float> take_feature_map(arena& scratch, std::size_t height, std::size_t width, std::size_t channels) {
     const feature_map<float> map(scratch.take(feature_map<float>::size(height, width, channels)), height, width, channels);
     std::fill_n(map.data, map.stride() + channels, 0.f); // the row above, and the pixel left of the first row
@@ -19,15 +19,16 @@ namespace pali { inline namespace PALI_ABI { namespace kernels {
     return map;
 }
 
-/// A convolution's weights in the order that convolve() reads them: repacked once, 16 output channels beside each other.
-/// A transposed convolution of stride 2 is four convolutions, each with every other tap, that make every other pixel: its phases.
+/// Weights of a convolution, packed once in the order in which convolve() reads them: 16 output channels are interleaved. A transposed
+/// convolution of stride 2 is four convolutions, its phases: each has every other tap and makes every other pixel.
 class conv_weights {
 public:
-    static constexpr std::size_t panel = 16; ///< output channels that are computed together: the widest vector
+    static constexpr std::size_t panel = 16; ///< output channels that are computed together: the width of the widest vector
 
     conv_weights() = default;
 
-    /// weight (out, in, side, side), transposed (in, out, side, side), as PyTorch stores them; bias (out).
+    /// Packs weight (out, in, side, side), if transposed (in, out, side, side), as PyTorch stores it, and bias (out). shape.is_known()
+    /// must hold.
     conv_weights(const conv_shape& shape, const float* weight, const float* bias)
         : m_shape(shape), m_weights(phases() * panels() * depth() * panel), m_bias(panels() * panel) {
         PALI_ASSERT(shape.is_known());
@@ -45,36 +46,36 @@ public:
                         }
     }
 
-    /// What they were packed for.
+    /// The shape that the weights were packed for.
     [[nodiscard]] const conv_shape& shape() const noexcept { return m_shape; }
-    /// Convolutions that it consists of.
+    /// Number of phases: 4 if transposed, else 1.
     [[nodiscard]] std::size_t phases() const noexcept { return m_shape.transposed ? 4 : 1; }
-    /// Rows of pixels that one output pixel sees, and columns.
+    /// Rows of input pixels that an output pixel sees, and columns.
     [[nodiscard]] std::size_t taps() const noexcept { return m_shape.transposed ? m_shape.side / 2 : m_shape.side; }
-    /// Groups of 16 output channels, the last filled up with zeros.
+    /// Groups of 16 output channels; the last one is zero-padded.
     [[nodiscard]] std::size_t panels() const noexcept { return (m_shape.out + panel - 1) / panel; }
-    /// (taps, taps, in, 16)
+    /// Weights of a panel: (taps, taps, in, 16).
     [[nodiscard]] const float* weights(std::size_t phase, std::size_t of_panel) const noexcept {
         return m_weights.data() + (phase * panels() + of_panel) * depth() * panel;
     }
-    /// (16)
+    /// Bias of a panel: (16).
     [[nodiscard]] const float* bias(std::size_t of_panel) const noexcept { return m_bias.data() + of_panel * panel; }
 
 private:
     [[nodiscard]] std::size_t depth() const noexcept { return taps() * taps() * m_shape.in; }
 
-    /// Row `tap` of a phase, as a row of the kernel. Input row i of a transposed convolution adds its tap k to output row 2i - 1 + k, so
-    /// even rows get tap 3 from the row above and 1 from their own, odd ones 2 from their own and 0 from the row below.
+    /// Row of the kernel for row `tap` of a phase. Input row i of a transposed convolution adds its tap k to output row 2i - 1 + k. So
+    /// even rows use tap 3 of the row above and tap 1 of their own, odd rows tap 2 of their own and tap 0 of the row below.
     [[nodiscard]] std::size_t tap_of(std::size_t tap, std::size_t phase) const noexcept {
         return m_shape.transposed ? 3 - phase - 2 * tap : tap;
     }
 
     conv_shape m_shape;
-    aligned_vector<float> m_weights; // (phases, panels, taps, taps, in, 16), zero behind the last channel
+    aligned_vector<float> m_weights; // (phases, panels, taps, taps, in, 16), zero after the last channel
     aligned_vector<float> m_bias;    // (panels, 16)
 };
 
-/// What is done with a sum before it is stored.
+/// Activation that is applied to a sum before it is stored.
 enum class activation { none, relu };
 
 }}} // namespace pali::PALI_ABI::kernels

@@ -1,4 +1,4 @@
-// Resampling of rows and columns by fixed-point weights. The sums are integers, so any order gives the same bytes.
+// Resampling of rows and columns with fixed-point weights. The sums are integers, so any order gives the same bytes.
 #pragma once
 
 #include <pali/arch/level.hpp>
@@ -9,8 +9,8 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// One row of RGB bytes through the weights of the horizontal axis, (count, stride) in the layout of rgb_weights:
-/// in (source width * 3, then resample_padding bytes) -> out (count * 3). Never throws, never allocates.
+/// Resamples one row of RGB bytes along the horizontal axis; weights are (count, stride) in the layout of rgb_weights. in (source width *
+/// 3 bytes, then resample_padding bytes) -> out (count * 3). Never throws, never allocates.
 inline void resample_row(const std::uint8_t* in, const resample_span* spans, std::size_t count, const std::int32_t* weights,
                          std::size_t stride, std::uint8_t* out) noexcept {
     constexpr std::size_t block = rgb_weights::block;
@@ -29,7 +29,8 @@ inline void resample_row(const std::uint8_t* in, const resample_span* spans, std
     }
 }
 
-/// One output row: the weighted sum of `count` rows of `width` bytes, `stride` apart. Never throws, never allocates.
+/// Computes one output row: the weighted sum of `count` rows of `width` bytes that are `stride` bytes apart. Never throws, never
+/// allocates.
 inline void resample_columns(const std::uint8_t* rows, std::size_t stride, const std::int32_t* weights, std::size_t count,
                              std::uint8_t* out, std::size_t width) noexcept {
     constexpr std::size_t block = 32;

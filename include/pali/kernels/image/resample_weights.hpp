@@ -1,4 +1,4 @@
-// The weights by which an image is resampled: Pillow's, to the last operation.
+// Resampling weights, computed with the same operations as Pillow's.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -11,42 +11,43 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// Which source pixels make one output pixel, and by how much.
+/// Range of source pixels that contribute to one output pixel.
 struct resample_span {
     std::size_t first = 0; ///< first source pixel
-    std::size_t count = 0; ///< how many of them
+    std::size_t count = 0; ///< number of source pixels
 };
 
-/// The weights of one axis.
+/// Weights of one axis in double precision.
 struct exact_resample_weights {
-    std::size_t taps = 0;             ///< weights a span; those past its count are zero
-    std::vector<resample_span> spans; ///< one an output pixel
-    std::vector<double> weights;      ///< (spans, taps); those of a span add up to 1
+    std::size_t taps = 0;             ///< weights per span; those after its count are zero
+    std::vector<resample_span> spans; ///< one per output pixel
+    std::vector<double> weights;      ///< (spans, taps); the weights of a span add up to 1
 };
 
-/// The same in fixed point, 22 bits after the point (Pillow, Resample.c: 32 bits less 8 of pixels less 2 of overshoot).
+/// Weights of one axis in fixed point with 22 fractional bits (Pillow, Resample.c: 32 bits less 8 for pixels less 2 for overshoot).
 struct resample_weights {
-    static constexpr int precision = 32 - 8 - 2; ///< bits after the point
+    static constexpr int precision = 32 - 8 - 2; ///< fractional bits
 
-    std::size_t taps = 0;              ///< weights a span; those past its count are zero
-    std::vector<resample_span> spans;  ///< one an output pixel
+    std::size_t taps = 0;              ///< weights per span; those after its count are zero
+    std::vector<resample_span> spans;  ///< one per output pixel
     std::vector<std::int32_t> weights; ///< (spans, taps)
 };
 
-/// The value as stored: keeps a compiler from fusing a product into the sum that follows, which may round otherwise than Pillow does.
+/// Returns `value` after a store and a reload. Prevents compilers from fusing a product into the sum that follows, which may round
+/// differently from Pillow.
 [[nodiscard]] inline double stored(double value) noexcept {
     volatile double memory = value;
     return memory;
 }
 
-/// A sum in fixed point as a pixel: cut off below 0 and above 255.
+/// Converts a fixed-point sum to a pixel, clamped to [0, 255].
 [[nodiscard]] PALI_ALWAYS_INLINE inline std::uint8_t clip_to_byte(std::int32_t sum) noexcept {
     const std::int32_t pixel = sum >> resample_weights::precision;
     return static_cast<std::uint8_t>(pixel < 0 ? 0 : pixel > 255 ? 255 : pixel);
 }
 
-/// Weights that take `in` pixels to pixels [first, first + count) of `out` by the kernel `weight_at(x)`, which is zero outside
-/// [-support, support]. The kernel is stretched when shrinking. The arithmetic is Pillow's to the last operation.
+/// Weights that resample `in` pixels to pixels [first, first + count) of `out` with the filter `weight_at(x)`, which is zero outside
+/// [-support, support]. The filter is stretched for downscaling. The arithmetic is Pillow's to the last operation.
 template <class Weight>
 [[nodiscard]] exact_resample_weights make_exact_resample_weights(std::size_t in, std::size_t out, double support, Weight&& weight_at,
                                                                  std::size_t first, std::size_t count) {
@@ -79,7 +80,7 @@ template <class Weight>
     return made;
 }
 
-/// Rounds weights as Pillow does for pixels of 8 bits.
+/// Rounds weights to fixed point, as Pillow does for 8-bit pixels.
 [[nodiscard]] inline resample_weights in_fixed_point(const exact_resample_weights& exact) {
     resample_weights made{exact.taps, exact.spans, std::vector<std::int32_t>(exact.weights.size())};
     std::transform(exact.weights.begin(), exact.weights.end(), made.weights.begin(), [](double weight) {
@@ -89,18 +90,18 @@ template <class Weight>
     return made;
 }
 
-/// Weights for all of `out`, in fixed point.
+/// Fixed-point weights for all pixels of `out`.
 template <class Weight>
 [[nodiscard]] resample_weights make_resample_weights(std::size_t in, std::size_t out, double support, Weight&& weight_at) {
     return in_fixed_point(make_exact_resample_weights(in, out, support, weight_at, 0, out));
 }
 
-/// Weights of one axis for pixels of three bytes, as the inner loop reads them: each three times, in whole blocks.
+/// Weights of one axis for RGB pixels, in the order of the inner loop: each weight three times, padded to whole blocks.
 class rgb_weights {
 public:
-    static constexpr std::size_t block = 12; ///< numbers: four pixels, the smallest count that is whole pixels and whole vectors of four
+    static constexpr std::size_t block = 12; ///< elements: four pixels, the smallest multiple of three channels and four lanes
 
-    /// The same weights.
+    /// Packs `weights`.
     explicit rgb_weights(const resample_weights& weights) : m_spans(weights.spans) {
         m_stride = (weights.taps * 3 + block - 1) / block * block;
         m_weights.assign(m_spans.size() * m_stride, 0);
@@ -109,13 +110,13 @@ public:
                 std::fill_n(m_weights.data() + at * m_stride + i * 3, 3, weights.weights[at * weights.taps + i]);
     }
 
-    /// Output pixels.
+    /// Number of output pixels.
     [[nodiscard]] std::size_t count() const noexcept { return m_spans.size(); }
-    /// Source pixels of each output pixel, (count).
+    /// Source pixels of each output pixel: (count).
     [[nodiscard]] const resample_span* spans() const noexcept { return m_spans.data(); }
-    /// (count, stride); zero behind the weights of a span.
+    /// (count, stride); zero after the weights of a span.
     [[nodiscard]] const std::int32_t* weights() const noexcept { return m_weights.data(); }
-    /// From the weights of one output pixel to those of the next.
+    /// Weights from one output pixel to the next.
     [[nodiscard]] std::size_t stride() const noexcept { return m_stride; }
 
 private:

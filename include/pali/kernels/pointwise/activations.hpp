@@ -1,4 +1,4 @@
-// Functions of single numbers over whole arrays: GELU, softcap, scaling.
+// Elementwise functions over arrays: GELU, gated GELU and softcap.
 #pragma once
 
 #include <pali/arch/simd.hpp>
@@ -10,7 +10,7 @@ namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespac
 
 namespace detail {
 
-/// Applies f, a function of batches, to n numbers; the last few go through a padded batch, so that every number takes the same path.
+/// Applies f, a function of batches, to n elements. The tail goes through a padded batch, so every element takes the same path.
 template <class A, class F, class... In>
 PALI_ALWAYS_INLINE inline void map(arch::simd<A>, std::size_t n, float* out, F f, const In*... in) noexcept {
     using batch = xsimd::batch<float, A>;
@@ -27,7 +27,7 @@ PALI_ALWAYS_INLINE inline void map(arch::simd<A>, std::size_t n, float* out, F f
     for (std::size_t i = whole; i < n; ++i) out[i] = lanes[i - whole];
 }
 
-/// The tanh form of GELU, Hendrycks & Gimpel, arXiv 1606.08415, section 2: x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))).
+/// The tanh approximation of GELU (Hendrycks & Gimpel, arXiv 1606.08415, section 2): x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))).
 template <class Batch>
 [[nodiscard]] PALI_ALWAYS_INLINE inline Batch gelu_tanh(const Batch& x) noexcept {
     const Batch inner = Batch(0.7978845608028654f) * arch::fma(Batch(0.044715f) * x, x * x, x);
@@ -36,21 +36,21 @@ template <class Batch>
 
 } // namespace detail
 
-/// x = gelu(x), the tanh form; n numbers in place.
+/// x = gelu(x), the tanh approximation; n elements in place.
 template <class A>
 void gelu(arch::simd<A> tag, float* x, std::size_t n) noexcept {
     using batch = xsimd::batch<float, A>;
     detail::map(tag, n, x, [](const batch& v) { return detail::gelu_tanh(v); }, static_cast<const float*>(x));
 }
 
-/// gate = gelu(gate) · up: the gated activation of Gemma's MLP (GeGLU, arXiv 2002.05202); n numbers in place.
+/// gate = gelu(gate) · up, the gated activation of Gemma's MLP (GeGLU, arXiv 2002.05202); n elements in place.
 template <class A>
 void gated_gelu(arch::simd<A> tag, float* gate, const float* up, std::size_t n) noexcept {
     using batch = xsimd::batch<float, A>;
     detail::map(tag, n, gate, [](const batch& g, const batch& u) { return detail::gelu_tanh(g) * u; }, static_cast<const float*>(gate), up);
 }
 
-/// x = cap · tanh(x / cap): Gemma 2's soft limit on logits (arXiv 2408.00118, section 2); n numbers in place.
+/// x = cap · tanh(x / cap), Gemma 2's soft limit on logits (arXiv 2408.00118, section 2); n elements in place.
 template <class A>
 void softcap(arch::simd<A> tag, float* x, std::size_t n, float cap) noexcept {
     using batch = xsimd::batch<float, A>;

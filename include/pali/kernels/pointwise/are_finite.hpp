@@ -1,4 +1,4 @@
-// Whether numbers are finite.
+// Check of an array for infinities and NaN.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -9,10 +9,10 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// Whether no number is infinite or not a number.
+/// Whether all of `count` elements are finite.
 [[nodiscard]] PALI_ALWAYS_INLINE inline bool are_finite(const float* numbers, std::size_t count) noexcept {
     constexpr std::uint32_t exponent = 0x7f800000;
-    std::uint32_t others = 0; // no early end: the compiler takes a register of numbers at a time
+    std::uint32_t others = 0; // no early exit, so that the loop vectorizes
     for (std::size_t i = 0; i < count; ++i)
         others |= static_cast<std::uint32_t>((std::bit_cast<std::uint32_t>(numbers[i]) & exponent) == exponent);
     return others == 0;

@@ -1,4 +1,4 @@
-// Normalisation of rows: RMSNorm of Gemma, LayerNorm of SigLIP.
+// RMSNorm (Gemma) and LayerNorm (SigLIP) over rows.
 #pragma once
 
 #include <pali/arch/simd.hpp>
@@ -10,7 +10,7 @@
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 /**
- * y = x / sqrt(mean(x²) + eps) · (1 + scale), row by row. In Gemma's form a stored 0 means identity.
+ * Computes y = x / sqrt(mean(x²) + eps) · (1 + scale), row by row. In Gemma's form a stored scale of 0 is the identity.
  * x (T, D); scale (D); y (T, D), may be x. Never throws, never allocates.
  * See big_vision models/ppp/gemma.py RMSNorm; transformers modeling_gemma2.py Gemma2RMSNorm.
  */
@@ -39,7 +39,7 @@ void rms_norm(arch::simd<A>, rows<const float> x, const float* scale, float eps,
 }
 
 /**
- * y = (x - mean) / sqrt(var + eps) · scale + bias, row by row; the variance is that of the row, not its estimate.
+ * Computes y = (x - mean) / sqrt(var + eps) · scale + bias, row by row, with the biased variance (divided by D).
  * x (T, D); scale, bias (D); y (T, D), may be x. Never throws, never allocates.
  * See Ba et al., arXiv 1607.06450; torch.nn.LayerNorm.
  */

@@ -1,4 +1,4 @@
-// Rotary position embedding of one head.
+// Rotary position embedding (RoPE) of one head.
 #pragma once
 
 #include <pali/arch/level.hpp>
@@ -8,7 +8,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Rotates the pairs (i, half + i) of a head, (2 · half), in place. Su et al., arXiv 2104.09864, equation 34.
+/// Rotates the pairs (i, half + i) of a head of 2 · half elements, in place. Su et al., arXiv 2104.09864, equation 34.
 inline void rotate(float* head, rope_angles by) noexcept {
     for (std::size_t i = 0; i < by.half; ++i) {
         const float a = head[i], b = head[by.half + i];

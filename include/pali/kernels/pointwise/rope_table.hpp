@@ -1,4 +1,5 @@
-// The angles of rotary position embedding: pairs (i, i + head_dim / 2) of each head turn by an angle that grows with the position.
+// Table of the angles of rotary position embedding (RoPE): each pair (i, i + head_dim / 2) of a head is rotated by an angle proportional
+// to the position.
 #pragma once
 
 #include <pali/core/aligned.hpp>
@@ -10,27 +11,27 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// Cosines and sines of one position, (half) each: one of each pair.
+/// Cosines and sines of one position, one of each per pair.
 struct rope_angles {
     const float* cosine = nullptr; ///< (half)
     const float* sine = nullptr;   ///< (half)
-    std::size_t half = 0;          ///< pairs of a head
+    std::size_t half = 0;          ///< pairs per head
 };
 
-/// Cosines and sines of every position and pair, computed once. Su et al., arXiv 2104.09864; halves are split as in
-/// big_vision models/ppp/gemma.py _apply_rope, and the angles rounded to float32 as in transformers.
+/// Cosines and sines of every position and pair, computed once. Su et al., arXiv 2104.09864. Heads are split into halves as in big_vision
+/// models/ppp/gemma.py _apply_rope; angles are rounded to float32 as in transformers.
 class rope_table {
 public:
-    /// For heads of `head_dim`, with base `theta`; covers no position yet.
+    /// Creates a table for heads of `head_dim` elements with base `theta`; it covers no position yet.
     rope_table(std::size_t head_dim, float theta) {
         for (std::size_t i = 0; i < head_dim / 2; ++i)
             m_frequencies.push_back(1.f / std::pow(theta, static_cast<float>(2 * i) / static_cast<float>(head_dim)));
     }
 
-    /// Positions covered.
+    /// Number of positions covered.
     [[nodiscard]] std::size_t positions() const noexcept { return m_table.size() / (2 * m_frequencies.size()); }
 
-    /// Covers positions [0, positions): computes those that it did not.
+    /// Covers positions [0, positions); computes only those not yet covered.
     void extend(std::size_t positions) {
         const std::size_t half = m_frequencies.size(), covered = this->positions();
         if (positions <= covered) return;
@@ -43,7 +44,7 @@ public:
             }
     }
 
-    /// Those of a position that is covered.
+    /// Angles of `position`, which must be covered.
     [[nodiscard]] rope_angles at(std::size_t position) const noexcept {
         PALI_ASSERT(position < positions());
         const std::size_t half = m_frequencies.size();

@@ -1,4 +1,4 @@
-// The parts of a softmax over a long row: its largest number, and the sum of exponentials.
+// Parts of a softmax over a long row: the index of the largest element, and the sum of exponentials.
 #pragma once
 
 #include <pali/arch/simd.hpp>
@@ -10,13 +10,14 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// The place of the largest of n numbers, the first of equals; of the first NaN when there is one (as torch.argmax). 0 for none.
+/// Index of the largest of n elements, the first if there are several. If there is a NaN, the index of the first NaN (as torch.argmax). 0
+/// if n is 0.
 template <class A>
 [[nodiscard]] std::size_t argmax(arch::simd<A>, const float* x, std::size_t n) noexcept {
     using batch = xsimd::batch<float, A>;
     const std::size_t whole = n / batch::size * batch::size;
     batch tops(-std::numeric_limits<float>::infinity());
-    auto numbers = tops == tops; // lanes without a NaN
+    auto numbers = tops == tops; // lanes without a NaN so far
     for (std::size_t i = 0; i < whole; i += batch::size) {
         const auto v = batch::load_unaligned(x + i);
         tops = xsimd::max(tops, v);
@@ -32,7 +33,7 @@ template <class A>
     return n == 0 ? 0 : static_cast<std::size_t>(found - x);
 }
 
-/// sum of exp(x - top) over n numbers, none above `top`; blocks in float32, their sum in double precision.
+/// Sum of exp(x - top) over n elements, none above `top`. Blocks are summed in float32, their sums in double.
 template <class A>
 [[nodiscard]] double sum_of_exp(arch::simd<A>, const float* x, std::size_t n, float top) noexcept {
     using batch = xsimd::batch<float, A>;
