@@ -1,12 +1,11 @@
-// How large the caches of the processor are, found when the program runs.
+// Cache sizes of the processor, detected at run time.
 #pragma once
 
 #include <pali/core/system.hpp>
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// What kernels cut their work for: the first and the second level of one core, in bytes. Where the system does not say, 32 KiB and 512
-/// KiB.
+/// L1 data and L2 of one core in bytes, which kernels choose their blocks by. 32 KiB and 512 KiB where the system reports none.
 [[nodiscard]] const cache_sizes& caches() noexcept;
 
 }}} // namespace pali::PALI_ABI::arch

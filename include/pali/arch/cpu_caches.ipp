@@ -1,4 +1,4 @@
-// Bodies of caches.hpp.
+// Body of cpu_caches.hpp.
 #pragma once
 
 #include <pali/arch/cpu_caches.hpp>

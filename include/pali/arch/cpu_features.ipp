@@ -1,4 +1,4 @@
-// Bodies of features.hpp.
+// Bodies of cpu_features.hpp.
 #pragma once
 
 #include <pali/arch/cpu_features.hpp>
@@ -58,7 +58,7 @@ PALI_INLINE processor this_processor() noexcept {
 
 namespace cpuid_detail {
 
-/// Bits as in Intel's Software Developer's Manual, volume 2A, CPUID, and volume 1, section 13.1 (XCR0).
+/// Bit numbers as in Intel's Software Developer's Manual: CPUID in volume 2A, XCR0 in volume 1, section 13.1.
 struct answers {
     processor::registers basic, extended, more, amd;
     std::uint64_t saved = 0;
@@ -78,7 +78,7 @@ struct answers {
     [[nodiscard]] bool saves_tiles() const noexcept { return (saved & 0x60000) == 0x60000; }
 };
 
-/// CPUID, leaf 0: the name of the maker, in B, D and C.
+/// CPUID leaf 0: the vendor string is in EBX, EDX and ECX.
 PALI_INLINE bool made_by_amd(const processor& which) noexcept {
     const processor::registers name = which.cpuid(0, 0);
     return name.b == 0x68747541 && name.d == 0x69746e65 && name.c == 0x444d4163; // "Auth" "enti" "cAMD"
@@ -103,7 +103,7 @@ PALI_INLINE features features_of(const processor& which) noexcept {
     found.avx_vnni = found.avx2 && said.bit(said.more.a, 4);
     found.avx512_vnni = said.saves_zmm() && found.avx2 && said.all(said.extended.b, 16, 31) && said.bit(said.extended.c, 11);
     const bool avx512 = said.saves_zmm() && found.avx2 && said.all(said.extended.b, 16, 30);
-    // Zen 4 has twice the rate of float32. Intel's has half of it (Sapphire Rapids), so there it is not used.
+    // On Zen 4 it has twice the rate of float32 FMA. On Intel (Sapphire Rapids) it has half that rate, so it is not used there.
     found.avx512_bf16 = avx512 && said.bit(said.more.a, 5) && cpuid_detail::made_by_amd(which);
     found.amx_bf16 = said.saves_tiles() && avx512 && said.all(said.extended.d, 22, 24) && which.may_use_tiles();
     return found;

@@ -1,4 +1,4 @@
-// Kernels that are compiled once per level: the list of those in the program, and the one that is selected on first use.
+// Run-time dispatch over kernels that are compiled once per level: the list of levels in the program, and the one selected on first use.
 #pragma once
 
 #include <pali/arch/cpu_features.hpp>
@@ -12,30 +12,34 @@ struct entry_points;
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// The kernels of one level, in an object of its own. Such an object has one of these with static storage, which enters itself into the
-/// list before any dynamic initialisation of the program.
+/// The kernels of one level, in an object of their own. Each such object has one compiled_level with static storage, which registers
+/// itself before any dynamic initialization of the program.
 struct compiled_level {
-    level which;                          ///< what the object is compiled for
-    bool is_whole;                        ///< whether the kernels of every extension are in it, and not only those that go with the level
-    const kernels::entry_points* kernels; ///< where they begin
-    const compiled_level* next = nullptr; ///< of the list
+    level which;                          ///< the level that the object is compiled for
+    bool is_whole;                        ///< whether it has the kernels of every extension, not only of those that belong to the level
+    const kernels::entry_points* kernels; ///< its entry points
+    const compiled_level* next = nullptr; ///< next in the list
 };
 
-/// Puts a level in the list. Called while the program starts, before any thread of it.
+/// Adds a level to the list. Called during program startup, before any thread starts.
 void add(compiled_level& one) noexcept;
-/// The levels that were compiled, from low to high.
+/// The compiled levels, from low to high.
 [[nodiscard]] std::vector<const compiled_level*> compiled_levels();
 
 /// A level and the extensions that its kernels use.
 struct selection {
-    const compiled_level* level = nullptr; ///< of the list
-    features extensions;                   ///< of those that its object has kernels for
+    const compiled_level* level = nullptr; ///< the selected level, from the list
+    features extensions;                   ///< those for which its object has kernels
 };
 
-/// The highest of `compiled` up to `highest`, with the extensions of `there` that it has kernels for, or what `name`, the value of
-/// PALI_ARCH, asks for: "x86-64", "x86-64-v3", "x86-64-v4" and "neon" are levels with all their extensions; "simd" is the lowest level
-/// without any; "avx2" is x86-64-v3 without any beyond it; "vnni", "bf16" and "amx" are the highest level with the extensions up to it.
-/// Throws errc::unsupported_arch for what is not compiled or not there.
+/// Selects the level and the extensions. Without `name`: the highest of `compiled` up to `highest`, with those extensions of `there` that
+/// it has kernels for. `name` is the value of PALI_ARCH:
+/// - "x86-64", "x86-64-v3", "x86-64-v4", "neon": that level with all its extensions
+/// - "simd": the lowest level, without extensions
+/// - "avx2": x86-64-v3 without extensions beyond AVX2
+/// - "vnni", "bf16", "amx": the highest level, with all extensions up to that one
+///
+/// Throws errc::unsupported_arch for a level that is not compiled or that the processor lacks, and if no compiled level fits the processor.
 [[nodiscard]] selection select(std::string_view name, const std::vector<const compiled_level*>& compiled, level highest,
                                const features& there);
 

@@ -1,4 +1,4 @@
-// Bodies of dispatch.hpp. Compiled once: programs of headers alone have no list.
+// Bodies of dispatch.hpp. Compiled once; header-only programs have no list.
 #pragma once
 
 #include <pali/arch/dispatch.hpp>
@@ -13,7 +13,7 @@ namespace pali { inline namespace PALI_ABI { namespace arch {
 
 namespace dispatch_detail {
 
-/// The list. A pointer without an initialiser that runs, so that it is there before the first level enters itself.
+/// Head of the list. Constant-initialized, so it is valid before the first level registers itself.
 PALI_INLINE const compiled_level*& first() noexcept {
     static constinit const compiled_level* head = nullptr;
     return head;
@@ -39,7 +39,7 @@ PALI_INLINE selection select(std::string_view name, const std::vector<const comp
     const auto lacks = [&](std::string_view why) -> selection {
         throw error(errc::unsupported_arch, {"PALI_ARCH is \"", name, "\", ", why});
     };
-    std::optional<level> wanted; // exactly
+    std::optional<level> wanted; // exactly this level
     for (const level one : {level::baseline, level::x86_64_v3, level::x86_64_v4})
         if (name == name_of(one)) wanted = one;
     if (name == "simd") wanted = level::baseline;
@@ -54,7 +54,7 @@ PALI_INLINE selection select(std::string_view name, const std::vector<const comp
         throw error(errc::unsupported_arch, {"this processor has ", name_of(highest),
                                              ", and this program has no kernels for it; build it with the lower levels, too"});
     selection made{best, allowed};
-    if (!best->is_whole) { // kernels that go with a level are in its object
+    if (!best->is_whole) { // its object has only the kernels that belong to the level
         if (best->which < level::x86_64_v4) made.extensions.avx512_vnni = made.extensions.avx512_bf16 = made.extensions.amx_bf16 = false;
         if (best->which < level::x86_64_v3) made.extensions.avx2 = made.extensions.avx_vnni = false;
     }

@@ -1,16 +1,16 @@
-// The level of a translation unit: which instructions its flags allow, as the name of a namespace.
+// The level of a translation unit, that is, the instructions its flags allow, as the name of an inline namespace.
 #pragma once
 
 #include <pali/core/macros.hpp>
 
-// Bodies only: sources that use bodies compiled elsewhere do not include this header.
+// This header is for bodies: sources that link compiled bodies do not include it.
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ == 1) || defined(__ASSOCIATIVE_MATH__)
 #  error                                                                                                                                   \
       "pali cannot be compiled with -Ofast, -ffast-math, -ffinite-math-only or -fassociative-math: masks are infinities and the order of sums is fixed. Use -O2 or -O3"
 #endif
 
-/// Code whose instructions depend on compiler flags lives in an inline namespace that names them: translation units compiled with
-/// different flags then never share a symbol, and the linker cannot hand one of them the other's instructions.
+/// Inline namespace of code whose instructions depend on compiler flags; it is named after them. Translation units compiled with different
+/// flags then share no symbol, so the linker cannot give one of them the code of another.
 #if defined(PALI_LEVEL)
 #  define PALI_SIMD PALI_LEVEL
 #elif defined(__AVX512VNNI__) && defined(__AVX512BW__)
@@ -34,9 +34,9 @@
 #endif
 
 /// @{
-/// Whether this translation unit compiles the kernels whose intrinsics need more than its flags allow. Headers alone do, since such kernels
-/// are selected at run time whatever the flags are. An object for one level (PALI_LEVEL) leaves out those of the levels above it: there
-/// they would never be selected.
+/// Whether this translation unit compiles the kernels whose intrinsics need more than its flags allow. Header-only programs do, because
+/// such kernels are selected at run time for any flags. An object for one level (PALI_LEVEL) omits the kernels of higher levels, which
+/// would never be selected there.
 #if defined(__x86_64__) && (!defined(PALI_LEVEL) || defined(__AVX2__))
 #  define PALI_AVX2_KERNELS 1
 #else

@@ -1,4 +1,4 @@
-// The instruction sets that follow the flags of the translation unit, as tags; kernels carry one in their symbol.
+// Instruction sets that the flags of the translation unit allow, as tag types; kernels carry one in their symbol.
 #pragma once
 
 #include <pali/arch/level.hpp>
@@ -7,27 +7,27 @@
 #include <cstddef>
 #include <string>
 
-/// Which instruction sets there are: those that flags of the compiler allow, and those that the processor has.
+/// Instruction sets: those that the compiler flags allow, and those that the processor has.
 namespace pali { inline namespace PALI_ABI { namespace arch { inline namespace PALI_SIMD {
 
-/// xsimd kernels for the instruction set `A`, at most what the flags of the translation unit allow.
+/// Tag of the xsimd kernels for instruction set `A`, at most what the flags of the translation unit allow.
 template <class A = xsimd::default_arch>
 struct simd {
     using batch = xsimd::batch<float, A>;             ///< a register of floats
-    using bits = xsimd::batch<std::uint32_t, A>;      ///< the same register as unsigned numbers of 32 bits
-    static constexpr std::size_t lanes = batch::size; ///< floats of a register
-    /// Vector registers to hold accumulators in: 32 with AVX-512 and 64-bit ARM, else 16.
+    using bits = xsimd::batch<std::uint32_t, A>;      ///< the same register as 32-bit unsigned integers
+    static constexpr std::size_t lanes = batch::size; ///< floats per register
+    /// Vector registers: 32 with AVX-512 and 64-bit ARM, otherwise 16.
 #if defined(__aarch64__)
     static constexpr std::size_t registers = 32;
 #else
     static constexpr std::size_t registers = lanes == 16 ? 32 : 16;
 #endif
-    /// "simd:" and xsimd's name of the instruction set.
+    /// "simd:" followed by xsimd's name of the instruction set.
     [[nodiscard]] static std::string name() { return std::string("simd:") + A::name(); }
 };
 
-/// x · y + z of floats, rounded once where the instruction set has that. xsimd 8 leaves it to the compiler for 512 bits: clang rounds twice
-/// then, at half the speed.
+/// x · y + z of floats, rounded once where the instruction set has FMA. xsimd 8 leaves 512-bit FMA to the compiler; clang then emits two
+/// instructions, which round twice and take twice the time.
 template <class A>
 [[nodiscard]] inline xsimd::batch<float, A> fma(const xsimd::batch<float, A>& x, const xsimd::batch<float, A>& y,
                                                 const xsimd::batch<float, A>& z) noexcept {
@@ -38,7 +38,7 @@ template <class A>
         return xsimd::fma(x, y, z);
 }
 
-/// What the flags of this translation unit give.
+/// The instruction set that the flags of this translation unit select.
 inline constexpr simd<> native{};
 
 }}}} // namespace pali::PALI_ABI::arch::PALI_SIMD

@@ -1,4 +1,4 @@
-// Tile registers: Intel AMX, or anything else that does what its instructions say.
+// Tile registers: Intel AMX, or any other type that implements its instructions.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -8,19 +8,18 @@
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// What LDTILECFG reads (Intel's Software Developer's Manual, volume 2A). Palette 1 has eight tiles, each of at most 16 rows of 64 bytes;
-/// a tile that is not used has zeros.
+/// Operand of LDTILECFG (Intel's Software Developer's Manual, volume 2A). Palette 1 has eight tiles of up to 16 rows of 64 bytes. Entries
+/// of unused tiles are zero.
 struct alignas(64) tile_shapes {
-    std::uint8_t palette = 1;         ///< 0 would be none
-    std::uint8_t start_row = 0;       ///< where an interrupted instruction goes on
-    std::uint8_t reserved[14] = {};   ///< zero
-    std::uint16_t row_bytes[16] = {}; ///< of each tile, at most 64
-    std::uint8_t row_count[16] = {};  ///< of each tile, at most 16
+    std::uint8_t palette = 1;         ///< 0 means unconfigured
+    std::uint8_t start_row = 0;       ///< row at which an interrupted instruction resumes
+    std::uint8_t reserved[14] = {};   ///< must be zero
+    std::uint16_t row_bytes[16] = {}; ///< bytes per row of each tile, at most 64
+    std::uint8_t row_count[16] = {};  ///< rows of each tile, at most 16
 };
 static_assert(sizeof(tile_shapes) == 64);
 
-/// Eight tile registers of the calling thread and what can be done with them. Numbers of tiles are template arguments; strides are in
-/// bytes.
+/// Eight tile registers of the calling thread and their operations. Tile numbers are template arguments; strides are in bytes.
 template <class Tiles>
 concept tile_unit = requires(const tile_shapes& shapes, const void* from, void* to, std::size_t stride) {
     Tiles::configure(shapes);
@@ -33,32 +32,31 @@ concept tile_unit = requires(const tile_shapes& shapes, const void* from, void* 
 
 #if defined(__x86_64__)
 /**
- * The instructions of AMX-TILE and AMX-BF16, for processors with arch::features::amx_bf16.
- * They are written as assembly because the intrinsics of g++ 12 understate what they read: _tile_loadconfig 8 bytes, _tile_loadd nothing,
- * so that stores to a packed buffer may be dropped or moved. It also frees callers from flags: no target attribute stands in the way of
- * inlining.
+ * The instructions of AMX-TILE and AMX-BF16, for processors with arch::features::amx_bf16. Inline assembly, because the intrinsics of g++
+ * 12 understate what they read (_tile_loadconfig 8 bytes, _tile_loadd nothing), so stores to a packed buffer may be dropped or moved. It
+ * also needs no compiler flags, and no target attribute prevents inlining.
  */
 struct amx_tiles {
-    /// Gives the tiles their shapes, and zeros.
+    /// Configures the shapes of the tiles and sets the tiles to zero.
     static void configure(const tile_shapes& shapes) noexcept { __asm__ volatile("ldtilecfg %0" : : "m"(shapes) : "memory"); }
-    /// A thread that holds tiles makes every switch to another one save 8 KiB.
+    /// Releases the tiles. While a thread holds tiles, every context switch saves 8 KiB.
     static void release() noexcept { __asm__ volatile("tilerelease" : : : "memory"); }
-    /// Sets a tile to zeros.
+    /// Sets a tile to zero.
     template <int Tile>
     static void zero() noexcept {
         __asm__ volatile("tilezero %%tmm%c0" : : "i"(Tile));
     }
-    /// Rows of a tile from `from`, `stride` bytes apart.
+    /// Loads the rows of a tile from `from`, `stride` bytes apart.
     template <int Tile>
     static void load(const void* from, std::size_t stride) noexcept {
         __asm__ volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(stride), "i"(Tile) : "memory");
     }
-    /// Rows of a tile to `to`, `stride` bytes apart.
+    /// Stores the rows of a tile to `to`, `stride` bytes apart.
     template <int Tile>
     static void store(void* to, std::size_t stride) noexcept {
         __asm__ volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(to), "r"(stride), "i"(Tile) : "memory");
     }
-    /// sums[n][t] += sum over pairs p of a[n][2p] · b[p][2t] + a[n][2p + 1] · b[p][2t + 1]. Denormal numbers count as zero.
+    /// sums[n][t] += sum over pairs p of a[n][2p] · b[p][2t] + a[n][2p + 1] · b[p][2t + 1]. Denormals count as zero.
     template <int Sums, int A, int B>
     static void dot_bfloat16() noexcept {
         __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(Sums), "i"(A), "i"(B));
