@@ -1,4 +1,4 @@
-// Scratch memory of a forward pass: taken in order, given back by frames, grown in the first pass and not in those like it.
+// Scratch memory of a forward pass: a stack with frames, which grows in the first pass and not in passes like it.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -10,10 +10,10 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A stack of uninitialised floats. What is taken inside a frame is given back when the frame ends; the memory stays, so that a pass that
-/// was run once allocates nothing the next time. When the outermost frame ends, memory in several pieces becomes one piece as large as all
-/// of them, so that the next pass, whatever the sizes it takes, can use all of it; the system gives pages of it only where they are
-/// touched. Not thread-safe: one arena a context.
+/// Stack of uninitialized floats. Memory taken inside a frame is released when the frame ends, but stays allocated, so a pass that has run
+/// once allocates nothing the next time. When the outermost frame ends, several blocks are merged into one of their total size, so that
+/// the next pass can use all of it for any sizes. The system commits pages only when they are touched. Not thread-safe: one arena per
+/// context.
 class arena {
 public:
     arena() noexcept;
@@ -21,10 +21,10 @@ public:
     arena(const arena&) = delete;
     arena& operator=(const arena&) = delete;
 
-    /// Marks a place in the arena and returns to it at the end of its scope.
+    /// Remembers a position in the arena and returns to it at the end of its scope.
     class frame {
     public:
-        /// What is taken from `owner` from here on is given back when this object ends. Frames end in the reverse order of their beginning.
+        /// Releases at its end what is taken from `owner` from here on. Frames must end in reverse order.
         explicit frame(arena& owner) noexcept : m_owner(owner), m_block(owner.m_block), m_used(owner.m_used) {}
         ~frame();
         frame(const frame&) = delete;
@@ -35,10 +35,11 @@ public:
         std::size_t m_block, m_used;
     };
 
-    /// `n` floats, aligned to 64 bytes, uninitialised. Allocates only where no earlier pass has left enough; throws std::bad_alloc then.
+    /// Returns `n` uninitialized floats, aligned to 64 bytes. Allocates only if earlier passes did not leave enough; then throws
+    /// std::bad_alloc if that fails.
     [[nodiscard]] float* take(std::size_t n);
 
-    /// Bytes held.
+    /// Bytes allocated.
     [[nodiscard]] std::size_t bytes() const noexcept;
 
 private:
@@ -52,7 +53,7 @@ private:
         std::unique_ptr<float, give_back> memory;
     };
 
-    /// Nothing is taken: one block instead of several.
+    /// Merges all blocks into one. Nothing may be taken.
     void join() noexcept;
 
     static constexpr std::size_t smallest_block = std::size_t{1} << 18; // 1 MiB

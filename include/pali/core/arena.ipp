@@ -43,7 +43,7 @@ PALI_INLINE void arena::join() noexcept {
     m_blocks.clear();
     try {
         m_blocks.emplace_back(n);
-    } catch (const std::bad_alloc&) {} // the next pass takes what it needs
+    } catch (const std::bad_alloc&) {} // the next pass allocates what it needs
 }
 
 }} // namespace pali::PALI_ABI

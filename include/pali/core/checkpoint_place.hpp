@@ -1,4 +1,4 @@
-// Where a checkpoint lies, for a path that may be a folder of Hugging Face's cache.
+// Location of a checkpoint, for a path that may be a folder of the Hugging Face cache.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -7,13 +7,14 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The folder or .safetensors file that `given` means: itself; for a folder of Hugging Face's cache (models--google--paligemma2-3b-pt-224)
-/// its snapshot. Throws errc::cannot_open for a path that is neither, with advice for the name of a repository on the hub
-/// (google/paligemma2-3b-pt-224), and for a cache without a snapshot or with several; errc::unsupported_format for an adapter in the folder
-/// (adapter_config.json), with the name of the base model: adapters are not applied.
+/// Resolves `given` to a checkpoint: a folder or a .safetensors file is returned as is; a folder of the Hugging Face cache
+/// (models--google--paligemma2-3b-pt-224) becomes its snapshot. Throws errc::cannot_open for any other path and for a cache folder without
+/// a snapshot or with several; if the path looks like the name of a repository on the hub (google/paligemma2-3b-pt-224), the message says
+/// how to download it. Throws errc::unsupported_format if the folder holds an adapter (adapter_config.json), and names its base model:
+/// adapters are not applied.
 [[nodiscard]] std::filesystem::path find_checkpoint(const std::filesystem::path& given);
 
-/// The folder with config.json and the tokenizer: `place`, as find_checkpoint() returned it, or the folder of the file that it is.
+/// The folder with config.json and the tokenizer: `place`, as returned by find_checkpoint(), or its parent folder if it is a file.
 [[nodiscard]] std::filesystem::path folder_of_checkpoint(const std::filesystem::path& place);
 
 }} // namespace pali::PALI_ABI

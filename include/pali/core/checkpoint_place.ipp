@@ -1,4 +1,4 @@
-// Body of checkpoint_place.hpp.
+// Bodies of checkpoint_place.hpp.
 #pragma once
 
 #include <pali/core/checkpoint_place.hpp>
@@ -17,7 +17,7 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-/// OWNER/NAME, as repositories on the hub are called.
+/// Whether `name` has the form OWNER/NAME of a repository on the hub.
 [[nodiscard]] PALI_INLINE bool is_hub_name(std::string_view name) {
     const auto is_word = [](std::string_view part) {
         return !part.empty() && part.front() != '.' && std::all_of(part.begin(), part.end(), [](char c) {
@@ -28,7 +28,7 @@ namespace detail {
     return slash != std::string_view::npos && is_word(name.substr(0, slash)) && is_word(name.substr(slash + 1));
 }
 
-/// The folder below snapshots/ of a folder of the hub's cache.
+/// The only folder below snapshots/ in a folder of the hub's cache. Throws errc::cannot_open if there is none or more than one.
 [[nodiscard]] PALI_INLINE std::filesystem::path only_snapshot(const std::filesystem::path& cache) {
     std::vector<std::filesystem::path> found;
     std::error_code failure, unknown;
@@ -43,7 +43,7 @@ namespace detail {
                                     found.empty() ? "" : "; name one of the folders below snapshots/"});
 }
 
-/// Throws for a folder with an adapter.
+/// Throws errc::unsupported_format for a folder with an adapter.
 PALI_INLINE void refuse_adapter(const std::filesystem::path& folder) {
     const std::filesystem::path file = folder / "adapter_config.json";
     std::error_code unknown;

@@ -1,4 +1,4 @@
-// The only header that knows which xsimd is installed: names that changed between 8.1 and 14.
+// The only header that depends on the xsimd version: names that changed between 8.1 and 14.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -6,7 +6,7 @@
 #if !__has_include(<xsimd/xsimd.hpp>)
 #  error "pali needs xsimd (Debian: libxsimd-dev)"
 #endif
-// g++ 12 warns of its own intrinsics for 512 bits, wherever they are inlined (GCC bug 105593).
+// g++ 12 warns about its own 512-bit intrinsics wherever they are inlined (GCC bug 105593).
 #if defined(__GNUC__) && !defined(__clang__)
 #  pragma GCC diagnostic push
 #  pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -19,10 +19,10 @@
 #include <cstddef>
 #include <cstdint>
 
-/// What xsimd spells in another way from release to release.
+/// Functions whose name or signature differs between xsimd releases.
 namespace pali { inline namespace PALI_ABI { namespace compat {
 
-/// Sum of the lanes: hadd until 8, reduce_add since 9.
+/// Sum of the lanes. xsimd: hadd until 8, reduce_add since 9.
 template <class Batch>
 [[nodiscard]] inline typename Batch::value_type reduce_add(const Batch& x) noexcept {
 #if XSIMD_VERSION_MAJOR >= 9
@@ -32,7 +32,7 @@ template <class Batch>
 #endif
 }
 
-/// Largest lane: not in 8, and in 14 for 512 bits made of what g++ 12 warns of in the user's build.
+/// Largest lane. xsimd 8 lacks it; in 14 the 512-bit version uses intrinsics that make g++ 12 warn in the user's build.
 template <class Batch>
 [[nodiscard]] inline typename Batch::value_type reduce_max(const Batch& x) noexcept {
     alignas(64) typename Batch::value_type lanes[Batch::size];
@@ -42,7 +42,7 @@ template <class Batch>
     return top;
 }
 
-/// The same bits as float lanes: the template argument is a batch until 10, an element since 11.
+/// Reinterprets bits as float lanes. The template argument of bitwise_cast is a batch until 10, an element since 11.
 template <class Arch>
 [[nodiscard]] inline xsimd::batch<float, Arch> as_float(const xsimd::batch<std::uint32_t, Arch>& bits) noexcept {
 #if XSIMD_VERSION_MAJOR >= 11

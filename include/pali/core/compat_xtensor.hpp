@@ -1,4 +1,4 @@
-// The only header that knows which xtensor is installed: 0.24 has flat headers, 0.26 and later have folders.
+// The only header that depends on the xtensor version: headers are flat in 0.24 and in folders since 0.26.
 #pragma once
 
 #if __has_include(<xtensor/containers/xtensor.hpp>)

@@ -1,4 +1,4 @@
-// What a forward pass works with: threads and scratch memory.
+// Execution context of a forward pass: threads and scratch memory.
 #pragma once
 
 #include <pali/core/arena.hpp>
@@ -8,23 +8,23 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Threads and scratch of one model. Blocks take it as their last argument; one pass at a time.
+/// Threads and scratch memory of one model. Blocks take it as their last argument. Only one pass may run at a time.
 struct context {
-    thread_pool threads;       ///< the caller's among them
-    arena scratch;             ///< of the pass that runs
-    pass kind = pass::prefill; ///< of the pass that runs; see pass_scope
+    thread_pool threads;       ///< the calling thread included
+    arena scratch;             ///< scratch memory of the current pass
+    pass kind = pass::prefill; ///< kind of the current pass; set by pass_scope
 
-    /// As thread_pool's: `thread_count` counts the calling thread; 0: as many as the machine has.
+    /// As for thread_pool: `thread_count` includes the calling thread; 0 means one per processor of the machine.
     explicit context(std::size_t thread_count = 0, bool pin_threads = false) : threads(thread_count, pin_threads) {}
 
-    /// An uninitialised (count, width) view that lives until the current frame of `scratch` ends.
+    /// Takes an uninitialized (count, width) view that is valid until the current frame of `scratch` ends.
     [[nodiscard]] matrix_view take(std::size_t count, std::size_t width) { return view_matrix(scratch.take(count * width), count, width); }
 };
 
-/// The kind of the pass that runs while this object exists.
+/// Sets the kind of the pass for the lifetime of this object, then restores the previous one.
 class pass_scope {
 public:
-    pass_scope(context& ctx, pass kind) noexcept : m_at(ctx), m_before(ctx.kind) { ctx.kind = kind; } ///< from here on
+    pass_scope(context& ctx, pass kind) noexcept : m_at(ctx), m_before(ctx.kind) { ctx.kind = kind; } ///< sets the kind
     ~pass_scope() { m_at.kind = m_before; }
     pass_scope(const pass_scope&) = delete;
     pass_scope& operator=(const pass_scope&) = delete;

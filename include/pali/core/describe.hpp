@@ -1,4 +1,4 @@
-// How messages write what comes from a file: names that may hold anything, shapes.
+// Formatting of data from files in messages: names with arbitrary bytes, and shapes.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -10,7 +10,8 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// 'name', with control characters shown in hexadecimal and the middle of a very long name left out: a file must not write to a terminal.
+/// Formats a name as 'name'. Control characters are written in hexadecimal, so that a file cannot control the terminal; the middle of a
+/// very long name is left out.
 [[nodiscard]] inline std::string in_quotes(std::string_view name) {
     constexpr std::size_t longest = 200, kept = 90;
     constexpr char digits[] = "0123456789abcdef";
@@ -27,7 +28,7 @@ namespace pali { inline namespace PALI_ABI {
     return out + "'";
 }
 
-/// "(256, 1152)"
+/// Formats a shape: "(256, 1152)".
 [[nodiscard]] inline std::string describe_shape(std::span<const std::size_t> shape) {
     std::string out = "(";
     for (std::size_t i = 0; i < shape.size(); ++i) out += (i == 0 ? "" : ", ") + std::to_string(shape[i]);

@@ -1,4 +1,4 @@
-// Errors: one class, stable codes, and messages that say what was found, what was needed and what to do.
+// The exception class of the library, its stable codes, and messages that say what was found, what was needed and what to do.
 #pragma once
 
 #include <pali/core/error_text.hpp>
@@ -8,36 +8,35 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What went wrong. The numbers are stable: they are printed as "[pali.301]" and never reused.
+/// Error codes. The numbers are stable: they are printed as "[pali.301]" and never reused.
 enum class errc : int {
-    invalid_argument = 101,   ///< an option or argument is outside what the call allows
-    unknown_variant = 102,    ///< no configuration of that name
-    capacity_exceeded = 103,  ///< a sequence is longer than its key-value cache
-    cancelled = 104,          ///< a callback asked to stop
-    too_few_threads = 105,    ///< the system starts no more threads
-    cannot_open = 201,        ///< a file or folder is missing or cannot be read
-    malformed_file = 202,     ///< the contents contradict the file's format
-    unsupported_format = 203, ///< a known format in a form that is not read (dtype, compression, …)
-    cannot_write = 204,       ///< a file cannot be written
-    checkpoint_mismatch =
-        301,                ///< tensors missing or of another shape, and with load_options::strict unexpected; ten of a kind in one message
-    config_mismatch = 302,  ///< config.json differs from the compiled configuration; the differences, ten at most, in one message
-    malformed_config = 303, ///< config.json is no JSON, lacks a field, or holds a value of the wrong kind
-    unsupported_config = 304,  ///< a model that is valid but of a kind this library does not run
+    invalid_argument = 101,    ///< an option or argument is out of range for the call
+    unknown_variant = 102,     ///< no configuration has that name
+    capacity_exceeded = 103,   ///< a sequence is longer than its KV cache
+    cancelled = 104,           ///< a callback asked to stop
+    too_few_threads = 105,     ///< the system cannot start as many threads
+    cannot_open = 201,         ///< a file or folder is missing or cannot be read
+    malformed_file = 202,      ///< the contents violate the file's format
+    unsupported_format = 203,  ///< a valid format in a form that is not supported (dtype, compression, …)
+    cannot_write = 204,        ///< a file cannot be written
+    checkpoint_mismatch = 301, ///< missing, misshapen or (load_options::strict) unexpected tensors; up to ten of a kind per message
+    config_mismatch = 302,     ///< config.json differs from the compiled configuration; up to ten differences in one message
+    malformed_config = 303,    ///< config.json is not JSON, lacks a field, or has a value of the wrong type
+    unsupported_config = 304,  ///< a valid model of a kind that this library does not run
     malformed_image = 401,     ///< an image that cannot be decoded
-    image_too_large = 402,     ///< an image over the limits on sides or pixels
-    unsupported_image = 403,   ///< an image in a format that this build cannot read
+    image_too_large = 402,     ///< an image exceeds the limits on sides or pixels
+    unsupported_image = 403,   ///< the image format is not supported by this build
     malformed_tokenizer = 501, ///< tokenizer.model or tokenizer.json cannot be read
-    missing_token = 502,       ///< a piece that the model needs (`<image>`, `<bos>`, …) has no id
-    invalid_prompt = 503,      ///< a prompt that cannot be laid out
-    unsupported_arch = 601,    ///< an instruction set was forced that this processor or build lacks
+    missing_token = 502,       ///< a token that the model needs (`<image>`, `<bos>`, …) has no id
+    invalid_prompt = 503,      ///< a prompt cannot be laid out
+    unsupported_arch = 601,    ///< PALI_ARCH asks for what this processor or build lacks, or no compiled kernels fit the processor
 };
 
-/// Base of all exceptions thrown by the library. `what()` reads "[pali.<code>] <message>".
+/// Base class of all exceptions of the library. `what()` is "[pali.<code>] <message>".
 class error : public std::runtime_error {
 public:
-    /// `message` says what was found, what was needed and what to do; the code is put in front of it: error(errc::cannot_open, {file, ":
-    /// has ", n, " bytes"}).
+    /// Prefixes `message` with the code. The message says what was found, what was needed and what to do: error(errc::cannot_open, {file,
+    /// ": has ", n, " bytes"}).
     PALI_COLD error(errc code, const error_text& message)
         : std::runtime_error(error_text{"[pali.", static_cast<int>(code), "] ", message}.str()), m_code(code) {}
 

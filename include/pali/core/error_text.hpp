@@ -1,4 +1,4 @@
-// The text of an error, told by its parts: none is joined to another before there is something to throw.
+// The text of an error, given as parts that are joined only when there is something to throw.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -11,38 +11,38 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A text, a number as std::to_string prints it, or parts that follow one another: {file, ": has ", n, " tensors"}. It owns nothing, so it
-/// is an argument and never a variable: what it was made of ends with the expression it stands in.
+/// A string, a number formatted by std::to_string, or a list of parts: {file, ": has ", n, " tensors"}. Non-owning; valid only within the
+/// full expression. Never store one.
 class error_text {
 public:
-    /// A text that ends with a zero.
+    /// A null-terminated string; not copied.
     error_text(const char* text) noexcept : m_literal(text), m_kind(kind::literal) {}
-    /// A text, as all that follow: not copied.
+    /// A string view; not copied.
     error_text(std::string_view text) noexcept : m_text(text), m_kind(kind::text) {}
-    /// A text.
+    /// A string; not copied.
     error_text(const std::string& text) noexcept : m_text(text), m_kind(kind::text) {}
-    /// Parts, one behind the other.
+    /// Parts, in order.
     error_text(std::initializer_list<error_text> parts) noexcept : m_parts(parts), m_kind(kind::parts) {}
-    /// A number from 0.
+    /// An unsigned number.
     template <std::unsigned_integral T>
         requires(!std::same_as<T, bool> && !std::same_as<T, char>)
     error_text(T number) noexcept : m_natural(number), m_kind(kind::natural) {}
-    /// A number.
+    /// A signed number.
     template <std::signed_integral T>
         requires(!std::same_as<T, char>)
     error_text(T number) noexcept : m_integer(number), m_kind(kind::integer) {}
-    /// A number with six digits behind its point.
+    /// A floating-point number with six decimals.
     template <std::floating_point T>
     error_text(T number) noexcept : m_real(number), m_kind(kind::real) {}
 
-    /// The parts, joined.
+    /// Joins the parts.
     [[nodiscard]] std::string str() const {
         std::string out;
         append_to(out);
         return out;
     }
 
-    /// The same, behind what `out` holds.
+    /// Appends the joined parts to `out`.
     PALI_COLD void append_to(std::string& out) const {
         switch (m_kind) {
         case kind::literal:

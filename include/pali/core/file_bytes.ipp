@@ -1,4 +1,4 @@
-// A file as a sequence of bytes for a parser, which need not be in memory as a whole. Included by bodies only.
+// A file as a sequence of bytes for a parser, without loading the whole file. Included by bodies only.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -10,7 +10,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// The bytes of a file, 64 KB at a time, as an input iterator for the parser. A default iterator is the end.
+/// Input iterator over the bytes of a file, read in blocks of 64 KB. A default-constructed iterator is the end.
 class file_bytes {
 public:
     using iterator_category = std::input_iterator_tag;
@@ -31,7 +31,7 @@ public:
         if (++m_at == m_end) refill();
         return *this;
     }
-    /// Compares with the end alone.
+    /// Supports comparison with the end only.
     [[nodiscard]] friend bool operator==(const file_bytes& a, const file_bytes& b) noexcept {
         return (a.m_at == a.m_end) == (b.m_at == b.m_end);
     }

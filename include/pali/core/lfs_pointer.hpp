@@ -1,4 +1,4 @@
-// Files that Git LFS has not fetched: a clone without it holds a text of three lines in place of each.
+// Detection of Git LFS pointers: a clone without LFS has a text of three lines in place of each file.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -11,16 +11,16 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Whether `contents`, a file or its first 64 bytes, is a pointer. https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+/// Whether `contents`, a file or its first 64 bytes, is a Git LFS pointer. https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 [[nodiscard]] constexpr bool is_lfs_pointer(std::string_view contents) noexcept {
     return contents.starts_with("version https://git-lfs.github.com/spec/");
 }
 
-/// What a message says of a pointer, behind the name of the file.
+/// Text of the message for a pointer, appended to the file name.
 inline constexpr const char* lfs_pointer_words =
     ": is a pointer of Git LFS and not the file itself: run git lfs pull in the folder, or download the file";
 
-/// Throws errc::malformed_file for a file that is a pointer. What else a file is, or that there is none, is left to its reader.
+/// Throws errc::malformed_file if the file is a pointer. A missing file or any other content is left to the reader of the file.
 inline void refuse_lfs_pointer(const std::filesystem::path& path) {
     std::error_code unknown;
     if (!std::filesystem::is_regular_file(path, unknown)) return;

@@ -1,4 +1,4 @@
-// Progress of long work, and the means to stop it.
+// Progress of long operations, and the way to cancel them.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -9,7 +9,7 @@
 namespace pali { inline namespace PALI_ABI {
 
 /// Called with the name of the stage ("load", "image", "prefill", "decode", "search", "quantize") and the fraction of the whole call that
-/// is done, 0 to 1, which never falls. Return false to stop the call; it is not called again then.
+/// is done, 0 to 1, which never decreases. Return false to cancel the call; the callback is then not called again.
 using progress_callback = std::function<bool(std::string_view stage, double fraction)>;
 
 }} // namespace pali::PALI_ABI

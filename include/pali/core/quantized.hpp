@@ -1,4 +1,4 @@
-// A matrix of small integers with scales, as kernels see it.
+// View of a matrix of quantized weights: small integers with scales.
 #pragma once
 
 #include <pali/core/bfloat16.hpp>
@@ -11,47 +11,48 @@
 namespace pali { inline namespace PALI_ABI {
 
 /**
- * Non-owning (count, width) of signed integers of `Bits` bits. Consecutive numbers of a row, `group` of them, share a scale: a number is
- * code · scale.
+ * Non-owning (count, width) matrix of signed codes of `Bits` bits. `group` consecutive elements of a row share a scale: an element is code
+ * · scale.
  *
- * Eight rows make a strip, and a strip is read from its beginning to its end: group after group, and in a group four numbers of row 0, four
- * of row 1, ... of row 7, then the next four of each. A register of 32 bytes so meets four numbers of a token, and its lanes are rows,
- * which are never summed with each other. 8 bits: a code is a byte, -127 to 127. 4 bits: -8 to 7, held as code + 8; the low halves of the
- * bytes are the first 16 numbers of a group, the high halves the last 16. Scales lie in the same order: eight for each group of a strip.
+ * Eight rows form a strip, which is read from beginning to end: group after group, and within a group four elements of row 0, four of row
+ * 1, ... of row 7, then the next four of each. So a 32-byte register holds four elements of each row, which are multiplied by four
+ * elements of a token, and its lanes are rows, which are never summed with each other. 8 bits: a code is one byte, -127 to 127. 4 bits: a
+ * code is -8 to 7, stored as code + 8. The low halves of the bytes are the first 16 elements of a group, the high halves the last 16.
+ * Scales have the same order: eight for each group of a strip.
  */
 template <std::size_t Bits>
 struct quantized_rows {
     static_assert(Bits == 4 || Bits == 8, "codes have 4 or 8 bits");
-    static constexpr std::size_t bits = Bits; ///< of a code
-    /// Numbers that share a scale, of which the width is a multiple: 4.5 bits a number, and 8.25.
+    static constexpr std::size_t bits = Bits; ///< bits of a code
+    /// Elements that share a scale; the width is a multiple. With the scale this makes 4.5 or 8.25 bits per element.
     static constexpr std::size_t group = Bits == 4 ? 32 : 64;
-    /// Rows of a strip, of which the count is a multiple.
+    /// Rows of a strip; the count is a multiple.
     static constexpr std::size_t strip = 8;
-    /// Bytes of codes of a group in all rows of a strip.
+    /// Bytes of one group in all rows of a strip.
     static constexpr std::size_t group_bytes = strip * group * Bits / 8;
-    static constexpr int largest = Bits == 4 ? 7 : 127;    ///< code
-    static constexpr int smallest = Bits == 4 ? -8 : -127; ///< code
+    static constexpr int largest = Bits == 4 ? 7 : 127;    ///< largest code
+    static constexpr int smallest = Bits == 4 ? -8 : -127; ///< smallest code
 
     const std::uint8_t* codes = nullptr; ///< (count / strip, width / group, group_bytes)
     const bfloat16* scales = nullptr;    ///< (count / strip, width / group, strip)
     std::size_t count = 0;               ///< rows
-    std::size_t width = 0;               ///< numbers of a row
+    std::size_t width = 0;               ///< elements of a row
 
-    /// Whether a matrix (count, width) can be held so: whole strips and whole groups.
+    /// Whether a (count, width) matrix consists of whole strips and whole groups.
     [[nodiscard]] static constexpr bool fits(std::size_t count, std::size_t width) noexcept {
         return count % strip == 0 && width % group == 0;
     }
-    /// The count with the last strip filled up.
+    /// The count rounded up to whole strips.
     [[nodiscard]] static constexpr std::size_t padded(std::size_t count) noexcept { return (count + strip - 1) / strip * strip; }
-    /// The shape of `codes`, in bytes, for a matrix of whole groups; rows that fill the last strip up are zeros.
+    /// Shape of `codes`, in bytes, for a matrix of whole groups. Rows that pad the last strip are zero.
     [[nodiscard]] static std::vector<std::size_t> codes_shape(std::size_t count, std::size_t width) {
         return {padded(count) / strip, width / group, group_bytes};
     }
-    /// The shape of `scales`.
+    /// Shape of `scales`.
     [[nodiscard]] static std::vector<std::size_t> scales_shape(std::size_t count, std::size_t width) {
         return {padded(count) / strip, width / group, strip};
     }
-    /// Bytes that the codes of so many numbers take, whole groups of them.
+    /// Bytes of the codes of `numbers` elements, a multiple of the group.
     [[nodiscard]] static constexpr std::size_t bytes_of(std::size_t numbers) noexcept { return numbers * Bits / 8; }
 
     /// Codes of strip `i`: (width / group, group_bytes).
@@ -59,18 +60,18 @@ struct quantized_rows {
     /// Scales of strip `i`: (width / group, strip).
     [[nodiscard]] const bfloat16* scales_of(std::size_t i) const noexcept { return scales + i * strip * (width / group); }
 
-    /// The code of number `k` of a row, from `smallest` to `largest`. For single numbers: kernels read whole strips.
+    /// The code of element `k` of a row, from `smallest` to `largest`. For access to single elements; kernels read whole strips.
     [[nodiscard]] int code(std::size_t row, std::size_t k) const noexcept {
         const std::uint8_t byte = codes_of(row / strip)[k / group * group_bytes + byte_in_group(row % strip, k % group)];
         if constexpr (Bits == 8) return static_cast<std::int8_t>(byte);
         else return (k % group < group / 2 ? byte & 15 : byte >> 4) - 8;
     }
-    /// What that code is multiplied by.
+    /// The scale of element `k` of a row.
     [[nodiscard]] float scale(std::size_t row, std::size_t k) const noexcept {
         return static_cast<float>(scales_of(row / strip)[k / group * strip + row % strip]);
     }
 
-    /// The byte with number `k` of a group, of row `r` of a strip.
+    /// Byte offset of element `k` of a group, for row `r` of a strip.
     [[nodiscard]] static constexpr std::size_t byte_in_group(std::size_t r, std::size_t k) noexcept {
         const std::size_t place = Bits == 8 ? k : k % (group / 2);
         return place / 4 * (4 * strip) + 4 * r + place % 4;

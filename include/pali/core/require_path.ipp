@@ -1,4 +1,4 @@
-// A file or folder that has to be there. For bodies.
+// Checks that a file or folder exists. Included by bodies only.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -10,19 +10,19 @@
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// What is at `path`. Throws errc::cannot_open where there is no such `kind` ("file", "folder"), with `advice` behind it, and where nobody
-/// can tell, with what the system says: a folder on the way may not be searched, links may lead in a circle.
+/// Returns the status of `path`. Throws errc::cannot_open with `advice` if there is no such `kind` ("file", "folder"). Throws it with the
+/// system's message if that cannot be determined: a parent folder may not be searchable, or links may form a cycle.
 inline std::filesystem::file_status require_path(const std::filesystem::path& path, std::string_view kind, std::string_view advice = {}) {
     std::error_code failure;
     const std::filesystem::file_status status =
-        std::filesystem::status(path, failure); // follows links: Hugging Face's cache is made of them
+        std::filesystem::status(path, failure); // follows links, of which the Hugging Face cache consists
     if (std::filesystem::exists(status)) return status;
     if (status.type() == std::filesystem::file_type::not_found)
         throw error(errc::cannot_open, {path.string(), ": there is no such ", kind, advice});
     throw error(errc::cannot_open, {path.string(), ": cannot be reached: ", failure.message()});
 }
 
-/// A regular file, open to be read. Throws errc::cannot_open.
+/// Opens a regular file for reading. Throws errc::cannot_open.
 [[nodiscard]] inline std::ifstream open_file(const std::filesystem::path& path) {
     if (!std::filesystem::is_regular_file(require_path(path, "file")))
         throw error(errc::cannot_open, {path.string(), ": is no regular file"});

@@ -1,4 +1,4 @@
-// A list of things of one kind for a message: the first ten, then how many more there are.
+// A list of similar items for a message: the first ten, and how many more there are.
 #pragma once
 
 #include <pali/core/error_text.hpp>
@@ -11,21 +11,21 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Counts what is added and keeps the text of the first ten.
+/// Counts items and keeps the text of the first ten.
 class short_list {
 public:
-    static constexpr std::size_t most = 10; ///< texts that are kept
+    static constexpr std::size_t most = 10; ///< number of texts that are kept
 
-    /// One more. Its text is made only where it is kept.
+    /// Adds an item. Its text is formatted only if it is kept.
     void add(const error_text& one) {
         if (m_count++ < most) m_kept.push_back(one.str());
     }
-    /// How many there are.
+    /// Number of items added.
     [[nodiscard]] std::size_t size() const noexcept { return m_count; }
-    /// Whether there is nothing.
+    /// Whether no item was added.
     [[nodiscard]] bool empty() const noexcept { return m_count == 0; }
 
-    /// `before` and a text, for each of the first `limit` that were kept, and how many more there are.
+    /// Each of the first `limit` kept texts with `before` in front of it, then the number of items left out.
     [[nodiscard]] std::string joined(const char* before, std::size_t limit = most) const {
         std::string out;
         const std::size_t shown = std::min(limit, m_kept.size());
@@ -33,7 +33,7 @@ public:
         if (m_count > shown) out.append(before).append("and ").append(std::to_string(m_count - shown)).append(" more");
         return out;
     }
-    /// The texts with commas between: "a, b, and 3 more".
+    /// The texts separated by commas: "a, b, and 3 more".
     [[nodiscard]] std::string in_a_row(std::size_t limit = most) const { return m_count == 0 ? "" : joined(", ", limit).substr(2); }
 
 private:

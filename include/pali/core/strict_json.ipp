@@ -1,4 +1,4 @@
-// JSON files that are not trusted: bounded in size and depth. Included by bodies only: no header shows nlohmann/json.
+// Parsing of untrusted JSON files, bounded in size and depth. Included by bodies only, so that no header exposes nlohmann/json.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -20,12 +20,12 @@
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// Builds the document of a text that is parsed, event by event (nlohmann's SAX interface). A key that occurs twice is shown to `repeated`;
-/// the later value stays.
+/// SAX handler (nlohmann) that builds the document event by event. If a key occurs twice, `repeated` is called and the later value is
+/// kept.
 class strict_json_reader {
 public:
     using json = nlohmann::json;
-    /// The keys that lead to a value which another one replaces, outermost first, and that value.
+    /// Receives the keys that lead to the value that is replaced, outermost first, and that value.
     using repetition = std::function<void(const std::vector<std::string_view>& path, const json& earlier)>;
 
     strict_json_reader(json& to, const std::function<void(const error_text&)>& fail, const repetition& repeated)
@@ -37,7 +37,7 @@ public:
     bool number_unsigned(std::uint64_t value) { return add(value); }
     bool number_float(double value, const std::string&) { return add(value); }
     bool string(std::string& value) { return add(std::move(value)); }
-    bool binary(json::binary_t&) { return false; } // no text has one
+    bool binary(json::binary_t&) { return false; } // does not occur in JSON text
     bool start_object(std::size_t) { return open(json::object()); }
     bool start_array(std::size_t) { return open(json::array()); }
     bool end_object() { return close(); }
@@ -55,7 +55,7 @@ public:
         return true;
     }
     bool parse_error(std::size_t byte, const std::string&,
-                     const nlohmann::detail::exception& what) { // the parser's own words would quote the file
+                     const nlohmann::detail::exception& what) { // the parser's own message would quote the file
         if (dynamic_cast<const json::out_of_range*>(&what) != nullptr) m_fail("is no valid JSON: it holds a number that is too large");
         m_fail({"is no valid JSON: see byte ", byte});
         return false;
@@ -66,7 +66,7 @@ private:
 
     struct level {
         json* value;               // an object or an array
-        json* at = nullptr;        // where the value of an object's last key goes
+        json* at = nullptr;        // slot for the value of an object's last key
         std::string_view key = {}; // that key
     };
 
@@ -93,12 +93,12 @@ private:
     json& m_to;
     const std::function<void(const error_text&)>& m_fail;
     const repetition& m_repeated;
-    std::vector<level> m_open; // values of open levels stay where they are: an array grows only when none of its elements is open
+    std::vector<level> m_open; // pointers to open levels stay valid: an array grows only while none of its elements is open
 };
 
-/// Parses a text in which nothing is nested deep, in time that grows with its length alone. `fail` gets what is wrong, and throws;
-/// `repeated` gets each value that a later one with the same key replaces, and may throw. All JSON of a checkpoint but tokenizer.json is
-/// parsed here: nlohmann's parser is instantiated for each kind of text and of receiver, two seconds each.
+/// Parses a text of bounded depth in time linear in its length. `fail` receives the error and must throw. `repeated` receives each value
+/// that a later one with the same key replaces, and may throw. All JSON of a checkpoint except tokenizer.json is parsed here: each
+/// combination of input and handler types instantiates nlohmann's parser again, at two seconds each.
 [[nodiscard]] inline nlohmann::json parse_json(std::string_view text, const std::function<void(const error_text&)>& fail,
                                                const strict_json_reader::repetition& repeated) {
     nlohmann::json document;
@@ -107,7 +107,7 @@ private:
     return document;
 }
 
-/// The same for a text in which no key occurs twice.
+/// The same, for a text in which no key may occur twice.
 [[nodiscard]] inline nlohmann::json parse_strict_json(std::string_view text, const std::function<void(const error_text&)>& fail) {
     return parse_json(text, fail, [&](const std::vector<std::string_view>& path, const nlohmann::json&) {
         std::string where;
@@ -116,15 +116,15 @@ private:
     });
 }
 
-/// A value as JSON, shortened.
+/// Formats a value as JSON, truncated to 80 characters.
 [[nodiscard]] inline std::string describe_json(const nlohmann::json& value) {
     const std::string text = value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
     return text.size() <= 80 ? text : text.substr(0, 76) + " ...";
 }
 
-/// Parses an object. Throws errc::cannot_open, or `code` with the file, the key and what is wrong.
+/// Reads and parses a file that holds an object. Throws errc::cannot_open, or `code` with the file, the key and what is wrong.
 [[nodiscard]] inline nlohmann::json read_strict_json(const std::filesystem::path& path, errc code) {
-    constexpr std::size_t largest = std::size_t{64} << 20; // an index of shards has 100 KB; tokenizer.json has a reader of its own
+    constexpr std::size_t largest = std::size_t{64} << 20; // a shard index has 100 KB; tokenizer.json has a reader of its own
     const auto fail = [&](const error_text& what) { throw error(code, {path.string(), ": ", what}); };
     std::ifstream in = open_file(path);
     std::string text;

@@ -1,4 +1,4 @@
-// What is asked of the operating system besides memory, for which see files/mmap.hpp. The bodies of these are all that names one.
+// Operating system services other than memory, for which see files/mmap.hpp. Only their bodies depend on the system.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -7,20 +7,21 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Keeps the calling thread on processor `i` of those that it may run on, counted in a circle. Returns whether it stays there: on Linux and
-/// Windows.
+/// Pins the calling thread to processor `i`, modulo the number of processors that it may run on. Returns whether it was pinned, which is
+/// possible on Linux and Windows.
 bool pin_this_thread(std::size_t i) noexcept;
 
-/// Asks for the tile registers of AMX, which a process has when it asks. False where they are not given: elsewhere than on Linux, too.
+/// Requests permission for the AMX tile registers, which Linux grants per process. Returns false if it is not granted, and on other
+/// systems.
 [[nodiscard]] bool may_use_tiles() noexcept;
 
-/// Bytes of the caches that a core has for itself.
+/// Cache sizes of one core, in bytes.
 struct cache_sizes {
-    std::size_t first = 0;  ///< for data
-    std::size_t second = 0; ///< that of a cluster where cores share it
+    std::size_t first = 0;  ///< L1 data
+    std::size_t second = 0; ///< L2; that of the cluster where cores share it
 };
 
-/// As the system knows them; 0 where it does not.
+/// The cache sizes that the system reports; 0 where it reports none.
 [[nodiscard]] cache_sizes caches_of_a_core() noexcept;
 
 }} // namespace pali::PALI_ABI

@@ -1,4 +1,4 @@
-// Bodies of system.hpp: Linux, and Windows by its documented calls, where they were compiled (MinGW-w64) and never run.
+// Bodies of system.hpp: Linux, and Windows by its documented calls. The Windows bodies were compiled (MinGW-w64) but never run.
 #pragma once
 
 #include <pali/core/system.hpp>
@@ -23,11 +23,11 @@ namespace pali { inline namespace PALI_ABI {
 
 PALI_INLINE bool pin_this_thread([[maybe_unused]] std::size_t i) noexcept {
 #if defined(_WIN32)
-    DWORD_PTR allowed = 0, of_system = 0; // of one group of processors: 64 at most
+    DWORD_PTR allowed = 0, of_system = 0; // of one processor group: at most 64
     if (!GetProcessAffinityMask(GetCurrentProcess(), &allowed, &of_system) || allowed == 0) return false;
     std::size_t count = 0;
     for (DWORD_PTR rest = allowed; rest != 0; rest &= rest - 1) ++count;
-    for (i %= count; i != 0; --i) allowed &= allowed - 1; // without its lowest
+    for (i %= count; i != 0; --i) allowed &= allowed - 1; // clears the lowest bit
     return SetThreadAffinityMask(GetCurrentThread(), allowed & (~allowed + 1)) != 0;
 #elif defined(__linux__)
     cpu_set_t allowed, one;
@@ -48,7 +48,7 @@ PALI_INLINE bool pin_this_thread([[maybe_unused]] std::size_t i) noexcept {
 PALI_INLINE cache_sizes caches_of_a_core() noexcept {
     cache_sizes sizes;
 #if defined(_WIN32)
-    SYSTEM_LOGICAL_PROCESSOR_INFORMATION known[512]; // of one group of processors: 64 at most, with a few entries for each
+    SYSTEM_LOGICAL_PROCESSOR_INFORMATION known[512]; // of one processor group: at most 64, with a few entries each
     DWORD bytes = sizeof known;
     if (!GetLogicalProcessorInformation(known, &bytes)) return sizes;
     for (DWORD i = 0; i < bytes / sizeof known[0]; ++i) {
@@ -63,7 +63,7 @@ PALI_INLINE cache_sizes caches_of_a_core() noexcept {
     return sizes;
 }
 
-// Documentation/arch/x86/xstate.rst of Linux: ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA.
+// Source: Documentation/arch/x86/xstate.rst of Linux (ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA).
 PALI_INLINE bool may_use_tiles() noexcept {
 #if defined(__x86_64__) && defined(__linux__) && defined(SYS_arch_prctl)
     constexpr long ask_permission = 0x1023, tile_data = 18;

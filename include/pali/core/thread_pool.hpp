@@ -1,4 +1,4 @@
-// The threads of one model: they spin briefly between kernels, sleep when idle, and never decide a result.
+// Thread pool of one model: threads spin briefly between kernels and sleep when idle; results do not depend on their number.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -14,27 +14,28 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Runs numbered tasks on a fixed set of threads; the calling thread is one of them. Tasks must not depend on which thread runs
-/// them, which keeps results the same, to the bit, for any number of threads. One caller at a time.
+/// Runs numbered tasks on a fixed set of threads, the calling thread included. Tasks must not depend on the thread that runs them; then
+/// results are bit-identical for any number of threads. One caller at a time.
 class thread_pool {
 public:
-    /// `threads` counts the caller; 0 means as many as the machine has. `pin` keeps each but the caller's on a processor: the second of
-    /// those that the process may run on, the third, ...; whoever calls may want to stay on the first. Throws errc::invalid_argument for
-    /// more than `most_threads`, and errc::too_few_threads where the system starts fewer.
+    /// Starts `threads` - 1 threads, since the caller counts as one; 0 means one thread per processor of the machine. `pin` pins each
+    /// thread but the caller's to one processor: the second of those that the process may run on, the third, and so on. The caller may pin
+    /// itself to the first. Throws errc::invalid_argument for more than `most_threads`, and errc::too_few_threads if the system starts
+    /// fewer.
     explicit thread_pool(std::size_t threads = 0, bool pin = false);
     ~thread_pool();
 
     thread_pool(const thread_pool&) = delete;
     thread_pool& operator=(const thread_pool&) = delete;
 
-    static constexpr std::size_t most_threads = 4096; ///< that can be asked for
+    static constexpr std::size_t most_threads = 4096; ///< upper limit of the `threads` argument
 
-    /// Threads that take part, the caller included.
+    /// Number of threads, the caller included.
     [[nodiscard]] std::size_t size() const noexcept { return m_workers.size() + 1; }
 
-    /// Calls task(i), or task(i, thread) with thread < size(), for every i in [0, count) and returns when all are done. The number
-    /// of the thread is for finding scratch memory. A thread takes consecutive tasks, fewer at a time as fewer are left: what neighbours
-    /// read should lie side by side. A task must not throw.
+    /// Calls task(i), or task(i, thread) with thread < size(), for every i in [0, count), and returns when all are done. `thread` is meant
+    /// for finding scratch memory. A thread takes consecutive tasks, fewer at a time as fewer are left, so neighboring tasks should read
+    /// neighboring memory. A task must not throw.
     template <class Task>
     void run(std::size_t count, Task&& task) {
         using task_type = std::remove_reference_t<Task>;
@@ -48,7 +49,7 @@ public:
         run_tasks(count);
     }
 
-    /// Calls task(first, count), or task(first, count, thread), for blocks that together are [0, n); each but the last has `block`.
+    /// Calls task(first, count), or task(first, count, thread), for blocks that cover [0, n); each but the last has `block` elements.
     template <class Task>
     void run_blocks(std::size_t n, std::size_t block, Task&& task) {
         run((n + block - 1) / block, [&](std::size_t i, std::size_t thread) {

@@ -53,10 +53,10 @@ PALI_INLINE void thread_pool::run_tasks(std::size_t count) noexcept {
 }
 
 PALI_INLINE void thread_pool::take_tasks(std::size_t thread) noexcept {
-    const std::size_t shares = 2 * size(); // of what is left, so that a thread that is half as quick ends with the others
+    const std::size_t shares = 2 * size(); // of the tasks left, so that a thread of half the speed ends with the others
     for (std::size_t i = m_next.load(std::memory_order_relaxed); i < m_count;) {
         const std::size_t end = i + std::max<std::size_t>(1, (m_count - i) / shares);
-        if (!m_next.compare_exchange_weak(i, end, std::memory_order_relaxed)) continue; // i is what another thread made it
+        if (!m_next.compare_exchange_weak(i, end, std::memory_order_relaxed)) continue; // i was reloaded: another thread has taken tasks
         for (; i < end; ++i) m_call(m_task, i, thread);
         i = m_next.load(std::memory_order_relaxed);
     }
@@ -77,9 +77,9 @@ PALI_INLINE void thread_pool::work(std::size_t thread) noexcept {
 }
 
 PALI_INLINE void thread_pool::pause(std::size_t spins) noexcept {
-    if (spins % yield_every == yield_every - 1) std::this_thread::yield(); // somebody else may own the core
+    if (spins % yield_every == yield_every - 1) std::this_thread::yield(); // another process may need the core
 #if defined(__x86_64__)
-    else __builtin_ia32_pause(); // the instruction alone: its header belongs to the kernels
+    else __builtin_ia32_pause(); // the builtin: its intrinsics header is reserved for the kernels
 #endif
 }
 

@@ -1,4 +1,4 @@
-// Where characters end: UTF-8 as sentencepiece judges it, so that streamed text is the text it would give.
+// UTF-8 decoding by the rules of sentencepiece, so that streamed text equals its text.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -10,14 +10,14 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What a text begins with.
+/// The first character of a text.
 struct utf8_character {
-    std::size_t length = 0; ///< bytes of the character, 1 to 4; 0 when it is not valid or not whole
-    bool cut_off = false;   ///< not whole, and more bytes could make it valid
-    char32_t code = 0;      ///< its number in Unicode; 0 where `length` is 0
+    std::size_t length = 0; ///< bytes of the character, 1 to 4; 0 if it is invalid or incomplete
+    bool cut_off = false;   ///< incomplete: more bytes could make it valid
+    char32_t code = 0;      ///< code point; 0 if `length` is 0
 };
 
-/// Looks at the first character of `text`. Overlong forms, surrogates and numbers over 10FFFF are not valid.
+/// Decodes the first character of `text`. Overlong forms, surrogates and code points above 10FFFF are invalid.
 [[nodiscard]] inline utf8_character first_character(std::string_view text) noexcept {
     if (text.empty()) return {};
     const auto byte = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i])); };
@@ -30,7 +30,7 @@ struct utf8_character {
         if (i == text.size()) return {.cut_off = true};
         if ((byte(i) & 0xc0) != 0x80) return {};
         code = code << 6 | (byte(i) & 0x3f);
-        // The second byte decides: shorter forms exist below these, surrogates and the end of Unicode lie above.
+        // The second byte decides: smaller values are overlong forms, larger ones are surrogates or beyond the end of Unicode.
         if (i == 1 && ((lead == 0xe0 && code < 0x20) || (lead == 0xf0 && code < 0x10) || (lead == 0xed && code > 0x35f) ||
                        (lead == 0xf4 && code > 0x10f)))
             return {};
@@ -38,7 +38,7 @@ struct utf8_character {
     return {.length = length, .code = code};
 }
 
-/// Whether all of `text` is whole, valid characters.
+/// Whether `text` is valid UTF-8 with no incomplete character.
 [[nodiscard]] inline bool is_utf8(std::string_view text) noexcept {
     while (!text.empty()) {
         const std::size_t length = first_character(text).length;
@@ -48,11 +48,11 @@ struct utf8_character {
     return true;
 }
 
-/// What stands for bytes that are no character: U+FFFD.
+/// U+FFFD, the replacement for invalid bytes.
 inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
 
-/// Appends the characters of `bytes`, U+FFFD for each byte that belongs to none. Returns how many bytes were used: all of them if `whole`,
-/// else all but those of a character that is cut off at the end.
+/// Appends the characters of `bytes`, with U+FFFD for each byte that belongs to none. Returns the number of bytes consumed: all if
+/// `whole`, otherwise all but those of an incomplete character at the end.
 inline std::size_t append_characters(std::string& out, std::string_view bytes, bool whole) {
     std::string_view rest = bytes;
     while (!rest.empty()) {

@@ -1,4 +1,4 @@
-// Bytes to a file, whole or not at all.
+// Writing of files, complete or not at all.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -13,11 +13,11 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Writes a file piece by piece, whole or not at all: into `<path>.part`, which finish() renames to `path`. Without finish() the old file
-/// stays, or none. A symbolic link stays one; its target is replaced.
+/// Writes a file piece by piece, all or nothing: to `<path>.part`, which finish() renames to `path`. Without finish() the old file, if
+/// any, is left unchanged. A symbolic link is kept, and its target is replaced.
 class file_writer {
 public:
-    /// Opens `<path>.part`. Throws `cannot_write`, also where `path` is a folder, a pipe or a device.
+    /// Opens `<path>.part`. Throws errc::cannot_write, also if `path` is a folder, a pipe or a device.
     explicit file_writer(std::filesystem::path path) : m_path(std::move(path)) {
         namespace fs = std::filesystem;
         std::error_code failure;
@@ -32,15 +32,16 @@ public:
         m_file.open(m_part, std::ios::binary | std::ios::trunc);
         if (!m_file) fail();
     }
-    /// Removes what was written unless it is finished.
+    /// Removes `<path>.part` unless finish() was called.
     ~file_writer() { remove_part(); }
     file_writer(const file_writer&) = delete;
     file_writer& operator=(const file_writer&) = delete;
 
-    /// Appends bytes. Failures are reported by finish().
+    /// Appends bytes. finish() reports failures.
     void write(std::string_view bytes) { m_file.write(bytes.data(), static_cast<std::streamsize>(bytes.size())); }
 
-    /// Closes the file and gives it its name. To be called once, at the end. Throws `cannot_write` where this or an earlier write failed.
+    /// Closes the file and renames it to `path`. Must be called once, at the end. Throws errc::cannot_write if this or an earlier write
+    /// failed.
     void finish() {
         m_file.close();
         std::error_code failure;
@@ -49,7 +50,7 @@ public:
         m_part.clear();
     }
 
-    /// Throws the `cannot_write` of this file.
+    /// Removes `<path>.part` and throws errc::cannot_write for this file.
     [[noreturn]] void fail() {
         remove_part();
         throw error(errc::cannot_write, {m_path.string(), ": cannot be written; is the folder there, writable and not full?"});
@@ -68,14 +69,14 @@ private:
     std::ofstream m_file;
 };
 
-/// Replaces the file at `path`, or creates it, as file_writer does. Throws `cannot_write`.
+/// Creates or replaces the file at `path`, as file_writer does. Throws errc::cannot_write.
 inline void write_file(std::filesystem::path path, std::string_view bytes) {
     file_writer file(std::move(path));
     file.write(bytes);
     file.finish();
 }
 
-/// The same, of bytes.
+/// The same, for std::byte.
 inline void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
     write_file(path, std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
