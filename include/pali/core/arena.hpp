@@ -11,9 +11,9 @@
 namespace pali { inline namespace PALI_ABI {
 
 /// Stack of uninitialized floats. Memory taken inside a frame is released when the frame ends, but stays allocated, so a pass that has run
-/// once allocates nothing the next time. When the outermost frame ends, several blocks are merged into one of their total size, so that
-/// the next pass can use all of it for any sizes. The system commits pages only when they are touched. Not thread-safe: one arena per
-/// context.
+/// once allocates nothing the next time. When the outermost frame ends, several blocks are replaced by one of their total size, so that
+/// the next pass can use all of it, whatever sizes it takes. The system commits pages only when they are touched. Not thread-safe: one
+/// arena per context.
 class arena {
 public:
     arena() noexcept;
@@ -35,7 +35,7 @@ public:
         std::size_t m_block, m_used;
     };
 
-    /// Returns `n` uninitialized floats, aligned to 64 bytes. Allocates only if earlier passes did not leave enough; then throws
+    /// Returns `n` uninitialized floats, aligned to 64 bytes. Allocates only if earlier passes did not leave enough; throws
     /// std::bad_alloc if that fails.
     [[nodiscard]] float* take(std::size_t n);
 
@@ -53,7 +53,7 @@ private:
         std::unique_ptr<float, give_back> memory;
     };
 
-    /// Merges all blocks into one. Nothing may be taken.
+    /// Replaces all blocks by one of their total size. Nothing may be taken.
     void join() noexcept;
 
     static constexpr std::size_t smallest_block = std::size_t{1} << 18; // 1 MiB

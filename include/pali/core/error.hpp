@@ -14,7 +14,7 @@ enum class errc : int {
     unknown_variant = 102,     ///< no configuration has that name
     capacity_exceeded = 103,   ///< a sequence is longer than its KV cache
     cancelled = 104,           ///< a callback asked to stop
-    too_few_threads = 105,     ///< the system cannot start as many threads
+    too_few_threads = 105,     ///< the system cannot start the requested number of threads
     cannot_open = 201,         ///< a file or folder is missing or cannot be read
     malformed_file = 202,      ///< the contents violate the file's format
     unsupported_format = 203,  ///< a valid format in a form that is not supported (dtype, compression, …)
