@@ -1,4 +1,4 @@
-// A PaliGemma, ready to be asked: a folder in, answers out. How it does that is in model.ipp.
+// The model class: opens a checkpoint folder and answers prompts about images. The bodies are in model.ipp.
 #pragma once
 
 #include <pali/config/checkpoint_config.hpp>
@@ -20,7 +20,7 @@
 #include <utility>
 #include <vector>
 
-/// A model whose bodies were compiled elsewhere has one name, whatever flags the source that uses it is compiled with.
+/// A compiled model has one name, whatever the flags of the source that uses it.
 #ifdef PALI_COMPILED
 #  ifdef PALI_COMPILED_VARIANTS
 #    include <pali/config/registry.hpp>
@@ -33,7 +33,7 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_MODEL {
 
-/// Whether the bodies of a model type can be had: in this source, which includes model.ipp, or compiled elsewhere.
+/// Whether the bodies of a model type are available: from model.ipp in this source, or compiled elsewhere.
 template <class Config, class Weights>
 struct model_bodies {
 #ifdef PALI_COMPILED
@@ -44,12 +44,12 @@ struct model_bodies {
 };
 
 /**
- * PaliGemma or PaliGemma 2. `Config` picks the variant at compile time, or is `dynamic`; `Weights` is the type that the matrices are
- * held in: `bf16`, `f32`, `int8` or `int4`.
+ * PaliGemma or PaliGemma 2. `Config` fixes the variant at compile time, or is `dynamic`. `Weights` is the storage type of the matrices:
+ * `bf16`, `f32`, `int8` or `int4`.
  *
- * Calls on one model wait for each other; a call from a callback of the same model's call throws errc::invalid_argument. Two models run
- * side by side, each with threads of its own. All calls throw errc::invalid_argument for options outside their range, images without
- * pixels and features that are not as wide as the model.
+ * Calls on one model are serialized. A callback that calls its own model gets errc::invalid_argument. Two models run concurrently, each
+ * with its own threads. All calls throw errc::invalid_argument for options out of range, for empty images, and for features whose width is
+ * not that of the model.
  */
 template <model_config Config = dynamic, weight_storage Weights = bf16>
 class model {
@@ -59,124 +59,123 @@ class model {
 
 public:
     /// Opens a Hugging Face folder: config.json, tokenizer.model or tokenizer.json, safetensors, and optional files. Throws what
-    /// read_checkpoint_config, tokenizer, checkpoint_files and network throw: each a pali::error whose message says what to do.
+    /// read_checkpoint_config, tokenizer, checkpoint_files and network throw: always a pali::error that says what to do.
     explicit model(const std::filesystem::path& folder, const load_options& options = {});
-    /// Ends its threads and gives its memory back.
+    /// Stops the threads and frees the memory.
     ~model();
-    /// Takes the other's place; the other can only be assigned to or destroyed.
+    /// Moves the model. The source can only be assigned to or destroyed.
     model(model&&) noexcept;
-    /// The same.
+    /// Moves the model. The source can only be assigned to or destroyed.
     model& operator=(model&&) noexcept;
 
-    /// The numbers that the model runs with.
+    /// The configuration that the model runs with.
     [[nodiscard]] const Config& config() const noexcept;
-    /// What the checkpoint's JSON files say.
+    /// The contents of the checkpoint's JSON files.
     [[nodiscard]] const checkpoint_config& checkpoint() const noexcept;
-    /// The vocabulary of the checkpoint.
+    /// The tokenizer of the checkpoint.
     [[nodiscard]] const tokenizer& text() const noexcept;
-    /// The instruction sets that its kernels use: "simd:avx512bw vnni amx".
+    /// The instruction sets that the kernels use: "simd:avx512bw vnni amx".
     [[nodiscard]] static std::string arch();
-    /// Seconds that loading took.
+    /// The load time in seconds.
     [[nodiscard]] double load_seconds() const noexcept;
-    /// Threads that take part in its work.
+    /// The number of threads, the caller's included.
     [[nodiscard]] std::size_t threads() const noexcept;
 
-    /// What the decoder will see of an image: (image tokens, hidden). Compute it once to ask many questions.
-    /// Throws errc::cancelled when `on_progress`, stage "image", returns false.
+    /// Encodes an image into the features that the decoder sees: (image tokens, hidden). Encode once to ask many questions.
+    /// Throws errc::cancelled if `on_progress`, stage "image", returns false.
     [[nodiscard]] image_features encode(const image& image, const progress_callback& on_progress = {});
 
-    /// Answers a prompt about an image. Stopped by a callback it returns what there is, with finish_reason::cancelled. Throws, as all that
-    /// follow, errc::invalid_argument for options that are not allowed, and for logits that are no numbers; errc::invalid_prompt and
-    /// errc::missing_token for a prompt that cannot be laid out.
+    /// Answers a prompt about an image. If a callback cancels, returns the text so far with finish_reason::cancelled. This and the
+    /// following functions throw errc::invalid_argument for invalid options and for a constraint that leaves no token; errc::malformed_file
+    /// for logits that are not finite; errc::invalid_prompt and errc::missing_token for a prompt that cannot be turned into tokens.
     generation generate(const image& image, std::string_view prompt, const generate_options& options = {}) {
         return generate(std::span(&image, 1), prompt, options);
     }
     /// Answers a prompt about several images; the model sees them in that order.
     generation generate(std::span<const image> images, std::string_view prompt, const generate_options& options = {});
-    /// Answers a prompt about an image that was encoded before.
+    /// Answers a prompt about an already encoded image.
     generation generate(const image_features& image, std::string_view prompt, const generate_options& options = {}) {
         return generate(request{.images = std::span(&image, 1), .prompt = prompt, .options = options});
     }
     /// Answers one request.
     generation generate(const request& one);
-    /// Answers requests together: each as if it were alone, in the order given, at the cost of reading the weights once a step for all.
-    /// Progress goes to the first `on_progress` among them. A callback that returns false stops all of them.
+    /// Answers several requests as one batch, in the given order. Each answer is the same as if it were alone; a decode step reads the
+    /// weights once for all. Progress goes to the first non-empty `on_progress`. A callback that returns false stops the whole batch.
     std::vector<generation> generate(std::span<const request> requests);
-    /// Answers one prompt about each of several images, all together. The callbacks of `options` are those of every answer: they may take
-    /// its number first. Throws errc::cancelled when `on_progress` stops the encoding of an image.
+    /// Answers one prompt about each of several images, as one batch. All answers share the callbacks of `options`, which may take the
+    /// answer's index as their first argument. Throws errc::cancelled if `on_progress` stops the encoding of an image.
     std::vector<generation> generate_each(std::span<const image> images, std::string_view prompt, const generate_options& options = {});
 
-    /// What is to be seen, in the form of the COCO captions: the prompt "caption en". Stopped by a callback it is what was said so far:
-    /// generate() tells it apart.
+    /// Captions the image in the style of COCO (prompt "caption <lang>"). If a callback cancels, returns the text so far; generate() tells
+    /// the two apart.
     std::string caption(const image& image, std::string_view language = "en", const generate_options& options = {}) {
         return caption(std::span(&image, 1), language, options);
     }
-    /// The same of several images together.
+    /// Captions several images together.
     std::string caption(std::span<const image> images, std::string_view language = "en", const generate_options& options = {}) {
         return generate(images, caption_prompt(language), options).text;
     }
-    /// The answer to a question, by the prompt "answer en where is the cat?".
+    /// Answers a question (prompt "answer en where is the cat?").
     std::string answer(const image& image, std::string_view question, std::string_view language = "en",
                        const generate_options& options = {}) {
         return answer(std::span(&image, 1), question, language, options);
     }
-    /// The same about several images together.
+    /// Answers a question about several images together.
     std::string answer(std::span<const image> images, std::string_view question, std::string_view language = "en",
                        const generate_options& options = {}) {
         return generate(images, answer_prompt(question, language), options).text;
     }
 
-    /// Finds things: "cat ; black dog". What the model says is never an error: see findings::skipped.
-    /// Throws errc::cancelled when `on_progress` stops the encoding of the image, and what object_constraint throws for `constrained`.
+    /// Finds objects: "cat ; black dog". The model's output never causes an error: see findings::skipped. Throws errc::cancelled if
+    /// `on_progress` stops the encoding of the image, and what object_constraint throws for `constrained`.
     findings detect(const image& image, std::string_view things, const find_options& options = {}) {
         return std::move(detect_each(std::span(&image, 1), things, options).front());
     }
-    /// The same in an image that was encoded before.
+    /// Finds objects in an already encoded image.
     findings detect(const image_features& image, std::string_view things, const find_options& options = {}) {
         return find(image, pointing::boxes, things, options);
     }
-    /// The same in each of several images, decoded together.
+    /// Finds objects in each of several images, decoded as one batch.
     std::vector<findings> detect_each(std::span<const image> images, std::string_view things, const find_options& options = {}) {
         return find_each(images, pointing::boxes, things, options);
     }
 
-    /// Finds things, and which pixels are theirs. Needs the mask decoder: throws what mask_vqvae throws, errc::cannot_open when there is
-    /// none.
+    /// Finds objects and their masks. Needs the mask decoder: throws what mask_vqvae throws, and errc::cannot_open if there is none.
     findings segment(const image& image, std::string_view things, const find_options& options = {}) {
         return std::move(segment_each(std::span(&image, 1), things, options).front());
     }
-    /// The same in an image that was encoded before.
+    /// Segments an already encoded image.
     findings segment(const image_features& image, std::string_view things, const find_options& options = {}) {
         return find(image, pointing::masks, things, options);
     }
-    /// The same in each of several images, decoded together.
+    /// Segments each of several images, decoded as one batch.
     std::vector<findings> segment_each(std::span<const image> images, std::string_view things, const find_options& options = {}) {
         return find_each(images, pointing::masks, things, options);
     }
 
-    /// What detect() and segment() are, with the kind as an argument.
+    /// Same as detect() or segment(), selected by `kind`.
     findings find(const image_features& image, pointing kind, std::string_view things, const find_options& options = {});
-    /// The same in each of several images, decoded together.
+    /// Same as detect_each() or segment_each(), selected by `kind`.
     std::vector<findings> find_each(std::span<const image> images, pointing kind, std::string_view things,
                                     const find_options& options = {});
 
-    /// The objects in an answer to any prompt about an image, of which only the size matters; with masks where there is a mask decoder.
-    /// How the answer is made, options.generate and options.constrained, is without effect here. Throws what mask_vqvae throws, and
-    /// errc::invalid_argument.
+    /// Parses the objects in an answer to any prompt. Only the size of the image is used. Masks are decoded if there is a mask decoder.
+    /// options.generate and options.constrained have no effect. Throws what mask_vqvae throws, and errc::invalid_argument.
     findings read(generation said, const image_features& image, const find_options& options = {});
 
-    /// Log-probabilities of an answer, its end included, as if the model had said it. Throws errc::invalid_prompt and
-    /// errc::missing_token for a prompt that cannot be laid out, as those below.
+    /// Computes the log-probability of a given answer and its end-of-sequence token. This and the following functions throw
+    /// errc::invalid_prompt and errc::missing_token for a prompt that cannot be turned into tokens.
     [[nodiscard]] score_result score(std::span<const image_features> images, std::string_view prompt, std::string_view answer);
-    /// The same of an answer about an image, which is encoded for it.
+    /// Encodes the image and scores an answer about it.
     [[nodiscard]] score_result score(const image& image, std::string_view prompt, std::string_view answer) {
         const image_features features = encode(image);
         return score(std::span(&features, 1), prompt, answer);
     }
 
-    /// Hidden states after the last norm, (image tokens + prompt + suffix, hidden). The suffix, causal, is encoded without an end.
+    /// Hidden states after the final norm, (image tokens + prompt + suffix, hidden). The suffix is causal and gets no end-of-sequence
+    /// token.
     [[nodiscard]] matrix hidden_states(std::span<const image_features> images, std::string_view prompt, std::string_view suffix = "");
-    /// Logits of every token, (image tokens + prompt + suffix, vocabulary): for 264 tokens of a released model, 270 MB.
+    /// Logits of every token, (image tokens + prompt + suffix, vocabulary): 270 MB for 264 tokens of a released model.
     [[nodiscard]] matrix logits(std::span<const image_features> images, std::string_view prompt, std::string_view suffix = "");
 
 private:
@@ -184,12 +183,12 @@ private:
     std::unique_ptr<state> m_state;
 };
 
-#ifdef PALI_COMPILED // in pali::compiled; other variants include <pali/model.ipp> in a source that uses them
+#ifdef PALI_COMPILED // instantiated in pali::compiled; other variants include <pali/model.ipp> where they are used
 extern template class model<dynamic, f32>;
 extern template class model<dynamic, bf16>;
 extern template class model<dynamic, int8>;
 extern template class model<dynamic, int4>;
-/// One of PALI_VARIANTS.
+/// Declares one of PALI_COMPILED_VARIANTS.
 #  define PALI_VARIANT(variant, weights)                                                                                                   \
       template <>                                                                                                                          \
       struct model_bodies<variant, weights> {                                                                                              \

@@ -1,4 +1,4 @@
-// The bodies of model: what a call does, with the networks at work.
+// Bodies of model.hpp: how a call uses the networks.
 #pragma once
 
 #include <pali/arch/cpu_features.hpp>
@@ -33,7 +33,7 @@
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_MODEL {
 
 #ifdef PALI_COMPILED
-/// This source has the bodies of every type.
+/// A source that includes this file has the bodies of every type.
 template <class Config, class Weights>
     requires(model_config<Config> && !std::same_as<Config, dynamic>)
 struct model_bodies<Config, Weights> {
@@ -41,7 +41,7 @@ struct model_bodies<Config, Weights> {
 };
 #endif
 
-/// What a model is made of. Its members do one call's work, under the lock that the caller holds.
+/// The parts of a model. Member functions do the work of one call and require that the caller holds the lock.
 template <model_config Config, weight_storage Weights>
 struct model<Config, Weights>::state {
     state(const std::filesystem::path& from, const load_options& options)
@@ -63,14 +63,14 @@ struct model<Config, Weights>::state {
     preprocessing image_input;
     std::vector<token> eos;
     std::filesystem::path mask_file;
-    std::optional<mask_vqvae> masks; // read when it is first asked for
+    std::optional<mask_vqvae> masks; // loaded on first use
     kv_caches caches;
     std::mutex busy;
-    std::atomic<std::thread::id> caller{}; // the thread whose call is running
+    std::atomic<std::thread::id> caller{}; // thread of the running call
     double load_s = 0;
 
-    /// A call: waits until those of other threads have ended. Throws errc::invalid_argument for one that a callback of a running call
-    /// makes, which would wait for itself.
+    /// Lock of a call: waits for calls of other threads. Throws errc::invalid_argument if a callback of the running call calls the model,
+    /// which would deadlock.
     class call {
     public:
         explicit call(state& s) : m_state(s) {
@@ -91,16 +91,16 @@ struct model<Config, Weights>::state {
         state& m_state;
     };
 
-    /// Of a call that encodes `images` and answers `requests`, with up to `tokens` steps of decoding.
+    /// Progress of a call that encodes `images`, answers `requests` and makes up to `tokens` decode steps.
     [[nodiscard]] call_progress progress_of(const progress_callback& callback, std::size_t images, std::size_t requests,
                                             std::size_t tokens) const {
         return {callback, images * net.vision.layers.size() + requests * net.decoder.layers.size() + tokens};
     }
 
-    /// Throws errc::invalid_prompt for a prompt that is too long, before images are looked at.
+    /// Throws errc::invalid_prompt for a prompt that is too long, before images are encoded.
     void require_room(std::size_t images, std::string_view prompt) const { (void)lay_out(net, text, images * net.image_tokens(), prompt); }
 
-    /// Nothing when the callback stopped it.
+    /// Encodes an image. Returns nothing if the callback cancels.
     [[nodiscard]] std::optional<image_features> see(const image& image, call_progress& progress) {
         if (!image_input.do_resize && (image.width != image_input.width || image.height != image_input.height))
             throw error(errc::unsupported_config, {read.image.file.string(), ": do_resize is off, and an image has ", image.width, " x ",
@@ -129,7 +129,7 @@ struct model<Config, Weights>::state {
         for (const request& one : requests) one.options.validate();
         const auto beams = [](const request& one) { return one.options.num_beams > 1; };
         if (std::none_of(requests.begin(), requests.end(), beams)) return pali::generate(net, text, eos, requests, caches, ctx, progress);
-        std::vector<generation> results; // a beam search is a batch already: one request ctx a time
+        std::vector<generation> results; // a beam search is a batch by itself: one request at a time
         for (std::size_t i = 0; i < requests.size(); ++i) {
             const request& one = requests[i];
             std::size_t image_tokens = 0;
@@ -147,7 +147,7 @@ struct model<Config, Weights>::state {
         for (const image_features& image : seen) requests.push_back({.images = std::span(&image, 1), .prompt = prompt, .options = options});
         return answer_all(requests, progress);
     }
-    /// An answer that was stopped before there was a token of it.
+    /// A cancelled answer without tokens.
     [[nodiscard]] generation cancelled(std::string_view prompt, std::size_t image_tokens, double seconds) const {
         const prompt_layout layout = layout_prompt(text, prompt, image_tokens);
         generation result;
@@ -184,7 +184,7 @@ struct model<Config, Weights>::state {
 
 template <model_config Config, weight_storage Weights>
 model<Config, Weights>::model(const std::filesystem::path& folder, const load_options& options) {
-    (void)kernels::active().usable(); // reports a PALI_ARCH that cannot be, before a kernel is called
+    (void)kernels::active().usable(); // reports an unsupported PALI_ARCH before a kernel is called
     m_state = std::make_unique<state>(find_checkpoint(folder), options);
 }
 template <model_config Config, weight_storage Weights>
@@ -300,7 +300,7 @@ std::vector<findings> model<Config, Weights>::find_each(std::span<const image> i
     options.validate();
     const typename state::call call(*m_state);
     stopwatch clock;
-    if (kind == pointing::masks) (void)m_state->mask_decoder(); // before the work of seeing
+    if (kind == pointing::masks) (void)m_state->mask_decoder(); // fails before the images are encoded
     m_state->require_room(1, prompt_of(kind, things));
     call_progress progress =
         m_state->progress_of(options.generate.on_progress, images.size(), images.size(), options.generate.max_new_tokens);

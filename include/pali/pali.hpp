@@ -1,4 +1,4 @@
-// pali: PaliGemma and PaliGemma 2 in C++. Everything that inference needs.
+// pali: PaliGemma and PaliGemma 2 in C++. Umbrella header with everything that inference needs.
 #pragma once
 
 #include <pali/config/registry.hpp>
