@@ -1,4 +1,4 @@
-// Beam search over the decoder: every beam a sequence with a cache of its own, all of them one batch.
+// Beam search over the decoder: each beam is a sequence with its own KV cache; all beams form one batch.
 #pragma once
 
 #include <pali/generate/beam_search.hpp>
@@ -13,18 +13,19 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Where the beams' caches are. The first child of a beam keeps its cache; others copy what was generated into one that nobody continues.
+/// Maps beams to KV caches. The first child of a beam takes over its cache; each other child copies the generated part into an unused
+/// cache.
 class beam_caches {
 public:
-    /// Beam b has cache b.
+    /// Beam b starts with cache b.
     explicit beam_caches(std::size_t beams) : m_slot(beams), m_next(beams), m_taken(beams) {
         for (std::size_t b = 0; b < beams; ++b) m_slot[b] = b;
     }
 
-    /// The cache of a beam.
+    /// The cache index of a beam.
     [[nodiscard]] std::size_t operator[](std::size_t beam) const noexcept { return m_slot[beam]; }
 
-    /// Follows the search: beam b continues steps[b].parent. The first `shared` tokens are the same in all caches.
+    /// Reorders the caches: beam b continues steps[b].parent. The first `shared` tokens are identical in all caches and are not copied.
     void follow(std::span<const beam_search::step> steps, kv_caches& caches, std::size_t shared) {
         std::fill(m_taken.begin(), m_taken.end(), false);
         for (std::size_t b = 0; b < steps.size(); ++b) {
@@ -50,9 +51,9 @@ private:
     std::vector<bool> m_taken;
 };
 
-/// Answers a request by beam search, as transformers' generate(num_beams = n) does. Text and tokens are streamed when the best is known,
-/// under `number`. Progress is reported before each round, stage "search"; stopped, the answer is the best so far. Throws what beam_search,
-/// sampler, lay_out(), embed() and network::logits() throw.
+/// Answers a request by beam search, like transformers' generate(num_beams=n). Text and tokens are streamed under `number` once the best
+/// answer is known. Progress, stage "search", is reported before each round; if it cancels, the answer is the best so far. Throws what
+/// beam_search, sampler, lay_out(), embed() and network::logits() throw.
 template <class Network>
 [[nodiscard]] generation search_beams(Network& net, const tokenizer& text, std::span<const token> eos, const request& one,
                                       kv_caches& caches, context& ctx, call_progress& progress, std::size_t number = 0) {
@@ -116,11 +117,11 @@ template <class Network>
     const bool ended = std::find(eos.begin(), eos.end(), result.tokens.back()) != eos.end();
     result.finish = cancelled ? finish_reason::cancelled : ended ? finish_reason::eos : finish_reason::length;
     result.text = text.decode(std::span(result.tokens).first(result.tokens.size() - (ended ? 1 : 0)));
-    if (cancelled) return result; // no further callbacks
+    if (cancelled) return result; // no further callbacks after cancellation
     for (std::size_t i = 0; i < result.tokens.size() && options.on_token; ++i)
         if (!options.on_token(number, result.tokens[i], result.logprobs[i])) break;
     if (options.on_text && !result.text.empty())
-        (void)options.on_text(number, result.text); // the answer is complete: there is nothing to stop
+        (void)options.on_text(number, result.text); // the answer is complete, so the result is ignored
     return result;
 }
 

@@ -1,4 +1,4 @@
-// The progress of one call: images, prompts and tokens on one scale.
+// Progress of one call: images, prompts and tokens on one scale.
 #pragma once
 
 #include <pali/core/progress.hpp>
@@ -9,31 +9,31 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Counts the steps of a call and reports their share. A step is a layer over one image, a layer over one prompt, or one token of all
-/// answers. Once the callback has returned false it is not called again.
+/// Counts the steps of a call and reports the fraction done. A step is one layer of one image, one layer of one prompt, or one decode step
+/// of the batch. After the callback has returned false it is not called again.
 class call_progress {
 public:
     /// Reports nothing.
     call_progress() = default;
-    /// Reports to `callback`, which has to outlive it, out of `steps`.
+    /// Reports to `callback`, which must outlive this object, on a scale of `steps`.
     call_progress(const progress_callback& callback, std::size_t steps)
         : m_callback(callback ? &callback : nullptr), m_steps(std::max<std::size_t>(steps, 1)) {}
 
-    /// Reports that a stage begins. Returns whether to go on, as all that follow.
+    /// Reports the start of a stage. Returns whether to continue, as do advance() and complete().
     bool begin(std::string_view stage) { return report(stage); }
-    /// Reports another step of it.
+    /// Reports one more step.
     bool advance(std::string_view stage) {
         m_done = std::min(m_done + 1, m_steps);
         return report(stage);
     }
-    /// Reports the end: answers may be shorter than what was allowed.
+    /// Reports completion. Answers may be shorter than allowed, so the count jumps to the end.
     bool complete(std::string_view stage) {
         m_done = m_steps;
         return report(stage);
     }
-    /// Stops the call for another reason than the callback.
+    /// Stops the call for a reason other than the progress callback.
     void stop() noexcept { m_stopped = true; }
-    /// Whether the call is to end.
+    /// Whether the call was stopped.
     [[nodiscard]] bool stopped() const noexcept { return m_stopped; }
 
 private:

@@ -1,4 +1,4 @@
-// What is said about the tensors of a checkpoint: whether they fit, what is left over, which are no numbers.
+// Checks the tensors of a checkpoint: mismatches, unused tensors, weights that are not finite.
 #pragma once
 
 #include <pali/config/checkpoint_config.hpp>
@@ -17,8 +17,8 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Throws errc::checkpoint_mismatch with the tensors that are missing or misshapen, and, if `strict`, with those that are left over and
-/// differences of index and shards; otherwise `on_notice` reports these, one line for each of the two.
+/// Throws errc::checkpoint_mismatch with the missing and misshapen tensors. If `strict`, unused tensors and differences between index and
+/// shards are errors as well; otherwise `on_notice` gets at most one line for each of the two.
 inline void check_tensors(const checkpoint_files& files, const binder& names, const checkpoint_config& read, bool strict,
                           const std::function<void(std::string_view)>& on_notice) {
     const std::string source = files.path().string();
@@ -41,8 +41,8 @@ inline void check_tensors(const checkpoint_files& files, const binder& names, co
                   " not used: " + unused.in_a_row());
 }
 
-/// Throws errc::malformed_file, naming the weights that are no finite numbers: the reason why logits are none. `unused`: names of tensors
-/// that are no part of the model.
+/// Throws errc::malformed_file with the tensors that contain NaN or infinity and so explain logits that are not finite. `unused`: names of
+/// tensors outside the model.
 [[noreturn]] inline void throw_not_finite(const checkpoint_files& files, const std::set<std::string, std::less<>>& unused) {
     const short_list broken = describe_not_finite(files.tensors(), unused);
     if (broken.empty())

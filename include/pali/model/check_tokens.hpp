@@ -1,4 +1,4 @@
-// Tokens that the vocabulary has and the embedding does not: added to a tokenizer without resizing the model.
+// Tokens without an embedding row: they were added to the tokenizer, but the model was not resized.
 #pragma once
 
 #include <pali/config/checkpoint_config.hpp>
@@ -17,8 +17,8 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The vocabulary of a folder whose config.json is `read`. Throws what tokenizer throws, errc::malformed_file where one of its files is a
-/// pointer of Git LFS, and errc::missing_token where a token that prompts and answers get by themselves has no row in the embedding.
+/// Opens the tokenizer of a folder whose config.json is `read`. Throws what tokenizer throws, errc::malformed_file if one of its files is a
+/// Git LFS pointer, and errc::missing_token if BOS, EOS or the newline has no embedding row.
 [[nodiscard]] inline tokenizer open_tokenizer(const std::filesystem::path& folder, const checkpoint_config& read) {
     for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"}) refuse_lfs_pointer(folder / name);
     tokenizer text(folder, read.image_token);
@@ -30,11 +30,11 @@ namespace pali { inline namespace PALI_ABI {
     return text;
 }
 
-/// What to do about a token without a row.
+/// Advice for a token without an embedding row.
 inline constexpr const char* token_rows_cure = "before training, model.resize_token_embeddings(len(tokenizer)) adds the rows";
 
-/// "2 tokens have no row in the embedding, which has 257152: '<new>' (257153), ..."; empty where each token has one. `<image>` needs none,
-/// because features of images take its place.
+/// Returns "2 tokens have no row in the embedding, which has 257152: '<new>' (257153), ...", or "" if every token has a row. `<image>`
+/// needs none, because image features replace it.
 [[nodiscard]] inline std::string describe_tokens_without_rows(const tokenizer& text, std::size_t rows) {
     short_list found;
     const std::optional<token> image = text.id("<image>");
@@ -53,7 +53,7 @@ inline constexpr const char* token_rows_cure = "before training, model.resize_to
         .str();
 }
 
-/// Throws errc::invalid_prompt for a text with a token that has no row.
+/// Throws errc::invalid_prompt if a token has no embedding row.
 inline void require_token_rows(const tokenizer& text, std::span<const token> ids, std::size_t rows) {
     for (const token id : ids)
         if (static_cast<std::size_t>(id) >= rows)

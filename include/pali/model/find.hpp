@@ -1,4 +1,4 @@
-// Answers of detect and segment as objects: boxes in pixels, scores, masks.
+// Converts answers of detect and segment to objects: boxes in pixels, scores, masks.
 #pragma once
 
 #include <pali/core/context.hpp>
@@ -17,8 +17,8 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The options that an answer to `things` is decoded with: those of `options`, limited to the grammar where that is wanted.
-/// Throws what object_constraint throws then.
+/// The generation options for an answer to `things`: those of `options`, restricted to the grammar if `constrained` is set; then it throws
+/// what object_constraint throws.
 [[nodiscard]] inline generate_options decoding_of(const find_options& options, pointing kind, std::string_view things,
                                                   const tokenizer& text) {
     generate_options chosen = options.generate;
@@ -28,9 +28,9 @@ namespace pali { inline namespace PALI_ABI {
 
 inline namespace PALI_SIMD {
 
-/// Reads an answer about an image of width x height pixels. Masks are decoded by `decoder`; without one, objects have none. Never throws
-/// for what the answer says, and errc::invalid_argument for options that find_options::validate() refuses, or tokens without as many
-/// log-probabilities. Each mask costs a pass through the decoder.
+/// Parses an answer about an image of width x height pixels. `decoder` decodes the masks, one decoder pass per mask; if it is null, objects
+/// have no masks. The text of the answer never causes an error. Throws errc::invalid_argument for invalid options and if the numbers of
+/// tokens and log-probabilities differ.
 [[nodiscard]] inline findings read_findings(generation said, const tokenizer& text, std::size_t width, std::size_t height,
                                             const mask_vqvae* decoder, const find_options& options, context& ctx) {
     findings found;
@@ -40,7 +40,7 @@ inline namespace PALI_SIMD {
         found.objects.push_back({.label = one.label,
                                  .score = score_of(one, ranges, said.logprobs),
                                  .box = box_of(one.loc, width, height, options.loc_divisor)});
-    if (options.merge) { // before masks: what is dropped needs none
+    if (options.merge) { // before decoding masks: dropped objects need none
         const std::vector<std::size_t> kept = distinct(found.objects, *options.merge);
         for (std::size_t i = 0; i < kept.size(); ++i) {
             if (kept[i] == i) continue;

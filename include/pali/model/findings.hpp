@@ -1,4 +1,4 @@
-// What detect and segment are asked for, and what they give.
+// Options and results of detect and segment.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -20,23 +20,23 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What pointing at things is.
+/// What is found for each object.
 enum class pointing {
-    boxes, ///< "detect"
-    masks, ///< "segment"
+    boxes, ///< bounding boxes: "detect"
+    masks, ///< bounding boxes and masks: "segment"
 };
 
 namespace find_detail {
 
 constexpr std::string_view blanks = " \t\r\n";
 
-/// Without the blanks and line breaks at both ends.
+/// Removes blanks and line breaks at both ends.
 [[nodiscard]] constexpr std::string_view trimmed(std::string_view text) noexcept {
     text.remove_prefix(std::min(text.find_first_not_of(blanks), text.size()));
     return text.substr(0, text.find_last_not_of(blanks) + 1);
 }
 
-/// Whether the text begins with the verb, in letters of either case, and a blank or nothing follows.
+/// Whether the text begins with the verb, in upper or lower case, followed by a blank or the end of the text.
 [[nodiscard]] constexpr bool begins_with_verb(std::string_view text, std::string_view verb) noexcept {
     if (text.size() < verb.size() || (text.size() > verb.size() && blanks.find(text[verb.size()]) == blanks.npos)) return false;
     return std::equal(verb.begin(), verb.end(), text.begin(),
@@ -45,9 +45,8 @@ constexpr std::string_view blanks = " \t\r\n";
 
 } // namespace find_detail
 
-/// The things in what people write for them: "cat ; dog", or the whole prompt, "detect cat ; dog", with what read_prompt() takes off and
-/// without blanks around it. The verb may be in capitals. Throws errc::invalid_prompt for the prompt of the other kind, and where nothing
-/// is named.
+/// Extracts the objects asked for from user input: "cat ; dog", or a whole prompt, "detect cat ; dog". Removes surrounding blanks and what
+/// read_prompt() removes; the verb may be in upper case. Throws errc::invalid_prompt for the verb of the other kind and for an empty list.
 [[nodiscard]] inline std::string_view things_of(pointing kind, std::string_view text) {
     constexpr std::string_view for_boxes = "detect", for_masks = "segment";
     std::string_view things = find_detail::trimmed(read_prompt(text));
@@ -61,20 +60,20 @@ constexpr std::string_view blanks = " \t\r\n";
     return things;
 }
 
-/// The prompt that asks for it: "detect cat ; dog". Throws what things_of() throws.
+/// Builds the prompt: "detect cat ; dog". Throws what things_of() throws.
 [[nodiscard]] inline std::string prompt_of(pointing kind, std::string_view things) {
     return (kind == pointing::boxes ? "detect " : "segment ") + std::string(things_of(kind, things));
 }
 
-/// How things are found. model.detect(photo, "cat ; dog") has all the defaults.
+/// Options of detect and segment. The defaults suit model.detect(image, "cat ; dog").
 struct find_options {
-    generate_options generate{};          ///< how the answer is decoded
-    bool constrained = false;             ///< decode within the grammar: the answer is well formed and has only the labels asked for
-    std::optional<merge_options> merge{}; ///< drop what is said twice
+    generate_options generate{}; ///< how the answer is decoded
+    bool constrained = false;    ///< restricts decoding to the grammar: the answer is well-formed and has only the labels asked for
+    std::optional<merge_options> merge{}; ///< removes duplicates
     mask_style masks = mask_style::hard;  ///< how a mask is placed in the image
-    int loc_divisor = 1024;               ///< what coordinates are divided by: 1024, or 1023 as big_vision does
+    int loc_divisor = 1024;               ///< divisor of the coordinates: 1024, or 1023 as in big_vision
 
-    /// Throws errc::invalid_argument with the option, its value and the values allowed.
+    /// Throws errc::invalid_argument with the option, its value and the allowed values.
     void validate() const {
         generate.validate();
         (void)box_of({}, 1, 1, loc_divisor);
@@ -82,22 +81,22 @@ struct find_options {
     }
 };
 
-/// What was found in an image. A range of objects, with what else was said.
+/// The objects found in an image, as a range, with the rest of the answer.
 struct findings {
     std::vector<object> objects; ///< in the order of the answer
-    std::size_t skipped = 0;     ///< parts of the answer that were no object: cut off, out of range, without area
-    std::string text;            ///< what was said besides objects
-    generation said;             ///< the answer itself
+    std::size_t skipped = 0;     ///< malformed objects in the answer: truncated, out of range, or without area
+    std::string text;            ///< the text of the answer outside objects
+    generation said;             ///< the whole answer
 
-    /// The first object.
+    /// Iterator to the first object.
     [[nodiscard]] auto begin() const noexcept { return objects.begin(); }
-    /// Behind the last one.
+    /// Iterator past the last object.
     [[nodiscard]] auto end() const noexcept { return objects.end(); }
-    /// Objects found.
+    /// The number of objects.
     [[nodiscard]] std::size_t size() const noexcept { return objects.size(); }
-    /// Whether there are none.
+    /// Whether there are no objects.
     [[nodiscard]] bool empty() const noexcept { return objects.empty(); }
-    /// Object `i`; not checked.
+    /// Object `i`, unchecked.
     [[nodiscard]] const object& operator[](std::size_t i) const noexcept { return objects[i]; }
 };
 

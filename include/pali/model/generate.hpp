@@ -1,4 +1,4 @@
-// The decoding loop: prompts one by one through the decoder, then all answers together, one token a step.
+// The decode loop: prefill of one prompt after the other, then one decode step per token for all answers together.
 #pragma once
 
 #include <pali/generate/answer.hpp>
@@ -15,10 +15,10 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Measures real time, by a clock that is never set.
+/// Measures wall time with a monotonic clock.
 class stopwatch {
 public:
-    /// Seconds since it was made or last asked.
+    /// Returns the seconds since construction or the previous call.
     [[nodiscard]] double lap() {
         const auto now = std::chrono::steady_clock::now();
         const double seconds = std::chrono::duration<double>(now - m_start).count();
@@ -30,23 +30,23 @@ private:
     std::chrono::steady_clock::time_point m_start = std::chrono::steady_clock::now();
 };
 
-/// Answers requests, by sampling or greedily. Each gets the tokens it would get alone: rows of a batch do not touch each other.
-/// A callback that returns false stops all of them. `caches` are used again from call to call. Callbacks number answers from `first_number`
-/// on. Throws what sampler, lay_out(), embed() and network::logits() throw. A step reads the weights once for all answers, and allocates
-/// nothing.
+/// Answers requests by greedy decoding or sampling. A request gets the same tokens in a batch as alone, because the rows of a batch do not
+/// interact. A callback that returns false stops all requests. `caches` are reused across calls. Callbacks number the answers from
+/// `first_number`. Throws what sampler, lay_out(), embed() and network::logits() throw. A decode step reads the weights once for all
+/// answers and does not allocate.
 template <class Network>
 [[nodiscard]] std::vector<generation> generate(Network& net, const tokenizer& text, std::span<const token> eos,
                                                std::span<const request> requests, kv_caches& caches, context& ctx, call_progress& progress,
                                                std::size_t first_number = 0) {
     std::deque<answer> answers;
-    std::vector<std::size_t> active; // answers that want another token
+    std::vector<std::size_t> active; // answers that need another token
     active.reserve(requests.size());
     for (std::size_t i = 0; i < requests.size(); ++i) {
         stopwatch clock;
         const prompt_layout prompt = lay_out(net, text, requests[i].images, requests[i].prompt);
         const std::size_t most_tokens = std::min(requests[i].options.max_new_tokens, net.positions - prompt.tokens.size());
         answer& a = answers.emplace_back(first_number + i, requests[i].options, text, eos, prompt, net.config.vocab, most_tokens);
-        if (progress.stopped()) continue; // it has its prompt and no token
+        if (progress.stopped()) continue; // cancelled: keep the prompt, generate nothing
         kv_cache& cache = caches.prepare(i, net.config, prompt.tokens.size() + most_tokens);
         const arena::frame frame(ctx.scratch);
         const auto words = std::span(prompt.tokens).subspan(prompt.image_tokens);
@@ -75,7 +75,7 @@ template <class Network>
         for (std::size_t row = 0; row < active.size(); ++row) {
             answer& a = answers[active[row]];
             a.timings().decode_s += seconds;
-            if (progress.stopped()) break; // by a callback of the answer before
+            if (progress.stopped()) break; // by a callback of a preceding answer
             if (a.take({logits.data() + row * vocab, vocab})) active[kept++] = active[row];
             if (a.stopped()) progress.stop();
         }

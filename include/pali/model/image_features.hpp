@@ -1,4 +1,4 @@
-// What the decoder sees of an image.
+// Features of an encoded image.
 #pragma once
 
 #include <pali/core/tensor.hpp>
@@ -7,11 +7,12 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The tokens of one image: outputs of vision tower and projector, (tokens, hidden). They do not depend on the prompt: compute them
-/// once and ask many times. Plain memory, independent of the model that made it.
+/// The image tokens of one image: output of vision tower and projector. They do not depend on the prompt, so encode once and ask many
+/// times. Owns its memory and does not depend on the lifetime of the model.
 struct image_features {
-    matrix values;                     ///< (tokens, hidden)
-    std::size_t width = 0, height = 0; ///< of the image that it was made of, pixels: what boxes are placed in
+    matrix values;          ///< (tokens, hidden)
+    std::size_t width = 0;  ///< width of the original image, pixels; boxes are scaled to it
+    std::size_t height = 0; ///< height of the original image, pixels
 };
 
 }} // namespace pali::PALI_ABI

@@ -1,4 +1,4 @@
-// The key-value caches of a model, used again from call to call.
+// The KV caches of a model, reused across calls.
 #pragma once
 
 #include <pali/decoder/kv_cache.hpp>
@@ -8,13 +8,13 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// One cache for each sequence that is answered at the same time.
+/// One KV cache per sequence of a batch.
 class kv_caches {
 public:
-    /// Without caches; those to come keep numbers of `type`.
+    /// No caches yet. Later ones store elements of `type`.
     explicit kv_caches(kv_type type = kv_type::f32) : m_type(type) {}
 
-    /// Cache `i`, for sequences of `capacity` tokens: the one that is there, when it is large enough. Throws std::bad_alloc.
+    /// Returns cache `i` with room for `capacity` tokens. Reuses the existing cache if it is large enough. Throws std::bad_alloc.
     template <decoder_config Config>
     kv_cache& prepare(std::size_t i, const Config& config, std::size_t capacity) {
         while (m_caches.size() <= i) m_caches.emplace_back(config, capacity, m_type);
@@ -22,12 +22,12 @@ public:
         return m_caches[i];
     }
 
-    /// Cache `i`, which was prepared.
+    /// Cache `i`; prepare(i) must have been called.
     [[nodiscard]] kv_cache& operator[](std::size_t i) noexcept { return m_caches[i]; }
 
 private:
     kv_type m_type;
-    std::deque<kv_cache> m_caches; // they stay where they are when others come
+    std::deque<kv_cache> m_caches; // a deque: references stay valid when it grows
 };
 
 }} // namespace pali::PALI_ABI

@@ -1,4 +1,4 @@
-// How a model is held.
+// Options of loading a checkpoint.
 #pragma once
 
 #include <pali/core/progress.hpp>
@@ -12,18 +12,19 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// How a checkpoint is loaded.
+/// Options of loading a checkpoint.
 struct load_options {
-    std::size_t threads = 0;  ///< of the model, the caller's included; 0: as many as the machine has
-    bool pin_threads = false; ///< keeps each thread but the caller's on a processor of its own, where nothing else needs them (on Linux;
-                              ///< Windows has not been run)
+    std::size_t threads = 0;  ///< number of threads, the caller's included; 0: one per processor
+    bool pin_threads = false; ///< pins each thread except the caller's to its own processor; best on a machine without other load (Linux;
+                              ///< untested on Windows)
     pali::residency residency = residency::mapped; ///< where the weights are read from
-    kv_type kv_cache = kv_type::f32;               ///< numbers that keys and values of earlier tokens are kept in
-    std::filesystem::path mask_decoder{}; ///< vae-oid.npz, for segment; without: found in the folder of the checkpoint when it is needed
-    progress_callback on_progress{};      ///< stage "load"; false stops with errc::cancelled
-    bool strict = false;                  ///< tensors that the model does not use, and an index that differs from its shards, are errors
-    std::function<void(std::string_view)> on_notice{}; ///< told once about each of the two where they are no errors, and about tokens
-                                                       ///< without a row in the embedding: a line with the folder and ten names at most
+    kv_type kv_cache = kv_type::f32;               ///< element type of the KV cache
+    std::filesystem::path mask_decoder{};          ///< vae-oid.npz, for segment; if empty, the checkpoint folder is searched on first use
+    progress_callback on_progress{};               ///< stage "load"; returning false throws errc::cancelled
+    bool strict = false;                           ///< makes unused tensors, and an index that differs from its shards, errors
+    std::function<void(std::string_view)>
+        on_notice{}; ///< called once each for unused tensors and for index differences, unless strict,
+                     ///< and for tokens without an embedding row: one line with the folder and at most ten names
 };
 
 }} // namespace pali::PALI_ABI

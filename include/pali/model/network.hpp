@@ -1,4 +1,4 @@
-// The three parts of a PaliGemma, bound to the weights of a checkpoint.
+// Vision tower, projector and decoder, bound to the weights of a checkpoint.
 #pragma once
 
 #include <pali/config/require_fit.hpp>
@@ -23,16 +23,16 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Vision tower, projector and decoder, without weights until a visitor fills them.
+/// Vision tower, projector and decoder. They have no weights until bind() is called.
 template <model_config Config, weight_storage Storage>
 struct network_modules {
-    /// A vision_config: the type of the configuration's tower.
+    /// The type of the vision tower's configuration.
     using vision_type = std::remove_cvref_t<decltype(std::declval<Config>().vision)>;
 
-    /// Of these sizes.
+    /// Modules with the sizes of `c`.
     explicit network_modules(const Config& c) : config(c), vision(config.vision), project{config, {}}, decoder(config) {}
 
-    /// Visits every tensor, by its published name. `tied`: embedding and head are one matrix.
+    /// Visits every tensor by its published name. `tied`: embedding and head are one matrix.
     template <tensor_visitor V>
     void bind(const V& root, bool tied) {
         vision.bind(root["vision_tower"]["vision_model"]);
@@ -40,15 +40,14 @@ struct network_modules {
         decoder.bind(root["language_model"], tied);
     }
 
-    [[no_unique_address]] Config config;                 ///< what it was built for
+    [[no_unique_address]] Config config;                 ///< sizes of all modules
     siglip<vision_type, typename Storage::tower> vision; ///< pixels (3, S, S) -> (P, vision hidden)
-    projector<Config, typename Storage::tower> project;  ///< -> (P, hidden)
+    projector<Config, typename Storage::tower> project;  ///< (P, vision hidden) -> (P, hidden)
     gemma<Config, Storage> decoder;                      ///< (T, hidden) -> (T, hidden) and logits
 };
 
-/// Throws what loading the tensors of `files` with weights of type `Storage` would throw, and reads no weights, except that a head is
-/// compared with the embedding. Notices and `strict` are those of load_options. Returns the names of the tensors that the model does not
-/// use, buffers included.
+/// Throws what loading `files` with weights of type `Storage` would throw. Reads only names and shapes, except that a head is compared with
+/// the embedding. `strict` and `on_notice` are those of load_options. Returns the names of unused tensors, buffers included.
 template <weight_storage Storage>
 std::set<std::string, std::less<>> check_parts(const checkpoint_files& files, const checkpoint_config& read, bool strict = false,
                                                const std::function<void(std::string_view)>& on_notice = {}) {
@@ -59,15 +58,15 @@ std::set<std::string, std::less<>> check_parts(const checkpoint_files& files, co
     return names.unused_names();
 }
 
-/// The modules, and the memory that their weights lie in.
+/// The modules together with the memory that holds their weights.
 template <model_config Config, weight_storage Storage>
 class network : public network_modules<Config, Storage> {
 public:
     using network_modules<Config, Storage>::config;
     using network_modules<Config, Storage>::decoder;
 
-    /// Binds the tensors of `folder`, for which `read` is its config.json. Throws errc::config_mismatch or errc::checkpoint_mismatch
-    /// with what does not fit, errc::cancelled when `options.on_progress` returns false.
+    /// Binds the tensors of `folder`, whose config.json is `read`. Throws errc::config_mismatch or errc::checkpoint_mismatch with the
+    /// mismatches, and errc::cancelled if `options.on_progress` returns false.
     network(const std::filesystem::path& folder, const checkpoint_config& read, const load_options& options, context& ctx)
         : network_modules<Config, Storage>(make_config<Config>(read)), positions(read.positions), m_tied(read.tied), m_files(folder) {
         binder names(m_files.tensors(), m_files.path().string());
@@ -78,10 +77,10 @@ public:
                                 [&](std::span<const std::byte> tensor) { m_files.forget(tensor); });
     }
 
-    std::size_t positions; ///< most tokens of a sequence
+    std::size_t positions; ///< maximum sequence length
 
-    /// Hidden states (T, D) -> logits (T, V), in scratch memory, with the final softcap. Throws errc::malformed_file where one is not
-    /// finite, with the weights that are not.
+    /// Hidden states (T, D) -> logits (T, V), in scratch memory, with the final softcap. Throws errc::malformed_file if a logit is not
+    /// finite, and names the weights that are not finite.
     [[nodiscard]] matrix_view logits(const matrix_view& hidden, context& ctx) const {
         matrix_view y = decoder.uncapped_logits(hidden, ctx);
         if (!kernels::are_finite(y.data(), y.size())) throw_not_finite(m_files, m_unused);
@@ -89,17 +88,17 @@ public:
         return y;
     }
 
-    /// Tokens of one image.
+    /// Image tokens per image.
     [[nodiscard]] std::size_t image_tokens() const noexcept { return patch_count(config.vision); }
-    /// The files behind the weights.
+    /// The files that hold the weights.
     [[nodiscard]] const checkpoint_files& files() const noexcept { return m_files; }
-    /// Whether its config.json says that embedding and head are one matrix.
+    /// Whether config.json ties embedding and head.
     [[nodiscard]] bool tied() const noexcept { return m_tied; }
 
 private:
     bool m_tied;
     checkpoint_files m_files;
-    std::set<std::string, std::less<>> m_unused; // names of tensors that are no part of the model
+    std::set<std::string, std::less<>> m_unused; // names of tensors outside the model
     page_memory m_memory;
 };
 

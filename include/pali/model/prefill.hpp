@@ -1,4 +1,4 @@
-// The prompt through the decoder: image features, then text, in one pass.
+// Prefill: image features and prompt tokens through the decoder in one pass.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -19,8 +19,8 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Features of the images, in order, then embeddings of the tokens: (image tokens + text tokens, hidden), in scratch memory.
-/// Throws errc::invalid_argument for features of another width and tokens outside of the vocabulary.
+/// Concatenates the features of the images, in order, and the embeddings of the tokens: (image tokens + text tokens, hidden), in scratch
+/// memory. Throws errc::invalid_argument for features of another width and for tokens outside the vocabulary.
 template <class Network>
 [[nodiscard]] matrix_view embed(const Network& net, std::span<const image_features> images, std::span<const token> text, context& ctx) {
     std::size_t seen = 0;
@@ -40,8 +40,8 @@ template <class Network>
     return x;
 }
 
-/// A sequence: image tokens, BOS, the prompt, "\n". Throws what layout_prompt() throws, errc::invalid_prompt for a token without a row in
-/// the embedding, and where the model has no positions for the sequence and `more` tokens.
+/// Builds the token sequence: image tokens, BOS, the prompt, "\n". Throws what layout_prompt() throws, and errc::invalid_prompt for a token
+/// without an embedding row and for a sequence that, with `more` tokens, exceeds the positions of the model.
 template <class Network>
 [[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::size_t image_tokens, std::string_view prompt,
                                     std::size_t more = 1) {
@@ -54,7 +54,7 @@ template <class Network>
                      " positions of the model (max_position_embeddings in config.json); ask with a shorter prompt or fewer images"});
     return layout;
 }
-/// The same with the features of images: as many image tokens as they have rows.
+/// Same, with one image token per feature row.
 template <class Network>
 [[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::span<const image_features> images,
                                     std::string_view prompt, std::size_t more = 1) {
@@ -63,9 +63,9 @@ template <class Network>
     return lay_out(net, text, rows, prompt, more);
 }
 
-/// Starts the sequence in `cache` with a prompt whose tokens all see each other, followed by `suffix`, which is causal.
-/// Returns the outputs of the last block for all rows, (T, hidden), not normalised, in scratch memory; nothing when
-/// `progress`, stage "prefill", stopped it. Throws what embed() throws, and errc::capacity_exceeded where the cache is too small.
+/// Starts the sequence in `cache` with `prompt`, whose tokens attend to each other in both directions, followed by `suffix`, which is
+/// causal. Returns the outputs of the last block, (T, hidden), before the final norm, in scratch memory; nothing if `progress`, stage
+/// "prefill", cancels. Throws what embed() throws, and errc::capacity_exceeded if the cache is too small.
 template <class Network>
 [[nodiscard]] std::optional<matrix_view> prefill(Network& net, std::span<const image_features> images, std::span<const token> prompt,
                                                  std::span<const token> suffix, kv_cache& cache, context& ctx, call_progress& progress) {

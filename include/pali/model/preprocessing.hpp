@@ -1,4 +1,4 @@
-// The image's way into the model, as preprocessor_config.json describes it.
+// Converts the preprocessor configuration of a checkpoint to the options of preprocess().
 #pragma once
 
 #include <pali/config/checkpoint_config.hpp>
@@ -8,7 +8,7 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What the checkpoint's files say of images, in the form that preprocess() takes.
+/// The options of preprocess() that `read` describes.
 [[nodiscard]] inline preprocessing preprocessing_of(const image_config& read) {
     preprocessing out{.width = read.width,
                       .height = read.height,

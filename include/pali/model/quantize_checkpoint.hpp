@@ -1,4 +1,4 @@
-// A checkpoint with the matrices of its decoder in small integers, as files that are mapped like any other.
+// Quantizes the decoder of a checkpoint to int8 or int4; the result can be mmapped like any other checkpoint.
 #pragma once
 
 #include <pali/config/checkpoint_config.hpp>
@@ -36,11 +36,10 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What a checkpoint was quantized to, "int8" or "int4"; empty for one that was not.
+/// The storage a checkpoint was quantized to, "int8" or "int4"; empty if it is not quantized.
 [[nodiscard]] inline std::string quantized_weights(const checkpoint_files& files) { return files.metadata(weights_key); }
 
-/// The files of a folder but its weights, in whatever format: configuration, tokenizer, mask decoder. In the order of their names. Throws
-/// errc::cannot_open.
+/// The files of a folder except weights in any format: configuration, tokenizer, mask decoder. Sorted by name. Throws errc::cannot_open.
 [[nodiscard]] inline std::vector<std::filesystem::path> all_but_weights(const std::filesystem::path& folder) {
     std::vector<std::filesystem::path> found;
     std::error_code failed;
@@ -50,7 +49,7 @@ namespace pali { inline namespace PALI_ABI {
         const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
         std::error_code unknown;
         const bool weights =
-            kind == ".safetensors" || name.ends_with(".index.json") || (holds_weights(kind) && kind != ".npz"); // .npz: of the mask decoder
+            kind == ".safetensors" || name.ends_with(".index.json") || (holds_weights(kind) && kind != ".npz"); // .npz is the mask decoder
         if (!weights && entry.is_regular_file(unknown)) found.push_back(entry.path());
     }
     if (failed) throw error(errc::cannot_open, {folder.string(), ": ", failed.message()});
@@ -58,7 +57,7 @@ namespace pali { inline namespace PALI_ABI {
     return found;
 }
 
-/// Copies them over what is there. Throws errc::cannot_open, and errc::cannot_write.
+/// Copies those files and overwrites existing ones. Throws errc::cannot_open and errc::cannot_write.
 inline void copy_all_but_weights(const std::filesystem::path& from, const std::filesystem::path& to) {
     for (const std::filesystem::path& file : all_but_weights(from)) {
         std::error_code failed;
@@ -67,7 +66,7 @@ inline void copy_all_but_weights(const std::filesystem::path& from, const std::f
     }
 }
 
-/// Throws errc::invalid_argument, naming a file in `to` that quantize_checkpoint() would replace with other contents.
+/// Throws errc::invalid_argument with the first file in `to` that quantize_checkpoint() would replace by different contents.
 inline void require_nothing_replaced(const std::filesystem::path& from, const std::filesystem::path& to) {
     const auto refuse = [](const std::filesystem::path& file) {
         throw error(
@@ -91,10 +90,10 @@ inline void require_nothing_replaced(const std::filesystem::path& from, const st
     }
 }
 
-/// Names of tensors in a file.
+/// Tensor names of a file.
 using name_set = std::set<std::string, std::less<>>;
 
-/// Rows [first, first + count) of a matrix of a file.
+/// Rows [first, first + count) of a matrix.
 [[nodiscard]] inline tensor_info slice_rows(const tensor_info& tensor, std::size_t first, std::size_t count) {
     const std::size_t row = tensor.shape[1] * size_of(tensor.type);
     return {tensor.type, {count, tensor.shape[1]}, tensor.bytes.subspan(first * row, count * row), tensor.file};
@@ -102,19 +101,19 @@ using name_set = std::set<std::string, std::less<>>;
 
 inline namespace PALI_SIMD {
 
-/// The matrices that modules hold in codes, by published name, and whether each has a row for each token, so that its last strip may be
-/// filled up: a tensor_visitor, which selects by the type of the member. A head of its own and one that repeats the embedding are both
-/// visited where the checkpoint has them.
+/// A tensor_visitor that collects the quantized matrices by published name, and whether each is a vocabulary, whose last strip may be
+/// padded. It selects by the type of the member. A separate head, and one that repeats the embedding, are visited if the checkpoint has
+/// them.
 class coded_matrices {
 public:
     using names = std::map<std::string, bool, std::less<>>; ///< published name -> whether it is a vocabulary
 
-    /// Fills `found`. `there` are the published names of the checkpoint's tensors.
+    /// Fills `found`. `there` holds the published names of the checkpoint's tensors.
     coded_matrices(names& found, const name_set& there, std::string prefix = {})
         : m_found(&found), m_there(&there), m_prefix(std::move(prefix)) {}
 
     /// @{
-    /// As a tensor_visitor.
+    /// Operations of tensor_visitor.
     [[nodiscard]] coded_matrices operator[](const std::string& name) const { return {*m_found, *m_there, m_prefix + name + "."}; }
     template <std::size_t Bits>
     void matrix(const std::string& name, quantized_rows<Bits>&, const std::vector<std::size_t>&) const {
@@ -139,7 +138,7 @@ private:
     std::string m_prefix;
 };
 
-/// Those of a checkpoint that is to be held in `Storage`.
+/// The matrices that are quantized when a checkpoint is held in `Storage`.
 template <weight_storage Storage>
 [[nodiscard]] coded_matrices::names matrices_in_codes(const checkpoint_files& files, const checkpoint_config& read) {
     const tensor_names published(files.tensors());
@@ -150,8 +149,8 @@ template <weight_storage Storage>
     return found;
 }
 
-/// What the file of quantized weights will hold: for each matrix `in_codes` its codes and its scales, and all else as it was.
-/// Throws errc::invalid_argument for a matrix that cannot be quantized.
+/// The entries of the output file: codes and scales for each matrix `in_codes`, all other tensors unchanged. Throws errc::invalid_argument
+/// for a matrix that cannot be quantized.
 template <weight_storage Storage>
 [[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantized_entries(const tensor_table& tensors,
                                                                                               const coded_matrices::names& in_codes) {
@@ -174,29 +173,29 @@ template <weight_storage Storage>
     return entries;
 }
 
-/// Throws what opening the checkpoint and its mask decoder would throw, without reading weights. Returns the names of the tensors that the
-/// model does not use.
+/// Throws what opening the checkpoint and its mask decoder would throw, without reading the weights. Returns the names of unused tensors.
 [[nodiscard]] inline name_set check_folder(const checkpoint_files& files, const checkpoint_config& read) {
     const std::filesystem::path folder = folder_of_checkpoint(files.path());
     name_set unused = check_parts<bf16>(files, read);
-    (void)open_tokenizer(folder, read).encode("a"); // sentencepiece refuses a file when it is first used
+    (void)open_tokenizer(folder, read).encode("a"); // encode: sentencepiece rejects a malformed file on first use
     if (const auto masks = find_mask_vqvae(folder)) (void)mask_vqvae(*masks);
     return unused;
 }
 
-/// Reads the Hugging Face folder `given`, as find_checkpoint() takes it, and writes `to`: the same, with the decoder in the weights of
-/// `Storage` (int8 or int4) in one model.safetensors. Weights pass through in pieces of 16 MiB, so a checkpoint of any size needs some tens
-/// of megabytes of memory. `threads` counts the caller, 0: as many as the machine has; `progress` is asked after each piece, stage
-/// "quantize". Before any work throws what opening the folder as a model would throw, which its mask decoder and config.json are part of;
-/// errc::invalid_argument where the folder is quantized already, is `to`, or has a matrix that does not consist of whole strips and groups
-/// (of embedding and head the last strip is filled up with zeros), and, without `overwrite`, where a file in `to` would be replaced by
-/// another. Throws errc::malformed_file for weights that are not finite, errc::cannot_write, errc::cancelled. Tensors that the model does
-/// not use are copied as they are. A model.safetensors that was in `to` is replaced when all is done, or stays.
+/// Quantizes the Hugging Face folder `given` (see find_checkpoint()) to `Storage`, int8 or int4, and writes the folder `to` with the
+/// decoder quantized, in one model.safetensors. Weights are streamed in pieces of 16 MiB, so a checkpoint of any size needs a few tens of
+/// megabytes of memory. `threads` includes the caller; 0: one per processor. `progress`, stage "quantize", is called after each piece.
+///
+/// Checks first, and throws what opening the folder as a model would throw, config.json and mask decoder included. Throws
+/// errc::invalid_argument if the folder is already quantized, if it is `to`, if a matrix is not a whole number of strips and groups (the
+/// last strip of embedding and head is zero-padded), and, without `overwrite`, if a file in `to` would be replaced by different contents.
+/// Then throws errc::malformed_file for weights that are not finite, errc::cannot_write, errc::cancelled. Unused tensors are copied
+/// unchanged. An existing model.safetensors in `to` is replaced on success and kept on failure.
 template <weight_storage Storage>
 void quantize_checkpoint(const std::filesystem::path& given, const std::filesystem::path& to, std::size_t threads = 0,
                          const progress_callback& progress = {}, bool overwrite = false) {
     using quantized_matrix = typename Storage::matrix;
-    constexpr std::size_t bytes_a_piece = std::size_t{16} << 20; // of the file that is read
+    constexpr std::size_t bytes_a_piece = std::size_t{16} << 20; // of the input file
     const checkpoint_files files(given);
     const std::filesystem::path from = files.path();
     if (const std::string weights = quantized_weights(files); !weights.empty())
@@ -211,16 +210,16 @@ void quantize_checkpoint(const std::filesystem::path& given, const std::filesyst
     const name_set unused = check_folder(files, config);
     const coded_matrices::names in_codes = matrices_in_codes<Storage>(files, config);
     const auto entries = quantized_entries<Storage>(files.tensors(), in_codes);
-    const std::filesystem::path beside = folder_of_checkpoint(from); // what a model needs besides its weights
+    const std::filesystem::path beside = folder_of_checkpoint(from); // the files that a model needs in addition to its weights
     if (!overwrite) require_nothing_replaced(beside, to);
     std::filesystem::create_directories(to, failed);
     if (failed) throw error(errc::cannot_write, {to.string(), ": ", failed.message()});
 
     safetensors_writer out(to / "model.safetensors", entries, {{"format", "pt"}, {std::string(weights_key), Storage::name}});
     thread_pool pool(threads);
-    std::size_t whole = 0, done = 0; // bytes of the tensors
+    std::size_t whole = 0, done = 0; // bytes of all tensors
     for (const auto& [name, tensor] : files.tensors()) whole += tensor.bytes.size();
-    const auto pass = [&](std::span<const std::byte> read) { // what was read is done with
+    const auto pass = [&](std::span<const std::byte> read) { // reports progress and releases the pages that were read
         files.forget(read);
         done += read.size();
         if (progress && !progress("quantize", static_cast<double>(done) / static_cast<double>(whole)))

@@ -1,4 +1,4 @@
-// One question of a batch.
+// One request of a batch.
 #pragma once
 
 #include <pali/generate/generate_options.hpp>
@@ -9,11 +9,11 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Images, a prompt, and options of its own. What it refers to has to live until the answer is there.
+/// Images, a prompt and options. All referenced objects must outlive the call.
 struct request {
-    std::span<const image_features> images; ///< in the order that the model sees them; may be none
-    std::string_view prompt;                ///< UTF-8; read_prompt() says what is taken off
-    generate_options options{};             ///< of this answer alone
+    std::span<const image_features> images; ///< in the order that the model sees them; may be empty
+    std::string_view prompt;                ///< UTF-8; see read_prompt() for the markers that are removed
+    generate_options options{};             ///< for this answer only
 };
 
 }} // namespace pali::PALI_ABI

@@ -1,4 +1,4 @@
-// What the model thinks of a text that is given: log-probabilities, hidden states, logits.
+// Evaluates a given text: log-probabilities, hidden states, logits.
 #pragma once
 
 #include <pali/generate/log_softmax.hpp>
@@ -16,7 +16,7 @@ namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 namespace model_detail {
 
-/// The whole sequence through the decoder in one pass; x (T, hidden) in scratch memory, not normalised.
+/// Runs the whole sequence through the decoder in one pass; x (T, hidden) in scratch memory, before the final norm.
 template <class Network>
 [[nodiscard]] matrix_view forward(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                                   std::span<const token> suffix, kv_caches& caches, context& ctx) {
@@ -29,7 +29,7 @@ template <class Network>
 
 } // namespace model_detail
 
-/// Hidden states after the last norm, (T, hidden), of a prompt and a causal suffix. Throws what lay_out() and embed() throw.
+/// Hidden states after the final norm, (T, hidden), of a prompt and a causal suffix. Throws what lay_out() and embed() throw.
 template <class Network>
 [[nodiscard]] matrix hidden_states(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                                    std::string_view suffix, kv_caches& caches, context& ctx) {
@@ -38,7 +38,7 @@ template <class Network>
     return copy_of(net.decoder.normalise(x, ctx));
 }
 
-/// Logits, (T, vocabulary), of a prompt and a causal suffix. Throws the same.
+/// Logits, (T, vocabulary), of a prompt and a causal suffix. Throws what lay_out(), embed() and network::logits() throw.
 template <class Network>
 [[nodiscard]] matrix logits(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                             std::string_view suffix, kv_caches& caches, context& ctx) {
@@ -47,8 +47,8 @@ template <class Network>
     return copy_of(net.logits(net.decoder.normalise(x, ctx), ctx));
 }
 
-/// Log-probabilities of an answer and its end, given images and prompt: one pass, and the head over the answer's rows only.
-/// Throws the same.
+/// Log-probabilities of an answer and its end-of-sequence token, given images and prompt. Costs one decoder pass; the head runs only over
+/// the rows of the answer. Throws what lay_out(), embed() and network::logits() throw.
 template <class Network>
 [[nodiscard]] score_result score(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                                  std::string_view answer, kv_caches& caches, context& ctx) {
@@ -57,7 +57,7 @@ template <class Network>
     result.tokens = encode_answer(text, answer);
     const std::size_t count = result.tokens.size();
     auto x = model_detail::forward(net, text, images, prompt, std::span(result.tokens).first(count - 1), caches, ctx);
-    constexpr std::size_t rows_at_once = 8; // 8 MB of logits of a released model
+    constexpr std::size_t rows_at_once = 8; // 8 MB of logits for a released model
     for (std::size_t first = 0; first < count; first += rows_at_once) {
         const arena::frame inner(ctx.scratch);
         const std::size_t n = std::min(rows_at_once, count - first);

@@ -1,4 +1,4 @@
-// A model back to a file: every tensor under the name and in the type that its checkpoint has.
+// Writes a model to a safetensors file, with the tensor names and dtypes of its checkpoint.
 #pragma once
 
 #include <pali/core/bfloat16.hpp>
@@ -25,7 +25,7 @@ namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 namespace write_detail {
 
-/// Appends `count` numbers, converted to `type`, in pieces.
+/// Appends `count` elements, converted to `type` piece by piece.
 template <class Element>
 void append_as(safetensors_writer& out, const std::string& name, dtype type, const Element* numbers, std::size_t count) {
     constexpr std::size_t piece = std::size_t{1} << 16;
@@ -42,13 +42,13 @@ void append_as(safetensors_writer& out, const std::string& name, dtype type, con
     else append(+[](float x) { return float16(x); });
 }
 
-/// The tensors that modules hold, by published name, and what appends each to a file.
+/// A tensor_visitor that collects, by published name, how each tensor of the modules is written.
 class collected {
 public:
     struct tensor {
-        std::vector<std::size_t> shape; ///< published
+        std::vector<std::size_t> shape; ///< published shape
         std::function<void(safetensors_writer& out, const std::string& name, const tensor_info&)>
-            append; ///< as the tensor of the checkpoint is
+            append; ///< writes the tensor in the dtype and layout of the original
     };
     using tensors = std::map<std::string, tensor, std::less<>>;
 
@@ -62,7 +62,7 @@ public:
                                     [&from, shape](safetensors_writer& out, const std::string& written, const tensor_info& original) {
                                         if (original.shape == shape)
                                             return append_as(out, written, original.type, from.data, from.count * from.width);
-                                        std::vector<Element> turned; // a convolution whose channels come last in the file
+                                        std::vector<Element> turned; // a convolution that is channels-last in the file
                                         turned.reserve(from.count * from.width);
                                         const std::size_t channels = shape[1], pixels = from.width / channels;
                                         for (std::size_t row = 0; row < from.count; ++row)
@@ -92,7 +92,7 @@ public:
                                     }};
     }
     [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
-    /// As when it was loaded: a head of its own stays one, and nothing else is written twice.
+    /// Same condition as on loading: a separate head is visited, and nothing is written twice.
     [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string& other) const {
         const auto mine = m_there->find(m_prefix + name), its = m_there->find(m_prefix + other);
         if (mine == m_there->end()) return true;
@@ -107,10 +107,10 @@ private:
 
 } // namespace write_detail
 
-/// Writes the tensors of a model to the file `to`, each under the name, in the type and in the layout that it has in the checkpoint which
-/// the model was loaded from. Tensors that the model does not use, a repeated head among them, are copied. With weights that hold the
-/// checkpoint's numbers exactly (f32, or the type of the file) the file equals the checkpoint tensor by tensor; a quantized one is
-/// reproduced byte for byte. Throws errc::invalid_argument where the model holds other codes than the file did, errc::cannot_write.
+/// Writes the tensors of a model to `to`, each with the name, dtype and layout of the checkpoint that the model was loaded from. Unused
+/// tensors, including a repeated head, are copied. If the storage represents the checkpoint exactly (f32, or the dtype of the file), the
+/// file equals the checkpoint tensor by tensor; a quantized checkpoint is reproduced byte for byte. Throws errc::invalid_argument if the
+/// model's storage is quantized differently from the file, and errc::cannot_write.
 template <class Network>
 void write_checkpoint(Network& net, const std::filesystem::path& to) {
     const tensor_table& table = net.files().tensors();
@@ -124,7 +124,7 @@ void write_checkpoint(Network& net, const std::filesystem::path& to) {
     for (const auto& [name, tensor] : table) entries[name] = {tensor.type, tensor.shape};
     safetensors_writer out(to, entries, net.files().metadata());
     for (const auto& [name, tensor] : table) {
-        if (out.missing(name) == 0) continue; // scales, which went with their codes
+        if (out.missing(name) == 0) continue; // scales, written together with their codes
         const auto held = tensors.find(names.published(name));
         if (held == tensors.end()) {
             if (!name.ends_with(scales_suffix) || !tensors.contains(names.published(name.substr(0, name.size() - scales_suffix.size()))))
