@@ -1,4 +1,4 @@
-// Self-attention of the decoder: rotary positions, grouped queries, and the prefix-LM mask over a cache.
+// Self-attention of the decoder: RoPE, grouped queries, and the prefix-LM mask over a KV cache.
 #pragma once
 
 #include <pali/decoder/sequence.hpp>
@@ -12,15 +12,18 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Gemma's attention. Grouped queries: Ainslie et al., arXiv 2305.13245; softcap and window: arXiv 2408.00118, section 2.
+/// Gemma's attention. Grouped-query attention: Ainslie et al., arXiv 2305.13245. Softcap and window: arXiv 2408.00118, section 2.
 template <decoder_config Config, weight_storage Storage>
 struct gemma_attention {
-    /// query (heads · head_dim, D), key and value (kv_heads · head_dim, D), output (D, heads · head_dim); no biases.
-    linear<Storage> query, key, value, output;
-    kernels::attention_shape shape;    ///< heads, and what is done to scores
-    std::size_t layer = 0, window = 0; ///< number in the caches; sliding window, tokens, 0: none
+    linear<Storage> query;          ///< (heads · head_dim, D), no bias
+    linear<Storage> key;            ///< (kv_heads · head_dim, D), no bias
+    linear<Storage> value;          ///< (kv_heads · head_dim, D), no bias
+    linear<Storage> output;         ///< (D, heads · head_dim), no bias
+    kernels::attention_shape shape; ///< heads, scale and softcap
+    std::size_t layer = 0;          ///< layer index in the KV caches
+    std::size_t window = 0;         ///< sliding window in tokens; 0: none
 
-    /// x (T, D) -> (T, D), in scratch memory. Keys and values go to the caches, behind what they hold.
+    /// x (T, D) -> (T, D), in scratch memory. Stores keys and values in the KV caches, behind their current length.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope,
                                          context& ctx) const {
         auto [q, k, v] = linear<Storage>::each(x, ctx, query, key, value);
@@ -42,7 +45,7 @@ struct gemma_attention {
         return output(mixed, ctx);
     }
 
-    /// Names of layer `index`, below "self_attn.".
+    /// Binds the tensors of layer `index`, below "self_attn.".
     template <tensor_visitor V>
     void bind(const V& names, const Config& config, std::size_t index) {
         shape = {.heads = config.heads,
@@ -58,12 +61,12 @@ struct gemma_attention {
         output.bind(names["o_proj"], config.hidden, config.heads * config.head_dim, false);
     }
 
-    /// The position of the first token: 1, as in transformers modeling_paligemma.py. Only differences of positions matter but for rounding.
+    /// Position of the first token: 1, as in transformers modeling_paligemma.py. RoPE depends on position differences only, up to rounding.
     static constexpr std::size_t first_position = 1;
 
 private:
     void remember(const sequence& s, rows<float> k, rows<float> v, const kernels::rope_table& rope, thread_pool& threads) const {
-        constexpr std::size_t tokens_a_task = 16; // a cache line of each number of their keys
+        constexpr std::size_t tokens_a_task = 16; // one cache line per element of the transposed keys
         threads.run((s.count + tokens_a_task - 1) / tokens_a_task * shape.kv_heads, [&](std::size_t task) {
             const std::size_t first = task / shape.kv_heads * tokens_a_task, head = task % shape.kv_heads, offset = head * shape.head_dim;
             for (std::size_t t = first; t < std::min(s.count, first + tokens_a_task); ++t) {

@@ -1,4 +1,4 @@
-// One layer of the decoder.
+// A decoder layer: attention and gated MLP, each with its norms.
 #pragma once
 
 #include <pali/decoder/decoder_attention.hpp>
@@ -10,15 +10,17 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// down(gelu(gate(x)) · up(x)): GeGLU, Shazeer, arXiv 2002.05202.
+/// GeGLU, down(gelu(gate(x)) · up(x)): Shazeer, arXiv 2002.05202.
 template <decoder_config Config, weight_storage Storage>
 struct gated_mlp {
-    linear<Storage> gate, up, down; ///< gate and up (intermediate, D), down (D, intermediate); no biases
+    linear<Storage> gate; ///< (intermediate, D), no bias
+    linear<Storage> up;   ///< (intermediate, D), no bias
+    linear<Storage> down; ///< (D, intermediate), no bias
 
     /// x (T, D) -> (T, D), in scratch memory.
     [[nodiscard]] matrix_view operator()(matrix_view x, context& ctx) const {
         matrix_view y = ctx.take(x.shape(0), x.shape(1));
-        // Long sequences in parts: gate and up are four times as wide as x, and would be most of the memory of a prefill.
+        // Long sequences are split: the outputs of gate and up are far wider than x and would dominate the memory of a prefill.
         for (std::size_t parts = (x.shape(0) + most_tokens - 1) / most_tokens, part = 0; part < parts; ++part) {
             const arena::frame frame(ctx.scratch);
             const std::size_t first = part * x.shape(0) / parts, n = (part + 1) * x.shape(0) / parts - first;
@@ -31,10 +33,11 @@ struct gated_mlp {
         return y;
     }
 
-    static constexpr std::size_t most_tokens =
-        1024; ///< at once: of the 3B 76 MB, while its weights, read anew, are 127 MB of a second's work
+    /// Maximum tokens per part. 3B model: 76 MB for gate and up; the layer's weights, 127 MB, are re-read per part, against about a second
+    /// of arithmetic.
+    static constexpr std::size_t most_tokens = 1024;
 
-    /// Names of a layer, below "mlp.".
+    /// Binds the tensors of a layer, below "mlp.".
     template <tensor_visitor V>
     void bind(const V& names, const Config& config) {
         gate.bind(names["gate_proj"], config.intermediate, config.hidden, false);
@@ -46,12 +49,15 @@ struct gated_mlp {
 /// Gemma 1: x += attn(pre(x)); x += mlp(pre(x)). Gemma 2: x += post(attn(pre(x))); x += post(mlp(pre(x))).
 template <decoder_config Config, weight_storage Storage>
 struct gemma_block {
-    [[no_unique_address]] Config config;                                   ///< of the whole decoder
-    rms_norm input_norm, post_attention_norm, pre_mlp_norm, post_mlp_norm; ///< (D); those called post are Gemma 2's alone
-    gemma_attention<Config, Storage> attention;                            ///< first half
-    gated_mlp<Config, Storage> mlp;                                        ///< second half
+    [[no_unique_address]] Config config;        ///< configuration of the whole decoder
+    rms_norm input_norm;                        ///< (D), before attention
+    rms_norm post_attention_norm;               ///< (D), after attention; Gemma 2 only
+    rms_norm pre_mlp_norm;                      ///< (D), before the MLP
+    rms_norm post_mlp_norm;                     ///< (D), after the MLP; Gemma 2 only
+    gemma_attention<Config, Storage> attention; ///< first half of the layer
+    gated_mlp<Config, Storage> mlp;             ///< second half of the layer
 
-    /// x (T, D) in place; the caches of `sequences` grow by their rows.
+    /// x (T, D), in place. Stores keys and values in the KV caches of `sequences`; gemma advances their length.
     void operator()(matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope, context& ctx) const {
         {
             const arena::frame frame(ctx.scratch);
@@ -63,7 +69,7 @@ struct gemma_block {
         add(x, config.post_norms ? post_mlp_norm(transformed, ctx) : transformed);
     }
 
-    /// Names of layer `index`, below "layers.<index>.".
+    /// Binds the tensors of layer `index`, below "layers.<index>.".
     template <tensor_visitor V>
     void bind(const V& names, std::size_t index) {
         input_norm.bind(names["input_layernorm"], config.hidden, config.norm_eps);
@@ -73,7 +79,7 @@ struct gemma_block {
             pre_mlp_norm.bind(names["pre_feedforward_layernorm"], config.hidden, config.norm_eps);
             post_mlp_norm.bind(names["post_feedforward_layernorm"], config.hidden, config.norm_eps);
         } else {
-            pre_mlp_norm.bind(names["post_attention_layernorm"], config.hidden, config.norm_eps); // Gemma 1's name for it
+            pre_mlp_norm.bind(names["post_attention_layernorm"], config.hidden, config.norm_eps); // Gemma 1 names this norm so
         }
         mlp.bind(names["mlp"], config);
     }

@@ -1,4 +1,4 @@
-// The decoder: embeddings of image and text in, a hidden state and logits for every token out.
+// The decoder: embeddings of image and text in, hidden states and logits out.
 #pragma once
 
 #include <pali/decoder/decoder_block.hpp>
@@ -19,21 +19,21 @@ template <decoder_config Config, weight_storage Storage>
 struct gemma {
     [[no_unique_address]] Config config;              ///< see decoder_config
     typename Storage::matrix embedding;               ///< (V, D)
-    std::vector<gemma_block<Config, Storage>> layers; ///< from the first to the last
+    std::vector<gemma_block<Config, Storage>> layers; ///< first to last
     rms_norm final_norm;                              ///< (D)
-    linear<Storage> head;                             ///< (V, D), without a bias; empty where the embedding serves as the head too
-    kernels::rope_table rope;                         ///< as far as extend() has asked for
+    linear<Storage> head;                             ///< (V, D), no bias; empty if the embedding is also the head
+    kernels::rope_table rope;                         ///< positions requested through extend()
 
-    /// Without weights: bind() asks for them.
+    /// A decoder without weights; call bind() to set them.
     explicit gemma(const Config& c) : config(c), rope(c.head_dim, c.rope_theta) {
         layers.assign(c.layers, gemma_block<Config, Storage>{c, {}, {}, {}, {}, {}, {}});
     }
 
-    /// Prepares for sequences of `tokens` tokens, which a pass needs. Not while one is running.
+    /// Prepares for sequences of up to `tokens` tokens. Required before a pass; must not be called during one.
     void extend(std::size_t tokens) { rope.extend(tokens + gemma_attention<Config, Storage>::first_position); }
 
-    /// One row: the embedding of a token, times the square root of the width. Image features are not scaled. Throws errc::invalid_argument
-    /// for a token outside the table.
+    /// Writes one embedding row, scaled by sqrt(hidden). Image features are not scaled. Throws errc::invalid_argument for a token outside
+    /// the vocabulary.
     void embed(std::int32_t token, float* row) const {
         if (token < 0 || static_cast<std::size_t>(token) >= config.vocab)
             throw error(errc::invalid_argument, {"token ", token, " is outside the vocabulary of ", config.vocab});
@@ -42,9 +42,8 @@ struct gemma {
         for (std::size_t i = 0; i < embedding.width; ++i) row[i] *= scale;
     }
 
-    /// x (T, D), in place: embeddings become the outputs of the last block. `after(layer, x)` is called after each block, 0 to layers - 1;
-    /// when it returns false the work stops, the caches keep their length, and false is returned. Throws errc::capacity_exceeded where a
-    /// cache is too small.
+    /// x (T, D), in place: embeddings become the outputs of the last block. Calls `after(layer, x)` after each block, 0 to layers - 1. If
+    /// it returns false, stops, keeps the length of the caches, and returns false. Throws errc::capacity_exceeded if a cache is too small.
     template <class After>
     bool operator()(matrix_view& x, std::span<const sequence> sequences, pass kind, context& ctx, After&& after) const {
         const pass_scope scope(ctx, kind);
@@ -57,28 +56,28 @@ struct gemma {
         return true;
     }
 
-    /// Outputs of the last block (T, D) -> hidden states (T, D), in scratch memory.
+    /// Applies the final norm: outputs of the last block (T, D) -> hidden states (T, D), in scratch memory.
     [[nodiscard]] matrix_view normalise(const matrix_view& x, context& ctx) const { return final_norm(x, ctx); }
 
     /// Hidden states (T, D) -> logits (T, V), in scratch memory, before the final softcap.
     [[nodiscard]] matrix_view uncapped_logits(const matrix_view& hidden, context& ctx) const {
-        const pass_scope scope(ctx, pass::step); // those of a prompt have the bits of those of a step
+        const pass_scope scope(ctx, pass::step); // makes logits of a prefill bitwise equal to those of decode steps
         matrix_view y = (head.weight.count ? head : linear<Storage>{.weight = embedding})(hidden, ctx);
         const std::size_t count = y.shape(0), width = y.shape(1), vocab = config.vocab;
         if (width == vocab) return y;
         for (std::size_t row = 1; row < count; ++row)
-            std::copy_n(y.data() + row * width, vocab, y.data() + row * vocab); // rows that fill up a strip are no tokens
+            std::copy_n(y.data() + row * width, vocab, y.data() + row * vocab); // drops the padding rows of the last strip
         return view_matrix(y.data(), count, vocab);
     }
-    /// The final softcap, in place.
+    /// Applies the final softcap in place.
     void cap(matrix_view& y, context& ctx) const {
         if (config.final_softcap > 0)
             ctx.threads.run_blocks(y.size(), kernels::elements_a_task,
                                    [&](std::size_t i, std::size_t n) { kernels::active().softcap(y.data() + i, n, config.final_softcap); });
     }
 
-    /// Names below "language_model.". `tied`: of embedding and head one is enough, in either direction; a head that repeats the embedding
-    /// is the embedding.
+    /// Binds the tensors below "language_model.". `tied`: the checkpoint needs embedding or head, not both; a head that repeats the
+    /// embedding is not bound separately.
     template <tensor_visitor V>
     void bind(const V& names, bool tied = true) {
         const auto model = names["model"];

@@ -1,4 +1,4 @@
-// Keys and values of one sequence, for every layer.
+// KV cache of one sequence, for all layers.
 #pragma once
 
 #include <pali/config/concepts.hpp>
@@ -16,10 +16,10 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What earlier tokens of a sequence left for later ones: a fixed capacity, layer by layer as kernels::key_values.
+/// Keys and values of earlier tokens: fixed capacity, one kernels::key_values per layer.
 class kv_cache {
 public:
-    /// Empty, for sequences of at most `capacity` tokens. Throws std::bad_alloc.
+    /// An empty cache for up to `capacity` tokens. Throws std::bad_alloc.
     template <decoder_config Config>
     kv_cache(const Config& config, std::size_t capacity, kv_type type = kv_type::f32)
         : m_type(type), m_capacity(capacity), m_layers(config.layers), m_heads(config.kv_heads), m_head_dim(config.head_dim),
@@ -31,34 +31,34 @@ public:
         m_data = static_cast<std::byte*>(std::align(alignment, m_bytes, place, room));
     }
 
-    /// Tokens that the cache holds.
+    /// Number of tokens in the cache.
     [[nodiscard]] std::size_t length() const noexcept { return m_length; }
-    /// Tokens that it can hold.
+    /// Maximum number of tokens.
     [[nodiscard]] std::size_t capacity() const noexcept { return m_capacity; }
-    /// Tokens at the beginning that all see each other: image, BOS, prompt, "\n".
+    /// Length of the prefix, whose tokens attend to each other in both directions: image, BOS, prompt, "\n".
     [[nodiscard]] std::size_t prefix() const noexcept { return m_prefix; }
-    /// Bytes for all tokens that it can hold; the system gives pages of them where tokens come.
+    /// Bytes reserved for `capacity` tokens. The operating system commits pages on first write.
     [[nodiscard]] std::size_t bytes() const noexcept { return m_bytes; }
-    /// Numbers that it keeps.
+    /// Element type.
     [[nodiscard]] kv_type type() const noexcept { return m_type; }
 
-    /// Forgets everything; the next sequence begins with `prefix` tokens that see each other.
+    /// Empties the cache for a sequence with a bidirectional prefix of `prefix` tokens.
     void start(std::size_t prefix) noexcept {
         m_length = 0;
         m_prefix = prefix;
     }
-    /// `count` more tokens are complete in every layer. Throws errc::capacity_exceeded.
+    /// Commits `count` tokens that were stored in every layer. Throws errc::capacity_exceeded.
     void advance(std::size_t count) {
         require(count);
         m_length += count;
     }
-    /// Throws errc::capacity_exceeded where `count` more tokens do not fit.
+    /// Throws errc::capacity_exceeded if `count` more tokens do not fit.
     void require(std::size_t count) const {
         if (m_length + count > m_capacity)
             throw error(errc::capacity_exceeded,
                         {"a sequence of ", m_length + count, " tokens does not fit a key-value cache of ", m_capacity});
     }
-    /// Takes over tokens [first, length) of a cache of the same model and type.
+    /// Copies tokens [first, length) from a cache of the same model and type, and takes over length and prefix.
     void copy_from(const kv_cache& other, std::size_t first, std::size_t length) noexcept {
         PALI_ASSERT(other.m_layers == m_layers && other.m_heads == m_heads && other.m_head_dim == m_head_dim && other.m_type == m_type &&
                     length <= m_capacity);
@@ -70,13 +70,13 @@ public:
         m_prefix = other.m_prefix;
     }
 
-    /// Calls f with keys and values of a layer: kernels::key_values of float or bfloat16.
+    /// Calls f with the kernels::key_values of a layer, of float or bfloat16.
     template <class F>
     void visit(std::size_t layer, F&& f) const {
         if (m_type == kv_type::f32) f(view<float>(layer));
         else f(view<bfloat16>(layer));
     }
-    /// Keeps the key and the value, head_dim numbers each, of a head and position.
+    /// Stores the key and the value, head_dim elements each, of one head and position.
     void store(std::size_t layer, std::size_t head, std::size_t position, std::span<const float> key,
                std::span<const float> value) noexcept {
         PALI_ASSERT(layer < m_layers && head < m_heads && position < m_capacity);
@@ -97,8 +97,8 @@ private:
 
     kv_type m_type;
     std::size_t m_capacity, m_layers, m_heads, m_head_dim, m_layer_bytes, m_bytes, m_length = 0, m_prefix = 0;
-    std::unique_ptr<void, void (*)(void*)> m_memory; // zeroed, and not touched before a token comes: what is not used costs nothing
-    std::byte* m_data = nullptr;                     // in it
+    std::unique_ptr<void, void (*)(void*)> m_memory; // calloc: zeroed, and pages that are never touched cost nothing
+    std::byte* m_data = nullptr;                     // aligned pointer into m_memory
 };
 
 }} // namespace pali::PALI_ABI

@@ -1,4 +1,4 @@
-// A linear map, as towers and decoder use it.
+// Linear layer of vision tower, projector and decoder.
 #pragma once
 
 #include <pali/core/context.hpp>
@@ -12,11 +12,11 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// y = x · wᵀ (+ bias), by kernels::product.
+/// y = x · wᵀ (+ bias), computed by kernels::product.
 template <weight_storage Storage>
 struct linear {
     typename Storage::matrix weight; ///< (out, in), as stored
-    const float* bias = nullptr;     ///< (out), or none
+    const float* bias = nullptr;     ///< (out), or null
 
     /// x (T, in) -> (T, out), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& ctx) const {
@@ -24,12 +24,12 @@ struct linear {
         (*this)(x, rows_of(y), ctx);
         return y;
     }
-    /// x (T, in) -> y (T, out).
+    /// x (T, in) -> y (T, out), in the caller's memory.
     void operator()(const matrix_view& x, rows<float> y, context& ctx) const {
         kernels::active().product(rows_of(x), {kernels::operand{weight, bias, y}}, ctx.kind, ctx.threads, ctx.scratch);
     }
 
-    /// x (T, in) through several maps -> (T, out) of each, in scratch memory. What products do to x is done once.
+    /// x (T, in) -> (T, out) of each of several maps, in scratch memory. x is converted or packed once for all.
     template <std::same_as<linear>... Maps>
     [[nodiscard]] static std::array<matrix_view, sizeof...(Maps)> each(const matrix_view& x, context& ctx, const Maps&... maps) {
         std::array<matrix_view, sizeof...(Maps)> y{ctx.take(x.shape(0), maps.weight.count)...};
@@ -39,7 +39,7 @@ struct linear {
         return y;
     }
 
-    /// "weight", (out, in), and, with_bias, "bias", (out).
+    /// Binds "weight", (out, in), and, if `with_bias`, "bias", (out).
     template <tensor_visitor V>
     void bind(const V& names, std::size_t out, std::size_t in, bool with_bias) {
         names.matrix("weight", weight, {out, in});

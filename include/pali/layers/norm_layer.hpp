@@ -1,4 +1,4 @@
-// The two normalisations, with their weights.
+// RMSNorm and LayerNorm with their weights.
 #pragma once
 
 #include <pali/core/context.hpp>
@@ -7,7 +7,7 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Gemma's norm: x / rms(x) · (1 + scale); see kernels::rms_norm.
+/// Gemma's RMSNorm: x / rms(x) · (1 + scale); see kernels::rms_norm.
 struct rms_norm {
     const float* scale = nullptr; ///< (D)
     float eps = 0;                ///< added to the mean square
@@ -21,7 +21,7 @@ struct rms_norm {
         return y;
     }
 
-    /// "weight", (width).
+    /// Binds "weight", (width).
     template <tensor_visitor V>
     void bind(const V& names, std::size_t width, float epsilon) {
         names.vector("weight", scale, width);
@@ -29,7 +29,7 @@ struct rms_norm {
     }
 };
 
-/// SigLIP's norm: (x - mean) / deviation · scale + bias; see kernels::layer_norm.
+/// SigLIP's LayerNorm: (x - mean) / deviation · scale + bias; see kernels::layer_norm.
 struct layer_norm {
     const float* scale = nullptr; ///< (D)
     const float* bias = nullptr;  ///< (D)
@@ -44,7 +44,7 @@ struct layer_norm {
         return y;
     }
 
-    /// "weight" and "bias", (width).
+    /// Binds "weight" and "bias", (width).
     template <tensor_visitor V>
     void bind(const V& names, std::size_t width, float epsilon) {
         names.vector("weight", scale, width);

@@ -22,9 +22,9 @@ struct load_options {
     std::filesystem::path mask_decoder{};          ///< vae-oid.npz, for segment; if empty, the checkpoint folder is searched on first use
     progress_callback on_progress{};               ///< stage "load"; returning false throws errc::cancelled
     bool strict = false;                           ///< makes unused tensors, and an index that differs from its shards, errors
-    std::function<void(std::string_view)>
-        on_notice{}; ///< called once each for unused tensors and for index differences, unless strict,
-                     ///< and for tokens without an embedding row: one line with the folder and at most ten names
+    /// Called once each for unused tensors and for index differences, unless strict, and for tokens without an embedding row: one line with
+    /// the folder and at most ten names.
+    std::function<void(std::string_view)> on_notice{};
 };
 
 }} // namespace pali::PALI_ABI

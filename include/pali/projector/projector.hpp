@@ -1,4 +1,4 @@
-// The bridge from image to text: one linear map.
+// The multi-modal projector: a linear map from vision tower to decoder.
 #pragma once
 
 #include <pali/config/concepts.hpp>
@@ -6,16 +6,16 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Patches of the vision tower -> tokens of the decoder (arXiv 2407.07726, section 3.1).
+/// Maps patches of the vision tower to tokens of the decoder (arXiv 2407.07726, section 3.1).
 template <model_config Config, weight_storage Storage>
 struct projector {
-    [[no_unique_address]] Config config; ///< of the whole model
-    linear<Storage> map;                 ///< (hidden, vision hidden), with a bias
+    [[no_unique_address]] Config config; ///< configuration of the whole model
+    linear<Storage> map;                 ///< (hidden, vision hidden), with bias
 
     /// x (P, vision hidden) -> (P, hidden), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& ctx) const { return map(x, ctx); }
 
-    /// Names below "multi_modal_projector.".
+    /// Binds the tensors below "multi_modal_projector.".
     template <tensor_visitor V>
     void bind(const V& names) {
         map.bind(names["linear"], config.hidden, config.vision.hidden, true);

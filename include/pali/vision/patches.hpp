@@ -1,4 +1,4 @@
-// An image as a sequence: squares of pixels, each a row.
+// Splits an image into patches, one row per patch.
 #pragma once
 
 #include <pali/core/context.hpp>
@@ -7,8 +7,8 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// pixels (3, S, S) -> (P, 3 · side · side): patches row by row, each in the order (channel, y, x) of a convolution's weights. S is
-/// `image_size` and P (S / side)², both sides in pixels; in scratch memory.
+/// pixels (3, S, S) -> (P, 3 · side · side), in scratch memory. S is `image_size` and P is (S / side)², rounded down per side. Patches come
+/// row by row; a patch has the order of convolution weights, (channel, y, x).
 [[nodiscard]] inline matrix_view cut_patches(const float* pixels, std::size_t image_size, std::size_t side, context& ctx) {
     const std::size_t across = image_size / side;
     matrix_view patches = ctx.take(across * across, 3 * side * side);

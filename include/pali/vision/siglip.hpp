@@ -1,4 +1,4 @@
-// SigLIP: an image in, a vector for every patch out.
+// SigLIP vision tower: an image in, one vector per patch out.
 #pragma once
 
 #include <pali/config/siglip_config.hpp>
@@ -10,20 +10,20 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// The vision tower (Zhai et al., arXiv 2303.15343): patch embedding, learned positions, blocks, a last norm; no pooling.
+/// The vision tower (Zhai et al., arXiv 2303.15343): patch embedding, learned positions, blocks, final norm; no pooling.
 template <vision_config Config, weight_storage Storage>
 struct siglip {
     [[no_unique_address]] Config config;               ///< see vision_config
-    linear<Storage> patch_embedding;                   ///< a convolution whose stride is its size: a linear map of each patch
+    linear<Storage> patch_embedding;                   ///< a convolution with stride = kernel size, i.e. a linear map of each patch
     typename Storage::matrix positions;                ///< (P, D)
-    std::vector<siglip_block<Config, Storage>> layers; ///< from the first to the last
+    std::vector<siglip_block<Config, Storage>> layers; ///< first to last
     layer_norm post_norm;                              ///< (D)
 
-    /// Without weights: bind() asks for them.
+    /// A tower without weights; call bind() to set them.
     explicit siglip(const Config& c) : config(c), layers(c.layers) {}
 
-    /// pixels (3, S, S), normalised -> (P, D), in scratch memory. `after(layer, x)` is called with the patch embeddings as layer 0 and
-    /// with the output of each block as the next ones; when it returns false the work stops, and what is returned means nothing.
+    /// Normalized pixels (3, S, S) -> (P, D), in scratch memory. Calls `after(0, x)` with the patch embeddings, then `after(i + 1, x)`
+    /// after block i. If it returns false, stops; the returned values are then meaningless.
     template <class After>
     [[nodiscard]] matrix_view operator()(const float* pixels, context& ctx, After&& after) const {
         matrix_view x = patch_embedding(cut_patches(pixels, config.image_size, config.patch_size, ctx), ctx);
@@ -37,7 +37,7 @@ struct siglip {
         return post_norm(x, ctx);
     }
 
-    /// Names below "vision_tower.vision_model.".
+    /// Binds the tensors below "vision_tower.vision_model.".
     template <tensor_visitor V>
     void bind(const V& names) {
         const std::size_t side = config.patch_size;

@@ -1,4 +1,4 @@
-// Self-attention of the vision tower: every patch sees every patch.
+// Self-attention of the vision tower: every patch attends to every patch.
 #pragma once
 
 #include <pali/arch/cpu_features.hpp>
@@ -12,24 +12,27 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Multi-head attention with biases, not masked. Dosovitskiy et al., arXiv 2010.11929; transformers SiglipAttention.
+/// Multi-head attention with biases and without a mask. Dosovitskiy et al., arXiv 2010.11929; transformers SiglipAttention.
 template <vision_config Config, weight_storage Storage>
 struct siglip_attention {
-    linear<Storage> query, key, value, output; ///< (D, D) and a bias (D) each
-    std::size_t heads = 0;                     ///< D % heads == 0
+    linear<Storage> query;  ///< (D, D), bias (D)
+    linear<Storage> key;    ///< (D, D), bias (D)
+    linear<Storage> value;  ///< (D, D), bias (D)
+    linear<Storage> output; ///< (D, D), bias (D)
+    std::size_t heads = 0;  ///< D % heads == 0
 
     /// x (P, D) -> (P, D), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& ctx) const {
         const auto [q, k, v] = linear<Storage>::each(x, ctx, query, key, value);
         auto mixed = ctx.take(x.shape(0), x.shape(1));
-        // Where products round to bfloat16, so does this one.
+        // Attention rounds to bfloat16 exactly where the linear layers do.
         const arch::features& extensions = kernels::active().usable();
         if (std::same_as<Storage, bf16> && (extensions.avx512_bf16 || extensions.amx_bf16)) mix<bfloat16>(q, k, v, mixed, ctx);
         else mix<float>(q, k, v, mixed, ctx);
         return output(mixed, ctx);
     }
 
-    /// Names of a layer, below "self_attn.".
+    /// Binds the tensors of a layer, below "self_attn.".
     template <tensor_visitor V>
     void bind(const V& names, const Config& config) {
         heads = config.heads;
@@ -40,7 +43,7 @@ struct siglip_attention {
     }
 
 private:
-    /// All (P, heads · head_dim); keys and values are copied head by head, as `Element`.
+    /// q, k, v and mixed are (P, heads · head_dim). Copies keys and values head by head, converted to `Element`.
     template <class Element>
     void mix(const matrix_view& q, const matrix_view& k, const matrix_view& v, matrix_view& mixed, context& ctx) const {
         using key_values = kernels::key_values<Element>;

@@ -1,4 +1,4 @@
-// One layer of the vision tower.
+// A layer of the vision tower: attention and MLP, each with its norm.
 #pragma once
 
 #include <pali/kernels/entry_points.hpp>
@@ -7,10 +7,11 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Two linear maps with a GELU, its tanh form, between them.
+/// Two linear maps with the tanh approximation of GELU between them.
 template <vision_config Config, weight_storage Storage>
 struct siglip_mlp {
-    linear<Storage> up, down; ///< (intermediate, D), (D, intermediate), with biases
+    linear<Storage> up;   ///< (intermediate, D), with bias
+    linear<Storage> down; ///< (D, intermediate), with bias
 
     /// x (P, D) -> (P, D), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& ctx) const {
@@ -20,7 +21,7 @@ struct siglip_mlp {
         return down(hidden, ctx);
     }
 
-    /// Names of a layer, below "mlp.".
+    /// Binds the tensors of a layer, below "mlp.".
     template <tensor_visitor V>
     void bind(const V& names, const Config& config) {
         up.bind(names["fc1"], config.intermediate, config.hidden, true);
@@ -31,18 +32,19 @@ struct siglip_mlp {
 /// x += attention(norm(x)); x += mlp(norm(x)). Dosovitskiy et al., arXiv 2010.11929, equations 2 and 3.
 template <vision_config Config, weight_storage Storage>
 struct siglip_block {
-    layer_norm attention_norm, mlp_norm;         ///< (D)
-    siglip_attention<Config, Storage> attention; ///< first half
-    siglip_mlp<Config, Storage> mlp;             ///< second half
+    layer_norm attention_norm;                   ///< (D), before attention
+    layer_norm mlp_norm;                         ///< (D), before the MLP
+    siglip_attention<Config, Storage> attention; ///< first half of the layer
+    siglip_mlp<Config, Storage> mlp;             ///< second half of the layer
 
-    /// x (P, D) in place.
+    /// x (P, D), in place.
     void operator()(matrix_view& x, context& ctx) const {
         const arena::frame frame(ctx.scratch);
         add(x, attention(attention_norm(x, ctx), ctx));
         add(x, mlp(mlp_norm(x, ctx), ctx));
     }
 
-    /// Names of a layer, below "encoder.layers.<index>.".
+    /// Binds the tensors of a layer, below "encoder.layers.<index>.".
     template <tensor_visitor V>
     void bind(const V& names, const Config& config) {
         attention_norm.bind(names["layer_norm1"], config.hidden, config.norm_eps);
