@@ -1,4 +1,4 @@
-// One answer in the making: from logits to tokens, text and callbacks.
+// State of one answer: turns logits into tokens, text and callbacks.
 #pragma once
 
 #include <pali/generate/generate_options.hpp>
@@ -18,11 +18,11 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Chooses token after token from logits, streams the text, and knows when to stop. Allocates when it is made and not per token.
+/// Chooses one token per decode step, streams the text, and decides when to stop. Allocates on construction, not per token.
 class answer {
 public:
-    /// `number` is what its callbacks call it; `eos` are the tokens that end it; `vocab` is the number of logits; `most_tokens`
-    /// those that it may have. What it is given has to outlive it.
+    /// `number` is passed to the callbacks. `eos`: tokens that end the answer. `vocab`: number of logits. `most_tokens`: maximum length.
+    /// All referenced arguments must outlive the object.
     answer(std::size_t number, const generate_options& options, const tokenizer& text, std::span<const token> eos,
            const prompt_layout& prompt, std::size_t vocab, std::size_t most_tokens)
         : m_number(number), m_options(options), m_eos(eos), m_stream(text), m_sampler(options.sampling, vocab), m_sequence(prompt.tokens) {
@@ -34,10 +34,9 @@ public:
         m_result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
     }
 
-    /// Takes the logits of the next token, (vocab), and may overwrite them; returns whether another token is wanted. Throws what
-    /// sampler::next throws.
+    /// Takes the logits of the next token, (vocab), and may overwrite them. Returns whether to continue. Throws what sampler::next throws.
     [[nodiscard]] bool take(std::span<float> logits) {
-        const double normaliser = log_sum_exp(logits); // of the model's own distribution, before anything is done to it
+        const double normaliser = log_sum_exp(logits); // of the model's own distribution, before processors
         if (changes_logits()) m_own.assign(logits.begin(), logits.end());
         if (m_options.constrain) m_options.constrain(m_result.tokens, logits);
         const bool may_end = m_result.tokens.size() >= m_options.min_new_tokens;
@@ -55,30 +54,30 @@ public:
         else m_result.finish = finish_reason::length;
         m_complete = true;
         const std::string_view held = m_stream.finish();
-        if (m_result.finish == finish_reason::cancelled) m_result.text += held; // whoever cancelled is not called again
+        if (m_result.finish == finish_reason::cancelled) m_result.text += held; // no further callbacks after cancellation
         else if (!say(held)) m_result.finish = finish_reason::cancelled;
         return false;
     }
 
-    /// The call was stopped: the answer, unless it is complete, ends with what there is.
+    /// Cancels the answer, unless it is complete, and flushes its text.
     void cancel() {
         if (m_complete) return;
         m_complete = true;
         m_result.finish = finish_reason::cancelled;
         m_result.text += m_stream.finish();
     }
-    /// Whether a callback of this answer stopped it.
+    /// Whether a callback of this answer cancelled it.
     [[nodiscard]] bool stopped() const noexcept { return m_complete && m_result.finish == finish_reason::cancelled; }
 
-    /// The token chosen last.
+    /// The last token.
     [[nodiscard]] token last() const noexcept { return m_sequence.back(); }
-    /// Of the answer, for the caller to add to.
+    /// Timings of the answer, which the caller updates.
     [[nodiscard]] pali::timings& timings() noexcept { return m_result.timings; }
-    /// The answer, once no other token is wanted.
+    /// Returns the answer. Call it once take() has returned false or cancel() was called.
     [[nodiscard]] generation finish() && { return std::move(m_result); }
 
 private:
-    /// Whether the logits that a token is chosen from are not the model's own.
+    /// Whether tokens are chosen from modified logits.
     [[nodiscard]] bool changes_logits() const noexcept { return m_options.constrain || !m_sampler.keeps_logits(); }
 
     [[nodiscard]] bool say(std::string_view piece) {
@@ -91,10 +90,10 @@ private:
     std::span<const token> m_eos;
     text_stream m_stream;
     sampler m_sampler;
-    std::vector<token> m_sequence; // image tokens, prompt, answer: what processors look at
-    std::vector<float> m_own;      // logits as the model gave them, where they are changed
+    std::vector<token> m_sequence; // image tokens, prompt, answer: the input of the processors
+    std::vector<float> m_own;      // the model's own logits, if they are modified
     generation m_result;
-    bool m_complete = false; // no other token is wanted
+    bool m_complete = false; // no more tokens
 };
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD

@@ -1,4 +1,4 @@
-// Callbacks of answers, with or without the number of the answer that they are about.
+// Callbacks of answers, with or without the index of the answer.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -11,19 +11,19 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Holds a function of `Args`, or of std::size_t and `Args`, that returns whether to go on. The number is the place of the answer's image
-/// or request in the call, from 0 on.
+/// Holds a function of `Args`, or of std::size_t and `Args`, that returns whether to continue. The std::size_t is the index, from 0, of the
+/// answer's image or request in the call.
 template <class... Args>
 class answer_callback {
 public:
-    /// Calls nothing.
+    /// An empty callback.
     answer_callback() = default;
-    /// The same.
+    /// An empty callback.
     answer_callback(std::nullptr_t) {}
-    /// Calls `function`, which returns bool.
+    /// Wraps `function`, which returns bool.
     template <class F>
         requires(!std::same_as<std::remove_cvref_t<F>, answer_callback>)
-    answer_callback(F function) { // not explicit: options are set by assigning a lambda
+    answer_callback(F function) { // implicit, so that a lambda can be assigned to an option
         constexpr bool plain = std::is_invocable_r_v<bool, F&, Args...>, numbered = std::is_invocable_r_v<bool, F&, std::size_t, Args...>;
         static_assert(plain || numbered,
                       "a callback takes what is reported, or the number of the answer before it, and returns bool: false stops the call");
@@ -31,9 +31,9 @@ public:
         else m_function = [function = std::move(function)](std::size_t, Args... args) mutable -> bool { return function(args...); };
     }
 
-    /// Whether there is something to call.
+    /// Whether the callback is not empty.
     explicit operator bool() const noexcept { return static_cast<bool>(m_function); }
-    /// Calls it.
+    /// Calls the function.
     bool operator()(std::size_t answer, Args... args) const { return m_function(answer, args...); }
 
 private:

@@ -1,4 +1,4 @@
-// What a caller can ask of a beam search. Apart from the search, which a program that links pali::compiled need not read.
+// Options of beam search. Separate from the search itself, so that programs that link pali::compiled need not parse it.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -10,17 +10,17 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Named and meant as in transformers' GenerationConfig.
+/// Names and meanings follow transformers' GenerationConfig.
 struct beam_options {
-    std::size_t num_beams = 1;        ///< sequences that are followed at once, 1 to 1024
-    float length_penalty = 1;         ///< scores are divided by length^this: over 0 favours long answers, below 0 short ones
-    bool early_stopping = false;      ///< stop as soon as num_beams answers are complete; else when no better one is likely
+    std::size_t num_beams = 1;        ///< number of beams, 1 to 1024
+    float length_penalty = 1;         ///< scores are divided by length^length_penalty: above 0 favors long answers, below 0 short ones
+    bool early_stopping = false;      ///< stops as soon as num_beams answers are complete; otherwise when no better answer is likely
     std::size_t max_new_tokens = 256; ///< 1 to most_new_tokens
 
-    /// Far beyond the 8192 positions that Gemma was trained with, and so few that no size of memory overflows.
+    /// Far above the 8192 positions that Gemma was trained with, and low enough that no buffer size overflows.
     static constexpr std::size_t most_new_tokens = std::size_t{1} << 20;
 
-    /// Throws errc::invalid_argument with the option, its value and the values allowed.
+    /// Throws errc::invalid_argument with the option, its value and the allowed values.
     void validate() const {
         const auto need = [](bool fits, const char* option, const error_text& value, const char* allowed) {
             if (!fits) throw error(errc::invalid_argument, {option, " is ", value, "; ", allowed});

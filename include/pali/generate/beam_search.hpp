@@ -1,4 +1,4 @@
-// Beam search, apart from any model: given scores of the next token for each beam, it says which beams go on with which token.
+// Beam search, independent of the model: given the scores of the next token for each beam, selects the beams and tokens to continue with.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -18,7 +18,7 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// transformers' beam search (5.23, generation/utils.py, _beam_search with do_sample=False, in float32) for one prompt:
+/// Beam search for one prompt, as in transformers (5.23, generation/utils.py, _beam_search with do_sample=False, in float32):
 ///
 ///     beam_search search(options, vocabulary, eos);
 ///     while (search.advance(log_probabilities))        // (1, vocabulary) of the prompt at first, then (num_beams, vocabulary)
@@ -26,24 +26,24 @@ namespace pali { inline namespace PALI_ABI {
 ///             ...                                        // copy the parent's cache, append id, run the model
 ///     search.best().tokens
 ///
-/// Of equal scores the lower beam and the lower id come first; torch leaves that open.
+/// Ties go to the lower beam, then the lower id; torch leaves them unspecified.
 class beam_search {
 public:
-    /// How one beam goes on.
+    /// The continuation of one beam.
     struct step {
-        std::size_t parent = 0; ///< beam of the last round that it continues
-        token id = 0;           ///< that it continues with
+        std::size_t parent = 0; ///< beam of the previous round
+        token id = 0;           ///< its next token
     };
 
-    /// An answer.
+    /// A candidate answer.
     struct hypothesis {
-        std::vector<token> tokens;   ///< with EOS when it ends with one
+        std::vector<token> tokens;   ///< including EOS, if it ended with one
         std::vector<float> logprobs; ///< of each token
-        float score = 0;             ///< sum of the scores of its tokens over length^length_penalty
-        bool finished = false;       ///< ended by EOS or by max_new_tokens; one that is not has no meaning but to hold a place
+        float score = 0;             ///< sum of token scores / length^length_penalty
+        bool finished = false;       ///< ended by EOS or max_new_tokens; otherwise a placeholder without meaning
     };
 
-    /// `eos`: tokens that end an answer. Throws errc::invalid_argument for options that are not allowed.
+    /// `eos`: tokens that end an answer. Throws errc::invalid_argument for invalid options.
     beam_search(const beam_options& options, std::size_t vocabulary, std::span<const token> eos)
         : m_options(options), m_vocabulary(vocabulary), m_eos(eos.begin(), eos.end()),
           m_length_penalty(detail::as_written(options.length_penalty)) {
@@ -55,7 +55,7 @@ public:
         m_kept = each * beams;
         m_running.resize(beams);
         m_next.resize(beams);
-        for (std::size_t b = 1; b < beams; ++b) m_running[b].score = nothing; // at first all beams are the prompt: only one counts
+        for (std::size_t b = 1; b < beams; ++b) m_running[b].score = nothing; // all beams start as the prompt: only one may count
         m_finished.resize(beams);
         for (hypothesis& h : m_finished) h.score = nothing;
         m_candidates.reserve(m_kept + 1);
@@ -63,9 +63,9 @@ public:
         m_merged.reserve(beams + m_kept);
     }
 
-    /// Takes the scores of the next token: log-probabilities, (num_beams, vocabulary) or one row for all, after any processors. `own` are
-    /// the model's own log-probabilities, to be recorded, where processors changed them. Returns whether the search goes on. Throws
-    /// errc::invalid_argument for another shape, when too few scores are numbers, or all are minus infinity.
+    /// Takes the scores of the next token: log-probabilities after any processors, (num_beams, vocabulary), or one row for all beams.
+    /// `own`: the model's log-probabilities, to be recorded in the result if processors changed them. Returns whether the search continues.
+    /// Throws errc::invalid_argument for a wrong shape, if too few scores are numbers, or if all are minus infinity.
     bool advance(rows<const float> scores, rows<const float> own = {}) {
         check(scores, "scores");
         if (own.data == nullptr) own = scores;
@@ -79,7 +79,7 @@ public:
             all_end = all_end && c.ends;
         }
         finish_candidates(own);
-        // The best that did not end go on.
+        // The best candidates that did not end continue.
         std::vector<std::size_t>& order = m_merged;
         order.clear();
         for (std::size_t i = 0; i < m_candidates.size(); ++i) order.push_back(i);
@@ -97,16 +97,16 @@ public:
         return m_going;
     }
 
-    /// How the beams go on, one for each, after `advance` returned true.
+    /// The continuation of each beam. Valid after advance() returned true.
     [[nodiscard]] std::span<const step> beams() const noexcept { return m_steps; }
-    /// What a beam has generated so far.
+    /// The tokens generated by a beam.
     [[nodiscard]] std::span<const token> tokens(std::size_t beam) const noexcept { return m_running[beam].tokens; }
-    /// Rounds made so far: the tokens of every running beam.
+    /// Rounds so far, which is the length of every running beam.
     [[nodiscard]] std::size_t length() const noexcept { return m_length; }
-    /// Answers, the best first, once `advance` has returned false.
+    /// Answers, best first. Valid after advance() returned false.
     [[nodiscard]] const std::vector<hypothesis>& hypotheses() const noexcept { return m_finished; }
-    /// The first of them that is complete. Where none is - the search was left early, or length_penalty made all scores less than what
-    /// holds a place - the beam that runs with the best score.
+    /// The best complete answer. If there is none (the search was stopped early, or length_penalty pushed all scores below the
+    /// placeholder), the best running beam.
     [[nodiscard]] const hypothesis& best() const noexcept {
         const auto complete = std::find_if(m_finished.begin(), m_finished.end(), [](const hypothesis& h) { return h.finished; });
         return complete != m_finished.end() ? *complete : m_running.front();
@@ -114,13 +114,13 @@ public:
 
 private:
     struct candidate {
-        float score = 0; // sum of scores
+        float score = 0; // sum of token scores
         std::size_t parent = 0;
         token id = 0;
         bool ends = false;
     };
 
-    static constexpr float nothing = -1e9f; // transformers' mark of what must not win
+    static constexpr float nothing = -1e9f; // transformers' score for entries that must not win
 
     void check(const rows<const float>& scores, const char* what) const {
         if (scores.width == m_vocabulary && (scores.count == m_options.num_beams || (m_length == 0 && scores.count == 1))) return;
@@ -128,7 +128,7 @@ private:
                                              m_options.num_beams, ", ", m_vocabulary, ") is needed", m_length == 0 ? ", or one row" : ""});
     }
 
-    /// The best continuations of all beams, the best first.
+    /// Finds the best continuations of all beams, best first.
     void find_candidates(const rows<const float>& scores) {
         m_candidates.clear();
         for (std::size_t b = 0; b < m_options.num_beams; ++b) {
@@ -153,13 +153,13 @@ private:
                         "a beam search is given scores that are all minus infinity: a constraint left no token to go on with");
     }
 
-    /// Keeps the best of the answers complete so far and those that just ended; only the first num_beams candidates count.
+    /// Keeps the best of the complete answers and those that end in this round. Only the first num_beams candidates count.
     void finish_candidates(const rows<const float>& own) {
         const std::size_t beams = m_options.num_beams;
         const bool closed = m_options.early_stopping && all_finished();
         const auto divisor = static_cast<float>(std::pow(static_cast<double>(m_length + 1), m_length_penalty));
         const auto counts = [&](std::size_t i) { return i < beams && m_candidates[i].ends; };
-        const auto score = [&](std::size_t i) { // of the merged list: complete answers, then candidates
+        const auto score = [&](std::size_t i) { // index into the merged list: complete answers, then candidates
             if (i < beams) return m_finished[i].score;
             const float divided = m_candidates[i - beams].score / divisor;
             return (std::isnan(divided) ? nothing : divided) + (closed ? nothing : 0.f) + (counts(i - beams) ? 0.f : nothing);
@@ -184,7 +184,7 @@ private:
         m_finished = std::move(kept);
     }
 
-    /// The best score first, of equals the first; no score is NaN. (clang warns of the standard library's stable_sort.)
+    /// Sorts by score, best first, ties by index; no score is NaN. Not std::stable_sort, because clang warns about the standard library's.
     template <class Score>
     static void sort_by(std::vector<std::size_t>& entries, Score score) {
         std::sort(entries.begin(), entries.end(), [&](std::size_t a, std::size_t b) {
@@ -204,7 +204,7 @@ private:
         return std::all_of(m_finished.begin(), m_finished.end(), [](const hypothesis& h) { return h.finished; });
     }
 
-    /// Whether the best running beam, were it to end now, would beat the worst complete answer.
+    /// Whether the best running beam, if it ended now, would beat the worst complete answer.
     [[nodiscard]] bool could_improve() const noexcept {
         const float possible = m_running.front().score / static_cast<float>(std::pow(static_cast<double>(m_length), m_length_penalty));
         float worst = m_finished.front().score;

@@ -1,4 +1,4 @@
-// Numbers of options as people write them: 0.8f stands for 0.8.
+// Decimal form of floating-point options: 0.8f stands for 0.8.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -9,14 +9,14 @@
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// The shortest decimal that is this number: "0.8".
+/// The shortest decimal that rounds to this float: "0.8".
 [[nodiscard]] inline std::string in_decimal(float value) {
     std::array<char, 32> text;
     const auto end = std::to_chars(text.data(), text.data() + text.size(), value);
     return {text.data(), end.ptr};
 }
 
-/// That decimal in double precision, as Python would hold it: 1 - 0.8 is then rounded as there, which decides between equal candidates.
+/// That decimal as a double, like Python's float: 1 - 0.8 then rounds as in transformers, which decides ties.
 [[nodiscard]] inline double as_written(float value) {
     const std::string text = in_decimal(value);
     double out = static_cast<double>(value);

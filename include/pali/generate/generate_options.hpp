@@ -1,4 +1,4 @@
-// What a caller can ask of a generation.
+// Options of generation.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -16,33 +16,34 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Options of one answer. All have defaults: model.generate(photo, "caption en") is greedy.
+/// Options of one answer. The defaults, model.generate(image, "caption en"), decode greedily.
 struct generate_options {
-    std::size_t max_new_tokens = 256; ///< 1 to beam_options::most_new_tokens, the end of the sequence included
-    std::size_t min_new_tokens = 0;   ///< the end of the sequence cannot come earlier
-    sampling_options sampling{};      ///< greedy unless its temperature is above 0
-    std::size_t num_beams = 1;        ///< beam search, if more than one; then nothing is streamed before the end
-    float length_penalty = 1;         ///< beams: scores are divided by length ^ length_penalty
-    bool early_stopping = false;      ///< beams: stop as soon as there are num_beams complete answers
-    /// What may come next: called with the answer so far and the scores of all tokens (logits; log-probabilities in a beam search), of
-    /// which it sets those of impossible tokens to minus infinity (one number for each token of the vocabulary; for each beam of a search).
-    /// Where none is left it is errc::invalid_argument. See object_constraint.
+    std::size_t max_new_tokens = 256; ///< maximum length, the end-of-sequence token included; 1 to beam_options::most_new_tokens
+    std::size_t min_new_tokens = 0;   ///< minimum length before the end-of-sequence token
+    sampling_options sampling{};      ///< greedy unless the temperature is above 0
+    std::size_t num_beams = 1;        ///< beam search if greater than 1; the text is then streamed only at the end
+    float length_penalty = 1;         ///< beam search: scores are divided by length^length_penalty
+    bool early_stopping = false;      ///< beam search: stops as soon as num_beams answers are complete
+    /// Restricts the next token. Called with the answer so far and the scores of all tokens, (vocabulary): logits, or log-probabilities in
+    /// a beam search, once per beam. It sets the scores of forbidden tokens to minus infinity. If no token is left, generation throws
+    /// errc::invalid_argument. See object_constraint.
     std::function<void(std::span<const token> said, std::span<float> scores)> constrain{};
-    /// Called with whole UTF-8 as it comes, in a call with several answers optionally with the number of the answer before it; false stops
-    /// the call.
+    /// Called with each new piece of text, in whole UTF-8 characters. May take the index of the answer as its first argument. Returning
+    /// false stops the call.
     answer_callback<std::string_view> on_text{};
-    answer_callback<token, float>
-        on_token{}; ///< called with every token and its log-probability, optionally with the number of the answer; false stops the call
-    progress_callback on_progress{}; ///< stages "image", "prefill" and "decode", of a beam search "search"; the share of the whole call
-                                     ///< that is done; false stops the call
+    /// Called with every token and its log-probability. May take the index of the answer as its first argument. Returning false stops the
+    /// call.
+    answer_callback<token, float> on_token{};
+    /// Stages "image", "prefill" and "decode", or "search" with beams, and the fraction of the whole call. Returning false stops the call.
+    progress_callback on_progress{};
 
-    /// Those of a beam search.
+    /// The options of a beam search.
     [[nodiscard]] beam_options beams() const noexcept {
         return {
             .num_beams = num_beams, .length_penalty = length_penalty, .early_stopping = early_stopping, .max_new_tokens = max_new_tokens};
     }
 
-    /// Throws errc::invalid_argument with the option, its value and the values allowed.
+    /// Throws errc::invalid_argument with the option, its value and the allowed values.
     void validate() const {
         beams().validate();
         if (min_new_tokens > max_new_tokens)

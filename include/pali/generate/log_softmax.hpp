@@ -1,4 +1,4 @@
-// Probabilities of a row of logits.
+// Softmax of a row of logits, in log space, and argmax.
 #pragma once
 
 #include <pali/kernels/entry_points.hpp>
@@ -11,7 +11,7 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// The place of the largest value, the first of equals; of the first NaN when there is one (as torch.argmax). 0 for none.
+/// Index of the largest value, the first of equal ones; of the first NaN if there is one, like torch.argmax. 0 if empty.
 [[nodiscard]] inline std::size_t argmax(std::span<const float> values) noexcept {
     return kernels::active().argmax(values.data(), values.size());
 }
@@ -23,12 +23,12 @@ namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
     return static_cast<double>(top) + std::log(kernels::active().sum_of_exp(logits.data(), logits.size(), top));
 }
 
-/// The natural logarithm of the probability of one token.
+/// Natural log-probability of one token.
 [[nodiscard]] inline float log_softmax_at(std::span<const float> logits, token id) noexcept {
     return static_cast<float>(static_cast<double>(logits[static_cast<std::size_t>(id)]) - log_sum_exp(logits));
 }
 
-/// Those of all tokens. `out` may be `logits` itself.
+/// Natural log-probabilities of all tokens. `out` may alias `logits`.
 inline void log_softmax(std::span<const float> logits, std::span<float> out) noexcept {
     const double sum = log_sum_exp(logits);
     for (std::size_t i = 0; i < logits.size(); ++i) out[i] = static_cast<float>(static_cast<double>(logits[i]) - sum);

@@ -1,5 +1,5 @@
-// What makes tokens less likely or impossible before one is drawn: each equals transformers' processor or warper of that name
-// (generation/logits_process.py, 5.23), in float32, without sorting the vocabulary.
+// Logits processors: each is equivalent to the processor or warper of that name in transformers (generation/logits_process.py, 5.23), in
+// float32, without sorting the vocabulary.
 #pragma once
 
 #include <pali/generate/decimal.hpp>
@@ -16,28 +16,29 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A token that can be drawn, and what processors order and weigh it by.
+/// A token with nonzero probability, as the processors sort and weigh it.
 struct drawable {
-    float key = 0, probability = 0; ///< what tokens are ordered by; 0 to 1
-    std::uint32_t place = 0;        ///< among the logits
+    float key = 0;           ///< sort key
+    float probability = 0;   ///< 0 to 1
+    std::uint32_t place = 0; ///< index into the logits
 };
 
-/// Memory that processors work in, for one size of vocabulary.
+/// Scratch memory of the processors, for one vocabulary size.
 struct processor_memory {
-    /// 17 bytes a token of the vocabulary.
+    /// Allocates 17 bytes per token of the vocabulary.
     explicit processor_memory(std::size_t vocabulary) : values(vocabulary), tokens(vocabulary), marks(vocabulary) {}
 
-    std::vector<float> values;       ///< (vocabulary), what a processor has to note of each logit
-    std::vector<drawable> tokens;    ///< (vocabulary), those that can be drawn in front
-    std::vector<std::uint8_t> marks; ///< all 0 between calls
+    std::vector<float> values;       ///< (vocabulary), per-logit scratch
+    std::vector<drawable> tokens;    ///< (vocabulary), tokens that can be drawn come first
+    std::vector<std::uint8_t> marks; ///< (vocabulary), all 0 between calls
 };
 
 namespace detail {
 
 inline constexpr float impossible = -std::numeric_limits<float>::infinity();
 
-/// The tokens that can be drawn at all, with their logits as keys, and their probabilities. NaN is not among them, and none is where a
-/// logit is infinite, so that any order of them is a total one.
+/// Returns the tokens with nonzero probability, with their logits as keys, and their probabilities. NaN logits are excluded, and the result
+/// is empty if a logit is +infinity, so comparing keys is a total order.
 [[nodiscard]] inline std::span<drawable> softmax(std::span<const float> logits, processor_memory& memory) noexcept {
     std::size_t count = 0;
     float top = impossible;
@@ -54,9 +55,9 @@ inline constexpr float impossible = -std::numeric_limits<float>::infinity();
     return found;
 }
 
-/// How many tokens, from the smallest key on, have a running sum of probabilities, begun at `sum`, that `fits`; of equal keys the first
-/// place comes first. They come to stand in front, and the next one after them; nothing else is sorted. Linear on average: the half that is
-/// settled is left alone.
+/// Returns how many tokens, by increasing key and ties by index, have a running sum of probabilities, starting at `sum`, that `fits`. Moves
+/// those tokens to the front, followed by the next one; the rest stays unsorted. Average cost is linear: a quickselect that recurses into
+/// one half only.
 template <class Fits>
 [[nodiscard]] std::size_t leading(std::span<drawable> tokens, double sum, Fits fits) {
     std::size_t begin = 0, end = tokens.size();
@@ -79,8 +80,8 @@ template <class Fits>
 
 } // namespace detail
 
-/// RepetitionPenaltyLogitsProcessor: the logits of tokens in `sequence` are divided by `penalty`, or multiplied when negative; once each.
-/// Ids outside the logits are passed over.
+/// RepetitionPenaltyLogitsProcessor: divides the logits of tokens in `sequence` by `penalty`, or multiplies negative ones, once per token.
+/// Ignores ids outside the logits.
 inline void penalise_repetition(std::span<float> logits, std::span<const token> sequence, float penalty,
                                 processor_memory& memory) noexcept {
     const auto inside = [&](token id) { return id >= 0 && static_cast<std::size_t>(id) < logits.size(); };
@@ -94,18 +95,18 @@ inline void penalise_repetition(std::span<float> logits, std::span<const token> 
         if (inside(id)) memory.marks[static_cast<std::size_t>(id)] = 0;
 }
 
-/// MinNewTokensLengthLogitsProcessor, where it applies: these tokens (EOS) become impossible.
+/// MinNewTokensLengthLogitsProcessor, where it applies: makes these tokens (EOS) impossible.
 inline void suppress(std::span<float> logits, std::span<const token> ids) noexcept {
     for (const token id : ids)
         if (id >= 0 && static_cast<std::size_t>(id) < logits.size()) logits[static_cast<std::size_t>(id)] = detail::impossible;
 }
 
-/// TemperatureLogitsWarper. `temperature` is more than 0.
+/// TemperatureLogitsWarper. `temperature` must be above 0.
 inline void apply_temperature(std::span<float> logits, float temperature) noexcept {
     for (float& x : logits) x /= temperature;
 }
 
-/// TopKLogitsWarper: the k largest stay, and what equals the smallest of them. `k` is 1 or more.
+/// TopKLogitsWarper: keeps the k largest logits and those equal to the smallest of them. `k` must be 1 or more.
 inline void keep_top_k(std::span<float> logits, std::size_t k, processor_memory& memory) noexcept {
     std::size_t count = 0;
     for (const float x : logits)
@@ -118,13 +119,13 @@ inline void keep_top_k(std::span<float> logits, std::size_t k, processor_memory&
         if (x < smallest) x = detail::impossible;
 }
 
-/// TopPLogitsWarper: goes, from the least likely on, what together has no more than 1 - p. Of equals the first go first:
-/// torch.sort leaves that open, this is what a stable one does. One token always stays.
+/// TopPLogitsWarper: removes the least likely tokens whose probabilities sum to at most 1 - p. Ties are removed in index order, as a stable
+/// sort would; torch.sort leaves this unspecified. At least one token remains.
 inline void keep_top_p(std::span<float> logits, float p, processor_memory& memory) {
     auto tokens = detail::softmax(logits, memory);
     if (tokens.empty()) return;
     const auto going = static_cast<float>(1 - detail::as_written(p));
-    // Those below this go whatever else there is: all of them together do not reach `going`. With a real model that is nearly all.
+    // Tokens below this threshold are removed in any case, because their sum stays below `going`. In real models that is nearly all tokens.
     const double negligible = 0.999 * static_cast<double>(going) / static_cast<double>(tokens.size());
     double gone = 0;
     std::size_t left = 0;
@@ -141,7 +142,7 @@ inline void keep_top_p(std::span<float> logits, float p, processor_memory& memor
     for (const drawable& t : tokens.first(std::min(count, left - 1))) logits[t.place] = detail::impossible;
 }
 
-/// MinPLogitsWarper: what is less likely than p times the most likely token goes.
+/// MinPLogitsWarper: removes tokens less likely than p times the most likely one.
 inline void keep_min_p(std::span<float> logits, float p, processor_memory& memory) noexcept {
     const auto tokens = detail::softmax(logits, memory);
     float top = 0;
@@ -151,8 +152,8 @@ inline void keep_min_p(std::span<float> logits, float p, processor_memory& memor
         if (t.probability < least) logits[t.place] = detail::impossible;
 }
 
-/// TypicalLogitsWarper: tokens whose surprise is nearest to the expected one stay, as many as together reach `mass`, and what equals the
-/// last.
+/// TypicalLogitsWarper: keeps the tokens whose surprise is closest to the entropy until their probabilities reach `mass`, and those tied
+/// with the last.
 inline void keep_typical(std::span<float> logits, float mass, processor_memory& memory) {
     const auto tokens = detail::softmax(logits, memory);
     if (tokens.empty()) return;

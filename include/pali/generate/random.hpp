@@ -1,4 +1,4 @@
-// Random numbers that are the same everywhere.
+// Portable pseudorandom numbers.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -7,13 +7,13 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): a counter, mixed. Any seed is as good as another.
+/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): a mixed counter. All seeds are equally good.
 class random_source {
 public:
-    /// Two sources of the same seed give the same numbers.
+    /// Equal seeds give equal sequences on every platform.
     explicit random_source(std::uint64_t seed) noexcept : m_state(seed) {}
 
-    /// 64 random bits.
+    /// Returns 64 random bits.
     [[nodiscard]] std::uint64_t bits() noexcept {
         std::uint64_t z = m_state += 0x9e3779b97f4a7c15u;
         z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -21,7 +21,7 @@ public:
         return z ^ (z >> 31);
     }
 
-    /// At least 0 and less than 1, in steps of 2^-53.
+    /// Returns a number in [0, 1), a multiple of 2^-53.
     [[nodiscard]] double uniform() noexcept { return static_cast<double>(bits() >> 11) * 0x1p-53; }
 
 private:

@@ -1,4 +1,4 @@
-// Chooses the next token from logits.
+// Sampler: chooses the next token from logits.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -14,20 +14,19 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// One sequence's choices. Allocates nothing after construction. Two samplers of the same options make the same choices from the same
-/// logits.
+/// Sampler of one sequence. Does not allocate after construction. Samplers with equal options make equal choices from equal logits.
 class sampler {
 public:
-    /// Throws errc::invalid_argument for options that are not allowed.
+    /// Throws errc::invalid_argument for invalid options.
     sampler(const sampling_options& options, std::size_t vocabulary) : m_options(options), m_memory(vocabulary), m_random(options.seed) {
         m_options.validate();
         if (vocabulary == 0) throw error(errc::invalid_argument, "a sampler over a vocabulary of 0 tokens; 1 or more is needed");
     }
 
-    /// Chooses. `logits` (vocabulary) are changed: take log_softmax_at before, for the probability under the model's own distribution.
-    /// `sequence` is all that the model has seen: image tokens, prompt and what was generated. `suppressed` are tokens that must not come:
-    /// EOS, as long as there are fewer than min_new_tokens. Greedy takes the first of equals. Throws errc::invalid_argument when the logits
-    /// hold NaN, or leave nothing to choose.
+    /// Chooses the next token. Overwrites `logits` (vocabulary): call log_softmax_at first to get the probability under the model's own
+    /// distribution. `sequence` holds all tokens the model has seen: image tokens, prompt and generated tokens. `suppressed` are forbidden
+    /// tokens: EOS, while there are fewer than min_new_tokens. Greedy decoding takes the first of equal logits. Throws
+    /// errc::invalid_argument if the logits contain NaN or no token is left.
     [[nodiscard]] token next(std::span<float> logits, std::span<const token> sequence, std::span<const token> suppressed = {}) {
         process(logits, sequence, suppressed);
         const std::size_t best = argmax(logits);
@@ -37,10 +36,11 @@ public:
         return static_cast<token>(m_options.greedy() ? best : draw(logits, logits[best]));
     }
 
-    /// Whether `next` leaves the logits of tokens that can come as they are.
+    /// Whether next() leaves the logits of all allowed tokens unchanged.
     [[nodiscard]] bool keeps_logits() const noexcept { return m_options.greedy() && m_options.repetition_penalty == 1; }
 
-    /// What `next` does before it chooses, in transformers' order. For beam search, on log-probabilities.
+    /// Applies the processors in the order of transformers, as next() does before it chooses. A beam search applies it to
+    /// log-probabilities.
     void process(std::span<float> logits, std::span<const token> sequence, std::span<const token> suppressed = {}) {
         PALI_ASSERT(logits.size() == m_memory.values.size());
         if (m_options.repetition_penalty != 1) penalise_repetition(logits, sequence, m_options.repetition_penalty, m_memory);
@@ -54,7 +54,7 @@ public:
     }
 
 private:
-    /// The first token at which the running sum of probabilities passes a random number.
+    /// Returns the first token at which the cumulative probability exceeds a random number.
     [[nodiscard]] std::size_t draw(std::span<const float> logits, float top) noexcept {
         double sum = 0;
         for (std::size_t i = 0; i < logits.size(); ++i) sum += static_cast<double>(m_memory.values[i] = std::exp(logits[i] - top));

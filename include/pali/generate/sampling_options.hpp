@@ -1,4 +1,4 @@
-// How the next token is chosen.
+// Options of sampling.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -11,21 +11,21 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Named and meant as in transformers' GenerationConfig, but off until set (there, top_k is 50 until set). With temperature 0 the choice is
-/// greedy, as there with do_sample=False: only repetition_penalty counts then.
+/// Names and meanings follow transformers' GenerationConfig, but every option is off by default (transformers has top_k = 50). Temperature
+/// 0 selects greedy decoding, like do_sample=False; then only repetition_penalty has an effect.
 struct sampling_options {
-    float temperature = 0;        ///< logits are divided by it; 0: the most likely token; 0 or more
-    std::size_t top_k = 0;        ///< only the k most likely tokens; 0: all
-    float top_p = 1;              ///< only the most likely tokens that together reach this probability; 0 to 1, 1: all
-    float min_p = 0;              ///< only tokens at least this likely, relative to the most likely one; 0 to 1, 0: all
-    float typical_p = 1;          ///< only the tokens of most typical surprise that together reach this probability; over 0 to 1, 1: all
-    float repetition_penalty = 1; ///< makes what is in the sequence less likely, image tokens and prompt included; over 0, 1: off
-    std::uint64_t seed = 0;       ///< of the random numbers: the same seed gives the same text
+    float temperature = 0; ///< divisor of the logits, 0 or more; 0: greedy
+    std::size_t top_k = 0; ///< keeps the k most likely tokens; 0: all
+    float top_p = 1;       ///< keeps the most likely tokens that together reach this probability; 0 to 1; 1: all
+    float min_p = 0;       ///< keeps tokens at least this likely relative to the most likely one; 0 to 1; 0: all
+    float typical_p = 1; ///< keeps the tokens with the most typical surprise that together reach this probability; above 0, up to 1; 1: all
+    float repetition_penalty = 1; ///< penalizes tokens already in the sequence, image tokens and prompt included; above 0; 1: off
+    std::uint64_t seed = 0;       ///< random seed; the same seed gives the same text
 
-    /// Whether the most likely token is taken.
+    /// Whether decoding is greedy.
     [[nodiscard]] bool greedy() const noexcept { return temperature == 0; }
 
-    /// Throws errc::invalid_argument with the option, its value and the values allowed.
+    /// Throws errc::invalid_argument with the option, its value and the allowed values.
     void validate() const {
         const auto need = [](bool fits, const char* option, float value, const char* allowed) {
             if (!fits) throw error(errc::invalid_argument, {option, " is ", detail::in_decimal(value), "; ", allowed});
