@@ -13,13 +13,13 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-// Limits far above any model, so low that no product of four sizes leaves 64 bits.
+// Limits far above any real model, and low enough that the product of four sizes fits into 64 bits.
 inline constexpr std::size_t most_width = std::size_t{1} << 20, most_heads = std::size_t{1} << 12, most_layers = std::size_t{1} << 12,
                              most_pixels_a_side = std::size_t{1} << 14, most_tokens = 0x7fffffff, most_window = 0x7fffffff;
 
-inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activation of all three parts
+inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activation that vision tower and decoder support
 
-/// vision_config. Defaults: SiglipVisionConfig; without the section, PaliGemmaConfig's own for it.
+/// Reads vision_config. Defaults: SiglipVisionConfig, or those of PaliGemmaConfig if the section is missing.
 [[nodiscard]] PALI_INLINE dynamic_vision read_vision(const config_section& top) {
     const config_section vision = top.section("vision_config");
     const bool given = vision.is_present();
@@ -31,7 +31,7 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     }
     out.image_size = 224;
     out.patch_size = given ? 16 : 14;
-    // A list of sides is valid for transformers' SigLIP, and not for its PaliGemma.
+    // transformers accepts a list of sides for SigLIP, but not for PaliGemma.
     for (const char* key : {"image_size", "patch_size"}) {
         std::size_t& side = key[0] == 'i' ? out.image_size : out.patch_size;
         const auto* value = vision.find(key);
@@ -46,7 +46,7 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     if (const std::size_t channels = vision.size("num_channels", 3, 1, most_width); channels != 3 && channels != 0)
         vision.unsupported("num_channels", "images have 3 channels");
     if (vision.text("hidden_act", tanh_gelu) != tanh_gelu) vision.unsupported("hidden_act", {"\"", tanh_gelu, "\" is the one that is run"});
-    // What is left over at the right and below is not seen (SiglipVisionEmbeddings floors), but one patch must fit.
+    // Pixels beyond the last whole patch are ignored (SiglipVisionEmbeddings rounds down), but at least one patch must fit.
     if (out.patch_size > out.image_size && out.image_size != 0)
         vision.malformed("patch_size", {"at most image_size, ", out.image_size, ","});
     if (out.heads != 0 && out.hidden % out.heads != 0)
@@ -54,8 +54,8 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     return out;
 }
 
-/// Base of RoPE: flat or nested by layer type, in rope_scaling (oldest), rope_parameters, or rope_theta beside them, in transformers'
-/// order (modeling_rope_utils.py, convert_rope_params_to_dict).
+/// Reads the base of RoPE from rope_scaling (oldest), rope_parameters or rope_theta, flat or nested by layer type, with the precedence of
+/// transformers (modeling_rope_utils.py, convert_rope_params_to_dict).
 [[nodiscard]] PALI_INLINE float read_rope_theta(const config_section& text) {
     const float beside = text.number("rope_theta", 10000.0f, false);
     const auto holds_something = [&](const char* key) {
@@ -85,7 +85,7 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     return nested ? theta : read(rope);
 }
 
-/// Which layers have a sliding window: layer_types, or every second from the first (configuration_gemma2.py).
+/// Reads the sliding window of each layer: layer_types, or every second layer from the first (configuration_gemma2.py).
 PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
     const auto* const window_value = text.find("sliding_window");
     const bool none = window_value != nullptr && window_value->is_null();
@@ -104,13 +104,13 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
         const auto* const name = type.get_ptr<const std::string*>();
         if (name == nullptr) return text.malformed("layer_types", "a list of strings");
         if (*name == "sliding_attention") out.windows[layer] = window;
-        else if (*name != "full_attention" && *name != "attention") // the last is an older name
+        else if (*name != "full_attention" && *name != "attention") // "attention" is an older name
             return text.unsupported("layer_types", {"\"full_attention\" and \"sliding_attention\" are the ones that are run, and layer ",
                                                     layer, " is another"});
     }
 }
 
-/// text_config. Defaults: GemmaConfig or Gemma2Config; without the section, PaliGemmaConfig's own for it.
+/// Reads text_config. Defaults: GemmaConfig or Gemma2Config, or those of PaliGemmaConfig if the section is missing.
 [[nodiscard]] PALI_INLINE dynamic read_text(const config_section& top) {
     const config_section text = top.section("text_config");
     const bool given = text.is_present();
@@ -133,7 +133,7 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
     out.norm_eps = text.number("rms_norm_eps", 1e-6f, true);
     out.rope_theta = read_rope_theta(text);
     out.post_norms = second;
-    // PaliGemma caps its logits whichever decoder it has, when text_config says so; Gemma's own default is none.
+    // PaliGemma applies the final softcap of text_config with either decoder; Gemma's own default is none.
     out.final_softcap = text.softcap("final_logit_softcapping", second ? 30.0f : 0.0f);
     if (second) {
         out.query_pre_attn_scalar = text.number("query_pre_attn_scalar", 256.0f, false);
@@ -144,7 +144,7 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
         out.windows.assign(out.layers, 0);
         if (text.find_value("sliding_window") != nullptr) text.unsupported("sliding_window", "a Gemma of the first generation has none");
     }
-    // The first generation reads hidden_act, where "gelu" is an old way to say the tanh form; the second reads hidden_activation.
+    // Gemma 1 reads hidden_act, where "gelu" is an old name of the tanh approximation; Gemma 2 reads hidden_activation.
     const char* const key = second ? "hidden_activation" : "hidden_act";
     const std::string activation = text.text(key, tanh_gelu);
     if (activation != tanh_gelu && (second || activation != "gelu")) text.unsupported(key, {"\"", tanh_gelu, "\" is the one that is run"});
@@ -157,13 +157,13 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
     return out;
 }
 
-/// bos, eos and pad: the first file that says something about one decides it.
+/// Reads bos, eos and pad. For each, the first file that defines it wins.
 PALI_INLINE void read_ids(const config_section& generation, const config_section& top, checkpoint_config& out) {
     const config_section text = top.section("text_config");
     const auto find = [&](const char* key) -> const config_section* {
         for (const config_section* place : {&generation, &top})
             if (place->find_value(key) != nullptr) return place;
-        return text.find(key) != nullptr ? &text : nullptr; // here null is said on purpose: none
+        return text.find(key) != nullptr ? &text : nullptr; // null is a deliberate "none" here
     };
     if (const config_section* place = find("bos_token_id")) {
         out.bos = place->id(*place->find("bos_token_id"), "bos_token_id", true);
@@ -181,7 +181,8 @@ PALI_INLINE void read_ids(const config_section& generation, const config_section
         if (const auto* value = place->find_value("pad_token_id")) out.pad = place->id(*value, "pad_token_id", false);
 }
 
-/// A step that is null or 0 is off, as Python has it; its numbers are read only when it is on, and null stands for the default.
+/// Reads the image preprocessing. A step that is null or 0 is off, as in Python. The values of a step are read only if it is on; null means
+/// the default.
 PALI_INLINE void read_image(const config_section& file, image_config& out, std::size_t side) {
     const auto step = [&](const char* key, bool otherwise) {
         const auto* value = file.find(key);
@@ -192,8 +193,8 @@ PALI_INLINE void read_image(const config_section& file, image_config& out, std::
     out.do_resize = step("do_resize", true);
     out.do_rescale = step("do_rescale", true);
     out.do_normalize = step("do_normalize", true);
-    // Cutting and padding to the size that an image has already changes nothing; without pad_size images are padded to the largest, and
-    // all have one size.
+    // Cropping or padding to the current size changes nothing. Without pad_size, images are padded to the largest, and all have the same
+    // size.
     const auto leaves_sides = [&](const char* key) {
         const auto* sides = file.find_value(key);
         return sides != nullptr && *sides == nlohmann::json{{"height", side}, {"width", side}};
@@ -225,7 +226,7 @@ PALI_INLINE void read_image(const config_section& file, image_config& out, std::
     if (file.find_value("resample") != nullptr) out.resample = static_cast<int>(file.size("resample", 3, 0, 5));
     const auto* size = file.find_value("size");
     if (size == nullptr) return;
-    const bool is_pair = size->is_array() && size->size() == 2; // height, width
+    const bool is_pair = size->is_array() && size->size() == 2; // (height, width)
     if (!is_pair && (!size->is_object() || !size->contains("height") || !size->contains("width")))
         return file.unsupported("size", {"{\"height\": ", side, ", \"width\": ", side, "} is needed"});
     const nlohmann::json pair = is_pair ? nlohmann::json{{"size", {{"height", (*size)[0]}, {"width", (*size)[1]}}}} : nlohmann::json();
@@ -256,9 +257,9 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     const config_section top(&config, "config.json: ", problems);
     if (top.find("model_type") == nullptr || top.text("model_type", "paligemma") != "paligemma")
         top.unsupported("model_type", "\"paligemma\" is the one that is run, for PaliGemma 2 too, and not what is built around them");
-    problems.raise(); // nothing else in the file would make sense
-    // A quantization_config says how weights were quantized once, and stays behind when they were saved as plain numbers again: the tensors
-    // decide (weights/foreign.hpp).
+    problems.raise(); // the rest of the file would be meaningless
+    // quantization_config is ignored: it may remain after the weights were saved unquantized again. The tensors decide
+    // (weights/foreign.hpp).
 
     out.sizes = detail::read_text(top);
     out.positions = top.section("text_config").size("max_position_embeddings", 8192, 1, detail::most_tokens);
@@ -278,7 +279,7 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
 
     const std::size_t side = out.sizes.vision.image_size;
     if (side != 0) out.image.width = out.image.height = side;
-    const nlohmann::json processor = read_optional("processor_config.json"); // written by transformers 5, and first for it
+    const nlohmann::json processor = read_optional("processor_config.json"); // written by transformers 5, which prefers it
     if (const config_section nested = config_section(&processor, "processor_config.json: ", problems).section("image_processor");
         nested.is_present()) {
         out.image.file = place / "processor_config.json";

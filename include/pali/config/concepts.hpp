@@ -1,4 +1,4 @@
-// What a model is: the numbers that every configuration type has, fixed at compile time or read at run time.
+// Concepts of configuration types: the members that every configuration has, constant at compile time or read at run time.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -11,8 +11,8 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace config_detail {
 
-/// False for a configuration whose sizes are known when it is compiled and cannot be: `dynamic` has ordinary members, which are checked
-/// when they are read.
+/// False for a configuration with compile-time sizes that are invalid. `dynamic` has ordinary members, which are checked when they are
+/// read.
 template <class C>
 [[nodiscard]] consteval bool has_possible_vision() {
     if constexpr (!std::is_member_object_pointer_v<decltype(&C::patch_size)> && !std::is_member_object_pointer_v<decltype(&C::heads)>)
@@ -28,39 +28,39 @@ template <class C>
 
 } // namespace config_detail
 
-/// A SigLIP vision tower: `static constexpr` members, or ordinary ones (`dynamic_vision`). Widths are elements of a vector. A type has a
-/// patch of a pixel or more that fits in the image, and hidden % heads == 0.
+/// Configuration of a SigLIP vision tower, with `static constexpr` members or ordinary ones (`dynamic_vision`). At least one patch must fit
+/// into the image.
 template <class C>
 concept vision_config = std::copyable<C> && requires(const C c) {
-    { c.image_size } -> std::convertible_to<std::size_t>;   // pixels a side
-    { c.patch_size } -> std::convertible_to<std::size_t>;   // pixels a side
-    { c.hidden } -> std::convertible_to<std::size_t>;       // width of a patch
-    { c.layers } -> std::convertible_to<std::size_t>;       // blocks
+    { c.image_size } -> std::convertible_to<std::size_t>;   // side in pixels
+    { c.patch_size } -> std::convertible_to<std::size_t>;   // side in pixels
+    { c.hidden } -> std::convertible_to<std::size_t>;       // embedding width of a patch
+    { c.layers } -> std::convertible_to<std::size_t>;       // number of layers
     { c.intermediate } -> std::convertible_to<std::size_t>; // width of the MLP
     { c.heads } -> std::convertible_to<std::size_t>;        // hidden % heads == 0
-    { c.norm_eps } -> std::convertible_to<float>;           // added to the variance in layer norms
+    { c.norm_eps } -> std::convertible_to<float>;           // epsilon of LayerNorm, added to the variance
 } && config_detail::has_possible_vision<C>();
 
-/// A Gemma decoder of the first or second generation. A type has heads % kv_heads == 0 and an even head_dim.
+/// Configuration of a Gemma decoder, first or second generation.
 template <class C>
 concept decoder_config = std::copyable<C> && requires(const C c, std::size_t layer) {
     { c.vocab } -> std::convertible_to<std::size_t>;           // rows of the embedding table
-    { c.hidden } -> std::convertible_to<std::size_t>;          // width of a token
-    { c.layers } -> std::convertible_to<std::size_t>;          // blocks
+    { c.hidden } -> std::convertible_to<std::size_t>;          // embedding width of a token
+    { c.layers } -> std::convertible_to<std::size_t>;          // number of layers
     { c.intermediate } -> std::convertible_to<std::size_t>;    // width of the gated MLP
-    { c.heads } -> std::convertible_to<std::size_t>;           // of queries
-    { c.kv_heads } -> std::convertible_to<std::size_t>;        // heads % kv_heads == 0
-    { c.head_dim } -> std::convertible_to<std::size_t>;        // width of a head; even: RoPE rotates halves
-    { c.query_pre_attn_scalar } -> std::convertible_to<float>; // queries are scaled by its ^-1/2
+    { c.heads } -> std::convertible_to<std::size_t>;           // query heads
+    { c.kv_heads } -> std::convertible_to<std::size_t>;        // key and value heads; heads % kv_heads == 0
+    { c.head_dim } -> std::convertible_to<std::size_t>;        // width of a head; even, because RoPE rotates halves
+    { c.query_pre_attn_scalar } -> std::convertible_to<float>; // attention scores are scaled by this^-1/2
     { c.attention_softcap } -> std::convertible_to<float>;     // 0: none
     { c.final_softcap } -> std::convertible_to<float>;         // 0: none
-    { c.rope_theta } -> std::convertible_to<float>;            // base of the rotary frequencies
-    { c.norm_eps } -> std::convertible_to<float>;              // added to the mean square in norms
-    { c.post_norms } -> std::convertible_to<bool>;             // Gemma 2: a norm after attention and MLP too
-    { c.window(layer) } -> std::convertible_to<std::size_t>;   // sliding window of a layer, tokens; 0: none
+    { c.rope_theta } -> std::convertible_to<float>;            // base of the RoPE frequencies
+    { c.norm_eps } -> std::convertible_to<float>;              // epsilon of RMSNorm, added to the mean square
+    { c.post_norms } -> std::convertible_to<bool>;             // Gemma 2: norms after attention and MLP as well
+    { c.window(layer) } -> std::convertible_to<std::size_t>;   // sliding window of a layer in tokens; 0: none
 } && config_detail::has_possible_decoder<C>();
 
-/// A PaliGemma: a decoder whose `vision` member describes the tower that feeds it.
+/// Configuration of a PaliGemma: a decoder with a `vision` member for its vision tower.
 template <class C>
 concept model_config = decoder_config<C> && requires(const C c) { requires vision_config<std::remove_cvref_t<decltype(c.vision)>>; };
 

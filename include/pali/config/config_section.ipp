@@ -1,4 +1,4 @@
-// One object of a JSON configuration, read field by field; problems are collected. Included by checkpoint_config.ipp alone.
+// Reader for one object of a JSON configuration that collects problems. Included only by checkpoint_config.ipp.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -16,19 +16,19 @@
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// What is wrong with a checkpoint's configuration, all of it.
+/// Collects all problems of a checkpoint's configuration.
 struct config_problems {
-    std::filesystem::path folder;   ///< of the files
-    std::vector<std::string> found; ///< each begins with the name of its file
-    bool malformed = false;         ///< otherwise: unsupported only
+    std::filesystem::path folder;   ///< folder of the files
+    std::vector<std::string> found; ///< each begins with its file name
+    bool malformed = false;         ///< false: only unsupported values
 
-    /// A section that is read twice tells its problems once.
+    /// Adds a problem once, even if its section is read twice.
     void add(const error_text& problem) {
         std::string text = problem.str();
         if (std::find(found.begin(), found.end(), text) == found.end()) found.push_back(std::move(text));
     }
 
-    /// Throws when there is anything to tell.
+    /// Throws if there are problems.
     void raise() const {
         if (found.empty()) return;
         const errc code = malformed ? errc::malformed_config : errc::unsupported_config;
@@ -43,23 +43,23 @@ class config_section {
 public:
     using json = nlohmann::json;
 
-    /// `prefix` leads to the section in messages: "config.json: text_config.". A section that is absent reads as an empty one.
+    /// `prefix` locates the section in messages: "config.json: text_config.". A missing section reads as an empty one.
     config_section(const json* object, std::string prefix, config_problems& problems)
         : m_object(object), m_prefix(std::move(prefix)), m_problems(problems) {}
 
-    /// The value, or nullptr where the key is absent.
+    /// The value of `key`, or nullptr if it is absent.
     [[nodiscard]] const json* find(const char* key) const {
         if (m_object == nullptr) return nullptr;
         const auto found = m_object->find(key);
         return found == m_object->end() ? nullptr : &*found;
     }
-    /// The same, and null counts as absent.
+    /// The value of `key`, or nullptr if it is absent or null.
     [[nodiscard]] const json* find_value(const char* key) const {
         const json* const value = find(key);
         return value == nullptr || value->is_null() ? nullptr : value;
     }
 
-    /// The object at `key`; where it is absent or null, a section without keys.
+    /// The object at `key`; an empty section if it is absent or null.
     [[nodiscard]] config_section section(const char* key) const {
         const json* value = find_value(key);
         if (value != nullptr && !value->is_object()) {
@@ -68,14 +68,14 @@ public:
         }
         return {value, m_prefix + key + ".", m_problems};
     }
-    /// Another object that is read in place of this one, with the same words in messages.
+    /// A section with other contents and the same prefix in messages.
     [[nodiscard]] config_section beside(const json& object) const { return {&object, m_prefix, m_problems}; }
     [[nodiscard]] bool is_present() const noexcept { return m_object != nullptr; }
 
-    /// The value is there, and no object: a problem that is told already.
+    /// Whether the value is present but not an object, which section() has already reported.
     [[nodiscard]] bool is_broken(const char* key) const { return find_value(key) != nullptr && !find_value(key)->is_object(); }
 
-    /// An integer in [lowest, highest]; 0 where it is none, so that nothing else is made of it.
+    /// An integer in [lowest, highest], `otherwise` if absent; 0 if invalid, which callers exclude from further checks.
     [[nodiscard]] std::size_t size(const char* key, std::size_t otherwise, std::size_t lowest, std::size_t highest) const {
         const json* const value = find(key);
         if (value == nullptr) return otherwise;
@@ -85,7 +85,7 @@ public:
         return 0;
     }
 
-    /// A finite number as float; `allow_zero` or above zero.
+    /// A finite float, at least zero if `allow_zero`, otherwise above zero.
     [[nodiscard]] float number(const char* key, float otherwise, bool allow_zero) const {
         const json* const value = find(key);
         if (value == nullptr) return otherwise;
@@ -99,7 +99,7 @@ public:
         malformed(key, allow_zero ? "a number from 0" : "a number above 0");
         return otherwise;
     }
-    /// A softcap: null and 0 mean none.
+    /// A softcap; null and 0 mean none.
     [[nodiscard]] float softcap(const char* key, float otherwise) const {
         const json* const value = find(key);
         return value != nullptr && value->is_null() ? 0 : number(key, otherwise, true);
@@ -121,7 +121,7 @@ public:
         return otherwise;
     }
 
-    /// A token id; 32 bits, and not negative where `needed`.
+    /// A 32-bit token id, nonnegative if `needed`.
     [[nodiscard]] std::int32_t id(const json& value, const char* key, bool needed) const {
         if (value.is_number_integer() && (!value.is_number_unsigned() || value.get<std::uint64_t>() <= most)) {
             const std::int64_t id = value.get<std::int64_t>();
@@ -132,17 +132,17 @@ public:
         return 0;
     }
 
-    /// The value contradicts the format: "config.json: text_config.head_dim is 7; `needed` is needed".
+    /// Reports a value that violates the format: "config.json: text_config.head_dim is 7; `needed` is needed".
     void malformed(const char* key, const error_text& needed) const {
         m_problems.malformed = true;
         m_problems.add({m_prefix, key, " is ", describe(key), "; ", needed, " is needed"});
     }
-    /// The value is valid, and no model that is run has it.
+    /// Reports a valid value that no supported model has.
     void unsupported(const char* key, const error_text& needed) const {
         m_problems.add({m_prefix, key, " is ", describe(key), "; ", needed});
     }
 
-    /// The value as JSON, shortened.
+    /// The value as abbreviated JSON.
     [[nodiscard]] std::string describe(const char* key) const {
         const json* const value = find(key);
         return value == nullptr ? "absent" : describe_json(*value);

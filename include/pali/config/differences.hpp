@@ -1,4 +1,4 @@
-// Where two configurations differ.
+// Differences between two configurations.
 #pragma once
 
 #include <pali/config/dynamic.hpp>
@@ -8,13 +8,15 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// One number in which two configurations differ.
+/// A field in which two configurations differ.
 struct config_difference {
-    std::string field;         ///< as config.json calls it: "text_config.hidden_size"
-    std::string first, second; ///< its value in each, as text
+    std::string field;  ///< name in config.json: "text_config.hidden_size"
+    std::string first;  ///< value in the first configuration, as text
+    std::string second; ///< value in the second configuration, as text
 };
 
-/// All differences of two models; none: the same weights fit both and give the same numbers. What a type says is sizes_of(type{}).
+/// All differences between two models. If there are none, both accept the same weights and compute the same results. For a compiled type,
+/// pass sizes_of(type{}).
 [[nodiscard]] std::vector<config_difference> differences(const dynamic& a, const dynamic& b);
 
 }} // namespace pali::PALI_ABI

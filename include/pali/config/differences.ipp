@@ -1,4 +1,4 @@
-// Body of compare.hpp.
+// Body of differences.hpp.
 #pragma once
 
 #include <pali/config/differences.hpp>
@@ -36,12 +36,12 @@ PALI_INLINE std::vector<config_difference> differences(const dynamic& a, const d
     number("text_config.final_logit_softcapping", a.final_softcap, b.final_softcap);
     number("text_config.rope_theta", a.rope_theta, b.rope_theta);
     number("text_config.rms_norm_eps", a.norm_eps, b.norm_eps);
-    if (a.layers == b.layers) // otherwise the layers cannot be paired
+    if (a.layers == b.layers) // layers of models with different depths do not correspond
         for (std::size_t layer = 0; layer < a.layers; ++layer) {
             const std::size_t first = a.window(layer), second = b.window(layer);
             if (first == second) continue;
             size("text_config.sliding_window of layer " + std::to_string(layer), first, second);
-            break; // the others differ alike
+            break; // one differing layer is enough
         }
     size("vision_config.image_size", a.vision.image_size, b.vision.image_size);
     size("vision_config.patch_size", a.vision.patch_size, b.vision.patch_size);

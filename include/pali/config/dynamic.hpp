@@ -1,4 +1,4 @@
-// A configuration whose numbers are read from config.json when the program runs.
+// Configuration whose sizes are read from config.json at run time.
 #pragma once
 
 #include <pali/config/concepts.hpp>
@@ -10,24 +10,30 @@ namespace pali { inline namespace PALI_ABI {
 
 /// A vision tower of any size.
 struct dynamic_vision {
-    std::size_t image_size = 0, patch_size = 0, hidden = 0, layers = 0, intermediate = 0, heads = 0; ///< see vision_config
-    float norm_eps = 1e-6f;                                                                          ///< see vision_config
+    /// @{
+    /// See vision_config.
+    std::size_t image_size = 0, patch_size = 0, hidden = 0, layers = 0, intermediate = 0, heads = 0;
+    float norm_eps = 1e-6f;
+    /// @}
 };
 
-/// A model of any size: satisfies `model_config` with ordinary members. What it says costs a load where a type knows a literal.
+/// A model of any size: satisfies `model_config` with ordinary members. Each member costs a load where a compiled type has a constant.
 struct dynamic {
-    dynamic_vision vision;                                                                                   ///< the tower
-    std::size_t vocab = 0, hidden = 0, layers = 0, intermediate = 0, heads = 0, kv_heads = 0, head_dim = 0;  ///< see decoder_config
-    float query_pre_attn_scalar = 0, attention_softcap = 0, final_softcap = 0, rope_theta = 0, norm_eps = 0; ///< see decoder_config
-    bool post_norms = false;                                                                                 ///< see decoder_config
-    std::vector<std::size_t> windows; ///< one for each layer, tokens; 0: none
+    dynamic_vision vision; ///< the vision tower
+    /// @{
+    /// See decoder_config.
+    std::size_t vocab = 0, hidden = 0, layers = 0, intermediate = 0, heads = 0, kv_heads = 0, head_dim = 0;
+    float query_pre_attn_scalar = 0, attention_softcap = 0, final_softcap = 0, rope_theta = 0, norm_eps = 0;
+    bool post_norms = false;
+    /// @}
+    std::vector<std::size_t> windows; ///< sliding window of each layer in tokens; 0: none
 
-    /// The sliding window of a layer, tokens; 0: none.
+    /// Sliding window of a layer in tokens; 0: none.
     [[nodiscard]] std::size_t window(std::size_t layer) const noexcept { return windows[layer]; }
 };
 static_assert(model_config<dynamic>);
 
-/// The numbers of any configuration, as they would be read.
+/// Copies the sizes of any configuration into a `dynamic`.
 template <model_config Config>
 [[nodiscard]] dynamic sizes_of(const Config& config) {
     const auto& vision = config.vision;

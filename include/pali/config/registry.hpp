@@ -1,4 +1,4 @@
-// The table of variants: a name or a config.json in, a type out. The only switch from run time to compile time.
+// Registry of variants: maps a name or a config.json to a configuration type. The only dispatch from run time to compile time.
 #pragma once
 
 #include <pali/config/dynamic.hpp>
@@ -17,14 +17,14 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A configuration type and the name people use for it.
+/// A configuration type and its public name.
 template <model_config Config>
 struct variant {
-    using type = Config;   ///< what with_config() calls with
-    std::string_view name; ///< as "paligemma2-3b-224"
+    using type = Config;   ///< the type that with_config() passes
+    std::string_view name; ///< for example "paligemma2-3b-224"
 };
 
-/// Every variant that is shipped: the twelve released models and the embedded one.
+/// All variants in the library: the twelve released models and the embedded demonstration model.
 inline constexpr std::tuple variants{
     variant<paligemma_3b_224>{"paligemma-3b-224"},
     variant<paligemma_3b_448>{"paligemma-3b-448"},
@@ -41,15 +41,15 @@ inline constexpr std::tuple variants{
     variant<shapes>{"shapes"},
 };
 
-/// Rows of that table.
+/// Number of variants.
 inline constexpr std::size_t variant_count = std::tuple_size_v<decltype(variants)>;
 
-/// Their names, in the order of the table.
+/// Names of the variants, in table order.
 [[nodiscard]] constexpr std::array<std::string_view, variant_count> variant_names() noexcept {
     return std::apply([](const auto&... v) { return std::array<std::string_view, variant_count>{v.name...}; }, variants);
 }
 
-/// The name of a shipped type, "dynamic", or "custom" for a type of the user's.
+/// The name of a library variant, "dynamic", or "custom" for a user-defined type.
 template <model_config Config>
 [[nodiscard]] constexpr std::string_view variant_name() noexcept {
     if constexpr (std::is_same_v<Config, dynamic>) return "dynamic";
@@ -62,7 +62,7 @@ template <model_config Config>
 
 namespace detail {
 
-/// '_' and '-' are the same: types are spelt with one, folders with the other.
+/// Compares names with '_' and '-' as equal, because types use one and folders the other.
 [[nodiscard]] constexpr bool same_variant_name(std::string_view a, std::string_view b) noexcept {
     if (a.size() != b.size()) return false;
     for (std::size_t i = 0; i < a.size(); ++i)
@@ -88,14 +88,14 @@ decltype(auto) with_config_from(std::string_view name, Function& f) {
 
 } // namespace detail
 
-/// Calls f(Config{}) with the type of that name, written with '-' or '_': with_config("paligemma2-3b-224", [](auto config) { ... }).
-/// `f` is instantiated for every variant and returns the same type for each. Throws errc::unknown_variant with the names there are.
+/// Calls f(Config{}) with the variant of that name, spelled with '-' or '_': with_config("paligemma2-3b-224", [](auto config) { ... }).
+/// `f` is instantiated for every variant and must return the same type for each. Throws errc::unknown_variant with the known names.
 template <class Function>
 decltype(auto) with_config(std::string_view name, Function&& f) {
     return detail::with_config_from<0>(name, f);
 }
 
-/// The name of the variant whose every number is the one read from config.json; nothing where none is.
+/// The name of the variant that equals `sizes` in every field; nothing if there is none.
 [[nodiscard]] std::optional<std::string_view> matching_variant(const dynamic& sizes);
 
 }} // namespace pali::PALI_ABI

@@ -1,4 +1,4 @@
-// Body of registry.hpp: every variant is compared, which takes long to compile.
+// Body of registry.hpp. Separate because comparing all variants takes long to compile.
 #pragma once
 
 #include <pali/config/differences.hpp>

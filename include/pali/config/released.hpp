@@ -1,4 +1,4 @@
-// The twelve released pairs of vision tower and decoder, and the templates to make one's own.
+// The twelve released combinations of vision tower and decoder, and templates for new ones.
 #pragma once
 
 #include <pali/config/gemma_config.hpp>
@@ -6,10 +6,10 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// PaliGemma (arXiv 2407.07726): a Gemma decoder that reads what a SigLIP tower sees. Derive from it to change a number.
+/// PaliGemma (arXiv 2407.07726): a Gemma decoder with a SigLIP vision tower. Derive from it to change a value.
 template <decoder_config Decoder, vision_config Vision>
 struct paligemma : Decoder {
-    [[no_unique_address]] Vision vision{}; ///< the tower
+    [[no_unique_address]] Vision vision{}; ///< the vision tower
 };
 
 /// PaliGemma 2 (arXiv 2412.03555): the same with a Gemma 2 decoder.

@@ -1,4 +1,4 @@
-// Whether a checkpoint is the model that was compiled.
+// Checks that a checkpoint matches the compiled configuration.
 #pragma once
 
 #include <pali/config/checkpoint_config.hpp>
@@ -12,20 +12,19 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-/// Throws errc::config_mismatch with the fields, ten at most, in which `compiled`, the numbers of the variant of that name, differs from
-/// config.json.
+/// Throws errc::config_mismatch with the fields, at most ten, in which config.json differs from `compiled`, the variant called `name`.
 void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read);
 
 } // namespace detail
 
-/// Throws errc::config_mismatch, with the fields in which config.json and the compiled type differ, unless they are the same model.
-/// For `dynamic` there is nothing to compare: it is what was read.
+/// Throws errc::config_mismatch with the fields in which config.json and the compiled type differ. Does nothing for `dynamic`, which was
+/// read from config.json.
 template <model_config Config>
 void require_fit(const Config& compiled, const checkpoint_config& read) {
     if constexpr (!std::is_same_v<Config, dynamic>) detail::require_same(sizes_of(compiled), variant_name<Config>(), read);
 }
 
-/// The configuration that a model of type `Config` runs with: the sizes read for `dynamic`, the type's own otherwise, which must fit.
+/// The configuration of a model of type `Config`: the sizes that were read for `dynamic`, otherwise the type's own, which must fit.
 template <model_config Config>
 [[nodiscard]] Config make_config(const checkpoint_config& read) {
     if constexpr (std::is_same_v<Config, dynamic>) {

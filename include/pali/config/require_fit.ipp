@@ -1,4 +1,4 @@
-// Body of differences.hpp: the message.
+// Body of require_fit.hpp: the error message.
 #pragma once
 
 #include <pali/config/differences.hpp>

@@ -1,21 +1,23 @@
-// SigLIP So400m/14, the vision tower of every released PaliGemma.
+// SigLIP So400m/14, the vision tower of all released PaliGemma models.
 #pragma once
 
 #include <pali/config/concepts.hpp>
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Shape-optimised 400M ViT, patches of 14 px. arXiv 2305.13035; big_vision models/vit.py decode_variant("So400m/14").
+/// Shape-optimized ViT with 400M parameters and 14 px patches. arXiv 2305.13035; big_vision models/vit.py decode_variant("So400m/14").
 template <std::size_t ImageSize>
 struct siglip_so400m_14 {
     static_assert(ImageSize % 14 == 0, "the side of the image is a whole number of 14 px patches: 224, 448 or 896 in the released models");
-    static constexpr std::size_t image_size = ImageSize, patch_size = 14, hidden = 1152, layers = 27, intermediate = 4304,
-                                 heads = 16; ///< see vision_config
-    static constexpr float norm_eps = 1e-6f; ///< see vision_config
+    /// @{
+    /// See vision_config.
+    static constexpr std::size_t image_size = ImageSize, patch_size = 14, hidden = 1152, layers = 27, intermediate = 4304, heads = 16;
+    static constexpr float norm_eps = 1e-6f;
+    /// @}
 };
 static_assert(vision_config<siglip_so400m_14<224>>);
 
-/// Patches of an image: the number of image tokens.
+/// Number of patches of an image, which is the number of image tokens.
 template <vision_config Config>
 [[nodiscard]] constexpr std::size_t patch_count(const Config& config) noexcept {
     return (config.image_size / config.patch_size) * (config.image_size / config.patch_size);
