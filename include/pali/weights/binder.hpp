@@ -1,4 +1,4 @@
-// Joins the tensors of a checkpoint with the members of a model: first all names and shapes, then the memory.
+// Binds the tensors of a checkpoint to the members of a model: first names and shapes, then memory.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -30,49 +30,39 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Collects what a model asks for, reports everything that does not fit in one error, then fills the members.
-/// Usage: binder b(tensors, "folder"); module.bind(b.root()); b.check(hint); memory = b.finish(...). The members asked for have to stay
-/// where they are until then.
+/// Collects the tensors that a model requests, reports all mismatches in one error, then fills the members, which must not move until then.
+/// Usage: binder b(tensors, "folder"); module.bind(b.root()); b.check(hint); memory = b.finish(...).
 class binder {
 public:
-    /// A place in the tree of names: scope["layers.0"]["mlp"] asks for tensors below "layers.0.mlp.".
+    /// A node in the tree of names, as a tensor_visitor: scope["layers.0"]["mlp"] requests tensors below "layers.0.mlp.".
     class scope {
     public:
-        /// `prefix` is put before every name as it is: "layers.0.".
+        /// `prefix` is prepended to every name: "layers.0.".
         scope(binder& owner, std::string prefix) : m_owner(owner), m_prefix(std::move(prefix)) {}
-        /// The place below `name`.
+        /// @{
+        /// See tensor_visitor. A convolution is a matrix of its patches, and may be channels-last in the file (MLX). A quantized matrix is
+        /// read as stored or quantized on loading. A quantized vocabulary is zero-padded to whole strips; its count includes the padding.
         [[nodiscard]] scope operator[](const std::string& name) const { return {m_owner, m_prefix + name + "."}; }
-
-        /// A matrix in the model's storage; the shape in the file may have more dimensions (a convolution is a matrix of its patches). A
-        /// convolution (out, channels, height, width) may lie in the file with its channels last, as MLX writes it.
         template <class Element>
         void matrix(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const {
             if (const tensor_info* tensor = m_owner.find(m_prefix + name, shape)) m_owner.want_matrix(*tensor, to, shape);
         }
-        /// A quantized matrix, from a file that holds it so or from one that does not. Its rows and columns come in whole strips and
-        /// groups.
         template <std::size_t Bits>
         void matrix(const std::string& name, quantized_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
             m_owner.want_quantized(m_prefix + name, to, shape, shape[0]);
         }
-        /// A matrix with a row for each token: a quantized one gets rows of zeros that fill its last strip up, and a count that includes
-        /// them.
         template <class Element>
         void vocabulary(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const {
             matrix(name, to, shape);
         }
-        /// The same.
         template <std::size_t Bits>
         void vocabulary(const std::string& name, quantized_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
             m_owner.want_quantized(m_prefix + name, to, shape, quantized_rows<Bits>::padded(shape[0]));
         }
-        /// Whether the checkpoint has it.
         [[nodiscard]] bool has(const std::string& name) const { return m_owner.look_up(m_prefix + name) != nullptr; }
-        /// A vector, (size), always float32.
         void vector(const std::string& name, const float*& to, std::size_t size) const {
             if (const tensor_info* tensor = m_owner.find(m_prefix + name, {size})) m_owner.want_vector(*tensor, to);
         }
-        /// Whether `name` is not in the checkpoint, or holds the same numbers as `other`, so that one of them is enough.
         [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string& other) const {
             const std::string mine = m_prefix + name, its = m_prefix + other, my_scales = mine + std::string(scales_suffix),
                               its_scales = its + std::string(scales_suffix);
@@ -85,14 +75,14 @@ public:
             m_owner.m_used.insert(mine);
             return true;
         }
+        /// @}
 
     private:
         binder& m_owner;
         std::string m_prefix;
     };
 
-    /// `table` must outlive the binder, and the model if it is mapped. `source` names the checkpoint in messages. Throws
-    /// errc::unsupported_format for weights that another program quantized.
+    /// `table` must outlive the binder, and a mapped model too. `source` is for messages. Throws what refuse_foreign_format() throws.
     binder(const tensor_table& table, std::string source) : m_source(std::move(source)) {
         refuse_foreign_format(table, m_source);
         const tensor_names names(table);
@@ -105,32 +95,28 @@ public:
         }
     }
 
-    /// Where names begin.
+    /// The root of the tree of names.
     [[nodiscard]] scope root() { return {*this, ""}; }
 
-    /// Tensors that nothing was asked of, which is no harm: value heads, heads of other tasks, counters. Buffers that old versions of
-    /// transformers saved are left out.
+    /// Tensors that were not requested, except buffers: harmless value heads, heads of other tasks, counters.
     [[nodiscard]] short_list unused() const {
         short_list found;
         for (const auto& [published, tensor] : m_tensors)
             if (!m_used.contains(published) && !is_buffer(published)) found.add({in_quotes(*tensor.name), " ", describe(*tensor.info)});
         return found;
     }
-
-    /// Names in the file of all tensors that nothing was asked of, buffers included.
+    /// Names in the file of all tensors that were not requested, including buffers.
     [[nodiscard]] std::set<std::string, std::less<>> unused_names() const {
         std::set<std::string, std::less<>> names;
         for (const auto& [published, tensor] : m_tensors)
             if (!m_used.contains(published)) names.insert(*tensor.name);
         return names;
     }
-
-    /// Whether something that was asked for has a type that is not read.
+    /// Whether a requested tensor has an unsupported dtype.
     [[nodiscard]] bool finds_unread_types() const noexcept { return !m_unread.empty(); }
 
-    /// Throws errc::checkpoint_mismatch with the missing and misshapen tensors, ten of a kind, and beside those with the unused ones, which
-    /// are errors by themselves where one is of a layer, or if `strict`; `hint` says what may have happened. Where no name is known it is
-    /// one line.
+    /// Throws errc::checkpoint_mismatch with missing and misshapen tensors, ten per kind, and with unused ones, which are errors of their
+    /// own if `strict` or if one belongs to a layer. `hint` suggests a cause. If no name is known, the message is a single line.
     void check(const std::string& hint, bool strict = false) const {
         if (m_codes.count > 0)
             throw error(errc::checkpoint_mismatch, {m_source, ": holds ", m_codes.weights, " weights (", m_codes.count,
@@ -162,9 +148,8 @@ public:
                                                 " not fit the configuration:", all, hint.empty() ? "" : "\n", hint});
     }
 
-    /// Fills the members that were asked for; returns the memory that some of them point into. Call check() before. `copied` is called
-    /// with the bytes of each tensor that will not be read again. Progress is that of stage "load", a step
-    /// for each tensor copied. Throws errc::cancelled when `progress` returns false, std::bad_alloc.
+    /// Fills the requested members; returns the memory that some point into. Call check() first. `copied` gets the bytes of each tensor
+    /// that is not read again. Progress: stage "load", per copied tensor; returning false throws errc::cancelled. Throws std::bad_alloc.
     [[nodiscard]] page_memory finish(residency where, thread_pool& threads, const progress_callback& progress,
                                      const std::function<void(std::span<const std::byte>)>& copied = {}) {
         std::size_t bytes = 0;
@@ -190,9 +175,9 @@ public:
 private:
     struct job {
         const tensor_info* tensor;
-        std::size_t bytes;                                   // of the copy, if there is one
-        bool in_place;                                       // the file has the right type and alignment
-        bool small;                                          // a vector: copied only when it must be
+        std::size_t bytes;                                   // of the copy, if any
+        bool in_place;                                       // dtype and alignment in the file fit
+        bool small;                                          // a vector: copied only if not in_place
         std::function<void(std::byte*, thread_pool&)> place; // null: point into the file
         [[nodiscard]] bool copies(residency where) const noexcept { return !in_place || (where == residency::resident && !small); }
     };
@@ -200,7 +185,6 @@ private:
     enum class kind { ambiguous, missing, shape, size };
     void tell(kind what, const error_text& problem) { m_problems[static_cast<std::size_t>(what)].add(problem); }
 
-    /// For a file in which no tensor has a name that was asked for.
     [[noreturn]] void throw_unknown_names(const std::string& hint) const {
         short_list found;
         for (const auto& [published, tensor] : m_tensors) found.add(in_quotes(*tensor.name));
@@ -209,18 +193,14 @@ private:
     }
 
     [[nodiscard]] static std::string describe(const tensor_info& tensor) { return to_string(tensor.type) + describe_shape(tensor.shape); }
-
     [[nodiscard]] const tensor_info* look_up(const std::string& name) const {
         const auto at = m_tensors.find(name);
         return at == m_tensors.end() ? nullptr : at->second.info;
     }
-    /// As the file has it; as published where it has none.
     [[nodiscard]] const std::string& name_in_file(const std::string& published) const {
         const auto at = m_tensors.find(published);
         return at == m_tensors.end() ? published : *at->second.name;
     }
-
-    /// Whether both are there and hold the same numbers.
     [[nodiscard]] bool are_same(const std::string& name, const std::string& other) const {
         const tensor_info *const a = look_up(name), *const b = look_up(other);
         return a && b && a->type == b->type && a->shape == b->shape && std::equal(a->bytes.begin(), a->bytes.end(), b->bytes.begin());
@@ -256,7 +236,6 @@ private:
     [[nodiscard]] static bool fits(const tensor_info& tensor) noexcept {
         return tensor.type == (std::is_same_v<Element, float> ? dtype::f32 : dtype::bf16) && tensor.is_aligned();
     }
-
     template <class Element>
     void want(const tensor_info& tensor, bool small, std::function<void(const Element*)> set) {
         m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), fits<Element>(tensor), small,
@@ -271,21 +250,18 @@ private:
                               set(to);
                           }});
     }
-
     template <class Element>
     void want_matrix(const tensor_info& tensor, rows<const Element>& to, const std::vector<std::size_t>& shape) {
         const std::size_t count = tensor.shape[0], width = count == 0 ? 0 : tensor.count() / count;
         if (is_channels_last(tensor, shape)) return want_transposed(tensor, to, width, shape[1]);
         want<Element>(tensor, false, [&to, count, width](const Element* data) { to = rows<const Element>(data, count, width); });
     }
-
-    /// A convolution whose channels come last in the file, and first in memory.
     template <class Element>
     void want_transposed(const tensor_info& tensor, rows<const Element>& to, std::size_t width, std::size_t channels) {
         m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), false, false,
                           [&tensor, &to, width, channels](std::byte* memory, thread_pool& threads) {
                               auto* const numbers = reinterpret_cast<Element*>(memory);
-                              threads.run(tensor.shape[0], [&](std::size_t row) {
+                              threads.run(tensor.shape[0], [&](std::size_t row) { // channels-last in the file, channels-first in memory
                                   for (std::size_t pixel = 0; pixel < width / channels; ++pixel)
                                       for (std::size_t channel = 0; channel < channels; ++channel)
                                           convert(tensor, row * width + pixel * channels + channel, 1,
@@ -295,19 +271,17 @@ private:
                           }});
     }
 
-    /// Which quantized weights a tensor holds codes of; null for plain numbers.
-    [[nodiscard]] const char* quantized_as(const std::string& name) const {
+    [[nodiscard]] const char* quantized_as(const std::string& name) const { // null if the file does not quantize it
         if (!look_up(name + std::string(scales_suffix))) return nullptr;
         return look_up(name)->type == code_type<8> ? int8::name : int4::name;
     }
 
-    /// `count` rows are wanted, of which the checkpoint may lack the last ones where they fill a strip up.
     template <std::size_t Bits>
     void want_quantized(const std::string& name, quantized_rows<Bits>& to, const std::vector<std::size_t>& shape, std::size_t count) {
         using layout = quantized_rows<Bits>;
         const std::size_t width = shape[1];
         m_used.insert(name);
-        if (!layout::fits(count, width))
+        if (!layout::fits(count, width)) // count includes padding, which the file may omit
             return tell(kind::size,
                         {"tensor ", in_quotes(name_in_file(name)), " is ", describe_shape(shape), "; ", what_is_quantized<Bits>()});
         const std::string scales = name + std::string(scales_suffix);
@@ -332,7 +306,6 @@ private:
         want_bytes(*scale, [&to](const std::byte* at) { to.scales = reinterpret_cast<const bfloat16*>(at); });
     }
 
-    /// As they lie in the file.
     void want_bytes(const tensor_info& tensor, std::function<void(const std::byte*)> set) {
         m_jobs.push_back({&tensor, tensor.bytes.size(), tensor.is_aligned(), false,
                           [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
@@ -345,14 +318,11 @@ private:
                               set(memory);
                           }});
     }
-
-    /// Rounded to codes while it is loaded.
     template <std::size_t Bits>
     void want_rounded(const tensor_info& tensor, quantized_rows<Bits>& to) {
         m_jobs.push_back({&tensor, quantized_bytes<Bits>(tensor), false, false,
                           [&tensor, &to](std::byte* memory, thread_pool& threads) { to = quantize<Bits>(tensor, memory, threads); }});
     }
-
     void want_vector(const tensor_info& tensor, const float*& to) {
         want<float>(tensor, true, [&to](const float* data) { to = data; });
     }
@@ -361,7 +331,7 @@ private:
         const tensor_info* info;
         const std::string* name; // in the file
     };
-    struct other_codes { // matrices that are quantized otherwise than they were asked for
+    struct other_codes { // matrices whose quantization differs from the requested one
         std::size_t count = 0;
         const char* weights = "";
         std::string first{};
@@ -371,7 +341,7 @@ private:
     std::map<std::string, named, std::less<>> m_tensors; // by published name
     std::set<std::string, std::less<>> m_used;
     std::array<short_list, 4> m_problems; // by kind
-    std::map<dtype, short_list> m_unread; // names of tensors whose type is not read
+    std::map<dtype, short_list> m_unread; // names of tensors with an unsupported dtype
     other_codes m_codes;
     std::set<std::string> m_prefixes; // see tensor_names
     std::vector<job> m_jobs;

@@ -1,4 +1,4 @@
-// Numbers of a file, in the type that they are wanted in.
+// Conversion of stored elements to the dtype of the model.
 #pragma once
 
 #include <pali/core/bfloat16.hpp>
@@ -11,18 +11,18 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Whether the library can read weights of that type.
+/// Whether weights of this dtype are supported: F32, BF16, F16.
 [[nodiscard]] constexpr bool is_convertible(dtype type) noexcept { return type == dtype::f32 || type == dtype::bf16 || type == dtype::f16; }
 
-/// Whether a convolution of `shape`, (out, channels, height, width), has its channels last in the file: (out, height, width, channels).
+/// Whether a convolution of `shape`, (out, channels, height, width), is stored channels-last: (out, height, width, channels).
 [[nodiscard]] inline bool is_channels_last(const tensor_info& tensor, const std::vector<std::size_t>& shape) {
     return shape.size() == 4 && tensor.shape != shape && tensor.shape == std::vector<std::size_t>{shape[0], shape[2], shape[3], shape[1]};
 }
 
-/// The bytes that a tensor takes in memory, where each begins with a cache line.
+/// Rounds a size up to whole cache lines of 64 bytes.
 [[nodiscard]] constexpr std::size_t in_cache_lines(std::size_t bytes) noexcept { return (bytes + 63) / 64 * 64; }
 
-/// How to make weights of other types readable.
+/// Advice for a checkpoint with unsupported dtypes.
 inline constexpr const char* conversion_cure =
     "Convert the checkpoint by transformers: PaliGemmaForConditionalGeneration.from_pretrained(DIR, "
     "dtype=torch.bfloat16).save_pretrained(OUT)";
@@ -32,7 +32,7 @@ namespace detail {
 template <class From, class To>
 void convert_as(const std::byte* from, std::size_t count, To* to) noexcept {
     for (std::size_t i = 0; i < count; ++i) {
-        From value; // the format does not promise alignment
+        From value; // memcpy: the format does not guarantee alignment
         std::memcpy(&value, from + i * sizeof(From), sizeof value);
         if constexpr (std::is_same_v<From, To>) to[i] = value;
         else to[i] = static_cast<To>(static_cast<float>(value));
@@ -41,7 +41,7 @@ void convert_as(const std::byte* from, std::size_t count, To* to) noexcept {
 
 } // namespace detail
 
-/// Writes numbers [first, first + count) of `tensor` to `to`, exactly or rounded to nearest even. The type must be convertible.
+/// Converts elements [first, first + count) of `tensor` to `to`, exactly or rounded to nearest even. The dtype must be convertible.
 template <class To>
 void convert(const tensor_info& tensor, std::size_t first, std::size_t count, To* to) noexcept {
     PALI_ASSERT(is_convertible(tensor.type) && first + count <= tensor.count());

@@ -1,4 +1,4 @@
-// Which weights of a file are no numbers.
+// Finds weights that are NaN or infinite.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -18,8 +18,7 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Where the first number of a tensor is that is infinite or not a number; nothing for other types than BF16, F16 and F32, which are not
-/// weights.
+/// Index of the first element that is NaN or infinite; nothing if there is none, or if the dtype is not BF16, F16 or F32.
 [[nodiscard]] inline std::optional<std::size_t> find_not_finite(const tensor_info& tensor) noexcept {
     if (!is_convertible(tensor.type)) return std::nullopt;
     constexpr std::size_t piece = 4096;
@@ -35,7 +34,7 @@ namespace pali { inline namespace PALI_ABI {
     return std::nullopt;
 }
 
-/// "model.safetensors: tensor 'norm.weight' has nan at (12, 3)" for each tensor with such a number, but those named in `without`.
+/// Lists the tensors with such an element, except those in `without`: "model.safetensors: tensor 'norm.weight' has nan at (12, 3)".
 [[nodiscard]] inline short_list describe_not_finite(const tensor_table& tensors, const std::set<std::string, std::less<>>& without = {}) {
     short_list found;
     for (const auto& [name, tensor] : tensors) {

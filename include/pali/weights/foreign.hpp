@@ -1,4 +1,4 @@
-// Weights that other programs quantized, and adapters that are not merged: recognised by the names of their tensors, to say what they are.
+// Detects weights that other programs quantized, and unmerged adapters, by their tensor names.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -10,8 +10,8 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The format of quantized weights that are not read: "AWQ", "GPTQ", "MLX", "bitsandbytes", "compressed-tensors" or "FP8 with scales";
-/// empty for plain numbers and for pali's own.
+/// The unsupported format of quantized weights: "AWQ", "GPTQ", "MLX", "bitsandbytes", "compressed-tensors" or "FP8 with scales"; empty for
+/// unquantized weights and for pali's own format.
 [[nodiscard]] inline std::string_view foreign_format(const tensor_table& tensors) {
     const auto find = [&](std::string_view stem, std::string_view ending) {
         const auto found = tensors.find(std::string(stem) + std::string(ending));
@@ -20,7 +20,7 @@ namespace pali { inline namespace PALI_ABI {
     for (const auto& [name, tensor] : tensors) {
         const std::string_view whole = name;
         const auto stem = [whole](std::string_view ending) { return whole.substr(0, whole.size() - ending.size()); };
-        if (name.ends_with(".qweight")) { // eight codes to an I32: of outputs with AWQ, of inputs with GPTQ
+        if (name.ends_with(".qweight")) { // eight codes per I32: AWQ packs along outputs, GPTQ along inputs
             const tensor_info* const scales = find(stem(".qweight"), ".scales");
             const bool packs_outputs =
                 scales != nullptr && !scales->shape.empty() && !tensor.shape.empty() && tensor.shape.back() < scales->shape.back();
@@ -31,7 +31,7 @@ namespace pali { inline namespace PALI_ABI {
         if (name.ends_with(".scales") && find(stem(".scales"), ".weight") != nullptr) return "MLX";
         if (name.ends_with(".weight_packed")) return "compressed-tensors";
         if (name.ends_with(".weight_scale_inv")) return "FP8 with scales";
-        // pali's own scales are BF16, (strips, groups, rows of a strip).
+        // pali's own scales are BF16 with shape (strips, groups, rows per strip).
         if (name.ends_with(".weight_scale") && (tensor.type != dtype::bf16 || tensor.shape.size() != 3)) {
             const tensor_info* const weights = find(stem("_scale"), "");
             if (weights != nullptr && weights->type == dtype::i8) return "compressed-tensors";
@@ -41,7 +41,7 @@ namespace pali { inline namespace PALI_ABI {
     return {};
 }
 
-/// The first tensor of an adapter that PEFT keeps beside the base (LoRA, modules_to_save); null where there is none.
+/// The first tensor of a PEFT adapter that is stored next to its base weights (LoRA, modules_to_save); null if there is none.
 [[nodiscard]] inline const std::string* find_adapter(const tensor_table& tensors) {
     static constexpr std::string_view segments[] = {".base_layer.",       ".lora_A.",           ".lora_B.",
                                                     ".lora_embedding_A.", ".lora_embedding_B.", ".modules_to_save."};
@@ -51,8 +51,8 @@ namespace pali { inline namespace PALI_ABI {
     return nullptr;
 }
 
-/// Throws errc::unsupported_format for weights in such a format, and for a PEFT model that was saved without merging its adapter. `source`
-/// names the checkpoint.
+/// Throws errc::unsupported_format for quantized weights in a foreign format and for a PEFT model whose adapter was not merged. `source` is
+/// the checkpoint's name in the message.
 inline void refuse_foreign_format(const tensor_table& tensors, const std::string& source) {
     if (const std::string* const adapter = find_adapter(tensors))
         throw error(errc::unsupported_format,

@@ -1,4 +1,4 @@
-// The names that published checkpoints give their tensors, and the ways in which newer ones differ.
+// Tensor names of published checkpoints, and the variations that newer programs write.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -17,9 +17,9 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A tensor's name as the published checkpoints write it. transformers since 4.52 puts "model." in front, drops the inner "model." of
-/// the decoder, and moves the head to the top; since 5 there is no "vision_model." either, and what it saves mixes old and new. A model
-/// saved without its head (PaliGemmaModel) has no "model." at all.
+/// Converts a tensor name to that of the published checkpoints. Since 4.52, transformers prepends "model.", drops the decoder's inner
+/// "model." and moves the head to the top level. Since 5, "vision_model." is gone too, and saved files mix old and new names. A model saved
+/// without its head (PaliGemmaModel) has no "model." at all.
 [[nodiscard]] inline std::string published_name(std::string_view name) {
     struct renamed {
         std::string_view now, published;
@@ -43,7 +43,7 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-/// A name without the segments that wrappers insert anywhere in it: torch.compile, FSDP, activation checkpointing.
+/// Removes the segments that torch.compile, FSDP and activation checkpointing insert anywhere in a name.
 [[nodiscard]] inline std::string without_wrappers(std::string_view name) {
     static constexpr std::string_view wrappers[] = {"_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."};
     std::string out;
@@ -56,7 +56,7 @@ namespace detail {
     return out;
 }
 
-/// What precedes the published or newer name of a decoder's layer, embedding or last norm; nothing for other tensors.
+/// The prefix before the published or newer name of a decoder layer, embedding or final norm; nothing for other tensors.
 [[nodiscard]] inline std::optional<std::string_view> prefix_of_decoder(std::string_view name) {
     constexpr std::string_view decoder = "language_model.", inner = "model.";
     for (std::size_t at = 0; (at = name.find(decoder, at)) != std::string_view::npos; ++at) {
@@ -74,39 +74,39 @@ namespace detail {
 
 } // namespace detail
 
-/// The published names of the tensors of a checkpoint that a wrapper or a training program may have renamed. Segments of wrappers are left
-/// out wherever they stand. A prefix
-/// ("module.", "base_model.model.", "student.") is removed when all tensors of the decoder have the same one; other tensors may lack it.
+/// Published names of a checkpoint's tensors, which a wrapper or a training program may have renamed. Segments of wrappers are removed
+/// wherever they occur. A prefix ("module.", "base_model.model.", "student.") is removed if all decoder tensors share it; other tensors may
+/// lack it.
 class tensor_names {
 public:
-    /// Reads the names alone.
+    /// Reads only the names.
     explicit tensor_names(const tensor_table& tensors) {
         for (const auto& [name, tensor] : tensors)
             if (const std::string plain = detail::without_wrappers(name); const auto prefix = detail::prefix_of_decoder(plain))
                 m_prefixes.emplace(*prefix);
     }
 
-    /// The published name of a tensor that the file calls `name`; of one that no checkpoint has, the same or a part of it.
+    /// The published name of the tensor `name` of the file. An unknown name is returned unchanged, or without its prefix and wrappers.
     [[nodiscard]] std::string published(std::string_view name) const {
         const std::string plain = detail::without_wrappers(name);
         const std::string_view prefix = m_prefixes.size() == 1 ? std::string_view(*m_prefixes.begin()) : std::string_view();
         return published_name(plain.starts_with(prefix) ? std::string_view(plain).substr(prefix.size()) : std::string_view(plain));
     }
 
-    /// The prefixes of decoders. With more than one, the file holds several models or parts of one, and none is removed.
+    /// The prefixes of the decoders. If there are several, the file holds several models or parts of one, and no prefix is removed.
     [[nodiscard]] const std::set<std::string>& prefixes() const noexcept { return m_prefixes; }
 
 private:
     std::set<std::string> m_prefixes;
 };
 
-/// For a file without a known name: "Found: 'a.w', 'b.w', and 3 more; expected: names that begin with 'language_model.'". `asked` are the
-/// names that were looked for, `prefixes` those of tensor_names.
+/// Message for a file without any known name: "Found: 'a.w', 'b.w', and 3 more; expected: names that begin with 'language_model.'".
+/// `asked`: the requested names. `prefixes`: see tensor_names.
 [[nodiscard]] inline std::string describe_unknown_names(const short_list& found, const std::set<std::string, std::less<>>& asked,
                                                         const std::set<std::string>& prefixes) {
     short_list expected, decoders;
     std::string_view last;
-    for (const std::string& name : asked) { // in their order
+    for (const std::string& name : asked) { // sorted, so equal beginnings are adjacent
         const std::string_view beginning = std::string_view(name).substr(0, name.find('.') + 1);
         if (beginning != last) expected.add(in_quotes(last = beginning));
     }
@@ -122,14 +122,14 @@ private:
         .str();
 }
 
-/// Whether a tensor is a weight of a layer of decoder or vision tower. One that the configuration has no place for would change the answer:
-/// the configuration is that of another model.
+/// Whether a tensor is a weight of a decoder or vision layer. If the configuration has no place for one, it belongs to another model, and
+/// the answers would be wrong.
 [[nodiscard]] inline bool is_of_a_layer(std::string_view published) noexcept {
     return (published.starts_with("language_model.model.layers.") || published.starts_with("vision_tower.vision_model.encoder.layers.")) &&
            (published.ends_with(".weight") || published.ends_with(".bias"));
 }
 
-/// Whether a tensor is no parameter but a buffer that old versions of transformers saved.
+/// Whether a tensor is not a parameter but a buffer that old versions of transformers saved.
 [[nodiscard]] inline bool is_buffer(std::string_view published) noexcept {
     return published.ends_with(".position_ids") || published.ends_with(".rotary_emb.inv_freq");
 }

@@ -1,4 +1,4 @@
-// Numbers to small integers with scales.
+// Quantization of a stored matrix to 8 or 4 bits.
 #pragma once
 
 #include <pali/core/quantized.hpp>
@@ -15,7 +15,7 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// What matrices quantized_rows can hold, for messages.
+/// Requirements on a matrix of quantized_rows, for messages.
 template <std::size_t Bits>
 [[nodiscard]] std::string what_is_quantized() {
     using layout = quantized_rows<Bits>;
@@ -23,15 +23,15 @@ template <std::size_t Bits>
            std::to_string(layout::strip) + " rows, which embedding and head may have any number of";
 }
 
-/// Bytes of a matrix's codes and scales, with the last strip filled up.
+/// Size of the codes and scales of a matrix in bytes, with the last strip padded.
 template <std::size_t Bits>
 [[nodiscard]] std::size_t quantized_bytes(const tensor_info& tensor) noexcept {
     const std::size_t numbers = quantized_rows<Bits>::padded(tensor.shape[0]) * tensor.shape[1];
     return quantized_rows<Bits>::bytes_of(numbers) + numbers / quantized_rows<Bits>::group * sizeof(bfloat16);
 }
 
-/// Rounds a matrix (rows, columns) of whole groups into `memory` of quantized_bytes(), codes first, and returns a view of it. Rows of zeros
-/// fill the last strip up, and the view has them.
+/// Quantizes a matrix (rows, columns) of whole groups into `memory`, codes then scales, quantized_bytes() in all, and returns a view. The
+/// last strip is padded with zero rows, which the view includes.
 template <std::size_t Bits>
 quantized_rows<Bits> quantize(const tensor_info& tensor, std::byte* memory, thread_pool& threads) {
     using layout = quantized_rows<Bits>;

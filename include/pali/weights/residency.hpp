@@ -1,14 +1,14 @@
-// Where weights are while a model runs.
+// Where weights are read from at run time.
 #pragma once
 
 #include <pali/core/macros.hpp>
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Where the weights are read from while the model runs.
+/// Location of the weights while the model runs.
 enum class residency {
-    mapped,   ///< from the mapped file where its type fits: starts at once, shares memory with other processes
-    resident, ///< from a copy on huge pages: decodes faster
+    mapped,   ///< in the mmapped file if the dtype fits (zero-copy): starts immediately, shares memory with other processes
+    resident, ///< in a copy on huge pages: decodes faster
 };
 
 }} // namespace pali::PALI_ABI
