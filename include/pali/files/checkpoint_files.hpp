@@ -1,4 +1,4 @@
-// The weights of a checkpoint: one safetensors file or all its shards, as one table.
+// The weights of a checkpoint, one safetensors file or several shards, as one tensor table.
 #pragma once
 
 #include <pali/core/short_list.hpp>
@@ -15,35 +15,36 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A Hugging Face folder, opened: `model.safetensors`, or the shards that `model.safetensors.index.json` names, or without an index all of
-/// model-00001-of-00002.safetensors and so on. The files stay mapped as long as the object lives; moving it moves nothing.
+/// An open Hugging Face folder: `model.safetensors`, or the shards that `model.safetensors.index.json` names, or, without an index, all of
+/// model-00001-of-00002.safetensors and so on. The files stay mmapped for the lifetime of the object; moving it keeps all addresses valid.
 class checkpoint_files {
 public:
-    /// `given` is the folder, as find_checkpoint() takes it, or one .safetensors file. Throws what find_checkpoint() throws,
-    /// errc::cannot_open (with the shards that are missing; a set without an index has to be complete), and errc::malformed_file for a file
-    /// or index that contradicts the format or names a shard outside the folder.
+    /// `given` is the folder, as find_checkpoint() takes it, or one .safetensors file. Throws what find_checkpoint() throws;
+    /// errc::cannot_open with the missing shards (a set without an index must be complete); errc::malformed_file if a file or index
+    /// violates the format or names a shard outside the folder.
     explicit checkpoint_files(const std::filesystem::path& given);
 
-    /// Tensors of all files.
+    /// The tensors of all files.
     [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }
-    /// The mapped files, in the order of their names.
+    /// The mmapped files, sorted by name.
     [[nodiscard]] const std::vector<safetensors_file>& files() const noexcept { return m_files; }
-    /// Tensors that the index promises and its shard lacks, and the reverse; without an index, tensors that several shards hold. All
-    /// tensors of the shards are in the table; of one that several shards hold, the one that the index points to, or the first.
+    /// Tensors that are in the index but not in their shard, and the reverse; without an index, tensors that are in several shards. The
+    /// table contains the tensors of all shards. If several shards hold a tensor, it is the one that the index points to, or else the
+    /// first.
     [[nodiscard]] const short_list& differences() const noexcept { return m_differences; }
-    /// The tensor of that name; throws errc::checkpoint_mismatch when there is none.
+    /// The tensor of that name. Throws errc::checkpoint_mismatch if there is none.
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
-    /// The text that the first file to have one keeps under `key`; empty where none does.
+    /// The metadata text under `key` in the first file that has it; empty if there is none.
     [[nodiscard]] std::string metadata(std::string_view key) const;
-    /// All such texts.
+    /// The metadata of all files.
     [[nodiscard]] std::map<std::string, std::string, std::less<>> metadata() const;
-    /// mapped_file::forget, for the file that `part` lies in.
+    /// Calls mapped_file::forget on the file that contains `part`.
     void forget(std::span<const std::byte> part) const noexcept {
         for (const safetensors_file& file : m_files) file.file().forget(part);
     }
-    /// Whether one file was given that is, by its name, a shard of several (model-00001-of-00002.safetensors).
+    /// Whether a single file was given whose name is that of a shard (model-00001-of-00002.safetensors).
     [[nodiscard]] bool is_shard() const;
-    /// As it was given, or the snapshot in it.
+    /// The path as given, or the snapshot in it.
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return m_path; }
 
 private:
@@ -56,11 +57,11 @@ private:
     short_list m_differences;
 };
 
-/// The shard of every tensor, as an index file's weight_map says it. Throws errc::cannot_open or errc::malformed_file: the names of
-/// shards are names of .safetensors files in the same folder, and none leads out of it.
+/// Reads the weight_map of an index file, tensor name -> shard name. Throws errc::cannot_open, and errc::malformed_file if a shard name is
+/// not that of a .safetensors file in the same folder.
 [[nodiscard]] std::map<std::string, std::string, std::less<>> read_shard_index(const std::filesystem::path& index);
 
-/// Whether files with this ending, ".bin" for instance, hold weights in any of the formats that checkpoints come in.
+/// Whether files with this extension, such as ".bin", hold weights in any checkpoint format.
 [[nodiscard]] bool holds_weights(std::string_view ending) noexcept;
 
 }} // namespace pali::PALI_ABI

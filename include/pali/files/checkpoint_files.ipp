@@ -23,7 +23,7 @@ PALI_INLINE bool holds_weights(std::string_view ending) noexcept {
 
 namespace detail {
 
-/// Why the folder holds no weights that can be read, as far as its contents tell.
+/// Explains why a folder has no readable weights, if its contents tell.
 [[nodiscard]] PALI_INLINE std::string describe_other_weights(const std::filesystem::path& folder) {
     std::set<std::string> others;
     std::error_code failure;
@@ -36,12 +36,12 @@ namespace detail {
            ": name a .safetensors file itself to read it alone, and convert other formats with transformers' save_pretrained";
 }
 
-/// A name of the form model-00001-of-00002.safetensors; nothing for other names.
+/// Numbers in a file name of the form model-00001-of-00002.safetensors.
 struct shard_number {
     std::size_t number = 0, count = 0;
 };
 [[nodiscard]] PALI_INLINE std::optional<shard_number> parse_shard_name(std::string_view name) {
-    constexpr std::string_view form = "model-00000-of-00000.safetensors"; // 0: any digit
+    constexpr std::string_view form = "model-00000-of-00000.safetensors"; // 0 stands for any digit
     constexpr std::size_t number_at = 6, count_at = 15, digits = 5;
     const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
     if (!std::equal(name.begin(), name.end(), form.begin(), form.end(),
@@ -56,10 +56,10 @@ struct shard_number {
     return out.number >= 1 && out.number <= out.count ? std::optional(out) : std::nullopt;
 }
 
-/// The shards of a folder without an index: all model-N-of-COUNT.safetensors, if every N is there. Empty where there is none. Throws
-/// errc::cannot_open with the missing shards, or for shards of several sets.
+/// Finds the shards of a folder without an index: all model-N-of-COUNT.safetensors. Empty if there are none. Throws errc::cannot_open with
+/// the missing shards, or if there are shards of several sets.
 [[nodiscard]] PALI_INLINE std::set<std::string> find_shards(const std::filesystem::path& folder) {
-    std::map<std::size_t, std::set<std::size_t>> sets; // numbers by count
+    std::map<std::size_t, std::set<std::size_t>> sets; // count -> numbers
     std::set<std::string> found;
     std::error_code failure;
     for (std::filesystem::directory_iterator it(folder, failure), end; !failure && it != end; it.increment(failure)) {
@@ -87,7 +87,7 @@ struct shard_number {
     return found;
 }
 
-/// A plain file name: no folder, no drive, no way up.
+/// Whether `name` is a plain file name: no folder, no drive, no parent.
 [[nodiscard]] PALI_INLINE bool is_plain_name(const std::string& name) {
     return !name.empty() && name != "." && name != ".." && name.find_first_of("/\\:") == std::string::npos &&
            std::none_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
@@ -127,7 +127,7 @@ PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& give
         return;
     }
     const std::filesystem::path whole = path / "model.safetensors", index = path / "model.safetensors.index.json";
-    // The whole file wins over an index, as in transformers (modeling_utils.py, _get_resolved_checkpoint_files).
+    // model.safetensors takes precedence over an index, as in transformers (modeling_utils.py, _get_resolved_checkpoint_files).
     if (std::filesystem::exists(whole, failure)) {
         m_files.emplace_back(whole);
         m_tensors = m_files.front().tensors();

@@ -1,4 +1,4 @@
-// Types of numbers in a safetensors file.
+// Element types of a safetensors file.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -11,8 +11,8 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Every type that the format names (safetensors 0.8, tensor.rs, enum Dtype), in its order, which a writer keeps. The library computes
-/// with bf16, f16 and f32; the rest is read so that a checkpoint can be listed and a wrong type named.
+/// All dtypes of the format (safetensors 0.8, tensor.rs, enum Dtype), in its order, which determines the layout of written files. The
+/// library computes with bf16, f16 and f32. The others are known so that a checkpoint can be listed and a wrong dtype can be reported.
 enum class dtype {
     boolean,
     f4,
@@ -81,23 +81,23 @@ static_assert(dtype_rows_are_in_order(), "a row of the table is missing or out o
 
 } // namespace detail
 
-/// The name in a file: "BF16".
+/// The dtype's name in a file: "BF16".
 [[nodiscard]] constexpr const char* to_string(dtype type) noexcept { return detail::dtype_rows[static_cast<std::size_t>(type)].name; }
 
-/// Bits of one number; the types below 8 are packed.
+/// Bits per element; dtypes below 8 bits are packed.
 [[nodiscard]] constexpr std::size_t bits_of(dtype type) noexcept { return detail::dtype_rows[static_cast<std::size_t>(type)].bits; }
 
-/// Bytes of one number, and its natural alignment; 1 for the packed types.
+/// Bytes per element, which is also the natural alignment; 1 for packed dtypes.
 [[nodiscard]] constexpr std::size_t size_of(dtype type) noexcept { return bits_of(type) < 8 ? 1 : bits_of(type) / 8; }
 
-/// The type of that name, in the spelling of the format; nothing for a name it does not have.
+/// The dtype of that name, in the spelling of the format; nothing for an unknown name.
 [[nodiscard]] constexpr std::optional<dtype> find_dtype(std::string_view name) noexcept {
     for (const detail::dtype_row& row : detail::dtype_rows)
         if (name == row.name) return row.type;
     return std::nullopt;
 }
 
-/// All names, for a message.
+/// All names, separated by commas, for messages.
 [[nodiscard]] inline std::string dtype_names() {
     std::string names;
     for (const detail::dtype_row& row : detail::dtype_rows) names += (names.empty() ? "" : ", ") + std::string(row.name);

@@ -1,5 +1,4 @@
-// Memory from the operating system: a file mapped for reading, and pages of one's own. With core/system, the only code that asks it
-// directly.
+// Memory from the operating system: read-only file mappings and anonymous pages. Only this file and core/system call the system directly.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -10,29 +9,29 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A whole file, mapped read-only: pages come from the page cache when they are touched, and are shared with every process that maps
-/// the file. Who shortens the file while it is mapped causes a fault on the next read: replace files by renaming, as programs do.
+/// A whole file, mmapped read-only. Pages come from the page cache on first access and are shared with all processes that map the file.
+/// Truncating the file while it is mapped makes the next read fault (SIGBUS on POSIX): replace files by renaming.
 class mapped_file {
 public:
-    /// No file: no bytes.
+    /// No file; bytes() is empty.
     mapped_file() noexcept = default;
-    /// Throws errc::cannot_open when `path` is missing, no regular file, unreadable, or does not fit into the address space.
+    /// Maps `path`. Throws errc::cannot_open if it is missing, not a regular file, unreadable, or too large for the address space.
     explicit mapped_file(std::filesystem::path path);
     ~mapped_file();
-    /// Leaves `other` without a file.
+    /// Moves the mapping; `other` becomes empty.
     mapped_file(mapped_file&& other) noexcept;
-    /// Exchanges the files.
+    /// Swaps the mappings.
     mapped_file& operator=(mapped_file&& other) noexcept;
     mapped_file(const mapped_file&) = delete;
     mapped_file& operator=(const mapped_file&) = delete;
 
-    /// The contents; begins on a page boundary. Stays where it is when the object is moved.
+    /// The contents, page-aligned. Moving the object does not change the address.
     [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {m_data, m_size}; }
-    /// As it was given.
+    /// The path as given.
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return m_path; }
 
-    /// Tells the system that this process has read `part` of bytes() and will not soon again: its pages no longer count as memory of the
-    /// process, and come back when they are touched. Only whole pages within `part`; bytes of others are left alone. Never fails.
+    /// Hints that `part` of bytes() will not be read again soon: its whole pages leave the resident set of the process and return on the
+    /// next access. Partial pages at the ends are kept. Never fails.
     void forget(std::span<const std::byte> part) const noexcept;
 
 private:
@@ -41,30 +40,30 @@ private:
     std::size_t m_size = 0;
 };
 
-/// Zeroed memory in whole pages, on huge pages where the system grants them: weights read from there come faster than from a mapping.
+/// Zeroed anonymous memory in whole pages, on huge pages if the system grants them. Reading weights from it is faster than from a mapping.
 class page_memory {
 public:
-    /// No memory: no bytes.
+    /// No memory; bytes() is empty.
     page_memory() noexcept = default;
-    /// `size` bytes. Throws std::bad_alloc.
+    /// Allocates `size` bytes. Throws std::bad_alloc.
     explicit page_memory(std::size_t size);
     ~page_memory();
-    /// Leaves `other` without memory.
+    /// Moves the memory; `other` becomes empty.
     page_memory(page_memory&& other) noexcept;
-    /// Exchanges the memories.
+    /// Swaps the memory.
     page_memory& operator=(page_memory&& other) noexcept;
     page_memory(const page_memory&) = delete;
     page_memory& operator=(const page_memory&) = delete;
 
-    /// Aligned to a page at least; to 2 MiB where huge pages are asked for.
+    /// The memory, page-aligned; aligned to 2 MiB where huge pages are requested.
     [[nodiscard]] std::span<std::byte> bytes() noexcept { return {m_data, m_size}; }
-    /// The same, to read.
+    /// The memory, read-only.
     [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {m_data, m_size}; }
 
 private:
     std::byte* m_data = nullptr;
     std::size_t m_size = 0;
-    void* m_mapping = nullptr; // what the system gave: begins before m_data where that was moved up to a huge page
+    void* m_mapping = nullptr; // start of the mapping; m_data is this rounded up to a huge page
     std::size_t m_mapping_size = 0;
 };
 

@@ -1,4 +1,4 @@
-// Bodies of mmap.hpp: POSIX, and Windows by its documented calls, where they were compiled (MinGW-w64) and never run.
+// Bodies of mmap.hpp for POSIX and Windows. The Windows code is compiled (MinGW-w64) but has never been run.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -46,7 +46,7 @@ namespace detail {
 PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::move(path)) {
     const std::filesystem::file_status status = detail::require_path(m_path, "file");
     if (std::filesystem::is_directory(status)) detail::cannot_open(m_path, "is a folder, and a file is needed");
-    // A pipe or device would block or never end.
+    // Opening a pipe or device could block.
     if (!std::filesystem::is_regular_file(status)) detail::cannot_open(m_path, "is no regular file");
 #if defined(_WIN32)
     const HANDLE file = CreateFileW(m_path.c_str(), GENERIC_READ, FILE_SHARE_READ, nullptr, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, nullptr);
@@ -56,14 +56,14 @@ PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::m
     DWORD reason = 0;
     if (!GetFileSizeEx(file, &size)) {
         reason = GetLastError();
-    } else if (size.QuadPart > 0) { // an empty file has no mapping
+    } else if (size.QuadPart > 0) { // an empty file cannot be mapped
         const HANDLE mapping = CreateFileMappingW(file, nullptr, PAGE_READONLY, 0, 0, nullptr);
         if (mapping == nullptr) {
             reason = GetLastError();
         } else {
             view = MapViewOfFile(mapping, FILE_MAP_READ, 0, 0, 0);
             if (view == nullptr) reason = GetLastError();
-            CloseHandle(mapping); // the view keeps it
+            CloseHandle(mapping); // the view keeps the mapping alive
         }
     }
     CloseHandle(file);
@@ -80,11 +80,11 @@ PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::m
     int reason = 0;
     if (::fstat(file, &about) != 0) {
         reason = errno;
-    } else if (about.st_size > 0) { // an empty file has no mapping
+    } else if (about.st_size > 0) { // an empty file cannot be mapped
         view = ::mmap(nullptr, static_cast<std::size_t>(about.st_size), PROT_READ, MAP_SHARED, file, 0);
         if (view == MAP_FAILED) reason = errno;
     }
-    ::close(file); // the mapping keeps it
+    ::close(file); // the mapping keeps the file alive
     if (reason == ENOMEM)
         detail::cannot_open(m_path,
                             {"cannot be mapped: its ", static_cast<std::uint64_t>(about.st_size),
@@ -118,8 +118,8 @@ PALI_INLINE mapped_file& mapped_file::operator=(mapped_file&& other) noexcept {
 
 PALI_INLINE void mapped_file::forget(std::span<const std::byte> part) const noexcept {
     const auto in_file = [&](const std::byte* at) { return !std::less<>()(at, m_data) && !std::less<>()(m_data + m_size, at); };
-    if (part.empty() || !in_file(part.data()) || !in_file(part.data() + part.size())) return; // other memory would lose its contents
-#if !defined(_WIN32)                                                                          // Windows trims the pages of a view by itself
+    if (part.empty() || !in_file(part.data()) || !in_file(part.data() + part.size())) return; // MADV_DONTNEED would discard other memory
+#if !defined(_WIN32)                                                                          // Windows trims the working set by itself
     const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
     const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(part.data()) + page - 1) / page * page;
     const std::uintptr_t end = reinterpret_cast<std::uintptr_t>(part.data() + part.size()) / page * page;
@@ -137,16 +137,16 @@ PALI_INLINE page_memory::page_memory(std::size_t size) : m_size(size) {
     if (m_mapping == nullptr) throw std::bad_alloc();
     m_data = static_cast<std::byte*>(m_mapping);
 #else
-    constexpr std::size_t huge_page = std::size_t{2} << 20; // x86-64 and, with 4 KiB pages, AArch64
+    constexpr std::size_t huge_page = std::size_t{2} << 20; // x86-64, and AArch64 with 4 KiB pages
     if (size > std::numeric_limits<std::size_t>::max() - 2 * huge_page) throw std::bad_alloc();
-    // Room to move up to a huge page, and whole pages to the end: a huge page is never part of two mappings.
+    // Reserves room to align to a huge page, and ends on a huge page boundary: no huge page is shared with another mapping.
     m_mapping_size = (size + huge_page - 1) / huge_page * huge_page + huge_page;
     m_mapping = ::mmap(nullptr, m_mapping_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (m_mapping == MAP_FAILED) throw std::bad_alloc();
     const auto begin = reinterpret_cast<std::uintptr_t>(m_mapping);
     m_data = reinterpret_cast<std::byte*>((begin + huge_page - 1) / huge_page * huge_page);
 #  if defined(MADV_HUGEPAGE)
-    ::madvise(m_data, m_mapping_size - huge_page, MADV_HUGEPAGE); // refused where the kernel has none: ordinary pages then
+    ::madvise(m_data, m_mapping_size - huge_page, MADV_HUGEPAGE); // may be refused: ordinary pages then
 #  endif
 #endif
 }

@@ -1,4 +1,4 @@
-// Body of npz.hpp: the header of an array is a Python dictionary, of which exactly what numpy writes is read.
+// Body of npz.hpp. The header of an array is a Python dictionary; the parser accepts what numpy writes.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -23,18 +23,18 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-/// What stands before the numbers of a .npy array.
+/// The header of a .npy array.
 class npy_header {
 public:
-    static constexpr std::size_t prefix = 12;        ///< bytes that tell how long the header is; no array is shorter
-    static constexpr std::size_t most_bytes = 65536; ///< of the dictionary: what version 1 can say
+    static constexpr std::size_t prefix = 12;        ///< bytes up to and including the header length; no array is shorter
+    static constexpr std::size_t most_bytes = 65536; ///< maximum size of the dictionary: the limit of version 1
     static constexpr std::size_t most_dimensions = 32;
 
     dtype type = dtype::f32;
     std::vector<std::size_t> shape;
-    std::uint64_t bytes = 0; ///< of the numbers
+    std::uint64_t bytes = 0; ///< size of the data
 
-    /// Bytes before the numbers, by the first 12 of a member.
+    /// The size of the header, from the first 12 bytes of a member.
     [[nodiscard]] static std::uint64_t size(const zip_members& zip, std::string_view name, std::span<const std::byte, prefix> first) {
         std::array<unsigned char, prefix> b;
         std::memcpy(b.data(), first.data(), prefix);
@@ -156,7 +156,7 @@ private:
         return value;
     }
 
-    /// Zeros do not hide an overflow of the other sides.
+    /// Computes the data size. Throws if it overflows 64 bits, even if another dimension is 0.
     void count_bytes() {
         bytes = size_of(type);
         bool empty = false;
@@ -174,10 +174,10 @@ private:
     std::size_t m_at = 0;
 };
 
-/// A member's header, when it promises as many numbers as the member has room for.
+/// Parses the header of a member and checks that shape and dtype match the size of the member.
 [[nodiscard]] PALI_INLINE npy_header read_npy_header(const zip_members& zip, const zip_members::member& m,
                                                      std::span<const std::byte> header) {
-    const std::size_t prefix = header[6] == std::byte{1} ? 10 : 12; // the length has two bytes in version 1, and then four
+    const std::size_t prefix = header[6] == std::byte{1} ? 10 : 12; // version 1 has a 2-byte length, later versions 4
     npy_header read(zip, m.name, {reinterpret_cast<const char*>(header.data()) + prefix, header.size() - prefix});
     if (read.bytes != m.size - header.size())
         zip.fail_member(m.name, {"has ", m.size - header.size(), " bytes of numbers; shape ", describe_shape(read.shape), " of ",
@@ -194,7 +194,7 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         throw error(errc::malformed_file, {file, lfs_pointer_words});
     const detail::zip_members zip(m_file.bytes(), file);
     const auto padded = [](std::uint64_t bytes) { return (bytes + 63) / 64 * 64; };
-    std::uint64_t inflated = 0; // no overflow: no member says more than 1032 times what it takes in the file
+    std::uint64_t inflated = 0; // cannot overflow: a member claims at most 1032 times its size in the file
     for (const auto& m : zip.all()) {
         if (!m.deflated) continue;
         inflated += padded(m.size);
@@ -239,7 +239,7 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         header.resize(header_size(header));
         read(std::span(header).subspan(npy_header::prefix));
         npy_header found = detail::read_npy_header(zip, m, header);
-        const std::span<std::byte> numbers(free, m.size - header.size()); // begins on a cache line, whatever the header's length
+        const std::span<std::byte> numbers(free, m.size - header.size()); // starts on a cache line, whatever the header's length
         free += padded(m.size);
         read(numbers);
         if (!stream.at_end()) zip.fail_member(m.name, {"holds more than the ", m.size, " bytes that the directory says"});

@@ -1,4 +1,4 @@
-// Body of safetensors.hpp: the header as a document, then the table, then where the bytes lie.
+// Body of safetensors.hpp: parses the header, builds the table, and checks the data offsets.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -26,12 +26,12 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-/// Reads the header of one file. Throws at the first thing that the format does not allow.
+/// Parses the header of one file. Throws at the first violation of the format.
 class safetensors_header {
 public:
     using json = nlohmann::json;
 
-    /// A tensor, whose bytes are not known yet, and where they lie in the data.
+    /// A tensor without its bytes, and its offsets in the data section.
     struct entry {
         const std::string* name;
         tensor_info* tensor;
@@ -54,7 +54,7 @@ public:
         return out;
     }
 
-    /// Puts the tensor into `table`.
+    /// Adds the tensor to `table`.
     [[nodiscard]] entry read_tensor(const std::string& name, const json& value, tensor_table& table) const {
         if (!value.is_object()) fail_tensor(name, {"is ", describe_json(value), "; it must be an object"});
         const json& type_name = at(name, value, "dtype");
@@ -70,8 +70,8 @@ public:
         return {&at->first, &at->second, offsets[0], offsets[1]};
     }
 
-    /// A value that a later one with the same key replaces. The reader of the format (serde's) takes the last tensor of a name and the last
-    /// text of a key of `__metadata__`, when the ones before were valid too, and refuses what has a place of its own twice.
+    /// Checks a value that a later one with the same key replaces. Like the format's own reader (serde), the last tensor of a name and the
+    /// last text of a `__metadata__` key win, provided the earlier ones were valid; a duplicate of a fixed field is an error.
     void check_replaced(const std::vector<std::string_view>& path, const json& value) const {
         const bool metadata = path[0] == "__metadata__";
         if (path.size() == 1 && !metadata) {
@@ -87,7 +87,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t most_dimensions = 32; // torch's models have 5 at most; numpy allows 64
+    static constexpr std::size_t most_dimensions = 32; // torch's models have at most 5; numpy allows 64
 
     [[noreturn]] void fail_text(std::string_view key, const json& value) const {
         fail({"'__metadata__' holds ", describe_json(value), " at ", in_quotes(key), "; its values are strings"});
@@ -112,7 +112,7 @@ private:
     std::string m_file;
 };
 
-/// Bytes of a tensor; throws when they cannot be counted in 64 bits. Zeros do not hide an overflow of the other sides.
+/// Size of a tensor in bytes. Throws if it overflows 64 bits, even if another dimension is 0.
 [[nodiscard]] PALI_INLINE std::uint64_t checked_bytes(const safetensors_header& header, const std::string& name,
                                                       const tensor_info& tensor) {
     std::uint64_t bits = bits_of(tensor.type);

@@ -1,4 +1,4 @@
-// Tensors to a safetensors file.
+// Writer for safetensors files.
 #pragma once
 
 #include <pali/core/error_text.hpp>
@@ -17,45 +17,46 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Free text by name, for the head of a file.
+/// Free text by key, stored in the header of a file.
 using safetensors_metadata = std::map<std::string, std::string, std::less<>>;
 
 /**
- * A file whose tensors are known before their numbers: the header is written first, then come the numbers, in pieces, in any order of
- * tensors. So a file of any size is written in the memory of a piece.
+ * Streaming writer. The tensors are declared first and the header is written; their data follow in pieces, tensor by tensor in any order.
+ * So a file of any size can be written with the memory of one piece.
  *
- * The bytes are those that the format's own writer would write: wide types first, then by name, after a header padded to 8; so every tensor
- * is aligned to its type. The file appears at once and whole, by finish(), or not at all: a name beside it is written and renamed. What is
- * appended may thus come from the very file that is replaced.
+ * The output is byte-identical to that of the format's own writer: wide dtypes first, then by name, after a header padded to 8 bytes. So
+ * every tensor is aligned to its dtype. finish() replaces the file atomically: the data go to a temporary file next to it, which is then
+ * renamed. So the data may come from the very file that is replaced.
  */
 class safetensors_writer {
 public:
-    /// What a file will hold under a name.
+    /// Declaration of a tensor.
     struct entry {
-        dtype type = dtype::f32;        ///< of its numbers
+        dtype type = dtype::f32;        ///< element type
         std::vector<std::size_t> shape; ///< outermost first; empty for a scalar
     };
 
-    /// Writes the header. Throws errc::invalid_argument for a shape or name that the format cannot hold, errc::cannot_write when the disk
-    /// refuses.
+    /// Writes the header. Throws errc::invalid_argument for a shape or name that the format cannot represent, errc::cannot_write on I/O
+    /// errors.
     safetensors_writer(std::filesystem::path path, const std::map<std::string, entry, std::less<>>& entries,
                        const safetensors_metadata& metadata = {});
-    /// Without finish(): nothing is left.
+    /// Deletes the temporary file, unless finish() has succeeded.
     ~safetensors_writer();
     safetensors_writer(const safetensors_writer&) = delete;
     safetensors_writer& operator=(const safetensors_writer&) = delete;
 
-    /// The next bytes of a tensor, little-endian, behind those that were appended to it before. Throws errc::invalid_argument for a name
-    /// that the header does not have and for more bytes than its shape has room for, errc::cannot_write.
+    /// Appends the next little-endian bytes of a tensor. Throws errc::invalid_argument for an unknown name and for more bytes than the
+    /// shape needs, errc::cannot_write on I/O errors.
     void append(std::string_view name, std::span<const std::byte> bytes);
-    /// How many bytes of a tensor are still to be appended. Throws errc::invalid_argument for a name that the header does not have.
+    /// The number of bytes of a tensor that are still missing. Throws errc::invalid_argument for an unknown name.
     [[nodiscard]] std::uint64_t missing(std::string_view name) const;
-    /// Gives the file its name. Throws errc::invalid_argument when a tensor has not all its bytes, errc::cannot_write.
+    /// Renames the temporary file to its final name. Throws errc::invalid_argument if a tensor is incomplete, errc::cannot_write on I/O
+    /// errors.
     void finish();
 
 private:
     struct place {
-        std::uint64_t next = 0, end = 0; // in the file: where the next bytes go, and where they must end
+        std::uint64_t next = 0, end = 0; // file offsets: next byte to write, end of the tensor
     };
 
     [[noreturn]] void refuse(std::string_view name, const error_text& why) const;
@@ -64,13 +65,13 @@ private:
 
     std::filesystem::path m_path, m_unfinished;
     std::map<std::string, place, std::less<>> m_places;
-    std::uint64_t m_size = 0, m_at = 0; // of the whole file, and where its stream stands
+    std::uint64_t m_size = 0, m_at = 0; // size of the whole file, current offset of m_out
     std::ofstream m_out;
     bool m_finished = false;
 };
 
-/// Writes `tensors` and `metadata` to `path`, in one go; see safetensors_writer.
-/// Throws errc::invalid_argument when a tensor's bytes do not fit its shape, errc::cannot_write when the disk refuses.
+/// Writes `tensors` and `metadata` to `path`; see safetensors_writer. Throws errc::invalid_argument if a tensor's bytes do not match its
+/// shape, errc::cannot_write on I/O errors.
 void write_safetensors(const std::filesystem::path& path, const tensor_table& tensors, const safetensors_metadata& metadata = {});
 
 }} // namespace pali::PALI_ABI

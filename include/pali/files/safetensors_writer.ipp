@@ -105,7 +105,7 @@ PALI_INLINE void safetensors_writer::refuse(std::string_view name, const error_t
 }
 
 PALI_INLINE void safetensors_writer::fail(const error_text& why) {
-    remove_unfinished(); // here too: a constructor that throws has no destructor
+    remove_unfinished(); // also here: no destructor runs if the constructor throws
     throw error(errc::cannot_write, {m_path.string(), ": ", why});
 }
 
@@ -119,7 +119,7 @@ PALI_INLINE void write_safetensors(const std::filesystem::path& path, const tens
     std::map<std::string, safetensors_writer::entry, std::less<>> entries;
     for (const auto& [name, tensor] : tensors) entries.emplace(name, safetensors_writer::entry{tensor.type, tensor.shape});
     safetensors_writer out(path, entries, metadata);
-    for (const auto& [name, tensor] : tensors) // before anything is written
+    for (const auto& [name, tensor] : tensors) // all sizes are checked before data are written
         if (const std::uint64_t needed = out.missing(name); needed != tensor.bytes.size())
             throw error(errc::invalid_argument,
                         {path.string(), ": tensor ", in_quotes(name), " has ", tensor.bytes.size(), " bytes; shape ",

@@ -1,4 +1,4 @@
-// What a checkpoint holds: names, types, shapes, and where the bytes lie.
+// Tensor table of a checkpoint: names, dtypes, shapes and bytes.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -15,24 +15,24 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// One tensor of a file. Its bytes belong to whoever mapped the file.
+/// One tensor of a file. Does not own its bytes; the mapping does.
 struct tensor_info {
-    dtype type = dtype::f32;          ///< of its numbers
+    dtype type = dtype::f32;          ///< element type
     std::vector<std::size_t> shape;   ///< outermost first, row-major; empty for a scalar
-    std::span<const std::byte> bytes; ///< little-endian; not necessarily aligned: see is_aligned()
-    std::string file;                 ///< for messages
+    std::span<const std::byte> bytes; ///< little-endian, possibly unaligned: see is_aligned()
+    std::string file;                 ///< path of the file, for messages
 
-    /// How many numbers: the product of the shape, checked by the reader not to overflow.
+    /// Number of elements: the product of the shape, which the reader has checked for overflow.
     [[nodiscard]] std::size_t count() const noexcept {
         std::size_t product = 1;
         for (const std::size_t side : shape) product *= side;
         return product;
     }
 
-    /// Whether the bytes may be read as numbers of `type` where they lie. The format does not promise it.
+    /// Whether the bytes can be read in place as elements of `type`. The format does not guarantee alignment.
     [[nodiscard]] bool is_aligned() const noexcept { return reinterpret_cast<std::uintptr_t>(bytes.data()) % size_of(type) == 0; }
 
-    /// The numbers where they lie. T has the size of `type`, and is_aligned().
+    /// The elements in place. T must have the size of `type`, and is_aligned() must hold.
     template <class T>
     [[nodiscard]] std::span<const T> as() const noexcept {
         static_assert(std::is_trivially_copyable_v<T>, "numbers in a file are plain bytes");
@@ -41,7 +41,7 @@ struct tensor_info {
     }
 };
 
-/// Tensors by name, in the order of names. Look one up by std::string_view without making a string.
+/// Tensors by name, sorted. Supports lookup by std::string_view without a temporary string.
 using tensor_table = std::map<std::string, tensor_info, std::less<>>;
 
 }} // namespace pali::PALI_ABI

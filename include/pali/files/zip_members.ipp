@@ -1,4 +1,4 @@
-// Part of npz.ipp: which members a zip archive has and where they lie, and zlib's inflate. PKWARE, APPNOTE.TXT 6.3.10, section 4.3.
+// Part of npz.ipp: the directory of a zip archive and zlib's inflate. PKWARE, APPNOTE.TXT 6.3.10, section 4.3.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -18,22 +18,22 @@
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// Reads the directory of an archive and compares it with what stands before each member.
+/// Reads the central directory of an archive and checks it against the local header of each member.
 class zip_members {
 public:
     struct member {
         std::string name;
-        bool deflated = false;           // otherwise stored
-        std::uint32_t crc = 0;           // of the contents
-        std::uint64_t size = 0;          // of the contents
-        std::uint64_t begin = 0;         // in the file, of what stands before the data
-        std::span<const std::byte> data; // as they lie in the file
-        std::uint64_t end = 0;           // in the file, of the data
+        bool deflated = false;           // false: stored
+        std::uint32_t crc = 0;           // of the uncompressed contents
+        std::uint64_t size = 0;          // of the uncompressed contents
+        std::uint64_t begin = 0;         // file offset of the local header
+        std::span<const std::byte> data; // in the file, compressed or stored
+        std::uint64_t end = 0;           // file offset past the data
     };
 
     zip_members(std::span<const std::byte> bytes, std::string file) : m_bytes(bytes), m_file(std::move(file)) { read_directory(); }
 
-    /// In the order in which they lie in the file.
+    /// All members, by file offset.
     [[nodiscard]] const std::vector<member>& all() const noexcept { return m_members; }
 
     [[noreturn]] void fail(const error_text& what, errc code = errc::malformed_file) const { throw error(code, {m_file, ": ", what}); }
@@ -42,13 +42,13 @@ public:
     }
 
 private:
-    static constexpr std::uint32_t local_sign = 0x04034b50, central_sign = 0x02014b50, end_sign = 0x06054b50; // what records begin with
+    static constexpr std::uint32_t local_sign = 0x04034b50, central_sign = 0x02014b50, end_sign = 0x06054b50; // record signatures
     static constexpr std::uint32_t end64_sign = 0x06064b50, locator_sign = 0x07064b50;
     static constexpr std::size_t local_size = 30, central_size = 46, end_size = 22, end64_size = 56, locator_size = 20;
-    static constexpr std::uint64_t in_extra_32 = 0xffffffff; // "see the zip64 field"
-    static constexpr std::uint64_t most_growth = 1032;       // of deflate: 258 bytes from two bits (zlib.net/zlib_tech.html)
+    static constexpr std::uint64_t in_extra_32 = 0xffffffff; // the value is in the zip64 extra field
+    static constexpr std::uint64_t most_growth = 1032;       // of deflate: 258 bytes from 2 bits (zlib.net/zlib_tech.html)
 
-    /// `size` bytes from `at` on, as a number; they lie in the file.
+    /// Reads a little-endian integer of `size` bytes at `at`, which must lie in the file.
     [[nodiscard]] std::uint64_t number(std::uint64_t at, std::size_t size) const noexcept {
         std::uint64_t value = 0;
         for (std::size_t i = size; i-- > 0;) value = value << 8 | std::to_integer<std::uint64_t>(m_bytes[at + i]);
@@ -61,7 +61,7 @@ private:
         return {reinterpret_cast<const char*>(m_bytes.data()) + at, size};
     }
 
-    /// Where the record at the end of the file begins; only a comment may follow it.
+    /// Offset of the end-of-central-directory record; only a comment may follow it.
     [[nodiscard]] std::uint64_t find_end() const {
         const std::size_t last = m_bytes.size() < end_size ? 0 : m_bytes.size() - end_size + 1;
         for (std::size_t at = last; at-- > 0 && last - at <= 65536;)
@@ -69,7 +69,8 @@ private:
         fail("has no directory at its end, so it is no zip archive: was it downloaded completely?");
     }
 
-    /// The value of a 32-bit field, or of the zip64 field of the `extra` bytes at `at` that it refers to: they stand there in one order.
+    /// Reads 32-bit fields that may refer to the zip64 extra field in the `extra` bytes. Its 64-bit values come in the order of the
+    /// references.
     struct wide_fields {
         const zip_members& owner;
         std::string name;
@@ -125,7 +126,7 @@ private:
 
     [[noreturn]] void other_disks() const { fail("is one of several parts of an archive; write it as one file", errc::unsupported_format); }
 
-    /// One entry of the directory. Returns where the next one begins.
+    /// Reads one directory entry and returns the offset of the next.
     [[nodiscard]] std::uint64_t read_member(std::uint64_t at, std::uint64_t directory, std::uint64_t directory_end) {
         if (directory_end - at < central_size || number(at, 4) != central_sign)
             fail({"has no entry at byte ", at, " of its directory, where one must be"});
@@ -157,7 +158,7 @@ private:
             fail_member(m.name, {"is called ", in_quotes(text(local + local_size, local_name)), " where it lies"});
         if (number(local + 8, 2) != method || ((number(local + 6, 2) ^ flags) & 1u) != 0)
             fail_member(m.name, "is packed otherwise than the directory says");
-        if ((flags & 1u << 3) == 0) { // otherwise the sizes follow the data: the writer could not go back
+        if ((flags & 1u << 3) == 0) { // otherwise the sizes follow the data: the writer could not seek back
             wide_fields local_wide(*this, m.name, local + local_size + local_name, local_extra);
             const std::uint64_t size = local_wide(number(local + 22, 4)), packed_there = local_wide(number(local + 18, 4));
             if (size != m.size || packed_there != packed || number(local + 14, 4) != m.crc)
@@ -176,23 +177,23 @@ private:
     std::vector<member> m_members;
 };
 
-/// A deflated stream, inflated piece by piece.
+/// Inflates a deflate stream piece by piece.
 class inflater {
 public:
     /// Throws std::bad_alloc.
     explicit inflater(std::span<const std::byte> packed) : m_packed(packed) {
-        if (inflateInit2(&m_stream, -MAX_WBITS) != Z_OK) throw std::bad_alloc(); // negative: without zlib's own header
+        if (inflateInit2(&m_stream, -MAX_WBITS) != Z_OK) throw std::bad_alloc(); // negative: raw deflate without zlib header
     }
     ~inflater() { inflateEnd(&m_stream); }
     inflater(const inflater&) = delete;
     inflater& operator=(const inflater&) = delete;
 
-    /// Fills `to`; false when the stream ends before, or is none.
+    /// Fills `to`. Returns false if the stream ends early or is invalid.
     [[nodiscard]] bool read(std::span<std::byte> to) noexcept {
-        constexpr std::size_t most = std::size_t{1} << 30; // zlib counts in 32 bits
+        constexpr std::size_t most = std::size_t{1} << 30; // zlib counts with 32 bits
         while (!to.empty() && !m_ended) {
             const std::size_t in = std::min(most, m_packed.size()), out = std::min(most, to.size());
-            m_stream.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(m_packed.data())); // it only reads
+            m_stream.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(m_packed.data())); // zlib does not write to it
             m_stream.next_out = reinterpret_cast<Bytef*>(to.data());
             m_stream.avail_in = static_cast<uInt>(in);
             m_stream.avail_out = static_cast<uInt>(out);
@@ -205,7 +206,7 @@ public:
         return to.empty();
     }
 
-    /// Whether nothing is left, neither of the stream nor behind it.
+    /// Whether the stream has ended and no input is left after it.
     [[nodiscard]] bool at_end() noexcept {
         std::byte more;
         return !read({&more, 1}) && m_ended && m_packed.empty();
