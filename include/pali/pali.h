@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 /** @def PALI_API
- * What the library exports. */
+ * Marks an exported function. */
 #if defined(_WIN32) && defined(PALI_BUILDS_C)
 #  define PALI_API __declspec(dllexport)
 #elif defined(_WIN32)
@@ -34,9 +34,9 @@
 extern "C" {
 #endif
 
-/** What went wrong. The numbers are stable, and from 101 on those of pali::errc; later versions may have more. */
+/** Status codes. The values are stable; from 101 on they equal those of pali::errc. Later versions may add codes. */
 typedef enum pali_status {
-    PALI_OK = 0,                    /**< nothing */
+    PALI_OK = 0,                    /**< success */
     PALI_OUT_OF_MEMORY = 1,         /**< memory allocation failed; the model remains usable */
     PALI_UNKNOWN_ERROR = 2,         /**< none of the other codes; the message has the details */
     PALI_INVALID_ARGUMENT = 101,    /**< a null pointer, or a value outside the allowed range */
@@ -76,7 +76,7 @@ typedef int (*pali_on_progress)(const char* stage, double fraction, void* user);
 /** Receives the next `size` bytes of the answer: whole UTF-8 characters, not null-terminated. A beam search calls it only at its end. */
 typedef int (*pali_on_text)(const char* utf8, size_t size, void* user);
 
-/* ---- a model ---- */
+/* ---- models ---- */
 
 /** An open model. */
 typedef struct pali_model pali_model;
@@ -107,7 +107,7 @@ PALI_API pali_status pali_model_open(const char* folder, const pali_model_option
 /** Closes the model. No call may be using it. Accepts null, as all functions that free do. */
 PALI_API void pali_model_close(pali_model* model);
 
-/* ---- an image ---- */
+/* ---- images ---- */
 
 /** A decoded image. */
 typedef struct pali_image pali_image;

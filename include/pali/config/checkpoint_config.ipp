@@ -214,7 +214,7 @@ PALI_INLINE void read_image(const config_section& file, image_config& out, std::
         if (value == nullptr || !out.do_normalize) continue;
         std::array<float, 3>& channels = is_deviation ? out.deviation : out.mean;
         for (std::size_t c = 0; c < 3; ++c) {
-            const auto* one = value->is_array() && value->size() == 3 ? &(*value)[c] : value; // one number stands for all three
+            const auto* one = value->is_array() && value->size() == 3 ? &(*value)[c] : value; // a single value applies to all channels
             const double number = one->is_number() ? one->get<double>() : std::numeric_limits<double>::quiet_NaN();
             channels[c] = static_cast<float>(number);
             if (std::isfinite(channels[c]) && (!is_deviation || channels[c] > 0)) continue;

@@ -23,7 +23,7 @@ struct gemma_attention {
     std::size_t layer = 0;          ///< layer index in the KV caches
     std::size_t window = 0;         ///< sliding window in tokens; 0: none
 
-    /// x (T, D) -> (T, D), in scratch memory. Stores keys and values in the KV caches, behind their current length.
+    /// x (T, D) -> (T, D), in scratch memory. Stores keys and values in the KV caches, after their current length.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope,
                                          context& ctx) const {
         auto [q, k, v] = linear<Storage>::each(x, ctx, query, key, value);

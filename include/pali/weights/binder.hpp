@@ -68,7 +68,7 @@ public:
                               its_scales = its + std::string(scales_suffix);
             if (!m_owner.look_up(mine)) return true;
             if (!m_owner.are_same(mine, its)) return false;
-            if (m_owner.look_up(my_scales) || m_owner.look_up(its_scales)) { // codes mean nothing without them
+            if (m_owner.look_up(my_scales) || m_owner.look_up(its_scales)) { // codes are meaningless without their scales
                 if (!m_owner.are_same(my_scales, its_scales)) return false;
                 m_owner.m_used.insert(my_scales);
             }
