@@ -1,4 +1,4 @@
-// A rectangle in the pixels of an image.
+// Axis-aligned bounding box in image pixels.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -8,31 +8,34 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// From (x0, y0), the top left corner, to (x1, y1), in pixels of the image: x from 0, its left edge, to its width; y from 0, its top, to
-/// its height.
+/// Bounding box from the top left corner (x0, y0) to the bottom right corner (x1, y1), in image pixels. x runs from 0 (left edge) to the
+/// image width, y from 0 (top edge) to the image height.
 struct box {
-    float x0 = 0, y0 = 0, x1 = 0, y1 = 0; ///< pixels
+    float x0 = 0; ///< left edge, in pixels
+    float y0 = 0; ///< top edge, in pixels
+    float x1 = 0; ///< right edge, in pixels
+    float y1 = 0; ///< bottom edge, in pixels
 
-    /// Pixels; below 0 where the corners are exchanged.
+    /// Width in pixels; negative if the corners are swapped.
     [[nodiscard]] float width() const noexcept { return x1 - x0; }
-    /// Pixels, as width().
+    /// Height in pixels; negative if the corners are swapped.
     [[nodiscard]] float height() const noexcept { return y1 - y0; }
-    /// Square pixels; 0 where a corner lies on the wrong side.
+    /// Area in square pixels; 0 if the corners are swapped on either axis.
     [[nodiscard]] float area() const noexcept { return std::max(width(), 0.f) * std::max(height(), 0.f); }
 
     friend bool operator==(const box&, const box&) = default;
-    /// "[x0, y0, x1, y1]"
+    /// Prints "[x0, y0, x1, y1]".
     friend std::ostream& operator<<(std::ostream& out, const box& b) {
         return out << '[' << b.x0 << ", " << b.y0 << ", " << b.x1 << ", " << b.y1 << ']';
     }
 };
 
-/// What two boxes share; of area() 0 where that is nothing.
+/// Intersection of two boxes; its area() is 0 if they do not overlap.
 [[nodiscard]] inline box intersection(const box& a, const box& b) noexcept {
     return {std::max(a.x0, b.x0), std::max(a.y0, b.y0), std::min(a.x1, b.x1), std::min(a.y1, b.y1)};
 }
 
-/// Intersection over union, 0 to 1; 0 where both are empty.
+/// Intersection over union (IoU), 0 to 1; 0 if both boxes are empty.
 [[nodiscard]] inline float iou(const box& a, const box& b) noexcept {
     const float shared = intersection(a, b).area(), all = a.area() + b.area() - shared;
     return all > 0 ? shared / all : 0;

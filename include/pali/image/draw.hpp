@@ -1,4 +1,4 @@
-// Images of results: boxes, masks and labels drawn over an image.
+// Draws results on an image: boxes, masks and labels.
 #pragma once
 
 #include <pali/image/box.hpp>
@@ -12,28 +12,29 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// One thing to point at.
+/// One annotation to draw.
 struct mark {
-    std::string label{};                ///< UTF-8; bytes that are not are shown as U+FFFD. Empty: only the score, or no plate
-    pali::box where{};                  ///< pixels of the image; corners in any order; what lies outside of the image is left out
-    const pali::mask* inside = nullptr; ///< of the size of the image, or empty; not owned, read during the call
-    float score = -1;                   ///< 0 to 1, shown as a percentage; below 0: not shown
+    std::string
+        label{}; ///< UTF-8; invalid bytes are drawn as U+FFFD. If empty, the plate shows the score only; without a score there is no plate
+    pali::box where{};                  ///< in image pixels, corners in any order; clipped to the image
+    const pali::mask* inside = nullptr; ///< mask of the image's size, or empty; not owned, read during the call
+    float score = -1;                   ///< 0 to 1, drawn as a percentage; negative: not drawn
 };
 
-/// How marks look. Lines and text follow the smaller side of the image, and are never too small to be seen.
+/// Style of the marks. Line width and text size scale with the shorter side of the image and have a lower bound that keeps them visible.
 struct draw_options {
-    float opacity = 0.4f;         ///< of a mask's inside, 0 to 1; a box without a mask is filled at a third of it
-    float scale = 1;              ///< of line widths and text, over 0 to 100
-    bool scores = true;           ///< show scores beside labels
-    std::filesystem::path font{}; ///< TrueType or OpenType; its letters go before the built-in Latin, Greek and Cyrillic ones. Trusted:
-                                  ///< name only fonts as safe as the program itself, for they are checked no further than their tables
+    float opacity = 0.4f;         ///< of a mask's interior, 0 to 1; a box without a mask is filled at a third of it
+    float scale = 1;              ///< factor for line widths and text size, greater than 0, at most 100
+    bool scores = true;           ///< draw the score next to the label
+    std::filesystem::path font{}; ///< TrueType or OpenType font, preferred to the built-in one (Latin, Greek, Cyrillic). Must be trusted:
+                                  ///< only its tables are validated, so name no font that you would not trust as much as the program itself
 };
 
-/// `image` with the marks on it. Marks of one label share a colour, label_colour(0) being that of the first. Small things lie over large
-/// ones and labels over all; these keep inside of the image and, where there is room, off each other. A label that is too long ends in an
-/// ellipsis; letters that no font has are shown as a frame; text is set from left to right, one letter after the other. Same input, same
-/// bytes. Throws `invalid_argument` for an image without pixels, a mask of another size or an option out of its range, `cannot_open` and
-/// `malformed_file` for the font.
+/// Returns `image` with the marks drawn on it. Marks with the same label share a color; the first label gets label_colour(0). Large marks
+/// are drawn first, labels last. Labels stay inside the image and avoid each other where there is room. A label that is too long ends in an
+/// ellipsis. Characters that no font has are drawn as a frame. Text is set from left to right, one glyph per code point. The output is
+/// deterministic. Throws `invalid_argument` if the image has no pixels, a mask differs in size or an option is out of range; `cannot_open`
+/// or `malformed_file` for the font.
 [[nodiscard]] image draw(const image& image, std::span<const mark> marks, const draw_options& options = {});
 
 }} // namespace pali::PALI_ABI

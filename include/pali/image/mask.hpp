@@ -1,4 +1,4 @@
-// Which pixels of an image belong to something.
+// Per-pixel object mask.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -10,23 +10,23 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A value a pixel, row by row from the top left: 0 outside, 255 inside; a soft mask has values between.
+/// One value per pixel, row-major from the top left corner: 0 outside, 255 inside. A soft mask also has values in between.
 struct mask {
-    static constexpr std::uint8_t inside = 128; ///< from this value on a pixel counts as one of the mask's
+    static constexpr std::uint8_t inside = 128; ///< threshold: values from here up count as inside
 
-    std::size_t width = 0;            ///< pixels
-    std::size_t height = 0;           ///< pixels
+    std::size_t width = 0;            ///< in pixels
+    std::size_t height = 0;           ///< in pixels
     std::vector<std::uint8_t> values; ///< height * width
 
     mask() = default;
-    /// Nothing is inside.
+    /// Creates a mask with every pixel outside.
     mask(std::size_t columns, std::size_t lines) : width(columns), height(lines), values(columns * lines) {}
 
-    /// Whether it has no pixels at all.
+    /// Whether the mask has no pixels, inside or outside.
     [[nodiscard]] bool empty() const noexcept { return values.empty(); }
-    /// Whether the pixel at column x of row y is inside; not checked.
+    /// Whether the pixel at column x, row y is inside; not bounds-checked.
     [[nodiscard]] bool contains(std::size_t x, std::size_t y) const noexcept { return values[y * width + x] >= inside; }
-    /// Pixels inside.
+    /// Number of pixels inside.
     [[nodiscard]] std::size_t area() const noexcept {
         return static_cast<std::size_t>(std::count_if(values.begin(), values.end(), [](std::uint8_t v) { return v >= inside; }));
     }
@@ -34,7 +34,7 @@ struct mask {
     friend bool operator==(const mask&, const mask&) = default;
 };
 
-/// Intersection over union of two masks of the same image, 0 to 1; 0 where both are empty or their sizes differ.
+/// Intersection over union (IoU) of two masks of the same image, 0 to 1; 0 if both are empty or their sizes differ.
 [[nodiscard]] inline float iou(const mask& a, const mask& b) noexcept {
     if (a.width != b.width || a.height != b.height) return 0;
     std::size_t shared = 0, all = 0;

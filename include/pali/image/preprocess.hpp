@@ -1,4 +1,4 @@
-// From an image to what the vision tower takes: resized, rescaled, normalised, channel by channel.
+// Image preprocessing for the vision tower: resize, rescale, normalize, convert to planar (CHW) floats.
 #pragma once
 
 #include <pali/core/tensor.hpp>
@@ -12,24 +12,24 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What preprocessor_config.json says. The defaults are PaliGemma's: 224 pixels, bicubic, [-1, 1].
+/// Contents of preprocessor_config.json. The defaults are PaliGemma's: 224 x 224 pixels, bicubic, output in [-1, 1].
 struct preprocessing {
-    std::size_t width = 224;                      ///< pixels
-    std::size_t height = 224;                     ///< pixels
-    filter resample = filter::bicubic;            ///< of resizing
-    bool do_resize = true;                        ///< else the image has to be of that size
-    bool do_rescale = true;                       ///< by rescale_factor
-    bool do_normalize = true;                     ///< by mean and std
-    double rescale_factor = 1.0 / 255.0;          ///< times each byte
-    std::array<double, 3> mean = {0.5, 0.5, 0.5}; ///< red, green, blue, of rescaled values
-    std::array<double, 3> std = {0.5, 0.5, 0.5};  ///< the same; not 0
+    std::size_t width = 224;                      ///< target width in pixels
+    std::size_t height = 224;                     ///< target height in pixels
+    filter resample = filter::bicubic;            ///< resize filter
+    bool do_resize = true;                        ///< if false, the image must already have the target size
+    bool do_rescale = true;                       ///< multiply by rescale_factor
+    bool do_normalize = true;                     ///< subtract mean, divide by std
+    double rescale_factor = 1.0 / 255.0;          ///< factor for each byte
+    std::array<double, 3> mean = {0.5, 0.5, 0.5}; ///< red, green, blue; in rescaled units
+    std::array<double, 3> std = {0.5, 0.5, 0.5};  ///< red, green, blue; in rescaled units; not 0
 };
 
 inline namespace PALI_SIMD {
 
-/// Writes (3, height, width) floats: (x * rescale_factor - mean) / std of the resized image. The rounding is that of transformers'
-/// processor: the product in double and rounded to float, the rest in float. Throws `invalid_argument` when do_resize is off and the
-/// image is not width x height, when a std is zero, and as resize does.
+/// Writes (3, height, width) f32: (x * rescale_factor - mean) / std of the resized image. Rounds as the transformers processor does: the
+/// product is computed in double and rounded to float, the rest is float arithmetic. Throws `invalid_argument` if do_resize is off and the
+/// image is not width x height, if a std is zero or a mean or std is not finite, and whenever resize() does.
 inline void preprocess(const image& from, const preprocessing& how, float* pixel_values) {
     image resized;
     if (how.do_resize) resized = resize(from, how.width, how.height, how.resample);
@@ -37,7 +37,7 @@ inline void preprocess(const image& from, const preprocessing& how, float* pixel
     if (use.width != how.width || use.height != how.height || use.pixels.size() != use.width * use.height * 3)
         throw error(errc::invalid_argument, {"preprocess: the image is ", use.width, " x ", use.height, ", the model takes ", how.width,
                                              " x ", how.height, ", and do_resize is off"});
-    // A byte has 256 values: each is worked out once.
+    // Lookup table: a byte has only 256 values.
     std::array<std::array<float, 256>, 3> table;
     for (std::size_t c = 0; c < 3; ++c) {
         const auto mean = static_cast<float>(how.mean[c]), std = static_cast<float>(how.std[c]);
@@ -55,7 +55,7 @@ inline void preprocess(const image& from, const preprocessing& how, float* pixel
         for (std::size_t c = 0; c < 3; ++c) pixel_values[c * plane + i] = table[c][use.pixels[3 * i + c]];
 }
 
-/// The same as a tensor of its own, (3, height, width).
+/// Returns the pixel values as a new tensor (3, height, width).
 [[nodiscard]] inline tensor<3> preprocess(const image& from, const preprocessing& how = {}) {
     tensor<3> made(std::array<std::size_t, 3>{3, how.height, how.width});
     preprocess(from, how, made.data());

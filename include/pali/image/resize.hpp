@@ -1,4 +1,4 @@
-// Resizing as Pillow does it for 8-bit images, equal to the bit, for any size up and down.
+// Image resizing for 8-bit RGB, bit-exact with Pillow, for any scale factor.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -14,14 +14,14 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// How pixels are weighted. The numbers are Pillow's, and so those of `resample` in preprocessor_config.json.
+/// Resampling filter. The values are Pillow's, and therefore those of `resample` in preprocessor_config.json.
 enum class filter : int { nearest = 0, lanczos = 1, bilinear = 2, bicubic = 3, box = 4, hamming = 5 };
 
 namespace image_detail {
 
 inline constexpr double pi = 3.14159265358979323846;
 
-// The kernels of Pillow's Resample.c; stored() stands where a fused multiply-add might round otherwise.
+// Filter kernels of Pillow's Resample.c. stored() prevents contraction to a fused multiply-add, which would round differently.
 inline double box_weight(double x) noexcept { return x > -0.5 && x <= 0.5 ? 1.0 : 0.0; }
 
 inline double bilinear_weight(double x) noexcept {
@@ -34,7 +34,7 @@ inline double hamming_weight(double x) noexcept {
     if (x == 0.0) return 1.0;
     if (x >= 1.0) return 0.0;
     x = kernels::stored(x * pi);
-    // The two constants are float in Pillow.
+    // Pillow has these two constants as float.
     return std::sin(x) / x * (static_cast<double>(0.54f) + kernels::stored(static_cast<double>(0.46f) * std::cos(x)));
 }
 
@@ -72,7 +72,7 @@ inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? 
                                          " is none of 0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box), 5 (hamming)"});
 }
 
-// Source positions are stepped, not multiplied: the rounding of the sum is Pillow's (ImagingScaleAffine in Geometry.c).
+// Source positions are accumulated, not multiplied, to reproduce Pillow's rounding (ImagingScaleAffine in Geometry.c).
 [[nodiscard]] inline std::vector<std::size_t> nearest_positions(std::size_t in, std::size_t out) {
     const double step = static_cast<double>(in) / static_cast<double>(out);
     std::vector<std::size_t> positions(out);
@@ -98,7 +98,7 @@ inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? 
 
 inline namespace PALI_SIMD {
 
-/// Rows [first, first + count) of the image, at another width.
+/// Resamples rows [first, first + count) of the image to another width.
 [[nodiscard]] inline image resize_width(const image& from, std::size_t width, filter kind, std::size_t first, std::size_t count) {
     const kernels::rgb_weights weights(weights_of(kind, from.width, width));
     image made(width, count);
@@ -110,7 +110,7 @@ inline namespace PALI_SIMD {
     return made;
 }
 
-/// The image at the height that `weights` are for; its first row is row `first` of what they were made for.
+/// Resamples the image to the height that `weights` were made for. Row 0 of `from` is row `first` of the source that the weights index.
 [[nodiscard]] inline image resize_height(const image& from, const kernels::resample_weights& weights, std::size_t first) {
     image made(from.width, weights.spans.size());
     for (std::size_t y = 0; y < made.height; ++y)
@@ -126,8 +126,8 @@ inline namespace PALI_SIMD {
 
 inline namespace PALI_SIMD {
 
-/// `from` at width x height pixels; the aspect ratio is the caller's affair. Equal to `Image.resize((width, height), filter)` of Pillow 13.
-/// Throws `invalid_argument` when either image has no pixels, a side is over 2^24, or the filter is unknown.
+/// Resizes `from` to width x height pixels without keeping the aspect ratio. Bit-exact with `Image.resize((width, height), filter)` of
+/// Pillow 13. Throws `invalid_argument` if either image has no pixels, a side exceeds 2^24, or the filter is unknown.
 [[nodiscard]] inline image resize(const image& from, std::size_t width, std::size_t height, filter kind = filter::bicubic) {
     constexpr std::size_t most = std::size_t{1} << 24;
     if (width == 0 || height == 0 || width > most || height > most || from.width == 0 || from.height == 0 || from.width > most ||
@@ -140,11 +140,11 @@ inline namespace PALI_SIMD {
     const auto weights = image_detail::weights_of(kind, from.height, height);
     if (width == from.width) return image_detail::resize_height(from, weights, 0);
 
-    // Two passes, with bytes between them: their order is part of the result. Pillow 13 begins with the height where it shrinks by more
-    // than twice what the width does; earlier releases always begin with the width, and then differ by a level here and there.
+    // Two passes with an 8-bit intermediate, so their order affects the result. Pillow 13 resizes the height first if it shrinks by more
+    // than twice as many pixels as the width; earlier releases always resize the width first and may differ by one level.
     const bool height_first = height < from.height && (width >= from.width || from.height - height > 2 * (from.width - width));
     if (height_first) return image_detail::resize_width(image_detail::resize_height(from, weights, 0), width, kind, 0, height);
-    const std::size_t first = weights.spans.front().first; // rows that no output needs are left out
+    const std::size_t first = weights.spans.front().first; // skips rows that no output row needs
     const std::size_t last = weights.spans.back().first + weights.spans.back().count;
     return image_detail::resize_height(image_detail::resize_width(from, width, kind, first, last - first), weights, first);
 }

@@ -1,4 +1,4 @@
-// Images as text that a terminal shows.
+// Renders images as terminal output.
 #pragma once
 
 #include <pali/image/image.hpp>
@@ -9,17 +9,17 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The room for an image.
+/// Space available for an image in a terminal.
 struct terminal_size {
-    std::size_t columns = 80;     ///< characters, 1 to 1000
-    std::size_t rows = 24;        ///< characters, 1 to 1000
-    std::size_t cell_width = 8;   ///< pixels of a character, 1 to 100
-    std::size_t cell_height = 16; ///< pixels of a character, 1 to 100
+    std::size_t columns = 80;     ///< in characters, 1 to 1000
+    std::size_t rows = 24;        ///< in characters, 1 to 1000
+    std::size_t cell_width = 8;   ///< width of a character cell in pixels, 1 to 100
+    std::size_t cell_height = 16; ///< height of a character cell in pixels, 1 to 100
 };
 
-/// The image in the terminal's own language, ready to be written from the beginning of a line; it ends with a line break. It keeps its
-/// aspect ratio and fits into `size`; it is made smaller where it must be, and never larger. Nothing but pixels gets into the text. Throws
-/// `invalid_argument` for an image without pixels or a size out of its range, and for kitty what encode_png throws.
+/// Encodes the image for the given terminal protocol, to be written at the start of a line; the text ends with a line break. The image
+/// keeps its aspect ratio, is shrunk to fit into `size` and is never enlarged. The text depends on the pixels only. Throws
+/// `invalid_argument` if the image has no pixels or `size` is out of range; for kitty also whatever encode_png throws.
 [[nodiscard]] std::string to_terminal(const image& image, terminal_graphics graphics, const terminal_size& size = {});
 
 }} // namespace pali::PALI_ABI

@@ -1,4 +1,4 @@
-// Images to files: PNG for images and masks, JPEG for photographs.
+// Writes images to files: PNG for images and masks, JPEG for photographs.
 #pragma once
 
 #include <pali/image/image.hpp>
@@ -12,24 +12,24 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The image as the bytes of a PNG file. Throws `invalid_argument` when it has no pixels, or not width * height * 3 bytes; `cannot_write`
-/// in a build without libpng and stb.
+/// Encodes an image as PNG. Throws `invalid_argument` if it has no pixels or `pixels` does not hold width * height * 3 bytes;
+/// `cannot_write` if the build has neither libpng nor stb.
 [[nodiscard]] std::vector<std::byte> encode_png(const image& image);
 
-/// Grey bytes, row by row, as the bytes of a PNG file. Throws `invalid_argument` unless there are width * height of them, at least one.
+/// Encodes 8-bit gray pixels, row-major, as PNG. Throws `invalid_argument` unless there are width * height bytes, at least one.
 [[nodiscard]] std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
 
-/// The image as the bytes of a JPEG file, `quality` 1 to 100. Throws `invalid_argument` as encode_png does, and for another quality;
-/// `cannot_write` in a build without libjpeg and stb.
+/// Encodes an image as JPEG with `quality` 1 to 100. Throws `invalid_argument` as encode_png does and if the quality is out of range;
+/// `cannot_write` if the build has neither libjpeg nor stb.
 [[nodiscard]] std::vector<std::byte> encode_jpeg(const image& image, int quality = 90);
 
-/// Writes what encode_png gives, over a file that may be there. Throws as it does, and `cannot_write`.
+/// Writes a PNG file, replacing an existing one. Throws as encode_png does, and `cannot_write`.
 void write_png(const std::filesystem::path& path, const image& image);
-/// The same of grey bytes.
+/// Writes 8-bit gray pixels, row-major, as a PNG file.
 void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
-/// What encode_jpeg gives, in the same way; throws as it does too.
+/// Writes a JPEG file, replacing an existing one. Throws as encode_jpeg does, and `cannot_write`.
 void write_jpeg(const std::filesystem::path& path, const image& image, int quality = 90);
-/// A mask as a PNG file of grey values. Throws as above.
+/// Writes a mask as a gray PNG file. Throws as above.
 inline void write_png(const std::filesystem::path& path, const mask& values) {
     write_png(path, values.width, values.height, values.values);
 }

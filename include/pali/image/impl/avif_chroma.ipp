@@ -1,5 +1,5 @@
-// Chroma of an AVIF as Pillow shows it. libheif repeats subsampled chroma where libavif, and so Pillow, interpolates it: at edges they
-// differ by over 16 levels.
+// Chroma upsampling of AVIF as in Pillow. libheif replicates subsampled chroma; libavif, and therefore Pillow, interpolates it. The two
+// differ by more than 16 levels at edges.
 #pragma once
 
 #include <pali/image/impl/source.ipp>
@@ -12,29 +12,29 @@
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// Which of columns and rows an AVIF halves: 4:2:0 both, 4:2:2 columns.
+/// Axes along which chroma is subsampled: 4:2:0 both, 4:2:2 columns only.
 struct avif_subsampling {
     bool columns = false, rows = false;
 };
 
-/// By the first codec configuration (av1C) with colours, for which libheif has no call.
+/// Reads the subsampling from the first codec configuration (av1C) that is not monochrome; libheif has no call for it.
 PALI_INLINE avif_subsampling find_avif_subsampling(const source& from) {
     const std::string_view bytes(reinterpret_cast<const char*>(from.data()), from.size());
     for (std::size_t at = bytes.find("av1C"); at != bytes.npos && bytes.size() - at >= 8; at = bytes.find("av1C", at + 4)) {
         const auto version = static_cast<unsigned char>(bytes[at + 4]), flags = static_cast<unsigned char>(bytes[at + 6]);
-        if (version == 0x81 && (flags & 0x10) == 0) return {(flags & 0x08) != 0, (flags & 0x04) != 0}; // 0x10: grey
+        if (version == 0x81 && (flags & 0x10) == 0) return {(flags & 0x08) != 0, (flags & 0x04) != 0}; // 0x10: monochrome
     }
     return {};
 }
 
-/// Replaces chroma that was repeated for pairs of columns, rows or both by interpolated chroma. `red` and `blue` are the weights in luma
-/// (Kr, Kb).
+/// Replaces replicated chroma by interpolated chroma. `red` and `blue` are the luma weights Kr and Kb.
 class chroma_interpolation {
 public:
     chroma_interpolation(image& image, float red, float blue) : m_image(image), m_red(red), m_blue(blue) {}
 
     void apply(avif_subsampling halved) {
-        // The image may have been turned or cropped since: pairs may begin at odd places, and be rows where they were columns.
+        // The container may have rotated or cropped the image: pairs may start at odd positions, and column pairs may have become row
+        // pairs.
         const axis across = find_pairs(true), down = find_pairs(false);
         const bool turned = halved.columns && !halved.rows && down.difference < across.difference;
         m_x = {halved.columns && !turned, across.first};
@@ -70,11 +70,11 @@ private:
     };
     struct axis {
         bool halved = false;
-        std::size_t first = 0; ///< 1: the first block is half a pair
-        double difference = 0; ///< within pairs that begin there
+        std::size_t first = 0; ///< 1: the first block holds only half a pair
+        double difference = 0; ///< summed chroma difference within pairs that start there
 
         [[nodiscard]] std::size_t block(std::size_t at) const noexcept { return halved ? (at + first) / 2 : at; }
-        /// The block on the other side of the nearer edge: samples lie in the middle of their pairs.
+        /// The block on the other side of the nearer edge: chroma samples are centered in their pairs.
         [[nodiscard]] std::size_t next(std::size_t at, std::size_t blocks) const noexcept {
             if (!halved) return at;
             const std::size_t own = block(at);
@@ -95,7 +95,7 @@ private:
         p[0] = level(y + red), p[1] = level(y - green), p[2] = level(y + blue);
     }
 
-    /// Where pairs of equal chroma begin, at even or at odd places.
+    /// Finds whether pairs of equal chroma start at even or at odd positions.
     [[nodiscard]] axis find_pairs(bool across) const {
         std::array<double, 2> differences{};
         const std::size_t length = across ? m_image.width : m_image.height, lines = across ? m_image.height : m_image.width;

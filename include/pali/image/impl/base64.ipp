@@ -1,4 +1,4 @@
-// Bytes as text, for terminals and for files of JSON.
+// Base64 encoding, for terminals and JSON files.
 #pragma once
 
 #include <pali/core/macros.hpp>

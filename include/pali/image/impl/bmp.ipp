@@ -1,4 +1,4 @@
-// BMP: OS/2 and Windows headers, 1 to 32 bits, palettes, bit fields, RLE4 and RLE8. Truncated pixels are an error.
+// BMP decoder: OS/2 and Windows headers, 1 to 32 bits, palettes, bit fields, RLE4 and RLE8. Truncated pixel data is an error.
 #pragma once
 
 #include <pali/image/impl/source.ipp>
@@ -10,21 +10,20 @@
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// The headers, as far as they concern the pixels.
+/// Header fields that affect the pixels.
 struct bmp_header {
     std::size_t size = 0; ///< of the information header, in bytes
     std::size_t width = 0, height = 0;
     bool top_down = false;
     std::size_t bits = 0;          ///< per pixel
     std::uint32_t compression = 0; ///< 0: none, 1: RLE8, 2: RLE4, 3: bit fields
-    std::size_t colours = 0;       ///< of the palette, as declared
+    std::size_t colours = 0;       ///< palette size, as declared
     std::size_t palette_at = 0, pixels_at = 0;
-    std::array<std::uint32_t, 3> masks{}; ///< red, green, blue; with more than 8 bits per pixel
+    std::array<std::uint32_t, 3> masks{}; ///< red, green, blue; only for more than 8 bits per pixel
 
     [[nodiscard]] std::size_t colour_size() const noexcept { return size == 12 ? 3 : 4; }
-    [[nodiscard]] std::size_t stride() const noexcept {
-        return (width * bits + 31) / 32 * 4;
-    } ///< bytes of a row, when not run-length encoded
+    /// Bytes per row if not run-length encoded.
+    [[nodiscard]] std::size_t stride() const noexcept { return (width * bits + 31) / 32 * 4; }
     [[nodiscard]] bool run_lengths() const noexcept { return compression == 1 || compression == 2; }
 };
 
@@ -58,7 +57,7 @@ PALI_INLINE bmp_header read_bmp_header(const source& from) {
         refuse(errc::unsupported_image, from,
                {"a BMP with a header of ", h.size, " bytes is not supported; 12, 16, 40, 52, 56, 64, 108 and 124 are"});
     const unsigned char* const fields = in.take(h.size - 4);
-    const auto field = [&](std::size_t at, std::size_t bytes) { // at this offset in the header; 0 where the header ends before it
+    const auto field = [&](std::size_t at, std::size_t bytes) { // field at this offset in the header; 0 if the header is too short for it
         std::uint32_t value = 0;
         if (at + bytes <= h.size)
             for (std::size_t i = bytes; i-- > 0;) value = value << 8 | fields[at - 4 + i];
@@ -67,7 +66,7 @@ PALI_INLINE bmp_header read_bmp_header(const source& from) {
     const bool os2 = h.size == 12;
     h.width = field(4, os2 ? 2 : 4);
     const std::uint32_t height = os2 ? field(6, 2) : field(8, 4);
-    h.top_down = height >> 24 == 0xff; // negative; an image of 2^24 rows and more is over any limit
+    h.top_down = height >> 24 == 0xff; // negative; a height of 2^24 or more exceeds any limit
     h.height = h.top_down ? 0u - height : height;
     check_size(from, h.width, h.height);
     h.bits = field(os2 ? 10 : 14, 2);
@@ -76,7 +75,8 @@ PALI_INLINE bmp_header read_bmp_header(const source& from) {
     h.palette_at = in.position();
 
     if (h.compression == 3 && h.bits > 8) {
-        for (std::size_t i = 0; i < 3; ++i) h.masks[i] = h.size >= 52 ? field(40 + 4 * i, 4) : in.u32(); // V1 headers are followed by them
+        for (std::size_t i = 0; i < 3; ++i)
+            h.masks[i] = h.size >= 52 ? field(40 + 4 * i, 4) : in.u32(); // a V1 header is followed by the masks
         if (h.masks == std::array<std::uint32_t, 3>{} && h.bits == 32) h.masks = {0xff0000, 0xff00, 0xff};
     } else if (h.bits > 8) {
         h.masks = h.bits == 16 ? std::array<std::uint32_t, 3>{0x7c00, 0x3e0, 0x1f} : std::array<std::uint32_t, 3>{0xff0000, 0xff00, 0xff};
@@ -85,49 +85,49 @@ PALI_INLINE bmp_header read_bmp_header(const source& from) {
     if (h.colours == 0) h.colours = std::size_t{1} << h.bits;
     const std::size_t palette = h.bits <= 8 ? h.colours * h.colour_size() : 0;
     if (h.pixels_at == 0) h.pixels_at = in.position() + palette;
-    else if (h.pixels_at == 14 + h.size) h.pixels_at += palette; // some writers leave the palette out of the offset
+    else if (h.pixels_at == 14 + h.size) h.pixels_at += palette; // some writers omit the palette from the offset
     return h;
 }
 
-/// The colours of all indices: black beyond the palette.
+/// Colors by palette index; indices past the palette are black.
 PALI_INLINE std::array<std::array<std::uint8_t, 3>, 256> read_bmp_palette(const source& from, const bmp_header& h) {
     std::array<std::array<std::uint8_t, 3>, 256> made{};
     bool ramp = h.bits == 8 && h.colours > 2;
     for (std::size_t i = 0; i < h.colours && i < made.size(); ++i) {
         const std::size_t at = h.palette_at + i * h.colour_size();
-        if (at + h.colour_size() > from.size()) break; // the declared palette may exceed the real one and the file
+        if (at + h.colour_size() > from.size()) break; // the declared palette may exceed the actual one and the file
         for (std::size_t c = 0; c < 3; ++c) made[i][c] = from.data()[at + 2 - c];
         ramp = ramp && made[i][0] == i && made[i][1] == i && made[i][2] == i;
     }
-    if (ramp) // Pillow reads these as grey values, those beyond the palette included
+    if (ramp) // Pillow reads such a palette as gray, even for indices past its end
         for (std::size_t i = 0; i < made.size(); ++i) made[i].fill(static_cast<std::uint8_t>(i));
     return made;
 }
 
-/// The indices of RLE4 or RLE8 data, row by row in the order of the file. What the data skips is index 0.
+/// Decodes RLE4 or RLE8 data to palette indices, in file order. Skipped pixels have index 0.
 PALI_INLINE std::vector<std::uint8_t> read_bmp_runs(const source& from, const bmp_header& h) {
     const bool nibbles = h.compression == 2;
     const std::size_t count = h.width * h.height;
     std::vector<std::uint8_t> indices(count);
     cursor in(from, "BMP", std::min(h.pixels_at, from.size()));
-    std::size_t at = 0, x = 0; // the next pixel; its column, which may be the width
+    std::size_t at = 0, x = 0; // x: column of the next pixel; may equal the width
     while (at < count) {
         const std::size_t length = in.u8(), code = in.u8();
-        if (length > 0) { // a run; what exceeds the row is dropped
+        if (length > 0) { // a run; the part that exceeds the row is dropped
             const std::size_t pixels = std::min(length, h.width - std::min(x, h.width));
             for (std::size_t i = 0; i < pixels && at < count; ++i)
                 indices[at++] = static_cast<std::uint8_t>(!nibbles ? code : i % 2 == 0 ? code >> 4 : code & 15);
             x += pixels;
-        } else if (code == 0) { // end of the row
+        } else if (code == 0) { // end of row
             if (x == 0 || at % h.width != 0) at += h.width - at % h.width;
             x = 0;
-        } else if (code == 1) { // end of the image
+        } else if (code == 1) { // end of image
             break;
-        } else if (code == 2) { // a step to the right and to later rows
+        } else if (code == 2) { // delta: columns to the right, rows down
             const std::size_t right = in.u8(), rows = in.u8();
             at += right + rows * h.width;
             x = at % h.width;
-        } else { // pixels one by one, padded to 16 bits; they may go on in the next row
+        } else { // literal pixels, padded to 16 bits; they may continue in the next row
             const std::size_t bytes = nibbles ? (code + 1) / 2 : code;
             const unsigned char* const data = in.take(std::min(bytes, in.left()));
             const std::size_t pixels = std::min(code, count - at);
@@ -141,7 +141,7 @@ PALI_INLINE std::vector<std::uint8_t> read_bmp_runs(const source& from, const bm
     return indices;
 }
 
-/// Pillow's rounding of a bit field to 8 bits: value * 255 / largest, towards 0.
+/// Extracts a bit field and scales it to 8 bits with Pillow's rounding: value * 255 / largest, towards 0.
 struct bmp_field {
     explicit bmp_field(std::uint32_t mask)
         : m_mask(mask), m_shift(std::countr_zero(mask)), m_top(mask == 0 ? 1 : mask >> std::countr_zero(mask)) {}

@@ -1,4 +1,4 @@
-// Colour on pixels: areas, frames, masks and their contours.
+// Drawing primitives: filled areas, frames, masks and mask contours.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -14,7 +14,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// Whole pixels, from (x0, y0) to before (x1, y1).
+/// Half-open pixel rectangle [x0, x1) x [y0, y1).
 struct area {
     int x0 = 0, y0 = 0, x1 = 0, y1 = 0;
 
@@ -34,7 +34,7 @@ struct area {
 
 [[nodiscard]] inline int level(float alpha) noexcept { return static_cast<int>(std::lround(std::clamp(alpha, 0.f, 1.f) * 255)); }
 
-/// Lays `paint` over a pixel of the image; `alpha` 0 (nothing) to 255 (all).
+/// Blends `paint` onto one pixel; `alpha` is 0 (transparent) to 255 (opaque).
 inline void blend(image& on, int x, int y, colour paint, int alpha) noexcept {
     std::uint8_t* pixel = on.at(static_cast<std::size_t>(x), static_cast<std::size_t>(y));
     const auto mix = [&](std::uint8_t below, std::uint8_t above) {
@@ -51,7 +51,7 @@ PALI_INLINE void fill(image& on, const area& where, colour paint, int alpha) {
         for (int x = part.x0; x < part.x1; ++x) blend(on, x, y, paint, alpha);
 }
 
-/// The pixels of `outer` that are less than `thickness` from its edge.
+/// Fills the pixels of `outer` within `thickness` of its edge.
 PALI_INLINE void frame(image& on, const area& outer, int thickness, colour paint, int alpha) {
     if (outer.width() <= 2 * thickness || outer.height() <= 2 * thickness) return fill(on, outer, paint, alpha);
     const area inner = outer.grown(-thickness);
@@ -61,7 +61,7 @@ PALI_INLINE void frame(image& on, const area& outer, int thickness, colour paint
     fill(on, {inner.x1, inner.y0, outer.x1, inner.y1}, paint, alpha);
 }
 
-/// The smallest area that holds all that is inside of the mask.
+/// Bounding rectangle of the pixels inside the mask.
 [[nodiscard]] PALI_INLINE area bounds_of(const mask& of) {
     area found{static_cast<int>(of.width), static_cast<int>(of.height), 0, 0};
     for (std::size_t y = 0; y < of.height; ++y) {
@@ -76,7 +76,7 @@ PALI_INLINE void frame(image& on, const area& outer, int thickness, colour paint
     return found;
 }
 
-/// Lays paint over the mask, as much as its values say.
+/// Blends `paint` through the mask; its values scale the opacity.
 PALI_INLINE void fill(image& on, const mask& where, colour paint, float opacity) {
     int levels[256];
     for (int v = 0; v < 256; ++v) levels[v] = level(opacity * static_cast<float>(v) / 255);
@@ -86,10 +86,11 @@ PALI_INLINE void fill(image& on, const mask& where, colour paint, float opacity)
                 blend(on, x, y, paint, alpha);
 }
 
-/// How far the pixels near the edge of a mask are from it.
+/// Distance map of the pixels near the edge of a mask.
 class contour {
 public:
-    /// The edge is where the mask, linear between the middles of its pixels, passes from outside to inside; distances up to `reach` pixels.
+    /// The edge is where the mask, interpolated linearly between pixel centers, crosses the inside threshold. Distances are computed up to
+    /// `reach` pixels.
     contour(const mask& of, const area& bounds, int reach)
         : m_mask(of), m_reach(reach),
           m_area(bounds.grown(reach + 2) & area{0, 0, static_cast<int>(of.width), static_cast<int>(of.height)}) {
@@ -99,7 +100,7 @@ public:
             for (int x = bounds.x0 - 1; x < bounds.x1; ++x) add_cell(x, y);
     }
 
-    /// Lays paint where the edge is from `from` to `to` pixels away, smooth at both ends.
+    /// Draws the band between `from` and `to` pixels from the edge, antialiased on both sides.
     void stroke(image& on, float from, float to, colour paint, float opacity) const {
         if (m_distances.empty()) return;
         for (int y = m_area.y0; y < m_area.y1; ++y)
@@ -123,12 +124,12 @@ private:
         return static_cast<std::size_t>(y - m_area.y0) * static_cast<std::size_t>(m_area.width()) + static_cast<std::size_t>(x - m_area.x0);
     }
 
-    [[nodiscard]] float value(int x, int y) const noexcept { // nothing is inside beyond the image
+    [[nodiscard]] float value(int x, int y) const noexcept { // pixels beyond the image are outside
         if (x < 0 || y < 0 || x >= static_cast<int>(m_mask.width) || y >= static_cast<int>(m_mask.height)) return 0;
         return m_mask.values[static_cast<std::size_t>(y) * m_mask.width + static_cast<std::size_t>(x)];
     }
 
-    /// Marching squares: the edge between the middles of the pixels (x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1).
+    /// One marching-squares cell: the edge between the centers of the pixels (x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1).
     void add_cell(int x, int y) {
         const float corner[4] = {value(x, y), value(x + 1, y), value(x + 1, y + 1), value(x, y + 1)};
         constexpr float at_x[4] = {0, 1, 1, 0}, at_y[4] = {0, 0, 1, 1};

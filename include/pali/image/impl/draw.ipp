@@ -1,4 +1,4 @@
-// Bodies of draw.hpp: what is drawn where, and in which order.
+// Implementation of draw.hpp: placement and drawing order.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -19,11 +19,11 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace image_detail {
 
-/// Sizes in pixels, for one image.
+/// Line widths and text size for one image, in pixels.
 struct sizes {
     sizes(const image& image, float scale) {
         const float side = static_cast<float>(std::min(image.width, image.height));
-        // Capitals are 0.711 em high in Roboto; whole pixels of them are sharper, and under 7 they are hard to read.
+        // Roboto's capitals are 0.711 em high. A whole number of pixels is sharper; below 7 pixels they are hard to read.
         const float capitals = std::max(1.f, std::round(std::max(7.f, side / 45) * scale));
         em = capitals / 0.711f;
         outline = std::max(1, static_cast<int>(std::lround(side / 220 * scale)));
@@ -32,21 +32,21 @@ struct sizes {
 
     float em = 0;
     int outline = 0; ///< thickness of boxes and contours
-    int rim = 0;     ///< thickness of the dark rim that sets a line off from a ground of its own colour
+    int rim = 0;     ///< thickness of the dark rim that separates a line from a background of the same color
 };
 
-inline constexpr int rim_alpha = 80; // of 255, by eye: seen on a light ground, and no black frame on a dark one
+inline constexpr int rim_alpha = 80; // of 255, chosen by eye: visible on a light background, not a black frame on a dark one
 
-/// A mark as it will be drawn.
+/// A mark with its computed position and color.
 struct placed_mark {
     const mark* what = nullptr;
     colour paint{};
     std::optional<area> box{}; ///< outer edge of its outline
-    area inside{};             ///< bounds of its mask
-    double order = 0;          ///< large first
+    area inside{};             ///< bounding rectangle of its mask
+    double order = 0;          ///< sort key: large marks first
 };
 
-/// The edge of a box on whole pixels, its line in the middle of the edge and all of it within the image; none for what lies outside.
+/// Outline of a box in whole pixels, its line centered on the edge and clamped to the image; empty if the box lies outside.
 [[nodiscard]] PALI_INLINE std::optional<area> outline_of(const box& b, const image& image, int thickness) {
     const area all = area_of(image);
     if (std::isnan(b.x0) || std::isnan(b.y0) || std::isnan(b.x1) || std::isnan(b.y1)) return {};
@@ -86,11 +86,12 @@ struct placed_mark {
     return placed;
 }
 
-/// Where a plate of that size says what `about` is: above it, within it, below it; where others are not, as far as that goes.
+/// Position of a label plate for the area `about`: above, inside or below it. Takes the first candidate that covers no other plate,
+/// otherwise the one that covers least.
 [[nodiscard]] PALI_INLINE area place_plate(const area& about, int width, int height, const area& image, const std::vector<area>& others) {
     area best{};
     long long least = -1;
-    const auto offer = [&](int x, int y) { // whether it is free
+    const auto offer = [&](int x, int y) { // returns true if the position is free
         x = std::clamp(x, image.x0, image.x1 - width);
         if (y < image.y0 || y + height > image.y1) return false;
         const area plate{x, y, x + width, y + height};
@@ -105,9 +106,11 @@ struct placed_mark {
         return best;
     for (int y = about.y0 + height; y + height <= about.y1; y += height)
         if (offer(about.x0, y)) return best;
-    for (int step = 1; step <= 2; ++step) // farther off it would seem to be another's
+    for (int step = 1; step <= 2; ++step) // farther away it would seem to belong to another mark
         if (offer(about.x0, about.y1 + step * height) || offer(about.x0, about.y0 - (step + 1) * height)) return best;
-    if (least < 0) offer(about.x0, std::clamp(about.y0 - height, image.y0, image.y1 - height)); // less room above and below than it takes
+    if (least < 0)
+        offer(about.x0,
+              std::clamp(about.y0 - height, image.y0, image.y1 - height)); // the image is too low for any candidate above or below
     return best;
 }
 
@@ -118,7 +121,7 @@ struct placed_mark {
 }
 
 #if PALI_WITH_STB_TRUETYPE
-/// A label and its score, in `room` pixels: the label gives way.
+/// Sets a label and its score within `room` pixels; the label is shortened first.
 [[nodiscard]] PALI_INLINE line label_of(const mark& m, bool scores, const lettering& letters, float room) {
     const std::string_view label = trimmed(m.label);
     std::string score;
@@ -169,7 +172,7 @@ PALI_INLINE void draw_labels(image&, const std::vector<placed_mark>& placed, con
 
 PALI_INLINE image draw(const image& image, std::span<const mark> marks, const draw_options& options) {
     using namespace image_detail;
-    constexpr std::size_t most = std::size_t{1} << 24; // as resize
+    constexpr std::size_t most = std::size_t{1} << 24; // same limit as resize
     if (image.width == 0 || image.height == 0 || image.width > most || image.height > most ||
         image.pixels.size() != image.width * image.height * 3)
         throw error(errc::invalid_argument, {"draw: an image of ", image.width, " x ", image.height, " with ", image.pixels.size(),
@@ -186,15 +189,14 @@ PALI_INLINE image draw(const image& image, std::span<const mark> marks, const dr
     }
     for (const placed_mark& m : placed) {
         const bool has_mask = !m.inside.empty();
-        if (m.box) { // the box of a mask steps back behind it
+        if (m.box) { // a box that has a mask gets a thinner line
             const int thickness = has_mask ? std::max(1, size.outline / 2) : size.outline;
             frame(made, m.box->grown(size.rim), size.rim, {}, rim_alpha);
             frame(made, *m.box, thickness, m.paint, 255);
             frame(made, m.box->grown(-thickness), size.rim, {}, rim_alpha);
         }
         if (has_mask) {
-            const float half =
-                std::max(static_cast<float>(size.outline), 1.5f) / 2; // thinner, it would be pale where it runs between pixels
+            const float half = std::max(static_cast<float>(size.outline), 1.5f) / 2; // thinner lines would look pale between pixels
             const float rim = static_cast<float>(size.rim);
             const contour edge(*m.what->inside, m.inside, size.outline / 2 + size.rim + 2);
             edge.stroke(made, half, half + rim, {}, static_cast<float>(rim_alpha) / 255);

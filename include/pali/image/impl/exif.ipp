@@ -1,4 +1,4 @@
-// Orientation out of EXIF and XMP metadata, and its effect on pixels. Which bytes of a file are metadata: orientation.ipp.
+// Parses the orientation in EXIF and XMP metadata and applies it. orientation.ipp locates the metadata in a file.
 #pragma once
 
 #include <pali/image/impl/source.ipp>
@@ -12,18 +12,18 @@
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// The metadata of an image that may hold its orientation.
+/// Metadata that may hold the orientation of an image.
 struct image_metadata {
-    std::vector<std::byte> exif; ///< TIFF data, with or without "Exif\0\0" in front
-    std::string_view xmp;        ///< XML, within the file or within `unpacked`
-    std::string unpacked;        ///< XMP that was compressed
+    std::vector<std::byte> exif; ///< TIFF data, with or without a leading "Exif\0\0"
+    std::string_view xmp;        ///< XML, a view of the file or of `unpacked`
+    std::string unpacked;        ///< decompressed XMP
 };
 
-/// The orientation tag (0x0112) of EXIF data, 0 where its value is no whole number; nothing where the tag is absent or the data is invalid.
-/// As in Pillow the first readable entry counts, and none behind an entry whose data lies outside.
+/// Value of the orientation tag (0x0112) in EXIF data; 0 if the value is not an integer; empty if the tag is absent or the data is invalid.
+/// As in Pillow, the first readable entry wins, and parsing stops at an entry whose data lies outside the buffer.
 PALI_INLINE std::optional<std::int64_t> exif_orientation(std::span<const std::byte> tiff) {
     for (int i = 0; i < 2 && tiff.size() >= 6 && std::memcmp(tiff.data(), "Exif\0\0", 6) == 0; ++i)
-        tiff = tiff.subspan(6); // some writers repeat it
+        tiff = tiff.subspan(6); // some writers repeat the prefix
     if (tiff.size() < 8) return std::nullopt;
     const auto* data = reinterpret_cast<const unsigned char*>(tiff.data());
     const bool little = data[0] == 'I';
@@ -38,7 +38,7 @@ PALI_INLINE std::optional<std::int64_t> exif_orientation(std::span<const std::by
     if (directory > tiff.size() - 2) return std::nullopt;
     const std::uint64_t entries = number(directory, 2);
     constexpr std::uint64_t entry_size = 12, orientation_tag = 0x0112;
-    constexpr std::array<std::uint8_t, 14> sizes{0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4}; // of a value, by type
+    constexpr std::array<std::uint8_t, 14> sizes{0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4}; // size of one value, by type
     for (std::uint64_t i = 0; i < entries; ++i) {
         const std::uint64_t at = directory + 2 + i * entry_size;
         if (at + entry_size > tiff.size()) break;
@@ -67,7 +67,7 @@ PALI_INLINE std::optional<std::int64_t> exif_orientation(std::span<const std::by
     return std::nullopt;
 }
 
-/// The first tiff:Orientation of XMP, as an attribute or an element, whose value is a digit.
+/// The first tiff:Orientation in XMP, attribute or element, whose value is a digit.
 PALI_INLINE std::optional<std::int64_t> xmp_orientation(std::string_view xmp) {
     constexpr std::string_view name = "tiff:Orientation";
     for (std::size_t at = xmp.find(name); at != xmp.npos; at = xmp.find(name, at)) {
@@ -79,7 +79,7 @@ PALI_INLINE std::optional<std::int64_t> xmp_orientation(std::string_view xmp) {
     return std::nullopt;
 }
 
-/// 1 to 8. As in Pillow, XMP counts where EXIF has no orientation tag, and a value outside 1 to 8 means upright.
+/// EXIF orientation, 1 to 8. As in Pillow, XMP counts only if EXIF has no orientation tag, and a value outside 1 to 8 means upright.
 PALI_INLINE int orientation_of(const image_metadata& from) {
     std::optional<std::int64_t> found = exif_orientation(from.exif);
     if (!found) found = xmp_orientation(from.unpacked.empty() ? from.xmp : std::string_view(from.unpacked));
@@ -87,7 +87,7 @@ PALI_INLINE int orientation_of(const image_metadata& from) {
     return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
 }
 
-/// Turns an image with this orientation upright: bit 2 of (orientation - 1) transposes, the other bits mirror.
+/// Applies an EXIF orientation: bit 2 of (orientation - 1) transposes, the other bits mirror.
 PALI_INLINE image upright(image from, int orientation) {
     if (orientation == 1) return from;
     const bool transposed = orientation >= 5;

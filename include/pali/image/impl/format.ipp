@@ -1,4 +1,4 @@
-// Which format a file has, told by its first bytes; formats that no build reads are recognised to be named in messages.
+// Detects the format of a file from its first bytes. Formats that no build reads are recognized so that error messages can name them.
 #pragma once
 
 #include <pali/core/lfs_pointer.hpp>
@@ -15,7 +15,7 @@ namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 enum class format { jpeg, png, webp, gif, bmp, pnm, tga, tiff, heic, avif, unknown };
 
-/// HEIC and AVIF share a container, which begins with a box of brands: size, "ftyp", major brand, version, compatible brands.
+/// HEIC and AVIF share a container that begins with a box of brands: size, "ftyp", major brand, version, compatible brands.
 PALI_INLINE format heif_format(const source& from) {
     const unsigned char* b = from.data();
     if (from.size() < 12 || std::memcmp(b + 4, "ftyp", 4) != 0) return format::unknown;
@@ -43,14 +43,14 @@ PALI_INLINE format format_of(const source& from) {
     if (begins_with(from, "GIF87a") || begins_with(from, "GIF89a")) return format::gif;
     if (begins_with(from, "BM") && from.size() >= 18 && b[15] == 0 && b[16] == 0 && b[17] == 0) return format::bmp;
     if (from.size() >= 3 && b[0] == 'P' && b[1] >= '1' && b[1] <= '6' && is_pnm_space(b[2])) return format::pnm;
-    for (const std::string_view mark : {"II*\0"sv, "MM\0*"sv, "II+\0"sv, "MM\0+"sv}) // the last two: BigTIFF
+    for (const std::string_view mark : {"II*\0"sv, "MM\0*"sv, "II+\0"sv, "MM\0+"sv}) // the last two are BigTIFF
         if (begins_with(from, mark)) return format::tiff;
     if (const format heif = heif_format(from); heif != format::unknown) return heif;
     tga_header h;
     return read_tga_header(from.bytes, h) ? format::tga : format::unknown;
 }
 
-/// A name for what no build reads; null where it is not known either.
+/// Name of a format that no build reads; null if it is unknown.
 PALI_INLINE const char* unread_format(const source& from) {
     using namespace std::string_view_literals;
     struct known {
@@ -65,7 +65,7 @@ PALI_INLINE const char* unread_format(const source& from) {
     return nullptr;
 }
 
-/// What this build reads, for messages: "JPEG, PNG, GIF, BMP, TGA and PNM".
+/// Formats that this build reads, for messages: "JPEG, PNG, GIF, BMP, TGA and PNM".
 PALI_INLINE std::string formats_read() {
     constexpr bool jpeg = PALI_WITH_JPEG || PALI_WITH_STB, png = PALI_WITH_PNG || PALI_WITH_STB;
     std::string list = jpeg ? "JPEG, " : "";
@@ -76,7 +76,7 @@ PALI_INLINE std::string formats_read() {
     return list + "GIF, BMP, TGA and PNM";
 }
 
-/// A format whose library this build was made without.
+/// Throws for a format whose library this build lacks.
 [[noreturn]] PALI_INLINE void unsupported(const source& from, const char* format, const char* library) {
     refuse(errc::unsupported_image, from,
            {"the file is ", format, ", which this build of pali cannot read: it was made without ", library, ". It reads ", formats_read(),

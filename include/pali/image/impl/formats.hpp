@@ -1,4 +1,4 @@
-// Which libraries this build reads images with: the build says so, or else the headers that are there do.
+// Image libraries of this build: defined by the build system, otherwise detected by __has_include.
 #pragma once
 
 #ifndef PALI_WITH_JPEG
@@ -33,7 +33,7 @@
 #  if __has_include(<tiffvers.h>)
 #    include <tiffvers.h>
 #  endif
-#  if defined(TIFFLIB_VERSION) && TIFFLIB_VERSION >= 20221213 // 4.5: errors are reported for each file, and not to the process
+#  if defined(TIFFLIB_VERSION) && TIFFLIB_VERSION >= 20221213 // 4.5: error handlers per file instead of per process
 #    define PALI_WITH_TIFF 1
 #  else
 #    define PALI_WITH_TIFF 0

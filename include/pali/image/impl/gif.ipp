@@ -1,4 +1,4 @@
-// The first frame of a GIF, as Pillow shows it: transparent pixels have their palette's colour.
+// GIF decoder: the first frame, as Pillow shows it. Transparent pixels get their palette color.
 #pragma once
 
 #include <pali/image/impl/source.ipp>
@@ -16,7 +16,7 @@ PALI_INLINE gif_palette grey_palette() {
     return made;
 }
 
-/// A palette that is the ramp of greys as far as it goes means grey; in others, an index past the end is black.
+/// A palette that is a gray ramp means gray for all 256 indices; otherwise indices past the palette are black.
 PALI_INLINE gif_palette read_gif_palette(cursor& in, unsigned flags) {
     const std::size_t count = std::size_t{2} << (flags & 7);
     const unsigned char* colours = in.take(count * 3);
@@ -26,12 +26,12 @@ PALI_INLINE gif_palette read_gif_palette(cursor& in, unsigned flags) {
     return std::memcmp(made.data(), grey.data(), count * 3) == 0 ? grey : made;
 }
 
-/// LZW codes out of the blocks of a frame; a block that is not all there is refused, as by Pillow.
+/// Reads LZW codes from the data blocks of a frame. An incomplete block is an error, as in Pillow.
 class gif_codes {
 public:
     explicit gif_codes(cursor& in) : m_in(in) {}
 
-    /// The next `size` bits, or -1 when the blocks are at their end.
+    /// The next `size` bits, or -1 at the end of the blocks.
     int next(int size) {
         while (m_count < size) {
             if (m_left == 0) {
@@ -54,17 +54,17 @@ private:
     std::uint32_t m_bits = 0;
     int m_count = 0;
     const unsigned char* m_block = nullptr;
-    unsigned m_left = 0; // bytes of the block
+    unsigned m_left = 0; // bytes left in the block
 };
 
-/// `count` palette indices. What follows the last of them is not looked at.
+/// Decodes `count` palette indices; later data is ignored.
 PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, cursor& in, std::size_t count) {
     constexpr int most_codes = 4096;
     const int root = in.u8();
     if (root > 12) damaged(from, "GIF", {"codes of ", root, " bits; 0 to 12 are possible"});
     const int clear = 1 << root, end = clear + 1;
     std::array<std::uint16_t, most_codes> prefix{};
-    std::array<std::uint8_t, most_codes> last{}; // of roots of over 8 bits, which no palette has, the low byte
+    std::array<std::uint8_t, most_codes> last{}; // low byte of root codes over 8 bits, which no palette has
     std::array<std::uint8_t, most_codes + 1> reversed{};
     for (int i = 0; i < clear; ++i) last[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(i);
 
@@ -72,7 +72,7 @@ PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, curso
     std::vector<std::uint8_t> indices;
     indices.reserve(count);
     int size = root + 1, next = clear + 2, before = -1;
-    std::uint8_t first = 0; // of what `before` stood for
+    std::uint8_t first = 0; // first index of the string for `before`
     while (indices.size() < count) {
         const int code = codes.next(size);
         if (code < 0 || code == end)
@@ -85,7 +85,8 @@ PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, curso
         }
         if (code > next || (code == next && next >= most_codes) || (code > end && before < 0))
             damaged(from, "GIF", "it has a code that is not defined");
-        // A code is a chain from its last index to its first; the one being defined is the one before and its own first.
+        // A code is a chain from its last index back to its first. The code being defined is the previous string plus that string's first
+        // index.
         std::size_t length = 0;
         int at = code;
         if (code == next) {
@@ -110,7 +111,7 @@ PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, curso
     return indices;
 }
 
-/// Row `i` as stored is this row of the image: every 8th, every 8th from 4, every 4th from 2, every 2nd from 1.
+/// Image row of stored row `i`. Interlaced order: every 8th row from 0, every 8th from 4, every 4th from 2, every 2nd from 1.
 PALI_INLINE std::size_t gif_row(std::size_t i, std::size_t height, bool interlaced) {
     if (!interlaced) return i;
     for (const auto& [start, step] : {std::array<std::size_t, 2>{0, 8}, {4, 8}, {2, 4}, {1, 2}}) {
@@ -125,9 +126,9 @@ PALI_INLINE image decode_gif(const source& from) {
     cursor in(from, "GIF", 6);
     std::size_t width = in.u16(), height = in.u16();
     const unsigned screen_flags = in.u8();
-    in.take(2); // background colour, pixel aspect: Pillow uses neither here
+    in.take(2); // background color, pixel aspect ratio: Pillow uses neither here
     gif_palette palette = (screen_flags & 0x80) != 0 ? read_gif_palette(in, screen_flags) : grey_palette();
-    std::size_t backdrop = 0; // the index of what the frame leaves open
+    std::size_t backdrop = 0; // palette index of the area outside the frame
     for (std::uint8_t tag = in.u8(); tag != ','; tag = in.u8()) {
         if (tag == ';') damaged(from, "GIF", "it has no frame");
         if (tag != '!') continue;

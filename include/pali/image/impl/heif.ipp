@@ -1,5 +1,5 @@
-// HEIC and AVIF through libheif: the primary image, turned and cropped as its container says. EXIF orientation in these files repeats
-// the container's and is not used.
+// HEIC and AVIF decoder, through libheif: the primary image, rotated and cropped as its container says. The EXIF orientation of these files
+// duplicates the container's and is ignored.
 #pragma once
 
 #include <pali/image/impl/formats.hpp>
@@ -30,7 +30,7 @@ struct heif_deleter {
 template <class T>
 using heif_ptr = std::unique_ptr<T, heif_deleter>;
 
-/// Whether the outermost boxes of the container are all there.
+/// Whether the top-level boxes of the container are complete.
 PALI_INLINE bool heif_is_whole(const source& from) {
     const auto number = [&](std::size_t at, std::size_t bytes) {
         std::uint64_t value = 0;
@@ -40,7 +40,7 @@ PALI_INLINE bool heif_is_whole(const source& from) {
     for (std::size_t at = 0; at < from.size();) {
         if (from.size() - at < 16) return from.size() - at >= 8 && number(at, 4) == from.size() - at;
         std::uint64_t box = number(at, 4);
-        if (box == 0) return true; // up to the end
+        if (box == 0) return true; // extends to the end of the file
         if (box == 1) box = number(at + 8, 8);
         if (box < 8 || box > from.size() - at) return box < 8;
         at += static_cast<std::size_t>(box);
@@ -66,7 +66,7 @@ PALI_INLINE void check_heif(const source& from, const char* format, const heif_e
     damaged(from, format, message);
 }
 
-/// With the matrix that the container names; without one, and with those that libavif does not know either, BT.601.
+/// Interpolates chroma with the matrix coefficients of the container. Uses BT.601 if there are none or libavif does not support them.
 PALI_INLINE void interpolate_chroma(image& image, const heif_image_handle* handle, avif_subsampling halved) {
     heif_color_profile_nclx* found = nullptr;
     const heif_error status = heif_image_handle_get_nclx_color_profile(handle, &found);
@@ -114,11 +114,11 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
 
     options->convert_hdr_to_8bit = 1;
 #  if LIBHEIF_NUMERIC_VERSION >= 0x010f0000 // 1.15
-    // dav1d, which libheif prefers, writes to standard error about damaged files, and libheif gives no access to its logger. libaom writes
-    // nothing, and its pixels are the same. Where it is not installed libheif takes another.
+    // dav1d, libheif's default, writes to standard error for damaged files, and libheif gives no access to its logger. libaom is silent and
+    // decodes to the same pixels. If it is not installed, libheif uses another decoder.
     if (is_avif) options->decoder_id = "aom";
 #  endif
-#  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; before, it has no other way
+#  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; earlier versions support nothing else
     options->color_conversion_options.preferred_chroma_upsampling_algorithm = heif_chroma_upsampling_nearest_neighbor;
     options->color_conversion_options.only_use_preferred_chroma_algorithm = 1;
 #  endif

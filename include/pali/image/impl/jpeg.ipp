@@ -1,4 +1,4 @@
-// JPEG through libjpeg-turbo, with the settings that Pillow leaves at their defaults: exact DCT, smooth upsampling.
+// JPEG decoder, through libjpeg-turbo with Pillow's (default) settings: accurate DCT, fancy upsampling.
 #pragma once
 
 #include <pali/image/impl/formats.hpp>
@@ -14,7 +14,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// libjpeg with its errors led back here: it reports by longjmp, so what runs between holds nothing that needs a destructor.
+/// Wraps libjpeg and its error handling. libjpeg reports errors by longjmp, so the guarded code must hold no object with a destructor.
 class jpeg_reader {
 public:
     explicit jpeg_reader(const source& from) : m_from(from) {
@@ -23,7 +23,7 @@ public:
         m_errors.output_message = [](j_common_ptr) {};
         m_info.client_data = this;
         m_progress.progress_monitor = [](j_common_ptr info) {
-            // A scan costs a pass over the whole image and may be a few bytes long; encoders write about ten.
+            // Each scan costs a pass over the whole image but may take only a few bytes; encoders write about ten.
             if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number > most_scans) std::longjmp(of(info).m_jump, 1);
         };
         m_input.init_source = [](j_decompress_ptr) {};
@@ -66,7 +66,7 @@ public:
                 if (channels == 1) from_grey(to, out, made.width);
                 if (channels == 4) from_inverted_cmyk(to, out, made.width);
             }
-            jpeg_finish_decompress(&m_info); // reads on to the end marker: without it the file is truncated
+            jpeg_finish_decompress(&m_info); // reads up to the end marker: without it the file is truncated
         });
         return made;
     }
@@ -99,7 +99,7 @@ private:
         for (std::size_t x = 0; x < width; ++x) out[3 * x] = out[3 * x + 1] = out[3 * x + 2] = in[x];
     }
 
-    /// Inks are stored inverted, as Adobe does and Pillow assumes. Pillow's Convert.c: 255 - k, less the share of the ink.
+    /// Inks are stored inverted, as Adobe does and Pillow assumes. Pillow's Convert.c computes (255 - k) minus the ink's share of it.
     static void from_inverted_cmyk(const std::uint8_t* in, std::uint8_t* out, std::size_t width) noexcept {
         for (std::size_t x = 0; x < width; ++x) {
             const unsigned light = in[4 * x + 3];

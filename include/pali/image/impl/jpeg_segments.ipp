@@ -1,4 +1,4 @@
-// The marker segments of a JPEG up to its first scan: frame header, EXIF, XMP, Huffman tables.
+// Walks the marker segments of a JPEG up to its first scan: frame header, EXIF, XMP, Huffman tables.
 #pragma once
 
 #include <pali/image/impl/source.ipp>
@@ -7,13 +7,13 @@ namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// One marker segment.
 struct jpeg_segment {
-    unsigned marker = 0;                 ///< the byte behind 0xff
-    const unsigned char* data = nullptr; ///< behind the length
-    std::size_t size = 0;                ///< without marker and length
+    unsigned marker = 0;                 ///< the byte after 0xff
+    const unsigned char* data = nullptr; ///< payload, after the length field
+    std::size_t size = 0;                ///< payload size in bytes
 };
 
-/// Walks the segments from the start of the file. Ends before the first scan, at the end marker, and where the structure is invalid or
-/// incomplete.
+/// Iterates over the segments from the start of the file. Stops before the first scan, at the end marker, and where the structure is
+/// invalid or incomplete.
 class jpeg_segments {
 public:
     explicit jpeg_segments(const source& from) : m_from(from) {}
@@ -34,13 +34,12 @@ private:
     std::size_t m_at = 2;
 };
 
-/// Throws `unsupported_image` for a coding process or precision that no decoder here reads, instead of leaving it to the decoder to call it
-/// damaged.
+/// Throws `unsupported_image` for a coding process or precision that no decoder here supports; the decoder would report it as damage.
 PALI_INLINE void check_jpeg_process(const source& from) {
     jpeg_segments segments(from);
     for (jpeg_segment s; segments.next(s);) {
         if (s.marker == 0xf7) refuse(errc::unsupported_image, from, "JPEG-LS is not supported; convert it to PNG");
-        if (s.marker < 0xc0 || s.marker > 0xcf || s.marker == 0xc4 || s.marker == 0xc8 || s.marker == 0xcc) continue; // no frame header
+        if (s.marker < 0xc0 || s.marker > 0xcf || s.marker == 0xc4 || s.marker == 0xc8 || s.marker == 0xcc) continue; // not a frame header
         if ((s.marker & 3) == 3) refuse(errc::unsupported_image, from, "lossless JPEG is not supported; convert it to PNG");
         if ((s.marker & 4) != 0) refuse(errc::unsupported_image, from, "hierarchical JPEG is not supported; convert it to PNG");
         if (s.size > 0 && s.data[0] != 8)

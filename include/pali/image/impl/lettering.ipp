@@ -1,4 +1,4 @@
-// Labels: bytes to glyphs, glyphs to a line that fits, the line to pixels.
+// Text layout and rendering for labels: UTF-8 to glyphs, glyphs to a line that fits, line to pixels.
 #pragma once
 
 #include <pali/core/utf8.hpp>
@@ -25,45 +25,45 @@
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// A letter of a line: which glyph of which font.
+/// A positioned glyph: its font, index and advance.
 struct letter {
     std::size_t face = 0;
     int glyph = 0;
-    float advance = 0; ///< pixels
+    float advance = 0; ///< in pixels
 };
 
-/// Letters from left to right.
+/// Glyphs from left to right.
 struct line {
     std::vector<letter> letters;
-    float width = 0;  ///< pixels
-    bool cut = false; ///< more would follow
+    float width = 0;  ///< in pixels
+    bool cut = false; ///< the text was cut off
 };
 
-/// Fonts at one size, and the letters drawn so far.
+/// Fonts at one size, with a cache of rendered glyphs.
 class lettering {
 public:
     explicit lettering(float em) : m_em(em) {
-        // Strokes thinner than two pixels seldom cover one: up to 17 pixels an em they are drawn stronger, that they reach their full
-        // colour.
+        // Strokes thinner than two pixels seldom cover a whole pixel. Up to 17 pixels per em, coverage is amplified so that they reach
+        // their full color.
         const float stronger = 1 + 0.4f * std::clamp((17 - em) / 7, 0.f, 1.f);
         for (int cover = 0; cover < 256; ++cover)
             m_strength[static_cast<std::size_t>(cover)] =
                 static_cast<std::uint8_t>(std::min(255.f, static_cast<float>(cover) * stronger + 0.5f));
     }
 
-    /// Fonts are asked in the order in which they are added.
+    /// Fonts are searched in the order in which they are added.
     void add(std::vector<unsigned char> bytes, const std::string& name) { m_faces.emplace_back(std::move(bytes), name); }
 
     [[nodiscard]] int ascent() const { return static_cast<int>(std::ceil(m_faces.front().ascent() * m_em)); }
     [[nodiscard]] int descent() const { return static_cast<int>(std::ceil(m_faces.front().descent() * m_em)); }
 
-    /// As many letters as `room` pixels hold.
+    /// Sets as much of `text` as fits into `room` pixels.
     [[nodiscard]] line set(std::string_view text, float room) const {
         line made;
         while (!text.empty()) {
             const utf8_character c = first_character(text);
             text.remove_prefix(std::max<std::size_t>(c.length, 1));
-            const char32_t code = shown(c.code); // bytes that are no character have 0, and that is shown as U+FFFD
+            const char32_t code = shown(c.code); // invalid bytes have code 0, which is shown as U+FFFD
             if (code == 0) continue;
             letter next;
             if (!find(code, next)) continue;
@@ -77,7 +77,7 @@ public:
         return made;
     }
 
-    /// `text` in `room` pixels, ending in an ellipsis where it is too long; empty where not even that fits.
+    /// Sets `text` within `room` pixels, ending in an ellipsis if it is too long; empty if not even that fits.
     [[nodiscard]] line fit(std::string_view text, float room) const {
         line made = set(text, room);
         if (!made.cut) return made;
@@ -97,12 +97,11 @@ public:
         to.width += more.width;
     }
 
-    /// Draws from the pen at (x, base) on, within `clip`.
+    /// Draws `what` from x on the baseline `base`, clipped to `clip`.
     void draw(image& on, const line& what, float x, int base, const area& clip, colour ink) {
         for (const letter& l : what.letters) {
             const float whole = std::floor(x);
-            const int quarter =
-                static_cast<int>((x - whole) * 4); // glyphs are drawn at four places within a pixel: words keep an even colour
+            const int quarter = static_cast<int>((x - whole) * 4); // glyphs are rendered at four subpixel positions: even spacing
             const glyph_image& glyph = image(l, quarter);
             const int left = static_cast<int>(whole) + glyph.left, top = base + glyph.top;
             const area part = clip & area{left, top, left + glyph.width, top + glyph.height};
@@ -115,7 +114,7 @@ public:
     }
 
 private:
-    /// What a character is drawn as: itself, a space, or nothing (0) for what only steers others.
+    /// The code point to draw: itself, a space, or 0 for invisible format characters.
     [[nodiscard]] static char32_t shown(char32_t c) noexcept {
         if (c == '\t' || c == '\n' || c == '\r' || c == 0x2028 || c == 0x2029) return ' ';
         if (c < 0x20 || (c >= 0x7f && c < 0xa0)) return U'\uFFFD';
@@ -124,7 +123,7 @@ private:
         return steers ? 0 : c;
     }
 
-    /// Accents that stand on the letter before them: left out where no font has them, rather than shown as missing.
+    /// Combining marks: skipped if no font has them, instead of shown as missing.
     [[nodiscard]] static bool combines(char32_t c) noexcept {
         return (c >= 0x300 && c <= 0x36f) || (c >= 0x483 && c <= 0x489) || (c >= 0x1ab0 && c <= 0x1aff) || (c >= 0x1dc0 && c <= 0x1dff) ||
                (c >= 0x20d0 && c <= 0x20ff) || (c >= 0xfe20 && c <= 0xfe2f) || (c >= 0x1f3fb && c <= 0x1f3ff);
@@ -148,8 +147,8 @@ private:
     }
 
     float m_em;                                 ///< pixels
-    std::array<std::uint8_t, 256> m_strength{}; ///< what is laid on for what a letter covers of a pixel
-    std::deque<typeface> m_faces;               // a font stays where it is
+    std::array<std::uint8_t, 256> m_strength{}; ///< alpha by glyph coverage
+    std::deque<typeface> m_faces;               // a deque, so that fonts keep their address
     std::map<std::tuple<std::size_t, int, int>, glyph_image> m_images;
 };
 

@@ -1,4 +1,4 @@
-// Whether this build can draw letters: whether stb_truetype is there.
+// Detects whether stb_truetype is available for drawing text.
 #pragma once
 
 #ifndef PALI_WITH_STB_TRUETYPE

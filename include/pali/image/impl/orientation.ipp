@@ -1,4 +1,4 @@
-// Where JPEG, PNG and WebP keep EXIF and XMP.
+// Locates EXIF and XMP metadata in JPEG, PNG and WebP files.
 #pragma once
 
 #include <pali/image/impl/exif.ipp>
@@ -21,7 +21,8 @@ PALI_INLINE int jpeg_orientation(const source& from) {
         const std::string_view text(reinterpret_cast<const char*>(s.data), s.size);
         const auto* bytes = reinterpret_cast<const std::byte*>(s.data);
         if (text.starts_with(exif))
-            found.exif.insert(found.exif.end(), bytes + (found.exif.empty() ? 0 : exif.size()), bytes + s.size); // may be in several
+            found.exif.insert(found.exif.end(), bytes + (found.exif.empty() ? 0 : exif.size()),
+                              bytes + s.size); // EXIF may span several segments
         if (text.starts_with(xmp)) found.xmp = text.substr(xmp.size());
     }
     return orientation_of(found);
@@ -42,7 +43,7 @@ PALI_INLINE int webp_orientation(const source& from) {
     return orientation_of(found);
 }
 
-/// The text that zlib data holds; empty where the data is invalid or the text is over a MiB, as in Pillow.
+/// Decompresses zlib data; empty if the data is invalid or the text exceeds 1 MiB, as in Pillow.
 PALI_INLINE std::string inflate_png_text(std::string_view packed) {
     constexpr std::size_t most = std::size_t{1} << 20;
     std::string text(most, '\0');
@@ -58,7 +59,7 @@ PALI_INLINE std::string inflate_png_text(std::string_view packed) {
     return result == Z_STREAM_END ? text : std::string();
 }
 
-/// The text of a tEXt, zTXt or iTXt chunk, behind its keyword.
+/// Text of a tEXt, zTXt or iTXt chunk; `body` starts after the keyword.
 PALI_INLINE std::string png_text(std::string_view kind, std::string_view body) {
     if (kind == "tEXt") return std::string(body);
     if (kind == "zTXt") return body.starts_with('\0') ? inflate_png_text(body.substr(1)) : std::string();
@@ -73,7 +74,7 @@ PALI_INLINE std::string png_text(std::string_view kind, std::string_view body) {
     return packed ? inflate_png_text(body) : std::string(body);
 }
 
-/// What ImageMagick writes under "Raw profile type exif": three line breaks, among them a name and a length, then hexadecimal digits.
+/// Decodes ImageMagick's "Raw profile type exif": hexadecimal digits after three line breaks that enclose a name and a length.
 PALI_INLINE std::vector<std::byte> raw_profile(std::string_view text) {
     std::size_t at = 0;
     for (int i = 0; i < 3; ++i) {
@@ -97,7 +98,7 @@ PALI_INLINE int png_orientation(const source& from) {
     struct text_chunk {
         std::string_view kind, body;
     };
-    text_chunk profile, xmp; // the last of each, decompressed once
+    text_chunk profile, xmp; // the last of each; decompressed once, below
     const unsigned char* data = from.data();
     for (std::size_t at = 8; from.size() - at >= 12;) {
         const std::size_t length =

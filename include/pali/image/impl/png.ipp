@@ -1,4 +1,4 @@
-// PNG through libpng. Bytes are pushed, so that a file that is truncated behind its last pixel still opens, as it does in Pillow.
+// PNG decoder, through libpng's push API, so that a file truncated after its last pixel still opens, as in Pillow.
 #pragma once
 
 #include <pali/image/impl/formats.hpp>
@@ -14,8 +14,8 @@
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// libpng with its errors led back here: it reports by longjmp, so what runs between holds nothing that needs a destructor.
-/// Rows arrive as they are stored: pass by pass when interlaced, grey and palette indices as one byte or two a pixel.
+/// Wraps libpng and its error handling. libpng reports errors by longjmp, so the guarded code must hold no object with a destructor.
+/// Rows arrive as stored: pass by pass if interlaced; gray and palette indices as one or two bytes per pixel.
 class png_reader {
 public:
     explicit png_reader(const source& from) : m_from(from) {}
@@ -30,9 +30,9 @@ public:
             m_png = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning);
             m_info = m_png == nullptr ? nullptr : png_create_info_struct(m_png);
             if (m_info == nullptr) return;
-            png_set_user_limits(m_png, 0x7fffffff, 0x7fffffff); // ours are checked already
+            png_set_user_limits(m_png, 0x7fffffff, 0x7fffffff); // check_size() has enforced our limits
             png_set_crc_action(m_png, PNG_CRC_WARN_USE, PNG_CRC_WARN_DISCARD);
-            // As Pillow's: neither a header that asks for a smaller window than the data needs nor a wrong checksum is an error.
+            // As in Pillow: a zlib header with too small a window is no error, nor is a wrong checksum.
             png_set_option(m_png, PNG_MAXIMUM_INFLATE_WINDOW, PNG_OPTION_ON);
             png_set_option(m_png, PNG_IGNORE_ADLER32, PNG_OPTION_ON);
             png_set_keep_unknown_chunks(m_png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
@@ -57,14 +57,14 @@ private:
         std::longjmp(self.m_jump, 1);
     }
 
-    /// A wrong checksum of pixels does not matter, one of the header or the palette does.
+    /// A wrong CRC is an error in the header and the palette, but not in pixel data.
     static void on_warning(png_structp png, png_const_charp message) {
         constexpr png_uint_32 header_chunk = 0x49484452, palette_chunk = 0x504c5445;
         const png_uint_32 chunk = png_get_io_chunk_type(png);
         if ((chunk == header_chunk || chunk == palette_chunk) && std::strstr(message, "CRC") != nullptr) on_error(png, message);
     }
 
-    /// Truncated where the chunks do not reach their end within the file, damaged otherwise.
+    /// Throws: truncated if the chunks run past the end of the file, damaged otherwise.
     [[noreturn]] void incomplete(const char* why) const {
         for (std::size_t at = 8; m_from.size() - at >= 12;) {
             const std::size_t length = big_endian(m_from.data() + at);
@@ -86,11 +86,11 @@ private:
             return;
         }
         constexpr png_uint_32 data_chunk = 0x49444154;                        // IDAT
-        if (complete() && png_get_io_chunk_type(m_png) != data_chunk) return; // what follows the pixels does not matter
+        if (complete() && png_get_io_chunk_type(m_png) != data_chunk) return; // data after the pixels is ignored
         damaged(m_from, "PNG", std::string_view(m_message));
     }
 
-    // Before libpng sees a byte: the limits, and how many rows there will be.
+    // Checks the limits and counts the expected rows before libpng sees any data.
     void read_header() {
         cursor in(m_from, "PNG", 8);
         const unsigned char* chunk = in.take(8);
@@ -114,14 +114,14 @@ private:
         m_interlaced = png_get_interlace_type(m_png, m_info) == PNG_INTERLACE_ADAM7;
         m_palette = type == PNG_COLOR_TYPE_PALETTE;
         m_wide_grey = type == PNG_COLOR_TYPE_GRAY && m_depth == 16;
-        png_set_packing(m_png);                    // 1, 2 and 4 bits: a byte each, not scaled
-        if (!m_wide_grey) png_set_strip_16(m_png); // the high byte
+        png_set_packing(m_png);                    // 1, 2 and 4 bits become a byte each, not scaled
+        if (!m_wide_grey) png_set_strip_16(m_png); // keeps the high byte
         if (type & PNG_COLOR_MASK_ALPHA) png_set_strip_alpha(m_png);
         png_read_update_info(m_png, m_info);
         m_bytes = (type & PNG_COLOR_MASK_COLOR) && !m_palette ? 3 : m_wide_grey ? 2 : 1;
     }
 
-    // Pixels of one or two bytes are kept at the end of the row's three-byte pixels, and spread from there in place.
+    // Pixels of one or two bytes are stored at the end of the row's three-byte slots; spread() then expands them in place.
     void take(const unsigned char* row, std::size_t at, int pass) {
         if (row == nullptr || m_rows_left == 0) return;
         const std::size_t y = m_interlaced ? PNG_ROW_FROM_PASS_ROW(at, pass) : at;
@@ -139,7 +139,7 @@ private:
     [[nodiscard]] bool complete() const noexcept { return m_bytes != 0 && m_rows_left == 0; }
 
     void spread() {
-        std::uint8_t colours[256][3] = {}; // an index past the palette is black
+        std::uint8_t colours[256][3] = {}; // indices past the palette are black
         if (m_palette) {
             png_colorp palette = nullptr;
             int count = 0;
@@ -158,7 +158,7 @@ private:
             std::uint8_t* const out = m_image.at(0, y);
             const std::uint8_t* const in = out + m_width * (3 - m_bytes);
             for (std::size_t x = 0; x < m_width; ++x) {
-                // Pillow clips 16-bit grey to 255, but takes the high byte of 16-bit colours.
+                // Pillow clips 16-bit gray to 255 but takes the high byte of 16-bit color.
                 if (m_bytes == 2) above += in[2 * x] != 0;
                 const std::uint8_t index = m_bytes == 1 ? in[x] : in[2 * x] != 0 ? std::uint8_t{255} : in[2 * x + 1];
                 std::memcpy(out + 3 * x, colours[index], 3);
@@ -176,7 +176,7 @@ private:
     std::size_t m_width = 0;
     std::size_t m_height = 0;
     std::size_t m_rows_left = 0;
-    std::size_t m_bytes = 0; // a pixel, as rows arrive
+    std::size_t m_bytes = 0; // bytes per pixel of a delivered row
     int m_depth = 0;
     bool m_interlaced = false;
     bool m_palette = false;

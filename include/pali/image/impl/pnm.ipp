@@ -1,4 +1,4 @@
-// PBM, PGM and PPM, as text (P1 to P3) or bytes (P4 to P6), with any largest value up to 65535.
+// PNM decoder: PBM, PGM and PPM as text (P1 to P3) or binary (P4 to P6), with a maximum value of up to 65535.
 #pragma once
 
 #include <pali/image/impl/source.ipp>
@@ -10,7 +10,7 @@ namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 PALI_INLINE bool is_pnm_space(std::uint8_t c) noexcept { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-/// The next number in text; comments run from '#' to the end of the line. Takes the one white space behind it.
+/// Reads the next number of the text and the single white space after it; comments run from '#' to the end of the line.
 PALI_INLINE std::size_t read_pnm_number(const source& from, cursor& in) {
     std::uint8_t c = in.u8();
     while (is_pnm_space(c) || c == '#') {
@@ -32,7 +32,7 @@ PALI_INLINE std::size_t read_pnm_number(const source& from, cursor& in) {
     }
 }
 
-/// One pixel of text PBM: white space between them is optional.
+/// Reads one pixel of a text PBM; white space between pixels is optional.
 PALI_INLINE bool read_pnm_bit(const source& from, cursor& in) {
     for (;;) {
         std::uint8_t c = in.u8();
@@ -54,12 +54,12 @@ PALI_INLINE image decode_pnm(const source& from) {
     const std::size_t top = bits ? 1 : read_pnm_number(from, in);
     if (top < 1 || top > 65535) damaged(from, "PNM", {"its largest value is ", top, "; 1 to 65535 are possible"});
     check_size(from, width, height);
-    // Each value takes a byte at the least (text: a bit of PBM may), so that a short file is refused before memory is taken.
+    // Each value takes at least one byte (a bit in binary PBM), so a short file is refused before memory is allocated.
     const std::size_t row = bits && !text ? (width + 7) / 8 : width * channels;
     const std::size_t value_size = !text && top > 255 ? 2 : 1;
     if (row * value_size * height > in.left()) truncated(from, "PNM");
 
-    // Pillow keeps 16-bit grey as it is and clips it when it converts to RGB; everything else is scaled, halves to even.
+    // Pillow keeps 16-bit gray and clips it when it converts to RGB. All other values are scaled, ties to even.
     const bool clipped = channels == 1 && top > 255;
     std::size_t above = 0;
     const auto scaled = [&](std::size_t value) {

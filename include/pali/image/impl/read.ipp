@@ -1,4 +1,4 @@
-// Bodies of read.hpp: passes a file to the decoder of its format.
+// Implementation of read.hpp: dispatches a file to the decoder of its format.
 #pragma once
 
 #include <pali/core/require_path.ipp>
@@ -117,7 +117,7 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
     std::ifstream file(path, std::ios::binary);
     if (!file) throw cannot_open("the image cannot be read");
 
-    // The first bytes tell whether the rest is worth reading: a checkpoint may be given where an image was meant.
+    // Checks the format on the first bytes before reading the rest: the path may name a checkpoint by mistake.
     constexpr std::size_t head = 64, chunk = std::size_t{1} << 20;
     std::vector<std::byte> bytes(head);
     const auto read = [&](std::size_t at) {
@@ -128,14 +128,14 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
     read(0);
     if (const image_detail::source start{bytes, name, options}; image_detail::format_of(start) == image_detail::format::unknown)
         image_detail::unknown_format(start);
-    // No format takes more than 16 bytes per pixel; metadata and further frames come on top.
+    // No format needs more than 16 bytes per pixel, plus metadata and further frames.
     const std::size_t most = (options.max_pixels < SIZE_MAX / 32 ? options.max_pixels * 16 : SIZE_MAX / 2) + (std::size_t{64} << 20);
     std::error_code failure;
     const std::uintmax_t size = std::filesystem::file_size(path, failure);
     if (!failure && size > most)
         throw error(errc::image_too_large, {name, ": the file has ", size, " bytes, too many for an image of ", options.max_pixels,
                                             " pixels: raise max_pixels if you trust the file"});
-    if (!failure && size > bytes.size()) { // at once, where the file tells its size
+    if (!failure && size > bytes.size()) { // in one read if the file size is known
         const std::size_t at = bytes.size();
         bytes.resize(static_cast<std::size_t>(size));
         read(at);

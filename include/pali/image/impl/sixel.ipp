@@ -1,4 +1,4 @@
-// An image in sixel: bands of six rows, each written once for every colour in it. Source: DEC STD 070, VT330/VT340 Programmer Reference.
+// Sixel encoder: bands of six rows, each written once per color in it. Source: DEC STD 070, VT330/VT340 Programmer Reference.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -15,17 +15,17 @@
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// Sixel has percentages for colours: what a terminal makes of the nearest one.
+/// Sixel colors are percentages. percent_of() gives the nearest percentage, level_of() the level that a terminal makes of it.
 [[nodiscard]] inline int percent_of(int level) noexcept { return (level * 100 + 127) / 255; }
 [[nodiscard]] inline int level_of(int percent) noexcept { return (percent * 255 + 50) / 100; }
 
-/// A colour and how many pixels have it.
+/// A color and its pixel count.
 struct counted_colour {
     std::array<std::uint8_t, 3> channels{};
     std::size_t count = 0;
 };
 
-/// The colours of an image, as sixel can write them.
+/// Histogram of an image after rounding to sixel colors.
 [[nodiscard]] PALI_INLINE std::vector<counted_colour> colours_of(const image& image) {
     std::vector<std::uint32_t> all(image.width * image.height);
     const auto shown = [](std::uint8_t v) { return static_cast<std::uint32_t>(level_of(percent_of(v))); };
@@ -44,13 +44,13 @@ struct counted_colour {
     return made;
 }
 
-/// At most `most` colours for those of an image, by median cut (Heckbert 1982): the group with the most pixels times spread is divided at
-/// the median of its widest channel. As many colours as there are, where they are few enough.
+/// Reduces the colors to at most `most`, by median cut (Heckbert 1982): splits the group with the largest pixels * spread at the median of
+/// its widest channel. If there are few enough colors, all are kept.
 [[nodiscard]] PALI_INLINE std::vector<colour> median_cut(std::vector<counted_colour> colours, std::size_t most) {
     struct group {
-        std::size_t first, last; // of `colours`
+        std::size_t first, last; // range in `colours`
         std::size_t channel = 0;
-        double weight = 0; // 0: cannot be divided
+        double weight = 0; // 0: cannot be split
     };
     const auto measured = [&](std::size_t first, std::size_t last) {
         group made{.first = first, .last = last};
@@ -82,7 +82,7 @@ struct counted_colour {
             all += colours[i].count;
             high = std::max<int>(high, colours[i].channels[from.channel]);
         }
-        int median = 0; // the last value of the lower half; the upper half keeps one value at least
+        int median = 0; // last value of the lower half; the upper half keeps at least one value
         for (std::size_t below = pixels[0]; (below * 2 < all && median + 1 < high) || below == 0;)
             below += pixels[static_cast<std::size_t>(++median)];
         const auto begin = colours.begin() + static_cast<std::ptrdiff_t>(from.first),
@@ -108,9 +108,9 @@ struct counted_colour {
     return made;
 }
 
-/// For every pixel the index of its colour; what a colour is off goes to the pixels around (Floyd and Steinberg 1976).
+/// Palette index of each pixel, with error diffusion (Floyd and Steinberg 1976).
 [[nodiscard]] PALI_INLINE std::vector<std::uint8_t> dither(const image& image, const std::vector<colour>& palette, bool is_complete) {
-    // By the upper six bits of each channel; a palette that has all colours of the image is searched to the last bit.
+    // Cache keyed by the upper six bits of each channel; not used if the palette holds every color of the image, so that matches are exact.
     std::vector<std::int16_t> known(std::size_t{1} << 18, -1);
     const auto nearest = [&](const std::array<int, 3>& c) {
         const std::size_t key = static_cast<std::size_t>(c[0] >> 2 << 12 | c[1] >> 2 << 6 | c[2] >> 2);
@@ -125,14 +125,14 @@ struct counted_colour {
         return best;
     };
     const std::size_t row = (image.width + 2) * 3;
-    std::vector<int> errors(row), below(row); // sixteenths of a level, of this row and the next
+    std::vector<int> errors(row), below(row); // in sixteenths of a level: this row and the next
     std::vector<std::uint8_t> made(image.width * image.height);
     for (std::size_t y = 0; y < image.height; ++y) {
         std::fill(below.begin(), below.end(), 0);
         for (std::size_t x = 0; x < image.width; ++x) {
             std::array<int, 3> want{};
             for (std::size_t c = 0; c < 3; ++c) {
-                const int level = level_of(percent_of(image.at(x, y)[c])); // a colour that sixel has leaves no error
+                const int level = level_of(percent_of(image.at(x, y)[c])); // representable colors cause no error
                 want[c] = std::clamp(level + errors[(x + 1) * 3 + c] / 16, 0, 255);
             }
             const std::size_t index = nearest(want);
@@ -151,7 +151,7 @@ struct counted_colour {
     return made;
 }
 
-/// `count` times the same six pixels.
+/// Appends the same six-pixel column `count` times, run-length encoded.
 PALI_INLINE void append_run(std::string& to, unsigned bits, std::size_t count) {
     const char c = static_cast<char>('?' + bits);
     if (count > 3) to += '!' + std::to_string(count) + c;
@@ -164,11 +164,11 @@ PALI_INLINE void append_run(std::string& to, unsigned bits, std::size_t count) {
     const std::vector<colour> palette = median_cut(std::move(colours), 256);
     const std::vector<std::uint8_t> indices = dither(image, palette, is_complete);
     const std::size_t width = image.width;
-    std::string made = "\x1bP0;1q\"1;1;" + std::to_string(width) + ';' + std::to_string(image.height); // square pixels, no ground
+    std::string made = "\x1bP0;1q\"1;1;" + std::to_string(width) + ';' + std::to_string(image.height); // square pixels, no background
     for (std::size_t i = 0; i < palette.size(); ++i)
         made += '#' + std::to_string(i) + ";2;" + std::to_string(percent_of(palette[i].r)) + ';' +
                 std::to_string(percent_of(palette[i].g)) + ';' + std::to_string(percent_of(palette[i].b));
-    std::vector<std::uint8_t> bits(palette.size() * width); // of a band: six pixels a byte, by colour and column
+    std::vector<std::uint8_t> bits(palette.size() * width); // one band: six pixels per byte, by color and column
     for (std::size_t top = 0; top < image.height; top += 6) {
         std::array<bool, 256> used{};
         const std::size_t rows = std::min<std::size_t>(6, image.height - top);
@@ -181,12 +181,12 @@ PALI_INLINE void append_run(std::string& to, unsigned bits, std::size_t count) {
         bool is_first = true;
         for (std::size_t i = 0; i < palette.size(); ++i) {
             if (!used[i]) continue;
-            if (!is_first) made += '$'; // back to the beginning of the band
+            if (!is_first) made += '$'; // back to the start of the band
             is_first = false;
             made += '#' + std::to_string(i);
             std::uint8_t* band = bits.data() + i * width;
             std::size_t end = width;
-            while (band[end - 1] == 0) --end; // one is set
+            while (band[end - 1] == 0) --end; // at least one column is set
             for (std::size_t x = 0, next = 0; x < end; x = next) {
                 for (next = x + 1; next < end && band[next] == band[x];) ++next;
                 append_run(made, band[x], next - x);

@@ -1,4 +1,4 @@
-// What every decoder is given, and how it reads and refuses untrusted bytes.
+// Input of the decoders, and checked reading of untrusted bytes.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -9,7 +9,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// The bytes of one image, its name for messages, and the limits it must keep.
+/// The bytes of one image, its name for messages, and its limits.
 struct source {
     std::span<const std::byte> bytes;
     std::string_view name;
@@ -23,18 +23,18 @@ struct source {
 
 [[noreturn]] PALI_INLINE void malformed(const source& from, const error_text& why) { refuse(errc::malformed_image, from, why); }
 
-/// The bytes end before the image does.
+/// Throws `malformed_image`: the file ends before the image does.
 [[noreturn]] PALI_INLINE void truncated(const source& from, const char* format) {
     malformed(from,
               {"the ", format, " is truncated: it ends after ", from.size(), " bytes, before its last pixel; copy or download it again"});
 }
 
-/// All bytes are there, but not all of them are valid.
+/// Throws `malformed_image`: the file is complete but invalid.
 [[noreturn]] PALI_INLINE void damaged(const source& from, const char* format, const error_text& why) {
     malformed(from, {"the ", format, " is damaged: ", why});
 }
 
-/// Throws unless an image of this size is within the limits: called before anything is allocated for it.
+/// Throws unless the image size is within the limits. Called before pixel memory is allocated.
 PALI_INLINE void check_size(const source& from, std::size_t width, std::size_t height) {
     if (width == 0 || height == 0) malformed(from, {"the image is ", width, " x ", height, " pixels; it has nothing to show"});
     const read_options& most = from.options;
@@ -48,7 +48,7 @@ PALI_INLINE void check_size(const source& from, std::size_t width, std::size_t h
                 " in all are allowed: raise max_pixels if you trust the file"});
 }
 
-/// Reports grey of more than 8 bits that has `above` of `pixels` values over 255: they become white, as in Pillow.
+/// Warns if `above` of `pixels` gray values (more than 8 bits) exceed 255 and are clipped to white, as in Pillow.
 PALI_INLINE void warn_of_clipping(const source& from, std::size_t above, std::size_t pixels) {
     if (above == 0 || !from.options.on_warning) return;
     from.options.on_warning(error_text{from.name, ": grey of more than 8 bits: ", above, " of ", pixels,
@@ -56,7 +56,7 @@ PALI_INLINE void warn_of_clipping(const source& from, std::size_t above, std::si
                                 .str());
 }
 
-/// Reads numbers one after the other, and throws `malformed_image` where the bytes end.
+/// Reads integers sequentially; throws `malformed_image` at the end of the bytes.
 class cursor {
 public:
     cursor(const source& from, const char* format, std::size_t at = 0) : m_from(from), m_format(format) { take(at); }
@@ -65,7 +65,7 @@ public:
     [[nodiscard]] std::size_t left() const noexcept { return m_from.size() - m_at; }
     [[nodiscard]] bool at_end() const noexcept { return left() == 0; }
 
-    /// The next `count` bytes.
+    /// Consumes `count` bytes.
     const unsigned char* take(std::size_t count) {
         if (count > left()) truncated(m_from, m_format);
         const unsigned char* taken = m_from.data() + m_at;

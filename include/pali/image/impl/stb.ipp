@@ -1,4 +1,4 @@
-// JPEG and PNG by stb, where libjpeg or libpng is absent. What stb does not check itself: stb_checks.ipp.
+// JPEG and PNG decoder by stb, if libjpeg or libpng is absent. stb_checks.ipp checks what stb does not.
 #pragma once
 
 #include <pali/image/impl/formats.hpp>
@@ -9,7 +9,7 @@
 #include <limits>
 #include <memory>
 
-// What stb includes, so that nothing is left to include within the namespace below.
+// The headers that stb includes, so that none is included inside the namespace below.
 #include <cassert>
 #include <climits>
 #include <cmath>
@@ -25,7 +25,7 @@
 
 #if PALI_WITH_STB
 
-// stb is compiled into a namespace of ours: it neither meets nor is another copy of it that the program may hold.
+// stb is compiled into a namespace of ours: it cannot clash with another copy in the program.
 #  pragma push_macro("STBI_INCLUDE_STB_IMAGE_H")
 #  pragma push_macro("STB_IMAGE_IMPLEMENTATION")
 #  pragma push_macro("STB_IMAGE_STATIC")
@@ -46,7 +46,7 @@
 #  define STBI_NO_PNM
 #  define STBI_NO_FAILURE_STRINGS
 #  define STBI_ASSERT(condition) ((void)0)
-// Zeroed: where a damaged JPEG has no data for a part of the image or lacks a table, stb shows or uses what it allocated.
+// Zero-initialized: for damaged JPEGs (missing data or tables) stb shows or uses memory that it never wrote.
 #  define STBI_MALLOC(size) std::calloc(1, size)
 #  define STBI_REALLOC(memory, size) std::realloc(memory, size)
 #  define STBI_FREE(memory) std::free(memory)

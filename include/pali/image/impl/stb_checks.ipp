@@ -1,4 +1,4 @@
-// JPEG and PNG where their libraries are absent: what is checked before stb is given them.
+// Checks on JPEG and PNG files before stb decodes them.
 #pragma once
 
 #include <pali/image/impl/source.ipp>
@@ -8,7 +8,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// The Huffman tables of one segment: stb 2.27 writes past its memory when one has more than 256 codes.
+/// Checks the Huffman tables of one segment. stb 2.27 writes out of bounds if a table has more than 256 codes.
 PALI_INLINE void check_huffman_tables(const source& from, std::size_t at, std::size_t end) {
     while (at < end) {
         if (end - at < 17) damaged(from, "JPEG", "a Huffman table is incomplete");
@@ -20,12 +20,12 @@ PALI_INLINE void check_huffman_tables(const source& from, std::size_t at, std::s
     if (at != end) damaged(from, "JPEG", "a Huffman table is incomplete");
 }
 
-/// Every marker up to the last: stb fills with grey what is missing, so the end marker is asked for.
+/// Walks all markers and requires the end marker: stb fills missing data with gray.
 PALI_INLINE void check_jpeg_for_stb(const source& from) {
     const unsigned char* data = from.data();
     for (std::size_t at = 2; at + 1 < from.size();) {
         const unsigned marker = data[at + 1];
-        if (data[at] != 0xff || marker == 0x00 || (marker >= 0xd0 && marker <= 0xd8)) { // coded data, restarts
+        if (data[at] != 0xff || marker == 0x00 || (marker >= 0xd0 && marker <= 0xd8)) { // entropy-coded data, restart markers
             ++at;
             continue;
         }
@@ -44,8 +44,8 @@ PALI_INLINE void check_jpeg_for_stb(const source& from) {
     truncated(from, "JPEG");
 }
 
-/// The bytes of a PNG for stb, whose own limits look like damage, and which shows uninitialised memory for indices outside of a palette: a
-/// palette is filled up to 256 colours, black. stb ignores the checksum of the chunk.
+/// Prepares a PNG for stb and checks its size, because stb reports its own limits as damage. Pads the palette to 256 colors with black,
+/// because stb shows uninitialized memory for indices outside the palette. stb ignores the CRC of the chunk.
 PALI_INLINE std::vector<std::byte> prepare_png_for_stb(const source& from) {
     cursor in(from, "PNG", 8);
     const auto number = [&in] {
@@ -65,7 +65,7 @@ PALI_INLINE std::vector<std::byte> prepare_png_for_stb(const source& from) {
             made.insert(made.begin() + static_cast<std::ptrdiff_t>(at + 8 + length), most - length, std::byte{0});
             made[at + 2] = std::byte{most >> 8};
             made[at + 3] = std::byte{most & 0xff};
-            break; // of several, stb takes the last, and refuses those of another size
+            break; // stb uses the last of several palettes and refuses those of another size
         }
         if (length > in.left() - 4) break;
         in.take(length + 4);

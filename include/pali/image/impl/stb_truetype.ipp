@@ -1,4 +1,4 @@
-// Letters by stb_truetype, in a namespace of ours. Its assertions are errors here, and what it takes goes back together.
+// Glyph rasterizer by stb_truetype, in a namespace of ours. Its assertions throw, and its allocations are freed together.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -8,7 +8,7 @@
 #include <memory>
 #include <vector>
 
-// What stb includes, so that nothing is left to include within the namespace below.
+// The headers that stb includes, so that none is included inside the namespace below.
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -18,12 +18,12 @@
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// A font that contradicts itself; caught by the class typeface.
+/// Thrown for an inconsistent font; caught by the class typeface.
 struct broken_font {};
 
 [[noreturn]] inline void throw_broken_font() { throw broken_font(); }
 
-/// What stb_truetype takes for one letter.
+/// Arena for the allocations of stb_truetype for one glyph.
 class letter_memory {
 public:
     [[nodiscard]] void* take(std::size_t bytes) {
@@ -33,7 +33,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t most = std::size_t{1} << 26; // a letter of 4000 pixels takes some megabytes
+    static constexpr std::size_t most = std::size_t{1} << 26; // limit per allocation; a glyph of 4000 pixels needs a few megabytes
     std::vector<std::unique_ptr<std::max_align_t[]>> m_taken;
 };
 

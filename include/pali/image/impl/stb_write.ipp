@@ -1,4 +1,4 @@
-// Writing by stb, where libpng or libjpeg is absent.
+// PNG and JPEG encoders by stb, if libpng or libjpeg is absent.
 #pragma once
 
 #include <pali/image/image.hpp>
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// In a namespace of ours: it neither meets nor is another copy of stb that the program may hold.
+// In a namespace of ours: it cannot clash with another copy of stb in the program.
 #pragma push_macro("INCLUDE_STB_IMAGE_WRITE_H")
 #pragma push_macro("STB_IMAGE_WRITE_IMPLEMENTATION")
 #pragma push_macro("STB_IMAGE_WRITE_STATIC")

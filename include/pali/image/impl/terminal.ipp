@@ -1,4 +1,4 @@
-// Bodies of terminal.hpp.
+// Implementation of terminal.hpp.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -22,7 +22,7 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace image_detail {
 
-/// `from` in at most width x height pixels, each `stretch` times as high as it is wide.
+/// Shrinks `from` to at most width x height pixels, each `stretch` times as high as wide.
 [[nodiscard]] PALI_INLINE image fitted(const image& from, double width, double height, double stretch) {
     const double across = static_cast<double>(from.width), down = static_cast<double>(from.height) / stretch;
     const double scale = std::min({1.0, width / across, height / down});
@@ -30,14 +30,14 @@ namespace image_detail {
     return resize(from, side(across, width), side(down, height), filter::lanczos);
 }
 
-/// The image as a PNG in chunks; `columns` characters wide, and as high as its aspect ratio says.
+/// Encodes the image as PNG in chunks; `columns` characters wide, height by the aspect ratio.
 [[nodiscard]] PALI_INLINE std::string to_kitty(const image& image, std::size_t columns) {
-    constexpr std::size_t most = 4096; // base64 digits a chunk
+    constexpr std::size_t most = 4096; // base64 digits per chunk
     const std::string data = base64(encode_png(image));
     std::string made;
     for (std::size_t at = 0; at < data.size(); at += most) {
-        made +=
-            at == 0 ? "\x1b_Ga=T,f=100,q=2,c=" + std::to_string(columns) + ',' : "\x1b_Gq=2,"; // q: no answer, which would look like typing
+        made += at == 0 ? "\x1b_Ga=T,f=100,q=2,c=" + std::to_string(columns) + ','
+                        : "\x1b_Gq=2,"; // q: no reply, which would look like typed input
         made += at + most < data.size() ? "m=1;" : "m=0;";
         made.append(data, at, most);
         made += "\x1b\\";
@@ -45,7 +45,8 @@ namespace image_detail {
     return made + '\n';
 }
 
-/// The nearest of xterm's 256 colours: of the cube of 6 x 6 x 6 (16 to 231), or of the 24 greys (232 to 255); the first 16 are the user's.
+/// The nearest of the 256 xterm colors: in the 6 x 6 x 6 cube (16 to 231) or among the 24 grays (232 to 255). The first 16 are
+/// user-defined.
 [[nodiscard]] PALI_INLINE int xterm_colour(colour of) noexcept {
     constexpr int steps[] = {0, 95, 135, 175, 215, 255};
     const auto nearest = [&](int v) {
@@ -62,7 +63,7 @@ namespace image_detail {
     return distance(level, level, level) < distance(steps[r], steps[g], steps[b]) ? 232 + grey : 16 + 36 * r + 6 * g + b;
 }
 
-/// Every character is the upper half of its cell in one colour on a ground of another.
+/// Draws each character as an upper half block: foreground is the upper pixel, background the lower one.
 [[nodiscard]] PALI_INLINE std::string to_half_blocks(const image& image, bool is_256) {
     const auto code = [&](std::size_t x, std::size_t y) {
         const std::uint8_t* p = image.at(x, y);
@@ -71,7 +72,7 @@ namespace image_detail {
     };
     std::string made;
     for (std::size_t y = 0; y < image.height; y += 2) {
-        std::string upper, lower; // what is set
+        std::string upper, lower; // current foreground and background
         for (std::size_t x = 0; x < image.width; ++x) {
             if (std::string next = code(x, y); next != upper) made += "\x1b[38;" + next + 'm', upper = std::move(next);
             if (y + 1 < image.height)

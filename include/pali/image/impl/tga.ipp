@@ -1,4 +1,4 @@
-// TGA: colour-mapped, true-colour and grey, 1 to 32 bits, raw and run-length encoded. Truncated pixels are an error.
+// TGA decoder: color-mapped, true-color and gray, 1 to 32 bits, raw and run-length encoded. Truncated pixel data is an error.
 #pragma once
 
 #include <pali/image/impl/source.ipp>
@@ -10,18 +10,18 @@
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 struct tga_header {
-    std::size_t id_size = 0; ///< bytes behind the header, not used
-    bool mapped = false;     ///< a colour map follows
-    unsigned kind = 0;       ///< 1: indices, 2: colours, 3: grey
+    std::size_t id_size = 0; ///< bytes after the header, ignored
+    bool mapped = false;     ///< has a color map
+    unsigned kind = 0;       ///< 1: indices, 2: colors, 3: gray
     bool run_lengths = false;
     std::size_t map_first = 0, map_size = 0, map_bits = 0;
     std::size_t width = 0, height = 0, bits = 0;
     bool from_right = false, from_top = false;
 
-    [[nodiscard]] std::size_t pixel_size() const noexcept { return (bits + 7) / 8; } ///< bytes
+    [[nodiscard]] std::size_t pixel_size() const noexcept { return (bits + 7) / 8; } ///< in bytes
 };
 
-/// The header, or nothing where the fields do not fit together: TGA has no signature to tell it by.
+/// Reads the header; returns false if its fields are inconsistent. TGA has no signature to detect it by.
 PALI_INLINE bool read_tga_header(std::span<const std::byte> bytes, tga_header& h) {
     if (bytes.size() < 18) return false;
     const auto u8 = [&](std::size_t at) { return std::to_integer<unsigned>(bytes[at]); };
@@ -37,13 +37,13 @@ PALI_INLINE bool read_tga_header(std::span<const std::byte> bytes, tga_header& h
     case 2:
         return wide(h.bits);
     case 3:
-        return !h.mapped && (h.bits == 1 || h.bits == 8 || h.bits == 16); // 16: grey and alpha
+        return !h.mapped && (h.bits == 1 || h.bits == 8 || h.bits == 16); // 16: gray and alpha
     default:
         return false;
     }
 }
 
-/// A colour of 15, 16, 24 or 32 bits; fields of 5 bits are rounded as by Pillow.
+/// Reads a color of 15, 16, 24 or 32 bits; 5-bit fields are rounded as in Pillow.
 PALI_INLINE void read_tga_colour(const unsigned char* in, std::size_t bits, std::uint8_t* out) noexcept {
     if (bits > 16) {
         out[0] = in[2], out[1] = in[1], out[2] = in[0];
@@ -57,10 +57,10 @@ PALI_INLINE image decode_tga(const source& from) {
     cursor in(from, "TGA");
     in.take(18);
     tga_header h;
-    (void)read_tga_header(from.bytes, h); // succeeded when the format was recognised
+    (void)read_tga_header(from.bytes, h); // succeeded during format detection
     check_size(from, h.width, h.height);
     in.take(h.id_size);
-    std::array<std::array<std::uint8_t, 3>, 256> map{}; // indices outside are black
+    std::array<std::array<std::uint8_t, 3>, 256> map{}; // indices outside the map are black
     if (h.mapped) {
         const std::size_t size = (h.map_bits + 7) / 8;
         const unsigned char* const colours = in.take(h.map_size * size);
@@ -75,7 +75,7 @@ PALI_INLINE image decode_tga(const source& from) {
         rows = in.take(stride * h.height);
     } else {
         const std::size_t total = stride * h.height;
-        if (total / 128 > in.left()) truncated(from, "TGA"); // a packet of 1 + size bytes stands for 128 pixels at most
+        if (total / 128 > in.left()) truncated(from, "TGA"); // a packet of 1 + size bytes holds at most 128 pixels
         unpacked.reserve(total);
         while (unpacked.size() < total) { // packets may cross rows
             const std::size_t packet = in.u8(), pixels = (packet & 127) + 1;

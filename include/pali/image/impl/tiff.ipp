@@ -1,4 +1,4 @@
-// TIFF through libtiff: the first page, always turned upright by its orientation tag, as in Pillow.
+// TIFF decoder, through libtiff: the first page. The orientation tag is always applied, as in Pillow.
 #pragma once
 
 #include <pali/image/impl/formats.hpp>
@@ -22,7 +22,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// One page. Samples are brought to 8 bits as Pillow does: grey of more bits is clipped, colours keep their high byte.
+/// Decodes one page. Samples are reduced to 8 bits as in Pillow: gray is clipped, color keeps its high byte.
 class tiff_reader {
 public:
     explicit tiff_reader(const source& from) : m_from(from) {
@@ -67,11 +67,12 @@ private:
     }
     static int on_error(TIFF*, void* user, const char*, const char* form, std::va_list values) {
         tiff_reader& r = *static_cast<tiff_reader*>(user);
-        if (r.m_message[0] == '\0') std::vsnprintf(r.m_message, sizeof r.m_message, form, values); // the first one is the cause
+        if (r.m_message[0] == '\0')
+            std::vsnprintf(r.m_message, sizeof r.m_message, form, values); // keeps the first message, which names the cause
         return 1;
     }
 
-    /// Throws what libtiff reported: truncated where the directory or pixels lie behind the end of the file.
+    /// Throws what libtiff reported: truncated if the directory or pixel data lies past the end of the file.
     [[noreturn]] void fail() const {
         bool whole = true;
         if (m_tiff == nullptr) {
@@ -144,7 +145,7 @@ private:
             refuse(errc::unsupported_image, m_from, {"TIFF of ", m_samples, " samples per pixel is not supported; ", needed, " to 16 are"});
     }
 
-    /// A sample of 8, 16 or 32 bits, or of fewer, as 8 bits; a palette's index as it is.
+    /// Converts a sample to 8 bits; palette indices are kept.
     [[nodiscard]] std::uint8_t level(const unsigned char* row, std::size_t at) {
         const bool inverted = m_photometric == PHOTOMETRIC_MINISWHITE;
         if (m_bits <= 8) {
@@ -164,7 +165,7 @@ private:
             std::memcpy(&value, row + 4 * at, 4);
             return value > 255.0f ? clip(256) : value > 0.0f ? static_cast<std::uint8_t>(value) : std::uint8_t{0};
         }
-        std::int32_t value = 0; // unsigned, too: as in Pillow
+        std::int32_t value = 0; // unsigned samples too: as in Pillow
         std::memcpy(&value, row + 4 * at, 4);
         return clip(value);
     }
@@ -173,7 +174,7 @@ private:
         return static_cast<std::uint8_t>(std::clamp(value, 0, 255));
     }
 
-    /// The channels that matter, and the alpha that they were multiplied by, interleaved.
+    /// Reads the color channels, plus alpha if it is premultiplied, interleaved.
     std::vector<std::uint8_t> read_samples() {
         TIFF* const tiff = m_tiff.get();
         const bool tiled = TIFFIsTiled(tiff) != 0;
@@ -232,7 +233,7 @@ private:
             const std::uint8_t* const in = samples.data() + i * kept;
             std::uint8_t* const out = made.pixels.data() + 3 * i;
             if (m_channels == 1) std::memcpy(out, colours[in[0]].data(), 3);
-            else if (m_channels == 3) std::memcpy(out, in, 3); // and alpha
+            else if (m_channels == 3) std::memcpy(out, in, 3); // skips alpha
             else from_cmyk(in, out);
             if (m_alpha && in[m_channels] != 255)
                 for (std::size_t c = 0; c < 3; ++c)
@@ -242,7 +243,7 @@ private:
         return made;
     }
 
-    /// Pillow's Convert.c: what black leaves, less the ink's share of it.
+    /// Pillow's Convert.c: (255 - k) minus the ink's share of it.
     static void from_cmyk(const std::uint8_t* in, std::uint8_t* out) noexcept {
         const unsigned light = 255u - in[3];
         for (std::size_t c = 0; c < 3; ++c) {
@@ -251,13 +252,13 @@ private:
         }
     }
 
-    /// YCbCr that no JPEG decoder converts: libtiff's own conversion.
+    /// Reads YCbCr that no JPEG decoder converts, with libtiff's own conversion.
     image read_rgba() {
         std::array<char, 1024> why{};
         TIFFRGBAImage image{};
         if (TIFFRGBAImageBegin(&image, m_tiff.get(), 1, why.data()) == 0) fail();
         const std::unique_ptr<TIFFRGBAImage, void (*)(TIFFRGBAImage*)> owned(&image, TIFFRGBAImageEnd);
-        image.orientation = image.req_orientation = ORIENTATION_TOPLEFT; // turned later
+        image.orientation = image.req_orientation = ORIENTATION_TOPLEFT; // upright() applies the orientation
         std::vector<std::uint32_t> pixels(m_width * m_height);
         if (TIFFRGBAImageGet(&image, pixels.data(), static_cast<std::uint32_t>(m_width), static_cast<std::uint32_t>(m_height)) == 0) fail();
         pali::image made(m_width, m_height);
@@ -275,16 +276,16 @@ private:
 
     const source& m_from;
     char m_message[256] = {};
-    std::size_t m_at = 0; // of reads
+    std::size_t m_at = 0; // read position
     std::unique_ptr<TIFF, closer> m_tiff;
     std::size_t m_width = 0, m_height = 0;
-    std::size_t m_bits = 1, m_samples = 1; // of a sample; of a pixel
-    std::size_t m_channels = 1;            // that make the colour
-    std::size_t m_above = 0;               // grey samples over 255
+    std::size_t m_bits = 1, m_samples = 1; // bits per sample; samples per pixel
+    std::size_t m_channels = 1;            // color channels
+    std::size_t m_above = 0;               // gray samples over 255
     unsigned m_format = 0, m_photometric = 0;
     int m_orientation = 1;
-    bool m_planar = false; // a plane for each sample
-    bool m_alpha = false;  // colours are multiplied by the sample that follows them
+    bool m_planar = false; // one plane per sample
+    bool m_alpha = false;  // colors are premultiplied by the sample after them
     bool m_by_libtiff = false;
 };
 

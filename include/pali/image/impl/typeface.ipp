@@ -1,4 +1,4 @@
-// A font: which letters it has, how wide they are, what they look like.
+// Font access: glyph lookup, metrics and rasterization.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -21,16 +21,16 @@
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// How much of each pixel a letter covers.
+/// Coverage bitmap of a glyph.
 struct glyph_image {
-    int left = 0, top = 0; ///< of its pixels, seen from the pen on the base line; y downwards
+    int left = 0, top = 0; ///< bitmap origin relative to the pen on the baseline; y points down
     int width = 0, height = 0;
-    std::vector<std::uint8_t> cover; ///< height * width; 255: all of the pixel
+    std::vector<std::uint8_t> cover; ///< height * width; 255: fully covered
 };
 
 class typeface {
 public:
-    /// The bytes of a TrueType or OpenType file, or of the first font of a collection. `name` stands for it in messages.
+    /// Loads a TrueType or OpenType file, or the first font of a collection. `name` identifies it in error messages.
     typeface(std::vector<unsigned char> bytes, std::string name)
         : m_name(std::move(name)), m_size(bytes.size()), m_bytes(std::move(bytes)) {
         m_bytes.resize(m_size + past_the_end);
@@ -60,10 +60,10 @@ public:
     typeface(const typeface&) = delete;
     typeface& operator=(const typeface&) = delete;
 
-    [[nodiscard]] float ascent() const noexcept { return m_ascent; }   ///< ems above the base line
-    [[nodiscard]] float descent() const noexcept { return m_descent; } ///< ems below it
+    [[nodiscard]] float ascent() const noexcept { return m_ascent; }   ///< ems above the baseline
+    [[nodiscard]] float descent() const noexcept { return m_descent; } ///< ems below the baseline
 
-    /// The glyph of a letter; 0, the one that stands for what is missing, where there is none.
+    /// Glyph index of a code point; 0 (the missing-glyph box) if there is none.
     [[nodiscard]] int find(char32_t letter) const {
         try {
             const int glyph = stb_truetype::stbtt_FindGlyphIndex(&m_font, static_cast<int>(letter));
@@ -73,14 +73,14 @@ public:
         }
     }
 
-    /// How far the pen goes, in pixels, where an em has `em`.
+    /// Advance width in pixels at `em` pixels per em.
     [[nodiscard]] float advance(int glyph, float em) const {
         int units = 0;
         stb_truetype::stbtt_GetGlyphHMetrics(&m_font, glyph, &units, nullptr);
         return std::clamp(static_cast<float>(units) * m_em, 0.f, 4.f) * em;
     }
 
-    /// Its image with the pen `shift` of a pixel to the right; empty where it has no ink or contradicts itself.
+    /// Renders a glyph with the pen shifted right by the fraction `shift` of a pixel; empty if it has no ink or is inconsistent.
     [[nodiscard]] glyph_image render(int glyph, float em, float shift) const {
         glyph_image made;
         letter_memory memory;
@@ -107,8 +107,8 @@ public:
     }
 
 private:
-    // A glyph of TrueType that begins within the file reads no further than this behind it: 2^16 points of at most 5 bytes, 2^15 contours
-    // of 2, and 2^16 bytes of instructions.
+    // A TrueType glyph that starts inside the file reads at most this far past it: 2^16 points of at most 5 bytes, 2^15 contours of 2
+    // bytes, and 2^16 bytes of instructions.
     static constexpr std::size_t past_the_end = std::size_t{1} << 19;
 
     [[noreturn]] void fail(const char* why) const {
@@ -121,7 +121,7 @@ private:
     [[nodiscard]] std::size_t u32(std::size_t at) const { return u16(at) << 16 | u16(at + 2); }
     [[nodiscard]] std::size_t hhea_length() const noexcept { return m_lengths.hhea; }
 
-    /// Every table lies within the file, and those of a fixed length have it.
+    /// Checks that every table lies inside the file and that fixed-length tables are long enough.
     void check_tables(std::size_t start) {
         const std::size_t count = u16(start + 4);
         if (m_size > std::size_t{1} << 30 || start > m_size || count * 16 + 12 > m_size - start) fail("its list of tables is incomplete");
@@ -139,7 +139,7 @@ private:
         }
     }
 
-    /// Every glyph begins within its table.
+    /// Checks that every glyph starts inside its table.
     void check_glyphs() const {
         const bool wide = m_font.indexToLocFormat != 0;
         const std::size_t count = static_cast<std::size_t>(m_font.numGlyphs) + 1, loca = static_cast<std::size_t>(m_font.loca);
@@ -148,7 +148,7 @@ private:
             if ((wide ? u32(loca + i * 4) : u16(loca + i * 2) * 2) > m_lengths.glyf) fail("an outline begins behind the end of its table");
     }
 
-    /// The table of letters that was chosen ends within the file.
+    /// Checks that the selected character map ends inside the file.
     void check_map() const {
         const std::size_t map = static_cast<std::size_t>(static_cast<unsigned>(m_font.index_map));
         if (map + 16 > m_size) fail("its table of letters is incomplete");
@@ -162,12 +162,12 @@ private:
         if (format == 4 && (u16(map + 8) > u16(map + 6) || u16(map + 10) > 16)) fail("its table of letters contradicts itself");
     }
 
-    /// A glyph made of others must not be made of itself.
+    /// Bounds the nesting (6) and count (64) of components: a composite glyph must not contain itself.
     void check_parts(int glyph, int depth, std::size_t& parts) const {
         const int offset = stb_truetype::stbtt__GetGlyfOffset(&m_font, glyph);
         if (offset < 0) return;
         std::size_t at = static_cast<std::size_t>(offset);
-        if (u16(at) < 0x8000) return; // contours of its own
+        if (u16(at) < 0x8000) return; // simple glyph
         at += 10;
         for (std::size_t flags = 0x20; (flags & 0x20) != 0;) { // more components
             flags = u16(at);
@@ -182,17 +182,17 @@ private:
     }
 
     std::string m_name;
-    std::size_t m_size; ///< without what is put behind it
+    std::size_t m_size; ///< without the padding after it
     std::vector<unsigned char> m_bytes;
     struct {
         std::size_t hhea = 0, hmtx = 0, loca = 0, glyf = 0;
     } m_lengths;
     stb_truetype::stbtt_fontinfo m_font{};
-    float m_em = 0; ///< ems a unit of the font
+    float m_em = 0; ///< ems per font unit
     float m_ascent = 0, m_descent = 0;
 };
 
-/// The font that comes with the library.
+/// Decodes the font embedded in the library.
 [[nodiscard]] PALI_INLINE std::vector<unsigned char> built_in_font() {
     const auto digit = [](char c) {
         return static_cast<unsigned>(c >= 'a' ? c - 'a' + 26 : c == '_' ? 63 : c >= 'A' ? c - 'A' : c == '-' ? 62 : c - '0' + 52);

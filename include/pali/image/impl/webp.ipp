@@ -1,4 +1,4 @@
-// WebP through libwebp; of an animation, the first frame.
+// WebP decoder, through libwebp; the first frame of an animation.
 #pragma once
 
 #include <pali/image/impl/formats.hpp>
@@ -13,12 +13,12 @@
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// Where a still image, or the first frame of an animation, lies in the file.
+/// Location of a still image, or of the first frame of an animation, in the file.
 struct webp_frame {
     const unsigned char* data = nullptr;
     std::size_t size = 0;
     std::size_t x = 0, y = 0;
-    std::size_t canvas_width = 0, canvas_height = 0; // 0: as the frame
+    std::size_t canvas_width = 0, canvas_height = 0; // 0: same as the frame
 };
 
 PALI_INLINE webp_frame find_webp_frame(const source& from) {

@@ -1,4 +1,4 @@
-// Bodies of write.hpp: libpng and libjpeg, or stb where they are absent.
+// Implementation of write.hpp: libpng and libjpeg, or stb if they are absent.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -30,14 +30,14 @@ namespace pali { inline namespace PALI_ABI {
 namespace image_detail {
 
 PALI_INLINE void check_pixels(const char* what, std::size_t width, std::size_t height, std::size_t channels, std::size_t bytes) {
-    constexpr std::size_t most = 1'000'000; // libpng's own limit; JPEG has a lower one
+    constexpr std::size_t most = 1'000'000; // libpng's own limit; JPEG's is lower
     if (width != 0 && height != 0 && width <= most && height <= most && bytes == width * height * channels) return;
     throw error(errc::invalid_argument, {what, ": an image of ", width, " x ", height, " with ", bytes,
                                          " bytes; it needs a pixel, sides of at most ", most, ", and ", channels, " bytes a pixel"});
 }
 
 #if PALI_WITH_PNG
-/// libpng reports by longjmp, so what runs between holds nothing that needs a destructor.
+/// libpng reports errors by longjmp, so the guarded code must hold no object with a destructor.
 class png_writer {
 public:
     png_writer() = default;
@@ -83,7 +83,7 @@ private:
             const auto* bytes = reinterpret_cast<const std::byte*>(data);
             m_bytes.insert(m_bytes.end(), bytes, bytes + size);
             return true;
-        } catch (const std::bad_alloc&) { // must not pass through libpng
+        } catch (const std::bad_alloc&) { // must not propagate through libpng
             m_out_of_memory = true;
             return false;
         }
@@ -99,7 +99,7 @@ private:
 #endif
 
 #if PALI_WITH_JPEG
-/// libjpeg reports by longjmp, so what runs between holds nothing that needs a destructor.
+/// libjpeg reports errors by longjmp, so the guarded code must hold no object with a destructor.
 class jpeg_writer {
 public:
     jpeg_writer() = default;
@@ -125,7 +125,7 @@ private:
         m_errors.output_message = [](j_common_ptr) {};
         m_info.client_data = this;
         jpeg_create_compress(&m_info);
-        m_info.dest = &m_destination; // libjpeg's own, jpeg_mem_dest, leaves no sign of which memory it holds when it fails
+        m_info.dest = &m_destination; // not jpeg_mem_dest: after a failure, it leaves no way to free its buffer
         m_destination.init_destination = [](j_compress_ptr info) { of(info).grow(0); };
         m_destination.empty_output_buffer = [](j_compress_ptr info) -> boolean { return of(info).grow(of(info).m_bytes.size()), TRUE; };
         m_destination.term_destination = [](j_compress_ptr info) {
@@ -147,7 +147,7 @@ private:
 
     [[nodiscard]] static jpeg_writer& of(j_compress_ptr info) noexcept { return *static_cast<jpeg_writer*>(info->client_data); }
 
-    /// Room for more behind the first `used` bytes.
+    /// Provides more output space after the first `used` bytes.
     void grow(std::size_t used) noexcept {
         if (!make_room(std::max<std::size_t>(1 << 16, 2 * used))) {
             m_out_of_memory = true;
@@ -160,7 +160,7 @@ private:
         try {
             m_bytes.resize(bytes);
             return true;
-        } catch (const std::bad_alloc&) { // must not pass through libjpeg
+        } catch (const std::bad_alloc&) { // must not propagate through libjpeg
             return false;
         }
     }
