@@ -1,4 +1,4 @@
-// Labels as numbered categories, as training formats want them.
+// Maps labels to numbered categories, as training formats need them.
 #pragma once
 
 #include <pali/core/utf8.hpp>
@@ -14,7 +14,7 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The label as a name that stands on a line of its own: valid UTF-8, a blank for each control character; "object" where nothing is left.
+/// The label as a one-line name: valid UTF-8, with a space for each control character; "object" if only spaces are left.
 [[nodiscard]] inline std::string category_name(std::string_view label) {
     std::string out;
     bool is_blank = true;
@@ -30,11 +30,11 @@ namespace pali { inline namespace PALI_ABI {
     return is_blank ? "object" : out;
 }
 
-/// Names in the order of their first appearance. A name keeps its number whatever comes later.
+/// Category names in order of first appearance. A name never changes its number.
 class category_list {
 public:
     category_list() = default;
-    /// Those of a classes.txt, a name a line; empty lines are kept, so that numbers stay.
+    /// Reads a classes.txt, one name per line. Empty lines are kept so that the numbers do not shift.
     explicit category_list(std::string_view classes) {
         while (!classes.empty()) {
             const std::size_t end = std::min(classes.find('\n'), classes.size());
@@ -46,7 +46,7 @@ public:
         }
     }
 
-    /// The number of a label's name, from 0 on; a new one where it is new.
+    /// The number of the label's category, from 0; appends the category if it is new.
     std::size_t number_of(std::string_view label) {
         std::string name = category_name(label);
         const auto [found, is_new] = m_numbers.try_emplace(name, m_names.size());
@@ -54,10 +54,10 @@ public:
         return found->second;
     }
 
-    /// By number.
+    /// Names, indexed by number.
     [[nodiscard]] const std::vector<std::string>& names() const noexcept { return m_names; }
 
-    /// A name a line: what YOLO's classes.txt holds.
+    /// One name per line: the contents of YOLO's classes.txt.
     [[nodiscard]] std::string text() const {
         std::string out;
         for (const std::string& name : m_names) out += name + '\n';

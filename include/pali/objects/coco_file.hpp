@@ -1,4 +1,4 @@
-// A COCO data set that is written as images come.
+// Writes a COCO dataset incrementally.
 #pragma once
 
 #include <pali/objects/coco.hpp>
@@ -10,26 +10,27 @@
 namespace pali { inline namespace PALI_ABI {
 
 /**
- * Writes the file that coco_writer writes, to the byte, of any number of images: memory holds their names and the categories.
+ * Writes the same file as coco_writer, byte for byte, for any number of images. Memory holds only the image names and the categories.
  *
- * The file appears whole, by finish(), or not at all. Until then there are `<path>.part` and `<path>.annotations.part`.
+ * finish() makes the file appear as a whole; without it there is no file. Until then the data is in `<path>.part` and
+ * `<path>.annotations.part`.
  */
 class coco_file {
 public:
-    /// Begins a file. Throws `cannot_write`.
+    /// Creates the temporary files. Throws `cannot_write`.
     explicit coco_file(const std::filesystem::path& path, coco_masks masks = coco_masks::automatic);
-    /// Removes what was written unless it is finished.
+    /// Removes the temporary files unless finish() was called.
     ~coco_file();
-    /// What is moved from can only be destroyed or assigned to.
+    /// A moved-from object can only be destroyed or assigned to.
     coco_file(coco_file&&) noexcept;
-    /// The same.
+    /// A moved-from object can only be destroyed or assigned to.
     coco_file& operator=(coco_file&&) noexcept;
 
-    /// As coco_writer::declare().
+    /// See coco_writer::declare().
     void declare(const std::string& label);
-    /// As coco_writer::add(). Failures to write are reported by finish().
+    /// See coco_writer::add(). Write errors are reported by finish().
     void add(const image_objects& image);
-    /// Completes the file. To be called once, at the end. Throws `cannot_write`.
+    /// Completes the file; call it once, at the end. Throws `cannot_write`.
     void finish();
 
 private:

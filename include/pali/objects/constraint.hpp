@@ -1,4 +1,4 @@
-// The grammar of detect and segment as a limit on tokens: an answer that keeps to it is well formed and names only what was asked for.
+// Constrained decoding for detect and segment: forces well-formed answers that name only the requested labels.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -16,7 +16,7 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The things that the prompt of a detect or segment asks for: "cat ; black dog" -> {"cat", "black dog"}. Empty ones are left out.
+/// Splits the argument of a detect or segment prompt: "cat ; black dog" -> {"cat", "black dog"}. Empty labels are dropped.
 [[nodiscard]] inline std::vector<std::string> asked_labels(std::string_view things) {
     std::vector<std::string> labels;
     for (std::size_t begin = 0; begin <= things.size();) {
@@ -29,31 +29,31 @@ namespace pali { inline namespace PALI_ABI {
     return labels;
 }
 
-/// Allows, after what was said, only the tokens with which this goes on:
+/// Masks the logits so that the next token continues this grammar:
 ///
 ///     answer = nothing | object { " ; " object }
 ///     object = y0 x0 y1 x1 [16 mask codes] " " label        y0 < y1, x0 < x1, label one of those given
 ///
-/// For generate_options::constrain. Copies share nothing and calls change nothing, so one serves many answers and threads.
+/// For generate_options::constrain. Calls do not modify the object, so one can serve many answers and threads.
 class object_constraint {
 public:
-    /// Throws errc::invalid_argument without a label, errc::missing_token for a vocabulary without <loc....>, or without <seg...> where
-    /// `masks` are wanted.
+    /// Throws errc::invalid_argument if there is no label; errc::missing_token if the vocabulary lacks <loc....>, or <seg...> when `masks`
+    /// is set.
     object_constraint(const tokenizer& text, std::span<const std::string> labels, bool masks) : m_masks(masks), m_eos(text.eos()) {
         if (labels.empty())
             throw error(errc::invalid_argument, "constrained decoding needs to know what was asked for: name one thing at least");
         for (std::size_t i = 0; i < m_loc.size(); ++i) m_loc[i] = need(text.loc(i), "<loc0000> to <loc1023>");
         for (std::size_t i = 0; masks && i < m_seg.size(); ++i) m_seg[i] = need(text.seg(i), "<seg000> to <seg127>");
         m_words.emplace_back();
-        for (const std::string& label :
-             labels) { // text between coordinates is encoded as one, so the separator belongs to the label's tokens
+        // The separator is tokenized together with the label, as text between coordinates is encoded as a whole.
+        for (const std::string& label : labels) {
             m_words[path(text.encode(" " + label))].ends = true;
             m_words[path(text.encode(" " + label + " ; "))].goes_on = true;
         }
     }
 
-    /// Sets the scores of all tokens that cannot follow `said` to minus infinity. Linear in both; allocates nothing. What does not keep to
-    /// the grammar itself can only end.
+    /// Sets the logits of all tokens that cannot follow `said` to minus infinity. Linear time in both; does not allocate. If `said`
+    /// violates the grammar, only the end-of-sequence token is allowed.
     void operator()(std::span<const token> said, std::span<float> scores) const noexcept {
         std::array<token, coordinates + 1> allowed;
         const std::size_t count = follow(said, allowed);
@@ -71,11 +71,11 @@ public:
 private:
     static constexpr std::size_t coordinates = 1024, codes = 128, codes_of_mask = 16;
 
-    /// A place within the tokens of labels.
+    /// A trie node over the tokens of the labels.
     struct word {
         std::map<token, std::size_t> next;
         bool ends = false;    ///< the answer may end here
-        bool goes_on = false; ///< another object begins here
+        bool goes_on = false; ///< the next object starts here
     };
 
     [[nodiscard]] static token need(std::optional<token> id, const char* pieces) {
@@ -83,22 +83,22 @@ private:
         return *id;
     }
 
-    /// The place where these tokens lead to, made as far as it is not there.
+    /// The node at the end of this token path; creates missing nodes.
     [[nodiscard]] std::size_t path(std::span<const token> ids) {
         std::size_t at = 0;
         for (const token id : ids) {
             const auto [place, added] = m_words[at].next.try_emplace(id, m_words.size());
-            const std::size_t next = place->second; // m_words may move
+            const std::size_t next = place->second; // m_words may reallocate
             if (added) m_words.emplace_back();
             at = next;
         }
         return at;
     }
 
-    /// What may follow: fills `allowed` and returns how many.
+    /// Fills `allowed` with the tokens that may follow and returns their number.
     [[nodiscard]] std::size_t follow(std::span<const token> said, std::span<token> allowed) const noexcept {
         std::array<std::size_t, 4> corner{}; // y0 x0 y1 x1
-        std::size_t place = 0, at = 0;       // tokens into the object; place within labels
+        std::size_t place = 0, at = 0;       // tokens of the current object so far; trie node within its label
         const std::size_t before_label = corner.size() + (m_masks ? codes_of_mask : 0);
         std::size_t count = 0;
         const auto end = [&] { allowed[count++] = m_eos; };

@@ -1,4 +1,4 @@
-// The layers that the mask network is made of.
+// Layers of the mask network.
 #pragma once
 
 #include <pali/core/context.hpp>
@@ -11,10 +11,10 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// A convolution with its weights, which are its own: the file may be closed after pack().
+/// Convolution that owns its weights: the file may be closed after pack().
 class conv_layer {
 public:
-    /// Without weights: bind() asks for them.
+    /// Creates the layer without weights; bind() requests them.
     explicit conv_layer(const kernels::conv_shape& shape) : m_shape(shape) {}
 
     /// x (H, W, in) -> (H', W', out), in scratch memory.
@@ -25,7 +25,7 @@ public:
         return y;
     }
 
-    /// "weight", (out, in, side, side) or transposed (in, out, side, side), and "bias".
+    /// Binds "weight", (out, in, side, side) or transposed (in, out, side, side), and "bias".
     template <tensor_visitor V>
     void bind(const V& names) {
         const auto [first, second] = m_shape.transposed ? std::pair(m_shape.in, m_shape.out) : std::pair(m_shape.out, m_shape.in);
@@ -33,34 +33,36 @@ public:
         names.vector("bias", m_bias, m_shape.out);
     }
 
-    /// Repacks what was bound, once the binder has filled it in.
+    /// Repacks the bound weights, once the binder has filled them in.
     void pack() { m_weights = kernels::conv_weights(m_shape, m_as_stored.data, m_bias); }
 
 private:
     kernels::conv_shape m_shape;
-    rows<const float> m_as_stored; // from bind() to pack()
-    const float* m_bias = nullptr; // the same
+    rows<const float> m_as_stored; // valid from bind() to pack()
+    const float* m_bias = nullptr; // likewise
     kernels::conv_weights m_weights;
 };
 
-/// x + conv1(relu(conv3(relu(conv3(x))))).
+/// Residual block: x + conv1(relu(conv3(relu(conv3(x))))).
 struct residual_block {
-    conv_layer first, second, third; ///< kernels of 3 x 3, 3 x 3 and 1 x 1
+    conv_layer first;  ///< 3 x 3
+    conv_layer second; ///< 3 x 3
+    conv_layer third;  ///< 1 x 1
 
-    /// Of so many channels, in and out.
+    /// Block with `channels` input and output channels.
     explicit residual_block(std::size_t channels)
         : first({.in = channels, .out = channels, .side = 3}), second({.in = channels, .out = channels, .side = 3}),
           third({.in = channels, .out = channels, .side = 1}) {}
 
-    /// x (H, W, channels) -> the same shape, in scratch memory.
+    /// x (H, W, channels) -> same shape, in scratch memory.
     [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<const float> x, context& ctx) const {
         using kernels::activation;
         const auto y = third(second(first(x, activation::relu, ctx), activation::relu, ctx), activation::none, ctx);
-        for (std::size_t i = 0; i < y.size(); ++i) y.data[i] += x.data[i]; // the borders too: zeros
+        for (std::size_t i = 0; i < y.size(); ++i) y.data[i] += x.data[i]; // includes the borders, which are zero
         return y;
     }
 
-    /// f(layer, name) for each of its convolutions, whose names begin with `name`.
+    /// Calls f(layer, name) for each convolution; names are prefixed with `name`.
     template <class F>
     void each(const std::string& name, F&& f) {
         f(first, name + ".net.0");

@@ -1,4 +1,4 @@
-// What a model says of the things it sees, read as objects: boxes, mask codes and labels in its own units.
+// Parses a model's answer into objects: boxes, mask codes and labels, in the model's own units.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -15,42 +15,43 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Bytes [begin, end) of a text.
+/// Byte range [begin, end) of a text.
 struct text_range {
-    std::size_t begin = 0, end = 0; ///< bytes
+    std::size_t begin = 0; ///< offset of the first byte
+    std::size_t end = 0;   ///< offset past the last byte
 
-    /// Whether no byte is in it.
+    /// Whether the range is empty.
     [[nodiscard]] bool empty() const noexcept { return begin >= end; }
-    /// Bytes.
+    /// Length in bytes.
     [[nodiscard]] std::size_t size() const noexcept { return end - begin; }
-    /// The part of `text` that it names.
+    /// The part of `text` in this range.
     [[nodiscard]] std::string_view of(std::string_view text) const noexcept { return text.substr(begin, end - begin); }
 
     friend bool operator==(const text_range&, const text_range&) = default;
 };
 
-/// A box that a model said, with what belongs to it.
+/// One object of an answer: box, label and mask codes.
 struct spoken_object {
-    std::string label;                               ///< trimmed, valid UTF-8; empty where there is none
-    std::array<std::uint16_t, 4> loc{};              ///< y0, x0, y1, x1 as said, 0 to 1023, y0 < y1 and x0 < x1
-    std::optional<std::array<std::uint8_t, 16>> seg; ///< codes of the mask, 0 to 127; none where the answer has not all sixteen
-    text_range bytes;       ///< of the answer: from the first <loc....> to the end of the label, or of the last tag
-    text_range box_bytes;   ///< of those, the four coordinates
-    text_range label_bytes; ///< the label as it stands in the answer; empty, at the end of `bytes`, where there is none
+    std::string label;                               ///< trimmed, valid UTF-8; empty if there is none
+    std::array<std::uint16_t, 4> loc{};              ///< y0, x0, y1, x1 as generated, 0 to 1023; y0 < y1 and x0 < x1
+    std::optional<std::array<std::uint8_t, 16>> seg; ///< mask codes, 0 to 127; empty unless the answer has all sixteen
+    text_range bytes;       ///< range in the answer: from the first <loc....> to the end of the label, or of the last tag
+    text_range box_bytes;   ///< range of the four coordinates
+    text_range label_bytes; ///< range of the label in the answer; if there is none, empty, at the end of `bytes`
 };
 
-/// An answer, read.
+/// A parsed answer.
 struct spoken_objects {
     std::vector<spoken_object> objects; ///< in the order of the answer
-    std::size_t skipped = 0;            ///< attempts at an object that are none
-    std::string text;                   ///< what stands outside of objects and attempts: parts trimmed, with a space between; valid UTF-8
+    std::size_t skipped = 0;            ///< number of malformed objects
+    std::string text;                   ///< text outside of objects and malformed objects: trimmed parts joined by spaces; valid UTF-8
 };
 
 namespace object_detail {
 
 inline constexpr std::string_view blanks = " \t\n\v\f\r";
 
-/// Blanks off both ends.
+/// Trims blanks at both ends.
 [[nodiscard]] inline text_range trimmed(std::string_view text, text_range part) noexcept {
     const auto is_blank = [&](std::size_t at) { return blanks.find(text[at]) != std::string_view::npos; };
     while (part.begin < part.end && is_blank(part.begin)) ++part.begin;
@@ -58,7 +59,7 @@ inline constexpr std::string_view blanks = " \t\n\v\f\r";
     return part;
 }
 
-/// Appends `text`; bytes that are no character become U+FFFD.
+/// Appends `text`, replacing invalid bytes by U+FFFD.
 inline void append_utf8(std::string& out, std::string_view text) {
     while (!text.empty()) {
         const std::size_t length = first_character(text).length;
@@ -67,14 +68,14 @@ inline void append_utf8(std::string& out, std::string_view text) {
     }
 }
 
-/// <loc....> or <seg...>, or something that began as one.
+/// A <loc....> or <seg...> tag, possibly malformed.
 struct tag {
     bool is_loc = false;
-    std::optional<std::uint16_t> number; ///< none where digits or the end are missing, or the number is out of range
+    std::optional<std::uint16_t> number; ///< empty if digits or the closing bracket are missing, or the number is out of range
     text_range bytes;                    ///< empty: there is no tag here
 };
 
-/// The tag that begins at byte `at`. The end of the text may cut one off in its first letters.
+/// Parses the tag at byte `at`. A tag cut off by the end of the text counts as malformed.
 [[nodiscard]] inline tag tag_at(std::string_view text, std::size_t at) noexcept {
     constexpr std::string_view loc = "<loc", seg = "<seg";
     const std::string_view head = text.substr(at, loc.size());
@@ -88,7 +89,7 @@ struct tag {
     std::uint32_t number = 0;
     std::size_t& end = found.bytes.end;
     for (; end < text.size() && text[end] >= '0' && text[end] <= '9'; ++end)
-        number = number * 10 % 1'000'000 + static_cast<std::uint32_t>(text[end] - '0'); // only short numbers matter
+        number = number * 10 % 1'000'000 + static_cast<std::uint32_t>(text[end] - '0'); // % avoids overflow; longer numbers are rejected
     const std::size_t digits = end - at - head.size();
     if (end == text.size() || text[end] != '>') return found;
     ++end;
@@ -96,7 +97,7 @@ struct tag {
     return found;
 }
 
-/// One pass over an answer.
+/// Parses an answer in one pass.
 class object_reader {
 public:
     explicit object_reader(std::string_view answer) : m_answer(answer) {}
@@ -113,7 +114,7 @@ public:
     }
 
 private:
-    /// Where a tag begins from `at` on, or a ';' if that ends the search too; the end of the answer when nothing does.
+    /// Position of the next tag at or after `at`, or of a ';' if `or_semicolon`; the end of the answer if there is none.
     [[nodiscard]] std::size_t next_tag(std::size_t at, bool or_semicolon) const noexcept {
         while ((at = m_answer.find_first_of(or_semicolon ? "<;" : "<", at)) != std::string_view::npos) {
             if (m_answer[at] == ';' || !tag_at(m_answer, at).bytes.empty()) return at;
@@ -122,7 +123,7 @@ private:
         return m_answer.size();
     }
 
-    /// Tags with at most blanks between them, the label behind, and the ';' that ends it. Returns where it goes on.
+    /// Parses tags separated only by blanks, the label after them and the ';' that ends it. Returns the position after these.
     [[nodiscard]] std::size_t read_run(std::size_t at) {
         begin_object();
         for (;;) {
@@ -146,7 +147,7 @@ private:
     }
 
     void take(const tag& t) {
-        if (t.is_loc && (m_locs == 4 || m_segs > 0)) { // begins the next one
+        if (t.is_loc && (m_locs == 4 || m_segs > 0)) { // starts the next object
             m_object.label_bytes = {m_object.bytes.end, m_object.bytes.end};
             end_object();
             begin_object();
@@ -177,7 +178,7 @@ private:
         m_read.objects.push_back(std::move(m_object));
     }
 
-    /// Keeps what is said between objects, unless it only separates them.
+    /// Keeps text between objects, unless it is only a separator.
     void say(text_range part) {
         part = trimmed(m_answer, part);
         if (part.of(m_answer).find_first_not_of("; \t\n\v\f\r") == std::string_view::npos) return;
@@ -187,33 +188,33 @@ private:
 
     std::string_view m_answer;
     spoken_objects m_read;
-    spoken_object m_object; // in the making
+    spoken_object m_object; // being parsed
     std::array<std::uint8_t, 16> m_codes{};
-    std::size_t m_locs = 0, m_segs = 0; // tags it has so far, at most 4 and 16
+    std::size_t m_locs = 0, m_segs = 0; // tags parsed so far, at most 4 and 16
     bool m_box_is_sound = true, m_mask_is_sound = true;
 };
 
 } // namespace object_detail
 
 /**
- * Reads what `detect`, `segment` and a fine-tuned model answer (the prompt guide of PaliGemma; big_vision's transfers/refcoco_seg.py):
+ * Parses the answers of `detect`, `segment` and fine-tuned models (PaliGemma prompt guide; big_vision transfers/refcoco_seg.py):
  *
- *     answer = object { " ; " object }     object = loc loc loc loc [ 16 seg ] [ " " label ]     loc = "<loc" 4 digits ">"     seg = "<seg"
- * 3 digits ">"
+ *     answer = object { " ; " object }
+ *     object = loc loc loc loc [ 16 seg ] [ " " label ]
+ *     loc    = "<loc" 4 digits ">"
+ *     seg    = "<seg" 3 digits ">"
  *
- * and never throws for what a model says. In detail:
- * - Objects need no separator. Blanks may stand between tags; a label is all up to the next ';', tag or end, without the blanks around it.
- * - A fifth loc in a row begins the next box, which leaves the first without a label; a seg after the sixteenth is ignored, as big_vision
- * does.
- * - A box that is not whole, holds a broken tag (`<loc9999>`, `<loc12>`, `<loc01` cut off), has no area or its corners swapped is no
- * object: big_vision's evaluator calls those invalid, and so they are skipped and counted, one for each box begun. Mask codes without a box
- * count too. What would have been the label is dropped with them.
- * - An object whose mask codes are not all there, or one of the sixteen is broken, has no mask.
- * - Boxes said twice are two objects; see merge().
- * - Bytes that are no UTF-8 become U+FFFD in label and text; control characters stay as they are. Ranges are those of the bytes of
- * `answer`.
+ * Never throws because of a malformed answer. In detail:
+ * - Objects need no separator. Blanks may stand between tags. A label extends to the next ';', tag or end and is trimmed.
+ * - A fifth loc in a row starts the next box, which leaves the previous one without a label. A seg after the sixteenth is ignored, as in
+ *   big_vision.
+ * - A box is skipped if it is incomplete, has a malformed tag (`<loc9999>`, `<loc12>`, a truncated `<loc01`), no area or swapped corners:
+ *   big_vision's evaluator treats these as invalid too. Each one counts as skipped, as do mask codes without a box. Its label is dropped.
+ * - An object with missing or malformed mask codes has no mask.
+ * - Duplicate boxes stay separate objects; see merge().
+ * - Bytes that are not valid UTF-8 become U+FFFD in label and text; control characters are kept. Ranges refer to the bytes of `answer`.
  *
- * Time and memory grow linearly with the answer.
+ * Linear time and memory.
  */
 [[nodiscard]] inline spoken_objects read_objects(std::string_view answer) { return object_detail::object_reader(answer).read(); }
 

@@ -1,4 +1,4 @@
-// An image and what was found in it, as the files of results have it.
+// An image and its detected objects, as input for the result writers.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -10,13 +10,14 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What every format of results is written from. Refers to objects that belong to somebody else.
+/// Input of every result format. Does not own the objects.
 struct image_objects {
-    std::string file;                             ///< the image's name as it is to stand in the results
-    std::size_t width = 0, height = 0;            ///< pixels
-    std::span<const object> objects;              ///< boxes in those pixels
-    std::span<const std::string> mask_files = {}; ///< names of the images that hold their masks, one an object or none at all; "" for none
-    std::string text = {};                        ///< what was said besides objects: a caption, an answer
+    std::string file;                             ///< name of the image in the results
+    std::size_t width = 0;                        ///< in pixels
+    std::size_t height = 0;                       ///< in pixels
+    std::span<const object> objects;              ///< boxes are in pixels of this image
+    std::span<const std::string> mask_files = {}; ///< file names of the masks: one per object ("" if it has none), or an empty span
+    std::string text = {};                        ///< answer text outside of objects: a caption, an answer
 };
 
 }} // namespace pali::PALI_ABI

@@ -1,4 +1,4 @@
-// Objects as plain JSON, a line an image: results that are kept as they come.
+// Writes objects as JSON Lines, one line per image, so that results can be streamed.
 #pragma once
 
 #include <pali/objects/image_objects.hpp>
@@ -11,28 +11,28 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// {"file": ..., "width": ..., "height": ..., "objects": [{"label": ..., "score": ..., "box": [x0, y0, x1, y1], "mask": ...}, ...]} without
-/// line breaks. Boxes are in pixels, to a hundredth; "mask" is a name of `image.mask_files`, and is there where there is one; so is
-/// "text". Bytes that are no UTF-8 become U+FFFD; where that happens to the name, "file_bytes" has its bytes in hexadecimal. A number that
-/// is not finite becomes 0. Throws `invalid_argument` when there are mask files, but not one an object.
+/// Returns {"file": ..., "width": ..., "height": ..., "objects": [{"label": ..., "score": ..., "box": [x0, y0, x1, y1], "mask": ...}, ...]}
+/// without line breaks. Boxes are in pixels, rounded to 1/100. "mask" is the name in `image.mask_files`; "mask" and "text" are omitted if
+/// empty. Invalid UTF-8 becomes U+FFFD; a file name for which that happens is also written as hexadecimal "file_bytes". Numbers that are
+/// not finite become 0. Throws `invalid_argument` if there are mask files, but not one per object.
 [[nodiscard]] std::string objects_json(const image_objects& image);
 
-/// A file of such lines that grows image by image, and goes on where an earlier run was stopped.
+/// A JSON Lines file that grows image by image and can be resumed after an interruption.
 class json_lines {
 public:
-    /// Opens a file, which need not be there. A last line of ours that was cut off is taken away. Throws `cannot_open`, `cannot_write`, and
-    /// `malformed_file` with the line for one that is no JSON object with a "file".
+    /// Opens a file, which need not exist. An incomplete last line written by this class is removed. Throws `cannot_open`, `cannot_write`,
+    /// and `malformed_file` with the line number if a line is not a JSON object with a "file".
     explicit json_lines(const std::filesystem::path& path);
 
-    /// Whether a line is about this image.
+    /// Whether a line describes this image.
     [[nodiscard]] bool contains(const std::string& file) const;
-    /// Images in the file.
+    /// Number of images in the file.
     [[nodiscard]] std::size_t size() const noexcept { return m_files.size(); }
-    /// Their names, in the order of the lines.
+    /// Image names, in the order of the lines.
     [[nodiscard]] const std::vector<std::string>& files() const noexcept { return m_order; }
 
-    /// Appends a line; it is in the file when this returns. Throws `cannot_write`; `invalid_argument` as objects_json does, and for a
-    /// image that is there or has no name.
+    /// Appends a line and writes it to the file before returning. Throws `cannot_write`; `invalid_argument` as objects_json does, and if
+    /// the image has no name or was added before.
     void add(const image_objects& image);
 
 private:
@@ -40,7 +40,7 @@ private:
 
     std::filesystem::path m_path;
     std::set<std::string> m_files;
-    std::vector<std::string> m_order; // of the same names
+    std::vector<std::string> m_order; // the same names, in file order
 };
 
 }} // namespace pali::PALI_ABI

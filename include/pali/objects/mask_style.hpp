@@ -1,14 +1,14 @@
-// How a mask is placed in an image.
+// Variants of mask placement in an image.
 #pragma once
 
 #include <pali/core/macros.hpp>
 
 namespace pali { inline namespace PALI_ABI {
 
-/// How a decoded mask becomes pixels. Both ways are published, and differ by a pixel or two at the edges.
+/// How a decoded mask is converted to pixels. Both variants are published; they differ by a pixel or two at the edges.
 enum class mask_style {
-    hard, ///< big_vision's evaluator: corners cut to whole pixels, bilinear, 255 where the value is above 0, else 0
-    soft, ///< the Hugging Face Space: corners rounded (half to even), the mask as bytes, bicubic, values between 0 and 255
+    hard, ///< big_vision's evaluator: corners truncated to whole pixels, bilinear, thresholded at 0 to 0 or 255
+    soft, ///< the Hugging Face Space: corners rounded half to even, mask as bytes, bicubic, values 0 to 255
 };
 
 }} // namespace pali::PALI_ABI

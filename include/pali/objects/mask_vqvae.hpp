@@ -1,4 +1,4 @@
-// The network behind <seg...> tokens: sixteen codes of a mask to its pixels, and pixels to codes.
+// Mask VQ-VAE behind the <seg...> tokens: decodes sixteen codes to a mask and encodes a mask to codes.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -25,18 +25,18 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Its sizes. They are part of what a <seg...> token means, and the same in every file.
+/// Sizes of the network. They define the meaning of <seg...> tokens and are the same in every file.
 struct mask_vqvae_sizes {
-    static constexpr std::size_t codes = 128;                                 ///< entries of the codebook
-    static constexpr std::size_t width = 512;                                 ///< numbers of an entry
-    static constexpr std::size_t side = 4;                                    ///< codes lie in four rows of four
-    static constexpr std::size_t pixels = 64;                                 ///< rows and columns of a mask
-    static constexpr std::size_t hidden = 128;                                ///< channels between codes and pixels
+    static constexpr std::size_t codes = 128;                                 ///< codebook entries
+    static constexpr std::size_t width = 512;                                 ///< elements per entry
+    static constexpr std::size_t side = 4;                                    ///< codes form a 4 x 4 grid
+    static constexpr std::size_t pixels = 64;                                 ///< masks are 64 x 64 pixels
+    static constexpr std::size_t hidden = 128;                                ///< hidden channels
     static constexpr std::array<std::size_t, 4> channels = {16, 32, 64, 128}; ///< at 32, 16, 8 and 4 rows
 };
 
-/// The file of the mask network in a checkpoint's folder: vae-oid.npz as big_vision publishes it, mask_vqvae.npz or
-/// mask_vqvae.safetensors, the first of these that is there.
+/// Finds the mask network in a checkpoint's folder: the first of vae-oid.npz (big_vision's file), mask_vqvae.npz and mask_vqvae.safetensors
+/// that exists.
 [[nodiscard]] inline std::optional<std::filesystem::path> find_mask_vqvae(const std::filesystem::path& folder) {
     for (const char* name : {"vae-oid.npz", "mask_vqvae.npz", "mask_vqvae.safetensors"}) {
         std::error_code unreadable;
@@ -47,18 +47,18 @@ struct mask_vqvae_sizes {
 
 inline namespace PALI_SIMD {
 
-/// Codes to pixels. Names are those of a PyTorch Sequential, whose odd places are ReLUs.
+/// Decoder: codes to pixels. Layer names are indices of a PyTorch Sequential; the indices left out are ReLUs.
 struct mask_decoder : mask_vqvae_sizes {
     /// (4, 4, 512) -> (4, 4, 128).
     conv_layer from_codes{{.in = width, .out = hidden, .side = 1}};
-    std::array<residual_block, 2> blocks{residual_block(hidden), residual_block(hidden)}; ///< (4, 4, 128) -> the same
-    /// (4, 4, 128) -> (64, 64, 16): each doubles the side.
+    std::array<residual_block, 2> blocks{residual_block(hidden), residual_block(hidden)}; ///< (4, 4, 128) -> same shape
+    /// (4, 4, 128) -> (64, 64, 16): each transposed convolution doubles the side.
     std::array<conv_layer, 4> enlarge{enlarging(hidden, channels[3]), enlarging(channels[3], channels[2]),
                                       enlarging(channels[2], channels[1]), enlarging(channels[1], channels[0])};
     /// (64, 64, 16) -> (64, 64, 1).
     conv_layer to_pixels{{.in = channels[0], .out = 1, .side = 1}};
 
-    /// x (4, 4, 512), entries of the codebook -> (64, 64, 1), in scratch memory. `after(name, x)` is called behind each layer.
+    /// x (4, 4, 512), codebook entries -> (64, 64, 1), in scratch memory. Calls `after(name, x)` after each layer.
     template <class After>
     [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<float> x, context& ctx, After&& after) const {
         using kernels::activation;
@@ -69,7 +69,7 @@ struct mask_decoder : mask_vqvae_sizes {
         return x;
     }
 
-    /// f(layer, name) for each convolution.
+    /// Calls f(layer, name) for each convolution.
     template <class F>
     void each(F&& f) {
         f(from_codes, std::string("0"));
@@ -84,16 +84,16 @@ private:
     }
 };
 
-/// Pixels to what the codebook is searched for.
+/// Encoder: pixels to the vectors that are quantized with the codebook.
 struct mask_encoder : mask_vqvae_sizes {
     /// (64, 64, 1) -> (4, 4, 128): each halves the side.
     std::array<conv_layer, 4> reduce{reducing(1, channels[0]), reducing(channels[0], channels[1]), reducing(channels[1], channels[2]),
                                      reducing(channels[2], channels[3])};
-    std::array<residual_block, 2> blocks{residual_block(hidden), residual_block(hidden)}; ///< (4, 4, 128) -> the same
+    std::array<residual_block, 2> blocks{residual_block(hidden), residual_block(hidden)}; ///< (4, 4, 128) -> same shape
     /// (4, 4, 128) -> (4, 4, 512).
     conv_layer to_codes{{.in = hidden, .out = width, .side = 1}};
 
-    /// x (64, 64, 1), -1 to 1 -> (4, 4, 512), in scratch memory. `after` as above.
+    /// x (64, 64, 1), -1 to 1 -> (4, 4, 512), in scratch memory. Calls `after(name, x)` after each layer.
     template <class After>
     [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<float> x, context& ctx, After&& after) const {
         using kernels::activation;
@@ -103,7 +103,7 @@ struct mask_encoder : mask_vqvae_sizes {
         return x;
     }
 
-    /// f(layer, name) for each convolution.
+    /// Calls f(layer, name) for each convolution.
     template <class F>
     void each(F&& f) {
         for (std::size_t i = 0; i < reduce.size(); ++i) f(reduce[i], std::to_string(2 * i));
@@ -117,22 +117,21 @@ private:
     }
 };
 
-/// PaliGemma's mask network, big_vision's vae-oid.npz: a VQ-VAE (van den Oord et al., arXiv 1711.00937) in the form of Ning et al.,
-/// arXiv 2301.02229. Follows big_vision evaluators/proj/paligemma/transfers/segmentation.py (decoder) and
-/// pp/proj/paligemma/segmentation.py.
+/// PaliGemma's mask network, big_vision's vae-oid.npz: a VQ-VAE (van den Oord et al., arXiv 1711.00937) as used by Ning et al., arXiv
+/// 2301.02229. Follows big_vision evaluators/proj/paligemma/transfers/segmentation.py (decoder) and pp/proj/paligemma/segmentation.py.
 class mask_vqvae : mask_vqvae_sizes {
 public:
-    /// Reads a .npz or .safetensors file with the names of vae-oid.npz, in float32 or 16 bits; the encoder may be missing. Keeps nothing
-    /// of the file. Throws what its reader throws, errc::unsupported_format for another ending, and errc::checkpoint_mismatch with the
-    /// tensors that are missing, unexpected or misshapen, errc::malformed_file for numbers that are not finite.
+    /// Reads a .npz or .safetensors file with the tensor names of vae-oid.npz, in float32 or a 16-bit type; the encoder is optional. The
+    /// file is not needed afterwards. Throws whatever its reader throws; errc::unsupported_format for another extension;
+    /// errc::checkpoint_mismatch listing missing, unexpected and misshapen tensors; errc::malformed_file for values that are not finite.
     explicit mask_vqvae(const std::filesystem::path& file) {
         if (file.extension() == ".npz") load(npz_file(file).tensors(), file.string());
         else if (file.extension() == ".safetensors") load(safetensors_file(file).tensors(), file.string());
         else throw error(errc::unsupported_format, {file.string(), ": a mask network is read from a .npz or a .safetensors file"});
     }
 
-    /// The mask of sixteen codes, in four rows of four -> (64, 64), nominally -1 (outside) to 1 (inside), not clamped; above 0 counts as
-    /// inside. 82 Mflop. Throws errc::invalid_argument for a code above 127.
+    /// Decodes sixteen codes (4 x 4, row-major) -> (64, 64), nominally -1 (outside) to 1 (inside), not clamped; above 0 is inside. 82
+    /// Mflop. Throws errc::invalid_argument for a code above 127.
     [[nodiscard]] tensor<2> decode(std::span<const std::uint8_t, 16> codes_of_mask, context& ctx) const {
         const arena::frame frame(ctx.scratch);
         const auto entries = kernels::take_feature_map(ctx.scratch, side, side, width);
@@ -148,11 +147,11 @@ public:
         return mask;
     }
 
-    /// Whether the file holds the encoder.
+    /// Whether the file contains the encoder.
     [[nodiscard]] bool can_encode() const noexcept { return m_encoder.has_value(); }
 
-    /// The codes whose mask is nearest to `mask`, (64, 64), 0 (outside) to 1 (inside). Throws errc::invalid_argument for another shape,
-    /// and without an encoder.
+    /// Encodes `mask`, (64, 64), 0 (outside) to 1 (inside), to the nearest codes. Throws errc::invalid_argument for another shape, or if
+    /// there is no encoder.
     [[nodiscard]] std::array<std::uint8_t, 16> encode(const tensor<2>& mask, context& ctx) const {
         if (!can_encode())
             throw error(errc::invalid_argument,
@@ -197,7 +196,7 @@ private:
         }
     }
 
-    /// For each of the pixels of z (4, 4, 512) the entry e with the smallest |z - e|², which is |z|² - 2 z·e + |e|²; the first of equals.
+    /// For each position of z (4, 4, 512), the codebook entry e with the smallest |z - e|² = |z|² - 2 z·e + |e|²; the first one on ties.
     [[nodiscard]] std::array<std::uint8_t, 16> nearest(kernels::feature_map<const float> z, context& ctx) const {
         matrix_view products = ctx.take(side * side, codes);
         const rows<const float> book(m_codebook.data(), codes, width);
@@ -216,11 +215,11 @@ private:
         return best;
     }
 
-    std::string m_source; // for messages
+    std::string m_source; // for error messages
     mask_decoder m_decoder;
     std::optional<mask_encoder> m_encoder;
     aligned_vector<float> m_codebook;     // (128, 512)
-    std::array<float, codes> m_squares{}; // of the entries: |e|²
+    std::array<float, codes> m_squares{}; // |e|² of each entry
 };
 
 } // namespace PALI_SIMD

@@ -1,4 +1,4 @@
-// One object where a model said it twice.
+// Removes duplicate objects.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -10,17 +10,17 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// When two objects are one.
+/// When two objects count as duplicates.
 struct merge_options {
-    float iou = 0.5f;       ///< their boxes' intersection over union is at least this; above 0, at most 1, which is equal boxes alone
-    bool same_label = true; ///< and their labels are equal
+    float iou = 0.5f;       ///< minimum intersection over union of their boxes; above 0, at most 1 (identical boxes only)
+    bool same_label = true; ///< their labels must be equal
 };
 
-/// Which of them are not duplicates, as rising indices: goes from the highest score down (the earlier of equals first) and leaves out what
-/// is one with an object kept before. Throws `invalid_argument` for an `iou` out of range.
+/// Indices of the objects that are not duplicates, in ascending order. Greedy: goes from the highest score down (the first one on ties) and
+/// drops duplicates of objects kept before. Throws `invalid_argument` if `iou` is out of range.
 [[nodiscard]] std::vector<std::size_t> distinct(std::span<const object> objects, const merge_options& options = {});
 
-/// Drops duplicates; what is `distinct` stays, in its order. Throws as it does.
+/// Removes duplicates; keeps the objects that distinct() selects, in their order. Throws as distinct() does.
 [[nodiscard]] std::vector<object> merge(std::vector<object> objects, const merge_options& options = {});
 
 }} // namespace pali::PALI_ABI

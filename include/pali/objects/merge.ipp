@@ -1,4 +1,4 @@
-// Body of merge.hpp.
+// Implementation of merge.hpp.
 #pragma once
 
 #include <pali/core/error.hpp>

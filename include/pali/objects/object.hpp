@@ -1,4 +1,4 @@
-// Something that a model pointed at in an image.
+// An object detected in an image.
 #pragma once
 
 #include <pali/image/box.hpp>
@@ -8,15 +8,15 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What `detect` and `segment` give.
+/// Result of `detect` and `segment`.
 struct object {
-    std::string label; ///< UTF-8; empty where the model gave none
-    float score = 0;   ///< 0 to 1: how sure the model was of box and label, see score_of()
-    pali::box box;     ///< pixels of the image
-    pali::mask mask{}; ///< of the size of the image; empty where there is none
+    std::string label; ///< UTF-8; empty if the model gave none
+    float score = 0;   ///< 0 to 1: confidence in box and label, see score_of()
+    pali::box box;     ///< in image pixels
+    pali::mask mask{}; ///< of the image's size; empty if there is none
 };
 
 using detection = object; ///< without a mask
-using segment = object;   ///< with one, unless the answer broke off before it
+using segment = object;   ///< with a mask, unless the answer ended before it
 
 }} // namespace pali::PALI_ABI

@@ -1,4 +1,4 @@
-// How sure a model was of an object: what it thought of the tokens that say it.
+// Confidence of an object, from the probabilities of its tokens.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -15,9 +15,8 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Which bytes of `tokenizer::decode(tokens)` each token gives: one range a token, in order, side by side. A byte piece has its one byte,
-/// or the U+FFFD that stands for it; control pieces, the end-of-sequence token among them, have none. Made once an answer, for all of its
-/// objects.
+/// Byte range of each token in `tokenizer::decode(tokens)`: one per token, consecutive. A byte piece has its one byte, or the U+FFFD that
+/// replaces it; control pieces, including end of sequence, have an empty range. Compute once per answer, for all of its objects.
 [[nodiscard]] inline std::vector<text_range> token_ranges(const tokenizer& text, std::span<const token> tokens) {
     std::vector<text_range> ranges;
     ranges.reserve(tokens.size());
@@ -26,7 +25,7 @@ namespace pali { inline namespace PALI_ABI {
         ranges.push_back({at, at + bytes});
         at += bytes;
     };
-    std::string said, run; // a piece as it reads; the bytes of neighbouring byte pieces
+    std::string said, run; // text of a piece; bytes of consecutive byte pieces
     for (std::size_t i = 0; i < tokens.size();) {
         run.clear();
         for (; i < tokens.size() && text.kind(tokens[i]) == piece_kind::byte; ++i) run += static_cast<char>(text.byte(tokens[i]));
@@ -47,13 +46,11 @@ namespace pali { inline namespace PALI_ABI {
     return ranges;
 }
 
-/// 0 to 1: the exponential of the mean log-probability of the tokens of the four coordinates and the label - the geometric mean of their
-/// probabilities, so that long labels do not count against an object. Codes of the mask are left out: many sequences of them mean the same
-/// mask.
+/// Confidence, 0 to 1: the geometric mean of the probabilities of the tokens of the four coordinates and the label, so that long labels are
+/// not penalized. Mask codes are excluded, because many code sequences mean the same mask.
 ///
-/// `ranges` are token_ranges() of the answer that `object` was read from and `logprobs` the logarithms of its tokens' probabilities. A
-/// token counts when any of its bytes does. 0 when no token does. Throws `invalid_argument` when there is not one log-probability for each
-/// range.
+/// `ranges` are the token_ranges() of the answer that `object` was parsed from; `logprobs` are the log-probabilities of its tokens. A token
+/// counts if any of its bytes does. Returns 0 if no token counts. Throws `invalid_argument` unless there is one log-probability per range.
 [[nodiscard]] inline float score_of(const spoken_object& object, std::span<const text_range> ranges, std::span<const float> logprobs) {
     if (ranges.size() != logprobs.size())
         throw error(errc::invalid_argument,
@@ -72,7 +69,7 @@ namespace pali { inline namespace PALI_ABI {
         }
     }
     const double mean = std::exp(sum / static_cast<double>(std::max<std::size_t>(count, 1)));
-    return count > 0 && mean > 0 ? static_cast<float>(std::min(mean, 1.0)) : 0.f; // not a number: 0
+    return count > 0 && mean > 0 ? static_cast<float>(std::min(mean, 1.0)) : 0.f; // NaN: 0
 }
 
 }} // namespace pali::PALI_ABI

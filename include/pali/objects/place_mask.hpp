@@ -1,4 +1,4 @@
-// A mask as the mask decoder gives it, 64 x 64 whatever the box, at its place in the image.
+// Places a decoded 64 x 64 mask in the image.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -22,16 +22,17 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace object_detail {
 
-/// Pixels [x0, x1) x [y0, y1) that a mask is stretched over; they may lie outside of the image.
+/// Target rectangle [x0, x1) x [y0, y1) of a mask; may extend beyond the image.
 struct pixel_corners {
     double x0 = 0, y0 = 0, x1 = 0, y1 = 0; // whole numbers
 };
 
 [[nodiscard]] inline double whole_pixel(double at, mask_style style) noexcept {
-    return style == mask_style::hard ? std::trunc(at) : std::nearbyint(at); // the default rounding is half to even, as Python's round()
+    return style == mask_style::hard ? std::trunc(at)
+                                     : std::nearbyint(at); // the default rounding mode is half to even, like Python's round()
 }
 
-/// The part of one axis that is to be seen: outputs [first, first + count) of `size`, which begin at pixel `at` of the image.
+/// Visible part of one axis: output pixels [first, first + count) of `size`, at image position `at`.
 struct axis_part {
     std::size_t size = 0, first = 0, count = 0, at = 0;
 };
@@ -43,7 +44,7 @@ struct axis_part {
             static_cast<std::size_t>(low)};
 }
 
-/// Sums of Pillow for floats (mode F): double products and sums, stored as floats.
+/// Pillow's arithmetic for float images (mode F): products and sums in double, stored as float.
 struct float_pixels {
     using value = float;
     static float sum(const float* from, std::size_t step, const double* weights, std::size_t count) noexcept {
@@ -53,7 +54,7 @@ struct float_pixels {
     }
 };
 
-/// Sums of Pillow for bytes (mode L): fixed point, clipped.
+/// Pillow's arithmetic for byte images (mode L): fixed point, clipped.
 struct byte_pixels {
     using value = std::uint8_t;
     static std::uint8_t sum(const std::uint8_t* from, std::size_t step, const std::int32_t* weights, std::size_t count) noexcept {
@@ -63,7 +64,7 @@ struct byte_pixels {
     }
 };
 
-/// (height, width) values to (height, spans of `weights`).
+/// Resamples rows: (height, width) -> (height, number of spans of `weights`).
 template <class Pixels, class Weights, class Value = typename Pixels::value>
 [[nodiscard]] std::vector<Value> resample_x(const std::vector<Value>& from, std::size_t width, const Weights& weights) {
     std::vector<Value> made;
@@ -75,7 +76,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     return made;
 }
 
-/// (height, width) values to (spans of `weights`, width).
+/// Resamples columns: (height, width) -> (number of spans of `weights`, width).
 template <class Pixels, class Weights, class Value = typename Pixels::value>
 [[nodiscard]] std::vector<Value> resample_y(const std::vector<Value>& from, std::size_t width, const Weights& weights) {
     std::vector<Value> made;
@@ -87,7 +88,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     return made;
 }
 
-/// Both passes, in the order that Pillow 13 takes for this size; see resize().
+/// Both passes, in Pillow 13's order for this size; see resize().
 template <class Pixels, class Weights, class Value = typename Pixels::value>
 [[nodiscard]] std::vector<Value> resample(const std::vector<Value>& from, std::size_t width, const axis_part& x, const axis_part& y,
                                           const Weights& along_x, const Weights& along_y) {
@@ -116,14 +117,14 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     std::vector<std::uint8_t> from(values.size());
     std::transform(values.data(), values.data() + values.size(), from.begin(), [](float v) {
         const float share = v * 0.5f + 0.5f;
-        return static_cast<std::uint8_t>((share > 0 ? std::min(share, 1.f) : 0.f) * 255.f); // not a number: 0
+        return static_cast<std::uint8_t>((share > 0 ? std::min(share, 1.f) : 0.f) * 255.f); // NaN: 0
     });
     return resample<byte_pixels>(from, values.shape(1), x, y, weights(values.shape(1), x), weights(values.shape(0), y));
 }
 
 [[nodiscard]] inline mask place_at(const tensor<2>& values, const pixel_corners& at, std::size_t width, std::size_t height,
                                    mask_style style) {
-    constexpr double longest = 1 << 24; // a side over which a mask is stretched: as long as Pillow's images may be here
+    constexpr double longest = 1 << 24; // maximum side of a stretched mask, the same limit as in resize()
     if (values.size() == 0) throw error(errc::invalid_argument, "place_mask: the mask has no values; the mask decoder gives (64, 64)");
     if (!(at.x1 - at.x0 <= longest && at.y1 - at.y0 <= longest))
         throw error(errc::invalid_argument,
@@ -140,31 +141,31 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
 } // namespace object_detail
 
 /**
- * A mask of the image from a decoded one.
+ * Scales a decoded mask to its box and places it in a mask of the image's size.
  *
- * @param values  (64, 64), nominally -1 to 1, above 0 inside: what the mask decoder gives. Other sizes are stretched just as well.
- * @param loc     y0, x0, y1, x1 as said, 0 to 1023; where no whole pixel is left of the box, nothing is inside
- * @param width,height  of the image, pixels
- * @param style   hard equals big_vision's evaluator to the bit, with its `loc_divisor` 1023 too; soft equals the Hugging Face Space's, with
- * 1024
- * @param loc_divisor   what coordinates are divided by, see box_of()
+ * @param values  (64, 64), nominally -1 to 1, above 0 is inside: the output of the mask decoder. Other sizes work too.
+ * @param loc     y0, x0, y1, x1 as generated, 0 to 1023; if the box contains no whole pixel, the mask is empty
+ * @param width,height  of the image, in pixels
+ * @param style   hard is bit-exact with big_vision's evaluator if `loc_divisor` is 1023 as there; soft is bit-exact with the Hugging Face
+ *                Space, with 1024
+ * @param loc_divisor   divisor of the coordinates, see box_of()
  *
- * Throws `invalid_argument` for a mask without values and a divisor other than 1024 and 1023.
+ * Throws `invalid_argument` if `values` is empty or the divisor is neither 1024 nor 1023.
  * @see big_vision evaluators/proj/paligemma/transfers/segmentation.py; huggingface.co/spaces/big-vision/paligemma paligemma_parse.py;
  *      Pillow 13 Resample.c
  */
 [[nodiscard]] inline mask place_mask(const tensor<2>& values, const std::array<std::uint16_t, 4>& loc, std::size_t width,
                                      std::size_t height, mask_style style = mask_style::hard, int loc_divisor = 1024) {
     object_detail::check_divisor("place_mask", loc_divisor);
-    const auto pixel = [&](std::uint16_t at, std::size_t side) { // divided first: what is cut depends on the rounding
+    const auto pixel = [&](std::uint16_t at, std::size_t side) { // divides first: the rounding decides what is truncated
         return object_detail::whole_pixel(static_cast<double>(at) / loc_divisor * static_cast<double>(side), style);
     };
     return object_detail::place_at(values, {pixel(loc[1], width), pixel(loc[0], height), pixel(loc[3], width), pixel(loc[2], height)},
                                    width, height, style);
 }
 
-/// The same at a box in pixels, which may reach out of the image: what lies outside is left out. Throws `invalid_argument` for a mask
-/// without values, and a box over 2^24 pixels a side or of numbers that are not finite.
+/// Places a mask at a box in pixels, clipped to the image. Throws `invalid_argument` if `values` is empty, or if the box is over 2^24
+/// pixels a side or not finite.
 [[nodiscard]] inline mask place_mask(const tensor<2>& values, const box& where, std::size_t width, std::size_t height,
                                      mask_style style = mask_style::hard) {
     const auto pixel = [&](float at) { return object_detail::whole_pixel(static_cast<double>(at), style); };

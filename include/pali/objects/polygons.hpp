@@ -1,4 +1,4 @@
-// A mask as polygons along the borders of its pixels, as COCO and YOLO write them.
+// Traces a mask into polygons along pixel borders, as COCO and YOLO write them.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -12,7 +12,7 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A corner of a pixel: (0, 0) is the top left of the image, (width, height) its bottom right.
+/// Corner of a pixel: (0, 0) is the top left of the image, (width, height) the bottom right.
 struct polygon_point {
     std::size_t x = 0; ///< pixels from the left
     std::size_t y = 0; ///< pixels from the top
@@ -20,31 +20,30 @@ struct polygon_point {
     friend bool operator==(const polygon_point&, const polygon_point&) = default;
 };
 
-/// A closed line without the first point repeated at the end.
+/// Closed polygon; the first point is not repeated at the end.
 using polygon = std::vector<polygon_point>;
 
-/// The borders of a mask.
+/// Borders of a mask.
 struct mask_polygons {
-    std::vector<polygon> outlines; ///< one for each region of pixels that share an edge; clockwise on the screen
-    std::vector<polygon> holes;    ///< one for each hole in a region; counter-clockwise
+    std::vector<polygon> outlines; ///< one per 4-connected region; clockwise on the screen
+    std::vector<polygon> holes;    ///< one per hole in a region; counterclockwise
 };
 
-/// Follows the borders between pixels inside and outside the mask. Filling the outlines and clearing the holes gives the mask back exactly.
-/// Points lie where a border turns. O(pixels).
+/// Traces the borders between pixels inside and outside the mask. Filling the outlines and clearing the holes reproduces the mask exactly.
+/// Vertices are placed only where a border turns. O(pixels).
 [[nodiscard]] inline mask_polygons polygons_of(const mask& from) {
-    const auto inside = [&](std::size_t x, std::size_t y) {
-        return x < from.width && y < from.height && from.contains(x, y);
-    }; // x - 1 wraps around at 0
-    std::vector<std::uint8_t> seen(from.values.size()); // pixels whose top edge is part of a border that was followed
+    // x - 1 and y - 1 wrap around at 0.
+    const auto inside = [&](std::size_t x, std::size_t y) { return x < from.width && y < from.height && from.contains(x, y); };
+    std::vector<std::uint8_t> seen(from.values.size()); // pixels whose top edge belongs to a traced border
     mask_polygons found;
     for (std::size_t top = 0; top < from.height; ++top)
         for (std::size_t left = 0; left < from.width; ++left) {
             if (!inside(left, top) || inside(left, top - 1) || seen[top * from.width + left] != 0) continue;
-            // Every border has a top edge that is followed to the right, with the inside on the right-hand side.
+            // Every border has a top edge that is traced to the right, with the inside on the right-hand side.
             enum { to_right, to_bottom, to_left, to_top } heading = to_right;
             polygon line;
             std::size_t x = left, y = top;
-            std::int64_t area = 0; // twice the area, by the shoelace formula
+            std::int64_t area = 0; // twice the signed area, by the shoelace formula
             do {
                 if (heading == to_right) seen[y * from.width + x] = 1;
                 const std::size_t from_x = x, from_y = y;
@@ -52,8 +51,8 @@ struct mask_polygons {
                 y = heading == to_bottom ? y + 1 : heading == to_top ? y - 1 : y;
                 area += static_cast<std::int64_t>(from_x) * static_cast<std::int64_t>(y) -
                         static_cast<std::int64_t>(x) * static_cast<std::int64_t>(from_y);
-                // The two pixels ahead of the corner (x, y). Turning right where the right one is outside keeps pixels that meet at a
-                // corner only apart.
+                // The two pixels ahead of the corner (x, y). Turning right if the right one is outside separates pixels that touch only at
+                // a corner.
                 const bool ahead_right =
                     inside(heading == to_right || heading == to_top ? x : x - 1, heading == to_right || heading == to_bottom ? y : y - 1);
                 const bool ahead_left =
@@ -68,8 +67,9 @@ struct mask_polygons {
     return found;
 }
 
-/// All outlines and holes as one line, joined by pairs of coinciding segments where they come closest: formats with one polygon an object
-/// take it. Filled by the even-odd rule it is the mask. Empty without outlines. O(points squared) for masks of several parts.
+/// Joins all outlines and holes into one polygon, connected by pairs of coincident segments where they are closest; for formats with one
+/// polygon per object. Filled by the even-odd rule it is the mask. Empty if there are no outlines. O(points squared) for masks of several
+/// parts.
 [[nodiscard]] inline polygon joined(const mask_polygons& parts) {
     polygon line;
     const auto join = [&](const polygon& other) {
@@ -83,7 +83,7 @@ struct mask_polygons {
             for (std::size_t j = 0; j < other.size(); ++j)
                 if (const std::size_t distance = square(line[i].x, other[j].x) + square(line[i].y, other[j].y); distance < nearest)
                     nearest = distance, at = i, entry = j;
-        polygon path; // from the entry around and back, then back to the point it was left from
+        polygon path; // around from the entry and back, then back to the point of departure
         for (std::size_t j = 0; j <= other.size(); ++j) path.push_back(other[(entry + j) % other.size()]);
         path.push_back(line[at]);
         line.insert(line.begin() + static_cast<std::ptrdiff_t>(at) + 1, path.begin(), path.end());

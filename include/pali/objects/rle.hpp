@@ -1,4 +1,4 @@
-// Masks as run lengths, as COCO and pycocotools write them.
+// Run-length encoding (RLE) of masks in the format of COCO and pycocotools.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -13,12 +13,14 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A mask column by column from the top left: how many pixels are outside, then how many inside, and so on; the first number may be 0.
+/// Uncompressed RLE: run lengths in column-major order from the top left corner, alternating between outside and inside, starting with
+/// outside (may be 0).
 struct run_lengths {
-    std::size_t width = 0, height = 0; ///< pixels
-    std::vector<std::size_t> counts;   ///< pixels outside, inside, outside, ...
+    std::size_t width = 0;           ///< in pixels
+    std::size_t height = 0;          ///< in pixels
+    std::vector<std::size_t> counts; ///< run lengths: outside, inside, outside, ...
 
-    /// Pixels inside.
+    /// Number of pixels inside.
     [[nodiscard]] std::size_t area() const noexcept {
         std::size_t sum = 0;
         for (std::size_t i = 1; i < counts.size(); i += 2) sum += counts[i];
@@ -28,7 +30,7 @@ struct run_lengths {
     friend bool operator==(const run_lengths&, const run_lengths&) = default;
 };
 
-/// Runs of a mask; values of mask::inside and more are inside.
+/// Encodes a mask; values from mask::inside up are inside.
 [[nodiscard]] inline run_lengths runs_of(const mask& from) {
     run_lengths made{.width = from.width, .height = from.height, .counts = {0}};
     bool inside = false;
@@ -43,7 +45,7 @@ struct run_lengths {
     return made;
 }
 
-/// The mask, of values 0 and 255. Throws `invalid_argument` unless the counts add up to width * height.
+/// Decodes to a mask of values 0 and 255. Throws `invalid_argument` unless the counts sum to width * height.
 [[nodiscard]] inline mask mask_of(const run_lengths& runs) {
     const bool is_countable = runs.height == 0 || runs.width <= static_cast<std::size_t>(-1) / runs.height;
     std::size_t left = is_countable ? runs.width * runs.height : 0;
@@ -62,8 +64,9 @@ struct run_lengths {
     return made;
 }
 
-/// The string of pycocotools (maskApi.c, rleToString): each count, from the fourth on less the one two before it, in groups of five bits
-/// from the lowest up; a sixth bit says that more follow, and '0' is added. Its characters are '0' to 'o', among them a backslash.
+/// The compressed string of pycocotools (maskApi.c, rleToString). From the fourth count on, the count two places before is subtracted. Each
+/// value is written in groups of five bits, lowest first; a sixth bit marks continuation, and '0' is added. The characters are '0' to 'o',
+/// including the backslash.
 [[nodiscard]] inline std::string to_string(const run_lengths& runs) {
     std::string out;
     for (std::size_t i = 0; i < runs.counts.size(); ++i) {
@@ -79,9 +82,9 @@ struct run_lengths {
     return out;
 }
 
-/// Reads such a string. Throws `malformed_file` for one that no mask of width x height pixels has.
+/// Parses a compressed string. Throws `malformed_file` if it does not encode a mask of width x height pixels.
 [[nodiscard]] inline run_lengths read_runs(std::string_view text, std::size_t width, std::size_t height) {
-    constexpr std::size_t most = std::size_t{1} << 40; // pixels: far above any image, and no sum leaves 64 bits
+    constexpr std::size_t most = std::size_t{1} << 40; // pixels: far above any image, and no sum overflows 64 bits
     const auto fail = [&](const error_text& what) {
         throw error(errc::malformed_file, {"run lengths of a mask of ", width, " x ", height, ": ", what});
     };

@@ -1,4 +1,4 @@
-// Objects as YOLO trains on them: a text file an image.
+// Writes objects in YOLO's training format: one text file per image.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -14,15 +14,15 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What a line says of an object.
+/// Content of the lines.
 enum class yolo_form {
-    boxes,    ///< "class centre-x centre-y width height": data sets for detection
-    polygons, ///< "class x y x y ...": data sets for segmentation; the mask's border, or the corners of the box of an object without a mask
+    boxes,    ///< "class center-x center-y width height": detection datasets
+    polygons, ///< "class x y x y ...": segmentation datasets; the border of the mask, or the corners of the box if there is no mask
 };
 
-/// A line an object. Coordinates are shares of the image, 0 to 1, with six decimals in any locale. New labels get new numbers in
-/// `categories`. Boxes are cut at the image's edges; what has no area then is left out. A mask of several regions, or with holes, is one
-/// polygon: see joined(). Scores have no place in this format.
+/// Returns one line per object. Coordinates are fractions of the image size, 0 to 1, with six decimals in any locale. New labels get new
+/// numbers in `categories`. Boxes are clipped to the image; those without area are dropped. A mask of several regions or with holes becomes
+/// one polygon: see joined(). The format has no scores.
 [[nodiscard]] inline std::string yolo_text(const image_objects& image, category_list& categories, yolo_form form = yolo_form::boxes) {
     const auto share = [](double part) {
         const auto millionths = static_cast<std::uint64_t>(std::llround(part * 1e6));
@@ -44,7 +44,7 @@ enum class yolo_form {
         }
         const auto cut = [](float at, double side) { return std::clamp(static_cast<double>(at), 0.0, side) / side; };
         const double x0 = cut(o.box.x0, width), x1 = cut(o.box.x1, width), y0 = cut(o.box.y0, height), y1 = cut(o.box.y1, height);
-        if (!(x1 > x0 && y1 > y0)) continue; // not a number too
+        if (!(x1 > x0 && y1 > y0)) continue; // drops NaN too
         out += std::to_string(categories.number_of(o.label));
         if (form == yolo_form::boxes) out += share((x0 + x1) / 2) + share((y0 + y1) / 2) + share(x1 - x0) + share(y1 - y0);
         else out += share(x0) + share(y0) + share(x1) + share(y0) + share(x1) + share(y1) + share(x0) + share(y1);

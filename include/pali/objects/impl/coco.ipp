@@ -1,4 +1,4 @@
-// Bodies of coco.hpp.
+// Implementation of coco.hpp.
 #pragma once
 
 #include <pali/core/require_path.ipp>
@@ -20,7 +20,7 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace object_detail {
 
-/// The smallest rectangle around the pixels inside, right and bottom excluded, and their number.
+/// Bounding rectangle (right and bottom exclusive) and number of the pixels inside.
 struct mask_extent {
     std::size_t x0 = 0, y0 = 0, x1 = 0, y1 = 0, pixels = 0;
 
@@ -34,7 +34,7 @@ struct mask_extent {
     }
 };
 
-/// A list of polygons, or run lengths as pycocotools compresses them.
+/// A list of polygons, or RLE in pycocotools' compressed form.
 [[nodiscard]] PALI_INLINE nlohmann::ordered_json coco_segmentation(const mask& from, coco_masks form) {
     const mask_polygons borders = form == coco_masks::run_lengths ? mask_polygons() : polygons_of(from);
     if (form == coco_masks::run_lengths || borders.outlines.empty() || (form == coco_masks::automatic && !borders.holes.empty()))
@@ -50,7 +50,7 @@ struct mask_extent {
     return list;
 }
 
-/// What makes the entries of a data set: names that are there, and ids.
+/// Creates the entries of a dataset; tracks known names and the last ids.
 struct coco_entries {
     using json = nlohmann::ordered_json;
 
@@ -59,7 +59,7 @@ struct coco_entries {
     std::map<std::string, std::int64_t> categories; // name -> id
     std::int64_t last_image = 0, last_annotation = 0, last_category = 0;
 
-    /// The id of a label's category, which is put behind `list` where it is new.
+    /// The id of the label's category; appends a new category to `list`.
     std::int64_t category_of(const std::string& label, json& list) {
         std::string name = category_name(label);
         const auto [found, is_new] = categories.try_emplace(name, last_category + 1);
@@ -67,7 +67,7 @@ struct coco_entries {
         return found->second;
     }
 
-    /// The entry in "images"; annotations() is to follow. Throws what coco_writer::add() throws.
+    /// Creates the "images" entry; call annotation() next, for each object. Throws as coco_writer::add() does.
     [[nodiscard]] json image(const image_objects& image) {
         if (image.file.empty() || files.contains(image.file))
             throw error(errc::invalid_argument, {"coco_writer: ", in_quotes(image.file), " is no name, or has been added before"});
@@ -80,7 +80,7 @@ struct coco_entries {
         return made;
     }
 
-    /// The entry in "annotations" of an object in the image that was added last.
+    /// Creates the "annotations" entry of an object in the image added last.
     [[nodiscard]] json annotation(const object& o, json& category_list) {
         const double x = to_hundredths(static_cast<double>(o.box.x0)), y = to_hundredths(static_cast<double>(o.box.y0));
         const double width = std::max(to_hundredths(static_cast<double>(o.box.x1) - x), 0.0);
@@ -102,7 +102,7 @@ struct coco_entries {
     }
 };
 
-/// On one line. What was read from a file may hold anything: bytes that are not UTF-8 become U+FFFD.
+/// Serializes on one line. Values read from a file may hold anything: invalid UTF-8 becomes U+FFFD.
 [[nodiscard]] PALI_INLINE std::string coco_text(const nlohmann::ordered_json& value) {
     return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -134,7 +134,7 @@ PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path, coc
     parts& p = *made.m_parts;
     p.document = nlohmann::ordered_json::parse(in, nullptr, false);
     if (!p.document.is_object()) fail("is no JSON object");
-    // Each entry of a list has an id of its own, from 1 on: what is added later goes on behind the last.
+    // Each entry of a list needs a unique id; new entries continue after the largest.
     const auto read_list = [&](const char* list, std::int64_t& last, auto&& entry) {
         if (!p.document.contains(list) || !p.document[list].is_array()) fail({"has no list \"", list, "\""});
         std::set<std::int64_t> ids;

@@ -1,4 +1,4 @@
-// Bodies of coco_file.hpp.
+// Implementation of coco_file.hpp.
 #pragma once
 
 #include <pali/core/write_file.hpp>
@@ -15,8 +15,8 @@
 namespace pali { inline namespace PALI_ABI {
 
 struct coco_file::parts {
-    file_writer file;            // up to the images
-    std::filesystem::path aside; // annotations, which come behind all images
+    file_writer file;            // receives the images first
+    std::filesystem::path aside; // annotations, which follow all images in the file
     std::fstream annotations;
     object_detail::coco_entries entries;
     nlohmann::ordered_json categories = nlohmann::ordered_json::array();

@@ -1,4 +1,4 @@
-// Bodies of json_lines.hpp.
+// Implementation of json_lines.hpp.
 #pragma once
 
 #include <pali/core/require_path.ipp>
@@ -37,7 +37,7 @@ PALI_INLINE std::string objects_json(const image_objects& image) {
 
 namespace object_detail {
 
-/// The file that a line is about; empty where it is no such object.
+/// The file that a line describes; empty if the line is not such an object.
 [[nodiscard]] PALI_INLINE std::string file_of_line(const std::string& line) {
     return name_of(nlohmann::ordered_json::parse(line, nullptr, false), "file");
 }
@@ -50,7 +50,7 @@ PALI_INLINE void append(const std::filesystem::path& path, const std::string& te
     out.write(text.data(), static_cast<std::streamsize>(text.size()));
     out.close();
     if (out) return;
-    if (!failure) std::filesystem::resize_file(path, before, failure); // half a line would spoil the next one
+    if (!failure) std::filesystem::resize_file(path, before, failure); // half a line would corrupt the next one
     throw error(errc::cannot_write, {path.string(), ": cannot be written; is the folder there, writable and not full?"});
 }
 
@@ -61,12 +61,12 @@ PALI_INLINE json_lines::json_lines(const std::filesystem::path& path) : m_path(p
     std::error_code failure;
     if (!std::filesystem::exists(path, failure)) return;
     std::ifstream in = detail::open_file(path);
-    std::uintmax_t whole = 0; // bytes of lines that have their end
+    std::uintmax_t whole = 0; // bytes of complete lines
     std::size_t number = 1;
     for (std::string line; std::getline(in, line); ++number) {
         const std::string file = object_detail::file_of_line(line);
-        const bool is_last = in.eof(); // and has no end
-        // Only what looks like our own line is taken away: the file may be somebody's by mistake.
+        const bool is_last = in.eof(); // without a line break
+        // Only removes what looks like a line of ours: the path may be another file by mistake.
         const bool is_ours = beginning.starts_with(std::string_view(line).substr(0, beginning.size()));
         if (is_last && file.empty() && is_ours) {
             in.close();

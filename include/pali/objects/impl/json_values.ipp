@@ -1,4 +1,4 @@
-// What the JSON formats share: numbers and texts that are valid JSON whatever they come from.
+// Shared helpers of the JSON formats: numbers and strings that are valid JSON whatever the input.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -16,15 +16,15 @@
 
 namespace pali { inline namespace PALI_ABI { namespace object_detail {
 
-/// A number with so many decimals; 0 for one that is not finite, which JSON cannot write.
+/// Rounds to 1 / steps; 0 for values that are not finite, which JSON cannot represent.
 [[nodiscard]] inline double rounded(double value, double steps) noexcept {
     const double scaled = std::round(value * steps) / steps;
-    return std::isfinite(scaled) ? scaled + 0.0 : 0.0; // + 0.0: no "-0.0"
+    return std::isfinite(scaled) ? scaled + 0.0 : 0.0; // + 0.0: avoids "-0.0"
 }
 [[nodiscard]] inline double to_hundredths(double value) noexcept { return rounded(value, 100); }
 [[nodiscard]] inline double score_value(float score) noexcept { return rounded(static_cast<double>(score), 1e6); }
 
-/// The text with U+FFFD for bytes that are no UTF-8.
+/// Replaces invalid UTF-8 by U+FFFD.
 [[nodiscard]] inline std::string utf8_of(std::string_view text) {
     std::string out;
     append_utf8(out, text);
@@ -39,7 +39,7 @@ namespace pali { inline namespace PALI_ABI { namespace object_detail {
     return out;
 }
 
-/// The bytes of hexadecimal(); empty where the text is not such.
+/// Inverse of hexadecimal(); empty if the text is invalid.
 [[nodiscard]] inline std::string from_hexadecimal(std::string_view text) {
     const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; };
     std::string out;
@@ -51,14 +51,14 @@ namespace pali { inline namespace PALI_ABI { namespace object_detail {
     return out;
 }
 
-/// Adds a file name as `key`. One that is not UTF-8 is written with U+FFFD, and its bytes in hexadecimal as `key`_bytes: two names that
-/// differ in such bytes stay two.
+/// Adds a file name as `key`. A name that is not valid UTF-8 is written with U+FFFD, and its bytes in hexadecimal as `key`_bytes, so that
+/// names that differ only in such bytes stay distinct.
 inline void add_name(nlohmann::ordered_json& to, const std::string& key, std::string_view name) {
     to[key] = utf8_of(name);
     if (!is_utf8(name)) to[key + "_bytes"] = hexadecimal(name);
 }
 
-/// The name that add_name() wrote, byte for byte; empty where there is none.
+/// The name written by add_name(), byte for byte; empty if there is none.
 [[nodiscard]] inline std::string name_of(const nlohmann::ordered_json& from, const std::string& key) {
     const auto text = [&](const std::string& member) {
         const auto found = from.is_object() ? from.find(member) : from.end();

@@ -1,4 +1,4 @@
-// Body of labelme.hpp.
+// Implementation of labelme.hpp.
 #pragma once
 
 #include <pali/image/impl/base64.ipp>
@@ -15,7 +15,8 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace object_detail {
 
-/// The rectangle of pixels inside, last row and column included, and what it holds as grey bytes 0 and 255; nothing when no pixel is.
+/// Bounding rectangle of the pixels inside (last row and column inclusive) and its content as gray bytes 0 and 255; empty if no pixel is
+/// inside.
 struct mask_cutout {
     std::size_t x0 = 0, y0 = 0, x1 = 0, y1 = 0;
     std::vector<std::uint8_t> grey;
@@ -60,7 +61,7 @@ PALI_INLINE std::string labelme_text(const image_objects& image) {
                            {"shapes", std::move(shapes)}, {"imagePath", object_detail::utf8_of(image.file)},
                            {"imageData", nullptr},        {"imageHeight", image.height},
                            {"imageWidth", image.width}};
-    return document.dump(2, ' ', true) + '\n'; // labelme opens it in the encoding of the machine: ASCII is part of each
+    return document.dump(2, ' ', true) + '\n'; // labelme reads files in the system encoding; ASCII is valid in all of them
 }
 
 }} // namespace pali::PALI_ABI
