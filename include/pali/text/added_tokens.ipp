@@ -1,5 +1,5 @@
-// Tokens that are cut out of a text before it is encoded, and added_tokens.json, one source of them: {"<image>": 257152}. Included by
-// bodies only.
+// Added tokens, which are cut out of a text before it is encoded, and the parser of added_tokens.json, e.g. {"<image>": 257152}.
+// Implementation header.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -21,18 +21,18 @@
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// A token and how it is matched; the flags are those of transformers' AddedToken.
+/// An added token and its matching rules; the flags are those of transformers' AddedToken.
 struct added_token {
     std::string text;
     token id = 0;
-    bool special = false;     ///< left out of decoded text
-    bool normalized = false;  ///< matched after spaces became U+2581
-    bool single_word = false; ///< only between characters that belong to no word
-    bool lstrip = false;      ///< takes the white space before it
-    bool rstrip = false;      ///< takes the white space after it
+    bool special = false;     ///< omitted from decoded text
+    bool normalized = false;  ///< matched after spaces are replaced by U+2581
+    bool single_word = false; ///< matched only between non-word characters
+    bool lstrip = false;      ///< absorbs the white space before it
+    bool rstrip = false;      ///< absorbs the white space after it
 };
 
-/// Reads the contents of added_tokens.json. Throws errc::malformed_tokenizer with `file` and what is wrong.
+/// Parses the contents of added_tokens.json. Throws errc::malformed_tokenizer with `file` and the reason.
 [[nodiscard]] PALI_INLINE std::vector<added_token> read_added_tokens(std::string_view contents, const std::string& file) {
     const auto fail = [&](const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": ", what}); };
     const nlohmann::json document = parse_strict_json(contents, fail);
@@ -51,11 +51,11 @@ struct added_token {
     return tokens;
 }
 
-/// Finds added tokens in a text: the leftmost match, and of those that begin there the longest. A trie, with the edges in one hash table.
+/// Finds added tokens in a text, leftmost-longest. A trie whose edges are in one hash table.
 class added_token_finder {
 public:
-    /// Of two equal texts the later counts (in transformers it is random which). `text` is what is searched for: that of the token, or as
-    /// it is after normalization.
+    /// Adds a token. `text` is the pattern: the token's text, possibly normalized. Of two equal patterns the last one wins (in transformers
+    /// the choice is random).
     void add(std::string_view text, const added_token& one) {
         std::uint32_t node = 0;
         for (const char c : text) {
@@ -68,10 +68,10 @@ public:
         m_begins[static_cast<unsigned char>(text.front())] = true;
     }
 
-    /// Calls `on_text(part)` and `on_token(id)` for what the text consists of, in order. The text is valid UTF-8.
+    /// Calls `on_text(part)` and `on_token(id)` for the parts of the text, in order. The text must be valid UTF-8.
     template <class On_text, class On_token>
     void split(std::string_view text, On_text&& on_text, On_token&& on_token) const {
-        std::size_t begin = 0; // of the text that is not yet reported
+        std::size_t begin = 0; // start of the text not reported yet
         for (std::size_t at = 0; at < text.size();) {
             const auto [length, one] = longest_at(text.substr(at));
             if (length == 0) {
@@ -84,8 +84,8 @@ public:
             if (one->lstrip) first = std::max(begin, first - white_space_at_end(text.substr(0, first)));
             if (one->rstrip) last += white_space_at_begin(text.substr(last));
             if (begin < first) on_text(text.substr(begin, first - begin));
-            if (first < last) on_token(one->id); // empty where an earlier token took the white space that this one is
-            begin = last;                        // a token that begins within the white space is found all the same, as in transformers
+            if (first < last) on_token(one->id); // false if an earlier token has absorbed this white-space token
+            begin = last;                        // still finds a token that starts within the absorbed white space, as in transformers
         }
         if (begin < text.size()) on_text(text.substr(begin));
     }
@@ -115,7 +115,7 @@ private:
     }
 
     std::unordered_map<std::uint64_t, std::uint32_t> m_edges;
-    std::vector<std::uint32_t> m_tokens = {nothing}; // of each node, an index into m_added
+    std::vector<std::uint32_t> m_tokens = {nothing}; // per node, an index into m_added
     std::vector<added_token> m_added;
     std::vector<bool> m_begins = std::vector<bool>(256); // first bytes of all tokens
 };

@@ -1,4 +1,4 @@
-// Byte-pair encoding as transformers runs it: the pair of the lowest rank is merged first. Included by bodies only.
+// Byte-pair encoding (BPE) as in transformers: the pair of the lowest rank is merged first. Implementation header.
 #pragma once
 
 #include <pali/core/utf8.hpp>
@@ -17,17 +17,17 @@
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// Two pieces and the piece that they are merged into, by id.
+/// A BPE merge: ids of the two pieces and of the result.
 struct piece_merge {
     std::uint32_t left = 0, right = 0, result = 0;
 };
 
-/// The merges of a tokenizer.json: a hash table from two ids to the rank and the id of the result. 16 bytes an entry, at most two thirds
-/// full.
+/// Merges of a tokenizer.json: an open-addressing hash table from a pair of ids to the rank and the merge. 16 bytes per entry, load factor
+/// at most 2/3.
 class merge_table {
 public:
     merge_table() = default;
-    /// The ranks are the positions in the list; of two equal pairs the later counts, as in transformers.
+    /// The rank is the position in the list. Of two equal pairs the last one wins, as in transformers.
     explicit merge_table(const std::vector<piece_merge>& merges) : m_entries(std::bit_ceil(merges.size() + merges.size() / 2 + 1)) {
         for (std::size_t rank = 0; rank < merges.size(); ++rank) {
             entry& e = m_entries[place_of(merges[rank].left, merges[rank].right)];
@@ -39,7 +39,7 @@ public:
         piece_merge merge;
         std::uint32_t rank = 0; // 0: free
     };
-    /// The entry of a pair; its rank is 0 where the pair is not merged.
+    /// The entry of a pair; its rank is 0 if the pair cannot be merged.
     [[nodiscard]] const entry& find(std::uint32_t left, std::uint32_t right) const noexcept { return m_entries[place_of(left, right)]; }
 
 private:
@@ -54,10 +54,10 @@ private:
     std::vector<entry> m_entries = std::vector<entry>(1);
 };
 
-/// Merges the characters of a text into pieces. O(n log n): a heap of the pairs that may be merged, over a linked list of symbols.
+/// Merges the characters of a text into pieces. O(n log n): a heap of candidate pairs over a linked list of symbols.
 ///
-/// Without a table of merges every pair whose joined text is a piece may be merged, ranked by the id of that piece and then by the length
-/// of the left part: that is the list transformers derives from a tokenizer.model. Control pieces are never formed. Refers to its
+/// Without a merge table, a pair can be merged if its concatenation is a piece. The rank is the id of that piece, then the length of the
+/// left part: the same list that transformers derives from a tokenizer.model. Control pieces are never formed. Keeps references to its
 /// arguments.
 class piece_merger {
 public:
@@ -71,7 +71,7 @@ public:
         }
     }
 
-    /// Appends the ids of a text that is valid UTF-8, with U+2581 for spaces. Shorter than 2^31 bytes.
+    /// Appends the ids of `text`: valid UTF-8, U+2581 for spaces, shorter than 2^31 bytes.
     void encode(std::string_view text, std::vector<token>& out) const {
         std::vector<symbol> symbols = characters_of(text);
         const auto candidates = [](const candidate& a, const candidate& b) { return a.rank != b.rank ? a.rank > b.rank : a.at > b.at; };
@@ -85,9 +85,9 @@ public:
             const candidate best = heap.top();
             heap.pop();
             symbol& left = symbols[best.at];
-            if (left.id == none || left.next == none) continue; // merged meanwhile, or the last
+            if (left.id == none || left.next == none) continue; // stale: already merged, or the last symbol
             symbol& right = symbols[left.next];
-            if (const auto now = find(left.id, right.id, joined); !now || now->id != best.id) continue; // another pair stands there now
+            if (const auto now = find(left.id, right.id, joined); !now || now->id != best.id) continue; // stale: another pair is here now
             left.id = best.id;
             left.next = right.next;
             right.id = none;
@@ -108,14 +108,15 @@ private:
     };
     struct candidate {
         std::uint64_t rank = 0;
-        std::uint32_t at = 0, id = 0; // of the left symbol; of the result
+        std::uint32_t at = 0, id = 0; // position of the left symbol; id of the result
     };
     struct ranked {
         std::uint64_t rank = 0;
         std::uint32_t id = 0;
     };
 
-    /// One symbol a character; bytes for a character that is no piece; one unknown piece for a run of what is not even that.
+    /// One symbol per character. A character without a piece becomes byte pieces; a run of characters without those becomes one unknown
+    /// piece.
     [[nodiscard]] std::vector<symbol> characters_of(std::string_view text) const {
         std::vector<symbol> symbols;
         symbols.reserve(text.size());
@@ -124,7 +125,7 @@ private:
             if (at > 0) symbols.back().next = at;
             symbols.push_back({id, at > 0 ? at - 1 : none, none});
         };
-        bool unknown = false; // a run of unknown characters is not yet written: as in transformers it follows byte pieces within the run
+        bool unknown = false; // a pending run of unknown characters; as in transformers, written after byte pieces within the run
         for (std::size_t at = 0; at < text.size();) {
             const std::string_view character = text.substr(at, std::max<std::size_t>(first_character(text.substr(at)).length, 1));
             at += character.size();
@@ -164,7 +165,7 @@ private:
     const vocabulary& m_words;
     const merge_table* m_merges;
     std::uint32_t m_unknown;
-    std::vector<std::uint32_t> m_bytes = std::vector<std::uint32_t>(256); // ids of byte pieces
+    std::vector<std::uint32_t> m_bytes = std::vector<std::uint32_t>(256); // ids of the byte pieces
 };
 
 }}} // namespace pali::PALI_ABI::detail

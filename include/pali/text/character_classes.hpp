@@ -1,5 +1,5 @@
-// What belongs to a word and what is white space, for added tokens with the flags single_word, lstrip and rstrip. The table of words was printed by
-// tests/golden/tokenizer_json.py --words (tokenizers 0.23.3).
+// Unicode character classes (word characters, white space) for added tokens with the flags single_word, lstrip and rstrip. The table of
+// word characters was printed by tests/golden/tokenizer_json.py --words (tokenizers 0.23.3).
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -12,7 +12,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// Code points from `first` to `last`.
+/// Inclusive range of code points.
 struct code_range {
     char32_t first, last;
 };
@@ -147,32 +147,32 @@ inline constexpr code_range word_characters[] = {
 /// \s of Unicode regular expressions.
 inline constexpr code_range white_space[] = {{0x09, 0x0d}, {0x20, 0x20}, {0x85, 0x85}, {0xa0, 0xa0}, {0x1680, 0x1680}, {0x2000, 0x200a}, {0x2028, 0x2029}, {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}};
 
-/// Whether a sorted table of ranges contains a character.
+/// Whether a sorted table of ranges contains the character.
 template <std::size_t N>
 [[nodiscard]] bool is_in(const code_range (&table)[N], const utf8_character& c) noexcept {
     const auto after = std::upper_bound(std::begin(table), std::end(table), c.code, [](char32_t code, const code_range& range) { return code < range.first; });
     return c.length > 0 && after != std::begin(table) && c.code <= std::prev(after)->last;
 }
 
-/// The last character of a valid UTF-8 text; of length 0 where the text is empty.
+/// The last character of a valid UTF-8 text; has length 0 if the text is empty.
 [[nodiscard]] inline utf8_character last_character(std::string_view text) noexcept {
     std::size_t at = text.size();
     while (at > 0 && (static_cast<unsigned char>(text[--at]) & 0xc0) == 0x80) {}
     return first_character(text.substr(at));
 }
 
-/// Whether a text begins with a character of a word.
+/// Whether a text begins with a word character.
 [[nodiscard]] inline bool begins_with_word(std::string_view text) noexcept { return is_in(word_characters, first_character(text)); }
-/// Whether a text ends with one.
+/// Whether a text ends with a word character.
 [[nodiscard]] inline bool ends_with_word(std::string_view text) noexcept { return is_in(word_characters, last_character(text)); }
 
-/// Bytes of white space at the beginning.
+/// Number of bytes of leading white space.
 [[nodiscard]] inline std::size_t white_space_at_begin(std::string_view text) noexcept {
     std::size_t bytes = 0;
     for (utf8_character c; is_in(white_space, c = first_character(text.substr(bytes)));) bytes += c.length;
     return bytes;
 }
-/// Bytes of white space at the end.
+/// Number of bytes of trailing white space.
 [[nodiscard]] inline std::size_t white_space_at_end(std::string_view text) noexcept {
     const std::size_t all = text.size();
     for (utf8_character c; is_in(white_space, c = last_character(text));) text.remove_suffix(c.length);

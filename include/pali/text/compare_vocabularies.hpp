@@ -1,4 +1,4 @@
-// Whether the two files of one vocabulary agree, for a folder that has both.
+// Compares the two vocabulary files of a folder.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -9,12 +9,11 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// How tokenizer.model and tokenizer.json of a folder differ: pieces, merges, tokens that transformers cuts out of a text. One sentence a
-/// difference, ten at most; none where the folder does not have both files. A tokenizer opens the folder regardless, as long as the added
-/// tokens agree: this is for `pali inspect`.
+/// Differences between tokenizer.model and tokenizer.json of a folder: pieces, merges, and the tokens that transformers cuts out of a text.
+/// One sentence per difference, at most ten; empty unless the folder has both files. tokenizer opens such a folder anyway if the added
+/// tokens agree: this function is for `pali inspect`.
 ///
-/// Throws errc::cannot_open, errc::malformed_tokenizer and errc::unsupported_format as tokenizer does. Half a second for Gemma's
-/// vocabulary.
+/// Throws errc::cannot_open, errc::malformed_tokenizer and errc::unsupported_format as tokenizer does. Takes 0.5 s for Gemma's vocabulary.
 [[nodiscard]] std::vector<std::string> compare_vocabularies(const std::filesystem::path& folder);
 
 }} // namespace pali::PALI_ABI

@@ -1,4 +1,4 @@
-// Body of compare_vocabularies.hpp.
+// Implementation of compare_vocabularies.hpp.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -21,7 +21,7 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-/// In how many ways pieces can be cut in two pieces: as many merges does transformers derive from a tokenizer.model.
+/// Number of ways to split pieces into two pieces, which is the number of merges that transformers derives from a tokenizer.model.
 [[nodiscard]] PALI_INLINE std::size_t count_merges(const vocabulary& words) {
     std::size_t merges = 0;
     for (const model_piece& piece : words.pieces)
@@ -52,7 +52,7 @@ PALI_INLINE std::vector<std::string> compare_vocabularies(const std::filesystem:
     const auto& theirs = json.words.pieces;
     if (ours.size() != theirs.size()) report({"has ", theirs.size(), " pieces, and tokenizer.model ", ours.size()});
     for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) {
-        const int byte = detail::byte_of_piece(ours[i].text); // transformers 4 wrote the tabulator itself, for <0x09>
+        const int byte = detail::byte_of_piece(ours[i].text); // transformers 4 wrote a literal tab for <0x09>
         const bool same_byte = byte >= 0 && theirs[i].text.size() == 1 && static_cast<unsigned char>(theirs[i].text[0]) == byte;
         if (ours[i].text != theirs[i].text && !same_byte)
             report({"has the piece ", in_quotes(theirs[i].text), " at id ", i, ", and tokenizer.model ", in_quotes(ours[i].text)});

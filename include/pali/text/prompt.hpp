@@ -1,4 +1,4 @@
-// The sequence a model is given: image tokens, BOS, the prompt, a newline.
+// Prompt layout: image tokens, BOS, the prompt, a newline.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -14,9 +14,9 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What is encoded of a prompt as people write it: without what the layout adds by itself, leading "<image>" and "<bos>" in any number,
-/// with the white space before and after each of them, and one trailing "\n" or "\r\n". All else stays as it is, as in transformers: other
-/// spaces at either end, newlines inside.
+/// The part of a user's prompt that is encoded. Removes what the layout adds itself: leading "<image>" and "<bos>" in any number, with the
+/// white space around each, and one trailing "\n" or "\r\n". Everything else is kept, as in transformers: other spaces at either end,
+/// newlines inside.
 [[nodiscard]] inline std::string_view read_prompt(std::string_view prompt) noexcept {
     constexpr std::string_view image = "<image>", bos = "<bos>";
     std::string_view text = prompt;
@@ -35,16 +35,16 @@ namespace pali { inline namespace PALI_ABI {
     return text;
 }
 
-/// Tokens of a whole prompt.
+/// Tokens of a complete prompt.
 struct prompt_layout {
-    std::vector<token> tokens;    ///< `image_tokens` times `<image>`, BOS, the prompt, "\n"
-    std::size_t image_tokens = 0; ///< of all images together
+    std::vector<token> tokens;    ///< `<image>` x image_tokens, BOS, the prompt, "\n"
+    std::size_t image_tokens = 0; ///< for all images together
 };
 
-/// Lays out a prompt, cleaned by read_prompt. The newline is tokenised apart, as in training: a prompt that ends with one more does not
-/// merge with it. `image_token_count` is that of all images. Throws errc::invalid_prompt for "<image>" or "<bos>" behind other text,
-/// where they have no meaning; errc::missing_token when image tokens are asked for and `<image>` has no id; and what tokenizer::encode
-/// throws.
+/// Lays out a prompt after read_prompt(). The newline is tokenized separately, as in training, so that it does not merge with a newline at
+/// the end of the prompt. `image_token_count` is the total over all images. Throws errc::invalid_prompt if "<image>" or "<bos>" follows
+/// other text, where they have no meaning; errc::missing_token if image tokens are needed and `<image>` has no id; and whatever
+/// tokenizer::encode throws.
 [[nodiscard]] inline prompt_layout layout_prompt(const tokenizer& text, std::string_view prompt, std::size_t image_token_count) {
     prompt_layout out{{}, image_token_count};
     const std::string_view read = read_prompt(prompt);
@@ -63,13 +63,13 @@ struct prompt_layout {
 
 namespace prompt_detail {
 
-/// The 35 languages of COCO-35L, in which PaliGemma was trained to answer (big_vision, configs/proj/paligemma/transfers/coco35l.py), and
+/// The 35 languages of COCO-35L in which PaliGemma was trained to answer (big_vision, configs/proj/paligemma/transfers/coco35l.py), and
 /// English of other tasks.
 inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "da", "de", "el", "en", "es", "fa", "fi", "fil", "fr",
                                                             "he", "hi", "hr",  "hu", "id", "it", "iw", "ja", "ko", "mi", "nl",  "no",
                                                             "pl", "pt", "quz", "ro", "ru", "sv", "sw", "te", "th", "tr", "uk",  "vi"};
 
-/// Whether a word may name a language: two or three letters, and perhaps a script or region, as zh-Hans.
+/// Whether a word may name a language: two or three letters, optionally with a script or region, as in zh-Hans.
 [[nodiscard]] inline bool is_language(std::string_view word) noexcept {
     const auto letters = [](std::string_view part, std::size_t least, std::size_t most) {
         return part.size() >= least && part.size() <= most &&
@@ -79,7 +79,7 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "
     return letters(word.substr(0, dash), 2, 3) && (dash == std::string_view::npos || letters(word.substr(dash + 1), 2, 8));
 }
 
-/// Whether a prompt begins with a verb and a language of the training data.
+/// Whether a prompt begins with `verb` and a language of the training data.
 [[nodiscard]] inline bool begins_with(std::string_view prompt, std::string_view verb) noexcept {
     if (!prompt.starts_with(verb)) return false;
     prompt.remove_prefix(verb.size());
@@ -89,8 +89,9 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "
 
 } // namespace prompt_detail
 
-/// "caption en", as PaliGemma was trained with it (big_vision, configs/proj/paligemma/transfers). `language` is "en", "de", ..., or a whole
-/// prompt for captions: "caption en", "cap en", "describe en", "caption" and where to look. Throws errc::invalid_prompt for anything else.
+/// A caption prompt such as "caption en", in PaliGemma's training format (big_vision, configs/proj/paligemma/transfers). `language` is
+/// "en", "de", ..., or a complete caption prompt: "caption en", "cap en" or "describe en", possibly with more words. Throws
+/// errc::invalid_prompt for anything else.
 [[nodiscard]] inline std::string caption_prompt(std::string_view language) {
     const std::string_view text = read_prompt(language);
     for (const std::string_view verb : {"caption ", "cap ", "describe "})
@@ -100,8 +101,8 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "
                     {in_quotes(text), " is neither a language (en, de, zh-Hans) nor a prompt for captions (caption en, describe en)"});
     return "caption " + std::string(text);
 }
-/// "answer en where is the cat?", from the same. `question` may be the whole prompt: "answer de ..." and "question en ..." stay as they
-/// are. Throws errc::invalid_prompt for a `language` that is none.
+/// A question prompt such as "answer en where is the cat?", in the same format. If `question` is already a complete prompt ("answer de
+/// ...", "question en ..."), it is kept. Throws errc::invalid_prompt if `language` is not a language.
 [[nodiscard]] inline std::string answer_prompt(std::string_view question, std::string_view language) {
     const std::string_view text = read_prompt(question);
     if (prompt_detail::begins_with(text, "answer ") || prompt_detail::begins_with(text, "question ")) return std::string(text);
@@ -110,7 +111,7 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "
     return "answer " + std::string(language) + ' ' + std::string(text);
 }
 
-/// Tokens of an answer, to be scored or learned: the text as it is, and EOS.
+/// Tokens of an answer, for scoring or training: the unmodified text and EOS.
 [[nodiscard]] inline std::vector<token> encode_answer(const tokenizer& text, std::string_view answer) {
     std::vector<token> out = text.encode(answer);
     out.push_back(text.eos());

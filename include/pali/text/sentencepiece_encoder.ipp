@@ -1,4 +1,4 @@
-// sentencepiece, which encodes with a tokenizer.model wherever it gives the ids of transformers. Included by bodies only.
+// Encodes with sentencepiece where its ids are known to equal those of transformers. Implementation header.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -19,7 +19,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// Prepares sentencepiece's own tables on a thread: Gemma's take a tenth of a second, and no text is encoded before an image was seen.
+/// Builds sentencepiece's tables on a background thread: Gemma's take 0.1 s, and the image is usually processed before any text is encoded.
 class sentencepiece_encoder {
 public:
     /// `model` and `file` (for messages) must outlive the encoder.
@@ -31,15 +31,15 @@ public:
                     m_refusal = status.ToString();
             } catch (const std::bad_alloc&) {
                 m_out_of_memory = true;
-            } catch (const std::exception& e) { // from its search tree, among others
+            } catch (const std::exception& e) { // from its trie, for example
                 m_refusal = e.what();
             }
         });
     }
 
-    /// Appends the ids of a text with U+2581 for spaces, or returns false: where they could differ from those of transformers, since
-    /// sentencepiece takes the longest piece of several spaces first and never forms a byte piece; and for long texts, on which
-    /// piece_merger is twice as fast. Waits for the thread. Throws errc::malformed_tokenizer, errc::invalid_prompt, std::bad_alloc.
+    /// Appends the ids of a text with U+2581 for spaces. Returns false if the ids may differ from those of transformers (sentencepiece
+    /// prefers the longest piece of several spaces and never forms a byte piece), and for long texts, on which piece_merger is twice as
+    /// fast. Waits for the thread. Throws errc::malformed_tokenizer, errc::invalid_prompt, std::bad_alloc.
     bool encode(std::string_view text, std::vector<token>& out) const {
         std::call_once(m_waited, [this] { m_loading.join(); });
         if (m_out_of_memory) throw std::bad_alloc();
@@ -56,10 +56,9 @@ public:
     }
 
 private:
-    /// transformers ranks a merge by the id of its result, sentencepiece by its score: the same order if scores fall as ids rise. Among
-    /// merges with the same result the order has no effect: whatever stands around it, a piece is always formed from the same two parts,
-    /// since no merge crosses its ends before. sentencepiece alone splits unused pieces, and keeps user-defined ones whole where spaces are
-    /// part of them.
+    /// transformers ranks a merge by the id of its result, sentencepiece by its score: the same order if scores strictly fall as ids rise.
+    /// The order among merges with the same result does not matter: a piece is always formed from the same two parts, because no earlier
+    /// merge crosses its ends. Only sentencepiece splits unused pieces and keeps user-defined pieces whole if they contain spaces.
     [[nodiscard]] static bool gives_ids_of_transformers(const sentencepiece_model& model) {
         constexpr std::string_view space = "\xE2\x96\x81";
         const model_piece* before = nullptr;
@@ -83,7 +82,7 @@ private:
     mutable std::once_flag m_waited;
     std::string m_refusal;
     bool m_out_of_memory = false;
-    mutable std::jthread m_loading; // the last member: ends before what it works on
+    mutable std::jthread m_loading; // last member: joined before the members it uses are destroyed
 };
 
 }}} // namespace pali::PALI_ABI::detail

@@ -1,5 +1,5 @@
-// The protobuf inside tokenizer.model, read and checked before sentencepiece sees it: sentencepiece trusts the file, and logs to standard
-// error. Included by bodies only.
+// Parser for tokenizer.model (protobuf). Validates the file before sentencepiece sees it, because sentencepiece trusts it and logs to
+// standard error. Implementation header.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -17,24 +17,24 @@
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// The parts of a ModelProto that matter to a vocabulary of Gemma's kind; views into the bytes that were read. The initial values are those
-/// of sentencepiece_model.proto.
+/// The fields of a ModelProto that matter for a Gemma-style vocabulary; views into the parsed bytes. Defaults as in
+/// sentencepiece_model.proto.
 struct sentencepiece_model : vocabulary {
     std::uint64_t model_type = 1;
     bool byte_fallback = false, whitespace_as_suffix = false;
     bool charsmap = false, dummy_prefix = true, remove_extra_whitespaces = true, escape_whitespaces = true, denormalizer = false;
 };
 
-/// Fields of a protobuf message, one after the other.
+/// Iterates over the fields of a protobuf message.
 class protobuf_reader {
 public:
     protobuf_reader(std::string_view bytes, const std::string& file) : m_rest(bytes), m_file(file) {}
 
-    std::uint64_t number = 0;  ///< of the field
-    std::uint64_t value = 0;   ///< of a varint or fixed field
-    std::string_view contents; ///< of a field with a length
+    std::uint64_t number = 0;  ///< field number
+    std::uint64_t value = 0;   ///< value of a varint or fixed-size field
+    std::string_view contents; ///< contents of a length-delimited field
 
-    /// Reads the next field; false at the end. Throws errc::malformed_tokenizer.
+    /// Advances to the next field; false at the end. Throws errc::malformed_tokenizer.
     bool next() {
         if (m_rest.empty()) return false;
         const std::uint64_t tag = varint();
@@ -106,7 +106,7 @@ private:
     std::uint64_t m_wire = 0;
 };
 
-/// Checks what sentencepiece trusts: see check_pieces; besides, the byte pieces are complete or absent.
+/// Checks what sentencepiece trusts: check_pieces(), and byte pieces must be complete or absent.
 PALI_INLINE void check_model_pieces(sentencepiece_model& model, const std::string& file) {
     const auto fail = [&](const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": ", what}); };
     if (model.pieces.empty()) fail("holds no pieces; it is no sentencepiece model");
@@ -129,7 +129,7 @@ PALI_INLINE void check_model_pieces(sentencepiece_model& model, const std::strin
             {"has ", bytes, " pieces for bytes; ", model.byte_fallback ? "256 are needed" : "none is allowed, since byte_fallback is off"});
 }
 
-/// Only what transformers' GemmaTokenizer runs: byte-pair merges over the text as it is.
+/// Accepts only what transformers' GemmaTokenizer implements: byte-pair merges over unmodified text.
 PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string& file) {
     const auto refuse = [&](const error_text& what) {
         throw error(errc::unsupported_format, {file, ": ", what, "; vocabularies of Gemma's kind are read: BPE over the text as it is"});
@@ -142,10 +142,11 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
     if (model.whitespace_as_suffix) refuse("it writes spaces after words (treat_whitespace_as_suffix)");
 }
 
-/// Reads and checks a whole file. The result refers to `bytes`. Throws errc::malformed_tokenizer or errc::unsupported_format, with `file`.
+/// Parses and checks a complete file. The result refers to `bytes`. Throws errc::malformed_tokenizer or errc::unsupported_format, with
+/// `file`.
 [[nodiscard]] PALI_INLINE sentencepiece_model read_sentencepiece_model(std::string_view bytes, const std::string& file) {
     sentencepiece_model model;
-    model.pieces.reserve(bytes.size() / 16); // about the bytes of one of Gemma's
+    model.pieces.reserve(bytes.size() / 16); // approximate bytes per piece in Gemma's file
     for (protobuf_reader top(bytes, file); top.next();) {
         if (top.number == 1) {
             model_piece piece;
@@ -156,7 +157,8 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
             }
             if (piece.text.empty())
                 throw error(errc::malformed_tokenizer,
-                            {file, ": piece ", model.pieces.size(), " is empty"}); // here: two bytes of the file may be one
+                            {file, ": piece ", model.pieces.size(),
+                             " is empty"}); // checked here because an empty piece takes only two bytes of the file
             model.pieces.push_back(piece);
         } else if (top.number == 2) {
             for (protobuf_reader field(top.as_bytes(), file); field.next();) {
@@ -186,7 +188,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
     return model;
 }
 
-/// The model as a file of its own: what was checked and nothing else, no self-test data (which sentencepiece would log).
+/// Serializes the model with the validated fields only. Drops self-test data, which sentencepiece would log.
 [[nodiscard]] PALI_INLINE std::string write_sentencepiece_model(const sentencepiece_model& model) {
     const auto varint = [](std::string& out, std::uint64_t value) {
         for (; value >= 0x80; value >>= 7) out += static_cast<char>((value & 0x7f) | 0x80);

@@ -1,4 +1,4 @@
-// Tokens to text while they arrive: only whole characters, and in the end the text that decoding all at once gives.
+// Incremental detokenizer: emits only complete characters; the total equals decoding all tokens at once.
 #pragma once
 
 #include <pali/core/utf8.hpp>
@@ -9,14 +9,14 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Decodes a stream of tokens. All that `push` gave, and then `finish`, is `tokenizer::decode` of all tokens, for any tokens. What each
-/// call gives is valid UTF-8. Refers to the tokenizer, which must outlive it.
+/// Decodes a stream of tokens. The concatenation of all push() results and finish() equals `tokenizer::decode` of all tokens, for any
+/// tokens. Each result is valid UTF-8. Refers to the tokenizer, which must outlive the stream.
 class text_stream {
 public:
-    /// With nothing held back.
+    /// Starts an empty stream.
     explicit text_stream(const tokenizer& text) : m_tokenizer(&text) {}
 
-    /// The text that one more token makes certain; often empty within a character of byte pieces. Valid until the next call.
+    /// Adds a token and returns the text it completes; often empty inside a character of byte pieces. Valid until the next call.
     [[nodiscard]] std::string_view push(token id) {
         m_ready.clear();
         const piece_kind kind = m_tokenizer->kind(id);
@@ -31,7 +31,7 @@ public:
         return m_ready;
     }
 
-    /// What was held back: bytes that will not become a character. The stream is as new afterwards. Valid until the next call.
+    /// Flushes: returns U+FFFD for held bytes that form no character, and resets the stream. Valid until the next call.
     [[nodiscard]] std::string_view finish() {
         m_ready.clear();
         take_characters(true);
@@ -39,11 +39,11 @@ public:
     }
 
 private:
-    /// Moves characters from the bytes held to the text. At the end of a run, bytes that are cut off are none.
+    /// Moves complete characters from m_bytes to m_ready. At the end of a run, incomplete bytes become U+FFFD.
     void take_characters(bool end_of_run) { m_bytes.erase(0, append_characters(m_ready, m_bytes, end_of_run)); }
 
     const tokenizer* m_tokenizer;
-    std::string m_bytes; // of a character that is not whole yet: 3 at most between calls
+    std::string m_bytes; // of an incomplete character: at most 3 between calls
     std::string m_ready;
 };
 

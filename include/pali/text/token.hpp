@@ -1,4 +1,4 @@
-// A token is a number.
+// The token type.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -7,7 +7,7 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Index into the vocabulary, as sentencepiece and transformers number it.
+/// Index into the vocabulary, numbered as in sentencepiece and transformers.
 using token = std::int32_t;
 
 }} // namespace pali::PALI_ABI

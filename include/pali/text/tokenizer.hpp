@@ -1,4 +1,4 @@
-// Text to tokens and back: a tokenizer.model or tokenizer.json, and the tokens that are added on top.
+// Tokenizer: text to tokens and back, from tokenizer.model or tokenizer.json plus added tokens.
 #pragma once
 
 #include <pali/text/token.hpp>
@@ -15,88 +15,86 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What an id contributes to a text.
+/// How an id is decoded.
 enum class piece_kind : std::uint8_t {
-    text,    ///< its own text, U+2581 standing for a space
-    byte,    ///< one byte of a character that has no piece of its own
-    unknown, ///< a sign that something could not be encoded
-    hidden,  ///< nothing: control pieces and special tokens, `<image>`, ids that name no piece
+    text,    ///< to its own text, with a space for U+2581
+    byte,    ///< to one byte of a character that has no piece of its own
+    unknown, ///< to a marker for unencodable text
+    hidden,  ///< to nothing: control pieces and special tokens, `<image>`, ids without a piece
 };
 
-/// The vocabulary of a checkpoint. Gives the ids that transformers' GemmaTokenizer gives, for every text that holds no reserved token.
+/// The vocabulary of a checkpoint. Produces the ids of transformers' GemmaTokenizer for every text without reserved tokens.
 ///
-/// "<bos>", "<eos>", "<pad>", "<unk>" and "<image>" are reserved: in a text they are split into letters and signs, as sentencepiece and the
-/// original code do; transformers would make them special. So no prompt can forge an image or end itself. The `<mask>` that GemmaTokenizer
-/// adds to a tokenizer.model without one is not added.
-/// `<loc0000>` ... and `<seg000>` ... are one token each, as is every other added token, special or not, wherever it stands and its flags
-/// (`single_word`, `lstrip`, `rstrip`, `normalized`) allow.
+/// "<bos>", "<eos>", "<pad>", "<unk>" and "<image>" are reserved: in a text they are encoded as ordinary characters, as in sentencepiece
+/// and the original code, so no prompt can forge an image or end itself. transformers would make them special tokens. GemmaTokenizer adds
+/// `<mask>` to a tokenizer.model that lacks it; this class does not. `<loc0000>` ... and `<seg000>` ... are one token each, as is every
+/// other added token, special or not, wherever its flags (`single_word`, `lstrip`, `rstrip`, `normalized`) allow a match.
 ///
-/// Const members may be called from many threads at once. Prints nothing.
+/// Const members are thread-safe. Prints nothing.
 class tokenizer {
 public:
-    /// Opens a folder or one file of it. A folder has `tokenizer.model`, or `tokenizer.json` as transformers saves it. Added tokens come
-    /// from `added_tokens.json` and from tokenizer.json, also next to a tokenizer.model; of that tokenizer.json nothing else is read then.
-    /// Without a tokenizer.model, tokenizer_config.json and special_tokens_map.json may name BOS, EOS and padding. `image` is the id of
-    /// `<image>` (config.json's image_token_index), used when no file of the vocabulary names that piece; a piece or added token that has
-    /// this id is not used then.
+    /// Opens a folder or a single vocabulary file. A folder has `tokenizer.model`, or `tokenizer.json` as saved by transformers. Added
+    /// tokens come from `added_tokens.json` and tokenizer.json; next to a tokenizer.model, nothing else of tokenizer.json is read. Without
+    /// a tokenizer.model, tokenizer_config.json and special_tokens_map.json may name BOS, EOS and padding. `image` is the id of `<image>`
+    /// (image_token_index in config.json). It is used if no vocabulary file names `<image>`, and replaces any piece or added token that has
+    /// this id.
     ///
-    /// Throws errc::cannot_open; errc::malformed_tokenizer for a file that contradicts its format or another file; errc::unsupported_format
-    /// for a vocabulary that is not of Gemma's kind; errc::invalid_argument for an `image` below 0; errc::missing_token when it has no
-    /// beginning or end piece, or none for a newline. For Gemma's vocabulary: tokenizer.model takes 0.05 s and the first encode() up to 0.1
-    /// s more, for what a thread prepares from here on; tokenizer.json takes 0.5 s.
+    /// Throws errc::cannot_open; errc::malformed_tokenizer if a file violates its format or contradicts another file;
+    /// errc::unsupported_format if the vocabulary is not of Gemma's kind; errc::invalid_argument if `image` is negative;
+    /// errc::missing_token if BOS, EOS or the newline piece is missing. Cost for Gemma's vocabulary: tokenizer.model takes 0.05 s, and the
+    /// first encode() up to 0.1 s more while it waits for a background thread started here; tokenizer.json takes 0.5 s.
     explicit tokenizer(const std::filesystem::path& path, std::optional<token> image = std::nullopt);
     ~tokenizer();
-    /// What is moved from can only be destroyed or assigned to.
+    /// A moved-from tokenizer can only be destroyed or assigned to.
     tokenizer(tokenizer&&) noexcept;
-    /// The same.
+    /// A moved-from tokenizer can only be destroyed or assigned to.
     tokenizer& operator=(tokenizer&&) noexcept;
 
-    /// Tokens of a text, without BOS or EOS; n log n in its length. Bytes that are no UTF-8 are read as U+FFFD. Throws errc::invalid_prompt
-    /// for a text of 700 MB and more or one that sentencepiece cannot take, and errc::malformed_tokenizer for a vocabulary that
-    /// sentencepiece refuses.
+    /// Encodes a text, without BOS or EOS; O(n log n). Invalid UTF-8 is read as U+FFFD. Throws errc::invalid_prompt for a text over 715 MB
+    /// (2^31 / 3 bytes) or one that sentencepiece rejects; errc::malformed_tokenizer if sentencepiece rejects the vocabulary.
     [[nodiscard]] std::vector<token> encode(std::string_view text) const;
 
-    /// The text of tokens: leading spaces kept, hidden ids (special tokens) left out, runs of byte pieces that form no character as U+FFFD.
+    /// Decodes tokens: keeps leading spaces, omits hidden ids (special tokens), and replaces byte pieces that form no character by U+FFFD.
     [[nodiscard]] std::string decode(std::span<const token> ids) const;
 
-    /// The piece as the vocabulary writes it (U+2581 for a space, <0x41> for a byte); empty for an id that names none.
+    /// The piece as written in the vocabulary (U+2581 for a space, <0x41> for a byte); empty if the id has none.
     [[nodiscard]] std::string_view piece(token id) const noexcept;
 
-    /// What an id contributes to a text.
+    /// How an id is decoded.
     [[nodiscard]] piece_kind kind(token id) const noexcept;
 
-    /// The byte of a piece of kind byte; 0 for others.
+    /// The byte of a byte piece; 0 for other ids.
     [[nodiscard]] unsigned char byte(token id) const noexcept;
 
-    /// What an unknown piece is decoded to: " \u2047 " in Gemma's vocabulary.
+    /// Text that an unknown piece decodes to: " \u2047 " in Gemma's vocabulary.
     [[nodiscard]] std::string_view unknown_text() const noexcept;
 
-    /// The id of a piece, written as `piece` gives it.
+    /// The id of a piece, written as piece() returns it.
     [[nodiscard]] std::optional<token> id(std::string_view piece) const;
 
-    /// The smallest id from `first` on that names a piece.
+    /// The smallest id >= `first` that has a piece.
     [[nodiscard]] std::optional<token> next_id(token first) const noexcept;
 
-    /// One more than the largest id that names a piece. A model's table may have more rows.
+    /// One past the largest id that has a piece. The embedding table of a model may have more rows.
     [[nodiscard]] std::size_t size() const noexcept;
 
-    [[nodiscard]] token bos() const noexcept;     ///< begins the prompt
+    [[nodiscard]] token bos() const noexcept;     ///< starts the prompt
     [[nodiscard]] token eos() const noexcept;     ///< ends the answer
     [[nodiscard]] token newline() const noexcept; ///< ends the prompt
 
-    /// Fills up a batch. Throws errc::missing_token when nothing names it: pali itself needs none.
+    /// The padding token. Throws errc::missing_token if the vocabulary names none: pali itself needs none.
     [[nodiscard]] token pad() const;
 
-    /// Stands for one patch of an image. Throws errc::missing_token when nothing names it.
+    /// The placeholder for one image patch. Throws errc::missing_token if the vocabulary names none.
     [[nodiscard]] token image() const;
 
-    /// The id of `<loc0000>` ... `<loc1023>`; none where the vocabulary has no such piece.
+    /// The id of `<loc0000>` ... `<loc1023>`; empty if the vocabulary lacks the piece.
     [[nodiscard]] std::optional<token> loc(std::size_t i) const noexcept;
-    /// The id of `<seg000>` ... `<seg127>`.
+    /// The id of `<seg000>` ... `<seg127>`; empty if the vocabulary lacks the piece.
     [[nodiscard]] std::optional<token> seg(std::size_t i) const noexcept;
-    /// The number in a `<loc....>` piece; none for other ids.
+    /// The number in a `<loc....>` piece; empty for other ids.
     [[nodiscard]] std::optional<std::size_t> loc_number(token id) const noexcept;
-    /// The number in a `<seg...>` piece; none for other ids.
+    /// The number in a `<seg...>` piece; empty for other ids.
     [[nodiscard]] std::optional<std::size_t> seg_number(token id) const noexcept;
 
 private:
@@ -104,7 +102,7 @@ private:
     std::unique_ptr<parts> m_parts;
 };
 
-/// Appends a piece of kind text as it reads: U+2581 becomes a space.
+/// Appends a text piece as decoded: U+2581 becomes a space.
 inline void append_piece(std::string& out, std::string_view piece) {
     constexpr std::string_view space = "\xE2\x96\x81";
     for (std::size_t at; (at = piece.find(space)) != std::string_view::npos; piece.remove_prefix(at + space.size())) {

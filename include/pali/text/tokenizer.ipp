@@ -1,4 +1,4 @@
-// Body of tokenizer.hpp.
+// Implementation of tokenizer.hpp.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -24,15 +24,15 @@ namespace pali { inline namespace PALI_ABI {
 
 struct tokenizer::parts {
     std::string file;                  // for messages
-    std::string bytes;                 // of tokenizer.model, or
+    std::string bytes;                 // contents of tokenizer.model
     std::vector<char> texts;           // pieces of tokenizer.json
-    std::array<std::string, 3> names;  // of BOS, EOS and padding, where other files name them
-    detail::sentencepiece_model model; // views of these; of a tokenizer.json only the pieces
+    std::array<std::string, 3> names;  // texts of BOS, EOS and padding, if other files name them
+    detail::sentencepiece_model model; // views of the above; for a tokenizer.json the pieces only
     std::optional<detail::merge_table> merges;
     std::map<std::string, detail::added_token, std::less<>> added; // by text
-    std::string added_file;                                        // the last that named some of them
-    std::map<token, const detail::added_token*> outside;           // of `added`, those with ids that the model does not have
-    detail::added_token_finder raw, normalized;                    // finders of `added`: before spaces become U+2581, and after
+    std::string added_file;                                        // the last file that added tokens
+    std::map<token, const detail::added_token*> outside;           // the part of `added` whose ids are not in the model
+    detail::added_token_finder raw, normalized;                    // finders of `added`: before and after spaces become U+2581
     std::optional<detail::piece_merger> merger;
     std::optional<detail::sentencepiece_encoder> sentencepiece;
     token bos = 0, eos = 0, newline = 0;
@@ -41,13 +41,13 @@ struct tokenizer::parts {
     std::array<token, 128> seg{};
 
     [[nodiscard]] bool in_model(token id) const noexcept { return id >= 0 && static_cast<std::size_t>(id) < model.pieces.size(); }
-    /// A piece of the model, for ids in it.
+    /// The piece of an id that is in the model.
     [[nodiscard]] const detail::model_piece& at(token id) const noexcept { return model.pieces[static_cast<std::size_t>(id)]; }
     [[nodiscard]] std::optional<token> find(std::string_view text) const noexcept {
         const auto found = model.find(text);
         return found ? std::optional(static_cast<token>(*found)) : std::nullopt;
     }
-    /// A piece of the model or an added token.
+    /// Looks up a piece of the model or an added token.
     [[nodiscard]] std::optional<token> find_any(std::string_view text) const {
         if (const auto known = find(text)) return known;
         const auto found = added.find(text);
@@ -65,17 +65,13 @@ struct tokenizer::parts {
 
 namespace detail {
 
-/// "<loc0007>": a name, then digits.
+/// "<loc0007>": a name and digits. Uses append(), because g++ 12 warns of + at -O3: GCC bug 105651.
 [[nodiscard]] PALI_INLINE std::string numbered_piece(const char* name, int digits, std::size_t i) {
     const std::string number = std::to_string(i);
-    return std::string("<")
-        .append(name)
-        .append(static_cast<std::size_t>(digits) - number.size(), '0')
-        .append(number)
-        .append(">"); // g++ 12 warns of + at -O3: GCC bug 105651
+    return std::string("<").append(name).append(static_cast<std::size_t>(digits) - number.size(), '0').append(number).append(">");
 }
 
-/// The place of an id in a table that is, in every vocabulary seen, one run of ids.
+/// The index of an id in a table; in every known vocabulary the table is one consecutive run of ids.
 [[nodiscard]] PALI_INLINE std::optional<std::size_t> place_of(token id, std::span<const token> table) noexcept {
     if (id < 0) return std::nullopt;
     const auto guess = static_cast<std::size_t>(static_cast<std::int64_t>(id) - table[0]);
@@ -84,7 +80,7 @@ namespace detail {
     return found == table.end() ? std::nullopt : std::optional(static_cast<std::size_t>(found - table.begin()));
 }
 
-/// A text with U+2581 for each space.
+/// Replaces each space by U+2581.
 [[nodiscard]] PALI_INLINE std::string with_visible_spaces(std::string_view text) {
     std::string out;
     out.reserve(text.size());
@@ -152,7 +148,7 @@ PALI_INLINE void tokenizer::parts::read_json(const std::filesystem::path& path) 
     model.bos = names[0], model.eos = names[1], model.pad = names[2];
 }
 
-/// Takes over the tokens of a file. What the model or another file has must have the same id there; the flags are those of the last file.
+/// Adds the tokens of a file. A token that the model or another file also has must have the same id there; the flags of the last file win.
 PALI_INLINE void tokenizer::parts::add(const std::string& from, std::vector<detail::added_token> tokens) {
     const auto fail = [&](const error_text& what) {
         throw error(errc::malformed_tokenizer, {from, ": ", what, "; are the files of one checkpoint?"});
@@ -176,7 +172,7 @@ PALI_INLINE void tokenizer::parts::add(const std::string& from, std::vector<deta
     added_file = from;
 }
 
-/// Finds out which tokens no text may become.
+/// Determines the reserved tokens, which no text can encode to.
 PALI_INLINE void tokenizer::parts::reserve(std::optional<token> image_id) {
     image = find_any("<image>");
     if (!image && image_id) {
@@ -185,7 +181,8 @@ PALI_INLINE void tokenizer::parts::reserve(std::optional<token> image_id) {
             added.erase(std::string(at(*image_id).text));
             model.rename(static_cast<std::size_t>(*image_id), {"<image>", 0, detail::piece_type::control});
         } else {
-            if (const auto other = outside.find(*image_id); other != outside.end()) { // config.json decides, as for a piece of the model
+            if (const auto other = outside.find(*image_id);
+                other != outside.end()) { // config.json takes precedence, as over a piece of the model
                 added.erase(added.find(other->second->text));
                 outside.erase(other);
             }
@@ -211,7 +208,7 @@ PALI_INLINE void tokenizer::parts::find_ids() {
         return id && (at(*id).type == detail::piece_type::normal || at(*id).type == detail::piece_type::user_defined ||
                       at(*id).type == detail::piece_type::byte);
     };
-    const std::optional<token> line = find("\n"), byte = find("<0x0A>"); // what has no piece is said by its bytes
+    const std::optional<token> line = find("\n"), byte = find("<0x0A>"); // characters without a piece are encoded as bytes
     if (!is_said(line) && !is_said(byte))
         throw error(errc::missing_token,
                     {file, ": has no piece for a newline, with which every prompt ends; is it the tokenizer of a PaliGemma checkpoint?"});
@@ -236,7 +233,7 @@ PALI_INLINE void tokenizer::parts::build_finders() {
         if (is_reserved(one)) continue;
         if (one.normalized) normalized.add(detail::with_visible_spaces(text), one);
         else raw.add(text, one);
-        const bool object = detail::place_of(one.id, loc) || detail::place_of(one.id, seg); // read from answers, whatever their flags say
+        const bool object = detail::place_of(one.id, loc) || detail::place_of(one.id, seg); // parsed from answers, whatever their flags are
         if (in_model(one.id))
             model.pieces[static_cast<std::size_t>(one.id)].type =
                 one.special && !object ? detail::piece_type::control : detail::piece_type::user_defined;
@@ -250,7 +247,7 @@ PALI_INLINE void tokenizer::parts::build_finders() {
 
 PALI_INLINE std::vector<token> tokenizer::encode(std::string_view text) const {
     const parts& p = *m_parts;
-    constexpr std::size_t most = (std::size_t{1} << 31) - 1; // ids in the merger are 32 bits, and U+2581 has three bytes
+    constexpr std::size_t most = (std::size_t{1} << 31) - 1; // piece_merger has 32-bit ids, and U+2581 takes three bytes
     if (text.size() > most / 3)
         throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded; at most ", most / 3, " are"});
     std::string valid;
@@ -275,7 +272,7 @@ PALI_INLINE std::vector<token> tokenizer::encode(std::string_view text) const {
 }
 
 PALI_INLINE std::string tokenizer::decode(std::span<const token> ids) const {
-    std::string out, run; // run: byte pieces that follow one another
+    std::string out, run; // run: consecutive byte pieces
     const auto flush = [&] { append_characters(out, run, true), run.clear(); };
     for (const token id : ids) {
         const piece_kind what = kind(id);

@@ -1,4 +1,4 @@
-// Small files of a tokenizer. Included by bodies only.
+// Small files of a tokenizer. Implementation header.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -16,7 +16,7 @@
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
 [[nodiscard]] PALI_INLINE std::string read_whole_file(const std::filesystem::path& path) {
-    constexpr std::uintmax_t largest = 256u << 20; // Gemma's model has 4 MB
+    constexpr std::uintmax_t largest = 256u << 20; // Gemma's tokenizer.model has 4 MB
     std::error_code failure;
     const auto size = std::filesystem::file_size(path, failure);
     if (failure) throw error(errc::cannot_open, {path.string(), ": cannot be read: ", failure.message()});
@@ -28,8 +28,8 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
     return bytes;
 }
 
-/// The texts of BOS, EOS and padding beside a tokenizer.json, as transformers finds them: tokenizer_config.json, special_tokens_map.json,
-/// its defaults.
+/// Texts of BOS, EOS and padding next to a tokenizer.json, found as in transformers: tokenizer_config.json, special_tokens_map.json,
+/// defaults.
 [[nodiscard]] PALI_INLINE std::array<std::string, 3> read_special_names(const std::filesystem::path& folder) {
     std::array<std::string, 3> names = {"<bos>", "<eos>", "<pad>"};
     constexpr const char* keys[] = {"bos_token", "eos_token", "pad_token"};

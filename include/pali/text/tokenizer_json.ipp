@@ -1,5 +1,5 @@
-// tokenizer.json, as transformers saves GemmaTokenizer, read by nlohmann's SAX parser: the real file has 34 MB, of which neither the text
-// nor a tree is kept. Included by bodies only.
+// SAX parser for tokenizer.json as transformers saves it for GemmaTokenizer. The file has 34 MB; neither its text nor a DOM is kept.
+// Implementation header.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -25,7 +25,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// What encoding needs of a tokenizer.json. `words` refers to `texts`, which moves with it.
+/// The parts of a tokenizer.json that encoding needs. `words` refers to the memory of `texts`, which a move keeps.
 struct tokenizer_json {
     std::vector<char> texts;
     vocabulary words;
@@ -34,16 +34,16 @@ struct tokenizer_json {
     token unknown = 0;
 };
 
-/// Receives what the parser reads. Each container has a kind, by the place where it stands.
+/// SAX event handler. Each open container has a kind, determined by its path.
 class tokenizer_json_handler {
 public:
     using json = nlohmann::json;
 
-    /// `added_only`: stops once `added_tokens` is complete and `model` begins, and reads nothing of `model`.
+    /// `added_only`: stops once `added_tokens` is complete and `model` begins; reads nothing of `model`.
     tokenizer_json_handler(const std::string& file, tokenizer_json& out, bool added_only)
         : m_file(file), m_out(out), m_added_only(added_only) {}
 
-    /// A second pass, when the merges came before the vocabulary: only they are read.
+    /// Prepares a second pass that reads only the merges; needed if they came before the vocabulary.
     [[nodiscard]] bool begin_again() {
         m_settings.clear();
         return m_again = std::exchange(m_merges_early, false);
@@ -51,7 +51,7 @@ public:
     [[nodiscard]] bool has_vocabulary() const noexcept { return m_vocabulary; }
     [[nodiscard]] bool has_merges() const noexcept { return m_merges; }
     [[nodiscard]] bool has_added() const noexcept { return m_added; }
-    /// Scalars outside the long lists, by their path: "model.type", "normalizer.pattern.String".
+    /// Scalars outside the long lists, by path: "model.type", "normalizer.pattern.String".
     [[nodiscard]] const std::map<std::string, json, std::less<>>& settings() const noexcept { return m_settings; }
 
     [[noreturn]] void fail(const error_text& what) const { throw error(errc::malformed_tokenizer, {m_file, ": ", what}); }
@@ -111,7 +111,7 @@ private:
         std::uint32_t length = 0, id = 0;
     };
 
-    /// The path of the value that is read now.
+    /// Path of the value being read.
     [[nodiscard]] std::string path() const {
         std::string out;
         for (const std::string& name : m_names) out += name + '.';
@@ -194,7 +194,7 @@ private:
     bool open(bool object) {
         constexpr std::size_t deepest = 64;
         if (m_open.size() == deepest) fail({"is nested more than ", deepest, " deep"});
-        if (m_added_only && m_open.size() == 1 && m_added && m_key == "model") return false; // all that is needed was read
+        if (m_added_only && m_open.size() == 1 && m_added && m_key == "model") return false; // everything needed has been read
         m_open.push_back(kind_of(object));
         if (m_open.size() > 1) m_names.push_back(m_key);
         return true;
@@ -248,7 +248,7 @@ private:
         };
         const std::uint32_t left = find(m_pair[0]), right = find(m_pair[1]);
         m_joined.assign(m_pair[0]).append(m_pair[1]);
-        const std::uint32_t before = m_out.merges.empty() ? 0 : m_out.merges.back().result; // the same piece by another pair, often
+        const std::uint32_t before = m_out.merges.empty() ? 0 : m_out.merges.back().result; // often the same piece from another pair
         m_out.merges.push_back({left, right, m_out.words.pieces[before].text == m_joined ? before : find(m_joined)});
     }
 
@@ -288,7 +288,7 @@ private:
     tokenizer_json& m_out;
     bool m_added_only, m_added = false, m_vocabulary = false, m_merges = false, m_merges_early = false, m_again = false;
     std::vector<kind> m_open;
-    std::vector<std::string> m_names; // keys of the containers that are open, but the outermost
+    std::vector<std::string> m_names; // keys of the open containers, except the outermost
     std::string m_key, m_joined;
     std::map<std::string, json, std::less<>> m_settings;
     std::vector<entry> m_entries;
@@ -298,7 +298,7 @@ private:
     std::map<std::string, int, std::less<>> m_entry_keys;
 };
 
-/// Only what transformers' GemmaTokenizer is.
+/// Accepts only the configuration of transformers' GemmaTokenizer.
 PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
     const auto& settings = read.settings();
     const auto expect = [&](std::string_view name, const nlohmann::json& wanted, bool may_be_absent = false) {
@@ -320,12 +320,12 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
     expect("normalizer.type", "Replace");
     expect("normalizer.pattern.String", " ");
     expect("normalizer.content", "\xE2\x96\x81");
-    if (!is_null("pre_tokenizer")) { // spaces are no longer there when it is run
+    if (!is_null("pre_tokenizer")) { // has no effect: the normalizer has replaced all spaces
         expect("pre_tokenizer.type", "Split");
         expect("pre_tokenizer.pattern.String", " ");
         expect("pre_tokenizer.invert", false, true);
     }
-    // Whatever else stands there is not known to be without effect.
+    // Any other setting might have an effect.
     constexpr std::string_view known[] = {"version",
                                           "truncation",
                                           "padding",
@@ -357,8 +357,8 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
             read.refuse({name, " is ", describe_json(value), ", which is not known"});
 }
 
-/// Reads a tokenizer.json; `added_only`: no more than `added_tokens`. Throws errc::cannot_open, errc::malformed_tokenizer, or
-/// errc::unsupported_format with the name of what is not supported.
+/// Reads a tokenizer.json; with `added_only`, only `added_tokens`. Throws errc::cannot_open, errc::malformed_tokenizer, or
+/// errc::unsupported_format with the name of the unsupported setting.
 [[nodiscard]] PALI_INLINE tokenizer_json read_tokenizer_json(const std::filesystem::path& path, bool added_only) {
     const std::string file = path.string();
     tokenizer_json out;

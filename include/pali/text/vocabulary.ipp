@@ -1,4 +1,4 @@
-// The table of pieces that tokenizer.model and tokenizer.json are read into. Included by bodies only.
+// Vocabulary table, filled from tokenizer.model or tokenizer.json. Implementation header.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -17,24 +17,25 @@
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// Kinds of pieces, numbered as in sentencepiece_model.proto.
+/// Piece types, numbered as in sentencepiece_model.proto.
 enum class piece_type : std::uint64_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
 
 /// One entry of the vocabulary.
 struct model_piece {
     std::string_view text;
-    float score = 0; // of sentencepiece; 0 in a tokenizer.json, which has none
+    float score = 0; // of sentencepiece; 0 for a tokenizer.json, which has none
     piece_type type = piece_type::normal;
 };
 
-/// Pieces, indexed by id, and a hash table from text to id. The texts are views into memory of the owner. Names of the tokens with a role
-/// are those that a tokenizer.model has by default.
+/// Pieces indexed by id, and a hash table from text to id. The texts are views into memory of the owner. The names of BOS, EOS and padding
+/// default to those of sentencepiece.
 struct vocabulary {
     std::vector<model_piece> pieces;
     std::string_view unk_surface = " \xE2\x81\x87 ", bos = "<s>", eos = "</s>", pad = "<pad>";
-    /// Of the hash table: open addressing, at most half full. The bytes of short texts are in it, so most lookups read no other memory.
+    /// Hash table slot. Open addressing, load factor at most 1/2. The slot holds the first bytes of the text, so most lookups touch no
+    /// other memory.
     struct place {
-        std::uint32_t number = 0;    // the id plus 1; 0: free
+        std::uint32_t number = 0;    // id + 1; 0: free
         std::uint32_t tag = 0;       // 24 bits of the hash, and the length up to 255
         std::uint64_t beginning = 0; // the first 8 bytes
         [[nodiscard]] bool operator==(const place& other) const noexcept { return tag == other.tag && beginning == other.beginning; }
@@ -46,7 +47,7 @@ struct vocabulary {
         const std::uint32_t number = slot_of(text).found->number;
         return number == 0 ? std::nullopt : std::optional<std::size_t>(number - 1);
     }
-    /// Makes a piece known; false if its text is already known.
+    /// Adds a piece to the hash table; false if its text is already there.
     bool insert(std::size_t id) {
         const slot free = slot_of(pieces[id].text);
         if (free.found->number != 0) return false;
@@ -55,17 +56,17 @@ struct vocabulary {
         at.number = static_cast<std::uint32_t>(id + 1);
         return true;
     }
-    /// Replaces one piece by another, whose text is not known.
+    /// Replaces a piece by one whose text is not in the table.
     void rename(std::size_t id, const model_piece& piece) {
         pieces[id] = piece;
         for (place& at : places)
-            if (at.number == id + 1) at.tag = 0, at.beginning = ~std::uint64_t{0}; // no text is this: pieces are UTF-8
+            if (at.number == id + 1) at.tag = 0, at.beginning = ~std::uint64_t{0}; // matches no text: pieces are UTF-8
         insert(id);
     }
 
 private:
     struct slot {
-        const place* found; // of the text, or free
+        const place* found; // slot of the text, or a free one
         place wanted;
     };
     [[nodiscard]] slot slot_of(std::string_view text) const noexcept {
@@ -87,10 +88,10 @@ private:
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-/// Pieces are non-empty, short, valid UTF-8 without zero bytes, and no two are equal. Fills `places`. Throws errc::malformed_tokenizer with
-/// `file`.
+/// Checks that pieces are non-empty, short, valid UTF-8 without zero bytes, and distinct. Fills `places`. Throws errc::malformed_tokenizer
+/// with `file`.
 PALI_INLINE void check_pieces(vocabulary& words, const std::string& file) {
-    constexpr std::size_t longest = 1024; // the longest piece of Gemma has 93 bytes
+    constexpr std::size_t longest = 1024; // Gemma's longest piece has 93 bytes
     const auto fail = [&](std::size_t i, const error_text& what) {
         throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", what});
     };
