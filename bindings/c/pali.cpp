@@ -1,5 +1,5 @@
-// pali.h over the templates of the library: any variant by pali::dynamic, weights chosen when a model is opened. Nothing is thrown past
-// this file.
+// C API: pali.h on top of the templates of the library. Any variant is a pali::dynamic model; the weight type is chosen when a model is
+// opened. No exception leaves this file.
 #include <pali/pali.h>
 
 #include <pali/model/quantize_checkpoint.hpp>
@@ -31,8 +31,8 @@ using any_model = std::variant<pali::model<pali::dynamic, pali::f32>, pali::mode
 
 struct pali_model {
     any_model held;
-    std::mutex busy{};                      // calls wait here and not within the model, so that it is known which thread is at work
-    std::atomic<std::thread::id> at_work{}; // none: nobody
+    std::mutex busy{};                      // serializes calls here rather than inside the model, so that the working thread is known
+    std::atomic<std::thread::id> at_work{}; // default id: idle
 };
 
 struct pali_image {
@@ -48,10 +48,10 @@ namespace {
 
 // ---- errors
 
-thread_local std::string last_message;         // of the failure before this moment, in this thread
-thread_local const char* last_error_text = ""; // that message, or a literal where there was no memory for it
+thread_local std::string last_message;         // of the last failure in this thread
+thread_local const char* last_error_text = ""; // last_message, or a literal if there was no memory for it
 
-/// Keeps the message for pali_last_error and returns the code. `begin`: what the message lacks of the form of pali::error's.
+/// Stores the message for pali_last_error and returns the code. `begin` is the prefix that pali::error adds and other exceptions lack.
 pali_status fail(pali_status code, const char* begin, const char* message) noexcept {
     try {
         last_message = begin;
@@ -63,7 +63,7 @@ pali_status fail(pali_status code, const char* begin, const char* message) noexc
     return code;
 }
 
-/// The code of pali.h. A switch, so that the compiler names what it lacks.
+/// Maps to the code of pali.h. A switch, so that the compiler warns about missing codes.
 pali_status status_of(pali::errc code) noexcept {
 #define PALI_SAME(theirs, ours)                                                                                                            \
     case pali::errc::theirs:                                                                                                               \
@@ -95,7 +95,7 @@ pali_status status_of(pali::errc code) noexcept {
     return PALI_UNKNOWN_ERROR;
 }
 
-/// Does the work, and turns whatever it throws into a code and a message.
+/// Runs `work` and converts any exception into a code and a message.
 template <class Work>
 pali_status attempt(Work&& work) noexcept {
     try {
@@ -114,13 +114,13 @@ pali_status attempt(Work&& work) noexcept {
 
 [[noreturn]] void refuse(const pali::error_text& message) { throw pali::error(pali::errc::invalid_argument, message); }
 
-/// What a pointer points to; refuses null.
+/// Dereferences a pointer; refuses null.
 template <class T>
 T& need(T* pointer, const char* name) {
     if (!pointer) refuse({name, " is null"});
     return *pointer;
 }
-/// An output, set to nothing before there is something.
+/// Dereferences an output pointer and clears the output before any work can fail.
 template <class T>
 T& output(T* pointer, const char* name) {
     return need(pointer, name) = T{};
@@ -128,8 +128,8 @@ T& output(T* pointer, const char* name) {
 
 // ---- options
 
-/// Bytes that the first version of a struct had: fewer are a mistake. No padding follows its last member, so a later member takes none of
-/// it.
+/// Size of the first version of a struct; a smaller `size` is an error. No padding follows the last member, so that later members do not
+/// reuse padding bytes.
 template <class Struct>
 constexpr std::size_t first_size = 0;
 template <>
@@ -146,13 +146,13 @@ static_assert(first_size<pali_model_options> == sizeof(pali_model_options) &&
 
 template <class Struct>
 std::size_t size_of(const Struct& given, const char* name) {
-    constexpr std::size_t most = 4096; // of any version to come: above it stands what nobody set
+    constexpr std::size_t most = 4096; // upper limit for all future versions; larger values are uninitialized memory
     if (given.size < first_size<Struct> || given.size > most)
         refuse({name, "->size is ", given.size, "; set it to sizeof(", name, "), ", sizeof(Struct), " in pali ", pali::version});
     return given.size;
 }
 
-/// Options as this version has them. What an older caller does not have is 0; what a newer one has besides has to be.
+/// Copies options into this version's struct. Members that an older caller lacks are 0; members that only a newer caller has must be 0.
 template <class Options>
 Options read_sized(const Options* given, const char* name) {
     Options read{};
@@ -165,14 +165,14 @@ Options read_sized(const Options* given, const char* name) {
     return read;
 }
 
-/// The value at that place of a list; refuses a number that is none.
+/// The value at this index of a list; refuses an index out of range.
 template <class T, std::size_t N>
 T choose(const char* name, std::int32_t chosen, const T (&values)[N]) {
     if (chosen < 0 || static_cast<std::size_t>(chosen) >= N) refuse({name, " is ", chosen, "; 0 to ", N - 1, " is allowed"});
     return values[chosen];
 }
 
-/// UTF-8 on every system.
+/// Paths are UTF-8 on every system.
 std::filesystem::path path_of(const char* utf8) { return reinterpret_cast<const char8_t*>(utf8); }
 
 pali::read_options read_options_of(const pali_image_options& given) {
@@ -233,7 +233,7 @@ any_model open(const std::filesystem::path& folder, std::string_view weights, co
     return open_as<pali::bf16>(folder, load);
 }
 
-/// Asks a model when its turn has come. Refuses a callback that asks the model it is called by, which would wait for itself.
+/// Runs a question once the model is free. Refuses a callback that uses the model it is called by, which would deadlock.
 template <class Question>
 auto ask(pali_model& model, Question&& question) {
     if (model.at_work == std::this_thread::get_id()) refuse("a callback asks the model that it is called by; let it return first");
@@ -319,7 +319,7 @@ pali_status pali_generate(pali_model* model, const pali_image* const* images, si
         const pali::generate_options asked = generate_options_of(read_sized(options, "pali_options"));
         if (count == 0) refuse("count is 0; one image or more is needed");
         need(images, "images");
-        std::vector<pali::image> copies; // of several: they have to lie side by side
+        std::vector<pali::image> copies; // several images must be contiguous
         for (const pali_image* image : std::span(images, count)) {
             const pali::image& pixels = need(image, "an image").pixels;
             if (count > 1) copies.push_back(pixels);
