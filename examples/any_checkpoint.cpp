@@ -1,4 +1,4 @@
-// any_checkpoint: any PaliGemma or PaliGemma 2, sizes read from config.json; how likely answers are, and a beam search.
+// any_checkpoint: runs any PaliGemma or PaliGemma 2 with sizes from config.json; scores given answers, then runs a beam search.
 // usage: any_checkpoint MODEL_FOLDER IMAGE PROMPT ANSWER...
 #include <pali/pali.hpp>
 
@@ -15,7 +15,7 @@ int main(int argc, char** argv) try {
     std::cout << (sizes.post_norms ? "PaliGemma 2" : "PaliGemma") << ": " << sizes.layers << " layers of " << sizes.hidden << ", images of "
               << sizes.vision.image_size << " px, " << model.arch() << '\n';
 
-    const pali::image_features seen = model.encode(pali::read_image(argv[2])); // once for all questions
+    const pali::image_features seen = model.encode(pali::read_image(argv[2])); // encoded once for all prompts
     for (const char* answer : std::span(argv + 4, argv + argc))
         std::cout << model.score(std::span(&seen, 1), argv[3], answer).logprob << "  " << answer << '\n';
 

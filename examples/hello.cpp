@@ -1,4 +1,4 @@
-// hello: a caption of an image.   usage: hello MODEL_FOLDER IMAGE [PROMPT]
+// hello: captions an image.   usage: hello MODEL_FOLDER IMAGE [PROMPT]
 #include <pali/pali.hpp>
 
 #include <iostream>

@@ -1,4 +1,4 @@
-// Finds things, says where they are, and draws them: boxes, masks, labels.
+// objects: segments things in an image, prints them, and draws boxes, masks and labels.
 #include <pali/image/draw.hpp>
 #include <pali/pali.hpp>
 
@@ -9,7 +9,7 @@ int main(int argc, char** argv) try {
         std::cerr << "usage: objects <model folder> <image> <things, \"cat ; dog\">       writes objects.png\n";
         return 2;
     }
-    pali::model<pali::dynamic> model{argv[1]}; // with vae-oid.npz in its folder
+    pali::model<pali::dynamic> model{argv[1]}; // needs vae-oid.npz in its folder
     const auto image = pali::read_image(argv[2]);
     std::vector<pali::mark> marks;
     const pali::findings found = model.segment(image, argv[3]);

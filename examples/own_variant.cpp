@@ -1,16 +1,16 @@
-// own_variant: a configuration of one's own, as a type: here that of the embedded model, built of its parts.
+// own_variant: defines a model variant as a type; here that of the embedded model, assembled from its parts.
 // usage: own_variant MODEL_FOLDER IMAGE [PROMPT]
 #include <pali/pali.hpp>
 
 #include <iostream>
 
-/// A tower of 112 px. Every number that the concept `pali::vision_config` asks for.
+/// Vision tower for 112 px: every constant that the concept `pali::vision_config` requires.
 struct small_tower {
     static constexpr std::size_t image_size = 112, patch_size = 14, hidden = 160, layers = 5, intermediate = 480, heads = 4;
     static constexpr float norm_eps = 1e-6f;
 };
 
-/// A Gemma 2 of 192 numbers a token: what is not said here (softcaps, RoPE, windows on even layers) is the family's.
+/// Gemma 2 with a hidden size of 192. Everything else (softcaps, RoPE, sliding window on even layers) comes from the family.
 struct small_gemma : pali::gemma2_family {
     static constexpr std::size_t vocab = 1536, hidden = 192, layers = 4, intermediate = 576, heads = 4, kv_heads = 2, head_dim = 48;
     static constexpr float query_pre_attn_scalar = 48;
@@ -18,7 +18,7 @@ struct small_gemma : pali::gemma2_family {
 
 struct small_model : pali::paligemma2<small_gemma, small_tower> {};
 
-static_assert(pali::model_config<small_model>); // one line that names what is missing, instead of a page from inside the library
+static_assert(pali::model_config<small_model>); // reports what is missing in one line instead of a page of template errors
 
 int main(int argc, char** argv) try {
     if (argc < 3) {

@@ -29,7 +29,7 @@ answers::answers(fs::path state) : m_state(std::move(state)) { refresh(); }
 void answers::join(const claims& self) {
     m_self = &self;
     for (const char* folder : {answers_folder, files_folder}) made(m_state / folder);
-    // What failed in an earlier run is tried again; what fails in a process beside this one is not.
+    // Failures of earlier runs are retried; failures of processes running now are not.
     std::erase_if(m_failed, [&](const auto& one) { return !self.is_alive(fs::path(m_parts[one.second].name).stem().string()); });
     for (const json& line : std::exchange(m_waiting, {})) add(line);
     refresh();
@@ -53,7 +53,7 @@ void answers::read_folder(const char* folder) {
         part& one = part_of(std::string(folder) + '/' + name);
         const bool is_alive =
             m_self == nullptr ||
-            m_self->is_alive(name.substr(0, name.size() - 6)); // asked before reading: what it wrote last is then read, too
+            m_self->is_alive(name.substr(0, name.size() - 6)); // asked before reading, so that its last lines are read too
         if (one.ended && !is_alive) continue;
         one.ended = !is_alive;
         read_lines(one);
@@ -88,7 +88,7 @@ void answers::note(const json& line, std::size_t part, std::uint64_t offset, std
     const auto known = m_answers.try_emplace(key).first;
     entry& one = known->second;
     const std::uint64_t version = line.value("version", std::uint64_t{1});
-    if (line.contains("answer") && version > one.version) { // of one version the first stays, should two processes have answered
+    if (line.contains("answer") && version > one.version) { // if two processes answered, the first answer of a version wins
         m_count += one.version == 0 ? 1 : 0;
         one.version = version;
         one.part = part;
@@ -202,7 +202,7 @@ void answers::append(const char* folder, const json& line) {
     file.write(text.data(), static_cast<std::streamsize>(text.size()));
     file.close();
     if (!file) {
-        std::error_code ignored; // half a line would spoil the next one
+        std::error_code ignored; // half a line would corrupt the next one
         fs::resize_file(path, own.read, ignored);
         throw pali::error(pali::errc::cannot_write, {path.string(), ": cannot be written; is the folder there, writable and not full?"});
     }

@@ -1,4 +1,4 @@
-// The answers that processes have given to one question, in OUT/.pali: files that only grow, one for each process.
+// Answers of all processes to one question, in OUT/.pali: append-only files, one per process.
 #pragma once
 
 #include "claims.hpp"
@@ -15,93 +15,95 @@
 #include <string>
 #include <vector>
 
-/// How an image's file was found: what shows cheaply that it is still the same.
+/// Size and time of an image file: a cheap check that it is unchanged.
 struct file_mark {
-    std::uint64_t size = 0;    ///< bytes
-    std::int64_t modified = 0; ///< when it was written last, in the units of the C++ library's file clock
+    std::uint64_t size = 0;    ///< in bytes
+    std::int64_t modified = 0; ///< last write time, in ticks of std::filesystem's file clock
 
     friend bool operator==(const file_mark&, const file_mark&) = default;
 };
 
 /**
- * Reads the files of all processes and appends to those of this one. OUT/.pali/answers has lines of four kinds, each a JSON object:
+ * Reads the files of all processes and appends to those of this process. OUT/.pali/answers has four kinds of lines, each a JSON object:
  *
- *     {"key": KEY, "version": N, "given": NAME, "at": PLACE, "size": N, "modified": N, "hash": HEX, "stem": NAME, "answer": {...}, "rle":
- * [...]} an answer; "rle" are the masks of its objects
- *     {"key": KEY, "version": N, "at": PLACE, "modified": N}       the same image, found at another place or written again with the same
- * content
- *     {"key": KEY, "version": N, "drawing": NAME}                  a drawing that was made
- *     {"key": KEY, "failed": MESSAGE}                              an image that cannot be answered
+ *     an answer; "rle" are the masks of its objects:
+ *     {"key": KEY, "version": N, "given": NAME, "at": PLACE, "size": N, "modified": N, "hash": HEX, "stem": NAME, "answer": {...},
+ *      "rle": [...]}
+ *     the same image, found at another place or rewritten with the same content:
+ *     {"key": KEY, "version": N, "at": PLACE, "modified": N}
+ *     a finished drawing:
+ *     {"key": KEY, "version": N, "drawing": NAME}
+ *     an image that cannot be answered:
+ *     {"key": KEY, "failed": MESSAGE}
  *
  * OUT/.pali/files has lines {"writes": [NAME, ...]}: files in OUT that the process is about to write.
  *
- * A line without its end was cut off by a crash and does not count. KEY identifies an image: the name of the folder of images and the
- * path within it, whatever path leads to that folder. PLACE is a path from OUT. An image that has changed is answered again with the next
- * version, which replaces the one before. Names that are not UTF-8 are stored as add_name() stores them.
+ * A line without a line break was cut off by a crash and is ignored. KEY identifies an image: the name of the image folder and the path
+ * inside it, wherever that folder is. PLACE is a path relative to OUT. An image that has changed is answered again under the next version,
+ * which supersedes the previous one. Names that are not valid UTF-8 are stored as add_name() does.
  */
 class answers {
 public:
-    /// Reads what is in the folder `state`, and writes nothing. Throws `cannot_open`.
+    /// Reads the folder `state`; writes nothing. Throws `cannot_open`.
     explicit answers(std::filesystem::path state);
 
-    /// Appends from now on, for the process `self`. What add() was given before is written now. Throws `cannot_write`.
+    /// Starts appending for the process `self`; writes lines given to add() before. Throws `cannot_write`.
     void join(const claims& self);
 
-    /// Reads what was added since.
+    /// Reads lines added since the last read.
     void refresh();
 
     [[nodiscard]] bool has_answer(const std::string& key) const;
     [[nodiscard]] bool has_failed(const std::string& key) const { return m_failed.contains(key); }
-    /// The drawing's name within OUT; empty without one.
+    /// Name of the drawing within OUT; empty if there is none.
     [[nodiscard]] std::string drawing(const std::string& key) const;
-    /// The masks' names within OUT.
+    /// Names of the mask files within OUT.
     [[nodiscard]] std::vector<std::string> masks(const std::string& key) const;
-    /// Whether a process recorded that it writes this file.
+    /// Whether any process recorded that it writes this file.
     [[nodiscard]] bool wrote(const std::string& name) const { return m_written.contains(name); }
-    /// The name that an image with an answer was given by.
+    /// The name under which an answered image was given.
     [[nodiscard]] const std::string& given(const std::string& key) const { return m_answers.at(key).given; }
     [[nodiscard]] std::uint64_t version(const std::string& key) const { return m_answers.at(key).version; }
-    /// The size in bytes of the image when it was answered, and the hash of its content.
+    /// Size in bytes of the image when it was answered; hash() is that of its content.
     [[nodiscard]] std::uint64_t size_of_image(const std::string& key) const { return m_answers.at(key).size; }
     [[nodiscard]] const std::string& hash(const std::string& key) const { return m_answers.at(key).hash; }
-    /// Where the image has been found, the place that was noted last at the end.
+    /// Places where the image has been found; the most recent one is last.
     [[nodiscard]] std::vector<std::string> places(const std::string& key) const;
 
-    /// The image that was last found at a place.
+    /// The image last found at a place.
     struct found {
         const std::string& key;
-        file_mark mark;  ///< as it was then; the size is that of the answered image
-        bool is_current; ///< it was found so when it was answered last, or since
+        file_mark mark;  ///< at that time; the size is that of the answered image
+        bool is_current; ///< recorded with the latest answer, or later
     };
     [[nodiscard]] std::optional<found> at(const std::string& place) const;
-    /// Makes a place where the image was found the last one, for this process.
+    /// Makes this place the most recent one of its image, for this process.
     void prefer(const std::string& place);
 
-    /// Images with an answer, by key.
+    /// Keys of all answered images, sorted.
     [[nodiscard]] std::vector<std::string> keys() const;
     [[nodiscard]] std::size_t size() const noexcept { return m_count; }
-    /// Changes with every answer that is added or replaced and with every place that is noted, and is the same for all processes that have
-    /// read the same lines.
+    /// A string that changes with every added or replaced answer and every new place. Equal for all processes that have read the same
+    /// lines.
     [[nodiscard]] std::string state() const;
 
-    /// The line of an answer. Throws pali::error where the file has changed since it was read.
+    /// The line of an answer. Throws pali::error if the file has changed since it was read.
     [[nodiscard]] nlohmann::ordered_json read(const std::string& key) const;
 
-    /// Appends a line to this process's file; it is in the file when this returns, unless this process has yet to join. Throws
-    /// `cannot_write`.
+    /// Appends a line to this process's file before returning; before join(), the line is only queued. Throws `cannot_write`.
     void add(const nlohmann::ordered_json& line);
 
 private:
     struct part {
-        std::string name;       ///< within the folder of state
-        std::uint64_t read = 0; ///< bytes, of whole lines
-        bool ended = false;     ///< its process was gone when it was read last
+        std::string name;       ///< within the state folder
+        std::uint64_t read = 0; ///< bytes of complete lines
+        bool ended = false;     ///< its process had already ended at the last read
     };
     struct entry {
-        std::uint64_t version = 0, offset = 0, length = 0, size = 0, drawing_version = 0; // version 0: no answer
+        std::uint64_t version = 0, offset = 0, length = 0, size = 0, drawing_version = 0; // version 0: not answered
         std::size_t part = 0;
         std::string given, hash, stem, drawing;
-        std::vector<std::uint32_t> masks; // their numbers: one for each object that has a mask
+        std::vector<std::uint32_t> masks; // numbers of the objects that have a mask
         std::vector<const std::string*> places;
     };
     using entries = std::map<std::string, entry>;
@@ -123,14 +125,14 @@ private:
     std::map<std::string, std::size_t> m_part_of; // by name
     entries m_answers;
     std::map<std::string, place> m_places;
-    std::map<std::string, std::size_t> m_failed; // the part that says so
+    std::map<std::string, std::size_t> m_failed; // index of the part that reports the failure
     std::set<std::string> m_written;
-    std::vector<nlohmann::ordered_json> m_waiting; // lines for a process that has yet to join
+    std::vector<nlohmann::ordered_json> m_waiting; // lines queued until join()
     std::size_t m_count = 0;
 };
 
-/// The objects of an answer's line, with masks of 0 and 255.
+/// The objects in the line of an answer; mask values are 0 and 255.
 [[nodiscard]] std::vector<pali::object> objects_of(const nlohmann::ordered_json& line);
 
-/// What is written of masks in an answer's line.
+/// The masks of an answer as RLE strings; null for objects without a mask.
 [[nodiscard]] nlohmann::ordered_json mask_runs(const std::vector<pali::object>& objects);

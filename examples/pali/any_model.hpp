@@ -1,4 +1,4 @@
-// A model whose variant and weights are chosen when the program runs: the templates of the library behind one interface.
+// A model whose variant and weight type are chosen at run time: type erasure over the library's templates.
 #pragma once
 
 #include <pali/generate/generate_options.hpp>
@@ -15,11 +15,11 @@
 #include <string_view>
 #include <vector>
 
-/// Which folder, as which variant, with which weights in memory.
+/// Folder, variant and weight type of a model.
 struct model_choice {
     std::filesystem::path folder;
-    std::string variant; ///< empty: what config.json says
-    std::string weights; ///< empty: what the folder holds
+    std::string variant; ///< empty: from config.json
+    std::string weights; ///< empty: as stored in the folder
     pali::load_options load;
 };
 
@@ -42,27 +42,27 @@ public:
                                 const pali::find_options& options) = 0;
     virtual pali::findings read(pali::generation said, const pali::image_features& seen) = 0;
     virtual pali::score_result score(const pali::image_features& seen, std::string_view prompt, std::string_view answer) = 0;
-    /// Notes on standard error, once, that this prompt leaves fewer positions than options.max_new_tokens. The functions that answer call
-    /// it before they begin; callers do where they write something first. Throws what layout_prompt() throws.
+    /// Prints a note to standard error, once, if this prompt leaves fewer positions than options.max_new_tokens. The functions that
+    /// generate call it first; a caller that prints something before them should call it itself. Throws whatever layout_prompt() throws.
     virtual void note_limit(std::size_t images, std::string_view prompt, const pali::generate_options& options) = 0;
     [[nodiscard]] virtual std::string arch() const = 0;
     [[nodiscard]] virtual double load_seconds() const = 0;
-    [[nodiscard]] virtual bool second_generation() const = 0; ///< PaliGemma 2
+    [[nodiscard]] virtual bool second_generation() const = 0; ///< whether it is PaliGemma 2
 
     std::string variant, weights;
 };
 
 using opener = std::unique_ptr<any_model> (*)(const model_choice&);
 
-/// The opener of a compiled variant, with weights in bfloat16, or null. Each is defined in the source that instantiates those variants.
+/// The opener of a compiled variant with bfloat16 weights, or null. Each is defined in the source that instantiates its variants.
 opener find_paligemma(std::string_view variant);
 opener find_paligemma2(std::string_view variant);
-/// The opener for weights of that name, bf16 where it is empty, of any variant.
+/// The opener for any variant, with weights of that name; empty: bf16.
 opener find_dynamic(std::string_view weights);
 
-/// Loads with the compiled type when one fits config.json and weights are bfloat16, with pali::dynamic otherwise.
+/// Loads a model with the compiled type if one fits config.json and the weights are bfloat16, otherwise with pali::dynamic.
 std::unique_ptr<any_model> open_model(const model_choice& choice);
 
-/// What tells a checkpoint from others wherever its folder is: the name of the folder, and a hash of config.json and of samples of the
-/// weights. Reads some 300 KB a file.
+/// Identifies a checkpoint wherever its folder is: folder name, plus a hash of config.json and of samples of the weights. Reads about 300
+/// KB per file.
 [[nodiscard]] std::string model_fingerprint(const std::filesystem::path& folder);

@@ -1,4 +1,4 @@
-// pali inspect --arch: the levels that kernels were compiled for, those that this processor has, and the one in use.
+// pali inspect --arch: compiled kernel levels, levels of this processor, and the active one.
 #include "arch.hpp"
 
 #include <pali/arch/dispatch.hpp>

@@ -1,6 +1,6 @@
-// What pali inspect --arch prints.
+// Output of pali inspect --arch.
 #pragma once
 
-/// Prints the levels that kernels were compiled for, those that this processor has, and the active one. Throws errc::unsupported_arch for a
-/// PALI_ARCH that cannot be.
+/// Prints the compiled kernel levels, the levels of this processor, and the active one. Throws errc::unsupported_arch for a PALI_ARCH that
+/// cannot be used.
 void show_arch();

@@ -1,4 +1,4 @@
-// pali chat: prompts about one image, one after the other. Options, defaults and output are those of the mini-paligemma2 program.
+// pali chat: successive prompts about one image. Options, defaults and output are those of the mini-paligemma2 program.
 #include "console.hpp"
 #include "line_editor.hpp"
 #include "options.hpp"
@@ -47,7 +47,7 @@ bool chat_command::answer(any_model& asked, const pali::image_features& seen, co
         options.sampling.seed = seed;
     }
     options.on_progress = until_interrupted;
-    // An answer that is drawn comes below its image, where it stays in sight.
+    // The text of a drawn answer is printed below the image, where it stays visible.
     const bool drawn = detection && can_show() && (question.starts_with("detect ") || question.starts_with("segment "));
     options.on_text = [drawn](std::string_view piece) {
         if (!drawn) std::cout << piece << std::flush;
@@ -91,7 +91,7 @@ int chat_command::run() const {
               << "- Supported commands: 'detect <object>', 'describe', etc...\n"
               << thick_line << "\n\n";
 
-    const pali::image_features seen = asked->encode(photo, until_interrupted); // once: it does not depend on the prompt
+    const pali::image_features seen = asked->encode(photo, until_interrupted); // once: the features do not depend on the prompt
     line_editor keyboard("> Input: ");
     for (std::string line = prompt;; line.clear()) {
         if (!line.empty()) {
@@ -100,13 +100,13 @@ int chat_command::run() const {
             const std::optional<std::string> typed = keyboard.read();
             if (!typed) break;
             line = *typed;
-            if (!is_terminal(stdin)) std::cout << line << '\n'; // a terminal has shown it
+            if (!is_terminal(stdin)) std::cout << line << '\n'; // a terminal has already echoed it
         }
         const std::string question = trimmed(line);
         if (lower(question) == "exit") return 0;
         if (question.empty()) continue;
         try {
-            if (!answer(*asked, seen, photo, question)) forget_interrupt(); // the answer is stopped, not the program
+            if (!answer(*asked, seen, photo, question)) forget_interrupt(); // Ctrl-C stops the answer, not the program
         } catch (const pali::error& e) {
             std::cout << std::endl;
             std::cerr << "Error: " << e.what() << '\n';

@@ -31,7 +31,7 @@ void write(std::FILE* file, const std::string& text, const fs::path& path) {
     if (std::fclose(file) != 0 || !written) cannot_write(path);
 }
 
-/// Whether this process made the file; false where it is there already.
+/// Creates the file; false if it already exists.
 bool create(const fs::path& path, const std::string& text) {
     std::FILE* const file = std::fopen(path.string().c_str(), "wbx");
     if (file == nullptr && errno == EEXIST) return false;
@@ -43,7 +43,7 @@ bool create(const fs::path& path, const std::string& text) {
 } // namespace
 
 std::string file_name_of(std::string_view name) {
-    constexpr std::size_t longest = 180; // file systems allow 255 bytes; generations and endings are added
+    constexpr std::size_t longest = 180; // file systems allow 255 bytes; generation and extension are appended
     constexpr char digits[] = "0123456789ABCDEF";
     std::string out;
     for (const char c : name) {
@@ -60,7 +60,7 @@ std::string file_name_of(std::string_view name) {
 }
 
 milliseconds claims::lease() {
-    constexpr double least = 0.1, most = 1e6; // below, a busy machine would take living processes for dead
+    constexpr double least = 0.1, most = 1e6; // with less, a busy machine would declare live processes dead
     const std::optional<std::string> text = environment("PALI_LEASE_SECONDS");
     if (!text) return milliseconds(60'000);
     double seconds = 0;
@@ -81,8 +81,8 @@ claims::claims(fs::path state) : m_state(std::move(state)), m_about(process_mark
              !m_stopped.wait_for(waiting, stop, m_lease / 6, [] { return false; }) && !stop.stop_requested();) {
             try {
                 renew();
-            } catch (const pali::error&) { // a file system that is away for a while; results that cannot be written are reported where that
-                                           // happens
+            } catch (const pali::error&) { // the file system may be away for a while; results that cannot be written are reported where
+                                           // they are written
             }
         }
     });
@@ -98,7 +98,7 @@ claims::~claims() {
 
 void claims::renew() {
     const fs::path path = m_state / "processes" / m_id;
-    std::FILE* file = std::fopen(path.string().c_str(), "r+b"); // the same bytes again: needs no room on a full disk
+    std::FILE* file = std::fopen(path.string().c_str(), "r+b"); // overwrites the same bytes: needs no space on a full disk
     if (file == nullptr) file = std::fopen(path.string().c_str(), "wb");
     if (file == nullptr) cannot_write(path);
     write(file, m_about + '\n', path);
@@ -152,7 +152,7 @@ fs::path claims::claim(const std::string& name, std::size_t generation) const {
 
 bool claims::is_held(const fs::path& claim) const {
     const std::string holder = content_of(claim);
-    return holder.empty() ? age(claim) < m_lease : is_alive(holder); // empty: it is being made
+    return holder.empty() ? age(claim) < m_lease : is_alive(holder); // empty: being created
 }
 
 bool claims::take(const std::string& name) {
@@ -163,7 +163,7 @@ bool claims::take(const std::string& name) {
             return true;
         }
         std::error_code unknown;
-        if (!fs::exists(path, unknown)) continue; // released since
+        if (!fs::exists(path, unknown)) continue; // released meanwhile
         if (is_held(path)) return false;
         ++generation;
     }
@@ -180,7 +180,7 @@ void claims::release(const std::string& name) {
     const auto held = m_held.find(name);
     if (held == m_held.end()) return;
     std::error_code ignored;
-    if (holds(name)) // the newest generation first: what is left of older ones belongs to the dead
+    if (holds(name)) // newest generation first; older ones belong to dead processes
         for (std::size_t generation = held->second + 1; generation-- > 0;) fs::remove(claim(name, generation), ignored);
     m_held.erase(held);
 }

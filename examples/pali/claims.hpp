@@ -1,4 +1,4 @@
-// Which process works on which image, where any number of them share a folder of results, on one machine or on many.
+// Distributes images among processes that share a results folder, on one or many machines.
 #pragma once
 
 #include <chrono>
@@ -11,49 +11,47 @@
 #include <string_view>
 #include <thread>
 
-/// A name of any bytes as the name of one file: letters, digits, '-', '_' and '.' stay, other bytes become %XX; a long one ends in a hash
-/// of the whole.
+/// Converts any bytes to a file name: letters, digits, '-', '_' and '.' are kept, other bytes become %XX. A long name is truncated and ends
+/// in a hash of the whole.
 [[nodiscard]] std::string file_name_of(std::string_view name);
 
 /**
- * This process among those that share a folder `state`. It is alive while its file in `state/processes` is written to every `renewal`; one
- * that was not for a `lease` is taken for dead, and what it had claimed is free again. On the same machine a process that has ended is
- * noticed at once.
+ * This process among those that share a folder `state`. A process is alive while it keeps renewing its file in `state/processes`; after a
+ * `lease` without renewal it counts as dead and its claims expire. A process of the same machine that has ended is detected immediately.
  *
- * A claim is a file in `state/claims` that exactly one process creates. Claims that expire are taken over by creating the next generation
- * of the file, never by removing it, so that two processes cannot take over the same one. All ages are differences between times that the
- * file system noted.
+ * A claim is a file in `state/claims` that exactly one process can create. An expired claim is taken over by creating the next generation
+ * of the file, never by removing it, so that no two processes can take over the same one. All ages are differences of file system times.
  *
- * All members throw pali::error where the folder cannot be written to. One thread at a time.
+ * All members throw pali::error if the folder cannot be written to. Not thread-safe.
  */
 class claims {
 public:
     explicit claims(std::filesystem::path state);
-    /// Releases what is held, and leaves.
+    /// Releases all claims and removes this process's file.
     ~claims();
     claims(const claims&) = delete;
     claims& operator=(const claims&) = delete;
 
-    /// Unlike that of any other process at any time: host, process id, a random number.
+    /// Unique id: host name, process id, random number.
     [[nodiscard]] const std::string& id() const noexcept { return m_id; }
 
-    /// Whether the thing of this name is now this process's to work on: it was free, or its holder is dead.
+    /// Claims `name`: true if it was free or its holder is dead.
     [[nodiscard]] bool take(const std::string& name);
-    /// Whether it still is: another process takes over what is held by one that was stopped for longer than a lease.
+    /// Whether the claim is still held: if this process is suspended for longer than a lease, another one takes over.
     [[nodiscard]] bool holds(const std::string& name) const;
-    /// Gives it back.
+    /// Releases the claim.
     void release(const std::string& name);
 
-    /// Whether the process that calls itself `id` is alive.
+    /// Whether the process with this id is alive.
     [[nodiscard]] bool is_alive(const std::string& id) const;
 
     /// Whether any other process of the folder is alive.
     [[nodiscard]] bool has_company() const;
 
-    /// Removes what processes left that have died. Under the lock.
+    /// Removes the files of dead processes. Call it under the lock.
     void forget_the_dead();
 
-    /// Held by one process at a time; waits for it. Released by the destructor. A process that holds it may take it again.
+    /// Lock across all processes; the constructor waits, the destructor releases. Recursive within a process.
     class lock {
     public:
         explicit lock(claims& from);
@@ -64,11 +62,11 @@ public:
         lock& operator=(const lock&) = delete;
 
     private:
-        static constexpr const char* name = "=lock"; // no file_name_of() gives this
+        static constexpr const char* name = "=lock"; // file_name_of() never returns this
         claims& m_from;
     };
 
-    /// 60 s, or $PALI_LEASE_SECONDS. Throws `invalid_argument` where that is not a number of seconds.
+    /// 60 s, or $PALI_LEASE_SECONDS. Throws `invalid_argument` if that is not a valid number of seconds.
     [[nodiscard]] static std::chrono::milliseconds lease();
 
 private:
@@ -81,11 +79,11 @@ private:
     std::string m_id, m_about;
     std::chrono::milliseconds m_lease = lease();
     std::map<std::string, std::size_t> m_held;            // name -> generation
-    std::size_t m_locks = 0;                              // locks that are alive
+    std::size_t m_locks = 0;                              // number of live lock objects
     mutable std::mutex m_clock;                           // guards the two below
-    std::filesystem::file_time_type m_renewed{};          // by the file system's clock
-    std::chrono::steady_clock::time_point m_renewed_at{}; // by this process's
+    std::filesystem::file_time_type m_renewed{};          // in file system time
+    std::chrono::steady_clock::time_point m_renewed_at{}; // in steady_clock time
     std::mutex m_waiting;
     std::condition_variable_any m_stopped;
-    std::jthread m_renewing; // the last member: ends first
+    std::jthread m_renewing; // last member: joined before the others are destroyed
 };

@@ -1,4 +1,4 @@
-// pali collect: the results of several folders as those of one.
+// pali collect: merges several results folders into one.
 #include "console.hpp"
 #include "file_content.hpp"
 #include "options.hpp"
@@ -44,7 +44,7 @@ void copy_result(const fs::path& from, const fs::path& to) {
         throw pali::error(pali::errc::cannot_write, {to.string(), ": cannot be copied from ", from.string(), ": ", failed.message()});
 }
 
-/// What the parts of divided work say of how many there are.
+/// Shard information of the parts, to detect missing ones.
 class divided {
 public:
     void read(const fs::path& part) {
@@ -61,7 +61,7 @@ public:
         }
     }
 
-    /// In words; empty where nothing is known to be missing.
+    /// Describes missing parts and images; empty if nothing is known to be missing.
     [[nodiscard]] std::string missing(std::size_t answers) const {
         std::string text;
         std::size_t parts = 0;
@@ -81,7 +81,7 @@ private:
     std::set<std::size_t> m_there;
 };
 
-/// Answers of another folder, as results name the images.
+/// The answers of another folder, with the names of images in its results.
 struct collected_part {
     answers all;
     std::vector<std::pair<std::string, std::string>> names; ///< name, key
@@ -91,9 +91,9 @@ struct collected_part {
           names(names_in_results(all, folder_in(json::parse(std::ifstream(folder / ".pali" / "formats.json"), nullptr, false)))) {}
 };
 
-/// Throws `invalid_argument` where two folders have different images of one name.
+/// Throws `invalid_argument` if two folders have different images of the same name.
 void check_parts(const std::vector<std::string>& parts) {
-    std::map<std::string, std::pair<std::string, std::string>> first; // hash and folder by name
+    std::map<std::string, std::pair<std::string, std::string>> first; // name -> hash and folder
     for (const std::string& part : parts) {
         const collected_part one(part);
         for (const auto& [name, key] : one.names) {
@@ -116,7 +116,7 @@ struct collect_command {
 };
 
 int collect_command::run() const {
-    static_cast<void>(claims::lease()); // what is wrong with it is found before the folder is made
+    static_cast<void>(claims::lease()); // reports an invalid variable before the folder is created
     json question;
     divided work;
     for (const std::string& part : parts) {
@@ -128,7 +128,7 @@ int collect_command::run() const {
                               {part, ": holds answers to another question than ", parts.front(), ": ", other});
         work.read(part);
     }
-    question["collected"] = true; // names are relative to folders of images that need not be here: no run can go on in this folder
+    question["collected"] = true; // names are relative to image folders that may not exist here, so no run can continue in this folder
     check_parts(parts);
     result_folder results(out, question, formats.chosen(false), std::nullopt, overwrite);
     results.join({});
@@ -164,7 +164,7 @@ std::size_t result_folder::collect(const fs::path& from) {
         }
         json line = theirs.read(key), made;
         add_name(made, "key", file);
-        made["version"] = is_known ? m_answers.version(file) + 1 : 1; // what it held when it was collected before
+        made["version"] = is_known ? m_answers.version(file) + 1 : 1; // replaces the version collected before
         add_name(made, "given", file);
         const std::vector<std::string> places = theirs.places(key);
         const auto at =

@@ -1,4 +1,4 @@
-// The terminal, Ctrl-C, processes, memory, and where the embedded model lies.
+// Terminal, signals, processes, memory usage, and the location of the embedded model.
 #include "console.hpp"
 
 #include "environment.hpp"
@@ -19,7 +19,7 @@
 #include <sstream>
 #include <string>
 
-// The only source of the program that names an operating system. What Windows has is written by its documentation and untested.
+// The only source of the program with code for specific operating systems. The Windows code follows its documentation and is untested.
 #if defined(__unix__) || defined(__APPLE__)
 #  include <fcntl.h>
 #  include <poll.h>
@@ -44,7 +44,7 @@ std::atomic<bool> stop_asked{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may only touch lock-free atomics");
 
 #if defined(__unix__) || defined(__APPLE__)
-/// Written to by the handlers: a wait that begins after the flags were looked at still ends.
+/// Self-pipe, written by the handlers: a wait that starts after the flags were checked still returns.
 int wake[2] = {-1, -1};
 
 void end_the_wait() {
@@ -63,7 +63,7 @@ struct held_signal {
     struct sigaction before{};
 };
 held_signal held[] = {{.number = SIGHUP},  {.number = SIGQUIT}, {.number = SIGTERM}, {.number = SIGUSR1}, {.number = SIGUSR2},
-                      {.number = SIGALRM}, {.number = SIGTSTP}, {.number = SIGCONT}}; // the last is noted, and has its effect anyway
+                      {.number = SIGALRM}, {.number = SIGTSTP}, {.number = SIGCONT}}; // SIGCONT is only noted; it takes effect anyway
 held_signal& gone_on = held[std::size(held) - 1];
 
 extern "C" void on_held(int number) {
@@ -120,7 +120,7 @@ std::string ask_terminal([[maybe_unused]] std::string_view question, [[maybe_unu
     if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) != 0) return reply;
     write_raw(question);
     pollfd input{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
-    constexpr int patience_ms = 200; // a terminal behind a slow line answers within this; one that does not know the question never
+    constexpr int patience_ms = 200; // a terminal on a slow line replies within this time; one that does not know the query never does
     while (!is_whole(reply) && poll(&input, 1, patience_ms) > 0) {
         char bytes[256];
         const ssize_t count = read(STDIN_FILENO, bytes, sizeof bytes);
@@ -138,7 +138,7 @@ pali::terminal_size terminal_room() {
     winsize window{};
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) != 0 || window.ws_col == 0 || window.ws_row == 0) return size;
     size.columns = std::clamp<std::size_t>(window.ws_col, 1, 1000);
-    size.rows = std::clamp<std::size_t>(window.ws_row > 2 ? window.ws_row - 2u : 1u, 1, 1000); // the prompt stays in sight
+    size.rows = std::clamp<std::size_t>(window.ws_row > 2 ? window.ws_row - 2u : 1u, 1, 1000); // leaves room for the prompt
     if (window.ws_xpixel > 0 && window.ws_ypixel > 0) {
         size.cell_width = std::clamp<std::size_t>(window.ws_xpixel / window.ws_col, 1, 100);
         size.cell_height = std::clamp<std::size_t>(window.ws_ypixel / window.ws_row, 1, 100);
@@ -161,7 +161,7 @@ void watch_for_interrupt() {
         }
     struct sigaction action{};
     action.sa_handler = on_interrupt;
-    action.sa_flags = static_cast<int>(SA_RESETHAND); // the second one ends the program; a read of the keyboard is broken off
+    action.sa_flags = static_cast<int>(SA_RESETHAND); // a second one ends the program; interrupts a pending keyboard read
     sigaction(SIGINT, &action, nullptr);
 #else
     std::signal(SIGINT, on_interrupt);
@@ -184,7 +184,7 @@ bool wait_for_input() {
     if (std::cin.rdbuf()->in_avail() > 0) return true;
     pollfd ends[2] = {{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0}, {.fd = wake[0], .events = POLLIN, .revents = 0}};
     while (poll(ends, 2, -1) < 0 && errno == EINTR && !interrupted()) {}
-    empty_wake(); // before flags are looked at, which handlers set before they write
+    empty_wake(); // before the flags are checked: handlers set the flag before they write
     if (held_signals::is_any() || gone_on.has_come) return false;
 #endif
     return !interrupted();
@@ -200,7 +200,7 @@ held_signals::~held_signals() {
     deliver();
 #if defined(__unix__) || defined(__APPLE__)
     for (const held_signal& one : held) sigaction(one.number, &one.before, nullptr);
-    deliver(); // what came between
+    deliver(); // signals that arrived in between
     gone_on.has_come.store(false);
 #endif
 }
@@ -235,7 +235,7 @@ bool held_signals::has_continued() noexcept {
 
 void open_missing_streams() {
 #if defined(__unix__) || defined(__APPLE__)
-    for (int stream = 0; stream <= 2; ++stream) // each gets the lowest number that is free: its own
+    for (int stream = 0; stream <= 2; ++stream) // each gets the lowest free descriptor, which is its own
         if (fcntl(stream, F_GETFD) == -1 && open("/dev/null", stream == 0 ? O_WRONLY : O_RDONLY) == -1) return;
 #endif
 }
@@ -259,7 +259,7 @@ long process_id() {
 
 namespace {
 
-/// The boot and the name space that process numbers count in; empty elsewhere than on Linux.
+/// Boot id and PID namespace, in which process ids are unique; empty on systems other than Linux.
 std::string where_processes_count() {
     std::error_code failed;
     std::ifstream file("/proc/sys/kernel/random/boot_id");
@@ -268,16 +268,16 @@ std::string where_processes_count() {
     return std::getline(file, boot) && !failed ? boot + ' ' + space : std::string();
 }
 
-/// Ticks since the boot when the process started; empty where there is none, or it has ended and its parent has not noticed.
+/// Start time in ticks since boot; empty if there is no such process, or it is a zombie.
 std::string start_of(const std::string& process) {
     std::ifstream file("/proc/" + process + "/stat");
     std::string line, word, state, start;
     std::getline(file, line);
-    const auto name_end = line.rfind(')'); // the name before it may hold anything
+    const auto name_end = line.rfind(')'); // the command name before it may contain anything
     if (name_end == std::string::npos) return start;
     std::istringstream words(line.substr(name_end + 1));
     words >> state;
-    for (int field = 4; field <= 22 && words >> word; ++field) start = word; // proc(5): starttime is the 22nd
+    for (int field = 4; field <= 22 && words >> word; ++field) start = word; // proc(5): starttime is field 22
     return state == "Z" || state == "X" ? std::string() : start;
 }
 
@@ -317,7 +317,7 @@ bool progress_bar::draw(std::string_view stage, double fraction) {
 }
 
 void print_note(std::string_view note) {
-    if (is_terminal(stderr)) std::fprintf(stderr, "\r%60s\r", ""); // a bar may be there
+    if (is_terminal(stderr)) std::fprintf(stderr, "\r%60s\r", ""); // clears a progress bar
     std::fprintf(stderr, "pali: note: %.*s\n", static_cast<int>(note.size()), note.data());
 }
 
@@ -352,7 +352,7 @@ void work_bar::erase() {
 }
 
 std::uint64_t peak_rss_bytes() {
-    // Not getrusage: its maximum includes what the process was before exec.
+    // Not getrusage: its maximum includes the process before exec.
     std::ifstream status("/proc/self/status");
     for (std::string line; std::getline(status, line);)
         if (line.rfind("VmHWM:", 0) == 0) return std::strtoull(line.c_str() + 6, nullptr, 10) * 1024;

@@ -1,4 +1,4 @@
-// What the subcommands share of the world outside: the terminal, Ctrl-C, processes, memory, and where the embedded model lies.
+// Environment of the program: terminal, Ctrl-C, processes, memory usage, and the location of the embedded model.
 #pragma once
 
 #include <pali/core/progress.hpp>
@@ -16,68 +16,65 @@
 /// Exit codes.
 inline constexpr int exit_bad_file = 1, exit_wrong_use = 2, exit_interrupted = 130;
 
-/// Whether a person reads or types there.
+/// Whether the stream is connected to a terminal.
 [[nodiscard]] bool is_terminal(std::FILE* stream);
 
-/// Writes `question` and returns what the terminal answers, up to where `is_whole` holds; what has come by then when it does not answer in
-/// time.
+/// Writes `question` to the terminal and returns its reply, up to the point where `is_whole` holds; on timeout, whatever has arrived.
 [[nodiscard]] std::string ask_terminal(std::string_view question, bool (*is_whole)(std::string_view));
 
-/// Characters that fit on the terminal, and the pixels of one.
+/// Size of the terminal in characters, and of one character in pixels.
 [[nodiscard]] pali::terminal_size terminal_room();
 
-/// From here on the first Ctrl-C asks for a stop (see `interrupted`) and the second ends the program.
+/// Installs the handler: the first Ctrl-C requests a stop (see `interrupted`), the second ends the program.
 void watch_for_interrupt();
 
-/// True once Ctrl-C was pressed, until `forget_interrupt`.
+/// Whether Ctrl-C was pressed since the last `forget_interrupt`.
 [[nodiscard]] bool interrupted() noexcept;
-/// A callback of progress or text that goes on until Ctrl-C.
+/// Progress or text callback that continues until Ctrl-C.
 inline constexpr auto until_interrupted = [](const auto&...) { return !interrupted(); };
 void forget_interrupt();
 
-/// Waits until standard input has something to read, or has ended. False where Ctrl-C was pressed, before or meanwhile, or a signal came
-/// that is held.
+/// Waits until standard input is readable or at its end. False if Ctrl-C was pressed, before or during the wait, or a held signal arrived.
 [[nodiscard]] bool wait_for_input();
 
-/// While it lives, the terminal is in a state that other programs must not find. Signals that end the process (SIGHUP, SIGQUIT, SIGTERM) or
-/// stop it (SIGTSTP, Ctrl-Z) are held until the terminal has been restored, unless they are ignored. One at a time. Without such signals,
-/// as on Windows, it does nothing.
+/// RAII guard for code that changes the terminal state. Holds back signals that end the process (SIGHUP, SIGQUIT, SIGTERM) or stop it
+/// (SIGTSTP, Ctrl-Z) until the terminal is restored, unless they are ignored. One instance at a time. Does nothing on systems without these
+/// signals, such as Windows.
 class held_signals {
 public:
     held_signals();
-    ~held_signals(); ///< ends or stops the process by what is held
+    ~held_signals(); ///< delivers held signals
     held_signals(const held_signals&) = delete;
     held_signals& operator=(const held_signals&) = delete;
 
-    /// Whether one is held.
+    /// Whether a signal is held.
     [[nodiscard]] static bool is_any() noexcept;
-    /// Ends or stops the process by the signals that are held. The terminal has to be restored. Returns when the process goes on.
+    /// Delivers the held signals, which ends or stops the process. The caller must have restored the terminal. Returns when the process
+    /// continues.
     static void deliver();
-    /// Whether the process was stopped, by any signal, and goes on, since this was last asked.
+    /// Whether the process was stopped and continued, by any signal, since the last call.
     [[nodiscard]] static bool has_continued() noexcept;
 };
 
-/// Opens descriptors 0 to 2 that are closed, so that no file of ours gets their numbers, in ways that make reading and writing them fail.
+/// Opens descriptors 0 to 2 if they are closed, so that no other file gets their numbers. Reads and writes on them fail.
 void open_missing_streams();
 
-/// The machine's name, and this process's number on it.
+/// Host name; process_id() is the id on this host.
 [[nodiscard]] std::string host_name();
 [[nodiscard]] long process_id();
 
-/// What tells this process from every other that the machine has run or will run, in words on one line; empty where the system has no such
-/// thing.
+/// Identifies this process among all that the machine has run or will run; one line of text, empty if the system offers no such identity.
 [[nodiscard]] std::string process_mark();
-/// Whether the process with this mark ran on this machine and has ended. False where that cannot be known, for one of another machine for
-/// instance.
+/// Whether the process with this mark ran on this machine and has ended. False if unknown, for example for another machine.
 [[nodiscard]] bool has_ended(const std::string& mark);
 
-/// Decimal units: "6.1 GB".
+/// Formats a size in decimal units: "6.1 GB".
 [[nodiscard]] std::string in_units(double bytes);
 
-/// A line on standard error that is no error: "pali: note: ...".
+/// Prints "pali: note: ..." to standard error.
 void print_note(std::string_view note);
 
-/// A bar on standard error when it is a terminal, else nothing; it erases itself. Its callback stops the work on Ctrl-C.
+/// Progress bar on standard error, only if that is a terminal; erases itself. Its callback cancels the work on Ctrl-C.
 class progress_bar {
 public:
     progress_bar() : m_terminal(is_terminal(stderr)) {}
@@ -95,11 +92,10 @@ private:
     int m_tenths = -1;
 };
 
-/// How far the work on many images is, and how long it will go on: "12 of 200 images, 1 min 05 s left", on standard error when it is a
-/// terminal.
+/// Progress and remaining time of a job on many images, "12 of 200 images, 1 min 05 s left", on standard error, only if that is a terminal.
 class work_bar {
 public:
-    /// `count` images; nothing where that is not known.
+    /// `count`: number of images, if known.
     explicit work_bar(std::optional<std::size_t> count) : m_count(count), m_terminal(is_terminal(stderr)) {}
     ~work_bar() { erase(); }
     work_bar(const work_bar&) = delete;
@@ -117,11 +113,11 @@ private:
     bool m_terminal, m_shown = false;
 };
 
-/// Most memory that this process has had in RAM so far, in bytes, mapped files included; 0 where the system does not say.
+/// Peak resident set size in bytes, mapped files included; 0 if the system does not report it.
 [[nodiscard]] std::uint64_t peak_rss_bytes();
 
-/// Folder of the embedded model: $PALI_MODELS/shapes, installed beside this program, or in the source tree.
+/// Folder of the embedded model: $PALI_MODELS/shapes, next to the installed program, or in the source tree.
 [[nodiscard]] std::filesystem::path embedded_model();
 
-/// Its sample image.
+/// Sample image of the embedded model.
 [[nodiscard]] std::filesystem::path sample_image();

@@ -1,11 +1,11 @@
-// Environment variables.
+// Access to environment variables.
 #pragma once
 
 #include <cstdlib>
 #include <optional>
 #include <string>
 
-/// The value of an environment variable; nothing where it is not set, or empty.
+/// Value of an environment variable; nothing if it is unset or empty.
 [[nodiscard]] inline std::optional<std::string> environment(const char* name) {
     const char* const value = std::getenv(name);
     return value != nullptr && *value != '\0' ? std::optional<std::string>(value) : std::nullopt;

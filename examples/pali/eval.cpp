@@ -1,4 +1,4 @@
-// pali eval: how right a model is on scenes whose truth is known, as tools/shapes/evaluate.py measures it with transformers.
+// pali eval: accuracy on scenes with known ground truth, measured as tools/shapes/evaluate.py does with transformers.
 #include "console.hpp"
 #include "options.hpp"
 #include "report.hpp"
@@ -30,21 +30,21 @@ struct eval_command {
     int run() const;
 };
 
-/// What transformers said in float32, greedily.
+/// Greedy float32 output of transformers.
 struct reference_answer {
     std::string prompt, text;
 };
 
-/// What scenes.json says of one image.
+/// One image of scenes.json.
 struct scene {
     fs::path image;
     std::string caption, question, answer, asked;
     std::vector<std::pair<std::string, pali::box>> objects; ///< from left to right
-    pali::mask mask;                                        ///< of the object asked for
-    std::vector<reference_answer> reference;                ///< caption, question, detect and segment what is asked for, detect all
+    pali::mask mask;                                        ///< of the requested object
+    std::vector<reference_answer> reference;                ///< caption, question, detect and segment the requested object, detect all
 };
 
-/// The kinds of prompts, in the order of scene::reference: as JSON and as the table call them.
+/// Prompt kinds in the order of scene::reference: name in JSON, name in the table.
 constexpr std::array<std::pair<const char*, const char*>, 5> kinds{
     {{"captions", "captions"}, {"answers", "answers"}, {"detect", "detect"}, {"segment", "segment"}, {"detect_shape", "detect shape"}}};
 
@@ -71,7 +71,7 @@ std::vector<scene> read_scenes(const fs::path& folder) {
                 throw pali::error(pali::errc::malformed_file,
                                   {file.string(), ": a scene asks for '", s.asked, "', which is not among its objects"});
             const json& size = one.at("size");
-            constexpr std::size_t longest = 1u << 14; // a mask of this size has 256 MB
+            constexpr std::size_t longest = 1u << 14; // a mask of this size takes 256 MB
             if (!size.is_number_unsigned() || size == 0u || size > longest)
                 throw pali::error(pali::errc::malformed_file,
                                   {file.string(), ": scene ", scenes.size(), " (from 1 on) has the size ", size.dump(),
@@ -93,7 +93,7 @@ std::vector<scene> read_scenes(const fs::path& folder) {
     }
 }
 
-/// The best that any object of this name comes to.
+/// The best measure over all objects of this name.
 template <class Measure>
 double best_of(const pali::findings& found, const std::string& name, Measure measure) {
     double best = 0;
@@ -102,7 +102,7 @@ double best_of(const pali::findings& found, const std::string& name, Measure mea
     return best;
 }
 
-/// How likely the model finds answers, all their tokens together, ends included.
+/// Accumulated log-likelihood of answers, EOS included.
 struct likelihood {
     double logprob = 0;
     std::size_t tokens = 0;
@@ -116,7 +116,7 @@ struct likelihood {
 
 struct figures {
     double captions = 0, answers = 0, labels = 0, box_iou = 0, mask_iou = 0, all_boxes_iou = 0, same_answers = 0, skipped = 0;
-    std::array<likelihood, kinds.size()> reference; ///< of the reference answers, by kind; without --perplexity: nothing
+    std::array<likelihood, kinds.size()> reference; ///< of the reference answers, by kind; empty without --perplexity
 };
 
 void add(figures& sum, const scene& s, any_model& model, bool constrained, bool perplexity) {
@@ -169,7 +169,7 @@ int eval_command::run() const {
         work.done(1);
     }
     work.erase();
-    if (interrupted()) return exit_interrupted; // figures of some scenes are not those of the folder
+    if (interrupted()) return exit_interrupted; // partial figures would be misleading
     const auto count = static_cast<double>(scenes.size());
     const std::tuple<const char*, const char*, double> rows[] = {
         {"captions", "captions, exact", sum.captions / count},

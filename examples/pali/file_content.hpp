@@ -1,4 +1,4 @@
-// Whole files, folders for them, and hashes of what they hold.
+// Helpers to read whole files, create folders, and hash contents.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -12,13 +12,13 @@
 #include <string_view>
 #include <system_error>
 
-/// The bytes of a file; empty where it cannot be read. Opening it makes a network file system ask the server.
+/// The bytes of a file; empty if it cannot be read. Opening a file makes a network file system revalidate its cache.
 [[nodiscard]] inline std::string content_of(const std::filesystem::path& path) {
     std::ifstream file(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
-/// The folder, which is made with those above it where it is not there. Throws `cannot_write`.
+/// Creates the folder and its parents if needed. Throws `cannot_write`.
 inline const std::filesystem::path& made(const std::filesystem::path& folder) {
     std::error_code failed, unknown;
     std::filesystem::create_directories(folder, failed);
@@ -27,15 +27,14 @@ inline const std::filesystem::path& made(const std::filesystem::path& folder) {
     throw pali::error(pali::errc::cannot_write, {folder.string(), ": is not a folder and cannot be made one: ", failed.message()});
 }
 
-/// 16 hexadecimal digits.
+/// Formats as 16 hexadecimal digits.
 [[nodiscard]] inline std::string hexadecimal(std::uint64_t number) {
     char text[17];
     std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(number));
     return text;
 }
 
-/// FNV-1a with 64 bits: http://www.isthe.com/chongo/tech/comp/fnv. Tells files and names apart; it is no protection against those who look
-/// for collisions.
+/// 64-bit FNV-1a: http://www.isthe.com/chongo/tech/comp/fnv. Distinguishes files and names; not collision-resistant against an adversary.
 class fnv1a {
 public:
     void add(std::string_view bytes) noexcept {
@@ -47,7 +46,7 @@ private:
     std::uint64_t m_hash = 0xcbf29ce484222325;
 };
 
-/// The hash of a file's bytes, as digits; empty where it cannot be read.
+/// Hash of a file's content as digits; empty if it cannot be read.
 [[nodiscard]] inline std::string hash_of_file(const std::filesystem::path& path) {
     std::ifstream file(path, std::ios::binary);
     if (!file) return {};

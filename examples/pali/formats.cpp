@@ -1,4 +1,4 @@
-// results.jsonl, coco.json, YOLO's and labelme's files, made from the answers of all processes.
+// Generates results.jsonl, coco.json, and the YOLO and labelme files from the answers of all processes.
 #include "file_content.hpp"
 #include "report.hpp"
 #include "results.hpp"
@@ -22,7 +22,7 @@ using json = nlohmann::ordered_json;
 using pali::object_detail::add_name;
 namespace stored = pali::object_detail;
 
-/// A relative link to an image, or a copy of it where the file system has no links.
+/// Creates a relative symlink to an image, or a copy if the file system has no links.
 void link_image(const fs::path& target, const fs::path& link, const fs::path& image) {
     std::error_code failed;
     fs::create_directories(link.parent_path(), failed);
@@ -66,12 +66,12 @@ void result_folder::write_formats(const json& formats) {
     if (yolo) files.emplace_back("data.yaml");
     record(files);
 
-    // Both are written as answers are read: of a million images the whole would not fit into memory.
+    // Both are streamed: the results of a million images would not fit into memory.
     pali::file_writer lines(m_folder / "results.jsonl");
     std::optional<pali::coco_file> data;
     if (coco) data.emplace(m_folder / "coco.json", static_cast<pali::coco_masks>(formats.at("coco").get<int>()));
     pali::category_list classes;
-    for (const std::string& label : pali::asked_labels(m_question.value("things", ""))) { // numbered as they were asked for, found or not
+    for (const std::string& label : pali::asked_labels(m_question.value("things", ""))) { // numbered in prompt order, found or not
         if (data) data->declare(label);
         static_cast<void>(classes.number_of(label));
     }
@@ -89,7 +89,7 @@ void result_folder::write_formats(const json& formats) {
         if (data) data->add(found);
         if (!yolo && !labelme) continue;
         const std::string found_at = place_now(key),
-                          at = found_at.empty() ? key : found_at; // of collected answers the images need not be here
+                          at = found_at.empty() ? key : found_at; // images of collected answers need not exist here
         const image_name image{
             .path = m_folder / at, .given = file, .place = at, .name = m_question.contains("collected") ? key : name_in(key), .key = key};
         const auto seen_from = [&](const fs::path& name) {
@@ -108,7 +108,7 @@ void result_folder::write_formats(const json& formats) {
         }
         if (labelme) {
             const fs::path name = fs::path("labelme") / (stem + ".json");
-            std::error_code unknown; // what was written may have been corrected by hand since; an answer does not change
+            std::error_code unknown; // a written file may have been corrected by hand since; the answer cannot have changed
             if (!m_overwrite && m_answers.wrote(name.generic_string()) && fs::exists(m_folder / name, unknown)) continue;
             record({name.generic_string()});
             made((m_folder / name).parent_path());
@@ -118,7 +118,7 @@ void result_folder::write_formats(const json& formats) {
     }
     lines.finish();
     if (data) data->finish();
-    if (yolo) { // an absolute path: trainers look for a relative one in a folder of their own
+    if (yolo) { // absolute path: trainers resolve relative ones against a folder of their own
         std::string text = "# Objects found by pali. Both sets are all images: divide them before training.\npath: " +
                            json(fs::absolute(m_folder).lexically_normal().string()).dump(-1, ' ', false, json::error_handler_t::replace) +
                            "\ntrain: images\nval: images\nnames:\n";

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// What read_image reads, in some build, by the extensions that such files have.
+/// Whether the file has an extension of a format that read_image supports in some build.
 bool is_image(const fs::path& path) {
     constexpr std::array<std::string_view, 19> endings{".jpg",  ".jpeg", ".jfif", ".mpo", ".png",  ".apng", ".webp",
                                                        ".heic", ".heif", ".avif", ".tif", ".tiff", ".gif",  ".bmp",
@@ -26,11 +26,11 @@ bool is_image(const fs::path& path) {
     return std::find(endings.begin(), endings.end(), ending) != endings.end();
 }
 
-/// What a folder has besides images.
+/// Counts of entries in a folder that are not listed.
 struct skipped_entries {
     std::size_t files = 0, pipes = 0, metadata = 0, folders = 0, links = 0, unreadable = 0;
 
-    /// "3 other files, 2 files of macOS (._*) and 1 subfolder (--recursive reads them)"; empty where there are none.
+    /// "3 other files, 2 files of macOS (._*) and 1 subfolder (--recursive reads subfolders)"; empty if there are none.
     [[nodiscard]] std::string describe() const {
         std::vector<std::string> parts;
         const auto add = [&](std::size_t count, const char* one, const char* more, const char* behind) {
@@ -48,12 +48,12 @@ struct skipped_entries {
     }
 };
 
-/// The files that runs of pali wrote into a folder and its subfolders: masks and drawings are not images to ask about.
+/// Files that runs of pali wrote into a folder and its subfolders: masks and drawings are not input images.
 class written_files {
 public:
     explicit written_files(const fs::path& folder) { look_into(folder); }
 
-    /// Where results may lie: a folder of its own.
+    /// Adds a folder that may hold results.
     void look_into(const fs::path& folder) {
         std::error_code unknown;
         if (fs::is_directory(folder / ".pali" / "answers", unknown)) m_runs.emplace_back(folder, answers(folder / ".pali"));
@@ -67,7 +67,7 @@ private:
     std::vector<std::pair<fs::path, answers>> m_runs;
 };
 
-/// Puts the images of a folder behind `found`. Links to folders are not followed when recursive.
+/// Appends the images of a folder to `found`. Recursion does not follow links to folders.
 class folder_lister {
 public:
     folder_lister(const fs::path& folder, bool recursive, std::vector<fs::path>& found, skipped_entries& skipped)
@@ -79,7 +79,7 @@ public:
 private:
     std::error_code list(const fs::path& folder) {
         std::error_code failed;
-        std::vector<fs::path> inner; // listed when this one is closed: descriptors are few
+        std::vector<fs::path> inner; // listed after this one is closed: saves file descriptors
         for (fs::directory_iterator entry(folder, failed), end; !failed && entry != end; entry.increment(failed)) look_at(*entry, inner);
         for (const fs::path& subfolder : inner)
             if (const std::error_code why = list(subfolder)) {
@@ -101,7 +101,7 @@ private:
         else if (is_folder) ++m_skipped.folders;
         else if (entry.path().filename().string().starts_with("._")) ++m_skipped.metadata;
         else if (is_image(entry.path()) && (entry.is_regular_file(unknown) || (is_link && !entry.exists(unknown))))
-            m_found.push_back(entry.path()); // reading a broken link says so
+            m_found.push_back(entry.path()); // a broken link is reported when it is read
         else if (is_image(entry.path())) ++m_skipped.pipes;
         else ++m_skipped.files;
     }

@@ -1,4 +1,4 @@
-// The images that a command is given: files, folders, names on standard input.
+// Enumerates the images given to a command: files, folders, names on standard input.
 #pragma once
 
 #include <cstddef>
@@ -8,23 +8,22 @@
 #include <string>
 #include <vector>
 
-/// Goes through images in the order given. A folder stands for the files in it that have an image's extension, in the order of their
-/// names; "-" stands for the names on standard input, one per line, read as they come.
+/// Iterates over images in the given order. A folder stands for its files with an image extension, sorted by name; "-" stands for names on
+/// standard input, one per line, read on demand.
 class image_list {
 public:
-    /// Lists folders, with their subfolders if `recursive`, and opens no file. What is skipped in a folder is counted on standard error:
-    /// other files, files that macOS puts beside others ("._name"), subfolders, links to folders, pipes. A link that leads nowhere is
-    /// listed: reading it says so. A subfolder that cannot be read is reported there and passed over. Throws pali::error for a given folder
-    /// that cannot be read or has no images.
+    /// Lists folders, with subfolders if `recursive`; opens no file. Skipped entries are counted on standard error: other files, macOS
+    /// companion files ("._name"), subfolders, links to folders, pipes. A broken link is listed, so that reading it reports the error. An
+    /// unreadable subfolder is reported and skipped. Throws pali::error if a given folder is unreadable or has no images.
     explicit image_list(const std::vector<std::string>& given, bool recursive = false);
 
-    /// The next one, or nothing.
+    /// The next image, or nothing at the end.
     [[nodiscard]] std::optional<std::filesystem::path> next();
-    /// Those that are known before standard input is read.
+    /// Images known before standard input is read.
     [[nodiscard]] std::span<const std::filesystem::path> known() const noexcept { return m_names; }
-    /// Whether a subfolder could not be read: images may be missing.
+    /// Whether a subfolder was unreadable, so that images may be missing.
     [[nodiscard]] bool is_incomplete() const noexcept { return m_incomplete; }
-    /// How many there are in all; nothing while standard input may bring more.
+    /// Total number of images; nothing while standard input may bring more.
     [[nodiscard]] std::optional<std::size_t> count() const;
 
 private:

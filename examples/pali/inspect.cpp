@@ -1,4 +1,4 @@
-// pali inspect: what a folder holds, which type fits it, what is missing.
+// pali inspect: lists the contents of a checkpoint folder, the matching type, and what is missing.
 #include "arch.hpp"
 #include "console.hpp"
 #include "options.hpp"
@@ -27,12 +27,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The files of a checkpoint, whether each is needed, and what it is for.
+/// Files of a checkpoint.
 struct known_file {
     const char* name;
     bool needed;
     const char* what;
-    const char* instead = nullptr; ///< a file with which this one is not needed
+    const char* instead = nullptr; ///< file that makes this one unnecessary
 };
 constexpr known_file known_files[] = {
     {"config.json", true, "sizes"},
@@ -47,11 +47,11 @@ constexpr known_file known_files[] = {
 
 class inspection {
 public:
-    /// `given` is a folder or one .safetensors file in it. With `numbers`, every weight is looked at.
+    /// `given` is a folder or one .safetensors file in it. With `numbers`, every weight is checked.
     inspection(const fs::path& given, bool numbers)
         : m_weights(pali::find_checkpoint(given)), m_folder(pali::folder_of_checkpoint(m_weights)), m_numbers(numbers) {}
 
-    /// Prints all that can be found out; returns how many things are missing or wrong.
+    /// Prints the report; returns the number of problems.
     int run() {
         std::cout << m_weights.string() << '\n';
         list_files();
@@ -71,7 +71,7 @@ public:
     }
 
 private:
-    /// Whether it was done; otherwise there is one problem more.
+    /// Runs `work`; an error is recorded as a problem. Returns whether it succeeded.
     template <class Work>
     bool attempt(Work&& work) {
         try {
@@ -102,7 +102,7 @@ private:
         for (fs::directory_iterator entry(m_folder, failed), end; !failed && entry != end; entry.increment(failed)) {
             if (entry->path().extension() != ".safetensors" || (m_weights != m_folder && entry->path().filename() != m_weights.filename()))
                 continue;
-            std::error_code absent; // of what a link points to
+            std::error_code absent; // for the target of a link
             const auto size = entry->file_size(absent);
             line(entry->path().filename().string().c_str(), absent ? "missing" : in_units(static_cast<double>(size)), "weights");
         }
@@ -127,7 +127,7 @@ private:
                   << '\n';
     }
 
-    /// How many tensors and numbers there are, in all and by type.
+    /// Prints the number of tensors and elements, in total and by type.
     static void print_tensors(const std::string& title, const pali::tensor_table& tensors) {
         struct sum {
             std::size_t tensors = 0, bytes = 0;
@@ -160,7 +160,7 @@ private:
         else std::cout << "quantized: " << weights << '\n';
     }
 
-    /// The mask decoder that `pali segment` would read: its tensors, then whether they fit and are finite.
+    /// Prints the tensors of the mask decoder that `pali segment` would read; throws if they do not fit or are not finite.
     void show_masks() const {
         const auto file = pali::find_mask_vqvae(m_folder);
         if (!file) {
@@ -173,7 +173,7 @@ private:
         (void)pali::mask_vqvae(*file);
     }
 
-    /// Each step needs the one before, which would report the same problem.
+    /// Each step depends on the previous one and would report the same problem.
     void check_tokenizer() {
         bool fetched = true;
         for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"})
@@ -181,7 +181,7 @@ private:
         if (!fetched) return;
         const bool opened = attempt([this] {
             const pali::tokenizer text = m_config ? pali::open_tokenizer(m_folder, *m_config) : pali::tokenizer(m_folder);
-            (void)text.encode("a"); // sentencepiece reports errors when it is first used
+            (void)text.encode("a"); // sentencepiece reports errors at its first use
             if (!m_config) return;
             if (const std::string missing = pali::describe_tokens_without_rows(text, m_config->sizes.vocab); !missing.empty())
                 m_problems.push_back(m_folder.string() + ": " + missing);
@@ -189,12 +189,12 @@ private:
         if (!opened) return;
         try {
             for (std::string& difference : pali::compare_vocabularies(m_folder)) m_problems.push_back(std::move(difference));
-        } catch (const pali::error& e) { // a model reads only the added tokens of a tokenizer.json beside tokenizer.model, and it could
+        } catch (const pali::error& e) { // loading a model only needs the added tokens of this tokenizer.json, which it could read
             m_notes.push_back(std::string("tokenizer.model is used, and tokenizer.json cannot be compared with it: ") + e.what());
         }
     }
 
-    /// Weights that are no finite numbers.
+    /// Reports weights that are not finite.
     void check_numbers() {
         const pali::short_list broken = pali::describe_not_finite(m_files->tensors(), m_unused);
         pali::tensor_table unused;
@@ -213,16 +213,16 @@ private:
         else check_names_of<pali::bf16>();
     }
 
-    /// Every tensor that a model of these sizes asks for, against those that are there.
+    /// Compares the tensors that a model of these sizes needs with those in the files.
     template <class Weights>
     void check_names_of() {
         m_unused = pali::check_parts<Weights>(*m_files, *m_config, false, [this](std::string_view note) { m_notes.emplace_back(note); });
     }
 
-    fs::path m_weights, m_folder; // what was named; where config.json and the rest are
+    fs::path m_weights, m_folder; // the given path; the folder of config.json and the other files
     std::optional<pali::checkpoint_files> m_files;
     std::optional<pali::checkpoint_config> m_config;
-    std::set<std::string, std::less<>> m_unused; // names of tensors that the model does not ask for
+    std::set<std::string, std::less<>> m_unused; // tensors that the model does not use
     std::vector<std::string> m_problems, m_notes;
     bool m_numbers;
 };

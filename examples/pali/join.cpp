@@ -1,4 +1,4 @@
-// A run joins a folder of results: what it is asked has to fit, and no file may be there that pali did not write.
+// Joins a results folder: checks that the question matches and that no file of another origin would be overwritten.
 #include "file_content.hpp"
 #include "report.hpp"
 #include "results.hpp"
@@ -17,16 +17,16 @@ using json = nlohmann::ordered_json;
 using pali::object_detail::add_name;
 namespace stored = pali::object_detail;
 
-constexpr std::size_t most_named = 10; // items of a list in a message
+constexpr std::size_t most_named = 10; // items listed in a message
 
-/// The line of a record of files that are about to be written.
+/// JSON line that records files about to be written.
 json writes(const std::vector<std::string>& names) {
     json files = json::array();
     for (const std::string& name : names) add_name(files.emplace_back(json::object()), "file", name);
     return {{"writes", std::move(files)}};
 }
 
-/// A folder, or a path where there is nothing yet.
+/// Accepts a folder, or a path where nothing exists yet.
 fs::path checked(fs::path folder) {
     std::error_code failed;
     const fs::file_status there = fs::status(folder, failed);
@@ -59,7 +59,7 @@ void result_folder::check_question() const {
                                                          "; name another folder by --out, or take this one away"});
 }
 
-/// Formats that were asked for once are kept up to date.
+/// Merges requested formats with those of earlier runs, which are kept up to date.
 void result_folder::read_formats() {
     json kept = json::parse(content_of(m_state / "formats.json"), nullptr, false);
     m_kept = kept.is_object() && content_of(m_state / "question.json") == line_of(m_question) + '\n' ? std::move(kept) : json::object();
@@ -73,11 +73,10 @@ void result_folder::read_formats() {
     if (m_own && !m_kept.contains("images")) {
         add_name(m_kept, "images", m_own->name);
         add_name(m_kept, "images_at", m_own->place);
-    } else if (m_own && folder_in(m_kept)) { // names in results are relative to the folder of images, while every run that named a folder
-                                             // named the same one
+    } else if (m_own && folder_in(m_kept)) { // names in results stay relative to the image folder as long as every run gave the same one
         if (m_is_another || folder_in(m_kept) != m_own->name) m_kept["images"] = nullptr, m_kept.erase("images_bytes");
         else add_name(m_kept, "images_at", m_own->place);
-    } else if (!m_own && folder_in(m_kept)) { // images named one by one may be in it
+    } else if (!m_own && folder_in(m_kept)) { // images given individually may be in that folder
         m_own = {.name = *folder_in(m_kept), .place = stored::name_of(m_kept, "images_at")};
     }
 }
@@ -93,7 +92,7 @@ void result_folder::join(std::span<const fs::path> images) {
     const claims::lock alone(*m_claims);
     m_answers.join(*m_claims);
     if (m_answers.size() > 0 || m_claims->has_company()) check_question();
-    read_formats(); // others may have asked for more since
+    read_formats(); // other processes may have added formats meanwhile
     for (const auto& [name, value] : {std::pair{"question.json", &m_question}, {"formats.json", &m_kept}})
         if (const std::string text = line_of(*value) + '\n'; content_of(m_state / name) != text) pali::write_file(m_state / name, text);
     record(files_of_formats());
@@ -109,15 +108,14 @@ std::vector<std::string> result_folder::files_of_formats() const {
 bool result_folder::may_write(const std::string& name) {
     std::error_code unknown;
     if (m_overwrite || m_answers.wrote(name) || !fs::exists(fs::symlink_status(m_folder / name, unknown))) return true;
-    m_answers.refresh(); // another process records what it writes before it writes
+    m_answers.refresh(); // other processes record what they write before writing it
     return m_answers.wrote(name);
 }
 
 void result_folder::check_files(std::span<const fs::path> images) {
     std::map<std::string, image_name> first; // by stem
     std::vector<std::string> wanted = files_of_formats();
-    // What the last line of a record said is lost where a crash cut it off. Formats that were finished and names that were given to a
-    // image say it, too.
+    // A crash may have cut off the last line of a record. Finished formats and registered stems also prove that pali wrote a file.
     const json finished = json::parse(content_of(m_state / "written"), nullptr, false);
     const auto was_finished = [&](const char* format) { return finished.is_object() && finished.contains(format); };
     const auto claim = [&](const std::string& name) {

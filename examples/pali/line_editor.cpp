@@ -22,14 +22,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// $XDG_STATE_HOME/pali/history, or where that is by default; empty without a home.
+/// $XDG_STATE_HOME/pali/history, or its default location; empty without a home directory.
 fs::path history_file() {
     const fs::path state = environment("XDG_STATE_HOME").value_or(""), home = environment("HOME").value_or("");
-    if (state.is_absolute()) return state / "pali" / "history"; // the XDG specification has relative paths ignored
+    if (state.is_absolute()) return state / "pali" / "history"; // the XDG specification says to ignore relative paths
     return home.is_absolute() ? home / ".local" / "state" / "pali" / "history" : fs::path();
 }
 
-/// Ends or stops the process by signals that are held, with the terminal as it was before, and redraws the line when the process goes on.
+/// Delivers held signals with the original terminal state; redraws the line when the process continues.
 void take_signals(EditLine* editor) {
     if (held_signals::is_any()) {
         el_set(editor, EL_PREP_TERM, 0);
@@ -37,13 +37,13 @@ void take_signals(EditLine* editor) {
         el_set(editor, EL_PREP_TERM, 1);
     }
     if (!held_signals::has_continued()) return;
-    el_set(editor, EL_PREP_TERM, 0); // the shell has changed the terminal; without this libedit takes it for prepared
+    el_set(editor, EL_PREP_TERM, 0); // the shell has changed the terminal, but libedit considers it prepared
     el_set(editor, EL_PREP_TERM, 1);
     write_raw("\r");
     el_set(editor, EL_REFRESH);
 }
 
-/// One character of standard input, which is not buffered: 1, 0 at the end, -1 where Ctrl-C was pressed.
+/// Reads one character of unbuffered standard input: 1, 0 at the end, -1 after Ctrl-C.
 int read_character(EditLine* editor, wchar_t* into) {
     char bytes[MB_LEN_MAX] = {};
     for (std::size_t count = 1; count <= sizeof bytes; ++count) {
@@ -56,7 +56,7 @@ int read_character(EditLine* editor, wchar_t* into) {
         bytes[count - 1] = static_cast<char>(byte);
         std::mbstate_t state{};
         const std::size_t used = std::mbrtowc(into, bytes, count, &state);
-        if (used != static_cast<std::size_t>(-2)) return used == static_cast<std::size_t>(-1) ? (*into = L'?', 1) : 1; // -2: not whole
+        if (used != static_cast<std::size_t>(-2)) return used == static_cast<std::size_t>(-1) ? (*into = L'?', 1) : 1; // -2: incomplete
     }
     return 0;
 }
@@ -73,7 +73,7 @@ struct line_editor::parts {
     explicit parts(const std::string& text) : editor(el_init("pali", stdin, stdout, stderr)), history(history_init()), prompt(text) {
         if (!usable()) return;
         if (std::setlocale(LC_CTYPE, "") == nullptr || MB_CUR_MAX == 1)
-            std::setlocale(LC_CTYPE, "C.UTF-8"); // of characters alone: numbers keep their form
+            std::setlocale(LC_CTYPE, "C.UTF-8"); // LC_CTYPE only: the format of numbers is unchanged
         std::setvbuf(stdin, nullptr, _IONBF, 0);
         ::history(history, &event, H_SETSIZE, 1000);
         ::history(history, &event, H_SETUNIQUE, 1);
@@ -86,7 +86,7 @@ struct line_editor::parts {
                 return static_cast<parts*>(self)->prompt.data();
             });
         el_set(editor, EL_EDITOR, "emacs");
-        el_set(editor, EL_SIGNAL, 0); // signals are ours: libedit sends them on to the whole group of processes
+        el_set(editor, EL_SIGNAL, 0); // we handle signals: libedit would forward them to the whole process group
         el_set(editor, EL_HIST, ::history, history);
         el_set(editor, EL_GETCFN, read_character);
     }

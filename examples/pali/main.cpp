@@ -1,4 +1,4 @@
-// pali: ask a PaliGemma about an image, from the command line.
+// pali: command-line program for PaliGemma.
 #include "console.hpp"
 #include "options.hpp"
 #include "output.hpp"
@@ -20,14 +20,14 @@
 
 namespace {
 
-/// What the user asked for and cannot have, as against a file that is bad.
+/// Whether an error is the user's mistake (exit code 2) rather than a bad file.
 bool is_wrong_use(pali::errc code) {
     using enum pali::errc;
     return code == invalid_argument || code == unknown_variant || code == capacity_exceeded || code == invalid_prompt ||
            code == unsupported_arch;
 }
 
-/// Steps that turn one word into the other: letters added, left out or replaced.
+/// Levenshtein distance: insertions, deletions and substitutions.
 std::size_t distance(std::string_view a, std::string_view b) {
     std::vector<std::size_t> row(b.size() + 1);
     std::iota(row.begin(), row.end(), std::size_t{0});
@@ -39,11 +39,11 @@ std::size_t distance(std::string_view a, std::string_view b) {
     return row.back();
 }
 
-/// ", did you mean --weights?" for an option or subcommand that is nearly one; empty otherwise.
+/// ", did you mean --weights?" if an option or subcommand is similar; empty otherwise.
 std::string nearest(const CLI::App& app, const std::string& word) {
     std::string best;
     const std::size_t letters = word.size() - std::min(word.size(), word.find_first_not_of('-'));
-    std::size_t least = letters / 3 + 1; // more steps than a third of its letters make another word
+    std::size_t least = letters / 3 + 1; // more edits than a third of its letters make another word
     const auto consider = [&](const std::string& name) {
         const bool is_begun = letters >= 3 && name.starts_with(word);
         if (const std::size_t steps = is_begun ? 0 : distance(name, word); steps < least) least = steps, best = name;
@@ -54,7 +54,7 @@ std::string nearest(const CLI::App& app, const std::string& word) {
     return best.empty() ? best : ", did you mean " + best + "?";
 }
 
-/// One line, and where help is.
+/// Prints a one-line error that refers to --help.
 int refuse(const CLI::App& program, std::string line) {
     const auto chosen = program.get_subcommands();
     std::replace(line.begin(), line.end(), '\n', ' ');
@@ -67,7 +67,7 @@ std::string capitals(std::string text) {
     return text;
 }
 
-/// Help with positional arguments in capitals, as messages name them.
+/// Help formatter that shows positional arguments in capitals, as the messages do.
 class help_format final : public CLI::Formatter {
 public:
     std::string make_option_name(const CLI::Option* option, bool is_positional) const override {
@@ -118,7 +118,7 @@ int run(int argc, char** argv) {
         for (const CLI::Option* option : chosen->get_options()) {
             const auto& values = option->results();
             if (std::find(values.begin(), values.end(), std::string()) !=
-                values.end()) // a variable of a script that was not set: the default would be another answer
+                values.end()) // an unset variable in a script: the default would be a different request
                 return refuse(program, option->get_name() + " is empty");
         }
     try {
@@ -130,15 +130,15 @@ int run(int argc, char** argv) {
         if (is_wrong_use(e.code())) return refuse(program, e.what());
         throw;
     }
-    return exit_wrong_use; // not reached: a subcommand is required
+    return exit_wrong_use; // unreachable: a subcommand is required
 }
 
-/// Reports an exception and chooses the exit code.
+/// Reports the current exception and returns the exit code.
 int report() {
     try {
         throw;
     } catch (const output_failure& e) {
-        std::cout.exceptions(std::ios::goodbit); // std::cerr flushes it first
+        std::cout.exceptions(std::ios::goodbit); // std::cerr flushes std::cout first
         std::cerr << "pali: " << e.what() << '\n';
         return exit_bad_file;
     } catch (const pali::error& e) {
@@ -184,7 +184,7 @@ int main(int argc, char** argv) {
             code = code == 0 ? report() : code;
         }
         return code;
-    } catch (...) { // memory ended before or while an error was reported
+    } catch (...) { // out of memory before or while an error was reported
         std::fputs("pali: there is not enough memory to start. A limit may be set: see ulimit -v\n", stderr);
         return exit_bad_file;
     }

@@ -1,4 +1,4 @@
-// From a folder to a model: the compiled type when one fits and weights are bfloat16, pali::dynamic otherwise.
+// Opens a model: with the compiled type if one fits and the weights are bfloat16, otherwise with pali::dynamic.
 #include "any_model.hpp"
 #include "file_content.hpp"
 
@@ -38,7 +38,7 @@ std::string model_fingerprint(const std::filesystem::path& folder) {
     for (const fs::path& path : files) {
         const std::uintmax_t size = fs::file_size(path, failed);
         hash.add(path.filename().string() + ' ' + std::to_string(failed ? 0 : size) + '\n');
-        // Samples at equal distances: a fine-tune changes every layer that it trains.
+        // Evenly spaced samples: a fine-tune changes every layer that it trains.
         constexpr std::uintmax_t samples = 64;
         std::string bytes(4096, '\0');
         std::ifstream file(path, std::ios::binary);

@@ -1,4 +1,4 @@
-// Options that several subcommands share.
+// Options shared by several subcommands.
 #include "options.hpp"
 
 #include "console.hpp"
@@ -33,8 +33,7 @@ CLI::Option* add_number(CLI::App& command, const std::string& name, T& value, T 
     const auto read = [&value, least, most, in_words, name](const std::string& text) {
         T number{};
         const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
-        bool fits =
-            failed == std::errc() && end == text.data() + text.size() && number >= least && number <= most; // not a number is neither
+        bool fits = failed == std::errc() && end == text.data() + text.size() && number >= least && number <= most; // false for NaN
         if constexpr (std::is_floating_point_v<T>) fits = fits && (number == 0 || std::fpclassify(number) == FP_NORMAL);
         if (!fits) {
             const bool bounded = most < std::numeric_limits<T>::max();
@@ -56,7 +55,7 @@ CLI::Option* add_count(CLI::App& command, const std::string& name, std::size_t& 
 }
 
 CLI::Option* add_bool(CLI::App& command, const std::string& name, bool& value, const std::string& what) {
-    // CLI11 reads a word for a bool as it pleases; this names what is allowed.
+    // CLI11 accepts many words for a bool; this check names the allowed ones.
     const std::map<std::string, std::string> words{{"true", "true"},   {"yes", "true"}, {"on", "true"},   {"1", "true"},
                                                    {"false", "false"}, {"no", "false"}, {"off", "false"}, {"0", "false"}};
     return command.add_option_function<std::string>(
@@ -127,7 +126,7 @@ pali::image image_options::read(const std::filesystem::path& path) const {
     } catch (const pali::error& e) {
         if (e.code() != pali::errc::image_too_large) throw;
         std::string what = e.what();
-        what.erase(0, what.find("] ") + 2); // the new error has the code in front again
+        what.erase(0, what.find("] ") + 2); // the new error prefixes the code again
         for (const auto& [member, option] :
              {std::pair{"raise max_side", "raise --max-side"}, std::pair{"raise max_pixels", "raise --max-pixels"}})
             if (const std::size_t at = what.rfind(member); at != what.npos) what.replace(at, std::string_view(member).size(), option);

@@ -1,4 +1,4 @@
-// Options that several subcommands share, and the subcommands.
+// Options shared by several subcommands, and the subcommands.
 #pragma once
 
 #include "any_model.hpp"
@@ -14,23 +14,23 @@
 #include <string>
 #include <vector>
 
-/// Wrong use that the parser cannot see: exit code 2.
+/// Usage error that the parser cannot detect: exit code 2.
 struct wrong_use : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-/// Which model, and how it is held.
+/// Model selection and load options.
 struct model_options {
     std::string folder, variant, weights, residency = "mapped", kv_cache = "f32";
     std::size_t threads = 0;
     bool pin_threads = false, strict = false;
 
     void add_to(CLI::App& command);
-    /// Without --model the embedded one.
+    /// Without --model, the embedded model.
     [[nodiscard]] model_choice choice(const pali::progress_callback& on_progress) const;
 };
 
-/// How an answer is chosen.
+/// Decoding options.
 struct answer_options {
     std::size_t max_tokens = 256, min_tokens = 0, top_k = 0, beams = 1;
     float temperature = 0, top_p = 1, min_p = 0, typical_p = 1, repetition_penalty = 1, length_penalty = 1;
@@ -41,7 +41,7 @@ struct answer_options {
     [[nodiscard]] pali::generate_options options() const;
 };
 
-/// What is written besides results.jsonl.
+/// Output formats in addition to results.jsonl.
 struct format_options {
     std::vector<std::string> formats;
     std::string coco_masks = "auto";
@@ -50,28 +50,28 @@ struct format_options {
     [[nodiscard]] result_formats chosen(bool drawn) const;
 };
 
-/// How images are read.
+/// Image reading options.
 struct image_options {
     bool keep_exif_orientation = false;
     std::size_t max_side = pali::read_options().max_side, max_pixels = pali::read_options().max_pixels;
 
     void add_to(CLI::App& command);
-    /// Warnings go to standard error; an error over a limit names the option that raises it. Throws what pali::read_image throws.
+    /// Prints warnings to standard error; an error about a limit names the option that raises it. Throws whatever pali::read_image throws.
     [[nodiscard]] pali::image read(const std::filesystem::path& path) const;
 };
 
-/// "True", "false", "yes", "0", ...: how people and Python's argparse write it. Anything else is refused.
+/// Accepts the spellings of Python's argparse and others: "True", "false", "yes", "0", ... Anything else is refused.
 CLI::Option* add_bool(CLI::App& command, const std::string& name, bool& value, const std::string& what);
 
-/// A number from `least` to `most`, in decimal digits. What the type cannot hold is refused, never changed: hexadecimal, not a number,
-/// 1e-39 for a float.
+/// A decimal number from `least` to `most`. Refuses, rather than converts, what the type cannot represent: hexadecimal, NaN, 1e-39 (a
+/// denormal) for a float.
 template <class T>
 CLI::Option* add_number(CLI::App& command, const std::string& name, T& value, T least, T most, const std::string& what);
 
-/// A whole number from `least` up.
+/// An integer >= `least`.
 CLI::Option* add_count(CLI::App& command, const std::string& name, std::size_t& value, std::size_t least, const std::string& what);
 
-/// Each adds itself to the program and returns what to run when it was asked for; that returns the exit code.
+/// Each function adds a subcommand to the program and returns the function that runs it, which returns the exit code.
 using command = std::function<int()>;
 command add_generate(CLI::App& program);
 command add_chat(CLI::App& program);

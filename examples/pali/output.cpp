@@ -38,7 +38,7 @@ int standard_streams::buffer::sync() {
 }
 
 standard_streams::buffer::int_type standard_streams::buffer::overflow(int_type c) {
-    // On a terminal a character must not be cut in two: what the buffer ends with, unless it is whole, is kept for the next time.
+    // A terminal must not receive a partial character: an incomplete one at the end of the buffer is kept for the next write.
     std::string kept;
     if (m_terminal) {
         std::string_view rest(pbase(), static_cast<std::size_t>(pptr() - pbase()));
@@ -57,7 +57,7 @@ standard_streams::buffer::int_type standard_streams::buffer::overflow(int_type c
 
 standard_streams::standard_streams()
     : m_out(stdout, true), m_err(stderr, false), m_out_before(std::cout.rdbuf(&m_out)), m_err_before(std::cerr.rdbuf(&m_err)) {
-    std::cout.exceptions(std::ios::badbit); // what sync() throws passes through
+    std::cout.exceptions(std::ios::badbit); // lets exceptions of sync() propagate
 }
 
 standard_streams::~standard_streams() {

@@ -1,5 +1,4 @@
-// Standard output and standard error as the subcommands use them: std::cout and std::cerr that lose nothing and keep control characters
-// from a terminal.
+// Output streams of the subcommands: std::cout and std::cerr that report write errors and keep control characters from a terminal.
 #pragma once
 
 #include <array>
@@ -14,8 +13,8 @@ struct output_failure : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-/// Replaces the buffers of std::cout and std::cerr while it lives. Written to a terminal, control characters become U+FFFD: names and
-/// answers may hold any. A write to standard output that fails throws output_failure out of the expression that wrote.
+/// RAII replacement of the buffers of std::cout and std::cerr. On a terminal, control characters become U+FFFD, because names and answers
+/// may contain any. A failed write to standard output throws output_failure from the expression that wrote.
 class standard_streams {
 public:
     standard_streams();
@@ -23,7 +22,7 @@ public:
     standard_streams(const standard_streams&) = delete;
     standard_streams& operator=(const standard_streams&) = delete;
 
-    /// Writes what is buffered. Throws output_failure.
+    /// Flushes both streams. Throws output_failure.
     void flush();
 
 private:
@@ -45,8 +44,8 @@ private:
     std::streambuf *m_out_before, *m_err_before;
 };
 
-/// Text with U+FFFD for control characters but line breaks and tabs, and for bytes that are not UTF-8.
+/// Replaces control characters (except line breaks and tabs) and invalid UTF-8 by U+FFFD.
 [[nodiscard]] std::string without_controls(std::string_view text);
 
-/// Writes sequences for the terminal to standard output as they are, behind what std::cout holds.
+/// Flushes std::cout and writes terminal sequences to standard output unmodified.
 void write_raw(std::string_view sequences);

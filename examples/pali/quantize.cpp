@@ -1,4 +1,4 @@
-// pali quantize: a checkpoint with its decoder in bytes or half bytes.
+// pali quantize: writes a checkpoint with its decoder in int8 or int4.
 #include "console.hpp"
 #include "options.hpp"
 

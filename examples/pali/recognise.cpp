@@ -1,5 +1,4 @@
-// Whether an image is one that was answered: wherever the folders of images and of results have been moved to, and whatever the file
-// holds now.
+// Recognizes images that have been answered, even if the image or results folder was moved or the file has changed.
 #include "file_content.hpp"
 #include "results.hpp"
 
@@ -33,8 +32,8 @@ std::string name_in(const std::string& key) { return key.substr(0, key.rfind("//
 
 std::string result_folder::place_of_folder(const fs::path& folder) const {
     const auto [known, is_new] = m_place_of_folder.try_emplace(folder);
-    if (is_new) {               // links on the way to an image are followed, the image itself may be one
-        std::error_code failed; // the folder of results need not be there yet
+    if (is_new) {               // links on the path are resolved, but not the image itself, which may be a link
+        std::error_code failed; // the results folder need not exist yet
         const fs::path at = fs::weakly_canonical(fs::absolute(folder.empty() ? "." : folder), failed),
                        here = fs::weakly_canonical(fs::absolute(m_folder), failed);
         const fs::path way = at.lexically_relative(here);
@@ -82,7 +81,7 @@ bool result_folder::identify_by_place(image_name& image, const answers::found& t
         m_answers.prefer(image.place);
         return true;
     }
-    if (has_content_of(image, there.key)) { // copied, or written again as it was
+    if (has_content_of(image, there.key)) { // copied, or rewritten with the same content
         note_place(image);
         return true;
     }
@@ -90,7 +89,8 @@ bool result_folder::identify_by_place(image_name& image, const answers::found& t
     return false;
 }
 
-/// Whether an answer under the name of this image, whose content is equal or not, belongs to another image of this run.
+/// Whether an answer under the name of this image belongs to another image of this run. `equal`: this image's content equals the answered
+/// one's.
 bool result_folder::is_of_another(const std::string& key, const image_name& image, bool equal) const {
     const auto same = m_same_name.find(image.name);
     if (same == m_same_name.end()) return false;
@@ -99,7 +99,7 @@ bool result_folder::is_of_another(const std::string& key, const image_name& imag
         if (other.place == image.place) return false;
         if (std::find(places.begin(), places.end(), other.place) != places.end()) return true;
         return (!equal || key == key_of(other.name, other.ordinal)) &&
-               has_content_of(other, key); // of equal ones each takes that of its number
+               has_content_of(other, key); // among equal images, each takes the answer of its own number
     });
 }
 
@@ -108,8 +108,8 @@ bool result_folder::identify(image_name& image) {
     image.version = 1;
     if (const auto there = m_answers.at(image.place)) return identify_by_place(image, *there);
     image.key = key_of(image.name, image.ordinal);
-    if (!image.mark) return false; // reading it will say why
-    std::string gone;              // an answered image of this name that is no longer where it was, and that this is not
+    if (!image.mark) return false; // reading it will report why
+    std::string gone;              // answered image of this name that is gone from its place and differs from this one
     for (std::size_t number = 1; m_answers.has_answer(key_of(image.name, number)); ++number) {
         const std::string key = key_of(image.name, number);
         const bool equal = has_content_of(image, key);
@@ -133,7 +133,7 @@ bool result_folder::identify(image_name& image) {
     return false;
 }
 
-/// Where the image is now, of the places where it has been found.
+/// The most recent place of the image that still exists.
 std::string result_folder::place_now(const std::string& key) const {
     const std::vector<std::string> places = m_answers.places(key);
     std::error_code unknown;
@@ -142,7 +142,7 @@ std::string result_folder::place_now(const std::string& key) const {
     return there != places.rend() ? *there : places.empty() ? std::string() : places.back();
 }
 
-/// Whether the folder of images is not the one that earlier runs named: that is still there, and has other images.
+/// Whether the image folder differs from that of earlier runs: the earlier one still exists and has other images.
 bool result_folder::is_another_folder(std::span<const fs::path> images) {
     const std::string before = stored::name_of(json::parse(content_of(m_state / "formats.json"), nullptr, false), "images_at");
     std::error_code unknown;
@@ -158,9 +158,9 @@ bool result_folder::is_another_folder(std::span<const fs::path> images) {
     });
 }
 
-/// Numbers the images of this run that have one name.
+/// Assigns ordinals to images of this run that share a name.
 void result_folder::number_names(std::span<const fs::path> images) {
-    std::map<std::string, std::string> first; // place by name; another place with the name makes two images
+    std::map<std::string, std::string> first; // name -> place; the same name at another place is a second image
     for (const fs::path& path : images) {
         image_name image = name_of(path);
         const auto [known, is_new] = first.try_emplace(image.name, image.place);
@@ -201,9 +201,9 @@ std::vector<std::pair<std::string, std::string>> names_in_results(const answers&
         return std::adjacent_find(order.begin(), order.end(), equal_names) == order.end();
     };
     if (are_unlike()) return order;
-    for (auto& [name, key] : order) name = all.given(key); // two folders of one name
+    for (auto& [name, key] : order) name = all.given(key); // two folders have the same name
     if (are_unlike()) return order;
-    for (auto& [name, key] : order) name = key; // given by the same words in different folders
+    for (auto& [name, key] : order) name = key; // the same relative paths, given in different folders
     std::sort(order.begin(), order.end());
     return order;
 }

@@ -43,25 +43,25 @@ std::string result_folder::preferred_stem(const image_name& image) const {
     const bool is_path = m_question.contains("collected"), is_within = folder && image.name.starts_with(*folder + '/');
     fs::path stem = is_path || is_within ? fs::path(is_path ? image.name : image.name.substr(folder->size() + 1)).replace_extension()
                                          : fs::path(image.name).stem();
-    constexpr std::size_t longest = 200; // file systems allow 255 bytes; ".mask12.png.part" is added
+    constexpr std::size_t longest = 200; // file systems allow 255 bytes; ".mask12.png.part" is appended
     std::string name = stem.filename().string();
     if (name.size() > longest) {
         name.resize(longest);
-        while (!name.empty() && !pali::is_utf8(name) && pali::is_utf8(stem.filename().string())) name.pop_back(); // not within a character
+        while (!name.empty() && !pali::is_utf8(name) && pali::is_utf8(stem.filename().string())) name.pop_back(); // not inside a character
         stem.replace_filename(name);
     }
     return stem.generic_string();
 }
 
-/// The first of STEM, STEM-2, ... that no other image has.
+/// Returns the first of STEM, STEM-2, ... that no other image owns, and registers it.
 std::string result_folder::register_stem(const image_name& image) {
     const std::string stem = preferred_stem(image);
     for (std::size_t n = 1;; ++n) {
         std::string candidate = n == 1 ? stem : stem + '-' + std::to_string(n);
-        if (n > 1 && m_stems.contains(candidate)) continue; // another image's own
+        if (n > 1 && m_stems.contains(candidate)) continue; // preferred by another image
         const fs::path path = m_state / "names" / file_name_of(candidate);
         std::string owner = content_of(path);
-        if (owner.empty()) { // under the lock: nobody is between making the file and filling it
+        if (owner.empty()) { // under the lock: no process is between creating and filling the file
             const claims::lock alone(*m_claims);
             if (owner = content_of(path); owner.empty()) pali::write_file(path, owner = image.key);
         }
@@ -71,7 +71,7 @@ std::string result_folder::register_stem(const image_name& image) {
 
 std::string result_folder::stem_of(const image_name& image) {
     const auto same = m_same_stem.find(preferred_stem(image));
-    if (same != m_same_stem.end()) { // in their order, whichever is answered first
+    if (same != m_same_stem.end()) { // registered in their order, whichever is answered first
         for (const image_name& other : same->second) static_cast<void>(register_stem(other));
         m_same_stem.erase(same);
     }
@@ -83,7 +83,7 @@ bool result_folder::is_in_place(const std::string& name, const fs::path& image) 
     return !fs::is_symlink(m_folder / name, unknown) && fs::equivalent(m_folder / name, image, unknown) && !unknown;
 }
 
-/// Whether a file that was written is no longer there, or has nothing in it.
+/// Whether a file that pali wrote is missing or empty.
 bool result_folder::is_lost(const std::string& name) const {
     std::error_code failed;
     const std::uintmax_t size = fs::file_size(m_folder / name, failed);
@@ -96,9 +96,7 @@ result_folder::step result_folder::left_to_do(image_name& image) {
     if (!is_answered) return step::answer;
     const std::vector<std::string> masks = m_answers.masks(image.key);
     if (std::any_of(masks.begin(), masks.end(), [&](const std::string& name) { return is_lost(name); }))
-        return m_question.value("masks", "") == "soft"
-                   ? step::answer
-                   : step::restore; // answers keep what is inside and outside, not the values at soft edges
+        return m_question.value("masks", "") == "soft" ? step::answer : step::restore; // answers store binary masks, not soft edge values
     const std::string drawing = m_answers.drawing(image.key);
     return drawing.empty() ? (m_formats.drawn ? step::draw : step::done) : is_lost(drawing) ? step::draw : step::done;
 }
@@ -112,7 +110,7 @@ result_folder::step result_folder::take(image_name& image) {
         const step left = left_to_do(image);
         return is_final(left) ? left : step::held;
     }
-    m_answers.refresh(); // whoever held it before has written its answer before it released the claim
+    m_answers.refresh(); // the previous holder wrote its answer before it released the claim
     step left = left_to_do(image);
     if (left == step::restore) {
         restore_masks(image.key);
@@ -135,7 +133,7 @@ void result_folder::restore_masks(const std::string& key) {
     }
 }
 
-/// Removes the masks and labels of an image that has changed since, as far as its new answer does not replace them.
+/// Removes masks and labels of the previous version of an image that the new answer does not replace.
 void result_folder::remove_stale(const std::vector<std::string>& before, const std::vector<std::string>& now, const image_name& image) {
     std::error_code ignored;
     for (const std::string& name : before)
@@ -148,7 +146,7 @@ void result_folder::release(const image_name& image) { m_claims->release(file_na
 std::vector<std::string> result_folder::add(const image_name& image, const pali::image& photo, const std::vector<pali::object>& objects,
                                             json answer) {
     std::vector<std::string> masks(objects.size());
-    if (!m_claims->holds(file_name_of(image.name))) return masks; // stopped for so long that another process has taken over
+    if (!m_claims->holds(file_name_of(image.name))) return masks; // suspended for so long that another process has taken over
     const bool has_masks = std::any_of(objects.begin(), objects.end(), [](const pali::object& o) { return !o.mask.empty(); });
     const bool is_drawn = m_formats.drawn || !m_answers.drawing(image.key).empty();
     const std::string stem = has_masks || is_drawn ? stem_of(image) : std::string();

@@ -1,4 +1,4 @@
-// The library's model template as an any_model. Included only by the sources that instantiate it.
+// Implements any_model with the library's model template. Included only by the sources that instantiate it.
 #pragma once
 
 #include "any_model.hpp"
@@ -54,7 +54,7 @@ public:
         const std::size_t used =
             pali::layout_prompt(m_model.text(), prompt, images * pali::patch_count(m_model.config().vision)).tokens.size();
         if (used >= positions || asked.max_new_tokens <= positions - used)
-            return; // the library refuses a prompt without room for an answer
+            return; // the library refuses a prompt that leaves no room for an answer
         m_noted = true;
         print_note("--max-tokens " + std::to_string(asked.max_new_tokens) + " is more than the model's " + std::to_string(positions) +
                    " positions allow: an answer has at most " + std::to_string(positions - used) + " tokens behind this prompt");
@@ -80,7 +80,7 @@ std::unique_ptr<any_model> open_as(const model_choice& choice) {
     return std::make_unique<runner<Config, Weights>>(choice);
 }
 
-/// The opener of the one whose name it is, with weights in bfloat16, or null.
+/// The opener of the variant with this name, with bfloat16 weights, or null.
 template <class... Configs>
 opener find_among(std::string_view variant) {
     opener found = nullptr;

@@ -15,7 +15,7 @@ std::optional<std::size_t> number_of(std::string_view text) {
     return failed == std::errc() && end == text.data() + text.size() && !text.empty() ? std::optional(value) : std::nullopt;
 }
 
-/// The number in an environment variable; nothing where it is not set. Throws wrong_use for one that holds no number.
+/// The number in an environment variable; nothing if it is unset. Throws wrong_use if it is not a number.
 std::optional<std::size_t> variable(const char* name) {
     const std::optional<std::string> text = environment(name);
     if (!text) return std::nullopt;
@@ -30,14 +30,14 @@ shard checked(std::size_t index, std::size_t count, const std::string& where) {
     return {.index = index, .count = count};
 }
 
-/// One rank of a parallel job: both variables are set.
+/// Rank in a parallel job, if both variables are set.
 std::optional<shard> rank_in(const char* index, const char* count) {
     const auto i = variable(index), n = variable(count);
     if (!i || !n) return std::nullopt;
     return checked(*i, *n, std::string("--shard auto: ") + index + " and " + count);
 }
 
-/// The place in a SLURM array, whose indices may begin anywhere and leave equal gaps.
+/// Position in a SLURM array, whose indices may start anywhere and be evenly spaced.
 std::optional<shard> place_in_array() {
     const auto id = variable("SLURM_ARRAY_TASK_ID"), count = variable("SLURM_ARRAY_TASK_COUNT");
     if (!id || !count) return std::nullopt;
@@ -54,7 +54,7 @@ shard from_environment() {
     const std::optional<shard> array = place_in_array();
     std::optional<shard> rank = rank_in("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE");
     if (!rank) rank = rank_in("PMI_RANK", "PMI_SIZE");
-    // The script of a job has SLURM_PROCID 0 of all its tasks, though it runs once: only a step, which srun starts, has ranks.
+    // A SLURM batch script has SLURM_PROCID 0 although it runs once for all tasks: only steps, started by srun, have ranks.
     if (!rank && (!array || environment("SLURM_STEP_ID"))) rank = rank_in("SLURM_PROCID", "SLURM_NTASKS");
     if (!array && !rank)
         throw wrong_use("--shard auto: no scheduler has numbered this process (SLURM_ARRAY_TASK_ID and _COUNT, SLURM_PROCID and "

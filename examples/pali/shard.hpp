@@ -1,17 +1,17 @@
-// Which part of the images is this process's, where processes do not share a folder.
+// Selects this process's part of the images if the processes share no folder.
 #pragma once
 
 #include <cstddef>
 #include <string>
 
-/// Part `index`, from 0 on, of `count`.
+/// Part `index`, from 0, of `count`.
 struct shard {
     std::size_t index = 0, count = 1;
 
-    /// Whether the image at this place of the list belongs to it.
+    /// Whether the image at this position of the list belongs to this part.
     [[nodiscard]] bool has(std::size_t place) const noexcept { return place % count == index; }
 };
 
-/// Reads "2/8", or, for "auto", what a scheduler has set: the rank of OpenMPI, of PMI (MPICH, Intel MPI) or of srun, the place in a SLURM
-/// array, or both. Throws wrong_use with what was found.
+/// Parses "2/8", or for "auto" the scheduler's variables: rank of OpenMPI, PMI (MPICH, Intel MPI) or srun, position in a SLURM array, or
+/// both. Throws wrong_use with what was found.
 [[nodiscard]] shard read_shard(const std::string& text);

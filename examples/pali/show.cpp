@@ -14,7 +14,7 @@
 
 namespace {
 
-/// The best way of this terminal, found out once.
+/// The best protocol of this terminal, determined once.
 std::optional<pali::terminal_graphics> way() {
     static const std::optional<pali::terminal_graphics> found = [] {
         const auto variable = [](const char* name) { return environment(name).value_or(""); };
@@ -43,7 +43,7 @@ bool can_show() { return is_terminal(stdout) && way().has_value(); }
 void show(const pali::image& image, image_room room) {
     pali::terminal_size size = terminal_room();
     if (room == image_room::half) size.rows = std::max<std::size_t>(1, size.rows / 2);
-    constexpr std::size_t least = 336; // pixels of a side: labels on the 112 pixels of the embedded model would not be read
+    constexpr std::size_t least = 336; // minimum side in pixels: labels at the embedded model's 112 pixels would be unreadable
     const std::size_t side = std::max<std::size_t>(1, std::min(image.width, image.height)),
                       times = side < least ? (least + side - 1) / side : 1;
     const bool enlarge = times > 1 && *way() != pali::terminal_graphics::half_blocks && *way() != pali::terminal_graphics::half_blocks_256;

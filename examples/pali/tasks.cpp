@@ -1,4 +1,4 @@
-// pali detect, segment, caption, ask: one question about one image or about thousands.
+// pali detect, segment, caption, ask: one question about one or many images.
 #include "console.hpp"
 #include "image_list.hpp"
 #include "options.hpp"
@@ -41,16 +41,16 @@ struct task_command {
     [[nodiscard]] bool points() const noexcept { return what == task::detect || what == task::segment; }
     [[nodiscard]] pali::pointing kind() const noexcept { return what == task::segment ? pali::pointing::masks : pali::pointing::boxes; }
     [[nodiscard]] std::string full_prompt() const;
-    /// All that decides an answer, as far as it is not the default: answers to other questions are not to be mixed.
+    /// All settings that affect an answer, as far as they differ from the defaults: answers to different questions must not be mixed.
     [[nodiscard]] nlohmann::ordered_json question(const model_choice& of, const any_model& model) const;
     [[nodiscard]] pali::find_options options() const;
     int run() const;
 };
 
-/// An image that was read and waits for its answer.
+/// An image that has been read and waits for its answer.
 struct waiting {
     fs::path path;
-    std::optional<image_name> name; ///< where there is a folder of results
+    std::optional<image_name> name; ///< only with a results folder
     pali::image photo;
 };
 
@@ -97,24 +97,24 @@ nlohmann::ordered_json task_command::question(const model_choice& of, const any_
     note("num_beams", answer.beams, usual.beams);
     note("length_penalty", answer.length_penalty, usual.length_penalty);
     note("early_stopping", answer.early_stopping, usual.early_stopping);
-    return nlohmann::ordered_json::parse(line_of(all)); // prompts that are not UTF-8 are compared as they are written
+    return nlohmann::ordered_json::parse(line_of(all)); // prompts that are not valid UTF-8 are compared as serialized
 }
 
-/// Writes what there is. Its own failure, on the same full disk perhaps, would hide the one that is being handled.
+/// Writes the results so far. A failure here (the same full disk, perhaps) must not hide the error being handled.
 void finish_after_failure(result_folder& results) {
     try {
         results.finish();
     } catch (const std::exception&) {}
 }
 
-/// Goes through the images. One that cannot be read or answered is reported and passed over.
+/// Processes the images. An image that cannot be read or answered is reported and skipped.
 class task_run {
 public:
     task_run(const task_command& command, any_model& model, result_folder* results, const std::optional<fs::path>& folder, bool many,
              bool shows)
         : m_command(command), m_model(model), m_results(results), m_folder(folder), m_many(many), m_shows(shows) {}
 
-    /// Answers these together, in their order. Where memory does not suffice, each alone.
+    /// Answers a batch, in order. If memory does not suffice, answers each image separately.
     void answer(std::vector<waiting>& images, const pali::find_options& options) {
         try {
             answer(std::span(images), options);
@@ -208,8 +208,8 @@ int task_command::run() const {
     const bool shows = draw && !json && can_show();
     if (draw && out.empty() && !shows) throw wrong_use("--draw needs --out DIR, or a terminal that shows images");
     const shard own = read_shard(part);
-    if (!out.empty()) static_cast<void>(claims::lease()); // what is wrong with the variable is found before the model is loaded
-    static_cast<void>(chosen.full_prompt());              // what is wrong with it is found before the model is loaded
+    if (!out.empty()) static_cast<void>(claims::lease()); // reports an invalid variable before the model is loaded
+    static_cast<void>(chosen.full_prompt());              // reports an invalid prompt before the model is loaded
 
     std::error_code unknown;
     const std::optional<fs::path> folder =
@@ -241,7 +241,7 @@ int task_command::run() const {
         run.answer(ready, options);
         work.done(count);
     };
-    /// Whether there is nothing to wait for: the image is done with, or waits in `ready`.
+    /// Returns false if another process holds the image; otherwise it is finished or queued in `ready`.
     const auto look_at = [&](waiting image) {
         auto step = result_folder::step::answer;
         if (results) step = results->take(*image.name);
@@ -296,7 +296,7 @@ int task_command::run() const {
     };
     try {
         go_through();
-    } catch (...) { // Ctrl-C within an image, a full disk: what was found before stays
+    } catch (...) { // Ctrl-C during an image, a full disk: keeps earlier results
         if (results) finish_after_failure(*results);
         throw;
     }
@@ -320,7 +320,7 @@ command add_task(CLI::App& program, task what, const char* name, const char* abo
     app->add_flag("--recursive", chosen->recursive, "Folders of images with their subfolders");
     chosen->reading.add_to(*app);
     if (what != task::caption) app->add_option("-p,--prompt", chosen->prompt, prompt)->type_name("TEXT");
-    if (!chosen->points()) // all that follows the verb of a caption is its language
+    if (!chosen->points()) // for a caption, --prompt is its language or a complete caption prompt
         app->add_option(what == task::caption ? "-p,--prompt,--language" : "--language", chosen->language, "Of the answer: en, de, fr, ...")
             ->type_name("CODE")
             ->capture_default_str();

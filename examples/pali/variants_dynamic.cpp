@@ -1,5 +1,4 @@
-// Any variant, with the sizes of its checkpoint read when the program runs: one type to compile for each kind of weights, and not one for
-// each variant.
+// Instantiates pali::dynamic, which reads its sizes at run time: one type per kind of weights instead of one per variant.
 #include "runner.hpp"
 
 opener find_dynamic(std::string_view weights) {

@@ -1,4 +1,4 @@
-// PaliGemma 3B: compiled here, and nowhere else in the program.
+// Instantiates PaliGemma 3B: the only source of the program that compiles it.
 #include "runner.hpp"
 
 opener find_paligemma(std::string_view variant) {

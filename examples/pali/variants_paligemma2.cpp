@@ -1,4 +1,4 @@
-// PaliGemma 2, and the embedded model: compiled here, and nowhere else in the program.
+// Instantiates PaliGemma 2 and the embedded model: the only source of the program that compiles them.
 #include "runner.hpp"
 
 opener find_paligemma2(std::string_view variant) {
