@@ -18,8 +18,8 @@ struct terminal_size {
 };
 
 /// Encodes the image for the given terminal protocol, to be written at the start of a line; the text ends with a line break. The image
-/// keeps its aspect ratio, is shrunk to fit into `size` and is never enlarged. The text depends on the pixels only. Throws
-/// `invalid_argument` if the image has no pixels or `size` is out of range; for kitty also whatever encode_png throws.
+/// keeps its aspect ratio, is shrunk to fit into `size` and is never enlarged. The text contains nothing but the pixels: no metadata.
+/// Throws `invalid_argument` if the image has no pixels or `size` is out of range; for kitty also whatever encode_png throws.
 [[nodiscard]] std::string to_terminal(const image& image, terminal_graphics graphics, const terminal_size& size = {});
 
 }} // namespace pali::PALI_ABI

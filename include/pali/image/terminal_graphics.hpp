@@ -24,8 +24,8 @@ struct terminal_environment {
     std::string_view colorterm;       ///< COLORTERM
     std::string_view kitty_window_id; ///< KITTY_WINDOW_ID
     std::string_view konsole_version; ///< KONSOLE_VERSION, for example 220401
-    std::string_view wt_session;      ///< WT_SESSION, of Windows Terminal
-    std::string_view tmux;            ///< WT_SESSION, set by Windows Terminal
+    std::string_view wt_session;      ///< WT_SESSION, set by Windows Terminal
+    std::string_view tmux;            ///< TMUX
 };
 
 namespace image_detail {
