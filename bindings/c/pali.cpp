@@ -112,7 +112,7 @@ pali_status attempt(Work&& work) noexcept {
     }
 }
 
-[[noreturn]] void refuse(const pali::error_text& message) { throw pali::error(pali::errc::invalid_argument, message); }
+[[noreturn]] void refuse(pali::error_text&& message) { throw pali::error(pali::errc::invalid_argument, std::move(message)); }
 
 /// Dereferences a pointer; refuses null.
 template <class T>

@@ -257,7 +257,7 @@ BOOST_AUTO_TEST_CASE(the_code_is_in_the_message) {
 }
 
 BOOST_AUTO_TEST_CASE(a_message_is_told_by_its_parts) {
-    const auto said = [](const pali::error_text& message) { return message.str(); };
+    const auto said = [](pali::error_text&& message) { return message.str(); };
     BOOST_TEST(said("a literal") == "a literal");
     BOOST_TEST(said(std::string("a text\0 with a zero", 19)) == std::string("a text\0 with a zero", 19));
     BOOST_TEST(said({}) == "");

@@ -23,8 +23,8 @@ struct config_problems {
     bool malformed = false;         ///< false: only unsupported values
 
     /// Adds a problem once, even if its section is read twice.
-    void add(const error_text& problem) {
-        std::string text = problem.str();
+    void add(error_text&& problem) {
+        std::string text = std::move(problem).str();
         if (std::find(found.begin(), found.end(), text) == found.end()) found.push_back(std::move(text));
     }
 
@@ -133,13 +133,13 @@ public:
     }
 
     /// Reports a value that violates the format: "config.json: text_config.head_dim is 7; `needed` is needed".
-    void malformed(const char* key, const error_text& needed) const {
+    void malformed(const char* key, error_text&& needed) const {
         m_problems.malformed = true;
-        m_problems.add({m_prefix, key, " is ", describe(key), "; ", needed, " is needed"});
+        m_problems.add({m_prefix, key, " is ", describe(key), "; ", std::move(needed).str(), " is needed"});
     }
     /// Reports a valid value that no supported model has.
-    void unsupported(const char* key, const error_text& needed) const {
-        m_problems.add({m_prefix, key, " is ", describe(key), "; ", needed});
+    void unsupported(const char* key, error_text&& needed) const {
+        m_problems.add({m_prefix, key, " is ", describe(key), "; ", std::move(needed).str()});
     }
 
     /// The value as abbreviated JSON.

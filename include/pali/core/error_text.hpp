@@ -12,9 +12,11 @@
 namespace pali { inline namespace PALI_ABI {
 
 /// A string, a number formatted by std::to_string, or a list of parts: {file, ": has ", n, " tensors"}. Non-owning; valid only within the
-/// full expression. Never store one.
+/// full expression. It cannot be copied or moved, and only a temporary can be read, so storing one does not compile.
 class error_text {
 public:
+    error_text(error_text&&) = delete;
+    error_text& operator=(error_text&&) = delete;
     /// A null-terminated string; not copied.
     error_text(const char* text) noexcept : m_literal(text), m_kind(kind::literal) {}
     /// A string view; not copied.
@@ -36,14 +38,17 @@ public:
     error_text(T number) noexcept : m_real(number), m_kind(kind::real) {}
 
     /// Joins the parts.
-    [[nodiscard]] std::string str() const {
+    [[nodiscard]] std::string str() && {
         std::string out;
-        append_to(out);
+        join(out);
         return out;
     }
 
     /// Appends the joined parts to `out`.
-    PALI_COLD void append_to(std::string& out) const {
+    void append_to(std::string& out) && { join(out); }
+
+private:
+    PALI_COLD void join(std::string& out) const {
         switch (m_kind) {
         case kind::literal:
             out += m_literal;
@@ -61,11 +66,10 @@ public:
             out += std::to_string(m_real);
             break;
         case kind::parts:
-            for (const error_text& part : m_parts) part.append_to(out);
+            for (const error_text& part : m_parts) part.join(out);
         }
     }
 
-private:
     enum class kind { literal, text, natural, integer, real, parts };
 
     union {

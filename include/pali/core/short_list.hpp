@@ -17,8 +17,8 @@ public:
     static constexpr std::size_t most = 10; ///< number of texts that are kept
 
     /// Adds an item. Its text is formatted only if it is kept.
-    void add(const error_text& one) {
-        if (m_count++ < most) m_kept.push_back(one.str());
+    void add(error_text&& one) {
+        if (m_count++ < most) m_kept.push_back(std::move(one).str());
     }
     /// Number of items added.
     [[nodiscard]] std::size_t size() const noexcept { return m_count; }

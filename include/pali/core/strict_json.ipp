@@ -28,7 +28,7 @@ public:
     /// Receives the keys that lead to the value that is replaced, outermost first, and that value.
     using repetition = std::function<void(const std::vector<std::string_view>& path, const json& earlier)>;
 
-    strict_json_reader(json& to, const std::function<void(const error_text&)>& fail, const repetition& repeated)
+    strict_json_reader(json& to, const std::function<void(error_text&&)>& fail, const repetition& repeated)
         : m_to(to), m_fail(fail), m_repeated(repeated) {}
 
     bool null() { return add(nullptr); }
@@ -91,7 +91,7 @@ private:
     }
 
     json& m_to;
-    const std::function<void(const error_text&)>& m_fail;
+    const std::function<void(error_text&&)>& m_fail;
     const repetition& m_repeated;
     std::vector<level> m_open; // pointers to open levels stay valid: an array grows only while none of its elements is open
 };
@@ -99,7 +99,7 @@ private:
 /// Parses a text of bounded depth in time linear in its length. `fail` receives the error and must throw. `repeated` receives each value
 /// that a later one with the same key replaces, and may throw. All JSON of a checkpoint except tokenizer.json is parsed here: each
 /// combination of input and handler types instantiates nlohmann's parser again, at two seconds each.
-[[nodiscard]] inline nlohmann::json parse_json(std::string_view text, const std::function<void(const error_text&)>& fail,
+[[nodiscard]] inline nlohmann::json parse_json(std::string_view text, const std::function<void(error_text&&)>& fail,
                                                const strict_json_reader::repetition& repeated) {
     nlohmann::json document;
     strict_json_reader reader(document, fail, repeated);
@@ -108,7 +108,7 @@ private:
 }
 
 /// The same, for a text in which no key may occur twice.
-[[nodiscard]] inline nlohmann::json parse_strict_json(std::string_view text, const std::function<void(const error_text&)>& fail) {
+[[nodiscard]] inline nlohmann::json parse_strict_json(std::string_view text, const std::function<void(error_text&&)>& fail) {
     return parse_json(text, fail, [&](const std::vector<std::string_view>& path, const nlohmann::json&) {
         std::string where;
         for (const std::string_view key : path) (where += where.empty() ? "" : ".") += key;
@@ -125,7 +125,7 @@ private:
 /// Reads and parses a file that holds an object. Throws errc::cannot_open, or `code` with the file, the key and what is wrong.
 [[nodiscard]] inline nlohmann::json read_strict_json(const std::filesystem::path& path, errc code) {
     constexpr std::size_t largest = std::size_t{64} << 20; // a shard index has 100 KB; tokenizer.json has a reader of its own
-    const auto fail = [&](const error_text& what) { throw error(code, {path.string(), ": ", what}); };
+    const auto fail = [&](error_text&& what) { throw error(code, {path.string(), ": ", std::move(what).str()}); };
     std::ifstream in = open_file(path);
     std::string text;
     for (char part[1 << 16]; in.read(part, sizeof part), in.gcount() > 0;) {

@@ -97,7 +97,7 @@ struct shard_number {
 
 PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(const std::filesystem::path& index) {
     const nlohmann::json document = detail::read_strict_json(index, errc::malformed_file);
-    const auto fail = [&](const error_text& what) { throw error(errc::malformed_file, {index.string(), ": ", what}); };
+    const auto fail = [&](error_text&& what) { throw error(errc::malformed_file, {index.string(), ": ", std::move(what).str()}); };
     const auto weight_map = document.find("weight_map");
     if (weight_map == document.end()) fail("has no 'weight_map', the object that names the shard of each tensor");
     if (!weight_map->is_object()) fail({"'weight_map' is ", weight_map->type_name(), "; an object is needed"});

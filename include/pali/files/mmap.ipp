@@ -33,12 +33,12 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-[[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, const error_text& why) {
-    throw error(errc::cannot_open, {path.string(), ": ", why});
+[[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, error_text&& why) {
+    throw error(errc::cannot_open, {path.string(), ": ", std::move(why).str()});
 }
 
-[[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, const error_text& what, int system_error) {
-    cannot_open(path, {what, ": ", std::system_category().message(system_error)});
+[[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, error_text&& what, int system_error) {
+    cannot_open(path, {std::move(what).str(), ": ", std::system_category().message(system_error)});
 }
 
 } // namespace detail

@@ -72,7 +72,7 @@ public:
     }
 
 private:
-    [[noreturn]] void fail(const error_text& what, errc code = errc::malformed_file) const { m_zip.fail_member(m_name, what, code); }
+    [[noreturn]] void fail(error_text&& what, errc code = errc::malformed_file) const { m_zip.fail_member(m_name, std::move(what), code); }
     [[noreturn]] bool& unknown(std::string_view key) const {
         fail({"has the key ", in_quotes(key), " in its header; the format has descr, fortran_order and shape"});
     }

@@ -40,8 +40,8 @@ public:
 
     explicit safetensors_header(std::string file) : m_file(std::move(file)) {}
 
-    [[noreturn]] void fail(const error_text& what) const { throw error(errc::malformed_file, {m_file, ": ", what}); }
-    [[noreturn]] void fail_tensor(std::string_view name, const error_text& what) const { fail({"tensor ", in_quotes(name), " ", what}); }
+    [[noreturn]] void fail(error_text&& what) const { throw error(errc::malformed_file, {m_file, ": ", std::move(what).str()}); }
+    [[noreturn]] void fail_tensor(std::string_view name, error_text&& what) const { fail({"tensor ", in_quotes(name), " ", std::move(what).str()}); }
 
     [[nodiscard]] std::map<std::string, std::string, std::less<>> read_metadata(const json& value) const {
         std::map<std::string, std::string, std::less<>> out;
@@ -152,7 +152,7 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     if (length == 0 || *begin != '{') header.fail("the header must begin with '{'");
     if (std::memchr(begin, 0, length) != nullptr) header.fail("the header holds a zero byte, at which a parser could stop");
     const nlohmann::json document = detail::parse_json(
-        {begin, length}, [&](const error_text& what) { header.fail({"the header ", what}); },
+        {begin, length}, [&](error_text&& what) { header.fail({"the header ", std::move(what).str()}); },
         [&](const std::vector<std::string_view>& place, const nlohmann::json& value) { header.check_replaced(place, value); });
 
     using entry = detail::safetensors_header::entry;
@@ -168,8 +168,8 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     std::uint64_t end_of_last = 0;
     const entry* last = nullptr;
     for (const entry& now : entries) {
-        const auto fail = [&](const error_text& what) {
-            header.fail_tensor(*now.name, {"has data_offsets [", now.begin, ", ", now.end, "], ", what});
+        const auto fail = [&](error_text&& what) {
+            header.fail_tensor(*now.name, {"has data_offsets [", now.begin, ", ", now.end, "], ", std::move(what).str()});
         };
         if (now.begin > now.end) fail("which end before they begin");
         if (now.end > data.size()) fail({"but the file has ", data.size(), " bytes of data: was it downloaded completely?"});

@@ -59,8 +59,8 @@ private:
         std::uint64_t next = 0, end = 0; // file offsets: next byte to write, end of the tensor
     };
 
-    [[noreturn]] void refuse(std::string_view name, const error_text& why) const;
-    [[noreturn]] void fail(const error_text& why);
+    [[noreturn]] void refuse(std::string_view name, error_text&& why) const;
+    [[noreturn]] void fail(error_text&& why);
     void remove_unfinished() noexcept;
 
     std::filesystem::path m_path, m_unfinished;

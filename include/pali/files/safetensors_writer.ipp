@@ -100,13 +100,13 @@ PALI_INLINE void safetensors_writer::finish() {
     m_finished = true;
 }
 
-PALI_INLINE void safetensors_writer::refuse(std::string_view name, const error_text& why) const {
-    throw error(errc::invalid_argument, {m_path.string(), ": tensor ", in_quotes(name), " ", why});
+PALI_INLINE void safetensors_writer::refuse(std::string_view name, error_text&& why) const {
+    throw error(errc::invalid_argument, {m_path.string(), ": tensor ", in_quotes(name), " ", std::move(why).str()});
 }
 
-PALI_INLINE void safetensors_writer::fail(const error_text& why) {
+PALI_INLINE void safetensors_writer::fail(error_text&& why) {
     remove_unfinished(); // also here: no destructor runs if the constructor throws
-    throw error(errc::cannot_write, {m_path.string(), ": ", why});
+    throw error(errc::cannot_write, {m_path.string(), ": ", std::move(why).str()});
 }
 
 PALI_INLINE void safetensors_writer::remove_unfinished() noexcept {

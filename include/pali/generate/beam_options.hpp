@@ -22,8 +22,8 @@ struct beam_options {
 
     /// Throws errc::invalid_argument with the option, its value and the allowed values.
     void validate() const {
-        const auto need = [](bool fits, const char* option, const error_text& value, const char* allowed) {
-            if (!fits) throw error(errc::invalid_argument, {option, " is ", value, "; ", allowed});
+        const auto need = [](bool fits, const char* option, error_text&& value, const char* allowed) {
+            if (!fits) throw error(errc::invalid_argument, {option, " is ", std::move(value).str(), "; ", allowed});
         };
         need(num_beams >= 1 && num_beams <= 1024, "num_beams", num_beams, "1 to 1024 is allowed");
         need(std::isfinite(length_penalty), "length_penalty", detail::in_decimal(length_penalty), "a finite number is needed");

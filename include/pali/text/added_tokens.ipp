@@ -34,7 +34,7 @@ struct added_token {
 
 /// Parses the contents of added_tokens.json. Throws errc::malformed_tokenizer with `file` and the reason.
 [[nodiscard]] PALI_INLINE std::vector<added_token> read_added_tokens(std::string_view contents, const std::string& file) {
-    const auto fail = [&](const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": ", what}); };
+    const auto fail = [&](error_text&& what) { throw error(errc::malformed_tokenizer, {file, ": ", std::move(what).str()}); };
     const nlohmann::json document = parse_strict_json(contents, fail);
     if (!document.is_object()) fail({"is ", describe_json(document), "; one object is needed, with an id for each text"});
     std::vector<added_token> tokens;

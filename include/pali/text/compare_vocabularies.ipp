@@ -44,7 +44,7 @@ PALI_INLINE std::vector<std::string> compare_vocabularies(const std::filesystem:
     constexpr std::size_t most = 10;
     std::vector<std::string> out;
     std::size_t more = 0;
-    const auto report = [&](const error_text& what) {
+    const auto report = [&](error_text&& what) {
         if (out.size() + 1 < most) out.push_back(json_file.string() + ": " + what.str());
         else ++more;
     };

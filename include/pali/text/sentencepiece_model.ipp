@@ -71,9 +71,9 @@ public:
     float as_float() const { return expect(5), std::bit_cast<float>(static_cast<std::uint32_t>(value)); }
     std::string_view as_bytes() const { return expect(2), contents; }
 
-    [[noreturn]] void fail(const error_text& what) const {
+    [[noreturn]] void fail(error_text&& what) const {
         throw error(errc::malformed_tokenizer,
-                    {m_file, ": is no sentencepiece model: ", what, "; is it complete, and no pointer of git LFS?"});
+                    {m_file, ": is no sentencepiece model: ", std::move(what).str(), "; is it complete, and no pointer of git LFS?"});
     }
 
 private:
@@ -108,7 +108,7 @@ private:
 
 /// Checks what sentencepiece trusts: check_pieces(), and byte pieces must be complete or absent.
 PALI_INLINE void check_model_pieces(sentencepiece_model& model, const std::string& file) {
-    const auto fail = [&](const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": ", what}); };
+    const auto fail = [&](error_text&& what) { throw error(errc::malformed_tokenizer, {file, ": ", std::move(what).str()}); };
     if (model.pieces.empty()) fail("holds no pieces; it is no sentencepiece model");
     for (std::size_t i = 0; i < model.pieces.size(); ++i) {
         const model_piece& p = model.pieces[i];
@@ -131,8 +131,8 @@ PALI_INLINE void check_model_pieces(sentencepiece_model& model, const std::strin
 
 /// Accepts only what transformers' GemmaTokenizer implements: byte-pair merges over unmodified text.
 PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string& file) {
-    const auto refuse = [&](const error_text& what) {
-        throw error(errc::unsupported_format, {file, ": ", what, "; vocabularies of Gemma's kind are read: BPE over the text as it is"});
+    const auto refuse = [&](error_text&& what) {
+        throw error(errc::unsupported_format, {file, ": ", std::move(what).str(), "; vocabularies of Gemma's kind are read: BPE over the text as it is"});
     };
     if (model.model_type != 2) refuse({"model_type is ", model.model_type, ", and 2 (BPE) is needed"});
     if (model.charsmap || model.denormalizer) refuse("it rewrites characters (precompiled_charsmap)");

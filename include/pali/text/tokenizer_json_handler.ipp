@@ -54,10 +54,10 @@ public:
     /// Scalars outside the long lists, by path: "model.type", "normalizer.pattern.String".
     [[nodiscard]] const std::map<std::string, json, std::less<>>& settings() const noexcept { return m_settings; }
 
-    [[noreturn]] void fail(const error_text& what) const { throw error(errc::malformed_tokenizer, {m_file, ": ", what}); }
-    [[noreturn]] void refuse(const error_text& what) const {
+    [[noreturn]] void fail(error_text&& what) const { throw error(errc::malformed_tokenizer, {m_file, ": ", std::move(what).str()}); }
+    [[noreturn]] void refuse(error_text&& what) const {
         throw error(errc::unsupported_format,
-                    {m_file, ": ", what,
+                    {m_file, ": ", std::move(what).str(),
                      "; of transformers' files those of GemmaTokenizer are read (BPE with byte fallback over the text as it is) and those "
                      "of TokenizersBackend are not: put the tokenizer.model of the base model into the folder in place of tokenizer.json"});
     }

@@ -129,8 +129,8 @@ PALI_INLINE void tokenizer::parts::read_json(const std::filesystem::path& path) 
 
 /// Adds the tokens of a file. A token that the model or another file also has must have the same id there; the flags of the last file win.
 PALI_INLINE void tokenizer::parts::add(const std::string& from, std::vector<detail::added_token> tokens) {
-    const auto fail = [&](const error_text& what) {
-        throw error(errc::malformed_tokenizer, {from, ": ", what, "; are the files of one checkpoint?"});
+    const auto fail = [&](error_text&& what) {
+        throw error(errc::malformed_tokenizer, {from, ": ", std::move(what).str(), "; are the files of one checkpoint?"});
     };
     std::set<std::string, std::less<>> seen;
     for (detail::added_token& one : tokens) {

@@ -92,8 +92,8 @@ private:
 /// with `file`.
 PALI_INLINE void check_pieces(vocabulary& words, const std::string& file) {
     constexpr std::size_t longest = 1024; // Gemma's longest piece has 93 bytes
-    const auto fail = [&](std::size_t i, const error_text& what) {
-        throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", what});
+    const auto fail = [&](std::size_t i, error_text&& what) {
+        throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", std::move(what).str()});
     };
     words.places.assign(std::bit_ceil(words.pieces.size() * 2 + 2), {}); // 2: rename() may insert one more
     for (std::size_t i = 0; i < words.pieces.size(); ++i) {

@@ -183,7 +183,7 @@ private:
     };
 
     enum class kind { ambiguous, missing, shape, size };
-    void tell(kind what, const error_text& problem) { m_problems[static_cast<std::size_t>(what)].add(problem); }
+    void tell(kind what, error_text&& problem) { m_problems[static_cast<std::size_t>(what)].add(std::move(problem)); }
 
     [[noreturn]] void throw_unknown_names(const std::string& hint) const {
         short_list found;

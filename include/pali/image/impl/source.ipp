@@ -19,9 +19,9 @@ struct source {
     [[nodiscard]] std::size_t size() const noexcept { return bytes.size(); }
 };
 
-[[noreturn]] PALI_INLINE void refuse(errc code, const source& from, const error_text& why) { throw error(code, {from.name, ": ", why}); }
+[[noreturn]] PALI_INLINE void refuse(errc code, const source& from, error_text&& why) { throw error(code, {from.name, ": ", std::move(why).str()}); }
 
-[[noreturn]] PALI_INLINE void malformed(const source& from, const error_text& why) { refuse(errc::malformed_image, from, why); }
+[[noreturn]] PALI_INLINE void malformed(const source& from, error_text&& why) { refuse(errc::malformed_image, from, std::move(why)); }
 
 /// Throws `malformed_image`: the file ends before the image does.
 [[noreturn]] PALI_INLINE void truncated(const source& from, const char* format) {
@@ -30,8 +30,8 @@ struct source {
 }
 
 /// Throws `malformed_image`: the file is complete but invalid.
-[[noreturn]] PALI_INLINE void damaged(const source& from, const char* format, const error_text& why) {
-    malformed(from, {"the ", format, " is damaged: ", why});
+[[noreturn]] PALI_INLINE void damaged(const source& from, const char* format, error_text&& why) {
+    malformed(from, {"the ", format, " is damaged: ", std::move(why).str()});
 }
 
 /// Throws unless the image size is within the limits. Called before pixel memory is allocated.

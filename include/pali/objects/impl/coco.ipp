@@ -129,7 +129,7 @@ PALI_INLINE coco_writer& coco_writer::operator=(coco_writer&&) noexcept = defaul
 
 PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path, coco_masks masks) {
     std::ifstream in = detail::open_file(path);
-    const auto fail = [&](const error_text& what) { throw error(errc::malformed_file, {path.string(), ": ", what}); };
+    const auto fail = [&](error_text&& what) { throw error(errc::malformed_file, {path.string(), ": ", std::move(what).str()}); };
     coco_writer made(masks);
     parts& p = *made.m_parts;
     p.document = nlohmann::ordered_json::parse(in, nullptr, false);
