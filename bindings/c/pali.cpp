@@ -75,6 +75,7 @@ pali_status status_of(pali::errc code) noexcept {
         PALI_SAME(capacity_exceeded, PALI_CAPACITY_EXCEEDED);
         PALI_SAME(cancelled, PALI_CANCELLED);
         PALI_SAME(too_few_threads, PALI_TOO_FEW_THREADS);
+        PALI_SAME(forked_process, PALI_FORKED_PROCESS);
         PALI_SAME(cannot_open, PALI_CANNOT_OPEN);
         PALI_SAME(malformed_file, PALI_MALFORMED_FILE);
         PALI_SAME(unsupported_format, PALI_UNSUPPORTED_FORMAT);

@@ -6,6 +6,7 @@
 
 #include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
+#include <pali/core/system.hpp>
 
 #include <algorithm>
 #include <cerrno>
@@ -73,12 +74,12 @@ milliseconds claims::lease() {
 
 claims::claims(fs::path state) : m_state(std::move(state)), m_about(process_mark()) {
     std::random_device random;
-    m_id = file_name_of(host_name()) + '-' + std::to_string(process_id()) + '-' + hexadecimal(std::uint64_t{random()} << 32 | random());
+    m_id =
+        file_name_of(host_name()) + '-' + std::to_string(pali::process_id()) + '-' + hexadecimal(std::uint64_t{random()} << 32 | random());
     for (const char* folder : {"processes", "claims"}) made(m_state / folder);
     renew();
-    m_renewing = std::jthread([this](const std::stop_token& stop) {
-        for (std::unique_lock waiting(m_waiting);
-             !m_stopped.wait_for(waiting, stop, m_lease / 6, [] { return false; }) && !stop.stop_requested();) {
+    m_renewing = std::thread([this] {
+        for (std::unique_lock waiting(m_waiting); !m_stopped.wait_for(waiting, m_lease / 6, [this] { return m_stop; });) {
             try {
                 renew();
             } catch (const pali::error&) { // the file system may be away for a while; results that cannot be written are reported where
@@ -89,7 +90,11 @@ claims::claims(fs::path state) : m_state(std::move(state)), m_about(process_mark
 }
 
 claims::~claims() {
-    m_renewing.request_stop();
+    {
+        const std::scoped_lock guard(m_waiting);
+        m_stop = true;
+    }
+    m_stopped.notify_one();
     m_renewing.join();
     while (!m_held.empty()) release(m_held.begin()->first);
     std::error_code ignored;

@@ -6,6 +6,7 @@
 
 #include <pali/core/describe.hpp>
 #include <pali/core/error.hpp>
+#include <pali/core/system.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -249,14 +250,6 @@ std::string host_name() {
 #endif
 }
 
-long process_id() {
-#if defined(__unix__) || defined(__APPLE__)
-    return static_cast<long>(getpid());
-#else
-    return static_cast<long>(_getpid());
-#endif
-}
-
 namespace {
 
 /// Boot id and PID namespace, in which process ids are unique; empty on systems other than Linux.
@@ -284,7 +277,7 @@ std::string start_of(const std::string& process) {
 } // namespace
 
 std::string process_mark() {
-    const std::string where = where_processes_count(), number = std::to_string(process_id());
+    const std::string where = where_processes_count(), number = std::to_string(pali::process_id());
     return where.empty() ? std::string() : where + ' ' + number + ' ' + start_of(number);
 }
 

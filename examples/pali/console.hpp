@@ -59,9 +59,8 @@ public:
 /// Opens descriptors 0 to 2 if they are closed, so that no other file gets their numbers. Reads and writes on them fail.
 void open_missing_streams();
 
-/// Host name; process_id() is the id on this host.
+/// Host name; pali::process_id() is the id on this host.
 [[nodiscard]] std::string host_name();
-[[nodiscard]] long process_id();
 
 /// Identifies this process among all that the machine has run or will run; one line of text, empty if the system offers no such identity.
 [[nodiscard]] std::string process_mark();

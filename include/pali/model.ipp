@@ -70,10 +70,11 @@ struct model<Config, Weights>::state {
     double load_s = 0;
 
     /// Lock of a call: waits for calls of other threads. Throws errc::invalid_argument if a callback of the running call calls the model,
-    /// which would deadlock.
+    /// which would deadlock, and errc::forked_process in a child process.
     class call {
     public:
         explicit call(state& s) : m_state(s) {
+            s.ctx.threads.require_own_process();
             if (s.caller.load(std::memory_order_relaxed) == std::this_thread::get_id())
                 throw error(errc::invalid_argument,
                             "a model was called from a callback of its own call: ask when the call has returned, or use another model");

@@ -44,6 +44,7 @@ typedef enum pali_status {
     PALI_CAPACITY_EXCEEDED = 103,   /**< a sequence is longer than its KV cache; not returned by these functions */
     PALI_CANCELLED = 104,           /**< a callback stopped a load, or pali_find while it encoded the image */
     PALI_TOO_FEW_THREADS = 105,     /**< the operating system cannot start more threads */
+    PALI_FORKED_PROCESS = 106,      /**< a model is used in a child process after fork(), where its threads do not exist */
     PALI_CANNOT_OPEN = 201,         /**< a file or folder is missing or cannot be read */
     PALI_MALFORMED_FILE = 202,      /**< the contents contradict the file's format */
     PALI_UNSUPPORTED_FORMAT = 203,  /**< a known format in an unsupported form */

@@ -257,7 +257,12 @@ BOOST_AUTO_TEST_CASE(the_code_is_in_the_message) {
 }
 
 BOOST_AUTO_TEST_CASE(a_message_is_told_by_its_parts) {
-    const auto said = [](pali::error_text&& message) { return message.str(); };
+    // Storing one does not compile: it would refer to parts that are gone.
+    static_assert(!std::is_copy_constructible_v<pali::error_text> && !std::is_move_constructible_v<pali::error_text>);
+    static_assert(!std::is_copy_assignable_v<pali::error_text> && !std::is_move_assignable_v<pali::error_text>);
+    static_assert(!std::is_constructible_v<pali::error, pali::errc, pali::error_text&>);
+    static_assert(std::is_constructible_v<pali::error, pali::errc, pali::error_text>);
+    const auto said = [](pali::error_text&& message) { return std::move(message).str(); };
     BOOST_TEST(said("a literal") == "a literal");
     BOOST_TEST(said(std::string("a text\0 with a zero", 19)) == std::string("a text\0 with a zero", 19));
     BOOST_TEST(said({}) == "");

@@ -18,6 +18,11 @@
 #include <thread>
 #include <vector>
 
+#if defined(__unix__)
+#  include <sys/wait.h>
+#  include <unistd.h>
+#endif
+
 namespace {
 
 namespace bdata = boost::unit_test::data;
@@ -525,15 +530,42 @@ BOOST_FIXTURE_TEST_CASE(the_best_token_alone_is_greedy, fixture) {
 BOOST_FIXTURE_TEST_CASE(models_and_threads_do_not_disturb_each_other, fixture) {
     exact_model other(tiny.folder(), {.threads = 1});
     std::vector<std::vector<token>> got(4);
-    {
-        std::vector<std::jthread> threads;
-        for (std::size_t i = 0; i < got.size(); ++i)
-            threads.emplace_back([&, i] {
-                for (int again = 0; again < 3; ++again) got[i] = (i % 2 ? other : model).generate(image, prompt, options_of(one)).tokens;
-            });
-    }
+    std::vector<std::thread> threads;
+    for (std::size_t i = 0; i < got.size(); ++i)
+        threads.emplace_back([&, i] {
+            for (int again = 0; again < 3; ++again) got[i] = (i % 2 ? other : model).generate(image, prompt, options_of(one)).tokens;
+        });
+    for (std::thread& thread : threads) thread.join();
     for (const auto& said : got) check_tokens(said, one.at("tokens"), "tokens");
 }
+
+#if defined(__unix__)
+/// fork() copies no threads. A call in the child would wait for them forever, and so would the destructor.
+BOOST_FIXTURE_TEST_CASE(a_model_in_a_child_after_fork_is_an_error, fixture) {
+    auto shared = std::make_unique<exact_model>(tiny.folder(), pali::load_options{.threads = 2});
+    const auto alone = shared->generate(image, prompt, options_of(one)).tokens;
+    const pid_t child = fork();
+    BOOST_TEST_REQUIRE(child >= 0);
+    if (child == 0) {
+        alarm(60); // ends a child that hangs
+        int status = 1;
+        try {
+            shared->generate(image, prompt, options_of(one));
+        } catch (const pali::error& e) {
+            status = e.code() == pali::errc::forked_process ? 0 : 2;
+        }
+        shared.reset();
+        // A model that is loaded in the child works.
+        if (status == 0 && exact_model(tiny.folder(), {.threads = 2}).generate(image, prompt, options_of(one)).tokens != alone) status = 3;
+        _exit(status);
+    }
+    int status = -1;
+    BOOST_TEST_REQUIRE(waitpid(child, &status, 0) == child);
+    BOOST_TEST(WIFEXITED(status));
+    BOOST_TEST(WEXITSTATUS(status) == 0);
+    BOOST_TEST(shared->generate(image, prompt, options_of(one)).tokens == alone, boost::test_tools::per_element());
+}
+#endif
 
 BOOST_FIXTURE_TEST_CASE(a_model_tells_what_it_is, fixture) {
     BOOST_TEST(model.config().hidden == tiny.about.at("config").at("hidden").get<std::size_t>());

@@ -15,6 +15,7 @@ enum class errc : int {
     capacity_exceeded = 103,   ///< a sequence is longer than its KV cache
     cancelled = 104,           ///< a callback asked to stop
     too_few_threads = 105,     ///< the system cannot start the requested number of threads
+    forked_process = 106,      ///< a model is used in a child process after fork(), where its threads do not exist
     cannot_open = 201,         ///< a file or folder is missing or cannot be read
     malformed_file = 202,      ///< the contents violate the file's format
     unsupported_format = 203,  ///< a valid format in a form that is not supported (dtype, compression, …)

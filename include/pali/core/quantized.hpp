@@ -25,7 +25,7 @@ struct quantized_rows {
     static_assert(Bits == 4 || Bits == 8, "codes have 4 or 8 bits");
     static constexpr std::size_t bits = Bits; ///< bits of a code
     /// Elements that share a scale; the width is a multiple. With the scale this makes 4.5 or 8.25 bits per element.
-    static constexpr std::size_t group = Bits == 4 ? 32 : 64;
+    static constexpr std::size_t group = Bits == 4 ? 32 : 64; // the file format and every kernel for bytes depend on it: kernels assert it
     /// Rows of a strip; the count is a multiple.
     static constexpr std::size_t strip = 8;
     /// Bytes of one group in all rows of a strip.

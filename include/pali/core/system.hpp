@@ -15,6 +15,9 @@ bool pin_this_thread(std::size_t i) noexcept;
 /// systems.
 [[nodiscard]] bool may_use_tiles() noexcept;
 
+/// The id of this process, which differs in a child after fork().
+[[nodiscard]] long process_id() noexcept;
+
 /// Cache sizes of one core, in bytes.
 struct cache_sizes {
     std::size_t first = 0;  ///< L1 data

@@ -13,9 +13,11 @@
 #    define WIN32_LEAN_AND_MEAN
 #  endif
 #  include <windows.h>
-#elif defined(__linux__)
-#  include <sched.h>
-#  include <sys/syscall.h>
+#else
+#  if defined(__linux__)
+#    include <sched.h>
+#    include <sys/syscall.h>
+#  endif
 #  include <unistd.h>
 #endif
 
@@ -42,6 +44,14 @@ PALI_INLINE bool pin_this_thread([[maybe_unused]] std::size_t i) noexcept {
     return false;
 #else
     return false;
+#endif
+}
+
+PALI_INLINE long process_id() noexcept {
+#if defined(_WIN32)
+    return static_cast<long>(GetCurrentProcessId());
+#else
+    return static_cast<long>(getpid());
 #endif
 }
 

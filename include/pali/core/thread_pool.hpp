@@ -33,6 +33,10 @@ public:
     /// Number of threads, the caller included.
     [[nodiscard]] std::size_t size() const noexcept { return m_workers.size() + 1; }
 
+    /// Throws errc::forked_process in a child of the process that started the threads: fork() copies none of them, so run() would wait
+    /// forever. One system call; call it once before a series of runs.
+    void require_own_process() const;
+
     /// Calls task(i), or task(i, thread) with thread < size(), for every i in [0, count), and returns when all are done. `thread` is meant
     /// for finding scratch memory. A thread takes consecutive tasks, fewer at a time as fewer are left, so neighboring tasks should read
     /// neighboring memory. A task must not throw.
@@ -69,6 +73,7 @@ private:
     static constexpr std::size_t spins_before_sleep = 4000; // some 50 microseconds: longer than the gap between two kernels
     static constexpr std::size_t yield_every = 512;
 
+    long m_process; // that started the workers
     std::vector<std::thread> m_workers;
     void (*m_call)(void*, std::size_t, std::size_t) = nullptr;
     void* m_task = nullptr;

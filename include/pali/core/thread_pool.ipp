@@ -9,7 +9,7 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-PALI_INLINE thread_pool::thread_pool(std::size_t threads, bool pin) {
+PALI_INLINE thread_pool::thread_pool(std::size_t threads, bool pin) : m_process(process_id()) {
     if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
     if (threads > most_threads) throw error(errc::invalid_argument, {"threads is ", threads, "; at most ", most_threads, " are started"});
     m_workers.reserve(threads - 1);
@@ -31,7 +31,18 @@ PALI_INLINE thread_pool::thread_pool(std::size_t threads, bool pin) {
 
 PALI_INLINE thread_pool::~thread_pool() { end(); }
 
+PALI_INLINE void thread_pool::require_own_process() const {
+    if (process_id() != m_process)
+        throw error(errc::forked_process,
+                    "a model was loaded before fork() and is used in the child process, where its threads do not exist: "
+                    "load the model after fork(), or start the child with exec()");
+}
+
 PALI_INLINE void thread_pool::end() noexcept {
+    if (process_id() != m_process) { // after fork() there is no thread to join
+        for (std::thread& worker : m_workers) worker.detach();
+        return;
+    }
     m_stop.store(true, std::memory_order_relaxed);
     m_round.fetch_add(1, std::memory_order_release);
     m_round.notify_all();

@@ -25,7 +25,7 @@ public:
     /// `model` and `file` (for messages) must outlive the encoder.
     sentencepiece_encoder(const sentencepiece_model& model, const std::string& file)
         : m_file(file), m_usable(gives_ids_of_transformers(model)) {
-        m_loading = std::jthread([this, &model] {
+        m_loading = std::thread([this, &model] {
             try {
                 if (const auto status = m_processor.LoadFromSerializedProto(write_sentencepiece_model(model)); !status.ok())
                     m_refusal = status.ToString();
@@ -36,6 +36,12 @@ public:
             }
         });
     }
+
+    ~sentencepiece_encoder() {
+        if (m_loading.joinable()) m_loading.join();
+    }
+    sentencepiece_encoder(const sentencepiece_encoder&) = delete;
+    sentencepiece_encoder& operator=(const sentencepiece_encoder&) = delete;
 
     /// Appends the ids of a text with U+2581 for spaces. Returns false if the ids may differ from those of transformers (sentencepiece
     /// prefers the longest piece of several spaces and never forms a byte piece), and for long texts, on which piece_merger is twice as
@@ -82,7 +88,7 @@ private:
     mutable std::once_flag m_waited;
     std::string m_refusal;
     bool m_out_of_memory = false;
-    mutable std::jthread m_loading; // last member: joined before the members it uses are destroyed
+    mutable std::thread m_loading; // not std::jthread, which libc++ 19 has as an experiment only
 };
 
 }}} // namespace pali::PALI_ABI::detail

@@ -132,7 +132,8 @@ PALI_INLINE void check_model_pieces(sentencepiece_model& model, const std::strin
 /// Accepts only what transformers' GemmaTokenizer implements: byte-pair merges over unmodified text.
 PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string& file) {
     const auto refuse = [&](error_text&& what) {
-        throw error(errc::unsupported_format, {file, ": ", std::move(what).str(), "; vocabularies of Gemma's kind are read: BPE over the text as it is"});
+        throw error(errc::unsupported_format,
+                    {file, ": ", std::move(what).str(), "; vocabularies of Gemma's kind are read: BPE over the text as it is"});
     };
     if (model.model_type != 2) refuse({"model_type is ", model.model_type, ", and 2 (BPE) is needed"});
     if (model.charsmap || model.denormalizer) refuse("it rewrites characters (precompiled_charsmap)");

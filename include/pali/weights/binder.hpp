@@ -12,6 +12,7 @@
 #include <pali/weights/convert.hpp>
 #include <pali/weights/foreign.hpp>
 #include <pali/weights/names.hpp>
+#include <pali/weights/placement.hpp>
 #include <pali/weights/quantize.hpp>
 #include <pali/weights/residency.hpp>
 #include <pali/weights/storage.hpp>
@@ -153,14 +154,14 @@ public:
     [[nodiscard]] page_memory finish(residency where, thread_pool& threads, const progress_callback& progress,
                                      const std::function<void(std::span<const std::byte>)>& copied = {}) {
         std::size_t bytes = 0;
-        for (const job& j : m_jobs)
+        for (const auto& j : m_jobs)
             if (j.copies(where)) bytes += in_cache_lines(j.bytes);
         page_memory memory(bytes);
         std::size_t used = 0;
         const auto report = [&](double fraction) {
             if (progress && !progress("load", fraction)) throw error(errc::cancelled, {m_source, ": loading was stopped by the callback"});
         };
-        for (const job& j : m_jobs) {
+        for (const auto& j : m_jobs) {
             const bool copies = j.copies(where);
             j.place(copies ? memory.bytes().data() + used : nullptr, threads);
             if (!copies) continue;
@@ -173,15 +174,6 @@ public:
     }
 
 private:
-    struct job {
-        const tensor_info* tensor;
-        std::size_t bytes;                                   // of the copy, if any
-        bool in_place;                                       // dtype and alignment in the file fit
-        bool small;                                          // a vector: copied only if not in_place
-        std::function<void(std::byte*, thread_pool&)> place; // null: point into the file
-        [[nodiscard]] bool copies(residency where) const noexcept { return !in_place || (where == residency::resident && !small); }
-    };
-
     enum class kind { ambiguous, missing, shape, size };
     void tell(kind what, error_text&& problem) { m_problems[static_cast<std::size_t>(what)].add(std::move(problem)); }
 
@@ -233,22 +225,22 @@ private:
     }
 
     template <class Element>
-    [[nodiscard]] static bool fits(const tensor_info& tensor) noexcept {
-        return tensor.type == (std::is_same_v<Element, float> ? dtype::f32 : dtype::bf16) && tensor.is_aligned();
-    }
-    template <class Element>
     void want(const tensor_info& tensor, bool small, std::function<void(const Element*)> set) {
-        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), fits<Element>(tensor), small,
-                          [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
-                              if (!memory) return set(reinterpret_cast<const Element*>(tensor.bytes.data()));
-                              auto* const to = reinterpret_cast<Element*>(memory);
-                              constexpr std::size_t piece = std::size_t{1} << 18;
-                              threads.run((tensor.count() + piece - 1) / piece, [&](std::size_t task) {
-                                  const std::size_t first = task * piece;
-                                  convert(tensor, first, std::min(piece, tensor.count() - first), to + first);
-                              });
-                              set(to);
-                          }});
+        const std::size_t bytes = tensor.count() * sizeof(Element);
+        if (tensor.type == (std::is_same_v<Element, float> ? dtype::f32 : dtype::bf16)) {
+            m_jobs.push_back({&tensor, bytes, small, weights_detail::as_stored{[set = std::move(set)](const std::byte* at) {
+                                  set(reinterpret_cast<const Element*>(at));
+                              }}});
+            return;
+        }
+        m_jobs.push_back(
+            {&tensor, bytes, small, weights_detail::converted{[&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
+                 auto* const to = reinterpret_cast<Element*>(memory);
+                 constexpr std::size_t piece = std::size_t{1} << 18;
+                 threads.run_blocks(tensor.count(), piece,
+                                    [&](std::size_t first, std::size_t n) { convert(tensor, first, n, to + first); });
+                 set(to);
+             }}});
     }
     template <class Element>
     void want_matrix(const tensor_info& tensor, rows<const Element>& to, const std::vector<std::size_t>& shape) {
@@ -258,8 +250,8 @@ private:
     }
     template <class Element>
     void want_transposed(const tensor_info& tensor, rows<const Element>& to, std::size_t width, std::size_t channels) {
-        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), false, false,
-                          [&tensor, &to, width, channels](std::byte* memory, thread_pool& threads) {
+        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), false,
+                          weights_detail::converted{[&tensor, &to, width, channels](std::byte* memory, thread_pool& threads) {
                               auto* const numbers = reinterpret_cast<Element*>(memory);
                               threads.run(tensor.shape[0], [&](std::size_t row) { // channels-last in the file, channels-first in memory
                                   for (std::size_t pixel = 0; pixel < width / channels; ++pixel)
@@ -268,7 +260,7 @@ private:
                                                   numbers + row * width + channel * (width / channels) + pixel);
                               });
                               to = rows<const Element>(numbers, tensor.shape[0], width);
-                          }});
+                          }}});
     }
 
     [[nodiscard]] const char* quantized_as(const std::string& name) const { // null if the file does not quantize it
@@ -307,21 +299,13 @@ private:
     }
 
     void want_bytes(const tensor_info& tensor, std::function<void(const std::byte*)> set) {
-        m_jobs.push_back({&tensor, tensor.bytes.size(), tensor.is_aligned(), false,
-                          [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
-                              if (!memory) return set(tensor.bytes.data());
-                              constexpr std::size_t piece = std::size_t{1} << 20;
-                              threads.run((tensor.bytes.size() + piece - 1) / piece, [&](std::size_t task) {
-                                  const std::size_t first = task * piece;
-                                  std::memcpy(memory + first, tensor.bytes.data() + first, std::min(piece, tensor.bytes.size() - first));
-                              });
-                              set(memory);
-                          }});
+        m_jobs.push_back({&tensor, tensor.bytes.size(), false, weights_detail::as_stored{std::move(set)}});
     }
     template <std::size_t Bits>
     void want_rounded(const tensor_info& tensor, quantized_rows<Bits>& to) {
-        m_jobs.push_back({&tensor, quantized_bytes<Bits>(tensor), false, false,
-                          [&tensor, &to](std::byte* memory, thread_pool& threads) { to = quantize<Bits>(tensor, memory, threads); }});
+        m_jobs.push_back({&tensor, quantized_bytes<Bits>(tensor), false,
+                          weights_detail::converted{
+                              [&tensor, &to](std::byte* memory, thread_pool& threads) { to = quantize<Bits>(tensor, memory, threads); }}});
     }
     void want_vector(const tensor_info& tensor, const float*& to) {
         want<float>(tensor, true, [&to](const float* data) { to = data; });
@@ -344,7 +328,7 @@ private:
     std::map<dtype, short_list> m_unread; // names of tensors with an unsupported dtype
     other_codes m_codes;
     std::set<std::string> m_prefixes; // see tensor_names
-    std::vector<job> m_jobs;
+    std::vector<weights_detail::placed_tensor> m_jobs;
 };
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD

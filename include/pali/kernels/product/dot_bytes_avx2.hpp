@@ -15,6 +15,9 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
+static_assert(quantized_rows<4>::group == 32 && quantized_rows<8>::group == 64,
+              "a group fills 4 registers of 32 codes of 4 bits with their upper halves, or 16 of 8 bits");
+
 /// Byte products by AVX2: VPMADDUBSW multiplies 32 unsigned by signed bytes and adds the products in pairs.
 struct avx2_bytes {
     static constexpr bool keeps_signs = true; ///< 8-bit codes stay signed, so their sums start at zero

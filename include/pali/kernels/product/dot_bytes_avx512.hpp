@@ -7,6 +7,9 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
+static_assert(quantized_rows<4>::group == 32 && quantized_rows<8>::group == 64,
+              "a group of a token fills half a register for 4-bit weights and a whole one for 8-bit weights");
+
 /**
  * Several tokens, two strips at a time: lanes are the sixteen rows. VPDPBUSD adds four products of an unsigned and a signed byte to each
  * lane. Codes are made unsigned by an offset, which the initial values of the sums cancel (quantized_tokens::begins). 32 registers hold the

@@ -88,6 +88,7 @@ template <std::size_t Bits>
 PALI_TARGET("avx2")
 void read_strip_avx2(const quantized_rows<Bits>& w, std::size_t i, std::size_t begin, rows<bfloat16> to) noexcept {
     using matrix = quantized_rows<Bits>;
+    static_assert(matrix::group == (Bits == 4 ? 32 : 64), "a 4-bit group is two halves of 16 elements, an 8-bit group four times 16");
     PALI_ASSERT(begin % matrix::group == 0 && to.width % matrix::group == 0);
     const std::uint8_t* codes = w.codes_of(i) + matrix::strip * matrix::bytes_of(begin);
     const bfloat16* scales = w.scales_of(i) + matrix::strip * (begin / matrix::group);

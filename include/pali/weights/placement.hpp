@@ -1,0 +1,45 @@
+// How the elements of a tensor reach the network: in place, copied, or converted.
+#pragma once
+
+#include <pali/core/thread_pool.hpp>
+#include <pali/files/tensor_table.hpp>
+#include <pali/weights/residency.hpp>
+
+#include <cstddef>
+#include <cstring>
+#include <functional>
+#include <variant>
+
+namespace pali { inline namespace PALI_ABI { namespace weights_detail {
+
+/// The elements as the file stores them, in place or copied: `set` gets their address.
+struct as_stored {
+    std::function<void(const std::byte*)> set;
+};
+/// Other elements than the file stores, written into new memory.
+struct converted {
+    std::function<void(std::byte*, thread_pool&)> write;
+};
+/// A tensor and how a member of the network gets its elements.
+struct placed_tensor {
+    const tensor_info* tensor;
+    std::size_t bytes; // of the copy, if any
+    bool small;        // a vector: copied only if it cannot be used in place
+    std::variant<as_stored, converted> placement;
+
+    [[nodiscard]] bool copies(residency where) const noexcept {
+        return std::holds_alternative<converted>(placement) || !tensor->is_aligned() || (where == residency::resident && !small);
+    }
+    /// Into `memory`, or in place without it.
+    void place(std::byte* memory, thread_pool& threads) const {
+        if (const auto* const other = std::get_if<converted>(&placement)) return other->write(memory, threads);
+        const auto& set = std::get<as_stored>(placement).set;
+        if (!memory) return set(tensor->bytes.data());
+        constexpr std::size_t piece = std::size_t{1} << 20;
+        threads.run_blocks(tensor->bytes.size(), piece,
+                           [&](std::size_t first, std::size_t n) { std::memcpy(memory + first, tensor->bytes.data() + first, n); });
+        set(memory);
+    }
+};
+
+}}} // namespace pali::PALI_ABI::weights_detail
