@@ -7,17 +7,17 @@
 #  error "the single header holds all bodies; PALI_COMPILED is for the headers of include/"
 #endif
 
-// The version of pali: the only place that states it. CMake and meson read it from here; pali.h has the numbers from it, so C reads it too.
+// The version of pali. This is the only place that states it: CMake and meson parse this file, and pali.h includes it.
 
 /// @{
-/// A part of the version as a number, for `#if`.
+/// A part of the version as an integer literal, for `#if`.
 #define PALI_VERSION_MAJOR 0
 #define PALI_VERSION_MINOR 1
 #define PALI_VERSION_PATCH 0
 /// @}
 
-/// Whether preconditions of kernels are checked, by assert(). Headers alone follow NDEBUG. Bodies that are compiled once are not checked,
-/// whatever the sources that use them do, unless the build defines this to 1 for all of them, as a Debug build of pali::compiled does.
+/// Whether assert() checks the preconditions of kernels. Header-only use follows NDEBUG. Compiled bodies are unchecked, whatever the flags
+/// of the sources that use them, unless the build defines this as 1 for all sources, as a Debug build of pali::compiled does.
 #ifndef PALI_CHECKED
 #  if defined(NDEBUG) || defined(PALI_COMPILED)
 #    define PALI_CHECKED 0
@@ -26,8 +26,8 @@
 #  endif
 #endif
 
-/// Inline namespace of every name of the library: one per minor version, so that two of them can be linked into one program; and one of
-/// its own where preconditions are checked, so that sources that check and sources that do not never share a function.
+/// Inline namespace of every name in the library. It differs per minor version, so that two versions can be linked into one program. It
+/// also differs where preconditions are checked, so that checked and unchecked sources never share a function.
 #if !PALI_CHECKED
 #  define PALI_ABI PALI_VERSION_NAME(v, PALI_VERSION_MAJOR, PALI_VERSION_MINOR, )
 #else
@@ -35,15 +35,15 @@
 #endif
 
 /// @{
-/// Not public: macros are expanded before another one joins or quotes them.
+/// Implementation detail: the indirection expands macros before they are joined or stringized.
 #define PALI_VERSION_NAME(v, major, minor, end) PALI_VERSION_JOIN(v, major, minor, end)
 #define PALI_VERSION_JOIN(v, major, minor, end) v##major##_##minor##end
 #define PALI_VERSION_TEXT(major, minor, patch) PALI_VERSION_QUOTE(major) "." PALI_VERSION_QUOTE(minor) "." PALI_VERSION_QUOTE(patch)
 #define PALI_VERSION_QUOTE(number) #number
 /// @}
 
-#ifdef __cpp_inline_variables // not C, nor the older C++ that pali.h is for as well
-/// The library: models, and the parts that they are made of, each of use alone.
+#ifdef __cpp_inline_variables // neither C nor the older C++ that pali.h supports
+/// The library: models, and the parts they are built from, each usable on its own.
 namespace pali { inline namespace PALI_ABI {
 
 /// "major.minor.patch"
@@ -52,16 +52,15 @@ inline constexpr const char version[] = PALI_VERSION_TEXT(PALI_VERSION_MAJOR, PA
 }} // namespace pali::PALI_ABI
 #endif
 
-// The few macros of the library: internal, all prefixed, none needed by a user.
+// Internal macros of the library, all prefixed with PALI_; users need none.
 
-// One message, and nothing after it: a missing header ends the compilation.
+// One error message and nothing after it: a missing header stops the compilation.
 #if defined(_MSVC_LANG) ? _MSVC_LANG < 202002L : defined(__cplusplus) && __cplusplus < 202002L
 #  error "pali needs C++20: compile with -std=c++20 (CMake: target_compile_features(TARGET PRIVATE cxx_std_20), which pali::pali sets)"
 #  include <pali_needs_cxx20>
 #endif
 
-// Before any other header: a compiler that has none for 32 bits says this all the same, by #error since such a header ends it before
-// anything is asserted.
+// Checked before any other header, with #error: a compiler without 32-bit headers would stop at the first include, before a static_assert.
 #if defined(__SIZEOF_POINTER__) && __SIZEOF_POINTER__ != 8
 #  error "pali needs a 64-bit target: checkpoints are larger than a 32-bit address space"
 #endif
@@ -69,33 +68,33 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 
 #include <cassert>
 
-/// Bodies in *.ipp files: inline by default; with PALI_COMPILED they are compiled once, in the library pali::compiled.
+/// Linkage of bodies in *.ipp files: inline by default. With PALI_COMPILED they are compiled once, in the library pali::compiled.
 #if defined(PALI_COMPILED)
 #  define PALI_INLINE
 #else
 #  define PALI_INLINE inline
 #endif
 
-/// Precondition of a kernel: checked where PALI_CHECKED is 1, free otherwise.
+/// Precondition of a kernel: checked if PALI_CHECKED is 1, otherwise free.
 #if PALI_CHECKED
 #  define PALI_ASSERT(condition) assert(condition)
 #else
 #  define PALI_ASSERT(condition) static_cast<void>(0)
 #endif
 
-/// A function compiled for instructions that the translation unit need not have been given flags for.
+/// Compiles a function for instruction set extensions that the flags of the translation unit need not include.
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #  define PALI_TARGET(features) __attribute__((target(features)))
 #else
 #  define PALI_TARGET(features)
 #endif
 
-/// A loop whose body fills the registers, which clang would unroll and spill.
+/// For a loop whose body fills the registers: clang would unroll it and spill.
 #if defined(__clang__)
 #  define PALI_NO_UNROLL _Pragma("clang loop unroll(disable)")
-#  define PALI_UNROLL _Pragma("clang loop unroll(full)") ///< a loop of few rounds whose counter picks registers
+#  define PALI_UNROLL _Pragma("clang loop unroll(full)") ///< for a short loop whose counter selects registers
 #  define PALI_UNROLL_EIGHT                                                                                                                \
-      _Pragma("clang loop unroll_count(8)") ///< a loop of more rounds, eight at a time: of all of them clang would spill what they share
+      _Pragma("clang loop unroll_count(8)") ///< for a longer loop, by eight: fully unrolled, clang would spill what iterations share
 #elif defined(__GNUC__)
 #  define PALI_NO_UNROLL
 #  define PALI_UNROLL _Pragma("GCC unroll 8")
@@ -106,44 +105,43 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_UNROLL_EIGHT
 #endif
 
-/// Part of an inner loop: a call would send its registers to memory.
+/// For parts of an inner loop: a call would spill its registers.
 #if defined(__GNUC__) || defined(__clang__)
 #  define PALI_ALWAYS_INLINE __attribute__((always_inline))
 #else
 #  define PALI_ALWAYS_INLINE
 #endif
 
-/// A function for errors only: compiled once and called, small where it is called.
+/// For functions on error paths: compiled once, not inlined, small at the call site.
 #if defined(__GNUC__) || defined(__clang__)
 #  define PALI_COLD __attribute__((cold, noinline))
 #else
 #  define PALI_COLD
 #endif
 
-/// What was read from memory before is read again after it. clang would keep it, in a register that is not there; g++ reads again by
-/// itself.
+/// Compiler barrier: forces a reload. Without it clang keeps the value live and spills. Not needed with g++, which reloads by itself.
 #if defined(__clang__)
 #  define PALI_READ_AGAIN __asm__ volatile("" : : : "memory")
 #else
 #  define PALI_READ_AGAIN (void)0
 #endif
 
-/// A vector is in a register here. g++ would read it anew from memory for each of its uses, or put off the sums that make it and hold their
-/// terms in memory.
+/// Forces a vector into a register. Without it g++ reloads the vector from memory for each use, or delays the sums that produce it and
+/// spills their terms.
 #if defined(__x86_64__) && !defined(__clang__)
 #  define PALI_IN_REGISTER(vector) __asm__("" : "+v"(vector))
 #else
 #  define PALI_IN_REGISTER(vector) (void)0
 #endif
 
-/// A pointer is worked out here. clang would work out one from another in each round of a loop.
+/// Forces a pointer to be computed here. Without it clang derives one pointer from another in each iteration of a loop.
 #if defined(__clang__)
 #  define PALI_WORKED_OUT(pointer) __asm__("" : "+r"(pointer))
 #else
 #  define PALI_WORKED_OUT(pointer) (void)0
 #endif
 
-// What a model is: the numbers that every configuration type has, fixed at compile time or read at run time.
+// Concepts of configuration types: the members that every configuration has, constant at compile time or read at run time.
 
 #include <concepts>
 #include <cstddef>
@@ -153,8 +151,8 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace config_detail {
 
-/// False for a configuration whose sizes are known when it is compiled and cannot be: `dynamic` has ordinary members, which are checked
-/// when they are read.
+/// False for a configuration with compile-time sizes that are invalid. `dynamic` has ordinary members, which are checked when they are
+/// read.
 template <class C>
 [[nodiscard]] consteval bool has_possible_vision() {
     if constexpr (!std::is_member_object_pointer_v<decltype(&C::patch_size)> && !std::is_member_object_pointer_v<decltype(&C::heads)>)
@@ -170,45 +168,45 @@ template <class C>
 
 } // namespace config_detail
 
-/// A SigLIP vision tower: `static constexpr` members, or ordinary ones (`dynamic_vision`). Widths are elements of a vector. A type has a
-/// patch of a pixel or more that fits in the image, and hidden % heads == 0.
+/// Configuration of a SigLIP vision tower, with `static constexpr` members or ordinary ones (`dynamic_vision`). At least one patch must fit
+/// into the image.
 template <class C>
 concept vision_config = std::copyable<C> && requires(const C c) {
-    { c.image_size } -> std::convertible_to<std::size_t>;   // pixels a side
-    { c.patch_size } -> std::convertible_to<std::size_t>;   // pixels a side
-    { c.hidden } -> std::convertible_to<std::size_t>;       // width of a patch
-    { c.layers } -> std::convertible_to<std::size_t>;       // blocks
+    { c.image_size } -> std::convertible_to<std::size_t>;   // side in pixels
+    { c.patch_size } -> std::convertible_to<std::size_t>;   // side in pixels
+    { c.hidden } -> std::convertible_to<std::size_t>;       // embedding width of a patch
+    { c.layers } -> std::convertible_to<std::size_t>;       // number of layers
     { c.intermediate } -> std::convertible_to<std::size_t>; // width of the MLP
     { c.heads } -> std::convertible_to<std::size_t>;        // hidden % heads == 0
-    { c.norm_eps } -> std::convertible_to<float>;           // added to the variance in layer norms
+    { c.norm_eps } -> std::convertible_to<float>;           // epsilon of LayerNorm, added to the variance
 } && config_detail::has_possible_vision<C>();
 
-/// A Gemma decoder of the first or second generation. A type has heads % kv_heads == 0 and an even head_dim.
+/// Configuration of a Gemma decoder, first or second generation.
 template <class C>
 concept decoder_config = std::copyable<C> && requires(const C c, std::size_t layer) {
     { c.vocab } -> std::convertible_to<std::size_t>;           // rows of the embedding table
-    { c.hidden } -> std::convertible_to<std::size_t>;          // width of a token
-    { c.layers } -> std::convertible_to<std::size_t>;          // blocks
+    { c.hidden } -> std::convertible_to<std::size_t>;          // embedding width of a token
+    { c.layers } -> std::convertible_to<std::size_t>;          // number of layers
     { c.intermediate } -> std::convertible_to<std::size_t>;    // width of the gated MLP
-    { c.heads } -> std::convertible_to<std::size_t>;           // of queries
-    { c.kv_heads } -> std::convertible_to<std::size_t>;        // heads % kv_heads == 0
-    { c.head_dim } -> std::convertible_to<std::size_t>;        // width of a head; even: RoPE rotates halves
-    { c.query_pre_attn_scalar } -> std::convertible_to<float>; // queries are scaled by its ^-1/2
+    { c.heads } -> std::convertible_to<std::size_t>;           // query heads
+    { c.kv_heads } -> std::convertible_to<std::size_t>;        // key and value heads; heads % kv_heads == 0
+    { c.head_dim } -> std::convertible_to<std::size_t>;        // width of a head; even, because RoPE rotates halves
+    { c.query_pre_attn_scalar } -> std::convertible_to<float>; // attention scores are scaled by this^-1/2
     { c.attention_softcap } -> std::convertible_to<float>;     // 0: none
     { c.final_softcap } -> std::convertible_to<float>;         // 0: none
-    { c.rope_theta } -> std::convertible_to<float>;            // base of the rotary frequencies
-    { c.norm_eps } -> std::convertible_to<float>;              // added to the mean square in norms
-    { c.post_norms } -> std::convertible_to<bool>;             // Gemma 2: a norm after attention and MLP too
-    { c.window(layer) } -> std::convertible_to<std::size_t>;   // sliding window of a layer, tokens; 0: none
+    { c.rope_theta } -> std::convertible_to<float>;            // base of the RoPE frequencies
+    { c.norm_eps } -> std::convertible_to<float>;              // epsilon of RMSNorm, added to the mean square
+    { c.post_norms } -> std::convertible_to<bool>;             // Gemma 2: norms after attention and MLP as well
+    { c.window(layer) } -> std::convertible_to<std::size_t>;   // sliding window of a layer in tokens; 0: none
 } && config_detail::has_possible_decoder<C>();
 
-/// A PaliGemma: a decoder whose `vision` member describes the tower that feeds it.
+/// Configuration of a PaliGemma: a decoder with a `vision` member for its vision tower.
 template <class C>
 concept model_config = decoder_config<C> && requires(const C c) { requires vision_config<std::remove_cvref_t<decltype(c.vision)>>; };
 
 }} // namespace pali::PALI_ABI
 
-// A configuration whose numbers are read from config.json when the program runs.
+// Configuration whose sizes are read from config.json at run time.
 
 #include <vector>
 
@@ -216,24 +214,30 @@ namespace pali { inline namespace PALI_ABI {
 
 /// A vision tower of any size.
 struct dynamic_vision {
-    std::size_t image_size = 0, patch_size = 0, hidden = 0, layers = 0, intermediate = 0, heads = 0; ///< see vision_config
-    float norm_eps = 1e-6f;                                                                          ///< see vision_config
+    /// @{
+    /// See vision_config.
+    std::size_t image_size = 0, patch_size = 0, hidden = 0, layers = 0, intermediate = 0, heads = 0;
+    float norm_eps = 1e-6f;
+    /// @}
 };
 
-/// A model of any size: satisfies `model_config` with ordinary members. What it says costs a load where a type knows a literal.
+/// A model of any size: satisfies `model_config` with ordinary members. Each member costs a load where a compiled type has a constant.
 struct dynamic {
-    dynamic_vision vision;                                                                                   ///< the tower
-    std::size_t vocab = 0, hidden = 0, layers = 0, intermediate = 0, heads = 0, kv_heads = 0, head_dim = 0;  ///< see decoder_config
-    float query_pre_attn_scalar = 0, attention_softcap = 0, final_softcap = 0, rope_theta = 0, norm_eps = 0; ///< see decoder_config
-    bool post_norms = false;                                                                                 ///< see decoder_config
-    std::vector<std::size_t> windows; ///< one for each layer, tokens; 0: none
+    dynamic_vision vision; ///< the vision tower
+    /// @{
+    /// See decoder_config.
+    std::size_t vocab = 0, hidden = 0, layers = 0, intermediate = 0, heads = 0, kv_heads = 0, head_dim = 0;
+    float query_pre_attn_scalar = 0, attention_softcap = 0, final_softcap = 0, rope_theta = 0, norm_eps = 0;
+    bool post_norms = false;
+    /// @}
+    std::vector<std::size_t> windows; ///< sliding window of each layer in tokens; 0: none
 
-    /// The sliding window of a layer, tokens; 0: none.
+    /// Sliding window of a layer in tokens; 0: none.
     [[nodiscard]] std::size_t window(std::size_t layer) const noexcept { return windows[layer]; }
 };
 static_assert(model_config<dynamic>);
 
-/// The numbers of any configuration, as they would be read.
+/// Copies the sizes of any configuration into a `dynamic`.
 template <model_config Config>
 [[nodiscard]] dynamic sizes_of(const Config& config) {
     const auto& vision = config.vision;
@@ -264,53 +268,68 @@ template <model_config Config>
 
 }} // namespace pali::PALI_ABI
 
-// The Gemma and Gemma 2 decoders that PaliGemma was released with.
+// Gemma and Gemma 2 decoders of the released PaliGemma models.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What Gemma 1 decoders share: one norm before each half of a block, no softcaps, no windows. arXiv 2403.08295.
+/// Common to Gemma 1 decoders: pre-norms only, no softcaps, no sliding windows. arXiv 2403.08295.
 struct gemma_family {
     static constexpr std::size_t vocab = 257216; ///< 256000 + 1024 `<loc>` + 128 `<seg>` + `<image>`, padded to a multiple of 64
-    static constexpr float attention_softcap = 0, final_softcap = 0, rope_theta = 10000, norm_eps = 1e-6f; ///< transformers GemmaConfig
-    static constexpr bool post_norms = false; ///< no norms behind attention and MLP
-    /// 0: no layer has one.
+    /// @{
+    /// See decoder_config; values of transformers GemmaConfig.
+    static constexpr float attention_softcap = 0, final_softcap = 0, rope_theta = 10000, norm_eps = 1e-6f;
+    /// @}
+    static constexpr bool post_norms = false; ///< no norms after attention and MLP
+    /// 0: no layer has a sliding window.
     [[nodiscard]] static constexpr std::size_t window(std::size_t) noexcept { return 0; }
 };
 
-/// What Gemma 2 decoders share: post norms, softcaps, and a sliding window on even layers. arXiv 2408.00118, section 2.
+/// Common to Gemma 2 decoders: post-norms, softcaps, and a sliding window on even layers. arXiv 2408.00118, section 2.
 struct gemma2_family {
-    static constexpr std::size_t vocab = 257216, sliding_window = 4096; ///< rows of the embedding, as above; tokens, in even layers
-    static constexpr float attention_softcap = 50, final_softcap = 30, rope_theta = 10000, norm_eps = 1e-6f; ///< transformers Gemma2Config
-    static constexpr bool post_norms = true; ///< norms behind attention and MLP
-    /// Sliding window of a layer, tokens; 0: none.
+    static constexpr std::size_t vocab = 257216;        ///< as in gemma_family
+    static constexpr std::size_t sliding_window = 4096; ///< tokens, on even layers
+    /// @{
+    /// See decoder_config; values of transformers Gemma2Config.
+    static constexpr float attention_softcap = 50, final_softcap = 30, rope_theta = 10000, norm_eps = 1e-6f;
+    /// @}
+    static constexpr bool post_norms = true; ///< norms after attention and MLP
+    /// Sliding window of a layer in tokens; 0: none.
     [[nodiscard]] static constexpr std::size_t window(std::size_t layer) noexcept { return layer % 2 == 0 ? sliding_window : 0; }
 };
 
-/// Gemma 2B.
+/// The Gemma 2B decoder.
 struct gemma_2b : gemma_family {
+    /// @{
     /// big_vision models/ppp/gemma.py get_config("gemma_2b").
     static constexpr std::size_t hidden = 2048, layers = 18, intermediate = 16384, heads = 8, kv_heads = 1, head_dim = 256;
-    static constexpr float query_pre_attn_scalar = 256; ///< head_dim
+    /// @}
+    static constexpr float query_pre_attn_scalar = 256; ///< equals head_dim
 };
 
-/// Gemma 2 2B.
+/// The Gemma 2 2B decoder.
 struct gemma2_2b : gemma2_family {
+    /// @{
     /// big_vision models/ppp/gemma.py get_config("gemma2_2b").
     static constexpr std::size_t hidden = 2304, layers = 26, intermediate = 9216, heads = 8, kv_heads = 4, head_dim = 256;
-    static constexpr float query_pre_attn_scalar = 256; ///< head_dim
+    /// @}
+    static constexpr float query_pre_attn_scalar = 256; ///< equals head_dim
 };
 
-/// Gemma 2 9B.
+/// The Gemma 2 9B decoder.
 struct gemma2_9b : gemma2_family {
+    /// @{
     /// big_vision models/ppp/gemma.py get_config("gemma2_9b").
     static constexpr std::size_t hidden = 3584, layers = 42, intermediate = 14336, heads = 16, kv_heads = 8, head_dim = 256;
-    static constexpr float query_pre_attn_scalar = 256; ///< head_dim
+    /// @}
+    static constexpr float query_pre_attn_scalar = 256; ///< equals head_dim
 };
 
-/// Gemma 2 27B.
+/// The Gemma 2 27B decoder.
 struct gemma2_27b : gemma2_family {
+    /// @{
     /// big_vision models/ppp/gemma.py get_config("gemma2_27b").
     static constexpr std::size_t hidden = 4608, layers = 46, intermediate = 36864, heads = 32, kv_heads = 16, head_dim = 128;
+    /// @}
     static constexpr float query_pre_attn_scalar = 144; ///< hidden / heads, not head_dim
 };
 
@@ -318,21 +337,23 @@ static_assert(decoder_config<gemma_2b> && decoder_config<gemma2_2b> && decoder_c
 
 }} // namespace pali::PALI_ABI
 
-// SigLIP So400m/14, the vision tower of every released PaliGemma.
+// SigLIP So400m/14, the vision tower of all released PaliGemma models.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Shape-optimised 400M ViT, patches of 14 px. arXiv 2305.13035; big_vision models/vit.py decode_variant("So400m/14").
+/// Shape-optimized ViT with 400M parameters and 14 px patches. arXiv 2305.13035; big_vision models/vit.py decode_variant("So400m/14").
 template <std::size_t ImageSize>
 struct siglip_so400m_14 {
     static_assert(ImageSize % 14 == 0, "the side of the image is a whole number of 14 px patches: 224, 448 or 896 in the released models");
-    static constexpr std::size_t image_size = ImageSize, patch_size = 14, hidden = 1152, layers = 27, intermediate = 4304,
-                                 heads = 16; ///< see vision_config
-    static constexpr float norm_eps = 1e-6f; ///< see vision_config
+    /// @{
+    /// See vision_config.
+    static constexpr std::size_t image_size = ImageSize, patch_size = 14, hidden = 1152, layers = 27, intermediate = 4304, heads = 16;
+    static constexpr float norm_eps = 1e-6f;
+    /// @}
 };
 static_assert(vision_config<siglip_so400m_14<224>>);
 
-/// Patches of an image: the number of image tokens.
+/// Number of patches of an image, which is the number of image tokens.
 template <vision_config Config>
 [[nodiscard]] constexpr std::size_t patch_count(const Config& config) noexcept {
     return (config.image_size / config.patch_size) * (config.image_size / config.patch_size);
@@ -340,14 +361,14 @@ template <vision_config Config>
 
 }} // namespace pali::PALI_ABI
 
-// The twelve released pairs of vision tower and decoder, and the templates to make one's own.
+// The twelve released combinations of vision tower and decoder, and templates for new ones.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// PaliGemma (arXiv 2407.07726): a Gemma decoder that reads what a SigLIP tower sees. Derive from it to change a number.
+/// PaliGemma (arXiv 2407.07726): a Gemma decoder with a SigLIP vision tower. Derive from it to change a value.
 template <decoder_config Decoder, vision_config Vision>
 struct paligemma : Decoder {
-    [[no_unique_address]] Vision vision{}; ///< the tower
+    [[no_unique_address]] Vision vision{}; ///< the vision tower
 };
 
 /// PaliGemma 2 (arXiv 2412.03555): the same with a Gemma 2 decoder.
@@ -385,72 +406,82 @@ static_assert(model_config<paligemma_3b_224> && model_config<paligemma2_28b_896>
 
 }} // namespace pali::PALI_ABI
 
-// The embedded demonstration model: a tiny PaliGemma 2 that names coloured shapes.
+// Configuration of the embedded demonstration model: a tiny PaliGemma 2 that names colored shapes.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Four narrow layers over a vocabulary of its own. Sizes: config.json of the model.
+/// Four narrow layers with a small vocabulary. Sizes as in the model's config.json.
 struct shapes_decoder : gemma2_family {
-    static constexpr std::size_t vocab = 1536, hidden = 192, layers = 4, intermediate = 576, heads = 4, kv_heads = 2,
-                                 head_dim = 48;        ///< see decoder_config
-    static constexpr float query_pre_attn_scalar = 48; ///< head_dim
+    /// @{
+    /// See decoder_config.
+    static constexpr std::size_t vocab = 1536, hidden = 192, layers = 4, intermediate = 576, heads = 4, kv_heads = 2, head_dim = 48;
+    /// @}
+    static constexpr float query_pre_attn_scalar = 48; ///< equals head_dim
 };
 
 /// Images of 112 px, 64 patches. Trained by tools/shapes.
 struct shapes_vision {
-    static constexpr std::size_t image_size = 112, patch_size = 14, hidden = 160, layers = 5, intermediate = 480,
-                                 heads = 4;  ///< see vision_config
-    static constexpr float norm_eps = 1e-6f; ///< see vision_config
+    /// @{
+    /// See vision_config.
+    static constexpr std::size_t image_size = 112, patch_size = 14, hidden = 160, layers = 5, intermediate = 480, heads = 4;
+    static constexpr float norm_eps = 1e-6f;
+    /// @}
 };
 
-/// Tower and decoder together; 64 image tokens.
+/// Vision tower and decoder together; 64 image tokens.
 struct shapes : paligemma2<shapes_decoder, shapes_vision> {};
 static_assert(model_config<shapes>);
 
 }} // namespace pali::PALI_ABI
 
-// The text of an error, told by its parts: none is joined to another before there is something to throw.
+// The text of an error, given as parts that are joined only when there is something to throw.
 
 #include <cstdint>
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A text, a number as std::to_string prints it, or parts that follow one another: {file, ": has ", n, " tensors"}. It owns nothing, so it
-/// is an argument and never a variable: what it was made of ends with the expression it stands in.
+/// A string, a number formatted by std::to_string, or a list of parts: {file, ": has ", n, " tensors"}. Non-owning; valid only within the
+/// full expression. It cannot be copied or moved, and only a temporary can be read, so storing one does not compile.
 class error_text {
 public:
-    /// A text that ends with a zero.
+    error_text(error_text&&) = delete;
+    error_text& operator=(error_text&&) = delete;
+    /// A null-terminated string; not copied.
     error_text(const char* text) noexcept : m_literal(text), m_kind(kind::literal) {}
-    /// A text, as all that follow: not copied.
+    /// A string view; not copied.
     error_text(std::string_view text) noexcept : m_text(text), m_kind(kind::text) {}
-    /// A text.
+    /// A string; not copied.
     error_text(const std::string& text) noexcept : m_text(text), m_kind(kind::text) {}
-    /// Parts, one behind the other.
+    /// Parts, in order.
     error_text(std::initializer_list<error_text> parts) noexcept : m_parts(parts), m_kind(kind::parts) {}
-    /// A number from 0.
+    /// An unsigned number.
     template <std::unsigned_integral T>
         requires(!std::same_as<T, bool> && !std::same_as<T, char>)
     error_text(T number) noexcept : m_natural(number), m_kind(kind::natural) {}
-    /// A number.
+    /// A signed number.
     template <std::signed_integral T>
         requires(!std::same_as<T, char>)
     error_text(T number) noexcept : m_integer(number), m_kind(kind::integer) {}
-    /// A number with six digits behind its point.
+    /// A floating-point number with six decimals.
     template <std::floating_point T>
     error_text(T number) noexcept : m_real(number), m_kind(kind::real) {}
 
-    /// The parts, joined.
-    [[nodiscard]] std::string str() const {
+    /// Joins the parts.
+    [[nodiscard]] std::string str() && {
         std::string out;
-        append_to(out);
+        join(out);
         return out;
     }
 
-    /// The same, behind what `out` holds.
-    PALI_COLD void append_to(std::string& out) const {
+    /// Appends the joined parts to `out`.
+    void append_to(std::string& out) && { join(out); }
+
+private:
+    PALI_COLD void join(std::string& out) const {
         switch (m_kind) {
         case kind::literal:
             out += m_literal;
@@ -468,11 +499,10 @@ public:
             out += std::to_string(m_real);
             break;
         case kind::parts:
-            for (const error_text& part : m_parts) part.append_to(out);
+            for (const error_text& part : m_parts) part.join(out);
         }
     }
 
-private:
     enum class kind { literal, text, natural, integer, real, parts };
 
     union {
@@ -488,44 +518,44 @@ private:
 
 }} // namespace pali::PALI_ABI
 
-// Errors: one class, stable codes, and messages that say what was found, what was needed and what to do.
+// The exception class of the library, its stable codes, and messages that say what was found, what was needed and what to do.
 
 #include <stdexcept>
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What went wrong. The numbers are stable: they are printed as "[pali.301]" and never reused.
+/// Error codes. The numbers are stable: they are printed as "[pali.301]" and never reused.
 enum class errc : int {
-    invalid_argument = 101,   ///< an option or argument is outside what the call allows
-    unknown_variant = 102,    ///< no configuration of that name
-    capacity_exceeded = 103,  ///< a sequence is longer than its key-value cache
-    cancelled = 104,          ///< a callback asked to stop
-    too_few_threads = 105,    ///< the system starts no more threads
-    cannot_open = 201,        ///< a file or folder is missing or cannot be read
-    malformed_file = 202,     ///< the contents contradict the file's format
-    unsupported_format = 203, ///< a known format in a form that is not read (dtype, compression, …)
-    cannot_write = 204,       ///< a file cannot be written
-    checkpoint_mismatch =
-        301,                ///< tensors missing or of another shape, and with load_options::strict unexpected; ten of a kind in one message
-    config_mismatch = 302,  ///< config.json differs from the compiled configuration; the differences, ten at most, in one message
-    malformed_config = 303, ///< config.json is no JSON, lacks a field, or holds a value of the wrong kind
-    unsupported_config = 304,  ///< a model that is valid but of a kind this library does not run
+    invalid_argument = 101,    ///< an option or argument is out of range for the call
+    unknown_variant = 102,     ///< no configuration has that name
+    capacity_exceeded = 103,   ///< a sequence is longer than its KV cache
+    cancelled = 104,           ///< a callback asked to stop
+    too_few_threads = 105,     ///< the system cannot start the requested number of threads
+    forked_process = 106,      ///< a model is used in a child process after fork(), where its threads do not exist
+    cannot_open = 201,         ///< a file or folder is missing or cannot be read
+    malformed_file = 202,      ///< the contents violate the file's format
+    unsupported_format = 203,  ///< a valid format in a form that is not supported (dtype, compression, …)
+    cannot_write = 204,        ///< a file cannot be written
+    checkpoint_mismatch = 301, ///< missing, misshapen or (load_options::strict) unexpected tensors; up to ten of a kind per message
+    config_mismatch = 302,     ///< config.json differs from the compiled configuration; up to ten differences in one message
+    malformed_config = 303,    ///< config.json is not JSON, lacks a field, or has a value of the wrong type
+    unsupported_config = 304,  ///< a valid model of a kind that this library does not run
     malformed_image = 401,     ///< an image that cannot be decoded
-    image_too_large = 402,     ///< an image over the limits on sides or pixels
-    unsupported_image = 403,   ///< an image in a format that this build cannot read
+    image_too_large = 402,     ///< an image exceeds the limits on sides or pixels
+    unsupported_image = 403,   ///< the image format is not supported by this build
     malformed_tokenizer = 501, ///< tokenizer.model or tokenizer.json cannot be read
-    missing_token = 502,       ///< a piece that the model needs (`<image>`, `<bos>`, …) has no id
-    invalid_prompt = 503,      ///< a prompt that cannot be laid out
-    unsupported_arch = 601,    ///< an instruction set was forced that this processor or build lacks
+    missing_token = 502,       ///< a token that the model needs (`<image>`, `<bos>`, …) has no id
+    invalid_prompt = 503,      ///< a prompt cannot be laid out
+    unsupported_arch = 601,    ///< PALI_ARCH asks for what this processor or build lacks, or no compiled kernels fit the processor
 };
 
-/// Base of all exceptions thrown by the library. `what()` reads "[pali.<code>] <message>".
+/// Base class of all exceptions of the library. `what()` is "[pali.<code>] <message>".
 class error : public std::runtime_error {
 public:
-    /// `message` says what was found, what was needed and what to do; the code is put in front of it: error(errc::cannot_open, {file, ":
-    /// has ", n, " bytes"}).
-    PALI_COLD error(errc code, const error_text& message)
-        : std::runtime_error(error_text{"[pali.", static_cast<int>(code), "] ", message}.str()), m_code(code) {}
+    /// Prefixes `message` with the code. The message says what was found, what was needed and what to do: error(errc::cannot_open, {file,
+    /// ": has ", n, " bytes"}).
+    PALI_COLD error(errc code, error_text&& message)
+        : std::runtime_error(error_text{"[pali.", static_cast<int>(code), "] ", std::move(message).str()}.str()), m_code(code) {}
 
     /// The stable code.
     [[nodiscard]] errc code() const noexcept { return m_code; }
@@ -536,23 +566,22 @@ private:
 
 }} // namespace pali::PALI_ABI
 
-// The table of variants: a name or a config.json in, a type out. The only switch from run time to compile time.
+// Registry of variants: maps a name or a config.json to a configuration type. The only dispatch from run time to compile time.
 
 #include <array>
 #include <optional>
 #include <tuple>
-#include <utility>
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A configuration type and the name people use for it.
+/// A configuration type and its public name.
 template <model_config Config>
 struct variant {
-    using type = Config;   ///< what with_config() calls with
-    std::string_view name; ///< as "paligemma2-3b-224"
+    using type = Config;   ///< the type that with_config() passes
+    std::string_view name; ///< for example "paligemma2-3b-224"
 };
 
-/// Every variant that is shipped: the twelve released models and the embedded one.
+/// All variants in the library: the twelve released models and the embedded demonstration model.
 inline constexpr std::tuple variants{
     variant<paligemma_3b_224>{"paligemma-3b-224"},
     variant<paligemma_3b_448>{"paligemma-3b-448"},
@@ -569,15 +598,15 @@ inline constexpr std::tuple variants{
     variant<shapes>{"shapes"},
 };
 
-/// Rows of that table.
+/// Number of variants.
 inline constexpr std::size_t variant_count = std::tuple_size_v<decltype(variants)>;
 
-/// Their names, in the order of the table.
+/// Names of the variants, in table order.
 [[nodiscard]] constexpr std::array<std::string_view, variant_count> variant_names() noexcept {
     return std::apply([](const auto&... v) { return std::array<std::string_view, variant_count>{v.name...}; }, variants);
 }
 
-/// The name of a shipped type, "dynamic", or "custom" for a type of the user's.
+/// The name of a library variant, "dynamic", or "custom" for a user-defined type.
 template <model_config Config>
 [[nodiscard]] constexpr std::string_view variant_name() noexcept {
     if constexpr (std::is_same_v<Config, dynamic>) return "dynamic";
@@ -590,7 +619,7 @@ template <model_config Config>
 
 namespace detail {
 
-/// '_' and '-' are the same: types are spelt with one, folders with the other.
+/// Compares names with '_' and '-' as equal, because types use one and folders the other.
 [[nodiscard]] constexpr bool same_variant_name(std::string_view a, std::string_view b) noexcept {
     if (a.size() != b.size()) return false;
     for (std::size_t i = 0; i < a.size(); ++i)
@@ -616,34 +645,36 @@ decltype(auto) with_config_from(std::string_view name, Function& f) {
 
 } // namespace detail
 
-/// Calls f(Config{}) with the type of that name, written with '-' or '_': with_config("paligemma2-3b-224", [](auto config) { ... }).
-/// `f` is instantiated for every variant and returns the same type for each. Throws errc::unknown_variant with the names there are.
+/// Calls f(Config{}) with the variant of that name, spelled with '-' or '_': with_config("paligemma2-3b-224", [](auto config) { ... }).
+/// `f` is instantiated for every variant and must return the same type for each. Throws errc::unknown_variant with the known names.
 template <class Function>
 decltype(auto) with_config(std::string_view name, Function&& f) {
     return detail::with_config_from<0>(name, f);
 }
 
-/// The name of the variant whose every number is the one read from config.json; nothing where none is.
+/// The name of the variant that equals `sizes` in every field; nothing if there is none.
 [[nodiscard]] std::optional<std::string_view> matching_variant(const dynamic& sizes);
 
 }} // namespace pali::PALI_ABI
 
-// Where two configurations differ.
+// Differences between two configurations.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// One number in which two configurations differ.
+/// A field in which two configurations differ.
 struct config_difference {
-    std::string field;         ///< as config.json calls it: "text_config.hidden_size"
-    std::string first, second; ///< its value in each, as text
+    std::string field;  ///< name in config.json: "text_config.hidden_size"
+    std::string first;  ///< value in the first configuration, as text
+    std::string second; ///< value in the second configuration, as text
 };
 
-/// All differences of two models; none: the same weights fit both and give the same numbers. What a type says is sizes_of(type{}).
+/// All differences between two models. If there are none, both accept the same weights and compute the same results. For a compiled type,
+/// pass sizes_of(type{}).
 [[nodiscard]] std::vector<config_difference> differences(const dynamic& a, const dynamic& b);
 
 }} // namespace pali::PALI_ABI
 
-// Body of compare.hpp.
+// Body of differences.hpp.
 
 #include <sstream>
 
@@ -675,12 +706,12 @@ PALI_INLINE std::vector<config_difference> differences(const dynamic& a, const d
     number("text_config.final_logit_softcapping", a.final_softcap, b.final_softcap);
     number("text_config.rope_theta", a.rope_theta, b.rope_theta);
     number("text_config.rms_norm_eps", a.norm_eps, b.norm_eps);
-    if (a.layers == b.layers) // otherwise the layers cannot be paired
+    if (a.layers == b.layers) // layers of models with different depths do not correspond
         for (std::size_t layer = 0; layer < a.layers; ++layer) {
             const std::size_t first = a.window(layer), second = b.window(layer);
             if (first == second) continue;
             size("text_config.sliding_window of layer " + std::to_string(layer), first, second);
-            break; // the others differ alike
+            break; // one differing layer is enough
         }
     size("vision_config.image_size", a.vision.image_size, b.vision.image_size);
     size("vision_config.patch_size", a.vision.patch_size, b.vision.patch_size);
@@ -694,7 +725,7 @@ PALI_INLINE std::vector<config_difference> differences(const dynamic& a, const d
 
 }} // namespace pali::PALI_ABI
 
-// Body of registry.hpp: every variant is compared, which takes long to compile.
+// Body of registry.hpp. Separate because comparing all variants takes long to compile.
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -713,23 +744,23 @@ PALI_INLINE std::optional<std::string_view> matching_variant(const dynamic& size
 
 }} // namespace pali::PALI_ABI
 
-// An image: red, green and blue bytes.
+// RGB image, 8 bits per channel.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// An RGB image of 8 bits a channel, row by row from the top left, without padding.
+/// RGB image, 8 bits per channel, row-major from the top left corner, without padding.
 struct image {
-    std::size_t width = 0;            ///< pixels
-    std::size_t height = 0;           ///< pixels
-    std::vector<std::uint8_t> pixels; ///< height * width * 3
+    std::size_t width = 0;            ///< in pixels
+    std::size_t height = 0;           ///< in pixels
+    std::vector<std::uint8_t> pixels; ///< R, G, B interleaved; height * width * 3 bytes
 
     image() = default;
-    /// A black image.
+    /// Creates a black image.
     image(std::size_t columns, std::size_t lines) : width(columns), height(lines), pixels(columns * lines * 3) {}
 
-    /// The three channels of the pixel at column x of row y; not checked.
+    /// Pointer to the three channels of the pixel at column x, row y; not bounds-checked.
     [[nodiscard]] std::uint8_t* at(std::size_t x, std::size_t y) noexcept { return pixels.data() + (y * width + x) * 3; }
-    /// The same, to read.
+    /// Read-only overload.
     [[nodiscard]] const std::uint8_t* at(std::size_t x, std::size_t y) const noexcept { return pixels.data() + (y * width + x) * 3; }
 
     friend bool operator==(const image&, const image&) = default;
@@ -737,7 +768,7 @@ struct image {
 
 }} // namespace pali::PALI_ABI
 
-// Images from files and memory, told apart by what they contain and not by their name.
+// Reads images from files and memory. The format is detected from the content, not from the file name.
 
 #include <filesystem>
 #include <functional>
@@ -745,49 +776,48 @@ struct image {
 
 namespace pali { inline namespace PALI_ABI {
 
-/// How an image is read. The limits are checked against its header, before memory is allocated for its pixels.
+/// Options and limits for reading an image. The limits are checked against the image header, before pixel memory is allocated.
 struct read_options {
-    bool keep_exif_orientation = false; ///< leaves JPEG, PNG and WebP as stored instead of turning them upright as their metadata asks
-    std::size_t max_side = 65500;       ///< pixels; the most that a JPEG can have
-    std::size_t max_pixels = 178956970; ///< pixels; where Pillow warns of a decompression bomb
-    /// Called with one sentence where the image was read but may not look as intended: 16-bit grey that is clipped to white. May be
-    /// empty.
+    bool keep_exif_orientation = false; ///< keeps JPEG, PNG and WebP as stored instead of applying the orientation in their metadata
+    std::size_t max_side = 65500;       ///< in pixels; the largest side a JPEG can have
+    std::size_t max_pixels = 178956970; ///< in pixels; where Pillow warns of a decompression bomb
+    /// Called with one sentence if the image was read but may not look as intended (16-bit gray clipped to white). May be empty.
     std::function<void(std::string_view)> on_warning = {};
 };
 
-/// Reads an image from a file, recognised by its content and not by its name: JPEG, PNG, GIF (first frame), BMP, TGA, PNM (P1 to P6), and,
-/// where their libraries were found, WebP (first frame), HEIC, AVIF and TIFF (first page). The pixels are those of Pillow's
-/// `exif_transpose(image).convert("RGB")`: alpha is dropped, not blended; 16-bit colour keeps its high byte; 16-bit grey is clipped to
-/// 255. HEIC and AVIF are turned by their container and TIFF by its orientation tag, whatever `options` says. Throws `cannot_open`,
-/// `unsupported_image` (a format or variant that this build does not read), `image_too_large` (over the limits of `options`), and
-/// `malformed_image` (damaged or truncated).
+/// Reads an image file. Formats: JPEG, PNG, GIF (first frame), BMP, TGA, PNM (P1 to P6) and, if their libraries were found at build time,
+/// WebP (first frame), HEIC, AVIF and TIFF (first page). The format is detected from the content. The pixels equal those of Pillow's
+/// `exif_transpose(image).convert("RGB")`: alpha is dropped, not blended; 16-bit color keeps its high byte; 16-bit gray is clipped to 255.
+/// For HEIC and AVIF the container's rotation is always applied, for TIFF the orientation tag, whatever `options` says. Throws
+/// `cannot_open`, `unsupported_image` (format or variant not supported by this build), `image_too_large` (exceeds the limits in `options`)
+/// or `malformed_image` (damaged or truncated).
 [[nodiscard]] image read_image(const std::filesystem::path& path, const read_options& options = {});
 
-/// An image from the bytes of such a file; `name` stands for it in messages. Throws as read_image does.
+/// Decodes an image file held in memory; `name` identifies it in error messages. Throws as read_image does.
 [[nodiscard]] image decode_image(std::span<const std::byte> bytes, const read_options& options = {}, std::string_view name = "memory");
 
 }} // namespace pali::PALI_ABI
 
-// A file or folder that has to be there. For bodies.
+// Checks that a file or folder exists. Included by bodies only.
 
 #include <fstream>
 #include <system_error>
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// What is at `path`. Throws errc::cannot_open where there is no such `kind` ("file", "folder"), with `advice` behind it, and where nobody
-/// can tell, with what the system says: a folder on the way may not be searched, links may lead in a circle.
+/// Returns the status of `path`. Throws errc::cannot_open with `advice` if there is no such `kind` ("file", "folder"). Throws it with the
+/// system's message if that cannot be determined: a parent folder may not be searchable, or links may form a cycle.
 inline std::filesystem::file_status require_path(const std::filesystem::path& path, std::string_view kind, std::string_view advice = {}) {
     std::error_code failure;
     const std::filesystem::file_status status =
-        std::filesystem::status(path, failure); // follows links: Hugging Face's cache is made of them
+        std::filesystem::status(path, failure); // follows links, of which the Hugging Face cache consists
     if (std::filesystem::exists(status)) return status;
     if (status.type() == std::filesystem::file_type::not_found)
         throw error(errc::cannot_open, {path.string(), ": there is no such ", kind, advice});
     throw error(errc::cannot_open, {path.string(), ": cannot be reached: ", failure.message()});
 }
 
-/// A regular file, open to be read. Throws errc::cannot_open.
+/// Opens a regular file for reading. Throws errc::cannot_open.
 [[nodiscard]] inline std::ifstream open_file(const std::filesystem::path& path) {
     if (!std::filesystem::is_regular_file(require_path(path, "file")))
         throw error(errc::cannot_open, {path.string(), ": is no regular file"});
@@ -798,11 +828,11 @@ inline std::filesystem::file_status require_path(const std::filesystem::path& pa
 
 }}} // namespace pali::PALI_ABI::detail
 
-// What every decoder is given, and how it reads and refuses untrusted bytes.
+// Input of the decoders, and checked reading of untrusted bytes.
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// The bytes of one image, its name for messages, and the limits it must keep.
+/// The bytes of one image, its name for messages, and its limits.
 struct source {
     std::span<const std::byte> bytes;
     std::string_view name;
@@ -812,22 +842,22 @@ struct source {
     [[nodiscard]] std::size_t size() const noexcept { return bytes.size(); }
 };
 
-[[noreturn]] PALI_INLINE void refuse(errc code, const source& from, const error_text& why) { throw error(code, {from.name, ": ", why}); }
+[[noreturn]] PALI_INLINE void refuse(errc code, const source& from, error_text&& why) { throw error(code, {from.name, ": ", std::move(why).str()}); }
 
-[[noreturn]] PALI_INLINE void malformed(const source& from, const error_text& why) { refuse(errc::malformed_image, from, why); }
+[[noreturn]] PALI_INLINE void malformed(const source& from, error_text&& why) { refuse(errc::malformed_image, from, std::move(why)); }
 
-/// The bytes end before the image does.
+/// Throws `malformed_image`: the file ends before the image does.
 [[noreturn]] PALI_INLINE void truncated(const source& from, const char* format) {
     malformed(from,
               {"the ", format, " is truncated: it ends after ", from.size(), " bytes, before its last pixel; copy or download it again"});
 }
 
-/// All bytes are there, but not all of them are valid.
-[[noreturn]] PALI_INLINE void damaged(const source& from, const char* format, const error_text& why) {
-    malformed(from, {"the ", format, " is damaged: ", why});
+/// Throws `malformed_image`: the file is complete but invalid.
+[[noreturn]] PALI_INLINE void damaged(const source& from, const char* format, error_text&& why) {
+    malformed(from, {"the ", format, " is damaged: ", std::move(why).str()});
 }
 
-/// Throws unless an image of this size is within the limits: called before anything is allocated for it.
+/// Throws unless the image size is within the limits. Called before pixel memory is allocated.
 PALI_INLINE void check_size(const source& from, std::size_t width, std::size_t height) {
     if (width == 0 || height == 0) malformed(from, {"the image is ", width, " x ", height, " pixels; it has nothing to show"});
     const read_options& most = from.options;
@@ -841,7 +871,7 @@ PALI_INLINE void check_size(const source& from, std::size_t width, std::size_t h
                 " in all are allowed: raise max_pixels if you trust the file"});
 }
 
-/// Reports grey of more than 8 bits that has `above` of `pixels` values over 255: they become white, as in Pillow.
+/// Warns if `above` of `pixels` gray values (more than 8 bits) exceed 255 and are clipped to white, as in Pillow.
 PALI_INLINE void warn_of_clipping(const source& from, std::size_t above, std::size_t pixels) {
     if (above == 0 || !from.options.on_warning) return;
     from.options.on_warning(error_text{from.name, ": grey of more than 8 bits: ", above, " of ", pixels,
@@ -849,7 +879,7 @@ PALI_INLINE void warn_of_clipping(const source& from, std::size_t above, std::si
                                 .str());
 }
 
-/// Reads numbers one after the other, and throws `malformed_image` where the bytes end.
+/// Reads integers sequentially; throws `malformed_image` at the end of the bytes.
 class cursor {
 public:
     cursor(const source& from, const char* format, std::size_t at = 0) : m_from(from), m_format(format) { take(at); }
@@ -858,7 +888,7 @@ public:
     [[nodiscard]] std::size_t left() const noexcept { return m_from.size() - m_at; }
     [[nodiscard]] bool at_end() const noexcept { return left() == 0; }
 
-    /// The next `count` bytes.
+    /// Consumes `count` bytes.
     const unsigned char* take(std::size_t count) {
         if (count > left()) truncated(m_from, m_format);
         const unsigned char* taken = m_from.data() + m_at;
@@ -884,28 +914,27 @@ private:
 
 }}} // namespace pali::PALI_ABI::image_detail
 
-// BMP: OS/2 and Windows headers, 1 to 32 bits, palettes, bit fields, RLE4 and RLE8. Truncated pixels are an error.
+// BMP decoder: OS/2 and Windows headers, 1 to 32 bits, palettes, bit fields, RLE4 and RLE8. Truncated pixel data is an error.
 
 #include <bit>
 #include <cstring>
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// The headers, as far as they concern the pixels.
+/// Header fields that affect the pixels.
 struct bmp_header {
     std::size_t size = 0; ///< of the information header, in bytes
     std::size_t width = 0, height = 0;
     bool top_down = false;
     std::size_t bits = 0;          ///< per pixel
     std::uint32_t compression = 0; ///< 0: none, 1: RLE8, 2: RLE4, 3: bit fields
-    std::size_t colours = 0;       ///< of the palette, as declared
+    std::size_t colours = 0;       ///< palette size, as declared
     std::size_t palette_at = 0, pixels_at = 0;
-    std::array<std::uint32_t, 3> masks{}; ///< red, green, blue; with more than 8 bits per pixel
+    std::array<std::uint32_t, 3> masks{}; ///< red, green, blue; only for more than 8 bits per pixel
 
     [[nodiscard]] std::size_t colour_size() const noexcept { return size == 12 ? 3 : 4; }
-    [[nodiscard]] std::size_t stride() const noexcept {
-        return (width * bits + 31) / 32 * 4;
-    } ///< bytes of a row, when not run-length encoded
+    /// Bytes per row if not run-length encoded.
+    [[nodiscard]] std::size_t stride() const noexcept { return (width * bits + 31) / 32 * 4; }
     [[nodiscard]] bool run_lengths() const noexcept { return compression == 1 || compression == 2; }
 };
 
@@ -939,7 +968,7 @@ PALI_INLINE bmp_header read_bmp_header(const source& from) {
         refuse(errc::unsupported_image, from,
                {"a BMP with a header of ", h.size, " bytes is not supported; 12, 16, 40, 52, 56, 64, 108 and 124 are"});
     const unsigned char* const fields = in.take(h.size - 4);
-    const auto field = [&](std::size_t at, std::size_t bytes) { // at this offset in the header; 0 where the header ends before it
+    const auto field = [&](std::size_t at, std::size_t bytes) { // field at this offset in the header; 0 if the header is too short for it
         std::uint32_t value = 0;
         if (at + bytes <= h.size)
             for (std::size_t i = bytes; i-- > 0;) value = value << 8 | fields[at - 4 + i];
@@ -948,7 +977,7 @@ PALI_INLINE bmp_header read_bmp_header(const source& from) {
     const bool os2 = h.size == 12;
     h.width = field(4, os2 ? 2 : 4);
     const std::uint32_t height = os2 ? field(6, 2) : field(8, 4);
-    h.top_down = height >> 24 == 0xff; // negative; an image of 2^24 rows and more is over any limit
+    h.top_down = height >> 24 == 0xff; // negative; a height of 2^24 or more exceeds any limit
     h.height = h.top_down ? 0u - height : height;
     check_size(from, h.width, h.height);
     h.bits = field(os2 ? 10 : 14, 2);
@@ -957,7 +986,8 @@ PALI_INLINE bmp_header read_bmp_header(const source& from) {
     h.palette_at = in.position();
 
     if (h.compression == 3 && h.bits > 8) {
-        for (std::size_t i = 0; i < 3; ++i) h.masks[i] = h.size >= 52 ? field(40 + 4 * i, 4) : in.u32(); // V1 headers are followed by them
+        for (std::size_t i = 0; i < 3; ++i)
+            h.masks[i] = h.size >= 52 ? field(40 + 4 * i, 4) : in.u32(); // a V1 header is followed by the masks
         if (h.masks == std::array<std::uint32_t, 3>{} && h.bits == 32) h.masks = {0xff0000, 0xff00, 0xff};
     } else if (h.bits > 8) {
         h.masks = h.bits == 16 ? std::array<std::uint32_t, 3>{0x7c00, 0x3e0, 0x1f} : std::array<std::uint32_t, 3>{0xff0000, 0xff00, 0xff};
@@ -966,49 +996,49 @@ PALI_INLINE bmp_header read_bmp_header(const source& from) {
     if (h.colours == 0) h.colours = std::size_t{1} << h.bits;
     const std::size_t palette = h.bits <= 8 ? h.colours * h.colour_size() : 0;
     if (h.pixels_at == 0) h.pixels_at = in.position() + palette;
-    else if (h.pixels_at == 14 + h.size) h.pixels_at += palette; // some writers leave the palette out of the offset
+    else if (h.pixels_at == 14 + h.size) h.pixels_at += palette; // some writers omit the palette from the offset
     return h;
 }
 
-/// The colours of all indices: black beyond the palette.
+/// Colors by palette index; indices past the palette are black.
 PALI_INLINE std::array<std::array<std::uint8_t, 3>, 256> read_bmp_palette(const source& from, const bmp_header& h) {
     std::array<std::array<std::uint8_t, 3>, 256> made{};
     bool ramp = h.bits == 8 && h.colours > 2;
     for (std::size_t i = 0; i < h.colours && i < made.size(); ++i) {
         const std::size_t at = h.palette_at + i * h.colour_size();
-        if (at + h.colour_size() > from.size()) break; // the declared palette may exceed the real one and the file
+        if (at + h.colour_size() > from.size()) break; // the declared palette may exceed the actual one and the file
         for (std::size_t c = 0; c < 3; ++c) made[i][c] = from.data()[at + 2 - c];
         ramp = ramp && made[i][0] == i && made[i][1] == i && made[i][2] == i;
     }
-    if (ramp) // Pillow reads these as grey values, those beyond the palette included
+    if (ramp) // Pillow reads such a palette as gray, even for indices past its end
         for (std::size_t i = 0; i < made.size(); ++i) made[i].fill(static_cast<std::uint8_t>(i));
     return made;
 }
 
-/// The indices of RLE4 or RLE8 data, row by row in the order of the file. What the data skips is index 0.
+/// Decodes RLE4 or RLE8 data to palette indices, in file order. Skipped pixels have index 0.
 PALI_INLINE std::vector<std::uint8_t> read_bmp_runs(const source& from, const bmp_header& h) {
     const bool nibbles = h.compression == 2;
     const std::size_t count = h.width * h.height;
     std::vector<std::uint8_t> indices(count);
     cursor in(from, "BMP", std::min(h.pixels_at, from.size()));
-    std::size_t at = 0, x = 0; // the next pixel; its column, which may be the width
+    std::size_t at = 0, x = 0; // x: column of the next pixel; may equal the width
     while (at < count) {
         const std::size_t length = in.u8(), code = in.u8();
-        if (length > 0) { // a run; what exceeds the row is dropped
+        if (length > 0) { // a run; the part that exceeds the row is dropped
             const std::size_t pixels = std::min(length, h.width - std::min(x, h.width));
             for (std::size_t i = 0; i < pixels && at < count; ++i)
                 indices[at++] = static_cast<std::uint8_t>(!nibbles ? code : i % 2 == 0 ? code >> 4 : code & 15);
             x += pixels;
-        } else if (code == 0) { // end of the row
+        } else if (code == 0) { // end of row
             if (x == 0 || at % h.width != 0) at += h.width - at % h.width;
             x = 0;
-        } else if (code == 1) { // end of the image
+        } else if (code == 1) { // end of image
             break;
-        } else if (code == 2) { // a step to the right and to later rows
+        } else if (code == 2) { // delta: columns to the right, rows down
             const std::size_t right = in.u8(), rows = in.u8();
             at += right + rows * h.width;
             x = at % h.width;
-        } else { // pixels one by one, padded to 16 bits; they may go on in the next row
+        } else { // literal pixels, padded to 16 bits; they may continue in the next row
             const std::size_t bytes = nibbles ? (code + 1) / 2 : code;
             const unsigned char* const data = in.take(std::min(bytes, in.left()));
             const std::size_t pixels = std::min(code, count - at);
@@ -1022,7 +1052,7 @@ PALI_INLINE std::vector<std::uint8_t> read_bmp_runs(const source& from, const bm
     return indices;
 }
 
-/// Pillow's rounding of a bit field to 8 bits: value * 255 / largest, towards 0.
+/// Extracts a bit field and scales it to 8 bits with Pillow's rounding: value * 255 / largest, towards 0.
 struct bmp_field {
     explicit bmp_field(std::uint32_t mask)
         : m_mask(mask), m_shift(std::countr_zero(mask)), m_top(mask == 0 ? 1 : mask >> std::countr_zero(mask)) {}
@@ -1081,20 +1111,20 @@ PALI_INLINE image decode_bmp(const source& from) {
 
 }}} // namespace pali::PALI_ABI::image_detail
 
-// Files that Git LFS has not fetched: a clone without it holds a text of three lines in place of each.
+// Detection of Git LFS pointers: a clone without LFS has a text of three lines in place of each file.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Whether `contents`, a file or its first 64 bytes, is a pointer. https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+/// Whether `contents`, a file or its first 64 bytes, is a Git LFS pointer. https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 [[nodiscard]] constexpr bool is_lfs_pointer(std::string_view contents) noexcept {
     return contents.starts_with("version https://git-lfs.github.com/spec/");
 }
 
-/// What a message says of a pointer, behind the name of the file.
+/// Text of the message for a pointer, appended to the file name.
 inline constexpr const char* lfs_pointer_words =
     ": is a pointer of Git LFS and not the file itself: run git lfs pull in the folder, or download the file";
 
-/// Throws errc::malformed_file for a file that is a pointer. What else a file is, or that there is none, is left to its reader.
+/// Throws errc::malformed_file if the file is a pointer. A missing file or any other content is left to the reader of the file.
 inline void refuse_lfs_pointer(const std::filesystem::path& path) {
     std::error_code unknown;
     if (!std::filesystem::is_regular_file(path, unknown)) return;
@@ -1105,7 +1135,7 @@ inline void refuse_lfs_pointer(const std::filesystem::path& path) {
 
 }} // namespace pali::PALI_ABI
 
-// Which libraries this build reads images with: the build says so, or else the headers that are there do.
+// Image libraries of this build: defined by the build system, otherwise detected by __has_include.
 
 #ifndef PALI_WITH_JPEG
 #  if __has_include(<jpeglib.h>)
@@ -1139,7 +1169,7 @@ inline void refuse_lfs_pointer(const std::filesystem::path& path) {
 #  if __has_include(<tiffvers.h>)
 #    include <tiffvers.h>
 #  endif
-#  if defined(TIFFLIB_VERSION) && TIFFLIB_VERSION >= 20221213 // 4.5: errors are reported for each file, and not to the process
+#  if defined(TIFFLIB_VERSION) && TIFFLIB_VERSION >= 20221213 // 4.5: error handlers per file instead of per process
 #    define PALI_WITH_TIFF 1
 #  else
 #    define PALI_WITH_TIFF 0
@@ -1153,7 +1183,7 @@ inline void refuse_lfs_pointer(const std::filesystem::path& path) {
 #  endif
 #endif
 
-// PBM, PGM and PPM, as text (P1 to P3) or bytes (P4 to P6), with any largest value up to 65535.
+// PNM decoder: PBM, PGM and PPM as text (P1 to P3) or binary (P4 to P6), with a maximum value of up to 65535.
 
 #include <cmath>
 
@@ -1161,7 +1191,7 @@ namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 PALI_INLINE bool is_pnm_space(std::uint8_t c) noexcept { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-/// The next number in text; comments run from '#' to the end of the line. Takes the one white space behind it.
+/// Reads the next number of the text and the single white space after it; comments run from '#' to the end of the line.
 PALI_INLINE std::size_t read_pnm_number(const source& from, cursor& in) {
     std::uint8_t c = in.u8();
     while (is_pnm_space(c) || c == '#') {
@@ -1183,7 +1213,7 @@ PALI_INLINE std::size_t read_pnm_number(const source& from, cursor& in) {
     }
 }
 
-/// One pixel of text PBM: white space between them is optional.
+/// Reads one pixel of a text PBM; white space between pixels is optional.
 PALI_INLINE bool read_pnm_bit(const source& from, cursor& in) {
     for (;;) {
         std::uint8_t c = in.u8();
@@ -1205,12 +1235,12 @@ PALI_INLINE image decode_pnm(const source& from) {
     const std::size_t top = bits ? 1 : read_pnm_number(from, in);
     if (top < 1 || top > 65535) damaged(from, "PNM", {"its largest value is ", top, "; 1 to 65535 are possible"});
     check_size(from, width, height);
-    // Each value takes a byte at the least (text: a bit of PBM may), so that a short file is refused before memory is taken.
+    // Each value takes at least one byte (a bit in binary PBM), so a short file is refused before memory is allocated.
     const std::size_t row = bits && !text ? (width + 7) / 8 : width * channels;
     const std::size_t value_size = !text && top > 255 ? 2 : 1;
     if (row * value_size * height > in.left()) truncated(from, "PNM");
 
-    // Pillow keeps 16-bit grey as it is and clips it when it converts to RGB; everything else is scaled, halves to even.
+    // Pillow keeps 16-bit gray and clips it when it converts to RGB. All other values are scaled, ties to even.
     const bool clipped = channels == 1 && top > 255;
     std::size_t above = 0;
     const auto scaled = [&](std::size_t value) {
@@ -1244,25 +1274,25 @@ PALI_INLINE image decode_pnm(const source& from) {
 
 }}} // namespace pali::PALI_ABI::image_detail
 
-// TGA: colour-mapped, true-colour and grey, 1 to 32 bits, raw and run-length encoded. Truncated pixels are an error.
+// TGA decoder: color-mapped, true-color and gray, 1 to 32 bits, raw and run-length encoded. Truncated pixel data is an error.
 
 #include <algorithm>
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 struct tga_header {
-    std::size_t id_size = 0; ///< bytes behind the header, not used
-    bool mapped = false;     ///< a colour map follows
-    unsigned kind = 0;       ///< 1: indices, 2: colours, 3: grey
+    std::size_t id_size = 0; ///< bytes after the header, ignored
+    bool mapped = false;     ///< has a color map
+    unsigned kind = 0;       ///< 1: indices, 2: colors, 3: gray
     bool run_lengths = false;
     std::size_t map_first = 0, map_size = 0, map_bits = 0;
     std::size_t width = 0, height = 0, bits = 0;
     bool from_right = false, from_top = false;
 
-    [[nodiscard]] std::size_t pixel_size() const noexcept { return (bits + 7) / 8; } ///< bytes
+    [[nodiscard]] std::size_t pixel_size() const noexcept { return (bits + 7) / 8; } ///< in bytes
 };
 
-/// The header, or nothing where the fields do not fit together: TGA has no signature to tell it by.
+/// Reads the header; returns false if its fields are inconsistent. TGA has no signature to detect it by.
 PALI_INLINE bool read_tga_header(std::span<const std::byte> bytes, tga_header& h) {
     if (bytes.size() < 18) return false;
     const auto u8 = [&](std::size_t at) { return std::to_integer<unsigned>(bytes[at]); };
@@ -1278,13 +1308,13 @@ PALI_INLINE bool read_tga_header(std::span<const std::byte> bytes, tga_header& h
     case 2:
         return wide(h.bits);
     case 3:
-        return !h.mapped && (h.bits == 1 || h.bits == 8 || h.bits == 16); // 16: grey and alpha
+        return !h.mapped && (h.bits == 1 || h.bits == 8 || h.bits == 16); // 16: gray and alpha
     default:
         return false;
     }
 }
 
-/// A colour of 15, 16, 24 or 32 bits; fields of 5 bits are rounded as by Pillow.
+/// Reads a color of 15, 16, 24 or 32 bits; 5-bit fields are rounded as in Pillow.
 PALI_INLINE void read_tga_colour(const unsigned char* in, std::size_t bits, std::uint8_t* out) noexcept {
     if (bits > 16) {
         out[0] = in[2], out[1] = in[1], out[2] = in[0];
@@ -1298,10 +1328,10 @@ PALI_INLINE image decode_tga(const source& from) {
     cursor in(from, "TGA");
     in.take(18);
     tga_header h;
-    (void)read_tga_header(from.bytes, h); // succeeded when the format was recognised
+    (void)read_tga_header(from.bytes, h); // succeeded during format detection
     check_size(from, h.width, h.height);
     in.take(h.id_size);
-    std::array<std::array<std::uint8_t, 3>, 256> map{}; // indices outside are black
+    std::array<std::array<std::uint8_t, 3>, 256> map{}; // indices outside the map are black
     if (h.mapped) {
         const std::size_t size = (h.map_bits + 7) / 8;
         const unsigned char* const colours = in.take(h.map_size * size);
@@ -1316,7 +1346,7 @@ PALI_INLINE image decode_tga(const source& from) {
         rows = in.take(stride * h.height);
     } else {
         const std::size_t total = stride * h.height;
-        if (total / 128 > in.left()) truncated(from, "TGA"); // a packet of 1 + size bytes stands for 128 pixels at most
+        if (total / 128 > in.left()) truncated(from, "TGA"); // a packet of 1 + size bytes holds at most 128 pixels
         unpacked.reserve(total);
         while (unpacked.size() < total) { // packets may cross rows
             const std::size_t packet = in.u8(), pixels = (packet & 127) + 1;
@@ -1343,13 +1373,13 @@ PALI_INLINE image decode_tga(const source& from) {
 
 }}} // namespace pali::PALI_ABI::image_detail
 
-// Which format a file has, told by its first bytes; formats that no build reads are recognised to be named in messages.
+// Detects the format of a file from its first bytes. Formats that no build reads are recognized so that error messages can name them.
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 enum class format { jpeg, png, webp, gif, bmp, pnm, tga, tiff, heic, avif, unknown };
 
-/// HEIC and AVIF share a container, which begins with a box of brands: size, "ftyp", major brand, version, compatible brands.
+/// HEIC and AVIF share a container that begins with a box of brands: size, "ftyp", major brand, version, compatible brands.
 PALI_INLINE format heif_format(const source& from) {
     const unsigned char* b = from.data();
     if (from.size() < 12 || std::memcmp(b + 4, "ftyp", 4) != 0) return format::unknown;
@@ -1377,14 +1407,14 @@ PALI_INLINE format format_of(const source& from) {
     if (begins_with(from, "GIF87a") || begins_with(from, "GIF89a")) return format::gif;
     if (begins_with(from, "BM") && from.size() >= 18 && b[15] == 0 && b[16] == 0 && b[17] == 0) return format::bmp;
     if (from.size() >= 3 && b[0] == 'P' && b[1] >= '1' && b[1] <= '6' && is_pnm_space(b[2])) return format::pnm;
-    for (const std::string_view mark : {"II*\0"sv, "MM\0*"sv, "II+\0"sv, "MM\0+"sv}) // the last two: BigTIFF
+    for (const std::string_view mark : {"II*\0"sv, "MM\0*"sv, "II+\0"sv, "MM\0+"sv}) // the last two are BigTIFF
         if (begins_with(from, mark)) return format::tiff;
     if (const format heif = heif_format(from); heif != format::unknown) return heif;
     tga_header h;
     return read_tga_header(from.bytes, h) ? format::tga : format::unknown;
 }
 
-/// A name for what no build reads; null where it is not known either.
+/// Name of a format that no build reads; null if it is unknown.
 PALI_INLINE const char* unread_format(const source& from) {
     using namespace std::string_view_literals;
     struct known {
@@ -1399,7 +1429,7 @@ PALI_INLINE const char* unread_format(const source& from) {
     return nullptr;
 }
 
-/// What this build reads, for messages: "JPEG, PNG, GIF, BMP, TGA and PNM".
+/// Formats that this build reads, for messages: "JPEG, PNG, GIF, BMP, TGA and PNM".
 PALI_INLINE std::string formats_read() {
     constexpr bool jpeg = PALI_WITH_JPEG || PALI_WITH_STB, png = PALI_WITH_PNG || PALI_WITH_STB;
     std::string list = jpeg ? "JPEG, " : "";
@@ -1410,7 +1440,7 @@ PALI_INLINE std::string formats_read() {
     return list + "GIF, BMP, TGA and PNM";
 }
 
-/// A format whose library this build was made without.
+/// Throws for a format whose library this build lacks.
 [[noreturn]] PALI_INLINE void unsupported(const source& from, const char* format, const char* library) {
     refuse(errc::unsupported_image, from,
            {"the file is ", format, ", which this build of pali cannot read: it was made without ", library, ". It reads ", formats_read(),
@@ -1430,7 +1460,7 @@ PALI_INLINE std::string formats_read() {
 
 }}} // namespace pali::PALI_ABI::image_detail
 
-// The first frame of a GIF, as Pillow shows it: transparent pixels have their palette's colour.
+// GIF decoder: the first frame, as Pillow shows it. Transparent pixels get their palette color.
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
@@ -1442,7 +1472,7 @@ PALI_INLINE gif_palette grey_palette() {
     return made;
 }
 
-/// A palette that is the ramp of greys as far as it goes means grey; in others, an index past the end is black.
+/// A palette that is a gray ramp means gray for all 256 indices; otherwise indices past the palette are black.
 PALI_INLINE gif_palette read_gif_palette(cursor& in, unsigned flags) {
     const std::size_t count = std::size_t{2} << (flags & 7);
     const unsigned char* colours = in.take(count * 3);
@@ -1452,12 +1482,12 @@ PALI_INLINE gif_palette read_gif_palette(cursor& in, unsigned flags) {
     return std::memcmp(made.data(), grey.data(), count * 3) == 0 ? grey : made;
 }
 
-/// LZW codes out of the blocks of a frame; a block that is not all there is refused, as by Pillow.
+/// Reads LZW codes from the data blocks of a frame. An incomplete block is an error, as in Pillow.
 class gif_codes {
 public:
     explicit gif_codes(cursor& in) : m_in(in) {}
 
-    /// The next `size` bits, or -1 when the blocks are at their end.
+    /// The next `size` bits, or -1 at the end of the blocks.
     int next(int size) {
         while (m_count < size) {
             if (m_left == 0) {
@@ -1480,17 +1510,17 @@ private:
     std::uint32_t m_bits = 0;
     int m_count = 0;
     const unsigned char* m_block = nullptr;
-    unsigned m_left = 0; // bytes of the block
+    unsigned m_left = 0; // bytes left in the block
 };
 
-/// `count` palette indices. What follows the last of them is not looked at.
+/// Decodes `count` palette indices; later data is ignored.
 PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, cursor& in, std::size_t count) {
     constexpr int most_codes = 4096;
     const int root = in.u8();
     if (root > 12) damaged(from, "GIF", {"codes of ", root, " bits; 0 to 12 are possible"});
     const int clear = 1 << root, end = clear + 1;
     std::array<std::uint16_t, most_codes> prefix{};
-    std::array<std::uint8_t, most_codes> last{}; // of roots of over 8 bits, which no palette has, the low byte
+    std::array<std::uint8_t, most_codes> last{}; // low byte of root codes over 8 bits, which no palette has
     std::array<std::uint8_t, most_codes + 1> reversed{};
     for (int i = 0; i < clear; ++i) last[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(i);
 
@@ -1498,7 +1528,7 @@ PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, curso
     std::vector<std::uint8_t> indices;
     indices.reserve(count);
     int size = root + 1, next = clear + 2, before = -1;
-    std::uint8_t first = 0; // of what `before` stood for
+    std::uint8_t first = 0; // first index of the string for `before`
     while (indices.size() < count) {
         const int code = codes.next(size);
         if (code < 0 || code == end)
@@ -1511,7 +1541,8 @@ PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, curso
         }
         if (code > next || (code == next && next >= most_codes) || (code > end && before < 0))
             damaged(from, "GIF", "it has a code that is not defined");
-        // A code is a chain from its last index to its first; the one being defined is the one before and its own first.
+        // A code is a chain from its last index back to its first. The code being defined is the previous string plus that string's first
+        // index.
         std::size_t length = 0;
         int at = code;
         if (code == next) {
@@ -1536,7 +1567,7 @@ PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, curso
     return indices;
 }
 
-/// Row `i` as stored is this row of the image: every 8th, every 8th from 4, every 4th from 2, every 2nd from 1.
+/// Image row of stored row `i`. Interlaced order: every 8th row from 0, every 8th from 4, every 4th from 2, every 2nd from 1.
 PALI_INLINE std::size_t gif_row(std::size_t i, std::size_t height, bool interlaced) {
     if (!interlaced) return i;
     for (const auto& [start, step] : {std::array<std::size_t, 2>{0, 8}, {4, 8}, {2, 4}, {1, 2}}) {
@@ -1551,9 +1582,9 @@ PALI_INLINE image decode_gif(const source& from) {
     cursor in(from, "GIF", 6);
     std::size_t width = in.u16(), height = in.u16();
     const unsigned screen_flags = in.u8();
-    in.take(2); // background colour, pixel aspect: Pillow uses neither here
+    in.take(2); // background color, pixel aspect ratio: Pillow uses neither here
     gif_palette palette = (screen_flags & 0x80) != 0 ? read_gif_palette(in, screen_flags) : grey_palette();
-    std::size_t backdrop = 0; // the index of what the frame leaves open
+    std::size_t backdrop = 0; // palette index of the area outside the frame
     for (std::uint8_t tag = in.u8(); tag != ','; tag = in.u8()) {
         if (tag == ';') damaged(from, "GIF", "it has no frame");
         if (tag != '!') continue;
@@ -1585,22 +1616,22 @@ PALI_INLINE image decode_gif(const source& from) {
 
 }}} // namespace pali::PALI_ABI::image_detail
 
-// Orientation out of EXIF and XMP metadata, and its effect on pixels. Which bytes of a file are metadata: orientation.ipp.
+// Parses the orientation in EXIF and XMP metadata and applies it. orientation.ipp locates the metadata in a file.
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// The metadata of an image that may hold its orientation.
+/// Metadata that may hold the orientation of an image.
 struct image_metadata {
-    std::vector<std::byte> exif; ///< TIFF data, with or without "Exif\0\0" in front
-    std::string_view xmp;        ///< XML, within the file or within `unpacked`
-    std::string unpacked;        ///< XMP that was compressed
+    std::vector<std::byte> exif; ///< TIFF data, with or without a leading "Exif\0\0"
+    std::string_view xmp;        ///< XML, a view of the file or of `unpacked`
+    std::string unpacked;        ///< decompressed XMP
 };
 
-/// The orientation tag (0x0112) of EXIF data, 0 where its value is no whole number; nothing where the tag is absent or the data is invalid.
-/// As in Pillow the first readable entry counts, and none behind an entry whose data lies outside.
+/// Value of the orientation tag (0x0112) in EXIF data; 0 if the value is not an integer; empty if the tag is absent or the data is invalid.
+/// As in Pillow, the first readable entry wins, and parsing stops at an entry whose data lies outside the buffer.
 PALI_INLINE std::optional<std::int64_t> exif_orientation(std::span<const std::byte> tiff) {
     for (int i = 0; i < 2 && tiff.size() >= 6 && std::memcmp(tiff.data(), "Exif\0\0", 6) == 0; ++i)
-        tiff = tiff.subspan(6); // some writers repeat it
+        tiff = tiff.subspan(6); // some writers repeat the prefix
     if (tiff.size() < 8) return std::nullopt;
     const auto* data = reinterpret_cast<const unsigned char*>(tiff.data());
     const bool little = data[0] == 'I';
@@ -1615,7 +1646,7 @@ PALI_INLINE std::optional<std::int64_t> exif_orientation(std::span<const std::by
     if (directory > tiff.size() - 2) return std::nullopt;
     const std::uint64_t entries = number(directory, 2);
     constexpr std::uint64_t entry_size = 12, orientation_tag = 0x0112;
-    constexpr std::array<std::uint8_t, 14> sizes{0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4}; // of a value, by type
+    constexpr std::array<std::uint8_t, 14> sizes{0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4}; // size of one value, by type
     for (std::uint64_t i = 0; i < entries; ++i) {
         const std::uint64_t at = directory + 2 + i * entry_size;
         if (at + entry_size > tiff.size()) break;
@@ -1644,7 +1675,7 @@ PALI_INLINE std::optional<std::int64_t> exif_orientation(std::span<const std::by
     return std::nullopt;
 }
 
-/// The first tiff:Orientation of XMP, as an attribute or an element, whose value is a digit.
+/// The first tiff:Orientation in XMP, attribute or element, whose value is a digit.
 PALI_INLINE std::optional<std::int64_t> xmp_orientation(std::string_view xmp) {
     constexpr std::string_view name = "tiff:Orientation";
     for (std::size_t at = xmp.find(name); at != xmp.npos; at = xmp.find(name, at)) {
@@ -1656,7 +1687,7 @@ PALI_INLINE std::optional<std::int64_t> xmp_orientation(std::string_view xmp) {
     return std::nullopt;
 }
 
-/// 1 to 8. As in Pillow, XMP counts where EXIF has no orientation tag, and a value outside 1 to 8 means upright.
+/// EXIF orientation, 1 to 8. As in Pillow, XMP counts only if EXIF has no orientation tag, and a value outside 1 to 8 means upright.
 PALI_INLINE int orientation_of(const image_metadata& from) {
     std::optional<std::int64_t> found = exif_orientation(from.exif);
     if (!found) found = xmp_orientation(from.unpacked.empty() ? from.xmp : std::string_view(from.unpacked));
@@ -1664,7 +1695,7 @@ PALI_INLINE int orientation_of(const image_metadata& from) {
     return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
 }
 
-/// Turns an image with this orientation upright: bit 2 of (orientation - 1) transposes, the other bits mirror.
+/// Applies an EXIF orientation: bit 2 of (orientation - 1) transposes, the other bits mirror.
 PALI_INLINE image upright(image from, int orientation) {
     if (orientation == 1) return from;
     const bool transposed = orientation >= 5;
@@ -1682,19 +1713,19 @@ PALI_INLINE image upright(image from, int orientation) {
 
 }}} // namespace pali::PALI_ABI::image_detail
 
-// The marker segments of a JPEG up to its first scan: frame header, EXIF, XMP, Huffman tables.
+// Walks the marker segments of a JPEG up to its first scan: frame header, EXIF, XMP, Huffman tables.
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// One marker segment.
 struct jpeg_segment {
-    unsigned marker = 0;                 ///< the byte behind 0xff
-    const unsigned char* data = nullptr; ///< behind the length
-    std::size_t size = 0;                ///< without marker and length
+    unsigned marker = 0;                 ///< the byte after 0xff
+    const unsigned char* data = nullptr; ///< payload, after the length field
+    std::size_t size = 0;                ///< payload size in bytes
 };
 
-/// Walks the segments from the start of the file. Ends before the first scan, at the end marker, and where the structure is invalid or
-/// incomplete.
+/// Iterates over the segments from the start of the file. Stops before the first scan, at the end marker, and where the structure is
+/// invalid or incomplete.
 class jpeg_segments {
 public:
     explicit jpeg_segments(const source& from) : m_from(from) {}
@@ -1715,13 +1746,12 @@ private:
     std::size_t m_at = 2;
 };
 
-/// Throws `unsupported_image` for a coding process or precision that no decoder here reads, instead of leaving it to the decoder to call it
-/// damaged.
+/// Throws `unsupported_image` for a coding process or precision that no decoder here supports; the decoder would report it as damage.
 PALI_INLINE void check_jpeg_process(const source& from) {
     jpeg_segments segments(from);
     for (jpeg_segment s; segments.next(s);) {
         if (s.marker == 0xf7) refuse(errc::unsupported_image, from, "JPEG-LS is not supported; convert it to PNG");
-        if (s.marker < 0xc0 || s.marker > 0xcf || s.marker == 0xc4 || s.marker == 0xc8 || s.marker == 0xcc) continue; // no frame header
+        if (s.marker < 0xc0 || s.marker > 0xcf || s.marker == 0xc4 || s.marker == 0xc8 || s.marker == 0xcc) continue; // not a frame header
         if ((s.marker & 3) == 3) refuse(errc::unsupported_image, from, "lossless JPEG is not supported; convert it to PNG");
         if ((s.marker & 4) != 0) refuse(errc::unsupported_image, from, "hierarchical JPEG is not supported; convert it to PNG");
         if (s.size > 0 && s.data[0] != 8)
@@ -1732,7 +1762,7 @@ PALI_INLINE void check_jpeg_process(const source& from) {
 
 }}} // namespace pali::PALI_ABI::image_detail
 
-// Where JPEG, PNG and WebP keep EXIF and XMP.
+// Locates EXIF and XMP metadata in JPEG, PNG and WebP files.
 
 #include <zlib.h>
 
@@ -1747,7 +1777,8 @@ PALI_INLINE int jpeg_orientation(const source& from) {
         const std::string_view text(reinterpret_cast<const char*>(s.data), s.size);
         const auto* bytes = reinterpret_cast<const std::byte*>(s.data);
         if (text.starts_with(exif))
-            found.exif.insert(found.exif.end(), bytes + (found.exif.empty() ? 0 : exif.size()), bytes + s.size); // may be in several
+            found.exif.insert(found.exif.end(), bytes + (found.exif.empty() ? 0 : exif.size()),
+                              bytes + s.size); // EXIF may span several segments
         if (text.starts_with(xmp)) found.xmp = text.substr(xmp.size());
     }
     return orientation_of(found);
@@ -1768,7 +1799,7 @@ PALI_INLINE int webp_orientation(const source& from) {
     return orientation_of(found);
 }
 
-/// The text that zlib data holds; empty where the data is invalid or the text is over a MiB, as in Pillow.
+/// Decompresses zlib data; empty if the data is invalid or the text exceeds 1 MiB, as in Pillow.
 PALI_INLINE std::string inflate_png_text(std::string_view packed) {
     constexpr std::size_t most = std::size_t{1} << 20;
     std::string text(most, '\0');
@@ -1784,7 +1815,7 @@ PALI_INLINE std::string inflate_png_text(std::string_view packed) {
     return result == Z_STREAM_END ? text : std::string();
 }
 
-/// The text of a tEXt, zTXt or iTXt chunk, behind its keyword.
+/// Text of a tEXt, zTXt or iTXt chunk; `body` starts after the keyword.
 PALI_INLINE std::string png_text(std::string_view kind, std::string_view body) {
     if (kind == "tEXt") return std::string(body);
     if (kind == "zTXt") return body.starts_with('\0') ? inflate_png_text(body.substr(1)) : std::string();
@@ -1799,7 +1830,7 @@ PALI_INLINE std::string png_text(std::string_view kind, std::string_view body) {
     return packed ? inflate_png_text(body) : std::string(body);
 }
 
-/// What ImageMagick writes under "Raw profile type exif": three line breaks, among them a name and a length, then hexadecimal digits.
+/// Decodes ImageMagick's "Raw profile type exif": hexadecimal digits after three line breaks that enclose a name and a length.
 PALI_INLINE std::vector<std::byte> raw_profile(std::string_view text) {
     std::size_t at = 0;
     for (int i = 0; i < 3; ++i) {
@@ -1823,7 +1854,7 @@ PALI_INLINE int png_orientation(const source& from) {
     struct text_chunk {
         std::string_view kind, body;
     };
-    text_chunk profile, xmp; // the last of each, decompressed once
+    text_chunk profile, xmp; // the last of each; decompressed once, below
     const unsigned char* data = from.data();
     for (std::size_t at = 8; from.size() - at >= 12;) {
         const std::size_t length =
@@ -1850,10 +1881,10 @@ PALI_INLINE int png_orientation(const source& from) {
 
 }}} // namespace pali::PALI_ABI::image_detail
 
-// Bodies of read.hpp: passes a file to the decoder of its format.
+// Implementation of read.hpp: dispatches a file to the decoder of its format.
 
 #if PALI_WITH_JPEG
-// JPEG through libjpeg-turbo, with the settings that Pillow leaves at their defaults: exact DCT, smooth upsampling.
+// JPEG decoder, through libjpeg-turbo with Pillow's (default) settings: accurate DCT, fancy upsampling.
 
 #if PALI_WITH_JPEG
 
@@ -1864,7 +1895,7 @@ PALI_INLINE int png_orientation(const source& from) {
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// libjpeg with its errors led back here: it reports by longjmp, so what runs between holds nothing that needs a destructor.
+/// Wraps libjpeg and its error handling. libjpeg reports errors by longjmp, so the guarded code must hold no object with a destructor.
 class jpeg_reader {
 public:
     explicit jpeg_reader(const source& from) : m_from(from) {
@@ -1873,7 +1904,7 @@ public:
         m_errors.output_message = [](j_common_ptr) {};
         m_info.client_data = this;
         m_progress.progress_monitor = [](j_common_ptr info) {
-            // A scan costs a pass over the whole image and may be a few bytes long; encoders write about ten.
+            // Each scan costs a pass over the whole image but may take only a few bytes; encoders write about ten.
             if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number > most_scans) std::longjmp(of(info).m_jump, 1);
         };
         m_input.init_source = [](j_decompress_ptr) {};
@@ -1916,7 +1947,7 @@ public:
                 if (channels == 1) from_grey(to, out, made.width);
                 if (channels == 4) from_inverted_cmyk(to, out, made.width);
             }
-            jpeg_finish_decompress(&m_info); // reads on to the end marker: without it the file is truncated
+            jpeg_finish_decompress(&m_info); // reads up to the end marker: without it the file is truncated
         });
         return made;
     }
@@ -1949,7 +1980,7 @@ private:
         for (std::size_t x = 0; x < width; ++x) out[3 * x] = out[3 * x + 1] = out[3 * x + 2] = in[x];
     }
 
-    /// Inks are stored inverted, as Adobe does and Pillow assumes. Pillow's Convert.c: 255 - k, less the share of the ink.
+    /// Inks are stored inverted, as Adobe does and Pillow assumes. Pillow's Convert.c computes (255 - k) minus the ink's share of it.
     static void from_inverted_cmyk(const std::uint8_t* in, std::uint8_t* out, std::size_t width) noexcept {
         for (std::size_t x = 0; x < width; ++x) {
             const unsigned light = in[4 * x + 3];
@@ -1977,7 +2008,7 @@ PALI_INLINE image decode_jpeg(const source& from) { return jpeg_reader(from).dec
 
 #endif
 #if PALI_WITH_PNG
-// PNG through libpng. Bytes are pushed, so that a file that is truncated behind its last pixel still opens, as it does in Pillow.
+// PNG decoder, through libpng's push API, so that a file truncated after its last pixel still opens, as in Pillow.
 
 #if PALI_WITH_PNG
 
@@ -1988,8 +2019,8 @@ PALI_INLINE image decode_jpeg(const source& from) { return jpeg_reader(from).dec
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// libpng with its errors led back here: it reports by longjmp, so what runs between holds nothing that needs a destructor.
-/// Rows arrive as they are stored: pass by pass when interlaced, grey and palette indices as one byte or two a pixel.
+/// Wraps libpng and its error handling. libpng reports errors by longjmp, so the guarded code must hold no object with a destructor.
+/// Rows arrive as stored: pass by pass if interlaced; gray and palette indices as one or two bytes per pixel.
 class png_reader {
 public:
     explicit png_reader(const source& from) : m_from(from) {}
@@ -2004,9 +2035,9 @@ public:
             m_png = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning);
             m_info = m_png == nullptr ? nullptr : png_create_info_struct(m_png);
             if (m_info == nullptr) return;
-            png_set_user_limits(m_png, 0x7fffffff, 0x7fffffff); // ours are checked already
+            png_set_user_limits(m_png, 0x7fffffff, 0x7fffffff); // check_size() has enforced our limits
             png_set_crc_action(m_png, PNG_CRC_WARN_USE, PNG_CRC_WARN_DISCARD);
-            // As Pillow's: neither a header that asks for a smaller window than the data needs nor a wrong checksum is an error.
+            // As in Pillow: a zlib header with too small a window is no error, nor is a wrong checksum.
             png_set_option(m_png, PNG_MAXIMUM_INFLATE_WINDOW, PNG_OPTION_ON);
             png_set_option(m_png, PNG_IGNORE_ADLER32, PNG_OPTION_ON);
             png_set_keep_unknown_chunks(m_png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
@@ -2031,14 +2062,14 @@ private:
         std::longjmp(self.m_jump, 1);
     }
 
-    /// A wrong checksum of pixels does not matter, one of the header or the palette does.
+    /// A wrong CRC is an error in the header and the palette, but not in pixel data.
     static void on_warning(png_structp png, png_const_charp message) {
         constexpr png_uint_32 header_chunk = 0x49484452, palette_chunk = 0x504c5445;
         const png_uint_32 chunk = png_get_io_chunk_type(png);
         if ((chunk == header_chunk || chunk == palette_chunk) && std::strstr(message, "CRC") != nullptr) on_error(png, message);
     }
 
-    /// Truncated where the chunks do not reach their end within the file, damaged otherwise.
+    /// Throws: truncated if the chunks run past the end of the file, damaged otherwise.
     [[noreturn]] void incomplete(const char* why) const {
         for (std::size_t at = 8; m_from.size() - at >= 12;) {
             const std::size_t length = big_endian(m_from.data() + at);
@@ -2060,11 +2091,11 @@ private:
             return;
         }
         constexpr png_uint_32 data_chunk = 0x49444154;                        // IDAT
-        if (complete() && png_get_io_chunk_type(m_png) != data_chunk) return; // what follows the pixels does not matter
+        if (complete() && png_get_io_chunk_type(m_png) != data_chunk) return; // data after the pixels is ignored
         damaged(m_from, "PNG", std::string_view(m_message));
     }
 
-    // Before libpng sees a byte: the limits, and how many rows there will be.
+    // Checks the limits and counts the expected rows before libpng sees any data.
     void read_header() {
         cursor in(m_from, "PNG", 8);
         const unsigned char* chunk = in.take(8);
@@ -2088,14 +2119,14 @@ private:
         m_interlaced = png_get_interlace_type(m_png, m_info) == PNG_INTERLACE_ADAM7;
         m_palette = type == PNG_COLOR_TYPE_PALETTE;
         m_wide_grey = type == PNG_COLOR_TYPE_GRAY && m_depth == 16;
-        png_set_packing(m_png);                    // 1, 2 and 4 bits: a byte each, not scaled
-        if (!m_wide_grey) png_set_strip_16(m_png); // the high byte
+        png_set_packing(m_png);                    // 1, 2 and 4 bits become a byte each, not scaled
+        if (!m_wide_grey) png_set_strip_16(m_png); // keeps the high byte
         if (type & PNG_COLOR_MASK_ALPHA) png_set_strip_alpha(m_png);
         png_read_update_info(m_png, m_info);
         m_bytes = (type & PNG_COLOR_MASK_COLOR) && !m_palette ? 3 : m_wide_grey ? 2 : 1;
     }
 
-    // Pixels of one or two bytes are kept at the end of the row's three-byte pixels, and spread from there in place.
+    // Pixels of one or two bytes are stored at the end of the row's three-byte slots; spread() then expands them in place.
     void take(const unsigned char* row, std::size_t at, int pass) {
         if (row == nullptr || m_rows_left == 0) return;
         const std::size_t y = m_interlaced ? PNG_ROW_FROM_PASS_ROW(at, pass) : at;
@@ -2113,7 +2144,7 @@ private:
     [[nodiscard]] bool complete() const noexcept { return m_bytes != 0 && m_rows_left == 0; }
 
     void spread() {
-        std::uint8_t colours[256][3] = {}; // an index past the palette is black
+        std::uint8_t colours[256][3] = {}; // indices past the palette are black
         if (m_palette) {
             png_colorp palette = nullptr;
             int count = 0;
@@ -2132,7 +2163,7 @@ private:
             std::uint8_t* const out = m_image.at(0, y);
             const std::uint8_t* const in = out + m_width * (3 - m_bytes);
             for (std::size_t x = 0; x < m_width; ++x) {
-                // Pillow clips 16-bit grey to 255, but takes the high byte of 16-bit colours.
+                // Pillow clips 16-bit gray to 255 but takes the high byte of 16-bit color.
                 if (m_bytes == 2) above += in[2 * x] != 0;
                 const std::uint8_t index = m_bytes == 1 ? in[x] : in[2 * x] != 0 ? std::uint8_t{255} : in[2 * x + 1];
                 std::memcpy(out + 3 * x, colours[index], 3);
@@ -2150,7 +2181,7 @@ private:
     std::size_t m_width = 0;
     std::size_t m_height = 0;
     std::size_t m_rows_left = 0;
-    std::size_t m_bytes = 0; // a pixel, as rows arrive
+    std::size_t m_bytes = 0; // bytes per pixel of a delivered row
     int m_depth = 0;
     bool m_interlaced = false;
     bool m_palette = false;
@@ -2165,7 +2196,7 @@ PALI_INLINE image decode_png(const source& from) { return png_reader(from).decod
 
 #endif
 #if PALI_WITH_WEBP
-// WebP through libwebp; of an animation, the first frame.
+// WebP decoder, through libwebp; the first frame of an animation.
 
 #if PALI_WITH_WEBP
 
@@ -2175,12 +2206,12 @@ PALI_INLINE image decode_png(const source& from) { return png_reader(from).decod
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// Where a still image, or the first frame of an animation, lies in the file.
+/// Location of a still image, or of the first frame of an animation, in the file.
 struct webp_frame {
     const unsigned char* data = nullptr;
     std::size_t size = 0;
     std::size_t x = 0, y = 0;
-    std::size_t canvas_width = 0, canvas_height = 0; // 0: as the frame
+    std::size_t canvas_width = 0, canvas_height = 0; // 0: same as the frame
 };
 
 PALI_INLINE webp_frame find_webp_frame(const source& from) {
@@ -2243,39 +2274,39 @@ PALI_INLINE image decode_webp(const source& from) {
 
 #endif
 #if PALI_WITH_HEIF
-// HEIC and AVIF through libheif: the primary image, turned and cropped as its container says. EXIF orientation in these files repeats
-// the container's and is not used.
+// HEIC and AVIF decoder, through libheif: the primary image, rotated and cropped as its container says. The EXIF orientation of these files
+// duplicates the container's and is ignored.
 
 #if PALI_WITH_HEIF
 
-// Chroma of an AVIF as Pillow shows it. libheif repeats subsampled chroma where libavif, and so Pillow, interpolates it: at edges they
-// differ by over 16 levels.
+// Chroma upsampling of AVIF as in Pillow. libheif replicates subsampled chroma; libavif, and therefore Pillow, interpolates it. The two
+// differ by more than 16 levels at edges.
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// Which of columns and rows an AVIF halves: 4:2:0 both, 4:2:2 columns.
+/// Axes along which chroma is subsampled: 4:2:0 both, 4:2:2 columns only.
 struct avif_subsampling {
     bool columns = false, rows = false;
 };
 
-/// By the first codec configuration (av1C) with colours, for which libheif has no call.
+/// Reads the subsampling from the first codec configuration (av1C) that is not monochrome; libheif has no call for it.
 PALI_INLINE avif_subsampling find_avif_subsampling(const source& from) {
     const std::string_view bytes(reinterpret_cast<const char*>(from.data()), from.size());
     for (std::size_t at = bytes.find("av1C"); at != bytes.npos && bytes.size() - at >= 8; at = bytes.find("av1C", at + 4)) {
         const auto version = static_cast<unsigned char>(bytes[at + 4]), flags = static_cast<unsigned char>(bytes[at + 6]);
-        if (version == 0x81 && (flags & 0x10) == 0) return {(flags & 0x08) != 0, (flags & 0x04) != 0}; // 0x10: grey
+        if (version == 0x81 && (flags & 0x10) == 0) return {(flags & 0x08) != 0, (flags & 0x04) != 0}; // 0x10: monochrome
     }
     return {};
 }
 
-/// Replaces chroma that was repeated for pairs of columns, rows or both by interpolated chroma. `red` and `blue` are the weights in luma
-/// (Kr, Kb).
+/// Replaces replicated chroma by interpolated chroma. `red` and `blue` are the luma weights Kr and Kb.
 class chroma_interpolation {
 public:
     chroma_interpolation(image& image, float red, float blue) : m_image(image), m_red(red), m_blue(blue) {}
 
     void apply(avif_subsampling halved) {
-        // The image may have been turned or cropped since: pairs may begin at odd places, and be rows where they were columns.
+        // The container may have rotated or cropped the image: pairs may start at odd positions, and column pairs may have become row
+        // pairs.
         const axis across = find_pairs(true), down = find_pairs(false);
         const bool turned = halved.columns && !halved.rows && down.difference < across.difference;
         m_x = {halved.columns && !turned, across.first};
@@ -2311,11 +2342,11 @@ private:
     };
     struct axis {
         bool halved = false;
-        std::size_t first = 0; ///< 1: the first block is half a pair
-        double difference = 0; ///< within pairs that begin there
+        std::size_t first = 0; ///< 1: the first block holds only half a pair
+        double difference = 0; ///< summed chroma difference within pairs that start there
 
         [[nodiscard]] std::size_t block(std::size_t at) const noexcept { return halved ? (at + first) / 2 : at; }
-        /// The block on the other side of the nearer edge: samples lie in the middle of their pairs.
+        /// The block on the other side of the nearer edge: chroma samples are centered in their pairs.
         [[nodiscard]] std::size_t next(std::size_t at, std::size_t blocks) const noexcept {
             if (!halved) return at;
             const std::size_t own = block(at);
@@ -2336,7 +2367,7 @@ private:
         p[0] = level(y + red), p[1] = level(y - green), p[2] = level(y + blue);
     }
 
-    /// Where pairs of equal chroma begin, at even or at odd places.
+    /// Finds whether pairs of equal chroma start at even or at odd positions.
     [[nodiscard]] axis find_pairs(bool across) const {
         std::array<double, 2> differences{};
         const std::size_t length = across ? m_image.width : m_image.height, lines = across ? m_image.height : m_image.width;
@@ -2378,7 +2409,7 @@ struct heif_deleter {
 template <class T>
 using heif_ptr = std::unique_ptr<T, heif_deleter>;
 
-/// Whether the outermost boxes of the container are all there.
+/// Whether the top-level boxes of the container are complete.
 PALI_INLINE bool heif_is_whole(const source& from) {
     const auto number = [&](std::size_t at, std::size_t bytes) {
         std::uint64_t value = 0;
@@ -2388,7 +2419,7 @@ PALI_INLINE bool heif_is_whole(const source& from) {
     for (std::size_t at = 0; at < from.size();) {
         if (from.size() - at < 16) return from.size() - at >= 8 && number(at, 4) == from.size() - at;
         std::uint64_t box = number(at, 4);
-        if (box == 0) return true; // up to the end
+        if (box == 0) return true; // extends to the end of the file
         if (box == 1) box = number(at + 8, 8);
         if (box < 8 || box > from.size() - at) return box < 8;
         at += static_cast<std::size_t>(box);
@@ -2414,7 +2445,7 @@ PALI_INLINE void check_heif(const source& from, const char* format, const heif_e
     damaged(from, format, message);
 }
 
-/// With the matrix that the container names; without one, and with those that libavif does not know either, BT.601.
+/// Interpolates chroma with the matrix coefficients of the container. Uses BT.601 if there are none or libavif does not support them.
 PALI_INLINE void interpolate_chroma(image& image, const heif_image_handle* handle, avif_subsampling halved) {
     heif_color_profile_nclx* found = nullptr;
     const heif_error status = heif_image_handle_get_nclx_color_profile(handle, &found);
@@ -2462,11 +2493,11 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
 
     options->convert_hdr_to_8bit = 1;
 #  if LIBHEIF_NUMERIC_VERSION >= 0x010f0000 // 1.15
-    // dav1d, which libheif prefers, writes to standard error about damaged files, and libheif gives no access to its logger. libaom writes
-    // nothing, and its pixels are the same. Where it is not installed libheif takes another.
+    // dav1d, libheif's default, writes to standard error for damaged files, and libheif gives no access to its logger. libaom is silent and
+    // decodes to the same pixels. If it is not installed, libheif uses another decoder.
     if (is_avif) options->decoder_id = "aom";
 #  endif
-#  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; before, it has no other way
+#  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; earlier versions support nothing else
     options->color_conversion_options.preferred_chroma_upsampling_algorithm = heif_chroma_upsampling_nearest_neighbor;
     options->color_conversion_options.only_use_preferred_chroma_algorithm = 1;
 #  endif
@@ -2492,7 +2523,7 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
 
 #endif
 #if PALI_WITH_TIFF
-// TIFF through libtiff: the first page, always turned upright by its orientation tag, as in Pillow.
+// TIFF decoder, through libtiff: the first page. The orientation tag is always applied, as in Pillow.
 
 #if PALI_WITH_TIFF
 
@@ -2510,7 +2541,7 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// One page. Samples are brought to 8 bits as Pillow does: grey of more bits is clipped, colours keep their high byte.
+/// Decodes one page. Samples are reduced to 8 bits as in Pillow: gray is clipped, color keeps its high byte.
 class tiff_reader {
 public:
     explicit tiff_reader(const source& from) : m_from(from) {
@@ -2555,11 +2586,12 @@ private:
     }
     static int on_error(TIFF*, void* user, const char*, const char* form, std::va_list values) {
         tiff_reader& r = *static_cast<tiff_reader*>(user);
-        if (r.m_message[0] == '\0') std::vsnprintf(r.m_message, sizeof r.m_message, form, values); // the first one is the cause
+        if (r.m_message[0] == '\0')
+            std::vsnprintf(r.m_message, sizeof r.m_message, form, values); // keeps the first message, which names the cause
         return 1;
     }
 
-    /// Throws what libtiff reported: truncated where the directory or pixels lie behind the end of the file.
+    /// Throws what libtiff reported: truncated if the directory or pixel data lies past the end of the file.
     [[noreturn]] void fail() const {
         bool whole = true;
         if (m_tiff == nullptr) {
@@ -2632,7 +2664,7 @@ private:
             refuse(errc::unsupported_image, m_from, {"TIFF of ", m_samples, " samples per pixel is not supported; ", needed, " to 16 are"});
     }
 
-    /// A sample of 8, 16 or 32 bits, or of fewer, as 8 bits; a palette's index as it is.
+    /// Converts a sample to 8 bits; palette indices are kept.
     [[nodiscard]] std::uint8_t level(const unsigned char* row, std::size_t at) {
         const bool inverted = m_photometric == PHOTOMETRIC_MINISWHITE;
         if (m_bits <= 8) {
@@ -2652,7 +2684,7 @@ private:
             std::memcpy(&value, row + 4 * at, 4);
             return value > 255.0f ? clip(256) : value > 0.0f ? static_cast<std::uint8_t>(value) : std::uint8_t{0};
         }
-        std::int32_t value = 0; // unsigned, too: as in Pillow
+        std::int32_t value = 0; // unsigned samples too: as in Pillow
         std::memcpy(&value, row + 4 * at, 4);
         return clip(value);
     }
@@ -2661,7 +2693,7 @@ private:
         return static_cast<std::uint8_t>(std::clamp(value, 0, 255));
     }
 
-    /// The channels that matter, and the alpha that they were multiplied by, interleaved.
+    /// Reads the color channels, plus alpha if it is premultiplied, interleaved.
     std::vector<std::uint8_t> read_samples() {
         TIFF* const tiff = m_tiff.get();
         const bool tiled = TIFFIsTiled(tiff) != 0;
@@ -2720,7 +2752,7 @@ private:
             const std::uint8_t* const in = samples.data() + i * kept;
             std::uint8_t* const out = made.pixels.data() + 3 * i;
             if (m_channels == 1) std::memcpy(out, colours[in[0]].data(), 3);
-            else if (m_channels == 3) std::memcpy(out, in, 3); // and alpha
+            else if (m_channels == 3) std::memcpy(out, in, 3); // skips alpha
             else from_cmyk(in, out);
             if (m_alpha && in[m_channels] != 255)
                 for (std::size_t c = 0; c < 3; ++c)
@@ -2730,7 +2762,7 @@ private:
         return made;
     }
 
-    /// Pillow's Convert.c: what black leaves, less the ink's share of it.
+    /// Pillow's Convert.c: (255 - k) minus the ink's share of it.
     static void from_cmyk(const std::uint8_t* in, std::uint8_t* out) noexcept {
         const unsigned light = 255u - in[3];
         for (std::size_t c = 0; c < 3; ++c) {
@@ -2739,13 +2771,13 @@ private:
         }
     }
 
-    /// YCbCr that no JPEG decoder converts: libtiff's own conversion.
+    /// Reads YCbCr that no JPEG decoder converts, with libtiff's own conversion.
     image read_rgba() {
         std::array<char, 1024> why{};
         TIFFRGBAImage image{};
         if (TIFFRGBAImageBegin(&image, m_tiff.get(), 1, why.data()) == 0) fail();
         const std::unique_ptr<TIFFRGBAImage, void (*)(TIFFRGBAImage*)> owned(&image, TIFFRGBAImageEnd);
-        image.orientation = image.req_orientation = ORIENTATION_TOPLEFT; // turned later
+        image.orientation = image.req_orientation = ORIENTATION_TOPLEFT; // upright() applies the orientation
         std::vector<std::uint32_t> pixels(m_width * m_height);
         if (TIFFRGBAImageGet(&image, pixels.data(), static_cast<std::uint32_t>(m_width), static_cast<std::uint32_t>(m_height)) == 0) fail();
         pali::image made(m_width, m_height);
@@ -2763,16 +2795,16 @@ private:
 
     const source& m_from;
     char m_message[256] = {};
-    std::size_t m_at = 0; // of reads
+    std::size_t m_at = 0; // read position
     std::unique_ptr<TIFF, closer> m_tiff;
     std::size_t m_width = 0, m_height = 0;
-    std::size_t m_bits = 1, m_samples = 1; // of a sample; of a pixel
-    std::size_t m_channels = 1;            // that make the colour
-    std::size_t m_above = 0;               // grey samples over 255
+    std::size_t m_bits = 1, m_samples = 1; // bits per sample; samples per pixel
+    std::size_t m_channels = 1;            // color channels
+    std::size_t m_above = 0;               // gray samples over 255
     unsigned m_format = 0, m_photometric = 0;
     int m_orientation = 1;
-    bool m_planar = false; // a plane for each sample
-    bool m_alpha = false;  // colours are multiplied by the sample that follows them
+    bool m_planar = false; // one plane per sample
+    bool m_alpha = false;  // colors are premultiplied by the sample after them
     bool m_by_libtiff = false;
 };
 
@@ -2784,13 +2816,13 @@ PALI_INLINE image decode_tiff(const source& from) { return tiff_reader(from).dec
 
 #endif
 #if PALI_WITH_STB && !(PALI_WITH_JPEG && PALI_WITH_PNG)
-// JPEG and PNG by stb, where libjpeg or libpng is absent. What stb does not check itself: stb_checks.ipp.
+// JPEG and PNG decoder by stb, if libjpeg or libpng is absent. stb_checks.ipp checks what stb does not.
 
 #include <cstdlib>
 #include <limits>
 #include <memory>
 
-// What stb includes, so that nothing is left to include within the namespace below.
+// The headers that stb includes, so that none is included inside the namespace below.
 #include <climits>
 #include <cstdarg>
 #include <limits.h>
@@ -2803,7 +2835,7 @@ PALI_INLINE image decode_tiff(const source& from) { return tiff_reader(from).dec
 
 #if PALI_WITH_STB
 
-// stb is compiled into a namespace of ours: it neither meets nor is another copy of it that the program may hold.
+// stb is compiled into a namespace of ours: it cannot clash with another copy in the program.
 #  pragma push_macro("STBI_INCLUDE_STB_IMAGE_H")
 #  pragma push_macro("STB_IMAGE_IMPLEMENTATION")
 #  pragma push_macro("STB_IMAGE_STATIC")
@@ -2824,7 +2856,7 @@ PALI_INLINE image decode_tiff(const source& from) { return tiff_reader(from).dec
 #  define STBI_NO_PNM
 #  define STBI_NO_FAILURE_STRINGS
 #  define STBI_ASSERT(condition) ((void)0)
-// Zeroed: where a damaged JPEG has no data for a part of the image or lacks a table, stb shows or uses what it allocated.
+// Zero-initialized: for damaged JPEGs (missing data or tables) stb shows or uses memory that it never wrote.
 #  define STBI_MALLOC(size) std::calloc(1, size)
 #  define STBI_REALLOC(memory, size) std::realloc(memory, size)
 #  define STBI_FREE(memory) std::free(memory)
@@ -2907,11 +2939,11 @@ PALI_INLINE image decode_stb(const source& from, const char* format) {
 
 #endif
 
-// JPEG and PNG where their libraries are absent: what is checked before stb is given them.
+// Checks on JPEG and PNG files before stb decodes them.
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// The Huffman tables of one segment: stb 2.27 writes past its memory when one has more than 256 codes.
+/// Checks the Huffman tables of one segment. stb 2.27 writes out of bounds if a table has more than 256 codes.
 PALI_INLINE void check_huffman_tables(const source& from, std::size_t at, std::size_t end) {
     while (at < end) {
         if (end - at < 17) damaged(from, "JPEG", "a Huffman table is incomplete");
@@ -2923,12 +2955,12 @@ PALI_INLINE void check_huffman_tables(const source& from, std::size_t at, std::s
     if (at != end) damaged(from, "JPEG", "a Huffman table is incomplete");
 }
 
-/// Every marker up to the last: stb fills with grey what is missing, so the end marker is asked for.
+/// Walks all markers and requires the end marker: stb fills missing data with gray.
 PALI_INLINE void check_jpeg_for_stb(const source& from) {
     const unsigned char* data = from.data();
     for (std::size_t at = 2; at + 1 < from.size();) {
         const unsigned marker = data[at + 1];
-        if (data[at] != 0xff || marker == 0x00 || (marker >= 0xd0 && marker <= 0xd8)) { // coded data, restarts
+        if (data[at] != 0xff || marker == 0x00 || (marker >= 0xd0 && marker <= 0xd8)) { // entropy-coded data, restart markers
             ++at;
             continue;
         }
@@ -2947,8 +2979,8 @@ PALI_INLINE void check_jpeg_for_stb(const source& from) {
     truncated(from, "JPEG");
 }
 
-/// The bytes of a PNG for stb, whose own limits look like damage, and which shows uninitialised memory for indices outside of a palette: a
-/// palette is filled up to 256 colours, black. stb ignores the checksum of the chunk.
+/// Prepares a PNG for stb and checks its size, because stb reports its own limits as damage. Pads the palette to 256 colors with black,
+/// because stb shows uninitialized memory for indices outside the palette. stb ignores the CRC of the chunk.
 PALI_INLINE std::vector<std::byte> prepare_png_for_stb(const source& from) {
     cursor in(from, "PNG", 8);
     const auto number = [&in] {
@@ -2968,7 +3000,7 @@ PALI_INLINE std::vector<std::byte> prepare_png_for_stb(const source& from) {
             made.insert(made.begin() + static_cast<std::ptrdiff_t>(at + 8 + length), most - length, std::byte{0});
             made[at + 2] = std::byte{most >> 8};
             made[at + 3] = std::byte{most & 0xff};
-            break; // of several, stb takes the last, and refuses those of another size
+            break; // stb uses the last of several palettes and refuses those of another size
         }
         if (length > in.left() - 4) break;
         in.take(length + 4);
@@ -3056,12 +3088,12 @@ PALI_INLINE image decode_image(std::span<const std::byte> bytes, const read_opti
 
 PALI_INLINE image read_image(const std::filesystem::path& path, const read_options& options) {
     const std::string name = path.string();
-    const auto cannot_open = [&](const error_text& why) { return error(errc::cannot_open, {name, ": ", why}); };
+    const auto cannot_open = [&](error_text&& why) { return error(errc::cannot_open, {name, ": ", std::move(why).str()}); };
     if (std::filesystem::is_directory(detail::require_path(path, "image"))) throw cannot_open("is a folder, and an image is needed");
     std::ifstream file(path, std::ios::binary);
     if (!file) throw cannot_open("the image cannot be read");
 
-    // The first bytes tell whether the rest is worth reading: a checkpoint may be given where an image was meant.
+    // Checks the format on the first bytes before reading the rest: the path may name a checkpoint by mistake.
     constexpr std::size_t head = 64, chunk = std::size_t{1} << 20;
     std::vector<std::byte> bytes(head);
     const auto read = [&](std::size_t at) {
@@ -3072,14 +3104,14 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
     read(0);
     if (const image_detail::source start{bytes, name, options}; image_detail::format_of(start) == image_detail::format::unknown)
         image_detail::unknown_format(start);
-    // No format takes more than 16 bytes per pixel; metadata and further frames come on top.
+    // No format needs more than 16 bytes per pixel, plus metadata and further frames.
     const std::size_t most = (options.max_pixels < SIZE_MAX / 32 ? options.max_pixels * 16 : SIZE_MAX / 2) + (std::size_t{64} << 20);
     std::error_code failure;
     const std::uintmax_t size = std::filesystem::file_size(path, failure);
     if (!failure && size > most)
         throw error(errc::image_too_large, {name, ": the file has ", size, " bytes, too many for an image of ", options.max_pixels,
                                             " pixels: raise max_pixels if you trust the file"});
-    if (!failure && size > bytes.size()) { // at once, where the file tells its size
+    if (!failure && size > bytes.size()) { // in one read if the file size is known
         const std::size_t at = bytes.size();
         bytes.resize(static_cast<std::size_t>(size));
         read(at);
@@ -3094,27 +3126,27 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
 
 }} // namespace pali::PALI_ABI
 
-// Which pixels of an image belong to something.
+// Per-pixel object mask.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A value a pixel, row by row from the top left: 0 outside, 255 inside; a soft mask has values between.
+/// One value per pixel, row-major from the top left corner: 0 outside, 255 inside. A soft mask also has values in between.
 struct mask {
-    static constexpr std::uint8_t inside = 128; ///< from this value on a pixel counts as one of the mask's
+    static constexpr std::uint8_t inside = 128; ///< threshold: values from here up count as inside
 
-    std::size_t width = 0;            ///< pixels
-    std::size_t height = 0;           ///< pixels
+    std::size_t width = 0;            ///< in pixels
+    std::size_t height = 0;           ///< in pixels
     std::vector<std::uint8_t> values; ///< height * width
 
     mask() = default;
-    /// Nothing is inside.
+    /// Creates a mask with every pixel outside.
     mask(std::size_t columns, std::size_t lines) : width(columns), height(lines), values(columns * lines) {}
 
-    /// Whether it has no pixels at all.
+    /// Whether the mask has no pixels, inside or outside.
     [[nodiscard]] bool empty() const noexcept { return values.empty(); }
-    /// Whether the pixel at column x of row y is inside; not checked.
+    /// Whether the pixel at column x, row y is inside; not bounds-checked.
     [[nodiscard]] bool contains(std::size_t x, std::size_t y) const noexcept { return values[y * width + x] >= inside; }
-    /// Pixels inside.
+    /// Number of pixels inside.
     [[nodiscard]] std::size_t area() const noexcept {
         return static_cast<std::size_t>(std::count_if(values.begin(), values.end(), [](std::uint8_t v) { return v >= inside; }));
     }
@@ -3122,7 +3154,7 @@ struct mask {
     friend bool operator==(const mask&, const mask&) = default;
 };
 
-/// Intersection over union of two masks of the same image, 0 to 1; 0 where both are empty or their sizes differ.
+/// Intersection over union (IoU) of two masks of the same image, 0 to 1; 0 if both are empty or their sizes differ.
 [[nodiscard]] inline float iou(const mask& a, const mask& b) noexcept {
     if (a.width != b.width || a.height != b.height) return 0;
     std::size_t shared = 0, all = 0;
@@ -3136,43 +3168,43 @@ struct mask {
 
 }} // namespace pali::PALI_ABI
 
-// Images to files: PNG for images and masks, JPEG for photographs.
+// Writes images to files: PNG for images and masks, JPEG for photographs.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The image as the bytes of a PNG file. Throws `invalid_argument` when it has no pixels, or not width * height * 3 bytes; `cannot_write`
-/// in a build without libpng and stb.
+/// Encodes an image as PNG. Throws `invalid_argument` if it has no pixels or `pixels` does not hold width * height * 3 bytes;
+/// `cannot_write` if the build has neither libpng nor stb.
 [[nodiscard]] std::vector<std::byte> encode_png(const image& image);
 
-/// Grey bytes, row by row, as the bytes of a PNG file. Throws `invalid_argument` unless there are width * height of them, at least one.
+/// Encodes 8-bit gray pixels, row-major, as PNG. Throws `invalid_argument` unless there are width * height bytes, at least one.
 [[nodiscard]] std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
 
-/// The image as the bytes of a JPEG file, `quality` 1 to 100. Throws `invalid_argument` as encode_png does, and for another quality;
-/// `cannot_write` in a build without libjpeg and stb.
+/// Encodes an image as JPEG with `quality` 1 to 100. Throws `invalid_argument` as encode_png does and if the quality is out of range;
+/// `cannot_write` if the build has neither libjpeg nor stb.
 [[nodiscard]] std::vector<std::byte> encode_jpeg(const image& image, int quality = 90);
 
-/// Writes what encode_png gives, over a file that may be there. Throws as it does, and `cannot_write`.
+/// Writes a PNG file, replacing an existing one. Throws as encode_png does, and `cannot_write`.
 void write_png(const std::filesystem::path& path, const image& image);
-/// The same of grey bytes.
+/// Writes 8-bit gray pixels, row-major, as a PNG file.
 void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
-/// What encode_jpeg gives, in the same way; throws as it does too.
+/// Writes a JPEG file, replacing an existing one. Throws as encode_jpeg does, and `cannot_write`.
 void write_jpeg(const std::filesystem::path& path, const image& image, int quality = 90);
-/// A mask as a PNG file of grey values. Throws as above.
+/// Writes a mask as a gray PNG file. Throws as above.
 inline void write_png(const std::filesystem::path& path, const mask& values) {
     write_png(path, values.width, values.height, values.values);
 }
 
 }} // namespace pali::PALI_ABI
 
-// Bytes to a file, whole or not at all.
+// Writing of files, complete or not at all.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Writes a file piece by piece, whole or not at all: into `<path>.part`, which finish() renames to `path`. Without finish() the old file
-/// stays, or none. A symbolic link stays one; its target is replaced.
+/// Writes a file piece by piece, all or nothing: to `<path>.part`, which finish() renames to `path`. Without finish() the old file, if
+/// any, is left unchanged. A symbolic link is kept, and its target is replaced.
 class file_writer {
 public:
-    /// Opens `<path>.part`. Throws `cannot_write`, also where `path` is a folder, a pipe or a device.
+    /// Opens `<path>.part`. Throws errc::cannot_write, also if `path` is a folder, a pipe or a device.
     explicit file_writer(std::filesystem::path path) : m_path(std::move(path)) {
         namespace fs = std::filesystem;
         std::error_code failure;
@@ -3187,15 +3219,16 @@ public:
         m_file.open(m_part, std::ios::binary | std::ios::trunc);
         if (!m_file) fail();
     }
-    /// Removes what was written unless it is finished.
+    /// Removes `<path>.part` unless finish() was called.
     ~file_writer() { remove_part(); }
     file_writer(const file_writer&) = delete;
     file_writer& operator=(const file_writer&) = delete;
 
-    /// Appends bytes. Failures are reported by finish().
+    /// Appends bytes. finish() reports failures.
     void write(std::string_view bytes) { m_file.write(bytes.data(), static_cast<std::streamsize>(bytes.size())); }
 
-    /// Closes the file and gives it its name. To be called once, at the end. Throws `cannot_write` where this or an earlier write failed.
+    /// Closes the file and renames it to `path`. Must be called once, at the end. Throws errc::cannot_write if this or an earlier write
+    /// failed.
     void finish() {
         m_file.close();
         std::error_code failure;
@@ -3204,7 +3237,7 @@ public:
         m_part.clear();
     }
 
-    /// Throws the `cannot_write` of this file.
+    /// Removes `<path>.part` and throws errc::cannot_write for this file.
     [[noreturn]] void fail() {
         remove_part();
         throw error(errc::cannot_write, {m_path.string(), ": cannot be written; is the folder there, writable and not full?"});
@@ -3223,21 +3256,21 @@ private:
     std::ofstream m_file;
 };
 
-/// Replaces the file at `path`, or creates it, as file_writer does. Throws `cannot_write`.
+/// Creates or replaces the file at `path`, as file_writer does. Throws errc::cannot_write.
 inline void write_file(std::filesystem::path path, std::string_view bytes) {
     file_writer file(std::move(path));
     file.write(bytes);
     file.finish();
 }
 
-/// The same, of bytes.
+/// The same, for std::byte.
 inline void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
     write_file(path, std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
 
 }} // namespace pali::PALI_ABI
 
-// Bodies of write.hpp: libpng and libjpeg, or stb where they are absent.
+// Implementation of write.hpp: libpng and libjpeg, or stb if they are absent.
 
 #include <csetjmp>
 #include <cstdio>
@@ -3250,9 +3283,9 @@ inline void write_file(const std::filesystem::path& path, std::span<const std::b
 #  include <jpeglib.h>
 #endif
 #if PALI_WITH_STB && !(PALI_WITH_PNG && PALI_WITH_JPEG)
-// Writing by stb, where libpng or libjpeg is absent.
+// PNG and JPEG encoders by stb, if libpng or libjpeg is absent.
 
-// In a namespace of ours: it neither meets nor is another copy of stb that the program may hold.
+// In a namespace of ours: it cannot clash with another copy of stb in the program.
 #pragma push_macro("INCLUDE_STB_IMAGE_WRITE_H")
 #pragma push_macro("STB_IMAGE_WRITE_IMPLEMENTATION")
 #pragma push_macro("STB_IMAGE_WRITE_STATIC")
@@ -3330,14 +3363,14 @@ namespace pali { inline namespace PALI_ABI {
 namespace image_detail {
 
 PALI_INLINE void check_pixels(const char* what, std::size_t width, std::size_t height, std::size_t channels, std::size_t bytes) {
-    constexpr std::size_t most = 1'000'000; // libpng's own limit; JPEG has a lower one
+    constexpr std::size_t most = 1'000'000; // libpng's own limit; JPEG's is lower
     if (width != 0 && height != 0 && width <= most && height <= most && bytes == width * height * channels) return;
     throw error(errc::invalid_argument, {what, ": an image of ", width, " x ", height, " with ", bytes,
                                          " bytes; it needs a pixel, sides of at most ", most, ", and ", channels, " bytes a pixel"});
 }
 
 #if PALI_WITH_PNG
-/// libpng reports by longjmp, so what runs between holds nothing that needs a destructor.
+/// libpng reports errors by longjmp, so the guarded code must hold no object with a destructor.
 class png_writer {
 public:
     png_writer() = default;
@@ -3383,7 +3416,7 @@ private:
             const auto* bytes = reinterpret_cast<const std::byte*>(data);
             m_bytes.insert(m_bytes.end(), bytes, bytes + size);
             return true;
-        } catch (const std::bad_alloc&) { // must not pass through libpng
+        } catch (const std::bad_alloc&) { // must not propagate through libpng
             m_out_of_memory = true;
             return false;
         }
@@ -3399,7 +3432,7 @@ private:
 #endif
 
 #if PALI_WITH_JPEG
-/// libjpeg reports by longjmp, so what runs between holds nothing that needs a destructor.
+/// libjpeg reports errors by longjmp, so the guarded code must hold no object with a destructor.
 class jpeg_writer {
 public:
     jpeg_writer() = default;
@@ -3425,7 +3458,7 @@ private:
         m_errors.output_message = [](j_common_ptr) {};
         m_info.client_data = this;
         jpeg_create_compress(&m_info);
-        m_info.dest = &m_destination; // libjpeg's own, jpeg_mem_dest, leaves no sign of which memory it holds when it fails
+        m_info.dest = &m_destination; // not jpeg_mem_dest: after a failure, it leaves no way to free its buffer
         m_destination.init_destination = [](j_compress_ptr info) { of(info).grow(0); };
         m_destination.empty_output_buffer = [](j_compress_ptr info) -> boolean { return of(info).grow(of(info).m_bytes.size()), TRUE; };
         m_destination.term_destination = [](j_compress_ptr info) {
@@ -3447,7 +3480,7 @@ private:
 
     [[nodiscard]] static jpeg_writer& of(j_compress_ptr info) noexcept { return *static_cast<jpeg_writer*>(info->client_data); }
 
-    /// Room for more behind the first `used` bytes.
+    /// Provides more output space after the first `used` bytes.
     void grow(std::size_t used) noexcept {
         if (!make_room(std::max<std::size_t>(1 << 16, 2 * used))) {
             m_out_of_memory = true;
@@ -3460,7 +3493,7 @@ private:
         try {
             m_bytes.resize(bytes);
             return true;
-        } catch (const std::bad_alloc&) { // must not pass through libjpeg
+        } catch (const std::bad_alloc&) { // must not propagate through libjpeg
             return false;
         }
     }
@@ -3521,63 +3554,73 @@ PALI_INLINE void write_jpeg(const std::filesystem::path& path, const image& imag
 
 }} // namespace pali::PALI_ABI
 
-// config.json and its companions, read as transformers understands them.
+// The configuration of a checkpoint: config.json and its companions, with the defaults of transformers.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What is done to an image before the vision tower sees it: preprocessor_config.json, or `image_processor` in processor_config.json.
-/// Defaults are those of transformers' SiglipImageProcessor.
+/// Image preprocessing: preprocessor_config.json, or `image_processor` in processor_config.json. Defaults are those of transformers'
+/// SiglipImageProcessor.
 struct image_config {
-    std::size_t width = 224, height = 224; ///< pixels after resizing; without such a file, the sides that config.json says
-    int resample = 3;                      ///< Pillow's number of the filter: 0 nearest, 1 Lanczos, 2 bilinear, 3 bicubic, 4 box, 5 Hamming
-    bool do_resize = true, do_rescale = true, do_normalize = true;            ///< which steps are done, in this order
-    double rescale_factor = 1.0 / 255;                                        ///< times each channel's byte
-    std::array<float, 3> mean{0.5f, 0.5f, 0.5f}, deviation{0.5f, 0.5f, 0.5f}; ///< (x - mean) / deviation, red, green, blue
-    std::filesystem::path file = {};                                          ///< the file, for messages; it may not be there
+    /// @{
+    /// Size after resizing, pixels; default: image_size of config.json.
+    std::size_t width = 224, height = 224;
+    /// @}
+    int resample = 3; ///< Pillow's filter number: 0 nearest, 1 Lanczos, 2 bilinear, 3 bicubic, 4 box, 5 Hamming
+    /// @{
+    /// Whether a step is applied; the order is resize, rescale, normalize.
+    bool do_resize = true, do_rescale = true, do_normalize = true;
+    /// @}
+    double rescale_factor = 1.0 / 255; ///< factor of each channel value, 0 to 255
+    /// @{
+    /// Normalization per channel, red, green, blue: (x - mean) / deviation.
+    std::array<float, 3> mean{0.5f, 0.5f, 0.5f}, deviation{0.5f, 0.5f, 0.5f};
+    /// @}
+    std::filesystem::path file = {}; ///< the file, for messages; may not exist
 };
 
-/// What the JSON files of a checkpoint say.
+/// The contents of a checkpoint's JSON files.
 struct checkpoint_config {
-    dynamic sizes;                     ///< of both networks
+    dynamic sizes;                     ///< configuration of vision tower and decoder
     std::int32_t image_token = 256000; ///< `image_token_id`, or `image_token_index` in older files; may lie outside the vocabulary
-    std::int32_t bos = 2, pad = 0;     ///< ids: `bos_token_id`, `pad_token_id`
-    std::vector<std::int32_t> eos{1};  ///< generation ends at any of these; empty: at none
-    std::size_t positions = 8192;      ///< `max_position_embeddings`: most tokens of a sequence, image tokens and answer included
-    bool tied = true;           ///< `tie_word_embeddings`: one matrix serves as embedding and head, where a file has only one of them
-    std::string dtype;          ///< of the stored weights, "bfloat16"; empty where the file says nothing
-    std::filesystem::path file; ///< config.json, for messages
-    image_config image;         ///< what is done to an image
+    std::int32_t bos = 2;              ///< `bos_token_id`
+    std::int32_t pad = 0;              ///< `pad_token_id`
+    std::vector<std::int32_t> eos{1};  ///< `eos_token_id`: each of these ends generation; may be empty
+    std::size_t positions = 8192;      ///< `max_position_embeddings`: maximum sequence length, image tokens and answer included
+    bool tied = true;                  ///< `tie_word_embeddings`: one matrix is embedding and head, if the file has only one of them
+    std::string dtype;                 ///< dtype of the stored weights, "bfloat16"; empty if unspecified
+    std::filesystem::path file;        ///< config.json, for messages
+    image_config image;                ///< image preprocessing
 };
 
-/// Reads config.json and, where present, generation_config.json, processor_config.json and preprocessor_config.json.
-/// `folder` is the checkpoint's folder, as find_checkpoint() takes it, or a file in it. What a file leaves out has the default of
-/// transformers 5.23 (models/{paligemma,gemma,gemma2,siglip}/configuration_*.py). A quantization_config is ignored: the tensors say what
-/// they are. Token ids come from generation_config.json, then config.json, then its text_config. Throws what find_checkpoint() throws;
-/// errc::cannot_open; errc::malformed_config for a value of the wrong kind or one that contradicts another; errc::unsupported_config for a
-/// model of another kind. The problems of all files are in one message, ten at most; where both kinds occur, the code is malformed_config.
+/// Reads config.json and, if present, generation_config.json, processor_config.json and preprocessor_config.json.
+/// `given` is the checkpoint folder, as find_checkpoint() takes it, or a file in it. Missing fields get the defaults of transformers 5.23
+/// (models/{paligemma,gemma,gemma2,siglip}/configuration_*.py). A quantization_config is ignored, because the tensors themselves decide.
+/// Token ids come from generation_config.json, then config.json, then its text_config. Throws what find_checkpoint() throws;
+/// errc::cannot_open; errc::malformed_config for a value of the wrong type or a contradiction; errc::unsupported_config for a model of
+/// another kind. One message lists the problems of all files, at most ten; if both kinds occur, the code is malformed_config.
 [[nodiscard]] checkpoint_config read_checkpoint_config(const std::filesystem::path& given);
 
 }} // namespace pali::PALI_ABI
 
-// A list of things of one kind for a message: the first ten, then how many more there are.
+// A list of similar items for a message: the first ten, and how many more there are.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Counts what is added and keeps the text of the first ten.
+/// Counts items and keeps the text of the first ten.
 class short_list {
 public:
-    static constexpr std::size_t most = 10; ///< texts that are kept
+    static constexpr std::size_t most = 10; ///< number of texts that are kept
 
-    /// One more. Its text is made only where it is kept.
-    void add(const error_text& one) {
-        if (m_count++ < most) m_kept.push_back(one.str());
+    /// Adds an item. Its text is formatted only if it is kept.
+    void add(error_text&& one) {
+        if (m_count++ < most) m_kept.push_back(std::move(one).str());
     }
-    /// How many there are.
+    /// Number of items added.
     [[nodiscard]] std::size_t size() const noexcept { return m_count; }
-    /// Whether there is nothing.
+    /// Whether no item was added.
     [[nodiscard]] bool empty() const noexcept { return m_count == 0; }
 
-    /// `before` and a text, for each of the first `limit` that were kept, and how many more there are.
+    /// Each of the first `limit` kept texts with `before` in front of it, then the number of items left out.
     [[nodiscard]] std::string joined(const char* before, std::size_t limit = most) const {
         std::string out;
         const std::size_t shown = std::min(limit, m_kept.size());
@@ -3585,7 +3628,7 @@ public:
         if (m_count > shown) out.append(before).append("and ").append(std::to_string(m_count - shown)).append(" more");
         return out;
     }
-    /// The texts with commas between: "a, b, and 3 more".
+    /// The texts separated by commas: "a, b, and 3 more".
     [[nodiscard]] std::string in_a_row(std::size_t limit = most) const { return m_count == 0 ? "" : joined(", ", limit).substr(2); }
 
 private:
@@ -3595,11 +3638,12 @@ private:
 
 }} // namespace pali::PALI_ABI
 
-// How messages write what comes from a file: names that may hold anything, shapes.
+// Formatting of data from files in messages: names with arbitrary bytes, and shapes.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// 'name', with control characters shown in hexadecimal and the middle of a very long name left out: a file must not write to a terminal.
+/// Formats a name as 'name'. Control characters are written in hexadecimal, so that a file cannot control the terminal; the middle of a
+/// very long name is left out.
 [[nodiscard]] inline std::string in_quotes(std::string_view name) {
     constexpr std::size_t longest = 200, kept = 90;
     constexpr char digits[] = "0123456789abcdef";
@@ -3616,7 +3660,7 @@ namespace pali { inline namespace PALI_ABI {
     return out + "'";
 }
 
-/// "(256, 1152)"
+/// Formats a shape: "(256, 1152)".
 [[nodiscard]] inline std::string describe_shape(std::span<const std::size_t> shape) {
     std::string out = "(";
     for (std::size_t i = 0; i < shape.size(); ++i) out += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
@@ -3625,21 +3669,21 @@ namespace pali { inline namespace PALI_ABI {
 
 }} // namespace pali::PALI_ABI
 
-// JSON files that are not trusted: bounded in size and depth. Included by bodies only: no header shows nlohmann/json.
+// Parsing of untrusted JSON files, bounded in size and depth. Included by bodies only, so that no header exposes nlohmann/json.
 
 #include <nlohmann/json.hpp>
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// Builds the document of a text that is parsed, event by event (nlohmann's SAX interface). A key that occurs twice is shown to `repeated`;
-/// the later value stays.
+/// SAX handler (nlohmann) that builds the document event by event. If a key occurs twice, `repeated` is called and the later value is
+/// kept.
 class strict_json_reader {
 public:
     using json = nlohmann::json;
-    /// The keys that lead to a value which another one replaces, outermost first, and that value.
+    /// Receives the keys that lead to the value that is replaced, outermost first, and that value.
     using repetition = std::function<void(const std::vector<std::string_view>& path, const json& earlier)>;
 
-    strict_json_reader(json& to, const std::function<void(const error_text&)>& fail, const repetition& repeated)
+    strict_json_reader(json& to, const std::function<void(error_text&&)>& fail, const repetition& repeated)
         : m_to(to), m_fail(fail), m_repeated(repeated) {}
 
     bool null() { return add(nullptr); }
@@ -3648,7 +3692,7 @@ public:
     bool number_unsigned(std::uint64_t value) { return add(value); }
     bool number_float(double value, const std::string&) { return add(value); }
     bool string(std::string& value) { return add(std::move(value)); }
-    bool binary(json::binary_t&) { return false; } // no text has one
+    bool binary(json::binary_t&) { return false; } // does not occur in JSON text
     bool start_object(std::size_t) { return open(json::object()); }
     bool start_array(std::size_t) { return open(json::array()); }
     bool end_object() { return close(); }
@@ -3666,7 +3710,7 @@ public:
         return true;
     }
     bool parse_error(std::size_t byte, const std::string&,
-                     const nlohmann::detail::exception& what) { // the parser's own words would quote the file
+                     const nlohmann::detail::exception& what) { // the parser's own message would quote the file
         if (dynamic_cast<const json::out_of_range*>(&what) != nullptr) m_fail("is no valid JSON: it holds a number that is too large");
         m_fail({"is no valid JSON: see byte ", byte});
         return false;
@@ -3677,7 +3721,7 @@ private:
 
     struct level {
         json* value;               // an object or an array
-        json* at = nullptr;        // where the value of an object's last key goes
+        json* at = nullptr;        // slot for the value of an object's last key
         std::string_view key = {}; // that key
     };
 
@@ -3702,15 +3746,15 @@ private:
     }
 
     json& m_to;
-    const std::function<void(const error_text&)>& m_fail;
+    const std::function<void(error_text&&)>& m_fail;
     const repetition& m_repeated;
-    std::vector<level> m_open; // values of open levels stay where they are: an array grows only when none of its elements is open
+    std::vector<level> m_open; // pointers to open levels stay valid: an array grows only while none of its elements is open
 };
 
-/// Parses a text in which nothing is nested deep, in time that grows with its length alone. `fail` gets what is wrong, and throws;
-/// `repeated` gets each value that a later one with the same key replaces, and may throw. All JSON of a checkpoint but tokenizer.json is
-/// parsed here: nlohmann's parser is instantiated for each kind of text and of receiver, two seconds each.
-[[nodiscard]] inline nlohmann::json parse_json(std::string_view text, const std::function<void(const error_text&)>& fail,
+/// Parses a text of bounded depth in time linear in its length. `fail` receives the error and must throw. `repeated` receives each value
+/// that a later one with the same key replaces, and may throw. All JSON of a checkpoint except tokenizer.json is parsed here: each
+/// combination of input and handler types instantiates nlohmann's parser again, at two seconds each.
+[[nodiscard]] inline nlohmann::json parse_json(std::string_view text, const std::function<void(error_text&&)>& fail,
                                                const strict_json_reader::repetition& repeated) {
     nlohmann::json document;
     strict_json_reader reader(document, fail, repeated);
@@ -3718,8 +3762,8 @@ private:
     return document;
 }
 
-/// The same for a text in which no key occurs twice.
-[[nodiscard]] inline nlohmann::json parse_strict_json(std::string_view text, const std::function<void(const error_text&)>& fail) {
+/// The same, for a text in which no key may occur twice.
+[[nodiscard]] inline nlohmann::json parse_strict_json(std::string_view text, const std::function<void(error_text&&)>& fail) {
     return parse_json(text, fail, [&](const std::vector<std::string_view>& path, const nlohmann::json&) {
         std::string where;
         for (const std::string_view key : path) (where += where.empty() ? "" : ".") += key;
@@ -3727,16 +3771,16 @@ private:
     });
 }
 
-/// A value as JSON, shortened.
+/// Formats a value as JSON, truncated to 80 characters.
 [[nodiscard]] inline std::string describe_json(const nlohmann::json& value) {
     const std::string text = value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
     return text.size() <= 80 ? text : text.substr(0, 76) + " ...";
 }
 
-/// Parses an object. Throws errc::cannot_open, or `code` with the file, the key and what is wrong.
+/// Reads and parses a file that holds an object. Throws errc::cannot_open, or `code` with the file, the key and what is wrong.
 [[nodiscard]] inline nlohmann::json read_strict_json(const std::filesystem::path& path, errc code) {
-    constexpr std::size_t largest = std::size_t{64} << 20; // an index of shards has 100 KB; tokenizer.json has a reader of its own
-    const auto fail = [&](const error_text& what) { throw error(code, {path.string(), ": ", what}); };
+    constexpr std::size_t largest = std::size_t{64} << 20; // a shard index has 100 KB; tokenizer.json has a reader of its own
+    const auto fail = [&](error_text&& what) { throw error(code, {path.string(), ": ", std::move(what).str()}); };
     std::ifstream in = open_file(path);
     std::string text;
     for (char part[1 << 16]; in.read(part, sizeof part), in.gcount() > 0;) {
@@ -3754,23 +3798,23 @@ private:
 
 }}} // namespace pali::PALI_ABI::detail
 
-// One object of a JSON configuration, read field by field; problems are collected. Included by checkpoint_config.ipp alone.
+// Reader for one object of a JSON configuration that collects problems. Included only by checkpoint_config.ipp.
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// What is wrong with a checkpoint's configuration, all of it.
+/// Collects all problems of a checkpoint's configuration.
 struct config_problems {
-    std::filesystem::path folder;   ///< of the files
-    std::vector<std::string> found; ///< each begins with the name of its file
-    bool malformed = false;         ///< otherwise: unsupported only
+    std::filesystem::path folder;   ///< folder of the files
+    std::vector<std::string> found; ///< each begins with its file name
+    bool malformed = false;         ///< false: only unsupported values
 
-    /// A section that is read twice tells its problems once.
-    void add(const error_text& problem) {
-        std::string text = problem.str();
+    /// Adds a problem once, even if its section is read twice.
+    void add(error_text&& problem) {
+        std::string text = std::move(problem).str();
         if (std::find(found.begin(), found.end(), text) == found.end()) found.push_back(std::move(text));
     }
 
-    /// Throws when there is anything to tell.
+    /// Throws if there are problems.
     void raise() const {
         if (found.empty()) return;
         const errc code = malformed ? errc::malformed_config : errc::unsupported_config;
@@ -3785,23 +3829,23 @@ class config_section {
 public:
     using json = nlohmann::json;
 
-    /// `prefix` leads to the section in messages: "config.json: text_config.". A section that is absent reads as an empty one.
+    /// `prefix` locates the section in messages: "config.json: text_config.". A missing section reads as an empty one.
     config_section(const json* object, std::string prefix, config_problems& problems)
         : m_object(object), m_prefix(std::move(prefix)), m_problems(problems) {}
 
-    /// The value, or nullptr where the key is absent.
+    /// The value of `key`, or nullptr if it is absent.
     [[nodiscard]] const json* find(const char* key) const {
         if (m_object == nullptr) return nullptr;
         const auto found = m_object->find(key);
         return found == m_object->end() ? nullptr : &*found;
     }
-    /// The same, and null counts as absent.
+    /// The value of `key`, or nullptr if it is absent or null.
     [[nodiscard]] const json* find_value(const char* key) const {
         const json* const value = find(key);
         return value == nullptr || value->is_null() ? nullptr : value;
     }
 
-    /// The object at `key`; where it is absent or null, a section without keys.
+    /// The object at `key`; an empty section if it is absent or null.
     [[nodiscard]] config_section section(const char* key) const {
         const json* value = find_value(key);
         if (value != nullptr && !value->is_object()) {
@@ -3810,14 +3854,14 @@ public:
         }
         return {value, m_prefix + key + ".", m_problems};
     }
-    /// Another object that is read in place of this one, with the same words in messages.
+    /// A section with other contents and the same prefix in messages.
     [[nodiscard]] config_section beside(const json& object) const { return {&object, m_prefix, m_problems}; }
     [[nodiscard]] bool is_present() const noexcept { return m_object != nullptr; }
 
-    /// The value is there, and no object: a problem that is told already.
+    /// Whether the value is present but not an object, which section() has already reported.
     [[nodiscard]] bool is_broken(const char* key) const { return find_value(key) != nullptr && !find_value(key)->is_object(); }
 
-    /// An integer in [lowest, highest]; 0 where it is none, so that nothing else is made of it.
+    /// An integer in [lowest, highest], `otherwise` if absent; 0 if invalid, which callers exclude from further checks.
     [[nodiscard]] std::size_t size(const char* key, std::size_t otherwise, std::size_t lowest, std::size_t highest) const {
         const json* const value = find(key);
         if (value == nullptr) return otherwise;
@@ -3827,7 +3871,7 @@ public:
         return 0;
     }
 
-    /// A finite number as float; `allow_zero` or above zero.
+    /// A finite float, at least zero if `allow_zero`, otherwise above zero.
     [[nodiscard]] float number(const char* key, float otherwise, bool allow_zero) const {
         const json* const value = find(key);
         if (value == nullptr) return otherwise;
@@ -3841,7 +3885,7 @@ public:
         malformed(key, allow_zero ? "a number from 0" : "a number above 0");
         return otherwise;
     }
-    /// A softcap: null and 0 mean none.
+    /// A softcap; null and 0 mean none.
     [[nodiscard]] float softcap(const char* key, float otherwise) const {
         const json* const value = find(key);
         return value != nullptr && value->is_null() ? 0 : number(key, otherwise, true);
@@ -3863,7 +3907,7 @@ public:
         return otherwise;
     }
 
-    /// A token id; 32 bits, and not negative where `needed`.
+    /// A 32-bit token id, nonnegative if `needed`.
     [[nodiscard]] std::int32_t id(const json& value, const char* key, bool needed) const {
         if (value.is_number_integer() && (!value.is_number_unsigned() || value.get<std::uint64_t>() <= most)) {
             const std::int64_t id = value.get<std::int64_t>();
@@ -3874,17 +3918,17 @@ public:
         return 0;
     }
 
-    /// The value contradicts the format: "config.json: text_config.head_dim is 7; `needed` is needed".
-    void malformed(const char* key, const error_text& needed) const {
+    /// Reports a value that violates the format: "config.json: text_config.head_dim is 7; `needed` is needed".
+    void malformed(const char* key, error_text&& needed) const {
         m_problems.malformed = true;
-        m_problems.add({m_prefix, key, " is ", describe(key), "; ", needed, " is needed"});
+        m_problems.add({m_prefix, key, " is ", describe(key), "; ", std::move(needed).str(), " is needed"});
     }
-    /// The value is valid, and no model that is run has it.
-    void unsupported(const char* key, const error_text& needed) const {
-        m_problems.add({m_prefix, key, " is ", describe(key), "; ", needed});
+    /// Reports a valid value that no supported model has.
+    void unsupported(const char* key, error_text&& needed) const {
+        m_problems.add({m_prefix, key, " is ", describe(key), "; ", std::move(needed).str()});
     }
 
-    /// The value as JSON, shortened.
+    /// The value as abbreviated JSON.
     [[nodiscard]] std::string describe(const char* key) const {
         const json* const value = find(key);
         return value == nullptr ? "absent" : describe_json(*value);
@@ -3900,28 +3944,29 @@ private:
 
 }}} // namespace pali::PALI_ABI::detail
 
-// Where a checkpoint lies, for a path that may be a folder of Hugging Face's cache.
+// Location of a checkpoint, for a path that may be a folder of the Hugging Face cache.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The folder or .safetensors file that `given` means: itself; for a folder of Hugging Face's cache (models--google--paligemma2-3b-pt-224)
-/// its snapshot. Throws errc::cannot_open for a path that is neither, with advice for the name of a repository on the hub
-/// (google/paligemma2-3b-pt-224), and for a cache without a snapshot or with several; errc::unsupported_format for an adapter in the folder
-/// (adapter_config.json), with the name of the base model: adapters are not applied.
+/// Resolves `given` to a checkpoint: a folder or a .safetensors file is returned as is; a folder of the Hugging Face cache
+/// (models--google--paligemma2-3b-pt-224) becomes its snapshot. Throws errc::cannot_open for any other path and for a cache folder without
+/// a snapshot or with several; if the path looks like the name of a repository on the hub (google/paligemma2-3b-pt-224), the message says
+/// how to download it. Throws errc::unsupported_format if the folder holds an adapter (adapter_config.json), and names its base model:
+/// adapters are not applied.
 [[nodiscard]] std::filesystem::path find_checkpoint(const std::filesystem::path& given);
 
-/// The folder with config.json and the tokenizer: `place`, as find_checkpoint() returned it, or the folder of the file that it is.
+/// The folder with config.json and the tokenizer: `place`, as returned by find_checkpoint(), or its parent folder if it is a file.
 [[nodiscard]] std::filesystem::path folder_of_checkpoint(const std::filesystem::path& place);
 
 }} // namespace pali::PALI_ABI
 
-// Body of checkpoint_place.hpp.
+// Bodies of checkpoint_place.hpp.
 
 namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-/// OWNER/NAME, as repositories on the hub are called.
+/// Whether `name` has the form OWNER/NAME of a repository on the hub.
 [[nodiscard]] PALI_INLINE bool is_hub_name(std::string_view name) {
     const auto is_word = [](std::string_view part) {
         return !part.empty() && part.front() != '.' && std::all_of(part.begin(), part.end(), [](char c) {
@@ -3932,7 +3977,7 @@ namespace detail {
     return slash != std::string_view::npos && is_word(name.substr(0, slash)) && is_word(name.substr(slash + 1));
 }
 
-/// The folder below snapshots/ of a folder of the hub's cache.
+/// The only folder below snapshots/ in a folder of the hub's cache. Throws errc::cannot_open if there is none or more than one.
 [[nodiscard]] PALI_INLINE std::filesystem::path only_snapshot(const std::filesystem::path& cache) {
     std::vector<std::filesystem::path> found;
     std::error_code failure, unknown;
@@ -3947,7 +3992,7 @@ namespace detail {
                                     found.empty() ? "" : "; name one of the folders below snapshots/"});
 }
 
-/// Throws for a folder with an adapter.
+/// Throws errc::unsupported_format for a folder with an adapter.
 PALI_INLINE void refuse_adapter(const std::filesystem::path& folder) {
     const std::filesystem::path file = folder / "adapter_config.json";
     std::error_code unknown;
@@ -4008,13 +4053,13 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-// Limits far above any model, so low that no product of four sizes leaves 64 bits.
+// Limits far above any real model, and low enough that the product of four sizes fits into 64 bits.
 inline constexpr std::size_t most_width = std::size_t{1} << 20, most_heads = std::size_t{1} << 12, most_layers = std::size_t{1} << 12,
                              most_pixels_a_side = std::size_t{1} << 14, most_tokens = 0x7fffffff, most_window = 0x7fffffff;
 
-inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activation of all three parts
+inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activation that vision tower and decoder support
 
-/// vision_config. Defaults: SiglipVisionConfig; without the section, PaliGemmaConfig's own for it.
+/// Reads vision_config. Defaults: SiglipVisionConfig, or those of PaliGemmaConfig if the section is missing.
 [[nodiscard]] PALI_INLINE dynamic_vision read_vision(const config_section& top) {
     const config_section vision = top.section("vision_config");
     const bool given = vision.is_present();
@@ -4026,7 +4071,7 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     }
     out.image_size = 224;
     out.patch_size = given ? 16 : 14;
-    // A list of sides is valid for transformers' SigLIP, and not for its PaliGemma.
+    // transformers accepts a list of sides for SigLIP, but not for PaliGemma.
     for (const char* key : {"image_size", "patch_size"}) {
         std::size_t& side = key[0] == 'i' ? out.image_size : out.patch_size;
         const auto* value = vision.find(key);
@@ -4041,7 +4086,7 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     if (const std::size_t channels = vision.size("num_channels", 3, 1, most_width); channels != 3 && channels != 0)
         vision.unsupported("num_channels", "images have 3 channels");
     if (vision.text("hidden_act", tanh_gelu) != tanh_gelu) vision.unsupported("hidden_act", {"\"", tanh_gelu, "\" is the one that is run"});
-    // What is left over at the right and below is not seen (SiglipVisionEmbeddings floors), but one patch must fit.
+    // Pixels beyond the last whole patch are ignored (SiglipVisionEmbeddings rounds down), but at least one patch must fit.
     if (out.patch_size > out.image_size && out.image_size != 0)
         vision.malformed("patch_size", {"at most image_size, ", out.image_size, ","});
     if (out.heads != 0 && out.hidden % out.heads != 0)
@@ -4049,8 +4094,8 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     return out;
 }
 
-/// Base of RoPE: flat or nested by layer type, in rope_scaling (oldest), rope_parameters, or rope_theta beside them, in transformers'
-/// order (modeling_rope_utils.py, convert_rope_params_to_dict).
+/// Reads the base of RoPE from rope_scaling (oldest), rope_parameters or rope_theta, flat or nested by layer type, with the precedence of
+/// transformers (modeling_rope_utils.py, convert_rope_params_to_dict).
 [[nodiscard]] PALI_INLINE float read_rope_theta(const config_section& text) {
     const float beside = text.number("rope_theta", 10000.0f, false);
     const auto holds_something = [&](const char* key) {
@@ -4080,7 +4125,7 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     return nested ? theta : read(rope);
 }
 
-/// Which layers have a sliding window: layer_types, or every second from the first (configuration_gemma2.py).
+/// Reads the sliding window of each layer: layer_types, or every second layer from the first (configuration_gemma2.py).
 PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
     const auto* const window_value = text.find("sliding_window");
     const bool none = window_value != nullptr && window_value->is_null();
@@ -4099,13 +4144,13 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
         const auto* const name = type.get_ptr<const std::string*>();
         if (name == nullptr) return text.malformed("layer_types", "a list of strings");
         if (*name == "sliding_attention") out.windows[layer] = window;
-        else if (*name != "full_attention" && *name != "attention") // the last is an older name
+        else if (*name != "full_attention" && *name != "attention") // "attention" is an older name
             return text.unsupported("layer_types", {"\"full_attention\" and \"sliding_attention\" are the ones that are run, and layer ",
                                                     layer, " is another"});
     }
 }
 
-/// text_config. Defaults: GemmaConfig or Gemma2Config; without the section, PaliGemmaConfig's own for it.
+/// Reads text_config. Defaults: GemmaConfig or Gemma2Config, or those of PaliGemmaConfig if the section is missing.
 [[nodiscard]] PALI_INLINE dynamic read_text(const config_section& top) {
     const config_section text = top.section("text_config");
     const bool given = text.is_present();
@@ -4128,7 +4173,7 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
     out.norm_eps = text.number("rms_norm_eps", 1e-6f, true);
     out.rope_theta = read_rope_theta(text);
     out.post_norms = second;
-    // PaliGemma caps its logits whichever decoder it has, when text_config says so; Gemma's own default is none.
+    // PaliGemma applies the final softcap of text_config with either decoder; Gemma's own default is none.
     out.final_softcap = text.softcap("final_logit_softcapping", second ? 30.0f : 0.0f);
     if (second) {
         out.query_pre_attn_scalar = text.number("query_pre_attn_scalar", 256.0f, false);
@@ -4139,7 +4184,7 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
         out.windows.assign(out.layers, 0);
         if (text.find_value("sliding_window") != nullptr) text.unsupported("sliding_window", "a Gemma of the first generation has none");
     }
-    // The first generation reads hidden_act, where "gelu" is an old way to say the tanh form; the second reads hidden_activation.
+    // Gemma 1 reads hidden_act, where "gelu" is an old name of the tanh approximation; Gemma 2 reads hidden_activation.
     const char* const key = second ? "hidden_activation" : "hidden_act";
     const std::string activation = text.text(key, tanh_gelu);
     if (activation != tanh_gelu && (second || activation != "gelu")) text.unsupported(key, {"\"", tanh_gelu, "\" is the one that is run"});
@@ -4152,13 +4197,13 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
     return out;
 }
 
-/// bos, eos and pad: the first file that says something about one decides it.
+/// Reads bos, eos and pad. For each, the first file that defines it wins.
 PALI_INLINE void read_ids(const config_section& generation, const config_section& top, checkpoint_config& out) {
     const config_section text = top.section("text_config");
     const auto find = [&](const char* key) -> const config_section* {
         for (const config_section* place : {&generation, &top})
             if (place->find_value(key) != nullptr) return place;
-        return text.find(key) != nullptr ? &text : nullptr; // here null is said on purpose: none
+        return text.find(key) != nullptr ? &text : nullptr; // null is a deliberate "none" here
     };
     if (const config_section* place = find("bos_token_id")) {
         out.bos = place->id(*place->find("bos_token_id"), "bos_token_id", true);
@@ -4176,7 +4221,8 @@ PALI_INLINE void read_ids(const config_section& generation, const config_section
         if (const auto* value = place->find_value("pad_token_id")) out.pad = place->id(*value, "pad_token_id", false);
 }
 
-/// A step that is null or 0 is off, as Python has it; its numbers are read only when it is on, and null stands for the default.
+/// Reads the image preprocessing. A step that is null or 0 is off, as in Python. The values of a step are read only if it is on; null means
+/// the default.
 PALI_INLINE void read_image(const config_section& file, image_config& out, std::size_t side) {
     const auto step = [&](const char* key, bool otherwise) {
         const auto* value = file.find(key);
@@ -4187,8 +4233,8 @@ PALI_INLINE void read_image(const config_section& file, image_config& out, std::
     out.do_resize = step("do_resize", true);
     out.do_rescale = step("do_rescale", true);
     out.do_normalize = step("do_normalize", true);
-    // Cutting and padding to the size that an image has already changes nothing; without pad_size images are padded to the largest, and
-    // all have one size.
+    // Cropping or padding to the current size changes nothing. Without pad_size, images are padded to the largest, and all have the same
+    // size.
     const auto leaves_sides = [&](const char* key) {
         const auto* sides = file.find_value(key);
         return sides != nullptr && *sides == nlohmann::json{{"height", side}, {"width", side}};
@@ -4208,7 +4254,7 @@ PALI_INLINE void read_image(const config_section& file, image_config& out, std::
         if (value == nullptr || !out.do_normalize) continue;
         std::array<float, 3>& channels = is_deviation ? out.deviation : out.mean;
         for (std::size_t c = 0; c < 3; ++c) {
-            const auto* one = value->is_array() && value->size() == 3 ? &(*value)[c] : value; // one number stands for all three
+            const auto* one = value->is_array() && value->size() == 3 ? &(*value)[c] : value; // a single value applies to all channels
             const double number = one->is_number() ? one->get<double>() : std::numeric_limits<double>::quiet_NaN();
             channels[c] = static_cast<float>(number);
             if (std::isfinite(channels[c]) && (!is_deviation || channels[c] > 0)) continue;
@@ -4220,7 +4266,7 @@ PALI_INLINE void read_image(const config_section& file, image_config& out, std::
     if (file.find_value("resample") != nullptr) out.resample = static_cast<int>(file.size("resample", 3, 0, 5));
     const auto* size = file.find_value("size");
     if (size == nullptr) return;
-    const bool is_pair = size->is_array() && size->size() == 2; // height, width
+    const bool is_pair = size->is_array() && size->size() == 2; // (height, width)
     if (!is_pair && (!size->is_object() || !size->contains("height") || !size->contains("width")))
         return file.unsupported("size", {"{\"height\": ", side, ", \"width\": ", side, "} is needed"});
     const nlohmann::json pair = is_pair ? nlohmann::json{{"size", {{"height", (*size)[0]}, {"width", (*size)[1]}}}} : nlohmann::json();
@@ -4251,9 +4297,9 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     const config_section top(&config, "config.json: ", problems);
     if (top.find("model_type") == nullptr || top.text("model_type", "paligemma") != "paligemma")
         top.unsupported("model_type", "\"paligemma\" is the one that is run, for PaliGemma 2 too, and not what is built around them");
-    problems.raise(); // nothing else in the file would make sense
-    // A quantization_config says how weights were quantized once, and stays behind when they were saved as plain numbers again: the tensors
-    // decide (weights/foreign.hpp).
+    problems.raise(); // the rest of the file would be meaningless
+    // quantization_config is ignored: it may remain after the weights were saved unquantized again. The tensors decide
+    // (weights/foreign.hpp).
 
     out.sizes = detail::read_text(top);
     out.positions = top.section("text_config").size("max_position_embeddings", 8192, 1, detail::most_tokens);
@@ -4273,7 +4319,7 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
 
     const std::size_t side = out.sizes.vision.image_size;
     if (side != 0) out.image.width = out.image.height = side;
-    const nlohmann::json processor = read_optional("processor_config.json"); // written by transformers 5, and first for it
+    const nlohmann::json processor = read_optional("processor_config.json"); // written by transformers 5, which prefers it
     if (const config_section nested = config_section(&processor, "processor_config.json: ", problems).section("image_processor");
         nested.is_present()) {
         out.image.file = place / "processor_config.json";
@@ -4289,33 +4335,33 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
 
 }} // namespace pali::PALI_ABI
 
-// Progress of long work, and the means to stop it.
+// Progress of long operations, and the way to cancel them.
 
 namespace pali { inline namespace PALI_ABI {
 
 /// Called with the name of the stage ("load", "image", "prefill", "decode", "search", "quantize") and the fraction of the whole call that
-/// is done, 0 to 1, which never falls. Return false to stop the call; it is not called again then.
+/// is done, 0 to 1, which never decreases. Return false to cancel the call; the callback is then not called again.
 using progress_callback = std::function<bool(std::string_view stage, double fraction)>;
 
 }} // namespace pali::PALI_ABI
 
-// Callbacks of answers, with or without the number of the answer that they are about.
+// Callbacks of answers, with or without the index of the answer.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Holds a function of `Args`, or of std::size_t and `Args`, that returns whether to go on. The number is the place of the answer's image
-/// or request in the call, from 0 on.
+/// Holds a function of `Args`, or of std::size_t and `Args`, that returns whether to continue. The std::size_t is the index, from 0, of the
+/// answer's image or request in the call.
 template <class... Args>
 class answer_callback {
 public:
-    /// Calls nothing.
+    /// An empty callback.
     answer_callback() = default;
-    /// The same.
+    /// An empty callback.
     answer_callback(std::nullptr_t) {}
-    /// Calls `function`, which returns bool.
+    /// Wraps `function`, which returns bool.
     template <class F>
         requires(!std::same_as<std::remove_cvref_t<F>, answer_callback>)
-    answer_callback(F function) { // not explicit: options are set by assigning a lambda
+    answer_callback(F function) { // implicit, so that a lambda can be assigned to an option
         constexpr bool plain = std::is_invocable_r_v<bool, F&, Args...>, numbered = std::is_invocable_r_v<bool, F&, std::size_t, Args...>;
         static_assert(plain || numbered,
                       "a callback takes what is reported, or the number of the answer before it, and returns bool: false stops the call");
@@ -4323,9 +4369,9 @@ public:
         else m_function = [function = std::move(function)](std::size_t, Args... args) mutable -> bool { return function(args...); };
     }
 
-    /// Whether there is something to call.
+    /// Whether the callback is not empty.
     explicit operator bool() const noexcept { return static_cast<bool>(m_function); }
-    /// Calls it.
+    /// Calls the function.
     bool operator()(std::size_t answer, Args... args) const { return m_function(answer, args...); }
 
 private:
@@ -4334,20 +4380,20 @@ private:
 
 }} // namespace pali::PALI_ABI
 
-// Numbers of options as people write them: 0.8f stands for 0.8.
+// Decimal form of floating-point options: 0.8f stands for 0.8.
 
 #include <charconv>
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// The shortest decimal that is this number: "0.8".
+/// The shortest decimal that rounds to this float: "0.8".
 [[nodiscard]] inline std::string in_decimal(float value) {
     std::array<char, 32> text;
     const auto end = std::to_chars(text.data(), text.data() + text.size(), value);
     return {text.data(), end.ptr};
 }
 
-/// That decimal in double precision, as Python would hold it: 1 - 0.8 is then rounded as there, which decides between equal candidates.
+/// That decimal as a double, like Python's float: 1 - 0.8 then rounds as in transformers, which decides ties.
 [[nodiscard]] inline double as_written(float value) {
     const std::string text = in_decimal(value);
     double out = static_cast<double>(value);
@@ -4357,24 +4403,24 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
 
 }}} // namespace pali::PALI_ABI::detail
 
-// What a caller can ask of a beam search. Apart from the search, which a program that links pali::compiled need not read.
+// Options of beam search. Separate from the search itself, so that programs that link pali::compiled need not parse it.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Named and meant as in transformers' GenerationConfig.
+/// Names and meanings follow transformers' GenerationConfig.
 struct beam_options {
-    std::size_t num_beams = 1;        ///< sequences that are followed at once, 1 to 1024
-    float length_penalty = 1;         ///< scores are divided by length^this: over 0 favours long answers, below 0 short ones
-    bool early_stopping = false;      ///< stop as soon as num_beams answers are complete; else when no better one is likely
+    std::size_t num_beams = 1;        ///< number of beams, 1 to 1024
+    float length_penalty = 1;         ///< scores are divided by length^length_penalty: above 0 favors long answers, below 0 short ones
+    bool early_stopping = false;      ///< stops as soon as num_beams answers are complete; otherwise when no better answer is likely
     std::size_t max_new_tokens = 256; ///< 1 to most_new_tokens
 
-    /// Far beyond the 8192 positions that Gemma was trained with, and so few that no size of memory overflows.
+    /// Far above the 8192 positions that Gemma was trained with, and low enough that no buffer size overflows.
     static constexpr std::size_t most_new_tokens = std::size_t{1} << 20;
 
-    /// Throws errc::invalid_argument with the option, its value and the values allowed.
+    /// Throws errc::invalid_argument with the option, its value and the allowed values.
     void validate() const {
-        const auto need = [](bool fits, const char* option, const error_text& value, const char* allowed) {
-            if (!fits) throw error(errc::invalid_argument, {option, " is ", value, "; ", allowed});
+        const auto need = [](bool fits, const char* option, error_text&& value, const char* allowed) {
+            if (!fits) throw error(errc::invalid_argument, {option, " is ", std::move(value).str(), "; ", allowed});
         };
         need(num_beams >= 1 && num_beams <= 1024, "num_beams", num_beams, "1 to 1024 is allowed");
         need(std::isfinite(length_penalty), "length_penalty", detail::in_decimal(length_penalty), "a finite number is needed");
@@ -4384,25 +4430,25 @@ struct beam_options {
 
 }} // namespace pali::PALI_ABI
 
-// How the next token is chosen.
+// Options of sampling.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Named and meant as in transformers' GenerationConfig, but off until set (there, top_k is 50 until set). With temperature 0 the choice is
-/// greedy, as there with do_sample=False: only repetition_penalty counts then.
+/// Names and meanings follow transformers' GenerationConfig, but every option is off by default (transformers has top_k = 50). Temperature
+/// 0 selects greedy decoding, like do_sample=False; then only repetition_penalty has an effect.
 struct sampling_options {
-    float temperature = 0;        ///< logits are divided by it; 0: the most likely token; 0 or more
-    std::size_t top_k = 0;        ///< only the k most likely tokens; 0: all
-    float top_p = 1;              ///< only the most likely tokens that together reach this probability; 0 to 1, 1: all
-    float min_p = 0;              ///< only tokens at least this likely, relative to the most likely one; 0 to 1, 0: all
-    float typical_p = 1;          ///< only the tokens of most typical surprise that together reach this probability; over 0 to 1, 1: all
-    float repetition_penalty = 1; ///< makes what is in the sequence less likely, image tokens and prompt included; over 0, 1: off
-    std::uint64_t seed = 0;       ///< of the random numbers: the same seed gives the same text
+    float temperature = 0; ///< divisor of the logits, 0 or more; 0: greedy
+    std::size_t top_k = 0; ///< keeps the k most likely tokens; 0: all
+    float top_p = 1;       ///< keeps the most likely tokens that together reach this probability; 0 to 1; 1: all
+    float min_p = 0;       ///< keeps tokens at least this likely relative to the most likely one; 0 to 1; 0: all
+    float typical_p = 1; ///< keeps the tokens with the most typical surprise that together reach this probability; above 0, up to 1; 1: all
+    float repetition_penalty = 1; ///< penalizes tokens already in the sequence, image tokens and prompt included; above 0; 1: off
+    std::uint64_t seed = 0;       ///< random seed; the same seed gives the same text
 
-    /// Whether the most likely token is taken.
+    /// Whether decoding is greedy.
     [[nodiscard]] bool greedy() const noexcept { return temperature == 0; }
 
-    /// Throws errc::invalid_argument with the option, its value and the values allowed.
+    /// Throws errc::invalid_argument with the option, its value and the allowed values.
     void validate() const {
         const auto need = [](bool fits, const char* option, float value, const char* allowed) {
             if (!fits) throw error(errc::invalid_argument, {option, " is ", detail::in_decimal(value), "; ", allowed});
@@ -4418,46 +4464,47 @@ struct sampling_options {
 
 }} // namespace pali::PALI_ABI
 
-// A token is a number.
+// The token type.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Index into the vocabulary, as sentencepiece and transformers number it.
+/// Index into the vocabulary, numbered as in sentencepiece and transformers.
 using token = std::int32_t;
 
 }} // namespace pali::PALI_ABI
 
-// What a caller can ask of a generation.
+// Options of generation.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Options of one answer. All have defaults: model.generate(photo, "caption en") is greedy.
+/// Options of one answer. The defaults, model.generate(image, "caption en"), decode greedily.
 struct generate_options {
-    std::size_t max_new_tokens = 256; ///< 1 to beam_options::most_new_tokens, the end of the sequence included
-    std::size_t min_new_tokens = 0;   ///< the end of the sequence cannot come earlier
-    sampling_options sampling{};      ///< greedy unless its temperature is above 0
-    std::size_t num_beams = 1;        ///< beam search, if more than one; then nothing is streamed before the end
-    float length_penalty = 1;         ///< beams: scores are divided by length ^ length_penalty
-    bool early_stopping = false;      ///< beams: stop as soon as there are num_beams complete answers
-    /// What may come next: called with the answer so far and the scores of all tokens (logits; log-probabilities in a beam search), of
-    /// which it sets those of impossible tokens to minus infinity (one number for each token of the vocabulary; for each beam of a search).
-    /// Where none is left it is errc::invalid_argument. See object_constraint.
+    std::size_t max_new_tokens = 256; ///< maximum length, the end-of-sequence token included; 1 to beam_options::most_new_tokens
+    std::size_t min_new_tokens = 0;   ///< minimum length before the end-of-sequence token
+    sampling_options sampling{};      ///< greedy unless the temperature is above 0
+    std::size_t num_beams = 1;        ///< beam search if greater than 1; the text is then streamed only at the end
+    float length_penalty = 1;         ///< beam search: scores are divided by length^length_penalty
+    bool early_stopping = false;      ///< beam search: stops as soon as num_beams answers are complete
+    /// Restricts the next token. Called with the answer so far and the scores of all tokens, (vocabulary): logits, or log-probabilities in
+    /// a beam search, once per beam. It sets the scores of forbidden tokens to minus infinity. If no token is left, generation throws
+    /// errc::invalid_argument. See object_constraint.
     std::function<void(std::span<const token> said, std::span<float> scores)> constrain{};
-    /// Called with whole UTF-8 as it comes, in a call with several answers optionally with the number of the answer before it; false stops
-    /// the call.
+    /// Called with each new piece of text, in whole UTF-8 characters. May take the index of the answer as its first argument. Returning
+    /// false stops the call.
     answer_callback<std::string_view> on_text{};
-    answer_callback<token, float>
-        on_token{}; ///< called with every token and its log-probability, optionally with the number of the answer; false stops the call
-    progress_callback on_progress{}; ///< stages "image", "prefill" and "decode", of a beam search "search"; the share of the whole call
-                                     ///< that is done; false stops the call
+    /// Called with every token and its log-probability. May take the index of the answer as its first argument. Returning false stops the
+    /// call.
+    answer_callback<token, float> on_token{};
+    /// Stages "image", "prefill" and "decode", or "search" with beams, and the fraction of the whole call. Returning false stops the call.
+    progress_callback on_progress{};
 
-    /// Those of a beam search.
+    /// The options of a beam search.
     [[nodiscard]] beam_options beams() const noexcept {
         return {
             .num_beams = num_beams, .length_penalty = length_penalty, .early_stopping = early_stopping, .max_new_tokens = max_new_tokens};
     }
 
-    /// Throws errc::invalid_argument with the option, its value and the values allowed.
+    /// Throws errc::invalid_argument with the option, its value and the allowed values.
     void validate() const {
         beams().validate();
         if (min_new_tokens > max_new_tokens)
@@ -4472,85 +4519,89 @@ struct generate_options {
 
 }} // namespace pali::PALI_ABI
 
-// What a generation gives back.
+// Results of generation.
 
 namespace pali { inline namespace PALI_ABI {
 
 /// Why a generation ended.
 enum class finish_reason {
-    eos,       ///< the model said so
-    length,    ///< max_new_tokens, or the last position of the model, were reached
+    eos,       ///< the model produced an end-of-sequence token
+    length,    ///< max_new_tokens or the last position of the model was reached
     cancelled, ///< a callback returned false
 };
 
-/// "eos", "length" or "cancelled".
+/// Returns "eos", "length" or "cancelled".
 [[nodiscard]] constexpr const char* to_string(finish_reason reason) noexcept {
     return reason == finish_reason::eos ? "eos" : reason == finish_reason::length ? "length" : "cancelled";
 }
 
-/// Where the time went, in seconds.
+/// Time spent in each stage, in seconds.
 struct timings {
-    double image_s = 0;   ///< vision tower and projector; of images taken together an equal share; 0 where features were given
-    double prefill_s = 0; ///< the prompt through the decoder, up to the first token
-    double decode_s = 0;  ///< all later tokens; of answers that were made together, the steps that this one took part in
+    double image_s = 0;   ///< vision tower and projector; an equal share for images of one call; 0 if features were given
+    double prefill_s = 0; ///< prefill, including the first token
+    double decode_s = 0;  ///< all later tokens; in a batch, the decode steps that this answer took part in
 };
 
 /// An answer.
 struct generation {
-    std::string text;                             ///< whole UTF-8, without the end-of-sequence token
-    std::vector<token> tokens;                    ///< with the end-of-sequence token, where the model said it
-    std::vector<float> logprobs;                  ///< natural logarithm of each token's probability, under the model's own distribution
-    std::vector<token> prompt_tokens;             ///< BOS, prompt, "\n": what followed the image tokens
+    std::string text;                             ///< valid UTF-8, without the end-of-sequence token
+    std::vector<token> tokens;                    ///< with the end-of-sequence token, if the model produced one
+    std::vector<float> logprobs;                  ///< natural log-probability of each token under the model's own distribution
+    std::vector<token> prompt_tokens;             ///< BOS, prompt, "\n": the tokens after the image tokens
     finish_reason finish = finish_reason::length; ///< why it ended
-    std::size_t most_tokens = 0; ///< that it could have: max_new_tokens, or fewer where the model has fewer positions behind the prompt
-    pali::timings timings;       ///< seconds
+    /// Maximum length: max_new_tokens, or less if the model has fewer positions left after the prompt.
+    std::size_t most_tokens = 0;
+    pali::timings timings; ///< time spent in each stage
 
-    /// Tokens a second after the first one; 0 for a single token.
+    /// Decode speed in tokens per second, without the first token; 0 for a single token.
     [[nodiscard]] double decode_tokens_per_s() const noexcept {
         return tokens.size() < 2 || timings.decode_s <= 0 ? 0 : static_cast<double>(tokens.size() - 1) / timings.decode_s;
     }
 };
 
-/// How likely the model finds an answer.
+/// The probability of a given answer.
 struct score_result {
-    double logprob = 0;          ///< of the whole answer, its end included: the sum of logprobs
+    double logprob = 0;          ///< of the whole answer, the end-of-sequence token included: the sum of logprobs
     std::vector<token> tokens;   ///< of the answer, with the end-of-sequence token
-    std::vector<float> logprobs; ///< natural logarithm of each token's probability, given all before it
+    std::vector<float> logprobs; ///< natural log-probability of each token, given all tokens before it
 };
 
 }} // namespace pali::PALI_ABI
 
-// A rectangle in the pixels of an image.
+// Axis-aligned bounding box in image pixels.
 
 #include <ostream>
 
 namespace pali { inline namespace PALI_ABI {
 
-/// From (x0, y0), the top left corner, to (x1, y1), in pixels of the image: x from 0, its left edge, to its width; y from 0, its top, to
-/// its height.
+/// Bounding box from the top left corner (x0, y0) to the bottom right corner (x1, y1), in image pixels. x runs from 0 (left edge) to the
+/// image width, y from 0 (top edge) to the image height.
 struct box {
-    float x0 = 0, y0 = 0, x1 = 0, y1 = 0; ///< pixels
+    float x0 = 0; ///< left edge, in pixels
+    float y0 = 0; ///< top edge, in pixels
+    float x1 = 0; ///< right edge, in pixels
+    float y1 = 0; ///< bottom edge, in pixels
 
-    /// Pixels; below 0 where the corners are exchanged.
+    /// Width in pixels; negative if the corners are swapped.
     [[nodiscard]] float width() const noexcept { return x1 - x0; }
-    /// Pixels, as width().
+    /// Height in pixels; negative if the corners are swapped.
     [[nodiscard]] float height() const noexcept { return y1 - y0; }
-    /// Square pixels; 0 where a corner lies on the wrong side.
+    /// Area in square pixels; 0 if the corners are swapped on either axis.
     [[nodiscard]] float area() const noexcept { return std::max(width(), 0.f) * std::max(height(), 0.f); }
 
     friend bool operator==(const box&, const box&) = default;
-    /// "[x0, y0, x1, y1]"
+    /// Prints "[x0, y0, x1, y1]".
     friend std::ostream& operator<<(std::ostream& out, const box& b) {
         return out << '[' << b.x0 << ", " << b.y0 << ", " << b.x1 << ", " << b.y1 << ']';
     }
 };
 
-/// What two boxes share; of area() 0 where that is nothing.
+/// Intersection of two boxes; its area() is 0 if they do not overlap.
 [[nodiscard]] inline box intersection(const box& a, const box& b) noexcept {
     return {std::max(a.x0, b.x0), std::max(a.y0, b.y0), std::min(a.x1, b.x1), std::min(a.y1, b.y1)};
 }
 
-/// Intersection over union, 0 to 1; 0 where both are empty.
+/// Intersection over union (IoU), 0 to 1; 0 if both boxes are empty.
 [[nodiscard]] inline float iou(const box& a, const box& b) noexcept {
     const float shared = intersection(a, b).area(), all = a.area() + b.area() - shared;
     return all > 0 ? shared / all : 0;
@@ -4558,7 +4609,7 @@ struct box {
 
 }} // namespace pali::PALI_ABI
 
-// From the coordinates that a model says to pixels of the image.
+// Converts generated coordinates to image pixels.
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -4572,9 +4623,9 @@ inline void check_divisor(const char* what, int loc_divisor) {
 
 } // namespace object_detail
 
-/// The box that y0, x0, y1, x1, each 0 to 1023, mean in an image of width x height pixels: a coordinate over `loc_divisor`, times the
-/// side. 1024 is what Google's prompt guide, the Hugging Face Space and supervision divide by; 1023 what big_vision trains and evaluates
-/// with, where 1023 is the far edge. Throws `invalid_argument` for another divisor.
+/// Box in pixels for generated coordinates y0, x0, y1, x1 (0 to 1023) in an image of width x height pixels: coordinate / `loc_divisor` *
+/// side. Google's prompt guide, the Hugging Face Space and supervision divide by 1024; big_vision trains and evaluates with 1023, so that
+/// 1023 is the far edge. Throws `invalid_argument` for any other divisor.
 [[nodiscard]] inline box box_of(const std::array<std::uint16_t, 4>& loc, std::size_t width, std::size_t height, int loc_divisor = 1024) {
     object_detail::check_divisor("box_of", loc_divisor);
     const auto pixels = [&](std::uint16_t at, std::size_t side) {
@@ -4585,55 +4636,55 @@ inline void check_divisor(const char* what, int loc_divisor) {
 
 }} // namespace pali::PALI_ABI
 
-// How a mask is placed in an image.
+// Variants of mask placement in an image.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// How a decoded mask becomes pixels. Both ways are published, and differ by a pixel or two at the edges.
+/// How a decoded mask is converted to pixels. Both variants are published; they differ by a pixel or two at the edges.
 enum class mask_style {
-    hard, ///< big_vision's evaluator: corners cut to whole pixels, bilinear, 255 where the value is above 0, else 0
-    soft, ///< the Hugging Face Space: corners rounded (half to even), the mask as bytes, bicubic, values between 0 and 255
+    hard, ///< big_vision's evaluator: corners truncated to whole pixels, bilinear, thresholded at 0 to 0 or 255
+    soft, ///< the Hugging Face Space: corners rounded half to even, mask as bytes, bicubic, values 0 to 255
 };
 
 }} // namespace pali::PALI_ABI
 
-// Something that a model pointed at in an image.
+// An object detected in an image.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What `detect` and `segment` give.
+/// Result of `detect` and `segment`.
 struct object {
-    std::string label; ///< UTF-8; empty where the model gave none
-    float score = 0;   ///< 0 to 1: how sure the model was of box and label, see score_of()
-    pali::box box;     ///< pixels of the image
-    pali::mask mask{}; ///< of the size of the image; empty where there is none
+    std::string label; ///< UTF-8; empty if the model gave none
+    float score = 0;   ///< 0 to 1: confidence in box and label, see score_of()
+    pali::box box;     ///< in image pixels
+    pali::mask mask{}; ///< of the image's size; empty if there is none
 };
 
 using detection = object; ///< without a mask
-using segment = object;   ///< with one, unless the answer broke off before it
+using segment = object;   ///< with a mask, unless the answer ended before it
 
 }} // namespace pali::PALI_ABI
 
-// One object where a model said it twice.
+// Removes duplicate objects.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// When two objects are one.
+/// When two objects count as duplicates.
 struct merge_options {
-    float iou = 0.5f;       ///< their boxes' intersection over union is at least this; above 0, at most 1, which is equal boxes alone
-    bool same_label = true; ///< and their labels are equal
+    float iou = 0.5f;       ///< minimum intersection over union of their boxes; above 0, at most 1 (identical boxes only)
+    bool same_label = true; ///< their labels must be equal
 };
 
-/// Which of them are not duplicates, as rising indices: goes from the highest score down (the earlier of equals first) and leaves out what
-/// is one with an object kept before. Throws `invalid_argument` for an `iou` out of range.
+/// Indices of the objects that are not duplicates, in ascending order. Greedy: goes from the highest score down (the first one on ties) and
+/// drops duplicates of objects kept before. Throws `invalid_argument` if `iou` is out of range.
 [[nodiscard]] std::vector<std::size_t> distinct(std::span<const object> objects, const merge_options& options = {});
 
-/// Drops duplicates; what is `distinct` stays, in its order. Throws as it does.
+/// Removes duplicates; keeps the objects that distinct() selects, in their order. Throws as distinct() does.
 [[nodiscard]] std::vector<object> merge(std::vector<object> objects, const merge_options& options = {});
 
 }} // namespace pali::PALI_ABI
 
-// Body of merge.hpp.
+// Implementation of merge.hpp.
 
 #include <numeric>
 
@@ -4666,92 +4717,90 @@ PALI_INLINE std::vector<object> merge(std::vector<object> objects, const merge_o
 
 }} // namespace pali::PALI_ABI
 
-// Text to tokens and back: a tokenizer.model or tokenizer.json, and the tokens that are added on top.
+// Tokenizer: text to tokens and back, from tokenizer.model or tokenizer.json plus added tokens.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What an id contributes to a text.
+/// How an id is decoded.
 enum class piece_kind : std::uint8_t {
-    text,    ///< its own text, U+2581 standing for a space
-    byte,    ///< one byte of a character that has no piece of its own
-    unknown, ///< a sign that something could not be encoded
-    hidden,  ///< nothing: control pieces and special tokens, `<image>`, ids that name no piece
+    text,    ///< to its own text, with a space for U+2581
+    byte,    ///< to one byte of a character that has no piece of its own
+    unknown, ///< to a marker for unencodable text
+    hidden,  ///< to nothing: control pieces and special tokens, `<image>`, ids without a piece
 };
 
-/// The vocabulary of a checkpoint. Gives the ids that transformers' GemmaTokenizer gives, for every text that holds no reserved token.
+/// The vocabulary of a checkpoint. Produces the ids of transformers' GemmaTokenizer for every text without reserved tokens.
 ///
-/// "<bos>", "<eos>", "<pad>", "<unk>" and "<image>" are reserved: in a text they are split into letters and signs, as sentencepiece and the
-/// original code do; transformers would make them special. So no prompt can forge an image or end itself. The `<mask>` that GemmaTokenizer
-/// adds to a tokenizer.model without one is not added.
-/// `<loc0000>` ... and `<seg000>` ... are one token each, as is every other added token, special or not, wherever it stands and its flags
-/// (`single_word`, `lstrip`, `rstrip`, `normalized`) allow.
+/// "<bos>", "<eos>", "<pad>", "<unk>" and "<image>" are reserved: in a text they are encoded as ordinary characters, as in sentencepiece
+/// and the original code, so no prompt can forge an image or end itself. transformers would make them special tokens. GemmaTokenizer adds
+/// `<mask>` to a tokenizer.model that lacks it; this class does not. `<loc0000>` ... and `<seg000>` ... are one token each, as is every
+/// other added token, special or not, wherever its flags (`single_word`, `lstrip`, `rstrip`, `normalized`) allow a match.
 ///
-/// Const members may be called from many threads at once. Prints nothing.
+/// Const members are thread-safe. Prints nothing.
 class tokenizer {
 public:
-    /// Opens a folder or one file of it. A folder has `tokenizer.model`, or `tokenizer.json` as transformers saves it. Added tokens come
-    /// from `added_tokens.json` and from tokenizer.json, also next to a tokenizer.model; of that tokenizer.json nothing else is read then.
-    /// Without a tokenizer.model, tokenizer_config.json and special_tokens_map.json may name BOS, EOS and padding. `image` is the id of
-    /// `<image>` (config.json's image_token_index), used when no file of the vocabulary names that piece; a piece or added token that has
-    /// this id is not used then.
+    /// Opens a folder or a single vocabulary file. A folder has `tokenizer.model`, or `tokenizer.json` as saved by transformers. Added
+    /// tokens come from `added_tokens.json` and tokenizer.json; next to a tokenizer.model, nothing else of tokenizer.json is read. Without
+    /// a tokenizer.model, tokenizer_config.json and special_tokens_map.json may name BOS, EOS and padding. `image` is the id of `<image>`
+    /// (image_token_index in config.json). It is used if no vocabulary file names `<image>`, and replaces any piece or added token that has
+    /// this id.
     ///
-    /// Throws errc::cannot_open; errc::malformed_tokenizer for a file that contradicts its format or another file; errc::unsupported_format
-    /// for a vocabulary that is not of Gemma's kind; errc::invalid_argument for an `image` below 0; errc::missing_token when it has no
-    /// beginning or end piece, or none for a newline. For Gemma's vocabulary: tokenizer.model takes 0.05 s and the first encode() up to 0.1
-    /// s more, for what a thread prepares from here on; tokenizer.json takes 0.5 s.
+    /// Throws errc::cannot_open; errc::malformed_tokenizer if a file violates its format or contradicts another file;
+    /// errc::unsupported_format if the vocabulary is not of Gemma's kind; errc::invalid_argument if `image` is negative;
+    /// errc::missing_token if BOS, EOS or the newline piece is missing. Cost for Gemma's vocabulary: tokenizer.model takes 0.05 s, and the
+    /// first encode() up to 0.1 s more while it waits for a background thread started here; tokenizer.json takes 0.5 s.
     explicit tokenizer(const std::filesystem::path& path, std::optional<token> image = std::nullopt);
     ~tokenizer();
-    /// What is moved from can only be destroyed or assigned to.
+    /// A moved-from tokenizer can only be destroyed or assigned to.
     tokenizer(tokenizer&&) noexcept;
-    /// The same.
+    /// A moved-from tokenizer can only be destroyed or assigned to.
     tokenizer& operator=(tokenizer&&) noexcept;
 
-    /// Tokens of a text, without BOS or EOS; n log n in its length. Bytes that are no UTF-8 are read as U+FFFD. Throws errc::invalid_prompt
-    /// for a text of 700 MB and more or one that sentencepiece cannot take, and errc::malformed_tokenizer for a vocabulary that
-    /// sentencepiece refuses.
+    /// Encodes a text, without BOS or EOS; O(n log n). Invalid UTF-8 is read as U+FFFD. Throws errc::invalid_prompt for a text over 715 MB
+    /// (2^31 / 3 bytes) or one that sentencepiece rejects; errc::malformed_tokenizer if sentencepiece rejects the vocabulary.
     [[nodiscard]] std::vector<token> encode(std::string_view text) const;
 
-    /// The text of tokens: leading spaces kept, hidden ids (special tokens) left out, runs of byte pieces that form no character as U+FFFD.
+    /// Decodes tokens: keeps leading spaces, omits hidden ids (special tokens), and replaces byte pieces that form no character by U+FFFD.
     [[nodiscard]] std::string decode(std::span<const token> ids) const;
 
-    /// The piece as the vocabulary writes it (U+2581 for a space, <0x41> for a byte); empty for an id that names none.
+    /// The piece as written in the vocabulary (U+2581 for a space, <0x41> for a byte); empty if the id has none.
     [[nodiscard]] std::string_view piece(token id) const noexcept;
 
-    /// What an id contributes to a text.
+    /// How an id is decoded.
     [[nodiscard]] piece_kind kind(token id) const noexcept;
 
-    /// The byte of a piece of kind byte; 0 for others.
+    /// The byte of a byte piece; 0 for other ids.
     [[nodiscard]] unsigned char byte(token id) const noexcept;
 
-    /// What an unknown piece is decoded to: " \u2047 " in Gemma's vocabulary.
+    /// Text that an unknown piece decodes to: " \u2047 " in Gemma's vocabulary.
     [[nodiscard]] std::string_view unknown_text() const noexcept;
 
-    /// The id of a piece, written as `piece` gives it.
+    /// The id of a piece, written as piece() returns it.
     [[nodiscard]] std::optional<token> id(std::string_view piece) const;
 
-    /// The smallest id from `first` on that names a piece.
+    /// The smallest id >= `first` that has a piece.
     [[nodiscard]] std::optional<token> next_id(token first) const noexcept;
 
-    /// One more than the largest id that names a piece. A model's table may have more rows.
+    /// One past the largest id that has a piece. The embedding table of a model may have more rows.
     [[nodiscard]] std::size_t size() const noexcept;
 
-    [[nodiscard]] token bos() const noexcept;     ///< begins the prompt
+    [[nodiscard]] token bos() const noexcept;     ///< starts the prompt
     [[nodiscard]] token eos() const noexcept;     ///< ends the answer
     [[nodiscard]] token newline() const noexcept; ///< ends the prompt
 
-    /// Fills up a batch. Throws errc::missing_token when nothing names it: pali itself needs none.
+    /// The padding token. Throws errc::missing_token if the vocabulary names none: pali itself needs none.
     [[nodiscard]] token pad() const;
 
-    /// Stands for one patch of an image. Throws errc::missing_token when nothing names it.
+    /// The placeholder for one image patch. Throws errc::missing_token if the vocabulary names none.
     [[nodiscard]] token image() const;
 
-    /// The id of `<loc0000>` ... `<loc1023>`; none where the vocabulary has no such piece.
+    /// The id of `<loc0000>` ... `<loc1023>`; empty if the vocabulary lacks the piece.
     [[nodiscard]] std::optional<token> loc(std::size_t i) const noexcept;
-    /// The id of `<seg000>` ... `<seg127>`.
+    /// The id of `<seg000>` ... `<seg127>`; empty if the vocabulary lacks the piece.
     [[nodiscard]] std::optional<token> seg(std::size_t i) const noexcept;
-    /// The number in a `<loc....>` piece; none for other ids.
+    /// The number in a `<loc....>` piece; empty for other ids.
     [[nodiscard]] std::optional<std::size_t> loc_number(token id) const noexcept;
-    /// The number in a `<seg...>` piece; none for other ids.
+    /// The number in a `<seg...>` piece; empty for other ids.
     [[nodiscard]] std::optional<std::size_t> seg_number(token id) const noexcept;
 
 private:
@@ -4759,7 +4808,7 @@ private:
     std::unique_ptr<parts> m_parts;
 };
 
-/// Appends a piece of kind text as it reads: U+2581 becomes a space.
+/// Appends a text piece as decoded: U+2581 becomes a space.
 inline void append_piece(std::string& out, std::string_view piece) {
     constexpr std::string_view space = "\xE2\x96\x81";
     for (std::size_t at; (at = piece.find(space)) != std::string_view::npos; piece.remove_prefix(at + space.size())) {
@@ -4771,18 +4820,18 @@ inline void append_piece(std::string& out, std::string_view piece) {
 
 }} // namespace pali::PALI_ABI
 
-// Where characters end: UTF-8 as sentencepiece judges it, so that streamed text is the text it would give.
+// UTF-8 decoding by the rules of sentencepiece, so that streamed text equals its text.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What a text begins with.
+/// The first character of a text.
 struct utf8_character {
-    std::size_t length = 0; ///< bytes of the character, 1 to 4; 0 when it is not valid or not whole
-    bool cut_off = false;   ///< not whole, and more bytes could make it valid
-    char32_t code = 0;      ///< its number in Unicode; 0 where `length` is 0
+    std::size_t length = 0; ///< bytes of the character, 1 to 4; 0 if it is invalid or incomplete
+    bool cut_off = false;   ///< incomplete: more bytes could make it valid
+    char32_t code = 0;      ///< code point; 0 if `length` is 0
 };
 
-/// Looks at the first character of `text`. Overlong forms, surrogates and numbers over 10FFFF are not valid.
+/// Decodes the first character of `text`. Overlong forms, surrogates and code points above 10FFFF are invalid.
 [[nodiscard]] inline utf8_character first_character(std::string_view text) noexcept {
     if (text.empty()) return {};
     const auto byte = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i])); };
@@ -4795,7 +4844,7 @@ struct utf8_character {
         if (i == text.size()) return {.cut_off = true};
         if ((byte(i) & 0xc0) != 0x80) return {};
         code = code << 6 | (byte(i) & 0x3f);
-        // The second byte decides: shorter forms exist below these, surrogates and the end of Unicode lie above.
+        // The second byte decides: smaller values are overlong forms, larger ones are surrogates or beyond the end of Unicode.
         if (i == 1 && ((lead == 0xe0 && code < 0x20) || (lead == 0xf0 && code < 0x10) || (lead == 0xed && code > 0x35f) ||
                        (lead == 0xf4 && code > 0x10f)))
             return {};
@@ -4803,7 +4852,7 @@ struct utf8_character {
     return {.length = length, .code = code};
 }
 
-/// Whether all of `text` is whole, valid characters.
+/// Whether `text` is valid UTF-8 with no incomplete character.
 [[nodiscard]] inline bool is_utf8(std::string_view text) noexcept {
     while (!text.empty()) {
         const std::size_t length = first_character(text).length;
@@ -4813,11 +4862,11 @@ struct utf8_character {
     return true;
 }
 
-/// What stands for bytes that are no character: U+FFFD.
+/// U+FFFD, the replacement for invalid bytes.
 inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
 
-/// Appends the characters of `bytes`, U+FFFD for each byte that belongs to none. Returns how many bytes were used: all of them if `whole`,
-/// else all but those of a character that is cut off at the end.
+/// Appends the characters of `bytes`, with U+FFFD for each byte that belongs to none. Returns the number of bytes consumed: all if
+/// `whole`, otherwise all but those of an incomplete character at the end.
 inline std::size_t append_characters(std::string& out, std::string_view bytes, bool whole) {
     std::string_view rest = bytes;
     while (!rest.empty()) {
@@ -4832,14 +4881,14 @@ inline std::size_t append_characters(std::string& out, std::string_view bytes, b
 
 }} // namespace pali::PALI_ABI
 
-// What belongs to a word and what is white space, for added tokens with the flags single_word, lstrip and rstrip. The table of words was printed by
-// tests/golden/tokenizer_json.py --words (tokenizers 0.23.3).
+// Unicode character classes (word characters, white space) for added tokens with the flags single_word, lstrip and rstrip. The table of
+// word characters was printed by tests/golden/tokenizer_json.py --words (tokenizers 0.23.3).
 
 #include <iterator>
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// Code points from `first` to `last`.
+/// Inclusive range of code points.
 struct code_range {
     char32_t first, last;
 };
@@ -4974,32 +5023,32 @@ inline constexpr code_range word_characters[] = {
 /// \s of Unicode regular expressions.
 inline constexpr code_range white_space[] = {{0x09, 0x0d}, {0x20, 0x20}, {0x85, 0x85}, {0xa0, 0xa0}, {0x1680, 0x1680}, {0x2000, 0x200a}, {0x2028, 0x2029}, {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}};
 
-/// Whether a sorted table of ranges contains a character.
+/// Whether a sorted table of ranges contains the character.
 template <std::size_t N>
 [[nodiscard]] bool is_in(const code_range (&table)[N], const utf8_character& c) noexcept {
     const auto after = std::upper_bound(std::begin(table), std::end(table), c.code, [](char32_t code, const code_range& range) { return code < range.first; });
     return c.length > 0 && after != std::begin(table) && c.code <= std::prev(after)->last;
 }
 
-/// The last character of a valid UTF-8 text; of length 0 where the text is empty.
+/// The last character of a valid UTF-8 text; has length 0 if the text is empty.
 [[nodiscard]] inline utf8_character last_character(std::string_view text) noexcept {
     std::size_t at = text.size();
     while (at > 0 && (static_cast<unsigned char>(text[--at]) & 0xc0) == 0x80) {}
     return first_character(text.substr(at));
 }
 
-/// Whether a text begins with a character of a word.
+/// Whether a text begins with a word character.
 [[nodiscard]] inline bool begins_with_word(std::string_view text) noexcept { return is_in(word_characters, first_character(text)); }
-/// Whether a text ends with one.
+/// Whether a text ends with a word character.
 [[nodiscard]] inline bool ends_with_word(std::string_view text) noexcept { return is_in(word_characters, last_character(text)); }
 
-/// Bytes of white space at the beginning.
+/// Number of bytes of leading white space.
 [[nodiscard]] inline std::size_t white_space_at_begin(std::string_view text) noexcept {
     std::size_t bytes = 0;
     for (utf8_character c; is_in(white_space, c = first_character(text.substr(bytes)));) bytes += c.length;
     return bytes;
 }
-/// Bytes of white space at the end.
+/// Number of bytes of trailing white space.
 [[nodiscard]] inline std::size_t white_space_at_end(std::string_view text) noexcept {
     const std::size_t all = text.size();
     for (utf8_character c; is_in(white_space, c = last_character(text));) text.remove_suffix(c.length);
@@ -5008,28 +5057,28 @@ template <std::size_t N>
 
 }}} // namespace pali::detail
 
-// Tokens that are cut out of a text before it is encoded, and added_tokens.json, one source of them: {"<image>": 257152}. Included by
-// bodies only.
+// Added tokens, which are cut out of a text before it is encoded, and the parser of added_tokens.json, e.g. {"<image>": 257152}.
+// Implementation header.
 
 #include <map>
 #include <unordered_map>
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// A token and how it is matched; the flags are those of transformers' AddedToken.
+/// An added token and its matching rules; the flags are those of transformers' AddedToken.
 struct added_token {
     std::string text;
     token id = 0;
-    bool special = false;     ///< left out of decoded text
-    bool normalized = false;  ///< matched after spaces became U+2581
-    bool single_word = false; ///< only between characters that belong to no word
-    bool lstrip = false;      ///< takes the white space before it
-    bool rstrip = false;      ///< takes the white space after it
+    bool special = false;     ///< omitted from decoded text
+    bool normalized = false;  ///< matched after spaces are replaced by U+2581
+    bool single_word = false; ///< matched only between non-word characters
+    bool lstrip = false;      ///< absorbs the white space before it
+    bool rstrip = false;      ///< absorbs the white space after it
 };
 
-/// Reads the contents of added_tokens.json. Throws errc::malformed_tokenizer with `file` and what is wrong.
+/// Parses the contents of added_tokens.json. Throws errc::malformed_tokenizer with `file` and the reason.
 [[nodiscard]] PALI_INLINE std::vector<added_token> read_added_tokens(std::string_view contents, const std::string& file) {
-    const auto fail = [&](const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": ", what}); };
+    const auto fail = [&](error_text&& what) { throw error(errc::malformed_tokenizer, {file, ": ", std::move(what).str()}); };
     const nlohmann::json document = parse_strict_json(contents, fail);
     if (!document.is_object()) fail({"is ", describe_json(document), "; one object is needed, with an id for each text"});
     std::vector<added_token> tokens;
@@ -5046,11 +5095,11 @@ struct added_token {
     return tokens;
 }
 
-/// Finds added tokens in a text: the leftmost match, and of those that begin there the longest. A trie, with the edges in one hash table.
+/// Finds added tokens in a text, leftmost-longest. A trie whose edges are in one hash table.
 class added_token_finder {
 public:
-    /// Of two equal texts the later counts (in transformers it is random which). `text` is what is searched for: that of the token, or as
-    /// it is after normalization.
+    /// Adds a token. `text` is the pattern: the token's text, possibly normalized. Of two equal patterns the last one wins (in transformers
+    /// the choice is random).
     void add(std::string_view text, const added_token& one) {
         std::uint32_t node = 0;
         for (const char c : text) {
@@ -5063,10 +5112,10 @@ public:
         m_begins[static_cast<unsigned char>(text.front())] = true;
     }
 
-    /// Calls `on_text(part)` and `on_token(id)` for what the text consists of, in order. The text is valid UTF-8.
+    /// Calls `on_text(part)` and `on_token(id)` for the parts of the text, in order. The text must be valid UTF-8.
     template <class On_text, class On_token>
     void split(std::string_view text, On_text&& on_text, On_token&& on_token) const {
-        std::size_t begin = 0; // of the text that is not yet reported
+        std::size_t begin = 0; // start of the text not reported yet
         for (std::size_t at = 0; at < text.size();) {
             const auto [length, one] = longest_at(text.substr(at));
             if (length == 0) {
@@ -5079,8 +5128,8 @@ public:
             if (one->lstrip) first = std::max(begin, first - white_space_at_end(text.substr(0, first)));
             if (one->rstrip) last += white_space_at_begin(text.substr(last));
             if (begin < first) on_text(text.substr(begin, first - begin));
-            if (first < last) on_token(one->id); // empty where an earlier token took the white space that this one is
-            begin = last;                        // a token that begins within the white space is found all the same, as in transformers
+            if (first < last) on_token(one->id); // false if an earlier token has absorbed this white-space token
+            begin = last;                        // still finds a token that starts within the absorbed white space, as in transformers
         }
         if (begin < text.size()) on_text(text.substr(begin));
     }
@@ -5110,35 +5159,36 @@ private:
     }
 
     std::unordered_map<std::uint64_t, std::uint32_t> m_edges;
-    std::vector<std::uint32_t> m_tokens = {nothing}; // of each node, an index into m_added
+    std::vector<std::uint32_t> m_tokens = {nothing}; // per node, an index into m_added
     std::vector<added_token> m_added;
     std::vector<bool> m_begins = std::vector<bool>(256); // first bytes of all tokens
 };
 
 }}} // namespace pali::PALI_ABI::detail
 
-// The table of pieces that tokenizer.model and tokenizer.json are read into. Included by bodies only.
+// Vocabulary table, filled from tokenizer.model or tokenizer.json. Implementation header.
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// Kinds of pieces, numbered as in sentencepiece_model.proto.
+/// Piece types, numbered as in sentencepiece_model.proto.
 enum class piece_type : std::uint64_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
 
 /// One entry of the vocabulary.
 struct model_piece {
     std::string_view text;
-    float score = 0; // of sentencepiece; 0 in a tokenizer.json, which has none
+    float score = 0; // of sentencepiece; 0 for a tokenizer.json, which has none
     piece_type type = piece_type::normal;
 };
 
-/// Pieces, indexed by id, and a hash table from text to id. The texts are views into memory of the owner. Names of the tokens with a role
-/// are those that a tokenizer.model has by default.
+/// Pieces indexed by id, and a hash table from text to id. The texts are views into memory of the owner. The names of BOS, EOS and padding
+/// default to those of sentencepiece.
 struct vocabulary {
     std::vector<model_piece> pieces;
     std::string_view unk_surface = " \xE2\x81\x87 ", bos = "<s>", eos = "</s>", pad = "<pad>";
-    /// Of the hash table: open addressing, at most half full. The bytes of short texts are in it, so most lookups read no other memory.
+    /// Hash table slot. Open addressing, load factor at most 1/2. The slot holds the first bytes of the text, so most lookups touch no
+    /// other memory.
     struct place {
-        std::uint32_t number = 0;    // the id plus 1; 0: free
+        std::uint32_t number = 0;    // id + 1; 0: free
         std::uint32_t tag = 0;       // 24 bits of the hash, and the length up to 255
         std::uint64_t beginning = 0; // the first 8 bytes
         [[nodiscard]] bool operator==(const place& other) const noexcept { return tag == other.tag && beginning == other.beginning; }
@@ -5150,7 +5200,7 @@ struct vocabulary {
         const std::uint32_t number = slot_of(text).found->number;
         return number == 0 ? std::nullopt : std::optional<std::size_t>(number - 1);
     }
-    /// Makes a piece known; false if its text is already known.
+    /// Adds a piece to the hash table; false if its text is already there.
     bool insert(std::size_t id) {
         const slot free = slot_of(pieces[id].text);
         if (free.found->number != 0) return false;
@@ -5159,17 +5209,17 @@ struct vocabulary {
         at.number = static_cast<std::uint32_t>(id + 1);
         return true;
     }
-    /// Replaces one piece by another, whose text is not known.
+    /// Replaces a piece by one whose text is not in the table.
     void rename(std::size_t id, const model_piece& piece) {
         pieces[id] = piece;
         for (place& at : places)
-            if (at.number == id + 1) at.tag = 0, at.beginning = ~std::uint64_t{0}; // no text is this: pieces are UTF-8
+            if (at.number == id + 1) at.tag = 0, at.beginning = ~std::uint64_t{0}; // matches no text: pieces are UTF-8
         insert(id);
     }
 
 private:
     struct slot {
-        const place* found; // of the text, or free
+        const place* found; // slot of the text, or a free one
         place wanted;
     };
     [[nodiscard]] slot slot_of(std::string_view text) const noexcept {
@@ -5191,12 +5241,12 @@ private:
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-/// Pieces are non-empty, short, valid UTF-8 without zero bytes, and no two are equal. Fills `places`. Throws errc::malformed_tokenizer with
-/// `file`.
+/// Checks that pieces are non-empty, short, valid UTF-8 without zero bytes, and distinct. Fills `places`. Throws errc::malformed_tokenizer
+/// with `file`.
 PALI_INLINE void check_pieces(vocabulary& words, const std::string& file) {
-    constexpr std::size_t longest = 1024; // the longest piece of Gemma has 93 bytes
-    const auto fail = [&](std::size_t i, const error_text& what) {
-        throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", what});
+    constexpr std::size_t longest = 1024; // Gemma's longest piece has 93 bytes
+    const auto fail = [&](std::size_t i, error_text&& what) {
+        throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", std::move(what).str()});
     };
     words.places.assign(std::bit_ceil(words.pieces.size() * 2 + 2), {}); // 2: rename() may insert one more
     for (std::size_t i = 0; i < words.pieces.size(); ++i) {
@@ -5211,23 +5261,23 @@ PALI_INLINE void check_pieces(vocabulary& words, const std::string& file) {
 
 }}} // namespace pali::PALI_ABI::detail
 
-// Byte-pair encoding as transformers runs it: the pair of the lowest rank is merged first. Included by bodies only.
+// Byte-pair encoding (BPE) as in transformers: the pair of the lowest rank is merged first. Implementation header.
 
 #include <queue>
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// Two pieces and the piece that they are merged into, by id.
+/// A BPE merge: ids of the two pieces and of the result.
 struct piece_merge {
     std::uint32_t left = 0, right = 0, result = 0;
 };
 
-/// The merges of a tokenizer.json: a hash table from two ids to the rank and the id of the result. 16 bytes an entry, at most two thirds
-/// full.
+/// Merges of a tokenizer.json: an open-addressing hash table from a pair of ids to the rank and the merge. 16 bytes per entry, load factor
+/// at most 2/3.
 class merge_table {
 public:
     merge_table() = default;
-    /// The ranks are the positions in the list; of two equal pairs the later counts, as in transformers.
+    /// The rank is the position in the list. Of two equal pairs the last one wins, as in transformers.
     explicit merge_table(const std::vector<piece_merge>& merges) : m_entries(std::bit_ceil(merges.size() + merges.size() / 2 + 1)) {
         for (std::size_t rank = 0; rank < merges.size(); ++rank) {
             entry& e = m_entries[place_of(merges[rank].left, merges[rank].right)];
@@ -5239,7 +5289,7 @@ public:
         piece_merge merge;
         std::uint32_t rank = 0; // 0: free
     };
-    /// The entry of a pair; its rank is 0 where the pair is not merged.
+    /// The entry of a pair; its rank is 0 if the pair cannot be merged.
     [[nodiscard]] const entry& find(std::uint32_t left, std::uint32_t right) const noexcept { return m_entries[place_of(left, right)]; }
 
 private:
@@ -5254,10 +5304,10 @@ private:
     std::vector<entry> m_entries = std::vector<entry>(1);
 };
 
-/// Merges the characters of a text into pieces. O(n log n): a heap of the pairs that may be merged, over a linked list of symbols.
+/// Merges the characters of a text into pieces. O(n log n): a heap of candidate pairs over a linked list of symbols.
 ///
-/// Without a table of merges every pair whose joined text is a piece may be merged, ranked by the id of that piece and then by the length
-/// of the left part: that is the list transformers derives from a tokenizer.model. Control pieces are never formed. Refers to its
+/// Without a merge table, a pair can be merged if its concatenation is a piece. The rank is the id of that piece, then the length of the
+/// left part: the same list that transformers derives from a tokenizer.model. Control pieces are never formed. Keeps references to its
 /// arguments.
 class piece_merger {
 public:
@@ -5271,7 +5321,7 @@ public:
         }
     }
 
-    /// Appends the ids of a text that is valid UTF-8, with U+2581 for spaces. Shorter than 2^31 bytes.
+    /// Appends the ids of `text`: valid UTF-8, U+2581 for spaces, shorter than 2^31 bytes.
     void encode(std::string_view text, std::vector<token>& out) const {
         std::vector<symbol> symbols = characters_of(text);
         const auto candidates = [](const candidate& a, const candidate& b) { return a.rank != b.rank ? a.rank > b.rank : a.at > b.at; };
@@ -5285,9 +5335,9 @@ public:
             const candidate best = heap.top();
             heap.pop();
             symbol& left = symbols[best.at];
-            if (left.id == none || left.next == none) continue; // merged meanwhile, or the last
+            if (left.id == none || left.next == none) continue; // stale: already merged, or the last symbol
             symbol& right = symbols[left.next];
-            if (const auto now = find(left.id, right.id, joined); !now || now->id != best.id) continue; // another pair stands there now
+            if (const auto now = find(left.id, right.id, joined); !now || now->id != best.id) continue; // stale: another pair is here now
             left.id = best.id;
             left.next = right.next;
             right.id = none;
@@ -5308,14 +5358,15 @@ private:
     };
     struct candidate {
         std::uint64_t rank = 0;
-        std::uint32_t at = 0, id = 0; // of the left symbol; of the result
+        std::uint32_t at = 0, id = 0; // position of the left symbol; id of the result
     };
     struct ranked {
         std::uint64_t rank = 0;
         std::uint32_t id = 0;
     };
 
-    /// One symbol a character; bytes for a character that is no piece; one unknown piece for a run of what is not even that.
+    /// One symbol per character. A character without a piece becomes byte pieces; a run of characters without those becomes one unknown
+    /// piece.
     [[nodiscard]] std::vector<symbol> characters_of(std::string_view text) const {
         std::vector<symbol> symbols;
         symbols.reserve(text.size());
@@ -5324,7 +5375,7 @@ private:
             if (at > 0) symbols.back().next = at;
             symbols.push_back({id, at > 0 ? at - 1 : none, none});
         };
-        bool unknown = false; // a run of unknown characters is not yet written: as in transformers it follows byte pieces within the run
+        bool unknown = false; // a pending run of unknown characters; as in transformers, written after byte pieces within the run
         for (std::size_t at = 0; at < text.size();) {
             const std::string_view character = text.substr(at, std::max<std::size_t>(first_character(text.substr(at)).length, 1));
             at += character.size();
@@ -5364,34 +5415,34 @@ private:
     const vocabulary& m_words;
     const merge_table* m_merges;
     std::uint32_t m_unknown;
-    std::vector<std::uint32_t> m_bytes = std::vector<std::uint32_t>(256); // ids of byte pieces
+    std::vector<std::uint32_t> m_bytes = std::vector<std::uint32_t>(256); // ids of the byte pieces
 };
 
 }}} // namespace pali::PALI_ABI::detail
 
-// The protobuf inside tokenizer.model, read and checked before sentencepiece sees it: sentencepiece trusts the file, and logs to standard
-// error. Included by bodies only.
+// Parser for tokenizer.model (protobuf). Validates the file before sentencepiece sees it, because sentencepiece trusts it and logs to
+// standard error. Implementation header.
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// The parts of a ModelProto that matter to a vocabulary of Gemma's kind; views into the bytes that were read. The initial values are those
-/// of sentencepiece_model.proto.
+/// The fields of a ModelProto that matter for a Gemma-style vocabulary; views into the parsed bytes. Defaults as in
+/// sentencepiece_model.proto.
 struct sentencepiece_model : vocabulary {
     std::uint64_t model_type = 1;
     bool byte_fallback = false, whitespace_as_suffix = false;
     bool charsmap = false, dummy_prefix = true, remove_extra_whitespaces = true, escape_whitespaces = true, denormalizer = false;
 };
 
-/// Fields of a protobuf message, one after the other.
+/// Iterates over the fields of a protobuf message.
 class protobuf_reader {
 public:
     protobuf_reader(std::string_view bytes, const std::string& file) : m_rest(bytes), m_file(file) {}
 
-    std::uint64_t number = 0;  ///< of the field
-    std::uint64_t value = 0;   ///< of a varint or fixed field
-    std::string_view contents; ///< of a field with a length
+    std::uint64_t number = 0;  ///< field number
+    std::uint64_t value = 0;   ///< value of a varint or fixed-size field
+    std::string_view contents; ///< contents of a length-delimited field
 
-    /// Reads the next field; false at the end. Throws errc::malformed_tokenizer.
+    /// Advances to the next field; false at the end. Throws errc::malformed_tokenizer.
     bool next() {
         if (m_rest.empty()) return false;
         const std::uint64_t tag = varint();
@@ -5428,9 +5479,9 @@ public:
     float as_float() const { return expect(5), std::bit_cast<float>(static_cast<std::uint32_t>(value)); }
     std::string_view as_bytes() const { return expect(2), contents; }
 
-    [[noreturn]] void fail(const error_text& what) const {
+    [[noreturn]] void fail(error_text&& what) const {
         throw error(errc::malformed_tokenizer,
-                    {m_file, ": is no sentencepiece model: ", what, "; is it complete, and no pointer of git LFS?"});
+                    {m_file, ": is no sentencepiece model: ", std::move(what).str(), "; is it complete, and no pointer of git LFS?"});
     }
 
 private:
@@ -5463,9 +5514,9 @@ private:
     std::uint64_t m_wire = 0;
 };
 
-/// Checks what sentencepiece trusts: see check_pieces; besides, the byte pieces are complete or absent.
+/// Checks what sentencepiece trusts: check_pieces(), and byte pieces must be complete or absent.
 PALI_INLINE void check_model_pieces(sentencepiece_model& model, const std::string& file) {
-    const auto fail = [&](const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": ", what}); };
+    const auto fail = [&](error_text&& what) { throw error(errc::malformed_tokenizer, {file, ": ", std::move(what).str()}); };
     if (model.pieces.empty()) fail("holds no pieces; it is no sentencepiece model");
     for (std::size_t i = 0; i < model.pieces.size(); ++i) {
         const model_piece& p = model.pieces[i];
@@ -5486,10 +5537,11 @@ PALI_INLINE void check_model_pieces(sentencepiece_model& model, const std::strin
             {"has ", bytes, " pieces for bytes; ", model.byte_fallback ? "256 are needed" : "none is allowed, since byte_fallback is off"});
 }
 
-/// Only what transformers' GemmaTokenizer runs: byte-pair merges over the text as it is.
+/// Accepts only what transformers' GemmaTokenizer implements: byte-pair merges over unmodified text.
 PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string& file) {
-    const auto refuse = [&](const error_text& what) {
-        throw error(errc::unsupported_format, {file, ": ", what, "; vocabularies of Gemma's kind are read: BPE over the text as it is"});
+    const auto refuse = [&](error_text&& what) {
+        throw error(errc::unsupported_format,
+                    {file, ": ", std::move(what).str(), "; vocabularies of Gemma's kind are read: BPE over the text as it is"});
     };
     if (model.model_type != 2) refuse({"model_type is ", model.model_type, ", and 2 (BPE) is needed"});
     if (model.charsmap || model.denormalizer) refuse("it rewrites characters (precompiled_charsmap)");
@@ -5499,10 +5551,11 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
     if (model.whitespace_as_suffix) refuse("it writes spaces after words (treat_whitespace_as_suffix)");
 }
 
-/// Reads and checks a whole file. The result refers to `bytes`. Throws errc::malformed_tokenizer or errc::unsupported_format, with `file`.
+/// Parses and checks a complete file. The result refers to `bytes`. Throws errc::malformed_tokenizer or errc::unsupported_format, with
+/// `file`.
 [[nodiscard]] PALI_INLINE sentencepiece_model read_sentencepiece_model(std::string_view bytes, const std::string& file) {
     sentencepiece_model model;
-    model.pieces.reserve(bytes.size() / 16); // about the bytes of one of Gemma's
+    model.pieces.reserve(bytes.size() / 16); // approximate bytes per piece in Gemma's file
     for (protobuf_reader top(bytes, file); top.next();) {
         if (top.number == 1) {
             model_piece piece;
@@ -5513,7 +5566,8 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
             }
             if (piece.text.empty())
                 throw error(errc::malformed_tokenizer,
-                            {file, ": piece ", model.pieces.size(), " is empty"}); // here: two bytes of the file may be one
+                            {file, ": piece ", model.pieces.size(),
+                             " is empty"}); // checked here because an empty piece takes only two bytes of the file
             model.pieces.push_back(piece);
         } else if (top.number == 2) {
             for (protobuf_reader field(top.as_bytes(), file); field.next();) {
@@ -5543,7 +5597,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
     return model;
 }
 
-/// The model as a file of its own: what was checked and nothing else, no self-test data (which sentencepiece would log).
+/// Serializes the model with the validated fields only. Drops self-test data, which sentencepiece would log.
 [[nodiscard]] PALI_INLINE std::string write_sentencepiece_model(const sentencepiece_model& model) {
     const auto varint = [](std::string& out, std::uint64_t value) {
         for (; value >= 0x80; value >>= 7) out += static_cast<char>((value & 0x7f) | 0x80);
@@ -5580,7 +5634,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
 
 }}} // namespace pali::PALI_ABI::detail
 
-// sentencepiece, which encodes with a tokenizer.model wherever it gives the ids of transformers. Included by bodies only.
+// Encodes with sentencepiece where its ids are known to equal those of transformers. Implementation header.
 
 #include <sentencepiece_processor.h>
 
@@ -5590,27 +5644,33 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// Prepares sentencepiece's own tables on a thread: Gemma's take a tenth of a second, and no text is encoded before an image was seen.
+/// Builds sentencepiece's tables on a background thread: Gemma's take 0.1 s, and the image is usually processed before any text is encoded.
 class sentencepiece_encoder {
 public:
     /// `model` and `file` (for messages) must outlive the encoder.
     sentencepiece_encoder(const sentencepiece_model& model, const std::string& file)
         : m_file(file), m_usable(gives_ids_of_transformers(model)) {
-        m_loading = std::jthread([this, &model] {
+        m_loading = std::thread([this, &model] {
             try {
                 if (const auto status = m_processor.LoadFromSerializedProto(write_sentencepiece_model(model)); !status.ok())
                     m_refusal = status.ToString();
             } catch (const std::bad_alloc&) {
                 m_out_of_memory = true;
-            } catch (const std::exception& e) { // from its search tree, among others
+            } catch (const std::exception& e) { // from its trie, for example
                 m_refusal = e.what();
             }
         });
     }
 
-    /// Appends the ids of a text with U+2581 for spaces, or returns false: where they could differ from those of transformers, since
-    /// sentencepiece takes the longest piece of several spaces first and never forms a byte piece; and for long texts, on which
-    /// piece_merger is twice as fast. Waits for the thread. Throws errc::malformed_tokenizer, errc::invalid_prompt, std::bad_alloc.
+    ~sentencepiece_encoder() {
+        if (m_loading.joinable()) m_loading.join();
+    }
+    sentencepiece_encoder(const sentencepiece_encoder&) = delete;
+    sentencepiece_encoder& operator=(const sentencepiece_encoder&) = delete;
+
+    /// Appends the ids of a text with U+2581 for spaces. Returns false if the ids may differ from those of transformers (sentencepiece
+    /// prefers the longest piece of several spaces and never forms a byte piece), and for long texts, on which piece_merger is twice as
+    /// fast. Waits for the thread. Throws errc::malformed_tokenizer, errc::invalid_prompt, std::bad_alloc.
     bool encode(std::string_view text, std::vector<token>& out) const {
         std::call_once(m_waited, [this] { m_loading.join(); });
         if (m_out_of_memory) throw std::bad_alloc();
@@ -5627,10 +5687,9 @@ public:
     }
 
 private:
-    /// transformers ranks a merge by the id of its result, sentencepiece by its score: the same order if scores fall as ids rise. Among
-    /// merges with the same result the order has no effect: whatever stands around it, a piece is always formed from the same two parts,
-    /// since no merge crosses its ends before. sentencepiece alone splits unused pieces, and keeps user-defined ones whole where spaces are
-    /// part of them.
+    /// transformers ranks a merge by the id of its result, sentencepiece by its score: the same order if scores strictly fall as ids rise.
+    /// The order among merges with the same result does not matter: a piece is always formed from the same two parts, because no earlier
+    /// merge crosses its ends. Only sentencepiece splits unused pieces and keeps user-defined pieces whole if they contain spaces.
     [[nodiscard]] static bool gives_ids_of_transformers(const sentencepiece_model& model) {
         constexpr std::string_view space = "\xE2\x96\x81";
         const model_piece* before = nullptr;
@@ -5654,17 +5713,17 @@ private:
     mutable std::once_flag m_waited;
     std::string m_refusal;
     bool m_out_of_memory = false;
-    mutable std::jthread m_loading; // the last member: ends before what it works on
+    mutable std::thread m_loading; // not std::jthread, which libc++ 19 has as an experiment only
 };
 
 }}} // namespace pali::PALI_ABI::detail
 
-// Small files of a tokenizer. Included by bodies only.
+// Small files of a tokenizer. Implementation header.
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
 [[nodiscard]] PALI_INLINE std::string read_whole_file(const std::filesystem::path& path) {
-    constexpr std::uintmax_t largest = 256u << 20; // Gemma's model has 4 MB
+    constexpr std::uintmax_t largest = 256u << 20; // Gemma's tokenizer.model has 4 MB
     std::error_code failure;
     const auto size = std::filesystem::file_size(path, failure);
     if (failure) throw error(errc::cannot_open, {path.string(), ": cannot be read: ", failure.message()});
@@ -5676,8 +5735,8 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
     return bytes;
 }
 
-/// The texts of BOS, EOS and padding beside a tokenizer.json, as transformers finds them: tokenizer_config.json, special_tokens_map.json,
-/// its defaults.
+/// Texts of BOS, EOS and padding next to a tokenizer.json, found as in transformers: tokenizer_config.json, special_tokens_map.json,
+/// defaults.
 [[nodiscard]] PALI_INLINE std::array<std::string, 3> read_special_names(const std::filesystem::path& folder) {
     std::array<std::string, 3> names = {"<bos>", "<eos>", "<pad>"};
     constexpr const char* keys[] = {"bos_token", "eos_token", "pad_token"};
@@ -5701,11 +5760,11 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
 
 }}} // namespace pali::PALI_ABI::detail
 
-// A file as a sequence of bytes for a parser, which need not be in memory as a whole. Included by bodies only.
+// A file as a sequence of bytes for a parser, without loading the whole file. Included by bodies only.
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// The bytes of a file, 64 KB at a time, as an input iterator for the parser. A default iterator is the end.
+/// Input iterator over the bytes of a file, read in blocks of 64 KB. A default-constructed iterator is the end.
 class file_bytes {
 public:
     using iterator_category = std::input_iterator_tag;
@@ -5726,7 +5785,7 @@ public:
         if (++m_at == m_end) refill();
         return *this;
     }
-    /// Compares with the end alone.
+    /// Supports comparison with the end only.
     [[nodiscard]] friend bool operator==(const file_bytes& a, const file_bytes& b) noexcept {
         return (a.m_at == a.m_end) == (b.m_at == b.m_end);
     }
@@ -5745,12 +5804,12 @@ private:
 
 }}} // namespace pali::PALI_ABI::detail
 
-// tokenizer.json, as transformers saves GemmaTokenizer, read by nlohmann's SAX parser: the real file has 34 MB, of which neither the text
-// nor a tree is kept. Included by bodies only.
+// SAX handler for tokenizer.json as transformers saves it for GemmaTokenizer. The file has 34 MB; neither its text nor a DOM is kept.
+// Implementation header.
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// What encoding needs of a tokenizer.json. `words` refers to `texts`, which moves with it.
+/// The parts of a tokenizer.json that encoding needs. `words` refers to the memory of `texts`, which a move keeps.
 struct tokenizer_json {
     std::vector<char> texts;
     vocabulary words;
@@ -5759,16 +5818,16 @@ struct tokenizer_json {
     token unknown = 0;
 };
 
-/// Receives what the parser reads. Each container has a kind, by the place where it stands.
+/// SAX event handler. Each open container has a kind, determined by its path.
 class tokenizer_json_handler {
 public:
     using json = nlohmann::json;
 
-    /// `added_only`: stops once `added_tokens` is complete and `model` begins, and reads nothing of `model`.
+    /// `added_only`: stops once `added_tokens` is complete and `model` begins; reads nothing of `model`.
     tokenizer_json_handler(const std::string& file, tokenizer_json& out, bool added_only)
         : m_file(file), m_out(out), m_added_only(added_only) {}
 
-    /// A second pass, when the merges came before the vocabulary: only they are read.
+    /// Prepares a second pass that reads only the merges; needed if they came before the vocabulary.
     [[nodiscard]] bool begin_again() {
         m_settings.clear();
         return m_again = std::exchange(m_merges_early, false);
@@ -5776,13 +5835,13 @@ public:
     [[nodiscard]] bool has_vocabulary() const noexcept { return m_vocabulary; }
     [[nodiscard]] bool has_merges() const noexcept { return m_merges; }
     [[nodiscard]] bool has_added() const noexcept { return m_added; }
-    /// Scalars outside the long lists, by their path: "model.type", "normalizer.pattern.String".
+    /// Scalars outside the long lists, by path: "model.type", "normalizer.pattern.String".
     [[nodiscard]] const std::map<std::string, json, std::less<>>& settings() const noexcept { return m_settings; }
 
-    [[noreturn]] void fail(const error_text& what) const { throw error(errc::malformed_tokenizer, {m_file, ": ", what}); }
-    [[noreturn]] void refuse(const error_text& what) const {
+    [[noreturn]] void fail(error_text&& what) const { throw error(errc::malformed_tokenizer, {m_file, ": ", std::move(what).str()}); }
+    [[noreturn]] void refuse(error_text&& what) const {
         throw error(errc::unsupported_format,
-                    {m_file, ": ", what,
+                    {m_file, ": ", std::move(what).str(),
                      "; of transformers' files those of GemmaTokenizer are read (BPE with byte fallback over the text as it is) and those "
                      "of TokenizersBackend are not: put the tokenizer.model of the base model into the folder in place of tokenizer.json"});
     }
@@ -5836,7 +5895,7 @@ private:
         std::uint32_t length = 0, id = 0;
     };
 
-    /// The path of the value that is read now.
+    /// Path of the value being read.
     [[nodiscard]] std::string path() const {
         std::string out;
         for (const std::string& name : m_names) out += name + '.';
@@ -5919,7 +5978,7 @@ private:
     bool open(bool object) {
         constexpr std::size_t deepest = 64;
         if (m_open.size() == deepest) fail({"is nested more than ", deepest, " deep"});
-        if (m_added_only && m_open.size() == 1 && m_added && m_key == "model") return false; // all that is needed was read
+        if (m_added_only && m_open.size() == 1 && m_added && m_key == "model") return false; // everything needed has been read
         m_open.push_back(kind_of(object));
         if (m_open.size() > 1) m_names.push_back(m_key);
         return true;
@@ -5973,7 +6032,7 @@ private:
         };
         const std::uint32_t left = find(m_pair[0]), right = find(m_pair[1]);
         m_joined.assign(m_pair[0]).append(m_pair[1]);
-        const std::uint32_t before = m_out.merges.empty() ? 0 : m_out.merges.back().result; // the same piece by another pair, often
+        const std::uint32_t before = m_out.merges.empty() ? 0 : m_out.merges.back().result; // often the same piece from another pair
         m_out.merges.push_back({left, right, m_out.words.pieces[before].text == m_joined ? before : find(m_joined)});
     }
 
@@ -6013,7 +6072,7 @@ private:
     tokenizer_json& m_out;
     bool m_added_only, m_added = false, m_vocabulary = false, m_merges = false, m_merges_early = false, m_again = false;
     std::vector<kind> m_open;
-    std::vector<std::string> m_names; // keys of the containers that are open, but the outermost
+    std::vector<std::string> m_names; // keys of the open containers, except the outermost
     std::string m_key, m_joined;
     std::map<std::string, json, std::less<>> m_settings;
     std::vector<entry> m_entries;
@@ -6023,7 +6082,13 @@ private:
     std::map<std::string, int, std::less<>> m_entry_keys;
 };
 
-/// Only what transformers' GemmaTokenizer is.
+}}} // namespace pali::PALI_ABI::detail
+
+// Reads tokenizer.json and checks that its settings are those of Gemma. Implementation header.
+
+namespace pali { inline namespace PALI_ABI { namespace detail {
+
+/// Accepts only the configuration of transformers' GemmaTokenizer.
 PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
     const auto& settings = read.settings();
     const auto expect = [&](std::string_view name, const nlohmann::json& wanted, bool may_be_absent = false) {
@@ -6045,12 +6110,12 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
     expect("normalizer.type", "Replace");
     expect("normalizer.pattern.String", " ");
     expect("normalizer.content", "\xE2\x96\x81");
-    if (!is_null("pre_tokenizer")) { // spaces are no longer there when it is run
+    if (!is_null("pre_tokenizer")) { // has no effect: the normalizer has replaced all spaces
         expect("pre_tokenizer.type", "Split");
         expect("pre_tokenizer.pattern.String", " ");
         expect("pre_tokenizer.invert", false, true);
     }
-    // Whatever else stands there is not known to be without effect.
+    // Any other setting might have an effect.
     constexpr std::string_view known[] = {"version",
                                           "truncation",
                                           "padding",
@@ -6082,8 +6147,8 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
             read.refuse({name, " is ", describe_json(value), ", which is not known"});
 }
 
-/// Reads a tokenizer.json; `added_only`: no more than `added_tokens`. Throws errc::cannot_open, errc::malformed_tokenizer, or
-/// errc::unsupported_format with the name of what is not supported.
+/// Reads a tokenizer.json; with `added_only`, only `added_tokens`. Throws errc::cannot_open, errc::malformed_tokenizer, or
+/// errc::unsupported_format with the name of the unsupported setting.
 [[nodiscard]] PALI_INLINE tokenizer_json read_tokenizer_json(const std::filesystem::path& path, bool added_only) {
     const std::string file = path.string();
     tokenizer_json out;
@@ -6112,7 +6177,7 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
 
 }}} // namespace pali::PALI_ABI::detail
 
-// Body of tokenizer.hpp.
+// The tables of a tokenizer, and how they are read from tokenizer.model, tokenizer.json and added_tokens.json. Implementation header.
 
 #include <set>
 
@@ -6120,15 +6185,15 @@ namespace pali { inline namespace PALI_ABI {
 
 struct tokenizer::parts {
     std::string file;                  // for messages
-    std::string bytes;                 // of tokenizer.model, or
+    std::string bytes;                 // contents of tokenizer.model
     std::vector<char> texts;           // pieces of tokenizer.json
-    std::array<std::string, 3> names;  // of BOS, EOS and padding, where other files name them
-    detail::sentencepiece_model model; // views of these; of a tokenizer.json only the pieces
+    std::array<std::string, 3> names;  // texts of BOS, EOS and padding, if other files name them
+    detail::sentencepiece_model model; // views of the above; for a tokenizer.json the pieces only
     std::optional<detail::merge_table> merges;
     std::map<std::string, detail::added_token, std::less<>> added; // by text
-    std::string added_file;                                        // the last that named some of them
-    std::map<token, const detail::added_token*> outside;           // of `added`, those with ids that the model does not have
-    detail::added_token_finder raw, normalized;                    // finders of `added`: before spaces become U+2581, and after
+    std::string added_file;                                        // the last file that added tokens
+    std::map<token, const detail::added_token*> outside;           // the part of `added` whose ids are not in the model
+    detail::added_token_finder raw, normalized;                    // finders of `added`: before and after spaces become U+2581
     std::optional<detail::piece_merger> merger;
     std::optional<detail::sentencepiece_encoder> sentencepiece;
     token bos = 0, eos = 0, newline = 0;
@@ -6137,13 +6202,13 @@ struct tokenizer::parts {
     std::array<token, 128> seg{};
 
     [[nodiscard]] bool in_model(token id) const noexcept { return id >= 0 && static_cast<std::size_t>(id) < model.pieces.size(); }
-    /// A piece of the model, for ids in it.
+    /// The piece of an id that is in the model.
     [[nodiscard]] const detail::model_piece& at(token id) const noexcept { return model.pieces[static_cast<std::size_t>(id)]; }
     [[nodiscard]] std::optional<token> find(std::string_view text) const noexcept {
         const auto found = model.find(text);
         return found ? std::optional(static_cast<token>(*found)) : std::nullopt;
     }
-    /// A piece of the model or an added token.
+    /// Looks up a piece of the model or an added token.
     [[nodiscard]] std::optional<token> find_any(std::string_view text) const {
         if (const auto known = find(text)) return known;
         const auto found = added.find(text);
@@ -6161,17 +6226,13 @@ struct tokenizer::parts {
 
 namespace detail {
 
-/// "<loc0007>": a name, then digits.
+/// "<loc0007>": a name and digits. Uses append(), because g++ 12 warns of + at -O3: GCC bug 105651.
 [[nodiscard]] PALI_INLINE std::string numbered_piece(const char* name, int digits, std::size_t i) {
     const std::string number = std::to_string(i);
-    return std::string("<")
-        .append(name)
-        .append(static_cast<std::size_t>(digits) - number.size(), '0')
-        .append(number)
-        .append(">"); // g++ 12 warns of + at -O3: GCC bug 105651
+    return std::string("<").append(name).append(static_cast<std::size_t>(digits) - number.size(), '0').append(number).append(">");
 }
 
-/// The place of an id in a table that is, in every vocabulary seen, one run of ids.
+/// The index of an id in a table; in every known vocabulary the table is one consecutive run of ids.
 [[nodiscard]] PALI_INLINE std::optional<std::size_t> place_of(token id, std::span<const token> table) noexcept {
     if (id < 0) return std::nullopt;
     const auto guess = static_cast<std::size_t>(static_cast<std::int64_t>(id) - table[0]);
@@ -6180,7 +6241,7 @@ namespace detail {
     return found == table.end() ? std::nullopt : std::optional(static_cast<std::size_t>(found - table.begin()));
 }
 
-/// A text with U+2581 for each space.
+/// Replaces each space by U+2581.
 [[nodiscard]] PALI_INLINE std::string with_visible_spaces(std::string_view text) {
     std::string out;
     out.reserve(text.size());
@@ -6189,32 +6250,6 @@ namespace detail {
 }
 
 } // namespace detail
-
-PALI_INLINE tokenizer::tokenizer(const std::filesystem::path& path, std::optional<token> image) : m_parts(std::make_unique<parts>()) {
-    namespace fs = std::filesystem;
-    parts& p = *m_parts;
-    if (image && *image < 0) throw error(errc::invalid_argument, {"the id of <image> is ", *image, "; 0 or more is needed"});
-    std::error_code failure;
-    const bool folder = fs::is_directory(path, failure);
-    const fs::path model = path / "tokenizer.model", json = path / "tokenizer.json", more = path / "added_tokens.json";
-    if (folder && !fs::exists(model, failure) && fs::exists(json, failure)) {
-        p.read_json(json);
-    } else if (!folder && path.extension() == ".json") {
-        p.read_json(path);
-    } else {
-        p.read_model(folder ? model : path);
-        if (folder && fs::exists(json, failure)) p.add(json.string(), detail::read_tokenizer_json(json, true).added);
-    }
-    if (folder && fs::exists(more, failure)) p.add(more.string(), detail::read_added_tokens(detail::read_whole_file(more), more.string()));
-    p.reserve(image);
-    p.find_ids();
-    p.find_places();
-    p.build_finders();
-}
-
-PALI_INLINE tokenizer::~tokenizer() = default;
-PALI_INLINE tokenizer::tokenizer(tokenizer&&) noexcept = default;
-PALI_INLINE tokenizer& tokenizer::operator=(tokenizer&&) noexcept = default;
 
 PALI_INLINE void tokenizer::parts::read_model(const std::filesystem::path& path) {
     file = path.string();
@@ -6248,10 +6283,10 @@ PALI_INLINE void tokenizer::parts::read_json(const std::filesystem::path& path) 
     model.bos = names[0], model.eos = names[1], model.pad = names[2];
 }
 
-/// Takes over the tokens of a file. What the model or another file has must have the same id there; the flags are those of the last file.
+/// Adds the tokens of a file. A token that the model or another file also has must have the same id there; the flags of the last file win.
 PALI_INLINE void tokenizer::parts::add(const std::string& from, std::vector<detail::added_token> tokens) {
-    const auto fail = [&](const error_text& what) {
-        throw error(errc::malformed_tokenizer, {from, ": ", what, "; are the files of one checkpoint?"});
+    const auto fail = [&](error_text&& what) {
+        throw error(errc::malformed_tokenizer, {from, ": ", std::move(what).str(), "; are the files of one checkpoint?"});
     };
     std::set<std::string, std::less<>> seen;
     for (detail::added_token& one : tokens) {
@@ -6272,7 +6307,7 @@ PALI_INLINE void tokenizer::parts::add(const std::string& from, std::vector<deta
     added_file = from;
 }
 
-/// Finds out which tokens no text may become.
+/// Determines the reserved tokens, which no text can encode to.
 PALI_INLINE void tokenizer::parts::reserve(std::optional<token> image_id) {
     image = find_any("<image>");
     if (!image && image_id) {
@@ -6281,7 +6316,8 @@ PALI_INLINE void tokenizer::parts::reserve(std::optional<token> image_id) {
             added.erase(std::string(at(*image_id).text));
             model.rename(static_cast<std::size_t>(*image_id), {"<image>", 0, detail::piece_type::control});
         } else {
-            if (const auto other = outside.find(*image_id); other != outside.end()) { // config.json decides, as for a piece of the model
+            if (const auto other = outside.find(*image_id);
+                other != outside.end()) { // config.json takes precedence, as over a piece of the model
                 added.erase(added.find(other->second->text));
                 outside.erase(other);
             }
@@ -6307,7 +6343,7 @@ PALI_INLINE void tokenizer::parts::find_ids() {
         return id && (at(*id).type == detail::piece_type::normal || at(*id).type == detail::piece_type::user_defined ||
                       at(*id).type == detail::piece_type::byte);
     };
-    const std::optional<token> line = find("\n"), byte = find("<0x0A>"); // what has no piece is said by its bytes
+    const std::optional<token> line = find("\n"), byte = find("<0x0A>"); // characters without a piece are encoded as bytes
     if (!is_said(line) && !is_said(byte))
         throw error(errc::missing_token,
                     {file, ": has no piece for a newline, with which every prompt ends; is it the tokenizer of a PaliGemma checkpoint?"});
@@ -6332,7 +6368,7 @@ PALI_INLINE void tokenizer::parts::build_finders() {
         if (is_reserved(one)) continue;
         if (one.normalized) normalized.add(detail::with_visible_spaces(text), one);
         else raw.add(text, one);
-        const bool object = detail::place_of(one.id, loc) || detail::place_of(one.id, seg); // read from answers, whatever their flags say
+        const bool object = detail::place_of(one.id, loc) || detail::place_of(one.id, seg); // parsed from answers, whatever their flags are
         if (in_model(one.id))
             model.pieces[static_cast<std::size_t>(one.id)].type =
                 one.special && !object ? detail::piece_type::control : detail::piece_type::user_defined;
@@ -6344,9 +6380,41 @@ PALI_INLINE void tokenizer::parts::build_finders() {
     if (!merges) sentencepiece.emplace(model, file);
 }
 
+}} // namespace pali::PALI_ABI
+
+// Implementation of tokenizer.hpp.
+
+namespace pali { inline namespace PALI_ABI {
+
+PALI_INLINE tokenizer::tokenizer(const std::filesystem::path& path, std::optional<token> image) : m_parts(std::make_unique<parts>()) {
+    namespace fs = std::filesystem;
+    parts& p = *m_parts;
+    if (image && *image < 0) throw error(errc::invalid_argument, {"the id of <image> is ", *image, "; 0 or more is needed"});
+    std::error_code failure;
+    const bool folder = fs::is_directory(path, failure);
+    const fs::path model = path / "tokenizer.model", json = path / "tokenizer.json", more = path / "added_tokens.json";
+    if (folder && !fs::exists(model, failure) && fs::exists(json, failure)) {
+        p.read_json(json);
+    } else if (!folder && path.extension() == ".json") {
+        p.read_json(path);
+    } else {
+        p.read_model(folder ? model : path);
+        if (folder && fs::exists(json, failure)) p.add(json.string(), detail::read_tokenizer_json(json, true).added);
+    }
+    if (folder && fs::exists(more, failure)) p.add(more.string(), detail::read_added_tokens(detail::read_whole_file(more), more.string()));
+    p.reserve(image);
+    p.find_ids();
+    p.find_places();
+    p.build_finders();
+}
+
+PALI_INLINE tokenizer::~tokenizer() = default;
+PALI_INLINE tokenizer::tokenizer(tokenizer&&) noexcept = default;
+PALI_INLINE tokenizer& tokenizer::operator=(tokenizer&&) noexcept = default;
+
 PALI_INLINE std::vector<token> tokenizer::encode(std::string_view text) const {
     const parts& p = *m_parts;
-    constexpr std::size_t most = (std::size_t{1} << 31) - 1; // ids in the merger are 32 bits, and U+2581 has three bytes
+    constexpr std::size_t most = (std::size_t{1} << 31) - 1; // piece_merger has 32-bit ids, and U+2581 takes three bytes
     if (text.size() > most / 3)
         throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded; at most ", most / 3, " are"});
     std::string valid;
@@ -6371,7 +6439,7 @@ PALI_INLINE std::vector<token> tokenizer::encode(std::string_view text) const {
 }
 
 PALI_INLINE std::string tokenizer::decode(std::span<const token> ids) const {
-    std::string out, run; // run: byte pieces that follow one another
+    std::string out, run; // run: consecutive byte pieces
     const auto flush = [&] { append_characters(out, run, true), run.clear(); };
     for (const token id : ids) {
         const piece_kind what = kind(id);
@@ -6464,13 +6532,13 @@ PALI_INLINE std::optional<std::size_t> tokenizer::seg_number(token id) const noe
 
 }} // namespace pali::PALI_ABI
 
-// The sequence a model is given: image tokens, BOS, the prompt, a newline.
+// Prompt layout: image tokens, BOS, the prompt, a newline.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What is encoded of a prompt as people write it: without what the layout adds by itself, leading "<image>" and "<bos>" in any number,
-/// with the white space before and after each of them, and one trailing "\n" or "\r\n". All else stays as it is, as in transformers: other
-/// spaces at either end, newlines inside.
+/// The part of a user's prompt that is encoded. Removes what the layout adds itself: leading "<image>" and "<bos>" in any number, with the
+/// white space around each, and one trailing "\n" or "\r\n". Everything else is kept, as in transformers: other spaces at either end,
+/// newlines inside.
 [[nodiscard]] inline std::string_view read_prompt(std::string_view prompt) noexcept {
     constexpr std::string_view image = "<image>", bos = "<bos>";
     std::string_view text = prompt;
@@ -6489,16 +6557,16 @@ namespace pali { inline namespace PALI_ABI {
     return text;
 }
 
-/// Tokens of a whole prompt.
+/// Tokens of a complete prompt.
 struct prompt_layout {
-    std::vector<token> tokens;    ///< `image_tokens` times `<image>`, BOS, the prompt, "\n"
-    std::size_t image_tokens = 0; ///< of all images together
+    std::vector<token> tokens;    ///< `<image>` x image_tokens, BOS, the prompt, "\n"
+    std::size_t image_tokens = 0; ///< for all images together
 };
 
-/// Lays out a prompt, cleaned by read_prompt. The newline is tokenised apart, as in training: a prompt that ends with one more does not
-/// merge with it. `image_token_count` is that of all images. Throws errc::invalid_prompt for "<image>" or "<bos>" behind other text,
-/// where they have no meaning; errc::missing_token when image tokens are asked for and `<image>` has no id; and what tokenizer::encode
-/// throws.
+/// Lays out a prompt after read_prompt(). The newline is tokenized separately, as in training, so that it does not merge with a newline at
+/// the end of the prompt. `image_token_count` is the total over all images. Throws errc::invalid_prompt if "<image>" or "<bos>" follows
+/// other text, where they have no meaning; errc::missing_token if image tokens are needed and `<image>` has no id; and whatever
+/// tokenizer::encode throws.
 [[nodiscard]] inline prompt_layout layout_prompt(const tokenizer& text, std::string_view prompt, std::size_t image_token_count) {
     prompt_layout out{{}, image_token_count};
     const std::string_view read = read_prompt(prompt);
@@ -6517,13 +6585,13 @@ struct prompt_layout {
 
 namespace prompt_detail {
 
-/// The 35 languages of COCO-35L, in which PaliGemma was trained to answer (big_vision, configs/proj/paligemma/transfers/coco35l.py), and
+/// The 35 languages of COCO-35L in which PaliGemma was trained to answer (big_vision, configs/proj/paligemma/transfers/coco35l.py), and
 /// English of other tasks.
 inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "da", "de", "el", "en", "es", "fa", "fi", "fil", "fr",
                                                             "he", "hi", "hr",  "hu", "id", "it", "iw", "ja", "ko", "mi", "nl",  "no",
                                                             "pl", "pt", "quz", "ro", "ru", "sv", "sw", "te", "th", "tr", "uk",  "vi"};
 
-/// Whether a word may name a language: two or three letters, and perhaps a script or region, as zh-Hans.
+/// Whether a word may name a language: two or three letters, optionally with a script or region, as in zh-Hans.
 [[nodiscard]] inline bool is_language(std::string_view word) noexcept {
     const auto letters = [](std::string_view part, std::size_t least, std::size_t most) {
         return part.size() >= least && part.size() <= most &&
@@ -6533,7 +6601,7 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "
     return letters(word.substr(0, dash), 2, 3) && (dash == std::string_view::npos || letters(word.substr(dash + 1), 2, 8));
 }
 
-/// Whether a prompt begins with a verb and a language of the training data.
+/// Whether a prompt begins with `verb` and a language of the training data.
 [[nodiscard]] inline bool begins_with(std::string_view prompt, std::string_view verb) noexcept {
     if (!prompt.starts_with(verb)) return false;
     prompt.remove_prefix(verb.size());
@@ -6543,8 +6611,9 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "
 
 } // namespace prompt_detail
 
-/// "caption en", as PaliGemma was trained with it (big_vision, configs/proj/paligemma/transfers). `language` is "en", "de", ..., or a whole
-/// prompt for captions: "caption en", "cap en", "describe en", "caption" and where to look. Throws errc::invalid_prompt for anything else.
+/// A caption prompt such as "caption en", in PaliGemma's training format (big_vision, configs/proj/paligemma/transfers). `language` is
+/// "en", "de", ..., or a complete caption prompt: "caption en", "cap en" or "describe en", possibly with more words. Throws
+/// errc::invalid_prompt for anything else.
 [[nodiscard]] inline std::string caption_prompt(std::string_view language) {
     const std::string_view text = read_prompt(language);
     for (const std::string_view verb : {"caption ", "cap ", "describe "})
@@ -6554,8 +6623,8 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "
                     {in_quotes(text), " is neither a language (en, de, zh-Hans) nor a prompt for captions (caption en, describe en)"});
     return "caption " + std::string(text);
 }
-/// "answer en where is the cat?", from the same. `question` may be the whole prompt: "answer de ..." and "question en ..." stay as they
-/// are. Throws errc::invalid_prompt for a `language` that is none.
+/// A question prompt such as "answer en where is the cat?", in the same format. If `question` is already a complete prompt ("answer de
+/// ...", "question en ..."), it is kept. Throws errc::invalid_prompt if `language` is not a language.
 [[nodiscard]] inline std::string answer_prompt(std::string_view question, std::string_view language) {
     const std::string_view text = read_prompt(question);
     if (prompt_detail::begins_with(text, "answer ") || prompt_detail::begins_with(text, "question ")) return std::string(text);
@@ -6564,7 +6633,7 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "
     return "answer " + std::string(language) + ' ' + std::string(text);
 }
 
-/// Tokens of an answer, to be scored or learned: the text as it is, and EOS.
+/// Tokens of an answer, for scoring or training: the unmodified text and EOS.
 [[nodiscard]] inline std::vector<token> encode_answer(const tokenizer& text, std::string_view answer) {
     std::vector<token> out = text.encode(answer);
     out.push_back(text.eos());
@@ -6573,27 +6642,27 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "
 
 }} // namespace pali::PALI_ABI
 
-// What detect and segment are asked for, and what they give.
+// Options and results of detect and segment.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What pointing at things is.
+/// What is found for each object.
 enum class pointing {
-    boxes, ///< "detect"
-    masks, ///< "segment"
+    boxes, ///< bounding boxes: "detect"
+    masks, ///< bounding boxes and masks: "segment"
 };
 
 namespace find_detail {
 
 constexpr std::string_view blanks = " \t\r\n";
 
-/// Without the blanks and line breaks at both ends.
+/// Removes blanks and line breaks at both ends.
 [[nodiscard]] constexpr std::string_view trimmed(std::string_view text) noexcept {
     text.remove_prefix(std::min(text.find_first_not_of(blanks), text.size()));
     return text.substr(0, text.find_last_not_of(blanks) + 1);
 }
 
-/// Whether the text begins with the verb, in letters of either case, and a blank or nothing follows.
+/// Whether the text begins with the verb, in upper or lower case, followed by a blank or the end of the text.
 [[nodiscard]] constexpr bool begins_with_verb(std::string_view text, std::string_view verb) noexcept {
     if (text.size() < verb.size() || (text.size() > verb.size() && blanks.find(text[verb.size()]) == blanks.npos)) return false;
     return std::equal(verb.begin(), verb.end(), text.begin(),
@@ -6602,9 +6671,8 @@ constexpr std::string_view blanks = " \t\r\n";
 
 } // namespace find_detail
 
-/// The things in what people write for them: "cat ; dog", or the whole prompt, "detect cat ; dog", with what read_prompt() takes off and
-/// without blanks around it. The verb may be in capitals. Throws errc::invalid_prompt for the prompt of the other kind, and where nothing
-/// is named.
+/// Extracts the objects asked for from user input: "cat ; dog", or a whole prompt, "detect cat ; dog". Removes surrounding blanks and what
+/// read_prompt() removes; the verb may be in upper case. Throws errc::invalid_prompt for the verb of the other kind and for an empty list.
 [[nodiscard]] inline std::string_view things_of(pointing kind, std::string_view text) {
     constexpr std::string_view for_boxes = "detect", for_masks = "segment";
     std::string_view things = find_detail::trimmed(read_prompt(text));
@@ -6618,20 +6686,20 @@ constexpr std::string_view blanks = " \t\r\n";
     return things;
 }
 
-/// The prompt that asks for it: "detect cat ; dog". Throws what things_of() throws.
+/// Builds the prompt: "detect cat ; dog". Throws what things_of() throws.
 [[nodiscard]] inline std::string prompt_of(pointing kind, std::string_view things) {
     return (kind == pointing::boxes ? "detect " : "segment ") + std::string(things_of(kind, things));
 }
 
-/// How things are found. model.detect(photo, "cat ; dog") has all the defaults.
+/// Options of detect and segment. The defaults suit model.detect(image, "cat ; dog").
 struct find_options {
-    generate_options generate{};          ///< how the answer is decoded
-    bool constrained = false;             ///< decode within the grammar: the answer is well formed and has only the labels asked for
-    std::optional<merge_options> merge{}; ///< drop what is said twice
+    generate_options generate{}; ///< how the answer is decoded
+    bool constrained = false;    ///< restricts decoding to the grammar: the answer is well-formed and has only the labels asked for
+    std::optional<merge_options> merge{}; ///< removes duplicates
     mask_style masks = mask_style::hard;  ///< how a mask is placed in the image
-    int loc_divisor = 1024;               ///< what coordinates are divided by: 1024, or 1023 as big_vision does
+    int loc_divisor = 1024;               ///< divisor of the coordinates: 1024, or 1023 as in big_vision
 
-    /// Throws errc::invalid_argument with the option, its value and the values allowed.
+    /// Throws errc::invalid_argument with the option, its value and the allowed values.
     void validate() const {
         generate.validate();
         (void)box_of({}, 1, 1, loc_divisor);
@@ -6639,98 +6707,99 @@ struct find_options {
     }
 };
 
-/// What was found in an image. A range of objects, with what else was said.
+/// The objects found in an image, as a range, with the rest of the answer.
 struct findings {
     std::vector<object> objects; ///< in the order of the answer
-    std::size_t skipped = 0;     ///< parts of the answer that were no object: cut off, out of range, without area
-    std::string text;            ///< what was said besides objects
-    generation said;             ///< the answer itself
+    std::size_t skipped = 0;     ///< malformed objects in the answer: truncated, out of range, or without area
+    std::string text;            ///< the text of the answer outside objects
+    generation said;             ///< the whole answer
 
-    /// The first object.
+    /// Iterator to the first object.
     [[nodiscard]] auto begin() const noexcept { return objects.begin(); }
-    /// Behind the last one.
+    /// Iterator past the last object.
     [[nodiscard]] auto end() const noexcept { return objects.end(); }
-    /// Objects found.
+    /// The number of objects.
     [[nodiscard]] std::size_t size() const noexcept { return objects.size(); }
-    /// Whether there are none.
+    /// Whether there are no objects.
     [[nodiscard]] bool empty() const noexcept { return objects.empty(); }
-    /// Object `i`; not checked.
+    /// Object `i`, unchecked.
     [[nodiscard]] const object& operator[](std::size_t i) const noexcept { return objects[i]; }
 };
 
 }} // namespace pali::PALI_ABI
 
-// What keys and values of earlier tokens are kept in.
+// Element type of the KV cache.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Numbers that keys and values are kept in: bf16 takes half of the memory, and half of the reading of a token with much behind it.
+/// Element type of the KV cache. bf16 halves its memory, and its bandwidth in decode steps with a long context.
 enum class kv_type { f32, bf16 };
 
 }} // namespace pali::PALI_ABI
 
-// Where weights are while a model runs.
+// Where weights are read from at run time.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Where the weights are read from while the model runs.
+/// Location of the weights while the model runs.
 enum class residency {
-    mapped,   ///< from the mapped file where its type fits: starts at once, shares memory with other processes
-    resident, ///< from a copy on huge pages: decodes faster
+    mapped,   ///< in the mmapped file if the dtype fits (zero-copy): starts immediately, shares memory with other processes
+    resident, ///< in a copy on huge pages: decodes faster
 };
 
 }} // namespace pali::PALI_ABI
 
-// How a model is held.
+// Options of loading a checkpoint.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// How a checkpoint is loaded.
+/// Options of loading a checkpoint.
 struct load_options {
-    std::size_t threads = 0;  ///< of the model, the caller's included; 0: as many as the machine has
-    bool pin_threads = false; ///< keeps each thread but the caller's on a processor of its own, where nothing else needs them (on Linux;
-                              ///< Windows has not been run)
+    std::size_t threads = 0;  ///< number of threads, the caller's included; 0: one per processor
+    bool pin_threads = false; ///< pins each thread except the caller's to its own processor; best on a machine without other load (Linux;
+                              ///< untested on Windows)
     pali::residency residency = residency::mapped; ///< where the weights are read from
-    kv_type kv_cache = kv_type::f32;               ///< numbers that keys and values of earlier tokens are kept in
-    std::filesystem::path mask_decoder{}; ///< vae-oid.npz, for segment; without: found in the folder of the checkpoint when it is needed
-    progress_callback on_progress{};      ///< stage "load"; false stops with errc::cancelled
-    bool strict = false;                  ///< tensors that the model does not use, and an index that differs from its shards, are errors
-    std::function<void(std::string_view)> on_notice{}; ///< told once about each of the two where they are no errors, and about tokens
-                                                       ///< without a row in the embedding: a line with the folder and ten names at most
+    kv_type kv_cache = kv_type::f32;               ///< element type of the KV cache
+    std::filesystem::path mask_decoder{};          ///< vae-oid.npz, for segment; if empty, the checkpoint folder is searched on first use
+    progress_callback on_progress{};               ///< stage "load"; returning false throws errc::cancelled
+    bool strict = false;                           ///< makes unused tensors, and an index that differs from its shards, errors
+    /// Called once each for unused tensors and for index differences, unless strict, and for tokens without an embedding row: one line with
+    /// the folder and at most ten names.
+    std::function<void(std::string_view)> on_notice{};
 };
 
 }} // namespace pali::PALI_ABI
 
-// Memory that starts on a cache line.
+// Allocator for memory aligned to cache lines.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// 64 bytes: a cache line and the widest vector.
+/// Allocator that aligns to 64 bytes: a cache line, and the widest vector.
 template <class T>
 struct aligned_allocator {
-    using value_type = T;                            ///< what is allocated
-    static constexpr std::align_val_t alignment{64}; ///< of every allocation
+    using value_type = T;                            ///< type of the elements
+    static constexpr std::align_val_t alignment{64}; ///< alignment of every allocation
 
     aligned_allocator() = default;
-    /// As good as any other: it has no state.
+    /// Converting constructor; the allocator has no state.
     template <class U>
     aligned_allocator(const aligned_allocator<U>&) noexcept {}
 
-    /// Room for `n`, uninitialised. Throws std::bad_alloc.
+    /// Allocates uninitialized memory for `n` elements. Throws std::bad_alloc.
     [[nodiscard]] T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), alignment)); }
-    /// Gives it back.
+    /// Frees memory from allocate().
     void deallocate(T* p, std::size_t) noexcept { ::operator delete(p, alignment); }
 
     friend bool operator==(const aligned_allocator&, const aligned_allocator&) = default;
 };
 
-/// A vector of numbers that kernels may load aligned.
+/// Vector whose elements kernels may read with aligned loads.
 template <class T>
 using aligned_vector = std::vector<T, aligned_allocator<T>>;
 
 }} // namespace pali::PALI_ABI
 
-// The only header that knows which xtensor is installed: 0.24 has flat headers, 0.26 and later have folders.
+// The only header that depends on the xtensor version: headers are flat in 0.24 and in folders since 0.26.
 
 #if __has_include(<xtensor/containers/xtensor.hpp>)
 #  include <xtensor/containers/xadapt.hpp>
@@ -6744,29 +6813,29 @@ using aligned_vector = std::vector<T, aligned_allocator<T>>;
 #  error "pali needs xtensor (Debian: libxtensor-dev)"
 #endif
 
-// A matrix as kernels see it: a pointer, how many rows, how wide, how far apart.
+// View of a matrix for kernels: pointer, number of rows, width and stride.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Non-owning row-major matrix (count, width); row i begins at data + i * stride. Cheap to copy.
+/// Non-owning row-major (count, width) matrix; row i starts at data + i * stride. Cheap to copy.
 template <class T>
 struct rows {
     T* data = nullptr;      ///< first element of row 0
     std::size_t count = 0;  ///< rows
-    std::size_t width = 0;  ///< elements of a row
-    std::size_t stride = 0; ///< from row to row, in elements
+    std::size_t width = 0;  ///< elements per row
+    std::size_t stride = 0; ///< elements from one row to the next
 
     rows() = default;
-    /// Rows that follow each other without a gap.
+    /// Contiguous rows.
     rows(T* first, std::size_t n, std::size_t elements) noexcept : rows(first, n, elements, elements) {}
-    /// Rows `step` elements apart.
+    /// Rows that are `step` elements apart.
     rows(T* first, std::size_t n, std::size_t elements, std::size_t step) noexcept : data(first), count(n), width(elements), stride(step) {}
-    /// rows<T> is usable where rows<const T> is asked for.
+    /// Converts rows<T> to rows<const T>.
     template <class U>
         requires(std::is_same_v<const U, T>)
     rows(const rows<U>& other) noexcept : rows(other.data, other.count, other.width, other.stride) {}
 
-    /// The first element of a row; not checked.
+    /// Pointer to the first element of a row; not checked.
     [[nodiscard]] T* operator[](std::size_t row) const noexcept { return data + row * stride; }
     /// Rows [first, first + n).
     [[nodiscard]] rows slice(std::size_t first, std::size_t n) const noexcept { return {data + first * stride, n, width, stride}; }
@@ -6774,7 +6843,7 @@ struct rows {
 
 }} // namespace pali::PALI_ABI
 
-// Tensors are xtensor containers and adapted memory, with the allocator named so that no macro changes their type.
+// Tensor types on xtensor: containers and adapted memory, with an explicit allocator, so that no xtensor macro changes the types.
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -6782,28 +6851,28 @@ namespace pali { inline namespace PALI_ABI {
 template <std::size_t Rank>
 using tensor = xt::xtensor_container<xt::uvector<float, aligned_allocator<float>>, Rank, xt::layout_type::row_major>;
 
-/// Owning matrix, (rows, columns). Its elements are not initialised.
+/// Owning (rows, columns) matrix; elements are uninitialized.
 using matrix = tensor<2>;
 
-/// A matrix in memory that belongs to somebody else (an arena, a cache): an xtensor expression like any other.
+/// Non-owning matrix over memory of an arena or a cache; an xtensor expression.
 using matrix_view =
     xt::xtensor_adaptor<xt::xbuffer_adaptor<float*, xt::no_ownership, std::allocator<float>>, 2, xt::layout_type::row_major>;
 
-/// An uninitialised matrix of `count` rows.
+/// Creates an uninitialized matrix of `count` rows.
 [[nodiscard]] inline matrix make_matrix(std::size_t count, std::size_t width) { return matrix(std::array<std::size_t, 2>{count, width}); }
 
-/// (count, width) over contiguous memory.
+/// View of contiguous memory as (count, width).
 [[nodiscard]] inline matrix_view view_matrix(float* data, std::size_t count, std::size_t width) {
     using buffer = xt::xbuffer_adaptor<float*, xt::no_ownership, std::allocator<float>>;
     return matrix_view(buffer(data, count * width), std::array<std::size_t, 2>{count, width});
 }
 
-/// Rows [first, first + count) of x, as a view.
+/// View of rows [first, first + count) of x.
 [[nodiscard]] inline matrix_view slice(matrix_view& x, std::size_t first, std::size_t count) {
     return view_matrix(x.data() + first * x.shape(1), count, x.shape(1));
 }
 
-/// x += y, element by element; xtensor's own would make the sum elsewhere and copy it.
+/// x += y, elementwise and in place; xtensor's operator would create a temporary and copy it.
 inline void add(matrix_view& x, const matrix_view& y) noexcept {
     PALI_ASSERT(x.size() == y.size());
     const float* const from = y.data();
@@ -6811,14 +6880,14 @@ inline void add(matrix_view& x, const matrix_view& y) noexcept {
     for (std::size_t i = 0; i < x.size(); ++i) to[i] += from[i];
 }
 
-/// A copy that owns its memory.
+/// Returns an owning copy.
 [[nodiscard]] inline matrix copy_of(const matrix_view& x) {
     matrix out = make_matrix(x.shape(0), x.shape(1));
     std::copy_n(x.data(), x.size(), out.data());
     return out;
 }
 
-/// What a kernel takes, of a matrix or a view of one.
+/// Converts a matrix or a view to the rows that kernels take.
 template <class Matrix>
 [[nodiscard]] auto rows_of(Matrix& m) noexcept {
     return rows(m.data(), m.shape(0), m.shape(1));
@@ -6826,42 +6895,43 @@ template <class Matrix>
 
 }} // namespace pali::PALI_ABI
 
-// What the decoder sees of an image.
+// Features of an encoded image.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The tokens of one image: outputs of vision tower and projector, (tokens, hidden). They do not depend on the prompt: compute them
-/// once and ask many times. Plain memory, independent of the model that made it.
+/// The image tokens of one image: output of vision tower and projector. They do not depend on the prompt, so encode once and ask many
+/// times. Owns its memory and does not depend on the lifetime of the model.
 struct image_features {
-    matrix values;                     ///< (tokens, hidden)
-    std::size_t width = 0, height = 0; ///< of the image that it was made of, pixels: what boxes are placed in
+    matrix values;          ///< (tokens, hidden)
+    std::size_t width = 0;  ///< width of the original image, pixels; boxes are scaled to it
+    std::size_t height = 0; ///< height of the original image, pixels
 };
 
 }} // namespace pali::PALI_ABI
 
-// One question of a batch.
+// One request of a batch.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Images, a prompt, and options of its own. What it refers to has to live until the answer is there.
+/// Images, a prompt and options. All referenced objects must outlive the call.
 struct request {
-    std::span<const image_features> images; ///< in the order that the model sees them; may be none
-    std::string_view prompt;                ///< UTF-8; read_prompt() says what is taken off
-    generate_options options{};             ///< of this answer alone
+    std::span<const image_features> images; ///< in the order that the model sees them; may be empty
+    std::string_view prompt;                ///< UTF-8; see read_prompt() for the markers that are removed
+    generate_options options{};             ///< for this answer only
 };
 
 }} // namespace pali::PALI_ABI
 
-// The 16-bit floating point numbers of checkpoints: bfloat16 and IEEE half, as storage with conversions and no arithmetic.
+// The 16-bit floating-point formats of checkpoints, bfloat16 and IEEE half: storage and conversions, no arithmetic.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The upper half of a float32. Conversion from float rounds to nearest even, as torch does; NaN stays NaN.
+/// The upper half of a float32. Conversion from float rounds to nearest even, as in torch; NaN stays NaN.
 struct bfloat16 {
-    std::uint16_t bits = 0; ///< sign, 8 bits of exponent, 7 of mantissa
+    std::uint16_t bits = 0; ///< sign, 8 exponent bits, 7 mantissa bits
 
     bfloat16() = default;
-    /// Rounds to nearest even; what is too large becomes infinite, NaN a quiet NaN.
+    /// Rounds to nearest even. Overflow gives infinity; NaN gives a quiet NaN.
     explicit bfloat16(float value) noexcept {
         const auto u = std::bit_cast<std::uint32_t>(value);
         const bool nan = (u & 0x7fffffffu) > 0x7f800000u;
@@ -6869,32 +6939,32 @@ struct bfloat16 {
     }
     /// Exact.
     [[nodiscard]] explicit operator float() const noexcept { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
-    /// Equal bits: a NaN equals itself, 0 and -0 differ.
+    /// Compares bits: a NaN equals itself, and 0 and -0 differ.
     friend bool operator==(bfloat16 a, bfloat16 b) noexcept { return a.bits == b.bits; }
 };
 static_assert(sizeof(bfloat16) == 2);
 
-/// IEEE 754 binary16, in checkpoints only.
+/// IEEE 754 binary16; used in checkpoints only.
 struct float16 {
-    std::uint16_t bits = 0; ///< sign, 5 bits of exponent, 10 of mantissa
+    std::uint16_t bits = 0; ///< sign, 5 exponent bits, 10 mantissa bits
 
     float16() = default;
-    /// Rounds to nearest even; what is too large becomes infinite, NaN a quiet NaN.
+    /// Rounds to nearest even. Overflow gives infinity; NaN gives a quiet NaN.
     explicit float16(float value) noexcept {
         const auto u = std::bit_cast<std::uint32_t>(value);
         const std::uint32_t sign = u >> 16 & 0x8000u, size = u & 0x7fffffffu;
         if (size > 0x7f800000u) bits = static_cast<std::uint16_t>(sign | 0x7e00u | (size >> 13 & 0x3ffu));
-        else if (size >= 0x477ff000u) bits = static_cast<std::uint16_t>(sign | 0x7c00u); // 65520 and more
+        else if (size >= 0x477ff000u) bits = static_cast<std::uint16_t>(sign | 0x7c00u); // 65520 and above
         else if (size >= 0x38800000u)
             bits = static_cast<std::uint16_t>(sign | ((size - 0x38000000u + 0xfffu + (size >> 13 & 1u)) >> 13)); // normal: from 2^-14
-        else { // subnormal, a multiple of 2^-24: in float32 the unit of the last place from 0.5 to 1, so that the sum rounds
+        else { // subnormal, a multiple of 2^-24, which is the ulp of float32 in [0.5, 1): adding 0.5 rounds
             const float shifted = std::bit_cast<float>(size) + 0.5f;
             bits = static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000u));
         }
     }
     /// Exact.
     [[nodiscard]] explicit operator float() const noexcept {
-        // Shift exponent and mantissa into place and rescale by 2^112: exact for normal and subnormal numbers alike.
+        // Shifts exponent and mantissa into place and rescales by 2^112; exact for normal and subnormal numbers.
         const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;
         const std::uint32_t rest = static_cast<std::uint32_t>(bits & 0x7fffu) << 13;
         if ((bits & 0x7c00u) == 0x7c00u) return std::bit_cast<float>(sign | rest | 0x7f800000u);
@@ -6906,52 +6976,53 @@ static_assert(sizeof(float16) == 2);
 
 }} // namespace pali::PALI_ABI
 
-// A matrix of small integers with scales, as kernels see it.
+// View of a matrix of quantized weights: small integers with scales.
 
 namespace pali { inline namespace PALI_ABI {
 
 /**
- * Non-owning (count, width) of signed integers of `Bits` bits. Consecutive numbers of a row, `group` of them, share a scale: a number is
- * code · scale.
+ * Non-owning (count, width) matrix of signed codes of `Bits` bits. `group` consecutive elements of a row share a scale: an element is code
+ * · scale.
  *
- * Eight rows make a strip, and a strip is read from its beginning to its end: group after group, and in a group four numbers of row 0, four
- * of row 1, ... of row 7, then the next four of each. A register of 32 bytes so meets four numbers of a token, and its lanes are rows,
- * which are never summed with each other. 8 bits: a code is a byte, -127 to 127. 4 bits: -8 to 7, held as code + 8; the low halves of the
- * bytes are the first 16 numbers of a group, the high halves the last 16. Scales lie in the same order: eight for each group of a strip.
+ * Eight rows form a strip, which is read from beginning to end: group after group, and within a group four elements of row 0, four of row
+ * 1, ... of row 7, then the next four of each. So a 32-byte register holds four elements of each row, which are multiplied by four
+ * elements of a token, and its lanes are rows, which are never summed with each other. 8 bits: a code is one byte, -127 to 127. 4 bits: a
+ * code is -8 to 7, stored as code + 8. The low halves of the bytes are the first 16 elements of a group, the high halves the last 16.
+ * Scales have the same order: eight for each group of a strip.
  */
 template <std::size_t Bits>
 struct quantized_rows {
     static_assert(Bits == 4 || Bits == 8, "codes have 4 or 8 bits");
-    static constexpr std::size_t bits = Bits; ///< of a code
-    /// Numbers that share a scale, of which the width is a multiple: 4.5 bits a number, and 8.25.
-    static constexpr std::size_t group = Bits == 4 ? 32 : 64;
-    /// Rows of a strip, of which the count is a multiple.
+    static constexpr std::size_t bits = Bits; ///< bits of a code
+    /// Elements that share a scale; the width is a multiple. With the scale this makes 4.5 or 8.25 bits per element.
+    static constexpr std::size_t group = Bits == 4 ? 32 : 64; // the file format and every kernel for bytes depend on it: kernels assert it
+    /// Rows of a strip; the count is a multiple.
     static constexpr std::size_t strip = 8;
-    /// Bytes of codes of a group in all rows of a strip.
+    /// Bytes of one group in all rows of a strip.
     static constexpr std::size_t group_bytes = strip * group * Bits / 8;
-    static constexpr int largest = Bits == 4 ? 7 : 127;    ///< code
-    static constexpr int smallest = Bits == 4 ? -8 : -127; ///< code
+    static constexpr int largest = Bits == 4 ? 7 : 127;    ///< largest code
+    static constexpr int smallest = Bits == 4 ? -8 : -127; ///< smallest code
 
     const std::uint8_t* codes = nullptr; ///< (count / strip, width / group, group_bytes)
     const bfloat16* scales = nullptr;    ///< (count / strip, width / group, strip)
     std::size_t count = 0;               ///< rows
-    std::size_t width = 0;               ///< numbers of a row
+    std::size_t width = 0;               ///< elements of a row
 
-    /// Whether a matrix (count, width) can be held so: whole strips and whole groups.
+    /// Whether a (count, width) matrix consists of whole strips and whole groups.
     [[nodiscard]] static constexpr bool fits(std::size_t count, std::size_t width) noexcept {
         return count % strip == 0 && width % group == 0;
     }
-    /// The count with the last strip filled up.
+    /// The count rounded up to whole strips.
     [[nodiscard]] static constexpr std::size_t padded(std::size_t count) noexcept { return (count + strip - 1) / strip * strip; }
-    /// The shape of `codes`, in bytes, for a matrix of whole groups; rows that fill the last strip up are zeros.
+    /// Shape of `codes`, in bytes, for a matrix of whole groups. Rows that pad the last strip are zero.
     [[nodiscard]] static std::vector<std::size_t> codes_shape(std::size_t count, std::size_t width) {
         return {padded(count) / strip, width / group, group_bytes};
     }
-    /// The shape of `scales`.
+    /// Shape of `scales`.
     [[nodiscard]] static std::vector<std::size_t> scales_shape(std::size_t count, std::size_t width) {
         return {padded(count) / strip, width / group, strip};
     }
-    /// Bytes that the codes of so many numbers take, whole groups of them.
+    /// Bytes of the codes of `numbers` elements, a multiple of the group.
     [[nodiscard]] static constexpr std::size_t bytes_of(std::size_t numbers) noexcept { return numbers * Bits / 8; }
 
     /// Codes of strip `i`: (width / group, group_bytes).
@@ -6959,18 +7030,18 @@ struct quantized_rows {
     /// Scales of strip `i`: (width / group, strip).
     [[nodiscard]] const bfloat16* scales_of(std::size_t i) const noexcept { return scales + i * strip * (width / group); }
 
-    /// The code of number `k` of a row, from `smallest` to `largest`. For single numbers: kernels read whole strips.
+    /// The code of element `k` of a row, from `smallest` to `largest`. For access to single elements; kernels read whole strips.
     [[nodiscard]] int code(std::size_t row, std::size_t k) const noexcept {
         const std::uint8_t byte = codes_of(row / strip)[k / group * group_bytes + byte_in_group(row % strip, k % group)];
         if constexpr (Bits == 8) return static_cast<std::int8_t>(byte);
         else return (k % group < group / 2 ? byte & 15 : byte >> 4) - 8;
     }
-    /// What that code is multiplied by.
+    /// The scale of element `k` of a row.
     [[nodiscard]] float scale(std::size_t row, std::size_t k) const noexcept {
         return static_cast<float>(scales_of(row / strip)[k / group * strip + row % strip]);
     }
 
-    /// The byte with number `k` of a group, of row `r` of a strip.
+    /// Byte offset of element `k` of a group, for row `r` of a strip.
     [[nodiscard]] static constexpr std::size_t byte_in_group(std::size_t r, std::size_t k) noexcept {
         const std::size_t place = Bits == 8 ? k : k % (group / 2);
         return place / 4 * (4 * strip) + 4 * r + place % 4;
@@ -6979,12 +7050,12 @@ struct quantized_rows {
 
 }} // namespace pali::PALI_ABI
 
-// Types of numbers in a safetensors file.
+// Element types of a safetensors file.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Every type that the format names (safetensors 0.8, tensor.rs, enum Dtype), in its order, which a writer keeps. The library computes
-/// with bf16, f16 and f32; the rest is read so that a checkpoint can be listed and a wrong type named.
+/// All dtypes of the format (safetensors 0.8, tensor.rs, enum Dtype), in its order, which determines the layout of written files. The
+/// library computes with bf16, f16 and f32. The others are known so that a checkpoint can be listed and a wrong dtype can be reported.
 enum class dtype {
     boolean,
     f4,
@@ -7053,23 +7124,23 @@ static_assert(dtype_rows_are_in_order(), "a row of the table is missing or out o
 
 } // namespace detail
 
-/// The name in a file: "BF16".
+/// The dtype's name in a file: "BF16".
 [[nodiscard]] constexpr const char* to_string(dtype type) noexcept { return detail::dtype_rows[static_cast<std::size_t>(type)].name; }
 
-/// Bits of one number; the types below 8 are packed.
+/// Bits per element; dtypes below 8 bits are packed.
 [[nodiscard]] constexpr std::size_t bits_of(dtype type) noexcept { return detail::dtype_rows[static_cast<std::size_t>(type)].bits; }
 
-/// Bytes of one number, and its natural alignment; 1 for the packed types.
+/// Bytes per element, which is also the natural alignment; 1 for packed dtypes.
 [[nodiscard]] constexpr std::size_t size_of(dtype type) noexcept { return bits_of(type) < 8 ? 1 : bits_of(type) / 8; }
 
-/// The type of that name, in the spelling of the format; nothing for a name it does not have.
+/// The dtype of that name, in the spelling of the format; nothing for an unknown name.
 [[nodiscard]] constexpr std::optional<dtype> find_dtype(std::string_view name) noexcept {
     for (const detail::dtype_row& row : detail::dtype_rows)
         if (name == row.name) return row.type;
     return std::nullopt;
 }
 
-/// All names, for a message.
+/// All names, separated by commas, for messages.
 [[nodiscard]] inline std::string dtype_names() {
     std::string names;
     for (const detail::dtype_row& row : detail::dtype_rows) names += (names.empty() ? "" : ", ") + std::string(row.name);
@@ -7078,61 +7149,62 @@ static_assert(dtype_rows_are_in_order(), "a row of the table is missing or out o
 
 }} // namespace pali::PALI_ABI
 
-// In what numbers the matrices of a model are held in memory.
+// Storage types: the element type of a model's matrices in memory.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Weights in float32: what a float32 checkpoint holds, or an exact copy of a smaller one.
+/// float32 weights: zero-copy for a float32 checkpoint, an exact copy for smaller types.
 struct f32 {
-    using matrix = rows<const float>;          ///< of the decoder
+    using matrix = rows<const float>;          ///< decoder matrices
     using tower = f32;                         ///< storage of vision tower and projector
     static constexpr const char* name = "f32"; ///< in files and messages
 };
 
-/// Weights in bfloat16, the default: a bfloat16 checkpoint is used where it lies; others are rounded.
+/// bfloat16 weights, the default: zero-copy for a bfloat16 checkpoint; other types are rounded.
 struct bf16 {
-    using matrix = rows<const bfloat16>;        ///< of the decoder
+    using matrix = rows<const bfloat16>;        ///< decoder matrices
     using tower = bf16;                         ///< storage of vision tower and projector
     static constexpr const char* name = "bf16"; ///< in files and messages
 };
 
-/// The decoder's matrices, embedding and head included, in bytes with a scale for every 64 numbers: 8.25 bits a number. Vision tower and
-/// projector stay in bfloat16: they are read once an image and not once a token, so there is little to win.
+/// 8-bit decoder matrices, embedding and head included, with one scale per 64 elements: 8.25 bits per element. Vision tower and projector
+/// stay in bfloat16: they are read once per image, not once per token, so quantizing them would gain little.
 struct int8 {
-    using matrix = quantized_rows<8>;           ///< of the decoder
+    using matrix = quantized_rows<8>;           ///< decoder matrices
     using tower = bf16;                         ///< storage of vision tower and projector
     static constexpr const char* name = "int8"; ///< in files and messages
 };
 
-/// The same in 4 bits with a scale for every 32 numbers: 4.5 bits a number.
+/// The same with 4 bits and one scale per 32 elements: 4.5 bits per element.
 struct int4 {
-    using matrix = quantized_rows<4>;           ///< of the decoder
+    using matrix = quantized_rows<4>;           ///< decoder matrices
     using tower = bf16;                         ///< storage of vision tower and projector
     static constexpr const char* name = "int4"; ///< in files and messages
 };
 
-/// The second parameter of pali::model.
+/// The second template parameter of pali::model.
 template <class S>
 concept weight_storage = std::same_as<S, f32> || std::same_as<S, bf16> || std::same_as<S, int8> || std::same_as<S, int4>;
 
-/// How a file holds a quantized matrix: its codes under the matrix's own name, and its scales beside them, in the shapes of quantized_rows.
+/// dtype of the codes of a quantized matrix. A file stores the codes under the matrix's own name and the scales next to them, in the shapes
+/// of quantized_rows.
 template <std::size_t Bits>
 inline constexpr dtype code_type = Bits == 8 ? dtype::i8 : dtype::u8;
-inline constexpr std::string_view scales_suffix = "_scale";     ///< "...q_proj.weight_scale", BF16
-inline constexpr std::string_view weights_key = "pali.weights"; ///< in the file's metadata: "int8" or "int4"
+inline constexpr std::string_view scales_suffix = "_scale";     ///< suffix of the scales' name: "...q_proj.weight_scale", BF16
+inline constexpr std::string_view weights_key = "pali.weights"; ///< key in the file's metadata: "int8" or "int4"
 
 }} // namespace pali::PALI_ABI
 
-// The level of a translation unit: which instructions its flags allow, as the name of a namespace.
+// The level of a translation unit, that is, the instructions its flags allow, as the name of an inline namespace.
 
-// Bodies only: sources that use bodies compiled elsewhere do not include this header.
+// This header is for bodies: sources that link compiled bodies do not include it.
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ == 1) || defined(__ASSOCIATIVE_MATH__)
 #  error                                                                                                                                   \
       "pali cannot be compiled with -Ofast, -ffast-math, -ffinite-math-only or -fassociative-math: masks are infinities and the order of sums is fixed. Use -O2 or -O3"
 #endif
 
-/// Code whose instructions depend on compiler flags lives in an inline namespace that names them: translation units compiled with
-/// different flags then never share a symbol, and the linker cannot hand one of them the other's instructions.
+/// Inline namespace of code whose instructions depend on compiler flags; it is named after them. Translation units compiled with different
+/// flags then share no symbol, so the linker cannot give one of them the code of another.
 #if defined(PALI_LEVEL)
 #  define PALI_SIMD PALI_LEVEL
 #elif defined(__AVX512VNNI__) && defined(__AVX512BW__)
@@ -7156,9 +7228,9 @@ inline constexpr std::string_view weights_key = "pali.weights"; ///< in the file
 #endif
 
 /// @{
-/// Whether this translation unit compiles the kernels whose intrinsics need more than its flags allow. Headers alone do, since such kernels
-/// are selected at run time whatever the flags are. An object for one level (PALI_LEVEL) leaves out those of the levels above it: there
-/// they would never be selected.
+/// Whether this translation unit compiles the kernels whose intrinsics need more than its flags allow. Header-only programs do, because
+/// such kernels are selected at run time for any flags. An object for one level (PALI_LEVEL) omits the kernels of higher levels, which
+/// would never be selected there.
 #if defined(__x86_64__) && (!defined(PALI_LEVEL) || defined(__AVX2__))
 #  define PALI_AVX2_KERNELS 1
 #else
@@ -7171,12 +7243,12 @@ inline constexpr std::string_view weights_key = "pali.weights"; ///< in the file
 #endif
 /// @}
 
-// The only header that knows which xsimd is installed: names that changed between 8.1 and 14.
+// The only header that depends on the xsimd version: names that changed between 8.1 and 14.
 
 #if !__has_include(<xsimd/xsimd.hpp>)
 #  error "pali needs xsimd (Debian: libxsimd-dev)"
 #endif
-// g++ 12 warns of its own intrinsics for 512 bits, wherever they are inlined (GCC bug 105593).
+// g++ 12 warns about its own 512-bit intrinsics wherever they are inlined (GCC bug 105593).
 #if defined(__GNUC__) && !defined(__clang__)
 #  pragma GCC diagnostic push
 #  pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -7186,10 +7258,10 @@ inline constexpr std::string_view weights_key = "pali.weights"; ///< in the file
 #  pragma GCC diagnostic pop
 #endif
 
-/// What xsimd spells in another way from release to release.
+/// Functions whose name or signature differs between xsimd releases.
 namespace pali { inline namespace PALI_ABI { namespace compat {
 
-/// Sum of the lanes: hadd until 8, reduce_add since 9.
+/// Sum of the lanes. xsimd: hadd until 8, reduce_add since 9.
 template <class Batch>
 [[nodiscard]] inline typename Batch::value_type reduce_add(const Batch& x) noexcept {
 #if XSIMD_VERSION_MAJOR >= 9
@@ -7199,7 +7271,7 @@ template <class Batch>
 #endif
 }
 
-/// Largest lane: not in 8, and in 14 for 512 bits made of what g++ 12 warns of in the user's build.
+/// Largest lane. xsimd 8 lacks it; in 14 the 512-bit version uses intrinsics that make g++ 12 warn in the user's build.
 template <class Batch>
 [[nodiscard]] inline typename Batch::value_type reduce_max(const Batch& x) noexcept {
     alignas(64) typename Batch::value_type lanes[Batch::size];
@@ -7209,7 +7281,7 @@ template <class Batch>
     return top;
 }
 
-/// The same bits as float lanes: the template argument is a batch until 10, an element since 11.
+/// Reinterprets bits as float lanes. The template argument of bitwise_cast is a batch until 10, an element since 11.
 template <class Arch>
 [[nodiscard]] inline xsimd::batch<float, Arch> as_float(const xsimd::batch<std::uint32_t, Arch>& bits) noexcept {
 #if XSIMD_VERSION_MAJOR >= 11
@@ -7221,29 +7293,29 @@ template <class Arch>
 
 }}} // namespace pali::PALI_ABI::compat
 
-// The instruction sets that follow the flags of the translation unit, as tags; kernels carry one in their symbol.
+// Instruction sets that the flags of the translation unit allow, as tag types; kernels carry one in their symbol.
 
-/// Which instruction sets there are: those that flags of the compiler allow, and those that the processor has.
+/// Instruction sets: those that the compiler flags allow, and those that the processor has.
 namespace pali { inline namespace PALI_ABI { namespace arch { inline namespace PALI_SIMD {
 
-/// xsimd kernels for the instruction set `A`, at most what the flags of the translation unit allow.
+/// Tag of the xsimd kernels for instruction set `A`, at most what the flags of the translation unit allow.
 template <class A = xsimd::default_arch>
 struct simd {
     using batch = xsimd::batch<float, A>;             ///< a register of floats
-    using bits = xsimd::batch<std::uint32_t, A>;      ///< the same register as unsigned numbers of 32 bits
-    static constexpr std::size_t lanes = batch::size; ///< floats of a register
-    /// Vector registers to hold accumulators in: 32 with AVX-512 and 64-bit ARM, else 16.
+    using bits = xsimd::batch<std::uint32_t, A>;      ///< the same register as 32-bit unsigned integers
+    static constexpr std::size_t lanes = batch::size; ///< floats per register
+    /// Vector registers: 32 with AVX-512 and 64-bit ARM, otherwise 16.
 #if defined(__aarch64__)
     static constexpr std::size_t registers = 32;
 #else
     static constexpr std::size_t registers = lanes == 16 ? 32 : 16;
 #endif
-    /// "simd:" and xsimd's name of the instruction set.
+    /// "simd:" followed by xsimd's name of the instruction set.
     [[nodiscard]] static std::string name() { return std::string("simd:") + A::name(); }
 };
 
-/// x · y + z of floats, rounded once where the instruction set has that. xsimd 8 leaves it to the compiler for 512 bits: clang rounds twice
-/// then, at half the speed.
+/// x · y + z of floats, rounded once where the instruction set has FMA. xsimd 8 leaves 512-bit FMA to the compiler; clang then emits two
+/// instructions, which round twice and take twice the time.
 template <class A>
 [[nodiscard]] inline xsimd::batch<float, A> fma(const xsimd::batch<float, A>& x, const xsimd::batch<float, A>& y,
                                                 const xsimd::batch<float, A>& z) noexcept {
@@ -7254,14 +7326,14 @@ template <class A>
         return xsimd::fma(x, y, z);
 }
 
-/// What the flags of this translation unit give.
+/// The instruction set that the flags of this translation unit select.
 inline constexpr simd<> native{};
 
 }}}} // namespace pali::PALI_ABI::arch::PALI_SIMD
 
-// A PaliGemma, ready to be asked: a folder in, answers out. How it does that is in model.ipp.
+// The model class: opens a checkpoint folder and answers prompts about images. The bodies are in model.ipp.
 
-/// A model whose bodies were compiled elsewhere has one name, whatever flags the source that uses it is compiled with.
+/// A compiled model has one name, whatever the flags of the source that uses it.
 #ifdef PALI_COMPILED
 #  ifdef PALI_COMPILED_VARIANTS
 #  endif
@@ -7272,7 +7344,7 @@ inline constexpr simd<> native{};
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_MODEL {
 
-/// Whether the bodies of a model type can be had: in this source, which includes model.ipp, or compiled elsewhere.
+/// Whether the bodies of a model type are available: from model.ipp in this source, or compiled elsewhere.
 template <class Config, class Weights>
 struct model_bodies {
 #ifdef PALI_COMPILED
@@ -7283,12 +7355,12 @@ struct model_bodies {
 };
 
 /**
- * PaliGemma or PaliGemma 2. `Config` picks the variant at compile time, or is `dynamic`; `Weights` is the type that the matrices are
- * held in: `bf16`, `f32`, `int8` or `int4`.
+ * PaliGemma or PaliGemma 2. `Config` fixes the variant at compile time, or is `dynamic`. `Weights` is the storage type of the matrices:
+ * `bf16`, `f32`, `int8` or `int4`.
  *
- * Calls on one model wait for each other; a call from a callback of the same model's call throws errc::invalid_argument. Two models run
- * side by side, each with threads of its own. All calls throw errc::invalid_argument for options outside their range, images without
- * pixels and features that are not as wide as the model.
+ * Calls on one model are serialized. A callback that calls its own model gets errc::invalid_argument. Two models run concurrently, each
+ * with its own threads. All calls throw errc::invalid_argument for options out of range, for empty images, and for features whose width is
+ * not that of the model.
  */
 template <model_config Config = dynamic, weight_storage Weights = bf16>
 class model {
@@ -7298,124 +7370,123 @@ class model {
 
 public:
     /// Opens a Hugging Face folder: config.json, tokenizer.model or tokenizer.json, safetensors, and optional files. Throws what
-    /// read_checkpoint_config, tokenizer, checkpoint_files and network throw: each a pali::error whose message says what to do.
+    /// read_checkpoint_config, tokenizer, checkpoint_files and network throw: always a pali::error that says what to do.
     explicit model(const std::filesystem::path& folder, const load_options& options = {});
-    /// Ends its threads and gives its memory back.
+    /// Stops the threads and frees the memory.
     ~model();
-    /// Takes the other's place; the other can only be assigned to or destroyed.
+    /// Moves the model. The source can only be assigned to or destroyed.
     model(model&&) noexcept;
-    /// The same.
+    /// Moves the model. The source can only be assigned to or destroyed.
     model& operator=(model&&) noexcept;
 
-    /// The numbers that the model runs with.
+    /// The configuration that the model runs with.
     [[nodiscard]] const Config& config() const noexcept;
-    /// What the checkpoint's JSON files say.
+    /// The contents of the checkpoint's JSON files.
     [[nodiscard]] const checkpoint_config& checkpoint() const noexcept;
-    /// The vocabulary of the checkpoint.
+    /// The tokenizer of the checkpoint.
     [[nodiscard]] const tokenizer& text() const noexcept;
-    /// The instruction sets that its kernels use: "simd:avx512bw vnni amx".
+    /// The instruction sets that the kernels use: "simd:avx512bw vnni amx".
     [[nodiscard]] static std::string arch();
-    /// Seconds that loading took.
+    /// The load time in seconds.
     [[nodiscard]] double load_seconds() const noexcept;
-    /// Threads that take part in its work.
+    /// The number of threads, the caller's included.
     [[nodiscard]] std::size_t threads() const noexcept;
 
-    /// What the decoder will see of an image: (image tokens, hidden). Compute it once to ask many questions.
-    /// Throws errc::cancelled when `on_progress`, stage "image", returns false.
+    /// Encodes an image into the features that the decoder sees: (image tokens, hidden). Encode once to ask many questions.
+    /// Throws errc::cancelled if `on_progress`, stage "image", returns false.
     [[nodiscard]] image_features encode(const image& image, const progress_callback& on_progress = {});
 
-    /// Answers a prompt about an image. Stopped by a callback it returns what there is, with finish_reason::cancelled. Throws, as all that
-    /// follow, errc::invalid_argument for options that are not allowed, and for logits that are no numbers; errc::invalid_prompt and
-    /// errc::missing_token for a prompt that cannot be laid out.
+    /// Answers a prompt about an image. If a callback cancels, returns the text so far with finish_reason::cancelled. This and the
+    /// following functions throw errc::invalid_argument for invalid options and for a constraint that leaves no token; errc::malformed_file
+    /// for logits that are not finite; errc::invalid_prompt and errc::missing_token for a prompt that cannot be turned into tokens.
     generation generate(const image& image, std::string_view prompt, const generate_options& options = {}) {
         return generate(std::span(&image, 1), prompt, options);
     }
     /// Answers a prompt about several images; the model sees them in that order.
     generation generate(std::span<const image> images, std::string_view prompt, const generate_options& options = {});
-    /// Answers a prompt about an image that was encoded before.
+    /// Answers a prompt about an already encoded image.
     generation generate(const image_features& image, std::string_view prompt, const generate_options& options = {}) {
         return generate(request{.images = std::span(&image, 1), .prompt = prompt, .options = options});
     }
     /// Answers one request.
     generation generate(const request& one);
-    /// Answers requests together: each as if it were alone, in the order given, at the cost of reading the weights once a step for all.
-    /// Progress goes to the first `on_progress` among them. A callback that returns false stops all of them.
+    /// Answers several requests as one batch, in the given order. Each answer is the same as if it were alone; a decode step reads the
+    /// weights once for all. Progress goes to the first non-empty `on_progress`. A callback that returns false stops the whole batch.
     std::vector<generation> generate(std::span<const request> requests);
-    /// Answers one prompt about each of several images, all together. The callbacks of `options` are those of every answer: they may take
-    /// its number first. Throws errc::cancelled when `on_progress` stops the encoding of an image.
+    /// Answers one prompt about each of several images, as one batch. All answers share the callbacks of `options`, which may take the
+    /// answer's index as their first argument. Throws errc::cancelled if `on_progress` stops the encoding of an image.
     std::vector<generation> generate_each(std::span<const image> images, std::string_view prompt, const generate_options& options = {});
 
-    /// What is to be seen, in the form of the COCO captions: the prompt "caption en". Stopped by a callback it is what was said so far:
-    /// generate() tells it apart.
+    /// Captions the image in the style of COCO (prompt "caption <lang>"). If a callback cancels, returns the text so far; generate() tells
+    /// the two apart.
     std::string caption(const image& image, std::string_view language = "en", const generate_options& options = {}) {
         return caption(std::span(&image, 1), language, options);
     }
-    /// The same of several images together.
+    /// Captions several images together.
     std::string caption(std::span<const image> images, std::string_view language = "en", const generate_options& options = {}) {
         return generate(images, caption_prompt(language), options).text;
     }
-    /// The answer to a question, by the prompt "answer en where is the cat?".
+    /// Answers a question (prompt "answer en where is the cat?").
     std::string answer(const image& image, std::string_view question, std::string_view language = "en",
                        const generate_options& options = {}) {
         return answer(std::span(&image, 1), question, language, options);
     }
-    /// The same about several images together.
+    /// Answers a question about several images together.
     std::string answer(std::span<const image> images, std::string_view question, std::string_view language = "en",
                        const generate_options& options = {}) {
         return generate(images, answer_prompt(question, language), options).text;
     }
 
-    /// Finds things: "cat ; black dog". What the model says is never an error: see findings::skipped.
-    /// Throws errc::cancelled when `on_progress` stops the encoding of the image, and what object_constraint throws for `constrained`.
+    /// Finds objects: "cat ; black dog". The model's output never causes an error: see findings::skipped. Throws errc::cancelled if
+    /// `on_progress` stops the encoding of the image, and what object_constraint throws for `constrained`.
     findings detect(const image& image, std::string_view things, const find_options& options = {}) {
         return std::move(detect_each(std::span(&image, 1), things, options).front());
     }
-    /// The same in an image that was encoded before.
+    /// Finds objects in an already encoded image.
     findings detect(const image_features& image, std::string_view things, const find_options& options = {}) {
         return find(image, pointing::boxes, things, options);
     }
-    /// The same in each of several images, decoded together.
+    /// Finds objects in each of several images, decoded as one batch.
     std::vector<findings> detect_each(std::span<const image> images, std::string_view things, const find_options& options = {}) {
         return find_each(images, pointing::boxes, things, options);
     }
 
-    /// Finds things, and which pixels are theirs. Needs the mask decoder: throws what mask_vqvae throws, errc::cannot_open when there is
-    /// none.
+    /// Finds objects and their masks. Needs the mask decoder: throws what mask_vqvae throws, and errc::cannot_open if there is none.
     findings segment(const image& image, std::string_view things, const find_options& options = {}) {
         return std::move(segment_each(std::span(&image, 1), things, options).front());
     }
-    /// The same in an image that was encoded before.
+    /// Segments an already encoded image.
     findings segment(const image_features& image, std::string_view things, const find_options& options = {}) {
         return find(image, pointing::masks, things, options);
     }
-    /// The same in each of several images, decoded together.
+    /// Segments each of several images, decoded as one batch.
     std::vector<findings> segment_each(std::span<const image> images, std::string_view things, const find_options& options = {}) {
         return find_each(images, pointing::masks, things, options);
     }
 
-    /// What detect() and segment() are, with the kind as an argument.
+    /// Same as detect() or segment(), selected by `kind`.
     findings find(const image_features& image, pointing kind, std::string_view things, const find_options& options = {});
-    /// The same in each of several images, decoded together.
+    /// Same as detect_each() or segment_each(), selected by `kind`.
     std::vector<findings> find_each(std::span<const image> images, pointing kind, std::string_view things,
                                     const find_options& options = {});
 
-    /// The objects in an answer to any prompt about an image, of which only the size matters; with masks where there is a mask decoder.
-    /// How the answer is made, options.generate and options.constrained, is without effect here. Throws what mask_vqvae throws, and
-    /// errc::invalid_argument.
+    /// Parses the objects in an answer to any prompt. Only the size of the image is used. Masks are decoded if there is a mask decoder.
+    /// options.generate and options.constrained have no effect. Throws what mask_vqvae throws, and errc::invalid_argument.
     findings read(generation said, const image_features& image, const find_options& options = {});
 
-    /// Log-probabilities of an answer, its end included, as if the model had said it. Throws errc::invalid_prompt and
-    /// errc::missing_token for a prompt that cannot be laid out, as those below.
+    /// Computes the log-probability of a given answer and its end-of-sequence token. This and the following functions throw
+    /// errc::invalid_prompt and errc::missing_token for a prompt that cannot be turned into tokens.
     [[nodiscard]] score_result score(std::span<const image_features> images, std::string_view prompt, std::string_view answer);
-    /// The same of an answer about an image, which is encoded for it.
+    /// Encodes the image and scores an answer about it.
     [[nodiscard]] score_result score(const image& image, std::string_view prompt, std::string_view answer) {
         const image_features features = encode(image);
         return score(std::span(&features, 1), prompt, answer);
     }
 
-    /// Hidden states after the last norm, (image tokens + prompt + suffix, hidden). The suffix, causal, is encoded without an end.
+    /// Hidden states after the final norm, (image tokens + prompt + suffix, hidden). The suffix is causal and gets no end-of-sequence
+    /// token.
     [[nodiscard]] matrix hidden_states(std::span<const image_features> images, std::string_view prompt, std::string_view suffix = "");
-    /// Logits of every token, (image tokens + prompt + suffix, vocabulary): for 264 tokens of a released model, 270 MB.
+    /// Logits of every token, (image tokens + prompt + suffix, vocabulary): 270 MB for 264 tokens of a released model.
     [[nodiscard]] matrix logits(std::span<const image_features> images, std::string_view prompt, std::string_view suffix = "");
 
 private:
@@ -7423,12 +7494,12 @@ private:
     std::unique_ptr<state> m_state;
 };
 
-#ifdef PALI_COMPILED // in pali::compiled; other variants include <pali/model.ipp> in a source that uses them
+#ifdef PALI_COMPILED // instantiated in pali::compiled; other variants include <pali/model.ipp> where they are used
 extern template class model<dynamic, f32>;
 extern template class model<dynamic, bf16>;
 extern template class model<dynamic, int8>;
 extern template class model<dynamic, int4>;
-/// One of PALI_VARIANTS.
+/// Declares one of PALI_COMPILED_VARIANTS.
 #  define PALI_VARIANT(variant, weights)                                                                                                   \
       template <>                                                                                                                          \
       struct model_bodies<variant, weights> {                                                                                              \
@@ -7443,15 +7514,14 @@ PALI_COMPILED_VARIANTS
 
 }}} // namespace pali::PALI_ABI::PALI_MODEL
 
-// What the processor can do, found when the program runs: the levels that kernels are compiled for, and the extensions that single kernels
-// use beyond a level.
+// Processor features, detected at run time: the levels that kernels are compiled for, and the extensions that single kernels use beyond a
+// level.
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// The instructions that a whole object is compiled for. Those of x86-64 are the levels of its psABI, each of which contains the ones
-/// before it.
+/// Instruction set level that a whole object is compiled for. On x86-64 these are levels of the psABI; each contains those before it.
 enum class level : int {
-    baseline = 0,  ///< what every processor of the architecture has: x86-64 (SSE2), or 64-bit ARM with NEON
+    baseline = 0,  ///< baseline of the architecture: x86-64 (SSE2), or 64-bit ARM with NEON
     x86_64_v3 = 1, ///< AVX, AVX2, BMI1, BMI2, F16C, FMA, LZCNT, MOVBE
     x86_64_v4 = 2, ///< also AVX-512 F, BW, CD, DQ and VL
 };
@@ -7459,72 +7529,85 @@ enum class level : int {
 /// The name of a level: "x86-64", "x86-64-v3", "x86-64-v4", "neon", or "generic" for other architectures.
 [[nodiscard]] std::string_view name_of(level which) noexcept;
 
-/// Extensions that single kernels have intrinsics for.
+/// Extensions for which single kernels have intrinsics.
 struct features {
     bool avx2 = false;        ///< AVX2 and FMA
-    bool avx_vnni = false;    ///< products of bytes on 256-bit registers, in the encoding of AVX
-    bool avx512_vnni = false; ///< the same on 512-bit registers, in that of AVX-512
-    bool avx512_bf16 = false; ///< products of bfloat16 on them, where they outrun multiply-adds of float32
-    bool amx_bf16 = false;    ///< tiles of bfloat16, permitted by the operating system, and AVX-512 F and BW with them
+    bool avx_vnni = false;    ///< byte products on 256-bit registers, VEX-encoded
+    bool avx512_vnni = false; ///< byte products on 512-bit registers, EVEX-encoded
+    bool avx512_bf16 = false; ///< bfloat16 products on 512-bit registers; set only where they are faster than float32 FMA
+    bool amx_bf16 = false;    ///< bfloat16 tiles with permission from the operating system, and AVX-512 F and BW
 
     friend bool operator==(const features&, const features&) = default;
 };
 
-/// The processor and its operating system, as asked. Tests put other answers in.
+/// What a processor and its operating system report. Tests substitute other answers.
 struct processor {
     /// Registers A to D of CPUID.
     struct registers {
-        unsigned a = 0, b = 0, c = 0, d = 0; ///< EAX, EBX, ECX, EDX
+        unsigned a = 0; ///< EAX
+        unsigned b = 0; ///< EBX
+        unsigned c = 0; ///< ECX
+        unsigned d = 0; ///< EDX
     };
-    registers (*cpuid)(unsigned leaf, unsigned subleaf) = nullptr; ///< zeros for a leaf that is not there
-    std::uint64_t (*xcr0)() = nullptr; ///< which registers the operating system saves; called only where CPUID reports OSXSAVE
-    bool (*may_use_tiles)() = nullptr; ///< whether the operating system permits them
+    registers (*cpuid)(unsigned leaf, unsigned subleaf) = nullptr; ///< all zeros for a leaf that does not exist
+    /// XCR0: which registers the operating system saves. Called only where CPUID reports OSXSAVE.
+    std::uint64_t (*xcr0)() = nullptr;
+    bool (*may_use_tiles)() = nullptr; ///< whether the operating system permits tiles
 };
 
-/// The one that the program runs on.
+/// The processor that the program runs on.
 [[nodiscard]] processor this_processor() noexcept;
-/// The highest level of which `which` has every extension and the system saves every register.
+/// The highest level of which `which` has every extension and whose registers the system saves.
 [[nodiscard]] level highest_level(const processor& which) noexcept;
-/// Extensions that `which` has.
+/// The extensions that `which` has.
 [[nodiscard]] features features_of(const processor& which) noexcept;
 
-/// Of this processor.
+/// The extensions of this processor.
 [[nodiscard]] const features& detected() noexcept;
 
-/// The extensions that the name of a level or of an extension allows: "simd" and "x86-64" (what the source was compiled for and no more),
-/// "avx2" and no more, "x86-64-v3" (AVX2, AVX-VNNI), "vnni", "bf16", "amx" and "x86-64-v4" (all up to it; the last all there are), "neon".
-/// Throws errc::unsupported_arch for another name and for what `there` lacks.
+/// Returns the extensions that the name of a level or an extension allows:
+/// - "simd", "x86-64", "neon": none beyond those the source was compiled for
+/// - "avx2": AVX2 only
+/// - "x86-64-v3": AVX2 and AVX-VNNI
+/// - "vnni", "bf16", "amx": all up to that one
+/// - "x86-64-v4": all of `there`
+///
+/// Throws errc::unsupported_arch for any other name, and for an extension that `there` lacks.
 [[nodiscard]] features limited_to(std::string_view name, const features& there);
 
-/// What kernels use: all that was detected, or what the environment variable PALI_ARCH allows, which is read once. Of bodies that are
-/// compiled once per level, the extensions that go with the level that was selected. Throws errc::unsupported_arch.
+/// The extensions that kernels use: all that were detected, or those that the environment variable PALI_ARCH allows, which is read once.
+/// Where bodies are compiled once per level, the extensions that belong to the selected level. Throws errc::unsupported_arch.
 [[nodiscard]] const features& in_use();
 
 }}} // namespace pali::PALI_ABI::arch
 
-// What is asked of the operating system besides memory, for which see files/mmap.hpp. The bodies of these are all that names one.
+// Operating system services other than memory, for which see files/mmap.hpp. Only their bodies depend on the system.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Keeps the calling thread on processor `i` of those that it may run on, counted in a circle. Returns whether it stays there: on Linux and
-/// Windows.
+/// Pins the calling thread to processor `i`, modulo the number of processors that it may run on. Returns whether it was pinned, which is
+/// possible on Linux and Windows.
 bool pin_this_thread(std::size_t i) noexcept;
 
-/// Asks for the tile registers of AMX, which a process has when it asks. False where they are not given: elsewhere than on Linux, too.
+/// Requests permission for the AMX tile registers, which Linux grants per process. Returns false if it is not granted, and on other
+/// systems.
 [[nodiscard]] bool may_use_tiles() noexcept;
 
-/// Bytes of the caches that a core has for itself.
+/// The id of this process, which differs in a child after fork().
+[[nodiscard]] long process_id() noexcept;
+
+/// Cache sizes of one core, in bytes.
 struct cache_sizes {
-    std::size_t first = 0;  ///< for data
-    std::size_t second = 0; ///< that of a cluster where cores share it
+    std::size_t first = 0;  ///< L1 data
+    std::size_t second = 0; ///< L2; that of the cluster where cores share it
 };
 
-/// As the system knows them; 0 where it does not.
+/// The cache sizes that the system reports; 0 where it reports none.
 [[nodiscard]] cache_sizes caches_of_a_core() noexcept;
 
 }} // namespace pali::PALI_ABI
 
-// Bodies of system.hpp: Linux, and Windows by its documented calls, where they were compiled (MinGW-w64) and never run.
+// Bodies of system.hpp: Linux, and Windows by its documented calls. The Windows bodies were compiled (MinGW-w64) but never run.
 
 #if defined(_WIN32)
 #  ifndef NOMINMAX
@@ -7534,9 +7617,11 @@ struct cache_sizes {
 #    define WIN32_LEAN_AND_MEAN
 #  endif
 #  include <windows.h>
-#elif defined(__linux__)
-#  include <sched.h>
-#  include <sys/syscall.h>
+#else
+#  if defined(__linux__)
+#    include <sched.h>
+#    include <sys/syscall.h>
+#  endif
 #  include <unistd.h>
 #endif
 
@@ -7544,11 +7629,11 @@ namespace pali { inline namespace PALI_ABI {
 
 PALI_INLINE bool pin_this_thread([[maybe_unused]] std::size_t i) noexcept {
 #if defined(_WIN32)
-    DWORD_PTR allowed = 0, of_system = 0; // of one group of processors: 64 at most
+    DWORD_PTR allowed = 0, of_system = 0; // of one processor group: at most 64
     if (!GetProcessAffinityMask(GetCurrentProcess(), &allowed, &of_system) || allowed == 0) return false;
     std::size_t count = 0;
     for (DWORD_PTR rest = allowed; rest != 0; rest &= rest - 1) ++count;
-    for (i %= count; i != 0; --i) allowed &= allowed - 1; // without its lowest
+    for (i %= count; i != 0; --i) allowed &= allowed - 1; // clears the lowest bit
     return SetThreadAffinityMask(GetCurrentThread(), allowed & (~allowed + 1)) != 0;
 #elif defined(__linux__)
     cpu_set_t allowed, one;
@@ -7566,10 +7651,18 @@ PALI_INLINE bool pin_this_thread([[maybe_unused]] std::size_t i) noexcept {
 #endif
 }
 
+PALI_INLINE long process_id() noexcept {
+#if defined(_WIN32)
+    return static_cast<long>(GetCurrentProcessId());
+#else
+    return static_cast<long>(getpid());
+#endif
+}
+
 PALI_INLINE cache_sizes caches_of_a_core() noexcept {
     cache_sizes sizes;
 #if defined(_WIN32)
-    SYSTEM_LOGICAL_PROCESSOR_INFORMATION known[512]; // of one group of processors: 64 at most, with a few entries for each
+    SYSTEM_LOGICAL_PROCESSOR_INFORMATION known[512]; // of one processor group: at most 64, with a few entries each
     DWORD bytes = sizeof known;
     if (!GetLogicalProcessorInformation(known, &bytes)) return sizes;
     for (DWORD i = 0; i < bytes / sizeof known[0]; ++i) {
@@ -7584,7 +7677,7 @@ PALI_INLINE cache_sizes caches_of_a_core() noexcept {
     return sizes;
 }
 
-// Documentation/arch/x86/xstate.rst of Linux: ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA.
+// Source: Documentation/arch/x86/xstate.rst of Linux (ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA).
 PALI_INLINE bool may_use_tiles() noexcept {
 #if defined(__x86_64__) && defined(__linux__) && defined(SYS_arch_prctl)
     constexpr long ask_permission = 0x1023, tile_data = 18;
@@ -7596,7 +7689,7 @@ PALI_INLINE bool may_use_tiles() noexcept {
 
 }} // namespace pali::PALI_ABI
 
-// Kernels that are compiled once per level: the list of those in the program, and the one that is selected on first use.
+// Run-time dispatch over kernels that are compiled once per level: the list of levels in the program, and the one selected on first use.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 struct entry_points;
@@ -7604,30 +7697,34 @@ struct entry_points;
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// The kernels of one level, in an object of its own. Such an object has one of these with static storage, which enters itself into the
-/// list before any dynamic initialisation of the program.
+/// The kernels of one level, in an object of their own. Each such object has one compiled_level with static storage, which registers
+/// itself before any dynamic initialization of the program.
 struct compiled_level {
-    level which;                          ///< what the object is compiled for
-    bool is_whole;                        ///< whether the kernels of every extension are in it, and not only those that go with the level
-    const kernels::entry_points* kernels; ///< where they begin
-    const compiled_level* next = nullptr; ///< of the list
+    level which;                          ///< the level that the object is compiled for
+    bool is_whole;                        ///< whether it has the kernels of every extension, not only of those that belong to the level
+    const kernels::entry_points* kernels; ///< its entry points
+    const compiled_level* next = nullptr; ///< next in the list
 };
 
-/// Puts a level in the list. Called while the program starts, before any thread of it.
+/// Adds a level to the list. Called during program startup, before any thread starts.
 void add(compiled_level& one) noexcept;
-/// The levels that were compiled, from low to high.
+/// The compiled levels, from low to high.
 [[nodiscard]] std::vector<const compiled_level*> compiled_levels();
 
 /// A level and the extensions that its kernels use.
 struct selection {
-    const compiled_level* level = nullptr; ///< of the list
-    features extensions;                   ///< of those that its object has kernels for
+    const compiled_level* level = nullptr; ///< the selected level, from the list
+    features extensions;                   ///< those for which its object has kernels
 };
 
-/// The highest of `compiled` up to `highest`, with the extensions of `there` that it has kernels for, or what `name`, the value of
-/// PALI_ARCH, asks for: "x86-64", "x86-64-v3", "x86-64-v4" and "neon" are levels with all their extensions; "simd" is the lowest level
-/// without any; "avx2" is x86-64-v3 without any beyond it; "vnni", "bf16" and "amx" are the highest level with the extensions up to it.
-/// Throws errc::unsupported_arch for what is not compiled or not there.
+/// Selects the level and the extensions. Without `name`: the highest of `compiled` up to `highest`, with those extensions of `there` that
+/// it has kernels for. `name` is the value of PALI_ARCH:
+/// - "x86-64", "x86-64-v3", "x86-64-v4", "neon": that level with all its extensions
+/// - "simd": the lowest level, without extensions
+/// - "avx2": x86-64-v3 without extensions beyond AVX2
+/// - "vnni", "bf16", "amx": the highest level, with all extensions up to that one
+///
+/// Throws errc::unsupported_arch for a level that is not compiled or that the processor lacks, and if no compiled level fits the processor.
 [[nodiscard]] selection select(std::string_view name, const std::vector<const compiled_level*>& compiled, level highest,
                                const features& there);
 
@@ -7636,7 +7733,7 @@ struct selection {
 
 }}} // namespace pali::PALI_ABI::arch
 
-// Bodies of features.hpp.
+// Bodies of cpu_features.hpp.
 
 #if defined(__x86_64__)
 #  include <cpuid.h>
@@ -7686,7 +7783,7 @@ PALI_INLINE processor this_processor() noexcept {
 
 namespace cpuid_detail {
 
-/// Bits as in Intel's Software Developer's Manual, volume 2A, CPUID, and volume 1, section 13.1 (XCR0).
+/// Bit numbers as in Intel's Software Developer's Manual: CPUID in volume 2A, XCR0 in volume 1, section 13.1.
 struct answers {
     processor::registers basic, extended, more, amd;
     std::uint64_t saved = 0;
@@ -7706,7 +7803,7 @@ struct answers {
     [[nodiscard]] bool saves_tiles() const noexcept { return (saved & 0x60000) == 0x60000; }
 };
 
-/// CPUID, leaf 0: the name of the maker, in B, D and C.
+/// CPUID leaf 0: the vendor string is in EBX, EDX and ECX.
 PALI_INLINE bool made_by_amd(const processor& which) noexcept {
     const processor::registers name = which.cpuid(0, 0);
     return name.b == 0x68747541 && name.d == 0x69746e65 && name.c == 0x444d4163; // "Auth" "enti" "cAMD"
@@ -7731,7 +7828,7 @@ PALI_INLINE features features_of(const processor& which) noexcept {
     found.avx_vnni = found.avx2 && said.bit(said.more.a, 4);
     found.avx512_vnni = said.saves_zmm() && found.avx2 && said.all(said.extended.b, 16, 31) && said.bit(said.extended.c, 11);
     const bool avx512 = said.saves_zmm() && found.avx2 && said.all(said.extended.b, 16, 30);
-    // Zen 4 has twice the rate of float32. Intel's has half of it (Sapphire Rapids), so there it is not used.
+    // On Zen 4 it has twice the rate of float32 FMA. On Intel (Sapphire Rapids) it has half that rate, so it is not used there.
     found.avx512_bf16 = avx512 && said.bit(said.more.a, 5) && cpuid_detail::made_by_amd(which);
     found.amx_bf16 = said.saves_tiles() && avx512 && said.all(said.extended.d, 22, 24) && which.may_use_tiles();
     return found;
@@ -7778,11 +7875,11 @@ const features& in_use() { return selected().extensions; }
 
 }}} // namespace pali::PALI_ABI::arch
 
-// Beam search, apart from any model: given scores of the next token for each beam, it says which beams go on with which token.
+// Beam search, independent of the model: given the scores of the next token for each beam, selects the beams and tokens to continue with.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// transformers' beam search (5.23, generation/utils.py, _beam_search with do_sample=False, in float32) for one prompt:
+/// Beam search for one prompt, as in transformers (5.23, generation/utils.py, _beam_search with do_sample=False, in float32):
 ///
 ///     beam_search search(options, vocabulary, eos);
 ///     while (search.advance(log_probabilities))        // (1, vocabulary) of the prompt at first, then (num_beams, vocabulary)
@@ -7790,24 +7887,24 @@ namespace pali { inline namespace PALI_ABI {
 ///             ...                                        // copy the parent's cache, append id, run the model
 ///     search.best().tokens
 ///
-/// Of equal scores the lower beam and the lower id come first; torch leaves that open.
+/// Ties go to the lower beam, then the lower id; torch leaves them unspecified.
 class beam_search {
 public:
-    /// How one beam goes on.
+    /// The continuation of one beam.
     struct step {
-        std::size_t parent = 0; ///< beam of the last round that it continues
-        token id = 0;           ///< that it continues with
+        std::size_t parent = 0; ///< beam of the previous round
+        token id = 0;           ///< its next token
     };
 
-    /// An answer.
+    /// A candidate answer.
     struct hypothesis {
-        std::vector<token> tokens;   ///< with EOS when it ends with one
+        std::vector<token> tokens;   ///< including EOS, if it ended with one
         std::vector<float> logprobs; ///< of each token
-        float score = 0;             ///< sum of the scores of its tokens over length^length_penalty
-        bool finished = false;       ///< ended by EOS or by max_new_tokens; one that is not has no meaning but to hold a place
+        float score = 0;             ///< sum of token scores / length^length_penalty
+        bool finished = false;       ///< ended by EOS or max_new_tokens; otherwise a placeholder without meaning
     };
 
-    /// `eos`: tokens that end an answer. Throws errc::invalid_argument for options that are not allowed.
+    /// `eos`: tokens that end an answer. Throws errc::invalid_argument for invalid options.
     beam_search(const beam_options& options, std::size_t vocabulary, std::span<const token> eos)
         : m_options(options), m_vocabulary(vocabulary), m_eos(eos.begin(), eos.end()),
           m_length_penalty(detail::as_written(options.length_penalty)) {
@@ -7819,7 +7916,7 @@ public:
         m_kept = each * beams;
         m_running.resize(beams);
         m_next.resize(beams);
-        for (std::size_t b = 1; b < beams; ++b) m_running[b].score = nothing; // at first all beams are the prompt: only one counts
+        for (std::size_t b = 1; b < beams; ++b) m_running[b].score = nothing; // all beams start as the prompt: only one may count
         m_finished.resize(beams);
         for (hypothesis& h : m_finished) h.score = nothing;
         m_candidates.reserve(m_kept + 1);
@@ -7827,9 +7924,9 @@ public:
         m_merged.reserve(beams + m_kept);
     }
 
-    /// Takes the scores of the next token: log-probabilities, (num_beams, vocabulary) or one row for all, after any processors. `own` are
-    /// the model's own log-probabilities, to be recorded, where processors changed them. Returns whether the search goes on. Throws
-    /// errc::invalid_argument for another shape, when too few scores are numbers, or all are minus infinity.
+    /// Takes the scores of the next token: log-probabilities after any processors, (num_beams, vocabulary), or one row for all beams.
+    /// `own`: the model's log-probabilities, to be recorded in the result if processors changed them. Returns whether the search continues.
+    /// Throws errc::invalid_argument for a wrong shape, if too few scores are numbers, or if all are minus infinity.
     bool advance(rows<const float> scores, rows<const float> own = {}) {
         check(scores, "scores");
         if (own.data == nullptr) own = scores;
@@ -7843,7 +7940,7 @@ public:
             all_end = all_end && c.ends;
         }
         finish_candidates(own);
-        // The best that did not end go on.
+        // The best candidates that did not end continue.
         std::vector<std::size_t>& order = m_merged;
         order.clear();
         for (std::size_t i = 0; i < m_candidates.size(); ++i) order.push_back(i);
@@ -7861,16 +7958,16 @@ public:
         return m_going;
     }
 
-    /// How the beams go on, one for each, after `advance` returned true.
+    /// The continuation of each beam. Valid after advance() returned true.
     [[nodiscard]] std::span<const step> beams() const noexcept { return m_steps; }
-    /// What a beam has generated so far.
+    /// The tokens generated by a beam.
     [[nodiscard]] std::span<const token> tokens(std::size_t beam) const noexcept { return m_running[beam].tokens; }
-    /// Rounds made so far: the tokens of every running beam.
+    /// Rounds so far, which is the length of every running beam.
     [[nodiscard]] std::size_t length() const noexcept { return m_length; }
-    /// Answers, the best first, once `advance` has returned false.
+    /// Answers, best first. Valid after advance() returned false.
     [[nodiscard]] const std::vector<hypothesis>& hypotheses() const noexcept { return m_finished; }
-    /// The first of them that is complete. Where none is - the search was left early, or length_penalty made all scores less than what
-    /// holds a place - the beam that runs with the best score.
+    /// The best complete answer. If there is none (the search was stopped early, or length_penalty pushed all scores below the
+    /// placeholder), the best running beam.
     [[nodiscard]] const hypothesis& best() const noexcept {
         const auto complete = std::find_if(m_finished.begin(), m_finished.end(), [](const hypothesis& h) { return h.finished; });
         return complete != m_finished.end() ? *complete : m_running.front();
@@ -7878,13 +7975,13 @@ public:
 
 private:
     struct candidate {
-        float score = 0; // sum of scores
+        float score = 0; // sum of token scores
         std::size_t parent = 0;
         token id = 0;
         bool ends = false;
     };
 
-    static constexpr float nothing = -1e9f; // transformers' mark of what must not win
+    static constexpr float nothing = -1e9f; // transformers' score for entries that must not win
 
     void check(const rows<const float>& scores, const char* what) const {
         if (scores.width == m_vocabulary && (scores.count == m_options.num_beams || (m_length == 0 && scores.count == 1))) return;
@@ -7892,7 +7989,7 @@ private:
                                              m_options.num_beams, ", ", m_vocabulary, ") is needed", m_length == 0 ? ", or one row" : ""});
     }
 
-    /// The best continuations of all beams, the best first.
+    /// Finds the best continuations of all beams, best first.
     void find_candidates(const rows<const float>& scores) {
         m_candidates.clear();
         for (std::size_t b = 0; b < m_options.num_beams; ++b) {
@@ -7917,13 +8014,13 @@ private:
                         "a beam search is given scores that are all minus infinity: a constraint left no token to go on with");
     }
 
-    /// Keeps the best of the answers complete so far and those that just ended; only the first num_beams candidates count.
+    /// Keeps the best of the complete answers and those that end in this round. Only the first num_beams candidates count.
     void finish_candidates(const rows<const float>& own) {
         const std::size_t beams = m_options.num_beams;
         const bool closed = m_options.early_stopping && all_finished();
         const auto divisor = static_cast<float>(std::pow(static_cast<double>(m_length + 1), m_length_penalty));
         const auto counts = [&](std::size_t i) { return i < beams && m_candidates[i].ends; };
-        const auto score = [&](std::size_t i) { // of the merged list: complete answers, then candidates
+        const auto score = [&](std::size_t i) { // index into the merged list: complete answers, then candidates
             if (i < beams) return m_finished[i].score;
             const float divided = m_candidates[i - beams].score / divisor;
             return (std::isnan(divided) ? nothing : divided) + (closed ? nothing : 0.f) + (counts(i - beams) ? 0.f : nothing);
@@ -7948,7 +8045,7 @@ private:
         m_finished = std::move(kept);
     }
 
-    /// The best score first, of equals the first; no score is NaN. (clang warns of the standard library's stable_sort.)
+    /// Sorts by score, best first, ties by index; no score is NaN. Not std::stable_sort, because clang warns about the standard library's.
     template <class Score>
     static void sort_by(std::vector<std::size_t>& entries, Score score) {
         std::sort(entries.begin(), entries.end(), [&](std::size_t a, std::size_t b) {
@@ -7968,7 +8065,7 @@ private:
         return std::all_of(m_finished.begin(), m_finished.end(), [](const hypothesis& h) { return h.finished; });
     }
 
-    /// Whether the best running beam, were it to end now, would beat the worst complete answer.
+    /// Whether the best running beam, if it ended now, would beat the worst complete answer.
     [[nodiscard]] bool could_improve() const noexcept {
         const float possible = m_running.front().score / static_cast<float>(std::pow(static_cast<double>(m_length), m_length_penalty));
         float worst = m_finished.front().score;
@@ -7991,14 +8088,14 @@ private:
 
 }} // namespace pali::PALI_ABI
 
-// Scratch memory of a forward pass: taken in order, given back by frames, grown in the first pass and not in those like it.
+// Scratch memory of a forward pass: a stack with frames, which grows in the first pass and not in passes like it.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A stack of uninitialised floats. What is taken inside a frame is given back when the frame ends; the memory stays, so that a pass that
-/// was run once allocates nothing the next time. When the outermost frame ends, memory in several pieces becomes one piece as large as all
-/// of them, so that the next pass, whatever the sizes it takes, can use all of it; the system gives pages of it only where they are
-/// touched. Not thread-safe: one arena a context.
+/// Stack of uninitialized floats. Memory taken inside a frame is released when the frame ends, but stays allocated, so a pass that has run
+/// once allocates nothing the next time. When the outermost frame ends, several blocks are replaced by one of their total size, so that
+/// the next pass can use all of it, whatever sizes it takes. The system commits pages only when they are touched. Not thread-safe: one
+/// arena per context.
 class arena {
 public:
     arena() noexcept;
@@ -8006,10 +8103,10 @@ public:
     arena(const arena&) = delete;
     arena& operator=(const arena&) = delete;
 
-    /// Marks a place in the arena and returns to it at the end of its scope.
+    /// Remembers a position in the arena and returns to it at the end of its scope.
     class frame {
     public:
-        /// What is taken from `owner` from here on is given back when this object ends. Frames end in the reverse order of their beginning.
+        /// Releases at its end what is taken from `owner` from here on. Frames must end in reverse order.
         explicit frame(arena& owner) noexcept : m_owner(owner), m_block(owner.m_block), m_used(owner.m_used) {}
         ~frame();
         frame(const frame&) = delete;
@@ -8020,10 +8117,11 @@ public:
         std::size_t m_block, m_used;
     };
 
-    /// `n` floats, aligned to 64 bytes, uninitialised. Allocates only where no earlier pass has left enough; throws std::bad_alloc then.
+    /// Returns `n` uninitialized floats, aligned to 64 bytes. Allocates only if earlier passes did not leave enough; throws
+    /// std::bad_alloc if that fails.
     [[nodiscard]] float* take(std::size_t n);
 
-    /// Bytes held.
+    /// Bytes allocated.
     [[nodiscard]] std::size_t bytes() const noexcept;
 
 private:
@@ -8037,7 +8135,7 @@ private:
         std::unique_ptr<float, give_back> memory;
     };
 
-    /// Nothing is taken: one block instead of several.
+    /// Replaces all blocks by one of their total size. Nothing may be taken.
     void join() noexcept;
 
     static constexpr std::size_t smallest_block = std::size_t{1} << 18; // 1 MiB
@@ -8088,51 +8186,56 @@ PALI_INLINE void arena::join() noexcept {
     m_blocks.clear();
     try {
         m_blocks.emplace_back(n);
-    } catch (const std::bad_alloc&) {} // the next pass takes what it needs
+    } catch (const std::bad_alloc&) {} // the next pass allocates what it needs
 }
 
 }} // namespace pali::PALI_ABI
 
-// The two kinds of a forward pass.
+// The two kinds of forward pass.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Many tokens of one sequence at once, or the next token of each of several sequences. Kernels are chosen by it, and not by the number of
-/// rows: a token of a step then has the same bits in a batch of any size.
+/// Prefill of many tokens of one sequence, or a decode step with the next token of each of several sequences. Kernels are selected by the
+/// kind and not by the number of rows, so a token of a step has the same bits in a batch of any size.
 enum class pass {
-    prefill, ///< bound by arithmetic: images and prompts
-    step,    ///< bound by reading weights: one token a sequence, and logits
+    prefill, ///< compute-bound: images and prompts
+    step,    ///< memory-bound (reads all weights): one token per sequence, and logits
 };
 
 }} // namespace pali::PALI_ABI
 
-// The threads of one model: they spin briefly between kernels, sleep when idle, and never decide a result.
+// Thread pool of one model: threads spin briefly between kernels and sleep when idle; results do not depend on their number.
 
 #include <atomic>
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Runs numbered tasks on a fixed set of threads; the calling thread is one of them. Tasks must not depend on which thread runs
-/// them, which keeps results the same, to the bit, for any number of threads. One caller at a time.
+/// Runs numbered tasks on a fixed set of threads, the calling thread included. Tasks must not depend on the thread that runs them; then
+/// results are bit-identical for any number of threads. One caller at a time.
 class thread_pool {
 public:
-    /// `threads` counts the caller; 0 means as many as the machine has. `pin` keeps each but the caller's on a processor: the second of
-    /// those that the process may run on, the third, ...; whoever calls may want to stay on the first. Throws errc::invalid_argument for
-    /// more than `most_threads`, and errc::too_few_threads where the system starts fewer.
+    /// Starts `threads` - 1 threads, since the caller counts as one; 0 means one thread per processor of the machine. `pin` pins each
+    /// thread but the caller's to one processor: the second of those that the process may run on, the third, and so on. The caller may pin
+    /// itself to the first. Throws errc::invalid_argument for more than `most_threads`, and errc::too_few_threads if the system starts
+    /// fewer.
     explicit thread_pool(std::size_t threads = 0, bool pin = false);
     ~thread_pool();
 
     thread_pool(const thread_pool&) = delete;
     thread_pool& operator=(const thread_pool&) = delete;
 
-    static constexpr std::size_t most_threads = 4096; ///< that can be asked for
+    static constexpr std::size_t most_threads = 4096; ///< upper limit of the `threads` argument
 
-    /// Threads that take part, the caller included.
+    /// Number of threads, the caller included.
     [[nodiscard]] std::size_t size() const noexcept { return m_workers.size() + 1; }
 
-    /// Calls task(i), or task(i, thread) with thread < size(), for every i in [0, count) and returns when all are done. The number
-    /// of the thread is for finding scratch memory. A thread takes consecutive tasks, fewer at a time as fewer are left: what neighbours
-    /// read should lie side by side. A task must not throw.
+    /// Throws errc::forked_process in a child of the process that started the threads: fork() copies none of them, so run() would wait
+    /// forever. One system call; call it once before a series of runs.
+    void require_own_process() const;
+
+    /// Calls task(i), or task(i, thread) with thread < size(), for every i in [0, count), and returns when all are done. `thread` is meant
+    /// for finding scratch memory. A thread takes consecutive tasks, fewer at a time as fewer are left, so neighboring tasks should read
+    /// neighboring memory. A task must not throw.
     template <class Task>
     void run(std::size_t count, Task&& task) {
         using task_type = std::remove_reference_t<Task>;
@@ -8146,7 +8249,7 @@ public:
         run_tasks(count);
     }
 
-    /// Calls task(first, count), or task(first, count, thread), for blocks that together are [0, n); each but the last has `block`.
+    /// Calls task(first, count), or task(first, count, thread), for blocks that cover [0, n); each but the last has `block` elements.
     template <class Task>
     void run_blocks(std::size_t n, std::size_t block, Task&& task) {
         run((n + block - 1) / block, [&](std::size_t i, std::size_t thread) {
@@ -8166,6 +8269,7 @@ private:
     static constexpr std::size_t spins_before_sleep = 4000; // some 50 microseconds: longer than the gap between two kernels
     static constexpr std::size_t yield_every = 512;
 
+    long m_process; // that started the workers
     std::vector<std::thread> m_workers;
     void (*m_call)(void*, std::size_t, std::size_t) = nullptr;
     void* m_task = nullptr;
@@ -8182,7 +8286,7 @@ private:
 
 namespace pali { inline namespace PALI_ABI {
 
-PALI_INLINE thread_pool::thread_pool(std::size_t threads, bool pin) {
+PALI_INLINE thread_pool::thread_pool(std::size_t threads, bool pin) : m_process(process_id()) {
     if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
     if (threads > most_threads) throw error(errc::invalid_argument, {"threads is ", threads, "; at most ", most_threads, " are started"});
     m_workers.reserve(threads - 1);
@@ -8204,7 +8308,18 @@ PALI_INLINE thread_pool::thread_pool(std::size_t threads, bool pin) {
 
 PALI_INLINE thread_pool::~thread_pool() { end(); }
 
+PALI_INLINE void thread_pool::require_own_process() const {
+    if (process_id() != m_process)
+        throw error(errc::forked_process,
+                    "a model was loaded before fork() and is used in the child process, where its threads do not exist: "
+                    "load the model after fork(), or start the child with exec()");
+}
+
 PALI_INLINE void thread_pool::end() noexcept {
+    if (process_id() != m_process) { // after fork() there is no thread to join
+        for (std::thread& worker : m_workers) worker.detach();
+        return;
+    }
     m_stop.store(true, std::memory_order_relaxed);
     m_round.fetch_add(1, std::memory_order_release);
     m_round.notify_all();
@@ -8226,10 +8341,10 @@ PALI_INLINE void thread_pool::run_tasks(std::size_t count) noexcept {
 }
 
 PALI_INLINE void thread_pool::take_tasks(std::size_t thread) noexcept {
-    const std::size_t shares = 2 * size(); // of what is left, so that a thread that is half as quick ends with the others
+    const std::size_t shares = 2 * size(); // of the tasks left, so that a thread of half the speed ends with the others
     for (std::size_t i = m_next.load(std::memory_order_relaxed); i < m_count;) {
         const std::size_t end = i + std::max<std::size_t>(1, (m_count - i) / shares);
-        if (!m_next.compare_exchange_weak(i, end, std::memory_order_relaxed)) continue; // i is what another thread made it
+        if (!m_next.compare_exchange_weak(i, end, std::memory_order_relaxed)) continue; // i was reloaded: another thread has taken tasks
         for (; i < end; ++i) m_call(m_task, i, thread);
         i = m_next.load(std::memory_order_relaxed);
     }
@@ -8250,77 +8365,79 @@ PALI_INLINE void thread_pool::work(std::size_t thread) noexcept {
 }
 
 PALI_INLINE void thread_pool::pause(std::size_t spins) noexcept {
-    if (spins % yield_every == yield_every - 1) std::this_thread::yield(); // somebody else may own the core
+    if (spins % yield_every == yield_every - 1) std::this_thread::yield(); // another process may need the core
 #if defined(__x86_64__)
-    else __builtin_ia32_pause(); // the instruction alone: its header belongs to the kernels
+    else __builtin_ia32_pause(); // the builtin: its intrinsics header is reserved for the kernels
 #endif
 }
 
 }} // namespace pali::PALI_ABI
 
-// What an attention is: heads and limits.
+// Dimensions and limits of attention.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// Heads and limits of an attention.
+/// Dimensions and limits of attention.
 struct attention_shape {
-    std::size_t heads = 0, kv_heads = 0, head_dim = 0; ///< of queries; of keys and values, heads % kv_heads == 0; numbers of each
-    float scale = 1;                                   ///< of the queries
-    float softcap = 0;                                 ///< of the scores; 0: none
+    std::size_t heads = 0;    ///< query heads
+    std::size_t kv_heads = 0; ///< key and value heads; heads % kv_heads == 0
+    std::size_t head_dim = 0; ///< elements of a head
+    float scale = 1;          ///< factor of the queries
+    float softcap = 0;        ///< limit of the scores; 0: none
 };
 
 }}} // namespace pali::PALI_ABI::kernels
 
-// Memory that will be read soon.
+// Software prefetch into L2.
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// Fetches the line at `address`, which need not be readable, into the second-level cache. Lines that are fetched into the first occupy the
-/// few places that a core waits in for memory, and numbers from the second-level cache queue behind them: on Zen 4 one core then reads
-/// weights at 18 GB/s, and with these at 28. Always inlined, as functions must be that do nothing but fetch: g++ 12 drops calls of them,
-/// since they change nothing.
+/// Prefetches the cache line at `address`, which need not be readable, into L2. Prefetches into L1 occupy the core's few line fill
+/// buffers, and loads from L2 queue behind them: on Zen 4 one core then reads weights at 18 GB/s, with prefetches into L2 at 28. Always
+/// inlined, as every function that only prefetches must be: g++ 12 drops calls of a function without effects.
 PALI_ALWAYS_INLINE inline void fetch_ahead(const void* address) noexcept { __builtin_prefetch(address, 0, 2); }
 
 }}} // namespace pali::PALI_ABI::arch
 
-// Keys and values of the heads of an attention, in the order in which it reads them.
+// Keys and values of all heads, in the order in which attention reads them.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// Rows of a matrix of which so many as fill 32 bits lie number beside number: of bfloat16 rows 0 and 1, 2 and 3, ..., of float each alone.
+/// Row-interleaved matrix: 4 / sizeof(Element) consecutive rows are interleaved element by element (bfloat16: pairs of rows; float: none).
 template <class Element>
 struct paired_rows {
-    static constexpr std::size_t pair = 4 / sizeof(Element); ///< rows that lie together in 4 bytes
+    static constexpr std::size_t pair = 4 / sizeof(Element); ///< rows that are interleaved in 4 bytes
 
-    Element* data = nullptr; ///< first number of row 0
-    std::size_t width = 0;   ///< numbers of a row
+    Element* data = nullptr; ///< first element of row 0
+    std::size_t width = 0;   ///< elements of a row
 
-    /// A number; not checked.
+    /// The element at (row, column); not checked.
     [[nodiscard]] Element& at(std::size_t row, std::size_t column) const noexcept {
         return data[(row / pair * width + column) * pair + row % pair];
     }
-    /// The matrix without its first rows, a multiple of `pair`.
+    /// The matrix without its first `row` rows; `row` must be a multiple of `pair`.
     [[nodiscard]] paired_rows from(std::size_t row) const noexcept { return {data + row * width, width}; }
 };
 
 /**
- * Keys and values of all heads; a view of memory. Numbers that follow each other belong to different sums, so that a register adds to as
- * many sums as it has lanes: keys lie turned over in blocks of 64, (block, number of the head, key), values as they are, (token, number of
- * the head).
+ * Keys and values of all heads; a view of memory. Neighboring elements belong to different sums, so each lane of a register has its own
+ * sum and no lanes are added up. Keys are transposed in blocks of 64: (block, element of the head, key). Values are not transposed:
+ * (token, element of the head).
  */
 template <class Element>
 struct key_values {
-    static constexpr std::size_t keys_a_block = 64; ///< which, with their scores for some queries, stay in the first two caches
+    static constexpr std::size_t keys_a_block = 64; ///< a block and its scores for some queries stay in L1 and L2
 
-    Element* data = nullptr;                ///< keys of head 0, its values, those of head 1, ...
-    std::size_t capacity = 0, head_dim = 0; ///< tokens that there is room for; numbers of a head
+    Element* data = nullptr;  ///< keys of head 0, values of head 0, keys of head 1, ...
+    std::size_t capacity = 0; ///< tokens that there is room for
+    std::size_t head_dim = 0; ///< elements of a head
 
-    /// Numbers of memory for so many heads; it begins at a cache line.
+    /// Elements of memory for `heads` heads. The memory must start at a cache line.
     [[nodiscard]] static constexpr std::size_t numbers(std::size_t heads, std::size_t capacity, std::size_t head_dim) noexcept {
         return heads * key_values{nullptr, capacity, head_dim}.head_numbers();
     }
 
-    /// Keys [64 · block, 64 · block + 64), turned over: (head_dim, 64).
+    /// Keys [64 · block, 64 · block + 64), transposed: (head_dim, 64).
     [[nodiscard]] paired_rows<Element> keys(std::size_t head, std::size_t block) const noexcept {
         return {data + head * head_numbers() + block * keys_a_block * key_depth(), keys_a_block};
     }
@@ -8328,28 +8445,28 @@ struct key_values {
     [[nodiscard]] paired_rows<Element> values(std::size_t head) const noexcept {
         return {data + head * head_numbers() + tokens() * key_depth(), value_width()};
     }
-    /// Numbers of a value with its padding: whole cache lines of sums.
+    /// Elements of a value with padding: a multiple of 16, so that the sums are whole cache lines.
     [[nodiscard]] constexpr std::size_t value_width() const noexcept { return (head_dim + line - 1) / line * line; }
 
-    /// A number of a key; not checked.
+    /// An element of a key; not checked.
     [[nodiscard]] Element& key(std::size_t head, std::size_t token, std::size_t number) const noexcept {
         return keys(head, token / keys_a_block).at(number, token % keys_a_block);
     }
-    /// A number of a value; not checked.
+    /// An element of a value; not checked.
     [[nodiscard]] Element& value(std::size_t head, std::size_t token, std::size_t number) const noexcept {
         return values(head).at(token, number);
     }
 
-    /// Keeps the key and the value of a token, head_dim numbers each.
+    /// Stores the key and the value of one token, head_dim elements each.
     void put(std::size_t head, std::size_t token, std::span<const float> new_key, std::span<const float> new_value) const noexcept {
         PALI_ASSERT(token < capacity && new_key.size() == head_dim && new_value.size() == head_dim);
         const auto all_keys = keys(head, token / keys_a_block), all_values = values(head);
         for (std::size_t d = 0; d < key_depth(); ++d)
-            arch::fetch_ahead(&all_keys.at(d, token % keys_a_block)); // each is in a cache line of its own
+            arch::fetch_ahead(&all_keys.at(d, token % keys_a_block)); // each element is in a cache line of its own
         for (std::size_t d = 0; d < key_depth(); ++d) all_keys.at(d, token % keys_a_block) = Element(d < head_dim ? new_key[d] : 0.f);
         for (std::size_t d = 0; d < value_width(); ++d) all_values.at(token, d) = Element(d < head_dim ? new_value[d] : 0.f);
     }
-    /// Takes over tokens [first, end) of a head of as many numbers.
+    /// Copies tokens [first, end) of one head from `other`, which must have the same head_dim.
     void copy_from(const key_values& other, std::size_t head, std::size_t first, std::size_t end) const noexcept {
         PALI_ASSERT(end <= capacity && end <= other.capacity && other.head_dim == head_dim);
         for (std::size_t begin = first, next; begin < end; begin = next) {
@@ -8375,18 +8492,19 @@ private:
 
 }}} // namespace pali::PALI_ABI::kernels
 
-// Who sees whom: the prefix-LM mask, with a sliding window.
+// The prefix-LM attention mask, with an optional sliding window.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// The keys that a query sees: [begin, end), never empty.
+/// Range of keys that a query sees: [begin, end), never empty.
 struct key_range {
-    std::size_t begin = 0, end = 0; ///< tokens
+    std::size_t begin = 0; ///< first token
+    std::size_t end = 0;   ///< one past the last token
 };
 
-/// The prefix-LM mask of PaliGemma (arXiv 2407.07726, figure 2): the first `prefix` tokens see each other, all later ones what came
-/// before them. A window (Gemma 2, even layers) hides from a later token what is `window` or more behind it; the prefix stays visible
-/// to itself, as in transformers masking_utils.py. What a token sees is always one range:
+/// Prefix-LM mask of PaliGemma (arXiv 2407.07726, figure 2): the first `prefix` tokens see each other; each later token sees itself and
+/// all tokens before it. A window (Gemma 2, even layers) hides from a later token what is `window` or more positions behind it. The prefix
+/// always sees all of itself, as in transformers masking_utils.py. What a token sees is always one range:
 ///
 ///     prefix 3, no window      prefix 3, window 2
 ///     a  x x x . .             a  x x x . .
@@ -8395,13 +8513,13 @@ struct key_range {
 ///     d  x x x x .             d  . . x x .
 ///     e  x x x x x             e  . . . x x
 ///
-/// Where all tokens are prefix, nothing is masked.
+/// If all tokens are prefix, nothing is masked.
 struct prefix_mask {
-    std::size_t prefix = 0; ///< tokens
-    std::size_t window = 0; ///< tokens; 0: none
-    std::size_t start = 0;  ///< position of row 0 of the queries
+    std::size_t prefix = 0; ///< length of the prefix, in tokens
+    std::size_t window = 0; ///< length of the window, in tokens; 0: no window
+    std::size_t start = 0;  ///< position of query row 0
 
-    /// The tokens that the query in `row` sees.
+    /// The range of tokens that the query in `row` sees.
     [[nodiscard]] key_range operator()(std::size_t row) const noexcept {
         const std::size_t position = start + row;
         if (position < prefix) return {0, prefix};
@@ -8411,63 +8529,66 @@ struct prefix_mask {
 
 }}} // namespace pali::PALI_ABI::kernels
 
-// Images of features, and the sizes of a convolution over one.
+// Feature maps, and the shape of a convolution over one.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// Non-owning image of features, channels last: (height, width, channels). Around it lies a border of one pixel of zeros, which is
-/// what a padding of 1 reads: no kernel asks where the image ends. Cheap to copy.
+/// Non-owning feature map, channels last: (height, width, channels). It has a border of one pixel of zeros, which a padding of 1 reads, so
+/// no kernel checks where the image ends. Cheap to copy.
 template <class T>
 struct feature_map {
-    T* data = nullptr;                               ///< (height + 2, width + 2, channels)
-    std::size_t height = 0, width = 0, channels = 0; ///< pixels, pixels, numbers of a pixel
+    T* data = nullptr;        ///< (height + 2, width + 2, channels)
+    std::size_t height = 0;   ///< pixels, without the border
+    std::size_t width = 0;    ///< pixels, without the border
+    std::size_t channels = 0; ///< elements per pixel
 
     feature_map() = default;
-    /// Over memory of size() floats, whose border is zero already.
+    /// View of memory of size() floats, whose border is already zero.
     feature_map(T* memory, std::size_t lines, std::size_t columns, std::size_t numbers) noexcept
         : data(memory), height(lines), width(columns), channels(numbers) {}
-    /// feature_map<T> is usable where feature_map<const T> is asked for.
+    /// Converts feature_map<T> to feature_map<const T>.
     template <class U>
         requires(std::is_same_v<const U, T>)
     feature_map(const feature_map<U>& other) noexcept : feature_map(other.data, other.height, other.width, other.channels) {}
 
-    /// Floats in memory, those of the border too.
+    /// Floats in memory, border included.
     [[nodiscard]] static std::size_t size(std::size_t height, std::size_t width, std::size_t channels) noexcept {
         return (height + 2) * (width + 2) * channels;
     }
-    /// Of this one.
+    /// Floats of this map in memory, border included.
     [[nodiscard]] std::size_t size() const noexcept { return size(height, width, channels); }
-    /// From one row of pixels to the next, in floats.
+    /// Floats from one row of pixels to the next.
     [[nodiscard]] std::size_t stride() const noexcept { return (width + 2) * channels; }
-    /// The channels of a pixel.
+    /// The channels of a pixel; not checked.
     [[nodiscard]] T* at(std::size_t y, std::size_t x) const noexcept { return data + (y + 1) * stride() + (x + 1) * channels; }
 };
 
-/// A square kernel; its padding keeps an image's size at stride 1, and halves it (transposed: doubles it) exactly at stride 2.
-/// Three of them exist: side 1 and side 3 at stride 1, side 4 at stride 2, the last also transposed.
+/// A square convolution kernel. Its padding keeps the size of an image at stride 1 and exactly halves it (transposed: doubles it) at
+/// stride 2. Supported are sides 1 and 3 at stride 1, and side 4 at stride 2, the last also transposed.
 struct conv_shape {
-    std::size_t in = 0, out = 0; ///< channels
-    std::size_t side = 1;        ///< pixels of the kernel, across and down
-    std::size_t stride = 1;      ///< pixels
-    bool transposed = false;     ///< the other way round: stride enlarges
+    std::size_t in = 0;      ///< input channels
+    std::size_t out = 0;     ///< output channels
+    std::size_t side = 1;    ///< width and height of the kernel, in pixels
+    std::size_t stride = 1;  ///< pixels
+    bool transposed = false; ///< transposed convolution: the stride enlarges
 
-    /// Whether it is one of those.
+    /// Whether this is one of the supported shapes.
     [[nodiscard]] bool is_known() const noexcept {
         return stride == 1 ? (side == 1 || side == 3) && !transposed : stride == 2 && side == 4;
     }
-    /// Zeros around the image; of a transposed convolution, what PyTorch calls padding.
+    /// Zero padding around the image; of a transposed convolution, what PyTorch calls padding.
     [[nodiscard]] std::size_t padding() const noexcept { return (side - 1) / 2; }
-    /// Rows or columns that come out of `n`.
+    /// Output rows (columns) for `n` input rows (columns).
     [[nodiscard]] std::size_t size_from(std::size_t n) const noexcept { return transposed ? n * stride : n / stride; }
 };
 
 }}} // namespace pali::PALI_ABI::kernels
 
-// The weights of a convolution in the order in which its kernel reads them, and images in scratch memory.
+// Weights of a convolution in the order in which convolve() reads them, and feature maps in scratch memory.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// An uninitialised image within a border of zeros, in scratch memory.
+/// Takes an uninitialized feature map with a border of zeros from scratch memory.
 [[nodiscard]] inline feature_map<float> take_feature_map(arena& scratch, std::size_t height, std::size_t width, std::size_t channels) {
     const feature_map<float> map(scratch.take(feature_map<float>::size(height, width, channels)), height, width, channels);
     std::fill_n(map.data, map.stride() + channels, 0.f); // the row above, and the pixel left of the first row
@@ -8476,15 +8597,16 @@ namespace pali { inline namespace PALI_ABI { namespace kernels {
     return map;
 }
 
-/// A convolution's weights in the order that convolve() reads them: repacked once, 16 output channels beside each other.
-/// A transposed convolution of stride 2 is four convolutions, each with every other tap, that make every other pixel: its phases.
+/// Weights of a convolution, packed once in the order in which convolve() reads them: 16 output channels are interleaved. A transposed
+/// convolution of stride 2 is four convolutions, its phases: each has every other tap and makes every other pixel.
 class conv_weights {
 public:
-    static constexpr std::size_t panel = 16; ///< output channels that are computed together: the widest vector
+    static constexpr std::size_t panel = 16; ///< output channels that are computed together: the width of the widest vector
 
     conv_weights() = default;
 
-    /// weight (out, in, side, side), transposed (in, out, side, side), as PyTorch stores them; bias (out).
+    /// Packs weight (out, in, side, side), if transposed (in, out, side, side), as PyTorch stores it, and bias (out). shape.is_known()
+    /// must hold.
     conv_weights(const conv_shape& shape, const float* weight, const float* bias)
         : m_shape(shape), m_weights(phases() * panels() * depth() * panel), m_bias(panels() * panel) {
         PALI_ASSERT(shape.is_known());
@@ -8502,80 +8624,81 @@ public:
                         }
     }
 
-    /// What they were packed for.
+    /// The shape that the weights were packed for.
     [[nodiscard]] const conv_shape& shape() const noexcept { return m_shape; }
-    /// Convolutions that it consists of.
+    /// Number of phases: 4 if transposed, else 1.
     [[nodiscard]] std::size_t phases() const noexcept { return m_shape.transposed ? 4 : 1; }
-    /// Rows of pixels that one output pixel sees, and columns.
+    /// Rows of input pixels that an output pixel sees, and columns.
     [[nodiscard]] std::size_t taps() const noexcept { return m_shape.transposed ? m_shape.side / 2 : m_shape.side; }
-    /// Groups of 16 output channels, the last filled up with zeros.
+    /// Groups of 16 output channels; the last one is zero-padded.
     [[nodiscard]] std::size_t panels() const noexcept { return (m_shape.out + panel - 1) / panel; }
-    /// (taps, taps, in, 16)
+    /// Weights of a panel: (taps, taps, in, 16).
     [[nodiscard]] const float* weights(std::size_t phase, std::size_t of_panel) const noexcept {
         return m_weights.data() + (phase * panels() + of_panel) * depth() * panel;
     }
-    /// (16)
+    /// Bias of a panel: (16).
     [[nodiscard]] const float* bias(std::size_t of_panel) const noexcept { return m_bias.data() + of_panel * panel; }
 
 private:
     [[nodiscard]] std::size_t depth() const noexcept { return taps() * taps() * m_shape.in; }
 
-    /// Row `tap` of a phase, as a row of the kernel. Input row i of a transposed convolution adds its tap k to output row 2i - 1 + k, so
-    /// even rows get tap 3 from the row above and 1 from their own, odd ones 2 from their own and 0 from the row below.
+    /// Row of the kernel for row `tap` of a phase. Input row i of a transposed convolution adds its tap k to output row 2i - 1 + k. So
+    /// even rows use tap 3 of the row above and tap 1 of their own, odd rows tap 2 of their own and tap 0 of the row below.
     [[nodiscard]] std::size_t tap_of(std::size_t tap, std::size_t phase) const noexcept {
         return m_shape.transposed ? 3 - phase - 2 * tap : tap;
     }
 
     conv_shape m_shape;
-    aligned_vector<float> m_weights; // (phases, panels, taps, taps, in, 16), zero behind the last channel
+    aligned_vector<float> m_weights; // (phases, panels, taps, taps, in, 16), zero after the last channel
     aligned_vector<float> m_bias;    // (panels, 16)
 };
 
-/// What is done with a sum before it is stored.
+/// Activation that is applied to a sum before it is stored.
 enum class activation { none, relu };
 
 }}} // namespace pali::PALI_ABI::kernels
 
-// The weights by which an image is resampled: Pillow's, to the last operation.
+// Resampling weights, computed with the same operations as Pillow's.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// Which source pixels make one output pixel, and by how much.
+/// Range of source pixels that contribute to one output pixel.
 struct resample_span {
     std::size_t first = 0; ///< first source pixel
-    std::size_t count = 0; ///< how many of them
+    std::size_t count = 0; ///< number of source pixels
 };
 
-/// The weights of one axis.
+/// Weights of one axis in double precision.
 struct exact_resample_weights {
-    std::size_t taps = 0;             ///< weights a span; those past its count are zero
-    std::vector<resample_span> spans; ///< one an output pixel
-    std::vector<double> weights;      ///< (spans, taps); those of a span add up to 1
+    std::size_t taps = 0;             ///< weights per span; those after its count are zero
+    std::vector<resample_span> spans; ///< one per output pixel
+    std::vector<double> weights;      ///< (spans, taps); the weights of a span add up to 1
 };
 
-/// The same in fixed point, 22 bits after the point (Pillow, Resample.c: 32 bits less 8 of pixels less 2 of overshoot).
+/// Weights of one axis in fixed point with 22 fractional bits (Pillow, Resample.c: 32 bits less 8 for pixels less 2 for overshoot).
 struct resample_weights {
-    static constexpr int precision = 32 - 8 - 2; ///< bits after the point
+    static constexpr int precision = 32 - 8 - 2; ///< fractional bits
 
-    std::size_t taps = 0;              ///< weights a span; those past its count are zero
-    std::vector<resample_span> spans;  ///< one an output pixel
+    std::size_t taps = 0;              ///< weights per span; those after its count are zero
+    std::vector<resample_span> spans;  ///< one per output pixel
     std::vector<std::int32_t> weights; ///< (spans, taps)
 };
 
-/// The value as stored: keeps a compiler from fusing a product into the sum that follows, which may round otherwise than Pillow does.
+/// Returns `value` after a store and a reload. Prevents compilers from fusing a product into the sum that follows, which may round
+/// differently from Pillow.
 [[nodiscard]] inline double stored(double value) noexcept {
     volatile double memory = value;
     return memory;
 }
 
-/// A sum in fixed point as a pixel: cut off below 0 and above 255.
+/// Converts a fixed-point sum to a pixel, clamped to [0, 255].
 [[nodiscard]] PALI_ALWAYS_INLINE inline std::uint8_t clip_to_byte(std::int32_t sum) noexcept {
     const std::int32_t pixel = sum >> resample_weights::precision;
     return static_cast<std::uint8_t>(pixel < 0 ? 0 : pixel > 255 ? 255 : pixel);
 }
 
-/// Weights that take `in` pixels to pixels [first, first + count) of `out` by the kernel `weight_at(x)`, which is zero outside
-/// [-support, support]. The kernel is stretched when shrinking. The arithmetic is Pillow's to the last operation.
+/// Weights that resample `in` pixels to pixels [first, first + count) of `out` with the filter `weight_at(x)`, which is zero outside
+/// [-support, support]. The filter is stretched for downscaling. The arithmetic is Pillow's to the last operation.
 template <class Weight>
 [[nodiscard]] exact_resample_weights make_exact_resample_weights(std::size_t in, std::size_t out, double support, Weight&& weight_at,
                                                                  std::size_t first, std::size_t count) {
@@ -8608,7 +8731,7 @@ template <class Weight>
     return made;
 }
 
-/// Rounds weights as Pillow does for pixels of 8 bits.
+/// Rounds weights to fixed point, as Pillow does for 8-bit pixels.
 [[nodiscard]] inline resample_weights in_fixed_point(const exact_resample_weights& exact) {
     resample_weights made{exact.taps, exact.spans, std::vector<std::int32_t>(exact.weights.size())};
     std::transform(exact.weights.begin(), exact.weights.end(), made.weights.begin(), [](double weight) {
@@ -8618,18 +8741,18 @@ template <class Weight>
     return made;
 }
 
-/// Weights for all of `out`, in fixed point.
+/// Fixed-point weights for all pixels of `out`.
 template <class Weight>
 [[nodiscard]] resample_weights make_resample_weights(std::size_t in, std::size_t out, double support, Weight&& weight_at) {
     return in_fixed_point(make_exact_resample_weights(in, out, support, weight_at, 0, out));
 }
 
-/// Weights of one axis for pixels of three bytes, as the inner loop reads them: each three times, in whole blocks.
+/// Weights of one axis for RGB pixels, in the order of the inner loop: each weight three times, padded to whole blocks.
 class rgb_weights {
 public:
-    static constexpr std::size_t block = 12; ///< numbers: four pixels, the smallest count that is whole pixels and whole vectors of four
+    static constexpr std::size_t block = 12; ///< elements: four pixels, the smallest multiple of three channels and four lanes
 
-    /// The same weights.
+    /// Packs `weights`.
     explicit rgb_weights(const resample_weights& weights) : m_spans(weights.spans) {
         m_stride = (weights.taps * 3 + block - 1) / block * block;
         m_weights.assign(m_spans.size() * m_stride, 0);
@@ -8638,13 +8761,13 @@ public:
                 std::fill_n(m_weights.data() + at * m_stride + i * 3, 3, weights.weights[at * weights.taps + i]);
     }
 
-    /// Output pixels.
+    /// Number of output pixels.
     [[nodiscard]] std::size_t count() const noexcept { return m_spans.size(); }
-    /// Source pixels of each output pixel, (count).
+    /// Source pixels of each output pixel: (count).
     [[nodiscard]] const resample_span* spans() const noexcept { return m_spans.data(); }
-    /// (count, stride); zero behind the weights of a span.
+    /// (count, stride); zero after the weights of a span.
     [[nodiscard]] const std::int32_t* weights() const noexcept { return m_weights.data(); }
-    /// From the weights of one output pixel to those of the next.
+    /// Weights from one output pixel to the next.
     [[nodiscard]] std::size_t stride() const noexcept { return m_stride; }
 
 private:
@@ -8655,31 +8778,32 @@ private:
 
 }}} // namespace pali::PALI_ABI::kernels
 
-// The angles of rotary position embedding: pairs (i, i + head_dim / 2) of each head turn by an angle that grows with the position.
+// Table of the angles of rotary position embedding (RoPE): each pair (i, i + head_dim / 2) of a head is rotated by an angle proportional
+// to the position.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// Cosines and sines of one position, (half) each: one of each pair.
+/// Cosines and sines of one position, one of each per pair.
 struct rope_angles {
     const float* cosine = nullptr; ///< (half)
     const float* sine = nullptr;   ///< (half)
-    std::size_t half = 0;          ///< pairs of a head
+    std::size_t half = 0;          ///< pairs per head
 };
 
-/// Cosines and sines of every position and pair, computed once. Su et al., arXiv 2104.09864; halves are split as in
-/// big_vision models/ppp/gemma.py _apply_rope, and the angles rounded to float32 as in transformers.
+/// Cosines and sines of every position and pair, computed once. Su et al., arXiv 2104.09864. Heads are split into halves as in big_vision
+/// models/ppp/gemma.py _apply_rope; angles are rounded to float32 as in transformers.
 class rope_table {
 public:
-    /// For heads of `head_dim`, with base `theta`; covers no position yet.
+    /// Creates a table for heads of `head_dim` elements with base `theta`; it covers no position yet.
     rope_table(std::size_t head_dim, float theta) {
         for (std::size_t i = 0; i < head_dim / 2; ++i)
             m_frequencies.push_back(1.f / std::pow(theta, static_cast<float>(2 * i) / static_cast<float>(head_dim)));
     }
 
-    /// Positions covered.
+    /// Number of positions covered.
     [[nodiscard]] std::size_t positions() const noexcept { return m_table.size() / (2 * m_frequencies.size()); }
 
-    /// Covers positions [0, positions): computes those that it did not.
+    /// Covers positions [0, positions); computes only those not yet covered.
     void extend(std::size_t positions) {
         const std::size_t half = m_frequencies.size(), covered = this->positions();
         if (positions <= covered) return;
@@ -8692,7 +8816,7 @@ public:
             }
     }
 
-    /// Those of a position that is covered.
+    /// Angles of `position`, which must be covered.
     [[nodiscard]] rope_angles at(std::size_t position) const noexcept {
         PALI_ASSERT(position < positions());
         const std::size_t half = m_frequencies.size();
@@ -8707,24 +8831,24 @@ private:
 
 }}} // namespace pali::PALI_ABI::kernels
 
-// One of the matrices that the same activations are multiplied with.
+// An operand of a product: one of the weight matrices that the same activations are multiplied by.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// A term of y = x · wᵀ + bias besides x. Products take several beside one x, and do once what they do to x: queries, keys and values are
-/// such a case.
+/// (weights, bias, output) of one GEMM y = x · wᵀ + bias. A product takes several operands that share x, for example Q, K and V, so x is
+/// rounded and packed once.
 template <class Weights>
 struct operand {
     Weights weights;             ///< w (N, K), as stored
-    const float* bias = nullptr; ///< (N), or none
-    rows<float> y;               ///< (T, N); not x
+    const float* bias = nullptr; ///< (N), or null
+    rows<float> y;               ///< (T, N); must not alias x
 };
 
-/// operand{w, bias, y}, also where a compiler does not deduce this by itself.
+/// Deduction guide, for compilers that do not deduce the template argument of an aggregate.
 template <class Weights>
 operand(Weights, const float*, rows<float>) -> operand<Weights>;
 
-/// N of all operands together.
+/// Sum of N over all operands.
 template <class Weights>
 [[nodiscard]] std::size_t outputs_of(std::initializer_list<operand<Weights>> with) noexcept {
     std::size_t sum = 0;
@@ -8732,8 +8856,8 @@ template <class Weights>
     return sum;
 }
 
-/// Calls task(operand, first, n, thread) for outputs [first, first + n) of each, `at_once` at most, in one run: threads wait for one
-/// another once, and not at the end of each operand.
+/// Calls task(operand, first, n, thread) for blocks of outputs [first, first + n) of each operand; n is at most `at_once`. All blocks are
+/// tasks of one run, so threads synchronize once and not after each operand.
 template <class Weights, class Task>
 void for_outputs(std::initializer_list<operand<Weights>> with, std::size_t at_once, thread_pool& threads, Task&& task) {
     const auto tasks_of = [at_once](const operand<Weights>& of) { return (of.y.width + at_once - 1) / at_once; };
@@ -8749,67 +8873,67 @@ void for_outputs(std::initializer_list<operand<Weights>> with, std::size_t at_on
 
 }}} // namespace pali::PALI_ABI::kernels
 
-// The entry points of the kernels: what blocks call. Their bodies are compiled with the source that uses them, or once per level and
-// selected when the program runs.
+// Entry points of the kernels, which the blocks call. Bodies are compiled with the source that includes them, or once per level and
+// selected at run time.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// The kernels of one level, as pointers. Each is documented where its body is. Only pointers, sizes and views cross this border: an object
-/// for one level shares no inline function with another.
+/// Function pointers to the kernels of one level, each documented at its body. Only pointers, sizes and views cross this boundary, so
+/// objects of different levels share no inline function.
 struct entry_points {
-    /// product() for weights of one type.
+    /// Pointer to product() for one type of weights.
     template <class Weights>
     using product_of = void (*)(rows<const float> x, std::initializer_list<operand<Weights>> with, pass kind, thread_pool& threads,
                                 arena& scratch);
-    /// attend() over keys and values of one type.
+    /// Pointer to attend() for one type of keys and values.
     template <class Element>
     using attend_over = void (*)(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen,
                                  const prefix_mask& mask, rows<float> out, pass kind, thread_pool& threads, arena& scratch);
-    /// quantize_strip() to one type.
+    /// Pointer to quantize_strip() for one width of codes.
     using quantize_to = void (*)(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) noexcept;
 
-    /// kernels/usable.hpp: the extensions that these kernels use, without those that failed their check
+    /// See kernels/usable.hpp: the extensions that these kernels use, without those that failed their self-check.
     const arch::features& (*usable)();
     /// @{
-    /// kernels/product/product.hpp
+    /// See kernels/product/product.hpp.
     product_of<rows<const float>> product_f32;
     product_of<rows<const bfloat16>> product_bf16;
     product_of<quantized_rows<8>> product_int8;
     product_of<quantized_rows<4>> product_int4;
     /// @}
     /// @{
-    /// kernels/attention/attend.hpp
+    /// See kernels/attention/attend.hpp.
     attend_over<float> attend_f32;
     attend_over<bfloat16> attend_bf16;
     /// @}
     /// @{
-    /// kernels/pointwise/norm.hpp
+    /// See kernels/pointwise/norm.hpp.
     void (*rms_norm)(rows<const float> x, const float* scale, float eps, rows<float> y) noexcept;
     void (*layer_norm)(rows<const float> x, const float* scale, const float* bias, float eps, rows<float> y) noexcept;
     /// @}
     /// @{
-    /// kernels/pointwise/activations.hpp
+    /// See kernels/pointwise/activations.hpp.
     void (*gelu)(float* x, std::size_t n) noexcept;
     void (*gated_gelu)(float* gate, const float* up, std::size_t n) noexcept;
     void (*softcap)(float* x, std::size_t n, float cap) noexcept;
     /// @}
-    /// kernels/pointwise/rope.hpp
+    /// See kernels/pointwise/rope.hpp.
     void (*rotate)(float* head, rope_angles by) noexcept;
     /// @{
-    /// kernels/pointwise/softmax.hpp
+    /// See kernels/pointwise/softmax.hpp.
     std::size_t (*argmax)(const float* x, std::size_t n) noexcept;
     double (*sum_of_exp)(const float* x, std::size_t n, float top) noexcept;
     /// @}
     /// @{
-    /// kernels/product/quantize_strip.hpp
+    /// See kernels/product/quantize_strip.hpp.
     quantize_to quantize_int8;
     quantize_to quantize_int4;
     /// @}
-    /// kernels/image/conv.hpp
+    /// See kernels/image/conv.hpp.
     void (*convolve)(const conv_weights& w, feature_map<const float> x, activation then, feature_map<float> y,
                      thread_pool& threads) noexcept;
     /// @{
-    /// kernels/image/resample.hpp
+    /// See kernels/image/resample.hpp.
     void (*resample_row)(const std::uint8_t* in, const resample_span* spans, std::size_t count, const std::int32_t* weights,
                          std::size_t stride, std::uint8_t* out) noexcept;
     void (*resample_columns)(const std::uint8_t* rows, std::size_t stride, const std::int32_t* weights, std::size_t count,
@@ -8817,7 +8941,7 @@ struct entry_points {
     /// @}
 
     /// @{
-    /// y = x · wᵀ + bias for each operand, by the type of the weights.
+    /// Computes y = x · wᵀ + bias for each operand; overloaded on the type of the weights.
     void product(rows<const float> x, std::initializer_list<operand<rows<const float>>> with, pass kind, thread_pool& threads,
                  arena& scratch) const {
         product_f32(x, with, kind, threads, scratch);
@@ -8836,7 +8960,7 @@ struct entry_points {
     }
     /// @}
     /// @{
-    /// Attention, by the type of keys and values.
+    /// Computes attention; overloaded on the type of keys and values.
     void attend(const attention_shape& shape, rows<const float> q, const key_values<float>& seen, const prefix_mask& mask, rows<float> out,
                 pass kind, thread_pool& threads, arena& scratch) const {
         attend_f32(shape, q, seen, mask, out, kind, threads, scratch);
@@ -8846,46 +8970,46 @@ struct entry_points {
         attend_bf16(shape, q, seen, mask, out, kind, threads, scratch);
     }
     /// @}
-    /// Rounds a strip to codes of `Bits` bits.
+    /// Quantizes a strip to codes of `Bits` bits.
     template <std::size_t Bits>
     void quantize_strip(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) const noexcept {
         (Bits == 8 ? quantize_int8 : quantize_int4)(x, width, codes, scales);
     }
 };
 
-/// Rows for a thread to take at once in a norm: some microseconds.
+/// Rows of a norm per task: some microseconds.
 inline constexpr std::size_t norm_rows_a_task = 16;
-/// Elements for a thread to take at once in the elementwise kernels: some microseconds. They give an element the same result in any block.
+/// Elements of an elementwise kernel per task: some microseconds. The result of an element does not depend on the block it is in.
 inline constexpr std::size_t elements_a_task = 1024;
-/// Bytes behind the end of a source row that resample_row() may read; what they hold does not matter.
+/// Bytes after the end of a source row that resample_row() may read; their values do not matter.
 inline constexpr std::size_t resample_padding = rgb_weights::block;
 
 #ifdef PALI_COMPILED
-/// The kernels of the level that was selected for this processor. Throws errc::unsupported_arch for a PALI_ARCH that cannot be.
+/// The kernels of the level selected for this processor. Throws errc::unsupported_arch if PALI_ARCH names one that is not available.
 [[nodiscard]] const entry_points& active();
 #endif
 
 }}} // namespace pali::PALI_ABI::kernels
 
-// Dot products of float32 activations with float32 or bfloat16 weights, by xsimd: the policy of loop_floats() that every processor has.
+// Dot products of float32 activations with float32 or bfloat16 weights on xsimd: the policy of loop_floats() that runs on every processor.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Numbers that a weight matrix can be stored in.
+/// Element types of a stored weight matrix.
 template <class T>
 concept weight_element = std::same_as<T, float> || std::same_as<T, bfloat16>;
 
 namespace dot_detail {
 
-/// Half of 2 · lanes consecutive weights: the first and the second lanes of them.
+/// Loads the first (Half = 0) or the second (Half = 1) half of 2 · lanes consecutive weights.
 template <std::size_t Half, class A>
 [[nodiscard]] inline xsimd::batch<float, A> load_half(arch::simd<A>, const float* w) noexcept {
     using batch = xsimd::batch<float, A>;
     return batch::load_unaligned(w + Half * batch::size);
 }
 
-/// A 32-bit lane holds two bfloat16: the even one is its low half, shifted up, the odd one its high half. No shuffle is needed,
-/// if the activations lie in the same order: evens, then odds.
+/// The same for bfloat16. A 32-bit lane holds two elements: the even one in its low half (shifted up), the odd one in its high half
+/// (masked). No shuffle is needed, because the activations are packed in the same order: evens, then odds.
 template <std::size_t Half, class A>
 [[nodiscard]] inline xsimd::batch<float, A> load_half(arch::simd<A>, const bfloat16* w) noexcept {
     using bits = xsimd::batch<std::uint32_t, A>;
@@ -8893,11 +9017,11 @@ template <std::size_t Half, class A>
     return compat::as_float<A>(Half == 0 ? both << 16 : both & bits(0xffff0000u));
 }
 
-/// Numbers of a row that are multiplied at once: a register of floats, or the two that a register of bfloat16 widens to.
+/// Elements of a row per step: one register of float32, or the two registers that a register of bfloat16 widens to.
 template <class A, weight_element Element>
 inline constexpr std::size_t numbers_at_once = arch::simd<A>::lanes * (std::same_as<Element, float> ? 1 : 2);
 
-/// Copies a row of activations into the order that load_half gives weights in, zero-padded to whole pairs.
+/// Copies a row of activations in the order in which load_half() returns weights, zero-padded to whole pairs.
 template <class A, weight_element Element>
 void pack_row(arch::simd<A>, const float* x, std::size_t width, float* packed) noexcept {
     constexpr std::size_t lanes = arch::simd<A>::lanes, pair = numbers_at_once<A, Element>;
@@ -8922,30 +9046,33 @@ void pack_row(arch::simd<A>, const float* x, std::size_t width, float* packed) n
 
 } // namespace dot_detail
 
-/// Numbers [begin, end) of sums that begin at zero or go on from `state`, and end as y = sum + bias or stay in `state`.
+/// K-block [begin, end) of the sums of a tile. Sums start at zero in the first block and continue from `state` in later ones. The last
+/// block writes y = sum + bias; the others store to `state`.
 struct partial_sums {
-    float* state = nullptr; ///< R · C registers, or null where the sums are made in one go
-    std::size_t begin = 0, end = 0;
+    float* state = nullptr; ///< R · C registers, or null where one block covers K
+    std::size_t begin = 0;  ///< first element of the block
+    std::size_t end = 0;    ///< one past the last element of the block
 };
 
-/// How xsimd makes products: activations stay float32, weights of `Element` are widened.
+/// Dot-product policy on xsimd: activations stay float32, weights of type `Element` are widened to float32.
 template <class A, weight_element Element>
 struct dot_floats_simd {
-    using number = float;    ///< of packed activations
-    using element = Element; ///< of weights
-    static constexpr std::size_t
-        lanes = arch::simd<A>::lanes,
-        pair = dot_detail::numbers_at_once<A, Element>; ///< of a register of sums; numbers that are multiplied at once
-    /// Columns of a tile beside R rows: 12 sums, or 24 where there are 32 registers.
+    using number = float;                                                        ///< element type of packed activations
+    using element = Element;                                                     ///< element type of weights
+    static constexpr std::size_t lanes = arch::simd<A>::lanes;                   ///< floats of a register of sums
+    static constexpr std::size_t pair = dot_detail::numbers_at_once<A, Element>; ///< elements of a row per step
+    /// Columns of a register tile of R rows. Tiles of four and six rows have 12 accumulators, or 24 where there are 32 registers.
     template <std::size_t R>
     static constexpr std::size_t columns = (R == 4 ? 3 : 2) * (arch::simd<A>::registers / 16);
 
-    static constexpr bool in_parts = true; ///< rows are worked on part by part of their depth
+    static constexpr bool in_parts = true; ///< K may be split into blocks
 
+    /// Packs a row of activations in the order of the weights, zero-padded to whole pairs.
     static void pack(const float* x, std::size_t width, float* packed) noexcept { dot_detail::pack_row<A, Element>({}, x, width, packed); }
 
-    /// y[r][c] = sum over k of x[r][k] · w[c][k], for R rows and C columns held in registers. Every sum takes its terms in the same
-    /// order for every R and C and cut anywhere, so that a token's result does not depend on how many came with it.
+    /// Computes y[r][c] = sum over k of x[r][k] · w[c][k] + bias[c] for R rows and C columns, with the sums in registers. Every sum adds
+    /// its terms in the same order for every R and C and for every split into K-blocks, so a token's result does not depend on the other
+    /// tokens of the call.
     template <std::size_t R, std::size_t C>
     static void tile(rows<const float> x, rows<const Element> w, const partial_sums& part, const float* bias, rows<float> y) noexcept {
         using batch = xsimd::batch<float, A>;
@@ -8955,13 +9082,13 @@ struct dot_floats_simd {
         for (std::size_t r = 0; r < R; ++r) PALI_UNROLL
         for (std::size_t c = 0; c < C; ++c)
             sums[r][c] = part.begin == 0 ? batch(0.f) : batch::load_aligned(part.state + (r * C + c) * lanes);
-        const float* row[R]; // g++ would hold both halves of each in registers, and not all of them
+        const float* row[R]; // without this array g++ keeps a pointer to each half of each row, and spills some
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r) {
             row[r] = x[r];
             PALI_WORKED_OUT(row[r]);
         }
-        // Half after half: R · C sums, C weights and one activation are what 16 registers hold.
+        // One half at a time: R · C sums, C weights and one activation fit in 16 registers.
         const auto step = [&]<std::size_t Half>(const auto& weights, std::size_t k, std::integral_constant<std::size_t, Half>)
                               PALI_ALWAYS_INLINE {
                                   batch weight[C];
@@ -8971,7 +9098,7 @@ struct dot_floats_simd {
                                   for (std::size_t r = 0; r < R; ++r) {
                                       batch value = batch::load_aligned(row[r] + k + Half * lanes);
                                       if constexpr (R == 6 || R * C < 12)
-                                          PALI_IN_REGISTER(value.data); // beside three columns of four rows no register is left for it
+                                          PALI_IN_REGISTER(value.data); // tiles of 4 x 3 have no register left for it
                                       PALI_UNROLL
                                       for (std::size_t c = 0; c < C; ++c) sums[r][c] = arch::fma(value, weight[c], sums[r][c]);
                                   }
@@ -8984,7 +9111,7 @@ struct dot_floats_simd {
         };
         PALI_NO_UNROLL
         for (std::size_t k = part.begin; k < whole; k += pair) {
-            // Few rows run at the speed of memory, and the processor's own prefetching starts anew with every row of weights.
+            // Few rows are bound by memory bandwidth, and the hardware prefetcher starts anew with every row of weights.
             if constexpr (R < 6) PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(w[c + 2 * C] + k);
             both([&](std::size_t c) { return w[c] + k; }, k);
@@ -8995,7 +9122,7 @@ struct dot_floats_simd {
             for (std::size_t c = 0; c < C; ++c) sums[r][c].store_aligned(part.state + (r * C + c) * lanes);
             return;
         }
-        if (whole != w.width) { // the row ends inside a pair, and what lies behind it may not be ours to read
+        if (whole != w.width) { // the row ends inside a pair, and memory past its end may not be readable
             alignas(64) Element rest[C][pair] = {};
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) std::memcpy(rest[c], w[c] + whole, (w.width - whole) * sizeof(Element));
@@ -9009,12 +9136,12 @@ struct dot_floats_simd {
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// How rows and columns are cut into tiles that fit in registers.
+// Partition of rows and columns into register tiles.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD { namespace detail {
 
-/// Calls tile(first, integral_constant<N>) for rows [0, count): tiles of R as long as they fit, then of 4, 2 and 1. Eight rows are twice
-/// four: six and two would leave a tile that is bound by loads.
+/// Calls tile(first, integral_constant<N>) for rows [0, count): tiles of R while they fit, then of 4, 2 and 1. Eight rows are split 4 + 4,
+/// because 6 + 2 would leave a tile that is bound by loads.
 template <std::size_t R, class Tile>
 void for_row_tiles(std::size_t count, Tile&& tile) {
     std::size_t r = 0;
@@ -9028,7 +9155,7 @@ void for_row_tiles(std::size_t count, Tile&& tile) {
     in_tiles(std::integral_constant<std::size_t, 1>{});
 }
 
-/// Calls tile(first, integral_constant<N>) for columns [0, count): tiles of C, then single ones.
+/// Calls tile(first, integral_constant<N>) for columns [0, count): tiles of C, then of 1.
 template <std::size_t C, class Tile>
 PALI_ALWAYS_INLINE inline void for_column_tiles(std::size_t count, Tile&& tile) {
     std::size_t c = 0;
@@ -9038,19 +9165,20 @@ PALI_ALWAYS_INLINE inline void for_column_tiles(std::size_t count, Tile&& tile) 
 
 }}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD::detail
 
-// y = y · decay + p · v: both products of an attention, where sums lie beside each other and no lanes have to be added up.
+// y = y · decay + p · v on xsimd: both products of attention. Each lane has its own sum, so no lanes are added up.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 namespace detail {
 
-/// y = y · decay + p · v for any p (T, J), v (J, y.width) and y (T, y.width), in the register tiles of `Rows`; y.width a multiple of 16.
+/// Computes y = y · decay + p · v for any p (T, J), v (J, y.width) and y (T, y.width), in register tiles of `Rows`. y.width must be a
+/// multiple of 16.
 template <class Rows>
 struct register_weigher {
-    static constexpr std::size_t queries_a_block = 24; ///< which share what they read of keys and values
-    static constexpr std::size_t rows_at_once = 1;     ///< rows of p and y that are touched together, whether they are there or not
+    static constexpr std::size_t queries_a_block = 24; ///< queries that share each read of keys and values
+    static constexpr std::size_t rows_at_once = 1;     ///< rows of p and y that are accessed together, even past the last row
 
-    /// Floats of memory that one needs for rows of v of such a width.
+    /// Floats of scratch that an object needs for rows of v of a given width.
     [[nodiscard]] static constexpr std::size_t floats(std::size_t) noexcept { return 0; }
     explicit register_weigher(float*) noexcept {}
 
@@ -9070,31 +9198,30 @@ struct register_weigher {
 
 } // namespace detail
 
-/// How xsimd adds weighted rows: weights stay float32, rows of `Element` are widened.
+/// Weighted sums of rows on xsimd: weights stay float32, rows of type `Element` are widened to float32.
 template <class A, weight_element Element>
 struct rows_simd {
-    using number = float;    ///< of weights
-    using element = Element; ///< of rows
-    using weigher = detail::register_weigher<rows_simd>;
-    static constexpr std::size_t lanes = arch::simd<A>::lanes; ///< of a register of sums
-    /// Registers of columns of a tile beside R rows.
+    using number = float;                                      ///< element type of the weights p
+    using element = Element;                                   ///< element type of the rows of v
+    using weigher = detail::register_weigher<rows_simd>;       ///< multiplies matrices of any size in register tiles
+    static constexpr std::size_t lanes = arch::simd<A>::lanes; ///< floats of a register of sums
+    /// Columns of a tile of R rows, in registers.
     template <std::size_t R>
     static constexpr std::size_t columns = arch::simd<A>::registers == 32 || R < 4 ? 4 : 2;
 
-    /// n weights as tile() takes them; may be done in place.
+    /// Copies n weights in the form that tile() reads; may be in place.
     static void pack(const float* p, std::size_t n, float* packed) noexcept {
         if (p != packed) std::copy(p, p + n, packed);
     }
 
-    /// y[r][c] = y[r][c] · decay[r] + sum over j of p[r][j] · v[j][c], for R rows and C registers of columns; y = the sum where there is no
-    /// decay. Each sum takes its terms one by one in the order of j, whatever R and C are.
+    /// Computes y[r][c] = y[r][c] · decay[r] + sum over j of p[r][j] · v[j][c], for R rows and C registers of columns. Without decay, y is
+    /// the sum alone. Each sum adds its terms one by one in the order of j, for any R and C.
     template <std::size_t R, std::size_t C>
     static void tile(rows<const float> p, const paired_rows<Element>& v, const float* decay, rows<float> y) noexcept {
         using batch = xsimd::batch<float, A>;
         constexpr std::size_t pair = paired_rows<Element>::pair;
-        // Few rows of p run at the speed of memory, and 512 bits that are an operand of the multiplication, in each row anew, come at 25
-        // GB/s a core (Zen 4), while those that clang would hold in registers come at 21. In cache half as many bits a load cost a fifth
-        // more that way.
+        // Few rows of p are bound by memory bandwidth. With 512 bits, v as a memory operand of each FMA streams at 25 GB/s per core
+        // (Zen 4), and held in registers, as clang would do, at 21 GB/s. With 256 bits the repeated loads cost a fifth more in cache.
         constexpr bool each_reads = R < 6 && pair == 1 && lanes == 16;
         batch sums[R][C];
         PALI_UNROLL
@@ -9107,7 +9234,7 @@ struct rows_simd {
             PALI_WORKED_OUT(weights[r]);
         }
         const auto add = [&]<std::size_t Half>(std::size_t j, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
-            const Element* const row = v.data + j * v.width; // or the two that lie together, of which a half is taken
+            const Element* const row = v.data + j * v.width; // or the two interleaved rows, of which one half is used
             batch values[C];
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
@@ -9124,7 +9251,7 @@ struct rows_simd {
         const std::size_t whole = p.width / pair * pair;
         PALI_NO_UNROLL
         for (std::size_t j = 0; j < whole; j += pair) {
-            PALI_UNROLL // what comes next, more keys or more values, lies behind v; each line once
+            PALI_UNROLL // prefetches what follows v in memory, more keys or more values; each cache line once
                 for (std::size_t c = 0; c < C; c += std::max<std::size_t>(1, 16 / lanes))
                     arch::fetch_ahead(v.data + (j + p.width) * v.width + c * lanes * pair);
             add(j, std::integral_constant<std::size_t, 0>{});
@@ -9142,16 +9269,17 @@ struct rows_simd {
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// What queries have seen of keys and values so far, carried from block to block: no matrix of scores.
+// Online softmax: sums of a block of queries, carried from one block of keys to the next. There is no score matrix.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD { namespace detail {
 
-/// The softmax of one query, carried from block to block (Milakov & Gimelshein, arXiv 1805.02867).
+/// Running softmax of one query (Milakov & Gimelshein, arXiv 1805.02867).
 struct running_softmax {
     float top = -std::numeric_limits<float>::infinity();
     float sum = 0;
 
-    /// scores -> exp(scores - top), where only [begin, end) of the n are visible; returns what earlier terms have to be multiplied by.
+    /// Replaces scores by exp(scores - top). Only [begin, end) of the n scores are visible; the others become 0. Returns the factor by
+    /// which earlier terms must be multiplied.
     template <class A>
     float take(arch::simd<A>, float* scores, std::size_t n, std::size_t begin, std::size_t end) noexcept {
         using batch = xsimd::batch<float, A>;
@@ -9179,31 +9307,31 @@ struct running_softmax {
     }
 };
 
-/// What n queries have seen: their softmax (n), and the sums of values, weighted and not yet divided, (n, depth). A view of memory; behind
-/// the sums there may be room for more rows.
+/// What n queries have accumulated: their softmax (n), and the weighted sums of values (n, depth), not yet divided. A view of memory;
+/// there may be room for more rows after the sums.
 struct gathered {
     running_softmax* softmax = nullptr;
     rows<float> sums;
 
-    /// Floats of memory for n queries and fewer, in whole cache lines.
+    /// Floats of memory for up to n queries, in whole cache lines.
     [[nodiscard]] static constexpr std::size_t floats(std::size_t n, std::size_t depth) noexcept { return softmax_floats(n) + n * depth; }
 
     gathered(float* memory, std::size_t n, std::size_t depth) noexcept
         : softmax(reinterpret_cast<running_softmax*>(memory)), sums(memory + softmax_floats(n), n, depth) {}
 
-    /// Nothing seen.
+    /// Resets to nothing seen.
     void clear() noexcept {
         std::fill(sums.data, sums.data + sums.count * sums.width, 0.f);
         for (std::size_t i = 0; i < sums.count; ++i) std::construct_at(softmax + i);
     }
 
-    /// Adds what the same queries have seen elsewhere.
+    /// Adds what the same queries have accumulated from other keys.
     template <class A>
     void add(arch::simd<A>, const gathered& other) noexcept {
         using batch = xsimd::batch<float, A>;
         for (std::size_t i = 0; i < sums.count; ++i) {
             const running_softmax mine = softmax[i], theirs = other.softmax[i];
-            if (theirs.sum == 0) continue; // it saw nothing
+            if (theirs.sum == 0) continue; // saw no key
             const float top = std::max(mine.top, theirs.top), by = std::exp(mine.top - top), their_by = std::exp(theirs.top - top);
             for (std::size_t d = 0; d < sums.width; d += batch::size)
                 arch::fma(batch::load_aligned(other.sums[i] + d), batch(their_by), batch::load_aligned(sums[i] + d) * batch(by))
@@ -9221,13 +9349,13 @@ private:
 
 }}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD::detail
 
-// Functions of single numbers over whole arrays: GELU, softcap, scaling.
+// Elementwise functions over arrays: GELU, gated GELU and softcap.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 namespace detail {
 
-/// Applies f, a function of batches, to n numbers; the last few go through a padded batch, so that every number takes the same path.
+/// Applies f, a function of batches, to n elements. The tail goes through a padded batch, so every element takes the same path.
 template <class A, class F, class... In>
 PALI_ALWAYS_INLINE inline void map(arch::simd<A>, std::size_t n, float* out, F f, const In*... in) noexcept {
     using batch = xsimd::batch<float, A>;
@@ -9244,7 +9372,7 @@ PALI_ALWAYS_INLINE inline void map(arch::simd<A>, std::size_t n, float* out, F f
     for (std::size_t i = whole; i < n; ++i) out[i] = lanes[i - whole];
 }
 
-/// The tanh form of GELU, Hendrycks & Gimpel, arXiv 1606.08415, section 2: x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))).
+/// The tanh approximation of GELU (Hendrycks & Gimpel, arXiv 1606.08415, section 2): x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))).
 template <class Batch>
 [[nodiscard]] PALI_ALWAYS_INLINE inline Batch gelu_tanh(const Batch& x) noexcept {
     const Batch inner = Batch(0.7978845608028654f) * arch::fma(Batch(0.044715f) * x, x * x, x);
@@ -9253,21 +9381,21 @@ template <class Batch>
 
 } // namespace detail
 
-/// x = gelu(x), the tanh form; n numbers in place.
+/// x = gelu(x), the tanh approximation; n elements in place.
 template <class A>
 void gelu(arch::simd<A> tag, float* x, std::size_t n) noexcept {
     using batch = xsimd::batch<float, A>;
     detail::map(tag, n, x, [](const batch& v) { return detail::gelu_tanh(v); }, static_cast<const float*>(x));
 }
 
-/// gate = gelu(gate) · up: the gated activation of Gemma's MLP (GeGLU, arXiv 2002.05202); n numbers in place.
+/// gate = gelu(gate) · up, the gated activation of Gemma's MLP (GeGLU, arXiv 2002.05202); n elements in place.
 template <class A>
 void gated_gelu(arch::simd<A> tag, float* gate, const float* up, std::size_t n) noexcept {
     using batch = xsimd::batch<float, A>;
     detail::map(tag, n, gate, [](const batch& g, const batch& u) { return detail::gelu_tanh(g) * u; }, static_cast<const float*>(gate), up);
 }
 
-/// x = cap · tanh(x / cap): Gemma 2's soft limit on logits (arXiv 2408.00118, section 2); n numbers in place.
+/// x = cap · tanh(x / cap), Gemma 2's soft limit on logits (arXiv 2408.00118, section 2); n elements in place.
 template <class A>
 void softcap(arch::simd<A> tag, float* x, std::size_t n, float cap) noexcept {
     using batch = xsimd::batch<float, A>;
@@ -9277,13 +9405,14 @@ void softcap(arch::simd<A> tag, float* x, std::size_t n, float cap) noexcept {
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// Scaled dot-product attention, block by block of keys with an online softmax: no matrix of scores, no copies for grouped queries.
+// Scaled dot-product attention over blocks of keys with an online softmax: no score matrix, and no copies of keys and values for grouped
+// queries.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 namespace detail {
 
-/// One attention, cut into blocks of queries that share a key head, and parts of the keys. Its products are made by `Rows`.
+/// One attention, cut into blocks of queries that share a key head, and into parts of the keys. `Rows` computes the products.
 template <class A, class Rows>
 struct attention_pass {
     using element = typename Rows::element;
@@ -9297,19 +9426,19 @@ struct attention_pass {
     rows<float> out;
 
     static constexpr std::size_t keys_a_block = key_values<element>::keys_a_block;
-    /// Keys that are gathered for themselves: what threads share where queries are few.
+    /// Keys per part. A part is accumulated on its own, so that threads can share the parts where there are few queries.
     static constexpr std::size_t keys_a_part = 256;
 
     std::size_t group = shape.heads / shape.kv_heads, width = seen_tokens.value_width();
     std::size_t tokens_a_block = std::clamp<std::size_t>(weigher::queries_a_block / group, 1, std::max<std::size_t>(1, q.count)),
                 most = tokens_a_block * group;                                                                 // queries of a block
-    std::size_t room_for = (most + weigher::rows_at_once - 1) / weigher::rows_at_once * weigher::rows_at_once; // queries
+    std::size_t room_for = (most + weigher::rows_at_once - 1) / weigher::rows_at_once * weigher::rows_at_once; // `most`, rounded up
     std::size_t blocks_a_head = (q.count + tokens_a_block - 1) / tokens_a_block, blocks = shape.kv_heads * blocks_a_head;
 
-    /// Query i is token first + i / group, head i % group of those of the key head.
+    /// Query i of a block belongs to token first + i / group, and to head i % group of those that share the key head.
     struct block {
         std::size_t kv_head, first, count;
-        key_range sees; ///< all queries together
+        key_range sees; ///< union over all queries
         [[nodiscard]] std::size_t first_part() const noexcept { return sees.begin / keys_a_part; }
         [[nodiscard]] std::size_t end_part() const noexcept { return (sees.end + keys_a_part - 1) / keys_a_part; }
     };
@@ -9321,8 +9450,8 @@ struct attention_pass {
         return {i / blocks_a_head, first, tokens * group, sees};
     }
 
-    /// Memory of a thread: the queries of a block, scaled, their scores, which become weights of values in place, and one number beside
-    /// each.
+    /// Scratch memory of one thread: the queries of a block, scaled; their scores, which become the weights of the values in place; one
+    /// decay factor per query.
     struct room {
         rows<number> queries, weights;
         rows<float> scores;
@@ -9347,7 +9476,7 @@ struct attention_pass {
         return r;
     }
 
-    /// What the queries of a block see in one part of the keys.
+    /// Accumulates what the queries of a block see in one part of the keys.
     void gather(arch::simd<A> tag, const block& of, std::size_t part, const room& at, const weigher& weigh, gathered& seen) const noexcept {
         const std::size_t begin = std::max(of.sees.begin / keys_a_block * keys_a_block, part * keys_a_part),
                           end = std::min(of.sees.end, (part + 1) * keys_a_part);
@@ -9366,7 +9495,7 @@ struct attention_pass {
         }
     }
 
-    /// The sums of a block, divided, to where they belong.
+    /// Divides the sums of a block by the sums of the softmax and writes them to `out`.
     void finish(const block& of, const gathered& seen) const noexcept {
         for (std::size_t i = 0; i < of.count; ++i) {
             float* const to = out[of.first + i / group] + (of.kv_head * group + i % group) * shape.head_dim;
@@ -9375,7 +9504,7 @@ struct attention_pass {
         }
     }
 
-    /// As many tasks as blocks.
+    /// One task per block.
     void by_blocks(arch::simd<A> tag, thread_pool& threads, arena& scratch) const {
         const std::size_t seen_floats = gathered::floats(room_for, width), floats = room_floats() + weigher_floats() + 2 * seen_floats;
         float* const memory = scratch.take(threads.size() * floats);
@@ -9395,7 +9524,7 @@ struct attention_pass {
         });
     }
 
-    /// As many tasks as all blocks have parts, then one for each block. The sums are those of by_blocks().
+    /// One task per block and part, then one per block, which adds its parts. The sums are those of by_blocks().
     void by_parts(arch::simd<A> tag, std::size_t parts, thread_pool& threads, arena& scratch) const {
         const std::size_t seen_floats = gathered::floats(room_for, width), floats = room_floats() + weigher_floats();
         float *const memory = scratch.take(threads.size() * floats), *const seen_memory = scratch.take(blocks * (parts + 1) * seen_floats);
@@ -9425,12 +9554,15 @@ struct attention_pass {
 } // namespace detail
 
 /**
- * out[t][h] = softmax(cap(scale · q[t][h] · keysᵀ)) · values, over the keys that mask(t) shows.
- * q (T, heads · head_dim); keys and values of kv_heads heads, each shared by heads / kv_heads queries, in the type of `Rows`, whose
- * arithmetic is used; out like q, not q. Parts of the keys are gathered for themselves and added in their order: the order of every sum
- * depends on the positions of the keys alone, and a token's result is the same alone or among others and on any threads. Where blocks of
- * queries are few, threads share the parts (flash-decoding: Dao et al., 2023). 4 · T · heads · head_dim · keys flop; scratch for one block
- * of queries a thread, or for all parts of few.
+ * Computes out[t][h] = softmax(cap(scale · q[t][h] · keysᵀ)) · values, over the keys that token t sees: mask(t). q is (T, heads ·
+ * head_dim). Each of the kv_heads key heads is shared by heads / kv_heads query heads. `Rows` defines the element type of keys and values
+ * and the arithmetic. out has the shape of q and must not alias it.
+ *
+ * Parts of the keys are accumulated separately and added in their order. So the order of every sum depends on the positions of the keys
+ * alone, and a token's result does not depend on other tokens or on the threads. Where there are few blocks of queries, threads share the
+ * parts (flash-decoding: Dao et al., 2023).
+ *
+ * Cost: 4 · T · heads · head_dim · keys flop. Scratch: one block of queries per thread, or all parts if there are few blocks.
  */
 template <class Rows, class A>
 void loop_keys(arch::simd<A> tag, const attention_shape& shape, rows<const float> q, const key_values<typename Rows::element>& seen,
@@ -9447,7 +9579,7 @@ void loop_keys(arch::simd<A> tag, const attention_shape& shape, rows<const float
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// Products with bfloat16 weights by AVX512-BF16: pairs of products, twice as many at once as FMA has.
+// Dot products with bfloat16 weights by AVX512-BF16, which multiplies pairs: twice as many products per instruction as FMA.
 
 #if defined(__x86_64__)
 #  include <immintrin.h>
@@ -9455,21 +9587,22 @@ void loop_keys(arch::simd<A> tag, const attention_shape& shape, rows<const float
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 /**
- * vdpbf16ps adds two products of bfloat16 to each of sixteen sums: x is rounded to bfloat16, weights are taken as they lie, and nothing is
- * widened. Denormal numbers count as zero. Needs arch::features::avx512_bf16.
+ * VDPBF16PS adds two products of bfloat16 to each of sixteen sums. x is rounded to bfloat16; weights are read in place and nothing is
+ * widened. Denormals count as zero. Needs arch::features::avx512_bf16.
  */
 struct dot_bf16_avx512 {
-    using number = bfloat16;                            ///< of packed activations
-    using element = bfloat16;                           ///< of weights
-    static constexpr std::size_t lanes = 16, pair = 32; ///< of a register of sums; numbers that are multiplied at once
-    static constexpr bool in_parts = false;             ///< ten registers are read for 24 products: the second-level cache is quick enough
-    /// Columns of a tile beside R rows: 24 sums, their weights and one activation are what 32 registers hold.
+    using number = bfloat16;                 ///< element type of packed activations
+    using element = bfloat16;                ///< element type of weights
+    static constexpr std::size_t lanes = 16; ///< floats of a register of sums
+    static constexpr std::size_t pair = 32;  ///< elements of a row per step
+    static constexpr bool in_parts = false;  ///< no K-blocks: L2 bandwidth suffices for ten loads per 24 products
+    /// Columns of a register tile of R rows. At four and six rows, 24 sums, their weights and one activation fit in 32 registers.
     template <std::size_t R>
     static constexpr std::size_t columns = R == 1   ? 8
                                            : R == 4 ? 6
                                                     : 4;
 
-    /// Rounds a row to nearest even, and fills it with zeros to whole pairs.
+    /// Rounds a row to bfloat16 (nearest even) and zero-pads it to whole pairs.
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static void pack(const float* x, std::size_t width, bfloat16* packed) noexcept {
         for (std::size_t k = 0; k < width; k += pair) {
@@ -9482,7 +9615,7 @@ struct dot_bf16_avx512 {
         }
     }
 
-    /// As dot_floats_simd::tile(), whose promises it keeps.
+    /// As dot_floats_simd::tile(), with the same guarantees. `part` must cover the whole row.
     template <std::size_t R, std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static void tile(rows<const bfloat16> x, rows<const bfloat16> w, [[maybe_unused]] const partial_sums& part, const float* bias,
@@ -9499,9 +9632,9 @@ struct dot_bf16_avx512 {
             __m512i weights[C];
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) weights[c] = _mm512_loadu_si512(w[c] + k);
-            add(x, k, weights, sums, rows<const bfloat16>(w[2 * C] + k, C, pair, w.stride)); // which come two tiles later
+            add(x, k, weights, sums, rows<const bfloat16>(w[2 * C] + k, C, pair, w.stride)); // prefetches two tiles ahead
         }
-        if (whole != w.width) { // the row ends inside a register, and what lies behind it may not be ours to read
+        if (whole != w.width) { // the row ends inside a register, and memory past its end may not be readable
             __m512i weights[C];
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c)
@@ -9526,15 +9659,15 @@ struct dot_bf16_avx512 {
     }
 
 private:
-    /// A mask of so many lanes, or of all.
+    /// Mask of the first `count` lanes, or of all if there are fewer.
     template <class Mask>
     [[nodiscard]] static Mask first_lanes(std::size_t count) noexcept {
         return count >= 8 * sizeof(Mask) ? static_cast<Mask>(~Mask{0}) : static_cast<Mask>((Mask{1} << count) - 1);
     }
 
-    /// Numbers [0, whole) of a single row times those of each column, which runs at the speed of memory: the fewer instructions a line of
-    /// weights takes, the more lines to come are in the core's sight and asked for. So weights are operands in memory, and their places are
-    /// offsets that serve two pointers, to these columns and to the next tile, which is fetched meanwhile.
+    /// Adds elements [0, whole) of a single row times those of each column. This is bound by memory bandwidth: the fewer instructions per
+    /// cache line of weights, the more lines ahead fit in the out-of-order window and are requested. So weights are memory operands, and
+    /// one offset per column serves two pointers: to these columns and to the next tile, which is prefetched.
     template <std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static inline void add_row(const bfloat16* x, rows<const bfloat16> w, std::size_t whole, __m512 (&sums)[C]) noexcept {
@@ -9546,7 +9679,7 @@ private:
         PALI_UNROLL
         for (std::size_t c = 1; c < C; ++c) {
             column[c] = c * w.stride * sizeof(bfloat16);
-            __asm__("" : "+r"(column[c])); // or compilers make a pointer of each sum
+            __asm__("" : "+r"(column[c])); // otherwise compilers keep one pointer per column
         }
         PALI_NO_UNROLL
         for (std::size_t k = 0; k < whole; k += pair, now += sizeof(line), next += sizeof(line)) {
@@ -9554,15 +9687,15 @@ private:
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) {
                 arch::fetch_ahead(next + column[c]);
-                __m512 sum = sums[c]; // by name: g++ would leave what assembly changes in memory
+                __m512 sum = sums[c]; // a scalar copy: g++ would keep an array element that inline assembly modifies in memory
                 __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(value), "m"(*reinterpret_cast<const line*>(now + column[c])));
                 sums[c] = sum;
             }
         }
     }
 
-    /// One register of each row times one of each column. Beside two and four rows, columns that come later are fetched meanwhile, evenly:
-    /// reading waits less so.
+    /// Adds one register of each row times one of each column. Tiles of two and four rows also prefetch the columns `later`, spread evenly:
+    /// loads stall less that way.
     template <std::size_t R, std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static inline void add(rows<const bfloat16> x, std::size_t k, const __m512i (&weights)[C], __m512 (&sums)[R][C],
@@ -9578,7 +9711,7 @@ private:
         }
     }
 
-    /// The sums of the lanes of four registers, each in the same order.
+    /// Sums of the lanes of four registers, each in the same order.
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     PALI_ALWAYS_INLINE static inline __m128 add_lanes(const __m512 (&of)[4]) noexcept {
         const __m512 ab = __builtin_shufflevector(of[0], of[1], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
@@ -9597,7 +9730,7 @@ private:
 
 #endif
 
-// Attention over keys and values in bfloat16 by AVX512-BF16: two numbers of a key, or two values, at once.
+// Attention over bfloat16 keys and values by AVX512-BF16: two elements of a key, or two values, per lane.
 
 #if defined(__x86_64__)
 #  include <immintrin.h>
@@ -9607,21 +9740,22 @@ private:
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// vdpbf16ps adds a number of each of two rows to each of sixteen sums: weights are rounded to bfloat16, rows are taken as they lie. Needs
-/// arch::features::avx512_bf16.
+/// VDPBF16PS adds one element of each of two rows to each of sixteen sums. Weights are rounded to bfloat16; rows are read in place, since
+/// they are already interleaved in pairs. Needs arch::features::avx512_bf16.
 struct rows_bf16_avx512 {
-    using number = bfloat16;                                    ///< of weights
-    using element = bfloat16;                                   ///< of rows
-    using weigher = detail::register_weigher<rows_bf16_avx512>; ///< goes through both in tiles of registers
-    static constexpr std::size_t lanes = 16;                    ///< of a register of sums
-    /// Registers of columns of a tile beside R rows.
+    using number = bfloat16;                                    ///< element type of the weights p
+    using element = bfloat16;                                   ///< element type of the rows of v
+    using weigher = detail::register_weigher<rows_bf16_avx512>; ///< multiplies matrices of any size in register tiles
+    static constexpr std::size_t lanes = 16;                    ///< floats of a register of sums
+    /// Columns of a tile of R rows, in registers.
     template <std::size_t R>
     static constexpr std::size_t columns = 4;
 
-    /// n weights, rounded to nearest even, with a zero behind an odd one; may be done in place, where a weight takes half of its room.
+    /// Rounds n weights to bfloat16 (nearest even) and zero-pads them to a multiple of 32. May be in place: a packed weight takes half the
+    /// space of a float.
     static void pack(const float* p, std::size_t n, bfloat16* packed) noexcept { dot_bf16_avx512::pack(p, n, packed); }
 
-    /// As rows_simd::tile(), two terms at a time.
+    /// As rows_simd::tile(), two terms per step.
     template <std::size_t R, std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static void tile(rows<const bfloat16> p, const paired_rows<bfloat16>& v, const float* decay, rows<float> y) noexcept {
@@ -9640,7 +9774,7 @@ struct rows_bf16_avx512 {
             for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(v.data + (j + p.width) * v.width + 2 * c * lanes);
             add(p, j, values, sums);
         }
-        if (whole != p.width) { // the row beside the last is not there, and may be no number
+        if (whole != p.width) { // the last pair has one row; memory of the other may hold NaN
             __m512i values[C];
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) values[c] = _mm512_maskz_loadu_epi16(0x55555555, v.data + whole * v.width + 2 * c * lanes);
@@ -9671,23 +9805,22 @@ private:
 
 #endif
 
-// Tile registers: Intel AMX, or anything else that does what its instructions say.
+// Tile registers: Intel AMX, or any other type that implements its instructions.
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// What LDTILECFG reads (Intel's Software Developer's Manual, volume 2A). Palette 1 has eight tiles, each of at most 16 rows of 64 bytes;
-/// a tile that is not used has zeros.
+/// Operand of LDTILECFG (Intel's Software Developer's Manual, volume 2A). Palette 1 has eight tiles of up to 16 rows of 64 bytes. Entries
+/// of unused tiles are zero.
 struct alignas(64) tile_shapes {
-    std::uint8_t palette = 1;         ///< 0 would be none
-    std::uint8_t start_row = 0;       ///< where an interrupted instruction goes on
-    std::uint8_t reserved[14] = {};   ///< zero
-    std::uint16_t row_bytes[16] = {}; ///< of each tile, at most 64
-    std::uint8_t row_count[16] = {};  ///< of each tile, at most 16
+    std::uint8_t palette = 1;         ///< 0 means unconfigured
+    std::uint8_t start_row = 0;       ///< row at which an interrupted instruction resumes
+    std::uint8_t reserved[14] = {};   ///< must be zero
+    std::uint16_t row_bytes[16] = {}; ///< bytes per row of each tile, at most 64
+    std::uint8_t row_count[16] = {};  ///< rows of each tile, at most 16
 };
 static_assert(sizeof(tile_shapes) == 64);
 
-/// Eight tile registers of the calling thread and what can be done with them. Numbers of tiles are template arguments; strides are in
-/// bytes.
+/// Eight tile registers of the calling thread and their operations. Tile numbers are template arguments; strides are in bytes.
 template <class Tiles>
 concept tile_unit = requires(const tile_shapes& shapes, const void* from, void* to, std::size_t stride) {
     Tiles::configure(shapes);
@@ -9700,32 +9833,31 @@ concept tile_unit = requires(const tile_shapes& shapes, const void* from, void* 
 
 #if defined(__x86_64__)
 /**
- * The instructions of AMX-TILE and AMX-BF16, for processors with arch::features::amx_bf16.
- * They are written as assembly because the intrinsics of g++ 12 understate what they read: _tile_loadconfig 8 bytes, _tile_loadd nothing,
- * so that stores to a packed buffer may be dropped or moved. It also frees callers from flags: no target attribute stands in the way of
- * inlining.
+ * The instructions of AMX-TILE and AMX-BF16, for processors with arch::features::amx_bf16. Inline assembly, because the intrinsics of g++
+ * 12 understate what they read (_tile_loadconfig 8 bytes, _tile_loadd nothing), so stores to a packed buffer may be dropped or moved. It
+ * also needs no compiler flags, and no target attribute prevents inlining.
  */
 struct amx_tiles {
-    /// Gives the tiles their shapes, and zeros.
+    /// Configures the shapes of the tiles and sets the tiles to zero.
     static void configure(const tile_shapes& shapes) noexcept { __asm__ volatile("ldtilecfg %0" : : "m"(shapes) : "memory"); }
-    /// A thread that holds tiles makes every switch to another one save 8 KiB.
+    /// Releases the tiles. While a thread holds tiles, every context switch saves 8 KiB.
     static void release() noexcept { __asm__ volatile("tilerelease" : : : "memory"); }
-    /// Sets a tile to zeros.
+    /// Sets a tile to zero.
     template <int Tile>
     static void zero() noexcept {
         __asm__ volatile("tilezero %%tmm%c0" : : "i"(Tile));
     }
-    /// Rows of a tile from `from`, `stride` bytes apart.
+    /// Loads the rows of a tile from `from`, `stride` bytes apart.
     template <int Tile>
     static void load(const void* from, std::size_t stride) noexcept {
         __asm__ volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(stride), "i"(Tile) : "memory");
     }
-    /// Rows of a tile to `to`, `stride` bytes apart.
+    /// Stores the rows of a tile to `to`, `stride` bytes apart.
     template <int Tile>
     static void store(void* to, std::size_t stride) noexcept {
         __asm__ volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(to), "r"(stride), "i"(Tile) : "memory");
     }
-    /// sums[n][t] += sum over pairs p of a[n][2p] · b[p][2t] + a[n][2p + 1] · b[p][2t + 1]. Denormal numbers count as zero.
+    /// sums[n][t] += sum over pairs p of a[n][2p] · b[p][2t] + a[n][2p + 1] · b[p][2t + 1]. Denormals count as zero.
     template <int Sums, int A, int B>
     static void dot_bfloat16() noexcept {
         __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(Sums), "i"(A), "i"(B));
@@ -9735,16 +9867,16 @@ struct amx_tiles {
 
 }}} // namespace pali::PALI_ABI::arch
 
-// Registers of eight floats: turned over, and rounded to bfloat16.
+// Vectors of eight floats: transpose, and rounding to bfloat16.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-typedef float eight_floats __attribute__((vector_size(32))); ///< a register of AVX2
+typedef float eight_floats __attribute__((vector_size(32))); ///< an AVX2 register
 typedef float eight_floats_in_memory
-    __attribute__((vector_size(32), aligned(4), may_alias));        ///< the same where it lies, at any address that floats have
+    __attribute__((vector_size(32), aligned(4), may_alias));        ///< the same in memory, at any address of a float
 typedef std::uint32_t eight_words __attribute__((vector_size(32))); ///< its bits
 
-/// a[i][j] becomes a[j][i]; bits stay as they are. Compilers keep the arrays in registers, where loops are unrolled.
+/// Transposes in place: a[i][j] becomes a[j][i]. Bits are unchanged. Compilers keep the arrays in registers where the loops are unrolled.
 PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline void transpose(eight_floats (&a)[8]) noexcept {
     eight_floats b[8];
 #pragma GCC unroll 4
@@ -9768,13 +9900,14 @@ PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline void transpose(eight_floats (&a)[8
     for (std::size_t i = 0; i < 8; ++i) a[i] = b[i];
 }
 
-/// Bits of which the upper halves are the numbers in bfloat16, rounded to nearest even. They are no NaN.
+/// Returns bits whose upper halves are x in bfloat16, rounded to nearest even. x must not be NaN.
 PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline eight_words rounded_up_half(eight_floats x) noexcept {
     const auto bits = reinterpret_cast<eight_words>(x);
     return bits + 0x7fffu + ((bits >> 16) & 1u);
 }
 
-/// Sixteen numbers in bfloat16, as its constructor rounds them, one by one as slowly as compilers make it. Both may lie in the same place.
+/// Rounds sixteen elements to bfloat16. The bits are those of its constructor, which compilers turn into slow code, element by element.
+/// May be in place.
 PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline void round_sixteen(const float* from, bfloat16* to) noexcept {
     typedef std::uint16_t halves __attribute__((vector_size(32)));
     eight_words words[2];
@@ -9791,21 +9924,22 @@ PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline void round_sixteen(const float* fr
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// Quantized weights as rows of bfloat16, for products of many rows.
+// Dequantization of a strip of weights to bfloat16, for products of many rows.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Numbers [begin, begin + to.width), whole groups of them, of the rows of strip `i`, to the eight of `to`. Rounded to nearest even: by
-/// 2^-9 of a number, where the code itself is off by 2^-5 or 2^-9 of the largest in its group.
+/// Dequantizes elements [begin, begin + to.width) of the eight rows of strip `i` into `to`. `begin` and to.width must be multiples of the
+/// group. Rounds to nearest even, on average off by 2^-9 of an element. The code itself is off by 2^-5 (4 bits) or 2^-9 (8 bits) of the
+/// largest element of its group.
 template <std::size_t Bits>
 void read_strip(const quantized_rows<Bits>& w, std::size_t i, std::size_t begin, rows<bfloat16> to) noexcept {
     using matrix = quantized_rows<Bits>;
-    constexpr std::size_t in_bytes = matrix::group_bytes / matrix::strip; // numbers of a row in consecutive bytes: a group, or half of it
+    constexpr std::size_t in_bytes = matrix::group_bytes / matrix::strip; // bytes of one row in a group: one element each, or two
     const std::uint8_t* codes = w.codes_of(i) + matrix::strip * matrix::bytes_of(begin);
     const bfloat16* scales = w.scales_of(i) + matrix::strip * (begin / matrix::group);
     PALI_ASSERT(begin % matrix::group == 0 && to.width % matrix::group == 0);
     std::int8_t numbers[matrix::group_bytes], row[matrix::strip][matrix::group];
-    const auto sort = [&](std::size_t first) { // fours of all rows -> rows
+    const auto sort = [&](std::size_t first) { // de-interleaves: four bytes of each row in turn -> rows
         for (std::size_t r = 0; r < matrix::strip; ++r)
             for (std::size_t k = 0; k < in_bytes; k += 4) std::memcpy(row[r] + first + k, numbers + matrix::byte_in_group(r, k), 4);
     };
@@ -9822,7 +9956,7 @@ void read_strip(const quantized_rows<Bits>& w, std::size_t i, std::size_t begin,
         for (std::size_t r = 0; r < matrix::strip; ++r) {
             const float scale = static_cast<float>(scales[r]);
             bfloat16* const out = to[r] + at;
-            for (std::size_t k = 0; k < matrix::group; ++k) { // written for the compiler to vectorise: no branch for NaN
+            for (std::size_t k = 0; k < matrix::group; ++k) { // no branch for NaN, so that the loop vectorizes
                 const auto bits = std::bit_cast<std::uint32_t>(scale * static_cast<float>(row[r][k]));
                 out[k].bits = static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
             }
@@ -9835,8 +9969,8 @@ namespace strip_detail {
 typedef std::int32_t eight_integers __attribute__((vector_size(32)));
 typedef std::uint16_t eight_scales __attribute__((vector_size(16)));
 
-/// The number in byte `i` of each of eight words, of which the upper `Bits` are a signed code, times its scale: bits of the float, rounded
-/// so that the upper half is a bfloat16.
+/// Dequantizes byte `i` of each of eight words: its upper `Bits` bits are a signed code. Returns the bits of a float, rounded so that the
+/// upper half is a bfloat16.
 template <std::size_t Bits>
 PALI_TARGET("avx2")
 PALI_ALWAYS_INLINE inline eight_words decode_byte(eight_words codes, std::uint32_t i, eight_floats scale) noexcept {
@@ -9844,12 +9978,12 @@ PALI_ALWAYS_INLINE inline eight_words decode_byte(eight_words codes, std::uint32
     return rounded_up_half(__builtin_convertvector(code, eight_floats) * scale);
 }
 
-/// Four bytes of each of eight rows, in four registers of words one behind the other, as 16 numbers of each row.
+/// Dequantizes 16 elements of each of eight rows. Each of the four consecutive registers holds four bytes of each row.
 template <std::size_t Bits>
 PALI_TARGET("avx2")
 PALI_ALWAYS_INLINE
     inline void decode_sixteen(const eight_words (&codes)[4], eight_floats scale, const rows<bfloat16>& to, std::size_t at) noexcept {
-    eight_floats pairs[8]; // of numbers of the eight rows
+    eight_floats pairs[8]; // a lane holds two elements of one row
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < 4; ++j)
 #pragma GCC unroll 2
@@ -9863,11 +9997,12 @@ PALI_ALWAYS_INLINE
 
 } // namespace strip_detail
 
-/// read_strip() by AVX2.
+/// read_strip() with AVX2.
 template <std::size_t Bits>
 PALI_TARGET("avx2")
 void read_strip_avx2(const quantized_rows<Bits>& w, std::size_t i, std::size_t begin, rows<bfloat16> to) noexcept {
     using matrix = quantized_rows<Bits>;
+    static_assert(matrix::group == (Bits == 4 ? 32 : 64), "a 4-bit group is two halves of 16 elements, an 8-bit group four times 16");
     PALI_ASSERT(begin % matrix::group == 0 && to.width % matrix::group == 0);
     const std::uint8_t* codes = w.codes_of(i) + matrix::strip * matrix::bytes_of(begin);
     const bfloat16* scales = w.scales_of(i) + matrix::strip * (begin / matrix::group);
@@ -9882,7 +10017,7 @@ void read_strip_avx2(const quantized_rows<Bits>& w, std::size_t i, std::size_t b
             if constexpr (Bits == 8) strip_detail::decode_sixteen<8>(line, scale, to, at + k);
             else {
 #pragma GCC unroll 4
-                for (std::size_t j = 0; j < 4; ++j) line[j] ^= 0x88888888u; // code + 8 with its upper bit turned is the code
+                for (std::size_t j = 0; j < 4; ++j) line[j] ^= 0x88888888u; // flips each top bit: code + 8 -> two's complement
                 strip_detail::decode_sixteen<4>(line, scale, to, at + 16);
 #pragma GCC unroll 4
                 for (std::size_t j = 0; j < 4; ++j) line[j] <<= 4;
@@ -9894,12 +10029,12 @@ void read_strip_avx2(const quantized_rows<Bits>& w, std::size_t i, std::size_t b
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// y = x · wᵀ + bias for many rows at once, by tile registers: Intel AMX, or anything else that does what its instructions say.
+// GEMM y = x · wᵀ + bias for many rows with tile registers: Intel AMX, or any other type that implements its instructions.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Where the kernel gets weights from, part after part. panel(first, begin, room) gives the numbers [begin, begin + room.width) of the
-/// outputs [first, first + room.count) as bfloat16, where they lie or in `room`. Threads call it at the same time; it must not throw.
+/// Source of the weights, panel by panel. panel(first, begin, room) returns elements [begin, begin + room.width) of outputs [first, first +
+/// room.count) as bfloat16, either in place or decoded into `room`. Threads call it concurrently; it must not throw.
 template <class Weights>
 concept panel_source = requires(const Weights& weights, std::size_t n, rows<bfloat16> room) {
     { weights.count() } -> std::convertible_to<std::size_t>; // outputs
@@ -9907,26 +10042,26 @@ concept panel_source = requires(const Weights& weights, std::size_t n, rows<bflo
     { weights.panel(n, n, room) } -> std::convertible_to<rows<const bfloat16>>;
 };
 
-/// Weights that are bfloat16 as they lie.
+/// Weights stored as bfloat16.
 struct stored_panels {
     rows<const bfloat16> matrix; ///< (N, K)
 
     [[nodiscard]] std::size_t count() const noexcept { return matrix.count; } ///< N
     [[nodiscard]] std::size_t width() const noexcept { return matrix.width; } ///< K
-    /// Where they lie.
+    /// Returns a view of the stored weights; zero-copy.
     [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t begin, rows<bfloat16> room) const noexcept {
         return {matrix[first] + begin, room.count, room.width, matrix.stride};
     }
 };
 
-/// Weights in codes.
+/// Quantized weights.
 template <std::size_t Bits>
 struct quantized_panels {
     const quantized_rows<Bits>& matrix; ///< (N, K); not owned
 
     [[nodiscard]] std::size_t count() const noexcept { return matrix.count; } ///< N
     [[nodiscard]] std::size_t width() const noexcept { return matrix.width; } ///< K
-    /// Decoded in `room`: whole groups, whole strips.
+    /// Dequantizes into `room`: whole groups of whole strips.
     [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t begin, rows<bfloat16> room) const noexcept {
         constexpr std::size_t strip = quantized_rows<Bits>::strip;
         PALI_ASSERT(first % strip == 0 && room.count % strip == 0);
@@ -9937,20 +10072,19 @@ struct quantized_panels {
 
 namespace tile_detail {
 
-inline constexpr std::size_t tile_rows = 16;              // outputs of a tile of weights, tokens of a tile of activations
-inline constexpr std::size_t tile_inputs = 32;            // numbers of a row of weights that one step takes
-inline constexpr std::size_t tile_lanes = tile_rows * 16; // a tile as numbers of 32 bits
-inline constexpr std::size_t tile_stride = 64;            // bytes of a row of a tile that lies in one piece
-inline constexpr std::size_t panel_outputs =
-    2 * tile_rows; // two tiles of weights times two of tokens: each is loaded once for two products
+inline constexpr std::size_t tile_rows = 16;                // outputs of a tile of weights, tokens of a tile of activations
+inline constexpr std::size_t tile_inputs = 32;              // elements of a row of weights per step
+inline constexpr std::size_t tile_lanes = tile_rows * 16;   // 32-bit words of a tile
+inline constexpr std::size_t tile_stride = 64;              // bytes of a row of a contiguous tile
+inline constexpr std::size_t panel_outputs = 2 * tile_rows; // 2 x 2 register block: each tile is loaded once for two products
 
-/// Turns a tile of 16 x 16 numbers of 32 bits over, to rows that are `stride` floats apart. If `Adds`, to[i][j] = from[j][i] + bias[j];
-/// else the bits stay as they are.
+/// Transposes a tile of 16 x 16 32-bit words to rows that are `stride` floats apart. If `Adds`, to[i][j] = from[j][i] + bias[j]; otherwise
+/// the bits are unchanged.
 template <bool Adds>
 PALI_TARGET("avx2")
 inline void transpose_tile(const void* from, float* to, std::size_t stride, const float* bias = nullptr) noexcept {
     const auto* const source = static_cast<const float*>(from);
-    for (std::size_t column = 0; column < 16; column += 8) // lines of `to` are written whole
+    for (std::size_t column = 0; column < 16; column += 8) // writes whole cache lines of `to`
         for (std::size_t row = 0; row < 16; row += 8) {
             eight_floats block[8];
 #pragma GCC unroll 8
@@ -9965,9 +10099,9 @@ inline void transpose_tile(const void* from, float* to, std::size_t stride, cons
         }
 }
 
-/// Activations as the B operand: tiles of 16 pairs of numbers (rows) x 16 tokens, zero behind the last number and the last token.
+/// Activations as the B operand: tiles of 16 pairs (rows) x 16 tokens, zero-padded after the last element and the last token.
 struct packed_tokens {
-    float* tiles = nullptr; ///< two bfloat16 in each; (tiles of tokens, steps, 16, 16)
+    float* tiles = nullptr; ///< two bfloat16 per float; (token tiles, steps, 16, 16)
     std::size_t count = 0;  ///< tokens
     std::size_t steps = 0;
 
@@ -9976,8 +10110,8 @@ struct packed_tokens {
     }
 };
 
-/// Rounds and packs the steps [first, last) of one tile of tokens. A row of the tile is a pair of numbers for 16 tokens, so it is the
-/// tokens' own rows turned over by pairs.
+/// Rounds and packs steps [first, last) of one token tile. A row of the tile is one pair of elements for 16 tokens: the tokens' rows,
+/// transposed pair by pair.
 PALI_TARGET("avx2")
 inline void pack_tokens(rows<const float> x, const packed_tokens& to, std::size_t token_tile, std::size_t first,
                         std::size_t last) noexcept {
@@ -9998,31 +10132,31 @@ inline void pack_tokens(rows<const float> x, const packed_tokens& to, std::size_
     }
 }
 
-/// How a task goes through its products. Processors with tiles have a second-level cache of 2 MiB at least: a part of the tokens' numbers
-/// takes 3/4 of 1 MiB, sums of all panels up to 1/2, and the rest is for weights.
+/// Cache blocking of a task. Processors with tiles have at least 2 MiB of L2. One K-block of the tokens takes up to 3/4 MiB, the sums of
+/// all panels up to 1/2 MiB, and the rest is for weights.
 struct tile_blocking {
-    std::size_t panels; ///< of a task
-    std::size_t tiles;  ///< of tokens
-    std::size_t steps;  ///< of a part of the inputs
+    std::size_t panels; ///< panels per task
+    std::size_t tiles;  ///< token tiles per block
+    std::size_t steps;  ///< steps per K-block
 
-    /// Even shares, and at least four tasks a thread, so that others can help a thread that is late.
+    /// Splits into equal shares, with at least four tasks per thread, so that others can help a thread that is late.
     tile_blocking(std::size_t outputs, const packed_tokens& x, std::size_t threads) noexcept {
         const auto pieces = [](std::size_t n, std::size_t most) { return std::max<std::size_t>(1, (n + most - 1) / most); };
         const auto even = [&](std::size_t n, std::size_t most) {
             return std::max<std::size_t>(2, (pieces(n, pieces(n, most)) + 1) / 2 * 2);
-        }; // groups of weights may have two steps
+        }; // always even: a group of quantized weights may have two steps
         const std::size_t all = pieces(outputs, panel_outputs);
         panels = pieces(all, threads * std::max<std::size_t>(4, pieces(all, threads * 8)));
         tiles = even(pieces(x.count, tile_rows), 32);
         steps = even(x.steps, 768 / tiles);
     }
-    /// Floats of a part of a panel.
+    /// Floats of one K-block of a panel.
     [[nodiscard]] std::size_t panel_floats() const noexcept { return 2 * steps * tile_lanes; }
     /// Floats of the sums of a task.
     [[nodiscard]] std::size_t sum_floats() const noexcept { return 2 * panels * tiles * tile_lanes; }
 };
 
-/// Tiles 0 to 3 are sums (outputs, tokens), 4 and 5 weights (outputs, numbers), 6 and 7 activations (pairs, tokens).
+/// Tiles 0 to 3 are sums (outputs, tokens), 4 and 5 weights (outputs, elements), 6 and 7 activations (pairs, tokens).
 inline constexpr arch::tile_shapes whole_tiles = [] {
     arch::tile_shapes shapes;
     for (std::size_t tile = 0; tile < 8; ++tile) {
@@ -10039,13 +10173,13 @@ PALI_ALWAYS_INLINE inline void each_tile(Act&& act) noexcept {
         PALI_ALWAYS_INLINE { (act(std::integral_constant<int, Tile>{}), ...); }(std::make_integer_sequence<int, N>{});
 }
 
-/// Adds a part of the products of two tiles of outputs and B of tokens to `sums` (B, 2, 16, 16), which begin here if `begins`.
+/// Adds one K-block of the products of two weight tiles and B token tiles to `sums` (B, 2, 16, 16). If `begins`, the sums start at zero.
 template <arch::tile_unit Tiles, int B>
 inline void add_part(rows<const bfloat16> w, const float* tokens, std::size_t next_tile, bool begins, float* sums) noexcept {
     each_tile<2 * B>([&](auto tile) {
         begins ? Tiles::template zero<tile()>() : Tiles::template load<tile()>(sums + tile() * tile_lanes, tile_stride);
     });
-    const std::size_t stride = w.stride * sizeof(bfloat16); // copies: tiles are loaded by code that might write to any memory
+    const std::size_t stride = w.stride * sizeof(bfloat16); // local copies: tile loads clobber memory, which would force reloads
     const bfloat16 *upper = w.data, *lower = w[tile_rows];
     for (std::size_t steps = w.width / tile_inputs; steps != 0; --steps, upper += tile_inputs, lower += tile_inputs, tokens += tile_lanes) {
         Tiles::template load<4>(upper, stride);
@@ -10062,7 +10196,7 @@ inline void add_part(rows<const bfloat16> w, const float* tokens, std::size_t ne
     each_tile<2 * B>([&](auto tile) { Tiles::template store<tile()>(sums + tile() * tile_lanes, tile_stride); });
 }
 
-/// A tile of sums, turned over and with its bias if there is one, to the rows of y that begin at `y`.
+/// Writes a tile of sums to the rows of y that start at `y`, transposed, with the bias if there is one.
 PALI_TARGET("avx2")
 inline void write_tile(const float* sums, const float* bias, std::size_t outputs, std::size_t tokens, float* y,
                        std::size_t stride) noexcept {
@@ -10074,7 +10208,7 @@ inline void write_tile(const float* sums, const float* bias, std::size_t outputs
     for (std::size_t t = 0; t < tokens; ++t) std::memcpy(y + t * stride, turned[t], outputs * sizeof(float));
 }
 
-/// The sums of add_part(), which are those of outputs [first, first + n) and of tiles [begin, end) of tokens, to y.
+/// Writes the sums of add_part(), for outputs [first, first + n) and token tiles [begin, end), to y.
 PALI_TARGET("avx2")
 inline void write_sums(const float* sums, const float* bias, std::size_t first, std::size_t n, std::size_t begin, std::size_t end,
                        rows<float> y) noexcept {
@@ -10087,8 +10221,8 @@ inline void write_sums(const float* sums, const float* bias, std::size_t first, 
         }
 }
 
-/// The numbers of `steps` steps from number `begin` on: where those of 32 outputs are not all there, in `room`, with zeros behind the last
-/// input. What lies behind the last output is added to sums that go nowhere.
+/// Returns `steps` steps of 32 outputs from element `begin` on. A panel that is not complete is copied to `room`, with zeros after the last
+/// input. Rows after the last output are left uninitialized: their sums are discarded.
 template <panel_source Weights>
 rows<const bfloat16> whole_panel(const Weights& weights, std::size_t first, std::size_t n, std::size_t begin, std::size_t steps,
                                  bfloat16* room) noexcept {
@@ -10103,7 +10237,7 @@ rows<const bfloat16> whole_panel(const Weights& weights, std::size_t first, std:
     return whole;
 }
 
-/// The outputs [first, first + count) of every token. `room` is for this thread's weights and sums.
+/// Computes outputs [first, first + count) of all tokens. `room` holds this thread's weights and sums.
 template <arch::tile_unit Tiles, panel_source Weights>
 void multiply_outputs(const Weights& weights, std::size_t first, std::size_t count, const packed_tokens& x, const tile_blocking& cut,
                       const float* bias, rows<float> y, float* room) noexcept {
@@ -10132,13 +10266,16 @@ void multiply_outputs(const Weights& weights, std::size_t first, std::size_t cou
 } // namespace tile_detail
 
 /**
- * y = x · wᵀ + bias for each operand. x (T, K) float, rounded to bfloat16; source(weights) gives the numbers of weights (N, K).
- * Accumulates in float32, 16 pairs of products after 16 pairs: the order of each sum depends on K alone, so results are the same for any T
- * and any number of threads (not those of dot_floats_simd, which does not round x). Numbers that are denormal count as zero. 2·T·N·K flop,
- * for T in whole tiles of 16 and N in whole panels of 32. Reads weights once for 512 tokens, tokens once for a task's panels, and both once
- * for 32 of the other from the second-level cache. Takes T·K/2 floats of scratch, and up to 1 MiB a thread. Needs AVX2 besides the tiles.
- * Source: TDPBF16PS in volume 2 of Intel's Software Developer's Manual; that a matrix as stored is its first operand is all the layout
- * needs.
+ * Computes y = x · wᵀ + bias for each operand. x is (T, K) float32, rounded to bfloat16; source(weights) is the panel_source for w (N, K).
+ * Accumulates in float32, 16 pairs per step. The order of each sum depends on K alone, so the result does not depend on T or on the number
+ * of threads. It differs from that of dot_floats_simd, which does not round x. Denormals count as zero.
+ *
+ * Cost: 2·T·N·K flop, with T padded to tiles of 16 and N to panels of 32. From memory, weights are read once per 512 tokens, and tokens
+ * once per task; from L2, each is read once per 32 of the other. Scratch: T·K/2 floats, and up to 1 MiB per thread. Needs AVX2 in addition
+ * to the tiles.
+ *
+ * Source: TDPBF16PS in volume 2 of Intel's Software Developer's Manual. The A operand has the layout of a stored matrix, so weights are not
+ * repacked.
  */
 template <arch::tile_unit Tiles, class Weights, class Source>
     requires panel_source<std::invoke_result_t<Source, const Weights&>>
@@ -10171,18 +10308,19 @@ void loop_tiles(Tiles, rows<const float> x, std::initializer_list<operand<Weight
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// Attention over keys and values in bfloat16 by tile registers: 16 queries against 64 keys, or 64 numbers of values, at once.
+// Attention over bfloat16 keys and values with tile registers: 16 queries by 64 keys, or by 64 elements of values, per step.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Queries, and weights of values, are rows of a first operand of tiles; keys turned over, and values, both in pairs, are second operands
-/// as they lie.
+/// A operand: the queries, then the softmax weights. B operand: transposed blocks of keys, then values; both are stored interleaved in
+/// pairs, so nothing is repacked.
 template <arch::tile_unit Tiles>
 struct rows_tiles {
-    using number = bfloat16;  ///< of weights
-    using element = bfloat16; ///< of rows
+    using number = bfloat16;  ///< element type of the weights p
+    using element = bfloat16; ///< element type of the rows of v
 
-    /// n weights, rounded to nearest even, with zeros up to whole steps of 32; may be done in place, where a weight takes half of its room.
+    /// Rounds n weights to bfloat16 (nearest even) and zero-pads them to whole steps of 32. May be in place: a packed weight takes half
+    /// the space of a float.
     PALI_TARGET("avx2")
     static void pack(const float* p, std::size_t n, bfloat16* packed) noexcept {
         std::size_t j = 0;
@@ -10196,17 +10334,17 @@ struct rows_tiles {
         for (; j % tile_detail::tile_inputs != 0; ++j) packed[j] = bfloat16{};
     }
 
-    /// The tiles of the calling thread while the object exists.
+    /// Owns the tile registers of the calling thread during its lifetime.
     class weigher {
     public:
         static constexpr std::size_t queries_a_block =
-            2 * tile_detail::tile_rows; ///< keys and values of a block are read twice, the second time from the first-level cache
+            2 * tile_detail::tile_rows; ///< two tiles share each read: keys and values of a block are read twice, the second time from L1
         static constexpr std::size_t rows_at_once =
-            tile_detail::tile_rows; ///< rows of p and y that are touched together, whether they are there or not
+            tile_detail::tile_rows; ///< rows of p and y that are accessed together, even past the last row
 
-        /// Floats of memory that one needs for rows of v of such a width.
+        /// Floats of scratch that an object needs for rows of v of a given width.
         [[nodiscard]] static constexpr std::size_t floats(std::size_t width) noexcept { return pairs_a_step * width; }
-        /// `memory` is for it alone while it exists.
+        /// Configures the tiles. `memory` is for the exclusive use of this object during its lifetime.
         explicit weigher(float* memory) noexcept : m_last_step(reinterpret_cast<bfloat16*>(memory)) {
             Tiles::configure(tile_detail::whole_tiles);
         }
@@ -10214,8 +10352,8 @@ struct rows_tiles {
         weigher(const weigher&) = delete;
         weigher& operator=(const weigher&) = delete;
 
-        /// y = y · decay + p · v for p (T, J), as pack() makes it, v (J, y.width) and y (T, y.width), y.width a multiple of 16; y = p · v
-        /// where there is no decay.
+        /// Computes y = y · decay + p · v for p (T, J) from pack(), v (J, y.width) and y (T, y.width). y.width must be a multiple of 16.
+        /// Without decay, y = p · v.
         void operator()(rows<const bfloat16> p, const paired_rows<bfloat16>& v, const float* decay, rows<float> y) const noexcept {
             PALI_ASSERT(v.width == y.width);
             const std::size_t whole = p.width / tile_detail::tile_inputs * tile_detail::tile_inputs;
@@ -10237,10 +10375,11 @@ struct rows_tiles {
             rows<const bfloat16> p;
             paired_rows<bfloat16> v;
             std::size_t whole;         ///< rows of v in whole steps
-            const bfloat16* last_step; ///< those behind them, with zeros up to a step; or null
+            const bfloat16* last_step; ///< the remaining rows, zero-padded to a step; or null
         };
 
-        /// Rows [begin, end) of v, fewer than a step: behind them may be anything, which a zero would not undo.
+        /// Copies rows [begin, end) of v, fewer than a step, and zero-pads them. Memory after them may hold NaN or infinities, which a
+        /// weight of zero does not cancel.
         const bfloat16* last_step(const paired_rows<bfloat16>& v, std::size_t begin, std::size_t end) const noexcept {
             const std::size_t there = (end - begin) / 2 * 2 * v.width;
             std::memcpy(m_last_step, v.data + begin * v.width, there * sizeof(bfloat16));
@@ -10250,12 +10389,12 @@ struct rows_tiles {
             return m_last_step;
         }
 
-        /// 16 rows from row r on, C tiles of columns from column c on: one tile of p is multiplied by C of v.
+        /// Computes 16 rows from row r and C tiles of columns from column c: one tile of p is multiplied by C tiles of v.
         template <int C>
         static void add(const operands& of, std::size_t r, std::size_t c, const float* decay, rows<float> y) noexcept {
             const auto sums = [&](int tile) { return y[r] + c + static_cast<std::size_t>(tile) * tile_detail::tile_rows; };
             const std::size_t y_stride = y.stride * sizeof(float), p_stride = of.p.stride * sizeof(bfloat16),
-                              row = 2 * of.v.width; // of a pair of rows
+                              row = 2 * of.v.width; // elements of a pair of rows
             const auto step = [&](std::size_t j, const bfloat16* v) PALI_ALWAYS_INLINE {
                 Tiles::template load<4>(of.p[r] + j, p_stride);
                 tile_detail::each_tile<C>([&](auto tile) {
@@ -10277,24 +10416,25 @@ struct rows_tiles {
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// Activations rounded to bytes, in the order that dot products with quantized weights read them.
+// Activations rounded to bytes, in the order in which dot products with quantized weights read them.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Tokens [first, first + count) that meet weights together, and lie together.
+/// Tokens [first, first + count), which are interleaved and multiplied together.
 struct token_tile {
-    std::size_t first = 0, count = 0; ///< tokens
+    std::size_t first = 0; ///< index of the first token
+    std::size_t count = 0; ///< tokens of the tile
 };
 
-/// Activations rounded to bytes, with a scale for each token and group of weights, tile after tile of R tokens. Views of scratch memory.
+/// Activations rounded to bytes, with a scale for each token and group, stored tile after tile of R tokens. Views of scratch memory.
 struct quantized_tokens {
-    std::int8_t* codes = nullptr; ///< (width / 4, R, 4) of each tile: four numbers of each token, the next four of each, ...
-    float* scales = nullptr;      ///< (groups, R): the largest of a group is 127
-    std::int32_t* begins =
-        nullptr; ///< (groups, R): what sums begin with, for weights that are multiplied as code + 8, or + 128, and so have no sign
-    std::size_t width = 0, groups = 0; ///< numbers of a token; width / group
+    std::int8_t* codes = nullptr;   ///< per tile (width / 4, R, 4): four elements of each token, then the next four of each, ...
+    float* scales = nullptr;        ///< per tile (groups, R): chosen so that the largest magnitude of a group becomes 127
+    std::int32_t* begins = nullptr; ///< per tile (groups, R): initial sums; they cancel the + 8 or + 128 of codes made unsigned
+    std::size_t width = 0;          ///< elements of a token
+    std::size_t groups = 0;         ///< width / group
 
-    /// Scratch for `count` tokens that meet weights of `Bits` bits.
+    /// Takes scratch memory for `count` tokens that are multiplied by weights of `Bits` bits.
     template <std::size_t Bits>
     [[nodiscard]] static quantized_tokens take(arena& scratch, std::size_t count, std::size_t width) {
         const std::size_t groups = width / quantized_rows<Bits>::group;
@@ -10308,32 +10448,32 @@ struct quantized_tokens {
     }
 };
 
-/// Rounds groups [first, end) of one token: x (width) -> token t of `to`, which is one of `tile`. Where a number of a group is not finite,
-/// the scale is NaN, and so is what is made of it.
+/// Rounds groups [first, end) of one token: x (width) -> token t of `to`, a member of `tile`. If an element of a group is not finite, the
+/// scale is NaN, and so are the results.
 template <std::size_t Bits>
 void quantize_token(const float* x, std::size_t t, const token_tile& tile, std::size_t first, std::size_t end,
                     const quantized_tokens& to) noexcept {
     constexpr std::size_t group = quantized_rows<Bits>::group;
-    constexpr float least = 1e-36f; // below, 127 / top is more than a float holds
+    constexpr float least = 1e-36f; // below it, 127 / top overflows
     static constexpr float nothing[group] = {};
     using batch = arch::simd<>::batch;
     x += first * group;
     std::int8_t* codes = to.codes + tile.first * to.width + first * group * tile.count + 4 * (t - tile.first);
     for (std::size_t g = first; g < end; ++g, x += group) {
-        batch tops(0.f), strays(0.f); // a maximum may pass over NaN, which 0 · NaN and 0 · infinity do not
+        batch tops(0.f), strays(0.f); // max may ignore NaN, but 0 · NaN and 0 · infinity are NaN
         for (std::size_t i = 0; i < group; i += batch::size) {
             const batch some = batch::load_unaligned(x + i);
             tops = xsimd::max(tops, xsimd::abs(some));
             strays += some * batch(0.f);
         }
         const float top = compat::reduce_max(tops) + compat::reduce_add(strays);
-        const bool counts = top >= least; // and is no NaN
+        const bool counts = top >= least; // false for NaN
         const float* const numbers = counts ? x : nothing;
         const float inverse = counts ? 127.f / top : 0.f;
         std::int8_t rounded[group];
         int sum = 0;
         for (std::size_t i = 0; i < group; ++i) {
-            const float scaled = numbers[i] * inverse; // rounded half away from zero, which vectorises everywhere
+            const float scaled = numbers[i] * inverse; // rounds half away from zero, which vectorizes everywhere
             const int code = static_cast<int>(scaled + (scaled < 0 ? -0.5f : 0.5f));
             rounded[i] = static_cast<std::int8_t>(code);
             sum += code;
@@ -10347,7 +10487,7 @@ void quantize_token(const float* x, std::size_t t, const token_tile& tile, std::
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// Dot products of few tokens with quantized weights by AVX2 and AVX-VNNI: bytes times bytes, summed exactly within a group.
+// Dot products of few tokens with quantized weights by AVX2 and AVX-VNNI: byte products with exact sums within a group.
 
 #if defined(__x86_64__)
 
@@ -10359,11 +10499,14 @@ void quantize_token(const float* x, std::size_t t, const token_tile& tile, std::
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// AVX2: vpmaddubsw, 32 products of an unsigned and a signed byte, added in pairs.
-struct avx2_bytes {
-    static constexpr bool keeps_signs = true; ///< of codes of 8 bits
+static_assert(quantized_rows<4>::group == 32 && quantized_rows<8>::group == 64,
+              "a group fills 4 registers of 32 codes of 4 bits with their upper halves, or 16 of 8 bits");
 
-    /// A group of codes, as code + 8, times a tile of R tokens. Sums of 16 products of at most 15 · 127 stay below 2^15.
+/// Byte products by AVX2: VPMADDUBSW multiplies 32 unsigned by signed bytes and adds the products in pairs.
+struct avx2_bytes {
+    static constexpr bool keeps_signs = true; ///< 8-bit codes stay signed, so their sums start at zero
+
+    /// Multiplies a group of 4-bit codes, as code + 8, by a tile of R tokens. Sums of 16 products of at most 15 · 127 stay below 2^15.
     template <std::size_t R>
     PALI_TARGET("avx2,fma")
     static inline void of_4_bits(const std::uint8_t* codes, const std::int8_t* tokens, __m256i (&products)[R]) noexcept {
@@ -10371,7 +10514,7 @@ struct avx2_bytes {
         PALI_UNROLL
         for (std::size_t v = 0; v < 4; ++v) {
             __m256i bytes = load(codes + 32 * v);
-            PALI_IN_REGISTER(bytes); // or g++ reads it twice
+            PALI_IN_REGISTER(bytes); // otherwise g++ loads it twice
             const __m256i low = _mm256_and_si256(bytes, half), high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), half);
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
@@ -10379,13 +10522,14 @@ struct avx2_bytes {
                 const __m256i both =
                     _mm256_add_epi16(_mm256_maddubs_epi16(low, repeat(four)), _mm256_maddubs_epi16(high, repeat(four + 16 * R)));
                 products[r] = v == 0 ? both : _mm256_add_epi16(products[r], both);
-                PALI_IN_REGISTER(products[r]); // or g++ adds all at the end, and keeps them in memory until then
+                PALI_IN_REGISTER(products[r]); // otherwise g++ adds all at the end and spills until then
             }
         }
         for (auto& product : products) product = _mm256_madd_epi16(product, _mm256_set1_epi16(1));
     }
 
-    /// The same with whole bytes: |code| times the number with the sign of the code. No pair overflows: 128 · 127 · 2 is below 2^15.
+    /// The same for 8-bit codes: |code| times the activation with the sign of the code. A pair does not overflow: 128 · 127 · 2 is below
+    /// 2^15.
     template <std::size_t R>
     PALI_TARGET("avx2,fma")
     static inline void of_8_bits(const std::uint8_t* codes, const std::int8_t* tokens, __m256i (&products)[R]) noexcept {
@@ -10401,16 +10545,17 @@ struct avx2_bytes {
         }
     }
 
+    /// Loads 32 bytes, not necessarily aligned.
     PALI_TARGET("avx2,fma")
     static inline __m256i load(const void* from) noexcept { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
 
-    /// Eight of a group's scales.
+    /// Loads the eight scales of a group as float32.
     PALI_TARGET("avx2,fma")
     static inline __m256 load_scales(const bfloat16* from) noexcept {
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))), 16));
     }
 
-    /// Four bytes, eight times.
+    /// Broadcasts four bytes to all eight lanes.
     PALI_TARGET("avx2,fma")
     static inline __m256i repeat(const std::int8_t* four) noexcept {
         std::int32_t bits;
@@ -10419,11 +10564,12 @@ struct avx2_bytes {
     }
 };
 
-/// AVX-VNNI: vpdpbusd adds four products of an unsigned and a signed byte to each of eight sums. All around it is AVX2, which the assembly
-/// keeps so.
+/// Byte products by AVX-VNNI: VPDPBUSD adds four products of an unsigned and a signed byte to each of eight sums. Inline assembly, so that
+/// the code around it is compiled for AVX2 only.
 struct vnni_bytes {
-    static constexpr bool keeps_signs = false;
+    static constexpr bool keeps_signs = false; ///< 8-bit codes are multiplied as unsigned code + 128
 
+    /// Multiplies a group of 4-bit codes, as code + 8, by a tile of R tokens.
     template <std::size_t R>
     PALI_TARGET("avx2,fma")
     static inline void of_4_bits(const std::uint8_t* codes, const std::int8_t* tokens, __m256i (&products)[R]) noexcept {
@@ -10438,10 +10584,11 @@ struct vnni_bytes {
         }
     }
 
+    /// Multiplies a group of 8-bit codes, as code + 128, by a tile of R tokens.
     template <std::size_t R>
     PALI_TARGET("avx2,fma")
     static inline void of_8_bits(const std::uint8_t* codes, const std::int8_t* tokens, __m256i (&products)[R]) noexcept {
-        const __m256i top_bit = _mm256_set1_epi8(static_cast<char>(0x80)); // code + 128, in two's complement
+        const __m256i top_bit = _mm256_set1_epi8(static_cast<char>(0x80)); // flips the top bit: code + 128, unsigned
         for (auto& product : products) product = _mm256_setzero_si256();
         PALI_UNROLL
         for (std::size_t v = 0; v < 16; ++v) add(_mm256_xor_si256(avx2_bytes::load(codes + 32 * v), top_bit), tokens + 4 * R * v, products);
@@ -10459,11 +10606,13 @@ private:
     }
 };
 
-/// A strip at a time; lanes are its rows. `Bytes` multiplies a group.
+/// Policy of loop_bytes() on AVX2 registers: one strip at a time, lanes are its rows. `Bytes` multiplies one group.
 template <class Bytes>
 struct x86_dot {
-    static constexpr std::size_t strips = 1, tokens = 4;
+    static constexpr std::size_t strips = 1; ///< strips per call
+    static constexpr std::size_t tokens = 4; ///< tokens per call, at most
 
+    /// As dot_bytes_portable::dot().
     template <std::size_t R, std::size_t Bits>
     PALI_TARGET("avx2,fma")
     static void dot(const quantized_rows<Bits>& w, std::size_t i, std::size_t, const quantized_tokens& x, std::size_t first,
@@ -10474,7 +10623,8 @@ struct x86_dot {
         const std::int8_t* activations = x.codes + first * x.width;
         const float* token_scales = x.scales + first * x.groups;
         const std::int32_t* begins = x.begins + first * x.groups;
-        // Several tokens work on a strip more than once, and fetch the same place of the next; one token reads on.
+        // Several tokens read a strip more than once, so they prefetch the same place in the next strip. One token prefetches ahead in its
+        // own stream.
         const std::size_t ahead = R == 1 ? one_ahead : matrix::strip * matrix::bytes_of(w.width),
                           scales_ahead = ahead / matrix::group_bytes * matrix::strip;
         __m256 sums[R];
@@ -10499,7 +10649,7 @@ struct x86_dot {
     }
 
 private:
-    static constexpr std::size_t one_ahead = 1024; // bytes; of 0.5 to 4 KB the best on Zen 3: docs/performance.md
+    static constexpr std::size_t one_ahead = 1024; // bytes; the best of 0.5 to 4 KB on Zen 3: docs/performance.md
 };
 
 using dot_bytes_avx2 = x86_dot<avx2_bytes>; ///< needs arch::features::avx2
@@ -10509,15 +10659,16 @@ using dot_bytes_vnni = x86_dot<vnni_bytes>; ///< needs arch::features::avx_vnni
 
 #endif
 
-// Dot products of tokens with quantized weights, bytes times bytes: what every processor can do.
+// Dot products of tokens with quantized weights in plain C++: the byte kernel that runs on every processor.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// The formula, in integers within a group and float32 over groups: what every processor can do.
+/// Policy of loop_bytes(): the formula, with integer sums within a group and float32 sums over groups.
 struct dot_bytes_portable {
-    static constexpr std::size_t strips = 1, tokens = 4; ///< at once
+    static constexpr std::size_t strips = 1; ///< strips per call
+    static constexpr std::size_t tokens = 4; ///< tokens per call, at most
 
-    /// y[r] (8) = the rows of strip `i` · token `first + r` of x, for R tokens. There is no second strip.
+    /// Computes y[r] (8) = the rows of strip `i` · token `first + r` of x, for R tokens. The index of a second strip is ignored.
     template <std::size_t R, std::size_t Bits>
     static void dot(const quantized_rows<Bits>& w, std::size_t i, std::size_t, const quantized_tokens& x, std::size_t first,
                     float (&y)[R][quantized_rows<Bits>::strip]) noexcept {
@@ -10526,7 +10677,8 @@ struct dot_bytes_portable {
     }
 
 private:
-    /// One token of a tile of `together`. Never inlined: a multiplication and an addition are joined or not in one way, for any R.
+    /// One token of an interleaved tile of `together` tokens. Never inlined: otherwise compilers might contract multiply and add for some R
+    /// and not for others.
     template <std::size_t Bits>
     [[gnu::noinline]] static void one(const std::uint8_t* codes, const bfloat16* scales, const std::int8_t* token,
                                       const float* token_scales, std::size_t together, std::size_t groups, float* y) noexcept {
@@ -10552,18 +10704,18 @@ private:
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// Kernels that have never run on the processors they are for prove themselves before they are used.
+// Self-checks of kernels that have never run on the processors they are written for.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 namespace self_check {
 
-/// Small whole numbers, which bfloat16 and bytes hold exactly and whose sums float32 holds exactly: a right kernel gives equal bits,
-/// whatever its order of sums.
+/// Small integers, which bfloat16 and bytes hold exactly and whose sums float32 holds exactly: a correct kernel gives equal bits in any
+/// order of summation.
 [[nodiscard]] inline float whole(std::size_t i) noexcept { return static_cast<float>(i * 37 % 15) - 7.f; }
 
-/// Whether tiles multiply as TDPBF16PS is documented: a product of 20 tokens, 40 outputs and 72 inputs, so that every tile register and the
-/// ends of tiles are used, and p · v of an attention.
+/// Whether `Tiles` multiplies as TDPBF16PS is documented. Computes a product of 20 tokens, 40 outputs and 72 inputs, which uses every tile
+/// register and partial tiles, and the p · v step of attention.
 template <arch::tile_unit Tiles>
 [[nodiscard]] bool tiles_multiply() {
     constexpr std::size_t tokens = 20, outputs = 40, inputs = 72;
@@ -10645,7 +10797,7 @@ template <class Dot, std::size_t Bits>
     return is_right(std::integral_constant<std::size_t, 1>{}) && is_right(std::integral_constant<std::size_t, 4>{});
 }
 
-/// `found` without the extensions whose kernels compute something else than their formula.
+/// Returns `found` without the extensions whose kernels fail their check.
 template <class Tiles, class VnniDot>
 [[nodiscard]] arch::features without_wrong(arch::features found) {
     if (found.amx_bf16) found.amx_bf16 = tiles_multiply<Tiles>();
@@ -10655,14 +10807,14 @@ template <class Tiles, class VnniDot>
 
 } // namespace self_check
 
-/// The extensions in use, without those whose kernels computed a wrong product when they were first needed (AMX and AVX-VNNI, which no
-/// machine of ours has). Microseconds, once. Throws what arch::in_use() throws, std::bad_alloc.
+/// The extensions in use, without those whose kernels fail their self-check. Only AMX and AVX-VNNI are checked, which no machine of ours
+/// has. The check runs once, on the first call, and takes microseconds. Throws what arch::in_use() throws, and std::bad_alloc.
 [[nodiscard]] inline const arch::features& usable() {
 #if PALI_AVX512_KERNELS
     static const arch::features found = self_check::without_wrong<arch::amx_tiles, dot_bytes_vnni>(arch::in_use());
 #elif PALI_AVX2_KERNELS
     static const arch::features found = [] {
-        arch::features with = arch::in_use(); // which has no tiles at this level
+        arch::features with = arch::in_use(); // AMX kernels are not compiled at this level
         if (with.avx_vnni)
             with.avx_vnni = self_check::codes_multiply<dot_bytes_vnni, 8>() && self_check::codes_multiply<dot_bytes_vnni, 4>();
         return with;
@@ -10675,11 +10827,12 @@ template <class Tiles, class VnniDot>
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// The attention of the networks: the dispatcher over kernels for keys and values, kind of pass and processor.
+// Dispatcher of attention: selects the kernel by type of keys and values, kind of pass and processor.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// loop_keys(); over bfloat16 by what multiplies it: AMX in a prefill, AVX512-BF16 always.
+/// Calls loop_keys(). Over bfloat16, products are computed by AMX in a prefill and by AVX512-BF16 in every pass, where the processor has
+/// them.
 template <weight_element Element>
 void attend(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask, rows<float> out,
             [[maybe_unused]] pass kind, thread_pool& threads, arena& scratch) {
@@ -10695,14 +10848,15 @@ void attend(const attention_shape& shape, rows<const float> q, const key_values<
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// Convolutions over images of features. All kinds are one loop: a row of taps times the channels below it lies in one piece in memory,
-// and the lanes run over output channels.
+// Convolutions over feature maps. All kinds are one loop: a row of taps times the input channels is contiguous in memory, and lanes are
+// output channels.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 namespace detail {
 
-/// 16 channels of P output pixels: y[p][c] = bias[c] + sum over r, k of x[p][r · stride + k] · w[r][k][c]. The first `count` are stored.
+/// Computes 16 channels of P output pixels: y[p][c] = bias[c] + sum over r, k of x[p][r · stride + k] · w[r][k][c]. Stores the first
+/// `count` channels.
 template <std::size_t P, class A>
 void conv_tile(arch::simd<A>, const std::array<const float*, P>& x, std::size_t stride, std::size_t taps, std::size_t run, const float* w,
                const float* bias, activation then, const std::array<float*, P>& y, std::size_t count) noexcept {
@@ -10736,9 +10890,9 @@ void conv_tile(arch::simd<A>, const std::array<const float*, P>& x, std::size_t 
 } // namespace detail
 
 /**
- * y = then(convolution of x). x (H, W, in), bordered; y (H', W', out) with H' = shape.size_from(H), not x; its border is left alone.
- * Accumulates in float32 in one order, rows of taps, columns, channels, which does not depend on the number of threads: same bits.
- * 2·H'·W'·out·in·taps² flop. Never throws, never allocates.
+ * Computes y = then(convolution of x). x is (H, W, in) with its border; y is (H', W', out) with H' = shape.size_from(H), and must not
+ * alias x. The border of y is not written. Accumulates in float32 in one order (rows of taps, columns, channels), which does not depend on
+ * the number of threads: same bits. Cost: 2·H'·W'·out·in·taps² flop. Never throws, never allocates.
  */
 template <class A>
 void convolve(arch::simd<A> tag, const conv_weights& w, feature_map<const float> x, activation then, feature_map<float> y,
@@ -10749,10 +10903,10 @@ void convolve(arch::simd<A> tag, const conv_weights& w, feature_map<const float>
     PALI_ASSERT(shape.transposed || (x.height % shape.stride == 0 && x.width % shape.stride == 0));
     constexpr std::size_t lanes = arch::simd<A>::lanes, vectors = conv_weights::panel / lanes;
     constexpr std::size_t tile =
-        std::max<std::size_t>(1, (arch::simd<A>::registers == 32 && lanes == 4 ? 16 : 8) / vectors); // 8 or 16 sums at once
+        std::max<std::size_t>(1, (arch::simd<A>::registers == 32 && lanes == 4 ? 16 : 8) / vectors); // 8 or 16 accumulators
     constexpr std::size_t pixels_a_task = 256;
     const std::size_t step = shape.transposed ? 1 : shape.stride;   // pixels of x from one output of a phase to the next
-    const std::size_t spread = shape.transposed ? shape.stride : 1; // the same, of y
+    const std::size_t spread = shape.transposed ? shape.stride : 1; // pixels of y from one output of a phase to the next
     const std::size_t width = y.width / spread, pixels = y.height / spread * width;
     const std::size_t blocks = (pixels + pixels_a_task - 1) / pixels_a_task;
 
@@ -10760,7 +10914,7 @@ void convolve(arch::simd<A> tag, const conv_weights& w, feature_map<const float>
         const std::size_t block = task % blocks, panel = task / blocks % w.panels(), phase = task / blocks / w.panels();
         const std::size_t channel = panel * conv_weights::panel, count = std::min(conv_weights::panel, shape.out - channel);
         const std::size_t below = phase / 2, beside = phase % 2;
-        // The border is one pixel wide: its corner is where the taps of the first output begin at a padding of 1.
+        // The border is one pixel wide: with a padding of 1, the taps of the first output start at its corner.
         const float* const origin =
             x.data + (shape.transposed ? below * x.stride() + beside * x.channels : (1 - shape.padding()) * (x.stride() + x.channels));
         const std::size_t first = block * pixels_a_task, last = std::min(pixels, first + pixels_a_task);
@@ -10784,12 +10938,12 @@ void convolve(arch::simd<A> tag, const conv_weights& w, feature_map<const float>
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// Resampling of rows and columns by fixed-point weights. The sums are integers, so any order gives the same bytes.
+// Resampling of rows and columns with fixed-point weights. The sums are integers, so any order gives the same bytes.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// One row of RGB bytes through the weights of the horizontal axis, (count, stride) in the layout of rgb_weights:
-/// in (source width * 3, then resample_padding bytes) -> out (count * 3). Never throws, never allocates.
+/// Resamples one row of RGB bytes along the horizontal axis; weights are (count, stride) in the layout of rgb_weights. in (source width *
+/// 3 bytes, then resample_padding bytes) -> out (count * 3). Never throws, never allocates.
 inline void resample_row(const std::uint8_t* in, const resample_span* spans, std::size_t count, const std::int32_t* weights,
                          std::size_t stride, std::uint8_t* out) noexcept {
     constexpr std::size_t block = rgb_weights::block;
@@ -10808,7 +10962,8 @@ inline void resample_row(const std::uint8_t* in, const resample_span* spans, std
     }
 }
 
-/// One output row: the weighted sum of `count` rows of `width` bytes, `stride` apart. Never throws, never allocates.
+/// Computes one output row: the weighted sum of `count` rows of `width` bytes that are `stride` bytes apart. Never throws, never
+/// allocates.
 inline void resample_columns(const std::uint8_t* rows, std::size_t stride, const std::int32_t* weights, std::size_t count,
                              std::uint8_t* out, std::size_t width) noexcept {
     constexpr std::size_t block = 32;
@@ -10833,12 +10988,12 @@ inline void resample_columns(const std::uint8_t* rows, std::size_t stride, const
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// Normalisation of rows: RMSNorm of Gemma, LayerNorm of SigLIP.
+// RMSNorm (Gemma) and LayerNorm (SigLIP) over rows.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 /**
- * y = x / sqrt(mean(x²) + eps) · (1 + scale), row by row. In Gemma's form a stored 0 means identity.
+ * Computes y = x / sqrt(mean(x²) + eps) · (1 + scale), row by row. In Gemma's form a stored scale of 0 is the identity.
  * x (T, D); scale (D); y (T, D), may be x. Never throws, never allocates.
  * See big_vision models/ppp/gemma.py RMSNorm; transformers modeling_gemma2.py Gemma2RMSNorm.
  */
@@ -10867,7 +11022,7 @@ void rms_norm(arch::simd<A>, rows<const float> x, const float* scale, float eps,
 }
 
 /**
- * y = (x - mean) / sqrt(var + eps) · scale + bias, row by row; the variance is that of the row, not its estimate.
+ * Computes y = (x - mean) / sqrt(var + eps) · scale + bias, row by row, with the biased variance (divided by D).
  * x (T, D); scale, bias (D); y (T, D), may be x. Never throws, never allocates.
  * See Ba et al., arXiv 1607.06450; torch.nn.LayerNorm.
  */
@@ -10903,11 +11058,11 @@ void layer_norm(arch::simd<A>, rows<const float> x, const float* scale, const fl
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// Rotary position embedding of one head.
+// Rotary position embedding (RoPE) of one head.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Rotates the pairs (i, half + i) of a head, (2 · half), in place. Su et al., arXiv 2104.09864, equation 34.
+/// Rotates the pairs (i, half + i) of a head of 2 · half elements, in place. Su et al., arXiv 2104.09864, equation 34.
 inline void rotate(float* head, rope_angles by) noexcept {
     for (std::size_t i = 0; i < by.half; ++i) {
         const float a = head[i], b = head[by.half + i];
@@ -10918,17 +11073,18 @@ inline void rotate(float* head, rope_angles by) noexcept {
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// The parts of a softmax over a long row: its largest number, and the sum of exponentials.
+// Parts of a softmax over a long row: the index of the largest element, and the sum of exponentials.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// The place of the largest of n numbers, the first of equals; of the first NaN when there is one (as torch.argmax). 0 for none.
+/// Index of the largest of n elements, the first if there are several. If there is a NaN, the index of the first NaN (as torch.argmax). 0
+/// if n is 0.
 template <class A>
 [[nodiscard]] std::size_t argmax(arch::simd<A>, const float* x, std::size_t n) noexcept {
     using batch = xsimd::batch<float, A>;
     const std::size_t whole = n / batch::size * batch::size;
     batch tops(-std::numeric_limits<float>::infinity());
-    auto numbers = tops == tops; // lanes without a NaN
+    auto numbers = tops == tops; // lanes without a NaN so far
     for (std::size_t i = 0; i < whole; i += batch::size) {
         const auto v = batch::load_unaligned(x + i);
         tops = xsimd::max(tops, v);
@@ -10944,7 +11100,7 @@ template <class A>
     return n == 0 ? 0 : static_cast<std::size_t>(found - x);
 }
 
-/// sum of exp(x - top) over n numbers, none above `top`; blocks in float32, their sum in double precision.
+/// Sum of exp(x - top) over n elements, none above `top`. Blocks are summed in float32, their sums in double.
 template <class A>
 [[nodiscard]] double sum_of_exp(arch::simd<A>, const float* x, std::size_t n, float top) noexcept {
     using batch = xsimd::batch<float, A>;
@@ -10963,21 +11119,25 @@ template <class A>
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// Dot products of tokens with quantized weights by AVX512-VNNI: bytes times bytes, of eight tokens at once and of one.
+// Dot products of tokens with quantized weights by AVX512-VNNI: byte kernels for up to eight tokens and for one.
 
 #if defined(__x86_64__)
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
+static_assert(quantized_rows<4>::group == 32 && quantized_rows<8>::group == 64,
+              "a group of a token fills half a register for 4-bit weights and a whole one for 8-bit weights");
+
 /**
- * Tokens together, two strips at a time: lanes are their sixteen rows. vpdpbusd adds four products of an unsigned and a signed byte to each
- * lane; what codes without sign add too much, the sums begin without. 32 registers hold eight tokens' sums within a group and over groups,
- * so that codes are unpacked once for eight. Needs arch::features::avx512_vnni.
+ * Several tokens, two strips at a time: lanes are the sixteen rows. VPDPBUSD adds four products of an unsigned and a signed byte to each
+ * lane. Codes are made unsigned by an offset, which the initial values of the sums cancel (quantized_tokens::begins). 32 registers hold the
+ * sums of eight tokens within a group and over groups, so codes are unpacked once for eight tokens. Needs arch::features::avx512_vnni.
  */
 struct dot_bytes_avx512 {
-    static constexpr std::size_t strips = 2, tokens = 8; ///< at a time
+    static constexpr std::size_t strips = 2; ///< strips per call
+    static constexpr std::size_t tokens = 8; ///< tokens per call, at most
 
-    /// As dot_bytes_portable::dot(), of strips i and `second`.
+    /// As dot_bytes_portable::dot(), for strips `i` and `second`.
     template <std::size_t R, std::size_t Bits>
     PALI_TARGET("avx512f,avx512vnni")
     static void dot(const quantized_rows<Bits>& w, std::size_t i, std::size_t second, const quantized_tokens& x, std::size_t first,
@@ -10989,7 +11149,7 @@ struct dot_bytes_avx512 {
         const std::int32_t* begins = x.begins + first * x.groups;
         const float* scales = x.scales + first * x.groups;
         const std::ptrdiff_t ahead = w.codes_of(strips) - w.codes,
-                             scales_ahead = w.scales_of(strips) - w.scales; // the same place of what comes next
+                             scales_ahead = w.scales_of(strips) - w.scales; // to the same place in the next strips
         __m512 sums[R];
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r) sums[r] = _mm512_setzero_ps();
@@ -11013,7 +11173,7 @@ struct dot_bytes_avx512 {
                     add(_mm512_and_si512((__m512i)((words)bytes >> 4), low_half), activations + (4 * v + matrix::group / 2) * R, products);
                 } else {
                     add(_mm512_xor_si512(bytes, _mm512_set1_epi8(static_cast<char>(0x80))), activations + 4 * R * v,
-                        products); // code + 128, in two's complement
+                        products); // flips the top bit: code + 128, unsigned
                 }
             }
             const __m512 scale = as_floats(a_scales, b_scales);
@@ -11029,19 +11189,19 @@ struct dot_bytes_avx512 {
     }
 
 private:
-    // Vectors of the compilers, and not intrinsics where those of g++ 12 warn of themselves.
+    // Vector extensions where the intrinsics of g++ 12 emit warnings of their own.
     typedef std::uint16_t shorts __attribute__((vector_size(16), may_alias, aligned(1)));
     typedef std::int32_t numbers __attribute__((vector_size(64)));
     typedef std::uint32_t words __attribute__((vector_size(64)));
     typedef long long half __attribute__((vector_size(32), may_alias, aligned(1)));
 
-    /// 32 bytes of each of two strips.
+    /// Loads 32 bytes of each of two strips.
     PALI_TARGET("avx512f,avx512vnni")
     static inline __m512i both(const void* a, const void* b) noexcept {
         return (__m512i)__builtin_shufflevector(*static_cast<const half*>(a), *static_cast<const half*>(b), 0, 1, 2, 3, 4, 5, 6, 7);
     }
 
-    /// Eight scales of each of two strips.
+    /// Loads eight scales of each of two strips.
     PALI_TARGET("avx512f,avx512vnni")
     static inline __m512 as_floats(const bfloat16* a, const bfloat16* b) noexcept {
         const auto scales = __builtin_shufflevector(*reinterpret_cast<const shorts*>(a), *reinterpret_cast<const shorts*>(b), 0, 1, 2, 3, 4,
@@ -11049,7 +11209,7 @@ private:
         return (__m512)(__builtin_convertvector(scales, words) << 16);
     }
 
-    /// products[r] += weights · four numbers of token r. Assembly, because g++ 12 would load and repeat them by an instruction of its own.
+    /// products[r] += weights · four elements of token r. Inline assembly: g++ 12 would load and broadcast by a separate instruction.
     template <std::size_t R>
     PALI_TARGET("avx512f,avx512vnni")
     static inline void add(__m512i weights, const std::int8_t* activations, __m512i (&products)[R]) noexcept {
@@ -11065,12 +11225,13 @@ private:
 };
 
 /**
- * One token, which runs at the speed of memory: the fewer instructions a line of codes takes, the more lines to come are in the core's
- * sight and asked for. A register is eight numbers of each row of a strip, four in its lower half and four in its upper; the token's lie in
- * one register, and are spread from there. Needs arch::features::avx512_vnni.
+ * Kernel for one token, which is bound by memory bandwidth: the fewer instructions per cache line of codes, the more lines ahead fit in the
+ * out-of-order window and are requested. A register holds eight elements of each row of a strip, four in its lower half and four in its
+ * upper half. The elements of the token are loaded once per group and permuted from that register. Needs arch::features::avx512_vnni.
  */
 struct dot_bytes_avx512_token {
-    static constexpr std::size_t strips = 1, tokens = 1; ///< at a time
+    static constexpr std::size_t strips = 1; ///< strips per call
+    static constexpr std::size_t tokens = 1; ///< tokens per call
 
     /// As dot_bytes_portable::dot().
     template <std::size_t R, std::size_t Bits>
@@ -11085,14 +11246,14 @@ struct dot_bytes_avx512_token {
         for (std::size_t v = 0; v < matrix::group / 8; ++v) fours_of[v] = fours(2 * v);
         __m256 sums = _mm256_setzero_ps();
         std::size_t groups = x.groups;
-        if constexpr (Bits == 4) // a line of the token at a time, which long strips drive out of the first-level cache
+        if constexpr (Bits == 4) // prefetches a line of the token per iteration: long strips evict it from L1
             PALI_NO_UNROLL
         for (; groups >= 2; groups -= 2) {
             __builtin_prefetch(at.activations + 128);
             sums = add_group<Bits>(at, fours_of, sums);
             sums = add_group<Bits>(at, fours_of, sums);
         }
-        PALI_NO_UNROLL // clang would mix two groups of 8 bits, and read two places of memory at once for it
+        PALI_NO_UNROLL // clang would interleave two groups of 8 bits, and so read from two places at once
             for (; groups != 0; --groups) sums = add_group<Bits>(at, fours_of, sums);
         _mm256_storeu_ps(y[0], sums);
     }
@@ -11100,7 +11261,7 @@ struct dot_bytes_avx512_token {
 private:
     typedef std::int32_t numbers __attribute__((vector_size(64)));
 
-    /// The next group of a strip and of a token.
+    /// Read position: the next group of a strip and of a token.
     struct place {
         const std::uint8_t* codes;
         const bfloat16* scales;
@@ -11109,7 +11270,7 @@ private:
         const float* token_scales;
     };
 
-    /// sums + what the group at `at` adds to each row; `at` goes on.
+    /// Returns `sums` plus the products of the group at `at` for each row, and advances `at`.
     template <std::size_t Bits, std::size_t Registers>
     PALI_TARGET("avx512f,avx512vnni,fma")
     PALI_ALWAYS_INLINE static inline __m256 add_group(place& at, const __m512i (&fours_of)[Registers], __m256 sums) noexcept {
@@ -11119,7 +11280,7 @@ private:
         __m512i products = _mm512_maskz_set1_epi32(0x00ff, *at.begins);
         if constexpr (Bits == 4) {
             fetch_group(at.codes + groups_ahead * matrix::group_bytes, at.scales + groups_ahead * matrix::strip);
-            __m512i sixteenfold = _mm512_setzero_si512(); // products of the high halves of bytes
+            __m512i sixteenfold = _mm512_setzero_si512(); // products of the high 4 bits of the bytes
             PALI_UNROLL
             for (std::size_t v = 0; v < registers; ++v) {
                 products = _mm512_dpbusd_epi32(products, masked<0x0f>(at.codes + 64 * v), spread(numbers_of_group, fours_of[v]));
@@ -11127,7 +11288,7 @@ private:
                     _mm512_dpbusd_epi32(sixteenfold, masked<0xf0>(at.codes + 64 * v), spread(numbers_of_group, fours_of[registers + v]));
             }
             products = (__m512i)((numbers)products + ((numbers)sixteenfold >> 4));
-        } else { // keeps pace with what the processor fetches by itself
+        } else { // the hardware prefetcher keeps up with 8 bits
             PALI_UNROLL
             for (std::size_t v = 0; v < registers; ++v) {
                 const __m512i unsigned_codes =
@@ -11142,18 +11303,18 @@ private:
         return _mm256_fmadd_ps(__builtin_convertvector(lower + upper, __m256), scale, sums);
     }
 
-    /// Groups of 4 bits that are fetched before they are read: 4 KB of codes. Nearer or farther, or into the second-level cache, a token of
-    /// a 3B's layers took up to 1.2 times as long (Zen 4).
+    /// Prefetch distance in groups of 4 bits: 4 KB of codes. With shorter or longer distances, or prefetching to L2, a token took up to 1.2
+    /// times as long in the layers of a 3B model (Zen 4).
     static constexpr std::size_t groups_ahead = 32;
 
-    /// Codes and scales of a group, into the first-level cache.
+    /// Prefetches codes and scales of a group into L1.
     PALI_ALWAYS_INLINE static void fetch_group(const std::uint8_t* codes, const bfloat16* scales) noexcept {
         for (std::size_t line = 0; line < quantized_rows<4>::group_bytes; line += 64) __builtin_prefetch(codes + line);
         __builtin_prefetch(scales);
     }
 
-    /// A group of a token; that of 4 bits twice. Of a half that nobody names clang makes the last sums, for which each group would wait;
-    /// assembly, because g++ 12 would load and repeat it by an instruction of its own.
+    /// Loads one group of activations; for 4-bit weights the 32 bytes are broadcast to both halves. Inline asm: otherwise clang uses the
+    /// undefined upper half as an accumulator (a loop-carried dependency) and g++ 12 splits load and broadcast.
     template <std::size_t Bits>
     PALI_TARGET("avx512f,avx512vnni,fma")
     static inline __m512i load(const std::int8_t* group) noexcept {
@@ -11169,18 +11330,18 @@ private:
         }
     }
 
-    /// Which four of a group the lanes get: those of index `first` in the lower half, the next in the upper.
+    /// Indices for spread(): 32-bit word `first` for the lanes of the lower half, the next word for those of the upper half.
     PALI_TARGET("avx512f,avx512vnni,fma")
     static inline __m512i fours(std::size_t first) noexcept {
         const int a = static_cast<int>(first), b = a + 1;
         return _mm512_set_epi32(b, b, b, b, b, b, b, b, a, a, a, a, a, a, a, a);
     }
 
-    /// Those numbers. (The mask, because the plain intrinsic of g++ 12 warns of itself.)
+    /// Broadcasts the words at `places` of a group to the lanes. Masked, because the plain intrinsic of g++ 12 emits a warning.
     PALI_TARGET("avx512f,avx512vnni,fma")
     static inline __m512i spread(__m512i group, __m512i places) noexcept { return _mm512_maskz_permutexvar_epi32(0xffff, places, group); }
 
-    /// 64 bytes and `Mask`. Assembly, because compilers would load them once for both masks, which is one instruction more.
+    /// Loads 64 bytes and applies `Mask`. Inline assembly: compilers would load once for both masks, which is one instruction more.
     template <int Mask>
     PALI_TARGET("avx512f,avx512vnni,fma")
     static inline __m512i masked(const std::uint8_t* bytes) noexcept {
@@ -11199,17 +11360,16 @@ private:
 
 #endif
 
-// How large the caches of the processor are, found when the program runs.
+// Cache sizes of the processor, detected at run time.
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// What kernels cut their work for: the first and the second level of one core, in bytes. Where the system does not say, 32 KiB and 512
-/// KiB.
+/// L1 data and L2 of one core in bytes, which kernels choose their blocks by. 32 KiB and 512 KiB where the system reports none.
 [[nodiscard]] const cache_sizes& caches() noexcept;
 
 }}} // namespace pali::PALI_ABI::arch
 
-// Bodies of caches.hpp.
+// Body of cpu_caches.hpp.
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
@@ -11224,22 +11384,23 @@ PALI_INLINE const cache_sizes& caches() noexcept {
 
 }}} // namespace pali::PALI_ABI::arch
 
-// y = x · wᵀ + bias with the weights as stored: (out, in), 16 or 32 bits, neither repacked nor copied. The loop over tiles, for any policy
-// of dot products.
+// GEMM y = x · wᵀ + bias with the weights as stored: (out, in), 16 or 32 bits per element, neither repacked nor copied. This is the loop
+// over register tiles; the dot product is a policy.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 namespace loop_detail {
 
-/// Tokens from which a product is bound by arithmetic and no longer by reading weights.
+/// Number of tokens from which a product is compute-bound. With fewer, reading the weights dominates.
 inline constexpr std::size_t many_rows = 16;
 
-/// Columns of weights that a thread takes at once, at most: a multiple of all tiles and strips. Rows whose sums are kept until their last
-/// part is added, at most: a multiple of all tiles.
+/// Upper limits of the blocks that a thread works on, both multiples of all register tiles (columns also of strips): columns of w per task,
+/// and rows whose partial sums are kept from one K-block to the next. A column is one output, that is, a row of w.
 inline constexpr std::size_t most_columns = 96, most_rows = 288;
 
-/// Numbers of a row that are worked on at once: all of them, or, of many rows, even parts of which six rows take three quarters of the
-/// first-level cache and stay there while columns go by.
+/// K-block: the number of elements of a row that are multiplied per pass over the columns. It is the whole row for few tokens or where Dot
+/// does not split K. Otherwise K is split into equal blocks such that six packed rows fill at most 3/4 of L1 and stay resident while
+/// columns stream past.
 template <class Dot>
 [[nodiscard]] std::size_t depth_at_once(std::size_t tokens, std::size_t width) noexcept {
     const std::size_t most = std::max(Dot::pair, arch::caches().first * 3 / 4 / (6 * sizeof(typename Dot::number)));
@@ -11248,17 +11409,17 @@ template <class Dot>
     return ((width + parts - 1) / parts + Dot::pair - 1) / Dot::pair * Dot::pair;
 }
 
-/// How many columns of `count` a thread takes: what half of the second-level cache holds of `bytes` of each, and fewer where threads would
-/// wait for the last.
+/// Columns of w per task: as many as fit in half of L2 at `bytes` each, and fewer where threads would wait for the last task.
 [[nodiscard]] inline std::size_t columns_a_task(std::size_t bytes, std::size_t count, std::size_t threads) noexcept {
     constexpr std::size_t least = 24, tasks_a_thread = 4;
     const std::size_t near = arch::caches().second / 2 / std::max<std::size_t>(1, bytes), even = count / (tasks_a_thread * threads);
     return std::clamp(std::min(near, even) / least * least, least, most_columns);
 }
 
-/// All packed rows of x against the columns [0, w.count) of y; at most most_columns. Few rows meet a column together, when it comes from
-/// memory. Of many, a part of their depth meets that part of all columns, which stays in the second-level cache, before the next: six rows
-/// at a time, which stay in the first. `sums` has room for lanes · w.count of most_rows rows, or is null where a part is all.
+/// Computes columns [0, w.count) of y for all packed rows of x; w.count is at most most_columns. Few rows: each tile of columns comes from
+/// memory once and is multiplied by all rows. Many rows: the K-block of all columns stays in L2 and is multiplied by six rows at a time,
+/// which stay in L1, before the next K-block. `sums` holds lanes · w.count partial sums for each of most_rows rows; it is null where one
+/// K-block covers the row.
 template <class Dot>
 void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::element> w, const float* bias, rows<float> y, std::size_t depth,
               float* sums) noexcept {
@@ -11287,7 +11448,8 @@ void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::eleme
                                      });
 }
 
-/// The products, with columns [first, first + n) of a matrix as panel(weights, first, n, thread) gives them, n at most most_columns.
+/// Computes the product for all operands. panel(weights, first, n, thread) returns columns [first, first + n) of one weight matrix; n is at
+/// most most_columns.
 template <class Dot, class Weights, class Panel>
 void multiply(rows<const float> x, std::initializer_list<operand<Weights>> with, Panel&& panel, thread_pool& threads, arena& scratch) {
     using number = typename Dot::number;
@@ -11313,10 +11475,12 @@ void multiply(rows<const float> x, std::initializer_list<operand<Weights>> with,
 } // namespace loop_detail
 
 /**
- * y = x · wᵀ + bias for each operand. x (T, K) float, rounded to what `Dot` multiplies: dot_floats_simd keeps it, dot_bf16_avx512 rounds it
- * to bfloat16. Accumulates in float32; the order of each sum depends on K and Dot alone, so results are the same for any T and any number
- * of threads. 2·T·N·K flop; reads w once a call from memory (of 288 rows), and once a row tile from L2. Takes T·K numbers of scratch, and
- * with many rows up to two megabytes a thread.
+ * Computes y = x · wᵀ + bias for each operand. x is (T, K) float32; `Dot` defines its rounding: dot_floats_simd keeps float32,
+ * dot_bf16_avx512 rounds to bfloat16. Accumulates in float32. The order of each sum depends on K and Dot alone, so the result does not
+ * depend on T or on the number of threads.
+ *
+ * Cost: 2·T·N·K flop; w is read from memory once per 288 rows and from L2 once per row tile. Scratch: T·K elements, and with many rows up
+ * to 2 MB per thread.
  */
 template <class Dot>
 void loop_floats(rows<const float> x, std::initializer_list<operand<rows<const typename Dot::element>>> with, thread_pool& threads,
@@ -11327,22 +11491,22 @@ void loop_floats(rows<const float> x, std::initializer_list<operand<rows<const t
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// y = x · wᵀ + bias for quantized weights: by dot products of bytes, or by panels of 16-bit floats.
+// GEMM y = x · wᵀ + bias for quantized weights: by dot products of bytes, or by panels decoded to bfloat16.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 /**
- * y = x · wᵀ + bias for each operand. Each token of x (T, K) is rounded to bytes, group by group, and meets the codes as they are stored.
- * Reads w once from memory, 4.5 or 8.25 bits a number. `Dot` is dot_bytes_portable or what the processor has. A token's result does not
- * depend on the others.
+ * Computes y = x · wᵀ + bias for each operand. Each token of x (T, K) is rounded to bytes, with a scale per group, and multiplied by the
+ * codes as stored. Reads w from memory once: 4.5 or 8.25 bits per element. `Dot` is dot_bytes_portable or a kernel for the processor. A
+ * token's result does not depend on the others.
  */
 template <class Dot, std::size_t Bits>
 void loop_bytes(rows<const float> x, std::initializer_list<operand<quantized_rows<Bits>>> with, thread_pool& threads, arena& scratch) {
     const arena::frame frame(scratch);
     const auto tokens = quantized_tokens::take<Bits>(scratch, x.count, x.width);
-    // Tokens of a tile lie number beside number, so that one thread rounds all of them. Tiles of many tokens are those of each Dot::tokens
-    // of them.
-    const std::size_t groups_a_task = 64 / std::min(Dot::tokens, std::max<std::size_t>(1, x.count)); // a microsecond or two
+    // The tokens of a tile are interleaved, so one thread rounds all of them. Each block of Dot::tokens tokens is split into tiles by
+    // itself.
+    const std::size_t groups_a_task = 64 / std::min(Dot::tokens, std::max<std::size_t>(1, x.count)); // a microsecond or two per task
     const std::size_t parts = (tokens.groups + groups_a_task - 1) / groups_a_task;
     threads.run((x.count + Dot::tokens - 1) / Dot::tokens * parts, [&](std::size_t task) {
         const std::size_t begin = task / parts * Dot::tokens, first = task % parts * groups_a_task;
@@ -11359,7 +11523,7 @@ void loop_bytes(rows<const float> x, std::initializer_list<operand<quantized_row
             const std::size_t end = (first + n) / strip;
             for (std::size_t i = first / strip; i < end; i += Dot::strips) {
                 const std::size_t last = std::min(i + Dot::strips, end) - 1,
-                                  outputs = Dot::strips == 1 ? strip : (last + 1 - i) * strip; // the last may be alone
+                                  outputs = Dot::strips == 1 ? strip : (last + 1 - i) * strip; // the last strip may be alone
                 const float* const bias = of.bias ? of.bias + i * strip : nullptr;
                 detail::for_row_tiles<Dot::tokens>(x.count, [&]<std::size_t R>(std::size_t t, std::integral_constant<std::size_t, R>) {
                     float sums[R][Dot::strips * strip];
@@ -11374,8 +11538,8 @@ void loop_bytes(rows<const float> x, std::initializer_list<operand<quantized_row
 }
 
 /**
- * For many rows: the weights of a task become bfloat16 once, and the product is that of bfloat16 weights; x is not rounded.
- * Takes what loop_floats() takes, and as many bfloat16 a thread as a task has weights.
+ * For many rows: decodes the weights of a task to bfloat16 once and multiplies as loop_floats() does; x is not rounded. Scratch: that of
+ * loop_floats(), and the weights of a task in bfloat16 per thread.
  */
 template <class A, std::size_t Bits>
 void loop_panels(arch::simd<A>, rows<const float> x, std::initializer_list<operand<quantized_rows<Bits>>> with, thread_pool& threads,
@@ -11394,13 +11558,13 @@ void loop_panels(arch::simd<A>, rows<const float> x, std::initializer_list<opera
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// The matrix product of the networks: the dispatcher over kernels for weights, kind of pass and processor.
+// Dispatcher of the matrix product: selects the kernel by weight type, kind of pass and processor.
 
-/// Loops over numbers: no names, no files, no models. What they are given is checked by PALI_ASSERT alone.
+/// Kernels: loops over elements, without names, files or models. Preconditions are checked by PALI_ASSERT only.
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// y = x · wᵀ + bias for each operand: x (T, K) float32. With bfloat16 weights, a processor that multiplies bfloat16 rounds x to it: AMX in
-/// a prefill, AVX512-BF16 always. Otherwise x is not rounded. The kernel does not depend on T.
+/// Computes y = x · wᵀ + bias for each operand; x is (T, K) float32. With bfloat16 weights, x is rounded to bfloat16 where the processor
+/// multiplies bfloat16: by AMX in a prefill, by AVX512-BF16 in every pass. Otherwise x is not rounded. The kernel does not depend on T.
 template <weight_element Element>
 void product(rows<const float> x, std::initializer_list<operand<rows<const Element>>> with, [[maybe_unused]] pass kind,
              thread_pool& threads, arena& scratch) {
@@ -11414,8 +11578,8 @@ void product(rows<const float> x, std::initializer_list<operand<rows<const Eleme
     loop_floats<dot_floats_simd<xsimd::default_arch, Element>>(x, with, threads, scratch);
 }
 
-/// The same for quantized weights. x is rounded to bytes, group by group; in a prefill AMX rounds it to bfloat16, and a processor that has
-/// no kernel for bytes does not round it.
+/// Computes the same for quantized weights. x is rounded to bytes, with a scale per group. A prefill has two exceptions: AMX rounds x to
+/// bfloat16, and a processor without a byte kernel does not round x.
 template <std::size_t Bits>
 void product(rows<const float> x, std::initializer_list<operand<quantized_rows<Bits>>> with, pass kind, thread_pool& threads,
              arena& scratch) {
@@ -11435,14 +11599,14 @@ void product(rows<const float> x, std::initializer_list<operand<quantized_rows<B
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// Whether numbers are finite.
+// Check of an array for infinities and NaN.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// Whether no number is infinite or not a number.
+/// Whether all of `count` elements are finite.
 [[nodiscard]] PALI_ALWAYS_INLINE inline bool are_finite(const float* numbers, std::size_t count) noexcept {
     constexpr std::uint32_t exponent = 0x7f800000;
-    std::uint32_t others = 0; // no early end: the compiler takes a register of numbers at a time
+    std::uint32_t others = 0; // no early exit, so that the loop vectorizes
     for (std::size_t i = 0; i < count; ++i)
         others |= static_cast<std::uint32_t>((std::bit_cast<std::uint32_t>(numbers[i]) & exponent) == exponent);
     return others == 0;
@@ -11450,13 +11614,13 @@ namespace pali { inline namespace PALI_ABI { namespace kernels {
 
 }}} // namespace pali::PALI_ABI::kernels
 
-// Rows of floats to codes with scales.
+// Quantization of float rows to codes and scales.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 namespace detail {
 
-/// The codes of one group for a scale; what is out of range, or no number, goes to an end.
+/// Computes the codes of one group for a given scale. Out-of-range values and NaN saturate.
 template <std::size_t Bits>
 void codes_for(const float* x, float scale, int* codes) noexcept {
     using matrix = quantized_rows<Bits>;
@@ -11466,9 +11630,9 @@ void codes_for(const float* x, float scale, int* codes) noexcept {
             std::nearbyint(std::max(static_cast<float>(matrix::smallest), std::min(static_cast<float>(matrix::largest), x[i] * inverse))));
 }
 
-/// The scale of one group, and its codes; the scale is not a number where one of the group is not finite. 8 bits: the largest number is
-/// 127. 4 bits: the number farthest from zero is -8, so that all 16 codes are used (llama.cpp's Q4_0); then, for those codes, the scale of
-/// least squares, and codes for that.
+/// Quantizes one group and returns its scale, which is NaN if an element is not finite. 8 bits: the largest magnitude becomes 127. 4 bits:
+/// the element farthest from zero becomes -8, so that all 16 codes are used (llama.cpp's Q4_0). Then the scale is fitted to these codes by
+/// least squares, and the codes are computed again for that scale.
 template <std::size_t Bits>
 bfloat16 quantize_group(const float* x, int* codes) noexcept {
     if (!are_finite(x, quantized_rows<Bits>::group)) {
@@ -11484,7 +11648,7 @@ bfloat16 quantize_group(const float* x, int* codes) noexcept {
     } else {
         const float first = farthest / -8.f;
         codes_for<Bits>(x, first, codes);
-        float along = 0, squares = 0; // of x / first, so that neither overflows
+        float along = 0, squares = 0; // for x / first, so that neither sum overflows
         for (std::size_t i = 0; i < quantized_rows<Bits>::group; ++i) {
             along += x[i] / first * static_cast<float>(codes[i]);
             squares += static_cast<float>(codes[i] * codes[i]);
@@ -11497,8 +11661,7 @@ bfloat16 quantize_group(const float* x, int* codes) noexcept {
 
 } // namespace detail
 
-/// Rounds the rows of a strip, x (8, width), to codes and scales in the layout of quantized_rows: width · Bits bytes, and width / group · 8
-/// scales.
+/// Quantizes the rows of a strip, x (8, width), to the layout of quantized_rows: width · Bits bytes of codes and width / group · 8 scales.
 template <std::size_t Bits>
 void quantize_strip(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) noexcept {
     using layout = quantized_rows<Bits>;
@@ -11518,11 +11681,11 @@ void quantize_strip(const float* x, std::size_t width, std::uint8_t* codes, bflo
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// All kernels, with their bodies, for the level of this translation unit.
+// All kernels with their bodies, compiled for the level of this translation unit.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// The kernels that the flags of this translation unit make.
+/// The kernels as compiled with the flags of this translation unit.
 inline constexpr entry_points own_level{
     .usable = &usable,
     .product_f32 = &product<float>,
@@ -11550,17 +11713,17 @@ inline constexpr entry_points own_level{
 };
 
 #if !defined(PALI_COMPILED)
-/// Headers alone have this level and no other.
+/// The kernels of the only level of a header-only program.
 [[nodiscard]] inline const entry_points& active() noexcept { return own_level; }
 #endif
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// Probabilities of a row of logits.
+// Softmax of a row of logits, in log space, and argmax.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// The place of the largest value, the first of equals; of the first NaN when there is one (as torch.argmax). 0 for none.
+/// Index of the largest value, the first of equal ones; of the first NaN if there is one, like torch.argmax. 0 if empty.
 [[nodiscard]] inline std::size_t argmax(std::span<const float> values) noexcept {
     return kernels::active().argmax(values.data(), values.size());
 }
@@ -11572,12 +11735,12 @@ namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
     return static_cast<double>(top) + std::log(kernels::active().sum_of_exp(logits.data(), logits.size(), top));
 }
 
-/// The natural logarithm of the probability of one token.
+/// Natural log-probability of one token.
 [[nodiscard]] inline float log_softmax_at(std::span<const float> logits, token id) noexcept {
     return static_cast<float>(static_cast<double>(logits[static_cast<std::size_t>(id)]) - log_sum_exp(logits));
 }
 
-/// Those of all tokens. `out` may be `logits` itself.
+/// Natural log-probabilities of all tokens. `out` may alias `logits`.
 inline void log_softmax(std::span<const float> logits, std::span<float> out) noexcept {
     const double sum = log_sum_exp(logits);
     for (std::size_t i = 0; i < logits.size(); ++i) out[i] = static_cast<float>(static_cast<double>(logits[i]) - sum);
@@ -11585,33 +11748,34 @@ inline void log_softmax(std::span<const float> logits, std::span<float> out) noe
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// What makes tokens less likely or impossible before one is drawn: each equals transformers' processor or warper of that name
-// (generation/logits_process.py, 5.23), in float32, without sorting the vocabulary.
+// Logits processors: each is equivalent to the processor or warper of that name in transformers (generation/logits_process.py, 5.23), in
+// float32, without sorting the vocabulary.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A token that can be drawn, and what processors order and weigh it by.
+/// A token with nonzero probability, as the processors sort and weigh it.
 struct drawable {
-    float key = 0, probability = 0; ///< what tokens are ordered by; 0 to 1
-    std::uint32_t place = 0;        ///< among the logits
+    float key = 0;           ///< sort key
+    float probability = 0;   ///< 0 to 1
+    std::uint32_t place = 0; ///< index into the logits
 };
 
-/// Memory that processors work in, for one size of vocabulary.
+/// Scratch memory of the processors, for one vocabulary size.
 struct processor_memory {
-    /// 17 bytes a token of the vocabulary.
+    /// Allocates 17 bytes per token of the vocabulary.
     explicit processor_memory(std::size_t vocabulary) : values(vocabulary), tokens(vocabulary), marks(vocabulary) {}
 
-    std::vector<float> values;       ///< (vocabulary), what a processor has to note of each logit
-    std::vector<drawable> tokens;    ///< (vocabulary), those that can be drawn in front
-    std::vector<std::uint8_t> marks; ///< all 0 between calls
+    std::vector<float> values;       ///< (vocabulary), per-logit scratch
+    std::vector<drawable> tokens;    ///< (vocabulary), tokens that can be drawn come first
+    std::vector<std::uint8_t> marks; ///< (vocabulary), all 0 between calls
 };
 
 namespace detail {
 
 inline constexpr float impossible = -std::numeric_limits<float>::infinity();
 
-/// The tokens that can be drawn at all, with their logits as keys, and their probabilities. NaN is not among them, and none is where a
-/// logit is infinite, so that any order of them is a total one.
+/// Returns the tokens with nonzero probability, with their logits as keys, and their probabilities. NaN logits are excluded, and the result
+/// is empty if a logit is +infinity, so comparing keys is a total order.
 [[nodiscard]] inline std::span<drawable> softmax(std::span<const float> logits, processor_memory& memory) noexcept {
     std::size_t count = 0;
     float top = impossible;
@@ -11628,9 +11792,9 @@ inline constexpr float impossible = -std::numeric_limits<float>::infinity();
     return found;
 }
 
-/// How many tokens, from the smallest key on, have a running sum of probabilities, begun at `sum`, that `fits`; of equal keys the first
-/// place comes first. They come to stand in front, and the next one after them; nothing else is sorted. Linear on average: the half that is
-/// settled is left alone.
+/// Returns how many tokens, by increasing key and ties by index, have a running sum of probabilities, starting at `sum`, that `fits`. Moves
+/// those tokens to the front, followed by the next one; the rest stays unsorted. Average cost is linear: a quickselect that recurses into
+/// one half only.
 template <class Fits>
 [[nodiscard]] std::size_t leading(std::span<drawable> tokens, double sum, Fits fits) {
     std::size_t begin = 0, end = tokens.size();
@@ -11653,8 +11817,8 @@ template <class Fits>
 
 } // namespace detail
 
-/// RepetitionPenaltyLogitsProcessor: the logits of tokens in `sequence` are divided by `penalty`, or multiplied when negative; once each.
-/// Ids outside the logits are passed over.
+/// RepetitionPenaltyLogitsProcessor: divides the logits of tokens in `sequence` by `penalty`, or multiplies negative ones, once per token.
+/// Ignores ids outside the logits.
 inline void penalise_repetition(std::span<float> logits, std::span<const token> sequence, float penalty,
                                 processor_memory& memory) noexcept {
     const auto inside = [&](token id) { return id >= 0 && static_cast<std::size_t>(id) < logits.size(); };
@@ -11668,18 +11832,18 @@ inline void penalise_repetition(std::span<float> logits, std::span<const token> 
         if (inside(id)) memory.marks[static_cast<std::size_t>(id)] = 0;
 }
 
-/// MinNewTokensLengthLogitsProcessor, where it applies: these tokens (EOS) become impossible.
+/// MinNewTokensLengthLogitsProcessor, where it applies: makes these tokens (EOS) impossible.
 inline void suppress(std::span<float> logits, std::span<const token> ids) noexcept {
     for (const token id : ids)
         if (id >= 0 && static_cast<std::size_t>(id) < logits.size()) logits[static_cast<std::size_t>(id)] = detail::impossible;
 }
 
-/// TemperatureLogitsWarper. `temperature` is more than 0.
+/// TemperatureLogitsWarper. `temperature` must be above 0.
 inline void apply_temperature(std::span<float> logits, float temperature) noexcept {
     for (float& x : logits) x /= temperature;
 }
 
-/// TopKLogitsWarper: the k largest stay, and what equals the smallest of them. `k` is 1 or more.
+/// TopKLogitsWarper: keeps the k largest logits and those equal to the smallest of them. `k` must be 1 or more.
 inline void keep_top_k(std::span<float> logits, std::size_t k, processor_memory& memory) noexcept {
     std::size_t count = 0;
     for (const float x : logits)
@@ -11692,13 +11856,13 @@ inline void keep_top_k(std::span<float> logits, std::size_t k, processor_memory&
         if (x < smallest) x = detail::impossible;
 }
 
-/// TopPLogitsWarper: goes, from the least likely on, what together has no more than 1 - p. Of equals the first go first:
-/// torch.sort leaves that open, this is what a stable one does. One token always stays.
+/// TopPLogitsWarper: removes the least likely tokens whose probabilities sum to at most 1 - p. Ties are removed in index order, as a stable
+/// sort would; torch.sort leaves this unspecified. At least one token remains.
 inline void keep_top_p(std::span<float> logits, float p, processor_memory& memory) {
     auto tokens = detail::softmax(logits, memory);
     if (tokens.empty()) return;
     const auto going = static_cast<float>(1 - detail::as_written(p));
-    // Those below this go whatever else there is: all of them together do not reach `going`. With a real model that is nearly all.
+    // Tokens below this threshold are removed in any case, because their sum stays below `going`. In real models that is nearly all tokens.
     const double negligible = 0.999 * static_cast<double>(going) / static_cast<double>(tokens.size());
     double gone = 0;
     std::size_t left = 0;
@@ -11715,7 +11879,7 @@ inline void keep_top_p(std::span<float> logits, float p, processor_memory& memor
     for (const drawable& t : tokens.first(std::min(count, left - 1))) logits[t.place] = detail::impossible;
 }
 
-/// MinPLogitsWarper: what is less likely than p times the most likely token goes.
+/// MinPLogitsWarper: removes tokens less likely than p times the most likely one.
 inline void keep_min_p(std::span<float> logits, float p, processor_memory& memory) noexcept {
     const auto tokens = detail::softmax(logits, memory);
     float top = 0;
@@ -11725,8 +11889,8 @@ inline void keep_min_p(std::span<float> logits, float p, processor_memory& memor
         if (t.probability < least) logits[t.place] = detail::impossible;
 }
 
-/// TypicalLogitsWarper: tokens whose surprise is nearest to the expected one stay, as many as together reach `mass`, and what equals the
-/// last.
+/// TypicalLogitsWarper: keeps the tokens whose surprise is closest to the entropy until their probabilities reach `mass`, and those tied
+/// with the last.
 inline void keep_typical(std::span<float> logits, float mass, processor_memory& memory) {
     const auto tokens = detail::softmax(logits, memory);
     if (tokens.empty()) return;
@@ -11750,17 +11914,17 @@ inline void keep_typical(std::span<float> logits, float mass, processor_memory& 
 
 }} // namespace pali::PALI_ABI
 
-// Random numbers that are the same everywhere.
+// Portable pseudorandom numbers.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): a counter, mixed. Any seed is as good as another.
+/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): a mixed counter. All seeds are equally good.
 class random_source {
 public:
-    /// Two sources of the same seed give the same numbers.
+    /// Equal seeds give equal sequences on every platform.
     explicit random_source(std::uint64_t seed) noexcept : m_state(seed) {}
 
-    /// 64 random bits.
+    /// Returns 64 random bits.
     [[nodiscard]] std::uint64_t bits() noexcept {
         std::uint64_t z = m_state += 0x9e3779b97f4a7c15u;
         z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -11768,7 +11932,7 @@ public:
         return z ^ (z >> 31);
     }
 
-    /// At least 0 and less than 1, in steps of 2^-53.
+    /// Returns a number in [0, 1), a multiple of 2^-53.
     [[nodiscard]] double uniform() noexcept { return static_cast<double>(bits() >> 11) * 0x1p-53; }
 
 private:
@@ -11777,24 +11941,23 @@ private:
 
 }} // namespace pali::PALI_ABI
 
-// Chooses the next token from logits.
+// Sampler: chooses the next token from logits.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// One sequence's choices. Allocates nothing after construction. Two samplers of the same options make the same choices from the same
-/// logits.
+/// Sampler of one sequence. Does not allocate after construction. Samplers with equal options make equal choices from equal logits.
 class sampler {
 public:
-    /// Throws errc::invalid_argument for options that are not allowed.
+    /// Throws errc::invalid_argument for invalid options.
     sampler(const sampling_options& options, std::size_t vocabulary) : m_options(options), m_memory(vocabulary), m_random(options.seed) {
         m_options.validate();
         if (vocabulary == 0) throw error(errc::invalid_argument, "a sampler over a vocabulary of 0 tokens; 1 or more is needed");
     }
 
-    /// Chooses. `logits` (vocabulary) are changed: take log_softmax_at before, for the probability under the model's own distribution.
-    /// `sequence` is all that the model has seen: image tokens, prompt and what was generated. `suppressed` are tokens that must not come:
-    /// EOS, as long as there are fewer than min_new_tokens. Greedy takes the first of equals. Throws errc::invalid_argument when the logits
-    /// hold NaN, or leave nothing to choose.
+    /// Chooses the next token. Overwrites `logits` (vocabulary): call log_softmax_at first to get the probability under the model's own
+    /// distribution. `sequence` holds all tokens the model has seen: image tokens, prompt and generated tokens. `suppressed` are forbidden
+    /// tokens: EOS, while there are fewer than min_new_tokens. Greedy decoding takes the first of equal logits. Throws
+    /// errc::invalid_argument if the logits contain NaN or no token is left.
     [[nodiscard]] token next(std::span<float> logits, std::span<const token> sequence, std::span<const token> suppressed = {}) {
         process(logits, sequence, suppressed);
         const std::size_t best = argmax(logits);
@@ -11804,10 +11967,11 @@ public:
         return static_cast<token>(m_options.greedy() ? best : draw(logits, logits[best]));
     }
 
-    /// Whether `next` leaves the logits of tokens that can come as they are.
+    /// Whether next() leaves the logits of all allowed tokens unchanged.
     [[nodiscard]] bool keeps_logits() const noexcept { return m_options.greedy() && m_options.repetition_penalty == 1; }
 
-    /// What `next` does before it chooses, in transformers' order. For beam search, on log-probabilities.
+    /// Applies the processors in the order of transformers, as next() does before it chooses. A beam search applies it to
+    /// log-probabilities.
     void process(std::span<float> logits, std::span<const token> sequence, std::span<const token> suppressed = {}) {
         PALI_ASSERT(logits.size() == m_memory.values.size());
         if (m_options.repetition_penalty != 1) penalise_repetition(logits, sequence, m_options.repetition_penalty, m_memory);
@@ -11821,7 +11985,7 @@ public:
     }
 
 private:
-    /// The first token at which the running sum of probabilities passes a random number.
+    /// Returns the first token at which the cumulative probability exceeds a random number.
     [[nodiscard]] std::size_t draw(std::span<const float> logits, float top) noexcept {
         double sum = 0;
         for (std::size_t i = 0; i < logits.size(); ++i) sum += static_cast<double>(m_memory.values[i] = std::exp(logits[i] - top));
@@ -11844,18 +12008,18 @@ private:
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// Tokens to text while they arrive: only whole characters, and in the end the text that decoding all at once gives.
+// Incremental detokenizer: emits only complete characters; the total equals decoding all tokens at once.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Decodes a stream of tokens. All that `push` gave, and then `finish`, is `tokenizer::decode` of all tokens, for any tokens. What each
-/// call gives is valid UTF-8. Refers to the tokenizer, which must outlive it.
+/// Decodes a stream of tokens. The concatenation of all push() results and finish() equals `tokenizer::decode` of all tokens, for any
+/// tokens. Each result is valid UTF-8. Refers to the tokenizer, which must outlive the stream.
 class text_stream {
 public:
-    /// With nothing held back.
+    /// Starts an empty stream.
     explicit text_stream(const tokenizer& text) : m_tokenizer(&text) {}
 
-    /// The text that one more token makes certain; often empty within a character of byte pieces. Valid until the next call.
+    /// Adds a token and returns the text it completes; often empty inside a character of byte pieces. Valid until the next call.
     [[nodiscard]] std::string_view push(token id) {
         m_ready.clear();
         const piece_kind kind = m_tokenizer->kind(id);
@@ -11870,7 +12034,7 @@ public:
         return m_ready;
     }
 
-    /// What was held back: bytes that will not become a character. The stream is as new afterwards. Valid until the next call.
+    /// Flushes: returns U+FFFD for held bytes that form no character, and resets the stream. Valid until the next call.
     [[nodiscard]] std::string_view finish() {
         m_ready.clear();
         take_characters(true);
@@ -11878,25 +12042,25 @@ public:
     }
 
 private:
-    /// Moves characters from the bytes held to the text. At the end of a run, bytes that are cut off are none.
+    /// Moves complete characters from m_bytes to m_ready. At the end of a run, incomplete bytes become U+FFFD.
     void take_characters(bool end_of_run) { m_bytes.erase(0, append_characters(m_ready, m_bytes, end_of_run)); }
 
     const tokenizer* m_tokenizer;
-    std::string m_bytes; // of a character that is not whole yet: 3 at most between calls
+    std::string m_bytes; // of an incomplete character: at most 3 between calls
     std::string m_ready;
 };
 
 }} // namespace pali::PALI_ABI
 
-// One answer in the making: from logits to tokens, text and callbacks.
+// State of one answer: turns logits into tokens, text and callbacks.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Chooses token after token from logits, streams the text, and knows when to stop. Allocates when it is made and not per token.
+/// Chooses one token per decode step, streams the text, and decides when to stop. Allocates on construction, not per token.
 class answer {
 public:
-    /// `number` is what its callbacks call it; `eos` are the tokens that end it; `vocab` is the number of logits; `most_tokens`
-    /// those that it may have. What it is given has to outlive it.
+    /// `number` is passed to the callbacks. `eos`: tokens that end the answer. `vocab`: number of logits. `most_tokens`: maximum length.
+    /// All referenced arguments must outlive the object.
     answer(std::size_t number, const generate_options& options, const tokenizer& text, std::span<const token> eos,
            const prompt_layout& prompt, std::size_t vocab, std::size_t most_tokens)
         : m_number(number), m_options(options), m_eos(eos), m_stream(text), m_sampler(options.sampling, vocab), m_sequence(prompt.tokens) {
@@ -11908,10 +12072,9 @@ public:
         m_result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
     }
 
-    /// Takes the logits of the next token, (vocab), and may overwrite them; returns whether another token is wanted. Throws what
-    /// sampler::next throws.
+    /// Takes the logits of the next token, (vocab), and may overwrite them. Returns whether to continue. Throws what sampler::next throws.
     [[nodiscard]] bool take(std::span<float> logits) {
-        const double normaliser = log_sum_exp(logits); // of the model's own distribution, before anything is done to it
+        const double normaliser = log_sum_exp(logits); // of the model's own distribution, before processors
         if (changes_logits()) m_own.assign(logits.begin(), logits.end());
         if (m_options.constrain) m_options.constrain(m_result.tokens, logits);
         const bool may_end = m_result.tokens.size() >= m_options.min_new_tokens;
@@ -11929,30 +12092,30 @@ public:
         else m_result.finish = finish_reason::length;
         m_complete = true;
         const std::string_view held = m_stream.finish();
-        if (m_result.finish == finish_reason::cancelled) m_result.text += held; // whoever cancelled is not called again
+        if (m_result.finish == finish_reason::cancelled) m_result.text += held; // no further callbacks after cancellation
         else if (!say(held)) m_result.finish = finish_reason::cancelled;
         return false;
     }
 
-    /// The call was stopped: the answer, unless it is complete, ends with what there is.
+    /// Cancels the answer, unless it is complete, and flushes its text.
     void cancel() {
         if (m_complete) return;
         m_complete = true;
         m_result.finish = finish_reason::cancelled;
         m_result.text += m_stream.finish();
     }
-    /// Whether a callback of this answer stopped it.
+    /// Whether a callback of this answer cancelled it.
     [[nodiscard]] bool stopped() const noexcept { return m_complete && m_result.finish == finish_reason::cancelled; }
 
-    /// The token chosen last.
+    /// The last token.
     [[nodiscard]] token last() const noexcept { return m_sequence.back(); }
-    /// Of the answer, for the caller to add to.
+    /// Timings of the answer, which the caller updates.
     [[nodiscard]] pali::timings& timings() noexcept { return m_result.timings; }
-    /// The answer, once no other token is wanted.
+    /// Returns the answer. Call it once take() has returned false or cancel() was called.
     [[nodiscard]] generation finish() && { return std::move(m_result); }
 
 private:
-    /// Whether the logits that a token is chosen from are not the model's own.
+    /// Whether tokens are chosen from modified logits.
     [[nodiscard]] bool changes_logits() const noexcept { return m_options.constrain || !m_sampler.keeps_logits(); }
 
     [[nodiscard]] bool say(std::string_view piece) {
@@ -11965,22 +12128,22 @@ private:
     std::span<const token> m_eos;
     text_stream m_stream;
     sampler m_sampler;
-    std::vector<token> m_sequence; // image tokens, prompt, answer: what processors look at
-    std::vector<float> m_own;      // logits as the model gave them, where they are changed
+    std::vector<token> m_sequence; // image tokens, prompt, answer: the input of the processors
+    std::vector<float> m_own;      // the model's own logits, if they are modified
     generation m_result;
-    bool m_complete = false; // no other token is wanted
+    bool m_complete = false; // no more tokens
 };
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// Keys and values of one sequence, for every layer.
+// KV cache of one sequence, for all layers.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What earlier tokens of a sequence left for later ones: a fixed capacity, layer by layer as kernels::key_values.
+/// Keys and values of earlier tokens: fixed capacity, one kernels::key_values per layer.
 class kv_cache {
 public:
-    /// Empty, for sequences of at most `capacity` tokens. Throws std::bad_alloc.
+    /// An empty cache for up to `capacity` tokens. Throws std::bad_alloc.
     template <decoder_config Config>
     kv_cache(const Config& config, std::size_t capacity, kv_type type = kv_type::f32)
         : m_type(type), m_capacity(capacity), m_layers(config.layers), m_heads(config.kv_heads), m_head_dim(config.head_dim),
@@ -11992,34 +12155,34 @@ public:
         m_data = static_cast<std::byte*>(std::align(alignment, m_bytes, place, room));
     }
 
-    /// Tokens that the cache holds.
+    /// Number of tokens in the cache.
     [[nodiscard]] std::size_t length() const noexcept { return m_length; }
-    /// Tokens that it can hold.
+    /// Maximum number of tokens.
     [[nodiscard]] std::size_t capacity() const noexcept { return m_capacity; }
-    /// Tokens at the beginning that all see each other: image, BOS, prompt, "\n".
+    /// Length of the prefix, whose tokens attend to each other in both directions: image, BOS, prompt, "\n".
     [[nodiscard]] std::size_t prefix() const noexcept { return m_prefix; }
-    /// Bytes for all tokens that it can hold; the system gives pages of them where tokens come.
+    /// Bytes reserved for `capacity` tokens. The operating system commits pages on first write.
     [[nodiscard]] std::size_t bytes() const noexcept { return m_bytes; }
-    /// Numbers that it keeps.
+    /// Element type.
     [[nodiscard]] kv_type type() const noexcept { return m_type; }
 
-    /// Forgets everything; the next sequence begins with `prefix` tokens that see each other.
+    /// Empties the cache for a sequence with a bidirectional prefix of `prefix` tokens.
     void start(std::size_t prefix) noexcept {
         m_length = 0;
         m_prefix = prefix;
     }
-    /// `count` more tokens are complete in every layer. Throws errc::capacity_exceeded.
+    /// Commits `count` tokens that were stored in every layer. Throws errc::capacity_exceeded.
     void advance(std::size_t count) {
         require(count);
         m_length += count;
     }
-    /// Throws errc::capacity_exceeded where `count` more tokens do not fit.
+    /// Throws errc::capacity_exceeded if `count` more tokens do not fit.
     void require(std::size_t count) const {
         if (m_length + count > m_capacity)
             throw error(errc::capacity_exceeded,
                         {"a sequence of ", m_length + count, " tokens does not fit a key-value cache of ", m_capacity});
     }
-    /// Takes over tokens [first, length) of a cache of the same model and type.
+    /// Copies tokens [first, length) from a cache of the same model and type, and takes over length and prefix.
     void copy_from(const kv_cache& other, std::size_t first, std::size_t length) noexcept {
         PALI_ASSERT(other.m_layers == m_layers && other.m_heads == m_heads && other.m_head_dim == m_head_dim && other.m_type == m_type &&
                     length <= m_capacity);
@@ -12031,13 +12194,13 @@ public:
         m_prefix = other.m_prefix;
     }
 
-    /// Calls f with keys and values of a layer: kernels::key_values of float or bfloat16.
+    /// Calls f with the kernels::key_values of a layer, of float or bfloat16.
     template <class F>
     void visit(std::size_t layer, F&& f) const {
         if (m_type == kv_type::f32) f(view<float>(layer));
         else f(view<bfloat16>(layer));
     }
-    /// Keeps the key and the value, head_dim numbers each, of a head and position.
+    /// Stores the key and the value, head_dim elements each, of one head and position.
     void store(std::size_t layer, std::size_t head, std::size_t position, std::span<const float> key,
                std::span<const float> value) noexcept {
         PALI_ASSERT(layer < m_layers && head < m_heads && position < m_capacity);
@@ -12058,25 +12221,25 @@ private:
 
     kv_type m_type;
     std::size_t m_capacity, m_layers, m_heads, m_head_dim, m_layer_bytes, m_bytes, m_length = 0, m_prefix = 0;
-    std::unique_ptr<void, void (*)(void*)> m_memory; // zeroed, and not touched before a token comes: what is not used costs nothing
-    std::byte* m_data = nullptr;                     // in it
+    std::unique_ptr<void, void (*)(void*)> m_memory; // calloc: zeroed, and pages that are never touched cost nothing
+    std::byte* m_data = nullptr;                     // aligned pointer into m_memory
 };
 
 }} // namespace pali::PALI_ABI
 
-// The key-value caches of a model, used again from call to call.
+// The KV caches of a model, reused across calls.
 
 #include <deque>
 
 namespace pali { inline namespace PALI_ABI {
 
-/// One cache for each sequence that is answered at the same time.
+/// One KV cache per sequence of a batch.
 class kv_caches {
 public:
-    /// Without caches; those to come keep numbers of `type`.
+    /// No caches yet. Later ones store elements of `type`.
     explicit kv_caches(kv_type type = kv_type::f32) : m_type(type) {}
 
-    /// Cache `i`, for sequences of `capacity` tokens: the one that is there, when it is large enough. Throws std::bad_alloc.
+    /// Returns cache `i` with room for `capacity` tokens. Reuses the existing cache if it is large enough. Throws std::bad_alloc.
     template <decoder_config Config>
     kv_cache& prepare(std::size_t i, const Config& config, std::size_t capacity) {
         while (m_caches.size() <= i) m_caches.emplace_back(config, capacity, m_type);
@@ -12084,45 +12247,45 @@ public:
         return m_caches[i];
     }
 
-    /// Cache `i`, which was prepared.
+    /// Cache `i`; prepare(i) must have been called.
     [[nodiscard]] kv_cache& operator[](std::size_t i) noexcept { return m_caches[i]; }
 
 private:
     kv_type m_type;
-    std::deque<kv_cache> m_caches; // they stay where they are when others come
+    std::deque<kv_cache> m_caches; // a deque: references stay valid when it grows
 };
 
 }} // namespace pali::PALI_ABI
 
-// The progress of one call: images, prompts and tokens on one scale.
+// Progress of one call: images, prompts and tokens on one scale.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Counts the steps of a call and reports their share. A step is a layer over one image, a layer over one prompt, or one token of all
-/// answers. Once the callback has returned false it is not called again.
+/// Counts the steps of a call and reports the fraction done. A step is one layer of one image, one layer of one prompt, or one decode step
+/// of the batch. After the callback has returned false it is not called again.
 class call_progress {
 public:
     /// Reports nothing.
     call_progress() = default;
-    /// Reports to `callback`, which has to outlive it, out of `steps`.
+    /// Reports to `callback`, which must outlive this object, on a scale of `steps`.
     call_progress(const progress_callback& callback, std::size_t steps)
         : m_callback(callback ? &callback : nullptr), m_steps(std::max<std::size_t>(steps, 1)) {}
 
-    /// Reports that a stage begins. Returns whether to go on, as all that follow.
+    /// Reports the start of a stage. Returns whether to continue, as do advance() and complete().
     bool begin(std::string_view stage) { return report(stage); }
-    /// Reports another step of it.
+    /// Reports one more step.
     bool advance(std::string_view stage) {
         m_done = std::min(m_done + 1, m_steps);
         return report(stage);
     }
-    /// Reports the end: answers may be shorter than what was allowed.
+    /// Reports completion. Answers may be shorter than allowed, so the count jumps to the end.
     bool complete(std::string_view stage) {
         m_done = m_steps;
         return report(stage);
     }
-    /// Stops the call for another reason than the callback.
+    /// Stops the call for a reason other than the progress callback.
     void stop() noexcept { m_stopped = true; }
-    /// Whether the call is to end.
+    /// Whether the call was stopped.
     [[nodiscard]] bool stopped() const noexcept { return m_stopped; }
 
 private:
@@ -12139,12 +12302,12 @@ private:
 
 }} // namespace pali::PALI_ABI
 
-// Tokens that the vocabulary has and the embedding does not: added to a tokenizer without resizing the model.
+// Tokens without an embedding row: they were added to the tokenizer, but the model was not resized.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The vocabulary of a folder whose config.json is `read`. Throws what tokenizer throws, errc::malformed_file where one of its files is a
-/// pointer of Git LFS, and errc::missing_token where a token that prompts and answers get by themselves has no row in the embedding.
+/// Opens the tokenizer of a folder whose config.json is `read`. Throws what tokenizer throws, errc::malformed_file if one of its files is a
+/// Git LFS pointer, and errc::missing_token if BOS, EOS or the newline has no embedding row.
 [[nodiscard]] inline tokenizer open_tokenizer(const std::filesystem::path& folder, const checkpoint_config& read) {
     for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"}) refuse_lfs_pointer(folder / name);
     tokenizer text(folder, read.image_token);
@@ -12156,11 +12319,11 @@ namespace pali { inline namespace PALI_ABI {
     return text;
 }
 
-/// What to do about a token without a row.
+/// Advice for a token without an embedding row.
 inline constexpr const char* token_rows_cure = "before training, model.resize_token_embeddings(len(tokenizer)) adds the rows";
 
-/// "2 tokens have no row in the embedding, which has 257152: '<new>' (257153), ..."; empty where each token has one. `<image>` needs none,
-/// because features of images take its place.
+/// Returns "2 tokens have no row in the embedding, which has 257152: '<new>' (257153), ...", or "" if every token has a row. `<image>`
+/// needs none, because image features replace it.
 [[nodiscard]] inline std::string describe_tokens_without_rows(const tokenizer& text, std::size_t rows) {
     short_list found;
     const std::optional<token> image = text.id("<image>");
@@ -12179,7 +12342,7 @@ inline constexpr const char* token_rows_cure = "before training, model.resize_to
         .str();
 }
 
-/// Throws errc::invalid_prompt for a text with a token that has no row.
+/// Throws errc::invalid_prompt if a token has no embedding row.
 inline void require_token_rows(const tokenizer& text, std::span<const token> ids, std::size_t rows) {
     for (const token id : ids)
         if (static_cast<std::size_t>(id) >= rows)
@@ -12190,26 +12353,25 @@ inline void require_token_rows(const tokenizer& text, std::span<const token> ids
 
 }} // namespace pali::PALI_ABI
 
-// Whether a checkpoint is the model that was compiled.
+// Checks that a checkpoint matches the compiled configuration.
 
 namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-/// Throws errc::config_mismatch with the fields, ten at most, in which `compiled`, the numbers of the variant of that name, differs from
-/// config.json.
+/// Throws errc::config_mismatch with the fields, at most ten, in which config.json differs from `compiled`, the variant called `name`.
 void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read);
 
 } // namespace detail
 
-/// Throws errc::config_mismatch, with the fields in which config.json and the compiled type differ, unless they are the same model.
-/// For `dynamic` there is nothing to compare: it is what was read.
+/// Throws errc::config_mismatch with the fields in which config.json and the compiled type differ. Does nothing for `dynamic`, which was
+/// read from config.json.
 template <model_config Config>
 void require_fit(const Config& compiled, const checkpoint_config& read) {
     if constexpr (!std::is_same_v<Config, dynamic>) detail::require_same(sizes_of(compiled), variant_name<Config>(), read);
 }
 
-/// The configuration that a model of type `Config` runs with: the sizes read for `dynamic`, the type's own otherwise, which must fit.
+/// The configuration of a model of type `Config`: the sizes that were read for `dynamic`, otherwise the type's own, which must fit.
 template <model_config Config>
 [[nodiscard]] Config make_config(const checkpoint_config& read) {
     if constexpr (std::is_same_v<Config, dynamic>) {
@@ -12222,7 +12384,7 @@ template <model_config Config>
 
 }} // namespace pali::PALI_ABI
 
-// Body of differences.hpp: the message.
+// Body of require_fit.hpp: the error message.
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
@@ -12240,40 +12402,40 @@ PALI_INLINE void require_same(const dynamic& compiled, std::string_view name, co
 
 }}} // namespace pali::PALI_ABI::detail
 
-// Which rows of a matrix belong to which sequence.
+// Maps rows of a batch to sequences.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Rows [first, first + count) are the next tokens of the sequence in `cache`: a whole prompt, or one token of a batch.
+/// Rows [first, first + count) of the batch are the next tokens of the sequence in `cache`: a whole prompt, or one token per decode step.
 struct sequence {
-    kv_cache* cache = nullptr; ///< not owned; a pass appends to it
-    std::size_t first = 0;     ///< row
-    std::size_t count = 0;     ///< rows
+    kv_cache* cache = nullptr; ///< not owned; the pass appends to it
+    std::size_t first = 0;     ///< first row
+    std::size_t count = 0;     ///< number of rows
 };
 
 }} // namespace pali::PALI_ABI
 
-// What a forward pass works with: threads and scratch memory.
+// Execution context of a forward pass: threads and scratch memory.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Threads and scratch of one model. Blocks take it as their last argument; one pass at a time.
+/// Threads and scratch memory of one model. Blocks take it as their last argument. Only one pass may run at a time.
 struct context {
-    thread_pool threads;       ///< the caller's among them
-    arena scratch;             ///< of the pass that runs
-    pass kind = pass::prefill; ///< of the pass that runs; see pass_scope
+    thread_pool threads;       ///< the calling thread included
+    arena scratch;             ///< scratch memory of the current pass
+    pass kind = pass::prefill; ///< kind of the current pass; set by pass_scope
 
-    /// As thread_pool's: `thread_count` counts the calling thread; 0: as many as the machine has.
+    /// As for thread_pool: `thread_count` includes the calling thread; 0 means one per processor of the machine.
     explicit context(std::size_t thread_count = 0, bool pin_threads = false) : threads(thread_count, pin_threads) {}
 
-    /// An uninitialised (count, width) view that lives until the current frame of `scratch` ends.
+    /// Takes an uninitialized (count, width) view that is valid until the current frame of `scratch` ends.
     [[nodiscard]] matrix_view take(std::size_t count, std::size_t width) { return view_matrix(scratch.take(count * width), count, width); }
 };
 
-/// The kind of the pass that runs while this object exists.
+/// Sets the kind of the pass for the lifetime of this object, then restores the previous one.
 class pass_scope {
 public:
-    pass_scope(context& ctx, pass kind) noexcept : m_at(ctx), m_before(ctx.kind) { ctx.kind = kind; } ///< from here on
+    pass_scope(context& ctx, pass kind) noexcept : m_at(ctx), m_before(ctx.kind) { ctx.kind = kind; } ///< sets the kind
     ~pass_scope() { m_at.kind = m_before; }
     pass_scope(const pass_scope&) = delete;
     pass_scope& operator=(const pass_scope&) = delete;
@@ -12285,23 +12447,22 @@ private:
 
 }} // namespace pali::PALI_ABI
 
-// What walks through the tensors of a model: the list of them exists once, in the bind() of each module.
+// Visitor of a model's tensors. The bind() of each module is the only list of its tensors.
 
 namespace pali { inline namespace PALI_ABI {
 
 /**
- * A place in the tree of names, as bind() takes it. Each module calls it once for each of its tensors, with the published name, the member
- * that holds the tensor and its shape; what a visitor does with them is its own affair: fill the member from a file (binder), list it,
- * round it to codes, write it.
+ * A node in the tree of names, as bind() takes it. Each module calls it once per tensor, with the published name, the member that holds the
+ * tensor, and its shape. Visitors fill the member from a file (binder), list the tensors, quantize them, or write them.
  *
- * - `at[name]`: the place below `name`.
- * - `at.matrix(name, member, shape)`: a matrix in the storage of the model, rows<const Element> or quantized_rows<Bits>. The shape may have
- * more than two dimensions, as that of a convolution.
- * - `at.vocabulary(name, member, shape)`: a matrix with a row for each token, whose last strip may be filled up.
+ * - `at[name]`: the node below `name`.
+ * - `at.matrix(name, member, shape)`: a matrix in the model's storage, rows<const Element> or quantized_rows<Bits>. The shape may have more
+ * than two dimensions, as that of a convolution.
+ * - `at.vocabulary(name, member, shape)`: a matrix with one row per token; its last strip may be padded.
  * - `at.vector(name, member, size)`: a vector, always float32 in memory.
  * - `at.has(name)`: whether the checkpoint has the tensor.
- * - `at.omits_or_repeats(name, other)`: whether the checkpoint lacks `name`, or `name` holds the same numbers as `other`, so that one of
- * them is enough.
+ * - `at.omits_or_repeats(name, other)`: whether the checkpoint lacks `name`, or `name` equals `other` bit by bit, so that one of them is
+ * enough.
  */
 template <class V>
 concept tensor_visitor = requires(const V& at, const std::string& name, rows<const float>& matrix, const float*& vector,
@@ -12316,15 +12477,15 @@ concept tensor_visitor = requires(const V& at, const std::string& name, rows<con
 
 }} // namespace pali::PALI_ABI
 
-// A linear map, as towers and decoder use it.
+// Linear layer of vision tower, projector and decoder.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// y = x · wᵀ (+ bias), by kernels::product.
+/// y = x · wᵀ (+ bias), computed by kernels::product.
 template <weight_storage Storage>
 struct linear {
     typename Storage::matrix weight; ///< (out, in), as stored
-    const float* bias = nullptr;     ///< (out), or none
+    const float* bias = nullptr;     ///< (out), or null
 
     /// x (T, in) -> (T, out), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& ctx) const {
@@ -12332,12 +12493,12 @@ struct linear {
         (*this)(x, rows_of(y), ctx);
         return y;
     }
-    /// x (T, in) -> y (T, out).
+    /// x (T, in) -> y (T, out), in the caller's memory.
     void operator()(const matrix_view& x, rows<float> y, context& ctx) const {
         kernels::active().product(rows_of(x), {kernels::operand{weight, bias, y}}, ctx.kind, ctx.threads, ctx.scratch);
     }
 
-    /// x (T, in) through several maps -> (T, out) of each, in scratch memory. What products do to x is done once.
+    /// x (T, in) -> (T, out) of each of several maps, in scratch memory. x is converted or packed once for all.
     template <std::same_as<linear>... Maps>
     [[nodiscard]] static std::array<matrix_view, sizeof...(Maps)> each(const matrix_view& x, context& ctx, const Maps&... maps) {
         std::array<matrix_view, sizeof...(Maps)> y{ctx.take(x.shape(0), maps.weight.count)...};
@@ -12347,7 +12508,7 @@ struct linear {
         return y;
     }
 
-    /// "weight", (out, in), and, with_bias, "bias", (out).
+    /// Binds "weight", (out, in), and, if `with_bias`, "bias", (out).
     template <tensor_visitor V>
     void bind(const V& names, std::size_t out, std::size_t in, bool with_bias) {
         names.matrix("weight", weight, {out, in});
@@ -12357,19 +12518,22 @@ struct linear {
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// Self-attention of the decoder: rotary positions, grouped queries, and the prefix-LM mask over a cache.
+// Self-attention of the decoder: RoPE, grouped queries, and the prefix-LM mask over a KV cache.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Gemma's attention. Grouped queries: Ainslie et al., arXiv 2305.13245; softcap and window: arXiv 2408.00118, section 2.
+/// Gemma's attention. Grouped-query attention: Ainslie et al., arXiv 2305.13245. Softcap and window: arXiv 2408.00118, section 2.
 template <decoder_config Config, weight_storage Storage>
 struct gemma_attention {
-    /// query (heads · head_dim, D), key and value (kv_heads · head_dim, D), output (D, heads · head_dim); no biases.
-    linear<Storage> query, key, value, output;
-    kernels::attention_shape shape;    ///< heads, and what is done to scores
-    std::size_t layer = 0, window = 0; ///< number in the caches; sliding window, tokens, 0: none
+    linear<Storage> query;          ///< (heads · head_dim, D), no bias
+    linear<Storage> key;            ///< (kv_heads · head_dim, D), no bias
+    linear<Storage> value;          ///< (kv_heads · head_dim, D), no bias
+    linear<Storage> output;         ///< (D, heads · head_dim), no bias
+    kernels::attention_shape shape; ///< heads, scale and softcap
+    std::size_t layer = 0;          ///< layer index in the KV caches
+    std::size_t window = 0;         ///< sliding window in tokens; 0: none
 
-    /// x (T, D) -> (T, D), in scratch memory. Keys and values go to the caches, behind what they hold.
+    /// x (T, D) -> (T, D), in scratch memory. Stores keys and values in the KV caches, after their current length.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope,
                                          context& ctx) const {
         auto [q, k, v] = linear<Storage>::each(x, ctx, query, key, value);
@@ -12391,7 +12555,7 @@ struct gemma_attention {
         return output(mixed, ctx);
     }
 
-    /// Names of layer `index`, below "self_attn.".
+    /// Binds the tensors of layer `index`, below "self_attn.".
     template <tensor_visitor V>
     void bind(const V& names, const Config& config, std::size_t index) {
         shape = {.heads = config.heads,
@@ -12407,12 +12571,12 @@ struct gemma_attention {
         output.bind(names["o_proj"], config.hidden, config.heads * config.head_dim, false);
     }
 
-    /// The position of the first token: 1, as in transformers modeling_paligemma.py. Only differences of positions matter but for rounding.
+    /// Position of the first token: 1, as in transformers modeling_paligemma.py. RoPE depends on position differences only, up to rounding.
     static constexpr std::size_t first_position = 1;
 
 private:
     void remember(const sequence& s, rows<float> k, rows<float> v, const kernels::rope_table& rope, thread_pool& threads) const {
-        constexpr std::size_t tokens_a_task = 16; // a cache line of each number of their keys
+        constexpr std::size_t tokens_a_task = 16; // one cache line per element of the transposed keys
         threads.run((s.count + tokens_a_task - 1) / tokens_a_task * shape.kv_heads, [&](std::size_t task) {
             const std::size_t first = task / shape.kv_heads * tokens_a_task, head = task % shape.kv_heads, offset = head * shape.head_dim;
             for (std::size_t t = first; t < std::min(s.count, first + tokens_a_task); ++t) {
@@ -12426,11 +12590,11 @@ private:
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// The two normalisations, with their weights.
+// RMSNorm and LayerNorm with their weights.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Gemma's norm: x / rms(x) · (1 + scale); see kernels::rms_norm.
+/// Gemma's RMSNorm: x / rms(x) · (1 + scale); see kernels::rms_norm.
 struct rms_norm {
     const float* scale = nullptr; ///< (D)
     float eps = 0;                ///< added to the mean square
@@ -12444,7 +12608,7 @@ struct rms_norm {
         return y;
     }
 
-    /// "weight", (width).
+    /// Binds "weight", (width).
     template <tensor_visitor V>
     void bind(const V& names, std::size_t width, float epsilon) {
         names.vector("weight", scale, width);
@@ -12452,7 +12616,7 @@ struct rms_norm {
     }
 };
 
-/// SigLIP's norm: (x - mean) / deviation · scale + bias; see kernels::layer_norm.
+/// SigLIP's LayerNorm: (x - mean) / deviation · scale + bias; see kernels::layer_norm.
 struct layer_norm {
     const float* scale = nullptr; ///< (D)
     const float* bias = nullptr;  ///< (D)
@@ -12467,7 +12631,7 @@ struct layer_norm {
         return y;
     }
 
-    /// "weight" and "bias", (width).
+    /// Binds "weight" and "bias", (width).
     template <tensor_visitor V>
     void bind(const V& names, std::size_t width, float epsilon) {
         names.vector("weight", scale, width);
@@ -12478,19 +12642,21 @@ struct layer_norm {
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// One layer of the decoder.
+// A decoder layer: attention and gated MLP, each with its norms.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// down(gelu(gate(x)) · up(x)): GeGLU, Shazeer, arXiv 2002.05202.
+/// GeGLU, down(gelu(gate(x)) · up(x)): Shazeer, arXiv 2002.05202.
 template <decoder_config Config, weight_storage Storage>
 struct gated_mlp {
-    linear<Storage> gate, up, down; ///< gate and up (intermediate, D), down (D, intermediate); no biases
+    linear<Storage> gate; ///< (intermediate, D), no bias
+    linear<Storage> up;   ///< (intermediate, D), no bias
+    linear<Storage> down; ///< (D, intermediate), no bias
 
     /// x (T, D) -> (T, D), in scratch memory.
     [[nodiscard]] matrix_view operator()(matrix_view x, context& ctx) const {
         matrix_view y = ctx.take(x.shape(0), x.shape(1));
-        // Long sequences in parts: gate and up are four times as wide as x, and would be most of the memory of a prefill.
+        // Long sequences are split: the outputs of gate and up are far wider than x and would dominate the memory of a prefill.
         for (std::size_t parts = (x.shape(0) + most_tokens - 1) / most_tokens, part = 0; part < parts; ++part) {
             const arena::frame frame(ctx.scratch);
             const std::size_t first = part * x.shape(0) / parts, n = (part + 1) * x.shape(0) / parts - first;
@@ -12503,10 +12669,11 @@ struct gated_mlp {
         return y;
     }
 
-    static constexpr std::size_t most_tokens =
-        1024; ///< at once: of the 3B 76 MB, while its weights, read anew, are 127 MB of a second's work
+    /// Maximum tokens per part. 3B model: 76 MB for gate and up; the layer's weights, 127 MB, are re-read per part, against about a second
+    /// of arithmetic.
+    static constexpr std::size_t most_tokens = 1024;
 
-    /// Names of a layer, below "mlp.".
+    /// Binds the tensors of a layer, below "mlp.".
     template <tensor_visitor V>
     void bind(const V& names, const Config& config) {
         gate.bind(names["gate_proj"], config.intermediate, config.hidden, false);
@@ -12518,12 +12685,15 @@ struct gated_mlp {
 /// Gemma 1: x += attn(pre(x)); x += mlp(pre(x)). Gemma 2: x += post(attn(pre(x))); x += post(mlp(pre(x))).
 template <decoder_config Config, weight_storage Storage>
 struct gemma_block {
-    [[no_unique_address]] Config config;                                   ///< of the whole decoder
-    rms_norm input_norm, post_attention_norm, pre_mlp_norm, post_mlp_norm; ///< (D); those called post are Gemma 2's alone
-    gemma_attention<Config, Storage> attention;                            ///< first half
-    gated_mlp<Config, Storage> mlp;                                        ///< second half
+    [[no_unique_address]] Config config;        ///< configuration of the whole decoder
+    rms_norm input_norm;                        ///< (D), before attention
+    rms_norm post_attention_norm;               ///< (D), after attention; Gemma 2 only
+    rms_norm pre_mlp_norm;                      ///< (D), before the MLP
+    rms_norm post_mlp_norm;                     ///< (D), after the MLP; Gemma 2 only
+    gemma_attention<Config, Storage> attention; ///< first half of the layer
+    gated_mlp<Config, Storage> mlp;             ///< second half of the layer
 
-    /// x (T, D) in place; the caches of `sequences` grow by their rows.
+    /// x (T, D), in place. Stores keys and values in the KV caches of `sequences`; gemma advances their length.
     void operator()(matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope, context& ctx) const {
         {
             const arena::frame frame(ctx.scratch);
@@ -12535,7 +12705,7 @@ struct gemma_block {
         add(x, config.post_norms ? post_mlp_norm(transformed, ctx) : transformed);
     }
 
-    /// Names of layer `index`, below "layers.<index>.".
+    /// Binds the tensors of layer `index`, below "layers.<index>.".
     template <tensor_visitor V>
     void bind(const V& names, std::size_t index) {
         input_norm.bind(names["input_layernorm"], config.hidden, config.norm_eps);
@@ -12545,7 +12715,7 @@ struct gemma_block {
             pre_mlp_norm.bind(names["pre_feedforward_layernorm"], config.hidden, config.norm_eps);
             post_mlp_norm.bind(names["post_feedforward_layernorm"], config.hidden, config.norm_eps);
         } else {
-            pre_mlp_norm.bind(names["post_attention_layernorm"], config.hidden, config.norm_eps); // Gemma 1's name for it
+            pre_mlp_norm.bind(names["post_attention_layernorm"], config.hidden, config.norm_eps); // Gemma 1 names this norm so
         }
         mlp.bind(names["mlp"], config);
     }
@@ -12553,17 +12723,17 @@ struct gemma_block {
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// Rows of weights as floats, for embeddings.
+// Reading of one row of weights as float32, for embeddings.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// One row in float32: exact.
+/// Widens one row to float32; exact.
 template <class Element>
 void read_row(const rows<const Element>& w, std::size_t row, float* to) noexcept {
     for (std::size_t i = 0; i < w.width; ++i) to[i] = static_cast<float>(w[row][i]);
 }
 
-/// One row of code · scale in float32: exact.
+/// Dequantizes one row to float32 (code · scale); exact.
 template <std::size_t Bits>
 void read_row(const quantized_rows<Bits>& w, std::size_t row, float* to) noexcept {
     for (std::size_t k = 0; k < w.width; ++k) to[k] = w.scale(row, k) * static_cast<float>(w.code(row, k));
@@ -12571,7 +12741,7 @@ void read_row(const quantized_rows<Bits>& w, std::size_t row, float* to) noexcep
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// The decoder: embeddings of image and text in, a hidden state and logits for every token out.
+// The decoder: embeddings of image and text in, hidden states and logits out.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
@@ -12580,21 +12750,21 @@ template <decoder_config Config, weight_storage Storage>
 struct gemma {
     [[no_unique_address]] Config config;              ///< see decoder_config
     typename Storage::matrix embedding;               ///< (V, D)
-    std::vector<gemma_block<Config, Storage>> layers; ///< from the first to the last
+    std::vector<gemma_block<Config, Storage>> layers; ///< first to last
     rms_norm final_norm;                              ///< (D)
-    linear<Storage> head;                             ///< (V, D), without a bias; empty where the embedding serves as the head too
-    kernels::rope_table rope;                         ///< as far as extend() has asked for
+    linear<Storage> head;                             ///< (V, D), no bias; empty if the embedding is also the head
+    kernels::rope_table rope;                         ///< positions requested through extend()
 
-    /// Without weights: bind() asks for them.
+    /// A decoder without weights; call bind() to set them.
     explicit gemma(const Config& c) : config(c), rope(c.head_dim, c.rope_theta) {
         layers.assign(c.layers, gemma_block<Config, Storage>{c, {}, {}, {}, {}, {}, {}});
     }
 
-    /// Prepares for sequences of `tokens` tokens, which a pass needs. Not while one is running.
+    /// Prepares for sequences of up to `tokens` tokens. Required before a pass; must not be called during one.
     void extend(std::size_t tokens) { rope.extend(tokens + gemma_attention<Config, Storage>::first_position); }
 
-    /// One row: the embedding of a token, times the square root of the width. Image features are not scaled. Throws errc::invalid_argument
-    /// for a token outside the table.
+    /// Writes one embedding row, scaled by sqrt(hidden). Image features are not scaled. Throws errc::invalid_argument for a token outside
+    /// the vocabulary.
     void embed(std::int32_t token, float* row) const {
         if (token < 0 || static_cast<std::size_t>(token) >= config.vocab)
             throw error(errc::invalid_argument, {"token ", token, " is outside the vocabulary of ", config.vocab});
@@ -12603,9 +12773,8 @@ struct gemma {
         for (std::size_t i = 0; i < embedding.width; ++i) row[i] *= scale;
     }
 
-    /// x (T, D), in place: embeddings become the outputs of the last block. `after(layer, x)` is called after each block, 0 to layers - 1;
-    /// when it returns false the work stops, the caches keep their length, and false is returned. Throws errc::capacity_exceeded where a
-    /// cache is too small.
+    /// x (T, D), in place: embeddings become the outputs of the last block. Calls `after(layer, x)` after each block, 0 to layers - 1. If
+    /// it returns false, stops, keeps the length of the caches, and returns false. Throws errc::capacity_exceeded if a cache is too small.
     template <class After>
     bool operator()(matrix_view& x, std::span<const sequence> sequences, pass kind, context& ctx, After&& after) const {
         const pass_scope scope(ctx, kind);
@@ -12618,28 +12787,28 @@ struct gemma {
         return true;
     }
 
-    /// Outputs of the last block (T, D) -> hidden states (T, D), in scratch memory.
+    /// Applies the final norm: outputs of the last block (T, D) -> hidden states (T, D), in scratch memory.
     [[nodiscard]] matrix_view normalise(const matrix_view& x, context& ctx) const { return final_norm(x, ctx); }
 
     /// Hidden states (T, D) -> logits (T, V), in scratch memory, before the final softcap.
     [[nodiscard]] matrix_view uncapped_logits(const matrix_view& hidden, context& ctx) const {
-        const pass_scope scope(ctx, pass::step); // those of a prompt have the bits of those of a step
+        const pass_scope scope(ctx, pass::step); // makes logits of a prefill bitwise equal to those of decode steps
         matrix_view y = (head.weight.count ? head : linear<Storage>{.weight = embedding})(hidden, ctx);
         const std::size_t count = y.shape(0), width = y.shape(1), vocab = config.vocab;
         if (width == vocab) return y;
         for (std::size_t row = 1; row < count; ++row)
-            std::copy_n(y.data() + row * width, vocab, y.data() + row * vocab); // rows that fill up a strip are no tokens
+            std::copy_n(y.data() + row * width, vocab, y.data() + row * vocab); // drops the padding rows of the last strip
         return view_matrix(y.data(), count, vocab);
     }
-    /// The final softcap, in place.
+    /// Applies the final softcap in place.
     void cap(matrix_view& y, context& ctx) const {
         if (config.final_softcap > 0)
             ctx.threads.run_blocks(y.size(), kernels::elements_a_task,
                                    [&](std::size_t i, std::size_t n) { kernels::active().softcap(y.data() + i, n, config.final_softcap); });
     }
 
-    /// Names below "language_model.". `tied`: of embedding and head one is enough, in either direction; a head that repeats the embedding
-    /// is the embedding.
+    /// Binds the tensors below "language_model.". `tied`: the checkpoint needs embedding or head, not both; a head that repeats the
+    /// embedding is not bound separately.
     template <tensor_visitor V>
     void bind(const V& names, bool tied = true) {
         const auto model = names["model"];
@@ -12655,34 +12824,33 @@ struct gemma {
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// Memory from the operating system: a file mapped for reading, and pages of one's own. With core/system, the only code that asks it
-// directly.
+// Memory from the operating system: read-only file mappings and anonymous pages. Only this file and core/system call the system directly.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A whole file, mapped read-only: pages come from the page cache when they are touched, and are shared with every process that maps
-/// the file. Who shortens the file while it is mapped causes a fault on the next read: replace files by renaming, as programs do.
+/// A whole file, mmapped read-only. Pages come from the page cache on first access and are shared with all processes that map the file.
+/// Truncating the file while it is mapped makes the next read fault (SIGBUS on POSIX): replace files by renaming.
 class mapped_file {
 public:
-    /// No file: no bytes.
+    /// No file; bytes() is empty.
     mapped_file() noexcept = default;
-    /// Throws errc::cannot_open when `path` is missing, no regular file, unreadable, or does not fit into the address space.
+    /// Maps `path`. Throws errc::cannot_open if it is missing, not a regular file, unreadable, or too large for the address space.
     explicit mapped_file(std::filesystem::path path);
     ~mapped_file();
-    /// Leaves `other` without a file.
+    /// Moves the mapping; `other` becomes empty.
     mapped_file(mapped_file&& other) noexcept;
-    /// Exchanges the files.
+    /// Swaps the mappings.
     mapped_file& operator=(mapped_file&& other) noexcept;
     mapped_file(const mapped_file&) = delete;
     mapped_file& operator=(const mapped_file&) = delete;
 
-    /// The contents; begins on a page boundary. Stays where it is when the object is moved.
+    /// The contents, page-aligned. Moving the object does not change the address.
     [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {m_data, m_size}; }
-    /// As it was given.
+    /// The path as given.
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return m_path; }
 
-    /// Tells the system that this process has read `part` of bytes() and will not soon again: its pages no longer count as memory of the
-    /// process, and come back when they are touched. Only whole pages within `part`; bytes of others are left alone. Never fails.
+    /// Hints that `part` of bytes() will not be read again soon: its whole pages leave the resident set of the process and return on the
+    /// next access. Partial pages at the ends are kept. Never fails.
     void forget(std::span<const std::byte> part) const noexcept;
 
 private:
@@ -12691,36 +12859,36 @@ private:
     std::size_t m_size = 0;
 };
 
-/// Zeroed memory in whole pages, on huge pages where the system grants them: weights read from there come faster than from a mapping.
+/// Zeroed anonymous memory in whole pages, on huge pages if the system grants them. Reading weights from it is faster than from a mapping.
 class page_memory {
 public:
-    /// No memory: no bytes.
+    /// No memory; bytes() is empty.
     page_memory() noexcept = default;
-    /// `size` bytes. Throws std::bad_alloc.
+    /// Allocates `size` bytes. Throws std::bad_alloc.
     explicit page_memory(std::size_t size);
     ~page_memory();
-    /// Leaves `other` without memory.
+    /// Moves the memory; `other` becomes empty.
     page_memory(page_memory&& other) noexcept;
-    /// Exchanges the memories.
+    /// Swaps the memory.
     page_memory& operator=(page_memory&& other) noexcept;
     page_memory(const page_memory&) = delete;
     page_memory& operator=(const page_memory&) = delete;
 
-    /// Aligned to a page at least; to 2 MiB where huge pages are asked for.
+    /// The memory, page-aligned; aligned to 2 MiB where huge pages are requested.
     [[nodiscard]] std::span<std::byte> bytes() noexcept { return {m_data, m_size}; }
-    /// The same, to read.
+    /// The memory, read-only.
     [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {m_data, m_size}; }
 
 private:
     std::byte* m_data = nullptr;
     std::size_t m_size = 0;
-    void* m_mapping = nullptr; // what the system gave: begins before m_data where that was moved up to a huge page
+    void* m_mapping = nullptr; // start of the mapping; m_data is this rounded up to a huge page
     std::size_t m_mapping_size = 0;
 };
 
 }} // namespace pali::PALI_ABI
 
-// Bodies of mmap.hpp: POSIX, and Windows by its documented calls, where they were compiled (MinGW-w64) and never run.
+// Bodies of mmap.hpp for POSIX and Windows. The Windows code is compiled (MinGW-w64) but has never been run.
 
 #if defined(_WIN32)
 #  ifndef NOMINMAX
@@ -12742,12 +12910,12 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-[[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, const error_text& why) {
-    throw error(errc::cannot_open, {path.string(), ": ", why});
+[[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, error_text&& why) {
+    throw error(errc::cannot_open, {path.string(), ": ", std::move(why).str()});
 }
 
-[[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, const error_text& what, int system_error) {
-    cannot_open(path, {what, ": ", std::system_category().message(system_error)});
+[[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, error_text&& what, int system_error) {
+    cannot_open(path, {std::move(what).str(), ": ", std::system_category().message(system_error)});
 }
 
 } // namespace detail
@@ -12755,7 +12923,7 @@ namespace detail {
 PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::move(path)) {
     const std::filesystem::file_status status = detail::require_path(m_path, "file");
     if (std::filesystem::is_directory(status)) detail::cannot_open(m_path, "is a folder, and a file is needed");
-    // A pipe or device would block or never end.
+    // Opening a pipe or device could block.
     if (!std::filesystem::is_regular_file(status)) detail::cannot_open(m_path, "is no regular file");
 #if defined(_WIN32)
     const HANDLE file = CreateFileW(m_path.c_str(), GENERIC_READ, FILE_SHARE_READ, nullptr, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, nullptr);
@@ -12765,14 +12933,14 @@ PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::m
     DWORD reason = 0;
     if (!GetFileSizeEx(file, &size)) {
         reason = GetLastError();
-    } else if (size.QuadPart > 0) { // an empty file has no mapping
+    } else if (size.QuadPart > 0) { // an empty file cannot be mapped
         const HANDLE mapping = CreateFileMappingW(file, nullptr, PAGE_READONLY, 0, 0, nullptr);
         if (mapping == nullptr) {
             reason = GetLastError();
         } else {
             view = MapViewOfFile(mapping, FILE_MAP_READ, 0, 0, 0);
             if (view == nullptr) reason = GetLastError();
-            CloseHandle(mapping); // the view keeps it
+            CloseHandle(mapping); // the view keeps the mapping alive
         }
     }
     CloseHandle(file);
@@ -12789,11 +12957,11 @@ PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::m
     int reason = 0;
     if (::fstat(file, &about) != 0) {
         reason = errno;
-    } else if (about.st_size > 0) { // an empty file has no mapping
+    } else if (about.st_size > 0) { // an empty file cannot be mapped
         view = ::mmap(nullptr, static_cast<std::size_t>(about.st_size), PROT_READ, MAP_SHARED, file, 0);
         if (view == MAP_FAILED) reason = errno;
     }
-    ::close(file); // the mapping keeps it
+    ::close(file); // the mapping keeps the file alive
     if (reason == ENOMEM)
         detail::cannot_open(m_path,
                             {"cannot be mapped: its ", static_cast<std::uint64_t>(about.st_size),
@@ -12827,8 +12995,8 @@ PALI_INLINE mapped_file& mapped_file::operator=(mapped_file&& other) noexcept {
 
 PALI_INLINE void mapped_file::forget(std::span<const std::byte> part) const noexcept {
     const auto in_file = [&](const std::byte* at) { return !std::less<>()(at, m_data) && !std::less<>()(m_data + m_size, at); };
-    if (part.empty() || !in_file(part.data()) || !in_file(part.data() + part.size())) return; // other memory would lose its contents
-#if !defined(_WIN32)                                                                          // Windows trims the pages of a view by itself
+    if (part.empty() || !in_file(part.data()) || !in_file(part.data() + part.size())) return; // MADV_DONTNEED would discard other memory
+#if !defined(_WIN32)                                                                          // Windows trims the working set by itself
     const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
     const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(part.data()) + page - 1) / page * page;
     const std::uintptr_t end = reinterpret_cast<std::uintptr_t>(part.data() + part.size()) / page * page;
@@ -12846,16 +13014,16 @@ PALI_INLINE page_memory::page_memory(std::size_t size) : m_size(size) {
     if (m_mapping == nullptr) throw std::bad_alloc();
     m_data = static_cast<std::byte*>(m_mapping);
 #else
-    constexpr std::size_t huge_page = std::size_t{2} << 20; // x86-64 and, with 4 KiB pages, AArch64
+    constexpr std::size_t huge_page = std::size_t{2} << 20; // x86-64, and AArch64 with 4 KiB pages
     if (size > std::numeric_limits<std::size_t>::max() - 2 * huge_page) throw std::bad_alloc();
-    // Room to move up to a huge page, and whole pages to the end: a huge page is never part of two mappings.
+    // Reserves room to align to a huge page, and ends on a huge page boundary: no huge page is shared with another mapping.
     m_mapping_size = (size + huge_page - 1) / huge_page * huge_page + huge_page;
     m_mapping = ::mmap(nullptr, m_mapping_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (m_mapping == MAP_FAILED) throw std::bad_alloc();
     const auto begin = reinterpret_cast<std::uintptr_t>(m_mapping);
     m_data = reinterpret_cast<std::byte*>((begin + huge_page - 1) / huge_page * huge_page);
 #  if defined(MADV_HUGEPAGE)
-    ::madvise(m_data, m_mapping_size - huge_page, MADV_HUGEPAGE); // refused where the kernel has none: ordinary pages then
+    ::madvise(m_data, m_mapping_size - huge_page, MADV_HUGEPAGE); // may be refused: ordinary pages then
 #  endif
 #endif
 }
@@ -12883,28 +13051,28 @@ PALI_INLINE page_memory& page_memory::operator=(page_memory&& other) noexcept {
 
 }} // namespace pali::PALI_ABI
 
-// What a checkpoint holds: names, types, shapes, and where the bytes lie.
+// Tensor table of a checkpoint: names, dtypes, shapes and bytes.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// One tensor of a file. Its bytes belong to whoever mapped the file.
+/// One tensor of a file. Does not own its bytes; the mapping does.
 struct tensor_info {
-    dtype type = dtype::f32;          ///< of its numbers
+    dtype type = dtype::f32;          ///< element type
     std::vector<std::size_t> shape;   ///< outermost first, row-major; empty for a scalar
-    std::span<const std::byte> bytes; ///< little-endian; not necessarily aligned: see is_aligned()
-    std::string file;                 ///< for messages
+    std::span<const std::byte> bytes; ///< little-endian, possibly unaligned: see is_aligned()
+    std::string file;                 ///< path of the file, for messages
 
-    /// How many numbers: the product of the shape, checked by the reader not to overflow.
+    /// Number of elements: the product of the shape, which the reader has checked for overflow.
     [[nodiscard]] std::size_t count() const noexcept {
         std::size_t product = 1;
         for (const std::size_t side : shape) product *= side;
         return product;
     }
 
-    /// Whether the bytes may be read as numbers of `type` where they lie. The format does not promise it.
+    /// Whether the bytes can be read in place as elements of `type`. The format does not guarantee alignment.
     [[nodiscard]] bool is_aligned() const noexcept { return reinterpret_cast<std::uintptr_t>(bytes.data()) % size_of(type) == 0; }
 
-    /// The numbers where they lie. T has the size of `type`, and is_aligned().
+    /// The elements in place. T must have the size of `type`, and is_aligned() must hold.
     template <class T>
     [[nodiscard]] std::span<const T> as() const noexcept {
         static_assert(std::is_trivially_copyable_v<T>, "numbers in a file are plain bytes");
@@ -12913,35 +13081,35 @@ struct tensor_info {
     }
 };
 
-/// Tensors by name, in the order of names. Look one up by std::string_view without making a string.
+/// Tensors by name, sorted. Supports lookup by std::string_view without a temporary string.
 using tensor_table = std::map<std::string, tensor_info, std::less<>>;
 
 }} // namespace pali::PALI_ABI
 
-// One safetensors file, mapped: a table of tensors whose bytes are those of the file.
+// Reader for one mmapped safetensors file: a zero-copy table of tensors.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Longest header that is read, bytes; the limit of the format's own reader (tensor.rs, MAX_HEADER_SIZE).
+/// Maximum header length in bytes, as in the format's own reader (tensor.rs, MAX_HEADER_SIZE).
 inline constexpr std::size_t safetensors_header_limit = 100'000'000;
 
-/// A file of the format: eight bytes of length, a JSON header, then the numbers. https://github.com/huggingface/safetensors#format
-/// The header is not trusted. Before a tensor is handed out, all of it is checked: lengths, JSON, types, shapes (no overflow), and that the
-/// tensors cover the data exactly, without overlap or hole. So every span lies within the file. Names that occur twice and keys that the
-/// format does not have are treated as by the format's own reader: the last tensor of a name counts, other keys are ignored.
+/// A safetensors file: the header length in 8 bytes, a JSON header, then the data. https://github.com/huggingface/safetensors#format
+/// The file is not trusted. Before a tensor is returned, lengths, JSON, dtypes and shapes (overflow) are checked, and that the tensors
+/// cover the data exactly, without overlaps or holes. So every span lies within the file. Duplicate names and unknown keys are handled as
+/// in the format's own reader: the last tensor of a name wins, unknown keys are ignored.
 class safetensors_file {
 public:
-    /// Throws errc::cannot_open, or errc::malformed_file with the tensor, what was found and what was needed.
+    /// Throws errc::cannot_open; errc::malformed_file with the tensor, the value found and the value needed.
     explicit safetensors_file(const std::filesystem::path& path);
 
-    /// Valid as long as the object, or the one it was moved to.
+    /// Valid for the lifetime of the object or of the object it is moved to.
     [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }
-    /// `__metadata__`: free text by name.
+    /// `__metadata__`: free text by key.
     [[nodiscard]] const std::map<std::string, std::string, std::less<>>& metadata() const noexcept { return m_metadata; }
-    /// The tensor of that name; throws errc::checkpoint_mismatch when there is none.
+    /// The tensor of that name. Throws errc::checkpoint_mismatch if there is none.
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
 
-    /// What all tensors lie in.
+    /// The mapping that contains all tensors.
     [[nodiscard]] const mapped_file& file() const noexcept { return m_file; }
 
 private:
@@ -12952,7 +13120,7 @@ private:
 
 }} // namespace pali::PALI_ABI
 
-// Body of safetensors.hpp: the header as a document, then the table, then where the bytes lie.
+// Body of safetensors.hpp: parses the header, builds the table, and checks the data offsets.
 
 static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and read where they lie");
 
@@ -12960,12 +13128,12 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-/// Reads the header of one file. Throws at the first thing that the format does not allow.
+/// Parses the header of one file. Throws at the first violation of the format.
 class safetensors_header {
 public:
     using json = nlohmann::json;
 
-    /// A tensor, whose bytes are not known yet, and where they lie in the data.
+    /// A tensor without its bytes, and its offsets in the data section.
     struct entry {
         const std::string* name;
         tensor_info* tensor;
@@ -12974,8 +13142,8 @@ public:
 
     explicit safetensors_header(std::string file) : m_file(std::move(file)) {}
 
-    [[noreturn]] void fail(const error_text& what) const { throw error(errc::malformed_file, {m_file, ": ", what}); }
-    [[noreturn]] void fail_tensor(std::string_view name, const error_text& what) const { fail({"tensor ", in_quotes(name), " ", what}); }
+    [[noreturn]] void fail(error_text&& what) const { throw error(errc::malformed_file, {m_file, ": ", std::move(what).str()}); }
+    [[noreturn]] void fail_tensor(std::string_view name, error_text&& what) const { fail({"tensor ", in_quotes(name), " ", std::move(what).str()}); }
 
     [[nodiscard]] std::map<std::string, std::string, std::less<>> read_metadata(const json& value) const {
         std::map<std::string, std::string, std::less<>> out;
@@ -12988,7 +13156,7 @@ public:
         return out;
     }
 
-    /// Puts the tensor into `table`.
+    /// Adds the tensor to `table`.
     [[nodiscard]] entry read_tensor(const std::string& name, const json& value, tensor_table& table) const {
         if (!value.is_object()) fail_tensor(name, {"is ", describe_json(value), "; it must be an object"});
         const json& type_name = at(name, value, "dtype");
@@ -13004,8 +13172,8 @@ public:
         return {&at->first, &at->second, offsets[0], offsets[1]};
     }
 
-    /// A value that a later one with the same key replaces. The reader of the format (serde's) takes the last tensor of a name and the last
-    /// text of a key of `__metadata__`, when the ones before were valid too, and refuses what has a place of its own twice.
+    /// Checks a value that a later one with the same key replaces. Like the format's own reader (serde), the last tensor of a name and the
+    /// last text of a `__metadata__` key win, provided the earlier ones were valid; a duplicate of a fixed field is an error.
     void check_replaced(const std::vector<std::string_view>& path, const json& value) const {
         const bool metadata = path[0] == "__metadata__";
         if (path.size() == 1 && !metadata) {
@@ -13021,7 +13189,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t most_dimensions = 32; // torch's models have 5 at most; numpy allows 64
+    static constexpr std::size_t most_dimensions = 32; // torch's models have at most 5; numpy allows 64
 
     [[noreturn]] void fail_text(std::string_view key, const json& value) const {
         fail({"'__metadata__' holds ", describe_json(value), " at ", in_quotes(key), "; its values are strings"});
@@ -13046,7 +13214,7 @@ private:
     std::string m_file;
 };
 
-/// Bytes of a tensor; throws when they cannot be counted in 64 bits. Zeros do not hide an overflow of the other sides.
+/// Size of a tensor in bytes. Throws if it overflows 64 bits, even if another dimension is 0.
 [[nodiscard]] PALI_INLINE std::uint64_t checked_bytes(const safetensors_header& header, const std::string& name,
                                                       const tensor_info& tensor) {
     std::uint64_t bits = bits_of(tensor.type);
@@ -13086,7 +13254,7 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     if (length == 0 || *begin != '{') header.fail("the header must begin with '{'");
     if (std::memchr(begin, 0, length) != nullptr) header.fail("the header holds a zero byte, at which a parser could stop");
     const nlohmann::json document = detail::parse_json(
-        {begin, length}, [&](const error_text& what) { header.fail({"the header ", what}); },
+        {begin, length}, [&](error_text&& what) { header.fail({"the header ", std::move(what).str()}); },
         [&](const std::vector<std::string_view>& place, const nlohmann::json& value) { header.check_replaced(place, value); });
 
     using entry = detail::safetensors_header::entry;
@@ -13102,8 +13270,8 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     std::uint64_t end_of_last = 0;
     const entry* last = nullptr;
     for (const entry& now : entries) {
-        const auto fail = [&](const error_text& what) {
-            header.fail_tensor(*now.name, {"has data_offsets [", now.begin, ", ", now.end, "], ", what});
+        const auto fail = [&](error_text&& what) {
+            header.fail_tensor(*now.name, {"has data_offsets [", now.begin, ", ", now.end, "], ", std::move(what).str()});
         };
         if (now.begin > now.end) fail("which end before they begin");
         if (now.end > data.size()) fail({"but the file has ", data.size(), " bytes of data: was it downloaded completely?"});
@@ -13131,39 +13299,40 @@ PALI_INLINE const tensor_info& safetensors_file::at(std::string_view name) const
 
 }} // namespace pali::PALI_ABI
 
-// The weights of a checkpoint: one safetensors file or all its shards, as one table.
+// The weights of a checkpoint, one safetensors file or several shards, as one tensor table.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A Hugging Face folder, opened: `model.safetensors`, or the shards that `model.safetensors.index.json` names, or without an index all of
-/// model-00001-of-00002.safetensors and so on. The files stay mapped as long as the object lives; moving it moves nothing.
+/// An open Hugging Face folder: `model.safetensors`, or the shards that `model.safetensors.index.json` names, or, without an index, all of
+/// model-00001-of-00002.safetensors and so on. The files stay mmapped for the lifetime of the object; moving it keeps all addresses valid.
 class checkpoint_files {
 public:
-    /// `given` is the folder, as find_checkpoint() takes it, or one .safetensors file. Throws what find_checkpoint() throws,
-    /// errc::cannot_open (with the shards that are missing; a set without an index has to be complete), and errc::malformed_file for a file
-    /// or index that contradicts the format or names a shard outside the folder.
+    /// `given` is the folder, as find_checkpoint() takes it, or one .safetensors file. Throws what find_checkpoint() throws;
+    /// errc::cannot_open with the missing shards (a set without an index must be complete); errc::malformed_file if a file or index
+    /// violates the format or names a shard outside the folder.
     explicit checkpoint_files(const std::filesystem::path& given);
 
-    /// Tensors of all files.
+    /// The tensors of all files.
     [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }
-    /// The mapped files, in the order of their names.
+    /// The mmapped files, sorted by name.
     [[nodiscard]] const std::vector<safetensors_file>& files() const noexcept { return m_files; }
-    /// Tensors that the index promises and its shard lacks, and the reverse; without an index, tensors that several shards hold. All
-    /// tensors of the shards are in the table; of one that several shards hold, the one that the index points to, or the first.
+    /// Tensors that are in the index but not in their shard, and the reverse; without an index, tensors that are in several shards. The
+    /// table contains the tensors of all shards. If several shards hold a tensor, it is the one that the index points to, or else the
+    /// first.
     [[nodiscard]] const short_list& differences() const noexcept { return m_differences; }
-    /// The tensor of that name; throws errc::checkpoint_mismatch when there is none.
+    /// The tensor of that name. Throws errc::checkpoint_mismatch if there is none.
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
-    /// The text that the first file to have one keeps under `key`; empty where none does.
+    /// The metadata text under `key` in the first file that has it; empty if there is none.
     [[nodiscard]] std::string metadata(std::string_view key) const;
-    /// All such texts.
+    /// The metadata of all files.
     [[nodiscard]] std::map<std::string, std::string, std::less<>> metadata() const;
-    /// mapped_file::forget, for the file that `part` lies in.
+    /// Calls mapped_file::forget on the file that contains `part`.
     void forget(std::span<const std::byte> part) const noexcept {
         for (const safetensors_file& file : m_files) file.file().forget(part);
     }
-    /// Whether one file was given that is, by its name, a shard of several (model-00001-of-00002.safetensors).
+    /// Whether a single file was given whose name is that of a shard (model-00001-of-00002.safetensors).
     [[nodiscard]] bool is_shard() const;
-    /// As it was given, or the snapshot in it.
+    /// The path as given, or the snapshot in it.
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return m_path; }
 
 private:
@@ -13176,11 +13345,11 @@ private:
     short_list m_differences;
 };
 
-/// The shard of every tensor, as an index file's weight_map says it. Throws errc::cannot_open or errc::malformed_file: the names of
-/// shards are names of .safetensors files in the same folder, and none leads out of it.
+/// Reads the weight_map of an index file, tensor name -> shard name. Throws errc::cannot_open, and errc::malformed_file if a shard name is
+/// not that of a .safetensors file in the same folder.
 [[nodiscard]] std::map<std::string, std::string, std::less<>> read_shard_index(const std::filesystem::path& index);
 
-/// Whether files with this ending, ".bin" for instance, hold weights in any of the formats that checkpoints come in.
+/// Whether files with this extension, such as ".bin", hold weights in any checkpoint format.
 [[nodiscard]] bool holds_weights(std::string_view ending) noexcept;
 
 }} // namespace pali::PALI_ABI
@@ -13196,7 +13365,7 @@ PALI_INLINE bool holds_weights(std::string_view ending) noexcept {
 
 namespace detail {
 
-/// Why the folder holds no weights that can be read, as far as its contents tell.
+/// Explains why a folder has no readable weights, if its contents tell.
 [[nodiscard]] PALI_INLINE std::string describe_other_weights(const std::filesystem::path& folder) {
     std::set<std::string> others;
     std::error_code failure;
@@ -13209,12 +13378,12 @@ namespace detail {
            ": name a .safetensors file itself to read it alone, and convert other formats with transformers' save_pretrained";
 }
 
-/// A name of the form model-00001-of-00002.safetensors; nothing for other names.
+/// Numbers in a file name of the form model-00001-of-00002.safetensors.
 struct shard_number {
     std::size_t number = 0, count = 0;
 };
 [[nodiscard]] PALI_INLINE std::optional<shard_number> parse_shard_name(std::string_view name) {
-    constexpr std::string_view form = "model-00000-of-00000.safetensors"; // 0: any digit
+    constexpr std::string_view form = "model-00000-of-00000.safetensors"; // 0 stands for any digit
     constexpr std::size_t number_at = 6, count_at = 15, digits = 5;
     const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
     if (!std::equal(name.begin(), name.end(), form.begin(), form.end(),
@@ -13229,10 +13398,10 @@ struct shard_number {
     return out.number >= 1 && out.number <= out.count ? std::optional(out) : std::nullopt;
 }
 
-/// The shards of a folder without an index: all model-N-of-COUNT.safetensors, if every N is there. Empty where there is none. Throws
-/// errc::cannot_open with the missing shards, or for shards of several sets.
+/// Finds the shards of a folder without an index: all model-N-of-COUNT.safetensors. Empty if there are none. Throws errc::cannot_open with
+/// the missing shards, or if there are shards of several sets.
 [[nodiscard]] PALI_INLINE std::set<std::string> find_shards(const std::filesystem::path& folder) {
-    std::map<std::size_t, std::set<std::size_t>> sets; // numbers by count
+    std::map<std::size_t, std::set<std::size_t>> sets; // count -> numbers
     std::set<std::string> found;
     std::error_code failure;
     for (std::filesystem::directory_iterator it(folder, failure), end; !failure && it != end; it.increment(failure)) {
@@ -13260,7 +13429,7 @@ struct shard_number {
     return found;
 }
 
-/// A plain file name: no folder, no drive, no way up.
+/// Whether `name` is a plain file name: no folder, no drive, no parent.
 [[nodiscard]] PALI_INLINE bool is_plain_name(const std::string& name) {
     return !name.empty() && name != "." && name != ".." && name.find_first_of("/\\:") == std::string::npos &&
            std::none_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
@@ -13270,7 +13439,7 @@ struct shard_number {
 
 PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(const std::filesystem::path& index) {
     const nlohmann::json document = detail::read_strict_json(index, errc::malformed_file);
-    const auto fail = [&](const error_text& what) { throw error(errc::malformed_file, {index.string(), ": ", what}); };
+    const auto fail = [&](error_text&& what) { throw error(errc::malformed_file, {index.string(), ": ", std::move(what).str()}); };
     const auto weight_map = document.find("weight_map");
     if (weight_map == document.end()) fail("has no 'weight_map', the object that names the shard of each tensor");
     if (!weight_map->is_object()) fail({"'weight_map' is ", weight_map->type_name(), "; an object is needed"});
@@ -13300,7 +13469,7 @@ PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& give
         return;
     }
     const std::filesystem::path whole = path / "model.safetensors", index = path / "model.safetensors.index.json";
-    // The whole file wins over an index, as in transformers (modeling_utils.py, _get_resolved_checkpoint_files).
+    // model.safetensors takes precedence over an index, as in transformers (modeling_utils.py, _get_resolved_checkpoint_files).
     if (std::filesystem::exists(whole, failure)) {
         m_files.emplace_back(whole);
         m_tensors = m_files.front().tensors();
@@ -13382,22 +13551,22 @@ PALI_INLINE std::string checkpoint_files::metadata(std::string_view key) const {
 
 }} // namespace pali::PALI_ABI
 
-// Numbers of a file, in the type that they are wanted in.
+// Conversion of stored elements to the dtype of the model.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Whether the library can read weights of that type.
+/// Whether weights of this dtype are supported: F32, BF16, F16.
 [[nodiscard]] constexpr bool is_convertible(dtype type) noexcept { return type == dtype::f32 || type == dtype::bf16 || type == dtype::f16; }
 
-/// Whether a convolution of `shape`, (out, channels, height, width), has its channels last in the file: (out, height, width, channels).
+/// Whether a convolution of `shape`, (out, channels, height, width), is stored channels-last: (out, height, width, channels).
 [[nodiscard]] inline bool is_channels_last(const tensor_info& tensor, const std::vector<std::size_t>& shape) {
     return shape.size() == 4 && tensor.shape != shape && tensor.shape == std::vector<std::size_t>{shape[0], shape[2], shape[3], shape[1]};
 }
 
-/// The bytes that a tensor takes in memory, where each begins with a cache line.
+/// Rounds a size up to whole cache lines of 64 bytes.
 [[nodiscard]] constexpr std::size_t in_cache_lines(std::size_t bytes) noexcept { return (bytes + 63) / 64 * 64; }
 
-/// How to make weights of other types readable.
+/// Advice for a checkpoint with unsupported dtypes.
 inline constexpr const char* conversion_cure =
     "Convert the checkpoint by transformers: PaliGemmaForConditionalGeneration.from_pretrained(DIR, "
     "dtype=torch.bfloat16).save_pretrained(OUT)";
@@ -13407,7 +13576,7 @@ namespace detail {
 template <class From, class To>
 void convert_as(const std::byte* from, std::size_t count, To* to) noexcept {
     for (std::size_t i = 0; i < count; ++i) {
-        From value; // the format does not promise alignment
+        From value; // memcpy: the format does not guarantee alignment
         std::memcpy(&value, from + i * sizeof(From), sizeof value);
         if constexpr (std::is_same_v<From, To>) to[i] = value;
         else to[i] = static_cast<To>(static_cast<float>(value));
@@ -13416,7 +13585,7 @@ void convert_as(const std::byte* from, std::size_t count, To* to) noexcept {
 
 } // namespace detail
 
-/// Writes numbers [first, first + count) of `tensor` to `to`, exactly or rounded to nearest even. The type must be convertible.
+/// Converts elements [first, first + count) of `tensor` to `to`, exactly or rounded to nearest even. The dtype must be convertible.
 template <class To>
 void convert(const tensor_info& tensor, std::size_t first, std::size_t count, To* to) noexcept {
     PALI_ASSERT(is_convertible(tensor.type) && first + count <= tensor.count());
@@ -13433,12 +13602,12 @@ void convert(const tensor_info& tensor, std::size_t first, std::size_t count, To
 
 }} // namespace pali::PALI_ABI
 
-// Weights that other programs quantized, and adapters that are not merged: recognised by the names of their tensors, to say what they are.
+// Detects weights that other programs quantized, and unmerged adapters, by their tensor names.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The format of quantized weights that are not read: "AWQ", "GPTQ", "MLX", "bitsandbytes", "compressed-tensors" or "FP8 with scales";
-/// empty for plain numbers and for pali's own.
+/// The unsupported format of quantized weights: "AWQ", "GPTQ", "MLX", "bitsandbytes", "compressed-tensors" or "FP8 with scales"; empty for
+/// unquantized weights and for pali's own format.
 [[nodiscard]] inline std::string_view foreign_format(const tensor_table& tensors) {
     const auto find = [&](std::string_view stem, std::string_view ending) {
         const auto found = tensors.find(std::string(stem) + std::string(ending));
@@ -13447,7 +13616,7 @@ namespace pali { inline namespace PALI_ABI {
     for (const auto& [name, tensor] : tensors) {
         const std::string_view whole = name;
         const auto stem = [whole](std::string_view ending) { return whole.substr(0, whole.size() - ending.size()); };
-        if (name.ends_with(".qweight")) { // eight codes to an I32: of outputs with AWQ, of inputs with GPTQ
+        if (name.ends_with(".qweight")) { // eight codes per I32: AWQ packs along outputs, GPTQ along inputs
             const tensor_info* const scales = find(stem(".qweight"), ".scales");
             const bool packs_outputs =
                 scales != nullptr && !scales->shape.empty() && !tensor.shape.empty() && tensor.shape.back() < scales->shape.back();
@@ -13458,7 +13627,7 @@ namespace pali { inline namespace PALI_ABI {
         if (name.ends_with(".scales") && find(stem(".scales"), ".weight") != nullptr) return "MLX";
         if (name.ends_with(".weight_packed")) return "compressed-tensors";
         if (name.ends_with(".weight_scale_inv")) return "FP8 with scales";
-        // pali's own scales are BF16, (strips, groups, rows of a strip).
+        // pali's own scales are BF16 with shape (strips, groups, rows per strip).
         if (name.ends_with(".weight_scale") && (tensor.type != dtype::bf16 || tensor.shape.size() != 3)) {
             const tensor_info* const weights = find(stem("_scale"), "");
             if (weights != nullptr && weights->type == dtype::i8) return "compressed-tensors";
@@ -13468,7 +13637,7 @@ namespace pali { inline namespace PALI_ABI {
     return {};
 }
 
-/// The first tensor of an adapter that PEFT keeps beside the base (LoRA, modules_to_save); null where there is none.
+/// The first tensor of a PEFT adapter that is stored next to its base weights (LoRA, modules_to_save); null if there is none.
 [[nodiscard]] inline const std::string* find_adapter(const tensor_table& tensors) {
     static constexpr std::string_view segments[] = {".base_layer.",       ".lora_A.",           ".lora_B.",
                                                     ".lora_embedding_A.", ".lora_embedding_B.", ".modules_to_save."};
@@ -13478,8 +13647,8 @@ namespace pali { inline namespace PALI_ABI {
     return nullptr;
 }
 
-/// Throws errc::unsupported_format for weights in such a format, and for a PEFT model that was saved without merging its adapter. `source`
-/// names the checkpoint.
+/// Throws errc::unsupported_format for quantized weights in a foreign format and for a PEFT model whose adapter was not merged. `source` is
+/// the checkpoint's name in the message.
 inline void refuse_foreign_format(const tensor_table& tensors, const std::string& source) {
     if (const std::string* const adapter = find_adapter(tensors))
         throw error(errc::unsupported_format,
@@ -13494,13 +13663,13 @@ inline void refuse_foreign_format(const tensor_table& tensors, const std::string
 
 }} // namespace pali::PALI_ABI
 
-// The names that published checkpoints give their tensors, and the ways in which newer ones differ.
+// Tensor names of published checkpoints, and the variations that newer programs write.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A tensor's name as the published checkpoints write it. transformers since 4.52 puts "model." in front, drops the inner "model." of
-/// the decoder, and moves the head to the top; since 5 there is no "vision_model." either, and what it saves mixes old and new. A model
-/// saved without its head (PaliGemmaModel) has no "model." at all.
+/// Converts a tensor name to that of the published checkpoints. Since 4.52, transformers prepends "model.", drops the decoder's inner
+/// "model." and moves the head to the top level. Since 5, "vision_model." is gone too, and saved files mix old and new names. A model saved
+/// without its head (PaliGemmaModel) has no "model." at all.
 [[nodiscard]] inline std::string published_name(std::string_view name) {
     struct renamed {
         std::string_view now, published;
@@ -13524,7 +13693,7 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-/// A name without the segments that wrappers insert anywhere in it: torch.compile, FSDP, activation checkpointing.
+/// Removes the segments that torch.compile, FSDP and activation checkpointing insert anywhere in a name.
 [[nodiscard]] inline std::string without_wrappers(std::string_view name) {
     static constexpr std::string_view wrappers[] = {"_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."};
     std::string out;
@@ -13537,7 +13706,7 @@ namespace detail {
     return out;
 }
 
-/// What precedes the published or newer name of a decoder's layer, embedding or last norm; nothing for other tensors.
+/// The prefix before the published or newer name of a decoder layer, embedding or final norm; nothing for other tensors.
 [[nodiscard]] inline std::optional<std::string_view> prefix_of_decoder(std::string_view name) {
     constexpr std::string_view decoder = "language_model.", inner = "model.";
     for (std::size_t at = 0; (at = name.find(decoder, at)) != std::string_view::npos; ++at) {
@@ -13555,39 +13724,39 @@ namespace detail {
 
 } // namespace detail
 
-/// The published names of the tensors of a checkpoint that a wrapper or a training program may have renamed. Segments of wrappers are left
-/// out wherever they stand. A prefix
-/// ("module.", "base_model.model.", "student.") is removed when all tensors of the decoder have the same one; other tensors may lack it.
+/// Published names of a checkpoint's tensors, which a wrapper or a training program may have renamed. Segments of wrappers are removed
+/// wherever they occur. A prefix ("module.", "base_model.model.", "student.") is removed if all decoder tensors share it; other tensors may
+/// lack it.
 class tensor_names {
 public:
-    /// Reads the names alone.
+    /// Reads only the names.
     explicit tensor_names(const tensor_table& tensors) {
         for (const auto& [name, tensor] : tensors)
             if (const std::string plain = detail::without_wrappers(name); const auto prefix = detail::prefix_of_decoder(plain))
                 m_prefixes.emplace(*prefix);
     }
 
-    /// The published name of a tensor that the file calls `name`; of one that no checkpoint has, the same or a part of it.
+    /// The published name of the tensor `name` of the file. An unknown name is returned unchanged, or without its prefix and wrappers.
     [[nodiscard]] std::string published(std::string_view name) const {
         const std::string plain = detail::without_wrappers(name);
         const std::string_view prefix = m_prefixes.size() == 1 ? std::string_view(*m_prefixes.begin()) : std::string_view();
         return published_name(plain.starts_with(prefix) ? std::string_view(plain).substr(prefix.size()) : std::string_view(plain));
     }
 
-    /// The prefixes of decoders. With more than one, the file holds several models or parts of one, and none is removed.
+    /// The prefixes of the decoders. If there are several, the file holds several models or parts of one, and no prefix is removed.
     [[nodiscard]] const std::set<std::string>& prefixes() const noexcept { return m_prefixes; }
 
 private:
     std::set<std::string> m_prefixes;
 };
 
-/// For a file without a known name: "Found: 'a.w', 'b.w', and 3 more; expected: names that begin with 'language_model.'". `asked` are the
-/// names that were looked for, `prefixes` those of tensor_names.
+/// Message for a file without any known name: "Found: 'a.w', 'b.w', and 3 more; expected: names that begin with 'language_model.'".
+/// `asked`: the requested names. `prefixes`: see tensor_names.
 [[nodiscard]] inline std::string describe_unknown_names(const short_list& found, const std::set<std::string, std::less<>>& asked,
                                                         const std::set<std::string>& prefixes) {
     short_list expected, decoders;
     std::string_view last;
-    for (const std::string& name : asked) { // in their order
+    for (const std::string& name : asked) { // sorted, so equal beginnings are adjacent
         const std::string_view beginning = std::string_view(name).substr(0, name.find('.') + 1);
         if (beginning != last) expected.add(in_quotes(last = beginning));
     }
@@ -13603,25 +13772,63 @@ private:
         .str();
 }
 
-/// Whether a tensor is a weight of a layer of decoder or vision tower. One that the configuration has no place for would change the answer:
-/// the configuration is that of another model.
+/// Whether a tensor is a weight of a decoder or vision layer. If the configuration has no place for one, it belongs to another model, and
+/// the answers would be wrong.
 [[nodiscard]] inline bool is_of_a_layer(std::string_view published) noexcept {
     return (published.starts_with("language_model.model.layers.") || published.starts_with("vision_tower.vision_model.encoder.layers.")) &&
            (published.ends_with(".weight") || published.ends_with(".bias"));
 }
 
-/// Whether a tensor is no parameter but a buffer that old versions of transformers saved.
+/// Whether a tensor is not a parameter but a buffer that old versions of transformers saved.
 [[nodiscard]] inline bool is_buffer(std::string_view published) noexcept {
     return published.ends_with(".position_ids") || published.ends_with(".rotary_emb.inv_freq");
 }
 
 }} // namespace pali::PALI_ABI
 
-// Numbers to small integers with scales.
+// How the elements of a tensor reach the network: in place, copied, or converted.
+
+#include <variant>
+
+namespace pali { inline namespace PALI_ABI { namespace weights_detail {
+
+/// The elements as the file stores them, in place or copied: `set` gets their address.
+struct as_stored {
+    std::function<void(const std::byte*)> set;
+};
+/// Other elements than the file stores, written into new memory.
+struct converted {
+    std::function<void(std::byte*, thread_pool&)> write;
+};
+/// A tensor and how a member of the network gets its elements.
+struct placed_tensor {
+    const tensor_info* tensor;
+    std::size_t bytes; // of the copy, if any
+    bool small;        // a vector: copied only if it cannot be used in place
+    std::variant<as_stored, converted> placement;
+
+    [[nodiscard]] bool copies(residency where) const noexcept {
+        return std::holds_alternative<converted>(placement) || !tensor->is_aligned() || (where == residency::resident && !small);
+    }
+    /// Into `memory`, or in place without it.
+    void place(std::byte* memory, thread_pool& threads) const {
+        if (const auto* const other = std::get_if<converted>(&placement)) return other->write(memory, threads);
+        const auto& set = std::get<as_stored>(placement).set;
+        if (!memory) return set(tensor->bytes.data());
+        constexpr std::size_t piece = std::size_t{1} << 20;
+        threads.run_blocks(tensor->bytes.size(), piece,
+                           [&](std::size_t first, std::size_t n) { std::memcpy(memory + first, tensor->bytes.data() + first, n); });
+        set(memory);
+    }
+};
+
+}}} // namespace pali::PALI_ABI::weights_detail
+
+// Quantization of a stored matrix to 8 or 4 bits.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// What matrices quantized_rows can hold, for messages.
+/// Requirements on a matrix of quantized_rows, for messages.
 template <std::size_t Bits>
 [[nodiscard]] std::string what_is_quantized() {
     using layout = quantized_rows<Bits>;
@@ -13629,15 +13836,15 @@ template <std::size_t Bits>
            std::to_string(layout::strip) + " rows, which embedding and head may have any number of";
 }
 
-/// Bytes of a matrix's codes and scales, with the last strip filled up.
+/// Size of the codes and scales of a matrix in bytes, with the last strip padded.
 template <std::size_t Bits>
 [[nodiscard]] std::size_t quantized_bytes(const tensor_info& tensor) noexcept {
     const std::size_t numbers = quantized_rows<Bits>::padded(tensor.shape[0]) * tensor.shape[1];
     return quantized_rows<Bits>::bytes_of(numbers) + numbers / quantized_rows<Bits>::group * sizeof(bfloat16);
 }
 
-/// Rounds a matrix (rows, columns) of whole groups into `memory` of quantized_bytes(), codes first, and returns a view of it. Rows of zeros
-/// fill the last strip up, and the view has them.
+/// Quantizes a matrix (rows, columns) of whole groups into `memory`, codes then scales, quantized_bytes() in all, and returns a view. The
+/// last strip is padded with zero rows, which the view includes.
 template <std::size_t Bits>
 quantized_rows<Bits> quantize(const tensor_info& tensor, std::byte* memory, thread_pool& threads) {
     using layout = quantized_rows<Bits>;
@@ -13658,73 +13865,63 @@ quantized_rows<Bits> quantize(const tensor_info& tensor, std::byte* memory, thre
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// Joins the tensors of a checkpoint with the members of a model: first all names and shapes, then the memory.
+// Binds the tensors of a checkpoint to the members of a model: first names and shapes, then memory.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Collects what a model asks for, reports everything that does not fit in one error, then fills the members.
-/// Usage: binder b(tensors, "folder"); module.bind(b.root()); b.check(hint); memory = b.finish(...). The members asked for have to stay
-/// where they are until then.
+/// Collects the tensors that a model requests, reports all mismatches in one error, then fills the members, which must not move until then.
+/// Usage: binder b(tensors, "folder"); module.bind(b.root()); b.check(hint); memory = b.finish(...).
 class binder {
 public:
-    /// A place in the tree of names: scope["layers.0"]["mlp"] asks for tensors below "layers.0.mlp.".
+    /// A node in the tree of names, as a tensor_visitor: scope["layers.0"]["mlp"] requests tensors below "layers.0.mlp.".
     class scope {
     public:
-        /// `prefix` is put before every name as it is: "layers.0.".
+        /// `prefix` is prepended to every name: "layers.0.".
         scope(binder& owner, std::string prefix) : m_owner(owner), m_prefix(std::move(prefix)) {}
-        /// The place below `name`.
+        /// @{
+        /// See tensor_visitor. A convolution is a matrix of its patches, and may be channels-last in the file (MLX). A quantized matrix is
+        /// read as stored or quantized on loading. A quantized vocabulary is zero-padded to whole strips; its count includes the padding.
         [[nodiscard]] scope operator[](const std::string& name) const { return {m_owner, m_prefix + name + "."}; }
-
-        /// A matrix in the model's storage; the shape in the file may have more dimensions (a convolution is a matrix of its patches). A
-        /// convolution (out, channels, height, width) may lie in the file with its channels last, as MLX writes it.
         template <class Element>
         void matrix(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const {
             if (const tensor_info* tensor = m_owner.find(m_prefix + name, shape)) m_owner.want_matrix(*tensor, to, shape);
         }
-        /// A quantized matrix, from a file that holds it so or from one that does not. Its rows and columns come in whole strips and
-        /// groups.
         template <std::size_t Bits>
         void matrix(const std::string& name, quantized_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
             m_owner.want_quantized(m_prefix + name, to, shape, shape[0]);
         }
-        /// A matrix with a row for each token: a quantized one gets rows of zeros that fill its last strip up, and a count that includes
-        /// them.
         template <class Element>
         void vocabulary(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const {
             matrix(name, to, shape);
         }
-        /// The same.
         template <std::size_t Bits>
         void vocabulary(const std::string& name, quantized_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
             m_owner.want_quantized(m_prefix + name, to, shape, quantized_rows<Bits>::padded(shape[0]));
         }
-        /// Whether the checkpoint has it.
         [[nodiscard]] bool has(const std::string& name) const { return m_owner.look_up(m_prefix + name) != nullptr; }
-        /// A vector, (size), always float32.
         void vector(const std::string& name, const float*& to, std::size_t size) const {
             if (const tensor_info* tensor = m_owner.find(m_prefix + name, {size})) m_owner.want_vector(*tensor, to);
         }
-        /// Whether `name` is not in the checkpoint, or holds the same numbers as `other`, so that one of them is enough.
         [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string& other) const {
             const std::string mine = m_prefix + name, its = m_prefix + other, my_scales = mine + std::string(scales_suffix),
                               its_scales = its + std::string(scales_suffix);
             if (!m_owner.look_up(mine)) return true;
             if (!m_owner.are_same(mine, its)) return false;
-            if (m_owner.look_up(my_scales) || m_owner.look_up(its_scales)) { // codes mean nothing without them
+            if (m_owner.look_up(my_scales) || m_owner.look_up(its_scales)) { // codes are meaningless without their scales
                 if (!m_owner.are_same(my_scales, its_scales)) return false;
                 m_owner.m_used.insert(my_scales);
             }
             m_owner.m_used.insert(mine);
             return true;
         }
+        /// @}
 
     private:
         binder& m_owner;
         std::string m_prefix;
     };
 
-    /// `table` must outlive the binder, and the model if it is mapped. `source` names the checkpoint in messages. Throws
-    /// errc::unsupported_format for weights that another program quantized.
+    /// `table` must outlive the binder, and a mapped model too. `source` is for messages. Throws what refuse_foreign_format() throws.
     binder(const tensor_table& table, std::string source) : m_source(std::move(source)) {
         refuse_foreign_format(table, m_source);
         const tensor_names names(table);
@@ -13737,32 +13934,28 @@ public:
         }
     }
 
-    /// Where names begin.
+    /// The root of the tree of names.
     [[nodiscard]] scope root() { return {*this, ""}; }
 
-    /// Tensors that nothing was asked of, which is no harm: value heads, heads of other tasks, counters. Buffers that old versions of
-    /// transformers saved are left out.
+    /// Tensors that were not requested, except buffers: harmless value heads, heads of other tasks, counters.
     [[nodiscard]] short_list unused() const {
         short_list found;
         for (const auto& [published, tensor] : m_tensors)
             if (!m_used.contains(published) && !is_buffer(published)) found.add({in_quotes(*tensor.name), " ", describe(*tensor.info)});
         return found;
     }
-
-    /// Names in the file of all tensors that nothing was asked of, buffers included.
+    /// Names in the file of all tensors that were not requested, including buffers.
     [[nodiscard]] std::set<std::string, std::less<>> unused_names() const {
         std::set<std::string, std::less<>> names;
         for (const auto& [published, tensor] : m_tensors)
             if (!m_used.contains(published)) names.insert(*tensor.name);
         return names;
     }
-
-    /// Whether something that was asked for has a type that is not read.
+    /// Whether a requested tensor has an unsupported dtype.
     [[nodiscard]] bool finds_unread_types() const noexcept { return !m_unread.empty(); }
 
-    /// Throws errc::checkpoint_mismatch with the missing and misshapen tensors, ten of a kind, and beside those with the unused ones, which
-    /// are errors by themselves where one is of a layer, or if `strict`; `hint` says what may have happened. Where no name is known it is
-    /// one line.
+    /// Throws errc::checkpoint_mismatch with missing and misshapen tensors, ten per kind, and with unused ones, which are errors of their
+    /// own if `strict` or if one belongs to a layer. `hint` suggests a cause. If no name is known, the message is a single line.
     void check(const std::string& hint, bool strict = false) const {
         if (m_codes.count > 0)
             throw error(errc::checkpoint_mismatch, {m_source, ": holds ", m_codes.weights, " weights (", m_codes.count,
@@ -13794,20 +13987,19 @@ public:
                                                 " not fit the configuration:", all, hint.empty() ? "" : "\n", hint});
     }
 
-    /// Fills the members that were asked for; returns the memory that some of them point into. Call check() before. `copied` is called
-    /// with the bytes of each tensor that will not be read again. Progress is that of stage "load", a step
-    /// for each tensor copied. Throws errc::cancelled when `progress` returns false, std::bad_alloc.
+    /// Fills the requested members; returns the memory that some point into. Call check() first. `copied` gets the bytes of each tensor
+    /// that is not read again. Progress: stage "load", per copied tensor; returning false throws errc::cancelled. Throws std::bad_alloc.
     [[nodiscard]] page_memory finish(residency where, thread_pool& threads, const progress_callback& progress,
                                      const std::function<void(std::span<const std::byte>)>& copied = {}) {
         std::size_t bytes = 0;
-        for (const job& j : m_jobs)
+        for (const auto& j : m_jobs)
             if (j.copies(where)) bytes += in_cache_lines(j.bytes);
         page_memory memory(bytes);
         std::size_t used = 0;
         const auto report = [&](double fraction) {
             if (progress && !progress("load", fraction)) throw error(errc::cancelled, {m_source, ": loading was stopped by the callback"});
         };
-        for (const job& j : m_jobs) {
+        for (const auto& j : m_jobs) {
             const bool copies = j.copies(where);
             j.place(copies ? memory.bytes().data() + used : nullptr, threads);
             if (!copies) continue;
@@ -13820,19 +14012,9 @@ public:
     }
 
 private:
-    struct job {
-        const tensor_info* tensor;
-        std::size_t bytes;                                   // of the copy, if there is one
-        bool in_place;                                       // the file has the right type and alignment
-        bool small;                                          // a vector: copied only when it must be
-        std::function<void(std::byte*, thread_pool&)> place; // null: point into the file
-        [[nodiscard]] bool copies(residency where) const noexcept { return !in_place || (where == residency::resident && !small); }
-    };
-
     enum class kind { ambiguous, missing, shape, size };
-    void tell(kind what, const error_text& problem) { m_problems[static_cast<std::size_t>(what)].add(problem); }
+    void tell(kind what, error_text&& problem) { m_problems[static_cast<std::size_t>(what)].add(std::move(problem)); }
 
-    /// For a file in which no tensor has a name that was asked for.
     [[noreturn]] void throw_unknown_names(const std::string& hint) const {
         short_list found;
         for (const auto& [published, tensor] : m_tensors) found.add(in_quotes(*tensor.name));
@@ -13841,18 +14023,14 @@ private:
     }
 
     [[nodiscard]] static std::string describe(const tensor_info& tensor) { return to_string(tensor.type) + describe_shape(tensor.shape); }
-
     [[nodiscard]] const tensor_info* look_up(const std::string& name) const {
         const auto at = m_tensors.find(name);
         return at == m_tensors.end() ? nullptr : at->second.info;
     }
-    /// As the file has it; as published where it has none.
     [[nodiscard]] const std::string& name_in_file(const std::string& published) const {
         const auto at = m_tensors.find(published);
         return at == m_tensors.end() ? published : *at->second.name;
     }
-
-    /// Whether both are there and hold the same numbers.
     [[nodiscard]] bool are_same(const std::string& name, const std::string& other) const {
         const tensor_info *const a = look_up(name), *const b = look_up(other);
         return a && b && a->type == b->type && a->shape == b->shape && std::equal(a->bytes.begin(), a->bytes.end(), b->bytes.begin());
@@ -13885,61 +14063,55 @@ private:
     }
 
     template <class Element>
-    [[nodiscard]] static bool fits(const tensor_info& tensor) noexcept {
-        return tensor.type == (std::is_same_v<Element, float> ? dtype::f32 : dtype::bf16) && tensor.is_aligned();
-    }
-
-    template <class Element>
     void want(const tensor_info& tensor, bool small, std::function<void(const Element*)> set) {
-        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), fits<Element>(tensor), small,
-                          [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
-                              if (!memory) return set(reinterpret_cast<const Element*>(tensor.bytes.data()));
-                              auto* const to = reinterpret_cast<Element*>(memory);
-                              constexpr std::size_t piece = std::size_t{1} << 18;
-                              threads.run((tensor.count() + piece - 1) / piece, [&](std::size_t task) {
-                                  const std::size_t first = task * piece;
-                                  convert(tensor, first, std::min(piece, tensor.count() - first), to + first);
-                              });
-                              set(to);
-                          }});
+        const std::size_t bytes = tensor.count() * sizeof(Element);
+        if (tensor.type == (std::is_same_v<Element, float> ? dtype::f32 : dtype::bf16)) {
+            m_jobs.push_back({&tensor, bytes, small, weights_detail::as_stored{[set = std::move(set)](const std::byte* at) {
+                                  set(reinterpret_cast<const Element*>(at));
+                              }}});
+            return;
+        }
+        m_jobs.push_back(
+            {&tensor, bytes, small, weights_detail::converted{[&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
+                 auto* const to = reinterpret_cast<Element*>(memory);
+                 constexpr std::size_t piece = std::size_t{1} << 18;
+                 threads.run_blocks(tensor.count(), piece,
+                                    [&](std::size_t first, std::size_t n) { convert(tensor, first, n, to + first); });
+                 set(to);
+             }}});
     }
-
     template <class Element>
     void want_matrix(const tensor_info& tensor, rows<const Element>& to, const std::vector<std::size_t>& shape) {
         const std::size_t count = tensor.shape[0], width = count == 0 ? 0 : tensor.count() / count;
         if (is_channels_last(tensor, shape)) return want_transposed(tensor, to, width, shape[1]);
         want<Element>(tensor, false, [&to, count, width](const Element* data) { to = rows<const Element>(data, count, width); });
     }
-
-    /// A convolution whose channels come last in the file, and first in memory.
     template <class Element>
     void want_transposed(const tensor_info& tensor, rows<const Element>& to, std::size_t width, std::size_t channels) {
-        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), false, false,
-                          [&tensor, &to, width, channels](std::byte* memory, thread_pool& threads) {
+        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), false,
+                          weights_detail::converted{[&tensor, &to, width, channels](std::byte* memory, thread_pool& threads) {
                               auto* const numbers = reinterpret_cast<Element*>(memory);
-                              threads.run(tensor.shape[0], [&](std::size_t row) {
+                              threads.run(tensor.shape[0], [&](std::size_t row) { // channels-last in the file, channels-first in memory
                                   for (std::size_t pixel = 0; pixel < width / channels; ++pixel)
                                       for (std::size_t channel = 0; channel < channels; ++channel)
                                           convert(tensor, row * width + pixel * channels + channel, 1,
                                                   numbers + row * width + channel * (width / channels) + pixel);
                               });
                               to = rows<const Element>(numbers, tensor.shape[0], width);
-                          }});
+                          }}});
     }
 
-    /// Which quantized weights a tensor holds codes of; null for plain numbers.
-    [[nodiscard]] const char* quantized_as(const std::string& name) const {
+    [[nodiscard]] const char* quantized_as(const std::string& name) const { // null if the file does not quantize it
         if (!look_up(name + std::string(scales_suffix))) return nullptr;
         return look_up(name)->type == code_type<8> ? int8::name : int4::name;
     }
 
-    /// `count` rows are wanted, of which the checkpoint may lack the last ones where they fill a strip up.
     template <std::size_t Bits>
     void want_quantized(const std::string& name, quantized_rows<Bits>& to, const std::vector<std::size_t>& shape, std::size_t count) {
         using layout = quantized_rows<Bits>;
         const std::size_t width = shape[1];
         m_used.insert(name);
-        if (!layout::fits(count, width))
+        if (!layout::fits(count, width)) // count includes padding, which the file may omit
             return tell(kind::size,
                         {"tensor ", in_quotes(name_in_file(name)), " is ", describe_shape(shape), "; ", what_is_quantized<Bits>()});
         const std::string scales = name + std::string(scales_suffix);
@@ -13964,27 +14136,15 @@ private:
         want_bytes(*scale, [&to](const std::byte* at) { to.scales = reinterpret_cast<const bfloat16*>(at); });
     }
 
-    /// As they lie in the file.
     void want_bytes(const tensor_info& tensor, std::function<void(const std::byte*)> set) {
-        m_jobs.push_back({&tensor, tensor.bytes.size(), tensor.is_aligned(), false,
-                          [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
-                              if (!memory) return set(tensor.bytes.data());
-                              constexpr std::size_t piece = std::size_t{1} << 20;
-                              threads.run((tensor.bytes.size() + piece - 1) / piece, [&](std::size_t task) {
-                                  const std::size_t first = task * piece;
-                                  std::memcpy(memory + first, tensor.bytes.data() + first, std::min(piece, tensor.bytes.size() - first));
-                              });
-                              set(memory);
-                          }});
+        m_jobs.push_back({&tensor, tensor.bytes.size(), false, weights_detail::as_stored{std::move(set)}});
     }
-
-    /// Rounded to codes while it is loaded.
     template <std::size_t Bits>
     void want_rounded(const tensor_info& tensor, quantized_rows<Bits>& to) {
-        m_jobs.push_back({&tensor, quantized_bytes<Bits>(tensor), false, false,
-                          [&tensor, &to](std::byte* memory, thread_pool& threads) { to = quantize<Bits>(tensor, memory, threads); }});
+        m_jobs.push_back({&tensor, quantized_bytes<Bits>(tensor), false,
+                          weights_detail::converted{
+                              [&tensor, &to](std::byte* memory, thread_pool& threads) { to = quantize<Bits>(tensor, memory, threads); }}});
     }
-
     void want_vector(const tensor_info& tensor, const float*& to) {
         want<float>(tensor, true, [&to](const float* data) { to = data; });
     }
@@ -13993,7 +14153,7 @@ private:
         const tensor_info* info;
         const std::string* name; // in the file
     };
-    struct other_codes { // matrices that are quantized otherwise than they were asked for
+    struct other_codes { // matrices whose quantization differs from the requested one
         std::size_t count = 0;
         const char* weights = "";
         std::string first{};
@@ -14003,20 +14163,19 @@ private:
     std::map<std::string, named, std::less<>> m_tensors; // by published name
     std::set<std::string, std::less<>> m_used;
     std::array<short_list, 4> m_problems; // by kind
-    std::map<dtype, short_list> m_unread; // names of tensors whose type is not read
+    std::map<dtype, short_list> m_unread; // names of tensors with an unsupported dtype
     other_codes m_codes;
     std::set<std::string> m_prefixes; // see tensor_names
-    std::vector<job> m_jobs;
+    std::vector<weights_detail::placed_tensor> m_jobs;
 };
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// Which weights of a file are no numbers.
+// Finds weights that are NaN or infinite.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Where the first number of a tensor is that is infinite or not a number; nothing for other types than BF16, F16 and F32, which are not
-/// weights.
+/// Index of the first element that is NaN or infinite; nothing if there is none, or if the dtype is not BF16, F16 or F32.
 [[nodiscard]] inline std::optional<std::size_t> find_not_finite(const tensor_info& tensor) noexcept {
     if (!is_convertible(tensor.type)) return std::nullopt;
     constexpr std::size_t piece = 4096;
@@ -14032,7 +14191,7 @@ namespace pali { inline namespace PALI_ABI {
     return std::nullopt;
 }
 
-/// "model.safetensors: tensor 'norm.weight' has nan at (12, 3)" for each tensor with such a number, but those named in `without`.
+/// Lists the tensors with such an element, except those in `without`: "model.safetensors: tensor 'norm.weight' has nan at (12, 3)".
 [[nodiscard]] inline short_list describe_not_finite(const tensor_table& tensors, const std::set<std::string, std::less<>>& without = {}) {
     short_list found;
     for (const auto& [name, tensor] : tensors) {
@@ -14055,12 +14214,12 @@ namespace pali { inline namespace PALI_ABI {
 
 }} // namespace pali::PALI_ABI
 
-// What is said about the tensors of a checkpoint: whether they fit, what is left over, which are no numbers.
+// Checks the tensors of a checkpoint: mismatches, unused tensors, weights that are not finite.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Throws errc::checkpoint_mismatch with the tensors that are missing or misshapen, and, if `strict`, with those that are left over and
-/// differences of index and shards; otherwise `on_notice` reports these, one line for each of the two.
+/// Throws errc::checkpoint_mismatch with the missing and misshapen tensors. If `strict`, unused tensors and differences between index and
+/// shards are errors as well; otherwise `on_notice` gets at most one line for each of the two.
 inline void check_tensors(const checkpoint_files& files, const binder& names, const checkpoint_config& read, bool strict,
                           const std::function<void(std::string_view)>& on_notice) {
     const std::string source = files.path().string();
@@ -14083,8 +14242,8 @@ inline void check_tensors(const checkpoint_files& files, const binder& names, co
                   " not used: " + unused.in_a_row());
 }
 
-/// Throws errc::malformed_file, naming the weights that are no finite numbers: the reason why logits are none. `unused`: names of tensors
-/// that are no part of the model.
+/// Throws errc::malformed_file with the tensors that contain NaN or infinity and so explain logits that are not finite. `unused`: names of
+/// tensors outside the model.
 [[noreturn]] inline void throw_not_finite(const checkpoint_files& files, const std::set<std::string, std::less<>>& unused) {
     const short_list broken = describe_not_finite(files.tensors(), unused);
     if (broken.empty())
@@ -14099,20 +14258,20 @@ inline void check_tensors(const checkpoint_files& files, const binder& names, co
 
 }} // namespace pali::PALI_ABI
 
-// The bridge from image to text: one linear map.
+// The multi-modal projector: a linear map from vision tower to decoder.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Patches of the vision tower -> tokens of the decoder (arXiv 2407.07726, section 3.1).
+/// Maps patches of the vision tower to tokens of the decoder (arXiv 2407.07726, section 3.1).
 template <model_config Config, weight_storage Storage>
 struct projector {
-    [[no_unique_address]] Config config; ///< of the whole model
-    linear<Storage> map;                 ///< (hidden, vision hidden), with a bias
+    [[no_unique_address]] Config config; ///< configuration of the whole model
+    linear<Storage> map;                 ///< (hidden, vision hidden), with bias
 
     /// x (P, vision hidden) -> (P, hidden), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& ctx) const { return map(x, ctx); }
 
-    /// Names below "multi_modal_projector.".
+    /// Binds the tensors below "multi_modal_projector.".
     template <tensor_visitor V>
     void bind(const V& names) {
         map.bind(names["linear"], config.hidden, config.vision.hidden, true);
@@ -14121,12 +14280,12 @@ struct projector {
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// An image as a sequence: squares of pixels, each a row.
+// Splits an image into patches, one row per patch.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// pixels (3, S, S) -> (P, 3 · side · side): patches row by row, each in the order (channel, y, x) of a convolution's weights. S is
-/// `image_size` and P (S / side)², both sides in pixels; in scratch memory.
+/// pixels (3, S, S) -> (P, 3 · side · side), in scratch memory. S is `image_size` and P is (S / side)², rounded down per side. Patches come
+/// row by row; a patch has the order of convolution weights, (channel, y, x).
 [[nodiscard]] inline matrix_view cut_patches(const float* pixels, std::size_t image_size, std::size_t side, context& ctx) {
     const std::size_t across = image_size / side;
     matrix_view patches = ctx.take(across * across, 3 * side * side);
@@ -14143,28 +14302,31 @@ namespace pali { inline namespace PALI_ABI {
 
 }} // namespace pali::PALI_ABI
 
-// Self-attention of the vision tower: every patch sees every patch.
+// Self-attention of the vision tower: every patch attends to every patch.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Multi-head attention with biases, not masked. Dosovitskiy et al., arXiv 2010.11929; transformers SiglipAttention.
+/// Multi-head attention with biases and without a mask. Dosovitskiy et al., arXiv 2010.11929; transformers SiglipAttention.
 template <vision_config Config, weight_storage Storage>
 struct siglip_attention {
-    linear<Storage> query, key, value, output; ///< (D, D) and a bias (D) each
-    std::size_t heads = 0;                     ///< D % heads == 0
+    linear<Storage> query;  ///< (D, D), bias (D)
+    linear<Storage> key;    ///< (D, D), bias (D)
+    linear<Storage> value;  ///< (D, D), bias (D)
+    linear<Storage> output; ///< (D, D), bias (D)
+    std::size_t heads = 0;  ///< D % heads == 0
 
     /// x (P, D) -> (P, D), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& ctx) const {
         const auto [q, k, v] = linear<Storage>::each(x, ctx, query, key, value);
         auto mixed = ctx.take(x.shape(0), x.shape(1));
-        // Where products round to bfloat16, so does this one.
+        // Attention rounds to bfloat16 exactly where the linear layers do.
         const arch::features& extensions = kernels::active().usable();
         if (std::same_as<Storage, bf16> && (extensions.avx512_bf16 || extensions.amx_bf16)) mix<bfloat16>(q, k, v, mixed, ctx);
         else mix<float>(q, k, v, mixed, ctx);
         return output(mixed, ctx);
     }
 
-    /// Names of a layer, below "self_attn.".
+    /// Binds the tensors of a layer, below "self_attn.".
     template <tensor_visitor V>
     void bind(const V& names, const Config& config) {
         heads = config.heads;
@@ -14175,7 +14337,7 @@ struct siglip_attention {
     }
 
 private:
-    /// All (P, heads · head_dim); keys and values are copied head by head, as `Element`.
+    /// q, k, v and mixed are (P, heads · head_dim). Copies keys and values head by head, converted to `Element`.
     template <class Element>
     void mix(const matrix_view& q, const matrix_view& k, const matrix_view& v, matrix_view& mixed, context& ctx) const {
         using key_values = kernels::key_values<Element>;
@@ -14196,14 +14358,15 @@ private:
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// One layer of the vision tower.
+// A layer of the vision tower: attention and MLP, each with its norm.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Two linear maps with a GELU, its tanh form, between them.
+/// Two linear maps with the tanh approximation of GELU between them.
 template <vision_config Config, weight_storage Storage>
 struct siglip_mlp {
-    linear<Storage> up, down; ///< (intermediate, D), (D, intermediate), with biases
+    linear<Storage> up;   ///< (intermediate, D), with bias
+    linear<Storage> down; ///< (D, intermediate), with bias
 
     /// x (P, D) -> (P, D), in scratch memory.
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& ctx) const {
@@ -14213,7 +14376,7 @@ struct siglip_mlp {
         return down(hidden, ctx);
     }
 
-    /// Names of a layer, below "mlp.".
+    /// Binds the tensors of a layer, below "mlp.".
     template <tensor_visitor V>
     void bind(const V& names, const Config& config) {
         up.bind(names["fc1"], config.intermediate, config.hidden, true);
@@ -14224,18 +14387,19 @@ struct siglip_mlp {
 /// x += attention(norm(x)); x += mlp(norm(x)). Dosovitskiy et al., arXiv 2010.11929, equations 2 and 3.
 template <vision_config Config, weight_storage Storage>
 struct siglip_block {
-    layer_norm attention_norm, mlp_norm;         ///< (D)
-    siglip_attention<Config, Storage> attention; ///< first half
-    siglip_mlp<Config, Storage> mlp;             ///< second half
+    layer_norm attention_norm;                   ///< (D), before attention
+    layer_norm mlp_norm;                         ///< (D), before the MLP
+    siglip_attention<Config, Storage> attention; ///< first half of the layer
+    siglip_mlp<Config, Storage> mlp;             ///< second half of the layer
 
-    /// x (P, D) in place.
+    /// x (P, D), in place.
     void operator()(matrix_view& x, context& ctx) const {
         const arena::frame frame(ctx.scratch);
         add(x, attention(attention_norm(x, ctx), ctx));
         add(x, mlp(mlp_norm(x, ctx), ctx));
     }
 
-    /// Names of a layer, below "encoder.layers.<index>.".
+    /// Binds the tensors of a layer, below "encoder.layers.<index>.".
     template <tensor_visitor V>
     void bind(const V& names, const Config& config) {
         attention_norm.bind(names["layer_norm1"], config.hidden, config.norm_eps);
@@ -14247,24 +14411,24 @@ struct siglip_block {
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// SigLIP: an image in, a vector for every patch out.
+// SigLIP vision tower: an image in, one vector per patch out.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// The vision tower (Zhai et al., arXiv 2303.15343): patch embedding, learned positions, blocks, a last norm; no pooling.
+/// The vision tower (Zhai et al., arXiv 2303.15343): patch embedding, learned positions, blocks, final norm; no pooling.
 template <vision_config Config, weight_storage Storage>
 struct siglip {
     [[no_unique_address]] Config config;               ///< see vision_config
-    linear<Storage> patch_embedding;                   ///< a convolution whose stride is its size: a linear map of each patch
+    linear<Storage> patch_embedding;                   ///< a convolution with stride = kernel size, i.e. a linear map of each patch
     typename Storage::matrix positions;                ///< (P, D)
-    std::vector<siglip_block<Config, Storage>> layers; ///< from the first to the last
+    std::vector<siglip_block<Config, Storage>> layers; ///< first to last
     layer_norm post_norm;                              ///< (D)
 
-    /// Without weights: bind() asks for them.
+    /// A tower without weights; call bind() to set them.
     explicit siglip(const Config& c) : config(c), layers(c.layers) {}
 
-    /// pixels (3, S, S), normalised -> (P, D), in scratch memory. `after(layer, x)` is called with the patch embeddings as layer 0 and
-    /// with the output of each block as the next ones; when it returns false the work stops, and what is returned means nothing.
+    /// Normalized pixels (3, S, S) -> (P, D), in scratch memory. Calls `after(0, x)` with the patch embeddings, then `after(i + 1, x)`
+    /// after block i. If it returns false, stops; the returned values are then meaningless.
     template <class After>
     [[nodiscard]] matrix_view operator()(const float* pixels, context& ctx, After&& after) const {
         matrix_view x = patch_embedding(cut_patches(pixels, config.image_size, config.patch_size, ctx), ctx);
@@ -14278,7 +14442,7 @@ struct siglip {
         return post_norm(x, ctx);
     }
 
-    /// Names below "vision_tower.vision_model.".
+    /// Binds the tensors below "vision_tower.vision_model.".
     template <tensor_visitor V>
     void bind(const V& names) {
         const std::size_t side = config.patch_size;
@@ -14293,20 +14457,20 @@ struct siglip {
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// The three parts of a PaliGemma, bound to the weights of a checkpoint.
+// Vision tower, projector and decoder, bound to the weights of a checkpoint.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Vision tower, projector and decoder, without weights until a visitor fills them.
+/// Vision tower, projector and decoder. They have no weights until bind() is called.
 template <model_config Config, weight_storage Storage>
 struct network_modules {
-    /// A vision_config: the type of the configuration's tower.
+    /// The type of the vision tower's configuration.
     using vision_type = std::remove_cvref_t<decltype(std::declval<Config>().vision)>;
 
-    /// Of these sizes.
+    /// Modules with the sizes of `c`.
     explicit network_modules(const Config& c) : config(c), vision(config.vision), project{config, {}}, decoder(config) {}
 
-    /// Visits every tensor, by its published name. `tied`: embedding and head are one matrix.
+    /// Visits every tensor by its published name. `tied`: embedding and head are one matrix.
     template <tensor_visitor V>
     void bind(const V& root, bool tied) {
         vision.bind(root["vision_tower"]["vision_model"]);
@@ -14314,15 +14478,14 @@ struct network_modules {
         decoder.bind(root["language_model"], tied);
     }
 
-    [[no_unique_address]] Config config;                 ///< what it was built for
+    [[no_unique_address]] Config config;                 ///< sizes of all modules
     siglip<vision_type, typename Storage::tower> vision; ///< pixels (3, S, S) -> (P, vision hidden)
-    projector<Config, typename Storage::tower> project;  ///< -> (P, hidden)
+    projector<Config, typename Storage::tower> project;  ///< (P, vision hidden) -> (P, hidden)
     gemma<Config, Storage> decoder;                      ///< (T, hidden) -> (T, hidden) and logits
 };
 
-/// Throws what loading the tensors of `files` with weights of type `Storage` would throw, and reads no weights, except that a head is
-/// compared with the embedding. Notices and `strict` are those of load_options. Returns the names of the tensors that the model does not
-/// use, buffers included.
+/// Throws what loading `files` with weights of type `Storage` would throw. Reads only names and shapes, except that a head is compared with
+/// the embedding. `strict` and `on_notice` are those of load_options. Returns the names of unused tensors, buffers included.
 template <weight_storage Storage>
 std::set<std::string, std::less<>> check_parts(const checkpoint_files& files, const checkpoint_config& read, bool strict = false,
                                                const std::function<void(std::string_view)>& on_notice = {}) {
@@ -14333,15 +14496,15 @@ std::set<std::string, std::less<>> check_parts(const checkpoint_files& files, co
     return names.unused_names();
 }
 
-/// The modules, and the memory that their weights lie in.
+/// The modules together with the memory that holds their weights.
 template <model_config Config, weight_storage Storage>
 class network : public network_modules<Config, Storage> {
 public:
     using network_modules<Config, Storage>::config;
     using network_modules<Config, Storage>::decoder;
 
-    /// Binds the tensors of `folder`, for which `read` is its config.json. Throws errc::config_mismatch or errc::checkpoint_mismatch
-    /// with what does not fit, errc::cancelled when `options.on_progress` returns false.
+    /// Binds the tensors of `folder`, whose config.json is `read`. Throws errc::config_mismatch or errc::checkpoint_mismatch with the
+    /// mismatches, and errc::cancelled if `options.on_progress` returns false.
     network(const std::filesystem::path& folder, const checkpoint_config& read, const load_options& options, context& ctx)
         : network_modules<Config, Storage>(make_config<Config>(read)), positions(read.positions), m_tied(read.tied), m_files(folder) {
         binder names(m_files.tensors(), m_files.path().string());
@@ -14352,10 +14515,10 @@ public:
                                 [&](std::span<const std::byte> tensor) { m_files.forget(tensor); });
     }
 
-    std::size_t positions; ///< most tokens of a sequence
+    std::size_t positions; ///< maximum sequence length
 
-    /// Hidden states (T, D) -> logits (T, V), in scratch memory, with the final softcap. Throws errc::malformed_file where one is not
-    /// finite, with the weights that are not.
+    /// Hidden states (T, D) -> logits (T, V), in scratch memory, with the final softcap. Throws errc::malformed_file if a logit is not
+    /// finite, and names the weights that are not finite.
     [[nodiscard]] matrix_view logits(const matrix_view& hidden, context& ctx) const {
         matrix_view y = decoder.uncapped_logits(hidden, ctx);
         if (!kernels::are_finite(y.data(), y.size())) throw_not_finite(m_files, m_unused);
@@ -14363,28 +14526,28 @@ public:
         return y;
     }
 
-    /// Tokens of one image.
+    /// Image tokens per image.
     [[nodiscard]] std::size_t image_tokens() const noexcept { return patch_count(config.vision); }
-    /// The files behind the weights.
+    /// The files that hold the weights.
     [[nodiscard]] const checkpoint_files& files() const noexcept { return m_files; }
-    /// Whether its config.json says that embedding and head are one matrix.
+    /// Whether config.json ties embedding and head.
     [[nodiscard]] bool tied() const noexcept { return m_tied; }
 
 private:
     bool m_tied;
     checkpoint_files m_files;
-    std::set<std::string, std::less<>> m_unused; // names of tensors that are no part of the model
+    std::set<std::string, std::less<>> m_unused; // names of tensors outside the model
     page_memory m_memory;
 };
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// The prompt through the decoder: image features, then text, in one pass.
+// Prefill: image features and prompt tokens through the decoder in one pass.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Features of the images, in order, then embeddings of the tokens: (image tokens + text tokens, hidden), in scratch memory.
-/// Throws errc::invalid_argument for features of another width and tokens outside of the vocabulary.
+/// Concatenates the features of the images, in order, and the embeddings of the tokens: (image tokens + text tokens, hidden), in scratch
+/// memory. Throws errc::invalid_argument for features of another width and for tokens outside the vocabulary.
 template <class Network>
 [[nodiscard]] matrix_view embed(const Network& net, std::span<const image_features> images, std::span<const token> text, context& ctx) {
     std::size_t seen = 0;
@@ -14404,8 +14567,8 @@ template <class Network>
     return x;
 }
 
-/// A sequence: image tokens, BOS, the prompt, "\n". Throws what layout_prompt() throws, errc::invalid_prompt for a token without a row in
-/// the embedding, and where the model has no positions for the sequence and `more` tokens.
+/// Builds the token sequence: image tokens, BOS, the prompt, "\n". Throws what layout_prompt() throws, and errc::invalid_prompt for a token
+/// without an embedding row and for a sequence that, with `more` tokens, exceeds the positions of the model.
 template <class Network>
 [[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::size_t image_tokens, std::string_view prompt,
                                     std::size_t more = 1) {
@@ -14418,7 +14581,7 @@ template <class Network>
                      " positions of the model (max_position_embeddings in config.json); ask with a shorter prompt or fewer images"});
     return layout;
 }
-/// The same with the features of images: as many image tokens as they have rows.
+/// Same, with one image token per feature row.
 template <class Network>
 [[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::span<const image_features> images,
                                     std::string_view prompt, std::size_t more = 1) {
@@ -14427,9 +14590,9 @@ template <class Network>
     return lay_out(net, text, rows, prompt, more);
 }
 
-/// Starts the sequence in `cache` with a prompt whose tokens all see each other, followed by `suffix`, which is causal.
-/// Returns the outputs of the last block for all rows, (T, hidden), not normalised, in scratch memory; nothing when
-/// `progress`, stage "prefill", stopped it. Throws what embed() throws, and errc::capacity_exceeded where the cache is too small.
+/// Starts the sequence in `cache` with `prompt`, whose tokens attend to each other in both directions, followed by `suffix`, which is
+/// causal. Returns the outputs of the last block, (T, hidden), before the final norm, in scratch memory; nothing if `progress`, stage
+/// "prefill", cancels. Throws what embed() throws, and errc::capacity_exceeded if the cache is too small.
 template <class Network>
 [[nodiscard]] std::optional<matrix_view> prefill(Network& net, std::span<const image_features> images, std::span<const token> prompt,
                                                  std::span<const token> suffix, kv_cache& cache, context& ctx, call_progress& progress) {
@@ -14448,16 +14611,16 @@ template <class Network>
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// The decoding loop: prompts one by one through the decoder, then all answers together, one token a step.
+// The decode loop: prefill of one prompt after the other, then one decode step per token for all answers together.
 
 #include <chrono>
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Measures real time, by a clock that is never set.
+/// Measures wall time with a monotonic clock.
 class stopwatch {
 public:
-    /// Seconds since it was made or last asked.
+    /// Returns the seconds since construction or the previous call.
     [[nodiscard]] double lap() {
         const auto now = std::chrono::steady_clock::now();
         const double seconds = std::chrono::duration<double>(now - m_start).count();
@@ -14469,23 +14632,23 @@ private:
     std::chrono::steady_clock::time_point m_start = std::chrono::steady_clock::now();
 };
 
-/// Answers requests, by sampling or greedily. Each gets the tokens it would get alone: rows of a batch do not touch each other.
-/// A callback that returns false stops all of them. `caches` are used again from call to call. Callbacks number answers from `first_number`
-/// on. Throws what sampler, lay_out(), embed() and network::logits() throw. A step reads the weights once for all answers, and allocates
-/// nothing.
+/// Answers requests by greedy decoding or sampling. A request gets the same tokens in a batch as alone, because the rows of a batch do not
+/// interact. A callback that returns false stops all requests. `caches` are reused across calls. Callbacks number the answers from
+/// `first_number`. Throws what sampler, lay_out(), embed() and network::logits() throw. A decode step reads the weights once for all
+/// answers and does not allocate.
 template <class Network>
 [[nodiscard]] std::vector<generation> generate(Network& net, const tokenizer& text, std::span<const token> eos,
                                                std::span<const request> requests, kv_caches& caches, context& ctx, call_progress& progress,
                                                std::size_t first_number = 0) {
     std::deque<answer> answers;
-    std::vector<std::size_t> active; // answers that want another token
+    std::vector<std::size_t> active; // answers that need another token
     active.reserve(requests.size());
     for (std::size_t i = 0; i < requests.size(); ++i) {
         stopwatch clock;
         const prompt_layout prompt = lay_out(net, text, requests[i].images, requests[i].prompt);
         const std::size_t most_tokens = std::min(requests[i].options.max_new_tokens, net.positions - prompt.tokens.size());
         answer& a = answers.emplace_back(first_number + i, requests[i].options, text, eos, prompt, net.config.vocab, most_tokens);
-        if (progress.stopped()) continue; // it has its prompt and no token
+        if (progress.stopped()) continue; // cancelled: keep the prompt, generate nothing
         kv_cache& cache = caches.prepare(i, net.config, prompt.tokens.size() + most_tokens);
         const arena::frame frame(ctx.scratch);
         const auto words = std::span(prompt.tokens).subspan(prompt.image_tokens);
@@ -14514,7 +14677,7 @@ template <class Network>
         for (std::size_t row = 0; row < active.size(); ++row) {
             answer& a = answers[active[row]];
             a.timings().decode_s += seconds;
-            if (progress.stopped()) break; // by a callback of the answer before
+            if (progress.stopped()) break; // by a callback of a preceding answer
             if (a.take({logits.data() + row * vocab, vocab})) active[kept++] = active[row];
             if (a.stopped()) progress.stop();
         }
@@ -14532,22 +14695,23 @@ template <class Network>
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// Beam search over the decoder: every beam a sequence with a cache of its own, all of them one batch.
+// Beam search over the decoder: each beam is a sequence with its own KV cache; all beams form one batch.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Where the beams' caches are. The first child of a beam keeps its cache; others copy what was generated into one that nobody continues.
+/// Maps beams to KV caches. The first child of a beam takes over its cache; each other child copies the generated part into an unused
+/// cache.
 class beam_caches {
 public:
-    /// Beam b has cache b.
+    /// Beam b starts with cache b.
     explicit beam_caches(std::size_t beams) : m_slot(beams), m_next(beams), m_taken(beams) {
         for (std::size_t b = 0; b < beams; ++b) m_slot[b] = b;
     }
 
-    /// The cache of a beam.
+    /// The cache index of a beam.
     [[nodiscard]] std::size_t operator[](std::size_t beam) const noexcept { return m_slot[beam]; }
 
-    /// Follows the search: beam b continues steps[b].parent. The first `shared` tokens are the same in all caches.
+    /// Reorders the caches: beam b continues steps[b].parent. The first `shared` tokens are identical in all caches and are not copied.
     void follow(std::span<const beam_search::step> steps, kv_caches& caches, std::size_t shared) {
         std::fill(m_taken.begin(), m_taken.end(), false);
         for (std::size_t b = 0; b < steps.size(); ++b) {
@@ -14573,9 +14737,9 @@ private:
     std::vector<bool> m_taken;
 };
 
-/// Answers a request by beam search, as transformers' generate(num_beams = n) does. Text and tokens are streamed when the best is known,
-/// under `number`. Progress is reported before each round, stage "search"; stopped, the answer is the best so far. Throws what beam_search,
-/// sampler, lay_out(), embed() and network::logits() throw.
+/// Answers a request by beam search, like transformers' generate(num_beams=n). Text and tokens are streamed under `number` once the best
+/// answer is known. Progress, stage "search", is reported before each round; if it cancels, the answer is the best so far. Throws what
+/// beam_search, sampler, lay_out(), embed() and network::logits() throw.
 template <class Network>
 [[nodiscard]] generation search_beams(Network& net, const tokenizer& text, std::span<const token> eos, const request& one,
                                       kv_caches& caches, context& ctx, call_progress& progress, std::size_t number = 0) {
@@ -14639,21 +14803,21 @@ template <class Network>
     const bool ended = std::find(eos.begin(), eos.end(), result.tokens.back()) != eos.end();
     result.finish = cancelled ? finish_reason::cancelled : ended ? finish_reason::eos : finish_reason::length;
     result.text = text.decode(std::span(result.tokens).first(result.tokens.size() - (ended ? 1 : 0)));
-    if (cancelled) return result; // no further callbacks
+    if (cancelled) return result; // no further callbacks after cancellation
     for (std::size_t i = 0; i < result.tokens.size() && options.on_token; ++i)
         if (!options.on_token(number, result.tokens[i], result.logprobs[i])) break;
     if (options.on_text && !result.text.empty())
-        (void)options.on_text(number, result.text); // the answer is complete: there is nothing to stop
+        (void)options.on_text(number, result.text); // the answer is complete, so the result is ignored
     return result;
 }
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// The grammar of detect and segment as a limit on tokens: an answer that keeps to it is well formed and names only what was asked for.
+// Constrained decoding for detect and segment: forces well-formed answers that name only the requested labels.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The things that the prompt of a detect or segment asks for: "cat ; black dog" -> {"cat", "black dog"}. Empty ones are left out.
+/// Splits the argument of a detect or segment prompt: "cat ; black dog" -> {"cat", "black dog"}. Empty labels are dropped.
 [[nodiscard]] inline std::vector<std::string> asked_labels(std::string_view things) {
     std::vector<std::string> labels;
     for (std::size_t begin = 0; begin <= things.size();) {
@@ -14666,31 +14830,31 @@ namespace pali { inline namespace PALI_ABI {
     return labels;
 }
 
-/// Allows, after what was said, only the tokens with which this goes on:
+/// Masks the logits so that the next token continues this grammar:
 ///
 ///     answer = nothing | object { " ; " object }
 ///     object = y0 x0 y1 x1 [16 mask codes] " " label        y0 < y1, x0 < x1, label one of those given
 ///
-/// For generate_options::constrain. Copies share nothing and calls change nothing, so one serves many answers and threads.
+/// For generate_options::constrain. Calls do not modify the object, so one can serve many answers and threads.
 class object_constraint {
 public:
-    /// Throws errc::invalid_argument without a label, errc::missing_token for a vocabulary without <loc....>, or without <seg...> where
-    /// `masks` are wanted.
+    /// Throws errc::invalid_argument if there is no label; errc::missing_token if the vocabulary lacks <loc....>, or <seg...> when `masks`
+    /// is set.
     object_constraint(const tokenizer& text, std::span<const std::string> labels, bool masks) : m_masks(masks), m_eos(text.eos()) {
         if (labels.empty())
             throw error(errc::invalid_argument, "constrained decoding needs to know what was asked for: name one thing at least");
         for (std::size_t i = 0; i < m_loc.size(); ++i) m_loc[i] = need(text.loc(i), "<loc0000> to <loc1023>");
         for (std::size_t i = 0; masks && i < m_seg.size(); ++i) m_seg[i] = need(text.seg(i), "<seg000> to <seg127>");
         m_words.emplace_back();
-        for (const std::string& label :
-             labels) { // text between coordinates is encoded as one, so the separator belongs to the label's tokens
+        // The separator is tokenized together with the label, as text between coordinates is encoded as a whole.
+        for (const std::string& label : labels) {
             m_words[path(text.encode(" " + label))].ends = true;
             m_words[path(text.encode(" " + label + " ; "))].goes_on = true;
         }
     }
 
-    /// Sets the scores of all tokens that cannot follow `said` to minus infinity. Linear in both; allocates nothing. What does not keep to
-    /// the grammar itself can only end.
+    /// Sets the logits of all tokens that cannot follow `said` to minus infinity. Linear time in both; does not allocate. If `said`
+    /// violates the grammar, only the end-of-sequence token is allowed.
     void operator()(std::span<const token> said, std::span<float> scores) const noexcept {
         std::array<token, coordinates + 1> allowed;
         const std::size_t count = follow(said, allowed);
@@ -14708,11 +14872,11 @@ public:
 private:
     static constexpr std::size_t coordinates = 1024, codes = 128, codes_of_mask = 16;
 
-    /// A place within the tokens of labels.
+    /// A trie node over the tokens of the labels.
     struct word {
         std::map<token, std::size_t> next;
         bool ends = false;    ///< the answer may end here
-        bool goes_on = false; ///< another object begins here
+        bool goes_on = false; ///< the next object starts here
     };
 
     [[nodiscard]] static token need(std::optional<token> id, const char* pieces) {
@@ -14720,22 +14884,22 @@ private:
         return *id;
     }
 
-    /// The place where these tokens lead to, made as far as it is not there.
+    /// The node at the end of this token path; creates missing nodes.
     [[nodiscard]] std::size_t path(std::span<const token> ids) {
         std::size_t at = 0;
         for (const token id : ids) {
             const auto [place, added] = m_words[at].next.try_emplace(id, m_words.size());
-            const std::size_t next = place->second; // m_words may move
+            const std::size_t next = place->second; // m_words may reallocate
             if (added) m_words.emplace_back();
             at = next;
         }
         return at;
     }
 
-    /// What may follow: fills `allowed` and returns how many.
+    /// Fills `allowed` with the tokens that may follow and returns their number.
     [[nodiscard]] std::size_t follow(std::span<const token> said, std::span<token> allowed) const noexcept {
         std::array<std::size_t, 4> corner{}; // y0 x0 y1 x1
-        std::size_t place = 0, at = 0;       // tokens into the object; place within labels
+        std::size_t place = 0, at = 0;       // tokens of the current object so far; trie node within its label
         const std::size_t before_label = corner.size() + (m_masks ? codes_of_mask : 0);
         std::size_t count = 0;
         const auto end = [&] { allowed[count++] = m_eos; };
@@ -14778,46 +14942,47 @@ private:
 
 }} // namespace pali::PALI_ABI
 
-// What a model says of the things it sees, read as objects: boxes, mask codes and labels in its own units.
+// Parses a model's answer into objects: boxes, mask codes and labels, in the model's own units.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Bytes [begin, end) of a text.
+/// Byte range [begin, end) of a text.
 struct text_range {
-    std::size_t begin = 0, end = 0; ///< bytes
+    std::size_t begin = 0; ///< offset of the first byte
+    std::size_t end = 0;   ///< offset past the last byte
 
-    /// Whether no byte is in it.
+    /// Whether the range is empty.
     [[nodiscard]] bool empty() const noexcept { return begin >= end; }
-    /// Bytes.
+    /// Length in bytes.
     [[nodiscard]] std::size_t size() const noexcept { return end - begin; }
-    /// The part of `text` that it names.
+    /// The part of `text` in this range.
     [[nodiscard]] std::string_view of(std::string_view text) const noexcept { return text.substr(begin, end - begin); }
 
     friend bool operator==(const text_range&, const text_range&) = default;
 };
 
-/// A box that a model said, with what belongs to it.
+/// One object of an answer: box, label and mask codes.
 struct spoken_object {
-    std::string label;                               ///< trimmed, valid UTF-8; empty where there is none
-    std::array<std::uint16_t, 4> loc{};              ///< y0, x0, y1, x1 as said, 0 to 1023, y0 < y1 and x0 < x1
-    std::optional<std::array<std::uint8_t, 16>> seg; ///< codes of the mask, 0 to 127; none where the answer has not all sixteen
-    text_range bytes;       ///< of the answer: from the first <loc....> to the end of the label, or of the last tag
-    text_range box_bytes;   ///< of those, the four coordinates
-    text_range label_bytes; ///< the label as it stands in the answer; empty, at the end of `bytes`, where there is none
+    std::string label;                               ///< trimmed, valid UTF-8; empty if there is none
+    std::array<std::uint16_t, 4> loc{};              ///< y0, x0, y1, x1 as generated, 0 to 1023; y0 < y1 and x0 < x1
+    std::optional<std::array<std::uint8_t, 16>> seg; ///< mask codes, 0 to 127; empty unless the answer has all sixteen
+    text_range bytes;       ///< range in the answer: from the first <loc....> to the end of the label, or of the last tag
+    text_range box_bytes;   ///< range of the four coordinates
+    text_range label_bytes; ///< range of the label in the answer; if there is none, empty, at the end of `bytes`
 };
 
-/// An answer, read.
+/// A parsed answer.
 struct spoken_objects {
     std::vector<spoken_object> objects; ///< in the order of the answer
-    std::size_t skipped = 0;            ///< attempts at an object that are none
-    std::string text;                   ///< what stands outside of objects and attempts: parts trimmed, with a space between; valid UTF-8
+    std::size_t skipped = 0;            ///< number of malformed objects
+    std::string text;                   ///< text outside of objects and malformed objects: trimmed parts joined by spaces; valid UTF-8
 };
 
 namespace object_detail {
 
 inline constexpr std::string_view blanks = " \t\n\v\f\r";
 
-/// Blanks off both ends.
+/// Trims blanks at both ends.
 [[nodiscard]] inline text_range trimmed(std::string_view text, text_range part) noexcept {
     const auto is_blank = [&](std::size_t at) { return blanks.find(text[at]) != std::string_view::npos; };
     while (part.begin < part.end && is_blank(part.begin)) ++part.begin;
@@ -14825,7 +14990,7 @@ inline constexpr std::string_view blanks = " \t\n\v\f\r";
     return part;
 }
 
-/// Appends `text`; bytes that are no character become U+FFFD.
+/// Appends `text`, replacing invalid bytes by U+FFFD.
 inline void append_utf8(std::string& out, std::string_view text) {
     while (!text.empty()) {
         const std::size_t length = first_character(text).length;
@@ -14834,14 +14999,14 @@ inline void append_utf8(std::string& out, std::string_view text) {
     }
 }
 
-/// <loc....> or <seg...>, or something that began as one.
+/// A <loc....> or <seg...> tag, possibly malformed.
 struct tag {
     bool is_loc = false;
-    std::optional<std::uint16_t> number; ///< none where digits or the end are missing, or the number is out of range
+    std::optional<std::uint16_t> number; ///< empty if digits or the closing bracket are missing, or the number is out of range
     text_range bytes;                    ///< empty: there is no tag here
 };
 
-/// The tag that begins at byte `at`. The end of the text may cut one off in its first letters.
+/// Parses the tag at byte `at`. A tag cut off by the end of the text counts as malformed.
 [[nodiscard]] inline tag tag_at(std::string_view text, std::size_t at) noexcept {
     constexpr std::string_view loc = "<loc", seg = "<seg";
     const std::string_view head = text.substr(at, loc.size());
@@ -14855,7 +15020,7 @@ struct tag {
     std::uint32_t number = 0;
     std::size_t& end = found.bytes.end;
     for (; end < text.size() && text[end] >= '0' && text[end] <= '9'; ++end)
-        number = number * 10 % 1'000'000 + static_cast<std::uint32_t>(text[end] - '0'); // only short numbers matter
+        number = number * 10 % 1'000'000 + static_cast<std::uint32_t>(text[end] - '0'); // % avoids overflow; longer numbers are rejected
     const std::size_t digits = end - at - head.size();
     if (end == text.size() || text[end] != '>') return found;
     ++end;
@@ -14863,7 +15028,7 @@ struct tag {
     return found;
 }
 
-/// One pass over an answer.
+/// Parses an answer in one pass.
 class object_reader {
 public:
     explicit object_reader(std::string_view answer) : m_answer(answer) {}
@@ -14880,7 +15045,7 @@ public:
     }
 
 private:
-    /// Where a tag begins from `at` on, or a ';' if that ends the search too; the end of the answer when nothing does.
+    /// Position of the next tag at or after `at`, or of a ';' if `or_semicolon`; the end of the answer if there is none.
     [[nodiscard]] std::size_t next_tag(std::size_t at, bool or_semicolon) const noexcept {
         while ((at = m_answer.find_first_of(or_semicolon ? "<;" : "<", at)) != std::string_view::npos) {
             if (m_answer[at] == ';' || !tag_at(m_answer, at).bytes.empty()) return at;
@@ -14889,7 +15054,7 @@ private:
         return m_answer.size();
     }
 
-    /// Tags with at most blanks between them, the label behind, and the ';' that ends it. Returns where it goes on.
+    /// Parses tags separated only by blanks, the label after them and the ';' that ends it. Returns the position after these.
     [[nodiscard]] std::size_t read_run(std::size_t at) {
         begin_object();
         for (;;) {
@@ -14913,7 +15078,7 @@ private:
     }
 
     void take(const tag& t) {
-        if (t.is_loc && (m_locs == 4 || m_segs > 0)) { // begins the next one
+        if (t.is_loc && (m_locs == 4 || m_segs > 0)) { // starts the next object
             m_object.label_bytes = {m_object.bytes.end, m_object.bytes.end};
             end_object();
             begin_object();
@@ -14944,7 +15109,7 @@ private:
         m_read.objects.push_back(std::move(m_object));
     }
 
-    /// Keeps what is said between objects, unless it only separates them.
+    /// Keeps text between objects, unless it is only a separator.
     void say(text_range part) {
         part = trimmed(m_answer, part);
         if (part.of(m_answer).find_first_not_of("; \t\n\v\f\r") == std::string_view::npos) return;
@@ -14954,63 +15119,62 @@ private:
 
     std::string_view m_answer;
     spoken_objects m_read;
-    spoken_object m_object; // in the making
+    spoken_object m_object; // being parsed
     std::array<std::uint8_t, 16> m_codes{};
-    std::size_t m_locs = 0, m_segs = 0; // tags it has so far, at most 4 and 16
+    std::size_t m_locs = 0, m_segs = 0; // tags parsed so far, at most 4 and 16
     bool m_box_is_sound = true, m_mask_is_sound = true;
 };
 
 } // namespace object_detail
 
 /**
- * Reads what `detect`, `segment` and a fine-tuned model answer (the prompt guide of PaliGemma; big_vision's transfers/refcoco_seg.py):
+ * Parses the answers of `detect`, `segment` and fine-tuned models (PaliGemma prompt guide; big_vision transfers/refcoco_seg.py):
  *
- *     answer = object { " ; " object }     object = loc loc loc loc [ 16 seg ] [ " " label ]     loc = "<loc" 4 digits ">"     seg = "<seg"
- * 3 digits ">"
+ *     answer = object { " ; " object }
+ *     object = loc loc loc loc [ 16 seg ] [ " " label ]
+ *     loc    = "<loc" 4 digits ">"
+ *     seg    = "<seg" 3 digits ">"
  *
- * and never throws for what a model says. In detail:
- * - Objects need no separator. Blanks may stand between tags; a label is all up to the next ';', tag or end, without the blanks around it.
- * - A fifth loc in a row begins the next box, which leaves the first without a label; a seg after the sixteenth is ignored, as big_vision
- * does.
- * - A box that is not whole, holds a broken tag (`<loc9999>`, `<loc12>`, `<loc01` cut off), has no area or its corners swapped is no
- * object: big_vision's evaluator calls those invalid, and so they are skipped and counted, one for each box begun. Mask codes without a box
- * count too. What would have been the label is dropped with them.
- * - An object whose mask codes are not all there, or one of the sixteen is broken, has no mask.
- * - Boxes said twice are two objects; see merge().
- * - Bytes that are no UTF-8 become U+FFFD in label and text; control characters stay as they are. Ranges are those of the bytes of
- * `answer`.
+ * Never throws because of a malformed answer. In detail:
+ * - Objects need no separator. Blanks may stand between tags. A label extends to the next ';', tag or end and is trimmed.
+ * - A fifth loc in a row starts the next box, which leaves the previous one without a label. A seg after the sixteenth is ignored, as in
+ *   big_vision.
+ * - A box is skipped if it is incomplete, has a malformed tag (`<loc9999>`, `<loc12>`, a truncated `<loc01`), no area or swapped corners:
+ *   big_vision's evaluator treats these as invalid too. Each one counts as skipped, as do mask codes without a box. Its label is dropped.
+ * - An object with missing or malformed mask codes has no mask.
+ * - Duplicate boxes stay separate objects; see merge().
+ * - Bytes that are not valid UTF-8 become U+FFFD in label and text; control characters are kept. Ranges refer to the bytes of `answer`.
  *
- * Time and memory grow linearly with the answer.
+ * Linear time and memory.
  */
 [[nodiscard]] inline spoken_objects read_objects(std::string_view answer) { return object_detail::object_reader(answer).read(); }
 
 }} // namespace pali::PALI_ABI
 
-// One .npz archive of numpy: a table of tensors, as safetensors.hpp gives one.
+// Reader for numpy's .npz archives: a table of tensors, like safetensors.hpp.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Most bytes that the deflated arrays of an archive may have together: 16 times what PaliGemma's mask network has.
+/// Maximum total size of the deflated arrays of an archive: 16 times that of PaliGemma's mask decoder.
 inline constexpr std::size_t npz_inflated_limit = std::size_t{256} << 20;
 
-/// A file as numpy.savez and savez_compressed write it: a zip archive of .npy arrays, little-endian and in C order.
-/// https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html and PKWARE's APPNOTE 6.3.10; zip64 is read, encryption and
-/// parts on other disks are not. Nothing in the file is trusted: lengths, ranges (inside the file, without overlap), checksums, names and
-/// the header of every array are checked before a tensor is handed out. An array that was stored stays in the mapping, aligned or not; a
-/// deflated one is inflated into memory of this object, never further than the shape in its header says, and only where all of them
-/// together claim no more than npz_inflated_limit.
+/// An archive of numpy.savez or savez_compressed: a zip archive of .npy arrays, little-endian and in C order.
+/// https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html and PKWARE's APPNOTE 6.3.10; zip64 is supported, encryption and
+/// multi-disk archives are not. The file is not trusted: lengths, ranges (inside the file, no overlap), checksums, names and the header of
+/// every array are checked before a tensor is returned. A stored array is used in place, aligned or not. A deflated array is inflated into
+/// memory of this object, never beyond the shape in its header, and only if all of them together stay within npz_inflated_limit.
 class npz_file {
 public:
-    /// Throws errc::cannot_open; errc::malformed_file, or errc::unsupported_format for what numpy reads and this does not (Fortran order,
-    /// big-endian, records, text, other compressions), with the member, what was found and what was needed.
+    /// Throws errc::cannot_open; errc::malformed_file; errc::unsupported_format for arrays that numpy supports and this reader does not
+    /// (Fortran order, big-endian, records, text, other compressions). The message has the member, the value found and the value needed.
     explicit npz_file(const std::filesystem::path& path);
 
-    /// By the names given to savez: without ".npy". Valid as long as the object, or the one it was moved to.
+    /// Tensors by the names given to savez, without ".npy". Valid for the lifetime of the object or of the object it is moved to.
     [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }
-    /// The tensor of that name; throws errc::checkpoint_mismatch when there is none.
+    /// The tensor of that name. Throws errc::checkpoint_mismatch if there is none.
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
 
-    /// What stored arrays lie in.
+    /// The mapping that contains the stored arrays.
     [[nodiscard]] const mapped_file& file() const noexcept { return m_file; }
 
 private:
@@ -15021,41 +15185,41 @@ private:
 
 }} // namespace pali::PALI_ABI
 
-// Part of npz.ipp: which members a zip archive has and where they lie, and zlib's inflate. PKWARE, APPNOTE.TXT 6.3.10, section 4.3.
+// Part of npz.ipp: the directory of a zip archive and zlib's inflate. PKWARE, APPNOTE.TXT 6.3.10, section 4.3.
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// Reads the directory of an archive and compares it with what stands before each member.
+/// Reads the central directory of an archive and checks it against the local header of each member.
 class zip_members {
 public:
     struct member {
         std::string name;
-        bool deflated = false;           // otherwise stored
-        std::uint32_t crc = 0;           // of the contents
-        std::uint64_t size = 0;          // of the contents
-        std::uint64_t begin = 0;         // in the file, of what stands before the data
-        std::span<const std::byte> data; // as they lie in the file
-        std::uint64_t end = 0;           // in the file, of the data
+        bool deflated = false;           // false: stored
+        std::uint32_t crc = 0;           // of the uncompressed contents
+        std::uint64_t size = 0;          // of the uncompressed contents
+        std::uint64_t begin = 0;         // file offset of the local header
+        std::span<const std::byte> data; // in the file, compressed or stored
+        std::uint64_t end = 0;           // file offset past the data
     };
 
     zip_members(std::span<const std::byte> bytes, std::string file) : m_bytes(bytes), m_file(std::move(file)) { read_directory(); }
 
-    /// In the order in which they lie in the file.
+    /// All members, by file offset.
     [[nodiscard]] const std::vector<member>& all() const noexcept { return m_members; }
 
-    [[noreturn]] void fail(const error_text& what, errc code = errc::malformed_file) const { throw error(code, {m_file, ": ", what}); }
-    [[noreturn]] void fail_member(std::string_view name, const error_text& what, errc code = errc::malformed_file) const {
-        fail({"member ", in_quotes(name), " ", what}, code);
+    [[noreturn]] void fail(error_text&& what, errc code = errc::malformed_file) const { throw error(code, {m_file, ": ", std::move(what).str()}); }
+    [[noreturn]] void fail_member(std::string_view name, error_text&& what, errc code = errc::malformed_file) const {
+        fail({"member ", in_quotes(name), " ", std::move(what).str()}, code);
     }
 
 private:
-    static constexpr std::uint32_t local_sign = 0x04034b50, central_sign = 0x02014b50, end_sign = 0x06054b50; // what records begin with
+    static constexpr std::uint32_t local_sign = 0x04034b50, central_sign = 0x02014b50, end_sign = 0x06054b50; // record signatures
     static constexpr std::uint32_t end64_sign = 0x06064b50, locator_sign = 0x07064b50;
     static constexpr std::size_t local_size = 30, central_size = 46, end_size = 22, end64_size = 56, locator_size = 20;
-    static constexpr std::uint64_t in_extra_32 = 0xffffffff; // "see the zip64 field"
-    static constexpr std::uint64_t most_growth = 1032;       // of deflate: 258 bytes from two bits (zlib.net/zlib_tech.html)
+    static constexpr std::uint64_t in_extra_32 = 0xffffffff; // the value is in the zip64 extra field
+    static constexpr std::uint64_t most_growth = 1032;       // of deflate: 258 bytes from 2 bits (zlib.net/zlib_tech.html)
 
-    /// `size` bytes from `at` on, as a number; they lie in the file.
+    /// Reads a little-endian integer of `size` bytes at `at`, which must lie in the file.
     [[nodiscard]] std::uint64_t number(std::uint64_t at, std::size_t size) const noexcept {
         std::uint64_t value = 0;
         for (std::size_t i = size; i-- > 0;) value = value << 8 | std::to_integer<std::uint64_t>(m_bytes[at + i]);
@@ -15068,7 +15232,7 @@ private:
         return {reinterpret_cast<const char*>(m_bytes.data()) + at, size};
     }
 
-    /// Where the record at the end of the file begins; only a comment may follow it.
+    /// Offset of the end-of-central-directory record; only a comment may follow it.
     [[nodiscard]] std::uint64_t find_end() const {
         const std::size_t last = m_bytes.size() < end_size ? 0 : m_bytes.size() - end_size + 1;
         for (std::size_t at = last; at-- > 0 && last - at <= 65536;)
@@ -15076,7 +15240,8 @@ private:
         fail("has no directory at its end, so it is no zip archive: was it downloaded completely?");
     }
 
-    /// The value of a 32-bit field, or of the zip64 field of the `extra` bytes at `at` that it refers to: they stand there in one order.
+    /// Reads 32-bit fields that may refer to the zip64 extra field in the `extra` bytes. Its 64-bit values come in the order of the
+    /// references.
     struct wide_fields {
         const zip_members& owner;
         std::string name;
@@ -15132,7 +15297,7 @@ private:
 
     [[noreturn]] void other_disks() const { fail("is one of several parts of an archive; write it as one file", errc::unsupported_format); }
 
-    /// One entry of the directory. Returns where the next one begins.
+    /// Reads one directory entry and returns the offset of the next.
     [[nodiscard]] std::uint64_t read_member(std::uint64_t at, std::uint64_t directory, std::uint64_t directory_end) {
         if (directory_end - at < central_size || number(at, 4) != central_sign)
             fail({"has no entry at byte ", at, " of its directory, where one must be"});
@@ -15164,7 +15329,7 @@ private:
             fail_member(m.name, {"is called ", in_quotes(text(local + local_size, local_name)), " where it lies"});
         if (number(local + 8, 2) != method || ((number(local + 6, 2) ^ flags) & 1u) != 0)
             fail_member(m.name, "is packed otherwise than the directory says");
-        if ((flags & 1u << 3) == 0) { // otherwise the sizes follow the data: the writer could not go back
+        if ((flags & 1u << 3) == 0) { // otherwise the sizes follow the data: the writer could not seek back
             wide_fields local_wide(*this, m.name, local + local_size + local_name, local_extra);
             const std::uint64_t size = local_wide(number(local + 22, 4)), packed_there = local_wide(number(local + 18, 4));
             if (size != m.size || packed_there != packed || number(local + 14, 4) != m.crc)
@@ -15183,23 +15348,23 @@ private:
     std::vector<member> m_members;
 };
 
-/// A deflated stream, inflated piece by piece.
+/// Inflates a deflate stream piece by piece.
 class inflater {
 public:
     /// Throws std::bad_alloc.
     explicit inflater(std::span<const std::byte> packed) : m_packed(packed) {
-        if (inflateInit2(&m_stream, -MAX_WBITS) != Z_OK) throw std::bad_alloc(); // negative: without zlib's own header
+        if (inflateInit2(&m_stream, -MAX_WBITS) != Z_OK) throw std::bad_alloc(); // negative: raw deflate without zlib header
     }
     ~inflater() { inflateEnd(&m_stream); }
     inflater(const inflater&) = delete;
     inflater& operator=(const inflater&) = delete;
 
-    /// Fills `to`; false when the stream ends before, or is none.
+    /// Fills `to`. Returns false if the stream ends early or is invalid.
     [[nodiscard]] bool read(std::span<std::byte> to) noexcept {
-        constexpr std::size_t most = std::size_t{1} << 30; // zlib counts in 32 bits
+        constexpr std::size_t most = std::size_t{1} << 30; // zlib counts with 32 bits
         while (!to.empty() && !m_ended) {
             const std::size_t in = std::min(most, m_packed.size()), out = std::min(most, to.size());
-            m_stream.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(m_packed.data())); // it only reads
+            m_stream.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(m_packed.data())); // zlib does not write to it
             m_stream.next_out = reinterpret_cast<Bytef*>(to.data());
             m_stream.avail_in = static_cast<uInt>(in);
             m_stream.avail_out = static_cast<uInt>(out);
@@ -15212,7 +15377,7 @@ public:
         return to.empty();
     }
 
-    /// Whether nothing is left, neither of the stream nor behind it.
+    /// Whether the stream has ended and no input is left after it.
     [[nodiscard]] bool at_end() noexcept {
         std::byte more;
         return !read({&more, 1}) && m_ended && m_packed.empty();
@@ -15230,7 +15395,7 @@ private:
 
 }}} // namespace pali::PALI_ABI::detail
 
-// Body of npz.hpp: the header of an array is a Python dictionary, of which exactly what numpy writes is read.
+// Body of npz.hpp. The header of an array is a Python dictionary; the parser accepts what numpy writes.
 
 static_assert(std::endian::native == std::endian::little, "arrays are little-endian and read where they lie");
 
@@ -15238,18 +15403,18 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-/// What stands before the numbers of a .npy array.
+/// The header of a .npy array.
 class npy_header {
 public:
-    static constexpr std::size_t prefix = 12;        ///< bytes that tell how long the header is; no array is shorter
-    static constexpr std::size_t most_bytes = 65536; ///< of the dictionary: what version 1 can say
+    static constexpr std::size_t prefix = 12;        ///< bytes up to and including the header length; no array is shorter
+    static constexpr std::size_t most_bytes = 65536; ///< maximum size of the dictionary: the limit of version 1
     static constexpr std::size_t most_dimensions = 32;
 
     dtype type = dtype::f32;
     std::vector<std::size_t> shape;
-    std::uint64_t bytes = 0; ///< of the numbers
+    std::uint64_t bytes = 0; ///< size of the data
 
-    /// Bytes before the numbers, by the first 12 of a member.
+    /// The size of the header, from the first 12 bytes of a member.
     [[nodiscard]] static std::uint64_t size(const zip_members& zip, std::string_view name, std::span<const std::byte, prefix> first) {
         std::array<unsigned char, prefix> b;
         std::memcpy(b.data(), first.data(), prefix);
@@ -15287,7 +15452,7 @@ public:
     }
 
 private:
-    [[noreturn]] void fail(const error_text& what, errc code = errc::malformed_file) const { m_zip.fail_member(m_name, what, code); }
+    [[noreturn]] void fail(error_text&& what, errc code = errc::malformed_file) const { m_zip.fail_member(m_name, std::move(what), code); }
     [[noreturn]] bool& unknown(std::string_view key) const {
         fail({"has the key ", in_quotes(key), " in its header; the format has descr, fortran_order and shape"});
     }
@@ -15371,7 +15536,7 @@ private:
         return value;
     }
 
-    /// Zeros do not hide an overflow of the other sides.
+    /// Computes the data size. Throws if it overflows 64 bits, even if another dimension is 0.
     void count_bytes() {
         bytes = size_of(type);
         bool empty = false;
@@ -15389,10 +15554,10 @@ private:
     std::size_t m_at = 0;
 };
 
-/// A member's header, when it promises as many numbers as the member has room for.
+/// Parses the header of a member and checks that shape and dtype match the size of the member.
 [[nodiscard]] PALI_INLINE npy_header read_npy_header(const zip_members& zip, const zip_members::member& m,
                                                      std::span<const std::byte> header) {
-    const std::size_t prefix = header[6] == std::byte{1} ? 10 : 12; // the length has two bytes in version 1, and then four
+    const std::size_t prefix = header[6] == std::byte{1} ? 10 : 12; // version 1 has a 2-byte length, later versions 4
     npy_header read(zip, m.name, {reinterpret_cast<const char*>(header.data()) + prefix, header.size() - prefix});
     if (read.bytes != m.size - header.size())
         zip.fail_member(m.name, {"has ", m.size - header.size(), " bytes of numbers; shape ", describe_shape(read.shape), " of ",
@@ -15409,7 +15574,7 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         throw error(errc::malformed_file, {file, lfs_pointer_words});
     const detail::zip_members zip(m_file.bytes(), file);
     const auto padded = [](std::uint64_t bytes) { return (bytes + 63) / 64 * 64; };
-    std::uint64_t inflated = 0; // no overflow: no member says more than 1032 times what it takes in the file
+    std::uint64_t inflated = 0; // cannot overflow: a member claims at most 1032 times its size in the file
     for (const auto& m : zip.all()) {
         if (!m.deflated) continue;
         inflated += padded(m.size);
@@ -15454,7 +15619,7 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         header.resize(header_size(header));
         read(std::span(header).subspan(npy_header::prefix));
         npy_header found = detail::read_npy_header(zip, m, header);
-        const std::span<std::byte> numbers(free, m.size - header.size()); // begins on a cache line, whatever the header's length
+        const std::span<std::byte> numbers(free, m.size - header.size()); // starts on a cache line, whatever the header's length
         free += padded(m.size);
         read(numbers);
         if (!stream.at_end()) zip.fail_member(m.name, {"holds more than the ", m.size, " bytes that the directory says"});
@@ -15473,14 +15638,14 @@ PALI_INLINE const tensor_info& npz_file::at(std::string_view name) const {
 
 }} // namespace pali::PALI_ABI
 
-// The layers that the mask network is made of.
+// Layers of the mask network.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// A convolution with its weights, which are its own: the file may be closed after pack().
+/// Convolution that owns its weights: the file may be closed after pack().
 class conv_layer {
 public:
-    /// Without weights: bind() asks for them.
+    /// Creates the layer without weights; bind() requests them.
     explicit conv_layer(const kernels::conv_shape& shape) : m_shape(shape) {}
 
     /// x (H, W, in) -> (H', W', out), in scratch memory.
@@ -15491,7 +15656,7 @@ public:
         return y;
     }
 
-    /// "weight", (out, in, side, side) or transposed (in, out, side, side), and "bias".
+    /// Binds "weight", (out, in, side, side) or transposed (in, out, side, side), and "bias".
     template <tensor_visitor V>
     void bind(const V& names) {
         const auto [first, second] = m_shape.transposed ? std::pair(m_shape.in, m_shape.out) : std::pair(m_shape.out, m_shape.in);
@@ -15499,34 +15664,36 @@ public:
         names.vector("bias", m_bias, m_shape.out);
     }
 
-    /// Repacks what was bound, once the binder has filled it in.
+    /// Repacks the bound weights, once the binder has filled them in.
     void pack() { m_weights = kernels::conv_weights(m_shape, m_as_stored.data, m_bias); }
 
 private:
     kernels::conv_shape m_shape;
-    rows<const float> m_as_stored; // from bind() to pack()
-    const float* m_bias = nullptr; // the same
+    rows<const float> m_as_stored; // valid from bind() to pack()
+    const float* m_bias = nullptr; // likewise
     kernels::conv_weights m_weights;
 };
 
-/// x + conv1(relu(conv3(relu(conv3(x))))).
+/// Residual block: x + conv1(relu(conv3(relu(conv3(x))))).
 struct residual_block {
-    conv_layer first, second, third; ///< kernels of 3 x 3, 3 x 3 and 1 x 1
+    conv_layer first;  ///< 3 x 3
+    conv_layer second; ///< 3 x 3
+    conv_layer third;  ///< 1 x 1
 
-    /// Of so many channels, in and out.
+    /// Block with `channels` input and output channels.
     explicit residual_block(std::size_t channels)
         : first({.in = channels, .out = channels, .side = 3}), second({.in = channels, .out = channels, .side = 3}),
           third({.in = channels, .out = channels, .side = 1}) {}
 
-    /// x (H, W, channels) -> the same shape, in scratch memory.
+    /// x (H, W, channels) -> same shape, in scratch memory.
     [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<const float> x, context& ctx) const {
         using kernels::activation;
         const auto y = third(second(first(x, activation::relu, ctx), activation::relu, ctx), activation::none, ctx);
-        for (std::size_t i = 0; i < y.size(); ++i) y.data[i] += x.data[i]; // the borders too: zeros
+        for (std::size_t i = 0; i < y.size(); ++i) y.data[i] += x.data[i]; // includes the borders, which are zero
         return y;
     }
 
-    /// f(layer, name) for each of its convolutions, whose names begin with `name`.
+    /// Calls f(layer, name) for each convolution; names are prefixed with `name`.
     template <class F>
     void each(const std::string& name, F&& f) {
         f(first, name + ".net.0");
@@ -15537,22 +15704,22 @@ struct residual_block {
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// The network behind <seg...> tokens: sixteen codes of a mask to its pixels, and pixels to codes.
+// Mask VQ-VAE behind the <seg...> tokens: decodes sixteen codes to a mask and encodes a mask to codes.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Its sizes. They are part of what a <seg...> token means, and the same in every file.
+/// Sizes of the network. They define the meaning of <seg...> tokens and are the same in every file.
 struct mask_vqvae_sizes {
-    static constexpr std::size_t codes = 128;                                 ///< entries of the codebook
-    static constexpr std::size_t width = 512;                                 ///< numbers of an entry
-    static constexpr std::size_t side = 4;                                    ///< codes lie in four rows of four
-    static constexpr std::size_t pixels = 64;                                 ///< rows and columns of a mask
-    static constexpr std::size_t hidden = 128;                                ///< channels between codes and pixels
+    static constexpr std::size_t codes = 128;                                 ///< codebook entries
+    static constexpr std::size_t width = 512;                                 ///< elements per entry
+    static constexpr std::size_t side = 4;                                    ///< codes form a 4 x 4 grid
+    static constexpr std::size_t pixels = 64;                                 ///< masks are 64 x 64 pixels
+    static constexpr std::size_t hidden = 128;                                ///< hidden channels
     static constexpr std::array<std::size_t, 4> channels = {16, 32, 64, 128}; ///< at 32, 16, 8 and 4 rows
 };
 
-/// The file of the mask network in a checkpoint's folder: vae-oid.npz as big_vision publishes it, mask_vqvae.npz or
-/// mask_vqvae.safetensors, the first of these that is there.
+/// Finds the mask network in a checkpoint's folder: the first of vae-oid.npz (big_vision's file), mask_vqvae.npz and mask_vqvae.safetensors
+/// that exists.
 [[nodiscard]] inline std::optional<std::filesystem::path> find_mask_vqvae(const std::filesystem::path& folder) {
     for (const char* name : {"vae-oid.npz", "mask_vqvae.npz", "mask_vqvae.safetensors"}) {
         std::error_code unreadable;
@@ -15563,18 +15730,18 @@ struct mask_vqvae_sizes {
 
 inline namespace PALI_SIMD {
 
-/// Codes to pixels. Names are those of a PyTorch Sequential, whose odd places are ReLUs.
+/// Decoder: codes to pixels. Layer names are indices of a PyTorch Sequential; the indices left out are ReLUs.
 struct mask_decoder : mask_vqvae_sizes {
     /// (4, 4, 512) -> (4, 4, 128).
     conv_layer from_codes{{.in = width, .out = hidden, .side = 1}};
-    std::array<residual_block, 2> blocks{residual_block(hidden), residual_block(hidden)}; ///< (4, 4, 128) -> the same
-    /// (4, 4, 128) -> (64, 64, 16): each doubles the side.
+    std::array<residual_block, 2> blocks{residual_block(hidden), residual_block(hidden)}; ///< (4, 4, 128) -> same shape
+    /// (4, 4, 128) -> (64, 64, 16): each transposed convolution doubles the side.
     std::array<conv_layer, 4> enlarge{enlarging(hidden, channels[3]), enlarging(channels[3], channels[2]),
                                       enlarging(channels[2], channels[1]), enlarging(channels[1], channels[0])};
     /// (64, 64, 16) -> (64, 64, 1).
     conv_layer to_pixels{{.in = channels[0], .out = 1, .side = 1}};
 
-    /// x (4, 4, 512), entries of the codebook -> (64, 64, 1), in scratch memory. `after(name, x)` is called behind each layer.
+    /// x (4, 4, 512), codebook entries -> (64, 64, 1), in scratch memory. Calls `after(name, x)` after each layer.
     template <class After>
     [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<float> x, context& ctx, After&& after) const {
         using kernels::activation;
@@ -15585,7 +15752,7 @@ struct mask_decoder : mask_vqvae_sizes {
         return x;
     }
 
-    /// f(layer, name) for each convolution.
+    /// Calls f(layer, name) for each convolution.
     template <class F>
     void each(F&& f) {
         f(from_codes, std::string("0"));
@@ -15600,16 +15767,16 @@ private:
     }
 };
 
-/// Pixels to what the codebook is searched for.
+/// Encoder: pixels to the vectors that are quantized with the codebook.
 struct mask_encoder : mask_vqvae_sizes {
     /// (64, 64, 1) -> (4, 4, 128): each halves the side.
     std::array<conv_layer, 4> reduce{reducing(1, channels[0]), reducing(channels[0], channels[1]), reducing(channels[1], channels[2]),
                                      reducing(channels[2], channels[3])};
-    std::array<residual_block, 2> blocks{residual_block(hidden), residual_block(hidden)}; ///< (4, 4, 128) -> the same
+    std::array<residual_block, 2> blocks{residual_block(hidden), residual_block(hidden)}; ///< (4, 4, 128) -> same shape
     /// (4, 4, 128) -> (4, 4, 512).
     conv_layer to_codes{{.in = hidden, .out = width, .side = 1}};
 
-    /// x (64, 64, 1), -1 to 1 -> (4, 4, 512), in scratch memory. `after` as above.
+    /// x (64, 64, 1), -1 to 1 -> (4, 4, 512), in scratch memory. Calls `after(name, x)` after each layer.
     template <class After>
     [[nodiscard]] kernels::feature_map<float> operator()(kernels::feature_map<float> x, context& ctx, After&& after) const {
         using kernels::activation;
@@ -15619,7 +15786,7 @@ struct mask_encoder : mask_vqvae_sizes {
         return x;
     }
 
-    /// f(layer, name) for each convolution.
+    /// Calls f(layer, name) for each convolution.
     template <class F>
     void each(F&& f) {
         for (std::size_t i = 0; i < reduce.size(); ++i) f(reduce[i], std::to_string(2 * i));
@@ -15633,22 +15800,21 @@ private:
     }
 };
 
-/// PaliGemma's mask network, big_vision's vae-oid.npz: a VQ-VAE (van den Oord et al., arXiv 1711.00937) in the form of Ning et al.,
-/// arXiv 2301.02229. Follows big_vision evaluators/proj/paligemma/transfers/segmentation.py (decoder) and
-/// pp/proj/paligemma/segmentation.py.
+/// PaliGemma's mask network, big_vision's vae-oid.npz: a VQ-VAE (van den Oord et al., arXiv 1711.00937) as used by Ning et al., arXiv
+/// 2301.02229. Follows big_vision evaluators/proj/paligemma/transfers/segmentation.py (decoder) and pp/proj/paligemma/segmentation.py.
 class mask_vqvae : mask_vqvae_sizes {
 public:
-    /// Reads a .npz or .safetensors file with the names of vae-oid.npz, in float32 or 16 bits; the encoder may be missing. Keeps nothing
-    /// of the file. Throws what its reader throws, errc::unsupported_format for another ending, and errc::checkpoint_mismatch with the
-    /// tensors that are missing, unexpected or misshapen, errc::malformed_file for numbers that are not finite.
+    /// Reads a .npz or .safetensors file with the tensor names of vae-oid.npz, in float32 or a 16-bit type; the encoder is optional. The
+    /// file is not needed afterwards. Throws whatever its reader throws; errc::unsupported_format for another extension;
+    /// errc::checkpoint_mismatch listing missing, unexpected and misshapen tensors; errc::malformed_file for values that are not finite.
     explicit mask_vqvae(const std::filesystem::path& file) {
         if (file.extension() == ".npz") load(npz_file(file).tensors(), file.string());
         else if (file.extension() == ".safetensors") load(safetensors_file(file).tensors(), file.string());
         else throw error(errc::unsupported_format, {file.string(), ": a mask network is read from a .npz or a .safetensors file"});
     }
 
-    /// The mask of sixteen codes, in four rows of four -> (64, 64), nominally -1 (outside) to 1 (inside), not clamped; above 0 counts as
-    /// inside. 82 Mflop. Throws errc::invalid_argument for a code above 127.
+    /// Decodes sixteen codes (4 x 4, row-major) -> (64, 64), nominally -1 (outside) to 1 (inside), not clamped; above 0 is inside. 82
+    /// Mflop. Throws errc::invalid_argument for a code above 127.
     [[nodiscard]] tensor<2> decode(std::span<const std::uint8_t, 16> codes_of_mask, context& ctx) const {
         const arena::frame frame(ctx.scratch);
         const auto entries = kernels::take_feature_map(ctx.scratch, side, side, width);
@@ -15664,11 +15830,11 @@ public:
         return mask;
     }
 
-    /// Whether the file holds the encoder.
+    /// Whether the file contains the encoder.
     [[nodiscard]] bool can_encode() const noexcept { return m_encoder.has_value(); }
 
-    /// The codes whose mask is nearest to `mask`, (64, 64), 0 (outside) to 1 (inside). Throws errc::invalid_argument for another shape,
-    /// and without an encoder.
+    /// Encodes `mask`, (64, 64), 0 (outside) to 1 (inside), to the nearest codes. Throws errc::invalid_argument for another shape, or if
+    /// there is no encoder.
     [[nodiscard]] std::array<std::uint8_t, 16> encode(const tensor<2>& mask, context& ctx) const {
         if (!can_encode())
             throw error(errc::invalid_argument,
@@ -15713,7 +15879,7 @@ private:
         }
     }
 
-    /// For each of the pixels of z (4, 4, 512) the entry e with the smallest |z - e|², which is |z|² - 2 z·e + |e|²; the first of equals.
+    /// For each position of z (4, 4, 512), the codebook entry e with the smallest |z - e|² = |z|² - 2 z·e + |e|²; the first one on ties.
     [[nodiscard]] std::array<std::uint8_t, 16> nearest(kernels::feature_map<const float> z, context& ctx) const {
         matrix_view products = ctx.take(side * side, codes);
         const rows<const float> book(m_codebook.data(), codes, width);
@@ -15732,24 +15898,23 @@ private:
         return best;
     }
 
-    std::string m_source; // for messages
+    std::string m_source; // for error messages
     mask_decoder m_decoder;
     std::optional<mask_encoder> m_encoder;
     aligned_vector<float> m_codebook;     // (128, 512)
-    std::array<float, codes> m_squares{}; // of the entries: |e|²
+    std::array<float, codes> m_squares{}; // |e|² of each entry
 };
 
 } // namespace PALI_SIMD
 
 }} // namespace pali::PALI_ABI
 
-// How sure a model was of an object: what it thought of the tokens that say it.
+// Confidence of an object, from the probabilities of its tokens.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Which bytes of `tokenizer::decode(tokens)` each token gives: one range a token, in order, side by side. A byte piece has its one byte,
-/// or the U+FFFD that stands for it; control pieces, the end-of-sequence token among them, have none. Made once an answer, for all of its
-/// objects.
+/// Byte range of each token in `tokenizer::decode(tokens)`: one per token, consecutive. A byte piece has its one byte, or the U+FFFD that
+/// replaces it; control pieces, including end of sequence, have an empty range. Compute once per answer, for all of its objects.
 [[nodiscard]] inline std::vector<text_range> token_ranges(const tokenizer& text, std::span<const token> tokens) {
     std::vector<text_range> ranges;
     ranges.reserve(tokens.size());
@@ -15758,7 +15923,7 @@ namespace pali { inline namespace PALI_ABI {
         ranges.push_back({at, at + bytes});
         at += bytes;
     };
-    std::string said, run; // a piece as it reads; the bytes of neighbouring byte pieces
+    std::string said, run; // text of a piece; bytes of consecutive byte pieces
     for (std::size_t i = 0; i < tokens.size();) {
         run.clear();
         for (; i < tokens.size() && text.kind(tokens[i]) == piece_kind::byte; ++i) run += static_cast<char>(text.byte(tokens[i]));
@@ -15779,13 +15944,11 @@ namespace pali { inline namespace PALI_ABI {
     return ranges;
 }
 
-/// 0 to 1: the exponential of the mean log-probability of the tokens of the four coordinates and the label - the geometric mean of their
-/// probabilities, so that long labels do not count against an object. Codes of the mask are left out: many sequences of them mean the same
-/// mask.
+/// Confidence, 0 to 1: the geometric mean of the probabilities of the tokens of the four coordinates and the label, so that long labels are
+/// not penalized. Mask codes are excluded, because many code sequences mean the same mask.
 ///
-/// `ranges` are token_ranges() of the answer that `object` was read from and `logprobs` the logarithms of its tokens' probabilities. A
-/// token counts when any of its bytes does. 0 when no token does. Throws `invalid_argument` when there is not one log-probability for each
-/// range.
+/// `ranges` are the token_ranges() of the answer that `object` was parsed from; `logprobs` are the log-probabilities of its tokens. A token
+/// counts if any of its bytes does. Returns 0 if no token counts. Throws `invalid_argument` unless there is one log-probability per range.
 [[nodiscard]] inline float score_of(const spoken_object& object, std::span<const text_range> ranges, std::span<const float> logprobs) {
     if (ranges.size() != logprobs.size())
         throw error(errc::invalid_argument,
@@ -15804,23 +15967,23 @@ namespace pali { inline namespace PALI_ABI {
         }
     }
     const double mean = std::exp(sum / static_cast<double>(std::max<std::size_t>(count, 1)));
-    return count > 0 && mean > 0 ? static_cast<float>(std::min(mean, 1.0)) : 0.f; // not a number: 0
+    return count > 0 && mean > 0 ? static_cast<float>(std::min(mean, 1.0)) : 0.f; // NaN: 0
 }
 
 }} // namespace pali::PALI_ABI
 
-// Resizing as Pillow does it for 8-bit images, equal to the bit, for any size up and down.
+// Image resizing for 8-bit RGB, bit-exact with Pillow, for any scale factor.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// How pixels are weighted. The numbers are Pillow's, and so those of `resample` in preprocessor_config.json.
+/// Resampling filter. The values are Pillow's, and therefore those of `resample` in preprocessor_config.json.
 enum class filter : int { nearest = 0, lanczos = 1, bilinear = 2, bicubic = 3, box = 4, hamming = 5 };
 
 namespace image_detail {
 
 inline constexpr double pi = 3.14159265358979323846;
 
-// The kernels of Pillow's Resample.c; stored() stands where a fused multiply-add might round otherwise.
+// Filter kernels of Pillow's Resample.c. stored() prevents contraction to a fused multiply-add, which would round differently.
 inline double box_weight(double x) noexcept { return x > -0.5 && x <= 0.5 ? 1.0 : 0.0; }
 
 inline double bilinear_weight(double x) noexcept {
@@ -15833,7 +15996,7 @@ inline double hamming_weight(double x) noexcept {
     if (x == 0.0) return 1.0;
     if (x >= 1.0) return 0.0;
     x = kernels::stored(x * pi);
-    // The two constants are float in Pillow.
+    // Pillow has these two constants as float.
     return std::sin(x) / x * (static_cast<double>(0.54f) + kernels::stored(static_cast<double>(0.46f) * std::cos(x)));
 }
 
@@ -15871,7 +16034,7 @@ inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? 
                                          " is none of 0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box), 5 (hamming)"});
 }
 
-// Source positions are stepped, not multiplied: the rounding of the sum is Pillow's (ImagingScaleAffine in Geometry.c).
+// Source positions are accumulated, not multiplied, to reproduce Pillow's rounding (ImagingScaleAffine in Geometry.c).
 [[nodiscard]] inline std::vector<std::size_t> nearest_positions(std::size_t in, std::size_t out) {
     const double step = static_cast<double>(in) / static_cast<double>(out);
     std::vector<std::size_t> positions(out);
@@ -15897,7 +16060,7 @@ inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? 
 
 inline namespace PALI_SIMD {
 
-/// Rows [first, first + count) of the image, at another width.
+/// Resamples rows [first, first + count) of the image to another width.
 [[nodiscard]] inline image resize_width(const image& from, std::size_t width, filter kind, std::size_t first, std::size_t count) {
     const kernels::rgb_weights weights(weights_of(kind, from.width, width));
     image made(width, count);
@@ -15909,7 +16072,7 @@ inline namespace PALI_SIMD {
     return made;
 }
 
-/// The image at the height that `weights` are for; its first row is row `first` of what they were made for.
+/// Resamples the image to the height that `weights` were made for. Row 0 of `from` is row `first` of the source that the weights index.
 [[nodiscard]] inline image resize_height(const image& from, const kernels::resample_weights& weights, std::size_t first) {
     image made(from.width, weights.spans.size());
     for (std::size_t y = 0; y < made.height; ++y)
@@ -15925,8 +16088,8 @@ inline namespace PALI_SIMD {
 
 inline namespace PALI_SIMD {
 
-/// `from` at width x height pixels; the aspect ratio is the caller's affair. Equal to `Image.resize((width, height), filter)` of Pillow 13.
-/// Throws `invalid_argument` when either image has no pixels, a side is over 2^24, or the filter is unknown.
+/// Resizes `from` to width x height pixels without keeping the aspect ratio. Bit-exact with `Image.resize((width, height), filter)` of
+/// Pillow 13. Throws `invalid_argument` if either image has no pixels, a side exceeds 2^24, or the filter is unknown.
 [[nodiscard]] inline image resize(const image& from, std::size_t width, std::size_t height, filter kind = filter::bicubic) {
     constexpr std::size_t most = std::size_t{1} << 24;
     if (width == 0 || height == 0 || width > most || height > most || from.width == 0 || from.height == 0 || from.width > most ||
@@ -15939,11 +16102,11 @@ inline namespace PALI_SIMD {
     const auto weights = image_detail::weights_of(kind, from.height, height);
     if (width == from.width) return image_detail::resize_height(from, weights, 0);
 
-    // Two passes, with bytes between them: their order is part of the result. Pillow 13 begins with the height where it shrinks by more
-    // than twice what the width does; earlier releases always begin with the width, and then differ by a level here and there.
+    // Two passes with an 8-bit intermediate, so their order affects the result. Pillow 13 resizes the height first if it shrinks by more
+    // than twice as many pixels as the width; earlier releases always resize the width first and may differ by one level.
     const bool height_first = height < from.height && (width >= from.width || from.height - height > 2 * (from.width - width));
     if (height_first) return image_detail::resize_width(image_detail::resize_height(from, weights, 0), width, kind, 0, height);
-    const std::size_t first = weights.spans.front().first; // rows that no output needs are left out
+    const std::size_t first = weights.spans.front().first; // skips rows that no output row needs
     const std::size_t last = weights.spans.back().first + weights.spans.back().count;
     return image_detail::resize_height(image_detail::resize_width(from, width, kind, first, last - first), weights, first);
 }
@@ -15952,22 +16115,23 @@ inline namespace PALI_SIMD {
 
 }} // namespace pali::PALI_ABI
 
-// A mask as the mask decoder gives it, 64 x 64 whatever the box, at its place in the image.
+// Places a decoded 64 x 64 mask in the image.
 
 namespace pali { inline namespace PALI_ABI {
 
 namespace object_detail {
 
-/// Pixels [x0, x1) x [y0, y1) that a mask is stretched over; they may lie outside of the image.
+/// Target rectangle [x0, x1) x [y0, y1) of a mask; may extend beyond the image.
 struct pixel_corners {
     double x0 = 0, y0 = 0, x1 = 0, y1 = 0; // whole numbers
 };
 
 [[nodiscard]] inline double whole_pixel(double at, mask_style style) noexcept {
-    return style == mask_style::hard ? std::trunc(at) : std::nearbyint(at); // the default rounding is half to even, as Python's round()
+    return style == mask_style::hard ? std::trunc(at)
+                                     : std::nearbyint(at); // the default rounding mode is half to even, like Python's round()
 }
 
-/// The part of one axis that is to be seen: outputs [first, first + count) of `size`, which begin at pixel `at` of the image.
+/// Visible part of one axis: output pixels [first, first + count) of `size`, at image position `at`.
 struct axis_part {
     std::size_t size = 0, first = 0, count = 0, at = 0;
 };
@@ -15979,7 +16143,7 @@ struct axis_part {
             static_cast<std::size_t>(low)};
 }
 
-/// Sums of Pillow for floats (mode F): double products and sums, stored as floats.
+/// Pillow's arithmetic for float images (mode F): products and sums in double, stored as float.
 struct float_pixels {
     using value = float;
     static float sum(const float* from, std::size_t step, const double* weights, std::size_t count) noexcept {
@@ -15989,7 +16153,7 @@ struct float_pixels {
     }
 };
 
-/// Sums of Pillow for bytes (mode L): fixed point, clipped.
+/// Pillow's arithmetic for byte images (mode L): fixed point, clipped.
 struct byte_pixels {
     using value = std::uint8_t;
     static std::uint8_t sum(const std::uint8_t* from, std::size_t step, const std::int32_t* weights, std::size_t count) noexcept {
@@ -15999,7 +16163,7 @@ struct byte_pixels {
     }
 };
 
-/// (height, width) values to (height, spans of `weights`).
+/// Resamples rows: (height, width) -> (height, number of spans of `weights`).
 template <class Pixels, class Weights, class Value = typename Pixels::value>
 [[nodiscard]] std::vector<Value> resample_x(const std::vector<Value>& from, std::size_t width, const Weights& weights) {
     std::vector<Value> made;
@@ -16011,7 +16175,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     return made;
 }
 
-/// (height, width) values to (spans of `weights`, width).
+/// Resamples columns: (height, width) -> (number of spans of `weights`, width).
 template <class Pixels, class Weights, class Value = typename Pixels::value>
 [[nodiscard]] std::vector<Value> resample_y(const std::vector<Value>& from, std::size_t width, const Weights& weights) {
     std::vector<Value> made;
@@ -16023,7 +16187,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     return made;
 }
 
-/// Both passes, in the order that Pillow 13 takes for this size; see resize().
+/// Both passes, in Pillow 13's order for this size; see resize().
 template <class Pixels, class Weights, class Value = typename Pixels::value>
 [[nodiscard]] std::vector<Value> resample(const std::vector<Value>& from, std::size_t width, const axis_part& x, const axis_part& y,
                                           const Weights& along_x, const Weights& along_y) {
@@ -16052,14 +16216,14 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     std::vector<std::uint8_t> from(values.size());
     std::transform(values.data(), values.data() + values.size(), from.begin(), [](float v) {
         const float share = v * 0.5f + 0.5f;
-        return static_cast<std::uint8_t>((share > 0 ? std::min(share, 1.f) : 0.f) * 255.f); // not a number: 0
+        return static_cast<std::uint8_t>((share > 0 ? std::min(share, 1.f) : 0.f) * 255.f); // NaN: 0
     });
     return resample<byte_pixels>(from, values.shape(1), x, y, weights(values.shape(1), x), weights(values.shape(0), y));
 }
 
 [[nodiscard]] inline mask place_at(const tensor<2>& values, const pixel_corners& at, std::size_t width, std::size_t height,
                                    mask_style style) {
-    constexpr double longest = 1 << 24; // a side over which a mask is stretched: as long as Pillow's images may be here
+    constexpr double longest = 1 << 24; // maximum side of a stretched mask, the same limit as in resize()
     if (values.size() == 0) throw error(errc::invalid_argument, "place_mask: the mask has no values; the mask decoder gives (64, 64)");
     if (!(at.x1 - at.x0 <= longest && at.y1 - at.y0 <= longest))
         throw error(errc::invalid_argument,
@@ -16076,31 +16240,31 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
 } // namespace object_detail
 
 /**
- * A mask of the image from a decoded one.
+ * Scales a decoded mask to its box and places it in a mask of the image's size.
  *
- * @param values  (64, 64), nominally -1 to 1, above 0 inside: what the mask decoder gives. Other sizes are stretched just as well.
- * @param loc     y0, x0, y1, x1 as said, 0 to 1023; where no whole pixel is left of the box, nothing is inside
- * @param width,height  of the image, pixels
- * @param style   hard equals big_vision's evaluator to the bit, with its `loc_divisor` 1023 too; soft equals the Hugging Face Space's, with
- * 1024
- * @param loc_divisor   what coordinates are divided by, see box_of()
+ * @param values  (64, 64), nominally -1 to 1, above 0 is inside: the output of the mask decoder. Other sizes work too.
+ * @param loc     y0, x0, y1, x1 as generated, 0 to 1023; if the box contains no whole pixel, the mask is empty
+ * @param width,height  of the image, in pixels
+ * @param style   hard is bit-exact with big_vision's evaluator if `loc_divisor` is 1023 as there; soft is bit-exact with the Hugging Face
+ *                Space, with 1024
+ * @param loc_divisor   divisor of the coordinates, see box_of()
  *
- * Throws `invalid_argument` for a mask without values and a divisor other than 1024 and 1023.
+ * Throws `invalid_argument` if `values` is empty or the divisor is neither 1024 nor 1023.
  * @see big_vision evaluators/proj/paligemma/transfers/segmentation.py; huggingface.co/spaces/big-vision/paligemma paligemma_parse.py;
  *      Pillow 13 Resample.c
  */
 [[nodiscard]] inline mask place_mask(const tensor<2>& values, const std::array<std::uint16_t, 4>& loc, std::size_t width,
                                      std::size_t height, mask_style style = mask_style::hard, int loc_divisor = 1024) {
     object_detail::check_divisor("place_mask", loc_divisor);
-    const auto pixel = [&](std::uint16_t at, std::size_t side) { // divided first: what is cut depends on the rounding
+    const auto pixel = [&](std::uint16_t at, std::size_t side) { // divides first: the rounding decides what is truncated
         return object_detail::whole_pixel(static_cast<double>(at) / loc_divisor * static_cast<double>(side), style);
     };
     return object_detail::place_at(values, {pixel(loc[1], width), pixel(loc[0], height), pixel(loc[3], width), pixel(loc[2], height)},
                                    width, height, style);
 }
 
-/// The same at a box in pixels, which may reach out of the image: what lies outside is left out. Throws `invalid_argument` for a mask
-/// without values, and a box over 2^24 pixels a side or of numbers that are not finite.
+/// Places a mask at a box in pixels, clipped to the image. Throws `invalid_argument` if `values` is empty, or if the box is over 2^24
+/// pixels a side or not finite.
 [[nodiscard]] inline mask place_mask(const tensor<2>& values, const box& where, std::size_t width, std::size_t height,
                                      mask_style style = mask_style::hard) {
     const auto pixel = [&](float at) { return object_detail::whole_pixel(static_cast<double>(at), style); };
@@ -16109,12 +16273,12 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
 
 }} // namespace pali::PALI_ABI
 
-// Answers of detect and segment as objects: boxes in pixels, scores, masks.
+// Converts answers of detect and segment to objects: boxes in pixels, scores, masks.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The options that an answer to `things` is decoded with: those of `options`, limited to the grammar where that is wanted.
-/// Throws what object_constraint throws then.
+/// The generation options for an answer to `things`: those of `options`, restricted to the grammar if `constrained` is set; then it throws
+/// what object_constraint throws.
 [[nodiscard]] inline generate_options decoding_of(const find_options& options, pointing kind, std::string_view things,
                                                   const tokenizer& text) {
     generate_options chosen = options.generate;
@@ -16124,9 +16288,9 @@ namespace pali { inline namespace PALI_ABI {
 
 inline namespace PALI_SIMD {
 
-/// Reads an answer about an image of width x height pixels. Masks are decoded by `decoder`; without one, objects have none. Never throws
-/// for what the answer says, and errc::invalid_argument for options that find_options::validate() refuses, or tokens without as many
-/// log-probabilities. Each mask costs a pass through the decoder.
+/// Parses an answer about an image of width x height pixels. `decoder` decodes the masks, one decoder pass per mask; if it is null, objects
+/// have no masks. The text of the answer never causes an error. Throws errc::invalid_argument for invalid options and if the numbers of
+/// tokens and log-probabilities differ.
 [[nodiscard]] inline findings read_findings(generation said, const tokenizer& text, std::size_t width, std::size_t height,
                                             const mask_vqvae* decoder, const find_options& options, context& ctx) {
     findings found;
@@ -16136,7 +16300,7 @@ inline namespace PALI_SIMD {
         found.objects.push_back({.label = one.label,
                                  .score = score_of(one, ranges, said.logprobs),
                                  .box = box_of(one.loc, width, height, options.loc_divisor)});
-    if (options.merge) { // before masks: what is dropped needs none
+    if (options.merge) { // before decoding masks: dropped objects need none
         const std::vector<std::size_t> kept = distinct(found.objects, *options.merge);
         for (std::size_t i = 0; i < kept.size(); ++i) {
             if (kept[i] == i) continue;
@@ -16160,28 +16324,28 @@ inline namespace PALI_SIMD {
 
 }} // namespace pali::PALI_ABI
 
-// From an image to what the vision tower takes: resized, rescaled, normalised, channel by channel.
+// Image preprocessing for the vision tower: resize, rescale, normalize, convert to planar (CHW) floats.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What preprocessor_config.json says. The defaults are PaliGemma's: 224 pixels, bicubic, [-1, 1].
+/// Contents of preprocessor_config.json. The defaults are PaliGemma's: 224 x 224 pixels, bicubic, output in [-1, 1].
 struct preprocessing {
-    std::size_t width = 224;                      ///< pixels
-    std::size_t height = 224;                     ///< pixels
-    filter resample = filter::bicubic;            ///< of resizing
-    bool do_resize = true;                        ///< else the image has to be of that size
-    bool do_rescale = true;                       ///< by rescale_factor
-    bool do_normalize = true;                     ///< by mean and std
-    double rescale_factor = 1.0 / 255.0;          ///< times each byte
-    std::array<double, 3> mean = {0.5, 0.5, 0.5}; ///< red, green, blue, of rescaled values
-    std::array<double, 3> std = {0.5, 0.5, 0.5};  ///< the same; not 0
+    std::size_t width = 224;                      ///< target width in pixels
+    std::size_t height = 224;                     ///< target height in pixels
+    filter resample = filter::bicubic;            ///< resize filter
+    bool do_resize = true;                        ///< if false, the image must already have the target size
+    bool do_rescale = true;                       ///< multiply by rescale_factor
+    bool do_normalize = true;                     ///< subtract mean, divide by std
+    double rescale_factor = 1.0 / 255.0;          ///< factor for each byte
+    std::array<double, 3> mean = {0.5, 0.5, 0.5}; ///< red, green, blue; in rescaled units
+    std::array<double, 3> std = {0.5, 0.5, 0.5};  ///< red, green, blue; in rescaled units; not 0
 };
 
 inline namespace PALI_SIMD {
 
-/// Writes (3, height, width) floats: (x * rescale_factor - mean) / std of the resized image. The rounding is that of transformers'
-/// processor: the product in double and rounded to float, the rest in float. Throws `invalid_argument` when do_resize is off and the
-/// image is not width x height, when a std is zero, and as resize does.
+/// Writes (3, height, width) f32: (x * rescale_factor - mean) / std of the resized image. Rounds as the transformers processor does: the
+/// product is computed in double and rounded to float, the rest is float arithmetic. Throws `invalid_argument` if do_resize is off and the
+/// image is not width x height, if a std is zero or a mean or std is not finite, and whenever resize() does.
 inline void preprocess(const image& from, const preprocessing& how, float* pixel_values) {
     image resized;
     if (how.do_resize) resized = resize(from, how.width, how.height, how.resample);
@@ -16189,7 +16353,7 @@ inline void preprocess(const image& from, const preprocessing& how, float* pixel
     if (use.width != how.width || use.height != how.height || use.pixels.size() != use.width * use.height * 3)
         throw error(errc::invalid_argument, {"preprocess: the image is ", use.width, " x ", use.height, ", the model takes ", how.width,
                                              " x ", how.height, ", and do_resize is off"});
-    // A byte has 256 values: each is worked out once.
+    // Lookup table: a byte has only 256 values.
     std::array<std::array<float, 256>, 3> table;
     for (std::size_t c = 0; c < 3; ++c) {
         const auto mean = static_cast<float>(how.mean[c]), std = static_cast<float>(how.std[c]);
@@ -16207,7 +16371,7 @@ inline void preprocess(const image& from, const preprocessing& how, float* pixel
         for (std::size_t c = 0; c < 3; ++c) pixel_values[c * plane + i] = table[c][use.pixels[3 * i + c]];
 }
 
-/// The same as a tensor of its own, (3, height, width).
+/// Returns the pixel values as a new tensor (3, height, width).
 [[nodiscard]] inline tensor<3> preprocess(const image& from, const preprocessing& how = {}) {
     tensor<3> made(std::array<std::size_t, 3>{3, how.height, how.width});
     preprocess(from, how, made.data());
@@ -16218,11 +16382,11 @@ inline void preprocess(const image& from, const preprocessing& how, float* pixel
 
 }} // namespace pali::PALI_ABI
 
-// The image's way into the model, as preprocessor_config.json describes it.
+// Converts the preprocessor configuration of a checkpoint to the options of preprocess().
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What the checkpoint's files say of images, in the form that preprocess() takes.
+/// The options of preprocess() that `read` describes.
 [[nodiscard]] inline preprocessing preprocessing_of(const image_config& read) {
     preprocessing out{.width = read.width,
                       .height = read.height,
@@ -16238,13 +16402,13 @@ namespace pali { inline namespace PALI_ABI {
 
 }} // namespace pali::PALI_ABI
 
-// What the model thinks of a text that is given: log-probabilities, hidden states, logits.
+// Evaluates a given text: log-probabilities, hidden states, logits.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 namespace model_detail {
 
-/// The whole sequence through the decoder in one pass; x (T, hidden) in scratch memory, not normalised.
+/// Runs the whole sequence through the decoder in one pass; x (T, hidden) in scratch memory, before the final norm.
 template <class Network>
 [[nodiscard]] matrix_view forward(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                                   std::span<const token> suffix, kv_caches& caches, context& ctx) {
@@ -16257,7 +16421,7 @@ template <class Network>
 
 } // namespace model_detail
 
-/// Hidden states after the last norm, (T, hidden), of a prompt and a causal suffix. Throws what lay_out() and embed() throw.
+/// Hidden states after the final norm, (T, hidden), of a prompt and a causal suffix. Throws what lay_out() and embed() throw.
 template <class Network>
 [[nodiscard]] matrix hidden_states(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                                    std::string_view suffix, kv_caches& caches, context& ctx) {
@@ -16266,7 +16430,7 @@ template <class Network>
     return copy_of(net.decoder.normalise(x, ctx));
 }
 
-/// Logits, (T, vocabulary), of a prompt and a causal suffix. Throws the same.
+/// Logits, (T, vocabulary), of a prompt and a causal suffix. Throws what lay_out(), embed() and network::logits() throw.
 template <class Network>
 [[nodiscard]] matrix logits(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                             std::string_view suffix, kv_caches& caches, context& ctx) {
@@ -16275,8 +16439,8 @@ template <class Network>
     return copy_of(net.logits(net.decoder.normalise(x, ctx), ctx));
 }
 
-/// Log-probabilities of an answer and its end, given images and prompt: one pass, and the head over the answer's rows only.
-/// Throws the same.
+/// Log-probabilities of an answer and its end-of-sequence token, given images and prompt. Costs one decoder pass; the head runs only over
+/// the rows of the answer. Throws what lay_out(), embed() and network::logits() throw.
 template <class Network>
 [[nodiscard]] score_result score(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                                  std::string_view answer, kv_caches& caches, context& ctx) {
@@ -16285,7 +16449,7 @@ template <class Network>
     result.tokens = encode_answer(text, answer);
     const std::size_t count = result.tokens.size();
     auto x = model_detail::forward(net, text, images, prompt, std::span(result.tokens).first(count - 1), caches, ctx);
-    constexpr std::size_t rows_at_once = 8; // 8 MB of logits of a released model
+    constexpr std::size_t rows_at_once = 8; // 8 MB of logits for a released model
     for (std::size_t first = 0; first < count; first += rows_at_once) {
         const arena::frame inner(ctx.scratch);
         const std::size_t n = std::min(rows_at_once, count - first);
@@ -16301,7 +16465,7 @@ template <class Network>
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// The bodies of model: what a call does, with the networks at work.
+// Bodies of model.hpp: how a call uses the networks.
 
 #ifdef PALI_COMPILED
 #endif
@@ -16309,7 +16473,7 @@ template <class Network>
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_MODEL {
 
 #ifdef PALI_COMPILED
-/// This source has the bodies of every type.
+/// A source that includes this file has the bodies of every type.
 template <class Config, class Weights>
     requires(model_config<Config> && !std::same_as<Config, dynamic>)
 struct model_bodies<Config, Weights> {
@@ -16317,7 +16481,7 @@ struct model_bodies<Config, Weights> {
 };
 #endif
 
-/// What a model is made of. Its members do one call's work, under the lock that the caller holds.
+/// The parts of a model. Member functions do the work of one call and require that the caller holds the lock.
 template <model_config Config, weight_storage Weights>
 struct model<Config, Weights>::state {
     state(const std::filesystem::path& from, const load_options& options)
@@ -16339,17 +16503,18 @@ struct model<Config, Weights>::state {
     preprocessing image_input;
     std::vector<token> eos;
     std::filesystem::path mask_file;
-    std::optional<mask_vqvae> masks; // read when it is first asked for
+    std::optional<mask_vqvae> masks; // loaded on first use
     kv_caches caches;
     std::mutex busy;
-    std::atomic<std::thread::id> caller{}; // the thread whose call is running
+    std::atomic<std::thread::id> caller{}; // thread of the running call
     double load_s = 0;
 
-    /// A call: waits until those of other threads have ended. Throws errc::invalid_argument for one that a callback of a running call
-    /// makes, which would wait for itself.
+    /// Lock of a call: waits for calls of other threads. Throws errc::invalid_argument if a callback of the running call calls the model,
+    /// which would deadlock, and errc::forked_process in a child process.
     class call {
     public:
         explicit call(state& s) : m_state(s) {
+            s.ctx.threads.require_own_process();
             if (s.caller.load(std::memory_order_relaxed) == std::this_thread::get_id())
                 throw error(errc::invalid_argument,
                             "a model was called from a callback of its own call: ask when the call has returned, or use another model");
@@ -16367,16 +16532,16 @@ struct model<Config, Weights>::state {
         state& m_state;
     };
 
-    /// Of a call that encodes `images` and answers `requests`, with up to `tokens` steps of decoding.
+    /// Progress of a call that encodes `images`, answers `requests` and makes up to `tokens` decode steps.
     [[nodiscard]] call_progress progress_of(const progress_callback& callback, std::size_t images, std::size_t requests,
                                             std::size_t tokens) const {
         return {callback, images * net.vision.layers.size() + requests * net.decoder.layers.size() + tokens};
     }
 
-    /// Throws errc::invalid_prompt for a prompt that is too long, before images are looked at.
+    /// Throws errc::invalid_prompt for a prompt that is too long, before images are encoded.
     void require_room(std::size_t images, std::string_view prompt) const { (void)lay_out(net, text, images * net.image_tokens(), prompt); }
 
-    /// Nothing when the callback stopped it.
+    /// Encodes an image. Returns nothing if the callback cancels.
     [[nodiscard]] std::optional<image_features> see(const image& image, call_progress& progress) {
         if (!image_input.do_resize && (image.width != image_input.width || image.height != image_input.height))
             throw error(errc::unsupported_config, {read.image.file.string(), ": do_resize is off, and an image has ", image.width, " x ",
@@ -16405,7 +16570,7 @@ struct model<Config, Weights>::state {
         for (const request& one : requests) one.options.validate();
         const auto beams = [](const request& one) { return one.options.num_beams > 1; };
         if (std::none_of(requests.begin(), requests.end(), beams)) return pali::generate(net, text, eos, requests, caches, ctx, progress);
-        std::vector<generation> results; // a beam search is a batch already: one request ctx a time
+        std::vector<generation> results; // a beam search is a batch by itself: one request at a time
         for (std::size_t i = 0; i < requests.size(); ++i) {
             const request& one = requests[i];
             std::size_t image_tokens = 0;
@@ -16423,7 +16588,7 @@ struct model<Config, Weights>::state {
         for (const image_features& image : seen) requests.push_back({.images = std::span(&image, 1), .prompt = prompt, .options = options});
         return answer_all(requests, progress);
     }
-    /// An answer that was stopped before there was a token of it.
+    /// A cancelled answer without tokens.
     [[nodiscard]] generation cancelled(std::string_view prompt, std::size_t image_tokens, double seconds) const {
         const prompt_layout layout = layout_prompt(text, prompt, image_tokens);
         generation result;
@@ -16460,7 +16625,7 @@ struct model<Config, Weights>::state {
 
 template <model_config Config, weight_storage Weights>
 model<Config, Weights>::model(const std::filesystem::path& folder, const load_options& options) {
-    (void)kernels::active().usable(); // reports a PALI_ARCH that cannot be, before a kernel is called
+    (void)kernels::active().usable(); // reports an unsupported PALI_ARCH before a kernel is called
     m_state = std::make_unique<state>(find_checkpoint(folder), options);
 }
 template <model_config Config, weight_storage Weights>
@@ -16576,7 +16741,7 @@ std::vector<findings> model<Config, Weights>::find_each(std::span<const image> i
     options.validate();
     const typename state::call call(*m_state);
     stopwatch clock;
-    if (kind == pointing::masks) (void)m_state->mask_decoder(); // before the work of seeing
+    if (kind == pointing::masks) (void)m_state->mask_decoder(); // fails before the images are encoded
     m_state->require_room(1, prompt_of(kind, things));
     call_progress progress =
         m_state->progress_of(options.generate.on_progress, images.size(), images.size(), options.generate.max_new_tokens);
@@ -16613,66 +16778,67 @@ matrix model<Config, Weights>::logits(std::span<const image_features> images, st
 
 }}} // namespace pali::PALI_ABI::PALI_MODEL
 
-// pali: PaliGemma and PaliGemma 2 in C++. Everything that inference needs.
+// pali: PaliGemma and PaliGemma 2 in C++. Umbrella header with everything that inference needs.
 
-// Tensors to a safetensors file.
+// Writer for safetensors files.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Free text by name, for the head of a file.
+/// Free text by key, stored in the header of a file.
 using safetensors_metadata = std::map<std::string, std::string, std::less<>>;
 
 /**
- * A file whose tensors are known before their numbers: the header is written first, then come the numbers, in pieces, in any order of
- * tensors. So a file of any size is written in the memory of a piece.
+ * Streaming writer. The tensors are declared first and the header is written; their data follow in pieces, tensor by tensor in any order.
+ * So a file of any size can be written with the memory of one piece.
  *
- * The bytes are those that the format's own writer would write: wide types first, then by name, after a header padded to 8; so every tensor
- * is aligned to its type. The file appears at once and whole, by finish(), or not at all: a name beside it is written and renamed. What is
- * appended may thus come from the very file that is replaced.
+ * The output is byte-identical to that of the format's own writer: wide dtypes first, then by name, after a header padded to 8 bytes. So
+ * every tensor is aligned to its dtype. finish() replaces the file atomically: the data go to a temporary file next to it, which is then
+ * renamed. So the data may come from the very file that is replaced.
  */
 class safetensors_writer {
 public:
-    /// What a file will hold under a name.
+    /// Declaration of a tensor.
     struct entry {
-        dtype type = dtype::f32;        ///< of its numbers
+        dtype type = dtype::f32;        ///< element type
         std::vector<std::size_t> shape; ///< outermost first; empty for a scalar
     };
 
-    /// Writes the header. Throws errc::invalid_argument for a shape or name that the format cannot hold, errc::cannot_write when the disk
-    /// refuses.
+    /// Writes the header. Throws errc::invalid_argument for a shape or name that the format cannot represent, errc::cannot_write on I/O
+    /// errors.
     safetensors_writer(std::filesystem::path path, const std::map<std::string, entry, std::less<>>& entries,
                        const safetensors_metadata& metadata = {});
-    /// Without finish(): nothing is left.
+    /// Deletes the temporary file, unless finish() has succeeded.
     ~safetensors_writer();
     safetensors_writer(const safetensors_writer&) = delete;
     safetensors_writer& operator=(const safetensors_writer&) = delete;
 
-    /// The next bytes of a tensor, little-endian, behind those that were appended to it before. Throws errc::invalid_argument for a name
-    /// that the header does not have and for more bytes than its shape has room for, errc::cannot_write.
+    /// Appends the next little-endian bytes of a tensor. Throws errc::invalid_argument for an unknown name and for more bytes than the
+    /// shape needs, errc::cannot_write on I/O errors.
     void append(std::string_view name, std::span<const std::byte> bytes);
-    /// How many bytes of a tensor are still to be appended. Throws errc::invalid_argument for a name that the header does not have.
+    /// The number of bytes of a tensor that are still missing. Throws errc::invalid_argument for an unknown name.
     [[nodiscard]] std::uint64_t missing(std::string_view name) const;
-    /// Gives the file its name. Throws errc::invalid_argument when a tensor has not all its bytes, errc::cannot_write.
+    /// Renames the temporary file to its final name. Throws errc::invalid_argument if a tensor is incomplete, errc::cannot_write on I/O
+    /// errors.
     void finish();
 
 private:
     struct place {
-        std::uint64_t next = 0, end = 0; // in the file: where the next bytes go, and where they must end
+        std::uint64_t next = 0, end = 0; // file offsets: next byte to write, end of the tensor
     };
 
-    [[noreturn]] void refuse(std::string_view name, const error_text& why) const;
-    [[noreturn]] void fail(const error_text& why);
+    [[noreturn]] void refuse(std::string_view name, error_text&& why) const;
+    [[noreturn]] void fail(error_text&& why);
     void remove_unfinished() noexcept;
 
     std::filesystem::path m_path, m_unfinished;
     std::map<std::string, place, std::less<>> m_places;
-    std::uint64_t m_size = 0, m_at = 0; // of the whole file, and where its stream stands
+    std::uint64_t m_size = 0, m_at = 0; // size of the whole file, current offset of m_out
     std::ofstream m_out;
     bool m_finished = false;
 };
 
-/// Writes `tensors` and `metadata` to `path`, in one go; see safetensors_writer.
-/// Throws errc::invalid_argument when a tensor's bytes do not fit its shape, errc::cannot_write when the disk refuses.
+/// Writes `tensors` and `metadata` to `path`; see safetensors_writer. Throws errc::invalid_argument if a tensor's bytes do not match its
+/// shape, errc::cannot_write on I/O errors.
 void write_safetensors(const std::filesystem::path& path, const tensor_table& tensors, const safetensors_metadata& metadata = {});
 
 }} // namespace pali::PALI_ABI
@@ -16766,13 +16932,13 @@ PALI_INLINE void safetensors_writer::finish() {
     m_finished = true;
 }
 
-PALI_INLINE void safetensors_writer::refuse(std::string_view name, const error_text& why) const {
-    throw error(errc::invalid_argument, {m_path.string(), ": tensor ", in_quotes(name), " ", why});
+PALI_INLINE void safetensors_writer::refuse(std::string_view name, error_text&& why) const {
+    throw error(errc::invalid_argument, {m_path.string(), ": tensor ", in_quotes(name), " ", std::move(why).str()});
 }
 
-PALI_INLINE void safetensors_writer::fail(const error_text& why) {
-    remove_unfinished(); // here too: a constructor that throws has no destructor
-    throw error(errc::cannot_write, {m_path.string(), ": ", why});
+PALI_INLINE void safetensors_writer::fail(error_text&& why) {
+    remove_unfinished(); // also here: no destructor runs if the constructor throws
+    throw error(errc::cannot_write, {m_path.string(), ": ", std::move(why).str()});
 }
 
 PALI_INLINE void safetensors_writer::remove_unfinished() noexcept {
@@ -16785,7 +16951,7 @@ PALI_INLINE void write_safetensors(const std::filesystem::path& path, const tens
     std::map<std::string, safetensors_writer::entry, std::less<>> entries;
     for (const auto& [name, tensor] : tensors) entries.emplace(name, safetensors_writer::entry{tensor.type, tensor.shape});
     safetensors_writer out(path, entries, metadata);
-    for (const auto& [name, tensor] : tensors) // before anything is written
+    for (const auto& [name, tensor] : tensors) // all sizes are checked before data are written
         if (const std::uint64_t needed = out.missing(name); needed != tensor.bytes.size())
             throw error(errc::invalid_argument,
                         {path.string(), ": tensor ", in_quotes(name), " has ", tensor.bytes.size(), " bytes; shape ",
@@ -16796,28 +16962,31 @@ PALI_INLINE void write_safetensors(const std::filesystem::path& path, const tens
 
 }} // namespace pali::PALI_ABI
 
-// Colours that tell labels apart, for all kinds of colour vision.
+// Label colors that people with any kind of color vision can tell apart.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// sRGB.
+/// An sRGB color.
 struct colour {
-    std::uint8_t r = 0, g = 0, b = 0; ///< 0 to 255
+    std::uint8_t r = 0; ///< red, 0 to 255
+    std::uint8_t g = 0; ///< green, 0 to 255
+    std::uint8_t b = 0; ///< blue, 0 to 255
 
     friend bool operator==(const colour&, const colour&) = default;
 };
 
-inline constexpr std::size_t palette_size = 21; ///< colours before they come again
+inline constexpr std::size_t palette_size = 21; ///< number of colors before label_colour() repeats
 
-/// The colour of label `index` of an image: orange, sky blue, vermilion, bluish green, reddish purple, yellow and blue, then these darker,
-/// then lighter; the 22nd is the first again. Source: Okabe and Ito, Color Universal Design (2008), jfly.uni-koeln.de/color, without black,
-/// which would vanish on dark images.
+/// Color of the `index`-th label of an image: orange, sky blue, vermilion, bluish green, reddish purple, yellow and blue, then darker and
+/// then lighter shades of these seven; the sequence repeats after palette_size. Source: Okabe and Ito, Color Universal Design (2008),
+/// jfly.uni-koeln.de/color, without black, which would vanish on dark images.
 [[nodiscard]] inline colour label_colour(std::size_t index) noexcept {
     constexpr colour hues[] = {{230, 159, 0}, {86, 180, 233}, {213, 94, 0}, {0, 158, 115}, {204, 121, 167}, {240, 228, 66}, {0, 114, 178}};
     constexpr std::size_t count = std::size(hues);
     const colour hue = hues[index % count];
     const std::size_t round = index % palette_size / count;
-    // Part of the way to black or white: measured by tests/image/test_draw.cpp to keep all 21 apart, with red or green cones missing too.
+    // Blend factors towards black and white. tests/image/test_draw.cpp verifies that all 21 colors stay distinct, with red or green cones
+    // missing too.
     const auto shade = [&](std::uint8_t v) {
         return static_cast<std::uint8_t>(round == 0 ? v : round == 1 ? v * 9 / 20 : 255 - (255 - v) * 3 / 5);
     };
@@ -16833,13 +17002,13 @@ inline constexpr std::size_t palette_size = 21; ///< colours before they come ag
     return 0.2126 * linear(of.r) + 0.7152 * linear(of.g) + 0.0722 * linear(of.b);
 }
 
-/// Contrast ratio, 1 to 21; text wants 4.5. Source: WCAG 2.1.
+/// Contrast ratio, 1 to 21; text should have at least 4.5. Source: WCAG 2.1.
 [[nodiscard]] inline double contrast(colour a, colour b) noexcept {
     const double first = luminance(a), second = luminance(b);
     return (std::max(first, second) + 0.05) / (std::min(first, second) + 0.05);
 }
 
-/// Black or white, whichever is read more easily on `ground`; the contrast is at least 4.5.
+/// Black or white, whichever contrasts more with `ground`; the contrast is at least 4.5.
 [[nodiscard]] inline colour text_colour(colour ground) noexcept {
     constexpr colour black{}, white{255, 255, 255};
     return contrast(black, ground) >= contrast(white, ground) ? black : white;
@@ -16847,41 +17016,42 @@ inline constexpr std::size_t palette_size = 21; ///< colours before they come ag
 
 }} // namespace pali::PALI_ABI
 
-// Images of results: boxes, masks and labels drawn over an image.
+// Draws results on an image: boxes, masks and labels.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// One thing to point at.
+/// One annotation to draw.
 struct mark {
-    std::string label{};                ///< UTF-8; bytes that are not are shown as U+FFFD. Empty: only the score, or no plate
-    pali::box where{};                  ///< pixels of the image; corners in any order; what lies outside of the image is left out
-    const pali::mask* inside = nullptr; ///< of the size of the image, or empty; not owned, read during the call
-    float score = -1;                   ///< 0 to 1, shown as a percentage; below 0: not shown
+    std::string
+        label{}; ///< UTF-8; invalid bytes are drawn as U+FFFD. If empty, the plate shows the score only; without a score there is no plate
+    pali::box where{};                  ///< in image pixels, corners in any order; clipped to the image
+    const pali::mask* inside = nullptr; ///< mask of the image's size, or empty; not owned, read during the call
+    float score = -1;                   ///< 0 to 1, drawn as a percentage; negative: not drawn
 };
 
-/// How marks look. Lines and text follow the smaller side of the image, and are never too small to be seen.
+/// Style of the marks. Line width and text size scale with the shorter side of the image and have a lower bound that keeps them visible.
 struct draw_options {
-    float opacity = 0.4f;         ///< of a mask's inside, 0 to 1; a box without a mask is filled at a third of it
-    float scale = 1;              ///< of line widths and text, over 0 to 100
-    bool scores = true;           ///< show scores beside labels
-    std::filesystem::path font{}; ///< TrueType or OpenType; its letters go before the built-in Latin, Greek and Cyrillic ones. Trusted:
-                                  ///< name only fonts as safe as the program itself, for they are checked no further than their tables
+    float opacity = 0.4f;         ///< of a mask's interior, 0 to 1; a box without a mask is filled at a third of it
+    float scale = 1;              ///< factor for line widths and text size, greater than 0, at most 100
+    bool scores = true;           ///< draw the score next to the label
+    std::filesystem::path font{}; ///< TrueType or OpenType font, preferred to the built-in one (Latin, Greek, Cyrillic). Must be trusted:
+                                  ///< only its tables are validated, so name no font that you would not trust as much as the program itself
 };
 
-/// `image` with the marks on it. Marks of one label share a colour, label_colour(0) being that of the first. Small things lie over large
-/// ones and labels over all; these keep inside of the image and, where there is room, off each other. A label that is too long ends in an
-/// ellipsis; letters that no font has are shown as a frame; text is set from left to right, one letter after the other. Same input, same
-/// bytes. Throws `invalid_argument` for an image without pixels, a mask of another size or an option out of its range, `cannot_open` and
-/// `malformed_file` for the font.
+/// Returns `image` with the marks drawn on it. Marks with the same label share a color; the first label gets label_colour(0). Large marks
+/// are drawn first, labels last. Labels stay inside the image and avoid each other where there is room. A label that is too long ends in an
+/// ellipsis. Characters that no font has are drawn as a frame. Text is set from left to right, one glyph per code point. The output is
+/// deterministic. Throws `invalid_argument` if the image has no pixels, a mask differs in size or an option is out of range; `cannot_open`
+/// or `malformed_file` for the font.
 [[nodiscard]] image draw(const image& image, std::span<const mark> marks, const draw_options& options = {});
 
 }} // namespace pali::PALI_ABI
 
-// Colour on pixels: areas, frames, masks and their contours.
+// Drawing primitives: filled areas, frames, masks and mask contours.
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// Whole pixels, from (x0, y0) to before (x1, y1).
+/// Half-open pixel rectangle [x0, x1) x [y0, y1).
 struct area {
     int x0 = 0, y0 = 0, x1 = 0, y1 = 0;
 
@@ -16901,7 +17071,7 @@ struct area {
 
 [[nodiscard]] inline int level(float alpha) noexcept { return static_cast<int>(std::lround(std::clamp(alpha, 0.f, 1.f) * 255)); }
 
-/// Lays `paint` over a pixel of the image; `alpha` 0 (nothing) to 255 (all).
+/// Blends `paint` onto one pixel; `alpha` is 0 (transparent) to 255 (opaque).
 inline void blend(image& on, int x, int y, colour paint, int alpha) noexcept {
     std::uint8_t* pixel = on.at(static_cast<std::size_t>(x), static_cast<std::size_t>(y));
     const auto mix = [&](std::uint8_t below, std::uint8_t above) {
@@ -16918,7 +17088,7 @@ PALI_INLINE void fill(image& on, const area& where, colour paint, int alpha) {
         for (int x = part.x0; x < part.x1; ++x) blend(on, x, y, paint, alpha);
 }
 
-/// The pixels of `outer` that are less than `thickness` from its edge.
+/// Fills the pixels of `outer` within `thickness` of its edge.
 PALI_INLINE void frame(image& on, const area& outer, int thickness, colour paint, int alpha) {
     if (outer.width() <= 2 * thickness || outer.height() <= 2 * thickness) return fill(on, outer, paint, alpha);
     const area inner = outer.grown(-thickness);
@@ -16928,7 +17098,7 @@ PALI_INLINE void frame(image& on, const area& outer, int thickness, colour paint
     fill(on, {inner.x1, inner.y0, outer.x1, inner.y1}, paint, alpha);
 }
 
-/// The smallest area that holds all that is inside of the mask.
+/// Bounding rectangle of the pixels inside the mask.
 [[nodiscard]] PALI_INLINE area bounds_of(const mask& of) {
     area found{static_cast<int>(of.width), static_cast<int>(of.height), 0, 0};
     for (std::size_t y = 0; y < of.height; ++y) {
@@ -16943,7 +17113,7 @@ PALI_INLINE void frame(image& on, const area& outer, int thickness, colour paint
     return found;
 }
 
-/// Lays paint over the mask, as much as its values say.
+/// Blends `paint` through the mask; its values scale the opacity.
 PALI_INLINE void fill(image& on, const mask& where, colour paint, float opacity) {
     int levels[256];
     for (int v = 0; v < 256; ++v) levels[v] = level(opacity * static_cast<float>(v) / 255);
@@ -16953,10 +17123,11 @@ PALI_INLINE void fill(image& on, const mask& where, colour paint, float opacity)
                 blend(on, x, y, paint, alpha);
 }
 
-/// How far the pixels near the edge of a mask are from it.
+/// Distance map of the pixels near the edge of a mask.
 class contour {
 public:
-    /// The edge is where the mask, linear between the middles of its pixels, passes from outside to inside; distances up to `reach` pixels.
+    /// The edge is where the mask, interpolated linearly between pixel centers, crosses the inside threshold. Distances are computed up to
+    /// `reach` pixels.
     contour(const mask& of, const area& bounds, int reach)
         : m_mask(of), m_reach(reach),
           m_area(bounds.grown(reach + 2) & area{0, 0, static_cast<int>(of.width), static_cast<int>(of.height)}) {
@@ -16966,7 +17137,7 @@ public:
             for (int x = bounds.x0 - 1; x < bounds.x1; ++x) add_cell(x, y);
     }
 
-    /// Lays paint where the edge is from `from` to `to` pixels away, smooth at both ends.
+    /// Draws the band between `from` and `to` pixels from the edge, antialiased on both sides.
     void stroke(image& on, float from, float to, colour paint, float opacity) const {
         if (m_distances.empty()) return;
         for (int y = m_area.y0; y < m_area.y1; ++y)
@@ -16990,12 +17161,12 @@ private:
         return static_cast<std::size_t>(y - m_area.y0) * static_cast<std::size_t>(m_area.width()) + static_cast<std::size_t>(x - m_area.x0);
     }
 
-    [[nodiscard]] float value(int x, int y) const noexcept { // nothing is inside beyond the image
+    [[nodiscard]] float value(int x, int y) const noexcept { // pixels beyond the image are outside
         if (x < 0 || y < 0 || x >= static_cast<int>(m_mask.width) || y >= static_cast<int>(m_mask.height)) return 0;
         return m_mask.values[static_cast<std::size_t>(y) * m_mask.width + static_cast<std::size_t>(x)];
     }
 
-    /// Marching squares: the edge between the middles of the pixels (x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1).
+    /// One marching-squares cell: the edge between the centers of the pixels (x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1).
     void add_cell(int x, int y) {
         const float corner[4] = {value(x, y), value(x + 1, y), value(x + 1, y + 1), value(x, y + 1)};
         constexpr float at_x[4] = {0, 1, 1, 0}, at_y[4] = {0, 0, 1, 1};
@@ -17034,7 +17205,7 @@ private:
 
 }}} // namespace pali::PALI_ABI::image_detail
 
-// Whether this build can draw letters: whether stb_truetype is there.
+// Detects whether stb_truetype is available for drawing text.
 
 #ifndef PALI_WITH_STB_TRUETYPE
 #  if __has_include(<stb/stb_truetype.h>) || __has_include(<stb_truetype.h>)
@@ -17345,21 +17516,21 @@ inline constexpr char font_base64[] =
 
 }}} // namespace pali::image_detail
 
-// Letters by stb_truetype, in a namespace of ours. Its assertions are errors here, and what it takes goes back together.
+// Glyph rasterizer by stb_truetype, in a namespace of ours. Its assertions throw, and its allocations are freed together.
 
-// What stb includes, so that nothing is left to include within the namespace below.
+// The headers that stb includes, so that none is included inside the namespace below.
 #include <assert.h>
 
 #if PALI_WITH_STB_TRUETYPE
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// A font that contradicts itself; caught by the class typeface.
+/// Thrown for an inconsistent font; caught by the class typeface.
 struct broken_font {};
 
 [[noreturn]] inline void throw_broken_font() { throw broken_font(); }
 
-/// What stb_truetype takes for one letter.
+/// Arena for the allocations of stb_truetype for one glyph.
 class letter_memory {
 public:
     [[nodiscard]] void* take(std::size_t bytes) {
@@ -17369,7 +17540,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t most = std::size_t{1} << 26; // a letter of 4000 pixels takes some megabytes
+    static constexpr std::size_t most = std::size_t{1} << 26; // limit per allocation; a glyph of 4000 pixels needs a few megabytes
     std::vector<std::unique_ptr<std::max_align_t[]>> m_taken;
 };
 
@@ -17462,22 +17633,22 @@ namespace pali { inline namespace PALI_ABI { namespace image_detail { namespace 
 
 #endif
 
-// A font: which letters it has, how wide they are, what they look like.
+// Font access: glyph lookup, metrics and rasterization.
 
 #if PALI_WITH_STB_TRUETYPE
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// How much of each pixel a letter covers.
+/// Coverage bitmap of a glyph.
 struct glyph_image {
-    int left = 0, top = 0; ///< of its pixels, seen from the pen on the base line; y downwards
+    int left = 0, top = 0; ///< bitmap origin relative to the pen on the baseline; y points down
     int width = 0, height = 0;
-    std::vector<std::uint8_t> cover; ///< height * width; 255: all of the pixel
+    std::vector<std::uint8_t> cover; ///< height * width; 255: fully covered
 };
 
 class typeface {
 public:
-    /// The bytes of a TrueType or OpenType file, or of the first font of a collection. `name` stands for it in messages.
+    /// Loads a TrueType or OpenType file, or the first font of a collection. `name` identifies it in error messages.
     typeface(std::vector<unsigned char> bytes, std::string name)
         : m_name(std::move(name)), m_size(bytes.size()), m_bytes(std::move(bytes)) {
         m_bytes.resize(m_size + past_the_end);
@@ -17507,10 +17678,10 @@ public:
     typeface(const typeface&) = delete;
     typeface& operator=(const typeface&) = delete;
 
-    [[nodiscard]] float ascent() const noexcept { return m_ascent; }   ///< ems above the base line
-    [[nodiscard]] float descent() const noexcept { return m_descent; } ///< ems below it
+    [[nodiscard]] float ascent() const noexcept { return m_ascent; }   ///< ems above the baseline
+    [[nodiscard]] float descent() const noexcept { return m_descent; } ///< ems below the baseline
 
-    /// The glyph of a letter; 0, the one that stands for what is missing, where there is none.
+    /// Glyph index of a code point; 0 (the missing-glyph box) if there is none.
     [[nodiscard]] int find(char32_t letter) const {
         try {
             const int glyph = stb_truetype::stbtt_FindGlyphIndex(&m_font, static_cast<int>(letter));
@@ -17520,14 +17691,14 @@ public:
         }
     }
 
-    /// How far the pen goes, in pixels, where an em has `em`.
+    /// Advance width in pixels at `em` pixels per em.
     [[nodiscard]] float advance(int glyph, float em) const {
         int units = 0;
         stb_truetype::stbtt_GetGlyphHMetrics(&m_font, glyph, &units, nullptr);
         return std::clamp(static_cast<float>(units) * m_em, 0.f, 4.f) * em;
     }
 
-    /// Its image with the pen `shift` of a pixel to the right; empty where it has no ink or contradicts itself.
+    /// Renders a glyph with the pen shifted right by the fraction `shift` of a pixel; empty if it has no ink or is inconsistent.
     [[nodiscard]] glyph_image render(int glyph, float em, float shift) const {
         glyph_image made;
         letter_memory memory;
@@ -17554,8 +17725,8 @@ public:
     }
 
 private:
-    // A glyph of TrueType that begins within the file reads no further than this behind it: 2^16 points of at most 5 bytes, 2^15 contours
-    // of 2, and 2^16 bytes of instructions.
+    // A TrueType glyph that starts inside the file reads at most this far past it: 2^16 points of at most 5 bytes, 2^15 contours of 2
+    // bytes, and 2^16 bytes of instructions.
     static constexpr std::size_t past_the_end = std::size_t{1} << 19;
 
     [[noreturn]] void fail(const char* why) const {
@@ -17568,7 +17739,7 @@ private:
     [[nodiscard]] std::size_t u32(std::size_t at) const { return u16(at) << 16 | u16(at + 2); }
     [[nodiscard]] std::size_t hhea_length() const noexcept { return m_lengths.hhea; }
 
-    /// Every table lies within the file, and those of a fixed length have it.
+    /// Checks that every table lies inside the file and that fixed-length tables are long enough.
     void check_tables(std::size_t start) {
         const std::size_t count = u16(start + 4);
         if (m_size > std::size_t{1} << 30 || start > m_size || count * 16 + 12 > m_size - start) fail("its list of tables is incomplete");
@@ -17586,7 +17757,7 @@ private:
         }
     }
 
-    /// Every glyph begins within its table.
+    /// Checks that every glyph starts inside its table.
     void check_glyphs() const {
         const bool wide = m_font.indexToLocFormat != 0;
         const std::size_t count = static_cast<std::size_t>(m_font.numGlyphs) + 1, loca = static_cast<std::size_t>(m_font.loca);
@@ -17595,7 +17766,7 @@ private:
             if ((wide ? u32(loca + i * 4) : u16(loca + i * 2) * 2) > m_lengths.glyf) fail("an outline begins behind the end of its table");
     }
 
-    /// The table of letters that was chosen ends within the file.
+    /// Checks that the selected character map ends inside the file.
     void check_map() const {
         const std::size_t map = static_cast<std::size_t>(static_cast<unsigned>(m_font.index_map));
         if (map + 16 > m_size) fail("its table of letters is incomplete");
@@ -17609,12 +17780,12 @@ private:
         if (format == 4 && (u16(map + 8) > u16(map + 6) || u16(map + 10) > 16)) fail("its table of letters contradicts itself");
     }
 
-    /// A glyph made of others must not be made of itself.
+    /// Bounds the nesting (6) and count (64) of components: a composite glyph must not contain itself.
     void check_parts(int glyph, int depth, std::size_t& parts) const {
         const int offset = stb_truetype::stbtt__GetGlyfOffset(&m_font, glyph);
         if (offset < 0) return;
         std::size_t at = static_cast<std::size_t>(offset);
-        if (u16(at) < 0x8000) return; // contours of its own
+        if (u16(at) < 0x8000) return; // simple glyph
         at += 10;
         for (std::size_t flags = 0x20; (flags & 0x20) != 0;) { // more components
             flags = u16(at);
@@ -17629,17 +17800,17 @@ private:
     }
 
     std::string m_name;
-    std::size_t m_size; ///< without what is put behind it
+    std::size_t m_size; ///< without the padding after it
     std::vector<unsigned char> m_bytes;
     struct {
         std::size_t hhea = 0, hmtx = 0, loca = 0, glyf = 0;
     } m_lengths;
     stb_truetype::stbtt_fontinfo m_font{};
-    float m_em = 0; ///< ems a unit of the font
+    float m_em = 0; ///< ems per font unit
     float m_ascent = 0, m_descent = 0;
 };
 
-/// The font that comes with the library.
+/// Decodes the font embedded in the library.
 [[nodiscard]] PALI_INLINE std::vector<unsigned char> built_in_font() {
     const auto digit = [](char c) {
         return static_cast<unsigned>(c >= 'a' ? c - 'a' + 26 : c == '_' ? 63 : c >= 'A' ? c - 'A' : c == '-' ? 62 : c - '0' + 52);
@@ -17675,51 +17846,51 @@ private:
 
 #endif
 
-// Labels: bytes to glyphs, glyphs to a line that fits, the line to pixels.
+// Text layout and rendering for labels: UTF-8 to glyphs, glyphs to a line that fits, line to pixels.
 
 #if PALI_WITH_STB_TRUETYPE
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// A letter of a line: which glyph of which font.
+/// A positioned glyph: its font, index and advance.
 struct letter {
     std::size_t face = 0;
     int glyph = 0;
-    float advance = 0; ///< pixels
+    float advance = 0; ///< in pixels
 };
 
-/// Letters from left to right.
+/// Glyphs from left to right.
 struct line {
     std::vector<letter> letters;
-    float width = 0;  ///< pixels
-    bool cut = false; ///< more would follow
+    float width = 0;  ///< in pixels
+    bool cut = false; ///< the text was cut off
 };
 
-/// Fonts at one size, and the letters drawn so far.
+/// Fonts at one size, with a cache of rendered glyphs.
 class lettering {
 public:
     explicit lettering(float em) : m_em(em) {
-        // Strokes thinner than two pixels seldom cover one: up to 17 pixels an em they are drawn stronger, that they reach their full
-        // colour.
+        // Strokes thinner than two pixels seldom cover a whole pixel. Up to 17 pixels per em, coverage is amplified so that they reach
+        // their full color.
         const float stronger = 1 + 0.4f * std::clamp((17 - em) / 7, 0.f, 1.f);
         for (int cover = 0; cover < 256; ++cover)
             m_strength[static_cast<std::size_t>(cover)] =
                 static_cast<std::uint8_t>(std::min(255.f, static_cast<float>(cover) * stronger + 0.5f));
     }
 
-    /// Fonts are asked in the order in which they are added.
+    /// Fonts are searched in the order in which they are added.
     void add(std::vector<unsigned char> bytes, const std::string& name) { m_faces.emplace_back(std::move(bytes), name); }
 
     [[nodiscard]] int ascent() const { return static_cast<int>(std::ceil(m_faces.front().ascent() * m_em)); }
     [[nodiscard]] int descent() const { return static_cast<int>(std::ceil(m_faces.front().descent() * m_em)); }
 
-    /// As many letters as `room` pixels hold.
+    /// Sets as much of `text` as fits into `room` pixels.
     [[nodiscard]] line set(std::string_view text, float room) const {
         line made;
         while (!text.empty()) {
             const utf8_character c = first_character(text);
             text.remove_prefix(std::max<std::size_t>(c.length, 1));
-            const char32_t code = shown(c.code); // bytes that are no character have 0, and that is shown as U+FFFD
+            const char32_t code = shown(c.code); // invalid bytes have code 0, which is shown as U+FFFD
             if (code == 0) continue;
             letter next;
             if (!find(code, next)) continue;
@@ -17733,7 +17904,7 @@ public:
         return made;
     }
 
-    /// `text` in `room` pixels, ending in an ellipsis where it is too long; empty where not even that fits.
+    /// Sets `text` within `room` pixels, ending in an ellipsis if it is too long; empty if not even that fits.
     [[nodiscard]] line fit(std::string_view text, float room) const {
         line made = set(text, room);
         if (!made.cut) return made;
@@ -17753,12 +17924,11 @@ public:
         to.width += more.width;
     }
 
-    /// Draws from the pen at (x, base) on, within `clip`.
+    /// Draws `what` from x on the baseline `base`, clipped to `clip`.
     void draw(image& on, const line& what, float x, int base, const area& clip, colour ink) {
         for (const letter& l : what.letters) {
             const float whole = std::floor(x);
-            const int quarter =
-                static_cast<int>((x - whole) * 4); // glyphs are drawn at four places within a pixel: words keep an even colour
+            const int quarter = static_cast<int>((x - whole) * 4); // glyphs are rendered at four subpixel positions: even spacing
             const glyph_image& glyph = image(l, quarter);
             const int left = static_cast<int>(whole) + glyph.left, top = base + glyph.top;
             const area part = clip & area{left, top, left + glyph.width, top + glyph.height};
@@ -17771,7 +17941,7 @@ public:
     }
 
 private:
-    /// What a character is drawn as: itself, a space, or nothing (0) for what only steers others.
+    /// The code point to draw: itself, a space, or 0 for invisible format characters.
     [[nodiscard]] static char32_t shown(char32_t c) noexcept {
         if (c == '\t' || c == '\n' || c == '\r' || c == 0x2028 || c == 0x2029) return ' ';
         if (c < 0x20 || (c >= 0x7f && c < 0xa0)) return U'\uFFFD';
@@ -17780,7 +17950,7 @@ private:
         return steers ? 0 : c;
     }
 
-    /// Accents that stand on the letter before them: left out where no font has them, rather than shown as missing.
+    /// Combining marks: skipped if no font has them, instead of shown as missing.
     [[nodiscard]] static bool combines(char32_t c) noexcept {
         return (c >= 0x300 && c <= 0x36f) || (c >= 0x483 && c <= 0x489) || (c >= 0x1ab0 && c <= 0x1aff) || (c >= 0x1dc0 && c <= 0x1dff) ||
                (c >= 0x20d0 && c <= 0x20ff) || (c >= 0xfe20 && c <= 0xfe2f) || (c >= 0x1f3fb && c <= 0x1f3ff);
@@ -17804,8 +17974,8 @@ private:
     }
 
     float m_em;                                 ///< pixels
-    std::array<std::uint8_t, 256> m_strength{}; ///< what is laid on for what a letter covers of a pixel
-    std::deque<typeface> m_faces;               // a font stays where it is
+    std::array<std::uint8_t, 256> m_strength{}; ///< alpha by glyph coverage
+    std::deque<typeface> m_faces;               // a deque, so that fonts keep their address
     std::map<std::tuple<std::size_t, int, int>, glyph_image> m_images;
 };
 
@@ -17813,17 +17983,17 @@ private:
 
 #endif
 
-// Bodies of draw.hpp: what is drawn where, and in which order.
+// Implementation of draw.hpp: placement and drawing order.
 
 namespace pali { inline namespace PALI_ABI {
 
 namespace image_detail {
 
-/// Sizes in pixels, for one image.
+/// Line widths and text size for one image, in pixels.
 struct sizes {
     sizes(const image& image, float scale) {
         const float side = static_cast<float>(std::min(image.width, image.height));
-        // Capitals are 0.711 em high in Roboto; whole pixels of them are sharper, and under 7 they are hard to read.
+        // Roboto's capitals are 0.711 em high. A whole number of pixels is sharper; below 7 pixels they are hard to read.
         const float capitals = std::max(1.f, std::round(std::max(7.f, side / 45) * scale));
         em = capitals / 0.711f;
         outline = std::max(1, static_cast<int>(std::lround(side / 220 * scale)));
@@ -17832,21 +18002,21 @@ struct sizes {
 
     float em = 0;
     int outline = 0; ///< thickness of boxes and contours
-    int rim = 0;     ///< thickness of the dark rim that sets a line off from a ground of its own colour
+    int rim = 0;     ///< thickness of the dark rim that separates a line from a background of the same color
 };
 
-inline constexpr int rim_alpha = 80; // of 255, by eye: seen on a light ground, and no black frame on a dark one
+inline constexpr int rim_alpha = 80; // of 255, chosen by eye: visible on a light background, not a black frame on a dark one
 
-/// A mark as it will be drawn.
+/// A mark with its computed position and color.
 struct placed_mark {
     const mark* what = nullptr;
     colour paint{};
     std::optional<area> box{}; ///< outer edge of its outline
-    area inside{};             ///< bounds of its mask
-    double order = 0;          ///< large first
+    area inside{};             ///< bounding rectangle of its mask
+    double order = 0;          ///< sort key: large marks first
 };
 
-/// The edge of a box on whole pixels, its line in the middle of the edge and all of it within the image; none for what lies outside.
+/// Outline of a box in whole pixels, its line centered on the edge and clamped to the image; empty if the box lies outside.
 [[nodiscard]] PALI_INLINE std::optional<area> outline_of(const box& b, const image& image, int thickness) {
     const area all = area_of(image);
     if (std::isnan(b.x0) || std::isnan(b.y0) || std::isnan(b.x1) || std::isnan(b.y1)) return {};
@@ -17886,11 +18056,12 @@ struct placed_mark {
     return placed;
 }
 
-/// Where a plate of that size says what `about` is: above it, within it, below it; where others are not, as far as that goes.
+/// Position of a label plate for the area `about`: above, inside or below it. Takes the first candidate that covers no other plate,
+/// otherwise the one that covers least.
 [[nodiscard]] PALI_INLINE area place_plate(const area& about, int width, int height, const area& image, const std::vector<area>& others) {
     area best{};
     long long least = -1;
-    const auto offer = [&](int x, int y) { // whether it is free
+    const auto offer = [&](int x, int y) { // returns true if the position is free
         x = std::clamp(x, image.x0, image.x1 - width);
         if (y < image.y0 || y + height > image.y1) return false;
         const area plate{x, y, x + width, y + height};
@@ -17905,9 +18076,11 @@ struct placed_mark {
         return best;
     for (int y = about.y0 + height; y + height <= about.y1; y += height)
         if (offer(about.x0, y)) return best;
-    for (int step = 1; step <= 2; ++step) // farther off it would seem to be another's
+    for (int step = 1; step <= 2; ++step) // farther away it would seem to belong to another mark
         if (offer(about.x0, about.y1 + step * height) || offer(about.x0, about.y0 - (step + 1) * height)) return best;
-    if (least < 0) offer(about.x0, std::clamp(about.y0 - height, image.y0, image.y1 - height)); // less room above and below than it takes
+    if (least < 0)
+        offer(about.x0,
+              std::clamp(about.y0 - height, image.y0, image.y1 - height)); // the image is too low for any candidate above or below
     return best;
 }
 
@@ -17918,7 +18091,7 @@ struct placed_mark {
 }
 
 #if PALI_WITH_STB_TRUETYPE
-/// A label and its score, in `room` pixels: the label gives way.
+/// Sets a label and its score within `room` pixels; the label is shortened first.
 [[nodiscard]] PALI_INLINE line label_of(const mark& m, bool scores, const lettering& letters, float room) {
     const std::string_view label = trimmed(m.label);
     std::string score;
@@ -17969,7 +18142,7 @@ PALI_INLINE void draw_labels(image&, const std::vector<placed_mark>& placed, con
 
 PALI_INLINE image draw(const image& image, std::span<const mark> marks, const draw_options& options) {
     using namespace image_detail;
-    constexpr std::size_t most = std::size_t{1} << 24; // as resize
+    constexpr std::size_t most = std::size_t{1} << 24; // same limit as resize
     if (image.width == 0 || image.height == 0 || image.width > most || image.height > most ||
         image.pixels.size() != image.width * image.height * 3)
         throw error(errc::invalid_argument, {"draw: an image of ", image.width, " x ", image.height, " with ", image.pixels.size(),
@@ -17986,15 +18159,14 @@ PALI_INLINE image draw(const image& image, std::span<const mark> marks, const dr
     }
     for (const placed_mark& m : placed) {
         const bool has_mask = !m.inside.empty();
-        if (m.box) { // the box of a mask steps back behind it
+        if (m.box) { // a box that has a mask gets a thinner line
             const int thickness = has_mask ? std::max(1, size.outline / 2) : size.outline;
             frame(made, m.box->grown(size.rim), size.rim, {}, rim_alpha);
             frame(made, *m.box, thickness, m.paint, 255);
             frame(made, m.box->grown(-thickness), size.rim, {}, rim_alpha);
         }
         if (has_mask) {
-            const float half =
-                std::max(static_cast<float>(size.outline), 1.5f) / 2; // thinner, it would be pale where it runs between pixels
+            const float half = std::max(static_cast<float>(size.outline), 1.5f) / 2; // thinner lines would look pale between pixels
             const float rim = static_cast<float>(size.rim);
             const contour edge(*m.what->inside, m.inside, size.outline / 2 + size.rim + 2);
             edge.stroke(made, half, half + rim, {}, static_cast<float>(rim_alpha) / 255);
@@ -18007,26 +18179,26 @@ PALI_INLINE image draw(const image& image, std::span<const mark> marks, const dr
 
 }} // namespace pali::PALI_ABI
 
-// Which images a terminal can show: guessed from its environment, or read from what it answers.
+// Detects which graphics protocol a terminal supports, from its environment or from its reply to a query.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// How an image is written to a terminal.
+/// Protocol for showing an image in a terminal.
 enum class terminal_graphics {
-    half_blocks_256, ///< two pixels a character, in the 256 colours of xterm
-    half_blocks,     ///< two pixels a character, in 24-bit colour
-    sixel,           ///< pixels in up to 256 colours (DEC, 1983): xterm, foot, WezTerm, mlterm, Konsole, iTerm2, Windows Terminal, ...
-    kitty,           ///< pixels as they are, sw.kovidgoyal.net/kitty/graphics-protocol: kitty, Ghostty, Konsole, WezTerm, ...
+    half_blocks_256, ///< two pixels per character, in the 256 xterm colors
+    half_blocks,     ///< two pixels per character, in 24-bit color
+    sixel,           ///< pixels in up to 256 colors (DEC, 1983): xterm, foot, WezTerm, mlterm, Konsole, iTerm2, Windows Terminal, ...
+    kitty,           ///< unmodified pixels, sw.kovidgoyal.net/kitty/graphics-protocol: kitty, Ghostty, Konsole, WezTerm, ...
 };
 
-/// Environment variables of those names; empty where one is not set. The program asks for them: the library reads no environment.
+/// Values of environment variables; empty if not set. The program reads them: the library never accesses the environment.
 struct terminal_environment {
     std::string_view term;            ///< TERM
     std::string_view term_program;    ///< TERM_PROGRAM
     std::string_view colorterm;       ///< COLORTERM
     std::string_view kitty_window_id; ///< KITTY_WINDOW_ID
-    std::string_view konsole_version; ///< KONSOLE_VERSION, as 220401
-    std::string_view wt_session;      ///< WT_SESSION, of Windows Terminal
+    std::string_view konsole_version; ///< KONSOLE_VERSION, for example 220401
+    std::string_view wt_session;      ///< WT_SESSION, set by Windows Terminal
     std::string_view tmux;            ///< TMUX
 };
 
@@ -18036,15 +18208,16 @@ namespace image_detail {
 
 } // namespace image_detail
 
-/// The most that a terminal of this environment shows for certain; none where colours may not be shown at all (TERM is empty or "dumb").
-/// A terminal may be able to do more than its environment says: ask it by `graphics_query`.
+/// The best protocol that this environment is known to support; empty if colors may not be supported at all (TERM is empty or "dumb"). A
+/// terminal may support more than its environment reveals: send `graphics_query` to find out.
 [[nodiscard]] inline std::optional<terminal_graphics> guess_graphics(const terminal_environment& of) noexcept {
     using image_detail::holds;
     const std::string_view term = of.term, program = of.term_program;
     if (term == "dumb" || (term.empty() && of.wt_session.empty())) return {};
     const bool many_colours = of.colorterm == "truecolor" || of.colorterm == "24bit" || term.ends_with("-direct") || !of.wt_session.empty();
     const auto blocks = many_colours ? terminal_graphics::half_blocks : terminal_graphics::half_blocks_256;
-    if (!of.tmux.empty() || term.starts_with("screen") || term.starts_with("tmux")) return blocks; // what is behind it shows no images
+    if (!of.tmux.empty() || term.starts_with("screen") || term.starts_with("tmux"))
+        return blocks; // the multiplexer does not pass images on
     if (!of.kitty_window_id.empty() || holds(term, "kitty") || holds(term, "ghostty") || program == "ghostty")
         return terminal_graphics::kitty;
     if (of.konsole_version.size() >= 6 && of.konsole_version >= "220400") return terminal_graphics::kitty; // since 22.04
@@ -18055,13 +18228,13 @@ namespace image_detail {
     return blocks;
 }
 
-/// To be written to a terminal in raw mode: asks whether it knows kitty's protocol, and then for its attributes (DA1), which all terminals
-/// answer.
+/// Query to write to a terminal in raw mode: asks for kitty graphics support, then for the primary device attributes (DA1), which every
+/// terminal reports.
 inline constexpr std::string_view graphics_query = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c";
 
 namespace image_detail {
 
-/// The parameters of the last DA1 reply, "62;4;22" of "\x1b[?62;4;22c"; none where there is no whole one.
+/// The parameters of the last DA1 reply: "62;4;22" for "\x1b[?62;4;22c"; empty if there is no complete reply.
 [[nodiscard]] inline std::optional<std::string_view> terminal_attributes(std::string_view reply) noexcept {
     for (std::size_t at = reply.rfind("\x1b[?"); at != reply.npos; at = at == 0 ? reply.npos : reply.rfind("\x1b[?", at - 1)) {
         const std::string_view rest = reply.substr(at + 3);
@@ -18073,18 +18246,17 @@ namespace image_detail {
 
 } // namespace image_detail
 
-/// Whether all of the answer to `graphics_query` is there: nothing more is to be waited for. Some terminals do not answer; wait with a
-/// limit.
+/// Whether the reply to `graphics_query` is complete, so that the caller can stop reading. Some terminals never reply: read with a timeout.
 [[nodiscard]] inline bool is_reply_whole(std::string_view reply) noexcept { return image_detail::terminal_attributes(reply).has_value(); }
 
-/// What the answer to `graphics_query` says, from any bytes: kitty, sixel, or none where it names neither.
+/// Parses the reply to `graphics_query`; accepts any bytes. Returns kitty, sixel, or nothing if the reply names neither.
 [[nodiscard]] inline std::optional<terminal_graphics> read_reply(std::string_view reply) noexcept {
     constexpr std::string_view known = "\x1b_Gi=31;OK";
     for (std::size_t at = reply.find(known); at != reply.npos; at = reply.find(known, at + 1))
         if (const std::string_view rest = reply.substr(at + known.size()); rest.starts_with("\x1b\\") || rest.starts_with('\x9c'))
             return terminal_graphics::kitty;
     const auto attributes = image_detail::terminal_attributes(reply);
-    for (std::string_view left = attributes.value_or(""); !left.empty();) { // 4 among them: sixel
+    for (std::string_view left = attributes.value_or(""); !left.empty();) { // attribute 4: sixel
         const std::size_t end = left.find(';');
         if (left.substr(0, end) == "4") return terminal_graphics::sixel;
         left = end == left.npos ? std::string_view() : left.substr(end + 1);
@@ -18094,26 +18266,26 @@ namespace image_detail {
 
 }} // namespace pali::PALI_ABI
 
-// Images as text that a terminal shows.
+// Renders images as terminal output.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The room for an image.
+/// Space available for an image in a terminal.
 struct terminal_size {
-    std::size_t columns = 80;     ///< characters, 1 to 1000
-    std::size_t rows = 24;        ///< characters, 1 to 1000
-    std::size_t cell_width = 8;   ///< pixels of a character, 1 to 100
-    std::size_t cell_height = 16; ///< pixels of a character, 1 to 100
+    std::size_t columns = 80;     ///< in characters, 1 to 1000
+    std::size_t rows = 24;        ///< in characters, 1 to 1000
+    std::size_t cell_width = 8;   ///< width of a character cell in pixels, 1 to 100
+    std::size_t cell_height = 16; ///< height of a character cell in pixels, 1 to 100
 };
 
-/// The image in the terminal's own language, ready to be written from the beginning of a line; it ends with a line break. It keeps its
-/// aspect ratio and fits into `size`; it is made smaller where it must be, and never larger. Nothing but pixels gets into the text. Throws
-/// `invalid_argument` for an image without pixels or a size out of its range, and for kitty what encode_png throws.
+/// Encodes the image for the given terminal protocol, to be written at the start of a line; the text ends with a line break. The image
+/// keeps its aspect ratio, is shrunk to fit into `size` and is never enlarged. The text contains nothing but the pixels: no metadata.
+/// Throws `invalid_argument` if the image has no pixels or `size` is out of range; for kitty also whatever encode_png throws.
 [[nodiscard]] std::string to_terminal(const image& image, terminal_graphics graphics, const terminal_size& size = {});
 
 }} // namespace pali::PALI_ABI
 
-// Bytes as text, for terminals and for files of JSON.
+// Base64 encoding, for terminals and JSON files.
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
@@ -18133,21 +18305,21 @@ namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 }}} // namespace pali::PALI_ABI::image_detail
 
-// An image in sixel: bands of six rows, each written once for every colour in it. Source: DEC STD 070, VT330/VT340 Programmer Reference.
+// Sixel encoder: bands of six rows, each written once per color in it. Source: DEC STD 070, VT330/VT340 Programmer Reference.
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// Sixel has percentages for colours: what a terminal makes of the nearest one.
+/// Sixel colors are percentages. percent_of() gives the nearest percentage, level_of() the level that a terminal makes of it.
 [[nodiscard]] inline int percent_of(int level) noexcept { return (level * 100 + 127) / 255; }
 [[nodiscard]] inline int level_of(int percent) noexcept { return (percent * 255 + 50) / 100; }
 
-/// A colour and how many pixels have it.
+/// A color and its pixel count.
 struct counted_colour {
     std::array<std::uint8_t, 3> channels{};
     std::size_t count = 0;
 };
 
-/// The colours of an image, as sixel can write them.
+/// Histogram of an image after rounding to sixel colors.
 [[nodiscard]] PALI_INLINE std::vector<counted_colour> colours_of(const image& image) {
     std::vector<std::uint32_t> all(image.width * image.height);
     const auto shown = [](std::uint8_t v) { return static_cast<std::uint32_t>(level_of(percent_of(v))); };
@@ -18166,13 +18338,13 @@ struct counted_colour {
     return made;
 }
 
-/// At most `most` colours for those of an image, by median cut (Heckbert 1982): the group with the most pixels times spread is divided at
-/// the median of its widest channel. As many colours as there are, where they are few enough.
+/// Reduces the colors to at most `most`, by median cut (Heckbert 1982): splits the group with the largest pixels * spread at the median of
+/// its widest channel. If there are few enough colors, all are kept.
 [[nodiscard]] PALI_INLINE std::vector<colour> median_cut(std::vector<counted_colour> colours, std::size_t most) {
     struct group {
-        std::size_t first, last; // of `colours`
+        std::size_t first, last; // range in `colours`
         std::size_t channel = 0;
-        double weight = 0; // 0: cannot be divided
+        double weight = 0; // 0: cannot be split
     };
     const auto measured = [&](std::size_t first, std::size_t last) {
         group made{.first = first, .last = last};
@@ -18204,7 +18376,7 @@ struct counted_colour {
             all += colours[i].count;
             high = std::max<int>(high, colours[i].channels[from.channel]);
         }
-        int median = 0; // the last value of the lower half; the upper half keeps one value at least
+        int median = 0; // last value of the lower half; the upper half keeps at least one value
         for (std::size_t below = pixels[0]; (below * 2 < all && median + 1 < high) || below == 0;)
             below += pixels[static_cast<std::size_t>(++median)];
         const auto begin = colours.begin() + static_cast<std::ptrdiff_t>(from.first),
@@ -18230,9 +18402,9 @@ struct counted_colour {
     return made;
 }
 
-/// For every pixel the index of its colour; what a colour is off goes to the pixels around (Floyd and Steinberg 1976).
+/// Palette index of each pixel, with error diffusion (Floyd and Steinberg 1976).
 [[nodiscard]] PALI_INLINE std::vector<std::uint8_t> dither(const image& image, const std::vector<colour>& palette, bool is_complete) {
-    // By the upper six bits of each channel; a palette that has all colours of the image is searched to the last bit.
+    // Cache keyed by the upper six bits of each channel; not used if the palette holds every color of the image, so that matches are exact.
     std::vector<std::int16_t> known(std::size_t{1} << 18, -1);
     const auto nearest = [&](const std::array<int, 3>& c) {
         const std::size_t key = static_cast<std::size_t>(c[0] >> 2 << 12 | c[1] >> 2 << 6 | c[2] >> 2);
@@ -18247,14 +18419,14 @@ struct counted_colour {
         return best;
     };
     const std::size_t row = (image.width + 2) * 3;
-    std::vector<int> errors(row), below(row); // sixteenths of a level, of this row and the next
+    std::vector<int> errors(row), below(row); // in sixteenths of a level: this row and the next
     std::vector<std::uint8_t> made(image.width * image.height);
     for (std::size_t y = 0; y < image.height; ++y) {
         std::fill(below.begin(), below.end(), 0);
         for (std::size_t x = 0; x < image.width; ++x) {
             std::array<int, 3> want{};
             for (std::size_t c = 0; c < 3; ++c) {
-                const int level = level_of(percent_of(image.at(x, y)[c])); // a colour that sixel has leaves no error
+                const int level = level_of(percent_of(image.at(x, y)[c])); // representable colors cause no error
                 want[c] = std::clamp(level + errors[(x + 1) * 3 + c] / 16, 0, 255);
             }
             const std::size_t index = nearest(want);
@@ -18273,7 +18445,7 @@ struct counted_colour {
     return made;
 }
 
-/// `count` times the same six pixels.
+/// Appends the same six-pixel column `count` times, run-length encoded.
 PALI_INLINE void append_run(std::string& to, unsigned bits, std::size_t count) {
     const char c = static_cast<char>('?' + bits);
     if (count > 3) to += '!' + std::to_string(count) + c;
@@ -18286,11 +18458,11 @@ PALI_INLINE void append_run(std::string& to, unsigned bits, std::size_t count) {
     const std::vector<colour> palette = median_cut(std::move(colours), 256);
     const std::vector<std::uint8_t> indices = dither(image, palette, is_complete);
     const std::size_t width = image.width;
-    std::string made = "\x1bP0;1q\"1;1;" + std::to_string(width) + ';' + std::to_string(image.height); // square pixels, no ground
+    std::string made = "\x1bP0;1q\"1;1;" + std::to_string(width) + ';' + std::to_string(image.height); // square pixels, no background
     for (std::size_t i = 0; i < palette.size(); ++i)
         made += '#' + std::to_string(i) + ";2;" + std::to_string(percent_of(palette[i].r)) + ';' +
                 std::to_string(percent_of(palette[i].g)) + ';' + std::to_string(percent_of(palette[i].b));
-    std::vector<std::uint8_t> bits(palette.size() * width); // of a band: six pixels a byte, by colour and column
+    std::vector<std::uint8_t> bits(palette.size() * width); // one band: six pixels per byte, by color and column
     for (std::size_t top = 0; top < image.height; top += 6) {
         std::array<bool, 256> used{};
         const std::size_t rows = std::min<std::size_t>(6, image.height - top);
@@ -18303,12 +18475,12 @@ PALI_INLINE void append_run(std::string& to, unsigned bits, std::size_t count) {
         bool is_first = true;
         for (std::size_t i = 0; i < palette.size(); ++i) {
             if (!used[i]) continue;
-            if (!is_first) made += '$'; // back to the beginning of the band
+            if (!is_first) made += '$'; // back to the start of the band
             is_first = false;
             made += '#' + std::to_string(i);
             std::uint8_t* band = bits.data() + i * width;
             std::size_t end = width;
-            while (band[end - 1] == 0) --end; // one is set
+            while (band[end - 1] == 0) --end; // at least one column is set
             for (std::size_t x = 0, next = 0; x < end; x = next) {
                 for (next = x + 1; next < end && band[next] == band[x];) ++next;
                 append_run(made, band[x], next - x);
@@ -18322,13 +18494,13 @@ PALI_INLINE void append_run(std::string& to, unsigned bits, std::size_t count) {
 
 }}} // namespace pali::PALI_ABI::image_detail
 
-// Bodies of terminal.hpp.
+// Implementation of terminal.hpp.
 
 namespace pali { inline namespace PALI_ABI {
 
 namespace image_detail {
 
-/// `from` in at most width x height pixels, each `stretch` times as high as it is wide.
+/// Shrinks `from` to at most width x height pixels, each `stretch` times as high as wide.
 [[nodiscard]] PALI_INLINE image fitted(const image& from, double width, double height, double stretch) {
     const double across = static_cast<double>(from.width), down = static_cast<double>(from.height) / stretch;
     const double scale = std::min({1.0, width / across, height / down});
@@ -18336,14 +18508,14 @@ namespace image_detail {
     return resize(from, side(across, width), side(down, height), filter::lanczos);
 }
 
-/// The image as a PNG in chunks; `columns` characters wide, and as high as its aspect ratio says.
+/// Encodes the image as PNG in chunks; `columns` characters wide, height by the aspect ratio.
 [[nodiscard]] PALI_INLINE std::string to_kitty(const image& image, std::size_t columns) {
-    constexpr std::size_t most = 4096; // base64 digits a chunk
+    constexpr std::size_t most = 4096; // base64 digits per chunk
     const std::string data = base64(encode_png(image));
     std::string made;
     for (std::size_t at = 0; at < data.size(); at += most) {
-        made +=
-            at == 0 ? "\x1b_Ga=T,f=100,q=2,c=" + std::to_string(columns) + ',' : "\x1b_Gq=2,"; // q: no answer, which would look like typing
+        made += at == 0 ? "\x1b_Ga=T,f=100,q=2,c=" + std::to_string(columns) + ','
+                        : "\x1b_Gq=2,"; // q: no reply, which would look like typed input
         made += at + most < data.size() ? "m=1;" : "m=0;";
         made.append(data, at, most);
         made += "\x1b\\";
@@ -18351,7 +18523,8 @@ namespace image_detail {
     return made + '\n';
 }
 
-/// The nearest of xterm's 256 colours: of the cube of 6 x 6 x 6 (16 to 231), or of the 24 greys (232 to 255); the first 16 are the user's.
+/// The nearest of the 256 xterm colors: in the 6 x 6 x 6 cube (16 to 231) or among the 24 grays (232 to 255). The first 16 are
+/// user-defined.
 [[nodiscard]] PALI_INLINE int xterm_colour(colour of) noexcept {
     constexpr int steps[] = {0, 95, 135, 175, 215, 255};
     const auto nearest = [&](int v) {
@@ -18368,7 +18541,7 @@ namespace image_detail {
     return distance(level, level, level) < distance(steps[r], steps[g], steps[b]) ? 232 + grey : 16 + 36 * r + 6 * g + b;
 }
 
-/// Every character is the upper half of its cell in one colour on a ground of another.
+/// Draws each character as an upper half block: foreground is the upper pixel, background the lower one.
 [[nodiscard]] PALI_INLINE std::string to_half_blocks(const image& image, bool is_256) {
     const auto code = [&](std::size_t x, std::size_t y) {
         const std::uint8_t* p = image.at(x, y);
@@ -18377,7 +18550,7 @@ namespace image_detail {
     };
     std::string made;
     for (std::size_t y = 0; y < image.height; y += 2) {
-        std::string upper, lower; // what is set
+        std::string upper, lower; // current foreground and background
         for (std::size_t x = 0; x < image.width; ++x) {
             if (std::string next = code(x, y); next != upper) made += "\x1b[38;" + next + 'm', upper = std::move(next);
             if (y + 1 < image.height)
@@ -18411,15 +18584,14 @@ PALI_INLINE std::string to_terminal(const image& image, terminal_graphics graphi
 
 }} // namespace pali::PALI_ABI
 
-// A checkpoint with the matrices of its decoder in small integers, as files that are mapped like any other.
+// Quantizes the decoder of a checkpoint to int8 or int4; the result can be mmapped like any other checkpoint.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What a checkpoint was quantized to, "int8" or "int4"; empty for one that was not.
+/// The storage a checkpoint was quantized to, "int8" or "int4"; empty if it is not quantized.
 [[nodiscard]] inline std::string quantized_weights(const checkpoint_files& files) { return files.metadata(weights_key); }
 
-/// The files of a folder but its weights, in whatever format: configuration, tokenizer, mask decoder. In the order of their names. Throws
-/// errc::cannot_open.
+/// The files of a folder except weights in any format: configuration, tokenizer, mask decoder. Sorted by name. Throws errc::cannot_open.
 [[nodiscard]] inline std::vector<std::filesystem::path> all_but_weights(const std::filesystem::path& folder) {
     std::vector<std::filesystem::path> found;
     std::error_code failed;
@@ -18429,7 +18601,7 @@ namespace pali { inline namespace PALI_ABI {
         const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
         std::error_code unknown;
         const bool weights =
-            kind == ".safetensors" || name.ends_with(".index.json") || (holds_weights(kind) && kind != ".npz"); // .npz: of the mask decoder
+            kind == ".safetensors" || name.ends_with(".index.json") || (holds_weights(kind) && kind != ".npz"); // .npz is the mask decoder
         if (!weights && entry.is_regular_file(unknown)) found.push_back(entry.path());
     }
     if (failed) throw error(errc::cannot_open, {folder.string(), ": ", failed.message()});
@@ -18437,7 +18609,7 @@ namespace pali { inline namespace PALI_ABI {
     return found;
 }
 
-/// Copies them over what is there. Throws errc::cannot_open, and errc::cannot_write.
+/// Copies those files and overwrites existing ones. Throws errc::cannot_open and errc::cannot_write.
 inline void copy_all_but_weights(const std::filesystem::path& from, const std::filesystem::path& to) {
     for (const std::filesystem::path& file : all_but_weights(from)) {
         std::error_code failed;
@@ -18446,7 +18618,7 @@ inline void copy_all_but_weights(const std::filesystem::path& from, const std::f
     }
 }
 
-/// Throws errc::invalid_argument, naming a file in `to` that quantize_checkpoint() would replace with other contents.
+/// Throws errc::invalid_argument with the first file in `to` that quantize_checkpoint() would replace by different contents.
 inline void require_nothing_replaced(const std::filesystem::path& from, const std::filesystem::path& to) {
     const auto refuse = [](const std::filesystem::path& file) {
         throw error(
@@ -18470,10 +18642,10 @@ inline void require_nothing_replaced(const std::filesystem::path& from, const st
     }
 }
 
-/// Names of tensors in a file.
+/// Tensor names of a file.
 using name_set = std::set<std::string, std::less<>>;
 
-/// Rows [first, first + count) of a matrix of a file.
+/// Rows [first, first + count) of a matrix.
 [[nodiscard]] inline tensor_info slice_rows(const tensor_info& tensor, std::size_t first, std::size_t count) {
     const std::size_t row = tensor.shape[1] * size_of(tensor.type);
     return {tensor.type, {count, tensor.shape[1]}, tensor.bytes.subspan(first * row, count * row), tensor.file};
@@ -18481,19 +18653,19 @@ using name_set = std::set<std::string, std::less<>>;
 
 inline namespace PALI_SIMD {
 
-/// The matrices that modules hold in codes, by published name, and whether each has a row for each token, so that its last strip may be
-/// filled up: a tensor_visitor, which selects by the type of the member. A head of its own and one that repeats the embedding are both
-/// visited where the checkpoint has them.
+/// A tensor_visitor that collects the quantized matrices by published name, and whether each is a vocabulary, whose last strip may be
+/// padded. It selects by the type of the member. A separate head, and one that repeats the embedding, are visited if the checkpoint has
+/// them.
 class coded_matrices {
 public:
     using names = std::map<std::string, bool, std::less<>>; ///< published name -> whether it is a vocabulary
 
-    /// Fills `found`. `there` are the published names of the checkpoint's tensors.
+    /// Fills `found`. `there` holds the published names of the checkpoint's tensors.
     coded_matrices(names& found, const name_set& there, std::string prefix = {})
         : m_found(&found), m_there(&there), m_prefix(std::move(prefix)) {}
 
     /// @{
-    /// As a tensor_visitor.
+    /// Operations of tensor_visitor.
     [[nodiscard]] coded_matrices operator[](const std::string& name) const { return {*m_found, *m_there, m_prefix + name + "."}; }
     template <std::size_t Bits>
     void matrix(const std::string& name, quantized_rows<Bits>&, const std::vector<std::size_t>&) const {
@@ -18518,7 +18690,7 @@ private:
     std::string m_prefix;
 };
 
-/// Those of a checkpoint that is to be held in `Storage`.
+/// The matrices that are quantized when a checkpoint is held in `Storage`.
 template <weight_storage Storage>
 [[nodiscard]] coded_matrices::names matrices_in_codes(const checkpoint_files& files, const checkpoint_config& read) {
     const tensor_names published(files.tensors());
@@ -18529,8 +18701,8 @@ template <weight_storage Storage>
     return found;
 }
 
-/// What the file of quantized weights will hold: for each matrix `in_codes` its codes and its scales, and all else as it was.
-/// Throws errc::invalid_argument for a matrix that cannot be quantized.
+/// The entries of the output file: codes and scales for each matrix `in_codes`, all other tensors unchanged. Throws errc::invalid_argument
+/// for a matrix that cannot be quantized.
 template <weight_storage Storage>
 [[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantized_entries(const tensor_table& tensors,
                                                                                               const coded_matrices::names& in_codes) {
@@ -18553,29 +18725,29 @@ template <weight_storage Storage>
     return entries;
 }
 
-/// Throws what opening the checkpoint and its mask decoder would throw, without reading weights. Returns the names of the tensors that the
-/// model does not use.
+/// Throws what opening the checkpoint and its mask decoder would throw, without reading the weights. Returns the names of unused tensors.
 [[nodiscard]] inline name_set check_folder(const checkpoint_files& files, const checkpoint_config& read) {
     const std::filesystem::path folder = folder_of_checkpoint(files.path());
     name_set unused = check_parts<bf16>(files, read);
-    (void)open_tokenizer(folder, read).encode("a"); // sentencepiece refuses a file when it is first used
+    (void)open_tokenizer(folder, read).encode("a"); // encode: sentencepiece rejects a malformed file on first use
     if (const auto masks = find_mask_vqvae(folder)) (void)mask_vqvae(*masks);
     return unused;
 }
 
-/// Reads the Hugging Face folder `given`, as find_checkpoint() takes it, and writes `to`: the same, with the decoder in the weights of
-/// `Storage` (int8 or int4) in one model.safetensors. Weights pass through in pieces of 16 MiB, so a checkpoint of any size needs some tens
-/// of megabytes of memory. `threads` counts the caller, 0: as many as the machine has; `progress` is asked after each piece, stage
-/// "quantize". Before any work throws what opening the folder as a model would throw, which its mask decoder and config.json are part of;
-/// errc::invalid_argument where the folder is quantized already, is `to`, or has a matrix that does not consist of whole strips and groups
-/// (of embedding and head the last strip is filled up with zeros), and, without `overwrite`, where a file in `to` would be replaced by
-/// another. Throws errc::malformed_file for weights that are not finite, errc::cannot_write, errc::cancelled. Tensors that the model does
-/// not use are copied as they are. A model.safetensors that was in `to` is replaced when all is done, or stays.
+/// Quantizes the Hugging Face folder `given` (see find_checkpoint()) to `Storage`, int8 or int4, and writes the folder `to` with the
+/// decoder quantized, in one model.safetensors. Weights are streamed in pieces of 16 MiB, so a checkpoint of any size needs a few tens of
+/// megabytes of memory. `threads` includes the caller; 0: one per processor. `progress`, stage "quantize", is called after each piece.
+///
+/// Checks first, and throws what opening the folder as a model would throw, config.json and mask decoder included. Throws
+/// errc::invalid_argument if the folder is already quantized, if it is `to`, if a matrix is not a whole number of strips and groups (the
+/// last strip of embedding and head is zero-padded), and, without `overwrite`, if a file in `to` would be replaced by different contents.
+/// Then throws errc::malformed_file for weights that are not finite, errc::cannot_write, errc::cancelled. Unused tensors are copied
+/// unchanged. An existing model.safetensors in `to` is replaced on success and kept on failure.
 template <weight_storage Storage>
 void quantize_checkpoint(const std::filesystem::path& given, const std::filesystem::path& to, std::size_t threads = 0,
                          const progress_callback& progress = {}, bool overwrite = false) {
     using quantized_matrix = typename Storage::matrix;
-    constexpr std::size_t bytes_a_piece = std::size_t{16} << 20; // of the file that is read
+    constexpr std::size_t bytes_a_piece = std::size_t{16} << 20; // of the input file
     const checkpoint_files files(given);
     const std::filesystem::path from = files.path();
     if (const std::string weights = quantized_weights(files); !weights.empty())
@@ -18590,16 +18762,16 @@ void quantize_checkpoint(const std::filesystem::path& given, const std::filesyst
     const name_set unused = check_folder(files, config);
     const coded_matrices::names in_codes = matrices_in_codes<Storage>(files, config);
     const auto entries = quantized_entries<Storage>(files.tensors(), in_codes);
-    const std::filesystem::path beside = folder_of_checkpoint(from); // what a model needs besides its weights
+    const std::filesystem::path beside = folder_of_checkpoint(from); // the files that a model needs in addition to its weights
     if (!overwrite) require_nothing_replaced(beside, to);
     std::filesystem::create_directories(to, failed);
     if (failed) throw error(errc::cannot_write, {to.string(), ": ", failed.message()});
 
     safetensors_writer out(to / "model.safetensors", entries, {{"format", "pt"}, {std::string(weights_key), Storage::name}});
     thread_pool pool(threads);
-    std::size_t whole = 0, done = 0; // bytes of the tensors
+    std::size_t whole = 0, done = 0; // bytes of all tensors
     for (const auto& [name, tensor] : files.tensors()) whole += tensor.bytes.size();
-    const auto pass = [&](std::span<const std::byte> read) { // what was read is done with
+    const auto pass = [&](std::span<const std::byte> read) { // reports progress and releases the pages that were read
         files.forget(read);
         done += read.size();
         if (progress && !progress("quantize", static_cast<double>(done) / static_cast<double>(whole)))
@@ -18640,13 +18812,13 @@ void quantize_checkpoint(const std::filesystem::path& given, const std::filesyst
 
 }} // namespace pali::PALI_ABI
 
-// A model back to a file: every tensor under the name and in the type that its checkpoint has.
+// Writes a model to a safetensors file, with the tensor names and dtypes of its checkpoint.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 namespace write_detail {
 
-/// Appends `count` numbers, converted to `type`, in pieces.
+/// Appends `count` elements, converted to `type` piece by piece.
 template <class Element>
 void append_as(safetensors_writer& out, const std::string& name, dtype type, const Element* numbers, std::size_t count) {
     constexpr std::size_t piece = std::size_t{1} << 16;
@@ -18663,13 +18835,13 @@ void append_as(safetensors_writer& out, const std::string& name, dtype type, con
     else append(+[](float x) { return float16(x); });
 }
 
-/// The tensors that modules hold, by published name, and what appends each to a file.
+/// A tensor_visitor that collects, by published name, how each tensor of the modules is written.
 class collected {
 public:
     struct tensor {
-        std::vector<std::size_t> shape; ///< published
+        std::vector<std::size_t> shape; ///< published shape
         std::function<void(safetensors_writer& out, const std::string& name, const tensor_info&)>
-            append; ///< as the tensor of the checkpoint is
+            append; ///< writes the tensor in the dtype and layout of the original
     };
     using tensors = std::map<std::string, tensor, std::less<>>;
 
@@ -18683,7 +18855,7 @@ public:
                                     [&from, shape](safetensors_writer& out, const std::string& written, const tensor_info& original) {
                                         if (original.shape == shape)
                                             return append_as(out, written, original.type, from.data, from.count * from.width);
-                                        std::vector<Element> turned; // a convolution whose channels come last in the file
+                                        std::vector<Element> turned; // a convolution that is channels-last in the file
                                         turned.reserve(from.count * from.width);
                                         const std::size_t channels = shape[1], pixels = from.width / channels;
                                         for (std::size_t row = 0; row < from.count; ++row)
@@ -18713,7 +18885,7 @@ public:
                                     }};
     }
     [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
-    /// As when it was loaded: a head of its own stays one, and nothing else is written twice.
+    /// Same condition as on loading: a separate head is visited, and nothing is written twice.
     [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string& other) const {
         const auto mine = m_there->find(m_prefix + name), its = m_there->find(m_prefix + other);
         if (mine == m_there->end()) return true;
@@ -18728,10 +18900,10 @@ private:
 
 } // namespace write_detail
 
-/// Writes the tensors of a model to the file `to`, each under the name, in the type and in the layout that it has in the checkpoint which
-/// the model was loaded from. Tensors that the model does not use, a repeated head among them, are copied. With weights that hold the
-/// checkpoint's numbers exactly (f32, or the type of the file) the file equals the checkpoint tensor by tensor; a quantized one is
-/// reproduced byte for byte. Throws errc::invalid_argument where the model holds other codes than the file did, errc::cannot_write.
+/// Writes the tensors of a model to `to`, each with the name, dtype and layout of the checkpoint that the model was loaded from. Unused
+/// tensors, including a repeated head, are copied. If the storage represents the checkpoint exactly (f32, or the dtype of the file), the
+/// file equals the checkpoint tensor by tensor; a quantized checkpoint is reproduced byte for byte. Throws errc::invalid_argument if the
+/// model's storage is quantized differently from the file, and errc::cannot_write.
 template <class Network>
 void write_checkpoint(Network& net, const std::filesystem::path& to) {
     const tensor_table& table = net.files().tensors();
@@ -18745,7 +18917,7 @@ void write_checkpoint(Network& net, const std::filesystem::path& to) {
     for (const auto& [name, tensor] : table) entries[name] = {tensor.type, tensor.shape};
     safetensors_writer out(to, entries, net.files().metadata());
     for (const auto& [name, tensor] : table) {
-        if (out.missing(name) == 0) continue; // scales, which went with their codes
+        if (out.missing(name) == 0) continue; // scales, written together with their codes
         const auto held = tensors.find(names.published(name));
         if (held == tensors.end()) {
             if (!name.ends_with(scales_suffix) || !tensors.contains(names.published(name.substr(0, name.size() - scales_suffix.size()))))
@@ -18759,11 +18931,11 @@ void write_checkpoint(Network& net, const std::filesystem::path& to) {
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// Labels as numbered categories, as training formats want them.
+// Maps labels to numbered categories, as training formats need them.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The label as a name that stands on a line of its own: valid UTF-8, a blank for each control character; "object" where nothing is left.
+/// The label as a one-line name: valid UTF-8, with a space for each control character; "object" if only spaces are left.
 [[nodiscard]] inline std::string category_name(std::string_view label) {
     std::string out;
     bool is_blank = true;
@@ -18779,11 +18951,11 @@ namespace pali { inline namespace PALI_ABI {
     return is_blank ? "object" : out;
 }
 
-/// Names in the order of their first appearance. A name keeps its number whatever comes later.
+/// Category names in order of first appearance. A name never changes its number.
 class category_list {
 public:
     category_list() = default;
-    /// Those of a classes.txt, a name a line; empty lines are kept, so that numbers stay.
+    /// Reads a classes.txt, one name per line. Empty lines are kept so that the numbers do not shift.
     explicit category_list(std::string_view classes) {
         while (!classes.empty()) {
             const std::size_t end = std::min(classes.find('\n'), classes.size());
@@ -18795,7 +18967,7 @@ public:
         }
     }
 
-    /// The number of a label's name, from 0 on; a new one where it is new.
+    /// The number of the label's category, from 0; appends the category if it is new.
     std::size_t number_of(std::string_view label) {
         std::string name = category_name(label);
         const auto [found, is_new] = m_numbers.try_emplace(name, m_names.size());
@@ -18803,10 +18975,10 @@ public:
         return found->second;
     }
 
-    /// By number.
+    /// Names, indexed by number.
     [[nodiscard]] const std::vector<std::string>& names() const noexcept { return m_names; }
 
-    /// A name a line: what YOLO's classes.txt holds.
+    /// One name per line: the contents of YOLO's classes.txt.
     [[nodiscard]] std::string text() const {
         std::string out;
         for (const std::string& name : m_names) out += name + '\n';
@@ -18820,71 +18992,71 @@ private:
 
 }} // namespace pali::PALI_ABI
 
-// An image and what was found in it, as the files of results have it.
+// An image and its detected objects, as input for the result writers.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What every format of results is written from. Refers to objects that belong to somebody else.
+/// Input of every result format. Does not own the objects.
 struct image_objects {
-    std::string file;                             ///< the image's name as it is to stand in the results
-    std::size_t width = 0, height = 0;            ///< pixels
-    std::span<const object> objects;              ///< boxes in those pixels
-    std::span<const std::string> mask_files = {}; ///< names of the images that hold their masks, one an object or none at all; "" for none
-    std::string text = {};                        ///< what was said besides objects: a caption, an answer
+    std::string file;                             ///< name of the image in the results
+    std::size_t width = 0;                        ///< in pixels
+    std::size_t height = 0;                       ///< in pixels
+    std::span<const object> objects;              ///< boxes are in pixels of this image
+    std::span<const std::string> mask_files = {}; ///< file names of the masks: one per object ("" if it has none), or an empty span
+    std::string text = {};                        ///< answer text outside of objects: a caption, an answer
 };
 
 }} // namespace pali::PALI_ABI
 
-// Objects as a COCO data set, which pycocotools, FiftyOne, CVAT and most trainers read.
+// Writes objects as a COCO dataset, which pycocotools, FiftyOne, CVAT and most trainers read.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The form of masks in `segmentation`.
+/// Format of masks in `segmentation`.
 enum class coco_masks {
-    automatic,   ///< one polygon for each region; run lengths for masks with holes, which a list of polygons cannot express
-    polygons,    ///< always polygons; regions and holes of a mask with holes are joined into one
-    run_lengths, ///< always run lengths, as pycocotools compresses them
+    automatic,   ///< one polygon per region; RLE for masks with holes, which a list of polygons cannot express
+    polygons,    ///< always polygons; the regions and holes of a mask with holes are joined into one polygon
+    run_lengths, ///< always RLE, in pycocotools' compressed form
 };
 
 /**
- * Collects images one by one; the document is complete at any time, and an earlier one can be gone on with.
+ * Collects images one by one. The document is complete after every call, and an existing dataset can be extended.
  *
- * An annotation of an object with a mask has `segmentation` (see coco_masks), and `area` and `bbox` [x, y, width, height] of the mask's
- * pixels. One without has
- * [], and area and bbox of its box, to a hundredth of a pixel. `iscrowd` is 0; `score` is there too. Ids of images, annotations and
- * categories begin at 1 and follow first appearance. Categories are named by category_name(): "object" where a model gave no label. A file
- * name that is not UTF-8 is written with U+FFFD, and its bytes in hexadecimal as `file_name_bytes`. The document is in memory; coco_file
- * writes one of any size.
+ * An object with a mask gets `segmentation` (see coco_masks); `area` and `bbox` [x, y, width, height] are those of the mask's pixels. An
+ * object without a mask gets an empty `segmentation`, and the area and bbox of its box, rounded to 1/100 pixel. `iscrowd` is always 0;
+ * `score` is written too. Ids of images, annotations and categories start at 1 and follow the order of first appearance. Categories are
+ * named by category_name(): "object" if the model gave no label. A file name that is not valid UTF-8 is written with U+FFFD, and its bytes
+ * in hexadecimal as `file_name_bytes`. The document is kept in memory; coco_file writes datasets of any size.
  */
 class coco_writer {
 public:
-    /// Without images.
+    /// Creates an empty dataset.
     explicit coco_writer(coco_masks masks = coco_masks::automatic);
     ~coco_writer();
-    /// What is moved from can only be destroyed or assigned to.
+    /// A moved-from writer can only be destroyed or assigned to.
     coco_writer(coco_writer&&) noexcept;
-    /// The same.
+    /// A moved-from writer can only be destroyed or assigned to.
     coco_writer& operator=(coco_writer&&) noexcept;
 
-    /// What a file holds, to be gone on with; anything else in it is kept. Throws `cannot_open`; `malformed_file` with what is wrong.
+    /// Reads an existing dataset to extend it; unknown members are kept. Throws `cannot_open`; `malformed_file` with the reason.
     [[nodiscard]] static coco_writer read(const std::filesystem::path& path, coco_masks masks = coco_masks::automatic);
 
-    /// Adds a category, unless it is there: categories that are declared first have the same ids whatever is found.
+    /// Adds a category unless it exists. Categories declared first have the same ids whatever is detected.
     void declare(const std::string& label);
     /// Whether an image of this name has been added.
     [[nodiscard]] bool contains(const std::string& file) const;
-    /// Images added.
+    /// Number of images.
     [[nodiscard]] std::size_t size() const noexcept;
 
-    /// Adds an image, with objects or without. Throws `invalid_argument` for one that is there or has no name, and a mask of another size
-    /// than its image.
+    /// Adds an image and its objects, if any. Throws `invalid_argument` if the image has no name or was added before, or if a mask differs
+    /// in size from its image.
     void add(const image_objects& image);
 
-    /// The data set: images, annotations, categories.
+    /// The dataset as JSON: images, annotations, categories.
     [[nodiscard]] std::string text() const;
-    /// The same annotations as a list of results for COCO.loadRes, which an evaluation against true boxes takes.
+    /// The annotations as a list of results for COCO.loadRes, for evaluation against ground truth.
     [[nodiscard]] std::string results() const;
-    /// text() to a file, whole or not at all. Throws `cannot_write`.
+    /// Writes text() to a file, completely or not at all. Throws `cannot_write`.
     void write(const std::filesystem::path& path) const;
 
 private:
@@ -18894,19 +19066,19 @@ private:
 
 }} // namespace pali::PALI_ABI
 
-// What the JSON formats share: numbers and texts that are valid JSON whatever they come from.
+// Shared helpers of the JSON formats: numbers and strings that are valid JSON whatever the input.
 
 namespace pali { inline namespace PALI_ABI { namespace object_detail {
 
-/// A number with so many decimals; 0 for one that is not finite, which JSON cannot write.
+/// Rounds to 1 / steps; 0 for values that are not finite, which JSON cannot represent.
 [[nodiscard]] inline double rounded(double value, double steps) noexcept {
     const double scaled = std::round(value * steps) / steps;
-    return std::isfinite(scaled) ? scaled + 0.0 : 0.0; // + 0.0: no "-0.0"
+    return std::isfinite(scaled) ? scaled + 0.0 : 0.0; // + 0.0: avoids "-0.0"
 }
 [[nodiscard]] inline double to_hundredths(double value) noexcept { return rounded(value, 100); }
 [[nodiscard]] inline double score_value(float score) noexcept { return rounded(static_cast<double>(score), 1e6); }
 
-/// The text with U+FFFD for bytes that are no UTF-8.
+/// Replaces invalid UTF-8 by U+FFFD.
 [[nodiscard]] inline std::string utf8_of(std::string_view text) {
     std::string out;
     append_utf8(out, text);
@@ -18921,7 +19093,7 @@ namespace pali { inline namespace PALI_ABI { namespace object_detail {
     return out;
 }
 
-/// The bytes of hexadecimal(); empty where the text is not such.
+/// Inverse of hexadecimal(); empty if the text is invalid.
 [[nodiscard]] inline std::string from_hexadecimal(std::string_view text) {
     const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; };
     std::string out;
@@ -18933,14 +19105,14 @@ namespace pali { inline namespace PALI_ABI { namespace object_detail {
     return out;
 }
 
-/// Adds a file name as `key`. One that is not UTF-8 is written with U+FFFD, and its bytes in hexadecimal as `key`_bytes: two names that
-/// differ in such bytes stay two.
+/// Adds a file name as `key`. A name that is not valid UTF-8 is written with U+FFFD, and its bytes in hexadecimal as `key`_bytes, so that
+/// names that differ only in such bytes stay distinct.
 inline void add_name(nlohmann::ordered_json& to, const std::string& key, std::string_view name) {
     to[key] = utf8_of(name);
     if (!is_utf8(name)) to[key + "_bytes"] = hexadecimal(name);
 }
 
-/// The name that add_name() wrote, byte for byte; empty where there is none.
+/// The name written by add_name(), byte for byte; empty if there is none.
 [[nodiscard]] inline std::string name_of(const nlohmann::ordered_json& from, const std::string& key) {
     const auto text = [&](const std::string& member) {
         const auto found = from.is_object() ? from.find(member) : from.end();
@@ -18958,11 +19130,11 @@ inline void check_mask(const char* what, const image_objects& image, const objec
 
 }}} // namespace pali::PALI_ABI::object_detail
 
-// A mask as polygons along the borders of its pixels, as COCO and YOLO write them.
+// Traces a mask into polygons along pixel borders, as COCO and YOLO write them.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A corner of a pixel: (0, 0) is the top left of the image, (width, height) its bottom right.
+/// Corner of a pixel: (0, 0) is the top left of the image, (width, height) the bottom right.
 struct polygon_point {
     std::size_t x = 0; ///< pixels from the left
     std::size_t y = 0; ///< pixels from the top
@@ -18970,31 +19142,30 @@ struct polygon_point {
     friend bool operator==(const polygon_point&, const polygon_point&) = default;
 };
 
-/// A closed line without the first point repeated at the end.
+/// Closed polygon; the first point is not repeated at the end.
 using polygon = std::vector<polygon_point>;
 
-/// The borders of a mask.
+/// Borders of a mask.
 struct mask_polygons {
-    std::vector<polygon> outlines; ///< one for each region of pixels that share an edge; clockwise on the screen
-    std::vector<polygon> holes;    ///< one for each hole in a region; counter-clockwise
+    std::vector<polygon> outlines; ///< one per 4-connected region; clockwise on the screen
+    std::vector<polygon> holes;    ///< one per hole in a region; counterclockwise
 };
 
-/// Follows the borders between pixels inside and outside the mask. Filling the outlines and clearing the holes gives the mask back exactly.
-/// Points lie where a border turns. O(pixels).
+/// Traces the borders between pixels inside and outside the mask. Filling the outlines and clearing the holes reproduces the mask exactly.
+/// Vertices are placed only where a border turns. O(pixels).
 [[nodiscard]] inline mask_polygons polygons_of(const mask& from) {
-    const auto inside = [&](std::size_t x, std::size_t y) {
-        return x < from.width && y < from.height && from.contains(x, y);
-    }; // x - 1 wraps around at 0
-    std::vector<std::uint8_t> seen(from.values.size()); // pixels whose top edge is part of a border that was followed
+    // x - 1 and y - 1 wrap around at 0.
+    const auto inside = [&](std::size_t x, std::size_t y) { return x < from.width && y < from.height && from.contains(x, y); };
+    std::vector<std::uint8_t> seen(from.values.size()); // pixels whose top edge belongs to a traced border
     mask_polygons found;
     for (std::size_t top = 0; top < from.height; ++top)
         for (std::size_t left = 0; left < from.width; ++left) {
             if (!inside(left, top) || inside(left, top - 1) || seen[top * from.width + left] != 0) continue;
-            // Every border has a top edge that is followed to the right, with the inside on the right-hand side.
+            // Every border has a top edge that is traced to the right, with the inside on the right-hand side.
             enum { to_right, to_bottom, to_left, to_top } heading = to_right;
             polygon line;
             std::size_t x = left, y = top;
-            std::int64_t area = 0; // twice the area, by the shoelace formula
+            std::int64_t area = 0; // twice the signed area, by the shoelace formula
             do {
                 if (heading == to_right) seen[y * from.width + x] = 1;
                 const std::size_t from_x = x, from_y = y;
@@ -19002,8 +19173,8 @@ struct mask_polygons {
                 y = heading == to_bottom ? y + 1 : heading == to_top ? y - 1 : y;
                 area += static_cast<std::int64_t>(from_x) * static_cast<std::int64_t>(y) -
                         static_cast<std::int64_t>(x) * static_cast<std::int64_t>(from_y);
-                // The two pixels ahead of the corner (x, y). Turning right where the right one is outside keeps pixels that meet at a
-                // corner only apart.
+                // The two pixels ahead of the corner (x, y). Turning right if the right one is outside separates pixels that touch only at
+                // a corner.
                 const bool ahead_right =
                     inside(heading == to_right || heading == to_top ? x : x - 1, heading == to_right || heading == to_bottom ? y : y - 1);
                 const bool ahead_left =
@@ -19018,8 +19189,9 @@ struct mask_polygons {
     return found;
 }
 
-/// All outlines and holes as one line, joined by pairs of coinciding segments where they come closest: formats with one polygon an object
-/// take it. Filled by the even-odd rule it is the mask. Empty without outlines. O(points squared) for masks of several parts.
+/// Joins all outlines and holes into one polygon, connected by pairs of coincident segments where they are closest; for formats with one
+/// polygon per object. Filled by the even-odd rule it is the mask. Empty if there are no outlines. O(points squared) for masks of several
+/// parts.
 [[nodiscard]] inline polygon joined(const mask_polygons& parts) {
     polygon line;
     const auto join = [&](const polygon& other) {
@@ -19033,7 +19205,7 @@ struct mask_polygons {
             for (std::size_t j = 0; j < other.size(); ++j)
                 if (const std::size_t distance = square(line[i].x, other[j].x) + square(line[i].y, other[j].y); distance < nearest)
                     nearest = distance, at = i, entry = j;
-        polygon path; // from the entry around and back, then back to the point it was left from
+        polygon path; // around from the entry and back, then back to the point of departure
         for (std::size_t j = 0; j <= other.size(); ++j) path.push_back(other[(entry + j) % other.size()]);
         path.push_back(line[at]);
         line.insert(line.begin() + static_cast<std::ptrdiff_t>(at) + 1, path.begin(), path.end());
@@ -19045,16 +19217,18 @@ struct mask_polygons {
 
 }} // namespace pali::PALI_ABI
 
-// Masks as run lengths, as COCO and pycocotools write them.
+// Run-length encoding (RLE) of masks in the format of COCO and pycocotools.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A mask column by column from the top left: how many pixels are outside, then how many inside, and so on; the first number may be 0.
+/// Uncompressed RLE: run lengths in column-major order from the top left corner, alternating between outside and inside, starting with
+/// outside (may be 0).
 struct run_lengths {
-    std::size_t width = 0, height = 0; ///< pixels
-    std::vector<std::size_t> counts;   ///< pixels outside, inside, outside, ...
+    std::size_t width = 0;           ///< in pixels
+    std::size_t height = 0;          ///< in pixels
+    std::vector<std::size_t> counts; ///< run lengths: outside, inside, outside, ...
 
-    /// Pixels inside.
+    /// Number of pixels inside.
     [[nodiscard]] std::size_t area() const noexcept {
         std::size_t sum = 0;
         for (std::size_t i = 1; i < counts.size(); i += 2) sum += counts[i];
@@ -19064,7 +19238,7 @@ struct run_lengths {
     friend bool operator==(const run_lengths&, const run_lengths&) = default;
 };
 
-/// Runs of a mask; values of mask::inside and more are inside.
+/// Encodes a mask; values from mask::inside up are inside.
 [[nodiscard]] inline run_lengths runs_of(const mask& from) {
     run_lengths made{.width = from.width, .height = from.height, .counts = {0}};
     bool inside = false;
@@ -19079,7 +19253,7 @@ struct run_lengths {
     return made;
 }
 
-/// The mask, of values 0 and 255. Throws `invalid_argument` unless the counts add up to width * height.
+/// Decodes to a mask of values 0 and 255. Throws `invalid_argument` unless the counts sum to width * height.
 [[nodiscard]] inline mask mask_of(const run_lengths& runs) {
     const bool is_countable = runs.height == 0 || runs.width <= static_cast<std::size_t>(-1) / runs.height;
     std::size_t left = is_countable ? runs.width * runs.height : 0;
@@ -19098,8 +19272,9 @@ struct run_lengths {
     return made;
 }
 
-/// The string of pycocotools (maskApi.c, rleToString): each count, from the fourth on less the one two before it, in groups of five bits
-/// from the lowest up; a sixth bit says that more follow, and '0' is added. Its characters are '0' to 'o', among them a backslash.
+/// The compressed string of pycocotools (maskApi.c, rleToString). From the fourth count on, the count two places before is subtracted. Each
+/// value is written in groups of five bits, lowest first; a sixth bit marks continuation, and '0' is added. The characters are '0' to 'o',
+/// including the backslash.
 [[nodiscard]] inline std::string to_string(const run_lengths& runs) {
     std::string out;
     for (std::size_t i = 0; i < runs.counts.size(); ++i) {
@@ -19115,11 +19290,11 @@ struct run_lengths {
     return out;
 }
 
-/// Reads such a string. Throws `malformed_file` for one that no mask of width x height pixels has.
+/// Parses a compressed string. Throws `malformed_file` if it does not encode a mask of width x height pixels.
 [[nodiscard]] inline run_lengths read_runs(std::string_view text, std::size_t width, std::size_t height) {
-    constexpr std::size_t most = std::size_t{1} << 40; // pixels: far above any image, and no sum leaves 64 bits
-    const auto fail = [&](const error_text& what) {
-        throw error(errc::malformed_file, {"run lengths of a mask of ", width, " x ", height, ": ", what});
+    constexpr std::size_t most = std::size_t{1} << 40; // pixels: far above any image, and no sum overflows 64 bits
+    const auto fail = [&](error_text&& what) {
+        throw error(errc::malformed_file, {"run lengths of a mask of ", width, " x ", height, ": ", std::move(what).str()});
     };
     if (height != 0 && width > most / height) fail("too large");
     run_lengths made{.width = width, .height = height, .counts = {}};
@@ -19148,13 +19323,13 @@ struct run_lengths {
 
 }} // namespace pali::PALI_ABI
 
-// Bodies of coco.hpp.
+// Implementation of coco.hpp.
 
 namespace pali { inline namespace PALI_ABI {
 
 namespace object_detail {
 
-/// The smallest rectangle around the pixels inside, right and bottom excluded, and their number.
+/// Bounding rectangle (right and bottom exclusive) and number of the pixels inside.
 struct mask_extent {
     std::size_t x0 = 0, y0 = 0, x1 = 0, y1 = 0, pixels = 0;
 
@@ -19168,7 +19343,7 @@ struct mask_extent {
     }
 };
 
-/// A list of polygons, or run lengths as pycocotools compresses them.
+/// A list of polygons, or RLE in pycocotools' compressed form.
 [[nodiscard]] PALI_INLINE nlohmann::ordered_json coco_segmentation(const mask& from, coco_masks form) {
     const mask_polygons borders = form == coco_masks::run_lengths ? mask_polygons() : polygons_of(from);
     if (form == coco_masks::run_lengths || borders.outlines.empty() || (form == coco_masks::automatic && !borders.holes.empty()))
@@ -19184,7 +19359,7 @@ struct mask_extent {
     return list;
 }
 
-/// What makes the entries of a data set: names that are there, and ids.
+/// Creates the entries of a dataset; tracks known names and the last ids.
 struct coco_entries {
     using json = nlohmann::ordered_json;
 
@@ -19193,7 +19368,7 @@ struct coco_entries {
     std::map<std::string, std::int64_t> categories; // name -> id
     std::int64_t last_image = 0, last_annotation = 0, last_category = 0;
 
-    /// The id of a label's category, which is put behind `list` where it is new.
+    /// The id of the label's category; appends a new category to `list`.
     std::int64_t category_of(const std::string& label, json& list) {
         std::string name = category_name(label);
         const auto [found, is_new] = categories.try_emplace(name, last_category + 1);
@@ -19201,7 +19376,7 @@ struct coco_entries {
         return found->second;
     }
 
-    /// The entry in "images"; annotations() is to follow. Throws what coco_writer::add() throws.
+    /// Creates the "images" entry; call annotation() next, for each object. Throws as coco_writer::add() does.
     [[nodiscard]] json image(const image_objects& image) {
         if (image.file.empty() || files.contains(image.file))
             throw error(errc::invalid_argument, {"coco_writer: ", in_quotes(image.file), " is no name, or has been added before"});
@@ -19214,7 +19389,7 @@ struct coco_entries {
         return made;
     }
 
-    /// The entry in "annotations" of an object in the image that was added last.
+    /// Creates the "annotations" entry of an object in the image added last.
     [[nodiscard]] json annotation(const object& o, json& category_list) {
         const double x = to_hundredths(static_cast<double>(o.box.x0)), y = to_hundredths(static_cast<double>(o.box.y0));
         const double width = std::max(to_hundredths(static_cast<double>(o.box.x1) - x), 0.0);
@@ -19236,7 +19411,7 @@ struct coco_entries {
     }
 };
 
-/// On one line. What was read from a file may hold anything: bytes that are not UTF-8 become U+FFFD.
+/// Serializes on one line. Values read from a file may hold anything: invalid UTF-8 becomes U+FFFD.
 [[nodiscard]] PALI_INLINE std::string coco_text(const nlohmann::ordered_json& value) {
     return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -19263,12 +19438,12 @@ PALI_INLINE coco_writer& coco_writer::operator=(coco_writer&&) noexcept = defaul
 
 PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path, coco_masks masks) {
     std::ifstream in = detail::open_file(path);
-    const auto fail = [&](const error_text& what) { throw error(errc::malformed_file, {path.string(), ": ", what}); };
+    const auto fail = [&](error_text&& what) { throw error(errc::malformed_file, {path.string(), ": ", std::move(what).str()}); };
     coco_writer made(masks);
     parts& p = *made.m_parts;
     p.document = nlohmann::ordered_json::parse(in, nullptr, false);
     if (!p.document.is_object()) fail("is no JSON object");
-    // Each entry of a list has an id of its own, from 1 on: what is added later goes on behind the last.
+    // Each entry of a list needs a unique id; new entries continue after the largest.
     const auto read_list = [&](const char* list, std::int64_t& last, auto&& entry) {
         if (!p.document.contains(list) || !p.document[list].is_array()) fail({"has no list \"", list, "\""});
         std::set<std::int64_t> ids;
@@ -19319,31 +19494,32 @@ PALI_INLINE void coco_writer::write(const std::filesystem::path& path) const { w
 
 }} // namespace pali::PALI_ABI
 
-// A COCO data set that is written as images come.
+// Writes a COCO dataset incrementally.
 
 namespace pali { inline namespace PALI_ABI {
 
 /**
- * Writes the file that coco_writer writes, to the byte, of any number of images: memory holds their names and the categories.
+ * Writes the same file as coco_writer, byte for byte, for any number of images. Memory holds only the image names and the categories.
  *
- * The file appears whole, by finish(), or not at all. Until then there are `<path>.part` and `<path>.annotations.part`.
+ * finish() makes the file appear as a whole; without it there is no file. Until then the data is in `<path>.part` and
+ * `<path>.annotations.part`.
  */
 class coco_file {
 public:
-    /// Begins a file. Throws `cannot_write`.
+    /// Creates the temporary files. Throws `cannot_write`.
     explicit coco_file(const std::filesystem::path& path, coco_masks masks = coco_masks::automatic);
-    /// Removes what was written unless it is finished.
+    /// Removes the temporary files unless finish() was called.
     ~coco_file();
-    /// What is moved from can only be destroyed or assigned to.
+    /// A moved-from object can only be destroyed or assigned to.
     coco_file(coco_file&&) noexcept;
-    /// The same.
+    /// A moved-from object can only be destroyed or assigned to.
     coco_file& operator=(coco_file&&) noexcept;
 
-    /// As coco_writer::declare().
+    /// See coco_writer::declare().
     void declare(const std::string& label);
-    /// As coco_writer::add(). Failures to write are reported by finish().
+    /// See coco_writer::add(). Write errors are reported by finish().
     void add(const image_objects& image);
-    /// Completes the file. To be called once, at the end. Throws `cannot_write`.
+    /// Completes the file; call it once, at the end. Throws `cannot_write`.
     void finish();
 
 private:
@@ -19353,13 +19529,13 @@ private:
 
 }} // namespace pali::PALI_ABI
 
-// Bodies of coco_file.hpp.
+// Implementation of coco_file.hpp.
 
 namespace pali { inline namespace PALI_ABI {
 
 struct coco_file::parts {
-    file_writer file;            // up to the images
-    std::filesystem::path aside; // annotations, which come behind all images
+    file_writer file;            // receives the images first
+    std::filesystem::path aside; // annotations, which follow all images in the file
     std::fstream annotations;
     object_detail::coco_entries entries;
     nlohmann::ordered_json categories = nlohmann::ordered_json::array();
@@ -19414,32 +19590,32 @@ PALI_INLINE void coco_file::finish() {
 
 }} // namespace pali::PALI_ABI
 
-// Objects as plain JSON, a line an image: results that are kept as they come.
+// Writes objects as JSON Lines, one line per image, so that results can be streamed.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// {"file": ..., "width": ..., "height": ..., "objects": [{"label": ..., "score": ..., "box": [x0, y0, x1, y1], "mask": ...}, ...]} without
-/// line breaks. Boxes are in pixels, to a hundredth; "mask" is a name of `image.mask_files`, and is there where there is one; so is
-/// "text". Bytes that are no UTF-8 become U+FFFD; where that happens to the name, "file_bytes" has its bytes in hexadecimal. A number that
-/// is not finite becomes 0. Throws `invalid_argument` when there are mask files, but not one an object.
+/// Returns {"file": ..., "width": ..., "height": ..., "objects": [{"label": ..., "score": ..., "box": [x0, y0, x1, y1], "mask": ...}, ...]}
+/// without line breaks. Boxes are in pixels, rounded to 1/100. "mask" is the name in `image.mask_files`; "mask" and "text" are omitted if
+/// empty. Invalid UTF-8 becomes U+FFFD; a file name for which that happens is also written as hexadecimal "file_bytes". Numbers that are
+/// not finite become 0. Throws `invalid_argument` if there are mask files, but not one per object.
 [[nodiscard]] std::string objects_json(const image_objects& image);
 
-/// A file of such lines that grows image by image, and goes on where an earlier run was stopped.
+/// A JSON Lines file that grows image by image and can be resumed after an interruption.
 class json_lines {
 public:
-    /// Opens a file, which need not be there. A last line of ours that was cut off is taken away. Throws `cannot_open`, `cannot_write`, and
-    /// `malformed_file` with the line for one that is no JSON object with a "file".
+    /// Opens a file, which need not exist. An incomplete last line written by this class is removed. Throws `cannot_open`, `cannot_write`,
+    /// and `malformed_file` with the line number if a line is not a JSON object with a "file".
     explicit json_lines(const std::filesystem::path& path);
 
-    /// Whether a line is about this image.
+    /// Whether a line describes this image.
     [[nodiscard]] bool contains(const std::string& file) const;
-    /// Images in the file.
+    /// Number of images in the file.
     [[nodiscard]] std::size_t size() const noexcept { return m_files.size(); }
-    /// Their names, in the order of the lines.
+    /// Image names, in the order of the lines.
     [[nodiscard]] const std::vector<std::string>& files() const noexcept { return m_order; }
 
-    /// Appends a line; it is in the file when this returns. Throws `cannot_write`; `invalid_argument` as objects_json does, and for a
-    /// image that is there or has no name.
+    /// Appends a line and writes it to the file before returning. Throws `cannot_write`; `invalid_argument` as objects_json does, and if
+    /// the image has no name or was added before.
     void add(const image_objects& image);
 
 private:
@@ -19447,12 +19623,12 @@ private:
 
     std::filesystem::path m_path;
     std::set<std::string> m_files;
-    std::vector<std::string> m_order; // of the same names
+    std::vector<std::string> m_order; // the same names, in file order
 };
 
 }} // namespace pali::PALI_ABI
 
-// Bodies of json_lines.hpp.
+// Implementation of json_lines.hpp.
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -19481,7 +19657,7 @@ PALI_INLINE std::string objects_json(const image_objects& image) {
 
 namespace object_detail {
 
-/// The file that a line is about; empty where it is no such object.
+/// The file that a line describes; empty if the line is not such an object.
 [[nodiscard]] PALI_INLINE std::string file_of_line(const std::string& line) {
     return name_of(nlohmann::ordered_json::parse(line, nullptr, false), "file");
 }
@@ -19494,7 +19670,7 @@ PALI_INLINE void append(const std::filesystem::path& path, const std::string& te
     out.write(text.data(), static_cast<std::streamsize>(text.size()));
     out.close();
     if (out) return;
-    if (!failure) std::filesystem::resize_file(path, before, failure); // half a line would spoil the next one
+    if (!failure) std::filesystem::resize_file(path, before, failure); // half a line would corrupt the next one
     throw error(errc::cannot_write, {path.string(), ": cannot be written; is the folder there, writable and not full?"});
 }
 
@@ -19505,12 +19681,12 @@ PALI_INLINE json_lines::json_lines(const std::filesystem::path& path) : m_path(p
     std::error_code failure;
     if (!std::filesystem::exists(path, failure)) return;
     std::ifstream in = detail::open_file(path);
-    std::uintmax_t whole = 0; // bytes of lines that have their end
+    std::uintmax_t whole = 0; // bytes of complete lines
     std::size_t number = 1;
     for (std::string line; std::getline(in, line); ++number) {
         const std::string file = object_detail::file_of_line(line);
-        const bool is_last = in.eof(); // and has no end
-        // Only what looks like our own line is taken away: the file may be somebody's by mistake.
+        const bool is_last = in.eof(); // without a line break
+        // Only removes what looks like a line of ours: the path may be another file by mistake.
         const bool is_ours = beginning.starts_with(std::string_view(line).substr(0, beginning.size()));
         if (is_last && file.empty() && is_ours) {
             in.close();
@@ -19542,25 +19718,26 @@ PALI_INLINE void json_lines::add(const image_objects& image) {
 
 }} // namespace pali::PALI_ABI
 
-// Objects as labelme opens them, to be corrected by hand: a JSON file an image, beside it and of its name.
+// Writes objects for manual correction in labelme: one JSON file per image, next to it and with the same name.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The JSON of labelme 5: a shape "mask" for an object with one - a PNG of the pixels within, cut to where they are, in base64 -, and a
-/// "rectangle" for others. Labels are those of category_name(), the score is the description. `image.file` is a path from the JSON file
-/// to the image; bytes of it that are no UTF-8 become U+FFFD. All of it is ASCII. Throws `invalid_argument` for a mask of another size
-/// than the image, and what encode_png throws.
+/// JSON of labelme 5. An object with a mask becomes a "mask" shape (a base64 PNG, cropped to the pixels inside), any other a "rectangle".
+/// Labels are those of category_name(); the score is the description. `image.file` is the path from the JSON file to the image; invalid
+/// UTF-8 in it becomes U+FFFD. The output is ASCII. Throws `invalid_argument` if a mask differs in size from the image, and whatever
+/// encode_png throws.
 [[nodiscard]] std::string labelme_text(const image_objects& image);
 
 }} // namespace pali::PALI_ABI
 
-// Body of labelme.hpp.
+// Implementation of labelme.hpp.
 
 namespace pali { inline namespace PALI_ABI {
 
 namespace object_detail {
 
-/// The rectangle of pixels inside, last row and column included, and what it holds as grey bytes 0 and 255; nothing when no pixel is.
+/// Bounding rectangle of the pixels inside (last row and column inclusive) and its content as gray bytes 0 and 255; empty if no pixel is
+/// inside.
 struct mask_cutout {
     std::size_t x0 = 0, y0 = 0, x1 = 0, y1 = 0;
     std::vector<std::uint8_t> grey;
@@ -19605,24 +19782,24 @@ PALI_INLINE std::string labelme_text(const image_objects& image) {
                            {"shapes", std::move(shapes)}, {"imagePath", object_detail::utf8_of(image.file)},
                            {"imageData", nullptr},        {"imageHeight", image.height},
                            {"imageWidth", image.width}};
-    return document.dump(2, ' ', true) + '\n'; // labelme opens it in the encoding of the machine: ASCII is part of each
+    return document.dump(2, ' ', true) + '\n'; // labelme reads files in the system encoding; ASCII is valid in all of them
 }
 
 }} // namespace pali::PALI_ABI
 
-// Objects as YOLO trains on them: a text file an image.
+// Writes objects in YOLO's training format: one text file per image.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What a line says of an object.
+/// Content of the lines.
 enum class yolo_form {
-    boxes,    ///< "class centre-x centre-y width height": data sets for detection
-    polygons, ///< "class x y x y ...": data sets for segmentation; the mask's border, or the corners of the box of an object without a mask
+    boxes,    ///< "class center-x center-y width height": detection datasets
+    polygons, ///< "class x y x y ...": segmentation datasets; the border of the mask, or the corners of the box if there is no mask
 };
 
-/// A line an object. Coordinates are shares of the image, 0 to 1, with six decimals in any locale. New labels get new numbers in
-/// `categories`. Boxes are cut at the image's edges; what has no area then is left out. A mask of several regions, or with holes, is one
-/// polygon: see joined(). Scores have no place in this format.
+/// Returns one line per object. Coordinates are fractions of the image size, 0 to 1, with six decimals in any locale. New labels get new
+/// numbers in `categories`. Boxes are clipped to the image; those without area are dropped. A mask of several regions or with holes becomes
+/// one polygon: see joined(). The format has no scores.
 [[nodiscard]] inline std::string yolo_text(const image_objects& image, category_list& categories, yolo_form form = yolo_form::boxes) {
     const auto share = [](double part) {
         const auto millionths = static_cast<std::uint64_t>(std::llround(part * 1e6));
@@ -19644,7 +19821,7 @@ enum class yolo_form {
         }
         const auto cut = [](float at, double side) { return std::clamp(static_cast<double>(at), 0.0, side) / side; };
         const double x0 = cut(o.box.x0, width), x1 = cut(o.box.x1, width), y0 = cut(o.box.y0, height), y1 = cut(o.box.y1, height);
-        if (!(x1 > x0 && y1 > y0)) continue; // not a number too
+        if (!(x1 > x0 && y1 > y0)) continue; // drops NaN too
         out += std::to_string(categories.number_of(o.label));
         if (form == yolo_form::boxes) out += share((x0 + x1) / 2) + share((y0 + y1) / 2) + share(x1 - x0) + share(y1 - y0);
         else out += share(x0) + share(y0) + share(x1) + share(y0) + share(x1) + share(y1) + share(x0) + share(y1);
@@ -19655,27 +19832,26 @@ enum class yolo_form {
 
 }} // namespace pali::PALI_ABI
 
-// Whether the two files of one vocabulary agree, for a folder that has both.
+// Compares the two vocabulary files of a folder.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// How tokenizer.model and tokenizer.json of a folder differ: pieces, merges, tokens that transformers cuts out of a text. One sentence a
-/// difference, ten at most; none where the folder does not have both files. A tokenizer opens the folder regardless, as long as the added
-/// tokens agree: this is for `pali inspect`.
+/// Differences between tokenizer.model and tokenizer.json of a folder: pieces, merges, and the tokens that transformers cuts out of a text.
+/// One sentence per difference, at most ten; empty unless the folder has both files. tokenizer opens such a folder anyway if the added
+/// tokens agree: this function is for `pali inspect`.
 ///
-/// Throws errc::cannot_open, errc::malformed_tokenizer and errc::unsupported_format as tokenizer does. Half a second for Gemma's
-/// vocabulary.
+/// Throws errc::cannot_open, errc::malformed_tokenizer and errc::unsupported_format as tokenizer does. Takes 0.5 s for Gemma's vocabulary.
 [[nodiscard]] std::vector<std::string> compare_vocabularies(const std::filesystem::path& folder);
 
 }} // namespace pali::PALI_ABI
 
-// Body of compare_vocabularies.hpp.
+// Implementation of compare_vocabularies.hpp.
 
 namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-/// In how many ways pieces can be cut in two pieces: as many merges does transformers derive from a tokenizer.model.
+/// Number of ways to split pieces into two pieces, which is the number of merges that transformers derives from a tokenizer.model.
 [[nodiscard]] PALI_INLINE std::size_t count_merges(const vocabulary& words) {
     std::size_t merges = 0;
     for (const model_piece& piece : words.pieces)
@@ -19698,7 +19874,7 @@ PALI_INLINE std::vector<std::string> compare_vocabularies(const std::filesystem:
     constexpr std::size_t most = 10;
     std::vector<std::string> out;
     std::size_t more = 0;
-    const auto report = [&](const error_text& what) {
+    const auto report = [&](error_text&& what) {
         if (out.size() + 1 < most) out.push_back(json_file.string() + ": " + what.str());
         else ++more;
     };
@@ -19706,7 +19882,7 @@ PALI_INLINE std::vector<std::string> compare_vocabularies(const std::filesystem:
     const auto& theirs = json.words.pieces;
     if (ours.size() != theirs.size()) report({"has ", theirs.size(), " pieces, and tokenizer.model ", ours.size()});
     for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) {
-        const int byte = detail::byte_of_piece(ours[i].text); // transformers 4 wrote the tabulator itself, for <0x09>
+        const int byte = detail::byte_of_piece(ours[i].text); // transformers 4 wrote a literal tab for <0x09>
         const bool same_byte = byte >= 0 && theirs[i].text.size() == 1 && static_cast<unsigned char>(theirs[i].text[0]) == byte;
         if (ours[i].text != theirs[i].text && !same_byte)
             report({"has the piece ", in_quotes(theirs[i].text), " at id ", i, ", and tokenizer.model ", in_quotes(ours[i].text)});
