@@ -1881,6 +1881,119 @@ PALI_INLINE int png_orientation(const source& from) {
 
 }}} // namespace pali::PALI_ABI::image_detail
 
+// Chroma of an AVIF as Pillow shows it. libheif repeats subsampled chroma where libavif, and so Pillow, interpolates it: at edges they
+// differ by over 16 levels.
+
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
+
+/// Which of columns and rows of chroma are halved: 4:2:0 both, 4:2:2 columns.
+struct chroma_subsampling {
+    bool columns = false, rows = false;
+};
+
+/// By the first codec configuration (av1C) with colours, for which libheif has no call.
+PALI_INLINE chroma_subsampling find_avif_subsampling(const source& from) {
+    const std::string_view bytes(reinterpret_cast<const char*>(from.data()), from.size());
+    for (std::size_t at = bytes.find("av1C"); at != bytes.npos && bytes.size() - at >= 8; at = bytes.find("av1C", at + 4)) {
+        const auto version = static_cast<unsigned char>(bytes[at + 4]), flags = static_cast<unsigned char>(bytes[at + 6]);
+        if (version == 0x81 && (flags & 0x10) == 0) return {(flags & 0x08) != 0, (flags & 0x04) != 0}; // 0x10: grey
+    }
+    return {};
+}
+
+/// By the first codec configuration (hvcC) with colours, likewise.
+PALI_INLINE chroma_subsampling find_heic_subsampling(const source& from) {
+    const std::string_view bytes(reinterpret_cast<const char*>(from.data()), from.size());
+    for (std::size_t at = bytes.find("hvcC"); at != bytes.npos && bytes.size() - at >= 21; at = bytes.find("hvcC", at + 4))
+        if (const int format = bytes[at + 20] & 3; bytes[at + 4] == 1 && format != 0) return {format != 3, format == 1};
+    return {};
+}
+
+/// Replaces chroma that was repeated for pairs of columns, rows or both by interpolated chroma. `red` and `blue` are the weights in luma
+/// (Kr, Kb).
+class chroma_interpolation {
+public:
+    chroma_interpolation(image& image, float red, float blue) : m_image(image), m_red(red), m_blue(blue) {}
+
+    /// Of an image whose first pixel is the first of a pair.
+    void apply(chroma_subsampling halved) {
+        const axis across{halved.columns}, down{halved.rows};
+        const std::size_t columns = across.block(m_image.width - 1) + 1, rows = down.block(m_image.height - 1) + 1;
+        std::vector<chroma> blocks(columns * rows);
+        std::vector<float> weights(columns * rows);
+        for (std::size_t y = 0; y < m_image.height; ++y)
+            for (std::size_t x = 0; x < m_image.width; ++x) {
+                const std::size_t at = down.block(y) * columns + across.block(x);
+                const chroma c = chroma_of(m_image.at(x, y));
+                const float weight = is_clipped(m_image.at(x, y)) ? 1e-3f : 1; // what was clipped to 0 or 255 has lost its chroma
+                blocks[at].blue += weight * c.blue, blocks[at].red += weight * c.red;
+                weights[at] += weight;
+            }
+        for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i].blue /= weights[i], blocks[i].red /= weights[i];
+        for (std::size_t y = 0; y < m_image.height; ++y) {
+            const std::size_t near = down.block(y) * columns, far = down.next(y, rows) * columns;
+            for (std::size_t x = 0; x < m_image.width; ++x) {
+                const std::size_t left = across.block(x), right = across.next(x, columns);
+                const auto mix = [&](float chroma::* c) {
+                    return (9 * (blocks[near + left].*c) + 3 * (blocks[near + right].*c) + 3 * (blocks[far + left].*c) +
+                            blocks[far + right].*c) /
+                           16;
+                };
+                std::uint8_t* const p = m_image.at(x, y);
+                set(p, weights[near + left] >= 1 ? luma_of(p, blocks[near + left]) : luma(p), mix(&chroma::blue), mix(&chroma::red));
+            }
+        }
+    }
+
+private:
+    struct chroma {
+        float blue = 0, red = 0; ///< B - Y and R - Y
+    };
+    struct axis {
+        bool halved = false;
+
+        [[nodiscard]] std::size_t block(std::size_t at) const noexcept { return halved ? at / 2 : at; }
+        /// The block on the other side of the nearer edge: samples lie in the middle of their pairs.
+        [[nodiscard]] std::size_t next(std::size_t at, std::size_t blocks) const noexcept {
+            if (!halved) return at;
+            const std::size_t own = block(at);
+            return at % 2 == 0 ? (own == 0 ? 0 : own - 1) : std::min(own + 1, blocks - 1);
+        }
+    };
+
+    [[nodiscard]] float luma(const std::uint8_t* p) const noexcept {
+        return m_red * static_cast<float>(p[0]) + (1 - m_red - m_blue) * static_cast<float>(p[1]) + m_blue * static_cast<float>(p[2]);
+    }
+    [[nodiscard]] chroma chroma_of(const std::uint8_t* p) const noexcept {
+        const float y = luma(p);
+        return {static_cast<float>(p[2]) - y, static_cast<float>(p[0]) - y};
+    }
+    [[nodiscard]] static bool is_clipped(std::uint8_t v) noexcept { return v == 0 || v == 255; }
+    [[nodiscard]] static bool is_clipped(const std::uint8_t* p) noexcept {
+        return is_clipped(p[0]) || is_clipped(p[1]) || is_clipped(p[2]);
+    }
+    /// The part of chroma that is taken from Y for green.
+    [[nodiscard]] float green_of(chroma c) const noexcept { return (m_red * c.red + m_blue * c.blue) / (1 - m_red - m_blue); }
+    /// Where a component was clipped: by the chroma of its block and one that was not.
+    [[nodiscard]] float luma_of(const std::uint8_t* p, chroma own) const noexcept {
+        if (!is_clipped(p)) return luma(p);
+        if (!is_clipped(p[1])) return static_cast<float>(p[1]) + green_of(own);
+        if (!is_clipped(p[0])) return static_cast<float>(p[0]) - own.red;
+        if (!is_clipped(p[2])) return static_cast<float>(p[2]) - own.blue;
+        return luma(p);
+    }
+    void set(std::uint8_t* p, float y, float blue, float red) const noexcept {
+        const float green = green_of({blue, red});
+        const auto level = [](float v) { return static_cast<std::uint8_t>(std::clamp(v + 0.5f, 0.0f, 255.0f)); };
+        p[0] = level(y + red), p[1] = level(y - green), p[2] = level(y + blue);
+    }
+
+    image& m_image;
+    float m_red, m_blue;
+};
+
+}}} // namespace pali::PALI_ABI::image_detail
+
 // Implementation of read.hpp: dispatches a file to the decoder of its format.
 
 #if PALI_WITH_JPEG
@@ -2279,112 +2392,165 @@ PALI_INLINE image decode_webp(const source& from) {
 
 #if PALI_WITH_HEIF
 
-// Chroma upsampling of AVIF as in Pillow. libheif replicates subsampled chroma; libavif, and therefore Pillow, interpolates it. The two
-// differ by more than 16 levels at edges.
+// irot, imir and clap of a HEIC or AVIF. libheif applies them to the planes of YCbCr. Where that splits a 2 x 2 block of subsampled chroma
+// (an odd side that moves to the front), libheif before 1.19 shifts the chroma by a pixel; pali then applies them after the conversion to
+// RGB. libheif has calls that name them from 1.16 on, Debian 12 has 1.15: they are read from the boxes.
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// Axes along which chroma is subsampled: 4:2:0 both, 4:2:2 columns only.
-struct avif_subsampling {
-    bool columns = false, rows = false;
+/// Big-endian bytes of a HEIF file, taken from the front; 0 or nothing where they end.
+struct heif_bytes {
+    std::string_view left;
+
+    std::uint64_t number(std::size_t bytes) {
+        std::uint64_t value = 0;
+        if (left.size() < bytes) left = {};
+        for (std::size_t i = 0; i < bytes && !left.empty(); ++i) {
+            value = value << 8 | static_cast<unsigned char>(left.front());
+            left.remove_prefix(1);
+        }
+        return value;
+    }
+    /// The next box: its type and content; an empty type where none is left.
+    std::pair<std::string_view, heif_bytes> box() {
+        const std::string_view whole = left;
+        std::uint64_t size = number(4);
+        const std::string_view type = left.substr(0, 4);
+        number(4);
+        if (size == 1) size = number(8);
+        if (size == 0) size = whole.size(); // up to the end
+        const std::size_t header = whole.size() - left.size();
+        if (type.size() < 4 || size < header || size > whole.size()) return {left = {}, {}};
+        left = whole.substr(static_cast<std::size_t>(size));
+        return {type, {whole.substr(header, static_cast<std::size_t>(size) - header)}};
+    }
+    /// The content of the first box of this type; empty where there is none.
+    [[nodiscard]] heif_bytes find(std::string_view type) const {
+        heif_bytes boxes = *this;
+        while (true)
+            if (const auto [found, content] = boxes.box(); found.empty() || found == type) return content;
+    }
 };
 
-/// Reads the subsampling from the first codec configuration (av1C) that is not monochrome; libheif has no call for it.
-PALI_INLINE avif_subsampling find_avif_subsampling(const source& from) {
-    const std::string_view bytes(reinterpret_cast<const char*>(from.data()), from.size());
-    for (std::size_t at = bytes.find("av1C"); at != bytes.npos && bytes.size() - at >= 8; at = bytes.find("av1C", at + 4)) {
-        const auto version = static_cast<unsigned char>(bytes[at + 4]), flags = static_cast<unsigned char>(bytes[at + 6]);
-        if (version == 0x81 && (flags & 0x10) == 0) return {(flags & 0x08) != 0, (flags & 0x04) != 0}; // 0x10: monochrome
+/// One transformation: an orientation of EXIF, or the clean aperture (clap) to crop to.
+struct heif_transformation {
+    struct side {
+        double length = 0, offset = 0;
+    };
+    int orientation = 1;
+    bool is_crop = false;
+    side across = {}, down = {};
+};
+
+/// The transformations of the primary image, in the order in which they are applied.
+PALI_INLINE std::vector<heif_transformation> find_heif_transformations(const source& from) {
+    heif_bytes meta = heif_bytes{{reinterpret_cast<const char*>(from.data()), from.size()}}.find("meta");
+    meta.number(4); // version and flags
+    heif_bytes primary = meta.find("pitm");
+    const std::uint64_t item = primary.number(primary.number(4) >> 24 == 0 ? 2 : 4);
+    const heif_bytes properties = meta.find("iprp");
+
+    std::vector<std::pair<std::string_view, heif_bytes>> all;
+    for (heif_bytes boxes = properties.find("ipco"); !boxes.left.empty();) all.push_back(boxes.box());
+
+    std::vector<heif_transformation> made;
+    heif_bytes associations = properties.find("ipma");
+    const std::uint64_t version_and_flags = associations.number(4), items = associations.number(4);
+    const bool is_long = (version_and_flags & 1) != 0;
+    for (std::uint64_t i = 0; i < items && !associations.left.empty(); ++i) {
+        const bool is_primary = associations.number(version_and_flags >> 24 == 0 ? 2 : 4) == item;
+        for (std::uint64_t count = associations.number(1); count > 0; --count) {
+            const std::uint64_t index = associations.number(is_long ? 2 : 1) & (is_long ? 0x7fff : 0x7f); // without the bit "essential"
+            if (!is_primary || index == 0 || index > all.size()) continue;
+            auto [type, content] = all[static_cast<std::size_t>(index) - 1];
+            if (type == "irot") {
+                constexpr int counter_clockwise[]{1, 8, 3, 6};
+                made.push_back({.orientation = counter_clockwise[content.number(1) & 3]});
+            } else if (type == "imir") {
+                made.push_back({.orientation = (content.number(1) & 1) == 0 ? 4 : 2});
+            } else if (type == "clap") {
+                const auto fraction = [&content = content] {
+                    const auto numerator = static_cast<std::int32_t>(content.number(4)),
+                               denominator = static_cast<std::int32_t>(content.number(4));
+                    return denominator == 0 ? 0.0 : static_cast<double>(numerator) / denominator;
+                };
+                heif_transformation crop{.is_crop = true};
+                crop.across.length = fraction(), crop.down.length = fraction();
+                crop.across.offset = fraction(), crop.down.offset = fraction();
+                made.push_back(crop);
+            }
+        }
+        if (is_primary) break;
     }
-    return {};
+    return made;
 }
 
-/// Replaces replicated chroma by interpolated chroma. `red` and `blue` are the luma weights Kr and Kb.
-class chroma_interpolation {
-public:
-    chroma_interpolation(image& image, float red, float blue) : m_image(image), m_red(red), m_blue(blue) {}
+/// What a crop keeps of a side of `length` pixels: the first, and how many (0: it lies outside); rounded as by libheif.
+PALI_INLINE std::pair<std::size_t, std::size_t> heif_kept(const heif_transformation::side& side, std::size_t length, bool across) {
+    const double exact = side.offset + (static_cast<double>(length) - 1) / 2 - (side.length - 1) / 2,
+                 start = std::floor(across ? exact : exact + 0.5);
+    const double first = std::max(start, 0.0), last = std::min(std::floor(start + side.length - 0.5), static_cast<double>(length) - 1);
+    if (first > last) return {0, 0};
+    return {static_cast<std::size_t>(first), static_cast<std::size_t>(last - first) + 1};
+}
 
-    void apply(avif_subsampling halved) {
-        // The container may have rotated or cropped the image: pairs may start at odd positions, and column pairs may have become row
-        // pairs.
-        const axis across = find_pairs(true), down = find_pairs(false);
-        const bool turned = halved.columns && !halved.rows && down.difference < across.difference;
-        m_x = {halved.columns && !turned, across.first};
-        m_y = {halved.rows || turned, down.first};
-        const std::size_t columns = m_x.block(m_image.width - 1) + 1, rows = m_y.block(m_image.height - 1) + 1;
-        std::vector<chroma> blocks(columns * rows);
-        std::vector<float> counts(columns * rows);
-        for (std::size_t y = 0; y < m_image.height; ++y)
-            for (std::size_t x = 0; x < m_image.width; ++x) {
-                const std::size_t at = m_y.block(y) * columns + m_x.block(x);
-                const chroma c = chroma_of(m_image.at(x, y));
-                blocks[at].blue += c.blue, blocks[at].red += c.red;
-                counts[at] += 1;
-            }
-        for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i].blue /= counts[i], blocks[i].red /= counts[i];
-        for (std::size_t y = 0; y < m_image.height; ++y) {
-            const std::size_t near = m_y.block(y) * columns, far = m_y.next(y, rows) * columns;
-            for (std::size_t x = 0; x < m_image.width; ++x) {
-                const std::size_t left = m_x.block(x), right = m_x.next(x, columns);
-                const auto mix = [&](float chroma::* c) {
-                    return (9 * (blocks[near + left].*c) + 3 * (blocks[near + right].*c) + 3 * (blocks[far + left].*c) +
-                            blocks[far + right].*c) /
-                           16;
-                };
-                set(m_image.at(x, y), mix(&chroma::blue), mix(&chroma::red));
-            }
+/// Whether this transformation of an image of width x height pixels splits blocks of subsampled chroma, or makes pairs of rows of pairs of
+/// columns.
+PALI_INLINE bool splits_chroma(const heif_transformation& t, chroma_subsampling halved, std::size_t width, std::size_t height) {
+    const bool odd_width = width % 2 != 0, odd_height = height % 2 != 0;
+    if (t.is_crop)
+        return heif_kept(t.across, width, true).first % 2 != 0 || (halved.rows && heif_kept(t.down, height, false).first % 2 != 0);
+    switch (t.orientation) {
+    case 1:
+        return false;
+    case 2:
+        return odd_width || (halved.rows && odd_height);
+    case 4:
+        return halved.rows && (odd_width || odd_height);
+    case 6:
+        return !halved.rows || odd_height;
+    case 8:
+        return !halved.rows || odd_width;
+    default:
+        return odd_width || odd_height;
+    }
+}
+
+/// Whether any of them does, for an image that is stored with width x height pixels.
+PALI_INLINE bool split_chroma(const std::vector<heif_transformation>& all, chroma_subsampling halved, std::size_t width,
+                              std::size_t height) {
+    for (const heif_transformation& t : all) {
+        if (splits_chroma(t, halved, width, height)) return halved.columns;
+        if (t.is_crop) width = heif_kept(t.across, width, true).second, height = heif_kept(t.down, height, false).second;
+        if (t.orientation >= 5) std::swap(width, height);
+    }
+    return false;
+}
+
+PALI_INLINE image transformed(image image, const heif_transformation& t) {
+    if (!t.is_crop) return upright(std::move(image), t.orientation);
+    const auto [left, width] = heif_kept(t.across, image.width, true);
+    const auto [top, height] = heif_kept(t.down, image.height, false);
+    pali::image made(width, height);
+    for (std::size_t y = 0; y < height && width > 0; ++y) std::memcpy(made.at(0, y), image.at(left, top + y), width * 3);
+    return made;
+}
+
+/// The image after all of them; empty where a crop lies outside of it. `interpolate` is called before the first that splits chroma: libheif
+/// from 1.19 on, and so pillow_heif, interpolates chroma there, and repeats it elsewhere.
+template <class Interpolate>
+image transformed(image image, const std::vector<heif_transformation>& all, chroma_subsampling halved, const Interpolate& interpolate) {
+    bool is_subsampled = true;
+    for (const heif_transformation& t : all) {
+        if (is_subsampled && splits_chroma(t, halved, image.width, image.height)) {
+            interpolate(image);
+            is_subsampled = false;
         }
+        image = transformed(std::move(image), t);
+        if (image.width == 0 || image.height == 0) break;
     }
-
-private:
-    struct chroma {
-        float blue = 0, red = 0; ///< B - Y and R - Y
-    };
-    struct axis {
-        bool halved = false;
-        std::size_t first = 0; ///< 1: the first block holds only half a pair
-        double difference = 0; ///< summed chroma difference within pairs that start there
-
-        [[nodiscard]] std::size_t block(std::size_t at) const noexcept { return halved ? (at + first) / 2 : at; }
-        /// The block on the other side of the nearer edge: chroma samples are centered in their pairs.
-        [[nodiscard]] std::size_t next(std::size_t at, std::size_t blocks) const noexcept {
-            if (!halved) return at;
-            const std::size_t own = block(at);
-            return (at + first) % 2 == 0 ? (own == 0 ? 0 : own - 1) : std::min(own + 1, blocks - 1);
-        }
-    };
-
-    [[nodiscard]] float luma(const std::uint8_t* p) const noexcept {
-        return m_red * static_cast<float>(p[0]) + (1 - m_red - m_blue) * static_cast<float>(p[1]) + m_blue * static_cast<float>(p[2]);
-    }
-    [[nodiscard]] chroma chroma_of(const std::uint8_t* p) const noexcept {
-        const float y = luma(p);
-        return {static_cast<float>(p[2]) - y, static_cast<float>(p[0]) - y};
-    }
-    void set(std::uint8_t* p, float blue, float red) const noexcept {
-        const float y = luma(p), green = (m_red * red + m_blue * blue) / (1 - m_red - m_blue);
-        const auto level = [](float v) { return static_cast<std::uint8_t>(std::clamp(v + 0.5f, 0.0f, 255.0f)); };
-        p[0] = level(y + red), p[1] = level(y - green), p[2] = level(y + blue);
-    }
-
-    /// Finds whether pairs of equal chroma start at even or at odd positions.
-    [[nodiscard]] axis find_pairs(bool across) const {
-        std::array<double, 2> differences{};
-        const std::size_t length = across ? m_image.width : m_image.height, lines = across ? m_image.height : m_image.width;
-        for (std::size_t line = 0; line < lines; line += 1 + lines / 256)
-            for (std::size_t i = 0; i + 1 < length; ++i) {
-                const chroma a = chroma_of(across ? m_image.at(i, line) : m_image.at(line, i));
-                const chroma b = chroma_of(across ? m_image.at(i + 1, line) : m_image.at(line, i + 1));
-                differences[i % 2] += static_cast<double>(std::abs(a.blue - b.blue) + std::abs(a.red - b.red));
-            }
-        const std::size_t first = differences[1] < differences[0] ? 1 : 0;
-        return {true, first, differences[first]};
-    }
-
-    image& m_image;
-    float m_red, m_blue;
-    axis m_x, m_y;
-};
+    return image;
+}
 
 }}} // namespace pali::PALI_ABI::image_detail
 
@@ -2395,6 +2561,7 @@ private:
 #  include <new>
 #  include <string_view>
 #  include <utility>
+#  include <vector>
 
 #  include <libheif/heif.h>
 
@@ -2445,8 +2612,8 @@ PALI_INLINE void check_heif(const source& from, const char* format, const heif_e
     damaged(from, format, message);
 }
 
-/// Interpolates chroma with the matrix coefficients of the container. Uses BT.601 if there are none or libavif does not support them.
-PALI_INLINE void interpolate_chroma(image& image, const heif_image_handle* handle, avif_subsampling halved) {
+/// With the matrix that the container names; without one, and with those that libavif does not know either, BT.601.
+PALI_INLINE void interpolate_chroma(image& image, const heif_image_handle* handle, chroma_subsampling halved) {
     heif_color_profile_nclx* found = nullptr;
     const heif_error status = heif_image_handle_get_nclx_color_profile(handle, &found);
     const std::unique_ptr<heif_color_profile_nclx, void (*)(heif_color_profile_nclx*)> profile(found, heif_nclx_color_profile_free);
@@ -2491,11 +2658,18 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
     };
     check(heif_image_handle_get_width(primary), heif_image_handle_get_height(primary));
 
+    const chroma_subsampling halved = is_avif ? find_avif_subsampling(from) : find_heic_subsampling(from);
+    const std::vector<heif_transformation> transformations = find_heif_transformations(from);
+    const auto stored = [](int side) { return static_cast<std::size_t>(std::max(side, 0)); };
+    const bool by_pali = split_chroma(transformations, halved, stored(heif_image_handle_get_ispe_width(primary)),
+                                      stored(heif_image_handle_get_ispe_height(primary)));
+    options->ignore_transformations = by_pali;
     options->convert_hdr_to_8bit = 1;
 #  if LIBHEIF_NUMERIC_VERSION >= 0x010f0000 // 1.15
-    // dav1d, libheif's default, writes to standard error for damaged files, and libheif gives no access to its logger. libaom is silent and
-    // decodes to the same pixels. If it is not installed, libheif uses another decoder.
-    if (is_avif) options->decoder_id = "aom";
+    // dav1d, which libheif prefers, writes to standard error about damaged files, and libheif gives no access to its logger. libaom writes
+    // nothing, and its pixels are the same. Where it is not installed, and for HEVC, libheif takes another; AV1 may also be in a file with
+    // the brand of HEIC.
+    options->decoder_id = "aom";
 #  endif
 #  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; earlier versions support nothing else
     options->color_conversion_options.preferred_chroma_upsampling_algorithm = heif_chroma_upsampling_nearest_neighbor;
@@ -2512,8 +2686,12 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
     if (rows == nullptr || stride < width * 3) damaged(from, format, "libheif gives no pixels");
     pali::image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
     for (std::size_t y = 0; y < made.height; ++y) std::memcpy(made.at(0, y), rows + y * static_cast<std::size_t>(stride), made.width * 3);
-    if (const avif_subsampling halved = is_avif ? find_avif_subsampling(from) : avif_subsampling{}; halved.columns)
-        interpolate_chroma(made, primary, halved);
+    if (is_avif && halved.columns) interpolate_chroma(made, primary, halved);
+    if (!by_pali) return made;
+    made = transformed(std::move(made), transformations, halved, [&](pali::image& p) {
+        if (!is_avif) interpolate_chroma(p, primary, halved);
+    });
+    check_size(from, made.width, made.height);
     return made;
 }
 
@@ -19875,7 +20053,7 @@ PALI_INLINE std::vector<std::string> compare_vocabularies(const std::filesystem:
     std::vector<std::string> out;
     std::size_t more = 0;
     const auto report = [&](error_text&& what) {
-        if (out.size() + 1 < most) out.push_back(json_file.string() + ": " + what.str());
+        if (out.size() + 1 < most) out.push_back(json_file.string() + ": " + std::move(what).str());
         else ++more;
     };
     const auto& ours = model.pieces;

@@ -581,7 +581,6 @@ edges[7::5] += np.array([-60, 0, 120])
 edges = Image.fromarray(np.clip(edges, 0, 255).astype(np.uint8))
 turn = Image.Exif()
 turn[0x112] = 6
-turn = turn.tobytes()
 for kind, ending, options in (("HEIF", "heic", [{}, {"chroma": 444}]), ("AVIF", "avif", [{}, {"subsampling": "4:4:4"}, {"subsampling": "4:2:2"}, {"subsampling": "4:0:0"}, {"range": "limited"}])):
     for more in options:
         case("_".join([ending] + [str(v).replace(":", "") for v in more.values()]) + f".{ending}", encode(smooth, kind, quality=80, **more), mean=2, most=16)
@@ -593,11 +592,30 @@ for kind, ending, options in (("HEIF", "heic", [{}, {"chroma": 444}]), ("AVIF", 
         exif[0x112] = value
         case(f"{ending}_orientation_{value}.{ending}", encode(smooth, kind, quality=80, exif=exif.tobytes()), mean=2, most=16)
     case(f"{ending}_colour_edges.{ending}", encode(edges, kind, quality=80), mean=2, most=16)
-    # libheif 1.23, which pillow_heif has, shifts chroma by a pixel where it turns an image with an odd number of rows; 1.15 does not.
-    odd = edges.crop((0, 0, 31, 24 if kind == "HEIF" else 23))
-    case(f"{ending}_colour_edges_odd.{ending}", encode(odd, kind, quality=80, exif=turn), mean=2, most=16)
+    # An odd side that moves to the front splits a block of subsampled chroma; a quarter turn of 4:2:2 makes rows of pairs of columns.
+    for name, more in (("420", {}), ("422", {"chroma": 422} if kind == "HEIF" else {"subsampling": "4:2:2"})):
+        for width, height in ((W, H), (W, H + 1), (W - 1, H)):
+            for value in range(1, 9):
+                if kind == "HEIF" and name == "422" and value == 3 and height != H:
+                    continue  # pillow_heif shifts the chroma by a pixel: libheif looks at the height there, and the width counts
+                exif = Image.Exif()
+                exif[0x112] = value
+                data = encode(edges.crop((0, 0, width, height)), kind, quality=80, exif=exif.tobytes(), **more)
+                case(f"{ending}_{name}_{width}x{height}_orientation_{value}.{ending}", data, mean=2, most=16)
     whole = encode(smooth, kind, quality=80)
     refused(f"{ending}_truncated.{ending}", whole[:-200], MALFORMED, "truncated")
+data = encode(edges.crop((0, 0, 31, 23)), "HEIF", quality=80, exif=turn.tobytes())  # stored with 64 x 64 pixels
+clap, irot = data.index(b"clap") + 4, data.index(b"irot") + 4
+for left, top in ((2, 2), (3, 2), (2, 3), (3, 3)):
+    for angle in range(4):
+        crop = struct.pack(">IIIIiIiI", W, 1, H, 1, 2 * left + W - 64, 2, 2 * top + H - 64, 2)
+        turned = bytearray(data)
+        turned[clap:clap + 32], turned[irot] = crop, angle
+        case(f"heic_cropped_at_{left}_{top}_turned_{angle}.heic", bytes(turned), mean=2, most=16)
+for seed, kind, name, more in ((4, "HEIF", "heic_420_saturated.heic", {}), (0, "AVIF", "avif_420_saturated.avif", {}), (0, "AVIF", "avif_422_saturated.avif", {"subsampling": "4:2:2"})):
+    saturated = np.random.default_rng(seed).integers(0, 2, (5, 6, 3)) * 255  # RGB is clipped, and chroma is lost with it
+    saturated = Image.fromarray(saturated.astype(np.uint8)).resize((24, 18), Image.BICUBIC).crop((0, 0, 23, 17))
+    case(name, encode(saturated, kind, quality=80, exif=turn.tobytes(), **more), mean=2, most=16)
 ten = pillow_heif.from_bytes("RGB;16", smooth.size, (np.asarray(smooth).astype(np.uint16) * 257).tobytes())
 data = io.BytesIO()
 ten.save(data, quality=80)

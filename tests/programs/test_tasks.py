@@ -332,11 +332,13 @@ class many_images(with_folder):
             self.skipTest("libheif has no libaom here; dav1d prints")
         cases = {one["name"]: base64.b64decode(one["data"]) for one in json.loads((ROOT / "tests" / "data" / "image_variants" / "variants.json").read_text())["cases"]}
         order, refused = random.Random(2), 0
-        for name in ("avif.avif", "avif_444.avif", "avif_400.avif"):
+        cases["brand.heic"] = cases["avif.avif"].replace(b"avif", b"heic", 2)  # the brands
+        for name in ("avif.avif", "avif_444.avif", "avif_400.avif", "brand.heic"):
             whole = cases[name]
-            for _ in range(40):
+            start = whole.index(b"mdat") + 4
+            for turn in range(40):
                 damaged = bytearray(whole)
-                damaged[order.randrange(whole.index(b"mdat") + 4, len(whole))] = order.randrange(256)
+                damaged[order.randrange(start, len(whole) if turn % 2 == 0 else start + 12)] = order.randrange(256)
                 (self.folder / name).write_bytes(damaged)
                 done = run("generate", "--image", self.folder / name, "--model", self.folder / "none")
                 self.assertRegex(done.stderr, r"^pali: [^\n]*\n$")

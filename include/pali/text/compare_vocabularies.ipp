@@ -45,7 +45,7 @@ PALI_INLINE std::vector<std::string> compare_vocabularies(const std::filesystem:
     std::vector<std::string> out;
     std::size_t more = 0;
     const auto report = [&](error_text&& what) {
-        if (out.size() + 1 < most) out.push_back(json_file.string() + ": " + what.str());
+        if (out.size() + 1 < most) out.push_back(json_file.string() + ": " + std::move(what).str());
         else ++more;
     };
     const auto& ours = model.pieces;

@@ -7,6 +7,7 @@
 #if PALI_WITH_HEIF
 
 #  include <pali/image/impl/avif_chroma.ipp>
+#  include <pali/image/impl/heif_transformations.ipp>
 #  include <pali/image/impl/source.ipp>
 
 #  include <algorithm>
@@ -16,6 +17,7 @@
 #  include <new>
 #  include <string_view>
 #  include <utility>
+#  include <vector>
 
 #  include <libheif/heif.h>
 
@@ -66,8 +68,8 @@ PALI_INLINE void check_heif(const source& from, const char* format, const heif_e
     damaged(from, format, message);
 }
 
-/// Interpolates chroma with the matrix coefficients of the container. Uses BT.601 if there are none or libavif does not support them.
-PALI_INLINE void interpolate_chroma(image& image, const heif_image_handle* handle, avif_subsampling halved) {
+/// With the matrix that the container names; without one, and with those that libavif does not know either, BT.601.
+PALI_INLINE void interpolate_chroma(image& image, const heif_image_handle* handle, chroma_subsampling halved) {
     heif_color_profile_nclx* found = nullptr;
     const heif_error status = heif_image_handle_get_nclx_color_profile(handle, &found);
     const std::unique_ptr<heif_color_profile_nclx, void (*)(heif_color_profile_nclx*)> profile(found, heif_nclx_color_profile_free);
@@ -112,11 +114,18 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
     };
     check(heif_image_handle_get_width(primary), heif_image_handle_get_height(primary));
 
+    const chroma_subsampling halved = is_avif ? find_avif_subsampling(from) : find_heic_subsampling(from);
+    const std::vector<heif_transformation> transformations = find_heif_transformations(from);
+    const auto stored = [](int side) { return static_cast<std::size_t>(std::max(side, 0)); };
+    const bool by_pali = split_chroma(transformations, halved, stored(heif_image_handle_get_ispe_width(primary)),
+                                      stored(heif_image_handle_get_ispe_height(primary)));
+    options->ignore_transformations = by_pali;
     options->convert_hdr_to_8bit = 1;
 #  if LIBHEIF_NUMERIC_VERSION >= 0x010f0000 // 1.15
-    // dav1d, libheif's default, writes to standard error for damaged files, and libheif gives no access to its logger. libaom is silent and
-    // decodes to the same pixels. If it is not installed, libheif uses another decoder.
-    if (is_avif) options->decoder_id = "aom";
+    // dav1d, which libheif prefers, writes to standard error about damaged files, and libheif gives no access to its logger. libaom writes
+    // nothing, and its pixels are the same. Where it is not installed, and for HEVC, libheif takes another; AV1 may also be in a file with
+    // the brand of HEIC.
+    options->decoder_id = "aom";
 #  endif
 #  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; earlier versions support nothing else
     options->color_conversion_options.preferred_chroma_upsampling_algorithm = heif_chroma_upsampling_nearest_neighbor;
@@ -133,8 +142,12 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
     if (rows == nullptr || stride < width * 3) damaged(from, format, "libheif gives no pixels");
     pali::image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
     for (std::size_t y = 0; y < made.height; ++y) std::memcpy(made.at(0, y), rows + y * static_cast<std::size_t>(stride), made.width * 3);
-    if (const avif_subsampling halved = is_avif ? find_avif_subsampling(from) : avif_subsampling{}; halved.columns)
-        interpolate_chroma(made, primary, halved);
+    if (is_avif && halved.columns) interpolate_chroma(made, primary, halved);
+    if (!by_pali) return made;
+    made = transformed(std::move(made), transformations, halved, [&](pali::image& p) {
+        if (!is_avif) interpolate_chroma(p, primary, halved);
+    });
+    check_size(from, made.width, made.height);
     return made;
 }
 
