@@ -6,6 +6,12 @@
 #include <array>
 #include <charconv>
 #include <string>
+#include <version>
+
+#ifndef __cpp_lib_to_chars
+#  include <locale>
+#  include <sstream>
+#endif
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
@@ -20,7 +26,13 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
 [[nodiscard]] inline double as_written(float value) {
     const std::string text = in_decimal(value);
     double out = static_cast<double>(value);
+#ifdef __cpp_lib_to_chars
     std::from_chars(text.data(), text.data() + text.size(), out);
+#else // libc++ 19 reads no floating-point numbers; a stream, unlike strtod(), ignores the locale when told to
+    std::istringstream stream(text);
+    stream.imbue(std::locale::classic());
+    stream >> out;
+#endif
     return out;
 }
 
