@@ -82,7 +82,7 @@ private:
     mutable std::mutex m_clock;                           // guards the two below
     std::filesystem::file_time_type m_renewed{};          // in file system time
     std::chrono::steady_clock::time_point m_renewed_at{}; // in steady_clock time
-    std::mutex m_waiting; // guards m_stop
+    std::mutex m_waiting;                                 // guards m_stop
     bool m_stop = false;
     std::condition_variable m_stopped;
     std::thread m_renewing; // joined by the destructor, before the members that it uses are destroyed

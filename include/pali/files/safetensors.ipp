@@ -41,7 +41,9 @@ public:
     explicit safetensors_header(std::string file) : m_file(std::move(file)) {}
 
     [[noreturn]] void fail(error_text&& what) const { throw error(errc::malformed_file, {m_file, ": ", std::move(what).str()}); }
-    [[noreturn]] void fail_tensor(std::string_view name, error_text&& what) const { fail({"tensor ", in_quotes(name), " ", std::move(what).str()}); }
+    [[noreturn]] void fail_tensor(std::string_view name, error_text&& what) const {
+        fail({"tensor ", in_quotes(name), " ", std::move(what).str()});
+    }
 
     [[nodiscard]] std::map<std::string, std::string, std::less<>> read_metadata(const json& value) const {
         std::map<std::string, std::string, std::less<>> out;

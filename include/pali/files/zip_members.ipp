@@ -36,7 +36,9 @@ public:
     /// All members, by file offset.
     [[nodiscard]] const std::vector<member>& all() const noexcept { return m_members; }
 
-    [[noreturn]] void fail(error_text&& what, errc code = errc::malformed_file) const { throw error(code, {m_file, ": ", std::move(what).str()}); }
+    [[noreturn]] void fail(error_text&& what, errc code = errc::malformed_file) const {
+        throw error(code, {m_file, ": ", std::move(what).str()});
+    }
     [[noreturn]] void fail_member(std::string_view name, error_text&& what, errc code = errc::malformed_file) const {
         fail({"member ", in_quotes(name), " ", std::move(what).str()}, code);
     }

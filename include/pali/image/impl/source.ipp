@@ -19,7 +19,9 @@ struct source {
     [[nodiscard]] std::size_t size() const noexcept { return bytes.size(); }
 };
 
-[[noreturn]] PALI_INLINE void refuse(errc code, const source& from, error_text&& why) { throw error(code, {from.name, ": ", std::move(why).str()}); }
+[[noreturn]] PALI_INLINE void refuse(errc code, const source& from, error_text&& why) {
+    throw error(code, {from.name, ": ", std::move(why).str()});
+}
 
 [[noreturn]] PALI_INLINE void malformed(const source& from, error_text&& why) { refuse(errc::malformed_image, from, std::move(why)); }
 
