@@ -1,22 +1,23 @@
-# pali::compiled: bodies compiled once instead of in every source, those that need heavy third-party headers (*.ipp) and those of `model` for each
-# chosen variant. Installed, too: whoever links it compiles it, by the flags and the compiler of the rest of the program.
+# pali::compiled: the bodies (*.ipp) that need heavy third-party headers, and pali::model for each chosen variant, compiled once instead of
+# in every source. This file is installed too: a project that links pali::compiled builds it with its own compiler and flags.
 
 set(PALI_VARIANTS dynamic:f32 dynamic:bf16 dynamic:int8 dynamic:int4
-  CACHE STRING "Variants in pali::compiled, each with its weights: those of pali::dynamic, or paligemma2_3b_224:bf16;...")
+  CACHE STRING "Models in pali::compiled, as VARIANT:WEIGHTS pairs: dynamic:bf16;paligemma2_3b_224:int4;...")
 
-# Headers and pali::compiled take the flags of the program that uses them, and CMake gives none by itself.
+# The headers and pali::compiled use the flags of the consuming project. Without a build type CMake passes no -O at all.
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES AND NOT CMAKE_CXX_FLAGS MATCHES "-O")
-  message(WARNING "pali: CMAKE_BUILD_TYPE is not set, so nothing is optimised and an answer takes a hundred times as long. Configure with -DCMAKE_BUILD_TYPE=Release")
+  message(WARNING "pali: CMAKE_BUILD_TYPE is not set, so the build is not optimized and inference is about 100 times slower. \
+Configure with -DCMAKE_BUILD_TYPE=Release")
 endif()
 
-# Refused by an #error as well, which names no place where the flag comes from.
+# arch/level.hpp rejects these flags with #error, too. This check comes earlier and names the flag.
 string(TOUPPER "${CMAKE_BUILD_TYPE}" pali_build_type)
 get_directory_property(pali_options COMPILE_OPTIONS)
 if("${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${pali_build_type}} ${pali_options}" MATCHES "-Ofast|-ffast-math|-ffinite-math-only|-fassociative-math")
   message(FATAL_ERROR "pali cannot be compiled with ${CMAKE_MATCH_0}: masks are infinities and the order of sums is fixed. Use -O2 or -O3")
 endif()
 
-# The levels that kernels are compiled for, by the names of their namespaces; which of them runs is decided when the program starts.
+# The ISA levels that kernels are compiled for, named as their namespaces. The program selects one at startup.
 function(pali_levels levels)
   if(NOT MSVC AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
     set(${levels} x86_64 x86_64_v3 x86_64_v4 PARENT_SCOPE)
@@ -25,8 +26,9 @@ function(pali_levels levels)
   endif()
 endfunction()
 
-# The flags of a level. They stand behind those of the build, so that they hold in a Debug build, under -march=native, and where the rest is linked by LTO: an inline function of an object for
-# AVX-512 must not become the copy that the rest of the program uses. -O3, because an image in bf16 takes 1.07 of the time at -O2 (Zen 4).
+# The compiler flags of a level. They follow the flags of the build and so override them in a Debug build and under -march=native. -fno-lto:
+# otherwise an inline function compiled for AVX-512 could become the copy that the whole program calls. -O3: encoding an image in bf16 takes
+# 1.07 times as long at -O2 (Zen 4).
 function(pali_level_options options level)
   set(flags "")
   if(NOT MSVC)
@@ -39,7 +41,7 @@ function(pali_level_options options level)
   set(${options} "${flags}" PARENT_SCOPE)
 endfunction()
 
-function(pali_add_compiled pali include) # the target of the headers, the folder that holds pali/
+function(pali_add_compiled pali include) # pali: the header target; include: the folder that contains pali/
   file(GLOB_RECURSE bodies CONFIGURE_DEPENDS RELATIVE "${include}" "${include}/pali/*.ipp")
   list(REMOVE_ITEM bodies pali/model.ipp pali/kernels/level_object.ipp)
   list(TRANSFORM bodies PREPEND "#include <")
@@ -59,7 +61,7 @@ function(pali_add_compiled pali include) # the target of the headers, the folder
   configure_file("${CMAKE_CURRENT_FUNCTION_LIST_DIR}/compiled.cpp.in" "${CMAKE_CURRENT_BINARY_DIR}/pali_compiled.cpp" @ONLY)
   foreach(pair IN LISTS PALI_VARIANTS)
     if(NOT pair MATCHES "^([a-z0-9_]+):(f32|bf16|int8|int4)$")
-      message(FATAL_ERROR "PALI_VARIANTS has \"${pair}\"; needed are pairs such as paligemma2_3b_224:bf16")
+      message(FATAL_ERROR "PALI_VARIANTS contains \"${pair}\"; expected VARIANT:WEIGHTS, for example paligemma2_3b_224:bf16")
     endif()
     set(variant "${CMAKE_MATCH_1}")
     set(weights "${CMAKE_MATCH_2}")
@@ -73,8 +75,9 @@ function(pali_add_compiled pali include) # the target of the headers, the folder
   add_library(pali_compiled STATIC EXCLUDE_FROM_ALL ${sources})
   add_library(pali::compiled ALIAS pali_compiled)
   target_link_libraries(pali_compiled PUBLIC ${pali})
-  target_compile_definitions(pali_compiled PUBLIC PALI_COMPILED PALI_CHECKED=$<IF:$<CONFIG:Debug>,1,0>) # the same in every source, whatever its NDEBUG
-  if(compiled_variants) # model.hpp declares them
+  # PUBLIC: every source that links this target has the same PALI_CHECKED, whatever its NDEBUG.
+  target_compile_definitions(pali_compiled PUBLIC PALI_COMPILED PALI_CHECKED=$<IF:$<CONFIG:Debug>,1,0>)
+  if(compiled_variants) # model.hpp declares them extern
     target_compile_definitions(pali_compiled PUBLIC "PALI_COMPILED_VARIANTS=${compiled_variants}")
   endif()
 endfunction()

@@ -1,26 +1,26 @@
-# Finds what the library needs: when pali is built and, installed beside paliConfig.cmake, when it is used. All that is missing is gathered,
-# each with the Debian package that holds it, in pali_missing and as a text in pali_missing_text; who includes this file says it.
+# Finds the dependencies of the library. Used to build pali and, installed next to paliConfig.cmake, by projects that use pali. Collects
+# everything missing, with its Debian package, in pali_missing and as a message in pali_missing_text. The including file reports it.
 #
-# The rows pali_dependency and pali_reader are the only list: what is linked, pali.pc, the Debian package's Depends, meson.build and
-# conanfile.py have it from here. tools/list_dependencies.py reads the rows.
+# The rows pali_dependency and pali_reader are the only list of dependencies. Linking, pali.pc, the Depends of the Debian package,
+# meson.build and conanfile.py all use it; the last two read the rows with tools/list_dependencies.py.
 
 set(pali_missing "")
 set(pali_missing_packages "")
 set(pali_missing_text "")
-set(pali_links "")           # targets
-set(pali_requires "")        # names in pkg-config
+set(pali_links "")           # CMake targets
+set(pali_requires "")        # pkg-config modules
 set(pali_debian_packages pkg-config)
-set(pali_readers "")         # image formats that a library of their own reads
+set(pali_readers "")         # image formats read by a third-party library
 
-# What is missing is said at once: pali_missing_text becomes the whole sentence.
+# Appends to pali_missing unless the variable `found` is true. pali_missing_text is then the complete message for all missing dependencies.
 macro(pali_need found name package)
   if(NOT ${found})
     string(APPEND pali_missing "\n  ${name}  (Debian: ${package})")
     list(APPEND pali_missing_packages ${package})
     list(JOIN pali_missing_packages " " pali_missing_text)
-    string(CONCAT pali_missing_text "pali needs what was not found:${pali_missing}\n"
+    string(CONCAT pali_missing_text "pali: missing dependencies:${pali_missing}\n"
       "On Debian or Ubuntu:\n  apt-get install ${pali_missing_text}\n"
-      "Elsewhere: name the folders they are installed in by CMAKE_PREFIX_PATH.")
+      "Elsewhere: add their installation prefixes to CMAKE_PREFIX_PATH.")
   endif()
 endmacro()
 
@@ -31,7 +31,7 @@ macro(pali_dependency name found target pkg_config package)
   list(APPEND pali_debian_packages ${package})
 endmacro()
 
-# Left out when it is not there; of an installed pali, which was built to use it, it must be there.
+# An optional dependency. When pali is built: skipped if not found or switched off. For an installed pali: required if it was built with it.
 macro(pali_reader name found target pkg_config package)
   if(DEFINED pali_readers_needed)
     list(FIND pali_readers_needed ${name} pali_used)
@@ -58,7 +58,7 @@ if(PKG_CONFIG_FOUND)
   pkg_check_modules(sentencepiece QUIET IMPORTED_TARGET sentencepiece)
   pkg_check_modules(libwebp QUIET IMPORTED_TARGET libwebp)
   pkg_check_modules(libheif QUIET IMPORTED_TARGET libheif)
-  pkg_check_modules(libtiff QUIET IMPORTED_TARGET libtiff-4>=4.5) # from 4.5 on errors can be caught for each file
+  pkg_check_modules(libtiff QUIET IMPORTED_TARGET libtiff-4>=4.5) # 4.5 introduced per-file error handlers
 endif()
 find_path(PALI_STB_INCLUDE_DIR stb_image.h PATH_SUFFIXES stb DOC "Folder of stb_image.h")
 if(PALI_STB_INCLUDE_DIR AND NOT TARGET pali::stb)
@@ -67,7 +67,7 @@ if(PALI_STB_INCLUDE_DIR AND NOT TARGET pali::stb)
 endif()
 
 pali_need(PKG_CONFIG_FOUND pkg-config pkg-config)
-#               name          found by             target                       in pkg-config Debian's package
+#               name          found variable       target                       pkg-config    Debian package
 pali_dependency(xtensor       xtensor_FOUND        xtensor                      xtensor       libxtensor-dev)
 pali_dependency(xsimd         xsimd_FOUND          xsimd                        xsimd         libxsimd-dev)
 pali_dependency(nlohmann_json nlohmann_json_FOUND  nlohmann_json::nlohmann_json nlohmann_json nlohmann-json3-dev)

@@ -1,7 +1,8 @@
-# What is installed: the headers for CMake and pkg-config, the embedded model, the program where it is built. CPack makes a Debian package of each.
+# Install rules: the headers with CMake and pkg-config files, the embedded model and, if built, the program. CPack packs each component as a
+# Debian package.
 include(CMakePackageConfigHelpers)
 
-set(pali_cmake_dir "${CMAKE_INSTALL_DATADIR}/cmake/pali") # nothing in it depends on the processor
+set(pali_cmake_dir "${CMAKE_INSTALL_DATADIR}/cmake/pali") # share, not lib: the files are architecture-independent
 set(pali_pc_dir "${CMAKE_INSTALL_DATADIR}/pkgconfig")
 
 install(DIRECTORY include/pali DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" COMPONENT dev FILES_MATCHING PATTERN "*.hpp" PATTERN "*.ipp" PATTERN "*.h")
@@ -18,7 +19,7 @@ write_basic_package_version_file("${CMAKE_CURRENT_BINARY_DIR}/paliConfigVersion.
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/paliConfig.cmake" "${CMAKE_CURRENT_BINARY_DIR}/paliConfigVersion.cmake"
   cmake/dependencies.cmake cmake/compiled.cmake cmake/compiled.cpp.in cmake/level.cpp.in cmake/variant.cpp.in DESTINATION "${pali_cmake_dir}" COMPONENT dev)
 
-# pkg-config. stb by its folder: only Debian has a file for it, and that one links a library which is not used.
+# pkg-config. stb is given by its include folder: only Debian has an stb.pc, and it links a library that pali does not use.
 set(pali_pc_requires ${pali_requires})
 list(REMOVE_ITEM pali_pc_requires stb)
 list(JOIN pali_pc_requires " " pali_pc_requires)

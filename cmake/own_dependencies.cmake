@@ -1,4 +1,4 @@
-# Finds what the programs, tests and benchmarks of this tree need besides the library, and says all that is missing.
+# Finds the additional dependencies of the programs, tests and benchmarks of this tree. Reports everything missing in one message.
 
 if(PALI_BUILD_EXAMPLES OR PALI_BUILD_BENCHMARKS)
   find_package(CLI11 CONFIG QUIET)

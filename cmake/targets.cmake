@@ -1,6 +1,6 @@
-# The targets others link (pali::pali, pali::compiled, pali::optimize) and what our own targets share.
+# The public targets (pali::pali, pali::compiled, pali::optimize) and the settings shared by our own targets.
 
-# The library: headers and what they need.
+# The header-only library and its dependencies.
 add_library(pali INTERFACE)
 add_library(pali::pali ALIAS pali)
 target_compile_features(pali INTERFACE cxx_std_20)
@@ -14,17 +14,19 @@ foreach(reader JPEG PNG WEBP HEIF TIFF)
   endif()
 endforeach()
 
-# Every instruction of this machine, for headers alone: their kernels follow the flags of the source. pali::compiled needs no such flag.
+# -march=native, for header-only use: there the kernels are compiled for the flags of the including source. pali::compiled does not need it;
+# it contains the kernels of all levels.
 add_library(pali_optimize INTERFACE)
 add_library(pali::optimize ALIAS pali_optimize)
 target_compile_options(pali_optimize INTERFACE -march=native)
 
-# What our own targets share: warnings are errors.
+# Warnings for our own targets; with PALI_WERROR they are errors.
 add_library(pali_own INTERFACE)
 target_compile_options(pali_own INTERFACE -Wall -Wextra -Wpedantic -Wconversion $<$<BOOL:${PALI_WERROR}>:-Werror>
-  $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>) # its own std::string does: GCC bug 105651
+  $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>) # false positive in std::string: GCC bug 105651
 
-# The same for sources that compile kernels themselves: headers alone, tests, benchmarks. Everything else runs on any processor, and selects kernels when it starts.
+# The same for sources that compile kernels themselves (header-only examples, tests, benchmarks): adds -march=native if PALI_NATIVE is set.
+# All other targets run on any CPU and select kernels at startup.
 add_library(pali_own_kernels INTERFACE)
 target_link_libraries(pali_own_kernels INTERFACE pali_own)
 if(PALI_NATIVE)
@@ -34,4 +36,4 @@ endif()
 include("${CMAKE_CURRENT_LIST_DIR}/compiled.cmake")
 pali_add_compiled(pali "${CMAKE_CURRENT_SOURCE_DIR}/include")
 target_link_libraries(pali_compiled PRIVATE pali_own)
-set_target_properties(pali_compiled PROPERTIES POSITION_INDEPENDENT_CODE ON) # libpali is made of it
+set_target_properties(pali_compiled PROPERTIES POSITION_INDEPENDENT_CODE ON) # linked into libpali, a shared library

@@ -842,7 +842,9 @@ struct source {
     [[nodiscard]] std::size_t size() const noexcept { return bytes.size(); }
 };
 
-[[noreturn]] PALI_INLINE void refuse(errc code, const source& from, error_text&& why) { throw error(code, {from.name, ": ", std::move(why).str()}); }
+[[noreturn]] PALI_INLINE void refuse(errc code, const source& from, error_text&& why) {
+    throw error(code, {from.name, ": ", std::move(why).str()});
+}
 
 [[noreturn]] PALI_INLINE void malformed(const source& from, error_text&& why) { refuse(errc::malformed_image, from, std::move(why)); }
 
@@ -4561,6 +4563,12 @@ private:
 // Decimal form of floating-point options: 0.8f stands for 0.8.
 
 #include <charconv>
+#include <version>
+
+#ifndef __cpp_lib_to_chars
+#  include <locale>
+#  include <sstream>
+#endif
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
@@ -4575,7 +4583,13 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
 [[nodiscard]] inline double as_written(float value) {
     const std::string text = in_decimal(value);
     double out = static_cast<double>(value);
+#ifdef __cpp_lib_to_chars
     std::from_chars(text.data(), text.data() + text.size(), out);
+#else // libc++ 19 reads no floating-point numbers; a stream, unlike strtod(), ignores the locale when told to
+    std::istringstream stream(text);
+    stream.imbue(std::locale::classic());
+    stream >> out;
+#endif
     return out;
 }
 
@@ -13321,7 +13335,9 @@ public:
     explicit safetensors_header(std::string file) : m_file(std::move(file)) {}
 
     [[noreturn]] void fail(error_text&& what) const { throw error(errc::malformed_file, {m_file, ": ", std::move(what).str()}); }
-    [[noreturn]] void fail_tensor(std::string_view name, error_text&& what) const { fail({"tensor ", in_quotes(name), " ", std::move(what).str()}); }
+    [[noreturn]] void fail_tensor(std::string_view name, error_text&& what) const {
+        fail({"tensor ", in_quotes(name), " ", std::move(what).str()});
+    }
 
     [[nodiscard]] std::map<std::string, std::string, std::less<>> read_metadata(const json& value) const {
         std::map<std::string, std::string, std::less<>> out;
@@ -15385,7 +15401,9 @@ public:
     /// All members, by file offset.
     [[nodiscard]] const std::vector<member>& all() const noexcept { return m_members; }
 
-    [[noreturn]] void fail(error_text&& what, errc code = errc::malformed_file) const { throw error(code, {m_file, ": ", std::move(what).str()}); }
+    [[noreturn]] void fail(error_text&& what, errc code = errc::malformed_file) const {
+        throw error(code, {m_file, ": ", std::move(what).str()});
+    }
     [[noreturn]] void fail_member(std::string_view name, error_text&& what, errc code = errc::malformed_file) const {
         fail({"member ", in_quotes(name), " ", std::move(what).str()}, code);
     }

@@ -1,6 +1,6 @@
-# pali from the tree that this port lies in: vcpkg install pali --overlay-ports=packaging/vcpkg/ports
+# Installs pali from the source tree that contains this port: vcpkg install pali --overlay-ports=packaging/vcpkg/ports
 get_filename_component(SOURCE_PATH "${CURRENT_PORT_DIR}/../../../.." ABSOLUTE)
-set(VCPKG_BUILD_TYPE release) # headers only
+set(VCPKG_BUILD_TYPE release) # header-only: debug and release are the same
 
 vcpkg_check_features(OUT_FEATURE_OPTIONS FEATURE_OPTIONS
   FEATURES
@@ -19,7 +19,7 @@ vcpkg_cmake_configure(
     ${FEATURE_OPTIONS})
 vcpkg_cmake_install()
 vcpkg_cmake_config_fixup(CONFIG_PATH share/cmake/pali)
-# share/pkgconfig is for files without Libs, vcpkg says; threads are one.
+# vcpkg allows share/pkgconfig only for .pc files without Libs. pali.pc has Libs: -pthread.
 file(MAKE_DIRECTORY "${CURRENT_PACKAGES_DIR}/lib")
 file(RENAME "${CURRENT_PACKAGES_DIR}/share/pkgconfig" "${CURRENT_PACKAGES_DIR}/lib/pkgconfig")
 vcpkg_fixup_pkgconfig()
