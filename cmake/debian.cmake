@@ -7,11 +7,7 @@ if(PALI_BUILD_EXAMPLES OR PALI_BUILD_C)
   find_program(PALI_SHLIBDEPS dpkg-shlibdeps DOC "Finds the packages that a program depends on")
   find_program(PALI_FILE file DOC "Detects file types; CPack needs it to run dpkg-shlibdeps")
   if(NOT PALI_SHLIBDEPS OR NOT PALI_FILE)
-<<<<<<< HEAD
-    message(STATUS "cpack -G DEB will leave out the program and libpali: they need apt-get install dpkg-dev file")
-=======
-    message(STATUS "No Debian packages of the program and libpali. To enable them: apt-get install dpkg-dev file")
->>>>>>> aa109bb (Build files, CI script and packaging: comments and messages in plain technical English)
+    message(STATUS "cpack -G DEB will leave out the program and libpali. To enable them: apt-get install dpkg-dev file")
   else()
     if(PALI_BUILD_EXAMPLES)
       list(APPEND CPACK_COMPONENTS_ALL program)
