@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Fetches ARM's builds of the libraries that pali links and unpacks them into a folder, for cmake/toolchains/aarch64-linux-gnu.cmake. With lists of
-# its own: nothing is installed, and dpkg need not know the architecture, where sentencepiece's packages would take the place of the host's.
+# Downloads the arm64 packages of the libraries that pali links and unpacks them to a folder, for cmake/toolchains/aarch64-linux-gnu.cmake.
+# Uses its own package lists: nothing is installed and dpkg needs no foreign architecture. With one, installing sentencepiece for arm64
+# would replace the host's packages.
 #
 # usage: aarch64_packages.sh [FOLDER]           default: build/aarch64-packages
 set -euo pipefail

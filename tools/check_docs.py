@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Checks what the pages of documentation point at. Python's standard library alone.
+"""Checks links and command lines in the documentation. Needs only Python's standard library.
 
-usage: check_docs.py [CHECK...] [--root DIR]      all checks without a name
+usage: check_docs.py [CHECK...] [--root DIR]      runs the named checks; without names, all
        check_docs.py --self-test
 
-links     a link to a file of the tree leads to one, and its #anchor to a heading there; docs/start.md names every page of docs
-options   pali, its subcommands and its options are those of examples/pali; options of other programs are named in their source
+links     every relative link points to a file of the tree, and its #anchor to a heading there; docs/start.md links every page in docs
+options   the subcommands and options of pali exist in examples/pali; the options of other programs exist in their sources
 """
 import argparse
 import pathlib
@@ -13,7 +13,7 @@ import re
 import sys
 import tempfile
 
-BUILD_TOOLS = {"--preset", "--build", "--target", "--help", "--version", "--self-test", "--check"}  # of cmake, ctest and all
+BUILD_TOOLS = {"--preset", "--build", "--target", "--help", "--version", "--self-test", "--check"}  # cmake, ctest, our scripts
 
 
 def pages_of(root):
@@ -24,7 +24,7 @@ def pages_of(root):
 
 
 def without_code(text):
-    """The text with its fenced blocks and what stands between backticks left empty; lines stay where they are."""
+    """Returns the text with fenced blocks and inline code blanked out. Line numbers do not change."""
     def blank(match):
         return re.sub(r"[^\n]", " ", match.group(0))
     text = re.sub(r"^[ ]*(```+)[^\n]*\n.*?^[ ]*\1[ ]*$", blank, text, flags=re.M | re.S)
@@ -32,7 +32,7 @@ def without_code(text):
 
 
 def anchors_of(text):
-    """Anchors of headings, as GitHub and GitLab make them."""
+    """Returns the anchors of all headings, formed as GitHub and GitLab do."""
     text = re.sub(r"^[ ]*(```+)[^\n]*\n.*?^[ ]*\1[ ]*$", "", text, flags=re.M | re.S)
     seen, anchors = {}, set()
     for heading in re.findall(r"^#{1,6}\s+(.*?)\s*#*$", text, flags=re.M):
@@ -61,12 +61,12 @@ def check_links(root):
             file, _, anchor = target.partition("#")
             there = (path.parent / file).resolve() if file else path.resolve()
             if not there.is_relative_to(root.resolve()) or not there.exists():
-                yield f"{where}: there is no such file"
+                yield f"{where}: no such file"
                 continue
             if name == "docs/start.md":
                 linked.add(there)
             if anchor and (there.suffix != ".md" or anchor not in anchors_of(there.read_text(encoding="utf-8"))):
-                yield f"{where}: there is no such heading"
+                yield f"{where}: no such heading"
     for path in sorted((root / "docs").glob("*.md")):
         if path.name != "start.md" and path.resolve() not in linked:
             yield f"docs/start.md: {path.name} is not linked"
@@ -81,9 +81,9 @@ def options_in(paths):
 
 
 def code_of(text):
-    """Shell blocks line by line, and what stands between backticks: (line, code)."""
+    """Yields (line number, code) for each line of a shell block and for each inline code span."""
     blocks = list(re.finditer(r"^```(\w*)\n(.*?)^```", text, flags=re.M | re.S))
-    blocks += list(re.finditer(r"(?<=\n)\n()((?:    [^\n]*\n)+)", text))  # an indented one
+    blocks += list(re.finditer(r"(?<=\n)\n()((?:    [^\n]*\n)+)", text))  # indented code blocks
     for match in blocks:
         if match.group(1) not in ("sh", ""):
             continue
@@ -107,10 +107,10 @@ def check_options(root):
         for line, code in code_of(path.read_text(encoding="utf-8")):
             for match in re.finditer(r"(?:^\s*|[|&;]\s*|/)pali ([a-z]\w*)([^|&;]*)", code):
                 if match.group(1) not in subcommands:
-                    yield f"{name}:{line}: pali {match.group(1)}: there is no such subcommand"
+                    yield f"{name}:{line}: pali {match.group(1)}: no such subcommand"
                 for option in re.findall(r"(?<![\w-])--[a-z][\w-]*", match.group(2)):
                     if option not in own:
-                        yield f"{name}:{line}: pali {match.group(1)} {option}: there is no such option"
+                        yield f"{name}:{line}: pali {match.group(1)} {option}: no such option"
             if code.startswith("--"):
                 for option in re.findall(r"(?<![\w-])--[a-z][\w-]*", code):
                     if option not in others:
@@ -140,10 +140,10 @@ def self_test():
                 path.write_text(text, encoding="utf-8")
             return list(CHECKS[check](pathlib.Path(folder)))
     for check in CHECKS:
-        faults += [f"{check} finds fault with sound pages: {line}" for line in run(SOUND, check)]
+        faults += [f"{check} reports a fault in correct pages: {line}" for line in run(SOUND, check)]
         for name, text in BROKEN[check]:
             if not run({**SOUND, name: SOUND.get(name, "") + "\n" + text + "\n"}, check):
-                faults.append(f"{check} does not see what is wrong with {name}: {text!r}")
+                faults.append(f"{check} reports no fault in {name}: {text!r}")
     return faults
 
 
@@ -157,7 +157,7 @@ def main():
         if check not in CHECKS:
             parser.error(f"no check named {check!r}; choose from {', '.join(CHECKS)}")
     faults = self_test() if arguments.self_test else [line for check in arguments.checks or CHECKS for line in CHECKS[check](arguments.root)]
-    print("\n".join(faults) if faults else "nothing to object to")
+    print("\n".join(faults) if faults else "no faults")
     return 1 if faults else 0
 
 

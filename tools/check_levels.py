@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Checks that objects which are compiled for one level each share no function with the rest of a program. Python's standard library, and nm.
+"""Checks that object files compiled for one ISA level share no function with the rest of the program. Needs the standard library and nm.
 
-usage: check_levels.py [--nm NM] OBJECT...      objects named *level_<LEVEL>*.o are checked, others are passed over
+usage: check_levels.py [--nm NM] OBJECT...      checks objects named *level_<LEVEL>*.o and ignores all others
 
-A weak symbol that several objects define becomes whichever copy the linker finds first. A copy from an object for AVX-512 would end the program on every other processor. So a weak or unique symbol of
-such an object (nm: W, V, u) must have the namespace of its level in its name. Two symbols that the compilers themselves add are the same everywhere: a pointer to the personality routine of
-exceptions (g++), and a call of std::terminate (clang), which takes and returns nothing that lies in a register of any level.
+Of several definitions of a weak symbol the linker keeps the first. If it kept one from an AVX-512 object, the program would crash with
+SIGILL on every CPU without AVX-512. Therefore each weak or unique symbol of such an object (nm: W, V, u) must contain the namespace of its
+level. Two symbols added by the compilers are exempt, because they are the same at every level: the pointer to the exception personality
+routine (g++), and __clang_call_terminate, which passes nothing in a vector register.
 """
 import argparse
 import pathlib
@@ -18,7 +19,7 @@ OF_THE_COMPILER = {"DW.ref.__gxx_personality_v0", "__clang_call_terminate"}
 
 def foreign_symbols(nm, path, level):
     listed = subprocess.run([nm, "--defined-only", str(path)], check=True, capture_output=True, text=True).stdout
-    own = f"{len(level)}{level}"  # as namespaces are mangled
+    own = f"{len(level)}{level}"  # the mangled namespace
     for line in listed.splitlines():
         _, kind, name = line.rsplit(maxsplit=2)
         if kind in "WVuwv" and own not in name and name not in OF_THE_COMPILER:
@@ -39,10 +40,10 @@ def main():
         for kind, name in foreign_symbols(arguments.nm, path, match.group(1)):
             faults += 1
             shown = subprocess.run(["c++filt", name], capture_output=True, text=True).stdout.strip() or name
-            print(f"{path.name}: {kind} {shown}: may become the copy that the whole program uses")
+            print(f"{path.name}: {kind} {shown}: the linker may use this copy for the whole program")
     if not checked:
-        sys.exit("no object of a level among these files")
-    print(f"{checked} objects, {faults} symbols to object to")
+        sys.exit("none of these files is an object of a level")
+    print(f"{checked} objects, {faults} faults")
     return 1 if faults else 0
 
 

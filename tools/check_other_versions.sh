@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Compiles every header, the pali program and the tests near xtensor and xsimd against other releases of xtensor, xsimd, xtl and
-# nlohmann/json than the installed ones, and runs them; with ALL=1 in the environment, all tests.
+# Builds every header, the pali program and the tests that use xtensor or xsimd against other releases of xtensor, xsimd, xtl and
+# nlohmann/json than the installed ones, and runs the tests. With ALL=1 in the environment: all tests.
 #
-# usage: check_other_versions.sh FOLDER...      the top of each unpacked release: it holds include/<package>/
+# usage: check_other_versions.sh FOLDER...      the root of each unpacked release, which contains include/<package>/
 #   e.g. check_other_versions.sh xtensor-0.27.1 xsimd-14.3.0 xtl-0.8.2
-# Environment: ALL, CXX (default g++), BUILD (default: a new folder, removed at the end), JOBS (default 2).
+# Environment: ALL, CXX (default g++), BUILD (default: a temporary folder, removed at the end), JOBS (default 2).
 set -euo pipefail
 [ $# -gt 0 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2; }
 
@@ -15,7 +15,7 @@ if [ -z "$build" ]; then
     trap 'rm -rf "$build"' EXIT
 fi
 
-# In front of the system's folders: -isystem comes before /usr/include, and the packages' own CMake files need no install.
+# -isystem takes precedence over /usr/include, so the releases need not be installed and their CMake files are not used.
 includes="" found=""
 for folder in "$@"; do
     folder=$(cd "$folder" && pwd)

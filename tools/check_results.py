@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
-"""Loads a folder of results with the programs that people load it with, and compares what they see with results.jsonl and the masks.
+"""Loads a results folder with third-party tools and compares what they read with results.jsonl and the mask files.
 
-    python3 -m venv results && results/bin/pip install pycocotools numpy pillow supervision ultralytics faster-coco-eval     # an environment to throw away
+    python3 -m venv results                                          # a temporary environment
+    results/bin/pip install pycocotools numpy pillow supervision ultralytics faster-coco-eval
     results/bin/python tools/check_results.py OUT IMAGES
 
-OUT      what `pali segment --image IMAGES --out OUT --format coco,yolo,labelme` wrote
+OUT      the output folder of `pali segment --image IMAGES --out OUT --format coco,yolo,labelme`
 IMAGES   the folder of images
 
-pycocotools: images, sizes, labels, scores; area and bbox of each mask, and the IoU of the mask that it fills with the PNG, 0.99 at least (1 for run lengths).
-supervision: the COCO and the YOLO data set, number of objects and labels. ultralytics: what its own reader of labels makes of data.yaml, and its converter of
-coco.json. labelme: the keys that it reads, and that imagePath leads to the image. Says each disagreement and ends with 1 if there is one.
+pycocotools   images, sizes, labels, scores; area and bbox of each mask; IoU of its mask with the PNG: >= 0.99 for polygons, 1 for RLE
+supervision   objects and labels of the COCO and YOLO data sets
+ultralytics   its label reader on data.yaml, its converter on coco.json
+labelme       the keys that it reads; imagePath points to the image
+
+Prints up to 10 disagreements. Exit status 1 if there is one.
 """
 import json
 import pathlib
@@ -112,7 +116,7 @@ def main():
     out, images = map(pathlib.Path, sys.argv[1:])
     lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     print(by_pycocotools(out, lines), by_supervision(out, images, lines), by_ultralytics(out, lines), by_labelme(out, lines), sep="\n")
-    print("\n".join(faults[:10] + ([f"and {len(faults) - 10} more"] if len(faults) > 10 else [])) or "nothing to object to")
+    print("\n".join(faults[:10] + ([f"and {len(faults) - 10} more"] if len(faults) > 10 else [])) or "no faults")
     return 1 if faults else 0
 
 

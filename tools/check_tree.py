@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Checks the source tree against the rules of docs/design.md. Python's standard library alone.
+"""Checks the source tree against the rules of docs/design.md. Needs only Python's standard library.
 
-usage: check_tree.py [CHECK...] [--root DIR]      all checks without a name
-       check_tree.py --self-test                  breaks each rule in a copy of nothing and sees it found
+usage: check_tree.py [CHECK...] [--root DIR]      runs the named checks; without names, all
+       check_tree.py --self-test                  checks that each check reports a violation, in a temporary tree
 """
 import argparse
 import pathlib
@@ -12,7 +12,7 @@ import tempfile
 
 MOST_LINES = 350
 
-# Folder -> folders it may include. "" is the top of include/pali: model.hpp and the umbrellas.
+# Folder -> folders it may include. model.hpp and the umbrella headers, at the top of include/pali, may include every folder but train.
 BLOCKS = {"core", "arch", "kernels", "config", "weights", "layers"}
 MAY_SEE = {
     "core": set(),
@@ -31,12 +31,12 @@ MAY_SEE = {
     "model": BLOCKS | {"files", "vision", "projector", "decoder", "text", "image", "objects", "generate"},
     "generate": {"core", "arch", "kernels", "text"},
 }
-# What `weights` may know of files: the table of tensors and the memory for copies of them, not the readers.
+# The headers of files/ that weights/ may include: the tensor table and the memory for copies of tensors, but no reader.
 FILES_FOR_WEIGHTS = {"pali/files/tensor_table.hpp", "pali/files/dtype.hpp", "pali/files/mmap.hpp"}
 
 
 def code_of(text):
-    """The text without comments and without what stands between quotes; lines stay where they are."""
+    """Returns the text with comments and quoted literals blanked out. Line numbers do not change."""
     def blank(match):
         found = match.group(0)
         return found if found[0] in "<" else re.sub(r"[^\n]", " ", found)
@@ -57,7 +57,7 @@ class tree:
         return parts[0] if len(parts) > 1 else ""
 
     def find(self, pattern, why, allowed=lambda path: False, comments=False):
-        """Every line of a header's code that matches."""
+        """Yields a fault for every match of `pattern` in the code of a header."""
         for path in self.headers:
             if allowed(path):
                 continue
@@ -76,7 +76,7 @@ def check_dependencies(t):
                 continue
             where = f"{t.name(path)}:{number}"
             if match.group(1) == '"' and not match.group(2).endswith(".ipp"):
-                yield f'{where}: "{match.group(2)}": our headers are included as <pali/...>'
+                yield f'{where}: "{match.group(2)}": include pali headers as <pali/...>'
             if not match.group(2).startswith("pali/"):
                 continue
             target = match.group(2)
@@ -86,74 +86,74 @@ def check_dependencies(t):
                 continue
             if here == "":
                 if there == "train" and path.name != "train.hpp":
-                    yield f"{where}: <{target}>: only train.hpp includes training"
+                    yield f"{where}: <{target}>: only train.hpp may include train/"
             elif there == "":
-                yield f"{where}: <{target}>: nobody includes model.hpp or an umbrella"
+                yield f"{where}: <{target}>: headers in folders must not include model.hpp or an umbrella header"
             elif here not in MAY_SEE:
-                yield f"{where}: folder {here} has no row in the dependency rule; add one here and in docs/design.md"
+                yield f"{where}: folder {here} is missing in the dependency rule; add it to check_tree.py and docs/design.md"
             elif there != here and there not in MAY_SEE[here]:
-                yield f"{where}: <{target}>: {here} may include {', '.join(sorted(MAY_SEE[here])) or 'nothing else'}"
+                yield f"{where}: <{target}>: {here} may include {', '.join(sorted(MAY_SEE[here])) or 'no other folder'}"
             elif here == "weights" and there == "files" and target not in FILES_FOR_WEIGHTS:
-                yield f"{where}: <{target}>: of files, weights sees only the table of tensors"
+                yield f"{where}: <{target}>: weights may include only {', '.join(sorted(FILES_FOR_WEIGHTS))} of files"
 
 
 def check_lines(t):
     for path in t.headers:
         lines = path.read_text(encoding="utf-8").count("\n")
         if lines > MOST_LINES:
-            yield f"{t.name(path)}: {lines} lines; one noun a header, {MOST_LINES} lines at most"
+            yield f"{t.name(path)}: {lines} lines; at most {MOST_LINES} are allowed. Split the header: one noun per header"
         if path.suffix != ".ipp" and "#pragma once" not in path.read_text(encoding="utf-8"):
             yield f"{t.name(path)}: no #pragma once"
 
 
 def check_macros(t):
     def foreign(path, name):
-        return path.suffix == ".ipp" and name.startswith(("STB", "NOMINMAX", "WIN32_LEAN_AND_MEAN"))  # what others' headers ask for
+        return path.suffix == ".ipp" and name.startswith(("STB", "NOMINMAX", "WIN32_LEAN_AND_MEAN"))  # configures a third-party header
     for path in t.headers:
         for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
             match = re.match(r"\s*#\s*define\s+(\w+)", line)
             if match and not match.group(1).startswith("PALI_") and not foreign(path, match.group(1)):
-                yield f"{t.name(path)}:{number}: macro {match.group(1)}: ours begin with PALI_"
+                yield f"{t.name(path)}:{number}: macro {match.group(1)}: names of macros begin with PALI_"
 
 
 def check_streams(t):
     yield from t.find(r"\bstd\s*::\s*(cout|cerr|clog|abort|exit|quick_exit|_Exit|terminate|puts|printf|fprintf|perror)\b|"
                       r"(?<![\w:.>])(abort|exit|_exit|printf|fprintf|puts|fputs|perror)\s*\(",
-                      "the library neither prints nor ends the process; throw pali::error, report by callback")
+                      "the library never prints or ends the process; throw pali::error or report through a callback")
 
 
 def check_intrinsics(t):
     yield from t.find(r"#\s*include\s*<(\w*mmintrin|immintrin|x86intrin|arm_neon|arm_sve|cpuid)\.h>|\b_mm\d*_\w+|\b_tile_\w+|\b__m(128|256|512)\w*",
-                      "intrinsics stand in arch/ and kernels/ alone", lambda path: t.folder(path) in ("arch", "kernels"))
-    yield from t.find(r"\bxsimd::fma\b", "arch::fma() rounds once with 512 bits, too", lambda path: t.folder(path) == "arch")
+                      "intrinsics are allowed only in arch/ and kernels/", lambda path: t.folder(path) in ("arch", "kernels"))
+    yield from t.find(r"\bxsimd::fma\b", "use arch::fma(), which rounds once for 512-bit batches too", lambda path: t.folder(path) == "arch")
 
 
 def check_flags(t):
-    """What asks for the instructions of the compiler's flags is in the namespace that carries their name; see arch/simd.hpp."""
+    """Code that depends on the compiler's ISA flags must be in the inline namespace named after them; see arch/simd.hpp."""
     for path in t.headers:
         code = code_of(path.read_text(encoding="utf-8"))
         match = re.search(r"\barch::native\b|\barch::simd<>|\bkernels::active\(\)", code)
         if match and not re.search(r"\binline\s+(namespace\s+)?PALI_(SIMD|MODEL)\b", code):
-            yield f"{t.name(path)}:{code[:match.start()].count(chr(10)) + 1}: {match.group(0)}: what uses it stands in inline namespace PALI_SIMD"
+            yield f"{t.name(path)}:{code[:match.start()].count(chr(10)) + 1}: {match.group(0)}: code that uses it must be in inline namespace PALI_SIMD"
         if match := re.search(r"\bnamespace\s+pali::inline PALI_ABI::inline PALI_SIMD\b(::detail\b|(?s:.*?)\bnamespace\s+detail\b)", code):
-            yield f"{t.name(path)}:{code[:match.end()].count(chr(10)) + 1}: namespace detail beside pali::detail: bodies that come behind cannot choose between the two; give it a name"
+            yield f"{t.name(path)}:{code[:match.end()].count(chr(10)) + 1}: namespace detail hides pali::detail; rename it"
 
 
 def check_system(t):
-    """Headers and macros that only one kind of system has."""
+    """Headers and macros of one operating system are allowed only in the files below."""
     yield from t.find(r"#\s*include\s*<(unistd|fcntl|pthread|sched|signal|dlfcn|poll|termios|dirent|pwd|io|process|windows)\.h>|"
                       r"#\s*include\s*<(sys|linux|mach|asm|arpa|netinet)/[\w./]+>|"
                       r"\b(_WIN32|__linux__|__unix__|__APPLE__|_POSIX_VERSION)\b",
-                      "the operating system is named in the bodies of files/mmap and core/system alone",
-                      lambda path: (t.folder(path), path.name) in (("files", "mmap.ipp"), ("core", "system.ipp"), ("", "pali.h")))  # pali.h says what a DLL exports
+                      "code for one operating system belongs in files/mmap.ipp or core/system.ipp",
+                      lambda path: (t.folder(path), path.name) in (("files", "mmap.ipp"), ("core", "system.ipp"), ("", "pali.h")))  # pali.h: DLL export macros
 
 
 def check_names(t):
-    yield from t.find(r"(?<![A-Za-z0-9])\w*(fast|optimi[sz]ed)(?![a-z])\w*", "a name says what it does, not how well",
+    yield from t.find(r"(?<![A-Za-z0-9])\w*(fast|optimi[sz]ed)(?![a-z])\w*", "a name states what the code does, not how well",
                       lambda path: False)
     for path in t.headers:
         if re.search(r"fast|optimi[sz]ed", path.name):
-            yield f"{t.name(path)}: a name says what it does, not how well"
+            yield f"{t.name(path)}: a name states what the code does, not how well"
 
 
 def check_paths(t):
@@ -169,23 +169,23 @@ def check_paths(t):
         for number, line in enumerate(data.decode("utf-8", "replace").split("\n"), 1):
             match = pattern.search(line)
             if match and not allowed.search(match.group(0)):
-                yield f"{t.name(path)}:{number}: {line.strip()[:120]}: a path of one machine"
+                yield f"{t.name(path)}:{number}: {line.strip()[:120]}: machine-specific path"
 
 
 def check_packages(t):
-    """tools/packages.sh installs everything that cmake/dependencies.cmake looks for."""
+    """tools/packages.sh must install every package in cmake/dependencies.cmake."""
     script, rows = t.root / "tools" / "packages.sh", t.root / "cmake" / "dependencies.cmake"
     if not rows.is_file():
         return
     listed = set(re.split(r"[\s\"]+", script.read_text(encoding="utf-8"))) if script.is_file() else set()
     for name, package in re.findall(r"^pali_(?:dependency|reader)\(\s*(\S+).*\s(\S+)\)$", rows.read_text(encoding="utf-8"), flags=re.M):
         if package not in listed:
-            yield f"tools/packages.sh: {package}, which holds {name}, is not installed"
+            yield f"tools/packages.sh: does not install {package} (for {name})"
 
 
 CHECKS = {name[6:]: f for name, f in list(globals().items()) if name.startswith("check_")}
 
-# Check -> (file, text that breaks it).
+# Check -> [(file, content that violates it)].
 BROKEN = {
     "dependencies": [("core/x.hpp", "#pragma once\n#include <pali/text/token.hpp>\n"), ("vision/x.hpp", "#pragma once\n#include <pali/decoder/y.hpp>\n"),
                      ("text/x.hpp", "#pragma once\n#include <pali/model.hpp>\n"), ("weights/x.hpp", "#pragma once\n#include <pali/files/safetensors.hpp>\n"),
@@ -222,10 +222,10 @@ def self_test():
             return list(CHECKS[check](tree(folder)))
     for check in CHECKS:
         for line in run(SOUND, check):
-            faults.append(f"{check} finds fault with a sound tree: {line}")
+            faults.append(f"{check} reports a fault in a correct tree: {line}")
         for name, text in BROKEN[check]:
             if not run([(name, text)], check):
-                faults.append(f"{check} does not see what is wrong with {name}: {text!r}")
+                faults.append(f"{check} reports no fault in {name}: {text!r}")
     return faults
 
 
@@ -239,7 +239,7 @@ def main():
         if check not in CHECKS:
             parser.error(f"no check named {check!r}; choose from {', '.join(CHECKS)}")
     faults = self_test() if arguments.self_test else [line for check in arguments.checks or CHECKS for line in CHECKS[check](tree(arguments.root))]
-    print("\n".join(faults) if faults else "nothing to object to")
+    print("\n".join(faults) if faults else "no faults")
     return 1 if faults else 0
 
 

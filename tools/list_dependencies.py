@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Prints what the library needs, a line each, from the rows of cmake/dependencies.cmake, for meson and Conan.
+"""Prints the dependencies of the library, one per line, from the rows of cmake/dependencies.cmake. For meson and Conan.
 
-A line: dependency|reader, name, its name in pkg-config, Debian's package. A reader of images may be left out.
+Line format: dependency|reader NAME PKG_CONFIG_MODULE DEBIAN_PACKAGE. A reader is an optional image library.
 """
 import pathlib
 import re
 
 
 def rows(text):
-    """(kind, name, pkg-config's name, Debian's package) of each row."""
+    """Yields (kind, name, pkg-config module, Debian package) for each row."""
     for kind, words in re.findall(r"^pali_(dependency|reader)\((.*)\)$", text, flags=re.M):
         name, _found, _target, pkg_config, debian = words.split()
         yield kind, name, pkg_config, debian

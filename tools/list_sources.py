@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints the files of a folder that match a pattern, sorted, a line each: meson has no glob of its own.
+"""Prints the files of a folder that match a glob pattern, sorted, one per line. For meson, which has no glob.
 
 usage: list_sources.py FOLDER PATTERN [--include]      --include prints #include lines instead of paths
 """

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs the packages of Debian or Ubuntu that a part of the work needs. usage: packages.sh ask|test...
-# Needs root: by sudo, or because we are root, as in a container.
+# Installs the Debian or Ubuntu packages to build the program (ask) or to build and test everything (test). Needs root or sudo, unless all
+# are installed already.
+# usage: packages.sh ask|test...
 set -eu
 
 ask="g++ cmake ninja-build pkg-config ccache
@@ -13,11 +14,11 @@ for part in "$@"; do
     case $part in
     ask) packages="$packages $ask" ;;
     test) packages="$packages $ask $test" ;;
-    *) echo "packages.sh: there is no part $part; there are ask and test" >&2 && exit 2 ;;
+    *) echo "packages.sh: unknown part $part; expected ask or test" >&2 && exit 2 ;;
     esac
 done
 
-# What is there already needs neither root nor a network.
+# If nothing is missing, neither root nor a network is needed.
 missing=""
 for package in $packages; do
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
@@ -26,9 +27,9 @@ done
 
 as_root=""
 if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null || { echo "packages.sh: run as root, or install sudo. Packages that are missing:$missing" >&2 && exit 1; }
+    command -v sudo >/dev/null || { echo "packages.sh: run as root, or install sudo. Missing packages:$missing" >&2 && exit 1; }
     as_root=sudo
 fi
 $as_root apt-get update
-# shellcheck disable=SC2086 # a list of words
+# shellcheck disable=SC2086 # word splitting is intended
 $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing

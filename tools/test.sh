@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what the tests need, builds everything, and runs every test. Debian 12 or later, or Ubuntu; as root, or with sudo. A quarter to half an hour on two cores.
+# Installs the dependencies of the tests, builds everything and runs all tests. For Debian 12 or later, or Ubuntu. Needs root or sudo. Takes
+# 15 to 30 minutes on two cores.
 set -eu
 cd "$(dirname "$0")/.."
 tools/packages.sh test
