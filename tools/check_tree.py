@@ -135,7 +135,7 @@ def check_flags(t):
         match = re.search(r"\barch::native\b|\barch::simd<>|\bkernels::active\(\)", code)
         if match and not re.search(r"\binline\s+(namespace\s+)?PALI_(SIMD|MODEL)\b", code):
             yield f"{t.name(path)}:{code[:match.start()].count(chr(10)) + 1}: {match.group(0)}: code that uses it must be in inline namespace PALI_SIMD"
-        if match := re.search(r"\bnamespace\s+pali::inline PALI_ABI::inline PALI_SIMD\b(::detail\b|(?s:.*?)\bnamespace\s+detail\b)", code):
+        if match := re.search(r"\bnamespace\s+pali\s*\{\s*inline namespace PALI_ABI\s*\{\s*inline namespace PALI_SIMD\s*\{(?s:.*?)\bnamespace\s+detail\b", code):
             yield f"{t.name(path)}:{code[:match.end()].count(chr(10)) + 1}: namespace detail hides pali::detail; rename it"
 
 
