@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Measures what it costs to compile pali: seconds and memory of one translation unit, and what others' headers cost in the same run. Python's
-standard library alone; Debian's libeigen3-dev for one of the others.
+"""Measures the compile time and memory of one translation unit that uses pali and, for comparison, of other libraries' headers in the same run.
+Needs only Python's standard library, and Debian's libeigen3-dev for one of the comparisons.
 
 usage: compile_time.py [--cxx g++] [--flags "-O2"] [--repetitions 1] [--json]
 """
@@ -31,7 +31,7 @@ def source(*types):
     return MAIN.format(uses="\n".join(USE.format(type=t, number=i) for i, t in enumerate(types)))
 
 
-# Name -> (source, more flags, most seconds that it should take)
+# Name -> (source, additional flags, target in CPU seconds)
 CASES = {
     "empty": ("int main() {}\n", [], None),
     "umbrella, nothing used": ("#include <pali/pali.hpp>\nint main() {}\n", [], 4),
@@ -62,8 +62,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cxx", default="g++")
     parser.add_argument("--flags", default="-O2")
-    parser.add_argument("--repetitions", type=int, default=1, help="the best of so many counts")
-    parser.add_argument("--json", action="store_true", help="one object instead of a table")
+    parser.add_argument("--repetitions", type=int, default=1, help="report the fastest of N compilations")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     arguments = parser.parse_args()
     packages = subprocess.run(["pkg-config", "--cflags", "sentencepiece", "stb", "xtensor"], text=True, capture_output=True, check=True).stdout.split()
     readers = [f"-DPALI_WITH_{name}=1" for name in ("JPEG", "PNG", "WEBP", "HEIF", "TIFF")]

@@ -1,11 +1,11 @@
-// growth: how time and memory grow with images and contexts. Each FOLDER, and each count of images before one prompt, is measured in a
-// process of its own; beside each time stands the share of the limit that was measured in the same process, so that a step which grows
-// faster than its operations or bytes shows.
+// growth: how time and memory scale with image size, number of images and context length. Each FOLDER, and each number of images in a
+// prompt, is measured in its own process. Each time is reported with the fraction of the machine limit measured in the same process, so a
+// step that scales worse than its operation or byte count is visible.
 //
 // usage: growth FOLDER... [--images 1] [--weights bf16] [--residency mapped] [--tokens 16] [--threads 0] [--repetitions 3] [--json]
 //
-// The three sizes of a model, 224, 448 and 896 px, are three folders; `--images 1 4 16` on the first one gives prompts of the same
-// lengths.
+// Pass the 224, 448 and 896 px checkpoints of a model as three folders. `--images 1 4 16` with the 224 px checkpoint gives prompts with the
+// same numbers of image tokens.
 #include "limits.hpp"
 #include "work.hpp"
 
@@ -44,7 +44,7 @@ struct settings {
 
 double seconds_since(steady::time_point start) { return std::chrono::duration<double>(steady::now() - start).count(); }
 
-/// Reads the weights once, so that loading finds them in the page cache.
+/// Reads the weights once to bring them into the page cache.
 void warm(const std::filesystem::path& folder) {
     std::vector<char> piece(std::size_t{1} << 22);
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
@@ -54,8 +54,7 @@ void warm(const std::filesystem::path& folder) {
     }
 }
 
-/// A start: what its first token waits for and when it came, in seconds, and the anonymous memory of the weights and with the image, in
-/// bytes.
+/// One cold start: seconds for load, image, prefill and until the first token; anonymous memory in bytes after loading and with the image.
 struct beginning {
     double load_s = 0, image_s = 0, prefill_s = 0, s = 0;
     std::size_t weights = 0, with_image = 0;
@@ -72,9 +71,9 @@ json measure(const settings& of, const std::string& folder, std::size_t images) 
 
     std::optional<pali::model<pali::dynamic, Weights>> model;
     const pali::load_options options{.threads = of.threads, .residency = residency_of(of.residency), .kv_cache = kv_type_of(of.kv_cache)};
-    std::size_t most = 0; // of anonymous memory, at the end of any layer
+    std::size_t most = 0; // peak of anonymous memory, sampled after each layer
     const auto watch = [&](std::string_view, double) { return most = std::max(most, status_bytes("RssAnon")), true; };
-    std::vector<steady::time_point> times; // when each token came
+    std::vector<steady::time_point> times; // arrival of each token
     const auto ask = [&](const pali::image_features& seen) {
         times.clear();
         const std::vector<pali::image_features> all(images, seen);
@@ -102,27 +101,27 @@ json measure(const settings& of, const std::string& folder, std::size_t images) 
         one.s = std::chrono::duration<double>(times.front() - start).count();
         return one;
     };
-    const beginning alone = begin(); // whose memory nothing was in before
+    const beginning alone = begin(); // in a fresh process, so its memory figures are exact
     const pali::dynamic c = model->config();
 
     double image_s = 1e30, prefill_s = 1e30, rate = 0;
     const auto later = steady::now();
     for (std::size_t i = 0; i < of.repetitions && (i == 0 || seconds_since(later) < 60);
-         ++i) { // what takes minutes is not that much disturbed
+         ++i) { // runs of minutes vary little, so they are not repeated
         image_s = std::min(image_s, seconds_of([&] { seen = model->encode(image, watch); }));
         said = ask(seen);
         prefill_s = std::min(prefill_s, said.timings.prefill_s);
-        // The bandwidth is that of the fastest of some passes over 1 GiB, and a token reads 1.5 to 5: beside it stands the fastest token.
+        // Use the fastest token: the bandwidth is also the best of several passes, over 1 GiB, and a token reads 1.5 to 5 GiB.
         for (std::size_t t = 1; t < times.size(); ++t)
             rate = std::max(rate, 1 / std::chrono::duration<double>(times[t] - times[t - 1]).count());
     }
     const std::size_t with_answer = most, over_all = status_bytes("VmHWM");
-    beginning first = alone; // the best: every start has a first token only once, and a neighbour may disturb it
+    beginning first = alone; // best of several starts: each has one first token, which other load on the machine may delay
     const auto starts = steady::now();
     for (std::size_t i = 1; i < of.repetitions && (i == 1 || seconds_since(starts) < 60); ++i)
         if (const beginning next = begin(); next.s < first.s) first = next;
     {
-        pali::thread_pool threads(of.threads); // again: a machine that is shared changes while one looks
+        pali::thread_pool threads(of.threads); // measured again at the end, because the speed of a shared machine varies
         bandwidth = std::max(bandwidth, read_bandwidth(threads)), fma = std::max(fma, fma_peak(threads)),
         tile = std::max(tile, tile_peak(threads));
     }
@@ -174,7 +173,8 @@ json measure(const settings& of, const std::string& folder, std::size_t images) 
                                   : measure<pali::bf16>(of, folder, images);
 }
 
-/// The same in a process of its own, so that no model sees the memory of another. Null when it failed, and has said why.
+/// Runs the measurement in a child process, so that memory figures of models do not mix. Returns null after a failure; the child has
+/// printed the reason.
 json apart(const settings& of, const std::string& folder, std::size_t images) {
     int ends[2];
     if (::pipe(ends) != 0) return nullptr;

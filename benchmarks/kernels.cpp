@@ -1,8 +1,7 @@
-// Kernels one by one, at the sizes of PaliGemma 2 3B: how near each comes to the limit that binds it, reading (few rows) or arithmetic
-// (many), measured in the same run with the same threads. Each is compared with the reference before it is timed; one that is wrong is not
-// timed.
+// Single kernels at the sizes of PaliGemma 2 3B. Each is reported relative to its limit, memory bandwidth (few rows) or peak FLOP/s (many
+// rows), measured in the same run with the same threads. Each result is first compared with the reference; a wrong kernel is not timed.
 //
-// usage: kernels [--benchmark_filter=...]      Google Benchmark's options; THREADS=n in the environment, without: all
+// usage: kernels [--benchmark_filter=...]      takes Google Benchmark's options; environment: THREADS=n, default all
 #include "limits.hpp"
 
 #include <pali/core/context.hpp>
@@ -43,7 +42,7 @@ pali::aligned_vector<float> random(std::size_t n, float scale) {
     return values;
 }
 
-/// The weights of a matrix in memory of their own, on huge pages as a resident model has them.
+/// The weights of one matrix in their own memory, on huge pages as in a resident model.
 template <class Storage>
 struct weights {
     weights(std::size_t count, std::size_t width) {
@@ -75,8 +74,8 @@ struct weights {
     typename Storage::matrix view;
 };
 
-/// Whether the first and the last columns are what the formula says. Activations that are rounded (to bfloat16 by tiles, to bytes beside
-/// quantized weights) are off by 1 part in 256, or in 254 of a group's largest: within 1 % of the largest sum.
+/// Compares the first and last columns with the reference. Tolerance: 1 % of the largest sum, because activations are rounded to bf16 (AMX
+/// tiles; relative error 1/256) or to int8 (quantized weights; error 1/254 of the group's maximum).
 template <class Matrix>
 bool is_right(rows<const float> x, const Matrix& w, rows<const float> y) {
     double worst = 0, largest = 0;
@@ -120,9 +119,8 @@ void product(benchmark::State& state) {
     state.counters["of_peak"] = counter(flop * runs / on.peak, counter::kIsRate);
 }
 
-/// Queries of `tokens` tokens over so many keys: with the softcap and the grouped heads of Gemma 2 2B, or, of the tower, heads of 72
-/// numbers. Beside bfloat16, weights of values may be rounded to it: the reference differs by 1 part in 256 of the largest value, which is
-/// below 1.
+/// Attention of range(0) query tokens over range(1) keys: Gemma 2 2B with softcap and grouped heads, or the vision tower with head_dim 72.
+/// With a bf16 cache the attention weights may be rounded to bf16. The error is then 1/256 of the largest value, which is below 1.
 template <class Element>
 void attention(benchmark::State& state) {
     const auto tokens = static_cast<std::size_t>(state.range(0)), keys = static_cast<std::size_t>(state.range(1));
@@ -159,14 +157,14 @@ void attention(benchmark::State& state) {
     state.counters["of_bandwidth"] = counter(bytes * runs / on.bandwidth, counter::kIsRate);
 }
 
-/// Seconds from handing out work that takes no time to the return of all threads.
+/// Fork-join latency of the thread pool, in seconds: run() with empty work.
 void thread_join(benchmark::State& state) {
     machine& on = here();
     for (auto _ : state) on.ctx.threads.run(on.ctx.threads.size(), [](std::size_t i) { benchmark::DoNotOptimize(i); });
 }
 
 void sizes(benchmark::internal::Benchmark* one) {
-    // one token and eight, which are decoding, and a prefill; up and down projection of the MLP, and a slice of the head
+    // rows: a decode step of 1 and of 8 requests, a prefill; matrices: MLP up and down projection, a slice of the LM head
     for (const std::int64_t tokens : {1, 8, 264})
         for (const auto& [width, count] : {std::pair<std::int64_t, std::int64_t>{2304, 9216}, {9216, 2304}, {2304, 65536}})
             if (tokens < 264 || count < 65536) one->Args({tokens, width, count});
@@ -174,7 +172,7 @@ void sizes(benchmark::internal::Benchmark* one) {
 }
 
 void attentions(benchmark::internal::Benchmark* one) {
-    // prefills, and one token after so many; images of 224, 448 and 896 px
+    // {tokens, keys}: prefills and decode steps; then images of 224, 448 and 896 px
     for (const auto& [tokens, keys] : {std::pair<std::int64_t, std::int64_t>{264, 264}, {1024, 1024}, {1, 264}, {1, 1024}, {1, 4096}})
         one->Args({tokens, keys, 256});
     for (const std::int64_t tokens : {256, 1024, 4096}) one->Args({tokens, tokens, 72});

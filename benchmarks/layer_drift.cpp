@@ -1,6 +1,6 @@
-// layer_drift: how far the hidden states of a decoder drift from those of other weights, layer by layer, and in the end the logits that say
-// the first token of the answer. Each model encodes the image itself; one is loaded after the other, and only what is compared is kept of
-// the first.
+// layer_drift: how far the decoder's hidden states drift between two weight types of one checkpoint, layer by layer, and how far the logits
+// of the first answer token do. Each model encodes the image itself. The models are loaded one after the other; only the compared values
+// of the first are kept.
 //
 // usage: layer_drift FOLDER --weights int4 [--against bf16] [--image FILE] [--prompt "caption en"] [--threads 0]      prints tables
 #include <pali/pali.hpp>
@@ -26,14 +26,14 @@ struct settings {
     std::size_t threads = 0;
 };
 
-/// What one pass leaves.
+/// The recorded values of one prefill.
 struct trace {
     std::size_t image_tokens = 0;
-    std::vector<pali::matrix> states; ///< (T, hidden) each: what enters the decoder, then the outputs of every layer
-    std::vector<float> logits;        ///< (vocabulary), of the last token
+    std::vector<pali::matrix> states; ///< (T, hidden) each: the decoder's input, then the output of every layer
+    std::vector<float> logits;        ///< (vocabulary), for the last token
 };
 
-/// The image that was asked for, or one of noise.
+/// The image given by --image, or noise.
 pali::image image_for(const settings& of, const pali::dynamic& config) {
     if (!of.image.empty()) return pali::read_image(of.image);
     pali::image noise(config.vision.image_size, config.vision.image_size);
@@ -80,7 +80,7 @@ trace run(const settings& of, const std::string& weights) {
                                : run<pali::bf16>(of);
 }
 
-/// Of the angle between two rows of `width` numbers.
+/// Cosine similarity of two rows of `width` elements.
 double cosine(const float* a, const float* b, std::size_t width) {
     double ab = 0, aa = 0, bb = 0;
     for (std::size_t i = 0; i < width; ++i) {
@@ -94,7 +94,7 @@ struct spread {
     double mean = 0, smallest = 1;
 };
 
-/// Cosines of the rows [first, last) of two matrices (T, D).
+/// Cosine similarities of the rows [first, last) of two (T, D) matrices.
 spread cosines(const pali::matrix& a, const pali::matrix& b, std::size_t first, std::size_t last) {
     spread out;
     const std::size_t width = a.shape(1);
@@ -106,7 +106,7 @@ spread cosines(const pali::matrix& a, const pali::matrix& b, std::size_t first, 
     return out;
 }
 
-/// Sum of p (log p - log q) over the vocabulary, in nats; p and q are the softmax of `of` and `from`.
+/// KL divergence in nats: the sum of p (log p - log q) over the vocabulary; p and q are the softmax of `of` and `from`.
 double divergence(std::span<const float> of, std::span<const float> from) {
     const double of_sum = pali::log_sum_exp(of), from_sum = pali::log_sum_exp(from);
     double sum = 0;

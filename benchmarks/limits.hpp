@@ -1,4 +1,4 @@
-// What the machine can do, measured in the same run as what is compared with it.
+// Measured limits of the machine: memory bandwidth, FMA and AMX peak. Benchmarks measure them in the same run as the kernels or models.
 #pragma once
 
 #include <pali/arch/cpu_features.hpp>
@@ -16,35 +16,35 @@
 #include <string>
 #include <vector>
 
-/// Seconds that `work` takes, once.
+/// Seconds of one run of `work`.
 double seconds_of(auto&& work) {
     const auto start = std::chrono::steady_clock::now();
     work();
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// Seconds of the best of `count` runs.
+/// Seconds of the fastest of `count` runs of `work`.
 double best_seconds(std::size_t count, auto&& work) {
     double best = 1e30;
     for (std::size_t i = 0; i < count; ++i) best = std::min(best, seconds_of(work));
     return best;
 }
 
-/// So that what was computed was computed for somebody.
+/// Keeps the compiler from removing the computation of `value`.
 inline void keep(double value) {
     volatile double kept = value;
     (void)kept;
 }
 
-constexpr std::size_t line_floats = 16; ///< of a line of the caches, 64 bytes
+constexpr std::size_t line_floats = 16; ///< floats in a cache line of 64 bytes
 
-/// Reads a block of `Size` floats, four lines at a time that lie `Apart` floats from each other, with those of 16 rounds later fetched or
-/// not. Vectors by name: of single numbers clang makes gathers.
+/// Sums a block of `Size` floats. Reads four cache lines per iteration, `Apart` floats from each other; with `Fetches`, prefetches the
+/// lines of 16 iterations later. Uses explicit vectors, because clang turns a scalar loop into gathers.
 template <std::size_t Size, std::size_t Apart, bool Fetches>
 float read_block(const float* numbers) {
     using batch = pali::arch::simd<>::batch;
     constexpr std::size_t line = line_floats, lines = 4, step = Apart == line ? lines * line : line,
-                          chains = 8; // so that loads do not wait for sums
+                          chains = 8; // independent sums, so that add latency does not limit the loads
     batch chain[chains];
     PALI_UNROLL
     for (batch& sum : chain) sum = batch(0.f);
@@ -61,8 +61,9 @@ float read_block(const float* numbers) {
     return chain[0].get(0);
 }
 
-/// Bytes a second of the best of some passes over 1 GiB on huge pages. Each thread reads blocks of 1 MiB as they come: line after line, or
-/// a line of each quarter in turn, which is half as quick again on Zen 3; each in every other pass with lines fetched ahead.
+/// Read bandwidth in bytes per second: the best of 16 passes over 1 GiB on huge pages. Threads take blocks of 1 MiB dynamically. The passes
+/// alternate between four access patterns: sequential lines, or one line of each quarter of the block in turn (1.5 times as fast on Zen 3),
+/// each with and without prefetch.
 inline double read_bandwidth(pali::thread_pool& threads) {
     constexpr std::size_t block = 1 << 18, blocks = 1024, quarter = block / 4;
     constexpr std::array<float (*)(const float*), 4> ways{read_block<block, line_floats, false>, read_block<block, quarter, false>,
@@ -79,16 +80,16 @@ inline double read_bandwidth(pali::thread_pool& threads) {
     return static_cast<double>(block * blocks * sizeof(float)) / seconds;
 }
 
-/// Floating-point operations a second of multiply-adds on registers.
+/// Peak FLOP/s of multiply-adds on registers.
 inline double fma_peak(pali::thread_pool& threads) {
     using batch = pali::arch::simd<>::batch;
-    constexpr std::size_t chains = 12, rounds = 2000000; // more chains than the latency of an addition times two units
+    constexpr std::size_t chains = 12, rounds = 2000000; // chains > FMA latency x 2 units
     std::vector<double> results(threads.size());
     const double seconds = best_seconds(6, [&] {
         threads.run(threads.size(), [&](std::size_t i) {
             batch sums[chains];
             for (std::size_t c = 0; c < chains; ++c)
-                sums[c] = batch(static_cast<float>(i * chains + c)); // all different, or one would do for all
+                sums[c] = batch(static_cast<float>(i * chains + c)); // all different, so the compiler cannot merge the chains
             const batch a(0.999f), b(0.001f);
             for (std::size_t r = 0; r < rounds; ++r)
                 for (batch& sum : sums) sum = pali::arch::fma(sum, a, b);
@@ -99,7 +100,7 @@ inline double fma_peak(pali::thread_pool& threads) {
     return 2. * static_cast<double>(chains * rounds * batch::size * threads.size()) / seconds;
 }
 
-/// The same of tiles of bfloat16; 0 where there are none.
+/// Peak FLOP/s of bf16 AMX tiles; 0 without AMX.
 inline double tile_peak(pali::thread_pool& threads) {
 #if defined(__x86_64__)
     if (!pali::arch::detected().amx_bf16) return 0;
@@ -125,7 +126,7 @@ inline double tile_peak(pali::thread_pool& threads) {
 #endif
 }
 
-/// A line of /proc/self/status in bytes: "VmHWM", the most memory that was resident, or "RssAnon", what is resident and no file's.
+/// A value of /proc/self/status in bytes: "VmHWM" (peak resident memory) or "RssAnon" (resident anonymous memory).
 inline std::size_t status_bytes(const std::string& name) {
     std::ifstream status("/proc/self/status");
     for (std::string line; std::getline(status, line);)

@@ -1,7 +1,8 @@
-// mask_decode: how long sixteen codes take to become a mask, with one thread and with two. Compared with the formula first, layer after
-// layer in double, so that what is timed is also right.
+// mask_decode: time to decode 16 mask codes to a mask, with one thread and with two. The result is first compared with the reference, layer
+// by layer in double.
 //
-// usage: mask_decode NETWORK [REPETITIONS]      a .npz or .safetensors file; prints one JSON object; exit code 3 over 5 ms with two threads
+// usage: mask_decode NETWORK [REPETITIONS]      NETWORK: .npz or .safetensors; prints one JSON object; exit code 3 if two threads take over
+// 5 ms
 #include <pali/arch/dispatch.hpp>
 #include <pali/kernels/reference.hpp>
 #include <pali/objects/mask_vqvae.hpp>
@@ -21,7 +22,7 @@ constexpr double most_ms = 5, most_difference = 1e-3;
 
 using codes = std::array<std::uint8_t, 16>;
 
-/// The decoder again, by kernels/reference.hpp and with the tensors as they are in the file.
+/// The mask decoder written with kernels/reference.hpp, on the tensors as stored in the file.
 class reference_decoder {
 public:
     explicit reference_decoder(const std::string& path) {

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""pali beside torch, llama.cpp and OpenVINO on the same checkpoint, in one run, in turns, each alone on the machine: a table of seconds, tokens a second and ratios.
+"""Compares pali with torch, llama.cpp and OpenVINO on the same checkpoint. Prints a table of seconds, tokens per second and ratios.
 
 usage: peers.py CHECKPOINT [--peers torch,llama,openvino] [--whole-model build/benchmark/benchmarks/whole_model] [--threads 2] [--tokens 32] [--repetitions 2]
                 [--rounds 2] [--environment DIR] [--torch-environment DIR] [--json]
 
-CHECKPOINT is a PaliGemma folder; random weights of the real size time like real ones. DIR (without: build/peers) gets a virtual environment for each peer, filled
-from PyPI, and the weights that llama.cpp and OpenVINO need in forms of their own: 10 GB each for the 3B, 15 while OpenVINO's are made, in 8 GB of memory. llama.cpp
-is built for this machine by the compilers of CC and CXX. Of transformers + torch an environment that is there already will do: --torch-environment, which stays as
-it is.
+CHECKPOINT is a PaliGemma folder; random weights of the real shapes take the same time as trained ones. DIR (default build/peers) receives a
+virtual environment per peer, with packages from PyPI, and the converted weights of llama.cpp and OpenVINO: 10 GB each for the 3B model, 15 GB
+while OpenVINO's are converted, with 8 GB of memory. llama.cpp is built for this machine with the compilers in CC and CXX.
+--torch-environment uses an existing environment with transformers and torch, and does not change it.
 
-The rounds go through all rows in turns, and the best of each figure counts: what else the machine does falls on all. A ratio in brackets is to torch; decode of
-int8 and int4 is compared with llama.cpp's Q8_0 and Q4_0, whose layers have as many bits (the head of Q4_0 is Q6_K). A peer that fails says so in its row, and the
-others go on."""
+Each program runs alone. Each round runs all rows once, so that other load on the machine affects all rows; the best value of each figure is
+reported. Ratios in parentheses are relative to torch. Decode of int8 and int4 is compared with llama.cpp's Q8_0 and Q4_0, whose layers have
+the same number of bits per weight (the head of Q4_0 is Q6_K). If a peer fails, its row gives the reason and the others continue."""
 import argparse
 import functools
 import hashlib
@@ -36,7 +36,7 @@ ROWS = {
 PALI = {f"pali, {weights}, {residency}": (weights, residency) for weights, residency in
         (("bf16", "mapped"), ("bf16", "resident"), ("int8", "resident"), ("int4", "resident"))}
 TORCH = "transformers + torch, bf16"
-DECODE_PEERS = {"int8": "llama.cpp, Q8_0, decoder alone", "int4": "llama.cpp, Q4_0, decoder alone"}  # of the rows that have this in their name
+DECODE_PEERS = {"int8": "llama.cpp, Q8_0, decoder alone", "int4": "llama.cpp, Q4_0, decoder alone"}  # for the pali rows whose name contains the key
 LESS_IS_BETTER = {"load_s", "image_s", "prefill_s", "peak_gb"}
 
 
@@ -45,7 +45,7 @@ class failed(Exception):
 
 
 def run(*command, **variables):
-    """What it prints; where it fails, all that it said goes to stderr and the last line of it is the reason."""
+    """Returns the output of a command. If it fails, prints all its output to stderr and raises `failed` with its last error line."""
     try:
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env={**os.environ, **variables})
     except OSError as why:
@@ -60,7 +60,7 @@ def run(*command, **variables):
 
 
 def environment(peer, folder):
-    """The Python of the peer's virtual environment; made where there is none, filled again where the packages have changed."""
+    """Returns the Python of the peer's virtual environment. Creates it if needed; installs again if PACKAGES has changed."""
     python, filled = folder / "bin" / "python", folder / "packages.json"
     wanted = json.dumps(PACKAGES[peer])
     if not filled.exists() or filled.read_text() != wanted:
@@ -73,13 +73,13 @@ def environment(peer, folder):
 
 
 def key_of(checkpoint):
-    """A name for what is converted from these files."""
+    """Returns a cache key for weights converted from these files."""
     files = sorted((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in checkpoint.iterdir() if path.suffix in (".json", ".safetensors"))
     return checkpoint.name + "-" + hashlib.sha256(repr(files).encode()).hexdigest()[:8]
 
 
 def peer_rows(peer, options):
-    """Row -> what measures it, or why it cannot be measured; installs the peer and converts the weights first."""
+    """Installs the peer and converts the weights. Returns row -> a function that measures it, or the reason why it cannot be measured."""
     program, folder = PROGRAMS / f"{peer}_peer.py", options.environment / "weights" / key_of(options.checkpoint) / peer
     try:
         python = options.torch_environment / "bin" / "python" if peer == "torch" and options.torch_environment else environment(peer, options.environment / peer)
@@ -110,7 +110,7 @@ def pali_figures(weights, residency, options):
 
 
 def better(a, b):
-    """The best of two rounds, figure by figure."""
+    """Returns the better value of each figure."""
     return {k: (min if k in LESS_IS_BETTER else max)(a[k], b[k]) if isinstance(b[k], float) and k in a else b[k] for k in b}
 
 
@@ -143,14 +143,14 @@ def main():
     parser.add_argument("--whole-model", default="build/benchmark/benchmarks/whole_model")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=32)
-    parser.add_argument("--repetitions", type=int, default=2, help="within each row of a round")
+    parser.add_argument("--repetitions", type=int, default=2, help="per row and round")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--environment", type=pathlib.Path, default=pathlib.Path("build/peers"))
     parser.add_argument("--torch-environment", type=pathlib.Path)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if unknown := set(options.peers) - set(PACKAGES):
-        parser.error(f"--peers: there is no {', '.join(sorted(unknown))}, but {', '.join(PACKAGES)}")
+        parser.error(f"--peers: unknown {', '.join(sorted(unknown))}; choose from {', '.join(PACKAGES)}")
     rows = {name: how for peer in options.peers for name, how in peer_rows(peer, options).items()}
     rows.update({name: functools.partial(pali_figures, *kind, options) for name, kind in PALI.items()})
     best = {name: {"failed": how} if isinstance(how, str) else {} for name, how in rows.items()}

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""What a build without flags costs: it selects kernels when it starts, and is compared with another commit that was compiled for the level in question. Python's standard library alone.
+"""Measures the cost of run-time kernel selection: compares this tree, built without ISA flags, with another commit built for a fixed ISA level.
+Needs only Python's standard library.
 
 usage: portable.py CHECKPOINT [--against COMMIT] [--rounds N] [--levels native,x86-64-v3,x86-64] [--weights f32,bf16,int8,int4] [--build DIR]
 
-CHECKPOINT is a folder of real widths; a few layers are enough. Both commits are built here: this tree without flags, COMMIT with -march=native, with -march=x86-64-v3 and without flags. They run in
-turns, and the smallest time of each counts. Printed is time here / time there: image, prompt and token.
+CHECKPOINT is a model folder with real widths; a few layers are enough. The script builds this tree without flags, and COMMIT with -march=native,
+with -march=x86-64-v3 and without flags. The programs run alternately and the smallest time of each is used. Prints the ratio (time of this tree)
+/ (time of COMMIT) for image, prompt and token.
 """
 import argparse
 import json
@@ -14,7 +16,7 @@ import subprocess
 import sys
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent
-# What was compiled for it there, and what either may use when it runs: of the levels below native no more than the level has.
+# Level -> (flags of COMMIT, PALI_ARCH of both runs, which restricts this tree to the instructions of the level).
 LEVELS = {"native": ("-march=native", ""), "x86-64-v3": ("-march=x86-64-v3", "avx2"), "x86-64": ("", "simd")}
 
 

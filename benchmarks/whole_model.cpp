@@ -1,5 +1,5 @@
-// whole_model: how near a model comes to the machine. Encoding an image and the prefill are bound by arithmetic, decoding by reading every
-// weight of the decoder once a token; both limits are measured here, in the same run, with the same threads.
+// whole_model: the speed of a model relative to the limits of the machine. Image encoding and prefill are compute-bound; decoding is
+// bandwidth-bound, because each token reads every decoder weight once. Both limits are measured in the same run with the same threads.
 //
 // usage: whole_model FOLDER [--weights bf16] [--residency mapped] [--tokens 32] [--batch 8] [--threads 0]      prints one JSON object
 #include "limits.hpp"
@@ -34,9 +34,9 @@ nlohmann::ordered_json measure(const settings& of) {
     const pali::image photo = some_image(c);
 
     double image_s = 1e30;
-    pali::image_features seen = model.encode(photo); // pages come in
+    pali::image_features seen = model.encode(photo); // warm-up: page faults
     for (std::size_t i = 0; i < of.repetitions; ++i) image_s = std::min(image_s, seconds_of([&] { seen = model.encode(photo); }));
-    std::vector<std::chrono::steady_clock::time_point> times; // when each token came
+    std::vector<std::chrono::steady_clock::time_point> times; // arrival of each token
     const auto ask = [&](std::size_t tokens) {
         times.clear();
         pali::generate_options options{.max_new_tokens = tokens, .min_new_tokens = tokens};
@@ -50,12 +50,12 @@ nlohmann::ordered_json measure(const settings& of) {
         said = ask(of.tokens);
         prefill_s = std::min(prefill_s, said.timings.prefill_s);
         rate = std::max(rate, said.decode_tokens_per_s());
-        // The bandwidth is that of the fastest of some passes over 1 GiB, and a token reads 1.5 to 5: beside it stands the fastest token.
+        // Use the fastest token: the bandwidth is also the best of several passes, over 1 GiB, and a token reads 1.5 to 5 GiB.
         for (std::size_t t = 1; t < times.size(); ++t)
             best_rate = std::max(best_rate, 1 / std::chrono::duration<double>(times[t] - times[t - 1]).count());
     }
     const std::size_t memory = status_bytes("RssAnon");
-    // Requests together, without images: their prefills would take minutes, and a token of theirs reads the same weights.
+    // A batch of requests without images: prefills with images would take minutes, and a decode step reads the same weights.
     const auto all_rate = [&](std::size_t count) {
         const std::vector<pali::request> requests(
             count,
@@ -66,7 +66,7 @@ nlohmann::ordered_json measure(const settings& of) {
     };
     const double one_rate = all_rate(1), batch_rate = all_rate(of.batch);
 
-    const double bandwidth = std::max(before, read_bandwidth(threads)); // again: a machine that is shared changes while one looks
+    const double bandwidth = std::max(before, read_bandwidth(threads)); // measured again, because the speed of a shared machine varies
     const double a_token = token_weight_bytes<Weights>(c) +
                            cache_bytes(c, kv_type_of(of.kv_cache),
                                        static_cast<double>(seen.values.shape(0) + said.prompt_tokens.size() + of.tokens / 2), true),

@@ -1,9 +1,9 @@
-"""What the peers' programs share. Each runs in its own environment, started by ../peers.py:
+"""Shared code of the peer programs. ../peers.py runs each in its own environment:
 
-  PROGRAM prepare CHECKPOINT FOLDER VARIANT                            writes the weights of a variant into FOLDER, where they are not there yet
+  PROGRAM prepare CHECKPOINT FOLDER VARIANT                            writes the weights of a variant to FOLDER, unless they exist
   PROGRAM time CHECKPOINT FOLDER VARIANT THREADS TOKENS REPETITIONS    prints one JSON line of figures
 
-Variants are prepared in the order of the table, each in a process of its own: later ones are made of earlier ones."""
+Variants are prepared in the order of the table, each in its own process, because later ones are converted from earlier ones."""
 import contextlib
 import json
 import os
@@ -14,14 +14,14 @@ import time
 
 
 def vision(checkpoint):
-    """Side of the image and the number of its tokens, as the checkpoint says or as PaliGemma 224 has them."""
+    """Returns the image side in pixels and the number of image tokens. Defaults of a missing key: PaliGemma 224."""
     said = json.loads((pathlib.Path(checkpoint) / "config.json").read_text())["vision_config"]
     side = said.get("image_size", 224)
     return side, (side // said.get("patch_size", 14)) ** 2
 
 
 def prompt_tokens(checkpoint):
-    """An image's tokens and 8 of text."""
+    """Returns the prompt length: the image tokens and 8 text tokens."""
     return vision(checkpoint)[1] + 8
 
 
@@ -32,7 +32,8 @@ def seconds(work):
 
 
 def decoder_figures(prefill, step, tokens, repetitions):
-    """The best of the repetitions: prefill() answers the first token, step(i, token) the one after it. The mean over a run's tokens, as pali counts them."""
+    """Returns the best prefill time and the best decode rate of all repetitions. prefill() returns the first token, step(i, token) the next one.
+    The rate of a run is the mean over its tokens, as in pali."""
     first, rate = [], []
     for _ in range(repetitions):
         begun = time.perf_counter()
@@ -47,7 +48,7 @@ def decoder_figures(prefill, step, tokens, repetitions):
 
 @contextlib.contextmanager
 def made_whole(path):
-    """A name to write under; what is there takes the name PATH only when all is written, so that a broken conversion is made again."""
+    """Yields a temporary name and renames it to `path` at the end, so that an interrupted conversion is repeated."""
     part = path.with_name("part-" + path.name)
     shutil.rmtree(part, ignore_errors=True)
     part.unlink(missing_ok=True)

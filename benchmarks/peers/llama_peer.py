@@ -1,6 +1,6 @@
 """llama.cpp through llama-cpp-python's low-level calls: the checkpoint's Gemma decoder alone, as GGUF in BF16, Q8_0 and Q4_0 (usage: common.py).
 
-The tokens are numbers, so the vocabulary has names that mean nothing; the prefill is causal, which is no less work."""
+The prompt consists of token ids, so the vocabulary has placeholder names. The prefill is causal, which takes no less work."""
 import ctypes
 import json
 import pathlib
@@ -20,7 +20,7 @@ NORMS = {"gemma": {"attn_norm": "input_layernorm", "ffn_norm": "post_attention_l
 
 
 class decoder_tensors:
-    """The decoder's tensors in a checkpoint's safetensors files, by their names below the decoder."""
+    """The decoder's tensors in the safetensors files of a checkpoint. Names are relative to the decoder."""
 
     def __init__(self, checkpoint):
         found = {}
@@ -45,7 +45,7 @@ class decoder_tensors:
         return raw.view({"F16": numpy.float16, "F32": numpy.float32}[told["dtype"]]).astype(numpy.float32).reshape(told["shape"])
 
     def bf16(self, name):
-        """Its bytes, row by row."""
+        """Returns the tensor as bf16 bytes, one row per matrix row."""
         data, told = self.found[name]
         if told["dtype"] == "BF16":
             return data[slice(*told["data_offsets"])].reshape(told["shape"][0], -1)
@@ -89,7 +89,7 @@ def write_bf16(checkpoint, path):
         out.add_tensor(name + ".weight", tensors.bf16(source + ".weight"), raw_dtype=gguf.GGMLQuantizationType.BF16)
 
     def norm(name, source):
-        out.add_tensor(name + ".weight", tensors.float32(source + ".weight") + 1)  # Gemma keeps the difference from 1
+        out.add_tensor(name + ".weight", tensors.float32(source + ".weight") + 1)  # Gemma stores scale - 1
 
     matrix("token_embd", "embed_tokens")
     norm("output_norm", "norm")
@@ -126,7 +126,7 @@ def measure(checkpoint, folder, variant, threads, tokens, repetitions):
     model = llama_cpp.llama_model_load_from_file(str(folder / f"{variant}.gguf").encode(), wanted)
     wanted = llama_cpp.llama_context_default_params()
     wanted.n_ctx = -(-(length + tokens) // 256) * 256
-    wanted.n_batch = wanted.n_ubatch = wanted.n_ctx  # the prompt is one batch
+    wanted.n_batch = wanted.n_ubatch = wanted.n_ctx  # process the prompt as one batch
     wanted.n_threads = wanted.n_threads_batch = threads
     context = llama_cpp.llama_init_from_model(model, wanted) if model else None
     if not context:
@@ -135,7 +135,7 @@ def measure(checkpoint, folder, variant, threads, tokens, repetitions):
     vocab = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
 
     def decode(ids):
-        """The most likely token after these; logits of the last one alone."""
+        """Feeds the tokens and returns the most likely next one. Computes logits only for the last."""
         held = (llama_cpp.llama_token * len(ids))(*ids)
         if failed := llama_cpp.llama_decode(context, llama_cpp.llama_batch_get_one(held, len(ids))):
             raise RuntimeError(f"llama_decode answers {failed}")
@@ -147,7 +147,7 @@ def measure(checkpoint, folder, variant, threads, tokens, repetitions):
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(context), True)
         return decode(prompt)
 
-    decode(prompt[:8])  # pages come in
+    decode(prompt[:8])  # warm-up: page faults
     return {"load_s": load, **common.decoder_figures(prefill, lambda i, token: decode([token]), tokens, repetitions)}
 
 

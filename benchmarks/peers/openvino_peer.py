@@ -1,5 +1,6 @@
-"""OpenVINO on the CPU: the checkpoint's Gemma decoder alone through optimum-intel, with its state inside, in bf16, int8 and int4 (symmetric, groups of 64),
-and SigLIP with the projector as a second model (usage: common.py). Precision, cache and dynamic quantization are as the CPU plugin chooses them."""
+"""OpenVINO on the CPU: the checkpoint's Gemma decoder alone as a stateful model, converted with optimum-intel, in bf16, int8 and int4
+(symmetric, groups of 64), and SigLIP with the projector as a second model (usage: common.py). Execution precision, KV cache type and dynamic
+quantization are the CPU plugin's defaults."""
 import shutil
 import time
 
@@ -36,7 +37,7 @@ def write_vision(checkpoint, path):
 
 
 def write_text(checkpoint, path):
-    """The decoder as a checkpoint of its own, which optimum-intel knows how to convert."""
+    """Saves the decoder as a separate checkpoint, which optimum-intel can convert."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -75,7 +76,7 @@ def prepare(checkpoint, folder, variant):
 
 
 def last_logits_alone(model):
-    """Logits of the last token, not of the whole prompt: what openvino-genai does too."""
+    """Changes the model to compute logits only for the last token, as openvino-genai does."""
     node = model.outputs[0].node
     while node.get_type_name() != "MatMul":
         node = node.input(0).get_source_output().get_node()

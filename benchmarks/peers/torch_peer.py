@@ -1,4 +1,4 @@
-"""transformers + torch: seconds of one image, of the decoder's prefill and tokens a second, in the checkpoint's own classes (usage: common.py)."""
+"""transformers + torch: image encoding, prefill and decode with the checkpoint's own classes (usage: common.py)."""
 import time
 
 import common
@@ -7,7 +7,7 @@ from transformers import DynamicCache, PaliGemmaForConditionalGeneration
 
 
 def prepare(checkpoint, folder, variant):
-    pass  # it reads the checkpoint itself
+    pass  # transformers reads the checkpoint itself
 
 
 def measure(checkpoint, folder, variant, threads, tokens, repetitions):
@@ -27,10 +27,10 @@ def measure(checkpoint, folder, variant, threads, tokens, repetitions):
         return out if torch.is_tensor(out) else out.pooler_output if getattr(out, "pooler_output", None) is not None else out[0]
 
     decoder = model.model.language_model
-    embedded = torch.cat([features().reshape(1, patches, -1), decoder.embed_tokens(text)], 1).to(model.dtype)  # pages come in
+    embedded = torch.cat([features().reshape(1, patches, -1), decoder.embed_tokens(text)], 1).to(model.dtype)  # also a warm-up: page faults
     length = embedded.shape[1]
     image = min(common.seconds(features) for _ in range(repetitions))
-    mask = torch.zeros(1, 1, length, length, dtype=model.dtype)  # all see each other
+    mask = torch.zeros(1, 1, length, length, dtype=model.dtype)  # full attention
     if config.text_config.model_type == "gemma2":
         mask = {"full_attention": mask, "sliding_attention": mask}
     new_cache = lambda: DynamicCache(config=config.get_text_config())
@@ -46,7 +46,7 @@ def measure(checkpoint, folder, variant, threads, tokens, repetitions):
         out = model(input_ids=token, past_key_values=cache, position_ids=torch.tensor([[length + i]]), use_cache=True, logits_to_keep=1)
         return out.logits[:, -1].argmax(-1, keepdim=True)
 
-    step(0, text[:, :1])  # the decoder's pages too
+    step(0, text[:, :1])  # warm-up of the decoder
     return {"load_s": load, "image_s": image, **common.decoder_figures(prefill, step, tokens, repetitions)}
 
 
