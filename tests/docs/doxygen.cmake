@@ -1,4 +1,4 @@
-# The reference is made without a warning: every public name has a comment, and every comment is sound. Without doxygen the test says so and is skipped.
+# Doxygen must run without warnings: every public name has a comment, and every comment is valid. Skipped if doxygen is not installed.
 find_package(Doxygen QUIET)
 if(DOXYGEN_FOUND)
   add_test(NAME docs.doxygen COMMAND "${DOXYGEN_EXECUTABLE}" docs/Doxyfile WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")

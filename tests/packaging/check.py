@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Uses pali as another project does, by one ROUTE, in a new folder: builds the consumer and sees what it says about an image.
+"""Uses pali from another project by one ROUTE: builds the consumer in a new folder and checks its output for an image.
 
-usage: check.py ROUTE [BUILD]      the compiler is that of the environment variable CXX
-BUILD is a folder that this tree was built in, for the routes that begin with what is built there: c, deb_programs.
-Exit status 77: a tool that the route needs is not there.
+usage: check.py ROUTE [BUILD]      the environment variable CXX selects the compiler
+BUILD is a build folder of this tree. The routes c and deb_programs need it.
+Exit status 77: a tool that the route needs is not installed.
 """
 import json
 import os
@@ -23,11 +23,11 @@ HERE = SOURCE / "tests" / "packaging"
 SAID = "a red cross and a yellow ring on a teal background"
 VERSION = ".".join(re.findall(r"PALI_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)", (SOURCE / "include/pali/version.hpp").read_text(encoding="utf-8")))
 CXX = os.environ.setdefault("CXX", "c++")
-FLAGS = "-O1"       # builds and runs in the least time together
+FLAGS = "-O1"       # shortest total time to build and run
 
 
 def run(*command, fails=False, cwd=None, **environment):
-    """What the command prints. Ends the test when it fails, or with `fails` when it does not."""
+    """Runs a command and returns its output. Ends the test if the command fails or, with `fails`, if it succeeds."""
     words = [str(word) for word in command]
     print("+", *words, flush=True)
     done = subprocess.run(words, cwd=cwd, env=os.environ | {k: str(v) for k, v in environment.items()}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -53,7 +53,7 @@ def cmake(source, build, *options, **how):
 
 
 def project(route, work):
-    """The files of a route's project, away from the tree."""
+    """Copies the project of a route out of the source tree and returns its folder."""
     shutil.copy(HERE / "main.cpp", work)
     return shutil.copytree(HERE / route, work / route)
 
@@ -90,7 +90,7 @@ def route_cmake_install(work):
 
 
 def route_cmake_subdirectory(work):
-    """The first program of docs/start.md, as it stands there, but for options that make it build in less time."""
+    """The first program of docs/start.md, unchanged except for options that shorten the build."""
     (work / "pali").symlink_to(SOURCE)
     (work / "CMakeLists.txt").write_text(block("docs/start.md", "cmake"), encoding="utf-8")
     (work / "look.cpp").write_text(block("docs/start.md", "cpp"), encoding="utf-8")
@@ -113,7 +113,7 @@ def route_cmake_fetch(work):
 
 
 def meson_consumer(work, *options, **environment):
-    """Builds the meson project: with pali in subprojects/ or, where there is none, by pkg-config."""
+    """Builds the meson project, with pali in subprojects/ if it is there, otherwise with pkg-config."""
     run("meson", "setup", work / "consumer", work / "meson", "--buildtype=plain", f"-Dcpp_args={FLAGS}", *options, **environment)
     run("meson", "compile", "-C", work / "consumer")
 
@@ -143,7 +143,7 @@ def route_pkg_config(work):
     run("sh", "build.sh", work / "consumer", cwd=project("pkg_config", work), CXX=f"{os.environ.get('CMAKE_CXX_COMPILER_LAUNCHER', '')} {CXX}", CXXFLAGS=FLAGS, **ours)
     caption(work / "consumer", prefix / "share/pali/models")
 
-    # meson installs the same files, and pkg-config says the same of them.
+    # meson must install the same files and an equivalent pali.pc.
     other = meson_installed(work)
     for question in (["--modversion"], ["--print-requires"], ["--cflags", "--libs"]):
         by_cmake = run("pkg-config", *question, "pali", **ours)
@@ -173,7 +173,7 @@ def route_deb(work):
 
 
 def block(page, language):
-    """The first block of a page in a language."""
+    """Returns the first code block of a page in the given language."""
     return re.search(rf"^```{language}\n(.*?)^```$", (SOURCE / page).read_text(encoding="utf-8"), flags=re.M | re.S).group(1)
 
 
@@ -190,7 +190,7 @@ def c_by_pkg_config(work, prefix):
 
 
 def route_c(work):
-    """libpali as it is installed, for the program of docs/c_api.md: by pkg-config, by meson, and by CMake in a project of C alone."""
+    """Builds the program of docs/c_api.md with an installed libpali: by pkg-config, meson, and CMake in a C-only project."""
     for component in ("c", "c_dev", "dev"):
         run("cmake", "--install", built(), "--prefix", work / "prefix", "--component", component)
     c_by_pkg_config(work, work / "prefix")
@@ -204,7 +204,7 @@ def route_c(work):
 
 
 def route_deb_programs(work):
-    """The packages of what is compiled. Here they are of a build for this machine, which cpack by itself leaves out."""
+    """The Debian packages of the program and libpali, made from the given build."""
     need("dpkg-shlibdeps")
     need("file")
     run("cpack", "-G", "DEB", "-B", work, "-D", "CPACK_COMPONENTS_ALL=dev;models;program;c;c_dev", cwd=built())
@@ -222,7 +222,7 @@ def route_deb_programs(work):
 
 
 def route_missing(work):
-    """What is missing is said: packages, with their names, by pali, by an installed pali and by meson, and optimisation."""
+    """Checks the messages for missing packages (pali, an installed pali, meson) and the warning for a build without optimization."""
     names(cmake_library(work, "-DCMAKE_DISABLE_FIND_PACKAGE_xtensor=ON", fails=True), "libxtensor-dev")
     prefix = installed(work / "sound")
     source = project("find_package", work)
@@ -237,7 +237,8 @@ def route_missing(work):
 
 
 def route_vcpkg(work):
-    """The port names what CMake's list names, and what it does works with stand-ins for vcpkg's functions. vcpkg itself is not run."""
+    """Checks the vcpkg port: its dependencies match cmake/dependencies.cmake, and portfile.cmake works with stand-ins for vcpkg's
+    functions. vcpkg itself is not run."""
     port = SOURCE / "packaging/vcpkg/ports/pali"
     said = json.loads((port / "vcpkg.json").read_text(encoding="utf-8"))
     expect(said["version"] == VERSION, f"vcpkg.json says version {said['version']}, version.hpp {VERSION}")
@@ -250,7 +251,7 @@ def route_vcpkg(work):
 
 
 def route_conan(work):
-    """`conan create` with the system's packages: there may be no remote that has them."""
+    """Runs `conan create` with system packages, because no remote may provide all of them."""
     need("conan")
     recipe = copied(work / "recipe")
     shutil.copytree(HERE, recipe / "tests/packaging")
@@ -293,7 +294,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="pali-") as folder:
         if shutil.which("ccache"):
             os.environ["CMAKE_CXX_COMPILER_LAUNCHER"] = "ccache"
-            os.environ["CCACHE_BASEDIR"] = folder       # so that the folder's name, new each time, does not matter
+            os.environ["CCACHE_BASEDIR"] = folder       # so that the random folder name does not cause cache misses
         ROUTES[sys.argv[1]](pathlib.Path(folder).resolve())
 
 

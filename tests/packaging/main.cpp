@@ -1,4 +1,4 @@
-// What every route of tests/packaging builds: a caption of an image by the embedded model.   usage: consumer MODEL_FOLDER IMAGE
+// The consumer built by every route of tests/packaging. Prints a caption of an image.   usage: consumer MODEL_FOLDER IMAGE
 #include <pali/pali.hpp>
 
 #include <iostream>

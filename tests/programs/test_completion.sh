@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The completion of pali for bash, asked as bash asks it.   usage: test_completion.sh packaging/program/pali.bash
+# Tests the bash completion of pali, called as bash calls it.   usage: test_completion.sh packaging/program/pali.bash
 set -euo pipefail
 source "$1"
 
-completes() { # the word being typed last, then what has to be among its completions
+completes() { # completes EXPECTED WORD...: EXPECTED must be among the completions of the last word
     local wanted=$1
     shift
     COMP_WORDS=(pali "$@") COMP_CWORD=$#
@@ -18,5 +18,5 @@ completes int4 quantize --weights in
 completes --out collect --o
 COMP_WORDS=(pali detect --image pho) COMP_CWORD=3
 _pali
-[[ ${#COMPREPLY[@]} -eq 0 ]] || exit 1 # files, which bash completes by itself
+[[ ${#COMPREPLY[@]} -eq 0 ]] || exit 1 # file names, which bash completes itself
 echo passed

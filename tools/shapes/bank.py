@@ -1,4 +1,4 @@
-"""Scenes made once and asked often: images, shapes, mask codes of the VQ-VAE.
+"""Generates a bank of training scenes: images, shapes and their VQ-VAE mask codes. Generated once and reused in many batches.
 
 usage: bank.py COUNT SEED VQVAE.npz OUT.npz"""
 import sys
@@ -9,11 +9,11 @@ import torch
 import scenes
 import vqvae
 
-CELLS = scenes.SIDE // 14  # patches a side
+CELLS = scenes.SIDE // 14  # patches per side
 
 
 def make(count, seed, model):
-    """Arrays of `count` scenes, each also in a mirror (the last index is 0: as it is, 1: mirrored)."""
+    """Returns the arrays of `count` scenes. Mask codes are also computed for the mirrored scene (third index; 0: original, 1: mirrored)."""
     rng = np.random.default_rng(seed)
     bank = {"image": np.zeros((count, scenes.SIDE, scenes.SIDE, 3), np.uint8), "ground": np.zeros(count, np.int8), "count": np.zeros(count, np.int8),
             "kind": np.full((count, 3), -1, np.int8), "colour": np.full((count, 3), -1, np.int8), "box": np.zeros((count, 3, 4), np.int16),

@@ -1,7 +1,7 @@
-"""Asks transformers, in float32, the five prompts of each scene, writes its answers into scenes.json, what they score and their perplexity into
-transformers.json. `pali eval` has to come to the same figures.
+"""Runs transformers in float32 on the five prompts of each scene. Writes the answers to scenes.json, and their scores and perplexities to
+transformers.json. `pali eval` must reproduce these figures.
 
-usage: evaluate.py MODEL_FOLDER SCENES_FOLDER [--keep]       --keep: print the figures and write nothing"""
+usage: evaluate.py MODEL_FOLDER SCENES_FOLDER [--keep]       --keep prints the figures and writes nothing"""
 import json
 import pathlib
 import re
@@ -16,7 +16,7 @@ from transformers import PaliGemmaForConditionalGeneration
 import vqvae
 
 MOST_TOKENS, DIVISOR = 96, 1024
-KINDS = ("captions", "answers", "detect", "segment", "detect_shape")  # of a scene's five prompts, in their order
+KINDS = ("captions", "answers", "detect", "segment", "detect_shape")  # kinds of the five prompts of a scene, in order
 
 
 def pixels_of(images):
@@ -25,12 +25,12 @@ def pixels_of(images):
 
 
 def ids_of(model, text, prompt):
-    """Image tokens, BOS, the prompt, newline."""
+    """Returns the prompt ids: image tokens, BOS, prompt, newline."""
     return [model.config.image_token_id] * model.config.vision_config.num_image_tokens + [text.bos_id()] + text.encode(prompt) + text.encode("\n")
 
 
 def ask(model, text, pairs):
-    """Greedy answers for [(image (S, S, 3) uint8, prompt)] as tokens, EOS included. In batches of equal prompt length: nothing is padded."""
+    """Returns the greedy answers to [(image (S, S, 3) uint8, prompt)] as tokens, with EOS. Batches have equal prompt lengths, so no padding."""
     groups, answers = {}, [None] * len(pairs)
     for i, (_, prompt) in enumerate(pairs):
         groups.setdefault(len(text.encode(prompt)), []).append(i)
@@ -47,8 +47,9 @@ def ask(model, text, pairs):
 
 
 def perplexities(model, text, pairs, texts):
-    """exp(mean of -log p) over the tokens of all answers of a kind, EOS included, and of all kinds together. Each mean is the loss that transformers computes for
-    training: image and prompt see each other, the answer is causal. In batches of equal lengths of prompt and answer."""
+    """Returns the perplexity exp(mean(-log p)) over the tokens of all answers, with EOS, per kind of prompt and over all kinds.
+    The mean is the training loss of transformers: full attention among image and prompt, causal in the answer. Batches have equal prompt
+    and answer lengths."""
     groups, sums, counts = {}, dict.fromkeys(KINDS, 0.0), dict.fromkeys(KINDS, 0)
     for i, ((image, prompt), said) in enumerate(zip(pairs, texts)):
         prefix, answer = ids_of(model, text, prompt), text.encode(said) + [text.eos_id()]
@@ -67,7 +68,7 @@ def perplexities(model, text, pairs, texts):
 
 
 def spoken(answer):
-    """[(y0 x0 y1 x1, codes, label)] of well-formed objects."""
+    """Parses an answer. Returns [([y0, x0, y1, x1], codes or None, label)] for the well-formed objects."""
     out = []
     for part in answer.split(";"):
         locs, segs = [[int(n) for n in re.findall(f"<{kind}([0-9]{{{digits}}})>", part)] for kind, digits in (("loc", 4), ("seg", 3))]
@@ -77,7 +78,7 @@ def spoken(answer):
 
 
 def box_iou(loc, true, side):
-    """A box as said against x0 y0 x1 y1 in pixels."""
+    """Returns the IoU of a box in location tokens (y0 x0 y1 x1) and a true box in pixels (x0 y0 x1 y1)."""
     y0, x0, y1, x1 = [v / DIVISOR * side for v in loc]
     width, height = min(x1, true[2]) - max(x0, true[0]), min(y1, true[3]) - max(y0, true[1])
     shared = max(width, 0) * max(height, 0)
@@ -85,7 +86,7 @@ def box_iou(loc, true, side):
 
 
 def placed(masks, loc, codes, side):
-    """big_vision's way: corners cut to whole pixels, bilinear, above 0."""
+    """Returns the mask in the image as big_vision places it: corners truncated to pixels, bilinear resize, threshold 0."""
     out = np.zeros((side, side), bool)
     y0, x0, y1, x1 = [int(v / DIVISOR * side) for v in loc]
     if codes is not None and y1 > y0 and x1 > x0:
@@ -95,7 +96,7 @@ def placed(masks, loc, codes, side):
 
 
 def score(scenes, answers, masks):
-    """Figures of {prompt kind: answers in the order of scenes}."""
+    """Returns the mean of each metric. `answers`: the five answers of each scene."""
     figures = {name: [] for name in ("captions", "answers", "labels", "box_iou", "mask_iou", "all_boxes_iou")}
     for scene, (caption, answer, detect, segment, detect_all) in zip(scenes, answers):
         side, boxes = scene["size"], {o["name"]: o["box"] for o in scene["objects"]}

@@ -1,4 +1,4 @@
-"""A trained state as a Hugging Face folder in bf16, names and files as published.
+"""Exports a training state as a Hugging Face model folder in bf16, with the file and tensor names of the published checkpoints.
 
 usage: export.py STATE.pt tokenizer.model FOLDER"""
 import json
@@ -35,7 +35,8 @@ def main(state, tokenizer, folder):
         "added_tokens.json": {"<image>": c.image_token},
         "generation_config.json": {"bos_token_id": 2, "eos_token_id": 1, "pad_token_id": 0},
     }
-    # transformers 5 takes the tokenizer's class from here: without it, what it saves is a tokenizer.json of another class. Pieces that are not listed are split when they stand in a text.
+    # transformers 5 reads the tokenizer class from here; without it, it saves a tokenizer.json of another class. Pieces that are not listed
+    # as added tokens are split when they occur in a text.
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer))
     added = {i: pieces.id_to_piece(i) for i in range(pieces.get_piece_size())}
     added = {i: piece for i, piece in added.items() if pieces.is_control(i) or pieces.is_unknown(i) or re.fullmatch(r"<(loc\d{4}|seg\d{3})>", piece)}

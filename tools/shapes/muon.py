@@ -1,11 +1,11 @@
-"""Muon (https://kellerjordan.github.io/posts/muon): momentum whose matrix is made orthogonal, for hidden matrices; in float32, matrices of a shape together,
-each by one of the workers."""
+"""The Muon optimizer (https://kellerjordan.github.io/posts/muon) for hidden matrices: momentum, orthogonalized. Works in float32. Matrices of one
+shape are batched, and the workers share the orthogonalization."""
 import torch
 import torch.distributed
 
 
 def orthogonal(g, steps=5):
-    """(N, R, C) -> the nearest semi-orthogonal matrices, roughly, by a quintic Newton-Schulz iteration (coefficients of the post above)."""
+    """Returns approximately the nearest semi-orthogonal matrices of g (N, R, C). Quintic Newton-Schulz iteration, coefficients of the post."""
     a, b, c = 3.4445, -4.7750, 2.0315
     wide = g.shape[1] > g.shape[2]
     x = g.transpose(1, 2) if wide else g
@@ -28,7 +28,7 @@ class Muon(torch.optim.Optimizer):
             for i, p in enumerate(group["params"]):
                 mean = self.state[p].setdefault("mean", torch.zeros_like(p))
                 mean.lerp_(p.grad, 1 - group["momentum"])
-                if i % world == rank:  # each worker makes its share orthogonal
+                if i % world == rank:  # each worker orthogonalizes its share
                     shapes.setdefault(p.shape, []).append(p)
             updates = {}
             for params in shapes.values():

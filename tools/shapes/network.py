@@ -1,5 +1,5 @@
-"""PaliGemma 2 for training: the modules of transformers (modeling_siglip.py, modeling_gemma2.py) with the names of published checkpoints as their parameters,
-and attention over rows that hold one image and several questions about it."""
+"""PaliGemma 2 for training: the modules of transformers (modeling_siglip.py, modeling_gemma2.py) with the parameter names of the published
+checkpoints, and attention over rows with one image and several questions about it."""
 import dataclasses
 import math
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 @dataclasses.dataclass
 class Config:
-    """What config.json will say."""
+    """The sizes of the model, as exported to config.json."""
     vocab: int = 1536
     image_token: int = 1480
     side: int = 112
@@ -90,7 +90,7 @@ class DecoderBlock(nn.Module):
         self.mlp = nn.ModuleDict({"gate_proj": linear(c.hidden, c.mlp), "up_proj": linear(c.hidden, c.mlp), "down_proj": linear(c.mlp, c.hidden)})
 
     def forward(self, x, cos, sin, mask, first, softcap):
-        """x (B, T, hidden); mask (B, 1, T, T), added; the result is that of rows [first, T)."""
+        """x: (B, T, hidden); mask: (B, 1, T, T), added to the scores. Returns the rows [first, T)."""
         c, split = self.c, lambda y: y.unflatten(-1, (-1, self.c.head_dim)).transpose(1, 2)
         h = self.input_layernorm(x)
         x, cos_q, sin_q, mask = x[:, first:], cos[..., first:, :], sin[..., first:, :], mask[:, :, first:]
@@ -100,7 +100,7 @@ class DecoderBlock(nn.Module):
         if softcap:
             scores = q @ k.transpose(-1, -2) / math.sqrt(c.head_dim)
             y = (c.attention_softcap * torch.tanh(scores / c.attention_softcap) + mask).softmax(-1) @ v
-        else:  # scores are small beside the cap: left out where speed counts more
+        else:  # the scores are small compared with the cap; in training, skip it for speed
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         x = x + self.post_attention_layernorm(self.self_attn["o_proj"](y.transpose(1, 2).flatten(2)))
         h = self.pre_feedforward_layernorm(x)
@@ -117,8 +117,8 @@ class Decoder(nn.Module):
         self.norm = Norm(c.hidden)
 
     def forward(self, image, tokens, positions, mask, wanted, softcap):
-        """image (B, P, hidden); tokens (B, N), which follow it; positions (B, P + N); mask (B, P + N, P + N), True where a row may look.
-        -> logits (M, vocab) of the M text rows that `wanted` (B, N) marks."""
+        """image: (B, P, hidden); tokens after it: (B, N); positions: (B, P + N); mask: (B, P + N, P + N), True where a row attends.
+        Returns the logits (M, vocab) of the M text rows where `wanted` (B, N) is True."""
         c = self.c
         x = torch.cat([image, self.embed_tokens(tokens) * math.sqrt(c.hidden)], 1)
         frequencies = 10000.0 ** (-torch.arange(0, c.head_dim, 2) / c.head_dim)

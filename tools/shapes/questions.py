@@ -1,4 +1,4 @@
-"""Batches: what the vision tower is to say of every patch, and rows of one image with several questions for the decoder."""
+"""Training batches: patch labels for the vision tower, and rows of one image with several questions for the decoder."""
 import numpy as np
 import torch
 
@@ -6,12 +6,12 @@ import scenes
 
 KINDS, COLOURS, GROUNDS = list(scenes.KINDS), list(scenes.COLOURS), list(scenes.GROUNDS)
 NO_LABEL = -100
-# How much each kind of question is wanted in a row, for each that a scene has: there is room for most.
+# Sampling weight of each kind of question. A row has room for most questions of a scene.
 IN_ROWS = {"caption": 1.0, "answer": 1.5, "detect": 0.7, "segment": 1.2, "detect all": 1.0, "segment all": 0.35}
 
 
 class Bank:
-    """The arrays of bank.py, mirrored at will."""
+    """The arrays written by bank.py. Scenes can be read mirrored."""
 
     def __init__(self, path):
         self.arrays = {name: array for name, array in np.load(path).items()}
@@ -24,7 +24,7 @@ class Bank:
         return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float() / 127.5 - 1
 
     def shapes(self, index, mirrored):
-        """[(kind, colour, box, codes (16), cover)], from left to right."""
+        """Returns [(kind, colour, box, codes (16), cover)] of the shapes of a scene, from left to right."""
         a, out = self.arrays, []
         for j in range(a["count"][index]):
             box, cover = a["box"][index, j].astype(int), a["cover"][index, j]
@@ -35,7 +35,8 @@ class Bank:
 
 
 def patch_labels(bank, indices, mirrored):
-    """What stands in each patch: kind and colour (0: ground), rank from the left (0: ground), box and codes of the shape; and of the image, ground and count."""
+    """Returns the labels of each patch: kind, color and rank from the left of the shape (0: background), its box and codes; and the labels of
+    each image: background and number of shapes."""
     n, cells = len(indices), bank.arrays["cover"].shape[-1] ** 2
     out = {name: np.zeros((n, cells), np.int64) for name in ("kind", "colour", "rank")}
     out.update(box=np.full((n, cells, 4), NO_LABEL, np.int64), codes=np.full((n, cells, 16), NO_LABEL, np.int64))
@@ -54,12 +55,12 @@ def patch_labels(bank, indices, mirrored):
 
 
 class Asker:
-    """Rows of questions about scenes of a bank."""
+    """Builds rows of questions about the scenes of a bank."""
 
     def __init__(self, bank, text, config, seed):
         self.bank, self.text, self.config, self.rng = bank, text, config, np.random.default_rng(seed)
         self.loc, self.seg, self.cache = text.piece_to_id("<loc0000>"), text.piece_to_id("<seg000>"), {}
-        self.locs = torch.tensor([self.loc + round(v / scenes.SIDE * 1023) for v in range(scenes.SIDE + 1)])  # ids of the 113 that occur
+        self.locs = torch.tensor([self.loc + round(v / scenes.SIDE * 1023) for v in range(scenes.SIDE + 1)])  # ids of the 113 locations that occur
 
     def encode(self, words):
         if words not in self.cache:
@@ -67,7 +68,7 @@ class Asker:
         return self.cache[words]
 
     def questions(self, index, mirrored):
-        """[(kind of question, prompt, answer)]"""
+        """Returns [(kind of question, prompt, answer)] of a scene."""
         found = self.bank.shapes(index, mirrored)
         shapes = [scenes.Shape(COLOURS[colour], KINDS[kind], tuple(box)) for kind, colour, box, _, _ in found]
         codes = [s[3] for s in found]
@@ -79,11 +80,11 @@ class Asker:
         return out + [("detect all", "detect shape", scenes.pointed(shapes)), ("segment all", "segment shape", scenes.pointed(shapes, codes))]
 
     def tokens(self, prompt, answer):
-        """(prefix, suffix): BOS, prompt, newline; answer, EOS."""
+        """Returns (prefix, suffix) as ids. Prefix: BOS, prompt, newline. Suffix: answer, EOS."""
         return [self.text.bos_id()] + self.encode(prompt) + self.encode("\n"), self.text.encode(answer) + [self.text.eos_id()]
 
     def row(self, index, mirrored, room):
-        """As many questions of a scene as there is room for."""
+        """Returns (prefix, suffix) of as many random questions of a scene as fit into `room` tokens."""
         asked = self.questions(index, mirrored)
         order = np.argsort(self.rng.exponential(size=len(asked)) / np.array([IN_ROWS[kind] for kind, _, _ in asked]))
         out = []
@@ -95,12 +96,12 @@ class Asker:
         return out
 
     def batch(self, rows, length, joined):
-        """rows: [[(prefix, suffix)]] -> tokens (B, N), positions (B, P + N), mask (B, P + N, P + N), targets (B, N). With `joined` a row has one
-        question, and images look at its prompt as they do in PaliGemma; else they look at themselves alone."""
+        """Packs rows [[(prefix, suffix)]] into tokens (B, N), positions (B, P + N), mask (B, P + N, P + N) and targets (B, N).
+        With `joined` a row has one question and the image tokens attend to its prompt, as in PaliGemma. Otherwise they attend to themselves."""
         b, p = len(rows), self.config.image_tokens
         tokens, targets = np.zeros((b, length), np.int64), np.full((b, length), NO_LABEL, np.int64)
         positions, segment = np.zeros((b, p + length), np.int64), np.full((b, p + length), -1, np.int64)
-        order = np.zeros((b, p + length), np.int64)  # 0 in a prefix, then 1, 2, ... in the suffix
+        order = np.zeros((b, p + length), np.int64)  # 0 in the prefix; 1, 2, ... in the suffix
         positions[:, :p], segment[:, :p] = np.arange(p), 0
         for i, row in enumerate(rows):
             at = 0
@@ -119,6 +120,6 @@ class Asker:
         else:
             mask &= (q != 0) | (k == 0)
         mask &= k >= 0
-        mask[:, :, 0] = True  # padding looks at something
+        mask[:, :, 0] = True  # so that padding rows attend to something
         return [torch.from_numpy(a) for a in (tokens, positions, mask, targets)]
 

@@ -1,9 +1,9 @@
-"""Images of coloured shapes, and all that can be asked about them: the world of the embedded model.
+"""Generates the scenes of the embedded model: images of colored shapes, with captions, questions and answers.
 
-One to three shapes of six kinds and eight colours, apart from each other, on one of five grounds with a gradient and noise. The numbers are those of the 200
-scenes in tests/data/scenes, which are never trained on.
+A scene has one to three disjoint shapes of six kinds and eight colors, on one of five backgrounds with a gradient and noise. The distributions
+are those of the 200 scenes in tests/data/scenes, which are never used for training.
 
-usage: scenes.py FOLDER SIDE SEED...       draws images of SIDE pixels as FOLDER/SEED.png and prints what is on them"""
+usage: scenes.py FOLDER SIDE SEED...       draws scenes of SIDE pixels as FOLDER/SEED.png and prints their captions"""
 import dataclasses
 import pathlib
 import sys
@@ -35,12 +35,12 @@ class Shape:
 @dataclasses.dataclass
 class Scene:
     image: np.ndarray  # (SIDE, SIDE, 3) uint8
-    shapes: list         # from left to right
+    shapes: list         # sorted from left to right
     ground: str
 
 
 def bounds(mask):
-    """y0, x0, y1, x1 of what is True."""
+    """Returns the bounding box (y0, x0, y1, x1) of the True pixels."""
     ys, xs = np.where(mask.any(1))[0], np.where(mask.any(0))[0]
     return int(ys[0]), int(xs[0]), int(ys[-1]) + 1, int(xs[-1]) + 1
 
@@ -50,7 +50,7 @@ def in_order(shapes):
 
 
 def outline(kind, rng):
-    """Corners of a shape of radius 1, turned at random; none for round ones."""
+    """Returns the corners of a shape of radius 1 at a random rotation, or None for a circle or ring."""
     turn = rng.uniform(0, 2 * np.pi) if kind in ("star", "triangle") else rng.uniform(-0.35, 0.35)
     if kind == "triangle":
         angles, radii = turn + np.arange(3) * 2 * np.pi / 3, 1.0
@@ -68,7 +68,7 @@ def outline(kind, rng):
 
 
 def coverage(kind, centre, radii, rng, side):
-    """(side, side) float: how much of each pixel the shape covers."""
+    """Returns the fraction of each pixel that the shape covers: (side, side) float."""
     canvas = Image.new("L", (side * SUPERSAMPLING, side * SUPERSAMPLING), 0)
     pen = ImageDraw.Draw(canvas)
     centre, radii = np.array(centre), np.array(radii)
@@ -83,7 +83,7 @@ def coverage(kind, centre, radii, rng, side):
 
 
 def make_scene(rng, side=SIDE):
-    """One scene, with one shape at least. Drawn larger, it has the same proportions."""
+    """Returns a random scene with at least one shape. Sizes scale with `side`."""
     scale = side / SIDE
     ground = str(rng.choice(list(GROUNDS)))
     down, across = np.mgrid[0:side, 0:side] / side
@@ -118,7 +118,7 @@ def locations(box):
 
 
 def pointed(shapes, codes=None):
-    """The answer to detect or, with the mask codes of each shape, to segment."""
+    """Returns the answer to a detect prompt or, given the mask codes of each shape, to a segment prompt."""
     parts = []
     for i, s in enumerate(shapes):
         mask = "" if codes is None else "".join(f"<seg{c:03d}>" for c in codes[i])
@@ -127,7 +127,7 @@ def pointed(shapes, codes=None):
 
 
 def questions(scene):
-    """(prompt, answer) of every question that has one answer."""
+    """Returns (prompt, answer) of every question with a unique answer."""
     out = [("answer en how many shapes are there?", NUMBERS[len(scene.shapes)]), ("answer en what color is the background?", scene.ground)]
     kinds, colours = [s.kind for s in scene.shapes], [s.colour for s in scene.shapes]
     for s in scene.shapes:
@@ -139,7 +139,7 @@ def questions(scene):
 
 
 def crop(mask, box):
-    """A shape's mask in its box as the VQ-VAE sees it: (64, 64) float, 0 to 1."""
+    """Returns the input of the VQ-VAE for a shape: its mask cropped to its box, (64, 64) float in [0, 1]."""
     y0, x0, y1, x1 = box
     return np.asarray(Image.fromarray((mask[y0:y1, x0:x1] * 255).astype(np.uint8)).resize((64, 64), Image.BILINEAR), np.float32) / 255
 

@@ -1,12 +1,13 @@
-"""Trains the embedded model: the vision tower alone, patch by patch; then the decoder on what it says.
+"""Trains the embedded model: first the vision tower alone, on patch labels; then the decoder on the features of the frozen tower.
 
 usage: train.py STAGE SECONDS STATE.pt --bank BANK.npz... --held-out BANK.npz --text tokenizer.model [--workers N] [--rate X] [--begin model.safetensors]
 
-STAGE is vision or decoder. STATE.pt is read when it is there, and written every few minutes and at the end. Each worker is a process of one
-thread with a bank of its own; their gradients are averaged.
+STAGE is vision or decoder. STATE.pt is read if it exists, and written every few minutes and at the end. Each worker is a process with one thread
+and its own bank; gradients are averaged.
 
-Learnt on the way: trained jointly from scratch, the decoder answers without looking; a tower that was trained alone and then kept as it is lets it ground its
-words. Rows with one image and many questions, for which images do not see prompts, cost a third of rows with one, and the model does not miss what they leave out."""
+Lessons: trained jointly from scratch, the decoder ignores the image. A tower that is trained alone and then frozen lets the decoder ground its
+words. Rows with one image and many questions cost a third of rows with one question. In them the image does not attend to the prompt; the model
+loses nothing by that."""
 import argparse
 import math
 import os
@@ -26,15 +27,15 @@ import questions
 import scenes
 from muon import Muon
 
-TEXT_ROOM = 144     # tokens of questions in a row
-IMAGES = 32       # of a worker's step, vision
-ROWS = 12           # of a worker's step, decoder
-NEIGHBOUR = 0.2     # of a coordinate's probability that each of the pixels beside it gets
-CODE_WEIGHT = 0.4   # of mask codes beside words: they are noisy and would drown them
+TEXT_ROOM = 144     # text tokens per row
+IMAGES = 32         # images per worker and step, stage vision
+ROWS = 12           # rows per worker and step, stage decoder
+NEIGHBOUR = 0.2     # label smoothing: target probability of each of the two adjacent pixels of a coordinate
+CODE_WEIGHT = 0.4   # loss weight of mask codes relative to words: they are noisy and would dominate the loss
 
 
 class Heads(nn.Module):
-    """What is read off each patch while the tower is trained, by linear maps."""
+    """Linear probes on each patch, for training the vision tower."""
 
     def __init__(self, width):
         super().__init__()
@@ -42,7 +43,7 @@ class Heads(nn.Module):
         self.maps = nn.ModuleDict({name: nn.Linear(width, size) for name, size in sizes.items()})
 
     def loss(self, features, labels):
-        """The sum of all losses, and how right each answer is."""
+        """Returns the sum of all losses and the accuracy of each probe."""
         said = lambda name, x: self.maps[name](x)
         mean, on = features.mean(1), labels["rank"] > 0
         x, box, codes = features[on], labels["box"][on], labels["codes"][on]
@@ -62,14 +63,14 @@ class Heads(nn.Module):
 
 
 def sine_positions(cells, width):
-    """A smooth code of row and column: three times as quick a start as noise."""
+    """Returns a smooth initial encoding of row and column. Training starts three times as fast as from noise."""
     rates = torch.exp(torch.linspace(0, -5, width // 4)) * 1.5
     ys, xs = torch.meshgrid(torch.arange(cells).float(), torch.arange(cells).float(), indexing="ij")
     return torch.cat([f(t.reshape(-1, 1) * rates) for t in (ys, xs) for f in (torch.sin, torch.cos)], 1)
 
 
 def sine_numbers(count, width, generator):
-    """Coordinates have an order: a smooth code of each, mixed over the width."""
+    """Returns smooth initial embeddings of the location tokens, because coordinates are ordered. Random projection to the width."""
     rates = torch.exp(torch.linspace(0, 6, 48))
     angles = torch.linspace(0, 1, count)[:, None] * rates
     mixed = torch.cat([angles.sin(), angles.cos()], 1) @ torch.randn(96, width, generator=generator)
@@ -86,7 +87,7 @@ def begin(model, text):
 
 
 def optimizers(modules, muon_rate, adam_rate):
-    """Muon for the matrices of blocks, Adam for the rest."""
+    """Returns Muon for the matrices of the blocks and AdamW for all other parameters."""
     matrices, others = [], []
     for module in modules:
         for name, p in module.named_parameters():
@@ -96,7 +97,7 @@ def optimizers(modules, muon_rate, adam_rate):
 
 
 def learn(loss, steppers, share, warm, lowest=0.02):
-    """One step; the rates rise over the first steps and fall along half a cosine of the time."""
+    """Runs one optimizer step. Learning rate schedule: warm-up over the first steps, then half a cosine over the elapsed time."""
     for optimizer in steppers:
         optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -116,7 +117,7 @@ def learn(loss, steppers, share, warm, lowest=0.02):
 
 
 class Clock:
-    """The share of the time that is gone, the same for all workers."""
+    """The elapsed fraction of the training time, the same for all workers."""
 
     def __init__(self, seconds):
         self.seconds, self.begun, self.steps = seconds, time.time(), 0
@@ -129,9 +130,9 @@ class Clock:
 
 
 def answer_loss(logits, targets, rows, asker):
-    """Cross entropy of the tokens, its mean over a row and then over rows, so that short answers count as much as long ones (big_vision,
-    trainers/proj/paligemma/train.py); coordinates count as nearly right beside the right pixel. `rows` are the rows of the tokens.
-    -> sum over rows, {kind of token: right}"""
+    """Returns the sum over rows of the mean cross entropy of a row's tokens, and {kind of token: accuracy}. The mean per row gives short answers
+    the weight of long ones (big_vision, trainers/proj/paligemma/train.py). Coordinates have smoothed labels; see NEIGHBOUR.
+    `rows`: the row of each token."""
     lines = logits.log_softmax(-1)
     own = lines.gather(1, targets[:, None])[:, 0]
     is_loc, is_seg = (targets >= asker.loc) & (targets < asker.loc + 1024), (targets >= asker.seg) & (targets < asker.seg + 128)
@@ -205,7 +206,7 @@ class Worker:
             print("held out:", f"loss {float(loss):.3f}", " ".join(f"{k} {float(v):.3f}" for k, v in scores.items()), flush=True)
 
     def features(self, bank):
-        """(N, 2, P, width) in half precision: what a finished tower says of each image and its mirror image."""
+        """Returns the frozen tower's features of each image and its mirror image: (N, 2, P, width) float16."""
         out = torch.empty(bank.size, 2, self.model.c.image_tokens, self.model.c.vision_hidden, dtype=torch.float16)
         with torch.no_grad():
             for at in range(0, bank.size, 100):
@@ -234,7 +235,7 @@ class Worker:
         self.check_answers()
 
     def check_answers(self):
-        """Each question of the held-out scenes as it is asked at run time, the right answer given: losses and how right each token is."""
+        """Prints loss and accuracy on the held-out scenes, one question per row as at run time, with teacher forcing."""
         if self.rank > 0:
             return
         asker, n = questions.Asker(self.held_out, self.text, self.model.c, 5), 120
@@ -272,7 +273,7 @@ if __name__ == "__main__":
     parser.add_argument("seconds", type=float)
     parser.add_argument("state")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--begin", help="model.safetensors to begin with where there is no STATE.pt; the heads of the tower begin anew")
+    parser.add_argument("--begin", help="initial model.safetensors if there is no STATE.pt; the probes of the tower start from scratch")
     parser.add_argument("--rate", type=float, default=0.02)
     parser.add_argument("--port", type=int, default=29511)
     parser.add_argument("--bank", nargs="+", required=True)

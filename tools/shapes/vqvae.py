@@ -1,6 +1,7 @@
-"""The mask VQ-VAE of PaliGemma, by the tensor names and shapes of vae-oid.npz (big_vision, evaluators/proj/paligemma/transfers/segmentation.py).
+"""The mask VQ-VAE of PaliGemma, with the tensor names and shapes of vae-oid.npz (big_vision,
+evaluators/proj/paligemma/transfers/segmentation.py).
 
-usage: vqvae.py SECONDS OUT.npz       trains one on the masks of shapes"""
+usage: vqvae.py SECONDS OUT.npz       trains one on the masks of the scenes"""
 import sys
 import time
 
@@ -34,19 +35,19 @@ class VQVAE(nn.Module):
         self.register_buffer("ema_cluster_size", torch.ones(128))
 
     def latents(self, masks):
-        """(B, 64, 64), 0 to 1 -> (B * 16, 512), row by row."""
+        """Encodes masks (B, 64, 64) in [0, 1] to latents (B * 16, 512), row-major per mask."""
         return self.encoder(2 * (masks[:, None] - 0.5)).permute(0, 2, 3, 1).reshape(-1, 512)
 
     def distances(self, masks):
-        """(B, 16, 128): how far each place is from each code."""
+        """Returns the distance of each latent to each code: (B, 16, 128)."""
         return torch.cdist(self.latents(masks), self.embedding).reshape(len(masks), 16, 128)
 
     def decode(self, codes):
-        """(B, 16) -> (B, 64, 64), above 0 inside."""
+        """Decodes codes (B, 16) to logits (B, 64, 64), positive inside the mask."""
         return self.decoder(self.embedding[codes].reshape(-1, 4, 4, 512).permute(0, 3, 1, 2))[:, 0]
 
     def move_codes(self, latents, codes):
-        """Codes follow what is given to them by a running mean; those that nothing is given to begin anew."""
+        """Updates the codebook by an exponential moving average of the assigned latents. Unused codes restart at random latents."""
         given = F.one_hot(codes, 128).float()
         self.ema_cluster_size.mul_(0.98).add_(given.sum(0), alpha=0.02)
         self.ema_w.mul_(0.98).add_(given.t() @ latents, alpha=0.02)
@@ -67,7 +68,7 @@ def load(path):
 
 
 def save(model, path):
-    """Values that bf16 can hold, deflated: half the size of the published file, read by the same code."""
+    """Writes the weights rounded to bf16, as compressed float32: half the size of the published file, readable by the same code."""
     np.savez_compressed(path, **{NAMES.get(k, k): v.bfloat16().float().numpy() for k, v in model.state_dict().items()})
 
 

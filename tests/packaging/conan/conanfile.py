@@ -1,4 +1,4 @@
-"""Builds the consumer with the package that `conan create` made, and runs it on the embedded model."""
+"""Test package of `conan create`: builds the consumer with the new package and runs it on the embedded model."""
 import os
 
 from conan import ConanFile

@@ -1,4 +1,4 @@
-# Plays vcpkg for portfile.cmake: these functions do what vcpkg's own of that name would, with what is installed here.
+# Runs portfile.cmake without vcpkg: replaces the vcpkg functions it calls by functions that use the installed packages.
 # cmake -DPORT=FOLDER -DWORK=FOLDER -DOFF=FEATURE -P stand_ins.cmake
 
 set(CURRENT_PORT_DIR "${PORT}")
