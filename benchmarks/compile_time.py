@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Measures the compile time and memory of one translation unit that uses pali and, for comparison, of other libraries' headers in the same run.
-Needs only Python's standard library, and Debian's libeigen3-dev for one of the comparisons.
+"""Measures the compile time and memory of one translation unit that uses pali and, for comparison, of other libraries' headers in the same
+run. Needs only Python's standard library, and Debian's libeigen3-dev for one of the comparisons.
 
 usage: compile_time.py [--cxx g++] [--flags "-O2"] [--repetitions 1] [--json]
 """

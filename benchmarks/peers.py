@@ -5,8 +5,8 @@ usage: peers.py CHECKPOINT [--peers torch,llama,openvino] [--whole-model build/b
                 [--rounds 2] [--environment DIR] [--torch-environment DIR] [--json]
 
 CHECKPOINT is a PaliGemma folder; random weights of the real shapes take the same time as trained ones. DIR (default build/peers) receives a
-virtual environment per peer, with packages from PyPI, and the converted weights of llama.cpp and OpenVINO: 10 GB each for the 3B model, 15 GB
-while OpenVINO's are converted, with 8 GB of memory. llama.cpp is built for this machine with the compilers in CC and CXX.
+virtual environment per peer, with packages from PyPI, and the converted weights of llama.cpp and OpenVINO: 10 GB each for the 3B model,
+15 GB while OpenVINO's are converted, with 8 GB of memory. llama.cpp is built for this machine with the compilers in CC and CXX.
 --torch-environment uses an existing environment with transformers and torch, and does not change it.
 
 Each program runs alone. Each round runs all rows once, so that other load on the machine affects all rows; the best value of each figure is

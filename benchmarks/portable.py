@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Measures the cost of run-time kernel selection: compares this tree, built without ISA flags, with another commit built for a fixed ISA level.
-Needs only Python's standard library.
+"""Measures the cost of run-time kernel selection: compares this tree, built without ISA flags, with another commit built for a fixed ISA
+level. Needs only Python's standard library.
 
 usage: portable.py CHECKPOINT [--against COMMIT] [--rounds N] [--levels native,x86-64-v3,x86-64] [--weights f32,bf16,int8,int4] [--build DIR]
 
-CHECKPOINT is a model folder with real widths; a few layers are enough. The script builds this tree without flags, and COMMIT with -march=native,
-with -march=x86-64-v3 and without flags. The programs run alternately and the smallest time of each is used. Prints the ratio (time of this tree)
-/ (time of COMMIT) for image, prompt and token.
+CHECKPOINT is a model folder with real widths; a few layers are enough. The script builds this tree without flags, and COMMIT with
+-march=native, with -march=x86-64-v3 and without flags. The programs run alternately and the smallest time of each is used. Prints the ratio
+(time of this tree) / (time of COMMIT) for image, prompt and token.
 """
 import argparse
 import json

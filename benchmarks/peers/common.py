@@ -32,8 +32,8 @@ def seconds(work):
 
 
 def decoder_figures(prefill, step, tokens, repetitions):
-    """Returns the best prefill time and the best decode rate of all repetitions. prefill() returns the first token, step(i, token) the next one.
-    The rate of a run is the mean over its tokens, as in pali."""
+    """Returns the best prefill time and the best decode rate of all repetitions. prefill() returns the first token, step(i, token) the next
+    one. The rate of a run is the mean over its tokens, as in pali."""
     first, rate = [], []
     for _ in range(repetitions):
         begun = time.perf_counter()

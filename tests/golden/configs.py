@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""What transformers understands of many config.json files: old keys and new, keys left out, nulls, layer types, RoPE in every spelling.
+"""How transformers interprets many config.json files: old and new keys, missing keys, nulls, layer types, every spelling of RoPE.
 
 usage: configs.py [OUT]        writes tests/data/configs/cases.json; needs transformers 5.23 and torch
-Each case is the files of a folder and either what transformers made of them or the error it raised. The numbers are read from the
-modules that transformers builds (on the meta device), not from the configuration object, wherever a module holds them.
+Each case contains the files of a folder and either the interpretation by transformers or its error. Values are read from the modules that
+transformers builds on the meta device; the configuration object is used only for values that no module holds.
 """
 import copy, json, os, sys, tempfile
 import numpy, torch, transformers
@@ -34,7 +34,7 @@ CASES = []
 
 
 def case(name, family="gemma2", top=None, text=None, vision=None, **files):
-    """`files`: generation, preprocessor, processor; a dict each."""
+    """`files`: dicts with the keys generation, preprocessor, processor."""
     config = dict(model_type="paligemma", image_token_index=299, projection_dim=64, bos_token_id=2, eos_token_id=1, pad_token_id=0,
                   text_config=merged(dict(TEXT, model_type=family), text), vision_config=merged(VISION, vision))
     config = merged(config, top)
@@ -42,10 +42,10 @@ def case(name, family="gemma2", top=None, text=None, vision=None, **files):
     CASES.append(dict(name=name, files={"config.json": config, **{names[k]: v for k, v in files.items()}}))
 
 
-# both generations of files, everything said
+# both generations of files, all keys present
 case("gemma 2"); case("gemma 1", "gemma")
 case("with companions", generation=GENERATION, preprocessor=PREPROCESSOR)
-# keys left out: transformers' defaults
+# missing keys: defaults of transformers
 for family in ("gemma", "gemma2"):
     for key in list(TEXT):
         small = {"hidden_size": dict(projection_dim={"gemma": 3072, "gemma2": 2304}[family])}.get(key)
@@ -58,7 +58,7 @@ case("no text_config", top=dict(text_config=DROP, projection_dim=DROP)); case("t
 case("text without model_type", text=dict(model_type=DROP))
 case("no projection_dim", text=dict(hidden_size=2048), top=dict(projection_dim=DROP))
 case("no image token", top=dict(image_token_index=DROP))
-# two names for one thing
+# two names for one key
 case("image_token_id", top=dict(image_token_index=DROP, image_token_id=298)); case("both image tokens", top=dict(image_token_id=298))
 case("image token outside", top=dict(image_token_index=257152))
 case("torch_dtype", top=dict(torch_dtype="bfloat16")); case("dtype", top=dict(dtype="float16")); case("both dtypes", top=dict(dtype="float16", torch_dtype="bfloat16"))
@@ -94,7 +94,7 @@ P = lambda **k: merged(PREPROCESSOR, k)
 case("preprocessor by default", preprocessor={"image_processor_type": "SiglipImageProcessor"}, vision=dict(image_size=224))
 case("preprocessor says other things", preprocessor=P(resample=2, image_mean=[.1, .2, .3], image_std=[.4, .5, .6], rescale_factor=.25))
 case("preprocessor off", preprocessor=P(do_rescale=False, do_normalize=False)); case("preprocessor nulls", preprocessor=P(image_mean=None, image_std=None, do_normalize=None, rescale_factor=None, do_rescale=None, do_resize=None))
-# steps that leave an image of the model's size as it is
+# preprocessing steps that do not change an image of the model's size
 SAME = {"padded": dict(do_pad=True), "padded to its size": dict(do_pad=True, pad_size=dict(height=56, width=56)), "cut to its size": dict(do_center_crop=True, crop_size=dict(height=56, width=56))}
 for name, change in SAME.items(): case(name, preprocessor=P(**change))
 case("processor nested", processor=dict(processor_class="PaliGemmaProcessor", image_processor=P(resample=1)), preprocessor=P(resample=0))
@@ -104,7 +104,7 @@ case("eos list", generation=dict(GENERATION, eos_token_id=[1, 107])); case("ids 
 case("ids of text", top=dict(bos_token_id=DROP, eos_token_id=DROP, pad_token_id=DROP), text=dict(bos_token_id=11, eos_token_id=[12, 13], pad_token_id=14))
 case("ids of both", top=dict(bos_token_id=21, eos_token_id=22, pad_token_id=23), text=dict(bos_token_id=11, eos_token_id=12, pad_token_id=14))
 case("ids by default", top=dict(bos_token_id=DROP, eos_token_id=DROP, pad_token_id=DROP)); case("no eos", top=dict(eos_token_id=DROP), text=dict(eos_token_id=None))
-# refused by transformers, so by everybody
+# rejected by transformers
 for name, change in {"float for integer": dict(hidden_size=64.0), "string for integer": dict(hidden_size="64"), "null size": dict(hidden_size=None),
                      "boolean for integer": dict(num_hidden_layers=True), "null head_dim": dict(head_dim=None), "null epsilon": dict(rms_norm_eps=None),
                      "string for number": dict(rms_norm_eps="1e-6"), "null scalar": dict(query_pre_attn_scalar=None), "few layer_types": dict(layer_types=["full_attention"]),
@@ -126,7 +126,7 @@ def understood(folder, files):
     t = c.text_config
     second = hasattr(lm.layers[0], "pre_feedforward_layernorm")
     if m.model.multi_modal_projector.linear.out_features != lm.embed_tokens.embedding_dim: raise ValueError("projector and decoder do not fit")
-    # scaling is x ** -0.5: undone exactly enough for integers
+    # scaling is x ** -0.5; inverting it is exact enough for integers
     out = dict(vocab=lm.embed_tokens.num_embeddings, hidden=lm.embed_tokens.embedding_dim, layers=len(lm.layers), intermediate=lm.layers[0].mlp.gate_proj.out_features,
                heads=a.q_proj.out_features // a.head_dim, kv_heads=a.k_proj.out_features // a.head_dim, head_dim=a.head_dim, query_pre_attn_scalar=round(a.scaling ** -2, 3),
                attention_softcap=(a.attn_logit_softcapping or 0) if second else 0, final_softcap=getattr(t, "final_logit_softcapping", None) or 0, rope_theta=t.rope_parameters["rope_theta"],
@@ -134,7 +134,7 @@ def understood(folder, files):
                vision=dict(image_size=vt.embeddings.image_size, patch_size=vt.embeddings.patch_size, patches=vt.embeddings.num_patches, hidden=vt.embeddings.embed_dim, layers=len(vt.encoder.layers),
                            intermediate=vt.encoder.layers[0].mlp.fc1.out_features, heads=v.num_heads, norm_eps=vt.post_layernorm.eps),
                image_token=c.image_token_id, dtype=str(c.dtype).removeprefix("torch.") if c.dtype else "")
-    # the file decides where it is; what it leaves out comes from the model
+    # generation_config.json takes precedence if present; otherwise the values come from the model config
     g = GenerationConfig.from_pretrained(folder) if "generation_config.json" in files else GenerationConfig.from_model_config(c)
     eos = g.eos_token_id
     out.update(bos=g.bos_token_id, pad=g.pad_token_id, eos=eos if isinstance(eos, list) else [] if eos is None else [eos])

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A file with every type of number, written by the safetensors package itself, and numpy's own archives of the same tensors.
+"""Writes a file with every dtype with the safetensors package, and archives of the same tensors with numpy.
 
 usage: files.py [OUT]        writes tests/data/files/*; needs safetensors, torch and numpy
 """
@@ -19,10 +19,10 @@ tensors["empty"] = torch.zeros((3, 0, 2), dtype=torch.float32)
 tensors['quotes " and \\ and \u00fc'] = torch.tensor([7], dtype=torch.int32)
 path = os.path.join(OUT, "every_dtype.safetensors")
 save_file(tensors, path, metadata={"format": "pt"})
-os.chmod(path, 0o644)  # the package makes it private
+os.chmod(path, 0o644)  # the package creates it with mode 0600
 print(len(tensors), "tensors, safetensors", safetensors.__version__, "torch", torch.__version__)
 
-# The types that numpy knows too. A long one, so that deflate has something to do, and a Fortran array that C order can describe as well.
+# The dtypes that numpy has, too. Also a long array, so that deflate compresses, and a Fortran-order array that is C-order as well.
 arrays = {k: v.numpy() for k, v in tensors.items() if v.dtype != torch.bfloat16 and not str(v.dtype).startswith("torch.float8")}
 arrays["long"] = (numpy.arange(3000, dtype=numpy.float32) % 17).reshape(10, 1, 300)
 arrays["column"] = numpy.asfortranarray(numpy.arange(5, dtype=numpy.float64)[:, None])

@@ -1,10 +1,11 @@
-"""Writes tests/data/image_variants/variants.json: every variant of the image formats that bmpsuite, Pillow's and image-rs's tests have, and damaged files.
+"""Writes tests/data/image_variants/variants.json: every variant of the image formats in bmpsuite and the tests of Pillow and image-rs, and
+damaged files.
 
     golden/bin/python tests/golden/image_variants.py        # the environment of README.md
 
-The files are encoded here and kept as base64. What they should show is Pillow's exif_transpose(image).convert("RGB"), and pillow_heif's for HEIC. Where Pillow
-refuses a valid file that pali reads, it is the image that the file was encoded from, and the case says so ("reference": "encoder").
-HEIC and AVIF have their pixels in the file and a tolerance, for decoders differ; all other cases have a digest.
+The files are encoded here and stored as base64. The expected image is Pillow's exif_transpose(image).convert("RGB"); for HEIC,
+pillow_heif's. Where Pillow rejects a valid file that pali reads, it is the source image of the encoder, marked "reference": "encoder". HEIC
+and AVIF cases store pixels and a tolerance, because decoders differ. All other cases store a digest.
 """
 import base64
 import hashlib
@@ -44,7 +45,8 @@ def upright(data):
 
 
 def case(name, data, want=None, keep=False, mean=None, most=None):
-    """A file that is read. want: the pixels, where Pillow does not read it. keep: also as it is stored. mean, most: a tolerance."""
+    """Adds a valid file. want: expected pixels, if Pillow cannot read the file. keep: also test without EXIF rotation. mean, most:
+    tolerances."""
     entry = {"name": name, "data": base64.b64encode(data).decode()}
     if want is None:
         want = upright(data)
@@ -65,7 +67,7 @@ def case(name, data, want=None, keep=False, mean=None, most=None):
 
 
 def refused(name, data, code, says, pillow=True):
-    """A file that is an error with this code, whose message has these words. pillow: Pillow refuses it, too."""
+    """Adds a file that must be rejected with this code and a message with these words. pillow: Pillow must reject it, too."""
     if pillow:
         try:
             upright(data)
@@ -98,7 +100,7 @@ def bmp(bits, rows=(), palette=b"", header=40, compression=0, masks=(), gap=b"",
 
 
 def packed(values, bits):
-    """Rows of indices, the leftmost in the high bits."""
+    """Packs rows of palette indices, the leftmost index in the high bits."""
     text = ["".join(format(int(v), f"0{bits}b") for v in row) for row in values]
     return [bytes(int((t + "0" * (-len(t) % 8))[i:i + 8], 2) for i in range(0, len(t), 8)) for t in text]
 
@@ -159,7 +161,7 @@ for name, v, bits, masks in [("444", random16, 16, (0xF00, 0xF0, 0xF)), ("231", 
 
 
 def rle(values, nibbles, absolute=False, end=b"\0\1"):
-    """Rows of indices as runs, or as literals of three and more."""
+    """Run-length encodes rows of palette indices, as runs or as literals of at least three."""
     out = b""
     for row in values:
         row = [int(v) for v in row]
@@ -221,7 +223,7 @@ def tga(kind, bits, data, palette=b"", first=0, count=0, palette_bits=0, flags=0
 
 
 def tga_rle(pixels, crossing=False):
-    """Rows of byte strings, as runs of equal ones and literals."""
+    """Run-length encodes rows of pixels (byte strings), as runs and literals."""
     out = b""
     for row in [[p for r in pixels for p in r]] if crossing else pixels:
         i = 0
@@ -261,7 +263,7 @@ case("tga_rle_runs_across_rows.tga", tga(10, 24, tga_rle([[p.tobytes() for p in 
 
 
 def map_of_16(first):
-    """256 colours, those of `fifteen` from `first` on; Pillow cannot read maps of 16 bits."""
+    """A map of 256 colors, with those of `fifteen` from index `first` on. Pillow cannot read 16-bit maps."""
     made = np.zeros((256, 3), np.uint8)
     for i, v in enumerate(fifteen.ravel()[:min(16, 256 - first)]):
         made[first + i] = [(int(v) >> shift & 31) * 255 // 31 for shift in (10, 5, 0)]
@@ -293,7 +295,7 @@ z = zlib.compress(raw)
 
 
 def window(z, info):
-    """The stream with another window size in its header, which keeps its check bits."""
+    """Returns the zlib stream with another window size in its header and correct check bits."""
     cmf, flags = info << 4 | 8, z[1] & 0xE0
     return bytes([cmf, flags + 31 - (cmf * 256 + flags) % 31]) + z[2:]
 
@@ -301,7 +303,7 @@ def window(z, info):
 case("png_plain.png", png(header(), chunk(b"IDAT", z), end))
 for info in range(8):
     case(f"png_window_{256 << info}.png", png(header(), chunk(b"IDAT", window(z, info)), end))
-far = rng.integers(0, 256, (14, 60 * 3), dtype=np.uint8)  # the second half repeats what lies 2534 bytes before
+far = rng.integers(0, 256, (14, 60 * 3), dtype=np.uint8)  # the second half repeats the data 2534 bytes earlier
 far = zlib.compress(b"".join(b"\0" + row.tobytes() for row in np.vstack([far, far])))
 for info in range(4):
     case(f"png_window_{256 << info}_exceeded.png", png(chunk(b"IHDR", struct.pack(">IIBBBBB", 60, 28, 8, 2, 0, 0, 0)), chunk(b"IDAT", window(far, info)), end))
@@ -327,7 +329,7 @@ refused("png_wrong_header_of_zlib.png", png(header(), chunk(b"IDAT", b"\x78\x9d"
 
 # ---- GIF
 def lzw(pixels, root):
-    """Codes of `root` bits and more; without a table, a clear code comes before each pixel."""
+    """LZW-encodes with a minimum code size of `root` bits. Without a table, a clear code precedes each pixel."""
     out, bits, held = bytearray(), 0, 0
 
     def put(code, size):
@@ -389,7 +391,7 @@ formats = [("JPEG", "jpg", {}), ("PNG", "png", {}), ("WEBP", "webp", {"lossless"
 
 
 def exif_block(value, kind=3, big=False, count=1, before=(), magic=None, start=8):
-    """A TIFF directory with the orientation tag; kind: 1 BYTE, 3 SHORT, 4 LONG, 9 SLONG."""
+    """Returns a TIFF directory with the orientation tag. kind: 1 BYTE, 3 SHORT, 4 LONG, 9 SLONG."""
     e = ">" if big else "<"
     size = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}[kind]
     held = struct.pack(e + size, value)
@@ -406,7 +408,7 @@ for kind, ending, options in formats:
     for value in range(1, 9):
         for big in (False, True):
             case(f"exif_{value}_{'big' if big else 'little'}.{ending}", with_exif(kind, exif_block(value, big=big), **options), keep=True)
-    outside = struct.pack("<HHII", 0x0100, 5, 1, 5000)  # a fraction, its place behind the end
+    outside = struct.pack("<HHII", 0x0100, 5, 1, 5000)  # a RATIONAL whose offset is past the end
     entry = lambda value, kind=3, count=1: struct.pack("<HHIHH", 0x0112, kind, count, value, 0)
     for name, block in {"of_two_the_first": exif_block(6, before=[entry(3)]), "of_two_the_readable": exif_block(6, before=[entry(3, count=0), entry(3, kind=99)]),
                         "two_values": exif_block(6, count=2), "bytes": exif_block(6, before=[entry(6, kind=7)]), "behind_data_outside": exif_block(6, before=[outside]),
@@ -418,7 +420,7 @@ for kind, ending, options in formats:
         data = with_exif(kind, block, **options)
         try:
             upright(data)
-        except Exception:  # where Pillow raises, the image is as stored
+        except Exception:  # if Pillow raises, the image is not rotated
             case(f"exif_invalid_{name}.{ending}", data, want=np.array(Image.open(io.BytesIO(data)).convert("RGB")))
         else:
             case(f"exif_{name}.{ending}", data, keep=True)
@@ -458,9 +460,9 @@ for name, extra in {"xmp_plain": itxt(attribute(6), False), "xmp_packed": itxt(e
 case("exif_behind_data.png", still[:-12] + chunk(b"eXIf", exif_block(6)) + still[-12:])
 
 
-# ---- TIFF, written here but for the compressed ones
+# ---- TIFF, written here except the compressed files
 def tiff(samples, photometric, bits=8, big=False, planar=1, form=1, extra=(), palette=b"", orientation=None, rows_per_strip=5, tile=None, fill=1, compression=1, pack=lambda b: b, bigtiff=False):
-    """samples (h, w, n). Strips, or tiles of that side."""
+    """Writes samples (h, w, n) as a TIFF with strips or with square tiles."""
     e = ">" if big else "<"
     height, width, n = samples.shape
 
@@ -592,6 +594,7 @@ for kind, ending, options in (("HEIF", "heic", [{}, {"chroma": 444}]), ("AVIF", 
         exif[0x112] = value
         case(f"{ending}_orientation_{value}.{ending}", encode(smooth, kind, quality=80, exif=exif.tobytes()), mean=2, most=16)
     case(f"{ending}_colour_edges.{ending}", encode(edges, kind, quality=80), mean=2, most=16)
+<<<<<<< HEAD
     # An odd side that moves to the front splits a block of subsampled chroma; a quarter turn of 4:2:2 makes rows of pairs of columns.
     for name, more in (("420", {}), ("422", {"chroma": 422} if kind == "HEIF" else {"subsampling": "4:2:2"})):
         for width, height in ((W, H), (W, H + 1), (W - 1, H)):
@@ -602,6 +605,11 @@ for kind, ending, options in (("HEIF", "heic", [{}, {"chroma": 444}]), ("AVIF", 
                 exif[0x112] = value
                 data = encode(edges.crop((0, 0, width, height)), kind, quality=80, exif=exif.tobytes(), **more)
                 case(f"{ending}_{name}_{width}x{height}_orientation_{value}.{ending}", data, mean=2, most=16)
+=======
+    # libheif 1.23 (in pillow_heif) shifts chroma by one pixel when it rotates an image with an odd number of rows; 1.15 does not.
+    odd = edges.crop((0, 0, 31, 24 if kind == "HEIF" else 23))
+    case(f"{ending}_colour_edges_odd.{ending}", encode(odd, kind, quality=80, exif=turn), mean=2, most=16)
+>>>>>>> e684b0b (Goldens' scripts and the program's tests: docstrings and comments in plain technical English)
     whole = encode(smooth, kind, quality=80)
     refused(f"{ending}_truncated.{ending}", whole[:-200], MALFORMED, "truncated")
 data = encode(edges.crop((0, 0, 31, 23)), "HEIF", quality=80, exif=turn.tobytes())  # stored with 64 x 64 pixels

@@ -1,9 +1,9 @@
-"""Writes tests/data/images: small images in every format that is read, and what Pillow and transformers make of them.
+"""Writes tests/data/images: small images in every supported format, and their expected pixels by Pillow and transformers.
 
     golden/bin/python tests/golden/images.py        # the environment of README.md
 
-The truth is Pillow's convert("RGB") and resize, and transformers' PaliGemma image processor; their versions are in images.json.
-Sources of the resizes are not stored: `pattern` below and its twin in tests/image/pattern.hpp draw them.
+The reference is Pillow's convert("RGB") and resize, and transformers' PaliGemma image processor; images.json records their versions.
+The sources of the resizes are not stored: `pattern` below and its copy in tests/image/goldens.hpp generate them.
 """
 import hashlib
 import io
@@ -28,7 +28,7 @@ for old in OUT.iterdir():
 
 
 def pattern(width, height):
-    """(height, width, 3): squares of noise and of gradients; the same numbers as tests/image/pattern.hpp."""
+    """Returns (height, width, 3): squares of noise and gradients; equal to pattern() in tests/image/goldens.hpp."""
     y, x, c = np.meshgrid(np.arange(height), np.arange(width), np.arange(3), indexing="ij")
     x, y, c = (v.astype(np.uint64) for v in (x, y, c))
     m = np.uint64(0xFFFFFFFF)
@@ -40,7 +40,7 @@ def pattern(width, height):
 
 
 def photo(width, height):
-    """Like a photograph: smooth, with an edge and a little noise, so that lossy files stay small."""
+    """A synthetic photograph: smooth, with an edge and some noise, so that lossy files are small."""
     y, x = np.mgrid[0:height, 0:width].astype(float)
     rng = np.random.default_rng(width * 1000 + height)
     out = np.stack([128 + 110 * np.sin(x / 7 + k) * np.cos(y / (5 + k)) for k in range(3)], -1)
@@ -73,7 +73,7 @@ def add(name, data):
     for x, y in {(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1), (width // 2, height // 2)}:
         probes.append([int(x), int(y), *map(int, pixels[y, x])])
     sizes = sorted({*range(0, len(data), 97), *range(max(len(data) - 24, 0), len(data))})
-    loads, changed = [], []  # changed: a number of a text format that lost its last digits is still a number
+    loads, changed = [], []  # changed: in a text format, a number that loses its last digits is still a number
     for size in sizes:
         try:
             (loads if sha(rgb_of(data[:size])) == sha(pixels) else changed).append(size)
@@ -101,25 +101,25 @@ add("photo.jpg", encode(Image.fromarray(photo(200, 150)), "JPEG", quality=75))
 square = encode(Image.fromarray(photo(32, 32)), "JPEG", quality=85, subsampling="4:2:2")
 sof = square.index(b"\xff\xc0")
 assert square[sof + 11] == 0x21
-add("baseline_440.jpg", square[:sof + 11] + b"\x12" + square[sof + 12:])  # as many blocks, and a valid file of another sampling
+add("baseline_440.jpg", square[:sof + 11] + b"\x12" + square[sof + 12:])  # the same number of blocks: a valid file with another chroma subsampling
 cmyk = np.concatenate([photo(37, 29), photo(29, 37).transpose(1, 0, 2)[:, :, :1]], -1)
 cmyk = encode(Image.fromarray(cmyk, "CMYK"), "JPEG", quality=85)
 add("cmyk.jpg", cmyk)
 adobe = cmyk.index(b"Adobe")
 assert cmyk[adobe + 11] == 0
-add("ycck.jpg", cmyk[:adobe + 11] + b"\x02" + cmyk[adobe + 12:])  # the same data, read as YCCK
+add("ycck.jpg", cmyk[:adobe + 11] + b"\x02" + cmyk[adobe + 12:])  # the same data, interpreted as YCCK
 with_icc = encode(im, "JPEG", quality=85, icc_profile=b"\x00" * 300, comment=b"a comment")
 add("profile_and_comment.jpg", with_icc)
 add("bytes_behind_end.jpg", encode(im, "JPEG") + b"something else entirely")
 
 
-# ---- PNG, written here because Pillow does not write all of these
+# ---- PNG, written here because Pillow cannot write all of these
 def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png_rows(samples, depth):
-    """samples (h, w, channels) -> filtered rows, the filter changing from row to row."""
+    """Returns filtered rows of samples (h, w, channels); the filter type alternates between rows."""
     height, width, channels = samples.shape
     step = max(1, channels * depth // 8)
     out, above = b"", None
@@ -173,7 +173,7 @@ for colour, name, depths, channels in [(0, "grey", (1, 2, 4, 8, 16), 1), (2, "rg
             samples = base * 257 + rng.integers(0, 256, base.shape) - 128 if depth == 16 else base >> (8 - depth)
             samples = np.clip(samples, 0, (1 << depth) - 1)
             if colour == 0 and depth == 16:
-                samples //= 100  # small enough that clipping does not make all of it white
+                samples //= 100  # small enough that clipping does not turn everything white
             extra = chunk(b"PLTE", rng.integers(0, 256, 3 << depth, dtype=np.uint8).tobytes()) if colour == 3 else b""
             add(f"{name}_{depth}{'_interlaced' if interlaced else ''}.png", png(samples, depth, colour, interlaced, extra))
 eight = photo(19, 13)
@@ -225,7 +225,7 @@ placed = one[:6] + struct.pack("<HH", 50, 40) + one[10:at + 1] + struct.pack("<H
 add("part_transparent.gif", placed)
 opaque = encode(few, "GIF")
 at = opaque.index(b",", 13 + 3 * (2 << (opaque[10] & 7)))
-start = at + 10  # of the codes: their size, then blocks
+start = at + 10  # start of the image data: minimum code size, then blocks
 while opaque[start + 1 + opaque[start + 1] + 1]:
     start += 1 + opaque[start + 1]
 tail = opaque[start + 2:start + 2 + opaque[start + 1]]
@@ -241,7 +241,7 @@ add("local_palette.gif", local[:at + 9] + bytes([0x80 | (opaque[10] & 7)]) + opa
 
 # ---- BMP
 def bmp(bits, rows, palette=b"", header=40, compression=0, masks=b"", width=37, height=29):
-    """rows: bytes of each stored row, before padding."""
+    """rows: the bytes of each stored row, without padding."""
     data = b"".join(r + bytes(-len(r) % 4) for r in rows)
     offset = 14 + header + len(masks) + len(palette)
     if header == 12:
@@ -302,7 +302,7 @@ add("wide_65535.ppm", b"P6 11 7 65535\n" + (small.astype(int) * 257).astype(">u2
 add("wide_65535.pgm", b"P5 11 7 65535\n" + (grey.astype(int) * 2).astype(">u2").tobytes())
 add("wide_1000.pgm", b"P5 11 7 1000\n" + (grey.astype(int) // 60).astype(">u2").tobytes())
 
-# ---- EXIF orientation, in the three formats that carry it
+# ---- EXIF orientation in JPEG, PNG and WebP
 orientations = []
 for value in range(0, 10):
     exif = Image.Exif()
@@ -343,7 +343,7 @@ for which in range(6):
                            ((13, 1), (1, 13)), ((1, 300), (300, 1)), ((65, 33), (130, 66)), ((512, 384), (128, 96))]:
         resize(source, target, which)
 rng2 = np.random.default_rng(11)
-for i in range(160):  # any size to any size
+for i in range(160):  # random sizes to random sizes
     top = 40 if i % 2 else 400
     source, target = ([int(v) for v in rng2.integers(1, top, 2)] for _ in range(2))
     resize(source, target, int(rng2.integers(0, 6)))
@@ -351,7 +351,7 @@ resize((4000, 3000), (224, 224), 3)
 resize((1200, 10000), (896, 896), 3)
 resize((10000, 1200), (448, 448), 1)
 
-# ---- pixel_values of the processor that PaliGemma's config names
+# ---- pixel_values of PaliGemma's image processor
 values = []
 
 
@@ -379,7 +379,7 @@ processed((100, 150), do_rescale=False, do_normalize=False)
 processed((28, 42), do_resize=False, size={"height": 42, "width": 28})
 processed((64, 48), size={"height": 30, "width": 50}, resample=1)
 
-# ---- the photographs that may lie beside the tree
+# ---- optional photographs next to the source tree
 photographs = []
 for path in sorted((OUT.parents[2].parent / "shared" / "images").glob("*.jpg")):
     pixels = rgb_of(path.read_bytes())

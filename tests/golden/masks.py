@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Makes tests/data/masks: what PyTorch computes with the mask network of an embedded model, layer by layer, in float32.
+"""Writes tests/data/masks: the layer outputs of the embedded model's mask network in PyTorch, in float32.
 
-usage: masks.py [NETWORK [OUT]]      examples/models/shapes/mask_vqvae.npz and tests/data/masks without arguments; some seconds
+usage: masks.py [NETWORK [OUT]]      default: examples/models/shapes/mask_vqvae.npz tests/data/masks; takes some seconds
 
-The architecture is written down here a second time, as a PyTorch module that load_state_dict fills by name; nothing of pali is used. A run in
-float64 gives the tolerances. Codes to compare with must be nearest by far: see `encoded`.
+The architecture is an independent PyTorch module, filled by load_state_dict; no code of pali is used. A float64 run gives the tolerances.
+The codes must be nearest by a clear margin, see `encoded`.
 """
 import hashlib, os, sys
 import numpy as np, torch, torch.nn as nn
@@ -16,7 +16,7 @@ OUT = sys.argv[2] if len(sys.argv) > 2 else os.path.join(HERE, "..", "data", "ma
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
 torch.set_grad_enabled(False)
-STAGES_LEFT_OUT = {"decoder.8", "decoder.10", "encoder.0", "decoder.12"}  # large, and seen through those behind them; the last is decode.masks
+STAGES_LEFT_OUT = {"decoder.8", "decoder.10", "encoder.0", "decoder.12"}  # large, and covered by later layers; the last is decode.masks
 
 
 class Residual(nn.Module):
@@ -28,7 +28,8 @@ class Residual(nn.Module):
 
 
 class Network(nn.Module):
-    """big_vision's evaluators/proj/paligemma/transfers/segmentation.py and pp/proj/paligemma/segmentation.py; flax's padding SAME and its ConvTranspose are PyTorch's padding 1."""
+    """The network of big_vision, evaluators/proj/paligemma/transfers/segmentation.py and pp/proj/paligemma/segmentation.py. Flax's padding
+    SAME and ConvTranspose correspond to padding 1 in PyTorch."""
     def __init__(self):
         super().__init__()
         down = lambda i, o: [nn.Conv2d(i, o, 4, stride=2, padding=1), nn.ReLU()]
@@ -38,7 +39,7 @@ class Network(nn.Module):
         self.codebook = nn.Parameter(torch.zeros(128, 512))
 
     def run(self, name, x, kept):
-        """One Sequential; what each convolution or block, with the ReLU behind it, gives is kept as (H, W, C) of the first image."""
+        """Runs one Sequential. Keeps the output of each convolution or block, after its ReLU, as (H, W, C) of the first image."""
         layers = list(getattr(self, name))
         for i, layer in enumerate(layers):
             x = layer(x)
@@ -51,7 +52,7 @@ class Network(nn.Module):
         return self.run("decoder", entries, kept)[:, 0]
 
     def encoded(self, masks, kept):
-        """-> codes, and by how much the second nearest entry is farther, as a part of the distance; both squared"""
+        """Returns the codes and their margins: the relative difference of the squared distances to the nearest and second-nearest entry."""
         z = self.run("encoder", 2 * (masks[:, None] - .5), kept).permute(0, 2, 3, 1).reshape(-1, 1, 512)
         distance = ((z - self.codebook) ** 2).sum(-1)
         two = distance.topk(2, largest=False)
@@ -59,7 +60,7 @@ class Network(nn.Module):
 
 
 def images():
-    """(N, 64, 64) bytes: hard and soft edges, empty and full, and one that is no mask of an object."""
+    """Returns test masks, (N, 64, 64) uint8: hard and soft edges, empty, full, and one that is not an object mask."""
     y, x = np.mgrid[0:64, 0:64] / 63.
     r = np.hypot(x - .5, y - .5)
     soft = np.clip((.45 - np.hypot(x - .4, (y - .55) * 1.4)) * 20, 0, 1)
@@ -87,7 +88,7 @@ def main():
         decoded = network.decode(codes, kept)
         kept = {k: v for k, v in kept.items() if k not in STAGES_LEFT_OUT}
         results.append({"encode.masks": masks, "encode.codes": found.to(torch.uint8), "decode.codes": codes.to(torch.uint8), "decode.masks": decoded, **kept})
-        # float32 may not decide a code: rounding moves distances by some 1e-6 of them
+        # float32 rounding (about 1e-6 of a distance) must not decide a code
         assert float(margin.min()) > 1e-4, f"a code is nearest by {float(margin.min()):.1e} of its distance alone"
     single, double = results
     assert torch.equal(single["encode.codes"], double["encode.codes"])
@@ -101,8 +102,8 @@ def main():
     os.makedirs(OUT, exist_ok=True)
     path = os.path.join(OUT, "shapes.safetensors")
     made = f"network {hashlib.sha256(open(NETWORK, 'rb').read()).hexdigest()}, torch {torch.__version__}, numpy {np.__version__}"
-    save_file({k: v.contiguous() for k, v in (single | tolerances).items()}, path, metadata=dict(made=made))  # one entry: the package shuffles more
-    os.chmod(path, 0o644)  # the package makes it private
+    save_file({k: v.contiguous() for k, v in (single | tolerances).items()}, path, metadata=dict(made=made))  # one entry: the package writes several in random order
+    os.chmod(path, 0o644)  # the package creates it with mode 0600
     print(os.path.getsize(path), "bytes;", {k: float(v) for k, v in tolerances.items()})
 
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes the tiny PaliGemma checkpoints of tests/data/models, and what transformers computes with them stage by stage.
+"""Writes the tiny PaliGemma checkpoints of tests/data/models and the outputs of transformers for each stage.
 
 usage: models.py OUT [NAME...]       OUT is tests/data/models; with names, only these checkpoints (cases.json keeps the others)
 
-Weights are random, rounded to the stored dtype, and chosen by seed so that the goldens prove something: greedy text varies with the step, the
-image and the prompt, and every choice has a margin far above float32 rounding. The folders are read back by transformers, which then
-computes in float32 on the stored values; a float64 run gives the tolerances. One thread, eager attention: the same bytes on every run.
+Weights are random and rounded to the stored dtype. Seeds are searched such that the goldens are discriminating: greedy text depends on
+step, image and prompt, and each choice has a margin far above float32 rounding. transformers reads the folders back and computes in float32
+on the stored values; a float64 run gives the tolerances. One thread and eager attention make the output deterministic.
 """
 import contextlib, io, itertools, json, os, re, shutil, sys, zlib
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -22,12 +22,12 @@ torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
 torch.set_grad_enabled(False)
 
-PIECES = 420                      # of the vocabulary: 4 special, "\n", 256 bytes, the rest words
+PIECES = 420                      # vocabulary: 4 special pieces, "\n", 256 bytes, words
 PAD, EOS, BOS = 0, 1, 2
 NEW_TOKENS, BEAM_TOKENS, BEAMS = 16, 10, 3
-LEAST, REPETITION = dict(min_new_tokens=10), dict(repetition_penalty=1.5)  # greedy behind these two processors
+LEAST, REPETITION = dict(min_new_tokens=10), dict(repetition_penalty=1.5)  # greedy decoding after these two processors
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
-LAYOUTS = {  # in memory -> in the file
+LAYOUTS = {  # tensor names in memory -> in the file
     # the published checkpoints, and transformers up to 4.51
     "published": (("model.language_model.", "language_model.model."), ("model.vision_tower.", "vision_tower.vision_model."),
                   ("model.multi_modal_projector.", "multi_modal_projector."), ("lm_head.", "language_model.lm_head.")),
@@ -35,44 +35,44 @@ LAYOUTS = {  # in memory -> in the file
     "model": (("model.vision_tower.", "model.vision_tower.vision_model."),),
     # transformers 5, the names of its modules
     "modules": (),
-    # what save_pretrained of transformers 5.23 writes: old decoder names, no vision_model
+    # as written by save_pretrained of transformers 5.23: old decoder names, no vision_model
     "saved": (("model.language_model.", "language_model.model."), ("model.vision_tower.", "vision_tower."),
               ("model.multi_modal_projector.", "multi_modal_projector."), ("lm_head.", "language_model.lm_head.")),
 }
 
-# text: keys of config.json; sizes are odd on purpose. keys: generation of config.json ("old": torch_dtype, image_token_index, rope_theta;
-# "new": dtype, image_token_id, rope_parameters, layer_types; "saved": by transformers itself). score: standard deviation of attention logits.
-# eos: case, step, and EOS' logit there as a multiple of the largest (1.25: the text ends; .95: a beam does)
+# text: keys of text_config; the sizes are odd on purpose. keys: generation of config.json ("old": torch_dtype, image_token_index,
+# rope_theta; "new": dtype, image_token_id, rope_parameters, layer_types; "saved": written by transformers). score: standard deviation of
+# attention scores. eos: case, step, and the EOS logit there relative to the largest (1.25: the text ends; .95: a beam ends)
 CHECKPOINTS = {
-    "gemma2_window": dict(  # window of 5 under 9 image tokens, softcaps that bite, no grouping
+    "gemma2_window": dict(  # window 5 below 9 image tokens, effective softcaps, no grouped heads
         text=dict(model_type="gemma2", vocab_size=424, hidden_size=30, num_hidden_layers=4, intermediate_size=37, num_attention_heads=3, num_key_value_heads=3, head_dim=10,
                   query_pre_attn_scalar=7, sliding_window=5, attn_logit_softcapping=3.0, final_logit_softcapping=6.0, rms_norm_eps=1e-6, rope_theta=10000.0,
                   hidden_activation="gelu_pytorch_tanh"),
         vision=dict(image_size=42, patch_size=14, hidden_size=36, num_attention_heads=3, intermediate_size=83, num_hidden_layers=3),
         image_token=420, stored="f32", shards=1, layout="published", keys="old", score=5.0, eos=(0, 6, 1.25)),
-    "gemma2_grouped": dict(  # grouping 2, three shards, other rope base and eps
+    "gemma2_grouped": dict(  # 2 heads per kv head, three shards, other RoPE base and eps
         text=dict(model_type="gemma2", vocab_size=424, hidden_size=36, num_hidden_layers=3, intermediate_size=83, num_attention_heads=4, num_key_value_heads=2, head_dim=18,
                   query_pre_attn_scalar=9, sliding_window=16, attn_logit_softcapping=50.0, final_logit_softcapping=30.0, rms_norm_eps=1e-5, rope_theta=500.0,
                   hidden_activation="gelu_pytorch_tanh"),
         vision=dict(image_size=70, patch_size=14, hidden_size=36, num_attention_heads=3, intermediate_size=61, num_hidden_layers=2),
         image_token=420, stored="bf16", shards=3, layout="published", keys="old", score=2.5, eos=(0, 3, .95)),
-    "gemma1_half": dict(  # PaliGemma 1 in f16; "gelu" means its tanh form in Gemma 1
+    "gemma1_half": dict(  # PaliGemma 1 in f16; in Gemma 1 "gelu" means the tanh approximation
         text=dict(model_type="gemma", vocab_size=424, hidden_size=44, num_hidden_layers=3, intermediate_size=37, num_attention_heads=4, num_key_value_heads=1, head_dim=48,
                   hidden_act="gelu", rms_norm_eps=1e-6, rope_theta=10000.0),
         vision=dict(image_size=42, patch_size=14, hidden_size=36, num_attention_heads=3, intermediate_size=83, num_hidden_layers=2),
         image_token=420, stored="f16", shards=1, layout="published", keys="old", score=2.5, eos=(2, 4, .95)),
-    "gemma1_renamed": dict(  # PaliGemma 1, names of 4.52, patches of 8, two shards
+    "gemma1_renamed": dict(  # PaliGemma 1, tensor names of transformers 4.52, patch size 8, two shards
         text=dict(model_type="gemma", vocab_size=421, hidden_size=33, num_hidden_layers=4, intermediate_size=50, num_attention_heads=2, num_key_value_heads=1, head_dim=10,
                   hidden_act="gelu_pytorch_tanh", rms_norm_eps=1e-6, rope_theta=2000.0),
         vision=dict(image_size=40, patch_size=8, hidden_size=20, num_attention_heads=2, intermediate_size=37, num_hidden_layers=3),
         image_token=420, stored="bf16", shards=2, layout="model", keys="new", score=2.5, eos=(1, 5, 1.25)),
-    "gemma2_untied": dict(  # its own head, grouping 4, written by save_pretrained
+    "gemma2_untied": dict(  # untied LM head, 4 heads per kv head, written by save_pretrained
         text=dict(model_type="gemma2", vocab_size=424, hidden_size=28, num_hidden_layers=3, intermediate_size=45, num_attention_heads=4, num_key_value_heads=1, head_dim=10,
                   query_pre_attn_scalar=10, sliding_window=7, attn_logit_softcapping=5.0, final_logit_softcapping=30.0, rms_norm_eps=1e-6, rope_theta=10000.0,
                   hidden_activation="gelu_pytorch_tanh"),
         vision=dict(image_size=42, patch_size=14, hidden_size=30, num_attention_heads=3, intermediate_size=41, num_hidden_layers=2),
         image_token=421, stored="f32", shards=1, layout="saved", keys="saved", score=4.0, eos=(2, 7, 1.25), untied=True),
-    "gemma1_defaults": dict(  # config.json leaves out all that transformers knows: head_dim 256, image_size 224 ...
+    "gemma1_defaults": dict(  # config.json omits everything with a default in transformers: head_dim 256, image_size 224 ...
         text=dict(model_type="gemma", vocab_size=424, hidden_size=24, num_hidden_layers=2, intermediate_size=40, num_attention_heads=2, num_key_value_heads=1),
         vision=dict(patch_size=32, hidden_size=16, num_attention_heads=2, intermediate_size=24, num_hidden_layers=2),
         image_token=420, stored="bf16", shards=1, layout="published", keys="old", score=2.5, eos=None),
@@ -80,7 +80,7 @@ CHECKPOINTS = {
         text=dict(model_type="gemma2", vocab_size=424, hidden_size=24, num_hidden_layers=3, intermediate_size=40, num_attention_heads=2, num_key_value_heads=1),
         vision=dict(patch_size=32, hidden_size=16, num_attention_heads=2, intermediate_size=24, num_hidden_layers=2),
         image_token=420, stored="bf16", shards=1, layout="modules", keys="old", score=4.0, eos=None),
-    "gemma2_head": dict(  # the tied head is in the file as well, <image> lies outside the table, other mean and std, layers not alternating
+    "gemma2_head": dict(  # tied LM head also stored; <image> outside the embedding table; other mean and std; layer types not alternating
         text=dict(model_type="gemma2", vocab_size=420, hidden_size=32, num_hidden_layers=3, intermediate_size=48, num_attention_heads=4, num_key_value_heads=4, head_dim=8,
                   query_pre_attn_scalar=12, sliding_window=6, attn_logit_softcapping=4.0, final_logit_softcapping=20.0, rms_norm_eps=1e-6, rope_theta=100.0,
                   hidden_activation="gelu_pytorch_tanh", layer_types=["full_attention", "sliding_attention", "sliding_attention"]),
@@ -88,8 +88,8 @@ CHECKPOINTS = {
         image_token=420, stored="f16", shards=2, layout="model", keys="new", score=4.0, eos=None, head_in_file=True, mean=[0.48, 0.46, 0.41], std=[0.27, 0.26, 0.28]),
 }
 FOUND = dict(gemma2_window=2, gemma2_grouped=29, gemma1_half=72, gemma1_renamed=74, gemma2_untied=1, gemma1_defaults=190, gemma2_defaults=286,
-             gemma2_head=49)  # the seeds that a search from 0 stops at; tried first
-CASES = [  # images, prompt, an answer to score
+             gemma2_head=49)  # results of the seed search from 0; tried first
+CASES = [  # images, prompt, answer to score
     (["wide"], "caption en", "a cow on the beach"),
     (["tall"], "answer en where is the cow?", "the cow is on the grass"),
     (["wide", "small"], "detect cat ; dog", "two cats and a dog"),
@@ -101,7 +101,7 @@ road sign clock tower bridge horse sheep zebra bear under over near left right t
 
 # ---------------------------------------------------------------- vocabulary and images
 def make_tokenizer():
-    """A byte-fallback BPE vocabulary with the flags and special ids of Gemma's, from a few words."""
+    """Returns a small byte-fallback BPE vocabulary with the flags and special ids of Gemma's."""
     rng = np.random.default_rng(1)
     words = WORDS.split()
     lines = [" ".join(rng.choice(words, 8)) + rng.choice(["", "?", ",", "."]) for _ in range(400)]
@@ -114,7 +114,7 @@ def make_tokenizer():
 
 
 def make_images(folder):
-    """Shapes over a colour ramp with noise; sizes above and below the models' inputs, wide and tall."""
+    """Returns images of shapes on a noisy color ramp: larger and smaller than the models' inputs, wide and tall."""
     os.makedirs(folder, exist_ok=True)
     rng, made = np.random.default_rng(2), {}
     for name, (width, height) in {"wide": (61, 45), "tall": (30, 90), "small": (17, 13)}.items():
@@ -136,7 +136,8 @@ def make_config(spec):
 
 
 def fill(model, spec, seed):
-    """Random weights: each block moves the stream, attention is peaked, norms and biases are not neutral."""
+    """Fills the model with random weights such that each block changes the residual stream, attention is peaked, norms and biases
+    matter."""
     text = model.config.text_config
     scalar = text.query_pre_attn_scalar if text.model_type == "gemma2" else text.head_dim
     gain = (spec["score"] / (text.head_dim ** .5 * scalar ** -.5)) ** .5
@@ -146,8 +147,8 @@ def fill(model, spec, seed):
         decoder = "language_model" in name
         if name == "lm_head.weight" or name.endswith("embed_tokens.weight"):
             w = n * .5 / p.shape[1] ** .5
-            w[5:261] *= .3      # bytes are seldom said
-            w[PIECES:] *= .1    # ids without a piece never are; a real table is padded as well
+            w[5:261] *= .3      # byte pieces are generated rarely
+            w[PIECES:] *= .1    # ids without a piece are never generated; published tables are padded as well
         elif "norm" in name and decoder:
             w = 5 + n if name.endswith("language_model.norm.weight") else .3 * n
         elif "norm" in name:
@@ -165,7 +166,7 @@ def fill(model, spec, seed):
 
 
 def write_folder(folder, model, spec):
-    """A Hugging Face folder; everything beside the tensors is what published folders hold."""
+    """Writes a Hugging Face model folder with the same files as a published one."""
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     text, vision = dict(spec["text"]), dict(spec["vision"], model_type="siglip_vision_model")
@@ -177,7 +178,7 @@ def write_folder(folder, model, spec):
     else:
         vision.update(projection_dim=c.projection_dim, num_image_tokens=patches, vision_use_head=False)
         top = dict(architectures=["PaliGemmaForConditionalGeneration"], model_type="paligemma", bos_token_id=BOS, eos_token_id=EOS, pad_token_id=PAD, projection_dim=c.projection_dim)
-        if spec["keys"] == "old":  # the published generation: hidden_size above as well, which says nothing about the decoder
+        if spec["keys"] == "old":  # as published: also a top-level hidden_size, which is not the decoder's
             text.update(torch_dtype=stored, num_image_tokens=patches)
             top.update(image_token_index=spec["image_token"], hidden_size=2048, torch_dtype=stored, transformers_version="4.41.0.dev0")
         else:
@@ -214,7 +215,7 @@ def write_folder(folder, model, spec):
 
 
 def read_folder(folder):
-    """As a user of transformers reads it, in float32; every tensor must have found its place."""
+    """Loads the folder with transformers in float32. Every tensor must be used and none missing."""
     model, info = PaliGemmaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
     assert not any(info[k] for k in ("missing_keys", "unexpected_keys", "mismatched_keys")), info
     return model.eval()
@@ -223,7 +224,7 @@ def read_folder(folder):
 # ---------------------------------------------------------------- what transformers computes
 @contextlib.contextmanager
 def float64(model):
-    """All in float64, also where the modules say float32."""
+    """Computes in float64, also where the modules cast to float32."""
     to_float, softmax = torch.Tensor.float, F.softmax
     torch.Tensor.float = lambda self, *a: self if self.dtype == torch.float64 else to_float(self, *a)
     F.softmax = lambda x, dim=None, dtype=None, **k: softmax(x, dim=dim, dtype=torch.float64 if x.dtype == torch.float64 else dtype)
@@ -236,7 +237,7 @@ def float64(model):
 
 @contextlib.contextmanager
 def bf16_products(model):
-    """float32 everywhere, but the factors of every matrix product of a layer are rounded to bf16: what bf16 weights may do at worst."""
+    """Computes in float32 with both operands of every linear layer rounded to bf16: the largest error allowed with bf16 weights."""
     kept = {n: p.clone() for n, p in model.named_parameters()}
     hooks = []
     for m in model.modules():
@@ -251,18 +252,18 @@ def bf16_products(model):
 
 
 def prompt_tokens(sp, prompt):
-    return [BOS] + sp.encode(prompt) + sp.encode("\n")  # the separator apart, as it was trained
+    return [BOS] + sp.encode(prompt) + sp.encode("\n")  # the newline is tokenized separately, as in training
 
 
 def forward(model, pixels, ids, suffix=(), **more):
-    """Without a cache: prefix bidirectional (type 0), suffix causal (type 1)."""
+    """Runs the model without a KV cache. The prefix (type 0) has full attention, the suffix (type 1) is causal."""
     all_ids = torch.tensor([list(ids) + list(suffix)])
     types = torch.tensor([[0] * len(ids) + [1] * len(suffix)])
     return model(input_ids=all_ids, pixel_values=pixels, attention_mask=torch.ones_like(all_ids), token_type_ids=types, use_cache=False, **more).logits[0]
 
 
 def greedy(model, pixels, ids, count=NEW_TOKENS):
-    """Recomputed in full for each token: the truth that cached decoding must equal. -> tokens, log-probabilities, margins of the logits"""
+    """Decodes greedily without a KV cache, as the reference for cached decoding. Returns tokens, log-probabilities and logit margins."""
     out, logprobs, margins = [], [], []
     while len(out) < count and EOS not in out:
         row = forward(model, pixels, ids, out)[-1]
@@ -296,7 +297,7 @@ def score(model, pixels, ids, answer):
 
 
 def record(model, pixels, ids, suffix=()):
-    """Outputs of the modules, by forward hooks."""
+    """Records the outputs of the modules with forward hooks."""
     kept, hooks = {}, []
     def keep(module, name): hooks.append(module.register_forward_hook(lambda m, a, o: kept.__setitem__(name, (o[0] if isinstance(o, tuple) else o).detach().clone())))
     inner = model.model
@@ -317,7 +318,7 @@ VISION = ("patch_embeddings", "vision_layer", "vision_norm", "projected")
 
 
 def examine(model, spec, images, sp, processor):
-    """Everything about one checkpoint, or ValueError with why this seed proves too little."""
+    """Returns all goldens of one checkpoint. Raises ValueError with the reason if this seed is not discriminating enough."""
     def need(condition, why):
         if not condition: raise ValueError(why)
     vision = model.config.vision_config
@@ -340,7 +341,7 @@ def examine(model, spec, images, sp, processor):
             need(greedy(model, batch(other_names), ids_of(other_names, other_prompt), 6)[0] != tokens[:6], "does not depend on image or prompt")
         answer_tokens = sp.encode(answer) + [EOS]
         kept = record(model, px, ids)
-        after = record(model, px, ids, tokens[:-1])  # what the cached decoder must reproduce row by row
+        after = record(model, px, ids, tokens[:-1])  # the reference rows for the cached decoder
         need(float(after["position_ids"][0, 0]) == 1, "positions begin at 1")
         with float64(model):
             exact, exact_after = record(model, px.double(), ids), record(model, px.double(), ids, tokens[:-1])
@@ -360,7 +361,7 @@ def examine(model, spec, images, sp, processor):
         largest = float(kept["logits"].abs().max())
         need(tolerance["logits"] <= 1e-4 * largest, f"float32 is too rough: {tolerance['logits']:.1e} of {largest:.1f}")
         need(min(margins) > 1e-3 * largest and min(margins) > 10 * tolerance["logits"], f"a margin of {min(margins):.1e}")
-        # transformers agrees with itself: with its cache and without
+        # transformers with its KV cache must agree with transformers without
         cached = generate(model, px, ids, use_cache=True)
         plain = generate(model, px, ids, use_cache=False)
         cached_tokens, plain_tokens = cached.sequences[0, len(ids):].tolist(), plain.sequences[0, len(ids):].tolist()
@@ -378,11 +379,11 @@ def examine(model, spec, images, sp, processor):
         key = f"case.{number}."
         for name, value in kept.items():
             if name == "position_ids" or name.split(".")[0] in VISION: continue
-            if number == 2 and name.startswith("layer."): continue  # two images: what enters and what leaves
+            if number == 2 and name.startswith("layer."): continue  # two images: only the decoder's input and output
             golden[key + name] = value[0]
         golden[key + "decode_norm"] = after["norm"][0, len(ids) - 1:]
         if number == 0: golden[key + "decode_logits"] = after["logits"][0, len(ids) - 1:]
-        golden[key + "logits"] = golden[key + "logits"][-20 if number == 0 else -1:]  # of the last positions
+        golden[key + "logits"] = golden[key + "logits"][-20 if number == 0 else -1:]  # only the last positions
         cases.append(dict(
             images=[f"images/{n}.png" for n in names], prompt=prompt, input_ids=ids, prompt_tokens=ids[patches * len(names):], max_new_tokens=NEW_TOKENS, tokens=tokens,
             text=sp.decode([t for t in tokens if t != EOS]), finish_reason="eos" if tokens[-1] == EOS else "length", logprobs=logprobs, margins=margins, beams=searched,
@@ -394,7 +395,7 @@ def examine(model, spec, images, sp, processor):
     ends = spec["eos"] is not None
     need(finished == (ends and spec["eos"][2] > 1), f"{finished} sequences end by EOS")
     need(not ends or spec["eos"][2] > 1 or any(b["tokens"][-1] == EOS for c in cases for b in c["beams"]), "no beam ends by EOS")
-    for name in images:  # the tower sees one image at a time
+    for name in images:  # the vision tower processes one image at a time
         kept = record(model, pixels[name], ids_of([name], "a"))
         if pixels[name].numel() <= 3 * (70 if name == "tall" else 48) ** 2: golden[f"image.{name}.pixel_values"] = pixels[name][0]
         for stage, value in kept.items():
@@ -405,7 +406,7 @@ def examine(model, spec, images, sp, processor):
 
 
 def say_eos(model, spec, images, sp, processor):
-    """Turns the head's EOS row to the hidden state of the step where the case is to end."""
+    """Sets the LM head's EOS row along the hidden state of the step at which the case shall end."""
     if spec["eos"] is None: return
     number, step, factor = spec["eos"]
     names, prompt, _ = CASES[number]
@@ -425,7 +426,7 @@ def say_eos(model, spec, images, sp, processor):
 
 
 def resolved(config):
-    """config.json as transformers understands it: the defaults are filled in."""
+    """Returns the config as transformers resolves it, with all defaults filled in."""
     t, v = config.text_config, config.vision_config
     two = t.model_type == "gemma2"
     return dict(
@@ -473,7 +474,7 @@ def main(out, wanted):
         versions={m.__name__: m.__version__ for m in (transformers, torch, PIL, spm, np, safetensors)},
         tolerances="absolute, by stage: 16 times the largest difference between float32 and float64, at least 4e-6 of the largest value; logprob: twice the logits'",
         checkpoints=[listed[n] for n in CHECKPOINTS if n in listed]), indent=1)
-    text = re.sub(r"\[[-\d\s.,e]*\]", lambda m: re.sub(r"\s+", " ", m[0]).replace("[ ", "[").replace(" ]", "]"), text)  # numbers on one line
+    text = re.sub(r"\[[-\d\s.,e]*\]", lambda m: re.sub(r"\s+", " ", m[0]).replace("[ ", "[").replace(" ]", "]"), text)  # number lists on one line
     open(f"{out}/cases.json", "w").write(text + "\n")
 
 

@@ -1,6 +1,6 @@
-"""The tensors of the released sizes: published names and shapes, from transformers' own modules on the meta device, without weights.
+"""Writes the tensors of the released sizes: published names and shapes, from transformers' modules on the meta device, without weights.
 
-usage: parameters.py OUT.json      writes {variant: {"parameters": count, "tensors": {published name: shape}}} for a PaliGemma and a PaliGemma 2 of 3B
+usage: parameters.py OUT.json      writes {variant: {"parameters": count, "tensors": {published name: shape}}} for PaliGemma 3B and PaliGemma 2 3B
 """
 import json
 import sys
@@ -18,7 +18,7 @@ TEXT = {
 
 
 def published(name):
-    """transformers since 4.52 -> the names of the published checkpoints."""
+    """Converts a tensor name of transformers 4.52 or later to that of the published checkpoints."""
     for now, then in (("model.language_model.", "language_model.model."), ("model.vision_tower.vision_model.", "vision_tower.vision_model."), ("model.vision_tower.", "vision_tower.vision_model."),
                       ("model.multi_modal_projector.", "multi_modal_projector.")):
         if name.startswith(now):
@@ -32,7 +32,7 @@ def main():
         config = PaliGemmaConfig(vision_config=VISION, text_config=text, projection_dim=text["hidden_size"], tie_word_embeddings=True)
         with torch.device("meta"):
             model = PaliGemmaForConditionalGeneration(config)
-        tensors = {published(name): list(parameter.shape) for name, parameter in model.named_parameters() if name != "lm_head.weight"}  # named once where it is tied
+        tensors = {published(name): list(parameter.shape) for name, parameter in model.named_parameters() if name != "lm_head.weight"}  # tied weights are listed once
         written[variant] = {"parameters": sum(parameter.numel() for parameter in model.parameters()), "tensors": tensors}
     with open(sys.argv[1], "w", encoding="utf-8") as out:
         json.dump(written, out, sort_keys=True, separators=(",", ":"))

@@ -1,9 +1,9 @@
-"""Writes tests/data/objects/polygons.json: masks, their borders, and what pycocotools fills when it is given those borders.
+"""Writes tests/data/objects/polygons.json: masks, their outlines, and the masks that pycocotools fills from these outlines.
 
     golden/bin/python tests/golden/polygons.py        # the environment of README.md
 
-The borders are found by joining the edges between pixels, a way of its own; the run lengths are pycocotools'. Only masks without holes: COCO's lists of
-polygons have none. tools/check_results.py compares results of the program with pycocotools and others.
+The outlines are found by an independent method: joining the edges between pixels. RLE is pycocotools'. No mask has holes, because COCO
+polygon lists cannot express them. tools/check_results.py compares results of the program with pycocotools and other tools.
 """
 import json
 import pathlib
@@ -16,9 +16,9 @@ OUT = pathlib.Path(__file__).resolve().parent.parent / "data" / "objects" / "pol
 
 
 def borders(bits):
-    """Closed lines of pixel corners, the inside on the right; each begins with its topmost, then leftmost point."""
+    """Returns the closed outlines as pixel corners, with the inside on the right. Each starts at its topmost, then leftmost corner."""
     padded = np.pad(bits, 1)
-    edges = {}  # corner -> corners that follow
+    edges = {}  # corner -> next corners
     for y, x in np.argwhere(bits):
         for dx, dy, a, b in ((0, -1, (x, y), (x + 1, y)), (1, 0, (x + 1, y), (x + 1, y + 1)), (0, 1, (x + 1, y + 1), (x, y + 1)), (-1, 0, (x, y + 1), (x, y))):
             if not padded[y + 1 + dy, x + 1 + dx]:
@@ -29,7 +29,7 @@ def borders(bits):
         line, at, came = [], start, None
         while True:
             ways = edges[at]
-            # where two lines meet at a corner, turn right: pixels that share a corner only are two regions
+            # turn right where two outlines meet at a corner: pixels that share only a corner are separate regions
             way = ways[0] if len(ways) == 1 else min(ways, key=lambda b: -(came[0] * (b[1] - at[1]) - came[1] * (b[0] - at[0])) if came else 0)
             ways.remove(way)
             if not ways:
@@ -52,7 +52,7 @@ def golden():
     rng = np.random.default_rng(3)
     y, x = np.mgrid[0:60, 0:80]
     masks = [np.ones((1, 1)), np.ones((5, 9)), (x - 40) ** 2 + (y - 30) ** 2 < 300, (abs(x - 40) < 3) | (abs(y - 30) < 3), x + y > 70, (x // 7 + y // 5) % 3 == 0, np.hypot(x - 20, y - 20) + 8 * np.sin(x / 3) < 17]
-    for _ in range(6):  # blobs: noise made smooth
+    for _ in range(6):  # blobs: smoothed noise
         noise = rng.normal(0, 1, (60, 80))
         for _ in range(6):
             noise = (noise + np.roll(noise, 1, 0) + np.roll(noise, -1, 0) + np.roll(noise, 1, 1) + np.roll(noise, -1, 1)) / 5
@@ -63,7 +63,7 @@ def golden():
         lines = borders(bits)
         area = lambda line: sum(a[0] * b[1] - b[0] * a[1] for a, b in zip(line, line[1:] + line[:1]))
         holes = [line for line in lines if area(line) < 0]
-        for line in holes:  # fill them: the goldens have none
+        for line in holes:  # fill the holes: the goldens have none
             bits = np.maximum(bits, coco.decode(filled([line], *bits.shape)))
         lines = borders(bits)
         if any(area(line) < 0 for line in lines):

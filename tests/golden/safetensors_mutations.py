@@ -1,8 +1,8 @@
-"""Damaged and unusual safetensors files, and what the reference reader says about each.
+"""Writes damaged and unusual safetensors files with the verdict of the reference reader for each.
 
 usage: safetensors_mutations.py OUT [--seed N]        writes OUT/mutations.json
-Each case has the bytes of the file (base64), a kind, and either `tensors` as safetensors.deserialize returns them or `refused`.
-`stricter` names the kinds that the reference reads and pali refuses; a case of such a kind must not be accepted with other contents.
+Each case has the bytes of the file (base64), a kind, and either `tensors` as returned by safetensors.deserialize, or `refused`.
+`stricter` lists the kinds that the reference accepts and pali rejects. If pali accepts such a file, its contents must match.
 """
 import base64, json, pathlib, random, struct, sys
 import safetensors
@@ -86,7 +86,7 @@ while len(cases) < 570:
 while len(cases) < 650:
     b = bytearray(whole); at = random.randrange(8, len(b) - 8); part = bytes(b[at:at + random.randrange(1, 30)]); b[at:at] = part; case("bytes twice", struct.pack("<Q", len(b) - 16) + bytes(b[8:]))
 accepted = sum("tensors" in c for c in cases)
-assert accepted >= 60 and len(cases) - accepted >= 300, accepted  # a golden in which one verdict is rare proves little
+assert accepted >= 60 and len(cases) - accepted >= 300, accepted  # both verdicts must occur often
 assert all(any(c["kind"] == kind and "tensors" in c for c in cases) for kind in STRICTER), "the reference refuses what is listed as stricter"
 lines = ",\n".join(json.dumps(c, separators=(",", ":")) for c in cases)
 (out / "mutations.json").write_text('{"versions":%s,"stricter":%s,"cases":[\n%s\n]}\n' % (json.dumps({"safetensors": safetensors.__version__}), json.dumps(STRICTER), lines))

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Makes the goldens of tests/data/sampling: what transformers' processors, warpers and beam search do to given logits.
+"""Writes the goldens of tests/data/sampling: the results of transformers' processors, warpers and beam search for given logits.
 
 usage: sampling.py OUT      OUT is tests/data/sampling
 
-processors.safetensors: rows of logits, and each processor's answer to each; a warper only removes, so its answer is a mask of what it kept.
-chains.json, chains.safetensors: whole sets of options, in the order in which generate() applies them, and tokens drawn from the result
-with the random numbers that the library documents (SplitMix64; the first token whose running sum of probabilities passes u times the sum).
-beams.json, beams.safetensors: generate(num_beams=...) over a toy model, whose logits are table[last] + 0.7 * before[one before last].
+processors.safetensors: rows of logits and the output of each processor. A warper only removes tokens, so its output is stored as a mask.
+chains.json, chains.safetensors: sets of options, applied in the order of generate(), and tokens sampled from the result with the documented
+random numbers (SplitMix64; the first token whose cumulative probability exceeds u times the sum).
+beams.json, beams.safetensors: generate(num_beams=...) with a toy model whose logits are table[last] + 0.7 * before[one before last].
 """
 import itertools, json, math, os, random, sys
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -24,7 +24,7 @@ torch.set_grad_enabled(False)
 VERSIONS = {"torch": torch.__version__, "transformers": transformers.__version__, "numpy": np.__version__}
 INF = float("inf")
 
-# Which of equal tokens top_p removes is left open by torch.sort, and differs by processor; a stable sort settles it: the first ones.
+# torch.sort does not define which of several equal tokens top_p removes. A stable sort makes it the first ones.
 unstable_sort = torch.sort
 torch.sort = lambda *given, **named: unstable_sort(*given, **{**named, "stable": True})
 
@@ -41,7 +41,7 @@ def rows(vocabulary, seed):
     extreme = rng.choice([-3e38, -1e30, -1e4, -90., -88., 0., 30., 88., 90., 1e4], vocabulary)
     found = {"normal": normal, "softcapped": 30 * np.tanh(normal / 3), "ties": np.round(rng.normal(0, 1.2, vocabulary)), "equal": np.full(vocabulary, -1.25), "holes": holes, "only": one, "peaked": peaked,
              "extreme": extreme, "large": normal * 1e4, "negative": normal - 1e3, "ascending": np.linspace(-4, 4, vocabulary), "zeros": np.where(rng.random(vocabulary) < .5, 0., -0.)}
-    # Sums that meet the limit exactly: ten tokens of 0.1; and 1/2, 1/4, 1/8, 1/8
+    # Sums equal to the limit: ten tokens of 0.1; and 1/2, 1/4, 1/8, 1/8
     tenths, halves = np.full(vocabulary, -INF), np.full(vocabulary, -INF)
     tenths[3:83:8], halves[[4, 9, 11, 50]] = 1.5, np.log([.5, .25, .125, .125])
     found.update(tenths=tenths, halves=halves)
@@ -61,7 +61,7 @@ def processors(out):
     tensors = {}
     for vocabulary in (97, 1536):
         rng = np.random.default_rng(vocabulary)
-        sequence = np.concatenate([np.full(9, vocabulary - 1), np.full(3, vocabulary + 5), rng.integers(0, vocabulary, 20), [vocabulary]])  # image tokens, some outside the table
+        sequence = np.concatenate([np.full(9, vocabulary - 1), np.full(3, vocabulary + 5), rng.integers(0, vocabulary, 20), [vocabulary]])  # image tokens, some outside the vocabulary
         ids = torch.tensor(sequence)[None]
         tensors[f"{vocabulary}/sequence"] = sequence.astype(np.int32)
         for name, logits in rows(vocabulary, vocabulary).items():
@@ -97,7 +97,7 @@ class Toy(PreTrainedModel, GenerationMixin):
 
     def forward(self, input_ids, **unused):
         self.calls += 1
-        previous = torch.nn.functional.pad(input_ids, (1, 0))[:, :-1]  # 0 before the first
+        previous = torch.nn.functional.pad(input_ids, (1, 0))[:, :-1]  # 0 precedes the first token
         return CausalLMOutput(logits=self.table[input_ids] + 0.7 * self.before[previous])
 
     def prepare_inputs_for_generation(self, input_ids, **unused):
@@ -107,8 +107,8 @@ class Toy(PreTrainedModel, GenerationMixin):
 def tables(vocabulary, seed):
     g = torch.Generator().manual_seed(seed)
     table, before = torch.randn(vocabulary, vocabulary, generator=g) * 1.2, torch.randn(vocabulary, vocabulary, generator=g)
-    table[:, 1] += 1.8                # the end is likely enough to come at many lengths
-    table.fill_diagonal_(-3)          # and no token leads to itself for good
+    table[:, 1] += 1.8                # EOS is likely enough to occur at many lengths
+    table.fill_diagonal_(-3)          # no token repeats forever
     return table, before
 
 
@@ -128,7 +128,7 @@ def splitmix64(seed):
 
 
 def draws(scores, seed, count):
-    """Tokens; a random number that falls on a boundary, to rounding, would prove nothing, and stops the script."""
+    """Returns sampled tokens. Stops the script if a random number is within rounding of a boundary, because such a case tests nothing."""
     p = torch.softmax(scores.double(), -1).numpy()
     running = np.cumsum(p)
     found = []
@@ -165,7 +165,7 @@ def chains(out):
             if not sampled and n % 5: continue
             config = generation_config(do_sample=sampled, max_new_tokens=20, **options)
             model._prepare_special_tokens(config)
-            chain = model._get_logits_processor(config, input_ids_seq_length=len(sequence) - 2)  # two tokens have been generated
+            chain = model._get_logits_processor(config, input_ids_seq_length=len(sequence) - 2)  # the last two tokens count as generated
             scores = chain(torch.tensor(sequence)[None], logits.clone())[0]
             case = {"logits": f"{vocabulary}/{name}", "options": options, "sequence": sequence, "sampled": sampled, "suppressed": [1] if options.get("min_new_tokens", 0) > 2 else []}
             if sampled:

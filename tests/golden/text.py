@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes the goldens of tests/data/text: what sentencepiece and transformers' GemmaTokenizer make of texts and of tokens.
+"""Writes the goldens of tests/data/text: texts encoded and tokens decoded by sentencepiece and transformers' GemmaTokenizer.
 
-usage: text.py OUT SHAPES [GEMMA]     OUT is tests/data/text; SHAPES and GEMMA are tokenizer.model files: the embedded model's, and PaliGemma's
+usage: text.py OUT SHAPES [GEMMA]     OUT is tests/data/text; SHAPES and GEMMA: tokenizer.model of the embedded model and of PaliGemma
 
-Writes shapes.json and gemma.json (texts -> ids, ids -> text, prompts -> layout), and added/: a vocabulary without <loc> and <seg>, which
-added_tokens.json supplies, with what GemmaTokenizer makes of texts once it has those tokens. Every text is put through both libraries; where
-they differ the script stops, but for differences that it names. Texts that hold control pieces are kept apart, with both results.
+Writes shapes.json and gemma.json (texts -> ids, ids -> text, prompts -> layout), and added/: a vocabulary without <loc> and <seg> tokens,
+which added_tokens.json provides, with the ids that GemmaTokenizer gives once it has those tokens. Both libraries encode every text. If they
+differ, the script stops, except for the differences listed below. Texts with control pieces are stored separately with both results.
 """
 import io, json, os, random, shutil, sys, tempfile
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -62,8 +62,9 @@ def golden(model, name, folder):
     for text in texts():
         ids = sp.encode(text)
         other = same(text)
-        # They differ in two places: GemmaTokenizer adds a <mask> where the vocabulary has none, which pali does not; and it merges spaces like letters, where
-        # sentencepiece takes the longest piece: unequal for more than 31 spaces, the longest piece there is. There pali does as GemmaTokenizer.
+        # Two known differences. GemmaTokenizer adds a <mask> token if the vocabulary has none; pali does not. It merges spaces like
+        # letters, while sentencepiece takes the longest piece; they differ for more than 31 spaces, the longest piece. pali follows
+        # GemmaTokenizer.
         assert ids == other or (sp.piece_to_id("<mask>") == sp.unk_id() and "<mask>" in text) or " " * 32 in text, (name, text, ids, other)
         ids = other if " " * 32 in text else ids
         cases.append({"text": text, "ids": ids, "decoded": sp.decode(ids)})
@@ -102,7 +103,8 @@ def write(path, value):
 
 
 def added(folder):
-    """A vocabulary without loc and seg; added_tokens.json has them, with gaps, a text of two words, one that begins another, and <image>."""
+    """Writes a vocabulary without <loc> and <seg>. added_tokens.json has them with gaps, and a token of two words, one that is a prefix of
+    another, and <image>."""
     os.makedirs(folder, exist_ok=True)
     lines = ["caption en a red tiger on the grass", "detect tiger ; grass", "answer en what is it?", "two dogs and a cat near the tree"] * 20
     out = io.BytesIO()

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Makes tests/data/text/json: a tokenizer.json as transformers saves it, and the ids that transformers gives for texts.
+"""Writes tests/data/text/json: a tokenizer.json saved by transformers, and texts with the ids that transformers gives.
 
 usage: tokenizer_json.py OUT SHAPES              OUT is tests/data/text/json; SHAPES is the tokenizer.model of the embedded model
-       tokenizer_json.py --check PROGRAM MODEL   the same in a temporary folder for another tokenizer.model, PaliGemma's for example; PROGRAM
+       tokenizer_json.py --check PROGRAM MODEL   the same in a temporary folder for another tokenizer.model, for example PaliGemma's; PROGRAM
                                                  (build/release/tests/test_text) compares, and its output is shown
-       tokenizer_json.py --words                 prints the table of include/pali/text/character_classes.hpp: what single_word takes for a word
+       tokenizer_json.py --words                 prints the table of include/pali/text/character_classes.hpp: the word characters of single_word
 
-OUT/saved is what GemmaTokenizer saves after tokens with every flag were added. cases.json has texts with their ids, and 10,000 more texts as a recipe:
-pieces of text, joined as a generator of random numbers says, and a hash of the ids of each hundred. "model" is what GemmaTokenizer gives that was made from
-the tokenizer.model alone, "saved" what it gives for OUT/saved. pali never reads <bos>, <eos>, <pad>, <unk> and <image> from a text, so these, and the <mask> that
-GemmaTokenizer adds to a tokenizer.model without one, are taken from the list of added tokens first; without them in the texts both must agree.
-OUT/spaces is a tokenizer.model with pieces of several spaces.
+OUT/saved is saved by GemmaTokenizer after adding tokens with every flag. cases.json has texts with their ids, and 10,000 more texts as a
+recipe: text fragments, concatenated by a random number generator, and a hash of the ids of each hundred texts. "model" has the ids of a
+GemmaTokenizer made from tokenizer.model alone, "saved" those of OUT/saved. pali never parses <bos>, <eos>, <pad>, <unk> and <image> in a
+text. Therefore these, and the <mask> that GemmaTokenizer adds if tokenizer.model has none, are first removed from the added tokens. For
+texts without them, the tokenizers with and without the removal must agree. OUT/spaces is a tokenizer.model with pieces of several spaces.
 """
 import json, os, random, shutil, subprocess, sys, tempfile
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -25,7 +25,7 @@ ADDED = [AddedToken("<new>"), AddedToken("<act000>"), AddedToken("red tiger"), A
          AddedToken("dog", single_word=True, normalized=False), AddedToken("<l>", lstrip=True, normalized=False), AddedToken("<r>", rstrip=True, normalized=False), AddedToken("<b>", lstrip=True, rstrip=True),
          AddedToken("word", single_word=True, lstrip=True, rstrip=True, normalized=False), AddedToken("<ne", normalized=False), AddedToken("<n", normalized=True), AddedToken("▁under", normalized=True),
          AddedToken("虎", single_word=True, normalized=False), AddedToken(" <l>x"), AddedToken("<r> y", normalized=False), AddedToken("\n<b>", rstrip=True),
-         AddedToken("\u2029", lstrip=True, normalized=False)]  # white space: texts where another token takes it are chosen by hand, since transformers stops with an error for most
+         AddedToken("\u2029", lstrip=True, normalized=False)]  # white space: texts in which another token strips it are chosen by hand, because transformers raises an error for most
 OVERLAPPING = ["<r>\u2029", "<r> \u2029x", "x \u2029\u2029 y", "<r>x\u2029", "word\u2029", "<l>\u2029<r>\u2029<l>"]
 SPECIAL = [AddedToken("<image>", normalized=False, special=True), AddedToken("<sp0>", normalized=False, special=True), AddedToken("<sp1>", normalized=True, special=True, lstrip=True)]
 PARTS = [" ", "  ", "   ", " " * 7, " " * 31, " " * 32, " " * 33, " " * 70, "▁", "▁▁", "▁▁▁", "▁ ▁", "a▁b", "▁the", "\n", "\n\n", "\n" * 40, "\t", "\t\t", "\r\n", "\u00a0", "\u2003", "\u3000", "\u200d", "e\u0301", "_", "-", "0", "٣", "x", "y", "X9", "cats", "cat.",
@@ -44,7 +44,7 @@ def recipe_texts(parts, count, seed=1):
 
 
 def hashes(ids, each=100):
-    """FNV-1a over the ids of each hundred texts, four bytes each, and -1 after a text."""
+    """Returns the FNV-1a hash of the ids of each hundred texts. Each id is four bytes; -1 ends a text."""
     found = []
     for start in range(0, len(ids), each):
         h = 0xcbf29ce484222325
@@ -55,12 +55,13 @@ def hashes(ids, each=100):
 
 
 def reference(folder, dropped):
-    """A function from texts to ids: the saved tokenizer without some added tokens, once it is seen to be what transformers loads."""
+    """Returns a function from texts to ids: the saved tokenizer without the `dropped` tokens. Checks that it otherwise equals
+    transformers'."""
     hf = GemmaTokenizer.from_pretrained(folder)
     state = json.loads(hf.backend_tokenizer.to_str())
     by_id = {t["id"]: t["content"] for t in state["added_tokens"]}
     outside = [i for i in by_id if i >= len(state["model"]["vocab"])]
-    # The library numbers what is outside the vocabulary again: a token that is dropped there keeps its id under a name that no text has.
+    # The library renumbers the tokens outside the vocabulary. So a token dropped there keeps its id under a name that no text contains.
     state["added_tokens"] = [t if t["content"] not in dropped else {**t, "content": "\U0010fffe" + t["content"]} for t in state["added_tokens"] if t["content"] not in dropped or t["id"] in outside]
     plain = Tokenizer.from_str(json.dumps(state))
     assert all(plain.token_to_id(by_id[i]) == i for i in outside if by_id[i] not in dropped)
@@ -100,7 +101,7 @@ def make(out, model, count=10000, more=()):
     for name, ids in (("model", from_model), ("saved", saved)):
         got, letters = ids(many), ids([longest])[0]
         made[name] = {"ids": ids(texts), "hashes": hashes(got), "letters": {"count": len(letters), "hash": hashes([letters])[0]}}
-    around = [f"cat{chr(c)}dog" for c in range(0x110000) if not 0xd800 <= c < 0xe000]  # which characters belong to a word
+    around = [f"cat{chr(c)}dog" for c in range(0x110000) if not 0xd800 <= c < 0xe000]  # tests every code point for being a word character
     made["around"] = hashes([[i for i in one if i in words] for one in saved(around)], 2048)
     made["texts"] = texts
     made["spaces"] = spaces(out)
@@ -108,7 +109,7 @@ def make(out, model, count=10000, more=()):
 
 
 def spaces(out):
-    """A vocabulary with pieces of up to seven spaces, as Gemma's has up to 31: where sentencepiece and transformers differ."""
+    """Writes a vocabulary with pieces of up to seven spaces (Gemma: up to 31), for which sentencepiece and transformers differ."""
     os.makedirs(f"{out}/spaces", exist_ok=True)
     lines = ["def f(x): return  x", "    if a:   b", "the aaa bbbb of the"] * 20
     with open(f"{out}/spaces/tokenizer.model", "wb") as model:

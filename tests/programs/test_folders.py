@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Model folders as people have them, opened by the program.   usage: test_folders.py PALI [-k NAME]"""
+"""Tests how the program opens model folders found in practice.   usage: test_folders.py PALI [-k NAME]"""
 import ast
 import json
 import pathlib
@@ -22,7 +22,7 @@ EMBEDDING = "language_model.model.embed_tokens.weight"
 
 
 def read_tensors():
-    """{name: (dtype, shape, bytes)} of the embedded model."""
+    """Returns {name: (dtype, shape, bytes)} of the embedded model."""
     content = (SHAPES / "model.safetensors").read_bytes()
     length, = struct.unpack("<Q", content[:8])
     header = json.loads(content[8:8 + length])
@@ -32,7 +32,7 @@ def read_tensors():
 
 class with_checkpoint(with_folder):
     def write(self, name, tensors=None, config=None, files=None, drop=(), weights="model.safetensors"):
-        """A copy of the embedded model with other tensors, with config.json as `config` changes it, and with `files` besides."""
+        """Writes a copy of the embedded model with other tensors, a config.json changed by `config`, and additional `files`."""
         to = self.folder / name
         to.mkdir(parents=True)
         for file in SHAPES.iterdir():
@@ -120,7 +120,7 @@ class folders(with_checkpoint):
         config = {"adapter_config.json": json.dumps({"peft_type": "LORA", "r": 8, "base_model_name_or_path": "google/paligemma2-3b-pt-448"})}
         tensors = {"base_model.model.model.language_model.layers.0.self_attn.q_proj.lora_A.weight": ("F32", [8, 192], bytes(32 * 192))}
         alone = self.write("lora", tensors, drop=("config.json",), weights="adapter_model.safetensors", files=config)
-        beside = self.write("lora_beside", files=config)  # transformers applies it
+        beside = self.write("lora_beside", files=config)  # transformers would apply it
         for folder in (alone, beside):
             for verb in ("generate", "inspect"):
                 self.refused(verb, "--model", folder, says=["an adapter (LORA) for 'google/paligemma2-3b-pt-448'", "merge_and_unload()"])
@@ -296,7 +296,7 @@ class folders(with_checkpoint):
             shutil.copy(SHAPES / "model.safetensors", masks)
             shown = run("inspect", masks).stdout
             self.assertIn(f"tensor '_vq_vae._embedding' is stored as {dtype}; BF16, F16 and F32 are read", shown)
-            self.assertNotIn("from_pretrained", shown)  # transformers does not know the mask network
+            self.assertNotIn("from_pretrained", shown)  # transformers has no mask network
 
     def test_an_adapter_that_was_saved_without_merging(self):
         q = "language_model.model.layers.0.self_attn.q_proj."
@@ -376,7 +376,7 @@ class folders(with_checkpoint):
         self.assertEqual((inspected.returncode, inspected.stdout.count(said)), (1, 1), inspected.stdout)
         self.refused("generate", "--model", folder, "--prompt", "caption <newer>", code=2, says=["the token '<newer>' with the id %d" % (rows + 1), "resize_token_embeddings"], lines=2)
         outside = self.write("image_outside", files={"added_tokens.json": json.dumps({"<image>": rows})}, config=lambda c: c.update(image_token_index=rows))
-        self.answers(outside)  # features take its place
+        self.answers(outside)  # image features replace its embedding
         self.assertEqual(run("inspect", outside).returncode, 0)
 
     def test_a_prompt_that_is_longer_than_the_positions(self):
@@ -390,7 +390,7 @@ class folders(with_checkpoint):
         folder = self.write("many", tensors)
         started = time.monotonic()
         self.answers(folder, notes=["40000 tensors are not used: 'counter.0' U8(0)"])
-        self.assertLess(time.monotonic() - started, 10)  # 28 s when each name was compared with those before
+        self.assertLess(time.monotonic() - started, 10)  # took 28 s when each name was compared with all earlier ones
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""`pali generate --json` on every tiny checkpoint against transformers: tests/data/models/cases.json, made by tests/golden/models.py.
+"""Compares `pali generate --json` on every tiny checkpoint with transformers: tests/data/models/cases.json, written by
+tests/golden/models.py.
 
 usage: test_goldens.py PALI
 """

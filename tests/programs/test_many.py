@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Many images, many processes, stops and accidents.   usage: test_many.py PALI [-k NAME]"""
+"""Tests many images, many processes, interruptions and failures.   usage: test_many.py PALI [-k NAME]"""
 import json
 import os
 import pathlib
@@ -21,12 +21,12 @@ from test_tasks import SCENES, with_folder
 
 if __name__ == "__main__":
     test_pali.PALI = sys.argv.pop(1)
-LEASE = 3  # seconds: a minute would make the tests wait
-INTERRUPTED_RUNS = int(os.environ.get("PALI_TEST_INTERRUPTED_RUNS", 12))  # by each of three signals
+LEASE = 3  # seconds; the default of a minute would slow the tests down
+INTERRUPTED_RUNS = int(os.environ.get("PALI_TEST_INTERRUPTED_RUNS", 12))  # for each of three signals
 
 
 def files_in(folder):
-    """Everything that people use; state is left out."""
+    """Returns the contents of all result files, without the state in .pali."""
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and ".pali" not in p.parts}
 
 
@@ -103,7 +103,7 @@ class one_folder(with_many):
             return most
 
         few, many = peak(6), peak(18_000)
-        self.assertLess(many - few, 18_000 * 1000)  # names and ids; 10 KB an answer when coco.json was built in memory
+        self.assertLess(many - few, 18_000 * 1000)  # names and ids; was 10 KB per answer when coco.json was built in memory
 
     def test_a_process_waits_for_what_another_holds_and_takes_over_what_the_dead_held(self):
         images = self.many(2)
@@ -111,7 +111,7 @@ class one_folder(with_many):
         state = self.out / ".pali"
         for folder in ("claims", "processes"):
             (state / folder).mkdir(parents=True)
-        (state / "processes" / "elsewhere-1-0").write_text("another machine\n")  # alive: it was written just now
+        (state / "processes" / "elsewhere-1-0").write_text("another machine\n")  # counts as alive: written just now
         (state / "claims" / "images%2F00000.png").write_text("elsewhere-1-0")
         began = time.monotonic()
         process = self.start(*words)
@@ -158,7 +158,7 @@ class one_folder(with_many):
         words = ["detect", "--prompt", "shape", "--image", images, "--format", "coco", "--out", self.out]
         self.succeeds(*words)
         shutil.copy(SCENES / "100.png", images / "00000b.png")
-        self.succeeds(*words[:-4], "--out", self.out)  # coco.json is kept up to date though it is not asked for again
+        self.succeeds(*words[:-4], "--out", self.out)  # coco.json is kept up to date even if not requested again
         self.assertEqual([one["file"] for one in answers_in(self.out)], ["00000.png", "00000b.png", "00001.png", "00002.png"])
         self.assertEqual([one["file_name"] for one in json.loads((self.out / "coco.json").read_text())["images"]], ["00000.png", "00000b.png", "00001.png", "00002.png"])
 
@@ -178,7 +178,7 @@ class one_folder(with_many):
 
 
 class moved(with_many):
-    """Folders of results and of images that are somewhere else than they were."""
+    """Tests of results and image folders that were moved."""
 
     def setUp(self):
         super().setUp()
@@ -190,7 +190,7 @@ class moved(with_many):
         self.assertEqual(len({line.split(": ")[0] for line in done.stdout.splitlines()}), answering, done.stdout)
 
     def check(self, out, files):
-        """Each image is there once, in all files, and links lead somewhere."""
+        """Checks that each image occurs once in every file and that no link is broken."""
         self.assertEqual([one["file"] for one in answers_in(out)], files)
         self.assertEqual([one["file_name"] for one in json.loads((out / "coco.json").read_text())["images"]], files)
         for link in (out / "images").rglob("*.*"):
@@ -210,7 +210,7 @@ class moved(with_many):
         images.rename(self.folder / "mnt" / "images")
         self.runs(*self.words, "--image", self.folder / "mnt" / "images", "--out", deep / "out")
         self.check(deep / "out", names)
-        shutil.copytree(self.folder / "mnt" / "images", images)  # without the times, and beside the others: the same folder as another machine sees it
+        shutil.copytree(self.folder / "mnt" / "images", images)  # without the times, next to the original: the same folder as seen by another machine
         for place in (images, self.folder / "mnt" / "images", images):
             self.runs(*self.words, "--image", place, "--out", deep / "out")
             self.check(deep / "out", names)
@@ -233,18 +233,18 @@ class moved(with_many):
 
     def test_another_folder_of_the_same_name_is_not_taken_for_it(self):
         side = struct.pack("<IiiHHIIiiII", 40, 8, 8, 1, 24, 0, 192, 0, 0, 0, 0)
-        def bmp(path, colour):  # of one size, whatever it shows
+        def bmp(path, colour):  # same file size for any color
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"BM" + struct.pack("<IHHI", 246, 0, 0, 54) + side + bytes(colour) * 64)
         train, val = self.folder / "train" / "img", self.folder / "val" / "img"
         for i in range(3):
             bmp(train / f"{i}.bmp", [i, 0, 0])
             bmp(val / f"{i}.bmp", [0, 9, i])
-        bmp(val / "2.bmp", [2, 0, 0])  # equal to that of train
+        bmp(val / "2.bmp", [2, 0, 0])  # identical to the one in train
         os.utime(val / "1.bmp", ns=(os.stat(train / "1.bmp").st_atime_ns, os.stat(train / "1.bmp").st_mtime_ns))
         words = ["caption", "--out", self.out]
         both = [f"{folder}/{i}.bmp" for folder in (train, val) for i in range(3)]
-        for order in ([train, val], [val, train]):  # in one run they stay apart, whatever comes first
+        for order in ([train, val], [val, train]):  # in one run they stay separate, in either order
             out = self.folder / f"first {order[0].parent.name}"
             images = [word for folder in order for word in ("--image", folder)]
             self.runs("caption", *images, "--out", out, answering=6)
@@ -259,7 +259,7 @@ class moved(with_many):
             self.assertEqual([one["file"] for one in answers_in(self.folder / "x" / out.name)], both)
         self.runs(*words, "--image", train, answering=3)
         bmp(val / "2.bmp", [3, 3, 3])
-        self.runs(*words, "--image", val, answering=3)  # both are there: other images
+        self.runs(*words, "--image", val, answering=3)  # both folders exist, so these are other images
         self.assertEqual([one["file"] for one in answers_in(self.out)], both)
         shutil.rmtree(self.out)
         self.runs(*words, "--image", train, answering=3)
@@ -274,14 +274,14 @@ class moved(with_many):
 
     def test_a_image_that_has_changed_is_answered_anew(self):
         images = self.many(4)
-        for image in images.iterdir():  # they may be links to the files of the tests
+        for image in images.iterdir():  # they may be links to test data
             data = image.read_bytes()
             image.unlink()
             image.write_bytes(data)
         self.runs(*self.words, "--image", images, "--out", self.out, answering=4)
         other = next(i for i in range(4, 200) if len(test_tasks.lines(run("detect", "--json", "--prompt", "shape", "--image", SCENES / f"{i:03d}.png"))[0]["objects"]) == 1)
         (images / "00000.png").write_bytes((SCENES / f"{other:03d}.png").read_bytes())
-        os.utime(images / "00001.png")  # its content is as it was
+        os.utime(images / "00001.png")  # new time, same content
         self.runs(*self.words, "--image", images, "--out", self.out, answering=1, stderr="pali: note: 1 image had changed since the last answer and got a new one; the old one is dropped\n")
         self.runs(*self.words, "--image", images, "--out", self.out)
         self.check(self.out, [f"{i:05d}.png" for i in range(4)])
@@ -335,7 +335,7 @@ class restored(with_many):
         self.succeeds(*words, "--prompt", "red cross", "--format", "yolo")
         shutil.copy(SCENES / "151.png", images / "00010.png")
         (self.out / "labels" / "00010.txt").write_text("mine")
-        done = run(*words, "--prompt", "red cross")  # labels are kept up to date
+        done = run(*words, "--prompt", "red cross")  # label files are kept up to date
         self.assertEqual((done.returncode, done.stdout), (2, ""))
         self.assertIn("labels/00010.txt", done.stderr)
 
@@ -448,7 +448,7 @@ class files_of_the_user(with_many):
         for _ in range(2):
             self.succeeds("segment", "--prompt", "shape", "--image", images, "--out", images, "--draw")
         self.assertEqual([one["file"] for one in answers_in(images)], ["00000.png", "00001.png"])
-        for _ in range(2):  # nor those of another run in a subfolder
+        for _ in range(2):  # also not those of another run in a subfolder
             self.succeeds("segment", "--prompt", "shape", "--image", images, "--out", images / "found", "--draw", "--format", "yolo", "--recursive")
         self.assertEqual([one["file"] for one in answers_in(images / "found")], ["00000.png", "00001.png"])
 
@@ -474,7 +474,7 @@ class files_of_the_user(with_many):
         self.assertEqual([p.name for p in self.out.iterdir()], ["README.md"])
         self.succeeds("quantize", test_pali.SHAPES, self.out, "--overwrite")
         self.assertNotEqual((self.out / "README.md").read_text(), "mine")
-        by_file = self.folder / "by file"  # one file of weights stands for its folder
+        by_file = self.folder / "by file"  # a weights file stands for its folder
         self.succeeds("quantize", test_pali.SHAPES / "model.safetensors", by_file)
         self.assertEqual({p.name for p in by_file.iterdir()}, {p.name for p in self.out.iterdir()})
         self.assertEqual(self.succeeds("caption", "--model", by_file, "--image", SCENES / "000.png").stdout, self.succeeds("caption", "--model", self.out, "--image", SCENES / "000.png").stdout)
@@ -482,7 +482,7 @@ class files_of_the_user(with_many):
 
 class parts(with_many):
     def shards(self, folder, variables):
-        """Runs `auto` with the variables of each process, collects, and compares with one run."""
+        """Runs `--shard auto` with the environment of each process, collects, and compares with a single run."""
         words = ["segment", "--prompt", "red cross", "--image", folder, "--threads", "1"]
         outs = []
         for i, one in enumerate(variables):
@@ -553,7 +553,7 @@ class parts(with_many):
 
 
 class documented(with_many):
-    """The commands of docs/many_images.md, those whose programs are here."""
+    """Runs the commands of docs/many_images.md whose programs are installed."""
 
     def commands(self, name):
         page = (test_pali.ROOT / "docs" / "many_images.md").read_text()
@@ -583,7 +583,7 @@ class documented(with_many):
         self.runs("collect")
 
     def test_slurm(self):
-        script = self.commands("slurm").replace('--model "$HOME/paligemma2-3b-mix-224" ', "").replace('"cat ; dog"', "shape")  # sbatch starts it once for each index
+        script = self.commands("slurm").replace('--model "$HOME/paligemma2-3b-mix-224" ', "").replace('"cat ; dog"', "shape")  # sbatch runs it once per array index
         self.many(20, "photos")
         processes = [subprocess.Popen(["bash", "-euc", script], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                       env={**os.environ, "HOME": str(self.folder), "PATH": f"{pathlib.Path(test_pali.PALI).resolve().parent}:{os.environ['PATH']}",
@@ -637,13 +637,13 @@ class accidents(with_many):
             return lambda: resource.setrlimit(kind, (amount, amount))
         for kilobytes in (20000, 30000, 40000, 60000):
             done = subprocess.run([test_pali.PALI, "caption"], capture_output=True, text=True, preexec_fn=limit(resource.RLIMIT_AS, kilobytes * 1024), timeout=60)
-            self.assertIn(done.returncode, (0, 1, 127), (kilobytes, done.stderr))  # 127: the system's loader, before the program
+            self.assertIn(done.returncode, (0, 1, 127), (kilobytes, done.stderr))  # 127: the dynamic loader failed before the program started
             if done.returncode == 1:
                 self.assertRegex(done.stderr, "memory|ulimit|cannot allocate", kilobytes)
 
     def test_a_image_that_memory_does_not_suffice_for_fails_alone(self):
         folder = self.many(3)
-        side = 16000  # 768 MB of pixels in a file of some hundred KB
+        side = 16000  # 768 MB of pixels in a file of a few hundred KB
         row = zlib.compressobj(9)
         data = b"".join(row.compress(bytes(side + 1)) for _ in range(side)) + row.flush()
         chunk = lambda kind, content: struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The pali program as its users meet it: what it prints, where, and with which exit code.   usage: test_pali.py PALI [-k NAME]"""
+"""End-to-end tests of the pali program: standard output, standard error and exit codes.   usage: test_pali.py PALI [-k NAME]"""
 import json
 import os
 import pathlib
@@ -62,7 +62,7 @@ class generate(unittest.TestCase):
         compiled, dynamic = ask("--weights", "bf16"), ask("--weights", "bf16", "--variant", "dynamic")
         self.assertEqual((compiled["model"]["variant"], dynamic["model"]["variant"]), ("shapes", "dynamic"))
         self.assertEqual((compiled["tokens"], compiled["logprobs"]), (dynamic["tokens"], dynamic["logprobs"]))
-        exact = ask("--weights", "f32")  # compiled for sizes that are read alone, like quantized weights
+        exact = ask("--weights", "f32")  # f32 is compiled only for pali::dynamic, like the quantized weights
         self.assertEqual((exact["text"], exact["model"]["variant"], exact["model"]["weights"]), (CAPTION, "dynamic", "f32"))
         refused = run("generate", "--weights", "f32", "--variant", "paligemma-3b-224")
         self.assertEqual(refused.returncode, 1)
@@ -113,7 +113,7 @@ class generate(unittest.TestCase):
 
 class quantize(unittest.TestCase):
     def test_a_quantized_folder_is_used_like_any_other(self):
-        for weights, most in (("int8", 0.75), ("int4", 0.6)):  # of the size: the vision tower stays as it is
+        for weights, most in (("int8", 0.75), ("int4", 0.6)):  # of the file size: the vision tower is not quantized
             with tempfile.TemporaryDirectory() as folder:
                 out = pathlib.Path(folder) / "new"
                 done = run("quantize", SHAPES, out, "--weights", weights)
@@ -122,7 +122,7 @@ class quantize(unittest.TestCase):
                 self.assertLess((out / "model.safetensors").stat().st_size, most * (SHAPES / "model.safetensors").stat().st_size)
                 said = ask("--model", out, "--image", IMAGES / "cross_and_ring.png")
                 self.assertEqual((said["text"], said["model"]["weights"], said["model"]["variant"]), (CAPTION, weights, "dynamic"))
-                self.assertEqual(said["logprobs"], ask("--weights", weights)["logprobs"])  # rounded while loading
+                self.assertEqual(said["logprobs"], ask("--weights", weights)["logprobs"])  # quantized while loading
                 refused = run("generate", "--model", out, "--weights", "bf16")
                 self.assertEqual(refused.returncode, 1)
                 self.assertIn(f"load it as {weights}", refused.stderr)
@@ -332,7 +332,7 @@ class inspect(unittest.TestCase):
             self.assertIn("before", problems(lambda changed: changed["model"]["merges"].reverse()))
             self.assertIn("42 merges; by its pieces there are 43", problems(lambda changed: changed["model"]["merges"].pop()))
             self.assertIn("'<loc0001>' among its added_tokens", problems(lambda changed: changed["added_tokens"].pop(6)))
-            self.assertEqual(problems(lambda changed: changed["model"].update(type="WordPiece")), " nothing\n")  # only its added tokens are used
+            self.assertEqual(problems(lambda changed: changed["model"].update(type="WordPiece")), " nothing\n")  # only the added tokens are used
             self.assertIn("tokenizer.json cannot be compared with it: [pali.203] " + str(saved) + ": model.type", run("inspect", folder).stdout.split("notes:")[1])
             saved.write_text(json.dumps(vocabulary))
             (pathlib.Path(folder) / "tokenizer.model").unlink()
@@ -345,7 +345,7 @@ class inspect(unittest.TestCase):
             for name in ("config.json", "model.safetensors", "generation_config.json", "preprocessor_config.json"):
                 shutil.copy(SHAPES / name, folder)
             saved = json.loads((ROOT / "tests" / "data" / "text" / "json" / "saved" / "tokenizer.json").read_text())
-            saved["added_tokens"] = [t for t in saved["added_tokens"] if t["content"] != "<image>" and t["id"] <= 1480]  # 1480: <mask> there, <image> in config.json
+            saved["added_tokens"] = [t for t in saved["added_tokens"] if t["content"] != "<image>" and t["id"] <= 1480]  # id 1480 is <mask> here and <image> in config.json
             (pathlib.Path(folder) / "tokenizer.json").write_text(json.dumps(saved))
             for prompt in ("detect red circle", "caption en", "answer en what shape is it?  "):
                 asked = ("generate", "--prompt", prompt, "--image", IMAGES / "cross_and_ring.png")
@@ -399,7 +399,7 @@ class chat(unittest.TestCase):
 
 
 def on_terminal(*words, typed=b""):
-    """The exit code and the lines that a terminal shows of standard output and standard error."""
+    """Runs a command in a pseudo-terminal. Returns the exit code and the lines of standard output and standard error that it shows."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen([PALI, *map(str, words)], stdin=subprocess.PIPE, stdout=theirs, stderr=theirs)
     os.close(theirs)
@@ -409,7 +409,7 @@ def on_terminal(*words, typed=b""):
     try:
         while piece := os.read(ours, 1 << 16):
             shown += piece
-    except OSError:  # how the end of a terminal reads
+    except OSError:  # Linux reports the end of a pseudo-terminal as EIO
         pass
     os.close(ours)
     lines = []
@@ -422,7 +422,8 @@ def on_terminal(*words, typed=b""):
 
 
 class job:
-    """A program in the foreground of a terminal, under something that does what a shell does: continues what is stopped, and sets the terminal as it likes it meanwhile."""
+    """A program in the foreground of a pseudo-terminal, under a process that acts like a shell: it continues a stopped program, and sets
+    its own terminal modes meanwhile."""
 
     def __init__(self, *words, **environment):
         self.events, report = os.pipe()
@@ -466,7 +467,7 @@ class job:
         while not line.endswith(b"\n"):
             ready, _, _ = select.select([self.events, self.terminal], [], [], 30)
             assert ready, self.shown
-            if self.terminal in ready:  # else a write to it may wait for us
+            if self.terminal in ready:  # drain the output, otherwise the program may block in a write
                 self.read_some()
             if self.events in ready:
                 line += os.read(self.events, 1)
@@ -475,11 +476,11 @@ class job:
     def read_some(self):
         try:
             self.shown += os.read(self.terminal, 1 << 12).decode(errors="replace")
-        except OSError:  # how the end of a terminal reads
+        except OSError:  # Linux reports the end of a pseudo-terminal as EIO
             pass
 
     def until(self, text):
-        """What is shown up to this text, which is taken away."""
+        """Returns the output up to this text and removes both from the buffer."""
         while text not in self.shown:
             ready, _, _ = select.select([self.terminal], [], [], 30)
             assert ready, (text, self.shown)
@@ -488,7 +489,7 @@ class job:
         return before
 
     def until_edited(self):
-        """The prompt is shown, and keys are read one by one."""
+        """Waits until the prompt is shown and the terminal is in non-canonical mode."""
         self.until("> Input: ")
         began = time.monotonic()
         while termios.tcgetattr(self.terminal)[3] & termios.ICANON:
@@ -585,7 +586,7 @@ class terminal(unittest.TestCase):
         try:
             while piece := os.read(ours, 1 << 16):
                 shown += piece.decode()
-        except OSError:  # how the end of a terminal reads
+        except OSError:  # Linux reports the end of a pseudo-terminal as EIO
             pass
         os.close(ours)
         self.assertEqual(done.stdout, CAPTION + "\n")
@@ -593,7 +594,7 @@ class terminal(unittest.TestCase):
         self.assertTrue(shown.endswith("\r"), "the bar erases itself")
 
     def many_positions(self):
-        """The embedded model with room for long answers, which it has positions for by its kind of model."""
+        """Writes the embedded model with a larger max_position_embeddings, for long answers."""
         holder = tempfile.TemporaryDirectory()
         self.addCleanup(holder.cleanup)
         folder = pathlib.Path(holder.name)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""pali detect, segment, caption, ask, eval as their users meet them.   usage: test_tasks.py PALI [-k NAME]"""
+"""End-to-end tests of pali detect, segment, caption, ask and eval.   usage: test_tasks.py PALI [-k NAME]"""
 import base64
 import json
 import os
@@ -34,7 +34,7 @@ SCHEMA = json.loads((ROOT / "docs" / "results.schema.json").read_text())
 
 
 def misfits(value, schema, at="$"):
-    """Where a value does not fit the parts of JSON Schema that ours uses."""
+    """Returns the violations of a JSON schema. Supports only the keywords that docs/results.schema.json uses."""
     assert not set(schema) - {"$schema", "title", "description", "type", "required", "additionalProperties", "properties", "items", "minItems", "maxItems", "minimum", "maximum", "enum", "pattern"}, schema
     kinds = {"object": dict, "array": list, "string": str, "number": (int, float), "integer": int}
     if "type" in schema and (not isinstance(value, kinds[schema["type"]]) or isinstance(value, bool)):
@@ -59,7 +59,7 @@ def misfits(value, schema, at="$"):
 
 
 def grey(path):
-    """(width, height, rows) of a PNG of 8-bit grey without interlace."""
+    """Returns (width, height, rows) of a non-interlaced 8-bit grayscale PNG."""
     data, at, body = pathlib.Path(path).read_bytes(), 8, b""
     while at < len(data):
         size, kind = struct.unpack(">I4s", data[at:at + 8])
@@ -82,7 +82,8 @@ def grey(path):
 
 
 def peak_memory(*words):
-    """(exit code, standard error, most bytes in RAM) of the program. A small process starts it: a maximum includes that of the process that calls exec."""
+    """Returns (exit code, standard error, peak resident bytes) of the program. A small process starts it, because the peak includes that of
+    the process that calls exec."""
     launch = "import os, sys; n = os.open('/dev/null', os.O_WRONLY); p = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, n, 1)]); _, s, u = os.wait4(p, 0); print(os.waitstatus_to_exitcode(s), u.ru_maxrss)"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", launch, test_pali.PALI, *map(str, words)], capture_output=True, text=True, timeout=300)
     code, kilobytes = map(int, done.stdout.split())
@@ -99,7 +100,7 @@ class with_folder(unittest.TestCase):
         self.holder.cleanup()
 
     def images(self, count):
-        """A folder with scenes 0 to count - 1."""
+        """Writes a folder with the scenes 0 to count - 1."""
         folder = self.folder / "images"
         folder.mkdir()
         for i in range(count):
@@ -281,7 +282,7 @@ class many_images(with_folder):
         self.assertIn(f"'{folder}': Permission denied", done.stderr)
 
     def test_results_are_those_of_the_upright_image(self):
-        turned = ROOT / "tests" / "data" / "images" / "orientation_6.png"  # 12 x 7 as it is stored
+        turned = ROOT / "tests" / "data" / "images" / "orientation_6.png"  # stored as 12 x 7
         for more, size in (([], (7, 12)), (["--keep-exif-orientation"], (12, 7))):
             out = self.folder / f"of {len(more)}"
             done = run("detect", "--prompt", "shape", "--image", turned, "--out", out, "--format", "coco", "labelme", "--draw", *more)
@@ -313,7 +314,7 @@ class many_images(with_folder):
             path.write_bytes(b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(3) + b"\xff\xff\xff" + b"," + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\x02\x02\x44\x01\x00;")
             return path
 
-        def peak(path, *more):  # images are read before the model is looked for
+        def peak(path, *more):  # images are read before the model is opened
             code, errors, most = peak_memory("generate", "--image", path, "--model", self.folder / "none", *more)
             self.assertEqual((code, errors.count("\n")), (1, 1), errors)
             return errors, most
@@ -370,10 +371,10 @@ class many_images(with_folder):
 
         kept = files()
         self.assertLessEqual({"results.jsonl", "coco.json", "data.yaml", "labels/000.txt", "images/001.png", "labelme/003.json", "002.mask1.png"}, set(kept))
-        self.assertEqual(run(*words).stdout, "")  # nothing is left to do
+        self.assertEqual(run(*words).stdout, "")  # nothing left to do
         self.assertEqual(files(), kept)
 
-        shutil.rmtree(self.out)  # stopped after two images, in the middle of a line
+        shutil.rmtree(self.out)  # as if stopped after two images, in the middle of a line
         self.assertEqual(run(*words[:4], folder / "000.png", folder / "001.png", *words[5:]).returncode, 0)
         with open(next((self.out / ".pali" / "answers").iterdir()), "a") as file:
             file.write('{"key": "cut o')
@@ -450,7 +451,7 @@ class many_images(with_folder):
 
 
 def on_a_terminal(*words, stream, code=0, **environment):
-    """What the program writes to a terminal that is its standard output or its standard error."""
+    """Returns the program's output to a pseudo-terminal that is its standard output or standard error."""
     ours, theirs = pty.openpty()
     other = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: theirs}
     process = subprocess.Popen([test_pali.PALI, *map(str, words)], stdin=subprocess.DEVNULL, env={**os.environ, "TMUX": "", **environment}, **other)
@@ -459,7 +460,7 @@ def on_a_terminal(*words, stream, code=0, **environment):
     try:
         while piece := os.read(ours, 1 << 16):
             shown += piece
-    except OSError:  # how the end of a terminal reads
+    except OSError:  # Linux reports the end of a pseudo-terminal as EIO
         pass
     os.close(ours)
     assert process.wait() == code
@@ -529,7 +530,7 @@ class wrong_use(with_folder):
 
 
 class eval_figures(unittest.TestCase):
-    """Asked through the program alone, the embedded model scores what transformers scores with the same weights."""
+    """`pali eval` on the embedded model gives the scores of transformers with the same weights."""
 
     def test_they_are_those_of_transformers(self):
         figures = json.loads(run("eval", SCENES, "--json", "--perplexity", "--weights", "f32").stdout)

@@ -30,7 +30,8 @@ def ids_of(model, text, prompt):
 
 
 def ask(model, text, pairs):
-    """Returns the greedy answers to [(image (S, S, 3) uint8, prompt)] as tokens, with EOS. Batches have equal prompt lengths, so no padding."""
+    """Returns the greedy answers to [(image (S, S, 3) uint8, prompt)] as tokens, with EOS. Batches have equal prompt lengths, so no
+    padding."""
     groups, answers = {}, [None] * len(pairs)
     for i, (_, prompt) in enumerate(pairs):
         groups.setdefault(len(text.encode(prompt)), []).append(i)

@@ -1,11 +1,12 @@
-"""The Muon optimizer (https://kellerjordan.github.io/posts/muon) for hidden matrices: momentum, orthogonalized. Works in float32. Matrices of one
-shape are batched, and the workers share the orthogonalization."""
+"""The Muon optimizer (https://kellerjordan.github.io/posts/muon) for hidden matrices: momentum, orthogonalized. Works in float32. Matrices
+of one shape are batched, and the workers share the orthogonalization."""
 import torch
 import torch.distributed
 
 
 def orthogonal(g, steps=5):
-    """Returns approximately the nearest semi-orthogonal matrices of g (N, R, C). Quintic Newton-Schulz iteration, coefficients of the post."""
+    """Returns approximately the nearest semi-orthogonal matrices of g (N, R, C). Quintic Newton-Schulz iteration, coefficients of the
+    post."""
     a, b, c = 3.4445, -4.7750, 2.0315
     wide = g.shape[1] > g.shape[2]
     x = g.transpose(1, 2) if wide else g

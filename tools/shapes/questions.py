@@ -35,8 +35,8 @@ class Bank:
 
 
 def patch_labels(bank, indices, mirrored):
-    """Returns the labels of each patch: kind, color and rank from the left of the shape (0: background), its box and codes; and the labels of
-    each image: background and number of shapes."""
+    """Returns the labels of each patch: kind, color and rank from the left of the shape (0: background), its box and codes; and the labels
+    of each image: background and number of shapes."""
     n, cells = len(indices), bank.arrays["cover"].shape[-1] ** 2
     out = {name: np.zeros((n, cells), np.int64) for name in ("kind", "colour", "rank")}
     out.update(box=np.full((n, cells, 4), NO_LABEL, np.int64), codes=np.full((n, cells, 16), NO_LABEL, np.int64))
@@ -97,7 +97,8 @@ class Asker:
 
     def batch(self, rows, length, joined):
         """Packs rows [[(prefix, suffix)]] into tokens (B, N), positions (B, P + N), mask (B, P + N, P + N) and targets (B, N).
-        With `joined` a row has one question and the image tokens attend to its prompt, as in PaliGemma. Otherwise they attend to themselves."""
+        With `joined` a row has one question and the image tokens attend to its prompt, as in PaliGemma. Otherwise they attend to
+        themselves."""
         b, p = len(rows), self.config.image_tokens
         tokens, targets = np.zeros((b, length), np.int64), np.full((b, length), NO_LABEL, np.int64)
         positions, segment = np.zeros((b, p + length), np.int64), np.full((b, p + length), -1, np.int64)

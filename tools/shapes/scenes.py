@@ -1,7 +1,7 @@
 """Generates the scenes of the embedded model: images of colored shapes, with captions, questions and answers.
 
-A scene has one to three disjoint shapes of six kinds and eight colors, on one of five backgrounds with a gradient and noise. The distributions
-are those of the 200 scenes in tests/data/scenes, which are never used for training.
+A scene has one to three disjoint shapes of six kinds and eight colors, on one of five backgrounds with a gradient and noise. The
+distributions are those of the 200 scenes in tests/data/scenes, which are never used for training.
 
 usage: scenes.py FOLDER SIDE SEED...       draws scenes of SIDE pixels as FOLDER/SEED.png and prints their captions"""
 import dataclasses

@@ -2,12 +2,12 @@
 
 usage: train.py STAGE SECONDS STATE.pt --bank BANK.npz... --held-out BANK.npz --text tokenizer.model [--workers N] [--rate X] [--begin model.safetensors]
 
-STAGE is vision or decoder. STATE.pt is read if it exists, and written every few minutes and at the end. Each worker is a process with one thread
-and its own bank; gradients are averaged.
+STAGE is vision or decoder. STATE.pt is read if it exists, and written every few minutes and at the end. Each worker is a process with one
+thread and its own bank; gradients are averaged.
 
-Lessons: trained jointly from scratch, the decoder ignores the image. A tower that is trained alone and then frozen lets the decoder ground its
-words. Rows with one image and many questions cost a third of rows with one question. In them the image does not attend to the prompt; the model
-loses nothing by that."""
+Lessons: trained jointly from scratch, the decoder ignores the image. A tower that is trained alone and then frozen lets the decoder ground
+its words. Rows with one image and many questions cost a third of rows with one question. In them the image does not attend to the prompt;
+the model loses nothing by that."""
 import argparse
 import math
 import os
@@ -130,9 +130,9 @@ class Clock:
 
 
 def answer_loss(logits, targets, rows, asker):
-    """Returns the sum over rows of the mean cross entropy of a row's tokens, and {kind of token: accuracy}. The mean per row gives short answers
-    the weight of long ones (big_vision, trainers/proj/paligemma/train.py). Coordinates have smoothed labels; see NEIGHBOUR.
-    `rows`: the row of each token."""
+    """Returns the sum over rows of the mean cross entropy of a row's tokens, and {kind of token: accuracy}. The mean per row gives short
+    answers the weight of long ones (big_vision, trainers/proj/paligemma/train.py). Coordinates have smoothed labels; see NEIGHBOUR. `rows`:
+    the row of each token."""
     lines = logits.log_softmax(-1)
     own = lines.gather(1, targets[:, None])[:, 0]
     is_loc, is_seg = (targets >= asker.loc) & (targets < asker.loc + 1024), (targets >= asker.seg) & (targets < asker.seg + 128)
