@@ -1,4 +1,4 @@
-// Looks for answers that the reader of objects does not survive, or reads wrongly. With clang 19 and libclang-rt-19-dev:
+// Fuzzes the object parser for crashes and inconsistent results. With clang 19 and libclang-rt-19-dev:
 //
 //     cmake -S . -B build/fuzz -G Ninja -DCMAKE_CXX_COMPILER=clang++-19 -DPALI_BUILD_FUZZERS=ON
 //     ninja -C build/fuzz fuzz_objects
@@ -33,7 +33,7 @@ void check(std::string_view answer, const pali::spoken_objects& read) {
         before = o.bytes.end;
         labels += o.label.size();
     }
-    // Growth: a byte becomes three at most, an object needs 36 of them and an attempt one.
+    // Size bound: a byte becomes at most three; an object needs 36 bytes and an attempt one.
     require(pali::is_utf8(read.text) && labels + read.text.size() <= 3 * answer.size());
     require(read.objects.size() * 36 + read.skipped <= answer.size());
 }
@@ -44,7 +44,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string_view answer(reinterpret_cast<const char*>(data), size);
     const pali::spoken_objects whole = pali::read_objects(answer);
     check(answer, whole);
-    // Broken off at a place that the answer itself chooses: the same boxes, in the same order.
+    // Truncated at a position derived from the answer: the boxes found are a prefix of those of the whole answer.
     const std::string_view part = answer.substr(0, size == 0 ? 0 : (data[0] * std::size_t{257} + data[size - 1]) % size);
     const pali::spoken_objects first = pali::read_objects(part);
     check(part, first);

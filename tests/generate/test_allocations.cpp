@@ -1,4 +1,4 @@
-// Memory taken while tokens are chosen: none. This file replaces operator new for its whole program, to count.
+// Choosing tokens must not allocate. This file replaces the program's operator new to count allocations.
 #include <pali/generate/sampler.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -31,7 +31,7 @@ void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); 
 BOOST_AUTO_TEST_SUITE(allocations)
 
 BOOST_AUTO_TEST_CASE(a_sampler_allocates_nothing_per_token) {
-    (void)pali::kernels::active(); // kernels are selected on first use, which a model is before its first token
+    (void)pali::kernels::active(); // kernels are selected on first use; a model does this before its first token
     std::mt19937 random(1);
     std::vector<float> base(5000), logits(5000);
     for (float& x : base) x = static_cast<float>(random() % 2000) / 100.f;
@@ -50,7 +50,7 @@ BOOST_AUTO_TEST_CASE(a_sampler_allocates_nothing_per_token) {
     }
     const std::size_t before = taken;
     BOOST_TEST(std::vector<int>(3).size() == 3u);
-    BOOST_TEST(taken > before); // it does count
+    BOOST_TEST(taken > before); // checks that the counter works
 }
 
 BOOST_AUTO_TEST_SUITE_END()

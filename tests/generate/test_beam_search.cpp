@@ -18,7 +18,7 @@ using pali::token;
 
 namespace {
 
-/// The model of tests/golden/sampling.py: logits from the last two tokens.
+/// The toy model of tests/golden/sampling.py: the logits depend on the last two tokens.
 class toy {
 public:
     toy() : m_file(data_path("sampling/beams.safetensors")), m_table(m_file.floats("table")), m_before(m_file.floats("before")) {}
@@ -42,7 +42,7 @@ struct outcome {
     std::size_t rounds = 0;
 };
 
-/// A decoding loop as a model runs it: sequences follow the beams that the search names.
+/// A decoding loop like that of a model: sequences are reordered to the beams that the search returns.
 outcome run(const toy& model, const nlohmann::json& c, std::size_t first_rows) {
     const auto prompt = c["prompt"].get<std::vector<token>>();
     const auto eos = c["eos"].get<std::vector<token>>();
@@ -100,11 +100,11 @@ BOOST_AUTO_TEST_CASE(equals_generate_of_transformers) {
         for (const std::size_t first_rows : {std::size_t{1}, c["num_beams"].get<std::size_t>()}) {
             const auto [found, rounds] = run(model, c, first_rows);
             const auto& want = c["found"];
-            BOOST_TEST(rounds == c["rounds"].get<std::size_t>(), c.dump()); // it stops when transformers does
+            BOOST_TEST(rounds == c["rounds"].get<std::size_t>(), c.dump()); // stops in the same round as transformers
             BOOST_REQUIRE_EQUAL(found.size(), want.size());
             for (std::size_t b = 0; b < found.size(); ++b) {
                 BOOST_TEST(found[b].tokens == want[b]["tokens"].get<std::vector<token>>(), "answer " << b << " of " << c.dump());
-                // Sums of up to 24 log-probabilities in float32; log_softmax here and there differ by a rounding.
+                // Sums of up to 24 log-probabilities in float32; log_softmax differs by one rounding between the two.
                 const double score = want[b]["score"];
                 BOOST_TEST(std::abs(static_cast<double>(found[b].score) - score) <= 2e-6 * (1 + std::abs(score)),
                            "score " << found[b].score << " of " << b << " of " << c.dump());
@@ -149,7 +149,7 @@ BOOST_AUTO_TEST_CASE(one_beam_is_greedy) {
 }
 
 BOOST_AUTO_TEST_CASE(there_is_an_answer_where_no_score_wins_over_nothing) {
-    // Divided by length^-10, scores are soon under the -1e9 that holds a place.
+    // With length penalty -10, scores soon fall below the -1e9 of an empty slot.
     const std::vector<token> eos{1};
     pali::beam_search search({.num_beams = 2, .length_penalty = -10, .max_new_tokens = 30}, 5, eos);
     const std::vector<float> row{-9, -9, -1, -2, -9, -9, -9, -1, -2, -9};
@@ -189,7 +189,7 @@ BOOST_AUTO_TEST_CASE(wrong_use_is_refused) {
     BOOST_CHECK_THROW(search.advance({row.data(), 3, 9}), pali::error);
     BOOST_CHECK_THROW(search.advance({none.data(), 3, 10}), pali::error);
     BOOST_TEST(search.advance({row.data(), 1, 10}));
-    BOOST_CHECK_THROW(search.advance({row.data(), 1, 10}), pali::error); // one row only at first
+    BOOST_CHECK_THROW(search.advance({row.data(), 1, 10}), pali::error); // the first step takes one row only
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -60,7 +60,7 @@ BOOST_AUTO_TEST_CASE(whole_sets_of_options_in_transformers_order) {
         auto got = logits;
         processing.process(got, sequence, suppressed);
         for (std::size_t i = 0; i < want.size(); ++i)
-            if (got[i] != want[i]) { // each step rounds once, as there
+            if (got[i] != want[i]) { // each step rounds once, as in transformers
                 BOOST_ERROR("case " << n << " " << c["options"].dump() << ": at " << i << " got " << got[i] << ", want " << want[i]);
                 break;
             }
@@ -91,7 +91,7 @@ BOOST_AUTO_TEST_CASE(draws_follow_the_distribution) {
         if (expected > 0) chi_squared += (counts[i] - expected) * (counts[i] - expected) / expected;
     }
     BOOST_TEST(counts[4] == 0);
-    BOOST_TEST(chi_squared < 18.5); // four degrees of freedom: passed by chance in 1 of 1000; the seed is fixed
+    BOOST_TEST(chi_squared < 18.5); // 4 degrees of freedom: p = 0.001; the seed is fixed
 }
 
 BOOST_AUTO_TEST_CASE(seeds) {
@@ -110,7 +110,7 @@ BOOST_AUTO_TEST_CASE(seeds) {
 }
 
 BOOST_AUTO_TEST_CASE(random_numbers_are_splitmix64) {
-    // The sequence of seed 1234567, as published with the generator (prng.di.unimi.it/splitmix64.c; Rosetta Code, Pseudo-random
+    // The sequence for seed 1234567 as published for this generator (prng.di.unimi.it/splitmix64.c; Rosetta Code, Pseudo-random
     // numbers/Splitmix64).
     pali::random_source random(1234567);
     for (const std::uint64_t want :

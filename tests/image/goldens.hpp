@@ -1,4 +1,4 @@
-// What tests of images share: the manifest of tests/golden/images.py, the pattern that its resizes start from, digests.
+// Shared code of the image tests: the manifest of tests/golden/images.py, the source pattern of its resizes, digests.
 #pragma once
 
 #include "../support/data.hpp"
@@ -32,7 +32,7 @@ inline const nlohmann::json& images_manifest() {
     return manifest;
 }
 
-/// One list of the manifest, as the data of a test; `key` names a case in messages.
+/// One list of the manifest as a data set for BOOST_DATA_TEST_CASE; `key` names a case in messages.
 struct golden_case {
     nlohmann::json value;
     friend std::ostream& operator<<(std::ostream& out, const golden_case& c) {
@@ -48,7 +48,7 @@ inline std::vector<golden_case> cases_of(const char* list) {
     return cases;
 }
 
-/// The image that tests/golden/images.py draws by the same name: squares of noise and of gradients.
+/// The pattern that tests/golden/images.py generates by the same name: squares of noise and gradients.
 inline image pattern(std::size_t width, std::size_t height) {
     image made(width, height);
     for (std::uint32_t y = 0; y < height; ++y)
@@ -62,7 +62,7 @@ inline image pattern(std::size_t width, std::size_t height) {
     return made;
 }
 
-/// The code of the error that `call` throws; 0 when it throws none.
+/// Returns the code of the error that `call` throws; 0 if it throws none.
 template <class Call>
 int error_of(Call&& call) {
     try {
@@ -73,7 +73,7 @@ int error_of(Call&& call) {
     return 0;
 }
 
-/// The message of the error that the call throws; empty without one.
+/// Returns the message of the error that `call` throws; empty if it throws none.
 template <class Call>
 std::string message_of(Call&& call) {
     try {

@@ -1,4 +1,4 @@
-// Marks on images: what is drawn, where, in which colours, and what is left as it was.
+// Drawing marks: shapes, positions, colors, and that all other pixels are unchanged.
 #include "goldens.hpp"
 
 #include "../support/temporary_folder.hpp"
@@ -26,7 +26,7 @@ namespace {
 constexpr float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
 constexpr pali::box nowhere{nan, nan, nan, nan};
 
-/// Where two images differ: from (x0, y0) to before (x1, y1).
+/// Bounding box of the pixels in which two images differ: [x0, x1) x [y0, y1).
 struct difference {
     std::size_t x0 = std::numeric_limits<std::size_t>::max(), y0 = x0, x1 = 0, y1 = 0, count = 0;
     std::size_t width() const { return count == 0 ? 0 : x1 - x0; }
@@ -52,11 +52,11 @@ pali::image grey(std::size_t width, std::size_t height, std::uint8_t level = 128
     return made;
 }
 
-/// What the plate of the last mark covers: the rest is drawn the same without its label.
+/// Pixels covered by the label plate of the last mark: those that differ when only its label is missing.
 difference plate_of_last(const image& image, std::vector<mark> marks, const pali::draw_options& options = {}) {
     const pali::image with = pali::draw(image, marks, options);
     marks.back().score = -1;
-    // Another label, as the same one would take its colour along: one that is not drawn.
+    // A blank label instead of none: the color depends on the label.
     marks.back().label = " ";
     return difference_of(with, pali::draw(image, marks, options));
 }
@@ -79,8 +79,8 @@ std::string utf8(char32_t c) {
     return {static_cast<char>(0xe0 | c >> 12), part(6, 0x80), part(0, 0x80)};
 }
 
-/// CIELAB of what is seen. Sources: sRGB and CIELAB by IEC 61966-2-1 and CIE 15; the matrices, for linear RGB, by Machado, Oliveira and
-/// Fernandes, A Physiologically-based Model for Simulation of Color Vision Deficiency (2009), at severity 1.
+/// CIELAB as perceived with a color vision deficiency. Sources: sRGB by IEC 61966-2-1, CIELAB by CIE 15; matrices for linear RGB by
+/// Machado, Oliveira and Fernandes, A Physiologically-based Model for Simulation of Color Vision Deficiency (2009), severity 1.
 using matrix = std::array<std::array<double, 3>, 3>;
 constexpr matrix all_cones{{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}};
 constexpr matrix no_red{{{0.152286, 1.052583, -0.204868}, {0.114503, 0.786281, 0.099216}, {-0.003882, -0.048116, 1.051998}}};
@@ -115,7 +115,7 @@ double least_distance(std::size_t count, const matrix& eyes) {
 
 } // namespace
 
-BOOST_AUTO_TEST_CASE(colours_are_told_apart_by_all_eyes) { // 2.3 is just noticed
+BOOST_AUTO_TEST_CASE(colours_are_told_apart_by_all_eyes) { // 2.3 is the just noticeable difference
     for (const matrix& eyes : {all_cones, no_red, no_green}) {
         BOOST_TEST(least_distance(7, eyes) >= 15);
         BOOST_TEST(least_distance(pali::palette_size, eyes) >= 8);
@@ -159,7 +159,7 @@ BOOST_AUTO_TEST_CASE(a_box_is_a_line_and_a_light_fill_and_nothing_else) {
     const pali::image image = grey(448, 400);
     const pali::image drawn = pali::draw(image, std::vector<mark>{{.where = {100, 80, 300, 200}}}, {.opacity = 0.6f});
     const pali::colour paint = pali::label_colour(0);
-    // 400 / 220: lines of 2 pixels, in the middle of the edge, with a rim of 1.
+    // 400 / 220: lines 2 pixels wide, centered on the edge, with a rim of 1.
     const difference touched = difference_of(image, drawn);
     BOOST_TEST((touched.x0 == 98 && touched.x1 == 302 && touched.y0 == 78 && touched.y1 == 202));
     for (const std::size_t y : {79u, 80u, 199u, 200u})
@@ -168,7 +168,7 @@ BOOST_AUTO_TEST_CASE(a_box_is_a_line_and_a_light_fill_and_nothing_else) {
         for (std::size_t y = 79; y < 201; ++y) BOOST_TEST_REQUIRE((colour_at(drawn, x, y) == paint));
     for (std::size_t y = 82; y < 198; ++y)
         for (std::size_t x = 102; x < 298; ++x) {
-            const auto want = [](int v) { return 128 + 0.2 * (v - 128); }; // a third of 0.6
+            const auto want = [](int v) { return 128 + 0.2 * (v - 128); }; // one third of 0.6
             BOOST_TEST_REQUIRE(std::abs(drawn.at(x, y)[0] - want(paint.r)) <= 1);
             BOOST_TEST_REQUIRE(std::abs(drawn.at(x, y)[2] - want(paint.b)) <= 1);
         }
@@ -180,13 +180,13 @@ BOOST_AUTO_TEST_CASE(corners_come_in_any_order) {
     const auto drawn = [&](const pali::box& b) { return pali::draw(image, std::vector<mark>{{.label = "label", .where = b}}); };
     const pali::image want = drawn({20, 30, 80, 70});
     for (const pali::box& b : {pali::box{80, 30, 20, 70}, {20, 70, 80, 30}, {80, 70, 20, 30}}) BOOST_TEST((drawn(b) == want), b);
-    // Cut at the edges of the image, at any distance.
+    // Clipped at the edges of the image, however far outside the box is.
     for (const pali::box& b : {pali::box{-1e30f, -5, 1e30f, 95}, {-inf, -inf, inf, inf}})
         BOOST_TEST((drawn(b) == drawn({0, 0, 120, 90})), b);
 }
 
 BOOST_AUTO_TEST_CASE(lines_are_seen_at_the_edges_and_where_there_is_no_room) {
-    const pali::image image = grey(448, 448); // lines of 2
+    const pali::image image = grey(448, 448); // line width 2
     const pali::colour paint = pali::label_colour(0);
     const pali::image whole = pali::draw(image, std::vector<mark>{{.where = {0, 0, 448, 448}}});
     for (std::size_t i = 0; i < 448; ++i)
@@ -227,7 +227,7 @@ BOOST_AUTO_TEST_CASE(text_is_read_against_its_plate) {
         for (std::size_t k = 0; k < i; ++k) marks.push_back({.label = "label " + std::to_string(k), .where = nowhere});
         marks.push_back({.label = "HIE", .where = {10, 40, 100, 90}});
         const pali::image drawn = pali::draw(grey(112, 112), marks);
-        // Letters reach their full colour even at the smallest size.
+        // Letters reach their full color even at the smallest size.
         BOOST_TEST(pixels_of(drawn, pali::text_colour(pali::label_colour(i))) >= 15);
         BOOST_TEST(pixels_of(drawn, pali::label_colour(i)) >= 100);
     }
@@ -238,13 +238,13 @@ BOOST_AUTO_TEST_CASE(only_box_and_plate_are_touched) {
     const std::vector<mark> marks = {{.label = "tiger", .where = {100, 120, 300, 250}, .score = 0.75f}};
     const pali::image drawn = pali::draw(image, marks);
     const difference plate = plate_of_last(image, marks);
-    BOOST_TEST((plate.y1 <= 121 && plate.x0 == 100)); // above the box, from its left edge on
+    BOOST_TEST((plate.y1 <= 121 && plate.x0 == 100)); // above the box, aligned to its left edge
     for (std::size_t y = 0; y < image.height; ++y)
         for (std::size_t x = 0; x < image.width; ++x) {
             const bool in_box = x >= 98 && x < 302 && y >= 118 && y < 252,
                        in_plate = x >= plate.x0 && x < plate.x1 && y >= plate.y0 && y < plate.y1;
             if (!in_box && !in_plate) BOOST_TEST_REQUIRE((colour_at(drawn, x, y) == colour_at(image, x, y)));
-            if (in_plate && !in_box) { // of the colour of the box, of the text, or between: nothing shines through
+            if (in_plate && !in_box) { // box color, text color or a blend of both: the plate is opaque
                 const pali::colour c = colour_at(drawn, x, y), paint = pali::label_colour(0);
                 const double part = 1 - c.r / static_cast<double>(paint.r); // the text is black
                 BOOST_TEST_REQUIRE(std::abs(c.g - paint.g * (1 - part)) <= 1.5);
@@ -268,7 +268,7 @@ BOOST_AUTO_TEST_CASE(labels_stay_within_the_image) {
                                    {w, h, w, h},
                                    {-w, -h, 2 * w, 2 * h}}) {
             const difference plate = plate_of_last(image, {{.label = "tiger", .where = b}});
-            BOOST_TEST(plate.width() + 6 >= middle.width(), b); // of the plate, what lies on a line of its own colour is no difference
+            BOOST_TEST(plate.width() + 6 >= middle.width(), b); // of the plate; pixels on a line of the same color do not differ
             BOOST_TEST(plate.height() + 6 >= middle.height(), b);
             BOOST_TEST((plate.x1 <= width && plate.y1 <= height));
         }
@@ -296,7 +296,7 @@ BOOST_AUTO_TEST_CASE(labels_keep_off_each_other) {
         plates.push_back(plate);
     }
     for (int i = 0; i < 300; ++i) marks.push_back({.label = "more than there is room for", .where = {100, 100, 300, 300}});
-    BOOST_TEST(plate_of_last(image, marks).count > 300); // over others, then
+    BOOST_TEST(plate_of_last(image, marks).count > 300); // otherwise it is drawn over others
 }
 
 BOOST_AUTO_TEST_CASE(small_things_lie_over_large_ones) {
@@ -327,8 +327,8 @@ BOOST_AUTO_TEST_CASE(a_mask_is_laid_on_as_its_values_say) {
     const pali::image drawn = pali::draw(image, std::vector<mark>{{.where = nowhere, .inside = &slope}}, {.opacity = 0.5f});
     const pali::colour paint = pali::label_colour(0);
     for (std::size_t x = 0; x < 256; ++x) {
-        if (x > 122 && x < 133) continue; // the contour
-        if (x > 250) continue;            // and the edge of the image, where the mask ends
+        if (x > 122 && x < 133) continue; // skip the contour
+        if (x > 250) continue;            // skip the image edge, where the mask ends
         const double want = 128 + 0.5 * static_cast<double>(x) / 255 * (paint.r - 128);
         BOOST_TEST(std::abs(drawn.at(x, 100)[0] - want) <= 1.5);
     }
@@ -351,10 +351,10 @@ BOOST_AUTO_TEST_CASE(a_contour_is_a_line_along_the_edge) {
     for (std::size_t y = 0; y < 448; ++y)
         for (std::size_t x = 0; x < 448; ++x) {
             const bool is_grey = colour_at(drawn, x, y) == colour_at(image, x, y);
-            if (std::abs(away(x, y)) > 4) BOOST_TEST_REQUIRE(is_grey); // a line of 2 with rims of 1, and the steps of a hard mask
+            if (std::abs(away(x, y)) > 4) BOOST_TEST_REQUIRE(is_grey); // line of 2 with rims of 1, plus the steps of a hard mask
             if (std::abs(away(x, y)) < 0.3) worst = std::max(worst, std::abs(static_cast<double>(drawn.at(x, y)[2]))); // paint has no blue
         }
-    BOOST_TEST(worst <= 40); // closed all around
+    BOOST_TEST(worst <= 40); // the contour is closed
 }
 
 BOOST_AUTO_TEST_CASE(a_mask_gives_the_label_its_place_where_the_box_does_not) {
@@ -381,26 +381,27 @@ BOOST_AUTO_TEST_CASE(scores_are_percentages) {
     BOOST_TEST((with_label("x", 0.5f, false) == with_label("x")));
     BOOST_TEST((with_label("", 0.5f) == with_label("50%")));
     BOOST_TEST((with_label("") == with_label(" \t\n")));
-    BOOST_TEST(pixels_of(with_label(""), {}) == 0u); // no plate, no text
+    BOOST_TEST(pixels_of(with_label(""), {}) == 0u); // neither plate nor text
 }
 
 BOOST_AUTO_TEST_CASE(any_bytes_are_a_label) {
     BOOST_TEST((with_label("a\xff z") == with_label("a\xEF\xBF\xBD z")));
-    BOOST_TEST((with_label("a\xC0\xAFz") == with_label("a\xEF\xBF\xBD\xEF\xBF\xBDz"))); // an overlong form
+    BOOST_TEST((with_label("a\xC0\xAFz") == with_label("a\xEF\xBF\xBD\xEF\xBF\xBDz"))); // an overlong encoding
     BOOST_TEST((with_label("a\x1b[31mz") == with_label("a\xEF\xBF\xBD[31mz")));
     BOOST_TEST((with_label("a\tb\nc") == with_label("a b c")));
     BOOST_TEST((with_label(std::string("a\0z", 3)) == with_label("a\xEF\xBF\xBDz")));
-    BOOST_TEST((with_label("te\xCC\x81st") == with_label("test"))); // an accent that combines
-    BOOST_TEST((with_label("\xE2\x80\xAE"
-                           "abc\xE2\x80\x8D\xEF\xB8\x8F") == with_label("abc"))); // steering characters
-    BOOST_TEST(!(with_label("\xE8\x99\x8E") == with_label("")));                  // a frame for what has no letter
+    BOOST_TEST((with_label("te\xCC\x81st") == with_label("test"))); // a combining accent
+    BOOST_TEST(
+        (with_label("\xE2\x80\xAE"
+                    "abc\xE2\x80\x8D\xEF\xB8\x8F") == with_label("abc"))); // control characters: zero-width joiner, variation selector
+    BOOST_TEST(!(with_label("\xE8\x99\x8E") == with_label("")));           // a box for a character without a glyph
     BOOST_TEST((with_label("\xE8\x99\x8E\xE8\x99\x8E") == with_label("\xF0\x9F\x90\xAF\xF0\x9F\x90\xAF")));
     BOOST_TEST(!(with_label("\xE8\x99\x8E") == with_label("\xEF\xBF\xBD")));
     std::mt19937 random(5);
     for (int i = 0; i < 300; ++i) {
         std::string label(random() % 40, ' ');
         for (char& c : label) c = static_cast<char>(random());
-        BOOST_TEST_REQUIRE(difference_of(with_label(label), with_label("")).y1 <= 41u, i); // nothing beyond the plate above the box
+        BOOST_TEST_REQUIRE(difference_of(with_label(label), with_label("")).y1 <= 41u, i); // nothing outside the plate above the box
     }
 }
 
@@ -415,12 +416,12 @@ BOOST_AUTO_TEST_CASE(long_labels_end_in_an_ellipsis) {
     bool found = false;
     for (std::size_t n = 5; n < 60; ++n) found = found || drawn == with_label(std::string(n, 'm') + "\xE2\x80\xA6");
     BOOST_TEST(found);
-    found = false; // the score stays
+    found = false; // the score is kept
     for (std::size_t n = 5; n < 60; ++n)
         found = found || with_label(long_label, 0.5f) == with_label(std::string(n, 'm') + "\xE2\x80\xA6 50%");
     BOOST_TEST(found);
     BOOST_TEST((with_label(std::string(std::size_t{1} << 24, 'm')) == drawn));
-    for (std::size_t width = 1; width < 60; ++width) { // down to where nothing fits
+    for (std::size_t width = 1; width < 60; ++width) { // down to widths where nothing fits
         const pali::image image = grey(width, 40);
         (void)pali::draw(image, std::vector<mark>{{.label = long_label, .where = {0, 0, 60, 40}, .score = 0.5f}});
         (void)pali::draw(image, std::vector<mark>{{.label = "", .where = {0, 0, 60, 40}, .score = 0.5f}});
@@ -432,7 +433,7 @@ BOOST_AUTO_TEST_CASE(every_built_in_letter_has_ink) {
     for (const auto& [first, last] :
          {std::pair<char32_t, char32_t>{0x21, 0x7e}, {0xa1, 0x17f}, {0x391, 0x3a1}, {0x3a3, 0x3ce}, {0x400, 0x45f}, {0x2018, 0x201a}})
         for (char32_t c = first; c <= last; ++c) {
-            if (c == 0xad) continue; // the soft hyphen is not shown
+            if (c == 0xad) continue; // a soft hyphen is not drawn
             const pali::image drawn = with_label(utf8(c));
             BOOST_TEST(!(drawn == missing || drawn == none), "U+" << static_cast<unsigned>(c));
             BOOST_TEST(difference_of(drawn, with_label("\xC2\xA0")).count > 3u, "U+" << static_cast<unsigned>(c));
@@ -441,7 +442,7 @@ BOOST_AUTO_TEST_CASE(every_built_in_letter_has_ink) {
 
 namespace {
 
-/// The built-in font as a file.
+/// The built-in font as file bytes.
 std::string built_in_font() {
     const std::string digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     std::string made;
@@ -476,11 +477,11 @@ BOOST_AUTO_TEST_CASE(a_font_of_ones_own) {
     BOOST_TEST(error_with_font(path, std::string(1000, '\xff')) == malformed);
     for (std::size_t size = 0; size + 4 < font.size(); size += 97)
         BOOST_TEST_REQUIRE(error_with_font(path, font.substr(0, size)) == malformed);
-    // Damage is refused, or some letters look strange.
+    // A damaged font is rejected, or some glyphs look wrong. It must not crash.
     std::mt19937 random(7);
     for (int i = 0; i < 400; ++i) {
         std::string damaged = font;
-        const std::size_t most = i % 2 == 0 ? 400 : damaged.size(); // the tables' list and the first tables, or anywhere
+        const std::size_t most = i % 2 == 0 ? 400 : damaged.size(); // the table directory and the first tables, or anywhere
         for (unsigned k = 1 + random() % 8; k > 0; --k) damaged[random() % most] = static_cast<char>(random());
         const int got = error_with_font(path, damaged);
         BOOST_TEST_REQUIRE((got == 0 || got == malformed));
@@ -498,7 +499,7 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_drawn_says_so) {
         BOOST_TEST(error_of([&] { (void)pali::draw(grey(9, 9), marks, {.opacity = bad}); }) == invalid, bad);
     for (const float bad : {0.f, -1.f, 101.f, nan, inf})
         BOOST_TEST(error_of([&] { (void)pali::draw(grey(9, 9), marks, {.scale = bad}); }) == invalid, bad);
-    (void)pali::draw(grey(300, 300), marks, {.scale = 100}); // a plate that does not fit is left out
+    (void)pali::draw(grey(300, 300), marks, {.scale = 100}); // a plate that does not fit is omitted
     (void)pali::draw(grey(300, 300), marks, {.scale = 0.001f});
 }
 

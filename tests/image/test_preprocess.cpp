@@ -1,4 +1,4 @@
-// What the vision tower is given: equal to transformers' processor to the bit.
+// Preprocessing for the vision tower: bit-exact with transformers' image processor.
 #include "goldens.hpp"
 
 #include <pali/image/preprocess.hpp>

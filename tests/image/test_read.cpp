@@ -1,4 +1,4 @@
-// Reading images: pixels equal to Pillow's convert("RGB"), and nothing worse than a pali::error for any bytes.
+// Reading images: pixels equal to Pillow's convert("RGB"); arbitrary bytes cause nothing worse than a pali::error.
 #include "goldens.hpp"
 
 #include "../support/temporary_folder.hpp"
@@ -26,8 +26,8 @@ namespace {
 
 std::span<const std::byte> bytes_of(const std::vector<char>& data) { return std::as_bytes(std::span(data)); }
 
-// What this build decodes as Pillow does: everything, with all libraries. stb, where it replaces libjpeg or libpng, has its own arithmetic
-// for JPEG and for 16-bit grey.
+// Whether this build must decode the file exactly as Pillow: always with all libraries. stb, which replaces a missing libjpeg or libpng,
+// decodes JPEG and 16-bit gray differently.
 bool equals_pillow(const std::string& file) {
     if (file.ends_with(".jpg") || file.ends_with(".mpo")) return PALI_WITH_JPEG;
     if (file.ends_with(".png")) return PALI_WITH_PNG;
@@ -61,7 +61,7 @@ BOOST_DATA_TEST_CASE(pixels_equal_pillows, bdata::make(cases_of("files")), golde
         BOOST_TEST(error_of([&] { (void)pali::read_image(path); }) == number(errc::unsupported_image));
         return;
     }
-    if (!equals_pillow(file)) return; // how it comes out is stb's affair
+    if (!equals_pillow(file)) return; // stb's pixels are not specified
     const pali::image image = pali::read_image(path);
     BOOST_TEST(image.width == g["width"].get<std::size_t>());
     BOOST_TEST(image.height == g["height"].get<std::size_t>());
@@ -75,7 +75,7 @@ BOOST_DATA_TEST_CASE(pixels_equal_pillows, bdata::make(cases_of("files")), golde
     BOOST_TEST(sha256(image) == g["sha256"].get<std::string>());
 }
 
-// Cut at every 97th byte and at each of the last: an error wherever Pillow has one, the whole image wherever Pillow shows it.
+// Truncated at every 97th byte and at each of the last bytes: an error if Pillow raises one, the complete image if Pillow returns it.
 BOOST_DATA_TEST_CASE(a_file_cut_short_is_an_error, bdata::make(cases_of("files")), golden) {
     const nlohmann::json& g = golden.value;
     const std::string file = g["file"];
@@ -86,7 +86,7 @@ BOOST_DATA_TEST_CASE(a_file_cut_short_is_an_error, bdata::make(cases_of("files")
     for (std::size_t size = 0; size < data.size(); size += 97) sizes.push_back(size);
     for (std::size_t size = data.size() > 24 ? data.size() - 24 : 0; size < data.size(); ++size) sizes.push_back(size);
     for (const std::size_t size : sizes) {
-        // A copy of that size, so that a sanitiser sees a read past its end.
+        // A copy of exactly this size, so that a sanitizer detects reads past the end.
         const std::vector<char> cut(data.begin(), data.begin() + static_cast<std::ptrdiff_t>(size));
         BOOST_TEST_CONTEXT("the first " << size << " of " << data.size() << " bytes") {
             pali::image image;
@@ -103,13 +103,13 @@ BOOST_DATA_TEST_CASE(a_file_cut_short_is_an_error, bdata::make(cases_of("files")
     }
 }
 
-// Whatever bytes are changed: an image or a pali::error, never more. Meant to be run under sanitisers, and cheap enough to run always.
+// Randomly changed bytes give an image or a pali::error. Intended for sanitizers, and cheap enough to run always.
 BOOST_DATA_TEST_CASE(damaged_files_are_survived, bdata::make(cases_of("files")), golden) {
     const nlohmann::json& g = golden.value;
     const auto data = read_bytes(data_path("images/" + g["file"].get<std::string>()));
     std::mt19937 random(1);
     pali::read_options options;
-    options.max_side = 2000; // sizes are damaged too: keep the run short
+    options.max_side = 2000; // sizes are damaged too; limits the run time
     options.max_pixels = 100000;
     for (int round = 0; round < 60; ++round) {
         std::vector<char> damaged = data;
@@ -145,7 +145,7 @@ BOOST_AUTO_TEST_CASE(damaged_exif_means_upright) {
             BOOST_TEST(image.pixels.size() == 12u * 7u * 3u);
             turned += image.width == 7;
         }
-    BOOST_TEST(turned > 0); // damage elsewhere leaves it turned
+    BOOST_TEST(turned > 0); // with damage elsewhere the image is still rotated
 }
 
 BOOST_AUTO_TEST_CASE(a_image_over_the_limits_is_refused_by_its_header) {
@@ -245,10 +245,10 @@ BOOST_AUTO_TEST_CASE(malformed_pnm_is_refused) {
                              "P6 x 1 255\nabc", "P3 1 1 255\n1 2\n", "P3 1 1 255\n1 2 256\n", "P1 2 1\n1 2\n",
                              "P2 1 1 99999999999999999999\n1\n", "P6 1 1 # comment without an end"})
         BOOST_TEST(decode_error(text(data)) == number(errc::malformed_image), data);
-    BOOST_TEST(decode_error(text("P3 1 1 255\n1 2 3")) == 0); // no white space at the end
+    BOOST_TEST(decode_error(text("P3 1 1 255\n1 2 3")) == 0); // no white space at the end is valid
 }
 
-// A format that this build, or any, does not read is named, whatever the name of the file.
+// The error names the image format if this build, or pali, cannot read it, whatever the file extension.
 BOOST_AUTO_TEST_CASE(formats_that_are_not_read_are_named) {
     const std::string box("\0\0\0\x18", 4), rest("\0\0\0\0mif1heic", 12);
     struct known {

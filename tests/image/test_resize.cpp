@@ -1,4 +1,4 @@
-// Resizing: equal to Pillow's to the bit, for every filter, up and down.
+// Resizing: bit-exact with Pillow for every filter, up and down.
 #include "goldens.hpp"
 
 #include <pali/image/resize.hpp>

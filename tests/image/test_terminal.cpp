@@ -1,4 +1,4 @@
-// Images as text: what a terminal would show of it, by decoders of our own, and which text a terminal wants.
+// Images for terminals: the output is decoded by independent decoders; detection of what a terminal supports.
 #include "goldens.hpp"
 
 #include "../support/base64.hpp"
@@ -27,7 +27,7 @@ namespace {
 constexpr pali::terminal_size large{.columns = 200, .rows = 100, .cell_width = 10, .cell_height = 20};
 constexpr std::string_view half_block = "\xE2\x96\x80";
 
-/// Reads a text from the front; a failed expectation throws.
+/// Parses a text from the front; throws if an expectation fails.
 struct reader {
     std::string_view left;
 
@@ -54,7 +54,7 @@ struct kitty_image {
     std::size_t chunks = 0;
 };
 
-/// As the protocol has it: base64 of a PNG, in chunks of at most 4096 digits, each but the last a multiple of 4.
+/// Decodes the kitty protocol: base64 of a PNG in chunks of at most 4096 digits, each but the last a multiple of 4.
 kitty_image decode_kitty(std::string_view text) {
     reader in{text};
     kitty_image made;
@@ -87,7 +87,7 @@ struct sixel_image {
     std::size_t colours = 0;
 };
 
-/// What a terminal paints; every pixel must be painted, once, within the size that is named.
+/// Decodes sixels. Every pixel must be painted exactly once, within the declared size.
 sixel_image decode_sixel(std::string_view text) {
     reader in{text};
     in.need("\x1bP0;1q\"1;1;");
@@ -134,14 +134,14 @@ sixel_image decode_sixel(std::string_view text) {
     return made;
 }
 
-/// The red, green and blue of xterm's colour, from the definition in its 256colres.pl.
+/// RGB of xterm's color i, as defined in its 256colres.pl.
 std::array<int, 3> xterm_colour(int i) {
     if (i >= 232) return {8 + 10 * (i - 232), 8 + 10 * (i - 232), 8 + 10 * (i - 232)};
     const auto step = [](int v) { return v == 0 ? 0 : 55 + 40 * v; };
     return {step((i - 16) / 36), step((i - 16) / 6 % 6), step((i - 16) % 6)};
 }
 
-/// Two pixels a character; a row that is missing at the bottom is black.
+/// Decodes half blocks: two pixels per character; a missing bottom row is black.
 image decode_half_blocks(std::string_view text, std::size_t& odd) {
     reader in{text};
     std::vector<std::vector<std::array<int, 3>>> rows;
@@ -229,15 +229,15 @@ BOOST_AUTO_TEST_CASE(sixel_keeps_up_to_256_colours) {
         const sixel_image read = decode_sixel(pali::to_terminal(image, terminal_graphics::sixel, large));
         BOOST_TEST((read.image.width == width && read.image.height == height));
         BOOST_TEST(read.colours <= std::min<std::size_t>(256, width * height));
-        BOOST_TEST(farthest(read.image, image) <= 2); // a percent has 2.55 levels
+        BOOST_TEST(farthest(read.image, image) <= 2); // one percent is 2.55 levels
     }
-    pali::image close(16, 16); // colours that differ by a percent
+    pali::image close(16, 16); // colors that differ by one percent
     for (std::size_t i = 0; i < 256; ++i) {
         close.pixels[i * 3] = static_cast<std::uint8_t>(100 + i % 16 * 3);
         close.pixels[i * 3 + 1] = static_cast<std::uint8_t>(100 + i / 16 * 3);
     }
     BOOST_TEST(farthest(decode_sixel(pali::to_terminal(close, terminal_graphics::sixel)).image, close) <= 2);
-    // Long runs are short texts.
+    // Long runs are encoded compactly.
     BOOST_TEST(pali::to_terminal(image(1000, 600), terminal_graphics::sixel, large).size() < 1500u);
 }
 
@@ -248,8 +248,8 @@ BOOST_AUTO_TEST_CASE(sixel_is_near_with_more_colours) {
     BOOST_TEST(read.colours == 256u);
     double sum = 0, worst = 0, all = 0;
     for (std::size_t i = 0; i < image.pixels.size(); ++i) sum += std::abs(read.image.pixels[i] - image.pixels[i]);
-    BOOST_TEST(sum / static_cast<double>(image.pixels.size()) < 12); // 256 colours for a slope in two directions: 16 steps each
-    for (std::size_t top = 0; top + 12 <= 180; top += 12)            // what is seen from afar is nearer
+    BOOST_TEST(sum / static_cast<double>(image.pixels.size()) < 12); // 256 colors for a gradient in two directions: 16 steps each
+    for (std::size_t top = 0; top + 12 <= 180; top += 12)            // averages over areas are closer
         for (std::size_t left = 0; left + 16 <= 256; left += 16)
             for (std::size_t c = 0; c < 3; ++c) {
                 double off = 0;
@@ -265,7 +265,7 @@ BOOST_AUTO_TEST_CASE(sixel_is_near_with_more_colours) {
 }
 
 BOOST_AUTO_TEST_CASE(half_blocks_are_two_pixels_a_character) {
-    // Cells twice as high as wide: halves are square, and small images stay as they are.
+    // Cells are twice as high as wide, so half blocks are square and small images are not resized.
     for (const auto& [width, height] : {std::pair<std::size_t, std::size_t>{1, 2}, {37, 28}, {80, 48}, {1, 1}, {9, 7}}) {
         const pali::image image = pattern(width, height);
         const std::string text = pali::to_terminal(image, terminal_graphics::half_blocks);
@@ -273,12 +273,12 @@ BOOST_AUTO_TEST_CASE(half_blocks_are_two_pixels_a_character) {
         pali::image read = decode_half_blocks(text, missing);
         for (std::size_t at = text.find(half_block); at != text.npos; at = text.find(half_block, at + 1)) ++cells;
         BOOST_TEST(cells == width * ((height + 1) / 2));
-        BOOST_TEST(missing == (height % 2 == 0 ? 0 : width)); // the ground of the terminal
+        BOOST_TEST(missing == (height % 2 == 0 ? 0 : width)); // shows the terminal background
         read.height = height;
         read.pixels.resize(width * height * 3);
         BOOST_TEST((read == image));
     }
-    // A colour is named where it changes.
+    // A color is emitted only where it changes.
     const std::string plain = pali::to_terminal(image(80, 2), terminal_graphics::half_blocks);
     BOOST_TEST(plain.size() == 80 * half_block.size() + std::string_view("\x1b[38;2;0;0;0m\x1b[48;2;0;0;0m\x1b[0m\n").size());
 }
@@ -314,11 +314,11 @@ BOOST_AUTO_TEST_CASE(images_fit_and_keep_their_shape) {
                 BOOST_TEST(read.height <= (blocks ? size.rows * 2 : size.rows * size.cell_height));
                 BOOST_TEST((read.width <= width && read.height <= height + 1));
                 if (kind == terminal_graphics::kitty) BOOST_TEST(static_cast<std::size_t>(decode_kitty(text).columns) <= size.columns);
-                // Within half a pixel either way.
+                // Within half a pixel in either direction.
                 const double stretch = blocks ? static_cast<double>(size.cell_height) / 2 / static_cast<double>(size.cell_width) : 1;
                 const double w = static_cast<double>(read.width), h = static_cast<double>(read.height) * stretch;
                 const double want = static_cast<double>(width) / static_cast<double>(height);
-                const double slack = stretch * (blocks ? 1.5 : 0.5); // an odd row is doubled
+                const double slack = stretch * (blocks ? 1.5 : 0.5); // an odd last row is doubled
                 if (read.width > 1 && read.height > (blocks ? 2u : 1u))
                     BOOST_TEST(((w + 0.5) / (h - slack) >= want && (w - 0.5) / (h + slack) <= want),
                                width << " x " << height << " as " << w << " x " << h);
@@ -413,26 +413,26 @@ BOOST_AUTO_TEST_CASE(replies_are_read) {
         {"\x1b[?4c", sixel, true},
         {"\x1b[?62;22;4c", sixel, true},
         {"\x1b[?62;22c", {}, true},
-        {"\x1b[?64;14;40c", {}, true}, // 4 is a number, not a digit
-        {"\x1b[?62;4;22", {}, false},  // not all of it yet
+        {"\x1b[?64;14;40c", {}, true}, // 4 is a parameter, not a digit
+        {"\x1b[?62;4;22", {}, false},  // incomplete
         {"\x1b[?c", {}, true},
         {"\x1b_Gi=31;OK\x1b\\\x1b[?62;c", kitty, true},
         {"\x1b_Gi=31;OK\x1b\\\x1b[?62;4c", kitty, true},
         {"\x1b_Gi=31;OK\x1b\\", kitty, false},
         {"\x1b_Gi=31;OK", {}, false},
         {"\x1b_Gi=31;ENOENT:no\x1b\\\x1b[?62;4c", sixel, true},
-        {"\x1b_Gi=3;OK\x1b\\\x1b[?62c", {}, true}, // another's answer
+        {"\x1b_Gi=3;OK\x1b\\\x1b[?62c", {}, true}, // a reply to another query
         {"\x1b_Gi=31;OKAY\x1b\\\x1b[?62c", {}, true},
         {"typed\x1b[?62;4c", sixel, true},
         {"\x1b[?62;4cq", sixel, true},
-        {"\x1b[?62;4c\x1b[?2026;2$y", sixel, true}, // the answer to another question follows
+        {"\x1b[?62;4c\x1b[?2026;2$y", sixel, true}, // followed by the reply to another query
         {"4c", {}, false},
     };
     for (const row& r : rows) {
         BOOST_TEST((pali::read_reply(r.reply) == r.want), r.reply.substr(std::min<std::size_t>(1, r.reply.size())));
         BOOST_TEST(pali::is_reply_whole(r.reply) == r.whole, r.reply.substr(std::min<std::size_t>(1, r.reply.size())));
     }
-    BOOST_TEST(pali::graphics_query.ends_with("\x1b[c")); // the question that all answer is the last
+    BOOST_TEST(pali::graphics_query.ends_with("\x1b[c")); // the query that every terminal answers is last
     std::mt19937 random(3);
     for (int i = 0; i < 20000; ++i) {
         std::string reply(random() % 24, ' ');

@@ -1,4 +1,4 @@
-// Every variant of the formats: the files of tests/golden/image_variants.py against Pillow and pillow_heif.
+// Variants of the image formats: the files of tests/golden/image_variants.py against Pillow and pillow_heif.
 #include "goldens.hpp"
 
 #include "../support/base64.hpp"
@@ -43,7 +43,7 @@ const std::vector<variant>& variants() {
     return all;
 }
 
-/// Whether this build has the library that the goldens are about; stb, in place of libjpeg and libpng, reads some of them otherwise.
+/// Whether this build uses the library that the goldens refer to. stb, in place of libjpeg and libpng, decodes some files differently.
 bool is_read(const std::string& name) {
     if (name.ends_with(".jpg") || name.ends_with(".mpo")) return PALI_WITH_JPEG;
     if (name.ends_with(".png")) return PALI_WITH_PNG;
@@ -97,7 +97,7 @@ BOOST_DATA_TEST_CASE(variants_equal_the_reference, bdata::make(variants()), one)
         BOOST_TEST(sha256(pali::decode_image(data, {.keep_exif_orientation = true})) == g["stored"].get<std::string>());
 }
 
-// HEIC and AVIF are turned by their container and TIFF by its tag: the option is about EXIF.
+// HEIC and AVIF are rotated by their container, TIFF by its tag. The option applies only to EXIF.
 BOOST_DATA_TEST_CASE(keeping_the_exif_orientation_leaves_other_turns, bdata::make(variants()), one) {
     const std::string name = one.name();
     if (!is_read(name) || one.value.contains("error") || name.find("orientation") == std::string::npos) return;
@@ -105,24 +105,24 @@ BOOST_DATA_TEST_CASE(keeping_the_exif_orientation_leaves_other_turns, bdata::mak
     BOOST_TEST((pali::decode_image(data) == pali::decode_image(data, {.keep_exif_orientation = true})));
 }
 
-// The same bytes give the same image: nothing shows memory that was not written.
+// The same bytes give the same image: no uninitialized memory is shown.
 BOOST_DATA_TEST_CASE(variants_do_not_depend_on_memory, bdata::make(variants()), one) {
     if (!has_library(one.name()) || one.value.contains("error")) return;
     const std::vector<std::byte> data = one.bytes();
     const pali::image first = pali::decode_image(data);
     const std::vector<std::vector<std::uint8_t>> filled(
-        8, std::vector<std::uint8_t>(first.pixels.size() * 2 + 256, 0xa5)); // other contents for what is allocated next
+        8, std::vector<std::uint8_t>(first.pixels.size() * 2 + 256, 0xa5)); // changes the contents of the memory that is allocated next
     const auto used = filled;
     BOOST_TEST((pali::decode_image(data) == first));
 }
 
-// Any bytes: an image or a pali::error. Meant for sanitisers, and cheap enough to run always.
+// Randomly changed bytes give an image or a pali::error. Intended for sanitizers, and cheap enough to run always.
 BOOST_DATA_TEST_CASE(damaged_variants_are_survived, bdata::make(variants()), one) {
     if (!has_library(one.name())) return;
     const std::vector<std::byte> data = one.bytes();
     std::mt19937 random(1);
     const pali::read_options options{.max_side = 2000, .max_pixels = 100000};
-    // PALI_TEST_DAMAGE: rounds for each file, when a sanitiser is to see more of them.
+    // PALI_TEST_DAMAGE: rounds per file, for longer runs with a sanitizer.
     const char* const asked = std::getenv("PALI_TEST_DAMAGE");
     const int rounds = asked != nullptr ? std::atoi(asked) : 12;
     for (int round = 0; round < rounds; ++round) {
@@ -134,7 +134,7 @@ BOOST_DATA_TEST_CASE(damaged_variants_are_survived, bdata::make(variants()), one
     }
 }
 
-// A GIF of 65535 pixels a side is over the default limit, and is refused by its header.
+// A GIF of 65535 x 65535 pixels exceeds the default limit and is rejected from its header.
 BOOST_AUTO_TEST_CASE(a_wide_gif_is_refused_at_once) {
     const temporary_folder folder;
     for (const variant& one : variants()) {
@@ -143,7 +143,7 @@ BOOST_AUTO_TEST_CASE(a_wide_gif_is_refused_at_once) {
         const std::vector<std::byte> data = one.bytes();
         std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(data.data()), static_cast<std::streamsize>(data.size()));
         std::string message;
-        double seconds = 1; // the best of a few: the machine may be busy
+        double seconds = 1; // the best of several: the machine may be busy
         for (int i = 0; i < 5; ++i) {
             const auto before = std::chrono::steady_clock::now();
             message = message_of([&] { (void)pali::read_image(path); });

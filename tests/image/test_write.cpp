@@ -1,4 +1,4 @@
-// Writing images: what is written is read back.
+// Writing images: what was written reads back.
 #include "goldens.hpp"
 
 #include "../support/temporary_folder.hpp"
@@ -31,7 +31,7 @@ BOOST_AUTO_TEST_CASE(png_keeps_every_pixel) {
 BOOST_AUTO_TEST_CASE(png_of_a_mask_is_grey) {
     const std::vector<std::uint8_t> mask = {0, 255, 128, 1, 2, 3};
     const auto bytes = pali::encode_png(3, 2, mask);
-    BOOST_TEST(std::to_integer<int>(bytes.at(25)) == 0); // colour type of the header: grey
+    BOOST_TEST(std::to_integer<int>(bytes.at(25)) == 0); // color type in the header: gray
     const pali::image read = pali::decode_image(bytes);
     BOOST_TEST_REQUIRE((read.width == 3 && read.height == 2));
     for (std::size_t i = 0; i < mask.size(); ++i)
@@ -53,7 +53,7 @@ BOOST_AUTO_TEST_CASE(jpeg_is_close_and_closer_with_quality) {
         for (std::size_t i = 0; i < read.pixels.size(); ++i) worst = std::max(worst, std::abs(int{read.pixels[i]} - int{image.pixels[i]}));
         return worst;
     };
-    BOOST_TEST(distance(100) <= 6); // two colour conversions and chroma at half resolution of a slope of 2 a pixel
+    BOOST_TEST(distance(100) <= 6); // two color conversions, and chroma at half resolution, on a gradient of 2 per pixel
     BOOST_TEST(distance(90) <= 16);
     BOOST_TEST(distance(5) > distance(100));
     BOOST_TEST(pali::encode_jpeg(image, 20).size() < pali::encode_jpeg(image, 95).size());
@@ -67,12 +67,12 @@ BOOST_AUTO_TEST_CASE(a_large_jpeg_is_written_in_pieces) {
     std::uint32_t state = 1;
     for (std::uint8_t& value : noise.pixels) value = static_cast<std::uint8_t>((state = state * 1664525 + 1013904223) >> 24);
     const auto bytes = pali::encode_jpeg(noise, 100);
-    BOOST_TEST(bytes.size() > 400000u); // more than the room that a writer begins with
+    BOOST_TEST(bytes.size() > 400000u); // larger than the initial buffer of a writer
     const pali::image read = pali::decode_image(bytes);
     BOOST_TEST_REQUIRE((read.width == 700 && read.height == 500));
     double distance = 0;
     for (std::size_t i = 0; i < read.pixels.size(); ++i) distance += std::abs(int{read.pixels[i]} - int{noise.pixels[i]});
-    BOOST_TEST(distance / static_cast<double>(read.pixels.size()) < 64); // of two images of noise: 85; chroma has half the resolution
+    BOOST_TEST(distance / static_cast<double>(read.pixels.size()) < 64); // two unrelated noise images: 85; chroma has half the resolution
 }
 
 BOOST_AUTO_TEST_CASE(what_cannot_be_written_says_so) {
@@ -85,7 +85,7 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_written_says_so) {
     BOOST_TEST(error_of([&] { (void)pali::encode_jpeg(pali::image()); }) == invalid);
     BOOST_TEST(error_of([&] { (void)pali::encode_jpeg(image, 0); }) == invalid);
     BOOST_TEST(error_of([&] { (void)pali::encode_jpeg(image, 101); }) == invalid);
-    BOOST_TEST(error_of([&] { (void)pali::encode_jpeg(pali::image(70000, 1)); }) == invalid); // a JPEG has at most 65500 pixels a side
+    BOOST_TEST(error_of([&] { (void)pali::encode_jpeg(pali::image(70000, 1)); }) == invalid); // JPEG allows at most 65500 pixels per side
     BOOST_TEST(error_of([&] { (void)pali::encode_png(3, 2, std::vector<std::uint8_t>(5)); }) == invalid);
     pali::image short_of_bytes(4, 4);
     short_of_bytes.pixels.pop_back();

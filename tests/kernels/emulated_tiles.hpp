@@ -1,4 +1,4 @@
-// Tile registers in plain C++, for processors that have none.
+// AMX tile registers in plain C++, for CPUs without AMX.
 #pragma once
 
 #include <pali/arch/cpu_features.hpp>
@@ -16,11 +16,12 @@
 
 namespace pali::test {
 
-/// Tile registers as the pseudo-code of Intel's Software Developer's Manual, volume 2, has them. What would be #UD or #GP is counted.
+/// Tile registers after the pseudocode in Intel's Software Developer's Manual, volume 2. Operations that would raise #UD or #GP are
+/// counted.
 class emulated_tiles {
 public:
     static inline std::atomic<int> faults{0};
-    static inline std::atomic<int> held{0}; ///< threads whose tiles are configured
+    static inline std::atomic<int> held{0}; ///< threads with configured tiles
 
     static void configure(const arch::tile_shapes& shapes) {
         if (shapes.palette != 1 || shapes.start_row != 0) ++faults;
@@ -103,7 +104,7 @@ private:
 };
 static_assert(arch::tile_unit<emulated_tiles>);
 
-/// Kernels that use tiles need AVX2 besides.
+/// Kernels that use tiles also need AVX2.
 inline boost::test_tools::assertion_result has_avx2(boost::unit_test::test_unit_id) {
 #if defined(__x86_64__)
     boost::test_tools::assertion_result found(arch::detected().avx2);

@@ -1,4 +1,4 @@
-// Random numbers and instruction sets for the tests of kernels.
+// Random values and instruction sets for the kernel tests.
 #pragma once
 
 #include <pali/arch/simd.hpp>
@@ -16,7 +16,7 @@
 
 namespace pali::test {
 
-/// Every instruction set that xsimd offers within the flags of this translation unit.
+/// Every instruction set that xsimd supports with the flags of this translation unit.
 #if defined(__x86_64__)
 using simd_tags = std::tuple<arch::simd<xsimd::sse2>
 #  if defined(__AVX2__) && defined(__FMA__)
@@ -29,7 +29,7 @@ using simd_tags = std::tuple<arch::simd<xsimd::sse2>
 using simd_tags = std::tuple<arch::simd<>>;
 #endif
 
-/// Calls f(tag) for each of them.
+/// Calls f(tag) for each instruction set.
 template <class F>
 void for_every_arch(F f) {
     std::apply([&](auto... tags) { (f(tags), ...); }, simd_tags{});
@@ -43,7 +43,7 @@ pali::aligned_vector<T> random(std::size_t n, unsigned seed, float scale = 1.f) 
     return values;
 }
 
-/// The largest difference, as a part of the largest wanted number.
+/// The largest absolute difference divided by the largest expected magnitude.
 template <class Got, class Want>
 double difference(const Got& got, const Want& want) {
     BOOST_TEST_REQUIRE(got.size() == want.size());

@@ -1,4 +1,4 @@
-// Blocked attention against the reference, for every instruction set, grouping, range and awkward size.
+// Blocked attention against the reference, for every instruction set, grouping, range and odd size.
 #include "emulated_tiles.hpp"
 #include "numbers.hpp"
 
@@ -34,10 +34,10 @@ const setting settings[] = {
     {1, 1, 1, 16, 1, 0, 0, 0.25f},     {9, 4, 2, 18, 5, 0, 0, 0.3f},    {70, 8, 1, 10, 66, 0, 5, 1.f},
     {130, 6, 3, 72, 130, 0, 0, 0.1f},  {200, 4, 4, 48, 64, 0, 50, 2.f}, {150, 8, 4, 32, 100, 7, 3, 1.f},
     {150, 2, 1, 256, 3, 64, 50, 0.5f}, {65, 16, 8, 24, 1, 1, 0, 1.f},   {530, 8, 1, 40, 300, 0, 0, 0.5f},
-    {700, 4, 2, 16, 10, 260, 20, 1.f}, // more keys than a part; a window that begins inside one
+    {700, 4, 2, 16, 10, 260, 20, 1.f}, // more keys than one block; a window that begins inside one
 };
 
-/// Queries, and keys and values in the layout of a cache.
+/// Queries, and keys and values in the layout of the KV cache.
 template <class Element, class A, class... Arguments>
 void attention(pali::arch::simd<A> tag, Arguments&&... arguments) {
     kernels::loop_keys<kernels::rows_simd<A, Element>>(tag, std::forward<Arguments>(arguments)...);
@@ -54,7 +54,7 @@ struct problem {
                                 k = pali::test::random(s.tokens * s.kv_heads * s.head_dim, 2),
                                 v = pali::test::random(s.tokens * s.kv_heads * s.head_dim, 3);
     pali::aligned_vector<Element> cache =
-        pali::aligned_vector<Element>(numbers(), Element(std::numeric_limits<float>::quiet_NaN())); // nobody has written there yet
+        pali::aligned_vector<Element>(numbers(), Element(std::numeric_limits<float>::quiet_NaN())); // uninitialized rows
     kernels::key_values<Element> seen{cache.data(), capacity, s.head_dim};
 
     explicit problem(const setting& s) : s(s) {
@@ -80,7 +80,7 @@ struct problem {
     }
 };
 
-/// The tag of rows_tiles.
+/// Tag for rows_tiles.
 template <class Tiles>
 struct by_tiles {};
 
@@ -90,7 +90,7 @@ void attention(by_tiles<Tiles>, Arguments&&... arguments) {
 }
 
 #if defined(__x86_64__)
-struct avx512_bf16 {}; // the tag of rows_bf16_avx512
+struct avx512_bf16 {}; // tag for rows_bf16_avx512
 
 template <class Element, class... Arguments>
 void attention(avx512_bf16, Arguments&&... arguments) {
@@ -122,8 +122,8 @@ void alone_as_among_others(const setting& s, Tag tag) {
         }
 }
 
-/// The reference with the same queries, scaled and rounded, has exactly the scores. A weight of a value loses 2^-9 of itself at most, so
-/// their sum no more than that of the largest value, which is below 1.
+/// With the same scaled and rounded queries, the reference has exactly the same scores. An attention weight loses at most 2^-9 of itself to
+/// rounding, so the sum loses at most 2^-9 of the largest value, which is below 1.
 template <class Tag>
 void stays_within_rounding_of_the_weights(const setting& s, Tag tag) {
     problem<pali::bfloat16> p(s);
@@ -137,11 +137,11 @@ void stays_within_rounding_of_the_weights(const setting& s, Tag tag) {
     double worst = 0;
     for (std::size_t i = 0; i < want.size(); ++i) worst = std::max(worst, std::abs(got[i] - want[i]));
     BOOST_TEST(worst < 1. / 512 + 1e-5);
-    BOOST_TEST((worst > 0 || s.tokens == 1 || s.window == 1)); // or it is another kernel; the weight of a single key is exact
+    BOOST_TEST((worst > 0 || s.tokens == 1 || s.window == 1)); // proves that weights were rounded; that of a single key is exact
 }
 
-/// y · decay + p · v in whole numbers, where each sum is exact: that each is of its own numbers, and of no others. Behind v's last row lies
-/// what would spoil every sum.
+/// y · decay + p · v in integers, for which every sum is exact: each output uses its own elements and no others. The values after the
+/// last row of v would spoil every sum.
 template <class Tiles>
 void adds_whole_numbers_exactly() {
     using kernel = kernels::rows_tiles<Tiles>;
@@ -232,8 +232,8 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_CASE(the_mask_is_the_one_of_the_papers) {
-    // Rows see columns; the images of kernels/attention/prefix_mask.hpp, of figure 2 of the PaliGemma paper, and a window that cuts into
-    // the prefix.
+    // Rows attend to columns; the masks drawn in kernels/attention/prefix_mask.hpp, that of figure 2 of the PaliGemma paper, and a window
+    // that cuts into the prefix.
     const auto image = [](kernels::prefix_mask mask, std::size_t tokens) {
         std::string text;
         for (std::size_t t = 0; t < tokens; ++t) {

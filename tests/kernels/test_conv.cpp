@@ -1,4 +1,4 @@
-// Convolutions of every kind against the reference, for every instruction set and awkward size.
+// Convolutions of every kind against the reference, for every instruction set and odd size.
 #include "numbers.hpp"
 
 #include <pali/kernels/image/conv.hpp>
@@ -24,7 +24,7 @@ std::ostream& operator<<(std::ostream& out, const problem& p) {
                << " of " << p.height << " x " << p.width;
 }
 
-// channels below, at and above a panel and a vector; images below a tile, of one row, and above a task
+// channels below, equal to and above a panel and a vector; images smaller than a tile, of one row, and larger than a task
 std::vector<problem> problems() {
     std::vector<problem> all;
     for (const auto& [in, out] : {std::pair<std::size_t, std::size_t>{1, 1}, {3, 5}, {16, 16}, {7, 33}, {64, 128}})
@@ -39,7 +39,7 @@ std::vector<problem> problems() {
     return all;
 }
 
-/// Random numbers within a border of zeros.
+/// Random values with a border of zeros.
 struct input {
     pali::arena memory;
     feature_map<float> map;
@@ -66,7 +66,7 @@ std::vector<float> convolved(Tag tag, const problem& p, const input& x, const fl
     const auto y = pali::kernels::take_feature_map(scratch, p.shape.size_from(p.height), p.shape.size_from(p.width), p.shape.out);
     const std::vector<float> before(y.data, y.data + y.size());
     pali::kernels::convolve(tag, pali::kernels::conv_weights(p.shape, weight, bias), x.map, then, y, pool);
-    // The border is as it was: what stands inside is all that was written.
+    // The border is unchanged: only the inside was written.
     std::size_t outside = 0;
     for (std::size_t i = 0; i < y.size(); ++i) {
         const std::size_t row = i / y.stride(), column = i % y.stride() / y.channels;
@@ -98,7 +98,7 @@ BOOST_AUTO_TEST_CASE(every_kind_matches_reference) {
     }
 }
 
-// Numbers that can be checked by hand: PyTorch's layouts, and where its padding of 1 puts the taps.
+// Hand-checked values: PyTorch's layouts, and the position of the taps with padding 1.
 BOOST_AUTO_TEST_CASE(taps_lie_where_pytorch_has_them) {
     const auto run = [](const conv_shape& shape, std::size_t size, const std::vector<float>& image, const std::vector<float>& weight) {
         const problem p{shape, size, size};
@@ -109,7 +109,7 @@ BOOST_AUTO_TEST_CASE(taps_lie_where_pytorch_has_them) {
     std::vector<float> counted(16);
     for (std::size_t i = 0; i < 16; ++i) counted[i] = static_cast<float>(i + 1);
     const std::vector<float> nine(counted.begin(), counted.begin() + 9);
-    // One pixel is set: a convolution writes the kernel turned around it, a transposed one writes the kernel itself.
+    // One pixel is set: a convolution writes the mirrored kernel around it, a transposed convolution the kernel itself.
     BOOST_TEST(run({.in = 1, .out = 1, .side = 3}, 3, {0, 0, 0, 0, 1, 0, 0, 0, 0}, nine) == (std::vector<float>{9, 8, 7, 6, 5, 4, 3, 2, 1}),
                boost::test_tools::per_element());
     BOOST_TEST(run({.in = 1, .out = 1, .side = 4, .stride = 2}, 2, {1, 0, 0, 0}, counted) == (std::vector<float>{6}),
@@ -122,11 +122,11 @@ BOOST_AUTO_TEST_CASE(taps_lie_where_pytorch_has_them) {
     BOOST_TEST(run({.in = 1, .out = 1, .side = 4, .stride = 2, .transposed = true}, 2, {0, 0, 0, 1}, counted) ==
                    (std::vector<float>{0, 0, 0, 0, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11}),
                boost::test_tools::per_element());
-    // (out, in) and (in, out)
+    // weight layouts (out, in) and (in, out)
     BOOST_TEST(run({.in = 2, .out = 2, .side = 1}, 1, {1, 10}, {1, 2, 3, 4}) == (std::vector<float>{21, 43}),
                boost::test_tools::per_element());
     std::vector<float> four(64);
-    for (std::size_t i = 0; i < 4; ++i) four[i * 16 + 5] = static_cast<float>(i + 1); // tap (1, 1) alone
+    for (std::size_t i = 0; i < 4; ++i) four[i * 16 + 5] = static_cast<float>(i + 1); // only tap (1, 1)
     BOOST_TEST(run({.in = 2, .out = 2, .side = 4, .stride = 2, .transposed = true}, 1, {1, 10}, four) ==
                    (std::vector<float>{31, 42, 0, 0, 0, 0, 0, 0}),
                boost::test_tools::per_element());
@@ -144,7 +144,7 @@ BOOST_AUTO_TEST_CASE(threads_change_nothing) {
     }
 }
 
-// Every pixel's sum is taken in one order, in a whole tile and in what is left over: an image cut from a larger one has its bits.
+// Each pixel's sum has one order, in a full tile and in a remainder. So an image cut from a larger one gives the same bits.
 BOOST_AUTO_TEST_CASE(a_pixel_alone_has_the_bits_it_has_among_others) {
     const problem many{{.in = 23, .out = 21, .side = 1}, 7, 9}, alone{many.shape, 1, 1};
     const input x(many, 7);

@@ -1,4 +1,4 @@
-// Registers of eight floats against plain loops.
+// Registers of eight floats against scalar loops.
 #include "emulated_tiles.hpp"
 #include "numbers.hpp"
 
@@ -11,7 +11,7 @@
 
 namespace {
 
-// What inlines kernels of AVX2 is compiled for AVX2, whatever the rest of the test is compiled for.
+// A function that inlines AVX2 kernels must be compiled for AVX2, whatever the flags of this file.
 PALI_TARGET("avx2") void round_sixteen(const float* from, pali::bfloat16* to) { pali::kernels::round_sixteen(from, to); }
 PALI_TARGET("avx2") void transpose(pali::kernels::eight_floats (&block)[8]) { pali::kernels::transpose(block); }
 
@@ -33,10 +33,10 @@ BOOST_AUTO_TEST_CASE(rounds_as_bfloat16_does) {
                    limits::denorm_min(),
                    limits::min(),
                    std::bit_cast<float>(0x7fffffffu),
-                   std::bit_cast<float>(0xff800001u), // NaN: of all bits, and a signalling one
+                   std::bit_cast<float>(0xff800001u), // NaN: quiet and signaling
                    std::bit_cast<float>(0x3f808000u),
                    std::bit_cast<float>(0x3f818000u),
-                   std::bit_cast<float>(0x3f808001u)}; // halfway, to the even below and above, and over it
+                   std::bit_cast<float>(0x3f808001u)}; // halfway: ties to even down and up, and above halfway
     for (int round = 0; round < 100; ++round) {
         pali::bfloat16 apart[16];
         round_sixteen(x, apart);

@@ -1,4 +1,4 @@
-// Where keys and values lie, and that copies take the tokens they are asked for and no others.
+// Layout of keys and values in the KV cache; copies take exactly the requested tokens.
 #include <pali/core/aligned.hpp>
 #include <pali/core/bfloat16.hpp>
 #include <pali/kernels/attention/key_values.hpp>
@@ -15,9 +15,9 @@ namespace {
 
 using pali::kernels::key_values;
 
-constexpr std::size_t heads = 3, head_dim = 18, capacity = 150; // keys in three blocks; numbers that fill no cache line
+constexpr std::size_t heads = 3, head_dim = 18, capacity = 150; // keys in three blocks; rows that do not fill a cache line
 
-/// One number for each head, token and place, exact in bfloat16: 8 bits.
+/// A distinct value for each head, token and position, exact in bfloat16 (8 bits).
 float number(std::size_t head, std::size_t token, std::size_t d, bool value) {
     return static_cast<float>((head * 7 + token * 11 + d * 3 + value) % 251);
 }

@@ -1,5 +1,4 @@
-// The kernels of every level that was compiled and that this processor has, as blocks call them: against the reference, and in two threads
-// as in one.
+// The kernels of every compiled ISA level that this CPU has, called as by the blocks: against the reference, and two threads against one.
 #include "numbers.hpp"
 
 #include <pali/arch/dispatch.hpp>
@@ -26,7 +25,7 @@ void for_every_level(F f) {
     BOOST_TEST(count > 0);
 }
 
-/// Numbers that bfloat16 holds, so that a kernel may round them or not.
+/// Values exact in bfloat16, so rounding them makes no difference.
 pali::aligned_vector<float> random_bfloat16(std::size_t n, unsigned seed) {
     auto x = pali::test::random(n, seed);
     for (float& value : x) value = static_cast<float>(pali::bfloat16(value));
@@ -66,8 +65,7 @@ void quantized_products_of(std::size_t T) {
     using matrix = pali::quantized_rows<Bits>;
     auto x = pali::test::random(T * K, 1);
     const auto bias = pali::test::random(N, 3), w = pali::test::random(N * K, 2);
-    for (std::size_t at = 0; at < x.size();
-         at += matrix::group) { // a largest number of 127, and whole ones: rounded to bytes they are what they were
+    for (std::size_t at = 0; at < x.size(); at += matrix::group) { // integers with maximum 127 per group: rounding to int8 is exact
         for (std::size_t i = 0; i < matrix::group; ++i) x[at + i] = std::round(x[at + i] * 127.f);
         x[at] = 127;
     }
@@ -79,7 +77,7 @@ void quantized_products_of(std::size_t T) {
             level.template quantize_strip<Bits>(w.data() + n * K, K, codes.data() + matrix::bytes_of(n * K),
                                                 scales.data() + n * K / matrix::group);
         all_codes.push_back(codes);
-        BOOST_TEST((codes == all_codes.front()), name); // the same on every processor
+        BOOST_TEST((codes == all_codes.front()), name); // the same on every CPU
         const matrix view{codes.data(), scales.data(), N, K};
         std::vector<float> values;
         for (std::size_t n = 0; n < N; ++n)
@@ -145,8 +143,8 @@ BOOST_AUTO_TEST_CASE(products_match_the_reference) {
 BOOST_AUTO_TEST_CASE(attention_matches_the_reference) {
     for (const std::size_t tokens : {1u, 90u}) {
         attention_of<float>(tokens, 3e-6);
-        attention_of<pali::bfloat16>(
-            tokens, 1. / 512 + 1e-5); // weights of values may be rounded to bfloat16, by 2^-9 of themselves; values are below 1
+        attention_of<pali::bfloat16>(tokens,
+                                     1. / 512 + 1e-5); // attention weights may be rounded to bfloat16 (2^-9 relative); values are below 1
     }
 }
 

@@ -1,4 +1,4 @@
-// Quantized weights: their layout, their error, and products with them against the reference.
+// Quantized weights: layout, quantization error, and products against the reference.
 #include "numbers.hpp"
 
 #include <pali/arch/cpu_features.hpp>
@@ -34,7 +34,7 @@ struct quantized_matrix {
     std::vector<pali::bfloat16> scales;
     quantized_rows<Bits> view;
 
-    /// What it stands for, by the description of the layout and not by the kernels.
+    /// The dequantized values, computed from the description of the layout, not by the kernels.
     std::vector<float> values() const {
         std::vector<float> out;
         for (std::size_t n = 0; n < view.count; ++n)
@@ -43,7 +43,7 @@ struct quantized_matrix {
     }
 };
 
-/// x rounded to bytes, group by group, as it meets the weights.
+/// x rounded to int8 per group, as the kernels do.
 template <std::size_t Bits>
 std::vector<float> rounded(const pali::aligned_vector<float>& x) {
     std::vector<float> out(x.begin(), x.end());
@@ -68,7 +68,7 @@ std::vector<float> bytes_product(const pali::aligned_vector<float>& x, const qua
     return y;
 }
 
-/// Calls f(dot, name) for what every processor can do and what this one can.
+/// Calls f(dot, name) for the portable kernel and each kernel that this CPU supports.
 template <class F>
 void for_every_dot(F f) {
     f(pali::kernels::dot_bytes_portable{}, "portable");
@@ -81,8 +81,7 @@ void for_every_dot(F f) {
 #endif
 }
 
-// T, K, N: one group and one strip, more of them, tasks of 64 columns and what is left over, a released width; odd numbers of groups of 4
-// bits
+// T, K, N: one group and one strip, several, tasks of 64 columns and remainders, a released width; odd numbers of groups for 4 bits
 constexpr std::array<std::array<std::size_t, 3>, 11> sizes{{{1, 64, 8},
                                                             {1, 128, 24},
                                                             {2, 192, 72},
@@ -113,8 +112,8 @@ void matches_reference() {
             BOOST_TEST(pali::test::difference(bytes_product<Dot>(x, w.view, bias.data()), want) < 2e-6, name << size);
         });
         const auto portable = bytes_product<pali::kernels::dot_bytes_portable>(x, w.view, bias.data());
-        // A token's numbers, below 1, are off by up to half of 1/127, evenly: a deviation of 1/127/sqrt(12) times the length of a row of w;
-        // here within five of them.
+        // An activation, below 1, has a rounding error of up to 0.5/127, uniformly distributed: standard deviation 1/127/sqrt(12) times the
+        // norm of a row of w. The limit is five of them.
         for (std::size_t n = 0; n < N; ++n) {
             double length = 0;
             for (std::size_t k = 0; k < K; ++k) length += values[n * K + k] * values[n * K + k];
@@ -158,7 +157,8 @@ void dequantizes() {
         pali::kernels::read_row(w.view, n, exact.data());
         for (std::size_t k = 0; k < 192; ++k) BOOST_TEST(exact[k] == values[n * 192 + k]);
     }
-    std::vector<std::uint8_t> moved(w.view.codes, w.view.codes + matrix::strip * matrix::bytes_of(192) * 3); // files put them anywhere
+    std::vector<std::uint8_t> moved(w.view.codes,
+                                    w.view.codes + matrix::strip * matrix::bytes_of(192) * 3); // files place them at any address
     moved.insert(moved.begin(), 8, 0);
     auto view = w.view;
     view.codes = moved.data() + 8;
@@ -208,14 +208,14 @@ BOOST_AUTO_TEST_CASE(rows_come_back) {
 }
 
 BOOST_AUTO_TEST_CASE(codes_are_where_the_layout_says) {
-    // Numbers that are codes already: one -8, or -127, in every group sets its scale to 1.
+    // Integer values equal to their codes: one -8 or -127 in every group makes its scale 1.
     const auto number = [](std::size_t r, std::size_t k) { return static_cast<int>((3 * r + k * 7) % 16) - 8; };
     pali::aligned_vector<float> x(8 * 64);
     for (std::size_t r = 0; r < 8; ++r)
         for (std::size_t k = 0; k < 64; ++k) x[r * 64 + k] = static_cast<float>(number(r, k));
     const quantized_matrix<4> four(x, 8, 64);
     for (std::size_t g = 0; g < 2; ++g)
-        for (std::size_t j = 0; j < 128; ++j) { // byte j of a group: row j / 4 mod 8, numbers 4 · (j / 32) + j mod 4 and 16 more
+        for (std::size_t j = 0; j < 128; ++j) { // byte j of a group: row j / 4 mod 8, elements 4 · (j / 32) + j mod 4 and 16 more
             const std::size_t r = j / 4 % 8, k = g * 32 + j / 32 * 4 + j % 4;
             BOOST_TEST((four.codes[g * 128 + j] & 15) - 8 == number(r, k));
             BOOST_TEST((four.codes[g * 128 + j] >> 4) - 8 == number(r, k + 16));
@@ -236,11 +236,12 @@ BOOST_AUTO_TEST_CASE(codes_are_where_the_layout_says) {
 }
 
 BOOST_AUTO_TEST_CASE(the_error_is_that_of_the_bits) {
-    // Uniform numbers in groups: a step of 1/127 of the largest, or about 1/8: steps / sqrt(12), beside a deviation of 1/sqrt(3).
+    // Uniform values in groups: a step of 1/127 of the maximum, or about 1/8. The error is step / sqrt(12); the standard deviation of the
+    // values is 1/sqrt(3).
     const auto w = pali::test::random(64 * 256, 12);
     BOOST_TEST(relative_error<8>(w, 256) < 0.0045);
     BOOST_TEST(relative_error<4>(w, 256) < 0.068);
-    BOOST_TEST(relative_error<4>(w, 256) > 0.03); // or it would not be 4 bits
+    BOOST_TEST(relative_error<4>(w, 256) > 0.03); // otherwise it would not be 4 bits
 }
 
 BOOST_AUTO_TEST_CASE(zeros_and_extremes_are_kept) {
@@ -253,7 +254,7 @@ BOOST_AUTO_TEST_CASE(zeros_and_extremes_are_kept) {
 }
 
 BOOST_AUTO_TEST_CASE(the_widest_codes_do_not_overflow) {
-    // every product at its largest: -128 · 127, which only a hostile file holds, and -8 · 127 and 7 · 127
+    // all products at their maximum: -128 · 127, which only a malicious file contains, and -8 · 127 and 7 · 127
     const pali::aligned_vector<float> x(128, 127.f);
     const auto check = [&]<std::size_t Bits>(std::uint8_t byte, int code, std::integral_constant<std::size_t, Bits>) {
         std::vector<std::uint8_t> codes(8 * 128 * Bits / 8, byte);
@@ -284,7 +285,7 @@ BOOST_AUTO_TEST_CASE(what_is_not_finite_shows_in_its_token_and_in_no_other) {
                         for (std::size_t n = 0; n < N; ++n) BOOST_TEST(std::isfinite(y[t * N + n]) == (t != 4), name << ", token " << t);
                 });
             }
-        const pali::aligned_vector<float> tiny(K, 1e-40f); // whose inverse is more than a float holds
+        const pali::aligned_vector<float> tiny(K, 1e-40f); // their inverse overflows float
         for_every_dot([&]<class Dot>(Dot, const char* name) {
             for (const float y : bytes_product<Dot>(tiny, w.view, nullptr)) BOOST_TEST(y == 0.f, name);
         });
@@ -309,13 +310,13 @@ BOOST_AUTO_TEST_CASE(a_token_alone_has_the_bits_it_has_among_others_on_any_threa
 }
 
 #if defined(__x86_64__)
-BOOST_AUTO_TEST_CASE(intrinsics_agree_to_the_bit) { // so that one token may take another kernel than many
+BOOST_AUTO_TEST_CASE(intrinsics_agree_to_the_bit) { // so a single token may use another kernel than many
     const auto check = []<std::size_t Bits>(std::integral_constant<std::size_t, Bits>) {
         const auto x = pali::test::random(9 * 320, 6);
         const quantized_matrix<Bits> w(pali::test::random(72 * 320, 7), 72, 320);
         std::vector<float> first;
         for_every_dot([&]<class Dot>(Dot, const std::string& name) {
-            if (name == "portable") return; // whose multiplications and additions are not joined
+            if (name == "portable") return; // its multiply-adds are not fused
             const std::vector<float> y = bytes_product<Dot>(x, w.view, nullptr);
             if (first.empty()) first = y;
             BOOST_TEST((y == first), name);

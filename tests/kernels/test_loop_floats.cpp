@@ -1,4 +1,4 @@
-// Matrix products against the reference, for every instruction set, storage and awkward size.
+// Matrix products against the reference, for every instruction set, weight type and odd size.
 #include "numbers.hpp"
 
 #include <pali/arch/cpu_features.hpp>
@@ -23,7 +23,7 @@ void multiply(pali::arch::simd<A>, rows<const float> x, std::initializer_list<pa
 }
 
 #if defined(__x86_64__)
-struct avx512_bf16 {}; // the tag of dot_bf16_avx512
+struct avx512_bf16 {}; // tag for dot_bf16_avx512
 
 void multiply(avx512_bf16, rows<const float> x, std::initializer_list<pali::kernels::operand<rows<const pali::bfloat16>>> with,
               std::size_t threads) {
@@ -42,7 +42,7 @@ pali::aligned_vector<float> product(Tag tag, std::size_t T, std::size_t K, std::
     return y;
 }
 
-/// Calls f(tag) for what multiplies bfloat16 on this processor.
+/// Calls f(tag) for each bfloat16 kernel that this CPU supports.
 template <class F>
 void for_every_bfloat16(F f) {
     f(pali::arch::native);
@@ -51,8 +51,8 @@ void for_every_bfloat16(F f) {
 #endif
 }
 
-// T, K, N: one and many rows, widths inside and across a register pair, columns inside and across a tile and a task; the last has rows that
-// are worked on in parts, and more of them than keep their sums at once
+// T, K, N: one and many rows; widths within and across a register pair; columns within and across a tile and a task. The last size has rows
+// of several K-blocks, and more rows than accumulators fit.
 constexpr std::array<std::array<std::size_t, 3>, 15> sizes{{{1, 1, 1},
                                                             {1, 32, 4},
                                                             {1, 33, 65},
@@ -86,7 +86,7 @@ void matches_reference() {
 }
 
 #if defined(__x86_64__)
-/// dot_bf16_avx512 rounds x to bfloat16, and so does the reference: what is left is the order of float32 sums.
+/// dot_bf16_avx512 and the reference both round x to bfloat16; only the order of float32 sums differs.
 void matches_rounded_reference(std::size_t T, std::size_t K, std::size_t N) {
     const auto x = pali::test::random(T * K, 1);
     const auto w = pali::test::random<pali::bfloat16>(N * K, 2);
@@ -136,7 +136,7 @@ BOOST_AUTO_TEST_CASE(several_matrices_give_the_bits_that_each_gives_alone) {
 }
 
 BOOST_AUTO_TEST_CASE(a_row_alone_has_the_bits_it_has_among_others) {
-    // more of K than a part that is worked on at once; T: tiles of six, four, two and one, and eight rows
+    // K larger than one K-block; T: tiles of six, four, two and one, and eight rows
     constexpr std::size_t K = 2350, N = 70;
     for_every_bfloat16([](auto tag) {
         for (const std::size_t T : {8u, 23u, 290u}) {
@@ -164,7 +164,7 @@ BOOST_AUTO_TEST_CASE(threads_change_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(nothing_behind_the_last_weight_is_read) {
-    // the width ends inside a register pair, and behind the matrix lie numbers that would spoil every sum
+    // the width ends inside a register pair, and the values after the matrix would spoil every sum
     constexpr std::size_t T = 5, K = 41, N = 6;
     const auto x = pali::test::random(T * K, 8);
     auto w = pali::test::random<pali::bfloat16>(N * K + 64, 9);

@@ -1,4 +1,4 @@
-// Matrix products by tiles: the kernel with tiles that are emulated, on any processor with AVX2, and those of the processor against them.
+// Matrix products by AMX tiles: the kernel with emulated tiles on any CPU with AVX2, and the CPU's own tiles against them.
 #include "emulated_tiles.hpp"
 #include "numbers.hpp"
 
@@ -24,7 +24,7 @@ using pali::bfloat16;
 using pali::rows;
 using pali::test::emulated_tiles;
 
-/// Weights that are bytes with one scale a row, decoded when they are needed. It notes whether two threads are given the same room.
+/// Weights stored as int8 with one scale per row, decoded on demand. Detects whether two threads share a decode buffer.
 struct byte_panels {
     rows<const std::int8_t> codes;
     const float* scales;
@@ -46,7 +46,7 @@ struct byte_panels {
     }
 };
 
-/// Rows of bfloat16 where they lie, and bytes decoded.
+/// bfloat16 rows used in place, and int8 rows decoded.
 constexpr struct {
     pali::kernels::stored_panels operator()(const rows<const bfloat16>& w) const { return {w}; }
     byte_panels operator()(const byte_panels& w) const { return w; }
@@ -57,9 +57,9 @@ struct problem {
     friend std::ostream& operator<<(std::ostream& out, const problem& p) { return out << "T " << p.T << " K " << p.K << " N " << p.N; }
 };
 
-/// T in and across a tile and a block of two, with all that a last one can hold, and more tokens than are worked on at once; K below, at
-/// and across a step, with a rest and without, in one part and in several, and the widths of the networks; N one output, a tile less one, a
-/// tile and one, a panel and one, several tasks.
+/// T within and across a tile and a block of two, with every size of the last block, and more tokens than one pass; K below, at and across
+/// a step, with and without a remainder, in one K-block and in several, and the widths of the networks; N: one output, one below and above
+/// a tile, one above a panel, several tasks.
 std::vector<problem> problems() {
     std::vector<problem> all{{530, 1401, 40}, {264, 588, 130}, {264, 2304, 33}, {49, 4304, 40}, {20, 9216, 70},
                              {1, 40, 16},     {5, 7, 3},       {32, 64, 32},    {48, 31, 64},   {34, 2304, 1000}};
@@ -82,7 +82,7 @@ pali::aligned_vector<float> product(Tiles tiles, const problem& p, const float* 
 
 struct inputs {
     pali::aligned_vector<float> x, bias;
-    std::vector<bfloat16> w; // not one number more than there are
+    std::vector<bfloat16> w; // no padding
 
     inputs(const problem& p, unsigned seed) : x(pali::test::random(p.T * p.K, seed)), bias(pali::test::random(p.N, seed + 1)) {
         const auto numbers = pali::test::random<bfloat16>(p.N * p.K, seed + 2);
@@ -91,7 +91,7 @@ struct inputs {
     rows<const bfloat16> weights(const problem& p) const { return {w.data(), p.N, p.K}; }
 };
 
-/// The reference in double, with x rounded as the tiles take it.
+/// The reference in double, with x rounded to bfloat16 as the tiles do.
 std::vector<double> wanted(const problem& p, const inputs& in) {
     pali::aligned_vector<float> x = in.x;
     for (float& value : x) value = static_cast<float>(bfloat16(value));
@@ -101,8 +101,8 @@ std::vector<double> wanted(const problem& p, const inputs& in) {
     return want;
 }
 
-/// Products of bfloat16 are exact in float32, so what is lost is lost in sums: of 16 terms within a step and of K / 32 steps, each rounded
-/// to 2^-24 of what has been summed. Errors add like a random walk, which is some 2^-24 · sqrt(K / 32) of the largest sum: 1e-6 for 9216.
+/// Products of bfloat16 are exact in float32, so only sums lose accuracy: sums of 16 terms within a step, and of K / 32 steps, each rounded
+/// to 2^-24 of the partial sum. Errors grow like a random walk, about 2^-24 · sqrt(K / 32) of the largest sum: 1e-6 for K = 9216.
 constexpr double rounding = 2e-6;
 
 } // namespace
@@ -128,7 +128,7 @@ BOOST_AUTO_TEST_CASE(without_a_bias_nothing_is_added) {
 }
 
 BOOST_AUTO_TEST_CASE(threads_change_nothing) {
-    for (const problem& p : {problem{37, 96, 301}, problem{100, 588, 1030}}) { // more panels than a task takes
+    for (const problem& p : {problem{37, 96, 301}, problem{100, 588, 1030}}) { // more panels than one task
         const inputs in(p, 7);
         const auto one = product(emulated_tiles{}, p, in.x.data(), in.weights(p), in.bias.data(), 1);
         for (const std::size_t threads : {2u, 3u, 5u})
@@ -149,7 +149,7 @@ BOOST_AUTO_TEST_CASE(a_row_alone_has_the_bits_it_has_among_others) {
 }
 
 BOOST_AUTO_TEST_CASE(nothing_behind_the_last_weight_is_read) {
-    // the last step, tile and panel are not whole, and behind each row and the matrix lie numbers that would spoil every sum
+    // the last step, tile and panel are partial, and the values after each row and the matrix would spoil every sum
     for (const problem& p : {problem{33, 41, 6}, problem{16, 100, 49}, problem{20, 31, 17}}) {
         const inputs in(p, 13);
         const std::size_t stride = p.K + 9;
@@ -211,7 +211,7 @@ BOOST_AUTO_TEST_CASE(weights_may_be_decoded_for_each_panel) {
 }
 
 BOOST_AUTO_TEST_CASE(an_infinite_number_stays_in_its_row) {
-    // the last step is padded with zeros: what the step before it left there would be infinity times a weight's padding, which is NaN
+    // The last step is padded with zeros. A leftover infinity of the previous step, times the padding of the weights, would be NaN.
     constexpr std::size_t odd = 1, at = 20;
     const problem p{17, 48, 33};
     inputs in(p, 24);
@@ -236,7 +236,7 @@ BOOST_AUTO_TEST_CASE(no_rows_no_outputs_and_no_inputs_are_products_too) {
 BOOST_AUTO_TEST_SUITE(of_the_processor, *boost::unit_test::precondition(pali::test::has_tiles))
 
 BOOST_AUTO_TEST_CASE(whole_numbers_have_the_bits_of_the_emulation) {
-    // sums below 2^24 are exact in any order, so this holds every number of every tile to its place and leaves rounding out
+    // sums below 2^24 are exact in any order, so this tests the position of every element without rounding
     for (const problem& p : problems()) {
         inputs in(p, 27);
         for (float& value : in.x) value = std::round(8 * value);
@@ -252,7 +252,7 @@ BOOST_AUTO_TEST_CASE(matches_reference) {
         const inputs in(p, 30);
         const auto y = product(pali::arch::amx_tiles{}, p, in.x.data(), in.weights(p), in.bias.data());
         BOOST_TEST(pali::test::difference(y, wanted(p, in)) < rounding, p);
-        // The manual gives the order of sums, so the bits should be these; a processor that rounds otherwise is told of, and is no error.
+        // The manual defines the order of sums, so the bits should be equal. A CPU that rounds differently causes a warning, not an error.
         BOOST_WARN_MESSAGE(y == product(emulated_tiles{}, p, in.x.data(), in.weights(p), in.bias.data()),
                            p << ": sums are rounded otherwise than in the manual");
     }

@@ -1,4 +1,4 @@
-// Norms and functions of single numbers against the reference, for every instruction set.
+// Norms and element-wise functions against the reference, for every instruction set.
 #include "numbers.hpp"
 
 #include <pali/kernels/pointwise/activations.hpp>
@@ -37,7 +37,7 @@ BOOST_AUTO_TEST_CASE(rms_norm_matches_reference) {
 BOOST_AUTO_TEST_CASE(layer_norm_matches_reference) {
     for (const std::size_t width : widths) {
         auto x = pali::test::random(3 * width, 3, 5.f);
-        for (float& value : x) value += 20.f; // a mean far from zero: the variance must not be mean(x²) - mean²
+        for (float& value : x) value += 20.f; // a mean far from zero: the variance must not be computed as mean(x²) - mean²
         const auto scale = pali::test::random(width, 4), bias = pali::test::random(width, 5);
         std::vector<double> want(x.size());
         reference::layer_norm(rows<const float>(x.data(), 3, width), scale.data(), bias.data(), 1e-6f, rows<double>(want.data(), 3, width));
@@ -99,7 +99,7 @@ BOOST_AUTO_TEST_CASE(rope_turns_halves_as_the_formula_says) {
     for (const std::size_t head_dim : {2u, 18u, 256u}) {
         pali::kernels::rope_table table(head_dim, 10000.f);
         table.extend(10);
-        table.extend(4101); // grows without changing what it had
+        table.extend(4101); // grows without changing existing entries
         for (const std::size_t position : {std::size_t{0}, std::size_t{1}, std::size_t{9}, std::size_t{10}, std::size_t{4100}}) {
             auto head = pali::test::random(head_dim, 9);
             std::vector<double> want(head.begin(), head.end());

@@ -1,4 +1,4 @@
-// Kernels that prove themselves before they are used: right ones pass, each kind of wrong one is found.
+// Self-tests of kernels before first use: correct kernels pass, each kind of wrong kernel is detected.
 #include "emulated_tiles.hpp"
 
 #include <pali/kernels/usable.hpp>
@@ -11,16 +11,16 @@ namespace kernels = pali::kernels;
 using pali::arch::features;
 using pali::test::emulated_tiles;
 
-/// Tiles that get one thing wrong.
-struct wrong_products : emulated_tiles { // adds nothing
+/// Tiles with one defect each.
+struct wrong_products : emulated_tiles { // does not accumulate
     template <int Sums, int A, int B>
     static void dot_bfloat16() {}
 };
-struct wrong_zeros : emulated_tiles { // keeps what a tile held
+struct wrong_zeros : emulated_tiles { // does not clear a tile
     template <int Tile>
     static void zero() {}
 };
-struct wrong_strides : emulated_tiles { // rows follow each other without a gap
+struct wrong_strides : emulated_tiles { // ignores the stride
     template <int Tile>
     static void load(const void* from, std::size_t) {
         emulated_tiles::load<Tile>(from, 64);
@@ -33,7 +33,7 @@ struct wrong_operands : emulated_tiles { // exchanges the operands
     }
 };
 
-/// dot_bytes_portable with one of its results changed.
+/// dot_bytes_portable with one result changed.
 template <std::size_t WrongTokens, std::size_t WrongBits>
 struct wrong_dot {
     template <std::size_t R, std::size_t Bits>
