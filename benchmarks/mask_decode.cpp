@@ -1,7 +1,8 @@
 // mask_decode: time to decode 16 mask codes to a mask, with one thread and with two. The result is first compared with the reference, layer
 // by layer in double.
 //
-// usage: mask_decode NETWORK [REPETITIONS]      NETWORK: .npz or .safetensors. Prints one JSON object. Exit code 3: over 5 ms with 2 threads
+// usage: mask_decode NETWORK [REPETITIONS]      NETWORK: .npz or .safetensors. Prints one JSON object. Exit code 3: over 5 ms with 2
+// threads
 #include <pali/arch/dispatch.hpp>
 #include <pali/kernels/reference.hpp>
 #include <pali/objects/mask_vqvae.hpp>

@@ -1,4 +1,4 @@
-// Instruction sets by name, and what is said about those that a processor lacks.
+// Instruction sets by name, and the error messages for those that the CPU lacks.
 #include <pali/arch/cpu_features.hpp>
 #include <pali/core/error.hpp>
 
@@ -62,8 +62,8 @@ BOOST_AUTO_TEST_CASE(detection_agrees_with_the_kernel) {
     BOOST_TEST(pali::arch::detected().avx2 == (has("avx2") && has("fma")));
     BOOST_TEST(pali::arch::detected().avx_vnni == has("avx_vnni"));
     BOOST_TEST(pali::arch::detected().avx512_vnni == (has("avx512_vnni") && has("avx512vl")));
-    BOOST_TEST((!pali::arch::detected().avx512_bf16 || has("avx512_bf16"))); // Intel's is left alone
-    BOOST_TEST((!pali::arch::detected().amx_bf16 || has("amx_bf16")));       // permission may be missing
+    BOOST_TEST((!pali::arch::detected().avx512_bf16 || has("avx512_bf16"))); // only AMD's avx512_bf16 is used, not Intel's
+    BOOST_TEST((!pali::arch::detected().amx_bf16 || has("amx_bf16")));       // the kernel may deny permission
 }
 #endif
 

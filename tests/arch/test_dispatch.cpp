@@ -1,4 +1,4 @@
-// Which of the compiled levels is selected, on this processor and on others, whose CPUID is made up.
+// Selection of the compiled ISA level, on this CPU and on CPUs with emulated CPUID.
 #include <pali/arch/dispatch.hpp>
 #include <pali/core/error.hpp>
 
@@ -19,8 +19,8 @@ using pali::arch::features;
 using pali::arch::level;
 using pali::arch::processor;
 
-// What the made-up processor answers. Bits as in Intel's Software Developer's Manual, volume 2A, CPUID; leaf 80000001H as in AMD's, volume
-// 3, appendix E.
+// CPUID results of an emulated CPU. Bits as in Intel's Software Developer's Manual, volume 2A, CPUID; leaf 80000001H as in AMD's
+// Architecture Programmer's Manual, volume 3, appendix E.
 struct cpuid_answers {
     processor::registers basic, extended, more, amd;
     std::uint64_t saved = 0;
@@ -51,7 +51,7 @@ cpuid_answers haswell() {
     return said;
 }
 
-// And AVX-512 F 16, DQ 17, CD 28, BW 30, VL 31, with opmasks and both halves of the registers saved.
+// Adds AVX-512 F 16, DQ 17, CD 28, BW 30, VL 31, with opmask and ZMM state enabled in XCR0.
 cpuid_answers skylake_server() {
     cpuid_answers said = haswell();
     said.extended.b |= bits(16, 17, 28, 30, 31);
@@ -188,7 +188,7 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_is_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(an_object_with_all_kernels_uses_all_extensions) {
-    const compiled_level whole{level::baseline, true, nullptr}; // without -march, as headers alone
+    const compiled_level whole{level::baseline, true, nullptr}; // as in header-only use without -march
     const auto made = pali::arch::select("", {&whole}, level::x86_64_v4, everything);
     BOOST_TEST((made.level == &whole));
     BOOST_TEST((made.extensions == everything));

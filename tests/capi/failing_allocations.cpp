@@ -1,7 +1,7 @@
-// Each allocation of libpali fails in turn: the call then ends with PALI_OUT_OF_MEMORY and not otherwise, and the model goes on.
+// Makes each allocation in libpali fail in turn. The call must return PALI_OUT_OF_MEMORY, and the model must stay usable.
 // usage: capi_failing_allocations SHAPES IMAGE
-// What lies below does not survive it and is spared: sentencepiece leaves a half-made text, and nlohmann::json, which opening a model
-// needs, allocates in a destructor.
+// Allocations in third-party code that does not survive a failure are excluded: sentencepiece leaves a partial text, and nlohmann::json,
+// used when a model is opened, allocates in a destructor.
 #include <pali/pali.h>
 
 #include <dlfcn.h>
@@ -32,7 +32,7 @@ void* take(void* caller, std::size_t size, std::size_t alignment = alignof(std::
     throw std::bad_alloc();
 }
 
-/// Calls with allocation 0, `step`, 2 step, ... failing until there is none; returns how many calls did not end as they should.
+/// Runs the call with allocation 0, step, 2 step, ... failing, until none fails. Returns the number of calls with a wrong status.
 template <class Call, class Free>
 int fail_each(const char* name, long step, Call&& call, Free&& free) {
     int faults = 0;
@@ -84,7 +84,7 @@ int main(int argc, char** argv) {
     int faults = 0;
     faults += fail_each("pali_image_read", 1, [&] { return pali_image_read(argv[2], nullptr, &photo); }, [&] { pali_image_free(photo); });
     if (pali_image_read(argv[2], nullptr, &photo) != PALI_OK || pali_model_open(argv[1], &options, &model) != PALI_OK) return 1;
-    if (pali_generate(model, &photo, 1, "caption en", nullptr, &answer) != PALI_OK) return 1; // sentencepiece has prepared itself
+    if (pali_generate(model, &photo, 1, "caption en", nullptr, &answer) != PALI_OK) return 1; // initializes sentencepiece
     pali_answer_free(answer);
     faults += fail_each(
         "pali_generate", 5, [&] { return pali_generate(model, &photo, 1, "caption en", nullptr, &answer); },

@@ -1,7 +1,7 @@
-/* pali.h as a C program meets it.   usage: test_capi SOURCE_FOLDER
- * What the embedded model says is compared with transformers' answers, in float32, from tests/data/scenes/scenes.json. */
+/* Tests of pali.h from C.   usage: test_capi SOURCE_FOLDER
+ * The embedded model's answers are compared with transformers' in float32, from tests/data/scenes/scenes.json. */
 #include <pali/pali.h>
-#include <pali/pali.h> /* by itself, and twice */
+#include <pali/pali.h> /* self-contained, and with an include guard */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ static int failures = 0;
         }                                                                                                                                  \
     } while (0)
 
-/* Fails with that code, and a message that begins with it and has that word. */
+/* Checks that the call fails with this code and that the message begins with the code and contains the word. */
 #define CHECK_FAILS(code, word, call)                                                                                                      \
     do {                                                                                                                                   \
         const pali_status got = (call);                                                                                                    \
@@ -33,7 +33,7 @@ static int failures = 0;
 static const char* source;
 
 static const char* in_source(const char* name) {
-    static char path[4][1024]; /* as many as one call needs */
+    static char path[4][1024]; /* rotating buffers: enough for one call */
     static int next = 0;
     char* out = path[next++ % 4];
     sprintf(out, "%.500s/%.500s", source, name);
@@ -54,7 +54,7 @@ static int32_t stop_of(const pali_answer* answer) {
     return why;
 }
 
-/* Everything that callbacks saw, and when they are to stop. */
+/* What the callbacks received, and when they stop. */
 typedef struct seen {
     char text[512];
     size_t pieces, progress, stop_after; /* pieces; 0: never */
@@ -108,7 +108,7 @@ static void captions(pali_model* model, const pali_image* photo) {
     CHECK(pali_answer_object_count(answer, &count) == PALI_OK && count == 0);
     pali_answer_free(answer);
 
-    { /* every option that must not change a greedy answer, and one that must */
+    { /* options that must not change a greedy answer, then one that must */
         pali_options options = {
             .size = sizeof(pali_options), .num_beams = 2, .early_stopping = 1, .repetition_penalty = 1, .top_p = 0.5f, .seed = 7};
         CHECK(pali_generate(model, &photo, 1, "caption en", &options, &answer) == PALI_OK && strcmp(text_of(answer), caption) == 0);
@@ -120,7 +120,7 @@ static void captions(pali_model* model, const pali_image* photo) {
         CHECK(pali_answer_tokens(answer, NULL, NULL, &count) == PALI_OK && count == 3);
         pali_answer_free(answer);
     }
-    { /* sampling: a seed repeats its text, another makes another */
+    { /* sampling: the same seed repeats the text, another seed changes it */
         pali_options options = {
             .size = sizeof(pali_options), .temperature = 3, .top_k = 50, .top_p = 0.99f, .min_p = 0.001f, .seed = 7, .max_new_tokens = 30};
         pali_answer *same = NULL, *other = NULL;
@@ -131,7 +131,7 @@ static void captions(pali_model* model, const pali_image* photo) {
         CHECK(strcmp(text_of(answer), text_of(same)) == 0 && strcmp(text_of(answer), text_of(other)) != 0);
         pali_answer_free(answer), pali_answer_free(same), pali_answer_free(other);
     }
-    { /* two images are not one */
+    { /* two images give another answer than one */
         const pali_image* both[2];
         pali_image* second = NULL;
         CHECK(pali_image_read(in_source("examples/models/shapes/images/cross_and_ring.png"), NULL, &second) == PALI_OK);
@@ -182,7 +182,7 @@ static void streams(pali_model* model, const pali_image* photo) {
     pali_answer_free(answer);
 }
 
-/* Objects of an answer; `masks`: whether each has one, of the image's size and with something inside. */
+/* Checks the objects of an answer. `masks`: each must have a non-empty mask of the image's size. */
 static void check_objects(const pali_answer* answer, const pali_image* photo, size_t want, const char* label, int masks) {
     size_t count = 0, width = 0, height = 0, i, p;
     CHECK(pali_image_size(photo, &width, &height) == PALI_OK && width == 112 && height == 112);
@@ -217,14 +217,14 @@ static void finds(pali_model* model, const pali_image* photo) {
     CHECK(pali_find(model, photo, PALI_BOXES, "blue triangle", NULL, &answer) == PALI_OK);
     CHECK(strcmp(text_of(answer), "<loc0192><loc0694><loc0393><loc0886> blue triangle") == 0);
     check_objects(answer, photo, 1, "blue triangle", 0);
-    o.size = sizeof o; /* transformers' coordinates, of 1024, in pixels of an image of 112 */
+    o.size = sizeof o; /* transformers' coordinates, in 1/1024 of an image of 112 pixels */
     CHECK(pali_answer_object(answer, 0, &o) == PALI_OK && o.y0 == 192 * 112 / 1024.f && o.x0 == 694 * 112 / 1024.f &&
           o.y1 == 393 * 112 / 1024.f && o.x1 == 886 * 112 / 1024.f);
     CHECK_FAILS(PALI_INVALID_ARGUMENT, "index is 1", pali_answer_object(answer, 1, &o));
     CHECK(o.size == sizeof o && o.label == NULL && o.score == 0);
     o.size = 0;
     CHECK_FAILS(PALI_INVALID_ARGUMENT, "sizeof", pali_answer_object(answer, 0, &o));
-    { /* a newer caller, whose struct is longer */
+    { /* a newer caller with a longer struct */
         struct {
             pali_object now;
             uint64_t later[2];
@@ -353,7 +353,7 @@ static void models(const char* shapes, const pali_image* photo) {
     CHECK_FAILS(PALI_CANCELLED, "", pali_model_open(shapes, &options, &model));
     CHECK(strcmp(loading.stages, "load ") == 0 && model == NULL);
     options.on_progress = NULL;
-    { /* a caller with a later pali.h: what it does not set is no fault, what it sets is not passed over */
+    { /* a caller with a newer pali.h: unknown fields that are zero are accepted, others are an error */
         struct {
             pali_model_options now;
             uint64_t later;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""libpali from Python by ctypes: the lines of docs/c_api.md as they stand there, and answers against transformers'.   usage: test_ctypes.py LIBPALI"""
+"""Tests libpali from Python with ctypes: the example of docs/c_api.md, and answers against transformers.   usage: test_ctypes.py LIBPALI"""
 import concurrent.futures
 import contextlib
 import ctypes as c
@@ -15,7 +15,7 @@ MODELS = ROOT / "tests" / "data" / "models"
 LIBRARY = str(pathlib.Path(sys.argv[1]).resolve())
 faults = []
 
-# What people read runs, in their folder but with this library, and prints what the page says it prints.
+# The example must run in the source folder with this library and print what the page says.
 os.chdir(ROOT)
 page = (ROOT / "docs" / "c_api.md").read_text()
 lines = re.search(r"```python\n(.*?)```", page, flags=re.S).group(1)
@@ -36,7 +36,7 @@ except RuntimeError as e:
         faults.append(f"a missing file raised {e}")
 
 
-# Threads ask one model, each what another does not: its own answer, and its own error.
+# Several threads use one model. Each must get its own answer and its own error.
 def in_a_thread(model, number):
     photo, answer, text = c.c_void_p(), c.c_void_p(), c.c_char_p()
     prompt, want = (b"caption en", "a red cross and a yellow ring on a teal background") if number % 2 else (b"answer en what shape is red?", "cross")
@@ -63,7 +63,7 @@ with concurrent.futures.ThreadPoolExecutor(4) as pool:
 names["pali"].pali_model_close(shared)
 
 
-# Every greedy answer of every tiny checkpoint, in float32.
+# All greedy answers of all tiny checkpoints in float32.
 class model_options(c.Structure):
     _fields_ = [("size", c.c_size_t), ("threads", c.c_size_t), ("mask_decoder", c.c_char_p), ("on_progress", c.c_void_p), ("user", c.c_void_p),
                 ("weights", c.c_int32), ("residency", c.c_int32), ("kv_cache", c.c_int32), ("pin_threads", c.c_int32)]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""libpali shows the functions that pali.h declares and nothing else, and its SONAME is the version of its ABI.   usage: test_symbols.py LIBPALI"""
+"""libpali exports exactly the functions declared in pali.h, and its SONAME has the ABI version.   usage: test_symbols.py LIBPALI"""
 import pathlib
 import re
 import subprocess

@@ -1,5 +1,5 @@
-// What a C++ program's callback throws comes back from pali.h as a code and a message, and the model goes on.   usage:
-// capi_throwing_callbacks SHAPES IMAGE
+// Exceptions thrown by a C++ program's callbacks come back from pali.h as a code and a message, and the model stays usable.
+// usage: capi_throwing_callbacks SHAPES IMAGE
 #include <pali/pali.h>
 
 #include <cstdio>

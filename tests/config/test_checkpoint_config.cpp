@@ -1,4 +1,4 @@
-// config.json and its companions against transformers' own reading of them, and what is refused.
+// config.json and its companion files against transformers' interpretation, and what is rejected.
 #include <boost/test/data/monomorphic.hpp>
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
@@ -46,7 +46,7 @@ pali::checkpoint_config read(const json& files) {
     return pali::read_checkpoint_config(folder);
 }
 
-// A small model in which everything is said.
+// The files of a small model with all keys present.
 json files() {
     return {{"config.json", json::parse(R"({"model_type": "paligemma", "image_token_index": 299, "projection_dim": 64,
         "text_config": {"model_type": "gemma2", "hidden_size": 64, "num_hidden_layers": 4, "intermediate_size": 96, "num_attention_heads": 4,
@@ -55,10 +55,10 @@ json files() {
 }
 
 struct refusal {
-    std::string pointer; // of a JSON pointer into files()
+    std::string pointer; // JSON pointer into files()
     json value;
     errc code;
-    std::vector<std::string> words; // in the message
+    std::vector<std::string> words; // expected in the message
 };
 std::ostream& operator<<(std::ostream& out, const refusal& r) { return out << r.pointer << " = " << r.value; }
 
@@ -149,7 +149,7 @@ const std::vector<refusal> refusals{
     {"/preprocessor_config.json",
      {{"resample", "bicubic"}},
      errc::malformed_config,
-     {"resample is \"bicubic\""}}, // transformers takes any string for bilinear
+     {"resample is \"bicubic\""}}, // transformers treats any string as bilinear
     {"/preprocessor_config.json", {{"do_center_crop", true}}, errc::unsupported_config, {"do_center_crop", "crop_size of 56 by 56"}},
     {"/preprocessor_config.json",
      {{"do_center_crop", true}, {"crop_size", {{"height", 56}, {"width", 55}}}},
@@ -216,7 +216,7 @@ BOOST_DATA_TEST_CASE(is_what_transformers_understands, boost::unit_test::data::m
     BOOST_TEST(got.dtype == want.at("dtype").get<std::string>());
 
     const pali::image_config& p = got.image;
-    if (!want.contains("image")) { // transformers asks for the file; the model's own sides stand in
+    if (!want.contains("image")) { // transformers requires the file; pali uses the model's image size instead
         BOOST_TEST(p.width == s.vision.image_size);
         BOOST_TEST(p.height == s.vision.image_size);
         return;
@@ -307,7 +307,7 @@ BOOST_AUTO_TEST_CASE(a_file_of_the_folder_stands_for_it) {
     BOOST_TEST(pali::read_checkpoint_config(folder.write("model.safetensors", "")).file == config);
 }
 
-// transformers 5.23 refuses these for the type alone; what they mean is plain.
+// transformers 5.23 rejects these by type; pali accepts them, because the meaning is clear.
 BOOST_AUTO_TEST_CASE(an_integer_is_a_number_too) {
     json all = files();
     all["config.json"]["text_config"]["final_logit_softcapping"] = 30;
@@ -316,7 +316,7 @@ BOOST_AUTO_TEST_CASE(an_integer_is_a_number_too) {
     BOOST_TEST(read(all).sizes.query_pre_attn_scalar == 144.5f);
 }
 
-// Valid for transformers' configuration, though its Gemma 2 cannot be built from it: no window at all.
+// Valid in transformers' configuration class, although its Gemma 2 cannot be built from it: no window.
 BOOST_AUTO_TEST_CASE(a_window_of_null_is_none) {
     json all = files();
     all["config.json"]["text_config"]["sliding_window"] = nullptr;
@@ -330,7 +330,7 @@ BOOST_AUTO_TEST_CASE(rope_nested_by_layer_type) {
     BOOST_TEST(read(all).sizes.rope_theta == 500.0f);
 }
 
-// What transformers reads as if nothing was said, and values that Python takes for others.
+// Keys that transformers treats as absent if null, and values that Python accepts as others (numbers as booleans).
 BOOST_AUTO_TEST_CASE(null_is_a_default_and_numbers_are_flags) {
     json some = files();
     some["preprocessor_config.json"] =

@@ -1,4 +1,4 @@
-// The table of variants, and whether a checkpoint is the model that was compiled.
+// The table of variants, and the comparison of a checkpoint with a compiled variant.
 #include <boost/test/data/monomorphic.hpp>
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
@@ -48,18 +48,18 @@ auto mismatch(std::vector<std::string> words, std::size_t fields) {
             BOOST_TEST((what.find(word) != std::string::npos));
         }
         BOOST_TEST_INFO(what);
-        BOOST_TEST(static_cast<std::size_t>(std::count(what.begin(), what.end(), '\n')) == fields + 1); // one line each, and the advice
+        BOOST_TEST(static_cast<std::size_t>(std::count(what.begin(), what.end(), '\n')) == fields + 1); // one line each, and the hint
         return true;
     };
 }
 
-// A variant of a user's own.
+// A user-defined variant.
 struct robot : pali::paligemma2<pali::gemma2_2b, pali::siglip_so400m_14<448>> {
     static constexpr std::size_t layers = 12;
 };
 static_assert(pali::model_config<robot>);
 
-// Sizes that no model has.
+// Sizes of no released model.
 struct three_kv_heads : robot {
     static constexpr std::size_t kv_heads = 3;
 };
@@ -104,7 +104,7 @@ BOOST_AUTO_TEST_CASE(finds_types_by_name) {
 
 BOOST_AUTO_TEST_CASE(hands_on_what_the_function_returns) {
     std::size_t counted = 0;
-    pali::with_config("shapes", [&](auto) { ++counted; }); // void
+    pali::with_config("shapes", [&](auto) { ++counted; }); // returns void
     BOOST_TEST(counted == 1u);
     std::size_t& same = pali::with_config("shapes", [&](auto) -> std::size_t& { return counted; });
     BOOST_TEST(&same == &counted);
@@ -161,7 +161,7 @@ BOOST_AUTO_TEST_CASE(paligemma_1_code_refuses_paligemma_2_weights) {
                  7));
 }
 
-// Each number of the concept counts: a type that is off by that one alone is refused, by its name.
+// Every field of the concept is compared: a variant that differs only in one field is rejected, and the error names the field.
 BOOST_AUTO_TEST_CASE(every_field_is_compared) {
     const pali::checkpoint_config config = read(released().at("paligemma2-3b-448"));
     BOOST_TEST(pali::matching_variant(config.sizes).value_or("none") == "paligemma2-3b-448");

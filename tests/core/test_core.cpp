@@ -1,4 +1,4 @@
-// The base layer: numbers of 16 bits, threads, scratch memory.
+// The core layer: 16-bit floats, threads, scratch memory, error text.
 #include <pali/core/bfloat16.hpp>
 #include <pali/core/context.hpp>
 #include <pali/core/error.hpp>
@@ -37,12 +37,12 @@ BOOST_AUTO_TEST_CASE(rounds_to_nearest_even) {
     const auto round = [](std::uint32_t bits) { return pali::bfloat16(std::bit_cast<float>(bits)).bits; };
     BOOST_TEST(round(0x3f800000u) == 0x3f80); // 1
     BOOST_TEST(round(0x3f807fffu) == 0x3f80); // below half: down
-    BOOST_TEST(round(0x3f808000u) == 0x3f80); // half, even below: down
-    BOOST_TEST(round(0x3f818000u) == 0x3f82); // half, odd below: up
+    BOOST_TEST(round(0x3f808000u) == 0x3f80); // half, even: down
+    BOOST_TEST(round(0x3f818000u) == 0x3f82); // half, odd: up
     BOOST_TEST(round(0x3f808001u) == 0x3f81); // above half: up
     BOOST_TEST(round(0x7f7fffffu) == 0x7f80); // the largest float becomes infinity
     BOOST_TEST(round(0x7f800000u) == 0x7f80);
-    BOOST_TEST(std::isnan(static_cast<float>(pali::bfloat16(std::bit_cast<float>(0x7f800001u))))); // a NaN whose upper half is infinity's
+    BOOST_TEST(std::isnan(static_cast<float>(pali::bfloat16(std::bit_cast<float>(0x7f800001u))))); // NaN with infinity's upper half
 }
 
 BOOST_AUTO_TEST_CASE(every_value_survives_float32) {
@@ -81,9 +81,9 @@ BOOST_AUTO_TEST_CASE(half_floats_round_to_nearest_even) {
     };
     const auto rounded = [](float x) { return static_cast<unsigned>(pali::float16(x).bits); };
     constexpr float infinity = std::numeric_limits<float>::infinity();
-    for (unsigned bits = 0; bits < 0x7c00; ++bits) { // every finite one, the way to the next and the one halfway
+    for (unsigned bits = 0; bits < 0x7c00; ++bits) { // each finite value, its successor and the midpoint
         const float here = value(bits), next = bits == 0x7bff ? 65536.f : value(bits + 1),
-                    middle = (here + next) / 2; // exact: float32 has 13 bits more
+                    middle = (here + next) / 2; // exact: float32 has 13 more bits
         const unsigned even = bits % 2 == 0 ? bits : bits + 1;
         for (const auto& [x, want] :
              {std::pair(here, bits), {middle, even}, {std::nextafter(middle, 0.f), bits}, {std::nextafter(middle, infinity), bits + 1}}) {
@@ -95,7 +95,7 @@ BOOST_AUTO_TEST_CASE(half_floats_round_to_nearest_even) {
     BOOST_TEST(rounded(std::numeric_limits<float>::max()) == 0x7c00u);
     BOOST_TEST(rounded(std::numeric_limits<float>::denorm_min()) == 0u);
     BOOST_TEST(std::isnan(static_cast<float>(pali::float16(std::numeric_limits<float>::quiet_NaN()))));
-    BOOST_TEST(std::isnan(static_cast<float>(pali::float16(std::bit_cast<float>(0x7f800001u))))); // a NaN whose upper bits are infinity's
+    BOOST_TEST(std::isnan(static_cast<float>(pali::float16(std::bit_cast<float>(0x7f800001u))))); // a NaN whose upper bits equal infinity's
 }
 
 BOOST_AUTO_TEST_SUITE_END()
@@ -118,7 +118,7 @@ BOOST_AUTO_TEST_CASE(more_threads_than_there_can_be_are_refused) {
     BOOST_CHECK_EXCEPTION(pali::thread_pool(pali::thread_pool::most_threads + 1), pali::error, [](const pali::error& e) {
         return e.code() == pali::errc::invalid_argument && std::string(e.what()).find("threads is ") != std::string::npos;
     });
-#if defined(__linux__) && !defined(PALI_TEST_SANITIZED) // whose memory is not to be limited
+#if defined(__linux__) && !defined(PALI_TEST_SANITIZED) // ASan needs unlimited address space
     rlimit before{};
     BOOST_TEST_REQUIRE(getrlimit(RLIMIT_AS, &before) == 0);
     std::size_t pages = 0;
@@ -128,7 +128,7 @@ BOOST_AUTO_TEST_CASE(more_threads_than_there_can_be_are_refused) {
     BOOST_TEST_REQUIRE(setrlimit(RLIMIT_AS, &little) == 0);
     bool thrown = false;
     try {
-        const pali::thread_pool pool(1000); // each wants a stack of 8 MB
+        const pali::thread_pool pool(1000); // each needs a stack of 8 MB
     } catch (const pali::error& e) {
         thrown = e.code() == pali::errc::too_few_threads && std::string(e.what()).find("of 1000 threads") != std::string::npos &&
                  std::string(e.what()).find("ulimit") != std::string::npos;
@@ -145,7 +145,7 @@ BOOST_AUTO_TEST_CASE(a_thread_takes_consecutive_tasks) {
         std::vector<std::size_t> ran_by(count, threads);
         pool.run(count, [&](std::size_t i, std::size_t thread) {
             ran_by[i] = thread;
-            std::atomic<int> work{0}; // so that one thread is not done before the others wake
+            std::atomic<int> work{0}; // keeps one thread from finishing before the others wake
             while (++work < 1000) {}
         });
         std::size_t pieces = 1;
@@ -153,7 +153,8 @@ BOOST_AUTO_TEST_CASE(a_thread_takes_consecutive_tasks) {
             BOOST_TEST_REQUIRE(ran_by[i] < threads);
             if (i != 0) pieces += ran_by[i] != ran_by[i - 1];
         }
-        // Each takes one of 2 · threads parts of what is left: after so many, a factor e less is left; at last one by one.
+        // A thread takes 1 / (2 · threads) of the remaining work, so the remainder falls by a factor e per 2 · threads takes; at the end,
+        // one by one.
         const double shares = 2. * static_cast<double>(threads);
         BOOST_TEST(static_cast<double>(pieces) < shares * (std::log(static_cast<double>(count)) + 2));
     }
@@ -164,7 +165,7 @@ BOOST_AUTO_TEST_CASE(a_task_can_know_its_thread) {
     std::vector<std::atomic<int>> busy(3);
     std::atomic<bool> shared{false};
     pool.run(1000, [&](std::size_t, std::size_t thread) {
-        if (++busy[thread] != 1) shared = true; // two tasks at once would share their scratch
+        if (++busy[thread] != 1) shared = true; // concurrent tasks with one thread index would share scratch memory
         --busy[thread];
     });
     BOOST_TEST(!shared);
@@ -172,7 +173,7 @@ BOOST_AUTO_TEST_CASE(a_task_can_know_its_thread) {
 
 #if defined(__linux__)
 BOOST_AUTO_TEST_CASE(pinned_threads_stay_on_a_processor_and_the_callers_does_not) {
-    const auto processors = [] { // called by all threads, which BOOST_TEST may not be
+    const auto processors = [] { // runs on all threads, where BOOST_TEST must not be used
         cpu_set_t allowed;
         return sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 0;
     };
@@ -184,7 +185,7 @@ BOOST_AUTO_TEST_CASE(pinned_threads_stay_on_a_processor_and_the_callers_does_not
         while (found[1] == 0 || found[2] == 0)
             pool.run(3, [&](std::size_t, std::size_t thread) {
                 found[thread] = processors();
-                std::this_thread::sleep_for(std::chrono::milliseconds(1)); // so that others take tasks where there is one processor for all
+                std::this_thread::sleep_for(std::chrono::milliseconds(1)); // lets other threads take tasks if they share one CPU
             });
         BOOST_TEST(found[1] == (pin ? 1 : before));
         BOOST_TEST(found[2] == (pin ? 1 : before));
@@ -257,7 +258,7 @@ BOOST_AUTO_TEST_CASE(the_code_is_in_the_message) {
 }
 
 BOOST_AUTO_TEST_CASE(a_message_is_told_by_its_parts) {
-    // Storing one does not compile: it would refer to parts that are gone.
+    // Storing one does not compile: it would refer to destroyed temporaries.
     static_assert(!std::is_copy_constructible_v<pali::error_text> && !std::is_move_constructible_v<pali::error_text>);
     static_assert(!std::is_copy_assignable_v<pali::error_text> && !std::is_move_assignable_v<pali::error_text>);
     static_assert(!std::is_constructible_v<pali::error, pali::errc, pali::error_text&>);
@@ -269,7 +270,7 @@ BOOST_AUTO_TEST_CASE(a_message_is_told_by_its_parts) {
     BOOST_TEST(said({std::string("folder"), ": tensor ", std::string_view("'name'"), " holds ", std::size_t{12}, " values"}) ==
                "folder: tensor 'name' holds 12 values");
     BOOST_TEST(said({"parts ", {"of ", {"parts ", -1}}, ", ", true ? pali::error_text{"one ", 2} : "none"}) == "parts of parts -1, one 2");
-    // As std::to_string prints them.
+    // Formatted like std::to_string.
     BOOST_TEST(said({std::numeric_limits<std::uint64_t>::max(), " ", std::numeric_limits<std::int64_t>::min()}) ==
                "18446744073709551615 -9223372036854775808");
     BOOST_TEST(said({std::uint8_t{7}, " ", std::int8_t{-7}, " ", 0.5f, " ", -1e9}) == "7 -7 0.500000 -1000000000.000000");

@@ -1,4 +1,4 @@
-// Folders of weights: one file, shards, and every way in which an index and its shards can disagree.
+// Folders of weights: a single file, shards, and every way in which an index and its shards can disagree.
 #include <boost/test/data/monomorphic.hpp>
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
@@ -30,7 +30,7 @@ void write(const std::filesystem::path& path, const std::vector<std::pair<std::s
 
 float number(const pali::checkpoint_files& files, const std::string& name) { return files.at(name).as<float>()[0]; }
 
-// Two shards of two tensors each, and an index.
+// Two shards with two tensors each, and an index.
 struct sharded {
     pali::test::temporary_folder folder;
     json weight_map{{"a", "one.safetensors"}, {"b", "one.safetensors"}, {"c", "two.safetensors"}, {"d", "two.safetensors"}};
@@ -99,9 +99,9 @@ BOOST_AUTO_TEST_CASE(the_whole_file_wins_over_an_index) { // as in transformers
 
 BOOST_AUTO_TEST_CASE(differences_of_index_and_shards_are_told_and_nothing_is_lost) {
     sharded some;
-    some.weight_map["b"] = "two.safetensors"; // is in one
-    some.weight_map.erase("c");               // not named
-    some.weight_map["e"] = "one.safetensors"; // in none
+    some.weight_map["b"] = "two.safetensors"; // is in shard one
+    some.weight_map.erase("c");               // is not in the index
+    some.weight_map["e"] = "one.safetensors"; // is in no shard
     const pali::checkpoint_files files = some.open();
     const std::string told = files.differences().joined("\n");
     BOOST_TEST(files.differences().size() == 3u);
@@ -278,7 +278,7 @@ BOOST_AUTO_TEST_CASE(a_missing_tensor_is_named) {
     BOOST_CHECK_EXCEPTION((void)some.open().at("z"), pali::error, says(errc::checkpoint_mismatch, {"no tensor 'z' among its 4"}));
 }
 
-// Whatever checkpoints the tree has.
+// Opens every checkpoint in the source tree.
 BOOST_AUTO_TEST_CASE(checkpoints_of_the_tree_open) {
     std::size_t opened = 0;
     for (const auto& place : {pali::test::data_path("models"), pali::test::source_path("examples/models")}) {

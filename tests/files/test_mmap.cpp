@@ -1,4 +1,4 @@
-// Mapped files and pages of one's own.
+// Memory-mapped files, and anonymous pages.
 #include <boost/test/unit_test.hpp>
 
 #include <pali/core/error.hpp>
@@ -39,7 +39,7 @@ BOOST_AUTO_TEST_CASE(what_is_forgotten_comes_back) {
                             std::span<const std::byte>(elsewhere)})
         file.forget(part);
     BOOST_TEST(std::equal(content.begin(), content.end(), reinterpret_cast<const char*>(file.bytes().data())));
-    BOOST_TEST((elsewhere == std::vector<std::byte>(40000, std::byte{7}))); // not of this file: left alone
+    BOOST_TEST((elsewhere == std::vector<std::byte>(40000, std::byte{7}))); // outside of the mapping: unchanged
 }
 
 BOOST_AUTO_TEST_CASE(an_empty_file_has_no_bytes) {
@@ -49,7 +49,7 @@ BOOST_AUTO_TEST_CASE(an_empty_file_has_no_bytes) {
     BOOST_TEST(pali::mapped_file().bytes().empty());
 }
 
-BOOST_AUTO_TEST_CASE(links_are_followed) { // Hugging Face's cache is made of them
+BOOST_AUTO_TEST_CASE(links_are_followed) { // the Hugging Face cache consists of links
     const pali::test::temporary_folder folder;
     folder.write("blob", "content");
     std::filesystem::create_symlink("blob", folder.path() / "link");
@@ -62,7 +62,7 @@ BOOST_AUTO_TEST_CASE(links_are_followed) { // Hugging Face's cache is made of th
     };
     BOOST_CHECK_EXCEPTION(pali::mapped_file{folder.path() / "broken"}, pali::error, says("broken: there is no such file"));
     std::filesystem::create_symlink(
-        "circle", folder.path() / "circle"); // the file may be there, and cannot be reached: so is one in a folder that may not be searched
+        "circle", folder.path() / "circle"); // exists, but cannot be resolved; the same error as for a folder without search permission
     BOOST_CHECK_EXCEPTION(pali::mapped_file{folder.path() / "circle"}, pali::error, says("circle: cannot be reached: "));
     BOOST_CHECK_EXCEPTION(pali::mapped_file{folder.path() / "circle" / "below"}, pali::error, says("below: cannot be reached: "));
 }
@@ -71,7 +71,7 @@ BOOST_AUTO_TEST_CASE(links_are_followed) { // Hugging Face's cache is made of th
 BOOST_AUTO_TEST_CASE(a_limit_of_the_address_space_is_named) {
     const pali::test::temporary_folder folder;
     const auto path = folder.write("large", "");
-    std::filesystem::resize_file(path, std::uintmax_t{1} << 33); // a hole
+    std::filesystem::resize_file(path, std::uintmax_t{1} << 33); // sparse
     std::size_t pages = 0;
     std::ifstream("/proc/self/statm") >> pages;
     rlimit before{};

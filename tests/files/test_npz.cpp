@@ -1,4 +1,4 @@
-// One archive of numpy: what is read, and that nothing malformed is. Archives are built here field by field; two are numpy's own.
+// One .npz archive: what is read, and that malformed archives are rejected. Archives are built field by field; two were written by numpy.
 #include <boost/test/data/monomorphic.hpp>
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
@@ -28,7 +28,7 @@ std::string number(std::uint64_t value, std::size_t bytes) {
     return out;
 }
 
-/// A .npy array: version, header padded as numpy does, numbers.
+/// A .npy array: version, header padded as numpy does, data.
 std::string npy(const std::string& dictionary, const std::string& numbers, char version = 1) {
     const std::size_t prefix = version == 1 ? 10 : 12;
     const std::string padding(63 - (prefix + dictionary.size()) % 64, ' ');
@@ -55,10 +55,10 @@ std::string deflated(const std::string& text) {
     return out;
 }
 
-/// A member; what is set overrides what is true of the contents.
+/// A member. Fields that are set override the true value for the contents.
 struct member {
     std::string name = "a.npy", contents = good;
-    bool deflate = false, zip64 = false; // zip64: sizes and offset of the directory stand in its extra field
+    bool deflate = false, zip64 = false; // zip64: sizes and offset of the directory are in its extra field
     std::optional<std::string> data{}, local_name{}, local_extra{}, extra{};
     std::optional<std::uint64_t> crc{}, size{}, packed{}, method{}, local_method{}, offset{}, local_size{}, local_packed{};
     std::uint64_t flags = 0, disk = 0;
@@ -68,7 +68,7 @@ struct ending {
     std::optional<std::uint64_t> count{}, size{}, begin{};
     std::uint64_t disk = 0;
     bool zip64 = false;
-    std::string before{}, between{}, comment{}; // bytes before everything, between members and directory
+    std::string before{}, between{}, comment{}; // bytes before the first member, and between members and directory
     std::optional<std::uint64_t> end64{};
 };
 
@@ -81,7 +81,7 @@ std::string archive(const std::vector<member>& members, const ending& end = {}) 
                             method = m.method.value_or(m.deflate ? 8 : 0);
         const std::uint64_t offset = m.offset.value_or(out.size());
         const std::string local_name = m.local_name.value_or(m.name);
-        // numpy writes every local header with a zip64 field
+        // numpy writes a zip64 field in every local header
         const std::string local_extra = m.local_extra.value_or(number(1, 2) + number(16, 2) + number(m.local_size.value_or(size), 8) +
                                                                number(m.local_packed.value_or(packed), 8));
         const bool streamed = (m.flags & 8) != 0;
@@ -112,7 +112,7 @@ std::string archive(const std::vector<member>& members, const ending& end = {}) 
     return out + number(0x06054b50, 4) + number(end.disk, 2) + number(end.disk, 2) + number(count, 2) + number(count, 2) + number(size, 4) +
            number(begin, 4) + number(end.comment.size(), 2) + end.comment;
 }
-/// One stored array with that header, or with these bytes.
+/// An archive with one stored array with this header, or with these raw bytes.
 std::string array(const std::string& header, std::size_t bytes = 16) {
     return archive({{.contents = npy(header, std::string(bytes, '\x3f'))}});
 }
@@ -120,7 +120,7 @@ std::string raw(const std::string& contents, bool deflate = false) { return arch
 
 struct hostile {
     std::string what, bytes;
-    std::vector<std::string> words; // in the message
+    std::vector<std::string> words; // expected in the message
     errc code = errc::malformed_file;
 };
 std::ostream& operator<<(std::ostream& out, const hostile& h) { return out << h.what; }
@@ -288,7 +288,7 @@ BOOST_AUTO_TEST_CASE(what_the_formats_allow_is_read) {
     must_hold(archive({{.deflate = true, .local_extra = "", .flags = 8}}), {2, 2});
     must_hold(archive({{}}, {.comment = "PK\x05\x06 a comment"}), {2, 2});
     must_hold(archive({{}}, {.comment = std::string(65535, 'c')}), {2, 2});
-    must_hold(archive({{}}, {.before = "padding"}), {2, 2}); // with offsets that count it
+    must_hold(archive({{}}, {.before = "padding"}), {2, 2}); // with offsets that include it
     must_hold(archive({{}}, {.between = "padding"}), {2, 2});
     for (const char version : {'\1', '\2', '\3'}) must_hold(raw(npy(dictionary("'<f4'", "False", "(2, 2)"), sixteen, version)), {2, 2});
     must_hold(array("{\"shape\":(4,),\"fortran_order\":False,\"descr\":\"<f4\"}"), {4});
@@ -296,12 +296,12 @@ BOOST_AUTO_TEST_CASE(what_the_formats_allow_is_read) {
     must_hold(array(dictionary("'<f4'", "False", "()"), 4), {});
     must_hold(array(dictionary("'<f4'", "False", "(3, 0)"), 0), {3, 0});
     must_hold(raw(npy(dictionary("'<f4'", "False", "(5000000,)"), std::string(20'000'000, '\x3f')), true),
-              {5000000}); // deflates to a thousandth
+              {5000000}); // compresses to a thousandth
     const pali::test::temporary_folder folder;
-    BOOST_TEST(pali::npz_file(folder.write("empty.npz", archive({}))).tensors().empty()); // numpy.savez of nothing
+    BOOST_TEST(pali::npz_file(folder.write("empty.npz", archive({}))).tensors().empty()); // numpy.savez without arrays
 }
 
-// Every cut and every changed byte of a small valid file is read within bounds or refused: nothing else happens.
+// Every truncation and every changed byte of a small valid file: it is read within bounds, or rejected.
 BOOST_AUTO_TEST_CASE(damaged_files_are_read_within_bounds_or_refused) {
     const pali::test::temporary_folder folder;
     const std::string whole = archive({{}, {.name = "b.npy", .deflate = true, .zip64 = true}}, {.zip64 = true});
@@ -315,7 +315,7 @@ BOOST_AUTO_TEST_CASE(damaged_files_are_read_within_bounds_or_refused) {
                 BOOST_REQUIRE(t.count() * pali::bits_of(t.type) == t.bytes.size() * 8);
                 unsigned sum = 0;
                 for (const std::byte b : t.bytes) sum += std::to_integer<unsigned>(b);
-                BOOST_REQUIRE(sum == 16u * 0x3f); // what is read is what was written: the checksum would know
+                BOOST_REQUIRE(sum == 16u * 0x3f); // the checksum guarantees the original contents
             }
         } catch (const pali::error& e) {
             BOOST_REQUIRE((e.code() == errc::malformed_file || e.code() == errc::unsupported_format));
@@ -323,14 +323,14 @@ BOOST_AUTO_TEST_CASE(damaged_files_are_read_within_bounds_or_refused) {
         }
     };
     for (std::size_t n = 0; n < whole.size(); ++n) attempt(whole.substr(0, n));
-    BOOST_TEST(refused == whole.size()); // no cut is valid
+    BOOST_TEST(refused == whole.size()); // no truncation is valid
     for (std::size_t i = 0; i < whole.size(); ++i)
         for (const int change : {1, 2, 8, 64, 128, 255}) {
             std::string changed = whole;
             changed[i] = static_cast<char>(changed[i] ^ change);
             attempt(changed);
         }
-    BOOST_TEST(read > 100u); // dates, versions, attributes
+    BOOST_TEST(read > 100u); // changes in dates, versions, attributes
     BOOST_TEST(refused > 2000u);
 }
 
@@ -342,7 +342,7 @@ BOOST_AUTO_TEST_CASE(every_type_is_read_as_numpy_wrote_it) {
     std::size_t compared = 0;
     for (const auto& [name, t] : stored.tensors()) BOOST_TEST_CONTEXT(name) {
             const auto all = stored.file().bytes();
-            BOOST_TEST((t.bytes.data() >= all.data() && t.bytes.data() + t.bytes.size() <= all.data() + all.size())); // where it lies
+            BOOST_TEST((t.bytes.data() >= all.data() && t.bytes.data() + t.bytes.size() <= all.data() + all.size())); // in place
             const pali::tensor_info& inflated = deflated_too.at(name);
             BOOST_TEST(inflated.is_aligned());
             BOOST_TEST((inflated.type == t.type));

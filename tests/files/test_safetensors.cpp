@@ -1,4 +1,4 @@
-// One safetensors file: what is read, and that nothing malformed is.
+// One safetensors file: what is read, and that malformed files are rejected.
 #include <boost/test/data/monomorphic.hpp>
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
@@ -31,7 +31,7 @@ std::string file(const std::string& header, std::size_t data_bytes) {
     return with_length(header.size(), header + std::string(data_bytes, '\x3f'));
 }
 
-// One tensor of four floats, spelt by the parts that a test changes.
+// A tensor entry of four floats, assembled from the parts that a test changes.
 std::string tensor(const std::string& dtype, const std::string& shape, const std::string& offsets) {
     return R"({"dtype":)" + dtype + R"(,"shape":)" + shape + R"(,"data_offsets":)" + offsets + "}";
 }
@@ -39,7 +39,7 @@ const std::string good = tensor(R"("F32")", "[2,2]", "[0,16]");
 
 struct malformed {
     std::string what, bytes;
-    std::vector<std::string> words; // in the message
+    std::vector<std::string> words; // expected in the message
 };
 std::ostream& operator<<(std::ostream& out, const malformed& m) { return out << m.what; }
 
@@ -169,7 +169,7 @@ BOOST_DATA_TEST_CASE(malformed_files_are_refused_with_the_reason, boost::unit_te
     }
 }
 
-// Every cut and every changed byte of a small valid file either is read within bounds or refused: nothing else happens.
+// Every truncation and every changed byte of a small valid file: it is read within bounds, or rejected.
 BOOST_AUTO_TEST_CASE(damaged_files_are_read_within_bounds_or_refused) {
     const pali::test::temporary_folder folder;
     const std::string whole =
@@ -191,14 +191,14 @@ BOOST_AUTO_TEST_CASE(damaged_files_are_read_within_bounds_or_refused) {
         }
     };
     for (std::size_t n = 0; n < whole.size(); ++n) attempt(whole.substr(0, n));
-    BOOST_TEST(refused == whole.size()); // no cut is valid
+    BOOST_TEST(refused == whole.size()); // no truncation is valid
     for (std::size_t i = 0; i < whole.size(); ++i)
         for (const char c : {'\0', '\1', '"', '0', '9', '}', ']', ',', '\x7f', '\xff'}) {
             std::string changed = whole;
             changed[i] = c;
             attempt(changed);
         }
-    BOOST_TEST(read > 100u); // the data and the names
+    BOOST_TEST(read > 100u); // changes in data and names
     BOOST_TEST(refused > 1000u);
 }
 
@@ -279,7 +279,7 @@ BOOST_AUTO_TEST_CASE(the_last_of_a_name_counts_and_unknown_keys_are_ignored) {
     BOOST_TEST(pali::safetensors_file(folder.write("b", file(R"({"__metadata__":null})", 0))).metadata().empty());
 }
 
-// The format promises no alignment; older writers did not pad.
+// The format does not guarantee alignment; older writers did not pad.
 BOOST_AUTO_TEST_CASE(misaligned_tensors_are_noted) {
     const pali::test::temporary_folder folder;
     std::string header = R"({"a":)" + good + "}";
@@ -330,7 +330,7 @@ BOOST_AUTO_TEST_CASE(what_is_no_file_cannot_be_opened) {
     BOOST_CHECK_EXCEPTION(pali::safetensors_file{"/dev/zero"}, pali::error, says("is no regular file"));
 }
 
-// The golden helper itself: a NaN must not pass as equal.
+// Tests the golden helper: a NaN must not compare as equal.
 BOOST_AUTO_TEST_CASE(differences_are_found) {
     const std::vector<float> want{1, -4, 2}, same = want, off{1, -4.5f, 2}, nan{1, std::numeric_limits<float>::quiet_NaN(), 2};
     BOOST_TEST(pali::test::worst_difference(same, want).absolute == 0);

@@ -1,4 +1,4 @@
-// 650 damaged and unusual files against the format's own reader, and how long a header with many tensors takes.
+// 650 damaged and unusual files against the reference reader, and the time to read a header with many tensors.
 #include <boost/test/unit_test.hpp>
 
 #include <pali/core/error.hpp>
@@ -31,7 +31,7 @@ std::string from_base64(const std::string& text) {
     return out;
 }
 
-/// What pali reads, in the form that the golden has; empty where the file is refused.
+/// What pali reads, in the format of the golden; empty if the file is rejected.
 json read(const std::filesystem::path& path) {
     try {
         const pali::safetensors_file opened(path);
@@ -65,7 +65,7 @@ BOOST_AUTO_TEST_CASE(files_are_read_and_refused_as_the_reference_does) {
         }
 }
 
-// A parser that looks at all earlier names again for each takes half a minute.
+// A parser that compares each name with all earlier ones takes half a minute.
 BOOST_AUTO_TEST_CASE(a_header_with_40000_tensors_is_read_at_once) {
     std::string header = "{";
     for (int i = 0; i < 40000; ++i)
@@ -84,7 +84,7 @@ BOOST_AUTO_TEST_CASE(a_header_with_40000_tensors_is_read_at_once) {
         fastest = std::min(fastest, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     }
     BOOST_TEST_MESSAGE(fastest << " s");
-    BOOST_TEST(fastest < 3); // a tenth of that; a machine may be busy, or the build without optimisation
+    BOOST_TEST(fastest < 3); // typically a tenth; the machine may be busy or the build not optimized
 }
 
 BOOST_AUTO_TEST_SUITE_END()

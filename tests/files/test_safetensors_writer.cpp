@@ -1,4 +1,4 @@
-// Writing safetensors files, held to the bytes of the format's own writer.
+// Writing safetensors files, compared byte by byte with the reference writer.
 #include <boost/test/unit_test.hpp>
 
 #include <pali/core/error.hpp>
@@ -45,7 +45,7 @@ BOOST_AUTO_TEST_CASE(writes_the_bytes_that_the_package_writes) {
     const pali::safetensors_file read(original);
     pali::write_safetensors(folder.path() / "copy.safetensors", read.tensors(), read.metadata());
     BOOST_TEST((content(folder.path() / "copy.safetensors") == content(original)));
-    BOOST_TEST(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1); // nothing unfinished is left
+    BOOST_TEST(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1); // no temporary file is left
 }
 
 BOOST_AUTO_TEST_CASE(what_is_written_is_read) {
@@ -140,7 +140,7 @@ BOOST_AUTO_TEST_CASE(what_is_not_finished_leaves_nothing) {
         BOOST_CHECK_EXCEPTION(out.append("c", bytes), pali::error, fails(errc::invalid_argument, "tensor 'c' is not in the header"));
         out.append("b", bytes.first(4));
         BOOST_CHECK_EXCEPTION(out.finish(), pali::error, fails(errc::invalid_argument, "tensor 'b' lacks 4 bytes of its shape"));
-        BOOST_TEST(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1); // what is unfinished, under another name
+        BOOST_TEST(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1); // the temporary file
         BOOST_TEST(!std::filesystem::exists(path));
     }
     BOOST_TEST(std::filesystem::is_empty(folder.path()));

@@ -157,8 +157,7 @@ void dequantizes() {
         pali::kernels::read_row(w.view, n, exact.data());
         for (std::size_t k = 0; k < 192; ++k) BOOST_TEST(exact[k] == values[n * 192 + k]);
     }
-    std::vector<std::uint8_t> moved(w.view.codes,
-                                    w.view.codes + matrix::strip * matrix::bytes_of(192) * 3); // files place them at any address
+    std::vector<std::uint8_t> moved(w.view.codes, w.view.codes + matrix::strip * matrix::bytes_of(192) * 3); // at any address
     moved.insert(moved.begin(), 8, 0);
     auto view = w.view;
     view.codes = moved.data() + 8;

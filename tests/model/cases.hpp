@@ -1,4 +1,4 @@
-// The tiny checkpoints of tests/data/models, and what transformers computes with them; made by tests/golden/models.py.
+// The tiny checkpoints of tests/data/models and transformers' results for them, written by tests/golden/models.py.
 #pragma once
 
 #include <pali/text/token.hpp>
@@ -29,14 +29,14 @@ inline const json& all_models() {
     return all;
 }
 
-/// Names of the checkpoints.
+/// The names of the checkpoints.
 inline std::vector<std::string> model_names() {
     std::vector<std::string> names;
     for (const json& one : all_models().at("checkpoints")) names.push_back(one.at("name"));
     return names;
 }
 
-/// One checkpoint: what cases.json says of it, and its goldens.
+/// One checkpoint: its entry in cases.json, and its goldens.
 struct tiny_model {
     const json& about;
     golden goldens;
@@ -48,7 +48,7 @@ struct tiny_model {
     [[nodiscard]] const json& cases() const { return about.at("cases"); }
     /// The absolute tolerance of a stage.
     [[nodiscard]] double tolerance(const std::string& stage) const { return about.at("tolerances").at(stage); }
-    /// Tokens of one image.
+    /// The number of tokens of one image.
     [[nodiscard]] std::size_t image_tokens() const { return about.at("image_tokens"); }
 
     static const json& find(const std::string& name) {
@@ -57,17 +57,17 @@ struct tiny_model {
     }
 };
 
-/// "images/wide.png" -> "wide": how the goldens call an image.
+/// "images/wide.png" -> "wide": the image's name in the goldens.
 inline std::string image_name(const json& path) { return std::filesystem::path(path.get<std::string>()).stem().string(); }
 
-/// Checks numbers against a golden, or its last rows.
+/// Compares values with a golden, or with its last rows.
 inline void check_close(std::span<const float> got, std::span<const float> want, double tolerance, const std::string& what) {
     BOOST_REQUIRE_MESSAGE(got.size() == want.size(), what << ": got " << got.size() << " numbers, want " << want.size());
     const difference d = worst_difference(got, want);
     BOOST_CHECK_MESSAGE(d.absolute <= tolerance, what << ": " << d << "; tolerance " << tolerance);
 }
 
-/// The checkpoint x the prompts: one data-driven test for each.
+/// Checkpoints x prompts: one data-driven test each.
 struct model_case {
     std::string model;
     std::size_t number;

@@ -1,4 +1,4 @@
-// What several tests of models run, compiled once.
+// The parts of a model used by several tests, compiled once.
 #include "parts.ipp"
 
 #include <pali/image/preprocess.hpp>

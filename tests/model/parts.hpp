@@ -1,4 +1,4 @@
-// The parts of a model, run stage by stage, as the goldens recorded them.
+// The parts of a model, run stage by stage as recorded in the goldens.
 #pragma once
 
 #include "cases.hpp"
@@ -14,13 +14,13 @@
 
 namespace pali::test {
 
-/// Everything a forward pass leaves, by the names of the goldens.
+/// All outputs of a forward pass, by their names in the goldens.
 using outputs = std::map<std::string, std::vector<float>>;
 
-/// The pixels that the vision tower takes.
+/// The preprocessed pixels, as passed to the vision tower.
 std::vector<float> pixels_of(const checkpoint_config& config, const std::string& image);
 
-/// A network and what it works with. Bodies are in parts.ipp: a network takes a compiler some time, and those below are compiled once.
+/// A network and its context. The bodies are in parts.ipp: a network is slow to compile, so the instantiations below are compiled once.
 template <class Config = dynamic, class Storage = f32>
 struct parts {
     checkpoint_config config;
@@ -29,28 +29,28 @@ struct parts {
 
     explicit parts(const std::filesystem::path& folder, std::size_t threads = 2, residency where = residency::mapped)
         : parts(folder, read_checkpoint_config(folder), threads, where) {}
-    /// With a configuration other than the folder's.
+    /// With a configuration other than that of the folder.
     parts(const std::filesystem::path& folder, checkpoint_config changed, std::size_t threads = 2, residency where = residency::mapped);
 
-    /// One image through vision tower and projector.
+    /// Encodes one image: vision tower and projector.
     outputs see(const std::string& image);
 
-    /// Features of the images of a case.
+    /// Encodes the images of a case.
     std::vector<image_features> features(const json& images);
 
-    /// Prompt and a causal suffix in one pass: embeddings, layers, norm and logits of all rows.
+    /// Prompt and a causal suffix in one pass: embeddings, layers, norm, and the logits of all rows.
     outputs read(std::span<const image_features> images, std::span<const token> prompt, std::span<const token> suffix, kv_cache& cache);
     outputs read(std::span<const image_features> images, std::span<const token> prompt, std::span<const token> suffix = {}) {
         kv_cache cache(net.config, room(images, prompt.size() + suffix.size()));
         return read(images, prompt, suffix, cache);
     }
 
-    /// One more token behind what the cache holds.
+    /// One decode step.
     outputs add(token next, kv_cache& cache) {
         kv_cache* const only = &cache;
         return add(std::span(&next, 1), std::span(&only, 1));
     }
-    /// One more token behind what each cache holds, in one pass.
+    /// One decode step for several caches in one pass.
     outputs add(std::span<const token> next, std::span<kv_cache* const> caches);
 
     /// Tokens of images and text.
@@ -66,12 +66,12 @@ private:
 extern template struct parts<dynamic, f32>;
 extern template struct parts<dynamic, bf16>;
 
-/// What greedy decoding says.
+/// The greedy choice.
 inline token most_likely(std::span<const float> logits) {
     return static_cast<token>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
-/// Natural logarithm of a token's probability, in double.
+/// The natural logarithm of a token's probability, in double.
 inline double logprob(std::span<const float> logits, token id) {
     double largest = -INFINITY, sum = 0;
     for (const float x : logits) largest = std::max(largest, static_cast<double>(x));
@@ -79,7 +79,7 @@ inline double logprob(std::span<const float> logits, token id) {
     return logits[static_cast<std::size_t>(id)] - largest - std::log(sum);
 }
 
-/// The last `rows` rows of `values`, of `width` numbers each.
+/// The last `rows` rows of `values`, which has rows of `width` elements.
 inline std::span<const float> last_rows(const std::vector<float>& values, std::size_t rows, std::size_t width) {
     return std::span(values).last(rows * width);
 }

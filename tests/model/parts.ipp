@@ -1,4 +1,4 @@
-// Bodies of parts.hpp: for networks that one source alone uses, and for parts.cpp.
+// Bodies of parts.hpp, for parts.cpp and for networks used by one source only.
 #pragma once
 
 #include "parts.hpp"

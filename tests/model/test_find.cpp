@@ -1,4 +1,4 @@
-// detect, segment, caption, answer: what a model says as objects, on the embedded model.
+// detect, segment, caption, answer: parsed answers of the embedded model.
 #include <pali/config/shapes_demo.hpp>
 #include <pali/image/read.hpp>
 #include <pali/image/resize.hpp>
@@ -71,14 +71,14 @@ BOOST_AUTO_TEST_CASE(boxes_are_in_pixels_of_the_image_given) {
     for (const pali::detection& d : found) BOOST_TEST((d.box.x1 <= 448 && d.box.y1 <= 224 && d.box.x1 > 0));
     BOOST_REQUIRE(small.size() == found.size());
     BOOST_TEST(found[0].box.x0 == 4 * small[0].box.x0,
-               boost::test_tools::tolerance(0.2f)); // resized back, it is not quite the same image
+               boost::test_tools::tolerance(0.2f)); // after resizing back, the image differs slightly
 }
 
 BOOST_AUTO_TEST_CASE(masks_are_of_the_size_of_the_image_and_in_their_box) {
     for (const pali::image& image : images()) {
         const pali::findings found = asked().segment(image, "shape");
         for (const pali::segment& s : found) {
-            if (s.mask.empty()) continue; // the answer broke off
+            if (s.mask.empty()) continue; // the answer was truncated
             BOOST_TEST((s.mask.width == image.width && s.mask.height == image.height));
             for (std::size_t y = 0; y < image.height; ++y)
                 for (std::size_t x = 0; x < image.width; ++x)
@@ -132,7 +132,7 @@ BOOST_AUTO_TEST_CASE(constrained_beams_keep_to_the_grammar_too) {
 BOOST_AUTO_TEST_CASE(log_probabilities_stay_the_models_own_under_a_constraint) {
     const pali::findings free = asked().detect(images()[0], "shape"), bound = asked().detect(images()[0], "shape", {.constrained = true});
     BOOST_REQUIRE(!bound.said.logprobs.empty());
-    BOOST_TEST(bound.said.logprobs[0] == free.said.logprobs[0]); // its first token is a coordinate anyhow
+    BOOST_TEST(bound.said.logprobs[0] == free.said.logprobs[0]); // the first token is a coordinate also without the constraint
 }
 
 BOOST_AUTO_TEST_CASE(merging_and_divisors_are_options) {
@@ -213,13 +213,13 @@ BOOST_AUTO_TEST_CASE(without_a_mask_decoder_segment_says_what_to_get) {
     std::size_t seen_stages = 0;
     counting.generate.on_progress = [&](std::string_view, double) { return ++seen_stages, true; };
     BOOST_CHECK_THROW((void)bare.segment(images()[0], "shape", counting), pali::error);
-    BOOST_TEST(seen_stages == 0u); // said before the image is encoded
+    BOOST_TEST(seen_stages == 0u); // reported before the image is encoded
     BOOST_CHECK_EXCEPTION((void)bare.segment(images()[0], "shape"), pali::error, [](const pali::error& e) {
         return e.code() == pali::errc::cannot_open && std::string(e.what()).find("vae-oid.npz") != std::string::npos;
     });
     const pali::image_features seen = bare.encode(images()[0]);
     const pali::findings read = bare.read(bare.generate(seen, "segment shape"), seen);
-    BOOST_TEST(!read.empty()); // the tokens are an answer without it
+    BOOST_TEST(!read.empty()); // boxes need no mask decoder
     BOOST_TEST(read[0].mask.empty());
     shapes_model named(folder.path(), {.mask_decoder = pali::test::source_path("examples/models/shapes/mask_vqvae.npz")});
     check_same(named.segment(images()[0], "shape"), asked().segment(images()[0], "shape"));

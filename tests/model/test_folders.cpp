@@ -1,4 +1,5 @@
-// Folders as people have them: tied and untied heads, wrappers' names, tensors of others, weights that are no numbers, positions that end.
+// Model folders found in practice: tied and untied heads, tensor names of wrappers, additional tensors, NaN and infinite weights, the end
+// of the positions.
 #include "cases.hpp"
 
 #include <pali/files/checkpoint_files.hpp>
@@ -26,7 +27,7 @@ using namespace pali::test;
 using pali::errc;
 using exact_model = pali::model<pali::dynamic, pali::f32>;
 
-/// A copy of a checkpoint whose tensors and config.json may be changed before it is written.
+/// A copy of a checkpoint, whose tensors and config.json can be changed before it is written.
 struct changed_folder {
     pali::test::temporary_folder folder;
     pali::checkpoint_files files;
@@ -43,13 +44,13 @@ struct changed_folder {
         pali::write_safetensors(folder.path() / "model.safetensors", tensors);
         return folder.path();
     }
-    /// The name in the file of the only tensor whose name ends so.
+    /// The full name of the only tensor whose name has this ending.
     std::string named(const std::string& ending) const {
         for (const auto& [name, tensor] : tensors)
             if (name.ends_with(ending)) return name;
         throw std::runtime_error("no tensor " + ending);
     }
-    /// Bytes of a tensor that may be changed.
+    /// The bytes of a tensor, to be changed.
     std::vector<std::byte>& own(const std::string& name) {
         pali::tensor_info& tensor = tensors.at(name);
         auto& bytes = memory.emplace_back(tensor.bytes.begin(), tensor.bytes.end());
@@ -104,7 +105,7 @@ BOOST_AUTO_TEST_CASE(without_a_tie_a_head_must_be_there) {
         says(errc::checkpoint_mismatch, {"missing tensor 'language_model.lm_head.weight' (1536, 192)", "tie_word_embeddings is false"}));
 }
 
-// gemma2_untied has a head of its own, and transformers' answers with it are its goldens.
+// gemma2_untied has a separate LM head; its goldens were computed with it.
 BOOST_AUTO_TEST_CASE(a_head_of_its_own_makes_the_answer) {
     const tiny_model tiny("gemma2_untied");
     const json& one = tiny.cases().at(0);
@@ -116,7 +117,7 @@ BOOST_AUTO_TEST_CASE(a_head_of_its_own_makes_the_answer) {
     };
     changed_folder some(tiny.folder());
     const std::vector<pali::token> golden = one.at("tokens");
-    some.config["tie_word_embeddings"] = true; // a head that differs is used all the same, as transformers 5 does
+    some.config["tie_word_embeddings"] = true; // a separate head is used nevertheless, as in transformers 5
     BOOST_TEST((answer(some.write()) == golden));
     some.tensors.erase(some.named("lm_head.weight"));
     BOOST_TEST((answer(some.write()) != golden));
@@ -195,7 +196,7 @@ BOOST_AUTO_TEST_CASE(an_index_that_differs_is_told_once_or_refused) {
                           says(errc::checkpoint_mismatch, {"index and shards differ", "'counter' is in no shard"}));
 }
 
-// Rows that fill up the last strip of a vocabulary are no tokens: the others have the logits that they had.
+// Padding rows in the last strip of a vocabulary are no tokens: the logits of all other rows are unchanged.
 template <class Storage>
 void one_row_more() {
     changed_folder some(shapes());
@@ -228,7 +229,7 @@ BOOST_AUTO_TEST_CASE(a_vocabulary_of_1537_in_8_bits) { one_row_more<pali::int8>(
 BOOST_AUTO_TEST_CASE(a_vocabulary_of_1537_in_4_bits) { one_row_more<pali::int4>(); }
 
 BOOST_AUTO_TEST_CASE(weights_that_are_no_numbers_are_named) {
-    for (const std::uint16_t bits : std::vector<std::uint16_t>{0x7fc0, 0x7f80}) { // of bfloat16: nan, inf
+    for (const std::uint16_t bits : std::vector<std::uint16_t>{0x7fc0, 0x7f80}) { // bfloat16 NaN and infinity
         changed_folder some(shapes());
         const std::string name = some.named("layers.2.mlp.down_proj.weight");
         std::memcpy(some.own(name).data() + 2 * (5 * 576 + 7), &bits, 2);
@@ -246,7 +247,7 @@ BOOST_AUTO_TEST_CASE(weights_that_are_no_numbers_are_named) {
         const pali::test::temporary_folder to;
         BOOST_CHECK_EXCEPTION(pali::quantize_checkpoint<pali::int4>(some.folder.path(), to.path()), pali::error,
                               says(errc::malformed_file, {"tensor '" + name + "' has a number that is not finite in row 5"}));
-        changed_folder tower(shapes()); // which is copied as it is
+        changed_folder tower(shapes()); // its tensors are copied unchanged
         const std::string other = tower.named("layers.1.mlp.fc1.weight");
         std::memcpy(tower.own(other).data() + 2 * 9, &bits, 2);
         tower.write();
@@ -255,10 +256,10 @@ BOOST_AUTO_TEST_CASE(weights_that_are_no_numbers_are_named) {
     }
 }
 
-// A tensor that the model does not use is nobody's fault: it is copied, whatever it holds.
+// A tensor that the model does not use may contain anything and is copied.
 BOOST_AUTO_TEST_CASE(tensors_of_others_may_hold_anything) {
     changed_folder some(shapes());
-    some.add("language_model.value_head.weight", {1, 192}); // a row is no strip
+    some.add("language_model.value_head.weight", {1, 192}); // one row, not a whole strip
     some.add("v_head.bias", {2});
     const std::uint16_t infinite = 0x7f80, not_finite = 0xffff;
     std::memcpy(some.own("v_head.bias").data(), &infinite, 2);
@@ -273,7 +274,7 @@ BOOST_AUTO_TEST_CASE(tensors_of_others_may_hold_anything) {
                    name);
     }
     BOOST_TEST((pali::model<pali::dynamic, pali::int4>(to.path()).caption(image()) == seen));
-    const std::string name = some.named("layers.2.mlp.down_proj.weight"); // and is not blamed for what another does
+    const std::string name = some.named("layers.2.mlp.down_proj.weight"); // the error names this one
     std::memcpy(some.own(name).data(), &not_finite, 2);
     BOOST_CHECK_EXCEPTION((void)exact_model(some.write()).caption(image()), pali::error, [&](const pali::error& e) {
         return says(errc::malformed_file, {"1 tensor is not", name})(e) && std::string(e.what()).find("v_head") == std::string::npos;
@@ -308,7 +309,7 @@ BOOST_AUTO_TEST_CASE(a_mask_network_that_is_no_numbers_is_refused) {
                           says(errc::malformed_file, {"masks.safetensors: tensor '_vq_vae._embedding' has nan at (0, 0)"}));
 }
 
-// The embedded model has 512 positions, 64 of which are an image's.
+// The embedded model has 512 positions, of which an image takes 64.
 BOOST_AUTO_TEST_CASE(a_sequence_ends_with_the_positions) {
     exact_model model(shapes());
     std::size_t reported = 0;
@@ -328,7 +329,7 @@ BOOST_AUTO_TEST_CASE(a_sequence_ends_with_the_positions) {
     const pali::generation said = model.generate(image(), "caption en", options);
     BOOST_TEST(said.text == seen);
     BOOST_TEST(said.most_tokens == 512 - 64 - said.prompt_tokens.size());
-    options.min_new_tokens = 1000; // it may not end by itself
+    options.min_new_tokens = 1000; // EOS is suppressed
     options.on_progress = {};
     for (const std::size_t beams : {std::size_t{1}, std::size_t{2}}) {
         options.num_beams = beams;

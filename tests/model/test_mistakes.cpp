@@ -1,5 +1,5 @@
-// The mistakes that earlier ports of PaliGemma made: each has a test that names it. The goldens are transformers'; the second half of
-// the file shows that they would notice.
+// Regression tests for errors of earlier PaliGemma ports; each test names one. The goldens are transformers'. The second half of the file
+// shows that the goldens would detect these errors.
 #include <boost/test/data/monomorphic.hpp>
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
@@ -35,7 +35,7 @@ BOOST_AUTO_TEST_SUITE(mistakes)
 
 // ---- images and embeddings
 
-/// Neither divided nor multiplied by the square root of a width, and not by that of the top-level hidden_size either.
+/// Neither divided nor multiplied by the square root of a width, nor by that of the top-level hidden_size.
 BOOST_DATA_TEST_CASE(image_features_are_not_scaled, bdata::make(model_names()), name) {
     const tiny_model tiny(name);
     parts<> model(tiny.folder());
@@ -45,7 +45,7 @@ BOOST_DATA_TEST_CASE(image_features_are_not_scaled, bdata::make(model_names()), 
     check_close(std::span(got).first(want.size()), want, tiny.tolerance("projected"), "image rows");
 }
 
-/// By the square root of the decoder's width, in float32: bf16 would round it by up to 0.2 %.
+/// Scaled by the square root of the decoder's width, in float32: in bf16 it would have an error of up to 0.2 %.
 BOOST_DATA_TEST_CASE(token_embeddings_are_scaled_by_an_unrounded_root, bdata::make(model_names()), name) {
     const tiny_model tiny(name);
     parts<> model(tiny.folder());
@@ -65,7 +65,7 @@ BOOST_DATA_TEST_CASE(token_embeddings_are_scaled_by_an_unrounded_root, bdata::ma
     }
 }
 
-/// Two images are two runs of tokens in the order given, before BOS.
+/// Two images become two runs of image tokens, in the given order, before BOS.
 BOOST_DATA_TEST_CASE(several_images_stand_one_after_the_other, bdata::make(model_names()), name) {
     const tiny_model tiny(name);
     parts<> model(tiny.folder());
@@ -85,7 +85,7 @@ BOOST_DATA_TEST_CASE(several_images_stand_one_after_the_other, bdata::make(model
     BOOST_TEST(d.absolute > 10 * tiny.tolerance("logits"), "the order of images matters");
 }
 
-/// The image token need not be in the table, and its row, if there is one, is never used.
+/// The image token need not be in the embedding table. If it is, its row is never used.
 BOOST_AUTO_TEST_CASE(the_image_token_is_not_looked_up) {
     const tiny_model tiny("gemma2_head");
     BOOST_TEST(tiny.about.at("image_token").get<std::size_t>() >= tiny.about.at("config").at("vocab").get<std::size_t>());
@@ -96,7 +96,7 @@ BOOST_AUTO_TEST_CASE(the_image_token_is_not_looked_up) {
 
 // ---- the mask
 
-/// The prefix is bidirectional: its last token is seen by its first. The suffix is causal: a token is not seen by those before it.
+/// The prefix is bidirectional: its first token attends to its last. The suffix is causal: a token does not attend to later ones.
 BOOST_DATA_TEST_CASE(prompts_see_each_other_and_answers_do_not_look_ahead, bdata::make(model_names()), name) {
     const tiny_model tiny(name);
     parts<> model(tiny.folder());
@@ -119,7 +119,8 @@ BOOST_DATA_TEST_CASE(prompts_see_each_other_and_answers_do_not_look_ahead, bdata
         BOOST_TEST(rows_differ(after, other, hidden, row, row + 1), "row " << row << " of the prefix does not see the prompt");
 }
 
-/// A window hides from a suffix token what is `window` or more behind it, never a part of the prefix from the prefix.
+/// The sliding window hides from a suffix token everything `window` or more positions back. It never hides one part of the prefix from
+/// another.
 BOOST_AUTO_TEST_CASE(a_window_hides_the_image_from_the_answer_and_not_from_the_prompt) {
     const pali::kernels::prefix_mask mask{.prefix = 17, .window = 5};
     for (std::size_t row = 0; row < 17; ++row) BOOST_TEST((mask(row).begin == 0u && mask(row).end == 17u));
@@ -130,7 +131,7 @@ BOOST_AUTO_TEST_CASE(a_window_hides_the_image_from_the_answer_and_not_from_the_p
 
 // ---- head, names, kinds of checkpoint
 
-/// The goldens cover a head that is absent, one that repeats the table, and one of its own.
+/// The goldens cover an absent head, one equal to the embedding table, and a separate one.
 BOOST_AUTO_TEST_CASE(an_absent_head_is_the_embedding_and_one_of_its_own_is_used) {
     const auto head = [](const std::string& name) {
         parts<> model(tiny_model(name).folder());
@@ -141,7 +142,7 @@ BOOST_AUTO_TEST_CASE(an_absent_head_is_the_embedding_and_one_of_its_own_is_used)
     BOOST_TEST(head("gemma2_untied"));
 }
 
-/// All spellings of tensor names that transformers has had are read; see tests/golden/README.md.
+/// All tensor naming schemes of transformers are read; see tests/golden/README.md.
 BOOST_AUTO_TEST_CASE(all_layouts_of_names_are_read) {
     std::set<std::string> layouts;
     for (const std::string& name : model_names()) {
@@ -152,7 +153,7 @@ BOOST_AUTO_TEST_CASE(all_layouts_of_names_are_read) {
     BOOST_TEST(layouts.size() == 4u);
 }
 
-/// PaliGemma 1 code on PaliGemma 2 weights, and the reverse, is refused and does not talk nonsense.
+/// PaliGemma 2 weights are rejected by PaliGemma 1 code, and vice versa, instead of generating garbage.
 BOOST_AUTO_TEST_CASE(weights_of_the_other_generation_are_refused) {
     for (const std::string name : {"gemma2_window", "gemma1_half"}) {
         const tiny_model tiny(name);
@@ -166,7 +167,7 @@ BOOST_AUTO_TEST_CASE(weights_of_the_other_generation_are_refused) {
     }
 }
 
-/// Half floats are a form of storage: what is computed is finite and equals float32 (gemma1_half, gemma2_head in the stage tests).
+/// float16 is only a storage format: results are finite and equal to float32 (gemma1_half, gemma2_head in the stage tests).
 BOOST_AUTO_TEST_CASE(half_floats_are_storage_only) {
     for (const std::string name : {"gemma1_half", "gemma2_head"}) {
         const tiny_model tiny(name);
@@ -178,7 +179,7 @@ BOOST_AUTO_TEST_CASE(half_floats_are_storage_only) {
     }
 }
 
-/// The final softcap holds for every logit, the first token's too.
+/// The final softcap applies to every logit, also of the first token.
 BOOST_DATA_TEST_CASE(the_final_softcap_holds_for_the_first_token_too, bdata::make(model_names()), name) {
     const tiny_model tiny(name);
     parts<> model(tiny.folder());
@@ -189,7 +190,7 @@ BOOST_DATA_TEST_CASE(the_final_softcap_holds_for_the_first_token_too, bdata::mak
     BOOST_TEST(std::all_of(logits.begin(), logits.end(), [&](float x) { return std::abs(x) <= cap; }));
 }
 
-// ---- the goldens notice: with one number of the configuration wrong, logits leave the tolerance
+// ---- the goldens are sensitive: with one wrong value in the configuration, logits leave the tolerance
 
 namespace {
 

@@ -1,4 +1,4 @@
-// The model as its users call it, against transformers: answers, beams, scores, batches, callbacks.
+// pali::model as users call it, against transformers: answers, beam search, scores, batches, callbacks.
 #include <boost/test/data/monomorphic.hpp>
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
@@ -65,7 +65,7 @@ void check_answer(const pali::generation& got, const json& one, double tolerance
     check_logprobs(got.logprobs, one.at("logprobs"), tolerance);
 }
 
-/// The first checkpoint and its first case, for tests of behaviour.
+/// The first checkpoint and its first case, for tests of behavior.
 struct fixture {
     tiny_model tiny{"gemma2_grouped"};
     const json& one = tiny.cases().at(0);
@@ -107,8 +107,8 @@ BOOST_DATA_TEST_CASE(beams, bdata::make(model_cases()), which) {
     }
 }
 
-/// min_new_tokens and repetition_penalty, which counts the prompt and the image token too, as in transformers. Log-probabilities stay the
-/// model's own.
+/// min_new_tokens and repetition_penalty, which counts the prompt and the image token too, as in transformers. Log-probabilities remain
+/// those of the model.
 BOOST_DATA_TEST_CASE(processed_answers, bdata::make(model_cases()), which) {
     const tiny_model tiny(which.model);
     const json& one = tiny.cases().at(which.number);
@@ -153,7 +153,7 @@ BOOST_DATA_TEST_CASE(public_results, bdata::make(model_cases()), which) {
     BOOST_TEST(longer.shape(0) == logits.shape(0) + one.at("answer").at("tokens").size() - 1, "a suffix has no end of its own");
 }
 
-/// A batch of different images, prompts, lengths and options: each request gets what it would get alone.
+/// A batch of different images, prompts, lengths and options: each request gets the answer that it gets alone.
 BOOST_DATA_TEST_CASE(a_batch_answers_as_each_alone, bdata::make(model_names()), name) {
     const tiny_model tiny(name);
     exact_model model(tiny.folder());
@@ -181,13 +181,13 @@ BOOST_DATA_TEST_CASE(a_batch_answers_as_each_alone, bdata::make(model_names()), 
     BOOST_TEST(model.generate(std::span<const pali::request>{}).empty());
 }
 
-/// The default weights: the same tokens as far as every margin is above the rounding.
+/// The default weights: the same tokens as long as each margin exceeds the rounding error.
 BOOST_DATA_TEST_CASE(bf16_answers, bdata::make(model_cases()), which) {
     const tiny_model tiny(which.model);
     const json& one = tiny.cases().at(which.number);
     pali::model<> model(tiny.folder());
     const auto got = model.generate(images_of(one), prompt_of(one), options_of(one));
-    const double rounding = 2 * 3 * one.at("bf16_logits_difference").get<double>(); // twice the bound that the stage tests hold
+    const double rounding = 2 * 3 * one.at("bf16_logits_difference").get<double>(); // twice the bound of the stage tests
     std::size_t sure = 0;
     for (const auto& margin : one.at("margins")) {
         if (margin.get<double>() <= rounding) break;
@@ -199,7 +199,7 @@ BOOST_DATA_TEST_CASE(bf16_answers, bdata::make(model_cases()), which) {
 
 // ---- one image, many questions
 
-/// A port ran the vision tower again for every generated token.
+/// One port ran the vision tower again for every generated token.
 BOOST_FIXTURE_TEST_CASE(the_vision_tower_runs_once, fixture) {
     const auto images_seen = [&](std::size_t count) {
         std::size_t calls = 0;
@@ -257,7 +257,7 @@ BOOST_DATA_TEST_CASE(a_prompt_is_bos_text_and_a_newline_apart, bdata::make(model
 
 // ---- streaming and stopping
 
-/// Pieces are whole UTF-8, keep leading spaces, and make up the text; a port that decoded id by id lost the spaces.
+/// Pieces are whole UTF-8, keep leading spaces and add up to the text. A port that decoded id by id lost the spaces.
 BOOST_DATA_TEST_CASE(streamed_text_keeps_its_spaces, bdata::make(model_cases()), which) {
     const tiny_model tiny(which.model);
     const json& one = tiny.cases().at(which.number);
@@ -307,7 +307,7 @@ BOOST_FIXTURE_TEST_CASE(a_callback_stops_at_the_token, fixture) {
     BOOST_TEST(pali::to_string(got.finish) == "cancelled");
     BOOST_TEST(pieces == 2u);
     BOOST_TEST(one.at("text").get<std::string>().starts_with(got.text));
-    check_answer(model.generate(image, prompt, options_of(one)), one, tiny.tolerance("logprob")); // nothing of it is left
+    check_answer(model.generate(image, prompt, options_of(one)), one, tiny.tolerance("logprob")); // no state is left behind
 }
 
 BOOST_FIXTURE_TEST_CASE(a_callback_stops_before_and_inside_the_image_and_the_prompt, fixture) {
@@ -337,7 +337,7 @@ BOOST_FIXTURE_TEST_CASE(a_callback_stops_before_and_inside_the_image_and_the_pro
     check_answer(model.generate(image, prompt, options_of(one)), one, tiny.tolerance("logprob"));
 }
 
-/// Every call that takes progress reports one scale: from 0, never back, to 1 at the end, with the tokens on it.
+/// Every call with progress callbacks reports one scale: it starts at 0, never decreases and ends at 1, including the tokens.
 BOOST_FIXTURE_TEST_CASE(progress_is_one_scale_over_the_whole_call, fixture) {
     const std::vector<pali::image> three(3, image);
     const std::vector<pali::image_features> seen(2, model.encode(image));
@@ -389,11 +389,11 @@ BOOST_FIXTURE_TEST_CASE(callbacks_of_several_answers_say_which_they_are_about, f
     }
 }
 
-/// Whichever callback of whichever answer returns false: no other is called, and every answer ends with what it has.
+/// If any callback of any request returns false, no further callback is called, and every answer ends with the tokens it has.
 BOOST_FIXTURE_TEST_CASE(one_false_stops_everything_that_a_call_does, fixture) {
     const std::vector<pali::image> three(3, image);
     const auto whole = model.generate_each(three, prompt, options_of(one));
-    for (std::size_t stop = 1; stop <= 6; ++stop) { // three first tokens, then a step for all
+    for (std::size_t stop = 1; stop <= 6; ++stop) { // three first tokens, then one step for all
         std::size_t calls = 0;
         pali::generate_options options = options_of(one);
         options.on_token = [&](std::size_t, token, float) { return ++calls < stop; };
@@ -430,7 +430,7 @@ BOOST_FIXTURE_TEST_CASE(a_model_cannot_be_asked_from_its_own_callback, fixture) 
         BOOST_CHECK_EXCEPTION((void)model.generate(image, prompt), pali::error, refused);
         BOOST_CHECK_EXCEPTION((void)model.encode(image), pali::error, refused);
         BOOST_CHECK_EXCEPTION((void)model.score(image, prompt, "a"), pali::error, refused);
-        check_answer(other.generate(image, prompt, options_of(one)), one, tiny.tolerance("logprob")); // another model may be asked
+        check_answer(other.generate(image, prompt, options_of(one)), one, tiny.tolerance("logprob")); // another model may be used
         return true;
     };
     (void)model.generate(image, prompt, options);
@@ -438,7 +438,7 @@ BOOST_FIXTURE_TEST_CASE(a_model_cannot_be_asked_from_its_own_callback, fixture) 
     options.on_token = [&](token, float) -> bool { throw std::runtime_error("out of the callback"); };
     BOOST_CHECK_THROW((void)model.generate(image, prompt, options), std::runtime_error);
     check_answer(model.generate(image, prompt, options_of(one)), one,
-                 tiny.tolerance("logprob")); // and so may the model, after an exception
+                 tiny.tolerance("logprob")); // and so can this model, after an exception
 }
 
 BOOST_FIXTURE_TEST_CASE(a_callback_stops_a_beam_search_between_rounds, fixture) {
@@ -458,7 +458,7 @@ BOOST_FIXTURE_TEST_CASE(a_callback_stops_a_beam_search_between_rounds, fixture) 
     }
     options.on_progress = {};
     options.on_token = {};
-    BOOST_TEST(model.generate(image, prompt, options).tokens == whole.tokens); // nothing of it is left
+    BOOST_TEST(model.generate(image, prompt, options).tokens == whole.tokens); // no state is left behind
 }
 
 BOOST_FIXTURE_TEST_CASE(options_are_checked_before_any_work, fixture) {
@@ -476,7 +476,7 @@ BOOST_AUTO_TEST_CASE(a_file_of_weights_stands_for_its_folder) {
     const pali::image photo = pali::read_image(folder / "images" / "cross_and_ring.png");
     exact_model by_folder(folder), by_file(folder / "model.safetensors");
     BOOST_TEST(by_file.caption(photo) == by_folder.caption(photo));
-    BOOST_TEST(by_file.segment(photo, "red cross").size() == 1u); // the decoder of masks is found, too
+    BOOST_TEST(by_file.segment(photo, "red cross").size() == 1u); // the mask decoder is found, too
 }
 
 BOOST_FIXTURE_TEST_CASE(loading_can_be_stopped, fixture) {
@@ -526,7 +526,7 @@ BOOST_FIXTURE_TEST_CASE(the_best_token_alone_is_greedy, fixture) {
 
 // ---- models side by side
 
-/// No state is shared: two models in two threads, and two threads on one model, say what they say alone.
+/// No shared state: two models in two threads, and two threads on one model, give the same answers as alone.
 BOOST_FIXTURE_TEST_CASE(models_and_threads_do_not_disturb_each_other, fixture) {
     exact_model other(tiny.folder(), {.threads = 1});
     std::vector<std::vector<token>> got(4);
@@ -540,7 +540,7 @@ BOOST_FIXTURE_TEST_CASE(models_and_threads_do_not_disturb_each_other, fixture) {
 }
 
 #if defined(__unix__)
-/// fork() copies no threads. A call in the child would wait for them forever, and so would the destructor.
+/// fork() copies no threads, so a call in the child would wait for them forever, and so would the destructor.
 BOOST_FIXTURE_TEST_CASE(a_model_in_a_child_after_fork_is_an_error, fixture) {
     auto shared = std::make_unique<exact_model>(tiny.folder(), pali::load_options{.threads = 2});
     const auto alone = shared->generate(image, prompt, options_of(one)).tokens;
@@ -555,7 +555,7 @@ BOOST_FIXTURE_TEST_CASE(a_model_in_a_child_after_fork_is_an_error, fixture) {
             status = e.code() == pali::errc::forked_process ? 0 : 2;
         }
         shared.reset();
-        // A model that is loaded in the child works.
+        // A model loaded in the child works.
         if (status == 0 && exact_model(tiny.folder(), {.threads = 2}).generate(image, prompt, options_of(one)).tokens != alone) status = 3;
         _exit(status);
     }

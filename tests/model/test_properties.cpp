@@ -1,4 +1,5 @@
-// What must not change a result: threads, residency, the kind of configuration, the company in a batch, the way a prompt is read.
+// Properties that must not change a result: threads, residency, static or dynamic configuration, the rest of a batch, how a prompt is
+// processed.
 #include <boost/test/data/monomorphic.hpp>
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
@@ -18,7 +19,7 @@ namespace bdata = boost::unit_test::data;
 using namespace pali::test;
 using pali::token;
 
-// gemma2_window and gemma1_half of tests/golden/models.py, as types of one's own.
+// gemma2_window and gemma1_half of tests/golden/models.py as user-defined types.
 struct tiny_vision {
     static constexpr std::size_t image_size = 42, patch_size = 14, hidden = 36, layers = 3, intermediate = 83, heads = 3;
     static constexpr float norm_eps = 1e-6f;
@@ -39,7 +40,7 @@ struct half_gemma : pali::gemma_family {
 };
 struct compiled_half : pali::paligemma<half_gemma, half_vision> {};
 
-/// All that a prompt and its greedy answer leave.
+/// All outputs for a prompt and its greedy answer.
 template <class Parts>
 outputs everything(Parts& model, const json& one) {
     const auto prompt = one.at("prompt_tokens").get<std::vector<token>>();
@@ -105,7 +106,7 @@ BOOST_AUTO_TEST_CASE(dynamic_equals_compiled) {
     }
 }
 
-/// A second question after a first one finds nothing of it left.
+/// A question leaves no state that affects the next one.
 BOOST_DATA_TEST_CASE(a_model_keeps_nothing_of_an_earlier_question, bdata::make(model_names()), name) {
     const tiny_model tiny(name);
     parts<> used(tiny.folder());
@@ -115,7 +116,7 @@ BOOST_DATA_TEST_CASE(a_model_keeps_nothing_of_an_earlier_question, bdata::make(m
     }
 }
 
-/// Sequences of different lengths, decoded together, say what each says alone.
+/// Sequences of different lengths give the same results decoded together as alone.
 BOOST_DATA_TEST_CASE(batch_equals_single, bdata::make(model_names()), name) {
     const tiny_model tiny(name);
     parts<> model(tiny.folder());

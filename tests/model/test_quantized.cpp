@@ -1,5 +1,4 @@
-// Quantized weights end to end: rounded while loading, or from a file that holds them; what they cost in accuracy; what is said when they
-// do not fit.
+// Quantized weights end to end: quantized while loading or stored in a file; loss of accuracy; error messages for invalid files.
 #include "cases.hpp"
 
 #include <pali/config/shapes_demo.hpp>
@@ -34,14 +33,14 @@ const pali::image& image() {
     return scene;
 }
 
-/// Cosine of the angle between two rows of logits.
+/// Cosine similarity of two rows of logits.
 double cosine(const float* a, const float* b, std::size_t n) {
     double ab = 0, aa = 0, bb = 0;
     for (std::size_t i = 0; i < n; ++i) ab += double(a[i]) * b[i], aa += double(a[i]) * a[i], bb += double(b[i]) * b[i];
     return ab / std::sqrt(aa * bb);
 }
 
-/// Bytes of memory that are resident and no file's; 0 where the system does not say it.
+/// Resident anonymous memory in bytes; 0 where the system does not report it.
 std::size_t anonymous_memory() {
     std::ifstream status("/proc/self/status");
     for (std::string line; std::getline(status, line);)
@@ -86,8 +85,7 @@ BOOST_AUTO_TEST_CASE(logits_point_where_those_of_float32_point) {
     pali::model<pali::dynamic, pali::int4> four(shapes_folder());
     const auto seen = exact.encode(image());
     const std::string answer = "a red cross and a yellow ring";
-    const std::size_t spoken =
-        exact.text().encode(answer).size() + 1; // what is said is read off the prompt's last token and the answer's own
+    const std::size_t spoken = exact.text().encode(answer).size() + 1; // logits of the prompt's last token and of each answer token
     const auto of = [&](auto& model) { return model.logits(std::span(&seen, 1), "caption en", answer); };
     const pali::matrix want = of(exact), got8 = of(eight), got4 = of(four);
     BOOST_REQUIRE((got8.shape() == want.shape() && got4.shape() == want.shape()));
@@ -111,8 +109,8 @@ BOOST_AUTO_TEST_CASE(a_batch_is_as_each_alone) {
     }
 }
 
-/// The kernels of a step do not depend on how many sequences there are: more of them than any dispatcher counts give each the bits that it
-/// gets alone.
+/// The kernels of a decode step do not depend on the number of sequences: with more sequences than any dispatch threshold, each gets the
+/// same bits as alone.
 template <class Weights>
 void thirty_two_are_as_each_alone() {
     pali::model<pali::dynamic, Weights> model(shapes_folder());
@@ -152,14 +150,14 @@ BOOST_AUTO_TEST_CASE(what_does_not_fit_is_said) {
     BOOST_CHECK_EXCEPTION(
         pali::quantize_checkpoint<pali::int8>(shapes_folder(), other.path(), 1, [](std::string_view, double) { return false; }),
         pali::error, says(errc::cancelled, "stopped"));
-    BOOST_TEST(!std::filesystem::exists(other.path() / "model.safetensors")); // nothing half done
+    BOOST_TEST(!std::filesystem::exists(other.path() / "model.safetensors")); // no partial output
     const pali::test::temporary_folder copy;
     std::filesystem::copy_file(shapes_folder() / "model.safetensors", copy.path() / "model.safetensors");
     BOOST_CHECK_EXCEPTION(pali::quantize_checkpoint<pali::int8>(copy.path() / "model.safetensors", copy.path()), pali::error,
                           says(errc::invalid_argument, "is the checkpoint itself"));
     BOOST_TEST(std::filesystem::file_size(copy.path() / "model.safetensors") ==
                std::filesystem::file_size(shapes_folder() / "model.safetensors"));
-    const pali::test::tiny_model odd("gemma2_window"); // its rows are not whole groups
+    const pali::test::tiny_model odd("gemma2_window"); // its rows are not multiples of a group
     BOOST_CHECK_EXCEPTION(
         (pali::model<pali::dynamic, pali::int4>(odd.folder())), pali::error,
         says(errc::checkpoint_mismatch, "quantized weights are made of BF16, F16 or F32 with a multiple of 32 columns and of 8 rows"));
@@ -180,8 +178,8 @@ BOOST_AUTO_TEST_CASE(all_but_weights_is_copied) {
 }
 
 BOOST_AUTO_TEST_CASE(a_matrix_goes_to_its_file_in_pieces) {
-    // As long as eight pieces: its codes alone are half of that, and were they held until they are written, memory would show it.
-    constexpr std::size_t count = 349504, width = 192; // the embedding
+    // Eight times the size of a piece. Its codes alone are half of that; if they were kept until the end, memory use would show it.
+    constexpr std::size_t count = 349504, width = 192; // the embedding table
     const std::string name = "language_model.model.embed_tokens.weight";
     const pali::test::temporary_folder from, to;
     {

@@ -1,4 +1,4 @@
-// Visitors of a model's tensors: one that counts, and the one that writes them back.
+// Visitors of a model's tensors: one that counts, and the one that writes a checkpoint.
 #include "parts.ipp"
 
 #include <pali/config/released.hpp>
@@ -22,7 +22,7 @@ namespace bdata = boost::unit_test::data;
 namespace fs = std::filesystem;
 using namespace pali::test;
 
-/// What a visitor is: this one finds out which tensors there are, and how large.
+/// A user-defined visitor: collects the tensors and their sizes.
 struct counter {
     std::multimap<std::string, std::vector<std::size_t>>& found;
     std::string prefix{};
@@ -77,7 +77,7 @@ void check_equal(const fs::path& a, const fs::path& b) {
     }
 }
 
-/// Quantized by the file and loaded as it is: the file again.
+/// Quantized by a file and loaded as stored: writing it again gives the same file.
 template <class Storage>
 void writes_the_same_file() {
     const folder to;

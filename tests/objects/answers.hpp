@@ -1,4 +1,4 @@
-// The answers of tests/data/objects/answers.json, written out.
+// The answers of tests/data/objects/answers.json, with their shorthand expanded.
 #pragma once
 
 #include <pali/objects/grammar.hpp>
@@ -25,7 +25,7 @@ inline nlohmann::json read_json(const std::filesystem::path& path) {
     return nlohmann::json::parse(in);
 }
 
-/// What one object of an answer has to be.
+/// The expected properties of one object of an answer.
 struct wanted_object {
     std::string label;
     std::array<std::uint16_t, 4> loc{};
@@ -40,7 +40,7 @@ struct answer_case {
     friend std::ostream& operator<<(std::ostream& out, const answer_case& c) { return out << c.why; }
 };
 
-/// %B, %C, %M, %N, %9 and %xHH as the file explains them.
+/// Expands %B, %C, %M, %N, %9 and %xHH as described in the file.
 inline std::string written_out(const std::string& text, const nlohmann::json& shorthand) {
     std::string out;
     for (std::size_t i = 0; i < text.size(); ++i) {

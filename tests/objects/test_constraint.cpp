@@ -1,4 +1,4 @@
-// The grammar as a limit on tokens: what it lets pass is what read_objects reads whole.
+// The grammar as a constraint on tokens: every answer that it allows is parsed completely.
 #include <pali/objects/constraint.hpp>
 #include <pali/objects/grammar.hpp>
 
@@ -26,7 +26,7 @@ const pali::tokenizer& shapes_text() {
     return text;
 }
 
-/// What may follow, of all tokens.
+/// All tokens allowed as the next one.
 std::set<token> allowed(const pali::object_constraint& constraint, const std::vector<token>& said) {
     std::vector<float> scores(1536);
     constraint(said, scores);
@@ -69,7 +69,7 @@ BOOST_AUTO_TEST_CASE(each_place_of_an_object_has_its_tokens) {
     said = text.encode("<loc0100><loc0900><loc0101><loc0901> red ring");
     BOOST_TEST((allowed(boxes, said) == std::set<token>{text.eos(), text.encode(" red ring ; ")[text.encode(" red ring").size()]}));
     said = text.encode("<loc0100><loc0900><loc0101><loc0901> red ring ; ");
-    BOOST_TEST((allowed(boxes, said) == locs(0, 1022))); // and no end: something was begun
+    BOOST_TEST((allowed(boxes, said) == locs(0, 1022))); // no EOS: an object was started
 }
 
 BOOST_AUTO_TEST_CASE(masks_come_between_box_and_label) {
@@ -107,12 +107,12 @@ BOOST_AUTO_TEST_CASE(without_a_label_or_without_locations_it_is_refused) {
                           [](const pali::error& e) { return e.code() == pali::errc::invalid_argument; });
 }
 
-/// Walks at random through what is allowed: whatever is chosen, the answer is read whole.
+/// A random walk through the allowed tokens: every answer is parsed completely.
 BOOST_DATA_TEST_CASE(any_walk_is_well_formed, bdata::xrange(40), seed) {
     const auto& text = shapes_text();
     const bool masks = seed % 2 == 1;
     const strings labels{"red circle", "red ring", "ring",
-                         "blau\xC3\xA4ugig \xE7\x8C\xAB"}; // one is the beginning of nothing, one needs byte pieces
+                         "blau\xC3\xA4ugig \xE7\x8C\xAB"}; // a label that is no prefix of another, and one that needs byte pieces
     const pali::object_constraint constraint(text, labels, masks);
     std::mt19937 random(static_cast<unsigned>(seed));
     std::vector<token> said;

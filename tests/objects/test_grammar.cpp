@@ -1,4 +1,4 @@
-// Answers to objects: a table written by hand, and what must hold for any answer.
+// Parsing answers to objects: a hand-written table, and invariants for any answer.
 #include "answers.hpp"
 
 #include <pali/objects/grammar.hpp>
@@ -17,7 +17,7 @@ namespace bdata = boost::unit_test::data;
 
 namespace {
 
-/// What is true of anything that is read; the first thing that is not, or nothing.
+/// Checks the invariants of any parsed answer. Returns the first violation, or "".
 std::string fault_of(const std::string& answer, const pali::spoken_objects& read) {
     std::size_t before = 0;
     if (!pali::is_utf8(read.text)) return "text is no UTF-8";
@@ -75,7 +75,7 @@ BOOST_AUTO_TEST_CASE(ranges_name_the_bytes) {
     BOOST_TEST((other.label_bytes.empty() && other.label_bytes.begin == answer.size()));
 }
 
-// What a program that reads along sees: objects that were read stay as they are; only the last may still grow.
+// Incremental parsing: objects found in a prefix do not change; only the last may still grow.
 BOOST_DATA_TEST_CASE(a_prefix_gives_the_first_objects, bdata::make(answer_cases()), c) {
     const auto whole = pali::read_objects(c.answer);
     for (std::size_t length = 0; length <= c.answer.size(); ++length) {
@@ -105,7 +105,7 @@ BOOST_AUTO_TEST_CASE(a_separator_joins_answers) {
             const auto both = pali::read_objects(a.answer + ";" + b.answer);
             std::vector<pali::spoken_object> want = first.objects;
             want.insert(want.end(), second.objects.begin(), second.objects.end());
-            // A tag that the end of `a` cuts off in its name is none any more, when something follows.
+            // A tag truncated in its name at the end of `a` is no tag once text follows.
             const bool is_cut = a.answer.ends_with("<") || a.answer.ends_with("<lo") || a.answer.ends_with("<s");
             if (both.objects.size() != want.size()) BOOST_ERROR(a.why << " + " << b.why << ": " << both.objects.size() << " objects");
             else if (!is_cut && !std::equal(want.begin(), want.end(), both.objects.begin(), same_object))
@@ -146,7 +146,7 @@ BOOST_AUTO_TEST_CASE(anything_made_of_pieces_is_read) {
     }
 }
 
-// Each of these takes a minute or more when anything is looked at twice as often with every doubling.
+// Each of these would take a minute or more with a quadratic algorithm.
 BOOST_AUTO_TEST_CASE(time_grows_linearly) {
     for (const std::string part :
          {"<loc0001><loc0002><loc0003><loc0004> cat ; ", "<loc0001>", "<seg000>", "<", "<loc", "<loc0", " ", ";", "a", "\xFF", "0",

@@ -33,7 +33,7 @@ const pali::mask_vqvae& network() {
     return loaded;
 }
 
-/// Row `index` of a golden of codes.
+/// Row `index` of a golden with codes.
 codes codes_of(const std::string& name, std::size_t index) {
     codes out;
     const auto all = golden().ints(name);
@@ -53,7 +53,7 @@ void check_near(const std::string& name, std::span<const float> got, std::span<c
     BOOST_TEST(worst.absolute <= golden().floats("tolerance." + name).at(0), name << ": " << worst);
 }
 
-/// The tensors of the network, for a test to change before they are written to a file of its own.
+/// The tensors of the network, to be changed by a test and written to a file.
 class changed_file {
 public:
     struct stored {
@@ -120,7 +120,7 @@ BOOST_AUTO_TEST_CASE(codes_are_those_of_pytorch) {
         BOOST_TEST(network().encode(mask_of(i), ctx) == codes_of("encode.codes", i), boost::test_tools::per_element());
 }
 
-// The layers alone, so that a wrong one is named.
+// Each layer alone, so that a failure names the layer.
 BOOST_AUTO_TEST_CASE(every_layer_is_that_of_pytorch) {
     const pali::npz_file file(network_file);
     pali::context ctx(1);
@@ -182,7 +182,7 @@ BOOST_AUTO_TEST_CASE(threads_and_repetition_change_nothing) {
         }
         const std::size_t held = ctx.scratch.bytes();
         (void)network().decode(codes_of("decode.codes", 1), ctx);
-        BOOST_TEST(ctx.scratch.bytes() == held); // the memory of the first time is enough
+        BOOST_TEST(ctx.scratch.bytes() == held); // scratch memory does not grow after the first call
     }
 }
 
@@ -236,7 +236,7 @@ BOOST_AUTO_TEST_CASE(safetensors_and_16_bits_are_read) {
     }
     const auto near = pali::mask_vqvae(file.write(folder)).decode(codes_of("decode.codes", 2), ctx);
     const auto worst = pali::test::worst_difference({near.data(), 4096}, {want.data(), 4096});
-    BOOST_TEST(worst.absolute < 0.1, worst); // eight bits of every weight are left, on a path of thirteen layers
+    BOOST_TEST(worst.absolute < 0.1, worst); // weights with eight significant bits, through thirteen layers
 }
 
 BOOST_AUTO_TEST_CASE(the_decoder_alone_is_enough) {
@@ -256,7 +256,7 @@ BOOST_AUTO_TEST_CASE(all_that_does_not_fit_is_in_one_error) {
     const pali::test::temporary_folder folder;
     changed_file file;
     file.tensors.erase("decoder.2.net.2.bias");
-    file.tensors.erase("encoder.9.net.4.weight"); // a part of the encoder is no reason to do without it
+    file.tensors.erase("encoder.9.net.4.weight"); // an incomplete encoder is an error; it is not ignored
     file.tensors["decoder.13.weight"] = file.tensors["decoder.12.weight"];
     std::swap(file.tensors["decoder.6.weight"].shape[0], file.tensors["decoder.6.weight"].shape[1]); // (out, in) instead of (in, out)
     file.tensors["_vq_vae._embedding"].type = pali::dtype::i32;

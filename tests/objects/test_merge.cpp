@@ -1,4 +1,4 @@
-// Objects said twice.
+// Merging of duplicate objects.
 #include <pali/core/error.hpp>
 #include <pali/objects/merge.hpp>
 
@@ -50,7 +50,7 @@ BOOST_AUTO_TEST_CASE(of_equal_scores_the_first_stays) {
     BOOST_TEST((pali::merge(twice)[0].box == here));
 }
 
-// A drops B, and so B can not drop C, which is like B and not like A.
+// A drops B. B must then not drop C, which overlaps B but not A.
 BOOST_AUTO_TEST_CASE(what_is_dropped_drops_nothing) {
     const pali::box a{0, 0, 10, 10}, b{0, 4, 10, 14}, c{0, 8, 10, 18};
     BOOST_TEST(scores(pali::merge({made("", 0.9f, a), made("", 0.8f, b), made("", 0.7f, c)}, {.iou = 0.4f})) == "90 70 ");

@@ -1,4 +1,4 @@
-// Decoded masks in the image: Pillow's bits, and what Pillow has no word for.
+// Placing decoded masks in the image: bit-exact with Pillow, and the cases that Pillow does not define.
 #include "answers.hpp"
 
 #include <support/golden.hpp>
@@ -92,7 +92,7 @@ BOOST_AUTO_TEST_CASE(floats_equal_pillow) {
     }
 }
 
-// The part that lies in the image is the same part of an image that holds all of the box.
+// The visible part equals that part of the mask in a larger image that contains the whole box.
 BOOST_AUTO_TEST_CASE(a_box_partly_outside_is_cut_not_squeezed) {
     std::mt19937 random(2);
     for (const auto style : {pali::mask_style::hard, pali::mask_style::soft})
@@ -155,7 +155,7 @@ BOOST_AUTO_TEST_CASE(what_is_not_finite_does_no_harm) {
         for (const pali::box where :
              {pali::box{0, 0, infinite, 5}, pali::box{-infinite, 0, infinite, 5}, pali::box{0, none, 5, 5}, pali::box{0, 0, 2e7f, 5}})
             BOOST_TEST(code_of([&] { (void)pali::place_mask(values, where, 10, 10, style); }) == invalid, where);
-        // Sixteen million pixels wide, of which ten are seen: only those are made.
+        // Sixteen million pixels wide, of which ten are visible: only those are computed.
         BOOST_TEST((pali::place_mask(values, pali::box{-8e6f, -8e6f, 8e6f, 8e6f}, 10, 10, style).values.size() == 100u));
     }
 }
@@ -176,7 +176,7 @@ BOOST_AUTO_TEST_CASE(other_sizes_of_masks_are_stretched) {
 BOOST_AUTO_TEST_CASE(coordinates_to_pixels) {
     BOOST_TEST((pali::box_of({0, 0, 1023, 1023}, 1024, 512) == pali::box{0, 0, 1023, 511.5f}));
     BOOST_TEST((pali::box_of({0, 0, 1023, 1023}, 1024, 512, 1023) == pali::box{0, 0, 1024, 512}));
-    BOOST_TEST((pali::box_of({256, 512, 768, 896}, 640, 480) == pali::box{320, 120, 560, 360})); // y before x in what is said
+    BOOST_TEST((pali::box_of({256, 512, 768, 896}, 640, 480) == pali::box{320, 120, 560, 360})); // answers give y before x
     BOOST_TEST((pali::box_of({341, 0, 682, 1023}, 300, 300, 1023) == pali::box{0, 100, 300, 200}));
 }
 

@@ -1,4 +1,4 @@
-// Borders of masks: filling them gives the masks back, by our own rule and by that of pycocotools.
+// Outlines of masks: filling them gives the masks back, by our own rule and by that of pycocotools.
 #include "answers.hpp"
 
 #include <pali/objects/polygons.hpp>
@@ -26,7 +26,7 @@ pali::mask mask_from(const std::vector<std::string>& rows) {
     return made;
 }
 
-/// Pixels whose centre has an odd number of vertical edges to its left.
+/// Pixels whose center has an odd number of vertical edges to its left.
 pali::mask filled(const std::vector<pali::polygon>& lines, std::size_t width, std::size_t height) {
     pali::mask made(width, height);
     for (const pali::polygon& line : lines)
@@ -76,8 +76,7 @@ BOOST_AUTO_TEST_CASE(filling_borders_gives_the_mask_back) {
     }
 }
 
-/// tests/golden/polygons.py: masks, and the run lengths that pycocotools makes of their polygons. It fills by its own rule, so a pixel may
-/// differ.
+/// tests/golden/polygons.py: masks, and the RLE that pycocotools makes of their polygons. It has another fill rule, so a pixel may differ.
 BOOST_AUTO_TEST_CASE(polygons_are_the_masks_that_pycocotools_fills) {
     const json cases = read_json(data_path("objects/polygons.json"));
     BOOST_TEST(cases.size() >= 10u);

@@ -1,4 +1,4 @@
-// Files of results: what they say, what they do with hostile names, how they go on after a stop.
+// Result files: their contents, hostile file names, and resuming after an interruption.
 #include "answers.hpp"
 
 #include <support/temporary_folder.hpp>
@@ -35,13 +35,13 @@ namespace {
 
 pali::object boxed(std::string label, float score, pali::box where) { return {.label = std::move(label), .score = score, .box = where}; }
 
-/// A cat with a mask of 2 x 3 pixels and a dog without, in an image of 20 x 10.
+/// A cat with a mask of 2 x 3 pixels and a dog without a mask, in an image of 20 x 10.
 std::vector<pali::object> cat_and_dog() {
     std::vector<pali::object> out = {boxed("cat", 0.75f, {1.5f, 2, 8, 7.25f}), boxed("dog", 0.5f, {10, 0, 20, 10})};
     out[0].mask = pali::mask(20, 10);
     for (const std::size_t y : {3u, 4u, 5u})
         for (const std::size_t x : {2u, 3u}) out[0].mask.values[y * 20 + x] = 255;
-    out[0].mask.values[3 * 20 + 2] = 100; // too little to be inside
+    out[0].mask.values[3 * 20 + 2] = 100; // below the threshold
     return out;
 }
 
@@ -123,7 +123,7 @@ BOOST_AUTO_TEST_CASE(coco_has_masks_in_the_form_that_is_asked_for) {
     BOOST_TEST(is_mask(with_mask(pali::coco_masks::automatic)), "a hole has no place in a list of polygons");
     BOOST_TEST(is_mask(with_mask(pali::coco_masks::run_lengths)));
     BOOST_TEST(with_mask(pali::coco_masks::polygons).size() == 1u);
-    objects[0].mask = pali::mask(20, 10); // nothing inside
+    objects[0].mask = pali::mask(20, 10); // empty
     for (const auto form : {pali::coco_masks::automatic, pali::coco_masks::polygons, pali::coco_masks::run_lengths})
         BOOST_TEST(is_mask(with_mask(form)));
 }
@@ -227,7 +227,7 @@ BOOST_AUTO_TEST_CASE(a_coco_file_appears_whole_or_not_at_all) {
     BOOST_TEST(content_of(path) == "old");
 }
 
-// Data sets of others number as they like; what is added stands behind, and what is not known stays.
+// Data sets of other programs have arbitrary ids. New entries are appended; unknown fields are kept.
 BOOST_AUTO_TEST_CASE(coco_goes_on_with_another_program_s_file) {
     const temporary_folder folder;
     const auto path =
@@ -240,7 +240,7 @@ BOOST_AUTO_TEST_CASE(coco_goes_on_with_another_program_s_file) {
     BOOST_TEST(got["licenses"][0]["id"] == 7);
     BOOST_TEST(got["images"][1]["id"] == 397134);
     BOOST_TEST(got["annotations"][1]["id"] == 91);
-    BOOST_TEST(got["annotations"][1]["category_id"] == 19); // cat is new
+    BOOST_TEST(got["annotations"][1]["category_id"] == 19); // cat is a new category
     BOOST_TEST(got["annotations"][2]["category_id"] == 18);
 }
 
@@ -295,7 +295,7 @@ BOOST_AUTO_TEST_CASE(hostile_names_and_numbers_make_valid_files) {
         BOOST_TEST(plain["objects"][3]["label"] == std::string("ze\0ro", 5));
         BOOST_TEST(plain["objects"][0]["score"] == 0.0);
         for (const auto& number : plain["objects"][0]["box"]) BOOST_TEST(number.is_number());
-        BOOST_TEST(pali::yolo_text(image, classes).empty()); // none of those boxes has an area within
+        BOOST_TEST(pali::yolo_text(image, classes).empty()); // none of these boxes has an area inside the image
     }
     const json read = json::parse(coco.text());
     BOOST_TEST(read["images"].size() == std::size(hostile) - 1);
@@ -303,7 +303,7 @@ BOOST_AUTO_TEST_CASE(hostile_names_and_numbers_make_valid_files) {
         for (const auto& number : a["bbox"]) BOOST_TEST(number.is_number());
         BOOST_TEST((a["bbox"][2] >= 0 && a["bbox"][3] >= 0 && a["area"] >= 0));
     }
-    BOOST_TEST(pali::json_lines(folder.path() / "lines.jsonl").size() == lines.size()); // a line each
+    BOOST_TEST(pali::json_lines(folder.path() / "lines.jsonl").size() == lines.size()); // one line each
     const std::string text = content_of(folder.path() / "lines.jsonl");
     BOOST_TEST(static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) == lines.size());
 }
@@ -359,10 +359,10 @@ BOOST_AUTO_TEST_CASE(labelme_opens_it) {
     BOOST_TEST_REQUIRE(got["shapes"].size() == 2u);
     const json& cat = got["shapes"][0];
     BOOST_TEST((cat["label"] == "cat" && cat["shape_type"] == "mask" && cat["group_id"].is_null() && cat["description"] == "0.75"));
-    BOOST_TEST(cat["points"] == json::parse("[[2, 3], [3, 5]]")); // the last row and column included
+    BOOST_TEST(cat["points"] == json::parse("[[2, 3], [3, 5]]")); // includes the last row and column
     const std::vector<std::byte> png = from_base64(cat["mask"]),
                                  written = pali::encode_png(2, 3, std::vector<std::uint8_t>{0, 255, 255, 255, 255, 255});
-    BOOST_TEST((png == written)); // to the last byte, which decoders do not miss
+    BOOST_TEST((png == written)); // byte for byte; a decoder would not detect a missing last byte
     const pali::image mask = pali::decode_image(png);
     BOOST_TEST_REQUIRE((mask.width == 2 && mask.height == 3));
     for (std::size_t i = 0; i < 6; ++i) BOOST_TEST(int{mask.pixels[i * 3]} == (i == 0 ? 0 : 255));
@@ -371,7 +371,7 @@ BOOST_AUTO_TEST_CASE(labelme_opens_it) {
     BOOST_TEST(dog["points"] == json::parse("[[10.0, 0.0], [20.0, 10.0]]"));
     BOOST_CHECK_EXCEPTION((void)pali::labelme_text({.file = "a", .width = 9, .height = 9, .objects = objects}), pali::error,
                           with(errc::invalid_argument));
-    // Any length of the file, and so any end of the base64.
+    // Every length modulo 3, so every kind of base64 padding.
     for (std::size_t width = 1; width < 20; ++width) {
         pali::object all = boxed("all", 1, {0, 0, static_cast<float>(width), 1});
         all.mask = pali::mask(width, 1);
@@ -379,7 +379,7 @@ BOOST_AUTO_TEST_CASE(labelme_opens_it) {
         const json one = json::parse(pali::labelme_text({.file = "a", .width = width, .height = 1, .objects = std::span(&all, 1)}));
         BOOST_TEST((from_base64(one["shapes"][0]["mask"]) == pali::encode_png(width, 1, all.mask.values)));
     }
-    // A mask in which nothing is inside is a rectangle.
+    // An object with an empty mask becomes a rectangle.
     auto empty = cat_and_dog();
     empty[0].mask = pali::mask(20, 10);
     BOOST_TEST(json::parse(pali::labelme_text({.file = "a", .width = 20, .height = 10, .objects = empty}))["shapes"][0]["shape_type"] ==
@@ -421,7 +421,7 @@ BOOST_AUTO_TEST_CASE(a_text_is_written_whole_or_not_at_all) {
     const auto path = folder.write("text", "old");
     pali::write_file(path, std::string("n\0w", 3));
     BOOST_TEST(content_of(path) == std::string("n\0w", 3));
-    std::filesystem::create_directory(folder.path() / "text.part"); // nothing can be written beside it
+    std::filesystem::create_directory(folder.path() / "text.part"); // blocks the temporary file
     BOOST_CHECK_EXCEPTION(pali::write_file(path, "newer"), pali::error, with(errc::cannot_write));
     BOOST_TEST(content_of(path) == std::string("n\0w", 3));
 }

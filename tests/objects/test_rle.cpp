@@ -1,4 +1,4 @@
-// Run lengths: pycocotools' numbers and strings, and back.
+// RLE: equal to pycocotools' counts and strings, in both directions.
 #include "answers.hpp"
 
 #include <pali/core/error.hpp>
@@ -45,7 +45,7 @@ BOOST_AUTO_TEST_CASE(equals_pycocotools) {
     }
 }
 
-// From floats to the string: what a COCO file of big_vision's evaluator would hold.
+// From floats to the RLE string in the COCO file of big_vision's evaluator.
 BOOST_AUTO_TEST_CASE(placed_masks_equal_pycocotools) {
     const golden masks(data_path("objects/masks.safetensors"));
     const std::vector<float> values = masks.floats("blob");
@@ -87,7 +87,7 @@ BOOST_AUTO_TEST_CASE(strings_that_are_none) {
         BOOST_CHECK_EXCEPTION((void)pali::read_runs(text, 1, 3), pali::error, is_malformed);
     BOOST_CHECK_EXCEPTION((void)pali::read_runs("0", std::size_t{1} << 40, std::size_t{1} << 40), pali::error, is_malformed);
     BOOST_TEST((pali::read_runs("3", 1, 3).counts == std::vector<std::size_t>{3}));
-    // The fourth is written less the second.
+    // From the fourth count on, a count is stored as the difference from the one two before.
     BOOST_TEST((pali::read_runs("0110", 1, 3).counts == std::vector<std::size_t>{0, 1, 1, 1}));
 }
 

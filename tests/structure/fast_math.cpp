@@ -1,4 +1,4 @@
-// A source with -ffast-math beside bodies that were compiled without it.
+// A source compiled with -ffast-math, linked to bodies that were compiled without it.
 #include <pali/image/read.hpp>
 #include <pali/model.hpp>
 

@@ -1,4 +1,4 @@
-// One of two sources that include the whole library, bodies and all: the linker finds no symbol twice and both see the same types.
+// One of two sources that include the whole library with its bodies: there are no duplicate symbols, and both see the same types.
 #include <pali/pali.hpp>
 
 #include <cstddef>
@@ -8,7 +8,7 @@ std::size_t seen_by_second();
 
 namespace {
 
-/// What both sources must agree on.
+/// A value that both sources must agree on.
 std::size_t seen() { return sizeof(pali::matrix) * 31 + sizeof(pali::dynamic) * 7 + sizeof(pali::model<pali::dynamic>); }
 
 } // namespace

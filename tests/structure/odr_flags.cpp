@@ -1,4 +1,4 @@
-// Compiled several times with different flags, into one program; PALI_TEST_FLAGS is the name of each. See odr_flags_main.cpp.
+// Compiled several times with different flags and linked into one program; PALI_TEST_FLAGS names each. See odr_flags_main.cpp.
 #include "odr_flags.hpp"
 
 #include <pali/core/arena.hpp>

@@ -1,20 +1,20 @@
-// What each source of test_odr_flags works out; see odr_flags_main.cpp.
+// The results that each source of test_odr_flags computes; see odr_flags_main.cpp.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 
-/// The same questions, answered by code compiled with one set of flags.
+/// The same computations, by code compiled with one set of flags.
 struct answers {
     const char* flags = "";
-    std::array<float, 4> product{}; ///< (1 2 … 40) times four rows of one number each: 1, 2, 3, 4
-    std::array<float, 40> norm{};   ///< RMSNorm of 40 times 3, scale 0
+    std::array<float, 4> product{}; ///< (1 2 … 40) times four rows, filled with 1, 2, 3 and 4
+    std::array<float, 40> norm{};   ///< RMSNorm of 40 elements equal to 3, scale 0
     double log_sum = 0;             ///< log of the sum of exp of 40 zeros
-    std::size_t top = 0;            ///< where 7 is among zeros
-    std::uint8_t pixel = 0;         ///< of an image of 50, made larger
+    std::size_t top = 0;            ///< index of the 7 among zeros
+    std::uint8_t pixel = 0;         ///< a pixel of an upscaled image of 50s
     std::array<std::uintptr_t, 3>
-        functions{}; ///< where a kernel, a function that calls one and a function that has nothing to do with it are
+        functions{}; ///< addresses of a kernel, of a function that calls one, and of one that does not depend on kernels
 };
 
 answers plain_checked();

@@ -1,5 +1,5 @@
-// One program of sources with different flags: for any x86-64 and with -mavx2 -mfma, with NDEBUG and without. Each is right, and none runs
-// another's functions: the linker keeps one of each symbol, so where two sources' flags make a difference their symbols must.
+// One program of sources with different flags: baseline x86-64 and -mavx2 -mfma, with and without NDEBUG. Each must be correct, and none
+// may run another's functions. The linker keeps one copy of each symbol, so symbols must differ where the flags make a difference.
 #include "odr_flags.hpp"
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// The other source; see odr_first.cpp.
+// The second source; see odr_first.cpp.
 #include <pali/pali.hpp>
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// A user's source: the umbrella, and what a program instantiates of it. Compiled as users compile, with our headers under -I, where every
-// warning in them shows.
+// A user's source: includes the umbrella header and instantiates what a program uses. Compiled as users compile, with pali's headers under
+// -I, so that every warning in them shows.
 #include <pali/pali.hpp>
 
 #include <iostream>

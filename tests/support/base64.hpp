@@ -1,4 +1,4 @@
-// Bytes out of base64.
+// A base64 decoder.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace pali::test {
 
-/// The bytes. Throws std::runtime_error for text that is not padded base64.
+/// Decodes padded base64. Throws std::runtime_error for anything else.
 inline std::vector<std::byte> from_base64(std::string_view digits) {
     const std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     std::vector<std::byte> bytes;

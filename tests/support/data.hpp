@@ -1,4 +1,4 @@
-// Where tests find their files: goldens in the tree, and what may lie beside it.
+// Paths of test data: goldens in the source tree, and optional data next to it.
 #pragma once
 
 #include <filesystem>
@@ -17,7 +17,7 @@ inline std::filesystem::path data_path(const std::string& name) { return std::fi
 /// A file of the source tree.
 inline std::filesystem::path source_path(const std::string& name) { return std::filesystem::path(PALI_SOURCE_DIR) / name; }
 
-/// A file of the folder `shared` beside the tree, when there is one: extra material, never needed.
+/// A file of the optional folder `shared` next to the source tree, with additional test data.
 inline std::optional<std::filesystem::path> shared_path(const std::string& name) {
     auto path = std::filesystem::path(PALI_SOURCE_DIR) / ".." / "shared" / name;
     if (!std::filesystem::exists(path)) return std::nullopt;

@@ -1,4 +1,4 @@
-// Goldens: safetensors files written by the scripts in tests/golden, read back as plain numbers, and how far an answer is from one.
+// Goldens: safetensors files written by the scripts in tests/golden, read as plain arrays, and the difference of a result from one.
 #pragma once
 
 #include <pali/core/bfloat16.hpp>
@@ -19,12 +19,12 @@
 
 namespace pali::test {
 
-/// One file of goldens. A name that is not there, or of another kind, is an exception: the test fails with its text.
+/// One golden file. A missing name or a wrong dtype throws, which fails the test with a message.
 class golden {
 public:
     explicit golden(const std::filesystem::path& path) : m_file(path) {}
 
-    /// F32, F64, F16 or BF16, as float.
+    /// A tensor in F32, F64, F16 or BF16, as float.
     [[nodiscard]] std::vector<float> floats(std::string_view name) const {
         const tensor_info& t = m_file.at(name);
         switch (t.type) {
@@ -41,7 +41,7 @@ public:
         }
     }
 
-    /// I64, I32, U8 or BOOL.
+    /// A tensor in I64, I32, U8 or BOOL.
     [[nodiscard]] std::vector<std::int64_t> ints(std::string_view name) const {
         const tensor_info& t = m_file.at(name);
         switch (t.type) {
@@ -61,14 +61,14 @@ public:
     [[nodiscard]] bool has(std::string_view name) const { return m_file.tensors().contains(name); }
     [[nodiscard]] const tensor_table& tensors() const { return m_file.tensors(); }
 
-    /// An entry of `__metadata__`: tolerances, seeds, versions, prompts.
+    /// An entry of `__metadata__`: tolerance, seed, version, prompt.
     [[nodiscard]] const std::string& metadata(std::string_view key) const {
         const auto found = m_file.metadata().find(key);
         if (found == m_file.metadata().end())
             throw std::runtime_error(m_file.file().path().string() + " has no metadata " + std::string(key));
         return found->second;
     }
-    /// The same as a number: a tolerance, a count.
+    /// An entry of `__metadata__` as a number: a tolerance or a count.
     [[nodiscard]] double number(std::string_view key) const { return std::stod(metadata(key)); }
 
 private:
@@ -86,12 +86,12 @@ private:
     safetensors_file m_file;
 };
 
-/// The largest difference between an answer and its golden.
+/// The largest difference between a result and its golden.
 struct difference {
     double absolute = 0;      ///< max |got - want|
-    double relative = 0;      ///< that, over max |want|; the absolute one where all of want is 0
-    std::size_t index = 0;    ///< where
-    double got = 0, want = 0; ///< there
+    double relative = 0;      ///< absolute / max |want|; equals absolute if want is all 0
+    std::size_t index = 0;    ///< position of the largest difference
+    double got = 0, want = 0; ///< the values at that position
 
     friend std::ostream& operator<<(std::ostream& out, const difference& d) {
         return out << "worst at " << d.index << ": got " << d.got << ", want " << d.want << ", differ by " << d.absolute << " ("
@@ -99,7 +99,7 @@ struct difference {
     }
 };
 
-/// A number that is NaN, or infinite on one side only, differs by infinity. Throws when the sizes differ or there is nothing to compare.
+/// NaN, or infinity on one side only, counts as an infinite difference. Throws if the sizes differ or are 0.
 [[nodiscard]] inline difference worst_difference(std::span<const float> got, std::span<const float> want) {
     if (got.size() != want.size() || want.empty())
         throw std::runtime_error("got " + std::to_string(got.size()) + " numbers, want " + std::to_string(want.size()) +

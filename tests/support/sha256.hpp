@@ -1,4 +1,4 @@
-// SHA-256, so that a golden of many bytes is a line: FIPS 180-4.
+// SHA-256 (FIPS 180-4), so that a large golden is one line.
 #pragma once
 
 #include <array>
@@ -10,7 +10,7 @@
 
 namespace pali::test {
 
-/// The digest of `size` bytes, as 64 hexadecimal digits.
+/// The digest of `size` bytes as 64 hexadecimal digits.
 inline std::string sha256(const void* data, std::size_t size) {
     static constexpr std::array<std::uint32_t, 64> k = {
         0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be,

@@ -1,4 +1,4 @@
-// A folder for one test, gone when the test ends.
+// A temporary folder that is removed when the test ends.
 #pragma once
 
 #include <filesystem>
@@ -28,7 +28,7 @@ public:
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return m_path; }
     operator const std::filesystem::path&() const noexcept { return m_path; }
 
-    /// Writes `content` to a file of that name and returns its path.
+    /// Writes `content` to a file with this name and returns its path.
     std::filesystem::path write(const std::string& name, std::string_view content) const {
         const std::filesystem::path path = m_path / name;
         std::ofstream out(path, std::ios::binary);

@@ -1,4 +1,4 @@
-// tokenizer.model is not trusted: whatever it holds, opening it succeeds or throws, and nothing is printed.
+// tokenizer.model is untrusted: for any contents, opening it succeeds or throws, and nothing is printed.
 #include "vocabularies.hpp"
 
 #include <pali/core/error.hpp>
@@ -23,7 +23,7 @@ std::string read_bytes(const std::filesystem::path& path) {
     return {std::istreambuf_iterator<char>(in), {}};
 }
 
-/// Protobuf fields.
+/// Protobuf encoding.
 std::string varint(std::uint64_t value) {
     std::string out;
     for (; value >= 0x80; value >>= 7) out += static_cast<char>((value & 0x7f) | 0x80);
@@ -37,14 +37,14 @@ std::string score(float value) {
 }
 std::string piece(const std::string& text, unsigned type = 1) { return bytes(1, bytes(1, text) + score(-1) + number(3, type)); }
 
-/// A small vocabulary that is right; `trainer` and `normalizer` are further fields of those messages.
+/// A small valid vocabulary; `trainer` and `normalizer` are additional fields of those messages.
 std::string model(const std::string& more_pieces = "", const std::string& trainer = "", const std::string& normalizer = "") {
     return piece("<pad>", 3) + piece("<eos>", 3) + piece("<bos>", 3) + piece("<unk>", 2) + piece("\n", 4) + piece("a") + more_pieces +
            bytes(2, number(3, 2) + bytes(46, "<bos>") + bytes(47, "<eos>") + bytes(48, "<pad>") + trainer) +
            bytes(3, number(3, 0) + number(4, 0) + normalizer);
 }
 
-/// Writes what it is given to a file, opens that, and watches standard error.
+/// Writes contents to a file, opens it as a tokenizer, and captures standard error.
 class trial {
 public:
     trial() : m_path(std::filesystem::temp_directory_path() / ("pali_model_" + std::to_string(getpid()))), m_noise(std::tmpfile()) {}
@@ -52,7 +52,7 @@ public:
         std::filesystem::remove(m_path);
         std::fclose(m_noise);
     }
-    /// "" when it opens, else the error's message.
+    /// Returns "" on success, otherwise the error message.
     std::string open(const std::string& contents) {
         std::ofstream(m_path, std::ios::binary) << contents;
         std::fflush(stderr);
@@ -74,7 +74,7 @@ public:
         return message;
     }
     [[nodiscard]] const std::filesystem::path& path() const { return m_path; }
-    /// Bytes that came on standard error.
+    /// The number of bytes written to standard error.
     long noise() const { return static_cast<long>(lseek(fileno(m_noise), 0, SEEK_END)); }
 
     pali::errc code{};
@@ -106,7 +106,7 @@ BOOST_AUTO_TEST_CASE(an_image_piece_of_the_model_is_not_read_from_text) {
 }
 
 BOOST_AUTO_TEST_CASE(one_piece_that_becomes_the_image_token_is_refused) {
-    trial t; // it may stand at another place than before: what is looked for has to meet an end
+    trial t; // memory layout varies between the runs; the search for the piece must terminate in each
     for (const char* text : {"a", "b", "c", "d", "e", "f", "g", "h"}) {
         BOOST_TEST(t.open(piece(text, 2) + bytes(2, number(3, 2)) + bytes(3, number(3, 0) + number(4, 0))) != "");
         BOOST_CHECK_THROW(pali::tokenizer(t.path(), 0), pali::error);
@@ -154,7 +154,7 @@ BOOST_AUTO_TEST_CASE(pieces_that_every_prompt_needs) {
     trial t;
     const auto without = [&](const std::string& name) {
         std::string all = model();
-        all[all.find(name) + 1] = 'X'; // the piece, not the trainer's note of it
+        all[all.find(name) + 1] = 'X'; // the piece, not its copy in the trainer spec
         t.code = {};
         const std::string message = t.open(all);
         BOOST_TEST((t.code == pali::errc::missing_token && message.find(name) != std::string::npos), name << ": " << message);
@@ -170,7 +170,7 @@ BOOST_AUTO_TEST_CASE(pieces_that_every_prompt_needs) {
 BOOST_AUTO_TEST_CASE(padding_is_asked_for_only_when_needed) {
     trial t;
     std::string all = model();
-    all[all.find("<pad>") + 1] = 'X'; // the piece, not the trainer's note of it
+    all[all.find("<pad>") + 1] = 'X'; // the piece, not its copy in the trainer spec
     BOOST_TEST(t.open(all) == "");
     const pali::tokenizer text(t.path());
     BOOST_CHECK_EXCEPTION((void)text.pad(), pali::error, [](const pali::error& e) { return e.code() == pali::errc::missing_token; });

@@ -13,7 +13,7 @@ using pali::token;
 
 namespace {
 
-/// What a stream gives in all; each part must be whole characters.
+/// The whole output of a stream; each piece must be complete characters.
 std::string streamed(const pali::tokenizer& text, const std::vector<token>& ids) {
     pali::text_stream stream(text);
     std::string out;
@@ -62,7 +62,7 @@ BOOST_AUTO_TEST_CASE(equals_decoding_all_at_once_for_any_tokens) {
                 case 0:
                     ids.push_back(bytes[random() % 256]);
                     break;
-                case 1: { // a character in byte pieces, sometimes cut off
+                case 1: { // a character in byte pieces, sometimes truncated
                     const std::string& letter = letters[random() % 5];
                     const std::size_t keep = random() % 3 == 0 ? letter.size() - 1 : letter.size();
                     for (std::size_t i = 0; i < keep; ++i) ids.push_back(bytes[static_cast<unsigned char>(letter[i])]);
@@ -85,7 +85,7 @@ BOOST_AUTO_TEST_CASE(a_character_comes_when_its_last_byte_does) {
     for (std::size_t i = 0; i < 3; ++i) BOOST_TEST(stream.push(ids[i]).empty());
     BOOST_TEST(stream.push(ids[3]) == "\xF0\x9F\x90\xAF");
     BOOST_TEST(stream.finish().empty());
-    // What never becomes one comes at the end, and the stream begins anew.
+    // Bytes that never become a character are emitted at the end, and the stream restarts.
     BOOST_TEST(stream.push(ids[0]).empty());
     BOOST_TEST(stream.finish() == "\xEF\xBF\xBD");
     BOOST_TEST(stream.push(text.encode(" a")[0]).front() == ' ');

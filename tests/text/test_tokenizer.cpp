@@ -19,7 +19,7 @@ using pali::tokenizer;
 
 namespace {
 
-/// A folder that goes when the test ends.
+/// A folder that is removed when the test ends.
 struct scratch_folder {
     std::filesystem::path path;
     explicit scratch_folder(const std::string& name)
@@ -31,7 +31,7 @@ struct scratch_folder {
     void write(const std::string& name, const std::string& contents) const { std::ofstream(path / name, std::ios::binary) << contents; }
 };
 
-/// The code and the message of what opening a folder throws.
+/// The code and the message of the error thrown by opening a folder.
 std::pair<pali::errc, std::string> refusal(const std::filesystem::path& path, std::optional<token> image = std::nullopt) {
     try {
         const tokenizer opened(path, image);
@@ -90,7 +90,7 @@ BOOST_AUTO_TEST_CASE(ids_are_found) {
     }
 }
 
-// A mistake of earlier ports: "<loc0123>" split into its characters (transformers #30824, #41870).
+// An error of earlier ports: "<loc0123>" is split into its characters (transformers #30824, #41870).
 BOOST_AUTO_TEST_CASE(places_are_one_token_wherever_they_stand) {
     for (const vocabulary& v : vocabularies()) {
         const tokenizer text(v.model);
@@ -133,7 +133,7 @@ BOOST_AUTO_TEST_CASE(any_tokens_decode_as_in_the_reference) {
     }
 }
 
-// A mistake of earlier ports: decoding one id at a time drops the space a piece begins with.
+// An error of earlier ports: decoding one id at a time drops the leading space of a piece.
 BOOST_AUTO_TEST_CASE(leading_spaces_stay) {
     for (const vocabulary& v : vocabularies()) {
         const tokenizer text(v.model);
@@ -169,7 +169,7 @@ BOOST_AUTO_TEST_CASE(added_tokens_are_cut_out_first) {
 BOOST_AUTO_TEST_CASE(the_vocabulary_decides_before_the_fallback) {
     const token written = read_json(data_path("text/added.json"))["image"];
     BOOST_TEST(tokenizer(data_path("text/added"), 5).image() == written);
-    // Inside the model, an id that config.json gives is no piece any more.
+    // An image token id inside the vocabulary replaces its piece.
     const tokenizer inside(small_model, tokenizer(small_model).encode("a")[0]);
     BOOST_TEST((inside.kind(inside.image()) == pali::piece_kind::hidden));
     BOOST_TEST(inside.piece(inside.image()) == "<image>");
@@ -204,7 +204,7 @@ BOOST_AUTO_TEST_CASE(added_tokens_that_contradict) {
         BOOST_TEST((code == pali::errc::malformed_tokenizer), bad);
         BOOST_TEST(message.find("added_tokens.json") != std::string::npos, message);
     }
-    // What the model holds as well is welcome; a letter may become atomic, a control piece may not be read from text.
+    // Entries already in the model are allowed. A letter may become atomic; a control piece must not be parsed from text.
     folder.write("added_tokens.json", R"({"<bos>": 2, "<loc0000>": 5, "<image>": 1480, "far": 5000})");
     const tokenizer text(folder.path);
     BOOST_TEST(text.image() == 1480);
@@ -227,8 +227,7 @@ BOOST_AUTO_TEST_CASE(many_threads_may_encode) {
     BOOST_TEST(wrong == 0);
 }
 
-// Without it transformers saves a tokenizer.json of a class that is not read, and splits <loc> and <seg> in the texts that a model is
-// trained with.
+// Without it transformers saves a tokenizer.json of a class that pali does not read, and splits <loc> and <seg> in training texts.
 BOOST_AUTO_TEST_CASE(the_embedded_model_names_its_tokens_to_transformers) {
     const std::filesystem::path folder = source_path("examples/models/shapes");
     const nlohmann::json config = nlohmann::json::parse(std::ifstream(folder / "tokenizer_config.json"));

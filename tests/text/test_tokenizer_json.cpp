@@ -1,4 +1,4 @@
-// tokenizer.json: the ids of transformers, and a file that is not trusted.
+// tokenizer.json: the ids of transformers; the file is untrusted.
 #include "vocabularies.hpp"
 
 #include <pali/core/error.hpp>
@@ -23,7 +23,7 @@ using pali::tokenizer;
 
 namespace {
 
-/// tests/data/text/json, or the folder that tests/golden/tokenizer_json.py --check names behind "--".
+/// tests/data/text/json, or the folder given after "--" by tests/golden/tokenizer_json.py --check.
 std::filesystem::path cases_folder() {
     const auto& suite = boost::unit_test::framework::master_test_suite();
     return suite.argc > 1 ? std::filesystem::path(suite.argv[1]) : data_path("text/json");
@@ -34,20 +34,20 @@ const json& cases() {
     return read;
 }
 
-/// The two sources of a vocabulary, by their names in cases.json.
+/// Opens one of the two sources of the vocabulary, by its name in cases.json.
 tokenizer open_source(const std::string& name) {
     if (name == "saved") return tokenizer(cases_folder() / "saved");
     const auto beside = cases_folder() / "tokenizer.model";
     return tokenizer(std::filesystem::exists(beside) ? beside : source_path("examples/models/shapes/tokenizer.model"));
 }
 
-/// The generator of tests/golden/tokenizer_json.py.
+/// The random number generator of tests/golden/tokenizer_json.py.
 struct numbers {
     std::uint64_t state;
     std::uint64_t operator()() { return (state = state * 6364136223846793005u + 1442695040888963407u) >> 33; }
 };
 
-/// FNV-1a over ids, and -1 after each text.
+/// FNV-1a over the ids, with -1 after each text.
 struct id_hash {
     std::uint64_t state = 0xcbf29ce484222325u;
     void add(std::vector<token> ids) {
@@ -63,7 +63,7 @@ struct id_hash {
     }
 };
 
-/// A small tokenizer.json that is right; tests change it.
+/// A small valid tokenizer.json, to be changed by tests.
 json small() {
     json out = json::parse(R"({"version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
         "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
@@ -87,7 +87,7 @@ json added(const std::string& text, token id, bool special = false, bool normali
             {"rstrip", false}, {"normalized", normalized}, {"special", special}};
 }
 
-/// A folder whose tokenizer.json is written anew by each trial.
+/// A folder whose tokenizer.json is rewritten by each trial.
 struct trial {
     temporary_folder folder;
     [[nodiscard]] tokenizer open(const std::string& contents, std::optional<token> image = std::nullopt) const {
@@ -122,7 +122,7 @@ BOOST_AUTO_TEST_CASE(texts_become_the_ids_of_transformers) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(runs_of_spaces_become_the_ids_of_transformers) { // not of sentencepiece, which takes the longest piece first
+BOOST_AUTO_TEST_CASE(runs_of_spaces_become_the_ids_of_transformers) { // sentencepiece differs: it takes the longest piece first
     const tokenizer text(cases_folder() / "spaces");
     const json& spaces = cases()["spaces"];
     BOOST_TEST(spaces["texts"].size() >= 200u);
@@ -153,8 +153,7 @@ BOOST_AUTO_TEST_CASE(ten_thousand_texts_become_the_ids_of_transformers) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(
-    words_end_where_those_of_transformers_do) { // for tokens with single_word: "cat" and "dog" around every character there is
+BOOST_AUTO_TEST_CASE(words_end_where_those_of_transformers_do) { // for tokens with single_word: "cat" and "dog" around every code point
     const tokenizer text = open_source("saved");
     id_hash hash;
     std::size_t texts = 0;
@@ -176,7 +175,7 @@ BOOST_AUTO_TEST_CASE(
     BOOST_TEST(texts / 2048 == cases()["around"].size());
 }
 
-// One word: nothing splits it before the merges. Were each merge a search of the whole text, this would take an hour.
+// A single word: nothing is split before the merges. Searching the whole text for each merge would take an hour.
 BOOST_AUTO_TEST_CASE(two_hundred_thousand_letters_become_the_ids_of_transformers) {
     std::string letters;
     numbers next{2};
@@ -239,11 +238,11 @@ BOOST_AUTO_TEST_CASE(the_order_and_form_of_the_file_do_not_matter) {
     BOOST_TEST(ids(file.dump()) == (std::vector<token>{7, 9, 6}));
     file["model"]["merges"] = json::array({"▁ a", "a b"});
     BOOST_TEST(ids(file.dump(4)) == (std::vector<token>{7, 9, 6}));
-    file["model"]["merges"] = json::array({"a b", "▁ a", "a b"}); // the later of two counts
+    file["model"]["merges"] = json::array({"a b", "▁ a", "a b"}); // the later of two equal merges counts
     BOOST_TEST(ids(file.dump()) == (std::vector<token>{7, 9, 6}));
     file["pre_tokenizer"] = nullptr;
     BOOST_TEST(ids(file.dump()) == (std::vector<token>{7, 9, 6}));
-    // json sorts keys: merges came before vocab above. Now the order in which transformers writes.
+    // json sorts keys, so merges came before vocab above. Now the order written by transformers.
     std::string written = small().dump();
     const std::size_t merges = written.find("\"merges\":"), next = written.find(",\"type\":\"BPE\"");
     const std::string part = written.substr(merges, next - merges);
@@ -274,7 +273,7 @@ BOOST_AUTO_TEST_CASE(names_of_special_tokens_come_from_the_files_beside_it) {
     BOOST_TEST(text.eos() == 11);
     BOOST_TEST((text.kind(11) == pali::piece_kind::hidden));
     for (const token id : text.encode("a</s>")) BOOST_TEST(id != 11);
-    BOOST_TEST(text.encode("a<s>") == (std::vector<token>{5, 10})); // a special token like others here
+    BOOST_TEST(text.encode("a<s>") == (std::vector<token>{5, 10})); // a special token, handled like others here
     std::ofstream(t.folder.path() / "tokenizer_config.json") << R"({"bos_token": 5})";
     BOOST_CHECK_EXCEPTION((void)t.open(file.dump()), pali::error, [](const pali::error& e) {
         return e.code() == errc::malformed_tokenizer && std::string(e.what()).find("tokenizer_config.json") != std::string::npos;
@@ -296,7 +295,7 @@ BOOST_AUTO_TEST_CASE(padding_is_asked_for_only_when_needed) {
 }
 
 BOOST_AUTO_TEST_CASE(the_id_of_the_image_decides_over_an_added_token) {
-    const trial t; // GemmaTokenizer gives <mask> the id that config.json of the embedded model has for <image>
+    const trial t; // GemmaTokenizer gives <mask> the id that config.json of the embedded model gives <image>
     json file = small();
     file["added_tokens"].push_back(added("<mask>", 10, true));
     BOOST_TEST(t.open(file.dump()).encode("<mask>") == std::vector<token>{10});
@@ -356,7 +355,7 @@ BOOST_AUTO_TEST_CASE(what_is_not_supported_is_named) {
     with("/model/fuse_unk", false, "model.fuse_unk is false");
     with("/model/byte_fallback", false, "model.byte_fallback is false");
     with("/model/ignore_merges", true, "model.ignore_merges is true");
-    json backend = small(); // what AutoTokenizer of transformers 5 makes of a tokenizer.model and saves
+    json backend = small(); // as AutoTokenizer of transformers 5 saves a tokenizer.model
     backend["model"]["ignore_merges"] = true;
     backend["normalizer"] = {{"type", "Sequence"}, {"normalizers", {backend["normalizer"]}}};
     backend["pre_tokenizer"] = json::parse(

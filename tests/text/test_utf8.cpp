@@ -9,7 +9,7 @@ BOOST_AUTO_TEST_SUITE(utf8)
 
 namespace {
 
-/// Straight from the definition: decode, then ask whether the number may be written so.
+/// By definition: decodes the code point and checks that this encoding of it is valid.
 std::size_t length_by_definition(const std::string& s) {
     const auto b = [&](std::size_t i) { return static_cast<unsigned char>(s[i]); };
     if (b(0) < 0x80) return 1;
@@ -33,7 +33,7 @@ BOOST_AUTO_TEST_CASE(all_leads_with_all_kinds_of_followers) {
             for (const unsigned char b : followers)
                 for (const unsigned char c : followers) {
                     const std::string whole{static_cast<char>(lead), static_cast<char>(a), static_cast<char>(b), static_cast<char>(c)};
-                    bool could_grow = false; // whether the beginning, one to three bytes, can become a character
+                    bool could_grow = false; // whether these one to three bytes are a prefix of a character
                     for (std::size_t n = 4; n >= 1; --n) {
                         const std::string s = whole.substr(0, n);
                         const pali::utf8_character got = pali::first_character(s);

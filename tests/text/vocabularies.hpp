@@ -1,4 +1,4 @@
-// The vocabularies that tests of text run over, each with its golden.
+// The vocabularies used by the text tests, each with its golden.
 #pragma once
 
 #include <pali/text/tokenizer.hpp>
@@ -22,14 +22,14 @@ inline nlohmann::json read_json(const std::filesystem::path& path) {
     return nlohmann::json::parse(in);
 }
 
-/// A tokenizer.model and what sentencepiece and transformers make of it.
+/// A tokenizer.model, and the results of sentencepiece and transformers for it.
 struct vocabulary {
     std::string name;
     std::filesystem::path model;
     nlohmann::json golden;
 };
 
-/// The embedded model's, and the real one when it lies beside the tree.
+/// The embedded model's vocabulary, and PaliGemma's if it is available next to the source tree.
 inline std::vector<vocabulary> vocabularies() {
     std::vector<vocabulary> out;
     out.push_back({"shapes", source_path("examples/models/shapes/tokenizer.model"), read_json(data_path("text/shapes.json"))});
@@ -41,7 +41,7 @@ inline std::vector<vocabulary> vocabularies() {
 
 inline std::vector<token> ids_of(const nlohmann::json& list) { return list.get<std::vector<token>>(); }
 
-/// Ids as a message shows them.
+/// Formats ids for a message.
 inline std::string shown(const std::vector<token>& ids) { return nlohmann::json(ids).dump(); }
 
 } // namespace pali::test

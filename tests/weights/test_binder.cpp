@@ -1,4 +1,4 @@
-// Tensors of a checkpoint joined with the members of a model: names, shapes, types, memory, and all problems in one error.
+// Binding of checkpoint tensors to the members of a model: names, shapes, dtypes, memory; all problems are reported in one error.
 #include <pali/core/error.hpp>
 #include <pali/kernels/product/quantize_strip.hpp>
 #include <pali/weights/binder.hpp>
@@ -16,7 +16,7 @@
 
 namespace {
 
-/// A table whose bytes it owns.
+/// A tensor table that owns its bytes.
 struct checkpoint {
     pali::tensor_table table;
     std::deque<std::vector<std::byte>> memory;
@@ -90,7 +90,7 @@ BOOST_AUTO_TEST_CASE(resident_weights_are_copies_of_the_same_numbers) {
     pali::thread_pool threads(2);
     const auto memory =
         names.finish(pali::residency::resident, threads, {}, [&](std::span<const std::byte> tensor) { copied += tensor.size(); });
-    BOOST_TEST(copied == 6u); // the matrix; the vector is used where it lies
+    BOOST_TEST(copied == 6u); // the matrix; the vector is used in place
     BOOST_TEST(static_cast<const void*>(w.data) == static_cast<const void*>(memory.bytes().data()));
     BOOST_TEST(static_cast<float>(w[0][1]) == -2.f);
     BOOST_TEST(v[0] == 5.f);
@@ -111,7 +111,7 @@ BOOST_AUTO_TEST_CASE(other_types_are_converted_exactly_or_rounded) {
     BOOST_TEST(h[0][0] == 1.f);
     BOOST_TEST(h[1][0] == -2.f);
     BOOST_TEST(h[2][0] == 0.333251953125f);
-    BOOST_TEST(f[0][0].bits == 0x3f80); // half way between 1 and 1 + 2^-7: to the even one
+    BOOST_TEST(f[0][0].bits == 0x3f80); // halfway between 1 and 1 + 2^-7: ties to even
     BOOST_TEST(f[0][1].bits == 0x3dcd);
     BOOST_TEST(b[1] == 8.f);
 }
@@ -144,7 +144,7 @@ BOOST_AUTO_TEST_CASE(missing_extra_and_misshapen_tensors_come_in_one_error) {
     c.floats("wide", {2, 3}, {1, 2, 3, 4, 5, 6})
         .floats("surplus", {1}, {0})
         .add("whole", pali::dtype::i64, {1, 1}, std::vector<std::int64_t>{1});
-    c.floats("vision_tower.vision_model.embeddings.position_ids", {1}, {0}); // a buffer that old versions saved
+    c.floats("vision_tower.vision_model.embeddings.position_ids", {1}, {0}); // a buffer saved by old versions
     pali::binder names(c.table, "some-folder");
     pali::rows<const float> unused;
     names.root().matrix("wide", unused, {3, 2});
@@ -223,7 +223,7 @@ BOOST_AUTO_TEST_CASE(tensors_that_nobody_asks_for_are_told_and_no_error) {
     });
 }
 
-// A weight of a layer that the configuration has no place for would change the answer.
+// A weight of a layer beyond the configured number would change the answer.
 BOOST_AUTO_TEST_CASE(weights_of_layers_are_not_left_over) {
     const std::pair<const char*, bool> all[] = {{"model.language_model.layers.3.post_feedforward_layernorm.weight", true},
                                                 {"vision_tower.encoder.layers.27.mlp.fc1.bias", true},
@@ -239,7 +239,7 @@ BOOST_AUTO_TEST_CASE(weights_of_layers_are_not_left_over) {
 BOOST_AUTO_TEST_CASE(ten_of_a_kind_are_told) {
     checkpoint c;
     for (int i = 0; i < 268; ++i) c.floats("other." + std::to_string(i), {1}, {0});
-    c.floats("absent.129", {1}, {0}); // the one that is there
+    c.floats("absent.129", {1}, {0}); // this one is present
     pali::binder names(c.table, "folder");
     std::vector<const float*> vectors(130);
     for (int i = 0; i < 130; ++i) names.root()["absent"].vector(std::to_string(i), vectors[static_cast<std::size_t>(i)], 1);
@@ -249,7 +249,7 @@ BOOST_AUTO_TEST_CASE(ten_of_a_kind_are_told) {
         BOOST_TEST(message.find(part) != std::string::npos, part << " is not in " << message);
 }
 
-// Each name of a decoder in a file of its own, and the published name that is expected.
+// Each decoder name in its own file, and the published name that it must map to.
 BOOST_AUTO_TEST_CASE(one_prefix_before_the_decoder_is_removed_and_wrappers_are_removed_anywhere) {
     const std::pair<const char*, const char*> all[] = {
         {"module._orig_mod.model.language_model.norm.weight", "norm.weight"},
@@ -257,7 +257,7 @@ BOOST_AUTO_TEST_CASE(one_prefix_before_the_decoder_is_removed_and_wrappers_are_r
         {"model.module.language_model.model.norm.weight", "norm.weight"},
         {"model.language_model.model.norm.weight", "norm.weight"},
         {"base_model.model.model.language_model.norm.weight", "norm.weight"},
-        {"language_model.norm.weight", "norm.weight"}, // PaliGemmaModel, which has no head
+        {"language_model.norm.weight", "norm.weight"}, // PaliGemmaModel, which has no LM head
         {"_fsdp_wrapped_module.model.language_model.layers.3._fsdp_wrapped_module._checkpoint_wrapped_module.mlp.up_proj.weight",
          "layers.3.mlp.up_proj.weight"},
         {"language_model.model.layers.0._orig_mod.mlp.up_proj.weight", "layers.0.mlp.up_proj.weight"},
@@ -288,7 +288,7 @@ BOOST_AUTO_TEST_CASE(tensors_beside_the_decoder_lose_its_prefix) {
     BOOST_TEST(b.root()["language_model"].has("lm_head.weight"));
     const float* norm = nullptr;
     b.root()["language_model"]["model"]["norm"].vector("weight", norm, 2);
-    const std::string message = problems(b); // by the name in the file
+    const std::string message = problems(b); // reports the name in the file
     BOOST_TEST(message.find("tensor 'run.model.language_model.norm.weight' has shape (1)") != std::string::npos, message);
 }
 
@@ -357,7 +357,7 @@ BOOST_AUTO_TEST_CASE(an_adapter_that_is_not_merged_is_named) {
     BOOST_CHECK_NO_THROW(pali::binder(c.table, "some-folder"));
 }
 
-// MLX keeps the channels of a convolution last: (out, height, width, channels).
+// MLX stores convolution weights channels-last: (out, height, width, channels).
 BOOST_AUTO_TEST_CASE(channels_that_come_last_are_put_first) {
     checkpoint c;
     std::vector<float> last(2 * 2 * 2 * 3);
@@ -437,7 +437,7 @@ BOOST_AUTO_TEST_CASE(formats_of_others_are_named) {
     }
     rows["q.weight"].type = pali::dtype::i8;
     BOOST_TEST(pali::foreign_format(rows) == "compressed-tensors");
-    rows["q.weight_scale"].shape = {8, 1, 8}; // pali's own
+    rows["q.weight_scale"].shape = {8, 1, 8}; // pali's own format
     BOOST_TEST(pali::foreign_format(rows).empty());
     pali::tensor_table table;
     table["q.weight.absmax"] = {};
@@ -459,7 +459,7 @@ BOOST_AUTO_TEST_CASE(numbers_that_are_not_finite_are_found) {
     BOOST_TEST(pali::describe_not_finite(c.table).in_a_row() == "file: tensor 'inf' has -inf at (1), file: tensor 'nan' has nan at (2, 7)");
 }
 
-// A group with such a number has a scale that is none, so that it shows in what is made of it.
+// A group with such an element gets a non-finite scale, so that it shows in the results.
 BOOST_AUTO_TEST_CASE(rounding_keeps_what_is_not_finite) {
     for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
         std::vector<float> strip(8 * 64, 1.f);
