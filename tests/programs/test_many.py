@@ -482,7 +482,7 @@ class files_of_the_user(with_many):
 
 class parts(with_many):
     def shards(self, folder, variables):
-        """Runs `--shard auto` with the environment of each process, collects, and compares with a single run."""
+        """Runs `--shard auto` once per environment in `variables`. Returns the result folders."""
         words = ["segment", "--prompt", "red cross", "--image", folder, "--threads", "1"]
         outs = []
         for i, one in enumerate(variables):
