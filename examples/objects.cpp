@@ -1,5 +1,5 @@
 // objects: segments things in an image, prints them, and draws boxes, masks and labels.
-#include <pali/image/draw.hpp>
+#include <pali/draw.hpp>
 #include <pali/pali.hpp>
 
 #include <iostream>

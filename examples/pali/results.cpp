@@ -7,7 +7,7 @@
 #include <pali/core/error.hpp>
 #include <pali/core/utf8.hpp>
 #include <pali/core/write_file.hpp>
-#include <pali/image/draw.hpp>
+#include <pali/image/drawing.hpp>
 #include <pali/image/write.hpp>
 #include <pali/objects/impl/json_values.ipp>
 

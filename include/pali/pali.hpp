@@ -1,8 +1,7 @@
-// pali: PaliGemma and PaliGemma 2 in C++. Umbrella header with everything that inference needs.
+// pali: PaliGemma and PaliGemma 2 in C++. Umbrella header for inference. Drawing is in pali/draw.hpp, result files are in pali/formats.hpp.
 #pragma once
 
 #include <pali/config/registry.hpp>
 #include <pali/image/read.hpp>
-#include <pali/image/write.hpp>
 #include <pali/model.hpp>
 #include <pali/version.hpp>

@@ -3306,434 +3306,6 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
 
 }} // namespace pali::PALI_ABI
 
-// Per-pixel object mask.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// One value per pixel, row-major from the top left corner: 0 outside, 255 inside. A soft mask also has values in between.
-struct mask {
-    static constexpr std::uint8_t inside = 128; ///< threshold: values from here up count as inside
-
-    std::size_t width = 0;            ///< in pixels
-    std::size_t height = 0;           ///< in pixels
-    std::vector<std::uint8_t> values; ///< height * width
-
-    mask() = default;
-    /// Creates a mask with every pixel outside.
-    mask(std::size_t columns, std::size_t lines) : width(columns), height(lines), values(columns * lines) {}
-
-    /// Whether the mask has no pixels, inside or outside.
-    [[nodiscard]] bool empty() const noexcept { return values.empty(); }
-    /// Whether the pixel at column x, row y is inside; not bounds-checked.
-    [[nodiscard]] bool contains(std::size_t x, std::size_t y) const noexcept { return values[y * width + x] >= inside; }
-    /// Number of pixels inside.
-    [[nodiscard]] std::size_t area() const noexcept {
-        return static_cast<std::size_t>(std::count_if(values.begin(), values.end(), [](std::uint8_t v) { return v >= inside; }));
-    }
-
-    friend bool operator==(const mask&, const mask&) = default;
-};
-
-/// Intersection over union (IoU) of two masks of the same image, 0 to 1; 0 if both are empty or their sizes differ.
-[[nodiscard]] inline float iou(const mask& a, const mask& b) noexcept {
-    if (a.width != b.width || a.height != b.height) return 0;
-    std::size_t shared = 0, all = 0;
-    for (std::size_t i = 0; i < a.values.size(); ++i) {
-        const bool in_a = a.values[i] >= mask::inside, in_b = b.values[i] >= mask::inside;
-        shared += in_a && in_b;
-        all += in_a || in_b;
-    }
-    return all > 0 ? static_cast<float>(static_cast<double>(shared) / static_cast<double>(all)) : 0;
-}
-
-}} // namespace pali::PALI_ABI
-
-// Writes images to files: PNG for images and masks, JPEG for photographs.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// Encodes an image as PNG. Throws `invalid_argument` if it has no pixels or `pixels` does not hold width * height * 3 bytes;
-/// `cannot_write` if the build has neither libpng nor stb.
-[[nodiscard]] std::vector<std::byte> encode_png(const image& image);
-
-/// Encodes 8-bit gray pixels, row-major, as PNG. Throws `invalid_argument` unless there are width * height bytes, at least one.
-[[nodiscard]] std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
-
-/// Encodes an image as JPEG with `quality` 1 to 100. Throws `invalid_argument` as encode_png does and if the quality is out of range;
-/// `cannot_write` if the build has neither libjpeg nor stb.
-[[nodiscard]] std::vector<std::byte> encode_jpeg(const image& image, int quality = 90);
-
-/// Writes a PNG file, replacing an existing one. Throws as encode_png does, and `cannot_write`.
-void write_png(const std::filesystem::path& path, const image& image);
-/// Writes 8-bit gray pixels, row-major, as a PNG file.
-void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
-/// Writes a JPEG file, replacing an existing one. Throws as encode_jpeg does, and `cannot_write`.
-void write_jpeg(const std::filesystem::path& path, const image& image, int quality = 90);
-/// Writes a mask as a gray PNG file. Throws as above.
-inline void write_png(const std::filesystem::path& path, const mask& values) {
-    write_png(path, values.width, values.height, values.values);
-}
-
-}} // namespace pali::PALI_ABI
-
-// Writing of files, complete or not at all.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// Writes a file piece by piece, all or nothing: to `<path>.part`, which finish() renames to `path`. Without finish() the old file, if
-/// any, is left unchanged. A symbolic link is kept, and its target is replaced.
-class file_writer {
-public:
-    /// Opens `<path>.part`. Throws errc::cannot_write, also if `path` is a folder, a pipe or a device.
-    explicit file_writer(std::filesystem::path path) : m_path(std::move(path)) {
-        namespace fs = std::filesystem;
-        std::error_code failure;
-        if (const fs::file_status there = fs::status(m_path, failure); fs::exists(there)) {
-            if (fs::is_directory(there)) throw error(errc::cannot_write, {m_path.string(), ": is a folder; a file is to be written here"});
-            if (!fs::is_regular_file(there))
-                throw error(errc::cannot_write, {m_path.string(), ": is not a regular file, so it is not replaced"});
-            if (fs::path target = fs::canonical(m_path, failure); !failure) m_path = std::move(target);
-        }
-        m_part = m_path;
-        m_part += ".part";
-        m_file.open(m_part, std::ios::binary | std::ios::trunc);
-        if (!m_file) fail();
-    }
-    /// Removes `<path>.part` unless finish() was called.
-    ~file_writer() { remove_part(); }
-    file_writer(const file_writer&) = delete;
-    file_writer& operator=(const file_writer&) = delete;
-
-    /// Appends bytes. finish() reports failures.
-    void write(std::string_view bytes) { m_file.write(bytes.data(), static_cast<std::streamsize>(bytes.size())); }
-
-    /// Closes the file and renames it to `path`. Must be called once, at the end. Throws errc::cannot_write if this or an earlier write
-    /// failed.
-    void finish() {
-        m_file.close();
-        std::error_code failure;
-        if (m_file) std::filesystem::rename(m_part, m_path, failure);
-        if (!m_file || failure) fail();
-        m_part.clear();
-    }
-
-    /// Removes `<path>.part` and throws errc::cannot_write for this file.
-    [[noreturn]] void fail() {
-        remove_part();
-        throw error(errc::cannot_write, {m_path.string(), ": cannot be written; is the folder there, writable and not full?"});
-    }
-
-private:
-    void remove_part() noexcept {
-        if (m_part.empty()) return;
-        std::error_code ignored;
-        m_file.close();
-        if (std::filesystem::is_regular_file(m_part, ignored)) std::filesystem::remove(m_part, ignored);
-        m_part.clear();
-    }
-
-    std::filesystem::path m_path, m_part;
-    std::ofstream m_file;
-};
-
-/// Creates or replaces the file at `path`, as file_writer does. Throws errc::cannot_write.
-inline void write_file(std::filesystem::path path, std::string_view bytes) {
-    file_writer file(std::move(path));
-    file.write(bytes);
-    file.finish();
-}
-
-/// The same, for std::byte.
-inline void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
-    write_file(path, std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
-}
-
-}} // namespace pali::PALI_ABI
-
-// Implementation of write.hpp: libpng and libjpeg, or stb if they are absent.
-
-#include <csetjmp>
-#include <cstdio>
-#include <new>
-
-#if PALI_WITH_PNG
-#  include <png.h>
-#endif
-#if PALI_WITH_JPEG
-#  include <jpeglib.h>
-#endif
-#if PALI_WITH_STB && !(PALI_WITH_PNG && PALI_WITH_JPEG)
-// PNG and JPEG encoders by stb, if libpng or libjpeg is absent.
-
-// In a namespace of ours: it cannot clash with another copy of stb in the program.
-#pragma push_macro("INCLUDE_STB_IMAGE_WRITE_H")
-#pragma push_macro("STB_IMAGE_WRITE_IMPLEMENTATION")
-#pragma push_macro("STB_IMAGE_WRITE_STATIC")
-#pragma push_macro("STBIWDEF")
-#undef INCLUDE_STB_IMAGE_WRITE_H
-#undef STBIWDEF
-#define STB_IMAGE_WRITE_IMPLEMENTATION
-#define STB_IMAGE_WRITE_STATIC
-#define STBI_WRITE_NO_STDIO
-#define STBIW_ASSERT(condition) ((void)0)
-#if defined(__GNUC__)
-#  pragma GCC diagnostic push
-#  pragma GCC diagnostic ignored "-Wunused-function"
-#  pragma GCC diagnostic ignored "-Wmissing-field-initializers"
-#  pragma GCC diagnostic ignored "-Wconversion"
-#  pragma GCC diagnostic ignored "-Wsign-conversion"
-#  pragma GCC diagnostic ignored "-Wsign-compare"
-#  pragma GCC diagnostic ignored "-Wshadow"
-#  pragma GCC diagnostic ignored "-Wpedantic"
-#endif
-namespace pali { inline namespace PALI_ABI { namespace image_detail { namespace stb {
-#if __has_include(<stb/stb_image_write.h>)
-#  include <stb/stb_image_write.h>
-#else
-#  include <stb_image_write.h>
-#endif
-}}}} // namespace pali::PALI_ABI::image_detail::stb
-#if defined(__GNUC__)
-#  pragma GCC diagnostic pop
-#endif
-#undef STBI_WRITE_NO_STDIO
-#undef STBIW_ASSERT
-#undef STBIW_MALLOC
-#undef STBIW_REALLOC
-#undef STBIW_FREE
-#undef STBIW_REALLOC_SIZED
-#undef STBIW_MEMMOVE
-#undef STBIW_UCHAR
-#pragma pop_macro("STBIWDEF")
-#pragma pop_macro("STB_IMAGE_WRITE_STATIC")
-#pragma pop_macro("STB_IMAGE_WRITE_IMPLEMENTATION")
-#pragma pop_macro("INCLUDE_STB_IMAGE_WRITE_H")
-
-namespace pali { inline namespace PALI_ABI { namespace image_detail {
-
-PALI_INLINE std::vector<std::byte> encode_png_by_stb(std::size_t width, std::size_t height, std::size_t channels,
-                                                     const std::uint8_t* pixels) {
-    int size = 0;
-    const std::unique_ptr<unsigned char, void (*)(void*)> data(stb::stbi_write_png_to_mem(pixels, static_cast<int>(width * channels),
-                                                                                          static_cast<int>(width), static_cast<int>(height),
-                                                                                          static_cast<int>(channels), &size),
-                                                               [](void* p) { std::free(p); });
-    if (data == nullptr) throw std::bad_alloc();
-    const auto* bytes = reinterpret_cast<const std::byte*>(data.get());
-    return {bytes, bytes + size};
-}
-
-PALI_INLINE std::vector<std::byte> encode_jpeg_by_stb(const image& image, int quality) {
-    std::vector<std::byte> made;
-    stb::stbi_write_jpg_to_func(
-        [](void* to, void* data, int size) {
-            const auto* bytes = static_cast<const std::byte*>(data);
-            static_cast<std::vector<std::byte>*>(to)->insert(static_cast<std::vector<std::byte>*>(to)->end(), bytes, bytes + size);
-        },
-        &made, static_cast<int>(image.width), static_cast<int>(image.height), 3, image.pixels.data(), quality);
-    return made;
-}
-
-}}} // namespace pali::PALI_ABI::image_detail
-
-#endif
-
-namespace pali { inline namespace PALI_ABI {
-
-namespace image_detail {
-
-PALI_INLINE void check_pixels(const char* what, std::size_t width, std::size_t height, std::size_t channels, std::size_t bytes) {
-    constexpr std::size_t most = 1'000'000; // libpng's own limit; JPEG's is lower
-    if (width != 0 && height != 0 && width <= most && height <= most && bytes == width * height * channels) return;
-    throw error(errc::invalid_argument, {what, ": an image of ", width, " x ", height, " with ", bytes,
-                                         " bytes; it needs a pixel, sides of at most ", most, ", and ", channels, " bytes a pixel"});
-}
-
-#if PALI_WITH_PNG
-/// libpng reports errors by longjmp, so the guarded code must hold no object with a destructor.
-class png_writer {
-public:
-    png_writer() = default;
-    png_writer(const png_writer&) = delete;
-    png_writer& operator=(const png_writer&) = delete;
-    ~png_writer() { png_destroy_write_struct(&m_png, &m_info); }
-
-    std::vector<std::byte> encode(std::size_t width, std::size_t height, int colour, const std::uint8_t* pixels, std::size_t stride) {
-        if (setjmp(m_jump) != 0) {
-            if (m_out_of_memory) throw std::bad_alloc();
-            throw error(errc::invalid_argument, std::string("encode_png: ") + m_message);
-        }
-        write(width, height, colour, pixels, stride);
-        return std::move(m_bytes);
-    }
-
-private:
-    void write(std::size_t width, std::size_t height, int colour, const std::uint8_t* pixels, std::size_t stride) {
-        m_png = png_create_write_struct(PNG_LIBPNG_VER_STRING, this, on_error, [](png_structp, png_const_charp) {});
-        m_info = m_png == nullptr ? nullptr : png_create_info_struct(m_png);
-        m_out_of_memory = m_info == nullptr;
-        if (m_out_of_memory) on_error_of(*this, "out of memory");
-        png_set_write_fn(m_png, this, append, [](png_structp) {});
-        png_set_IHDR(m_png, m_info, static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), 8, colour, PNG_INTERLACE_NONE,
-                     PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-        png_write_info(m_png, m_info);
-        for (std::size_t y = 0; y < height; ++y) png_write_row(m_png, pixels + y * stride);
-        png_write_end(m_png, m_info);
-    }
-
-    [[noreturn]] static void on_error(png_structp png, png_const_charp message) {
-        on_error_of(*static_cast<png_writer*>(png_get_error_ptr(png)), message);
-    }
-    [[noreturn]] static void on_error_of(png_writer& self, const char* message) {
-        std::strncpy(self.m_message, message, sizeof self.m_message - 1);
-        std::longjmp(self.m_jump, 1);
-    }
-    static void append(png_structp png, png_bytep data, std::size_t size) {
-        if (!static_cast<png_writer*>(png_get_io_ptr(png))->keep(data, size)) png_error(png, "out of memory");
-    }
-    bool keep(const unsigned char* data, std::size_t size) noexcept {
-        try {
-            const auto* bytes = reinterpret_cast<const std::byte*>(data);
-            m_bytes.insert(m_bytes.end(), bytes, bytes + size);
-            return true;
-        } catch (const std::bad_alloc&) { // must not propagate through libpng
-            m_out_of_memory = true;
-            return false;
-        }
-    }
-
-    png_structp m_png = nullptr;
-    png_infop m_info = nullptr;
-    std::jmp_buf m_jump{};
-    char m_message[128] = {};
-    bool m_out_of_memory = false;
-    std::vector<std::byte> m_bytes;
-};
-#endif
-
-#if PALI_WITH_JPEG
-/// libjpeg reports errors by longjmp, so the guarded code must hold no object with a destructor.
-class jpeg_writer {
-public:
-    jpeg_writer() = default;
-    jpeg_writer(const jpeg_writer&) = delete;
-    jpeg_writer& operator=(const jpeg_writer&) = delete;
-    ~jpeg_writer() { jpeg_destroy_compress(&m_info); }
-
-    std::vector<std::byte> encode(const image& image, int quality) {
-        if (setjmp(m_jump) != 0) {
-            if (m_out_of_memory) throw std::bad_alloc();
-            char message[JMSG_LENGTH_MAX] = {};
-            m_errors.format_message(reinterpret_cast<j_common_ptr>(&m_info), message);
-            throw error(errc::invalid_argument, std::string("encode_jpeg: ") + message);
-        }
-        write(image, quality);
-        return std::move(m_bytes);
-    }
-
-private:
-    void write(const image& image, int quality) {
-        m_info.err = jpeg_std_error(&m_errors);
-        m_errors.error_exit = [](j_common_ptr info) { std::longjmp(static_cast<jpeg_writer*>(info->client_data)->m_jump, 1); };
-        m_errors.output_message = [](j_common_ptr) {};
-        m_info.client_data = this;
-        jpeg_create_compress(&m_info);
-        m_info.dest = &m_destination; // not jpeg_mem_dest: after a failure, it leaves no way to free its buffer
-        m_destination.init_destination = [](j_compress_ptr info) { of(info).grow(0); };
-        m_destination.empty_output_buffer = [](j_compress_ptr info) -> boolean { return of(info).grow(of(info).m_bytes.size()), TRUE; };
-        m_destination.term_destination = [](j_compress_ptr info) {
-            of(info).m_bytes.resize(of(info).m_bytes.size() - of(info).m_destination.free_in_buffer);
-        };
-        m_info.image_width = static_cast<JDIMENSION>(image.width);
-        m_info.image_height = static_cast<JDIMENSION>(image.height);
-        m_info.input_components = 3;
-        m_info.in_color_space = JCS_RGB;
-        jpeg_set_defaults(&m_info);
-        jpeg_set_quality(&m_info, quality, TRUE);
-        jpeg_start_compress(&m_info, TRUE);
-        while (m_info.next_scanline < m_info.image_height) {
-            auto* row = const_cast<std::uint8_t*>(image.at(0, m_info.next_scanline));
-            jpeg_write_scanlines(&m_info, &row, 1);
-        }
-        jpeg_finish_compress(&m_info);
-    }
-
-    [[nodiscard]] static jpeg_writer& of(j_compress_ptr info) noexcept { return *static_cast<jpeg_writer*>(info->client_data); }
-
-    /// Provides more output space after the first `used` bytes.
-    void grow(std::size_t used) noexcept {
-        if (!make_room(std::max<std::size_t>(1 << 16, 2 * used))) {
-            m_out_of_memory = true;
-            std::longjmp(m_jump, 1);
-        }
-        m_destination.next_output_byte = reinterpret_cast<JOCTET*>(m_bytes.data()) + used;
-        m_destination.free_in_buffer = m_bytes.size() - used;
-    }
-    bool make_room(std::size_t bytes) noexcept {
-        try {
-            m_bytes.resize(bytes);
-            return true;
-        } catch (const std::bad_alloc&) { // must not propagate through libjpeg
-            return false;
-        }
-    }
-
-    jpeg_compress_struct m_info{};
-    jpeg_error_mgr m_errors{};
-    jpeg_destination_mgr m_destination{};
-    std::jmp_buf m_jump{};
-    bool m_out_of_memory = false;
-    std::vector<std::byte> m_bytes;
-};
-#endif
-
-PALI_INLINE std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::size_t channels, const std::uint8_t* pixels) {
-#if PALI_WITH_PNG
-    return png_writer().encode(width, height, channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY, pixels, width * channels);
-#elif PALI_WITH_STB
-    return encode_png_by_stb(width, height, channels, pixels);
-#else
-    (void)width, (void)height, (void)channels, (void)pixels;
-    throw error(errc::cannot_write, "encode_png: this build of pali was made without libpng and stb");
-#endif
-}
-
-} // namespace image_detail
-
-PALI_INLINE std::vector<std::byte> encode_png(const image& image) {
-    image_detail::check_pixels("encode_png", image.width, image.height, 3, image.pixels.size());
-    return image_detail::encode_png(image.width, image.height, 3, image.pixels.data());
-}
-
-PALI_INLINE std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::span<const std::uint8_t> grey) {
-    image_detail::check_pixels("encode_png", width, height, 1, grey.size());
-    return image_detail::encode_png(width, height, 1, grey.data());
-}
-
-PALI_INLINE std::vector<std::byte> encode_jpeg(const image& image, int quality) {
-    image_detail::check_pixels("encode_jpeg", image.width, image.height, 3, image.pixels.size());
-    if (quality < 1 || quality > 100) throw error(errc::invalid_argument, {"encode_jpeg: quality ", quality, " is not 1 to 100"});
-#if PALI_WITH_JPEG
-    return image_detail::jpeg_writer().encode(image, quality);
-#elif PALI_WITH_STB
-    return image_detail::encode_jpeg_by_stb(image, quality);
-#else
-    throw error(errc::cannot_write, "encode_jpeg: this build of pali was made without libjpeg and stb");
-#endif
-}
-
-PALI_INLINE void write_png(const std::filesystem::path& path, const image& image) { write_file(path, encode_png(image)); }
-
-PALI_INLINE void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey) {
-    write_file(path, encode_png(width, height, grey));
-}
-
-PALI_INLINE void write_jpeg(const std::filesystem::path& path, const image& image, int quality) {
-    write_file(path, encode_jpeg(image, quality));
-}
-
-}} // namespace pali::PALI_ABI
-
 // The configuration of a checkpoint: config.json and its companions, with the defaults of transformers.
 
 namespace pali { inline namespace PALI_ABI {
@@ -4840,6 +4412,48 @@ enum class mask_style {
 
 }} // namespace pali::PALI_ABI
 
+// Per-pixel object mask.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// One value per pixel, row-major from the top left corner: 0 outside, 255 inside. A soft mask also has values in between.
+struct mask {
+    static constexpr std::uint8_t inside = 128; ///< threshold: values from here up count as inside
+
+    std::size_t width = 0;            ///< in pixels
+    std::size_t height = 0;           ///< in pixels
+    std::vector<std::uint8_t> values; ///< height * width
+
+    mask() = default;
+    /// Creates a mask with every pixel outside.
+    mask(std::size_t columns, std::size_t lines) : width(columns), height(lines), values(columns * lines) {}
+
+    /// Whether the mask has no pixels, inside or outside.
+    [[nodiscard]] bool empty() const noexcept { return values.empty(); }
+    /// Whether the pixel at column x, row y is inside; not bounds-checked.
+    [[nodiscard]] bool contains(std::size_t x, std::size_t y) const noexcept { return values[y * width + x] >= inside; }
+    /// Number of pixels inside.
+    [[nodiscard]] std::size_t area() const noexcept {
+        return static_cast<std::size_t>(std::count_if(values.begin(), values.end(), [](std::uint8_t v) { return v >= inside; }));
+    }
+
+    friend bool operator==(const mask&, const mask&) = default;
+};
+
+/// Intersection over union (IoU) of two masks of the same image, 0 to 1; 0 if both are empty or their sizes differ.
+[[nodiscard]] inline float iou(const mask& a, const mask& b) noexcept {
+    if (a.width != b.width || a.height != b.height) return 0;
+    std::size_t shared = 0, all = 0;
+    for (std::size_t i = 0; i < a.values.size(); ++i) {
+        const bool in_a = a.values[i] >= mask::inside, in_b = b.values[i] >= mask::inside;
+        shared += in_a && in_b;
+        all += in_a || in_b;
+    }
+    return all > 0 ? static_cast<float>(static_cast<double>(shared) / static_cast<double>(all)) : 0;
+}
+
+}} // namespace pali::PALI_ABI
+
 // An object detected in an image.
 
 namespace pali { inline namespace PALI_ABI {
@@ -5832,6 +5446,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
 
 #include <exception>
 #include <mutex>
+#include <new>
 #include <thread>
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
@@ -16974,186 +16589,78 @@ matrix model<Config, Weights>::logits(std::span<const image_features> images, st
 
 }}} // namespace pali::PALI_ABI::PALI_MODEL
 
-// pali: PaliGemma and PaliGemma 2 in C++. Umbrella header with everything that inference needs.
+// pali: PaliGemma and PaliGemma 2 in C++. Umbrella header for inference. Drawing is in pali/draw.hpp, result files are in pali/formats.hpp.
 
-// Writer for safetensors files.
+// Writing of files, complete or not at all.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Free text by key, stored in the header of a file.
-using safetensors_metadata = std::map<std::string, std::string, std::less<>>;
-
-/**
- * Streaming writer. The tensors are declared first and the header is written; their data follow in pieces, tensor by tensor in any order.
- * So a file of any size can be written with the memory of one piece.
- *
- * The output is byte-identical to that of the format's own writer: wide dtypes first, then by name, after a header padded to 8 bytes. So
- * every tensor is aligned to its dtype. finish() replaces the file atomically: the data go to a temporary file next to it, which is then
- * renamed. So the data may come from the very file that is replaced.
- */
-class safetensors_writer {
+/// Writes a file piece by piece, all or nothing: to `<path>.part`, which finish() renames to `path`. Without finish() the old file, if
+/// any, is left unchanged. A symbolic link is kept, and its target is replaced.
+class file_writer {
 public:
-    /// Declaration of a tensor.
-    struct entry {
-        dtype type = dtype::f32;        ///< element type
-        std::vector<std::size_t> shape; ///< outermost first; empty for a scalar
-    };
+    /// Opens `<path>.part`. Throws errc::cannot_write, also if `path` is a folder, a pipe or a device.
+    explicit file_writer(std::filesystem::path path) : m_path(std::move(path)) {
+        namespace fs = std::filesystem;
+        std::error_code failure;
+        if (const fs::file_status there = fs::status(m_path, failure); fs::exists(there)) {
+            if (fs::is_directory(there)) throw error(errc::cannot_write, {m_path.string(), ": is a folder; a file is to be written here"});
+            if (!fs::is_regular_file(there))
+                throw error(errc::cannot_write, {m_path.string(), ": is not a regular file, so it is not replaced"});
+            if (fs::path target = fs::canonical(m_path, failure); !failure) m_path = std::move(target);
+        }
+        m_part = m_path;
+        m_part += ".part";
+        m_file.open(m_part, std::ios::binary | std::ios::trunc);
+        if (!m_file) fail();
+    }
+    /// Removes `<path>.part` unless finish() was called.
+    ~file_writer() { remove_part(); }
+    file_writer(const file_writer&) = delete;
+    file_writer& operator=(const file_writer&) = delete;
 
-    /// Writes the header. Throws errc::invalid_argument for a shape or name that the format cannot represent, errc::cannot_write on I/O
-    /// errors.
-    safetensors_writer(std::filesystem::path path, const std::map<std::string, entry, std::less<>>& entries,
-                       const safetensors_metadata& metadata = {});
-    /// Deletes the temporary file, unless finish() has succeeded.
-    ~safetensors_writer();
-    safetensors_writer(const safetensors_writer&) = delete;
-    safetensors_writer& operator=(const safetensors_writer&) = delete;
+    /// Appends bytes. finish() reports failures.
+    void write(std::string_view bytes) { m_file.write(bytes.data(), static_cast<std::streamsize>(bytes.size())); }
 
-    /// Appends the next little-endian bytes of a tensor. Throws errc::invalid_argument for an unknown name and for more bytes than the
-    /// shape needs, errc::cannot_write on I/O errors.
-    void append(std::string_view name, std::span<const std::byte> bytes);
-    /// The number of bytes of a tensor that are still missing. Throws errc::invalid_argument for an unknown name.
-    [[nodiscard]] std::uint64_t missing(std::string_view name) const;
-    /// Renames the temporary file to its final name. Throws errc::invalid_argument if a tensor is incomplete, errc::cannot_write on I/O
-    /// errors.
-    void finish();
+    /// Closes the file and renames it to `path`. Must be called once, at the end. Throws errc::cannot_write if this or an earlier write
+    /// failed.
+    void finish() {
+        m_file.close();
+        std::error_code failure;
+        if (m_file) std::filesystem::rename(m_part, m_path, failure);
+        if (!m_file || failure) fail();
+        m_part.clear();
+    }
+
+    /// Removes `<path>.part` and throws errc::cannot_write for this file.
+    [[noreturn]] void fail() {
+        remove_part();
+        throw error(errc::cannot_write, {m_path.string(), ": cannot be written; is the folder there, writable and not full?"});
+    }
 
 private:
-    struct place {
-        std::uint64_t next = 0, end = 0; // file offsets: next byte to write, end of the tensor
-    };
+    void remove_part() noexcept {
+        if (m_part.empty()) return;
+        std::error_code ignored;
+        m_file.close();
+        if (std::filesystem::is_regular_file(m_part, ignored)) std::filesystem::remove(m_part, ignored);
+        m_part.clear();
+    }
 
-    [[noreturn]] void refuse(std::string_view name, error_text&& why) const;
-    [[noreturn]] void fail(error_text&& why);
-    void remove_unfinished() noexcept;
-
-    std::filesystem::path m_path, m_unfinished;
-    std::map<std::string, place, std::less<>> m_places;
-    std::uint64_t m_size = 0, m_at = 0; // size of the whole file, current offset of m_out
-    std::ofstream m_out;
-    bool m_finished = false;
+    std::filesystem::path m_path, m_part;
+    std::ofstream m_file;
 };
 
-/// Writes `tensors` and `metadata` to `path`; see safetensors_writer. Throws errc::invalid_argument if a tensor's bytes do not match its
-/// shape, errc::cannot_write on I/O errors.
-void write_safetensors(const std::filesystem::path& path, const tensor_table& tensors, const safetensors_metadata& metadata = {});
-
-}} // namespace pali::PALI_ABI
-
-// Body of safetensors_writer.hpp.
-
-static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and written as the numbers lie");
-
-namespace pali { inline namespace PALI_ABI {
-
-PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, const std::map<std::string, entry, std::less<>>& entries,
-                                                   const safetensors_metadata& metadata)
-    : m_path(std::move(path)), m_unfinished(m_path) {
-    m_unfinished += ".unfinished";
-    std::vector<const std::pair<const std::string, entry>*> order;
-    order.reserve(entries.size());
-    for (const auto& one : entries) order.push_back(&one);
-    std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
-        return a->second.type != b->second.type ? a->second.type > b->second.type : a->first < b->first;
-    });
-
-    nlohmann::ordered_json header = nlohmann::ordered_json::object();
-    if (!metadata.empty()) header["__metadata__"] = metadata;
-    std::uint64_t at = 0;
-    for (const auto* one : order) {
-        const auto& [name, tensor] = *one;
-        if (name == "__metadata__") refuse(name, "has a name that the format keeps for itself");
-        std::uint64_t bits = bits_of(tensor.type);
-        for (const std::size_t side : tensor.shape) {
-            if (side != 0 && bits > std::numeric_limits<std::uint64_t>::max() / side)
-                refuse(name, {"has shape ", describe_shape(tensor.shape), ", whose size does not fit into 64 bits"});
-            bits *= side;
-        }
-        if (bits % 8 != 0)
-            refuse(name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", ", bits,
-                          " bits; whole bytes are needed"});
-        header[name] = {{"dtype", to_string(tensor.type)}, {"shape", tensor.shape}, {"data_offsets", {at, at + bits / 8}}};
-        m_places.emplace(name, place{at, at + bits / 8});
-        at += bits / 8;
-    }
-    std::string text;
-    try {
-        text = header.dump();
-    } catch (const nlohmann::json::exception&) {
-        throw error(errc::invalid_argument, {m_path.string(), ": a name or an entry of the metadata is no UTF-8"});
-    }
-    text.append((8 - text.size() % 8) % 8, ' ');
-    const std::uint64_t length = text.size();
-    for (auto& [name, where] : m_places) {
-        where.next += 8 + length;
-        where.end += 8 + length;
-    }
-    m_size = at + 8 + length;
-
-    m_out.open(m_unfinished, std::ios::binary | std::ios::trunc);
-    if (!m_out) fail("cannot be created: is the folder there, and writable?");
-    m_out.write(reinterpret_cast<const char*>(&length), 8);
-    m_out.write(text.data(), static_cast<std::streamsize>(length));
-    m_at = 8 + length;
+/// Creates or replaces the file at `path`, as file_writer does. Throws errc::cannot_write.
+inline void write_file(std::filesystem::path path, std::string_view bytes) {
+    file_writer file(std::move(path));
+    file.write(bytes);
+    file.finish();
 }
 
-PALI_INLINE safetensors_writer::~safetensors_writer() {
-    if (!m_finished) remove_unfinished();
-}
-
-PALI_INLINE void safetensors_writer::append(std::string_view name, std::span<const std::byte> bytes) {
-    const std::uint64_t room = missing(name);
-    if (bytes.size() > room) refuse(name, {"has ", bytes.size() - room, " bytes more than its shape"});
-    if (bytes.empty()) return;
-    std::uint64_t& next = m_places.find(name)->second.next;
-    if (m_at != next) m_out.seekp(static_cast<std::streamoff>(next));
-    m_out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    if (!m_out) fail({"cannot be written: is the disk full? ", m_size, " bytes are needed"});
-    m_at = next += bytes.size();
-}
-
-PALI_INLINE std::uint64_t safetensors_writer::missing(std::string_view name) const {
-    const auto found = m_places.find(name);
-    if (found == m_places.end()) refuse(name, "is not in the header");
-    return found->second.end - found->second.next;
-}
-
-PALI_INLINE void safetensors_writer::finish() {
-    for (const auto& [name, where] : m_places)
-        if (where.next != where.end) refuse(name, {"lacks ", where.end - where.next, " bytes of its shape"});
-    m_out.close();
-    if (!m_out) fail({"cannot be written: is the disk full? ", m_size, " bytes are needed"});
-    std::error_code failure;
-    std::filesystem::rename(m_unfinished, m_path, failure);
-    if (failure) fail({"cannot be replaced: ", failure.message()});
-    m_finished = true;
-}
-
-PALI_INLINE void safetensors_writer::refuse(std::string_view name, error_text&& why) const {
-    throw error(errc::invalid_argument, {m_path.string(), ": tensor ", in_quotes(name), " ", std::move(why).str()});
-}
-
-PALI_INLINE void safetensors_writer::fail(error_text&& why) {
-    remove_unfinished(); // also here: no destructor runs if the constructor throws
-    throw error(errc::cannot_write, {m_path.string(), ": ", std::move(why).str()});
-}
-
-PALI_INLINE void safetensors_writer::remove_unfinished() noexcept {
-    m_out.close();
-    std::error_code ignored;
-    std::filesystem::remove(m_unfinished, ignored);
-}
-
-PALI_INLINE void write_safetensors(const std::filesystem::path& path, const tensor_table& tensors, const safetensors_metadata& metadata) {
-    std::map<std::string, safetensors_writer::entry, std::less<>> entries;
-    for (const auto& [name, tensor] : tensors) entries.emplace(name, safetensors_writer::entry{tensor.type, tensor.shape});
-    safetensors_writer out(path, entries, metadata);
-    for (const auto& [name, tensor] : tensors) // all sizes are checked before data are written
-        if (const std::uint64_t needed = out.missing(name); needed != tensor.bytes.size())
-            throw error(errc::invalid_argument,
-                        {path.string(), ": tensor ", in_quotes(name), " has ", tensor.bytes.size(), " bytes; shape ",
-                         describe_shape(tensor.shape), " of ", to_string(tensor.type), " needs ", needed});
-    for (const auto& [name, tensor] : tensors) out.append(name, tensor.bytes);
-    out.finish();
+/// The same, for std::byte.
+inline void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+    write_file(path, std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
 
 }} // namespace pali::PALI_ABI
@@ -18179,7 +17686,7 @@ private:
 
 #endif
 
-// Implementation of draw.hpp: placement and drawing order.
+// Implementation of drawing.hpp: placement and drawing order.
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -18690,6 +18197,317 @@ PALI_INLINE void append_run(std::string& to, unsigned bits, std::size_t count) {
 
 }}} // namespace pali::PALI_ABI::image_detail
 
+// Writes images to files: PNG for images and masks, JPEG for photographs.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// Encodes an image as PNG. Throws `invalid_argument` if it has no pixels or `pixels` does not hold width * height * 3 bytes;
+/// `cannot_write` if the build has neither libpng nor stb.
+[[nodiscard]] std::vector<std::byte> encode_png(const image& image);
+
+/// Encodes 8-bit gray pixels, row-major, as PNG. Throws `invalid_argument` unless there are width * height bytes, at least one.
+[[nodiscard]] std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
+
+/// Encodes an image as JPEG with `quality` 1 to 100. Throws `invalid_argument` as encode_png does and if the quality is out of range;
+/// `cannot_write` if the build has neither libjpeg nor stb.
+[[nodiscard]] std::vector<std::byte> encode_jpeg(const image& image, int quality = 90);
+
+/// Writes a PNG file, replacing an existing one. Throws as encode_png does, and `cannot_write`.
+void write_png(const std::filesystem::path& path, const image& image);
+/// Writes 8-bit gray pixels, row-major, as a PNG file.
+void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
+/// Writes a JPEG file, replacing an existing one. Throws as encode_jpeg does, and `cannot_write`.
+void write_jpeg(const std::filesystem::path& path, const image& image, int quality = 90);
+/// Writes a mask as a gray PNG file. Throws as above.
+inline void write_png(const std::filesystem::path& path, const mask& values) {
+    write_png(path, values.width, values.height, values.values);
+}
+
+}} // namespace pali::PALI_ABI
+
+// Implementation of write.hpp: libpng and libjpeg, or stb if they are absent.
+
+#include <csetjmp>
+#include <cstdio>
+
+#if PALI_WITH_PNG
+#  include <png.h>
+#endif
+#if PALI_WITH_JPEG
+#  include <jpeglib.h>
+#endif
+#if PALI_WITH_STB && !(PALI_WITH_PNG && PALI_WITH_JPEG)
+// PNG and JPEG encoders by stb, if libpng or libjpeg is absent.
+
+// In a namespace of ours: it cannot clash with another copy of stb in the program.
+#pragma push_macro("INCLUDE_STB_IMAGE_WRITE_H")
+#pragma push_macro("STB_IMAGE_WRITE_IMPLEMENTATION")
+#pragma push_macro("STB_IMAGE_WRITE_STATIC")
+#pragma push_macro("STBIWDEF")
+#undef INCLUDE_STB_IMAGE_WRITE_H
+#undef STBIWDEF
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#define STB_IMAGE_WRITE_STATIC
+#define STBI_WRITE_NO_STDIO
+#define STBIW_ASSERT(condition) ((void)0)
+#if defined(__GNUC__)
+#  pragma GCC diagnostic push
+#  pragma GCC diagnostic ignored "-Wunused-function"
+#  pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#  pragma GCC diagnostic ignored "-Wconversion"
+#  pragma GCC diagnostic ignored "-Wsign-conversion"
+#  pragma GCC diagnostic ignored "-Wsign-compare"
+#  pragma GCC diagnostic ignored "-Wshadow"
+#  pragma GCC diagnostic ignored "-Wpedantic"
+#endif
+namespace pali { inline namespace PALI_ABI { namespace image_detail { namespace stb {
+#if __has_include(<stb/stb_image_write.h>)
+#  include <stb/stb_image_write.h>
+#else
+#  include <stb_image_write.h>
+#endif
+}}}} // namespace pali::PALI_ABI::image_detail::stb
+#if defined(__GNUC__)
+#  pragma GCC diagnostic pop
+#endif
+#undef STBI_WRITE_NO_STDIO
+#undef STBIW_ASSERT
+#undef STBIW_MALLOC
+#undef STBIW_REALLOC
+#undef STBIW_FREE
+#undef STBIW_REALLOC_SIZED
+#undef STBIW_MEMMOVE
+#undef STBIW_UCHAR
+#pragma pop_macro("STBIWDEF")
+#pragma pop_macro("STB_IMAGE_WRITE_STATIC")
+#pragma pop_macro("STB_IMAGE_WRITE_IMPLEMENTATION")
+#pragma pop_macro("INCLUDE_STB_IMAGE_WRITE_H")
+
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
+
+PALI_INLINE std::vector<std::byte> encode_png_by_stb(std::size_t width, std::size_t height, std::size_t channels,
+                                                     const std::uint8_t* pixels) {
+    int size = 0;
+    const std::unique_ptr<unsigned char, void (*)(void*)> data(stb::stbi_write_png_to_mem(pixels, static_cast<int>(width * channels),
+                                                                                          static_cast<int>(width), static_cast<int>(height),
+                                                                                          static_cast<int>(channels), &size),
+                                                               [](void* p) { std::free(p); });
+    if (data == nullptr) throw std::bad_alloc();
+    const auto* bytes = reinterpret_cast<const std::byte*>(data.get());
+    return {bytes, bytes + size};
+}
+
+PALI_INLINE std::vector<std::byte> encode_jpeg_by_stb(const image& image, int quality) {
+    std::vector<std::byte> made;
+    stb::stbi_write_jpg_to_func(
+        [](void* to, void* data, int size) {
+            const auto* bytes = static_cast<const std::byte*>(data);
+            static_cast<std::vector<std::byte>*>(to)->insert(static_cast<std::vector<std::byte>*>(to)->end(), bytes, bytes + size);
+        },
+        &made, static_cast<int>(image.width), static_cast<int>(image.height), 3, image.pixels.data(), quality);
+    return made;
+}
+
+}}} // namespace pali::PALI_ABI::image_detail
+
+#endif
+
+namespace pali { inline namespace PALI_ABI {
+
+namespace image_detail {
+
+PALI_INLINE void check_pixels(const char* what, std::size_t width, std::size_t height, std::size_t channels, std::size_t bytes) {
+    constexpr std::size_t most = 1'000'000; // libpng's own limit; JPEG's is lower
+    if (width != 0 && height != 0 && width <= most && height <= most && bytes == width * height * channels) return;
+    throw error(errc::invalid_argument, {what, ": an image of ", width, " x ", height, " with ", bytes,
+                                         " bytes; it needs a pixel, sides of at most ", most, ", and ", channels, " bytes a pixel"});
+}
+
+#if PALI_WITH_PNG
+/// libpng reports errors by longjmp, so the guarded code must hold no object with a destructor.
+class png_writer {
+public:
+    png_writer() = default;
+    png_writer(const png_writer&) = delete;
+    png_writer& operator=(const png_writer&) = delete;
+    ~png_writer() { png_destroy_write_struct(&m_png, &m_info); }
+
+    std::vector<std::byte> encode(std::size_t width, std::size_t height, int colour, const std::uint8_t* pixels, std::size_t stride) {
+        if (setjmp(m_jump) != 0) {
+            if (m_out_of_memory) throw std::bad_alloc();
+            throw error(errc::invalid_argument, std::string("encode_png: ") + m_message);
+        }
+        write(width, height, colour, pixels, stride);
+        return std::move(m_bytes);
+    }
+
+private:
+    void write(std::size_t width, std::size_t height, int colour, const std::uint8_t* pixels, std::size_t stride) {
+        m_png = png_create_write_struct(PNG_LIBPNG_VER_STRING, this, on_error, [](png_structp, png_const_charp) {});
+        m_info = m_png == nullptr ? nullptr : png_create_info_struct(m_png);
+        m_out_of_memory = m_info == nullptr;
+        if (m_out_of_memory) on_error_of(*this, "out of memory");
+        png_set_write_fn(m_png, this, append, [](png_structp) {});
+        png_set_IHDR(m_png, m_info, static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), 8, colour, PNG_INTERLACE_NONE,
+                     PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+        png_write_info(m_png, m_info);
+        for (std::size_t y = 0; y < height; ++y) png_write_row(m_png, pixels + y * stride);
+        png_write_end(m_png, m_info);
+    }
+
+    [[noreturn]] static void on_error(png_structp png, png_const_charp message) {
+        on_error_of(*static_cast<png_writer*>(png_get_error_ptr(png)), message);
+    }
+    [[noreturn]] static void on_error_of(png_writer& self, const char* message) {
+        std::strncpy(self.m_message, message, sizeof self.m_message - 1);
+        std::longjmp(self.m_jump, 1);
+    }
+    static void append(png_structp png, png_bytep data, std::size_t size) {
+        if (!static_cast<png_writer*>(png_get_io_ptr(png))->keep(data, size)) png_error(png, "out of memory");
+    }
+    bool keep(const unsigned char* data, std::size_t size) noexcept {
+        try {
+            const auto* bytes = reinterpret_cast<const std::byte*>(data);
+            m_bytes.insert(m_bytes.end(), bytes, bytes + size);
+            return true;
+        } catch (const std::bad_alloc&) { // must not propagate through libpng
+            m_out_of_memory = true;
+            return false;
+        }
+    }
+
+    png_structp m_png = nullptr;
+    png_infop m_info = nullptr;
+    std::jmp_buf m_jump{};
+    char m_message[128] = {};
+    bool m_out_of_memory = false;
+    std::vector<std::byte> m_bytes;
+};
+#endif
+
+#if PALI_WITH_JPEG
+/// libjpeg reports errors by longjmp, so the guarded code must hold no object with a destructor.
+class jpeg_writer {
+public:
+    jpeg_writer() = default;
+    jpeg_writer(const jpeg_writer&) = delete;
+    jpeg_writer& operator=(const jpeg_writer&) = delete;
+    ~jpeg_writer() { jpeg_destroy_compress(&m_info); }
+
+    std::vector<std::byte> encode(const image& image, int quality) {
+        if (setjmp(m_jump) != 0) {
+            if (m_out_of_memory) throw std::bad_alloc();
+            char message[JMSG_LENGTH_MAX] = {};
+            m_errors.format_message(reinterpret_cast<j_common_ptr>(&m_info), message);
+            throw error(errc::invalid_argument, std::string("encode_jpeg: ") + message);
+        }
+        write(image, quality);
+        return std::move(m_bytes);
+    }
+
+private:
+    void write(const image& image, int quality) {
+        m_info.err = jpeg_std_error(&m_errors);
+        m_errors.error_exit = [](j_common_ptr info) { std::longjmp(static_cast<jpeg_writer*>(info->client_data)->m_jump, 1); };
+        m_errors.output_message = [](j_common_ptr) {};
+        m_info.client_data = this;
+        jpeg_create_compress(&m_info);
+        m_info.dest = &m_destination; // not jpeg_mem_dest: after a failure, it leaves no way to free its buffer
+        m_destination.init_destination = [](j_compress_ptr info) { of(info).grow(0); };
+        m_destination.empty_output_buffer = [](j_compress_ptr info) -> boolean { return of(info).grow(of(info).m_bytes.size()), TRUE; };
+        m_destination.term_destination = [](j_compress_ptr info) {
+            of(info).m_bytes.resize(of(info).m_bytes.size() - of(info).m_destination.free_in_buffer);
+        };
+        m_info.image_width = static_cast<JDIMENSION>(image.width);
+        m_info.image_height = static_cast<JDIMENSION>(image.height);
+        m_info.input_components = 3;
+        m_info.in_color_space = JCS_RGB;
+        jpeg_set_defaults(&m_info);
+        jpeg_set_quality(&m_info, quality, TRUE);
+        jpeg_start_compress(&m_info, TRUE);
+        while (m_info.next_scanline < m_info.image_height) {
+            auto* row = const_cast<std::uint8_t*>(image.at(0, m_info.next_scanline));
+            jpeg_write_scanlines(&m_info, &row, 1);
+        }
+        jpeg_finish_compress(&m_info);
+    }
+
+    [[nodiscard]] static jpeg_writer& of(j_compress_ptr info) noexcept { return *static_cast<jpeg_writer*>(info->client_data); }
+
+    /// Provides more output space after the first `used` bytes.
+    void grow(std::size_t used) noexcept {
+        if (!make_room(std::max<std::size_t>(1 << 16, 2 * used))) {
+            m_out_of_memory = true;
+            std::longjmp(m_jump, 1);
+        }
+        m_destination.next_output_byte = reinterpret_cast<JOCTET*>(m_bytes.data()) + used;
+        m_destination.free_in_buffer = m_bytes.size() - used;
+    }
+    bool make_room(std::size_t bytes) noexcept {
+        try {
+            m_bytes.resize(bytes);
+            return true;
+        } catch (const std::bad_alloc&) { // must not propagate through libjpeg
+            return false;
+        }
+    }
+
+    jpeg_compress_struct m_info{};
+    jpeg_error_mgr m_errors{};
+    jpeg_destination_mgr m_destination{};
+    std::jmp_buf m_jump{};
+    bool m_out_of_memory = false;
+    std::vector<std::byte> m_bytes;
+};
+#endif
+
+PALI_INLINE std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::size_t channels, const std::uint8_t* pixels) {
+#if PALI_WITH_PNG
+    return png_writer().encode(width, height, channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY, pixels, width * channels);
+#elif PALI_WITH_STB
+    return encode_png_by_stb(width, height, channels, pixels);
+#else
+    (void)width, (void)height, (void)channels, (void)pixels;
+    throw error(errc::cannot_write, "encode_png: this build of pali was made without libpng and stb");
+#endif
+}
+
+} // namespace image_detail
+
+PALI_INLINE std::vector<std::byte> encode_png(const image& image) {
+    image_detail::check_pixels("encode_png", image.width, image.height, 3, image.pixels.size());
+    return image_detail::encode_png(image.width, image.height, 3, image.pixels.data());
+}
+
+PALI_INLINE std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::span<const std::uint8_t> grey) {
+    image_detail::check_pixels("encode_png", width, height, 1, grey.size());
+    return image_detail::encode_png(width, height, 1, grey.data());
+}
+
+PALI_INLINE std::vector<std::byte> encode_jpeg(const image& image, int quality) {
+    image_detail::check_pixels("encode_jpeg", image.width, image.height, 3, image.pixels.size());
+    if (quality < 1 || quality > 100) throw error(errc::invalid_argument, {"encode_jpeg: quality ", quality, " is not 1 to 100"});
+#if PALI_WITH_JPEG
+    return image_detail::jpeg_writer().encode(image, quality);
+#elif PALI_WITH_STB
+    return image_detail::encode_jpeg_by_stb(image, quality);
+#else
+    throw error(errc::cannot_write, "encode_jpeg: this build of pali was made without libjpeg and stb");
+#endif
+}
+
+PALI_INLINE void write_png(const std::filesystem::path& path, const image& image) { write_file(path, encode_png(image)); }
+
+PALI_INLINE void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey) {
+    write_file(path, encode_png(width, height, grey));
+}
+
+PALI_INLINE void write_jpeg(const std::filesystem::path& path, const image& image, int quality) {
+    write_file(path, encode_jpeg(image, quality));
+}
+
+}} // namespace pali::PALI_ABI
+
 // Implementation of terminal.hpp.
 
 namespace pali { inline namespace PALI_ABI {
@@ -18780,411 +18598,187 @@ PALI_INLINE std::string to_terminal(const image& image, terminal_graphics graphi
 
 }} // namespace pali::PALI_ABI
 
-// Quantizes the decoder of a checkpoint to int8 or int4; the result can be mmapped like any other checkpoint.
+// Umbrella header for showing results: drawings of boxes and masks, image files, and terminal graphics.
+
+// Writer for safetensors files.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The storage a checkpoint was quantized to, "int8" or "int4"; empty if it is not quantized.
-[[nodiscard]] inline std::string quantized_weights(const checkpoint_files& files) { return files.metadata(weights_key); }
+/// Free text by key, stored in the header of a file.
+using safetensors_metadata = std::map<std::string, std::string, std::less<>>;
 
-/// The files of a folder except weights in any format: configuration, tokenizer, mask decoder. Sorted by name. Throws errc::cannot_open.
-[[nodiscard]] inline std::vector<std::filesystem::path> all_but_weights(const std::filesystem::path& folder) {
-    std::vector<std::filesystem::path> found;
-    std::error_code failed;
-    std::filesystem::directory_iterator place(folder, failed);
-    for (; !failed && place != std::filesystem::directory_iterator(); place.increment(failed)) {
-        const std::filesystem::directory_entry& entry = *place;
-        const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
-        std::error_code unknown;
-        const bool weights =
-            kind == ".safetensors" || name.ends_with(".index.json") || (holds_weights(kind) && kind != ".npz"); // .npz is the mask decoder
-        if (!weights && entry.is_regular_file(unknown)) found.push_back(entry.path());
-    }
-    if (failed) throw error(errc::cannot_open, {folder.string(), ": ", failed.message()});
-    std::sort(found.begin(), found.end());
-    return found;
-}
-
-/// Copies those files and overwrites existing ones. Throws errc::cannot_open and errc::cannot_write.
-inline void copy_all_but_weights(const std::filesystem::path& from, const std::filesystem::path& to) {
-    for (const std::filesystem::path& file : all_but_weights(from)) {
-        std::error_code failed;
-        std::filesystem::copy_file(file, to / file.filename(), std::filesystem::copy_options::overwrite_existing, failed);
-        if (failed) throw error(errc::cannot_write, {(to / file.filename()).string(), ": ", failed.message()});
-    }
-}
-
-/// Throws errc::invalid_argument with the first file in `to` that quantize_checkpoint() would replace by different contents.
-inline void require_nothing_replaced(const std::filesystem::path& from, const std::filesystem::path& to) {
-    const auto refuse = [](const std::filesystem::path& file) {
-        throw error(
-            errc::invalid_argument,
-            {file.string(), ": is there already and would be replaced; name another folder, or allow it by `overwrite` (--overwrite)"});
-    };
-    const auto content = [](const std::filesystem::path& file) {
-        std::ifstream in(file, std::ios::binary);
-        return std::string(std::istreambuf_iterator<char>(in), {});
-    };
-    std::error_code unknown;
-    if (std::filesystem::exists(to / "model.safetensors", unknown)) refuse(to / "model.safetensors");
-    if (!std::filesystem::is_directory(from, unknown)) return;
-    for (const std::filesystem::path& file : all_but_weights(from)) {
-        const std::filesystem::path there = to / file.filename();
-        if (!std::filesystem::exists(there, unknown)) continue;
-        const bool is_same = std::filesystem::is_regular_file(there, unknown) &&
-                             std::filesystem::file_size(there, unknown) == std::filesystem::file_size(file, unknown) &&
-                             content(there) == content(file);
-        if (!is_same) refuse(there);
-    }
-}
-
-/// Tensor names of a file.
-using name_set = std::set<std::string, std::less<>>;
-
-/// Rows [first, first + count) of a matrix.
-[[nodiscard]] inline tensor_info slice_rows(const tensor_info& tensor, std::size_t first, std::size_t count) {
-    const std::size_t row = tensor.shape[1] * size_of(tensor.type);
-    return {tensor.type, {count, tensor.shape[1]}, tensor.bytes.subspan(first * row, count * row), tensor.file};
-}
-
-inline namespace PALI_SIMD {
-
-/// A tensor_visitor that collects the quantized matrices by published name, and whether each is a vocabulary, whose last strip may be
-/// padded. It selects by the type of the member. A separate head, and one that repeats the embedding, are visited if the checkpoint has
-/// them.
-class coded_matrices {
+/**
+ * Streaming writer. The tensors are declared first and the header is written; their data follow in pieces, tensor by tensor in any order.
+ * So a file of any size can be written with the memory of one piece.
+ *
+ * The output is byte-identical to that of the format's own writer: wide dtypes first, then by name, after a header padded to 8 bytes. So
+ * every tensor is aligned to its dtype. finish() replaces the file atomically: the data go to a temporary file next to it, which is then
+ * renamed. So the data may come from the very file that is replaced.
+ */
+class safetensors_writer {
 public:
-    using names = std::map<std::string, bool, std::less<>>; ///< published name -> whether it is a vocabulary
+    /// Declaration of a tensor.
+    struct entry {
+        dtype type = dtype::f32;        ///< element type
+        std::vector<std::size_t> shape; ///< outermost first; empty for a scalar
+    };
 
-    /// Fills `found`. `there` holds the published names of the checkpoint's tensors.
-    coded_matrices(names& found, const name_set& there, std::string prefix = {})
-        : m_found(&found), m_there(&there), m_prefix(std::move(prefix)) {}
+    /// Writes the header. Throws errc::invalid_argument for a shape or name that the format cannot represent, errc::cannot_write on I/O
+    /// errors.
+    safetensors_writer(std::filesystem::path path, const std::map<std::string, entry, std::less<>>& entries,
+                       const safetensors_metadata& metadata = {});
+    /// Deletes the temporary file, unless finish() has succeeded.
+    ~safetensors_writer();
+    safetensors_writer(const safetensors_writer&) = delete;
+    safetensors_writer& operator=(const safetensors_writer&) = delete;
 
-    /// @{
-    /// Operations of tensor_visitor.
-    [[nodiscard]] coded_matrices operator[](const std::string& name) const { return {*m_found, *m_there, m_prefix + name + "."}; }
-    template <std::size_t Bits>
-    void matrix(const std::string& name, quantized_rows<Bits>&, const std::vector<std::size_t>&) const {
-        m_found->emplace(m_prefix + name, false);
-    }
-    template <std::size_t Bits>
-    void vocabulary(const std::string& name, quantized_rows<Bits>&, const std::vector<std::size_t>&) const {
-        m_found->emplace(m_prefix + name, true);
-    }
-    template <class Element>
-    void matrix(const std::string&, rows<const Element>&, const std::vector<std::size_t>&) const {}
-    template <class Element>
-    void vocabulary(const std::string&, rows<const Element>&, const std::vector<std::size_t>&) const {}
-    void vector(const std::string&, const float*&, std::size_t) const {}
-    [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
-    [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string&) const { return !has(name); }
-    /// @}
+    /// Appends the next little-endian bytes of a tensor. Throws errc::invalid_argument for an unknown name and for more bytes than the
+    /// shape needs, errc::cannot_write on I/O errors.
+    void append(std::string_view name, std::span<const std::byte> bytes);
+    /// The number of bytes of a tensor that are still missing. Throws errc::invalid_argument for an unknown name.
+    [[nodiscard]] std::uint64_t missing(std::string_view name) const;
+    /// Renames the temporary file to its final name. Throws errc::invalid_argument if a tensor is incomplete, errc::cannot_write on I/O
+    /// errors.
+    void finish();
 
 private:
-    names* m_found;
-    const name_set* m_there;
-    std::string m_prefix;
+    struct place {
+        std::uint64_t next = 0, end = 0; // file offsets: next byte to write, end of the tensor
+    };
+
+    [[noreturn]] void refuse(std::string_view name, error_text&& why) const;
+    [[noreturn]] void fail(error_text&& why);
+    void remove_unfinished() noexcept;
+
+    std::filesystem::path m_path, m_unfinished;
+    std::map<std::string, place, std::less<>> m_places;
+    std::uint64_t m_size = 0, m_at = 0; // size of the whole file, current offset of m_out
+    std::ofstream m_out;
+    bool m_finished = false;
 };
 
-/// The matrices that are quantized when a checkpoint is held in `Storage`.
-template <weight_storage Storage>
-[[nodiscard]] coded_matrices::names matrices_in_codes(const checkpoint_files& files, const checkpoint_config& read) {
-    const tensor_names published(files.tensors());
-    name_set there;
-    for (const auto& [name, tensor] : files.tensors()) there.insert(published.published(name));
-    coded_matrices::names found;
-    network_modules<dynamic, Storage>(read.sizes).bind(coded_matrices(found, there), read.tied);
-    return found;
-}
-
-/// The entries of the output file: codes and scales for each matrix `in_codes`, all other tensors unchanged. Throws errc::invalid_argument
-/// for a matrix that cannot be quantized.
-template <weight_storage Storage>
-[[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantized_entries(const tensor_table& tensors,
-                                                                                              const coded_matrices::names& in_codes) {
-    using quantized_matrix = typename Storage::matrix;
-    std::map<std::string, safetensors_writer::entry, std::less<>> entries;
-    const tensor_names names(tensors);
-    for (const auto& [name, tensor] : tensors) {
-        const auto coded = in_codes.find(names.published(name));
-        if (coded == in_codes.end()) {
-            entries[name] = {tensor.type, tensor.shape};
-            continue;
-        }
-        const std::size_t count = tensor.shape[0], width = tensor.shape[1];
-        if (!quantized_matrix::fits(coded->second ? quantized_matrix::padded(count) : count, width))
-            throw error(errc::invalid_argument, {tensor.file, ": tensor ", in_quotes(name), " is ", to_string(tensor.type),
-                                                 describe_shape(tensor.shape), "; ", what_is_quantized<quantized_matrix::bits>()});
-        entries[name] = {code_type<quantized_matrix::bits>, quantized_matrix::codes_shape(count, width)};
-        entries[name + std::string(scales_suffix)] = {dtype::bf16, quantized_matrix::scales_shape(count, width)};
-    }
-    return entries;
-}
-
-/// Throws what opening the checkpoint and its mask decoder would throw, without reading the weights. Returns the names of unused tensors.
-[[nodiscard]] inline name_set check_folder(const checkpoint_files& files, const checkpoint_config& read) {
-    const std::filesystem::path folder = folder_of_checkpoint(files.path());
-    name_set unused = check_parts<bf16>(files, read);
-    (void)open_tokenizer(folder, read).encode("a"); // encode: sentencepiece rejects a malformed file on first use
-    if (const auto masks = find_mask_vqvae(folder)) (void)mask_vqvae(*masks);
-    return unused;
-}
-
-/// Quantizes the Hugging Face folder `given` (see find_checkpoint()) to `Storage`, int8 or int4, and writes the folder `to` with the
-/// decoder quantized, in one model.safetensors. Weights are streamed in pieces of 16 MiB, so a checkpoint of any size needs a few tens of
-/// megabytes of memory. `threads` includes the caller; 0: one per processor. `progress`, stage "quantize", is called after each piece.
-///
-/// Checks first, and throws what opening the folder as a model would throw, config.json and mask decoder included. Throws
-/// errc::invalid_argument if the folder is already quantized, if it is `to`, if a matrix is not a whole number of strips and groups (the
-/// last strip of embedding and head is zero-padded), and, without `overwrite`, if a file in `to` would be replaced by different contents.
-/// Then throws errc::malformed_file for weights that are not finite, errc::cannot_write, errc::cancelled. Unused tensors are copied
-/// unchanged. An existing model.safetensors in `to` is replaced on success and kept on failure.
-template <weight_storage Storage>
-void quantize_checkpoint(const std::filesystem::path& given, const std::filesystem::path& to, std::size_t threads = 0,
-                         const progress_callback& progress = {}, bool overwrite = false) {
-    using quantized_matrix = typename Storage::matrix;
-    constexpr std::size_t bytes_a_piece = std::size_t{16} << 20; // of the input file
-    const checkpoint_files files(given);
-    const std::filesystem::path from = files.path();
-    if (const std::string weights = quantized_weights(files); !weights.empty())
-        throw error(errc::invalid_argument,
-                    {from.string(), " holds ", weights, " weights already; quantize the checkpoint that they were made from"});
-    std::error_code failed;
-    const bool folder = std::filesystem::is_directory(from, failed);
-    if (std::filesystem::equivalent(from, folder ? to : to / "model.safetensors", failed))
-        throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
-
-    const checkpoint_config config = read_checkpoint_config(folder_of_checkpoint(from));
-    const name_set unused = check_folder(files, config);
-    const coded_matrices::names in_codes = matrices_in_codes<Storage>(files, config);
-    const auto entries = quantized_entries<Storage>(files.tensors(), in_codes);
-    const std::filesystem::path beside = folder_of_checkpoint(from); // the files that a model needs in addition to its weights
-    if (!overwrite) require_nothing_replaced(beside, to);
-    std::filesystem::create_directories(to, failed);
-    if (failed) throw error(errc::cannot_write, {to.string(), ": ", failed.message()});
-
-    safetensors_writer out(to / "model.safetensors", entries, {{"format", "pt"}, {std::string(weights_key), Storage::name}});
-    thread_pool pool(threads);
-    std::size_t whole = 0, done = 0; // bytes of all tensors
-    for (const auto& [name, tensor] : files.tensors()) whole += tensor.bytes.size();
-    const auto pass = [&](std::span<const std::byte> read) { // reports progress and releases the pages that were read
-        files.forget(read);
-        done += read.size();
-        if (progress && !progress("quantize", static_cast<double>(done) / static_cast<double>(whole)))
-            throw error(errc::cancelled, {to.string(), ": quantizing was stopped by the callback"});
-    };
-    std::vector<std::byte> memory;
-    const tensor_names names(files.tensors());
-    for (const auto& [name, tensor] : files.tensors()) {
-        if (!in_codes.contains(names.published(name))) {
-            if (const auto at = unused.contains(name) ? std::nullopt : find_not_finite(tensor))
-                throw error(errc::malformed_file,
-                            {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite: element ", *at});
-            out.append(name, tensor.bytes);
-            pass(tensor.bytes);
-            continue;
-        }
-        const std::size_t rows = tensor.shape[0], bytes_a_row = tensor.shape[1] * size_of(tensor.type);
-        const std::size_t rows_a_piece = std::max(quantized_matrix::strip, bytes_a_piece / std::max<std::size_t>(1, bytes_a_row) /
-                                                                               quantized_matrix::strip * quantized_matrix::strip);
-        for (std::size_t first = 0; first < rows; first += rows_a_piece) {
-            const tensor_info piece = slice_rows(tensor, first, std::min(rows_a_piece, rows - first));
-            memory.resize(quantized_bytes<quantized_matrix::bits>(piece));
-            quantize<quantized_matrix::bits>(piece, memory.data(), pool);
-            if (const auto at = find_not_finite(piece))
-                throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite in row ",
-                                                   first + *at / tensor.shape[1]});
-            const std::size_t codes = quantized_matrix::bytes_of(quantized_matrix::padded(piece.shape[0]) * piece.shape[1]);
-            out.append(name, std::span(memory).first(codes));
-            out.append(name + std::string(scales_suffix), std::span(memory).subspan(codes));
-            pass(piece.bytes);
-        }
-    }
-    if (!std::filesystem::equivalent(beside, to, failed)) copy_all_but_weights(beside, to);
-    out.finish();
-}
-
-} // namespace PALI_SIMD
+/// Writes `tensors` and `metadata` to `path`; see safetensors_writer. Throws errc::invalid_argument if a tensor's bytes do not match its
+/// shape, errc::cannot_write on I/O errors.
+void write_safetensors(const std::filesystem::path& path, const tensor_table& tensors, const safetensors_metadata& metadata = {});
 
 }} // namespace pali::PALI_ABI
 
-// Writes a model to a safetensors file, with the tensor names and dtypes of its checkpoint.
+// Body of safetensors_writer.hpp.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
-
-namespace write_detail {
-
-/// Appends `count` elements, converted to `type` piece by piece.
-template <class Element>
-void append_as(safetensors_writer& out, const std::string& name, dtype type, const Element* numbers, std::size_t count) {
-    constexpr std::size_t piece = std::size_t{1} << 16;
-    const auto append = [&]<class To>(To (*convert)(float)) {
-        std::vector<To> converted(std::min(piece, count));
-        for (std::size_t first = 0; first < count; first += piece) {
-            const std::size_t n = std::min(piece, count - first);
-            for (std::size_t i = 0; i < n; ++i) converted[i] = convert(static_cast<float>(numbers[first + i]));
-            out.append(name, std::as_bytes(std::span(converted).first(n)));
-        }
-    };
-    if (type == dtype::f32) append(+[](float x) { return x; });
-    else if (type == dtype::bf16) append(+[](float x) { return bfloat16(x); });
-    else append(+[](float x) { return float16(x); });
-}
-
-/// A tensor_visitor that collects, by published name, how each tensor of the modules is written.
-class collected {
-public:
-    struct tensor {
-        std::vector<std::size_t> shape; ///< published shape
-        std::function<void(safetensors_writer& out, const std::string& name, const tensor_info&)>
-            append; ///< writes the tensor in the dtype and layout of the original
-    };
-    using tensors = std::map<std::string, tensor, std::less<>>;
-
-    collected(tensors& to, const std::map<std::string, const tensor_info*, std::less<>>& there, std::string prefix = {})
-        : m_to(&to), m_there(&there), m_prefix(std::move(prefix)) {}
-    [[nodiscard]] collected operator[](const std::string& name) const { return {*m_to, *m_there, m_prefix + name + "."}; }
-
-    template <class Element>
-    void matrix(const std::string& name, rows<const Element>& from, const std::vector<std::size_t>& shape) const {
-        (*m_to)[m_prefix + name] = {shape,
-                                    [&from, shape](safetensors_writer& out, const std::string& written, const tensor_info& original) {
-                                        if (original.shape == shape)
-                                            return append_as(out, written, original.type, from.data, from.count * from.width);
-                                        std::vector<Element> turned; // a convolution that is channels-last in the file
-                                        turned.reserve(from.count * from.width);
-                                        const std::size_t channels = shape[1], pixels = from.width / channels;
-                                        for (std::size_t row = 0; row < from.count; ++row)
-                                            for (std::size_t pixel = 0; pixel < pixels; ++pixel)
-                                                for (std::size_t channel = 0; channel < channels; ++channel)
-                                                    turned.push_back(from[row][channel * pixels + pixel]);
-                                        append_as(out, written, original.type, turned.data(), turned.size());
-                                    }};
-    }
-    template <std::size_t Bits>
-    void matrix(const std::string& name, quantized_rows<Bits>& from, const std::vector<std::size_t>& shape) const {
-        (*m_to)[m_prefix + name] = {shape, [&from](safetensors_writer& out, const std::string& written, const tensor_info&) {
-                                        const std::size_t numbers = from.count * from.width;
-                                        out.append(written, std::as_bytes(std::span(from.codes, quantized_rows<Bits>::bytes_of(numbers))));
-                                        out.append(written + std::string(scales_suffix),
-                                                   std::as_bytes(std::span(from.scales, numbers / quantized_rows<Bits>::group)));
-                                    }};
-    }
-    template <class Matrix>
-    void vocabulary(const std::string& name, Matrix& from, const std::vector<std::size_t>& shape) const {
-        matrix(name, from, shape);
-    }
-    void vector(const std::string& name, const float*& from, std::size_t size) const {
-        (*m_to)[m_prefix + name] = {{size},
-                                    [&from, size](safetensors_writer& out, const std::string& written, const tensor_info& original) {
-                                        append_as(out, written, original.type, from, size);
-                                    }};
-    }
-    [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
-    /// Same condition as on loading: a separate head is visited, and nothing is written twice.
-    [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string& other) const {
-        const auto mine = m_there->find(m_prefix + name), its = m_there->find(m_prefix + other);
-        if (mine == m_there->end()) return true;
-        return its != m_there->end() && std::ranges::equal(mine->second->bytes, its->second->bytes);
-    }
-
-private:
-    tensors* m_to;
-    const std::map<std::string, const tensor_info*, std::less<>>* m_there;
-    std::string m_prefix;
-};
-
-} // namespace write_detail
-
-/// Writes the tensors of a model to `to`, each with the name, dtype and layout of the checkpoint that the model was loaded from. Unused
-/// tensors, including a repeated head, are copied. If the storage represents the checkpoint exactly (f32, or the dtype of the file), the
-/// file equals the checkpoint tensor by tensor; a quantized checkpoint is reproduced byte for byte. Throws errc::invalid_argument if the
-/// model's storage is quantized differently from the file, and errc::cannot_write.
-template <class Network>
-void write_checkpoint(Network& net, const std::filesystem::path& to) {
-    const tensor_table& table = net.files().tensors();
-    const tensor_names names(table);
-    std::map<std::string, const tensor_info*, std::less<>> there;
-    for (const auto& [name, tensor] : table) there.emplace(names.published(name), &tensor);
-    write_detail::collected::tensors tensors;
-    net.bind(write_detail::collected(tensors, there), net.tied());
-
-    std::map<std::string, safetensors_writer::entry, std::less<>> entries;
-    for (const auto& [name, tensor] : table) entries[name] = {tensor.type, tensor.shape};
-    safetensors_writer out(to, entries, net.files().metadata());
-    for (const auto& [name, tensor] : table) {
-        if (out.missing(name) == 0) continue; // scales, written together with their codes
-        const auto held = tensors.find(names.published(name));
-        if (held == tensors.end()) {
-            if (!name.ends_with(scales_suffix) || !tensors.contains(names.published(name.substr(0, name.size() - scales_suffix.size()))))
-                out.append(name, tensor.bytes);
-            continue;
-        }
-        held->second.append(out, name, tensor);
-    }
-    out.finish();
-}
-
-}}} // namespace pali::PALI_ABI::PALI_SIMD
-
-// Maps labels to numbered categories, as training formats need them.
+static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and written as the numbers lie");
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The label as a one-line name: valid UTF-8, with a space for each control character; "object" if only spaces are left.
-[[nodiscard]] inline std::string category_name(std::string_view label) {
-    std::string out;
-    bool is_blank = true;
-    while (!label.empty()) {
-        const std::size_t length = first_character(label).length;
-        const auto c = static_cast<unsigned char>(label[0]);
-        if (length == 0) out += replacement_character;
-        else if (length == 1) out += c < 0x20 || c == 0x7f ? ' ' : label[0];
-        else out += label.substr(0, length);
-        is_blank = is_blank && out.back() == ' ';
-        label.remove_prefix(length > 0 ? length : 1);
+PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, const std::map<std::string, entry, std::less<>>& entries,
+                                                   const safetensors_metadata& metadata)
+    : m_path(std::move(path)), m_unfinished(m_path) {
+    m_unfinished += ".unfinished";
+    std::vector<const std::pair<const std::string, entry>*> order;
+    order.reserve(entries.size());
+    for (const auto& one : entries) order.push_back(&one);
+    std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
+        return a->second.type != b->second.type ? a->second.type > b->second.type : a->first < b->first;
+    });
+
+    nlohmann::ordered_json header = nlohmann::ordered_json::object();
+    if (!metadata.empty()) header["__metadata__"] = metadata;
+    std::uint64_t at = 0;
+    for (const auto* one : order) {
+        const auto& [name, tensor] = *one;
+        if (name == "__metadata__") refuse(name, "has a name that the format keeps for itself");
+        std::uint64_t bits = bits_of(tensor.type);
+        for (const std::size_t side : tensor.shape) {
+            if (side != 0 && bits > std::numeric_limits<std::uint64_t>::max() / side)
+                refuse(name, {"has shape ", describe_shape(tensor.shape), ", whose size does not fit into 64 bits"});
+            bits *= side;
+        }
+        if (bits % 8 != 0)
+            refuse(name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", ", bits,
+                          " bits; whole bytes are needed"});
+        header[name] = {{"dtype", to_string(tensor.type)}, {"shape", tensor.shape}, {"data_offsets", {at, at + bits / 8}}};
+        m_places.emplace(name, place{at, at + bits / 8});
+        at += bits / 8;
     }
-    return is_blank ? "object" : out;
+    std::string text;
+    try {
+        text = header.dump();
+    } catch (const nlohmann::json::exception&) {
+        throw error(errc::invalid_argument, {m_path.string(), ": a name or an entry of the metadata is no UTF-8"});
+    }
+    text.append((8 - text.size() % 8) % 8, ' ');
+    const std::uint64_t length = text.size();
+    for (auto& [name, where] : m_places) {
+        where.next += 8 + length;
+        where.end += 8 + length;
+    }
+    m_size = at + 8 + length;
+
+    m_out.open(m_unfinished, std::ios::binary | std::ios::trunc);
+    if (!m_out) fail("cannot be created: is the folder there, and writable?");
+    m_out.write(reinterpret_cast<const char*>(&length), 8);
+    m_out.write(text.data(), static_cast<std::streamsize>(length));
+    m_at = 8 + length;
 }
 
-/// Category names in order of first appearance. A name never changes its number.
-class category_list {
-public:
-    category_list() = default;
-    /// Reads a classes.txt, one name per line. Empty lines are kept so that the numbers do not shift.
-    explicit category_list(std::string_view classes) {
-        while (!classes.empty()) {
-            const std::size_t end = std::min(classes.find('\n'), classes.size());
-            std::string_view line = classes.substr(0, end);
-            if (line.ends_with('\r')) line.remove_suffix(1);
-            m_names.emplace_back(line);
-            m_numbers.try_emplace(m_names.back(), m_names.size() - 1);
-            classes.remove_prefix(std::min(end + 1, classes.size()));
-        }
-    }
+PALI_INLINE safetensors_writer::~safetensors_writer() {
+    if (!m_finished) remove_unfinished();
+}
 
-    /// The number of the label's category, from 0; appends the category if it is new.
-    std::size_t number_of(std::string_view label) {
-        std::string name = category_name(label);
-        const auto [found, is_new] = m_numbers.try_emplace(name, m_names.size());
-        if (is_new) m_names.push_back(std::move(name));
-        return found->second;
-    }
+PALI_INLINE void safetensors_writer::append(std::string_view name, std::span<const std::byte> bytes) {
+    const std::uint64_t room = missing(name);
+    if (bytes.size() > room) refuse(name, {"has ", bytes.size() - room, " bytes more than its shape"});
+    if (bytes.empty()) return;
+    std::uint64_t& next = m_places.find(name)->second.next;
+    if (m_at != next) m_out.seekp(static_cast<std::streamoff>(next));
+    m_out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    if (!m_out) fail({"cannot be written: is the disk full? ", m_size, " bytes are needed"});
+    m_at = next += bytes.size();
+}
 
-    /// Names, indexed by number.
-    [[nodiscard]] const std::vector<std::string>& names() const noexcept { return m_names; }
+PALI_INLINE std::uint64_t safetensors_writer::missing(std::string_view name) const {
+    const auto found = m_places.find(name);
+    if (found == m_places.end()) refuse(name, "is not in the header");
+    return found->second.end - found->second.next;
+}
 
-    /// One name per line: the contents of YOLO's classes.txt.
-    [[nodiscard]] std::string text() const {
-        std::string out;
-        for (const std::string& name : m_names) out += name + '\n';
-        return out;
-    }
+PALI_INLINE void safetensors_writer::finish() {
+    for (const auto& [name, where] : m_places)
+        if (where.next != where.end) refuse(name, {"lacks ", where.end - where.next, " bytes of its shape"});
+    m_out.close();
+    if (!m_out) fail({"cannot be written: is the disk full? ", m_size, " bytes are needed"});
+    std::error_code failure;
+    std::filesystem::rename(m_unfinished, m_path, failure);
+    if (failure) fail({"cannot be replaced: ", failure.message()});
+    m_finished = true;
+}
 
-private:
-    std::vector<std::string> m_names;
-    std::map<std::string, std::size_t, std::less<>> m_numbers;
-};
+PALI_INLINE void safetensors_writer::refuse(std::string_view name, error_text&& why) const {
+    throw error(errc::invalid_argument, {m_path.string(), ": tensor ", in_quotes(name), " ", std::move(why).str()});
+}
+
+PALI_INLINE void safetensors_writer::fail(error_text&& why) {
+    remove_unfinished(); // also here: no destructor runs if the constructor throws
+    throw error(errc::cannot_write, {m_path.string(), ": ", std::move(why).str()});
+}
+
+PALI_INLINE void safetensors_writer::remove_unfinished() noexcept {
+    m_out.close();
+    std::error_code ignored;
+    std::filesystem::remove(m_unfinished, ignored);
+}
+
+PALI_INLINE void write_safetensors(const std::filesystem::path& path, const tensor_table& tensors, const safetensors_metadata& metadata) {
+    std::map<std::string, safetensors_writer::entry, std::less<>> entries;
+    for (const auto& [name, tensor] : tensors) entries.emplace(name, safetensors_writer::entry{tensor.type, tensor.shape});
+    safetensors_writer out(path, entries, metadata);
+    for (const auto& [name, tensor] : tensors) // all sizes are checked before data are written
+        if (const std::uint64_t needed = out.missing(name); needed != tensor.bytes.size())
+            throw error(errc::invalid_argument,
+                        {path.string(), ": tensor ", in_quotes(name), " has ", tensor.bytes.size(), " bytes; shape ",
+                         describe_shape(tensor.shape), " of ", to_string(tensor.type), " needs ", needed});
+    for (const auto& [name, tensor] : tensors) out.append(name, tensor.bytes);
+    out.finish();
+}
 
 }} // namespace pali::PALI_ABI
 
@@ -19258,6 +18852,67 @@ public:
 private:
     struct parts; // keeps nlohmann/json out of this header
     std::unique_ptr<parts> m_parts;
+};
+
+}} // namespace pali::PALI_ABI
+
+// Maps labels to numbered categories, as training formats need them.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// The label as a one-line name: valid UTF-8, with a space for each control character; "object" if only spaces are left.
+[[nodiscard]] inline std::string category_name(std::string_view label) {
+    std::string out;
+    bool is_blank = true;
+    while (!label.empty()) {
+        const std::size_t length = first_character(label).length;
+        const auto c = static_cast<unsigned char>(label[0]);
+        if (length == 0) out += replacement_character;
+        else if (length == 1) out += c < 0x20 || c == 0x7f ? ' ' : label[0];
+        else out += label.substr(0, length);
+        is_blank = is_blank && out.back() == ' ';
+        label.remove_prefix(length > 0 ? length : 1);
+    }
+    return is_blank ? "object" : out;
+}
+
+/// Category names in order of first appearance. A name never changes its number.
+class category_list {
+public:
+    category_list() = default;
+    /// Reads a classes.txt, one name per line. Empty lines are kept so that the numbers do not shift.
+    explicit category_list(std::string_view classes) {
+        while (!classes.empty()) {
+            const std::size_t end = std::min(classes.find('\n'), classes.size());
+            std::string_view line = classes.substr(0, end);
+            if (line.ends_with('\r')) line.remove_suffix(1);
+            m_names.emplace_back(line);
+            m_numbers.try_emplace(m_names.back(), m_names.size() - 1);
+            classes.remove_prefix(std::min(end + 1, classes.size()));
+        }
+    }
+
+    /// The number of the label's category, from 0; appends the category if it is new.
+    std::size_t number_of(std::string_view label) {
+        std::string name = category_name(label);
+        const auto [found, is_new] = m_numbers.try_emplace(name, m_names.size());
+        if (is_new) m_names.push_back(std::move(name));
+        return found->second;
+    }
+
+    /// Names, indexed by number.
+    [[nodiscard]] const std::vector<std::string>& names() const noexcept { return m_names; }
+
+    /// One name per line: the contents of YOLO's classes.txt.
+    [[nodiscard]] std::string text() const {
+        std::string out;
+        for (const std::string& name : m_names) out += name + '\n';
+        return out;
+    }
+
+private:
+    std::vector<std::string> m_names;
+    std::map<std::string, std::size_t, std::less<>> m_numbers;
 };
 
 }} // namespace pali::PALI_ABI
@@ -20027,6 +19682,355 @@ enum class yolo_form {
 }
 
 }} // namespace pali::PALI_ABI
+
+// Umbrella header for result files: JSON lines, COCO, YOLO and labelme.
+
+// Quantizes the decoder of a checkpoint to int8 or int4; the result can be mmapped like any other checkpoint.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// The storage a checkpoint was quantized to, "int8" or "int4"; empty if it is not quantized.
+[[nodiscard]] inline std::string quantized_weights(const checkpoint_files& files) { return files.metadata(weights_key); }
+
+/// The files of a folder except weights in any format: configuration, tokenizer, mask decoder. Sorted by name. Throws errc::cannot_open.
+[[nodiscard]] inline std::vector<std::filesystem::path> all_but_weights(const std::filesystem::path& folder) {
+    std::vector<std::filesystem::path> found;
+    std::error_code failed;
+    std::filesystem::directory_iterator place(folder, failed);
+    for (; !failed && place != std::filesystem::directory_iterator(); place.increment(failed)) {
+        const std::filesystem::directory_entry& entry = *place;
+        const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
+        std::error_code unknown;
+        const bool weights =
+            kind == ".safetensors" || name.ends_with(".index.json") || (holds_weights(kind) && kind != ".npz"); // .npz is the mask decoder
+        if (!weights && entry.is_regular_file(unknown)) found.push_back(entry.path());
+    }
+    if (failed) throw error(errc::cannot_open, {folder.string(), ": ", failed.message()});
+    std::sort(found.begin(), found.end());
+    return found;
+}
+
+/// Copies those files and overwrites existing ones. Throws errc::cannot_open and errc::cannot_write.
+inline void copy_all_but_weights(const std::filesystem::path& from, const std::filesystem::path& to) {
+    for (const std::filesystem::path& file : all_but_weights(from)) {
+        std::error_code failed;
+        std::filesystem::copy_file(file, to / file.filename(), std::filesystem::copy_options::overwrite_existing, failed);
+        if (failed) throw error(errc::cannot_write, {(to / file.filename()).string(), ": ", failed.message()});
+    }
+}
+
+/// Throws errc::invalid_argument with the first file in `to` that quantize_checkpoint() would replace by different contents.
+inline void require_nothing_replaced(const std::filesystem::path& from, const std::filesystem::path& to) {
+    const auto refuse = [](const std::filesystem::path& file) {
+        throw error(
+            errc::invalid_argument,
+            {file.string(), ": is there already and would be replaced; name another folder, or allow it by `overwrite` (--overwrite)"});
+    };
+    const auto content = [](const std::filesystem::path& file) {
+        std::ifstream in(file, std::ios::binary);
+        return std::string(std::istreambuf_iterator<char>(in), {});
+    };
+    std::error_code unknown;
+    if (std::filesystem::exists(to / "model.safetensors", unknown)) refuse(to / "model.safetensors");
+    if (!std::filesystem::is_directory(from, unknown)) return;
+    for (const std::filesystem::path& file : all_but_weights(from)) {
+        const std::filesystem::path there = to / file.filename();
+        if (!std::filesystem::exists(there, unknown)) continue;
+        const bool is_same = std::filesystem::is_regular_file(there, unknown) &&
+                             std::filesystem::file_size(there, unknown) == std::filesystem::file_size(file, unknown) &&
+                             content(there) == content(file);
+        if (!is_same) refuse(there);
+    }
+}
+
+/// Tensor names of a file.
+using name_set = std::set<std::string, std::less<>>;
+
+/// Rows [first, first + count) of a matrix.
+[[nodiscard]] inline tensor_info slice_rows(const tensor_info& tensor, std::size_t first, std::size_t count) {
+    const std::size_t row = tensor.shape[1] * size_of(tensor.type);
+    return {tensor.type, {count, tensor.shape[1]}, tensor.bytes.subspan(first * row, count * row), tensor.file};
+}
+
+inline namespace PALI_SIMD {
+
+/// A tensor_visitor that collects the quantized matrices by published name, and whether each is a vocabulary, whose last strip may be
+/// padded. It selects by the type of the member. A separate head, and one that repeats the embedding, are visited if the checkpoint has
+/// them.
+class coded_matrices {
+public:
+    using names = std::map<std::string, bool, std::less<>>; ///< published name -> whether it is a vocabulary
+
+    /// Fills `found`. `there` holds the published names of the checkpoint's tensors.
+    coded_matrices(names& found, const name_set& there, std::string prefix = {})
+        : m_found(&found), m_there(&there), m_prefix(std::move(prefix)) {}
+
+    /// @{
+    /// Operations of tensor_visitor.
+    [[nodiscard]] coded_matrices operator[](const std::string& name) const { return {*m_found, *m_there, m_prefix + name + "."}; }
+    template <std::size_t Bits>
+    void matrix(const std::string& name, quantized_rows<Bits>&, const std::vector<std::size_t>&) const {
+        m_found->emplace(m_prefix + name, false);
+    }
+    template <std::size_t Bits>
+    void vocabulary(const std::string& name, quantized_rows<Bits>&, const std::vector<std::size_t>&) const {
+        m_found->emplace(m_prefix + name, true);
+    }
+    template <class Element>
+    void matrix(const std::string&, rows<const Element>&, const std::vector<std::size_t>&) const {}
+    template <class Element>
+    void vocabulary(const std::string&, rows<const Element>&, const std::vector<std::size_t>&) const {}
+    void vector(const std::string&, const float*&, std::size_t) const {}
+    [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
+    [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string&) const { return !has(name); }
+    /// @}
+
+private:
+    names* m_found;
+    const name_set* m_there;
+    std::string m_prefix;
+};
+
+/// The matrices that are quantized when a checkpoint is held in `Storage`.
+template <weight_storage Storage>
+[[nodiscard]] coded_matrices::names matrices_in_codes(const checkpoint_files& files, const checkpoint_config& read) {
+    const tensor_names published(files.tensors());
+    name_set there;
+    for (const auto& [name, tensor] : files.tensors()) there.insert(published.published(name));
+    coded_matrices::names found;
+    network_modules<dynamic, Storage>(read.sizes).bind(coded_matrices(found, there), read.tied);
+    return found;
+}
+
+/// The entries of the output file: codes and scales for each matrix `in_codes`, all other tensors unchanged. Throws errc::invalid_argument
+/// for a matrix that cannot be quantized.
+template <weight_storage Storage>
+[[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantized_entries(const tensor_table& tensors,
+                                                                                              const coded_matrices::names& in_codes) {
+    using quantized_matrix = typename Storage::matrix;
+    std::map<std::string, safetensors_writer::entry, std::less<>> entries;
+    const tensor_names names(tensors);
+    for (const auto& [name, tensor] : tensors) {
+        const auto coded = in_codes.find(names.published(name));
+        if (coded == in_codes.end()) {
+            entries[name] = {tensor.type, tensor.shape};
+            continue;
+        }
+        const std::size_t count = tensor.shape[0], width = tensor.shape[1];
+        if (!quantized_matrix::fits(coded->second ? quantized_matrix::padded(count) : count, width))
+            throw error(errc::invalid_argument, {tensor.file, ": tensor ", in_quotes(name), " is ", to_string(tensor.type),
+                                                 describe_shape(tensor.shape), "; ", what_is_quantized<quantized_matrix::bits>()});
+        entries[name] = {code_type<quantized_matrix::bits>, quantized_matrix::codes_shape(count, width)};
+        entries[name + std::string(scales_suffix)] = {dtype::bf16, quantized_matrix::scales_shape(count, width)};
+    }
+    return entries;
+}
+
+/// Throws what opening the checkpoint and its mask decoder would throw, without reading the weights. Returns the names of unused tensors.
+[[nodiscard]] inline name_set check_folder(const checkpoint_files& files, const checkpoint_config& read) {
+    const std::filesystem::path folder = folder_of_checkpoint(files.path());
+    name_set unused = check_parts<bf16>(files, read);
+    (void)open_tokenizer(folder, read).encode("a"); // encode: sentencepiece rejects a malformed file on first use
+    if (const auto masks = find_mask_vqvae(folder)) (void)mask_vqvae(*masks);
+    return unused;
+}
+
+/// Quantizes the Hugging Face folder `given` (see find_checkpoint()) to `Storage`, int8 or int4, and writes the folder `to` with the
+/// decoder quantized, in one model.safetensors. Weights are streamed in pieces of 16 MiB, so a checkpoint of any size needs a few tens of
+/// megabytes of memory. `threads` includes the caller; 0: one per processor. `progress`, stage "quantize", is called after each piece.
+///
+/// Checks first, and throws what opening the folder as a model would throw, config.json and mask decoder included. Throws
+/// errc::invalid_argument if the folder is already quantized, if it is `to`, if a matrix is not a whole number of strips and groups (the
+/// last strip of embedding and head is zero-padded), and, without `overwrite`, if a file in `to` would be replaced by different contents.
+/// Then throws errc::malformed_file for weights that are not finite, errc::cannot_write, errc::cancelled. Unused tensors are copied
+/// unchanged. An existing model.safetensors in `to` is replaced on success and kept on failure.
+template <weight_storage Storage>
+void quantize_checkpoint(const std::filesystem::path& given, const std::filesystem::path& to, std::size_t threads = 0,
+                         const progress_callback& progress = {}, bool overwrite = false) {
+    using quantized_matrix = typename Storage::matrix;
+    constexpr std::size_t bytes_a_piece = std::size_t{16} << 20; // of the input file
+    const checkpoint_files files(given);
+    const std::filesystem::path from = files.path();
+    if (const std::string weights = quantized_weights(files); !weights.empty())
+        throw error(errc::invalid_argument,
+                    {from.string(), " holds ", weights, " weights already; quantize the checkpoint that they were made from"});
+    std::error_code failed;
+    const bool folder = std::filesystem::is_directory(from, failed);
+    if (std::filesystem::equivalent(from, folder ? to : to / "model.safetensors", failed))
+        throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
+
+    const checkpoint_config config = read_checkpoint_config(folder_of_checkpoint(from));
+    const name_set unused = check_folder(files, config);
+    const coded_matrices::names in_codes = matrices_in_codes<Storage>(files, config);
+    const auto entries = quantized_entries<Storage>(files.tensors(), in_codes);
+    const std::filesystem::path beside = folder_of_checkpoint(from); // the files that a model needs in addition to its weights
+    if (!overwrite) require_nothing_replaced(beside, to);
+    std::filesystem::create_directories(to, failed);
+    if (failed) throw error(errc::cannot_write, {to.string(), ": ", failed.message()});
+
+    safetensors_writer out(to / "model.safetensors", entries, {{"format", "pt"}, {std::string(weights_key), Storage::name}});
+    thread_pool pool(threads);
+    std::size_t whole = 0, done = 0; // bytes of all tensors
+    for (const auto& [name, tensor] : files.tensors()) whole += tensor.bytes.size();
+    const auto pass = [&](std::span<const std::byte> read) { // reports progress and releases the pages that were read
+        files.forget(read);
+        done += read.size();
+        if (progress && !progress("quantize", static_cast<double>(done) / static_cast<double>(whole)))
+            throw error(errc::cancelled, {to.string(), ": quantizing was stopped by the callback"});
+    };
+    std::vector<std::byte> memory;
+    const tensor_names names(files.tensors());
+    for (const auto& [name, tensor] : files.tensors()) {
+        if (!in_codes.contains(names.published(name))) {
+            if (const auto at = unused.contains(name) ? std::nullopt : find_not_finite(tensor))
+                throw error(errc::malformed_file,
+                            {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite: element ", *at});
+            out.append(name, tensor.bytes);
+            pass(tensor.bytes);
+            continue;
+        }
+        const std::size_t rows = tensor.shape[0], bytes_a_row = tensor.shape[1] * size_of(tensor.type);
+        const std::size_t rows_a_piece = std::max(quantized_matrix::strip, bytes_a_piece / std::max<std::size_t>(1, bytes_a_row) /
+                                                                               quantized_matrix::strip * quantized_matrix::strip);
+        for (std::size_t first = 0; first < rows; first += rows_a_piece) {
+            const tensor_info piece = slice_rows(tensor, first, std::min(rows_a_piece, rows - first));
+            memory.resize(quantized_bytes<quantized_matrix::bits>(piece));
+            quantize<quantized_matrix::bits>(piece, memory.data(), pool);
+            if (const auto at = find_not_finite(piece))
+                throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite in row ",
+                                                   first + *at / tensor.shape[1]});
+            const std::size_t codes = quantized_matrix::bytes_of(quantized_matrix::padded(piece.shape[0]) * piece.shape[1]);
+            out.append(name, std::span(memory).first(codes));
+            out.append(name + std::string(scales_suffix), std::span(memory).subspan(codes));
+            pass(piece.bytes);
+        }
+    }
+    if (!std::filesystem::equivalent(beside, to, failed)) copy_all_but_weights(beside, to);
+    out.finish();
+}
+
+} // namespace PALI_SIMD
+
+}} // namespace pali::PALI_ABI
+
+// Writes a model to a safetensors file, with the tensor names and dtypes of its checkpoint.
+
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+
+namespace write_detail {
+
+/// Appends `count` elements, converted to `type` piece by piece.
+template <class Element>
+void append_as(safetensors_writer& out, const std::string& name, dtype type, const Element* numbers, std::size_t count) {
+    constexpr std::size_t piece = std::size_t{1} << 16;
+    const auto append = [&]<class To>(To (*convert)(float)) {
+        std::vector<To> converted(std::min(piece, count));
+        for (std::size_t first = 0; first < count; first += piece) {
+            const std::size_t n = std::min(piece, count - first);
+            for (std::size_t i = 0; i < n; ++i) converted[i] = convert(static_cast<float>(numbers[first + i]));
+            out.append(name, std::as_bytes(std::span(converted).first(n)));
+        }
+    };
+    if (type == dtype::f32) append(+[](float x) { return x; });
+    else if (type == dtype::bf16) append(+[](float x) { return bfloat16(x); });
+    else append(+[](float x) { return float16(x); });
+}
+
+/// A tensor_visitor that collects, by published name, how each tensor of the modules is written.
+class collected {
+public:
+    struct tensor {
+        std::vector<std::size_t> shape; ///< published shape
+        std::function<void(safetensors_writer& out, const std::string& name, const tensor_info&)>
+            append; ///< writes the tensor in the dtype and layout of the original
+    };
+    using tensors = std::map<std::string, tensor, std::less<>>;
+
+    collected(tensors& to, const std::map<std::string, const tensor_info*, std::less<>>& there, std::string prefix = {})
+        : m_to(&to), m_there(&there), m_prefix(std::move(prefix)) {}
+    [[nodiscard]] collected operator[](const std::string& name) const { return {*m_to, *m_there, m_prefix + name + "."}; }
+
+    template <class Element>
+    void matrix(const std::string& name, rows<const Element>& from, const std::vector<std::size_t>& shape) const {
+        (*m_to)[m_prefix + name] = {shape,
+                                    [&from, shape](safetensors_writer& out, const std::string& written, const tensor_info& original) {
+                                        if (original.shape == shape)
+                                            return append_as(out, written, original.type, from.data, from.count * from.width);
+                                        std::vector<Element> turned; // a convolution that is channels-last in the file
+                                        turned.reserve(from.count * from.width);
+                                        const std::size_t channels = shape[1], pixels = from.width / channels;
+                                        for (std::size_t row = 0; row < from.count; ++row)
+                                            for (std::size_t pixel = 0; pixel < pixels; ++pixel)
+                                                for (std::size_t channel = 0; channel < channels; ++channel)
+                                                    turned.push_back(from[row][channel * pixels + pixel]);
+                                        append_as(out, written, original.type, turned.data(), turned.size());
+                                    }};
+    }
+    template <std::size_t Bits>
+    void matrix(const std::string& name, quantized_rows<Bits>& from, const std::vector<std::size_t>& shape) const {
+        (*m_to)[m_prefix + name] = {shape, [&from](safetensors_writer& out, const std::string& written, const tensor_info&) {
+                                        const std::size_t numbers = from.count * from.width;
+                                        out.append(written, std::as_bytes(std::span(from.codes, quantized_rows<Bits>::bytes_of(numbers))));
+                                        out.append(written + std::string(scales_suffix),
+                                                   std::as_bytes(std::span(from.scales, numbers / quantized_rows<Bits>::group)));
+                                    }};
+    }
+    template <class Matrix>
+    void vocabulary(const std::string& name, Matrix& from, const std::vector<std::size_t>& shape) const {
+        matrix(name, from, shape);
+    }
+    void vector(const std::string& name, const float*& from, std::size_t size) const {
+        (*m_to)[m_prefix + name] = {{size},
+                                    [&from, size](safetensors_writer& out, const std::string& written, const tensor_info& original) {
+                                        append_as(out, written, original.type, from, size);
+                                    }};
+    }
+    [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
+    /// Same condition as on loading: a separate head is visited, and nothing is written twice.
+    [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string& other) const {
+        const auto mine = m_there->find(m_prefix + name), its = m_there->find(m_prefix + other);
+        if (mine == m_there->end()) return true;
+        return its != m_there->end() && std::ranges::equal(mine->second->bytes, its->second->bytes);
+    }
+
+private:
+    tensors* m_to;
+    const std::map<std::string, const tensor_info*, std::less<>>* m_there;
+    std::string m_prefix;
+};
+
+} // namespace write_detail
+
+/// Writes the tensors of a model to `to`, each with the name, dtype and layout of the checkpoint that the model was loaded from. Unused
+/// tensors, including a repeated head, are copied. If the storage represents the checkpoint exactly (f32, or the dtype of the file), the
+/// file equals the checkpoint tensor by tensor; a quantized checkpoint is reproduced byte for byte. Throws errc::invalid_argument if the
+/// model's storage is quantized differently from the file, and errc::cannot_write.
+template <class Network>
+void write_checkpoint(Network& net, const std::filesystem::path& to) {
+    const tensor_table& table = net.files().tensors();
+    const tensor_names names(table);
+    std::map<std::string, const tensor_info*, std::less<>> there;
+    for (const auto& [name, tensor] : table) there.emplace(names.published(name), &tensor);
+    write_detail::collected::tensors tensors;
+    net.bind(write_detail::collected(tensors, there), net.tied());
+
+    std::map<std::string, safetensors_writer::entry, std::less<>> entries;
+    for (const auto& [name, tensor] : table) entries[name] = {tensor.type, tensor.shape};
+    safetensors_writer out(to, entries, net.files().metadata());
+    for (const auto& [name, tensor] : table) {
+        if (out.missing(name) == 0) continue; // scales, written together with their codes
+        const auto held = tensors.find(names.published(name));
+        if (held == tensors.end()) {
+            if (!name.ends_with(scales_suffix) || !tensors.contains(names.published(name.substr(0, name.size() - scales_suffix.size()))))
+                out.append(name, tensor.bytes);
+            continue;
+        }
+        held->second.append(out, name, tensor);
+    }
+    out.finish();
+}
+
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
 // Compares the two vocabulary files of a folder.
 

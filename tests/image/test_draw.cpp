@@ -3,7 +3,7 @@
 
 #include "../support/temporary_folder.hpp"
 
-#include <pali/image/draw.hpp>
+#include <pali/image/drawing.hpp>
 #include <pali/image/impl/font_data.ipp>
 
 #include <boost/test/unit_test.hpp>

@@ -40,5 +40,5 @@ struct draw_options {
 }} // namespace pali::PALI_ABI
 
 #ifndef PALI_COMPILED
-#  include <pali/image/impl/draw.ipp>
+#  include <pali/image/impl/drawing.ipp>
 #endif

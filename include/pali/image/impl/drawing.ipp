@@ -1,8 +1,8 @@
-// Implementation of draw.hpp: placement and drawing order.
+// Implementation of drawing.hpp: placement and drawing order.
 #pragma once
 
 #include <pali/core/error.hpp>
-#include <pali/image/draw.hpp>
+#include <pali/image/drawing.hpp>
 #include <pali/image/impl/brush.ipp>
 #include <pali/image/impl/lettering.ipp>
 
