@@ -2471,9 +2471,9 @@ PALI_INLINE std::vector<heif_transformation> find_heif_transformations(const sou
             } else if (type == "imir") {
                 made.push_back({.orientation = (content.number(1) & 1) == 0 ? 4 : 2});
             } else if (type == "clap") {
-                const auto fraction = [&content = content] {
-                    const auto numerator = static_cast<std::int32_t>(content.number(4)),
-                               denominator = static_cast<std::int32_t>(content.number(4));
+                const auto fraction = [&bytes = content] {
+                    const auto numerator = static_cast<std::int32_t>(bytes.number(4)),
+                               denominator = static_cast<std::int32_t>(bytes.number(4));
                     return denominator == 0 ? 0.0 : static_cast<double>(numerator) / denominator;
                 };
                 heif_transformation crop{.is_crop = true};
