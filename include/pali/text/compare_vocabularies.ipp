@@ -16,6 +16,7 @@
 #include <map>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 namespace pali { inline namespace PALI_ABI {
 
