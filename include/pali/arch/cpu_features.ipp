@@ -133,7 +133,7 @@ PALI_INLINE features limited_to(std::string_view name, const features& there) {
     if (name == "x86-64-v4") return there;
     if (name == "amx") return lacks(there.amx_bf16), there;
     throw error(errc::unsupported_arch,
-                {"PALI_ARCH is \"", name, "\"; it can be x86-64, x86-64-v3, x86-64-v4, neon, simd, avx2, vnni, bf16 or amx"});
+                {"PALI_ARCH is \"", name, "\"; the valid names are x86-64, x86-64-v3, x86-64-v4, neon, simd, avx2, vnni, bf16 and amx"});
 }
 
 #if !defined(PALI_COMPILED)

@@ -6,7 +6,7 @@
 // This header is for bodies: sources that link compiled bodies do not include it.
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ == 1) || defined(__ASSOCIATIVE_MATH__)
 #  error                                                                                                                                   \
-      "pali cannot be compiled with -Ofast, -ffast-math, -ffinite-math-only or -fassociative-math: masks are infinities and the order of sums is fixed. Use -O2 or -O3"
+      "pali cannot be compiled with -Ofast, -ffast-math, -ffinite-math-only or -fassociative-math: attention masks use infinities, and the order of summation is fixed. Use -O2 or -O3"
 #endif
 
 /// Inline namespace of code whose instructions depend on compiler flags; it is named after them. Translation units compiled with different

@@ -26,7 +26,7 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     dynamic_vision out;
     if (top.is_broken("vision_config")) return out;
     if (vision.text("model_type", "siglip_vision_model") != "siglip_vision_model") {
-        vision.unsupported("model_type", "\"siglip_vision_model\" is the one that is run");
+        vision.unsupported("model_type", "only \"siglip_vision_model\" is supported");
         return out;
     }
     out.image_size = 224;
@@ -35,7 +35,7 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     for (const char* key : {"image_size", "patch_size"}) {
         std::size_t& side = key[0] == 'i' ? out.image_size : out.patch_size;
         const auto* value = vision.find(key);
-        if (value != nullptr && value->is_array()) vision.unsupported(key, "images and patches are square: one number");
+        if (value != nullptr && value->is_array()) vision.unsupported(key, "images and patches are square, so one integer is needed");
         else side = vision.size(key, side, 1, most_pixels_a_side);
     }
     out.hidden = vision.size("hidden_size", given ? 768 : 1152, 1, most_width);
@@ -44,13 +44,13 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     out.heads = vision.size("num_attention_heads", given ? 12 : 16, 1, most_heads);
     out.norm_eps = vision.number("layer_norm_eps", 1e-6f, true);
     if (const std::size_t channels = vision.size("num_channels", 3, 1, most_width); channels != 3 && channels != 0)
-        vision.unsupported("num_channels", "images have 3 channels");
-    if (vision.text("hidden_act", tanh_gelu) != tanh_gelu) vision.unsupported("hidden_act", {"\"", tanh_gelu, "\" is the one that is run"});
+        vision.unsupported("num_channels", "only 3 is supported");
+    if (vision.text("hidden_act", tanh_gelu) != tanh_gelu) vision.unsupported("hidden_act", {"only \"", tanh_gelu, "\" is supported"});
     // Pixels beyond the last whole patch are ignored (SiglipVisionEmbeddings rounds down), but at least one patch must fit.
     if (out.patch_size > out.image_size && out.image_size != 0)
-        vision.malformed("patch_size", {"at most image_size, ", out.image_size, ","});
+        vision.malformed("patch_size", {"at most image_size (", out.image_size, ")"});
     if (out.heads != 0 && out.hidden % out.heads != 0)
-        vision.malformed("num_attention_heads", {"a divisor of hidden_size, ", out.hidden, ","});
+        vision.malformed("num_attention_heads", {"a divisor of hidden_size (", out.hidden, ")"});
     return out;
 }
 
@@ -66,11 +66,11 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     const config_section rope = text.section(key);
     const auto read = [&](const config_section& one) {
         for (const char* type : {"rope_type", "type"}) {
-            if (one.text(type, "default") != "default") one.unsupported(type, "\"default\" is the one that is run");
+            if (one.text(type, "default") != "default") one.unsupported(type, "only \"default\" is supported");
             if (one.find(type) != nullptr) break;
         }
         if (one.find("partial_rotary_factor") != nullptr && one.number("partial_rotary_factor", 1, false) != 1)
-            one.unsupported("partial_rotary_factor", "all of a head is rotated");
+            one.unsupported("partial_rotary_factor", "only 1 is supported: RoPE rotates the whole head");
         return one.number("rope_theta", beside, false);
     };
     float theta = 0;
@@ -78,7 +78,7 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     for (const char* layer_type : {"full_attention", "sliding_attention"}) {
         if (rope.find_value(layer_type) == nullptr) continue;
         const float own = read(rope.section(layer_type));
-        if (nested && own != theta) text.unsupported(key, "layers of all types have the same rope_theta");
+        if (nested && own != theta) text.unsupported(key, "rope_theta must be the same for all layer types");
         theta = own;
         nested = true;
     }
@@ -98,15 +98,15 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
         return;
     }
     if (!types->is_array() || types->size() != out.layers)
-        return text.malformed("layer_types", {"a list of ", out.layers, " strings, one for each of num_hidden_layers,"});
+        return text.malformed("layer_types", {"a list of ", out.layers, " strings (num_hidden_layers)"});
     for (std::size_t layer = 0; layer < out.layers; ++layer) {
         const auto& type = (*types)[layer];
         const auto* const name = type.get_ptr<const std::string*>();
         if (name == nullptr) return text.malformed("layer_types", "a list of strings");
         if (*name == "sliding_attention") out.windows[layer] = window;
         else if (*name != "full_attention" && *name != "attention") // "attention" is an older name
-            return text.unsupported("layer_types", {"\"full_attention\" and \"sliding_attention\" are the ones that are run, and layer ",
-                                                    layer, " is another"});
+            return text.unsupported(
+                "layer_types", {"only \"full_attention\" and \"sliding_attention\" are supported, but layer ", layer, " has another type"});
     }
 }
 
@@ -118,7 +118,7 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
     if (top.is_broken("text_config")) return out;
     const std::string type = text.text("model_type", "gemma");
     if (type != "gemma" && type != "gemma2") {
-        text.unsupported("model_type", "\"gemma\" and \"gemma2\" are the ones that are run");
+        text.unsupported("model_type", "only \"gemma\" and \"gemma2\" are supported");
         return out;
     }
     const bool second = type == "gemma2";
@@ -142,17 +142,17 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
     } else {
         out.query_pre_attn_scalar = static_cast<float>(out.head_dim); // modeling_gemma.py: scaling = head_dim ** -0.5
         out.windows.assign(out.layers, 0);
-        if (text.find_value("sliding_window") != nullptr) text.unsupported("sliding_window", "a Gemma of the first generation has none");
+        if (text.find_value("sliding_window") != nullptr) text.unsupported("sliding_window", "Gemma 1 has no sliding window");
     }
     // Gemma 1 reads hidden_act, where "gelu" is an old name of the tanh approximation; Gemma 2 reads hidden_activation.
     const char* const key = second ? "hidden_activation" : "hidden_act";
     const std::string activation = text.text(key, tanh_gelu);
-    if (activation != tanh_gelu && (second || activation != "gelu")) text.unsupported(key, {"\"", tanh_gelu, "\" is the one that is run"});
-    if (text.flag("attention_bias", false)) text.unsupported("attention_bias", "no model of the family has one");
+    if (activation != tanh_gelu && (second || activation != "gelu")) text.unsupported(key, {"only \"", tanh_gelu, "\" is supported"});
+    if (text.flag("attention_bias", false)) text.unsupported("attention_bias", "PaliGemma models have no attention bias");
     if (const auto* layers = text.find_value("per_layer_config"); layers != nullptr && !layers->empty())
-        text.unsupported("per_layer_config", "all layers have the same sizes");
+        text.unsupported("per_layer_config", "all layers must have the same sizes");
     if (out.kv_heads != 0 && out.heads % out.kv_heads != 0)
-        text.malformed("num_key_value_heads", {"a divisor of num_attention_heads, ", out.heads, ","});
+        text.malformed("num_key_value_heads", {"a divisor of num_attention_heads (", out.heads, ")"});
     if (out.head_dim % 2 != 0) text.malformed("head_dim", "an even number");
     return out;
 }
@@ -168,7 +168,7 @@ PALI_INLINE void read_ids(const config_section& generation, const config_section
     if (const config_section* place = find("bos_token_id")) {
         out.bos = place->id(*place->find("bos_token_id"), "bos_token_id", true);
         if (out.sizes.vocab != 0 && static_cast<std::size_t>(out.bos) >= out.sizes.vocab)
-            place->malformed("bos_token_id", {"an id below vocab_size, ", out.sizes.vocab, ","});
+            place->malformed("bos_token_id", {"an id below vocab_size (", out.sizes.vocab, ")"});
     }
     if (const config_section* place = find("eos_token_id")) {
         out.eos.clear();
@@ -200,9 +200,10 @@ PALI_INLINE void read_image(const config_section& file, image_config& out, std::
         return sides != nullptr && *sides == nlohmann::json{{"height", side}, {"width", side}};
     };
     if (step("do_center_crop", false) && !leaves_sides("crop_size"))
-        file.unsupported("do_center_crop", {"images are resized and not cut; only a crop_size of ", side, " by ", side, " pixels is read"});
+        file.unsupported("do_center_crop",
+                         {"images are resized, not cropped; only a crop_size of ", side, " x ", side, " pixels is supported"});
     if (step("do_pad", false) && file.find_value("pad_size") != nullptr && !leaves_sides("pad_size"))
-        file.unsupported("do_pad", {"images are resized and not padded; only a pad_size of ", side, " by ", side, " pixels is read"});
+        file.unsupported("do_pad", {"images are resized, not padded; only a pad_size of ", side, " x ", side, " pixels is supported"});
     if (const auto* factor = file.find_value("rescale_factor"); factor != nullptr && out.do_rescale) {
         if (factor->is_number() && factor->get<double>() > 0 && std::isfinite(factor->get<double>()))
             out.rescale_factor = factor->get<double>();
@@ -234,7 +235,7 @@ PALI_INLINE void read_image(const config_section& file, image_config& out, std::
     out.height = sides.size("height", side, 1, most_pixels_a_side);
     out.width = sides.size("width", side, 1, most_pixels_a_side);
     if (side != 0 && out.height != 0 && out.width != 0 && (out.height != side || out.width != side))
-        file.malformed("size", {"the image_size that config.json says, ", side, " by ", side, " pixels,"});
+        file.malformed("size", {"the image_size of config.json (", side, " x ", side, " pixels)"});
 }
 
 } // namespace detail
@@ -244,7 +245,7 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     const std::filesystem::path place = find_checkpoint(folder_of_checkpoint(given));
     checkpoint_config out;
     out.file = place / "config.json";
-    detail::require_path(out.file, "file", "; a checkpoint is a folder as Hugging Face's hub has it, with config.json beside the weights");
+    detail::require_path(out.file, "file", "; a checkpoint is a folder in the Hugging Face format, with config.json next to the weights");
 
     const auto read_optional = [&](const char* name) {
         const std::filesystem::path path = place / name;
@@ -256,7 +257,7 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     problems.folder = place;
     const config_section top(&config, "config.json: ", problems);
     if (top.find("model_type") == nullptr || top.text("model_type", "paligemma") != "paligemma")
-        top.unsupported("model_type", "\"paligemma\" is the one that is run, for PaliGemma 2 too, and not what is built around them");
+        top.unsupported("model_type", "only \"paligemma\" is supported (PaliGemma and PaliGemma 2), not models derived from it");
     problems.raise(); // the rest of the file would be meaningless
     // quantization_config is ignored: it may remain after the weights were saved unquantized again. The tensors decide
     // (weights/foreign.hpp).
@@ -267,7 +268,7 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     out.sizes.vision = detail::read_vision(top);
     const std::size_t projection = top.size("projection_dim", 2048, 1, detail::most_width);
     if (out.sizes.hidden != 0 && projection != 0 && projection != out.sizes.hidden)
-        top.malformed("projection_dim", {"the hidden_size of text_config, ", out.sizes.hidden, ","});
+        top.malformed("projection_dim", {"the hidden_size of text_config (", out.sizes.hidden, ")"});
     // The newer key wins: attribute_map sets it after the fields.
     const char* const image_key = top.find("image_token_id") != nullptr ? "image_token_id" : "image_token_index";
     if (const auto* value = top.find(image_key)) out.image_token = top.id(*value, image_key, true);

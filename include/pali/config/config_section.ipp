@@ -35,7 +35,7 @@ struct config_problems {
         if (found.size() == 1) throw error(code, (folder / found.front()).string());
         short_list all;
         for (const std::string& problem : found) all.add(problem);
-        throw error(code, {folder.string(), ": ", found.size(), " problems of its configuration:", all.joined("\n  ")});
+        throw error(code, {folder.string(), ": ", found.size(), " problems in the configuration:", all.joined("\n  ")});
     }
 };
 
@@ -96,7 +96,7 @@ public:
                 if (number > 0 || (allow_zero && number == 0)) return number;
             }
         }
-        malformed(key, allow_zero ? "a number from 0" : "a number above 0");
+        malformed(key, allow_zero ? "a number of 0 or more" : "a number above 0");
         return otherwise;
     }
     /// A softcap; null and 0 mean none.
@@ -128,7 +128,7 @@ public:
             if (id >= (needed ? 0 : std::numeric_limits<std::int32_t>::min()) && id <= std::int64_t{most})
                 return static_cast<std::int32_t>(id);
         }
-        malformed(key, needed ? error_text{"an id from 0 to ", most} : "an id of 32 bits");
+        malformed(key, needed ? error_text{"an id from 0 to ", most} : "a 32-bit id");
         return 0;
     }
 

@@ -73,7 +73,7 @@ namespace detail {
 [[noreturn]] inline void unknown_variant(std::string_view name) {
     std::string all;
     for (const std::string_view known : variant_names()) all.append(" ").append(known);
-    throw error(errc::unknown_variant, {"there is no variant '", name, "'; there are", all});
+    throw error(errc::unknown_variant, {"no variant '", name, "'; the variants are", all});
 }
 
 template <std::size_t I, class Function>

@@ -17,12 +17,14 @@ PALI_INLINE void require_same(const dynamic& compiled, std::string_view name, co
     const std::vector<config_difference> found = differences(read.sizes, compiled);
     if (found.empty()) return;
     short_list all;
-    for (const config_difference& one : found) all.add({one.field, " is ", one.first, " in the checkpoint, ", one.second, " in the type"});
+    for (const config_difference& one : found)
+        all.add({one.field, " is ", one.first, " in the checkpoint but ", one.second, " in the type"});
     const std::optional<std::string_view> fitting = matching_variant(read.sizes);
     throw error(errc::config_mismatch,
-                {read.file.string(), ": is not the compiled model", name == "custom" ? "" : error_text{", ", name}, ":", all.joined("\n  "),
-                 fitting ? error_text{"\nThe variant that fits is ", *fitting, "; pali::dynamic fits too."}
-                         : "\nNone of the variants shipped fits; pali::dynamic reads its sizes from the checkpoint."});
+                {read.file.string(), ": does not fit the compiled model", name == "custom" ? "" : error_text{", ", name}, ":",
+                 all.joined("\n  "),
+                 fitting ? error_text{"\nUse the variant that fits, ", *fitting, ", or pali::dynamic."}
+                         : "\nNo shipped variant fits; use pali::dynamic, which reads its sizes from the checkpoint."});
 }
 
 }}} // namespace pali::PALI_ABI::detail

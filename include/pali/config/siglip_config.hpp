@@ -8,7 +8,7 @@ namespace pali { inline namespace PALI_ABI {
 /// Shape-optimized ViT with 400M parameters and 14 px patches. arXiv 2305.13035; big_vision models/vit.py decode_variant("So400m/14").
 template <std::size_t ImageSize>
 struct siglip_so400m_14 {
-    static_assert(ImageSize % 14 == 0, "the side of the image is a whole number of 14 px patches: 224, 448 or 896 in the released models");
+    static_assert(ImageSize % 14 == 0, "the image side must be a multiple of the 14 px patch; the released models have 224, 448 and 896");
     /// @{
     /// See vision_config.
     static constexpr std::size_t image_size = ImageSize, patch_size = 14, hidden = 1152, layers = 27, intermediate = 4304, heads = 16;

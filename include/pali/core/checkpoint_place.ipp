@@ -38,9 +38,9 @@ namespace detail {
     std::sort(found.begin(), found.end());
     short_list names;
     for (const std::filesystem::path& one : found) names.add(in_quotes(one.filename().string()));
-    throw error(errc::cannot_open, {cache.string(), ": is a folder of Hugging Face's cache with ", found.size(), " snapshots",
+    throw error(errc::cannot_open, {cache.string(), ": is a folder of the Hugging Face cache with ", found.size(), " snapshots",
                                     found.empty() ? "; download the model again" : ": ", names.in_a_row(),
-                                    found.empty() ? "" : "; name one of the folders below snapshots/"});
+                                    found.empty() ? "" : "; pass one of the folders in snapshots/"});
 }
 
 /// Throws errc::unsupported_format for a folder with an adapter.
@@ -54,11 +54,12 @@ PALI_INLINE void refuse_adapter(const std::filesystem::path& folder) {
         return found != adapter.end() && found->is_string() ? found->get<std::string>() : std::string();
     };
     const std::string base = text("base_model_name_or_path"), kind = text("peft_type");
-    throw error(errc::unsupported_format, {folder.string(), ": holds an adapter", kind.empty() ? "" : " (", kind, kind.empty() ? "" : ")",
-                                           " for ", base.empty() ? "a base model that it does not name" : in_quotes(base),
-                                           ", and adapters are not applied: merge it into its base with PEFT's merge_and_unload() and "
-                                           "save_pretrained(), and name the folder that these write. ",
-                                           "To run a base without the adapter beside it, move adapter_config.json away"});
+    throw error(errc::unsupported_format,
+                {folder.string(), ": contains an adapter", kind.empty() ? "" : " (", kind, kind.empty() ? "" : ")", " for ",
+                 base.empty() ? "an unnamed base model" : in_quotes(base),
+                 ", but adapters are not supported: merge it into its base model with PEFT's merge_and_unload() and "
+                 "save_pretrained(), and use the folder that they write. ",
+                 "To run the base model without the adapter, move adapter_config.json away"});
 }
 
 } // namespace detail
@@ -70,17 +71,16 @@ PALI_INLINE std::filesystem::path folder_of_checkpoint(const std::filesystem::pa
 }
 
 PALI_INLINE std::filesystem::path find_checkpoint(const std::filesystem::path& given) {
-    constexpr const char* wanted = "; name a folder that holds config.json and *.safetensors, or one of these .safetensors files";
+    constexpr const char* wanted = "; pass a folder with config.json and *.safetensors, or one of its .safetensors files";
     std::error_code failure;
     const std::filesystem::file_status status = std::filesystem::status(given, failure);
     if (status.type() == std::filesystem::file_type::not_found) {
         if (detail::is_hub_name(given.generic_string()))
-            throw error(
-                errc::cannot_open,
-                {given.string(),
-                 ": there is no such folder. It reads like the name of a repository on Hugging Face's hub: download that, hf download ",
-                 given.generic_string(), " --local-dir DIR, and name the folder"});
-        throw error(errc::cannot_open, {given.string(), ": there is no such folder or file", wanted});
+            throw error(errc::cannot_open,
+                        {given.string(),
+                         ": no such folder. It looks like a repository on the Hugging Face hub: download it with hf download ",
+                         given.generic_string(), " --local-dir DIR, and pass that folder"});
+        throw error(errc::cannot_open, {given.string(), ": no such folder or file", wanted});
     }
     if (!std::filesystem::exists(status)) throw error(errc::cannot_open, {given.string(), ": cannot be reached: ", failure.message()});
     std::filesystem::path place = given;

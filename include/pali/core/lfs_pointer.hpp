@@ -18,7 +18,7 @@ namespace pali { inline namespace PALI_ABI {
 
 /// Text of the message for a pointer, appended to the file name.
 inline constexpr const char* lfs_pointer_words =
-    ": is a pointer of Git LFS and not the file itself: run git lfs pull in the folder, or download the file";
+    ": is a Git LFS pointer, not the file itself; run git lfs pull in the folder, or download the file";
 
 /// Throws errc::malformed_file if the file is a pointer. A missing file or any other content is left to the reader of the file.
 inline void refuse_lfs_pointer(const std::filesystem::path& path) {

@@ -17,15 +17,14 @@ inline std::filesystem::file_status require_path(const std::filesystem::path& pa
     const std::filesystem::file_status status =
         std::filesystem::status(path, failure); // follows links, of which the Hugging Face cache consists
     if (std::filesystem::exists(status)) return status;
-    if (status.type() == std::filesystem::file_type::not_found)
-        throw error(errc::cannot_open, {path.string(), ": there is no such ", kind, advice});
+    if (status.type() == std::filesystem::file_type::not_found) throw error(errc::cannot_open, {path.string(), ": no such ", kind, advice});
     throw error(errc::cannot_open, {path.string(), ": cannot be reached: ", failure.message()});
 }
 
 /// Opens a regular file for reading. Throws errc::cannot_open.
 [[nodiscard]] inline std::ifstream open_file(const std::filesystem::path& path) {
     if (!std::filesystem::is_regular_file(require_path(path, "file")))
-        throw error(errc::cannot_open, {path.string(), ": is no regular file"});
+        throw error(errc::cannot_open, {path.string(), ": is not a regular file"});
     std::ifstream file(path, std::ios::binary);
     if (!file) throw error(errc::cannot_open, {path.string(), ": cannot be read"});
     return file;

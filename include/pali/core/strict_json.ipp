@@ -56,8 +56,8 @@ public:
     }
     bool parse_error(std::size_t byte, const std::string&,
                      const nlohmann::detail::exception& what) { // the parser's own message would quote the file
-        if (dynamic_cast<const json::out_of_range*>(&what) != nullptr) m_fail("is no valid JSON: it holds a number that is too large");
-        m_fail({"is no valid JSON: see byte ", byte});
+        if (dynamic_cast<const json::out_of_range*>(&what) != nullptr) m_fail("is not valid JSON: it contains a number that is too large");
+        m_fail({"is not valid JSON: error at byte ", byte});
         return false;
     }
 
@@ -112,7 +112,7 @@ private:
     return parse_json(text, fail, [&](const std::vector<std::string_view>& path, const nlohmann::json&) {
         std::string where;
         for (const std::string_view key : path) (where += where.empty() ? "" : ".") += key;
-        fail({"has ", in_quotes(where), " twice; a key is used once"});
+        fail({"has ", in_quotes(where), " twice; keys must be unique"});
     });
 }
 
@@ -130,12 +130,12 @@ private:
     std::string text;
     for (char part[1 << 16]; in.read(part, sizeof part), in.gcount() > 0;) {
         text.append(part, static_cast<std::size_t>(in.gcount()));
-        if (text.size() > largest) fail({"has more than ", largest, " bytes, the most that are read"});
+        if (text.size() > largest) fail({"has more than ", largest, " bytes, the supported maximum"});
     }
-    if (in.bad()) throw error(errc::cannot_open, {path.string(), ": cannot be read to its end"});
+    if (in.bad()) throw error(errc::cannot_open, {path.string(), ": cannot be read to the end"});
     if (text.empty()) fail("is empty; a JSON object is needed");
     if (is_lfs_pointer(text)) throw error(code, {path.string(), lfs_pointer_words});
-    if (text.find('\0') != std::string::npos) fail("holds a zero byte, at which a parser could stop; it is no JSON");
+    if (text.find('\0') != std::string::npos) fail("contains a zero byte, at which a parser could stop; it is not JSON");
     nlohmann::json document = parse_strict_json(text, fail);
     if (!document.is_object()) fail({"is ", document.type_name(), "; a JSON object is needed"});
     return document;

@@ -44,7 +44,7 @@ public:
     void run(std::size_t count, Task&& task) {
         using task_type = std::remove_reference_t<Task>;
         static_assert(std::is_invocable_v<Task&, std::size_t> || std::is_invocable_v<Task&, std::size_t, std::size_t>,
-                      "a task is called with its number, or with its number and that of its thread");
+                      "a task is called with its index, or with its index and its thread's index");
         m_call = [](void* t, std::size_t i, std::size_t thread) {
             if constexpr (std::is_invocable_v<Task&, std::size_t>) (*static_cast<task_type*>(t))(i);
             else (*static_cast<task_type*>(t))(i, thread);

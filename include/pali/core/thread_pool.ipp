@@ -11,7 +11,7 @@ namespace pali { inline namespace PALI_ABI {
 
 PALI_INLINE thread_pool::thread_pool(std::size_t threads, bool pin) : m_process(process_id()) {
     if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
-    if (threads > most_threads) throw error(errc::invalid_argument, {"threads is ", threads, "; at most ", most_threads, " are started"});
+    if (threads > most_threads) throw error(errc::invalid_argument, {"threads is ", threads, "; at most ", most_threads, " are allowed"});
     m_workers.reserve(threads - 1);
     try {
         for (std::size_t i = 1; i < threads; ++i)
@@ -24,8 +24,8 @@ PALI_INLINE thread_pool::thread_pool(std::size_t threads, bool pin) : m_process(
         end();
         throw error(
             errc::too_few_threads,
-            {"of ", threads, " threads the system started ", started, ": ", e.what(),
-             ". Ask for fewer (load_options::threads, --threads), or raise the limit on processes (ulimit -u) or on memory (ulimit -v)"});
+            {"the system started only ", started, " of ", threads, " threads: ", e.what(),
+             ". Use fewer (load_options::threads, --threads), or raise the limit on processes (ulimit -u) or on memory (ulimit -v)"});
     }
 }
 
@@ -34,7 +34,7 @@ PALI_INLINE thread_pool::~thread_pool() { end(); }
 PALI_INLINE void thread_pool::require_own_process() const {
     if (process_id() != m_process)
         throw error(errc::forked_process,
-                    "a model was loaded before fork() and is used in the child process, where its threads do not exist: "
+                    "a model that was loaded before fork() cannot be used in the child process, where its threads do not exist: "
                     "load the model after fork(), or start the child with exec()");
 }
 

@@ -22,9 +22,10 @@ public:
         namespace fs = std::filesystem;
         std::error_code failure;
         if (const fs::file_status there = fs::status(m_path, failure); fs::exists(there)) {
-            if (fs::is_directory(there)) throw error(errc::cannot_write, {m_path.string(), ": is a folder; a file is to be written here"});
+            if (fs::is_directory(there))
+                throw error(errc::cannot_write, {m_path.string(), ": is a folder, but a file must be written here"});
             if (!fs::is_regular_file(there))
-                throw error(errc::cannot_write, {m_path.string(), ": is not a regular file, so it is not replaced"});
+                throw error(errc::cannot_write, {m_path.string(), ": is not a regular file and is not replaced"});
             if (fs::path target = fs::canonical(m_path, failure); !failure) m_path = std::move(target);
         }
         m_part = m_path;
@@ -53,7 +54,8 @@ public:
     /// Removes `<path>.part` and throws errc::cannot_write for this file.
     [[noreturn]] void fail() {
         remove_part();
-        throw error(errc::cannot_write, {m_path.string(), ": cannot be written; is the folder there, writable and not full?"});
+        throw error(errc::cannot_write,
+                    {m_path.string(), ": cannot be written; check that the folder exists and is writable, and that the disk is not full"});
     }
 
 private:
