@@ -106,8 +106,8 @@ BOOST_AUTO_TEST_CASE(differences_of_index_and_shards_are_told_and_nothing_is_los
     const std::string told = files.differences().joined("\n");
     BOOST_TEST(files.differences().size() == 3u);
     for (const char* word :
-         {"'b' is in 'one.safetensors'; the index says 'two.safetensors'", "'c' is in 'two.safetensors', and the index does not name it",
-          "'e' is in no shard; the index says 'one.safetensors'"})
+         {"'b' is in 'one.safetensors'; the index says 'two.safetensors'", "'c' is in 'two.safetensors'; the index does not list it",
+          "'e' is not in any shard; the index says 'one.safetensors'"})
         BOOST_TEST(told.find(word) != std::string::npos, word << " is not in " << told);
     BOOST_TEST(number(files, "b") == 2);
     BOOST_TEST(number(files, "c") == 3);
@@ -146,12 +146,12 @@ BOOST_AUTO_TEST_CASE(a_folder_of_the_hubs_cache_is_its_snapshot) {
 BOOST_AUTO_TEST_CASE(what_is_no_checkpoint_is_named) {
     const pali::test::temporary_folder folder;
     BOOST_CHECK_EXCEPTION(pali::checkpoint_files("google/paligemma2-3b-mix-224"), pali::error,
-                          says(errc::cannot_open, {"a repository on Hugging Face's hub", "hf download google/paligemma2-3b-mix-224"}));
-    const std::string wanted = "; name a folder that holds config.json and *.safetensors, or one of these .safetensors files";
+                          says(errc::cannot_open, {"a repository on the Hugging Face hub", "hf download google/paligemma2-3b-mix-224"}));
+    const std::string wanted = "; pass a folder with config.json and *.safetensors, or one of its .safetensors files";
     BOOST_CHECK_EXCEPTION(pali::checkpoint_files("some/folder/of/mine"), pali::error,
-                          says(errc::cannot_open, {"mine: there is no such folder or file" + wanted}));
+                          says(errc::cannot_open, {"mine: no such folder or file" + wanted}));
     BOOST_CHECK_EXCEPTION(pali::checkpoint_files("absent.safetensors"), pali::error,
-                          says(errc::cannot_open, {"absent.safetensors: there is no such folder or file" + wanted}));
+                          says(errc::cannot_open, {"absent.safetensors: no such folder or file" + wanted}));
     for (const char* name : {"photo.png", "config.json", "model.safetensors.index.json"})
         BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.write(name, "{}")), pali::error,
                               says(errc::cannot_open, {std::string(name) + ": is neither a folder nor a .safetensors file" + wanted}));
@@ -160,7 +160,7 @@ BOOST_AUTO_TEST_CASE(what_is_no_checkpoint_is_named) {
                           says(errc::cannot_open, {"circle: cannot be reached: "}));
     folder.write("model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 4948721472\n");
     BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error,
-                          says(errc::malformed_file, {"model.safetensors: is a pointer of Git LFS", "git lfs pull"}));
+                          says(errc::malformed_file, {"model.safetensors: is a Git LFS pointer", "git lfs pull"}));
     write(folder.path() / "model.safetensors", {{"a", 1.0f}});
     folder.write("adapter_config.json", R"({"peft_type": "LORA", "base_model_name_or_path": "google/paligemma2-3b-pt-448"})");
     BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error,
@@ -193,7 +193,7 @@ BOOST_AUTO_TEST_CASE(a_complete_set_of_shards_needs_no_index) {
     const auto refused = [&](std::vector<std::string> words) {
         BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error, says(errc::cannot_open, words));
     };
-    refused({"has no model.safetensors.index.json, and 1 of the 2 shards", "missing are the numbers 00002", "download"});
+    refused({"has no model.safetensors.index.json, and only 1 of the 2 shards; missing: 00002", "download"});
     write(folder.path() / "model-00002-of-00002.safetensors", {{"c", 3.0f}});
     const pali::checkpoint_files files(folder.path());
     BOOST_TEST(files.tensors().size() == 3u);
@@ -203,9 +203,9 @@ BOOST_AUTO_TEST_CASE(a_complete_set_of_shards_needs_no_index) {
     const pali::checkpoint_files twice(folder.path());
     BOOST_TEST(number(twice, "a") == 1);
     BOOST_TEST(twice.differences().joined("") ==
-               "'a' is in 'model-00002-of-00002.safetensors' and in 'model-00001-of-00002.safetensors', and there is no index");
+               "'a' is in 'model-00002-of-00002.safetensors' and in 'model-00001-of-00002.safetensors'; there is no index");
     write(folder.path() / "model-00001-of-00003.safetensors", {{"a", 1.0f}});
-    refused({"shards are of several sets, of 2 and of 3 files"});
+    refused({"shards belong to several sets, of 2 and of 3 files"});
 }
 
 BOOST_AUTO_TEST_CASE(other_names_are_no_shards) {
@@ -231,14 +231,14 @@ BOOST_DATA_TEST_CASE(shards_stay_in_the_folder,
                      name) {
     sharded some;
     some.weight_map["a"] = name;
-    BOOST_CHECK_EXCEPTION(some.open(), pali::error, says(errc::malformed_file, {"'weight_map' sends tensor 'a'", "the same folder"}));
+    BOOST_CHECK_EXCEPTION(some.open(), pali::error, says(errc::malformed_file, {"'weight_map' maps tensor 'a'", "the same folder"}));
 }
 
 BOOST_AUTO_TEST_CASE(shards_are_safetensors_files) {
     sharded some;
     some.folder.write("one.bin", "");
     some.weight_map["a"] = "one.bin";
-    BOOST_CHECK_EXCEPTION(some.open(), pali::error, says(errc::malformed_file, {"'one.bin'", "ends with .safetensors"}));
+    BOOST_CHECK_EXCEPTION(some.open(), pali::error, says(errc::malformed_file, {"'one.bin'", "must end with .safetensors"}));
 }
 
 BOOST_AUTO_TEST_CASE(malformed_indices_are_refused) {
@@ -249,7 +249,7 @@ BOOST_AUTO_TEST_CASE(malformed_indices_are_refused) {
         BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error, says(errc::malformed_file, words));
     };
     check("", {"empty"});
-    check("{", {"no valid JSON"});
+    check("{", {"not valid JSON"});
     check("[]", {"is array"});
     check("{}", {"no 'weight_map'"});
     check(R"({"weight_map": []})", {"'weight_map' is array"});
@@ -270,7 +270,7 @@ BOOST_AUTO_TEST_CASE(a_folder_without_weights_says_what_it_holds) {
     BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path()), pali::error,
                           says(errc::cannot_open, {"'adapter.safetensors', 'pytorch_model.bin'", "save_pretrained"}));
     BOOST_CHECK_EXCEPTION(pali::checkpoint_files(folder.path() / "absent"), pali::error,
-                          says(errc::cannot_open, {"absent: there is no such folder"}));
+                          says(errc::cannot_open, {"absent: no such folder"}));
 }
 
 BOOST_AUTO_TEST_CASE(a_missing_tensor_is_named) {

@@ -56,22 +56,22 @@ const std::vector<malformed> malformed_files{
     {"list", file("[1]", 0), {"must begin with '{'"}},
     {"leading space", file(" {}", 0), {"must begin with '{'"}},
     {"byte order mark", file("\xef\xbb\xbf{}", 0), {"must begin with '{'"}},
-    {"cut JSON", file(R"({"a":{"dtype")", 16), {"no valid JSON", "byte 14"}},
-    {"text behind", file("{} x", 0), {"no valid JSON", "byte 4"}},
-    {"second object behind", file("{}{}", 0), {"no valid JSON"}},
+    {"cut JSON", file(R"({"a":{"dtype")", 16), {"not valid JSON", "byte 14"}},
+    {"text behind", file("{} x", 0), {"not valid JSON", "byte 4"}},
+    {"second object behind", file("{}{}", 0), {"not valid JSON"}},
     {"zero byte behind", file(std::string("{}\0{}", 5), 0), {"zero byte"}},
-    {"comment", file("{/* */}", 0), {"no valid JSON"}},
-    {"trailing comma", file(R"({"a":)" + good + ",}", 16), {"no valid JSON"}},
-    {"no UTF-8", file("{\"a\xff\":" + good + "}", 16), {"no valid JSON"}},
-    {"unpaired surrogate", file(R"({"a\ud800":)" + good + "}", 16), {"no valid JSON"}},
+    {"comment", file("{/* */}", 0), {"not valid JSON"}},
+    {"trailing comma", file(R"({"a":)" + good + ",}", 16), {"not valid JSON"}},
+    {"no UTF-8", file("{\"a\xff\":" + good + "}", 16), {"not valid JSON"}},
+    {"unpaired surrogate", file(R"({"a\ud800":)" + good + "}", 16), {"not valid JSON"}},
     {"metadata twice", file(R"({"__metadata__":{},"__metadata__":{}})", 0), {"'__metadata__' twice"}},
     {"dtype twice", file(R"({"a":{"dtype":"F32","dtype":"F32","shape":[4],"data_offsets":[0,16]}})", 16), {"tensor 'a' has dtype twice"}},
     {"shape twice", file(R"({"a":{"dtype":"F32","shape":[4],"shape":[2],"data_offsets":[0,16]}})", 16), {"tensor 'a' has shape twice"}},
     {"offsets twice",
      file(R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16],"data_offsets":[0,16]}})", 16),
      {"tensor 'a' has data_offsets twice"}},
-    {"metadata of numbers", file(R"({"__metadata__":{"a":1}})", 0), {"'__metadata__' holds 1 at 'a'", "strings"}},
-    {"metadata of objects", file(R"({"__metadata__":{"a":{}}})", 0), {"'__metadata__' holds {} at 'a'"}},
+    {"metadata of numbers", file(R"({"__metadata__":{"a":1}})", 0), {"'__metadata__' has 1 at 'a'", "strings"}},
+    {"metadata of objects", file(R"({"__metadata__":{"a":{}}})", 0), {"'__metadata__' has {} at 'a'"}},
     {"metadata is a string", file(R"({"__metadata__":"pt"})", 0), {"'__metadata__' is \"pt\"", "an object"}},
     {"tensor is a list", file(R"({"a":[]})", 0), {"tensor 'a' is []", "an object"}},
     {"tensor is null", file(R"({"a":null})", 0), {"'a' is null"}},
@@ -81,12 +81,14 @@ const std::vector<malformed> malformed_files{
     {"no dtype", file(R"({"a":{"shape":[4],"data_offsets":[0,16]}})", 16), {"tensor 'a' has no dtype"}},
     {"no shape", file(R"({"a":{"dtype":"F32","data_offsets":[0,16]}})", 16), {"tensor 'a' has no shape"}},
     {"no offsets", file(R"({"a":{"dtype":"F32","shape":[4]}})", 16), {"tensor 'a' has no data_offsets"}},
-    {"negative side", file(R"({"a":)" + tensor(R"("F32")", "[-4]", "[0,16]") + "}", 16), {"tensor 'a' has shape [-4]", "integers from 0"}},
-    {"fractional side", file(R"({"a":)" + tensor(R"("F32")", "[4.0]", "[0,16]") + "}", 16), {"shape [4.0]", "integers from 0"}},
+    {"negative side",
+     file(R"({"a":)" + tensor(R"("F32")", "[-4]", "[0,16]") + "}", 16),
+     {"tensor 'a' has shape [-4]", "integers of 0 or more"}},
+    {"fractional side", file(R"({"a":)" + tensor(R"("F32")", "[4.0]", "[0,16]") + "}", 16), {"shape [4.0]", "integers of 0 or more"}},
     {"side over 64 bits",
      file(R"({"a":)" + tensor(R"("F32")", "[18446744073709551616]", "[0,16]") + "}", 16),
-     {"shape [1.8446744073709552e+19]", "integers from 0"}},
-    {"number over double", file(R"({"a":)" + tensor(R"("F32")", "[1e999]", "[0,16]") + "}", 16), {"no valid JSON"}},
+     {"shape [1.8446744073709552e+19]", "integers of 0 or more"}},
+    {"number over double", file(R"({"a":)" + tensor(R"("F32")", "[1e999]", "[0,16]") + "}", 16), {"not valid JSON"}},
     {"nested shape", file(R"({"a":)" + tensor(R"("F32")", "[[4]]", "[0,16]") + "}", 16), {"shape [[4]]"}},
     {"shape is a number", file(R"({"a":)" + tensor(R"("F32")", "4", "[0,16]") + "}", 16), {"shape 4;", "an array"}},
     {"boolean side", file(R"({"a":)" + tensor(R"("F32")", "[true]", "[0,16]") + "}", 16), {"shape [true]"}},
@@ -132,7 +134,7 @@ const std::vector<malformed> malformed_files{
      file(R"({"a":)" + tensor(R"("F32")", "[3]", "[0,16]") + "}", 16),
      {"tensor 'a'", "16 bytes", "(3) of F32 needs 12"}},
     {"bytes do not fit the dtype", file(R"({"a":)" + tensor(R"("BF16")", "[2,2]", "[0,16]") + "}", 16), {"(2, 2) of BF16 needs 8"}},
-    {"half a byte", file(R"({"a":)" + tensor(R"("F4")", "[3]", "[0,1]") + "}", 1), {"no whole number of bytes"}},
+    {"half a byte", file(R"({"a":)" + tensor(R"("F4")", "[3]", "[0,1]") + "}", 1), {"not a whole number of bytes"}},
     {"overlap",
      file(R"({"a":)" + good + R"(,"b":)" + tensor(R"("F32")", "[4]", "[8,24]") + "}", 24),
      {"tensor 'b'", "[8, 24]", "overlap tensor 'a'", "16"}},
@@ -143,8 +145,8 @@ const std::vector<malformed> malformed_files{
     {"empty tensor inside another",
      file(R"({"a":)" + good + R"(,"b":)" + tensor(R"("F32")", "[0]", "[8,8]") + "}", 16),
      {"tensor 'b'", "overlap tensor 'a'"}},
-    {"hole at the begin", file(R"({"a":)" + tensor(R"("F32")", "[4]", "[4,20]") + "}", 20), {"tensor 'a'", "a hole", "0"}},
-    {"hole between", file(R"({"b":)" + tensor(R"("F32")", "[1]", "[20,24]") + R"(,"a":)" + good + "}", 24), {"tensor 'b'", "a hole", "16"}},
+    {"hole at the begin", file(R"({"a":)" + tensor(R"("F32")", "[4]", "[4,20]") + "}", 20), {"tensor 'a'", "a gap", "0"}},
+    {"hole between", file(R"({"b":)" + tensor(R"("F32")", "[1]", "[20,24]") + R"(,"a":)" + good + "}", 24), {"tensor 'b'", "a gap", "16"}},
     {"bytes behind the last", file(R"({"a":)" + good + "}", 17), {"17 bytes of data", "cover 16"}},
     {"data without tensors", file("{}", 3), {"3 bytes of data", "cover 0"}},
 };
@@ -325,9 +327,9 @@ BOOST_AUTO_TEST_CASE(what_is_no_file_cannot_be_opened) {
             [word](const pali::error& e) { return e.code() == errc::cannot_open && std::string(e.what()).find(word) != std::string::npos; };
     };
     BOOST_CHECK_EXCEPTION(pali::safetensors_file{folder.path() / "absent.safetensors"}, pali::error,
-                          says("absent.safetensors: there is no such file"));
+                          says("absent.safetensors: no such file"));
     BOOST_CHECK_EXCEPTION(pali::safetensors_file{folder.path()}, pali::error, says("is a folder"));
-    BOOST_CHECK_EXCEPTION(pali::safetensors_file{"/dev/zero"}, pali::error, says("is no regular file"));
+    BOOST_CHECK_EXCEPTION(pali::safetensors_file{"/dev/zero"}, pali::error, says("is not a regular file"));
 }
 
 // Tests the golden helper: a NaN must not compare as equal.

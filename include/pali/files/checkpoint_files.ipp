@@ -32,8 +32,8 @@ namespace detail {
     if (others.empty()) return "";
     short_list names;
     for (const std::string& name : others) names.add(in_quotes(name));
-    return "; it holds " + names.in_a_row() +
-           ": name a .safetensors file itself to read it alone, and convert other formats with transformers' save_pretrained";
+    return "; it contains " + names.in_a_row() +
+           ": to read one .safetensors file alone, pass the file itself; convert other formats with transformers' save_pretrained";
 }
 
 /// Numbers in a file name of the form model-00001-of-00002.safetensors.
@@ -71,19 +71,19 @@ struct shard_number {
     }
     if (sets.empty()) return found;
     const auto& [count, numbers] = *sets.begin();
-    const char* const cure =
-        "; download the missing files again, or model.safetensors.index.json, which names the shards that belong together";
+    const char* const cure = "; download the missing files again, or model.safetensors.index.json, which lists the shards of the set";
     if (sets.size() > 1)
-        throw error(errc::cannot_open, {folder.string(), ": has no model.safetensors.index.json, and its shards are of several sets, of ",
-                                        count, " and of ", sets.rbegin()->first, " files", cure});
+        throw error(errc::cannot_open,
+                    {folder.string(), ": has no model.safetensors.index.json, and its shards belong to several sets, of ", count,
+                     " and of ", sets.rbegin()->first, " files", cure});
     short_list absent;
     for (std::size_t number = 1; number <= count; ++number) {
         const std::string text = std::to_string(number);
         if (!numbers.contains(number)) absent.add({std::string(5 - text.size(), '0'), text});
     }
     if (!absent.empty())
-        throw error(errc::cannot_open, {folder.string(), ": has no model.safetensors.index.json, and ", numbers.size(), " of the ", count,
-                                        " shards; missing are the numbers ", absent.in_a_row(), cure});
+        throw error(errc::cannot_open, {folder.string(), ": has no model.safetensors.index.json, and only ", numbers.size(), " of the ",
+                                        count, " shards; missing: ", absent.in_a_row(), cure});
     return found;
 }
 
@@ -99,20 +99,20 @@ PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(con
     const nlohmann::json document = detail::read_strict_json(index, errc::malformed_file);
     const auto fail = [&](error_text&& what) { throw error(errc::malformed_file, {index.string(), ": ", std::move(what).str()}); };
     const auto weight_map = document.find("weight_map");
-    if (weight_map == document.end()) fail("has no 'weight_map', the object that names the shard of each tensor");
+    if (weight_map == document.end()) fail("has no 'weight_map', the object that maps each tensor to its shard");
     if (!weight_map->is_object()) fail({"'weight_map' is ", weight_map->type_name(), "; an object is needed"});
-    if (weight_map->empty()) fail("'weight_map' is empty; it names the shard of each tensor");
+    if (weight_map->empty()) fail("'weight_map' is empty; it must map each tensor to its shard");
     std::map<std::string, std::string, std::less<>> shards;
     for (const auto& [tensor, shard] : weight_map->get_ref<const nlohmann::json::object_t&>()) {
         if (!shard.is_string())
             fail({"'weight_map' has ", shard.type_name(), " at ", in_quotes(tensor), "; the name of a shard is needed"});
         const std::string name = shard.get<std::string>();
         if (!detail::is_plain_name(name))
-            fail({"'weight_map' sends tensor ", in_quotes(tensor), " to ", in_quotes(name),
-                  "; a shard is a file in the same folder, and its name holds no / \\ or :"});
+            fail({"'weight_map' maps tensor ", in_quotes(tensor), " to ", in_quotes(name),
+                  "; a shard must be in the same folder, so its name must not contain / \\ or :"});
         if (!name.ends_with(".safetensors"))
-            fail(
-                {"'weight_map' sends tensor ", in_quotes(tensor), " to ", in_quotes(name), "; the name of a shard ends with .safetensors"});
+            fail({"'weight_map' maps tensor ", in_quotes(tensor), " to ", in_quotes(name),
+                  "; the name of a shard must end with .safetensors"});
         shards.emplace(tensor, name);
     }
     return shards;
@@ -152,12 +152,12 @@ PALI_INLINE void checkpoint_files::open_indexed(const std::filesystem::path& ind
         if (!std::filesystem::exists(m_path / shard, failure)) absent.add(in_quotes(shard));
     }
     if (!absent.empty())
-        throw error(errc::cannot_open, {index.string(), ": names shards that are not in the folder: ", absent.in_a_row(),
+        throw error(errc::cannot_open, {index.string(), ": lists shards that are not in the folder: ", absent.in_a_row(),
                                         "; was the checkpoint downloaded completely?"});
 
     open_shards(shards, shard_of);
     for (const auto& [name, shard] : shard_of)
-        if (!m_tensors.contains(name)) m_differences.add({in_quotes(name), " is in no shard; the index says ", in_quotes(shard)});
+        if (!m_tensors.contains(name)) m_differences.add({in_quotes(name), " is not in any shard; the index says ", in_quotes(shard)});
 }
 
 PALI_INLINE void checkpoint_files::open_shards(const std::set<std::string>& shards,
@@ -175,9 +175,9 @@ PALI_INLINE void checkpoint_files::open_shards(const std::set<std::string>& shar
             if (shard_of.empty() && is_new) continue;
             if (shard_of.empty())
                 m_differences.add({in_quotes(name), " is in ", in_quotes(shard), " and in ",
-                                   in_quotes(std::filesystem::path(first->second.file).filename().string()), ", and there is no index"});
+                                   in_quotes(std::filesystem::path(first->second.file).filename().string()), "; there is no index"});
             else if (promised == shard_of.end())
-                m_differences.add({in_quotes(name), " is in ", in_quotes(shard), ", and the index does not name it"});
+                m_differences.add({in_quotes(name), " is in ", in_quotes(shard), "; the index does not list it"});
             else m_differences.add({in_quotes(name), " is in ", in_quotes(shard), "; the index says ", in_quotes(promised->second)});
         }
     }
@@ -186,7 +186,8 @@ PALI_INLINE void checkpoint_files::open_shards(const std::set<std::string>& shar
 PALI_INLINE const tensor_info& checkpoint_files::at(std::string_view name) const {
     const auto found = m_tensors.find(name);
     if (found == m_tensors.end())
-        throw error(errc::checkpoint_mismatch, {m_path.string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size()});
+        throw error(errc::checkpoint_mismatch,
+                    {m_path.string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size(), " tensors"});
     return found->second;
 }
 

@@ -45,9 +45,9 @@ namespace detail {
 
 PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::move(path)) {
     const std::filesystem::file_status status = detail::require_path(m_path, "file");
-    if (std::filesystem::is_directory(status)) detail::cannot_open(m_path, "is a folder, and a file is needed");
+    if (std::filesystem::is_directory(status)) detail::cannot_open(m_path, "is a folder; a file is needed");
     // Opening a pipe or device could block.
-    if (!std::filesystem::is_regular_file(status)) detail::cannot_open(m_path, "is no regular file");
+    if (!std::filesystem::is_regular_file(status)) detail::cannot_open(m_path, "is not a regular file");
 #if defined(_WIN32)
     const HANDLE file = CreateFileW(m_path.c_str(), GENERIC_READ, FILE_SHARE_READ, nullptr, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, nullptr);
     if (file == INVALID_HANDLE_VALUE) detail::cannot_open(m_path, "cannot be read", static_cast<int>(GetLastError()));
@@ -86,9 +86,8 @@ PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::m
     }
     ::close(file); // the mapping keeps the file alive
     if (reason == ENOMEM)
-        detail::cannot_open(m_path,
-                            {"cannot be mapped: its ", static_cast<std::uint64_t>(about.st_size),
-                             " bytes do not fit into the address space that the process may use. A limit may be set: see ulimit -v"});
+        detail::cannot_open(m_path, {"cannot be mapped: its ", static_cast<std::uint64_t>(about.st_size),
+                                     " bytes do not fit into the address space of the process. Check for a limit with ulimit -v"});
     if (reason != 0) detail::cannot_open(m_path, "cannot be mapped", reason);
     if (view != MAP_FAILED) {
         m_data = static_cast<const std::byte*>(view);

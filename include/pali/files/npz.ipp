@@ -17,7 +17,7 @@
 #include <utility>
 #include <vector>
 
-static_assert(std::endian::native == std::endian::little, "arrays are little-endian and read where they lie");
+static_assert(std::endian::native == std::endian::little, "arrays are little-endian and read in place");
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -38,14 +38,14 @@ public:
     [[nodiscard]] static std::uint64_t size(const zip_members& zip, std::string_view name, std::span<const std::byte, prefix> first) {
         std::array<unsigned char, prefix> b;
         std::memcpy(b.data(), first.data(), prefix);
-        if (std::memcmp(b.data(), "\x93NUMPY", 6) != 0) zip.fail_member(name, "is no .npy array: it does not begin with \\x93NUMPY");
+        if (std::memcmp(b.data(), "\x93NUMPY", 6) != 0) zip.fail_member(name, "is not a .npy array: it does not begin with \\x93NUMPY");
         if (b[6] < 1 || b[6] > 3 || b[7] != 0)
-            zip.fail_member(name, {"is a .npy array of version ", b[6], ".", b[7], "; 1.0, 2.0 and 3.0 are read"},
+            zip.fail_member(name, {"is a .npy array of version ", b[6], ".", b[7], "; 1.0, 2.0 and 3.0 are supported"},
                             errc::unsupported_format);
         const std::uint64_t low = b[8] | static_cast<std::uint64_t>(b[9]) << 8;
         const std::uint64_t length =
             b[6] == 1 ? low : low | static_cast<std::uint64_t>(b[10]) << 16 | static_cast<std::uint64_t>(b[11]) << 24;
-        if (length > most_bytes) zip.fail_member(name, {"has a header of ", length, " bytes; at most ", most_bytes, " are read"});
+        if (length > most_bytes) zip.fail_member(name, {"has a header of ", length, " bytes; at most ", most_bytes, " are supported"});
         return length + (b[6] == 1 ? 10 : 12);
     }
 
@@ -67,14 +67,14 @@ public:
         }
         if (!has_type || !has_order || !has_shape) fail("lacks descr, fortran_order or shape in its header");
         skip();
-        if (m_at != m_text.size()) fail("has text behind the dictionary of its header");
+        if (m_at != m_text.size()) fail("has text after the dictionary of its header");
         count_bytes();
     }
 
 private:
     [[noreturn]] void fail(error_text&& what, errc code = errc::malformed_file) const { m_zip.fail_member(m_name, std::move(what), code); }
     [[noreturn]] bool& unknown(std::string_view key) const {
-        fail({"has the key ", in_quotes(key), " in its header; the format has descr, fortran_order and shape"});
+        fail({"has the key ", in_quotes(key), " in its header; the format defines descr, fortran_order and shape"});
     }
 
     void skip() noexcept {
@@ -87,14 +87,14 @@ private:
         return true;
     }
     void need(char c) {
-        if (!take(c)) fail({"has a header without the '", std::string_view(&c, 1), "' at byte ", m_at, " of it"});
+        if (!take(c)) fail({"lacks the '", std::string_view(&c, 1), "' at byte ", m_at, " of its header"});
     }
 
     [[nodiscard]] std::string_view quoted(const char* what) {
         skip();
         const char mark = m_at < m_text.size() ? m_text[m_at] : '\0';
         const std::size_t end = mark == '\'' || mark == '"' ? m_text.find(mark, m_at + 1) : std::string_view::npos;
-        if (end == std::string_view::npos) fail({"has a header without ", what, " in quotes at byte ", m_at, " of it"});
+        if (end == std::string_view::npos) fail({"lacks ", what, " in quotes at byte ", m_at, " of its header"});
         const std::string_view text = m_text.substr(m_at + 1, end - m_at - 1);
         m_at = end + 1;
         return text;
@@ -111,7 +111,7 @@ private:
                                        {"<u8", dtype::u64}};
         skip();
         if (m_at < m_text.size() && m_text[m_at] == '[')
-            fail("is an array of records; arrays of plain numbers are read", errc::unsupported_format);
+            fail("is a structured array; only arrays of plain numbers are supported", errc::unsupported_format);
         const std::string_view descr = quoted("a type");
         if (descr.starts_with('>')) fail({"is big-endian (", in_quotes(descr), "); write it as x.astype('<f4')"}, errc::unsupported_format);
         for (const row& r : rows)
@@ -119,14 +119,15 @@ private:
                 type = r.type;
                 return;
             }
-        fail({"holds ", in_quotes(descr), "; read are |b1, |u1, |i1, <i2, <u2, <f2, <i4, <u4, <f4, <c8, <f8, <i8 and <u8"},
+        fail({"has elements of type ", in_quotes(descr),
+              "; supported are |b1, |u1, |i1, <i2, <u2, <f2, <i4, <u4, <f4, <c8, <f8, <i8 and <u8"},
              errc::unsupported_format);
     }
 
     void read_order() {
         skip();
         const std::string_view rest = m_text.substr(m_at);
-        if (rest.starts_with("True")) fail("lies in Fortran order; write it as numpy.ascontiguousarray(x)", errc::unsupported_format);
+        if (rest.starts_with("True")) fail("is in Fortran order; write it as numpy.ascontiguousarray(x)", errc::unsupported_format);
         if (!rest.starts_with("False")) fail("has a fortran_order that is neither True nor False");
         m_at += 5;
     }
@@ -135,12 +136,12 @@ private:
         need('(');
         bool comma = false;
         while (!take(')')) {
-            if (!shape.empty() && !comma) fail("has a shape without a comma between its sides");
-            if (shape.size() == most_dimensions) fail({"has more than ", most_dimensions, " dimensions, the most that are read"});
+            if (!shape.empty() && !comma) fail("has a shape without a comma between its dimensions");
+            if (shape.size() == most_dimensions) fail({"has more than ", most_dimensions, " dimensions, the supported maximum"});
             shape.push_back(side());
             comma = take(',');
         }
-        if (shape.size() == 1 && !comma) fail("has a number as its shape; a tuple is needed");
+        if (shape.size() == 1 && !comma) fail("has an integer as its shape; a tuple is needed");
     }
 
     [[nodiscard]] std::size_t side() {
@@ -149,10 +150,10 @@ private:
         const std::size_t first = m_at;
         for (; m_at < m_text.size() && m_text[m_at] >= '0' && m_text[m_at] <= '9'; ++m_at) {
             const auto digit = static_cast<std::uint64_t>(m_text[m_at] - '0');
-            if (value > (std::numeric_limits<std::uint64_t>::max() - digit) / 10) fail("has a side that does not fit into 64 bits");
+            if (value > (std::numeric_limits<std::uint64_t>::max() - digit) / 10) fail("has a dimension that does not fit into 64 bits");
             value = value * 10 + digit;
         }
-        if (m_at == first) fail("has something else than integers from 0 in its shape");
+        if (m_at == first) fail("has a dimension that is not an integer of 0 or more");
         return value;
     }
 
@@ -180,7 +181,7 @@ private:
     const std::size_t prefix = header[6] == std::byte{1} ? 10 : 12; // version 1 has a 2-byte length, later versions 4
     npy_header read(zip, m.name, {reinterpret_cast<const char*>(header.data()) + prefix, header.size() - prefix});
     if (read.bytes != m.size - header.size())
-        zip.fail_member(m.name, {"has ", m.size - header.size(), " bytes of numbers; shape ", describe_shape(read.shape), " of ",
+        zip.fail_member(m.name, {"has ", m.size - header.size(), " bytes of data; shape ", describe_shape(read.shape), " of ",
                                  to_string(read.type), " needs ", read.bytes});
     return read;
 }
@@ -199,29 +200,30 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         if (!m.deflated) continue;
         inflated += padded(m.size);
         if (inflated > npz_inflated_limit)
-            zip.fail_member(m.name, {"says that it has ", m.size, " bytes; deflated arrays of ", npz_inflated_limit,
-                                     " bytes together are read: store larger ones with numpy.savez"});
+            zip.fail_member(m.name, {"has ", m.size, " bytes inflated; deflated arrays of at most ", npz_inflated_limit,
+                                     " bytes in total are supported: store larger ones with numpy.savez"});
     }
     m_inflated = page_memory(inflated);
     std::byte* free = m_inflated.bytes().data();
 
     for (const auto& m : zip.all()) {
         constexpr std::string_view ending = ".npy";
-        if (!m.name.ends_with(ending)) zip.fail_member(m.name, "is no array: the name of one ends in .npy", errc::unsupported_format);
+        if (!m.name.ends_with(ending)) zip.fail_member(m.name, "is not an array: its name does not end in .npy", errc::unsupported_format);
         if (m.size < npy_header::prefix) zip.fail_member(m.name, {"has ", m.size, " bytes; an array begins with ", npy_header::prefix});
         const auto header_size = [&](std::span<const std::byte> first) {
             const std::uint64_t size = npy_header::size(zip, m.name, first.first<npy_header::prefix>());
-            if (size < npy_header::prefix || size > m.size) zip.fail_member(m.name, {"has a header of ", size, " bytes, and has ", m.size});
+            if (size < npy_header::prefix || size > m.size)
+                zip.fail_member(m.name, {"has a header of ", size, " bytes, but ", m.size, " bytes in total"});
             return static_cast<std::size_t>(size);
         };
         const auto check = [&](std::uint32_t crc) {
-            if (crc != m.crc) zip.fail_member(m.name, "is damaged: its checksum is not the one that was written; get the file again");
+            if (crc != m.crc) zip.fail_member(m.name, "is damaged: its checksum is wrong; download the file again");
         };
 
         const auto add = [&](npy_header header, std::span<const std::byte> numbers) {
             std::string name = m.name.substr(0, m.name.size() - ending.size());
             if (!m_tensors.emplace(std::move(name), tensor_info{header.type, std::move(header.shape), numbers, file}).second)
-                zip.fail_member(m.name, "occurs twice; a name is used once");
+                zip.fail_member(m.name, "occurs twice; names must be unique");
         };
         if (!m.deflated) {
             check(detail::crc32_of(0, m.data));
@@ -232,7 +234,7 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         detail::inflater stream(m.data);
         const auto read = [&](std::span<std::byte> to) {
             if (!stream.read(to))
-                zip.fail_member(m.name, {"cannot be inflated to the ", m.size, " bytes that the directory says; get the file again"});
+                zip.fail_member(m.name, {"cannot be inflated to the ", m.size, " bytes given in the directory; download the file again"});
         };
         std::vector<std::byte> header(npy_header::prefix);
         read(header);
@@ -242,7 +244,7 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         const std::span<std::byte> numbers(free, m.size - header.size()); // starts on a cache line, whatever the header's length
         free += padded(m.size);
         read(numbers);
-        if (!stream.at_end()) zip.fail_member(m.name, {"holds more than the ", m.size, " bytes that the directory says"});
+        if (!stream.at_end()) zip.fail_member(m.name, {"inflates to more than the ", m.size, " bytes given in the directory"});
         check(detail::crc32_of(detail::crc32_of(0, header), numbers));
         add(std::move(found), numbers);
     }
@@ -252,7 +254,7 @@ PALI_INLINE const tensor_info& npz_file::at(std::string_view name) const {
     const auto found = m_tensors.find(name);
     if (found == m_tensors.end())
         throw error(errc::checkpoint_mismatch,
-                    {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size()});
+                    {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size(), " tensors"});
     return found->second;
 }
 

@@ -20,7 +20,7 @@
 #include <utility>
 #include <vector>
 
-static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and read where they lie");
+static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and read in place");
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -63,11 +63,11 @@ public:
         if (!type_name.is_string()) fail_tensor(name, {"has dtype ", describe_json(type_name), "; a string is needed"});
         const std::optional<dtype> type = find_dtype(type_name.get_ref<const std::string&>());
         if (!type)
-            fail_tensor(name, {"has dtype ", in_quotes(type_name.get_ref<const std::string&>()), "; the format has ", dtype_names()});
+            fail_tensor(name, {"has dtype ", in_quotes(type_name.get_ref<const std::string&>()), "; the format defines ", dtype_names()});
         std::vector<std::size_t> shape = integers(name, value, "shape");
-        if (shape.size() > most_dimensions) fail_tensor(name, {"has more than ", most_dimensions, " dimensions, the most that are read"});
+        if (shape.size() > most_dimensions) fail_tensor(name, {"has more than ", most_dimensions, " dimensions, the supported maximum"});
         const std::vector<std::size_t> offsets = integers(name, value, "data_offsets");
-        if (offsets.size() != 2) fail_tensor(name, {"has ", offsets.size(), " data_offsets; they are two, [begin, end]"});
+        if (offsets.size() != 2) fail_tensor(name, {"has ", offsets.size(), " data_offsets; two are needed, [begin, end]"});
         const auto [at, is_new] = table.emplace(name, tensor_info{*type, std::move(shape), {}, m_file});
         return {&at->first, &at->second, offsets[0], offsets[1]};
     }
@@ -92,7 +92,7 @@ private:
     static constexpr std::size_t most_dimensions = 32; // torch's models have at most 5; numpy allows 64
 
     [[noreturn]] void fail_text(std::string_view key, const json& value) const {
-        fail({"'__metadata__' holds ", describe_json(value), " at ", in_quotes(key), "; its values are strings"});
+        fail({"'__metadata__' has ", describe_json(value), " at ", in_quotes(key), "; its values must be strings"});
     }
 
     [[nodiscard]] const json& at(const std::string& name, const json& tensor, const char* key) const {
@@ -107,7 +107,7 @@ private:
             for (const json& value : list.get_ref<const json::array_t&>())
                 if (value.is_number_unsigned()) out.push_back(value.get<std::size_t>());
         if (!list.is_array() || out.size() != list.size())
-            fail_tensor(name, {"has ", key, " ", describe_json(list), "; an array of integers from 0 is needed"});
+            fail_tensor(name, {"has ", key, " ", describe_json(list), "; an array of integers of 0 or more is needed"});
         return out;
     }
 
@@ -128,7 +128,7 @@ private:
     if (empty) return 0;
     if (bits % 8 != 0)
         header.fail_tensor(
-            name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", which is no whole number of bytes"});
+            name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", which is not a whole number of bytes"});
     return bits / 8;
 }
 
@@ -140,19 +140,18 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
 
     if (is_lfs_pointer({reinterpret_cast<const char*>(bytes.data()), std::min<std::size_t>(bytes.size(), 64)}))
         throw error(errc::malformed_file, {path.string(), lfs_pointer_words});
-    if (bytes.size() < 8)
-        header.fail({"has ", bytes.size(), " bytes; a safetensors file begins with 8 that give the length of its header"});
+    if (bytes.size() < 8) header.fail({"has ", bytes.size(), " bytes; a safetensors file begins with the length of its header, 8 bytes"});
     std::uint64_t length = 0;
     std::memcpy(&length, bytes.data(), 8);
     if (length > safetensors_header_limit)
         header.fail(
-            {"says that its header has ", length, " bytes; at most ", safetensors_header_limit, " are read: is it a safetensors file?"});
+            {"declares a header of ", length, " bytes; at most ", safetensors_header_limit, " are supported: is it a safetensors file?"});
     if (length > bytes.size() - 8)
-        header.fail({"says that its header has ", length, " bytes, but only ", bytes.size() - 8, " follow: was it downloaded completely?"});
+        header.fail({"declares a header of ", length, " bytes, but only ", bytes.size() - 8, " follow: was it downloaded completely?"});
 
     const char* const begin = reinterpret_cast<const char*>(bytes.data()) + 8;
     if (length == 0 || *begin != '{') header.fail("the header must begin with '{'");
-    if (std::memchr(begin, 0, length) != nullptr) header.fail("the header holds a zero byte, at which a parser could stop");
+    if (std::memchr(begin, 0, length) != nullptr) header.fail("the header contains a zero byte, at which a parser could stop");
     const nlohmann::json document = detail::parse_json(
         {begin, length}, [&](error_text&& what) { header.fail({"the header ", std::move(what).str()}); },
         [&](const std::vector<std::string_view>& place, const nlohmann::json& value) { header.check_replaced(place, value); });
@@ -179,21 +178,21 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
         if (now.end - now.begin != needed)
             fail({now.end - now.begin, " bytes; shape ", describe_shape(now.tensor->shape), " of ", to_string(now.tensor->type), " needs ",
                   needed});
-        if (now.begin < end_of_last) fail({"which overlap tensor ", in_quotes(*last->name), ", whose data end at ", end_of_last});
-        if (now.begin > end_of_last) fail({"which leave a hole: the data before end at ", end_of_last});
+        if (now.begin < end_of_last) fail({"which overlap tensor ", in_quotes(*last->name), ", whose data ends at ", end_of_last});
+        if (now.begin > end_of_last) fail({"which leave a gap: the preceding data ends at ", end_of_last});
         now.tensor->bytes = data.subspan(now.begin, needed);
         end_of_last = now.end;
         last = &now;
     }
     if (end_of_last != data.size())
-        header.fail({"has ", data.size(), " bytes of data, of which tensors cover ", end_of_last, "; all must belong to a tensor"});
+        header.fail({"has ", data.size(), " bytes of data, of which tensors cover ", end_of_last, "; every byte must belong to a tensor"});
 }
 
 PALI_INLINE const tensor_info& safetensors_file::at(std::string_view name) const {
     const auto found = m_tensors.find(name);
     if (found == m_tensors.end())
         throw error(errc::checkpoint_mismatch,
-                    {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size()});
+                    {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size(), " tensors"});
     return found->second;
 }
 

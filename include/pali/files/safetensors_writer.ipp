@@ -13,7 +13,7 @@
 #include <system_error>
 #include <utility>
 
-static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and written as the numbers lie");
+static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and written from memory as stored");
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -33,7 +33,7 @@ PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, c
     std::uint64_t at = 0;
     for (const auto* one : order) {
         const auto& [name, tensor] = *one;
-        if (name == "__metadata__") refuse(name, "has a name that the format keeps for itself");
+        if (name == "__metadata__") refuse(name, "has a name that the format reserves");
         std::uint64_t bits = bits_of(tensor.type);
         for (const std::size_t side : tensor.shape) {
             if (side != 0 && bits > std::numeric_limits<std::uint64_t>::max() / side)
@@ -51,7 +51,7 @@ PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, c
     try {
         text = header.dump();
     } catch (const nlohmann::json::exception&) {
-        throw error(errc::invalid_argument, {m_path.string(), ": a name or an entry of the metadata is no UTF-8"});
+        throw error(errc::invalid_argument, {m_path.string(), ": a name or a metadata entry is not UTF-8"});
     }
     text.append((8 - text.size() % 8) % 8, ' ');
     const std::uint64_t length = text.size();
@@ -62,7 +62,7 @@ PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, c
     m_size = at + 8 + length;
 
     m_out.open(m_unfinished, std::ios::binary | std::ios::trunc);
-    if (!m_out) fail("cannot be created: is the folder there, and writable?");
+    if (!m_out) fail("cannot be created: does the folder exist, and is it writable?");
     m_out.write(reinterpret_cast<const char*>(&length), 8);
     m_out.write(text.data(), static_cast<std::streamsize>(length));
     m_at = 8 + length;
@@ -74,7 +74,7 @@ PALI_INLINE safetensors_writer::~safetensors_writer() {
 
 PALI_INLINE void safetensors_writer::append(std::string_view name, std::span<const std::byte> bytes) {
     const std::uint64_t room = missing(name);
-    if (bytes.size() > room) refuse(name, {"has ", bytes.size() - room, " bytes more than its shape"});
+    if (bytes.size() > room) refuse(name, {"has ", bytes.size() - room, " bytes more than its shape needs"});
     if (bytes.empty()) return;
     std::uint64_t& next = m_places.find(name)->second.next;
     if (m_at != next) m_out.seekp(static_cast<std::streamoff>(next));
@@ -91,7 +91,7 @@ PALI_INLINE std::uint64_t safetensors_writer::missing(std::string_view name) con
 
 PALI_INLINE void safetensors_writer::finish() {
     for (const auto& [name, where] : m_places)
-        if (where.next != where.end) refuse(name, {"lacks ", where.end - where.next, " bytes of its shape"});
+        if (where.next != where.end) refuse(name, {"lacks ", where.end - where.next, " of the bytes that its shape needs"});
     m_out.close();
     if (!m_out) fail({"cannot be written: is the disk full? ", m_size, " bytes are needed"});
     std::error_code failure;

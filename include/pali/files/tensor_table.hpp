@@ -35,7 +35,7 @@ struct tensor_info {
     /// The elements in place. T must have the size of `type`, and is_aligned() must hold.
     template <class T>
     [[nodiscard]] std::span<const T> as() const noexcept {
-        static_assert(std::is_trivially_copyable_v<T>, "numbers in a file are plain bytes");
+        static_assert(std::is_trivially_copyable_v<T>, "elements in a file are plain bytes");
         PALI_ASSERT(sizeof(T) == size_of(type) && is_aligned());
         return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
     }

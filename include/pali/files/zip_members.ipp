@@ -68,7 +68,7 @@ private:
         const std::size_t last = m_bytes.size() < end_size ? 0 : m_bytes.size() - end_size + 1;
         for (std::size_t at = last; at-- > 0 && last - at <= 65536;)
             if (number(at, 4) == end_sign && at + end_size + number(at + 20, 2) == m_bytes.size()) return at;
-        fail("has no directory at its end, so it is no zip archive: was it downloaded completely?");
+        fail("has no directory at its end, so it is not a zip archive: was it downloaded completely?");
     }
 
     /// Reads 32-bit fields that may refer to the zip64 extra field in the `extra` bytes. Its 64-bit values come in the order of the
@@ -82,7 +82,7 @@ private:
             : owner(members), name(std::move(member)) {
             for (std::uint64_t next = extra; next + 4 <= extra + extra_size;) {
                 const std::uint64_t id = owner.number(next, 2), size = owner.number(next + 2, 2);
-                if (size > extra + extra_size - next - 4) owner.fail_member(name, "has an extra field that is longer than the room for it");
+                if (size > extra + extra_size - next - 4) owner.fail_member(name, "has an extra field that exceeds its space");
                 if (id == 1) {
                     at = next + 4;
                     end = at + size;
@@ -106,7 +106,7 @@ private:
             const std::uint64_t end64 = number(end - locator_size + 8, 8);
             behind = end - locator_size;
             if (!holds(end64, end64_size) || end64 + end64_size > behind || number(end64, 4) != end64_sign)
-                fail("has no zip64 record where it says that one is");
+                fail("has no zip64 record at the declared offset");
             if (number(end64 + 16, 4) != 0 || number(end64 + 20, 4) != 0 || number(end - locator_size + 16, 4) > 1) other_disks();
             count = number(end64 + 32, 8), size = number(end64 + 40, 8), begin = number(end64 + 48, 8);
             behind = end64;
@@ -114,11 +114,11 @@ private:
             other_disks();
         }
         if (begin > behind || size != behind - begin)
-            fail({"says that its directory has ", size, " bytes from byte ", begin, " on, which do not end at ", behind,
-                  ", where the record behind it begins: is it cut, or glued to another file?"});
+            fail({"declares a directory of ", size, " bytes at byte ", begin, ", which does not end at ", behind,
+                  ", where the next record begins: is the file truncated or concatenated with another one?"});
         std::uint64_t at = begin;
         for (std::uint64_t i = 0; i < count; ++i) at = read_member(at, begin, behind);
-        if (at != behind) fail({"has ", behind - at, " bytes behind the ", count, " members of its directory"});
+        if (at != behind) fail({"has ", behind - at, " bytes after the ", count, " members of its directory"});
         std::sort(m_members.begin(), m_members.end(), [](const member& a, const member& b) { return a.begin < b.begin; });
         for (std::size_t i = 1; i < m_members.size(); ++i)
             if (m_members[i].begin < m_members[i - 1].end)
@@ -126,16 +126,16 @@ private:
                             {"begins at byte ", m_members[i].begin, ", inside member ", in_quotes(m_members[i - 1].name)});
     }
 
-    [[noreturn]] void other_disks() const { fail("is one of several parts of an archive; write it as one file", errc::unsupported_format); }
+    [[noreturn]] void other_disks() const { fail("is one part of a split archive; write it as one file", errc::unsupported_format); }
 
     /// Reads one directory entry and returns the offset of the next.
     [[nodiscard]] std::uint64_t read_member(std::uint64_t at, std::uint64_t directory, std::uint64_t directory_end) {
         if (directory_end - at < central_size || number(at, 4) != central_sign)
-            fail({"has no entry at byte ", at, " of its directory, where one must be"});
+            fail({"has no entry at byte ", at, " of its directory, where one is expected"});
         const std::uint64_t flags = number(at + 8, 2), method = number(at + 10, 2);
         const std::uint64_t name_size = number(at + 28, 2), extra_size = number(at + 30, 2);
         const std::uint64_t next = at + central_size + name_size + extra_size + number(at + 32, 2);
-        if (next > directory_end) fail({"has an entry at byte ", at, " that is longer than its directory"});
+        if (next > directory_end) fail({"has an entry at byte ", at, " that exceeds its directory"});
         member m;
         m.name = text(at + central_size, name_size);
         wide_fields wide(*this, m.name, at + central_size + name_size, extra_size);
@@ -146,28 +146,30 @@ private:
         if ((flags & (1u | 1u << 6 | 1u << 13)) != 0)
             fail_member(m.name, "is encrypted; write it without a password", errc::unsupported_format);
         if (method != 0 && !m.deflated)
-            fail_member(m.name, {"is compressed by method ", method, "; stored (0) and deflated (8) are read: numpy.savez writes them"},
-                        errc::unsupported_format);
+            fail_member(
+                m.name,
+                {"is compressed by method ", method, "; only stored (0) and deflated (8), as numpy.savez writes them, are supported"},
+                errc::unsupported_format);
         if (number(at + 34, 2) != 0) other_disks();
 
         if (local > directory || directory - local < local_size || number(local, 4) != local_sign)
-            fail_member(m.name, {"does not begin at byte ", local, ", where the directory says it does"});
+            fail_member(m.name, {"does not begin at byte ", local, ", the offset in the directory"});
         const std::uint64_t local_name = number(local + 26, 2), local_extra = number(local + 28, 2);
         const std::uint64_t data = local + local_size + local_name + local_extra;
         if (data > directory || packed > directory - data)
-            fail_member(m.name, {"has ", packed, " bytes from byte ", data, " on, which reach into the directory at ", directory});
+            fail_member(m.name, {"has ", packed, " bytes at byte ", data, ", which overlap the directory at ", directory});
         if (text(local + local_size, local_name) != m.name)
-            fail_member(m.name, {"is called ", in_quotes(text(local + local_size, local_name)), " where it lies"});
+            fail_member(m.name, {"has the name ", in_quotes(text(local + local_size, local_name)), " in its local header"});
         if (number(local + 8, 2) != method || ((number(local + 6, 2) ^ flags) & 1u) != 0)
-            fail_member(m.name, "is packed otherwise than the directory says");
+            fail_member(m.name, "has another packing in its local header than in the directory");
         if ((flags & 1u << 3) == 0) { // otherwise the sizes follow the data: the writer could not seek back
             wide_fields local_wide(*this, m.name, local + local_size + local_name, local_extra);
             const std::uint64_t size = local_wide(number(local + 22, 4)), packed_there = local_wide(number(local + 18, 4));
             if (size != m.size || packed_there != packed || number(local + 14, 4) != m.crc)
-                fail_member(m.name, "has another size or checksum than the directory says");
+                fail_member(m.name, "has another size or checksum in its local header than in the directory");
         }
         if (m.deflated ? m.size / most_growth > packed : m.size != packed)
-            fail_member(m.name, {"has ", m.size, " bytes, which cannot come from ", packed});
+            fail_member(m.name, {"has ", m.size, " bytes, which cannot be unpacked from ", packed});
         m.begin = local, m.end = data + packed;
         m.data = m_bytes.subspan(data, packed);
         m_members.push_back(std::move(m));
