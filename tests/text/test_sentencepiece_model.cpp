@@ -121,14 +121,14 @@ BOOST_AUTO_TEST_CASE(what_sentencepiece_trusts_is_checked) {
         t.code = {};
     };
     using enum pali::errc;
-    expect(malformed_tokenizer, "", "holds no pieces");
+    expect(malformed_tokenizer, "", "has no pieces");
     expect(malformed_tokenizer, "version https://git-lfs.github.com/spec/v1\n", "LFS");
     expect(malformed_tokenizer, model(bytes(1, score(0))), "is empty");
     expect(malformed_tokenizer, model(piece(std::string("a\0b", 3))), "zero byte");
     expect(malformed_tokenizer, model(piece("\xE2\x96")), "UTF-8");
     expect(malformed_tokenizer, model(piece("a")), "same as piece 5");
     expect(malformed_tokenizer, model(piece("<unk>", 2)), "same as piece 3");
-    expect(malformed_tokenizer, model(piece("<unknown>", 2)), "2 pieces for what is unknown");
+    expect(malformed_tokenizer, model(piece("<unknown>", 2)), "2 unknown pieces");
     expect(malformed_tokenizer, model(piece("b", 7)), "kind 7");
     expect(malformed_tokenizer, model(piece("b", 0)), "kind 0");
     expect(malformed_tokenizer, model(piece("<0x41>", 6)), "byte_fallback is off");
@@ -137,7 +137,7 @@ BOOST_AUTO_TEST_CASE(what_sentencepiece_trusts_is_checked) {
     expect(malformed_tokenizer, model(piece(std::string(5000, 'x'))), "5000 bytes");
     expect(malformed_tokenizer, model(bytes(1, bytes(1, "b") + score(std::numeric_limits<float>::quiet_NaN()))), "finite");
     expect(malformed_tokenizer, model(bytes(1, number(1, 5))), "wire type");
-    expect(malformed_tokenizer, model() + "\x0a", "ends within");
+    expect(malformed_tokenizer, model() + "\x0a", "ends inside");
     expect(malformed_tokenizer, model() + "\x0b", "wire type 3");
     expect(malformed_tokenizer, model() + varint(1 << 3 | 2) + varint(1000), "before the end");
     expect(unsupported_format, model("", number(3, 1)), "model_type is 1");

@@ -361,9 +361,9 @@ BOOST_AUTO_TEST_CASE(what_is_not_supported_is_named) {
     backend["pre_tokenizer"] = json::parse(
         R"({"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": "<loc0000>|\\\n"}, "behavior": "Isolated", "invert": false}]})");
     t.refused(errc::unsupported_format, backend.dump(),
-              "tokenizer.json: model.ignore_merges is true, and false is needed; of transformers' files those of GemmaTokenizer are read "
-              "(BPE with byte fallback over the text as it is) and those of "
-              "TokenizersBackend are not: put the tokenizer.model of the base model into the folder in place of tokenizer.json");
+              "tokenizer.json: model.ignore_merges is true; false is needed; files of transformers' GemmaTokenizer are supported (BPE with "
+              "byte fallback over unmodified text), those of TokenizersBackend are not: replace tokenizer.json in the folder by the "
+              "tokenizer.model of the base model");
     with("/model/continuing_subword_prefix", "##", "model.continuing_subword_prefix is \"##\"");
     with("/model/end_of_word_suffix", "</w>", "model.end_of_word_suffix is \"</w>\"");
     with("/model/unk_id", 3, "model.unk_id is 3");
@@ -393,7 +393,7 @@ BOOST_AUTO_TEST_CASE(what_contradicts_itself_is_named) {
         file[json::json_pointer(pointer)] = value;
         t.refused(errc::malformed_tokenizer, file.dump(), says);
     };
-    with("/model/vocab/a", 99, "'a' has the id 99, and there are 10 pieces");
+    with("/model/vocab/a", 99, "'a' has the id 99, but there are only 10 pieces");
     with("/model/vocab/new", 11, "'new' has the id 11"); // a gap
     with("/model/vocab/a", 6, "same id 6");
     with("/model/vocab/a", -1, "'a' has the id -1");
@@ -411,8 +411,8 @@ BOOST_AUTO_TEST_CASE(what_contradicts_itself_is_named) {
     with("/model/merges/0", "ab", "model.merges[0] is 'ab'");
     with("/model/merges/0", "a b c", "model.merges[0] is 'a b c'");
     with("/model/merges/0", 5, "model.merges[0] is number");
-    with("/model/merges/0", json::array({"a"}), "model.merges[0] holds 1 pieces");
-    with("/model/merges/0", json::array({"a", "b", "c"}), "model.merges[0] holds 3 pieces");
+    with("/model/merges/0", json::array({"a"}), "model.merges[0] has 1 pieces");
+    with("/model/merges/0", json::array({"a", "b", "c"}), "model.merges[0] has 3 pieces");
     with("/model/merges/0", json::array({"a", 5}), "model.merges[0] holds number");
     with("/model/merges/0", json::array({"a", json::array()}), "model.merges[0] holds array");
     with("/model/merges/0", json::object(), "model.merges[0] is an object");

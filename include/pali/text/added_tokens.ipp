@@ -36,17 +36,17 @@ struct added_token {
 [[nodiscard]] PALI_INLINE std::vector<added_token> read_added_tokens(std::string_view contents, const std::string& file) {
     const auto fail = [&](error_text&& what) { throw error(errc::malformed_tokenizer, {file, ": ", std::move(what).str()}); };
     const nlohmann::json document = parse_strict_json(contents, fail);
-    if (!document.is_object()) fail({"is ", describe_json(document), "; one object is needed, with an id for each text"});
+    if (!document.is_object()) fail({"is ", describe_json(document), "; an object that maps each token to its id is needed"});
     std::vector<added_token> tokens;
     std::map<token, std::string_view> names;
     for (const auto& [text, id] : document.get_ref<const nlohmann::json::object_t&>()) {
-        if (text.empty()) fail("has an entry without a name");
+        if (text.empty()) fail("has an entry with an empty token");
         if (!id.is_number_unsigned()) fail({"has ", describe_json(id), " at ", in_quotes(text), "; an id is needed"});
         if (id.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<token>::max()))
-            fail({"gives ", in_quotes(text), " the id ", describe_json(id), ", which is too large"});
+            fail({"assigns ", in_quotes(text), " the id ", describe_json(id), ", which is too large"});
         tokens.push_back({.text = text, .id = id.get<token>()});
         if (const auto [same, first] = names.emplace(id.get<token>(), text); !first)
-            fail({"gives ", in_quotes(same->second), " and ", in_quotes(text), " the same id ", describe_json(id)});
+            fail({"assigns ", in_quotes(same->second), " and ", in_quotes(text), " the same id ", describe_json(id)});
     }
     return tokens;
 }

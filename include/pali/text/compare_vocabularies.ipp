@@ -51,25 +51,25 @@ PALI_INLINE std::vector<std::string> compare_vocabularies(const std::filesystem:
     };
     const auto& ours = model.pieces;
     const auto& theirs = json.words.pieces;
-    if (ours.size() != theirs.size()) report({"has ", theirs.size(), " pieces, and tokenizer.model ", ours.size()});
+    if (ours.size() != theirs.size()) report({"has ", theirs.size(), " pieces, but tokenizer.model has ", ours.size()});
     for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) {
         const int byte = detail::byte_of_piece(ours[i].text); // transformers 4 wrote a literal tab for <0x09>
         const bool same_byte = byte >= 0 && theirs[i].text.size() == 1 && static_cast<unsigned char>(theirs[i].text[0]) == byte;
         if (ours[i].text != theirs[i].text && !same_byte)
-            report({"has the piece ", in_quotes(theirs[i].text), " at id ", i, ", and tokenizer.model ", in_quotes(ours[i].text)});
+            report({"has the piece ", in_quotes(theirs[i].text), " at id ", i, ", but tokenizer.model has ", in_quotes(ours[i].text)});
     }
     const auto falls = [](const detail::piece_merge& a, const detail::piece_merge& b) { return a.result > b.result; };
     if (const auto at = std::adjacent_find(json.merges.begin(), json.merges.end(), falls); at != json.merges.end())
         report({"forms the piece ", in_quotes(theirs[at->result].text), " before ", in_quotes(theirs[(at + 1)->result].text),
-                ", and tokenizer.model after it"});
+                ", but tokenizer.model forms it after that piece"});
     if (const std::size_t all = detail::count_merges(json.words); all != json.merges.size())
-        report({"has ", json.merges.size(), " merges; by its pieces there are ", all});
+        report({"has ", json.merges.size(), " merges; its pieces imply ", all});
     std::map<std::string_view, const detail::added_token*> added;
     for (const detail::added_token& one : json.added) added.emplace(one.text, &one);
     for (std::size_t i = 0; i < ours.size(); ++i)
         if ((ours[i].type == detail::piece_type::control || ours[i].type == detail::piece_type::user_defined) &&
             !added.contains(ours[i].text))
-            report({"does not have ", in_quotes(ours[i].text), " among its added_tokens, and tokenizer.model never splits it"});
+            report({"does not have ", in_quotes(ours[i].text), " among its added_tokens, but tokenizer.model never splits it"});
     if (more > 0) out.push_back(json_file.string() + ": " + error_text({more, " more differences from tokenizer.model"}).str());
     return out;
 }

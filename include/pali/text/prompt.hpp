@@ -50,8 +50,8 @@ struct prompt_layout {
     const std::string_view read = read_prompt(prompt);
     for (const std::string_view marker : {"<image>", "<bos>"})
         if (const std::size_t place = read.find(marker); place != std::string_view::npos)
-            throw error(errc::invalid_prompt, {"the prompt has ", marker, " at byte ", place,
-                                               ": images come first, in their order, and are marked by the library; leave it out"});
+            throw error(errc::invalid_prompt,
+                        {"the prompt has ", marker, " at byte ", place, "; the library inserts it itself; remove it"});
     const std::vector<token> words = text.encode(read);
     out.tokens.reserve(image_token_count + words.size() + 2);
     if (image_token_count > 0) out.tokens.assign(image_token_count, text.image());
@@ -98,7 +98,7 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "
         if (text.starts_with(verb)) return std::string(text);
     if (!prompt_detail::is_language(text))
         throw error(errc::invalid_prompt,
-                    {in_quotes(text), " is neither a language (en, de, zh-Hans) nor a prompt for captions (caption en, describe en)"});
+                    {in_quotes(text), " is neither a language (en, de, zh-Hans) nor a caption prompt (caption en, describe en)"});
     return "caption " + std::string(text);
 }
 /// A question prompt such as "answer en where is the cat?", in the same format. If `question` is already a complete prompt ("answer de
@@ -107,7 +107,7 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "
     const std::string_view text = read_prompt(question);
     if (prompt_detail::begins_with(text, "answer ") || prompt_detail::begins_with(text, "question ")) return std::string(text);
     if (!prompt_detail::is_language(language))
-        throw error(errc::invalid_prompt, {in_quotes(language), " is no language: en, de, zh-Hans, ..."});
+        throw error(errc::invalid_prompt, {in_quotes(language), " is not a language; use en, de, zh-Hans, ..."});
     return "answer " + std::string(language) + ' ' + std::string(text);
 }
 

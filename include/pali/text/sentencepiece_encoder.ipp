@@ -49,7 +49,7 @@ public:
     bool encode(std::string_view text, std::vector<token>& out) const {
         std::call_once(m_waited, [this] { m_loading.join(); });
         if (m_out_of_memory) throw std::bad_alloc();
-        if (!m_refusal.empty()) throw error(errc::malformed_tokenizer, {m_file, ": sentencepiece refuses it: ", m_refusal});
+        if (!m_refusal.empty()) throw error(errc::malformed_tokenizer, {m_file, ": sentencepiece rejects it: ", m_refusal});
         constexpr std::size_t longest = 16384;
         if (!m_usable || text.size() > longest || text.find("\xE2\x96\x81\xE2\x96\x81") != std::string_view::npos ||
             text.find("<0x") != std::string_view::npos)

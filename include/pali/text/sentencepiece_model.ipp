@@ -72,19 +72,19 @@ public:
     std::string_view as_bytes() const { return expect(2), contents; }
 
     [[noreturn]] void fail(error_text&& what) const {
-        throw error(errc::malformed_tokenizer,
-                    {m_file, ": is no sentencepiece model: ", std::move(what).str(), "; is it complete, and no pointer of git LFS?"});
+        throw error(errc::malformed_tokenizer, {m_file, ": is not a sentencepiece model: ", std::move(what).str(),
+                                                "; is the file complete, and not a Git LFS pointer?"});
     }
 
 private:
     void expect(std::uint64_t wire) const {
-        if (m_wire != wire) fail({"field ", number, " has the wire type ", m_wire, ", and ", wire, " is needed"});
+        if (m_wire != wire) fail({"field ", number, " has the wire type ", m_wire, "; ", wire, " is needed"});
     }
 
     std::uint64_t varint() {
         std::uint64_t out = 0;
         for (unsigned shift = 0; shift < 64; shift += 7) {
-            if (m_rest.empty()) fail("it ends within a number");
+            if (m_rest.empty()) fail("it ends inside a number");
             const auto byte = static_cast<unsigned char>(m_rest.front());
             m_rest.remove_prefix(1);
             out |= static_cast<std::uint64_t>(byte & 0x7fu) << shift;
@@ -94,7 +94,7 @@ private:
     }
 
     std::uint64_t fixed(std::size_t bytes) {
-        if (m_rest.size() < bytes) fail("it ends within a number");
+        if (m_rest.size() < bytes) fail("it ends inside a number");
         std::uint64_t out = 0;
         for (std::size_t i = bytes; i-- > 0;) out = out << 8 | static_cast<unsigned char>(m_rest[i]);
         m_rest.remove_prefix(bytes);
@@ -109,38 +109,35 @@ private:
 /// Checks what sentencepiece trusts: check_pieces(), and byte pieces must be complete or absent.
 PALI_INLINE void check_model_pieces(sentencepiece_model& model, const std::string& file) {
     const auto fail = [&](error_text&& what) { throw error(errc::malformed_tokenizer, {file, ": ", std::move(what).str()}); };
-    if (model.pieces.empty()) fail("holds no pieces; it is no sentencepiece model");
+    if (model.pieces.empty()) fail("has no pieces; is it a sentencepiece model?");
     for (std::size_t i = 0; i < model.pieces.size(); ++i) {
         const model_piece& p = model.pieces[i];
-        if (!std::isfinite(p.score)) fail({"piece ", i, " has a score that is no finite number"});
+        if (!std::isfinite(p.score)) fail({"piece ", i, " has a score that is not finite"});
         if (p.type < piece_type::normal || p.type > piece_type::byte)
-            fail({"piece ", i, " is of kind ", static_cast<std::uint64_t>(p.type), "; 1 to 6 are known"});
-        if (p.type == piece_type::byte && byte_of_piece(p.text) < 0)
-            fail({"piece ", i, " stands for a byte, and is not of the form <0x41>"});
+            fail({"piece ", i, " is of kind ", static_cast<std::uint64_t>(p.type), "; 1 to 6 are valid"});
+        if (p.type == piece_type::byte && byte_of_piece(p.text) < 0) fail({"piece ", i, " is a byte piece, but not of the form <0x41>"});
     }
     check_pieces(model, file);
     const auto count = [&](piece_type type) {
         return std::count_if(model.pieces.begin(), model.pieces.end(), [&](const model_piece& p) { return p.type == type; });
     };
-    if (const auto unknown = count(piece_type::unknown); unknown != 1)
-        fail({"has ", unknown, " pieces for what is unknown; exactly one is needed"});
+    if (const auto unknown = count(piece_type::unknown); unknown != 1) fail({"has ", unknown, " unknown pieces; exactly one is needed"});
     if (const auto bytes = count(piece_type::byte); bytes != (model.byte_fallback ? 256 : 0))
-        fail(
-            {"has ", bytes, " pieces for bytes; ", model.byte_fallback ? "256 are needed" : "none is allowed, since byte_fallback is off"});
+        fail({"has ", bytes, " byte pieces; ", model.byte_fallback ? "256 are needed" : "byte_fallback is off, so there must be none"});
 }
 
 /// Accepts only what transformers' GemmaTokenizer implements: byte-pair merges over unmodified text.
 PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string& file) {
     const auto refuse = [&](error_text&& what) {
         throw error(errc::unsupported_format,
-                    {file, ": ", std::move(what).str(), "; vocabularies of Gemma's kind are read: BPE over the text as it is"});
+                    {file, ": ", std::move(what).str(), "; only Gemma-style vocabularies are supported: BPE over unmodified text"});
     };
-    if (model.model_type != 2) refuse({"model_type is ", model.model_type, ", and 2 (BPE) is needed"});
+    if (model.model_type != 2) refuse({"model_type is ", model.model_type, "; 2 (BPE) is needed"});
     if (model.charsmap || model.denormalizer) refuse("it rewrites characters (precompiled_charsmap)");
-    if (model.dummy_prefix) refuse("it puts a space before the text (add_dummy_prefix)");
-    if (model.remove_extra_whitespaces) refuse("it drops spaces (remove_extra_whitespaces)");
+    if (model.dummy_prefix) refuse("it prepends a space to the text (add_dummy_prefix)");
+    if (model.remove_extra_whitespaces) refuse("it removes spaces (remove_extra_whitespaces)");
     if (!model.escape_whitespaces) refuse("it does not write spaces as U+2581 (escape_whitespaces is off)");
-    if (model.whitespace_as_suffix) refuse("it writes spaces after words (treat_whitespace_as_suffix)");
+    if (model.whitespace_as_suffix) refuse("it appends spaces to words (treat_whitespace_as_suffix)");
 }
 
 /// Parses and checks a complete file. The result refers to `bytes`. Throws errc::malformed_tokenizer or errc::unsupported_format, with
@@ -185,7 +182,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
     }
     check_model_pieces(model, file);
     check_kind(model, file);
-    if (!is_utf8(model.unk_surface)) throw error(errc::malformed_tokenizer, {file, ": unk_surface is no valid UTF-8"});
+    if (!is_utf8(model.unk_surface)) throw error(errc::malformed_tokenizer, {file, ": unk_surface is not valid UTF-8"});
     return model;
 }
 

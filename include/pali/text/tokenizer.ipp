@@ -41,7 +41,7 @@ PALI_INLINE std::vector<token> tokenizer::encode(std::string_view text) const {
     const parts& p = *m_parts;
     constexpr std::size_t most = (std::size_t{1} << 31) - 1; // piece_merger has 32-bit ids, and U+2581 takes three bytes
     if (text.size() > most / 3)
-        throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded; at most ", most / 3, " are"});
+        throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded; at most ", most / 3, " are supported"});
     std::string valid;
     if (!is_utf8(text)) {
         append_characters(valid, text, true);
@@ -134,14 +134,14 @@ PALI_INLINE token tokenizer::newline() const noexcept { return m_parts->newline;
 
 PALI_INLINE token tokenizer::pad() const {
     if (m_parts->pad) return *m_parts->pad;
-    throw error(errc::missing_token, {m_parts->file, ": has no piece '<pad>' to fill up a batch with"});
+    throw error(errc::missing_token, {m_parts->file, ": has no piece '<pad>', which padding a batch needs"});
 }
 
 PALI_INLINE token tokenizer::image() const {
     if (m_parts->image) return *m_parts->image;
     throw error(errc::missing_token,
-                {m_parts->file, ": has no piece '<image>', and neither added_tokens.json nor config.json (image_token_index) names one; "
-                                "is it the tokenizer of a PaliGemma checkpoint?"});
+                {m_parts->file, ": has no piece '<image>', and neither added_tokens.json nor config.json (image_token_index) defines one; "
+                                "does the tokenizer belong to a PaliGemma checkpoint?"});
 }
 
 PALI_INLINE std::optional<token> tokenizer::loc(std::size_t i) const noexcept {

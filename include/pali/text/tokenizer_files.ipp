@@ -20,7 +20,8 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
     std::error_code failure;
     const auto size = std::filesystem::file_size(path, failure);
     if (failure) throw error(errc::cannot_open, {path.string(), ": cannot be read: ", failure.message()});
-    if (size > largest) throw error(errc::malformed_tokenizer, {path.string(), ": has ", size, " bytes; at most ", largest, " are read"});
+    if (size > largest)
+        throw error(errc::malformed_tokenizer, {path.string(), ": has ", size, " bytes; at most ", largest, " are supported"});
     std::ifstream in(path, std::ios::binary);
     std::string bytes(static_cast<std::size_t>(size), '\0');
     if (!in || !in.read(bytes.data(), static_cast<std::streamsize>(size)))
@@ -44,7 +45,7 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
             const nlohmann::json& name = found->is_object() ? found->value("content", nlohmann::json()) : *found;
             if (!name.is_string())
                 throw error(errc::malformed_tokenizer, {path.string(), ": ", keys[i], " is ", describe_json(*found),
-                                                        "; a text, or an object with \"content\", is needed"});
+                                                        "; a string, or an object with \"content\", is needed"});
             names[i] = name.get<std::string>();
         }
     }

@@ -21,7 +21,7 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
     const auto expect = [&](std::string_view name, const nlohmann::json& wanted, bool may_be_absent = false) {
         const auto found = settings.find(name);
         if (found == settings.end() ? !may_be_absent : found->second != wanted)
-            read.refuse({name, " is ", found == settings.end() ? std::string("absent") : describe_json(found->second), ", and ",
+            read.refuse({name, " is ", found == settings.end() ? std::string("absent") : describe_json(found->second), "; ",
                          describe_json(wanted), " is needed"});
     };
     const auto is_null = [&](std::string_view name) {
@@ -71,7 +71,7 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
                                           "pre_tokenizer.invert"};
     for (const auto& [name, value] : settings)
         if (std::find(std::begin(known), std::end(known), name) == std::end(known))
-            read.refuse({name, " is ", describe_json(value), ", which is not known"});
+            read.refuse({name, " is ", describe_json(value), ", which is not supported"});
 }
 
 /// Reads a tokenizer.json; with `added_only`, only `added_tokens`. Throws errc::cannot_open, errc::malformed_tokenizer, or
@@ -83,7 +83,7 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
     const auto pass = [&] {
         file_bytes::source bytes{.in = open_file(path)};
         nlohmann::json::sax_parse(file_bytes(bytes), file_bytes(), &read);
-        if (bytes.in.bad()) throw error(errc::cannot_open, {file, ": cannot be read to its end"});
+        if (bytes.in.bad()) throw error(errc::cannot_open, {file, ": cannot be read to the end"});
     };
     pass();
     if (!read.has_added()) read.fail("has no added_tokens; is it complete?");

@@ -58,8 +58,8 @@ public:
     [[noreturn]] void refuse(error_text&& what) const {
         throw error(errc::unsupported_format,
                     {m_file, ": ", std::move(what).str(),
-                     "; of transformers' files those of GemmaTokenizer are read (BPE with byte fallback over the text as it is) and those "
-                     "of TokenizersBackend are not: put the tokenizer.model of the base model into the folder in place of tokenizer.json"});
+                     "; files of transformers' GemmaTokenizer are supported (BPE with byte fallback over unmodified text), those of "
+                     "TokenizersBackend are not: replace tokenizer.json in the folder by the tokenizer.model of the base model"});
     }
 
     bool null() { return value(nullptr); }
@@ -98,8 +98,8 @@ public:
     bool end_object() { return close(); }
     bool end_array() { return close(); }
     bool parse_error(std::size_t byte, const std::string&, const json::exception& e) {
-        if (dynamic_cast<const json::out_of_range*>(&e) != nullptr) fail("is no valid JSON: it holds a number that is too large");
-        fail({"is no valid JSON: see byte ", byte}); // the parser's own message would quote the file
+        if (dynamic_cast<const json::out_of_range*>(&e) != nullptr) fail("is not valid JSON: it contains a number that is too large");
+        fail({"is not valid JSON: error at byte ", byte}); // the parser's own message would quote the file
     }
 
 private:
@@ -122,11 +122,11 @@ private:
         if (m_open.empty()) fail({"is ", v.type_name(), "; an object is needed"});
         switch (m_open.back()) {
         case kind::vocabulary:
-            fail({"model.vocab: ", in_quotes(m_key), " has the id ", describe_json(v), "; a number from 0 is needed"});
+            fail({"model.vocab: ", in_quotes(m_key), " has the id ", describe_json(v), "; an integer of 0 or more is needed"});
         case kind::merges:
             fail({"model.merges[", m_out.merges.size(), "] is ", v.type_name(), "; two pieces are needed"});
         case kind::merge:
-            fail({"model.merges[", m_out.merges.size(), "] holds ", v.type_name(), "; two pieces are needed"});
+            fail({"model.merges[", m_out.merges.size(), "] contains ", v.type_name(), "; two pieces are needed"});
         case kind::added:
             fail({"added_tokens[", m_out.added.size(), "] is ", v.type_name(), "; an object is needed"});
         case kind::added_entry:
@@ -144,7 +144,7 @@ private:
         constexpr std::size_t most = 256; // a saved file has 17
         if (m_settings.size() == most) refuse({"has more than ", most, " settings outside vocab, merges and added_tokens"});
         if (const auto [at, fresh] = m_settings.emplace(std::move(where), v); !fresh)
-            fail({"has ", in_quotes(at->first), " twice; a key is used once"});
+            fail({"has ", in_quotes(at->first), " twice; keys must be unique"});
     }
 
     [[nodiscard]] kind kind_of(bool object) {
@@ -206,7 +206,7 @@ private:
         if (!m_names.empty()) m_names.pop_back();
         if (closed == kind::vocabulary) finish_vocabulary();
         if (closed == kind::merge) {
-            if (m_pair_size != 2) fail({"model.merges[", m_out.merges.size(), "] holds ", m_pair_size, " pieces; two are needed"});
+            if (m_pair_size != 2) fail({"model.merges[", m_out.merges.size(), "] has ", m_pair_size, " pieces; two are needed"});
             add_merge();
         }
         if (closed == kind::added_entry) finish_entry();
@@ -227,8 +227,8 @@ private:
         std::vector<bool> seen(m_entries.size());
         for (const entry& e : m_entries) {
             if (e.id >= pieces.size())
-                fail({"model.vocab: ", in_quotes(text_of(e)), " has the id ", e.id, ", and there are ", pieces.size(),
-                      " pieces; ids without a gap are needed"});
+                fail({"model.vocab: ", in_quotes(text_of(e)), " has the id ", e.id, ", but there are only ", pieces.size(),
+                      " pieces; ids must have no gaps"});
             if (seen[e.id])
                 fail({"model.vocab: ", in_quotes(pieces[e.id].text), " and ", in_quotes(text_of(e)), " have the same id ", e.id});
             seen[e.id] = true;
@@ -254,7 +254,7 @@ private:
 
     void set_flag(const json& v) {
         const auto where = [&] { return "added_tokens[" + std::to_string(m_out.added.size()) + "]." + m_key; };
-        if (!m_entry_keys.emplace(m_key, 0).second) fail({"has ", in_quotes(where()), " twice; a key is used once"});
+        if (!m_entry_keys.emplace(m_key, 0).second) fail({"has ", in_quotes(where()), " twice; keys must be unique"});
         const auto need = [&](bool right, const char* what) {
             if (!right) fail({in_quotes(where()), " is ", describe_json(v), "; ", what, " is needed"});
         };

@@ -97,9 +97,8 @@ namespace detail {
 
 PALI_INLINE void tokenizer::parts::read_model(const std::filesystem::path& path) {
     file = path.string();
-    detail::require_path(
-        path, "file",
-        "; a checkpoint needs the vocabulary of its model: tokenizer.model of sentencepiece, or tokenizer.json of transformers");
+    detail::require_path(path, "file",
+                         "; a checkpoint needs its model's vocabulary: sentencepiece's tokenizer.model or transformers' tokenizer.json");
     bytes = detail::read_whole_file(path);
     model = detail::read_sentencepiece_model(bytes, file);
     for (std::size_t i = 0; i < model.pieces.size(); ++i) { // transformers makes these added tokens
@@ -120,8 +119,8 @@ PALI_INLINE void tokenizer::parts::read_json(const std::filesystem::path& path) 
     token next = static_cast<token>(model.pieces.size());
     for (const detail::added_token& one : read.added)
         if (one.id >= next && one.id != next++)
-            throw error(errc::malformed_tokenizer, {file, ": gives the added token ", in_quotes(one.text), " the id ", one.id,
-                                                    "; transformers would number it ", next - 1, ", without a gap"});
+            throw error(errc::malformed_tokenizer, {file, ": assigns the added token ", in_quotes(one.text), " the id ", one.id,
+                                                    "; the next id without a gap, which transformers would assign, is ", next - 1});
     add(file, std::move(read.added));
     names = detail::read_special_names(path.parent_path());
     model.bos = names[0], model.eos = names[1], model.pad = names[2];
@@ -130,21 +129,21 @@ PALI_INLINE void tokenizer::parts::read_json(const std::filesystem::path& path) 
 /// Adds the tokens of a file. A token that the model or another file also has must have the same id there; the flags of the last file win.
 PALI_INLINE void tokenizer::parts::add(const std::string& from, std::vector<detail::added_token> tokens) {
     const auto fail = [&](error_text&& what) {
-        throw error(errc::malformed_tokenizer, {from, ": ", std::move(what).str(), "; are the files of one checkpoint?"});
+        throw error(errc::malformed_tokenizer, {from, ": ", std::move(what).str(), "; do the files belong to the same checkpoint?"});
     };
     std::set<std::string, std::less<>> seen;
     for (detail::added_token& one : tokens) {
         if (!seen.insert(one.text).second) fail({"has the token ", in_quotes(one.text), " twice"});
         const std::optional<token> known = find(one.text);
-        if (known && *known != one.id) fail({"gives ", in_quotes(one.text), " the id ", one.id, "; ", file, " has it as ", *known});
+        if (known && *known != one.id) fail({"assigns ", in_quotes(one.text), " the id ", one.id, "; in ", file, " its id is ", *known});
         if (!known && in_model(one.id))
-            fail({"gives ", in_quotes(one.text), " the id ", one.id, "; in ", file, " that is ", in_quotes(at(one.id).text)});
+            fail({"assigns ", in_quotes(one.text), " the id ", one.id, "; in ", file, " that id is ", in_quotes(at(one.id).text)});
         const auto [place, fresh] = added.try_emplace(one.text, one);
         if (place->second.id != one.id)
-            fail({"gives ", in_quotes(one.text), " the id ", one.id, "; ", added_file, " has it as ", place->second.id});
+            fail({"assigns ", in_quotes(one.text), " the id ", one.id, "; in ", added_file, " its id is ", place->second.id});
         if (!known)
             if (const auto [same, first] = outside.emplace(one.id, &place->second); same->second != &place->second)
-                fail({"gives ", in_quotes(one.text), " the id ", one.id, ", which ", in_quotes(same->second->text), " has",
+                fail({"assigns ", in_quotes(one.text), " the id ", one.id, ", which ", in_quotes(same->second->text), " has",
                       seen.contains(same->second->text) ? " as well" : " in " + added_file});
         place->second = std::move(one);
     }
@@ -178,7 +177,7 @@ PALI_INLINE void tokenizer::parts::find_ids() {
     const auto need = [&](std::string_view name, std::string_view usual) {
         if (const auto id = either(name, usual)) return *id;
         throw error(errc::missing_token, {file, ": has no piece ", in_quotes(usual),
-                                          ", which every prompt needs; is it the tokenizer of a PaliGemma checkpoint?"});
+                                          ", which every prompt needs; does the tokenizer belong to a PaliGemma checkpoint?"});
     };
     bos = need(model.bos, "<bos>");
     eos = need(model.eos, "<eos>");
@@ -190,7 +189,7 @@ PALI_INLINE void tokenizer::parts::find_ids() {
     const std::optional<token> line = find("\n"), byte = find("<0x0A>"); // characters without a piece are encoded as bytes
     if (!is_said(line) && !is_said(byte))
         throw error(errc::missing_token,
-                    {file, ": has no piece for a newline, with which every prompt ends; is it the tokenizer of a PaliGemma checkpoint?"});
+                    {file, ": has no piece for a newline, which ends every prompt; does the tokenizer belong to a PaliGemma checkpoint?"});
     newline = is_said(line) ? *line : *byte;
 }
 

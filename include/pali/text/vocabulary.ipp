@@ -100,8 +100,8 @@ PALI_INLINE void check_pieces(vocabulary& words, const std::string& file) {
         const std::string_view text = words.pieces[i].text;
         if (text.empty()) fail(i, "is empty");
         if (text.size() > longest) fail(i, {"has ", text.size(), " bytes; at most ", longest, " are supported"});
-        if (!is_utf8(text)) fail(i, "is no valid UTF-8");
-        if (text.find('\0') != std::string_view::npos) fail(i, "holds a zero byte");
+        if (!is_utf8(text)) fail(i, "is not valid UTF-8");
+        if (text.find('\0') != std::string_view::npos) fail(i, "contains a zero byte");
         if (!words.insert(i)) fail(i, {"is the same as piece ", *words.find(text)});
     }
 }
