@@ -35,7 +35,7 @@ inline void preprocess(const image& from, const preprocessing& how, float* pixel
     if (how.do_resize) resized = resize(from, how.width, how.height, how.resample);
     const image& use = how.do_resize ? resized : from;
     if (use.width != how.width || use.height != how.height || use.pixels.size() != use.width * use.height * 3)
-        throw error(errc::invalid_argument, {"preprocess: the image is ", use.width, " x ", use.height, ", the model takes ", how.width,
+        throw error(errc::invalid_argument, {"preprocess: the image is ", use.width, " x ", use.height, ", the model needs ", how.width,
                                              " x ", how.height, ", and do_resize is off"});
     // Lookup table: a byte has only 256 values.
     std::array<std::array<float, 256>, 3> table;
@@ -43,7 +43,7 @@ inline void preprocess(const image& from, const preprocessing& how, float* pixel
         const auto mean = static_cast<float>(how.mean[c]), std = static_cast<float>(how.std[c]);
         if (how.do_normalize && (std == 0.f || !std::isfinite(std) || !std::isfinite(mean)))
             throw error(errc::invalid_argument,
-                        {"preprocess: mean ", mean, " and std ", std, " of channel ", c, "; both must be finite, and std not zero"});
+                        {"preprocess: mean ", mean, " and std ", std, " of channel ", c, "; both must be finite, and std must not be 0"});
         for (std::size_t value = 0; value < 256; ++value) {
             const auto byte = static_cast<double>(value);
             const auto scaled = static_cast<float>(how.do_rescale ? byte * how.rescale_factor : byte);

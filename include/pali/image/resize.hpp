@@ -69,7 +69,7 @@ inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? 
         break;
     }
     throw error(errc::invalid_argument, {"resize: filter ", static_cast<int>(kind),
-                                         " is none of 0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box), 5 (hamming)"});
+                                         " is not one of 0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box), 5 (hamming)"});
 }
 
 // Source positions are accumulated, not multiplied, to reproduce Pillow's rounding (ImagingScaleAffine in Geometry.c).
@@ -133,7 +133,7 @@ inline namespace PALI_SIMD {
     if (width == 0 || height == 0 || width > most || height > most || from.width == 0 || from.height == 0 || from.width > most ||
         from.height > most || from.pixels.size() != from.width * from.height * 3)
         throw error(errc::invalid_argument, {"resize: from ", from.width, " x ", from.height, " (", from.pixels.size(), " bytes) to ",
-                                             width, " x ", height, "; sides must be 1 to 16777216 and bytes width * height * 3"});
+                                             width, " x ", height, "; sides must be 1 to 16777216, and bytes must be width * height * 3"});
     if (width == from.width && height == from.height) return from;
     if (kind == filter::nearest) return image_detail::resize_nearest(from, width, height);
     if (height == from.height) return image_detail::resize_width(from, width, kind, 0, height);

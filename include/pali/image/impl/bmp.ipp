@@ -37,11 +37,11 @@ PALI_INLINE void check_bmp(const source& from, const bmp_header& h) {
                {"a BMP with ", what, " (compression ", h.compression, ") is not supported; uncompressed, RLE4, RLE8 and bit fields are"});
     }
     if (h.bits != 1 && h.bits != 2 && h.bits != 4 && h.bits != 8 && h.bits != 16 && h.bits != 24 && h.bits != 32)
-        damaged(from, "BMP", {h.bits, " bits per pixel; 1, 2, 4, 8, 16, 24 and 32 are possible"});
+        damaged(from, "BMP", {h.bits, " bits per pixel; 1, 2, 4, 8, 16, 24 or 32 are valid"});
     if (h.bits > 8 ? h.run_lengths() : h.compression == 3)
         refuse(errc::unsupported_image, from,
                {"a BMP of ", h.bits, " bits per pixel with compression ", h.compression, " is not supported"});
-    if (h.bits <= 8 && h.colours > 65536) damaged(from, "BMP", {"a palette of ", h.colours, " colours"});
+    if (h.bits <= 8 && h.colours > 65536) damaged(from, "BMP", {"its palette has ", h.colours, " colours; at most 65536 are supported"});
     for (const std::uint32_t mask : h.masks)
         if (const std::uint32_t ones = mask == 0 ? 0 : mask >> std::countr_zero(mask); (ones & (ones + 1)) != 0)
             refuse(errc::unsupported_image, from,

@@ -163,8 +163,7 @@ PALI_INLINE void draw_labels(image& on, const std::vector<placed_mark>& placed, 
 }
 #else
 PALI_INLINE void draw_labels(image&, const std::vector<placed_mark>& placed, const sizes&, const draw_options&) {
-    if (!placed.empty())
-        throw error(errc::cannot_write, "draw: this build of pali was made without stb_truetype.h, which labels are drawn with");
+    if (!placed.empty()) throw error(errc::cannot_write, "draw: this build of pali lacks stb_truetype.h, which drawing labels needs");
 }
 #endif
 
@@ -176,10 +175,10 @@ PALI_INLINE image draw(const image& image, std::span<const mark> marks, const dr
     if (image.width == 0 || image.height == 0 || image.width > most || image.height > most ||
         image.pixels.size() != image.width * image.height * 3)
         throw error(errc::invalid_argument, {"draw: an image of ", image.width, " x ", image.height, " with ", image.pixels.size(),
-                                             " bytes; it needs a pixel and 3 bytes for each"});
+                                             " bytes; it needs at least one pixel and 3 bytes per pixel"});
     if (!(options.opacity >= 0 && options.opacity <= 1) || !(options.scale > 0 && options.scale <= 100))
-        throw error(errc::invalid_argument,
-                    {"draw: opacity ", options.opacity, " and scale ", options.scale, "; opacity is 0 to 1, scale over 0 to 100"});
+        throw error(errc::invalid_argument, {"draw: opacity is ", options.opacity, " and scale is ", options.scale,
+                                             "; opacity must be 0 to 1, scale above 0 and at most 100"});
     const sizes size(image, options.scale);
     const std::vector<placed_mark> placed = place(image, marks, size);
     pali::image made = image;

@@ -79,8 +79,8 @@ PALI_INLINE std::string formats_read() {
 /// Throws for a format whose library this build lacks.
 [[noreturn]] PALI_INLINE void unsupported(const source& from, const char* format, const char* library) {
     refuse(errc::unsupported_image, from,
-           {"the file is ", format, ", which this build of pali cannot read: it was made without ", library, ". It reads ", formats_read(),
-            "; convert the file to one of these"});
+           {"the file is ", format, ", but this build of pali was made without ", library, ". It reads ", formats_read(),
+            "; convert the file to one of these formats"});
 }
 
 [[noreturn]] PALI_INLINE void unknown_format(const source& from) {
@@ -89,7 +89,7 @@ PALI_INLINE std::string formats_read() {
     const char* const name = unread_format(from);
     refuse(errc::unsupported_image, from,
            {from.size() == 0  ? "the file is empty"
-            : name == nullptr ? "not an image of a known format"
+            : name == nullptr ? "the file is not an image in a known format"
                               : "the file is ",
             name == nullptr ? "" : name, name == nullptr ? "" : ", which is not supported", "; pali reads ", formats_read()});
 }

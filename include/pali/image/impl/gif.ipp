@@ -61,7 +61,7 @@ private:
 PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, cursor& in, std::size_t count) {
     constexpr int most_codes = 4096;
     const int root = in.u8();
-    if (root > 12) damaged(from, "GIF", {"codes of ", root, " bits; 0 to 12 are possible"});
+    if (root > 12) damaged(from, "GIF", {"its codes have ", root, " bits; 0 to 12 are valid"});
     const int clear = 1 << root, end = clear + 1;
     std::array<std::uint16_t, most_codes> prefix{};
     std::array<std::uint8_t, most_codes> last{}; // low byte of root codes over 8 bits, which no palette has
@@ -84,7 +84,7 @@ PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, curso
             continue;
         }
         if (code > next || (code == next && next >= most_codes) || (code > end && before < 0))
-            damaged(from, "GIF", "it has a code that is not defined");
+            damaged(from, "GIF", "it has an undefined code");
         // A code is a chain from its last index back to its first. The code being defined is the previous string plus that string's first
         // index.
         std::size_t length = 0;

@@ -55,14 +55,14 @@ PALI_INLINE void check_heif(const source& from, const char* format, const heif_e
     std::string_view message = status.message == nullptr ? "" : status.message;
     while (message.ends_with('\n')) message.remove_suffix(1);
     if (status.subcode == heif_suberror_Security_limit_exceeded)
-        refuse(
-            errc::image_too_large, from,
-            {"a side of the ", format, " is over the limit of ", from.options.max_side, " pixels: raise max_side if you trust the file"});
+        refuse(errc::image_too_large, from,
+               {"a side of the ", format, " is longer than the limit of ", from.options.max_side,
+                " pixels: raise max_side if you trust the file"});
     if (status.code == heif_error_Memory_allocation_error) throw std::bad_alloc();
     if (status.code == heif_error_Unsupported_filetype || status.code == heif_error_Unsupported_feature)
         refuse(errc::unsupported_image, from,
                {"libheif cannot decode this ", format, ": ", message,
-                ". Where its decoders are packages of their own (Debian 13: libheif-plugin-libde265 for HEIC, libheif-plugin-dav1d for "
+                ". If its decoders are separate packages (Debian 13: libheif-plugin-libde265 for HEIC, libheif-plugin-dav1d for "
                 "AVIF), install them"});
     if (!heif_is_whole(from)) truncated(from, format);
     damaged(from, format, message);
@@ -139,7 +139,7 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
     check(width, height);
     int stride = 0;
     const std::uint8_t* const rows = heif_image_get_plane_readonly(decoded, heif_channel_interleaved, &stride);
-    if (rows == nullptr || stride < width * 3) damaged(from, format, "libheif gives no pixels");
+    if (rows == nullptr || stride < width * 3) damaged(from, format, "libheif returned no pixels");
     pali::image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
     for (std::size_t y = 0; y < made.height; ++y) std::memcpy(made.at(0, y), rows + y * static_cast<std::size_t>(stride), made.width * 3);
     if (is_avif && halved.columns) interpolate_chroma(made, primary, halved);

@@ -53,7 +53,7 @@ public:
         check_size(m_from, m_info.image_width, m_info.image_height);
         const int channels = m_info.num_components;
         if (channels != 1 && channels != 3 && channels != 4)
-            refuse(errc::unsupported_image, m_from, {"a JPEG of ", channels, " channels; 1, 3 and 4 are read"});
+            refuse(errc::unsupported_image, m_from, {"a JPEG with ", channels, " channels is not supported; 1, 3 or 4 are"});
         image made(m_info.image_width, m_info.image_height);
         std::vector<std::uint8_t> row(channels == 3 ? 0 : made.width * static_cast<std::size_t>(channels));
         guard([&] {
@@ -89,7 +89,7 @@ private:
             return;
         }
         if (m_ended) truncated(m_from, "JPEG");
-        if (m_info.input_scan_number > most_scans) damaged(m_from, "JPEG", {"it has over ", most_scans, " scans"});
+        if (m_info.input_scan_number > most_scans) damaged(m_from, "JPEG", {"it has more than ", most_scans, " scans"});
         char message[JMSG_LENGTH_MAX] = {};
         m_errors.format_message(reinterpret_cast<j_common_ptr>(&m_info), message);
         damaged(m_from, "JPEG", std::string_view(message));

@@ -20,7 +20,7 @@ PALI_INLINE std::size_t read_pnm_number(const source& from, cursor& in) {
     }
     std::size_t value = 0;
     for (int digits = 0;; ++digits) {
-        if (c < '0' || c > '9' || digits == 10) damaged(from, "PNM", "it has something other than a number where one is due");
+        if (c < '0' || c > '9' || digits == 10) damaged(from, "PNM", "it has no valid number where one is expected");
         value = value * 10 + (c - std::size_t{'0'});
         if (in.at_end()) return value;
         c = in.u8();
@@ -39,7 +39,7 @@ PALI_INLINE bool read_pnm_bit(const source& from, cursor& in) {
         if (c == '#')
             while (c != '\n' && c != '\r') c = in.u8();
         if (is_pnm_space(c)) continue;
-        if (c != '0' && c != '1') damaged(from, "PBM", "it has something other than 0 and 1");
+        if (c != '0' && c != '1') damaged(from, "PBM", "it has a character other than 0 and 1");
         return c == '1';
     }
 }
@@ -52,7 +52,7 @@ PALI_INLINE image decode_pnm(const source& from) {
     in.take(1);
     const std::size_t width = read_pnm_number(from, in), height = read_pnm_number(from, in);
     const std::size_t top = bits ? 1 : read_pnm_number(from, in);
-    if (top < 1 || top > 65535) damaged(from, "PNM", {"its largest value is ", top, "; 1 to 65535 are possible"});
+    if (top < 1 || top > 65535) damaged(from, "PNM", {"its maximum value is ", top, "; 1 to 65535 are valid"});
     check_size(from, width, height);
     // Each value takes at least one byte (a bit in binary PBM), so a short file is refused before memory is allocated.
     const std::size_t row = bits && !text ? (width + 7) / 8 : width * channels;
@@ -63,7 +63,7 @@ PALI_INLINE image decode_pnm(const source& from) {
     const bool clipped = channels == 1 && top > 255;
     std::size_t above = 0;
     const auto scaled = [&](std::size_t value) {
-        if (text && value > top) damaged(from, "PNM", {"it has a value of ", value, ", above its largest of ", top});
+        if (text && value > top) damaged(from, "PNM", {"it has a value of ", value, ", above its maximum of ", top});
         const double share = static_cast<double>(value) / static_cast<double>(top);
         const double level = std::nearbyint(share * (clipped ? 65535.0 : 255.0));
         if (level > 255.0) ++above;

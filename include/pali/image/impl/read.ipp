@@ -113,7 +113,7 @@ PALI_INLINE image decode_image(std::span<const std::byte> bytes, const read_opti
 PALI_INLINE image read_image(const std::filesystem::path& path, const read_options& options) {
     const std::string name = path.string();
     const auto cannot_open = [&](error_text&& why) { return error(errc::cannot_open, {name, ": ", std::move(why).str()}); };
-    if (std::filesystem::is_directory(detail::require_path(path, "image"))) throw cannot_open("is a folder, and an image is needed");
+    if (std::filesystem::is_directory(detail::require_path(path, "image"))) throw cannot_open("is a folder; an image file is needed");
     std::ifstream file(path, std::ios::binary);
     if (!file) throw cannot_open("the image cannot be read");
 
@@ -133,7 +133,7 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
     std::error_code failure;
     const std::uintmax_t size = std::filesystem::file_size(path, failure);
     if (!failure && size > most)
-        throw error(errc::image_too_large, {name, ": the file has ", size, " bytes, too many for an image of ", options.max_pixels,
+        throw error(errc::image_too_large, {name, ": the file has ", size, " bytes, too many for an image of at most ", options.max_pixels,
                                             " pixels: raise max_pixels if you trust the file"});
     if (!failure && size > bytes.size()) { // in one read if the file size is known
         const std::size_t at = bytes.size();

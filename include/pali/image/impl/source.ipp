@@ -38,23 +38,23 @@ struct source {
 
 /// Throws unless the image size is within the limits. Called before pixel memory is allocated.
 PALI_INLINE void check_size(const source& from, std::size_t width, std::size_t height) {
-    if (width == 0 || height == 0) malformed(from, {"the image is ", width, " x ", height, " pixels; it has nothing to show"});
+    if (width == 0 || height == 0) malformed(from, {"the image is ", width, " x ", height, " pixels; it has no pixels"});
     const read_options& most = from.options;
     if (width > most.max_side || height > most.max_side)
-        refuse(
-            errc::image_too_large, from,
-            {"the image is ", width, " x ", height, " pixels; a side may have ", most.max_side, ": raise max_side if you trust the file"});
+        refuse(errc::image_too_large, from,
+               {"the image is ", width, " x ", height, " pixels; a side may have at most ", most.max_side,
+                ": raise max_side if you trust the file"});
     if (width > most.max_pixels / height)
         refuse(errc::image_too_large, from,
-               {"the image is ", width, " x ", height, " pixels; ", most.max_pixels,
-                " in all are allowed: raise max_pixels if you trust the file"});
+               {"the image is ", width, " x ", height, " pixels; it may have at most ", most.max_pixels,
+                " in total: raise max_pixels if you trust the file"});
 }
 
 /// Warns if `above` of `pixels` gray values (more than 8 bits) exceed 255 and are clipped to white, as in Pillow.
 PALI_INLINE void warn_of_clipping(const source& from, std::size_t above, std::size_t pixels) {
     if (above == 0 || !from.options.on_warning) return;
-    from.options.on_warning(error_text{from.name, ": grey of more than 8 bits: ", above, " of ", pixels,
-                                       " pixels are above 255 and are clipped to white, as by Pillow; scale the image to 8 bits first"}
+    from.options.on_warning(error_text{from.name, ": gray with more than 8 bits: ", above, " of ", pixels,
+                                       " pixels are above 255 and are clipped to white, as in Pillow; scale the image to 8 bits first"}
                                 .str());
 }
 

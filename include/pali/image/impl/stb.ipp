@@ -111,15 +111,15 @@ namespace pali { inline namespace PALI_ABI { namespace image_detail {
 /// Decodes a JPEG or PNG that has been checked.
 PALI_INLINE image decode_stb(const source& from, const char* format) {
     if (from.size() > static_cast<std::size_t>(std::numeric_limits<int>::max()))
-        refuse(errc::image_too_large, from, "the file is over 2 GiB");
+        refuse(errc::image_too_large, from, "the file is larger than 2 GiB");
     int width = 0, height = 0, channels = 0;
     const int size = static_cast<int>(from.size());
     if (stb::stbi_info_from_memory(from.data(), size, &width, &height, &channels) == 0)
-        damaged(from, format, "its header is invalid, or of a kind that is not supported");
+        damaged(from, format, "its header is invalid or of an unsupported kind");
     check_size(from, static_cast<std::size_t>(width), static_cast<std::size_t>(std::abs(height)));
     const std::unique_ptr<unsigned char, void (*)(void*)> pixels(
         stb::stbi_load_from_memory(from.data(), size, &width, &height, &channels, 3), [](void* p) { std::free(p); });
-    if (pixels == nullptr || width <= 0 || height <= 0) damaged(from, format, "its data is invalid, or of a kind that is not supported");
+    if (pixels == nullptr || width <= 0 || height <= 0) damaged(from, format, "its data is invalid or of an unsupported kind");
     image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
     std::memcpy(made.pixels.data(), pixels.get(), made.pixels.size());
     return made;

@@ -14,7 +14,7 @@ PALI_INLINE void check_huffman_tables(const source& from, std::size_t at, std::s
         if (end - at < 17) damaged(from, "JPEG", "a Huffman table is incomplete");
         std::size_t codes = 0;
         for (std::size_t i = 1; i <= 16; ++i) codes += from.data()[at + i];
-        if (codes > 256) damaged(from, "JPEG", {"a Huffman table has ", codes, " codes; 256 are possible"});
+        if (codes > 256) damaged(from, "JPEG", {"a Huffman table has ", codes, " codes; at most 256 are valid"});
         at += 17 + codes;
     }
     if (at != end) damaged(from, "JPEG", "a Huffman table is incomplete");

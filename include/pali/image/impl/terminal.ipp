@@ -90,9 +90,10 @@ PALI_INLINE std::string to_terminal(const image& image, terminal_graphics graphi
     const auto between = [](std::size_t v, std::size_t most) { return v >= 1 && v <= most; };
     if (image.width == 0 || image.height == 0 || image.pixels.size() != image.width * image.height * 3 || !between(size.columns, 1000) ||
         !between(size.rows, 1000) || !between(size.cell_width, 100) || !between(size.cell_height, 100))
-        throw error(errc::invalid_argument, {"to_terminal: an image of ", image.width, " x ", image.height, " (", image.pixels.size(),
-                                             " bytes) in ", size.columns, " x ", size.rows, " characters of ", size.cell_width, " x ",
-                                             size.cell_height, " pixels; it needs a pixel, 1 to 1000 characters and 1 to 100 pixels"});
+        throw error(errc::invalid_argument,
+                    {"to_terminal: an image of ", image.width, " x ", image.height, " (", image.pixels.size(), " bytes) in ", size.columns,
+                     " x ", size.rows, " characters of ", size.cell_width, " x ", size.cell_height,
+                     " pixels; at least one pixel, 1 to 1000 characters a side and 1 to 100 pixels a character are needed"});
     const auto number = [](std::size_t v) { return static_cast<double>(v); };
     if (graphics == terminal_graphics::half_blocks || graphics == terminal_graphics::half_blocks_256) {
         const double stretch = number(size.cell_height) / 2 / number(size.cell_width);

@@ -134,7 +134,7 @@ private:
                    floats = m_format == SAMPLEFORMAT_IEEEFP;
         if (!grey && !palette && !colours)
             refuse(errc::unsupported_image, m_from,
-                   {"TIFF with photometric interpretation ", m_photometric, " is not supported; grey, RGB, palette, CMYK and YCbCr are"});
+                   {"TIFF with photometric interpretation ", m_photometric, " is not supported; gray, RGB, palette, CMYK and YCbCr are"});
         const bool few = m_bits == 1 || m_bits == 2 || m_bits == 4,
                    bits = m_bits == 8 || (few && !colours) || (m_bits == 16 && !palette) || (m_bits == 32 && grey);
         if (!bits || (floats && m_bits != 32) || m_format > SAMPLEFORMAT_IEEEFP)

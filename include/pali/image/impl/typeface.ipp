@@ -34,7 +34,7 @@ public:
     typeface(std::vector<unsigned char> bytes, std::string name)
         : m_name(std::move(name)), m_size(bytes.size()), m_bytes(std::move(bytes)) {
         m_bytes.resize(m_size + past_the_end);
-        if (m_size < 16) fail("it is cut short");
+        if (m_size < 16) fail("it is truncated");
         const bool collection = std::string_view(reinterpret_cast<const char*>(m_bytes.data()), 4) == "ttcf";
         const std::size_t start = collection ? u32(12) : 0;
         check_tables(start);
@@ -42,12 +42,12 @@ public:
         try {
             known = stb_truetype::stbtt_InitFont(&m_font, m_bytes.data(), static_cast<int>(start)) != 0;
         } catch (const broken_font&) {
-            fail("it contradicts itself");
+            fail("it is inconsistent");
         }
-        if (!known) fail("it has no outlines, or no table of Unicode letters");
+        if (!known) fail("it has no outlines, or no Unicode character map");
         m_font.userdata = nullptr;
         const std::size_t hhea = static_cast<std::size_t>(m_font.hhea), wide = u16(hhea + 34);
-        if (wide == 0 || hhea_length() < 36 || m_lengths.hmtx < wide * 4) fail("its table of widths is incomplete");
+        if (wide == 0 || hhea_length() < 36 || m_lengths.hmtx < wide * 4) fail("its table of glyph widths is incomplete");
         if (m_font.cff.size == 0) check_glyphs();
         check_map();
         const float scale = stb_truetype::stbtt_ScaleForMappingEmToPixels(&m_font, 1);
@@ -112,10 +112,10 @@ private:
     static constexpr std::size_t past_the_end = std::size_t{1} << 19;
 
     [[noreturn]] void fail(const char* why) const {
-        throw error(errc::malformed_file, {m_name, ": this is no TrueType or OpenType font that can be read: ", why});
+        throw error(errc::malformed_file, {m_name, ": cannot be read as a TrueType or OpenType font: ", why});
     }
     [[nodiscard]] std::size_t u16(std::size_t at) const {
-        if (at + 2 > m_bytes.size()) fail("it is cut short");
+        if (at + 2 > m_bytes.size()) fail("it is truncated");
         return static_cast<std::size_t>(m_bytes[at]) << 8 | m_bytes[at + 1];
     }
     [[nodiscard]] std::size_t u32(std::size_t at) const { return u16(at) << 16 | u16(at + 2); }
@@ -127,7 +127,7 @@ private:
         if (m_size > std::size_t{1} << 30 || start > m_size || count * 16 + 12 > m_size - start) fail("its list of tables is incomplete");
         for (std::size_t i = 0; i < count; ++i) {
             const std::size_t row = start + 12 + i * 16, offset = u32(row + 8), length = u32(row + 12);
-            if (offset > m_size || length > m_size - offset) fail("a table ends behind the end of the file");
+            if (offset > m_size || length > m_size - offset) fail("a table extends past the end of the file");
             const std::string_view tag(reinterpret_cast<const char*>(m_bytes.data() + row), 4);
             if ((tag == "head" && length < 54) || (tag == "hhea" && length < 36) || (tag == "maxp" && length < 6) ||
                 (tag == "cmap" && length < 4))
@@ -143,23 +143,23 @@ private:
     void check_glyphs() const {
         const bool wide = m_font.indexToLocFormat != 0;
         const std::size_t count = static_cast<std::size_t>(m_font.numGlyphs) + 1, loca = static_cast<std::size_t>(m_font.loca);
-        if (m_font.indexToLocFormat > 1 || m_lengths.loca < count * (wide ? 4 : 2)) fail("its table of outlines is incomplete");
+        if (m_font.indexToLocFormat > 1 || m_lengths.loca < count * (wide ? 4 : 2)) fail("its glyph index is incomplete");
         for (std::size_t i = 0; i < count; ++i)
-            if ((wide ? u32(loca + i * 4) : u16(loca + i * 2) * 2) > m_lengths.glyf) fail("an outline begins behind the end of its table");
+            if ((wide ? u32(loca + i * 4) : u16(loca + i * 2) * 2) > m_lengths.glyf) fail("an outline begins past the end of its table");
     }
 
     /// Checks that the selected character map ends inside the file.
     void check_map() const {
         const std::size_t map = static_cast<std::size_t>(static_cast<unsigned>(m_font.index_map));
-        if (map + 16 > m_size) fail("its table of letters is incomplete");
+        if (map + 16 > m_size) fail("its character map is incomplete");
         const std::size_t format = u16(map), left = m_size - map;
         const std::size_t need = format == 4    ? 16 + u16(map + 6) * 4
                                  : format == 6  ? 10 + u16(map + 8) * 2
                                  : format == 12 ? 16 + u32(map + 12) * 12
                                                 : 0;
         if (need > left || (format != 0 && format != 4 && format != 6 && format != 12))
-            fail("its table of letters is incomplete, or of a rare kind");
-        if (format == 4 && (u16(map + 8) > u16(map + 6) || u16(map + 10) > 16)) fail("its table of letters contradicts itself");
+            fail("its character map is incomplete or has an unsupported format");
+        if (format == 4 && (u16(map + 8) > u16(map + 6) || u16(map + 10) > 16)) fail("its character map is inconsistent");
     }
 
     /// Bounds the nesting (6) and count (64) of components: a composite glyph must not contain itself.
@@ -220,7 +220,7 @@ private:
         file.read(reinterpret_cast<char*>(bytes.data()), size);
     }
     if (!file || (bytes.empty() && size != 0))
-        throw error(errc::cannot_open, {path.string(), ": the font cannot be read; is it there, and a file?"});
+        throw error(errc::cannot_open, {path.string(), ": the font cannot be read; does the file exist?"});
     return bytes;
 }
 

@@ -66,8 +66,7 @@ PALI_INLINE image decode_webp(const source& from) {
     const auto width = static_cast<std::size_t>(features.width), height = static_cast<std::size_t>(features.height);
     check_size(from, width, height);
     image made(frame.canvas_width != 0 ? frame.canvas_width : width, frame.canvas_height != 0 ? frame.canvas_height : height);
-    if (frame.x + width > made.width || frame.y + height > made.height)
-        damaged(from, "WebP", "its first frame does not lie within its canvas");
+    if (frame.x + width > made.width || frame.y + height > made.height) damaged(from, "WebP", "its first frame exceeds its canvas");
     std::uint8_t* const first = made.at(frame.x, frame.y);
     const std::size_t behind = static_cast<std::size_t>(first - made.pixels.data());
     if (WebPDecodeRGBInto(frame.data, frame.size, first, made.pixels.size() - behind, static_cast<int>(made.width * 3)) == nullptr)

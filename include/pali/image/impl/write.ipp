@@ -32,8 +32,9 @@ namespace image_detail {
 PALI_INLINE void check_pixels(const char* what, std::size_t width, std::size_t height, std::size_t channels, std::size_t bytes) {
     constexpr std::size_t most = 1'000'000; // libpng's own limit; JPEG's is lower
     if (width != 0 && height != 0 && width <= most && height <= most && bytes == width * height * channels) return;
-    throw error(errc::invalid_argument, {what, ": an image of ", width, " x ", height, " with ", bytes,
-                                         " bytes; it needs a pixel, sides of at most ", most, ", and ", channels, " bytes a pixel"});
+    throw error(errc::invalid_argument,
+                {what, ": an image of ", width, " x ", height, " with ", bytes, " bytes; it needs at least one pixel, sides of at most ",
+                 most, ", and ", channels, " bytes per pixel"});
 }
 
 #if PALI_WITH_PNG
@@ -199,7 +200,7 @@ PALI_INLINE std::vector<std::byte> encode_png(std::size_t width, std::size_t hei
 
 PALI_INLINE std::vector<std::byte> encode_jpeg(const image& image, int quality) {
     image_detail::check_pixels("encode_jpeg", image.width, image.height, 3, image.pixels.size());
-    if (quality < 1 || quality > 100) throw error(errc::invalid_argument, {"encode_jpeg: quality ", quality, " is not 1 to 100"});
+    if (quality < 1 || quality > 100) throw error(errc::invalid_argument, {"encode_jpeg: quality is ", quality, "; it must be 1 to 100"});
 #if PALI_WITH_JPEG
     return image_detail::jpeg_writer().encode(image, quality);
 #elif PALI_WITH_STB
