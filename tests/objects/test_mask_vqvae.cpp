@@ -272,9 +272,9 @@ BOOST_AUTO_TEST_CASE(all_that_does_not_fit_is_in_one_error) {
 BOOST_AUTO_TEST_CASE(other_files_are_refused_in_words) {
     const pali::test::temporary_folder folder;
     BOOST_TEST(has(message_of([&] { const pali::mask_vqvae loaded(folder.write("mask.pt", "x")); }, errc::unsupported_format),
-                   ".npz or a .safetensors"));
+                   ".npz or .safetensors"));
     BOOST_TEST(
-        has(message_of([&] { const pali::mask_vqvae loaded(folder.write("mask.npz", "x")); }, errc::malformed_file), "no zip archive"));
+        has(message_of([&] { const pali::mask_vqvae loaded(folder.write("mask.npz", "x")); }, errc::malformed_file), "not a zip archive"));
     (void)message_of([&] { const pali::mask_vqvae loaded(folder.path() / "none.npz"); }, errc::cannot_open);
 }
 

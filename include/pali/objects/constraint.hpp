@@ -40,8 +40,7 @@ public:
     /// Throws errc::invalid_argument if there is no label; errc::missing_token if the vocabulary lacks <loc....>, or <seg...> when `masks`
     /// is set.
     object_constraint(const tokenizer& text, std::span<const std::string> labels, bool masks) : m_masks(masks), m_eos(text.eos()) {
-        if (labels.empty())
-            throw error(errc::invalid_argument, "constrained decoding needs to know what was asked for: name one thing at least");
+        if (labels.empty()) throw error(errc::invalid_argument, "constrained decoding needs at least one label");
         for (std::size_t i = 0; i < m_loc.size(); ++i) m_loc[i] = need(text.loc(i), "<loc0000> to <loc1023>");
         for (std::size_t i = 0; masks && i < m_seg.size(); ++i) m_seg[i] = need(text.seg(i), "<seg000> to <seg127>");
         m_words.emplace_back();
@@ -79,7 +78,7 @@ private:
     };
 
     [[nodiscard]] static token need(std::optional<token> id, const char* pieces) {
-        if (!id) throw error(errc::missing_token, {"the vocabulary lacks some of ", pieces, ", so this model cannot point at things"});
+        if (!id) throw error(errc::missing_token, {"the vocabulary lacks some of ", pieces, ", so this model cannot detect or segment"});
         return *id;
     }
 

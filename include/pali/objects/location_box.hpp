@@ -17,7 +17,7 @@ namespace object_detail {
 inline void check_divisor(const char* what, int loc_divisor) {
     if (loc_divisor == 1024 || loc_divisor == 1023) return;
     throw error(errc::invalid_argument,
-                {what, ": loc_divisor ", loc_divisor, " is neither 1024 (Google's guide, supervision) nor 1023 (big_vision)"});
+                {what, ": loc_divisor ", loc_divisor, " is not supported; use 1024 (Google's guide, supervision) or 1023 (big_vision)"});
 }
 
 } // namespace object_detail

@@ -127,7 +127,7 @@ public:
     explicit mask_vqvae(const std::filesystem::path& file) {
         if (file.extension() == ".npz") load(npz_file(file).tensors(), file.string());
         else if (file.extension() == ".safetensors") load(safetensors_file(file).tensors(), file.string());
-        else throw error(errc::unsupported_format, {file.string(), ": a mask network is read from a .npz or a .safetensors file"});
+        else throw error(errc::unsupported_format, {file.string(), ": the mask network must be a .npz or .safetensors file"});
     }
 
     /// Decodes sixteen codes (4 x 4, row-major) -> (64, 64), nominally -1 (outside) to 1 (inside), not clamped; above 0 is inside. 82
@@ -137,8 +137,7 @@ public:
         const auto entries = kernels::take_feature_map(ctx.scratch, side, side, width);
         for (std::size_t i = 0; i < codes_of_mask.size(); ++i) {
             if (codes_of_mask[i] >= codes)
-                throw error(errc::invalid_argument,
-                            {"code ", i, " of a mask is ", codes_of_mask[i], "; codes are 0 to 127, as in <seg127>"});
+                throw error(errc::invalid_argument, {"mask code ", i, " is ", codes_of_mask[i], "; codes are 0 to 127, as in <seg127>"});
             std::copy_n(m_codebook.data() + codes_of_mask[i] * width, width, entries.at(i / side, i % side));
         }
         const auto values = m_decoder(entries, ctx, [](const std::string&, const auto&) {});
@@ -155,10 +154,10 @@ public:
     [[nodiscard]] std::array<std::uint8_t, 16> encode(const tensor<2>& mask, context& ctx) const {
         if (!can_encode())
             throw error(errc::invalid_argument,
-                        {m_source, ": holds the decoder of masks alone, without encoder.*; vae-oid.npz holds both"});
+                        {m_source, ": contains only the mask decoder, without encoder.*; vae-oid.npz contains both"});
         if (mask.shape(0) != pixels || mask.shape(1) != pixels)
             throw error(errc::invalid_argument,
-                        {"a mask to encode has shape (", mask.shape(0), ", ", mask.shape(1), "); (64, 64) is needed"});
+                        {"the mask to encode has shape (", mask.shape(0), ", ", mask.shape(1), "); (64, 64) is needed"});
         const arena::frame frame(ctx.scratch);
         const auto values = kernels::take_feature_map(ctx.scratch, pixels, pixels, 1);
         for (std::size_t y = 0; y < pixels; ++y)
@@ -182,9 +181,9 @@ private:
         each_layer([&](conv_layer& layer, const std::string& name) { layer.bind(names.root()[name]); });
         rows<const float> codebook;
         names.root()["_vq_vae"].matrix("_embedding", codebook, {codes, width});
-        names.check("Is it the mask network? The weights of the model itself are in other files.", true);
+        names.check("Is this the mask network? The weights of the model itself are in other files.", true);
         if (const short_list broken = describe_not_finite(tensors); !broken.empty())
-            throw error(errc::malformed_file, {source, ": the mask network has numbers that are not finite:", broken.joined("\n  ")});
+            throw error(errc::malformed_file, {source, ": the mask network has values that are not finite:", broken.joined("\n  ")});
         thread_pool alone(1);
         const page_memory converted = names.finish(residency::mapped, alone, {});
         each_layer([](conv_layer& layer, const std::string&) { layer.pack(); });

@@ -14,7 +14,7 @@ namespace pali { inline namespace PALI_ABI {
 
 PALI_INLINE std::vector<std::size_t> distinct(std::span<const object> objects, const merge_options& options) {
     if (!(options.iou > 0 && options.iou <= 1))
-        throw error(errc::invalid_argument, {"merge: iou ", options.iou, " is not above 0 and at most 1"});
+        throw error(errc::invalid_argument, {"merge: iou is ", options.iou, "; it must be above 0 and at most 1"});
     std::vector<std::size_t> order(objects.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     const auto score = [&](std::size_t i) { return std::isnan(objects[i].score) ? 0.f : objects[i].score; };

@@ -54,7 +54,7 @@ namespace pali { inline namespace PALI_ABI {
 [[nodiscard]] inline float score_of(const spoken_object& object, std::span<const text_range> ranges, std::span<const float> logprobs) {
     if (ranges.size() != logprobs.size())
         throw error(errc::invalid_argument,
-                    {"score_of: ", ranges.size(), " tokens with ", logprobs.size(), " log-probabilities; each token has one"});
+                    {"score_of: ", ranges.size(), " tokens with ", logprobs.size(), " log-probabilities; one for each token is needed"});
     double sum = 0;
     std::size_t count = 0, done = 0; // tokens before `done` have been counted
     for (const text_range& part : {object.box_bytes, object.label_bytes}) {

@@ -125,10 +125,10 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
 [[nodiscard]] inline mask place_at(const tensor<2>& values, const pixel_corners& at, std::size_t width, std::size_t height,
                                    mask_style style) {
     constexpr double longest = 1 << 24; // maximum side of a stretched mask, the same limit as in resize()
-    if (values.size() == 0) throw error(errc::invalid_argument, "place_mask: the mask has no values; the mask decoder gives (64, 64)");
+    if (values.size() == 0) throw error(errc::invalid_argument, "place_mask: the mask is empty; the mask decoder returns (64, 64)");
     if (!(at.x1 - at.x0 <= longest && at.y1 - at.y0 <= longest))
         throw error(errc::invalid_argument,
-                    {"place_mask: a box of ", at.x1 - at.x0, " x ", at.y1 - at.y0, " pixels; at most 16777216 a side"});
+                    {"place_mask: a box of ", at.x1 - at.x0, " x ", at.y1 - at.y0, " pixels; a side may have at most 16777216"});
     mask made(width, height);
     const axis_part x = visible_part(at.x0, at.x1, width), y = visible_part(at.y0, at.y1, height);
     if (x.count == 0 || y.count == 0) return made;

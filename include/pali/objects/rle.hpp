@@ -86,7 +86,7 @@ struct run_lengths {
 [[nodiscard]] inline run_lengths read_runs(std::string_view text, std::size_t width, std::size_t height) {
     constexpr std::size_t most = std::size_t{1} << 40; // pixels: far above any image, and no sum overflows 64 bits
     const auto fail = [&](error_text&& what) {
-        throw error(errc::malformed_file, {"run lengths of a mask of ", width, " x ", height, ": ", std::move(what).str()});
+        throw error(errc::malformed_file, {"run lengths for a mask of ", width, " x ", height, ": ", std::move(what).str()});
     };
     if (height != 0 && width > most / height) fail("too large");
     run_lengths made{.width = width, .height = height, .counts = {}};
@@ -94,9 +94,9 @@ struct run_lengths {
     for (std::size_t at = 0; at < text.size();) {
         std::int64_t count = 0;
         for (unsigned shift = 0;; shift += 5) {
-            if (at == text.size()) fail("the last number is cut off");
+            if (at == text.size()) fail("the last number is incomplete");
             const int c = text[at] - '0';
-            if (c < 0 || c > 63) fail({"byte ", at, " is none of '0' to 'o'"});
+            if (c < 0 || c > 63) fail({"byte ", at, " is not one of '0' to 'o'"});
             if (shift > 45) fail({"the number before byte ", at, " is too long"});
             ++at;
             count += std::int64_t{c & 31} << shift;
@@ -105,11 +105,11 @@ struct run_lengths {
             break;
         }
         if (made.counts.size() > 2) count += static_cast<std::int64_t>(made.counts[made.counts.size() - 2]);
-        if (count < 0 || static_cast<std::size_t>(count) > left) fail("the runs do not fit");
+        if (count < 0 || static_cast<std::size_t>(count) > left) fail("the runs exceed the mask");
         made.counts.push_back(static_cast<std::size_t>(count));
         left -= made.counts.back();
     }
-    if (left != 0) fail({left, " pixels are in no run"});
+    if (left != 0) fail({left, " pixels are not covered by a run"});
     return made;
 }
 

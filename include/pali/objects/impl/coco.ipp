@@ -70,7 +70,7 @@ struct coco_entries {
     /// Creates the "images" entry; call annotation() next, for each object. Throws as coco_writer::add() does.
     [[nodiscard]] json image(const image_objects& image) {
         if (image.file.empty() || files.contains(image.file))
-            throw error(errc::invalid_argument, {"coco_writer: ", in_quotes(image.file), " is no name, or has been added before"});
+            throw error(errc::invalid_argument, {"coco_writer: ", in_quotes(image.file), " is empty or was added before"});
         for (const object& o : image.objects) check_mask("coco_writer", image, o);
         files.insert(image.file);
         json made = {{"id", ++last_image}};
@@ -133,7 +133,7 @@ PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path, coc
     coco_writer made(masks);
     parts& p = *made.m_parts;
     p.document = nlohmann::ordered_json::parse(in, nullptr, false);
-    if (!p.document.is_object()) fail("is no JSON object");
+    if (!p.document.is_object()) fail("is not a JSON object");
     // Each entry of a list needs a unique id; new entries continue after the largest.
     const auto read_list = [&](const char* list, std::int64_t& last, auto&& entry) {
         if (!p.document.contains(list) || !p.document[list].is_array()) fail({"has no list \"", list, "\""});
@@ -142,9 +142,9 @@ PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path, coc
             const auto id = one.is_object() ? one.find("id") : one.end();
             if (!one.is_object() || id == one.end() || !id->is_number_integer() || id->template get<std::int64_t>() < 0 ||
                 id->template get<std::int64_t>() >= INT64_MAX / 2 || !ids.insert(id->template get<std::int64_t>()).second)
-                fail({"an entry of \"", list, "\" is no object with an \"id\" of its own"});
+                fail({"an entry of \"", list, "\" is not an object with a unique \"id\""});
             last = std::max(last, *ids.rbegin());
-            if (!entry(one, id->template get<std::int64_t>())) fail({"an entry of \"", list, "\" has no name of its own"});
+            if (!entry(one, id->template get<std::int64_t>())) fail({"an entry of \"", list, "\" has no unique name"});
         }
     };
     read_list("images", p.entries.last_image, [&](const auto& one, std::int64_t) {

@@ -16,7 +16,7 @@ PALI_INLINE std::string objects_json(const image_objects& image) {
     using json = nlohmann::ordered_json;
     if (!image.mask_files.empty() && image.mask_files.size() != image.objects.size())
         throw error(errc::invalid_argument, {"objects_json: ", image.mask_files.size(), " mask files for ", image.objects.size(),
-                                             " objects; one for each, or none at all"});
+                                             " objects; pass one for each object, or none"});
     json objects = json::array();
     for (std::size_t i = 0; i < image.objects.size(); ++i) {
         const object& o = image.objects[i];
@@ -51,7 +51,8 @@ PALI_INLINE void append(const std::filesystem::path& path, const std::string& te
     out.close();
     if (out) return;
     if (!failure) std::filesystem::resize_file(path, before, failure); // half a line would corrupt the next one
-    throw error(errc::cannot_write, {path.string(), ": cannot be written; is the folder there, writable and not full?"});
+    throw error(errc::cannot_write,
+                {path.string(), ": cannot be written; check that the folder exists and is writable, and that the disk is not full"});
 }
 
 } // namespace object_detail
@@ -71,16 +72,16 @@ PALI_INLINE json_lines::json_lines(const std::filesystem::path& path) : m_path(p
         if (is_last && file.empty() && is_ours) {
             in.close();
             std::filesystem::resize_file(path, whole, failure);
-            if (failure) throw error(errc::cannot_write, {path.string(), ": the line that was cut off cannot be taken away"});
+            if (failure) throw error(errc::cannot_write, {path.string(), ": cannot remove the incomplete last line"});
             return;
         }
         if (file.empty() && !line.empty())
-            throw error(errc::malformed_file, {path.string(), ": line ", number, " is no JSON object with a \"file\""});
+            throw error(errc::malformed_file, {path.string(), ": line ", number, " is not a JSON object with a \"file\""});
         if (!line.empty()) note(file);
         if (is_last && !line.empty()) object_detail::append(path, "\n");
         whole += line.size() + 1;
     }
-    if (in.bad()) throw error(errc::cannot_open, {path.string(), ": cannot be read to its end"});
+    if (in.bad()) throw error(errc::cannot_open, {path.string(), ": cannot be read to the end"});
 }
 
 PALI_INLINE void json_lines::note(const std::string& file) {
@@ -91,7 +92,7 @@ PALI_INLINE bool json_lines::contains(const std::string& file) const { return m_
 
 PALI_INLINE void json_lines::add(const image_objects& image) {
     if (image.file.empty() || m_files.contains(image.file))
-        throw error(errc::invalid_argument, {"json_lines: ", in_quotes(image.file), " is no name, or has been added before"});
+        throw error(errc::invalid_argument, {"json_lines: ", in_quotes(image.file), " is empty or was added before"});
     object_detail::append(m_path, objects_json(image) + '\n');
     note(image.file);
 }
