@@ -77,7 +77,7 @@ struct model<Config, Weights>::state {
             s.ctx.threads.require_own_process();
             if (s.caller.load(std::memory_order_relaxed) == std::this_thread::get_id())
                 throw error(errc::invalid_argument,
-                            "a model was called from a callback of its own call: ask when the call has returned, or use another model");
+                            "a callback must not use the model that called it: wait until the call returns, or use another model");
             s.busy.lock();
             s.caller.store(std::this_thread::get_id(), std::memory_order_relaxed);
         }
@@ -104,9 +104,9 @@ struct model<Config, Weights>::state {
     /// Encodes an image. Returns nothing if the callback cancels.
     [[nodiscard]] std::optional<image_features> see(const image& image, call_progress& progress) {
         if (!image_input.do_resize && (image.width != image_input.width || image.height != image_input.height))
-            throw error(errc::unsupported_config, {read.image.file.string(), ": do_resize is off, and an image has ", image.width, " x ",
-                                                   image.height, " pixels, where the model takes ", image_input.width, " x ",
-                                                   image_input.height, ": set do_resize to true, or resize the images before"});
+            throw error(errc::unsupported_config, {read.image.file.string(), ": do_resize is off, but an image has ", image.width, " x ",
+                                                   image.height, " pixels and the model needs ", image_input.width, " x ",
+                                                   image_input.height, ": set do_resize to true, or resize the images first"});
         const tensor<3> pixels = preprocess(image, image_input);
         if (!progress.begin("image")) return std::nullopt;
         const arena::frame frame(ctx.scratch);
@@ -116,7 +116,7 @@ struct model<Config, Weights>::state {
     }
     [[nodiscard]] image_features see_or_throw(const image& image, call_progress& progress) {
         auto features = see(image, progress);
-        if (!features) throw error(errc::cancelled, "encoding an image was stopped by the callback");
+        if (!features) throw error(errc::cancelled, "the callback stopped encoding an image");
         return std::move(*features);
     }
     [[nodiscard]] std::vector<image_features> see_each(std::span<const image> several, call_progress& progress) {
@@ -165,10 +165,11 @@ struct model<Config, Weights>::state {
         if (masks) return *masks;
         const std::optional<std::filesystem::path> file = find_mask_file();
         if (!file)
-            throw error(errc::cannot_open,
-                        {folder.string(), ": no mask decoder lies beside the weights; segment needs vae-oid.npz of big_vision ",
-                         "(gs://big_vision/paligemma/vae-oid.npz): put it there, or name it (load_options::mask_decoder, --mask-decoder of "
-                         "the program)"});
+            throw error(
+                errc::cannot_open,
+                {folder.string(), ": no mask decoder next to the weights; segment needs big_vision's vae-oid.npz ",
+                 "(gs://big_vision/paligemma/vae-oid.npz): put it there, or pass its path (load_options::mask_decoder, --mask-decoder of "
+                 "the program)"});
         return masks.emplace(*file);
     }
     [[nodiscard]] std::vector<findings> find(std::span<const image_features> seen, pointing kind, std::string_view things,

@@ -94,15 +94,15 @@ BOOST_AUTO_TEST_CASE(a_head_serves_as_the_embedding) {
     BOOST_CHECK_EXCEPTION(
         exact_model(some.write()), pali::error,
         says(errc::checkpoint_mismatch,
-             {"1 tensor does not fit", "missing tensor 'language_model.model.embed_tokens.weight'", "tie_word_embeddings is false"}));
+             {"1 tensor does not fit", "missing tensor 'language_model.model.embed_tokens.weight'", "sets tie_word_embeddings to false"}));
 }
 
 BOOST_AUTO_TEST_CASE(without_a_tie_a_head_must_be_there) {
     changed_folder some(shapes());
     some.config["tie_word_embeddings"] = false;
-    BOOST_CHECK_EXCEPTION(
-        exact_model(some.write()), pali::error,
-        says(errc::checkpoint_mismatch, {"missing tensor 'language_model.lm_head.weight' (1536, 192)", "tie_word_embeddings is false"}));
+    BOOST_CHECK_EXCEPTION(exact_model(some.write()), pali::error,
+                          says(errc::checkpoint_mismatch,
+                               {"missing tensor 'language_model.lm_head.weight' (1536, 192)", "sets tie_word_embeddings to false"}));
 }
 
 // gemma2_untied has a separate LM head; its goldens were computed with it.
@@ -150,7 +150,7 @@ BOOST_AUTO_TEST_CASE(weights_of_types_that_are_not_read_are_not_quantized) {
         tensor.type = pali::dtype::f8_e4m3;
         tensor.bytes = tensor.bytes.first(tensor.count());
         const auto refused = [&](errc code) {
-            return says(code, {"tensor '" + name + "' is stored as F8_E4M3; BF16, F16 and F32 are read",
+            return says(code, {"tensor '" + name + "' is stored as F8_E4M3; BF16, F16 and F32 are supported",
                                "dtype=torch.bfloat16).save_pretrained(OUT)"});
         };
         const pali::test::temporary_folder to;
@@ -188,12 +188,13 @@ BOOST_AUTO_TEST_CASE(an_index_that_differs_is_told_once_or_refused) {
     options.on_notice = [&](std::string_view notice) { notices.emplace_back(notice); };
     BOOST_TEST(exact_model(folder, options).caption(image()) == seen);
     BOOST_REQUIRE(notices.size() == 1u);
-    BOOST_TEST(notices[0].find("index and shards differ, and the shards are used as they are: 'counter' is in no shard") !=
-                   std::string::npos,
-               notices[0]);
+    BOOST_TEST(
+        notices[0].find("the index and the shards differ; the tensors are used as found in the shards: 'counter' is not in any shard") !=
+            std::string::npos,
+        notices[0]);
     options.strict = true;
     BOOST_CHECK_EXCEPTION(exact_model(folder, options), pali::error,
-                          says(errc::checkpoint_mismatch, {"index and shards differ", "'counter' is in no shard"}));
+                          says(errc::checkpoint_mismatch, {"the index and the shards differ", "'counter' is not in any shard"}));
 }
 
 // Padding rows in the last strip of a vocabulary are no tokens: the logits of all other rows are unchanged.
@@ -234,7 +235,7 @@ BOOST_AUTO_TEST_CASE(weights_that_are_no_numbers_are_named) {
         const std::string name = some.named("layers.2.mlp.down_proj.weight");
         std::memcpy(some.own(name).data() + 2 * (5 * 576 + 7), &bits, 2);
         some.write();
-        const std::vector<std::string> words{"logits are not finite", "1 tensor is not",
+        const std::vector<std::string> words{"logits are not finite", "1 tensor is not finite",
                                              "model.safetensors: tensor '" + name + "' has " + (bits == 0x7f80 ? "inf" : "nan") +
                                                  " at (5, 7)"};
         BOOST_CHECK_EXCEPTION((void)exact_model(some.folder.path()).caption(image()), pali::error, says(errc::malformed_file, words));
@@ -246,13 +247,13 @@ BOOST_AUTO_TEST_CASE(weights_that_are_no_numbers_are_named) {
                               says(errc::malformed_file, words));
         const pali::test::temporary_folder to;
         BOOST_CHECK_EXCEPTION(pali::quantize_checkpoint<pali::int4>(some.folder.path(), to.path()), pali::error,
-                              says(errc::malformed_file, {"tensor '" + name + "' has a number that is not finite in row 5"}));
-        changed_folder tower(shapes()); // its tensors are copied unchanged
+                              says(errc::malformed_file, {"tensor '" + name + "' has a value that is not finite in row 5"}));
+        changed_folder tower(shapes()); // which is copied as it is
         const std::string other = tower.named("layers.1.mlp.fc1.weight");
         std::memcpy(tower.own(other).data() + 2 * 9, &bits, 2);
         tower.write();
         BOOST_CHECK_EXCEPTION(pali::quantize_checkpoint<pali::int8>(tower.folder.path(), to.path()), pali::error,
-                              says(errc::malformed_file, {"tensor '" + other + "' has a number that is not finite: element 9"}));
+                              says(errc::malformed_file, {"tensor '" + other + "' has a value that is not finite: element 9"}));
     }
 }
 
@@ -277,7 +278,7 @@ BOOST_AUTO_TEST_CASE(tensors_of_others_may_hold_anything) {
     const std::string name = some.named("layers.2.mlp.down_proj.weight"); // the error names this one
     std::memcpy(some.own(name).data(), &not_finite, 2);
     BOOST_CHECK_EXCEPTION((void)exact_model(some.write()).caption(image()), pali::error, [&](const pali::error& e) {
-        return says(errc::malformed_file, {"1 tensor is not", name})(e) && std::string(e.what()).find("v_head") == std::string::npos;
+        return says(errc::malformed_file, {"1 tensor is not finite", name})(e) && std::string(e.what()).find("v_head") == std::string::npos;
     });
 }
 
@@ -316,7 +317,7 @@ BOOST_AUTO_TEST_CASE(a_sequence_ends_with_the_positions) {
     pali::generate_options options{.max_new_tokens = 100000};
     options.on_progress = [&](std::string_view, double) { return ++reported > 0; };
     const std::string words(2000, 'x');
-    const auto too_long = says(errc::invalid_prompt, {"(64 of images)", "512 positions", "max_position_embeddings"});
+    const auto too_long = says(errc::invalid_prompt, {"(64 for images)", "512 positions", "max_position_embeddings"});
     BOOST_CHECK_EXCEPTION((void)model.generate(image(), words, options), pali::error, too_long);
     BOOST_CHECK_EXCEPTION((void)model.generate_each(std::span(&image(), 1), words, options), pali::error, too_long);
     pali::find_options find;
@@ -344,7 +345,7 @@ BOOST_AUTO_TEST_CASE(pointers_of_git_lfs_are_named) {
     some.write();
     some.folder.write("tokenizer.model", "version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 4241003\n");
     BOOST_CHECK_EXCEPTION(exact_model(some.folder.path()), pali::error,
-                          says(errc::malformed_file, {"tokenizer.model: is a pointer of Git LFS", "git lfs pull"}));
+                          says(errc::malformed_file, {"tokenizer.model: is a Git LFS pointer", "git lfs pull"}));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -56,7 +56,7 @@ public:
     void require(std::size_t count) const {
         if (m_length + count > m_capacity)
             throw error(errc::capacity_exceeded,
-                        {"a sequence of ", m_length + count, " tokens does not fit a key-value cache of ", m_capacity});
+                        {"a sequence of ", m_length + count, " tokens does not fit into a KV cache of ", m_capacity});
     }
     /// Copies tokens [first, length) from a cache of the same model and type, and takes over length and prefix.
     void copy_from(const kv_cache& other, std::size_t first, std::size_t length) noexcept {

@@ -25,8 +25,9 @@ public:
         requires(!std::same_as<std::remove_cvref_t<F>, answer_callback>)
     answer_callback(F function) { // implicit, so that a lambda can be assigned to an option
         constexpr bool plain = std::is_invocable_r_v<bool, F&, Args...>, numbered = std::is_invocable_r_v<bool, F&, std::size_t, Args...>;
-        static_assert(plain || numbered,
-                      "a callback takes what is reported, or the number of the answer before it, and returns bool: false stops the call");
+        static_assert(
+            plain || numbered,
+            "a callback takes the reported value, optionally preceded by the answer's index, and returns bool: false stops the call");
         if constexpr (numbered) m_function = std::move(function);
         else m_function = [function = std::move(function)](std::size_t, Args... args) mutable -> bool { return function(args...); };
     }

@@ -50,7 +50,7 @@ public:
         m_options.validate();
         const std::size_t each = std::max<std::size_t>(2, 1 + m_eos.size());
         if (vocabulary < each)
-            throw error(errc::invalid_argument, {"a beam search over ", vocabulary, " tokens; ", each, " or more are needed"});
+            throw error(errc::invalid_argument, {"beam search: the vocabulary has ", vocabulary, " tokens; ", each, " or more are needed"});
         const std::size_t beams = m_options.num_beams;
         m_kept = each * beams;
         m_running.resize(beams);
@@ -124,7 +124,7 @@ private:
 
     void check(const rows<const float>& scores, const char* what) const {
         if (scores.width == m_vocabulary && (scores.count == m_options.num_beams || (m_length == 0 && scores.count == 1))) return;
-        throw error(errc::invalid_argument, {"a beam search is given ", what, " of shape (", scores.count, ", ", scores.width, "); (",
+        throw error(errc::invalid_argument, {"beam search: ", what, " have shape (", scores.count, ", ", scores.width, "); (",
                                              m_options.num_beams, ", ", m_vocabulary, ") is needed", m_length == 0 ? ", or one row" : ""});
     }
 
@@ -146,11 +146,10 @@ private:
             }
         }
         if (m_candidates.size() < m_kept)
-            throw error(errc::invalid_argument, {"a beam search is given scores of which only ", m_candidates.size(),
-                                                 " are numbers; are the weights whole and of the right dtype?"});
+            throw error(errc::invalid_argument, {"beam search: only ", m_candidates.size(),
+                                                 " scores are not NaN; are the weights complete and of the right dtype?"});
         if (std::isinf(m_candidates.front().score) && m_candidates.front().score < 0)
-            throw error(errc::invalid_argument,
-                        "a beam search is given scores that are all minus infinity: a constraint left no token to go on with");
+            throw error(errc::invalid_argument, "beam search: all scores are minus infinity; a constraint left no token to continue with");
     }
 
     /// Keeps the best of the complete answers and those that end in this round. Only the first num_beams candidates count.

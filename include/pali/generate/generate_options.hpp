@@ -48,11 +48,11 @@ struct generate_options {
         beams().validate();
         if (min_new_tokens > max_new_tokens)
             throw error(errc::invalid_argument,
-                        {"min_new_tokens is ", min_new_tokens, "; max_new_tokens, ", max_new_tokens, ", at most is allowed"});
+                        {"min_new_tokens is ", min_new_tokens, "; at most max_new_tokens (", max_new_tokens, ") is allowed"});
         sampling.validate();
         if (num_beams > 1 && !sampling.greedy())
             throw error(errc::invalid_argument,
-                        {"num_beams is ", num_beams, " with a temperature; beam search is greedy: set one of them only"});
+                        {"num_beams is ", num_beams, " with a temperature; beam search does not sample: set only one of them"});
     }
 };
 

@@ -20,7 +20,7 @@ public:
     /// Throws errc::invalid_argument for invalid options.
     sampler(const sampling_options& options, std::size_t vocabulary) : m_options(options), m_memory(vocabulary), m_random(options.seed) {
         m_options.validate();
-        if (vocabulary == 0) throw error(errc::invalid_argument, "a sampler over a vocabulary of 0 tokens; 1 or more is needed");
+        if (vocabulary == 0) throw error(errc::invalid_argument, "sampler: the vocabulary has 0 tokens; 1 or more are needed");
     }
 
     /// Chooses the next token. Overwrites `logits` (vocabulary): call log_softmax_at first to get the probability under the model's own
@@ -32,7 +32,7 @@ public:
         const std::size_t best = argmax(logits);
         if (!std::isfinite(logits[best]))
             throw error(errc::invalid_argument, {"the largest logit is ", detail::in_decimal(logits[best]), " (token ", best,
-                                                 "): no token can be chosen; are the weights whole and of the right dtype?"});
+                                                 "): no token can be chosen; are the weights complete and of the right dtype?"});
         return static_cast<token>(m_options.greedy() ? best : draw(logits, logits[best]));
     }
 

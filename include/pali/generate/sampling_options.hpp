@@ -31,11 +31,11 @@ struct sampling_options {
             if (!fits) throw error(errc::invalid_argument, {option, " is ", detail::in_decimal(value), "; ", allowed});
         };
         need(std::isfinite(temperature) && temperature >= 0, "temperature", temperature, "0 (the most likely token) or more is allowed");
-        need(top_p >= 0 && top_p <= 1, "top_p", top_p, "0 to 1 is allowed, 1 being off");
-        need(min_p >= 0 && min_p <= 1, "min_p", min_p, "0 to 1 is allowed, 0 being off");
-        need(typical_p > 0 && typical_p <= 1, "typical_p", typical_p, "more than 0, up to 1, is allowed, 1 being off");
+        need(top_p >= 0 && top_p <= 1, "top_p", top_p, "0 to 1 is allowed, 1 turns it off");
+        need(min_p >= 0 && min_p <= 1, "min_p", min_p, "0 to 1 is allowed, 0 turns it off");
+        need(typical_p > 0 && typical_p <= 1, "typical_p", typical_p, "more than 0, up to 1, is allowed, 1 turns it off");
         need(std::isfinite(repetition_penalty) && repetition_penalty > 0, "repetition_penalty", repetition_penalty,
-             "more than 0 is allowed, 1 being off");
+             "more than 0 is allowed, 1 turns it off");
     }
 };
 

@@ -26,14 +26,14 @@ namespace pali { inline namespace PALI_ABI {
         if (static_cast<std::size_t>(id) >= read.sizes.vocab)
             throw error(errc::missing_token,
                         {folder.string(), ": the token ", in_quotes(text.decode(std::span(&id, 1))), " has the id ", id,
-                         ", and the model knows ", read.sizes.vocab, "; is the vocabulary that of this checkpoint?"});
+                         ", but the model has ", read.sizes.vocab, " tokens; does the vocabulary belong to this checkpoint?"});
     return text;
 }
 
 /// Advice for a token without an embedding row.
-inline constexpr const char* token_rows_cure = "before training, model.resize_token_embeddings(len(tokenizer)) adds the rows";
+inline constexpr const char* token_rows_cure = "to add the rows, call model.resize_token_embeddings(len(tokenizer)) before training";
 
-/// Returns "2 tokens have no row in the embedding, which has 257152: '<new>' (257153), ...", or "" if every token has a row. `<image>`
+/// Returns "2 tokens have no row in the embedding of 257152 rows: '<new>' (257153), ...", or "" if every token has a row. `<image>`
 /// needs none, because image features replace it.
 [[nodiscard]] inline std::string describe_tokens_without_rows(const tokenizer& text, std::size_t rows) {
     short_list found;
@@ -44,9 +44,9 @@ inline constexpr const char* token_rows_cure = "before training, model.resize_to
     if (found.empty()) return {};
     return error_text{found.size(),
                       found.size() == 1 ? " token has" : " tokens have",
-                      " no row in the embedding, which has ",
+                      " no row in the embedding of ",
                       rows,
-                      ": ",
+                      " rows: ",
                       found.in_a_row(),
                       "; ",
                       token_rows_cure}
@@ -58,8 +58,8 @@ inline void require_token_rows(const tokenizer& text, std::span<const token> ids
     for (const token id : ids)
         if (static_cast<std::size_t>(id) >= rows)
             throw error(errc::invalid_prompt,
-                        {"the text holds the token ", in_quotes(text.piece(id)), " with the id ", id, ", and the embedding has ", rows,
-                         " rows; leave it out, or use a model that was trained with it: ", token_rows_cure});
+                        {"the text contains the token ", in_quotes(text.piece(id)), " with the id ", id, ", but the embedding has only ",
+                         rows, " rows; remove it, or use a model that was trained with it: ", token_rows_cure});
 }
 
 }} // namespace pali::PALI_ABI

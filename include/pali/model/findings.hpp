@@ -53,10 +53,10 @@ constexpr std::string_view blanks = " \t\r\n";
     const std::string_view own = kind == pointing::boxes ? for_boxes : for_masks, other = kind == pointing::boxes ? for_masks : for_boxes;
     if (find_detail::begins_with_verb(things, other))
         throw error(errc::invalid_prompt, {in_quotes(things), " asks for ", kind == pointing::boxes ? "masks" : "boxes",
-                                           ": that is another call (detect for boxes, segment for masks)"});
+                                           "; use the call for that: detect for boxes, segment for masks"});
     if (find_detail::begins_with_verb(things, own)) things = find_detail::trimmed(things.substr(own.size()));
     if (things.find_first_not_of(" \t\r\n;") == things.npos)
-        throw error(errc::invalid_prompt, {in_quotes(text), " names nothing to find: \"cat ; dog\" for instance"});
+        throw error(errc::invalid_prompt, {in_quotes(text), " has no label; write the labels as in \"cat ; dog\""});
     return things;
 }
 

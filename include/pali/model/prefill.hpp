@@ -26,8 +26,8 @@ template <class Network>
     std::size_t seen = 0;
     for (const image_features& image : images) {
         if (image.values.shape(1) != net.config.hidden)
-            throw error(errc::invalid_argument, {"image features are ", image.values.shape(1), " wide, this model needs ",
-                                                 net.config.hidden, "; were they made by another model?"});
+            throw error(errc::invalid_argument, {"the image features are ", image.values.shape(1), " wide, but this model needs ",
+                                                 net.config.hidden, "; were they computed by another model?"});
         seen += image.values.shape(0);
     }
     matrix_view x = ctx.take(seen + text.size(), net.config.hidden);
@@ -49,9 +49,9 @@ template <class Network>
     require_token_rows(text, std::span(layout.tokens).subspan(image_tokens), net.config.vocab);
     if (const std::size_t count = layout.tokens.size(); count > net.positions || more > net.positions - count)
         throw error(errc::invalid_prompt,
-                    {"images and prompt have ", count, " tokens (", image_tokens, " of images), and with ", more,
-                     " of an answer they are more than the ", net.positions,
-                     " positions of the model (max_position_embeddings in config.json); ask with a shorter prompt or fewer images"});
+                    {"images and prompt have ", count, " tokens (", image_tokens, " for images); with ", more,
+                     " for the answer they exceed the ", net.positions,
+                     " positions of the model (max_position_embeddings in config.json); use a shorter prompt or fewer images"});
     return layout;
 }
 /// Same, with one image token per feature row.

@@ -69,9 +69,8 @@ inline void copy_all_but_weights(const std::filesystem::path& from, const std::f
 /// Throws errc::invalid_argument with the first file in `to` that quantize_checkpoint() would replace by different contents.
 inline void require_nothing_replaced(const std::filesystem::path& from, const std::filesystem::path& to) {
     const auto refuse = [](const std::filesystem::path& file) {
-        throw error(
-            errc::invalid_argument,
-            {file.string(), ": is there already and would be replaced; name another folder, or allow it by `overwrite` (--overwrite)"});
+        throw error(errc::invalid_argument,
+                    {file.string(), ": already exists and would be replaced; choose another folder, or set `overwrite` (--overwrite)"});
     };
     const auto content = [](const std::filesystem::path& file) {
         std::ifstream in(file, std::ios::binary);
@@ -200,11 +199,11 @@ void quantize_checkpoint(const std::filesystem::path& given, const std::filesyst
     const std::filesystem::path from = files.path();
     if (const std::string weights = quantized_weights(files); !weights.empty())
         throw error(errc::invalid_argument,
-                    {from.string(), " holds ", weights, " weights already; quantize the checkpoint that they were made from"});
+                    {from.string(), " already contains ", weights, " weights; quantize the original checkpoint instead"});
     std::error_code failed;
     const bool folder = std::filesystem::is_directory(from, failed);
     if (std::filesystem::equivalent(from, folder ? to : to / "model.safetensors", failed))
-        throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
+        throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; choose another folder"});
 
     const checkpoint_config config = read_checkpoint_config(folder_of_checkpoint(from));
     const name_set unused = check_folder(files, config);
@@ -223,7 +222,7 @@ void quantize_checkpoint(const std::filesystem::path& given, const std::filesyst
         files.forget(read);
         done += read.size();
         if (progress && !progress("quantize", static_cast<double>(done) / static_cast<double>(whole)))
-            throw error(errc::cancelled, {to.string(), ": quantizing was stopped by the callback"});
+            throw error(errc::cancelled, {to.string(), ": the callback stopped the quantization"});
     };
     std::vector<std::byte> memory;
     const tensor_names names(files.tensors());
@@ -231,7 +230,7 @@ void quantize_checkpoint(const std::filesystem::path& given, const std::filesyst
         if (!in_codes.contains(names.published(name))) {
             if (const auto at = unused.contains(name) ? std::nullopt : find_not_finite(tensor))
                 throw error(errc::malformed_file,
-                            {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite: element ", *at});
+                            {tensor.file, ": tensor ", in_quotes(name), " has a value that is not finite: element ", *at});
             out.append(name, tensor.bytes);
             pass(tensor.bytes);
             continue;
@@ -244,7 +243,7 @@ void quantize_checkpoint(const std::filesystem::path& given, const std::filesyst
             memory.resize(quantized_bytes<quantized_matrix::bits>(piece));
             quantize<quantized_matrix::bits>(piece, memory.data(), pool);
             if (const auto at = find_not_finite(piece))
-                throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite in row ",
+                throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a value that is not finite in row ",
                                                    first + *at / tensor.shape[1]});
             const std::size_t codes = quantized_matrix::bytes_of(quantized_matrix::padded(piece.shape[0]) * piece.shape[1]);
             out.append(name, std::span(memory).first(codes));

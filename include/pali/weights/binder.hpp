@@ -92,7 +92,7 @@ public:
             const auto [at, added] = m_tensors.emplace(names.published(name), named{&tensor, &name});
             if (!added)
                 tell(kind::ambiguous,
-                     {"tensors ", in_quotes(name), " and ", in_quotes(*at->second.name), " both stand for ", in_quotes(at->first)});
+                     {"tensors ", in_quotes(name), " and ", in_quotes(*at->second.name), " both map to ", in_quotes(at->first)});
         }
     }
 
@@ -120,9 +120,9 @@ public:
     /// own if `strict` or if one belongs to a layer. `hint` suggests a cause. If no name is known, the message is a single line.
     void check(const std::string& hint, bool strict = false) const {
         if (m_codes.count > 0)
-            throw error(errc::checkpoint_mismatch, {m_source, ": holds ", m_codes.weights, " weights (", m_codes.count,
-                                                    " matrices of them, ", in_quotes(m_codes.first), " the first); load it as ",
-                                                    m_codes.weights, ", or load the checkpoint that it was made from"});
+            throw error(errc::checkpoint_mismatch,
+                        {m_source, ": contains ", m_codes.weights, " weights (", m_codes.count, " matrices, the first is ",
+                         in_quotes(m_codes.first), "); load it as ", m_codes.weights, ", or load the original checkpoint"});
         std::string all;
         std::size_t count = 0;
         for (const short_list& problems : m_problems) {
@@ -130,11 +130,14 @@ public:
             count += problems.size();
         }
         for (const auto& [type, names] : m_unread) {
-            all +=
-                error_text{
-                    "\n  tensor",    names.size() == 1 ? " " : "s ", names.in_a_row(3), names.size() == 1 ? " is" : " are", " stored as ",
-                    to_string(type), "; BF16, F16 and F32 are read"}
-                    .str();
+            all += error_text{"\n  tensor",
+                              names.size() == 1 ? " " : "s ",
+                              names.in_a_row(3),
+                              names.size() == 1 ? " is" : " are",
+                              " stored as ",
+                              to_string(type),
+                              "; BF16, F16 and F32 are supported"}
+                       .str();
             count += names.size();
         }
         if (count > 0 && std::none_of(m_tensors.begin(), m_tensors.end(), [&](const auto& one) { return m_used.contains(one.first); }))
@@ -159,7 +162,7 @@ public:
         page_memory memory(bytes);
         std::size_t used = 0;
         const auto report = [&](double fraction) {
-            if (progress && !progress("load", fraction)) throw error(errc::cancelled, {m_source, ": loading was stopped by the callback"});
+            if (progress && !progress("load", fraction)) throw error(errc::cancelled, {m_source, ": the callback stopped loading"});
         };
         for (const auto& j : m_jobs) {
             const bool copies = j.copies(where);
@@ -214,7 +217,7 @@ private:
         }
         if (tensor.shape != shape && !is_channels_last(tensor, shape)) {
             tell(kind::shape, {tensor.file, ": tensor ", in_quotes(written), " has shape ", describe_shape(tensor.shape),
-                               ", the configuration needs ", describe_shape(shape)});
+                               "; the configuration needs ", describe_shape(shape)});
             return nullptr;
         }
         if (!is_convertible(tensor.type)) {
@@ -286,7 +289,7 @@ private:
             const tensor_info& tensor = *look_up(part);
             if (tensor.type == type && tensor.shape == needed) return &tensor;
             tell(kind::shape, {tensor.file, ": tensor ", in_quotes(name_in_file(part)), " is ", describe(tensor),
-                               ", the configuration needs ", to_string(type), describe_shape(needed)});
+                               "; the configuration needs ", to_string(type), describe_shape(needed)});
             return nullptr;
         };
         const tensor_info* const codes = stored(name, code_type<Bits>, layout::codes_shape(count, width));

@@ -24,7 +24,7 @@ namespace pali { inline namespace PALI_ABI {
 
 /// Advice for a checkpoint with unsupported dtypes.
 inline constexpr const char* conversion_cure =
-    "Convert the checkpoint by transformers: PaliGemmaForConditionalGeneration.from_pretrained(DIR, "
+    "Convert the checkpoint with transformers: PaliGemmaForConditionalGeneration.from_pretrained(DIR, "
     "dtype=torch.bfloat16).save_pretrained(OUT)";
 
 namespace detail {

@@ -56,13 +56,12 @@ namespace pali { inline namespace PALI_ABI {
 inline void refuse_foreign_format(const tensor_table& tensors, const std::string& source) {
     if (const std::string* const adapter = find_adapter(tensors))
         throw error(errc::unsupported_format,
-                    {source, ": holds a PEFT adapter that is not merged into its base: tensor ", in_quotes(*adapter),
-                     ". Merge and save it by model.merge_and_unload().save_pretrained(OUT), and name that folder"});
+                    {source, ": contains a PEFT adapter that is not merged into its base model: tensor ", in_quotes(*adapter),
+                     ". Merge and save it with model.merge_and_unload().save_pretrained(OUT), and use that folder"});
     if (const std::string_view format = foreign_format(tensors); !format.empty())
-        throw error(
-            errc::unsupported_format,
-            {source, ": holds weights quantized in the format of ", format,
-             ", which is not read; take the checkpoint in BF16, F16 or F32 that they were made from: it can be loaded as int8 or int4"});
+        throw error(errc::unsupported_format,
+                    {source, ": contains weights in the quantized format of ", format,
+                     ", which is not supported; use the original checkpoint in BF16, F16 or F32: it can be loaded as int8 or int4"});
 }
 
 }} // namespace pali::PALI_ABI

@@ -116,9 +116,9 @@ private:
                       found.empty() ? "none" : found.in_a_row(3),
                       "; expected: names that begin with ",
                       expected.in_a_row(),
-                      several ? ". There are decoders with the prefixes " : "",
+                      several ? ". The file has several decoders, with the prefixes " : "",
                       several ? decoders.in_a_row() : "",
-                      several ? ": save one model alone" : ""}
+                      several ? "; save one model only" : ""}
         .str();
 }
 

@@ -19,8 +19,8 @@ namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 template <std::size_t Bits>
 [[nodiscard]] std::string what_is_quantized() {
     using layout = quantized_rows<Bits>;
-    return "quantized weights are made of BF16, F16 or F32 with a multiple of " + std::to_string(layout::group) + " columns and of " +
-           std::to_string(layout::strip) + " rows, which embedding and head may have any number of";
+    return "quantization needs BF16, F16 or F32, columns in a multiple of " + std::to_string(layout::group) +
+           " and, except for embedding and head, rows in a multiple of " + std::to_string(layout::strip);
 }
 
 /// Size of the codes and scales of a matrix in bytes, with the last strip padded.
