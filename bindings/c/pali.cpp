@@ -58,7 +58,7 @@ pali_status fail(pali_status code, const char* begin, const char* message) noexc
         last_message += message;
         last_error_text = last_message.c_str();
     } catch (...) {
-        last_error_text = "[pali.1] out of memory, for this message as well";
+        last_error_text = "[pali.1] out of memory, even for the message";
     }
     return code;
 }
@@ -67,7 +67,7 @@ pali_status fail(pali_status code, const char* begin, const char* message) noexc
 pali_status status_of(pali::errc code) noexcept {
 #define PALI_SAME(theirs, ours)                                                                                                            \
     case pali::errc::theirs:                                                                                                               \
-        static_assert(static_cast<int>(pali::errc::theirs) == ours, "pali.h has another number");                                          \
+        static_assert(static_cast<int>(pali::errc::theirs) == ours, "pali.h has another value");                                           \
         return ours
     switch (code) {
         PALI_SAME(invalid_argument, PALI_INVALID_ARGUMENT);
@@ -109,7 +109,7 @@ pali_status attempt(Work&& work) noexcept {
     } catch (const std::exception& e) {
         return fail(PALI_UNKNOWN_ERROR, "[pali.2] ", e.what() && *e.what() ? e.what() : "an exception without a message");
     } catch (...) {
-        return fail(PALI_UNKNOWN_ERROR, "[pali.2] ", "an exception of an unknown type, perhaps of a callback");
+        return fail(PALI_UNKNOWN_ERROR, "[pali.2] ", "an exception of unknown type, perhaps from a callback");
     }
 }
 
@@ -237,7 +237,7 @@ any_model open(const std::filesystem::path& folder, std::string_view weights, co
 /// Runs a question once the model is free. Refuses a callback that uses the model it is called by, which would deadlock.
 template <class Question>
 auto ask(pali_model& model, Question&& question) {
-    if (model.at_work == std::this_thread::get_id()) refuse("a callback asks the model that it is called by; let it return first");
+    if (model.at_work == std::this_thread::get_id()) refuse("a callback must not use the model that called it");
     const std::lock_guard lock(model.busy);
     struct at_work {
         std::atomic<std::thread::id>& who;
@@ -288,11 +288,11 @@ pali_status pali_image_from_rgb(const uint8_t* pixels, size_t width, size_t heig
         pali_image*& out = output(image, "image");
         need(pixels, "pixels");
         const std::string size = std::to_string(width) + " x " + std::to_string(height) + " pixels";
-        if (width == 0 || height == 0) refuse({"an image of ", size, " has none"});
+        if (width == 0 || height == 0) refuse({"an image of ", size, " is empty"});
         const pali::read_options most;
         if (width > most.max_side || height > most.max_side || width > most.max_pixels / height)
             throw pali::error(pali::errc::image_too_large,
-                              {size, "; ", most.max_side, " a side and ", most.max_pixels, " in all are allowed"});
+                              {size, "; ", most.max_side, " a side and ", most.max_pixels, " in total are allowed"});
         if (row_bytes != 0 && row_bytes < width * 3) refuse({"row_bytes is ", row_bytes, "; ", width * 3, " or more, or 0, is needed"});
         pali::image copy(width, height);
         for (std::size_t y = 0; y < height; ++y)
@@ -318,7 +318,7 @@ pali_status pali_generate(pali_model* model, const pali_image* const* images, si
     return attempt([&] {
         pali_answer*& out = output(answer, "answer");
         const pali::generate_options asked = generate_options_of(read_sized(options, "pali_options"));
-        if (count == 0) refuse("count is 0; one image or more is needed");
+        if (count == 0) refuse("count is 0; at least one image is needed");
         need(images, "images");
         std::vector<pali::image> copies; // several images must be contiguous
         for (const pali_image* image : std::span(images, count)) {
@@ -392,7 +392,7 @@ pali_status pali_answer_object(const pali_answer* answer, size_t index, pali_obj
         std::memset(object, 0, size);
         object->size = size;
         const std::vector<pali::object>& objects = need(answer, "answer").objects;
-        if (index >= objects.size()) refuse({"index is ", index, "; there are ", objects.size(), " objects"});
+        if (index >= objects.size()) refuse({"index is ", index, ", but there are ", objects.size(), " objects"});
         const pali::object& found = objects[index];
         const pali_object seen{.size = size,
                                .label = found.label.c_str(),
