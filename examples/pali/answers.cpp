@@ -70,7 +70,7 @@ void answers::read_lines(part& from) {
         const json read = json::parse(line, nullptr, false);
         if (!read.is_object())
             throw pali::error(pali::errc::malformed_file, {(m_state / from.name).string(), ": byte ", from.read,
-                                                           " does not begin a JSON object; was the file edited?"});
+                                                           " is not the start of a JSON object; was the file edited?"});
         note(read, m_part_of.at(from.name), from.read, line.size());
         from.read += line.size() + 1;
     }
@@ -184,7 +184,7 @@ json answers::read(const std::string& key) const {
     file.read(line.data(), static_cast<std::streamsize>(line.size()));
     json read = file ? json::parse(line, nullptr, false) : json();
     if (!read.is_object() || name_of(read, "key") != key || !read.contains("answer"))
-        throw pali::error(pali::errc::malformed_file, {path.string(), ": has changed since it was read"});
+        throw pali::error(pali::errc::malformed_file, {path.string(), ": changed since it was read"});
     return read;
 }
 
@@ -204,7 +204,9 @@ void answers::append(const char* folder, const json& line) {
     if (!file) {
         std::error_code ignored; // half a line would corrupt the next one
         fs::resize_file(path, own.read, ignored);
-        throw pali::error(pali::errc::cannot_write, {path.string(), ": cannot be written; is the folder there, writable and not full?"});
+        throw pali::error(
+            pali::errc::cannot_write,
+            {path.string(), ": cannot be written; check that the folder exists and is writable, and that the disk is not full"});
     }
     note(line, m_part_of.at(own.name), own.read, text.size() - 1);
     own.read += text.size();

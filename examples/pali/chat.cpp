@@ -119,23 +119,23 @@ int chat_command::run() const {
 } // namespace
 
 command add_chat(CLI::App& program) {
-    CLI::App* app = program.add_subcommand("chat", "Ask about one image, prompt after prompt, until 'exit'");
+    CLI::App* app = program.add_subcommand("chat", "Answer prompts about one image interactively, until 'exit'");
     auto chosen = std::make_shared<chat_command>();
     chosen->model.add_to(*app);
-    app->add_option("--model_path", chosen->model.folder, "The same as --model")->type_name("DIR");
-    app->add_option("--model_type", chosen->model_type, "Refuse a folder of the other kind; without: either")
+    app->add_option("--model_path", chosen->model.folder, "Same as --model")->type_name("DIR");
+    app->add_option("--model_type", chosen->model_type, "Reject a model of the other type; default: accept both")
         ->check(CLI::IsMember({"paligemma", "paligemma2"}))
         ->type_name("TYPE");
-    app->add_option("--prompt", chosen->prompt, "Asked first, before the keyboard is read")->type_name("TEXT");
-    add_bool(*app, "--detection", chosen->detection, "Say where the things are that an answer points at, and draw them in a terminal");
-    app->add_option("-i,--image,--image_file_path", chosen->image, "Image; without: the sample of the embedded model")->type_name("FILE");
+    app->add_option("--prompt", chosen->prompt, "First prompt, before reading standard input")->type_name("TEXT");
+    add_bool(*app, "--detection", chosen->detection, "Print the objects that an answer locates, and draw them in the terminal");
+    app->add_option("-i,--image,--image_file_path", chosen->image, "Image; default: the sample of the embedded model")->type_name("FILE");
     chosen->reading.add_to(*app);
-    add_count(*app, "--max-tokens,--max_tokens_to_generate", chosen->max_tokens, 1, "Most tokens of an answer");
-    add_number(*app, "--temperature", chosen->temperature, 0.0f, 1e9f, "Randomness, with --do_sample True");
+    add_count(*app, "--max-tokens,--max_tokens_to_generate", chosen->max_tokens, 1, "Maximum tokens per answer");
+    add_number(*app, "--temperature", chosen->temperature, 0.0f, 1e9f, "Sampling temperature, with --do_sample True");
     add_number(*app, "--top_p,--top-p", chosen->top_p, 0.0f, 1.0f,
-               "With --do_sample True: choose among the likeliest that make up this probability");
-    add_bool(*app, "--do_sample", chosen->do_sample, "Choose by chance; False: always the likeliest token");
-    add_number(*app, "--seed", chosen->seed, std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max(), "Seed of the random choices");
-    add_bool(*app, "--only_cpu", chosen->only_cpu, "Accepted for those who switch: there is nothing but the CPU");
+               "With --do_sample True: sample from the likeliest tokens that make up this probability");
+    add_bool(*app, "--do_sample", chosen->do_sample, "Sample; False: always take the likeliest token");
+    add_number(*app, "--seed", chosen->seed, std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max(), "Seed of the sampling");
+    add_bool(*app, "--only_cpu", chosen->only_cpu, "Accepted for compatibility; pali always uses the CPU");
     return [chosen] { return chosen->run(); };
 }

@@ -68,7 +68,7 @@ milliseconds claims::lease() {
     const auto [end, failed] = std::from_chars(text->data(), text->data() + text->size(), seconds);
     if (failed != std::errc() || end != text->data() + text->size() || !(seconds >= least && seconds <= most))
         throw pali::error(pali::errc::invalid_argument, {"the environment variable PALI_LEASE_SECONDS is ", pali::in_quotes(*text),
-                                                         ", which is not a number of seconds from 0.1 to 1000000"});
+                                                         "; it must be a number of seconds from 0.1 to 1000000"});
     return milliseconds(static_cast<long>(seconds * 1000));
 }
 

@@ -32,7 +32,7 @@ json read_object(const fs::path& path) {
     json read = file ? json::parse(file, nullptr, false) : json();
     if (!read.is_object())
         throw pali::error(pali::errc::cannot_open,
-                          {path.string(), ": cannot be read; PART is a folder that pali detect, segment, caption or ask wrote by --out"});
+                          {path.string(), ": cannot be read; PART must be an --out folder of pali detect, segment, caption or ask"});
     return read;
 }
 
@@ -54,7 +54,7 @@ public:
             const auto index = one.at("index").get<std::size_t>(), count = one.at("count").get<std::size_t>();
             if (m_count != 0 && count != m_count)
                 throw pali::error(pali::errc::invalid_argument, {part.string(), ": is part ", index, " of ", count,
-                                                                 ", and another folder is one of ", m_count, " parts"});
+                                                                 ", but another folder is one of ", m_count, " parts"});
             m_count = count;
             m_there.insert(index);
             if (one.contains("images")) m_images = std::max(m_images, one.at("images").get<std::size_t>());
@@ -69,7 +69,7 @@ public:
         for (std::size_t i = 0; i < m_count; ++i)
             if (!m_there.contains(i) && parts++ < most_named) text += (text.empty() ? "" : ", ") + std::to_string(i);
         if (m_images > 0 && answers >= m_images) return {};
-        if (parts > 0) text = "parts that are missing, of " + std::to_string(m_count) + ": " + text + (parts > most_named ? ", ..." : "");
+        if (parts > 0) text = "missing parts, of " + std::to_string(m_count) + ": " + text + (parts > most_named ? ", ..." : "");
         if (answers < m_images)
             text += (text.empty() ? "" : "; ") + std::to_string(m_images - answers) + " of " + std::to_string(m_images) +
                     " images have no answer";
@@ -100,7 +100,7 @@ void check_parts(const std::vector<std::string>& parts) {
             const auto [known, is_new] = first.try_emplace(name, one.all.hash(key), part);
             if (!is_new && known->second.first != one.all.hash(key))
                 throw pali::error(pali::errc::invalid_argument,
-                                  {part, " and ", known->second.second, " have answers to two different images that are both called ",
+                                  {part, " and ", known->second.second, " have answers for two different images with the same name, ",
                                    pali::in_quotes(name)});
         }
     }
@@ -124,8 +124,7 @@ int collect_command::run() const {
         asked.erase("collected");
         if (question.is_null()) question = asked;
         if (const std::string other = differences(asked, question); !other.empty())
-            throw pali::error(pali::errc::invalid_argument,
-                              {part, ": holds answers to another question than ", parts.front(), ": ", other});
+            throw pali::error(pali::errc::invalid_argument, {part, ": has answers to another question than ", parts.front(), ": ", other});
         work.read(part);
     }
     question["collected"] = true; // names are relative to image folders that may not exist here, so no run can continue in this folder
@@ -136,7 +135,7 @@ int collect_command::run() const {
     for (const std::string& part : parts) twice += results.collect(part);
     results.finish();
     std::cout << out << ": " << results.size() << " images"
-              << (twice > 0 ? "; " + std::to_string(twice) + " were in several parts and are kept once" : "") << '\n';
+              << (twice > 0 ? "; " + std::to_string(twice) + " were in several parts and kept once" : "") << '\n';
     const std::string missing = work.missing(results.size());
     if (missing.empty()) return 0;
     std::cerr << "pali: " << missing << '\n';
@@ -203,12 +202,10 @@ std::size_t result_folder::collect(const fs::path& from) {
 }
 
 command add_collect(CLI::App& program) {
-    CLI::App* app = program.add_subcommand("collect", "Merge folders of results, parts of one job for instance, into one");
+    CLI::App* app = program.add_subcommand("collect", "Merge result folders, such as the parts of one job");
     auto chosen = std::make_shared<collect_command>();
-    app->add_option("parts", chosen->parts, "Folders that pali detect, segment, caption or ask wrote by --out")
-        ->required()
-        ->type_name("PART...");
-    app->add_option("-o,--out", chosen->out, "Folder for the whole")->required()->type_name("DIR");
+    app->add_option("parts", chosen->parts, "--out folders of pali detect, segment, caption or ask")->required()->type_name("PART...");
+    app->add_option("-o,--out", chosen->out, "Folder for the merged results")->required()->type_name("DIR");
     chosen->formats.add_to(*app);
     app->add_flag("--overwrite", chosen->overwrite, "Replace files in --out that pali did not write");
     return [chosen] { return chosen->run(); };

@@ -358,14 +358,15 @@ std::filesystem::path embedded_model() {
     if (const auto models = environment("PALI_MODELS")) {
         if (fs::path folder = fs::path(*models) / "shapes"; fs::is_directory(folder, ignored)) return folder;
         throw pali::error(pali::errc::invalid_argument, {"the environment variable PALI_MODELS is ", pali::in_quotes(*models),
-                                                         ", which is not a folder with a subfolder `shapes`"});
+                                                         "; it must be a folder with a subfolder `shapes`"});
     }
     if (const fs::path program = fs::read_symlink("/proc/self/exe", ignored); !program.empty())
         if (auto folder = program.parent_path() / PALI_MODELS_FROM_PROGRAM / "shapes"; fs::exists(folder, ignored))
             return folder.lexically_normal();
     if (fs::path folder = fs::path(PALI_MODELS_DIR) / "shapes"; fs::exists(folder, ignored)) return folder;
-    throw pali::error(pali::errc::cannot_open,
-                      "the embedded model was not found: set PALI_MODELS to the folder that holds `shapes`, or name a model by --model");
+    throw pali::error(
+        pali::errc::cannot_open,
+        "the embedded model was not found: set PALI_MODELS to the folder that contains `shapes`, or pass a model with --model");
 }
 
 std::filesystem::path sample_image() { return embedded_model() / "images" / "cross_and_ring.png"; }

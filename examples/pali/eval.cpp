@@ -53,7 +53,7 @@ std::vector<scene> read_scenes(const fs::path& folder) {
     std::ifstream in(file);
     if (!in)
         throw pali::error(pali::errc::cannot_open,
-                          {file.string(), ": cannot be opened; FOLDER is one with scenes.json and its images, as tests/data/scenes"});
+                          {file.string(), ": cannot be opened; FOLDER must contain scenes.json and its images, like tests/data/scenes"});
     std::vector<scene> scenes;
     try {
         for (const json& one : json::parse(in)) {
@@ -69,13 +69,13 @@ std::vector<scene> read_scenes(const fs::path& folder) {
             }
             if (std::none_of(s.objects.begin(), s.objects.end(), [&](const auto& o) { return o.first == s.asked; }))
                 throw pali::error(pali::errc::malformed_file,
-                                  {file.string(), ": a scene asks for '", s.asked, "', which is not among its objects"});
+                                  {file.string(), ": a scene asks for '", s.asked, "', which is not one of its objects"});
             const json& size = one.at("size");
             constexpr std::size_t longest = 1u << 14; // a mask of this size takes 256 MB
             if (!size.is_number_unsigned() || size == 0u || size > longest)
                 throw pali::error(pali::errc::malformed_file,
-                                  {file.string(), ": scene ", scenes.size(), " (from 1 on) has the size ", size.dump(),
-                                   "; the width and height of its image is needed, in pixels, at most ", longest});
+                                  {file.string(), ": scene ", scenes.size(), " (counting from 1) has the size ", size.dump(),
+                                   "; the side of its square image is needed, in pixels, at most ", longest});
             s.mask = pali::mask(size, size);
             for (const std::size_t pixel : one.at("mask")) s.mask.values.at(pixel) = 255;
             for (const json& said : one.at("transformers")) s.reference.push_back({said.at("prompt"), said.at("text")});
@@ -86,10 +86,10 @@ std::vector<scene> read_scenes(const fs::path& folder) {
         if (scenes.empty()) throw pali::error(pali::errc::malformed_file, {file.string(), ": has no scenes"});
         return scenes;
     } catch (const json::exception& e) {
-        throw pali::error(pali::errc::malformed_file,
-                          {file.string(), ": scene ", scenes.size(), " (from 1 on) does not have what docs/scenes.md lists: ", e.what()});
+        throw pali::error(pali::errc::malformed_file, {file.string(), ": scene ", scenes.size(),
+                                                       " (counting from 1) does not have the format of docs/scenes.md: ", e.what()});
     } catch (const std::out_of_range&) {
-        throw pali::error(pali::errc::malformed_file, {file.string(), ": a pixel of a mask lies outside of the image"});
+        throw pali::error(pali::errc::malformed_file, {file.string(), ": a mask pixel is outside the image"});
     }
 }
 
@@ -126,8 +126,8 @@ void add(figures& sum, const scene& s, any_model& model, bool constrained, bool 
     const pali::image image = pali::read_image(s.image);
     if (image.width != s.mask.width || image.height != s.mask.height)
         throw pali::error(pali::errc::malformed_file,
-                          {s.image.string(), ": is ", image.width, " x ", image.height, " pixels, and its size in scenes.json is ",
-                           s.mask.width, "; images are square, and boxes and masks are in their pixels"});
+                          {s.image.string(), ": is ", image.width, " x ", image.height, " pixels, but its size in scenes.json is ",
+                           s.mask.width, "; images must be square, with boxes and masks in pixels"});
     const pali::image_features seen = model.encode(image, options.generate.on_progress);
     const pali::generation caption = model.generate(seen, "caption en", options.generate),
                            answer = model.generate(seen, s.question, options.generate);
@@ -174,11 +174,11 @@ int eval_command::run() const {
     const std::tuple<const char*, const char*, double> rows[] = {
         {"captions", "captions, exact", sum.captions / count},
         {"answers", "answers, exact", sum.answers / count},
-        {"labels", "detect: the first label is right", sum.labels / count},
-        {"box_iou", "detect: mean IoU of the box asked for", sum.box_iou / count},
-        {"mask_iou", "segment: mean IoU of the mask asked for", sum.mask_iou / count},
+        {"labels", "detect: accuracy of the first label", sum.labels / count},
+        {"box_iou", "detect: mean IoU of the requested box", sum.box_iou / count},
+        {"mask_iou", "segment: mean IoU of the requested mask", sum.mask_iou / count},
         {"all_boxes_iou", "detect shape: mean IoU of all boxes", sum.all_boxes_iou / count},
-        {"same_answers", "answers that are transformers' to the letter", sum.same_answers / (static_cast<double>(kinds.size()) * count)},
+        {"same_answers", "answers identical to transformers'", sum.same_answers / (static_cast<double>(kinds.size()) * count)},
     };
     std::vector<std::tuple<const char*, const char*, double>> perplexities;
     if (perplexity) {
@@ -206,24 +206,24 @@ int eval_command::run() const {
     };
     for (const auto& [key, words, value] : rows) print(words, "%.3f", value);
     for (const auto& [key, words, value] : perplexities) print(std::string(words) + ": perplexity of transformers' answers", "%.4f", value);
-    if (sum.skipped > 0) std::cout << "\nparts of answers that were no object: " << sum.skipped << '\n';
+    if (sum.skipped > 0) std::cout << "\nparts of answers that are not an object: " << sum.skipped << '\n';
     return 0;
 }
 
 } // namespace
 
 command add_eval(CLI::App& program) {
-    CLI::App* app = program.add_subcommand("eval", "How right a model is on scenes whose truth is known: a table");
+    CLI::App* app = program.add_subcommand("eval", "Measure accuracy on scenes with ground truth");
     auto chosen = std::make_shared<eval_command>();
-    app->add_option("folder", chosen->folder, "Folder with scenes.json and its images, as tests/data/scenes")
+    app->add_option("folder", chosen->folder, "Folder with scenes.json and its images, like tests/data/scenes")
         ->required()
         ->type_name("FOLDER");
     chosen->model.add_to(*app);
-    app->add_flag("--constrained", chosen->constrained, "Ask for boxes and masks within the grammar; see pali detect");
+    app->add_flag("--constrained", chosen->constrained, "Constrain answers to the grammar of boxes and masks; see pali detect");
     app->add_flag("--perplexity", chosen->perplexity,
-                  "Also the perplexity of the answers that scenes.json holds: exp of the mean -log probability of a token, ends of answers "
-                  "included. Costs one prefill more for "
-                  "each answer: half the time again with the embedded model, more where images have more tokens");
+                  "Also print the perplexity of the answers in scenes.json: exp of the mean -log probability per token, including the end "
+                  "of each answer. Costs one more prefill per answer: 50 % more time with the embedded model, more for models with "
+                  "more tokens per image");
     app->add_flag("--json", chosen->as_json, "Print the figures as one JSON object");
     return [chosen] { return chosen->run(); };
 }

@@ -24,7 +24,7 @@ inline const std::filesystem::path& made(const std::filesystem::path& folder) {
     std::filesystem::create_directories(folder, failed);
     if (std::filesystem::is_directory(folder, unknown)) return folder;
     if (!failed) failed = std::make_error_code(std::errc::not_a_directory);
-    throw pali::error(pali::errc::cannot_write, {folder.string(), ": is not a folder and cannot be made one: ", failed.message()});
+    throw pali::error(pali::errc::cannot_write, {folder.string(), ": is not a folder and cannot be created: ", failed.message()});
 }
 
 /// Formats as 16 hexadecimal digits.

@@ -33,7 +33,7 @@ void link_image(const fs::path& target, const fs::path& link, const fs::path& im
     fs::copy_file(image, link, fs::copy_options::overwrite_existing, failed);
     if (failed)
         throw pali::error(pali::errc::cannot_write,
-                          {link.string(), ": can be neither a link to the image nor a copy of it: ", failed.message()});
+                          {link.string(), ": cannot be created as a link to the image or a copy of it: ", failed.message()});
 }
 
 } // namespace
@@ -119,7 +119,7 @@ void result_folder::write_formats(const json& formats) {
     lines.finish();
     if (data) data->finish();
     if (yolo) { // absolute path: trainers resolve relative ones against a folder of their own
-        std::string text = "# Objects found by pali. Both sets are all images: divide them before training.\npath: " +
+        std::string text = "# Objects found by pali. Both sets contain all images: split them before training.\npath: " +
                            json(fs::absolute(m_folder).lexically_normal().string()).dump(-1, ' ', false, json::error_handler_t::replace) +
                            "\ntrain: images\nval: images\nnames:\n";
         for (std::size_t i = 0; i < classes.names().size(); ++i)

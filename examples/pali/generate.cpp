@@ -53,17 +53,17 @@ int generate_command::run() const {
 } // namespace
 
 command add_generate(CLI::App& program) {
-    CLI::App* app = program.add_subcommand("generate", "Answer one prompt about an image, or about several");
+    CLI::App* app = program.add_subcommand("generate", "Answer one prompt about one or more images");
     auto chosen = std::make_shared<generate_command>();
     chosen->model.add_to(*app);
-    app->add_option("-i,--image", chosen->images, "Image; several in their order. Without: the sample of the embedded model")
+    app->add_option("-i,--image", chosen->images, "Image, or several in order. Default: the sample of the embedded model")
         ->type_name("FILE...");
     chosen->reading.add_to(*app);
     app->add_option("-p,--prompt", chosen->prompt, "\"caption en\", \"answer en ...?\", \"detect ...\", \"segment ...\"")
         ->type_name("TEXT")
         ->capture_default_str();
     chosen->answer.add_to(*app);
-    app->add_flag("--json", chosen->json, "Print one JSON object and nothing else");
-    app->add_flag("-v,--verbose", chosen->verbose, "Say on standard error what ran, how long it took and how much memory");
+    app->add_flag("--json", chosen->json, "Print one JSON object, nothing else");
+    app->add_flag("-v,--verbose", chosen->verbose, "Print model, timings and memory use to standard error");
     return [chosen] { return chosen->run(); };
 }

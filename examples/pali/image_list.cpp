@@ -37,10 +37,10 @@ struct skipped_entries {
             if (count > 0) parts.push_back(std::to_string(count) + (count == 1 ? one : more) + behind);
         };
         add(files, " other file", " other files", "");
-        add(pipes, " pipe or device with the name of an image", " pipes or devices with names of images", "");
-        add(metadata, " file of macOS", " files of macOS", " (._*)");
+        add(pipes, " pipe or device with an image file name", " pipes or devices with image file names", "");
+        add(metadata, " macOS metadata file", " macOS metadata files", " (._*)");
         add(folders, " subfolder", " subfolders", " (--recursive reads subfolders)");
-        add(links, " link to a folder", " links to folders", " (not followed: name the folder itself)");
+        add(links, " link to a folder", " links to folders", " (not followed: pass the target folder)");
         add(unreadable, " unreadable subfolder", " unreadable subfolders", "");
         std::string text;
         for (std::size_t i = 0; i < parts.size(); ++i) text += (i == 0 ? "" : i + 1 == parts.size() ? " and " : ", ") + parts[i];
@@ -130,8 +130,8 @@ void image_list::add_folder(const fs::path& folder, bool recursive) {
     m_incomplete = m_incomplete || skipped.unreadable > 0;
     const std::string besides = skipped.describe();
     if (found.empty())
-        throw pali::error(pali::errc::cannot_open,
-                          {pali::in_quotes(folder.string()), " is a folder without images", besides.empty() ? "" : "; it has ", besides});
+        throw pali::error(pali::errc::cannot_open, {pali::in_quotes(folder.string()), " is a folder without images",
+                                                    besides.empty() ? "" : "; it contains ", besides});
     if (!besides.empty())
         std::cerr << "pali: " << folder.string() << ": " << found.size() << (found.size() == 1 ? " image" : " images") << "; skipped "
                   << besides << '\n';
@@ -144,7 +144,7 @@ std::optional<fs::path> image_list::next() {
     for (std::string line; m_standard_input && std::getline(std::cin, line);) {
         if (line.find('\0') != std::string::npos)
             throw pali::error(pali::errc::invalid_argument,
-                              "standard input has a zero byte: names are read one a line, so find's -print0 and xargs' -0 are left out");
+                              "standard input contains a zero byte: names are read one per line, so omit find's -print0 and xargs' -0");
         if (line.ends_with('\r')) line.pop_back();
         if (!line.empty()) return line;
     }

@@ -37,12 +37,12 @@ struct known_file {
 constexpr known_file known_files[] = {
     {"config.json", true, "sizes"},
     {"tokenizer.model", true, "vocabulary", "tokenizer.json"},
-    {"tokenizer.json", false, "vocabulary, as transformers saves it; beside tokenizer.model its added tokens"},
+    {"tokenizer.json", false, "vocabulary in the format of transformers; next to tokenizer.model: only its added tokens"},
     {"added_tokens.json", false, "ids of added pieces"},
-    {"generation_config.json", false, "ids that end an answer"},
-    {"preprocessor_config.json", false, "how images are prepared; without: as transformers does for SigLIP"},
+    {"generation_config.json", false, "end-of-answer token ids"},
+    {"preprocessor_config.json", false, "image preprocessing; default: transformers' for SigLIP"},
     {"processor_config.json", false, "the same, in newer checkpoints"},
-    {"model.safetensors.index.json", false, "which shard holds what"},
+    {"model.safetensors.index.json", false, "shard of each tensor"},
 };
 
 class inspection {
@@ -65,7 +65,7 @@ public:
         if (m_numbers && m_files) check_numbers();
         if (!m_notes.empty()) std::cout << "notes:\n";
         for (const std::string& note : m_notes) std::cout << "  " << note << '\n';
-        std::cout << "missing or wrong:" << (m_problems.empty() ? " nothing\n" : "\n");
+        std::cout << "problems:" << (m_problems.empty() ? " none\n" : "\n");
         for (const std::string& problem : m_problems) std::cout << "  " << problem << '\n';
         return static_cast<int>(m_problems.size());
     }
@@ -115,15 +115,15 @@ private:
         const auto fitting = pali::matching_variant(sizes);
         if (const pali::image_config& image = m_config->image; !image.do_resize)
             m_notes.push_back(image.file.string() + ": do_resize is off, so only images of " + std::to_string(image.width) + " x " +
-                              std::to_string(image.height) + " pixels are taken");
+                              std::to_string(image.height) + " pixels are accepted");
         std::cout << "model: " << (sizes.post_norms ? "PaliGemma 2" : "PaliGemma") << '\n'
                   << "  vision     " << sizes.vision.image_size << " px, " << pali::patch_count(sizes.vision) << " tokens, "
                   << sizes.vision.layers << " layers of " << sizes.vision.hidden << '\n'
                   << "  decoder    " << sizes.layers << " layers of " << sizes.hidden << ", " << sizes.heads << " heads (" << sizes.kv_heads
-                  << " of keys and values) of " << sizes.head_dim << ", vocabulary " << sizes.vocab << '\n'
+                  << " KV heads) of " << sizes.head_dim << ", vocabulary " << sizes.vocab << '\n'
                   << "type: "
                   << (fitting ? std::string(*fitting) + " fits, compiled; dynamic fits too"
-                              : std::string("dynamic; no compiled variant has these numbers"))
+                              : std::string("dynamic; no compiled variant has these sizes"))
                   << '\n';
     }
 
@@ -141,7 +141,7 @@ private:
             bytes += tensor.bytes.size();
         }
         std::cout << title << tensors.size() << " tensors, " << static_cast<double>(count_numbers(tensors) / 100000) / 10
-                  << " million numbers, " << in_units(static_cast<double>(bytes)) << '\n';
+                  << " million elements, " << in_units(static_cast<double>(bytes)) << '\n';
         for (const auto& [type, s] : types)
             std::cout << "  " << type << "  " << s.tensors << " tensors, " << in_units(static_cast<double>(s.bytes)) << '\n';
     }
@@ -190,7 +190,7 @@ private:
         try {
             for (std::string& difference : pali::compare_vocabularies(m_folder)) m_problems.push_back(std::move(difference));
         } catch (const pali::error& e) { // loading a model only needs the added tokens of this tokenizer.json, which it could read
-            m_notes.push_back(std::string("tokenizer.model is used, and tokenizer.json cannot be compared with it: ") + e.what());
+            m_notes.push_back(std::string("tokenizer.model is used; tokenizer.json cannot be compared with it: ") + e.what());
         }
     }
 
@@ -200,9 +200,9 @@ private:
         pali::tensor_table unused;
         for (const std::string& name : m_unused) unused.emplace(name, m_files->at(name));
         if (const pali::short_list others = pali::describe_not_finite(unused); !others.empty())
-            m_notes.push_back("numbers that are not finite, in tensors that are not used: " + others.in_a_row());
-        if (!broken.empty()) m_problems.push_back("numbers that are not finite:" + broken.joined("\n    "));
-        std::cout << "numbers: weights looked at" << (broken.empty() ? ", all finite\n" : "\n");
+            m_notes.push_back("values that are not finite, in unused tensors: " + others.in_a_row());
+        if (!broken.empty()) m_problems.push_back("values that are not finite:" + broken.joined("\n    "));
+        std::cout << "numbers: weights checked" << (broken.empty() ? ", all finite\n" : "\n");
     }
 
     void check_names() {
@@ -230,15 +230,14 @@ private:
 } // namespace
 
 command add_inspect(CLI::App& program) {
-    CLI::App* app = program.add_subcommand("inspect", "What a folder holds, which type fits it, what is missing");
+    CLI::App* app = program.add_subcommand("inspect", "Show the contents of a model folder, the type that fits it, and problems");
     const auto folder = std::make_shared<std::string>();
     const auto numbers = std::make_shared<bool>(false);
-    app->add_flag("--numbers", *numbers, "Also read every weight: whether all are finite");
+    app->add_flag("--numbers", *numbers, "Also read every weight and check that all are finite");
     const auto arch = std::make_shared<bool>(false);
-    CLI::Option* const of_arch = app->add_flag(
-        "--arch", *arch,
-        "Print instead which levels of instructions kernels were compiled for, which this processor has, and which is active");
-    app->add_option("folder,-m,--model", *folder, "Folder of the model, or one .safetensors file in it; without: the embedded model")
+    CLI::Option* const of_arch =
+        app->add_flag("--arch", *arch, "Print only the instruction set levels: compiled, supported by this processor, and active");
+    app->add_option("folder,-m,--model", *folder, "Model folder, or one .safetensors file in it; default: the embedded model")
         ->type_name("DIR")
         ->excludes(of_arch);
     return [folder, numbers, arch] {

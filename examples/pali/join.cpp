@@ -32,7 +32,7 @@ fs::path checked(fs::path folder) {
     const fs::file_status there = fs::status(folder, failed);
     if (fs::exists(there) && !fs::is_directory(there)) failed = std::make_error_code(std::errc::not_a_directory);
     if (failed && there.type() != fs::file_type::not_found)
-        throw pali::error(pali::errc::cannot_write, {folder.string(), ": is not a folder and cannot be made one: ", failed.message()});
+        throw pali::error(pali::errc::cannot_write, {folder.string(), ": is not a folder and cannot be created: ", failed.message()});
     return folder;
 }
 
@@ -55,8 +55,8 @@ void result_folder::check_question() const {
     const std::string before = content_of(m_state / "question.json");
     const std::string other = before.empty() ? std::string() : differences(json::parse(before, nullptr, false), m_question);
     if (!other.empty())
-        throw pali::error(pali::errc::invalid_argument, {m_folder.string(), ": holds answers to another question: ", other,
-                                                         "; name another folder by --out, or take this one away"});
+        throw pali::error(pali::errc::invalid_argument, {m_folder.string(), ": has answers to another question: ", other,
+                                                         "; choose another --out folder, or remove this one"});
 }
 
 /// Merges requested formats with those of earlier runs, which are kept up to date.
@@ -151,14 +151,13 @@ void result_folder::check_files(std::span<const fs::path> images) {
     for (const char* folder : {"labels", "images", "labelme"})
         if ((std::string_view(folder) == "labelme" ? m_formats.labelme : m_formats.yolo) && fs::exists(m_folder / folder, unknown) &&
             !fs::is_directory(m_folder / folder, unknown))
-            throw pali::error(
-                pali::errc::invalid_argument,
-                {(m_folder / folder).string(), ": is not a folder, and results are to be written into a folder of this name"});
+            throw pali::error(pali::errc::invalid_argument,
+                              {(m_folder / folder).string(), ": is not a folder, but results need a folder of this name"});
     for (const std::string& name : wanted)
         if (const fs::file_status there = fs::status(m_folder / name, unknown); fs::exists(there) && !fs::is_regular_file(there))
             throw pali::error(pali::errc::invalid_argument,
                               {(m_folder / name).string(), fs::is_directory(there) ? ": is a folder" : ": is a pipe or a device",
-                               ", and a file of this name is to be written; take it away, or name another folder by --out"});
+                               ", but a file of this name must be written; remove it, or choose another --out folder"});
     std::string named;
     std::size_t count = 0;
     for (const std::string& name : wanted) {
@@ -169,7 +168,7 @@ void result_folder::check_files(std::span<const fs::path> images) {
     if (count > most_named) named += " and " + std::to_string(count - most_named) + " more";
     throw pali::error(pali::errc::invalid_argument, {count == 1 ? "a file that pali did not write would be replaced: "
                                                                 : "files that pali did not write would be replaced: ",
-                                                     named, "; name another folder by --out, or allow it by --overwrite"});
+                                                     named, "; choose another --out folder, or pass --overwrite"});
 }
 
 void result_folder::record(const std::vector<std::string>& names) {
@@ -178,8 +177,7 @@ void result_folder::record(const std::vector<std::string>& names) {
         if (m_answers.wrote(name)) continue;
         if (!may_write(name))
             throw pali::error(pali::errc::cannot_write,
-                              {(m_folder / name).string(),
-                               ": is there already, and pali did not write it; take it away, or allow replacing it by --overwrite"});
+                              {(m_folder / name).string(), ": already exists and was not written by pali; remove it, or pass --overwrite"});
         files.push_back(name);
     }
     if (!files.empty()) m_answers.add(writes(files));

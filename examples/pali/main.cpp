@@ -86,10 +86,10 @@ std::string wrong_use_of(const CLI::App& program, const CLI::ParseError& e) {
         for (const CLI::App* sub : program.get_subcommands([](const CLI::App*) { return true; }))
             names += (names.empty() ? "" : ", ") + sub->get_name();
         return unknown.empty() ? "a subcommand is needed: " + names
-                               : "there is no " + unknown.front() + nearest(program, unknown.front()) + "; there are " + names;
+                               : "no subcommand " + unknown.front() + nearest(program, unknown.front()) + "; the subcommands are " + names;
     }
     if (!unknown.empty() && dynamic_cast<const CLI::ExtrasError*>(&e) != nullptr)
-        return "there is no " + unknown.front() + nearest(app, unknown.front());
+        return "unknown argument " + unknown.front() + nearest(app, unknown.front());
     std::string what = e.what();
     for (const CLI::Option* option : app.get_options())
         if (const std::string name = option->get_name(true); option->get_positional() && what.starts_with(name + ' '))
@@ -98,7 +98,7 @@ std::string wrong_use_of(const CLI::App& program, const CLI::ParseError& e) {
 }
 
 int run(int argc, char** argv) {
-    CLI::App program{"PaliGemma and PaliGemma 2: an image and a prompt in; a caption, an answer, boxes or masks out.", "pali"};
+    CLI::App program{"PaliGemma and PaliGemma 2: caption images, answer questions about them, find objects as boxes or masks.", "pali"};
     program.set_version_flag("--version", std::string("pali ") + pali::version);
     program.require_subcommand(1);
     program.formatter(std::make_shared<help_format>());
@@ -146,8 +146,8 @@ int report() {
         std::cerr << "pali: " << e.what() << '\n';
         return exit_bad_file;
     } catch (const std::bad_alloc&) {
-        std::cerr << "pali: there is not enough memory for this model, these images and that many tokens (--max-tokens). A limit may be "
-                     "set: see ulimit -v\n";
+        std::cerr << "pali: not enough memory for this model, these images and this many tokens (--max-tokens). Check for a limit with "
+                     "ulimit -v\n";
         return exit_bad_file;
     } catch (const std::filesystem::filesystem_error& e) {
         std::cerr << "pali: " << e.path1().string() << ": " << e.code().message() << '\n';
@@ -155,7 +155,7 @@ int report() {
     } catch (const std::system_error& e) {
         std::cerr << "pali: " << e.what()
                   << (e.code() == std::errc::resource_unavailable_try_again
-                          ? ": no more threads can be started. A limit may be set: see ulimit -u"
+                          ? ": no more threads can be started. Check for a limit with ulimit -u"
                           : "")
                   << '\n';
         return exit_bad_file;
@@ -185,7 +185,7 @@ int main(int argc, char** argv) {
         }
         return code;
     } catch (...) { // out of memory before or while an error was reported
-        std::fputs("pali: there is not enough memory to start. A limit may be set: see ulimit -v\n", stderr);
+        std::fputs("pali: not enough memory to start. Check for a limit with ulimit -v\n", stderr);
         return exit_bad_file;
     }
 }

@@ -17,13 +17,13 @@ std::unique_ptr<any_model> open_model(const model_choice& choice) {
     const std::string& variant = choice.variant.empty() ? fitting : choice.variant;
     if (variant == "dynamic" || !(weights.empty() || weights == "bf16")) {
         if (variant != "dynamic" && variant != fitting)
-            throw pali::error(pali::errc::config_mismatch, {choice.folder.string(), " is no ", variant, " but ",
-                                                            fitting == "dynamic" ? "a variant of its own" : fitting});
+            throw pali::error(pali::errc::config_mismatch, {choice.folder.string(), " is not a ", variant, " but ",
+                                                            fitting == "dynamic" ? "a custom variant" : fitting});
         return find_dynamic(weights)(choice);
     }
     for (const auto find : {find_paligemma, find_paligemma2})
         if (const opener open = find(variant)) return open(choice);
-    throw pali::error(pali::errc::unknown_variant, {"this program was built without the variant ", variant, "; --variant dynamic runs it"});
+    throw pali::error(pali::errc::unknown_variant, {"this program was built without the variant ", variant, "; use --variant dynamic"});
 }
 
 std::string model_fingerprint(const std::filesystem::path& folder) {

@@ -34,7 +34,7 @@ int standard_streams::buffer::sync() {
     setp(m_bytes.data(), m_bytes.data() + m_bytes.size());
     if (written || !m_must_succeed) return 0;
     m_must_succeed = false; // reported once
-    throw output_failure(std::string("standard output cannot be written to: ") + std::strerror(why));
+    throw output_failure(std::string("cannot write to standard output: ") + std::strerror(why));
 }
 
 standard_streams::buffer::int_type standard_streams::buffer::overflow(int_type c) {

@@ -28,15 +28,15 @@ struct quantize_command {
 } // namespace
 
 command add_quantize(CLI::App& program) {
-    CLI::App* app = program.add_subcommand("quantize", "Write a checkpoint whose decoder is in 4 or 8 bits, to be used like any other");
+    CLI::App* app = program.add_subcommand("quantize", "Write a checkpoint with a 4-bit or 8-bit decoder, used like any other");
     auto chosen = std::make_shared<quantize_command>();
     app->add_option("from", chosen->from, "Hugging Face folder")->type_name("DIR")->required();
-    app->add_option("to", chosen->to, "Folder to write, with all that a model needs")->type_name("OUT")->required();
-    app->add_option("--weights", chosen->weights, "Of the decoder's matrices")
+    app->add_option("to", chosen->to, "Output folder: a complete model")->type_name("OUT")->required();
+    app->add_option("--weights", chosen->weights, "Type of the decoder's weight matrices")
         ->check(CLI::IsMember({"int8", "int4"}))
         ->type_name("TYPE")
         ->capture_default_str();
-    app->add_flag("--overwrite", chosen->overwrite, "Replace files that are in OUT");
+    app->add_flag("--overwrite", chosen->overwrite, "Replace existing files in OUT");
     add_count(*app, "-t,--threads", chosen->threads, 0, "Threads; 0: all");
     return [chosen] { return chosen->run(); };
 }

@@ -124,11 +124,12 @@ bool result_folder::identify(image_name& image) {
         if (gone.empty() && !fs::exists(m_folder / place_now(key), unknown)) gone = key;
     }
     if (!gone.empty())
-        throw pali::error(pali::errc::invalid_argument,
-                          {image.path.string(), ": is not the image that ", m_folder.string(), " has an answer to as ",
-                           (m_folder / place_now(gone)).lexically_normal().string(),
-                           ", which is no longer there: the content differs. Another folder of images needs another folder by --out; of "
-                           "images that have changed, the answers are given anew where they are"});
+        throw pali::error(
+            pali::errc::invalid_argument,
+            {image.path.string(), ": differs from the image that ", m_folder.string(), " has an answer for, ",
+             (m_folder / place_now(gone)).lexically_normal().string(),
+             ", which no longer exists. Use another --out folder for another image folder; images that changed in place are answered "
+             "again"});
     for (std::size_t number = 1; m_answers.has_answer(image.key); ++number) image.key = key_of(image.name, number);
     return false;
 }

@@ -40,7 +40,7 @@ std::string line_of(const nlohmann::ordered_json& value) {
 }
 
 std::string differences(const nlohmann::ordered_json& one, const nlohmann::ordered_json& other) {
-    if (!one.is_object() || !other.is_object()) return one == other ? "" : "it cannot be read";
+    if (!one.is_object() || !other.is_object()) return one == other ? "" : "it cannot be parsed";
     constexpr std::size_t most_named = 10;
     std::string text;
     std::size_t count = 0;

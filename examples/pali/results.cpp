@@ -204,7 +204,7 @@ void result_folder::draw(const image_name& image, const pali::image& photo) {
     const json& answer = line.at("answer");
     if (answer.at("width") != photo.width || answer.at("height") != photo.height)
         throw pali::error(pali::errc::invalid_argument,
-                          {image.given, ": has ", photo.width, " x ", photo.height, " pixels and had ", answer.at("width").dump(), " x ",
+                          {image.given, ": has ", photo.width, " x ", photo.height, " pixels, but had ", answer.at("width").dump(), " x ",
                            answer.at("height").dump(), " when it was answered; it is not drawn"});
     const std::string stem = stored::name_of(line, "stem");
     write_drawing(image, photo, line, stem.empty() ? stem_of(image) : stem);

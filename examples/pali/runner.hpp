@@ -56,8 +56,8 @@ public:
         if (used >= positions || asked.max_new_tokens <= positions - used)
             return; // the library refuses a prompt that leaves no room for an answer
         m_noted = true;
-        print_note("--max-tokens " + std::to_string(asked.max_new_tokens) + " is more than the model's " + std::to_string(positions) +
-                   " positions allow: an answer has at most " + std::to_string(positions - used) + " tokens behind this prompt");
+        print_note("--max-tokens " + std::to_string(asked.max_new_tokens) + " exceeds what the model's " + std::to_string(positions) +
+                   " positions allow: the answer can have at most " + std::to_string(positions - used) + " tokens after this prompt");
     }
 
     pali::findings read(pali::generation said, const pali::image_features& seen) override { return m_model.read(std::move(said), seen); }

@@ -20,13 +20,13 @@ std::optional<std::size_t> variable(const char* name) {
     const std::optional<std::string> text = environment(name);
     if (!text) return std::nullopt;
     if (const auto value = number_of(*text)) return value;
-    throw wrong_use("--shard auto: the environment variable " + std::string(name) + " is '" + *text + "', which is not a whole number");
+    throw wrong_use("--shard auto: the environment variable " + std::string(name) + " is '" + *text + "', which is not an integer");
 }
 
 shard checked(std::size_t index, std::size_t count, const std::string& where) {
     if (count == 0 || index >= count)
         throw wrong_use(where + ": part " + std::to_string(index) + " of " + std::to_string(count) +
-                        "; parts are numbered from 0 to one less than their count");
+                        "; the index must be from 0 to COUNT - 1");
     return {.index = index, .count = count};
 }
 
@@ -46,7 +46,7 @@ std::optional<shard> place_in_array() {
     const std::size_t gap = *count > 1 && last > first ? (last - first) / (*count - 1) : 1;
     if (*id < first || gap == 0 || (*id - first) % gap != 0 || first + gap * (*count - 1) != last)
         throw wrong_use("--shard auto: the SLURM array has " + std::to_string(*count) + " indices from " + std::to_string(first) + " to " +
-                        std::to_string(last) + " that are not evenly spaced; name the part by --shard INDEX/COUNT");
+                        std::to_string(last) + " that are not evenly spaced; give the part as --shard INDEX/COUNT");
     return checked((*id - first) / gap, *count, "--shard auto: SLURM_ARRAY_TASK_ID");
 }
 
@@ -57,9 +57,9 @@ shard from_environment() {
     // A SLURM batch script has SLURM_PROCID 0 although it runs once for all tasks: only steps, started by srun, have ranks.
     if (!rank && (!array || environment("SLURM_STEP_ID"))) rank = rank_in("SLURM_PROCID", "SLURM_NTASKS");
     if (!array && !rank)
-        throw wrong_use("--shard auto: no scheduler has numbered this process (SLURM_ARRAY_TASK_ID and _COUNT, SLURM_PROCID and "
+        throw wrong_use("--shard auto: no scheduler has set this process's index (SLURM_ARRAY_TASK_ID and _COUNT, SLURM_PROCID and "
                         "SLURM_NTASKS, OMPI_COMM_WORLD_RANK and _SIZE, PMI_RANK and "
-                        "PMI_SIZE); name the part by --shard INDEX/COUNT");
+                        "PMI_SIZE); give the part as --shard INDEX/COUNT");
     if (!array) return *rank;
     if (!rank) return *array;
     return {.index = array->index * rank->count + rank->index, .count = array->count * rank->count};
@@ -73,6 +73,6 @@ shard read_shard(const std::string& text) {
     const std::size_t slash = text.find('/');
     const auto index = number_of(text.substr(0, slash)),
                count = slash != std::string::npos ? number_of(text.substr(slash + 1)) : std::nullopt;
-    if (!index || !count) throw wrong_use("--shard is '" + text + "'; it is INDEX/COUNT, 0/8 to 7/8 for instance, or auto");
+    if (!index || !count) throw wrong_use("--shard is '" + text + "'; it must be INDEX/COUNT, such as 0/8 to 7/8, or auto");
     return checked(*index, *count, "--shard " + text);
 }

@@ -123,7 +123,7 @@ public:
                 try {
                     answer(std::span(&one, 1), options);
                 } catch (const std::bad_alloc&) {
-                    pass_over(one, "needs more memory than there is, answered alone");
+                    pass_over(one, "not enough memory, even for this image alone");
                 }
             }
         }
@@ -201,7 +201,7 @@ int task_command::run() const {
     task_command chosen = *this;
     if (prompt.empty() && what != task::caption) {
         if (!model.folder.empty())
-            throw wrong_use("--prompt is needed: " + std::string(points() ? "the things to find, \"cat ; dog\"" : "the question"));
+            throw wrong_use("--prompt is needed: " + std::string(points() ? "the labels to find, \"cat ; dog\"" : "the question"));
         chosen.prompt = points() ? "shape" : "how many shapes are there?"; // what the embedded model knows
     }
     if (!formats.formats.empty() && out.empty()) throw wrong_use("--format needs --out DIR to write to");
@@ -261,7 +261,7 @@ int task_command::run() const {
             }
         } catch (const std::bad_alloc&) {
             work.erase();
-            run.pass_over(image, "needs more memory than there is");
+            run.pass_over(image, "not enough memory");
             work.passed_over();
             return true;
         } catch (const pali::error& e) {
@@ -304,7 +304,7 @@ int task_command::run() const {
     if (results) results->finish();
     if (results && results->changed() > 0)
         print_note(std::to_string(results->changed()) + (results->changed() == 1 ? " image had" : " images had") +
-                   " changed since the last answer and got a new one; the old one is dropped");
+                   " changed since the last answer; new answers replace the old ones");
     if (interrupted()) return exit_interrupted;
     return run.failed ? exit_bad_file : 0;
 }
@@ -315,46 +315,46 @@ command add_task(CLI::App& program, task what, const char* name, const char* abo
     chosen->what = what;
     chosen->model.add_to(*app);
     app->add_option("-i,--image", chosen->images,
-                    "Image, folder of images, or - for names on standard input; again for more. Without: the sample of the embedded model")
+                    "Image, folder of images, or - for names on standard input; repeatable. Default: the sample of the embedded model")
         ->type_name("FILE...");
-    app->add_flag("--recursive", chosen->recursive, "Folders of images with their subfolders");
+    app->add_flag("--recursive", chosen->recursive, "Include subfolders");
     chosen->reading.add_to(*app);
     if (what != task::caption) app->add_option("-p,--prompt", chosen->prompt, prompt)->type_name("TEXT");
     if (!chosen->points()) // for a caption, --prompt is its language or a complete caption prompt
-        app->add_option(what == task::caption ? "-p,--prompt,--language" : "--language", chosen->language, "Of the answer: en, de, fr, ...")
+        app->add_option(what == task::caption ? "-p,--prompt,--language" : "--language", chosen->language,
+                        "Language of the answer: en, de, fr, ...")
             ->type_name("CODE")
             ->capture_default_str();
     app->add_option("-o,--out", chosen->out,
-                    "Folder for results: results.jsonl, a line for each image, and the files below. A run that was stopped goes on where "
-                    "it was; any number of runs share the work")
+                    "Folder for results: results.jsonl, one line per image, and the files below. An interrupted run resumes where it "
+                    "stopped; several runs can share the work")
         ->type_name("DIR");
     app->add_flag("--overwrite", chosen->overwrite, "Replace files in --out that pali did not write");
     app->add_option("--shard", chosen->part,
-                    "Answer one part of the images, where processes do not share a folder: INDEX/COUNT from 0/COUNT on, or auto, which "
-                    "reads what SLURM, OpenMPI or PMI set")
+                    "Process one part of the images, for processes that do not share a folder: INDEX/COUNT, starting at 0/COUNT, or auto, "
+                    "which reads the variables of SLURM, OpenMPI or PMI")
         ->type_name("PART");
-    app->add_flag("--json", chosen->json, "Print one JSON object an image and nothing else");
-    add_count(*app, "--batch", chosen->batch, 1, "Images that are answered together: faster, and as much memory each");
+    app->add_flag("--json", chosen->json, "Print one JSON object per image, nothing else");
+    add_count(*app, "--batch", chosen->batch, 1, "Images per batch: faster; memory grows with each image");
     if (chosen->points()) {
         chosen->formats.add_to(*app);
-        app->add_flag("--draw", chosen->draw, "Draw what was found: into --out, and in a terminal");
-        app->add_flag("--constrained", chosen->constrained,
-                      "Let the answer have well-formed boxes of the things asked for, and nothing else");
+        app->add_flag("--draw", chosen->draw, "Draw the objects: into --out and in the terminal");
+        app->add_flag("--constrained", chosen->constrained, "Constrain the answer to well-formed boxes of the requested labels");
         add_number(*app, "--merge", chosen->merge, 0.0f, 1.0f,
-                   "Drop boxes of one label that share this much, 0.5 for instance (intersection over union); 0: keep all");
+                   "Drop boxes of the same label that overlap by this IoU or more, such as 0.5; 0: keep all");
         app->add_option_function<std::string>(
                "--loc-divisor", [chosen](const std::string& text) { chosen->divisor = text == "1023" ? 1023 : 1024; },
-               "What coordinates are divided by; 1023 as big_vision does")
+               "Divisor of coordinates; 1023 as in big_vision")
             ->check(CLI::IsMember({"1024", "1023"}))
             ->type_name("N")
             ->default_str("1024");
     }
     if (what == task::segment) {
-        app->add_option("--masks", chosen->masks, "hard: inside or outside; soft: with edges between")
+        app->add_option("--masks", chosen->masks, "hard: inside or outside; soft: values in between at the edges")
             ->check(CLI::IsMember({"hard", "soft"}))
             ->type_name("HOW")
             ->capture_default_str();
-        app->add_option("--mask-decoder", chosen->mask_decoder, "vae-oid.npz; without: the one in the model's folder")->type_name("FILE");
+        app->add_option("--mask-decoder", chosen->mask_decoder, "vae-oid.npz; default: the one in the model folder")->type_name("FILE");
     }
     chosen->answer.add_to(*app);
     return [chosen] { return chosen->run(); };
@@ -363,12 +363,12 @@ command add_task(CLI::App& program, task what, const char* name, const char* abo
 } // namespace
 
 command add_detect(CLI::App& program) {
-    return add_task(program, task::detect, "detect", "Find things in images: boxes", "What to find: \"cat ; black dog\"");
+    return add_task(program, task::detect, "detect", "Find objects in images: boxes", "Labels to find: \"cat ; black dog\"");
 }
 command add_segment(CLI::App& program) {
-    return add_task(program, task::segment, "segment", "Find things in images: boxes and masks", "What to find: \"cat ; black dog\"");
+    return add_task(program, task::segment, "segment", "Find objects in images: boxes and masks", "Labels to find: \"cat ; black dog\"");
 }
-command add_caption(CLI::App& program) { return add_task(program, task::caption, "caption", "Say in a sentence what images show"); }
+command add_caption(CLI::App& program) { return add_task(program, task::caption, "caption", "Describe images in a sentence"); }
 command add_ask(CLI::App& program) {
     return add_task(program, task::ask, "ask", "Answer a question about images", "The question: \"where is the cat?\"");
 }

@@ -146,18 +146,18 @@ class folders(with_checkpoint):
                 content = read.read(name)
                 written.writestr(name, content[:-4] + struct.pack("<f", float("nan")) if name.startswith("decoder") else content)
         for number, (says, how) in enumerate([
-                ("config.json: there is no such file", dict(drop=("config.json",))),
-                ("config.json: is no valid JSON", dict(files={"config.json": "{"})),
+                ("config.json: no such file", dict(drop=("config.json",))),
+                ("config.json: is not valid JSON", dict(files={"config.json": "{"})),
                 ("model_type is \"gemma2\"", dict(files={"config.json": '{"model_type": "gemma2"}'})),
-                ("tokenizer.model: there is no such file", dict(drop=("tokenizer.model",))),
-                ("tokenizer.model: is a pointer of Git LFS", dict(files={"tokenizer.model": POINTER})),
-                ("mask_vqvae.npz: is a pointer of Git LFS", dict(files={"mask_vqvae.npz": POINTER})),
+                ("tokenizer.model: no such file", dict(drop=("tokenizer.model",))),
+                ("tokenizer.model: is a Git LFS pointer", dict(files={"tokenizer.model": POINTER})),
+                ("mask_vqvae.npz: is a Git LFS pointer", dict(files={"mask_vqvae.npz": POINTER})),
                 ("missing tensor 'language_model.lm_head.weight'", dict(config=lambda c: c.update(tie_word_embeddings=False))),
                 ("missing tensor 'vision_tower.", dict(tensors={("module." if "vision" in name else "") + name: t for name, t in read_tensors().items()})),
-                ("save one model alone", dict(tensors={prefix + name: t for prefix in ("student.", "teacher.") for name, t in read_tensors().items()})),
-                ("F64; BF16, F16 and F32 are read", dict(tensors=spoilt("multi_modal_projector.linear.weight", 8))),
-                ("F8_E4M3; BF16, F16 and F32 are read", dict(tensors=spoilt("patch_embedding.weight", 1))),
-                ("F64; BF16, F16 and F32 are read", dict(tensors=spoilt("language_model.model.norm.weight", 8))),
+                ("save one model only", dict(tensors={prefix + name: t for prefix in ("student.", "teacher.") for name, t in read_tensors().items()})),
+                ("F64; BF16, F16 and F32 are supported", dict(tensors=spoilt("multi_modal_projector.linear.weight", 8))),
+                ("F8_E4M3; BF16, F16 and F32 are supported", dict(tensors=spoilt("patch_embedding.weight", 1))),
+                ("F64; BF16, F16 and F32 are supported", dict(tensors=spoilt("language_model.model.norm.weight", 8))),
                 ("mask_vqvae.npz: ", dict(drop=("mask_vqvae.npz",))),
                 ("not finite", dict(drop=("mask_vqvae.npz",)))]):
             folder = self.write(f"bad{number}", **how)
@@ -174,7 +174,7 @@ class folders(with_checkpoint):
         for off in (False, None):
             folder = self.write(f"resize{off}", files={"preprocessor_config.json": json.dumps({"do_resize": off})})
             self.refused("detect", "--prompt", "shape", "--model", folder, says=["[pali.304]", "preprocessor_config.json: do_resize is off", "set do_resize to true"])
-            self.assertIn("do_resize is off, so only images of 112 x 112 pixels are taken", run("inspect", folder).stdout)
+            self.assertIn("do_resize is off, so only images of 112 x 112 pixels are accepted", run("inspect", folder).stdout)
 
     def test_one_shard_of_several(self):
         tensors = list(read_tensors().items())
@@ -182,7 +182,7 @@ class folders(with_checkpoint):
         for verb in ("generate", "inspect"):
             done = run(verb, "--model", folder / "model-00001-of-00002.safetensors")
             self.assertEqual(done.returncode, 1)
-            self.assertIn(f"one shard of several: name the folder, {folder}, to use them all", done.stderr + done.stdout)
+            self.assertIn(f"one of several shards: pass the folder, {folder}, to use them all", done.stderr + done.stdout)
 
     def test_a_tokenizer_json_that_is_not_read(self):
         content = {"version": "1.0", "added_tokens": [{"id": 1480, "content": "<image>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}], "normalizer": None,
@@ -191,7 +191,7 @@ class folders(with_checkpoint):
         self.answers(folder)
         inspected = run("inspect", folder)
         self.assertEqual(inspected.returncode, 0, inspected.stdout)
-        self.assertIn("notes:\n  tokenizer.model is used, and tokenizer.json cannot be compared with it: ", inspected.stdout)
+        self.assertIn("notes:\n  tokenizer.model is used; tokenizer.json cannot be compared with it: ", inspected.stdout)
         (folder / "tokenizer.model").unlink()
         self.refused("generate", "--model", folder, says=["tokenizer.json: "])
         self.assertEqual(run("inspect", folder).returncode, 1)
@@ -201,23 +201,23 @@ class folders(with_checkpoint):
         self.answers(folder, notes=["v_head.weight"])
         inspected = run("inspect", "--numbers", folder)
         self.assertEqual(inspected.returncode, 0, inspected.stdout)
-        self.assertIn("numbers that are not finite, in tensors that are not used: ", inspected.stdout)
+        self.assertIn("values that are not finite, in unused tensors: ", inspected.stdout)
         self.assertEqual(run("quantize", folder, self.folder / "int4").returncode, 0)
         self.answers(self.folder / "int4", notes=["v_head.weight"])
 
     def test_pointers_of_git_lfs(self):
         for file in ("model.safetensors", "tokenizer.model"):
             folder = self.write("pointer_" + file, files={file: POINTER})
-            self.refused("generate", "--model", folder, says=[file + ": is a pointer of Git LFS", "git lfs pull"])
+            self.refused("generate", "--model", folder, says=[file + ": is a Git LFS pointer", "git lfs pull"])
             inspected = run("inspect", "--numbers", folder)
             self.assertEqual((inspected.returncode, inspected.stdout.count("git lfs pull")), (1, 1), inspected.stdout)
         folder = self.write("pointer_masks", drop=("mask_vqvae.npz",), files={"mask_vqvae.npz": POINTER})
-        self.refused("segment", "--prompt", "shape", "--model", folder, says=["mask_vqvae.npz: is a pointer of Git LFS"])
+        self.refused("segment", "--prompt", "shape", "--model", folder, says=["mask_vqvae.npz: is a Git LFS pointer"])
         inspected = run("inspect", folder)
         self.assertEqual((inspected.returncode, inspected.stdout.count("git lfs pull")), (1, 1), inspected.stdout)
         both = run("inspect", self.write("pointers", files={"tokenizer.model": POINTER, "tokenizer.json": POINTER, "config.json": POINTER})).stdout
         for file in ("tokenizer.model", "tokenizer.json", "config.json"):
-            self.assertEqual(both.count(file + ": is a pointer"), 1, both)
+            self.assertEqual(both.count(file + ": is a Git LFS pointer"), 1, both)
 
     def test_what_is_left_of_quantizing(self):
         folder = self.write("leftover", config=lambda c: c.update(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}))
@@ -244,8 +244,8 @@ class folders(with_checkpoint):
                     size *= side
                 tensors[q + name] = "I32", shape, bytes(size)
             folder = self.write(format, tensors, config=lambda c: c.update(quantization_config={"quant_method": format.lower()}))
-            self.refused("generate", "--model", folder, says=["in the format of " + format, "BF16, F16 or F32"])
-            self.refused("quantize", folder, self.folder / "to", says=["in the format of " + format])
+            self.refused("generate", "--model", folder, says=["in the quantized format of " + format, "BF16, F16 or F32"])
+            self.refused("quantize", folder, self.folder / "to", says=["in the quantized format of " + format])
 
     def test_a_folder_of_the_hubs_cache(self):
         cache = self.folder / "models--someone--shapes"
@@ -257,7 +257,7 @@ class folders(with_checkpoint):
 
     def test_the_name_of_a_repository(self):
         for verb in ("generate", "inspect"):
-            self.refused(verb, "--model", "google/paligemma2-3b-mix-224", says=["there is no such folder", "hf download google/paligemma2-3b-mix-224"])
+            self.refused(verb, "--model", "google/paligemma2-3b-mix-224", says=[": no such folder", "hf download google/paligemma2-3b-mix-224"])
 
     def test_int4_as_int8_is_one_line(self):
         self.assertEqual(run("quantize", SHAPES, self.folder / "int4").returncode, 0)
@@ -273,12 +273,12 @@ class folders(with_checkpoint):
 
     def test_one_of_two_models_is_saved_alone(self):
         folder = self.write("two", {prefix + name: t for prefix in ("student.", "teacher.") for name, t in read_tensors().items()})
-        self.refused("generate", "--model", folder, says=["decoders with the prefixes 'student.', 'teacher.': save one model alone"])
+        self.refused("generate", "--model", folder, says=["several decoders, with the prefixes 'student.', 'teacher.': save one model only"])
 
     def test_shards_without_an_index(self):
         tensors = list(read_tensors().items())
         folder = self.write("shards", dict(tensors[:50]), weights="model-00001-of-00002.safetensors")
-        self.refused("generate", "--model", folder, says=["has no model.safetensors.index.json, and 1 of the 2 shards", "missing are the numbers 00002"])
+        self.refused("generate", "--model", folder, says=["has no model.safetensors.index.json, and only 1 of the 2 shards; missing: 00002"])
         shutil.copy(self.write("second", dict(tensors[50:])) / "model.safetensors", folder / "model-00002-of-00002.safetensors")
         self.answers(folder)
         inspected = run("inspect", "--numbers", folder)
@@ -289,14 +289,14 @@ class folders(with_checkpoint):
     def test_types_that_are_not_read(self):
         for dtype, width in (("F64", 8), ("F8_E4M3", 1)):
             folder = self.write(dtype, {name: (dtype, shape, bytes(len(data) // 2 * width)) for name, (_, shape, data) in read_tensors().items()})
-            says = [f" stored as {dtype}; BF16, F16 and F32 are read", "from_pretrained(DIR, dtype=torch.bfloat16).save_pretrained(OUT)"]
+            says = [f" stored as {dtype}; BF16, F16 and F32 are supported", "from_pretrained(DIR, dtype=torch.bfloat16).save_pretrained(OUT)"]
             self.refused("generate", "--model", folder, says=says + ["and 130 more are"], lines=4)
             self.refused("quantize", folder, self.folder / ("to" + dtype), says=says, lines=4)
             masks = self.write("masks" + dtype, {"_vq_vae._embedding": (dtype, [128, 512], bytes(128 * 512 * width))}, weights="mask_vqvae.safetensors", drop=("mask_vqvae.npz",))
             shutil.copy(SHAPES / "model.safetensors", masks)
             shown = run("inspect", masks).stdout
-            self.assertIn(f"tensor '_vq_vae._embedding' is stored as {dtype}; BF16, F16 and F32 are read", shown)
-            self.assertNotIn("from_pretrained", shown)  # transformers has no mask network
+            self.assertIn(f"tensor '_vq_vae._embedding' is stored as {dtype}; BF16, F16 and F32 are supported", shown)
+            self.assertNotIn("from_pretrained", shown)  # transformers does not know the mask network
 
     def test_an_adapter_that_was_saved_without_merging(self):
         q = "language_model.model.layers.0.self_attn.q_proj."
@@ -304,14 +304,14 @@ class folders(with_checkpoint):
         for part in ("A", "B"):
             tensors[f"base_model.model.{q}lora_{part}.default.weight"] = "F32", [8, 192], bytes(4 * 8 * 192)
         folder = self.write("unmerged", tensors)
-        says = ["holds a PEFT adapter that is not merged into its base", q + "base_layer.weight", "model.merge_and_unload().save_pretrained(OUT)"]
+        says = ["contains a PEFT adapter that is not merged into its base model", q + "base_layer.weight", "model.merge_and_unload().save_pretrained(OUT)"]
         self.refused("generate", "--model", folder, says=says)
         self.refused("quantize", folder, self.folder / "to", says=says)
         self.assertIn(says[0], run("inspect", folder).stdout)
 
     def test_one_of_two_matrices_is_missing(self):
         folder = self.write("untied", config=lambda c: c.update(tie_word_embeddings=False))
-        self.refused("generate", "--model", folder, says=["missing tensor 'language_model.lm_head.weight'", "tie_word_embeddings is false"], lines=3)
+        self.refused("generate", "--model", folder, says=["missing tensor 'language_model.lm_head.weight'", "sets tie_word_embeddings to false"], lines=3)
 
     def test_weights_that_are_no_numbers(self):
         tensors = read_tensors()
@@ -330,7 +330,7 @@ class folders(with_checkpoint):
 
     def test_a_mask_decoder_is_listed_and_read(self):
         shown = run("inspect", "--numbers").stdout
-        self.assertIn("masks: mask_vqvae.npz, 49 tensors, 2.1 million numbers, 8.5 MB\n  F32  49 tensors, 8.5 MB\n", shown)
+        self.assertIn("masks: mask_vqvae.npz, 49 tensors, 2.1 million elements, 8.5 MB\n  F32  49 tensors, 8.5 MB\n", shown)
         arrays = {}
         with zipfile.ZipFile(SHAPES / "mask_vqvae.npz") as archive:
             for name in archive.namelist():
@@ -361,16 +361,16 @@ class folders(with_checkpoint):
         self.assertNotIn("  model.safetensors", inspected.stdout)
         self.assertIn("weights: 133 tensors", run("inspect", "model.safetensors", cwd=folder).stdout)
         for verb in ("inspect", "generate", "detect"):
-            for wrong, says in ((folder / "config.json", "is neither a folder nor a .safetensors file"), (folder / "absent.safetensors", "there is no such folder or file"),
+            for wrong, says in ((folder / "config.json", "is neither a folder nor a .safetensors file"), (folder / "absent.safetensors", "no such folder or file"),
                                 (SHAPES / "images" / "cross_and_ring.png", "is neither a folder nor a .safetensors file")):
                 words = ["--prompt", "shape"] if verb == "detect" else []
-                self.refused(verb, "--model", wrong, *words, says=[f"{wrong.name}: {says}; name a folder that holds config.json and *.safetensors, or one of these .safetensors files"])
+                self.refused(verb, "--model", wrong, *words, says=[f"{wrong.name}: {says}; pass a folder with config.json and *.safetensors, or one of its .safetensors files"])
 
     def test_tokens_without_a_row(self):
         rows = read_tensors()[EMBEDDING][1][0]
         added = json.loads((SHAPES / "added_tokens.json").read_text())
         folder = self.write("tokens", files={"added_tokens.json": json.dumps({**added, "<new>": rows, "<newer>": rows + 1})})
-        said = f"2 tokens have no row in the embedding, which has {rows}: '<new>' ({rows}), '<newer>' ({rows + 1}); before training, model.resize_token_embeddings(len(tokenizer)) adds the rows"
+        said = f"2 tokens have no row in the embedding of {rows} rows: '<new>' ({rows}), '<newer>' ({rows + 1}); to add the rows, call model.resize_token_embeddings(len(tokenizer)) before training"
         self.answers(folder, notes=[said])
         inspected = run("inspect", folder)
         self.assertEqual((inspected.returncode, inspected.stdout.count(said)), (1, 1), inspected.stdout)
@@ -383,7 +383,7 @@ class folders(with_checkpoint):
         started = time.monotonic()
         self.refused("generate", "--prompt", "x" * 100_000, code=2, says=["512 positions", "max_position_embeddings"])
         self.assertLess(time.monotonic() - started, 10)
-        self.answers(SHAPES, "--max-tokens", "100000", notes=["--max-tokens 100000 is more than the model's 512 positions allow"])
+        self.answers(SHAPES, "--max-tokens", "100000", notes=["--max-tokens 100000 exceeds what the model's 512 positions allow"])
 
     def test_a_header_of_many_tensors(self):
         tensors = {**read_tensors(), **{f"counter.{i}": ("U8", [0], b"") for i in range(40_000)}}

@@ -66,7 +66,7 @@ class generate(unittest.TestCase):
         self.assertEqual((exact["text"], exact["model"]["variant"], exact["model"]["weights"]), (CAPTION, "dynamic", "f32"))
         refused = run("generate", "--weights", "f32", "--variant", "paligemma-3b-224")
         self.assertEqual(refused.returncode, 1)
-        self.assertIn("is no paligemma-3b-224 but shapes", refused.stderr)
+        self.assertIn("is not a paligemma-3b-224 but shapes", refused.stderr)
 
     def test_threads_and_residency_change_nothing(self):
         one = ask("--threads", 1)
@@ -131,12 +131,12 @@ class quantize(unittest.TestCase):
                 self.assertIn(f"quantized: {weights}", shown.stdout)
                 again = run("quantize", out, pathlib.Path(folder) / "twice")
                 self.assertEqual(again.returncode, 2)
-                self.assertIn(f"{weights} weights already", again.stderr)
+                self.assertIn(f"already contains {weights} weights", again.stderr)
 
     def test_a_variant_that_it_is_not_is_refused(self):
         done = run("generate", "--weights", "int4", "--variant", "paligemma2-3b-224")
         self.assertEqual(done.returncode, 1)
-        self.assertIn("is no paligemma2", done.stderr)
+        self.assertIn("is not a paligemma2", done.stderr)
 
 
 class arch(unittest.TestCase):
@@ -166,7 +166,7 @@ class arch(unittest.TestCase):
     def test_an_unknown_one_is_refused(self):
         done = run("generate", env={**os.environ, "PALI_ARCH": "mmx"})
         self.assertEqual((done.returncode, done.stdout), (2, ""))
-        self.assertIn("it can be x86-64, x86-64-v3, x86-64-v4, neon, simd, avx2, vnni, bf16 or amx; see pali generate --help\n", done.stderr)
+        self.assertIn("the valid names are x86-64, x86-64-v3, x86-64-v4, neon, simd, avx2, vnni, bf16 and amx; see pali generate --help\n", done.stderr)
 
 
 class wrong_use(unittest.TestCase):
@@ -183,7 +183,7 @@ class wrong_use(unittest.TestCase):
             self.refuse("generate", "--temperature", "1", "--num-beams", "3", says=["[pali.101]", "num_beams"])
             self.refuse("generate", "--prompt", "x" * 3000, says=["[pali.503]", "512 positions"])
             self.assertEqual(run("quantize", SHAPES, folder / "int4").returncode, 0)
-            self.refuse("quantize", folder / "int4", folder / "twice", says=["[pali.101]", "int4 weights already"])
+            self.refuse("quantize", folder / "int4", folder / "twice", says=["[pali.101]", "already contains int4 weights"])
             self.assertEqual(run("detect", "--out", folder / "out").returncode, 0)
             self.refuse("detect", "--prompt", "red cross", "--max-tokens", "7", "--out", folder / "out",
                         says=['prompt is "detect shape" instead of "detect red cross"', "max_tokens is the default instead of 7"])
@@ -193,7 +193,7 @@ class wrong_use(unittest.TestCase):
             (folder / "own").mkdir()
             for name in ("results.jsonl", "coco.json"):
                 (folder / "own" / name).write_text("mine")
-            self.refuse("detect", "--format", "coco", "--out", folder / "own", says=["own/results.jsonl, ", "own/coco.json; name another folder"])
+            self.refuse("detect", "--format", "coco", "--out", folder / "own", says=["own/results.jsonl, ", "own/coco.json; choose another --out folder"])
 
     def test_variables_of_the_environment(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -290,7 +290,7 @@ class inspect(unittest.TestCase):
     def test_the_embedded_model_is_complete(self):
         done = run("inspect")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        for part in ("model.safetensors", "PaliGemma 2", "shapes fits", "112 px", "133 tensors", "BF16", "missing or wrong: nothing"):
+        for part in ("model.safetensors", "PaliGemma 2", "shapes fits", "112 px", "133 tensors", "BF16", "problems: none"):
             self.assertIn(part, done.stdout)
         self.assertEqual(run("inspect", SHAPES).stdout, run("inspect", "--model", SHAPES).stdout)
 
@@ -300,13 +300,13 @@ class inspect(unittest.TestCase):
                 shutil.copy(SHAPES / name, folder)
             done = run("inspect", folder)
             self.assertEqual(done.returncode, 1)
-            self.assertIn("tokenizer.model", done.stdout.split("missing or wrong:")[1])
+            self.assertIn("tokenizer.model", done.stdout.split("problems:")[1])
             config = json.loads((SHAPES / "config.json").read_text())
             config["text_config"]["num_hidden_layers"] = 5
             (pathlib.Path(folder) / "config.json").write_text(json.dumps(config))
             done = run("inspect", folder)
             self.assertIn("dynamic", done.stdout)
-            self.assertIn("layers.4.mlp.gate_proj.weight", done.stdout.split("missing or wrong:")[1])
+            self.assertIn("layers.4.mlp.gate_proj.weight", done.stdout.split("problems:")[1])
 
     def test_both_files_of_a_vocabulary_are_compared(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -317,20 +317,20 @@ class inspect(unittest.TestCase):
             saved.write_text(json.dumps(vocabulary))
             done = run("inspect", folder)
             self.assertIn("tokenizer.json", done.stdout.split("model:")[0])
-            self.assertIn("missing or wrong: nothing", done.stdout)
+            self.assertIn("problems: none", done.stdout)
 
             def problems(change):
                 changed = json.loads(json.dumps(vocabulary))
                 change(changed)
                 saved.write_text(json.dumps(changed))
-                return run("inspect", folder).stdout.split("missing or wrong:")[1]
+                return run("inspect", folder).stdout.split("problems:")[1]
 
             def swap(changed):
                 ids = changed["model"]["vocab"]
                 ids["▁the"], ids["▁s"] = ids["▁s"], ids["▁the"]
             self.assertIn("'▁s'", problems(swap))
             self.assertIn("before", problems(lambda changed: changed["model"]["merges"].reverse()))
-            self.assertIn("42 merges; by its pieces there are 43", problems(lambda changed: changed["model"]["merges"].pop()))
+            self.assertIn("42 merges; its pieces imply 43", problems(lambda changed: changed["model"]["merges"].pop()))
             self.assertIn("'<loc0001>' among its added_tokens", problems(lambda changed: changed["added_tokens"].pop(6)))
             self.assertEqual(problems(lambda changed: changed["model"].update(type="WordPiece")), " nothing\n")  # only the added tokens are used
             self.assertIn("tokenizer.json cannot be compared with it: [pali.203] " + str(saved) + ": model.type", run("inspect", folder).stdout.split("notes:")[1])
@@ -338,7 +338,7 @@ class inspect(unittest.TestCase):
             (pathlib.Path(folder) / "tokenizer.model").unlink()
             done = run("inspect", folder)
             self.assertNotIn("  tokenizer.model", done.stdout)
-            self.assertIn("missing or wrong: nothing", done.stdout)
+            self.assertIn("problems: none", done.stdout)
 
     def test_a_vocabulary_saved_by_transformers_answers_as_the_original(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -563,7 +563,7 @@ class signals(unittest.TestCase):
 
 class terminal(unittest.TestCase):
     def test_the_note_on_fewer_tokens_comes_before_the_answer_on_a_line_of_its_own(self):
-        note = "pali: note: --max-tokens 100000 is more than the model's 512 positions allow: an answer has at most {} tokens behind this prompt".format
+        note = "pali: note: --max-tokens 100000 exceeds what the model's 512 positions allow: the answer can have at most {} tokens after this prompt".format
         image = IMAGES / "cross_and_ring.png"
         for words in (["generate"], ["generate", "--num-beams", "2"], ["caption"]):
             self.assertEqual(on_terminal(*words, "--max-tokens", "100000"), (0, [note(438), CAPTION, ""]))

@@ -189,10 +189,10 @@ class many_images(with_folder):
         shutil.copy(SCENES / "002.png", folder / "more" / "deep" / "UPPER.PNG")
         done = run("caption", "--image", folder)
         self.assertEqual((done.returncode, done.stdout), (0, clean.stdout))
-        self.assertEqual(done.stderr, f"pali: {folder}: 2 images; skipped 2 other files, 1 file of macOS (._*) and 1 subfolder (--recursive reads subfolders)\n")
+        self.assertEqual(done.stderr, f"pali: {folder}: 2 images; skipped 2 other files, 1 macOS metadata file (._*) and 1 subfolder (--recursive reads subfolders)\n")
         deep = run("caption", "--image", folder, "--recursive")
         self.assertEqual([pathlib.Path(line.split(": ")[0]).name for line in deep.stdout.splitlines()], ["000.png", "001.png", "UPPER.PNG"])
-        self.assertEqual(deep.stderr, f"pali: {folder}: 3 images; skipped 2 other files and 1 file of macOS (._*)\n")
+        self.assertEqual(deep.stderr, f"pali: {folder}: 3 images; skipped 2 other files and 1 macOS metadata file (._*)\n")
         none = run("caption", "--image", folder / "more")
         self.assertEqual(none.returncode, 1)
         self.assertIn("without images; it has 1 subfolder (--recursive", none.stderr)
@@ -203,7 +203,7 @@ class many_images(with_folder):
         (folder / "sub").mkdir()
         shutil.copy(SCENES / "002.png", folder / "sub")
         (folder / "linked").symlink_to(folder / "sub")
-        besides = "1 pipe or device with the name of an image", "1 link to a folder (not followed: name the folder itself)"
+        besides = "1 pipe or device with an image file name", "1 link to a folder (not followed: pass the target folder)"
         done = run("caption", "--image", folder, "--recursive")
         self.assertEqual((done.returncode, done.stdout.count("\n"), done.stderr), (0, 2, f"pali: {folder}: 2 images; skipped {besides[0]} and {besides[1]}\n"))
         done = run("caption", "--image", folder)
@@ -222,7 +222,7 @@ class many_images(with_folder):
             for prompt in (f"{verb} ", f"{verb.title()} ;", " ; ", "<image>", " "):
                 done = run(verb, "--prompt", prompt)
                 self.assertEqual((done.returncode, done.stdout), (2, ""), prompt)
-                self.assertIn("names nothing to find", done.stderr)
+                self.assertIn("has no label", done.stderr)
             plain = run(verb, "--prompt", "red cross").stdout
             for prompt in (f" {verb} red cross", f"{verb.title()} red cross", "red cross "):
                 self.assertEqual(run(verb, "--prompt", prompt).stdout, plain, prompt)
@@ -321,7 +321,7 @@ class many_images(with_folder):
 
         wide = gif(65535, 1500)
         read, least = peak(gif(1, 1))
-        self.assertIn("none: there is no such", read)
+        self.assertIn("none: no such", read)
         refused, most = peak(wide)
         self.assertIn("a side may have 65500: raise --max-side", refused)
         self.assertLess(most - least, 10e6)
@@ -508,7 +508,7 @@ class wrong_use(with_folder):
             self.assertEqual(run("detect", f"{option}={value}").stderr.count("\n"), 1)
         self.assertEqual(lines(run("detect", "--max-tokens", "010", "--json"))[0]["finish_reason"], "length", "ten, not eight")
         self.assertEqual(len(lines(run("detect", "--max-tokens", "010", "--json"))[0]["tokens"]), 10)
-        self.refuse("detect", "--prompt", " ; ", "--constrained", says=["names nothing to find"])
+        self.refuse("detect", "--prompt", " ; ", "--constrained", says=["has no label"])
         self.refuse("segment", "--masks", "none", says=["none", "hard", "soft"])
         self.refuse("segment", "--mask-decoder", "none.npz", says=["none.npz"], code=1)
         self.refuse("detect", "--image", self.folder, says=["without images"], code=1)
@@ -519,7 +519,7 @@ class wrong_use(with_folder):
         scenes = json.loads((SCENES / "scenes.json").read_text())[:2]
         for one in scenes:
             shutil.copy(SCENES / one["image"], self.folder)
-        for size, said in ((111, "001.png: is 112 x 112 pixels, and its size in scenes.json is 111"), (0, "scenes.json: scene 2 (from 1 on) has the size 0"), (-112, "has the size -112"), (112.5, "has the size 112.5"),
+        for size, said in ((111, "001.png: is 112 x 112 pixels, but its size in scenes.json is 111"), (0, "scenes.json: scene 2 (counting from 1) has the size 0"), (-112, "has the size -112"), (112.5, "has the size 112.5"),
                            ("112", 'has the size "112"'), (10 ** 9, "has the size 1000000000"), (112, None)):
             scenes[1].update(size=size, mask=[1, 2])
             (self.folder / "scenes.json").write_text(json.dumps(scenes))
