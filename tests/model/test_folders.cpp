@@ -248,7 +248,7 @@ BOOST_AUTO_TEST_CASE(weights_that_are_no_numbers_are_named) {
         const pali::test::temporary_folder to;
         BOOST_CHECK_EXCEPTION(pali::quantize_checkpoint<pali::int4>(some.folder.path(), to.path()), pali::error,
                               says(errc::malformed_file, {"tensor '" + name + "' has a value that is not finite in row 5"}));
-        changed_folder tower(shapes()); // which is copied as it is
+        changed_folder tower(shapes()); // its tensors are copied unchanged
         const std::string other = tower.named("layers.1.mlp.fc1.weight");
         std::memcpy(tower.own(other).data() + 2 * 9, &bits, 2);
         tower.write();

@@ -157,7 +157,7 @@ BOOST_AUTO_TEST_CASE(what_does_not_fit_is_said) {
                           says(errc::invalid_argument, "is the checkpoint itself"));
     BOOST_TEST(std::filesystem::file_size(copy.path() / "model.safetensors") ==
                std::filesystem::file_size(shapes_folder() / "model.safetensors"));
-    const pali::test::tiny_model odd("gemma2_window"); // its rows are not whole groups
+    const pali::test::tiny_model odd("gemma2_window"); // its rows are not multiples of a group
     BOOST_CHECK_EXCEPTION((pali::model<pali::dynamic, pali::int4>(odd.folder())), pali::error,
                           says(errc::checkpoint_mismatch, "quantization needs BF16, F16 or F32, columns in a multiple of 32 and, except "
                                                           "for embedding and head, rows in a multiple of 8"));

@@ -296,7 +296,7 @@ class folders(with_checkpoint):
             shutil.copy(SHAPES / "model.safetensors", masks)
             shown = run("inspect", masks).stdout
             self.assertIn(f"tensor '_vq_vae._embedding' is stored as {dtype}; BF16, F16 and F32 are supported", shown)
-            self.assertNotIn("from_pretrained", shown)  # transformers does not know the mask network
+            self.assertNotIn("from_pretrained", shown)  # transformers has no mask network
 
     def test_an_adapter_that_was_saved_without_merging(self):
         q = "language_model.model.layers.0.self_attn.q_proj."

@@ -281,7 +281,7 @@ class moved(with_many):
         self.runs(*self.words, "--image", images, "--out", self.out, answering=4)
         other = next(i for i in range(4, 200) if len(test_tasks.lines(run("detect", "--json", "--prompt", "shape", "--image", SCENES / f"{i:03d}.png"))[0]["objects"]) == 1)
         (images / "00000.png").write_bytes((SCENES / f"{other:03d}.png").read_bytes())
-        os.utime(images / "00001.png")  # its content is as it was
+        os.utime(images / "00001.png")  # new time, same content
         self.runs(*self.words, "--image", images, "--out", self.out, answering=1, stderr="pali: note: 1 image had changed since the last answer; new answers replace the old ones\n")
         self.runs(*self.words, "--image", images, "--out", self.out)
         self.check(self.out, [f"{i:05d}.png" for i in range(4)])
