@@ -4,8 +4,8 @@
 usage: check_docs.py [CHECK...] [--root DIR]      runs the named checks; without names, all
        check_docs.py --self-test
 
-links     every relative link points to a file of the tree, and its #anchor to a heading there; docs/start.md links every page in docs
-options   the subcommands and options of pali exist in examples/pali; the options of other programs exist in their sources
+links     a link to a file of the tree leads to one, and its #anchor to a heading there; docs/start.md names every page of docs
+options   pali, its subcommands and its options are those of examples/pali and of option_list.hpp; options of other programs are named in their source
 """
 import argparse
 import pathlib
@@ -96,7 +96,7 @@ def code_of(text):
 
 
 def check_options(root):
-    program = sorted((root / "examples" / "pali").glob("*.cpp"))
+    program = sorted((root / "examples" / "pali").glob("*.cpp")) + sorted((root / "include" / "pali" / "generate").glob("option_list.hpp"))
     own = options_in(program) | BUILD_TOOLS
     others = own | options_in(sorted((root / "benchmarks").rglob("*.cpp")) + sorted((root / "benchmarks").rglob("*.py")) +
                               sorted((root / "tools").rglob("*.py")) + sorted((root / "tests").rglob("*.py")))

@@ -129,8 +129,8 @@ T& output(T* pointer, const char* name) {
 
 // ---- options
 
-/// Size of the first version of a struct; a smaller `size` is an error. No padding follows the last member, so that later members do not
-/// reuse padding bytes.
+/// Size of the first version of a struct; a smaller `size` is an error. No version ends with padding, so that later members do not reuse
+/// padding bytes.
 template <class Struct>
 constexpr std::size_t first_size = 0;
 template <>
@@ -142,7 +142,8 @@ constexpr std::size_t first_size<pali_options> = offsetof(pali_options, constrai
 template <>
 constexpr std::size_t first_size<pali_object> = offsetof(pali_object, reserved) + sizeof(std::int32_t);
 static_assert(first_size<pali_model_options> == sizeof(pali_model_options) &&
-              first_size<pali_image_options> == sizeof(pali_image_options) && first_size<pali_options> == sizeof(pali_options) &&
+              first_size<pali_image_options> == sizeof(pali_image_options) &&
+              offsetof(pali_options, length_penalty) + sizeof(float) == sizeof(pali_options) &&
               first_size<pali_object> == sizeof(pali_object));
 
 template <class Struct>
@@ -200,16 +201,11 @@ pali::load_options load_options_of(const pali_model_options& given) {
 
 pali::generate_options generate_options_of(const pali_options& given) {
     pali::generate_options asked;
-    if (given.max_new_tokens > 0) asked.max_new_tokens = given.max_new_tokens;
-    asked.min_new_tokens = given.min_new_tokens;
-    asked.sampling.temperature = given.temperature;
-    asked.sampling.top_k = given.top_k;
-    if (given.top_p != 0) asked.sampling.top_p = given.top_p;
-    asked.sampling.min_p = given.min_p;
-    if (given.repetition_penalty != 0) asked.sampling.repetition_penalty = given.repetition_penalty;
-    asked.sampling.seed = given.seed;
-    if (given.num_beams > 0) asked.num_beams = given.num_beams;
-    asked.early_stopping = given.early_stopping != 0;
+    pali::option_list::visit(
+        [](const auto&, auto& member, const auto& value) {
+            if (value != 0) member = static_cast<std::remove_cvref_t<decltype(member)>>(value); // 0: the default
+        },
+        asked, given);
     if (given.on_text)
         asked.on_text = [call = given.on_text, user = given.user](std::string_view piece) {
             return call(piece.data(), piece.size(), user) != 0;

@@ -135,41 +135,23 @@ pali::image image_options::read(const std::filesystem::path& path) const {
 }
 
 void answer_options::add_to(CLI::App& command) {
-    constexpr float largest = std::numeric_limits<float>::max();
-    add_count(command, "--max-tokens", max_tokens, 1, "Most tokens of the answer");
-    add_count(command, "--min-tokens", min_tokens, 0, "The answer does not end before this many");
-    const auto number = [&command](const char* name, float& value, float from, float to, const char* what) {
-        add_number(command, name, value, from, to, what);
-    };
-    number("--temperature", temperature, 0, largest, "Randomness; 0: always the likeliest token");
-    add_count(command, "--top-k", top_k, 0, "Choose among the K likeliest; 0: off");
-    number("--top-p", top_p, 0, 1, "Choose among the likeliest that make up this probability");
-    number("--min-p", min_p, 0, 1, "Drop what is less likely than this fraction of the likeliest");
-    number("--typical-p", typical_p, 0, 1, "Choose among the most typical that make up this probability");
-    number("--repetition-penalty", repetition_penalty, std::numeric_limits<float>::min(), largest,
-           "Above 1: what was said becomes less likely");
-    add_number(command, "--seed", seed, std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max(), "Seed of the random choices");
-    add_count(command, "--num-beams", beams, 1, "Beam search with this many beams");
-    number("--length-penalty", length_penalty, -largest, largest, "Beam search: above 0 prefers longer answers");
-    command.add_flag("--early-stopping", early_stopping, "Beam search: end when there are as many answers as beams");
+    pali::option_list::visit(
+        [&command]<class T>(const pali::option_list::entry<T>& option, T& value) {
+            if constexpr (std::is_same_v<T, bool>) command.add_flag(option.flag, value, option.help);
+            else {
+                T least = option.least;
+                if (option.above_least)
+                    least = std::numeric_limits<T>::min(); // of a float: the smallest number above 0 that add_number reads
+                add_number(command, option.flag, value, least, option.most, option.help);
+            }
+        },
+        chosen);
 }
 
-pali::generate_options answer_options::options() const {
-    if (min_tokens > max_tokens)
-        throw wrong_use("--min-tokens " + std::to_string(min_tokens) + " is more than --max-tokens " + std::to_string(max_tokens));
-    pali::generate_options chosen;
-    chosen.max_new_tokens = max_tokens;
-    chosen.min_new_tokens = min_tokens;
-    chosen.sampling.temperature = temperature;
-    chosen.sampling.top_k = top_k;
-    chosen.sampling.top_p = top_p;
-    chosen.sampling.min_p = min_p;
-    chosen.sampling.typical_p = typical_p;
-    chosen.sampling.repetition_penalty = repetition_penalty;
-    chosen.sampling.seed = seed;
-    chosen.num_beams = beams;
-    chosen.length_penalty = length_penalty;
-    chosen.early_stopping = early_stopping;
+const pali::generate_options& answer_options::options() const {
+    if (chosen.min_new_tokens > chosen.max_new_tokens)
+        throw wrong_use("--min-tokens " + std::to_string(chosen.min_new_tokens) + " is more than --max-tokens " +
+                        std::to_string(chosen.max_new_tokens));
     return chosen;
 }
 

@@ -32,13 +32,11 @@ struct model_options {
 
 /// Decoding options.
 struct answer_options {
-    std::size_t max_tokens = 256, min_tokens = 0, top_k = 0, beams = 1;
-    float temperature = 0, top_p = 1, min_p = 0, typical_p = 1, repetition_penalty = 1, length_penalty = 1;
-    std::uint64_t seed = 0;
-    bool early_stopping = false;
+    pali::generate_options chosen{};
 
     void add_to(CLI::App& command);
-    [[nodiscard]] pali::generate_options options() const;
+    /// Throws wrong_use for --min-tokens above --max-tokens.
+    [[nodiscard]] const pali::generate_options& options() const;
 };
 
 /// Output formats in addition to results.jsonl.

@@ -10,6 +10,7 @@
 #include <pali/objects/impl/json_values.ipp>
 #include <pali/text/prompt.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <iostream>
 #include <memory>
@@ -78,25 +79,20 @@ nlohmann::ordered_json task_command::question(const model_choice& of, const any_
     if (points())
         all.update({{"things", pali::things_of(kind(), prompt)}, {"constrained", constrained}, {"merge", merge}, {"loc_divisor", divisor}});
     if (what == task::segment) all["masks"] = masks;
-    const answer_options usual;
-    const auto note = [&all](const char* name, const auto& value, const auto& otherwise) {
+    const pali::generate_options usual;
+    const auto note = [&all](const std::string& name, const auto& value, const auto& otherwise) {
         if (value != otherwise) all[name] = value;
     };
     note("keep_exif_orientation", reading.keep_exif_orientation, false);
     note("kv_cache", model.kv_cache, model_options().kv_cache);
     note("mask_decoder", mask_decoder, std::string());
-    note("max_tokens", answer.max_tokens, usual.max_tokens);
-    note("min_tokens", answer.min_tokens, usual.min_tokens);
-    note("temperature", answer.temperature, usual.temperature);
-    note("top_k", answer.top_k, usual.top_k);
-    note("top_p", answer.top_p, usual.top_p);
-    note("min_p", answer.min_p, usual.min_p);
-    note("typical_p", answer.typical_p, usual.typical_p);
-    note("repetition_penalty", answer.repetition_penalty, usual.repetition_penalty);
-    note("seed", answer.seed, usual.seed);
-    note("num_beams", answer.beams, usual.beams);
-    note("length_penalty", answer.length_penalty, usual.length_penalty);
-    note("early_stopping", answer.early_stopping, usual.early_stopping);
+    pali::option_list::visit(
+        [&](const auto& option, const auto& value, const auto& otherwise) {
+            std::string name = option.flag + 2; // "--max-tokens" is noted as max_tokens
+            std::replace(name.begin(), name.end(), '-', '_');
+            note(name, value, otherwise);
+        },
+        answer.chosen, usual);
     return nlohmann::ordered_json::parse(line_of(all)); // prompts that are not valid UTF-8 are compared as serialized
 }
 

@@ -157,6 +157,8 @@ typedef struct pali_options {
     float repetition_penalty; /**< above 1: penalizes tokens already in the sequence; 0: off, same as 1 */
     int32_t early_stopping;   /**< beam search: nonzero stops as soon as num_beams answers are complete */
     int32_t constrained;      /**< pali_find: nonzero restricts the answer to well-formed objects with the labels asked for */
+    float typical_p;          /**< typical sampling: the most typical tokens that reach this probability, at most 1; 0: all */
+    float length_penalty;     /**< beam search: scores are divided by length^length_penalty; 0: 1; 1e-30 has the effect of no penalty */
 } pali_options;
 
 /** Answers a prompt, such as "caption en" or "answer en where is the cat?", about `count` images in the given order. `options` may be null.

@@ -131,7 +131,22 @@ static void captions(pali_model* model, const pali_image* photo) {
         CHECK(strcmp(text_of(answer), text_of(same)) == 0 && strcmp(text_of(answer), text_of(other)) != 0);
         pali_answer_free(answer), pali_answer_free(same), pali_answer_free(other);
     }
-    { /* two images give another answer than one */
+    { /* typical sampling changes what is drawn, and a penalty of length what a beam search finds */
+        pali_options options = {.size = sizeof(pali_options), .temperature = 3, .seed = 7, .max_new_tokens = 30};
+        pali_answer *plain = NULL, *typical = NULL, *longer = NULL, *shorter = NULL;
+        CHECK(pali_generate(model, &photo, 1, "caption en", &options, &plain) == PALI_OK);
+        options.typical_p = 0.01f;
+        CHECK(pali_generate(model, &photo, 1, "caption en", &options, &typical) == PALI_OK);
+        CHECK(strcmp(text_of(plain), text_of(typical)) != 0);
+        memset(&options, 0, sizeof options);
+        options.size = sizeof options, options.num_beams = 8, options.length_penalty = 20;
+        CHECK(pali_generate(model, &photo, 1, "caption en", &options, &longer) == PALI_OK);
+        options.length_penalty = -20;
+        CHECK(pali_generate(model, &photo, 1, "caption en", &options, &shorter) == PALI_OK);
+        CHECK(strlen(text_of(longer)) > strlen(text_of(shorter)));
+        pali_answer_free(plain), pali_answer_free(typical), pali_answer_free(longer), pali_answer_free(shorter);
+    }
+    { /* two images are not one */
         const pali_image* both[2];
         pali_image* second = NULL;
         CHECK(pali_image_read(in_source("examples/models/shapes/images/cross_and_ring.png"), NULL, &second) == PALI_OK);
@@ -429,6 +444,14 @@ static void nulls_and_limits(const pali_image* photo) {
     CHECK_FAILS(PALI_INVALID_ARGUMENT, "num_beams",
                 (options.num_beams = 2, options.temperature = 1, pali_generate(model, &photo, 1, "caption en", &options, &answer)));
     options.num_beams = 0, options.temperature = 0;
+    CHECK_FAILS(PALI_INVALID_ARGUMENT, "typical_p is 2",
+                (options.typical_p = 2, pali_generate(model, &photo, 1, "caption en", &options, &answer)));
+    /* a caller of the first version, whose struct ends before typical_p */
+    options.size = offsetof(pali_options, typical_p);
+    CHECK(sizeof(void*) != 8 || options.size == 96);
+    CHECK(pali_generate(model, &photo, 1, "caption en", &options, &answer) == PALI_OK && strcmp(text_of(answer), caption) == 0);
+    pali_answer_free(answer);
+    options.size = sizeof options, options.typical_p = 0;
     CHECK_FAILS(PALI_INVALID_ARGUMENT, "max_new_tokens",
                 (options.max_new_tokens = (size_t)-1, pali_generate(model, &photo, 1, "caption en", &options, &answer)));
     options.max_new_tokens = 0;

@@ -5,6 +5,7 @@ import os
 import pathlib
 import platform
 import pty
+import re
 import resource
 import select
 import shutil
@@ -67,6 +68,15 @@ class generate(unittest.TestCase):
         refused = run("generate", "--weights", "f32", "--variant", "paligemma-3b-224")
         self.assertEqual(refused.returncode, 1)
         self.assertIn("is not a paligemma-3b-224 but shapes", refused.stderr)
+
+    def test_every_option_of_the_c_library_is_one_of_the_program(self):
+        struct = re.search(r"typedef struct pali_options \{(.*?)\} pali_options;", (ROOT / "include/pali/pali.h").read_text(), re.S).group(1)
+        members = set(re.findall(r"(\w+);", re.sub(r"/\*.*?\*/", "", struct, flags=re.S)))
+        options = members - {"size", "on_text", "on_progress", "user", "constrained"}  # the struct, callbacks, and an option of pali_find
+        self.assertGreaterEqual(options, {"max_new_tokens", "top_p", "typical_p", "length_penalty", "early_stopping"})
+        for command in ("generate", "ask", "caption", "detect", "segment"):
+            offered = set(re.findall(r"^\s+(--[a-z-]+)", run(command, "--help").stdout, re.M))
+            self.assertLessEqual({"--" + name.replace("_new_", "_").replace("_", "-") for name in options}, offered, command)
 
     def test_threads_and_residency_change_nothing(self):
         one = ask("--threads", 1)

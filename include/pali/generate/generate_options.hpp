@@ -5,6 +5,7 @@
 #include <pali/core/progress.hpp>
 #include <pali/generate/answer_callback.hpp>
 #include <pali/generate/beam_options.hpp>
+#include <pali/generate/option_list.hpp>
 #include <pali/generate/sampling_options.hpp>
 #include <pali/text/token.hpp>
 
@@ -39,17 +40,17 @@ struct generate_options {
 
     /// The options of a beam search.
     [[nodiscard]] beam_options beams() const noexcept {
-        return {
-            .num_beams = num_beams, .length_penalty = length_penalty, .early_stopping = early_stopping, .max_new_tokens = max_new_tokens};
+        beam_options out;
+        option_list::visit_beams([](const auto&, auto& to, const auto& from) { to = from; }, out, *this);
+        return out;
     }
 
     /// Throws errc::invalid_argument with the option, its value and the allowed values.
     void validate() const {
-        beams().validate();
+        option_list::visit(option_list::require_allowed, *this);
         if (min_new_tokens > max_new_tokens)
             throw error(errc::invalid_argument,
-                        {"min_new_tokens is ", min_new_tokens, "; at most max_new_tokens (", max_new_tokens, ") is allowed"});
-        sampling.validate();
+                        {"min_new_tokens is ", min_new_tokens, "; max_new_tokens, ", max_new_tokens, ", at most is allowed"});
         if (num_beams > 1 && !sampling.greedy())
             throw error(errc::invalid_argument,
                         {"num_beams is ", num_beams, " with a temperature; beam search does not sample: set only one of them"});

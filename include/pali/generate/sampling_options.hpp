@@ -1,13 +1,10 @@
 // Options of sampling.
 #pragma once
 
-#include <pali/core/error.hpp>
-#include <pali/generate/decimal.hpp>
+#include <pali/generate/option_list.hpp>
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <string>
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -26,17 +23,7 @@ struct sampling_options {
     [[nodiscard]] bool greedy() const noexcept { return temperature == 0; }
 
     /// Throws errc::invalid_argument with the option, its value and the allowed values.
-    void validate() const {
-        const auto need = [](bool fits, const char* option, float value, const char* allowed) {
-            if (!fits) throw error(errc::invalid_argument, {option, " is ", detail::in_decimal(value), "; ", allowed});
-        };
-        need(std::isfinite(temperature) && temperature >= 0, "temperature", temperature, "0 (the most likely token) or more is allowed");
-        need(top_p >= 0 && top_p <= 1, "top_p", top_p, "0 to 1 is allowed, 1 turns it off");
-        need(min_p >= 0 && min_p <= 1, "min_p", min_p, "0 to 1 is allowed, 0 turns it off");
-        need(typical_p > 0 && typical_p <= 1, "typical_p", typical_p, "more than 0, up to 1, is allowed, 1 turns it off");
-        need(std::isfinite(repetition_penalty) && repetition_penalty > 0, "repetition_penalty", repetition_penalty,
-             "more than 0 is allowed, 1 turns it off");
-    }
+    void validate() const { option_list::visit_sampling(option_list::require_allowed, *this); }
 };
 
 }} // namespace pali::PALI_ABI
