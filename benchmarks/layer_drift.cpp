@@ -6,9 +6,9 @@
 #include <pali/pali.hpp>
 
 #include <pali/generate/log_softmax.hpp>
+#include <pali/image/preprocess.hpp>
 #include <pali/model/network.hpp>
 #include <pali/model/prefill.hpp>
-#include <pali/model/preprocessing.hpp>
 
 #include <CLI/CLI.hpp>
 
@@ -50,7 +50,7 @@ trace run(const settings& of) {
     const pali::arena::frame frame(ctx.scratch);
 
     const pali::image image = image_for(of, net.config);
-    const pali::tensor<3> pixels = pali::preprocess(image, pali::preprocessing_of(read.image));
+    const pali::tensor<3> pixels = pali::preprocess(image, read.image);
     const auto patches = net.vision(pixels.data(), ctx, [](std::size_t, const pali::matrix_view&) { return true; });
     const pali::image_features seen{pali::matrix(net.project(patches, ctx)), image.width, image.height};
     const std::span<const pali::image_features> images(&seen, 1);

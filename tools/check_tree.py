@@ -22,7 +22,7 @@ MAY_SEE = {
     "files": {"core"},
     "weights": {"core", "arch", "kernels", "config", "files"},
     "layers": BLOCKS - {"layers"},
-    "image": {"core", "arch", "kernels"},
+    "image": {"core", "arch", "kernels", "config"},
     "text": {"core", "arch", "kernels"},
     "objects": {"core", "arch", "kernels", "files", "weights", "image", "text"},
     "vision": BLOCKS,

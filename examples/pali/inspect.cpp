@@ -113,9 +113,9 @@ private:
         m_config = pali::read_checkpoint_config(m_folder);
         const pali::dynamic& sizes = m_config->sizes;
         const auto fitting = pali::matching_variant(sizes);
-        if (const pali::image_config& image = m_config->image; !image.do_resize)
-            m_notes.push_back(image.file.string() + ": do_resize is off, so only images of " + std::to_string(image.width) + " x " +
-                              std::to_string(image.height) + " pixels are accepted");
+        if (const pali::preprocessing& image = m_config->image; !image.do_resize)
+            m_notes.push_back(m_config->image_file.string() + ": do_resize is off, so only images of " + std::to_string(image.width) +
+                              " x " + std::to_string(image.height) + " pixels are taken");
         std::cout << "model: " << (sizes.post_norms ? "PaliGemma 2" : "PaliGemma") << '\n'
                   << "  vision     " << sizes.vision.image_size << " px, " << pali::patch_count(sizes.vision) << " tokens, "
                   << sizes.vision.layers << " layers of " << sizes.vision.hidden << '\n'

@@ -4,13 +4,13 @@
 #include <pali/arch/cpu_features.hpp>
 #include <pali/core/checkpoint_place.hpp>
 #include <pali/core/describe.hpp>
+#include <pali/image/preprocess.hpp>
 #include <pali/model.hpp>
 #include <pali/model/beams.hpp>
 #include <pali/model/check_tokens.hpp>
 #include <pali/model/find.hpp>
 #include <pali/model/generate.hpp>
 #include <pali/model/kv_caches.hpp>
-#include <pali/model/preprocessing.hpp>
 #include <pali/model/score.hpp>
 
 #ifdef PALI_COMPILED
@@ -46,8 +46,8 @@ template <model_config Config, weight_storage Weights>
 struct model<Config, Weights>::state {
     state(const std::filesystem::path& from, const load_options& options)
         : folder(folder_of_checkpoint(from)), read(read_checkpoint_config(from)), ctx(options.threads, options.pin_threads),
-          text(open_tokenizer(folder, read)), net(from, read, options, ctx), image_input(preprocessing_of(read.image)),
-          eos(read.eos.begin(), read.eos.end()), mask_file(options.mask_decoder), caches(options.kv_cache) {
+          text(open_tokenizer(folder, read)), net(from, read, options, ctx), eos(read.eos.begin(), read.eos.end()),
+          mask_file(options.mask_decoder), caches(options.kv_cache) {
         if (options.on_notice)
             if (const std::string missing = describe_tokens_without_rows(text, net.config.vocab); !missing.empty())
                 options.on_notice(folder.string() + ": " + missing);
@@ -60,7 +60,6 @@ struct model<Config, Weights>::state {
     context ctx;
     tokenizer text;
     network<Config, Weights> net;
-    preprocessing image_input;
     std::vector<token> eos;
     std::filesystem::path mask_file;
     std::optional<mask_vqvae> masks; // loaded on first use
@@ -103,11 +102,12 @@ struct model<Config, Weights>::state {
 
     /// Encodes an image. Returns nothing if the callback cancels.
     [[nodiscard]] std::optional<image_features> see(const image& image, call_progress& progress) {
-        if (!image_input.do_resize && (image.width != image_input.width || image.height != image_input.height))
-            throw error(errc::unsupported_config, {read.image.file.string(), ": do_resize is off, but an image has ", image.width, " x ",
-                                                   image.height, " pixels and the model needs ", image_input.width, " x ",
-                                                   image_input.height, ": set do_resize to true, or resize the images first"});
-        const tensor<3> pixels = preprocess(image, image_input);
+        const preprocessing& input = read.image;
+        if (!input.do_resize && (image.width != input.width || image.height != input.height))
+            throw error(errc::unsupported_config, {read.image_file.string(), ": do_resize is off, and an image has ", image.width, " x ",
+                                                   image.height, " pixels, where the model takes ", input.width, " x ", input.height,
+                                                   ": set do_resize to true, or resize the images before"});
+        const tensor<3> pixels = preprocess(image, input);
         if (!progress.begin("image")) return std::nullopt;
         const arena::frame frame(ctx.scratch);
         const auto x = net.vision(pixels.data(), ctx, [&](std::size_t, const matrix_view&) { return progress.advance("image"); });

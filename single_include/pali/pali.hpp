@@ -3549,29 +3549,32 @@ PALI_INLINE void write_jpeg(const std::filesystem::path& path, const image& imag
 
 }} // namespace pali::PALI_ABI
 
-// The configuration of a checkpoint: config.json and its companions, with the defaults of transformers.
+// Configuration of image preprocessing: what preprocessor_config.json holds and what preprocess() does.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Image preprocessing: preprocessor_config.json, or `image_processor` in processor_config.json. Defaults are those of transformers'
-/// SiglipImageProcessor.
-struct image_config {
-    /// @{
-    /// Size after resizing, pixels; default: image_size of config.json.
-    std::size_t width = 224, height = 224;
-    /// @}
-    int resample = 3; ///< Pillow's filter number: 0 nearest, 1 Lanczos, 2 bilinear, 3 bicubic, 4 box, 5 Hamming
-    /// @{
-    /// Whether a step is applied; the order is resize, rescale, normalize.
-    bool do_resize = true, do_rescale = true, do_normalize = true;
-    /// @}
-    double rescale_factor = 1.0 / 255; ///< factor of each channel value, 0 to 255
-    /// @{
-    /// Normalization per channel, red, green, blue: (x - mean) / deviation.
-    std::array<float, 3> mean{0.5f, 0.5f, 0.5f}, deviation{0.5f, 0.5f, 0.5f};
-    /// @}
-    std::filesystem::path file = {}; ///< the file, for messages; may not exist
+/// Resampling filter. The values are Pillow's, and therefore those of `resample` in preprocessor_config.json.
+enum class filter : int { nearest = 0, lanczos = 1, bilinear = 2, bicubic = 3, box = 4, hamming = 5 };
+
+/// Contents of preprocessor_config.json, or of `image_processor` in processor_config.json. The defaults are PaliGemma's: 224 x 224 pixels,
+/// bicubic, output in [-1, 1]. The steps are applied in the order resize, rescale, normalize.
+struct preprocessing {
+    std::size_t width = 224;                      ///< target width in pixels
+    std::size_t height = 224;                     ///< target height in pixels
+    filter resample = filter::bicubic;            ///< resize filter
+    bool do_resize = true;                        ///< if false, the image must already have the target size
+    bool do_rescale = true;                       ///< multiply by rescale_factor
+    bool do_normalize = true;                     ///< subtract mean, divide by std
+    double rescale_factor = 1.0 / 255.0;          ///< factor for each byte
+    std::array<double, 3> mean = {0.5, 0.5, 0.5}; ///< red, green, blue; in rescaled units
+    std::array<double, 3> std = {0.5, 0.5, 0.5};  ///< red, green, blue; in rescaled units; not 0
 };
+
+}} // namespace pali::PALI_ABI
+
+// The configuration of a checkpoint: config.json and its companions, with the defaults of transformers.
+
+namespace pali { inline namespace PALI_ABI {
 
 /// The contents of a checkpoint's JSON files.
 struct checkpoint_config {
@@ -3584,7 +3587,8 @@ struct checkpoint_config {
     bool tied = true;                  ///< `tie_word_embeddings`: one matrix is embedding and head, if the file has only one of them
     std::string dtype;                 ///< dtype of the stored weights, "bfloat16"; empty if unspecified
     std::filesystem::path file;        ///< config.json, for messages
-    image_config image;                ///< image preprocessing
+    preprocessing image;               ///< image preprocessing; its size is image_size of config.json unless the file has another
+    std::filesystem::path image_file;  ///< file of `image`, for messages; may not exist
 };
 
 /// Reads config.json and, if present, generation_config.json, processor_config.json and preprocessor_config.json.
@@ -4218,7 +4222,7 @@ PALI_INLINE void read_ids(const config_section& generation, const config_section
 
 /// Reads the image preprocessing. A step that is null or 0 is off, as in Python. The values of a step are read only if it is on; null means
 /// the default.
-PALI_INLINE void read_image(const config_section& file, image_config& out, std::size_t side) {
+PALI_INLINE void read_image(const config_section& file, preprocessing& out, std::size_t side) {
     const auto step = [&](const char* key, bool otherwise) {
         const auto* value = file.find(key);
         if (value != nullptr && value->is_null()) return false;
@@ -4247,18 +4251,18 @@ PALI_INLINE void read_image(const config_section& file, image_config& out, std::
         const char* const key = is_deviation ? "image_std" : "image_mean";
         const auto* value = file.find_value(key);
         if (value == nullptr || !out.do_normalize) continue;
-        std::array<float, 3>& channels = is_deviation ? out.deviation : out.mean;
+        std::array<double, 3>& channels = is_deviation ? out.std : out.mean;
         for (std::size_t c = 0; c < 3; ++c) {
             const auto* one = value->is_array() && value->size() == 3 ? &(*value)[c] : value; // a single value applies to all channels
-            const double number = one->is_number() ? one->get<double>() : std::numeric_limits<double>::quiet_NaN();
-            channels[c] = static_cast<float>(number);
-            if (std::isfinite(channels[c]) && (!is_deviation || channels[c] > 0)) continue;
+            channels[c] = one->is_number() ? one->get<double>() : std::numeric_limits<double>::quiet_NaN();
+            const auto used = static_cast<float>(channels[c]);
+            if (std::isfinite(used) && (!is_deviation || used > 0)) continue;
             file.malformed(key, is_deviation ? "a list of three numbers above 0" : "a list of three numbers");
             break;
         }
     }
     if (!out.do_resize) return;
-    if (file.find_value("resample") != nullptr) out.resample = static_cast<int>(file.size("resample", 3, 0, 5));
+    if (file.find_value("resample") != nullptr) out.resample = static_cast<filter>(file.size("resample", 3, 0, 5));
     const auto* size = file.find_value("size");
     if (size == nullptr) return;
     const bool is_pair = size->is_array() && size->size() == 2; // (height, width)
@@ -4317,10 +4321,10 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     const nlohmann::json processor = read_optional("processor_config.json"); // written by transformers 5, which prefers it
     if (const config_section nested = config_section(&processor, "processor_config.json: ", problems).section("image_processor");
         nested.is_present()) {
-        out.image.file = place / "processor_config.json";
+        out.image_file = place / "processor_config.json";
         detail::read_image(nested, out.image, side);
     } else {
-        out.image.file = place / "preprocessor_config.json";
+        out.image_file = place / "preprocessor_config.json";
         const nlohmann::json preprocessor = read_optional("preprocessor_config.json");
         detail::read_image(config_section(&preprocessor, "preprocessor_config.json: ", problems), out.image, side);
     }
@@ -7950,219 +7954,6 @@ const features& in_use() { return selected().extensions; }
 
 }}} // namespace pali::PALI_ABI::arch
 
-// Beam search, independent of the model: given the scores of the next token for each beam, selects the beams and tokens to continue with.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// Beam search for one prompt, as in transformers (5.23, generation/utils.py, _beam_search with do_sample=False, in float32):
-///
-///     beam_search search(options, vocabulary, eos);
-///     while (search.advance(log_probabilities))        // (1, vocabulary) of the prompt at first, then (num_beams, vocabulary)
-///         for (const auto& [parent, id] : search.beams())
-///             ...                                        // copy the parent's cache, append id, run the model
-///     search.best().tokens
-///
-/// Ties go to the lower beam, then the lower id; torch leaves them unspecified.
-class beam_search {
-public:
-    /// The continuation of one beam.
-    struct step {
-        std::size_t parent = 0; ///< beam of the previous round
-        token id = 0;           ///< its next token
-    };
-
-    /// A candidate answer.
-    struct hypothesis {
-        std::vector<token> tokens;   ///< including EOS, if it ended with one
-        std::vector<float> logprobs; ///< of each token
-        float score = 0;             ///< sum of token scores / length^length_penalty
-        bool finished = false;       ///< ended by EOS or max_new_tokens; otherwise a placeholder without meaning
-    };
-
-    /// `eos`: tokens that end an answer. Throws errc::invalid_argument for invalid options.
-    beam_search(const beam_options& options, std::size_t vocabulary, std::span<const token> eos)
-        : m_options(options), m_vocabulary(vocabulary), m_eos(eos.begin(), eos.end()),
-          m_length_penalty(detail::as_written(options.length_penalty)) {
-        m_options.validate();
-        const std::size_t each = std::max<std::size_t>(2, 1 + m_eos.size());
-        if (vocabulary < each)
-            throw error(errc::invalid_argument, {"a beam search over ", vocabulary, " tokens; ", each, " or more are needed"});
-        const std::size_t beams = m_options.num_beams;
-        m_kept = each * beams;
-        m_running.resize(beams);
-        m_next.resize(beams);
-        for (std::size_t b = 1; b < beams; ++b) m_running[b].score = nothing; // all beams start as the prompt: only one may count
-        m_finished.resize(beams);
-        for (hypothesis& h : m_finished) h.score = nothing;
-        m_candidates.reserve(m_kept + 1);
-        m_steps.resize(beams);
-        m_merged.reserve(beams + m_kept);
-    }
-
-    /// Takes the scores of the next token: log-probabilities after any processors, (num_beams, vocabulary), or one row for all beams.
-    /// `own`: the model's log-probabilities, to be recorded in the result if processors changed them. Returns whether the search continues.
-    /// Throws errc::invalid_argument for a wrong shape, if too few scores are numbers, or if all are minus infinity.
-    bool advance(rows<const float> scores, rows<const float> own = {}) {
-        check(scores, "scores");
-        if (own.data == nullptr) own = scores;
-        else check(own, "own log-probabilities");
-        find_candidates(scores);
-        const std::size_t beams = m_options.num_beams;
-        const bool last = m_length + 1 >= m_options.max_new_tokens;
-        bool all_end = true;
-        for (candidate& c : m_candidates) {
-            c.ends = last || std::find(m_eos.begin(), m_eos.end(), c.id) != m_eos.end();
-            all_end = all_end && c.ends;
-        }
-        finish_candidates(own);
-        // The best candidates that did not end continue.
-        std::vector<std::size_t>& order = m_merged;
-        order.clear();
-        for (std::size_t i = 0; i < m_candidates.size(); ++i) order.push_back(i);
-        const auto score = [&](std::size_t i) { return m_candidates[i].score + (m_candidates[i].ends ? nothing : 0.f); };
-        sort_by(order, score);
-        for (std::size_t b = 0; b < beams; ++b) {
-            const candidate& c = m_candidates[order[b]];
-            m_steps[b] = {c.parent, c.id};
-            extend(m_running[c.parent], c, own, m_next[b]);
-            m_next[b].score = score(order[b]);
-        }
-        std::swap(m_running, m_next);
-        ++m_length;
-        m_going = m_going && could_improve() && !(m_options.early_stopping && all_finished()) && !all_end;
-        return m_going;
-    }
-
-    /// The continuation of each beam. Valid after advance() returned true.
-    [[nodiscard]] std::span<const step> beams() const noexcept { return m_steps; }
-    /// The tokens generated by a beam.
-    [[nodiscard]] std::span<const token> tokens(std::size_t beam) const noexcept { return m_running[beam].tokens; }
-    /// Rounds so far, which is the length of every running beam.
-    [[nodiscard]] std::size_t length() const noexcept { return m_length; }
-    /// Answers, best first. Valid after advance() returned false.
-    [[nodiscard]] const std::vector<hypothesis>& hypotheses() const noexcept { return m_finished; }
-    /// The best complete answer. If there is none (the search was stopped early, or length_penalty pushed all scores below the
-    /// placeholder), the best running beam.
-    [[nodiscard]] const hypothesis& best() const noexcept {
-        const auto complete = std::find_if(m_finished.begin(), m_finished.end(), [](const hypothesis& h) { return h.finished; });
-        return complete != m_finished.end() ? *complete : m_running.front();
-    }
-
-private:
-    struct candidate {
-        float score = 0; // sum of token scores
-        std::size_t parent = 0;
-        token id = 0;
-        bool ends = false;
-    };
-
-    static constexpr float nothing = -1e9f; // transformers' score for entries that must not win
-
-    void check(const rows<const float>& scores, const char* what) const {
-        if (scores.width == m_vocabulary && (scores.count == m_options.num_beams || (m_length == 0 && scores.count == 1))) return;
-        throw error(errc::invalid_argument, {"a beam search is given ", what, " of shape (", scores.count, ", ", scores.width, "); (",
-                                             m_options.num_beams, ", ", m_vocabulary, ") is needed", m_length == 0 ? ", or one row" : ""});
-    }
-
-    /// Finds the best continuations of all beams, best first.
-    void find_candidates(const rows<const float>& scores) {
-        m_candidates.clear();
-        for (std::size_t b = 0; b < m_options.num_beams; ++b) {
-            const float* const row = scores[scores.count == 1 ? 0 : b];
-            const float before = m_running[b].score;
-            float least = m_candidates.size() == m_kept ? m_candidates.back().score : 0;
-            for (std::size_t i = 0; i < m_vocabulary; ++i) {
-                const float score = row[i] + before;
-                if ((m_candidates.size() == m_kept && !(score > least)) || std::isnan(score)) continue;
-                const auto place = std::upper_bound(m_candidates.begin(), m_candidates.end(), score,
-                                                    [](float s, const candidate& c) { return s > c.score; });
-                m_candidates.insert(place, {score, b, static_cast<token>(i), false});
-                if (m_candidates.size() > m_kept) m_candidates.pop_back();
-                least = m_candidates.back().score;
-            }
-        }
-        if (m_candidates.size() < m_kept)
-            throw error(errc::invalid_argument, {"a beam search is given scores of which only ", m_candidates.size(),
-                                                 " are numbers; are the weights whole and of the right dtype?"});
-        if (std::isinf(m_candidates.front().score) && m_candidates.front().score < 0)
-            throw error(errc::invalid_argument,
-                        "a beam search is given scores that are all minus infinity: a constraint left no token to go on with");
-    }
-
-    /// Keeps the best of the complete answers and those that end in this round. Only the first num_beams candidates count.
-    void finish_candidates(const rows<const float>& own) {
-        const std::size_t beams = m_options.num_beams;
-        const bool closed = m_options.early_stopping && all_finished();
-        const auto divisor = static_cast<float>(std::pow(static_cast<double>(m_length + 1), m_length_penalty));
-        const auto counts = [&](std::size_t i) { return i < beams && m_candidates[i].ends; };
-        const auto score = [&](std::size_t i) { // index into the merged list: complete answers, then candidates
-            if (i < beams) return m_finished[i].score;
-            const float divided = m_candidates[i - beams].score / divisor;
-            return (std::isnan(divided) ? nothing : divided) + (closed ? nothing : 0.f) + (counts(i - beams) ? 0.f : nothing);
-        };
-        m_merged.clear();
-        for (std::size_t i = 0; i < beams + m_candidates.size(); ++i) m_merged.push_back(i);
-        sort_by(m_merged, score);
-        if (std::none_of(m_merged.begin(), m_merged.begin() + static_cast<std::ptrdiff_t>(beams),
-                         [&](std::size_t i) { return i >= beams && counts(i - beams); }))
-            return;
-        std::vector<hypothesis> kept(beams);
-        for (std::size_t b = 0; b < beams; ++b) {
-            const std::size_t i = m_merged[b];
-            if (i < beams) {
-                kept[b] = std::move(m_finished[i]);
-            } else {
-                extend(m_running[m_candidates[i - beams].parent], m_candidates[i - beams], own, kept[b]);
-                kept[b].score = score(i);
-                kept[b].finished = counts(i - beams);
-            }
-        }
-        m_finished = std::move(kept);
-    }
-
-    /// Sorts by score, best first, ties by index; no score is NaN. Not std::stable_sort, because clang warns about the standard library's.
-    template <class Score>
-    static void sort_by(std::vector<std::size_t>& entries, Score score) {
-        std::sort(entries.begin(), entries.end(), [&](std::size_t a, std::size_t b) {
-            const float x = score(a), y = score(b);
-            return x > y || (x == y && a < b);
-        });
-    }
-
-    static void extend(const hypothesis& from, const candidate& c, const rows<const float>& own, hypothesis& to) {
-        to.tokens.assign(from.tokens.begin(), from.tokens.end());
-        to.tokens.push_back(c.id);
-        to.logprobs.assign(from.logprobs.begin(), from.logprobs.end());
-        to.logprobs.push_back(own[own.count == 1 ? 0 : c.parent][c.id]);
-    }
-
-    [[nodiscard]] bool all_finished() const noexcept {
-        return std::all_of(m_finished.begin(), m_finished.end(), [](const hypothesis& h) { return h.finished; });
-    }
-
-    /// Whether the best running beam, if it ended now, would beat the worst complete answer.
-    [[nodiscard]] bool could_improve() const noexcept {
-        const float possible = m_running.front().score / static_cast<float>(std::pow(static_cast<double>(m_length), m_length_penalty));
-        float worst = m_finished.front().score;
-        for (const hypothesis& h : m_finished) worst = std::min(worst, h.score);
-        return std::any_of(m_finished.begin(), m_finished.end(),
-                           [&](const hypothesis& h) { return possible > (h.finished ? worst : nothing); });
-    }
-
-    beam_options m_options;
-    std::size_t m_vocabulary;
-    std::vector<token> m_eos;
-    double m_length_penalty;
-    std::size_t m_kept = 0, m_length = 0;
-    bool m_going = true;
-    std::vector<hypothesis> m_running, m_next, m_finished;
-    std::vector<candidate> m_candidates;
-    std::vector<step> m_steps;
-    std::vector<std::size_t> m_merged;
-};
-
-}} // namespace pali::PALI_ABI
-
 // Scratch memory of a forward pass: a stack with frames, which grows in the first pass and not in passes like it.
 
 namespace pali { inline namespace PALI_ABI {
@@ -11770,6 +11561,400 @@ inline constexpr entry_points own_level{
 #endif
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
+
+// Image resizing for 8-bit RGB, bit-exact with Pillow, for any scale factor.
+
+namespace pali { inline namespace PALI_ABI {
+
+namespace image_detail {
+
+inline constexpr double pi = 3.14159265358979323846;
+
+// Filter kernels of Pillow's Resample.c. stored() prevents contraction to a fused multiply-add, which would round differently.
+inline double box_weight(double x) noexcept { return x > -0.5 && x <= 0.5 ? 1.0 : 0.0; }
+
+inline double bilinear_weight(double x) noexcept {
+    x = std::abs(x);
+    return x < 1.0 ? 1.0 - x : 0.0;
+}
+
+inline double hamming_weight(double x) noexcept {
+    x = std::abs(x);
+    if (x == 0.0) return 1.0;
+    if (x >= 1.0) return 0.0;
+    x = kernels::stored(x * pi);
+    // Pillow has these two constants as float.
+    return std::sin(x) / x * (static_cast<double>(0.54f) + kernels::stored(static_cast<double>(0.46f) * std::cos(x)));
+}
+
+inline double bicubic_weight(double x) noexcept { // a = -0.5
+    x = std::abs(x);
+    if (x < 1.0) return kernels::stored(kernels::stored((kernels::stored(1.5 * x) - 2.5) * x) * x) + 1.0;
+    if (x < 2.0) return (kernels::stored((kernels::stored((x - 5.0) * x) + 8.0) * x) - 4.0) * -0.5;
+    return 0.0;
+}
+
+inline double sinc(double x) noexcept {
+    if (x == 0.0) return 1.0;
+    x = kernels::stored(x * pi);
+    return std::sin(x) / x;
+}
+
+inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0; }
+
+[[nodiscard]] inline kernels::resample_weights weights_of(filter kind, std::size_t in, std::size_t out) {
+    switch (kind) {
+    case filter::box:
+        return kernels::make_resample_weights(in, out, 0.5, box_weight);
+    case filter::bilinear:
+        return kernels::make_resample_weights(in, out, 1.0, bilinear_weight);
+    case filter::hamming:
+        return kernels::make_resample_weights(in, out, 1.0, hamming_weight);
+    case filter::bicubic:
+        return kernels::make_resample_weights(in, out, 2.0, bicubic_weight);
+    case filter::lanczos:
+        return kernels::make_resample_weights(in, out, 3.0, lanczos_weight);
+    case filter::nearest:
+        break;
+    }
+    throw error(errc::invalid_argument, {"resize: filter ", static_cast<int>(kind),
+                                         " is none of 0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box), 5 (hamming)"});
+}
+
+// Source positions are accumulated, not multiplied, to reproduce Pillow's rounding (ImagingScaleAffine in Geometry.c).
+[[nodiscard]] inline std::vector<std::size_t> nearest_positions(std::size_t in, std::size_t out) {
+    const double step = static_cast<double>(in) / static_cast<double>(out);
+    std::vector<std::size_t> positions(out);
+    double at = kernels::stored(step * 0.5);
+    for (std::size_t& position : positions) {
+        position = static_cast<std::size_t>(at);
+        at += step;
+    }
+    return positions;
+}
+
+[[nodiscard]] inline image resize_nearest(const image& from, std::size_t width, std::size_t height) {
+    const auto columns = nearest_positions(from.width, width);
+    const auto rows = nearest_positions(from.height, height);
+    image made(width, height);
+    for (std::size_t y = 0; y < height; ++y) {
+        if (rows[y] >= from.height) continue; // rounded past the edge: black, as in Pillow
+        for (std::size_t x = 0; x < width; ++x)
+            if (columns[x] < from.width) std::memcpy(made.at(x, y), from.at(columns[x], rows[y]), 3);
+    }
+    return made;
+}
+
+inline namespace PALI_SIMD {
+
+/// Resamples rows [first, first + count) of the image to another width.
+[[nodiscard]] inline image resize_width(const image& from, std::size_t width, filter kind, std::size_t first, std::size_t count) {
+    const kernels::rgb_weights weights(weights_of(kind, from.width, width));
+    image made(width, count);
+    std::vector<std::uint8_t> row(from.width * 3 + kernels::resample_padding);
+    for (std::size_t y = 0; y < count; ++y) {
+        std::memcpy(row.data(), from.at(0, first + y), from.width * 3);
+        kernels::active().resample_row(row.data(), weights.spans(), weights.count(), weights.weights(), weights.stride(), made.at(0, y));
+    }
+    return made;
+}
+
+/// Resamples the image to the height that `weights` were made for. Row 0 of `from` is row `first` of the source that the weights index.
+[[nodiscard]] inline image resize_height(const image& from, const kernels::resample_weights& weights, std::size_t first) {
+    image made(from.width, weights.spans.size());
+    for (std::size_t y = 0; y < made.height; ++y)
+        kernels::active().resample_columns(from.at(0, weights.spans[y].first - first), from.width * 3,
+                                           weights.weights.data() + y * weights.taps, weights.spans[y].count, made.at(0, y),
+                                           from.width * 3);
+    return made;
+}
+
+} // namespace PALI_SIMD
+
+} // namespace image_detail
+
+inline namespace PALI_SIMD {
+
+/// Resizes `from` to width x height pixels without keeping the aspect ratio. Bit-exact with `Image.resize((width, height), filter)` of
+/// Pillow 13. Throws `invalid_argument` if either image has no pixels, a side exceeds 2^24, or the filter is unknown.
+[[nodiscard]] inline image resize(const image& from, std::size_t width, std::size_t height, filter kind = filter::bicubic) {
+    constexpr std::size_t most = std::size_t{1} << 24;
+    if (width == 0 || height == 0 || width > most || height > most || from.width == 0 || from.height == 0 || from.width > most ||
+        from.height > most || from.pixels.size() != from.width * from.height * 3)
+        throw error(errc::invalid_argument, {"resize: from ", from.width, " x ", from.height, " (", from.pixels.size(), " bytes) to ",
+                                             width, " x ", height, "; sides must be 1 to 16777216 and bytes width * height * 3"});
+    if (width == from.width && height == from.height) return from;
+    if (kind == filter::nearest) return image_detail::resize_nearest(from, width, height);
+    if (height == from.height) return image_detail::resize_width(from, width, kind, 0, height);
+    const auto weights = image_detail::weights_of(kind, from.height, height);
+    if (width == from.width) return image_detail::resize_height(from, weights, 0);
+
+    // Two passes with an 8-bit intermediate, so their order affects the result. Pillow 13 resizes the height first if it shrinks by more
+    // than twice as many pixels as the width; earlier releases always resize the width first and may differ by one level.
+    const bool height_first = height < from.height && (width >= from.width || from.height - height > 2 * (from.width - width));
+    if (height_first) return image_detail::resize_width(image_detail::resize_height(from, weights, 0), width, kind, 0, height);
+    const std::size_t first = weights.spans.front().first; // skips rows that no output row needs
+    const std::size_t last = weights.spans.back().first + weights.spans.back().count;
+    return image_detail::resize_height(image_detail::resize_width(from, width, kind, first, last - first), weights, first);
+}
+
+} // namespace PALI_SIMD
+
+}} // namespace pali::PALI_ABI
+
+// Image preprocessing for the vision tower: resize, rescale, normalize, convert to planar (CHW) floats.
+
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+
+/// Writes (3, height, width) f32: (x * rescale_factor - mean) / std of the resized image. Rounds as the transformers processor does: the
+/// product is computed in double and rounded to float, the rest is float arithmetic. Throws `invalid_argument` if do_resize is off and the
+/// image is not width x height, if a std is zero or a mean or std is not finite, and whenever resize() does.
+inline void preprocess(const image& from, const preprocessing& how, float* pixel_values) {
+    image resized;
+    if (how.do_resize) resized = resize(from, how.width, how.height, how.resample);
+    const image& use = how.do_resize ? resized : from;
+    if (use.width != how.width || use.height != how.height || use.pixels.size() != use.width * use.height * 3)
+        throw error(errc::invalid_argument, {"preprocess: the image is ", use.width, " x ", use.height, ", the model takes ", how.width,
+                                             " x ", how.height, ", and do_resize is off"});
+    // Lookup table: a byte has only 256 values.
+    std::array<std::array<float, 256>, 3> table;
+    for (std::size_t c = 0; c < 3; ++c) {
+        const auto mean = static_cast<float>(how.mean[c]), std = static_cast<float>(how.std[c]);
+        if (how.do_normalize && (std == 0.f || !std::isfinite(std) || !std::isfinite(mean)))
+            throw error(errc::invalid_argument,
+                        {"preprocess: mean ", mean, " and std ", std, " of channel ", c, "; both must be finite, and std not zero"});
+        for (std::size_t value = 0; value < 256; ++value) {
+            const auto byte = static_cast<double>(value);
+            const auto scaled = static_cast<float>(how.do_rescale ? byte * how.rescale_factor : byte);
+            table[c][value] = how.do_normalize ? (scaled - mean) / std : scaled;
+        }
+    }
+    const std::size_t plane = use.width * use.height;
+    for (std::size_t i = 0; i < plane; ++i)
+        for (std::size_t c = 0; c < 3; ++c) pixel_values[c * plane + i] = table[c][use.pixels[3 * i + c]];
+}
+
+/// Returns the pixel values as a new tensor (3, height, width).
+[[nodiscard]] inline tensor<3> preprocess(const image& from, const preprocessing& how = {}) {
+    tensor<3> made(std::array<std::size_t, 3>{3, how.height, how.width});
+    preprocess(from, how, made.data());
+    return made;
+}
+
+}}} // namespace pali::PALI_ABI::PALI_SIMD
+
+// Beam search, independent of the model: given the scores of the next token for each beam, selects the beams and tokens to continue with.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// Beam search for one prompt, as in transformers (5.23, generation/utils.py, _beam_search with do_sample=False, in float32):
+///
+///     beam_search search(options, vocabulary, eos);
+///     while (search.advance(log_probabilities))        // (1, vocabulary) of the prompt at first, then (num_beams, vocabulary)
+///         for (const auto& [parent, id] : search.beams())
+///             ...                                        // copy the parent's cache, append id, run the model
+///     search.best().tokens
+///
+/// Ties go to the lower beam, then the lower id; torch leaves them unspecified.
+class beam_search {
+public:
+    /// The continuation of one beam.
+    struct step {
+        std::size_t parent = 0; ///< beam of the previous round
+        token id = 0;           ///< its next token
+    };
+
+    /// A candidate answer.
+    struct hypothesis {
+        std::vector<token> tokens;   ///< including EOS, if it ended with one
+        std::vector<float> logprobs; ///< of each token
+        float score = 0;             ///< sum of token scores / length^length_penalty
+        bool finished = false;       ///< ended by EOS or max_new_tokens; otherwise a placeholder without meaning
+    };
+
+    /// `eos`: tokens that end an answer. Throws errc::invalid_argument for invalid options.
+    beam_search(const beam_options& options, std::size_t vocabulary, std::span<const token> eos)
+        : m_options(options), m_vocabulary(vocabulary), m_eos(eos.begin(), eos.end()),
+          m_length_penalty(detail::as_written(options.length_penalty)) {
+        m_options.validate();
+        const std::size_t each = std::max<std::size_t>(2, 1 + m_eos.size());
+        if (vocabulary < each)
+            throw error(errc::invalid_argument, {"a beam search over ", vocabulary, " tokens; ", each, " or more are needed"});
+        const std::size_t beams = m_options.num_beams;
+        m_kept = each * beams;
+        m_running.resize(beams);
+        m_next.resize(beams);
+        for (std::size_t b = 1; b < beams; ++b) m_running[b].score = nothing; // all beams start as the prompt: only one may count
+        m_finished.resize(beams);
+        for (hypothesis& h : m_finished) h.score = nothing;
+        m_candidates.reserve(m_kept + 1);
+        m_steps.resize(beams);
+        m_merged.reserve(beams + m_kept);
+    }
+
+    /// Takes the scores of the next token: log-probabilities after any processors, (num_beams, vocabulary), or one row for all beams.
+    /// `own`: the model's log-probabilities, to be recorded in the result if processors changed them. Returns whether the search continues.
+    /// Throws errc::invalid_argument for a wrong shape, if too few scores are numbers, or if all are minus infinity.
+    bool advance(rows<const float> scores, rows<const float> own = {}) {
+        check(scores, "scores");
+        if (own.data == nullptr) own = scores;
+        else check(own, "own log-probabilities");
+        find_candidates(scores);
+        const std::size_t beams = m_options.num_beams;
+        const bool last = m_length + 1 >= m_options.max_new_tokens;
+        bool all_end = true;
+        for (candidate& c : m_candidates) {
+            c.ends = last || std::find(m_eos.begin(), m_eos.end(), c.id) != m_eos.end();
+            all_end = all_end && c.ends;
+        }
+        finish_candidates(own);
+        // The best candidates that did not end continue.
+        std::vector<std::size_t>& order = m_merged;
+        order.clear();
+        for (std::size_t i = 0; i < m_candidates.size(); ++i) order.push_back(i);
+        const auto score = [&](std::size_t i) { return m_candidates[i].score + (m_candidates[i].ends ? nothing : 0.f); };
+        sort_by(order, score);
+        for (std::size_t b = 0; b < beams; ++b) {
+            const candidate& c = m_candidates[order[b]];
+            m_steps[b] = {c.parent, c.id};
+            extend(m_running[c.parent], c, own, m_next[b]);
+            m_next[b].score = score(order[b]);
+        }
+        std::swap(m_running, m_next);
+        ++m_length;
+        m_going = m_going && could_improve() && !(m_options.early_stopping && all_finished()) && !all_end;
+        return m_going;
+    }
+
+    /// The continuation of each beam. Valid after advance() returned true.
+    [[nodiscard]] std::span<const step> beams() const noexcept { return m_steps; }
+    /// The tokens generated by a beam.
+    [[nodiscard]] std::span<const token> tokens(std::size_t beam) const noexcept { return m_running[beam].tokens; }
+    /// Rounds so far, which is the length of every running beam.
+    [[nodiscard]] std::size_t length() const noexcept { return m_length; }
+    /// Answers, best first. Valid after advance() returned false.
+    [[nodiscard]] const std::vector<hypothesis>& hypotheses() const noexcept { return m_finished; }
+    /// The best complete answer. If there is none (the search was stopped early, or length_penalty pushed all scores below the
+    /// placeholder), the best running beam.
+    [[nodiscard]] const hypothesis& best() const noexcept {
+        const auto complete = std::find_if(m_finished.begin(), m_finished.end(), [](const hypothesis& h) { return h.finished; });
+        return complete != m_finished.end() ? *complete : m_running.front();
+    }
+
+private:
+    struct candidate {
+        float score = 0; // sum of token scores
+        std::size_t parent = 0;
+        token id = 0;
+        bool ends = false;
+    };
+
+    static constexpr float nothing = -1e9f; // transformers' score for entries that must not win
+
+    void check(const rows<const float>& scores, const char* what) const {
+        if (scores.width == m_vocabulary && (scores.count == m_options.num_beams || (m_length == 0 && scores.count == 1))) return;
+        throw error(errc::invalid_argument, {"a beam search is given ", what, " of shape (", scores.count, ", ", scores.width, "); (",
+                                             m_options.num_beams, ", ", m_vocabulary, ") is needed", m_length == 0 ? ", or one row" : ""});
+    }
+
+    /// Finds the best continuations of all beams, best first.
+    void find_candidates(const rows<const float>& scores) {
+        m_candidates.clear();
+        for (std::size_t b = 0; b < m_options.num_beams; ++b) {
+            const float* const row = scores[scores.count == 1 ? 0 : b];
+            const float before = m_running[b].score;
+            float least = m_candidates.size() == m_kept ? m_candidates.back().score : 0;
+            for (std::size_t i = 0; i < m_vocabulary; ++i) {
+                const float score = row[i] + before;
+                if ((m_candidates.size() == m_kept && !(score > least)) || std::isnan(score)) continue;
+                const auto place = std::upper_bound(m_candidates.begin(), m_candidates.end(), score,
+                                                    [](float s, const candidate& c) { return s > c.score; });
+                m_candidates.insert(place, {score, b, static_cast<token>(i), false});
+                if (m_candidates.size() > m_kept) m_candidates.pop_back();
+                least = m_candidates.back().score;
+            }
+        }
+        if (m_candidates.size() < m_kept)
+            throw error(errc::invalid_argument, {"a beam search is given scores of which only ", m_candidates.size(),
+                                                 " are numbers; are the weights whole and of the right dtype?"});
+        if (std::isinf(m_candidates.front().score) && m_candidates.front().score < 0)
+            throw error(errc::invalid_argument,
+                        "a beam search is given scores that are all minus infinity: a constraint left no token to go on with");
+    }
+
+    /// Keeps the best of the complete answers and those that end in this round. Only the first num_beams candidates count.
+    void finish_candidates(const rows<const float>& own) {
+        const std::size_t beams = m_options.num_beams;
+        const bool closed = m_options.early_stopping && all_finished();
+        const auto divisor = static_cast<float>(std::pow(static_cast<double>(m_length + 1), m_length_penalty));
+        const auto counts = [&](std::size_t i) { return i < beams && m_candidates[i].ends; };
+        const auto score = [&](std::size_t i) { // index into the merged list: complete answers, then candidates
+            if (i < beams) return m_finished[i].score;
+            const float divided = m_candidates[i - beams].score / divisor;
+            return (std::isnan(divided) ? nothing : divided) + (closed ? nothing : 0.f) + (counts(i - beams) ? 0.f : nothing);
+        };
+        m_merged.clear();
+        for (std::size_t i = 0; i < beams + m_candidates.size(); ++i) m_merged.push_back(i);
+        sort_by(m_merged, score);
+        if (std::none_of(m_merged.begin(), m_merged.begin() + static_cast<std::ptrdiff_t>(beams),
+                         [&](std::size_t i) { return i >= beams && counts(i - beams); }))
+            return;
+        std::vector<hypothesis> kept(beams);
+        for (std::size_t b = 0; b < beams; ++b) {
+            const std::size_t i = m_merged[b];
+            if (i < beams) {
+                kept[b] = std::move(m_finished[i]);
+            } else {
+                extend(m_running[m_candidates[i - beams].parent], m_candidates[i - beams], own, kept[b]);
+                kept[b].score = score(i);
+                kept[b].finished = counts(i - beams);
+            }
+        }
+        m_finished = std::move(kept);
+    }
+
+    /// Sorts by score, best first, ties by index; no score is NaN. Not std::stable_sort, because clang warns about the standard library's.
+    template <class Score>
+    static void sort_by(std::vector<std::size_t>& entries, Score score) {
+        std::sort(entries.begin(), entries.end(), [&](std::size_t a, std::size_t b) {
+            const float x = score(a), y = score(b);
+            return x > y || (x == y && a < b);
+        });
+    }
+
+    static void extend(const hypothesis& from, const candidate& c, const rows<const float>& own, hypothesis& to) {
+        to.tokens.assign(from.tokens.begin(), from.tokens.end());
+        to.tokens.push_back(c.id);
+        to.logprobs.assign(from.logprobs.begin(), from.logprobs.end());
+        to.logprobs.push_back(own[own.count == 1 ? 0 : c.parent][c.id]);
+    }
+
+    [[nodiscard]] bool all_finished() const noexcept {
+        return std::all_of(m_finished.begin(), m_finished.end(), [](const hypothesis& h) { return h.finished; });
+    }
+
+    /// Whether the best running beam, if it ended now, would beat the worst complete answer.
+    [[nodiscard]] bool could_improve() const noexcept {
+        const float possible = m_running.front().score / static_cast<float>(std::pow(static_cast<double>(m_length), m_length_penalty));
+        float worst = m_finished.front().score;
+        for (const hypothesis& h : m_finished) worst = std::min(worst, h.score);
+        return std::any_of(m_finished.begin(), m_finished.end(),
+                           [&](const hypothesis& h) { return possible > (h.finished ? worst : nothing); });
+    }
+
+    beam_options m_options;
+    std::size_t m_vocabulary;
+    std::vector<token> m_eos;
+    double m_length_penalty;
+    std::size_t m_kept = 0, m_length = 0;
+    bool m_going = true;
+    std::vector<hypothesis> m_running, m_next, m_finished;
+    std::vector<candidate> m_candidates;
+    std::vector<step> m_steps;
+    std::vector<std::size_t> m_merged;
+};
+
+}} // namespace pali::PALI_ABI
 
 // Softmax of a row of logits, in log space, and argmax.
 
@@ -16003,149 +16188,6 @@ namespace pali { inline namespace PALI_ABI {
 
 }} // namespace pali::PALI_ABI
 
-// Image resizing for 8-bit RGB, bit-exact with Pillow, for any scale factor.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// Resampling filter. The values are Pillow's, and therefore those of `resample` in preprocessor_config.json.
-enum class filter : int { nearest = 0, lanczos = 1, bilinear = 2, bicubic = 3, box = 4, hamming = 5 };
-
-namespace image_detail {
-
-inline constexpr double pi = 3.14159265358979323846;
-
-// Filter kernels of Pillow's Resample.c. stored() prevents contraction to a fused multiply-add, which would round differently.
-inline double box_weight(double x) noexcept { return x > -0.5 && x <= 0.5 ? 1.0 : 0.0; }
-
-inline double bilinear_weight(double x) noexcept {
-    x = std::abs(x);
-    return x < 1.0 ? 1.0 - x : 0.0;
-}
-
-inline double hamming_weight(double x) noexcept {
-    x = std::abs(x);
-    if (x == 0.0) return 1.0;
-    if (x >= 1.0) return 0.0;
-    x = kernels::stored(x * pi);
-    // Pillow has these two constants as float.
-    return std::sin(x) / x * (static_cast<double>(0.54f) + kernels::stored(static_cast<double>(0.46f) * std::cos(x)));
-}
-
-inline double bicubic_weight(double x) noexcept { // a = -0.5
-    x = std::abs(x);
-    if (x < 1.0) return kernels::stored(kernels::stored((kernels::stored(1.5 * x) - 2.5) * x) * x) + 1.0;
-    if (x < 2.0) return (kernels::stored((kernels::stored((x - 5.0) * x) + 8.0) * x) - 4.0) * -0.5;
-    return 0.0;
-}
-
-inline double sinc(double x) noexcept {
-    if (x == 0.0) return 1.0;
-    x = kernels::stored(x * pi);
-    return std::sin(x) / x;
-}
-
-inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0; }
-
-[[nodiscard]] inline kernels::resample_weights weights_of(filter kind, std::size_t in, std::size_t out) {
-    switch (kind) {
-    case filter::box:
-        return kernels::make_resample_weights(in, out, 0.5, box_weight);
-    case filter::bilinear:
-        return kernels::make_resample_weights(in, out, 1.0, bilinear_weight);
-    case filter::hamming:
-        return kernels::make_resample_weights(in, out, 1.0, hamming_weight);
-    case filter::bicubic:
-        return kernels::make_resample_weights(in, out, 2.0, bicubic_weight);
-    case filter::lanczos:
-        return kernels::make_resample_weights(in, out, 3.0, lanczos_weight);
-    case filter::nearest:
-        break;
-    }
-    throw error(errc::invalid_argument, {"resize: filter ", static_cast<int>(kind),
-                                         " is none of 0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box), 5 (hamming)"});
-}
-
-// Source positions are accumulated, not multiplied, to reproduce Pillow's rounding (ImagingScaleAffine in Geometry.c).
-[[nodiscard]] inline std::vector<std::size_t> nearest_positions(std::size_t in, std::size_t out) {
-    const double step = static_cast<double>(in) / static_cast<double>(out);
-    std::vector<std::size_t> positions(out);
-    double at = kernels::stored(step * 0.5);
-    for (std::size_t& position : positions) {
-        position = static_cast<std::size_t>(at);
-        at += step;
-    }
-    return positions;
-}
-
-[[nodiscard]] inline image resize_nearest(const image& from, std::size_t width, std::size_t height) {
-    const auto columns = nearest_positions(from.width, width);
-    const auto rows = nearest_positions(from.height, height);
-    image made(width, height);
-    for (std::size_t y = 0; y < height; ++y) {
-        if (rows[y] >= from.height) continue; // rounded past the edge: black, as in Pillow
-        for (std::size_t x = 0; x < width; ++x)
-            if (columns[x] < from.width) std::memcpy(made.at(x, y), from.at(columns[x], rows[y]), 3);
-    }
-    return made;
-}
-
-inline namespace PALI_SIMD {
-
-/// Resamples rows [first, first + count) of the image to another width.
-[[nodiscard]] inline image resize_width(const image& from, std::size_t width, filter kind, std::size_t first, std::size_t count) {
-    const kernels::rgb_weights weights(weights_of(kind, from.width, width));
-    image made(width, count);
-    std::vector<std::uint8_t> row(from.width * 3 + kernels::resample_padding);
-    for (std::size_t y = 0; y < count; ++y) {
-        std::memcpy(row.data(), from.at(0, first + y), from.width * 3);
-        kernels::active().resample_row(row.data(), weights.spans(), weights.count(), weights.weights(), weights.stride(), made.at(0, y));
-    }
-    return made;
-}
-
-/// Resamples the image to the height that `weights` were made for. Row 0 of `from` is row `first` of the source that the weights index.
-[[nodiscard]] inline image resize_height(const image& from, const kernels::resample_weights& weights, std::size_t first) {
-    image made(from.width, weights.spans.size());
-    for (std::size_t y = 0; y < made.height; ++y)
-        kernels::active().resample_columns(from.at(0, weights.spans[y].first - first), from.width * 3,
-                                           weights.weights.data() + y * weights.taps, weights.spans[y].count, made.at(0, y),
-                                           from.width * 3);
-    return made;
-}
-
-} // namespace PALI_SIMD
-
-} // namespace image_detail
-
-inline namespace PALI_SIMD {
-
-/// Resizes `from` to width x height pixels without keeping the aspect ratio. Bit-exact with `Image.resize((width, height), filter)` of
-/// Pillow 13. Throws `invalid_argument` if either image has no pixels, a side exceeds 2^24, or the filter is unknown.
-[[nodiscard]] inline image resize(const image& from, std::size_t width, std::size_t height, filter kind = filter::bicubic) {
-    constexpr std::size_t most = std::size_t{1} << 24;
-    if (width == 0 || height == 0 || width > most || height > most || from.width == 0 || from.height == 0 || from.width > most ||
-        from.height > most || from.pixels.size() != from.width * from.height * 3)
-        throw error(errc::invalid_argument, {"resize: from ", from.width, " x ", from.height, " (", from.pixels.size(), " bytes) to ",
-                                             width, " x ", height, "; sides must be 1 to 16777216 and bytes width * height * 3"});
-    if (width == from.width && height == from.height) return from;
-    if (kind == filter::nearest) return image_detail::resize_nearest(from, width, height);
-    if (height == from.height) return image_detail::resize_width(from, width, kind, 0, height);
-    const auto weights = image_detail::weights_of(kind, from.height, height);
-    if (width == from.width) return image_detail::resize_height(from, weights, 0);
-
-    // Two passes with an 8-bit intermediate, so their order affects the result. Pillow 13 resizes the height first if it shrinks by more
-    // than twice as many pixels as the width; earlier releases always resize the width first and may differ by one level.
-    const bool height_first = height < from.height && (width >= from.width || from.height - height > 2 * (from.width - width));
-    if (height_first) return image_detail::resize_width(image_detail::resize_height(from, weights, 0), width, kind, 0, height);
-    const std::size_t first = weights.spans.front().first; // skips rows that no output row needs
-    const std::size_t last = weights.spans.back().first + weights.spans.back().count;
-    return image_detail::resize_height(image_detail::resize_width(from, width, kind, first, last - first), weights, first);
-}
-
-} // namespace PALI_SIMD
-
-}} // namespace pali::PALI_ABI
-
 // Places a decoded 64 x 64 mask in the image.
 
 namespace pali { inline namespace PALI_ABI {
@@ -16355,84 +16397,6 @@ inline namespace PALI_SIMD {
 
 }} // namespace pali::PALI_ABI
 
-// Image preprocessing for the vision tower: resize, rescale, normalize, convert to planar (CHW) floats.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// Contents of preprocessor_config.json. The defaults are PaliGemma's: 224 x 224 pixels, bicubic, output in [-1, 1].
-struct preprocessing {
-    std::size_t width = 224;                      ///< target width in pixels
-    std::size_t height = 224;                     ///< target height in pixels
-    filter resample = filter::bicubic;            ///< resize filter
-    bool do_resize = true;                        ///< if false, the image must already have the target size
-    bool do_rescale = true;                       ///< multiply by rescale_factor
-    bool do_normalize = true;                     ///< subtract mean, divide by std
-    double rescale_factor = 1.0 / 255.0;          ///< factor for each byte
-    std::array<double, 3> mean = {0.5, 0.5, 0.5}; ///< red, green, blue; in rescaled units
-    std::array<double, 3> std = {0.5, 0.5, 0.5};  ///< red, green, blue; in rescaled units; not 0
-};
-
-inline namespace PALI_SIMD {
-
-/// Writes (3, height, width) f32: (x * rescale_factor - mean) / std of the resized image. Rounds as the transformers processor does: the
-/// product is computed in double and rounded to float, the rest is float arithmetic. Throws `invalid_argument` if do_resize is off and the
-/// image is not width x height, if a std is zero or a mean or std is not finite, and whenever resize() does.
-inline void preprocess(const image& from, const preprocessing& how, float* pixel_values) {
-    image resized;
-    if (how.do_resize) resized = resize(from, how.width, how.height, how.resample);
-    const image& use = how.do_resize ? resized : from;
-    if (use.width != how.width || use.height != how.height || use.pixels.size() != use.width * use.height * 3)
-        throw error(errc::invalid_argument, {"preprocess: the image is ", use.width, " x ", use.height, ", the model takes ", how.width,
-                                             " x ", how.height, ", and do_resize is off"});
-    // Lookup table: a byte has only 256 values.
-    std::array<std::array<float, 256>, 3> table;
-    for (std::size_t c = 0; c < 3; ++c) {
-        const auto mean = static_cast<float>(how.mean[c]), std = static_cast<float>(how.std[c]);
-        if (how.do_normalize && (std == 0.f || !std::isfinite(std) || !std::isfinite(mean)))
-            throw error(errc::invalid_argument,
-                        {"preprocess: mean ", mean, " and std ", std, " of channel ", c, "; both must be finite, and std not zero"});
-        for (std::size_t value = 0; value < 256; ++value) {
-            const auto byte = static_cast<double>(value);
-            const auto scaled = static_cast<float>(how.do_rescale ? byte * how.rescale_factor : byte);
-            table[c][value] = how.do_normalize ? (scaled - mean) / std : scaled;
-        }
-    }
-    const std::size_t plane = use.width * use.height;
-    for (std::size_t i = 0; i < plane; ++i)
-        for (std::size_t c = 0; c < 3; ++c) pixel_values[c * plane + i] = table[c][use.pixels[3 * i + c]];
-}
-
-/// Returns the pixel values as a new tensor (3, height, width).
-[[nodiscard]] inline tensor<3> preprocess(const image& from, const preprocessing& how = {}) {
-    tensor<3> made(std::array<std::size_t, 3>{3, how.height, how.width});
-    preprocess(from, how, made.data());
-    return made;
-}
-
-} // namespace PALI_SIMD
-
-}} // namespace pali::PALI_ABI
-
-// Converts the preprocessor configuration of a checkpoint to the options of preprocess().
-
-namespace pali { inline namespace PALI_ABI {
-
-/// The options of preprocess() that `read` describes.
-[[nodiscard]] inline preprocessing preprocessing_of(const image_config& read) {
-    preprocessing out{.width = read.width,
-                      .height = read.height,
-                      .resample = static_cast<filter>(read.resample),
-                      .do_resize = read.do_resize,
-                      .do_rescale = read.do_rescale,
-                      .do_normalize = read.do_normalize,
-                      .rescale_factor = read.rescale_factor};
-    std::copy(read.mean.begin(), read.mean.end(), out.mean.begin());
-    std::copy(read.deviation.begin(), read.deviation.end(), out.std.begin());
-    return out;
-}
-
-}} // namespace pali::PALI_ABI
-
 // Evaluates a given text: log-probabilities, hidden states, logits.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
@@ -16517,8 +16481,8 @@ template <model_config Config, weight_storage Weights>
 struct model<Config, Weights>::state {
     state(const std::filesystem::path& from, const load_options& options)
         : folder(folder_of_checkpoint(from)), read(read_checkpoint_config(from)), ctx(options.threads, options.pin_threads),
-          text(open_tokenizer(folder, read)), net(from, read, options, ctx), image_input(preprocessing_of(read.image)),
-          eos(read.eos.begin(), read.eos.end()), mask_file(options.mask_decoder), caches(options.kv_cache) {
+          text(open_tokenizer(folder, read)), net(from, read, options, ctx), eos(read.eos.begin(), read.eos.end()),
+          mask_file(options.mask_decoder), caches(options.kv_cache) {
         if (options.on_notice)
             if (const std::string missing = describe_tokens_without_rows(text, net.config.vocab); !missing.empty())
                 options.on_notice(folder.string() + ": " + missing);
@@ -16531,7 +16495,6 @@ struct model<Config, Weights>::state {
     context ctx;
     tokenizer text;
     network<Config, Weights> net;
-    preprocessing image_input;
     std::vector<token> eos;
     std::filesystem::path mask_file;
     std::optional<mask_vqvae> masks; // loaded on first use
@@ -16573,11 +16536,12 @@ struct model<Config, Weights>::state {
 
     /// Encodes an image. Returns nothing if the callback cancels.
     [[nodiscard]] std::optional<image_features> see(const image& image, call_progress& progress) {
-        if (!image_input.do_resize && (image.width != image_input.width || image.height != image_input.height))
-            throw error(errc::unsupported_config, {read.image.file.string(), ": do_resize is off, and an image has ", image.width, " x ",
-                                                   image.height, " pixels, where the model takes ", image_input.width, " x ",
-                                                   image_input.height, ": set do_resize to true, or resize the images before"});
-        const tensor<3> pixels = preprocess(image, image_input);
+        const preprocessing& input = read.image;
+        if (!input.do_resize && (image.width != input.width || image.height != input.height))
+            throw error(errc::unsupported_config, {read.image_file.string(), ": do_resize is off, and an image has ", image.width, " x ",
+                                                   image.height, " pixels, where the model takes ", input.width, " x ", input.height,
+                                                   ": set do_resize to true, or resize the images before"});
+        const tensor<3> pixels = preprocess(image, input);
         if (!progress.begin("image")) return std::nullopt;
         const arena::frame frame(ctx.scratch);
         const auto x = net.vision(pixels.data(), ctx, [&](std::size_t, const matrix_view&) { return progress.advance("image"); });

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <pali/config/dynamic.hpp>
+#include <pali/config/preprocessing.hpp>
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -11,26 +11,6 @@
 #include <vector>
 
 namespace pali { inline namespace PALI_ABI {
-
-/// Image preprocessing: preprocessor_config.json, or `image_processor` in processor_config.json. Defaults are those of transformers'
-/// SiglipImageProcessor.
-struct image_config {
-    /// @{
-    /// Size after resizing, pixels; default: image_size of config.json.
-    std::size_t width = 224, height = 224;
-    /// @}
-    int resample = 3; ///< Pillow's filter number: 0 nearest, 1 Lanczos, 2 bilinear, 3 bicubic, 4 box, 5 Hamming
-    /// @{
-    /// Whether a step is applied; the order is resize, rescale, normalize.
-    bool do_resize = true, do_rescale = true, do_normalize = true;
-    /// @}
-    double rescale_factor = 1.0 / 255; ///< factor of each channel value, 0 to 255
-    /// @{
-    /// Normalization per channel, red, green, blue: (x - mean) / deviation.
-    std::array<float, 3> mean{0.5f, 0.5f, 0.5f}, deviation{0.5f, 0.5f, 0.5f};
-    /// @}
-    std::filesystem::path file = {}; ///< the file, for messages; may not exist
-};
 
 /// The contents of a checkpoint's JSON files.
 struct checkpoint_config {
@@ -43,7 +23,8 @@ struct checkpoint_config {
     bool tied = true;                  ///< `tie_word_embeddings`: one matrix is embedding and head, if the file has only one of them
     std::string dtype;                 ///< dtype of the stored weights, "bfloat16"; empty if unspecified
     std::filesystem::path file;        ///< config.json, for messages
-    image_config image;                ///< image preprocessing
+    preprocessing image;               ///< image preprocessing; its size is image_size of config.json unless the file has another
+    std::filesystem::path image_file;  ///< file of `image`, for messages; may not exist
 };
 
 /// Reads config.json and, if present, generation_config.json, processor_config.json and preprocessor_config.json.

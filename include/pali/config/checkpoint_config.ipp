@@ -183,7 +183,7 @@ PALI_INLINE void read_ids(const config_section& generation, const config_section
 
 /// Reads the image preprocessing. A step that is null or 0 is off, as in Python. The values of a step are read only if it is on; null means
 /// the default.
-PALI_INLINE void read_image(const config_section& file, image_config& out, std::size_t side) {
+PALI_INLINE void read_image(const config_section& file, preprocessing& out, std::size_t side) {
     const auto step = [&](const char* key, bool otherwise) {
         const auto* value = file.find(key);
         if (value != nullptr && value->is_null()) return false;
@@ -213,18 +213,18 @@ PALI_INLINE void read_image(const config_section& file, image_config& out, std::
         const char* const key = is_deviation ? "image_std" : "image_mean";
         const auto* value = file.find_value(key);
         if (value == nullptr || !out.do_normalize) continue;
-        std::array<float, 3>& channels = is_deviation ? out.deviation : out.mean;
+        std::array<double, 3>& channels = is_deviation ? out.std : out.mean;
         for (std::size_t c = 0; c < 3; ++c) {
             const auto* one = value->is_array() && value->size() == 3 ? &(*value)[c] : value; // a single value applies to all channels
-            const double number = one->is_number() ? one->get<double>() : std::numeric_limits<double>::quiet_NaN();
-            channels[c] = static_cast<float>(number);
-            if (std::isfinite(channels[c]) && (!is_deviation || channels[c] > 0)) continue;
+            channels[c] = one->is_number() ? one->get<double>() : std::numeric_limits<double>::quiet_NaN();
+            const auto used = static_cast<float>(channels[c]);
+            if (std::isfinite(used) && (!is_deviation || used > 0)) continue;
             file.malformed(key, is_deviation ? "a list of three numbers above 0" : "a list of three numbers");
             break;
         }
     }
     if (!out.do_resize) return;
-    if (file.find_value("resample") != nullptr) out.resample = static_cast<int>(file.size("resample", 3, 0, 5));
+    if (file.find_value("resample") != nullptr) out.resample = static_cast<filter>(file.size("resample", 3, 0, 5));
     const auto* size = file.find_value("size");
     if (size == nullptr) return;
     const bool is_pair = size->is_array() && size->size() == 2; // (height, width)
@@ -283,10 +283,10 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     const nlohmann::json processor = read_optional("processor_config.json"); // written by transformers 5, which prefers it
     if (const config_section nested = config_section(&processor, "processor_config.json: ", problems).section("image_processor");
         nested.is_present()) {
-        out.image.file = place / "processor_config.json";
+        out.image_file = place / "processor_config.json";
         detail::read_image(nested, out.image, side);
     } else {
-        out.image.file = place / "preprocessor_config.json";
+        out.image_file = place / "preprocessor_config.json";
         const nlohmann::json preprocessor = read_optional("preprocessor_config.json");
         detail::read_image(config_section(&preprocessor, "preprocessor_config.json: ", problems), out.image, side);
     }

@@ -1,6 +1,7 @@
 // Image preprocessing for the vision tower: resize, rescale, normalize, convert to planar (CHW) floats.
 #pragma once
 
+#include <pali/config/preprocessing.hpp>
 #include <pali/core/tensor.hpp>
 #include <pali/image/image.hpp>
 #include <pali/image/resize.hpp>
@@ -10,22 +11,7 @@
 #include <cstddef>
 #include <string>
 
-namespace pali { inline namespace PALI_ABI {
-
-/// Contents of preprocessor_config.json. The defaults are PaliGemma's: 224 x 224 pixels, bicubic, output in [-1, 1].
-struct preprocessing {
-    std::size_t width = 224;                      ///< target width in pixels
-    std::size_t height = 224;                     ///< target height in pixels
-    filter resample = filter::bicubic;            ///< resize filter
-    bool do_resize = true;                        ///< if false, the image must already have the target size
-    bool do_rescale = true;                       ///< multiply by rescale_factor
-    bool do_normalize = true;                     ///< subtract mean, divide by std
-    double rescale_factor = 1.0 / 255.0;          ///< factor for each byte
-    std::array<double, 3> mean = {0.5, 0.5, 0.5}; ///< red, green, blue; in rescaled units
-    std::array<double, 3> std = {0.5, 0.5, 0.5};  ///< red, green, blue; in rescaled units; not 0
-};
-
-inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// Writes (3, height, width) f32: (x * rescale_factor - mean) / std of the resized image. Rounds as the transformers processor does: the
 /// product is computed in double and rounded to float, the rest is float arithmetic. Throws `invalid_argument` if do_resize is off and the
@@ -62,6 +48,4 @@ inline void preprocess(const image& from, const preprocessing& how, float* pixel
     return made;
 }
 
-} // namespace PALI_SIMD
-
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::PALI_SIMD

@@ -1,6 +1,7 @@
 // Image resizing for 8-bit RGB, bit-exact with Pillow, for any scale factor.
 #pragma once
 
+#include <pali/config/preprocessing.hpp>
 #include <pali/core/error.hpp>
 #include <pali/image/image.hpp>
 #include <pali/kernels/entry_points.hpp>
@@ -13,9 +14,6 @@
 #include <vector>
 
 namespace pali { inline namespace PALI_ABI {
-
-/// Resampling filter. The values are Pillow's, and therefore those of `resample` in preprocessor_config.json.
-enum class filter : int { nearest = 0, lanczos = 1, bilinear = 2, bicubic = 3, box = 4, hamming = 5 };
 
 namespace image_detail {
 
