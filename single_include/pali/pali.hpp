@@ -206,6 +206,81 @@ concept model_config = decoder_config<C> && requires(const C c) { requires visio
 
 }} // namespace pali::PALI_ABI
 
+// The numbers of a configuration, once: their keys in config.json and their limits. Copying, comparing, reading and writing configurations
+// all visit these lists. tests/config/test_config_fields.cpp fails if `dynamic` has a member that the lists lack.
+
+namespace pali { inline namespace PALI_ABI { namespace config_fields {
+
+/// A number of pixels, from `least` to `most`; one for both sides.
+struct side {
+    const char* key;         ///< in config.json
+    std::size_t least, most; ///< limits
+};
+/// An integer from `least` to `most`.
+struct size {
+    const char* key;         ///< in config.json
+    std::size_t least, most; ///< limits
+};
+/// A finite float, above 0 or, with `allow_zero`, at least 0.
+struct number {
+    const char* key;          ///< in config.json
+    bool allow_zero = false;  ///< whether 0 is allowed
+    bool only_gemma2 = false; ///< not read for the first generation, whose value follows from other fields
+};
+/// A softcap, 0 or above; null in config.json stands for 0, which is none.
+struct softcap {
+    const char* key;          ///< in config.json
+    bool only_gemma2 = false; ///< 0 in the first generation, whatever the file has
+};
+/// The base of RoPE, which has several forms in config.json.
+struct rope_base {
+    const char* key; ///< in config.json
+};
+/// Whether the decoder is of the second generation: "gemma2" in config.json, otherwise "gemma".
+struct generation {
+    const char* key; ///< in config.json
+};
+
+// Limits far above any real model, and low enough that the product of four sizes fits into 64 bits.
+inline constexpr std::size_t most_width = std::size_t{1} << 20, most_heads = std::size_t{1} << 12, most_layers = std::size_t{1} << 12,
+                             most_pixels_a_side = std::size_t{1} << 14, most_tokens = 0x7fffffff, most_window = 0x7fffffff;
+
+/// Calls visit(field, member...) for each number of a vision tower; the keys are those of `vision_config`. Each argument is a
+/// vision_config.
+template <class Visit, class... Configs>
+constexpr void visit_vision(Visit&& visit, Configs&... of) {
+    visit(side{"image_size", 1, most_pixels_a_side}, of.image_size...);
+    visit(side{"patch_size", 1, most_pixels_a_side}, of.patch_size...);
+    visit(size{"hidden_size", 1, most_width}, of.hidden...);
+    visit(size{"num_hidden_layers", 1, most_layers}, of.layers...);
+    visit(size{"intermediate_size", 1, most_width}, of.intermediate...);
+    visit(size{"num_attention_heads", 1, most_heads}, of.heads...);
+    visit(number{"layer_norm_eps", true}, of.norm_eps...);
+}
+
+/// The same for a decoder; the keys are those of `text_config`. The sliding windows are a function of the layer and not visited.
+template <class Visit, class... Configs>
+constexpr void visit_decoder(Visit&& visit, Configs&... of) {
+    visit(generation{"model_type"}, of.post_norms...);
+    visit(size{"vocab_size", 1, most_tokens}, of.vocab...);
+    visit(size{"hidden_size", 1, most_width}, of.hidden...);
+    visit(size{"num_hidden_layers", 1, most_layers}, of.layers...);
+    visit(size{"intermediate_size", 1, most_width}, of.intermediate...);
+    visit(size{"num_attention_heads", 1, most_heads}, of.heads...);
+    visit(size{"num_key_value_heads", 1, most_heads}, of.kv_heads...);
+    visit(size{"head_dim", 2, most_heads}, of.head_dim...);
+    visit(number{.key = "query_pre_attn_scalar", .only_gemma2 = true}, of.query_pre_attn_scalar...);
+    visit(softcap{.key = "attn_logit_softcapping", .only_gemma2 = true}, of.attention_softcap...);
+    visit(softcap{"final_logit_softcapping"}, of.final_softcap...);
+    visit(rope_base{"rope_theta"}, of.rope_theta...);
+    visit(number{"rms_norm_eps", true}, of.norm_eps...);
+}
+
+/// Visitor that copies the second configuration to the first.
+inline constexpr auto copy = [](const auto&, auto& to, const auto& from) { to = from; };
+
+}}} // namespace pali::PALI_ABI::config_fields
+
 // Configuration whose sizes are read from config.json at run time.
 
 #include <vector>
@@ -240,28 +315,10 @@ static_assert(model_config<dynamic>);
 /// Copies the sizes of any configuration into a `dynamic`.
 template <model_config Config>
 [[nodiscard]] dynamic sizes_of(const Config& config) {
-    const auto& vision = config.vision;
-    dynamic out{.vision = {.image_size = vision.image_size,
-                           .patch_size = vision.patch_size,
-                           .hidden = vision.hidden,
-                           .layers = vision.layers,
-                           .intermediate = vision.intermediate,
-                           .heads = vision.heads,
-                           .norm_eps = vision.norm_eps},
-                .vocab = config.vocab,
-                .hidden = config.hidden,
-                .layers = config.layers,
-                .intermediate = config.intermediate,
-                .heads = config.heads,
-                .kv_heads = config.kv_heads,
-                .head_dim = config.head_dim,
-                .query_pre_attn_scalar = config.query_pre_attn_scalar,
-                .attention_softcap = config.attention_softcap,
-                .final_softcap = config.final_softcap,
-                .rope_theta = config.rope_theta,
-                .norm_eps = config.norm_eps,
-                .post_norms = config.post_norms,
-                .windows = std::vector<std::size_t>(config.layers)};
+    dynamic out;
+    config_fields::visit_vision(config_fields::copy, out.vision, config.vision);
+    config_fields::visit_decoder(config_fields::copy, out, config);
+    out.windows.resize(out.layers);
     for (std::size_t layer = 0; layer < out.layers; ++layer) out.windows[layer] = config.window(layer);
     return out;
 }
@@ -669,52 +726,65 @@ struct config_difference {
 
 }} // namespace pali::PALI_ABI
 
-// Body of differences.hpp.
+// Decimal form of a float: 0.8f stands for 0.8.
 
-#include <sstream>
+#include <charconv>
+
+namespace pali { inline namespace PALI_ABI { namespace detail {
+
+/// The shortest decimal that rounds to this float: "0.8".
+[[nodiscard]] inline std::string in_decimal(float value) {
+    std::array<char, 32> text;
+    const auto end = std::to_chars(text.data(), text.data() + text.size(), value);
+    return {text.data(), end.ptr};
+}
+
+/// That decimal as a double, like Python's float: 1 - 0.8 then rounds as in transformers, which decides ties.
+[[nodiscard]] inline double as_written(float value) {
+    const std::string text = in_decimal(value);
+    double out = static_cast<double>(value);
+    std::from_chars(text.data(), text.data() + text.size(), out);
+    return out;
+}
+
+}}} // namespace pali::PALI_ABI::detail
+
+// Body of differences.hpp.
 
 namespace pali { inline namespace PALI_ABI {
 
+namespace detail {
+
+/// Visitor of config_fields that notes where the second and the third argument differ. `section`: "text_config.".
+struct note_differences {
+    std::vector<config_difference>& out;
+    std::string section;
+
+    void operator()(const config_fields::generation& field, bool first, bool second) const {
+        const auto name = [](bool post_norms) { return post_norms ? "gemma2" : "gemma"; };
+        if (first != second) out.push_back({section + field.key, name(first), name(second)});
+    }
+    void operator()(const auto& field, std::size_t first, std::size_t second) const {
+        if (first != second) out.push_back({section + field.key, std::to_string(first), std::to_string(second)});
+    }
+    void operator()(const auto& field, float first, float second) const {
+        if (first != second) out.push_back({section + field.key, in_decimal(first), in_decimal(second)});
+    }
+};
+
+} // namespace detail
+
 PALI_INLINE std::vector<config_difference> differences(const dynamic& a, const dynamic& b) {
     std::vector<config_difference> out;
-    const auto size = [&](const std::string& field, std::size_t first, std::size_t second) {
-        if (first != second) out.push_back({field, std::to_string(first), std::to_string(second)});
-    };
-    const auto number = [&](const char* field, float first, float second) {
-        if (first == second) return;
-        std::ostringstream one, other;
-        one << first;
-        other << second;
-        out.push_back({field, one.str(), other.str()});
-    };
-    const auto generation = [](const dynamic& of) { return of.post_norms ? "gemma2" : "gemma"; };
-    if (a.post_norms != b.post_norms) out.push_back({"text_config.model_type", generation(a), generation(b)});
-    size("text_config.vocab_size", a.vocab, b.vocab);
-    size("text_config.hidden_size", a.hidden, b.hidden);
-    size("text_config.num_hidden_layers", a.layers, b.layers);
-    size("text_config.intermediate_size", a.intermediate, b.intermediate);
-    size("text_config.num_attention_heads", a.heads, b.heads);
-    size("text_config.num_key_value_heads", a.kv_heads, b.kv_heads);
-    size("text_config.head_dim", a.head_dim, b.head_dim);
-    number("text_config.query_pre_attn_scalar", a.query_pre_attn_scalar, b.query_pre_attn_scalar);
-    number("text_config.attn_logit_softcapping", a.attention_softcap, b.attention_softcap);
-    number("text_config.final_logit_softcapping", a.final_softcap, b.final_softcap);
-    number("text_config.rope_theta", a.rope_theta, b.rope_theta);
-    number("text_config.rms_norm_eps", a.norm_eps, b.norm_eps);
+    config_fields::visit_decoder(detail::note_differences{out, "text_config."}, a, b);
     if (a.layers == b.layers) // layers of models with different depths do not correspond
         for (std::size_t layer = 0; layer < a.layers; ++layer) {
             const std::size_t first = a.window(layer), second = b.window(layer);
             if (first == second) continue;
-            size("text_config.sliding_window of layer " + std::to_string(layer), first, second);
+            out.push_back({"text_config.sliding_window of layer " + std::to_string(layer), std::to_string(first), std::to_string(second)});
             break; // one differing layer is enough
         }
-    size("vision_config.image_size", a.vision.image_size, b.vision.image_size);
-    size("vision_config.patch_size", a.vision.patch_size, b.vision.patch_size);
-    size("vision_config.hidden_size", a.vision.hidden, b.vision.hidden);
-    size("vision_config.num_hidden_layers", a.vision.layers, b.vision.layers);
-    size("vision_config.intermediate_size", a.vision.intermediate, b.vision.intermediate);
-    size("vision_config.num_attention_heads", a.vision.heads, b.vision.heads);
-    number("vision_config.layer_norm_eps", a.vision.norm_eps, b.vision.norm_eps);
+    config_fields::visit_vision(detail::note_differences{out, "vision_config."}, a.vision, b.vision);
     return out;
 }
 
@@ -4052,37 +4122,80 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-// Limits far above any real model, and low enough that the product of four sizes fits into 64 bits.
-inline constexpr std::size_t most_width = std::size_t{1} << 20, most_heads = std::size_t{1} << 12, most_layers = std::size_t{1} << 12,
-                             most_pixels_a_side = std::size_t{1} << 14, most_tokens = 0x7fffffff, most_window = 0x7fffffff;
-
 inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activation that vision tower and decoder support
 
-/// Reads vision_config. Defaults: SiglipVisionConfig, or those of PaliGemmaConfig if the section is missing.
+/// Reads the base of RoPE from rope_scaling (oldest), rope_parameters or rope_theta, flat or nested by layer type, with the precedence of
+/// transformers (modeling_rope_utils.py, convert_rope_params_to_dict).
+[[nodiscard]] PALI_INLINE float read_rope_theta(const config_section& text, const char* key, float otherwise) {
+    const float beside = text.number(key, otherwise, false);
+    const auto holds_something = [&](const char* object) {
+        const auto* value = text.find_value(object);
+        return value != nullptr && !(value->is_object() && value->empty());
+    };
+    const char* const place = holds_something("rope_scaling") ? "rope_scaling" : "rope_parameters";
+    const config_section rope = text.section(place);
+    const auto read = [&](const config_section& one) {
+        for (const char* type : {"rope_type", "type"}) {
+            if (one.text(type, "default") != "default") one.unsupported(type, "\"default\" is the one that is run");
+            if (one.find(type) != nullptr) break;
+        }
+        if (one.find("partial_rotary_factor") != nullptr && one.number("partial_rotary_factor", 1, false) != 1)
+            one.unsupported("partial_rotary_factor", "all of a head is rotated");
+        return one.number(key, beside, false);
+    };
+    float theta = 0;
+    bool nested = false;
+    for (const char* layer_type : {"full_attention", "sliding_attention"}) {
+        if (rope.find_value(layer_type) == nullptr) continue;
+        const float own = read(rope.section(layer_type));
+        if (nested && own != theta) text.unsupported(place, "layers of all types have the same rope_theta");
+        theta = own;
+        nested = true;
+    }
+    return nested ? theta : read(rope);
+}
+
+/// Visitor of config_fields that reads a section. The values of the members are the defaults.
+struct read_fields {
+    const config_section& section;
+    bool gemma2 = false;
+
+    void operator()(const config_fields::generation&, bool&) const {} // read before: the defaults depend on it
+    void operator()(const config_fields::side& field, std::size_t& value) const {
+        // transformers accepts a list of sides for SigLIP, but not for PaliGemma.
+        if (const auto* given = section.find(field.key); given != nullptr && given->is_array())
+            section.unsupported(field.key, "images and patches are square: one number");
+        else value = section.size(field.key, value, field.least, field.most);
+    }
+    void operator()(const config_fields::size& field, std::size_t& value) const {
+        value = section.size(field.key, value, field.least, field.most);
+    }
+    void operator()(const config_fields::number& field, float& value) const {
+        if (gemma2 || !field.only_gemma2) value = section.number(field.key, value, field.allow_zero);
+    }
+    void operator()(const config_fields::softcap& field, float& value) const {
+        if (gemma2 || !field.only_gemma2) value = section.softcap(field.key, value);
+    }
+    void operator()(const config_fields::rope_base& field, float& value) const { value = read_rope_theta(section, field.key, value); }
+};
+
+/// Defaults of vision_config: those of SiglipVisionConfig, or of PaliGemmaConfig if the section is missing.
+inline constexpr dynamic_vision siglip_defaults{
+    .image_size = 224, .patch_size = 16, .hidden = 768, .layers = 12, .intermediate = 3072, .heads = 12, .norm_eps = 1e-6f};
+inline constexpr dynamic_vision paligemma_vision_defaults{
+    .image_size = 224, .patch_size = 14, .hidden = 1152, .layers = 27, .intermediate = 4096, .heads = 16, .norm_eps = 1e-6f};
+
+/// Reads vision_config.
 [[nodiscard]] PALI_INLINE dynamic_vision read_vision(const config_section& top) {
     const config_section vision = top.section("vision_config");
-    const bool given = vision.is_present();
-    dynamic_vision out;
-    if (top.is_broken("vision_config")) return out;
+    if (top.is_broken("vision_config")) return {};
     if (vision.text("model_type", "siglip_vision_model") != "siglip_vision_model") {
         vision.unsupported("model_type", "\"siglip_vision_model\" is the one that is run");
-        return out;
+        return {};
     }
-    out.image_size = 224;
-    out.patch_size = given ? 16 : 14;
-    // transformers accepts a list of sides for SigLIP, but not for PaliGemma.
-    for (const char* key : {"image_size", "patch_size"}) {
-        std::size_t& side = key[0] == 'i' ? out.image_size : out.patch_size;
-        const auto* value = vision.find(key);
-        if (value != nullptr && value->is_array()) vision.unsupported(key, "images and patches are square: one number");
-        else side = vision.size(key, side, 1, most_pixels_a_side);
-    }
-    out.hidden = vision.size("hidden_size", given ? 768 : 1152, 1, most_width);
-    out.layers = vision.size("num_hidden_layers", given ? 12 : 27, 1, most_layers);
-    out.intermediate = vision.size("intermediate_size", given ? 3072 : 4096, 1, most_width);
-    out.heads = vision.size("num_attention_heads", given ? 12 : 16, 1, most_heads);
-    out.norm_eps = vision.number("layer_norm_eps", 1e-6f, true);
-    if (const std::size_t channels = vision.size("num_channels", 3, 1, most_width); channels != 3 && channels != 0)
+    dynamic_vision out = vision.is_present() ? siglip_defaults : paligemma_vision_defaults;
+    config_fields::visit_vision(read_fields{vision}, out);
+    if (const std::size_t channels = vision.size("num_channels", 3, 1, config_fields::most_width); channels != 3 && channels != 0)
         vision.unsupported("num_channels", "images have 3 channels");
     if (vision.text("hidden_act", tanh_gelu) != tanh_gelu) vision.unsupported("hidden_act", {"\"", tanh_gelu, "\" is the one that is run"});
     // Pixels beyond the last whole patch are ignored (SiglipVisionEmbeddings rounds down), but at least one patch must fit.
@@ -4093,42 +4206,11 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     return out;
 }
 
-/// Reads the base of RoPE from rope_scaling (oldest), rope_parameters or rope_theta, flat or nested by layer type, with the precedence of
-/// transformers (modeling_rope_utils.py, convert_rope_params_to_dict).
-[[nodiscard]] PALI_INLINE float read_rope_theta(const config_section& text) {
-    const float beside = text.number("rope_theta", 10000.0f, false);
-    const auto holds_something = [&](const char* key) {
-        const auto* value = text.find_value(key);
-        return value != nullptr && !(value->is_object() && value->empty());
-    };
-    const char* const key = holds_something("rope_scaling") ? "rope_scaling" : "rope_parameters";
-    const config_section rope = text.section(key);
-    const auto read = [&](const config_section& one) {
-        for (const char* type : {"rope_type", "type"}) {
-            if (one.text(type, "default") != "default") one.unsupported(type, "\"default\" is the one that is run");
-            if (one.find(type) != nullptr) break;
-        }
-        if (one.find("partial_rotary_factor") != nullptr && one.number("partial_rotary_factor", 1, false) != 1)
-            one.unsupported("partial_rotary_factor", "all of a head is rotated");
-        return one.number("rope_theta", beside, false);
-    };
-    float theta = 0;
-    bool nested = false;
-    for (const char* layer_type : {"full_attention", "sliding_attention"}) {
-        if (rope.find_value(layer_type) == nullptr) continue;
-        const float own = read(rope.section(layer_type));
-        if (nested && own != theta) text.unsupported(key, "layers of all types have the same rope_theta");
-        theta = own;
-        nested = true;
-    }
-    return nested ? theta : read(rope);
-}
-
 /// Reads the sliding window of each layer: layer_types, or every second layer from the first (configuration_gemma2.py).
 PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
     const auto* const window_value = text.find("sliding_window");
     const bool none = window_value != nullptr && window_value->is_null();
-    const std::size_t window = none ? 0 : text.size("sliding_window", 4096, 1, most_window);
+    const std::size_t window = none ? 0 : text.size("sliding_window", 4096, 1, config_fields::most_window);
     out.windows.assign(out.layers, 0);
     if (out.layers == 0) return;
     const auto* const types = text.find_value("layer_types");
@@ -4149,34 +4231,39 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
     }
 }
 
-/// Reads text_config. Defaults: GemmaConfig or Gemma2Config, or those of PaliGemmaConfig if the section is missing.
+/// Defaults of text_config: those of GemmaConfig or Gemma2Config, or of PaliGemmaConfig if the section is missing.
+[[nodiscard]] PALI_INLINE dynamic decoder_defaults(bool gemma2, bool given) {
+    const auto pick = [&](std::size_t second, std::size_t first, std::size_t absent) { return gemma2 ? second : given ? first : absent; };
+    return {.vision = {},
+            .vocab = given ? std::size_t{256000} : std::size_t{257152},
+            .hidden = pick(2304, 3072, 2048),
+            .layers = pick(26, 28, 18),
+            .intermediate = pick(9216, 24576, 16384),
+            .heads = pick(8, 16, 8),
+            .kv_heads = pick(4, 16, 1),
+            .head_dim = 256,
+            .query_pre_attn_scalar = 256,
+            .attention_softcap = gemma2 ? 50.0f : 0.0f,
+            .final_softcap = gemma2 ? 30.0f : 0.0f, // PaliGemma applies it with either decoder; Gemma's own default is none
+            .rope_theta = 10000,
+            .norm_eps = 1e-6f,
+            .post_norms = gemma2,
+            .windows = {}};
+}
+
+/// Reads text_config.
 [[nodiscard]] PALI_INLINE dynamic read_text(const config_section& top) {
     const config_section text = top.section("text_config");
-    const bool given = text.is_present();
-    dynamic out;
-    if (top.is_broken("text_config")) return out;
+    if (top.is_broken("text_config")) return {};
     const std::string type = text.text("model_type", "gemma");
     if (type != "gemma" && type != "gemma2") {
         text.unsupported("model_type", "\"gemma\" and \"gemma2\" are the ones that are run");
-        return out;
+        return {};
     }
     const bool second = type == "gemma2";
-    const auto pick = [&](std::size_t gemma2, std::size_t gemma, std::size_t absent) { return second ? gemma2 : given ? gemma : absent; };
-    out.vocab = text.size("vocab_size", given ? 256000 : 257152, 1, most_tokens);
-    out.hidden = text.size("hidden_size", pick(2304, 3072, 2048), 1, most_width);
-    out.layers = text.size("num_hidden_layers", pick(26, 28, 18), 1, most_layers);
-    out.intermediate = text.size("intermediate_size", pick(9216, 24576, 16384), 1, most_width);
-    out.heads = text.size("num_attention_heads", pick(8, 16, 8), 1, most_heads);
-    out.kv_heads = text.size("num_key_value_heads", pick(4, 16, 1), 1, most_heads);
-    out.head_dim = text.size("head_dim", 256, 2, most_heads);
-    out.norm_eps = text.number("rms_norm_eps", 1e-6f, true);
-    out.rope_theta = read_rope_theta(text);
-    out.post_norms = second;
-    // PaliGemma applies the final softcap of text_config with either decoder; Gemma's own default is none.
-    out.final_softcap = text.softcap("final_logit_softcapping", second ? 30.0f : 0.0f);
+    dynamic out = decoder_defaults(second, text.is_present());
+    config_fields::visit_decoder(read_fields{text, second}, out);
     if (second) {
-        out.query_pre_attn_scalar = text.number("query_pre_attn_scalar", 256.0f, false);
-        out.attention_softcap = text.softcap("attn_logit_softcapping", 50.0f);
         read_windows(text, out);
     } else {
         out.query_pre_attn_scalar = static_cast<float>(out.head_dim); // modeling_gemma.py: scaling = head_dim ** -0.5
@@ -4270,8 +4357,8 @@ PALI_INLINE void read_image(const config_section& file, preprocessing& out, std:
         return file.unsupported("size", {"{\"height\": ", side, ", \"width\": ", side, "} is needed"});
     const nlohmann::json pair = is_pair ? nlohmann::json{{"size", {{"height", (*size)[0]}, {"width", (*size)[1]}}}} : nlohmann::json();
     const config_section sides = is_pair ? file.beside(pair).section("size") : file.section("size");
-    out.height = sides.size("height", side, 1, most_pixels_a_side);
-    out.width = sides.size("width", side, 1, most_pixels_a_side);
+    out.height = sides.size("height", side, 1, config_fields::most_pixels_a_side);
+    out.width = sides.size("width", side, 1, config_fields::most_pixels_a_side);
     if (side != 0 && out.height != 0 && out.width != 0 && (out.height != side || out.width != side))
         file.malformed("size", {"the image_size that config.json says, ", side, " by ", side, " pixels,"});
 }
@@ -4301,10 +4388,10 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     // (weights/foreign.hpp).
 
     out.sizes = detail::read_text(top);
-    out.positions = top.section("text_config").size("max_position_embeddings", 8192, 1, detail::most_tokens);
+    out.positions = top.section("text_config").size("max_position_embeddings", 8192, 1, config_fields::most_tokens);
     out.tied = top.flag("tie_word_embeddings", true);
     out.sizes.vision = detail::read_vision(top);
-    const std::size_t projection = top.size("projection_dim", 2048, 1, detail::most_width);
+    const std::size_t projection = top.size("projection_dim", 2048, 1, config_fields::most_width);
     if (out.sizes.hidden != 0 && projection != 0 && projection != out.sizes.hidden)
         top.malformed("projection_dim", {"the hidden_size of text_config, ", out.sizes.hidden, ","});
     // The newer key wins: attribute_map sets it after the fields.
@@ -4378,29 +4465,6 @@ private:
 };
 
 }} // namespace pali::PALI_ABI
-
-// Decimal form of floating-point options: 0.8f stands for 0.8.
-
-#include <charconv>
-
-namespace pali { inline namespace PALI_ABI { namespace detail {
-
-/// The shortest decimal that rounds to this float: "0.8".
-[[nodiscard]] inline std::string in_decimal(float value) {
-    std::array<char, 32> text;
-    const auto end = std::to_chars(text.data(), text.data() + text.size(), value);
-    return {text.data(), end.ptr};
-}
-
-/// That decimal as a double, like Python's float: 1 - 0.8 then rounds as in transformers, which decides ties.
-[[nodiscard]] inline double as_written(float value) {
-    const std::string text = in_decimal(value);
-    double out = static_cast<double>(value);
-    std::from_chars(text.data(), text.data() + text.size(), out);
-    return out;
-}
-
-}}} // namespace pali::PALI_ABI::detail
 
 // The options of generation, once: names, meanings and limits. Validation, the options of the program and the conversion from pali_options
 // of the C API all visit this list. tests/generate/test_option_list.cpp fails if a struct has an option that the list lacks.
@@ -16773,6 +16837,90 @@ matrix model<Config, Weights>::logits(std::span<const image_features> images, st
 }}} // namespace pali::PALI_ABI::PALI_MODEL
 
 // pali: PaliGemma and PaliGemma 2 in C++. Umbrella header with everything that inference needs.
+
+// Writes config.json.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// config.json of a model, with every field, in the form that transformers writes for PaliGemma. read_checkpoint_config() reads the same
+/// configuration from it, apart from image preprocessing, which has a file of its own. Throws errc::unsupported_config for sliding windows
+/// that config.json cannot express: of two lengths, or in a decoder of the first generation.
+[[nodiscard]] std::string config_json(const checkpoint_config& of);
+
+}} // namespace pali::PALI_ABI
+
+// Body of config_json.hpp.
+
+namespace pali { inline namespace PALI_ABI {
+
+namespace detail {
+
+/// Visitor of config_fields that writes a section.
+struct write_fields {
+    nlohmann::ordered_json& section;
+
+    void operator()(const config_fields::generation& field, bool post_norms) const { section[field.key] = post_norms ? "gemma2" : "gemma"; }
+    void operator()(const config_fields::softcap& field, float value) const {
+        section[field.key] = value == 0 ? nlohmann::ordered_json() : nlohmann::ordered_json(as_written(value));
+    }
+    void operator()(const auto& field, std::size_t value) const { section[field.key] = value; }
+    void operator()(const auto& field, float value) const { section[field.key] = as_written(value); }
+};
+
+/// Writes sliding_window and layer_types.
+PALI_INLINE void write_windows(const dynamic& sizes, nlohmann::ordered_json& text) {
+    std::size_t window = 0;
+    nlohmann::ordered_json types = nlohmann::ordered_json::array();
+    for (std::size_t layer = 0; layer < sizes.layers; ++layer) {
+        const std::size_t own = sizes.window(layer);
+        types.push_back(own == 0 ? "full_attention" : "sliding_attention");
+        if (own == 0) continue;
+        if (!sizes.post_norms)
+            throw error(errc::unsupported_config, {"config.json: layer ", layer, " has a sliding window of ", own,
+                                                   " tokens; a Gemma of the first generation has none"});
+        if (window != 0 && own != window)
+            throw error(errc::unsupported_config, {"config.json: layer ", layer, " has a sliding window of ", own,
+                                                   " tokens, another layer of ", window, "; all windows must have the same length"});
+        window = own;
+    }
+    if (!sizes.post_norms) return;
+    text["sliding_window"] = window == 0 ? nlohmann::ordered_json() : nlohmann::ordered_json(window);
+    text["layer_types"] = std::move(types);
+}
+
+} // namespace detail
+
+PALI_INLINE std::string config_json(const checkpoint_config& of) {
+    using json = nlohmann::ordered_json;
+    json text = json::object(), vision = json::object();
+    config_fields::visit_decoder(detail::write_fields{text}, of.sizes);
+    detail::write_windows(of.sizes, text);
+    text[of.sizes.post_norms ? "hidden_activation" : "hidden_act"] = "gelu_pytorch_tanh";
+    text["max_position_embeddings"] = of.positions;
+    vision["model_type"] = "siglip_vision_model";
+    config_fields::visit_vision(detail::write_fields{vision}, of.sizes.vision);
+    vision["hidden_act"] = "gelu_pytorch_tanh";
+
+    json top{{"architectures", {"PaliGemmaForConditionalGeneration"}},
+             {"model_type", "paligemma"},
+             {"image_token_index", of.image_token},
+             {"projection_dim", of.sizes.hidden},
+             {"bos_token_id", of.bos},
+             {"eos_token_id", of.eos},
+             {"pad_token_id", of.pad},
+             {"tie_word_embeddings", of.tied}};
+    if (of.eos.empty()) { // null is "none" in text_config, and "not given" at the top
+        top.erase("eos_token_id");
+        text["eos_token_id"] = nullptr;
+    }
+    if (of.eos.size() == 1) top["eos_token_id"] = of.eos.front();
+    if (!of.dtype.empty()) top["torch_dtype"] = of.dtype;
+    top["text_config"] = std::move(text);
+    top["vision_config"] = std::move(vision);
+    return top.dump(2) + '\n';
+}
+
+}} // namespace pali::PALI_ABI
 
 // Writer for safetensors files.
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pali/config/checkpoint_config.hpp>
+#include <pali/config/config_fields.hpp>
 #include <pali/config/config_section.ipp>
 #include <pali/core/checkpoint_place.hpp>
 #include <pali/core/error.hpp>
@@ -13,39 +14,82 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-// Limits far above any real model, and low enough that the product of four sizes fits into 64 bits.
-inline constexpr std::size_t most_width = std::size_t{1} << 20, most_heads = std::size_t{1} << 12, most_layers = std::size_t{1} << 12,
-                             most_pixels_a_side = std::size_t{1} << 14, most_tokens = 0x7fffffff, most_window = 0x7fffffff;
-
 inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activation that vision tower and decoder support
 
-/// Reads vision_config. Defaults: SiglipVisionConfig, or those of PaliGemmaConfig if the section is missing.
+/// Reads the base of RoPE from rope_scaling (oldest), rope_parameters or rope_theta, flat or nested by layer type, with the precedence of
+/// transformers (modeling_rope_utils.py, convert_rope_params_to_dict).
+[[nodiscard]] PALI_INLINE float read_rope_theta(const config_section& text, const char* key, float otherwise) {
+    const float beside = text.number(key, otherwise, false);
+    const auto holds_something = [&](const char* object) {
+        const auto* value = text.find_value(object);
+        return value != nullptr && !(value->is_object() && value->empty());
+    };
+    const char* const place = holds_something("rope_scaling") ? "rope_scaling" : "rope_parameters";
+    const config_section rope = text.section(place);
+    const auto read = [&](const config_section& one) {
+        for (const char* type : {"rope_type", "type"}) {
+            if (one.text(type, "default") != "default") one.unsupported(type, "\"default\" is the one that is run");
+            if (one.find(type) != nullptr) break;
+        }
+        if (one.find("partial_rotary_factor") != nullptr && one.number("partial_rotary_factor", 1, false) != 1)
+            one.unsupported("partial_rotary_factor", "all of a head is rotated");
+        return one.number(key, beside, false);
+    };
+    float theta = 0;
+    bool nested = false;
+    for (const char* layer_type : {"full_attention", "sliding_attention"}) {
+        if (rope.find_value(layer_type) == nullptr) continue;
+        const float own = read(rope.section(layer_type));
+        if (nested && own != theta) text.unsupported(place, "layers of all types have the same rope_theta");
+        theta = own;
+        nested = true;
+    }
+    return nested ? theta : read(rope);
+}
+
+/// Visitor of config_fields that reads a section. The values of the members are the defaults.
+struct read_fields {
+    const config_section& section;
+    bool gemma2 = false;
+
+    void operator()(const config_fields::generation&, bool&) const {} // read before: the defaults depend on it
+    void operator()(const config_fields::side& field, std::size_t& value) const {
+        // transformers accepts a list of sides for SigLIP, but not for PaliGemma.
+        if (const auto* given = section.find(field.key); given != nullptr && given->is_array())
+            section.unsupported(field.key, "images and patches are square: one number");
+        else value = section.size(field.key, value, field.least, field.most);
+    }
+    void operator()(const config_fields::size& field, std::size_t& value) const {
+        value = section.size(field.key, value, field.least, field.most);
+    }
+    void operator()(const config_fields::number& field, float& value) const {
+        if (gemma2 || !field.only_gemma2) value = section.number(field.key, value, field.allow_zero);
+    }
+    void operator()(const config_fields::softcap& field, float& value) const {
+        if (gemma2 || !field.only_gemma2) value = section.softcap(field.key, value);
+    }
+    void operator()(const config_fields::rope_base& field, float& value) const { value = read_rope_theta(section, field.key, value); }
+};
+
+/// Defaults of vision_config: those of SiglipVisionConfig, or of PaliGemmaConfig if the section is missing.
+inline constexpr dynamic_vision siglip_defaults{
+    .image_size = 224, .patch_size = 16, .hidden = 768, .layers = 12, .intermediate = 3072, .heads = 12, .norm_eps = 1e-6f};
+inline constexpr dynamic_vision paligemma_vision_defaults{
+    .image_size = 224, .patch_size = 14, .hidden = 1152, .layers = 27, .intermediate = 4096, .heads = 16, .norm_eps = 1e-6f};
+
+/// Reads vision_config.
 [[nodiscard]] PALI_INLINE dynamic_vision read_vision(const config_section& top) {
     const config_section vision = top.section("vision_config");
-    const bool given = vision.is_present();
-    dynamic_vision out;
-    if (top.is_broken("vision_config")) return out;
+    if (top.is_broken("vision_config")) return {};
     if (vision.text("model_type", "siglip_vision_model") != "siglip_vision_model") {
-        vision.unsupported("model_type", "only \"siglip_vision_model\" is supported");
-        return out;
+        vision.unsupported("model_type", "\"siglip_vision_model\" is the one that is run");
+        return {};
     }
-    out.image_size = 224;
-    out.patch_size = given ? 16 : 14;
-    // transformers accepts a list of sides for SigLIP, but not for PaliGemma.
-    for (const char* key : {"image_size", "patch_size"}) {
-        std::size_t& side = key[0] == 'i' ? out.image_size : out.patch_size;
-        const auto* value = vision.find(key);
-        if (value != nullptr && value->is_array()) vision.unsupported(key, "images and patches are square, so one integer is needed");
-        else side = vision.size(key, side, 1, most_pixels_a_side);
-    }
-    out.hidden = vision.size("hidden_size", given ? 768 : 1152, 1, most_width);
-    out.layers = vision.size("num_hidden_layers", given ? 12 : 27, 1, most_layers);
-    out.intermediate = vision.size("intermediate_size", given ? 3072 : 4096, 1, most_width);
-    out.heads = vision.size("num_attention_heads", given ? 12 : 16, 1, most_heads);
-    out.norm_eps = vision.number("layer_norm_eps", 1e-6f, true);
-    if (const std::size_t channels = vision.size("num_channels", 3, 1, most_width); channels != 3 && channels != 0)
-        vision.unsupported("num_channels", "only 3 is supported");
-    if (vision.text("hidden_act", tanh_gelu) != tanh_gelu) vision.unsupported("hidden_act", {"only \"", tanh_gelu, "\" is supported"});
+    dynamic_vision out = vision.is_present() ? siglip_defaults : paligemma_vision_defaults;
+    config_fields::visit_vision(read_fields{vision}, out);
+    if (const std::size_t channels = vision.size("num_channels", 3, 1, config_fields::most_width); channels != 3 && channels != 0)
+        vision.unsupported("num_channels", "images have 3 channels");
+    if (vision.text("hidden_act", tanh_gelu) != tanh_gelu) vision.unsupported("hidden_act", {"\"", tanh_gelu, "\" is the one that is run"});
     // Pixels beyond the last whole patch are ignored (SiglipVisionEmbeddings rounds down), but at least one patch must fit.
     if (out.patch_size > out.image_size && out.image_size != 0)
         vision.malformed("patch_size", {"at most image_size (", out.image_size, ")"});
@@ -54,42 +98,11 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     return out;
 }
 
-/// Reads the base of RoPE from rope_scaling (oldest), rope_parameters or rope_theta, flat or nested by layer type, with the precedence of
-/// transformers (modeling_rope_utils.py, convert_rope_params_to_dict).
-[[nodiscard]] PALI_INLINE float read_rope_theta(const config_section& text) {
-    const float beside = text.number("rope_theta", 10000.0f, false);
-    const auto holds_something = [&](const char* key) {
-        const auto* value = text.find_value(key);
-        return value != nullptr && !(value->is_object() && value->empty());
-    };
-    const char* const key = holds_something("rope_scaling") ? "rope_scaling" : "rope_parameters";
-    const config_section rope = text.section(key);
-    const auto read = [&](const config_section& one) {
-        for (const char* type : {"rope_type", "type"}) {
-            if (one.text(type, "default") != "default") one.unsupported(type, "only \"default\" is supported");
-            if (one.find(type) != nullptr) break;
-        }
-        if (one.find("partial_rotary_factor") != nullptr && one.number("partial_rotary_factor", 1, false) != 1)
-            one.unsupported("partial_rotary_factor", "only 1 is supported: RoPE rotates the whole head");
-        return one.number("rope_theta", beside, false);
-    };
-    float theta = 0;
-    bool nested = false;
-    for (const char* layer_type : {"full_attention", "sliding_attention"}) {
-        if (rope.find_value(layer_type) == nullptr) continue;
-        const float own = read(rope.section(layer_type));
-        if (nested && own != theta) text.unsupported(key, "rope_theta must be the same for all layer types");
-        theta = own;
-        nested = true;
-    }
-    return nested ? theta : read(rope);
-}
-
 /// Reads the sliding window of each layer: layer_types, or every second layer from the first (configuration_gemma2.py).
 PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
     const auto* const window_value = text.find("sliding_window");
     const bool none = window_value != nullptr && window_value->is_null();
-    const std::size_t window = none ? 0 : text.size("sliding_window", 4096, 1, most_window);
+    const std::size_t window = none ? 0 : text.size("sliding_window", 4096, 1, config_fields::most_window);
     out.windows.assign(out.layers, 0);
     if (out.layers == 0) return;
     const auto* const types = text.find_value("layer_types");
@@ -110,34 +123,39 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
     }
 }
 
-/// Reads text_config. Defaults: GemmaConfig or Gemma2Config, or those of PaliGemmaConfig if the section is missing.
+/// Defaults of text_config: those of GemmaConfig or Gemma2Config, or of PaliGemmaConfig if the section is missing.
+[[nodiscard]] PALI_INLINE dynamic decoder_defaults(bool gemma2, bool given) {
+    const auto pick = [&](std::size_t second, std::size_t first, std::size_t absent) { return gemma2 ? second : given ? first : absent; };
+    return {.vision = {},
+            .vocab = given ? std::size_t{256000} : std::size_t{257152},
+            .hidden = pick(2304, 3072, 2048),
+            .layers = pick(26, 28, 18),
+            .intermediate = pick(9216, 24576, 16384),
+            .heads = pick(8, 16, 8),
+            .kv_heads = pick(4, 16, 1),
+            .head_dim = 256,
+            .query_pre_attn_scalar = 256,
+            .attention_softcap = gemma2 ? 50.0f : 0.0f,
+            .final_softcap = gemma2 ? 30.0f : 0.0f, // PaliGemma applies it with either decoder; Gemma's own default is none
+            .rope_theta = 10000,
+            .norm_eps = 1e-6f,
+            .post_norms = gemma2,
+            .windows = {}};
+}
+
+/// Reads text_config.
 [[nodiscard]] PALI_INLINE dynamic read_text(const config_section& top) {
     const config_section text = top.section("text_config");
-    const bool given = text.is_present();
-    dynamic out;
-    if (top.is_broken("text_config")) return out;
+    if (top.is_broken("text_config")) return {};
     const std::string type = text.text("model_type", "gemma");
     if (type != "gemma" && type != "gemma2") {
-        text.unsupported("model_type", "only \"gemma\" and \"gemma2\" are supported");
-        return out;
+        text.unsupported("model_type", "\"gemma\" and \"gemma2\" are the ones that are run");
+        return {};
     }
     const bool second = type == "gemma2";
-    const auto pick = [&](std::size_t gemma2, std::size_t gemma, std::size_t absent) { return second ? gemma2 : given ? gemma : absent; };
-    out.vocab = text.size("vocab_size", given ? 256000 : 257152, 1, most_tokens);
-    out.hidden = text.size("hidden_size", pick(2304, 3072, 2048), 1, most_width);
-    out.layers = text.size("num_hidden_layers", pick(26, 28, 18), 1, most_layers);
-    out.intermediate = text.size("intermediate_size", pick(9216, 24576, 16384), 1, most_width);
-    out.heads = text.size("num_attention_heads", pick(8, 16, 8), 1, most_heads);
-    out.kv_heads = text.size("num_key_value_heads", pick(4, 16, 1), 1, most_heads);
-    out.head_dim = text.size("head_dim", 256, 2, most_heads);
-    out.norm_eps = text.number("rms_norm_eps", 1e-6f, true);
-    out.rope_theta = read_rope_theta(text);
-    out.post_norms = second;
-    // PaliGemma applies the final softcap of text_config with either decoder; Gemma's own default is none.
-    out.final_softcap = text.softcap("final_logit_softcapping", second ? 30.0f : 0.0f);
+    dynamic out = decoder_defaults(second, text.is_present());
+    config_fields::visit_decoder(read_fields{text, second}, out);
     if (second) {
-        out.query_pre_attn_scalar = text.number("query_pre_attn_scalar", 256.0f, false);
-        out.attention_softcap = text.softcap("attn_logit_softcapping", 50.0f);
         read_windows(text, out);
     } else {
         out.query_pre_attn_scalar = static_cast<float>(out.head_dim); // modeling_gemma.py: scaling = head_dim ** -0.5
@@ -232,8 +250,8 @@ PALI_INLINE void read_image(const config_section& file, preprocessing& out, std:
         return file.unsupported("size", {"{\"height\": ", side, ", \"width\": ", side, "} is needed"});
     const nlohmann::json pair = is_pair ? nlohmann::json{{"size", {{"height", (*size)[0]}, {"width", (*size)[1]}}}} : nlohmann::json();
     const config_section sides = is_pair ? file.beside(pair).section("size") : file.section("size");
-    out.height = sides.size("height", side, 1, most_pixels_a_side);
-    out.width = sides.size("width", side, 1, most_pixels_a_side);
+    out.height = sides.size("height", side, 1, config_fields::most_pixels_a_side);
+    out.width = sides.size("width", side, 1, config_fields::most_pixels_a_side);
     if (side != 0 && out.height != 0 && out.width != 0 && (out.height != side || out.width != side))
         file.malformed("size", {"the image_size of config.json (", side, " x ", side, " pixels)"});
 }
@@ -263,10 +281,10 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     // (weights/foreign.hpp).
 
     out.sizes = detail::read_text(top);
-    out.positions = top.section("text_config").size("max_position_embeddings", 8192, 1, detail::most_tokens);
+    out.positions = top.section("text_config").size("max_position_embeddings", 8192, 1, config_fields::most_tokens);
     out.tied = top.flag("tie_word_embeddings", true);
     out.sizes.vision = detail::read_vision(top);
-    const std::size_t projection = top.size("projection_dim", 2048, 1, detail::most_width);
+    const std::size_t projection = top.size("projection_dim", 2048, 1, config_fields::most_width);
     if (out.sizes.hidden != 0 && projection != 0 && projection != out.sizes.hidden)
         top.malformed("projection_dim", {"the hidden_size of text_config (", out.sizes.hidden, ")"});
     // The newer key wins: attribute_map sets it after the fields.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pali/config/concepts.hpp>
+#include <pali/config/config_fields.hpp>
 
 #include <cstddef>
 #include <vector>
@@ -36,28 +37,10 @@ static_assert(model_config<dynamic>);
 /// Copies the sizes of any configuration into a `dynamic`.
 template <model_config Config>
 [[nodiscard]] dynamic sizes_of(const Config& config) {
-    const auto& vision = config.vision;
-    dynamic out{.vision = {.image_size = vision.image_size,
-                           .patch_size = vision.patch_size,
-                           .hidden = vision.hidden,
-                           .layers = vision.layers,
-                           .intermediate = vision.intermediate,
-                           .heads = vision.heads,
-                           .norm_eps = vision.norm_eps},
-                .vocab = config.vocab,
-                .hidden = config.hidden,
-                .layers = config.layers,
-                .intermediate = config.intermediate,
-                .heads = config.heads,
-                .kv_heads = config.kv_heads,
-                .head_dim = config.head_dim,
-                .query_pre_attn_scalar = config.query_pre_attn_scalar,
-                .attention_softcap = config.attention_softcap,
-                .final_softcap = config.final_softcap,
-                .rope_theta = config.rope_theta,
-                .norm_eps = config.norm_eps,
-                .post_norms = config.post_norms,
-                .windows = std::vector<std::size_t>(config.layers)};
+    dynamic out;
+    config_fields::visit_vision(config_fields::copy, out.vision, config.vision);
+    config_fields::visit_decoder(config_fields::copy, out, config);
+    out.windows.resize(out.layers);
     for (std::size_t layer = 0; layer < out.layers; ++layer) out.windows[layer] = config.window(layer);
     return out;
 }

@@ -4,7 +4,7 @@
 #include <pali/core/error.hpp>
 #include <pali/core/rows.hpp>
 #include <pali/generate/beam_options.hpp>
-#include <pali/generate/decimal.hpp>
+#include <pali/core/decimal.hpp>
 #include <pali/text/token.hpp>
 
 #include <algorithm>

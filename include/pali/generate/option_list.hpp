@@ -3,7 +3,7 @@
 #pragma once
 
 #include <pali/core/error.hpp>
-#include <pali/generate/decimal.hpp>
+#include <pali/core/decimal.hpp>
 
 #include <concepts>
 #include <cstddef>

@@ -2,7 +2,7 @@
 // float32, without sorting the vocabulary.
 #pragma once
 
-#include <pali/generate/decimal.hpp>
+#include <pali/core/decimal.hpp>
 #include <pali/text/token.hpp>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Decimal form of floating-point options: 0.8f stands for 0.8.
+// Decimal form of a float: 0.8f stands for 0.8.
 #pragma once
 
 #include <pali/core/macros.hpp>
