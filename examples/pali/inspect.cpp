@@ -115,7 +115,7 @@ private:
         const auto fitting = pali::matching_variant(sizes);
         if (const pali::preprocessing& image = m_config->image; !image.do_resize)
             m_notes.push_back(m_config->image_file.string() + ": do_resize is off, so only images of " + std::to_string(image.width) +
-                              " x " + std::to_string(image.height) + " pixels are taken");
+                              " x " + std::to_string(image.height) + " pixels are accepted");
         std::cout << "model: " << (sizes.post_norms ? "PaliGemma 2" : "PaliGemma") << '\n'
                   << "  vision     " << sizes.vision.image_size << " px, " << pali::patch_count(sizes.vision) << " tokens, "
                   << sizes.vision.layers << " layers of " << sizes.vision.hidden << '\n'

@@ -104,9 +104,9 @@ struct model<Config, Weights>::state {
     [[nodiscard]] std::optional<image_features> see(const image& image, call_progress& progress) {
         const preprocessing& input = read.image;
         if (!input.do_resize && (image.width != input.width || image.height != input.height))
-            throw error(errc::unsupported_config, {read.image_file.string(), ": do_resize is off, and an image has ", image.width, " x ",
-                                                   image.height, " pixels, where the model takes ", input.width, " x ", input.height,
-                                                   ": set do_resize to true, or resize the images before"});
+            throw error(errc::unsupported_config, {read.image_file.string(), ": do_resize is off, but an image has ", image.width, " x ",
+                                                   image.height, " pixels and the model needs ", input.width, " x ", input.height,
+                                                   ": set do_resize to true, or resize the images first"});
         const tensor<3> pixels = preprocess(image, input);
         if (!progress.begin("image")) return std::nullopt;
         const arena::frame frame(ctx.scratch);

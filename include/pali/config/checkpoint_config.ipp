@@ -28,11 +28,11 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     const config_section rope = text.section(place);
     const auto read = [&](const config_section& one) {
         for (const char* type : {"rope_type", "type"}) {
-            if (one.text(type, "default") != "default") one.unsupported(type, "\"default\" is the one that is run");
+            if (one.text(type, "default") != "default") one.unsupported(type, "only \"default\" is supported");
             if (one.find(type) != nullptr) break;
         }
         if (one.find("partial_rotary_factor") != nullptr && one.number("partial_rotary_factor", 1, false) != 1)
-            one.unsupported("partial_rotary_factor", "all of a head is rotated");
+            one.unsupported("partial_rotary_factor", "only 1 is supported: RoPE rotates the whole head");
         return one.number(key, beside, false);
     };
     float theta = 0;
@@ -40,7 +40,7 @@ inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activa
     for (const char* layer_type : {"full_attention", "sliding_attention"}) {
         if (rope.find_value(layer_type) == nullptr) continue;
         const float own = read(rope.section(layer_type));
-        if (nested && own != theta) text.unsupported(place, "layers of all types have the same rope_theta");
+        if (nested && own != theta) text.unsupported(place, "rope_theta must be the same for all layer types");
         theta = own;
         nested = true;
     }
@@ -56,7 +56,7 @@ struct read_fields {
     void operator()(const config_fields::side& field, std::size_t& value) const {
         // transformers accepts a list of sides for SigLIP, but not for PaliGemma.
         if (const auto* given = section.find(field.key); given != nullptr && given->is_array())
-            section.unsupported(field.key, "images and patches are square: one number");
+            section.unsupported(field.key, "images and patches are square, so one integer is needed");
         else value = section.size(field.key, value, field.least, field.most);
     }
     void operator()(const config_fields::size& field, std::size_t& value) const {
@@ -82,14 +82,14 @@ inline constexpr dynamic_vision paligemma_vision_defaults{
     const config_section vision = top.section("vision_config");
     if (top.is_broken("vision_config")) return {};
     if (vision.text("model_type", "siglip_vision_model") != "siglip_vision_model") {
-        vision.unsupported("model_type", "\"siglip_vision_model\" is the one that is run");
+        vision.unsupported("model_type", "only \"siglip_vision_model\" is supported");
         return {};
     }
     dynamic_vision out = vision.is_present() ? siglip_defaults : paligemma_vision_defaults;
     config_fields::visit_vision(read_fields{vision}, out);
     if (const std::size_t channels = vision.size("num_channels", 3, 1, config_fields::most_width); channels != 3 && channels != 0)
-        vision.unsupported("num_channels", "images have 3 channels");
-    if (vision.text("hidden_act", tanh_gelu) != tanh_gelu) vision.unsupported("hidden_act", {"\"", tanh_gelu, "\" is the one that is run"});
+        vision.unsupported("num_channels", "only 3 is supported");
+    if (vision.text("hidden_act", tanh_gelu) != tanh_gelu) vision.unsupported("hidden_act", {"only \"", tanh_gelu, "\" is supported"});
     // Pixels beyond the last whole patch are ignored (SiglipVisionEmbeddings rounds down), but at least one patch must fit.
     if (out.patch_size > out.image_size && out.image_size != 0)
         vision.malformed("patch_size", {"at most image_size (", out.image_size, ")"});
@@ -149,7 +149,7 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
     if (top.is_broken("text_config")) return {};
     const std::string type = text.text("model_type", "gemma");
     if (type != "gemma" && type != "gemma2") {
-        text.unsupported("model_type", "\"gemma\" and \"gemma2\" are the ones that are run");
+        text.unsupported("model_type", "only \"gemma\" and \"gemma2\" are supported");
         return {};
     }
     const bool second = type == "gemma2";

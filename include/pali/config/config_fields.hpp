@@ -1,4 +1,4 @@
-// The numbers of a configuration, once: their keys in config.json and their limits. Copying, comparing, reading and writing configurations
+// The fields of a configuration, once: their keys in config.json and their limits. Copying, comparing, reading and writing configurations
 // all visit these lists. tests/config/test_config_fields.cpp fails if `dynamic` has a member that the lists lack.
 #pragma once
 
