@@ -21,8 +21,8 @@ SYSTEM = re.compile(r"#\s*include\s*<([^>]+)>\s*$")
 BODIES = re.compile(r"#\s*ifndef PALI_COMPILED\s*$")
 
 # Parts of the file, and the kinds of sources that get each: one with headers alone (h), one with PALI_COMPILED (c) and PALI_OWN_VARIANT
-# (o), pali.cpp (b) and pali.cpp for one level (l).
-PARTS = {"DECLARATIONS": set("hcobl"), "ENTRY_POINTS": set("hobl"), "KERNELS": set("hbl"), "NETWORKS": set("hob"), "BODIES": set("hb")}
+# (o), pali.cpp (b) and pali.cpp for one level (l). HEAD says the same to the compiler.
+PARTS = {"DECLARATIONS": set("hcobl"), "ENTRY_POINTS": set("hobl"), "KERNELS": set("hbl"), "NETWORKS": set("hob"), "REST": set("ho"), "BODIES": set("hb")}
 # Bodies that only pali.cpp has: header-only programs have a single level.
 OF_EVERY_LEVEL = ["pali/arch/dispatch.ipp", "pali/kernels/active.ipp"]
 LEVEL = "pali/kernels/level_object.ipp"
@@ -43,33 +43,31 @@ HEAD = """\
 #  undef PALI_PART_DECLARATIONS
 #  undef PALI_PART_ENTRY_POINTS
 #  undef PALI_PART_NETWORKS
+#  undef PALI_PART_REST
 #  define PALI_PART_DECLARATIONS 0
 #  define PALI_PART_ENTRY_POINTS 1
 #  define PALI_PART_NETWORKS 1
+#  define PALI_PART_REST 1
 #else
 #  define PALI_SINGLE_HEADER
 #  define PALI_PART_DECLARATIONS 1
 #  if !defined(PALI_COMPILED) || (defined(PALI_COMPILES_BODIES) && !defined(PALI_LEVEL))
-#    define PALI_PART_ENTRY_POINTS 1
-#    define PALI_PART_KERNELS 1
-#    define PALI_PART_NETWORKS 1
 #    define PALI_PART_BODIES 1
-#  elif defined(PALI_COMPILES_BODIES)
-#    define PALI_PART_ENTRY_POINTS 1
-#    define PALI_PART_KERNELS 1
-#    define PALI_PART_NETWORKS 0
-#    define PALI_PART_BODIES 0
-#  elif defined(PALI_OWN_VARIANT)
-#    define PALI_PART_ENTRY_POINTS 1
-#    define PALI_PART_KERNELS 0
-#    define PALI_PART_NETWORKS 1
-#    define PALI_PART_BODIES 0
 #  else
-#    define PALI_PART_ENTRY_POINTS 0
-#    define PALI_PART_KERNELS 0
-#    define PALI_PART_NETWORKS 0
 #    define PALI_PART_BODIES 0
 #  endif
+#  if !defined(PALI_COMPILED) || defined(PALI_COMPILES_BODIES)
+#    define PALI_PART_KERNELS 1
+#  else
+#    define PALI_PART_KERNELS 0
+#  endif
+#  if !defined(PALI_COMPILED) || (defined(PALI_OWN_VARIANT) && !defined(PALI_COMPILES_BODIES))
+#    define PALI_PART_REST 1
+#  else
+#    define PALI_PART_REST 0
+#  endif
+#  define PALI_PART_NETWORKS (PALI_PART_REST || PALI_PART_BODIES)
+#  define PALI_PART_ENTRY_POINTS (PALI_PART_NETWORKS || PALI_PART_KERNELS)
 #endif
 """
 
@@ -213,17 +211,21 @@ def tidy(text):
 def header():
     public = [FIRST] + [name for name in sorted(path.relative_to(INCLUDE).as_posix() for path in INCLUDE.rglob("*.hpp")) if not NOT_PUBLIC.search(name)]
     light = [name for name in public if name == FIRST or APPLICATIONS.match(name) and not any(map(HEAVY.match, needed(name)))]
+    all_bodies = [path.relative_to(INCLUDE).as_posix() for path in INCLUDE.rglob("*.ipp")]
     declared, networks, kernels = needed(*light), needed("pali/model.ipp"), needed(LEVEL)
+    compiled = needed(*(name for name in all_bodies if name != LEVEL))
     def part_of(name):
         if name in declared:
             return "DECLARATIONS"
         if name in networks:
             return "ENTRY_POINTS" if name in kernels else "NETWORKS"
-        if name not in kernels and name not in public:
+        if needed(name) & kernels - networks - declared:
+            return "KERNELS"
+        if name not in public:
             return "BODIES"
-        return "KERNELS" if needed(name) & kernels - networks - declared else "NETWORKS"
+        return "NETWORKS" if name in compiled else "REST"
     out = file_of_parts(part_of)
-    for name in [*light, "pali/kernels/own_level.hpp", *public, "pali/model.ipp"]:
+    for name in [*light, "pali/kernels/own_level.hpp", *sorted(["pali/model.ipp", *public], key=lambda name: [*PARTS].index(part_of(name)))]:
         out.add(name)
     out.add_bodies()
     return tidy(HEAD + out.text() + "\n#endif // PALI_SINGLE_HEADER"), out

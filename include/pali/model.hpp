@@ -53,10 +53,10 @@ struct model_bodies {
  */
 template <model_config Config = dynamic, weight_storage Weights = bf16>
 class model {
-    static_assert(
-        model_bodies<Config, Weights>::available,
-        "this model type was not compiled: include <pali/model.ipp> in the source file that uses it, add it to the CMake variable "
-        "PALI_VARIANTS, or link pali::pali instead of pali::compiled");
+    static_assert(model_bodies<Config, Weights>::available,
+                  "this model type was not compiled: include <pali/model.ipp> in the source that uses it (with the single header, define "
+                  "PALI_OWN_VARIANT before it is included), name it in the CMake variable PALI_VARIANTS, or link pali::pali instead of "
+                  "pali::compiled");
 
 public:
     /// Opens a Hugging Face folder: config.json, tokenizer.model or tokenizer.json, safetensors, and optional files. Throws what

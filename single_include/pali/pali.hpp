@@ -13,33 +13,31 @@
 #  undef PALI_PART_DECLARATIONS
 #  undef PALI_PART_ENTRY_POINTS
 #  undef PALI_PART_NETWORKS
+#  undef PALI_PART_REST
 #  define PALI_PART_DECLARATIONS 0
 #  define PALI_PART_ENTRY_POINTS 1
 #  define PALI_PART_NETWORKS 1
+#  define PALI_PART_REST 1
 #else
 #  define PALI_SINGLE_HEADER
 #  define PALI_PART_DECLARATIONS 1
 #  if !defined(PALI_COMPILED) || (defined(PALI_COMPILES_BODIES) && !defined(PALI_LEVEL))
-#    define PALI_PART_ENTRY_POINTS 1
-#    define PALI_PART_KERNELS 1
-#    define PALI_PART_NETWORKS 1
 #    define PALI_PART_BODIES 1
-#  elif defined(PALI_COMPILES_BODIES)
-#    define PALI_PART_ENTRY_POINTS 1
-#    define PALI_PART_KERNELS 1
-#    define PALI_PART_NETWORKS 0
-#    define PALI_PART_BODIES 0
-#  elif defined(PALI_OWN_VARIANT)
-#    define PALI_PART_ENTRY_POINTS 1
-#    define PALI_PART_KERNELS 0
-#    define PALI_PART_NETWORKS 1
-#    define PALI_PART_BODIES 0
 #  else
-#    define PALI_PART_ENTRY_POINTS 0
-#    define PALI_PART_KERNELS 0
-#    define PALI_PART_NETWORKS 0
 #    define PALI_PART_BODIES 0
 #  endif
+#  if !defined(PALI_COMPILED) || defined(PALI_COMPILES_BODIES)
+#    define PALI_PART_KERNELS 1
+#  else
+#    define PALI_PART_KERNELS 0
+#  endif
+#  if !defined(PALI_COMPILED) || (defined(PALI_OWN_VARIANT) && !defined(PALI_COMPILES_BODIES))
+#    define PALI_PART_REST 1
+#  else
+#    define PALI_PART_REST 0
+#  endif
+#  define PALI_PART_NETWORKS (PALI_PART_REST || PALI_PART_BODIES)
+#  define PALI_PART_ENTRY_POINTS (PALI_PART_NETWORKS || PALI_PART_KERNELS)
 #endif
 
 #if PALI_PART_DECLARATIONS
@@ -2199,8 +2197,9 @@ struct model_bodies {
 template <model_config Config = dynamic, weight_storage Weights = bf16>
 class model {
     static_assert(model_bodies<Config, Weights>::available,
-                  "this model type was not compiled: include <pali/model.ipp> in the source that uses it, name it in the CMake variable "
-                  "PALI_VARIANTS, or link pali::pali instead of pali::compiled");
+                  "this model type was not compiled: include <pali/model.ipp> in the source that uses it (with the single header, define "
+                  "PALI_OWN_VARIANT before it is included), name it in the CMake variable PALI_VARIANTS, or link pali::pali instead of "
+                  "pali::compiled");
 
 public:
     /// Opens a Hugging Face folder: config.json, tokenizer.model or tokenizer.json, safetensors, and optional files. Throws what
@@ -7174,174 +7173,635 @@ namespace pali { inline namespace PALI_ABI {
 
 }} // namespace pali::PALI_ABI
 
-// Execution context of a forward pass: threads and scratch memory.
+// Beam search, independent of the model: given the scores of the next token for each beam, selects the beams and tokens to continue with.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Threads and scratch memory of one model. Blocks take it as their last argument. Only one pass may run at a time.
-struct context {
-    thread_pool threads;       ///< the calling thread included
-    arena scratch;             ///< scratch memory of the current pass
-    pass kind = pass::prefill; ///< kind of the current pass; set by pass_scope
-
-    /// As for thread_pool: `thread_count` includes the calling thread; 0 means one per processor of the machine.
-    explicit context(std::size_t thread_count = 0, bool pin_threads = false) : threads(thread_count, pin_threads) {}
-
-    /// Takes an uninitialized (count, width) view that is valid until the current frame of `scratch` ends.
-    [[nodiscard]] matrix_view take(std::size_t count, std::size_t width) { return view_matrix(scratch.take(count * width), count, width); }
-};
-
-/// Sets the kind of the pass for the lifetime of this object, then restores the previous one.
-class pass_scope {
+/// Beam search for one prompt, as in transformers (5.23, generation/utils.py, _beam_search with do_sample=False, in float32):
+///
+///     beam_search search(options, vocabulary, eos);
+///     while (search.advance(log_probabilities))        // (1, vocabulary) of the prompt at first, then (num_beams, vocabulary)
+///         for (const auto& [parent, id] : search.beams())
+///             ...                                        // copy the parent's cache, append id, run the model
+///     search.best().tokens
+///
+/// Ties go to the lower beam, then the lower id; torch leaves them unspecified.
+class beam_search {
 public:
-    pass_scope(context& ctx, pass kind) noexcept : m_at(ctx), m_before(ctx.kind) { ctx.kind = kind; } ///< sets the kind
-    ~pass_scope() { m_at.kind = m_before; }
-    pass_scope(const pass_scope&) = delete;
-    pass_scope& operator=(const pass_scope&) = delete;
+    /// The continuation of one beam.
+    struct step {
+        std::size_t parent = 0; ///< beam of the previous round
+        token id = 0;           ///< its next token
+    };
 
-private:
-    context& m_at;
-    pass m_before;
-};
+    /// A candidate answer.
+    struct hypothesis {
+        std::vector<token> tokens;   ///< including EOS, if it ended with one
+        std::vector<float> logprobs; ///< of each token
+        float score = 0;             ///< sum of token scores / length^length_penalty
+        bool finished = false;       ///< ended by EOS or max_new_tokens; otherwise a placeholder without meaning
+    };
 
-}} // namespace pali::PALI_ABI
-
-// Detection of Git LFS pointers: a clone without LFS has a text of three lines in place of each file.
-
-#include <fstream>
-#include <system_error>
-
-namespace pali { inline namespace PALI_ABI {
-
-/// Whether `contents`, a file or its first 64 bytes, is a Git LFS pointer. https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
-[[nodiscard]] constexpr bool is_lfs_pointer(std::string_view contents) noexcept {
-    return contents.starts_with("version https://git-lfs.github.com/spec/");
-}
-
-/// Text of the message for a pointer, appended to the file name.
-inline constexpr const char* lfs_pointer_words =
-    ": is a pointer of Git LFS and not the file itself: run git lfs pull in the folder, or download the file";
-
-/// Throws errc::malformed_file if the file is a pointer. A missing file or any other content is left to the reader of the file.
-inline void refuse_lfs_pointer(const std::filesystem::path& path) {
-    std::error_code unknown;
-    if (!std::filesystem::is_regular_file(path, unknown)) return;
-    char begin[64]{};
-    std::ifstream(path, std::ios::binary).read(begin, sizeof begin);
-    if (is_lfs_pointer(std::string_view(begin, sizeof begin))) throw error(errc::malformed_file, {path.string(), lfs_pointer_words});
-}
-
-}} // namespace pali::PALI_ABI
-
-// A list of similar items for a message: the first ten, and how many more there are.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// Counts items and keeps the text of the first ten.
-class short_list {
-public:
-    static constexpr std::size_t most = 10; ///< number of texts that are kept
-
-    /// Adds an item. Its text is formatted only if it is kept.
-    void add(const error_text& one) {
-        if (m_count++ < most) m_kept.push_back(one.str());
+    /// `eos`: tokens that end an answer. Throws errc::invalid_argument for invalid options.
+    beam_search(const beam_options& options, std::size_t vocabulary, std::span<const token> eos)
+        : m_options(options), m_vocabulary(vocabulary), m_eos(eos.begin(), eos.end()),
+          m_length_penalty(detail::as_written(options.length_penalty)) {
+        m_options.validate();
+        const std::size_t each = std::max<std::size_t>(2, 1 + m_eos.size());
+        if (vocabulary < each)
+            throw error(errc::invalid_argument, {"a beam search over ", vocabulary, " tokens; ", each, " or more are needed"});
+        const std::size_t beams = m_options.num_beams;
+        m_kept = each * beams;
+        m_running.resize(beams);
+        m_next.resize(beams);
+        for (std::size_t b = 1; b < beams; ++b) m_running[b].score = nothing; // all beams start as the prompt: only one may count
+        m_finished.resize(beams);
+        for (hypothesis& h : m_finished) h.score = nothing;
+        m_candidates.reserve(m_kept + 1);
+        m_steps.resize(beams);
+        m_merged.reserve(beams + m_kept);
     }
-    /// Number of items added.
-    [[nodiscard]] std::size_t size() const noexcept { return m_count; }
-    /// Whether no item was added.
-    [[nodiscard]] bool empty() const noexcept { return m_count == 0; }
 
-    /// Each of the first `limit` kept texts with `before` in front of it, then the number of items left out.
-    [[nodiscard]] std::string joined(const char* before, std::size_t limit = most) const {
-        std::string out;
-        const std::size_t shown = std::min(limit, m_kept.size());
-        for (std::size_t i = 0; i < shown; ++i) out.append(before).append(m_kept[i]);
-        if (m_count > shown) out.append(before).append("and ").append(std::to_string(m_count - shown)).append(" more");
-        return out;
-    }
-    /// The texts separated by commas: "a, b, and 3 more".
-    [[nodiscard]] std::string in_a_row(std::size_t limit = most) const { return m_count == 0 ? "" : joined(", ", limit).substr(2); }
-
-private:
-    std::vector<std::string> m_kept;
-    std::size_t m_count = 0;
-};
-
-}} // namespace pali::PALI_ABI
-
-// Writing of files, complete or not at all.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// Writes a file piece by piece, all or nothing: to `<path>.part`, which finish() renames to `path`. Without finish() the old file, if
-/// any, is left unchanged. A symbolic link is kept, and its target is replaced.
-class file_writer {
-public:
-    /// Opens `<path>.part`. Throws errc::cannot_write, also if `path` is a folder, a pipe or a device.
-    explicit file_writer(std::filesystem::path path) : m_path(std::move(path)) {
-        namespace fs = std::filesystem;
-        std::error_code failure;
-        if (const fs::file_status there = fs::status(m_path, failure); fs::exists(there)) {
-            if (fs::is_directory(there)) throw error(errc::cannot_write, {m_path.string(), ": is a folder; a file is to be written here"});
-            if (!fs::is_regular_file(there))
-                throw error(errc::cannot_write, {m_path.string(), ": is not a regular file, so it is not replaced"});
-            if (fs::path target = fs::canonical(m_path, failure); !failure) m_path = std::move(target);
+    /// Takes the scores of the next token: log-probabilities after any processors, (num_beams, vocabulary), or one row for all beams.
+    /// `own`: the model's log-probabilities, to be recorded in the result if processors changed them. Returns whether the search continues.
+    /// Throws errc::invalid_argument for a wrong shape, if too few scores are numbers, or if all are minus infinity.
+    bool advance(rows<const float> scores, rows<const float> own = {}) {
+        check(scores, "scores");
+        if (own.data == nullptr) own = scores;
+        else check(own, "own log-probabilities");
+        find_candidates(scores);
+        const std::size_t beams = m_options.num_beams;
+        const bool last = m_length + 1 >= m_options.max_new_tokens;
+        bool all_end = true;
+        for (candidate& c : m_candidates) {
+            c.ends = last || std::find(m_eos.begin(), m_eos.end(), c.id) != m_eos.end();
+            all_end = all_end && c.ends;
         }
-        m_part = m_path;
-        m_part += ".part";
-        m_file.open(m_part, std::ios::binary | std::ios::trunc);
-        if (!m_file) fail();
-    }
-    /// Removes `<path>.part` unless finish() was called.
-    ~file_writer() { remove_part(); }
-    file_writer(const file_writer&) = delete;
-    file_writer& operator=(const file_writer&) = delete;
-
-    /// Appends bytes. finish() reports failures.
-    void write(std::string_view bytes) { m_file.write(bytes.data(), static_cast<std::streamsize>(bytes.size())); }
-
-    /// Closes the file and renames it to `path`. Must be called once, at the end. Throws errc::cannot_write if this or an earlier write
-    /// failed.
-    void finish() {
-        m_file.close();
-        std::error_code failure;
-        if (m_file) std::filesystem::rename(m_part, m_path, failure);
-        if (!m_file || failure) fail();
-        m_part.clear();
+        finish_candidates(own);
+        // The best candidates that did not end continue.
+        std::vector<std::size_t>& order = m_merged;
+        order.clear();
+        for (std::size_t i = 0; i < m_candidates.size(); ++i) order.push_back(i);
+        const auto score = [&](std::size_t i) { return m_candidates[i].score + (m_candidates[i].ends ? nothing : 0.f); };
+        sort_by(order, score);
+        for (std::size_t b = 0; b < beams; ++b) {
+            const candidate& c = m_candidates[order[b]];
+            m_steps[b] = {c.parent, c.id};
+            extend(m_running[c.parent], c, own, m_next[b]);
+            m_next[b].score = score(order[b]);
+        }
+        std::swap(m_running, m_next);
+        ++m_length;
+        m_going = m_going && could_improve() && !(m_options.early_stopping && all_finished()) && !all_end;
+        return m_going;
     }
 
-    /// Removes `<path>.part` and throws errc::cannot_write for this file.
-    [[noreturn]] void fail() {
-        remove_part();
-        throw error(errc::cannot_write, {m_path.string(), ": cannot be written; is the folder there, writable and not full?"});
+    /// The continuation of each beam. Valid after advance() returned true.
+    [[nodiscard]] std::span<const step> beams() const noexcept { return m_steps; }
+    /// The tokens generated by a beam.
+    [[nodiscard]] std::span<const token> tokens(std::size_t beam) const noexcept { return m_running[beam].tokens; }
+    /// Rounds so far, which is the length of every running beam.
+    [[nodiscard]] std::size_t length() const noexcept { return m_length; }
+    /// Answers, best first. Valid after advance() returned false.
+    [[nodiscard]] const std::vector<hypothesis>& hypotheses() const noexcept { return m_finished; }
+    /// The best complete answer. If there is none (the search was stopped early, or length_penalty pushed all scores below the
+    /// placeholder), the best running beam.
+    [[nodiscard]] const hypothesis& best() const noexcept {
+        const auto complete = std::find_if(m_finished.begin(), m_finished.end(), [](const hypothesis& h) { return h.finished; });
+        return complete != m_finished.end() ? *complete : m_running.front();
     }
 
 private:
-    void remove_part() noexcept {
-        if (m_part.empty()) return;
-        std::error_code ignored;
-        m_file.close();
-        if (std::filesystem::is_regular_file(m_part, ignored)) std::filesystem::remove(m_part, ignored);
-        m_part.clear();
+    struct candidate {
+        float score = 0; // sum of token scores
+        std::size_t parent = 0;
+        token id = 0;
+        bool ends = false;
+    };
+
+    static constexpr float nothing = -1e9f; // transformers' score for entries that must not win
+
+    void check(const rows<const float>& scores, const char* what) const {
+        if (scores.width == m_vocabulary && (scores.count == m_options.num_beams || (m_length == 0 && scores.count == 1))) return;
+        throw error(errc::invalid_argument, {"a beam search is given ", what, " of shape (", scores.count, ", ", scores.width, "); (",
+                                             m_options.num_beams, ", ", m_vocabulary, ") is needed", m_length == 0 ? ", or one row" : ""});
     }
 
-    std::filesystem::path m_path, m_part;
-    std::ofstream m_file;
+    /// Finds the best continuations of all beams, best first.
+    void find_candidates(const rows<const float>& scores) {
+        m_candidates.clear();
+        for (std::size_t b = 0; b < m_options.num_beams; ++b) {
+            const float* const row = scores[scores.count == 1 ? 0 : b];
+            const float before = m_running[b].score;
+            float least = m_candidates.size() == m_kept ? m_candidates.back().score : 0;
+            for (std::size_t i = 0; i < m_vocabulary; ++i) {
+                const float score = row[i] + before;
+                if ((m_candidates.size() == m_kept && !(score > least)) || std::isnan(score)) continue;
+                const auto place = std::upper_bound(m_candidates.begin(), m_candidates.end(), score,
+                                                    [](float s, const candidate& c) { return s > c.score; });
+                m_candidates.insert(place, {score, b, static_cast<token>(i), false});
+                if (m_candidates.size() > m_kept) m_candidates.pop_back();
+                least = m_candidates.back().score;
+            }
+        }
+        if (m_candidates.size() < m_kept)
+            throw error(errc::invalid_argument, {"a beam search is given scores of which only ", m_candidates.size(),
+                                                 " are numbers; are the weights whole and of the right dtype?"});
+        if (std::isinf(m_candidates.front().score) && m_candidates.front().score < 0)
+            throw error(errc::invalid_argument,
+                        "a beam search is given scores that are all minus infinity: a constraint left no token to go on with");
+    }
+
+    /// Keeps the best of the complete answers and those that end in this round. Only the first num_beams candidates count.
+    void finish_candidates(const rows<const float>& own) {
+        const std::size_t beams = m_options.num_beams;
+        const bool closed = m_options.early_stopping && all_finished();
+        const auto divisor = static_cast<float>(std::pow(static_cast<double>(m_length + 1), m_length_penalty));
+        const auto counts = [&](std::size_t i) { return i < beams && m_candidates[i].ends; };
+        const auto score = [&](std::size_t i) { // index into the merged list: complete answers, then candidates
+            if (i < beams) return m_finished[i].score;
+            const float divided = m_candidates[i - beams].score / divisor;
+            return (std::isnan(divided) ? nothing : divided) + (closed ? nothing : 0.f) + (counts(i - beams) ? 0.f : nothing);
+        };
+        m_merged.clear();
+        for (std::size_t i = 0; i < beams + m_candidates.size(); ++i) m_merged.push_back(i);
+        sort_by(m_merged, score);
+        if (std::none_of(m_merged.begin(), m_merged.begin() + static_cast<std::ptrdiff_t>(beams),
+                         [&](std::size_t i) { return i >= beams && counts(i - beams); }))
+            return;
+        std::vector<hypothesis> kept(beams);
+        for (std::size_t b = 0; b < beams; ++b) {
+            const std::size_t i = m_merged[b];
+            if (i < beams) {
+                kept[b] = std::move(m_finished[i]);
+            } else {
+                extend(m_running[m_candidates[i - beams].parent], m_candidates[i - beams], own, kept[b]);
+                kept[b].score = score(i);
+                kept[b].finished = counts(i - beams);
+            }
+        }
+        m_finished = std::move(kept);
+    }
+
+    /// Sorts by score, best first, ties by index; no score is NaN. Not std::stable_sort, because clang warns about the standard library's.
+    template <class Score>
+    static void sort_by(std::vector<std::size_t>& entries, Score score) {
+        std::sort(entries.begin(), entries.end(), [&](std::size_t a, std::size_t b) {
+            const float x = score(a), y = score(b);
+            return x > y || (x == y && a < b);
+        });
+    }
+
+    static void extend(const hypothesis& from, const candidate& c, const rows<const float>& own, hypothesis& to) {
+        to.tokens.assign(from.tokens.begin(), from.tokens.end());
+        to.tokens.push_back(c.id);
+        to.logprobs.assign(from.logprobs.begin(), from.logprobs.end());
+        to.logprobs.push_back(own[own.count == 1 ? 0 : c.parent][c.id]);
+    }
+
+    [[nodiscard]] bool all_finished() const noexcept {
+        return std::all_of(m_finished.begin(), m_finished.end(), [](const hypothesis& h) { return h.finished; });
+    }
+
+    /// Whether the best running beam, if it ended now, would beat the worst complete answer.
+    [[nodiscard]] bool could_improve() const noexcept {
+        const float possible = m_running.front().score / static_cast<float>(std::pow(static_cast<double>(m_length), m_length_penalty));
+        float worst = m_finished.front().score;
+        for (const hypothesis& h : m_finished) worst = std::min(worst, h.score);
+        return std::any_of(m_finished.begin(), m_finished.end(),
+                           [&](const hypothesis& h) { return possible > (h.finished ? worst : nothing); });
+    }
+
+    beam_options m_options;
+    std::size_t m_vocabulary;
+    std::vector<token> m_eos;
+    double m_length_penalty;
+    std::size_t m_kept = 0, m_length = 0;
+    bool m_going = true;
+    std::vector<hypothesis> m_running, m_next, m_finished;
+    std::vector<candidate> m_candidates;
+    std::vector<step> m_steps;
+    std::vector<std::size_t> m_merged;
 };
 
-/// Creates or replaces the file at `path`, as file_writer does. Throws errc::cannot_write.
-inline void write_file(std::filesystem::path path, std::string_view bytes) {
-    file_writer file(std::move(path));
-    file.write(bytes);
-    file.finish();
+}} // namespace pali::PALI_ABI
+
+// Softmax of a row of logits, in log space, and argmax.
+
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+
+/// Index of the largest value, the first of equal ones; of the first NaN if there is one, like torch.argmax. 0 if empty.
+[[nodiscard]] inline std::size_t argmax(std::span<const float> values) noexcept {
+    return kernels::active().argmax(values.data(), values.size());
 }
 
-/// The same, for std::byte.
-inline void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
-    write_file(path, std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+/// log(sum(exp(logits))).
+[[nodiscard]] inline double log_sum_exp(std::span<const float> logits) noexcept {
+    if (logits.empty()) return -std::numeric_limits<double>::infinity();
+    const float top = logits[argmax(logits)];
+    return static_cast<double>(top) + std::log(kernels::active().sum_of_exp(logits.data(), logits.size(), top));
+}
+
+/// Natural log-probability of one token.
+[[nodiscard]] inline float log_softmax_at(std::span<const float> logits, token id) noexcept {
+    return static_cast<float>(static_cast<double>(logits[static_cast<std::size_t>(id)]) - log_sum_exp(logits));
+}
+
+/// Natural log-probabilities of all tokens. `out` may alias `logits`.
+inline void log_softmax(std::span<const float> logits, std::span<float> out) noexcept {
+    const double sum = log_sum_exp(logits);
+    for (std::size_t i = 0; i < logits.size(); ++i) out[i] = static_cast<float>(static_cast<double>(logits[i]) - sum);
+}
+
+}}} // namespace pali::PALI_ABI::PALI_SIMD
+
+// Logits processors: each is equivalent to the processor or warper of that name in transformers (generation/logits_process.py, 5.23), in
+// float32, without sorting the vocabulary.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// A token with nonzero probability, as the processors sort and weigh it.
+struct drawable {
+    float key = 0;           ///< sort key
+    float probability = 0;   ///< 0 to 1
+    std::uint32_t place = 0; ///< index into the logits
+};
+
+/// Scratch memory of the processors, for one vocabulary size.
+struct processor_memory {
+    /// Allocates 17 bytes per token of the vocabulary.
+    explicit processor_memory(std::size_t vocabulary) : values(vocabulary), tokens(vocabulary), marks(vocabulary) {}
+
+    std::vector<float> values;       ///< (vocabulary), per-logit scratch
+    std::vector<drawable> tokens;    ///< (vocabulary), tokens that can be drawn come first
+    std::vector<std::uint8_t> marks; ///< (vocabulary), all 0 between calls
+};
+
+namespace detail {
+
+inline constexpr float impossible = -std::numeric_limits<float>::infinity();
+
+/// Returns the tokens with nonzero probability, with their logits as keys, and their probabilities. NaN logits are excluded, and the result
+/// is empty if a logit is +infinity, so comparing keys is a total order.
+[[nodiscard]] inline std::span<drawable> softmax(std::span<const float> logits, processor_memory& memory) noexcept {
+    std::size_t count = 0;
+    float top = impossible;
+    for (std::size_t i = 0; i < logits.size(); ++i)
+        if (logits[i] > impossible) {
+            memory.tokens[count++] = {logits[i], 0, static_cast<std::uint32_t>(i)};
+            top = std::max(top, logits[i]);
+        }
+    if (top == -impossible) return {};
+    const auto found = std::span(memory.tokens).first(count);
+    double sum = 0;
+    for (drawable& t : found) sum += static_cast<double>(t.probability = std::exp(t.key - top));
+    for (drawable& t : found) t.probability /= static_cast<float>(sum);
+    return found;
+}
+
+/// Returns how many tokens, by increasing key and ties by index, have a running sum of probabilities, starting at `sum`, that `fits`. Moves
+/// those tokens to the front, followed by the next one; the rest stays unsorted. Average cost is linear: a quickselect that recurses into
+/// one half only.
+template <class Fits>
+[[nodiscard]] std::size_t leading(std::span<drawable> tokens, double sum, Fits fits) {
+    std::size_t begin = 0, end = tokens.size();
+    while (begin < end) {
+        const std::size_t middle = begin + (end - begin) / 2;
+        const auto at = [&](std::size_t i) { return tokens.begin() + static_cast<std::ptrdiff_t>(i); };
+        std::nth_element(at(begin), at(middle), at(end),
+                         [](const drawable& a, const drawable& b) { return a.key < b.key || (a.key == b.key && a.place < b.place); });
+        double reached = sum;
+        for (std::size_t i = begin; i <= middle; ++i) reached += static_cast<double>(tokens[i].probability);
+        if (fits(static_cast<float>(reached))) {
+            sum = reached;
+            begin = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    return begin;
+}
+
+} // namespace detail
+
+/// RepetitionPenaltyLogitsProcessor: divides the logits of tokens in `sequence` by `penalty`, or multiplies negative ones, once per token.
+/// Ignores ids outside the logits.
+inline void penalise_repetition(std::span<float> logits, std::span<const token> sequence, float penalty,
+                                processor_memory& memory) noexcept {
+    const auto inside = [&](token id) { return id >= 0 && static_cast<std::size_t>(id) < logits.size(); };
+    for (const token id : sequence) {
+        if (!inside(id) || memory.marks[static_cast<std::size_t>(id)] != 0) continue;
+        memory.marks[static_cast<std::size_t>(id)] = 1;
+        float& x = logits[static_cast<std::size_t>(id)];
+        x = x < 0 ? x * penalty : x / penalty;
+    }
+    for (const token id : sequence)
+        if (inside(id)) memory.marks[static_cast<std::size_t>(id)] = 0;
+}
+
+/// MinNewTokensLengthLogitsProcessor, where it applies: makes these tokens (EOS) impossible.
+inline void suppress(std::span<float> logits, std::span<const token> ids) noexcept {
+    for (const token id : ids)
+        if (id >= 0 && static_cast<std::size_t>(id) < logits.size()) logits[static_cast<std::size_t>(id)] = detail::impossible;
+}
+
+/// TemperatureLogitsWarper. `temperature` must be above 0.
+inline void apply_temperature(std::span<float> logits, float temperature) noexcept {
+    for (float& x : logits) x /= temperature;
+}
+
+/// TopKLogitsWarper: keeps the k largest logits and those equal to the smallest of them. `k` must be 1 or more.
+inline void keep_top_k(std::span<float> logits, std::size_t k, processor_memory& memory) noexcept {
+    std::size_t count = 0;
+    for (const float x : logits)
+        if (x > detail::impossible) memory.values[count++] = x;
+    if (count <= k) return;
+    const auto kth = memory.values.begin() + static_cast<std::ptrdiff_t>(k - 1);
+    std::nth_element(memory.values.begin(), kth, memory.values.begin() + static_cast<std::ptrdiff_t>(count), std::greater<>());
+    const float smallest = *kth;
+    for (float& x : logits)
+        if (x < smallest) x = detail::impossible;
+}
+
+/// TopPLogitsWarper: removes the least likely tokens whose probabilities sum to at most 1 - p. Ties are removed in index order, as a stable
+/// sort would; torch.sort leaves this unspecified. At least one token remains.
+inline void keep_top_p(std::span<float> logits, float p, processor_memory& memory) {
+    auto tokens = detail::softmax(logits, memory);
+    if (tokens.empty()) return;
+    const auto going = static_cast<float>(1 - detail::as_written(p));
+    // Tokens below this threshold are removed in any case, because their sum stays below `going`. In real models that is nearly all tokens.
+    const double negligible = 0.999 * static_cast<double>(going) / static_cast<double>(tokens.size());
+    double gone = 0;
+    std::size_t left = 0;
+    for (const drawable& t : tokens) {
+        if (static_cast<double>(t.probability) > negligible) {
+            memory.tokens[left++] = t;
+        } else {
+            gone += static_cast<double>(t.probability);
+            logits[t.place] = detail::impossible;
+        }
+    }
+    tokens = tokens.first(left);
+    const std::size_t count = detail::leading(tokens, gone, [&](float sum) { return sum <= going; });
+    for (const drawable& t : tokens.first(std::min(count, left - 1))) logits[t.place] = detail::impossible;
+}
+
+/// MinPLogitsWarper: removes tokens less likely than p times the most likely one.
+inline void keep_min_p(std::span<float> logits, float p, processor_memory& memory) noexcept {
+    const auto tokens = detail::softmax(logits, memory);
+    float top = 0;
+    for (const drawable& t : tokens) top = std::max(top, t.probability);
+    const float least = p * top;
+    for (const drawable& t : tokens)
+        if (t.probability < least) logits[t.place] = detail::impossible;
+}
+
+/// TypicalLogitsWarper: keeps the tokens whose surprise is closest to the entropy until their probabilities reach `mass`, and those tied
+/// with the last.
+inline void keep_typical(std::span<float> logits, float mass, processor_memory& memory) {
+    const auto tokens = detail::softmax(logits, memory);
+    if (tokens.empty()) return;
+    float top = detail::impossible;
+    for (const drawable& t : tokens) top = std::max(top, t.key);
+    double sum = 0, entropy = 0;
+    for (const drawable& t : tokens) sum += static_cast<double>(std::exp(t.key - top));
+    const auto log_sum = static_cast<float>(std::log(sum));
+    for (drawable& t : tokens) {
+        t.key = t.key - top - log_sum;
+        const float p = std::exp(t.key);
+        if (p > 0) entropy -= static_cast<double>(t.key * p);
+    }
+    for (drawable& t : tokens) t.key = std::abs(-t.key - static_cast<float>(entropy));
+    const std::size_t count = detail::leading(tokens, 0, [&](float reached) { return reached < mass; });
+    if (count == tokens.size()) return;
+    const float farthest = tokens[count].key;
+    for (const drawable& t : tokens)
+        if (t.key > farthest) logits[t.place] = detail::impossible;
 }
 
 }} // namespace pali::PALI_ABI
+
+// Portable pseudorandom numbers.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): a mixed counter. All seeds are equally good.
+class random_source {
+public:
+    /// Equal seeds give equal sequences on every platform.
+    explicit random_source(std::uint64_t seed) noexcept : m_state(seed) {}
+
+    /// Returns 64 random bits.
+    [[nodiscard]] std::uint64_t bits() noexcept {
+        std::uint64_t z = m_state += 0x9e3779b97f4a7c15u;
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+        return z ^ (z >> 31);
+    }
+
+    /// Returns a number in [0, 1), a multiple of 2^-53.
+    [[nodiscard]] double uniform() noexcept { return static_cast<double>(bits() >> 11) * 0x1p-53; }
+
+private:
+    std::uint64_t m_state;
+};
+
+}} // namespace pali::PALI_ABI
+
+// Sampler: chooses the next token from logits.
+
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+
+/// Sampler of one sequence. Does not allocate after construction. Samplers with equal options make equal choices from equal logits.
+class sampler {
+public:
+    /// Throws errc::invalid_argument for invalid options.
+    sampler(const sampling_options& options, std::size_t vocabulary) : m_options(options), m_memory(vocabulary), m_random(options.seed) {
+        m_options.validate();
+        if (vocabulary == 0) throw error(errc::invalid_argument, "a sampler over a vocabulary of 0 tokens; 1 or more is needed");
+    }
+
+    /// Chooses the next token. Overwrites `logits` (vocabulary): call log_softmax_at first to get the probability under the model's own
+    /// distribution. `sequence` holds all tokens the model has seen: image tokens, prompt and generated tokens. `suppressed` are forbidden
+    /// tokens: EOS, while there are fewer than min_new_tokens. Greedy decoding takes the first of equal logits. Throws
+    /// errc::invalid_argument if the logits contain NaN or no token is left.
+    [[nodiscard]] token next(std::span<float> logits, std::span<const token> sequence, std::span<const token> suppressed = {}) {
+        process(logits, sequence, suppressed);
+        const std::size_t best = argmax(logits);
+        if (!std::isfinite(logits[best]))
+            throw error(errc::invalid_argument, {"the largest logit is ", detail::in_decimal(logits[best]), " (token ", best,
+                                                 "): no token can be chosen; are the weights whole and of the right dtype?"});
+        return static_cast<token>(m_options.greedy() ? best : draw(logits, logits[best]));
+    }
+
+    /// Whether next() leaves the logits of all allowed tokens unchanged.
+    [[nodiscard]] bool keeps_logits() const noexcept { return m_options.greedy() && m_options.repetition_penalty == 1; }
+
+    /// Applies the processors in the order of transformers, as next() does before it chooses. A beam search applies it to
+    /// log-probabilities.
+    void process(std::span<float> logits, std::span<const token> sequence, std::span<const token> suppressed = {}) {
+        PALI_ASSERT(logits.size() == m_memory.values.size());
+        if (m_options.repetition_penalty != 1) penalise_repetition(logits, sequence, m_options.repetition_penalty, m_memory);
+        suppress(logits, suppressed);
+        if (m_options.greedy()) return;
+        if (m_options.temperature != 1) apply_temperature(logits, m_options.temperature);
+        if (m_options.top_k != 0) keep_top_k(logits, m_options.top_k, m_memory);
+        if (m_options.top_p < 1) keep_top_p(logits, m_options.top_p, m_memory);
+        if (m_options.min_p > 0) keep_min_p(logits, m_options.min_p, m_memory);
+        if (m_options.typical_p < 1) keep_typical(logits, m_options.typical_p, m_memory);
+    }
+
+private:
+    /// Returns the first token at which the cumulative probability exceeds a random number.
+    [[nodiscard]] std::size_t draw(std::span<const float> logits, float top) noexcept {
+        double sum = 0;
+        for (std::size_t i = 0; i < logits.size(); ++i) sum += static_cast<double>(m_memory.values[i] = std::exp(logits[i] - top));
+        const double target = m_random.uniform() * sum;
+        double reached = 0;
+        std::size_t last = 0;
+        for (std::size_t i = 0; i < logits.size(); ++i) {
+            if (m_memory.values[i] == 0) continue;
+            last = i;
+            reached += static_cast<double>(m_memory.values[i]);
+            if (reached > target) break;
+        }
+        return last;
+    }
+
+    sampling_options m_options;
+    processor_memory m_memory;
+    random_source m_random;
+};
+
+}}} // namespace pali::PALI_ABI::PALI_SIMD
+
+// Incremental detokenizer: emits only complete characters; the total equals decoding all tokens at once.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// Decodes a stream of tokens. The concatenation of all push() results and finish() equals `tokenizer::decode` of all tokens, for any
+/// tokens. Each result is valid UTF-8. Refers to the tokenizer, which must outlive the stream.
+class text_stream {
+public:
+    /// Starts an empty stream.
+    explicit text_stream(const tokenizer& text) : m_tokenizer(&text) {}
+
+    /// Adds a token and returns the text it completes; often empty inside a character of byte pieces. Valid until the next call.
+    [[nodiscard]] std::string_view push(token id) {
+        m_ready.clear();
+        const piece_kind kind = m_tokenizer->kind(id);
+        if (kind == piece_kind::byte) {
+            m_bytes += static_cast<char>(m_tokenizer->byte(id));
+            take_characters(false);
+            return m_ready;
+        }
+        take_characters(true);
+        if (kind == piece_kind::text) append_piece(m_ready, m_tokenizer->piece(id));
+        else if (kind == piece_kind::unknown) m_ready += m_tokenizer->unknown_text();
+        return m_ready;
+    }
+
+    /// Flushes: returns U+FFFD for held bytes that form no character, and resets the stream. Valid until the next call.
+    [[nodiscard]] std::string_view finish() {
+        m_ready.clear();
+        take_characters(true);
+        return m_ready;
+    }
+
+private:
+    /// Moves complete characters from m_bytes to m_ready. At the end of a run, incomplete bytes become U+FFFD.
+    void take_characters(bool end_of_run) { m_bytes.erase(0, append_characters(m_ready, m_bytes, end_of_run)); }
+
+    const tokenizer* m_tokenizer;
+    std::string m_bytes; // of an incomplete character: at most 3 between calls
+    std::string m_ready;
+};
+
+}} // namespace pali::PALI_ABI
+
+// State of one answer: turns logits into tokens, text and callbacks.
+
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+
+/// Chooses one token per decode step, streams the text, and decides when to stop. Allocates on construction, not per token.
+class answer {
+public:
+    /// `number` is passed to the callbacks. `eos`: tokens that end the answer. `vocab`: number of logits. `most_tokens`: maximum length.
+    /// All referenced arguments must outlive the object.
+    answer(std::size_t number, const generate_options& options, const tokenizer& text, std::span<const token> eos,
+           const prompt_layout& prompt, std::size_t vocab, std::size_t most_tokens)
+        : m_number(number), m_options(options), m_eos(eos), m_stream(text), m_sampler(options.sampling, vocab), m_sequence(prompt.tokens) {
+        m_result.most_tokens = most_tokens;
+        m_sequence.reserve(prompt.tokens.size() + most_tokens);
+        if (changes_logits()) m_own.reserve(vocab);
+        m_result.tokens.reserve(most_tokens);
+        m_result.logprobs.reserve(most_tokens);
+        m_result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
+    }
+
+    /// Takes the logits of the next token, (vocab), and may overwrite them. Returns whether to continue. Throws what sampler::next throws.
+    [[nodiscard]] bool take(std::span<float> logits) {
+        const double normaliser = log_sum_exp(logits); // of the model's own distribution, before processors
+        if (changes_logits()) m_own.assign(logits.begin(), logits.end());
+        if (m_options.constrain) m_options.constrain(m_result.tokens, logits);
+        const bool may_end = m_result.tokens.size() >= m_options.min_new_tokens;
+        const token next = m_sampler.next(logits, m_sequence, may_end ? std::span<const token>() : m_eos);
+        const float own = changes_logits() ? m_own[static_cast<std::size_t>(next)] : logits[static_cast<std::size_t>(next)];
+        const auto logprob = static_cast<float>(static_cast<double>(own) - normaliser);
+        m_sequence.push_back(next);
+        m_result.tokens.push_back(next);
+        m_result.logprobs.push_back(logprob);
+        const bool ends = std::find(m_eos.begin(), m_eos.end(), next) != m_eos.end();
+        const bool wanted = (!m_options.on_token || m_options.on_token(m_number, next, logprob)) && (ends || say(m_stream.push(next)));
+        if (!wanted) m_result.finish = finish_reason::cancelled;
+        else if (ends) m_result.finish = finish_reason::eos;
+        else if (m_result.tokens.size() < m_result.most_tokens) return true;
+        else m_result.finish = finish_reason::length;
+        m_complete = true;
+        const std::string_view held = m_stream.finish();
+        if (m_result.finish == finish_reason::cancelled) m_result.text += held; // no further callbacks after cancellation
+        else if (!say(held)) m_result.finish = finish_reason::cancelled;
+        return false;
+    }
+
+    /// Cancels the answer, unless it is complete, and flushes its text.
+    void cancel() {
+        if (m_complete) return;
+        m_complete = true;
+        m_result.finish = finish_reason::cancelled;
+        m_result.text += m_stream.finish();
+    }
+    /// Whether a callback of this answer cancelled it.
+    [[nodiscard]] bool stopped() const noexcept { return m_complete && m_result.finish == finish_reason::cancelled; }
+
+    /// The last token.
+    [[nodiscard]] token last() const noexcept { return m_sequence.back(); }
+    /// Timings of the answer, which the caller updates.
+    [[nodiscard]] pali::timings& timings() noexcept { return m_result.timings; }
+    /// Returns the answer. Call it once take() has returned false or cancel() was called.
+    [[nodiscard]] generation finish() && { return std::move(m_result); }
+
+private:
+    /// Whether tokens are chosen from modified logits.
+    [[nodiscard]] bool changes_logits() const noexcept { return m_options.constrain || !m_sampler.keeps_logits(); }
+
+    [[nodiscard]] bool say(std::string_view piece) {
+        m_result.text += piece;
+        return piece.empty() || !m_options.on_text || m_options.on_text(m_number, piece);
+    }
+
+    std::size_t m_number;
+    const generate_options& m_options;
+    std::span<const token> m_eos;
+    text_stream m_stream;
+    sampler m_sampler;
+    std::vector<token> m_sequence; // image tokens, prompt, answer: the input of the processors
+    std::vector<float> m_own;      // the model's own logits, if they are modified
+    generation m_result;
+    bool m_complete = false; // no more tokens
+};
+
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
 // KV cache of one sequence, for all layers.
 
@@ -7436,6 +7896,195 @@ private:
 
 }} // namespace pali::PALI_ABI
 
+// The KV caches of a model, reused across calls.
+
+#include <deque>
+
+namespace pali { inline namespace PALI_ABI {
+
+/// One KV cache per sequence of a batch.
+class kv_caches {
+public:
+    /// No caches yet. Later ones store elements of `type`.
+    explicit kv_caches(kv_type type = kv_type::f32) : m_type(type) {}
+
+    /// Returns cache `i` with room for `capacity` tokens. Reuses the existing cache if it is large enough. Throws std::bad_alloc.
+    template <decoder_config Config>
+    kv_cache& prepare(std::size_t i, const Config& config, std::size_t capacity) {
+        while (m_caches.size() <= i) m_caches.emplace_back(config, capacity, m_type);
+        if (m_caches[i].capacity() < capacity) m_caches[i] = kv_cache(config, capacity, m_type);
+        return m_caches[i];
+    }
+
+    /// Cache `i`; prepare(i) must have been called.
+    [[nodiscard]] kv_cache& operator[](std::size_t i) noexcept { return m_caches[i]; }
+
+private:
+    kv_type m_type;
+    std::deque<kv_cache> m_caches; // a deque: references stay valid when it grows
+};
+
+}} // namespace pali::PALI_ABI
+
+// Progress of one call: images, prompts and tokens on one scale.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// Counts the steps of a call and reports the fraction done. A step is one layer of one image, one layer of one prompt, or one decode step
+/// of the batch. After the callback has returned false it is not called again.
+class call_progress {
+public:
+    /// Reports nothing.
+    call_progress() = default;
+    /// Reports to `callback`, which must outlive this object, on a scale of `steps`.
+    call_progress(const progress_callback& callback, std::size_t steps)
+        : m_callback(callback ? &callback : nullptr), m_steps(std::max<std::size_t>(steps, 1)) {}
+
+    /// Reports the start of a stage. Returns whether to continue, as do advance() and complete().
+    bool begin(std::string_view stage) { return report(stage); }
+    /// Reports one more step.
+    bool advance(std::string_view stage) {
+        m_done = std::min(m_done + 1, m_steps);
+        return report(stage);
+    }
+    /// Reports completion. Answers may be shorter than allowed, so the count jumps to the end.
+    bool complete(std::string_view stage) {
+        m_done = m_steps;
+        return report(stage);
+    }
+    /// Stops the call for a reason other than the progress callback.
+    void stop() noexcept { m_stopped = true; }
+    /// Whether the call was stopped.
+    [[nodiscard]] bool stopped() const noexcept { return m_stopped; }
+
+private:
+    bool report(std::string_view stage) {
+        if (m_callback != nullptr && !m_stopped)
+            m_stopped = !(*m_callback)(stage, static_cast<double>(m_done) / static_cast<double>(m_steps));
+        return !m_stopped;
+    }
+
+    const progress_callback* m_callback = nullptr;
+    std::size_t m_steps = 1, m_done = 0;
+    bool m_stopped = false;
+};
+
+}} // namespace pali::PALI_ABI
+
+// Detection of Git LFS pointers: a clone without LFS has a text of three lines in place of each file.
+
+#include <fstream>
+#include <system_error>
+
+namespace pali { inline namespace PALI_ABI {
+
+/// Whether `contents`, a file or its first 64 bytes, is a Git LFS pointer. https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+[[nodiscard]] constexpr bool is_lfs_pointer(std::string_view contents) noexcept {
+    return contents.starts_with("version https://git-lfs.github.com/spec/");
+}
+
+/// Text of the message for a pointer, appended to the file name.
+inline constexpr const char* lfs_pointer_words =
+    ": is a pointer of Git LFS and not the file itself: run git lfs pull in the folder, or download the file";
+
+/// Throws errc::malformed_file if the file is a pointer. A missing file or any other content is left to the reader of the file.
+inline void refuse_lfs_pointer(const std::filesystem::path& path) {
+    std::error_code unknown;
+    if (!std::filesystem::is_regular_file(path, unknown)) return;
+    char begin[64]{};
+    std::ifstream(path, std::ios::binary).read(begin, sizeof begin);
+    if (is_lfs_pointer(std::string_view(begin, sizeof begin))) throw error(errc::malformed_file, {path.string(), lfs_pointer_words});
+}
+
+}} // namespace pali::PALI_ABI
+
+// A list of similar items for a message: the first ten, and how many more there are.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// Counts items and keeps the text of the first ten.
+class short_list {
+public:
+    static constexpr std::size_t most = 10; ///< number of texts that are kept
+
+    /// Adds an item. Its text is formatted only if it is kept.
+    void add(const error_text& one) {
+        if (m_count++ < most) m_kept.push_back(one.str());
+    }
+    /// Number of items added.
+    [[nodiscard]] std::size_t size() const noexcept { return m_count; }
+    /// Whether no item was added.
+    [[nodiscard]] bool empty() const noexcept { return m_count == 0; }
+
+    /// Each of the first `limit` kept texts with `before` in front of it, then the number of items left out.
+    [[nodiscard]] std::string joined(const char* before, std::size_t limit = most) const {
+        std::string out;
+        const std::size_t shown = std::min(limit, m_kept.size());
+        for (std::size_t i = 0; i < shown; ++i) out.append(before).append(m_kept[i]);
+        if (m_count > shown) out.append(before).append("and ").append(std::to_string(m_count - shown)).append(" more");
+        return out;
+    }
+    /// The texts separated by commas: "a, b, and 3 more".
+    [[nodiscard]] std::string in_a_row(std::size_t limit = most) const { return m_count == 0 ? "" : joined(", ", limit).substr(2); }
+
+private:
+    std::vector<std::string> m_kept;
+    std::size_t m_count = 0;
+};
+
+}} // namespace pali::PALI_ABI
+
+// Tokens without an embedding row: they were added to the tokenizer, but the model was not resized.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// Opens the tokenizer of a folder whose config.json is `read`. Throws what tokenizer throws, errc::malformed_file if one of its files is a
+/// Git LFS pointer, and errc::missing_token if BOS, EOS or the newline has no embedding row.
+[[nodiscard]] inline tokenizer open_tokenizer(const std::filesystem::path& folder, const checkpoint_config& read) {
+    for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"}) refuse_lfs_pointer(folder / name);
+    tokenizer text(folder, read.image_token);
+    for (const token id : {text.bos(), text.eos(), text.newline()})
+        if (static_cast<std::size_t>(id) >= read.sizes.vocab)
+            throw error(errc::missing_token,
+                        {folder.string(), ": the token ", in_quotes(text.decode(std::span(&id, 1))), " has the id ", id,
+                         ", and the model knows ", read.sizes.vocab, "; is the vocabulary that of this checkpoint?"});
+    return text;
+}
+
+/// Advice for a token without an embedding row.
+inline constexpr const char* token_rows_cure = "before training, model.resize_token_embeddings(len(tokenizer)) adds the rows";
+
+/// Returns "2 tokens have no row in the embedding, which has 257152: '<new>' (257153), ...", or "" if every token has a row. `<image>`
+/// needs none, because image features replace it.
+[[nodiscard]] inline std::string describe_tokens_without_rows(const tokenizer& text, std::size_t rows) {
+    short_list found;
+    const std::optional<token> image = text.id("<image>");
+    for (std::optional<token> id = text.next_id(static_cast<token>(rows)); id;
+         id = *id == std::numeric_limits<token>::max() ? std::nullopt : text.next_id(*id + 1))
+        if (id != image) found.add({in_quotes(text.piece(*id)), " (", *id, ")"});
+    if (found.empty()) return {};
+    return error_text{found.size(),
+                      found.size() == 1 ? " token has" : " tokens have",
+                      " no row in the embedding, which has ",
+                      rows,
+                      ": ",
+                      found.in_a_row(),
+                      "; ",
+                      token_rows_cure}
+        .str();
+}
+
+/// Throws errc::invalid_prompt if a token has no embedding row.
+inline void require_token_rows(const tokenizer& text, std::span<const token> ids, std::size_t rows) {
+    for (const token id : ids)
+        if (static_cast<std::size_t>(id) >= rows)
+            throw error(errc::invalid_prompt,
+                        {"the text holds the token ", in_quotes(text.piece(id)), " with the id ", id, ", and the embedding has ", rows,
+                         " rows; leave it out, or use a model that was trained with it: ", token_rows_cure});
+}
+
+}} // namespace pali::PALI_ABI
+
 // Maps rows of a batch to sequences.
 
 namespace pali { inline namespace PALI_ABI {
@@ -7445,6 +8094,38 @@ struct sequence {
     kv_cache* cache = nullptr; ///< not owned; the pass appends to it
     std::size_t first = 0;     ///< first row
     std::size_t count = 0;     ///< number of rows
+};
+
+}} // namespace pali::PALI_ABI
+
+// Execution context of a forward pass: threads and scratch memory.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// Threads and scratch memory of one model. Blocks take it as their last argument. Only one pass may run at a time.
+struct context {
+    thread_pool threads;       ///< the calling thread included
+    arena scratch;             ///< scratch memory of the current pass
+    pass kind = pass::prefill; ///< kind of the current pass; set by pass_scope
+
+    /// As for thread_pool: `thread_count` includes the calling thread; 0 means one per processor of the machine.
+    explicit context(std::size_t thread_count = 0, bool pin_threads = false) : threads(thread_count, pin_threads) {}
+
+    /// Takes an uninitialized (count, width) view that is valid until the current frame of `scratch` ends.
+    [[nodiscard]] matrix_view take(std::size_t count, std::size_t width) { return view_matrix(scratch.take(count * width), count, width); }
+};
+
+/// Sets the kind of the pass for the lifetime of this object, then restores the previous one.
+class pass_scope {
+public:
+    pass_scope(context& ctx, pass kind) noexcept : m_at(ctx), m_before(ctx.kind) { ctx.kind = kind; } ///< sets the kind
+    ~pass_scope() { m_at.kind = m_before; }
+    pass_scope(const pass_scope&) = delete;
+    pass_scope& operator=(const pass_scope&) = delete;
+
+private:
+    context& m_at;
+    pass m_before;
 };
 
 }} // namespace pali::PALI_ABI
@@ -8014,1063 +8695,9 @@ private:
 
 }} // namespace pali::PALI_ABI
 
-// Reader for numpy's .npz archives: a table of tensors, like safetensors.hpp.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// Maximum total size of the deflated arrays of an archive: 16 times that of PaliGemma's mask decoder.
-inline constexpr std::size_t npz_inflated_limit = std::size_t{256} << 20;
-
-/// An archive of numpy.savez or savez_compressed: a zip archive of .npy arrays, little-endian and in C order.
-/// https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html and PKWARE's APPNOTE 6.3.10; zip64 is supported, encryption and
-/// multi-disk archives are not. The file is not trusted: lengths, ranges (inside the file, no overlap), checksums, names and the header of
-/// every array are checked before a tensor is returned. A stored array is used in place, aligned or not. A deflated array is inflated into
-/// memory of this object, never beyond the shape in its header, and only if all of them together stay within npz_inflated_limit.
-class npz_file {
-public:
-    /// Throws errc::cannot_open; errc::malformed_file; errc::unsupported_format for arrays that numpy supports and this reader does not
-    /// (Fortran order, big-endian, records, text, other compressions). The message has the member, the value found and the value needed.
-    explicit npz_file(const std::filesystem::path& path);
-
-    /// Tensors by the names given to savez, without ".npy". Valid for the lifetime of the object or of the object it is moved to.
-    [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }
-    /// The tensor of that name. Throws errc::checkpoint_mismatch if there is none.
-    [[nodiscard]] const tensor_info& at(std::string_view name) const;
-
-    /// The mapping that contains the stored arrays.
-    [[nodiscard]] const mapped_file& file() const noexcept { return m_file; }
-
-private:
-    mapped_file m_file;
-    page_memory m_inflated;
-    tensor_table m_tensors;
-};
-
-}} // namespace pali::PALI_ABI
-
-// Writer for safetensors files.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// Free text by key, stored in the header of a file.
-using safetensors_metadata = std::map<std::string, std::string, std::less<>>;
-
-/**
- * Streaming writer. The tensors are declared first and the header is written; their data follow in pieces, tensor by tensor in any order.
- * So a file of any size can be written with the memory of one piece.
- *
- * The output is byte-identical to that of the format's own writer: wide dtypes first, then by name, after a header padded to 8 bytes. So
- * every tensor is aligned to its dtype. finish() replaces the file atomically: the data go to a temporary file next to it, which is then
- * renamed. So the data may come from the very file that is replaced.
- */
-class safetensors_writer {
-public:
-    /// Declaration of a tensor.
-    struct entry {
-        dtype type = dtype::f32;        ///< element type
-        std::vector<std::size_t> shape; ///< outermost first; empty for a scalar
-    };
-
-    /// Writes the header. Throws errc::invalid_argument for a shape or name that the format cannot represent, errc::cannot_write on I/O
-    /// errors.
-    safetensors_writer(std::filesystem::path path, const std::map<std::string, entry, std::less<>>& entries,
-                       const safetensors_metadata& metadata = {});
-    /// Deletes the temporary file, unless finish() has succeeded.
-    ~safetensors_writer();
-    safetensors_writer(const safetensors_writer&) = delete;
-    safetensors_writer& operator=(const safetensors_writer&) = delete;
-
-    /// Appends the next little-endian bytes of a tensor. Throws errc::invalid_argument for an unknown name and for more bytes than the
-    /// shape needs, errc::cannot_write on I/O errors.
-    void append(std::string_view name, std::span<const std::byte> bytes);
-    /// The number of bytes of a tensor that are still missing. Throws errc::invalid_argument for an unknown name.
-    [[nodiscard]] std::uint64_t missing(std::string_view name) const;
-    /// Renames the temporary file to its final name. Throws errc::invalid_argument if a tensor is incomplete, errc::cannot_write on I/O
-    /// errors.
-    void finish();
-
-private:
-    struct place {
-        std::uint64_t next = 0, end = 0; // file offsets: next byte to write, end of the tensor
-    };
-
-    [[noreturn]] void refuse(std::string_view name, const error_text& why) const;
-    [[noreturn]] void fail(const error_text& why);
-    void remove_unfinished() noexcept;
-
-    std::filesystem::path m_path, m_unfinished;
-    std::map<std::string, place, std::less<>> m_places;
-    std::uint64_t m_size = 0, m_at = 0; // size of the whole file, current offset of m_out
-    std::ofstream m_out;
-    bool m_finished = false;
-};
-
-/// Writes `tensors` and `metadata` to `path`; see safetensors_writer. Throws errc::invalid_argument if a tensor's bytes do not match its
-/// shape, errc::cannot_write on I/O errors.
-void write_safetensors(const std::filesystem::path& path, const tensor_table& tensors, const safetensors_metadata& metadata = {});
-
-}} // namespace pali::PALI_ABI
-
-// Softmax of a row of logits, in log space, and argmax.
-
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
-
-/// Index of the largest value, the first of equal ones; of the first NaN if there is one, like torch.argmax. 0 if empty.
-[[nodiscard]] inline std::size_t argmax(std::span<const float> values) noexcept {
-    return kernels::active().argmax(values.data(), values.size());
-}
-
-/// log(sum(exp(logits))).
-[[nodiscard]] inline double log_sum_exp(std::span<const float> logits) noexcept {
-    if (logits.empty()) return -std::numeric_limits<double>::infinity();
-    const float top = logits[argmax(logits)];
-    return static_cast<double>(top) + std::log(kernels::active().sum_of_exp(logits.data(), logits.size(), top));
-}
-
-/// Natural log-probability of one token.
-[[nodiscard]] inline float log_softmax_at(std::span<const float> logits, token id) noexcept {
-    return static_cast<float>(static_cast<double>(logits[static_cast<std::size_t>(id)]) - log_sum_exp(logits));
-}
-
-/// Natural log-probabilities of all tokens. `out` may alias `logits`.
-inline void log_softmax(std::span<const float> logits, std::span<float> out) noexcept {
-    const double sum = log_sum_exp(logits);
-    for (std::size_t i = 0; i < logits.size(); ++i) out[i] = static_cast<float>(static_cast<double>(logits[i]) - sum);
-}
-
-}}} // namespace pali::PALI_ABI::PALI_SIMD
-
-// Logits processors: each is equivalent to the processor or warper of that name in transformers (generation/logits_process.py, 5.23), in
-// float32, without sorting the vocabulary.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// A token with nonzero probability, as the processors sort and weigh it.
-struct drawable {
-    float key = 0;           ///< sort key
-    float probability = 0;   ///< 0 to 1
-    std::uint32_t place = 0; ///< index into the logits
-};
-
-/// Scratch memory of the processors, for one vocabulary size.
-struct processor_memory {
-    /// Allocates 17 bytes per token of the vocabulary.
-    explicit processor_memory(std::size_t vocabulary) : values(vocabulary), tokens(vocabulary), marks(vocabulary) {}
-
-    std::vector<float> values;       ///< (vocabulary), per-logit scratch
-    std::vector<drawable> tokens;    ///< (vocabulary), tokens that can be drawn come first
-    std::vector<std::uint8_t> marks; ///< (vocabulary), all 0 between calls
-};
-
-namespace detail {
-
-inline constexpr float impossible = -std::numeric_limits<float>::infinity();
-
-/// Returns the tokens with nonzero probability, with their logits as keys, and their probabilities. NaN logits are excluded, and the result
-/// is empty if a logit is +infinity, so comparing keys is a total order.
-[[nodiscard]] inline std::span<drawable> softmax(std::span<const float> logits, processor_memory& memory) noexcept {
-    std::size_t count = 0;
-    float top = impossible;
-    for (std::size_t i = 0; i < logits.size(); ++i)
-        if (logits[i] > impossible) {
-            memory.tokens[count++] = {logits[i], 0, static_cast<std::uint32_t>(i)};
-            top = std::max(top, logits[i]);
-        }
-    if (top == -impossible) return {};
-    const auto found = std::span(memory.tokens).first(count);
-    double sum = 0;
-    for (drawable& t : found) sum += static_cast<double>(t.probability = std::exp(t.key - top));
-    for (drawable& t : found) t.probability /= static_cast<float>(sum);
-    return found;
-}
-
-/// Returns how many tokens, by increasing key and ties by index, have a running sum of probabilities, starting at `sum`, that `fits`. Moves
-/// those tokens to the front, followed by the next one; the rest stays unsorted. Average cost is linear: a quickselect that recurses into
-/// one half only.
-template <class Fits>
-[[nodiscard]] std::size_t leading(std::span<drawable> tokens, double sum, Fits fits) {
-    std::size_t begin = 0, end = tokens.size();
-    while (begin < end) {
-        const std::size_t middle = begin + (end - begin) / 2;
-        const auto at = [&](std::size_t i) { return tokens.begin() + static_cast<std::ptrdiff_t>(i); };
-        std::nth_element(at(begin), at(middle), at(end),
-                         [](const drawable& a, const drawable& b) { return a.key < b.key || (a.key == b.key && a.place < b.place); });
-        double reached = sum;
-        for (std::size_t i = begin; i <= middle; ++i) reached += static_cast<double>(tokens[i].probability);
-        if (fits(static_cast<float>(reached))) {
-            sum = reached;
-            begin = middle + 1;
-        } else {
-            end = middle;
-        }
-    }
-    return begin;
-}
-
-} // namespace detail
-
-/// RepetitionPenaltyLogitsProcessor: divides the logits of tokens in `sequence` by `penalty`, or multiplies negative ones, once per token.
-/// Ignores ids outside the logits.
-inline void penalise_repetition(std::span<float> logits, std::span<const token> sequence, float penalty,
-                                processor_memory& memory) noexcept {
-    const auto inside = [&](token id) { return id >= 0 && static_cast<std::size_t>(id) < logits.size(); };
-    for (const token id : sequence) {
-        if (!inside(id) || memory.marks[static_cast<std::size_t>(id)] != 0) continue;
-        memory.marks[static_cast<std::size_t>(id)] = 1;
-        float& x = logits[static_cast<std::size_t>(id)];
-        x = x < 0 ? x * penalty : x / penalty;
-    }
-    for (const token id : sequence)
-        if (inside(id)) memory.marks[static_cast<std::size_t>(id)] = 0;
-}
-
-/// MinNewTokensLengthLogitsProcessor, where it applies: makes these tokens (EOS) impossible.
-inline void suppress(std::span<float> logits, std::span<const token> ids) noexcept {
-    for (const token id : ids)
-        if (id >= 0 && static_cast<std::size_t>(id) < logits.size()) logits[static_cast<std::size_t>(id)] = detail::impossible;
-}
-
-/// TemperatureLogitsWarper. `temperature` must be above 0.
-inline void apply_temperature(std::span<float> logits, float temperature) noexcept {
-    for (float& x : logits) x /= temperature;
-}
-
-/// TopKLogitsWarper: keeps the k largest logits and those equal to the smallest of them. `k` must be 1 or more.
-inline void keep_top_k(std::span<float> logits, std::size_t k, processor_memory& memory) noexcept {
-    std::size_t count = 0;
-    for (const float x : logits)
-        if (x > detail::impossible) memory.values[count++] = x;
-    if (count <= k) return;
-    const auto kth = memory.values.begin() + static_cast<std::ptrdiff_t>(k - 1);
-    std::nth_element(memory.values.begin(), kth, memory.values.begin() + static_cast<std::ptrdiff_t>(count), std::greater<>());
-    const float smallest = *kth;
-    for (float& x : logits)
-        if (x < smallest) x = detail::impossible;
-}
-
-/// TopPLogitsWarper: removes the least likely tokens whose probabilities sum to at most 1 - p. Ties are removed in index order, as a stable
-/// sort would; torch.sort leaves this unspecified. At least one token remains.
-inline void keep_top_p(std::span<float> logits, float p, processor_memory& memory) {
-    auto tokens = detail::softmax(logits, memory);
-    if (tokens.empty()) return;
-    const auto going = static_cast<float>(1 - detail::as_written(p));
-    // Tokens below this threshold are removed in any case, because their sum stays below `going`. In real models that is nearly all tokens.
-    const double negligible = 0.999 * static_cast<double>(going) / static_cast<double>(tokens.size());
-    double gone = 0;
-    std::size_t left = 0;
-    for (const drawable& t : tokens) {
-        if (static_cast<double>(t.probability) > negligible) {
-            memory.tokens[left++] = t;
-        } else {
-            gone += static_cast<double>(t.probability);
-            logits[t.place] = detail::impossible;
-        }
-    }
-    tokens = tokens.first(left);
-    const std::size_t count = detail::leading(tokens, gone, [&](float sum) { return sum <= going; });
-    for (const drawable& t : tokens.first(std::min(count, left - 1))) logits[t.place] = detail::impossible;
-}
-
-/// MinPLogitsWarper: removes tokens less likely than p times the most likely one.
-inline void keep_min_p(std::span<float> logits, float p, processor_memory& memory) noexcept {
-    const auto tokens = detail::softmax(logits, memory);
-    float top = 0;
-    for (const drawable& t : tokens) top = std::max(top, t.probability);
-    const float least = p * top;
-    for (const drawable& t : tokens)
-        if (t.probability < least) logits[t.place] = detail::impossible;
-}
-
-/// TypicalLogitsWarper: keeps the tokens whose surprise is closest to the entropy until their probabilities reach `mass`, and those tied
-/// with the last.
-inline void keep_typical(std::span<float> logits, float mass, processor_memory& memory) {
-    const auto tokens = detail::softmax(logits, memory);
-    if (tokens.empty()) return;
-    float top = detail::impossible;
-    for (const drawable& t : tokens) top = std::max(top, t.key);
-    double sum = 0, entropy = 0;
-    for (const drawable& t : tokens) sum += static_cast<double>(std::exp(t.key - top));
-    const auto log_sum = static_cast<float>(std::log(sum));
-    for (drawable& t : tokens) {
-        t.key = t.key - top - log_sum;
-        const float p = std::exp(t.key);
-        if (p > 0) entropy -= static_cast<double>(t.key * p);
-    }
-    for (drawable& t : tokens) t.key = std::abs(-t.key - static_cast<float>(entropy));
-    const std::size_t count = detail::leading(tokens, 0, [&](float reached) { return reached < mass; });
-    if (count == tokens.size()) return;
-    const float farthest = tokens[count].key;
-    for (const drawable& t : tokens)
-        if (t.key > farthest) logits[t.place] = detail::impossible;
-}
-
-}} // namespace pali::PALI_ABI
-
-// Portable pseudorandom numbers.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): a mixed counter. All seeds are equally good.
-class random_source {
-public:
-    /// Equal seeds give equal sequences on every platform.
-    explicit random_source(std::uint64_t seed) noexcept : m_state(seed) {}
-
-    /// Returns 64 random bits.
-    [[nodiscard]] std::uint64_t bits() noexcept {
-        std::uint64_t z = m_state += 0x9e3779b97f4a7c15u;
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-        return z ^ (z >> 31);
-    }
-
-    /// Returns a number in [0, 1), a multiple of 2^-53.
-    [[nodiscard]] double uniform() noexcept { return static_cast<double>(bits() >> 11) * 0x1p-53; }
-
-private:
-    std::uint64_t m_state;
-};
-
-}} // namespace pali::PALI_ABI
-
-// Sampler: chooses the next token from logits.
-
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
-
-/// Sampler of one sequence. Does not allocate after construction. Samplers with equal options make equal choices from equal logits.
-class sampler {
-public:
-    /// Throws errc::invalid_argument for invalid options.
-    sampler(const sampling_options& options, std::size_t vocabulary) : m_options(options), m_memory(vocabulary), m_random(options.seed) {
-        m_options.validate();
-        if (vocabulary == 0) throw error(errc::invalid_argument, "a sampler over a vocabulary of 0 tokens; 1 or more is needed");
-    }
-
-    /// Chooses the next token. Overwrites `logits` (vocabulary): call log_softmax_at first to get the probability under the model's own
-    /// distribution. `sequence` holds all tokens the model has seen: image tokens, prompt and generated tokens. `suppressed` are forbidden
-    /// tokens: EOS, while there are fewer than min_new_tokens. Greedy decoding takes the first of equal logits. Throws
-    /// errc::invalid_argument if the logits contain NaN or no token is left.
-    [[nodiscard]] token next(std::span<float> logits, std::span<const token> sequence, std::span<const token> suppressed = {}) {
-        process(logits, sequence, suppressed);
-        const std::size_t best = argmax(logits);
-        if (!std::isfinite(logits[best]))
-            throw error(errc::invalid_argument, {"the largest logit is ", detail::in_decimal(logits[best]), " (token ", best,
-                                                 "): no token can be chosen; are the weights whole and of the right dtype?"});
-        return static_cast<token>(m_options.greedy() ? best : draw(logits, logits[best]));
-    }
-
-    /// Whether next() leaves the logits of all allowed tokens unchanged.
-    [[nodiscard]] bool keeps_logits() const noexcept { return m_options.greedy() && m_options.repetition_penalty == 1; }
-
-    /// Applies the processors in the order of transformers, as next() does before it chooses. A beam search applies it to
-    /// log-probabilities.
-    void process(std::span<float> logits, std::span<const token> sequence, std::span<const token> suppressed = {}) {
-        PALI_ASSERT(logits.size() == m_memory.values.size());
-        if (m_options.repetition_penalty != 1) penalise_repetition(logits, sequence, m_options.repetition_penalty, m_memory);
-        suppress(logits, suppressed);
-        if (m_options.greedy()) return;
-        if (m_options.temperature != 1) apply_temperature(logits, m_options.temperature);
-        if (m_options.top_k != 0) keep_top_k(logits, m_options.top_k, m_memory);
-        if (m_options.top_p < 1) keep_top_p(logits, m_options.top_p, m_memory);
-        if (m_options.min_p > 0) keep_min_p(logits, m_options.min_p, m_memory);
-        if (m_options.typical_p < 1) keep_typical(logits, m_options.typical_p, m_memory);
-    }
-
-private:
-    /// Returns the first token at which the cumulative probability exceeds a random number.
-    [[nodiscard]] std::size_t draw(std::span<const float> logits, float top) noexcept {
-        double sum = 0;
-        for (std::size_t i = 0; i < logits.size(); ++i) sum += static_cast<double>(m_memory.values[i] = std::exp(logits[i] - top));
-        const double target = m_random.uniform() * sum;
-        double reached = 0;
-        std::size_t last = 0;
-        for (std::size_t i = 0; i < logits.size(); ++i) {
-            if (m_memory.values[i] == 0) continue;
-            last = i;
-            reached += static_cast<double>(m_memory.values[i]);
-            if (reached > target) break;
-        }
-        return last;
-    }
-
-    sampling_options m_options;
-    processor_memory m_memory;
-    random_source m_random;
-};
-
-}}} // namespace pali::PALI_ABI::PALI_SIMD
-
-// Incremental detokenizer: emits only complete characters; the total equals decoding all tokens at once.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// Decodes a stream of tokens. The concatenation of all push() results and finish() equals `tokenizer::decode` of all tokens, for any
-/// tokens. Each result is valid UTF-8. Refers to the tokenizer, which must outlive the stream.
-class text_stream {
-public:
-    /// Starts an empty stream.
-    explicit text_stream(const tokenizer& text) : m_tokenizer(&text) {}
-
-    /// Adds a token and returns the text it completes; often empty inside a character of byte pieces. Valid until the next call.
-    [[nodiscard]] std::string_view push(token id) {
-        m_ready.clear();
-        const piece_kind kind = m_tokenizer->kind(id);
-        if (kind == piece_kind::byte) {
-            m_bytes += static_cast<char>(m_tokenizer->byte(id));
-            take_characters(false);
-            return m_ready;
-        }
-        take_characters(true);
-        if (kind == piece_kind::text) append_piece(m_ready, m_tokenizer->piece(id));
-        else if (kind == piece_kind::unknown) m_ready += m_tokenizer->unknown_text();
-        return m_ready;
-    }
-
-    /// Flushes: returns U+FFFD for held bytes that form no character, and resets the stream. Valid until the next call.
-    [[nodiscard]] std::string_view finish() {
-        m_ready.clear();
-        take_characters(true);
-        return m_ready;
-    }
-
-private:
-    /// Moves complete characters from m_bytes to m_ready. At the end of a run, incomplete bytes become U+FFFD.
-    void take_characters(bool end_of_run) { m_bytes.erase(0, append_characters(m_ready, m_bytes, end_of_run)); }
-
-    const tokenizer* m_tokenizer;
-    std::string m_bytes; // of an incomplete character: at most 3 between calls
-    std::string m_ready;
-};
-
-}} // namespace pali::PALI_ABI
-
-// State of one answer: turns logits into tokens, text and callbacks.
-
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
-
-/// Chooses one token per decode step, streams the text, and decides when to stop. Allocates on construction, not per token.
-class answer {
-public:
-    /// `number` is passed to the callbacks. `eos`: tokens that end the answer. `vocab`: number of logits. `most_tokens`: maximum length.
-    /// All referenced arguments must outlive the object.
-    answer(std::size_t number, const generate_options& options, const tokenizer& text, std::span<const token> eos,
-           const prompt_layout& prompt, std::size_t vocab, std::size_t most_tokens)
-        : m_number(number), m_options(options), m_eos(eos), m_stream(text), m_sampler(options.sampling, vocab), m_sequence(prompt.tokens) {
-        m_result.most_tokens = most_tokens;
-        m_sequence.reserve(prompt.tokens.size() + most_tokens);
-        if (changes_logits()) m_own.reserve(vocab);
-        m_result.tokens.reserve(most_tokens);
-        m_result.logprobs.reserve(most_tokens);
-        m_result.prompt_tokens.assign(prompt.tokens.begin() + static_cast<std::ptrdiff_t>(prompt.image_tokens), prompt.tokens.end());
-    }
-
-    /// Takes the logits of the next token, (vocab), and may overwrite them. Returns whether to continue. Throws what sampler::next throws.
-    [[nodiscard]] bool take(std::span<float> logits) {
-        const double normaliser = log_sum_exp(logits); // of the model's own distribution, before processors
-        if (changes_logits()) m_own.assign(logits.begin(), logits.end());
-        if (m_options.constrain) m_options.constrain(m_result.tokens, logits);
-        const bool may_end = m_result.tokens.size() >= m_options.min_new_tokens;
-        const token next = m_sampler.next(logits, m_sequence, may_end ? std::span<const token>() : m_eos);
-        const float own = changes_logits() ? m_own[static_cast<std::size_t>(next)] : logits[static_cast<std::size_t>(next)];
-        const auto logprob = static_cast<float>(static_cast<double>(own) - normaliser);
-        m_sequence.push_back(next);
-        m_result.tokens.push_back(next);
-        m_result.logprobs.push_back(logprob);
-        const bool ends = std::find(m_eos.begin(), m_eos.end(), next) != m_eos.end();
-        const bool wanted = (!m_options.on_token || m_options.on_token(m_number, next, logprob)) && (ends || say(m_stream.push(next)));
-        if (!wanted) m_result.finish = finish_reason::cancelled;
-        else if (ends) m_result.finish = finish_reason::eos;
-        else if (m_result.tokens.size() < m_result.most_tokens) return true;
-        else m_result.finish = finish_reason::length;
-        m_complete = true;
-        const std::string_view held = m_stream.finish();
-        if (m_result.finish == finish_reason::cancelled) m_result.text += held; // no further callbacks after cancellation
-        else if (!say(held)) m_result.finish = finish_reason::cancelled;
-        return false;
-    }
-
-    /// Cancels the answer, unless it is complete, and flushes its text.
-    void cancel() {
-        if (m_complete) return;
-        m_complete = true;
-        m_result.finish = finish_reason::cancelled;
-        m_result.text += m_stream.finish();
-    }
-    /// Whether a callback of this answer cancelled it.
-    [[nodiscard]] bool stopped() const noexcept { return m_complete && m_result.finish == finish_reason::cancelled; }
-
-    /// The last token.
-    [[nodiscard]] token last() const noexcept { return m_sequence.back(); }
-    /// Timings of the answer, which the caller updates.
-    [[nodiscard]] pali::timings& timings() noexcept { return m_result.timings; }
-    /// Returns the answer. Call it once take() has returned false or cancel() was called.
-    [[nodiscard]] generation finish() && { return std::move(m_result); }
-
-private:
-    /// Whether tokens are chosen from modified logits.
-    [[nodiscard]] bool changes_logits() const noexcept { return m_options.constrain || !m_sampler.keeps_logits(); }
-
-    [[nodiscard]] bool say(std::string_view piece) {
-        m_result.text += piece;
-        return piece.empty() || !m_options.on_text || m_options.on_text(m_number, piece);
-    }
-
-    std::size_t m_number;
-    const generate_options& m_options;
-    std::span<const token> m_eos;
-    text_stream m_stream;
-    sampler m_sampler;
-    std::vector<token> m_sequence; // image tokens, prompt, answer: the input of the processors
-    std::vector<float> m_own;      // the model's own logits, if they are modified
-    generation m_result;
-    bool m_complete = false; // no more tokens
-};
-
-}}} // namespace pali::PALI_ABI::PALI_SIMD
-
-// Beam search, independent of the model: given the scores of the next token for each beam, selects the beams and tokens to continue with.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// Beam search for one prompt, as in transformers (5.23, generation/utils.py, _beam_search with do_sample=False, in float32):
-///
-///     beam_search search(options, vocabulary, eos);
-///     while (search.advance(log_probabilities))        // (1, vocabulary) of the prompt at first, then (num_beams, vocabulary)
-///         for (const auto& [parent, id] : search.beams())
-///             ...                                        // copy the parent's cache, append id, run the model
-///     search.best().tokens
-///
-/// Ties go to the lower beam, then the lower id; torch leaves them unspecified.
-class beam_search {
-public:
-    /// The continuation of one beam.
-    struct step {
-        std::size_t parent = 0; ///< beam of the previous round
-        token id = 0;           ///< its next token
-    };
-
-    /// A candidate answer.
-    struct hypothesis {
-        std::vector<token> tokens;   ///< including EOS, if it ended with one
-        std::vector<float> logprobs; ///< of each token
-        float score = 0;             ///< sum of token scores / length^length_penalty
-        bool finished = false;       ///< ended by EOS or max_new_tokens; otherwise a placeholder without meaning
-    };
-
-    /// `eos`: tokens that end an answer. Throws errc::invalid_argument for invalid options.
-    beam_search(const beam_options& options, std::size_t vocabulary, std::span<const token> eos)
-        : m_options(options), m_vocabulary(vocabulary), m_eos(eos.begin(), eos.end()),
-          m_length_penalty(detail::as_written(options.length_penalty)) {
-        m_options.validate();
-        const std::size_t each = std::max<std::size_t>(2, 1 + m_eos.size());
-        if (vocabulary < each)
-            throw error(errc::invalid_argument, {"a beam search over ", vocabulary, " tokens; ", each, " or more are needed"});
-        const std::size_t beams = m_options.num_beams;
-        m_kept = each * beams;
-        m_running.resize(beams);
-        m_next.resize(beams);
-        for (std::size_t b = 1; b < beams; ++b) m_running[b].score = nothing; // all beams start as the prompt: only one may count
-        m_finished.resize(beams);
-        for (hypothesis& h : m_finished) h.score = nothing;
-        m_candidates.reserve(m_kept + 1);
-        m_steps.resize(beams);
-        m_merged.reserve(beams + m_kept);
-    }
-
-    /// Takes the scores of the next token: log-probabilities after any processors, (num_beams, vocabulary), or one row for all beams.
-    /// `own`: the model's log-probabilities, to be recorded in the result if processors changed them. Returns whether the search continues.
-    /// Throws errc::invalid_argument for a wrong shape, if too few scores are numbers, or if all are minus infinity.
-    bool advance(rows<const float> scores, rows<const float> own = {}) {
-        check(scores, "scores");
-        if (own.data == nullptr) own = scores;
-        else check(own, "own log-probabilities");
-        find_candidates(scores);
-        const std::size_t beams = m_options.num_beams;
-        const bool last = m_length + 1 >= m_options.max_new_tokens;
-        bool all_end = true;
-        for (candidate& c : m_candidates) {
-            c.ends = last || std::find(m_eos.begin(), m_eos.end(), c.id) != m_eos.end();
-            all_end = all_end && c.ends;
-        }
-        finish_candidates(own);
-        // The best candidates that did not end continue.
-        std::vector<std::size_t>& order = m_merged;
-        order.clear();
-        for (std::size_t i = 0; i < m_candidates.size(); ++i) order.push_back(i);
-        const auto score = [&](std::size_t i) { return m_candidates[i].score + (m_candidates[i].ends ? nothing : 0.f); };
-        sort_by(order, score);
-        for (std::size_t b = 0; b < beams; ++b) {
-            const candidate& c = m_candidates[order[b]];
-            m_steps[b] = {c.parent, c.id};
-            extend(m_running[c.parent], c, own, m_next[b]);
-            m_next[b].score = score(order[b]);
-        }
-        std::swap(m_running, m_next);
-        ++m_length;
-        m_going = m_going && could_improve() && !(m_options.early_stopping && all_finished()) && !all_end;
-        return m_going;
-    }
-
-    /// The continuation of each beam. Valid after advance() returned true.
-    [[nodiscard]] std::span<const step> beams() const noexcept { return m_steps; }
-    /// The tokens generated by a beam.
-    [[nodiscard]] std::span<const token> tokens(std::size_t beam) const noexcept { return m_running[beam].tokens; }
-    /// Rounds so far, which is the length of every running beam.
-    [[nodiscard]] std::size_t length() const noexcept { return m_length; }
-    /// Answers, best first. Valid after advance() returned false.
-    [[nodiscard]] const std::vector<hypothesis>& hypotheses() const noexcept { return m_finished; }
-    /// The best complete answer. If there is none (the search was stopped early, or length_penalty pushed all scores below the
-    /// placeholder), the best running beam.
-    [[nodiscard]] const hypothesis& best() const noexcept {
-        const auto complete = std::find_if(m_finished.begin(), m_finished.end(), [](const hypothesis& h) { return h.finished; });
-        return complete != m_finished.end() ? *complete : m_running.front();
-    }
-
-private:
-    struct candidate {
-        float score = 0; // sum of token scores
-        std::size_t parent = 0;
-        token id = 0;
-        bool ends = false;
-    };
-
-    static constexpr float nothing = -1e9f; // transformers' score for entries that must not win
-
-    void check(const rows<const float>& scores, const char* what) const {
-        if (scores.width == m_vocabulary && (scores.count == m_options.num_beams || (m_length == 0 && scores.count == 1))) return;
-        throw error(errc::invalid_argument, {"a beam search is given ", what, " of shape (", scores.count, ", ", scores.width, "); (",
-                                             m_options.num_beams, ", ", m_vocabulary, ") is needed", m_length == 0 ? ", or one row" : ""});
-    }
-
-    /// Finds the best continuations of all beams, best first.
-    void find_candidates(const rows<const float>& scores) {
-        m_candidates.clear();
-        for (std::size_t b = 0; b < m_options.num_beams; ++b) {
-            const float* const row = scores[scores.count == 1 ? 0 : b];
-            const float before = m_running[b].score;
-            float least = m_candidates.size() == m_kept ? m_candidates.back().score : 0;
-            for (std::size_t i = 0; i < m_vocabulary; ++i) {
-                const float score = row[i] + before;
-                if ((m_candidates.size() == m_kept && !(score > least)) || std::isnan(score)) continue;
-                const auto place = std::upper_bound(m_candidates.begin(), m_candidates.end(), score,
-                                                    [](float s, const candidate& c) { return s > c.score; });
-                m_candidates.insert(place, {score, b, static_cast<token>(i), false});
-                if (m_candidates.size() > m_kept) m_candidates.pop_back();
-                least = m_candidates.back().score;
-            }
-        }
-        if (m_candidates.size() < m_kept)
-            throw error(errc::invalid_argument, {"a beam search is given scores of which only ", m_candidates.size(),
-                                                 " are numbers; are the weights whole and of the right dtype?"});
-        if (std::isinf(m_candidates.front().score) && m_candidates.front().score < 0)
-            throw error(errc::invalid_argument,
-                        "a beam search is given scores that are all minus infinity: a constraint left no token to go on with");
-    }
-
-    /// Keeps the best of the complete answers and those that end in this round. Only the first num_beams candidates count.
-    void finish_candidates(const rows<const float>& own) {
-        const std::size_t beams = m_options.num_beams;
-        const bool closed = m_options.early_stopping && all_finished();
-        const auto divisor = static_cast<float>(std::pow(static_cast<double>(m_length + 1), m_length_penalty));
-        const auto counts = [&](std::size_t i) { return i < beams && m_candidates[i].ends; };
-        const auto score = [&](std::size_t i) { // index into the merged list: complete answers, then candidates
-            if (i < beams) return m_finished[i].score;
-            const float divided = m_candidates[i - beams].score / divisor;
-            return (std::isnan(divided) ? nothing : divided) + (closed ? nothing : 0.f) + (counts(i - beams) ? 0.f : nothing);
-        };
-        m_merged.clear();
-        for (std::size_t i = 0; i < beams + m_candidates.size(); ++i) m_merged.push_back(i);
-        sort_by(m_merged, score);
-        if (std::none_of(m_merged.begin(), m_merged.begin() + static_cast<std::ptrdiff_t>(beams),
-                         [&](std::size_t i) { return i >= beams && counts(i - beams); }))
-            return;
-        std::vector<hypothesis> kept(beams);
-        for (std::size_t b = 0; b < beams; ++b) {
-            const std::size_t i = m_merged[b];
-            if (i < beams) {
-                kept[b] = std::move(m_finished[i]);
-            } else {
-                extend(m_running[m_candidates[i - beams].parent], m_candidates[i - beams], own, kept[b]);
-                kept[b].score = score(i);
-                kept[b].finished = counts(i - beams);
-            }
-        }
-        m_finished = std::move(kept);
-    }
-
-    /// Sorts by score, best first, ties by index; no score is NaN. Not std::stable_sort, because clang warns about the standard library's.
-    template <class Score>
-    static void sort_by(std::vector<std::size_t>& entries, Score score) {
-        std::sort(entries.begin(), entries.end(), [&](std::size_t a, std::size_t b) {
-            const float x = score(a), y = score(b);
-            return x > y || (x == y && a < b);
-        });
-    }
-
-    static void extend(const hypothesis& from, const candidate& c, const rows<const float>& own, hypothesis& to) {
-        to.tokens.assign(from.tokens.begin(), from.tokens.end());
-        to.tokens.push_back(c.id);
-        to.logprobs.assign(from.logprobs.begin(), from.logprobs.end());
-        to.logprobs.push_back(own[own.count == 1 ? 0 : c.parent][c.id]);
-    }
-
-    [[nodiscard]] bool all_finished() const noexcept {
-        return std::all_of(m_finished.begin(), m_finished.end(), [](const hypothesis& h) { return h.finished; });
-    }
-
-    /// Whether the best running beam, if it ended now, would beat the worst complete answer.
-    [[nodiscard]] bool could_improve() const noexcept {
-        const float possible = m_running.front().score / static_cast<float>(std::pow(static_cast<double>(m_length), m_length_penalty));
-        float worst = m_finished.front().score;
-        for (const hypothesis& h : m_finished) worst = std::min(worst, h.score);
-        return std::any_of(m_finished.begin(), m_finished.end(),
-                           [&](const hypothesis& h) { return possible > (h.finished ? worst : nothing); });
-    }
-
-    beam_options m_options;
-    std::size_t m_vocabulary;
-    std::vector<token> m_eos;
-    double m_length_penalty;
-    std::size_t m_kept = 0, m_length = 0;
-    bool m_going = true;
-    std::vector<hypothesis> m_running, m_next, m_finished;
-    std::vector<candidate> m_candidates;
-    std::vector<step> m_steps;
-    std::vector<std::size_t> m_merged;
-};
-
-}} // namespace pali::PALI_ABI
-
-// Image resizing for 8-bit RGB, bit-exact with Pillow, for any scale factor.
+// Conversion of stored elements to the dtype of the model.
 
 #include <cstring>
-
-namespace pali { inline namespace PALI_ABI {
-
-/// Resampling filter. The values are Pillow's, and therefore those of `resample` in preprocessor_config.json.
-enum class filter : int { nearest = 0, lanczos = 1, bilinear = 2, bicubic = 3, box = 4, hamming = 5 };
-
-namespace image_detail {
-
-inline constexpr double pi = 3.14159265358979323846;
-
-// Filter kernels of Pillow's Resample.c. stored() prevents contraction to a fused multiply-add, which would round differently.
-inline double box_weight(double x) noexcept { return x > -0.5 && x <= 0.5 ? 1.0 : 0.0; }
-
-inline double bilinear_weight(double x) noexcept {
-    x = std::abs(x);
-    return x < 1.0 ? 1.0 - x : 0.0;
-}
-
-inline double hamming_weight(double x) noexcept {
-    x = std::abs(x);
-    if (x == 0.0) return 1.0;
-    if (x >= 1.0) return 0.0;
-    x = kernels::stored(x * pi);
-    // Pillow has these two constants as float.
-    return std::sin(x) / x * (static_cast<double>(0.54f) + kernels::stored(static_cast<double>(0.46f) * std::cos(x)));
-}
-
-inline double bicubic_weight(double x) noexcept { // a = -0.5
-    x = std::abs(x);
-    if (x < 1.0) return kernels::stored(kernels::stored((kernels::stored(1.5 * x) - 2.5) * x) * x) + 1.0;
-    if (x < 2.0) return (kernels::stored((kernels::stored((x - 5.0) * x) + 8.0) * x) - 4.0) * -0.5;
-    return 0.0;
-}
-
-inline double sinc(double x) noexcept {
-    if (x == 0.0) return 1.0;
-    x = kernels::stored(x * pi);
-    return std::sin(x) / x;
-}
-
-inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0; }
-
-[[nodiscard]] inline kernels::resample_weights weights_of(filter kind, std::size_t in, std::size_t out) {
-    switch (kind) {
-    case filter::box:
-        return kernels::make_resample_weights(in, out, 0.5, box_weight);
-    case filter::bilinear:
-        return kernels::make_resample_weights(in, out, 1.0, bilinear_weight);
-    case filter::hamming:
-        return kernels::make_resample_weights(in, out, 1.0, hamming_weight);
-    case filter::bicubic:
-        return kernels::make_resample_weights(in, out, 2.0, bicubic_weight);
-    case filter::lanczos:
-        return kernels::make_resample_weights(in, out, 3.0, lanczos_weight);
-    case filter::nearest:
-        break;
-    }
-    throw error(errc::invalid_argument, {"resize: filter ", static_cast<int>(kind),
-                                         " is none of 0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box), 5 (hamming)"});
-}
-
-// Source positions are accumulated, not multiplied, to reproduce Pillow's rounding (ImagingScaleAffine in Geometry.c).
-[[nodiscard]] inline std::vector<std::size_t> nearest_positions(std::size_t in, std::size_t out) {
-    const double step = static_cast<double>(in) / static_cast<double>(out);
-    std::vector<std::size_t> positions(out);
-    double at = kernels::stored(step * 0.5);
-    for (std::size_t& position : positions) {
-        position = static_cast<std::size_t>(at);
-        at += step;
-    }
-    return positions;
-}
-
-[[nodiscard]] inline image resize_nearest(const image& from, std::size_t width, std::size_t height) {
-    const auto columns = nearest_positions(from.width, width);
-    const auto rows = nearest_positions(from.height, height);
-    image made(width, height);
-    for (std::size_t y = 0; y < height; ++y) {
-        if (rows[y] >= from.height) continue; // rounded past the edge: black, as in Pillow
-        for (std::size_t x = 0; x < width; ++x)
-            if (columns[x] < from.width) std::memcpy(made.at(x, y), from.at(columns[x], rows[y]), 3);
-    }
-    return made;
-}
-
-inline namespace PALI_SIMD {
-
-/// Resamples rows [first, first + count) of the image to another width.
-[[nodiscard]] inline image resize_width(const image& from, std::size_t width, filter kind, std::size_t first, std::size_t count) {
-    const kernels::rgb_weights weights(weights_of(kind, from.width, width));
-    image made(width, count);
-    std::vector<std::uint8_t> row(from.width * 3 + kernels::resample_padding);
-    for (std::size_t y = 0; y < count; ++y) {
-        std::memcpy(row.data(), from.at(0, first + y), from.width * 3);
-        kernels::active().resample_row(row.data(), weights.spans(), weights.count(), weights.weights(), weights.stride(), made.at(0, y));
-    }
-    return made;
-}
-
-/// Resamples the image to the height that `weights` were made for. Row 0 of `from` is row `first` of the source that the weights index.
-[[nodiscard]] inline image resize_height(const image& from, const kernels::resample_weights& weights, std::size_t first) {
-    image made(from.width, weights.spans.size());
-    for (std::size_t y = 0; y < made.height; ++y)
-        kernels::active().resample_columns(from.at(0, weights.spans[y].first - first), from.width * 3,
-                                           weights.weights.data() + y * weights.taps, weights.spans[y].count, made.at(0, y),
-                                           from.width * 3);
-    return made;
-}
-
-} // namespace PALI_SIMD
-
-} // namespace image_detail
-
-inline namespace PALI_SIMD {
-
-/// Resizes `from` to width x height pixels without keeping the aspect ratio. Bit-exact with `Image.resize((width, height), filter)` of
-/// Pillow 13. Throws `invalid_argument` if either image has no pixels, a side exceeds 2^24, or the filter is unknown.
-[[nodiscard]] inline image resize(const image& from, std::size_t width, std::size_t height, filter kind = filter::bicubic) {
-    constexpr std::size_t most = std::size_t{1} << 24;
-    if (width == 0 || height == 0 || width > most || height > most || from.width == 0 || from.height == 0 || from.width > most ||
-        from.height > most || from.pixels.size() != from.width * from.height * 3)
-        throw error(errc::invalid_argument, {"resize: from ", from.width, " x ", from.height, " (", from.pixels.size(), " bytes) to ",
-                                             width, " x ", height, "; sides must be 1 to 16777216 and bytes width * height * 3"});
-    if (width == from.width && height == from.height) return from;
-    if (kind == filter::nearest) return image_detail::resize_nearest(from, width, height);
-    if (height == from.height) return image_detail::resize_width(from, width, kind, 0, height);
-    const auto weights = image_detail::weights_of(kind, from.height, height);
-    if (width == from.width) return image_detail::resize_height(from, weights, 0);
-
-    // Two passes with an 8-bit intermediate, so their order affects the result. Pillow 13 resizes the height first if it shrinks by more
-    // than twice as many pixels as the width; earlier releases always resize the width first and may differ by one level.
-    const bool height_first = height < from.height && (width >= from.width || from.height - height > 2 * (from.width - width));
-    if (height_first) return image_detail::resize_width(image_detail::resize_height(from, weights, 0), width, kind, 0, height);
-    const std::size_t first = weights.spans.front().first; // skips rows that no output row needs
-    const std::size_t last = weights.spans.back().first + weights.spans.back().count;
-    return image_detail::resize_height(image_detail::resize_width(from, width, kind, first, last - first), weights, first);
-}
-
-} // namespace PALI_SIMD
-
-}} // namespace pali::PALI_ABI
-
-// Image preprocessing for the vision tower: resize, rescale, normalize, convert to planar (CHW) floats.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// Contents of preprocessor_config.json. The defaults are PaliGemma's: 224 x 224 pixels, bicubic, output in [-1, 1].
-struct preprocessing {
-    std::size_t width = 224;                      ///< target width in pixels
-    std::size_t height = 224;                     ///< target height in pixels
-    filter resample = filter::bicubic;            ///< resize filter
-    bool do_resize = true;                        ///< if false, the image must already have the target size
-    bool do_rescale = true;                       ///< multiply by rescale_factor
-    bool do_normalize = true;                     ///< subtract mean, divide by std
-    double rescale_factor = 1.0 / 255.0;          ///< factor for each byte
-    std::array<double, 3> mean = {0.5, 0.5, 0.5}; ///< red, green, blue; in rescaled units
-    std::array<double, 3> std = {0.5, 0.5, 0.5};  ///< red, green, blue; in rescaled units; not 0
-};
-
-inline namespace PALI_SIMD {
-
-/// Writes (3, height, width) f32: (x * rescale_factor - mean) / std of the resized image. Rounds as the transformers processor does: the
-/// product is computed in double and rounded to float, the rest is float arithmetic. Throws `invalid_argument` if do_resize is off and the
-/// image is not width x height, if a std is zero or a mean or std is not finite, and whenever resize() does.
-inline void preprocess(const image& from, const preprocessing& how, float* pixel_values) {
-    image resized;
-    if (how.do_resize) resized = resize(from, how.width, how.height, how.resample);
-    const image& use = how.do_resize ? resized : from;
-    if (use.width != how.width || use.height != how.height || use.pixels.size() != use.width * use.height * 3)
-        throw error(errc::invalid_argument, {"preprocess: the image is ", use.width, " x ", use.height, ", the model takes ", how.width,
-                                             " x ", how.height, ", and do_resize is off"});
-    // Lookup table: a byte has only 256 values.
-    std::array<std::array<float, 256>, 3> table;
-    for (std::size_t c = 0; c < 3; ++c) {
-        const auto mean = static_cast<float>(how.mean[c]), std = static_cast<float>(how.std[c]);
-        if (how.do_normalize && (std == 0.f || !std::isfinite(std) || !std::isfinite(mean)))
-            throw error(errc::invalid_argument,
-                        {"preprocess: mean ", mean, " and std ", std, " of channel ", c, "; both must be finite, and std not zero"});
-        for (std::size_t value = 0; value < 256; ++value) {
-            const auto byte = static_cast<double>(value);
-            const auto scaled = static_cast<float>(how.do_rescale ? byte * how.rescale_factor : byte);
-            table[c][value] = how.do_normalize ? (scaled - mean) / std : scaled;
-        }
-    }
-    const std::size_t plane = use.width * use.height;
-    for (std::size_t i = 0; i < plane; ++i)
-        for (std::size_t c = 0; c < 3; ++c) pixel_values[c * plane + i] = table[c][use.pixels[3 * i + c]];
-}
-
-/// Returns the pixel values as a new tensor (3, height, width).
-[[nodiscard]] inline tensor<3> preprocess(const image& from, const preprocessing& how = {}) {
-    tensor<3> made(std::array<std::size_t, 3>{3, how.height, how.width});
-    preprocess(from, how, made.data());
-    return made;
-}
-
-} // namespace PALI_SIMD
-
-}} // namespace pali::PALI_ABI
-
-// The KV caches of a model, reused across calls.
-
-#include <deque>
-
-namespace pali { inline namespace PALI_ABI {
-
-/// One KV cache per sequence of a batch.
-class kv_caches {
-public:
-    /// No caches yet. Later ones store elements of `type`.
-    explicit kv_caches(kv_type type = kv_type::f32) : m_type(type) {}
-
-    /// Returns cache `i` with room for `capacity` tokens. Reuses the existing cache if it is large enough. Throws std::bad_alloc.
-    template <decoder_config Config>
-    kv_cache& prepare(std::size_t i, const Config& config, std::size_t capacity) {
-        while (m_caches.size() <= i) m_caches.emplace_back(config, capacity, m_type);
-        if (m_caches[i].capacity() < capacity) m_caches[i] = kv_cache(config, capacity, m_type);
-        return m_caches[i];
-    }
-
-    /// Cache `i`; prepare(i) must have been called.
-    [[nodiscard]] kv_cache& operator[](std::size_t i) noexcept { return m_caches[i]; }
-
-private:
-    kv_type m_type;
-    std::deque<kv_cache> m_caches; // a deque: references stay valid when it grows
-};
-
-}} // namespace pali::PALI_ABI
-
-// Progress of one call: images, prompts and tokens on one scale.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// Counts the steps of a call and reports the fraction done. A step is one layer of one image, one layer of one prompt, or one decode step
-/// of the batch. After the callback has returned false it is not called again.
-class call_progress {
-public:
-    /// Reports nothing.
-    call_progress() = default;
-    /// Reports to `callback`, which must outlive this object, on a scale of `steps`.
-    call_progress(const progress_callback& callback, std::size_t steps)
-        : m_callback(callback ? &callback : nullptr), m_steps(std::max<std::size_t>(steps, 1)) {}
-
-    /// Reports the start of a stage. Returns whether to continue, as do advance() and complete().
-    bool begin(std::string_view stage) { return report(stage); }
-    /// Reports one more step.
-    bool advance(std::string_view stage) {
-        m_done = std::min(m_done + 1, m_steps);
-        return report(stage);
-    }
-    /// Reports completion. Answers may be shorter than allowed, so the count jumps to the end.
-    bool complete(std::string_view stage) {
-        m_done = m_steps;
-        return report(stage);
-    }
-    /// Stops the call for a reason other than the progress callback.
-    void stop() noexcept { m_stopped = true; }
-    /// Whether the call was stopped.
-    [[nodiscard]] bool stopped() const noexcept { return m_stopped; }
-
-private:
-    bool report(std::string_view stage) {
-        if (m_callback != nullptr && !m_stopped)
-            m_stopped = !(*m_callback)(stage, static_cast<double>(m_done) / static_cast<double>(m_steps));
-        return !m_stopped;
-    }
-
-    const progress_callback* m_callback = nullptr;
-    std::size_t m_steps = 1, m_done = 0;
-    bool m_stopped = false;
-};
-
-}} // namespace pali::PALI_ABI
-
-// Tokens without an embedding row: they were added to the tokenizer, but the model was not resized.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// Opens the tokenizer of a folder whose config.json is `read`. Throws what tokenizer throws, errc::malformed_file if one of its files is a
-/// Git LFS pointer, and errc::missing_token if BOS, EOS or the newline has no embedding row.
-[[nodiscard]] inline tokenizer open_tokenizer(const std::filesystem::path& folder, const checkpoint_config& read) {
-    for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"}) refuse_lfs_pointer(folder / name);
-    tokenizer text(folder, read.image_token);
-    for (const token id : {text.bos(), text.eos(), text.newline()})
-        if (static_cast<std::size_t>(id) >= read.sizes.vocab)
-            throw error(errc::missing_token,
-                        {folder.string(), ": the token ", in_quotes(text.decode(std::span(&id, 1))), " has the id ", id,
-                         ", and the model knows ", read.sizes.vocab, "; is the vocabulary that of this checkpoint?"});
-    return text;
-}
-
-/// Advice for a token without an embedding row.
-inline constexpr const char* token_rows_cure = "before training, model.resize_token_embeddings(len(tokenizer)) adds the rows";
-
-/// Returns "2 tokens have no row in the embedding, which has 257152: '<new>' (257153), ...", or "" if every token has a row. `<image>`
-/// needs none, because image features replace it.
-[[nodiscard]] inline std::string describe_tokens_without_rows(const tokenizer& text, std::size_t rows) {
-    short_list found;
-    const std::optional<token> image = text.id("<image>");
-    for (std::optional<token> id = text.next_id(static_cast<token>(rows)); id;
-         id = *id == std::numeric_limits<token>::max() ? std::nullopt : text.next_id(*id + 1))
-        if (id != image) found.add({in_quotes(text.piece(*id)), " (", *id, ")"});
-    if (found.empty()) return {};
-    return error_text{found.size(),
-                      found.size() == 1 ? " token has" : " tokens have",
-                      " no row in the embedding, which has ",
-                      rows,
-                      ": ",
-                      found.in_a_row(),
-                      "; ",
-                      token_rows_cure}
-        .str();
-}
-
-/// Throws errc::invalid_prompt if a token has no embedding row.
-inline void require_token_rows(const tokenizer& text, std::span<const token> ids, std::size_t rows) {
-    for (const token id : ids)
-        if (static_cast<std::size_t>(id) >= rows)
-            throw error(errc::invalid_prompt,
-                        {"the text holds the token ", in_quotes(text.piece(id)), " with the id ", id, ", and the embedding has ", rows,
-                         " rows; leave it out, or use a model that was trained with it: ", token_rows_cure});
-}
-
-}} // namespace pali::PALI_ABI
-
-// Conversion of stored elements to the dtype of the model.
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -10311,6 +9938,40 @@ template <class Network>
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
+// Reader for numpy's .npz archives: a table of tensors, like safetensors.hpp.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// Maximum total size of the deflated arrays of an archive: 16 times that of PaliGemma's mask decoder.
+inline constexpr std::size_t npz_inflated_limit = std::size_t{256} << 20;
+
+/// An archive of numpy.savez or savez_compressed: a zip archive of .npy arrays, little-endian and in C order.
+/// https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html and PKWARE's APPNOTE 6.3.10; zip64 is supported, encryption and
+/// multi-disk archives are not. The file is not trusted: lengths, ranges (inside the file, no overlap), checksums, names and the header of
+/// every array are checked before a tensor is returned. A stored array is used in place, aligned or not. A deflated array is inflated into
+/// memory of this object, never beyond the shape in its header, and only if all of them together stay within npz_inflated_limit.
+class npz_file {
+public:
+    /// Throws errc::cannot_open; errc::malformed_file; errc::unsupported_format for arrays that numpy supports and this reader does not
+    /// (Fortran order, big-endian, records, text, other compressions). The message has the member, the value found and the value needed.
+    explicit npz_file(const std::filesystem::path& path);
+
+    /// Tensors by the names given to savez, without ".npy". Valid for the lifetime of the object or of the object it is moved to.
+    [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }
+    /// The tensor of that name. Throws errc::checkpoint_mismatch if there is none.
+    [[nodiscard]] const tensor_info& at(std::string_view name) const;
+
+    /// The mapping that contains the stored arrays.
+    [[nodiscard]] const mapped_file& file() const noexcept { return m_file; }
+
+private:
+    mapped_file m_file;
+    page_memory m_inflated;
+    tensor_table m_tensors;
+};
+
+}} // namespace pali::PALI_ABI
+
 // Layers of the mask network.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
@@ -10582,6 +10243,149 @@ private:
 
 }} // namespace pali::PALI_ABI
 
+// Image resizing for 8-bit RGB, bit-exact with Pillow, for any scale factor.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// Resampling filter. The values are Pillow's, and therefore those of `resample` in preprocessor_config.json.
+enum class filter : int { nearest = 0, lanczos = 1, bilinear = 2, bicubic = 3, box = 4, hamming = 5 };
+
+namespace image_detail {
+
+inline constexpr double pi = 3.14159265358979323846;
+
+// Filter kernels of Pillow's Resample.c. stored() prevents contraction to a fused multiply-add, which would round differently.
+inline double box_weight(double x) noexcept { return x > -0.5 && x <= 0.5 ? 1.0 : 0.0; }
+
+inline double bilinear_weight(double x) noexcept {
+    x = std::abs(x);
+    return x < 1.0 ? 1.0 - x : 0.0;
+}
+
+inline double hamming_weight(double x) noexcept {
+    x = std::abs(x);
+    if (x == 0.0) return 1.0;
+    if (x >= 1.0) return 0.0;
+    x = kernels::stored(x * pi);
+    // Pillow has these two constants as float.
+    return std::sin(x) / x * (static_cast<double>(0.54f) + kernels::stored(static_cast<double>(0.46f) * std::cos(x)));
+}
+
+inline double bicubic_weight(double x) noexcept { // a = -0.5
+    x = std::abs(x);
+    if (x < 1.0) return kernels::stored(kernels::stored((kernels::stored(1.5 * x) - 2.5) * x) * x) + 1.0;
+    if (x < 2.0) return (kernels::stored((kernels::stored((x - 5.0) * x) + 8.0) * x) - 4.0) * -0.5;
+    return 0.0;
+}
+
+inline double sinc(double x) noexcept {
+    if (x == 0.0) return 1.0;
+    x = kernels::stored(x * pi);
+    return std::sin(x) / x;
+}
+
+inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0; }
+
+[[nodiscard]] inline kernels::resample_weights weights_of(filter kind, std::size_t in, std::size_t out) {
+    switch (kind) {
+    case filter::box:
+        return kernels::make_resample_weights(in, out, 0.5, box_weight);
+    case filter::bilinear:
+        return kernels::make_resample_weights(in, out, 1.0, bilinear_weight);
+    case filter::hamming:
+        return kernels::make_resample_weights(in, out, 1.0, hamming_weight);
+    case filter::bicubic:
+        return kernels::make_resample_weights(in, out, 2.0, bicubic_weight);
+    case filter::lanczos:
+        return kernels::make_resample_weights(in, out, 3.0, lanczos_weight);
+    case filter::nearest:
+        break;
+    }
+    throw error(errc::invalid_argument, {"resize: filter ", static_cast<int>(kind),
+                                         " is none of 0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box), 5 (hamming)"});
+}
+
+// Source positions are accumulated, not multiplied, to reproduce Pillow's rounding (ImagingScaleAffine in Geometry.c).
+[[nodiscard]] inline std::vector<std::size_t> nearest_positions(std::size_t in, std::size_t out) {
+    const double step = static_cast<double>(in) / static_cast<double>(out);
+    std::vector<std::size_t> positions(out);
+    double at = kernels::stored(step * 0.5);
+    for (std::size_t& position : positions) {
+        position = static_cast<std::size_t>(at);
+        at += step;
+    }
+    return positions;
+}
+
+[[nodiscard]] inline image resize_nearest(const image& from, std::size_t width, std::size_t height) {
+    const auto columns = nearest_positions(from.width, width);
+    const auto rows = nearest_positions(from.height, height);
+    image made(width, height);
+    for (std::size_t y = 0; y < height; ++y) {
+        if (rows[y] >= from.height) continue; // rounded past the edge: black, as in Pillow
+        for (std::size_t x = 0; x < width; ++x)
+            if (columns[x] < from.width) std::memcpy(made.at(x, y), from.at(columns[x], rows[y]), 3);
+    }
+    return made;
+}
+
+inline namespace PALI_SIMD {
+
+/// Resamples rows [first, first + count) of the image to another width.
+[[nodiscard]] inline image resize_width(const image& from, std::size_t width, filter kind, std::size_t first, std::size_t count) {
+    const kernels::rgb_weights weights(weights_of(kind, from.width, width));
+    image made(width, count);
+    std::vector<std::uint8_t> row(from.width * 3 + kernels::resample_padding);
+    for (std::size_t y = 0; y < count; ++y) {
+        std::memcpy(row.data(), from.at(0, first + y), from.width * 3);
+        kernels::active().resample_row(row.data(), weights.spans(), weights.count(), weights.weights(), weights.stride(), made.at(0, y));
+    }
+    return made;
+}
+
+/// Resamples the image to the height that `weights` were made for. Row 0 of `from` is row `first` of the source that the weights index.
+[[nodiscard]] inline image resize_height(const image& from, const kernels::resample_weights& weights, std::size_t first) {
+    image made(from.width, weights.spans.size());
+    for (std::size_t y = 0; y < made.height; ++y)
+        kernels::active().resample_columns(from.at(0, weights.spans[y].first - first), from.width * 3,
+                                           weights.weights.data() + y * weights.taps, weights.spans[y].count, made.at(0, y),
+                                           from.width * 3);
+    return made;
+}
+
+} // namespace PALI_SIMD
+
+} // namespace image_detail
+
+inline namespace PALI_SIMD {
+
+/// Resizes `from` to width x height pixels without keeping the aspect ratio. Bit-exact with `Image.resize((width, height), filter)` of
+/// Pillow 13. Throws `invalid_argument` if either image has no pixels, a side exceeds 2^24, or the filter is unknown.
+[[nodiscard]] inline image resize(const image& from, std::size_t width, std::size_t height, filter kind = filter::bicubic) {
+    constexpr std::size_t most = std::size_t{1} << 24;
+    if (width == 0 || height == 0 || width > most || height > most || from.width == 0 || from.height == 0 || from.width > most ||
+        from.height > most || from.pixels.size() != from.width * from.height * 3)
+        throw error(errc::invalid_argument, {"resize: from ", from.width, " x ", from.height, " (", from.pixels.size(), " bytes) to ",
+                                             width, " x ", height, "; sides must be 1 to 16777216 and bytes width * height * 3"});
+    if (width == from.width && height == from.height) return from;
+    if (kind == filter::nearest) return image_detail::resize_nearest(from, width, height);
+    if (height == from.height) return image_detail::resize_width(from, width, kind, 0, height);
+    const auto weights = image_detail::weights_of(kind, from.height, height);
+    if (width == from.width) return image_detail::resize_height(from, weights, 0);
+
+    // Two passes with an 8-bit intermediate, so their order affects the result. Pillow 13 resizes the height first if it shrinks by more
+    // than twice as many pixels as the width; earlier releases always resize the width first and may differ by one level.
+    const bool height_first = height < from.height && (width >= from.width || from.height - height > 2 * (from.width - width));
+    if (height_first) return image_detail::resize_width(image_detail::resize_height(from, weights, 0), width, kind, 0, height);
+    const std::size_t first = weights.spans.front().first; // skips rows that no output row needs
+    const std::size_t last = weights.spans.back().first + weights.spans.back().count;
+    return image_detail::resize_height(image_detail::resize_width(from, width, kind, first, last - first), weights, first);
+}
+
+} // namespace PALI_SIMD
+
+}} // namespace pali::PALI_ABI
+
 // Places a decoded 64 x 64 mask in the image.
 
 namespace pali { inline namespace PALI_ABI {
@@ -10791,6 +10595,64 @@ inline namespace PALI_SIMD {
 
 }} // namespace pali::PALI_ABI
 
+// Image preprocessing for the vision tower: resize, rescale, normalize, convert to planar (CHW) floats.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// Contents of preprocessor_config.json. The defaults are PaliGemma's: 224 x 224 pixels, bicubic, output in [-1, 1].
+struct preprocessing {
+    std::size_t width = 224;                      ///< target width in pixels
+    std::size_t height = 224;                     ///< target height in pixels
+    filter resample = filter::bicubic;            ///< resize filter
+    bool do_resize = true;                        ///< if false, the image must already have the target size
+    bool do_rescale = true;                       ///< multiply by rescale_factor
+    bool do_normalize = true;                     ///< subtract mean, divide by std
+    double rescale_factor = 1.0 / 255.0;          ///< factor for each byte
+    std::array<double, 3> mean = {0.5, 0.5, 0.5}; ///< red, green, blue; in rescaled units
+    std::array<double, 3> std = {0.5, 0.5, 0.5};  ///< red, green, blue; in rescaled units; not 0
+};
+
+inline namespace PALI_SIMD {
+
+/// Writes (3, height, width) f32: (x * rescale_factor - mean) / std of the resized image. Rounds as the transformers processor does: the
+/// product is computed in double and rounded to float, the rest is float arithmetic. Throws `invalid_argument` if do_resize is off and the
+/// image is not width x height, if a std is zero or a mean or std is not finite, and whenever resize() does.
+inline void preprocess(const image& from, const preprocessing& how, float* pixel_values) {
+    image resized;
+    if (how.do_resize) resized = resize(from, how.width, how.height, how.resample);
+    const image& use = how.do_resize ? resized : from;
+    if (use.width != how.width || use.height != how.height || use.pixels.size() != use.width * use.height * 3)
+        throw error(errc::invalid_argument, {"preprocess: the image is ", use.width, " x ", use.height, ", the model takes ", how.width,
+                                             " x ", how.height, ", and do_resize is off"});
+    // Lookup table: a byte has only 256 values.
+    std::array<std::array<float, 256>, 3> table;
+    for (std::size_t c = 0; c < 3; ++c) {
+        const auto mean = static_cast<float>(how.mean[c]), std = static_cast<float>(how.std[c]);
+        if (how.do_normalize && (std == 0.f || !std::isfinite(std) || !std::isfinite(mean)))
+            throw error(errc::invalid_argument,
+                        {"preprocess: mean ", mean, " and std ", std, " of channel ", c, "; both must be finite, and std not zero"});
+        for (std::size_t value = 0; value < 256; ++value) {
+            const auto byte = static_cast<double>(value);
+            const auto scaled = static_cast<float>(how.do_rescale ? byte * how.rescale_factor : byte);
+            table[c][value] = how.do_normalize ? (scaled - mean) / std : scaled;
+        }
+    }
+    const std::size_t plane = use.width * use.height;
+    for (std::size_t i = 0; i < plane; ++i)
+        for (std::size_t c = 0; c < 3; ++c) pixel_values[c * plane + i] = table[c][use.pixels[3 * i + c]];
+}
+
+/// Returns the pixel values as a new tensor (3, height, width).
+[[nodiscard]] inline tensor<3> preprocess(const image& from, const preprocessing& how = {}) {
+    tensor<3> made(std::array<std::size_t, 3>{3, how.height, how.width});
+    preprocess(from, how, made.data());
+    return made;
+}
+
+} // namespace PALI_SIMD
+
+}} // namespace pali::PALI_ABI
+
 // Converts the preprocessor configuration of a checkpoint to the options of preprocess().
 
 namespace pali { inline namespace PALI_ABI {
@@ -10808,234 +10670,6 @@ namespace pali { inline namespace PALI_ABI {
     std::copy(read.deviation.begin(), read.deviation.end(), out.std.begin());
     return out;
 }
-
-}} // namespace pali::PALI_ABI
-
-// Quantizes the decoder of a checkpoint to int8 or int4; the result can be mmapped like any other checkpoint.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// The storage a checkpoint was quantized to, "int8" or "int4"; empty if it is not quantized.
-[[nodiscard]] inline std::string quantized_weights(const checkpoint_files& files) { return files.metadata(weights_key); }
-
-/// The files of a folder except weights in any format: configuration, tokenizer, mask decoder. Sorted by name. Throws errc::cannot_open.
-[[nodiscard]] inline std::vector<std::filesystem::path> all_but_weights(const std::filesystem::path& folder) {
-    std::vector<std::filesystem::path> found;
-    std::error_code failed;
-    std::filesystem::directory_iterator place(folder, failed);
-    for (; !failed && place != std::filesystem::directory_iterator(); place.increment(failed)) {
-        const std::filesystem::directory_entry& entry = *place;
-        const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
-        std::error_code unknown;
-        const bool weights =
-            kind == ".safetensors" || name.ends_with(".index.json") || (holds_weights(kind) && kind != ".npz"); // .npz is the mask decoder
-        if (!weights && entry.is_regular_file(unknown)) found.push_back(entry.path());
-    }
-    if (failed) throw error(errc::cannot_open, {folder.string(), ": ", failed.message()});
-    std::sort(found.begin(), found.end());
-    return found;
-}
-
-/// Copies those files and overwrites existing ones. Throws errc::cannot_open and errc::cannot_write.
-inline void copy_all_but_weights(const std::filesystem::path& from, const std::filesystem::path& to) {
-    for (const std::filesystem::path& file : all_but_weights(from)) {
-        std::error_code failed;
-        std::filesystem::copy_file(file, to / file.filename(), std::filesystem::copy_options::overwrite_existing, failed);
-        if (failed) throw error(errc::cannot_write, {(to / file.filename()).string(), ": ", failed.message()});
-    }
-}
-
-/// Throws errc::invalid_argument with the first file in `to` that quantize_checkpoint() would replace by different contents.
-inline void require_nothing_replaced(const std::filesystem::path& from, const std::filesystem::path& to) {
-    const auto refuse = [](const std::filesystem::path& file) {
-        throw error(
-            errc::invalid_argument,
-            {file.string(), ": is there already and would be replaced; name another folder, or allow it by `overwrite` (--overwrite)"});
-    };
-    const auto content = [](const std::filesystem::path& file) {
-        std::ifstream in(file, std::ios::binary);
-        return std::string(std::istreambuf_iterator<char>(in), {});
-    };
-    std::error_code unknown;
-    if (std::filesystem::exists(to / "model.safetensors", unknown)) refuse(to / "model.safetensors");
-    if (!std::filesystem::is_directory(from, unknown)) return;
-    for (const std::filesystem::path& file : all_but_weights(from)) {
-        const std::filesystem::path there = to / file.filename();
-        if (!std::filesystem::exists(there, unknown)) continue;
-        const bool is_same = std::filesystem::is_regular_file(there, unknown) &&
-                             std::filesystem::file_size(there, unknown) == std::filesystem::file_size(file, unknown) &&
-                             content(there) == content(file);
-        if (!is_same) refuse(there);
-    }
-}
-
-/// Tensor names of a file.
-using name_set = std::set<std::string, std::less<>>;
-
-/// Rows [first, first + count) of a matrix.
-[[nodiscard]] inline tensor_info slice_rows(const tensor_info& tensor, std::size_t first, std::size_t count) {
-    const std::size_t row = tensor.shape[1] * size_of(tensor.type);
-    return {tensor.type, {count, tensor.shape[1]}, tensor.bytes.subspan(first * row, count * row), tensor.file};
-}
-
-inline namespace PALI_SIMD {
-
-/// A tensor_visitor that collects the quantized matrices by published name, and whether each is a vocabulary, whose last strip may be
-/// padded. It selects by the type of the member. A separate head, and one that repeats the embedding, are visited if the checkpoint has
-/// them.
-class coded_matrices {
-public:
-    using names = std::map<std::string, bool, std::less<>>; ///< published name -> whether it is a vocabulary
-
-    /// Fills `found`. `there` holds the published names of the checkpoint's tensors.
-    coded_matrices(names& found, const name_set& there, std::string prefix = {})
-        : m_found(&found), m_there(&there), m_prefix(std::move(prefix)) {}
-
-    /// @{
-    /// Operations of tensor_visitor.
-    [[nodiscard]] coded_matrices operator[](const std::string& name) const { return {*m_found, *m_there, m_prefix + name + "."}; }
-    template <std::size_t Bits>
-    void matrix(const std::string& name, quantized_rows<Bits>&, const std::vector<std::size_t>&) const {
-        m_found->emplace(m_prefix + name, false);
-    }
-    template <std::size_t Bits>
-    void vocabulary(const std::string& name, quantized_rows<Bits>&, const std::vector<std::size_t>&) const {
-        m_found->emplace(m_prefix + name, true);
-    }
-    template <class Element>
-    void matrix(const std::string&, rows<const Element>&, const std::vector<std::size_t>&) const {}
-    template <class Element>
-    void vocabulary(const std::string&, rows<const Element>&, const std::vector<std::size_t>&) const {}
-    void vector(const std::string&, const float*&, std::size_t) const {}
-    [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
-    [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string&) const { return !has(name); }
-    /// @}
-
-private:
-    names* m_found;
-    const name_set* m_there;
-    std::string m_prefix;
-};
-
-/// The matrices that are quantized when a checkpoint is held in `Storage`.
-template <weight_storage Storage>
-[[nodiscard]] coded_matrices::names matrices_in_codes(const checkpoint_files& files, const checkpoint_config& read) {
-    const tensor_names published(files.tensors());
-    name_set there;
-    for (const auto& [name, tensor] : files.tensors()) there.insert(published.published(name));
-    coded_matrices::names found;
-    network_modules<dynamic, Storage>(read.sizes).bind(coded_matrices(found, there), read.tied);
-    return found;
-}
-
-/// The entries of the output file: codes and scales for each matrix `in_codes`, all other tensors unchanged. Throws errc::invalid_argument
-/// for a matrix that cannot be quantized.
-template <weight_storage Storage>
-[[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantized_entries(const tensor_table& tensors,
-                                                                                              const coded_matrices::names& in_codes) {
-    using quantized_matrix = typename Storage::matrix;
-    std::map<std::string, safetensors_writer::entry, std::less<>> entries;
-    const tensor_names names(tensors);
-    for (const auto& [name, tensor] : tensors) {
-        const auto coded = in_codes.find(names.published(name));
-        if (coded == in_codes.end()) {
-            entries[name] = {tensor.type, tensor.shape};
-            continue;
-        }
-        const std::size_t count = tensor.shape[0], width = tensor.shape[1];
-        if (!quantized_matrix::fits(coded->second ? quantized_matrix::padded(count) : count, width))
-            throw error(errc::invalid_argument, {tensor.file, ": tensor ", in_quotes(name), " is ", to_string(tensor.type),
-                                                 describe_shape(tensor.shape), "; ", what_is_quantized<quantized_matrix::bits>()});
-        entries[name] = {code_type<quantized_matrix::bits>, quantized_matrix::codes_shape(count, width)};
-        entries[name + std::string(scales_suffix)] = {dtype::bf16, quantized_matrix::scales_shape(count, width)};
-    }
-    return entries;
-}
-
-/// Throws what opening the checkpoint and its mask decoder would throw, without reading the weights. Returns the names of unused tensors.
-[[nodiscard]] inline name_set check_folder(const checkpoint_files& files, const checkpoint_config& read) {
-    const std::filesystem::path folder = folder_of_checkpoint(files.path());
-    name_set unused = check_parts<bf16>(files, read);
-    (void)open_tokenizer(folder, read).encode("a"); // encode: sentencepiece rejects a malformed file on first use
-    if (const auto masks = find_mask_vqvae(folder)) (void)mask_vqvae(*masks);
-    return unused;
-}
-
-/// Quantizes the Hugging Face folder `given` (see find_checkpoint()) to `Storage`, int8 or int4, and writes the folder `to` with the
-/// decoder quantized, in one model.safetensors. Weights are streamed in pieces of 16 MiB, so a checkpoint of any size needs a few tens of
-/// megabytes of memory. `threads` includes the caller; 0: one per processor. `progress`, stage "quantize", is called after each piece.
-///
-/// Checks first, and throws what opening the folder as a model would throw, config.json and mask decoder included. Throws
-/// errc::invalid_argument if the folder is already quantized, if it is `to`, if a matrix is not a whole number of strips and groups (the
-/// last strip of embedding and head is zero-padded), and, without `overwrite`, if a file in `to` would be replaced by different contents.
-/// Then throws errc::malformed_file for weights that are not finite, errc::cannot_write, errc::cancelled. Unused tensors are copied
-/// unchanged. An existing model.safetensors in `to` is replaced on success and kept on failure.
-template <weight_storage Storage>
-void quantize_checkpoint(const std::filesystem::path& given, const std::filesystem::path& to, std::size_t threads = 0,
-                         const progress_callback& progress = {}, bool overwrite = false) {
-    using quantized_matrix = typename Storage::matrix;
-    constexpr std::size_t bytes_a_piece = std::size_t{16} << 20; // of the input file
-    const checkpoint_files files(given);
-    const std::filesystem::path from = files.path();
-    if (const std::string weights = quantized_weights(files); !weights.empty())
-        throw error(errc::invalid_argument,
-                    {from.string(), " holds ", weights, " weights already; quantize the checkpoint that they were made from"});
-    std::error_code failed;
-    const bool folder = std::filesystem::is_directory(from, failed);
-    if (std::filesystem::equivalent(from, folder ? to : to / "model.safetensors", failed))
-        throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
-
-    const checkpoint_config config = read_checkpoint_config(folder_of_checkpoint(from));
-    const name_set unused = check_folder(files, config);
-    const coded_matrices::names in_codes = matrices_in_codes<Storage>(files, config);
-    const auto entries = quantized_entries<Storage>(files.tensors(), in_codes);
-    const std::filesystem::path beside = folder_of_checkpoint(from); // the files that a model needs in addition to its weights
-    if (!overwrite) require_nothing_replaced(beside, to);
-    std::filesystem::create_directories(to, failed);
-    if (failed) throw error(errc::cannot_write, {to.string(), ": ", failed.message()});
-
-    safetensors_writer out(to / "model.safetensors", entries, {{"format", "pt"}, {std::string(weights_key), Storage::name}});
-    thread_pool pool(threads);
-    std::size_t whole = 0, done = 0; // bytes of all tensors
-    for (const auto& [name, tensor] : files.tensors()) whole += tensor.bytes.size();
-    const auto pass = [&](std::span<const std::byte> read) { // reports progress and releases the pages that were read
-        files.forget(read);
-        done += read.size();
-        if (progress && !progress("quantize", static_cast<double>(done) / static_cast<double>(whole)))
-            throw error(errc::cancelled, {to.string(), ": quantizing was stopped by the callback"});
-    };
-    std::vector<std::byte> memory;
-    const tensor_names names(files.tensors());
-    for (const auto& [name, tensor] : files.tensors()) {
-        if (!in_codes.contains(names.published(name))) {
-            if (const auto at = unused.contains(name) ? std::nullopt : find_not_finite(tensor))
-                throw error(errc::malformed_file,
-                            {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite: element ", *at});
-            out.append(name, tensor.bytes);
-            pass(tensor.bytes);
-            continue;
-        }
-        const std::size_t rows = tensor.shape[0], bytes_a_row = tensor.shape[1] * size_of(tensor.type);
-        const std::size_t rows_a_piece = std::max(quantized_matrix::strip, bytes_a_piece / std::max<std::size_t>(1, bytes_a_row) /
-                                                                               quantized_matrix::strip * quantized_matrix::strip);
-        for (std::size_t first = 0; first < rows; first += rows_a_piece) {
-            const tensor_info piece = slice_rows(tensor, first, std::min(rows_a_piece, rows - first));
-            memory.resize(quantized_bytes<quantized_matrix::bits>(piece));
-            quantize<quantized_matrix::bits>(piece, memory.data(), pool);
-            if (const auto at = find_not_finite(piece))
-                throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite in row ",
-                                                   first + *at / tensor.shape[1]});
-            const std::size_t codes = quantized_matrix::bytes_of(quantized_matrix::padded(piece.shape[0]) * piece.shape[1]);
-            out.append(name, std::span(memory).first(codes));
-            out.append(name + std::string(scales_suffix), std::span(memory).subspan(codes));
-            pass(piece.bytes);
-        }
-    }
-    if (!std::filesystem::equivalent(beside, to, failed)) copy_all_but_weights(beside, to);
-    out.finish();
-}
-
-} // namespace PALI_SIMD
 
 }} // namespace pali::PALI_ABI
 
@@ -11101,312 +10735,6 @@ template <class Network>
 }
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
-
-// Writes a model to a safetensors file, with the tensor names and dtypes of its checkpoint.
-
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
-
-namespace write_detail {
-
-/// Appends `count` elements, converted to `type` piece by piece.
-template <class Element>
-void append_as(safetensors_writer& out, const std::string& name, dtype type, const Element* numbers, std::size_t count) {
-    constexpr std::size_t piece = std::size_t{1} << 16;
-    const auto append = [&]<class To>(To (*convert)(float)) {
-        std::vector<To> converted(std::min(piece, count));
-        for (std::size_t first = 0; first < count; first += piece) {
-            const std::size_t n = std::min(piece, count - first);
-            for (std::size_t i = 0; i < n; ++i) converted[i] = convert(static_cast<float>(numbers[first + i]));
-            out.append(name, std::as_bytes(std::span(converted).first(n)));
-        }
-    };
-    if (type == dtype::f32) append(+[](float x) { return x; });
-    else if (type == dtype::bf16) append(+[](float x) { return bfloat16(x); });
-    else append(+[](float x) { return float16(x); });
-}
-
-/// A tensor_visitor that collects, by published name, how each tensor of the modules is written.
-class collected {
-public:
-    struct tensor {
-        std::vector<std::size_t> shape; ///< published shape
-        std::function<void(safetensors_writer& out, const std::string& name, const tensor_info&)>
-            append; ///< writes the tensor in the dtype and layout of the original
-    };
-    using tensors = std::map<std::string, tensor, std::less<>>;
-
-    collected(tensors& to, const std::map<std::string, const tensor_info*, std::less<>>& there, std::string prefix = {})
-        : m_to(&to), m_there(&there), m_prefix(std::move(prefix)) {}
-    [[nodiscard]] collected operator[](const std::string& name) const { return {*m_to, *m_there, m_prefix + name + "."}; }
-
-    template <class Element>
-    void matrix(const std::string& name, rows<const Element>& from, const std::vector<std::size_t>& shape) const {
-        (*m_to)[m_prefix + name] = {shape,
-                                    [&from, shape](safetensors_writer& out, const std::string& written, const tensor_info& original) {
-                                        if (original.shape == shape)
-                                            return append_as(out, written, original.type, from.data, from.count * from.width);
-                                        std::vector<Element> turned; // a convolution that is channels-last in the file
-                                        turned.reserve(from.count * from.width);
-                                        const std::size_t channels = shape[1], pixels = from.width / channels;
-                                        for (std::size_t row = 0; row < from.count; ++row)
-                                            for (std::size_t pixel = 0; pixel < pixels; ++pixel)
-                                                for (std::size_t channel = 0; channel < channels; ++channel)
-                                                    turned.push_back(from[row][channel * pixels + pixel]);
-                                        append_as(out, written, original.type, turned.data(), turned.size());
-                                    }};
-    }
-    template <std::size_t Bits>
-    void matrix(const std::string& name, quantized_rows<Bits>& from, const std::vector<std::size_t>& shape) const {
-        (*m_to)[m_prefix + name] = {shape, [&from](safetensors_writer& out, const std::string& written, const tensor_info&) {
-                                        const std::size_t numbers = from.count * from.width;
-                                        out.append(written, std::as_bytes(std::span(from.codes, quantized_rows<Bits>::bytes_of(numbers))));
-                                        out.append(written + std::string(scales_suffix),
-                                                   std::as_bytes(std::span(from.scales, numbers / quantized_rows<Bits>::group)));
-                                    }};
-    }
-    template <class Matrix>
-    void vocabulary(const std::string& name, Matrix& from, const std::vector<std::size_t>& shape) const {
-        matrix(name, from, shape);
-    }
-    void vector(const std::string& name, const float*& from, std::size_t size) const {
-        (*m_to)[m_prefix + name] = {{size},
-                                    [&from, size](safetensors_writer& out, const std::string& written, const tensor_info& original) {
-                                        append_as(out, written, original.type, from, size);
-                                    }};
-    }
-    [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
-    /// Same condition as on loading: a separate head is visited, and nothing is written twice.
-    [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string& other) const {
-        const auto mine = m_there->find(m_prefix + name), its = m_there->find(m_prefix + other);
-        if (mine == m_there->end()) return true;
-        return its != m_there->end() && std::ranges::equal(mine->second->bytes, its->second->bytes);
-    }
-
-private:
-    tensors* m_to;
-    const std::map<std::string, const tensor_info*, std::less<>>* m_there;
-    std::string m_prefix;
-};
-
-} // namespace write_detail
-
-/// Writes the tensors of a model to `to`, each with the name, dtype and layout of the checkpoint that the model was loaded from. Unused
-/// tensors, including a repeated head, are copied. If the storage represents the checkpoint exactly (f32, or the dtype of the file), the
-/// file equals the checkpoint tensor by tensor; a quantized checkpoint is reproduced byte for byte. Throws errc::invalid_argument if the
-/// model's storage is quantized differently from the file, and errc::cannot_write.
-template <class Network>
-void write_checkpoint(Network& net, const std::filesystem::path& to) {
-    const tensor_table& table = net.files().tensors();
-    const tensor_names names(table);
-    std::map<std::string, const tensor_info*, std::less<>> there;
-    for (const auto& [name, tensor] : table) there.emplace(names.published(name), &tensor);
-    write_detail::collected::tensors tensors;
-    net.bind(write_detail::collected(tensors, there), net.tied());
-
-    std::map<std::string, safetensors_writer::entry, std::less<>> entries;
-    for (const auto& [name, tensor] : table) entries[name] = {tensor.type, tensor.shape};
-    safetensors_writer out(to, entries, net.files().metadata());
-    for (const auto& [name, tensor] : table) {
-        if (out.missing(name) == 0) continue; // scales, written together with their codes
-        const auto held = tensors.find(names.published(name));
-        if (held == tensors.end()) {
-            if (!name.ends_with(scales_suffix) || !tensors.contains(names.published(name.substr(0, name.size() - scales_suffix.size()))))
-                out.append(name, tensor.bytes);
-            continue;
-        }
-        held->second.append(out, name, tensor);
-    }
-    out.finish();
-}
-
-}}} // namespace pali::PALI_ABI::PALI_SIMD
-
-// Unicode character classes (word characters, white space) for added tokens with the flags single_word, lstrip and rstrip. The table of
-// word characters was printed by tests/golden/tokenizer_json.py --words (tokenizers 0.23.3).
-
-namespace pali { inline namespace PALI_ABI { namespace detail {
-
-/// Inclusive range of code points.
-struct code_range {
-    char32_t first, last;
-};
-
-/// \w of Unicode regular expressions: letters, marks, digits, connectors.
-inline constexpr code_range word_characters[] = {
-    {0x0030, 0x0039}, {0x0041, 0x005a}, {0x005f, 0x005f}, {0x0061, 0x007a}, {0x00aa, 0x00aa}, {0x00b5, 0x00b5}, {0x00ba, 0x00ba},
-    {0x00c0, 0x00d6}, {0x00d8, 0x00f6}, {0x00f8, 0x02c1}, {0x02c6, 0x02d1}, {0x02e0, 0x02e4}, {0x02ec, 0x02ec}, {0x02ee, 0x02ee},
-    {0x0300, 0x0374}, {0x0376, 0x0377}, {0x037a, 0x037d}, {0x037f, 0x037f}, {0x0386, 0x0386}, {0x0388, 0x038a}, {0x038c, 0x038c},
-    {0x038e, 0x03a1}, {0x03a3, 0x03f5}, {0x03f7, 0x0481}, {0x0483, 0x052f}, {0x0531, 0x0556}, {0x0559, 0x0559}, {0x0560, 0x0588},
-    {0x0591, 0x05bd}, {0x05bf, 0x05bf}, {0x05c1, 0x05c2}, {0x05c4, 0x05c5}, {0x05c7, 0x05c7}, {0x05d0, 0x05ea}, {0x05ef, 0x05f2},
-    {0x0610, 0x061a}, {0x0620, 0x0669}, {0x066e, 0x06d3}, {0x06d5, 0x06dc}, {0x06df, 0x06e8}, {0x06ea, 0x06fc}, {0x06ff, 0x06ff},
-    {0x0710, 0x074a}, {0x074d, 0x07b1}, {0x07c0, 0x07f5}, {0x07fa, 0x07fa}, {0x07fd, 0x07fd}, {0x0800, 0x082d}, {0x0840, 0x085b},
-    {0x0860, 0x086a}, {0x0870, 0x0887}, {0x0889, 0x088e}, {0x0897, 0x08e1}, {0x08e3, 0x0963}, {0x0966, 0x096f}, {0x0971, 0x0983},
-    {0x0985, 0x098c}, {0x098f, 0x0990}, {0x0993, 0x09a8}, {0x09aa, 0x09b0}, {0x09b2, 0x09b2}, {0x09b6, 0x09b9}, {0x09bc, 0x09c4},
-    {0x09c7, 0x09c8}, {0x09cb, 0x09ce}, {0x09d7, 0x09d7}, {0x09dc, 0x09dd}, {0x09df, 0x09e3}, {0x09e6, 0x09f1}, {0x09fc, 0x09fc},
-    {0x09fe, 0x09fe}, {0x0a01, 0x0a03}, {0x0a05, 0x0a0a}, {0x0a0f, 0x0a10}, {0x0a13, 0x0a28}, {0x0a2a, 0x0a30}, {0x0a32, 0x0a33},
-    {0x0a35, 0x0a36}, {0x0a38, 0x0a39}, {0x0a3c, 0x0a3c}, {0x0a3e, 0x0a42}, {0x0a47, 0x0a48}, {0x0a4b, 0x0a4d}, {0x0a51, 0x0a51},
-    {0x0a59, 0x0a5c}, {0x0a5e, 0x0a5e}, {0x0a66, 0x0a75}, {0x0a81, 0x0a83}, {0x0a85, 0x0a8d}, {0x0a8f, 0x0a91}, {0x0a93, 0x0aa8},
-    {0x0aaa, 0x0ab0}, {0x0ab2, 0x0ab3}, {0x0ab5, 0x0ab9}, {0x0abc, 0x0ac5}, {0x0ac7, 0x0ac9}, {0x0acb, 0x0acd}, {0x0ad0, 0x0ad0},
-    {0x0ae0, 0x0ae3}, {0x0ae6, 0x0aef}, {0x0af9, 0x0aff}, {0x0b01, 0x0b03}, {0x0b05, 0x0b0c}, {0x0b0f, 0x0b10}, {0x0b13, 0x0b28},
-    {0x0b2a, 0x0b30}, {0x0b32, 0x0b33}, {0x0b35, 0x0b39}, {0x0b3c, 0x0b44}, {0x0b47, 0x0b48}, {0x0b4b, 0x0b4d}, {0x0b55, 0x0b57},
-    {0x0b5c, 0x0b5d}, {0x0b5f, 0x0b63}, {0x0b66, 0x0b6f}, {0x0b71, 0x0b71}, {0x0b82, 0x0b83}, {0x0b85, 0x0b8a}, {0x0b8e, 0x0b90},
-    {0x0b92, 0x0b95}, {0x0b99, 0x0b9a}, {0x0b9c, 0x0b9c}, {0x0b9e, 0x0b9f}, {0x0ba3, 0x0ba4}, {0x0ba8, 0x0baa}, {0x0bae, 0x0bb9},
-    {0x0bbe, 0x0bc2}, {0x0bc6, 0x0bc8}, {0x0bca, 0x0bcd}, {0x0bd0, 0x0bd0}, {0x0bd7, 0x0bd7}, {0x0be6, 0x0bef}, {0x0c00, 0x0c0c},
-    {0x0c0e, 0x0c10}, {0x0c12, 0x0c28}, {0x0c2a, 0x0c39}, {0x0c3c, 0x0c44}, {0x0c46, 0x0c48}, {0x0c4a, 0x0c4d}, {0x0c55, 0x0c56},
-    {0x0c58, 0x0c5a}, {0x0c5d, 0x0c5d}, {0x0c60, 0x0c63}, {0x0c66, 0x0c6f}, {0x0c80, 0x0c83}, {0x0c85, 0x0c8c}, {0x0c8e, 0x0c90},
-    {0x0c92, 0x0ca8}, {0x0caa, 0x0cb3}, {0x0cb5, 0x0cb9}, {0x0cbc, 0x0cc4}, {0x0cc6, 0x0cc8}, {0x0cca, 0x0ccd}, {0x0cd5, 0x0cd6},
-    {0x0cdd, 0x0cde}, {0x0ce0, 0x0ce3}, {0x0ce6, 0x0cef}, {0x0cf1, 0x0cf3}, {0x0d00, 0x0d0c}, {0x0d0e, 0x0d10}, {0x0d12, 0x0d44},
-    {0x0d46, 0x0d48}, {0x0d4a, 0x0d4e}, {0x0d54, 0x0d57}, {0x0d5f, 0x0d63}, {0x0d66, 0x0d6f}, {0x0d7a, 0x0d7f}, {0x0d81, 0x0d83},
-    {0x0d85, 0x0d96}, {0x0d9a, 0x0db1}, {0x0db3, 0x0dbb}, {0x0dbd, 0x0dbd}, {0x0dc0, 0x0dc6}, {0x0dca, 0x0dca}, {0x0dcf, 0x0dd4},
-    {0x0dd6, 0x0dd6}, {0x0dd8, 0x0ddf}, {0x0de6, 0x0def}, {0x0df2, 0x0df3}, {0x0e01, 0x0e3a}, {0x0e40, 0x0e4e}, {0x0e50, 0x0e59},
-    {0x0e81, 0x0e82}, {0x0e84, 0x0e84}, {0x0e86, 0x0e8a}, {0x0e8c, 0x0ea3}, {0x0ea5, 0x0ea5}, {0x0ea7, 0x0ebd}, {0x0ec0, 0x0ec4},
-    {0x0ec6, 0x0ec6}, {0x0ec8, 0x0ece}, {0x0ed0, 0x0ed9}, {0x0edc, 0x0edf}, {0x0f00, 0x0f00}, {0x0f18, 0x0f19}, {0x0f20, 0x0f29},
-    {0x0f35, 0x0f35}, {0x0f37, 0x0f37}, {0x0f39, 0x0f39}, {0x0f3e, 0x0f47}, {0x0f49, 0x0f6c}, {0x0f71, 0x0f84}, {0x0f86, 0x0f97},
-    {0x0f99, 0x0fbc}, {0x0fc6, 0x0fc6}, {0x1000, 0x1049}, {0x1050, 0x109d}, {0x10a0, 0x10c5}, {0x10c7, 0x10c7}, {0x10cd, 0x10cd},
-    {0x10d0, 0x10fa}, {0x10fc, 0x1248}, {0x124a, 0x124d}, {0x1250, 0x1256}, {0x1258, 0x1258}, {0x125a, 0x125d}, {0x1260, 0x1288},
-    {0x128a, 0x128d}, {0x1290, 0x12b0}, {0x12b2, 0x12b5}, {0x12b8, 0x12be}, {0x12c0, 0x12c0}, {0x12c2, 0x12c5}, {0x12c8, 0x12d6},
-    {0x12d8, 0x1310}, {0x1312, 0x1315}, {0x1318, 0x135a}, {0x135d, 0x135f}, {0x1380, 0x138f}, {0x13a0, 0x13f5}, {0x13f8, 0x13fd},
-    {0x1401, 0x166c}, {0x166f, 0x167f}, {0x1681, 0x169a}, {0x16a0, 0x16ea}, {0x16ee, 0x16f8}, {0x1700, 0x1715}, {0x171f, 0x1734},
-    {0x1740, 0x1753}, {0x1760, 0x176c}, {0x176e, 0x1770}, {0x1772, 0x1773}, {0x1780, 0x17d3}, {0x17d7, 0x17d7}, {0x17dc, 0x17dd},
-    {0x17e0, 0x17e9}, {0x180b, 0x180d}, {0x180f, 0x1819}, {0x1820, 0x1878}, {0x1880, 0x18aa}, {0x18b0, 0x18f5}, {0x1900, 0x191e},
-    {0x1920, 0x192b}, {0x1930, 0x193b}, {0x1946, 0x196d}, {0x1970, 0x1974}, {0x1980, 0x19ab}, {0x19b0, 0x19c9}, {0x19d0, 0x19d9},
-    {0x1a00, 0x1a1b}, {0x1a20, 0x1a5e}, {0x1a60, 0x1a7c}, {0x1a7f, 0x1a89}, {0x1a90, 0x1a99}, {0x1aa7, 0x1aa7}, {0x1ab0, 0x1ace},
-    {0x1b00, 0x1b4c}, {0x1b50, 0x1b59}, {0x1b6b, 0x1b73}, {0x1b80, 0x1bf3}, {0x1c00, 0x1c37}, {0x1c40, 0x1c49}, {0x1c4d, 0x1c7d},
-    {0x1c80, 0x1c8a}, {0x1c90, 0x1cba}, {0x1cbd, 0x1cbf}, {0x1cd0, 0x1cd2}, {0x1cd4, 0x1cfa}, {0x1d00, 0x1f15}, {0x1f18, 0x1f1d},
-    {0x1f20, 0x1f45}, {0x1f48, 0x1f4d}, {0x1f50, 0x1f57}, {0x1f59, 0x1f59}, {0x1f5b, 0x1f5b}, {0x1f5d, 0x1f5d}, {0x1f5f, 0x1f7d},
-    {0x1f80, 0x1fb4}, {0x1fb6, 0x1fbc}, {0x1fbe, 0x1fbe}, {0x1fc2, 0x1fc4}, {0x1fc6, 0x1fcc}, {0x1fd0, 0x1fd3}, {0x1fd6, 0x1fdb},
-    {0x1fe0, 0x1fec}, {0x1ff2, 0x1ff4}, {0x1ff6, 0x1ffc}, {0x200c, 0x200d}, {0x203f, 0x2040}, {0x2054, 0x2054}, {0x2071, 0x2071},
-    {0x207f, 0x207f}, {0x2090, 0x209c}, {0x20d0, 0x20f0}, {0x2102, 0x2102}, {0x2107, 0x2107}, {0x210a, 0x2113}, {0x2115, 0x2115},
-    {0x2119, 0x211d}, {0x2124, 0x2124}, {0x2126, 0x2126}, {0x2128, 0x2128}, {0x212a, 0x212d}, {0x212f, 0x2139}, {0x213c, 0x213f},
-    {0x2145, 0x2149}, {0x214e, 0x214e}, {0x2160, 0x2188}, {0x24b6, 0x24e9}, {0x2c00, 0x2ce4}, {0x2ceb, 0x2cf3}, {0x2d00, 0x2d25},
-    {0x2d27, 0x2d27}, {0x2d2d, 0x2d2d}, {0x2d30, 0x2d67}, {0x2d6f, 0x2d6f}, {0x2d7f, 0x2d96}, {0x2da0, 0x2da6}, {0x2da8, 0x2dae},
-    {0x2db0, 0x2db6}, {0x2db8, 0x2dbe}, {0x2dc0, 0x2dc6}, {0x2dc8, 0x2dce}, {0x2dd0, 0x2dd6}, {0x2dd8, 0x2dde}, {0x2de0, 0x2dff},
-    {0x2e2f, 0x2e2f}, {0x3005, 0x3007}, {0x3021, 0x302f}, {0x3031, 0x3035}, {0x3038, 0x303c}, {0x3041, 0x3096}, {0x3099, 0x309a},
-    {0x309d, 0x309f}, {0x30a1, 0x30fa}, {0x30fc, 0x30ff}, {0x3105, 0x312f}, {0x3131, 0x318e}, {0x31a0, 0x31bf}, {0x31f0, 0x31ff},
-    {0x3400, 0x4dbf}, {0x4e00, 0xa48c}, {0xa4d0, 0xa4fd}, {0xa500, 0xa60c}, {0xa610, 0xa62b}, {0xa640, 0xa672}, {0xa674, 0xa67d},
-    {0xa67f, 0xa6f1}, {0xa717, 0xa71f}, {0xa722, 0xa788}, {0xa78b, 0xa7cd}, {0xa7d0, 0xa7d1}, {0xa7d3, 0xa7d3}, {0xa7d5, 0xa7dc},
-    {0xa7f2, 0xa827}, {0xa82c, 0xa82c}, {0xa840, 0xa873}, {0xa880, 0xa8c5}, {0xa8d0, 0xa8d9}, {0xa8e0, 0xa8f7}, {0xa8fb, 0xa8fb},
-    {0xa8fd, 0xa92d}, {0xa930, 0xa953}, {0xa960, 0xa97c}, {0xa980, 0xa9c0}, {0xa9cf, 0xa9d9}, {0xa9e0, 0xa9fe}, {0xaa00, 0xaa36},
-    {0xaa40, 0xaa4d}, {0xaa50, 0xaa59}, {0xaa60, 0xaa76}, {0xaa7a, 0xaac2}, {0xaadb, 0xaadd}, {0xaae0, 0xaaef}, {0xaaf2, 0xaaf6},
-    {0xab01, 0xab06}, {0xab09, 0xab0e}, {0xab11, 0xab16}, {0xab20, 0xab26}, {0xab28, 0xab2e}, {0xab30, 0xab5a}, {0xab5c, 0xab69},
-    {0xab70, 0xabea}, {0xabec, 0xabed}, {0xabf0, 0xabf9}, {0xac00, 0xd7a3}, {0xd7b0, 0xd7c6}, {0xd7cb, 0xd7fb}, {0xf900, 0xfa6d},
-    {0xfa70, 0xfad9}, {0xfb00, 0xfb06}, {0xfb13, 0xfb17}, {0xfb1d, 0xfb28}, {0xfb2a, 0xfb36}, {0xfb38, 0xfb3c}, {0xfb3e, 0xfb3e},
-    {0xfb40, 0xfb41}, {0xfb43, 0xfb44}, {0xfb46, 0xfbb1}, {0xfbd3, 0xfd3d}, {0xfd50, 0xfd8f}, {0xfd92, 0xfdc7}, {0xfdf0, 0xfdfb},
-    {0xfe00, 0xfe0f}, {0xfe20, 0xfe2f}, {0xfe33, 0xfe34}, {0xfe4d, 0xfe4f}, {0xfe70, 0xfe74}, {0xfe76, 0xfefc}, {0xff10, 0xff19},
-    {0xff21, 0xff3a}, {0xff3f, 0xff3f}, {0xff41, 0xff5a}, {0xff66, 0xffbe}, {0xffc2, 0xffc7}, {0xffca, 0xffcf}, {0xffd2, 0xffd7},
-    {0xffda, 0xffdc}, {0x10000, 0x1000b}, {0x1000d, 0x10026}, {0x10028, 0x1003a}, {0x1003c, 0x1003d}, {0x1003f, 0x1004d},
-    {0x10050, 0x1005d}, {0x10080, 0x100fa}, {0x10140, 0x10174}, {0x101fd, 0x101fd}, {0x10280, 0x1029c}, {0x102a0, 0x102d0},
-    {0x102e0, 0x102e0}, {0x10300, 0x1031f}, {0x1032d, 0x1034a}, {0x10350, 0x1037a}, {0x10380, 0x1039d}, {0x103a0, 0x103c3},
-    {0x103c8, 0x103cf}, {0x103d1, 0x103d5}, {0x10400, 0x1049d}, {0x104a0, 0x104a9}, {0x104b0, 0x104d3}, {0x104d8, 0x104fb},
-    {0x10500, 0x10527}, {0x10530, 0x10563}, {0x10570, 0x1057a}, {0x1057c, 0x1058a}, {0x1058c, 0x10592}, {0x10594, 0x10595},
-    {0x10597, 0x105a1}, {0x105a3, 0x105b1}, {0x105b3, 0x105b9}, {0x105bb, 0x105bc}, {0x105c0, 0x105f3}, {0x10600, 0x10736},
-    {0x10740, 0x10755}, {0x10760, 0x10767}, {0x10780, 0x10785}, {0x10787, 0x107b0}, {0x107b2, 0x107ba}, {0x10800, 0x10805},
-    {0x10808, 0x10808}, {0x1080a, 0x10835}, {0x10837, 0x10838}, {0x1083c, 0x1083c}, {0x1083f, 0x10855}, {0x10860, 0x10876},
-    {0x10880, 0x1089e}, {0x108e0, 0x108f2}, {0x108f4, 0x108f5}, {0x10900, 0x10915}, {0x10920, 0x10939}, {0x10980, 0x109b7},
-    {0x109be, 0x109bf}, {0x10a00, 0x10a03}, {0x10a05, 0x10a06}, {0x10a0c, 0x10a13}, {0x10a15, 0x10a17}, {0x10a19, 0x10a35},
-    {0x10a38, 0x10a3a}, {0x10a3f, 0x10a3f}, {0x10a60, 0x10a7c}, {0x10a80, 0x10a9c}, {0x10ac0, 0x10ac7}, {0x10ac9, 0x10ae6},
-    {0x10b00, 0x10b35}, {0x10b40, 0x10b55}, {0x10b60, 0x10b72}, {0x10b80, 0x10b91}, {0x10c00, 0x10c48}, {0x10c80, 0x10cb2},
-    {0x10cc0, 0x10cf2}, {0x10d00, 0x10d27}, {0x10d30, 0x10d39}, {0x10d40, 0x10d65}, {0x10d69, 0x10d6d}, {0x10d6f, 0x10d85},
-    {0x10e80, 0x10ea9}, {0x10eab, 0x10eac}, {0x10eb0, 0x10eb1}, {0x10ec2, 0x10ec4}, {0x10efc, 0x10f1c}, {0x10f27, 0x10f27},
-    {0x10f30, 0x10f50}, {0x10f70, 0x10f85}, {0x10fb0, 0x10fc4}, {0x10fe0, 0x10ff6}, {0x11000, 0x11046}, {0x11066, 0x11075},
-    {0x1107f, 0x110ba}, {0x110c2, 0x110c2}, {0x110d0, 0x110e8}, {0x110f0, 0x110f9}, {0x11100, 0x11134}, {0x11136, 0x1113f},
-    {0x11144, 0x11147}, {0x11150, 0x11173}, {0x11176, 0x11176}, {0x11180, 0x111c4}, {0x111c9, 0x111cc}, {0x111ce, 0x111da},
-    {0x111dc, 0x111dc}, {0x11200, 0x11211}, {0x11213, 0x11237}, {0x1123e, 0x11241}, {0x11280, 0x11286}, {0x11288, 0x11288},
-    {0x1128a, 0x1128d}, {0x1128f, 0x1129d}, {0x1129f, 0x112a8}, {0x112b0, 0x112ea}, {0x112f0, 0x112f9}, {0x11300, 0x11303},
-    {0x11305, 0x1130c}, {0x1130f, 0x11310}, {0x11313, 0x11328}, {0x1132a, 0x11330}, {0x11332, 0x11333}, {0x11335, 0x11339},
-    {0x1133b, 0x11344}, {0x11347, 0x11348}, {0x1134b, 0x1134d}, {0x11350, 0x11350}, {0x11357, 0x11357}, {0x1135d, 0x11363},
-    {0x11366, 0x1136c}, {0x11370, 0x11374}, {0x11380, 0x11389}, {0x1138b, 0x1138b}, {0x1138e, 0x1138e}, {0x11390, 0x113b5},
-    {0x113b7, 0x113c0}, {0x113c2, 0x113c2}, {0x113c5, 0x113c5}, {0x113c7, 0x113ca}, {0x113cc, 0x113d3}, {0x113e1, 0x113e2},
-    {0x11400, 0x1144a}, {0x11450, 0x11459}, {0x1145e, 0x11461}, {0x11480, 0x114c5}, {0x114c7, 0x114c7}, {0x114d0, 0x114d9},
-    {0x11580, 0x115b5}, {0x115b8, 0x115c0}, {0x115d8, 0x115dd}, {0x11600, 0x11640}, {0x11644, 0x11644}, {0x11650, 0x11659},
-    {0x11680, 0x116b8}, {0x116c0, 0x116c9}, {0x116d0, 0x116e3}, {0x11700, 0x1171a}, {0x1171d, 0x1172b}, {0x11730, 0x11739},
-    {0x11740, 0x11746}, {0x11800, 0x1183a}, {0x118a0, 0x118e9}, {0x118ff, 0x11906}, {0x11909, 0x11909}, {0x1190c, 0x11913},
-    {0x11915, 0x11916}, {0x11918, 0x11935}, {0x11937, 0x11938}, {0x1193b, 0x11943}, {0x11950, 0x11959}, {0x119a0, 0x119a7},
-    {0x119aa, 0x119d7}, {0x119da, 0x119e1}, {0x119e3, 0x119e4}, {0x11a00, 0x11a3e}, {0x11a47, 0x11a47}, {0x11a50, 0x11a99},
-    {0x11a9d, 0x11a9d}, {0x11ab0, 0x11af8}, {0x11bc0, 0x11be0}, {0x11bf0, 0x11bf9}, {0x11c00, 0x11c08}, {0x11c0a, 0x11c36},
-    {0x11c38, 0x11c40}, {0x11c50, 0x11c59}, {0x11c72, 0x11c8f}, {0x11c92, 0x11ca7}, {0x11ca9, 0x11cb6}, {0x11d00, 0x11d06},
-    {0x11d08, 0x11d09}, {0x11d0b, 0x11d36}, {0x11d3a, 0x11d3a}, {0x11d3c, 0x11d3d}, {0x11d3f, 0x11d47}, {0x11d50, 0x11d59},
-    {0x11d60, 0x11d65}, {0x11d67, 0x11d68}, {0x11d6a, 0x11d8e}, {0x11d90, 0x11d91}, {0x11d93, 0x11d98}, {0x11da0, 0x11da9},
-    {0x11ee0, 0x11ef6}, {0x11f00, 0x11f10}, {0x11f12, 0x11f3a}, {0x11f3e, 0x11f42}, {0x11f50, 0x11f5a}, {0x11fb0, 0x11fb0},
-    {0x12000, 0x12399}, {0x12400, 0x1246e}, {0x12480, 0x12543}, {0x12f90, 0x12ff0}, {0x13000, 0x1342f}, {0x13440, 0x13455},
-    {0x13460, 0x143fa}, {0x14400, 0x14646}, {0x16100, 0x16139}, {0x16800, 0x16a38}, {0x16a40, 0x16a5e}, {0x16a60, 0x16a69},
-    {0x16a70, 0x16abe}, {0x16ac0, 0x16ac9}, {0x16ad0, 0x16aed}, {0x16af0, 0x16af4}, {0x16b00, 0x16b36}, {0x16b40, 0x16b43},
-    {0x16b50, 0x16b59}, {0x16b63, 0x16b77}, {0x16b7d, 0x16b8f}, {0x16d40, 0x16d6c}, {0x16d70, 0x16d79}, {0x16e40, 0x16e7f},
-    {0x16f00, 0x16f4a}, {0x16f4f, 0x16f87}, {0x16f8f, 0x16f9f}, {0x16fe0, 0x16fe1}, {0x16fe3, 0x16fe4}, {0x16ff0, 0x16ff1},
-    {0x17000, 0x187f7}, {0x18800, 0x18cd5}, {0x18cff, 0x18d08}, {0x1aff0, 0x1aff3}, {0x1aff5, 0x1affb}, {0x1affd, 0x1affe},
-    {0x1b000, 0x1b122}, {0x1b132, 0x1b132}, {0x1b150, 0x1b152}, {0x1b155, 0x1b155}, {0x1b164, 0x1b167}, {0x1b170, 0x1b2fb},
-    {0x1bc00, 0x1bc6a}, {0x1bc70, 0x1bc7c}, {0x1bc80, 0x1bc88}, {0x1bc90, 0x1bc99}, {0x1bc9d, 0x1bc9e}, {0x1ccf0, 0x1ccf9},
-    {0x1cf00, 0x1cf2d}, {0x1cf30, 0x1cf46}, {0x1d165, 0x1d169}, {0x1d16d, 0x1d172}, {0x1d17b, 0x1d182}, {0x1d185, 0x1d18b},
-    {0x1d1aa, 0x1d1ad}, {0x1d242, 0x1d244}, {0x1d400, 0x1d454}, {0x1d456, 0x1d49c}, {0x1d49e, 0x1d49f}, {0x1d4a2, 0x1d4a2},
-    {0x1d4a5, 0x1d4a6}, {0x1d4a9, 0x1d4ac}, {0x1d4ae, 0x1d4b9}, {0x1d4bb, 0x1d4bb}, {0x1d4bd, 0x1d4c3}, {0x1d4c5, 0x1d505},
-    {0x1d507, 0x1d50a}, {0x1d50d, 0x1d514}, {0x1d516, 0x1d51c}, {0x1d51e, 0x1d539}, {0x1d53b, 0x1d53e}, {0x1d540, 0x1d544},
-    {0x1d546, 0x1d546}, {0x1d54a, 0x1d550}, {0x1d552, 0x1d6a5}, {0x1d6a8, 0x1d6c0}, {0x1d6c2, 0x1d6da}, {0x1d6dc, 0x1d6fa},
-    {0x1d6fc, 0x1d714}, {0x1d716, 0x1d734}, {0x1d736, 0x1d74e}, {0x1d750, 0x1d76e}, {0x1d770, 0x1d788}, {0x1d78a, 0x1d7a8},
-    {0x1d7aa, 0x1d7c2}, {0x1d7c4, 0x1d7cb}, {0x1d7ce, 0x1d7ff}, {0x1da00, 0x1da36}, {0x1da3b, 0x1da6c}, {0x1da75, 0x1da75},
-    {0x1da84, 0x1da84}, {0x1da9b, 0x1da9f}, {0x1daa1, 0x1daaf}, {0x1df00, 0x1df1e}, {0x1df25, 0x1df2a}, {0x1e000, 0x1e006},
-    {0x1e008, 0x1e018}, {0x1e01b, 0x1e021}, {0x1e023, 0x1e024}, {0x1e026, 0x1e02a}, {0x1e030, 0x1e06d}, {0x1e08f, 0x1e08f},
-    {0x1e100, 0x1e12c}, {0x1e130, 0x1e13d}, {0x1e140, 0x1e149}, {0x1e14e, 0x1e14e}, {0x1e290, 0x1e2ae}, {0x1e2c0, 0x1e2f9},
-    {0x1e4d0, 0x1e4f9}, {0x1e5d0, 0x1e5fa}, {0x1e7e0, 0x1e7e6}, {0x1e7e8, 0x1e7eb}, {0x1e7ed, 0x1e7ee}, {0x1e7f0, 0x1e7fe},
-    {0x1e800, 0x1e8c4}, {0x1e8d0, 0x1e8d6}, {0x1e900, 0x1e94b}, {0x1e950, 0x1e959}, {0x1ee00, 0x1ee03}, {0x1ee05, 0x1ee1f},
-    {0x1ee21, 0x1ee22}, {0x1ee24, 0x1ee24}, {0x1ee27, 0x1ee27}, {0x1ee29, 0x1ee32}, {0x1ee34, 0x1ee37}, {0x1ee39, 0x1ee39},
-    {0x1ee3b, 0x1ee3b}, {0x1ee42, 0x1ee42}, {0x1ee47, 0x1ee47}, {0x1ee49, 0x1ee49}, {0x1ee4b, 0x1ee4b}, {0x1ee4d, 0x1ee4f},
-    {0x1ee51, 0x1ee52}, {0x1ee54, 0x1ee54}, {0x1ee57, 0x1ee57}, {0x1ee59, 0x1ee59}, {0x1ee5b, 0x1ee5b}, {0x1ee5d, 0x1ee5d},
-    {0x1ee5f, 0x1ee5f}, {0x1ee61, 0x1ee62}, {0x1ee64, 0x1ee64}, {0x1ee67, 0x1ee6a}, {0x1ee6c, 0x1ee72}, {0x1ee74, 0x1ee77},
-    {0x1ee79, 0x1ee7c}, {0x1ee7e, 0x1ee7e}, {0x1ee80, 0x1ee89}, {0x1ee8b, 0x1ee9b}, {0x1eea1, 0x1eea3}, {0x1eea5, 0x1eea9},
-    {0x1eeab, 0x1eebb}, {0x1f130, 0x1f149}, {0x1f150, 0x1f169}, {0x1f170, 0x1f189}, {0x1fbf0, 0x1fbf9}, {0x20000, 0x2a6df},
-    {0x2a700, 0x2b739}, {0x2b740, 0x2b81d}, {0x2b820, 0x2cea1}, {0x2ceb0, 0x2ebe0}, {0x2ebf0, 0x2ee5d}, {0x2f800, 0x2fa1d},
-    {0x30000, 0x3134a}, {0x31350, 0x323af}, {0xe0100, 0xe01ef},
-};
-
-/// \s of Unicode regular expressions.
-inline constexpr code_range white_space[] = {{0x09, 0x0d}, {0x20, 0x20}, {0x85, 0x85}, {0xa0, 0xa0}, {0x1680, 0x1680}, {0x2000, 0x200a}, {0x2028, 0x2029}, {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}};
-
-/// Whether a sorted table of ranges contains the character.
-template <std::size_t N>
-[[nodiscard]] bool is_in(const code_range (&table)[N], const utf8_character& c) noexcept {
-    const auto after = std::upper_bound(std::begin(table), std::end(table), c.code, [](char32_t code, const code_range& range) { return code < range.first; });
-    return c.length > 0 && after != std::begin(table) && c.code <= std::prev(after)->last;
-}
-
-/// The last character of a valid UTF-8 text; has length 0 if the text is empty.
-[[nodiscard]] inline utf8_character last_character(std::string_view text) noexcept {
-    std::size_t at = text.size();
-    while (at > 0 && (static_cast<unsigned char>(text[--at]) & 0xc0) == 0x80) {}
-    return first_character(text.substr(at));
-}
-
-/// Whether a text begins with a word character.
-[[nodiscard]] inline bool begins_with_word(std::string_view text) noexcept { return is_in(word_characters, first_character(text)); }
-/// Whether a text ends with a word character.
-[[nodiscard]] inline bool ends_with_word(std::string_view text) noexcept { return is_in(word_characters, last_character(text)); }
-
-/// Number of bytes of leading white space.
-[[nodiscard]] inline std::size_t white_space_at_begin(std::string_view text) noexcept {
-    std::size_t bytes = 0;
-    for (utf8_character c; is_in(white_space, c = first_character(text.substr(bytes)));) bytes += c.length;
-    return bytes;
-}
-/// Number of bytes of trailing white space.
-[[nodiscard]] inline std::size_t white_space_at_end(std::string_view text) noexcept {
-    const std::size_t all = text.size();
-    for (utf8_character c; is_in(white_space, c = last_character(text));) text.remove_suffix(c.length);
-    return all - text.size();
-}
-
-}}} // namespace pali::detail
-
-// Compares the two vocabulary files of a folder.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// Differences between tokenizer.model and tokenizer.json of a folder: pieces, merges, and the tokens that transformers cuts out of a text.
-/// One sentence per difference, at most ten; empty unless the folder has both files. tokenizer opens such a folder anyway if the added
-/// tokens agree: this function is for `pali inspect`.
-///
-/// Throws errc::cannot_open, errc::malformed_tokenizer and errc::unsupported_format as tokenizer does. Takes 0.5 s for Gemma's vocabulary.
-[[nodiscard]] std::vector<std::string> compare_vocabularies(const std::filesystem::path& folder);
-
-}} // namespace pali::PALI_ABI
 
 // Bodies of model.hpp: how a call uses the networks.
 
@@ -11722,7 +11050,682 @@ matrix model<Config, Weights>::logits(std::span<const image_features> images, st
 
 }}} // namespace pali::PALI_ABI::PALI_MODEL
 
+// Writing of files, complete or not at all.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// Writes a file piece by piece, all or nothing: to `<path>.part`, which finish() renames to `path`. Without finish() the old file, if
+/// any, is left unchanged. A symbolic link is kept, and its target is replaced.
+class file_writer {
+public:
+    /// Opens `<path>.part`. Throws errc::cannot_write, also if `path` is a folder, a pipe or a device.
+    explicit file_writer(std::filesystem::path path) : m_path(std::move(path)) {
+        namespace fs = std::filesystem;
+        std::error_code failure;
+        if (const fs::file_status there = fs::status(m_path, failure); fs::exists(there)) {
+            if (fs::is_directory(there)) throw error(errc::cannot_write, {m_path.string(), ": is a folder; a file is to be written here"});
+            if (!fs::is_regular_file(there))
+                throw error(errc::cannot_write, {m_path.string(), ": is not a regular file, so it is not replaced"});
+            if (fs::path target = fs::canonical(m_path, failure); !failure) m_path = std::move(target);
+        }
+        m_part = m_path;
+        m_part += ".part";
+        m_file.open(m_part, std::ios::binary | std::ios::trunc);
+        if (!m_file) fail();
+    }
+    /// Removes `<path>.part` unless finish() was called.
+    ~file_writer() { remove_part(); }
+    file_writer(const file_writer&) = delete;
+    file_writer& operator=(const file_writer&) = delete;
+
+    /// Appends bytes. finish() reports failures.
+    void write(std::string_view bytes) { m_file.write(bytes.data(), static_cast<std::streamsize>(bytes.size())); }
+
+    /// Closes the file and renames it to `path`. Must be called once, at the end. Throws errc::cannot_write if this or an earlier write
+    /// failed.
+    void finish() {
+        m_file.close();
+        std::error_code failure;
+        if (m_file) std::filesystem::rename(m_part, m_path, failure);
+        if (!m_file || failure) fail();
+        m_part.clear();
+    }
+
+    /// Removes `<path>.part` and throws errc::cannot_write for this file.
+    [[noreturn]] void fail() {
+        remove_part();
+        throw error(errc::cannot_write, {m_path.string(), ": cannot be written; is the folder there, writable and not full?"});
+    }
+
+private:
+    void remove_part() noexcept {
+        if (m_part.empty()) return;
+        std::error_code ignored;
+        m_file.close();
+        if (std::filesystem::is_regular_file(m_part, ignored)) std::filesystem::remove(m_part, ignored);
+        m_part.clear();
+    }
+
+    std::filesystem::path m_path, m_part;
+    std::ofstream m_file;
+};
+
+/// Creates or replaces the file at `path`, as file_writer does. Throws errc::cannot_write.
+inline void write_file(std::filesystem::path path, std::string_view bytes) {
+    file_writer file(std::move(path));
+    file.write(bytes);
+    file.finish();
+}
+
+/// The same, for std::byte.
+inline void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+    write_file(path, std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+}
+
+}} // namespace pali::PALI_ABI
+
+// Writer for safetensors files.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// Free text by key, stored in the header of a file.
+using safetensors_metadata = std::map<std::string, std::string, std::less<>>;
+
+/**
+ * Streaming writer. The tensors are declared first and the header is written; their data follow in pieces, tensor by tensor in any order.
+ * So a file of any size can be written with the memory of one piece.
+ *
+ * The output is byte-identical to that of the format's own writer: wide dtypes first, then by name, after a header padded to 8 bytes. So
+ * every tensor is aligned to its dtype. finish() replaces the file atomically: the data go to a temporary file next to it, which is then
+ * renamed. So the data may come from the very file that is replaced.
+ */
+class safetensors_writer {
+public:
+    /// Declaration of a tensor.
+    struct entry {
+        dtype type = dtype::f32;        ///< element type
+        std::vector<std::size_t> shape; ///< outermost first; empty for a scalar
+    };
+
+    /// Writes the header. Throws errc::invalid_argument for a shape or name that the format cannot represent, errc::cannot_write on I/O
+    /// errors.
+    safetensors_writer(std::filesystem::path path, const std::map<std::string, entry, std::less<>>& entries,
+                       const safetensors_metadata& metadata = {});
+    /// Deletes the temporary file, unless finish() has succeeded.
+    ~safetensors_writer();
+    safetensors_writer(const safetensors_writer&) = delete;
+    safetensors_writer& operator=(const safetensors_writer&) = delete;
+
+    /// Appends the next little-endian bytes of a tensor. Throws errc::invalid_argument for an unknown name and for more bytes than the
+    /// shape needs, errc::cannot_write on I/O errors.
+    void append(std::string_view name, std::span<const std::byte> bytes);
+    /// The number of bytes of a tensor that are still missing. Throws errc::invalid_argument for an unknown name.
+    [[nodiscard]] std::uint64_t missing(std::string_view name) const;
+    /// Renames the temporary file to its final name. Throws errc::invalid_argument if a tensor is incomplete, errc::cannot_write on I/O
+    /// errors.
+    void finish();
+
+private:
+    struct place {
+        std::uint64_t next = 0, end = 0; // file offsets: next byte to write, end of the tensor
+    };
+
+    [[noreturn]] void refuse(std::string_view name, const error_text& why) const;
+    [[noreturn]] void fail(const error_text& why);
+    void remove_unfinished() noexcept;
+
+    std::filesystem::path m_path, m_unfinished;
+    std::map<std::string, place, std::less<>> m_places;
+    std::uint64_t m_size = 0, m_at = 0; // size of the whole file, current offset of m_out
+    std::ofstream m_out;
+    bool m_finished = false;
+};
+
+/// Writes `tensors` and `metadata` to `path`; see safetensors_writer. Throws errc::invalid_argument if a tensor's bytes do not match its
+/// shape, errc::cannot_write on I/O errors.
+void write_safetensors(const std::filesystem::path& path, const tensor_table& tensors, const safetensors_metadata& metadata = {});
+
+}} // namespace pali::PALI_ABI
+
+// Unicode character classes (word characters, white space) for added tokens with the flags single_word, lstrip and rstrip. The table of
+// word characters was printed by tests/golden/tokenizer_json.py --words (tokenizers 0.23.3).
+
+namespace pali { inline namespace PALI_ABI { namespace detail {
+
+/// Inclusive range of code points.
+struct code_range {
+    char32_t first, last;
+};
+
+/// \w of Unicode regular expressions: letters, marks, digits, connectors.
+inline constexpr code_range word_characters[] = {
+    {0x0030, 0x0039}, {0x0041, 0x005a}, {0x005f, 0x005f}, {0x0061, 0x007a}, {0x00aa, 0x00aa}, {0x00b5, 0x00b5}, {0x00ba, 0x00ba},
+    {0x00c0, 0x00d6}, {0x00d8, 0x00f6}, {0x00f8, 0x02c1}, {0x02c6, 0x02d1}, {0x02e0, 0x02e4}, {0x02ec, 0x02ec}, {0x02ee, 0x02ee},
+    {0x0300, 0x0374}, {0x0376, 0x0377}, {0x037a, 0x037d}, {0x037f, 0x037f}, {0x0386, 0x0386}, {0x0388, 0x038a}, {0x038c, 0x038c},
+    {0x038e, 0x03a1}, {0x03a3, 0x03f5}, {0x03f7, 0x0481}, {0x0483, 0x052f}, {0x0531, 0x0556}, {0x0559, 0x0559}, {0x0560, 0x0588},
+    {0x0591, 0x05bd}, {0x05bf, 0x05bf}, {0x05c1, 0x05c2}, {0x05c4, 0x05c5}, {0x05c7, 0x05c7}, {0x05d0, 0x05ea}, {0x05ef, 0x05f2},
+    {0x0610, 0x061a}, {0x0620, 0x0669}, {0x066e, 0x06d3}, {0x06d5, 0x06dc}, {0x06df, 0x06e8}, {0x06ea, 0x06fc}, {0x06ff, 0x06ff},
+    {0x0710, 0x074a}, {0x074d, 0x07b1}, {0x07c0, 0x07f5}, {0x07fa, 0x07fa}, {0x07fd, 0x07fd}, {0x0800, 0x082d}, {0x0840, 0x085b},
+    {0x0860, 0x086a}, {0x0870, 0x0887}, {0x0889, 0x088e}, {0x0897, 0x08e1}, {0x08e3, 0x0963}, {0x0966, 0x096f}, {0x0971, 0x0983},
+    {0x0985, 0x098c}, {0x098f, 0x0990}, {0x0993, 0x09a8}, {0x09aa, 0x09b0}, {0x09b2, 0x09b2}, {0x09b6, 0x09b9}, {0x09bc, 0x09c4},
+    {0x09c7, 0x09c8}, {0x09cb, 0x09ce}, {0x09d7, 0x09d7}, {0x09dc, 0x09dd}, {0x09df, 0x09e3}, {0x09e6, 0x09f1}, {0x09fc, 0x09fc},
+    {0x09fe, 0x09fe}, {0x0a01, 0x0a03}, {0x0a05, 0x0a0a}, {0x0a0f, 0x0a10}, {0x0a13, 0x0a28}, {0x0a2a, 0x0a30}, {0x0a32, 0x0a33},
+    {0x0a35, 0x0a36}, {0x0a38, 0x0a39}, {0x0a3c, 0x0a3c}, {0x0a3e, 0x0a42}, {0x0a47, 0x0a48}, {0x0a4b, 0x0a4d}, {0x0a51, 0x0a51},
+    {0x0a59, 0x0a5c}, {0x0a5e, 0x0a5e}, {0x0a66, 0x0a75}, {0x0a81, 0x0a83}, {0x0a85, 0x0a8d}, {0x0a8f, 0x0a91}, {0x0a93, 0x0aa8},
+    {0x0aaa, 0x0ab0}, {0x0ab2, 0x0ab3}, {0x0ab5, 0x0ab9}, {0x0abc, 0x0ac5}, {0x0ac7, 0x0ac9}, {0x0acb, 0x0acd}, {0x0ad0, 0x0ad0},
+    {0x0ae0, 0x0ae3}, {0x0ae6, 0x0aef}, {0x0af9, 0x0aff}, {0x0b01, 0x0b03}, {0x0b05, 0x0b0c}, {0x0b0f, 0x0b10}, {0x0b13, 0x0b28},
+    {0x0b2a, 0x0b30}, {0x0b32, 0x0b33}, {0x0b35, 0x0b39}, {0x0b3c, 0x0b44}, {0x0b47, 0x0b48}, {0x0b4b, 0x0b4d}, {0x0b55, 0x0b57},
+    {0x0b5c, 0x0b5d}, {0x0b5f, 0x0b63}, {0x0b66, 0x0b6f}, {0x0b71, 0x0b71}, {0x0b82, 0x0b83}, {0x0b85, 0x0b8a}, {0x0b8e, 0x0b90},
+    {0x0b92, 0x0b95}, {0x0b99, 0x0b9a}, {0x0b9c, 0x0b9c}, {0x0b9e, 0x0b9f}, {0x0ba3, 0x0ba4}, {0x0ba8, 0x0baa}, {0x0bae, 0x0bb9},
+    {0x0bbe, 0x0bc2}, {0x0bc6, 0x0bc8}, {0x0bca, 0x0bcd}, {0x0bd0, 0x0bd0}, {0x0bd7, 0x0bd7}, {0x0be6, 0x0bef}, {0x0c00, 0x0c0c},
+    {0x0c0e, 0x0c10}, {0x0c12, 0x0c28}, {0x0c2a, 0x0c39}, {0x0c3c, 0x0c44}, {0x0c46, 0x0c48}, {0x0c4a, 0x0c4d}, {0x0c55, 0x0c56},
+    {0x0c58, 0x0c5a}, {0x0c5d, 0x0c5d}, {0x0c60, 0x0c63}, {0x0c66, 0x0c6f}, {0x0c80, 0x0c83}, {0x0c85, 0x0c8c}, {0x0c8e, 0x0c90},
+    {0x0c92, 0x0ca8}, {0x0caa, 0x0cb3}, {0x0cb5, 0x0cb9}, {0x0cbc, 0x0cc4}, {0x0cc6, 0x0cc8}, {0x0cca, 0x0ccd}, {0x0cd5, 0x0cd6},
+    {0x0cdd, 0x0cde}, {0x0ce0, 0x0ce3}, {0x0ce6, 0x0cef}, {0x0cf1, 0x0cf3}, {0x0d00, 0x0d0c}, {0x0d0e, 0x0d10}, {0x0d12, 0x0d44},
+    {0x0d46, 0x0d48}, {0x0d4a, 0x0d4e}, {0x0d54, 0x0d57}, {0x0d5f, 0x0d63}, {0x0d66, 0x0d6f}, {0x0d7a, 0x0d7f}, {0x0d81, 0x0d83},
+    {0x0d85, 0x0d96}, {0x0d9a, 0x0db1}, {0x0db3, 0x0dbb}, {0x0dbd, 0x0dbd}, {0x0dc0, 0x0dc6}, {0x0dca, 0x0dca}, {0x0dcf, 0x0dd4},
+    {0x0dd6, 0x0dd6}, {0x0dd8, 0x0ddf}, {0x0de6, 0x0def}, {0x0df2, 0x0df3}, {0x0e01, 0x0e3a}, {0x0e40, 0x0e4e}, {0x0e50, 0x0e59},
+    {0x0e81, 0x0e82}, {0x0e84, 0x0e84}, {0x0e86, 0x0e8a}, {0x0e8c, 0x0ea3}, {0x0ea5, 0x0ea5}, {0x0ea7, 0x0ebd}, {0x0ec0, 0x0ec4},
+    {0x0ec6, 0x0ec6}, {0x0ec8, 0x0ece}, {0x0ed0, 0x0ed9}, {0x0edc, 0x0edf}, {0x0f00, 0x0f00}, {0x0f18, 0x0f19}, {0x0f20, 0x0f29},
+    {0x0f35, 0x0f35}, {0x0f37, 0x0f37}, {0x0f39, 0x0f39}, {0x0f3e, 0x0f47}, {0x0f49, 0x0f6c}, {0x0f71, 0x0f84}, {0x0f86, 0x0f97},
+    {0x0f99, 0x0fbc}, {0x0fc6, 0x0fc6}, {0x1000, 0x1049}, {0x1050, 0x109d}, {0x10a0, 0x10c5}, {0x10c7, 0x10c7}, {0x10cd, 0x10cd},
+    {0x10d0, 0x10fa}, {0x10fc, 0x1248}, {0x124a, 0x124d}, {0x1250, 0x1256}, {0x1258, 0x1258}, {0x125a, 0x125d}, {0x1260, 0x1288},
+    {0x128a, 0x128d}, {0x1290, 0x12b0}, {0x12b2, 0x12b5}, {0x12b8, 0x12be}, {0x12c0, 0x12c0}, {0x12c2, 0x12c5}, {0x12c8, 0x12d6},
+    {0x12d8, 0x1310}, {0x1312, 0x1315}, {0x1318, 0x135a}, {0x135d, 0x135f}, {0x1380, 0x138f}, {0x13a0, 0x13f5}, {0x13f8, 0x13fd},
+    {0x1401, 0x166c}, {0x166f, 0x167f}, {0x1681, 0x169a}, {0x16a0, 0x16ea}, {0x16ee, 0x16f8}, {0x1700, 0x1715}, {0x171f, 0x1734},
+    {0x1740, 0x1753}, {0x1760, 0x176c}, {0x176e, 0x1770}, {0x1772, 0x1773}, {0x1780, 0x17d3}, {0x17d7, 0x17d7}, {0x17dc, 0x17dd},
+    {0x17e0, 0x17e9}, {0x180b, 0x180d}, {0x180f, 0x1819}, {0x1820, 0x1878}, {0x1880, 0x18aa}, {0x18b0, 0x18f5}, {0x1900, 0x191e},
+    {0x1920, 0x192b}, {0x1930, 0x193b}, {0x1946, 0x196d}, {0x1970, 0x1974}, {0x1980, 0x19ab}, {0x19b0, 0x19c9}, {0x19d0, 0x19d9},
+    {0x1a00, 0x1a1b}, {0x1a20, 0x1a5e}, {0x1a60, 0x1a7c}, {0x1a7f, 0x1a89}, {0x1a90, 0x1a99}, {0x1aa7, 0x1aa7}, {0x1ab0, 0x1ace},
+    {0x1b00, 0x1b4c}, {0x1b50, 0x1b59}, {0x1b6b, 0x1b73}, {0x1b80, 0x1bf3}, {0x1c00, 0x1c37}, {0x1c40, 0x1c49}, {0x1c4d, 0x1c7d},
+    {0x1c80, 0x1c8a}, {0x1c90, 0x1cba}, {0x1cbd, 0x1cbf}, {0x1cd0, 0x1cd2}, {0x1cd4, 0x1cfa}, {0x1d00, 0x1f15}, {0x1f18, 0x1f1d},
+    {0x1f20, 0x1f45}, {0x1f48, 0x1f4d}, {0x1f50, 0x1f57}, {0x1f59, 0x1f59}, {0x1f5b, 0x1f5b}, {0x1f5d, 0x1f5d}, {0x1f5f, 0x1f7d},
+    {0x1f80, 0x1fb4}, {0x1fb6, 0x1fbc}, {0x1fbe, 0x1fbe}, {0x1fc2, 0x1fc4}, {0x1fc6, 0x1fcc}, {0x1fd0, 0x1fd3}, {0x1fd6, 0x1fdb},
+    {0x1fe0, 0x1fec}, {0x1ff2, 0x1ff4}, {0x1ff6, 0x1ffc}, {0x200c, 0x200d}, {0x203f, 0x2040}, {0x2054, 0x2054}, {0x2071, 0x2071},
+    {0x207f, 0x207f}, {0x2090, 0x209c}, {0x20d0, 0x20f0}, {0x2102, 0x2102}, {0x2107, 0x2107}, {0x210a, 0x2113}, {0x2115, 0x2115},
+    {0x2119, 0x211d}, {0x2124, 0x2124}, {0x2126, 0x2126}, {0x2128, 0x2128}, {0x212a, 0x212d}, {0x212f, 0x2139}, {0x213c, 0x213f},
+    {0x2145, 0x2149}, {0x214e, 0x214e}, {0x2160, 0x2188}, {0x24b6, 0x24e9}, {0x2c00, 0x2ce4}, {0x2ceb, 0x2cf3}, {0x2d00, 0x2d25},
+    {0x2d27, 0x2d27}, {0x2d2d, 0x2d2d}, {0x2d30, 0x2d67}, {0x2d6f, 0x2d6f}, {0x2d7f, 0x2d96}, {0x2da0, 0x2da6}, {0x2da8, 0x2dae},
+    {0x2db0, 0x2db6}, {0x2db8, 0x2dbe}, {0x2dc0, 0x2dc6}, {0x2dc8, 0x2dce}, {0x2dd0, 0x2dd6}, {0x2dd8, 0x2dde}, {0x2de0, 0x2dff},
+    {0x2e2f, 0x2e2f}, {0x3005, 0x3007}, {0x3021, 0x302f}, {0x3031, 0x3035}, {0x3038, 0x303c}, {0x3041, 0x3096}, {0x3099, 0x309a},
+    {0x309d, 0x309f}, {0x30a1, 0x30fa}, {0x30fc, 0x30ff}, {0x3105, 0x312f}, {0x3131, 0x318e}, {0x31a0, 0x31bf}, {0x31f0, 0x31ff},
+    {0x3400, 0x4dbf}, {0x4e00, 0xa48c}, {0xa4d0, 0xa4fd}, {0xa500, 0xa60c}, {0xa610, 0xa62b}, {0xa640, 0xa672}, {0xa674, 0xa67d},
+    {0xa67f, 0xa6f1}, {0xa717, 0xa71f}, {0xa722, 0xa788}, {0xa78b, 0xa7cd}, {0xa7d0, 0xa7d1}, {0xa7d3, 0xa7d3}, {0xa7d5, 0xa7dc},
+    {0xa7f2, 0xa827}, {0xa82c, 0xa82c}, {0xa840, 0xa873}, {0xa880, 0xa8c5}, {0xa8d0, 0xa8d9}, {0xa8e0, 0xa8f7}, {0xa8fb, 0xa8fb},
+    {0xa8fd, 0xa92d}, {0xa930, 0xa953}, {0xa960, 0xa97c}, {0xa980, 0xa9c0}, {0xa9cf, 0xa9d9}, {0xa9e0, 0xa9fe}, {0xaa00, 0xaa36},
+    {0xaa40, 0xaa4d}, {0xaa50, 0xaa59}, {0xaa60, 0xaa76}, {0xaa7a, 0xaac2}, {0xaadb, 0xaadd}, {0xaae0, 0xaaef}, {0xaaf2, 0xaaf6},
+    {0xab01, 0xab06}, {0xab09, 0xab0e}, {0xab11, 0xab16}, {0xab20, 0xab26}, {0xab28, 0xab2e}, {0xab30, 0xab5a}, {0xab5c, 0xab69},
+    {0xab70, 0xabea}, {0xabec, 0xabed}, {0xabf0, 0xabf9}, {0xac00, 0xd7a3}, {0xd7b0, 0xd7c6}, {0xd7cb, 0xd7fb}, {0xf900, 0xfa6d},
+    {0xfa70, 0xfad9}, {0xfb00, 0xfb06}, {0xfb13, 0xfb17}, {0xfb1d, 0xfb28}, {0xfb2a, 0xfb36}, {0xfb38, 0xfb3c}, {0xfb3e, 0xfb3e},
+    {0xfb40, 0xfb41}, {0xfb43, 0xfb44}, {0xfb46, 0xfbb1}, {0xfbd3, 0xfd3d}, {0xfd50, 0xfd8f}, {0xfd92, 0xfdc7}, {0xfdf0, 0xfdfb},
+    {0xfe00, 0xfe0f}, {0xfe20, 0xfe2f}, {0xfe33, 0xfe34}, {0xfe4d, 0xfe4f}, {0xfe70, 0xfe74}, {0xfe76, 0xfefc}, {0xff10, 0xff19},
+    {0xff21, 0xff3a}, {0xff3f, 0xff3f}, {0xff41, 0xff5a}, {0xff66, 0xffbe}, {0xffc2, 0xffc7}, {0xffca, 0xffcf}, {0xffd2, 0xffd7},
+    {0xffda, 0xffdc}, {0x10000, 0x1000b}, {0x1000d, 0x10026}, {0x10028, 0x1003a}, {0x1003c, 0x1003d}, {0x1003f, 0x1004d},
+    {0x10050, 0x1005d}, {0x10080, 0x100fa}, {0x10140, 0x10174}, {0x101fd, 0x101fd}, {0x10280, 0x1029c}, {0x102a0, 0x102d0},
+    {0x102e0, 0x102e0}, {0x10300, 0x1031f}, {0x1032d, 0x1034a}, {0x10350, 0x1037a}, {0x10380, 0x1039d}, {0x103a0, 0x103c3},
+    {0x103c8, 0x103cf}, {0x103d1, 0x103d5}, {0x10400, 0x1049d}, {0x104a0, 0x104a9}, {0x104b0, 0x104d3}, {0x104d8, 0x104fb},
+    {0x10500, 0x10527}, {0x10530, 0x10563}, {0x10570, 0x1057a}, {0x1057c, 0x1058a}, {0x1058c, 0x10592}, {0x10594, 0x10595},
+    {0x10597, 0x105a1}, {0x105a3, 0x105b1}, {0x105b3, 0x105b9}, {0x105bb, 0x105bc}, {0x105c0, 0x105f3}, {0x10600, 0x10736},
+    {0x10740, 0x10755}, {0x10760, 0x10767}, {0x10780, 0x10785}, {0x10787, 0x107b0}, {0x107b2, 0x107ba}, {0x10800, 0x10805},
+    {0x10808, 0x10808}, {0x1080a, 0x10835}, {0x10837, 0x10838}, {0x1083c, 0x1083c}, {0x1083f, 0x10855}, {0x10860, 0x10876},
+    {0x10880, 0x1089e}, {0x108e0, 0x108f2}, {0x108f4, 0x108f5}, {0x10900, 0x10915}, {0x10920, 0x10939}, {0x10980, 0x109b7},
+    {0x109be, 0x109bf}, {0x10a00, 0x10a03}, {0x10a05, 0x10a06}, {0x10a0c, 0x10a13}, {0x10a15, 0x10a17}, {0x10a19, 0x10a35},
+    {0x10a38, 0x10a3a}, {0x10a3f, 0x10a3f}, {0x10a60, 0x10a7c}, {0x10a80, 0x10a9c}, {0x10ac0, 0x10ac7}, {0x10ac9, 0x10ae6},
+    {0x10b00, 0x10b35}, {0x10b40, 0x10b55}, {0x10b60, 0x10b72}, {0x10b80, 0x10b91}, {0x10c00, 0x10c48}, {0x10c80, 0x10cb2},
+    {0x10cc0, 0x10cf2}, {0x10d00, 0x10d27}, {0x10d30, 0x10d39}, {0x10d40, 0x10d65}, {0x10d69, 0x10d6d}, {0x10d6f, 0x10d85},
+    {0x10e80, 0x10ea9}, {0x10eab, 0x10eac}, {0x10eb0, 0x10eb1}, {0x10ec2, 0x10ec4}, {0x10efc, 0x10f1c}, {0x10f27, 0x10f27},
+    {0x10f30, 0x10f50}, {0x10f70, 0x10f85}, {0x10fb0, 0x10fc4}, {0x10fe0, 0x10ff6}, {0x11000, 0x11046}, {0x11066, 0x11075},
+    {0x1107f, 0x110ba}, {0x110c2, 0x110c2}, {0x110d0, 0x110e8}, {0x110f0, 0x110f9}, {0x11100, 0x11134}, {0x11136, 0x1113f},
+    {0x11144, 0x11147}, {0x11150, 0x11173}, {0x11176, 0x11176}, {0x11180, 0x111c4}, {0x111c9, 0x111cc}, {0x111ce, 0x111da},
+    {0x111dc, 0x111dc}, {0x11200, 0x11211}, {0x11213, 0x11237}, {0x1123e, 0x11241}, {0x11280, 0x11286}, {0x11288, 0x11288},
+    {0x1128a, 0x1128d}, {0x1128f, 0x1129d}, {0x1129f, 0x112a8}, {0x112b0, 0x112ea}, {0x112f0, 0x112f9}, {0x11300, 0x11303},
+    {0x11305, 0x1130c}, {0x1130f, 0x11310}, {0x11313, 0x11328}, {0x1132a, 0x11330}, {0x11332, 0x11333}, {0x11335, 0x11339},
+    {0x1133b, 0x11344}, {0x11347, 0x11348}, {0x1134b, 0x1134d}, {0x11350, 0x11350}, {0x11357, 0x11357}, {0x1135d, 0x11363},
+    {0x11366, 0x1136c}, {0x11370, 0x11374}, {0x11380, 0x11389}, {0x1138b, 0x1138b}, {0x1138e, 0x1138e}, {0x11390, 0x113b5},
+    {0x113b7, 0x113c0}, {0x113c2, 0x113c2}, {0x113c5, 0x113c5}, {0x113c7, 0x113ca}, {0x113cc, 0x113d3}, {0x113e1, 0x113e2},
+    {0x11400, 0x1144a}, {0x11450, 0x11459}, {0x1145e, 0x11461}, {0x11480, 0x114c5}, {0x114c7, 0x114c7}, {0x114d0, 0x114d9},
+    {0x11580, 0x115b5}, {0x115b8, 0x115c0}, {0x115d8, 0x115dd}, {0x11600, 0x11640}, {0x11644, 0x11644}, {0x11650, 0x11659},
+    {0x11680, 0x116b8}, {0x116c0, 0x116c9}, {0x116d0, 0x116e3}, {0x11700, 0x1171a}, {0x1171d, 0x1172b}, {0x11730, 0x11739},
+    {0x11740, 0x11746}, {0x11800, 0x1183a}, {0x118a0, 0x118e9}, {0x118ff, 0x11906}, {0x11909, 0x11909}, {0x1190c, 0x11913},
+    {0x11915, 0x11916}, {0x11918, 0x11935}, {0x11937, 0x11938}, {0x1193b, 0x11943}, {0x11950, 0x11959}, {0x119a0, 0x119a7},
+    {0x119aa, 0x119d7}, {0x119da, 0x119e1}, {0x119e3, 0x119e4}, {0x11a00, 0x11a3e}, {0x11a47, 0x11a47}, {0x11a50, 0x11a99},
+    {0x11a9d, 0x11a9d}, {0x11ab0, 0x11af8}, {0x11bc0, 0x11be0}, {0x11bf0, 0x11bf9}, {0x11c00, 0x11c08}, {0x11c0a, 0x11c36},
+    {0x11c38, 0x11c40}, {0x11c50, 0x11c59}, {0x11c72, 0x11c8f}, {0x11c92, 0x11ca7}, {0x11ca9, 0x11cb6}, {0x11d00, 0x11d06},
+    {0x11d08, 0x11d09}, {0x11d0b, 0x11d36}, {0x11d3a, 0x11d3a}, {0x11d3c, 0x11d3d}, {0x11d3f, 0x11d47}, {0x11d50, 0x11d59},
+    {0x11d60, 0x11d65}, {0x11d67, 0x11d68}, {0x11d6a, 0x11d8e}, {0x11d90, 0x11d91}, {0x11d93, 0x11d98}, {0x11da0, 0x11da9},
+    {0x11ee0, 0x11ef6}, {0x11f00, 0x11f10}, {0x11f12, 0x11f3a}, {0x11f3e, 0x11f42}, {0x11f50, 0x11f5a}, {0x11fb0, 0x11fb0},
+    {0x12000, 0x12399}, {0x12400, 0x1246e}, {0x12480, 0x12543}, {0x12f90, 0x12ff0}, {0x13000, 0x1342f}, {0x13440, 0x13455},
+    {0x13460, 0x143fa}, {0x14400, 0x14646}, {0x16100, 0x16139}, {0x16800, 0x16a38}, {0x16a40, 0x16a5e}, {0x16a60, 0x16a69},
+    {0x16a70, 0x16abe}, {0x16ac0, 0x16ac9}, {0x16ad0, 0x16aed}, {0x16af0, 0x16af4}, {0x16b00, 0x16b36}, {0x16b40, 0x16b43},
+    {0x16b50, 0x16b59}, {0x16b63, 0x16b77}, {0x16b7d, 0x16b8f}, {0x16d40, 0x16d6c}, {0x16d70, 0x16d79}, {0x16e40, 0x16e7f},
+    {0x16f00, 0x16f4a}, {0x16f4f, 0x16f87}, {0x16f8f, 0x16f9f}, {0x16fe0, 0x16fe1}, {0x16fe3, 0x16fe4}, {0x16ff0, 0x16ff1},
+    {0x17000, 0x187f7}, {0x18800, 0x18cd5}, {0x18cff, 0x18d08}, {0x1aff0, 0x1aff3}, {0x1aff5, 0x1affb}, {0x1affd, 0x1affe},
+    {0x1b000, 0x1b122}, {0x1b132, 0x1b132}, {0x1b150, 0x1b152}, {0x1b155, 0x1b155}, {0x1b164, 0x1b167}, {0x1b170, 0x1b2fb},
+    {0x1bc00, 0x1bc6a}, {0x1bc70, 0x1bc7c}, {0x1bc80, 0x1bc88}, {0x1bc90, 0x1bc99}, {0x1bc9d, 0x1bc9e}, {0x1ccf0, 0x1ccf9},
+    {0x1cf00, 0x1cf2d}, {0x1cf30, 0x1cf46}, {0x1d165, 0x1d169}, {0x1d16d, 0x1d172}, {0x1d17b, 0x1d182}, {0x1d185, 0x1d18b},
+    {0x1d1aa, 0x1d1ad}, {0x1d242, 0x1d244}, {0x1d400, 0x1d454}, {0x1d456, 0x1d49c}, {0x1d49e, 0x1d49f}, {0x1d4a2, 0x1d4a2},
+    {0x1d4a5, 0x1d4a6}, {0x1d4a9, 0x1d4ac}, {0x1d4ae, 0x1d4b9}, {0x1d4bb, 0x1d4bb}, {0x1d4bd, 0x1d4c3}, {0x1d4c5, 0x1d505},
+    {0x1d507, 0x1d50a}, {0x1d50d, 0x1d514}, {0x1d516, 0x1d51c}, {0x1d51e, 0x1d539}, {0x1d53b, 0x1d53e}, {0x1d540, 0x1d544},
+    {0x1d546, 0x1d546}, {0x1d54a, 0x1d550}, {0x1d552, 0x1d6a5}, {0x1d6a8, 0x1d6c0}, {0x1d6c2, 0x1d6da}, {0x1d6dc, 0x1d6fa},
+    {0x1d6fc, 0x1d714}, {0x1d716, 0x1d734}, {0x1d736, 0x1d74e}, {0x1d750, 0x1d76e}, {0x1d770, 0x1d788}, {0x1d78a, 0x1d7a8},
+    {0x1d7aa, 0x1d7c2}, {0x1d7c4, 0x1d7cb}, {0x1d7ce, 0x1d7ff}, {0x1da00, 0x1da36}, {0x1da3b, 0x1da6c}, {0x1da75, 0x1da75},
+    {0x1da84, 0x1da84}, {0x1da9b, 0x1da9f}, {0x1daa1, 0x1daaf}, {0x1df00, 0x1df1e}, {0x1df25, 0x1df2a}, {0x1e000, 0x1e006},
+    {0x1e008, 0x1e018}, {0x1e01b, 0x1e021}, {0x1e023, 0x1e024}, {0x1e026, 0x1e02a}, {0x1e030, 0x1e06d}, {0x1e08f, 0x1e08f},
+    {0x1e100, 0x1e12c}, {0x1e130, 0x1e13d}, {0x1e140, 0x1e149}, {0x1e14e, 0x1e14e}, {0x1e290, 0x1e2ae}, {0x1e2c0, 0x1e2f9},
+    {0x1e4d0, 0x1e4f9}, {0x1e5d0, 0x1e5fa}, {0x1e7e0, 0x1e7e6}, {0x1e7e8, 0x1e7eb}, {0x1e7ed, 0x1e7ee}, {0x1e7f0, 0x1e7fe},
+    {0x1e800, 0x1e8c4}, {0x1e8d0, 0x1e8d6}, {0x1e900, 0x1e94b}, {0x1e950, 0x1e959}, {0x1ee00, 0x1ee03}, {0x1ee05, 0x1ee1f},
+    {0x1ee21, 0x1ee22}, {0x1ee24, 0x1ee24}, {0x1ee27, 0x1ee27}, {0x1ee29, 0x1ee32}, {0x1ee34, 0x1ee37}, {0x1ee39, 0x1ee39},
+    {0x1ee3b, 0x1ee3b}, {0x1ee42, 0x1ee42}, {0x1ee47, 0x1ee47}, {0x1ee49, 0x1ee49}, {0x1ee4b, 0x1ee4b}, {0x1ee4d, 0x1ee4f},
+    {0x1ee51, 0x1ee52}, {0x1ee54, 0x1ee54}, {0x1ee57, 0x1ee57}, {0x1ee59, 0x1ee59}, {0x1ee5b, 0x1ee5b}, {0x1ee5d, 0x1ee5d},
+    {0x1ee5f, 0x1ee5f}, {0x1ee61, 0x1ee62}, {0x1ee64, 0x1ee64}, {0x1ee67, 0x1ee6a}, {0x1ee6c, 0x1ee72}, {0x1ee74, 0x1ee77},
+    {0x1ee79, 0x1ee7c}, {0x1ee7e, 0x1ee7e}, {0x1ee80, 0x1ee89}, {0x1ee8b, 0x1ee9b}, {0x1eea1, 0x1eea3}, {0x1eea5, 0x1eea9},
+    {0x1eeab, 0x1eebb}, {0x1f130, 0x1f149}, {0x1f150, 0x1f169}, {0x1f170, 0x1f189}, {0x1fbf0, 0x1fbf9}, {0x20000, 0x2a6df},
+    {0x2a700, 0x2b739}, {0x2b740, 0x2b81d}, {0x2b820, 0x2cea1}, {0x2ceb0, 0x2ebe0}, {0x2ebf0, 0x2ee5d}, {0x2f800, 0x2fa1d},
+    {0x30000, 0x3134a}, {0x31350, 0x323af}, {0xe0100, 0xe01ef},
+};
+
+/// \s of Unicode regular expressions.
+inline constexpr code_range white_space[] = {{0x09, 0x0d}, {0x20, 0x20}, {0x85, 0x85}, {0xa0, 0xa0}, {0x1680, 0x1680}, {0x2000, 0x200a}, {0x2028, 0x2029}, {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}};
+
+/// Whether a sorted table of ranges contains the character.
+template <std::size_t N>
+[[nodiscard]] bool is_in(const code_range (&table)[N], const utf8_character& c) noexcept {
+    const auto after = std::upper_bound(std::begin(table), std::end(table), c.code, [](char32_t code, const code_range& range) { return code < range.first; });
+    return c.length > 0 && after != std::begin(table) && c.code <= std::prev(after)->last;
+}
+
+/// The last character of a valid UTF-8 text; has length 0 if the text is empty.
+[[nodiscard]] inline utf8_character last_character(std::string_view text) noexcept {
+    std::size_t at = text.size();
+    while (at > 0 && (static_cast<unsigned char>(text[--at]) & 0xc0) == 0x80) {}
+    return first_character(text.substr(at));
+}
+
+/// Whether a text begins with a word character.
+[[nodiscard]] inline bool begins_with_word(std::string_view text) noexcept { return is_in(word_characters, first_character(text)); }
+/// Whether a text ends with a word character.
+[[nodiscard]] inline bool ends_with_word(std::string_view text) noexcept { return is_in(word_characters, last_character(text)); }
+
+/// Number of bytes of leading white space.
+[[nodiscard]] inline std::size_t white_space_at_begin(std::string_view text) noexcept {
+    std::size_t bytes = 0;
+    for (utf8_character c; is_in(white_space, c = first_character(text.substr(bytes)));) bytes += c.length;
+    return bytes;
+}
+/// Number of bytes of trailing white space.
+[[nodiscard]] inline std::size_t white_space_at_end(std::string_view text) noexcept {
+    const std::size_t all = text.size();
+    for (utf8_character c; is_in(white_space, c = last_character(text));) text.remove_suffix(c.length);
+    return all - text.size();
+}
+
+}}} // namespace pali::detail
+
+// Compares the two vocabulary files of a folder.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// Differences between tokenizer.model and tokenizer.json of a folder: pieces, merges, and the tokens that transformers cuts out of a text.
+/// One sentence per difference, at most ten; empty unless the folder has both files. tokenizer opens such a folder anyway if the added
+/// tokens agree: this function is for `pali inspect`.
+///
+/// Throws errc::cannot_open, errc::malformed_tokenizer and errc::unsupported_format as tokenizer does. Takes 0.5 s for Gemma's vocabulary.
+[[nodiscard]] std::vector<std::string> compare_vocabularies(const std::filesystem::path& folder);
+
+}} // namespace pali::PALI_ABI
+
 #endif // PALI_PART_NETWORKS
+
+#if PALI_PART_REST
+
+// Quantizes the decoder of a checkpoint to int8 or int4; the result can be mmapped like any other checkpoint.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// The storage a checkpoint was quantized to, "int8" or "int4"; empty if it is not quantized.
+[[nodiscard]] inline std::string quantized_weights(const checkpoint_files& files) { return files.metadata(weights_key); }
+
+/// The files of a folder except weights in any format: configuration, tokenizer, mask decoder. Sorted by name. Throws errc::cannot_open.
+[[nodiscard]] inline std::vector<std::filesystem::path> all_but_weights(const std::filesystem::path& folder) {
+    std::vector<std::filesystem::path> found;
+    std::error_code failed;
+    std::filesystem::directory_iterator place(folder, failed);
+    for (; !failed && place != std::filesystem::directory_iterator(); place.increment(failed)) {
+        const std::filesystem::directory_entry& entry = *place;
+        const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
+        std::error_code unknown;
+        const bool weights =
+            kind == ".safetensors" || name.ends_with(".index.json") || (holds_weights(kind) && kind != ".npz"); // .npz is the mask decoder
+        if (!weights && entry.is_regular_file(unknown)) found.push_back(entry.path());
+    }
+    if (failed) throw error(errc::cannot_open, {folder.string(), ": ", failed.message()});
+    std::sort(found.begin(), found.end());
+    return found;
+}
+
+/// Copies those files and overwrites existing ones. Throws errc::cannot_open and errc::cannot_write.
+inline void copy_all_but_weights(const std::filesystem::path& from, const std::filesystem::path& to) {
+    for (const std::filesystem::path& file : all_but_weights(from)) {
+        std::error_code failed;
+        std::filesystem::copy_file(file, to / file.filename(), std::filesystem::copy_options::overwrite_existing, failed);
+        if (failed) throw error(errc::cannot_write, {(to / file.filename()).string(), ": ", failed.message()});
+    }
+}
+
+/// Throws errc::invalid_argument with the first file in `to` that quantize_checkpoint() would replace by different contents.
+inline void require_nothing_replaced(const std::filesystem::path& from, const std::filesystem::path& to) {
+    const auto refuse = [](const std::filesystem::path& file) {
+        throw error(
+            errc::invalid_argument,
+            {file.string(), ": is there already and would be replaced; name another folder, or allow it by `overwrite` (--overwrite)"});
+    };
+    const auto content = [](const std::filesystem::path& file) {
+        std::ifstream in(file, std::ios::binary);
+        return std::string(std::istreambuf_iterator<char>(in), {});
+    };
+    std::error_code unknown;
+    if (std::filesystem::exists(to / "model.safetensors", unknown)) refuse(to / "model.safetensors");
+    if (!std::filesystem::is_directory(from, unknown)) return;
+    for (const std::filesystem::path& file : all_but_weights(from)) {
+        const std::filesystem::path there = to / file.filename();
+        if (!std::filesystem::exists(there, unknown)) continue;
+        const bool is_same = std::filesystem::is_regular_file(there, unknown) &&
+                             std::filesystem::file_size(there, unknown) == std::filesystem::file_size(file, unknown) &&
+                             content(there) == content(file);
+        if (!is_same) refuse(there);
+    }
+}
+
+/// Tensor names of a file.
+using name_set = std::set<std::string, std::less<>>;
+
+/// Rows [first, first + count) of a matrix.
+[[nodiscard]] inline tensor_info slice_rows(const tensor_info& tensor, std::size_t first, std::size_t count) {
+    const std::size_t row = tensor.shape[1] * size_of(tensor.type);
+    return {tensor.type, {count, tensor.shape[1]}, tensor.bytes.subspan(first * row, count * row), tensor.file};
+}
+
+inline namespace PALI_SIMD {
+
+/// A tensor_visitor that collects the quantized matrices by published name, and whether each is a vocabulary, whose last strip may be
+/// padded. It selects by the type of the member. A separate head, and one that repeats the embedding, are visited if the checkpoint has
+/// them.
+class coded_matrices {
+public:
+    using names = std::map<std::string, bool, std::less<>>; ///< published name -> whether it is a vocabulary
+
+    /// Fills `found`. `there` holds the published names of the checkpoint's tensors.
+    coded_matrices(names& found, const name_set& there, std::string prefix = {})
+        : m_found(&found), m_there(&there), m_prefix(std::move(prefix)) {}
+
+    /// @{
+    /// Operations of tensor_visitor.
+    [[nodiscard]] coded_matrices operator[](const std::string& name) const { return {*m_found, *m_there, m_prefix + name + "."}; }
+    template <std::size_t Bits>
+    void matrix(const std::string& name, quantized_rows<Bits>&, const std::vector<std::size_t>&) const {
+        m_found->emplace(m_prefix + name, false);
+    }
+    template <std::size_t Bits>
+    void vocabulary(const std::string& name, quantized_rows<Bits>&, const std::vector<std::size_t>&) const {
+        m_found->emplace(m_prefix + name, true);
+    }
+    template <class Element>
+    void matrix(const std::string&, rows<const Element>&, const std::vector<std::size_t>&) const {}
+    template <class Element>
+    void vocabulary(const std::string&, rows<const Element>&, const std::vector<std::size_t>&) const {}
+    void vector(const std::string&, const float*&, std::size_t) const {}
+    [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
+    [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string&) const { return !has(name); }
+    /// @}
+
+private:
+    names* m_found;
+    const name_set* m_there;
+    std::string m_prefix;
+};
+
+/// The matrices that are quantized when a checkpoint is held in `Storage`.
+template <weight_storage Storage>
+[[nodiscard]] coded_matrices::names matrices_in_codes(const checkpoint_files& files, const checkpoint_config& read) {
+    const tensor_names published(files.tensors());
+    name_set there;
+    for (const auto& [name, tensor] : files.tensors()) there.insert(published.published(name));
+    coded_matrices::names found;
+    network_modules<dynamic, Storage>(read.sizes).bind(coded_matrices(found, there), read.tied);
+    return found;
+}
+
+/// The entries of the output file: codes and scales for each matrix `in_codes`, all other tensors unchanged. Throws errc::invalid_argument
+/// for a matrix that cannot be quantized.
+template <weight_storage Storage>
+[[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantized_entries(const tensor_table& tensors,
+                                                                                              const coded_matrices::names& in_codes) {
+    using quantized_matrix = typename Storage::matrix;
+    std::map<std::string, safetensors_writer::entry, std::less<>> entries;
+    const tensor_names names(tensors);
+    for (const auto& [name, tensor] : tensors) {
+        const auto coded = in_codes.find(names.published(name));
+        if (coded == in_codes.end()) {
+            entries[name] = {tensor.type, tensor.shape};
+            continue;
+        }
+        const std::size_t count = tensor.shape[0], width = tensor.shape[1];
+        if (!quantized_matrix::fits(coded->second ? quantized_matrix::padded(count) : count, width))
+            throw error(errc::invalid_argument, {tensor.file, ": tensor ", in_quotes(name), " is ", to_string(tensor.type),
+                                                 describe_shape(tensor.shape), "; ", what_is_quantized<quantized_matrix::bits>()});
+        entries[name] = {code_type<quantized_matrix::bits>, quantized_matrix::codes_shape(count, width)};
+        entries[name + std::string(scales_suffix)] = {dtype::bf16, quantized_matrix::scales_shape(count, width)};
+    }
+    return entries;
+}
+
+/// Throws what opening the checkpoint and its mask decoder would throw, without reading the weights. Returns the names of unused tensors.
+[[nodiscard]] inline name_set check_folder(const checkpoint_files& files, const checkpoint_config& read) {
+    const std::filesystem::path folder = folder_of_checkpoint(files.path());
+    name_set unused = check_parts<bf16>(files, read);
+    (void)open_tokenizer(folder, read).encode("a"); // encode: sentencepiece rejects a malformed file on first use
+    if (const auto masks = find_mask_vqvae(folder)) (void)mask_vqvae(*masks);
+    return unused;
+}
+
+/// Quantizes the Hugging Face folder `given` (see find_checkpoint()) to `Storage`, int8 or int4, and writes the folder `to` with the
+/// decoder quantized, in one model.safetensors. Weights are streamed in pieces of 16 MiB, so a checkpoint of any size needs a few tens of
+/// megabytes of memory. `threads` includes the caller; 0: one per processor. `progress`, stage "quantize", is called after each piece.
+///
+/// Checks first, and throws what opening the folder as a model would throw, config.json and mask decoder included. Throws
+/// errc::invalid_argument if the folder is already quantized, if it is `to`, if a matrix is not a whole number of strips and groups (the
+/// last strip of embedding and head is zero-padded), and, without `overwrite`, if a file in `to` would be replaced by different contents.
+/// Then throws errc::malformed_file for weights that are not finite, errc::cannot_write, errc::cancelled. Unused tensors are copied
+/// unchanged. An existing model.safetensors in `to` is replaced on success and kept on failure.
+template <weight_storage Storage>
+void quantize_checkpoint(const std::filesystem::path& given, const std::filesystem::path& to, std::size_t threads = 0,
+                         const progress_callback& progress = {}, bool overwrite = false) {
+    using quantized_matrix = typename Storage::matrix;
+    constexpr std::size_t bytes_a_piece = std::size_t{16} << 20; // of the input file
+    const checkpoint_files files(given);
+    const std::filesystem::path from = files.path();
+    if (const std::string weights = quantized_weights(files); !weights.empty())
+        throw error(errc::invalid_argument,
+                    {from.string(), " holds ", weights, " weights already; quantize the checkpoint that they were made from"});
+    std::error_code failed;
+    const bool folder = std::filesystem::is_directory(from, failed);
+    if (std::filesystem::equivalent(from, folder ? to : to / "model.safetensors", failed))
+        throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
+
+    const checkpoint_config config = read_checkpoint_config(folder_of_checkpoint(from));
+    const name_set unused = check_folder(files, config);
+    const coded_matrices::names in_codes = matrices_in_codes<Storage>(files, config);
+    const auto entries = quantized_entries<Storage>(files.tensors(), in_codes);
+    const std::filesystem::path beside = folder_of_checkpoint(from); // the files that a model needs in addition to its weights
+    if (!overwrite) require_nothing_replaced(beside, to);
+    std::filesystem::create_directories(to, failed);
+    if (failed) throw error(errc::cannot_write, {to.string(), ": ", failed.message()});
+
+    safetensors_writer out(to / "model.safetensors", entries, {{"format", "pt"}, {std::string(weights_key), Storage::name}});
+    thread_pool pool(threads);
+    std::size_t whole = 0, done = 0; // bytes of all tensors
+    for (const auto& [name, tensor] : files.tensors()) whole += tensor.bytes.size();
+    const auto pass = [&](std::span<const std::byte> read) { // reports progress and releases the pages that were read
+        files.forget(read);
+        done += read.size();
+        if (progress && !progress("quantize", static_cast<double>(done) / static_cast<double>(whole)))
+            throw error(errc::cancelled, {to.string(), ": quantizing was stopped by the callback"});
+    };
+    std::vector<std::byte> memory;
+    const tensor_names names(files.tensors());
+    for (const auto& [name, tensor] : files.tensors()) {
+        if (!in_codes.contains(names.published(name))) {
+            if (const auto at = unused.contains(name) ? std::nullopt : find_not_finite(tensor))
+                throw error(errc::malformed_file,
+                            {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite: element ", *at});
+            out.append(name, tensor.bytes);
+            pass(tensor.bytes);
+            continue;
+        }
+        const std::size_t rows = tensor.shape[0], bytes_a_row = tensor.shape[1] * size_of(tensor.type);
+        const std::size_t rows_a_piece = std::max(quantized_matrix::strip, bytes_a_piece / std::max<std::size_t>(1, bytes_a_row) /
+                                                                               quantized_matrix::strip * quantized_matrix::strip);
+        for (std::size_t first = 0; first < rows; first += rows_a_piece) {
+            const tensor_info piece = slice_rows(tensor, first, std::min(rows_a_piece, rows - first));
+            memory.resize(quantized_bytes<quantized_matrix::bits>(piece));
+            quantize<quantized_matrix::bits>(piece, memory.data(), pool);
+            if (const auto at = find_not_finite(piece))
+                throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite in row ",
+                                                   first + *at / tensor.shape[1]});
+            const std::size_t codes = quantized_matrix::bytes_of(quantized_matrix::padded(piece.shape[0]) * piece.shape[1]);
+            out.append(name, std::span(memory).first(codes));
+            out.append(name + std::string(scales_suffix), std::span(memory).subspan(codes));
+            pass(piece.bytes);
+        }
+    }
+    if (!std::filesystem::equivalent(beside, to, failed)) copy_all_but_weights(beside, to);
+    out.finish();
+}
+
+} // namespace PALI_SIMD
+
+}} // namespace pali::PALI_ABI
+
+// Writes a model to a safetensors file, with the tensor names and dtypes of its checkpoint.
+
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+
+namespace write_detail {
+
+/// Appends `count` elements, converted to `type` piece by piece.
+template <class Element>
+void append_as(safetensors_writer& out, const std::string& name, dtype type, const Element* numbers, std::size_t count) {
+    constexpr std::size_t piece = std::size_t{1} << 16;
+    const auto append = [&]<class To>(To (*convert)(float)) {
+        std::vector<To> converted(std::min(piece, count));
+        for (std::size_t first = 0; first < count; first += piece) {
+            const std::size_t n = std::min(piece, count - first);
+            for (std::size_t i = 0; i < n; ++i) converted[i] = convert(static_cast<float>(numbers[first + i]));
+            out.append(name, std::as_bytes(std::span(converted).first(n)));
+        }
+    };
+    if (type == dtype::f32) append(+[](float x) { return x; });
+    else if (type == dtype::bf16) append(+[](float x) { return bfloat16(x); });
+    else append(+[](float x) { return float16(x); });
+}
+
+/// A tensor_visitor that collects, by published name, how each tensor of the modules is written.
+class collected {
+public:
+    struct tensor {
+        std::vector<std::size_t> shape; ///< published shape
+        std::function<void(safetensors_writer& out, const std::string& name, const tensor_info&)>
+            append; ///< writes the tensor in the dtype and layout of the original
+    };
+    using tensors = std::map<std::string, tensor, std::less<>>;
+
+    collected(tensors& to, const std::map<std::string, const tensor_info*, std::less<>>& there, std::string prefix = {})
+        : m_to(&to), m_there(&there), m_prefix(std::move(prefix)) {}
+    [[nodiscard]] collected operator[](const std::string& name) const { return {*m_to, *m_there, m_prefix + name + "."}; }
+
+    template <class Element>
+    void matrix(const std::string& name, rows<const Element>& from, const std::vector<std::size_t>& shape) const {
+        (*m_to)[m_prefix + name] = {shape,
+                                    [&from, shape](safetensors_writer& out, const std::string& written, const tensor_info& original) {
+                                        if (original.shape == shape)
+                                            return append_as(out, written, original.type, from.data, from.count * from.width);
+                                        std::vector<Element> turned; // a convolution that is channels-last in the file
+                                        turned.reserve(from.count * from.width);
+                                        const std::size_t channels = shape[1], pixels = from.width / channels;
+                                        for (std::size_t row = 0; row < from.count; ++row)
+                                            for (std::size_t pixel = 0; pixel < pixels; ++pixel)
+                                                for (std::size_t channel = 0; channel < channels; ++channel)
+                                                    turned.push_back(from[row][channel * pixels + pixel]);
+                                        append_as(out, written, original.type, turned.data(), turned.size());
+                                    }};
+    }
+    template <std::size_t Bits>
+    void matrix(const std::string& name, quantized_rows<Bits>& from, const std::vector<std::size_t>& shape) const {
+        (*m_to)[m_prefix + name] = {shape, [&from](safetensors_writer& out, const std::string& written, const tensor_info&) {
+                                        const std::size_t numbers = from.count * from.width;
+                                        out.append(written, std::as_bytes(std::span(from.codes, quantized_rows<Bits>::bytes_of(numbers))));
+                                        out.append(written + std::string(scales_suffix),
+                                                   std::as_bytes(std::span(from.scales, numbers / quantized_rows<Bits>::group)));
+                                    }};
+    }
+    template <class Matrix>
+    void vocabulary(const std::string& name, Matrix& from, const std::vector<std::size_t>& shape) const {
+        matrix(name, from, shape);
+    }
+    void vector(const std::string& name, const float*& from, std::size_t size) const {
+        (*m_to)[m_prefix + name] = {{size},
+                                    [&from, size](safetensors_writer& out, const std::string& written, const tensor_info& original) {
+                                        append_as(out, written, original.type, from, size);
+                                    }};
+    }
+    [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
+    /// Same condition as on loading: a separate head is visited, and nothing is written twice.
+    [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string& other) const {
+        const auto mine = m_there->find(m_prefix + name), its = m_there->find(m_prefix + other);
+        if (mine == m_there->end()) return true;
+        return its != m_there->end() && std::ranges::equal(mine->second->bytes, its->second->bytes);
+    }
+
+private:
+    tensors* m_to;
+    const std::map<std::string, const tensor_info*, std::less<>>* m_there;
+    std::string m_prefix;
+};
+
+} // namespace write_detail
+
+/// Writes the tensors of a model to `to`, each with the name, dtype and layout of the checkpoint that the model was loaded from. Unused
+/// tensors, including a repeated head, are copied. If the storage represents the checkpoint exactly (f32, or the dtype of the file), the
+/// file equals the checkpoint tensor by tensor; a quantized checkpoint is reproduced byte for byte. Throws errc::invalid_argument if the
+/// model's storage is quantized differently from the file, and errc::cannot_write.
+template <class Network>
+void write_checkpoint(Network& net, const std::filesystem::path& to) {
+    const tensor_table& table = net.files().tensors();
+    const tensor_names names(table);
+    std::map<std::string, const tensor_info*, std::less<>> there;
+    for (const auto& [name, tensor] : table) there.emplace(names.published(name), &tensor);
+    write_detail::collected::tensors tensors;
+    net.bind(write_detail::collected(tensors, there), net.tied());
+
+    std::map<std::string, safetensors_writer::entry, std::less<>> entries;
+    for (const auto& [name, tensor] : table) entries[name] = {tensor.type, tensor.shape};
+    safetensors_writer out(to, entries, net.files().metadata());
+    for (const auto& [name, tensor] : table) {
+        if (out.missing(name) == 0) continue; // scales, written together with their codes
+        const auto held = tensors.find(names.published(name));
+        if (held == tensors.end()) {
+            if (!name.ends_with(scales_suffix) || !tensors.contains(names.published(name.substr(0, name.size() - scales_suffix.size()))))
+                out.append(name, tensor.bytes);
+            continue;
+        }
+        held->second.append(out, name, tensor);
+    }
+    out.finish();
+}
+
+}}} // namespace pali::PALI_ABI::PALI_SIMD
+
+#endif // PALI_PART_REST
 
 #if PALI_PART_BODIES
 

@@ -8,6 +8,7 @@ Exit status 77: a tool that the route needs is not installed.
 import json
 import os
 import pathlib
+import platform
 import re
 import shutil
 import subprocess
@@ -151,6 +152,45 @@ def route_pkg_config(work):
         expect(by_cmake == by_meson, f"pali.pc by CMake says\n{by_cmake}and by meson\n{by_meson}")
     expect(files(prefix) - files(other) == files(prefix / "share/cmake", prefix) and files(other) <= files(prefix), "CMake and meson install other files: "
            + ", ".join(sorted(files(prefix) ^ files(other) ^ files(prefix / "share/cmake", prefix))))
+
+
+def route_two_files(work):
+    """pali.hpp and pali.cpp in the folder of a program, by the Makefile of docs/embedding.md: its levels, and a type of its own. Then by the CMakeLists.txt there."""
+    need("make")
+    if platform.machine() != "x86_64":
+        print("the levels that the page names are those of x86-64")
+        sys.exit(77)
+    for name in ("pali.hpp", "pali.cpp"):
+        shutil.copy(SOURCE / "single_include/pali" / name, work)
+    shutil.copy(HERE / "two_files/look.cpp", work)
+    (work / "Makefile").write_text(block("docs/embedding.md", "make"), encoding="utf-8")
+    launcher = os.environ.get("CMAKE_CXX_COMPILER_LAUNCHER", "")
+    warnings = "-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror"
+    run("make", f"CXX={launcher} {CXX} {warnings}".strip(), cwd=work)
+    run(sys.executable, SOURCE / "tools/check_levels.py", *sorted(work.glob("pali_x86_64_v*.o")))
+
+    def looks(program, level):
+        """What `program` answers with the kernels of a level, or of the highest one."""
+        arguments = (program, SOURCE / "examples/models/shapes", SOURCE / "examples/models/shapes/images/cross_and_ring.png")
+        environment = os.environ | ({"PALI_ARCH": level} if level else {})
+        done = subprocess.run([str(word) for word in arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode and level and "which this processor does not have" in done.stdout:
+            return print(f"{level}: passed over")
+        print(done.stdout, end="")
+        answer, own, levels, arch = (done.stdout.splitlines() + 4 * [""])[:4]
+        expect(done.returncode == 0 and answer == SAID and own == SAID, f"with {level or 'no level'} it says\n{done.stdout}")
+        expect(levels == "x86-64 x86-64-v3 x86-64-v4", f"its levels are {levels}")
+        expect(arch.split()[0] in ((level,) if level else levels.split()), f"with {level or 'no level'} it uses {arch}")
+
+    for level in (None, "x86-64", "x86-64-v3", "x86-64-v4"):
+        looks(work / "look", level)
+    without = run("sh", "-c", f"{CXX} -std=c++20 -c pali.cpp 2>&1", cwd=work, fails=True)
+    expect("define PALI_COMPILED for every source" in without, without)
+
+    (work / "CMakeLists.txt").write_text(block("docs/embedding.md", "cmake"), encoding="utf-8")
+    cmake(work, work / "build", "-DCMAKE_CXX_FLAGS=-O2", "-DCMAKE_BUILD_TYPE=")
+    run("cmake", "--build", work / "build")
+    looks(work / "build/look", None)
 
 
 def files(folder, top=None):
